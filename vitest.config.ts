@@ -32,15 +32,18 @@ class LongestFirst extends BaseSequencer {
 }
 
 /**
- * Tests run the build, which Node imports as it is: translated anew, with each name looked up in its module's namespace, the compiler takes a twelfth more time. The command line is
- * one bundle there, whose parts tests call: these are translated.
+ * Tests run the build, which Node imports as it is: translated anew, with each name looked up in its module's
+ * namespace, the compiler takes a twelfth more time. The command line is one bundle there, whose parts tests call:
+ * these are translated.
  */
 const built = {
   name: "built",
   enforce: "pre",
   resolveId(source: string, importer: string | undefined): string | null {
     if (!importer || !source.startsWith(".")) return null;
-    const inside = /^(?:src\/(?!cli\/)|grammar\/).*(?=\.[jt]s$)/.exec(resolve(dirname(importer), source).slice(import.meta.dirname.length + 1));
+    const inside = /^(?:src\/(?!cli\/)|grammar\/).*(?=\.[jt]s$)/.exec(
+      resolve(dirname(importer), source).slice(import.meta.dirname.length + 1),
+    );
     const file = inside && join(import.meta.dirname, "dist", `${inside[0]}.js`);
     return file && existsSync(file) ? file : null;
   },
@@ -56,7 +59,8 @@ export default defineConfig({
     // What is allocated dies young: a larger nursery takes a twelfth off the processor time.
     execArgv: ["--max-semi-space-size=64"],
     maxWorkers: 2,
-    // Two processes run all files, with the modules they have loaded and the devices they have opened: a file leaves both as it found them.
+    // Two processes run all files, with the modules they have loaded and the devices they have opened: a file leaves
+    // both as it found them.
     isolate: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,

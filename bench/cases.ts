@@ -33,8 +33,21 @@ const block = (kind: "dense" | "mod" | "routing", T: number): Case => {
   const k = T / 8;
   const router = 2 * T * DIM;
   const flops = { dense: layerFlops(T), mod: layerFlops(k) + router, routing: router }[kind];
-  const title = { dense: `dense layer, T = ${T}`, mod: `MoD layer, T = ${T}`, routing: `routing alone, T = ${T}` }[kind];
-  return { id: `${kind}-${T}`, title, kind, T, dim: DIM, heads: HEADS, k, set: {}, flops, peers: kind === "routing" ? ["modc"] : null };
+  const title = { dense: `dense layer, T = ${T}`, mod: `MoD layer, T = ${T}`, routing: `routing alone, T = ${T}` }[
+    kind
+  ];
+  return {
+    id: `${kind}-${T}`,
+    title,
+    kind,
+    T,
+    dim: DIM,
+    heads: HEADS,
+    k,
+    set: {},
+    flops,
+    peers: kind === "routing" ? ["modc"] : null,
+  };
 };
 
 const product = (rows: number, size: number): Case => ({
@@ -74,7 +87,18 @@ export const cases: readonly Case[] = [
     flops: 4 * 512 * 512 * DIM,
     peers: null,
   },
-  { id: "moby", title: "moby.mod whole, T = 256", kind: "moby", T: 256, dim: 128, heads: 4, k: 32, set: {}, flops: mobyFlops(), peers: null },
+  {
+    id: "moby",
+    title: "moby.mod whole, T = 256",
+    kind: "moby",
+    T: 256,
+    dim: 128,
+    heads: 4,
+    k: 32,
+    set: {},
+    flops: mobyFlops(),
+    peers: null,
+  },
 ];
 
 function mobyFlops(): number {
@@ -98,7 +122,23 @@ export function prepare(given: Case, target: Target): Prepared {
   const files: CaseData["files"] = given.kind === "moby" ? [["examples/moby.mod", textOf("examples/moby.mod")]] : [];
   const { program, graph } = compileBlock({ id: given.id, source, set: given.set, files }, 1, target);
   const { id, kind, T, dim, heads, k, set } = given;
-  return { data: { id, kind, T, dim, heads, k, source, set, files, weights: drawWeights(program), inputs: drawInputs(program, T) }, program, graph };
+  return {
+    data: {
+      id,
+      kind,
+      T,
+      dim,
+      heads,
+      k,
+      source,
+      set,
+      files,
+      weights: drawWeights(program),
+      inputs: drawInputs(program, T),
+    },
+    program,
+    graph,
+  };
 }
 
 /** A block as modc compiles it, applied `repeat` times to its own result. */
@@ -118,7 +158,9 @@ export function compileBlock(
   return { program, graph };
 }
 
-/** Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0, so that every weight matters. */
+/**
+ * Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0, so that every weight matters.
+ */
 function drawWeights(program: Program): CaseData["weights"] {
   const rng = random(1);
   return program.weights.map(({ path, shape }) => {
@@ -134,7 +176,10 @@ function drawInputs(program: Program, T: number): CaseData["inputs"] {
   return program.inputs.map(({ name, dtype, shape, below }): readonly [string, Sent] => {
     const extents = shape.map((size) => (size === "B" ? 1 : size === "T" ? T : Number(size)));
     const length = extents.reduce((a, b) => a * b, 1);
-    const data = dtype === "u32" ? Uint32Array.from({ length }, () => rng.below(below ?? 2 ** 32)) : Float32Array.from({ length }, () => rng.normal());
+    const data =
+      dtype === "u32"
+        ? Uint32Array.from({ length }, () => rng.below(below ?? 2 ** 32))
+        : Float32Array.from({ length }, () => rng.normal());
     return [name, { shape: extents, data }];
   });
 }

@@ -26,14 +26,26 @@ async function main(options: Options): Promise<void> {
   const meter = await PeakMeter.open();
   const { driver, name } = meter.device.info;
   const text = (): string =>
-    report({ options, peak: meter.best, device: driver || name, measured, firstRuns, firstTokens, training, generation, date, loadBefore });
+    report({
+      options,
+      peak: meter.best,
+      device: driver || name,
+      measured,
+      firstRuns,
+      firstTokens,
+      training,
+      generation,
+      date,
+      loadBefore,
+    });
   stopOnSignals(() => (measured.length + firstRuns.length + training.length + generation.length > 0 ? text() : ""));
 
   const groups = chosenCases(options);
   const withFirst = options.only === null || options.only.startsWith("first");
   const models = chosenTraining(options);
   const generators = chosenGeneration(options);
-  if (groups.length + models.length + generators.length === 0 && !withFirst) throw new Error(`--only ${options.only}: nothing has a name that begins so`);
+  if (groups.length + models.length + generators.length === 0 && !withFirst)
+    throw new Error(`--only ${options.only}: nothing has a name that begins so`);
   for (const [i, group] of groups.entries()) {
     say(`group ${i + 1} of ${groups.length}`);
     measured.push(...(await measureGroup(group, options, meter)));

@@ -56,10 +56,15 @@ export function chosenCases({ only, quick }: Pick<Options, "only" | "quick">): r
 
 const groupOf = (c: Case): string => (["dense", "mod", "routing"].includes(c.kind) ? `layer-${c.T}` : c.id);
 
-export const roundsOf = (c: Case, { rounds, longRounds }: Pick<Options, "rounds" | "longRounds">): number => (c.T < LONG ? rounds : longRounds);
+export const roundsOf = (c: Case, { rounds, longRounds }: Pick<Options, "rounds" | "longRounds">): number =>
+  c.T < LONG ? rounds : longRounds;
 
 /** Measures a group, with processes of its own. */
-export async function measureGroup(group: readonly Case[], options: Options, meter: PeakMeter): Promise<readonly Measured[]> {
+export async function measureGroup(
+  group: readonly Case[],
+  options: Options,
+  meter: PeakMeter,
+): Promise<readonly Measured[]> {
   const processes = new Map(PEERS.map((name) => [name, new PeerProcess(name)]));
   try {
     const unopened = await openAll(processes);
@@ -73,7 +78,8 @@ export async function measureGroup(group: readonly Case[], options: Options, met
       // Each round another begins; what is compared within a peer is measured without a pause between.
       for (const name of rotated(PEERS, round)) for (const r of readied) await timeRound(r, processes.get(name)!);
     }
-    for (const r of readied) if (r.case.kind === "mod") r.routing.push(...(await routingShares(r.prepared, meter.device, rounds)));
+    for (const r of readied)
+      if (r.case.kind === "mod") r.routing.push(...(await routingShares(r.prepared, meter.device, rounds)));
     return readied;
   } finally {
     await Promise.all([...processes.values()].map((peer) => peer.close()));
@@ -129,7 +135,9 @@ async function ready(
     }
   }
   // In a quick run a slow block runs but a few times for each wait, of which the wait is then a small part.
-  const repeat = options.quick ? Math.max(1, Math.min(REPEAT, Math.ceil(QUICK_WAIT / Math.max(...once.values(), 1)))) : REPEAT;
+  const repeat = options.quick
+    ? Math.max(1, Math.min(REPEAT, Math.ceil(QUICK_WAIT / Math.max(...once.values(), 1))))
+    : REPEAT;
   const times = new Map<PeerName, number[]>();
   for (const [name, milliseconds] of once) {
     say(`${c.id}: ${name}, ${milliseconds.toPrecision(3)} ms; ${repeat} for each wait`);
@@ -160,13 +168,16 @@ async function check(peer: PeerProcess, { data }: Prepared, wanted: Float64Array
   return difference(output, wanted);
 }
 
-const time = async (peer: PeerProcess, id: string): Promise<number> => (await peer.ask({ kind: "time", id }, "timed")).milliseconds;
+const time = async (peer: PeerProcess, id: string): Promise<number> =>
+  (await peer.ask({ kind: "time", id }, "timed")).milliseconds;
 
 /** The same, beginning further on. */
-export const rotated = <T>(items: readonly T[], by: number): readonly T[] => items.map((_, i) => items[(i + by) % items.length]!);
+export const rotated = <T>(items: readonly T[], by: number): readonly T[] =>
+  items.map((_, i) => items[(i + by) % items.length]!);
 
 /** Of a message. */
-export const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+export const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 
 export interface FirstRuns {
   readonly case: Case;

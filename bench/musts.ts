@@ -23,17 +23,35 @@ export function musts(measured: readonly Measured[], firstRuns: readonly FirstRu
   const first = firstRuns.find((f) => f.case.kind === "mod");
   const layers = LENGTHS.map((T) => ({ T, dense: of(`dense-${T}`), mod: of(`mod-${T}`) }));
   return [
-    row("f32 product 1024³, share of the device's measured f32 multiply-add peak", ["27%", "40%"], peakShare(of("product-1024"))),
-    ...layers.map(({ T, dense }) =>
-      row(`dense block against the fastest correct WebGPU peer, T = ${T}`, ["3.5 × faster", "5 ×"], againstPeers(dense, [3.5, 5])),
+    row(
+      "f32 product 1024³, share of the device's measured f32 multiply-add peak",
+      ["27%", "40%"],
+      peakShare(of("product-1024")),
     ),
-    ...layers.map(({ T, mod }) => row(`MoD block against the fastest correct WebGPU peer, T = ${T}`, ["4 × faster", "6 ×"], againstPeers(mod, [4, 6]))),
+    ...layers.map(({ T, dense }) =>
+      row(
+        `dense block against the fastest correct WebGPU peer, T = ${T}`,
+        ["3.5 × faster", "5 ×"],
+        againstPeers(dense, [3.5, 5]),
+      ),
+    ),
+    ...layers.map(({ T, mod }) =>
+      row(
+        `MoD block against the fastest correct WebGPU peer, T = ${T}`,
+        ["4 × faster", "6 ×"],
+        againstPeers(mod, [4, 6]),
+      ),
+    ),
     ...layers.map(({ T, dense, mod }) => {
       const limits: Limits = T === 512 ? [1.3, 1.1] : [1.15, 1.05];
       const figure = `MoD block time over dense block time, divided by their FLOP ratio, T = ${T}`;
       return row(figure, [String(limits[0]), String(limits[1])], overDense(dense, mod, limits));
     }),
-    row("score, selection and compaction, share of the MoD block at T = 2048", ["5%", "2%"], routingShare(of("mod-2048"))),
+    row(
+      "score, selection and compaction, share of the MoD block at T = 2048",
+      ["5%", "2%"],
+      routingShare(of("mod-2048")),
+    ),
     row("dispatches of a routed block beyond those of the dense block", ["2", "1"], beyondDense(layers)),
     row("dispatches of a dense block", ["6", "5"], dispatches(layers)),
     ...layers.map(({ T, dense, mod }) => {
@@ -57,7 +75,8 @@ export const row = (figure: string, [must, aim]: readonly [string, string], got:
 });
 
 /** What is asked of a figure that should be small. */
-export const atMost = (value: number, [must, aim]: Limits): string => (value <= aim ? "aim met" : value <= must ? "met" : "missed");
+export const atMost = (value: number, [must, aim]: Limits): string =>
+  value <= aim ? "aim met" : value <= must ? "met" : "missed";
 /** What is asked of a figure that should be large. */
 export const atLeast = (value: number, [must, aim]: Limits): string => atMost(-value, [-must, -aim]);
 
@@ -65,7 +84,8 @@ export const two = (n: number): string => n.toFixed(2);
 const percent = (n: number): string => `${(100 * n).toFixed(1)}%`;
 export const times = (n: number): string => `${n.toFixed(2)} ×`;
 /** Median, smallest and largest. */
-export const between = ({ median, low, high }: Spread, print: (n: number) => string): string => `${print(median)} (${print(low)} to ${print(high)})`;
+export const between = ({ median, low, high }: Spread, print: (n: number) => string): string =>
+  `${print(median)} (${print(low)} to ${print(high)})`;
 
 function peakShare(product: Measured | undefined): Got | null {
   const own = product?.times.get("modc");
@@ -94,11 +114,18 @@ function overDense(dense: Measured | undefined, mod: Measured | undefined, limit
   const [a, b] = [mod?.times.get("modc"), dense?.times.get("modc")];
   if (!dense || !mod || !a || !b) return null;
   const time = ratioOf(a, b);
-  const over = (flops: number): Spread => ({ median: time.median / flops, low: time.low / flops, high: time.high / flops });
+  const over = (flops: number): Spread => ({
+    median: time.median / flops,
+    low: time.low / flops,
+    high: time.high / flops,
+  });
   const [formula, seen] = [mod.case.flops / dense.case.flops, mod.structure.flops / dense.structure.flops];
   const got = `${between(over(formula), two)} by T × T pairs (${formula.toFixed(4)}); ${two(time.median / seen)} by the pairs seen (${seen.toFixed(4)})`;
   const verdicts = [formula, seen].map((flops) => atMost(time.median / flops, limits));
-  return { got, verdict: verdicts[0] === verdicts[1] ? verdicts[0]! : `${verdicts[0]} by T × T, ${verdicts[1]} by pairs seen` };
+  return {
+    got,
+    verdict: verdicts[0] === verdicts[1] ? verdicts[0]! : `${verdicts[0]} by T × T, ${verdicts[1]} by pairs seen`,
+  };
 }
 
 function routingShare(mod: Measured | undefined): Got | null {
@@ -114,7 +141,10 @@ interface Pair {
 }
 
 /** A number for each length that was measured; the largest is judged. */
-function worst(values: readonly { readonly T: number; readonly value: number; readonly note: string }[], limits: Limits): Got | null {
+function worst(
+  values: readonly { readonly T: number; readonly value: number; readonly note: string }[],
+  limits: Limits,
+): Got | null {
   if (values.length === 0) return null;
   const got = values.map(({ T, value, note }) => `${value}${note} at T = ${T}`).join("; ");
   return { got, verdict: atMost(Math.max(...values.map((v) => v.value)), limits) };
@@ -125,7 +155,11 @@ function beyondDense(layers: readonly Pair[]): Got | null {
     if (!dense || !mod) return [];
     const copies = mod.structure.copies - dense.structure.copies;
     return [
-      { T, value: mod.structure.dispatches - dense.structure.dispatches, note: copies === 0 ? "" : copies === 1 ? " and a copy" : ` and ${copies} copies` },
+      {
+        T,
+        value: mod.structure.dispatches - dense.structure.dispatches,
+        note: copies === 0 ? "" : copies === 1 ? " and a copy" : ` and ${copies} copies`,
+      },
     ];
   });
   return worst(values, [2, 1]);

@@ -23,13 +23,19 @@ export const usage = `npm run bench -- [--only block] [--rounds n] [--quick] [--
 export function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
-    options: { only: { type: "string" }, rounds: { type: "string" }, quick: { type: "boolean" }, before: { type: "string" } },
+    options: {
+      only: { type: "string" },
+      rounds: { type: "string" },
+      quick: { type: "boolean" },
+      before: { type: "string" },
+    },
   });
   const quick = values.quick ?? false;
   const only = values.only ?? null;
   const before = values.before === undefined ? null : resolve(process.env["INIT_CWD"] ?? ".", values.before);
   if (values.rounds === undefined) return { only, rounds: quick ? 3 : 5, longRounds: 3, quick, before };
   const rounds = Number(values.rounds);
-  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: it must be a whole number of at least 1`);
+  if (!Number.isSafeInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds ${values.rounds}: it must be a whole number of at least 1`);
   return { only, rounds, longRounds: rounds, quick, before };
 }

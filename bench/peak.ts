@@ -5,7 +5,10 @@ const ITERATIONS = 2048;
 /** Of all workgroups together: enough that the wait is a small part. */
 const INVOCATIONS = 32_768;
 
-/** How many sums are independent, in workgroups of so many: a device likes one or another. Scalars, for vectors fill its registers sooner. */
+/**
+ * How many sums are independent, in workgroups of so many: a device likes one or another. Scalars, for vectors fill its
+ * registers sooner.
+ */
 const SHAPES = [12, 16, 24].flatMap((sums) => [8, 64].map((width) => ({ sums, width })));
 
 /** Times a loop says the same, so that counting it costs little. */
@@ -78,8 +81,13 @@ async function prepare(device: Device, sums: number, width: number): Promise<Ker
   const data = gpu.createBuffer({ size: 64, usage: 0x80 | 0x8 }); // STORAGE | COPY_DST
   gpu.queue.writeBuffer(data, 0, Float32Array.of(0.999, 0.5, 0.5, 0));
   const module = gpu.createShaderModule({ code: kernel(sums, width) });
-  const pipeline = await device.wait(() => gpu.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } }));
-  const group = gpu.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: data } }] });
+  const pipeline = await device.wait(() =>
+    gpu.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } }),
+  );
+  const group = gpu.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [{ binding: 0, resource: { buffer: data } }],
+  });
   return { pipeline, group, workgroups: INVOCATIONS / width, flops: 2 * sums * UNROLLED * ITERATIONS * INVOCATIONS };
 }
 

@@ -14,14 +14,21 @@ type Reply = BlockReply | TrainReply | GenerateReply;
 const worker = builtWorker();
 
 /**
- * The process of a peer translated beforehand, beside links to the modules of the build, as users run them: what is translated while the clock runs would be most of a first run. It lies where
- * the packages of the bench are found.
+ * The process of a peer translated beforehand, beside links to the modules of the build, as users run them: what is
+ * translated while the clock runs would be most of a first run. It lies where the packages of the bench are found.
  */
 function builtWorker(): string {
   const here = fileURLToPath(new URL(".", import.meta.url));
   const to = join(here, "node_modules", ".modc-bench");
   const sources = ["*.ts", "peers/*.ts", "generating/*.ts", "training/*.ts"].map((name) => join(here, name));
-  buildSync({ entryPoints: sources, outbase: here, outdir: join(to, "bench"), format: "esm", target: "es2022", logLevel: "error" });
+  buildSync({
+    entryPoints: sources,
+    outbase: here,
+    outdir: join(to, "bench"),
+    format: "esm",
+    target: "es2022",
+    logLevel: "error",
+  });
   rmSync(join(to, "src"), { force: true });
   symlinkSync(join(here, "..", "dist", "src"), join(to, "src"), "junction");
   return join(to, "bench", "worker.js");

@@ -30,7 +30,10 @@ export type PeerName = "modc" | "jax" | "onnxruntime" | "onnxruntime-cpu" | "tfj
 
 export type Request =
   | { readonly kind: "open" }
-  /** Builds a block that applies itself `repeat` times and warms it up. Milliseconds from the call to the first result, and that result, come back (`Built.first`). */
+  /**
+   * Builds a block that applies itself `repeat` times and warms it up. Milliseconds from the call to the first result,
+   * and that result, come back (`Built.first`).
+   */
   | { readonly kind: "build"; readonly data: CaseData; readonly repeat: number }
   /** Runs a built block once: milliseconds. */
   | { readonly kind: "time"; readonly id: string }

@@ -85,14 +85,25 @@ const rounds = ({ rounds, longRounds }: Options): string =>
 
 function packageDependencies(): Readonly<Record<string, string>> {
   const text = readFileSync(new URL("package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies; // the bench's own file
+  // the bench's own file
+  return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies;
 }
 
-function mustsSection({ options, measured, firstRuns, firstTokens, training, generation }: ReportParts): readonly string[] {
+function mustsSection({
+  options,
+  measured,
+  firstRuns,
+  firstTokens,
+  training,
+  generation,
+}: ReportParts): readonly string[] {
   // A run of a few blocks does not speak of the others.
-  const shown = [...musts(measured, firstRuns), ...firstMusts(firstTokens), ...trainingMusts(training), ...generationMusts(generation)].filter(
-    (m) => options.only === null || m.got !== null,
-  );
+  const shown = [
+    ...musts(measured, firstRuns),
+    ...firstMusts(firstTokens),
+    ...trainingMusts(training),
+    ...generationMusts(generation),
+  ].filter((m) => options.only === null || m.got !== null);
   if (shown.length === 0) return [];
   const rows = shown.map((m) => [m.figure, m.must, m.aim, m.got ?? "", m.verdict]);
   const text = `Times are those of the tables below: medians of the ratios of each round, with the smallest and the largest.
@@ -101,7 +112,11 @@ function mustsSection({ options, measured, firstRuns, firstTokens, training, gen
 - *Score, selection and compaction*: of the block applied once, the steps that compute anything of the router or choose tokens, by time stamps of the device, over all its steps. They count whole, whatever else they compute on the way, such as sums of squares for the norm.
 - *Dispatches*: those that have workgroups. Where the number of rows is known only at run time, a product has a step for each case, all but one of which are empty.
 - *Activation memory*: \`memoryOf\` of a block applied once, at B = 1: all that a session allocates but weights, tables (starts, positions, rotary angles), the input and the result, which are the residual stream before and after. Slots are reused within a run, so this is the peak. The list of chosen tokens, which a caller may ask for, is counted.`;
-  return ["## What is asked, and what there is", table(["figure", "must", "aim", "got", ""], rows), ...(measured.length === 0 ? [] : [text])];
+  return [
+    "## What is asked, and what there is",
+    table(["figure", "must", "aim", "got", ""], rows),
+    ...(measured.length === 0 ? [] : [text]),
+  ];
 }
 
 function timesSection(measured: readonly Measured[]): readonly string[] {
@@ -112,7 +127,8 @@ function timesSection(measured: readonly Measured[]): readonly string[] {
     const fault = m.faults.get(name);
     return fault === undefined ? "" : fault.startsWith("wrong") ? "wrong" : "fails";
   };
-  const text = "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by round: above 1, modc is faster.";
+  const text =
+    "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by round: above 1, modc is faster.";
   const rows = measured.map((m) => [m.case.title, ...PEERS.map((name) => cell(m, name)), ratio(m)]);
   return ["## Milliseconds", text, table(["block", ...PEERS.map((name) => TITLES[name]), "ratio"], rows)];
 }
@@ -144,7 +160,10 @@ function rateSection(measured: readonly Measured[], peak: number): readonly stri
 function firstSection(firstRuns: readonly FirstRuns[]): readonly string[] {
   if (firstRuns.length === 0) return [];
   const names = PEERS.filter((name) => firstRuns.some((f) => f.times.has(name)));
-  const rows = firstRuns.map((f) => [f.case.title, ...names.map((name) => (f.times.has(name) ? spread(f.times.get(name)!) : ""))]);
+  const rows = firstRuns.map((f) => [
+    f.case.title,
+    ...names.map((name) => (f.times.has(name) ? spread(f.times.get(name)!) : "")),
+  ]);
   const text =
     "Milliseconds from the source text, or the calls that build the block, to the first result, in a new process with Mesa's shader cache off. The libraries are loaded and the device is open. Medians of new processes, with the smallest and the largest.";
   return ["## First run", text, table(["block", ...names.map((name) => TITLES[name])], rows), ...faultsOf(firstRuns)];
@@ -166,14 +185,26 @@ function structureSection(measured: readonly Measured[]): readonly string[] {
       ? ""
       : `${milliseconds(spreadOf(routing.map((r) => r.milliseconds)).median)} ms, ${(100 * spreadOf(routing.map((r) => r.share)).median).toFixed(1)}%`,
   ]);
-  const head = ["block", "dispatches", "empty", "kernels", "copies and clears", "copies of 20", "activations, KiB", "routing"];
+  const head = [
+    "block",
+    "dispatches",
+    "empty",
+    "kernels",
+    "copies and clears",
+    "copies of 20",
+    "activations, KiB",
+    "routing",
+  ];
   return ["## modc's programs", text, table(head, rows)];
 }
 
 function agreementSection(measured: readonly Measured[]): readonly string[] {
   if (measured.length === 0) return [];
   const faults = faultsOf(measured);
-  const rows = measured.map((m) => [m.case.title, ...PEERS.map((name) => m.differences.get(name)?.toExponential(1) ?? "")]);
+  const rows = measured.map((m) => [
+    m.case.title,
+    ...PEERS.map((name) => m.differences.get(name)?.toExponential(1) ?? ""),
+  ]);
   const text = "Largest difference of one application from the reference, over the largest magnitude.";
   return [
     "## Agreement",
@@ -185,6 +216,8 @@ function agreementSection(measured: readonly Measured[]): readonly string[] {
 
 /** A list, or nothing. */
 function faultsOf(parts: readonly Pick<Measured, "case" | "faults">[]): readonly string[] {
-  const faults = parts.flatMap((m) => [...m.faults].map(([name, fault]) => `- ${TITLES[name]}, ${m.case.title}: ${fault}`));
+  const faults = parts.flatMap((m) =>
+    [...m.faults].map(([name, fault]) => `- ${TITLES[name]}, ${m.case.title}: ${fault}`),
+  );
   return faults.length === 0 ? [] : [faults.join("\n")];
 }

@@ -11,12 +11,17 @@ export interface RoutingShare {
 }
 
 /** Profiles a routed block applied once, so many times, each a median of several runs. */
-export async function routingShares({ program, data }: Prepared, device: Device, times: number): Promise<readonly RoutingShare[]> {
+export async function routingShares(
+  { program, data }: Prepared,
+  device: Device,
+  times: number,
+): Promise<readonly RoutingShare[]> {
   const weights = new Map(data.weights);
   const session = await load(program, device, (w) => weights.get(w.path)!.data, { max: { B: 1, T: data.T } });
   try {
     const shares: RoutingShare[] = [];
-    for (let i = 0; i < times; i++) shares.push(shareOf(program, await session.profile(Object.fromEntries(data.inputs), { outputs: ["output"] })));
+    for (let i = 0; i < times; i++)
+      shares.push(shareOf(program, await session.profile(Object.fromEntries(data.inputs), { outputs: ["output"] })));
     return shares;
   } finally {
     session.dispose();
@@ -29,7 +34,12 @@ function shareOf(program: Program, { works }: Profile): RoutingShare {
   return { milliseconds, share: milliseconds / all };
 }
 
-/** Whether a work chooses tokens, or computes anything of the router: it then counts whole, whatever else it does on the way. */
+/**
+ * Whether a work chooses tokens, or computes anything of the router: it then counts whole, whatever else it does on the
+ * way.
+ */
 function routes({ works, origins }: Program, work: number): boolean {
-  return works[work]!.ops.some(({ op, origin }) => op === "top" || (origin !== null && origins[origin]!.path.split(".").includes("router")));
+  return works[work]!.ops.some(
+    ({ op, origin }) => op === "top" || (origin !== null && origins[origin]!.path.split(".").includes("router")),
+  );
 }

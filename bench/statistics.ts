@@ -15,12 +15,20 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 /** Round by round, a over b. */
-export const ratioOf = (a: readonly number[], b: readonly number[]): Spread => spreadOf(a.map((value, i) => value / b[i]!));
+export const ratioOf = (a: readonly number[], b: readonly number[]): Spread =>
+  spreadOf(a.map((value, i) => value / b[i]!));
 
-/** Median, and between which values that of all such measurements lies in 95 of 100 cases, whatever their distribution: from the order of those that there are. */
+/**
+ * Median, and between which values that of all such measurements lies in 95 of 100 cases, whatever their distribution:
+ * from the order of those that there are.
+ */
 export function medianWithin(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
   const reach = 0.98 * Math.sqrt(sorted.length);
   const at = (place: number): number => sorted[Math.max(0, Math.min(sorted.length - 1, place))]!;
-  return { median: spreadOf(values).median, low: at(Math.floor(sorted.length / 2 - reach)), high: at(Math.ceil(sorted.length / 2 + reach)) };
+  return {
+    median: spreadOf(values).median,
+    low: at(Math.floor(sorted.length / 2 - reach)),
+    high: at(Math.ceil(sorted.length / 2 + reach)),
+  };
 }

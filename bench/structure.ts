@@ -1,4 +1,5 @@
-// What can be read off a compiled program without running it: its dispatches, its operations, and the memory between its ends.
+// What can be read off a compiled program without running it: its dispatches, its operations, and the memory between
+// its ends.
 import type { Program } from "../src/program/program.js";
 import { memoryOf } from "../src/runtime/index.js";
 import { parseAxes, SizeTable } from "../src/runtime/sizes.js";
@@ -14,7 +15,10 @@ export interface Structure {
   readonly kernels: number;
   /** Floating-point operations as the program's works count them: attention by the pairs that are seen. */
   readonly flops: number;
-  /** All buffers but those of weights, states, tables, inputs and the result called `output`: for a layer, what lies beyond the residual stream. */
+  /**
+   * All buffers but those of weights, states, tables, inputs and the result called `output`: for a layer, what lies
+   * beyond the residual stream.
+   */
   readonly activationBytes: number;
 }
 
@@ -27,7 +31,9 @@ export function structureOf(program: Program, T: number): Structure {
   const outputBytes = output ? table.index(program.slots[output.slot]!.bytes) : null;
   const extents = new Map(Object.entries({ B: 1, T }));
   const values = table.values(resolveSizes(parseAxes(program), { extents, lengths: new Map(), live: new Map() }));
-  const kernels = program.steps.flatMap((s, i) => (s.kind === "dispatch" && values[workgroups[i]!]! > 0 ? [s.kernel] : []));
+  const kernels = program.steps.flatMap((s, i) =>
+    s.kind === "dispatch" && values[workgroups[i]!]! > 0 ? [s.kernel] : [],
+  );
   const compiled = workgroups.filter((w) => w !== null).length;
   const memory = memoryOf(program, { max: { B: 1, T } });
   return {

@@ -38,7 +38,8 @@ async function answer(request: Request | TrainRequest | GenerateRequest): Promis
       built.set(request.data.id, made);
       const output = await made.first();
       const milliseconds = performance.now() - before;
-      // A pool of buffers may still grow in the first of many repetitions: of nothing that takes seconds is that a part worth waiting for.
+      // A pool of buffers may still grow in the first of many repetitions: of nothing that takes seconds is that a part
+      // worth waiting for.
       if (request.repeat > 1 && milliseconds < 1000) await made.run();
       return { kind: "built", milliseconds, output };
     }
@@ -60,7 +61,10 @@ async function answer(request: Request | TrainRequest | GenerateRequest): Promis
 
 process.on("message", (request: Request | TrainRequest | GenerateRequest) => {
   answer(request)
-    .catch((error: unknown): Reply => ({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error) }))
+    .catch((error: unknown): Reply => ({
+      kind: "failed",
+      message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    }))
     .then((reply) => process.send!(reply))
     .catch(() => process.exit(1));
 });

@@ -8,8 +8,14 @@ const folder = import.meta.dirname;
 const file = "moby.mod";
 
 // The compiler reads no files: it is given the source, and asks for what the source imports.
-const read = (path: string): string | null => (existsSync(join(folder, path)) ? readFileSync(join(folder, path), "utf8") : null);
-const { program, diagnostics, sources } = compile(readFileSync(join(folder, file), "utf8"), { phase: "infer", file, read, set: { depth: 4, capacity: "25%" } });
+const read = (path: string): string | null =>
+  existsSync(join(folder, path)) ? readFileSync(join(folder, path), "utf8") : null;
+const { program, diagnostics, sources } = compile(readFileSync(join(folder, file), "utf8"), {
+  phase: "infer",
+  file,
+  read,
+  set: { depth: 4, capacity: "25%" },
+});
 if (diagnostics.length > 0) console.error(formatDiagnostics(diagnostics, { sources }));
 if (!program) process.exit(1);
 
@@ -20,7 +26,10 @@ console.error(`running on ${device.info.name}`);
 const session = await load(program, device, undefined, { max: { B: 1, T: 64 }, seed: 1 });
 
 const text = new TextEncoder().encode(process.argv[2] ?? "Call me").subarray(0, 64);
-const results = await session.run({ tokens: { data: text, shape: [1, text.length] } }, { observe: ["layers.1.chosen"] });
+const results = await session.run(
+  { tokens: { data: text, shape: [1, text.length] } },
+  { observe: ["layers.1.chosen"] },
+);
 
 const { data, shape } = results["output"]!; // logits, f32[1, T, 256]
 const vocab = shape[2]!;

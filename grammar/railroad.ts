@@ -15,10 +15,12 @@ const GAP = 10; // between rows
 const TURN = 12; // width of a branch's bend
 const CHARACTER = 7.6;
 
-const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+const escape = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 const number = (n: number): string => String(Math.round(n * 10) / 10);
 const path = (d: string): string => `<path d="${d}"/>`;
-const straight = (x: number, y: number, width: number): string => (width > 0 ? path(`M${number(x)} ${number(y)}h${number(width)}`) : "");
+const straight = (x: number, y: number, width: number): string =>
+  width > 0 ? path(`M${number(x)} ${number(y)}h${number(width)}`) : "";
 
 function box(text: string, style: "text" | "word" | "rule"): Track {
   const width = text.length * CHARACTER + 20;
@@ -46,7 +48,12 @@ function inSequence(tracks: readonly Track[]): Track {
       })
       .join("");
   };
-  return { width, above: Math.max(ROW, ...tracks.map((t) => t.above)), below: Math.max(ROW, ...tracks.map((t) => t.below)), draw };
+  return {
+    width,
+    above: Math.max(ROW, ...tracks.map((t) => t.above)),
+    below: Math.max(ROW, ...tracks.map((t) => t.below)),
+    draw,
+  };
 }
 
 const nothing: Track = { width: 0, above: 0, below: 0, draw: () => "" };
@@ -64,10 +71,15 @@ function branches(tracks: readonly Track[]): Track {
   const width = inner + 4 * TURN;
   const draw = (x: number, y: number): string => {
     const start = x + 2 * TURN;
-    const row = (t: Track, height: number): string => t.draw(start, y + height) + straight(start + t.width, y + height, inner - t.width);
+    const row = (t: Track, height: number): string =>
+      t.draw(start, y + height) + straight(start + t.width, y + height, inner - t.width);
     const bends = heights.map((h) => {
-      const down = path(`M${number(x)} ${number(y)}q${TURN} 0 ${TURN} ${TURN}v${number(h - 2 * TURN)}q0 ${TURN} ${TURN} ${TURN}`);
-      const up = path(`M${number(start + inner)} ${number(y + h)}q${TURN} 0 ${TURN} -${TURN}v${number(2 * TURN - h)}q0 -${TURN} ${TURN} -${TURN}`);
+      const down = path(
+        `M${number(x)} ${number(y)}q${TURN} 0 ${TURN} ${TURN}v${number(h - 2 * TURN)}q0 ${TURN} ${TURN} ${TURN}`,
+      );
+      const up = path(
+        `M${number(start + inner)} ${number(y + h)}q${TURN} 0 ${TURN} -${TURN}v${number(2 * TURN - h)}q0 -${TURN} ${TURN} -${TURN}`,
+      );
       return down + up;
     });
     const line = straight(x, y, 2 * TURN) + row(tracks[0]!, 0) + straight(start + inner, y, 2 * TURN);

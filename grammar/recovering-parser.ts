@@ -1,4 +1,5 @@
-// What chevrotain's parser does at an error, made to fit this language: it skips whole groups in brackets, never half of one.
+// What chevrotain's parser does at an error, made to fit this language: it skips whole groups in brackets, never half
+// of one.
 import { CstParser, tokenMatcher, type IParserErrorMessageProvider } from "chevrotain";
 import * as t from "./tokens.js";
 
@@ -44,7 +45,10 @@ export abstract class RecoveringParser extends CstParser {
     return super.SKIP_TOKEN();
   }
 
-  /** As chevrotain's own, which looks at each token, but from group to group. The name is not in its public types; the version is pinned. */
+  /**
+   * As chevrotain's own, which looks at each token, but from group to group. The name is not in its public types; the
+   * version is pinned.
+   */
   findReSyncTokenType(): t.TokenType {
     // Marked boundary: a method of chevrotain's parser that its types leave out.
     const follow = (this as unknown as { flattenFollowSet(): readonly t.TokenType[] }).flattenFollowSet();

@@ -1,4 +1,5 @@
-// The grammar as plain data, read off the parser: what diagrams are drawn from, and what the page for people is held to.
+// The grammar as plain data, read off the parser: what diagrams are drawn from, and what the page for people is held
+// to.
 import {
   Alternation,
   Alternative,
@@ -46,14 +47,21 @@ export function grammarShape(): ReadonlyMap<string, Shape> {
   const rules = Object.values(new ModcParser({ validate: true }).getGAstProductions());
   // The rules of expressions are made first, and come last.
   const start = rules.findIndex((rule) => rule.name === "file");
-  const shapes = new Map([...rules.slice(start), ...rules.slice(0, start)].map((rule) => [rule.name, sequence(rule.definition)]));
+  const shapes = new Map(
+    [...rules.slice(start), ...rules.slice(0, start)].map((rule) => [rule.name, sequence(rule.definition)]),
+  );
   const members = (category: TokenType): string[] =>
-    t.parserTokens.filter((type) => (type.CATEGORIES ?? []).includes(category) && typeof textOf(type) === "string").map((type) => textOf(type)!);
+    t.parserTokens
+      .filter((type) => (type.CATEGORIES ?? []).includes(category) && typeof textOf(type) === "string")
+      .map((type) => textOf(type)!);
   const texts = (list: readonly string[]): Shape[] => list.map((text) => ({ kind: "text", text }));
   const arithmetic = members(t.ArithmeticOperator);
   shapes.set("operator", {
     kind: "choice",
-    items: [...texts(members(t.BinaryOperator).filter((o) => !arithmetic.includes(o))), { kind: "rule", name: "arithmetic" }],
+    items: [
+      ...texts(members(t.BinaryOperator).filter((o) => !arithmetic.includes(o))),
+      { kind: "rule", name: "arithmetic" },
+    ],
   });
   shapes.set("arithmetic", { kind: "choice", items: texts(arithmetic) });
   shapes.set("prefix", { kind: "choice", items: texts(members(t.PrefixOperator)) });
@@ -77,10 +85,15 @@ function shapeOf(production: IProduction): Shape {
     const operators = OPERATORS.get(production.terminalType);
     if (operators !== undefined) return { kind: "rule", name: operators };
     const name = WORDS.get(production.terminalType);
-    return name === undefined ? { kind: "text", text: textOf(production.terminalType) ?? production.terminalType.name } : { kind: "word", name };
+    return name === undefined
+      ? { kind: "text", text: textOf(production.terminalType) ?? production.terminalType.name }
+      : { kind: "word", name };
   }
   if (production instanceof Alternation)
-    return { kind: "choice", items: production.definition.map((a) => (a instanceof Alternative ? sequence(a.definition) : shapeOf(a))) };
+    return {
+      kind: "choice",
+      items: production.definition.map((a) => (a instanceof Alternative ? sequence(a.definition) : shapeOf(a))),
+    };
   if (production instanceof Option) return { kind: "optional", item: sequence(production.definition) };
   if (production instanceof Repetition) return { kind: "repeat", item: sequence(production.definition) };
   if (production instanceof RepetitionMandatory) {

@@ -11,7 +11,10 @@ const named = (list: readonly string[]): string[] => RESERVED.filter((w) => list
 function operators(): string[] {
   const foreign = new Set(foreignOperators.map((f) => f.token));
   return lexerTokens
-    .filter((type: TokenType) => typeof type.PATTERN === "string" && !foreign.has(type) && !/^[()[\]{},;:.]$/.test(type.PATTERN))
+    .filter(
+      (type: TokenType) =>
+        typeof type.PATTERN === "string" && !foreign.has(type) && !/^[()[\]{},;:.]$/.test(type.PATTERN),
+    )
     .map((type) => String(type.PATTERN))
     .sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
 }

@@ -9,12 +9,23 @@ export const Separator = createToken({ name: "Separator", pattern: Lexer.NA, lab
 /** Abstract: between two values. */
 export const BinaryOperator = createToken({ name: "BinaryOperator", pattern: Lexer.NA, label: "an operator" });
 /** Abstract: the binary operators on numbers and tensors, which may stand in a dimension. */
-export const ArithmeticOperator = createToken({ name: "ArithmeticOperator", pattern: Lexer.NA, categories: [BinaryOperator], label: "an operator" });
+export const ArithmeticOperator = createToken({
+  name: "ArithmeticOperator",
+  pattern: Lexer.NA,
+  categories: [BinaryOperator],
+  label: "an operator",
+});
 /** Abstract: before a value. */
 export const PrefixOperator = createToken({ name: "PrefixOperator", pattern: Lexer.NA, label: "`-` or `not`" });
 
 export const Identifier = createToken({ name: "Identifier", pattern: /[A-Za-z_][A-Za-z0-9_]*/, label: "a name" });
-export const Weight = createToken({ name: "Weight", pattern: /weight/, longer_alt: Identifier, categories: [Identifier], label: "`weight`" });
+export const Weight = createToken({
+  name: "Weight",
+  pattern: /weight/,
+  longer_alt: Identifier,
+  categories: [Identifier],
+  label: "`weight`",
+});
 
 const word = (name: string, text: Reserved, categories: TokenType[] = []): TokenType =>
   createToken({ name, pattern: new RegExp(text), longer_alt: Identifier, categories, label: `\`${text}\`` });
@@ -107,7 +118,8 @@ export const SingleQuoted = createToken({
   label: "a string",
 });
 
-const sign = (name: string, text: string, categories: TokenType[] = []): TokenType => createToken({ name, pattern: text, categories, label: `\`${text}\`` });
+const sign = (name: string, text: string, categories: TokenType[] = []): TokenType =>
+  createToken({ name, pattern: text, categories, label: `\`${text}\`` });
 
 export const Ellipsis = sign("Ellipsis", "...");
 export const DotDot = sign("DotDot", "..");
@@ -136,7 +148,13 @@ export const RBracket = sign("RBracket", "]");
 export const LBrace = sign("LBrace", "{");
 export const RBrace = sign("RBrace", "}");
 
-export const Newline = createToken({ name: "Newline", pattern: /\n/, line_breaks: true, categories: [Separator], label: "the end of the line" });
+export const Newline = createToken({
+  name: "Newline",
+  pattern: /\n/,
+  line_breaks: true,
+  categories: [Separator],
+  label: "the end of the line",
+});
 export const Semicolon = createToken({ name: "Semicolon", pattern: ";", categories: [Separator], label: "`;`" });
 
 /** Blanks of a line; a carriage return only before its newline. */
@@ -144,19 +162,42 @@ export const Blank = createToken({ name: "Blank", pattern: /[ \t]+|\r(?=\n)/, gr
 /** The lexer's group that holds all comments. */
 export const COMMENTS = "comments";
 /** `//` to the end of the line; three slashes make it documentation. */
-export const Comment = createToken({ name: "Comment", pattern: /\/\/[^\n]*/, group: COMMENTS, start_chars_hint: ["/"], line_breaks: false });
+export const Comment = createToken({
+  name: "Comment",
+  pattern: /\/\/[^\n]*/,
+  group: COMMENTS,
+  start_chars_hint: ["/"],
+  line_breaks: false,
+});
 /** Comments of other languages: never legal, read as comments after a message. */
-export const HashComment = createToken({ name: "HashComment", pattern: /#[^\n]*/, group: COMMENTS, start_chars_hint: ["#"], line_breaks: false });
+export const HashComment = createToken({
+  name: "HashComment",
+  pattern: /#[^\n]*/,
+  group: COMMENTS,
+  start_chars_hint: ["#"],
+  line_breaks: false,
+});
 const blockComment: CustomPatternMatcherFunc = (text, offset) => {
   if (text[offset] !== "/" || text[offset + 1] !== "*") return null;
   const end = text.indexOf("*/", offset + 2);
   return [text.slice(offset, end === -1 ? text.length : end + 2)];
 };
-export const BlockComment = createToken({ name: "BlockComment", pattern: blockComment, group: COMMENTS, start_chars_hint: ["/"], line_breaks: true });
+export const BlockComment = createToken({
+  name: "BlockComment",
+  pattern: blockComment,
+  group: COMMENTS,
+  start_chars_hint: ["/"],
+  line_breaks: true,
+});
 
-/** Any character the language does not use. The hints touch each of the lexer's buckets of first characters (255 codes wide). */
+/**
+ * Any character the language does not use. The hints touch each of the lexer's buckets of first characters (255 codes
+ * wide).
+ */
 const anyCharacter: CustomPatternMatcherFunc = (text, offset) => [String.fromCodePoint(text.codePointAt(offset) ?? 0)];
-const everyFirstCharacter = Array.from({ length: 256 + (65536 - 256) / 64 }, (_, i) => (i < 256 ? i : 256 + (i - 256) * 64));
+const everyFirstCharacter = Array.from({ length: 256 + (65536 - 256) / 64 }, (_, i) =>
+  i < 256 ? i : 256 + (i - 256) * 64,
+);
 export const Unknown = createToken({
   name: "Unknown",
   pattern: anyCharacter,
@@ -308,7 +349,9 @@ export const continuing: ReadonlySet<TokenType> = new Set([
   Else,
 ]);
 
-/** How tightly binary operators bind: a larger number binds tighter. `^` groups to the right, the others to the left. */
+/**
+ * How tightly binary operators bind: a larger number binds tighter. `^` groups to the right, the others to the left.
+ */
 export const PRECEDENCE = {
   or: 1,
   and: 2,

@@ -1,6 +1,8 @@
-// The rows of each sequence that score above the threshold, ascending: index[starts[b] + j], and the starts of the axis they make.
-// Method: what the sequences before have chosen is added up, of counts that are known (above_count) or by counting again where rows are few; then each lane counts
-// and writes a stretch of its own, one after the other. What else is to be known of a row that was chosen, or of how many were, is written on the way.
+// The rows of each sequence that score above the threshold, ascending: index[starts[b] + j], and the starts of the axis
+// they make.
+// Method: what the sequences before have chosen is added up, of counts that are known (above_count) or by counting
+// again where rows are few; then each lane counts and writes a stretch of its own, one after the other. What else is to
+// be known of a row that was chosen, or of how many were, is written on the way.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -45,7 +47,11 @@ fn isAbove(row: u32) -> bool {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
   scan[lane] = chosenBefore(b, lane);

@@ -1,5 +1,6 @@
 // counts[b] = how many rows of sequence b score above the threshold.
-// Method: LANES invocations share a sequence; integer keys of the same order as the scores (−0 as 0); NaN on either side is never above.
+// Method: LANES invocations share a sequence; integer keys of the same order as the scores (−0 as 0); NaN on either
+// side is never above.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -32,7 +33,11 @@ fn isAbove(row: u32) -> bool {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
   var found = 0u;

@@ -12,7 +12,11 @@ fn value(i: u32) -> u32 { return starts[i + 1u] - starts[i]; }
 // --- end of parameters
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
   if (i >= count()) { return; }
   total[i] = total[i] + value(i);

@@ -1,5 +1,7 @@
-// g' = factor · g; m ← m + (1 − β1)(g' − m); v ← β2 · v + (1 − β2) g'²; w ← w (1 − rate · decay) − rate / c1 · m / (√v / √c2 + ε): a step of AdamW.
-// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
+// g' = factor · g; m ← m + (1 − β1)(g' − m); v ← β2 · v + (1 − β2) g'²; w ← w (1 − rate · decay) − rate / c1 · m / (√v
+// / √c2 + ε): a step of AdamW.
+// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are
+// where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
 // Grid: one workgroup for each LANES · EACH weights, EACH to an invocation, which share what they read of the settings.
 
 // --- parameters
@@ -25,7 +27,11 @@ fn setting(i: u32) -> f32 { return settings[i]; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * EACH * LANES;
   let factor = setting(4u);
   if (first >= count() || (bitcast<u32>(factor) & 0x7f800000u) == 0x7f800000u) { return; }

@@ -1,5 +1,6 @@
 // y[o] = the first r for which x[base(o) + step(r)] is largest.
-// Method: integer keys of the same order as the values are compared, NaN highest, so that no arithmetic meets NaN or infinity.
+// Method: integer keys of the same order as the values are compared, NaN highest, so that no arithmetic meets NaN or
+// infinity.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -16,7 +17,11 @@ fn key(bits: u32) -> u32 { return bits; }
 // --- end of parameters
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let o = (group.x + group.y * groups.x) * 64u + lane;
   if (o >= outputs()) { return; }
   let start = base(o);

@@ -1,6 +1,6 @@
 // y[o] = the first r whose x[base(o) + step(r)] is largest: long rows, or of an extent known only when running.
-// Method: integer keys of the same order as the values (NaN highest, −0 as 0). LANES invocations share an output; each keeps the first of its largest, then
-// halves meet halves in a tree, where of equals the earlier wins.
+// Method: integer keys of the same order as the values (NaN highest, −0 as 0). LANES invocations share an output; each
+// keeps the first of its largest, then halves meet halves in a tree, where of equals the earlier wins.
 // Grid: one workgroup for each element of y.
 
 // --- parameters
@@ -29,7 +29,11 @@ fn better(a: vec2u, b: vec2u) -> vec2u {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let o = group.x + group.y * groups.x;
   if (o >= outputs()) { return; }
   let start = base(o);

@@ -1,14 +1,17 @@
-// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
-// Method: a tile of queries (rows, and the heads that share keys) goes through the keys of its sequence in blocks, keeping for each query the
-// largest score, the sum and the weighted values, which are scaled down whenever a larger score comes (Milakov and Gimelshein 2018,
-// arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). Lanes own keys while they score and columns while they add values; the weights
-// of a block pass between the two through workgroup memory. Positions ascend, so the keys that a tile sees are a stretch; no others are visited.
+// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
+// sequence; zeros where it sees none.
+// Method: a tile of queries (rows, and the heads that share keys) goes through the keys of its sequence in blocks,
+// keeping for each query the largest score, the sum and the weighted values, which are scaled down whenever a larger
+// score comes (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). Lanes own keys while
+// they score and columns while they add values; the weights of a block pass between the two through workgroup memory.
+// Positions ascend, so the keys that a tile sees are a stretch; no others are visited.
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
 
 // --- parameters
 struct Sizes {
   sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32,
-  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32,
+    resultRows: u32,
 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -90,10 +93,16 @@ fn seesAny(b: u32, i: u32) -> bool {
 }
 
 /** A weighted value and others; nothing of one that is not seen, be it infinite or NaN. */
-fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f { return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others); }
+fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f {
+  return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others);
+}
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let n = group.x + group.y * groups.x;
   let tiles = tilesBefore(batch());
   let head = n / tiles;
@@ -133,16 +142,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var scores: array<vec4f, TILE>;
     for (var r = 0u; r < TILE; r++) { scores[r] = vec4f(); }
     for (var c = 0u; c < quarters(); c++) {
-      let keys = transpose(mat4x4f(keyAt(head, at.x, c), keyAt(head, at.y, c), keyAt(head, at.z, c), keyAt(head, at.w, c)));
+      let keys = transpose(mat4x4f(keyAt(head, at.x, c), keyAt(head, at.y, c), keyAt(head, at.z, c),
+        keyAt(head, at.w, c)));
       for (var r = 0u; r < TILE; r++) {
         let x = staged[c * TILE + r];
-        scores[r] = fma(vec4f(x.x), keys[0], fma(vec4f(x.y), keys[1], fma(vec4f(x.z), keys[2], fma(vec4f(x.w), keys[3], scores[r]))));
+        scores[r] = fma(vec4f(x.x), keys[0], fma(vec4f(x.y), keys[1],
+          fma(vec4f(x.z), keys[2], fma(vec4f(x.w), keys[3], scores[r]))));
       }
     }
     let place = vec4u(positionK(at.x), positionK(at.y), positionK(at.z), positionK(at.w));
     for (var r = 0u; r < TILE; r++) {
       let i = positions[r];
-      let seen = (own < vec4u(end)) & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w));
+      let seen = (own < vec4u(end)) & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z),
+        sees(i, place.w));
       scores[r] = select(vec4f(LOWEST), scores[r], seen);
       parts[r * LANES + lane] = max(max(scores[r].x, scores[r].y), max(scores[r].z, scores[r].w));
     }
@@ -169,7 +181,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
     // Whether every query of the tile sees every key of the block.
     let blockEnd = min(block + BLOCK, end);
-    let allSeen = (blockEnd - block) % 4u == 0u && positionK(block) >= firstSeen(positions[TILE - 1u]) && positionK(blockEnd - 1u) <= lastSeen(positions[0]);
+    let allSeen = (blockEnd - block) % 4u == 0u && positionK(block) >= firstSeen(positions[TILE - 1u]) &&
+      positionK(blockEnd - 1u) <= lastSeen(positions[0]);
 
     // Values of the columns a lane owns, four keys at a time.
     for (var l = 0u; l < filled; l++) {
@@ -184,7 +197,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let v3 = valueAt(head, rows.w, c);
         if (allSeen) {
           for (var r = 0u; r < TILE; r++) {
-            added[r][p] = fma(vec4f(w[r].x), v0, fma(vec4f(w[r].y), v1, fma(vec4f(w[r].z), v2, fma(vec4f(w[r].w), v3, added[r][p]))));
+            added[r][p] = fma(vec4f(w[r].x), v0, fma(vec4f(w[r].y), v1,
+              fma(vec4f(w[r].z), v2, fma(vec4f(w[r].w), v3, added[r][p]))));
           }
         } else {
           for (var r = 0u; r < TILE; r++) {
@@ -210,10 +224,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
       let none = best[r] == LOWEST && !seesAny(b, positions[r]);
       let inverse = select(1.0 / whole[r], 0.0, none);
-      if (lane == 0u) { keep(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), select(best[r] + log(whole[r]), 0.0, none)); }
+      if (lane == 0u) {
+        keep(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(),
+          select(best[r] + log(whole[r]), 0.0, none));
+      }
       for (var p = 0u; p < PARTS; p++) {
         let c = p * LANES + lane;
-        if (c < quartersV()) { write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c, added[r][p] * inverse); }
+        if (c < quartersV()) {
+          write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c, added[r][p] * inverse);
+        }
       }
     }
   }

@@ -1,14 +1,16 @@
-// Rows of one side of attention's gradient: da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g, j], and db[h, i] = Σ over j of p(i, j) · y[g, j], with
-// p = exp(scale · a[h, i] · x[g, j] − lse). For queries a, b are q, dy and x, y are k, v: da is dq. For keys a, b are k, v and x, y are q, dy: da is dk, and db is dv.
-// Method: as attention.wgsl. A tile of rows goes through the rows of the other side that share a pair with it in blocks: lanes own four of these while they score, and columns
-// while they add; what pairs weigh passes between the two through workgroup memory. Weights come from the kept logarithms of their sums (Dao et al. 2022,
-// arXiv 2205.14135).
+// Rows of one side of attention's gradient: da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g,
+// j], and db[h, i] = Σ over j of p(i, j) · y[g, j], with p = exp(scale · a[h, i] · x[g, j] − lse). For queries a, b are
+// q, dy and x, y are k, v: da is dq. For keys a, b are k, v and x, y are q, dy: da is dk, and db is dv.
+// Method: as attention.wgsl. A tile of rows goes through the rows of the other side that share a pair with it in
+// blocks: lanes own four of these while they score, and columns while they add; what pairs weigh passes between the two
+// through workgroup memory. Weights come from the kept logarithms of their sums (Dao et al. 2022, arXiv 2205.14135).
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
 
 // --- parameters
 struct Sizes {
   sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32, queries: u32,
-  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32,
+    resultRows: u32,
 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -28,7 +30,10 @@ const CHUNKS = 2u;
 const PARTS = 2u;
 /** Whether db is wanted. */
 const BOTH = 0u;
-/** Heads of keys; rows of a head of keys that each row of the own side and of the other side stands for: one, or one for each head that shares it. */
+/**
+ * Heads of keys; rows of a head of keys that each row of the own side and of the other side stands for: one, or one for
+ * each head that shares it.
+ */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn ownGroup() -> u32 { return sizes.groupSize; }
 fn otherGroup() -> u32 { return 1u; }
@@ -68,7 +73,10 @@ alias ColumnsB = array<vec4f, PARTS>;
 /** Scaled rows of a, and rows of b: columns 4c … of row r at c · TILE + r. */
 var<workgroup> stagedA: array<vec4f, STAGED>;
 var<workgroup> stagedB: array<vec4f, STAGED_V>;
-/** Of a block, four rows of the other side together: weights, and what they change by; those of lane l for row r at r · LANES + l. */
+/**
+ * Of a block, four rows of the other side together: weights, and what they change by; those of lane l for row r at r ·
+ * LANES + l.
+ */
 var<workgroup> weights: array<vec4f, TILE * LANES>;
 var<workgroup> changes: array<vec4f, TILE * LANES>;
 
@@ -97,7 +105,11 @@ fn otherFrom(begin: u32, end: u32, position: u32) -> u32 {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let n = group.x + group.y * groups.x;
   let tiles = tilesBefore(batch());
   let tile = n % tiles;
@@ -153,17 +165,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     for (var c = 0u; c < quarters(); c++) {
-      let others = transpose(mat4x4f(xAt(head.x, row.x, c), xAt(head.y, row.y, c), xAt(head.z, row.z, c), xAt(head.w, row.w, c)));
+      let others = transpose(mat4x4f(xAt(head.x, row.x, c), xAt(head.y, row.y, c), xAt(head.z, row.z, c),
+        xAt(head.w, row.w, c)));
       for (var r = 0u; r < TILE; r++) {
         let a = stagedA[c * TILE + r];
-        scores[r] = fma(vec4f(a.x), others[0], fma(vec4f(a.y), others[1], fma(vec4f(a.z), others[2], fma(vec4f(a.w), others[3], scores[r]))));
+        scores[r] = fma(vec4f(a.x), others[0], fma(vec4f(a.y), others[1],
+          fma(vec4f(a.z), others[2], fma(vec4f(a.w), others[3], scores[r]))));
       }
     }
     for (var c = 0u; c < quartersV(); c++) {
-      let others = transpose(mat4x4f(yAt(head.x, row.x, c), yAt(head.y, row.y, c), yAt(head.z, row.z, c), yAt(head.w, row.w, c)));
+      let others = transpose(mat4x4f(yAt(head.x, row.x, c), yAt(head.y, row.y, c), yAt(head.z, row.z, c),
+        yAt(head.w, row.w, c)));
       for (var r = 0u; r < TILE; r++) {
         let b = stagedB[c * TILE + r];
-        products[r] = fma(vec4f(b.x), others[0], fma(vec4f(b.y), others[1], fma(vec4f(b.z), others[2], fma(vec4f(b.w), others[3], products[r]))));
+        products[r] = fma(vec4f(b.x), others[0], fma(vec4f(b.y), others[1],
+          fma(vec4f(b.z), others[2], fma(vec4f(b.w), others[3], products[r]))));
       }
     }
     let stats0 = otherStats(head.x, row.x);
@@ -175,7 +191,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let place = vec4u(otherPosition(row.x), otherPosition(row.y), otherPosition(row.z), otherPosition(row.w));
     for (var r = 0u; r < TILE; r++) {
       let i = positions[r];
-      let seen = (own < vec4u(end)) & vec4<bool>(pairs(i, place.x), pairs(i, place.y), pairs(i, place.z), pairs(i, place.w));
+      let seen = (own < vec4u(end)) & vec4<bool>(pairs(i, place.x), pairs(i, place.y), pairs(i, place.z),
+        pairs(i, place.w));
       let weight = select(vec4f(), exp(scores[r] - (lse + ownStat[r].x)), seen);
       weights[r * LANES + lane] = weight;
       changes[r * LANES + lane] = select(vec4f(), weight * (products[r] - (delta + ownStat[r].y)), seen);
@@ -190,13 +207,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let rows = e / otherGroup();
       for (var p = 0u; p < CHUNKS; p++) {
         let c = min(p * LANES + lane, quarters() - 1u);
-        let x = mat4x4f(xAt(heads.x, rows.x, c), xAt(heads.y, rows.y, c), xAt(heads.z, rows.z, c), xAt(heads.w, rows.w, c));
+        let x = mat4x4f(xAt(heads.x, rows.x, c), xAt(heads.y, rows.y, c), xAt(heads.z, rows.z, c),
+          xAt(heads.w, rows.w, c));
         for (var r = 0u; r < TILE; r++) { addedA[r][p] += x * changes[r * LANES + j]; }
       }
       if (BOTH > 0u) {
         for (var p = 0u; p < PARTS; p++) {
           let c = min(p * LANES + lane, quartersV() - 1u);
-          let y = mat4x4f(yAt(heads.x, rows.x, c), yAt(heads.y, rows.y, c), yAt(heads.z, rows.z, c), yAt(heads.w, rows.w, c));
+          let y = mat4x4f(yAt(heads.x, rows.x, c), yAt(heads.y, rows.y, c), yAt(heads.z, rows.z, c),
+            yAt(heads.w, rows.w, c));
           for (var r = 0u; r < TILE; r++) { addedB[r][p] += y * weights[r * LANES + j]; }
         }
       }

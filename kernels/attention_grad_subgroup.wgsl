@@ -1,15 +1,19 @@
-// Rows of one side of attention's gradient: da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g, j], and db[h, i] = Σ over j of p(i, j) · y[g, j], with
-// p = exp(scale · a[h, i] · x[g, j] − lse). For queries a, b are q, dy and x, y are k, v: da is dq. For keys a, b are k, v and x, y are q, dy: da is dk, and db is dv.
-// Method: as attention_subgroup.wgsl. A workgroup is one subgroup and owns a tile of rows, which goes through the rows of the other side that share a pair with it in blocks: lanes own
-// four of these while they score, and vectors of columns while they add; what is owned and what pairs weigh is passed round by shuffles. Weights come from the
-// kept logarithms of their sums (Dao et al. 2022, arXiv 2205.14135). A tile is two halves, for compilers that unroll loops only up to some size.
+// Rows of one side of attention's gradient: da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g,
+// j], and db[h, i] = Σ over j of p(i, j) · y[g, j], with p = exp(scale · a[h, i] · x[g, j] − lse). For queries a, b are
+// q, dy and x, y are k, v: da is dq. For keys a, b are k, v and x, y are q, dy: da is dk, and db is dv.
+// Method: as attention_subgroup.wgsl. A workgroup is one subgroup and owns a tile of rows, which goes through the rows
+// of the other side that share a pair with it in blocks: lanes own four of these while they score, and vectors of
+// columns while they add; what is owned and what pairs weigh is passed round by shuffles. Weights come from the kept
+// logarithms of their sums (Dao et al. 2022, arXiv 2205.14135). A tile is two halves, for compilers that unroll loops
+// only up to some size.
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
 enable subgroups;
 
 // --- parameters
 struct Sizes {
   sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32, queries: u32,
-  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32,
+    resultRows: u32,
 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -26,7 +30,10 @@ const CHUNKS = 2u;
 const PARTS = 2u;
 /** Whether db is wanted. */
 const BOTH = 0u;
-/** Heads of keys; rows of a head of keys that each row of the own side and of the other side stands for: one, or one for each head that shares it. */
+/**
+ * Heads of keys; rows of a head of keys that each row of the own side and of the other side stands for: one, or one for
+ * each head that shares it.
+ */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn ownGroup() -> u32 { return sizes.groupSize; }
 fn otherGroup() -> u32 { return 1u; }
@@ -61,7 +68,10 @@ fn lastOf(i: u32) -> u32 { return i; }
 
 const TILE = 2u * HALF;
 const BLOCK = 4u * WIDTH;
-/** Of four rows of the other side, for each own row of a half: products of a and x, then weights; products of b and y, then what those weights change by. */
+/**
+ * Of four rows of the other side, for each own row of a half: products of a and x, then weights; products of b and y,
+ * then what those weights change by.
+ */
 alias Fours = array<vec4f, HALF>;
 /** The columns of a row that a lane owns. */
 alias ColumnsA = array<vec4f, CHUNKS>;
@@ -113,12 +123,20 @@ fn chunkOfB(own: ptr<function, array<ColumnsB, TILE>>, half: u32, chunk: u32) ->
 fn multiply(sums: ptr<function, Fours>, chunk: ptr<function, Fours>, j: u32, others: mat4x4f) {
   for (var r = 0u; r < HALF; r++) {
     let x = subgroupShuffle((*chunk)[r], j);
-    (*sums)[r] = fma(vec4f(x.w), others[3], fma(vec4f(x.z), others[2], fma(vec4f(x.y), others[1], fma(vec4f(x.x), others[0], (*sums)[r]))));
+    (*sums)[r] = fma(vec4f(x.w), others[3], fma(vec4f(x.z), others[2],
+      fma(vec4f(x.y), others[1], fma(vec4f(x.x), others[0], (*sums)[r]))));
   }
 }
 
 /** Makes weights of scores, and of the other products what they change by; nothing of what is no pair. */
-fn weigh(scores: ptr<function, Fours>, changes: ptr<function, Fours>, own: ptr<function, array<vec2f, TILE>>, half: u32, lse: vec4f, delta: vec4f) {
+fn weigh(
+  scores: ptr<function, Fours>,
+  changes: ptr<function, Fours>,
+  own: ptr<function, array<vec2f, TILE>>,
+  half: u32,
+  lse: vec4f,
+  delta: vec4f,
+) {
   for (var r = 0u; r < HALF; r++) {
     let stat = (*own)[half * HALF + r];
     let weight = exp((*scores)[r] - (lse + stat.x));
@@ -127,7 +145,14 @@ fn weigh(scores: ptr<function, Fours>, changes: ptr<function, Fours>, own: ptr<f
   }
 }
 
-fn hide(scores: ptr<function, Fours>, changes: ptr<function, Fours>, positions: ptr<function, array<u32, TILE>>, half: u32, present: vec4<bool>, place: vec4u) {
+fn hide(
+  scores: ptr<function, Fours>,
+  changes: ptr<function, Fours>,
+  positions: ptr<function, array<u32, TILE>>,
+  half: u32,
+  present: vec4<bool>,
+  place: vec4u,
+) {
   for (var r = 0u; r < HALF; r++) {
     let i = (*positions)[half * HALF + r];
     let seen = present & vec4<bool>(pairs(i, place.x), pairs(i, place.y), pairs(i, place.z), pairs(i, place.w));
@@ -137,36 +162,62 @@ fn hide(scores: ptr<function, Fours>, changes: ptr<function, Fours>, positions: 
 }
 
 /** Adds four rows of the other side by the weights that lane j holds. */
-fn addA(added: ptr<function, array<ColumnsA, HALF>>, weights: ptr<function, Fours>, j: u32, x0: ColumnsA, x1: ColumnsA, x2: ColumnsA, x3: ColumnsA) {
+fn addA(
+  added: ptr<function, array<ColumnsA, HALF>>,
+  weights: ptr<function, Fours>,
+  j: u32,
+  x0: ColumnsA,
+  x1: ColumnsA,
+  x2: ColumnsA,
+  x3: ColumnsA,
+) {
   for (var r = 0u; r < HALF; r++) {
     let w = subgroupShuffle((*weights)[r], j);
     for (var p = 0u; p < CHUNKS; p++) {
-      (*added)[r][p] = fma(vec4f(w.w), x3[p], fma(vec4f(w.z), x2[p], fma(vec4f(w.y), x1[p], fma(vec4f(w.x), x0[p], (*added)[r][p]))));
+      (*added)[r][p] = fma(vec4f(w.w), x3[p], fma(vec4f(w.z), x2[p],
+        fma(vec4f(w.y), x1[p], fma(vec4f(w.x), x0[p], (*added)[r][p]))));
     }
   }
 }
-fn addB(added: ptr<function, array<ColumnsB, HALF>>, weights: ptr<function, Fours>, j: u32, y0: ColumnsB, y1: ColumnsB, y2: ColumnsB, y3: ColumnsB) {
+fn addB(
+  added: ptr<function, array<ColumnsB, HALF>>,
+  weights: ptr<function, Fours>,
+  j: u32,
+  y0: ColumnsB,
+  y1: ColumnsB,
+  y2: ColumnsB,
+  y3: ColumnsB,
+) {
   for (var r = 0u; r < HALF; r++) {
     let w = subgroupShuffle((*weights)[r], j);
     for (var p = 0u; p < PARTS; p++) {
-      (*added)[r][p] = fma(vec4f(w.w), y3[p], fma(vec4f(w.z), y2[p], fma(vec4f(w.y), y1[p], fma(vec4f(w.x), y0[p], (*added)[r][p]))));
+      (*added)[r][p] = fma(vec4f(w.w), y3[p], fma(vec4f(w.z), y2[p],
+        fma(vec4f(w.y), y1[p], fma(vec4f(w.x), y0[p], (*added)[r][p]))));
     }
   }
 }
 
 fn columnsA(head: u32, entry: u32, lane: u32) -> ColumnsA {
   var x: ColumnsA;
-  for (var p = 0u; p < CHUNKS; p++) { x[p] = xAt(head + entry % otherGroup(), entry / otherGroup(), min(p * WIDTH + lane, quarters() - 1u)); }
+  for (var p = 0u; p < CHUNKS; p++) {
+    x[p] = xAt(head + entry % otherGroup(), entry / otherGroup(), min(p * WIDTH + lane, quarters() - 1u));
+  }
   return x;
 }
 fn columnsB(head: u32, entry: u32, lane: u32) -> ColumnsB {
   var x: ColumnsB;
-  for (var p = 0u; p < PARTS; p++) { x[p] = yAt(head + entry % otherGroup(), entry / otherGroup(), min(p * WIDTH + lane, quartersV() - 1u)); }
+  for (var p = 0u; p < PARTS; p++) {
+    x[p] = yAt(head + entry % otherGroup(), entry / otherGroup(), min(p * WIDTH + lane, quartersV() - 1u));
+  }
   return x;
 }
 
 @compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
   let n = group.x + group.y * groups.x;
   let tiles = tilesBefore(batch());
   let tile = n % tiles;
@@ -180,7 +231,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let filled = min(TILE, entries - entry);
   let firstPosition = ownPosition(first + entry / ownGroup());
   let lastPosition = ownPosition(first + (entry + filled - 1u) / ownGroup());
-  // Entries of the other side that are a pair with some row of the tile, and those that are one with every row. No position is the largest number.
+  // Entries of the other side that are a pair with some row of the tile, and those that are one with every row. No
+  // position is the largest number.
   let firstOther = otherStart(b);
   let lastOther = otherStart(b + 1u);
   let firstRow = otherFrom(firstOther, lastOther, firstOf(firstPosition));
@@ -232,7 +284,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var chunk1 = chunkOfA(&ownA, 1u, c / WIDTH);
       let count = min(WIDTH, quarters() - c);
       for (var j = 0u; j < count; j++) {
-        let others = transpose(mat4x4f(xAt(head.x, row.x, c + j), xAt(head.y, row.y, c + j), xAt(head.z, row.z, c + j), xAt(head.w, row.w, c + j)));
+        let others = transpose(mat4x4f(xAt(head.x, row.x, c + j), xAt(head.y, row.y, c + j), xAt(head.z, row.z, c + j),
+          xAt(head.w, row.w, c + j)));
         multiply(&scores0, &chunk0, j, others);
         multiply(&scores1, &chunk1, j, others);
       }
@@ -242,7 +295,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var chunk1 = chunkOfB(&ownB, 1u, c / WIDTH);
       let count = min(WIDTH, quartersV() - c);
       for (var j = 0u; j < count; j++) {
-        let others = transpose(mat4x4f(yAt(head.x, row.x, c + j), yAt(head.y, row.y, c + j), yAt(head.z, row.z, c + j), yAt(head.w, row.w, c + j)));
+        let others = transpose(mat4x4f(yAt(head.x, row.x, c + j), yAt(head.y, row.y, c + j), yAt(head.z, row.z, c + j),
+          yAt(head.w, row.w, c + j)));
         multiply(&changes0, &chunk0, j, others);
         multiply(&changes1, &chunk1, j, others);
       }

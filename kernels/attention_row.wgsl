@@ -1,13 +1,16 @@
-// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
-// Method: as attention_subgroup.wgsl, to the bit, for one query at a time: lanes own four keys of a block while they score and vectors of columns while they add values. Keys
-// are not shared by queries, so it is for few of them; its text is short, with loops over keys and columns rolled, so it is compiled in a twentieth of the time.
+// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
+// sequence; zeros where it sees none.
+// Method: as attention_subgroup.wgsl, to the bit, for one query at a time: lanes own four keys of a block while they
+// score and vectors of columns while they add values. Keys are not shared by queries, so it is for few of them; its
+// text is short, with loops over keys and columns rolled, so it is compiled in a twentieth of the time.
 // Grid: one workgroup, which is one subgroup, for each query of each head.
 enable subgroups;
 
 // --- parameters
 struct Sizes {
   sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32,
-  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32,
+    resultRows: u32,
 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -63,7 +66,11 @@ fn sequenceOf(row: u32) -> u32 {
 }
 
 @compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
   let n = group.x + group.y * groups.x;
   let rows = startQ(batch());
   if (n >= rows * groupSize() * sharedHeads()) { return; }
@@ -75,7 +82,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let lastKey = startK(b + 1u);
   let position = positionQ(row);
 
-  // The keys that the query may see: from the first whose position is at least `firstSeen` to the first beyond `lastSeen`. No position is the largest number.
+  // The keys that the query may see: from the first whose position is at least `firstSeen` to the first beyond
+  // `lastSeen`. No position is the largest number.
   var ends = vec2u();
   for (var side = 0u; side < min(2u, rows + 1u); side++) {
     let wanted = select(firstSeen(position), lastSeen(position) + 1u, side == 1u);
@@ -96,7 +104,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var added: Columns;
 
   for (var block = begin - (begin - firstKey) % BLOCK; block < end; block += BLOCK) {
-    // Scores of four keys a lane. Rolled, for the bounds are no constants; a column of the query is loaded once for all keys, by all lanes alike, which is little text.
+    // Scores of four keys a lane. Rolled, for the bounds are no constants; a column of the query is loaded once for all
+    // keys, by all lanes alike, which is little text.
     let own = block + 4u * lane;
     let stop = min(block + 4u, end);
     var dots = vec4f();

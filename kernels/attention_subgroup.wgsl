@@ -1,15 +1,19 @@
-// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
-// Method: as attention.wgsl, but a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Lanes own four keys of a block while they score
-// and vectors of columns while they add values; queries and weights are spread over the lanes and passed round by shuffles. Each key and value that is loaded
-// serves all queries of the tile. A tile is two halves of HALF queries: a compiler that unrolls loops only up to some size keeps a half in registers, where one loop
-// over twice as many queries would leave them in memory. Blocks lie alike in every tile, and a block that a query does not see changes no bit of its row.
+// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
+// sequence; zeros where it sees none.
+// Method: as attention.wgsl, but a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Lanes
+// own four keys of a block while they score and vectors of columns while they add values; queries and weights are
+// spread over the lanes and passed round by shuffles. Each key and value that is loaded serves all queries of the tile.
+// A tile is two halves of HALF queries: a compiler that unrolls loops only up to some size keeps a half in registers,
+// where one loop over twice as many queries would leave them in memory. Blocks lie alike in every tile, and a block
+// that a query does not see changes no bit of its row.
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
 enable subgroups;
 
 // --- parameters
 struct Sizes {
   sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32,
-  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32,
+    resultRows: u32,
 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -103,11 +107,18 @@ fn chunkOf(queries: ptr<function, Queries>, half: u32, chunk: u32) -> Scores {
 fn multiply(scores: ptr<function, Scores>, chunk: ptr<function, Scores>, j: u32, keys: mat4x4f) {
   for (var r = 0u; r < HALF; r++) {
     let x = subgroupShuffle((*chunk)[r], j);
-    (*scores)[r] = fma(vec4f(x.w), keys[3], fma(vec4f(x.z), keys[2], fma(vec4f(x.y), keys[1], fma(vec4f(x.x), keys[0], (*scores)[r]))));
+    (*scores)[r] = fma(vec4f(x.w), keys[3], fma(vec4f(x.z), keys[2],
+      fma(vec4f(x.y), keys[1], fma(vec4f(x.x), keys[0], (*scores)[r]))));
   }
 }
 
-fn hide(scores: ptr<function, Scores>, positions: ptr<function, array<u32, TILE>>, half: u32, present: vec4<bool>, place: vec4u) {
+fn hide(
+  scores: ptr<function, Scores>,
+  positions: ptr<function, array<u32, TILE>>,
+  half: u32,
+  present: vec4<bool>,
+  place: vec4u,
+) {
   for (var r = 0u; r < HALF; r++) {
     let i = (*positions)[half * HALF + r];
     let seen = present & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w));
@@ -116,7 +127,12 @@ fn hide(scores: ptr<function, Scores>, positions: ptr<function, array<u32, TILE>
 }
 
 /** Makes scores weights relative to the largest score so far. */
-fn weigh(scores: ptr<function, Scores>, best: ptr<function, array<f32, HALF>>, sums: ptr<function, array<f32, HALF>>, added: ptr<function, array<Columns, HALF>>) {
+fn weigh(
+  scores: ptr<function, Scores>,
+  best: ptr<function, array<f32, HALF>>,
+  sums: ptr<function, array<f32, HALF>>,
+  added: ptr<function, array<Columns, HALF>>,
+) {
   for (var r = 0u; r < HALF; r++) {
     let score = (*scores)[r];
     let most = max((*best)[r], subgroupMax(max(max(score.x, score.y), max(score.z, score.w))));
@@ -136,11 +152,20 @@ fn valuesOf(head: u32, row: u32, lane: u32) -> Columns {
 }
 
 /** Adds the values of four keys that all queries see, whose weights lane j holds. */
-fn addFour(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>, j: u32, v0: Columns, v1: Columns, v2: Columns, v3: Columns) {
+fn addFour(
+  added: ptr<function, array<Columns, HALF>>,
+  weights: ptr<function, Scores>,
+  j: u32,
+  v0: Columns,
+  v1: Columns,
+  v2: Columns,
+  v3: Columns,
+) {
   for (var r = 0u; r < HALF; r++) {
     let w = subgroupShuffle((*weights)[r], j);
     for (var p = 0u; p < PARTS; p++) {
-      (*added)[r][p] = fma(vec4f(w.w), v3[p], fma(vec4f(w.z), v2[p], fma(vec4f(w.y), v1[p], fma(vec4f(w.x), v0[p], (*added)[r][p]))));
+      (*added)[r][p] = fma(vec4f(w.w), v3[p], fma(vec4f(w.z), v2[p],
+        fma(vec4f(w.y), v1[p], fma(vec4f(w.x), v0[p], (*added)[r][p]))));
     }
   }
 }
@@ -149,12 +174,18 @@ fn addFour(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Sc
 fn addOne(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>, j: u32, i: u32, value: Columns) {
   for (var r = 0u; r < HALF; r++) {
     let w = subgroupShuffle((*weights)[r], j)[i];
-    for (var p = 0u; p < PARTS; p++) { (*added)[r][p] = fma(vec4f(w), select(value[p], vec4f(), w == 0.0), (*added)[r][p]); }
+    for (var p = 0u; p < PARTS; p++) {
+      (*added)[r][p] = fma(vec4f(w), select(value[p], vec4f(), w == 0.0), (*added)[r][p]);
+    }
   }
 }
 
 @compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
   let n = group.x + group.y * groups.x;
   let tiles = tilesBefore(batch());
   let head = n / tiles;
@@ -182,7 +213,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = firstQuery + e / groupSize();
     positions[r] = positionQ(row);
     if (seenBegin >= seenEnd) { blind[r] = u32(!seesAny(b, positions[r])); }
-    for (var p = 0u; p < CHUNKS; p++) { queries[r][p] = queryAt(head * groupSize() + e % groupSize(), row, min(p * WIDTH + lane, quarters() - 1u)) * scale(); }
+    for (var p = 0u; p < CHUNKS; p++) {
+      queries[r][p] = queryAt(head * groupSize() + e % groupSize(), row,
+        min(p * WIDTH + lane, quarters() - 1u)) * scale();
+    }
   }
   var best0: array<f32, HALF>;
   var best1: array<f32, HALF>;
@@ -210,7 +244,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var chunk1 = chunkOf(&queries, 1u, c / WIDTH);
       let count = min(WIDTH, quarters() - c);
       for (var j = 0u; j < count; j++) {
-        let keys = transpose(mat4x4f(keyAt(head, at.x, c + j), keyAt(head, at.y, c + j), keyAt(head, at.z, c + j), keyAt(head, at.w, c + j)));
+        let keys = transpose(mat4x4f(keyAt(head, at.x, c + j), keyAt(head, at.y, c + j), keyAt(head, at.z, c + j),
+          keyAt(head, at.w, c + j)));
         multiply(&scores0, &chunk0, j, keys);
         multiply(&scores1, &chunk1, j, keys);
       }
@@ -256,11 +291,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
       let none = best == LOWEST && blind[r] == 1u;
       let inverse = select(1.0 / total, 0.0, none);
-      if (lane == 0u) { keep(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), select(best + log(total), 0.0, none)); }
+      if (lane == 0u) {
+        keep(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), select(best + log(total), 0.0, none));
+      }
       for (var p = 0u; p < PARTS; p++) {
         let c = p * WIDTH + lane;
         let x = select(added0[i][p], added1[i][p], r >= HALF);
-        if (c < quartersV()) { write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c, x * inverse); }
+        if (c < quartersV()) {
+          write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c, x * inverse);
+        }
       }
     }
   }

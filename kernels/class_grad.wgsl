@@ -1,6 +1,7 @@
-// dx[n, c] = (exp(x[n, c] − m[n]) / sum[n] − 1 where class c is target[n]) · dloss[n] for some of the classes, by the m and sum of all (class_sums.wgsl); 0 where the
-// target is ignored (negative).
-// Method: of a workgroup's INVOCATIONS, LANES share a row. Each element is read by the invocation that writes it, so that dx may be the memory of x.
+// dx[n, c] = (exp(x[n, c] − m[n]) / sum[n] − 1 where class c is target[n]) · dloss[n] for some of the classes, by the m
+// and sum of all (class_sums.wgsl); 0 where the target is ignored (negative).
+// Method: of a workgroup's INVOCATIONS, LANES share a row. Each element is read by the invocation that writes it, so
+// that dx may be the memory of x.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -25,7 +26,11 @@ fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) invocation: u32,
+) {
   let n = (group.x + group.y * groups.x) * (INVOCATIONS / LANES) + invocation / LANES;
   if (n >= rowCount()) { return; }
   let goal = targets[n];

@@ -1,5 +1,7 @@
-// y[n] = (m, Σ over c of exp(x[n, c] − m), x[n, target[n]]), m = max x[n, ·], over the classes of x and those that `before` has seen.
-// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running m, so that the row is read once.
+// y[n] = (m, Σ over c of exp(x[n, c] − m), x[n, target[n]]), m = max x[n, ·], over the classes of x and those that
+// `before` has seen.
+// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running
+// m, so that the row is read once.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -28,7 +30,11 @@ fn merged(a: vec2f, b: vec2f) -> vec2f {
 }
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) invocation: u32,
+) {
   let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
   if (first >= rowCount()) { return; }
   let n = first + invocation / LANES;

@@ -11,7 +11,11 @@ fn batch() -> u32 { return sizes.batch; }
 // --- end of parameters
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = (group.x + group.y * groups.x) * 64u + lane;
   if (b >= batch()) { return; }
   y[b] = starts[b + 1u] - starts[b];

@@ -1,5 +1,7 @@
-// y[n] = log Σ over c of exp(x[n, c] − m) + m − x[n, target[n]], m = max x[n, ·]; 0 where the target is ignored (negative).
-// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running m, so that the row is read once.
+// y[n] = log Σ over c of exp(x[n, c] − m) + m − x[n, target[n]], m = max x[n, ·]; 0 where the target is ignored
+// (negative).
+// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running
+// m, so that the row is read once.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -26,7 +28,11 @@ fn merged(a: vec2f, b: vec2f) -> vec2f {
 }
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) invocation: u32,
+) {
   let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
   if (first >= rowCount()) { return; }
   let n = first + invocation / LANES;
@@ -62,7 +68,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (lane == 0u && n < rowCount()) {
     let goal = targets[n];
     var loss = 0.0;
-    if (!ignored(goal)) { loss = log(parts[invocation].y) + (parts[invocation].x - x[start + min(goal, classes() - 1u)]); }
+    if (!ignored(goal)) {
+      loss = log(parts[invocation].y) + (parts[invocation].x - x[start + min(goal, classes() - 1u)]);
+    }
     y[n] = loss;
   }
 }

@@ -1,5 +1,7 @@
-// dx[n, c] = (exp(x[n, c] − m) / Σ over c of exp(x[n, c] − m) − 1 where c is target[n]) · dloss[n], m = max x[n, ·]; 0 where the target is ignored (negative).
-// Method: as cross_entropy.wgsl for m and the sum; then the row once more, each element read by the invocation that writes it, so that dx may be the memory of x.
+// dx[n, c] = (exp(x[n, c] − m) / Σ over c of exp(x[n, c] − m) − 1 where c is target[n]) · dloss[n], m = max x[n, ·]; 0
+// where the target is ignored (negative).
+// Method: as cross_entropy.wgsl for m and the sum; then the row once more, each element read by the invocation that
+// writes it, so that dx may be the memory of x.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -30,7 +32,11 @@ fn merged(a: vec2f, b: vec2f) -> vec2f {
 }
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) invocation: u32,
+) {
   let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
   if (first >= rowCount()) { return; }
   let n = first + invocation / LANES;

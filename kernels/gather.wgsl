@@ -1,4 +1,5 @@
-// y[i, c] = values[min(indices[i], last), c]: rows of a table by index, in words of one or four elements; an empty table gives zeros.
+// y[i, c] = values[min(indices[i], last), c]: rows of a table by index, in words of one or four elements; an empty
+// table gives zeros.
 // Method: values move as they lie, or from one form to the other where table and result lie in memory in two.
 // Grid: one invocation for EACH words of y.
 
@@ -18,7 +19,11 @@ fn tableRows() -> u32 { return sizes.table; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   let end = min(first + LANES * EACH, rowCount() * width());
   for (var i = first + lane; i < end; i += LANES) {

@@ -1,6 +1,7 @@
-// y[min(indices[n], last row), c] = Σ over the list that n heads (see gather_links.wgsl) of dy[·, c]: the gradient of a table from those of the rows looked up in it.
-// Method: where an index heads a list, an invocation follows it for COLUMNS neighbouring columns, in blocks of 32 that are added up. y begins as zeros, so rows that nobody looked up cost
-// nothing else.
+// y[min(indices[n], last row), c] = Σ over the list that n heads (see gather_links.wgsl) of dy[·, c]: the gradient of a
+// table from those of the rows looked up in it.
+// Method: where an index heads a list, an invocation follows it for COLUMNS neighbouring columns, in blocks of 32 that
+// are added up. y begins as zeros, so rows that nobody looked up cost nothing else.
 // Grid: one invocation for EACH times COLUMNS elements of dy.
 
 // --- parameters
@@ -29,7 +30,11 @@ fn columnsFrom(at: u32) -> vec4f {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   let across = width() / COLUMNS;
   let end = min(first + LANES * EACH, count() * across);

@@ -1,6 +1,8 @@
-// The lists of the n that look up each row min(indices[n], last row): heads[n] is 1 where n is the first of its list, else 0; next[n] is the one after n plus one, 0 where there is none.
-// Method: the indices that chose a row become a list in their order, so that what is summed along it has the same bits in every run. An invocation looks back for an
-// earlier n of its row, without which it is the first, and ahead for the next: no atomics, and what neighbours read at once is near.
+// The lists of the n that look up each row min(indices[n], last row): heads[n] is 1 where n is the first of its list,
+// else 0; next[n] is the one after n plus one, 0 where there is none.
+// Method: the indices that chose a row become a list in their order, so that what is summed along it has the same bits
+// in every run. An invocation looks back for an earlier n of its row, without which it is the first, and ahead for the
+// next: no atomics, and what neighbours read at once is near.
 // Grid: one invocation for each index.
 
 // --- parameters
@@ -16,7 +18,11 @@ fn tableRows() -> u32 { return sizes.rows; }
 fn rowOf(n: u32) -> u32 { return min(indices[n], tableRows() - 1u); }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let n = (group.x + group.y * groups.x) * 64u + lane;
   if (n >= count()) { return; }
   let row = rowOf(n);

@@ -1,4 +1,5 @@
-// index[n] = ahead[b] + n − starts[b] with b the sequence of packed row n: where the rows of one part go on a joined axis.
+// index[n] = ahead[b] + n − starts[b] with b the sequence of packed row n: where the rows of one part go on a joined
+// axis.
 // Method: `ahead` holds, for each sequence, the joined row at which this part begins; binary search for the sequence.
 // Grid: one invocation for each row of the part.
 
@@ -22,7 +23,11 @@ fn sequenceOf(n: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let n = (group.x + group.y * groups.x) * 64u + lane;
   if (n >= starts[batch()]) { return; }
   let b = sequenceOf(n);

@@ -1,5 +1,7 @@
-// seen[b, token / 32] gains the bit token % 32 for every token of the rows first(b) … first(b + 1) − 1: which tokens each sequence has seen.
-// Method: bits of one word may come from several rows at once, so words are changed atomically; the order makes no difference.
+// seen[b, token / 32] gains the bit token % 32 for every token of the rows first(b) … first(b + 1) − 1: which tokens
+// each sequence has seen.
+// Method: bits of one word may come from several rows at once, so words are changed atomically; the order makes no
+// difference.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -16,7 +18,11 @@ fn first(b: u32) -> u32 { return starts[b]; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = group.x + group.y * groups.x;
   if (b >= sequences()) { return; }
   for (var row = first(b) + lane; row < first(b + 1u); row += LANES) {

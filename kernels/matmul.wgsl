@@ -1,6 +1,7 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j]; strides say how b lies, so plain and transposed are one kernel.
-// Method: an invocation owns 4 rows × 8 columns in registers: 12 loads for 32 multiply-adds. Rows and columns beyond the
-// edge read the last one and are not stored. k runs in blocks of 64 whose sums are added up, which keeps rounding small.
+// Method: an invocation owns 4 rows × 8 columns in registers: 12 loads for 32 multiply-adds. Rows and columns beyond
+// the edge read the last one and are not stored. k runs in blocks of 64 whose sums are added up, which keeps rounding
+// small.
 // Grid: one invocation for each tile, batch by batch, in the order of `placeOf`.
 
 // --- parameters
@@ -17,7 +18,10 @@ fn depthStride() -> u32 { return sizes.depthStride; }
 fn columnStride() -> u32 { return sizes.columnStride; }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 fn baseB(batch: u32) -> u32 { return batch * sizes.depth * sizes.columns; }
-/** Row and column of a tile. Neighbours run along the rows of b where those lie in memory one after the other, else they share them. */
+/**
+ * Row and column of a tile. Neighbours run along the rows of b where those lie in memory one after the other, else they
+ * share them.
+ */
 fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(tile / across, tile % across); }
 /** What one row of a needs: where it starts. */
 struct RowA { at: u32 }
@@ -41,7 +45,11 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
 const BLOCK = 64u;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let tile = (group.x + group.y * groups.x) * 64u + lane;
   let across = (columnCount() + 7u) / 8u;
   let down = (rowCount() + 3u) / 4u;

@@ -1,7 +1,8 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
-// Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. A lane owns ROWS rows × VECTORS vectors of four columns in
-// registers. For a value of k each lane loads the one of its own row of a, which a shuffle from a fixed lane hands round. A sum is visited once for STEP of k.
-// k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
+// Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. A lane owns ROWS rows ×
+// VECTORS vectors of four columns in registers. For a value of k each lane loads the one of its own row of a, which a
+// shuffle from a fixed lane hands round. A sum is visited once for STEP of k. k runs in blocks of 64 whose sums are
+// added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
 // Grid: one workgroup for each tile, batch by batch, down the rows first, so that neighbours share columns.
 enable subgroups;
 
@@ -22,7 +23,9 @@ fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
 /** In vectors: where a row of a matrix has its n-th, for k = 0, and how far it is to the next k. */
-fn vectorB(matrix: u32, n: u32) -> u32 { return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u; }
+fn vectorB(matrix: u32, n: u32) -> u32 {
+  return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u;
+}
 fn strideB() -> u32 { return 8u; }
 /** What one row of a needs: where it starts. */
 struct RowA { at: u32 }
@@ -49,8 +52,9 @@ fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 
 const BLOCK = 64u;
 /**
- * Values of k at once: sums lie in memory, so every visit costs; more make a loop that outgrows the processor's cache of instructions. One makes the text of a few rows by one
- * vector, which stands in for larger ones, half as long, and so what it takes to compile it; of one row, by which tokens are generated, it would take 5% longer to run.
+ * Values of k at once: sums lie in memory, so every visit costs; more make a loop that outgrows the processor's cache
+ * of instructions. One makes the text of a few rows by one vector, which stands in for larger ones, half as long, and
+ * so what it takes to compile it; of one row, by which tokens are generated, it would take 5% longer to run.
  */
 const STEP = select(1u, 2u, ROWS == 1u || VECTORS > 1u);
 /** Columns that a vector of each lane makes. */
@@ -64,7 +68,10 @@ alias Tile = array<vec4f, TILE>;
 alias Values = array<f32, GROUPS * STEP>;
 alias Columns = array<vec4f, VECTORS * STEP>;
 
-/** Adds what STEP values of k give to the sums of four rows from `first` on. A function, for Mesa unrolls no loop that would become as long as all rows. */
+/**
+ * Adds what STEP values of k give to the sums of four rows from `first` on. A function, for Mesa unrolls no loop that
+ * would become as long as all rows.
+ */
 fn accumulate(part: ptr<function, Tile>, first: u32, values: ptr<function, Values>, columns: ptr<function, Columns>) {
   for (var r = first; r < min(first + 4u, ROWS); r++) {
     var value: array<vec4f, STEP>;
@@ -78,7 +85,11 @@ fn accumulate(part: ptr<function, Tile>, first: u32, values: ptr<function, Value
 }
 
 @compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
   let tile = group.x + group.y * groups.x;
   let panels = (columnCount() + PANEL - 1u) / PANEL;
   let across = (panels + VECTORS - 1u) / VECTORS;
@@ -91,7 +102,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var rows: array<RowA, GROUPS>;
   for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * WIDTH + lane, rowCount() - 1u)); }
   var atB: array<u32, VECTORS>;
-  for (var c = 0u; c < VECTORS; c++) { atB[c] = vectorB(matrixB(batch), min((panel + c) * WIDTH + lane, (columnCount() + 3u) / 4u - 1u)); }
+  for (var c = 0u; c < VECTORS; c++) {
+    atB[c] = vectorB(matrixB(batch), min((panel + c) * WIDTH + lane, (columnCount() + 3u) / 4u - 1u));
+  }
 
   var sums: Tile;
   for (var begin = 0u; begin < depth(); begin += BLOCK) {
@@ -116,11 +129,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var g = 0u; g < GROUPS; g++) {
         for (var i = 0u; i < STEP; i++) {
           // A load costs as much as there are lanes that take part.
-          if (ROWS >= WIDTH || lane < ROWS) { values[i * GROUPS + g] = select(valueA(rows[g], columnA[i], at[i]), 0.0, beyond[i]); }
+          if (ROWS >= WIDTH || lane < ROWS) {
+            values[i * GROUPS + g] = select(valueA(rows[g], columnA[i], at[i]), 0.0, beyond[i]);
+          }
         }
       }
       for (var i = 0u; i < STEP; i++) {
-        for (var c = 0u; c < VECTORS; c++) { columns[i * VECTORS + c] = select(loadB(atB[c] + at[i] * strideB()), vec4f(), beyond[i]); }
+        for (var c = 0u; c < VECTORS; c++) {
+          columns[i * VECTORS + c] = select(loadB(atB[c] + at[i] * strideB()), vec4f(), beyond[i]);
+        }
       }
       accumulate(&part, 0u, &values, &columns);
       if (ROWS > 4u) { accumulate(&part, 4u, &values, &columns); }

@@ -1,7 +1,8 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64.
-// Method: 256 invocations share a tile of 64 × 64, of which each owns 4 × 4 in registers. Sixteen k at a time, both operands are brought to workgroup memory,
-// from which every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic, wants (Volkov and Demmel 2008). Loads and stores of
-// neighbouring invocations lie side by side. k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl.
+// Method: 256 invocations share a tile of 64 × 64, of which each owns 4 × 4 in registers. Sixteen k at a time, both
+// operands are brought to workgroup memory, from which every value is read sixteen times: what a GPU, whose memory is
+// far behind its arithmetic, wants (Volkov and Demmel 2008). Loads and stores of neighbouring invocations lie side by
+// side. k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl.
 // Grid: one workgroup for each tile, batch by batch, down the rows first, so that neighbours share their panel.
 
 // --- parameters
@@ -39,12 +40,19 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
 const BLOCK = 64u;
 const STEP = 16u;
 
-/** Rows of a, turned, so that the four of an invocation are one vector. A column more than 16 keeps the writes of neighbours in different banks. */
+/**
+ * Rows of a, turned, so that the four of an invocation are one vector. A column more than 16 keeps the writes of
+ * neighbours in different banks.
+ */
 var<workgroup> tileA: array<array<vec4f, 17>, STEP>;
 var<workgroup> tileB: array<array<vec4f, 16>, STEP>;
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let tile = group.x + group.y * groups.x;
   let across = (columnCount() + 63u) / 64u;
   let down = (rowCount() + 63u) / 64u;
@@ -69,7 +77,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var k = begin; k < end; k += STEP) {
       let kA = min(k + own.y, depth() - 1u);
       let c = colA(kA);
-      tileA[own.y][own.x] = vec4f(valueA(rows[0], c, kA), valueA(rows[1], c, kA), valueA(rows[2], c, kA), valueA(rows[3], c, kA));
+      tileA[own.y][own.x] = vec4f(valueA(rows[0], c, kA), valueA(rows[1], c, kA), valueA(rows[2], c, kA),
+        valueA(rows[3], c, kA));
       tileB[own.x][own.y] = loadB(atB + min(k + own.x, depth() - 1u) * 16u + own.y);
       workgroupBarrier();
       let count = min(STEP, end - k);

@@ -1,8 +1,9 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
-// Method: an invocation owns ROWS rows × VECTORS vectors of four columns in registers; the eight invocations of a row of the workgroup read 32 columns
-// side by side, 8 of its rows the same ones. k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl: a row has the
-// same bits whatever the tile.
-// Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, batch by batch, down the rows first, so that neighbours share columns.
+// Method: an invocation owns ROWS rows × VECTORS vectors of four columns in registers; the eight invocations of a row
+// of the workgroup read 32 columns side by side, 8 of its rows the same ones. k runs in blocks of 64 whose sums are
+// added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
+// Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, batch by batch, down the rows first, so
+// that neighbours share columns.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -45,7 +46,11 @@ const BLOCK = 64u;
 const TILE = ROWS * VECTORS;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let tile = group.x + group.y * groups.x;
   let vectors = (columnCount() + 3u) / 4u;
   let across = (vectors + 8u * VECTORS - 1u) / (8u * VECTORS);
@@ -80,6 +85,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 
   for (var i = 0u; i < TILE; i++) {
-    if (row + i / VECTORS < rowCount()) { finish(batch, row + i / VECTORS, (vector + 8u * (i % VECTORS)) * 4u, sum[i]); }
+    if (row + i / VECTORS < rowCount()) {
+      finish(batch, row + i / VECTORS, (vector + 8u * (i % VECTORS)) * 4u, sum[i]);
+    }
   }
 }

@@ -25,7 +25,11 @@ fn sequenceOf(n: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
   let rows = starts[batch()];
   if (i >= outer() * rows * inner()) { return; }

@@ -1,4 +1,5 @@
-// y = the matrices of x in panels of so many columns (`PanelLayout`): of each k in turn the values of a panel's columns.
+// y = the matrices of x in panels of so many columns (`PanelLayout`): of each k in turn the values of a panel's
+// columns.
 // Method: values move one by one, from any order and any width.
 // Grid: one invocation for EACH elements of x.
 
@@ -24,7 +25,11 @@ fn placeOf(column: u32) -> u32 { return column; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let begin = (group.x + group.y * groups.x) * (LANES * EACH);
   let size = depth() * width();
   let end = min(begin + LANES * EACH, matrixCount() * size);

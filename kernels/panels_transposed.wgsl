@@ -1,4 +1,5 @@
-// y = the matrices of x, each of `width` columns that lie one after the other, in panels of so many columns (`PanelLayout`).
+// y = the matrices of x, each of `width` columns that lie one after the other, in panels of so many columns
+// (`PanelLayout`).
 // Method: an invocation turns a square of four columns and four k: four vectors are read, and four written.
 // Grid: one invocation for EACH squares, along the columns first, so that neighbours write side by side.
 
@@ -22,7 +23,11 @@ fn columnAt(place: u32) -> u32 { return place; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let begin = (group.x + group.y * groups.x) * (LANES * EACH);
   let across = width() / 4u;
   let down = depth() / 4u;

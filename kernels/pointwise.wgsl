@@ -1,5 +1,6 @@
 // y[i] = f(a[…], b[…], …), element by element.
-// Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
+// Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their
+// index map says.
 // Grid: one workgroup for each LANES · EACH elements of y, EACH to an invocation.
 
 // --- parameters
@@ -15,7 +16,11 @@ fn value(i: u32) -> f32 { return a[i] + b[i]; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   // Rolled, for its bound is no constant.
   let end = min(first + LANES * EACH, count());

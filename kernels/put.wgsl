@@ -21,7 +21,11 @@ fn merge(old: Value, update: Value) -> Value { return old + update; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   let end = min(first + LANES * EACH, outer() * rowsTo() * inner());
   for (var i = first + lane; i < end; i += LANES) {

@@ -1,6 +1,8 @@
-// y[i] = √(−2 ln u) · cos(2π v), u and v from the upper 24 bits of two words of philox(position(i), channel(i), stream, 0; seed, "modc").
-// Method: counter-based random words (Salmon et al. 2011), Box and Muller 1958. WGSL promises little of `log` near 1 and of `cos`, so both are
-// polynomials here: ln m = 2 artanh((m − 1) / (m + 1)), and quarter turns taken off v exactly.
+// y[i] = √(−2 ln u) · cos(2π v), u and v from the upper 24 bits of two words of philox(position(i), channel(i), stream,
+// 0; seed, "modc").
+// Method: counter-based random words (Salmon et al. 2011), Box and Muller 1958. WGSL promises little of `log` near 1
+// and of `cos`, so both are polynomials here: ln m = 2 artanh((m − 1) / (m + 1)), and quarter turns taken off v
+// exactly.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -63,7 +65,11 @@ fn philox(start: vec4u, seeds: vec2u) -> vec4u {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
   if (i >= count()) { return; }
   let words = philox(vec4u(position(i), channel(i), stream(), 0u), vec2u(seed[0], 0x6d6f6463u));

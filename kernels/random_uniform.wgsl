@@ -1,4 +1,5 @@
-// y[i] = x0 / 2^24 with x0 the upper 24 bits of the first word of philox(position(i), channel(i), stream, 0; seed, "modc").
+// y[i] = x0 / 2^24 with x0 the upper 24 bits of the first word of philox(position(i), channel(i), stream, 0; seed,
+// "modc").
 // Method: counter-based random words (Salmon et al. 2011); they depend on seed, position, channel and stream alone.
 // Grid: one invocation for each element of y.
 
@@ -39,7 +40,11 @@ fn philox(start: vec4u, seeds: vec2u) -> vec4u {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
   if (i >= count()) { return; }
   let words = philox(vec4u(position(i), channel(i), stream(), 0u), vec2u(seed[0], 0x6d6f6463u));

@@ -1,5 +1,6 @@
 // y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: short reductions.
-// Method: an invocation goes through its elements in blocks of 32, so that rounding grows with the number of blocks, not of elements.
+// Method: an invocation goes through its elements in blocks of 32, so that rounding grows with the number of blocks,
+// not of elements.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -20,7 +21,11 @@ fn rounded(v: Value) -> Value { return v; }
 // --- end of parameters
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let o = (group.x + group.y * groups.x) * 64u + lane;
   if (o >= outputs()) { return; }
   let start = base(o);

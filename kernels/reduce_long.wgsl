@@ -1,6 +1,8 @@
-// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: long reductions, or of an extent known only when running.
-// Method: LANES invocations share ACROSS outputs: one, or neighbours where these lie side by side and the elements of one do not. Each goes through its
-// elements in blocks of 32, and 32 of those, so that rounding does not grow with their number; then halves meet halves in a tree.
+// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: long reductions, or of an extent known only
+// when running.
+// Method: LANES invocations share ACROSS outputs: one, or neighbours where these lie side by side and the elements of
+// one do not. Each goes through its elements in blocks of 32, and 32 of those, so that rounding does not grow with
+// their number; then halves meet halves in a tree.
 // Grid: one workgroup for each ACROSS elements of y.
 
 // --- parameters
@@ -25,7 +27,11 @@ fn rounded(v: Value) -> Value { return v; }
 var<workgroup> parts: array<Value, LANES>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * ACROSS;
   if (first >= outputs()) { return; }
   let o = first + lane % ACROSS;

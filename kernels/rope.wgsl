@@ -1,4 +1,5 @@
-// y[o, n, j] = x[o, n, j] · cos − x[o, n, j + h] · sin and y[o, n, j + h] = x[o, n, j + h] · cos + x[o, n, j] · sin, h = width / 2.
+// y[o, n, j] = x[o, n, j] · cos − x[o, n, j + h] · sin and y[o, n, j + h] = x[o, n, j + h] · cos + x[o, n, j] · sin, h
+// = width / 2.
 // Method: cosines and sines of angle j stand in row positions[n] of the table, cosines first.
 // Grid: one invocation for EACH pairs of elements.
 
@@ -23,7 +24,11 @@ fn columns() -> u32 { return 1u; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   let h = halfWidth();
   let end = min(first + LANES * EACH, outer() * rowCount() * h);

@@ -11,7 +11,11 @@ fn rowCount() -> u32 { return sizes.rows; }
 // --- end of parameters
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let m = (group.x + group.y * groups.x) * 64u + lane;
   if (m >= rowCount()) { return; }
   y[index[m]] = 1u;

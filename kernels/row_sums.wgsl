@@ -1,6 +1,7 @@
 // One to four sums over each row at once: Σ over k of value(row, k), k = 0 … depth − 1; x is read once.
-// Method: LANES invocations share ROWS rows, side by side along k, so that what a column needs is fetched once for all of them; with one lane each row is gone
-// through by itself. A lane sums its columns in blocks of 32, then halves meet halves in a tree.
+// Method: LANES invocations share ROWS rows, side by side along k, so that what a column needs is fetched once for all
+// of them; with one lane each row is gone through by itself. A lane sums its columns in blocks of 32, then halves meet
+// halves in a tree.
 // Grid: one workgroup for each 64 / LANES · ROWS rows.
 
 // --- parameters
@@ -36,7 +37,11 @@ const INVOCATIONS = 64u;
 var<workgroup> parts: array<Sums, INVOCATIONS * ROWS>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) invocation: u32,
+) {
   let begin = (group.x + group.y * groups.x) * (INVOCATIONS / LANES) * ROWS;
   if (begin >= rowCount()) { return; }
   let lane = invocation % LANES;
@@ -61,7 +66,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (lane < half) {
-      for (var i = 0u; i < ROWS; i++) { parts[i * INVOCATIONS + invocation] += parts[i * INVOCATIONS + invocation + half]; }
+      for (var i = 0u; i < ROWS; i++) {
+        parts[i * INVOCATIONS + invocation] += parts[i * INVOCATIONS + invocation + half];
+      }
     }
   }
   if (lane > 0u) { return; }

@@ -1,6 +1,6 @@
 // One to four sums over each row at once: Σ over k of value(row, k), k = 0 … depth − 1; x is read once.
-// Method: a workgroup is one subgroup, whose lanes share ROWS rows, side by side along k, so that what a column needs is fetched once for all of them. A lane
-// sums its columns in blocks of 32, and the subgroup adds up its lanes.
+// Method: a workgroup is one subgroup, whose lanes share ROWS rows, side by side along k, so that what a column needs
+// is fetched once for all of them. A lane sums its columns in blocks of 32, and the subgroup adds up its lanes.
 // Grid: one workgroup for each ROWS rows.
 enable subgroups;
 
@@ -34,7 +34,11 @@ fn keep(row: u32, s: Sums) {
 // --- end of parameters
 
 @compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * ROWS;
   if (first >= rowCount()) { return; }
   var rows: array<RowX, ROWS>;

@@ -1,9 +1,12 @@
-// tokens[b] = the token at w / 2^32 of the mass that the filters keep, in the order of tokens; logProbabilities[b] = ln softmax(logits as they came)[tokens[b]].
-// w is the first word of philox(position, 0, 0, "samp"; seed of the sequence). Before: bias, repetition penalty, temperature, top-k, top-p, min-p.
-// Method: logits become integer keys of the same order (NaN highest, −0 as 0); every filter keeps the keys from some bound on. Nothing is sorted. One pass finds the
-// largest, and a bound that enough tokens reach for top-k (the least of the largest of groups of lanes); a second collects those in workgroup memory, and the
-// bounds of top-k and top-p are found among them by histograms of 8 bits. What does not fit there is gone through in memory instead. Weights are added as whole
-// numbers in units of 2^-40, so that no order makes a difference. The token is found in narrower and narrower stretches. Temperature 0 ends after the first pass.
+// tokens[b] = the token at w / 2^32 of the mass that the filters keep, in the order of tokens; logProbabilities[b] = ln
+// softmax(logits as they came)[tokens[b]]. w is the first word of philox(position, 0, 0, "samp"; seed of the sequence).
+// Before: bias, repetition penalty, temperature, top-k, top-p, min-p.
+// Method: logits become integer keys of the same order (NaN highest, −0 as 0); every filter keeps the keys from some
+// bound on. Nothing is sorted. One pass finds the largest, and a bound that enough tokens reach for top-k (the least of
+// the largest of groups of lanes); a second collects those in workgroup memory, and the bounds of top-k and top-p are
+// found among them by histograms of 8 bits. What does not fit there is gone through in memory instead. Weights are
+// added as whole numbers in units of 2^-40, so that no order makes a difference. The token is found in narrower and
+// narrower stretches. Temperature 0 ends after the first pass.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -52,7 +55,6 @@ var<workgroup> found: vec3u;
 struct Row { logits: u32, words: u32, biased: bool, penalty: f32 }
 /** What makes a weight of a key: the largest logit, 1 / temperature, and the least exponent that min-p keeps. */
 struct Scale { largest: f32, inverse: f32, shortfall: f32 }
-
 fn isFinite(bits: u32) -> bool { return (bits & 0x7f800000u) != 0x7f800000u; }
 
 /** Larger for larger values, NaN highest, −0 as 0. */
@@ -62,7 +64,6 @@ fn keyOf(bits: u32) -> u32 {
   if (magnitude == 0u) { return 0x80000000u; }
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
-
 fn bitsOf(key: u32) -> u32 { return key ^ select(0xffffffffu, 0x80000000u, key >= 0x80000000u); }
 
 /** The bits of a sum; infinities and NaN by the rules, for arithmetic may assume that there are none. */
@@ -72,7 +73,6 @@ fn sumOf(a: u32, b: u32) -> u32 {
   if (isFinite(a) || a == b) { return b; }
   return NAN_BITS;
 }
-
 fn plainKey(row: Row, token: u32) -> u32 { return keyOf(logits[row.logits + token]); }
 
 /** The key of a logit with bias and repetition penalty. */
@@ -87,20 +87,14 @@ fn adjustedKey(row: Row, token: u32) -> u32 {
   }
   return keyOf(bits);
 }
-
-fn plus(a: vec2u, b: vec2u) -> vec2u {
-  let sum = a.x + b.x;
-  return vec2u(sum, a.y + b.y + u32(sum < a.x));
-}
+fn plus(a: vec2u, b: vec2u) -> vec2u { let sum = a.x + b.x; return vec2u(sum, a.y + b.y + u32(sum < a.x)); }
 fn minus(a: vec2u, b: vec2u) -> vec2u { return vec2u(a.x - b.x, a.y - b.y - u32(a.x < b.x)); }
 fn below(a: vec2u, b: vec2u) -> bool { return a.y < b.y || (a.y == b.y && a.x < b.x); }
 
 /** The upper 32 bits of a · b, from products of 16 bits. */
 fn multiplyHigh(a: u32, b: u32) -> u32 {
-  let ah = a >> 16u;
-  let al = a & 0xffffu;
-  let bh = b >> 16u;
-  let bl = b & 0xffffu;
+  let ah = a >> 16u; let al = a & 0xffffu;
+  let bh = b >> 16u; let bl = b & 0xffffu;
   let middle = ah * bl + ((al * bl) >> 16u);
   let lower = al * bh + (middle & 0xffffu);
   return ah * bh + (middle >> 16u) + (lower >> 16u);
@@ -110,7 +104,6 @@ fn multiplyHigh(a: u32, b: u32) -> u32 {
 fn shareOf(mass: vec2u, word: u32) -> vec2u {
   return plus(vec2u(multiplyHigh(mass.x, word), 0u), vec2u(mass.y * word, multiplyHigh(mass.y, word)));
 }
-
 /** Philox4x32 with 10 rounds. */
 fn philox(start: vec4u, key: vec2u) -> vec4u {
   var c = start;
@@ -138,8 +131,9 @@ fn exponentOf(key: u32, scale: Scale) -> f32 {
   return max((bitcast<f32>(bits) - scale.largest) * scale.inverse, -200.0);
 }
 fn weigh(key: u32, scale: Scale) -> vec2u { return massOf(exp(exponentOf(key, scale))); }
-fn passes(key: u32, bound: u32, scale: Scale) -> bool { return key >= bound && exponentOf(key, scale) >= scale.shortfall; }
-
+fn passes(key: u32, bound: u32, scale: Scale) -> bool {
+  return key >= bound && exponentOf(key, scale) >= scale.shortfall;
+}
 fn better(a: vec2u, b: vec2u) -> vec2u { return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y)); }
 
 /** Of every lane's key and token the largest key, of equals the first token. */
@@ -156,7 +150,7 @@ fn bestOf(lane: u32, own: vec2u) -> vec2u {
   return workgroupUniformLoad(&sums[0]);
 }
 
-/** The least of the largest keys of so many groups of lanes, a multiple of SQUARE: at least that many tokens reach it. */
+/** The least of the largest keys of so many groups of lanes, a multiple of SQUARE: that many tokens reach it. */
 fn boundOf(lane: u32, own: u32, groups: u32) -> u32 {
   sums[lane].x = own;
   workgroupBarrier();
@@ -197,12 +191,14 @@ fn binned(lane: u32) -> vec2u {
   return totalOf(lane, vec2u(atomicLoad(&low[lane]), atomicLoad(&high[lane])));
 }
 
-/** The bin in which the goal lies, bins one after the other, and how far in (two words). Empties the bins. Rows of bins first, then within a row: few barriers. */
+/** The bin in which the goal lies, and how far in (two words): by rows of bins, then within a row. Empties the bins. */
 fn locate(lane: u32, goal: vec2u) -> vec3u {
   workgroupBarrier();
   if (lane < SQUARE) {
     var sum = vec2u();
-    for (var i = lane * SQUARE; i < (lane + 1u) * SQUARE; i++) { sum = plus(sum, vec2u(atomicLoad(&low[i]), atomicLoad(&high[i]))); }
+    for (var i = lane * SQUARE; i < (lane + 1u) * SQUARE; i++) {
+      sum = plus(sum, vec2u(atomicLoad(&low[i]), atomicLoad(&high[i])));
+    }
     sums[lane] = sum;
   }
   workgroupBarrier();
@@ -219,18 +215,13 @@ fn locate(lane: u32, goal: vec2u) -> vec3u {
     found = vec3u(bin, rest);
   }
   let at = workgroupUniformLoad(&found);
-  atomicStore(&low[lane], 0u);
-  atomicStore(&high[lane], 0u);
+  atomicStore(&low[lane], 0u); atomicStore(&high[lane], 0u);
   workgroupBarrier();
   return at;
 }
 
 /** Key and token of entry i: of those held, or of all. */
-fn entry(row: Row, few: bool, i: u32) -> vec2u {
-  if (few) { return held[i]; }
-  return vec2u(adjustedKey(row, i), i);
-}
-
+fn entry(row: Row, few: bool, i: u32) -> vec2u { if (few) { return held[i]; } return vec2u(adjustedKey(row, i), i); }
 /** The key among those from `bound` on at which the mass of larger keys, or their number, goes past the goal. */
 fn keyAt(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, byMass: bool, goal: vec2u) -> u32 {
   var key = 0u;
@@ -247,8 +238,7 @@ fn keyAt(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, b
       }
     }
     let at = locate(lane, rest);
-    key |= (255u - at.x) << shift;
-    rest = at.yz;
+    key |= (255u - at.x) << shift; rest = at.yz;
   }
   return key;
 }
@@ -282,7 +272,9 @@ fn draw(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, wo
     if (few) {
       for (var i = lane; i < count; i += LANES) {
         let own = held[i];
-        if (own.y >= first && own.y < end && passes(own.x, bound, scale)) { add((own.y - first) / stretch, weigh(own.x, scale)); }
+        if (own.y >= first && own.y < end && passes(own.x, bound, scale)) {
+          add((own.y - first) / stretch, weigh(own.x, scale));
+        }
       }
     } else {
       var mass = vec2u();
@@ -303,7 +295,7 @@ fn draw(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, wo
   return first;
 }
 
-/** Holds the tokens from `bound` on, where min-p keeps them too if that is asked; the number of those that there are. */
+/** Holds the tokens from `bound` on that min-p keeps too, if that is asked; returns how many there are. */
 fn collect(lane: u32, row: Row, bound: u32, scale: Scale) -> u32 {
   for (var token = lane; token < vocabulary(); token += LANES) {
     let key = adjustedKey(row, token);
@@ -331,7 +323,9 @@ fn drawFiltered(lane: u32, b: u32, row: Row, own: u32, largest: f32, word: u32) 
 
   // Few tokens are all held. Else those that top-k needs, or that top-p is likely to.
   var least = 0u;
-  if (all > HELD && select(byMass, k <= 128u, byCount)) { least = boundOf(lane, own, select(128u, 64u, byCount && k <= 64u)); }
+  if (all > HELD && select(byMass, k <= 128u, byCount)) {
+    least = boundOf(lane, own, select(128u, 64u, byCount && k <= 64u));
+  }
   var few = false;
   var count = all;
   // Without a bound, and more than are held: nothing to collect.
@@ -357,7 +351,8 @@ fn drawFiltered(lane: u32, b: u32, row: Row, own: u32, largest: f32, word: u32) 
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) lane: u32) {
   let b = group.x + group.y * groups.x;
   if (b >= sequences()) { return; }
   let row = Row(b * vocabulary(), b * words(), biased(b) > 0.0, repetitionPenalty(b));
@@ -388,12 +383,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   let scale = Scale(bitcast<f32>(bitsOf(highest)), 1.0, -1e38);
   var mass = vec2u();
-  for (var token = lane; token < vocabulary(); token += LANES) { mass = plus(mass, weigh(plainKey(row, token), scale)); }
+  for (var token = lane; token < vocabulary(); token += LANES) {
+    mass = plus(mass, weigh(plainKey(row, token), scale));
+  }
   let total = totalOf(lane, mass);
   if (lane == 0u) {
     let bits = logits[row.logits + chosen];
     var result = 0xff800000u;
-    if (isFinite(bits)) { result = bitcast<u32>(bitcast<f32>(bits) - scale.largest - log(f32(total.y) / 256.0 + f32(total.x) * 9.094947017729282e-13)); }
+    if (isFinite(bits)) {
+      result = bitcast<u32>(bitcast<f32>(bits) - scale.largest -
+        log(f32(total.y) / 256.0 + f32(total.x) * 9.094947017729282e-13));
+    }
     logProbabilities[b] = result;
   }
 }

@@ -1,6 +1,9 @@
-// tokens[b] = the first of the largest logits of sequence b; logProbabilities[b] = 0, or NaN where that logit is no number.
-// Method: what sample.wgsl does where every sequence is to have its likeliest token, its logits as they come, and no log-probability is asked for. Integer keys of the same
-// order (NaN highest, −0 as 0). LANES invocations share a sequence; each keeps the first of its largest, and the first of them meets those of the others: a tree of barriers takes longer to compile.
+// tokens[b] = the first of the largest logits of sequence b; logProbabilities[b] = 0, or NaN where that logit is no
+// number.
+// Method: what sample.wgsl does where every sequence is to have its likeliest token, its logits as they come, and no
+// log-probability is asked for. Integer keys of the same order (NaN highest, −0 as 0). LANES invocations share a
+// sequence; each keeps the first of its largest, and the first of them meets those of the others: a tree of barriers
+// takes longer to compile.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -32,12 +35,18 @@ fn better(a: vec2u, b: vec2u) -> vec2u {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = group.x + group.y * groups.x;
   if (b >= sequences()) { return; }
   // A lane without tokens loses to any other.
   var best = vec2u(0u, 0xffffffffu);
-  for (var token = lane; token < vocabulary(); token += LANES) { best = better(best, vec2u(keyOf(logits[b * vocabulary() + token]), token)); }
+  for (var token = lane; token < vocabulary(); token += LANES) {
+    best = better(best, vec2u(keyOf(logits[b * vocabulary() + token]), token));
+  }
   parts[lane] = best;
   workgroupBarrier();
   if (lane == 0u) {

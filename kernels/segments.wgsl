@@ -1,5 +1,6 @@
 // y[n] = the sequence of packed row n, or its place in that sequence.
-// Method: binary search for the last sequence that starts at or before n; empty ones share a start with the next and lose.
+// Method: binary search for the last sequence that starts at or before n; empty ones share a start with the next and
+// lose.
 // Grid: one invocation for each packed row.
 
 // --- parameters
@@ -22,7 +23,11 @@ fn sequenceOf(n: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let n = (group.x + group.y * groups.x) * 64u + lane;
   if (n >= starts[batch()]) { return; }
   y[n] = value(n, sequenceOf(n));

@@ -1,5 +1,7 @@
-// g' = factor · g + decay · w; m ← μ · m + g'; w ← w − rate · m, or with Nesterov's momentum − rate · (g' + μ · m): a step of gradient descent.
-// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
+// g' = factor · g + decay · w; m ← μ · m + g'; w ← w − rate · m, or with Nesterov's momentum − rate · (g' + μ · m): a
+// step of gradient descent.
+// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are
+// where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
 // Grid: one workgroup for each LANES · EACH weights, EACH to an invocation, which share what they read of the settings.
 
 // --- parameters
@@ -22,7 +24,11 @@ fn direction(gradient: f32, moment: f32) -> f32 { return moment; }
 // --- end of parameters
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * EACH * LANES;
   let factor = setting(2u);
   if (first >= count() || (bitcast<u32>(factor) & 0x7f800000u) == 0x7f800000u) { return; }

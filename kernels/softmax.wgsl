@@ -1,5 +1,6 @@
 // y[o, r] = exp(x[o, r] − m) / Σ exp(x[o, ·] − m), m = max x[o, ·].
-// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its elements in blocks of 8 with a running m, so that m and the sum take one pass; then the quotients.
+// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its elements in blocks of 8 with a running
+// m, so that m and the sum take one pass; then the quotients.
 // Grid: one workgroup for each INVOCATIONS / LANES rows; element r of row o lies at base(o) + r · stride.
 
 // --- parameters
@@ -29,7 +30,11 @@ fn merged(a: vec2f, b: vec2f) -> vec2f {
 }
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) invocation: u32,
+) {
   let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
   if (first >= rowCount()) { return; }
   let o = first + invocation / LANES;

@@ -1,4 +1,5 @@
-// The rows of a slice of each sequence: index[starts[b] + j] = parent[b] + first + j, and the starts of the axis they make.
+// The rows of a slice of each sequence: index[starts[b] + j] = parent[b] + first + j, and the starts of the axis they
+// make.
 // Method: `spans` holds, for each count, the first token of the slice and the one after the last.
 // Grid: one workgroup for each sequence.
 
@@ -21,7 +22,11 @@ fn spanOf(b: u32) -> vec2u {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
   var before = 0u;

@@ -1,8 +1,9 @@
 // The k best rows of each sequence, ascending: index[firstOf(b) + j], and their places in the sequence.
-// Method: scores become integer keys of the same order (NaN lowest, −0 as 0). Four passes of 8 bits find the key of rank k by
-// histograms; rows above it are chosen, and of those equal to it the earlier. Each lane then counts and writes a stretch of its own,
-// one after the other, so the result is in order without a sort.
-// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table, or top_starts).
+// Method: scores become integer keys of the same order (NaN lowest, −0 as 0). Four passes of 8 bits find the key of
+// rank k by histograms; rows above it are chosen, and of those equal to it the earlier. Each lane then counts and
+// writes a stretch of its own, one after the other, so the result is in order without a sort.
+// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table,
+// or top_starts).
 
 // --- parameters
 struct Sizes { batch: u32 }
@@ -39,7 +40,11 @@ fn keyOf(row: u32) -> u32 {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
   let first = parent[b];

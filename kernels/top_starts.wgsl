@@ -1,5 +1,7 @@
-// starts[b + 1] = Σ over s ≤ b of min(k(s), tokens(s)), k by the count of the sequence that decides it, from a table: where only the device knows the counts.
-// Method: each lane adds up a stretch of sequences, the lanes' sums are scanned, and each lane goes through its stretch again.
+// starts[b + 1] = Σ over s ≤ b of min(k(s), tokens(s)), k by the count of the sequence that decides it, from a table:
+// where only the device knows the counts.
+// Method: each lane adds up a stretch of sequences, the lanes' sums are scanned, and each lane goes through its stretch
+// again.
 // Grid: one workgroup.
 
 // --- parameters

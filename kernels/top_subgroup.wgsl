@@ -1,8 +1,10 @@
 // The k best rows of each sequence, ascending: index[firstOf(b) + j], and their places in the sequence.
-// Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Scores become integer keys of the same order (NaN lowest, −0 as 0).
-// The key of rank k is found two bits at a time from the highest: the largest digit that k rows or more still reach; the search ends early where just k do.
-// Rows above it are chosen, and of those equal to it the earlier. Each lane counts and writes a stretch of its own, so the result is in order without a sort.
-// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table, or top_starts).
+// Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Scores become integer keys
+// of the same order (NaN lowest, −0 as 0). The key of rank k is found two bits at a time from the highest: the largest
+// digit that k rows or more still reach; the search ends early where just k do. Rows above it are chosen, and of those
+// equal to it the earlier. Each lane counts and writes a stretch of its own, so the result is in order without a sort.
+// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table,
+// or top_starts).
 enable subgroups;
 diagnostic(off, subgroup_uniformity);
 
@@ -42,7 +44,11 @@ fn reaching(first: u32, end: u32, lane: u32, keys: vec3u) -> vec3u {
 }
 
 @compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
   let first = parent[b];

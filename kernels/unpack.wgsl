@@ -15,7 +15,11 @@ fn inner() -> u32 { return sizes.inner; }
 // --- end of parameters
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
   if (i >= batch() * outer() * longest() * inner()) { return; }
   let c = i % inner();

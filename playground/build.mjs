@@ -29,15 +29,16 @@ function ofCompiler(id) {
 }
 
 /**
- * The runtime's parts for Node are reached by dynamic imports alone, which a page never takes: here they lead to a module that says so. What imports one outright, or
- * a module of Node, does not belong in a page.
+ * The runtime's parts for Node are reached by dynamic imports alone, which a page never takes: here they lead to a
+ * module that says so. What imports one outright, or a module of Node, does not belong in a page.
  */
 const nodeApart = {
   name: "node-apart",
   enforce: "pre",
   resolveId(source, importer) {
     if (source.endsWith("-node.js")) return "\0node-part";
-    if (source.startsWith("node:")) throw new Error(`${relative(root, importer ?? "")} imports ${source}, which no page has`);
+    if (source.startsWith("node:"))
+      throw new Error(`${relative(root, importer ?? "")} imports ${source}, which no page has`);
     return null;
   },
   load: (id) => (id === "\0node-part" ? `throw new Error("this part of modc runs in Node only");\n` : null),
@@ -47,8 +48,8 @@ const nodeApart = {
 const STAMP = ".modc-playground";
 
 /**
- * Builds into the folder unless it holds the site of these very sources already. Returns whether it built. Throws where the folder holds anything but a playground: it
- * would be lost.
+ * Builds into the folder unless it holds the site of these very sources already. Returns whether it built. Throws where
+ * the folder holds anything but a playground: it would be lost.
  */
 export async function buildPlayground(out) {
   embed();

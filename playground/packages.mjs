@@ -11,6 +11,10 @@ export function installPackages() {
   if (installed(here)) return;
   process.stderr.write("playground: installing its packages (npm ci)\n");
   const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-  const { status, error } = spawnSync("npm", args, { cwd: here, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
+  const { status, error } = spawnSync("npm", args, {
+    cwd: here,
+    stdio: ["ignore", 2, 2],
+    shell: process.platform === "win32",
+  });
   if (status !== 0) throw new Error(`npm ci failed in playground/${error ? `: ${error.message}` : ""}`);
 }

@@ -1,1 +1,4 @@
-export function servePlayground(folder: string, port?: number): Promise<{ readonly url: string; close(): Promise<void> }>;
+export function servePlayground(
+  folder: string,
+  port?: number,
+): Promise<{ readonly url: string; close(): Promise<void> }>;

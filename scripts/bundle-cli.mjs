@@ -1,5 +1,6 @@
-// `node scripts/bundle-cli.mjs <dist>` writes the command line into <dist>/src/cli: main.js, demo.js, and chunks that commands share and load when they need them.
-// Hundreds of modules of its own and of its libraries would each be found, read and linked at every start.
+// `node scripts/bundle-cli.mjs <dist>` writes the command line into <dist>/src/cli: main.js, demo.js, and chunks that
+// commands share and load when they need them. Hundreds of modules of its own and of its libraries would each be found,
+// read and linked at every start.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,9 +21,12 @@ const { metafile } = await build({
   mainFields: ["module", "main"],
   external: ["webgpu"],
   // Libraries that are CommonJS ask for Node's modules by `require`, which a module has not.
-  banner: { js: `import { createRequire as makeRequire } from "node:module";\nconst require = makeRequire(import.meta.url);` },
+  banner: {
+    js: `import { createRequire as makeRequire } from "node:module";\nconst require = makeRequire(import.meta.url);`,
+  },
   chunkNames: "chunk-[hash]",
-  // Not packed: in a checkout MODC_DEBUG=1 shows lines of the sources, elsewhere those of the chunks, which are not minified.
+  // Not packed: in a checkout MODC_DEBUG=1 shows lines of the sources, elsewhere those of the chunks, which are not
+  // minified.
   sourcemap: true,
   sourcesContent: false,
   charset: "utf8",
@@ -31,7 +35,9 @@ const { metafile } = await build({
 });
 
 // What the licences of the libraries in it ask for.
-const packages = new Set(Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []));
+const packages = new Set(
+  Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []),
+);
 const licence = (path) => {
   const file = readdirSync(join(root, path)).find((name) => /^licen[cs]e/i.test(name));
   const { name, version, license } = JSON.parse(readFileSync(join(root, path, "package.json"), "utf8"));

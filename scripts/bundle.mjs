@@ -12,8 +12,9 @@ const IMPORT = `import(${JSON.stringify(NODE_PART)})`;
 const UNSEEN_IMPORT = `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JSON.stringify(NODE_PART)}][0])`;
 
 /**
- * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is given no address, response or file here and starts none from the seed, and
- * it offers no profile and reads no states back.
+ * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is
+ * given no address, response or file here and starts none from the seed, and it offers no profile and reads no states
+ * back.
  */
 const LEFT_OUT = {
   "weights/fetched": ["fetchWeights", "openResponse"],
@@ -31,10 +32,15 @@ const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).joi
 const nodeApart = {
   name: "node-apart",
   setup(build) {
-    build.onResolve({ filter: /-node\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: NODE_PART, external: true } : null));
-    // What is loaded only when it is called is not made a file of: the call, which never comes, names one that is there.
+    build.onResolve({ filter: /-node\.js$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: NODE_PART, external: true } : null,
+    );
+    // What is loaded only when it is called is not made a file of: the call, which never comes, names one that is
+    // there.
     build.onResolve({ filter: LEFT_OUT_FILES }, ({ path, kind }) =>
-      kind === "dynamic-import" ? { path: NODE_PART, external: true } : { path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" },
+      kind === "dynamic-import"
+        ? { path: NODE_PART, external: true }
+        : { path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" },
     );
     build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
       contents: `export const ${[...(LEFT_OUT[path] ?? []).map((name) => `${name} = null`), ...(IDLE[path] ?? []).map((name) => `${name} = () => {}`)].join(", ")};\n`,
@@ -92,7 +98,11 @@ ${readFileSync(join(root, "node_modules", "@huggingface", "jinja", "LICENSE"), "
 */`;
 
 /** By itself, so that nothing of it is in the runtime of a model without a tokenizer. */
-const tokenizer = { ...shared, mainFields: ["module", "main"], entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }] };
+const tokenizer = {
+  ...shared,
+  mainFields: ["module", "main"],
+  entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }],
+};
 
 /** The scripts of pages with a model in them. */
 const page = {
@@ -117,8 +127,13 @@ async function bundled(options) {
 
 /** Leaves the file alone where nothing changed, so that builds stay quick. */
 export async function bundle() {
-  const record = (files) => `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
-  const [runtimeFiles, tokenizerFiles, pageFiles] = [await bundled(runtime), await bundled(tokenizer), await bundled(page)];
+  const record = (files) =>
+    `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
+  const [runtimeFiles, tokenizerFiles, pageFiles] = [
+    await bundled(runtime),
+    await bundled(tokenizer),
+    await bundled(page),
+  ];
   const text =
     `// Made by scripts/bundle.mjs from src/packaged, and what it imports; do not edit.\n` +
     `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, string>> = ${record(runtimeFiles)};\n\n` +

@@ -1,4 +1,5 @@
-// Writes src/embedded.ts: the standard library and the kernels as text, so that the compiler reads no files and runs in a page.
+// Writes src/embedded.ts: the standard library and the kernels as text, so that the compiler reads no files and runs in
+// a page.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -6,7 +6,10 @@ import { join } from "node:path";
 export function installed(folder) {
   const record = join(folder, "node_modules", ".package-lock.json");
   if (!existsSync(record)) return false;
-  const versions = (path) => Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(([name]) => name !== "");
+  const versions = (path) =>
+    Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(([name]) => name !== "");
   const found = new Map(versions(record).map(([name, { version }]) => [name, version]));
-  return versions(join(folder, "package-lock.json")).every(([name, { version, optional }]) => optional || found.get(name) === version);
+  return versions(join(folder, "package-lock.json")).every(
+    ([name, { version, optional }]) => optional || found.get(name) === version,
+  );
 }

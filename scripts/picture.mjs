@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Draws docs/routes.svg: which tokens each layer of examples/moby.mod computes over the first lines of the passage, by the reference, with the weights of examples/moby.safetensors.
+// Draws docs/routes.svg: which tokens each layer of examples/moby.mod computes over the first lines of the passage, by
+// the reference, with the weights of examples/moby.safetensors.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,7 +21,8 @@ const text = passage.subarray(start, start + COLUMNS);
 const source = readSafetensors(example("moby.safetensors"));
 const matched = matchWeights(program, source);
 const weights = new Map();
-for (const w of program.weights) weights.set(w.path, { shape: w.shape, data: await readWeight(w, matched.get(w), source) });
+for (const w of program.weights)
+  weights.set(w.path, { shape: w.shape, data: await readWeight(w, matched.get(w), source) });
 const { outputs } = evaluate(graph, {
   inputs: new Map([["tokens", { shape: [1, text.length], data: [...text] }]]),
   weights,
@@ -30,7 +32,10 @@ const layers = [];
 for (let i = 0; ; i++) {
   if (!program.weights.some((w) => w.path.startsWith(`layers.${i}.`))) break;
   const index = outputs.get(`layers.${i}.chosen.index`);
-  layers.push({ name: `layer ${i}`, chosen: index ? new Set(index.data.slice(0, outputs.get(`layers.${i}.chosen.count`).data[0])) : null });
+  layers.push({
+    name: `layer ${i}`,
+    chosen: index ? new Set(index.data.slice(0, outputs.get(`layers.${i}.chosen.count`).data[0])) : null,
+  });
 }
 writeFileSync(join(root, "docs", "routes.svg"), draw(layers));
 process.stderr.write("docs/routes.svg drawn\n");
@@ -43,7 +48,10 @@ function draw(rows) {
   const letters = [];
   let column = 0;
   for (const character of text.toString()) {
-    if (character.trim() !== "") letters.push(`<text x="${left + column * cell + cell / 2}" y="${top - 8}" text-anchor="middle">${escape(character)}</text>`);
+    if (character.trim() !== "")
+      letters.push(
+        `<text x="${left + column * cell + cell / 2}" y="${top - 8}" text-anchor="middle">${escape(character)}</text>`,
+      );
     column += Buffer.byteLength(character);
   }
   const strips = rows.flatMap(({ name, chosen }, r) => {

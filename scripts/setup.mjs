@@ -1,8 +1,19 @@
 #!/usr/bin/env node
-// Makes a checkout ready to run: dependencies, build and, where there is none, a software GPU. Plain Node; everything it says goes to stderr.
+// Makes a checkout ready to run: dependencies, build and, where there is none, a software GPU. Plain Node; everything
+// it says goes to stderr.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,7 +52,8 @@ function installDependencies() {
   if (missing.needed) {
     say("installing dependencies (npm ci)");
     const { status, error } = npm("ci");
-    if (status !== 0) throw new SetupError(`npm ci failed${error ? `: ${error.message}` : ""}; nothing works without the dependencies`);
+    if (status !== 0)
+      throw new SetupError(`npm ci failed${error ? `: ${error.message}` : ""}; nothing works without the dependencies`);
   } else if (triedToday("optional")) return;
   else {
     say("installing optional dependencies that are missing (npm install)");
@@ -55,7 +67,10 @@ function installDependencies() {
 }
 
 const LOCKS = [join(root, "package-lock.json"), join(root, "node_modules", ".package-lock.json")];
-/** Has the state of both lock files in which nothing was missing, so that the next start need not compare them: 17 ms of 40. */
+/**
+ * Has the state of both lock files in which nothing was missing, so that the next start need not compare them: 17 ms of
+ * 40.
+ */
 const COMPLETE = join(root, "node_modules", ".cache", "modc", "complete");
 
 /** Changes whenever a lock file is written, and with the machine: node_modules may lie on a disk that several have. */
@@ -102,13 +117,19 @@ function missingDependencies() {
 }
 
 /**
- * Whether packages are missing, or are not of the locked version: such that are needed, and optional ones that this machine could have. Both are tables of
- * packages by path, as lock files have them.
+ * Whether packages are missing, or are not of the locked version: such that are needed, and optional ones that this
+ * machine could have. Both are tables of packages by path, as lock files have them.
  */
-export function missingPackages(wanted, installed, machine = { os: process.platform, cpu: process.arch, libc: libc() }) {
+export function missingPackages(
+  wanted,
+  installed,
+  machine = { os: process.platform, cpu: process.arch, libc: libc() },
+) {
   const missing = { needed: false, optional: false };
-  const differs = (path) => installed[path]?.version !== wanted[path].version || installed[path]?.integrity !== wanted[path].integrity;
-  for (const [path, p] of Object.entries(wanted)) if (path !== "" && !p.optional && differs(path)) missing.needed = true;
+  const differs = (path) =>
+    installed[path]?.version !== wanted[path].version || installed[path]?.integrity !== wanted[path].integrity;
+  for (const [path, p] of Object.entries(wanted))
+    if (path !== "" && !p.optional && differs(path)) missing.needed = true;
   // Optional packages are those of other packages: what no package of this machine asks for is not missing here.
   const reached = new Set([""]);
   for (const path of reached) {
@@ -131,7 +152,8 @@ function resolvePackage(packages, from, name) {
   }
 }
 
-const runsOn = (p, machine) => ["os", "cpu", "libc"].every((key) => !p[key] || machine[key] === null || p[key].includes(machine[key]));
+const runsOn = (p, machine) =>
+  ["os", "cpu", "libc"].every((key) => !p[key] || machine[key] === null || p[key].includes(machine[key]));
 
 /** Null where it does not matter. */
 function libc() {
@@ -164,17 +186,27 @@ function packagesOf(path) {
 export function build() {
   embed();
   const current = () =>
-    fingerprintOf(["src", "grammar", "scripts/bundle.mjs", "scripts/bundle-cli.mjs", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]);
+    fingerprintOf([
+      "src",
+      "grammar",
+      "scripts/bundle.mjs",
+      "scripts/bundle-cli.mjs",
+      "tsconfig.json",
+      "tsconfig.build.json",
+      "package-lock.json",
+    ]);
   const stamp = join(root, "dist", ".fingerprint");
   if (read(stamp) === current()) return;
   say("building (esbuild, tsc)");
   // Each in a process of its own: esbuild takes plugins, and splits, only where one can wait for it.
   const step = (what, ...args) => {
-    if (spawnSync(process.execPath, args, { cwd: root, stdio: ["ignore", 2, 2] }).status !== 0) throw new SetupError(what);
+    if (spawnSync(process.execPath, args, { cwd: root, stdio: ["ignore", 2, 2] }).status !== 0)
+      throw new SetupError(what);
   };
   step("the runtime of built packages could not be bundled", join(root, "scripts", "bundle.mjs"));
   const fingerprint = current();
-  // Built beside its place and then renamed, so that a running modc never sees half a build. The same depth keeps source maps right.
+  // Built beside its place and then renamed, so that a running modc never sees half a build. The same depth keeps
+  // source maps right.
   const fresh = join(root, `.dist-${process.pid}`);
   const old = join(root, `.dist-${process.pid}-old`);
   try {
@@ -206,7 +238,9 @@ export function fingerprintOf(paths) {
 const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
 const INSTALL = `apt-get install -y --no-install-recommends ${PACKAGES.join(" ")}`;
 
-/** Mesa's software GPU is six times quicker than SwiftShader; where it can be installed without asking anybody, it is. */
+/**
+ * Mesa's software GPU is six times quicker than SwiftShader; where it can be installed without asking anybody, it is.
+ */
 function ensureDriver() {
   if (process.platform !== "linux" || process.env.MODC_NO_INSTALL || hasVulkan()) return;
   const named = namedDrivers(process.env) !== null;
@@ -229,14 +263,25 @@ function ensureDriver() {
 }
 
 function hasVulkan() {
-  const loader = ["/usr/lib", "/usr/lib64", "/lib", "/usr/local/lib", ...multiarch()].some((folder) => existsSync(join(folder, "libvulkan.so.1")));
+  const loader = ["/usr/lib", "/usr/lib64", "/lib", "/usr/local/lib", ...multiarch()].some((folder) =>
+    existsSync(join(folder, "libvulkan.so.1")),
+  );
   return loader && hasDriver(process.env);
 }
 
-/** Whether there is a manifest of a Vulkan driver where the loader looks: in what the environment names, else in the system's folders. */
+/**
+ * Whether there is a manifest of a Vulkan driver where the loader looks: in what the environment names, else in the
+ * system's folders.
+ */
 export function hasDriver(env) {
-  const places = namedDrivers(env) ?? ["/etc", "/usr/share", "/usr/local/etc", "/usr/local/share"].map((folder) => join(folder, "vulkan", "icd.d"));
-  return places.some((place) => existsSync(place) && (!statSync(place).isDirectory() || readdirSync(place).some((name) => name.endsWith(".json"))));
+  const places =
+    namedDrivers(env) ??
+    ["/etc", "/usr/share", "/usr/local/etc", "/usr/local/share"].map((folder) => join(folder, "vulkan", "icd.d"));
+  return places.some(
+    (place) =>
+      existsSync(place) &&
+      (!statSync(place).isDirectory() || readdirSync(place).some((name) => name.endsWith(".json"))),
+  );
 }
 
 /** The files and folders that stand in for the system's; null where none are named. */

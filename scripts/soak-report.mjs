@@ -1,4 +1,5 @@
-// What `npm run soak` writes: a section for each kind of trial, which keeps its last result when other sections are run.
+// What `npm run soak` writes: a section for each kind of trial, which keeps its last result when other sections are
+// run.
 
 const HEAD = `# Soak
 
@@ -30,7 +31,10 @@ export function sectionText({ date, command, node, processor, seed, rows }) {
   ].join("\n");
 }
 
-/** The report with new texts of some sections; all others stay as they are. `order` names the sections there are: what it does not name is dropped. */
+/**
+ * The report with new texts of some sections; all others stay as they are. `order` names the sections there are: what
+ * it does not name is dropped.
+ */
 export function withSections(report, fresh, order) {
   const old = sectionsOf(report);
   const parts = order.flatMap((name) => {

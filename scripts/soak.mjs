@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// `npm run soak [section …] [times]`: the random trials of the tests, many times as long and from new seeds; writes what happened to bench/soak.md.
+// `npm run soak [section …] [times]`: the random trials of the tests, many times as long and from new seeds; writes
+// what happened to bench/soak.md.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -11,15 +12,37 @@ import { sectionText, withSections } from "./soak-report.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
- * By section, each trial: the test file or files, what it does, and its cases for each time. `only` is a pattern of names where the file has other tests too, and `share`
- * what part of the times it takes, where a case takes long. `once`: the cases are what they are, and the short run leaves out or shortens some.
+ * By section, each trial: the test file or files, what it does, and its cases for each time. `only` is a pattern of
+ * names where the file has other tests too, and `share` what part of the times it takes, where a case takes long.
+ * `once`: the cases are what they are, and the short run leaves out or shortens some.
  */
 const SECTIONS = {
   programs: [
-    { file: "test/end-to-end/random.test.ts", what: "random programs on the device, against the reference", short: 120, unit: "programs, 3 sizes each" },
-    { file: "test/end-to-end/examples.test.ts", once: true, what: "examples on both devices, llama at its full width", short: 45, unit: "inputs" },
-    { file: "test/lower/random.test.ts", what: "random programs in every phase, against loops over one sequence", short: 80, unit: "programs" },
-    { file: "test/passes/passes.test.ts", what: "random graphs before and after each pass, bit for bit", short: 300, unit: "graphs a pass" },
+    {
+      file: "test/end-to-end/random.test.ts",
+      what: "random programs on the device, against the reference",
+      short: 120,
+      unit: "programs, 3 sizes each",
+    },
+    {
+      file: "test/end-to-end/examples.test.ts",
+      once: true,
+      what: "examples on both devices, llama at its full width",
+      short: 45,
+      unit: "inputs",
+    },
+    {
+      file: "test/lower/random.test.ts",
+      what: "random programs in every phase, against loops over one sequence",
+      short: 80,
+      unit: "programs",
+    },
+    {
+      file: "test/passes/passes.test.ts",
+      what: "random graphs before and after each pass, bit for bit",
+      short: 300,
+      unit: "graphs a pass",
+    },
     {
       file: "test/schedule/random-products.test.ts",
       what: "random graphs around products on the device, four ways each, against the reference",
@@ -33,12 +56,32 @@ const SECTIONS = {
       short: 25,
       unit: "models",
     },
-    { file: "test/schedule/memory.test.ts", what: "random lifetimes: no two live values share memory", short: 600, unit: "programs" },
-    { file: "test/program/serialize.test.ts", what: "damaged compiled programs are refused or unchanged", short: 2000, unit: "programs" },
+    {
+      file: "test/schedule/memory.test.ts",
+      what: "random lifetimes: no two live values share memory",
+      short: 600,
+      unit: "programs",
+    },
+    {
+      file: "test/program/serialize.test.ts",
+      what: "damaged compiled programs are refused or unchanged",
+      short: 2000,
+      unit: "programs",
+    },
   ],
   language: [
-    { file: "test/check/mutations.test.ts", what: "mutated sources and random words through the checker", short: 1000, unit: "sources" },
-    { file: "test/syntax/mutations.test.ts", what: "mutated sources and random signs through parser and formatter", short: 1100, unit: "sources" },
+    {
+      file: "test/check/mutations.test.ts",
+      what: "mutated sources and random words through the checker",
+      short: 1000,
+      unit: "sources",
+    },
+    {
+      file: "test/syntax/mutations.test.ts",
+      what: "mutated sources and random signs through parser and formatter",
+      short: 1100,
+      unit: "sources",
+    },
     {
       file: "test/check-tensor/random.test.ts",
       share: 0.5,
@@ -46,8 +89,18 @@ const SECTIONS = {
       short: 5500,
       unit: "expressions",
     },
-    { file: "test/syntax/recovery.test.ts", what: "three mistakes in one source, three messages", short: 1500, unit: "triples" },
-    { file: "test/syntax/format.test.ts", what: "random programs formatted, with lines and comments scattered", short: 200, unit: "programs" },
+    {
+      file: "test/syntax/recovery.test.ts",
+      what: "three mistakes in one source, three messages",
+      short: 1500,
+      unit: "triples",
+    },
+    {
+      file: "test/syntax/format.test.ts",
+      what: "random programs formatted, with lines and comments scattered",
+      short: 200,
+      unit: "programs",
+    },
   ],
   endings: [
     {
@@ -91,9 +144,20 @@ const SECTIONS = {
       short: 460,
       unit: "programs",
     },
-    { file: "test/ops/gradients.test.ts", once: true, what: "gradients of large inputs against differences, element by element", short: 49, unit: "operators" },
     {
-      file: ["test/syntax/limits.test.ts", "test/tokenizer/tokenizer.test.ts", "test/end-to-end/halves.test.ts", "test/generate/recovery.test.ts"],
+      file: "test/ops/gradients.test.ts",
+      once: true,
+      what: "gradients of large inputs against differences, element by element",
+      short: 49,
+      unit: "operators",
+    },
+    {
+      file: [
+        "test/syntax/limits.test.ts",
+        "test/tokenizer/tokenizer.test.ts",
+        "test/end-to-end/halves.test.ts",
+        "test/generate/recovery.test.ts",
+      ],
       once: true,
       what: "runaway sources, a megabyte of tokens, examples in f16 at their full width, and devices that are lost at more moments",
       short: 68,
@@ -123,7 +187,12 @@ const SECTIONS = {
       short: 50,
       unit: "races",
     },
-    { file: "test/train/flat.test.ts", what: "memory of a training process stays flat", short: 500, unit: "steps of a tiny model" },
+    {
+      file: "test/train/flat.test.ts",
+      what: "memory of a training process stays flat",
+      short: 500,
+      unit: "steps of a tiny model",
+    },
   ],
   generation: [
     {
@@ -145,7 +214,9 @@ const SECTIONS = {
 };
 
 const usage = (fault) => {
-  process.stderr.write(`error: ${fault}\nusage: npm run soak -- [section …] [times]; sections are ${Object.keys(SECTIONS).join(", ")}; times at least 2\n`);
+  process.stderr.write(
+    `error: ${fault}\nusage: npm run soak -- [section …] [times]; sections are ${Object.keys(SECTIONS).join(", ")}; times at least 2\n`,
+  );
   process.exit(2);
 };
 const given = process.argv.slice(2);
@@ -173,7 +244,11 @@ for (const name of chosen) {
     rows,
   });
   // Each section as soon as it is done: who stops the rest keeps it.
-  const report = withSections(existsSync(path) ? readFileSync(path, "utf8") : "", new Map([[name, text]]), Object.keys(SECTIONS));
+  const report = withSections(
+    existsSync(path) ? readFileSync(path, "utf8") : "",
+    new Map([[name, text]]),
+    Object.keys(SECTIONS),
+  );
   writeFileSync(`${path}.tmp`, report);
   renameSync(`${path}.tmp`, path);
   process.stdout.write(`\n## ${name}\n\n${text}\n`);
@@ -199,8 +274,15 @@ function run({ file, only, once = false, share = 1, what, short, unit }) {
     env: { ...process.env, SOAK: String(soak), SOAK_SEED: String(seed) },
   });
   const seconds = Math.round((Date.now() - began) / 1000);
-  const { numPassedTests = 0, numFailedTests = 0 } = existsSync(results) ? JSON.parse(readFileSync(results, "utf8")) : {};
+  const { numPassedTests = 0, numFailedTests = 0 } = existsSync(results)
+    ? JSON.parse(readFileSync(results, "utf8"))
+    : {};
   const whole = (status === 0 || status === 1) && numPassedTests + numFailedTests > 0;
   if (status !== 0 || !whole) failures++;
-  return { what, cases: `${short * soak} ${unit}`, result: whole ? `${numPassedTests} passed, ${numFailedTests} failed` : "the run broke off", seconds };
+  return {
+    what,
+    cases: `${short * soak} ${unit}`,
+    result: whole ? `${numPassedTests} passed, ${numFailedTests} failed` : "the run broke off",
+    seconds,
+  };
 }

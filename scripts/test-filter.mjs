@@ -3,8 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Arguments that begin with a dash go to vitest as they are. Words choose files by their path under `root`; where no path has any of them, they choose tests
- * by their name, of the files in whose text they stand, so that no other is loaded. `vitest` is null where nothing matches.
+ * Arguments that begin with a dash go to vitest as they are. Words choose files by their path under `root`; where no
+ * path has any of them, they choose tests by their name, of the files in whose text they stand, so that no other is
+ * loaded. `vitest` is null where nothing matches.
  */
 export function filterOf(args, root) {
   const words = args.filter((arg) => !arg.startsWith("-"));
@@ -12,7 +13,8 @@ export function filterOf(args, root) {
   const files = testFiles(root);
   // A flag without `=` may take the next word as its value.
   const asTheyAre = words.length === 0 || flags.some((flag) => !flag.includes("="));
-  if (asTheyAre || files.some((file) => words.some((word) => file.includes(word.replace(/^\.\//, ""))))) return { words, vitest: args };
+  if (asTheyAre || files.some((file) => words.some((word) => file.includes(word.replace(/^\.\//, "")))))
+    return { words, vitest: args };
   const named = files.filter((file) => {
     const text = readFileSync(join(root, file), "utf8");
     return words.some((word) => text.includes(word));

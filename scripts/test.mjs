@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// `npm test`: sets the checkout up, then lint, types and tests. The last line says how many checks passed and failed; the status is 0 only where none failed.
-// `npm test -- <words>` runs only the tests that match, by the path of their file or, where no path has the word, by their name.
+// `npm test`: sets the checkout up, then lint, types and tests. The last line says how many checks passed and failed;
+// the status is 0 only where none failed. `npm test -- <words>` runs only the tests that match, by the path of their
+// file or, where no path has the word, by their name.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -21,7 +22,11 @@ try {
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const passes = (title, command, args) => {
   process.stdout.write(`\n${title}\n`);
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], shell: process.platform === "win32" });
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+    shell: process.platform === "win32",
+  });
   if (error) process.stdout.write(`${error.message}\n`);
   return status === 0;
 };
@@ -42,7 +47,13 @@ const checks = filter.words.length === 0 ? wholeProject() : [];
 const report = join(root, "node_modules", ".cache", "modc", "test-report.json");
 mkdirSync(dirname(report), { recursive: true });
 rmSync(report, { force: true });
-const green = passes("tests (vitest)", bin("vitest"), ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filter.vitest]);
+const green = passes("tests (vitest)", bin("vitest"), [
+  "run",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${report}`,
+  ...filter.vitest,
+]);
 const tests = readReport();
 
 const passed = tests.passed + checks.filter((ok) => ok).length;

@@ -1,5 +1,6 @@
-// Names of WebGPU and of the DOM in the declarations of modc: empty where nobody else declares them, so that types need neither the DOM library nor @webgpu/types.
-// An interface of the same name, from wherever it comes, is merged with the one here, which adds nothing to it.
+// Names of WebGPU and of the DOM in the declarations of modc: empty where nobody else declares them, so that types need
+// neither the DOM library nor @webgpu/types. An interface of the same name, from wherever it comes, is merged with the
+// one here, which adds nothing to it.
 
 declare global {
   interface AbortSignal {}

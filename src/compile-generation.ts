@@ -22,7 +22,8 @@ import { multiply, ONE, toNumber, type Rational } from "./size/rational.js";
 export { GenerationError } from "./lower/caches.js";
 
 /** As those of `compile`; the phase is generate, the entry forward. */
-export interface CompileGenerationOptions extends Omit<CompileOptions, "program" | "phase" | "entry" | "gradients">, GenerationOptions {}
+export interface CompileGenerationOptions
+  extends Omit<CompileOptions, "program" | "phase" | "entry" | "gradients">, GenerationOptions {}
 
 export interface CompiledGeneration {
   /** Null where the source has errors. */
@@ -43,8 +44,9 @@ export interface GenerationModel extends Omit<CompiledGeneration, "generation"> 
 }
 
 /**
- * Compiles a `.mod` source to generate. Never throws for a fault of the source; throws GenerationError for a model that is none of one token after another: its `forward`
- * takes u32[B, T] and gives f32[B, T, vocabulary], and all its choices are made from the token alone.
+ * Compiles a `.mod` source to generate. Never throws for a fault of the source; throws GenerationError for a model that
+ * is none of one token after another: its `forward` takes u32[B, T] and gives f32[B, T, vocabulary], and all its
+ * choices are made from the token alone.
  */
 export function compileGeneration(source: string, options: CompileGenerationOptions = {}): CompiledGeneration {
   const tunings = options.tunings === undefined ? null : checkTunings(options.tunings);
@@ -54,17 +56,25 @@ export function compileGeneration(source: string, options: CompileGenerationOpti
   return { ...compiled, generation: forTarget && forTarget(target, tunings?.tunings) };
 }
 
-/** As `compileGeneration`, for a target that is not known yet, or for several; `target` and `tunings` of the options mean nothing. */
+/**
+ * As `compileGeneration`, for a target that is not known yet, or for several; `target` and `tunings` of the options
+ * mean nothing.
+ */
 export function generationModel(source: string, options: CompileGenerationOptions = {}): GenerationModel {
-  const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions({ ...options, program: "step" }));
+  const checked = check(
+    { file: options.file ?? "model.mod", text: source },
+    checkOptions({ ...options, program: "step" }),
+  );
   const { model, diagnostics, sources } = checked;
   if (!model) return { forTarget: null, graphs: null, model: null, diagnostics, sources };
   const material = materialOf(model, { generation: options });
   const made = material.generation();
-  const optimized = (name: ProgramName): Graph => optimize(recipes[name].graph(material), { verify: options.verify ?? false });
+  const optimized = (name: ProgramName): Graph =>
+    optimize(recipes[name].graph(material), { verify: options.verify ?? false });
   const graphs: GenerationGraphs = { ...made, prompt: optimized("prompt"), step: optimized("step") };
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
-    const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision);
+    const program = (graph: Graph): Program =>
+      programFor({ graph, model, sources }, target, tunings, options.precision);
     return generationOf(made, model.routes, program(graphs.prompt), program(graphs.step));
   };
   return { forTarget, graphs, model, diagnostics, sources };
@@ -95,7 +105,11 @@ function generationOf(made: GenerationGraphs, routes: Model["routes"], prompt: P
       path: names[i]!,
       expected: toNumber(expectedOf(axes, axis)),
     })),
-    layers: made.layers.map(({ axis, keys, values }, i) => ({ path: layers[i]!, axis, bytes: bytesOf(made.prompt, keys) + bytesOf(made.prompt, values) })),
+    layers: made.layers.map(({ axis, keys, values }, i) => ({
+      path: layers[i]!,
+      axis,
+      bytes: bytesOf(made.prompt, keys) + bytesOf(made.prompt, values),
+    })),
   };
 }
 
@@ -105,12 +119,17 @@ function routeNames([, ...chosen]: GenerationGraphs["axes"], routes: Model["rout
   return ["", ...distinct(chosen.map(({ axis, path }) => known.get(axis) ?? (path || "route")))];
 }
 
-const axisNamed = (axes: readonly Axis[], name: string): Axis => axes.find((a) => a.name === name)!; // names come from these axes
+// names come from these axes
+const axisNamed = (axes: readonly Axis[], name: string): Axis => axes.find((a) => a.name === name)!;
 
 /** The share of the model's tokens on an axis, through all the routes between. */
 function expectedOf(axes: readonly Axis[], name: string): Rational {
   let share = ONE;
-  for (let axis = axisNamed(axes, name); axis.role === "sequence" && axis.count.kind === "above"; axis = axisNamed(axes, axis.count.parent))
+  for (
+    let axis = axisNamed(axes, name);
+    axis.role === "sequence" && axis.count.kind === "above";
+    axis = axisNamed(axes, axis.count.parent)
+  )
     share = multiply(share, axis.count.expected);
   return share;
 }

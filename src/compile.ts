@@ -18,7 +18,10 @@ import type { Tunings } from "./schedule/tunings/index.js";
 export interface CompileOptions {
   /** Which program of the model, by its recipe; says phase and entry, and goes without them. */
   readonly program?: ProgramName;
-  /** infer: one pass in which `top` may see the whole sequence. train: with the objective. generate: the causal rule. Default infer. */
+  /**
+   * infer: one pass in which `top` may see the whole sequence. train: with the objective. generate: the causal rule.
+   * Default infer.
+   */
   readonly phase?: Phase;
   /** The function entered; by default the objective in train, else forward. */
   readonly entry?: Entry;
@@ -26,22 +29,29 @@ export interface CompileOptions {
   readonly model?: string;
   /** The name of the source in messages, and the place relative imports start from. */
   readonly file?: string;
-  /** The text of an imported file, by its path relative to the root file's folder; null where there is none. Without it, only "std" can be imported. */
+  /**
+   * The text of an imported file, by its path relative to the root file's folder; null where there is none. Without it,
+   * only "std" can be imported.
+   */
   readonly read?: Read;
   /** Parameters of the model: a number, a boolean, or an expression of the language (`"12.5%"`, `"\"gelu\""`). */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
-  /** The device to compile for, such as `device.target`. By default any: such a program uses no optional feature and runs everywhere. */
+  /**
+   * The device to compile for, such as `device.target`. By default any: such a program uses no optional feature and
+   * runs everywhere.
+   */
   readonly target?: Target;
   /**
-   * What `modc tune` measured on such a device: the JSON of its file. Without a target, that of the file. Throws TuningsError for what is no such file, was measured
-   * with other kernels, or does not fit the target.
+   * What `modc tune` measured on such a device: the JSON of its file. Without a target, that of the file. Throws
+   * TuningsError for what is no such file, was measured with other kernels, or does not fit the target.
    */
   readonly tunings?: TuningsFile;
   /** With an objective: the gradient of its loss for every weight, as results named `grad.<path>`. */
   readonly gradients?: boolean;
   /**
-   * The types of weights and activations in memory, f32 by default; inputs and results are f32 whatever it says. Weights are rounded to their type where a checkpoint has more. Without a
-   * target, a program with activations in f16 runs on any device with `shader-f16`; throws TargetError for a target that has none.
+   * The types of weights and activations in memory, f32 by default; inputs and results are f32 whatever it says.
+   * Weights are rounded to their type where a checkpoint has more. Without a target, a program with activations in f16
+   * runs on any device with `shader-f16`; throws TargetError for a target that has none.
    */
   readonly precision?: Precision;
   /** Run the IR verifier after every pass. */
@@ -66,13 +76,24 @@ export function compile(source: string, options: CompileOptions = {}): Compiled 
   const target = options.target ?? tunings?.target ?? portable(options.precision);
   if (tunings) expectFit(tunings.tunings, target);
   const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions(options));
-  if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
-  const graph = optimize(recipeOf(options, checked.model).graph(materialOf(checked.model)), { verify: options.verify ?? false });
-  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings, options.precision);
+  if (!checked.model)
+    return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
+  const graph = optimize(recipeOf(options, checked.model).graph(materialOf(checked.model)), {
+    verify: options.verify ?? false,
+  });
+  const program = programFor(
+    { graph, model: checked.model, sources: checked.sources },
+    target,
+    tunings?.tunings,
+    options.precision,
+  );
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
 }
 
-/** The last part of the pipeline: the program of an optimized graph for a device, by default for any, with the tunings of its class unless others are given. */
+/**
+ * The last part of the pipeline: the program of an optimized graph for a device, by default for any, with the tunings
+ * of its class unless others are given.
+ */
 export function programFor(
   { graph, model, sources }: { readonly graph: Graph; readonly model: Model; readonly sources: readonly SourceFile[] },
   target?: Target,
@@ -83,14 +104,19 @@ export function programFor(
   return emit(schedule(graph, target ?? portable(precision), tunings, activations, weights), { model, sources });
 }
 
-/** The recipe that the options name, or that suits phase and entry. Throws TypeError for options that contradict each other. */
+/**
+ * The recipe that the options name, or that suits phase and entry. Throws TypeError for options that contradict each
+ * other.
+ */
 export function recipeOf(
   { program, phase, entry, gradients }: Pick<CompileOptions, "program" | "phase" | "entry" | "gradients">,
   model: Pick<Model, "entry">,
 ): Pick<Recipe, "graph"> {
   if (program === undefined) return gradients && model.entry === "objective" ? recipes.gradients : recipes.infer;
   if (phase !== undefined || entry !== undefined || gradients !== undefined)
-    throw new TypeError(`program: ${JSON.stringify(program)} says what is compiled: phase, entry and gradients go without it`);
+    throw new TypeError(
+      `program: ${JSON.stringify(program)} says what is compiled: phase, entry and gradients go without it`,
+    );
   return recipes[program];
 }
 

@@ -27,7 +27,14 @@ export { ops } from "./ops/index.js";
 export { optimize, passes } from "./passes/index.js";
 export { parseGeneration, printGeneration, type Generation } from "./program/generation.js";
 export type { Program } from "./program/program.js";
-export { PORTABLE, TargetError, type ActivationType, type Precision, type Target, type WeightType } from "./program/target.js";
+export {
+  PORTABLE,
+  TargetError,
+  type ActivationType,
+  type Precision,
+  type Target,
+  type WeightType,
+} from "./program/target.js";
 export { parseProgram, printProgram } from "./program/serialize.js";
 export { evaluate } from "./reference/evaluate.js";
 export { schedule } from "./schedule/schedule.js";

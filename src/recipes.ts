@@ -27,7 +27,9 @@ export interface MaterialOptions {
   readonly training?: StepOptions;
 }
 
-/** How a step trains where nobody says: AdamW as Llama 2 was trained with (Touvron et al. 2023, arXiv 2307.09288, 2.2). */
+/**
+ * How a step trains where nobody says: AdamW as Llama 2 was trained with (Touvron et al. 2023, arXiv 2307.09288, 2.2).
+ */
 export const USUAL_STEP: StepOptions = {
   optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 },
   clip: 1,
@@ -55,19 +57,44 @@ export interface Recipe {
   readonly graph: (material: Material) => Graph;
 }
 
-const recipe = (phase: Phase, entry: Entry, doc: string, graph: Recipe["graph"]): Recipe => ({ doc, phase, entry, graph });
+const recipe = (phase: Phase, entry: Entry, doc: string, graph: Recipe["graph"]): Recipe => ({
+  doc,
+  phase,
+  entry,
+  graph,
+});
 
 /** By name, every program that modc compiles. */
 export const recipes: { readonly [N in ProgramName]: Recipe } = {
-  infer: recipe("infer", "forward", "one pass over whole sequences, in which `top` sees all of one", (m) => m.lowered()),
+  infer: recipe("infer", "forward", "one pass over whole sequences, in which `top` sees all of one", (m) =>
+    m.lowered(),
+  ),
   objective: recipe("train", "objective", "the loss of the objective", (m) => m.lowered()),
-  gradients: recipe("train", "objective", "the loss, and its gradient for every weight", (m) => withGradients(m.lowered())),
+  gradients: recipe("train", "objective", "the loss, and its gradient for every weight", (m) =>
+    withGradients(m.lowered()),
+  ),
   prompt: recipe("generate", "forward", "reads a chunk of a prompt into the caches", (m) => m.generation().prompt),
-  step: recipe("generate", "forward", "reads the token chosen before, and chooses the next", (m) => m.generation().step),
-  "train-step": recipe("train", "objective", "gradients, clipping and the optimiser's update", (m) => m.training().graph),
-  "micro-batch": recipe("train", "objective", "gradients, added to those of the micro-batches before", (m) => m.microBatch()),
-  evaluate: recipe("infer", "objective", "the loss of weights in training, by top-k", (m) => weightsAsStates(m.lowered())),
-  "evaluate-causal": recipe("generate", "objective", "the same under the causal rule", (m) => weightsAsStates(m.lowered())),
+  step: recipe(
+    "generate",
+    "forward",
+    "reads the token chosen before, and chooses the next",
+    (m) => m.generation().step,
+  ),
+  "train-step": recipe(
+    "train",
+    "objective",
+    "gradients, clipping and the optimiser's update",
+    (m) => m.training().graph,
+  ),
+  "micro-batch": recipe("train", "objective", "gradients, added to those of the micro-batches before", (m) =>
+    m.microBatch(),
+  ),
+  evaluate: recipe("infer", "objective", "the loss of weights in training, by top-k", (m) =>
+    weightsAsStates(m.lowered()),
+  ),
+  "evaluate-causal": recipe("generate", "objective", "the same under the causal rule", (m) =>
+    weightsAsStates(m.lowered()),
+  ),
 };
 
 function once<T>(make: () => T): () => T {

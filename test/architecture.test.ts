@@ -57,7 +57,12 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   // The checker knows the language, not what becomes of it.
   check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
   // The public face of the compiler; the runtime has one of its own.
-  index: ORDER.filter((room) => !["bundled", "runtime", "generate", "packaged", "build", "session", "tune", "verify", "train", "cli"].includes(room)),
+  index: ORDER.filter(
+    (room) =>
+      !["bundled", "runtime", "generate", "packaged", "build", "session", "tune", "verify", "train", "cli"].includes(
+        room,
+      ),
+  ),
 };
 
 /** The checker names elementwise functions as the IR does. */
@@ -85,9 +90,16 @@ function roomOf(file: string): Room {
   return room;
 }
 
-/** Every module a file names: static, type-only, re-exported, dynamic, and in type positions; not what stands in a string. */
+/**
+ * Every module a file names: static, type-only, re-exported, dynamic, and in type positions; not what stands in a
+ * string.
+ */
 const importsOf = (file: string): string[] =>
-  [...textOf(file).matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map((m) => (m[1] ?? m[2] ?? m[3])!);
+  [
+    ...textOf(file).matchAll(
+      /^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm,
+    ),
+  ].map((m) => (m[1] ?? m[2] ?? m[3])!);
 const textOf = (file: string): string => text.get(file) ?? readFileSync(join(root, file), "utf8");
 
 /** The path of what a file imports, from the root. */
@@ -164,11 +176,18 @@ describe("imports point one way", () => {
   });
 
   it("imports end in .js, as Node resolves them", () => {
-    expect(imports.filter(({ name }) => !name.endsWith(".js")).map(({ file, name }) => `${file} imports ${name}`)).toEqual([]);
+    expect(
+      imports.filter(({ name }) => !name.endsWith(".js")).map(({ file, name }) => `${file} imports ${name}`),
+    ).toEqual([]);
   });
 
   it("only the command line and the parts of the runtime named for Node touch the system", () => {
-    const wrong = sources.filter((file) => roomOf(file) !== "cli" && !file.endsWith("-node.ts") && importsOf(file).some((name) => name.startsWith("node:")));
+    const wrong = sources.filter(
+      (file) =>
+        roomOf(file) !== "cli" &&
+        !file.endsWith("-node.ts") &&
+        importsOf(file).some((name) => name.startsWith("node:")),
+    );
     expect(wrong).toEqual([]);
   });
 
@@ -182,7 +201,13 @@ describe("imports point one way", () => {
     };
     const wrong = sources.flatMap((file) =>
       importsOf(file)
-        .filter((name) => !name.startsWith(".") && !name.startsWith("node:") && !places[name]?.(file) && file !== "src/build/readme.ts") // its example imports the package
+        .filter(
+          (name) =>
+            !name.startsWith(".") &&
+            !name.startsWith("node:") &&
+            !places[name]?.(file) &&
+            file !== "src/build/readme.ts",
+        ) // its example imports the package
         .map((name) => `${file} imports ${name}`),
     );
     expect(wrong).toEqual([]);
@@ -194,7 +219,10 @@ describe("the playground", () => {
   const imported = pages.flatMap((file) => importsOf(file).map((name) => ({ file, name })));
   it("imports of modc what a page can have, and nothing of the command line", () => {
     expect(imported.length).toBeGreaterThan(50);
-    const wrong = imported.filter(({ file, name }) => name.startsWith("node:") || name.endsWith("-node.js") || pathOf(name, file).startsWith("src/cli/"));
+    const wrong = imported.filter(
+      ({ file, name }) =>
+        name.startsWith("node:") || name.endsWith("-node.js") || pathOf(name, file).startsWith("src/cli/"),
+    );
     expect(wrong).toEqual([]);
   });
 
@@ -207,7 +235,10 @@ describe("the playground", () => {
       [/^@(codemirror|lezer)\//, (file) => file.startsWith("playground/src/editor/")],
       [/^@dagrejs\//, (file) => file === "playground/src/compiler/layout.ts"],
     ];
-    const wrong = imported.filter(({ file, name }) => !name.startsWith(".") && !places.some(([pattern, allowed]) => pattern.test(name) && allowed(file)));
+    const wrong = imported.filter(
+      ({ file, name }) =>
+        !name.startsWith(".") && !places.some(([pattern, allowed]) => pattern.test(name) && allowed(file)),
+    );
     expect(wrong).toEqual([]);
   });
 });
@@ -237,13 +268,19 @@ describe("files", () => {
 
   it("have at most 400 lines, unless a program wrote them", () => {
     const long = [...all, ...filesUnder("kernels", ".wgsl")];
-    expect(long.filter((file) => linesOf(file).length - 1 > 400 && !linesOf(file)[0]!.includes("do not edit"))).toEqual([]);
+    expect(long.filter((file) => linesOf(file).length - 1 > 400 && !linesOf(file)[0]!.includes("do not edit"))).toEqual(
+      [],
+    );
   });
 
   it("begin by saying what they are for, in a sentence", () => {
     // A file of tests is named after what it tests.
-    const heads = all.filter((file) => !file.endsWith(".test.ts")).map((file) => ({ file, head: headOf(linesOf(file)) }));
-    expect(heads.filter(({ head }) => !/^\/\/ \S.*[.:]( |$)/.test(head)).map(({ file, head }) => `${file}: ${head}`)).toEqual([]);
+    const heads = all
+      .filter((file) => !file.endsWith(".test.ts"))
+      .map((file) => ({ file, head: headOf(linesOf(file)) }));
+    expect(
+      heads.filter(({ head }) => !/^\/\/ \S.*[.:]( |$)/.test(head)).map(({ file, head }) => `${file}: ${head}`),
+    ).toEqual([]);
   });
 
   it("have no default exports", () => {
@@ -254,7 +291,12 @@ describe("files", () => {
 
 describe("nothing prints or reads the command line outside src/cli", () => {
   it("no console, no standard streams, no arguments, no exit", () => {
-    expect(found(/\bconsole\.|\bprocess\.(stdout|stderr|argv|exit)\b/, (file) => roomOf(file) === "cli" || file === "src/build/readme.ts")).toEqual([]); // the README's example prints
+    expect(
+      found(
+        /\bconsole\.|\bprocess\.(stdout|stderr|argv|exit)\b/,
+        (file) => roomOf(file) === "cli" || file === "src/build/readme.ts",
+      ),
+    ).toEqual([]); // the README's example prints
   });
 });
 
@@ -282,7 +324,9 @@ describe("docs/architecture.md", () => {
     const named = [...page.matchAll(/`([\w./-]+\.(?:ts|mjs|wgsl|mod|md|ebnf))`/g)].map((m) => m[1]!);
     expect(named.length).toBeGreaterThan(40);
     expect(named.filter((name) => !all.some((file) => file === name || file.endsWith(`/${name}`)))).toEqual([]);
-    const folders = [...page.matchAll(/`((?:src|test|kernels|scripts|docs|bench|playground|examples|grammar)\/[\w/-]*)`/g)].map((m) => m[1]!);
+    const folders = [
+      ...page.matchAll(/`((?:src|test|kernels|scripts|docs|bench|playground|examples|grammar)\/[\w/-]*)`/g),
+    ].map((m) => m[1]!);
     expect(folders.filter((folder) => !existsSync(join(root, folder)))).toEqual([]);
   });
 });

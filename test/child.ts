@@ -12,7 +12,15 @@ export function childOf(program: URL): string {
   const source = fileURLToPath(program);
   const outfile = join(folder, basename(source).replace(/\.ts$/, ".mjs"));
   if (!bundled.has(source))
-    buildSync({ entryPoints: [source], outfile, bundle: true, platform: "node", format: "esm", target: "es2022", packages: "external" });
+    buildSync({
+      entryPoints: [source],
+      outfile,
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      target: "es2022",
+      packages: "external",
+    });
   bundled.add(source);
   return outfile;
 }

@@ -1,4 +1,5 @@
-// Devices for tests, each opened once and shared by all files of a process, which leave it as it is; kernels that are to be tested are spared nothing.
+// Devices for tests, each opened once and shared by all files of a process, which leave it as it is; kernels that are
+// to be tested are spared nothing.
 import { type Device, openDevice } from "../src/runtime/index.js";
 
 /** `default`: the best there is. `swiftshader`: a software device with subgroups of another width and no f16. */
@@ -8,6 +9,7 @@ const opened = new Map<TestDevice, Promise<Device>>();
 
 export function testDevice(which: TestDevice = "default"): Promise<Device> {
   let device = opened.get(which);
-  if (!device) opened.set(which, (device = openDevice({ ...(which === "swiftshader" && { kind: "swiftshader" }), spare: false })));
+  if (!device)
+    opened.set(which, (device = openDevice({ ...(which === "swiftshader" && { kind: "swiftshader" }), spare: false })));
   return device;
 }

@@ -1,4 +1,5 @@
-// What the documentation says in code and links holds: models parse or check, commands exist, files are where they are said to be.
+// What the documentation says in code and links holds: models parse or check, commands exist, files are where they are
+// said to be.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -66,7 +67,9 @@ describe("docs/README.md", () => {
 it("docs/architecture.md lists every program of a model", () => {
   const page = text("docs/architecture.md");
   const table = page.slice(page.indexOf("### Programs of a model"), page.indexOf("## Rooms"));
-  const named = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap((m) => [...m[1]!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!));
+  const named = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap((m) =>
+    [...m[1]!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!),
+  );
   expect(named).toEqual(Object.keys(recipes));
 });
 
@@ -81,7 +84,9 @@ describe.each(pages)("%s", (page) => {
   });
 
   it("links to files that are there", () => {
-    const links = [...text(page).matchAll(/\]\(([^)#]+?)(?:#[^)]*)?\)/g)].map((m) => m[1]!).filter((to) => !/^https?:/.test(to));
+    const links = [...text(page).matchAll(/\]\(([^)#]+?)(?:#[^)]*)?\)/g)]
+      .map((m) => m[1]!)
+      .filter((to) => !/^https?:/.test(to));
     expect(links.filter((to) => !existsSync(join(root, dirname(page), to)))).toEqual([]);
   });
 
@@ -105,7 +110,8 @@ describe.each(pages)("%s", (page) => {
     const commands = readdirSync(join(root, "src", "cli", "commands")).map((f) => f.replace(/\.ts$/, ""));
     for (const code of [...blocks(page, "sh"), ...(text(page).match(/`[^`\n]+`/g) ?? [])]) {
       for (const [, command] of code.matchAll(/\bnpx modc ([a-z]+)/g)) expect(commands).toContain(command);
-      for (const [, example] of code.matchAll(/\b(examples\/[\w.-]+)/g)) expect(existsSync(join(root, example!)), example).toBe(true);
+      for (const [, example] of code.matchAll(/\b(examples\/[\w.-]+)/g))
+        expect(existsSync(join(root, example!)), example).toBe(true);
     }
   });
 });

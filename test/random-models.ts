@@ -25,7 +25,10 @@ export interface RandomModel {
   readonly live: readonly { readonly name: string; readonly value: string }[];
 }
 
-/** A layer: the blocks it declares (given a number of its own), and the expression that makes it, f32[B, T, dim] → the same. */
+/**
+ * A layer: the blocks it declares (given a number of its own), and the expression that makes it, f32[B, T, dim] → the
+ * same.
+ */
 interface Layer {
   readonly declare: (id: number) => string;
   readonly make: (id: number) => string;
@@ -42,7 +45,11 @@ interface Sizes {
 
 const pick = <T>(...of: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...of);
 const ratio = pick("12.5%", "1/3", "50%", "29%", "100%", "0%");
-const block = (body: (id: number) => string, causal: boolean, args = "dim"): Layer => ({ declare: body, make: (id) => `Part${id}(${args})`, causal });
+const block = (body: (id: number) => string, causal: boolean, args = "dim"): Layer => ({
+  declare: body,
+  make: (id) => `Part${id}(${args})`,
+  causal,
+});
 const library = (text: string, causal = true): Layer => ({ declare: () => "", make: () => text, causal });
 
 // --- elementwise expressions that stay finite
@@ -77,21 +84,33 @@ block Part${id}(dim: int) {
 
 // --- sequences
 
-const reduction: fc.Arbitrary<Layer> = fc.tuple(pick("sum", "mean", "max", "min", "var"), pick("1", "-1", "[1, 2]")).map(([fn, axis]) =>
-  block(
-    (id) => `
+const reduction: fc.Arbitrary<Layer> = fc
+  .tuple(pick("sum", "mean", "max", "min", "var"), pick("1", "-1", "[1, 2]"))
+  .map(([fn, axis]) =>
+    block(
+      (id) => `
 block Part${id}(dim: int) {
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
     pooled = tanh(${fn}(x, axis: ${axis}, keep: true))
     x + 0.1 * pooled
   }
 }`,
-    axis === "-1",
-  ),
-);
+      axis === "-1",
+    ),
+  );
 
 const tokens: fc.Arbitrary<Layer> = fc
-  .tuple(pick("x[:, 0]", "x[:, -1]", "x[:, 2]", "mean(x[:, 1:3], axis: 1)", "sum(x[:, -2:], axis: 1)", "max(concat([x, -x], axis: 1), axis: 1)"), fc.boolean())
+  .tuple(
+    pick(
+      "x[:, 0]",
+      "x[:, -1]",
+      "x[:, 2]",
+      "mean(x[:, 1:3], axis: 1)",
+      "sum(x[:, -2:], axis: 1)",
+      "max(concat([x, -x], axis: 1), axis: 1)",
+    ),
+    fc.boolean(),
+  )
   .map(([of, softer]) =>
     block(
       (id) => `
@@ -165,27 +184,35 @@ const attention = ({ heads, kv }: Sizes): fc.Arbitrary<Layer> =>
       ),
     );
 
-const mlp: fc.Arbitrary<Layer> = pick("SwiGLU(dim, 6)", "GeluMLP(dim, 5)", "SwiGLU(dim, 3, bias: true)", "GeluMLP(dim, 7, bias: false)").map((m) =>
-  library(`Residual(${m})`),
-);
+const mlp: fc.Arbitrary<Layer> = pick(
+  "SwiGLU(dim, 6)",
+  "GeluMLP(dim, 5)",
+  "SwiGLU(dim, 3, bias: true)",
+  "GeluMLP(dim, 7, bias: false)",
+).map((m) => library(`Residual(${m})`));
 
-const norm: fc.Arbitrary<Layer> = pick("LayerNorm(dim)", "LayerNorm(dim, bias: false)", "RMSNorm(dim, eps: 1e-3)").map((n) => library(n));
+const norm: fc.Arbitrary<Layer> = pick("LayerNorm(dim)", "LayerNorm(dim, bias: false)", "RMSNorm(dim, eps: 1e-3)").map(
+  (n) => library(n),
+);
 
 const inner = ({ heads, kv }: Sizes): fc.Arbitrary<{ text: string; causal: boolean }> =>
   fc.oneof(
-    fc
-      .tuple(pick('"swiglu"', '"gelu"'), fc.boolean(), pick(0, 2))
-      .map(([m, causal, window]) => ({ text: `Layer(dim, ${heads}, kv_heads: ${kv}, hidden: 6, mlp: ${m}, causal: ${causal}, window: ${window})`, causal })),
+    fc.tuple(pick('"swiglu"', '"gelu"'), fc.boolean(), pick(0, 2)).map(([m, causal, window]) => ({
+      text: `Layer(dim, ${heads}, kv_heads: ${kv}, hidden: 6, mlp: ${m}, causal: ${causal}, window: ${window})`,
+      causal,
+    })),
     pick("SwiGLU(dim, 5)", "GeluMLP(dim, 5)").map((text) => ({ text, causal: true })),
   );
 
 // --- routing
 
 const depths = (sizes: Sizes): fc.Arbitrary<Layer> =>
-  fc.tuple(inner(sizes), ratio, pick("raw", "sigmoid", "identity"), fc.boolean(), ratio).map(([i, capacity, gate, nested, second]) => {
-    const layer = nested ? `MoD(${i.text}, dim, ${second})` : i.text;
-    return library(`MoD(${layer}, dim, ${capacity}, gate: "${gate}")`, i.causal);
-  });
+  fc
+    .tuple(inner(sizes), ratio, pick("raw", "sigmoid", "identity"), fc.boolean(), ratio)
+    .map(([i, capacity, gate, nested, second]) => {
+      const layer = nested ? `MoD(${i.text}, dim, ${second})` : i.text;
+      return library(`MoD(${layer}, dim, ${capacity}, gate: "${gate}")`, i.causal);
+    });
 
 const route = (sizes: Sizes): fc.Arbitrary<Layer> =>
   fc
@@ -201,7 +228,13 @@ const route = (sizes: Sizes): fc.Arbitrary<Layer> =>
         "top(random_uniform(like: score), floor(1/2 * T))",
       ),
       pick("take(score, chosen)[..., None]", "0.5", "sigmoid(take(score, chosen))[..., None]"),
-      pick("", "loss balance = 0.1 * bce(score, chosen.mask)", "loss size = mean(score^2)", "observe chosen", "if train { observe score }"),
+      pick(
+        "",
+        "loss balance = 0.1 * bce(score, chosen.mask)",
+        "loss size = mean(score^2)",
+        "observe chosen",
+        "if train { observe score }",
+      ),
       fc.boolean(),
     )
     .map(([i, choice, gate, extra, again]): Layer => ({
@@ -222,9 +255,10 @@ block Part${id}(inner: block, dim: int) {
     }));
 
 const live = (sizes: Sizes): fc.Arbitrary<Layer> =>
-  fc
-    .tuple(inner(sizes), pick("25%", "60%"))
-    .map(([i, value]) => ({ ...library(`MoD(${i.text}, dim, share)`, i.causal), live: { name: "share", default: "50%", value } }));
+  fc.tuple(inner(sizes), pick("25%", "60%")).map(([i, value]) => ({
+    ...library(`MoD(${i.text}, dim, share)`, i.causal),
+    live: { name: "share", default: "50%", value },
+  }));
 
 const shared = (sizes: Sizes): fc.Arbitrary<Layer> =>
   fc.tuple(inner(sizes), pick(2, 3)).map(([i, n]): Layer => ({
@@ -287,7 +321,9 @@ const sizes: fc.Arbitrary<Sizes> = fc
   .tuple(pick(1, 2, 4), pick(2, 4), fc.boolean())
   .map(([heads, width, grouped]) => ({ heads, kv: grouped && heads > 1 ? heads / 2 : heads, dim: heads * width }));
 
-/** Models of one to four layers over bytes or over vectors, with an objective, some in lists, comprehensions or shared. */
+/**
+ * Models of one to four layers over bytes or over vectors, with an objective, some in lists, comprehensions or shared.
+ */
 export const randomModel: fc.Arbitrary<RandomModel> = sizes.chain((s) =>
   fc
     .record({
@@ -315,9 +351,28 @@ interface Choice {
 function text({ dim, heads }: Sizes, { layers, repeat, vocab, context, vectors, tied, pooled }: Choice): RandomModel {
   const lives = [...new Map(layers.flatMap((l) => (l.live ? [[l.live.name, l.live] as const] : []))).values()];
   const made = layers.map((l, id) => l.make(id));
-  const list = repeat === 1 ? `[${made.join(", ")}]` : `[for i in 0..${repeat}: if i == 0 then [${made.join(", ")}] else [${made.join(", ")}]]`;
-  const loop = repeat === 1 ? "for layer in layers { x = layer(x) }" : "for group in layers { for layer in group { x = layer(x) } }";
-  const names = [...new Set(["Attention", "Embedding", "GeluMLP", "Layer", "LayerNorm", "Linear", "MoD", "RMSNorm", "Residual", "SwiGLU"])];
+  const list =
+    repeat === 1
+      ? `[${made.join(", ")}]`
+      : `[for i in 0..${repeat}: if i == 0 then [${made.join(", ")}] else [${made.join(", ")}]]`;
+  const loop =
+    repeat === 1
+      ? "for layer in layers { x = layer(x) }"
+      : "for group in layers { for layer in group { x = layer(x) } }";
+  const names = [
+    ...new Set([
+      "Attention",
+      "Embedding",
+      "GeluMLP",
+      "Layer",
+      "LayerNorm",
+      "Linear",
+      "MoD",
+      "RMSNorm",
+      "Residual",
+      "SwiGLU",
+    ]),
+  ];
   const input = vectors ? `x: f32[B, T <= context, 3]` : `tokens: u32[B, T <= context]`;
   const argument = vectors ? "x" : "tokens";
   const head = tied && !vectors ? "norm(x) @ transpose(embed.table)" : "head(norm(x))";

@@ -1,4 +1,5 @@
-// How long random trials go on: `npm run soak` runs the same tests as `npm test`, many times as many cases, from other seeds, and what the short run leaves out.
+// How long random trials go on: `npm run soak` runs the same tests as `npm test`, many times as many cases, from other
+// seeds, and what the short run leaves out.
 import type { TestDevice } from "./device.js";
 
 /** How many times the soak tries what it tries. */
@@ -7,7 +8,10 @@ const SOAK = Math.max(1, Number(process.env["SOAK"] ?? "1"));
 /** Whether this is a soak: what the short run leaves out is run too. */
 export const soaking = process.env["SOAK"] !== undefined;
 
-/** Of a list that the default device goes through: all on it and in a soak; on SwiftShader, which compiles slowly, every `nth` in the short run, from the one at `first`. */
+/**
+ * Of a list that the default device goes through: all on it and in a soak; on SwiftShader, which compiles slowly, every
+ * `nth` in the short run, from the one at `first`.
+ */
 export const thinned = <T>(which: TestDevice, list: readonly T[], nth: number, first = 0): readonly T[] =>
   which === "default" || soaking ? list : list.filter((_, i) => i % nth === first % nth);
 

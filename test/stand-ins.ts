@@ -1,10 +1,16 @@
 // Programs in which steps that may stand in for others do, or none does, so that tests run both.
 import type { Program, ProgramStep } from "../src/program/program.js";
 
-/** Which steps stand in for others: none; all that may, the first one where several may; or those alone that never run for themselves. */
+/**
+ * Which steps stand in for others: none; all that may, the first one where several may; or those alone that never run
+ * for themselves.
+ */
 export const STAND_INS = ["none", "all", "others"] as const;
 
-/** The program whose steps stand in for others so in every run that is promised to be greedy, whatever the device and the sizes. */
+/**
+ * The program whose steps stand in for others so in every run that is promised to be greedy, whatever the device and
+ * the sizes.
+ */
 export function standingIn(program: Program, which: (typeof STAND_INS)[number]): Program {
   const changed = (step: ProgramStep): ProgramStep => {
     if (step.kind !== "dispatch" || !step.standIn) return step;

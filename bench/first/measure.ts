@@ -27,7 +27,10 @@ export async function measureFirstTokens({ rounds, before }: Options): Promise<F
 
 const WAYS: readonly Way[] = ["modc", "onnx-cache"];
 
-/** The decoder of four layers, d = 512, its libraries loaded and its device opened within the time; tokens are held against the reference. */
+/**
+ * The decoder of four layers, d = 512, its libraries loaded and its device opened within the time; tokens are held
+ * against the reference.
+ */
 async function decoderFirst(rounds: number): Promise<FirstTokens["decoder"]> {
   const prepared = await prepareGeneration(generateCases.find((c) => c.id === "generate-dense")!);
   const data = { ...prepared.data, count: 1 };
@@ -60,7 +63,10 @@ const HERE = fileURLToPath(new URL("../..", import.meta.url));
 
 async function mobyFirst(rounds: number, before: string | null): Promise<FirstTokens["moby"]> {
   const [own, other]: [number[], number[]] = [[], []];
-  const folders: readonly (readonly [string, number[]])[] = [[HERE, own], ...(before === null ? [] : [[before, other] as const])];
+  const folders: readonly (readonly [string, number[]])[] = [
+    [HERE, own],
+    ...(before === null ? [] : [[before, other] as const]),
+  ];
   for (let round = 0; round < rounds; round++) {
     say(`first token of moby: round ${round + 1} of ${rounds}`);
     for (const [folder, times] of rotated(folders, round)) times.push(await untilFirstToken(folder));

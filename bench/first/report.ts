@@ -25,7 +25,10 @@ function over(own: readonly number[] | undefined, other: readonly number[] | und
   if (!own?.length || !other?.length) return null;
   const ratio = spreadOf(own).median / spreadOf(other).median;
   const { low, high } = ratioOf(own, other);
-  return { got: `${times(ratio)} (round by round ${low.toFixed(2)} to ${high.toFixed(2)})`, verdict: atMost(ratio, limits) };
+  return {
+    got: `${times(ratio)} (round by round ${low.toFixed(2)} to ${high.toFixed(2)})`,
+    verdict: atMost(ratio, limits),
+  };
 }
 
 export function firstTokensSection(first: FirstTokens | null): readonly string[] {
@@ -40,5 +43,10 @@ export function firstTokensSection(first: FirstTokens | null): readonly string[]
   ];
   const text =
     "Milliseconds from the start of a new process to its first token, with Mesa's shader cache off: libraries are loaded, a device opened, kernels compiled and the prompt read in them. Medians, with the smallest and the largest.";
-  return ["## First token", text, table(["", "ms"], rows), ...[...decoder.faults].map(([way, fault]) => `- ${way}: ${fault}`)];
+  return [
+    "## First token",
+    text,
+    table(["", "ms"], rows),
+    ...[...decoder.faults].map(([way, fault]) => `- ${way}: ${fault}`),
+  ];
 }

@@ -18,7 +18,8 @@ async function maker(way: Way): Promise<MakeWriter> {
 }
 
 const KINDS: ReadonlySet<string> = new Set(["prepare", "generate", "skip", "forget"]);
-export const asksForGeneration = (request: { readonly kind: string }): request is GenerateRequest => KINDS.has(request.kind);
+export const asksForGeneration = (request: { readonly kind: string }): request is GenerateRequest =>
+  KINDS.has(request.kind);
 
 export async function answerGeneration(request: GenerateRequest): Promise<GenerateReply> {
   if (request.kind === "prepare") {
@@ -33,7 +34,8 @@ export async function answerGeneration(request: GenerateRequest): Promise<Genera
       return { kind: "generated", ...(await writer.generate(request.drawn)) };
     case "skip": {
       const without = writers.get(`modc ${request.without}`);
-      if (!without || !writer.skipped) throw new Error("only modc is asked what a skipped layer costs, beside a model that is prepared");
+      if (!without || !writer.skipped)
+        throw new Error("only modc is asked what a skipped layer costs, beside a model that is prepared");
       return { kind: "skipped", times: await writer.skipped(without) };
     }
     case "forget":

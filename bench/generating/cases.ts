@@ -86,15 +86,34 @@ export async function prepareGeneration(c: GenerateCase): Promise<PreparedGenera
   const source = textOf(moby ? "examples/moby.mod" : "bench/models/decoder.mod");
   const set: Readonly<Record<string, string>> = moby
     ? {}
-    : { dim: String(DIM), heads: String(HEADS), depth: String(c.depth), context: "256", routed: String(c.routed !== null) };
+    : {
+        dim: String(DIM),
+        heads: String(HEADS),
+        depth: String(c.depth),
+        context: "256",
+        routed: String(c.routed !== null),
+      };
   const { graph, program, diagnostics, sources } = compile(source, { file: `${c.id}.mod`, phase: "generate", set });
   if (!graph || !program) throw new Error(formatDiagnostics(diagnostics, { sources }));
   const rng = random(2);
   const prompt = Uint32Array.from({ length: PROMPT }, () => rng.below(256));
   const weights = moby ? await trained(program.weights) : drawn(program.weights);
-  const data = { id: c.id, dim: DIM, heads: HEADS, depth: c.depth, source, set, weights, prompt, count: c.ways.length > 1 ? FEW : COUNT };
+  const data = {
+    id: c.id,
+    dim: DIM,
+    heads: HEADS,
+    depth: c.depth,
+    source,
+    set,
+    weights,
+    prompt,
+    count: c.ways.length > 1 ? FEW : COUNT,
+  };
   if (moby || c.routed === null) return { data, graph };
-  return { data: { ...data, weights: c.routed === "none" ? biased(weights, () => -100) : predicting(graph, weights) }, graph };
+  return {
+    data: { ...data, weights: c.routed === "none" ? biased(weights, () => -100) : predicting(graph, weights) },
+    graph,
+  };
 }
 
 type Declared = Program["weights"];
@@ -104,7 +123,8 @@ async function trained(declared: Declared): Promise<Weights> {
   const file = await openWeights(new URL("../../examples/moby.safetensors", import.meta.url).pathname);
   try {
     const read: (readonly [string, Sent])[] = [];
-    for (const w of declared) read.push([w.path, { shape: w.shape, data: Float32Array.from(await readWeight(w, [w.path], file)) }]);
+    for (const w of declared)
+      read.push([w.path, { shape: w.shape, data: Float32Array.from(await readWeight(w, [w.path], file)) }]);
     return read;
   } finally {
     await file.close();
@@ -123,26 +143,45 @@ function drawn(declared: Declared): Weights {
 
 const BIAS = ".guess.down.bias";
 const biased = (weights: Weights, bias: (layer: string) => number): Weights =>
-  weights.map(([path, sent]) => (path.endsWith(BIAS) ? [path, { ...sent, data: Float32Array.of(bias(path.slice(0, -BIAS.length))) }] : [path, sent]));
+  weights.map(([path, sent]) =>
+    path.endsWith(BIAS) ? [path, { ...sent, data: Float32Array.of(bias(path.slice(0, -BIAS.length))) }] : [path, sent],
+  );
 
-/** Predictors that take about one token in eight: their biases follow from what they say of random tokens of which none is computed. */
+/**
+ * Predictors that take about one token in eight: their biases follow from what they say of random tokens of which none
+ * is computed.
+ */
 function predicting(graph: Graph, weights: Weights): Weights {
   const none = biased(weights, () => -100);
   const shape = [axisSize("B"), axisSize("T")];
   const outputs = nodesOf(graph).flatMap((node) => {
     if (!isOp(node, "above")) return [];
-    return [{ name: node.origin!.path, role: "observe" as const, node: node.inputs[0], shape, packing: { axis: "T", batchDim: 0, tokenDim: 1 } }];
+    return [
+      {
+        name: node.origin!.path,
+        role: "observe" as const,
+        node: node.inputs[0],
+        shape,
+        packing: { axis: "T", batchDim: 0, tokenDim: 1 },
+      },
+    ];
   });
   const rng = random(3);
   const tokens = { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(256)) };
-  const said = evaluate({ ...graph, outputs }, { inputs: new Map([["tokens", tokens]]), weights: new Map(none) }).outputs;
+  const said = evaluate(
+    { ...graph, outputs },
+    { inputs: new Map([["tokens", tokens]]), weights: new Map(none) },
+  ).outputs;
   return biased(weights, (layer) => {
     const values = [...said.get(layer)!.data].sort((a, b) => b - a);
     return -100 - (values[Math.round(SHARE * SEEN) - 1]! + values[Math.round(SHARE * SEEN)]!) / 2;
   });
 }
 
-/** Bytes of weights that a token reads on average, each once; tables are read whole, for they are those of logits too. `shares`: of the routed layers, in order. */
+/**
+ * Bytes of weights that a token reads on average, each once; tables are read whole, for they are those of logits too.
+ * `shares`: of the routed layers, in order.
+ */
 export function weightBytes({ weights }: Pick<GenerateData, "weights">, shares: readonly number[]): number {
   const routed = [...new Set(weights.flatMap(([path]) => /^layers\.\d+(?=\.guess\.)/.exec(path) ?? []))];
   return weights.reduce((sum, [path, { data }]) => {

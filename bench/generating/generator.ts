@@ -22,7 +22,10 @@ export interface Writer {
 export type MakeWriter = (data: GenerateData) => Promise<Writer>;
 
 /** Times a loop that gives one token after another. */
-export async function timed(count: number, next: (index: number) => Promise<number>): Promise<Omit<Generated, "shares">> {
+export async function timed(
+  count: number,
+  next: (index: number) => Promise<number>,
+): Promise<Omit<Generated, "shares">> {
   const tokens = new Uint32Array(count);
   const begin = performance.now();
   let first = begin;

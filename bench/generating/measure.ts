@@ -7,7 +7,11 @@ import type { PeerName } from "../protocol.js";
 import { generateCases, prepareGeneration, weightBytes, type GenerateCase, type PreparedGeneration } from "./cases.js";
 import type { Skipped, Way } from "./protocol.js";
 
-export const PEER_OF: Readonly<Record<Way, PeerName>> = { modc: "modc", "onnx-cache": "onnxruntime", "onnx-whole": "onnxruntime" };
+export const PEER_OF: Readonly<Record<Way, PeerName>> = {
+  modc: "modc",
+  "onnx-cache": "onnxruntime",
+  "onnx-whole": "onnxruntime",
+};
 
 export interface MeasuredGeneration {
   readonly case: GenerateCase;
@@ -16,7 +20,9 @@ export interface MeasuredGeneration {
   /** Milliseconds for a token after the first, round by round, and until the first. */
   readonly times: ReadonlyMap<Way, readonly number[]>;
   readonly firsts: ReadonlyMap<Way, readonly number[]>;
-  /** How far the logit of a chosen token was below the largest, at most, over the largest magnitude: by the reference. */
+  /**
+   * How far the logit of a chosen token was below the largest, at most, over the largest magnitude: by the reference.
+   */
   readonly differences: ReadonlyMap<Way, number>;
   readonly faults: ReadonlyMap<Way, string>;
   /** Of each routed layer, the share of tokens that took it in what was timed. */
@@ -43,7 +49,10 @@ interface Readied extends Omit<MeasuredGeneration, "shares" | "weightBytes" | "s
   shares: readonly number[];
 }
 
-export async function measureGeneration(group: readonly GenerateCase[], options: Options): Promise<readonly MeasuredGeneration[]> {
+export async function measureGeneration(
+  group: readonly GenerateCase[],
+  options: Options,
+): Promise<readonly MeasuredGeneration[]> {
   const ways = [...new Set(group.flatMap((c) => c.ways))];
   const processes = new Map([...new Set(ways.map((way) => PEER_OF[way]))].map((name) => [name, new PeerProcess(name)]));
   try {
@@ -52,7 +61,8 @@ export async function measureGeneration(group: readonly GenerateCase[], options:
     for (const c of group) readied.push(await ready(c, processes, unopened));
     for (let round = 0; round < options.rounds; round++) {
       say(`${group.map((c) => c.id).join(", ")}: round ${round + 1} of ${options.rounds}`);
-      for (const way of rotated(ways, round)) for (const r of rotated(readied, round)) await timeRound(r, way, processes.get(PEER_OF[way])!);
+      for (const way of rotated(ways, round))
+        for (const r of rotated(readied, round)) await timeRound(r, way, processes.get(PEER_OF[way])!);
     }
     const measured: MeasuredGeneration[] = [];
     for (const { prepared, ...r } of readied) {
@@ -71,11 +81,20 @@ export async function measureGeneration(group: readonly GenerateCase[], options:
   }
 }
 
-async function ready(c: GenerateCase, processes: ReadonlyMap<PeerName, PeerProcess>, unopened: ReadonlyMap<PeerName, string>): Promise<Readied> {
+async function ready(
+  c: GenerateCase,
+  processes: ReadonlyMap<PeerName, PeerProcess>,
+  unopened: ReadonlyMap<PeerName, string>,
+): Promise<Readied> {
   say(`${c.id}: the reference, and who agrees with it`);
   const prepared = await prepareGeneration(c);
   const { data } = prepared;
-  const [differences, faults, times, firsts] = [new Map<Way, number>(), new Map<Way, string>(), new Map<Way, number[]>(), new Map<Way, number[]>()];
+  const [differences, faults, times, firsts] = [
+    new Map<Way, number>(),
+    new Map<Way, string>(),
+    new Map<Way, number[]>(),
+    new Map<Way, number[]>(),
+  ];
   const known = new Map<string, number>();
   for (const way of c.ways) {
     const name = PEER_OF[way];
@@ -96,7 +115,17 @@ async function ready(c: GenerateCase, processes: ReadonlyMap<PeerName, PeerProce
       }
     say(`${c.id}: ${way} ${faults.get(way) ?? "agrees"}`);
   }
-  return { case: c, prepared, prompt: data.prompt.length, count: data.count, times, firsts, differences, faults, shares: [] };
+  return {
+    case: c,
+    prepared,
+    prompt: data.prompt.length,
+    count: data.count,
+    times,
+    firsts,
+    differences,
+    faults,
+    shares: [],
+  };
 }
 
 async function timeRound(r: Readied, way: Way, peer: PeerProcess): Promise<void> {
@@ -113,8 +142,14 @@ async function timeRound(r: Readied, way: Way, peer: PeerProcess): Promise<void>
   }
 }
 
-/** How far below the largest logit that of a chosen token lies, at most, over the largest magnitude: by the whole text in 64 bits. */
-export function below({ graph, data: { prompt, weights } }: Pick<PreparedGeneration, "graph" | "data">, tokens: ArrayLike<number>): number {
+/**
+ * How far below the largest logit that of a chosen token lies, at most, over the largest magnitude: by the whole text
+ * in 64 bits.
+ */
+export function below(
+  { graph, data: { prompt, weights } }: Pick<PreparedGeneration, "graph" | "data">,
+  tokens: ArrayLike<number>,
+): number {
   const text = [...prompt, ...Array.from(tokens)].slice(0, -1);
   const inputs = new Map([["tokens", { shape: [1, text.length], data: Uint32Array.from(text) }]]);
   const { data, shape } = evaluate(graph, { inputs, weights: new Map(weights) }).outputs.get("output")!;
@@ -122,7 +157,10 @@ export function below({ graph, data: { prompt, weights } }: Pick<PreparedGenerat
   let most = 0;
   for (let i = 0; i < tokens.length; i++) {
     const row = data.subarray((prompt.length - 1 + i) * vocabulary, (prompt.length + i) * vocabulary);
-    const [largest, magnitude] = [row.reduce((a, b) => Math.max(a, b), -Infinity), row.reduce((a, b) => Math.max(a, Math.abs(b)), 0)];
+    const [largest, magnitude] = [
+      row.reduce((a, b) => Math.max(a, b), -Infinity),
+      row.reduce((a, b) => Math.max(a, Math.abs(b)), 0),
+    ];
     most = Math.max(most, (largest - (row[tokens[i]!] ?? -Infinity)) / magnitude);
   }
   return most;

@@ -9,7 +9,10 @@ import type { Generated, MakeWriter, Writer } from "./generator.js";
 import type { GenerateData, Skipped } from "./protocol.js";
 import { type Model, skippedLayers } from "./skipped.js";
 
-export function compileSteps({ id, source, set }: Pick<GenerateData, "id" | "source" | "set">, target: Target): Generation {
+export function compileSteps(
+  { id, source, set }: Pick<GenerateData, "id" | "source" | "set">,
+  target: Target,
+): Generation {
   const { generation, diagnostics, sources } = compileGeneration(source, { file: `${id}.mod`, set, target });
   if (!generation) throw new Error(formatDiagnostics(diagnostics, { sources }));
   return generation;
@@ -28,10 +31,16 @@ export const writeModc: MakeWriter = async (data) => {
     async generate(drawn): Promise<Generated> {
       const tokens: number[] = [];
       const sampling = drawn ? { temperature: 1, seed: 7 } : {};
-      for await (const { token } of generator.generate([data.prompt], { maxTokens: data.count, sampling })) tokens.push(token);
+      for await (const { token } of generator.generate([data.prompt], { maxTokens: data.count, sampling }))
+        tokens.push(token);
       const { firstToken, generation: after, routes } = generator.summary!;
       const [all, ...routed] = routes.map((r) => r.tokens);
-      return { milliseconds: after / (tokens.length - 1), first: firstToken, tokens: Uint32Array.from(tokens), shares: routed.map((n) => n / all!) };
+      return {
+        milliseconds: after / (tokens.length - 1),
+        first: firstToken,
+        tokens: Uint32Array.from(tokens),
+        shares: routed.map((n) => n / all!),
+      };
     },
     async skipped(without): Promise<Skipped> {
       const other = models.get(without);

@@ -6,14 +6,19 @@ import { GraphBuilder } from "../peers/onnxruntime.js";
 import { timed, type Generated, type MakeWriter, type Writer } from "./generator.js";
 import type { GenerateData } from "./protocol.js";
 
-/** The decoder over N tokens at `places`, which see what `mask` lets them; with a cache also P past ones. The cosines and sines of all places are constants. */
+/**
+ * The decoder over N tokens at `places`, which see what `mask` lets them; with a cache also P past ones. The cosines
+ * and sines of all places are constants.
+ */
 function decoder({ dim, heads, depth, weights, prompt, count }: GenerateData, cached: boolean): Uint8Array {
   const graph = new GraphBuilder();
   const { ops } = graph;
   const width = dim / heads;
   const t = tensors(ops, { weights });
   const turns = rotary(prompt.length + count, width);
-  const [cos, sin] = [turns.cos, turns.sin].map((table) => ops.rows(ops.constant(table, [prompt.length + count, width]), "places")) as [string, string];
+  const [cos, sin] = [turns.cos, turns.sin].map((table) =>
+    ops.rows(ops.constant(table, [prompt.length + count, width]), "places"),
+  ) as [string, string];
   const inputs: OnnxValue[] = ["tokens", "places"].map((name) => ({ name, shape: ["N"], type: "i64" }));
   inputs.push({ name: "mask", shape: ["N", cached ? "S" : "N"], type: "f32" });
   const outputs: OnnxValue[] = [];
@@ -48,24 +53,38 @@ const writer =
   (cached: boolean): MakeWriter =>
   async (data): Promise<Writer> => {
     const { InferenceSession, Tensor } = await import("onnxruntime-node");
-    const session = await InferenceSession.create(decoder(data, cached), { executionProviders: ["webgpu"], logSeverityLevel: 3 });
+    const session = await InferenceSession.create(decoder(data, cached), {
+      executionProviders: ["webgpu"],
+      logSeverityLevel: 3,
+    });
     const { heads, dim, prompt } = data;
     const whole = (values: Iterable<number>): Ort.Tensor => {
       const numbers = BigInt64Array.from([...values].map(BigInt));
       return new Tensor("int64", numbers, [numbers.length]);
     };
-    const places = (from: number, count: number): Ort.Tensor => whole(Array.from({ length: count }, (_, i) => from + i));
+    const places = (from: number, count: number): Ort.Tensor =>
+      whole(Array.from({ length: count }, (_, i) => from + i));
     return {
       async generate(drawn): Promise<Generated> {
         if (drawn) throw new Error("onnxruntime is asked for the likeliest tokens only");
         const text = [...prompt];
         const empty = (): Ort.Tensor => new Tensor("float32", new Float32Array(0), [heads, 0, dim / heads]);
-        let past = session.inputNames.filter((name) => name.startsWith("past.")).map((name): [string, Ort.Tensor] => [name, empty()]);
+        let past = session.inputNames
+          .filter((name) => name.startsWith("past."))
+          .map((name): [string, Ort.Tensor] => [name, empty()]);
         const next = async (): Promise<number> => {
           const read = past[0]?.[1].dims[1] ?? 0;
           const rows = text.length - read;
-          const mask = new Tensor("float32", rows === 1 ? new Float32Array(text.length) : triangle(text.length), [rows, text.length]);
-          const results = await session.run({ ...Object.fromEntries(past), tokens: whole(text.slice(read)), places: places(read, rows), mask });
+          const mask = new Tensor("float32", rows === 1 ? new Float32Array(text.length) : triangle(text.length), [
+            rows,
+            text.length,
+          ]);
+          const results = await session.run({
+            ...Object.fromEntries(past),
+            tokens: whole(text.slice(read)),
+            places: places(read, rows),
+            mask,
+          });
           const [logits, ...kept] = session.outputNames;
           past = past.map(([name], i) => [name, results[kept[i]!]!]);
           const token = likeliest(results[logits!]!.data as Float32Array, rows); // as the graph says

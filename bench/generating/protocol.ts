@@ -1,7 +1,10 @@
 // What the bench and the process of a peer say to each other about generation.
 import type { Sent } from "../protocol.js";
 
-/** How a peer adds a token: modc's step program; a graph with keys and values of past tokens as inputs; a graph that reads the whole text for each token. */
+/**
+ * How a peer adds a token: modc's step program; a graph with keys and values of past tokens as inputs; a graph that
+ * reads the whole text for each token.
+ */
 export type Way = "modc" | "onnx-cache" | "onnx-whole";
 
 export const WAYS: readonly Way[] = ["modc", "onnx-cache", "onnx-whole"];
@@ -21,7 +24,9 @@ export interface GenerateData {
   readonly count: number;
 }
 
-/** Tokens of a turn where skipped layers are measured: few, so that the turns of a round see the machine in one state. */
+/**
+ * Tokens of a turn where skipped layers are measured: few, so that the turns of a round see the machine in one state.
+ */
 export const SKIPPED_TOKENS = 17;
 
 /** Milliseconds of a token, round by round, of a model of which every token skips the routed layers, in four forms. */
@@ -40,7 +45,10 @@ export interface Skipped {
 
 export type GenerateRequest =
   | { readonly kind: "prepare"; readonly data: GenerateData; readonly way: Way }
-  /** Generates once; tokens are `drawn`, alike every time, which only modc is asked for, or the likeliest. Milliseconds for a token after the first, the tokens, and of each route the share of tokens that took it. */
+  /**
+   * Generates once; tokens are `drawn`, alike every time, which only modc is asked for, or the likeliest. Milliseconds
+   * for a token after the first, the tokens, and of each route the share of tokens that took it.
+   */
   | { readonly kind: "generate"; readonly id: string; readonly way: Way; readonly drawn: boolean }
   /** Of modc alone; both are prepared. */
   | { readonly kind: "skip"; readonly id: string; readonly without: string }
@@ -48,6 +56,12 @@ export type GenerateRequest =
 
 export type GenerateReply =
   | { readonly kind: "prepared" }
-  | { readonly kind: "generated"; readonly milliseconds: number; readonly first: number; readonly tokens: Uint32Array; readonly shares: readonly number[] }
+  | {
+      readonly kind: "generated";
+      readonly milliseconds: number;
+      readonly first: number;
+      readonly tokens: Uint32Array;
+      readonly shares: readonly number[];
+    }
   | { readonly kind: "skipped"; readonly times: Skipped }
   | { readonly kind: "forgotten" };

@@ -11,7 +11,8 @@ const TITLES: Readonly<Record<Way, string>> = {
   "onnx-whole": "onnxruntime, WebGPU, whole text each time",
 };
 
-const find = (measured: readonly MeasuredGeneration[], id: string): MeasuredGeneration | undefined => measured.find((m) => m.case.id === id);
+const find = (measured: readonly MeasuredGeneration[], id: string): MeasuredGeneration | undefined =>
+  measured.find((m) => m.case.id === id);
 const own = (m: MeasuredGeneration | undefined): readonly number[] | undefined => m?.times.get("modc");
 
 /** Every figure, whether it was measured or not. */
@@ -34,9 +35,14 @@ function overDense(measured: readonly MeasuredGeneration[]): Got | null {
   const { median, low, high } = ratioOf(a, b);
   const share = (100 * mean(routed.shares)).toFixed(1);
   const times = `${median.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}) of the time by ${bytes.toFixed(3)} of the bytes; ${share}% of the tokens`;
-  if (!skipped?.skipped) return { got: `${(median / bytes).toFixed(2)}, idle dispatches and all: ${times}`, verdict: atMost(median / bytes, [1.15, 0]) };
+  if (!skipped?.skipped)
+    return {
+      got: `${(median / bytes).toFixed(2)}, idle dispatches and all: ${times}`,
+      verdict: atMost(median / bytes, [1.15, 0]),
+    };
   // What a layer's idle dispatches take where all tokens skip it, as often as they do here.
-  const idle = costsOf(skipped.skipped, skipped.shares.length).idle.median * routed.shares.reduce((sum, s) => sum + 1 - s, 0);
+  const idle =
+    costsOf(skipped.skipped, skipped.shares.length).idle.median * routed.shares.reduce((sum, s) => sum + 1 - s, 0);
   const figure = (median - idle / spreadOf(b).median) / bytes;
   const got = `${figure.toFixed(2)} without idle dispatches, which take ${idle.toFixed(2)} ms a token, ${(median / bytes).toFixed(2)} with them: ${times}`;
   return { got, verdict: atMost(figure, [1.15, 0]) };
@@ -47,17 +53,32 @@ function skippedLayer(measured: readonly MeasuredGeneration[]): Got | null {
   if (!model?.skipped) return null;
   const { skipped, shares } = model;
   const { layer, own, choice, idle, left } = costsOf(skipped, shares.length);
-  const [chooses, idles] = [skipped.choiceDispatches, skipped.idleDispatches].map((n) => (n / shares.length).toFixed(1));
+  const [chooses, idles] = [skipped.choiceDispatches, skipped.idleDispatches].map((n) =>
+    (n / shares.length).toFixed(1),
+  );
   const parts = `${micro(choice.median)} of ${chooses} dispatches for predictor and choice and ${micro(idle.median)} of ${idles} that are idle`;
   const rest = `what is left of it without those: ${micro(left.median)} (95%: ${micro(left.low)} to ${micro(left.high)})`;
   const got = `${(layer.median / own.median).toFixed(2)}: ${micro(layer.median)} µs (95%: ${micro(layer.low)} to ${micro(layer.high)}), by ${parts}; ${rest}`;
   return { got, verdict: left.low > 0 ? "missed" : left.high - left.low > own.median ? "lost in noise" : "met" };
 }
 
-/** Milliseconds a token and layer, of differences round by round: a layer that is skipped, its dispatches, those that choose and those that are idle, and what is left without them. */
-function costsOf({ full, busy, bare, without }: Skipped, layers: number): Readonly<Record<"layer" | "own" | "choice" | "idle" | "left", Spread>> {
-  const cost = (more: readonly number[], less: readonly number[]): Spread => medianWithin(more.map((t, i) => (t - less[i]!) / layers));
-  return { layer: cost(full, without), own: cost(full, bare), choice: cost(busy, bare), idle: cost(full, busy), left: cost(bare, without) };
+/**
+ * Milliseconds a token and layer, of differences round by round: a layer that is skipped, its dispatches, those that
+ * choose and those that are idle, and what is left without them.
+ */
+function costsOf(
+  { full, busy, bare, without }: Skipped,
+  layers: number,
+): Readonly<Record<"layer" | "own" | "choice" | "idle" | "left", Spread>> {
+  const cost = (more: readonly number[], less: readonly number[]): Spread =>
+    medianWithin(more.map((t, i) => (t - less[i]!) / layers));
+  return {
+    layer: cost(full, without),
+    own: cost(full, bare),
+    choice: cost(busy, bare),
+    idle: cost(full, busy),
+    left: cost(bare, without),
+  };
 }
 
 const micro = (ms: number): string => (1000 * ms).toFixed(0);
@@ -65,9 +86,12 @@ const mean = (values: readonly number[]): number => values.reduce((a, b) => a + 
 
 export function generationSections(measured: readonly MeasuredGeneration[]): readonly string[] {
   if (measured.length === 0) return [];
-  const faults = measured.flatMap((m) => [...m.faults].map(([way, fault]) => `- ${TITLES[way]}, ${m.case.title}: ${fault}`));
+  const faults = measured.flatMap((m) =>
+    [...m.faults].map(([way, fault]) => `- ${TITLES[way]}, ${m.case.title}: ${fault}`),
+  );
   const ways = WAYS.filter((way) => measured.some((m) => m.case.ways.includes(way)));
-  const per = (samples: ReadonlyMap<Way, readonly number[]>, way: Way): string => (samples.get(way)?.length ? spread(samples.get(way)!) : "");
+  const per = (samples: ReadonlyMap<Way, readonly number[]>, way: Way): string =>
+    samples.get(way)?.length ? spread(samples.get(way)!) : "";
   const speed = (m: MeasuredGeneration, way: Way): string => {
     const times = m.times.get(way);
     return times?.length ? (1000 / spreadOf(times).median).toFixed(1) : m.faults.has(way) ? "fails or wrong" : "";

@@ -1,4 +1,5 @@
-// What a routed layer costs a token that skips it: the model in which all tokens do, generating in turn with itself less some of its dispatches, and with the model that has no such layers.
+// What a routed layer costs a token that skips it: the model in which all tokens do, generating in turn with itself
+// less some of its dispatches, and with the model that has no such layers.
 import { Capacity } from "../../src/generate/capacity.js";
 import { createGenerator, type Generator } from "../../src/generate/index.js";
 import type { Generation } from "../../src/program/generation.js";
@@ -19,7 +20,8 @@ const ROUNDS = 240;
 /** `full` has routed layers that every token skips; `without` has none. */
 export async function skippedLayers(device: Device, full: Model, without: Model): Promise<Skipped> {
   const roles = await rolesOf(device, full);
-  const less = (...left: readonly Role[]): Promise<Generator> => createGenerator(fewer(full.generation, roles, new Set(left)), device, full.weights);
+  const less = (...left: readonly Role[]): Promise<Generator> =>
+    createGenerator(fewer(full.generation, roles, new Set(left)), device, full.weights);
   const [busy, bare] = [await less("idle"), await less("idle", "choice")];
   try {
     const forms = [full.generator, busy, bare, without.generator];
@@ -33,18 +35,33 @@ export async function skippedLayers(device: Device, full: Model, without: Model)
         // The first round warms up.
         if (round > 0) times[turn]!.push(milliseconds);
       }
-    if (texts[1] !== texts[0] || texts[2] !== texts[0]) throw new Error("other tokens come where dispatches that have nothing to do are left out");
+    if (texts[1] !== texts[0] || texts[2] !== texts[0])
+      throw new Error("other tokens come where dispatches that have nothing to do are left out");
     const count = (role: Role): number => [...roles.values()].filter((r) => r === role).length;
-    return { full: times[0]!, busy: times[1]!, bare: times[2]!, without: times[3]!, choiceDispatches: count("choice"), idleDispatches: count("idle") };
+    return {
+      full: times[0]!,
+      busy: times[1]!,
+      bare: times[2]!,
+      without: times[3]!,
+      choiceDispatches: count("choice"),
+      idleDispatches: count("idle"),
+    };
   } finally {
     busy.dispose();
     bare.dispose();
   }
 }
 
-async function turnOf(generator: Generator, prompt: Uint32Array): Promise<{ readonly milliseconds: number; readonly tokens: readonly number[] }> {
+async function turnOf(
+  generator: Generator,
+  prompt: Uint32Array,
+): Promise<{ readonly milliseconds: number; readonly tokens: readonly number[] }> {
   const tokens: number[] = [];
-  for await (const { token } of generator.generate([prompt], { maxTokens: TOKENS, sampling: { temperature: 1, seed: 7 } })) tokens.push(token);
+  for await (const { token } of generator.generate([prompt], {
+    maxTokens: TOKENS,
+    sampling: { temperature: 1, seed: 7 },
+  }))
+    tokens.push(token);
   return { milliseconds: generator.summary!.generation / (TOKENS - 1), tokens };
 }
 
@@ -62,7 +79,12 @@ async function rolesOf(device: Device, { generation, weights }: Model): Promise<
     const roles = new Map<number, Role>();
     for (const { work, steps, workgroups, cost } of works) {
       if (work === null || workgroups === 0) continue;
-      const role = cost.rows !== null && !step.works[work]!.ops.some((o) => o.op === "above") ? "idle" : chooses(step, work, routes) ? "choice" : null;
+      const role =
+        cost.rows !== null && !step.works[work]!.ops.some((o) => o.op === "above")
+          ? "idle"
+          : chooses(step, work, routes)
+            ? "choice"
+            : null;
       if (role) for (const s of steps) roles.set(s, role);
     }
     return roles;

@@ -23,16 +23,22 @@ export async function readRun(run: PlannedRun, folder: string): Promise<RunResul
   const path = join(folder, "log.jsonl");
   for await (const entry of readLog(path)) {
     if (entry.kind !== "validation") continue;
-    const rules = entry["rules"] as Readonly<Partial<Record<Rule, { readonly loss: number }>>>; // as the loop writes them
+    // as the loop writes them
+    const rules = entry["rules"] as Readonly<Partial<Record<Rule, { readonly loss: number }>>>;
     const topK = numberOf(rules["top-k"]?.loss, path);
-    validations.push({ step: entry.step, loss: { "top-k": topK, causal: rules.causal ? numberOf(rules.causal.loss, path) : topK } });
+    validations.push({
+      step: entry.step,
+      loss: { "top-k": topK, causal: rules.causal ? numberOf(rules.causal.loss, path) : topK },
+    });
   }
-  if (validations.at(-1)?.step !== run.steps) throw new Error(`${path}: the last validation is not that of step ${run.steps}`);
+  if (validations.at(-1)?.step !== run.steps)
+    throw new Error(`${path}: the last validation is not that of step ${run.steps}`);
   return { run, validations };
 }
 
 function numberOf(value: unknown, path: string): number {
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error(`${path}: ${JSON.stringify(value)} is no number`);
+  if (typeof value !== "number" || !Number.isFinite(value))
+    throw new Error(`${path}: ${JSON.stringify(value)} is no number`);
   return value;
 }
 
@@ -62,7 +68,10 @@ export function finalLoss({ results }: Group, rule: Rule): Spread | null {
 
 export type Verdict = "lower" | "higher" | "not distinguishable";
 
-/** How a loss stands to another: by all seeds or not at all, for two seeds carry no finer test. Null where either has fewer than two. */
+/**
+ * How a loss stands to another: by all seeds or not at all, for two seeds carry no finer test. Null where either has
+ * fewer than two.
+ */
 export function compared(a: Group, b: Group, rule: Rule): Verdict | null {
   const [x, y] = [finalLoss(a, rule), finalLoss(b, rule)];
   if (!x || !y || a.results.length < 2 || b.results.length < 2) return null;

@@ -32,7 +32,11 @@ function pointsOf({ costs, results }: Group): readonly Point[] {
     const losses = results.map((r) => r.validations[i]!.loss);
     const causal = losses.map((l) => l.causal);
     const { low, high } = spreadOf(causal);
-    return { flops: step * costs.step, causal: { mean: mean(causal), low, high }, topK: mean(losses.map((l) => l["top-k"])) };
+    return {
+      flops: step * costs.step,
+      causal: { mean: mean(causal), low, high },
+      topK: mean(losses.map((l) => l["top-k"])),
+    };
   });
 }
 
@@ -64,7 +68,9 @@ ${[...panels, ...legend].join("\n")}
 }
 
 function panel(groups: readonly Group[], title: string, x0: number, width: number): string {
-  const lines = groups.map((g) => ({ name: g.costs.variant.name, points: pointsOf(g) })).filter((l) => l.points.length > 0);
+  const lines = groups
+    .map((g) => ({ name: g.costs.variant.name, points: pointsOf(g) }))
+    .filter((l) => l.points.length > 0);
   const parts = [`<text class="title" x="${x0}" y="16">${escape(title)}: validation loss, nats a byte</text>`];
   if (lines.length === 0) return `${parts[0]!}<text class="note" x="${x0}" y="60">no run is finished</text>`;
   const all = lines.flatMap((l) => l.points);
@@ -75,17 +81,25 @@ function panel(groups: readonly Group[], title: string, x0: number, width: numbe
   const bottom = HEIGHT - BOTTOM;
   const px = (flops: number): number => x0 + (flops / most) * width;
   const py = (loss: number): number => bottom - ((loss - low + room) / (high - low + 2 * room)) * (bottom - TOP);
-  const path = (points: readonly (readonly [number, number])[]): string => `M${points.map(([a, b]) => `${px(a).toFixed(1)} ${py(b).toFixed(1)}`).join("L")}`;
+  const path = (points: readonly (readonly [number, number])[]): string =>
+    `M${points.map(([a, b]) => `${px(a).toFixed(1)} ${py(b).toFixed(1)}`).join("L")}`;
   parts.push(`<path class="axis" fill="none" d="M${x0} ${TOP}V${bottom}H${x0 + width}"/>`);
   for (const value of [low, (low + high) / 2, high])
-    parts.push(`<text class="note" x="${x0 - 6}" y="${(py(value) + 4).toFixed(1)}" text-anchor="end">${value.toFixed(2)}</text>`);
+    parts.push(
+      `<text class="note" x="${x0 - 6}" y="${(py(value) + 4).toFixed(1)}" text-anchor="end">${value.toFixed(2)}</text>`,
+    );
   for (const share of [0, 0.5, 1])
     parts.push(
       `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" text-anchor="${share === 0 ? "start" : share === 1 ? "end" : "middle"}">${Number(((share * most) / 1e12).toPrecision(3))}</text>`,
     );
-  parts.push(`<text class="note" x="${x0 + width / 2}" y="${bottom + 36}" text-anchor="middle">training operations, 10¹²</text>`);
+  parts.push(
+    `<text class="note" x="${x0 + width / 2}" y="${bottom + 36}" text-anchor="middle">training operations, 10¹²</text>`,
+  );
   for (const { name, points } of lines) {
-    const range = [...points.map((p) => [p.flops, p.causal.high] as const), ...points.toReversed().map((p) => [p.flops, p.causal.low] as const)];
+    const range = [
+      ...points.map((p) => [p.flops, p.causal.high] as const),
+      ...points.toReversed().map((p) => [p.flops, p.causal.low] as const),
+    ];
     parts.push(
       `<g class="${name}"><path class="area" d="${path(range)}Z"/><path class="line" d="${path(points.map((p) => [p.flops, p.causal.mean]))}"/>` +
         `<path class="line topk" d="${path(points.map((p) => [p.flops, p.topK]))}"/></g>`,

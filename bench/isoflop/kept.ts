@@ -1,10 +1,14 @@
-// What stays of the experiment: its plan as it was when its first run began, what each run ended with, and times of steps.
+// What stays of the experiment: its plan as it was when its first run began, what each run ended with, and times of
+// steps.
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RunResult, Validation } from "./collect.js";
 import type { PlannedRun } from "./plan.js";
 
-/** The plan that a folder keeps, so that a compiler that has changed since changes neither steps nor costs of what is compared; where it keeps none, this one, which it keeps from now on if `begins`. */
+/**
+ * The plan that a folder keeps, so that a compiler that has changed since changes neither steps nor costs of what is
+ * compared; where it keeps none, this one, which it keeps from now on if `begins`.
+ */
 export function keptPlan(folder: string, planned: readonly PlannedRun[], begins: boolean): readonly PlannedRun[] {
   const path = join(folder, "plan.json");
   if (existsSync(path)) {
@@ -21,7 +25,10 @@ export function keptPlan(folder: string, planned: readonly PlannedRun[], begins:
 export function keptResult(folder: string, run: PlannedRun): RunResult | null {
   const path = join(folder, `${run.id}.json`);
   if (!existsSync(path)) return null;
-  const { steps, validations } = readJson(path) as { readonly steps: number; readonly validations: readonly Validation[] }; // written below
+  const { steps, validations } = readJson(path) as {
+    readonly steps: number;
+    readonly validations: readonly Validation[];
+  }; // written below
   return steps === run.steps ? { run, validations } : null;
 }
 

@@ -31,11 +31,21 @@ interface Options {
 function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
-    options: { only: { type: "string" }, list: { type: "boolean" }, times: { type: "boolean" }, "tokens-per-parameter": { type: "string" } },
+    options: {
+      only: { type: "string" },
+      list: { type: "boolean" },
+      times: { type: "boolean" },
+      "tokens-per-parameter": { type: "string" },
+    },
   });
   const tokens = Number(values["tokens-per-parameter"] ?? TOKENS_PER_PARAMETER);
   if (!(tokens > 0 && Number.isFinite(tokens))) throw new Error("--tokens-per-parameter: it must be a number above 0");
-  return { only: values.only ?? "", list: values.list ?? false, times: values.times ?? false, tokensPerParameter: tokens };
+  return {
+    only: values.only ?? "",
+    list: values.list ?? false,
+    times: values.times ?? false,
+    tokensPerParameter: tokens,
+  };
 }
 
 async function main({ only, list, times, tokensPerParameter }: Options): Promise<void> {
@@ -46,13 +56,15 @@ async function main({ only, list, times, tokensPerParameter }: Options): Promise
   const folderOf = (run: PlannedRun): string => join(home, run.id);
   const all = keptPlan(kept, planRuns(tokensPerParameter), !list);
   const chosen = all.filter((run) => run.id.startsWith(only));
-  if (chosen.length === 0) throw new Error(`--only ${only}: no run has a name that begins so; there are ${all.map((r) => r.id).join(", ")}`);
+  if (chosen.length === 0)
+    throw new Error(`--only ${only}: no run has a name that begins so; there are ${all.map((r) => r.id).join(", ")}`);
   if (times) keepTimes(kept, await measureSteps(chosen, say));
   for (const run of chosen) {
     const done = keptResult(kept, run) !== null;
     say(`${run.id}: ${run.steps} steps of ${(run.step / 1e9).toFixed(2)} GFLOP${done ? ", finished" : ""}`);
     if (done) continue;
-    if (!list && !times && !isFinished(folderOf(run), run)) await trainRun(run, { folder: folderOf(run), windows: real ? VALIDATION_WINDOWS : FEW_WINDOWS });
+    if (!list && !times && !isFinished(folderOf(run), run))
+      await trainRun(run, { folder: folderOf(run), windows: real ? VALIDATION_WINDOWS : FEW_WINDOWS });
     if (isFinished(folderOf(run), run)) keepResult(kept, await readRun(run, folderOf(run)));
   }
   const results = all.flatMap((run) => keptResult(kept, run) ?? []);

@@ -1,4 +1,5 @@
-// Which models the experiment trains, and for how many steps: all of one size cost as many operations as its dense model.
+// Which models the experiment trains, and for how many steps: all of one size cost as many operations as its dense
+// model.
 import { readFileSync } from "node:fs";
 import { trainStep } from "../../src/autodiff/train-step.js";
 import { check } from "../../src/check/check.js";
@@ -70,7 +71,12 @@ export function planRuns(tokensPerParameter: number): readonly PlannedRun[] {
     const dense = costs.find((c) => c.variant.name === "a")!;
     const budget = dense.step * Math.max(1, Math.round((tokensPerParameter * dense.parameters) / (BATCH * CONTEXT)));
     return costs.flatMap((c) =>
-      SEEDS.map((seed): PlannedRun => ({ ...c, id: `${c.variant.name}-${size.name}-${seed}`, seed, steps: Math.max(1, Math.round(budget / c.step)) })),
+      SEEDS.map((seed): PlannedRun => ({
+        ...c,
+        id: `${c.variant.name}-${size.name}-${seed}`,
+        seed,
+        steps: Math.max(1, Math.round(budget / c.step)),
+      })),
     );
   });
 }
@@ -91,7 +97,10 @@ function costsOf(variant: Variant, size: Size): Costs {
   return {
     variant,
     size,
-    parameters: train.weights.reduce((sum, w) => (w.path === "embed.table" ? sum : sum + w.shape.reduce((a, b) => a * b, 1)), 0),
+    parameters: train.weights.reduce(
+      (sum, w) => (w.path === "embed.table" ? sum : sum + w.shape.reduce((a, b) => a * b, 1)),
+      0,
+    ),
     step: flops(step.graph, train, BATCH),
     forward: { "top-k": forward("infer"), causal: forward("generate") },
   };
@@ -99,7 +108,10 @@ function costsOf(variant: Variant, size: Size): Costs {
 
 function modelFor(phase: Phase, set: Readonly<Record<string, string>>): Model {
   const entry = phase === "train" ? "objective" : "forward";
-  const { model, diagnostics, sources } = check({ file: "isoflop.mod", text: source }, { phase, entry, set, read: () => null });
+  const { model, diagnostics, sources } = check(
+    { file: "isoflop.mod", text: source },
+    { phase, entry, set, read: () => null },
+  );
   if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
   return model;
 }

@@ -68,7 +68,9 @@ export async function trainRun(run: PlannedRun, place: Place): Promise<void> {
   const wait = (): void => undefined;
   process.on("SIGINT", wait);
   try {
-    const code = await endOf(spawn(process.execPath, [cli, ...trainArguments(run, place, resume)], { cwd: here, stdio: ["ignore", 2, 2] }));
+    const code = await endOf(
+      spawn(process.execPath, [cli, ...trainArguments(run, place, resume)], { cwd: here, stdio: ["ignore", 2, 2] }),
+    );
     if (code !== "0") throw new Error(`${run.id} ended with ${code}; the same command goes on with it`);
   } finally {
     process.off("SIGINT", wait);

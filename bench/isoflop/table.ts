@@ -17,7 +17,11 @@ export function experimentText(groups: readonly Group[], tokensPerParameter: num
       `For each size the dense model (a) sees ${tokensPerParameter} tokens for each parameter beside the embedding; the others train for as many steps as cost the same number of operations, counted by modc's ledger on the graph of the step: forward, backward, predictors and optimiser. More steps see more of the text.`,
       "*top-k* lets a layer look at the whole sequence to choose its tokens, as in training; *causal* is the rule that generation uses, where each token says of itself whether it is computed: by the predictor (b, c), by its random number (d).",
       `${finished === planned ? `Each has ${SEEDS.length} seeds` : `**${finished} of ${planned} runs are finished**; each is to have ${SEEDS.length} seeds`}: the table gives their mean and the range. A difference counts where the ranges do not touch, else it is *not distinguishable*.`,
-      ...(times === null ? [] : [`*ms a step* is a median measured apart from the runs, all variants in turns in one process, on ${times.device}.`]),
+      ...(times === null
+        ? []
+        : [
+            `*ms a step* is a median measured apart from the runs, all variants in turns in one process, on ${times.device}.`,
+          ]),
     ].join("\n\n"),
     table(
       [
@@ -67,7 +71,9 @@ function stepTime({ costs }: Group, groups: readonly Group[], times: StepTimes |
 function lossText(spread: Spread | null, { results }: Group, rule: Rule): string {
   if (!spread) return "";
   const mean = results.reduce((sum, r) => sum + r.validations.at(-1)!.loss[rule], 0) / results.length;
-  return results.length < 2 ? `${mean.toFixed(4)} (one seed)` : `${mean.toFixed(4)} (${spread.low.toFixed(4)} to ${spread.high.toFixed(4)})`;
+  return results.length < 2
+    ? `${mean.toFixed(4)} (one seed)`
+    : `${mean.toFixed(4)} (${spread.low.toFixed(4)} to ${spread.high.toFixed(4)})`;
 }
 
 const verdictText = (verdict: Verdict | null): string => verdict ?? "not yet";
@@ -81,9 +87,17 @@ function paperSection(groups: readonly Group[]): readonly string[] {
   const sizes = [...new Set(groups.map((g) => g.costs.size.name))];
   const rows = claims.flatMap(([x, y, paper]) =>
     sizes.map((size) => {
-      const of = (name: VariantName): Group => groups.find((g) => g.costs.size.name === size && g.costs.variant.name === name)!;
-      return [`(${x}) against (${y}), ${size} M`, paper, ...RULES.map((rule) => verdictText(compared(of(x), of(y), rule)))];
+      const of = (name: VariantName): Group =>
+        groups.find((g) => g.costs.size.name === size && g.costs.variant.name === name)!;
+      return [
+        `(${x}) against (${y}), ${size} M`,
+        paper,
+        ...RULES.map((rule) => verdictText(compared(of(x), of(y), rule))),
+      ];
     }),
   );
-  return ["## Beside the paper", table(["loss", "paper, at far larger sizes", ...RULES.map((r) => `here, ${r}`)], rows)];
+  return [
+    "## Beside the paper",
+    table(["loss", "paper, at far larger sizes", ...RULES.map((r) => `here, ${r}`)], rows),
+  ];
 }

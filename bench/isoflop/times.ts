@@ -1,4 +1,5 @@
-// How long a step of each variant takes: in turns, round by round, apart from the runs, which may have stood beside other work.
+// How long a step of each variant takes: in turns, round by round, apart from the runs, which may have stood beside
+// other work.
 import { readFileSync } from "node:fs";
 import { openDevice } from "../../src/runtime/index.js";
 import { createTrainer } from "../../src/train/trainer.js";
@@ -14,7 +15,8 @@ const STEPS = 5;
 const ROUNDS = 7;
 
 /** `a-0.2`: all seeds of a variant and size are one model. */
-export const modelOf = ({ variant, size }: Pick<PlannedRun, "variant" | "size">): string => `${variant.name}-${size.name}`;
+export const modelOf = ({ variant, size }: Pick<PlannedRun, "variant" | "size">): string =>
+  `${variant.name}-${size.name}`;
 
 export async function measureSteps(runs: readonly PlannedRun[], say: (text: string) => void): Promise<StepTimes> {
   const models = new Map(runs.map((run) => [modelOf(run), run]));
@@ -29,9 +31,24 @@ export async function measureSteps(runs: readonly PlannedRun[], say: (text: stri
   try {
     for (const [name, { variant, size }] of models) {
       const set = { ...variant.set, ...size.set, context: String(CONTEXT) };
-      const programs = compileSteps({ id: name, source, set, settings: { ...adamw, decay: 0.1, clip: 1, learningRate: 0 } }, device.target);
+      const programs = compileSteps(
+        { id: name, source, set, settings: { ...adamw, decay: 0.1, clip: 1, learningRate: 0 } },
+        device.target,
+      );
       const optimizer = { kind: "adamw", ...adamw } as const;
-      trainers.set(name, await createTrainer({ programs, device, optimizer, weightDecay: 0.1, rows: BATCH, length: CONTEXT, microBatches: 1, seed: 1 }));
+      trainers.set(
+        name,
+        await createTrainer({
+          programs,
+          device,
+          optimizer,
+          weightDecay: 0.1,
+          rows: BATCH,
+          length: CONTEXT,
+          microBatches: 1,
+          seed: 1,
+        }),
+      );
     }
     for (let round = 0; round <= ROUNDS; round++) {
       say(`times: round ${round} of ${ROUNDS}`);
@@ -46,5 +63,8 @@ export async function measureSteps(runs: readonly PlannedRun[], say: (text: stri
     for (const trainer of trainers.values()) trainer.dispose();
     device.destroy();
   }
-  return { device: device.info.name, medians: Object.fromEntries([...times].map(([name, own]) => [name, Number(spreadOf(own).median.toFixed(1))])) };
+  return {
+    device: device.info.name,
+    medians: Object.fromEntries([...times].map(([name, own]) => [name, Number(spreadOf(own).median.toFixed(1))])),
+  };
 }

@@ -1,4 +1,5 @@
-// The blocks of bench/models in the operators of the peers, on one sequence: as one would write them there, with plain operators.
+// The blocks of bench/models in the operators of the peers, on one sequence: as one would write them there, with plain
+// operators.
 import type { CaseData, Sent } from "../protocol.js";
 import type { Ops } from "./ops.js";
 
@@ -75,7 +76,9 @@ export function headsFirst({ shape, data }: Sent, heads: number): Float32Array {
   const width = shape.at(-1)!;
   const T = data.length / heads / width;
   const out = new Float32Array(data.length);
-  for (let t = 0; t < T; t++) for (let h = 0; h < heads; h++) for (let d = 0; d < width; d++) out[(h * T + t) * width + d] = data[(t * heads + h) * width + d]!;
+  for (let t = 0; t < T; t++)
+    for (let h = 0; h < heads; h++)
+      for (let d = 0; d < width; d++) out[(h * T + t) * width + d] = data[(t * heads + h) * width + d]!;
   return out;
 }
 
@@ -108,7 +111,9 @@ function attention<V>(ops: Ops<V>, q: V, k: V, v: V, mask: V, width: number): V 
 function attentionOnly<V>(ops: Ops<V>, data: CaseData): (q: V) => V {
   const width = data.dim / data.heads;
   const inputs = new Map(data.inputs);
-  const [k, v] = ["k", "v"].map((name) => ops.constant(headsFirst(inputs.get(name)!, data.heads), [data.heads, data.T, width])) as [V, V];
+  const [k, v] = ["k", "v"].map((name) =>
+    ops.constant(headsFirst(inputs.get(name)!, data.heads), [data.heads, data.T, width]),
+  ) as [V, V];
   const mask = ops.constant(triangle(data.T), [data.T, data.T]);
   return (q) => ops.part("attention", ([q, k, v, mask]) => attention(ops, q!, k!, v!, mask!, width), [q, k, v, mask]);
 }
@@ -153,26 +158,36 @@ export function update<V>(
 export function layerWeights<V>(t: Tensors<V>, path: string, mlp: "gelu" | "swiglu"): V[] {
   const linear = (name: string): V => t.linear(`${path}.${name}.weight`);
   const raw = (name: string): V => t.raw(`${path}.${name}`);
-  const shared = [raw("attn_norm.weight"), ...["q", "k", "v", "o"].map((n) => linear(`attn.${n}`)), raw("mlp_norm.weight")];
-  if (mlp === "gelu") return [...shared, linear("mlp.up"), raw("mlp.up.bias"), linear("mlp.down"), raw("mlp.down.bias")];
+  const shared = [
+    raw("attn_norm.weight"),
+    ...["q", "k", "v", "o"].map((n) => linear(`attn.${n}`)),
+    raw("mlp_norm.weight"),
+  ];
+  if (mlp === "gelu")
+    return [...shared, linear("mlp.up"), raw("mlp.up.bias"), linear("mlp.down"), raw("mlp.down.bias")];
   return [...shared, linear("mlp.gate"), linear("mlp.up"), linear("mlp.down")];
 }
 
 /** A residual or a routed layer, as a function of x: [T, dim]. Constants that layers share are made by `common`. */
-function layerOf<V>(ops: Ops<V>, data: CaseData, path: string, mlp: "gelu" | "swiglu", routed: boolean, common = shared(ops, data)): (x: V) => V {
+function layerOf<V>(
+  ops: Ops<V>,
+  data: CaseData,
+  path: string,
+  mlp: "gelu" | "swiglu",
+  routed: boolean,
+  common = shared(ops, data),
+): (x: V) => V {
   const t = tensors(ops, data);
   const weights = layerWeights(t, `${path}.inner`, mlp);
   const { T, dim, heads, k } = data;
   const { cos, sin, mask } = common;
   if (!routed)
     return (x) =>
-      ops.part("dense", ([x, cos, sin, mask, ...w]) => ops.add(x!, update(ops, { rows: T, dim, heads }, mlp, x!, cos!, sin!, mask!, w)), [
-        x,
-        cos,
-        sin,
-        mask,
-        ...weights,
-      ]);
+      ops.part(
+        "dense",
+        ([x, cos, sin, mask, ...w]) => ops.add(x!, update(ops, { rows: T, dim, heads }, mlp, x!, cos!, sin!, mask!, w)),
+        [x, cos, sin, mask, ...weights],
+      );
   const router = t.linear(`${path}.router.weight`);
   return (x) => {
     const score = ops.part("score", ([x, router]) => ops.reshape(ops.matmul(x!, router!), [T]), [x, router]);
@@ -181,7 +196,16 @@ function layerOf<V>(ops: Ops<V>, data: CaseData, path: string, mlp: "gelu" | "sw
       "routed",
       ([x, score, index, cos, sin, ...w]) => {
         const rows = ops.rows(x!, index!);
-        const u = update(ops, { rows: k, dim, heads }, mlp, rows, ops.rows(cos!, index!), ops.rows(sin!, index!), ops.causalMask(index!, k), w);
+        const u = update(
+          ops,
+          { rows: k, dim, heads },
+          mlp,
+          rows,
+          ops.rows(cos!, index!),
+          ops.rows(sin!, index!),
+          ops.causalMask(index!, k),
+          w,
+        );
         return ops.putRows(x!, index!, rows, ops.mul(u, ops.rows(ops.reshape(score!, [T, 1]), index!)));
       },
       [x, score, index, cos, sin, ...weights],
@@ -201,7 +225,11 @@ interface Common<V> {
 function shared<V>(ops: Ops<V>, { T, dim, heads }: CaseData): Common<V> {
   const width = dim / heads;
   const { cos, sin } = rotary(T, width);
-  return { cos: ops.constant(cos, [T, width]), sin: ops.constant(sin, [T, width]), mask: ops.constant(triangle(T), [T, T]) };
+  return {
+    cos: ops.constant(cos, [T, width]),
+    sin: ops.constant(sin, [T, width]),
+    mask: ops.constant(triangle(T), [T, T]),
+  };
 }
 
 /** examples/moby.mod. */
@@ -209,7 +237,9 @@ function moby<V>(ops: Ops<V>, data: CaseData): (tokens: V) => V {
   const t = tensors(ops, data);
   const depth = 1 + Math.max(...data.weights.map(([path]) => Number(/^moby\.layers\.(\d+)\./.exec(path)?.[1] ?? -1)));
   const common = shared(ops, data);
-  const layers = Array.from({ length: depth }, (_, i) => layerOf(ops, data, `moby.layers.${i}`, "swiglu", i % 2 === 1, common));
+  const layers = Array.from({ length: depth }, (_, i) =>
+    layerOf(ops, data, `moby.layers.${i}`, "swiglu", i % 2 === 1, common),
+  );
   const table = t.raw("moby.embed.table");
   const norm = t.raw("moby.norm.weight");
   const unembed = t.linear("moby.embed.table");
@@ -220,16 +250,24 @@ function moby<V>(ops: Ops<V>, data: CaseData): (tokens: V) => V {
       x = layer(x);
       ops.release(before);
     }
-    const logits = ops.part("logits", ([x, norm, unembed]) => ops.matmul(ops.mul(ops.normalise(x!), norm!), unembed!), [x, norm, unembed]);
+    const logits = ops.part("logits", ([x, norm, unembed]) => ops.matmul(ops.mul(ops.normalise(x!), norm!), unembed!), [
+      x,
+      norm,
+      unembed,
+    ]);
     ops.release(x);
     return logits;
   };
 }
 
 /** The first argument of a block, as the peers take it: attention with heads first, all without the batch. */
-export function startOf(data: CaseData): { readonly data: Float32Array | Int32Array; readonly shape: readonly number[] } {
+export function startOf(data: CaseData): {
+  readonly data: Float32Array | Int32Array;
+  readonly shape: readonly number[];
+} {
   const [, first] = data.inputs[0]!;
-  if (data.kind === "attention") return { data: headsFirst(first, data.heads), shape: [data.heads, data.T, data.dim / data.heads] };
+  if (data.kind === "attention")
+    return { data: headsFirst(first, data.heads), shape: [data.heads, data.T, data.dim / data.heads] };
   if (data.kind === "moby") return { data: Int32Array.from(first.data), shape: [data.T] };
   return { data: floats(first), shape: [data.T, data.dim] };
 }

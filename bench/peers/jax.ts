@@ -63,7 +63,11 @@ export interface Compiled {
 }
 
 /** `kept` gets all constants, `compiled` the parts by name. */
-export function operators({ numpy: np, nn, lax, jit }: Jax, kept: JaxArray[], compiled: Map<string, Compiled>): Ops<JaxArray> {
+export function operators(
+  { numpy: np, nn, lax, jit }: Jax,
+  kept: JaxArray[],
+  compiled: Map<string, Compiled>,
+): Ops<JaxArray> {
   return {
     constant: (data, shape) => {
       const made = np.array(data).reshape([...shape]);
@@ -81,7 +85,8 @@ export function operators({ numpy: np, nn, lax, jit }: Jax, kept: JaxArray[], co
     reshape: (x, shape) => x.ref.reshape([...shape]),
     transpose: (x, order) => x.ref.transpose([...order]),
     turned: (x, width) => {
-      const part = (from: number, to: number): JaxArray => x.ref.slice(...x.shape.slice(1).map((): [] => []), [from, to]);
+      const part = (from: number, to: number): JaxArray =>
+        x.ref.slice(...x.shape.slice(1).map((): [] => []), [from, to]);
       return np.concatenate([part(width / 2, width).mul(-1), part(0, width / 2)], -1);
     },
     top: (score, k) => {

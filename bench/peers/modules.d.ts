@@ -16,7 +16,10 @@ declare module "onnxruntime-node" {
   export const InferenceSession: {
     create(
       model: Uint8Array,
-      options: { readonly executionProviders: readonly ("webgpu" | "cpu")[]; readonly logSeverityLevel: 0 | 1 | 2 | 3 | 4 },
+      options: {
+        readonly executionProviders: readonly ("webgpu" | "cpu")[];
+        readonly logSeverityLevel: 0 | 1 | 2 | 3 | 4;
+      },
     ): Promise<InferenceSession>;
   };
 }
@@ -32,7 +35,10 @@ declare module "@tensorflow/tfjs-core" {
     assign(value: Tensor): void;
   }
   export function variable(value: Tensor, trainable: boolean): Variable;
-  export function variableGrads(f: () => Tensor, variables: Variable[]): { readonly value: Tensor; readonly grads: Readonly<Record<string, Tensor>> };
+  export function variableGrads(
+    f: () => Tensor,
+    variables: Variable[],
+  ): { readonly value: Tensor; readonly grads: Readonly<Record<string, Tensor>> };
   export function customGrad<Given extends Tensor[]>(
     f: (...given: Given) => { readonly value: Tensor; readonly gradFunc: (dy: Tensor) => Tensor | Tensor[] },
   ): (...given: Given) => Tensor;
@@ -97,7 +103,9 @@ declare module "@jax-js/jax" {
   }
   export function init(...devices: string[]): Promise<string[]>;
   export function defaultDevice(device: string): string;
-  export function jit<Given extends unknown[], Result>(f: (...args: Given) => Result): { (...args: Given): Result; dispose(): void };
+  export function jit<Given extends unknown[], Result>(
+    f: (...args: Given) => Result,
+  ): { (...args: Given): Result; dispose(): void };
   export function valueAndGrad(f: (all: Array[]) => Array): (all: Array[]) => [Array, Array[]];
   export function vjp(f: (x: Array) => Array, at: [Array]): [Array, { (cotangent: Array): [Array]; dispose(): void }];
   export const lax: { topK(x: Array, k: number): [Array, Array]; stopGradient(x: Array): Array };

@@ -1,4 +1,5 @@
-// navigator.gpu for libraries that were written for pages, with a wait that leaves the processor to the software device.
+// navigator.gpu for libraries that were written for pages, with a wait that leaves the processor to the software
+// device.
 import type { create as Create } from "webgpu";
 
 const SPINS = 20;
@@ -8,7 +9,10 @@ let gpu: GPU | null = null;
 /** Puts Dawn behind `navigator.gpu`, once a process: the adapter's description. */
 export async function provideGpu(): Promise<string> {
   if (!gpu) {
-    const { create, globals } = (await import("webgpu")) as { readonly create: typeof Create; readonly globals: object };
+    const { create, globals } = (await import("webgpu")) as {
+      readonly create: typeof Create;
+      readonly globals: object;
+    };
     Object.assign(globalThis, globals);
     gpu = create([]);
     const navigator = { gpu, userAgent: "node", hardwareConcurrency: 2 };
@@ -26,8 +30,9 @@ export async function provideGpu(): Promise<string> {
 const keep: GPUAdapter[] = [];
 
 /**
- * Dawn waits by posting a native function to `setImmediate` again and again, which takes a core from a software device. Here such a
- * function is called by a loop that sleeps a millisecond between polls after the first twenty, as modc's runtime does it (src/runtime/wait.ts).
+ * Dawn waits by posting a native function to `setImmediate` again and again, which takes a core from a software device.
+ * Here such a function is called by a loop that sleeps a millisecond between polls after the first twenty, as modc's
+ * runtime does it (src/runtime/wait.ts).
  */
 function backOff(): void {
   const immediate = globalThis.setImmediate;
@@ -45,7 +50,10 @@ function backOff(): void {
     else setTimeout(poll, 1);
   };
   const patched = (callback: (...args: unknown[]) => void, ...args: unknown[]): unknown => {
-    const native = args.length === 0 && callback.name === "" && /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(callback));
+    const native =
+      args.length === 0 &&
+      callback.name === "" &&
+      /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(callback));
     if (!native) return immediate(callback, ...args);
     held.push(callback);
     if (!running) {

@@ -55,7 +55,8 @@ const nodeProto = (node: OnnxNode): Uint8Array[] => [
 
 function attributeProto(name: string, value: Attribute): Uint8Array[] {
   if (typeof value === "number") return [text(1, name), whole(3, value), whole(20, 2)];
-  if ("float" in value) return [text(1, name), key(2, 5), new Uint8Array(Float32Array.of(value.float).buffer), whole(20, 1)];
+  if ("float" in value)
+    return [text(1, name), key(2, 5), new Uint8Array(Float32Array.of(value.float).buffer), whole(20, 1)];
   return [text(1, name), ...value.map((v) => whole(8, v)), whole(20, 7)];
 }
 
@@ -72,8 +73,10 @@ function valueInfo({ name, shape, type }: OnnxValue): Uint8Array[] {
 }
 
 const key = (field: number, wire: number): Uint8Array => varint(BigInt((field << 3) | wire));
-const whole = (field: number, value: number): Uint8Array => join([key(field, 0), varint(BigInt.asUintN(64, BigInt(value)))]);
-const bytes = (field: number, value: Uint8Array): Uint8Array => join([key(field, 2), varint(BigInt(value.length)), value]);
+const whole = (field: number, value: number): Uint8Array =>
+  join([key(field, 0), varint(BigInt.asUintN(64, BigInt(value)))]);
+const bytes = (field: number, value: Uint8Array): Uint8Array =>
+  join([key(field, 2), varint(BigInt(value.length)), value]);
 const text = (field: number, value: string): Uint8Array => bytes(field, new TextEncoder().encode(value));
 const message = (field: number, parts: readonly Uint8Array[]): Uint8Array => bytes(field, join(parts));
 

@@ -1,4 +1,5 @@
-// onnxruntime-node, on its WebGPU or its CPU execution provider. A session runs one graph and always waits, so the repetitions stand in the graph.
+// onnxruntime-node, on its WebGPU or its CPU execution provider. A session runs one graph and always waits, so the
+// repetitions stand in the graph.
 import type * as Ort from "onnxruntime-node";
 import type { CaseData } from "../protocol.js";
 import { block, resultOf, startOf } from "./blocks.js";
@@ -16,7 +17,12 @@ export function onnxruntime(provider: "webgpu" | "cpu"): Peer {
       // A session that does next to nothing opens the device.
       const value = { name: "x", shape: [4], type: "f32" } as const;
       const session = await create(
-        writeOnnx({ nodes: [{ op: "Relu", inputs: ["x"], outputs: ["y"] }], constants: [], inputs: [value], outputs: [{ ...value, name: "y" }] }),
+        writeOnnx({
+          nodes: [{ op: "Relu", inputs: ["x"], outputs: ["y"] }],
+          constants: [],
+          inputs: [value],
+          outputs: [{ ...value, name: "y" }],
+        }),
       );
       await session.run({ x: new ort.Tensor("float32", new Float32Array(4), [4]) });
       await session.release();
@@ -30,7 +36,10 @@ export function onnxruntime(provider: "webgpu" | "cpu"): Peer {
       let result = apply("x");
       for (let i = 1; i < repeat; i++) result = apply(next(result));
       const whole = start.data instanceof Int32Array;
-      const shape = data.kind === "moby" ? [data.T, data.weights.find(([path]) => path === "moby.embed.table")![1].shape[0]!] : start.shape;
+      const shape =
+        data.kind === "moby"
+          ? [data.T, data.weights.find(([path]) => path === "moby.embed.table")![1].shape[0]!]
+          : start.shape;
       const model = writeOnnx({
         nodes: graph.nodes,
         constants: graph.constants,
@@ -65,11 +74,15 @@ export class GraphBuilder {
   #values = 0;
 
   constructor() {
-    const call = (op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}): string =>
-      this.node(op, inputs, attributes, 1)[0]!;
+    const call = (
+      op: string,
+      inputs: readonly string[],
+      attributes: Readonly<Record<string, Attribute>> = {},
+    ): string => this.node(op, inputs, attributes, 1)[0]!;
     const column = (index: string): string => call("Unsqueeze", [index, this.#whole([1])]);
     this.ops = {
-      constant: (data, shape) => this.#constant(data instanceof Int32Array ? BigInt64Array.from(data, BigInt) : data, shape),
+      constant: (data, shape) =>
+        this.#constant(data instanceof Int32Array ? BigInt64Array.from(data, BigInt) : data, shape),
       matmul: (a, b) => call("MatMul", [a, b]),
       add: (a, b) => call("Add", [a, b]),
       mul: (a, b) => call("Mul", [a, b]),
@@ -84,7 +97,10 @@ export class GraphBuilder {
       reshape: (x, shape) => call("Reshape", [x, this.#whole(shape)]),
       transpose: (x, order) => call("Transpose", [x], { perm: order }),
       turned: (x, width) => {
-        const [a, b] = this.node("Split", [x, this.#whole([width / 2, width / 2])], { axis: -1 }, 2) as [string, string];
+        const [a, b] = this.node("Split", [x, this.#whole([width / 2, width / 2])], { axis: -1 }, 2) as [
+          string,
+          string,
+        ];
         return call("Concat", [call("Neg", [b]), a], { axis: -1 });
       },
       top: (score, k) => this.node("TopK", [score, this.#whole([k])], {}, 2)[1]!,
@@ -92,7 +108,10 @@ export class GraphBuilder {
       putRows: (x, index, before, update) => call("ScatterND", [x, column(index), call("Add", [before, update])]),
       causalMask: (index, k) => {
         const place = call("Cast", [index], { to: 1 });
-        const sees = call("GreaterOrEqual", [call("Reshape", [place, this.#whole([k, 1])]), call("Reshape", [place, this.#whole([1, k])])]);
+        const sees = call("GreaterOrEqual", [
+          call("Reshape", [place, this.#whole([k, 1])]),
+          call("Reshape", [place, this.#whole([1, k])]),
+        ]);
         return call("Where", [sees, this.#number(0), this.#number(-1e9)]);
       },
       argmax: (x) => call("ArgMax", [x], { axis: -1, keepdims: 0 }),
@@ -101,7 +120,12 @@ export class GraphBuilder {
     };
   }
 
-  node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>>, results: number): readonly string[] {
+  node(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>>,
+    results: number,
+  ): readonly string[] {
     const outputs = Array.from({ length: results }, () => `v${this.#values++}`);
     this.nodes.push({ op, inputs, outputs, attributes });
     return outputs;

@@ -15,7 +15,10 @@ export interface Ops<V> {
   silu(x: V): V;
   reshape(x: V, shape: readonly number[]): V;
   transpose(x: V, order: readonly number[]): V;
-  /** The two halves of the last axis, of `width` together, swapped, and the one that comes first negated: (−second, first). */
+  /**
+   * The two halves of the last axis, of `width` together, swapped, and the one that comes first negated: (−second,
+   * first).
+   */
   turned(x: V, width: number): V;
   /** Places of the k largest of a vector. */
   top(score: V, k: number): V;
@@ -27,7 +30,10 @@ export interface Ops<V> {
   causalMask(index: V, k: number): V;
   /** Place of the largest along the last axis. */
   argmax(x: V): V;
-  /** A part of the model that a peer may compile for itself: `f` of `args` and nothing else. Parts of one name are equal. */
+  /**
+   * A part of the model that a peer may compile for itself: `f` of `args` and nothing else. Parts of one name are
+   * equal.
+   */
   part(name: string, f: (args: readonly V[]) => V, args: readonly V[]): V;
   /** No longer needed. */
   release(x: V): void;

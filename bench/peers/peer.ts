@@ -8,7 +8,10 @@ export interface Peer {
 }
 
 export interface Built {
-  /** The first run: of the block once where a loop repeats it, else of all repetitions. Whatever compiles has compiled then. The result of what ran. */
+  /**
+   * The first run: of the block once where a loop repeats it, else of all repetitions. Whatever compiles has compiled
+   * then. The result of what ran.
+   */
   first(): Promise<Float32Array>;
   /** Applies the block `repeat` times, each to the result before, and waits once: the last result. */
   run(): Promise<Float32Array>;

@@ -21,7 +21,10 @@ export const tfjs: Peer = {
   async open() {
     const description = await provideGpu();
     // It looks for a page before it registers.
-    Object.assign(globalThis, { window: globalThis, document: { createElement: () => ({}), body: { appendChild: () => undefined } } });
+    Object.assign(globalThis, {
+      window: globalThis,
+      document: { createElement: () => ({}), body: { appendChild: () => undefined } },
+    });
     tf = await import("@tensorflow/tfjs-core");
     await import("@tensorflow/tfjs-backend-webgpu");
     // There is no CPU backend to hand small work to.

@@ -41,7 +41,10 @@ const decoder = (routed: boolean): TrainCase => ({
   trainers: TRAINERS,
 });
 
-/** By one sequence a step what does not depend on tokens, AdamW above all, weighs most; four are nearer to how one trains. */
+/**
+ * By one sequence a step what does not depend on tokens, AdamW above all, weighs most; four are nearer to how one
+ * trains.
+ */
 const layer = (routed: boolean, B: 1 | 4): TrainCase => ({
   id: `train-layer-${routed ? "mod" : "dense"}${B === 1 ? "" : `-${B}`}`,
   title: `one ${routed ? "MoD" : "dense"} layer, B = ${B}, T = 1024`,
@@ -55,7 +58,14 @@ const layer = (routed: boolean, B: 1 | 4): TrainCase => ({
   trainers: ["modc"],
 });
 
-export const trainCases: readonly TrainCase[] = [decoder(false), decoder(true), layer(false, 1), layer(true, 1), layer(false, 4), layer(true, 4)];
+export const trainCases: readonly TrainCase[] = [
+  decoder(false),
+  decoder(true),
+  layer(false, 1),
+  layer(true, 1),
+  layer(false, 4),
+  layer(true, 4),
+];
 
 /** Draws weights and batches. */
 export function prepareTraining({ id, model: name, routed, B, T, dim, heads, depth }: TrainCase): TrainData {
@@ -80,8 +90,13 @@ export function prepareTraining({ id, model: name, routed, B, T, dim, heads, dep
   };
 }
 
-/** Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0, so that every weight has a gradient that matters. */
-function drawWeights(declared: readonly { readonly path: string; readonly shape: readonly number[] }[]): TrainData["weights"] {
+/**
+ * Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0, so that every weight has a
+ * gradient that matters.
+ */
+function drawWeights(
+  declared: readonly { readonly path: string; readonly shape: readonly number[] }[],
+): TrainData["weights"] {
   const rng = random(1);
   return declared.map(({ path, shape }): readonly [string, Sent] => {
     const scale = 1 / Math.sqrt(shape.at(-1) ?? 1);
@@ -97,7 +112,8 @@ function drawBatches(B: number, T: number): readonly TrainBatch[] {
   const byte = (): number => Math.min(VOCAB - 1, Math.floor(Math.abs(rng.normal()) * 40));
   return Array.from({ length: BATCHES }, () => {
     const rows = Array.from({ length: B }, () => Uint32Array.from({ length: T + 1 }, byte));
-    const cut = (from: number): Uint32Array => Uint32Array.from(rows.flatMap((row) => Array.from(row.subarray(from, from + T))));
+    const cut = (from: number): Uint32Array =>
+      Uint32Array.from(rows.flatMap((row) => Array.from(row.subarray(from, from + T))));
     return { tokens: cut(0), targets: cut(1) };
   });
 }

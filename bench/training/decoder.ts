@@ -23,10 +23,18 @@ interface Rows<V> {
 }
 
 /** Whether the peers hold a weight transposed: the matrices of Linears, but not the embedding. */
-export const isTransposed = (path: string, shape: readonly number[]): boolean => shape.length === 2 && path !== "embed.table";
+export const isTransposed = (path: string, shape: readonly number[]): boolean =>
+  shape.length === 2 && path !== "embed.table";
 
 /** The loss of a batch: next token, and of each predictor. Tokens and targets are [B·T]. */
-export function lossOf<V>(ops: TrainOps<V>, data: TrainData, weights: Weights<V>, tables: Tables<V>, tokens: V, targets: V): V {
+export function lossOf<V>(
+  ops: TrainOps<V>,
+  data: TrainData,
+  weights: Weights<V>,
+  tables: Tables<V>,
+  tokens: V,
+  targets: V,
+): V {
   const { B, T, depth, k } = data;
   const whole: Rows<V> = { count: T, ...tables };
   const losses: V[] = [];
@@ -59,12 +67,22 @@ function guess<V>(ops: TrainOps<V>, { B, T }: TrainData, own: Weights<V>, x: V):
 }
 
 /** a + mlp(mlp_norm(x + a)), a = attn(attn_norm(x)), on x: [B·rows, dim]. */
-function update<V>(ops: TrainOps<V>, { B, dim, heads }: TrainData, w: Weights<V>, x: V, { count, cos, sin, mask }: Rows<V>): V {
+function update<V>(
+  ops: TrainOps<V>,
+  { B, dim, heads }: TrainData,
+  w: Weights<V>,
+  x: V,
+  { count, cos, sin, mask }: Rows<V>,
+): V {
   const width = dim / heads;
   const split = (y: V): V => ops.transpose(ops.reshape(y, [B, count, heads, width]), [0, 2, 1, 3]);
   const turn = (y: V): V => ops.add(ops.mul(y, cos), ops.mul(ops.turned(y, width), sin));
   const n = ops.mul(ops.normalise(x), w("attn_norm.weight"));
-  const [q, k, v] = (["q", "k", "v"] as const).map((name) => split(ops.matmul(n, w(`attn.${name}.weight`)))) as [V, V, V];
+  const [q, k, v] = (["q", "k", "v"] as const).map((name) => split(ops.matmul(n, w(`attn.${name}.weight`)))) as [
+    V,
+    V,
+    V,
+  ];
   const scores = ops.scale(ops.matmulTransposed(turn(q), turn(k)), 1 / Math.sqrt(width));
   const seen = ops.matmul(ops.softmax(ops.add(scores, mask)), v);
   const a = ops.matmul(ops.reshape(ops.transpose(seen, [0, 2, 1, 3]), [B * count, dim]), w("attn.o.weight"));

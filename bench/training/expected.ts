@@ -38,16 +38,21 @@ export function expectedSteps(step: Graph, data: TrainData): Expected {
   return made;
 }
 
-const bytesOf = (values: Float32Array | Uint32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+const bytesOf = (values: Float32Array | Uint32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
 /** By the reference, anew. */
 export function computeSteps(step: Graph, data: TrainData): Expected {
   const { B, T, settings } = data;
   const paths = data.weights.map(([path]) => path);
   let states: ReadonlyMap<string, Tensor> = new Map(
-    data.weights.map(([path, { shape, data: values }]): [string, Tensor] => [path, { dtype: "f32", shape, data: Float64Array.from(values) }]),
+    data.weights.map(([path, { shape, data: values }]): [string, Tensor] => [
+      path,
+      { dtype: "f32", shape, data: Float64Array.from(values) },
+    ]),
   );
-  const read = (name: (path: string) => string): [string, Float64Array][] => paths.map((path) => [path, Float64Array.from(states.get(name(path))!.data)]);
+  const read = (name: (path: string) => string): [string, Float64Array][] =>
+    paths.map((path) => [path, Float64Array.from(states.get(name(path))!.data)]);
   const losses: number[] = [];
   let moments: Expected["moments"] = [];
   for (let i = 0; i < CHECKED_STEPS; i++) {
@@ -70,8 +75,8 @@ export function computeSteps(step: Graph, data: TrainData): Expected {
 /** Above the errors of 32-bit arithmetic in a step (1e-6 to 1e-5), far below any mistake. */
 export const STEP_TOLERANCE = 1e-4;
 /**
- * AdamW divides by the size of a gradient: where that is as small as rounding, a step of either sign is as good. So of weights it is the mean difference
- * that is held against the learning rate.
+ * AdamW divides by the size of a gradient: where that is as small as rounding, a step of either sign is as good. So of
+ * weights it is the mean difference that is held against the learning rate.
  */
 export const WEIGHT_TOLERANCE = 1e-2;
 
@@ -85,15 +90,30 @@ export interface Differences {
 }
 
 /** The largest is infinite where a number is none. */
-export function differencesOf(wanted: Expected, losses: readonly number[], first: Standing, last: Standing, learningRate: number): Differences {
-  const worst = (values: readonly number[]): number => values.reduce((a, b) => (b <= a ? a : Number.isNaN(b) ? Infinity : b), 0);
-  const each = (found: Standing["weights"], exact: Expected["weights"], measure: (a: Float32Array, b: Float64Array) => number): number => {
+export function differencesOf(
+  wanted: Expected,
+  losses: readonly number[],
+  first: Standing,
+  last: Standing,
+  learningRate: number,
+): Differences {
+  const worst = (values: readonly number[]): number =>
+    values.reduce((a, b) => (b <= a ? a : Number.isNaN(b) ? Infinity : b), 0);
+  const each = (
+    found: Standing["weights"],
+    exact: Expected["weights"],
+    measure: (a: Float32Array, b: Float64Array) => number,
+  ): number => {
     const byPath = new Map(found);
     return worst(exact.map(([path, values]) => measure(byPath.get(path) ?? new Float32Array(), values)));
   };
   return {
     loss: worst(wanted.losses.map((loss, i) => Math.abs((losses[i] ?? NaN) / loss - 1))),
     gradient: each(first.moments, wanted.moments, (a, b) => difference(a, b)),
-    weight: each(last.weights, wanted.weights, (a, b) => b.reduce((sum, value, i) => sum + Math.abs((a[i] ?? NaN) - value), 0) / b.length / learningRate),
+    weight: each(
+      last.weights,
+      wanted.weights,
+      (a, b) => b.reduce((sum, value, i) => sum + Math.abs((a[i] ?? NaN) - value), 0) / b.length / learningRate,
+    ),
   };
 }

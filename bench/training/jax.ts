@@ -15,14 +15,22 @@ interface State {
 }
 
 /** Its arguments are taken, as all of jax-js takes them. */
-type Step = (weights: JaxArray[], m: JaxArray[], v: JaxArray[], batch: JaxArray[], tables: JaxArray[]) => [JaxArray[], JaxArray[], JaxArray[], JaxArray];
+type Step = (
+  weights: JaxArray[],
+  m: JaxArray[],
+  v: JaxArray[],
+  batch: JaxArray[],
+  tables: JaxArray[],
+) => [JaxArray[], JaxArray[], JaxArray[], JaxArray];
 
 export const trainJax: MakeTrainee = async (data) => {
   const jax = jaxjsModule();
   const { numpy: np } = jax;
   const begun = data.weights.map(([path, sent]) => held(path, sent));
-  const sent = (values: Float32Array | Int32Array, shape: readonly number[]): JaxArray => np.array(values).reshape([...shape]);
-  const zeros = (): JaxArray[] => begun.map(({ data, shape }) => np.array(new Float32Array(data.length)).reshape([...shape]));
+  const sent = (values: Float32Array | Int32Array, shape: readonly number[]): JaxArray =>
+    np.array(values).reshape([...shape]);
+  const zeros = (): JaxArray[] =>
+    begun.map(({ data, shape }) => np.array(new Float32Array(data.length)).reshape([...shape]));
   let state: State = { weights: begun.map(({ data, shape }) => sent(data, shape)), m: zeros(), v: zeros() };
   const { cos, sin, mask } = hostTables(data);
   const tables = [cos, sin, mask].map(({ data, shape }) => sent(data, shape));
@@ -30,7 +38,11 @@ export const trainJax: MakeTrainee = async (data) => {
   let done = 0;
   const one = (): JaxArray => {
     const { tokens, targets } = data.batches[done++ % data.batches.length]!;
-    const batch = [np.array(Int32Array.from(tokens)), np.array(Int32Array.from(targets)), np.array(Float32Array.from(corrections(data, done)))];
+    const batch = [
+      np.array(Int32Array.from(tokens)),
+      np.array(Int32Array.from(targets)),
+      np.array(Float32Array.from(corrections(data, done))),
+    ];
     const [weights, m, v, loss] = step(
       state.weights,
       state.m,
@@ -51,7 +63,8 @@ export const trainJax: MakeTrainee = async (data) => {
     async standing() {
       const read = async (arrays: readonly JaxArray[]): Promise<[string, Float32Array][]> => {
         const all: [string, Float32Array][] = [];
-        for (const [i, [path, { shape }]] of data.weights.entries()) all.push([path, stored(path, shape, Float32Array.from(await arrays[i]!.ref.data()))]);
+        for (const [i, [path, { shape }]] of data.weights.entries())
+          all.push([path, stored(path, shape, Float32Array.from(await arrays[i]!.ref.data()))]);
         return all;
       };
       return { weights: await read(state.weights), moments: await read(state.m) };
@@ -70,9 +83,9 @@ function stepOf(jax: Jax, data: TrainData): Step {
   return (weights, m, v, [tokens, targets, corrections], [cos, sin, mask]) => {
     const tables: Tables<JaxArray> = { cos: cos!, sin: sin!, mask: mask! };
     const ops = trainOperators(jax, data, tables);
-    const [loss, gradients] = valueAndGrad((all: JaxArray[]) => lossOf(ops, data, (path) => all[places.get(path)!]!, tables, tokens!, targets!))(
-      weights.map((w) => w.ref),
-    );
+    const [loss, gradients] = valueAndGrad((all: JaxArray[]) =>
+      lossOf(ops, data, (path) => all[places.get(path)!]!, tables, tokens!, targets!),
+    )(weights.map((w) => w.ref));
     const norm = np.sqrt(gradients.map((g) => np.sum(np.square(g.ref))).reduce((a, b) => a.add(b)));
     const factor = np.minimum(1, np.array(clip).div(norm.add(1e-6)));
     const first = corrections!.ref.slice(0);
@@ -97,7 +110,11 @@ function stepOf(jax: Jax, data: TrainData): Step {
 }
 
 /** Of what is traced, nothing is kept. */
-function trainOperators(jax: Jax, { B, T, dim, heads, vocab }: TrainData, tables: Tables<JaxArray>): TrainOps<JaxArray> {
+function trainOperators(
+  jax: Jax,
+  { B, T, dim, heads, vocab }: TrainData,
+  tables: Tables<JaxArray>,
+): TrainOps<JaxArray> {
   const { numpy: np, nn, lax, vjp } = jax;
   const width = dim / heads;
   return {
@@ -109,7 +126,8 @@ function trainOperators(jax: Jax, { B, T, dim, heads, vocab }: TrainData, tables
       const index = order.slice([], [0, k]);
       const firsts = np.array(Int32Array.from({ length: B * k }, (_, i) => Math.floor(i / k) * T));
       const places = np.arange(T).reshape([1, 1, T]);
-      const angles = (table: JaxArray): JaxArray => np.take(table.ref, index.ref.reshape([B * k]), 0).reshape([B, 1, k, width]);
+      const angles = (table: JaxArray): JaxArray =>
+        np.take(table.ref, index.ref.reshape([B * k]), 0).reshape([B, 1, k, width]);
       return {
         // In this order: what a scatter reads may not be another shape of what was just computed.
         rows: index.ref.reshape([B * k]).add(firsts),
@@ -127,7 +145,8 @@ function trainOperators(jax: Jax, { B, T, dim, heads, vocab }: TrainData, tables
       return x.ref.add(put);
     },
     detached: (x) => lax.stopGradient(x.ref),
-    crossEntropy: (logits, targets) => np.mean(np.sum(nn.oneHot(targets.ref, vocab).mul(nn.logSoftmax(logits.ref, -1)), -1)).mul(-1),
+    crossEntropy: (logits, targets) =>
+      np.mean(np.sum(nn.oneHot(targets.ref, vocab).mul(nn.logSoftmax(logits.ref, -1)), -1)).mul(-1),
     predictorLoss: (z, { chosen }) => np.mean(nn.softplus(z.ref).sub(z.ref.mul(chosen.ref))),
   };
 }

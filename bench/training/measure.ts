@@ -5,7 +5,14 @@ import type { PeakMeter } from "../peak.js";
 import { PeerProcess } from "../process.js";
 import { memoryOf } from "../../src/runtime/index.js";
 import { prepareTraining, trainCases, type TrainCase } from "./cases.js";
-import { CHECKED_STEPS, differencesOf, expectedSteps, STEP_TOLERANCE, WEIGHT_TOLERANCE, type Differences } from "./expected.js";
+import {
+  CHECKED_STEPS,
+  differencesOf,
+  expectedSteps,
+  STEP_TOLERANCE,
+  WEIGHT_TOLERANCE,
+  type Differences,
+} from "./expected.js";
 import { compileSteps } from "./modc.js";
 import type { PeerName } from "../protocol.js";
 import { TRAINERS, type Standing, type TrainData, type TrainerName } from "./protocol.js";
@@ -30,7 +37,10 @@ export interface MeasuredTraining {
   readonly faults: ReadonlyMap<TrainerName, string>;
   /** Floating-point operations of a step as modc's ledger counts what is executed. */
   readonly flops: number;
-  /** Of modc's step program, bytes that another sequence of the batch adds to what lies between inputs and results: activations, without gradients of weights. */
+  /**
+   * Of modc's step program, bytes that another sequence of the batch adds to what lies between inputs and results:
+   * activations, without gradients of weights.
+   */
   readonly activationBytes: number;
 }
 
@@ -46,7 +56,11 @@ interface Readied extends MeasuredTraining {
   readonly faults: Map<TrainerName, string>;
 }
 
-export async function measureTraining(group: readonly TrainCase[], options: Options, meter: PeakMeter): Promise<readonly MeasuredTraining[]> {
+export async function measureTraining(
+  group: readonly TrainCase[],
+  options: Options,
+  meter: PeakMeter,
+): Promise<readonly MeasuredTraining[]> {
   const names = TRAINERS.filter((name) => group.some((c) => c.trainers.includes(name)));
   const processes = new Map(names.map((name) => [name, new PeerProcess(name)]));
   try {
@@ -70,12 +84,21 @@ interface Peers {
   readonly unopened: ReadonlyMap<PeerName, string>;
 }
 
-async function ready(c: TrainCase, { processes, unopened }: Peers, options: Options, meter: PeakMeter): Promise<Readied> {
+async function ready(
+  c: TrainCase,
+  { processes, unopened }: Peers,
+  options: Options,
+  meter: PeakMeter,
+): Promise<Readied> {
   say(`${c.id}: the reference, and who agrees with it`);
   const data = prepareTraining(c);
   const programs = compileSteps(data, meter.device.target);
   const wanted = expectedSteps(programs.graph, data);
-  const [firsts, differences, faults] = [new Map<TrainerName, number>(), new Map<TrainerName, Differences>(), new Map<TrainerName, string>()];
+  const [firsts, differences, faults] = [
+    new Map<TrainerName, number>(),
+    new Map<TrainerName, Differences>(),
+    new Map<TrainerName, string>(),
+  ];
   const times = new Map<TrainerName, number[]>();
   for (const name of c.trainers) {
     const closed = unopened.get(name);
@@ -109,7 +132,8 @@ async function ready(c: TrainCase, { processes, unopened }: Peers, options: Opti
   };
 }
 
-const activationsAt = (program: Parameters<typeof memoryOf>[0], B: number, T: number): number => memoryOf(program, { max: { B, T } }).activations;
+const activationsAt = (program: Parameters<typeof memoryOf>[0], B: number, T: number): number =>
+  memoryOf(program, { max: { B, T } }).activations;
 
 interface Begun {
   readonly milliseconds: number;
@@ -133,11 +157,18 @@ async function begin(peer: PeerProcess, data: TrainData): Promise<Begun> {
 
 function faultOf({ loss, gradient, weight }: Differences): string | null {
   if (!(loss <= STEP_TOLERANCE)) return `wrong: the loss is off by ${loss.toExponential(1)}`;
-  if (!(gradient <= STEP_TOLERANCE)) return `wrong: a gradient is off by ${gradient.toExponential(1)} of its largest value`;
-  return weight <= WEIGHT_TOLERANCE ? null : `wrong: after ${CHECKED_STEPS} steps a weight is off by ${weight.toExponential(1)} of a step`;
+  if (!(gradient <= STEP_TOLERANCE))
+    return `wrong: a gradient is off by ${gradient.toExponential(1)} of its largest value`;
+  return weight <= WEIGHT_TOLERANCE
+    ? null
+    : `wrong: after ${CHECKED_STEPS} steps a weight is off by ${weight.toExponential(1)} of a step`;
 }
 
-async function timeRound({ case: { id }, steps, times, faults }: Readied, peer: PeerProcess, name: TrainerName): Promise<void> {
+async function timeRound(
+  { case: { id }, steps, times, faults }: Readied,
+  peer: PeerProcess,
+  name: TrainerName,
+): Promise<void> {
   const own = times.get(name);
   if (!own) return;
   try {

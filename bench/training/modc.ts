@@ -11,7 +11,10 @@ import { decays, type TrainData } from "./protocol.js";
 import type { MakeTrainee } from "./trainee.js";
 
 /** The step of a model as modc compiles it. */
-export function compileSteps({ id, source, set, settings }: Pick<TrainData, "id" | "source" | "set" | "settings">, target: Target): TrainingPrograms {
+export function compileSteps(
+  { id, source, set, settings }: Pick<TrainData, "id" | "source" | "set" | "settings">,
+  target: Target,
+): TrainingPrograms {
   const { beta1, beta2, eps, clip } = settings;
   const { programs, diagnostics, sources } = compileTraining(
     { source, file: `${id}.mod`, set },
@@ -50,7 +53,8 @@ export const trainModc: MakeTrainee = async (data) => {
     },
     async standing() {
       const state = await trainer.state();
-      const read = (name: (path: string) => string): [string, Float32Array][] => data.weights.map(([path]) => [path, floats(state, name(path))]);
+      const read = (name: (path: string) => string): [string, Float32Array][] =>
+        data.weights.map(([path]) => [path, floats(state, name(path))]);
       return { weights: read(weightState), moments: read((path) => momentState("m", path)) };
     },
     async dispose() {

@@ -11,11 +11,27 @@ export function trainingMusts(measured: readonly MeasuredTraining[]): readonly M
   const [dense, mod] = [of("train-layer-dense"), of("train-layer-mod")];
   const [dense4, mod4] = [of("train-layer-dense-4"), of("train-layer-mod-4")];
   return [
-    row("training step of a dense decoder against the faster correct WebGPU peer", ["4 × faster", ""], againstPeers(of("train-dense"))),
-    row("training step of the decoder with MoD layers against the faster correct WebGPU peer", ["4 × faster", ""], againstPeers(of("train-mod"))),
-    row("training step of one MoD layer over one of a dense layer, divided by their FLOP ratio, B = 4, T = 1024", ["1.25", ""], overDense(dense4, mod4)),
+    row(
+      "training step of a dense decoder against the faster correct WebGPU peer",
+      ["4 × faster", ""],
+      againstPeers(of("train-dense")),
+    ),
+    row(
+      "training step of the decoder with MoD layers against the faster correct WebGPU peer",
+      ["4 × faster", ""],
+      againstPeers(of("train-mod")),
+    ),
+    row(
+      "training step of one MoD layer over one of a dense layer, divided by their FLOP ratio, B = 4, T = 1024",
+      ["1.25", ""],
+      overDense(dense4, mod4),
+    ),
     row("the same, B = 1", ["1.25", ""], overDense(dense, mod)),
-    row("peak training memory of a routed layer over a dense one, beyond the residual stream, T = 1024", ["0.2", ""], memory(dense, mod)),
+    row(
+      "peak training memory of a routed layer over a dense one, beyond the residual stream, T = 1024",
+      ["0.2", ""],
+      memory(dense, mod),
+    ),
   ];
 }
 
@@ -48,7 +64,8 @@ const STREAMS = 2;
 
 function memory(dense: MeasuredTraining | undefined, mod: MeasuredTraining | undefined): Got | null {
   if (!dense || !mod) return null;
-  const beyond = ({ activationBytes, case: { B, T, dim } }: MeasuredTraining): number => activationBytes - STREAMS * B * T * dim * 4;
+  const beyond = ({ activationBytes, case: { B, T, dim } }: MeasuredTraining): number =>
+    activationBytes - STREAMS * B * T * dim * 4;
   const ratio = beyond(mod) / beyond(dense);
   return { got: ratio.toFixed(3), verdict: atMost(ratio, [0.2, 0]) };
 }

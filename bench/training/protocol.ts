@@ -44,7 +44,8 @@ export interface TrainData {
 }
 
 /** Whether a weight decays. */
-export const decays = (path: string, { shape }: Pick<Sent, "shape">): boolean => shape.length >= 2 && path !== "embed.table";
+export const decays = (path: string, { shape }: Pick<Sent, "shape">): boolean =>
+  shape.length >= 2 && path !== "embed.table";
 
 /** Where training stands, by path and as modc stores weights. */
 export interface Standing {

@@ -8,8 +8,17 @@ import { TRAINERS, type TrainerName } from "./protocol.js";
 
 export function trainingSections(measured: readonly MeasuredTraining[]): readonly string[] {
   if (measured.length === 0) return [];
-  const faults = measured.flatMap((m) => [...m.faults].map(([name, fault]) => `- ${TITLES[name]}, ${m.case.title}: ${fault}`));
-  return ["## Training", text(measured), timesTable(measured), modcTable(measured), agreement(measured), ...(faults.length === 0 ? [] : [faults.join("\n")])];
+  const faults = measured.flatMap((m) =>
+    [...m.faults].map(([name, fault]) => `- ${TITLES[name]}, ${m.case.title}: ${fault}`),
+  );
+  return [
+    "## Training",
+    text(measured),
+    timesTable(measured),
+    modcTable(measured),
+    agreement(measured),
+    ...(faults.length === 0 ? [] : [faults.join("\n")]),
+  ];
 }
 
 function text(measured: readonly MeasuredTraining[]): string {

@@ -7,8 +7,16 @@ export interface HostTable {
   readonly shape: readonly number[];
 }
 
-export function hostTables({ T, dim, heads }: TrainData): { readonly cos: HostTable; readonly sin: HostTable; readonly mask: HostTable } {
+export function hostTables({ T, dim, heads }: TrainData): {
+  readonly cos: HostTable;
+  readonly sin: HostTable;
+  readonly mask: HostTable;
+} {
   const width = dim / heads;
   const { cos, sin } = rotary(T, width);
-  return { cos: { data: cos, shape: [T, width] }, sin: { data: sin, shape: [T, width] }, mask: { data: triangle(T), shape: [T, T] } };
+  return {
+    cos: { data: cos, shape: [T, width] },
+    sin: { data: sin, shape: [T, width] },
+    mask: { data: triangle(T), shape: [T, T] },
+  };
 }

@@ -61,7 +61,10 @@ export const trainTfjs: MakeTrainee = async (data) => {
   };
 };
 
-/** The core comes without its gradients; they are in files for bundlers, which an `import` of Node does not resolve and a `require` does. */
+/**
+ * The core comes without its gradients; they are in files for bundlers, which an `import` of Node does not resolve and
+ * a `require` does.
+ */
 function registerGradients(): void {
   createRequire(import.meta.url)("@tensorflow/tfjs-core/dist/register_all_gradients.js");
 }
@@ -80,11 +83,20 @@ interface Setting {
 }
 
 /** One step; its loss, which the caller disposes of. */
-function step(tf: Tf, { data, tables, learning, weights }: Setting, number: number, tokens: Int32Array, targets: Int32Array): Tensor {
+function step(
+  tf: Tf,
+  { data, tables, learning, weights }: Setting,
+  number: number,
+  tokens: Int32Array,
+  targets: Int32Array,
+): Tensor {
   const kept: Tensor[] = [];
   const loss = tf.tidy(() => {
     const ops = trainOperators(tf, data, tables, kept);
-    const [given, wanted] = [tokens, targets].map((values) => tf.tensor(values, [values.length], "int32")) as [Tensor, Tensor];
+    const [given, wanted] = [tokens, targets].map((values) => tf.tensor(values, [values.length], "int32")) as [
+      Tensor,
+      Tensor,
+    ];
     const { value, grads } = tf.variableGrads(
       () => lossOf(ops, data, (path) => weights.get(path)!, tables, given, wanted),
       learning.map((l) => l.value),
@@ -102,7 +114,13 @@ function step(tf: Tf, { data, tables, learning, weights }: Setting, number: numb
   return loss;
 }
 
-function update(tf: Tf, data: TrainData, learning: readonly Learning[], gradients: readonly Tensor[], number: number): void {
+function update(
+  tf: Tf,
+  data: TrainData,
+  learning: readonly Learning[],
+  gradients: readonly Tensor[],
+  number: number,
+): void {
   const { learningRate, beta1, beta2, eps, decay, clip } = data.settings;
   const [first, second] = corrections(data, number);
   const norm = tf.sqrt(tf.sum(tf.stack(gradients.map((g) => tf.sum(tf.square(g))))));
@@ -117,8 +135,14 @@ function update(tf: Tf, data: TrainData, learning: readonly Learning[], gradient
 }
 
 /** `kept` holds what has to live until gradients are there. */
-function trainOperators(tf: Tf, { B, T, dim, heads, vocab }: TrainData, tables: Tables<Tensor>, kept: Tensor[]): TrainOps<Tensor> {
-  // There is no operator that stops gradients, but the tape does not see what an operator with a gradient of one's own does inside.
+function trainOperators(
+  tf: Tf,
+  { B, T, dim, heads, vocab }: TrainData,
+  tables: Tables<Tensor>,
+  kept: Tensor[],
+): TrainOps<Tensor> {
+  // There is no operator that stops gradients, but the tape does not see what an operator with a gradient of one's own
+  // does inside.
   const offTape = (on: Tensor, make: (on: Tensor) => readonly Tensor[]): readonly Tensor[] => {
     let made: readonly Tensor[] = [];
     tf.customGrad((x: Tensor) => {
@@ -155,14 +179,18 @@ function trainOperators(tf: Tf, { B, T, dim, heads, vocab }: TrainData, tables: 
       return { rows, mask, cos, sin, chosen };
     },
     take: (x, { rows }) =>
-      tf.customGrad((x: Tensor) => ({ value: tf.gather(x, rows), gradFunc: (dy: Tensor) => tf.scatterND(column(rows), dy, [...x.shape]) }))(x),
+      tf.customGrad((x: Tensor) => ({
+        value: tf.gather(x, rows),
+        gradFunc: (dy: Tensor) => tf.scatterND(column(rows), dy, [...x.shape]),
+      }))(x),
     put: (x, { rows }, update) =>
       tf.customGrad((x: Tensor, update: Tensor) => ({
         value: tf.tensorScatterUpdate(x, column(rows), tf.add(tf.gather(x, rows), update)),
         gradFunc: (dy: Tensor) => [dy, tf.gather(dy, rows)],
       }))(x, update),
     detached: (x) => offTape(x, (x) => [tf.clone(x)])[0]!,
-    crossEntropy: (logits, targets) => tf.neg(tf.mean(tf.sum(tf.mul(tf.oneHot(targets, vocab), tf.logSoftmax(logits)), -1))),
+    crossEntropy: (logits, targets) =>
+      tf.neg(tf.mean(tf.sum(tf.mul(tf.oneHot(targets, vocab), tf.logSoftmax(logits)), -1))),
     predictorLoss: (z, { chosen }: Choice<Tensor>) => tf.mean(tf.sub(tf.softplus(z), tf.mul(z, chosen))),
   };
 }

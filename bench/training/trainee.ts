@@ -14,7 +14,10 @@ export interface Trainee {
 export type MakeTrainee = (data: TrainData) => Promise<Trainee>;
 
 /** 1 − beta^t of both moments, t the number of the step from 1. */
-export const corrections = ({ settings: { beta1, beta2 } }: TrainData, step: number): readonly [number, number] => [1 - beta1 ** step, 1 - beta2 ** step];
+export const corrections = ({ settings: { beta1, beta2 } }: TrainData, step: number): readonly [number, number] => [
+  1 - beta1 ** step,
+  1 - beta2 ** step,
+];
 
 /** As a peer holds it. */
 export const held = (path: string, sent: Sent): { readonly shape: readonly number[]; readonly data: Float32Array } =>

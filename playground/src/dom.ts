@@ -50,7 +50,11 @@ export function choice(
   chosen: string,
   onchange: (value: string) => void,
 ): HTMLSelectElement {
-  const select = h("select", {}, ...options.map(({ value, label }) => h("option", { value, selected: value === chosen }, label)));
+  const select = h(
+    "select",
+    {},
+    ...options.map(({ value, label }) => h("option", { value, selected: value === chosen }, label)),
+  );
   select.addEventListener("change", () => onchange(select.value));
   return select;
 }

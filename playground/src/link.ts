@@ -1,4 +1,5 @@
-// Links that hold a program: its text, parameters and phase, packed into the fragment of an address. Nothing of it is ever run as code of the page.
+// Links that hold a program: its text, parameters and phase, packed into the fragment of an address. Nothing of it is
+// ever run as code of the page.
 import type { Phase } from "../../src/check/model.js";
 import type { Source } from "./source.js";
 
@@ -21,9 +22,14 @@ export const holdsProgram = (hash: string): boolean => hash.startsWith(KEY);
 
 /** The fragment of a program; throws LinkError for one that is too long. */
 export async function linkOf({ text, set, phase }: Source): Promise<string> {
-  const packed = await through(new TextEncoder().encode(JSON.stringify({ text, set, phase })), new CompressionStream("deflate-raw"), Infinity);
+  const packed = await through(
+    new TextEncoder().encode(JSON.stringify({ text, set, phase })),
+    new CompressionStream("deflate-raw"),
+    Infinity,
+  );
   const hash = KEY + base64(packed);
-  if (hash.length > MOST_CHARACTERS) throw new LinkError(`the program is too long for a link: ${hash.length} characters, ${MOST_CHARACTERS} at most`);
+  if (hash.length > MOST_CHARACTERS)
+    throw new LinkError(`the program is too long for a link: ${hash.length} characters, ${MOST_CHARACTERS} at most`);
   return hash;
 }
 
@@ -35,7 +41,8 @@ export async function programOf(hash: string): Promise<Source> {
   if (typeof given !== "object" || given === null) throw damaged();
   const { text, set, phase } = given as { readonly text?: unknown; readonly set?: unknown; readonly phase?: unknown };
   const known = PHASES.find((p) => p === phase);
-  if (typeof text !== "string" || known === undefined || typeof set !== "object" || set === null || Array.isArray(set)) throw damaged();
+  if (typeof text !== "string" || known === undefined || typeof set !== "object" || set === null || Array.isArray(set))
+    throw damaged();
   const entries = Object.entries(set);
   if (!entries.every((entry): entry is [string, string] => typeof entry[1] === "string")) throw damaged();
   return { text, set: Object.fromEntries(entries), phase: known };
@@ -55,7 +62,11 @@ async function unpacked(text: string): Promise<unknown> {
 }
 
 /** Throws LinkError where more than `most` bytes come out. */
-async function through(bytes: Uint8Array<ArrayBuffer>, stream: CompressionStream | DecompressionStream, most: number): Promise<Uint8Array<ArrayBuffer>> {
+async function through(
+  bytes: Uint8Array<ArrayBuffer>,
+  stream: CompressionStream | DecompressionStream,
+  most: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const reader = new Blob([bytes]).stream().pipeThrough(stream).getReader();
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;

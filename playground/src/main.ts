@@ -50,10 +50,21 @@ function start(): void {
     return set ? () => workspace.change({ set }) : null;
   };
   const train = trainView(context, device, { onTrained: run.takeTrained, tiny });
-  const views: readonly View[] = [pictureView(context), stagesView(context), kernelsView(context), ledgerView(context), run, train];
+  const views: readonly View[] = [
+    pictureView(context),
+    stagesView(context),
+    kernelsView(context),
+    ledgerView(context),
+    run,
+    train,
+  ];
   const tabs = new Tabs("What becomes of the model", views, () => void showTab());
 
-  const stale = h("p", { class: "note warn", hidden: true }, "The source has errors: this is the last version without.");
+  const stale = h(
+    "p",
+    { class: "note warn", hidden: true },
+    "The source has errors: this is the last version without.",
+  );
   /** The last source without errors. */
   let good: Source | null = null;
   async function showTab(): Promise<void> {
@@ -78,7 +89,10 @@ function start(): void {
     document.documentElement.dataset["checked"] = String(Number(document.documentElement.dataset["checked"] ?? 0) + 1);
     void showTab();
   };
-  const workspace = new Workspace(compiler, () => editor.text, { checked, failed: (message) => problems.fail(message) });
+  const workspace = new Workspace(compiler, () => editor.text, {
+    checked,
+    failed: (message) => problems.fail(message),
+  });
 
   const open = (name: string): void => {
     const example = examples.find((e) => e.name === name);
@@ -109,16 +123,31 @@ function start(): void {
       notice("The link is copied: it holds the program, its parameters and phase");
     } catch (error) {
       notice(
-        error instanceof DOMException ? "The address of this page is the link: copy it from there" : error instanceof Error ? error.message : String(error),
+        error instanceof DOMException
+          ? "The address of this page is the link: copy it from there"
+          : error instanceof Error
+            ? error.message
+            : String(error),
       );
     }
   };
-  const phase = choice(PHASES, "infer", (value) => workspace.change({ phase: PHASES.find((p) => p.value === value)!.value }));
-  const picker = choice([...examples.map(({ name }) => ({ value: name, label: `${name}.mod` })), { value: "", label: "from a link" }], FIRST, open);
+  const phase = choice(PHASES, "infer", (value) =>
+    workspace.change({ phase: PHASES.find((p) => p.value === value)!.value }),
+  );
+  const picker = choice(
+    [...examples.map(({ name }) => ({ value: name, label: `${name}.mod` })), { value: "", label: "from a link" }],
+    FIRST,
+    open,
+  );
   picker.options[picker.options.length - 1]!.disabled = true; // nothing one can choose
   document
     .querySelector("#tools")!
-    .append(field("Example", picker), field("Phase", phase), h("button", { type: "button", onclick: () => void copyLink() }, "Copy link"), message);
+    .append(
+      field("Example", picker),
+      field("Phase", phase),
+      h("button", { type: "button", onclick: () => void copyLink() }, "Copy link"),
+      message,
+    );
   document.querySelector("#theme")!.append(themeButton());
   document.querySelector("#source")!.append(editor.element, parameters.element, problems.element);
   document.querySelector("#panels")!.append(stale, tabs.element, announcer);

@@ -16,7 +16,11 @@ export class ParameterForm {
 
   constructor(change: (set: Given) => void) {
     this.#change = change;
-    this.#small = h("button", { type: "button", hidden: true, onclick: () => this.#take(this.#sizes ?? {}) }, "Sizes that fit a page");
+    this.#small = h(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.#take(this.#sizes ?? {}) },
+      "Sizes that fit a page",
+    );
     this.#reset = h("button", { type: "button", hidden: true, onclick: () => this.#take({}) }, "As written");
     this.element = h(
       "details",
@@ -39,12 +43,23 @@ export class ParameterForm {
     this.#reset.hidden = Object.keys(given).length === 0;
     this.element.hidden = parameters.length === 0;
     const key = JSON.stringify([parameters, given]);
-    if (key === this.#shown || (this.#grid.contains(document.activeElement) && this.#shown !== "" && sameNames(key, this.#shown))) return;
+    if (
+      key === this.#shown ||
+      (this.#grid.contains(document.activeElement) && this.#shown !== "" && sameNames(key, this.#shown))
+    )
+      return;
     this.#shown = key;
     this.#grid.replaceChildren(
       ...parameters.map(({ name, usual, doc }) => {
         const value = Object.hasOwn(given, name) ? given[name]! : "";
-        const input = h("input", { value, placeholder: usual, title: doc, class: value === "" ? "" : "given", spellcheck: "false", autocomplete: "off" });
+        const input = h("input", {
+          value,
+          placeholder: usual,
+          title: doc,
+          class: value === "" ? "" : "given",
+          spellcheck: "false",
+          autocomplete: "off",
+        });
         input.addEventListener("change", () => this.#set(name, input.value.trim()));
         return h("label", {}, name, input);
       }),
@@ -64,6 +79,7 @@ export class ParameterForm {
 
 /** Whether two descriptions of the form have the same fields: then what has the focus stays. */
 function sameNames(a: string, b: string): boolean {
-  const names = (text: string): string => (JSON.parse(text) as readonly [readonly Parameter[], Given])[0].map((p) => p.name).join();
+  const names = (text: string): string =>
+    (JSON.parse(text) as readonly [readonly Parameter[], Given])[0].map((p) => p.name).join();
   return names(a) === names(b);
 }

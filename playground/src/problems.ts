@@ -37,7 +37,8 @@ export class ProblemList {
       ...(errors > 0 ? [`${errors} error${errors === 1 ? "" : "s"}`] : []),
       ...(warnings > 0 ? [`${warnings} warning${warnings === 1 ? "" : "s"}`] : []),
     ];
-    const size = weights === null ? "" : `${model?.name ?? "the model"} compiles: ${short(weights)} numbers in its weights`;
+    const size =
+      weights === null ? "" : `${model?.name ?? "the model"} compiles: ${short(weights)} numbers in its weights`;
     this.#say([...found, ...(size === "" ? [] : [size])].join("; "), errors > 0 ? "bad" : warnings > 0 ? "warned" : "");
   }
 

@@ -1,8 +1,18 @@
-// Sizes at which examples of billions of numbers fit a page, and read bytes. Those that are not here are small as they stand.
+// Sizes at which examples of billions of numbers fit a page, and read bytes. Those that are not here are small as they
+// stand.
 
 export const SMALL: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   llama: { vocab: "256", dim: "64", heads: "4", kv_heads: "2", hidden: "128", depth: "4", context: "256" },
-  mor: { vocab: "256", dim: "64", heads: "4", kv_heads: "2", hidden: "128", layers: "2", recursions: "3", context: "256" },
+  mor: {
+    vocab: "256",
+    dim: "64",
+    heads: "4",
+    kv_heads: "2",
+    hidden: "128",
+    layers: "2",
+    recursions: "3",
+    context: "256",
+  },
   "p-mod": { dim: "64", heads: "4", hidden: "128", context: "256" },
   "smollm-mod": { vocab: "256", dim: "64", heads: "4", kv_heads: "2", hidden: "128", depth: "6", context: "256" },
 };

@@ -21,7 +21,17 @@ export class Tabs {
     this.#buttons = new Map(
       tabs.map(({ id, label: text }) => [
         id,
-        h("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": `panel-${id}`, onclick: () => this.show(id) }, text),
+        h(
+          "button",
+          {
+            type: "button",
+            role: "tab",
+            id: `tab-${id}`,
+            "aria-controls": `panel-${id}`,
+            onclick: () => this.show(id),
+          },
+          text,
+        ),
       ]),
     );
     const list = h(
@@ -64,7 +74,9 @@ export class Tabs {
   #move(event: KeyboardEvent): void {
     const at = this.#tabs.findIndex((t) => t.id === this.#shown);
     const count = this.#tabs.length;
-    const to = { ArrowRight: (at + 1) % count, ArrowLeft: (at + count - 1) % count, Home: 0, End: count - 1 }[event.key];
+    const to = { ArrowRight: (at + 1) % count, ArrowLeft: (at + count - 1) % count, Home: 0, End: count - 1 }[
+      event.key
+    ];
     if (to === undefined) return;
     event.preventDefault();
     const { id } = this.#tabs[to]!;

@@ -62,7 +62,8 @@ export class Workspace {
         this.#dirty = false;
         const { source } = this;
         const found = await this.#compiler.call("check", source);
-        if (!this.#dirty && JSON.stringify(source) === JSON.stringify(this.source)) this.#listener.checked(source, found);
+        if (!this.#dirty && JSON.stringify(source) === JSON.stringify(this.source))
+          this.#listener.checked(source, found);
       }
     } catch (error) {
       this.#listener.failed(error instanceof Error ? error.message : String(error));

@@ -15,11 +15,18 @@ export interface GradientOptions {
 }
 
 /**
- * The gradient of the loss (of the sum of its elements) with respect to each leaf, of the leaf's type; none for a leaf that it does not depend on. Leaves are weights and states
- * that stand for weights, and stand in the map in the order in which the walk, from the loss, is done with them. Only what lies between a leaf and the loss gets a cotangent. Contributions are
- * summed in a fixed order, from the last reader to the first; every node comes from where the node comes from whose cotangent it serves. Iterative and linear in the nodes.
+ * The gradient of the loss (of the sum of its elements) with respect to each leaf, of the leaf's type; none for a leaf
+ * that it does not depend on. Leaves are weights and states that stand for weights, and stand in the map in the order
+ * in which the walk, from the loss, is done with them. Only what lies between a leaf and the loss gets a cotangent.
+ * Contributions are summed in a fixed order, from the last reader to the first; every node comes from where the node
+ * comes from whose cotangent it serves. Iterative and linear in the nodes.
  */
-export function gradients(emit: Emit, loss: Node, leaves: readonly Node[], options: GradientOptions = {}): ReadonlyMap<Node, Node> {
+export function gradients(
+  emit: Emit,
+  loss: Node,
+  leaves: readonly Node[],
+  options: GradientOptions = {},
+): ReadonlyMap<Node, Node> {
   const order = nodesReaching([loss]);
   const between = dependents(order, new Set(leaves));
   const wanted = new Set(leaves);
@@ -51,7 +58,8 @@ export function gradients(emit: Emit, loss: Node, leaves: readonly Node[], optio
 /** How many nodes read each leaf. */
 function usesOf(order: readonly Node[], leaves: ReadonlySet<Node>): Map<Node, number> {
   const uses = new Map<Node, number>();
-  for (const node of order) for (const input of node.inputs) if (leaves.has(input)) uses.set(input, (uses.get(input) ?? 0) + 1);
+  for (const node of order)
+    for (const input of node.inputs) if (leaves.has(input)) uses.set(input, (uses.get(input) ?? 0) + 1);
   return uses;
 }
 
@@ -59,7 +67,8 @@ function usesOf(order: readonly Node[], leaves: ReadonlySet<Node>): Map<Node, nu
 function dependents(order: readonly Node[], leaves: ReadonlySet<Node>): ReadonlySet<Node> {
   const found = new Set<Node>();
   for (const node of order) {
-    const flows = ops[node.op].grad !== null && node.types.some((t) => isFloat(t.dtype)) && node.inputs.some((n) => found.has(n));
+    const flows =
+      ops[node.op].grad !== null && node.types.some((t) => isFloat(t.dtype)) && node.inputs.some((n) => found.has(n));
     if (flows || leaves.has(node)) found.add(node);
   }
   return found;
@@ -70,8 +79,11 @@ function inputCotangents(emit: Emit, node: Node, dys: readonly (Node | null)[]):
   return backward(make, node, dys);
 }
 
-const backward = <K extends OpName>(emit: EmitGrad, node: Node<K>, dys: readonly (Node | null)[]): readonly (Node | null)[] =>
-  ops[node.op].grad?.(emit, node, dys) ?? [];
+const backward = <K extends OpName>(
+  emit: EmitGrad,
+  node: Node<K>,
+  dys: readonly (Node | null)[],
+): readonly (Node | null)[] => ops[node.op].grad?.(emit, node, dys) ?? [];
 
 /** Cotangents of every result of the nodes reached so far. */
 class Cotangents {
@@ -88,7 +100,10 @@ class Cotangents {
 
   add(node: Node, result: number, dy: Node): void {
     const type = node.types[result]!;
-    invariant(equalTypes(typeOf(dy), type), `the cotangent of ${node.op} is ${printType(typeOf(dy))}, its result ${printType(type)}`);
+    invariant(
+      equalTypes(typeOf(dy), type),
+      `the cotangent of ${node.op} is ${printType(typeOf(dy))}, its result ${printType(type)}`,
+    );
     let known = this.#of.get(node);
     if (!known) this.#of.set(node, (known = node.types.map(() => null)));
     const before = known[result]!;

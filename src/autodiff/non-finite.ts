@@ -30,7 +30,11 @@ export function finiteProbe(graph: Graph): Probe {
     if (node.types.length !== 1 || node.op === "constant" || !isFloat(typeOf(node).dtype)) continue;
     const x = typeOf(node).dtype === "f32" ? node : emit.node("cast", [node], { dtype: "f32" });
     // ¬(|x| ≤ largest): true of NaN too
-    const fault = emit.node("where", [emit.node("le", [emit.node("abs", [x], {}), constant(LARGEST.f32)], {}), constant(0), constant(1)], {});
+    const fault = emit.node(
+      "where",
+      [emit.node("le", [emit.node("abs", [x], {}), constant(LARGEST.f32)], {}), constant(0), constant(1)],
+      {},
+    );
     const axes = typeOf(node).shape.map((_, i) => i);
     const worst = axes.length === 0 ? fault : emit.node("reduce_max", [fault], { axes, keep: false });
     flags.push(emit.node("reshape", [worst], { shape: [1] }));
@@ -38,7 +42,10 @@ export function finiteProbe(graph: Graph): Probe {
   }
   const node = emit.node("concat", flags, { axis: 0 });
   const outputs = [{ name: "finite", role: "result" as const, node, shape: [flags.length], packing: null }];
-  const states = graph.states.map((s) => ({ ...s, next: emit.node("state", [], { name: s.name, dtype: s.type.dtype, shape: s.type.shape }) }));
+  const states = graph.states.map((s) => ({
+    ...s,
+    next: emit.node("state", [], { name: s.name, dtype: s.type.dtype, shape: s.type.shape }),
+  }));
   const probe: Graph = { ...graph, outputs, states };
   return { graph: { ...probe, starts: reachedStarts(probe, (axis) => graph.starts.get(axis) ?? null) }, watched };
 }

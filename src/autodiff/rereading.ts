@@ -1,4 +1,5 @@
-// How the backward pass reads what the forward pass computed: some of it is kept, the rest is computed again where it is read.
+// How the backward pass reads what the forward pass computed: some of it is kept, the rest is computed again where it
+// is read.
 import type { Emit } from "../ir/build.js";
 import { isPointwise, isView, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
@@ -13,11 +14,13 @@ const MOST_STEPS = 8;
 export type Recompute = (path: string) => string | null;
 
 /**
- * Results of products, attention and sums are kept, and the streams that residual additions make; pointwise work on them, norms included, is computed again, behind
- * barriers so that it stays apart from what the forward pass computes. So a forward pass in training runs the kernels of one alone and stores little more. Of a layer
- * that `recompute` names only what others read of it is kept, and its choices: once its cotangent is there, the rest is computed again.
+ * Results of products, attention and sums are kept, and the streams that residual additions make; pointwise work on
+ * them, norms included, is computed again, behind barriers so that it stays apart from what the forward pass computes.
+ * So a forward pass in training runs the kernels of one alone and stores little more. Of a layer that `recompute` names
+ * only what others read of it is kept, and its choices: once its cotangent is there, the rest is computed again.
  *
- * Of y = put(x, route, u) the rows of x that are changed are kept, and x is read as y with these rows in place again, bit for bit: a stream that layers update in place is kept once.
+ * Of y = put(x, route, u) the rows of x that are changed are kept, and x is read as y with these rows in place again,
+ * bit for bit: a stream that layers update in place is kept once.
  */
 export class Rereading {
   readonly #emit: Emit;
@@ -75,11 +78,13 @@ export class Rereading {
     );
   }
   #with(node: Node, inputs: readonly Node[]): Node {
-    return inputs.every((n, i) => n === node.inputs[i]) ? node : this.#emit.node(node.op, inputs, node.attrs, node.origin);
+    return inputs.every((n, i) => n === node.inputs[i])
+      ? node
+      : this.#emit.node(node.op, inputs, node.attrs, node.origin);
   }
   /**
-   * As pointwise work reads it: computed once more within the kernel that does that, where what products read is in memory. A level of barriers keeps the two apart.
-   * Recursive, but over few steps.
+   * As pointwise work reads it: computed once more within the kernel that does that, where what products read is in
+   * memory. A level of barriers keeps the two apart. Recursive, but over few steps.
    */
   #within(node: Node, layer: string | null): Node {
     const known = this.#inside.get(node);
@@ -138,7 +143,11 @@ export class Rereading {
     if (!behind) this.#behind.set(layer, (behind = new Map()));
     let made = behind.get(node);
     const after = layer === null ? [] : [this.#after.get(layer)!];
-    if (!made) behind.set(node, (made = this.#emit.node("barrier", [node, ...after, ...this.#awaited.splice(0)], {}, node.origin)));
+    if (!made)
+      behind.set(
+        node,
+        (made = this.#emit.node("barrier", [node, ...after, ...this.#awaited.splice(0)], {}, node.origin)),
+      );
     return made;
   }
   /** What is read from here on waits for this, so that what it is made from is done with early. */
@@ -146,20 +155,27 @@ export class Rereading {
     this.#awaited.push(node);
   }
 
-  /** From here on x is read as what y was made from; `dy`, the cotangent of y, is computed by then, and with it all that reads y. */
+  /**
+   * From here on x is read as what y was made from; `dy`, the cotangent of y, is computed by then, and with it all that
+   * reads y.
+   */
   undo(node: Node<"put"> | Node<"set">, dy: Node): void {
     const [x, index] = node.inputs;
     if (x.inputs.length === 0 || this.#isAgain(x)) return;
     const rows = this.#emit.node("take", [x, index], node.attrs, node.origin);
-    const [after, before] = [this.#now.get(node) ?? node, rows].map((n) => this.#emit.node("barrier", [n, dy], {}, node.origin)) as [Node, Node]; // two of two
+    const [after, before] = [this.#now.get(node) ?? node, rows].map((n) =>
+      this.#emit.node("barrier", [n, dy], {}, node.origin),
+    ) as [Node, Node]; // two of two
     this.#now.set(x, this.#emit.node("set", [after, index, before], node.attrs, node.origin));
   }
 }
 
-const isNumberPerRow = ({ shape }: TensorType): boolean => shape.every((size) => size === 1 || packedAxis(size) !== null);
+const isNumberPerRow = ({ shape }: TensorType): boolean =>
+  shape.every((size) => size === 1 || packedAxis(size) !== null);
 
 /** Whether it is computed again rather than kept. */
 const isAgain = (node: Node): boolean => ops[node.op].saved === "again" || (isPointwise(node) && !isStream(node));
 
 /** A sum of two values of its own shape: what residual additions make, layer upon layer. */
-const isStream = (node: Node): boolean => node.op === "add" && node.inputs.every((n) => equalShapes(typeOf(n).shape, typeOf(node).shape));
+const isStream = (node: Node): boolean =>
+  node.op === "add" && node.inputs.every((n) => equalShapes(typeOf(n).shape, typeOf(node).shape));

@@ -1,4 +1,5 @@
-// The training step as a graph: losses, their gradients, clipping, and the optimiser's new values of weights and moments, all states.
+// The training step as a graph: losses, their gradients, clipping, and the optimiser's new values of weights and
+// moments, all states.
 import { bug } from "../base/invariant.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
@@ -24,7 +25,9 @@ export type Optimizer =
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
-  /** The largest norm of all gradients together; beyond it all are scaled down alike (Pascanu et al. 2013). Null: none. */
+  /**
+   * The largest norm of all gradients together; beyond it all are scaled down alike (Pascanu et al. 2013). Null: none.
+   */
   readonly clip: number | null;
   /** Whether gradients of micro-batches were added up before this one. */
   readonly accumulated: boolean;
@@ -34,20 +37,30 @@ export interface StepOptions {
   readonly recompute?: ReadonlySet<string>;
   /** Whether a step may be begun before it is known how the one before ended (`FOLLOWS`); by default not. */
   readonly inFlight?: boolean;
-  /** Which of them decay; by default those of two dimensions and more that are not looked up by index, so that norms, biases and embeddings are spared. */
+  /**
+   * Which of them decay; by default those of two dimensions and more that are not looked up by index, so that norms,
+   * biases and embeddings are spared.
+   */
   readonly decays?: (weight: DeclaredWeight) => boolean;
 }
 
 /**
- * What a step is told beside the model's inputs, f32[5]: learning rate, decay, 1 − beta1^t, 1 − beta2^t with t the number of this step from 1 (SGD ignores
- * both), and the share of each micro-batch in the gradient, 1 over their number.
+ * What a step is told beside the model's inputs, f32[5]: learning rate, decay, 1 − beta1^t, 1 − beta2^t with t the
+ * number of this step from 1 (SGD ignores both), and the share of each micro-batch in the gradient, 1 over their
+ * number.
  */
 export const RATES = "step.rates";
 /** f32[]: 0 for the first micro-batch of a step, whose gradients replace those of the step before; 1 for others. */
 export const KEEP = "step.keep";
-/** f32[], where steps are in flight: 1 for a step that was begun before it was known how the one before ended, 0 for others. */
+/**
+ * f32[], where steps are in flight: 1 for a step that was begun before it was known how the one before ended, 0 for
+ * others.
+ */
 export const FOLLOWS = "step.follows";
-/** The state f32[] that says whether the step before was one that changed nothing: 1 then. What follows such a step changes nothing either. */
+/**
+ * The state f32[] that says whether the step before was one that changed nothing: 1 then. What follows such a step
+ * changes nothing either.
+ */
 export const HELD = "step.held";
 /** Result of a step: the norm of all gradients together, before clipping. */
 export const GRADIENT_NORM = "gradient.norm";
@@ -67,10 +80,17 @@ export interface TrainStep {
 interface Prepared {
   readonly graph: Graph;
   readonly emit: Emit;
-  readonly weights: readonly { readonly declared: DeclaredWeight; readonly node: Node<"state">; readonly gradient: Node | null }[];
+  readonly weights: readonly {
+    readonly declared: DeclaredWeight;
+    readonly node: Node<"state">;
+    readonly gradient: Node | null;
+  }[];
 }
 
-/** Gradients, clipping and optimiser in one graph: weights and moments are states whose next values are those after the step. */
+/**
+ * Gradients, clipping and optimiser in one graph: weights and moments are states whose next values are those after the
+ * step.
+ */
 export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
   const { graph, emit, weights } = prepare(objective, declared, options);
   const scalar = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
@@ -100,18 +120,41 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   );
   const held = options.inFlight ? holding(emit) : null;
   const fine = finite(emit, [norm, emit.node("abs", [lossOf(graph)], {})], held);
-  if (held) states.push({ name: HELD, type: typeOf(held.state), init: { kind: "zeros" }, next: emit.node("where", [fine, scalar(0), scalar(1)], {}) });
-  const factor = emit.node("mul", [share, emit.node("where", [fine, clipping(emit, norm, options.clip), scalar(NaN)], {})], {});
+  if (held)
+    states.push({
+      name: HELD,
+      type: typeOf(held.state),
+      init: { kind: "zeros" },
+      next: emit.node("where", [fine, scalar(0), scalar(1)], {}),
+    });
+  const factor = emit.node(
+    "mul",
+    [share, emit.node("where", [fine, clipping(emit, norm, options.clip), scalar(NaN)], {})],
+    {},
+  );
   const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
   for (const { own, node, gradient } of learning) {
     const decays = options.decays ? options.decays(own) : own.shape.length >= 2 && !lookedUp.has(node);
     states.push(
-      ...updated(emit, { own, node, gradient, settings: settingsOf(emit, options.optimizer, rates, decays ? null : scalar(0), factor) }, options.optimizer),
+      ...updated(
+        emit,
+        {
+          own,
+          node,
+          gradient,
+          settings: settingsOf(emit, options.optimizer, rates, decays ? null : scalar(0), factor),
+        },
+        options.optimizer,
+      ),
     );
   }
-  const inOrder = (some: readonly DeclaredWeight[]): readonly string[] => declared.filter((own) => some.includes(own)).map((own) => own.path);
+  const inOrder = (some: readonly DeclaredWeight[]): readonly string[] =>
+    declared.filter((own) => some.includes(own)).map((own) => own.path);
   const inputs: GraphInput[] = [...graph.inputs, plainInput(rates), ...(held ? [plainInput(held.follows)] : [])];
-  const outputs = [...graph.outputs, { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null }];
+  const outputs = [
+    ...graph.outputs,
+    { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null },
+  ];
   return {
     graph: withStarts(graph, { ...graph, inputs, outputs, states }),
     trained: inOrder(learning.map((l) => l.own)),
@@ -120,7 +163,11 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
 }
 
 /** Adds the gradients of a micro-batch to those before it; weights stay as they are. */
-export function accumulateStep(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained" | "recompute">): Graph {
+export function accumulateStep(
+  objective: Graph,
+  declared: readonly DeclaredWeight[],
+  options: Pick<StepOptions, "trained" | "recompute">,
+): Graph {
   const { graph, emit, weights } = prepare(objective, declared, options);
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
   const zero = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
@@ -134,20 +181,34 @@ export function accumulateStep(objective: Graph, declared: readonly DeclaredWeig
   return withStarts(graph, { ...graph, inputs: [...graph.inputs, plainInput(keep)], states });
 }
 
-const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained">): boolean => weight.dtype === "f32" && (trained?.(weight) ?? true);
+const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained">): boolean =>
+  weight.dtype === "f32" && (trained?.(weight) ?? true);
 
-function prepare(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained" | "recompute">): Prepared {
+function prepare(
+  objective: Graph,
+  declared: readonly DeclaredWeight[],
+  options: Pick<StepOptions, "trained" | "recompute">,
+): Prepared {
   const graph = weightsAsStates(objective);
   const emit = createEmit(ops, graph.axes);
   const read = new Map(graph.states.map((s) => [s.name, s.next]));
   const nodes = declared.map((own) => {
     const { dtype, shape } = own;
-    const node = read.get(weightState(own.path)) ?? emit.node("state", [], { name: weightState(own.path), dtype, shape });
+    const node =
+      read.get(weightState(own.path)) ?? emit.node("state", [], { name: weightState(own.path), dtype, shape });
     return { own, node: node as Node<"state"> }; // a weight's state keeps its value, so its next one is its node
   });
-  const leaves = nodes.filter(({ own }) => learns(own, options) && read.has(weightState(own.path))).map(({ node }) => node);
-  const found = gradients(emit, lossOf(graph), leaves, options.recompute ? { recompute: recomputing(options.recompute) } : {});
-  // In the order of the walk, which is the order of computation: what a gradient is made from is done with before the next.
+  const leaves = nodes
+    .filter(({ own }) => learns(own, options) && read.has(weightState(own.path)))
+    .map(({ node }) => node);
+  const found = gradients(
+    emit,
+    lossOf(graph),
+    leaves,
+    options.recompute ? { recompute: recomputing(options.recompute) } : {},
+  );
+  // In the order of the walk, which is the order of computation: what a gradient is made from is done with before the
+  // next.
   const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
   const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));
   return { graph, emit, weights: weights.sort((a, b) => (place.get(a.node) ?? -1) - (place.get(b.node) ?? -1)) };
@@ -166,13 +227,26 @@ const keeps = ({ path, dtype, shape }: DeclaredWeight, node: Node): State => ({
   next: node,
 });
 
-const accumulatorOf = (emit: Emit, { path, shape }: DeclaredWeight): Node => emit.node("state", [], { name: gradientState(path), dtype: "f32", shape });
+const accumulatorOf = (emit: Emit, { path, shape }: DeclaredWeight): Node =>
+  emit.node("state", [], { name: gradientState(path), dtype: "f32", shape });
 
-const plainInput = (node: Node<"input">): GraphInput => ({ name: node.attrs.name, node, shape: node.attrs.shape, packing: null, least: 0, below: null });
+const plainInput = (node: Node<"input">): GraphInput => ({
+  name: node.attrs.name,
+  node,
+  shape: node.attrs.shape,
+  packing: null,
+  least: 0,
+  below: null,
+});
 
 /** √Σ g², over every element of every gradient. */
 function normOf(emit: Emit, all: readonly Node[]): Node {
-  const squares = all.map((g) => emit.node("sum", [emit.node("powi", [g], { exponent: 2 })], { axes: typeOf(g).shape.map((_, i) => i), keep: false }));
+  const squares = all.map((g) =>
+    emit.node("sum", [emit.node("powi", [g], { exponent: 2 })], {
+      axes: typeOf(g).shape.map((_, i) => i),
+      keep: false,
+    }),
+  );
   const zero: Node = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
   return emit.node("sqrt", [squares.reduce((sum, s) => emit.node("add", [sum, s], {}), zero)], {});
 }
@@ -181,7 +255,11 @@ function normOf(emit: Emit, all: readonly Node[]): Node {
 function clipping(emit: Emit, norm: Node, clip: number | null): Node {
   const scalar = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
   if (clip === null) return scalar(1);
-  return emit.node("min", [scalar(1), emit.node("div", [scalar(clip), emit.node("add", [norm, scalar(1e-6)], {})], {})], {});
+  return emit.node(
+    "min",
+    [scalar(1), emit.node("div", [scalar(clip), emit.node("add", [norm, scalar(1e-6)], {})], {})],
+    {},
+  );
 }
 
 interface Holding {
@@ -194,14 +272,24 @@ interface Holding {
 function holding(emit: Emit): Holding {
   const state = emit.node("state", [], { name: HELD, dtype: "f32", shape: [] });
   const follows = emit.node("input", [], { name: FOLLOWS, dtype: "f32", shape: [] });
-  const held = emit.node("gt", [emit.node("mul", [state, follows], {}), emit.node("constant", [], { value: 0, dtype: "f32", shape: [] })], {});
+  const held = emit.node(
+    "gt",
+    [emit.node("mul", [state, follows], {}), emit.node("constant", [], { value: 0, dtype: "f32", shape: [] })],
+    {},
+  );
   return { state, follows, held };
 }
 
-/** Whether a step may change anything: these are finite, and nothing holds it. Where it may not, gradients are multiplied by NaN, at which the optimisers change nothing. */
+/**
+ * Whether a step may change anything: these are finite, and nothing holds it. Where it may not, gradients are
+ * multiplied by NaN, at which the optimisers change nothing.
+ */
 function finite(emit: Emit, values: readonly Node[], holds: Holding | null): Node {
   const largest = emit.node("constant", [], { value: LARGEST.f32, dtype: "f32", shape: [] });
-  const each: readonly Node[] = [...values.map((x) => emit.node("le", [x, largest], {})), ...(holds ? [emit.node("not", [holds.held], {})] : [])];
+  const each: readonly Node[] = [
+    ...values.map((x) => emit.node("le", [x, largest], {})),
+    ...(holds ? [emit.node("not", [holds.held], {})] : []),
+  ];
   return each.reduce((all, one) => emit.node("and", [all, one], {}));
 }
 
@@ -210,7 +298,9 @@ function settingsOf(emit: Emit, optimizer: Optimizer, rates: Node, spared: Node 
   const slice = (start: number, stop: number): Node => emit.node("slice", [rates], { axis: 0, start, stop });
   const one = (node: Node): Node => emit.node("reshape", [node], { shape: [1] });
   const decay = spared ? one(spared) : slice(1, 2);
-  return emit.node("concat", [slice(0, 1), decay, ...(optimizer.kind === "adamw" ? [slice(2, 4)] : []), one(factor)], { axis: 0 });
+  return emit.node("concat", [slice(0, 1), decay, ...(optimizer.kind === "adamw" ? [slice(2, 4)] : []), one(factor)], {
+    axis: 0,
+  });
 }
 
 interface Update {
@@ -223,9 +313,20 @@ interface Update {
 /** The states of one weight after the step. */
 function updated(emit: Emit, { own, node, gradient, settings }: Update, optimizer: Optimizer): readonly State[] {
   const type = typeOf(node);
-  const moment = (kind: "m" | "v"): Node<"state"> => emit.node("state", [], { name: momentState(kind, own.path), dtype: "f32", shape: own.shape });
-  const state = (kind: "m" | "v", next: Node): State => ({ name: momentState(kind, own.path), type, init: { kind: "zeros" }, next });
-  const weight = (next: Node): State => ({ name: weightState(own.path), type, init: { kind: "weight", path: own.path }, next });
+  const moment = (kind: "m" | "v"): Node<"state"> =>
+    emit.node("state", [], { name: momentState(kind, own.path), dtype: "f32", shape: own.shape });
+  const state = (kind: "m" | "v", next: Node): State => ({
+    name: momentState(kind, own.path),
+    type,
+    init: { kind: "zeros" },
+    next,
+  });
+  const weight = (next: Node): State => ({
+    name: weightState(own.path),
+    type,
+    init: { kind: "weight", path: own.path },
+    next,
+  });
   switch (optimizer.kind) {
     case "adamw": {
       const { beta1, beta2, eps } = optimizer;

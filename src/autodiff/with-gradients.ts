@@ -6,7 +6,10 @@ import { reachedStarts } from "../ir/reach.js";
 import { ops } from "../ops/index.js";
 import { gradients } from "./gradients.js";
 
-/** `grad.<path>` for each weight of floats that the objective reads: zeros where its loss is no function of it. The graph must have a loss. */
+/**
+ * `grad.<path>` for each weight of floats that the objective reads: zeros where its loss is no function of it. The
+ * graph must have a loss.
+ */
 export function withGradients(graph: Graph): Graph {
   const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
   if (!loss) bug("a graph without a loss has no gradients");
@@ -16,7 +19,13 @@ export function withGradients(graph: Graph): Graph {
   const outputs = weights.map((node): GraphOutput => {
     const { dtype, shape } = typeOf(node);
     const path = isOp(node, "weight") ? node.attrs.path : "";
-    return { name: `grad.${path}`, role: "result", node: found.get(node) ?? emit.node("constant", [], { value: 0, dtype, shape }), shape, packing: null };
+    return {
+      name: `grad.${path}`,
+      role: "result",
+      node: found.get(node) ?? emit.node("constant", [], { value: 0, dtype, shape }),
+      shape,
+      packing: null,
+    };
   });
   const made = { ...graph, outputs: [...graph.outputs, ...outputs] };
   return { ...made, starts: reachedStarts(made, (axis) => graph.starts.get(axis) ?? null) };

@@ -27,4 +27,5 @@ export function errnoOf(cause: unknown): string | null {
 }
 
 /** A code in words; `own`: the words of a place that knows more of the file. */
-export const reasonOf = (code: string, own: Readonly<Record<string, string>> = {}): string => own[code] ?? REASONS.get(code) ?? code;
+export const reasonOf = (code: string, own: Readonly<Record<string, string>> = {}): string =>
+  own[code] ?? REASONS.get(code) ?? code;

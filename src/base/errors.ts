@@ -1,9 +1,9 @@
 // Errors that users and callers meet: what kind each is, how a command ends by it, and how to mend it.
 
 /**
- * The status a command exits with. user: the source, inputs or weights are at fault. usage: the command line itself. device: no GPU, or it was lost.
- * check: a verification failed. bug: a fault of modc. interrupted: with what was done so far kept; where nothing is to be kept, the signal itself
- * ends the process.
+ * The status a command exits with. user: the source, inputs or weights are at fault. usage: the command line itself.
+ * device: no GPU, or it was lost. check: a verification failed. bug: a fault of modc. interrupted: with what was done
+ * so far kept; where nothing is to be kept, the signal itself ends the process.
  */
 export const EXIT = { fine: 0, user: 1, usage: 2, device: 3, check: 4, bug: 70, interrupted: 130 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -11,7 +11,10 @@ export interface Message {
 export type Prompt = string | ArrayLike<number> | readonly Message[];
 
 export interface SamplingOptions {
-  /** What logits are divided by; 0 takes the largest. Default 0, or 1 where one of \`topK\`, \`topP\`, \`minP\`, \`seed\` is given. */
+  /**
+   * What logits are divided by; 0 takes the largest. Default 0, or 1 where one of \`topK\`, \`topP\`, \`minP\`,
+   * \`seed\` is given.
+   */
   readonly temperature?: number;
   readonly topK?: number;
   readonly topP?: number;
@@ -26,7 +29,10 @@ export interface SamplingOptions {
 }
 
 export interface GenerateOptions {
-  /** How tokens are chosen, in all texts or in each. What is not given is as the checkpoint says, else the most likely token is taken. */
+  /**
+   * How tokens are chosen, in all texts or in each. What is not given is as the checkpoint says, else the most likely
+   * token is taken.
+   */
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
   /** Tokens added to each text, at most. */
   readonly maxTokens?: number;
@@ -61,13 +67,19 @@ export interface Generated {
 export interface GenerationSummary {
   readonly promptTokens: number;
   readonly generatedTokens: number;
-  /** Milliseconds from the call to the first token; how many of them kernels were waited for; and from then to the last, without what kernels were waited for. */
+  /**
+   * Milliseconds from the call to the first token; how many of them kernels were waited for; and from then to the last,
+   * without what kernels were waited for.
+   */
   readonly firstToken: number;
   readonly compiling: number;
   readonly generation: number;
   /** All tokens first, then those that took each route. */
   readonly routes: readonly { readonly path: string; readonly layers: number; readonly tokens: number }[];
-  /** Bytes of keys and values: of tokens that took each layer, of all memory set aside, and if every token took every layer. */
+  /**
+   * Bytes of keys and values: of tokens that took each layer, of all memory set aside, and if every token took every
+   * layer.
+   */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /** Floating-point operations of a token on average, and where every token takes every layer. */
   readonly flops: { readonly own: number; readonly dense: number } | null;

@@ -28,10 +28,13 @@ ${run.axes.flatMap((a) => (a.role === "sequence" && a.count.kind !== "input" ? [
 ${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null)}`;
 }
 
-const shapeText = (dtype: DType, shape: readonly SizeText[]): string => (shape.length === 0 ? dtype : `${dtype}[${shape.join(", ")}]`);
+const shapeText = (dtype: DType, shape: readonly SizeText[]): string =>
+  shape.length === 0 ? dtype : `${dtype}[${shape.join(", ")}]`;
 
 function inputText({ dtype, shape, least, below }: ProgramInput, { axes }: Program): string {
-  const bounds = axes.flatMap((a) => (a.bound !== null && shape.some((s) => s === a.name) ? [`${a.name} ≤ ${a.bound}`] : []));
+  const bounds = axes.flatMap((a) =>
+    a.bound !== null && shape.some((s) => s === a.name) ? [`${a.name} ≤ ${a.bound}`] : [],
+  );
   const range = below === null ? [] : [`whole numbers from ${least} to ${below - 1}`];
   return `${shapeText(dtype, shape)}${[...bounds, ...range].map((t) => `, ${t}`).join("")}.`;
 }
@@ -41,9 +44,18 @@ function outputText({ name, dtype, shape }: ProgramOutput, observed: boolean): s
   return `  /** ${shapeText(dtype, shape)}${note}. */\n  readonly ${propertyOf(name)}${observed ? "?" : ""}: Result<${ARRAYS[dtype]}>;\n`;
 }
 
-const ARRAYS: { readonly [D in DType]: string } = { f32: "Float32Array", f16: "Float32Array", u32: "Uint32Array", i32: "Int32Array", bool: "Uint8Array" };
+const ARRAYS: { readonly [D in DType]: string } = {
+  f32: "Float32Array",
+  f16: "Float32Array",
+  u32: "Uint32Array",
+  i32: "Int32Array",
+  bool: "Uint8Array",
+};
 
-/** Names of parameters and results may be anything an identifier is, and paths with dots: quoted where TypeScript needs it. */
+/**
+ * Names of parameters and results may be anything an identifier is, and paths with dots: quoted where TypeScript needs
+ * it.
+ */
 const propertyOf = (name: string): string => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : JSON.stringify(name));
 
 const HEAD = `// Made by modc build; do not edit.

@@ -1,4 +1,5 @@
-// A package on disk: written to a new folder beside its place and then renamed, so that a build is there whole or not at all.
+// A package on disk: written to a new folder beside its place and then renamed, so that a build is there whole or not
+// at all.
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError, type FaultOptions } from "../base/errors.js";
 import { randomBytes } from "node:crypto";
@@ -18,7 +19,10 @@ export class FolderError extends ModcError<"cannot-write"> {
   }
 }
 
-/** Calls `body` with a way to write files, and puts them at `path` when it is done; whatever is thrown before leaves `path` as it was. */
+/**
+ * Calls `body` with a way to write files, and puts them at `path` when it is done; whatever is thrown before leaves
+ * `path` as it was.
+ */
 export async function writeFolder<T>(path: string, body: (write: WriteFile) => Promise<T>): Promise<T> {
   const place = resolve(path);
   await expectReplaceable(path, place);
@@ -64,7 +68,9 @@ async function expectReplaceable(path: string, place: string): Promise<void> {
     throw new FolderError(`cannot write ${path}: ${reasonOf(code, { ENOTDIR: "it is a file" })}`, { cause });
   }
   if (names.length === 0 || (names.includes(MANIFEST) && (await isManifest(join(place, MANIFEST))))) return;
-  throw new FolderError(`${path} holds files that are no build of modc`, { hint: "name an empty folder, or one that does not exist" });
+  throw new FolderError(`${path} holds files that are no build of modc`, {
+    hint: "name an empty folder, or one that does not exist",
+  });
 }
 
 async function isManifest(path: string): Promise<boolean> {

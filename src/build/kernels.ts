@@ -24,7 +24,10 @@ export function storePrograms({ run, generation }: Programs): StoredPrograms {
     }
     return file;
   };
-  const stored = (program: Program): Program => ({ ...program, kernels: program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) })) });
+  const stored = (program: Program): Program => ({
+    ...program,
+    kernels: program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) })),
+  });
   const texts = [
     `"run": ${printProgram(stored(run))}`,
     `"generation": ${generation ? printGeneration({ ...generation, prompt: stored(generation.prompt), step: stored(generation.step) }) : "null\n"}`,

@@ -48,7 +48,11 @@ export interface PackageInput {
 export type WriteFile = (name: string, bytes: Uint8Array) => Promise<void>;
 
 /** Hands over every file, the manifest last. Throws WeightsError where weights do not fit. */
-export async function buildPackage(input: PackageInput, write: WriteFile, progress: (done: number, total: number) => void = () => {}): Promise<Manifest> {
+export async function buildPackage(
+  input: PackageInput,
+  write: WriteFile,
+  progress: (done: number, total: number) => void = () => {},
+): Promise<Manifest> {
   const { run, generation } = input.programs;
   const tokenizer = generation === null ? null : input.tokenizer;
   const files: ManifestFile[] = [];
@@ -61,19 +65,37 @@ export async function buildPackage(input: PackageInput, write: WriteFile, progre
   await put(PROGRAMS, text);
   for (const [name, wgsl] of kernels) await put(name, wgsl);
   const { shards, tensors } = await putWeights(input, run, put, progress);
-  const texts = tokenizer === null ? [] : Object.entries(TOKENIZER_FILES).flatMap(([part, name]) => textEntry(name, tokenizer[part as keyof TokenizerTexts]));
-  if (generation !== null && JSON.stringify(input.defaults) !== JSON.stringify(NO_DEFAULTS)) texts.push([DEFAULTS, `${JSON.stringify(input.defaults)}\n`]);
+  const texts =
+    tokenizer === null
+      ? []
+      : Object.entries(TOKENIZER_FILES).flatMap(([part, name]) =>
+          textEntry(name, tokenizer[part as keyof TokenizerTexts]),
+        );
+  if (generation !== null && JSON.stringify(input.defaults) !== JSON.stringify(NO_DEFAULTS))
+    texts.push([DEFAULTS, `${JSON.stringify(input.defaults)}\n`]);
   for (const [name, contents] of texts) await put(name, contents);
   const head = `// The runtime of modc ${input.version}, MIT licence.\n`;
   for (const [name, source] of Object.entries(input.runtime)) await put(`runtime/${name}`, `${head}${source}`);
-  if (tokenizer !== null) for (const [name, source] of Object.entries(input.tokenizerRuntime)) await put(`runtime/${name}`, `${head}${source}`);
+  if (tokenizer !== null)
+    for (const [name, source] of Object.entries(input.tokenizerRuntime))
+      await put(`runtime/${name}`, `${head}${source}`);
   const loaded = [MANIFEST, PROGRAMS, ...kernels.keys(), ...texts.map(([name]) => name), ...shards];
   await put("index.js", indexText(run.model, loaded, tokenizer !== null));
   await put("index.d.ts", declarations(input.programs));
   const weightBytes = tensors.reduce((sum, t) => sum + t.bytes, 0);
-  await put("README.md", readme({ ...input, weights: formatBytes(weightBytes), chat: tokenizer !== null && hasTemplate(tokenizer) }));
+  await put(
+    "README.md",
+    readme({ ...input, weights: formatBytes(weightBytes), chat: tokenizer !== null && hasTemplate(tokenizer) }),
+  );
   await put("package.json", packageText(input, [...files.map((f) => f.name), MANIFEST]));
-  const manifest: Manifest = { format: MANIFEST_FORMAT, version: MANIFEST_VERSION, model: run.model, files: files.sort(byName), shards, tensors };
+  const manifest: Manifest = {
+    format: MANIFEST_FORMAT,
+    version: MANIFEST_VERSION,
+    model: run.model,
+    files: files.sort(byName),
+    shards,
+    tensors,
+  };
   await write(MANIFEST, new TextEncoder().encode(await manifestText(manifest)));
   return manifest;
 }
@@ -81,7 +103,8 @@ export async function buildPackage(input: PackageInput, write: WriteFile, progre
 const textEntry = (name: string, text: string | null): [string, string][] => (text === null ? [] : [[name, text]]);
 
 /** In a file of its own, or in the configuration. */
-const hasTemplate = ({ template, config }: TokenizerTexts): boolean => template !== null || (config !== null && /"chat_template"\s*:\s*["[]/.test(config));
+const hasTemplate = ({ template, config }: TokenizerTexts): boolean =>
+  template !== null || (config !== null && /"chat_template"\s*:\s*["[]/.test(config));
 
 const byName = (a: ManifestFile, b: ManifestFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
@@ -109,7 +132,13 @@ async function putWeights(
   for (const weight of run.weights) {
     const keys = matched.get(weight)!;
     const values = await stored(weight, keys, weights);
-    tensors.push({ key: weight.path, dtype: values.dtype, shape: [...weight.shape], offset, bytes: values.bytes.length });
+    tensors.push({
+      key: weight.path,
+      dtype: values.dtype,
+      shape: [...weight.shape],
+      offset,
+      bytes: values.bytes.length,
+    });
     offset += values.bytes.length;
     // A shard begins anew where what comes next would not fit; what fits in none is spread.
     if (bytes > 0 && bytes + values.bytes.length > shardBytes) await flush();
@@ -132,7 +161,8 @@ async function stored(
   source: WeightSource,
 ): Promise<{ readonly dtype: string; readonly bytes: Uint8Array }> {
   const [key] = keys;
-  if (key !== undefined && keys.length === 1) return { dtype: source.tensors.get(key)!.dtype, bytes: await source.read(key) };
+  if (key !== undefined && keys.length === 1)
+    return { dtype: source.tensors.get(key)!.dtype, bytes: await source.read(key) };
   const dtype = fileDtype(weight.dtype);
   return { dtype, bytes: toBytes(await readWeight(weight, keys, source), dtype) };
 }
@@ -150,14 +180,21 @@ function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
 /** A line for each file and tensor. */
 function manifestText(manifest: Manifest): Promise<string> {
   const lines = Object.entries(manifest).map(([key, value]: [string, unknown]) => {
-    const text = Array.isArray(value) && value.length > 0 ? `[\n${value.map((v) => `  ${JSON.stringify(v)}`).join(",\n")}\n]` : JSON.stringify(value);
+    const text =
+      Array.isArray(value) && value.length > 0
+        ? `[\n${value.map((v) => `  ${JSON.stringify(v)}`).join(",\n")}\n]`
+        : JSON.stringify(value);
     return `${JSON.stringify(key)}: ${text}`;
   });
   return sealed(`{\n${lines.join(",\n")}`);
 }
 
 /** Each place spelled out, so that a bundler finds the files and takes them along. */
-const indexText = (model: string, files: readonly string[], tokenizer: boolean): string => `// Made by modc build; do not edit.
+const indexText = (
+  model: string,
+  files: readonly string[],
+  tokenizer: boolean,
+): string => `// Made by modc build; do not edit.
 import { createModel } from "./runtime/index.js";
 
 const files = {

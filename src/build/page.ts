@@ -1,4 +1,5 @@
-// A model as one page that works from disk: its package's files, the runtime and a form to try it with, all in one file.
+// A model as one page that works from disk: its package's files, the runtime and a form to try it with, all in one
+// file.
 import { sha256Base64 } from "../packaged/hash.js";
 import { PROGRAMS } from "../packaged/manifest.js";
 import type { Generation } from "../program/generation.js";
@@ -21,15 +22,27 @@ export interface PageInput {
 }
 
 /** The page. It has leave to run its own script and nothing else, and asks nothing of any server. */
-export async function pageText({ files, model, source, generation, script, version, weights, prompt }: PageInput): Promise<string> {
+export async function pageText({
+  files,
+  model,
+  source,
+  generation,
+  script,
+  version,
+  weights,
+  prompt,
+}: PageInput): Promise<string> {
   const loaded = [...files].filter(
-    ([name]) => name === "manifest.json" || name === PROGRAMS || /^(?:kernels|weights|tokenizer)\/|^generation\.json$/.test(name),
+    ([name]) =>
+      name === "manifest.json" || name === PROGRAMS || /^(?:kernels|weights|tokenizer)\/|^generation\.json$/.test(name),
   );
   const contents = {
     model,
     layers: generation.layers.length,
     always: generation.layers.filter((layer) => layer.axis === generation.tokenAxis).length,
-    files: Object.fromEntries(loaded.map(([name, bytes]) => [name, `data:application/octet-stream;base64,${base64(bytes)}`])),
+    files: Object.fromEntries(
+      loaded.map(([name, bytes]) => [name, `data:application/octet-stream;base64,${base64(bytes)}`]),
+    ),
   };
   // esbuild leaves no end of a script in a string; a text that had one all the same would end the page's.
   const own = script.replaceAll(/<\/(script)/gi, "<\\/$1");
@@ -75,7 +88,12 @@ export async function pageText({ files, model, source, generation, script, versi
 }
 
 const escape = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("--", "&#45;&#45;");
+  text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;")
+    .replaceAll("--", "&#45;&#45;");
 
 /** RFC 4648. */
 function base64(bytes: Uint8Array): string {

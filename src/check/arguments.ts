@@ -31,7 +31,12 @@ export const signature = (callee: string, parameters: readonly Parameter[], rest
 });
 
 /** The argument of each parameter that was given one; null where missing, surplus or misnamed ones were reported. */
-export function bindArguments(session: Session, to: Signature, args: readonly Arg[], span: Span): ReadonlyMap<string, Arg> | null {
+export function bindArguments(
+  session: Session,
+  to: Signature,
+  args: readonly Arg[],
+  span: Span,
+): ReadonlyMap<string, Arg> | null {
   const { callee, parameters, rest, names: known, places } = to;
   const bound = new Map<string, Arg>();
   let ok = true;
@@ -51,19 +56,30 @@ export function bindArguments(session: Session, to: Signature, args: readonly Ar
       const name = arg.name.text;
       const at = arg.name.span;
       if (known.has(name) || rest) put(name, arg, at);
-      else fail(() => session.report("unknown-argument", { callee, name, suggestion: nearest(name, known), takes: [...known] }, at));
+      else
+        fail(() =>
+          session.report("unknown-argument", { callee, name, suggestion: nearest(name, known), takes: [...known] }, at),
+        );
     } else if (named) {
       fail(() => session.report("positional-after-named", { callee }, arg.span));
     } else {
       const place = places[position++];
       if (place === undefined)
-        fail(() => session.report("surplus-argument", { callee, takes: places.length, named: parameters.filter((p) => p.named).map((p) => p.name) }, arg.span));
+        fail(() =>
+          session.report(
+            "surplus-argument",
+            { callee, takes: places.length, named: parameters.filter((p) => p.named).map((p) => p.name) },
+            arg.span,
+          ),
+        );
       else put(place.name, arg, arg.span);
     }
   }
   // A misnamed argument may well be the missing one: one message is enough.
   if (ok) {
-    for (const p of parameters) if (!p.optional && !bound.has(p.name)) fail(() => session.report("missing-argument", { callee, name: p.name }, span));
+    for (const p of parameters)
+      if (!p.optional && !bound.has(p.name))
+        fail(() => session.report("missing-argument", { callee, name: p.name }, span));
   }
   return ok ? bound : null;
 }

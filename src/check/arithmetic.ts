@@ -2,7 +2,18 @@
 import type { Span } from "../diagnostics/span.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
-import { addSizes, applySize, divideSizes, multiplySizes, normal, sizeOf, subtractSizes, type Size, type SizeExpr, type SizeFunction } from "../size/size.js";
+import {
+  addSizes,
+  applySize,
+  divideSizes,
+  multiplySizes,
+  normal,
+  sizeOf,
+  subtractSizes,
+  type Size,
+  type SizeExpr,
+  type SizeFunction,
+} from "../size/size.js";
 import type { BinaryOp } from "../syntax/ast.js";
 import { ERROR, type Any, type ListAny } from "./context.js";
 import { MAX_BITS, MAX_LIST, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "./limits.js";
@@ -18,7 +29,10 @@ export interface Operation {
   readonly opSpan: Span;
 }
 
-/** The value of a binary operator whose operands are no tensors; `and` and `or` have been decided by their left side already. */
+/**
+ * The value of a binary operator whose operands are no tensors; `and` and `or` have been decided by their left side
+ * already.
+ */
 export function computeBinary(o: Operation): Any {
   const { left, right, op } = o;
   if (left.kind === "error" || right.kind === "error") return ERROR;
@@ -49,10 +63,12 @@ export function computeUnary(session: Session, op: "-" | "not", operand: Any, sp
   return ERROR;
 }
 
-export const isQuantity = (value: Any): value is NumberAny | SizeAny => value.kind === "number" || value.kind === "size";
+export const isQuantity = (value: Any): value is NumberAny | SizeAny =>
+  value.kind === "number" || value.kind === "size";
 
 /** A number or size as a size: exact, whether whole or not. */
-export const sizeFrom = (value: NumberAny | SizeAny): Size => (value.kind === "size" ? value.size : normal(sizeOf(value.value)));
+export const sizeFrom = (value: NumberAny | SizeAny): Size =>
+  value.kind === "size" ? value.size : normal(sizeOf(value.value));
 
 function wrongOperands({ session, op, left, right, opSpan }: Operation): Any {
   session.report("wrong-operands", { op, left: describe(left), right: describe(right) }, opSpan);
@@ -62,7 +78,12 @@ function wrongOperands({ session, op, left, right, opSpan }: Operation): Any {
 function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
   const [a, b] = [left.value, right.value];
   o.session.spend(workOf(a) + workOf(b), o.span);
-  const form = left.form === "float" || right.form === "float" ? "float" : left.form === "ratio" || right.form === "ratio" ? "ratio" : "int";
+  const form =
+    left.form === "float" || right.form === "float"
+      ? "float"
+      : left.form === "ratio" || right.form === "ratio"
+        ? "ratio"
+        : "int";
   switch (o.op) {
     case "+":
       return limited(o.session, numberOf(q.add(a, b), form), o.span);
@@ -100,7 +121,9 @@ function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
   }
 }
 
-/** What arithmetic with a long number costs beside other expressions: fractions are brought to lowest terms bit by bit. */
+/**
+ * What arithmetic with a long number costs beside other expressions: fractions are brought to lowest terms bit by bit.
+ */
 function workOf({ num, den }: Rational): number {
   if (num < LONG && num > -LONG && den < LONG) return 0;
   // A hexadecimal digit is four bits, and is quicker counted.
@@ -167,7 +190,8 @@ function onSizes(o: Operation, a: Size, b: Size): Any {
     case "^": {
       if (typeof b !== "number" || b < 0 || b > 8 || !Number.isInteger(b)) return wrongOperands(o);
       let product: Any = numberOf(q.ONE, "int");
-      for (let i = 0; i < b && isQuantity(product); i++) product = limitedSize(session, multiplySizes(sizeFrom(product), a), span);
+      for (let i = 0; i < b && isQuantity(product); i++)
+        product = limitedSize(session, multiplySizes(sizeFrom(product), a), span);
       return product;
     }
     case "==":
@@ -177,7 +201,11 @@ function onSizes(o: Operation, a: Size, b: Size): Any {
     case ">":
     case ">=": {
       const { left, right } = o;
-      session.report("not-compile-time", { what: "a comparison", value: describe(left.kind === "size" ? left : right) }, span);
+      session.report(
+        "not-compile-time",
+        { what: "a comparison", value: describe(left.kind === "size" ? left : right) },
+        span,
+      );
       return ERROR;
     }
     case "@":
@@ -193,19 +221,27 @@ function onSizes(o: Operation, a: Size, b: Size): Any {
 export function limitedSize(session: Session, size: Size, span: Span): Any {
   if (typeof size === "number") return sizeValue(size);
   const { length } = size.key;
-  if (length > MAX_SIZE_CHARACTERS || depthOf(size) > MAX_SIZE_DEPTH) session.halt("characters in one size", MAX_SIZE_CHARACTERS, span);
+  if (length > MAX_SIZE_CHARACTERS || depthOf(size) > MAX_SIZE_DEPTH)
+    session.halt("characters in one size", MAX_SIZE_CHARACTERS, span);
   session.spend(Math.ceil(length / 8), span);
   return sizeValue(size);
 }
 
 function depthOf(size: SizeExpr): number {
   let deepest = 0;
-  for (const { atoms } of size.terms) for (const { atom } of atoms) if ("args" in atom) for (const a of atom.args) deepest = Math.max(deepest, 1 + depthOf(a));
+  for (const { atoms } of size.terms)
+    for (const { atom } of atoms)
+      if ("args" in atom) for (const a of atom.args) deepest = Math.max(deepest, 1 + depthOf(a));
   return deepest;
 }
 
 /** `ceil floor round min max` of numbers and sizes. */
-export function computeFunction(session: Session, fn: SizeFunction, args: readonly (NumberAny | SizeAny)[], span: Span): Any {
+export function computeFunction(
+  session: Session,
+  fn: SizeFunction,
+  args: readonly (NumberAny | SizeAny)[],
+  span: Span,
+): Any {
   if (args.every((a) => a.kind === "number")) {
     const [first] = args;
     switch (fn) {

@@ -1,4 +1,5 @@
-// What names stand for, and where they are looked up: bindings, chains of them, and the files and instances that hold them.
+// What names stand for, and where they are looked up: bindings, chains of them, and the files and instances that hold
+// them.
 import type { Span } from "../diagnostics/span.js";
 import type { DType } from "../base/dtype.js";
 import type { Block, Const, File, Fn, Names, Weight } from "../syntax/ast.js";

@@ -45,8 +45,8 @@ export function batchFirst(body: Body, what: string, shape: readonly Size[], spa
 }
 
 /**
- * Two dimensions that should be equal are not: `unordered-route` where rows of a route meet other tokens, else a shape mismatch.
- * Looks for the culprit from the last dimension to the first, as broadcasting does.
+ * Two dimensions that should be equal are not: `unordered-route` where rows of a route meet other tokens, else a shape
+ * mismatch. Looks for the culprit from the last dimension to the first, as broadcasting does.
  */
 export function reportMismatch(body: Body, what: string, left: LogicalType, right: LogicalType, span: Span): void {
   const rank = Math.min(left.shape.length, right.shape.length);
@@ -57,11 +57,23 @@ export function reportMismatch(body: Body, what: string, left: LogicalType, righ
     reportSizes(body, what, left, x, right, y, span);
     return;
   }
-  body.report("shape-mismatch", { what, left: printType(left), right: printType(right), reason: "their ranks differ" }, span);
+  body.report(
+    "shape-mismatch",
+    { what, left: printType(left), right: printType(right), reason: "their ranks differ" },
+    span,
+  );
 }
 
 /** The same for two sizes at known places. */
-export function reportSizes(body: Body, what: string, left: LogicalType, x: Size, right: LogicalType, y: Size, span: Span): void {
+export function reportSizes(
+  body: Body,
+  what: string,
+  left: LogicalType,
+  x: Size,
+  right: LogicalType,
+  y: Size,
+  span: Span,
+): void {
   const routed = [x, y].filter((size) => isRouted(axisOf(body, size)));
   if (routed.length > 0 && isSequence(body, x) && isSequence(body, y)) {
     const [other] = [x, y].filter((size) => !routed.includes(size));
@@ -72,9 +84,17 @@ export function reportSizes(body: Body, what: string, left: LogicalType, x: Size
     body.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
     return;
   }
-  const gate = left.shape.length !== right.shape.length && Math.min(left.shape.length, right.shape.length) > 1 && sameStart(left.shape, right.shape);
+  const gate =
+    left.shape.length !== right.shape.length &&
+    Math.min(left.shape.length, right.shape.length) > 1 &&
+    sameStart(left.shape, right.shape);
   const made = [x, y].filter((size) => isMade(axisOf(body, size)));
-  const data = { what, left: printType(left), right: printType(right), reason: `${printSize(x)} and ${printSize(y)} differ` };
+  const data = {
+    what,
+    left: printType(left),
+    right: printType(right),
+    reason: `${printSize(x)} and ${printSize(y)} differ`,
+  };
   body.report(
     "shape-mismatch",
     gate

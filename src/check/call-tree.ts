@@ -1,4 +1,5 @@
-// Calls of instances, and the paths that name them: `layers.1.inner`, `shared#0` and `shared#1` where an instance is called more than once.
+// Calls of instances, and the paths that name them: `layers.1.inner`, `shared#0` and `shared#1` where an instance is
+// called more than once.
 import { type Instance, joinPath } from "./bindings.js";
 
 /** One call of an instance, within the call of the instance it lives in. Its path is known once all calls are. */

@@ -36,7 +36,11 @@ export function evaluateCall(expr: Call, env: Env): Any {
       if (found?.kind === "function") return callFunction(instance, found.fn, expr, env);
       if (found !== undefined) return callValue(valueOf(found, callee.name.text, callee.name.span, env), expr, env);
       const suggestion = nearest(callee.name.text, instance.bodyNames.keys());
-      env.session.report("unknown-member", { object: `\`${instance.block}\``, name: callee.name.text, suggestion }, callee.name.span);
+      env.session.report(
+        "unknown-member",
+        { object: `\`${instance.block}\``, name: callee.name.text, suggestion },
+        callee.name.span,
+      );
       return ERROR;
     }
     if (object.kind === "error") return ERROR;
@@ -83,15 +87,28 @@ function signatureOf(instance: Instance, fn: Fn): Signature {
 }
 
 /** Arguments by parameter, evaluated in the order in which they stand; null where one is wrong, which was reported. */
-function evaluateArguments(signature: Signature, args: readonly Arg[], span: Span, env: Env): ReadonlyMap<string, Bound> | null {
+function evaluateArguments(
+  signature: Signature,
+  args: readonly Arg[],
+  span: Span,
+  env: Env,
+): ReadonlyMap<string, Bound> | null {
   const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
   return bindValues(signature, args, values, span, env);
 }
 
-function bindValues(signature: Signature, args: readonly Arg[], values: ReadonlyMap<Arg, Any>, span: Span, env: Env): ReadonlyMap<string, Bound> | null {
+function bindValues(
+  signature: Signature,
+  args: readonly Arg[],
+  values: ReadonlyMap<Arg, Any>,
+  span: Span,
+  env: Env,
+): ReadonlyMap<string, Bound> | null {
   const bound = bindArguments(env.session, signature, args, span);
   if (bound === null || [...values.values()].some(hasError)) return null;
-  return new Map([...bound].map(([name, arg]) => [name, { value: values.get(arg) ?? ERROR, span: arg.value.span, expr: arg.value }]));
+  return new Map(
+    [...bound].map(([name, arg]) => [name, { value: values.get(arg) ?? ERROR, span: arg.value.span, expr: arg.value }]),
+  );
 }
 
 function callBuiltin(name: string, expr: Call, env: Env): Any {
@@ -105,10 +122,17 @@ function callBuiltin(name: string, expr: Call, env: Env): Any {
   const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
   const positional = [...values.values()];
   if (positional.some(hasError)) return ERROR;
-  if (compileTime && (builtin === undefined || (isCompileTimeCall(name, positional) && args.every((a) => a.name === null)))) {
+  if (
+    compileTime &&
+    (builtin === undefined || (isCompileTimeCall(name, positional) && args.every((a) => a.name === null)))
+  ) {
     const named = args.find((a) => a.name !== null)?.name;
     if (named) {
-      env.session.report("unknown-argument", { callee: name, name: named.text, suggestion: null, takes: [] }, named.span);
+      env.session.report(
+        "unknown-argument",
+        { callee: name, name: named.text, suggestion: null, takes: [] },
+        named.span,
+      );
       return ERROR;
     }
     return callCompileTime(env.session, name, positional, span);
@@ -128,11 +152,16 @@ function callTensorFunction(name: string, builtin: Builtin, expr: Call, values: 
 function signatureOfBuiltin(name: string, builtin: Builtin): Signature {
   let known = signatures.get(builtin);
   if (known === undefined) {
-    const parameters = builtin.params.map((p) => ({ name: p.name, optional: p.optional ?? false, named: p.named ?? false }));
+    const parameters = builtin.params.map((p) => ({
+      name: p.name,
+      optional: p.optional ?? false,
+      named: p.named ?? false,
+    }));
     signatures.set(builtin, (known = signature(name, parameters, builtin.rest ?? false)));
   }
   return known;
 }
 
 /** How much there is to look at in an argument: of a list its items, of a pattern its letters. */
-const weightOf = (value: Any): number => (value.kind === "list" ? value.items.length : value.kind === "string" ? Math.ceil(value.value.length / 8) : 0);
+const weightOf = (value: Any): number =>
+  value.kind === "list" ? value.items.length : value.kind === "string" ? Math.ceil(value.value.length / 8) : 0;

@@ -1,7 +1,17 @@
 // How many tokens `top` chooses: k as a size, what is wrong with it, and the most it can be.
 import type { Span } from "../diagnostics/span.js";
 import type { SequenceAxis } from "../size/axes.js";
-import { compare, multiply, negate, ONE, printRational, rational, toNumber, ZERO, type Rational } from "../size/rational.js";
+import {
+  compare,
+  multiply,
+  negate,
+  ONE,
+  printRational,
+  rational,
+  toNumber,
+  ZERO,
+  type Rational,
+} from "../size/rational.js";
 import { atomsOf, evaluateSize, type Atom, type Size, type SizeExpr, type Term } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
 import type { Body, Bound } from "./context.js";
@@ -10,10 +20,15 @@ import { printNumber, showSize } from "./values.js";
 /** Whether k is in order for a score along `parent`; reports errors, and the warning that it rounds to zero. */
 export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argument: Bound): boolean {
   if (typeof k === "number") {
-    if (k === 0 && isComputed(argument)) body.report("capacity-rounds-to-zero", { k: "0", axis: parent.name, length: null }, argument.span);
+    if (k === 0 && isComputed(argument))
+      body.report("capacity-rounds-to-zero", { k: "0", axis: parent.name, length: null }, argument.span);
     return true;
   }
-  const names = [...new Set([...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])))];
+  const names = [
+    ...new Set(
+      [...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])),
+    ),
+  ];
   if (names.length > 1) {
     body.report("k-mixes-axes", { k: showSize(k), axes: names }, argument.span);
     return false;
@@ -28,15 +43,22 @@ export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argumen
     return false;
   }
   const length = firstZero(body, k, countedAxis(body, names, parent));
-  if (length !== null) body.report("capacity-rounds-to-zero", { k: showSize(k), axis: names[0] ?? parent.name, length }, argument.span);
+  if (length !== null)
+    body.report("capacity-rounds-to-zero", { k: showSize(k), axis: names[0] ?? parent.name, length }, argument.span);
   return true;
 }
 
-/** Whether k came out as 0 without a 0 being written: `ceil(capacity * T)`. What is written, `0` or `ceil(0% * T)`, is taken as meant. */
+/**
+ * Whether k came out as 0 without a 0 being written: `ceil(capacity * T)`. What is written, `0` or `ceil(0% * T)`, is
+ * taken as meant.
+ */
 const isComputed = (argument: Bound): boolean =>
   argument.expr?.kind !== "number" && argument.expr?.kind !== "name" && literalSpan(argument, ZERO) === argument.span;
 
-/** The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of the parent's. */
+/**
+ * The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of
+ * the parent's.
+ */
 export function boundOfRoute(body: Body, k: Size, parent: SequenceAxis): number | null {
   if (typeof k === "number") return Math.max(1, parent.bound === null ? k : Math.min(k, parent.bound));
   const counted = countedAxis(
@@ -59,11 +81,15 @@ interface Share {
   readonly live: string | null;
 }
 
-/** A ratio outside [0, 1] that multiplies an axis, at any depth. A negative share beside other terms only takes away from them. */
+/**
+ * A ratio outside [0, 1] that multiplies an axis, at any depth. A negative share beside other terms only takes away
+ * from them.
+ */
 function outOfRange(body: Body, size: SizeExpr): Share | null {
   for (const term of size.terms) {
     const share = shareOf(body, term);
-    if (share && (compare(share.value, ONE) > 0 || (compare(share.value, ZERO) < 0 && size.terms.length === 1))) return share;
+    if (share && (compare(share.value, ONE) > 0 || (compare(share.value, ZERO) < 0 && size.terms.length === 1)))
+      return share;
     for (const { atom } of term.atoms) {
       if (atom.kind === "axis" || atom.kind === "rows" || atom.kind === "live") continue;
       for (const argument of atom.args) {
@@ -95,7 +121,8 @@ function literalSpan(argument: Bound, value: Rational): Span {
   const pending: Expr[] = argument.expr ? [argument.expr] : [];
   for (let e = pending.pop(); e; e = pending.pop()) {
     if (e.kind === "number" && compare(e.value, value) === 0) return e.span;
-    if (e.kind === "unary" && e.operand.kind === "number" && compare(negate(e.operand.value), value) === 0) return e.span;
+    if (e.kind === "unary" && e.operand.kind === "number" && compare(negate(e.operand.value), value) === 0)
+      return e.span;
     if (e.kind === "binary") pending.push(e.right, e.left);
     else if (e.kind === "unary") pending.push(e.operand);
     else if (e.kind === "call") for (const a of e.args.toReversed()) pending.push(a.value);
@@ -115,12 +142,17 @@ function firstZero(body: Body, k: SizeExpr, axis: SequenceAxis): number | null {
 
 /** k for a sequence of n tokens; live parameters have their defaults, other axes their least extent, 1. */
 const valueAt = (body: Body, k: Size, axis: string, n: number): Rational =>
-  evaluateSize(k, (atom) => (atom.kind === "live" ? body.live(atom.name).default : atom.kind === "axis" && atom.axis === axis ? n : 1));
+  evaluateSize(k, (atom) =>
+    atom.kind === "live" ? body.live(atom.name).default : atom.kind === "axis" && atom.axis === axis ? n : 1,
+  );
 
 /** Whether the size never falls as its axes grow: sums and roundings of positive shares. */
 function grows(size: Size): boolean {
   if (typeof size === "number") return true;
-  return size.terms.every((t) => t.coefficient.num > 0n || t.atoms.length === 0) && size.terms.every((t) => t.atoms.every(({ atom }) => growingAtom(atom)));
+  return (
+    size.terms.every((t) => t.coefficient.num > 0n || t.atoms.length === 0) &&
+    size.terms.every((t) => t.atoms.every(({ atom }) => growingAtom(atom)))
+  );
 }
 
 function growingAtom(atom: Atom): boolean {

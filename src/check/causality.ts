@@ -5,8 +5,9 @@ import type { Model, Value } from "./model.js";
 import { isOp, isSequence, sequenceDims, type AxisLookup } from "./types.js";
 
 /**
- * Reports each value that breaks the causal rule. Losses, and what only they read, are exempt. In an objective that is what its
- * own body does with the results of the functions it calls; `madeInCall` tells the values that a call made from it.
+ * Reports each value that breaks the causal rule. Losses, and what only they read, are exempt. In an objective that is
+ * what its own body does with the results of the functions it calls; `madeInCall` tells the values that a call made
+ * from it.
  */
 export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (value: Value) => boolean): void {
   if (model.phase !== "generate") return;
@@ -32,7 +33,8 @@ function readByOthers(model: Model, madeInCall: (value: Value) => boolean): read
 /** How a value looks at other tokens than its own, as a clause; null where it does not. */
 function looksAhead(axes: AxisLookup, value: Value): string | null {
   const along = (input: number, dim: number): boolean => isSequence(axes, value.inputs[input]?.type.shape.at(dim) ?? 1);
-  if (isOp(value, "reduce")) return value.attrs.axes.some((a) => along(0, a)) ? `\`${value.attrs.fn}\` reads all tokens of the sequence` : null;
+  if (isOp(value, "reduce"))
+    return value.attrs.axes.some((a) => along(0, a)) ? `\`${value.attrs.fn}\` reads all tokens of the sequence` : null;
   if (isOp(value, "softmax")) return along(0, value.attrs.axis) ? "`softmax` reads all tokens of the sequence" : null;
   if (isOp(value, "matmul")) {
     if (along(0, -1)) return "this product sums over the sequence";
@@ -41,14 +43,18 @@ function looksAhead(axes: AxisLookup, value: Value): string | null {
   if (isOp(value, "attention")) return value.attrs.causal ? null : "attention without `causal: true` sees later tokens";
   if (isOp(value, "span") || isOp(value, "token")) return "indexing along the sequence reads other tokens";
   if (isOp(value, "join")) return "concatenation along the sequence moves tokens";
-  if (isOp(value, "length")) return mentionsSequence(axes, value.attrs.size) ? "the length of the sequence is known at its end" : null;
+  if (isOp(value, "length"))
+    return mentionsSequence(axes, value.attrs.size) ? "the length of the sequence is known at its end" : null;
   if (isOp(value, "count")) return "how many tokens a route chose is known at the end of the sequence";
   if (isOp(value, "cross_entropy") || isOp(value, "bce"))
-    return sequenceDims(axes, value.inputs[0]?.type.shape ?? []).length > 0 ? "this loss is a mean over all tokens" : null;
+    return sequenceDims(axes, value.inputs[0]?.type.shape ?? []).length > 0
+      ? "this loss is a mean over all tokens"
+      : null;
   return pairsTokens(axes, value) ? "this pairs each token with all others" : null;
 }
 
-const mentionsSequence = (axes: AxisLookup, size: Size): boolean => [...atomsOf(size)].some((a) => a.kind !== "live" && axes.axis(a.axis).role === "sequence");
+const mentionsSequence = (axes: AxisLookup, size: Size): boolean =>
+  [...atomsOf(size)].some((a) => a.kind !== "live" && axes.axis(a.axis).role === "sequence");
 
 /** Broadcasting [B, T, 1] against [B, 1, T]: two sequence dimensions where no input had them. */
 function pairsTokens(axes: AxisLookup, value: Value): boolean {

@@ -73,11 +73,13 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
 function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
   const own = files.all.filter((file) => !file.library);
   // Where one model is asked for, the others of the file have their own checks.
-  const skip = (block: Block): boolean => block.model && options.model !== undefined && block.name.text !== options.model;
+  const skip = (block: Block): boolean =>
+    block.model && options.model !== undefined && block.name.text !== options.model;
   for (const file of own) checkNames(session, file, skip);
   for (const file of own)
     for (const decl of file.tree.declarations)
-      if (decl.kind === "const") constantOf({ kind: "const", decl, file }, decl.name.span, environment(session, file.scope, "a constant"));
+      if (decl.kind === "const")
+        constantOf({ kind: "const", decl, file }, decl.name.span, environment(session, file.scope, "a constant"));
   const decl = chooseModel(session, files, options.model);
   if (decl === null) return null;
   const given = givenParameters(session, files.root, decl, options.set ?? {});
@@ -131,7 +133,12 @@ function chooseModel(session: Session, files: Files, wanted: string | undefined)
   const head: Span = { file: tree.file, start: 0, end: 0 };
   if (wanted !== undefined) {
     const found = models.find((m) => m.name.text === wanted);
-    if (found === undefined) session.report("unknown-model", { name: wanted, models: names, suggestion: nearest(wanted, names) }, only?.name.span ?? head);
+    if (found === undefined)
+      session.report(
+        "unknown-model",
+        { name: wanted, models: names, suggestion: nearest(wanted, names) },
+        only?.name.span ?? head,
+      );
     return found ?? null;
   }
   if (only === undefined) session.report("no-model", { file: tree.file }, head);
@@ -147,7 +154,12 @@ function asLive(name: string, kind: LiveParameter["kind"], value: Any, live: Liv
   return { kind: "size", size: toExpr(liveSize(name)) };
 }
 
-function printParameter(session: Session, instance: Instance, { name, span }: Param, live: readonly LiveParameter[]): string {
+function printParameter(
+  session: Session,
+  instance: Instance,
+  { name, span }: Param,
+  live: readonly LiveParameter[],
+): string {
   const found = live.find((l) => l.name === name.text);
   if (found !== undefined) return printNumber({ kind: "number", value: found.default, form: found.kind });
   const binding = instance.params.get(name.text);
@@ -164,5 +176,7 @@ function entryOf(session: Session, model: Instance, entry: Entry): Fn | null {
 function outputsOf(result: Any, fn: Fn): Model["outputs"] {
   if (result.kind === "tensor") return [{ name: fn.results[0]?.name?.text ?? "output", value: result.value }];
   if (result.kind !== "tuple") return [];
-  return result.items.flatMap((item, i) => (item.kind === "tensor" ? [{ name: result.names[i] ?? "output", value: item.value }] : []));
+  return result.items.flatMap((item, i) =>
+    item.kind === "tensor" ? [{ name: result.names[i] ?? "output", value: item.value }] : [],
+  );
 }

@@ -22,7 +22,8 @@ export const compileTimeFunctions: ReadonlyMap<string, string> = new Map([
 export const isCompileTimeFunction = (name: string): name is FunctionName => NAMES.has(name);
 
 /** `train` and `generate`: whether the program is made for that phase. */
-export const phaseValue = (name: string, phase: Phase): Any | null => (name === "train" || name === "generate" ? bool(phase === name) : null);
+export const phaseValue = (name: string, phase: Phase): Any | null =>
+  name === "train" || name === "generate" ? bool(phase === name) : null;
 
 /** Whether the call is none of tensors, which `min` and `max` are functions of too. */
 export function isCompileTimeCall(name: FunctionName, args: readonly Any[]): boolean {
@@ -40,7 +41,8 @@ function quantities(args: readonly Any[]): readonly (NumberAny | SizeAny)[] | nu
 export function callCompileTime(session: Session, name: FunctionName, args: readonly Any[], span: Span): Any {
   const [arg] = args;
   if (name !== "min" && name !== "max" && args.length !== 1) {
-    if (arg === undefined) session.report("missing-argument", { callee: name, name: name === "len" ? "list" : "x" }, span);
+    if (arg === undefined)
+      session.report("missing-argument", { callee: name, name: name === "len" ? "list" : "x" }, span);
     else session.report("surplus-argument", { callee: name, takes: 1, named: [] }, span);
     return ERROR;
   }
@@ -63,6 +65,10 @@ export function callCompileTime(session: Session, name: FunctionName, args: read
 }
 
 function wrong(session: Session, what: string, expected: string, found: Any | undefined, span: Span): Any {
-  session.report("wrong-kind", { what: `the argument of ${what}`, expected, found: found === undefined ? "nothing" : describe(found) }, span);
+  session.report(
+    "wrong-kind",
+    { what: `the argument of ${what}`, expected, found: found === undefined ? "nothing" : describe(found) },
+    span,
+  );
   return ERROR;
 }

@@ -1,4 +1,5 @@
-// What the rooms of the checker share: the values an expression may have, and what a function body can do while it is unrolled.
+// What the rooms of the checker share: the values an expression may have, and what a function body can do while it is
+// unrolled.
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -15,7 +16,10 @@ export type Any =
   | { readonly kind: "bool"; readonly value: boolean }
   | { readonly kind: "string"; readonly value: string }
   | { readonly kind: "none" }
-  /** `broken`: whether an item, at any depth, was already reported. Lists may share items many times over: whatever walks one at any depth goes through each once. */
+  /**
+   * `broken`: whether an item, at any depth, was already reported. Lists may share items many times over: whatever
+   * walks one at any depth goes through each once.
+   */
   | { readonly kind: "list"; readonly items: readonly Any[]; readonly broken: boolean }
   | { readonly kind: "instance"; readonly instance: InstanceRef }
   /** A size over axes or live parameters: `ceil(capacity * T)`. Never a constant. */
@@ -44,7 +48,13 @@ export type RouteAny = Extract<Any, { kind: "route" }>;
 export interface Body {
   readonly phase: Phase;
   /** Adds an operation; `path` is that of the call being unrolled. */
-  emit<K extends LogicalOp>(op: K, inputs: readonly Value[], attrs: LogicalAttrs[K], type: LogicalType, span: Span): Value<K>;
+  emit<K extends LogicalOp>(
+    op: K,
+    inputs: readonly Value[],
+    attrs: LogicalAttrs[K],
+    type: LogicalType,
+    span: Span,
+  ): Value<K>;
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes?: readonly Note[]): void;
   axis(name: string): Axis;
   /** The batch axis of the program; null where no input has one. */
@@ -72,7 +82,10 @@ export interface BuiltinParam {
   readonly named?: true;
 }
 
-/** A built-in function on tensors. The caller has bound the arguments and reported missing, surplus and misnamed ones; none is an error value. */
+/**
+ * A built-in function on tensors. The caller has bound the arguments and reported missing, surplus and misnamed ones;
+ * none is an error value.
+ */
 export interface Builtin {
   readonly params: readonly BuiltinParam[];
   /** Takes any further named arguments too (`rearrange`'s sizes); they come with their names. */

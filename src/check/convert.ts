@@ -10,7 +10,14 @@ import { isBatch, typeOf } from "./types.js";
 import { describe, printNumber, showSize } from "./values.js";
 
 /** An operand as a value of `dtype`; reports what cannot be one. `beside` is the shape it will broadcast against. */
-export function toValue(body: Body, operand: Any, dtype: DType, beside: readonly Size[], what: string, span: Span): Value | null {
+export function toValue(
+  body: Body,
+  operand: Any,
+  dtype: DType,
+  beside: readonly Size[],
+  what: string,
+  span: Span,
+): Value | null {
   switch (operand.kind) {
     case "tensor":
       return operand.value;
@@ -25,7 +32,11 @@ export function toValue(body: Body, operand: Any, dtype: DType, beside: readonly
     case "error":
       return null;
     default:
-      body.report("wrong-operand", { what, needs: "tensors and numbers", found: describe(operand), ...hintFor(operand) }, span);
+      body.report(
+        "wrong-operand",
+        { what, needs: "tensors and numbers", found: describe(operand), ...hintFor(operand) },
+        span,
+      );
       return null;
   }
 }
@@ -44,7 +55,11 @@ export function numberValue(body: Body, number: Rational, dtype: DType, span: Sp
   if (reason !== null) {
     body.report(
       "number-does-not-fit",
-      { number: printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" }), dtype, reason },
+      {
+        number: printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" }),
+        dtype,
+        reason,
+      },
       span,
     );
     return null;
@@ -63,8 +78,8 @@ function misfit(number: Rational, dtype: DType): string | null {
 }
 
 /**
- * A size over axes or live parameters as a value. Where it mentions a sequence axis each sequence has its own, so it is shaped
- * [B, 1, …, 1] to stand beside the other operand; else it is a scalar.
+ * A size over axes or live parameters as a value. Where it mentions a sequence axis each sequence has its own, so it is
+ * shaped [B, 1, …, 1] to stand beside the other operand; else it is a scalar.
  */
 function sizeValue(body: Body, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
   if (dtype === "bool" || ((dtype === "u32" || dtype === "i32") && !isWhole(size))) {
@@ -93,7 +108,8 @@ function shapeOfSize(body: Body, size: SizeExpr, beside: readonly Size[]): reado
 /** The live parameter that the size is, and nothing else. */
 function liveAlone(size: SizeExpr): string | null {
   const [term] = size.terms;
-  if (size.terms.length !== 1 || term?.coefficient.num !== 1n || term.coefficient.den !== 1n || term.atoms.length !== 1) return null;
+  if (size.terms.length !== 1 || term?.coefficient.num !== 1n || term.coefficient.den !== 1n || term.atoms.length !== 1)
+    return null;
   const atom: Atom | undefined = term.atoms[0]?.atom;
   return atom?.kind === "live" ? atom.name : null;
 }

@@ -1,12 +1,13 @@
-// Warns of a router that cannot learn: a score that decides a route but reaches no loss through anything with a gradient.
+// Warns of a router that cannot learn: a score that decides a route but reaches no loss through anything with a
+// gradient.
 import { isFloat } from "../base/dtype.js";
 import { reachable, rootsOf, type ReportAt } from "./model-values.js";
 import type { Model, PointwiseName, Value } from "./model.js";
 import { isOp } from "./types.js";
 
 /**
- * In phase train of a model that has losses. A score that depends on no weight has nothing to learn; one that is computed a second
- * time for the gate learns by that.
+ * In phase train of a model that has losses. A score that depends on no weight has nothing to learn; one that is
+ * computed a second time for the gate learns by that.
  */
 export function checkRouters(model: Model, reportAt: ReportAt): void {
   if (model.phase !== "train" || model.losses.length === 0) return;
@@ -25,11 +26,22 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
     const [score] = route.inputs;
     if ((!isOp(route, "top") && !isOp(route, "above")) || !score || routers.has(score)) continue;
     routers.add(score);
-    if (weights.has(score) && !learns(score, trained, learners) && elsewhere.get(score) !== true) reportAt(score, "dead-router", { choice: route.op });
+    if (weights.has(score) && !learns(score, trained, learners) && elsewhere.get(score) !== true)
+      reportAt(score, "dead-router", { choice: route.op });
   }
 }
 
-const WITHOUT_GRADIENT: ReadonlySet<PointwiseName> = new Set<PointwiseName>(["eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"]);
+const WITHOUT_GRADIENT: ReadonlySet<PointwiseName> = new Set<PointwiseName>([
+  "eq",
+  "ne",
+  "lt",
+  "le",
+  "gt",
+  "ge",
+  "and",
+  "or",
+  "not",
+]);
 
 /** The inputs that a gradient of the value reaches. */
 function gradientInputs(value: Value): readonly Value[] {
@@ -39,7 +51,12 @@ function gradientInputs(value: Value): readonly Value[] {
 function differentiable(value: Value): readonly Value[] {
   const [first, second, third] = value.inputs;
   if (first === undefined || !isFloat(value.type.dtype)) return [];
-  if (isOp(value, "pointwise")) return WITHOUT_GRADIENT.has(value.attrs.fn) ? [] : value.attrs.fn === "where" ? value.inputs.slice(1) : value.inputs;
+  if (isOp(value, "pointwise"))
+    return WITHOUT_GRADIENT.has(value.attrs.fn)
+      ? []
+      : value.attrs.fn === "where"
+        ? value.inputs.slice(1)
+        : value.inputs;
   if (isOp(value, "reduce")) return value.attrs.fn === "argmax" ? [] : [first];
   switch (value.op) {
     case "stop_gradient":
@@ -72,7 +89,10 @@ function dependents(values: readonly Value[], inputs: (value: Value) => readonly
   return found;
 }
 
-/** Whether the weights that make a value by themselves, not by way of values that are trained, are trained elsewhere: all, or not all. */
+/**
+ * Whether the weights that make a value by themselves, not by way of values that are trained, are trained elsewhere:
+ * all, or not all.
+ */
 function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>): ReadonlyMap<Value, boolean> {
   const all = new Map<Value, boolean>();
   for (const v of values) {
@@ -89,8 +109,9 @@ function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>)
 }
 
 /**
- * Whether training reaches the score itself and goes on to a weight, or so the value that it is a function of alone (a sigmoid taken for the choice only):
- * one number for each score, since a row of features is only what a score was computed from.
+ * Whether training reaches the score itself and goes on to a weight, or so the value that it is a function of alone (a
+ * sigmoid taken for the choice only): one number for each score, since a row of features is only what a score was
+ * computed from.
  */
 function learns(score: Value, trained: ReadonlySet<Value>, learners: ReadonlySet<Value>): boolean {
   const numbers = (v: Value): number => v.type.shape.filter((size) => size !== 1).length;

@@ -1,4 +1,5 @@
-// What is documented under a name: the library's blocks, built-in functions, and what a file declares. For `modc doc` and editors.
+// What is documented under a name: the library's blocks, built-in functions, and what a file declares. For `modc doc`
+// and editors.
 import type { Declaration, File, Param, ParamKind } from "../syntax/ast.js";
 import { families } from "./builtins/index.js";
 import { compileTimeFunctions } from "./compile-time.js";
@@ -20,7 +21,8 @@ export const libraryDocs = (): readonly Documented[] =>
   });
 
 /** What a file declares, from its tree and the text it was read from. */
-export const documentedIn = (file: File, text: string): readonly Documented[] => file.declarations.map((d) => declared(d, text));
+export const documentedIn = (file: File, text: string): readonly Documented[] =>
+  file.declarations.map((d) => declared(d, text));
 
 function declared(d: Declaration, text: string): Documented {
   if (d.kind === "const")
@@ -33,7 +35,13 @@ function declared(d: Declaration, text: string): Documented {
     };
   const kind = d.model ? "model" : "block";
   const parameters = d.params.map((p) => ({ name: p.name.text, doc: p.doc }));
-  return { name: d.name.text, kind, signature: `${kind} ${d.name.text}(${d.params.map((p) => parameterText(p, text)).join(", ")})`, doc: d.doc, parameters };
+  return {
+    name: d.name.text,
+    kind,
+    signature: `${kind} ${d.name.text}(${d.params.map((p) => parameterText(p, text)).join(", ")})`,
+    doc: d.doc,
+    parameters,
+  };
 }
 
 /** A parameter as it was written: `live capacity: ratio = 12.5%`. */
@@ -42,10 +50,17 @@ export const parameterText = (p: Param, text: string): string =>
 
 const kindOf = (kind: ParamKind): string => (kind.kind === "list" ? `[${kindOf(kind.of)}]` : kind.kind);
 
-/** Built-in functions, of tensors and then those of compile-time values alone. The documentation of each begins with its signature. */
+/**
+ * Built-in functions, of tensors and then those of compile-time values alone. The documentation of each begins with its
+ * signature.
+ */
 export function functionDocs(): readonly Documented[] {
-  const tensors = [...families.values()].flatMap((family) => [...family].map(([name, { doc: text }]) => functionEntry(name, text, "\n")));
-  const numbers = [...compileTimeFunctions].filter(([name]) => !tensors.some((e) => e.name === name)).map(([name, text]) => functionEntry(name, text, ":"));
+  const tensors = [...families.values()].flatMap((family) =>
+    [...family].map(([name, { doc: text }]) => functionEntry(name, text, "\n")),
+  );
+  const numbers = [...compileTimeFunctions]
+    .filter(([name]) => !tensors.some((e) => e.name === name))
+    .map(([name, text]) => functionEntry(name, text, ":"));
   return [...tensors, ...numbers];
 }
 

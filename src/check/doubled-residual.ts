@@ -28,7 +28,8 @@ function rowsIn(value: Value, rows: ReadonlyMap<Value, readonly Value[]>): reado
   const [first, second] = value.inputs;
   const of = (v: Value | undefined): readonly Value[] => (v && rows.get(v)) ?? [];
   // What is subtracted is there no longer: `inner(rows) - rows` is an update again.
-  if (isOp(value, "pointwise") && value.attrs.fn === "sub") return of(first).filter((taken) => !of(second).includes(taken));
+  if (isOp(value, "pointwise") && value.attrs.fn === "sub")
+    return of(first).filter((taken) => !of(second).includes(taken));
   return union(carriers(value).map(of));
 }
 
@@ -66,7 +67,10 @@ function carriers(value: Value): readonly Value[] {
   }
 }
 
-const gated = (value: Value, a: Value, b: Value): readonly Value[] => [...(isGate(b, value) ? [a] : []), ...(isGate(a, value) ? [b] : [])];
+const gated = (value: Value, a: Value, b: Value): readonly Value[] => [
+  ...(isGate(b, value) ? [a] : []),
+  ...(isGate(a, value) ? [b] : []),
+];
 
 /** One factor for a whole row, not one for each feature. */
 const isGate = (factor: Value, product: Value): boolean =>

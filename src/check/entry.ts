@@ -60,12 +60,20 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
   const name = input.name.text;
   const dims: EntryDim[] = [];
   if (name === "lengths") {
-    session.report("open-entry-input", { input: name, reason: "every program has an input of this name, the length of each sequence" }, input.name.span);
+    session.report(
+      "open-entry-input",
+      { input: name, reason: "every program has an input of this name, the length of each sequence" },
+      input.name.span,
+    );
     return null;
   }
   for (const d of input.type.dims) {
     if (d.kind === "rest") {
-      session.report("open-entry-input", { input: name, reason: "`...` leaves open how many dimensions it has" }, d.span);
+      session.report(
+        "open-entry-input",
+        { input: name, reason: "`...` leaves open how many dimensions it has" },
+        d.span,
+      );
       return null;
     }
     const bound = d.bound === null ? null : extentOf(d.bound, "a bound", env);
@@ -79,13 +87,21 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
     }
     const value = evaluate(d.value, env);
     if (value.kind === "size") {
-      session.report("open-entry-input", { input: name, reason: `${describe(value)} is computed from an axis` }, d.span);
+      session.report(
+        "open-entry-input",
+        { input: name, reason: `${describe(value)} is computed from an axis` },
+        d.span,
+      );
       return null;
     }
     const n = integerOf(value, `a dimension of \`${name}\``, d.value.span, env);
     if (n === null) return null;
     if (n < 1 || n > MAX_EXTENT) {
-      session.report("size-out-of-range", { what: `a dimension of \`${name}\``, value: String(n), max: MAX_EXTENT }, d.value.span);
+      session.report(
+        "size-out-of-range",
+        { what: `a dimension of \`${name}\``, value: String(n), max: MAX_EXTENT },
+        d.value.span,
+      );
       return null;
     }
     dims.push({ size: n, axis: null, bound: null });
@@ -99,8 +115,8 @@ function toSizeExpr(size: Size): Exclude<Size, number> {
 }
 
 /**
- * Roles of the axes: the first axis of the first input that begins with one is the batch; an axis second to the batch is a
- * sequence; others are free. Null where one stands where it cannot, which was reported.
+ * Roles of the axes: the first axis of the first input that begins with one is the batch; an axis second to the batch
+ * is a sequence; others are free. Null where one stands where it cannot, which was reported.
  */
 function placeAxes(
   session: Session,
@@ -110,7 +126,11 @@ function placeAxes(
   if (shapes.includes(null)) return null;
   const known = shapes.map((s) => s ?? []);
   const batch = known.find((s) => s[0]?.axis)?.[0]?.axis ?? null;
-  const sequences = new Set(known.flatMap((s) => (batch !== null && s[0]?.axis === batch && s[1]?.axis && s[1].axis !== batch ? [s[1].axis] : [])));
+  const sequences = new Set(
+    known.flatMap((s) =>
+      batch !== null && s[0]?.axis === batch && s[1]?.axis && s[1].axis !== batch ? [s[1].axis] : [],
+    ),
+  );
   const bounds = new Map<string, number | null>();
   let ok = true;
   known.forEach((shape, i) => {
@@ -121,7 +141,11 @@ function placeAxes(
       const reason = misplaced(axis, dim, batch, sequences.has(axis) && !(dim === 1 && shape[0]?.axis === batch));
       if (reason === null) return;
       ok = false;
-      session.report("misplaced-axis", { axis, reason }, inputs[i]?.type.dims[dim]?.span ?? inputs[i]?.span ?? { file: "", start: 0, end: 0 });
+      session.report(
+        "misplaced-axis",
+        { axis, reason },
+        inputs[i]?.type.dims[dim]?.span ?? inputs[i]?.span ?? { file: "", start: 0, end: 0 },
+      );
     });
   });
   if (!ok) return null;

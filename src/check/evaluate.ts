@@ -21,7 +21,12 @@ import { bool, describe, hasError, int, listOf, numberOf, printNumber } from "./
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
 
 /** How an expression at some place is evaluated, outside of functions unless told otherwise. */
-export const environment = (session: Session, scope: Scope, place: string, may: Partial<Pick<Env, "body" | "make" | "pending">> = {}): Env => ({
+export const environment = (
+  session: Session,
+  scope: Scope,
+  place: string,
+  may: Partial<Pick<Env, "body" | "make" | "pending">> = {},
+): Env => ({
   session,
   scope,
   place,
@@ -99,7 +104,9 @@ function evaluateName(expr: Of<"name">, env: Env): Any {
 function evaluateUnary(expr: Of<"unary">, env: Env): Any {
   const operand = evaluate(expr.operand, env);
   if (!needsBody(operand)) return computeUnary(env.session, expr.op, operand, expr.span);
-  return env.body === null ? outsideFunction(env, operand, expr.operand.span) : applyUnary(env.body, expr.op, operand, expr.span);
+  return env.body === null
+    ? outsideFunction(env, operand, expr.operand.span)
+    : applyUnary(env.body, expr.op, operand, expr.span);
 }
 
 /** Goes down the left side in a loop: `a + b + c + …` may be long. */
@@ -115,21 +122,28 @@ function evaluateBinary(expr: Of<"binary">, env: Env): Any {
 function combine(node: Of<"binary">, left: Any, env: Env): Any {
   const { op, opSpan, span } = node;
   if (op === "and" || op === "or") {
-    if (left.kind === "bool") return left.value === (op === "or") ? left : decided(node, op, evaluate(node.right, env), env);
+    if (left.kind === "bool")
+      return left.value === (op === "or") ? left : decided(node, op, evaluate(node.right, env), env);
     if (left.kind === "error") return ERROR;
   }
   const right = evaluate(node.right, env);
   if (left.kind === "error" || right.kind === "error") return ERROR;
-  if (!needsBody(left) && !needsBody(right)) return computeBinary({ session: env.session, op, left, right, span, opSpan });
+  if (!needsBody(left) && !needsBody(right))
+    return computeBinary({ session: env.session, op, left, right, span, opSpan });
   if (env.body === null) return outsideFunction(env, needsBody(left) ? left : right, span);
   return applyBinary(env.body, op, left, right, span, opSpan);
 }
 
 /** `true and right`, `false or right`: the right side itself. */
 function decided(node: Of<"binary">, op: BinaryOp, right: Any, env: Env): Any {
-  const fits = right.kind === "bool" || right.kind === "error" || (right.kind === "tensor" && right.value.type.dtype === "bool");
+  const fits =
+    right.kind === "bool" || right.kind === "error" || (right.kind === "tensor" && right.value.type.dtype === "bool");
   if (fits) return right;
-  env.session.report("wrong-operands", { op, left: op === "and" ? "true" : "false", right: describe(right) }, node.opSpan);
+  env.session.report(
+    "wrong-operands",
+    { op, left: op === "and" ? "true" : "false", right: describe(right) },
+    node.opSpan,
+  );
   return ERROR;
 }
 
@@ -145,7 +159,11 @@ export function conditionOf(expr: Expr, env: Env): boolean | null {
     case "route":
     case "size": {
       const hint = value.kind === "tensor" ? "to choose element by element, use `where(condition, a, b)`" : undefined;
-      env.session.report("not-compile-time", { what: "a condition", value: describe(value), ...(hint === undefined ? {} : { hint }) }, expr.span);
+      env.session.report(
+        "not-compile-time",
+        { what: "a condition", value: describe(value), ...(hint === undefined ? {} : { hint }) },
+        expr.span,
+      );
       return null;
     }
     default:
@@ -167,7 +185,11 @@ export function itemsOf(expr: Expr, env: Env): readonly Any[] | null {
 function evaluateComprehension(expr: Of<"comprehension">, env: Env): Any {
   const items = itemsOf(expr.list, env);
   if (items === null) return ERROR;
-  return listOf(items.map((value) => evaluate(expr.body, { ...env, scope: env.scope.inner(new Map([[expr.name.text, { kind: "value", value }]])) })));
+  return listOf(
+    items.map((value) =>
+      evaluate(expr.body, { ...env, scope: env.scope.inner(new Map([[expr.name.text, { kind: "value", value }]])) }),
+    ),
+  );
 }
 
 function evaluateRange(expr: Of<"range">, env: Env): Any {
@@ -189,8 +211,10 @@ export function integerOf(value: Any, what: string, span: Span, env: Env): numbe
     else env.session.report("not-an-integer", { what, value: printNumber(value) }, span);
     return null;
   }
-  if (value.kind === "size" || needsBody(value)) env.session.report("not-compile-time", { what, value: describe(value) }, span);
-  else if (value.kind !== "error") env.session.report("wrong-kind", { what, expected: "a whole number", found: describe(value) }, span);
+  if (value.kind === "size" || needsBody(value))
+    env.session.report("not-compile-time", { what, value: describe(value) }, span);
+  else if (value.kind !== "error")
+    env.session.report("wrong-kind", { what, expected: "a whole number", found: describe(value) }, span);
   return null;
 }
 
@@ -206,18 +230,28 @@ function evaluateMember(expr: Of<"member">, env: Env): Any {
       const instance = instanceOf(object.instance);
       const found = instance.bodyNames.get(name);
       if (found !== undefined) return valueOf(found, name, expr.name.span, env);
-      env.session.report("unknown-member", { object: `\`${instance.block}\``, name, suggestion: nearest(name, instance.bodyNames.keys()) }, expr.name.span);
+      env.session.report(
+        "unknown-member",
+        { object: `\`${instance.block}\``, name, suggestion: nearest(name, instance.bodyNames.keys()) },
+        expr.name.span,
+      );
       return ERROR;
     }
     case "tuple": {
       const item = object.items[object.names.indexOf(name)];
       if (item !== undefined) return item;
-      env.session.report("unknown-member", { object: describe(object), name, suggestion: nearest(name, object.names) }, expr.name.span);
+      env.session.report(
+        "unknown-member",
+        { object: describe(object), name, suggestion: nearest(name, object.names) },
+        expr.name.span,
+      );
       return ERROR;
     }
     case "tensor":
     case "route":
-      return env.body === null ? outsideFunction(env, object, expr.object.span) : applyMember(env.body, object, name, expr.name.span);
+      return env.body === null
+        ? outsideFunction(env, object, expr.object.span)
+        : applyMember(env.body, object, name, expr.name.span);
     default:
       env.session.report("unknown-member", { object: describe(object), name, suggestion: null }, expr.name.span);
       return ERROR;
@@ -234,11 +268,14 @@ function evaluateIndex(expr: Of<"index">, env: Env): Any {
     return ERROR;
   }
   if (indices.some(indexHasError)) return ERROR;
-  return env.body === null ? outsideFunction(env, object, expr.object.span) : applyIndex(env.body, object, indices, expr.span);
+  return env.body === null
+    ? outsideFunction(env, object, expr.object.span)
+    : applyIndex(env.body, object, indices, expr.span);
 }
 
 function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {
-  const bound = (e: Expr | null): Bound | null => (e === null ? null : { value: evaluate(e, env), span: e.span, expr: e });
+  const bound = (e: Expr | null): Bound | null =>
+    e === null ? null : { value: evaluate(e, env), span: e.span, expr: e };
   switch (index.kind) {
     case "at": {
       const value = evaluate(index.value, env);
@@ -255,7 +292,9 @@ function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {
 }
 
 const indexHasError = (index: EvaluatedIndex): boolean =>
-  index.kind === "at" ? hasError(index.value) : index.kind === "slice" && [index.start, index.stop].some((b) => b !== null && hasError(b.value));
+  index.kind === "at"
+    ? hasError(index.value)
+    : index.kind === "slice" && [index.start, index.stop].some((b) => b !== null && hasError(b.value));
 
 /** `list[i]`, from the end where i is negative, and `list[a:b]`, clamped. */
 function indexList(items: readonly Any[], expr: Of<"index">, env: Env): Any {

@@ -10,7 +10,10 @@ import { MAX_DEPTH } from "./limits.js";
 import type { Session } from "./session.js";
 import { nearest } from "../size/nearest.js";
 
-/** The text of an imported file, by its path relative to the root file's folder; null where there is none, or why it is not read. */
+/**
+ * The text of an imported file, by its path relative to the root file's folder; null where there is none, or why it is
+ * not read.
+ */
 export type Read = (path: string) => string | null | { readonly refused: string };
 
 export interface Files {
@@ -22,8 +25,8 @@ export interface Files {
 }
 
 /**
- * `read` gives the text of a file by its path relative to the root file's folder. Each file read is added to `sources` at once, the
- * root first: messages point into them even where reading stops at a limit.
+ * `read` gives the text of a file by its path relative to the root file's folder. Each file read is added to `sources`
+ * at once, the root first: messages point into them even where reading stops at a limit.
  */
 export function loadFiles(session: Session, source: SourceFile, read: Read, sources: SourceFile[]): Files {
   const loader = new Loader(session, read, sources);
@@ -103,7 +106,8 @@ class Loader {
     }
     const done = this.loaded.get(key);
     if (done !== undefined) return done;
-    if (this.#open.length >= MAX_DEPTH) this.session.halt("files that import one another in a row", MAX_DEPTH, i.fromSpan);
+    if (this.#open.length >= MAX_DEPTH)
+      this.session.halt("files that import one another in a row", MAX_DEPTH, i.fromSpan);
     const loaded = importer.library ? this.#loadLibrary(target.path) : this.#loadUser(target.path, i);
     if (loaded === null) this.session.report("import-not-found", { path: i.from }, i.fromSpan);
     return loaded === "refused" ? null : loaded;
@@ -127,7 +131,11 @@ class Loader {
     const found = file?.exports.get(name.text);
     if (found !== undefined) return found;
     if (from === "library" || !this.broken) {
-      this.session.report("unknown-export", { name: name.text, from: i.from, suggestion: nearest(name.text, names.keys()) }, name.span);
+      this.session.report(
+        "unknown-export",
+        { name: name.text, from: i.from, suggestion: nearest(name.text, names.keys()) },
+        name.span,
+      );
     }
     return unknown;
   }

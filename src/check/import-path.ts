@@ -26,4 +26,5 @@ export function resolveImport(importer: string, from: string): ImportTarget {
 }
 
 /** The last segment: the root file as its imports see it. */
-export const baseName = (file: string): string => file.slice(Math.max(file.lastIndexOf("/"), file.lastIndexOf("\\")) + 1);
+export const baseName = (file: string): string =>
+  file.slice(Math.max(file.lastIndexOf("/"), file.lastIndexOf("\\")) + 1);

@@ -1,7 +1,16 @@
 // Indexing `x[…]` as Python does: integers, slices, `...`, `None`, and rows of a table by an index tensor.
 import type { Span } from "../diagnostics/span.js";
 import { isInteger, printRational, toNumber } from "../size/rational.js";
-import { axisSize, atomsOf, constantOf, equalSizes, isWhole, printSize, subtractSizes, type Size } from "../size/size.js";
+import {
+  axisSize,
+  atomsOf,
+  constantOf,
+  equalSizes,
+  isWhole,
+  printSize,
+  subtractSizes,
+  type Size,
+} from "../size/size.js";
 import { spanOf, type CountRule, type SequenceAxis } from "../size/axes.js";
 import { batchFirst } from "./broadcast.js";
 import { ERROR, type Any, type Body, type Bound, type EvaluatedIndex } from "./context.js";
@@ -40,14 +49,22 @@ function gather(body: Body, table: Value, rows: At, indices: readonly EvaluatedI
   if (indices[0] !== rows || !rest || indices.length > table.type.shape.length) {
     body.report(
       "bad-index",
-      { problem: "an index tensor reads rows along the first axis only", hint: "write `table[indices]`, and index the result" },
+      {
+        problem: "an index tensor reads rows along the first axis only",
+        hint: "write `table[indices]`, and index the result",
+      },
       rows.span,
     );
     return null;
   }
   if (index.type.dtype !== "u32" && index.type.dtype !== "i32") {
-    const hint = index.type.dtype === "bool" ? "to choose by a mask use `where(mask, a, b)`" : "cast it first: `u32(x)`";
-    body.report("wrong-dtype", { what: "an index tensor", needs: ["u32", "i32"], found: printType(index.type), hint }, rows.span);
+    const hint =
+      index.type.dtype === "bool" ? "to choose by a mask use `where(mask, a, b)`" : "cast it first: `u32(x)`";
+    body.report(
+      "wrong-dtype",
+      { what: "an index tensor", needs: ["u32", "i32"], found: printType(index.type), hint },
+      rows.span,
+    );
     return null;
   }
   const [first, ...row] = table.type.shape;
@@ -103,7 +120,8 @@ function cut(body: Body, x: Value, indices: readonly EvaluatedIndex[], span: Spa
     }
   }
   if (!batchFirst(body, "a new axis in front of the batch", shape, span)) return null;
-  const same = shape.length === value.type.shape.length && shape.every((size, i) => equalSizes(size, value.type.shape[i] ?? -1));
+  const same =
+    shape.length === value.type.shape.length && shape.every((size, i) => equalSizes(size, value.type.shape[i] ?? -1));
   return same ? value : body.emit("reshape", [value], {}, typeOf(x.type.dtype, shape), span);
 }
 
@@ -124,10 +142,20 @@ function take(body: Body, x: Value, dim: number, index: At, span: Span): Value |
       return null;
     }
     const shape = x.type.shape.filter((_, i) => i !== dim);
-    return body.emit("token", [x], { dim, index: typeof fromEnd === "number" ? fromEnd : toNumber(fromEnd) }, typeOf(x.type.dtype, shape), span);
+    return body.emit(
+      "token",
+      [x],
+      { dim, index: typeof fromEnd === "number" ? fromEnd : toNumber(fromEnd) },
+      typeOf(x.type.dtype, shape),
+      span,
+    );
   }
   if (typeof size !== "number" || typeof at !== "number") {
-    body.report("unknown-extent", { what: "an index", size: printSize(typeof size === "number" ? at : size) }, index.span);
+    body.report(
+      "unknown-extent",
+      { what: "an index", size: printSize(typeof size === "number" ? at : size) },
+      index.span,
+    );
     return null;
   }
   if (at >= size || at < -size) {
@@ -172,7 +200,16 @@ const isFixed = (end: Size | null): end is number | null => end === null || type
 const sliceStatic = (body: Body, x: Value, axis: number, start: number, stop: number, span: Span): Value =>
   body.emit("slice", [x], { axis, start, stop }, typeOf(x.type.dtype, x.type.shape.with(axis, stop - start)), span);
 
-function sliceTokens(body: Body, x: Value, dim: number, axis: SequenceAxis, start: Size, stop: Size | null, index: Slice, span: Span): Value | null {
+function sliceTokens(
+  body: Body,
+  x: Value,
+  dim: number,
+  axis: SequenceAxis,
+  start: Size,
+  stop: Size | null,
+  index: Slice,
+  span: Span,
+): Value | null {
   for (const [end, written] of [
     [start, index.start],
     [stop, index.stop],
@@ -189,15 +226,30 @@ function sliceTokens(body: Body, x: Value, dim: number, axis: SequenceAxis, star
     body.report("empty-slice", { shape: printType(x.type) }, index.span);
     return null;
   }
-  const fresh = cutAxis(body, axis.name, `span ${printSize(start)}:${stop === null ? "" : printSize(stop)}`, bound, rule);
-  const value = body.emit("span", [x], { dim, axis: fresh }, typeOf(x.type.dtype, x.type.shape.with(dim, axisSize(fresh))), span);
+  const fresh = cutAxis(
+    body,
+    axis.name,
+    `span ${printSize(start)}:${stop === null ? "" : printSize(stop)}`,
+    bound,
+    rule,
+  );
+  const value = body.emit(
+    "span",
+    [x],
+    { dim, axis: fresh },
+    typeOf(x.type.dtype, x.type.shape.with(dim, axisSize(fresh))),
+    span,
+  );
   rememberMaker(body, fresh, value);
   return value;
 }
 
 const UNBOUNDED = 2 ** 31;
 
-/** The most tokens a slice can have: its length is piecewise linear in the sequence's, so the largest stands at a corner. */
+/**
+ * The most tokens a slice can have: its length is piecewise linear in the sequence's, so the largest stands at a
+ * corner.
+ */
 function longestSpan(rule: Extract<CountRule, { kind: "span" }>, bound: number | null): number | null {
   const { start, stop } = rule;
   if (typeof start !== "number" || !isFixed(stop)) return bound;
@@ -230,6 +282,10 @@ function wholeOf(body: Body, value: Any, what: string, span: Span): Size | null 
     body.report("not-an-integer", { what, value: showSize(value.size) }, span);
     return null;
   }
-  body.report("bad-index", { problem: `${describe(value)} is no index`, hint: value.kind === "bool" ? null : (hintFor(value).hint ?? null) }, span);
+  body.report(
+    "bad-index",
+    { problem: `${describe(value)} is no index`, hint: value.kind === "bool" ? null : (hintFor(value).hint ?? null) },
+    span,
+  );
   return null;
 }

@@ -23,7 +23,9 @@ const PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
 /** Without an initialiser: normal(1/√n) with n the last axis, zeros for a single axis. */
 export function defaultInitialiser(dtype: DType, shape: readonly number[]): Initialiser {
   const last = shape[shape.length - 1];
-  return shape.length < 2 || last === undefined || !isFloat(dtype) ? ZEROS : { kind: "normal", std: 1 / Math.sqrt(last) };
+  return shape.length < 2 || last === undefined || !isFloat(dtype)
+    ? ZEROS
+    : { kind: "normal", std: 1 / Math.sqrt(last) };
 }
 
 /** Reads the expression after `=`; null where it is none, which was reported. */
@@ -37,7 +39,12 @@ export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[]
   const names = head.kind === "name" ? PARAMETERS.get(head.name) : undefined;
   if (head.kind !== "name" || names === undefined) {
     const value = head.kind === "name" ? null : evaluate(expr, env);
-    if (value?.kind !== "error") session.report("unknown-initialiser", { found: value === null ? `\`${nameOf(head)}\`` : describe(value) }, expr.span);
+    if (value?.kind !== "error")
+      session.report(
+        "unknown-initialiser",
+        { found: value === null ? `\`${nameOf(head)}\`` : describe(value) },
+        expr.span,
+      );
     return null;
   }
   const args = expr.kind === "call" ? expr.args : [];
@@ -77,7 +84,8 @@ function make(name: string, a: number, b: number): Initialiser {
 }
 
 function faultOf(init: Initialiser, dtype: DType, shape: readonly number[]): string | null {
-  if (!isFloat(dtype) && init.kind !== "zeros" && init.kind !== "ones") return `a weight of ${dtype} starts as zeros or ones, not ${init.kind}`;
+  if (!isFloat(dtype) && init.kind !== "zeros" && init.kind !== "ones")
+    return `a weight of ${dtype} starts as zeros or ones, not ${init.kind}`;
   switch (init.kind) {
     case "zeros":
     case "ones":

@@ -54,7 +54,10 @@ export function inspect(session: Session, model: Instance): Inside {
 }
 
 /** Losses and observed values by their paths; those whose paths are equal are numbered. */
-export function nameCalls({ losses, observes }: Unroller): { readonly losses: readonly ModelLoss[]; readonly observes: readonly ModelObserve[] } {
+export function nameCalls({ losses, observes }: Unroller): {
+  readonly losses: readonly ModelLoss[];
+  readonly observes: readonly ModelObserve[];
+} {
   const lossPaths = numbered(losses.map((l) => joinPath(l.node.path, l.name)));
   const observePaths = numbered(observes.map((o) => joinPath(o.node.path, o.name)));
   return {

@@ -5,14 +5,18 @@ import type { Any, InstanceRef, ListAny } from "./context.js";
 /** Lists whose instances all have homes. */
 const settled = new WeakSet<ListAny>();
 
-/** Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. In order, and each list once, however often it is shared. */
+/**
+ * Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. In order, and
+ * each list once, however often it is shared.
+ */
 export function settle(root: Any, parent: Instance, member: string): void {
   const todo: { readonly value: Any; readonly segment: string }[] = [{ value: root, segment: member }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { value, segment } = next;
     if (value.kind === "list" && !settled.has(value)) {
       settled.add(value);
-      for (let i = value.items.length - 1; i >= 0; i--) todo.push({ value: value.items[i]!, segment: `${segment}.${i}` });
+      for (let i = value.items.length - 1; i >= 0; i--)
+        todo.push({ value: value.items[i]!, segment: `${segment}.${i}` });
     } else if (value.kind === "instance") {
       const instance = instanceOf(value.instance);
       if (instance.home !== null || instance === parent) continue;
@@ -22,5 +26,7 @@ export function settle(root: Any, parent: Instance, member: string): void {
   }
 }
 
-/** The instance behind a reference. Marked boundary: every reference the checker hands out is one of its own instances. */
+/**
+ * The instance behind a reference. Marked boundary: every reference the checker hands out is one of its own instances.
+ */
 export const instanceOf = (ref: InstanceRef): Instance => ref as Instance;

@@ -28,7 +28,10 @@ function interfaceOf(block: Block): Interface {
   let known = interfaces.get(block);
   if (known === undefined) {
     const parameters = block.params.map((p) => ({ name: p.name.text, optional: p.default !== null, named: false }));
-    known = { takes: signature(block.name.text, parameters), params: new Map(block.params.map((p) => [p.name.text, p])) };
+    known = {
+      takes: signature(block.name.text, parameters),
+      params: new Map(block.params.map((p) => [p.name.text, p])),
+    };
     interfaces.set(block, known);
   }
   return known;
@@ -52,7 +55,9 @@ export class Instantiator {
     for (const [name, arg] of bound ?? []) {
       const param = params.get(name);
       const value = evaluate(arg.value, env);
-      const kept = param ? convert(this.session, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span) : value;
+      const kept = param
+        ? convert(this.session, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span)
+        : value;
       if (param) checkOption(this.session, block, param, kept, arg.value.span);
       given.set(name, kept);
     }
@@ -62,7 +67,10 @@ export class Instantiator {
     return { kind: "instance", instance };
   };
 
-  /** Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by asking. */
+  /**
+   * Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by
+   * asking.
+   */
   furnish(instance: Instance, given: (param: Param, value: () => Any) => Any): void {
     const { session } = this;
     instance.trace = session.trace;
@@ -85,7 +93,10 @@ export class Instantiator {
   #default(p: Param, instance: Instance): Any {
     if (p.default === null) return ERROR;
     const scope = instance.file.scope.inner(instance.params);
-    const value = evaluate(p.default, environment(this.session, scope, "the default of a parameter", { make: this.make }));
+    const value = evaluate(
+      p.default,
+      environment(this.session, scope, "the default of a parameter", { make: this.make }),
+    );
     return convert(this.session, value, p.type, `the default of \`${p.name.text}\``, p.default.span);
   }
 
@@ -106,7 +117,8 @@ export class Instantiator {
           break;
         case "member-if": {
           const chosen = conditionOf(m.condition, { ...env, place: "a condition" });
-          if (chosen !== null) this.session.within(m.span, () => this.#members(chosen ? m.then : m.else, instance, pending));
+          if (chosen !== null)
+            this.session.within(m.span, () => this.#members(chosen ? m.then : m.else, instance, pending));
           else for (const name of namesOf([...m.then, ...m.else])) this.#unknown(instance, name);
           break;
         }
@@ -138,7 +150,8 @@ export class Instantiator {
   #subBlock(m: SubBlock, instance: Instance, env: Env): void {
     const found = evaluate(m.value, env);
     const stranger = hasError(found) ? null : firstThatIsNoBlock(found);
-    if (stranger !== null) this.session.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
+    if (stranger !== null)
+      this.session.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
     const value = stranger !== null || hasError(found) ? ERROR : found;
     if (this.#declare(instance, m.name, { kind: "value", value })) settle(value, instance, m.name.text);
   }
@@ -146,7 +159,12 @@ export class Instantiator {
   #weight(m: Weight, instance: Instance, env: Env): void {
     const { dtype } = m.type;
     const shape = this.#shape(m, env);
-    const init = shape === null ? ZEROS : m.init === null ? defaultInitialiser(dtype, shape) : initialiserOf(m.init, dtype, shape, env);
+    const init =
+      shape === null
+        ? ZEROS
+        : m.init === null
+          ? defaultInitialiser(dtype, shape)
+          : initialiserOf(m.init, dtype, shape, env);
     if (dtype === "bool") this.session.report("weight-type", { reason: "cannot be of bool" }, m.type.span);
     if (shape === null || init === null || dtype === "bool") {
       this.#unknown(instance, m.name.text);
@@ -160,7 +178,11 @@ export class Instantiator {
     const shape: number[] = [];
     for (const d of m.type.dims) {
       if (d.kind === "rest" || d.bound !== null) {
-        this.session.report("weight-type", { reason: d.kind === "rest" ? "has no open dimensions" : "has no bounds, its dimensions are known" }, d.span);
+        this.session.report(
+          "weight-type",
+          { reason: d.kind === "rest" ? "has no open dimensions" : "has no bounds, its dimensions are known" },
+          d.span,
+        );
         return null;
       }
       const size = extentOf(d.value, `a dimension of the weight \`${m.name.text}\``, env);

@@ -6,7 +6,9 @@ export const MAX_EVALUATIONS = 2_000_000;
 export const MAX_LIST = 100_000;
 /** Instances of blocks in one model: six times what a thousand layers need. */
 export const MAX_INSTANCES = 100_000;
-/** Calls of functions in one program, those of functions within functions too: four times what a thousand layers need. */
+/**
+ * Calls of functions in one program, those of functions within functions too: four times what a thousand layers need.
+ */
 export const MAX_CALLS = 60_000;
 /** Blocks that make blocks that make blocks …; also functions that call functions. */
 export const MAX_DEPTH = 200;

@@ -6,7 +6,12 @@ import type { Instance } from "./bindings.js";
 import type { Session, Trace } from "./session.js";
 
 /** Codes whose cause is an argument of the block, a ratio or what it was given to run, and no tensor. */
-const OF_MAKING: ReadonlySet<Code> = new Set<Code>(["capacity-out-of-range", "capacity-rounds-to-zero", "dead-router", "doubled-residual"]);
+const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
+  "capacity-out-of-range",
+  "capacity-rounds-to-zero",
+  "dead-router",
+  "doubled-residual",
+]);
 
 /** Where a diagnostic at `span`, in a function of the instance, goes: the calls to go by, and what to note. */
 export function madeAt(
@@ -16,7 +21,8 @@ export function madeAt(
   instance: Instance,
   calls: Trace | null,
 ): { readonly trace: Trace | null; readonly notes: readonly Note[] } {
-  if (!OF_MAKING.has(code) || !session.isLibrary(span.file) || instance.trace === null) return { trace: calls, notes: [] };
+  if (!OF_MAKING.has(code) || !session.isLibrary(span.file) || instance.trace === null)
+    return { trace: calls, notes: [] };
   const call = session.userSpan(calls);
   const called = instance.path === "" ? "called here" : `called here, as \`${instance.path}\``;
   return { trace: instance.trace, notes: call === null ? [] : [{ text: called, span: call }] };

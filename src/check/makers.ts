@@ -6,7 +6,10 @@ import type { Value } from "./model.js";
 
 /** Keyed by the axis itself, so that it lives as long as the check that made it. */
 const makers = new WeakMap<Axis, Value>();
-/** Axes made by slices and concatenations, by what they are made of: equal ones share an axis, so that keys and values still meet. */
+/**
+ * Axes made by slices and concatenations, by what they are made of: equal ones share an axis, so that keys and values
+ * still meet.
+ */
 const cut = new WeakMap<Axis, Map<string, string>>();
 
 /** Remembers the value whose operator made the axis: `top`, `above`, `span` or `join`. */

@@ -52,7 +52,9 @@ export class TypeMatcher {
     return ok;
   }
 
-  /** Each declared dimension with the size that stands there; null where the dtype or the number of dimensions differ. */
+  /**
+   * Each declared dimension with the size that stands there; null where the dtype or the number of dimensions differ.
+   */
   #align(t: Typed): readonly (readonly [Dim, Size])[] | null {
     const { dims, dtype } = t.declared;
     const { shape } = t.found;
@@ -75,7 +77,8 @@ export class TypeMatcher {
   /** `...` of a result stands for what it stood for in the inputs, where those agree. */
   #restFits(covered: readonly Size[]): boolean {
     const [first, ...others] = this.#rests;
-    const same = (a: readonly Size[], b: readonly Size[]): boolean => a.length === b.length && a.every((s, i) => equalSizes(s, b[i] ?? -1));
+    const same = (a: readonly Size[], b: readonly Size[]): boolean =>
+      a.length === b.length && a.every((s, i) => equalSizes(s, b[i] ?? -1));
     return first === undefined || others.some((o) => !same(o, first)) || same(covered, first);
   }
 
@@ -97,7 +100,10 @@ export class TypeMatcher {
     return false;
   }
 
-  /** A result may name an axis that the function made (a slice, a route), not give another name to one of the inputs, or to a number. */
+  /**
+   * A result may name an axis that the function made (a slice, a route), not give another name to one of the inputs, or
+   * to a number.
+   */
   #isFresh(size: Size): boolean {
     return typeof size !== "number" && [...this.axes.values()].every((b) => !equalSizes(sizeOfBinding(b) ?? -1, size));
   }
@@ -116,9 +122,14 @@ export class TypeMatcher {
     if (bound === null) return false;
     const most = greatest(size, this.lookup);
     if (most !== null && most <= bound) return true;
-    const found = typeof size === "number" ? `size is ${size}` : `axis ${printSize(size)} ${most === null ? "has no bound" : `may be ${most}`}`;
+    const found =
+      typeof size === "number"
+        ? `size is ${size}`
+        : `axis ${printSize(size)} ${most === null ? "has no bound" : `may be ${most}`}`;
     const axis = dim.value.kind === "name" ? dim.value.name : "dimension";
-    this.#env.session.report("bound-exceeded", { callee: this.callee, axis, bound, found }, t.span, [{ text: "declared here", span: dim.span }]);
+    this.#env.session.report("bound-exceeded", { callee: this.callee, axis, bound, found }, t.span, [
+      { text: "declared here", span: dim.span },
+    ]);
     return false;
   }
 
@@ -127,7 +138,11 @@ export class TypeMatcher {
     if (value.kind === "size") return value.size;
     if (value.kind === "number") return integerOf(value, "a dimension", expr.span, this.#env);
     if (value.kind === "error") return null;
-    this.#env.session.report("wrong-kind", { what: "a dimension", expected: "a whole number or an axis", found: describe(value) }, expr.span);
+    this.#env.session.report(
+      "wrong-kind",
+      { what: "a dimension", expected: "a whole number or an axis", found: describe(value) },
+      expr.span,
+    );
     return null;
   }
 
@@ -137,8 +152,15 @@ export class TypeMatcher {
     const [expected, found] = [this.#print(t.declared), printType(t.found)];
     const { callee } = this;
     const result = t.name === "output" ? "its result" : `\`${t.name}\``;
-    if (t.role === "input") session.report("wrong-input", { callee, input: t.name, expected, found, reason }, t.span, notes);
-    else session.report("wrong-result", { callee, result, expected, found, reason, ...this.#mend(t.found) }, t.span, notes);
+    if (t.role === "input")
+      session.report("wrong-input", { callee, input: t.name, expected, found, reason }, t.span, notes);
+    else
+      session.report(
+        "wrong-result",
+        { callee, result, expected, found, reason, ...this.#mend(t.found) },
+        t.span,
+        notes,
+      );
     return null;
   }
 
@@ -150,8 +172,11 @@ export class TypeMatcher {
       const { kind } = axis.count;
       const { name } = axis;
       if (kind === "top" || kind === "above")
-        return { hint: `${name} are the tokens that a route chose from ${axis.count.parent}: \`put(x, route, …)\` brings them back to all tokens` };
-      if (kind !== "input") return { hint: `${name} was made by \`concat\` or a slice; declare a name of its own for it in the result` };
+        return {
+          hint: `${name} are the tokens that a route chose from ${axis.count.parent}: \`put(x, route, …)\` brings them back to all tokens`,
+        };
+      if (kind !== "input")
+        return { hint: `${name} was made by \`concat\` or a slice; declare a name of its own for it in the result` };
     }
     return {};
   }
@@ -169,7 +194,10 @@ export class TypeMatcher {
   }
 }
 
-/** The name of the axis that a dimension is: a capitalised name that stands for no compile-time value. Null where the dimension is an expression. */
+/**
+ * The name of the axis that a dimension is: a capitalised name that stands for no compile-time value. Null where the
+ * dimension is an expression.
+ */
 export function axisNameOf(expr: Expr, scope: Scope): string | null {
   if (expr.kind !== "name" || !/^[A-Z]/.test(expr.name)) return null;
   // An axis of this function hides what lies further out.
@@ -181,9 +209,11 @@ export function axisNameOf(expr: Expr, scope: Scope): string | null {
 
 /** Whether a name may stand for a compile-time number, and so for no axis. */
 const mayBeNumber = (b: Binding): boolean =>
-  b.kind === "const" || (b.kind === "value" && b.value.kind !== "instance" && b.value.kind !== "list" && b.value.kind !== "string");
+  b.kind === "const" ||
+  (b.kind === "value" && b.value.kind !== "instance" && b.value.kind !== "list" && b.value.kind !== "string");
 
-const sizeOfBinding = (b: Binding): Size | null => (b.kind === "value" && (b.value.kind === "number" || b.value.kind === "size") ? sizeFrom(b.value) : null);
+const sizeOfBinding = (b: Binding): Size | null =>
+  b.kind === "value" && (b.value.kind === "number" || b.value.kind === "size") ? sizeFrom(b.value) : null;
 
 /** The greatest value a size can take, by the bounds of its axes; null where there is none. */
 export function greatest(size: Size, lookup: AxisLookup): number | null {

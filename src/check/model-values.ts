@@ -6,8 +6,16 @@ import type { Span } from "../diagnostics/span.js";
 import type { Model, Value } from "./model.js";
 import type { AxisLookup } from "./types.js";
 
-/** Reports at a value of the finished model: at its span, or another given, by way of the calls that led to the value. */
-export type ReportAt = <C extends Code>(value: Value, code: C, data: DataOf<C>, span?: Span, notes?: readonly Note[]) => void;
+/**
+ * Reports at a value of the finished model: at its span, or another given, by way of the calls that led to the value.
+ */
+export type ReportAt = <C extends Code>(
+  value: Value,
+  code: C,
+  data: DataOf<C>,
+  span?: Span,
+  notes?: readonly Note[],
+) => void;
 
 /** What the program computes for its caller: results, losses and observed values. */
 export const rootsOf = (model: Model): readonly Value[] => [
@@ -16,8 +24,14 @@ export const rootsOf = (model: Model): readonly Value[] => [
   ...model.observes.map((o) => o.value),
 ];
 
-/** Every value that the roots read, by ascending id: inputs before their readers. `into` says which inputs to follow; all without it. */
-export function reachable(roots: readonly Value[], into: (value: Value) => readonly Value[] = (v) => v.inputs): readonly Value[] {
+/**
+ * Every value that the roots read, by ascending id: inputs before their readers. `into` says which inputs to follow;
+ * all without it.
+ */
+export function reachable(
+  roots: readonly Value[],
+  into: (value: Value) => readonly Value[] = (v) => v.inputs,
+): readonly Value[] {
   const seen = new Set<Value>(roots);
   const pending = [...seen];
   for (let v = pending.pop(); v; v = pending.pop())

@@ -30,14 +30,27 @@ export function valueOf(found: Binding, name: string, span: Span, env: Env): Any
 export function unknownName(name: string, span: Span, env: Pick<Env, "session" | "scope" | "pending">): Any {
   if (env.pending?.has(name)) env.session.report("declared-later", { name }, span);
   else if (!env.session.hasTold("unknown-name", span)) {
-    const candidates = new Set([...env.scope.names(), ...builtins.keys(), "train", "generate", "ceil", "floor", "round", "len"]);
+    const candidates = new Set([
+      ...env.scope.names(),
+      ...builtins.keys(),
+      "train",
+      "generate",
+      "ceil",
+      "floor",
+      "round",
+      "len",
+    ]);
     env.session.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
   }
   return ERROR;
 }
 
 /** A constant's value, computed when it is first needed. */
-export function constantOf({ decl, file }: Extract<Binding, { kind: "const" }>, span: Span, env: Pick<Env, "session" | "evaluate">): Any {
+export function constantOf(
+  { decl, file }: Extract<Binding, { kind: "const" }>,
+  span: Span,
+  env: Pick<Env, "session" | "evaluate">,
+): Any {
   const { session } = env;
   const known = session.constants.get(decl);
   if (known !== undefined && known !== "open") return known;
@@ -47,7 +60,14 @@ export function constantOf({ decl, file }: Extract<Binding, { kind: "const" }>, 
     return ERROR;
   }
   session.constants.set(decl, "open");
-  const value = env.evaluate(decl.value, { ...env, scope: file.scope, place: "a constant", body: null, make: null, pending: null });
+  const value = env.evaluate(decl.value, {
+    ...env,
+    scope: file.scope,
+    place: "a constant",
+    body: null,
+    make: null,
+    pending: null,
+  });
   session.constants.set(decl, value);
   return value;
 }

@@ -46,10 +46,15 @@ export function applyBinary(body: Body, op: BinaryOp, left: Any, right: Any, spa
   if (op === "@") return product(body, left, right, span, opSpan);
   if (op === "%") {
     const tensor = left.kind === "tensor" ? left : right;
-    body.report("unsupported-operator", { op, found: describe(tensor), hint: "the remainder is for compile-time numbers only" }, opSpan);
+    body.report(
+      "unsupported-operator",
+      { op, found: describe(tensor), hint: "the remainder is for compile-time numbers only" },
+      opSpan,
+    );
     return ERROR;
   }
-  if (op === "^" && right.kind === "number" && isInteger(right.value)) return wholePower(body, left, right, span, opSpan);
+  if (op === "^" && right.kind === "number" && isInteger(right.value))
+    return wholePower(body, left, right, span, opSpan);
   const operands = toOperands(body, what, [left, right], opSpan);
   if (!operands) return ERROR;
   const fn = ARITHMETIC.get(op) ?? COMPARISON.get(op) ?? LOGIC.get(op);
@@ -68,11 +73,19 @@ export function applyUnary(body: Body, op: "-" | "not", operand: Any, span: Span
   const fits = op === "not" ? type.dtype === "bool" : type.dtype !== "bool" && type.dtype !== "u32";
   if (!fits) {
     const needs = op === "not" ? ["bool"] : ["f32", "f16", "i32"];
-    const hint = op === "not" ? "compare it with a number: `x == 0`" : type.dtype === "bool" ? "negate a truth value with `not`" : "cast it first: `i32(x)`";
+    const hint =
+      op === "not"
+        ? "compare it with a number: `x == 0`"
+        : type.dtype === "bool"
+          ? "negate a truth value with `not`"
+          : "cast it first: `i32(x)`";
     body.report("wrong-dtype", { what: `\`${op}\``, needs, found: printType(type), hint }, opSpan);
     return ERROR;
   }
-  return { kind: "tensor", value: body.emit("pointwise", [operand.value], { fn: op === "not" ? "not" : "neg" }, type, span) };
+  return {
+    kind: "tensor",
+    value: body.emit("pointwise", [operand.value], { fn: op === "not" ? "not" : "neg" }, type, span),
+  };
 }
 
 export interface Operands {
@@ -81,20 +94,34 @@ export interface Operands {
 }
 
 /**
- * Operands as values of one dtype: that of the tensors among them, or f32 where there is none. Numbers and sizes take it.
- * `spans` points at each operand where the caller knows it.
+ * Operands as values of one dtype: that of the tensors among them, or f32 where there is none. Numbers and sizes take
+ * it. `spans` points at each operand where the caller knows it.
  */
-export function toOperands(body: Body, what: string, operands: readonly Any[], span: Span, spans: readonly Span[] = []): Operands | null {
+export function toOperands(
+  body: Body,
+  what: string,
+  operands: readonly Any[],
+  span: Span,
+  spans: readonly Span[] = [],
+): Operands | null {
   const tensors = operands.flatMap((o) => (o.kind === "tensor" ? [o.value] : []));
   const [first] = tensors;
   const dtype = first?.type.dtype ?? "f32";
   const other = tensors.find((t) => t.type.dtype !== dtype);
   if (first && other) {
-    const cast = isFloat(dtype) ? (isFloat(other.type.dtype) ? "f32" : dtype) : isFloat(other.type.dtype) ? other.type.dtype : "i32";
+    const cast = isFloat(dtype)
+      ? isFloat(other.type.dtype)
+        ? "f32"
+        : dtype
+      : isFloat(other.type.dtype)
+        ? other.type.dtype
+        : "i32";
     body.report("dtype-mismatch", { what, left: printType(first.type), right: printType(other.type), cast }, span);
     return null;
   }
-  const beside = tensors.reduce<Value | null>((a, t) => (a === null || t.type.shape.length > a.type.shape.length ? t : a), null)?.type.shape ?? [];
+  const beside =
+    tensors.reduce<Value | null>((a, t) => (a === null || t.type.shape.length > a.type.shape.length ? t : a), null)
+      ?.type.shape ?? [];
   const values: Value[] = [];
   for (const [i, operand] of operands.entries()) {
     const value = toValue(body, operand, dtype, beside, what, spans[i] ?? span);
@@ -105,7 +132,15 @@ export function toOperands(body: Body, what: string, operands: readonly Any[], s
 }
 
 /** Emits an elementwise function on values that broadcast. `at` is where a mismatch is reported. */
-export function pointwise(body: Body, fn: PointwiseName, values: readonly Value[], dtype: DType, what: string, span: Span, at: Span = span): Any {
+export function pointwise(
+  body: Body,
+  fn: PointwiseName,
+  values: readonly Value[],
+  dtype: DType,
+  what: string,
+  span: Span,
+  at: Span = span,
+): Any {
   const shape = broadcastTypes(body, what, values, at);
   return shape ? { kind: "tensor", value: body.emit("pointwise", values, { fn }, typeOf(dtype, shape), span) } : ERROR;
 }
@@ -114,7 +149,11 @@ function accepts(body: Body, op: BinaryOp, values: readonly Value[], dtype: DTyp
   const needs = dtypesOf(op);
   if (needs.includes(dtype)) return true;
   const found = values.find((v) => v.type.dtype === dtype && v.op !== "number")?.type ?? typeOf(dtype, []);
-  body.report("wrong-dtype", { what: `\`${op}\``, needs, found: printType(found), hint: hintForDtype(op, dtype) }, span);
+  body.report(
+    "wrong-dtype",
+    { what: `\`${op}\``, needs, found: printType(found), hint: hintForDtype(op, dtype) },
+    span,
+  );
   return false;
 }
 
@@ -139,7 +178,11 @@ function wholePower(body: Body, left: Any, right: Extract<Any, { kind: "number" 
   if (!operands || !base || !accepts(body, "^", [base], operands.dtype, opSpan)) return ERROR;
   const exponent = toNumber(right.value);
   if (Math.abs(exponent) > LARGEST_POWER) {
-    body.report("number-does-not-fit", { number: `the exponent ${exponent}`, dtype: "i32", reason: "it is too large" }, opSpan);
+    body.report(
+      "number-does-not-fit",
+      { number: `the exponent ${exponent}`, dtype: "i32", reason: "it is too large" },
+      opSpan,
+    );
     return ERROR;
   }
   const power = body.emit("powi", [base], { exponent: Math.abs(exponent) }, base.type, span);

@@ -1,4 +1,5 @@
-// Strings that choose among options: a parameter that a block does nothing with but compare it to literals takes one of those.
+// Strings that choose among options: a parameter that a block does nothing with but compare it to literals takes one of
+// those.
 import type { Span } from "../diagnostics/span.js";
 import type { Block, Param } from "../syntax/ast.js";
 import type { Any } from "./context.js";
@@ -12,7 +13,11 @@ export function checkOption(session: Session, block: Block, param: Param, value:
   const options = optionsOf(block, param);
   if (options === null || options.includes(value.value)) return;
   const { text } = param.name;
-  session.report("unknown-option", { callee: block.name.text, name: text, value: value.value, options, suggestion: nearest(value.value, options) }, span);
+  session.report(
+    "unknown-option",
+    { callee: block.name.text, name: text, value: value.value, options, suggestion: nearest(value.value, options) },
+    span,
+  );
 }
 
 /** The options of each parameter of a block that has them: its default and what it is compared with, in order. */
@@ -41,8 +46,8 @@ function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
 }
 
 /**
- * Where a block mentions its parameters of these names: what each is compared with, or null where it is used otherwise. Function bodies see a member
- * of the same name instead.
+ * Where a block mentions its parameters of these names: what each is compared with, or null where it is used otherwise.
+ * Function bodies see a member of the same name instead.
  */
 function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, readonly (string | null)[]> {
   const hidden = new Set(namesOf(block.members));
@@ -52,7 +57,8 @@ function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, r
     if (before === undefined) uses.set(name, [literal]);
     else before.push(literal);
   };
-  const seen = (name: unknown, inBody: boolean): name is string => typeof name === "string" && names.has(name) && !(inBody && hidden.has(name));
+  const seen = (name: unknown, inBody: boolean): name is string =>
+    typeof name === "string" && names.has(name) && !(inBody && hidden.has(name));
   const todo: { readonly node: unknown; readonly inBody: boolean }[] = [
     { node: block.params, inBody: false },
     { node: block.members, inBody: false },
@@ -69,7 +75,8 @@ function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, r
         continue;
       }
     }
-    for (const [key, child] of Object.entries(node)) todo.push({ node: child, inBody: inBody || (kind === "function" && key === "body") });
+    for (const [key, child] of Object.entries(node))
+      todo.push({ node: child, inBody: inBody || (kind === "function" && key === "body") });
   }
   for (const found of uses.values()) found.reverse();
   return uses;

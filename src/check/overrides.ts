@@ -18,7 +18,12 @@ export interface Given {
 }
 
 /** Reads what was set; unknown names and values that are no expressions are reported. */
-export function givenParameters(session: Session, root: LoadedFile, model: Block, set: Readonly<Record<string, string>>): Given {
+export function givenParameters(
+  session: Session,
+  root: LoadedFile,
+  model: Block,
+  set: Readonly<Record<string, string>>,
+): Given {
   const values = new Map<string, (params: Map<string, Binding>) => Any>();
   const sources: SourceFile[] = [];
   const known = model.params.map((p) => p.name.text);
@@ -50,13 +55,24 @@ function expressionOf(session: Session, source: SourceFile): Expr | null {
   for (const d of diagnostics) session.add(d);
   const [only, surplus] = file.declarations;
   if (surplus !== undefined || file.imports.length > 0) {
-    session.report("wrong-kind", { what: "the value of a parameter", expected: "one expression", found: "several declarations" }, file.span);
+    session.report(
+      "wrong-kind",
+      { what: "the value of a parameter", expected: "one expression", found: "several declarations" },
+      file.span,
+    );
     return null;
   }
   return diagnostics.some((d) => d.severity === "error") || only?.kind !== "const" ? null : only.value;
 }
 
-function valueOf(session: Session, file: LoadedFile, model: Block, param: Param, expr: Expr, params: Map<string, Binding>): Any {
+function valueOf(
+  session: Session,
+  file: LoadedFile,
+  model: Block,
+  param: Param,
+  expr: Expr,
+  params: Map<string, Binding>,
+): Any {
   const value = evaluate(expr, environment(session, file.scope.inner(params), "a parameter"));
   const kept = convert(session, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
   checkOption(session, model, param, kept, expr.span);

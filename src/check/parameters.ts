@@ -48,7 +48,14 @@ export function convert(session: Session, value: Any, kind: ParamKind, what: str
 type ListKind = Extract<ParamKind, { kind: "list" }>;
 
 /** Item by item; a list that is shared is converted once for each kind that is asked of it. */
-function convertList(session: Session, list: ListAny, kind: ListKind, what: string, span: Span, done: Map<ParamKind, Map<ListAny, Any>>): Any {
+function convertList(
+  session: Session,
+  list: ListAny,
+  kind: ListKind,
+  what: string,
+  span: Span,
+  done: Map<ParamKind, Map<ListAny, Any>>,
+): Any {
   let known = done.get(kind);
   if (known === undefined) done.set(kind, (known = new Map<ListAny, Any>()));
   const before = known.get(list);
@@ -57,7 +64,9 @@ function convertList(session: Session, list: ListAny, kind: ListKind, what: stri
   const { of } = kind;
   const each = `each item of ${what}`;
   const items = list.items.map((item) =>
-    item.kind === "list" && of.kind === "list" ? convertList(session, item, of, each, span, done) : convert(session, item, of, each, span),
+    item.kind === "list" && of.kind === "list"
+      ? convertList(session, item, of, each, span, done)
+      : convert(session, item, of, each, span),
   );
   const converted = listOf(items);
   known.set(list, converted);

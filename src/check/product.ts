@@ -15,11 +15,24 @@ export function product(body: Body, left: Any, right: Any, span: Span, at: Span)
   const b = a && factor(body, right, at);
   if (!a || !b) return ERROR;
   if (a.type.dtype !== b.type.dtype) {
-    body.report("dtype-mismatch", { what: "`@`", left: printType(a.type), right: printType(b.type), cast: isFloat(a.type.dtype) ? a.type.dtype : "f32" }, at);
+    body.report(
+      "dtype-mismatch",
+      {
+        what: "`@`",
+        left: printType(a.type),
+        right: printType(b.type),
+        cast: isFloat(a.type.dtype) ? a.type.dtype : "f32",
+      },
+      at,
+    );
     return ERROR;
   }
   if (!isFloat(a.type.dtype)) {
-    body.report("wrong-dtype", { what: "`@`", needs: ["f32", "f16"], found: printType(a.type), hint: "cast both first: `f32(x)`" }, at);
+    body.report(
+      "wrong-dtype",
+      { what: "`@`", needs: ["f32", "f16"], found: printType(a.type), hint: "cast both first: `f32(x)`" },
+      at,
+    );
     return ERROR;
   }
   const shape = productShape(body, a, b, at);
@@ -28,13 +41,22 @@ export function product(body: Body, left: Any, right: Any, span: Span, at: Span)
 
 function factor(body: Body, operand: Any, at: Span): Value | null {
   if (operand.kind !== "tensor") {
-    body.report("wrong-operand", { what: "`@`", needs: "two tensors", found: describe(operand), ...hintFor(operand) }, at);
+    body.report(
+      "wrong-operand",
+      { what: "`@`", needs: "two tensors", found: describe(operand), ...hintFor(operand) },
+      at,
+    );
     return null;
   }
   if (operand.value.type.shape.length > 0) return operand.value;
   body.report(
     "wrong-rank",
-    { what: "`@`", needs: "tensors of at least one dimension", found: printType(operand.value.type), hint: "multiply by a scalar with `*`" },
+    {
+      what: "`@`",
+      needs: "tensors of at least one dimension",
+      found: printType(operand.value.type),
+      hint: "multiply by a scalar with `*`",
+    },
     at,
   );
   return null;
@@ -62,24 +84,46 @@ function productShape(body: Body, left: Value, right: Value, at: Span): ProductS
   }
   const leading = broadcastShapes(a.slice(0, -2), b.slice(0, -2));
   if (!leading) {
-    reportMismatch(body, "`@`", { dtype: left.type.dtype, shape: a.slice(0, -2) }, { dtype: right.type.dtype, shape: b.slice(0, -2) }, at);
+    reportMismatch(
+      body,
+      "`@`",
+      { dtype: left.type.dtype, shape: a.slice(0, -2) },
+      { dtype: right.type.dtype, shape: b.slice(0, -2) },
+      at,
+    );
     return null;
   }
   const matrix = [...leading, m, n];
-  const result = [...leading, ...(left.type.shape.length === 1 ? [] : [m]), ...(right.type.shape.length === 1 ? [] : [n])];
+  const result = [
+    ...leading,
+    ...(left.type.shape.length === 1 ? [] : [m]),
+    ...(right.type.shape.length === 1 ? [] : [n]),
+  ];
   return batchFirst(body, "this product", matrix, at) ? { a, b, matrix, result } : null;
 }
 
 function reportInner(body: Body, left: Value, k: Size, right: Value, l: Size, at: Span): void {
   const transposed = right.type.shape.length > 1 && equalSizes(k, right.type.shape.at(-1) ?? -1);
   if (!transposed) return reportSizes(body, "`@`", left.type, k, right.type, l, at);
-  const data = { what: "`@`", left: printType(left.type), right: printType(right.type), reason: `${printSize(k)} and ${printSize(l)} differ` };
-  body.report("shape-mismatch", { ...data, hint: "the last axis of the left meets the last but one of the right: `a @ transpose(b)`" }, at);
+  const data = {
+    what: "`@`",
+    left: printType(left.type),
+    right: printType(right.type),
+    reason: `${printSize(k)} and ${printSize(l)} differ`,
+  };
+  body.report(
+    "shape-mismatch",
+    { ...data, hint: "the last axis of the left meets the last but one of the right: `a @ transpose(b)`" },
+    at,
+  );
 }
 
 function emitProduct(body: Body, left: Value, right: Value, shape: ProductShape, span: Span): Value {
   const { dtype } = left.type;
   const as = (value: Value, to: readonly Size[]): Value =>
     value.type.shape.length === to.length ? value : body.emit("reshape", [value], {}, typeOf(dtype, to), span);
-  return as(body.emit("matmul", [as(left, shape.a), as(right, shape.b)], {}, typeOf(dtype, shape.matrix), span), shape.result);
+  return as(
+    body.emit("matmul", [as(left, shape.a), as(right, shape.b)], {}, typeOf(dtype, shape.matrix), span),
+    shape.result,
+  );
 }

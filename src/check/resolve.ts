@@ -1,4 +1,5 @@
-// Names in every block of a file, used by the model or not: what is unknown or declared twice is found without making instances.
+// Names in every block of a file, used by the model or not: what is unknown or declared twice is found without making
+// instances.
 import { isInteger, toNumber } from "../size/rational.js";
 import type { Block, Expr, Fn, Input, Member, Name, Param, Stmt, TypeExpr } from "../syntax/ast.js";
 import type { Binding, LoadedFile, Scope } from "./bindings.js";
@@ -15,7 +16,10 @@ import type { Session } from "./session.js";
 /** A name is known; what it stands for does not matter here. */
 const KNOWN: Binding = { kind: "value", value: ERROR };
 
-/** Reports names that nothing in sight bears, and names declared twice, in all declarations of a file but the blocks to skip. */
+/**
+ * Reports names that nothing in sight bears, and names declared twice, in all declarations of a file but the blocks to
+ * skip.
+ */
 export function checkNames(session: Session, file: LoadedFile, skip: (block: Block) => boolean = () => false): void {
   for (const d of file.tree.declarations) {
     if (d.kind === "block" && skip(d)) continue;
@@ -41,13 +45,16 @@ function checkBlock(session: Session, block: Block, file: Scope): void {
 
 function checkParam(session: Session, block: Block, p: Param): void {
   const name = p.name.text;
-  if (block.model && p.default === null) session.report("parameter-without-default", { model: block.name.text, name }, p.name.span);
+  if (block.model && p.default === null)
+    session.report("parameter-without-default", { model: block.name.text, name }, p.name.span);
   if (block.model && holdsBlock(p.type)) session.report("block-parameter-of-model", { name }, p.typeSpan);
   if (p.live && !block.model) session.report("live-outside-model", { name, block: block.name.text }, p.name.span);
-  if (p.live && p.type.kind !== "ratio" && p.type.kind !== "float") session.report("live-kind", { name, kind: nameOfKind(p.type) }, p.typeSpan);
+  if (p.live && p.type.kind !== "ratio" && p.type.kind !== "float")
+    session.report("live-kind", { name, kind: nameOfKind(p.type) }, p.typeSpan);
 }
 
-const holdsBlock = (kind: Param["type"]): boolean => (kind.kind === "list" ? holdsBlock(kind.of) : kind.kind === "block");
+const holdsBlock = (kind: Param["type"]): boolean =>
+  kind.kind === "list" ? holdsBlock(kind.of) : kind.kind === "block";
 
 interface Scopes {
   /** What types, conditions and right-hand sides of members see. */
@@ -108,7 +115,8 @@ function checkFunction(session: Session, fn: Fn, types: Scope, bodies: Scope): v
       if (name !== null) axes.set(name, KNOWN);
     }
   }
-  for (const type of [...fn.inputs.map((i) => i.type), ...fn.results.map((r) => r.type)]) checkDims(session, type, typeScope);
+  for (const type of [...fn.inputs.map((i) => i.type), ...fn.results.map((r) => r.type)])
+    checkDims(session, type, typeScope);
   const locals = new Map(axes);
   checkInputs(session, fn.inputs, locals);
   const results = new Set<string>();
@@ -145,7 +153,8 @@ function checkDims(session: Session, type: TypeExpr, scope: Scope, what = "a dim
 function checkExtent(session: Session, expr: Expr, what: string): void {
   if (expr.kind !== "number" || !isInteger(expr.value)) return;
   const n = toNumber(expr.value);
-  if (n < 1 || n > MAX_EXTENT) session.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
+  if (n < 1 || n > MAX_EXTENT)
+    session.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
 }
 
 /** The losses that a function has had so far: those of a branch, and of what it stands in. */
@@ -203,7 +212,11 @@ function duplicate(session: Session, name: Name, where: string): void {
 }
 
 function checkName(session: Session, { text, span }: Name, scope: Scope): void {
-  const known = scope.find(text) !== null || builtins.has(text) || isCompileTimeFunction(text) || phaseValue(text, session.phase) !== null;
+  const known =
+    scope.find(text) !== null ||
+    builtins.has(text) ||
+    isCompileTimeFunction(text) ||
+    phaseValue(text, session.phase) !== null;
   if (!known) unknownName(text, span, { session, scope, pending: null });
 }
 
@@ -265,5 +278,7 @@ function checkExpr(session: Session, root: Expr, outer: Scope): void {
 
 /** Functions among members, those in either branch of an `if` too. */
 function functionsOf(members: readonly Member[]): Fn[] {
-  return members.flatMap((m) => (m.kind === "function" ? [m] : m.kind === "member-if" ? [...functionsOf(m.then), ...functionsOf(m.else)] : []));
+  return members.flatMap((m) =>
+    m.kind === "function" ? [m] : m.kind === "member-if" ? [...functionsOf(m.then), ...functionsOf(m.else)] : [],
+  );
 }

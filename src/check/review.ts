@@ -9,11 +9,22 @@ import { check, type Checked, type CheckOptions } from "./check.js";
 /** As many places are noted that stand in the way of generating: enough to see what it is about. */
 const MOST_NOTES = 3;
 
-/** Why a model of tokens that is in order cannot be generated with, a note for each place; none where it can, or has errors. */
-export function generationNotes(root: SourceFile, options: Omit<CheckOptions, "phase" | "entry">, found: Checked): readonly Diagnostic[] {
+/**
+ * Why a model of tokens that is in order cannot be generated with, a note for each place; none where it can, or has
+ * errors.
+ */
+export function generationNotes(
+  root: SourceFile,
+  options: Omit<CheckOptions, "phase" | "entry">,
+  found: Checked,
+): readonly Diagnostic[] {
   const [input] = found.model?.inputs ?? [];
   if (found.model?.entry !== "forward" || input?.type.dtype !== "u32") return [];
-  const { diagnostics, sources } = check(root, { ...options, phase: "generate" satisfies Phase, entry: "forward" satisfies Entry });
+  const { diagnostics, sources } = check(root, {
+    ...options,
+    phase: "generate" satisfies Phase,
+    entry: "forward" satisfies Entry,
+  });
   const errors = diagnostics.filter((d) => d.severity === "error").slice(0, MOST_NOTES);
   return withSources(
     errors.map(({ message, span, notes }) => diagnose("cannot-generate", { why: message }, span, notes)),
@@ -25,7 +36,9 @@ export function generationNotes(root: SourceFile, options: Omit<CheckOptions, "p
 export function unusedAllows(passes: readonly Checked[]): readonly Diagnostic[] {
   const placed = (span: Span): string => `${span.file}:${span.start}`;
   const used = new Set(passes.flatMap(({ allows }) => allows.filter((a) => a.used).map((a) => placed(a.span))));
-  const unused = new Map(passes.flatMap(({ allows }) => allows.filter((a) => !used.has(placed(a.span))).map((a) => [placed(a.span), a])));
+  const unused = new Map(
+    passes.flatMap(({ allows }) => allows.filter((a) => !used.has(placed(a.span))).map((a) => [placed(a.span), a])),
+  );
   const sources = passes.flatMap((p) => p.sources);
   return withSources(
     [...unused.values()].map(({ code, span }) => diagnose("unused-allow", { code }, span)),

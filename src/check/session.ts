@@ -7,7 +7,10 @@ import type { Any } from "./context.js";
 import { MAX_EVALUATIONS, MAX_NESTING } from "./limits.js";
 import type { Phase } from "./model.js";
 
-/** Thrown where a limit is passed, after it was reported, and where there are more errors than anyone reads; caught by `check` alone. */
+/**
+ * Thrown where a limit is passed, after it was reported, and where there are more errors than anyone reads; caught by
+ * `check` alone.
+ */
 export class Halt extends Error {}
 
 /** The calls that led to a place, innermost last: linked, so that a value can keep its own cheaply. */
@@ -47,8 +50,17 @@ export class Session {
     readonly isLibrary: (file: string) => boolean,
   ) {}
 
-  /** Reports at a place; inside the library, at the user's line that led there, with the library's as a note. Once per code and place. */
-  report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = [], trace: Trace | null = this.trace): void {
+  /**
+   * Reports at a place; inside the library, at the user's line that led there, with the library's as a note. Once per
+   * code and place.
+   */
+  report<C extends Code>(
+    code: C,
+    data: DataOf<C>,
+    span: Span,
+    notes: readonly Note[] = [],
+    trace: Trace | null = this.trace,
+  ): void {
     let at = span;
     let all = notes;
     if (this.isLibrary(span.file)) {
@@ -64,7 +76,10 @@ export class Session {
     this.add(diagnose(code, data, at, all));
   }
 
-  /** Whether the code was reported at this place of a file of the user's already: what the message needs need not be looked for again. */
+  /**
+   * Whether the code was reported at this place of a file of the user's already: what the message needs need not be
+   * looked for again.
+   */
   hasTold(code: Code, span: Span): boolean {
     return this.#places.has(placeOf(code, span, span));
   }
@@ -79,7 +94,13 @@ export class Session {
   add(diagnostic: Diagnostic): void {
     const shift = this.shifts.get(diagnostic.span.file) ?? 0;
     const { span } = diagnostic;
-    const shown = shift === 0 ? diagnostic : { ...diagnostic, span: { ...span, start: Math.max(0, span.start - shift), end: Math.max(0, span.end - shift) } };
+    const shown =
+      shift === 0
+        ? diagnostic
+        : {
+            ...diagnostic,
+            span: { ...span, start: Math.max(0, span.start - shift), end: Math.max(0, span.end - shift) },
+          };
     if (this.#isAllowed(shown)) return; // before it is counted: what is silenced crowds out nothing
     this.#bag.add(shown);
     if (this.#bag.full) throw new Halt();
@@ -125,7 +146,8 @@ export class Session {
   /** Counts one evaluation, and runs it one level deeper. */
   within<T>(span: Span, work: () => T): T {
     this.spend(1, span);
-    if (++this.#nesting > MAX_NESTING) this.halt("levels of expressions and calls within one another", MAX_NESTING, span);
+    if (++this.#nesting > MAX_NESTING)
+      this.halt("levels of expressions and calls within one another", MAX_NESTING, span);
     try {
       return work();
     } finally {
@@ -152,4 +174,5 @@ export class Session {
   }
 }
 
-const placeOf = (code: Code, at: Span, span: Span): string => `${code} ${at.file} ${at.start} ${at.end} ${span.file} ${span.start}`;
+const placeOf = (code: Code, at: Span, span: Span): string =>
+  `${code} ${at.file} ${at.start} ${at.end} ${span.file} ${span.start}`;

@@ -37,9 +37,13 @@ export const sequenceDims = (axes: AxisLookup, shape: readonly Size[]): readonly
   shape.flatMap((size, dim) => (isSequence(axes, size) ? [dim] : []));
 
 /** Whether a route made the axis. */
-export const isRouted = (axis: Axis | null): boolean => axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
+export const isRouted = (axis: Axis | null): boolean =>
+  axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
 
-/** The axis whose tokens these are: routes are followed back to where they chose; slices and concatenations count anew from 0. */
+/**
+ * The axis whose tokens these are: routes are followed back to where they chose; slices and concatenations count anew
+ * from 0.
+ */
 export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
   let at = axis;
   while (at.count.kind === "top" || at.count.kind === "above") {
@@ -50,7 +54,8 @@ export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
   return at;
 }
 
-export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean => a.length === b.length && a.every((size, i) => equalSizes(size, b[i] ?? -1));
+export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean =>
+  a.length === b.length && a.every((size, i) => equalSizes(size, b[i] ?? -1));
 
 export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ dtype, shape });
 

@@ -1,4 +1,5 @@
-// Warns of weights and sub-blocks that no function mentions, in whatever phase: a look at the text, so it holds for every instance.
+// Warns of weights and sub-blocks that no function mentions, in whatever phase: a look at the text, so it holds for
+// every instance.
 import type { Block, Member } from "../syntax/ast.js";
 import type { LoadedFile } from "./bindings.js";
 import { isNode } from "./nodes.js";
@@ -30,9 +31,13 @@ function checkBlock(session: Session, block: Block, accessed: ReadonlySet<string
 }
 
 /** Members, those in either branch of an `if` too. */
-const flat = (members: readonly Member[]): readonly Member[] => members.flatMap((m) => (m.kind === "member-if" ? [...flat(m.then), ...flat(m.else)] : [m]));
+const flat = (members: readonly Member[]): readonly Member[] =>
+  members.flatMap((m) => (m.kind === "member-if" ? [...flat(m.then), ...flat(m.else)] : [m]));
 
-/** Adds every name that stands as a value below a node (`observe x` too), or behind a dot. With a list of what is left to do: sums may be long. */
+/**
+ * Adds every name that stands as a value below a node (`observe x` too), or behind a dot. With a list of what is left
+ * to do: sums may be long.
+ */
 function mentions(root: unknown, found: Set<string>, kind: "name" | "member"): void {
   const todo: unknown[] = [root];
   for (let node = todo.pop(); node !== undefined; node = todo.pop()) {

@@ -90,7 +90,13 @@ export class Unroller implements FunctionBody {
 
   // --- what built-in functions and operators use
 
-  emit<K extends LogicalOp>(op: K, inputs: readonly Value[], attrs: LogicalAttrs[K], type: LogicalType, span: Span): Value<K> {
+  emit<K extends LogicalOp>(
+    op: K,
+    inputs: readonly Value[],
+    attrs: LogicalAttrs[K],
+    type: LogicalType,
+    span: Span,
+  ): Value<K> {
     invariant(this.#frame !== null, "an operation outside of any function");
     if (this.#values.length >= MAX_OPERATIONS) this.#session.halt("operations", MAX_OPERATIONS, span);
     if (type.shape.length > MAX_RANK) this.#session.halt("dimensions in one tensor", MAX_RANK, span);
@@ -107,11 +113,24 @@ export class Unroller implements FunctionBody {
   }
 
   /** Reports at a value's place, by the calls that led to it, when everything is unrolled. */
-  reportAt<C extends Code>(value: Value, code: C, data: DataOf<C>, span: Span = value.span, notes: readonly Note[] = []): void {
+  reportAt<C extends Code>(
+    value: Value,
+    code: C,
+    data: DataOf<C>,
+    span: Span = value.span,
+    notes: readonly Note[] = [],
+  ): void {
     this.#reportIn(this.#nodes[value.id] ?? null, this.#traces[value.id] ?? null, code, data, span, notes);
   }
 
-  #reportIn<C extends Code>(node: CallNode | null, calls: Trace | null, code: C, data: DataOf<C>, span: Span, notes: readonly Note[]): void {
+  #reportIn<C extends Code>(
+    node: CallNode | null,
+    calls: Trace | null,
+    code: C,
+    data: DataOf<C>,
+    span: Span,
+    notes: readonly Note[],
+  ): void {
     const made = node === null ? { trace: calls, notes: [] } : madeAt(this.#session, code, span, node.instance, calls);
     this.#session.report(code, data, span, [...notes, ...made.notes], made.trace);
   }
@@ -196,14 +215,22 @@ export class Unroller implements FunctionBody {
   }
 
   /** The arguments as tensors, beside the inputs they go to; null where one is none, which was reported. */
-  #arguments(fn: Fn, args: ReadonlyMap<string, Bound>, callee: string, span: Span): readonly { readonly typed: Typed; readonly value: Any }[] | null {
+  #arguments(
+    fn: Fn,
+    args: ReadonlyMap<string, Bound>,
+    callee: string,
+    span: Span,
+  ): readonly { readonly typed: Typed; readonly value: Any }[] | null {
     const all: { typed: Typed; value: Any }[] = [];
     for (const input of fn.inputs) {
       const name = input.name.text;
       const arg = args.get(name) ?? { value: ERROR, span };
       const value = toValue(this, arg.value, input.type.dtype, [], `\`${name}\` of \`${callee}\``, arg.span);
       if (value === null) return null;
-      all.push({ typed: { name, role: "input", declared: input.type, found: value.type, span: arg.span }, value: { kind: "tensor", value } });
+      all.push({
+        typed: { name, role: "input", declared: input.type, found: value.type, span: arg.span },
+        value: { kind: "tensor", value },
+      });
     }
     return all;
   }
@@ -279,13 +306,15 @@ export class Unroller implements FunctionBody {
     const [first, ...more] = stmt.targets;
     if (first !== undefined && more.length === 0) {
       if (value === NOTHING) this.report("no-value", { what: "this call" }, stmt.value.span);
-      if (value.kind === "route" && !this.routes.has(value.value)) this.routes.set(value.value, { node, name: first.text, axis: value.value.attrs.axis });
+      if (value.kind === "route" && !this.routes.has(value.value))
+        this.routes.set(value.value, { node, name: first.text, axis: value.value.attrs.axis });
       locals.set(first.text, { kind: "value", value: value === NOTHING ? ERROR : value });
       return;
     }
     const items = value.kind === "tuple" || value.kind === "list" ? value.items : null;
     const fits = items !== null && items.length === stmt.targets.length;
-    if (!fits && value.kind !== "error") this.report("unpack-count", { targets: stmt.targets.length, found: describe(value) }, stmt.value.span);
+    if (!fits && value.kind !== "error")
+      this.report("unpack-count", { targets: stmt.targets.length, found: describe(value) }, stmt.value.span);
     stmt.targets.forEach((t, i) => locals.set(t.text, { kind: "value", value: fits ? (items[i] ?? ERROR) : ERROR }));
   }
 
@@ -306,24 +335,35 @@ export class Unroller implements FunctionBody {
   #loss(stmt: Extract<Stmt, { kind: "loss" }>, frame: Frame): void {
     const name = stmt.name.text;
     const before = frame.losses.get(name);
-    if (before !== undefined && before !== stmt) this.report("duplicate-name", { name, where: "among the losses of this function" }, stmt.name.span);
+    if (before !== undefined && before !== stmt)
+      this.report("duplicate-name", { name, where: "among the losses of this function" }, stmt.name.span);
     frame.losses.set(name, stmt);
     const value = evaluate(stmt.value, frame.env);
     if (hasError(value)) return;
-    const scalar = value.kind === "tensor" || value.kind === "number" ? toValue(this, value, "f32", [], `the loss \`${name}\``, stmt.value.span) : null;
+    const scalar =
+      value.kind === "tensor" || value.kind === "number"
+        ? toValue(this, value, "f32", [], `the loss \`${name}\``, stmt.value.span)
+        : null;
     const { type } = scalar ?? { type: null };
     if (scalar === null || type === null || type.dtype !== "f32" || type.shape.length > 0) {
-      this.report("loss-not-scalar", { name, found: type === null ? describe(value) : printType(type) }, stmt.value.span);
+      this.report(
+        "loss-not-scalar",
+        { name, found: type === null ? describe(value) : printType(type) },
+        stmt.value.span,
+      );
       return;
     }
-    if (this.#options.entry === "objective") this.losses.push({ node: frame.node, name, value: scalar, own: frame.outer === null });
+    if (this.#options.entry === "objective")
+      this.losses.push({ node: frame.node, name, value: scalar, own: frame.outer === null });
   }
 
   #observe(stmt: Extract<Stmt, { kind: "observe" }>, frame: Frame): void {
     const expr: Expr = { kind: "name", name: stmt.name.text, span: stmt.name.span };
     const value = evaluate(expr, frame.env);
-    if (value.kind === "tensor" || value.kind === "route") this.observes.push({ node: frame.node, name: stmt.name.text, value: value.value });
-    else if (value.kind !== "error") this.report("not-observable", { name: stmt.name.text, found: describe(value) }, stmt.name.span);
+    if (value.kind === "tensor" || value.kind === "route")
+      this.observes.push({ node: frame.node, name: stmt.name.text, value: value.value });
+    else if (value.kind !== "error")
+      this.report("not-observable", { name: stmt.name.text, found: describe(value) }, stmt.name.span);
   }
 
   // --- results
@@ -333,7 +373,8 @@ export class Unroller implements FunctionBody {
     if (results.length === 0) return last?.value ?? NOTHING;
     if (last !== null && hasError(last.value)) return ERROR;
     const several = last?.value.kind === "list" || (last?.value.kind === "tuple" && last.value !== NOTHING);
-    const items = last === null || last.value === NOTHING ? [] : several && "items" in last.value ? last.value.items : [last.value];
+    const items =
+      last === null || last.value === NOTHING ? [] : several && "items" in last.value ? last.value.items : [last.value];
     if (last === null || items.length !== results.length) {
       this.report(
         "result-count",
@@ -353,7 +394,9 @@ export class Unroller implements FunctionBody {
     }
     if (!matcher.match(typed)) return ERROR;
     const [only] = values;
-    return only !== undefined && values.length === 1 ? only : { kind: "tuple", names: typed.map((t) => t.name), items: values };
+    return only !== undefined && values.length === 1
+      ? only
+      : { kind: "tuple", names: typed.map((t) => t.name), items: values };
   }
 
   /** Unrolls the inputs of the entered function, which belong to the model's own call. */
@@ -386,4 +429,5 @@ interface Result {
 }
 
 /** What the types of an instance's functions see. */
-export const typeEnv = (session: Session, instance: Instance): Env => environment(session, instance.memberScope, "a dimension");
+export const typeEnv = (session: Session, instance: Instance): Env =>
+  environment(session, instance.memberScope, "a dimension");

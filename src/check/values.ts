@@ -66,7 +66,10 @@ export const showSize = (size: Size): string =>
     .replace(/live\((\w+)\)/g, "$1")
     .replaceAll(" + -", " - ");
 
-/** As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. `spend` is told of each item: a list that is shared is written as often as it stands there. */
+/**
+ * As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. `spend` is told of each item: a list that is
+ * shared is written as often as it stands there.
+ */
 export function printValue(value: Any, spend: (items: number) => void): string {
   switch (value.kind) {
     case "number":
@@ -113,7 +116,10 @@ function decimal(value: Rational): string | null {
   places += Math.max(twos, fives);
   if (den !== 1n || places > 9) return null;
   const negative = value.num < 0n;
-  const digits = String(((negative ? -value.num : value.num) * 10n ** BigInt(places)) / value.den).padStart(places + 1, "0");
+  const digits = String(((negative ? -value.num : value.num) * 10n ** BigInt(places)) / value.den).padStart(
+    places + 1,
+    "0",
+  );
   const text = `${digits.slice(0, -places)}.${digits.slice(-places)}`;
   return `${negative ? "-" : ""}${compare(value, ONE) < 0 && places > 4 && !negative ? toNumber(value).toExponential() : text}`;
 }

@@ -37,10 +37,13 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
     for (const { rule } of found) used.add(rule);
     const [first, second] = found;
     if (second !== undefined)
-      session.report("ambiguous-names", { path }, second.rule.from.span, [{ text: "the other entry", span: first?.rule.from.span ?? null }]);
+      session.report("ambiguous-names", { path }, second.rule.from.span, [
+        { text: "the other entry", span: first?.rule.from.span ?? null },
+      ]);
     if (first !== undefined) written.set(path, first.rule.to);
     const own = first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments));
-    for (const key of own) if (key.length > MAX_PATH) session.halt("letters in one key", MAX_PATH, first?.rule.span ?? span);
+    for (const key of own)
+      if (key.length > MAX_PATH) session.halt("letters in one key", MAX_PATH, first?.rule.span ?? span);
     keys.set(path, own);
   }
   const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
@@ -56,7 +59,10 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
 
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
-/** Matches paths: {x} stands for one segment, or a part of one; the same {x} twice for the same text. Linear in the path. */
+/**
+ * Matches paths: {x} stands for one segment, or a part of one; the same {x} twice for the same text. Linear in the
+ * path.
+ */
 function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMap<string, string> | null {
   const matchers = pattern.split(".").map(segmentOf);
   return (segments) => {
@@ -66,7 +72,10 @@ function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMa
   };
 }
 
-/** Matches one segment, and binds what its placeholders stand for: of several each takes as little as it can, the last one the rest. */
+/**
+ * Matches one segment, and binds what its placeholders stand for: of several each takes as little as it can, the last
+ * one the rest.
+ */
 function segmentOf(pattern: string): (segment: string, bound: Map<string, string>) => boolean {
   // Text and names take turns: `a{x}b` gives a, x, b.
   const [head = "", ...rest] = pattern.split(PLACEHOLDER);
@@ -89,7 +98,8 @@ function segmentOf(pattern: string): (segment: string, bound: Map<string, string
   };
 }
 
-const fill = (text: string, segments: ReadonlyMap<string, string>): string => text.replace(PLACEHOLDER, (whole, name: string) => segments.get(name) ?? whole);
+const fill = (text: string, segments: ReadonlyMap<string, string>): string =>
+  text.replace(PLACEHOLDER, (whole, name: string) => segments.get(name) ?? whole);
 
 function placeholdersBound(session: Session, rule: Rule): boolean {
   const bound = new Set(placeholders(rule.from));
@@ -107,12 +117,17 @@ const placeholders = (text: Text): string[] => [...text.value.matchAll(PLACEHOLD
 /** A segment of a path that counts the items of a list. */
 const ITEM = /(^|\.)\d+(?=\.|$)/g;
 
-/** The paths of one shape (`layers.{}.weight`) as a pattern, written as in the one given where that has a number or placeholder too. */
+/**
+ * The paths of one shape (`layers.{}.weight`) as a pattern, written as in the one given where that has a number or
+ * placeholder too.
+ */
 function patternLike(pattern: string, shape: string): string {
   const written = pattern.split(".");
   return shape
     .split(".")
-    .map((segment, i) => (segment !== "{}" ? segment : /^(?:\d+|\{\w+\})$/.test(written[i] ?? "") ? (written[i] ?? "") : "{i}"))
+    .map((segment, i) =>
+      segment !== "{}" ? segment : /^(?:\d+|\{\w+\})$/.test(written[i] ?? "") ? (written[i] ?? "") : "{i}",
+    )
     .join(".");
 }
 
@@ -122,14 +137,20 @@ function emptyList(model: Instance, pattern: string): boolean {
   return member?.kind === "value" && member.value.kind === "list" && member.value.items.length === 0;
 }
 
-/** Two weights with one key are an error, unless an entry accepts further keys and it is not the one it is saved under. `written`: where entries give keys. */
+/**
+ * Two weights with one key are an error, unless an entry accepts further keys and it is not the one it is saved under.
+ * `written`: where entries give keys.
+ */
 function checkCollisions(
   session: Session,
   weights: readonly FoundWeight[],
   keys: ReadonlyMap<string, readonly string[]>,
   written: ReadonlyMap<string, readonly Text[]>,
 ): void {
-  const holders = new Map<string, { readonly path: string; readonly primary: boolean; readonly several: boolean; readonly text: Text | null }>();
+  const holders = new Map<
+    string,
+    { readonly path: string; readonly primary: boolean; readonly several: boolean; readonly text: Text | null }
+  >();
   for (const {
     weight: { path, span },
     trace,
@@ -138,7 +159,11 @@ function checkCollisions(
     own.forEach((key, i) => {
       const holder = { path, primary: i === 0, several: own.length > 1, text: written.get(path)?.[i] ?? null };
       const before = holders.get(key);
-      if (before !== undefined && before.path !== path && ((before.primary && holder.primary) || !(before.several || holder.several))) {
+      if (
+        before !== undefined &&
+        before.path !== path &&
+        ((before.primary && holder.primary) || !(before.several || holder.several))
+      ) {
         const [at, other] = holder.text === null ? [before.text, null] : [holder.text, before.text];
         const notes = other === null ? [] : [{ text: "the other entry", span: other.span }];
         session.report("duplicate-key", { key, first: before.path, second: path }, at?.span ?? span, notes, trace);

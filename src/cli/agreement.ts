@@ -48,14 +48,28 @@ export class Agreement {
           byTop += x;
           byRule += y;
         }
-      return [{ path, agrees: same / tokens, recall: byTop === 0 ? 1 : both / byTop, top: byTop / tokens, causal: byRule / tokens }];
+      return [
+        {
+          path,
+          agrees: same / tokens,
+          recall: byTop === 0 ? 1 : both / byTop,
+          top: byTop / tokens,
+          causal: byRule / tokens,
+        },
+      ];
     });
   }
 }
 
 /** 1 for each token of the batch that is computed: places in the sequence are what the caller sees of a route. */
-function chosenOf(index: ArrayLike<number>, width: number, counts: Results[string], { rows, length }: Batch): Uint8Array {
+function chosenOf(
+  index: ArrayLike<number>,
+  width: number,
+  counts: Results[string],
+  { rows, length }: Batch,
+): Uint8Array {
   const chosen = new Uint8Array(rows * length);
-  for (let b = 0; b < rows; b++) for (let i = 0; i < counts.data[b]!; i++) chosen[b * length + index[b * width + i]!] = 1;
+  for (let b = 0; b < rows; b++)
+    for (let i = 0; i < counts.data[b]!; i++) chosen[b * length + index[b * width + i]!] = 1;
   return chosen;
 }

@@ -14,7 +14,8 @@ export function splitPair(option: string, text: string): readonly [string, strin
 
 /** Several `name=value`, in a record without a prototype, for any name may be given. */
 export function pairs(option: string, texts: readonly string[]): Readonly<Record<string, string>> {
-  const record = Object.create(null) as Record<string, string>; // no prototype, so that `__proto__` is a name like any other
+  // no prototype, so that `__proto__` is a name like any other
+  const record = Object.create(null) as Record<string, string>;
   for (const text of texts) {
     const [name, value] = splitPair(option, text);
     if (name in record) throw usage(`${option} gives ${name} twice`);
@@ -24,18 +25,21 @@ export function pairs(option: string, texts: readonly string[]): Readonly<Record
 }
 
 /** A whole number from `low` to `high`, such as 4096 or 1e6. */
-export const wholeNumber = (option: string, text: string, low: number, high: number): number => wholeIn(`${option} ${JSON.stringify(text)}`, text, low, high);
+export const wholeNumber = (option: string, text: string, low: number, high: number): number =>
+  wholeIn(`${option} ${JSON.stringify(text)}`, text, low, high);
 
 /** The same, called as `what` says where it is none. */
 function wholeIn(what: string, text: string, low: number, high: number): number {
   const value = parseDecimal(text.trim());
   const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;
-  if (value === null || !isInteger(value) || value.num < BigInt(low) || value.num > BigInt(high)) throw usage(`${what} is no whole number ${range}`);
+  if (value === null || !isInteger(value) || value.num < BigInt(low) || value.num > BigInt(high))
+    throw usage(`${what} is no whole number ${range}`);
   return Number(value.num);
 }
 
 /** The seed of weights and random values: a u32. */
-export const seedOf = (text: string | undefined): number => (text === undefined ? 0 : wholeNumber("--seed", text, 0, 0xffffffff));
+export const seedOf = (text: string | undefined): number =>
+  text === undefined ? 0 : wholeNumber("--seed", text, 0, 0xffffffff);
 
 /** Any finite number. */
 export function anyNumber(option: string, text: string): number {
@@ -47,11 +51,14 @@ export function anyNumber(option: string, text: string): number {
 /** A positive number such as 16.5e18. */
 export function positiveNumber(option: string, text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value) || value <= 0) throw usage(`${option} ${JSON.stringify(text)} is no positive number`);
+  if (text.trim() === "" || !Number.isFinite(value) || value <= 0)
+    throw usage(`${option} ${JSON.stringify(text)} is no positive number`);
   return value;
 }
 
-const UNITS: ReadonlyMap<string, number> = new Map(["", "K", "M", "G", "T"].map((prefix, power) => [prefix, 1024 ** power]));
+const UNITS: ReadonlyMap<string, number> = new Map(
+  ["", "K", "M", "G", "T"].map((prefix, power) => [prefix, 1024 ** power]),
+);
 
 /** `2GiB`, `512M`, `1.5 GiB`, `1000000`: bytes, in powers of 1024. */
 export function bytesOf(option: string, text: string): number {
@@ -63,7 +70,8 @@ export function bytesOf(option: string, text: string): number {
 }
 
 /** `3,5,0` */
-export const wholeNumbers = (option: string, text: string): readonly number[] => text.split(",").map((part) => wholeNumber(option, part.trim(), 0, 0xffffffff));
+export const wholeNumbers = (option: string, text: string): readonly number[] =>
+  text.split(",").map((part) => wholeNumber(option, part.trim(), 0, 0xffffffff));
 
 /** `B=1,T=2048` */
 export function extentsOf(option: string, text: string): ReadonlyMap<string, number> {
@@ -71,7 +79,9 @@ export function extentsOf(option: string, text: string): ReadonlyMap<string, num
     option,
     text.split(",").filter((part) => part.trim() !== ""),
   );
-  return new Map(Object.entries(given).map(([name, value]) => [name, wholeIn(`${option} ${name}=${value}`, value, 1, MOST_EXTENT)]));
+  return new Map(
+    Object.entries(given).map(([name, value]) => [name, wholeIn(`${option} ${name}=${value}`, value, 1, MOST_EXTENT)]),
+  );
 }
 
 /** For commander: every use of a repeatable option. */

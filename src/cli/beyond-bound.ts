@@ -31,17 +31,28 @@ interface Flags extends Pick<ModelFlags, "set" | "phase" | "enter" | "model"> {
 }
 
 /**
- * The same fault with a hint, or itself where no parameter raises the bound, or only such as changes weights that are given. `given` says what is compiled where the
- * command has no option for it.
+ * The same fault with a hint, or itself where no parameter raises the bound, or only such as changes weights that are
+ * given. `given` says what is compiled where the command has no option for it.
  */
-export async function raisingBound(fault: BeyondBound, path: string, flags: Flags, given: Pick<ModelFlags, "phase" | "enter">): Promise<Error> {
+export async function raisingBound(
+  fault: BeyondBound,
+  path: string,
+  flags: Flags,
+  given: Pick<ModelFlags, "phase" | "enter">,
+): Promise<Error> {
   const { check } = await import("../check/check.js");
   const { source, read } = await modelText(path);
   const phase = flags.phase ?? given.phase ?? "infer";
   const entry = flags.enter ?? given.enter;
   const set = pairs("--set", flags.set ?? []);
-  const choice = { phase, read, ...(entry === undefined ? {} : { entry }), ...(flags.model === undefined ? {} : { model: flags.model }) };
-  const modelWith = (more: Readonly<Record<string, string>>): Model | null => check(source, { ...choice, set: { ...set, ...more } }).model;
+  const choice = {
+    phase,
+    read,
+    ...(entry === undefined ? {} : { entry }),
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+  };
+  const modelWith = (more: Readonly<Record<string, string>>): Model | null =>
+    check(source, { ...choice, set: { ...set, ...more } }).model;
   const { extent, axis, bound } = fault.asked;
   const own = modelWith({});
   for (const { name, value } of own?.parameters ?? []) {
@@ -61,4 +72,5 @@ const allows = ({ axes }: Model, name: string | null, extent: number): boolean =
   });
 
 /** What weights of a model are alike by. */
-export const weightsOf = ({ weights }: Model): string => JSON.stringify(weights.map(({ path, shape }) => [path, shape]));
+export const weightsOf = ({ weights }: Model): string =>
+  JSON.stringify(weights.map(({ path, shape }) => [path, shape]));

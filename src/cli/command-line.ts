@@ -19,7 +19,10 @@ shells tell as 130 and 143.`;
 /** Columns of a terminal; where there is none, those of most. */
 const widthOf = ({ isTTY, columns }: Output): number => (isTTY && columns ? columns : 80);
 
-/** The commands, none of them run yet; `finish` is told the code that one ends with. Throws CommanderError for what is no call of one, and says nothing of it. */
+/**
+ * The commands, none of them run yet; `finish` is told the code that one ends with. Throws CommanderError for what is
+ * no call of one, and says nothing of it.
+ */
 export function commandLine(finish: (code: ExitCode) => void): Command {
   const program = new Command("modc")
     .exitOverride()

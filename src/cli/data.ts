@@ -5,7 +5,10 @@ import { join } from "node:path";
 import { UserError } from "./exit.js";
 import { makeFolder, readBytes, STDIN, writeText } from "./files.js";
 
-/** The name of the text: as it was given, or the file in `folder` that keeps what is on standard input. With a field of JSONL named, it is JSONL. */
+/**
+ * The name of the text: as it was given, or the file in `folder` that keeps what is on standard input. With a field of
+ * JSONL named, it is JSONL.
+ */
 export function dataIn(folder: string, data: string, field: string | undefined): string {
   if (data !== STDIN) return data;
   const bytes = readBytes(STDIN);

@@ -1,4 +1,5 @@
-// What `npm start` shows: a Mixture-of-Depths model compiled, run on a passage of Moby-Dick, held against the reference, its routes drawn, and text that it generates.
+// What `npm start` shows: a Mixture-of-Depths model compiled, run on a passage of Moby-Dick, held against the
+// reference, its routes drawn, and text that it generates.
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ledger } from "../cost/ledger.js";
@@ -22,7 +23,8 @@ import { tuningsOn } from "./tunings.js";
 import { grouped } from "./units.js";
 import { verifyRun } from "./verify.js";
 
-const example = (name: string): string => relative(process.cwd(), fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url)));
+const example = (name: string): string =>
+  relative(process.cwd(), fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url)));
 
 /** Prints as it goes, and ends the process: with 0 only where device and reference agree. */
 export async function demo(): Promise<void> {
@@ -32,7 +34,11 @@ export async function demo(): Promise<void> {
 
 async function shown(): Promise<ExitCode> {
   try {
-    return await show({ file: example("moby.mod"), passage: example("moby-dick.txt"), weights: example("moby.safetensors") });
+    return await show({
+      file: example("moby.mod"),
+      passage: example("moby-dick.txt"),
+      weights: example("moby.safetensors"),
+    });
   } catch (fault) {
     const { exit, message, hint } = told(fault);
     error(message, hint);
@@ -49,7 +55,8 @@ interface Shown {
 
 async function show(paths: Shown): Promise<ExitCode> {
   const { file, passage, weights } = paths;
-  // The device first, so that the model is compiled once, for it; where there is none, what compiles is told all the same.
+  // The device first, so that the model is compiled once, for it; where there is none, what compiles is told all the
+  // same.
   const [opened] = await Promise.allSettled([openDevice()]);
   const device = opened.status === "fulfilled" ? opened.value : null;
   await import("../compile.js"); // loading the compiler is not compiling
@@ -76,7 +83,12 @@ async function show(paths: Shown): Promise<ExitCode> {
   }
 }
 
-async function runOn(device: Device, job: Job, compiled: Finished, { file, passage, weights }: Shown): Promise<ExitCode> {
+async function runOn(
+  device: Device,
+  job: Job,
+  compiled: Finished,
+  { file, passage, weights }: Shown,
+): Promise<ExitCode> {
   const ran = performance.now();
   const { values } = await runOnDevice({ ...job, device }, null);
   const took = Math.round(performance.now() - ran);
@@ -84,10 +96,14 @@ async function runOn(device: Device, job: Job, compiled: Finished, { file, passa
     `the beginning of ${passage}, run on ${device.info.name} in ${took} ms: compiling kernels\n  and loading ${weights} (trained by \`modc train\`) included\n`,
   );
   out(showRun(job.program, job.given, values, columns()));
-  out("\n  Each line of dots is a routed layer, with how many of the bytes it computes:\n  those that its router scores highest. The others pass it by.");
+  out(
+    "\n  Each line of dots is a routed layer, with how many of the bytes it computes:\n  those that its router scores highest. The others pass it by.",
+  );
   const judged = async (): Promise<Verdict> => {
     const verdict = await verifyRun(job, compiled.graph, values);
-    out(`\n${verdictText(verdict)}\n  (the reference is the model in 64 bits on the processor)\n\n${saved(compiled, job)}\n`);
+    out(
+      `\n${verdictText(verdict)}\n  (the reference is the model in 64 bits on the processor)\n\n${saved(compiled, job)}\n`,
+    );
     return verdict;
   };
   // While the reference takes one processor, the driver compiles what generates on others.
@@ -132,7 +148,8 @@ function describe(file: string, { program, model }: Finished, ms: number): strin
 
 function saved({ graph, model }: Finished, { given }: Job): string {
   const { total } = ledger(graph, model, { extents: given.extents });
-  const percent = (of: (work: typeof total.executed) => number): string => `${((100 * of(total.executed)) / of(total.dense)).toFixed(1)}%`;
+  const percent = (of: (work: typeof total.executed) => number): string =>
+    `${((100 * of(total.executed)) / of(total.dense)).toFixed(1)}%`;
   return `cost: ${percent((w) => w.flops)} of the operations and ${percent((w) => w.cache)} of the cache of the same model with nothing skipped`;
 }
 

@@ -1,4 +1,5 @@
-// How many layers computed each token, where there are no colours: text in lines, and below each line a digit under the beginning of every token.
+// How many layers computed each token, where there are no colours: text in lines, and below each line a digit under the
+// beginning of every token.
 
 /** `0` to `9`, then letters; what is deeper is `+`. */
 const MARKS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -11,7 +12,10 @@ interface Cell {
   readonly width: number;
 }
 
-/** Takes tokens, and hands on lines of at most `width` columns with what stands below each: empty where no depth is known. */
+/**
+ * Takes tokens, and hands on lines of at most `width` columns with what stands below each: empty where no depth is
+ * known.
+ */
 export class DepthLines {
   #cells: Cell[] = [];
   #used = 0;
@@ -65,10 +69,15 @@ export class DepthLines {
   }
 }
 
-/** Columns that a terminal gives a sign: two for the wide ones of East Asia and pictures, none for what is put on the one before. */
+/**
+ * Columns that a terminal gives a sign: two for the wide ones of East Asia and pictures, none for what is put on the
+ * one before.
+ */
 function columnsOf(sign: string): number {
   if (/^[\p{M}\p{Cf}]$/u.test(sign)) return 0;
-  return /^[\p{Emoji_Presentation}\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]$/u.test(sign)
+  return /^[\p{Emoji_Presentation}\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]$/u.test(
+    sign,
+  )
     ? 2
     : 1;
 }

@@ -38,7 +38,9 @@ export class DepthText {
   legend(): string {
     const depths = Array.from({ length: this.most - this.least + 1 }, (_, i) => this.least + i);
     return depths
-      .map((depth) => (this.color ? this.#shaded(` ${depth} `, depth) : depth < 10 ? markOf(depth) : `${markOf(depth)}=${depth}`))
+      .map((depth) =>
+        this.color ? this.#shaded(` ${depth} `, depth) : depth < 10 ? markOf(depth) : `${markOf(depth)}=${depth}`,
+      )
       .join(this.color ? "" : " ");
   }
 

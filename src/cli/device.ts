@@ -7,7 +7,8 @@ export interface DeviceFlags {
 }
 
 /** What `openDevice` is asked for. */
-export const wantedDevice = ({ device }: DeviceFlags): { readonly kind?: DeviceKind } => (device === undefined ? {} : { kind: device });
+export const wantedDevice = ({ device }: DeviceFlags): { readonly kind?: DeviceKind } =>
+  device === undefined ? {} : { kind: device };
 
 /** What to install where the device is only software; null where nothing can be said. */
 export function mendingHint(info: DeviceInfo): string | null {

@@ -42,5 +42,7 @@ export const diagnosticJson = (d: Diagnostic, sources: Iterable<SourceFile>): ob
 /** A place that a diagnostic names. */
 export function spanJson(span: Span, of: Diagnostic, sources: Iterable<SourceFile>): object {
   const text = [...sources, ...sourcesOf(of)].find((s) => s.file === span.file)?.text;
-  return text === undefined ? span : { ...span, from: lineAndColumn(text, span.start), to: lineAndColumn(text, span.end) };
+  return text === undefined
+    ? span
+    : { ...span, from: lineAndColumn(text, span.start), to: lineAndColumn(text, span.end) };
 }

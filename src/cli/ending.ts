@@ -1,5 +1,6 @@
-// How the process ends. This is the one place for it: a driver's threads may be at work at any moment, and the C destructors that `process.exit` runs beside them
-// crash. So an interrupt ends the process by the signal itself, which runs none, and every other end first waits until the driver is quiet.
+// How the process ends. This is the one place for it: a driver's threads may be at work at any moment, and the C
+// destructors that `process.exit` runs beside them crash. So an interrupt ends the process by the signal itself, which
+// runs none, and every other end first waits until the driver is quiet.
 import { reasonOf } from "../base/errno.js";
 import { destroyLiving } from "../runtime/living.js";
 import { removeLeftovers, watchLeftovers } from "../runtime/leftovers-node.js";
@@ -7,8 +8,9 @@ import { EXIT, told, type ExitCode } from "./exit.js";
 import { error, say } from "./terminal.js";
 
 /**
- * While nobody listens, a signal ends the process at once, whatever it is doing: JavaScript that takes long hears nothing. So there are listeners only while there
- * is something to keep (`onInterrupt`) or to remove (temporary files), and no work that takes long then.
+ * While nobody listens, a signal ends the process at once, whatever it is doing: JavaScript that takes long hears
+ * nothing. So there are listeners only while there is something to keep (`onInterrupt`) or to remove (temporary files),
+ * and no work that takes long then.
  */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
@@ -35,7 +37,10 @@ function hear(signal: Signal): void {
   listen(); // a second one ends at once
 }
 
-/** The first interrupt calls `stop`, so that what was done so far can be kept; a second ends the process. Returns what takes that back. */
+/**
+ * The first interrupt calls `stop`, so that what was done so far can be kept; a second ends the process. Returns what
+ * takes that back.
+ */
 export function onInterrupt(stop: () => void): () => void {
   stops.add(stop);
   listen();
@@ -66,7 +71,10 @@ async function forget(): Promise<void> {
   listen();
 }
 
-/** Ends the process by a signal, as if nobody had listened: shells see that it was interrupted (130, and 143 for SIGTERM), and no destructor runs. */
+/**
+ * Ends the process by a signal, as if nobody had listened: shells see that it was interrupted (130, and 143 for
+ * SIGTERM), and no destructor runs.
+ */
 function endBy(signal: Signal): void {
   removeLeftovers();
   if (process.platform === "win32") process.exit(EXIT.interrupted);
@@ -89,12 +97,19 @@ export async function end(code: ExitCode): Promise<void> {
   process.exitCode = code;
 }
 
-/** For the process that is the command line. A reader that stops reading (`modc … | head`) is no fault, and what nobody caught is told as a fault of modc. */
+/**
+ * For the process that is the command line. A reader that stops reading (`modc … | head`) is no fault, and what nobody
+ * caught is told as a fault of modc.
+ */
 export function handleStreams(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (fault: NodeJS.ErrnoException) => {
       if (fault.code === "EPIPE") endNow(EXIT.fine);
-      if (stream === process.stdout) error(`cannot write to standard output: ${fault.code === undefined ? fault.message : reasonOf(fault.code)}`, null);
+      if (stream === process.stdout)
+        error(
+          `cannot write to standard output: ${fault.code === undefined ? fault.message : reasonOf(fault.code)}`,
+          null,
+        );
       endNow(EXIT.user);
     });
   process.on("uncaughtException", (fault: unknown) => {

@@ -57,7 +57,11 @@ export interface Found {
 export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
 
 /** Runs the objective over the text. */
-export async function evaluateRules(file: string, given: EvaluationFlags, observe: Observe | null = null): Promise<Found> {
+export async function evaluateRules(
+  file: string,
+  given: EvaluationFlags,
+  observe: Observe | null = null,
+): Promise<Found> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
@@ -69,8 +73,15 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
       ? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity)
       : wholeNumber("--length", flags.length, 1, 1e9);
   if (model.bound !== null && context > model.bound)
-    throw new BeyondBound({ option: `--length ${context}`, axis: null, extent: context, bound: model.bound, model: model.run.name });
-  if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
+    throw new BeyondBound({
+      option: `--length ${context}`,
+      axis: null,
+      extent: context,
+      bound: model.bound,
+      model: model.run.name,
+    });
+  if (flags.weights === undefined)
+    say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
   await expectFittingWeights(model.run, flags.weights ?? null);
   const progress = new Progress();
   const corpus = await openedOnce(flags);
@@ -79,7 +90,11 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
     const windows = windowsOf(corpus, context, flags.validation, most);
     const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
     const found = new Map<Rule, Evaluated>();
-    for (const rule of rules) found.set(rule, await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe, show }, rule));
+    for (const rule of rules)
+      found.set(
+        rule,
+        await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe, show }, rule),
+      );
     return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
   } finally {
     progress.clear();
@@ -113,14 +128,25 @@ async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
 }
 
 /** Of the whole text, or of the last share of it, which training holds out; `most` of them, evenly apart; 0: all. */
-function windowsOf({ tokens }: Corpus, context: number, validation: string | undefined, most: number): readonly Window[] {
+function windowsOf(
+  { tokens }: Corpus,
+  context: number,
+  validation: string | undefined,
+  most: number,
+): readonly Window[] {
   const share = validation === undefined ? 0 : parseRatio(validation.trim());
   if (share === null || share < 0 || share >= 1)
-    throw new UserError(`--validation ${JSON.stringify(validation)} is no share of the text, such as 5%`, null, EXIT.usage);
+    throw new UserError(
+      `--validation ${JSON.stringify(validation)} is no share of the text, such as 5%`,
+      null,
+      EXIT.usage,
+    );
   if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
   const from = share === 0 ? 0 : split(tokens, context, share).boundary;
   const windows = wholeWindows(from, tokens, context);
-  return most === 0 || most >= windows.length ? windows : Array.from({ length: most }, (_, i) => windows[Math.floor((i * windows.length) / most)]!);
+  return most === 0 || most >= windows.length
+    ? windows
+    : Array.from({ length: most }, (_, i) => windows[Math.floor((i * windows.length) / most)]!);
 }
 
 interface Job {
@@ -136,8 +162,15 @@ interface Job {
   readonly show: typeof showDiagnostics;
 }
 
-async function evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe, show }: Job, rule: Rule): Promise<Evaluated> {
-  const { program, forTarget } = await compileFile(file, { ...flags, phase: PHASES[rule], enter: "objective" }, { show });
+async function evaluateRule(
+  { file, flags, model, corpus, windows, rows, context, progress, observe, show }: Job,
+  rule: Rule,
+): Promise<Evaluated> {
+  const { program, forTarget } = await compileFile(
+    file,
+    { ...flags, phase: PHASES[rule], enter: "objective" },
+    { show },
+  );
   const extents = new Map(
     program.axes.flatMap((axis): [string, number][] => {
       if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];
@@ -156,12 +189,19 @@ async function evaluateRule({ file, flags, model, corpus, windows, rows, context
   };
   const total = windows.reduce((n, w) => n + w.length, 0);
   return onDevice(job, flags.device ?? null, ({ session }) => {
-    const routes = program.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : []));
+    const routes = program.outputs.flatMap((o) =>
+      o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [],
+    );
     const losses = model.run.own.map((path) => `loss.${path}`);
-    return evaluateText(session, { losses, routes }, batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context }), {
-      ...(observe && { onResults: (results, batch) => observe(rule, results, batch) }),
-      onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
-    });
+    return evaluateText(
+      session,
+      { losses, routes },
+      batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context }),
+      {
+        ...(observe && { onResults: (results, batch) => observe(rule, results, batch) }),
+        onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
+      },
+    );
   });
 }
 

@@ -75,7 +75,10 @@ export interface Loaded {
   readonly times: Pick<Times, "compile" | "device" | "load">;
 }
 
-/** Opens a device of that kind, the best there is for null, loads the job's program, and hands both over; the device is gone afterwards. */
+/**
+ * Opens a device of that kind, the best there is for null, loads the job's program, and hands both over; the device is
+ * gone afterwards.
+ */
 export async function onDevice<T>(
   job: Omit<Job, "given"> & { readonly extents: ReadonlyMap<string, number> },
   kind: DeviceKind | null,
@@ -96,7 +99,11 @@ export async function onDevice<T>(
       seed: job.seed,
       onProgress: (event) => showLoading(event, progress, { given: job.weights !== null }),
     });
-    const times = { compile: job.forTarget ? compiled - opened : 0, device: opened - started, load: performance.now() - compiled };
+    const times = {
+      compile: job.forTarget ? compiled - opened : 0,
+      device: opened - started,
+      load: performance.now() - compiled,
+    };
     const result = await use({ session, program, device, times });
     session.dispose();
     return result;
@@ -106,7 +113,10 @@ export async function onDevice<T>(
   }
 }
 
-/** Those of a file; undefined: those of the device's class. The compiler's rooms are loaded only for a program that is compiled here. */
+/**
+ * Those of a file; undefined: those of the device's class. The compiler's rooms are loaded only for a program that is
+ * compiled here.
+ */
 async function tuningsFor(device: Device, job: Pick<Job, "tunings">): Promise<Tunings | undefined> {
   const { tuningsOn } = await import("./tunings.js");
   return tuningsOn(device, job) ?? undefined;
@@ -135,7 +145,11 @@ export function runOnDevice(
 }
 
 /** Runs the graph a program was made from, in 64-bit floats. `forced`: choices of another run. */
-export async function runOnReference(job: Job, graph: Graph, forced?: ReadonlyMap<string, Choice>): Promise<Evaluation> {
+export async function runOnReference(
+  job: Job,
+  graph: Graph,
+  forced?: ReadonlyMap<string, Choice>,
+): Promise<Evaluation> {
   const { program, given, progress } = job;
   const axes = parseAxes(program);
   checkLengths(given.lengths ?? undefined, axes, given.extents);
@@ -161,8 +175,13 @@ export async function readWeights({
   program,
   weights,
   seed,
-}: Pick<Job, "program" | "weights" | "seed">): Promise<ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>> {
-  const entry = (w: ProgramWeight, data: Words): [string, { readonly shape: readonly number[]; readonly data: Words }] => [
+}: Pick<Job, "program" | "weights" | "seed">): Promise<
+  ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>
+> {
+  const entry = (
+    w: ProgramWeight,
+    data: Words,
+  ): [string, { readonly shape: readonly number[]; readonly data: Words }] => [
     w.path,
     { shape: w.shape, data: asStored(w, data) },
   ];

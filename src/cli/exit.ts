@@ -8,7 +8,12 @@ export { EXIT, type ExitCode };
 export class UserError extends ModcError {
   override readonly name = "UserError";
 
-  constructor(message: string, hint: string | null = null, exit: ExitCode = EXIT.user, code = exit === EXIT.usage ? "usage" : "refused") {
+  constructor(
+    message: string,
+    hint: string | null = null,
+    exit: ExitCode = EXIT.user,
+    code = exit === EXIT.usage ? "usage" : "refused",
+  ) {
     super(code, message, { hint, exit });
   }
 }
@@ -17,7 +22,10 @@ const BUG = "this is a fault of modc, not of your input; MODC_DEBUG=1 shows wher
 
 /** What is said of an error: one that was not made to be told is a fault of modc. */
 export function told(error: unknown): Pick<ModcError, "exit" | "code" | "message" | "hint"> {
-  const fault = error instanceof ModcError ? error : new CompilerBug((error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!);
+  const fault =
+    error instanceof ModcError
+      ? error
+      : new CompilerBug((error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!);
   const { exit, code, message, hint } = fault;
   return { exit, code, message, hint: exit === EXIT.bug ? BUG : hint };
 }

@@ -15,10 +15,14 @@ export interface ExtentFlags {
 }
 
 /**
- * The extent of each axis that a caller decides: what the flags say, else 1 for the batch, and for others their bound, the tokens at most `usual`.
- * `usual` null: the bound, and nothing else.
+ * The extent of each axis that a caller decides: what the flags say, else 1 for the batch, and for others their bound,
+ * the tokens at most `usual`. `usual` null: the bound, and nothing else.
  */
-export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: number | null): ReadonlyMap<string, number> {
+export function chosenExtents(
+  axes: readonly Axis[],
+  flags: ExtentFlags,
+  usual: number | null,
+): ReadonlyMap<string, number> {
   if (flags.program === "prompt" || flags.program === "step") return extentsOfGeneration(axes, flags, usual);
   const open = axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
   const given = new Map(flags.at === undefined ? [] : extentsOf("--at", flags.at));
@@ -29,16 +33,29 @@ export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: 
   ] as const;
   for (const [name, n] of given) {
     if (!open.some((axis) => axis.name === name))
-      throw new UserError(`--at: the model has no axis ${name}`, `it has ${open.map((axis) => axis.name).join(", ") || "none"}`);
+      throw new UserError(
+        `--at: the model has no axis ${name}`,
+        `it has ${open.map((axis) => axis.name).join(", ") || "none"}`,
+      );
     // One way to say one thing: where several sequences are given, none of them is the length.
     const other = own.find(([, , axes]) => axes.length === 1 && axes[0]!.name === name);
-    if (other) throw new UsageError("renamed-option", `--at ${name}=${n}: ${WHAT[other[0]]} is said by ${other[0]}`, `write ${other[0]} ${n}`);
+    if (other)
+      throw new UsageError(
+        "renamed-option",
+        `--at ${name}=${n}: ${WHAT[other[0]]} is said by ${other[0]}`,
+        `write ${other[0]} ${n}`,
+      );
   }
   for (const [option, text, axes] of own) {
     if (text === undefined) continue;
     const [axis, another] = axes;
     if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
-    if (another) throw new UserError(`${option}: the model has several sequences`, `--at ${axes.map((a) => `${a.name}=${text}`).join(",")}`, EXIT.usage);
+    if (another)
+      throw new UserError(
+        `${option}: the model has several sequences`,
+        `--at ${axes.map((a) => `${a.name}=${text}`).join(",")}`,
+        EXIT.usage,
+      );
     given.set(axis.name, wholeNumber(option, text, 1, MOST_EXTENT));
   }
   return new Map(
@@ -59,13 +76,27 @@ export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: 
   );
 }
 
-/** `--length` is what a text has when the program has run: of a prompt all of it, of a step one token more than before. */
-function extentsOfGeneration(axes: readonly Axis[], flags: ExtentFlags, usual: number | null): ReadonlyMap<string, number> {
-  if (flags.at !== undefined) throw new UserError(`--at has no effect on --program ${flags.program!}`, "--batch and --length say its sizes", EXIT.usage);
+/**
+ * `--length` is what a text has when the program has run: of a prompt all of it, of a step one token more than before.
+ */
+function extentsOfGeneration(
+  axes: readonly Axis[],
+  flags: ExtentFlags,
+  usual: number | null,
+): ReadonlyMap<string, number> {
+  if (flags.at !== undefined)
+    throw new UserError(
+      `--at has no effect on --program ${flags.program!}`,
+      "--batch and --length say its sizes",
+      EXIT.usage,
+    );
   const root = axes.find((a) => a.role === "sequence" && axes.some((b) => b.name === capacityOf(a.name)));
   const bound = axes.find((a) => a.name === capacityOf(root?.name ?? ""))?.bound ?? null;
   const sequences = flags.batch === undefined ? 1 : wholeNumber("--batch", flags.batch, 1, MOST_EXTENT);
-  const length = flags.length === undefined ? Math.min(usual ?? bound ?? 2048, bound ?? Infinity) : wholeNumber("--length", flags.length, 1, MOST_EXTENT);
+  const length =
+    flags.length === undefined
+      ? Math.min(usual ?? bound ?? 2048, bound ?? Infinity)
+      : wholeNumber("--length", flags.length, 1, MOST_EXTENT);
   if (bound !== null && length > bound) throw new UserError(`--length is ${length}: the model allows ${bound}`);
   return generationExtents(axes, sequences, flags.program === "step" ? 1 : length, length);
 }
@@ -78,4 +109,5 @@ function usualExtent(axis: Axis, usual: number | null): number | null {
 }
 
 /** `B=1 T=512` */
-export const printExtents = (extents: ReadonlyMap<string, number>): string => [...extents].map(([name, n]) => `${name}=${n}`).join(" ");
+export const printExtents = (extents: ReadonlyMap<string, number>): string =>
+  [...extents].map(([name, n]) => `${name}=${n}`).join(" ");

@@ -19,12 +19,14 @@ export async function report(fault: unknown, json: boolean): Promise<ExitCode> {
 type OfSource = Pick<SourceError, "diagnostics" | "sources">;
 
 /** By its code, so that telling of other faults loads nothing of the compiler. */
-const ofSource = (fault: unknown): OfSource | null => (fault instanceof ModcError && fault.code === "source" ? (fault as SourceError) : null); // no other has it
+const ofSource = (fault: unknown): OfSource | null =>
+  fault instanceof ModcError && fault.code === "source" ? (fault as SourceError) : null; // no other has it
 
 /** The first error as the fault; all findings beside it, as `modc check --json` has them. */
 async function asJson({ diagnostics, sources }: OfSource): Promise<object> {
   const { diagnosticJson, spanJson } = await import("./diagnostics.js");
-  const first = diagnostics.find((d) => d.severity === "error") ?? diagnostics[0]!; // there is no such fault without a finding
+  // there is no such fault without a finding
+  const first = diagnostics.find((d) => d.severity === "error") ?? diagnostics[0]!;
   const spans = [first.span, ...first.notes.flatMap(({ span }) => (span === null ? [] : [span]))];
   return {
     code: first.code,

@@ -59,7 +59,8 @@ export function readBytes(path: string): Uint8Array {
   });
 }
 
-const tooLarge = (path: string, size: number): UserError => new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
+const tooLarge = (path: string, size: number): UserError =>
+  new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
 
 /** Text in UTF-8; a byte-order mark is dropped. */
 export function readText(path: string): string {
@@ -102,7 +103,8 @@ function firstInvalid(bytes: Uint8Array): number {
 }
 
 /** The path in what is a text or `@path`; `-` is standard input in both. Null for a text. */
-export const pathIn = (text: string): string | null => (text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null);
+export const pathIn = (text: string): string | null =>
+  text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null;
 
 /** Where what is written to a path goes. */
 interface Place {
@@ -111,7 +113,9 @@ interface Place {
   readonly folder: string;
   /** What is there now. */
   readonly before: Stats | null;
-  /** Whether it is written as it is: a pipe or a device, or a file that has other names, which would keep the old text. */
+  /**
+   * Whether it is written as it is: a pipe or a device, or a file that has other names, which would keep the old text.
+   */
   readonly asItIs: boolean;
 }
 
@@ -119,7 +123,8 @@ interface Place {
 function endOfLinks(path: string): string {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return path;
   const target = readlinkSync(path);
-  return endOfLinks(isAbsolute(target) ? target : `${realpathSync(dirname(path))}${sep}${target}`); // not shortened: `..` behind a link leads elsewhere than its text says
+  // not shortened: `..` behind a link leads elsewhere than its text says
+  return endOfLinks(isAbsolute(target) ? target : `${realpathSync(dirname(path))}${sep}${target}`);
 }
 
 /** Changes nothing. Throws where nothing could be put there. */
@@ -140,8 +145,9 @@ function placeOf(path: string): Place {
 }
 
 /**
- * Writes beside the place first, and renames, so that what was there stays whole where this does not come to its end. The file keeps its mode, its owner and its group;
- * where it cannot, and where it is one of several names or no file, such as a pipe, it is written as it is.
+ * Writes beside the place first, and renames, so that what was there stays whole where this does not come to its end.
+ * The file keeps its mode, its owner and its group; where it cannot, and where it is one of several names or no file,
+ * such as a pipe, it is written as it is.
  */
 export const writeText = (path: string, text: string | Uint8Array): void =>
   reaching("write", path, () => {
@@ -176,14 +182,19 @@ function keeps(fresh: string, { uid, gid, mode }: Stats): boolean {
   return true;
 }
 
-/** Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes nothing. */
+/**
+ * Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes
+ * nothing.
+ */
 export const ensureWritable = (path: string): void => reaching("write", path, () => void placeOf(path));
 
 /** Makes a folder and those above it, where they are missing. */
-export const makeFolder = (path: string): void => reaching("write", path, () => void mkdirSync(path, { recursive: true }));
+export const makeFolder = (path: string): void =>
+  reaching("write", path, () => void mkdirSync(path, { recursive: true }));
 
 /** Makes a new folder that nobody else can look into. */
-export const makePrivateFolder = (path: string): void => reaching("write", path, () => mkdirSync(path, { mode: 0o700 }));
+export const makePrivateFolder = (path: string): void =>
+  reaching("write", path, () => mkdirSync(path, { mode: 0o700 }));
 
 /**
  * A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working

@@ -38,17 +38,32 @@ export const precisionOf = ({ weightsAs, activationsAs }: PrecisionFlags): Preci
 });
 
 /** Which program of a model is meant, as a heading says it. */
-export const programName = ({ program }: Pick<ModelFlags, "program">, { phase, entry }: { readonly phase: string; readonly entry: string }): string =>
-  program ?? `${phase} ${entry}`;
+export const programName = (
+  { program }: Pick<ModelFlags, "program">,
+  { phase, entry }: { readonly phase: string; readonly entry: string },
+): string => program ?? `${phase} ${entry}`;
 
 /** The options of `compile` and `check` for a file. */
-export function compileOptions(file: string, flags: ModelFlags): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
+export function compileOptions(
+  file: string,
+  flags: ModelFlags,
+): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
   const phase = flags.phase ?? "infer";
-  const contradicts = [flags.phase && "--phase", flags.enter && "--enter", flags.gradients && "--gradients"].find(Boolean);
+  const contradicts = [flags.phase && "--phase", flags.enter && "--enter", flags.gradients && "--gradients"].find(
+    Boolean,
+  );
   if (flags.program !== undefined && contradicts)
-    throw new UserError(`--program ${flags.program} says what is compiled: ${contradicts} has no effect on it`, "leave it out", EXIT.usage);
+    throw new UserError(
+      `--program ${flags.program} says what is compiled: ${contradicts} has no effect on it`,
+      "leave it out",
+      EXIT.usage,
+    );
   if (flags.gradients && (flags.enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
-    throw new UserError("--gradients needs a loss, which an objective has", "give --phase train, or --enter objective", EXIT.usage);
+    throw new UserError(
+      "--gradients needs a loss, which an objective has",
+      "give --phase train, or --enter objective",
+      EXIT.usage,
+    );
   return {
     file: modelName(file),
     ...(flags.program === undefined ? { phase } : { program: flags.program }),
@@ -70,7 +85,10 @@ export type Finished = Compiled & {
   readonly model: Model;
 };
 
-/** Compiles a file, for any device where no target is given; prints its warnings, by `show`. Throws SourceError where it does not compile. */
+/**
+ * Compiles a file, for any device where no target is given; prints its warnings, by `show`. Throws SourceError where it
+ * does not compile.
+ */
 export async function compileFile(
   file: string,
   flags: ModelFlags & PrecisionFlags,

@@ -14,7 +14,10 @@ export interface Shown {
   end(): void;
 }
 
-/** One text, which ends with its line. `safe`: what would move a terminal's cursor is replaced. Depths without colours stand below lines of at most so many columns, each when it is whole. */
+/**
+ * One text, which ends with its line. `safe`: what would move a terminal's cursor is replaced. Depths without colours
+ * stand below lines of at most so many columns, each when it is whole.
+ */
 export function oneText(write: Write, depth: DepthText | null, safe: boolean, columns: number): Shown {
   if (depth && !depth.color) return textOverDepths(write, safe, columns);
   let inLine = false;
@@ -46,7 +49,13 @@ function textOverDepths(write: Write, safe: boolean, width: number): Shown {
 }
 
 /** Several texts: each line as soon as it is whole, behind the number of its sequence. */
-export function severalTexts(write: Write, sequences: number, depth: DepthText | null, safe: boolean, columns: number): Shown {
+export function severalTexts(
+  write: Write,
+  sequences: number,
+  depth: DepthText | null,
+  safe: boolean,
+  columns: number,
+): Shown {
   if (depth && !depth.color) return severalOverDepths(write, sequences, safe, columns);
   const lines = Array<string>(sequences).fill("");
   const any = Array<boolean>(sequences).fill(false);
@@ -99,7 +108,9 @@ export const jsonLines = (write: Write): Shown => ({
 
 /** JSON in one line, numbers that JSON lacks as strings; what would steer a terminal is escaped as JSON does it. */
 export const jsonLine = (value: unknown): string =>
-  escapeText(JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v)));
+  escapeText(
+    JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v)),
+  );
 
 /** As many characters, none of which steers a terminal. */
 const printable = (text: string): string => replaceSteering(text, "\ufffd");

@@ -10,7 +10,8 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
   const later = Math.max(0, generatedTokens - sequences);
   const reading = firstToken - compiling;
   // Less is not worth a word: a run whose kernels a cache holds still waits for them a little.
-  const compiled = compiling >= Math.max(100, firstToken / 10) ? `${milliseconds(compiling)} ms of it compiling kernels, ` : "";
+  const compiled =
+    compiling >= Math.max(100, firstToken / 10) ? `${milliseconds(compiling)} ms of it compiling kernels, ` : "";
   const speed = [
     `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms (${compiled}${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, reading)})`,
     ...(later === 0 ? [] : [`then ${plural(later, "token")} at ${rate(later, generation)}`]),
@@ -18,10 +19,14 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
   const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);
   return [
     ...(generatedTokens === 0 ? [] : wrap("time    ", speed, ", ", width)),
-    ...(computed.length === 0 || all!.tokens === 0 || generatedTokens === 0 ? [] : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
+    ...(computed.length === 0 || all!.tokens === 0 || generatedTokens === 0
+      ? []
+      : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
     ...(flops === null
       ? []
-      : [`work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ${operations(flops.dense)} with nothing skipped`]),
+      : [
+          `work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ${operations(flops.dense)} with nothing skipped`,
+        ]),
     // A model may keep nothing of the tokens before.
     ...(cache.dense === 0 && cache.allocated === 0
       ? []

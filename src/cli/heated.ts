@@ -2,7 +2,10 @@
 import type { GeneratedToken } from "../generate/index.js";
 import type { Generation } from "../program/generation.js";
 
-/** 1: the layer computed the token; 0: it did not; null: nobody knows, as nothing is kept of it, or the token was not read. */
+/**
+ * 1: the layer computed the token; 0: it did not; null: nobody knows, as nothing is kept of it, or the token was not
+ * read.
+ */
 export type Mark = 0 | 1 | null;
 
 export interface HeatedLayer {

@@ -25,8 +25,12 @@ const cellOf = (layers: number): number => (layers > MANY ? SMALL_CELL : CELL);
 /** Text flows as text does; below each token stand its layers, the first on top. */
 export function renderHeatmap({ model, device, facts, texts }: HeatmapData): string {
   const patterns = new Patterns();
-  const figures = texts.map((text, i) => figure(text, texts.length > 1 ? `Sequence ${i}` : "Layers that computed each token", patterns));
-  const tiles = facts.map(([name, value]) => `<div class="tile"><span>${escape(name)}</span><b>${escape(value)}</b></div>`).join("");
+  const figures = texts.map((text, i) =>
+    figure(text, texts.length > 1 ? `Sequence ${i}` : "Layers that computed each token", patterns),
+  );
+  const tiles = facts
+    .map(([name, value]) => `<div class="tile"><span>${escape(name)}</span><b>${escape(value)}</b></div>`)
+    .join("");
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none';style-src 'unsafe-inline'">
@@ -47,19 +51,26 @@ function figure(text: HeatedText, title: string, patterns: Patterns): string {
     const place = i < prompt ? " g" : "";
     const known = marks.some((m) => m !== null);
     const heat = known ? (marks.filter((m) => m === 1).length / layers.length).toFixed(2) : "0";
-    const said = known ? titleOf(i, marks, layers) : `token ${i}: ${i + 1 === shown.length ? "chosen last, and not read" : "not known"}`;
+    const said = known
+      ? titleOf(i, marks, layers)
+      : `token ${i}: ${i + 1 === shown.length ? "chosen last, and not read" : "not known"}`;
     return `<span class="k ${patterns.name(marks)}${place}" style="--h:${heat}" title="${escape(said)}">${visible(token)}</span>${token.includes("\n") ? "<br>" : ""}`;
   });
   const names = layers.map(({ path, marks }) => {
     const known = marks.filter((m) => m !== null);
     const share = known.length === 0 ? null : known.filter((m) => m === 1).length / known.length;
-    const bar = share === null ? `<b>not known</b>` : `<i style="width:${(100 * share).toFixed(2)}%"></i><b>${percent(share)}</b>`;
+    const bar =
+      share === null
+        ? `<b>not known</b>`
+        : `<i style="width:${(100 * share).toFixed(2)}%"></i><b>${percent(share)}</b>`;
     return `<div class="row"><code>${escape(path)}</code><div><div class="bar c2">${bar}</div></div></div>`;
   });
   const legend = [
     `<span class="key"><i class="cell" style="background:var(--took)"></i>computed it</span>`,
     `<span class="key"><i class="cell" style="background:var(--skip)"></i>skipped it</span>`,
-    ...(layers.some((l) => l.marks.slice(0, -1).includes(null)) ? [`<span class="key"><i class="cell unknown"></i>not known</span>`] : []),
+    ...(layers.some((l) => l.marks.slice(0, -1).includes(null))
+      ? [`<span class="key"><i class="cell unknown"></i>not known</span>`]
+      : []),
     `<span class="key"><span class="g">grey</span>the prompt</span>`,
   ];
   return `<figure class="heat"><figcaption><h3>${escape(title)}</h3><p class="note">Below each token its ${layers.length} layers, the first on top, as listed under the text; the stronger its shade, the more of them computed it. What they computed of a token chose the next one.</p><div class="legend">${legend.join("")}</div></figcaption>
@@ -75,7 +86,9 @@ function titleOf(i: number, marks: readonly Mark[], layers: Heated["layers"]): s
 
 /** Signs that do not print stand as a dot, a line's end as an arrow, and blanks as wide as they are. */
 const visible = (token: string): string =>
-  token === "" ? "&#8288;" : escape(token.replaceAll("\n", "↵").replaceAll(/[\p{Cc}\ufffd]/gu, "·")).replaceAll(" ", "&nbsp;");
+  token === ""
+    ? "&#8288;"
+    : escape(token.replaceAll("\n", "↵").replaceAll(/[\p{Cc}\ufffd]/gu, "·")).replaceAll(" ", "&nbsp;");
 
 /** Ways in which layers took a token, each a style of its own. */
 class Patterns {
@@ -90,7 +103,10 @@ class Patterns {
 
   css(): string {
     return [...this.#names]
-      .map(([key, name]) => `.${name}{--cells:${gradient(key)};padding-bottom:${key.length * (cellOf(key.length) + GAP) + 2}px}`)
+      .map(
+        ([key, name]) =>
+          `.${name}{--cells:${gradient(key)};padding-bottom:${key.length * (cellOf(key.length) + GAP) + 2}px}`,
+      )
       .join("\n");
   }
 }
@@ -111,7 +127,10 @@ function gradient(key: string): string {
     .toReversed()
     .flatMap((mark, i) => {
       const from = i * (cell + GAP);
-      return [`${read ? COLORS.get(mark)! : "transparent"} ${from}px ${from + cell}px`, `transparent ${from + cell}px ${from + cell + GAP}px`];
+      return [
+        `${read ? COLORS.get(mark)! : "transparent"} ${from}px ${from + cell}px`,
+        `transparent ${from + cell}px ${from + cell + GAP}px`,
+      ];
     });
   return `linear-gradient(to top,${[...stops, "transparent 0"].join(",")})`;
 }

@@ -51,7 +51,8 @@ export async function readInputs(program: Program, flags: InputFlags): Promise<G
     inputs.set(name, await readTensor(declared, value));
   }
   const texts = flags.text?.length ? textTokens(program, flags.text, inputs, await textReader(flags.tokenizer)) : null;
-  for (const { name } of program.inputs) if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
+  for (const { name } of program.inputs)
+    if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
   const given = flags.lengths === undefined ? null : wholeNumbers("--lengths", flags.lengths);
   if (given && texts) throw new UserError("--lengths and --text contradict each other: texts have their own lengths");
   return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
@@ -79,7 +80,9 @@ function fromJson(input: ProgramInput, text: string, where: string): GivenTensor
   } catch (cause) {
     throw new UserError(
       `${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
-      /NaN|Infinity/.test(text) ? IN_QUOTES : `write nested lists of numbers, such as --input ${input.name}=[[1,2],[3,4]]`,
+      /NaN|Infinity/.test(text)
+        ? IN_QUOTES
+        : `write nested lists of numbers, such as --input ${input.name}=[[1,2],[3,4]]`,
     );
   }
   return flatten(input, value);
@@ -97,7 +100,8 @@ function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
   const data: number[] = [];
   const walk = (v: unknown, depth: number, place: string): void => {
     if (depth === shape.length) {
-      const number = typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
+      const number =
+        typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
       if (number === undefined)
         throw new UserError(
           NOT_FINITE.has(v)
@@ -110,7 +114,10 @@ function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
     }
     if (!Array.isArray(v)) throw new UserError(`${place} is no list, as its neighbours are`);
     if (v.length !== shape[depth])
-      throw new UserError(`${place} has ${v.length} entries, its first neighbour ${shape[depth]}`, "pad sequences to one length and give `--lengths`");
+      throw new UserError(
+        `${place} has ${v.length} entries, its first neighbour ${shape[depth]}`,
+        "pad sequences to one length and give `--lengths`",
+      );
     v.forEach((inner, i) => walk(inner, depth + 1, `${place}[${i}]`));
   };
   if (shape.length > 16) throw new UserError(`${name} is nested more than 16 deep`);
@@ -132,7 +139,8 @@ async function fromSafetensors(input: ProgramInput, path: string): Promise<Given
             .join(", ") || "none"
         }`,
       );
-    if (!converts(entry.dtype, input.dtype)) throw new UserError(`${input.name} in ${path} is ${entry.dtype}, which does not convert to ${input.dtype}`);
+    if (!converts(entry.dtype, input.dtype))
+      throw new UserError(`${input.name} in ${path} is ${entry.dtype}, which does not convert to ${input.dtype}`);
     const values = fromBytes(await source.read(input.name), entry.dtype, input.dtype);
     if (typeof values === "string") throw new UserError(`${input.name} in ${path}: ${values}`);
     return { shape: entry.shape, data: values };
@@ -151,14 +159,21 @@ interface TextInputs {
 
 /** Which inputs text can feed: one of whole numbers for each token, and one called `targets` beside it. */
 function textInputs(program: Program): TextInputs | null {
-  const whole = program.inputs.filter((i) => (i.dtype === "u32" || i.dtype === "i32") && i.shape.length === 2 && i.packing !== null);
+  const whole = program.inputs.filter(
+    (i) => (i.dtype === "u32" || i.dtype === "i32") && i.shape.length === 2 && i.packing !== null,
+  );
   const targets = whole.find((i) => i.name === "targets") ?? null;
   const [tokens, another] = whole.filter((i) => i !== targets);
   return tokens && !another ? { tokens, targets } : null;
 }
 
 /** Texts longer than the model's bound are cut, and it is said. */
-function textTokens(program: Program, given: readonly string[], inputs: Map<string, GivenTensor>, reader: TextReader): GivenTexts {
+function textTokens(
+  program: Program,
+  given: readonly string[],
+  inputs: Map<string, GivenTensor>,
+  reader: TextReader,
+): GivenTexts {
   const fed = textInputs(program);
   if (!fed) throw new UserError("--text needs a model with one input of tokens, u32[B, T]", takes(program));
   const { tokens, targets } = fed;
@@ -167,9 +182,12 @@ function textTokens(program: Program, given: readonly string[], inputs: Map<stri
   const bound = (axis?.bound ?? Infinity) + (targets ? 1 : 0);
   const texts = given.map((text) => {
     const read = Array.from(reader.encode(text));
-    if (read.length <= (targets ? 1 : 0)) throw new UserError(`--text ${quotedName(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
+    if (read.length <= (targets ? 1 : 0))
+      throw new UserError(`--text ${quotedName(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
     if (read.length > bound)
-      say(`note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the model reads the first ${bound}`);
+      say(
+        `note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the model reads the first ${bound}`,
+      );
     return read.slice(0, bound);
   });
   const longest = Math.max(...texts.map((t) => t.length)) - (targets ? 1 : 0);
@@ -198,7 +216,8 @@ function extentsOf(program: Program, inputs: ReadonlyMap<string, GivenTensor>): 
     input.shape.forEach((size, d) => {
       const extent = inputs.get(input.name)!.shape[d];
       const axis = typeof size === "string" ? axes.get(size) : undefined;
-      if (axis && extent !== undefined && extent >= 1 && (axis.bound === null || extent <= axis.bound)) extents.set(axis.name, extent);
+      if (axis && extent !== undefined && extent >= 1 && (axis.bound === null || extent <= axis.bound))
+        extents.set(axis.name, extent);
     });
   return extents;
 }

@@ -1,4 +1,5 @@
-// What a command line reads and writes beside files: the streams of the process, or those of a caller in the same process.
+// What a command line reads and writes beside files: the streams of the process, or those of a caller in the same
+// process.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readSync } from "node:fs";
 import { readToEnd } from "../runtime/regular-node.js";
@@ -18,7 +19,10 @@ export interface CliIo {
   readonly stderr: Output;
   /** All of standard input. */
   readonly stdin: () => Uint8Array;
-  /** What the command line itself reads of the environment: colours, where tunings lie, MODC_DEBUG. Drivers read that of the process. */
+  /**
+   * What the command line itself reads of the environment: colours, where tunings lie, MODC_DEBUG. Drivers read that of
+   * the process.
+   */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -34,7 +38,11 @@ const MOST_BYTES = 512 * 1024 * 1024;
 
 /** To its end. A pipe that a shell has set not to wait is asked again. */
 function readStandardInput(): Uint8Array {
-  return readToEnd(readPiece, MOST_BYTES, () => new UserError(`standard input has more than ${MOST_BYTES} bytes: modc reads no more`));
+  return readToEnd(
+    readPiece,
+    MOST_BYTES,
+    () => new UserError(`standard input has more than ${MOST_BYTES} bytes: modc reads no more`),
+  );
 }
 
 function readPiece(piece: Uint8Array): number {

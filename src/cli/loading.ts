@@ -13,7 +13,11 @@ export function showLoading(event: SessionEvent, progress: Progress, { given }: 
       say(`note: ${event.message}`);
       break;
     case "kernels":
-      progress.report("compiling", `${plural(event.total, "kernel")}, ${event.done} done`, `compiling ${plural(event.total, "kernel")}`);
+      progress.report(
+        "compiling",
+        `${plural(event.total, "kernel")}, ${event.done} done`,
+        `compiling ${plural(event.total, "kernel")}`,
+      );
       break;
     case "weights":
       progress.report(weightsStage(given), `${event.done}/${event.total}`);

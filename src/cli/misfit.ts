@@ -7,7 +7,11 @@ import type { ModelFlags } from "./frontend.js";
 import { modelText } from "./model-file.js";
 
 /** The same fault with a hint, or itself where no parameter explains it. */
-export async function explained(fault: WeightsError, path: string, { set = [], model }: Pick<ModelFlags, "set" | "model">): Promise<Error> {
+export async function explained(
+  fault: WeightsError,
+  path: string,
+  { set = [], model }: Pick<ModelFlags, "set" | "model">,
+): Promise<Error> {
   const { source, read } = await modelText(path);
   const found = fault.tensors && explainWeights({ source, read, model, set: pairs("--set", set) }, fault.tensors);
   if (!found) return fault;

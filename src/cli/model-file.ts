@@ -1,4 +1,5 @@
-// What a command takes for a model: a `.mod` file, or a checkpoint's folder, which brings its weights and its tokenizer.
+// What a command takes for a model: a `.mod` file, or a checkpoint's folder, which brings its weights and its
+// tokenizer.
 import type { SourceFile } from "../diagnostics/span.js";
 import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node.js";
 import type { Read } from "../check/files.js";
@@ -13,7 +14,8 @@ export function folderOf(path: string): CheckpointFiles | null {
 }
 
 /** What the model's text is called in messages; what it imports is found beside it. */
-export const modelName = (path: string): string => (path === STDIN ? STDIN_NAME : (openTrained(path)?.source.file ?? folderOf(path)?.model ?? path));
+export const modelName = (path: string): string =>
+  path === STDIN ? STDIN_NAME : (openTrained(path)?.source.file ?? folderOf(path)?.model ?? path);
 
 /** Reads what a model imports: beside its file, or as its checkpoint keeps it. */
 export const modelReader = (path: string): Read => openTrained(path)?.read ?? importReader(modelName(path));
@@ -22,7 +24,9 @@ export const modelReader = (path: string): Read => openTrained(path)?.read ?? im
 export async function readModel(path: string): Promise<SourceFile> {
   const trained = openTrained(path);
   if (trained !== null) return trained.source;
-  return folderOf(path) === null ? readSource(path) : (await import("../huggingface/folder-node.js")).checkpointSource(path);
+  return folderOf(path) === null
+    ? readSource(path)
+    : (await import("../huggingface/folder-node.js")).checkpointSource(path);
 }
 
 /** A model's text, and how what it imports is read. */
@@ -31,9 +35,15 @@ export interface ModelText {
   readonly read: Read;
 }
 
-export const modelText = async (path: string): Promise<ModelText> => ({ source: await readModel(path), read: modelReader(path) });
+export const modelText = async (path: string): Promise<ModelText> => ({
+  source: await readModel(path),
+  read: modelReader(path),
+});
 
-/** A checkpoint whose weights cannot be read is no reason to start from others. Throws UserError for a folder without safetensors where no others are given. */
+/**
+ * A checkpoint whose weights cannot be read is no reason to start from others. Throws UserError for a folder without
+ * safetensors where no others are given.
+ */
 export function expectWeights(path: string, weights: string | undefined): void {
   if (weights === undefined && folderOf(path) !== null)
     throw new UserError(
@@ -43,7 +53,10 @@ export function expectWeights(path: string, weights: string | undefined): void {
 }
 
 /** Flags with the weights and the tokenizer of the folder where neither says otherwise. */
-export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(path: string, flags: F): F {
+export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(
+  path: string,
+  flags: F,
+): F {
   const folder = folderOf(path);
   if (folder === null) return flags;
   const [weights, tokenizer] = [flags.weights ?? folder.weights, flags.tokenizer ?? folder.tokenizer];

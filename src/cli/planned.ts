@@ -1,4 +1,5 @@
-// A program's steps as a person asks after them: what each computes, from where, on what, and at what cost at given sizes.
+// A program's steps as a person asks after them: what each computes, from where, on what, and at what cost at given
+// sizes.
 import { groupOf } from "../cost/group.js";
 import type { Program, ProgramOrigin, ProgramStep, ProgramWork } from "../program/program.js";
 import type { LiveValue } from "../runtime/extents.js";
@@ -37,7 +38,11 @@ export interface PlannedStep {
 }
 
 /** Every work at these extents, in the order of the steps. */
-export function planWorks(program: Program, extents: ReadonlyMap<string, number>, live: Readonly<Record<string, LiveValue>>): readonly PlannedWork[] {
+export function planWorks(
+  program: Program,
+  extents: ReadonlyMap<string, number>,
+  live: Readonly<Record<string, LiveValue>>,
+): readonly PlannedWork[] {
   const axes = parseAxes(program);
   const run: RunSizes = { extents, lengths: new Map(), live: checkLive(program, live, null) };
   const table = new SizeTable();
@@ -72,13 +77,16 @@ export function planWorks(program: Program, extents: ReadonlyMap<string, number>
   });
 }
 
-const originOf = (program: Program, index: number | null): ProgramOrigin | null => (index === null ? null : (program.origins[index] ?? null));
+const originOf = (program: Program, index: number | null): ProgramOrigin | null =>
+  index === null ? null : (program.origins[index] ?? null);
 
 /** The call path of the operator that a work is named for. */
-export const pathOf = (program: Program, { ops, main }: ProgramWork): string => originOf(program, ops[main]?.origin ?? null)?.path ?? "";
+export const pathOf = (program: Program, { ops, main }: ProgramWork): string =>
+  originOf(program, ops[main]?.origin ?? null)?.path ?? "";
 
 /** The layer of a work: `layers.3`, or `(model)`. */
-export const layerOf = (program: Program, work: number | null): string => groupOf(work === null ? "" : pathOf(program, program.works[work]!));
+export const layerOf = (program: Program, work: number | null): string =>
+  groupOf(work === null ? "" : pathOf(program, program.works[work]!));
 
 /** `std/linear.mod:18`, neighbouring lines of a file together: `std/norm.mod:20-23`. */
 export function sourcesOf(program: Program, { ops }: ProgramWork): readonly string[] {
@@ -105,11 +113,17 @@ function describe(program: Program, step: ProgramStep, amount: number): PlannedS
   return { kind: step.kind, name, tuning, workgroups: amount };
 }
 
-function effectsOf(program: Program, step: ProgramStep): { readonly reads: readonly number[]; readonly writes: readonly number[] } {
+function effectsOf(
+  program: Program,
+  step: ProgramStep,
+): { readonly reads: readonly number[]; readonly writes: readonly number[] } {
   switch (step.kind) {
     case "dispatch": {
       const { access } = program.kernels[step.kernel]!;
-      return { reads: step.slots.filter((_, i) => access[i] === "read"), writes: step.slots.filter((_, i) => access[i] === "read_write") };
+      return {
+        reads: step.slots.filter((_, i) => access[i] === "read"),
+        writes: step.slots.filter((_, i) => access[i] === "read_write"),
+      };
     }
     case "copy":
       return { reads: [step.from], writes: [step.to] };
@@ -123,7 +137,9 @@ function effectsOf(program: Program, step: ProgramStep): { readonly reads: reado
 /** Labels, those of results by their names, with the slot's number where several have one label. */
 function slotNames(program: Program): readonly string[] {
   const labels = program.slots.map((s) => s.label);
-  const given = new Set([...program.inputs, ...program.states, ...program.weights.flatMap((w) => w.slots)].map((x) => x.slot));
+  const given = new Set(
+    [...program.inputs, ...program.states, ...program.weights.flatMap((w) => w.slots)].map((x) => x.slot),
+  );
   for (const { slot, name } of program.outputs) if (!given.has(slot)) labels[slot] = name;
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);

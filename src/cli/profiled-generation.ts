@@ -1,4 +1,5 @@
-// Profiles of the two programs of generation: caches as long as the text is, whatever routes choose, and a step behind a prompt.
+// Profiles of the two programs of generation: caches as long as the text is, whatever routes choose, and a step behind
+// a prompt.
 import { capacityOf } from "../program/axes-of-generation.js";
 import type { Program } from "../program/program.js";
 import { load, type Device, type Profile, type Session } from "../runtime/index.js";
@@ -8,7 +9,10 @@ import type { GivenInputs } from "./inputs.js";
 import type { Given } from "./program.js";
 import { tuningsOn } from "./tunings.js";
 
-/** Extents in which the caches of routes are as long as that of all tokens: routes of a model that has learned nothing may choose any. */
+/**
+ * Extents in which the caches of routes are as long as that of all tokens: routes of a model that has learned nothing
+ * may choose any.
+ */
 export function roomForAll(extents: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
   const capacities = [...extents].filter(([name]) => name.endsWith(capacityOf("")));
   const most = Math.max(...capacities.map(([, n]) => n));

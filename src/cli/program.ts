@@ -30,16 +30,27 @@ export async function programOf(file: string, flags: ModelFlags & PrecisionFlags
     ["--activations-as", flags.activationsAs],
     ["--weights-as", flags.weightsAs],
   ].find(([, value]) => value !== undefined);
-  if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);
+  if (built)
+    throw new UserError(
+      `${file} is compiled already: ${String(built[0])} has no effect on it`,
+      "give it to `modc compile`",
+      EXIT.usage,
+    );
   return { program: parseProgram(readText(file)), graph: null, forTarget: null };
 }
 
 /** By its name; what is on standard input by how it begins. */
 const isProgram = (file: string): boolean => (file === STDIN ? /^\s*\{/.test(readText(file)) : file.endsWith(".json"));
 
-/** What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may be the file's. */
+/**
+ * What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may
+ * be the file's.
+ */
 export function faultOf(file: string, { graph }: Given, fault: unknown): unknown {
   if (graph !== null || !(fault instanceof CompilerBug || fault instanceof KernelError)) return fault;
   const [what] = fault.what.split("\n", 1);
-  return new UserError(`${file} does not run: ${what}`, "compile it again from its source; where that does not run either, it is a fault of modc");
+  return new UserError(
+    `${file} does not run: ${what}`,
+    "compile it again from its source; where that does not run either, it is a fault of modc",
+  );
 }

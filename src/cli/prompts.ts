@@ -16,8 +16,14 @@ export interface PromptFlags {
 }
 
 export function promptsOf({ prompt = [], chat = false, system }: PromptFlags): readonly Prompt[] {
-  if (prompt.length === 0) throw new UserError("there is no prompt", 'give --prompt "…", --prompt @file, or --prompt - for standard input', EXIT.usage);
-  if (system !== undefined && !chat) throw new UserError("--system is a message of a chat", "give --chat too", EXIT.usage);
+  if (prompt.length === 0)
+    throw new UserError(
+      "there is no prompt",
+      'give --prompt "…", --prompt @file, or --prompt - for standard input',
+      EXIT.usage,
+    );
+  if (system !== undefined && !chat)
+    throw new UserError("--system is a message of a chat", "give --chat too", EXIT.usage);
   const texts = prompt.map((text) => {
     const path = pathIn(text);
     return path === null ? text : readText(path);
@@ -27,10 +33,17 @@ export function promptsOf({ prompt = [], chat = false, system }: PromptFlags): r
   return texts.map((content) => [...before, { role: "user", content }]);
 }
 
-/** What a model cannot go on from is said before its weights are read and a device is opened. Throws TokenizerError, InputError for a prompt without tokens, and SessionError for a chat without a template. */
+/**
+ * What a model cannot go on from is said before its weights are read and a device is opened. Throws TokenizerError,
+ * InputError for a prompt without tokens, and SessionError for a chat without a template.
+ */
 export function expectTokens(prompts: readonly Prompt[], { tokenizer, chat }: SessionSource["texts"]): void {
   for (const [i, prompt] of prompts.entries()) {
     if (tokensOf(prompt, tokenizer ?? bytesTokenizer, chat).length > 0) continue;
-    throw new InputError("prompts", `${prompts.length === 1 ? "the prompt" : `prompt ${i}`} is empty`, "give --prompt a text to go on from");
+    throw new InputError(
+      "prompts",
+      `${prompts.length === 1 ? "the prompt" : `prompt ${i}`} is empty`,
+      "give --prompt a text to go on from",
+    );
   }
 }

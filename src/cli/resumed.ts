@@ -1,4 +1,5 @@
-// What `modc train --resume` takes from the folder of the run: the model's source, and the options that are not given again.
+// What `modc train --resume` takes from the folder of the run: the model's source, and the options that are not given
+// again.
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Before } from "../train/resume-node.js";
@@ -12,13 +13,20 @@ export interface Asked {
   readonly flags: TrainFlags & { readonly data: string };
 }
 
-/** The model and the options as they are given, and where they are not, as the run has them that goes on; `before` is null for one that begins. Throws UserError for what neither says. */
+/**
+ * The model and the options as they are given, and where they are not, as the run has them that goes on; `before` is
+ * null for one that begins. Throws UserError for what neither says.
+ */
 export async function askedFor(file: string | undefined, given: TrainFlags, before: Before | null): Promise<Asked> {
   const flags = file === undefined ? given : withFolder(file, given);
   const begun = before?.manifest.begun ?? null;
-  if (file === undefined && before === null) throw new UserError("missing required argument 'file'", "only --resume knows the model", EXIT.usage);
+  if (file === undefined && before === null)
+    throw new UserError("missing required argument 'file'", "only --resume knows the model", EXIT.usage);
   if (before !== null && flags.model !== undefined && flags.model !== before.manifest.model)
-    throw new UserError(`the run trains ${before.manifest.model}, not ${flags.model}`, "leave --model out to go on with it");
+    throw new UserError(
+      `the run trains ${before.manifest.model}, not ${flags.model}`,
+      "leave --model out to go on with it",
+    );
   const data = flags.data ?? begun?.data;
   if (data === undefined)
     throw new UserError(
@@ -58,5 +66,8 @@ function keptText({ sources }: Before): ModelText {
   const [own, ...imported] = sources;
   if (!own) throw new UserError("the checkpoint keeps no source of its model", "name the model's file");
   const texts = new Map(imported.map(({ path, text }) => [path, text]));
-  return { source: { file: own.path, text: own.text }, read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null };
+  return {
+    source: { file: own.path, text: own.text },
+    read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null,
+  };
 }

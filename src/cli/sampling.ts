@@ -26,7 +26,8 @@ export interface Sampling {
 
 /** What is wrong with the options is said before anything is opened. Throws UserError. */
 export function samplingOf(flags: SamplingFlags): Sampling {
-  const number = (option: string, text: string | undefined): number | null => (text === undefined ? null : anyNumber(option, text));
+  const number = (option: string, text: string | undefined): number | null =>
+    text === undefined ? null : anyNumber(option, text);
   const bias = biasOf(flags.logitBias ?? []);
   const given = {
     temperature: number("--temperature", flags.temperature),
@@ -44,7 +45,11 @@ export function samplingOf(flags: SamplingFlags): Sampling {
   } catch (fault) {
     if (!(fault instanceof InputError)) throw fault;
     const option = `--${(fault.input ?? "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    throw new UserError(fault.message.startsWith(`${fault.input} `) ? fault.message.replace(fault.input!, option) : fault.message, fault.hint, EXIT.usage);
+    throw new UserError(
+      fault.message.startsWith(`${fault.input} `) ? fault.message.replace(fault.input!, option) : fault.message,
+      fault.hint,
+      EXIT.usage,
+    );
   }
   return {
     sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },
@@ -58,7 +63,12 @@ function biasOf(texts: readonly string[]): ReadonlyMap<number, number> {
   const given = Object.entries(pairs("--logit-bias", texts));
   return new Map(
     given.map(([token, value]) => {
-      if (!/^\d+$/.test(token)) throw new UserError(`--logit-bias ${token}=${value}: ${JSON.stringify(token)} is no token's number`, null, EXIT.usage);
+      if (!/^\d+$/.test(token))
+        throw new UserError(
+          `--logit-bias ${token}=${value}: ${JSON.stringify(token)} is no token's number`,
+          null,
+          EXIT.usage,
+        );
       const never = /^[-−]inf(inity)?$/i.test(value);
       return [Number(token), never ? -Infinity : anyNumber(`--logit-bias ${token}=`, value)];
     }),

@@ -10,7 +10,11 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
   for (const { name, role } of program.outputs) {
     const value = values.get(name);
     if (!value || (role === "observe" && isRoute(program, name))) continue;
-    parts.push(role === "result" && given.texts && value.shape.length === 3 ? showNext(name, value, given.texts) : showValue(name, value));
+    parts.push(
+      role === "result" && given.texts && value.shape.length === 3
+        ? showNext(name, value, given.texts)
+        : showValue(name, value),
+    );
   }
   const routes = observedRoutes(program, values);
   if (routes.length > 0) for (const b of sequencesOf(given, routes[0]!.chosen.length)) parts.push(showSequence(b));
@@ -23,13 +27,21 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
 }
 
 const isRoute = (program: Program, name: string): boolean =>
-  program.outputs.some((o) => o.name.endsWith(".index") && (o.name === name || `${o.name.slice(0, -".index".length)}.count` === name));
+  program.outputs.some(
+    (o) => o.name.endsWith(".index") && (o.name === name || `${o.name.slice(0, -".index".length)}.count` === name),
+  );
 
 /** Sequences with tokens, and how many. */
-export function sequencesOf(given: GivenInputs, batch: number): readonly { readonly sequence: number; readonly tokens: number }[] {
+export function sequencesOf(
+  given: GivenInputs,
+  batch: number,
+): readonly { readonly sequence: number; readonly tokens: number }[] {
   const [first] = [...given.inputs.values()];
   const longest = first?.shape[1] ?? 0;
-  return Array.from({ length: batch }, (_, sequence) => ({ sequence, tokens: given.lengths?.[sequence] ?? longest })).filter(({ tokens }) => tokens > 0);
+  return Array.from({ length: batch }, (_, sequence) => ({
+    sequence,
+    tokens: given.lengths?.[sequence] ?? longest,
+  })).filter(({ tokens }) => tokens > 0);
 }
 
 const MOST_NEXT = 5;

@@ -4,7 +4,9 @@
 export function table(heading: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const cells = [heading, ...rows.map((row) => row.map(String))];
   const widths = heading.map((_, c) => Math.max(...cells.map((row) => row[c]?.length ?? 0)));
-  const right = heading.map((_, c) => rows.length > 0 && rows.every((row) => typeof row[c] === "number" || /^(\d|-$|$)/.test(String(row[c]))));
+  const right = heading.map(
+    (_, c) => rows.length > 0 && rows.every((row) => typeof row[c] === "number" || /^(\d|-$|$)/.test(String(row[c]))),
+  );
   return cells
     .map((row) =>
       row

@@ -3,8 +3,8 @@ import { escapeText } from "../size/shown.js";
 import { io, type Output } from "./io.js";
 
 /**
- * Prints a line of results. What came from files in it does not steer a terminal: it is escaped here, where it is printed, as in whatever else is said; in JSON the
- * escapes are JSON's own.
+ * Prints a line of results. What came from files in it does not steer a terminal: it is escaped here, where it is
+ * printed, as in whatever else is said; in JSON the escapes are JSON's own.
  */
 export const out = (text: string): void => outPainted(escapeText(text));
 
@@ -29,10 +29,13 @@ export const say = (text: string): void => sayPainted(escapeText(text));
 export const sayPainted = (text: string): void => void io().stderr.write(`${text}\n`);
 
 export const error = (message: string, hint: string | null): void =>
-  sayPainted(`${paint("31;1", "error")}: ${escapeText(message)}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${escapeText(hint)}`}`);
+  sayPainted(
+    `${paint("31;1", "error")}: ${escapeText(message)}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${escapeText(hint)}`}`,
+  );
 
 /** Whether standard error may be coloured: a terminal, and NO_COLOR (https://no-color.org) not set. */
-export const useColor = (stream: Output = io().stderr): boolean => !io().env["NO_COLOR"] && (Boolean(stream.isTTY) || Boolean(io().env["FORCE_COLOR"]));
+export const useColor = (stream: Output = io().stderr): boolean =>
+  !io().env["NO_COLOR"] && (Boolean(stream.isTTY) || Boolean(io().env["FORCE_COLOR"]));
 
 const paint = (style: string, text: string): string => (useColor() ? `\u001b[${style}m${text}\u001b[0m` : text);
 
@@ -41,7 +44,10 @@ export const columns = (): number => Math.max(40, Math.min(io().stdout.columns ?
 
 const QUIET_MS = 1000;
 
-/** Tells on standard error what is going on once it takes longer than a second: a line kept up to date in a terminal, elsewhere one for each stage, and none twice. */
+/**
+ * Tells on standard error what is going on once it takes longer than a second: a line kept up to date in a terminal,
+ * elsewhere one for each stage, and none twice.
+ */
 export class Progress {
   readonly #start = Date.now();
   #shown = "";
@@ -49,7 +55,10 @@ export class Progress {
   readonly #said = new Set<string>();
   #ended = false;
 
-  /** `stage` is what is being done; `detail` how far it is; `begun` what is said of it where lines are not kept up to date. */
+  /**
+   * `stage` is what is being done; `detail` how far it is; `begun` what is said of it where lines are not kept up to
+   * date.
+   */
   report(stage: string, detail = "", begun = stage): void {
     if (this.#ended || Date.now() - this.#start < QUIET_MS) return;
     if (io().stderr.isTTY) {

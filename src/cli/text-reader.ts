@@ -40,7 +40,8 @@ export async function textReader(tokenizerFile: string | undefined): Promise<Tex
       return tokenizer.encode(path === null ? text : readText(path), { template: true });
     },
     strip: (tokens) => printablePieces(piecesOf(tokenizer, Array.from(tokens))),
-    show: (token) => (token < tokenizer.vocabulary ? JSON.stringify(tokenizer.decode([token], { special: true })) : `token ${token}`),
+    show: (token) =>
+      token < tokenizer.vocabulary ? JSON.stringify(tokenizer.decode([token], { special: true })) : `token ${token}`,
   };
 }
 
@@ -58,7 +59,9 @@ export function printableBytes(bytes: Uint8Array): string {
 }
 
 /** Combining and wide characters would shift what stands below. */
-const isNarrow = (character: string): boolean => /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
+const isNarrow = (character: string): boolean =>
+  /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
 
 /** Tokens of text as one column each: the first character of each that prints. */
-export const printablePieces = (pieces: readonly string[]): string => pieces.map((piece) => Array.from(piece.trim()).find(isNarrow) ?? " ").join("");
+export const printablePieces = (pieces: readonly string[]): string =>
+  pieces.map((piece) => Array.from(piece.trim()).find(isNarrow) ?? " ").join("");

@@ -24,8 +24,17 @@ export function nextLines(
 }
 
 /** Whether `modc generate` takes the model. */
-function generates({ source, read }: ModelText, { model: name, set, tokenizer }: Parameters<typeof nextLines>[2]): boolean {
-  const { model } = check(source, { phase: "generate", entry: "forward", set, read, ...(name === undefined ? {} : { model: name }) });
+function generates(
+  { source, read }: ModelText,
+  { model: name, set, tokenizer }: Parameters<typeof nextLines>[2],
+): boolean {
+  const { model } = check(source, {
+    phase: "generate",
+    entry: "forward",
+    set,
+    read,
+    ...(name === undefined ? {} : { model: name }),
+  });
   if (model === null) return false;
   try {
     // Without a tokenizer only bytes are text.
@@ -37,4 +46,5 @@ function generates({ source, read }: ModelText, { model: name, set, tokenizer }:
 }
 
 /** A path as a shell reads it: in quotes where it needs them. */
-export const shellWord = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`);
+export const shellWord = (path: string): string =>
+  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;

@@ -80,7 +80,14 @@ export class TrainProgress {
   }
 }
 
-function beginLines({ step, steps, tokens, bytesPerToken, cache, from }: Extract<TrainEvent, { kind: "begin" }>): readonly string[] {
+function beginLines({
+  step,
+  steps,
+  tokens,
+  bytesPerToken,
+  cache,
+  from,
+}: Extract<TrainEvent, { kind: "begin" }>): readonly string[] {
   const each = bytesPerToken === 1 ? "" : `, ${bytesPerToken.toFixed(2)} bytes each`;
   return [
     `text: ${withPrefix(tokens.training)} tokens to train on, ${withPrefix(tokens.validation)} held out${each}; kept in ${cache}`,
@@ -88,8 +95,15 @@ function beginLines({ step, steps, tokens, bytesPerToken, cache, from }: Extract
   ];
 }
 
-/** Without speed where `recent` has no step. `step 120/1000  loss 2.3145  3.291 bits/byte  lr 9.8e-4  |g| 0.52  12.34 k tokens/s  4.1 GFLOP/s  computed 12.5%  predictor 94.1%  3 min 20 s left` */
-export function stepText(event: Step, steps: number, recent: readonly { readonly tokens: number; readonly seconds: number; readonly flops: number }[]): string {
+/**
+ * Without speed where `recent` has no step. `step 120/1000 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52 12.34 k
+ * tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
+ */
+export function stepText(
+  event: Step,
+  steps: number,
+  recent: readonly { readonly tokens: number; readonly seconds: number; readonly flops: number }[],
+): string {
   const { metrics, step, bitsPerByte, learningRate, live } = event;
   const sum = (of: "tokens" | "seconds" | "flops"): number => recent.reduce((n, r) => n + r[of], 0);
   const seconds = Math.max(1e-9, sum("seconds"));
@@ -101,7 +115,9 @@ export function stepText(event: Step, steps: number, recent: readonly { readonly
     `${bitsPerByte.toFixed(3)} bits/byte`,
     `lr ${brief(learningRate)}`,
     `|g| ${brief(metrics.gradientNorm)}`,
-    ...(timed ? [`${withPrefix(sum("tokens") / seconds)} tokens/s`, `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`] : []),
+    ...(timed
+      ? [`${withPrefix(sum("tokens") / seconds)} tokens/s`, `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`]
+      : []),
     ...(metrics.computedShare < 1 ? [`computed ${percent(metrics.computedShare, 1)}`] : []),
     ...(agreement.length > 0
       ? [
@@ -134,7 +150,10 @@ export function validationText({ byRule, live, counts = true, loss, bitsPerByte,
     return `${nats.toFixed(4)}${rule} (${bits} bits/byte${share === null ? "" : `, ${percent(share, 1)} computed`})`;
   };
   const { "top-k": topK, causal } = byRule;
-  const both = causal && topK ? `${told(topK, " by top-k")}, ${told(causal, " by the causal rule, which decides")}` : told((causal ?? topK)!, "");
+  const both =
+    causal && topK
+      ? `${told(topK, " by top-k")}, ${told(causal, " by the causal rule, which decides")}`
+      : told((causal ?? topK)!, "");
   const changing = Object.entries(live).map(([name, value]) => `${name} ${brief(value)}`);
   return `loss ${both}${best ? ", the best so far" : counts ? "" : `; not compared while it changes: ${changing.join(", ")}`}`;
 }

@@ -23,23 +23,41 @@ interface RunFlags {
   readonly ownContext?: number;
 }
 
-/** The checkpoint instead of the run's folder, and the options with what they leave out; as they are where the path is no run. Throws SessionError and UserError. */
+/**
+ * The checkpoint instead of the run's folder, and the options with what they leave out; as they are where the path is
+ * no run. Throws SessionError and UserError.
+ */
 export function withTrained<F extends RunFlags>(command: Command, path: string, flags: F): readonly [string, F] {
   const has = (name: string): boolean => command.options.some((o) => o.attributeName() === name);
   const trained = openTrained(path);
   if (trained === null) return [path, flags];
   const { manifest } = trained;
   if (flags.model !== undefined && flags.model !== manifest.model)
-    throw new UserError(`${path} is of ${manifest.model}: --model ${flags.model} contradicts it`, "leave --model out", EXIT.usage);
+    throw new UserError(
+      `${path} is of ${manifest.model}: --model ${flags.model} contradicts it`,
+      "leave --model out",
+      EXIT.usage,
+    );
   const set = mergedSet(trained, flags.set ?? []);
   expectSameWeights(trained, flags.set ?? []);
   const tokenizer = has("tokenizer") ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
   const text = command.name() === "eval" && flags.data === undefined ? heldOut(trained, flags) : {};
   const { context } = manifest.settings;
   tell(path, trained);
-  for (const name of trained.changed) say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
+  for (const name of trained.changed)
+    say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
   const own = typeof context === "number" ? { ownContext: context } : {};
-  return [trained.path, { ...flags, ...own, set, ...(has("model") ? { model: manifest.model } : {}), ...(tokenizer === null ? {} : { tokenizer }), ...text }];
+  return [
+    trained.path,
+    {
+      ...flags,
+      ...own,
+      set,
+      ...(has("model") ? { model: manifest.model } : {}),
+      ...(tokenizer === null ? {} : { tokenizer }),
+      ...text,
+    },
+  ];
 }
 
 /** Of weights: the checkpoint where the path is a run's folder, else the path. Throws SessionError. */
@@ -71,7 +89,8 @@ function expectSameWeights(trained: Trained, given: readonly string[]): void {
   const own = modelWith(trained.set);
   for (const [name, value] of again) {
     const other = modelWith({ ...trained.set, [name]: value });
-    if (own === null || other === null || weightsOf(own) === weightsOf(other)) continue; // what does not check is told where it is compiled
+    // what does not check is told where it is compiled
+    if (own === null || other === null || weightsOf(own) === weightsOf(other)) continue;
     const before = trained.set[name] ?? own.parameters.find((p) => p.name === name)?.value;
     throw new UserError(
       `--set ${name}=${value} contradicts ${trained.path}, whose weights are of ${name} = ${before ?? "another value"}`,
@@ -84,11 +103,14 @@ function expectSameWeights(trained: Trained, given: readonly string[]): void {
 /** The text of the run, and the part of it that was held out. */
 function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {
   const { begun, settings } = manifest;
-  if (begun === null) throw new UserError(`${path} does not say which text it was trained on`, "name one: --data", EXIT.usage);
+  if (begun === null)
+    throw new UserError(`${path} does not say which text it was trained on`, "name one: --data", EXIT.usage);
   const held = settings["validation"];
   const validation = flags.validation ?? (typeof held === "number" && held > 0 ? String(held) : undefined);
-  const share = validation === undefined ? null : parseRatio(validation.trim()); // what is no share is told where the text is read
-  const part = share === null ? "" : `, its last ${percent(share, 1)}${share === held ? ", which training held out" : ""}`;
+  // what is no share is told where the text is read
+  const share = validation === undefined ? null : parseRatio(validation.trim());
+  const part =
+    share === null ? "" : `, its last ${percent(share, 1)}${share === held ? ", which training held out" : ""}`;
   say(`note: the text is ${begun.data}${part}`);
   return {
     data: begun.data,

@@ -11,7 +11,11 @@ import type { Progress } from "./terminal.js";
 import { plural } from "./units.js";
 
 /** Reads and checks a model's objective; prints its warnings, by `show`. Throws SourceError where there is none. */
-export async function checkedModel(text: ModelText, flags: Pick<ModelFlags, "set" | "model">, show = showDiagnostics): Promise<TrainingModel> {
+export async function checkedModel(
+  text: ModelText,
+  flags: Pick<ModelFlags, "set" | "model">,
+  show = showDiagnostics,
+): Promise<TrainingModel> {
   const { trainingModel } = await import("../train/model.js");
   const { model, diagnostics, sources } = trainingModel(text, choiceOf(flags));
   show(diagnostics, sources);
@@ -22,7 +26,10 @@ export async function checkedModel(text: ModelText, flags: Pick<ModelFlags, "set
 export const choiceOf = ({
   set = [],
   model,
-}: Pick<ModelFlags, "set" | "model">): { readonly model: string | undefined; readonly set: Readonly<Record<string, string>> } => ({
+}: Pick<ModelFlags, "set" | "model">): {
+  readonly model: string | undefined;
+  readonly set: Readonly<Record<string, string>>;
+} => ({
   model,
   set: pairs("--set", set),
 });

@@ -16,13 +16,19 @@ export interface TuningsFlags {
   readonly tunings?: string | undefined;
 }
 
-/** The user's folder for them: XDG_CACHE_HOME where that is an absolute path, as its specification wants, else ~/.cache; on Windows the local data of applications. */
+/**
+ * The user's folder for them: XDG_CACHE_HOME where that is an absolute path, as its specification wants, else ~/.cache;
+ * on Windows the local data of applications.
+ */
 export function tuningsFolder(env: Readonly<Record<string, string | undefined>> = io().env): string {
   const named = process.platform === "win32" ? env["LOCALAPPDATA"] : env["XDG_CACHE_HOME"];
   return join(named && isAbsolute(named) ? named : join(homedir(), ".cache"), "modc", "tunings");
 }
 
-/** The file for a device and its driver. Its name holds nothing of theirs but letters, digits and hyphens, and a digest tells apart what they leave out. */
+/**
+ * The file for a device and its driver. Its name holds nothing of theirs but letters, digits and hyphens, and a digest
+ * tells apart what they leave out.
+ */
 export function tuningsPath({ name, vendor, architecture, driver }: Adapter, folder = tuningsFolder()): string {
   const readable = name
     .toLowerCase()
@@ -41,11 +47,17 @@ export function makeTuningsFolder(folder = tuningsFolder()): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new UserError(`cannot make the folder ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`, "name a file with --output");
+    throw new UserError(
+      `cannot make the folder ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      "name a file with --output",
+    );
   }
 }
 
-/** The tunings a device gets: of the file that is named, which must be right for it, else of the user's, if there is a usable one; null: those of its class. */
+/**
+ * The tunings a device gets: of the file that is named, which must be right for it, else of the user's, if there is a
+ * usable one; null: those of its class.
+ */
 export function tuningsOn(device: Device, { tunings }: TuningsFlags): Tunings | null {
   if (tunings === "none") return null;
   if (tunings !== undefined) return named(tunings, device).tunings;
@@ -64,11 +76,14 @@ export function readTunings(path: string): TuningsFile {
 function named(path: string, device: Device): TuningsFile {
   const file = readTunings(path);
   const fault = foreign(file, device);
-  if (fault !== null) throw new UserError(`${path}: ${fault}`, "`--tunings none` takes none; `modc tune` measures this device");
+  if (fault !== null)
+    throw new UserError(`${path}: ${fault}`, "`--tunings none` takes none; `modc tune` measures this device");
   return file;
 }
 
-/** What of the user's own folder fits the device. A file that is there and cannot be used is said once, and passed over. */
+/**
+ * What of the user's own folder fits the device. A file that is there and cannot be used is said once, and passed over.
+ */
 export function found(device: Device): TuningsFile | null {
   const path = tuningsPath(device.info);
   if (!existsSync(path)) return null;
@@ -79,7 +94,9 @@ export function found(device: Device): TuningsFile | null {
     say(`warning: ${path} is ignored: ${fault}`);
   } catch (fault) {
     if (!(fault instanceof TuningsError || (fault instanceof UserError && fault.exit === EXIT.user))) throw fault;
-    say(`warning: ${path} is ignored: ${fault.message}${fault instanceof TuningsError && fault.fault === "stale" ? "; `modc tune` measures them again" : ""}`);
+    say(
+      `warning: ${path} is ignored: ${fault.message}${fault instanceof TuningsError && fault.fault === "stale" ? "; `modc tune` measures them again" : ""}`,
+    );
   }
   return null;
 }
@@ -87,7 +104,8 @@ export function found(device: Device): TuningsFile | null {
 /** Why a file is not this device's, as a clause; null where it is. */
 function foreign(file: TuningsFile, device: Device): string | null {
   const { name, driver } = device.info;
-  if (!isOf(file, device.info)) return `it was measured on ${describe(file.adapter)}, and this is ${describe({ name, driver })}`;
+  if (!isOf(file, device.info))
+    return `it was measured on ${describe(file.adapter)}, and this is ${describe({ name, driver })}`;
   const misfit = misfitOf(file.tunings, device.target);
   return misfit === null ? null : `it does not fit the device: ${misfit}`;
 }

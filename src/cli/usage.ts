@@ -22,20 +22,25 @@ const RENAMED: Readonly<Record<string, { readonly option: string; readonly value
 /** What commander found, with a hint: the command it found it in, `words`, is the first that is one. */
 export function usageError(found: CommanderError, program: Command, words: readonly string[]): UsageError {
   const command = program.commands.find((c) => c.name() === words[0]) ?? program;
-  const [message, meant] = found.message.replace(/^error: /, "").split(/\n\(Did you mean |\?\)$/) as [string, string?]; // split gives one part at least
+  // split gives one part at least
+  const [message, meant] = found.message.replace(/^error: /, "").split(/\n\(Did you mean |\?\)$/) as [string, string?];
   const code = found.code.replace(/^commander\./, "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   // Whatever else was found first: a word of before is most likely why.
   const old = words.map((w) => w.replace(/=.*/s, "")).find((w) => Object.hasOwn(RENAMED, w));
   const renamed = old === undefined ? undefined : RENAMED[old];
   if (renamed && command.options.some((o) => o.long === renamed.option)) {
-    const given = renamed.value ?? valueBehind(old!, words) ?? command.options.find((o) => o.long === renamed.option)!.flags.replace(/^.* /, "");
+    const given =
+      renamed.value ??
+      valueBehind(old!, words) ??
+      command.options.find((o) => o.long === renamed.option)!.flags.replace(/^.* /, "");
     return new UsageError(
       "renamed-option",
       `${old!} is called ${renamed.option}${renamed.value === null ? "" : ` ${renamed.value}`}`,
       `write ${renamed.option} ${given}`,
     );
   }
-  const help = command === program ? "`modc help` lists the commands" : `\`modc help ${command.name()}\` lists its options`;
+  const help =
+    command === program ? "`modc help` lists the commands" : `\`modc help ${command.name()}\` lists its options`;
   return new UsageError(code, message, meant === undefined ? help : `did you mean ${meant.replace(/^one of /, "")}?`);
 }
 
@@ -57,13 +62,19 @@ export function expectOneReader(command: Command): void {
   const values = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
   const readers = [
     ...command.registeredArguments.flatMap((argument, i) =>
-      NAMES_FILES.has(argument.name()) ? values(command.processedArgs[i]).flatMap((v) => (v === "-" ? [`<${argument.name()}>`] : [])) : [],
+      NAMES_FILES.has(argument.name())
+        ? values(command.processedArgs[i]).flatMap((v) => (v === "-" ? [`<${argument.name()}>`] : []))
+        : [],
     ),
     ...READERS.flatMap((name) => values(command.opts()[name]).flatMap((v) => (asks(v) ? [`--${name}`] : []))),
   ];
   const [first, second] = readers;
   if (second !== undefined)
-    throw new UsageError("stdin-twice", `standard input can be read once: ${first!} and ${second} both ask for it`, "put one of them in a file");
+    throw new UsageError(
+      "stdin-twice",
+      `standard input can be read once: ${first!} and ${second} both ask for it`,
+      "put one of them in a file",
+    );
   const apart = ["weights", "tokenizer"].find((name) => asks(command.opts()[name]));
   if (apart !== undefined)
     throw new UsageError(

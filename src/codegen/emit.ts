@@ -31,7 +31,10 @@ import { assemble, printRegion } from "./region.js";
 import { worksOf } from "./works.js";
 
 export interface EmitOptions {
-  /** Where the plan comes from: its weights, parameters and phase. Without it, weights are those the plan reads, and start as zeros. */
+  /**
+   * Where the plan comes from: its weights, parameters and phase. Without it, weights are those the plan reads, and
+   * start as zeros.
+   */
   readonly model?: Model;
   /** Texts that origins point into; a file that is not among them has line 0. */
   readonly sources?: readonly SourceFile[];
@@ -67,7 +70,14 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
       slot: plan.inputs.get(i.name) ?? null,
     })),
     outputs: graph.outputs.map((o, i) => {
-      return { name: o.name, role: o.role, dtype: o.node.types[0]!.dtype, shape: o.shape.map(sizeText), packing: o.packing, ...plan.outputs[i]! };
+      return {
+        name: o.name,
+        role: o.role,
+        dtype: o.node.types[0]!.dtype,
+        shape: o.shape.map(sizeText),
+        packing: o.packing,
+        ...plan.outputs[i]!,
+      };
     }),
     weights: weightsOf(plan, model),
     ignore: model?.ignore ?? [],
@@ -87,8 +97,13 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
 
 function requirementsOf(plan: Plan): Requirements {
   const all = plan.steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.requires] : []));
-  const features = FEATURES.filter((f) => all.some((r) => r.features.includes(f)) || (f === "shader-f16" && plan.precision === "f16"));
-  return { features: features.toSorted(), subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null };
+  const features = FEATURES.filter(
+    (f) => all.some((r) => r.features.includes(f)) || (f === "shader-f16" && plan.precision === "f16"),
+  );
+  return {
+    features: features.toSorted(),
+    subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null,
+  };
 }
 
 /** Kernels by their text. */
@@ -114,7 +129,8 @@ class Kernels {
       wgsl: assemble(source, kernel),
       access: kernel.buffers.map((b) => b.access),
       uniforms: kernel.fields.length,
-      tuning: tuning ?? kernel.declarations.flatMap((d) => (d.kind === "constant" ? [`${d.name}=${d.value}`] : [])).join(" "),
+      tuning:
+        tuning ?? kernel.declarations.flatMap((d) => (d.kind === "constant" ? [`${d.name}=${d.value}`] : [])).join(" "),
     });
     this.#byText.set(text, index);
     return index;
@@ -179,7 +195,12 @@ function emitCount(rule: CountRule): ProgramCount {
     case "above":
       return { kind: "above", parent: rule.parent, expected: printRational(rule.expected) };
     case "span":
-      return { kind: "span", parent: rule.parent, start: sizeText(rule.start), stop: rule.stop === null ? null : sizeText(rule.stop) };
+      return {
+        kind: "span",
+        parent: rule.parent,
+        start: sizeText(rule.start),
+        stop: rule.stop === null ? null : sizeText(rule.stop),
+      };
     case "join":
       return { kind: "join", parts: rule.parts };
     default:

@@ -1,4 +1,5 @@
-// The parameters region of a kernel as WGSL: uniform words, bindings and the declarations in which uses of a file differ.
+// The parameters region of a kernel as WGSL: uniform words, bindings and the declarations in which uses of a file
+// differ.
 import { invariant } from "../base/invariant.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
@@ -24,7 +25,9 @@ export function printRegion(kernel: Kernel): string {
     lines.push(`struct Sizes { ${kernel.fields.map((f) => `${f.name}: ${f.type}`).join(", ")} }`);
     lines.push("@group(0) @binding(0) var<uniform> sizes: Sizes;");
   }
-  kernel.buffers.forEach((b, i) => lines.push(`@group(0) @binding(${i + 1}) var<storage, ${b.access}> ${b.name}: array<${b.element}>;`));
+  kernel.buffers.forEach((b, i) =>
+    lines.push(`@group(0) @binding(${i + 1}) var<storage, ${b.access}> ${b.name}: array<${b.element}>;`),
+  );
   for (const d of kernel.declarations) lines.push(printDeclaration(d));
   const text = lines.join("\n");
   const helpers = helpersIn(text).map((name) => `${wgslHelpers.get(name)!}\n`);

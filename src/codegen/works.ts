@@ -1,4 +1,5 @@
-// What each step of a plan computes: its operators, their places in the source, and its cost from the operators' records.
+// What each step of a plan computes: its operators, their places in the source, and its cost from the operators'
+// records.
 import { invariant } from "../base/invariant.js";
 import { isOp, nodesOf, type Node, type Origin } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
@@ -30,7 +31,8 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     const [named] = unit.nodes;
     invariant(named, "a step computes nothing");
     const [first] = unit.steps;
-    if (first!.kind !== "dispatch" && !unit.computes) return { ops: [{ op: first!.kind, origin: places.of(named.origin) }], main: 0, ...moved(unit) };
+    if (first!.kind !== "dispatch" && !unit.computes)
+      return { ops: [{ op: first!.kind, origin: places.of(named.origin) }], main: 0, ...moved(unit) };
     const nodes = unit.nodes.toSorted((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0));
     const operators = nodes.map((n): ProgramOperator => ({ op: n.op, origin: places.of(n.origin) }));
     // Equal steps share their uniforms, and cost the same: layers are counted once.
@@ -54,10 +56,18 @@ function unitsOf(steps: readonly PlanStep[]): readonly Unit[] {
   for (const step of steps) {
     const last = groups.at(-1);
     const before = last?.[0]!.nodes;
-    if (before && (before === step.nodes || (before.length === step.nodes.length && before.every((n, i) => n === step.nodes[i])))) last.push(step);
+    if (
+      before &&
+      (before === step.nodes || (before.length === step.nodes.length && before.every((n, i) => n === step.nodes[i])))
+    )
+      last.push(step);
     else groups.push([step]);
   }
-  return groups.map((group) => ({ nodes: group[0]!.nodes, steps: group, computes: group.some((s) => s.kind === "dispatch") }));
+  return groups.map((group) => ({
+    nodes: group[0]!.nodes,
+    steps: group,
+    computes: group.some((s) => s.kind === "dispatch"),
+  }));
 }
 
 /** Places by what they say. */
@@ -108,7 +118,8 @@ class Traffic {
     this.#halves = halves;
     for (const unit of units) if (unit.computes) for (const node of unit.nodes) this.#computed.add(node);
     const keep = (node: Node): void => {
-      for (const { root, result } of this.#placesOf(node)) this.#stored.set(root, (this.#stored.get(root) ?? new Set()).add(result));
+      for (const { root, result } of this.#placesOf(node))
+        this.#stored.set(root, (this.#stored.get(root) ?? new Set()).add(result));
     };
     for (const unit of units) {
       const own = new Set(unit.nodes);
@@ -130,7 +141,8 @@ class Traffic {
       const result = isOp(at.node, "pick") ? at.node.attrs.result : at.result;
       // A view may show a part of what it is a view of; a value that is repeated or put beside others is read as it is.
       const whole = at.node.op === "broadcast" || at.node.inputs.length > 1;
-      for (const input of at.node.inputs) pending.push({ node: input, result, type: whole ? input.types[0]! : at.type });
+      for (const input of at.node.inputs)
+        pending.push({ node: input, result, type: whole ? input.types[0]! : at.type });
     }
   }
 
@@ -148,7 +160,11 @@ class Traffic {
           if (!ids.has(root)) ids.set(root, ids.size);
           const key = `${ids.get(root)!} ${result}`;
           let read = reads.get(key);
-          if (!read) reads.set(key, (read = { whole: this.#inMemory(root, result, bytesOf([root.types[result]!])), parts: new Map() }));
+          if (!read)
+            reads.set(
+              key,
+              (read = { whole: this.#inMemory(root, result, bytesOf([root.types[result]!])), parts: new Map() }),
+            );
           const part = this.#inMemory(root, result, rows ?? bytesOf([type]));
           // Two different views of one value show different parts of it; looks at the same rows are one.
           read.parts.set(rows === null ? `${printSize(part)} ${viewKey(input, ids)}` : `rows ${printSize(part)}`, part);
@@ -161,7 +177,10 @@ class Traffic {
     }
     for (const node of unit.nodes)
       for (const result of this.#stored.get(node) ?? [])
-        sum = addSizes(sum, this.#inMemory(node, result, bytesOf([writesRows(node) ? node.inputs[2].types[0]! : node.types[result]!])));
+        sum = addSizes(
+          sum,
+          this.#inMemory(node, result, bytesOf([writesRows(node) ? node.inputs[2].types[0]! : node.types[result]!])),
+        );
     return sum;
   }
   /** Of so many bytes at four a value, those of a result as it is stored. */
@@ -195,7 +214,8 @@ function costOf(unit: Unit, traffic: Traffic): Pick<ProgramWork, "flops" | "byte
   return { flops: sizeText(flops), bytes: sizeText(bytes) };
 }
 
-const flopsOf = <K extends OpName>(node: Node<K>): Size => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types).flops;
+const flopsOf = <K extends OpName>(node: Node<K>): Size =>
+  ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types).flops;
 
 /** Copies and clears alone. */
 function moved(unit: Unit): Pick<ProgramWork, "flops" | "bytes"> {

@@ -13,9 +13,9 @@ export interface Counted {
 }
 
 /**
- * The counting of Mixture-of-Recursions (Bae et al. 2025, arXiv 2507.10524): products with weights as if every head had keys and values
- * of its own, attention as 2·T·d operations a token (half of T × T is seen), and neither the language-model head, nor routers, nor anything
- * that is no product. Returns null for what it does not count.
+ * The counting of Mixture-of-Recursions (Bae et al. 2025, arXiv 2507.10524): products with weights as if every head had
+ * keys and values of its own, attention as 2·T·d operations a token (half of T × T is seen), and neither the
+ * language-model head, nor routers, nor anything that is no product. Returns null for what it does not count.
  */
 export function morConvention(graph: Graph): (node: Node) => Counted | null {
   const nodes = nodesOf(graph);
@@ -23,10 +23,17 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
   const keyValue = keyValueProducts(nodes);
   return (node) => {
     if (isOp(node, "attention")) {
-      const [query, key, value] = node.inputs.slice(0, 3).map((n) => typeOf(n).shape) as [readonly Size[], readonly Size[], readonly Size[]];
+      const [query, key, value] = node.inputs.slice(0, 3).map((n) => typeOf(n).shape) as [
+        readonly Size[],
+        readonly Size[],
+        readonly Size[],
+      ];
       // 2 (d + e) for each pair and head; half of the pairs are seen.
       const width = (key[2] as number) + (value[2] as number);
-      return { flops: multiplySizes(multiplySizes(query[1]!, axisOfRows(key[1]!)), multiplySizes(query[0]!, width)), factor: q.ONE };
+      return {
+        flops: multiplySizes(multiplySizes(query[1]!, axisOfRows(key[1]!)), multiplySizes(query[0]!, width)),
+        factor: q.ONE,
+      };
     }
     if (!isOp(node, "matmul") || heads.has(node)) return null;
     const [width, inner] = [typeOf(node).shape.at(-1)!, typeOf(node.inputs[0]).shape.at(-1)!];
@@ -37,20 +44,32 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
 }
 
 /** `rows(T)` → `T`: the keys of one sequence. */
-const axisOfRows = (size: Size): Size => substitute(size, (atom) => (atom.kind === "rows" ? axisSize(atom.axis) : null));
+const axisOfRows = (size: Size): Size =>
+  substitute(size, (atom) => (atom.kind === "rows" ? axisSize(atom.axis) : null));
 
 /** Whether a result is the first input in another shape or dtype, and of the same rows. */
 const isReshaped = (node: Node): boolean =>
-  isAlias(node) || (isView(node) && !isOp(node, "take")) || isOp(node, "cast") || isOp(node, "unpack") || isOp(node, "pack") || isOp(node, "mask");
+  isAlias(node) ||
+  (isView(node) && !isOp(node, "take")) ||
+  isOp(node, "cast") ||
+  isOp(node, "unpack") ||
+  isOp(node, "pack") ||
+  isOp(node, "mask");
 const KNOWN: ReadonlySet<OpName> = new Set(["constant", "weight", "size", "live"]);
 
-/** Products whose result is the model's, but for its shape, a scale and a bias; of a loss: the logits of its cross entropy. */
+/**
+ * Products whose result is the model's, but for its shape, a scale and a bias; of a loss: the logits of its cross
+ * entropy.
+ */
 function languageModelHeads(graph: Graph): ReadonlySet<Node> {
   const heads = new Set<Node>();
   const entropies = nodesOf(graph)
     .filter((node) => node.op === "cross_entropy")
     .map((node) => node.inputs[0]);
-  for (const root of [...graph.outputs.filter((output) => output.role === "result").map((output) => output.node), ...entropies]) {
+  for (const root of [
+    ...graph.outputs.filter((output) => output.role === "result").map((output) => output.node),
+    ...entropies,
+  ]) {
     let node: Node | null = root;
     while (node && node.op !== "matmul") node = isReshaped(node) ? node.inputs[0] : onlyComputed(node);
     if (node) heads.add(node);
@@ -58,7 +77,10 @@ function languageModelHeads(graph: Graph): ReadonlySet<Node> {
   return heads;
 }
 
-/** The one input that is neither a constant nor a weight; null where there are several: a sum of streams is no scale or bias. */
+/**
+ * The one input that is neither a constant nor a weight; null where there are several: a sum of streams is no scale or
+ * bias.
+ */
 function onlyComputed(node: Node): Node | null {
   const computed = node.inputs.filter((input) => !isKnown(input));
   return computed.length === 1 && ["add", "sub", "mul", "div", "neg", "tanh"].includes(node.op) ? computed[0]! : null;
@@ -71,8 +93,8 @@ function isKnown(node: Node): boolean {
 }
 
 /**
- * Products that make the keys and values of attention with fewer heads in k and v than in q → how often they count: as many times as heads share one, as
- * far as their columns are keys and values.
+ * Products that make the keys and values of attention with fewer heads in k and v than in q → how often they count: as
+ * many times as heads share one, as far as their columns are keys and values.
  */
 function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
   const found = new Map<Node, Rational>();
@@ -88,14 +110,20 @@ function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
       if (!columns || seen.has(columns)) continue;
       seen.add(columns);
       const product = isOp(columns, "slice") ? columns.inputs[0] : columns;
-      const more = q.multiply(q.rational(heads - groups, groups), q.rational(width, typeOf(product).shape.at(-1) as number));
+      const more = q.multiply(
+        q.rational(heads - groups, groups),
+        q.rational(width, typeOf(product).shape.at(-1) as number),
+      );
       found.set(product, q.add(found.get(product) ?? q.ONE, more));
     }
   }
   return found;
 }
 
-/** The product of this width, or the slice of a wider one, from which a key or value comes by views, rotation, norms and biases. */
+/**
+ * The product of this width, or the slice of a wider one, from which a key or value comes by views, rotation, norms and
+ * biases.
+ */
 function columnsBehind(root: Node, width: number): Node | null {
   const pending = [root];
   const seen = new Set<Node>(pending);

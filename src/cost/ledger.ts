@@ -1,4 +1,5 @@
-// The ledger: operations, bytes, parameters and cache of what is executed, layer by layer, beside the same model with nothing skipped.
+// The ledger: operations, bytes, parameters and cache of what is executed, layer by layer, beside the same model with
+// nothing skipped.
 import type { Model } from "../check/model.js";
 import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
@@ -101,12 +102,19 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     bytesPerValue,
     rows: rows.sort((a, b) => Number(a.name === MODEL_GROUP) - Number(b.name === MODEL_GROUP)),
     total: totalOf(rows),
-    embeddingParameters: model.weights.filter((w) => tables.has(w.path)).reduce((sum, w) => sum + elementsOf(w.shape), 0),
+    embeddingParameters: model.weights
+      .filter((w) => tables.has(w.path))
+      .reduce((sum, w) => sum + elementsOf(w.shape), 0),
   };
 }
 
-/** The operations of an optimized graph, as `executed` counts them, for as many sizes and live values as one asks: what depends on neither is done once. */
-export function flopsOf(graph: Graph): (run: Pick<RunSizes, "extents"> & { readonly live?: ReadonlyMap<string, Rational> }) => number {
+/**
+ * The operations of an optimized graph, as `executed` counts them, for as many sizes and live values as one asks: what
+ * depends on neither is done once.
+ */
+export function flopsOf(
+  graph: Graph,
+): (run: Pick<RunSizes, "extents"> & { readonly live?: ReadonlyMap<string, Rational> }) => number {
   const nodes = nodesOf(graph);
   const unmade = madeWhenPacked(nodes, callerReads(graph));
   const times = new Map<string, { readonly size: Size; count: number }>();
@@ -146,7 +154,9 @@ function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
 }
 
 const measure = (graph: Graph, run: RunSizes, convention: Convention, dense: boolean): SizeValues =>
-  convention === "mor" ? resolveShares(graph.axes, run, dense) : resolveSizes(graph.axes, run, dense ? "dense" : "expected");
+  convention === "mor"
+    ? resolveShares(graph.axes, run, dense)
+    : resolveSizes(graph.axes, run, dense ? "dense" : "expected");
 
 interface Counted extends Cost {
   readonly factor: Rational;
@@ -162,7 +172,8 @@ function counterOf(graph: Graph, convention: Convention): (node: Node) => Counte
   };
 }
 
-const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
+const costOf = <K extends OpName>(node: Node<K>): Cost =>
+  ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
 
 function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, sizes: SizeValues): void {
   const kind = ops[node.op].work ?? "other";
@@ -178,7 +189,10 @@ function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; rea
     for (const kept of [node.inputs[1], node.inputs[2]]) {
       if (seen.has(kept)) continue;
       seen.add(kept);
-      yield { path: node.origin?.path ?? "", values: typeOf(kept).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1) };
+      yield {
+        path: node.origin?.path ?? "",
+        values: typeOf(kept).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
+      };
     }
   }
 }
@@ -186,7 +200,8 @@ function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; rea
 /** Paths of the weights whose rows are looked up. */
 function embeddingTables(nodes: readonly Node[]): ReadonlySet<string> {
   const tables = new Set<string>();
-  for (const node of nodes) if (node.op === "gather" && node.inputs[0] && isOp(node.inputs[0], "weight")) tables.add(node.inputs[0].attrs.path);
+  for (const node of nodes)
+    if (node.op === "gather" && node.inputs[0] && isOp(node.inputs[0], "weight")) tables.add(node.inputs[0].attrs.path);
   return tables;
 }
 
@@ -202,9 +217,20 @@ function tokensOf(graph: Graph, run: RunSizes): number {
 
 function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {
   const work = (sums: Sums): Work => {
-    const [products, attention, other] = [sums.products, sums.attention, sums.other].map(q.toNumber) as [number, number, number];
+    const [products, attention, other] = [sums.products, sums.attention, sums.other].map(q.toNumber) as [
+      number,
+      number,
+      number,
+    ];
     const flops = q.toNumber(q.add(q.add(sums.products, sums.attention), sums.other));
-    return { products, attention, other, flops, bytes: (q.toNumber(sums.bytes) / 4) * bytesPerValue, cache: q.toNumber(sums.cache) * bytesPerValue };
+    return {
+      products,
+      attention,
+      other,
+      flops,
+      bytes: (q.toNumber(sums.bytes) / 4) * bytesPerValue,
+      cache: q.toNumber(sums.cache) * bytesPerValue,
+    };
   };
   return { name, executed: work(group.work[0]), dense: work(group.work[1]), parameters: group.parameters };
 }
@@ -221,9 +247,16 @@ function totalOf(rows: readonly LedgerRow[]): Omit<LedgerRow, "name"> {
     bytes: sum((row) => of(row).bytes),
     cache: sum((row) => of(row).cache),
   });
-  return { executed: work((row) => row.executed), dense: work((row) => row.dense), parameters: sum((row) => row.parameters) };
+  return {
+    executed: work((row) => row.executed),
+    dense: work((row) => row.dense),
+    parameters: sum((row) => row.parameters),
+  };
 }
 
-/** How many steps of so many tokens a budget of operations pays for: budget / (operations a token · tokens a step), not rounded. */
+/**
+ * How many steps of so many tokens a budget of operations pays for: budget / (operations a token · tokens a step), not
+ * rounded.
+ */
 export const stepsWithin = (budget: number, ledgerOf: Pick<Ledger, "total" | "tokens">, stepTokens: number): number =>
   budget / ((ledgerOf.total.executed.flops / ledgerOf.tokens) * stepTokens);

@@ -14,7 +14,11 @@ export interface SizeValues {
  * Sizes where `ceil(c·T)` is c·T itself, and every sequence is full. `dense`: routed axes keep all tokens.
  * Counts are fractions of tokens, so this serves ledgers and nothing that runs.
  */
-export function resolveShares(axes: readonly Axis[], run: Pick<RunSizes, "extents" | "live">, dense: boolean): SizeValues {
+export function resolveShares(
+  axes: readonly Axis[],
+  run: Pick<RunSizes, "extents" | "live">,
+  dense: boolean,
+): SizeValues {
   const byName = new Map(axes.map((axis) => [axis.name, axis]));
   const batchAxis = axes.find((axis) => axis.role === "batch");
   const batch = batchAxis ? q.rational(extent(batchAxis.name)) : q.ONE;
@@ -76,9 +80,12 @@ export function resolveShares(axes: readonly Axis[], run: Pick<RunSizes, "extent
 }
 
 /** The value held between 0 and `most`. */
-const between = (value: Rational, most: Rational): Rational => (q.compare(value, q.ZERO) < 0 ? q.ZERO : q.compare(value, most) > 0 ? most : value);
+const between = (value: Rational, most: Rational): Rational =>
+  q.compare(value, q.ZERO) < 0 ? q.ZERO : q.compare(value, most) > 0 ? most : value;
 
 /** The size without `ceil`, `floor` and `round`. */
 function unrounded(size: Size): Size {
-  return substitute(size, (atom: Atom) => (atom.kind === "ceil" || atom.kind === "floor" || atom.kind === "round" ? unrounded(atom.args[0]!) : null));
+  return substitute(size, (atom: Atom) =>
+    atom.kind === "ceil" || atom.kind === "floor" || atom.kind === "round" ? unrounded(atom.args[0]!) : null,
+  );
 }

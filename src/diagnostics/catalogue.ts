@@ -7,11 +7,21 @@ import { limitCodes } from "./codes/limits.js";
 import { tensorCodes } from "./codes/tensors.js";
 import { routingCodes } from "./codes/routing.js";
 
-export const catalogue = { ...syntaxCodes, ...nameCodes, ...blockCodes, ...limitCodes, ...tensorCodes, ...routingCodes };
+export const catalogue = {
+  ...syntaxCodes,
+  ...nameCodes,
+  ...blockCodes,
+  ...limitCodes,
+  ...tensorCodes,
+  ...routingCodes,
+};
 
 export type Code = keyof typeof catalogue;
 
-const known: Readonly<Record<string, { readonly severity: string }>> = Object.assign(Object.create(null) as object, catalogue);
+const known: Readonly<Record<string, { readonly severity: string }>> = Object.assign(
+  Object.create(null) as object,
+  catalogue,
+);
 
 /** The codes of all warnings. */
 export const warnings: readonly string[] = Object.keys(known).filter((code) => known[code]!.severity === "warning");

@@ -9,7 +9,9 @@ export interface CodeDef<Data> {
   readonly message: (data: Data) => string;
   /** How to mend it; null where nothing fits. */
   readonly hint: (data: Data) => string | null;
-  /** For `modc explain <code>`: what the rule is and why, with a small example; plain text, lines under 100 characters. */
+  /**
+   * For `modc explain <code>`: what the rule is and why, with a small example; plain text, lines under 100 characters.
+   */
   readonly explain: string;
 }
 

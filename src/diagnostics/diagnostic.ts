@@ -19,11 +19,23 @@ export interface Diagnostic {
 }
 
 /** Makes the diagnostic of a code from its data. */
-export function diagnose<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): Diagnostic {
+export function diagnose<C extends Code>(
+  code: C,
+  data: DataOf<C>,
+  span: Span,
+  notes: readonly Note[] = [],
+): Diagnostic {
   // Marked boundary: the table's entries are unions of their data types; `C` ties entry and data together.
   const def = catalogue[code] as unknown as CodeDef<DataOf<C>>;
   const hint = def.hint(data);
-  return { code, severity: def.severity, message: readable(def.message(data)), hint: hint === null ? null : readable(hint), span, notes };
+  return {
+    code,
+    severity: def.severity,
+    message: readable(def.message(data)),
+    hint: hint === null ? null : readable(hint),
+    span,
+    notes,
+  };
 }
 
 const MAX_LENGTH = 1000;
@@ -32,9 +44,13 @@ const MAX_LENGTH = 1000;
  * Names and strings of a source may be as long as the file, and hold what steers a terminal: what nobody reads is left
  * out, the rest is spelled.
  */
-const readable = (text: string): string => escapeText(text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 100)} … ${text.slice(-90)}` : text);
+const readable = (text: string): string =>
+  escapeText(text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 100)} … ${text.slice(-90)}` : text);
 
-/** At most this many errors are kept, and as many warnings: past it a file is beyond reading. Warnings never crowd out an error. */
+/**
+ * At most this many errors are kept, and as many warnings: past it a file is beyond reading. Warnings never crowd out
+ * an error.
+ */
 export const MAX_DIAGNOSTICS = 100;
 
 /** Collects diagnostics; the same one at the same place is kept once. */
@@ -61,6 +77,8 @@ export class Diagnostics {
   /** In order of file and place; each file in order of its first finding. */
   get all(): readonly Diagnostic[] {
     const files = [...new Set([...this.#found.values()].map((d) => d.span.file))];
-    return [...this.#found.values()].sort((a, b) => files.indexOf(a.span.file) - files.indexOf(b.span.file) || a.span.start - b.span.start);
+    return [...this.#found.values()].sort(
+      (a, b) => files.indexOf(a.span.file) - files.indexOf(b.span.file) || a.span.start - b.span.start,
+    );
   }
 }

@@ -7,7 +7,10 @@ import { shownName } from "../size/shown.js";
 import { lineAndColumn, type SourceFile, type Span } from "./span.js";
 
 export interface FormatOptions {
-  /** Sources by file name, before those that the diagnostics bring along. Without the source of a place, only the headline is printed. */
+  /**
+   * Sources by file name, before those that the diagnostics bring along. Without the source of a place, only the
+   * headline is printed.
+   */
   readonly sources?: ReadonlyMap<string, SourceFile> | readonly SourceFile[];
   readonly color?: boolean;
 }
@@ -16,7 +19,8 @@ export interface FormatOptions {
 export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: FormatOptions = {}): string {
   const list = options.sources ?? [];
   const given = [...(list instanceof Map ? list.values() : (list as readonly SourceFile[]))];
-  const textsOf = (d: Diagnostic): ReadonlyMap<string, string> => new Map([...sourcesOf(d), ...given].map((s) => [s.file, s.text]));
+  const textsOf = (d: Diagnostic): ReadonlyMap<string, string> =>
+    new Map([...sourcesOf(d), ...given].map((s) => [s.file, s.text]));
   return diagnostics.map((d) => formatOne(d, textsOf(d), options.color ?? false)).join("\n\n");
 }
 

@@ -25,7 +25,10 @@ export function lineAndColumn(text: string, offset: number): { readonly line: nu
   return { line, column: offset - start + 1 };
 }
 
-/** `moby.mod:3:4`, the file by the name it was read under. A graph has far fewer places than nodes: each is looked up once. */
+/**
+ * `moby.mod:3:4`, the file by the name it was read under. A graph has far fewer places than nodes: each is looked up
+ * once.
+ */
 export function placer(sources: readonly SourceFile[]): (span: Span) => string {
   const texts = new Map(sources.map((s) => [s.file, s.text]));
   const found = new Map<string, string>();

@@ -1,5 +1,5 @@
-// How many rows the caches have, and whether they are enough for what is to be run: the host knows how many a sequence had when it last heard, and how many it was
-// given since, so it grows a cache before it could overflow.
+// How many rows the caches have, and whether they are enough for what is to be run: the host knows how many a sequence
+// had when it last heard, and how many it was given since, so it grows a cache before it could overflow.
 import type { Generation } from "../program/generation.js";
 
 /** Capacities are multiples of this. */
@@ -38,7 +38,9 @@ export class Capacity {
     return this.#extents;
   }
   #extentsNow(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#axes.flatMap((a, i) => (a.capacity === null ? [] : [[a.capacity, this.#rows[i]!]])));
+    return Object.fromEntries(
+      this.#axes.flatMap((a, i) => (a.capacity === null ? [] : [[a.capacity, this.#rows[i]!]])),
+    );
   }
 
   /** The rows of each sequence on an axis when last heard of. */

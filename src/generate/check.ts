@@ -10,8 +10,10 @@ export interface Limits {
 }
 
 export function checkOptions({ context }: Generation, { chunk = 256, ahead = 8 }: GeneratorOptions): Limits {
-  if (!Number.isSafeInteger(chunk) || chunk < 1) throw new InputError("chunk", `chunk is ${String(chunk)}: it must be a whole number of at least 1`);
-  if (!Number.isSafeInteger(ahead) || ahead < 1 || ahead > 8) throw new InputError("ahead", `ahead is ${String(ahead)}: it must be a whole number from 1 to 8`);
+  if (!Number.isSafeInteger(chunk) || chunk < 1)
+    throw new InputError("chunk", `chunk is ${String(chunk)}: it must be a whole number of at least 1`);
+  if (!Number.isSafeInteger(ahead) || ahead < 1 || ahead > 8)
+    throw new InputError("ahead", `ahead is ${String(ahead)}: it must be a whole number from 1 to 8`);
   return { chunk: Math.min(chunk, context ?? chunk), ahead };
 }
 
@@ -19,28 +21,57 @@ const TOLD = ["sampling", "maxTokens", "ends", "signal"] satisfies readonly (key
 /** `until` is what texts are ended by, and not for those who ask in a package. */
 const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...TOLD, "until"]);
 
-/** For each prompt how many tokens can be added to it, at most: the context holds all that are read, and the last one need not be. */
-export function checkPrompts(generation: Generation, prompts: readonly ArrayLike<number>[], options: GenerateOptions): readonly number[] {
+/**
+ * For each prompt how many tokens can be added to it, at most: the context holds all that are read, and the last one
+ * need not be.
+ */
+export function checkPrompts(
+  generation: Generation,
+  prompts: readonly ArrayLike<number>[],
+  options: GenerateOptions,
+): readonly number[] {
   const { maxTokens, ends } = options;
   for (const name of Object.keys(options))
-    if (!OPTIONS.has(name)) throw new InputError(name, `there is no option ${name}`, `there are ${TOLD.join(", ")}, and \`stop\` where texts are generated`);
+    if (!OPTIONS.has(name))
+      throw new InputError(
+        name,
+        `there is no option ${name}`,
+        `there are ${TOLD.join(", ")}, and \`stop\` where texts are generated`,
+      );
   const { context, vocabulary } = generation;
   if (prompts.length === 0) throw new InputError("prompts", "there is no prompt");
   if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))
     throw new InputError("maxTokens", `maxTokens is ${String(maxTokens)}: it must be a whole number of at least 1`);
   if (maxTokens === undefined && context === null)
-    throw new InputError("maxTokens", "the model has no longest context, so `maxTokens` must say how many tokens to add");
-  for (const end of ends ?? []) if (!Number.isSafeInteger(end) || end < 0) throw new InputError("ends", `the token ${String(end)} that ends a text is none`);
+    throw new InputError(
+      "maxTokens",
+      "the model has no longest context, so `maxTokens` must say how many tokens to add",
+    );
+  for (const end of ends ?? [])
+    if (!Number.isSafeInteger(end) || end < 0)
+      throw new InputError("ends", `the token ${String(end)} that ends a text is none`);
   return prompts.map((prompt, i) => {
     const name = prompts.length === 1 ? "the prompt" : `prompt ${i}`;
-    if (prompt.length === 0) throw new InputError("prompts", `${name} is empty`, "give it at least one token, such as the one that begins a text");
+    if (prompt.length === 0)
+      throw new InputError(
+        "prompts",
+        `${name} is empty`,
+        "give it at least one token, such as the one that begins a text",
+      );
     for (let at = 0; at < prompt.length; at++) {
       const token = prompt[at]!;
       if (!Number.isSafeInteger(token) || token < 0 || token >= vocabulary)
-        throw new InputError("prompts", `token ${at} of ${name} is ${String(token)}: the model's are whole numbers from 0 to ${vocabulary - 1}`);
+        throw new InputError(
+          "prompts",
+          `token ${at} of ${name} is ${String(token)}: the model's are whole numbers from 0 to ${vocabulary - 1}`,
+        );
     }
     if (context !== null && prompt.length > context)
-      throw new InputError("prompts", `${name} has ${prompt.length} tokens, the model reads at most ${context}`, "shorten it, or keep its last tokens only");
+      throw new InputError(
+        "prompts",
+        `${name} has ${prompt.length} tokens, the model reads at most ${context}`,
+        "shorten it, or keep its last tokens only",
+      );
     const room = context === null ? Infinity : context - prompt.length + 1;
     return Math.min(maxTokens ?? room, room);
   });

@@ -10,10 +10,15 @@ import { Run } from "./run.js";
 import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, WeightsInput } from "./types.js";
 
 /**
- * Puts a compiled generation and its weights on a device. Both programs read the same weights and the same caches. Throws what `load` throws, and InputError for an option
- * that is none.
+ * Puts a compiled generation and its weights on a device. Both programs read the same weights and the same caches.
+ * Throws what `load` throws, and InputError for an option that is none.
  */
-export async function createGenerator(generation: Generation, device: Device, weights?: WeightsInput, options: GeneratorOptions = {}): Promise<Generator> {
+export async function createGenerator(
+  generation: Generation,
+  device: Device,
+  weights?: WeightsInput,
+  options: GeneratorOptions = {},
+): Promise<Generator> {
   const limits = checkOptions(generation, options);
   // Both programs read them, and another device may.
   const opened = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
@@ -44,7 +49,13 @@ export class Generator {
   #run: Run | null = null;
 
   /** Use `createGenerator`. */
-  constructor(place: Place, limits: Limits, weights: WeightsInput | undefined, options: GeneratorOptions, closeWeights: () => unknown) {
+  constructor(
+    place: Place,
+    limits: Limits,
+    weights: WeightsInput | undefined,
+    options: GeneratorOptions,
+    closeWeights: () => unknown,
+  ) {
     this.#place = place;
     this.#limits = limits;
     this.#weights = weights;
@@ -73,15 +84,22 @@ export class Generator {
   }
 
   /**
-   * Continues each prompt, tokens in the order in which they are known; several sequences take turns. One generation at a time: another may begin when this one has ended, or its
-   * iterator was left. Where the device is lost it goes on from another (`recover`). Throws InputError for a prompt that is empty, holds what is no token or is longer than the context.
+   * Continues each prompt, tokens in the order in which they are known; several sequences take turns. One generation at
+   * a time: another may begin when this one has ended, or its iterator was left. Where the device is lost it goes on
+   * from another (`recover`). Throws InputError for a prompt that is empty, holds what is no token or is longer than
+   * the context.
    */
-  async *generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, Summary> {
+  async *generate(
+    prompts: readonly ArrayLike<number>[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GeneratedToken, Summary> {
     const most = checkPrompts(this.generation, prompts, options);
     const sampling = samplingTables(options.sampling ?? {}, prompts.length, this.generation.vocabulary);
     if (this.#busy) throw busy();
     this.#busy = true;
-    const run = (this.#run = new Run(this.#place, this.#limits, { prompts, most, options, sampling }, (lost) => this.#goElsewhere(lost, options.signal)));
+    const run = (this.#run = new Run(this.#place, this.#limits, { prompts, most, options, sampling }, (lost) =>
+      this.#goElsewhere(lost, options.signal),
+    ));
     try {
       yield* run.tokens();
     } finally {
@@ -93,8 +111,9 @@ export class Generator {
   }
 
   /**
-   * Of the last generation: for each route of its summary, the positions of the tokens that took it, by sequence; null for a route of which nothing is kept, as no attention lies on
-   * it. Of a sequence that has ended only those of its text, not what steps computed that were under way then.
+   * Of the last generation: for each route of its summary, the positions of the tokens that took it, by sequence; null
+   * for a route of which nothing is kept, as no attention lies on it. Of a sequence that has ended only those of its
+   * text, not what steps computed that were under way then.
    */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     if (this.#busy) throw busy();
@@ -102,7 +121,10 @@ export class Generator {
   }
 
   /** Another device with the weights, for one that was lost; what tells of it once the caches are as they were. */
-  async #goElsewhere(lost: DeviceLostError, signal: AbortSignal | undefined): Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }> {
+  async #goElsewhere(
+    lost: DeviceLostError,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }> {
     const { recover: _, onRecovered, weightsOf: __, ...options } = this.#options;
     const open = elsewhere(this.#options);
     if (!open) throw lost;
@@ -111,10 +133,16 @@ export class Generator {
       const { device, generation = this.generation } = await open(lost);
       this.#own?.destroy();
       this.#own = device;
-      const place = await placeOn(expectSame(generation, this.generation), device, this.#weights, this.#limits, { ...options, ...(signal && { signal }) });
+      const place = await placeOn(expectSame(generation, this.generation), device, this.#weights, this.#limits, {
+        ...options,
+        ...(signal && { signal }),
+      });
       leave(this.#place);
       this.#place = place;
-      return { place, recovered: (tokens) => onRecovered?.({ lost, device, tokens, milliseconds: performance.now() - began }) };
+      return {
+        place,
+        recovered: (tokens) => onRecovered?.({ lost, device, tokens, milliseconds: performance.now() - began }),
+      };
     } catch (cause) {
       if (signal?.aborted) throw cause;
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -132,11 +160,18 @@ export class Generator {
   }
 }
 
-const busy = (): InputError => new InputError(null, "the generator is busy with another generation", "leave its iterator first, or make another generator");
+const busy = (): InputError =>
+  new InputError(
+    null,
+    "the generator is busy with another generation",
+    "leave its iterator first, or make another generator",
+  );
 
 /** Throws InputError for another model. */
 function expectSame(generation: Generation, before: Generation): Generation {
-  const shape = ({ vocabulary, context, axes, layers }: Generation): string => JSON.stringify([vocabulary, context, axes, layers]);
-  if (shape(generation) !== shape(before)) throw new InputError("recover", "the generation to go on with is of another model");
+  const shape = ({ vocabulary, context, axes, layers }: Generation): string =>
+    JSON.stringify([vocabulary, context, axes, layers]);
+  if (shape(generation) !== shape(before))
+    throw new InputError("recover", "the generation to go on with is of another model");
   return generation;
 }

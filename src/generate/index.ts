@@ -5,5 +5,19 @@ export { createGenerator, type Generator } from "./generator.js";
 export type { SamplingOptions } from "./options.js";
 export type { Message, Prompt, Prompts } from "./prompts.js";
 export { ByteText, StopMatcher, type Streamed } from "./stop.js";
-export { type GeneratedText, generateText, type GenerateTextOptions, type TextCodec, type TokenDecoder } from "./text.js";
-export type { Finish, GeneratedToken, GenerateOptions, GeneratorOptions, Recovered, RouteUse, Summary } from "./types.js";
+export {
+  type GeneratedText,
+  generateText,
+  type GenerateTextOptions,
+  type TextCodec,
+  type TokenDecoder,
+} from "./text.js";
+export type {
+  Finish,
+  GeneratedToken,
+  GenerateOptions,
+  GeneratorOptions,
+  Recovered,
+  RouteUse,
+  Summary,
+} from "./types.js";

@@ -2,23 +2,41 @@
 import { InputError } from "../runtime/index.js";
 import { SAMPLING_COLUMNS, type SamplingColumn } from "../size/sampling.js";
 
-/** The order in which they act is that of Hugging Face transformers: bias, repetition penalty, temperature, top-k, top-p, min-p. Equals stay or go together. */
+/**
+ * The order in which they act is that of Hugging Face transformers: bias, repetition penalty, temperature, top-k,
+ * top-p, min-p. Equals stay or go together.
+ */
 export interface SamplingOptions {
-  /** What logits are divided by; 0 takes the largest, whatever the filters below. Default 0, or 1 where one of `topK`, `topP`, `minP`, `seed` is given. */
+  /**
+   * What logits are divided by; 0 takes the largest, whatever the filters below. Default 0, or 1 where one of `topK`,
+   * `topP`, `minP`, `seed` is given.
+   */
   readonly temperature?: number;
   /** The k most likely tokens stay. Default 0: all. */
   readonly topK?: number;
-  /** The most likely tokens stay whose probabilities come to this share, the one that reaches it included. From 0, the most likely alone, to 1, the default: all. */
+  /**
+   * The most likely tokens stay whose probabilities come to this share, the one that reaches it included. From 0, the
+   * most likely alone, to 1, the default: all.
+   */
   readonly topP?: number;
   /** Tokens stay whose probability is at least this share of the largest. From 0, the default: all, to 1. */
   readonly minP?: number;
-  /** Positive logits of tokens in the prompt or the text so far are divided by it, negative ones multiplied. Above 0; default 1. */
+  /**
+   * Positive logits of tokens in the prompt or the text so far are divided by it, negative ones multiplied. Above 0;
+   * default 1.
+   */
   readonly repetitionPenalty?: number;
-  /** A whole number from 0 to 2^53 − 1. Default 0. Of several sequences under one seed the next one has the next seed, so that equal prompts give unlike texts. */
+  /**
+   * A whole number from 0 to 2^53 − 1. Default 0. Of several sequences under one seed the next one has the next seed,
+   * so that equal prompts give unlike texts.
+   */
   readonly seed?: number;
   /** Added to the logits of tokens; −Infinity: never. */
   readonly logitBias?: ReadonlyMap<number, number> | Readonly<Record<number, number>>;
-  /** Whether the log-probability of each token is computed: under the logits as they come, before any of the above. Default false. */
+  /**
+   * Whether the log-probability of each token is computed: under the logits as they come, before any of the above.
+   * Default false.
+   */
   readonly logprobs?: boolean;
 }
 
@@ -36,8 +54,15 @@ export interface SamplingTables {
   readonly penalised: boolean;
 }
 
-/** Tables for so many sequences, all by the same options or each by its own. Throws InputError for an option that is none. */
-export function samplingTables(options: SamplingOptions | readonly SamplingOptions[], sequences: number, vocabulary: number): SamplingTables {
+/**
+ * Tables for so many sequences, all by the same options or each by its own. Throws InputError for an option that is
+ * none.
+ */
+export function samplingTables(
+  options: SamplingOptions | readonly SamplingOptions[],
+  sequences: number,
+  vocabulary: number,
+): SamplingTables {
   const each = perSequence(options, sequences);
   const all = each.map((own) => checked(own, vocabulary));
   const settings = new Float32Array(all.flatMap((own) => SAMPLING_COLUMNS.map((name) => own.settings[name])));
@@ -49,13 +74,20 @@ export function samplingTables(options: SamplingOptions | readonly SamplingOptio
       for (const [token, value] of own.bias) bias[i * vocabulary + token] = value;
     }
   const penalised = all.some((own) => own.settings.repetitionPenalty !== 1);
-  const greedy = !penalised && bias === null && all.every((own) => own.settings.temperature === 0 && own.settings.logProbability === 0);
+  const greedy =
+    !penalised &&
+    bias === null &&
+    all.every((own) => own.settings.temperature === 0 && own.settings.logProbability === 0);
   return { settings, seeds, bias, greedy, penalised };
 }
 
-function perSequence(options: SamplingOptions | readonly SamplingOptions[], sequences: number): readonly SamplingOptions[] {
+function perSequence(
+  options: SamplingOptions | readonly SamplingOptions[],
+  sequences: number,
+): readonly SamplingOptions[] {
   if (isList(options)) {
-    if (options.length !== sequences) throw new InputError("sampling", `there are ${sequences} sequences, and options for ${options.length}`);
+    if (options.length !== sequences)
+      throw new InputError("sampling", `there are ${sequences} sequences, and options for ${options.length}`);
     return options;
   }
   const { seed } = options;
@@ -65,7 +97,8 @@ function perSequence(options: SamplingOptions | readonly SamplingOptions[], sequ
 }
 
 /** What `Array.isArray` does not tell of readonly lists. */
-const isList = (options: SamplingOptions | readonly SamplingOptions[]): options is readonly SamplingOptions[] => Array.isArray(options);
+const isList = (options: SamplingOptions | readonly SamplingOptions[]): options is readonly SamplingOptions[] =>
+  Array.isArray(options);
 
 /** Whether a token is drawn at all. */
 const drawn = (options: SamplingOptions): boolean => temperatureOf(options) > 0;
@@ -81,14 +114,25 @@ interface Checked {
 
 function checked(options: SamplingOptions, vocabulary: number): Checked {
   for (const name of Object.keys(options))
-    if (!NAMES.has(name)) throw new InputError(name, `there is no sampling option ${name}`, `there are ${[...NAMES].join(", ")}`);
+    if (!NAMES.has(name))
+      throw new InputError(name, `there is no sampling option ${name}`, `there are ${[...NAMES].join(", ")}`);
   const { topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, seed = 0, logprobs = false } = options;
   const temperature = temperatureOf(options);
-  expect("temperature", temperature, temperature === 0 || (temperature >= LEAST && temperature <= MOST), `0, or from ${LEAST} to ${MOST}`);
+  expect(
+    "temperature",
+    temperature,
+    temperature === 0 || (temperature >= LEAST && temperature <= MOST),
+    `0, or from ${LEAST} to ${MOST}`,
+  );
   expect("topK", topK, Number.isSafeInteger(topK) && topK >= 0, "a whole number, 0 for all tokens");
   expect("topP", topP, topP >= 0 && topP <= 1, "from 0 to 1");
   expect("minP", minP, minP >= 0 && minP <= 1, "from 0 to 1");
-  expect("repetitionPenalty", repetitionPenalty, repetitionPenalty >= LEAST && repetitionPenalty <= MOST, `from ${LEAST} to ${MOST}`);
+  expect(
+    "repetitionPenalty",
+    repetitionPenalty,
+    repetitionPenalty >= LEAST && repetitionPenalty <= MOST,
+    `from ${LEAST} to ${MOST}`,
+  );
   expect("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 − 1");
   expect("logprobs", logprobs, typeof logprobs === "boolean", "true or false");
   const bias = biasOf(options.logitBias, vocabulary);
@@ -131,9 +175,16 @@ function expect(name: string, value: unknown, holds: boolean, what: string): voi
 
 function biasOf(given: SamplingOptions["logitBias"], vocabulary: number): readonly (readonly [number, number])[] {
   if (given === undefined) return [];
-  const entries: Iterable<readonly [number, number]> = isMap(given) ? given : Object.entries(given).map(([token, value]) => [Number(token), value] as const);
+  const entries: Iterable<readonly [number, number]> = isMap(given)
+    ? given
+    : Object.entries(given).map(([token, value]) => [Number(token), value] as const);
   return Array.from(entries, ([token, value]) => {
-    expect("logitBias", token, Number.isSafeInteger(token) && token >= 0 && token < vocabulary, `of tokens from 0 to ${vocabulary - 1}`);
+    expect(
+      "logitBias",
+      token,
+      Number.isSafeInteger(token) && token >= 0 && token < vocabulary,
+      `of tokens from 0 to ${vocabulary - 1}`,
+    );
     expect(
       "logitBias",
       value,
@@ -144,7 +195,8 @@ function biasOf(given: SamplingOptions["logitBias"], vocabulary: number): readon
   });
 }
 
-const isMap = (given: NonNullable<SamplingOptions["logitBias"]>): given is ReadonlyMap<number, number> => given instanceof Map;
+const isMap = (given: NonNullable<SamplingOptions["logitBias"]>): given is ReadonlyMap<number, number> =>
+  given instanceof Map;
 
 /** Far beyond any logit, and far from overflow. */
 const MOST_BIAS = 1e6;

@@ -28,7 +28,12 @@ export async function placeOn(
 ): Promise<Place> {
   const { batchAxis, tokenAxis, sequenceAxis } = generation;
   const max = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, 1).extents };
-  const shared = { ...(live && { live }), ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) };
+  const shared = {
+    ...(live && { live }),
+    ...(seed !== undefined && { seed }),
+    ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+  };
   const prompt = await load(generation.prompt, device, weights, {
     ...shared,
     compile: "run",
@@ -55,7 +60,10 @@ export async function placeOn(
   }
 }
 
-/** Of a program that finds its weights on the device, as a rule all: opened when one is asked for. They are those that the other program fits. */
+/**
+ * Of a program that finds its weights on the device, as a rule all: opened when one is asked for. They are those that
+ * the other program fits.
+ */
 class LateWeights {
   #opened: Promise<WeightValues> | null = null;
 

@@ -1,4 +1,5 @@
-// One generation: prompts are read in chunks, then tokens are added a step at a time, several steps ahead of what the host has heard.
+// One generation: prompts are read in chunks, then tokens are added a step at a time, several steps ahead of what the
+// host has heard.
 import { DeviceLostError, type Results, type RunOptions } from "../runtime/index.js";
 import { SAMPLING_COLUMNS } from "../size/sampling.js";
 import { Capacity } from "./capacity.js";
@@ -39,7 +40,9 @@ const chosen = (results: Results, sequence: number, routes: Chosen["routes"]): C
 });
 
 /** Another place for one whose device was lost; `recovered` is told how many tokens were read again there. */
-export type GoElsewhere = (lost: DeviceLostError) => Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }>;
+export type GoElsewhere = (
+  lost: DeviceLostError,
+) => Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }>;
 
 /** One generation. */
 export class Run {
@@ -120,7 +123,10 @@ export class Run {
     }
   }
 
-  /** Reads what there is of each text, a chunk of each at a time: the prompts, and what was said before a device was lost. Each sequence's next token comes with its last chunk. */
+  /**
+   * Reads what there is of each text, a chunk of each at a time: the prompts, and what was said before a device was
+   * lost. Each sequence's next token comes with its last chunk.
+   */
   async *#read(recovered: ((tokens: number) => void) | null): AsyncGenerator<GeneratedToken, void> {
     const { generation, prompt } = this.#place;
     await prompt.resetStates({ [generation.batchAxis]: this.#prompts.length, ...this.#capacity.extents });
@@ -142,7 +148,10 @@ export class Run {
         for (let i = 0; i < lengths[b]!; i++) data[b * width + i] = t[at[b]! + i]!;
       });
       this.#capacity.give(lengths);
-      const results = await prompt.run({ [generation.input]: { data, shape: [texts.length, width] } }, { ...this.#asks(), lengths });
+      const results = await prompt.run(
+        { [generation.input]: { data, shape: [texts.length, width] } },
+        { ...this.#asks(), lengths },
+      );
       const routes = this.#routes(results);
       this.#capacity.hear(lengths, this.#counts(results));
       lengths.forEach((n, b) => {
@@ -167,7 +176,10 @@ export class Run {
     const said = this.#said[sequence]!;
     return said.length === 0 ? prompt : [...Array.from(prompt), ...(this.#ended[sequence] ? said.slice(0, -1) : said)];
   }
-  /** How many of so many tokens are read at once. The last one that was said is read by itself, as it was before, so that it is known which routes it took. */
+  /**
+   * How many of so many tokens are read at once. The last one that was said is read by itself, as it was before, so
+   * that it is known which routes it took.
+   */
   #chunkOf(left: number, said: boolean): number {
     return Math.min(this.#limits.chunk, said && left > 1 ? left - 1 : left);
   }
@@ -176,7 +188,9 @@ export class Run {
   async #goAhead(): Promise<void> {
     while (this.#pending.length < this.#limits.ahead) {
       this.#options.signal?.throwIfAborted();
-      const lengths = Uint32Array.from(this.#prompts, (_, b) => Number(!this.#ended[b] && this.#asked[b]! < this.#most[b]!));
+      const lengths = Uint32Array.from(this.#prompts, (_, b) =>
+        Number(!this.#ended[b] && this.#asked[b]! < this.#most[b]!),
+      );
       if (!lengths.includes(1)) return;
       if (!this.#capacity.fits(lengths)) {
         // What is under way may have taken less than it might have.
@@ -185,7 +199,10 @@ export class Run {
       }
       const { batchAxis, tokenAxis } = this.#place.generation;
       const asks = this.#asks();
-      const results = this.#place.step.run({}, { ...asks, extents: { ...asks.extents, [batchAxis]: this.#prompts.length, [tokenAxis]: 1 }, lengths });
+      const results = this.#place.step.run(
+        {},
+        { ...asks, extents: { ...asks.extents, [batchAxis]: this.#prompts.length, [tokenAxis]: 1 }, lengths },
+      );
       results.catch(() => {}); // whoever hears of it, or ends the run, has it
       this.#pending.push({ lengths, results });
       this.#capacity.give(lengths);
@@ -196,7 +213,8 @@ export class Run {
   *#hear({ lengths }: Pending, results: Results): Iterable<GeneratedToken> {
     const routes = this.#routes(results);
     this.#capacity.hear(lengths, this.#counts(results));
-    for (const [b, n] of lengths.entries()) if (n > 0 && !this.#ended[b]) yield this.#token(b, chosen(results, b, routes[b]!));
+    for (const [b, n] of lengths.entries())
+      if (n > 0 && !this.#ended[b]) yield this.#token(b, chosen(results, b, routes[b]!));
     this.#timing.token();
   }
 
@@ -204,12 +222,21 @@ export class Run {
     const index = this.#said[sequence]!.push(token) - 1;
     const last = index + 1 === this.#most[sequence];
     const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
-    const finish: Finish | null = this.#ends.has(token) ? "end" : this.#options.until?.(sequence, token) ? "stop" : full ? "context" : last ? "length" : null;
+    const finish: Finish | null = this.#ends.has(token)
+      ? "end"
+      : this.#options.until?.(sequence, token)
+        ? "stop"
+        : full
+          ? "context"
+          : last
+            ? "length"
+            : null;
     if (finish !== null) {
       this.#ended[sequence] = 1;
       this.#rowsAtEnd[sequence] = this.#place.generation.axes.map((_, i) => this.#capacity.known(i)[sequence]!);
     }
-    const asked = this.#sampling.settings[sequence * SAMPLING_COLUMNS.length + SAMPLING_COLUMNS.indexOf("logProbability")] === 1;
+    const asked =
+      this.#sampling.settings[sequence * SAMPLING_COLUMNS.length + SAMPLING_COLUMNS.indexOf("logProbability")] === 1;
     const depth = routes && routes.reduce((sum, taken, i) => sum + (taken ? this.#layers[i]! : 0), 0);
     return { sequence, index, token, logprob: asked || Number.isNaN(logprob) ? logprob : null, depth, routes, finish };
   }

@@ -12,15 +12,17 @@ export interface Streamed {
 /** Throws InputError for an empty stop string, or one with half a character. */
 export function checkStops(stops: readonly string[]): void {
   for (const stop of stops) {
-    if (typeof stop !== "string" || stop === "") throw new InputError("stop", "a stop string must be a text of at least one character");
-    if (HALF.test(stop)) throw new InputError("stop", `a stop string must hold whole characters, found ${JSON.stringify(stop)}`);
+    if (typeof stop !== "string" || stop === "")
+      throw new InputError("stop", "a stop string must be a text of at least one character");
+    if (HALF.test(stop))
+      throw new InputError("stop", `a stop string must hold whole characters, found ${JSON.stringify(stop)}`);
   }
 }
 
 /**
- * Finds stop strings in a text that comes in pieces, of whatever length: what is found does not depend on where pieces end. The text ends before the stop string
- * that is complete first; of those that end at the same place, before the longest. Text that may yet be the beginning of a stop string is held back, and so is half a
- * surrogate pair.
+ * Finds stop strings in a text that comes in pieces, of whatever length: what is found does not depend on where pieces
+ * end. The text ends before the stop string that is complete first; of those that end at the same place, before the
+ * longest. Text that may yet be the beginning of a stop string is held back, and so is half a surrogate pair.
  */
 export class StopMatcher {
   readonly #stops: readonly string[];
@@ -88,7 +90,10 @@ const HALF = /\p{Surrogate}/u;
 
 const NOTHING: Streamed = { text: "", stop: null };
 
-/** Characters of UTF-8 bytes that come one by one: what is no character is U+FFFD, as in WHATWG's decoder; no byte order mark is taken away. */
+/**
+ * Characters of UTF-8 bytes that come one by one: what is no character is U+FFFD, as in WHATWG's decoder; no byte order
+ * mark is taken away.
+ */
 export class ByteText {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 

@@ -84,7 +84,12 @@ export function summarise(generation: Generation, { prompts, given, read, rows, 
 }
 
 /** Of the steps alone: rows are what was added since the prompts were read, caches as long as on average. */
-function flopsPerToken(generation: Generation, totals: readonly number[], read: readonly (readonly number[])[], sequences: number): Summary["flops"] {
+function flopsPerToken(
+  generation: Generation,
+  totals: readonly number[],
+  read: readonly (readonly number[])[],
+  sequences: number,
+): Summary["flops"] {
   const { step, axes, sequenceAxis, batchAxis } = generation;
   if (read.length === 0) return null;
   const before = read.map(sum);
@@ -94,7 +99,10 @@ function flopsPerToken(generation: Generation, totals: readonly number[], read: 
   const mean = totals.map((n, i) => Math.round((n + before[i]!) / 2 / sequences));
   const at = (count: (axis: number) => number, length: (axis: number) => number): StepSizes => ({
     rows: new Map([...axes.map(({ axis }, i) => [axis, count(i)] as const), [sequenceAxis, steps]]),
-    extents: new Map([...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, length(i)] as const])), [batchAxis, steps]]),
+    extents: new Map([
+      ...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, length(i)] as const])),
+      [batchAxis, steps],
+    ]),
   });
   const own = flopsOf(
     step,

@@ -1,4 +1,5 @@
-// Texts go on as texts: prompts become tokens, tokens become characters as they come, and stop strings end a sequence, each by its own.
+// Texts go on as texts: prompts become tokens, tokens become characters as they come, and stop strings end a sequence,
+// each by its own.
 import type { Generator } from "./generator.js";
 import { StopMatcher } from "./stop.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "./types.js";
@@ -26,13 +27,16 @@ export interface GenerateTextOptions extends GenerateOptions {
 }
 
 export interface GeneratedText extends GeneratedToken {
-  /** What the token adds to the text of its sequence. Characters that are not complete, or that may become a stop string, come with a later token; with the last comes all that is left. */
+  /**
+   * What the token adds to the text of its sequence. Characters that are not complete, or that may become a stop
+   * string, come with a later token; with the last comes all that is left.
+   */
   readonly text: string;
 }
 
 /**
- * Goes on from each prompt, a text or tokens, in the order in which tokens are known. `ends` of the options replace those of the codec. Throws what `generate` and the codec throw,
- * and InputError for a stop string that is none.
+ * Goes on from each prompt, a text or tokens, in the order in which tokens are known. `ends` of the options replace
+ * those of the codec. Throws what `generate` and the codec throw, and InputError for a stop string that is none.
  */
 export async function* generateText(
   generator: Pick<Generator, "generate">,
@@ -57,7 +61,11 @@ export async function* generateText(
       if (next.done) return next.value;
       const writer = writers[next.value.sequence]!;
       if (next.value.finish !== null) writer.finish();
-      yield { ...next.value, finish: next.value.finish !== null && writer.stopped ? "stop" : next.value.finish, text: writer.take() };
+      yield {
+        ...next.value,
+        finish: next.value.finish !== null && writer.stopped ? "stop" : next.value.finish,
+        text: writer.take(),
+      };
     }
   } finally {
     await tokens.return(undefined as never); // nobody sees what it returns

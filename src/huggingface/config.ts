@@ -60,8 +60,13 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const kvHeads = config.whole("num_key_value_heads") ?? family.kvHeads ?? heads;
   if (heads % kvHeads !== 0) config.refuse("num_key_value_heads", `it must divide num_attention_heads, ${heads}`);
   const headDim = config.whole("head_dim") ?? family.headDim ?? dim / heads;
-  if (!Number.isInteger(headDim)) config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, where there is no head_dim`);
-  if (headDim % 2 !== 0) config.refuse(config.has("head_dim") ? "head_dim" : "hidden_size", `heads of width ${headDim} have no pairs to rotate`);
+  if (!Number.isInteger(headDim))
+    config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, where there is no head_dim`);
+  if (headDim % 2 !== 0)
+    config.refuse(
+      config.has("head_dim") ? "head_dim" : "hidden_size",
+      `heads of width ${headDim} have no pairs to rotate`,
+    );
   const positions = config.whole("max_position_embeddings") ?? family.positions;
   const rotary = rotaryOf(config, { headDim, positions, theta: 10000 });
   const act = config.text("hidden_act") ?? "silu";
@@ -123,7 +128,8 @@ const [read, silent] = [words(READ), words(SILENT)];
 
 /** A field that nobody here knows may change what is computed, unless it says no. */
 function refuseOthers(config: Fields): void {
-  if (config.flag("rope_interleaved") === true) config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
+  if (config.flag("rope_interleaved") === true)
+    config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
   if (config.flag("use_mrope") === true) config.refuse("use_mrope", "modc knows positions in one dimension");
   if (config.raw("quantization_config") !== null)
     config.refuse("quantization_config", "modc reads float32, float16 and bfloat16 weights, none that are quantized");
@@ -132,17 +138,28 @@ function refuseOthers(config: Fields): void {
     if (dtype !== null && !DTYPES.has(dtype)) config.refuse(name, `modc reads ${[...DTYPES].join(", ")}`);
   }
   const unknown = config.names.find((name) => !read.has(name) && !silent.has(name) && !isOff(config, name));
-  if (unknown !== undefined) config.refuse(unknown, "modc does not know this field", "if it changes nothing that is computed, take it out of config.json");
+  if (unknown !== undefined)
+    config.refuse(
+      unknown,
+      "modc does not know this field",
+      "if it changes nothing that is computed, take it out of config.json",
+    );
 }
 
 function isOff(config: Fields, name: string): boolean {
   const value = config.raw(name);
-  return value === false || value === "" || (Array.isArray(value) && value.length === 0) || (value instanceof Map && value.size === 0);
+  return (
+    value === false ||
+    value === "" ||
+    (Array.isArray(value) && value.length === 0) ||
+    (value instanceof Map && value.size === 0)
+  );
 }
 
 /** A number as the language writes a float. */
 export function floatText(value: number): string {
-  if (!Number.isFinite(value)) throw new CheckpointError("bad-config", `${value} is no number that a model can be written with`);
+  if (!Number.isFinite(value))
+    throw new CheckpointError("bad-config", `${value} is no number that a model can be written with`);
   const plain = value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
   return /[.e]/.test(plain) ? plain : `${plain}.0`;
 }

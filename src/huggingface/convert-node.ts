@@ -1,4 +1,5 @@
-// A dense checkpoint as a Mixture-of-Depths model that computes the same at the start: its text, its weights, its tokenizer. Node only.
+// A dense checkpoint as a Mixture-of-Depths model that computes the same at the start: its text, its weights, its
+// tokenizer. Node only.
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -33,10 +34,15 @@ export interface Converted {
   readonly added: number;
 }
 
-/** Logits of a predictor at the start: sigmoid(2) = 0.88, so every token is kept, and training can soon say otherwise. */
+/**
+ * Logits of a predictor at the start: sigmoid(2) = 0.88, so every token is kept, and training can soon say otherwise.
+ */
 const KEEP = 2;
 
-/** Where new weights begin: no score, so that each gate is 1 + 0.2 · tanh(0) = 1, and predictors that keep every token. Others follow from the seed. */
+/**
+ * Where new weights begin: no score, so that each gate is 1 + 0.2 · tanh(0) = 1, and predictors that keep every token.
+ * Others follow from the seed.
+ */
 const STARTS: readonly (readonly [ending: string, value: number])[] = [
   [".router.weight", 0],
   [".guess.down.weight", 0],
@@ -46,16 +52,32 @@ const STARTS: readonly (readonly [ending: string, value: number])[] = [
 /** Whether a weight is of the routing: the dense model has none such. */
 const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(?:router|guess)\./.test(path);
 
-/** Writes a folder that commands open as they open the dense one. It appears whole, or not at all. Throws CheckpointError and WeightsError. */
-export async function convertFolder(folder: string, output: string, { routing, seed, weights: named }: ConvertOptions): Promise<Converted> {
+/**
+ * Writes a folder that commands open as they open the dense one. It appears whole, or not at all. Throws
+ * CheckpointError and WeightsError.
+ */
+export async function convertFolder(
+  folder: string,
+  output: string,
+  { routing, seed, weights: named }: ConvertOptions,
+): Promise<Converted> {
   if (existsSync(output) && readdirSync(output).length > 0)
-    throw new CheckpointError("bad-option", `${output} is there already`, { hint: "name a folder that is not, or that is empty" });
+    throw new CheckpointError("bad-option", `${output} is there already`, {
+      hint: "name a folder that is not, or that is empty",
+    });
   const config = checkpointConfig(folder);
   if (routing.every > config.depth)
-    throw new CheckpointError("bad-option", `every is ${routing.every}: ${folder} has ${config.depth} layers, and none would be routed`);
+    throw new CheckpointError(
+      "bad-option",
+      `every is ${routing.every}: ${folder} has ${config.depth} layers, and none would be routed`,
+    );
   const files = checkpointFiles(folder);
   const dense = named ?? files.weights;
-  if (dense === null) throw new CheckpointError("bad-folder", `${folder} has no weights: neither model.safetensors nor model.safetensors.index.json`);
+  if (dense === null)
+    throw new CheckpointError(
+      "bad-folder",
+      `${folder} has no weights: neither model.safetensors nor model.safetensors.index.json`,
+    );
   const text = decoderSource(config, routing);
   const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
   invariant(model !== null, "the routed model of a configuration does not check");
@@ -77,7 +99,8 @@ export async function convertFolder(folder: string, output: string, { routing, s
   } finally {
     gone();
   }
-  const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+  const count = (some: readonly ProgramWeight[]): number =>
+    some.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
   return {
     model: model.name,
     layers: config.depth,
@@ -91,7 +114,13 @@ export async function convertFolder(folder: string, output: string, { routing, s
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** In the type the checkpoint has its weights in, where it is one; else F32. */
-async function writeWeights(from: string, to: string, weights: readonly ProgramWeight[], ignore: readonly string[], seed: number): Promise<void> {
+async function writeWeights(
+  from: string,
+  to: string,
+  weights: readonly ProgramWeight[],
+  ignore: readonly string[],
+  seed: number,
+): Promise<void> {
   const source = await openWeights(from);
   try {
     const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
@@ -101,7 +130,9 @@ async function writeWeights(from: string, to: string, weights: readonly ProgramW
     const values = (weight: ProgramWeight): Words | Promise<Words> => {
       if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(turn));
       const start = STARTS.find(([ending]) => weight.path.endsWith(ending));
-      return start === undefined ? fromSeed(weight) : new Float32Array(weight.shape.reduce((n, d) => n * d, 1)).fill(start[1]);
+      return start === undefined
+        ? fromSeed(weight)
+        : new Float32Array(weight.shape.reduce((n, d) => n * d, 1)).fill(start[1]);
     };
     await saveWeights(to, { weights }, values, { floats });
   } finally {

@@ -1,4 +1,5 @@
-// From what a decoder's layers compute to the text of a `.mod` file that computes it, dense or with every n-th layer routed.
+// From what a decoder's layers compute to the text of a `.mod` file that computes it, dense or with every n-th layer
+// routed.
 import { invariant } from "../base/invariant.js";
 import { formatSource } from "../syntax/format-source.js";
 import { floatText, type DecoderConfig } from "./config.js";
@@ -11,11 +12,19 @@ export interface Routing {
 }
 
 /**
- * The model as source text in the canonical form; its weights have the keys of Hugging Face's checkpoints. A routed one computes what the dense one
- * does, to rounding, where routers are zero and predictors keep every token: its capacity starts at 100%, its gates at 1.
+ * The model as source text in the canonical form; its weights have the keys of Hugging Face's checkpoints. A routed one
+ * computes what the dense one does, to rounding, where routers are zero and predictors keep every token: its capacity
+ * starts at 100%, its gates at 1.
  */
 export function decoderSource(config: DecoderConfig, routing: Routing | null = null): string {
-  const text = [imports(routing), ...constants(config), attention(config), mlp(config), layer(config), model(config, routing)].join("\n\n");
+  const text = [
+    imports(routing),
+    ...constants(config),
+    attention(config),
+    mlp(config),
+    layer(config),
+    model(config, routing),
+  ].join("\n\n");
   const formatted = formatSource(text, "model.mod").text;
   invariant(formatted !== null, "the model written for a configuration does not parse");
   return formatted;
@@ -33,7 +42,9 @@ function constants({ rotary, windows }: DecoderConfig): readonly string[] {
       : [
           `/// Radians a position by which each pair of a head's dimensions turns: theta ${rotary.theta}, scaled by ${rotary.scaling}.\nconst frequencies = [${rotary.frequencies.map(floatText).join(", ")}]`,
         ];
-  const seen = isUniform(windows) ? [] : [`/// How far each layer sees, itself included; 0 for no limit.\nconst windows = [${windows.join(", ")}]`];
+  const seen = isUniform(windows)
+    ? []
+    : [`/// How far each layer sees, itself included; 0 for no limit.\nconst windows = [${windows.join(", ")}]`];
   return [...angles, ...seen];
 }
 
@@ -46,9 +57,15 @@ const listed = (...names: readonly (string | false)[]): string => names.filter((
 function attention(config: DecoderConfig): string {
   const { biases, family, rotary } = config;
   const windowed = hasWindows(config);
-  const norms = family.headNorms ? `\n  q_norm: RMSNorm(head_dim, eps: eps)\n  k_norm: RMSNorm(head_dim, eps: eps)` : "";
-  const angles = rotary.frequencies === null ? "theta" : listed("frequencies: frequencies", rotary.scale !== 1 && `scale: ${floatText(rotary.scale)}`);
-  const head = (x: string): string => `rearrange(${x}(x), "b t (h d) -> b h t d", h: ${x === "q" ? "heads" : "kv_heads"})`;
+  const norms = family.headNorms
+    ? `\n  q_norm: RMSNorm(head_dim, eps: eps)\n  k_norm: RMSNorm(head_dim, eps: eps)`
+    : "";
+  const angles =
+    rotary.frequencies === null
+      ? "theta"
+      : listed("frequencies: frequencies", rotary.scale !== 1 && `scale: ${floatText(rotary.scale)}`);
+  const head = (x: string): string =>
+    `rearrange(${x}(x), "b t (h d) -> b h t d", h: ${x === "q" ? "heads" : "kv_heads"})`;
   const turned = (x: string): string => `rope(${family.headNorms ? `${x}_norm(${head(x)})` : head(x)}, ${angles})`;
   return `/// Self-attention with rotary positions; heads of queries share keys and values in groups.
 block Attention(${listed("dim: int", "heads: int", "kv_heads: int", "head_dim: int", rotary.frequencies === null && "theta: float", family.headNorms && "eps: float", windowed && "window: int")}) {
@@ -145,8 +162,8 @@ function about({ family }: DecoderConfig, routing: Routing | null): string {
   const dense = `/// ${family.architecture}, as its config.json describes it; its weights have the keys of that checkpoint.`;
   if (routing === null) return dense;
   return `${dense}
-/// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with it
-/// computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
+/// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
+/// it computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
 /// modc train --only router,guess --live-schedule capacity=100%@0,${routing.capacity}@50%`;
 }
 
@@ -154,7 +171,8 @@ function about({ family }: DecoderConfig, routing: Routing | null): string {
 function keys({ family, biases, tied }: DecoderConfig): readonly string[] {
   const ours = "layers.{i}.inner";
   const theirs = "model.layers.{i}";
-  const rule = (path: string, ...keysOf: readonly string[]): string => `"${path}" = ${keysOf.map((key) => `"${key}"`).join(" or ")}`;
+  const rule = (path: string, ...keysOf: readonly string[]): string =>
+    `"${path}" = ${keysOf.map((key) => `"${key}"`).join(" or ")}`;
   // With norms of heads beside them the maps are named one by one: a placeholder would match q_norm too.
   const maps = family.headNorms ? ["q", "k", "v", "o"] : ["{p}"];
   const biased = biases.qkv && biases.o ? maps : biases.qkv ? ["q", "k", "v"] : [];

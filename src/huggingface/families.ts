@@ -91,11 +91,15 @@ const qwen3: Family = {
 };
 
 /** By `model_type`. */
-export const families: ReadonlyMap<string, Family> = new Map([llama, mistral, qwen2, qwen3].map((family) => [family.type, family]));
+export const families: ReadonlyMap<string, Family> = new Map(
+  [llama, mistral, qwen2, qwen3].map((family) => [family.type, family]),
+);
 
 /** The same for all layers; `layer_types`, which these families have no use for, must not say otherwise. */
 function uniform(config: Fields, depth: number, window: number): readonly number[] {
-  const [one] = (config.texts("layer_types") ?? []).filter((type) => type !== (window === 0 ? "full_attention" : "sliding_attention"));
+  const [one] = (config.texts("layer_types") ?? []).filter(
+    (type) => type !== (window === 0 ? "full_attention" : "sliding_attention"),
+  );
   if (one !== undefined) config.refuse("layer_types", "layers of this family are alike");
   return Array<number>(depth).fill(window);
 }
@@ -110,17 +114,21 @@ function qwenWindows(config: Fields, depth: number): readonly number[] {
   const used = config.flag("use_sliding_window") ?? false;
   const window = used ? (config.has("sliding_window") ? config.whole("sliding_window") : 4096) : null;
   const first = config.whole("max_window_layers", 0) ?? 28;
-  return layerWindows(config, depth, window) ?? Array.from({ length: depth }, (_, i) => (i >= first ? (window ?? 0) : 0));
+  return (
+    layerWindows(config, depth, window) ?? Array.from({ length: depth }, (_, i) => (i >= first ? (window ?? 0) : 0))
+  );
 }
 
 /** As `layer_types` says, where it is given. */
 function layerWindows(config: Fields, depth: number, window: number | null): readonly number[] | null {
   const types = config.texts("layer_types");
   if (types === null) return null;
-  if (types.length !== depth) config.refuse("layer_types", `it has ${types.length} entries, num_hidden_layers is ${depth}`);
+  if (types.length !== depth)
+    config.refuse("layer_types", `it has ${types.length} entries, num_hidden_layers is ${depth}`);
   return types.map((type) => {
     if (type === "full_attention") return 0;
-    if (type !== "sliding_attention") return config.refuse("layer_types", `modc knows full_attention and sliding_attention, not ${type}`);
+    if (type !== "sliding_attention")
+      return config.refuse("layer_types", `modc knows full_attention and sliding_attention, not ${type}`);
     return window ?? config.refuse("layer_types", "a layer with a window needs sliding_window");
   });
 }

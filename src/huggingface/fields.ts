@@ -17,7 +17,11 @@ export class Fields {
     try {
       json = parseJson(text);
     } catch (cause) {
-      throw new CheckpointError("bad-config", `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new CheckpointError(
+        "bad-config",
+        `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
     if (!(json instanceof Map)) throw new CheckpointError("bad-config", `${file} is no JSON object`);
     return new Fields(json as ReadonlyMap<string, Json>, file, "");
@@ -40,7 +44,11 @@ export class Fields {
 
   /** Refuses a field: the message names it and shows its value. */
   refuse(name: string, why: string, hint: string | null = null): never {
-    throw new CheckpointError("bad-config", `${this.place}: ${this.prefix}${name} is ${shown(this.raw(name))}: ${why}`, { hint });
+    throw new CheckpointError(
+      "bad-config",
+      `${this.place}: ${this.prefix}${name} is ${shown(this.raw(name))}: ${why}`,
+      { hint },
+    );
   }
 
   missing(name: string): never {
@@ -87,7 +95,9 @@ export class Fields {
     const value = this.raw(name);
     if (value === null) return null;
     const texts = Array.isArray(value) ? value.filter((item): item is string => typeof item === "string") : [];
-    return Array.isArray(value) && texts.length === value.length ? texts : this.refuse(name, "it must be a list of strings");
+    return Array.isArray(value) && texts.length === value.length
+      ? texts
+      : this.refuse(name, "it must be a list of strings");
   }
 
   /** A whole number, or a list of them. */
@@ -95,8 +105,12 @@ export class Fields {
     const value = this.raw(name);
     if (value === null) return null;
     const all: readonly Json[] = Array.isArray(value) ? value : [value];
-    const numbers = all.filter((item): item is number => typeof item === "number" && Number.isSafeInteger(item) && item >= 0);
-    return numbers.length === all.length ? numbers : this.refuse(name, "it must be a whole number from 0 on, or a list of them");
+    const numbers = all.filter(
+      (item): item is number => typeof item === "number" && Number.isSafeInteger(item) && item >= 0,
+    );
+    return numbers.length === all.length
+      ? numbers
+      : this.refuse(name, "it must be a whole number from 0 on, or a list of them");
   }
 }
 

@@ -20,7 +20,9 @@ const MOST_BYTES = 16 * 1024 * 1024;
 /** The model of a folder: its own `model.mod`, or what its `config.json` describes. Throws CheckpointError. */
 export function checkpointSource(folder: string): SourceFile {
   const file = join(folder, MODEL_FILE);
-  return existsSync(file) ? { file, text: readConfigText(file) } : { file, text: decoderSource(checkpointConfig(folder)) };
+  return existsSync(file)
+    ? { file, text: readConfigText(file) }
+    : { file, text: decoderSource(checkpointConfig(folder)) };
 }
 
 /** What the `config.json` of a folder describes. Throws CheckpointError. */
@@ -51,16 +53,22 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   const own = files.generationConfig === null ? NO_DEFAULTS : read(files.generationConfig);
   const ends = own.ends.length > 0 || !existsSync(config) ? own.ends : read(config).ends;
   const last = opened === null || opened.end === null ? [] : [opened.end];
-  return { tokenizer: opened?.tokenizer ?? null, chat: opened?.chat ?? null, generation: { ...own, ends: ends.length > 0 ? ends : last } };
+  return {
+    tokenizer: opened?.tokenizer ?? null,
+    chat: opened?.chat ?? null,
+    generation: { ...own, ends: ends.length > 0 ? ends : last },
+  };
 }
 
 /** Text of a small file in UTF-8, without a byte-order mark. Throws CheckpointError. */
 export function readConfigText(path: string): string {
-  const tooLarge = (size: number): CheckpointError => new CheckpointError("bad-folder", `${path} has ${size} bytes: no ${basename(path)} is so large`);
+  const tooLarge = (size: number): CheckpointError =>
+    new CheckpointError("bad-folder", `${path} has ${size} bytes: no ${basename(path)} is so large`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MOST_BYTES, tooLarge));
   } catch (cause) {
-    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA"; // as Node's errors have it
+    // as Node's errors have it
+    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA";
     if (undecoded) throw new CheckpointError("bad-folder", `${path} is not UTF-8 text`, { cause });
     const code = errnoOf(cause);
     if (code === null) throw cause;

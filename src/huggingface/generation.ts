@@ -48,7 +48,10 @@ const UNHEEDED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readon
 /** Where Hugging Face draws tokens and the file says nothing. */
 const TOP_K = 50;
 
-/** Reads a `generation_config.json`, or of a `config.json` what it says of generation. Throws CheckpointError that names the field and its value. */
+/**
+ * Reads a `generation_config.json`, or of a `config.json` what it says of generation. Throws CheckpointError that names
+ * the field and its value.
+ */
 export function parseGenerationConfig(text: string, file = "generation_config.json"): GenerationDefaults {
   const config = Fields.parse(text, file);
   const share = (name: string): number | null => {

@@ -1,7 +1,8 @@
 // Rotary positions of a checkpoint: the base, or the angles that its scaling makes of it.
 //
-// The kinds are those of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default", "linear" (Chen et al. 2023, arXiv
-// 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023, arXiv 2309.00071).
+// The kinds are those of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default", "linear"
+// (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023, arXiv
+// 2309.00071).
 import { ropeFrequencies } from "../size/rope.js";
 import type { Fields } from "./fields.js";
 
@@ -31,7 +32,19 @@ const OF_KIND: ReadonlyMap<string, readonly string[]> = new Map([
   ["default", []],
   ["linear", ["factor"]],
   ["llama3", ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]],
-  ["yarn", ["factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate", "original_max_position_embeddings"]],
+  [
+    "yarn",
+    [
+      "factor",
+      "attention_factor",
+      "beta_fast",
+      "beta_slow",
+      "mscale",
+      "mscale_all_dim",
+      "truncate",
+      "original_max_position_embeddings",
+    ],
+  ],
 ]);
 
 /** Reads both spellings. Throws CheckpointError for a kind or a field that modc does not know. */
@@ -72,12 +85,16 @@ function whole(fields: Fields): void {
 
 type Scaled = Pick<Rotary, "frequencies" | "scale" | "scaling" | "reach">;
 
-/** Long waves are slowed by the factor, short ones stay, and those between are blended by how often they turn in the original context. */
+/**
+ * Long waves are slowed by the factor, short ones stay, and those between are blended by how often they turn in the
+ * original context.
+ */
 function llama3(fields: Fields, base: readonly number[]): Scaled {
   const factor = fields.positive("factor") ?? fields.missing("factor");
   const low = fields.positive("low_freq_factor") ?? fields.missing("low_freq_factor");
   const high = fields.positive("high_freq_factor") ?? fields.missing("high_freq_factor");
-  const original = fields.whole("original_max_position_embeddings") ?? fields.missing("original_max_position_embeddings");
+  const original =
+    fields.whole("original_max_position_embeddings") ?? fields.missing("original_max_position_embeddings");
   if (high <= low) fields.refuse("high_freq_factor", `it must be above low_freq_factor, ${low}`);
   const frequencies = base.map((f) => {
     const turns = (original * f) / (2 * Math.PI);
@@ -87,13 +104,17 @@ function llama3(fields: Fields, base: readonly number[]): Scaled {
   return { frequencies, scale: 1, scaling: `llama3, factor ${factor} of ${original} positions`, reach: null };
 }
 
-/** Pairs that turn often stay, those that turn seldom are slowed by the factor, with a ramp between; attention is sharpened by the scale. */
+/**
+ * Pairs that turn often stay, those that turn seldom are slowed by the factor, with a ramp between; attention is
+ * sharpened by the scale.
+ */
 function yarn(fields: Fields, base: readonly number[], { headDim, positions, theta }: RotaryContext): Scaled {
   const factor = fields.positive("factor") ?? fields.missing("factor");
   const original = fields.whole("original_max_position_embeddings") ?? positions;
   const [fast, slow] = [fields.positive("beta_fast") ?? 32, fields.positive("beta_slow") ?? 1];
   /** The dimension whose pair turns so often in the original context. */
-  const dimensionOf = (turns: number): number => (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const dimensionOf = (turns: number): number =>
+    (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
   const truncate = fields.flag("truncate") ?? true;
   const low = Math.max(0, truncate ? Math.floor(dimensionOf(fast)) : dimensionOf(fast));
   const high = Math.min(headDim - 1, truncate ? Math.ceil(dimensionOf(slow)) : dimensionOf(slow));
@@ -104,6 +125,12 @@ function yarn(fields: Fields, base: readonly number[], { headDim, positions, the
   });
   const sharpened = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
   const [m, all] = [fields.number("mscale") ?? 0, fields.number("mscale_all_dim") ?? 0];
-  const scale = fields.positive("attention_factor") ?? (m !== 0 && all !== 0 ? sharpened(m) / sharpened(all) : sharpened(1));
-  return { frequencies, scale, scaling: `yarn, factor ${factor} of ${original} positions`, reach: Math.round(factor * original) };
+  const scale =
+    fields.positive("attention_factor") ?? (m !== 0 && all !== 0 ? sharpened(m) / sharpened(all) : sharpened(1));
+  return {
+    frequencies,
+    scale,
+    scaling: `yarn, factor ${factor} of ${original} positions`,
+    reach: Math.round(factor * original),
+  };
 }

@@ -38,12 +38,17 @@ function encode(kind: AttrKind, value: unknown): unknown {
 
 const encodeSize = (size: Size): string | number => (typeof size === "number" ? size : printSize(size));
 const encodeNumber = (value: unknown): unknown =>
-  typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0)) ? (Object.is(value, -0) ? "-0" : `${value}`) : value;
+  typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0))
+    ? Object.is(value, -0)
+      ? "-0"
+      : `${value}`
+    : value;
 
 /** Attributes from JSON, in the order of the vocabulary. Throws a SyntaxError that says which attribute is amiss. */
 export function parseAttrs<K extends OpName>(op: K, json: string): OpAttrs[K] {
   const values: unknown = JSON.parse(json === "" ? "{}" : json);
-  if (typeof values !== "object" || values === null || Array.isArray(values)) throw new SyntaxError(`attributes of ${op} must be an object`);
+  if (typeof values !== "object" || values === null || Array.isArray(values))
+    throw new SyntaxError(`attributes of ${op} must be an object`);
   const given = new Map<string, unknown>(Object.entries(values));
   const attrs: [string, unknown][] = entriesOf(op).flatMap(([name, kind]): [string, unknown][] => {
     if (!given.has(name) && holds(kind, undefined)) return [];
@@ -98,7 +103,9 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
 };
 
 const isSize = (value: unknown): boolean =>
-  typeof value === "number" ? Number.isSafeInteger(value) : typeof value === "object" && value !== null && "terms" in value && "key" in value;
+  typeof value === "number"
+    ? Number.isSafeInteger(value)
+    : typeof value === "object" && value !== null && "terms" in value && "key" in value;
 const isNumbers = (value: unknown): boolean => Array.isArray(value) && value.every((v) => typeof v === "number");
 const isPart = (value: unknown): boolean =>
   typeof value === "object" &&
@@ -148,7 +155,10 @@ export function attrsProblem(op: OpName, attrs: object): string | null {
 }
 
 /** The sizes and the names of axes that the attributes of a node mention. */
-export function sizesInAttrs(op: OpName, attrs: object): { readonly sizes: readonly Size[]; readonly axes: readonly string[] } {
+export function sizesInAttrs(
+  op: OpName,
+  attrs: object,
+): { readonly sizes: readonly Size[]; readonly axes: readonly string[] } {
   const values = new Map<string, unknown>(Object.entries(attrs));
   const sizes: Size[] = [];
   const axes: string[] = [];

@@ -6,7 +6,10 @@ import { inferContext, inferTypes, TypeMismatch, type Typing } from "./typing.js
 import type { OpAttrs, OpName } from "./vocabulary.js";
 
 export interface Emit {
-  /** A node of the operator; the same one for the same operator, inputs and attributes, its origin that of the first. Throws TypeMismatch. */
+  /**
+   * A node of the operator; the same one for the same operator, inputs and attributes, its origin that of the first.
+   * Throws TypeMismatch.
+   */
   node<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin?: Origin | null): Node<K>;
   /** One result of a node: the node itself where it has only one. */
   pick(node: Node, result: number, origin?: Origin | null): Node;
@@ -38,7 +41,8 @@ export function createEmit(typing: Typing, axes: readonly Axis[]): Emit {
       made.set(key, node);
       return node;
     },
-    pick: (node, result, origin = null) => (node.types.length === 1 && result === 0 ? node : emit.node("pick", [node], { result }, origin)),
+    pick: (node, result, origin = null) =>
+      node.types.length === 1 && result === 0 ? node : emit.node("pick", [node], { result }, origin),
   };
   return emit;
 }

@@ -1,18 +1,19 @@
 // The graph: what a program computes.
 //
-// A node is a pure function of its inputs; it has one or several results (`types`), and `pick` reads one of several. A graph is
-// its outputs, losses, observed values, states and the starts of its axes: what none of them reaches does not exist. Evaluation
-// visits inputs before the nodes that read them, in any such order.
+// A node is a pure function of its inputs; it has one or several results (`types`), and `pick` reads one of several. A
+// graph is its outputs, losses, observed values, states and the starts of its axes: what none of them reaches does not
+// exist. Evaluation visits inputs before the nodes that read them, in any such order.
 //
-// An axis is an extent known only when the program runs. A sequence axis has a count for each sequence; a tensor along it is
-// stored packed: its `rows(axis)` rows are those of the first sequence, then of the second, with `starts` beside them. After
-// `above` the counts are known only on the device: `rows(axis)` is then the value of the last entry of the node `starts(axis)`.
+// An axis is an extent known only when the program runs. A sequence axis has a count for each sequence; a tensor along
+// it is stored packed: its `rows(axis)` rows are those of the first sequence, then of the second, with `starts` beside
+// them. After `above` the counts are known only on the device: `rows(axis)` is then the value of the last entry of the
+// node `starts(axis)`.
 //
-// A route is an axis made from another by choosing tokens (`top`, `above`) or slicing (`span`), together with the node that
-// gives, for each of its rows, the row of the parent: ascending and distinct.
+// A route is an axis made from another by choosing tokens (`top`, `above`) or slicing (`span`), together with the node
+// that gives, for each of its rows, the row of the parent: ascending and distinct.
 //
-// A state has a value that outlives the run: reads of `state` see the old value, `next` is computed from them and replaces it.
-// Its memory may be taken over by `next` once every reader of the old value has run.
+// A state has a value that outlives the run: reads of `state` see the old value, `next` is computed from them and
+// replaces it. Its memory may be taken over by `next` once every reader of the old value has run.
 import { bug } from "../base/invariant.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Axis } from "../size/axes.js";
@@ -38,7 +39,9 @@ export interface Node<K extends OpName = OpName> {
   readonly origin: Origin | null;
 }
 
-/** So many nodes. Not a tuple, so that nodes of any operator have inputs of which one can ask what one asks of arrays. */
+/**
+ * So many nodes. Not a tuple, so that nodes of any operator have inputs of which one can ask what one asks of arrays.
+ */
 type Nodes<N extends number, M> = readonly Node[] & { readonly length: N } & { readonly [I in keyof M]: Node };
 interface NodesByCount {
   0: Nodes<0, object>;
@@ -64,9 +67,13 @@ type InputsByOp = { readonly [K in OpName]: NodesOf<ArityOf<K>> };
 export type InputsOf<K extends OpName> = InputsByOp[K];
 
 /** What a function gives for each input of a node. */
-export const mapInputs = <K extends OpName>(node: Node<K>, of: (input: Node) => Node): InputsOf<K> => node.inputs.map(of) as readonly Node[] as InputsOf<K>; // as many as there were
+export const mapInputs = <K extends OpName>(node: Node<K>, of: (input: Node) => Node): InputsOf<K> =>
+  node.inputs.map(of) as readonly Node[] as InputsOf<K>; // as many as there were
 
-/** How a packed value unfolds for the caller: dimension `dim` of the tensor is rows(axis); unfolded, the batch stands at `batchDim` and the tokens at `tokenDim`. */
+/**
+ * How a packed value unfolds for the caller: dimension `dim` of the tensor is rows(axis); unfolded, the batch stands at
+ * `batchDim` and the tokens at `tokenDim`.
+ */
 export interface Packing {
   readonly axis: string;
   readonly batchDim: number;
@@ -79,7 +86,10 @@ export interface GraphInput {
   /** As the caller gives it: `[B, T, 3]`. */
   readonly shape: readonly Size[];
   readonly packing: Packing | null;
-  /** Where there is a limit, values are at least this: 0, or −1 for labels that may be none, or −below for indices that may count from the end. */
+  /**
+   * Where there is a limit, values are at least this: 0, or −1 for labels that may be none, or −below for indices that
+   * may count from the end.
+   */
   readonly least: number;
   /** Values must be below this (rows of the smallest table they index, classes of a loss); null: no limit. */
   readonly below: number | null;
@@ -102,7 +112,10 @@ export interface State {
 }
 
 /** How a state begins; `filled`: every element is this value. */
-export type StateInit = { readonly kind: "zeros" } | { readonly kind: "filled"; readonly value: number } | { readonly kind: "weight"; readonly path: string };
+export type StateInit =
+  | { readonly kind: "zeros" }
+  | { readonly kind: "filled"; readonly value: number }
+  | { readonly kind: "weight"; readonly path: string };
 
 export interface Graph {
   readonly name: string;

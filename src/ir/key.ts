@@ -1,4 +1,5 @@
-// A key for the attributes of a node: equal exactly where the attributes are, so that equal nodes can be found in a Map.
+// A key for the attributes of a node: equal exactly where the attributes are, so that equal nodes can be found in a
+// Map.
 
 /** Sizes by their canonical form, numbers with the sign of zero and NaN kept. */
 export function attrsKey(attrs: object): string {
@@ -14,6 +15,7 @@ export function attrsKey(attrs: object): string {
 function valueKey(value: unknown): string {
   if (typeof value === "number") return Object.is(value, -0) ? "-0" : `${value}`;
   if (Array.isArray(value)) return `[${value.map(valueKey).join(",")}]`;
-  if (typeof value === "object" && value !== null) return "key" in value ? `<${String(value.key)}>` : `{${attrsKey(value)}}`;
+  if (typeof value === "object" && value !== null)
+    return "key" in value ? `<${String(value.key)}>` : `{${attrsKey(value)}}`;
   return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

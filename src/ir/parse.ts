@@ -8,7 +8,15 @@ import { isOpName, parseAttrs } from "./attrs.js";
 import type { Graph, GraphInput, GraphOutput, Node, Origin, Packing, State } from "./graph.js";
 import { isOp } from "./graph.js";
 import type { TensorType } from "./types.js";
-import { equalTypes, inferContext, inferTypes, printType, TypeMismatch, type InferContext, type Typing } from "./typing.js";
+import {
+  equalTypes,
+  inferContext,
+  inferTypes,
+  printType,
+  TypeMismatch,
+  type InferContext,
+  type Typing,
+} from "./typing.js";
 
 /** Raised where a line of IR text is not what it should be; `line` counts from 1. */
 export class IrSyntaxError extends SyntaxError {
@@ -25,7 +33,15 @@ interface Draft {
   name: string | null;
   readonly axes: Axis[];
   readonly live: { name: string; kind: "ratio" | "float"; default: Rational }[];
-  readonly inputs: { name: string; id: string; shape: readonly Size[]; packing: Packing | null; least: number; below: number | null; line: number }[];
+  readonly inputs: {
+    name: string;
+    id: string;
+    shape: readonly Size[];
+    packing: Packing | null;
+    least: number;
+    below: number | null;
+    line: number;
+  }[];
   readonly outputs: GraphOutput[];
   readonly states: State[];
   readonly starts: Map<string, Node>;
@@ -34,18 +50,29 @@ interface Draft {
 }
 
 /**
- * Reads IR text, typing every node with the operator table. A node's types may be left out; where they stand they must be those inferred.
- * Blank lines and lines that begin with `//` are passed over. Throws IrSyntaxError.
+ * Reads IR text, typing every node with the operator table. A node's types may be left out; where they stand they must
+ * be those inferred. Blank lines and lines that begin with `//` are passed over. Throws IrSyntaxError.
  */
 export function parseGraph(text: string, typing: Typing): Graph {
-  const into: Draft = { name: null, axes: [], live: [], inputs: [], outputs: [], states: [], starts: new Map(), nodes: new Map(), context: null };
+  const into: Draft = {
+    name: null,
+    axes: [],
+    live: [],
+    inputs: [],
+    outputs: [],
+    states: [],
+    starts: new Map(),
+    nodes: new Map(),
+    context: null,
+  };
   text.split(/\r?\n/).forEach((raw, i) => {
     const line = raw.trim();
     if (line === "" || line.startsWith("//")) return;
     try {
       parseLine(line, into, typing, i + 1);
     } catch (error) {
-      if (error instanceof SyntaxError || error instanceof TypeMismatch) throw error instanceof IrSyntaxError ? error : new IrSyntaxError(error.message, i + 1);
+      if (error instanceof SyntaxError || error instanceof TypeMismatch)
+        throw error instanceof IrSyntaxError ? error : new IrSyntaxError(error.message, i + 1);
       throw error;
     }
   });
@@ -93,7 +120,9 @@ function parseLine(line: string, into: Draft, typing: Typing, number: number): v
       into.outputs.push(parseOutput(word, rest, into));
       return;
     default:
-      fail(`expected graph, axis, live, input, %node, state, starts, result, loss or observe, found ${JSON.stringify(line.slice(0, 40))}`);
+      fail(
+        `expected graph, axis, live, input, %node, state, starts, result, loss or observe, found ${JSON.stringify(line.slice(0, 40))}`,
+      );
   }
 }
 
@@ -117,7 +146,11 @@ function quoted(text: string): readonly [string, string] {
 }
 
 function parseAxis(text: string): Axis {
-  const [, name, role, boundText, rest] = match(/^(\S+) = (batch|free|sequence)(?: <= (\d+))?(?: (.*))?$/, text, "T = sequence <= 64 input");
+  const [, name, role, boundText, rest] = match(
+    /^(\S+) = (batch|free|sequence)(?: <= (\d+))?(?: (.*))?$/,
+    text,
+    "T = sequence <= 64 input",
+  );
   const bound = boundText === undefined ? null : Number(boundText);
   if (role === "sequence") return { role, name: name!, bound, count: parseRule(rest ?? "") };
   if (rest !== undefined) fail(`a ${role} axis has no count rule, found ${rest}`);
@@ -128,18 +161,26 @@ function parseRule(text: string): CountRule {
   const [head, ...parts] = text.split("; ");
   const [kind, of, first] = head!.split(" ");
   const value = (name: string): string => {
-    const part = parts.find((p) => p.startsWith(`${name} = `)) ?? fail(`the rule ${kind} states ${name}, found ${JSON.stringify(text)}`);
+    const part =
+      parts.find((p) => p.startsWith(`${name} = `)) ??
+      fail(`the rule ${kind} states ${name}, found ${JSON.stringify(text)}`);
     return part.slice(name.length + 3);
   };
   if (kind === "input" && of === undefined) return { kind };
-  if (of !== "of" || first === undefined) return fail(`expected a count rule such as top of T; k = 2, found ${JSON.stringify(text)}`);
+  if (of !== "of" || first === undefined)
+    return fail(`expected a count rule such as top of T; k = 2, found ${JSON.stringify(text)}`);
   switch (kind) {
     case "top":
       return { kind, parent: first, k: parseSize(value("k")) };
     case "above":
       return { kind, parent: first, expected: parseNumber(value("expected")) };
     case "span":
-      return { kind, parent: first, start: parseSize(value("start")), stop: value("stop") === "end" ? null : parseSize(value("stop")) };
+      return {
+        kind,
+        parent: first,
+        start: parseSize(value("start")),
+        stop: value("stop") === "end" ? null : parseSize(value("stop")),
+      };
     case "join":
       return { kind, parts: [first, ...parts] };
     default:
@@ -147,7 +188,8 @@ function parseRule(text: string): CountRule {
   }
 }
 
-const parseNumber = (text: string): Rational => parseRational(text) ?? fail(`expected a whole number or a fraction, found ${text}`);
+const parseNumber = (text: string): Rational =>
+  parseRational(text) ?? fail(`expected a whole number or a fraction, found ${text}`);
 
 function parseLive(text: string): Draft["live"][number] {
   const [name, rest] = quoted(text);
@@ -159,8 +201,15 @@ const VALUE = /^= (%\d+) (\[[^\]]*\])(?: packed (\S+) (\d+) (\d+))?(?:(?: from (
 
 function parseValue(text: string) {
   const [, id, shape, axis, batchDim, tokenDim, least, below] = match(VALUE, text, "= %1 [B, T] packed T 0 1");
-  const packing: Packing | null = axis === undefined ? null : { axis, batchDim: Number(batchDim), tokenDim: Number(tokenDim) };
-  return { id: id!, shape: parseShape(shape!), packing, least: Number(least ?? 0), below: below === undefined ? null : Number(below) };
+  const packing: Packing | null =
+    axis === undefined ? null : { axis, batchDim: Number(batchDim), tokenDim: Number(tokenDim) };
+  return {
+    id: id!,
+    shape: parseShape(shape!),
+    packing,
+    least: Number(least ?? 0),
+    below: below === undefined ? null : Number(below),
+  };
 }
 
 function parseInput(text: string): Omit<Draft["inputs"][number], "line"> {
@@ -168,7 +217,10 @@ function parseInput(text: string): Omit<Draft["inputs"][number], "line"> {
   return { name, ...parseValue(rest) };
 }
 
-function finishInput({ name, id, shape, packing, least, below, line }: Draft["inputs"][number], into: Draft): GraphInput {
+function finishInput(
+  { name, id, shape, packing, least, below, line }: Draft["inputs"][number],
+  into: Draft,
+): GraphInput {
   const node = into.nodes.get(id);
   if (node === undefined || !isOp(node, "input")) throw new IrSyntaxError(`${id} is no input node`, line);
   return { name, node, shape, packing, least, below };
@@ -190,7 +242,11 @@ function parseState(text: string, into: Draft): State {
   );
   const [found] = parseTypes(type!);
   const init: State["init"] =
-    zeros !== undefined ? { kind: "zeros" } : value !== undefined ? { kind: "filled", value: Number(value) } : { kind: "weight", path: parseString(path!) };
+    zeros !== undefined
+      ? { kind: "zeros" }
+      : value !== undefined
+        ? { kind: "filled", value: Number(value) }
+        : { kind: "weight", path: parseString(path!) };
   return { name, type: found!, init, next: lookUp(next!, into) };
 }
 
@@ -215,7 +271,13 @@ function parseNode(line: string, into: Draft, typing: Typing): void {
   into.nodes.set(id!, { op, inputs: nodes, attrs, types: inferred, origin: parseOrigin(comment) });
 }
 
-function inferNode(typing: Typing, op: Node["op"], inputs: readonly Node[], attrs: Node["attrs"], context: InferContext): readonly TensorType[] {
+function inferNode(
+  typing: Typing,
+  op: Node["op"],
+  inputs: readonly Node[],
+  attrs: Node["attrs"],
+  context: InferContext,
+): readonly TensorType[] {
   try {
     return inferTypes(typing, op, inputs, attrs, context);
   } catch (error) {

@@ -4,11 +4,23 @@ import type { Axis, CountRule } from "../size/axes.js";
 import { printRational } from "../size/rational.js";
 import { printSize, type Size } from "../size/size.js";
 import { printAttrs } from "./attrs.js";
-import { nodesOf, type Graph, type GraphInput, type GraphOutput, type Node, type Origin, type Packing, type State } from "./graph.js";
+import {
+  nodesOf,
+  type Graph,
+  type GraphInput,
+  type GraphOutput,
+  type Node,
+  type Origin,
+  type Packing,
+  type State,
+} from "./graph.js";
 import { printShape, printType } from "./typing.js";
 
 export interface PrintOptions {
-  /** How the place of a node is shown, such as `moby.mod:3:4`; without it, as offsets, which parse back. Null: without places. */
+  /**
+   * How the place of a node is shown, such as `moby.mod:3:4`; without it, as offsets, which parse back. Null: without
+   * places.
+   */
   readonly place?: ((span: Span) => string) | null;
 }
 
@@ -87,7 +99,8 @@ const printValue = (ref: string, shape: readonly Size[], packing: Packing | null
 const printInput = (input: GraphInput, ref: (node: Node) => string): string =>
   `input ${JSON.stringify(input.name)} = ${printValue(ref(input.node), input.shape, input.packing)}${printRange(input)}`;
 
-const printRange = ({ least, below }: GraphInput): string => (below === null ? "" : `${least === 0 ? "" : ` from ${least}`} below ${below}`);
+const printRange = ({ least, below }: GraphInput): string =>
+  below === null ? "" : `${least === 0 ? "" : ` from ${least}`} below ${below}`;
 
 const printOutput = (output: GraphOutput, ref: (node: Node) => string): string =>
   `${output.role} ${JSON.stringify(output.name)} = ${printValue(ref(output.node), output.shape, output.packing)}`;

@@ -3,8 +3,14 @@ import type { Size } from "../size/size.js";
 import { atomsOf } from "../size/size.js";
 import { isOp, type Graph, type Node } from "./graph.js";
 
-/** The starts of every sequence axis that a node mentions, reached from outputs and states. `startsOf` gives null for an axis of another role. */
-export function reachedStarts(graph: Pick<Graph, "outputs" | "states">, startsOf: (axis: string) => Node | null): ReadonlyMap<string, Node> {
+/**
+ * The starts of every sequence axis that a node mentions, reached from outputs and states. `startsOf` gives null for an
+ * axis of another role.
+ */
+export function reachedStarts(
+  graph: Pick<Graph, "outputs" | "states">,
+  startsOf: (axis: string) => Node | null,
+): ReadonlyMap<string, Node> {
   const starts = new Map<string, Node>();
   const seenAxes = new Set<string>();
   const seen = new Set<Node>();

@@ -1,4 +1,5 @@
-// What the vocabulary says of one operator: how many inputs it takes and what its attributes hold. Types follow from it.
+// What the vocabulary says of one operator: how many inputs it takes and what its attributes hold. Types follow from
+// it.
 import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 

@@ -23,7 +23,9 @@ export class TypeMismatch extends Error {
 
 /** The part of the operator table that the IR itself uses; `ops` in `ops/index.ts` is one. */
 export type Typing = {
-  readonly [K in OpName]: { infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[] };
+  readonly [K in OpName]: {
+    infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[];
+  };
 };
 
 export function inferContext(axes: readonly Axis[]): InferContext {
@@ -40,8 +42,16 @@ export function inferContext(axes: readonly Axis[]): InferContext {
   };
 }
 
-/** Types of the results of an operator. The inputs of `pick` are all results of the node it reads. Throws TypeMismatch. */
-export function inferTypes<K extends OpName>(typing: Typing, op: K, inputs: readonly Node[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[] {
+/**
+ * Types of the results of an operator. The inputs of `pick` are all results of the node it reads. Throws TypeMismatch.
+ */
+export function inferTypes<K extends OpName>(
+  typing: Typing,
+  op: K,
+  inputs: readonly Node[],
+  attrs: OpAttrs[K],
+  context: InferContext,
+): readonly TensorType[] {
   checkArity(schemas[op].inputs, inputs.length);
   return typing[op].infer(inputTypes(op, inputs), attrs, context);
 }
@@ -66,7 +76,8 @@ export function inputTypes(op: OpName, inputs: readonly Node[]): readonly Tensor
   if (op === "pick") return inputs[0]?.types ?? [];
   return inputs.map((n) => {
     const [type] = n.types;
-    if (type === undefined || n.types.length !== 1) throw new TypeMismatch(`${n.op} has ${n.types.length} results: pick one`);
+    if (type === undefined || n.types.length !== 1)
+      throw new TypeMismatch(`${n.op} has ${n.types.length} results: pick one`);
     return type;
   });
 }
@@ -85,9 +96,11 @@ function soleAtom(size: Size, kind: "rows" | "axis"): string | null {
   return atom.kind === kind ? atom.axis : null;
 }
 
-export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean => a.length === b.length && a.every((s, i) => equalSizes(s, b[i]!));
+export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean =>
+  a.length === b.length && a.every((s, i) => equalSizes(s, b[i]!));
 
-export const equalTypes = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && equalShapes(a.shape, b.shape);
+export const equalTypes = (a: TensorType, b: TensorType): boolean =>
+  a.dtype === b.dtype && equalShapes(a.shape, b.shape);
 
 /** `[B, T, 128]`. */
 export const printShape = (shape: readonly Size[]): string => `[${shape.map(printSize).join(", ")}]`;

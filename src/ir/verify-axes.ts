@@ -9,20 +9,33 @@ export function axesProblems(graph: Graph): string[] {
   const before = new Map<string, Axis>();
   for (const axis of graph.axes) {
     if (before.has(axis.name)) problems.push(`axis ${axis.name} is declared twice`);
-    if (axis.bound !== null && !(Number.isInteger(axis.bound) && axis.bound >= 1)) problems.push(`axis ${axis.name} has the bound ${axis.bound}`);
-    if (axis.role === "batch" && [...before.values()].some((a) => a.role === "batch")) problems.push(`axis ${axis.name} is a second batch axis`);
-    if (axis.role === "sequence") problems.push(...ruleProblems(axis, before, graph).map((p) => `axis ${axis.name}: ${p}`));
+    if (axis.bound !== null && !(Number.isInteger(axis.bound) && axis.bound >= 1))
+      problems.push(`axis ${axis.name} has the bound ${axis.bound}`);
+    if (axis.role === "batch" && [...before.values()].some((a) => a.role === "batch"))
+      problems.push(`axis ${axis.name} is a second batch axis`);
+    if (axis.role === "sequence")
+      problems.push(...ruleProblems(axis, before, graph).map((p) => `axis ${axis.name}: ${p}`));
     before.set(axis.name, axis);
   }
   return problems;
 }
 
-function ruleProblems(axis: Extract<Axis, { role: "sequence" }>, before: ReadonlyMap<string, Axis>, graph: Graph): string[] {
-  const sequence = (name: string): string[] => (before.get(name)?.role === "sequence" ? [] : [`is made from ${name}, which is no sequence axis before it`]);
+function ruleProblems(
+  axis: Extract<Axis, { role: "sequence" }>,
+  before: ReadonlyMap<string, Axis>,
+  graph: Graph,
+): string[] {
+  const sequence = (name: string): string[] =>
+    before.get(name)?.role === "sequence" ? [] : [`is made from ${name}, which is no sequence axis before it`];
   const known = (size: Size): string[] =>
     [...atomsOf(size)].flatMap((a) => {
-      if (a.kind === "live") return graph.live.some((l) => l.name === a.name) ? [] : [`its rule mentions live ${a.name}, which does not exist`];
-      return a.kind === "axis" && before.has(a.axis) ? [] : [`its rule mentions ${a.kind === "rows" ? "rows of " : ""}${a.axis}, which is no axis before it`];
+      if (a.kind === "live")
+        return graph.live.some((l) => l.name === a.name)
+          ? []
+          : [`its rule mentions live ${a.name}, which does not exist`];
+      return a.kind === "axis" && before.has(a.axis)
+        ? []
+        : [`its rule mentions ${a.kind === "rows" ? "rows of " : ""}${a.axis}, which is no axis before it`];
     });
   const rule = axis.count;
   switch (rule.kind) {
@@ -31,11 +44,18 @@ function ruleProblems(axis: Extract<Axis, { role: "sequence" }>, before: Readonl
     case "top": {
       const problems = [...sequence(rule.parent), ...known(rule.k)];
       if (problems.length > 0) return problems;
-      const names = new Set([...atomsOf(rule.k)].flatMap((a) => (a.kind === "axis" && before.get(a.axis)?.role === "sequence" ? [a.axis] : [])));
+      const names = new Set(
+        [...atomsOf(rule.k)].flatMap((a) =>
+          a.kind === "axis" && before.get(a.axis)?.role === "sequence" ? [a.axis] : [],
+        ),
+      );
       return names.size > 1 ? [`k = ${printSize(rule.k)} mentions more than one sequence axis`] : [];
     }
     case "above":
-      return [...sequence(rule.parent), ...(rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : [])];
+      return [
+        ...sequence(rule.parent),
+        ...(rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : []),
+      ];
     case "span":
       return [...sequence(rule.parent), ...known(rule.start), ...(rule.stop === null ? [] : known(rule.stop))];
     case "join":
@@ -81,7 +101,8 @@ export class AxisIndex {
     return [...atomsOf(size)].flatMap((a) => {
       if (a.kind === "live") return this.isLive(a.name) ? [] : [`there is no live parameter ${a.name}`];
       const axis = this.#axes.get(a.axis);
-      if (a.kind === "rows" && axis && axis.role !== "sequence") return [`rows(${a.axis}) is asked of a ${axis.role} axis`];
+      if (a.kind === "rows" && axis && axis.role !== "sequence")
+        return [`rows(${a.axis}) is asked of a ${axis.role} axis`];
       return this.name(a.axis);
     });
   }

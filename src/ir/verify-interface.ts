@@ -8,7 +8,12 @@ import type { AxisIndex } from "./verify-axes.js";
 
 /** What is wrong with inputs, outputs and starts. */
 export function interfaceProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): string[] {
-  return [...inputProblems(graph, nodes, axes), ...outputProblems(graph, axes), ...startsProblems(graph, axes), ...sourceProblems(nodes)];
+  return [
+    ...inputProblems(graph, nodes, axes),
+    ...outputProblems(graph, axes),
+    ...startsProblems(graph, axes),
+    ...sourceProblems(nodes),
+  ];
 }
 
 function inputProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): string[] {
@@ -17,13 +22,16 @@ function inputProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): s
     const say = (p: string): void => {
       problems.push(`input ${input.name}: ${p}`);
     };
-    if (input.node.op !== "input" || input.node.attrs.name !== input.name) say(`its node is not the input of that name`);
+    if (input.node.op !== "input" || input.node.attrs.name !== input.name)
+      say(`its node is not the input of that name`);
     valueProblems(input.node, input.shape, input.packing, graph, axes).forEach(say);
-    if (input.below !== null && !(Number.isInteger(input.below) && input.below >= 1)) say(`values cannot be below ${input.below}`);
+    if (input.below !== null && !(Number.isInteger(input.below) && input.below >= 1))
+      say(`values cannot be below ${input.below}`);
     if (!Number.isInteger(input.least) || input.least > 0) say(`values cannot be at least ${input.least}`);
   }
   const declared = new Set<Node>(graph.inputs.map((i) => i.node));
-  for (const node of nodes) if (isOp(node, "input") && !declared.has(node)) problems.push(`input ${node.attrs.name} is read and not declared`);
+  for (const node of nodes)
+    if (isOp(node, "input") && !declared.has(node)) problems.push(`input ${node.attrs.name} is read and not declared`);
   return problems;
 }
 
@@ -35,19 +43,28 @@ function outputProblems(graph: Graph, axes: AxisIndex): string[] {
     };
     valueProblems(output.node, output.shape, output.packing, graph, axes).forEach(say);
     const type = output.node.types[0];
-    if (output.role === "loss" && type && (type.dtype !== "f32" || type.shape.length > 0)) say(`a loss must be f32[], found ${printType(type)}`);
+    if (output.role === "loss" && type && (type.dtype !== "f32" || type.shape.length > 0))
+      say(`a loss must be f32[], found ${printType(type)}`);
   }
   return problems;
 }
 
 /** A value as the caller sees it must be the node's, unfolded along its packing. */
-function valueProblems(node: Node, shape: readonly Size[], packing: Packing | null, graph: Graph, axes: AxisIndex): string[] {
+function valueProblems(
+  node: Node,
+  shape: readonly Size[],
+  packing: Packing | null,
+  graph: Graph,
+  axes: AxisIndex,
+): string[] {
   const [type] = node.types;
   if (!type || node.types.length !== 1) return [`its node has ${node.types.length} results: pick one`];
   const unknown = shape.flatMap((s) => axes.size(s));
   if (unknown.length > 0) return unknown;
   if (!packing)
-    return equalShapes(shape, type.shape) ? [] : [`is ${printShape(shape)} for the caller, but its node is ${printType(type)} and nothing is packed`];
+    return equalShapes(shape, type.shape)
+      ? []
+      : [`is ${printShape(shape)} for the caller, but its node is ${printType(type)} and nothing is packed`];
   const { axis, batchDim, tokenDim } = packing;
   if (axes.get(axis)?.role !== "sequence") return [`is packed along ${axis}, which is no sequence axis`];
   const batch = graph.axes.find((a) => a.role === "batch");
@@ -57,7 +74,9 @@ function valueProblems(node: Node, shape: readonly Size[], packing: Packing | nu
     return [`dimension ${batchDim} of ${printShape(shape)} is not the batch`];
   return equalShapes(packedShape(shape, packing), type.shape)
     ? []
-    : [`is ${printShape(shape)} for the caller, packed ${printShape(packedShape(shape, packing))}, but its node is ${printType(type)}`];
+    : [
+        `is ${printShape(shape)} for the caller, packed ${printShape(packedShape(shape, packing))}, but its node is ${printType(type)}`,
+      ];
 }
 
 /** The shape in memory of a value that the caller sees in `shape`: without the batch, rows in place of tokens. */
@@ -82,7 +101,8 @@ function axisMadeBy(node: Node): string | null {
   if (isOp(node, "starts")) return node.attrs.axis;
   if (!isOp(node, "pick")) return null;
   const route = node.inputs[0];
-  if ((isOp(route, "top") || isOp(route, "above") || isOp(route, "span")) && node.attrs.result === 1) return route.attrs.axis;
+  if ((isOp(route, "top") || isOp(route, "above") || isOp(route, "span")) && node.attrs.result === 1)
+    return route.attrs.axis;
   return isOp(route, "join") && node.attrs.result === 0 ? route.attrs.axis : null;
 }
 

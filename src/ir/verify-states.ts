@@ -12,13 +12,16 @@ export function stateProblems(graph: Graph, nodes: readonly Node[]): string[] {
     if (!isOp(node, "state")) continue;
     const state = byName.get(node.attrs.name);
     if (!state) problems.push(`state ${node.attrs.name} is read and not declared`);
-    else if (!equalTypes(state.type, node.types[0]!)) problems.push(`state ${state.name} is ${printType(state.type)}, read as ${printType(node.types[0]!)}`);
+    else if (!equalTypes(state.type, node.types[0]!))
+      problems.push(`state ${state.name} is ${printType(state.type)}, read as ${printType(node.types[0]!)}`);
     reads.set(node.attrs.name, [...(reads.get(node.attrs.name) ?? []), node]);
   }
   for (const state of graph.states) {
     const [type] = state.next.types;
-    if (!type || state.next.types.length !== 1) problems.push(`state ${state.name}: its next value has ${state.next.types.length} results: pick one`);
-    else if (!equalTypes(type, state.type)) problems.push(`state ${state.name} is ${printType(state.type)}, its next value ${printType(type)}`);
+    if (!type || state.next.types.length !== 1)
+      problems.push(`state ${state.name}: its next value has ${state.next.types.length} results: pick one`);
+    else if (!equalTypes(type, state.type))
+      problems.push(`state ${state.name} is ${printType(state.type)}, its next value ${printType(type)}`);
     if (isOp(state.next, "state") && state.next.attrs.name !== state.name)
       problems.push(`state ${state.name}: its next value is the old one of ${state.next.attrs.name}`);
   }
@@ -37,10 +40,15 @@ function sharedProblems(states: readonly State[]): string[] {
 }
 
 /**
- * The next value may take the memory of the old one once every reader of the old one has run; so no reader of the old value may need the next.
- * Only what reads a next value is walked, which in a program is little: states are computed last.
+ * The next value may take the memory of the old one once every reader of the old one has run; so no reader of the old
+ * value may need the next. Only what reads a next value is walked, which in a program is little: states are computed
+ * last.
  */
-function takeOverProblems(states: readonly State[], nodes: readonly Node[], reads: ReadonlyMap<string, readonly Node[]>): string[] {
+function takeOverProblems(
+  states: readonly State[],
+  nodes: readonly Node[],
+  reads: ReadonlyMap<string, readonly Node[]>,
+): string[] {
   const readers = new Map<Node, Node[]>();
   for (const node of nodes)
     for (const input of node.inputs) {
@@ -59,7 +67,9 @@ function takeOverProblems(states: readonly State[], nodes: readonly Node[], read
     // Views are the memory of what they view.
     const memory = reachedFrom(old, (n) => (readers.get(n) ?? []).filter((r) => isSameView(r) && r.inputs[0] === n));
     const late = [...after].find((n) => n.inputs.some((i) => memory.has(i)));
-    return late ? [`state ${state.name}: ${late.op} reads the old value and needs the next one, which takes its memory`] : [];
+    return late
+      ? [`state ${state.name}: ${late.op} reads the old value and needs the next one, which takes its memory`]
+      : [];
   });
 }
 

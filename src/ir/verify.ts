@@ -1,4 +1,5 @@
-// Checks that a graph keeps the promises stated in `graph.ts`. Passes and `lower` must never break one, so what is found here is a fault of modc.
+// Checks that a graph keeps the promises stated in `graph.ts`. Passes and `lower` must never break one, so what is
+// found here is a fault of modc.
 import { bug } from "../base/invariant.js";
 import { countingAxis } from "../size/axes.js";
 import { attrsProblem, sizesInAttrs } from "./attrs.js";
@@ -8,7 +9,10 @@ import { AxisIndex, axesProblems } from "./verify-axes.js";
 import { interfaceProblems } from "./verify-interface.js";
 import { stateProblems } from "./verify-states.js";
 
-/** Everything that is wrong with a graph, one sentence each, in order; empty where it is sound. Linear in the size of the graph. */
+/**
+ * Everything that is wrong with a graph, one sentence each, in order; empty where it is sound. Linear in the size of
+ * the graph.
+ */
 export function verify(graph: Graph, typing: Typing): readonly string[] {
   const nodes = nodesOf(graph);
   const label = labels(nodes);
@@ -52,7 +56,12 @@ function cycleProblems(nodes: readonly Node[], label: (node: Node) => string): s
   return problems;
 }
 
-function nodeProblems(node: Node, typing: Typing, context: Parameters<typeof inferTypes>[4], axes: AxisIndex): string[] {
+function nodeProblems(
+  node: Node,
+  typing: Typing,
+  context: Parameters<typeof inferTypes>[4],
+  axes: AxisIndex,
+): string[] {
   if (!Object.hasOwn(typing, node.op)) return [`there is no operator ${node.op}`];
   const attrs = attrsProblem(node.op, node.attrs);
   if (attrs !== null) return [attrs];
@@ -64,8 +73,10 @@ function nodeProblems(node: Node, typing: Typing, context: Parameters<typeof inf
   ];
   if (node.op === "pick" && node.inputs.length !== 1) problems.push(`reads one node, found ${node.inputs.length}`);
   if (node.op === "pick" && node.inputs[0]?.types.length === 1) problems.push("picks from a node with one result");
-  if (isOp(node, "live") && !axes.isLive(node.attrs.name)) problems.push(`there is no live parameter ${node.attrs.name}`);
-  if (isOp(node, "size") && !axes.onHost(node.attrs.size)) problems.push("the size depends on counts that only the device knows");
+  if (isOp(node, "live") && !axes.isLive(node.attrs.name))
+    problems.push(`there is no live parameter ${node.attrs.name}`);
+  if (isOp(node, "size") && !axes.onHost(node.attrs.size))
+    problems.push("the size depends on counts that only the device knows");
   if (problems.length > 0) return problems;
   try {
     const inferred = inferTypes(typing, node.op, node.inputs, node.attrs, context);
@@ -81,7 +92,11 @@ function nodeProblems(node: Node, typing: Typing, context: Parameters<typeof inf
 /** Where a node reads the starts of an axis, they are that axis's own: types alone cannot tell. */
 function startsProblems(node: Node, graph: Graph): string[] {
   const wrong = startsRead(node, graph).filter(
-    ([axis, index]) => axis !== null && graph.starts.has(axis) && node.inputs[index] !== undefined && graph.starts.get(axis) !== node.inputs[index],
+    ([axis, index]) =>
+      axis !== null &&
+      graph.starts.has(axis) &&
+      node.inputs[index] !== undefined &&
+      graph.starts.get(axis) !== node.inputs[index],
   );
   return wrong.map(([axis, index]) => `input ${index} must be the starts of ${axis}`);
 }

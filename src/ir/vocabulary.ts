@@ -1,4 +1,5 @@
-// The vocabulary of the IR: every operator, its inputs and its attributes. What an operator means stands in its record (`ops/`).
+// The vocabulary of the IR: every operator, its inputs and its attributes. What an operator means stands in its record
+// (`ops/`).
 import { schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
 
 const source = schemasOf("source");
@@ -11,8 +12,8 @@ const kernel = schemasOf("kernel");
 const rewritten = schemasOf("rewritten");
 
 /**
- * In the comments: N = rows(axis), M = rows of another axis, B = sequences; `starts` is u32[B+1], the first packed row of
- * each sequence and, last, the number of rows. Shapes of pointwise inputs broadcast as NumPy's do.
+ * In the comments: N = rows(axis), M = rows of another axis, B = sequences; `starts` is u32[B+1], the first packed row
+ * of each sequence and, last, the number of rows. Shapes of pointwise inputs broadcast as NumPy's do.
  */
 const vocabulary = {
   // --- sources
@@ -32,7 +33,13 @@ const vocabulary = {
   /** u32[B+1] of an axis whose counts the host knows: of the inputs, or made from such by `top`, `span` or `join`. */
   starts: source(0, { axis: "text" }),
   /** f32[positions, width]: cosines of the width/2 angles of each position, then their sines, both times scale. */
-  rope_table: source(0, { positions: "size", width: "number", theta: "number", frequencies: "numbersOrNull", scale: "number" }),
+  rope_table: source(0, {
+    positions: "size",
+    width: "number",
+    theta: "number",
+    frequencies: "numbersOrNull",
+    scale: "number",
+  }),
 
   // --- structure
   /** One result of an operator that has several. */

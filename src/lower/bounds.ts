@@ -8,8 +8,8 @@ export interface Range {
 }
 
 /**
- * For each input that is used, as it is or reshaped or cast, as indices or labels: the numbers it may hold. Signed indices count
- * from the end where they are negative; a signed label of −1 means none.
+ * For each input that is used, as it is or reshaped or cast, as indices or labels: the numbers it may hold. Signed
+ * indices count from the end where they are negative; a signed label of −1 means none.
  */
 export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range> {
   const ranges = new Map<string, Range>();
@@ -17,7 +17,10 @@ export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range
     const found = sourceOf(used);
     if (found === null || typeof below !== "number") return;
     const before = ranges.get(found.name) ?? { least: -Infinity, below: Infinity };
-    ranges.set(found.name, { least: Math.max(before.least, found.signed ? least : 0), below: Math.min(before.below, below) });
+    ranges.set(found.name, {
+      least: Math.max(before.least, found.signed ? least : 0),
+      below: Math.min(before.below, below),
+    });
   };
   for (const { op, inputs } of values) {
     const classes = inputs[0]?.type.shape.at(-1);
@@ -35,7 +38,8 @@ function sourceOf(used: Value | undefined): { readonly name: string; readonly si
     const { dtype } = v.type;
     if (dtype === "u32") signed = false;
     if (v.op === "input") return { name: (v as Value<"input">).attrs.name, signed }; // the operator was just tested
-    if (dtype === "bool" || dtype === "f16" || (v.op !== "reshape" && v.op !== "cast" && v.op !== "permute")) return null;
+    if (dtype === "bool" || dtype === "f16" || (v.op !== "reshape" && v.op !== "cast" && v.op !== "permute"))
+      return null;
   }
   return null;
 }

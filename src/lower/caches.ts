@@ -1,9 +1,11 @@
-// Caches: a graph of phase generate that reads whole sequences becomes one that continues them, with what earlier runs left in states.
+// Caches: a graph of phase generate that reads whole sequences becomes one that continues them, with what earlier runs
+// left in states.
 //
-// Each axis along which keys lie gets a longer one, its capacity, with as many rows for every sequence, and a state that counts those in use. An attention
-// keeps keys and values there: the new rows are set behind the old ones, in place, and queries see all of them by their positions in the model's input.
-// Rows not in use have the largest number for a position, which no query sees. All else must read its own
-// tokens only, as its record says (`tokens`); what does not is refused.
+// Each axis along which keys lie gets a longer one, its capacity, with as many rows for every sequence, and a state
+// that counts those in use. An attention keeps keys and values there: the new rows are set behind the old ones, in
+// place, and queries see all of them by their positions in the model's input. Rows not in use have the largest number
+// for a position, which no query sees. All else must read its own tokens only, as its record says (`tokens`); what does
+// not is refused.
 import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
@@ -55,7 +57,10 @@ export interface Cached {
 /** The position of a row that is not in use. */
 export const NOWHERE = 0xffffffff;
 
-/** The graph whose runs continue each other. Throws GenerationError where the tokens of a sequence do not come from one input. */
+/**
+ * The graph whose runs continue each other. Throws GenerationError where the tokens of a sequence do not come from one
+ * input.
+ */
 export function withCaches(graph: Graph): Cached {
   return new Caching(graph).result();
 }
@@ -97,13 +102,17 @@ class Caching {
 
   result(): Cached {
     for (const node of this.#nodes) this.#now.set(node, this.#rewritten(node));
-    // Every route is counted, whether or not an attention lies on it: the caller is told how many tokens each layer computed.
-    for (const axis of this.#graph.axes) if (axis.role === "sequence" && (axis === this.#root || this.#graph.starts.has(axis.name))) this.#countsOf(axis.name);
+    // Every route is counted, whether or not an attention lies on it: the caller is told how many tokens each layer
+    // computed.
+    for (const axis of this.#graph.axes)
+      if (axis.role === "sequence" && (axis === this.#root || this.#graph.starts.has(axis.name)))
+        this.#countsOf(axis.name);
     const of = (node: Node): Node => this.#now.get(node)!;
     const graph: Graph = {
       ...this.#graph,
       axes: this.#axes,
-      inputs: this.#graph.inputs.map((i) => ({ ...i, node: (this.#now.get(i.node) ?? i.node) as Node<"input"> })), // an input stays one
+      // an input stays one
+      inputs: this.#graph.inputs.map((i) => ({ ...i, node: (this.#now.get(i.node) ?? i.node) as Node<"input"> })),
       outputs: this.#graph.outputs.map((o) => ({ ...o, node: of(o.node) })),
       states: [...this.#states.values()],
       starts: new Map([
@@ -118,15 +127,27 @@ class Caching {
   #rewritten(node: Node): Node {
     const { origin } = node;
     const inputs = node.inputs.map((n) => this.#now.get(n)!);
-    if (isOp(node, "positions")) return this.#emit.node("append", [this.#countsOf(node.attrs.axis), inputs[0]!], node.attrs, origin);
-    if (isOp(node, "rope_table")) return this.#emit.node("rope_table", [], { ...node.attrs, positions: this.#overAll(node.attrs.positions) }, origin);
+    if (isOp(node, "positions"))
+      return this.#emit.node("append", [this.#countsOf(node.attrs.axis), inputs[0]!], node.attrs, origin);
+    if (isOp(node, "rope_table"))
+      return this.#emit.node(
+        "rope_table",
+        [],
+        { ...node.attrs, positions: this.#overAll(node.attrs.positions) },
+        origin,
+      );
     if (isOp(node, "attention") && node.attrs.causal) {
       const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#now.get(n)!);
       const axis = axisOf(node.inputs[1]);
       const capacity = this.#startsOf(capacityOf(axis));
       const positions = this.#keyPositions(axis, positionsK, origin);
       const [keys, values] = this.#keep(node, axis, k, v);
-      return this.#emit.node("attention", [q, keys, values, startsQ, capacity, positionsQ, positions], node.attrs, origin);
+      return this.#emit.node(
+        "attention",
+        [q, keys, values, startsQ, capacity, positionsQ, positions],
+        node.attrs,
+        origin,
+      );
     }
     const tokens = tokensOf(node, this.#along);
     if (tokens !== "own") throw new GenerationError(refusal(node, tokens));
@@ -138,7 +159,10 @@ class Caching {
     const path = node.origin?.path ?? "";
     const taken = this.#layers.filter((l) => l.path === path).length;
     const name = `cache.${path === "" ? "" : `${path}.`}${taken === 0 ? "" : `${taken}.`}`;
-    const [keys, values] = [this.#keptIn(`${name}keys`, axis, k, node.origin), this.#keptIn(`${name}values`, axis, v, node.origin)];
+    const [keys, values] = [
+      this.#keptIn(`${name}keys`, axis, k, node.origin),
+      this.#keptIn(`${name}values`, axis, v, node.origin),
+    ];
     this.#layers.push({ path, axis, keys: keys.state, values: values.state });
     return [keys.node, values.node];
   }
@@ -149,20 +173,38 @@ class Caching {
     const [heads, , width] = shape as [Size, Size, Size]; // typing has made sure of three
     const rows = this.#emit.node("permute", [x], { order: [1, 0, 2] }, origin);
     const known = [...this.#states.values()].find((s) => isOp(s.next, "set") && s.next.inputs[2] === rows);
-    const next = known?.next ?? this.#setInState(name, axis, { dtype, shape: [rowsSize(capacityOf(axis)), heads, width] }, rows, origin);
+    const next =
+      known?.next ??
+      this.#setInState(name, axis, { dtype, shape: [rowsSize(capacityOf(axis)), heads, width] }, rows, origin);
     return { node: this.#emit.node("permute", [next], { order: [1, 0, 2] }, origin), state: known?.name ?? name };
   }
-  #setInState(name: string, axis: string, type: State["type"], rows: Node, origin: Origin | null, init: State["init"] = { kind: "zeros" }): Node {
+  #setInState(
+    name: string,
+    axis: string,
+    type: State["type"],
+    rows: Node,
+    origin: Origin | null,
+    init: State["init"] = { kind: "zeros" },
+  ): Node {
     const before = this.#emit.node("state", [], { name, dtype: type.dtype, shape: type.shape }, origin);
-    const index = this.#emit.node("append", [this.#countsOf(axis), this.#startsOf(axis), this.#startsOf(capacityOf(axis))], { axis }, origin);
+    const index = this.#emit.node(
+      "append",
+      [this.#countsOf(axis), this.#startsOf(axis), this.#startsOf(capacityOf(axis))],
+      { axis },
+      origin,
+    );
     const next = this.#emit.node("set", [before, index, rows], { dim: 0 }, origin);
     this.#states.set(name, { name, type, init, next });
     return next;
   }
 
-  /** u32[rows(capacity)]. On the axis of the input a row's place is its position, so those not in use come after every query. */
+  /**
+   * u32[rows(capacity)]. On the axis of the input a row's place is its position, so those not in use come after every
+   * query.
+   */
   #keyPositions(axis: string, positions: Node, origin: Origin | null): Node {
-    if (axis === this.#root.name) return this.#emit.node("positions", [this.#startsOf(capacityOf(axis))], { axis: capacityOf(axis) }, origin);
+    if (axis === this.#root.name)
+      return this.#emit.node("positions", [this.#startsOf(capacityOf(axis))], { axis: capacityOf(axis) }, origin);
     let made = this.#kept.get(axis);
     if (!made) {
       const type = { dtype: "u32", shape: [rowsSize(capacityOf(axis))] } as const;
@@ -189,7 +231,12 @@ class Caching {
       path: axis === this.#root ? "" : (this.#graph.starts.get(name)?.origin?.path ?? ""),
     });
     const added = this.#emit.node("counts", [this.#startsOf(name)], {});
-    this.#states.set(counts, { name: counts, type, init: { kind: "zeros" }, next: this.#emit.node("add", [before, added], {}) });
+    this.#states.set(counts, {
+      name: counts,
+      type,
+      init: { kind: "zeros" },
+      next: this.#emit.node("add", [before, added], {}),
+    });
     return before;
   }
 
@@ -204,7 +251,9 @@ class Caching {
   #overAll(size: Size): Size {
     return typeof size === "number"
       ? size
-      : substitute(size, (atom) => (atom.kind === "axis" && atom.axis === this.#root.name ? axisSize(capacityOf(atom.axis)) : null));
+      : substitute(size, (atom) =>
+          atom.kind === "axis" && atom.axis === this.#root.name ? axisSize(capacityOf(atom.axis)) : null,
+        );
   }
   #sequence(name: string): SequenceAxis {
     const axis = this.#graph.axes.find((a) => a.name === name);
@@ -227,9 +276,14 @@ function rootOf(graph: Graph): SequenceAxis {
   const roots = graph.axes.filter((a): a is SequenceAxis => a.role === "sequence" && a.count.kind === "input");
   const [root, second] = roots;
   if (!root) throw new GenerationError("the model's inputs have no axis of tokens");
-  if (second) throw new GenerationError(`the model reads sequences along ${root.name} and ${second.name}: only tokens of one axis can be generated`);
+  if (second)
+    throw new GenerationError(
+      `the model reads sequences along ${root.name} and ${second.name}: only tokens of one axis can be generated`,
+    );
   for (const axis of graph.axes)
     if (axis.role === "sequence" && axis !== root && axis.count.kind !== "above" && graph.starts.has(axis.name))
-      throw new GenerationError(`the axis ${axis.name} is made by ${axis.count.kind}, which looks at the whole sequence`);
+      throw new GenerationError(
+        `the axis ${axis.name} is made by ${axis.count.kind}, which looks at the whole sequence`,
+      );
   return root;
 }

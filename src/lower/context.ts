@@ -1,4 +1,5 @@
-// The state of one lowering: nodes are made here, and what belongs to an axis (starts, positions, segments) is made once.
+// The state of one lowering: nodes are made here, and what belongs to an axis (starts, positions, segments) is made
+// once.
 import { invariant } from "../base/invariant.js";
 import type { LogicalType, Value } from "../check/model.js";
 import { createEmit, type Emit } from "../ir/build.js";
@@ -118,11 +119,18 @@ export class Lowering {
   within(name: string): Node {
     return this.emit("positions", [this.starts(name)], { axis: name });
   }
-  /** u32[N]: positions in the model's input, through all the routes between; from 0 on an axis made by concatenation or slicing. */
+  /**
+   * u32[N]: positions in the model's input, through all the routes between; from 0 on an axis made by concatenation or
+   * slicing.
+   */
   positions(name: string): Node {
     const chain: string[] = [];
     let root = name;
-    for (let parent = chosenFrom(this.sequence(root).count); parent !== null && !this.#positions.has(root); parent = chosenFrom(this.sequence(root).count)) {
+    for (
+      let parent = chosenFrom(this.sequence(root).count);
+      parent !== null && !this.#positions.has(root);
+      parent = chosenFrom(this.sequence(root).count)
+    ) {
       chain.push(root);
       root = parent;
     }
@@ -137,7 +145,12 @@ export class Lowering {
   /** The longest position that `positions` can give, plus one. */
   positionExtent(name: string): Size {
     let root = name;
-    for (let parent = chosenFrom(this.sequence(root).count); parent !== null; parent = chosenFrom(this.sequence(root).count)) root = parent;
+    for (
+      let parent = chosenFrom(this.sequence(root).count);
+      parent !== null;
+      parent = chosenFrom(this.sequence(root).count)
+    )
+      root = parent;
     return axisSize(root);
   }
   /** The axis whose counts decide k. */
@@ -147,4 +160,5 @@ export class Lowering {
 }
 
 /** The parent of an axis whose tokens keep the positions they had. */
-const chosenFrom = (rule: CountRule): string | null => (rule.kind === "top" || rule.kind === "above" ? rule.parent : null);
+const chosenFrom = (rule: CountRule): string | null =>
+  rule.kind === "top" || rule.kind === "above" ? rule.parent : null;

@@ -1,4 +1,5 @@
-// Moving a value between its forms: packed by rows, padded to the longest sequence, and fitted to the rows of another value.
+// Moving a value between its forms: packed by rows, padded to the longest sequence, and fitted to the rows of another
+// value.
 import type { LogicalType } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import { typeOf, type Node, type Packing } from "../ir/graph.js";
@@ -8,7 +9,8 @@ import type { Lowering, Placed } from "./context.js";
 import { storedShape } from "./layout.js";
 
 /** [B, …, T, …] as it reads: a packed value padded with zeros; others are unchanged. */
-export const padded = (cx: Lowering, { node, packing }: Placed): Node => (packing ? unpack(cx, node, packing.tokenDim, packing.axis) : node);
+export const padded = (cx: Lowering, { node, packing }: Placed): Node =>
+  packing ? unpack(cx, node, packing.tokenDim, packing.axis) : node;
 
 /** The value of this type held by a padded node, stored as its type demands. */
 export function fromPadded(cx: Lowering, node: Node, type: LogicalType): Placed {
@@ -16,8 +18,15 @@ export function fromPadded(cx: Lowering, node: Node, type: LogicalType): Placed 
   return { node: packing ? pack(cx, node, packing.tokenDim, packing.axis) : node, type, packing };
 }
 
-/** Packed along the sequence dimension `dim`, whatever other sequence dimensions there are (they stay padded). `row` is the packed dimension. */
-export function packedAlong(cx: Lowering, { node, type, packing }: Placed, dim: number): { readonly node: Node; readonly row: number; readonly axis: string } {
+/**
+ * Packed along the sequence dimension `dim`, whatever other sequence dimensions there are (they stay padded). `row` is
+ * the packed dimension.
+ */
+export function packedAlong(
+  cx: Lowering,
+  { node, type, packing }: Placed,
+  dim: number,
+): { readonly node: Node; readonly row: number; readonly axis: string } {
   const axis = cx.axes.sequenceOf(type.shape[dim]);
   invariant(axis !== null, `dimension ${dim} does not lie along a sequence`);
   return { node: packing ? node : pack(cx, node, dim, axis), row: dim - 1, axis };
@@ -29,16 +38,18 @@ export function fromPackedAlong(cx: Lowering, node: Node, type: LogicalType, dim
   return { node: packing ? node : unpack(cx, node, dim, cx.axes.sequenceOf(type.shape[dim])!), type, packing };
 }
 
-const unpack = (cx: Lowering, node: Node, dim: number, axis: string): Node => cx.emit("unpack", [node, cx.starts(axis)], { dim: dim - 1, axis });
-const pack = (cx: Lowering, node: Node, dim: number, axis: string): Node => cx.emit("pack", [node, cx.starts(axis)], { dim: dim - 1, axis });
+const unpack = (cx: Lowering, node: Node, dim: number, axis: string): Node =>
+  cx.emit("unpack", [node, cx.starts(axis)], { dim: dim - 1, axis });
+const pack = (cx: Lowering, node: Node, dim: number, axis: string): Node =>
+  cx.emit("pack", [node, cx.starts(axis)], { dim: dim - 1, axis });
 
 /** A padded node of this logical shape with `fill` in place of the tokens that do not exist along `dims`. */
 export const masked = (cx: Lowering, node: Node, shape: readonly Size[], dims: readonly number[], fill: number): Node =>
   dims.reduce((x, dim) => cx.emit("mask", [x, cx.starts(cx.axes.sequenceOf(shape[dim])!)], { dim, fill }), node);
 
 /**
- * The value as an operand of a pointwise operator whose result has `rank` dimensions and lies as `packing` says: its shape
- * broadcasts against the others as NumPy's does. A value per sequence is read by the sequence of each row.
+ * The value as an operand of a pointwise operator whose result has `rank` dimensions and lies as `packing` says: its
+ * shape broadcasts against the others as NumPy's does. A value per sequence is read by the sequence of each row.
  */
 export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packing | null): Node {
   if (!packing) return padded(cx, value);
@@ -46,7 +57,10 @@ export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packi
   const { shape } = value.type;
   const lead = rank - shape.length;
   if (value.packing) {
-    invariant(lead === 0 && value.packing.axis === axis && value.packing.tokenDim === tokenDim, `rows of ${value.packing.axis} meet rows of ${axis}`);
+    invariant(
+      lead === 0 && value.packing.axis === axis && value.packing.tokenDim === tokenDim,
+      `rows of ${value.packing.axis} meet rows of ${axis}`,
+    );
     return value.node;
   }
   if (lead === 0 && cx.axes.isBatch(shape[0])) return perRow(cx, value, packing, cx.segments(axis));

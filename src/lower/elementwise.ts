@@ -10,7 +10,11 @@ import { storedShape } from "./layout.js";
 
 export function lowerInput(cx: Lowering, value: Value<"input">): Placed {
   const packing = cx.axes.packingOf(value.type);
-  const node = cx.emit("input", [], { name: value.attrs.name, dtype: value.type.dtype, shape: storedShape(value.type, packing) });
+  const node = cx.emit("input", [], {
+    name: value.attrs.name,
+    dtype: value.type.dtype,
+    shape: storedShape(value.type, packing),
+  });
   return { node, type: value.type, packing };
 }
 
@@ -63,9 +67,16 @@ export function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
 export function lowerSlice(cx: Lowering, value: Value<"slice">): Placed {
   const input = cx.get(value.inputs[0]);
   const { axis, start, stop } = value.attrs;
-  invariant(!cx.axes.isBatch(input.type.shape[axis]) && cx.axes.sequenceOf(input.type.shape[axis]) === null, "a slice along the batch or a sequence");
+  invariant(
+    !cx.axes.isBatch(input.type.shape[axis]) && cx.axes.sequenceOf(input.type.shape[axis]) === null,
+    "a slice along the batch or a sequence",
+  );
   const stored = input.packing ? axis - 1 : axis;
-  return { node: cx.emit("slice", [input.node], { axis: stored, start, stop }), type: value.type, packing: input.packing };
+  return {
+    node: cx.emit("slice", [input.node], { axis: stored, start, stop }),
+    type: value.type,
+    packing: input.packing,
+  };
 }
 
 export function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
@@ -74,18 +85,25 @@ export function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
   const parts = value.inputs.map((v) => {
     const part = cx.get(v);
     // Only the joined dimension may differ between the parts.
-    return spread(cx, part, { dtype: part.type.dtype, shape: value.type.shape.map((s, i) => (i === axis ? part.type.shape[i]! : s)) });
+    return spread(cx, part, {
+      dtype: part.type.dtype,
+      shape: value.type.shape.map((s, i) => (i === axis ? part.type.shape[i]! : s)),
+    });
   });
   return { node: cx.emit("concat", parts, { axis: packing ? axis - 1 : axis }), type: value.type, packing };
 }
 
-/** table[V, …] is the same for all rows; each index reads one of its rows. A negative index counts from the end; one outside reads the nearest row. */
+/**
+ * table[V, …] is the same for all rows; each index reads one of its rows. A negative index counts from the end; one
+ * outside reads the nearest row.
+ */
 export function lowerGather(cx: Lowering, value: Value<"gather">): Placed {
   const table = cx.get(value.inputs[0]);
   const indices = cx.get(value.inputs[1]);
   const asU32 = (node: Placed["node"]): Placed["node"] => rowNumbers(cx, node, table.type.shape[0]!);
   const packing = cx.axes.packingOf(value.type);
-  if (packing && indices.packing) return { node: cx.emit("gather", [padded(cx, table), asU32(indices.node)], {}), type: value.type, packing };
+  if (packing && indices.packing)
+    return { node: cx.emit("gather", [padded(cx, table), asU32(indices.node)], {}), type: value.type, packing };
   return fromPadded(cx, cx.emit("gather", [padded(cx, table), asU32(padded(cx, indices))], {}), value.type);
 }
 

@@ -1,4 +1,5 @@
-// Where the dimensions of a logical tensor lie in memory: packed by rows where it runs along one sequence axis, else as it reads.
+// Where the dimensions of a logical tensor lie in memory: packed by rows where it runs along one sequence axis, else as
+// it reads.
 import type { LogicalType } from "../check/model.js";
 import { bug, invariant } from "../base/invariant.js";
 import type { Packing } from "../ir/graph.js";

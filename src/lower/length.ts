@@ -3,7 +3,18 @@ import type { Value } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import type { Node } from "../ir/graph.js";
 import { rational, toNumber } from "../size/rational.js";
-import { addSizes, atomsOf, axisSize, liveSize, multiplySizes, rowsSize, sizeOf, type Atom, type Size, type SizeExpr } from "../size/size.js";
+import {
+  addSizes,
+  atomsOf,
+  axisSize,
+  liveSize,
+  multiplySizes,
+  rowsSize,
+  sizeOf,
+  type Atom,
+  type Size,
+  type SizeExpr,
+} from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 
 export function lowerLength(cx: Lowering, value: Value<"length">): Placed {
@@ -16,7 +27,8 @@ export function lowerLength(cx: Lowering, value: Value<"length">): Placed {
   return cx.placed(cx.reshape(node, value.type.shape), value.type);
 }
 
-const isPerSequence = (cx: Lowering, size: Size): boolean => [...atomsOf(size)].some((a) => a.kind === "axis" && cx.axes.sequenceOf(axisSize(a.axis)) !== null);
+const isPerSequence = (cx: Lowering, size: Size): boolean =>
+  [...atomsOf(size)].some((a) => a.kind === "axis" && cx.axes.sequenceOf(axisSize(a.axis)) !== null);
 
 /** The count of an axis itself needs no arithmetic. */
 function axisCount(cx: Lowering, size: Size, dtype: "f32" | "u32" | "i32"): Node | null {
@@ -24,7 +36,10 @@ function axisCount(cx: Lowering, size: Size, dtype: "f32" | "u32" | "i32"): Node
   return axis === null ? null : cx.cast(cx.counts(axis), dtype);
 }
 
-/** f32[B] or f32[]: the size for each sequence. Whole numbers are exact to 2^24, and so are the quotients that `ceil`, `floor` and `mod` round. */
+/**
+ * f32[B] or f32[]: the size for each sequence. Whole numbers are exact to 2^24, and so are the quotients that `ceil`,
+ * `floor` and `mod` round.
+ */
 function perSequence(cx: Lowering, size: Size): Node {
   if (!isPerSequence(cx, size)) return cx.size(size, "f32");
   const sum = (size as SizeExpr).terms.map((t) => {
@@ -34,7 +49,8 @@ function perSequence(cx: Lowering, size: Size): Node {
   return sum.reduce((x, y) => op(cx, "add", x, y));
 }
 
-const op = (cx: Lowering, fn: "add" | "sub" | "mul" | "div" | "min" | "max", a: Node, b: Node): Node => cx.emit(fn, [a, b], {});
+const op = (cx: Lowering, fn: "add" | "sub" | "mul" | "div" | "min" | "max", a: Node, b: Node): Node =>
+  cx.emit(fn, [a, b], {});
 
 function atomValue(cx: Lowering, atom: Atom): Node {
   switch (atom.kind) {
@@ -74,7 +90,11 @@ const half: Size = sizeOf(rational(1, 2));
 function floorOf(cx: Lowering, size: Size): Node {
   const terms = typeof size === "number" ? [] : size.terms;
   const denominator = terms.reduce((d, t) => lcm(d, t.coefficient.den), 1n);
-  return floorDivide(cx, perSequence(cx, multiplySizes(Number(denominator), size)), cx.constant(Number(denominator), "f32"));
+  return floorDivide(
+    cx,
+    perSequence(cx, multiplySizes(Number(denominator), size)),
+    cx.constant(Number(denominator), "f32"),
+  );
 }
 
 const lcm = (a: bigint, b: bigint): bigint => {

@@ -13,7 +13,10 @@ export function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): 
   const packing = cx.axes.packingOf(rowType);
   const labels = spread(cx, targets, { dtype: targets.type.dtype, shape: rowType.shape });
   const rows = cx.emit("cross_entropy", [packing ? logits.node : padded(cx, logits), labels], {});
-  const valid = targets.type.dtype === "i32" ? { node: cx.emit("ge", [labels, cx.constant(0, "i32")], {}), type: rowType, packing } : null;
+  const valid =
+    targets.type.dtype === "i32"
+      ? { node: cx.emit("ge", [labels, cx.constant(0, "i32")], {}), type: rowType, packing }
+      : null;
   return cx.placed(meanOfAll(cx, { node: rows, type: rowType, packing }, valid), value.type);
 }
 
@@ -36,7 +39,10 @@ export function lowerBce(cx: Lowering, value: Value<"bce">): Placed {
     const off = cx.emit("mul", [cx.emit("sub", [cx.constant(1, "f32"), share], {}), cx.emit("softplus", [z], {})], {});
     return cx.emit("add", [off, cx.emit("mul", [share, cx.emit("softplus", [minus], {})], {})], {});
   })();
-  return cx.placed(meanOfAll(cx, { node: cx.broadcast(rows, storedShape(type, packing)), type, packing }, null), value.type);
+  return cx.placed(
+    meanOfAll(cx, { node: cx.broadcast(rows, storedShape(type, packing)), type, packing }, null),
+    value.type,
+  );
 }
 
 /** The share of tokens whose logit says what their mask does: positive where it is set. */
@@ -45,7 +51,11 @@ export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["
   const { shape } = logit.type;
   const packing = cx.axes.packingOf(logit.type);
   const z = cx.cast(fitted(cx, logit, shape.length, packing), "f32");
-  const same = cx.emit("eq", [cx.emit("gt", [z, cx.constant(0, "f32")], {}), fitted(cx, mask, shape.length, packing)], {});
+  const same = cx.emit(
+    "eq",
+    [cx.emit("gt", [z, cx.constant(0, "f32")], {}), fitted(cx, mask, shape.length, packing)],
+    {},
+  );
   const rows = cx.broadcast(cx.cast(same, "f32"), storedShape(logit.type, packing));
   return meanOfAll(cx, { node: rows, type: { dtype: "f32", shape }, packing }, null);
 }

@@ -1,4 +1,5 @@
-// From the model to the graph: every logical operation becomes nodes on packed rows, and positions, starts and counts become ordinary inputs.
+// From the model to the graph: every logical operation becomes nodes on packed rows, and positions, starts and counts
+// become ordinary inputs.
 import type { LogicalOp, Model, Value } from "../check/model.js";
 import type { Graph, GraphInput, GraphOutput, Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -103,7 +104,9 @@ export function lower(model: Model): Graph {
     inputs,
     outputs,
     states: [],
-    starts: reachedStarts({ outputs, states: [] }, (axis) => (cx.axes.get(axis).role === "sequence" ? cx.starts(axis) : null)),
+    starts: reachedStarts({ outputs, states: [] }, (axis) =>
+      cx.axes.get(axis).role === "sequence" ? cx.starts(axis) : null,
+    ),
   };
 }
 
@@ -128,7 +131,14 @@ function inputsOf(cx: Lowering, model: Model, values: readonly Value[]): readonl
   return model.inputs.map(({ name, value, type }) => {
     cx.enter(value);
     const { node, packing } = lowerInput(cx, value as Value<"input">); // the value of a model's input
-    return { name, node: node as Node<"input">, shape: type.shape, packing, least: ranges.get(name)?.least ?? 0, below: ranges.get(name)?.below ?? null };
+    return {
+      name,
+      node: node as Node<"input">,
+      shape: type.shape,
+      packing,
+      least: ranges.get(name)?.least ?? 0,
+      below: ranges.get(name)?.below ?? null,
+    };
   });
 }
 
@@ -146,7 +156,9 @@ function lossesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   if (model.entry !== "objective") return [];
   const loss = (name: string, node: Node): GraphOutput => ({ name, role: "loss", node, shape: [], packing: null });
   const parts = model.losses.map(({ path, value }) => loss(`loss.${path}`, cx.get(value).node));
-  const total = parts.map((p) => p.node).reduce((sum: Node | null, n) => (sum ? cx.emit("add", [sum, n], {}) : n), null);
+  const total = parts
+    .map((p) => p.node)
+    .reduce((sum: Node | null, n) => (sum ? cx.emit("add", [sum, n], {}) : n), null);
   return [loss("loss", total ?? cx.constant(0, "f32")), ...parts];
 }
 
@@ -163,7 +175,10 @@ function observesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   });
 }
 
-/** In training, of each predictor that learns a route: `<path>.agreement`, the share of tokens of which it says what the route does. */
+/**
+ * In training, of each predictor that learns a route: `<path>.agreement`, the share of tokens of which it says what the
+ * route does.
+ */
 function agreementsOf(cx: Lowering, model: Model, values: readonly Value[]): readonly GraphOutput[] {
   if (model.phase !== "train" || model.entry !== "objective") return [];
   const taken = new Set(model.observes.map((o) => o.path));
@@ -173,6 +188,7 @@ function agreementsOf(cx: Lowering, model: Model, values: readonly Value[]): rea
     if (taken.has(name)) return [];
     taken.add(name);
     cx.enter(value);
-    return [{ name, role: "observe", node: lowerAgreement(cx, value as Value<"bce">), shape: [], packing: null }]; // its operation has just been compared
+    // its operation has just been compared
+    return [{ name, role: "observe", node: lowerAgreement(cx, value as Value<"bce">), shape: [], packing: null }];
   });
 }

@@ -1,4 +1,5 @@
-// Matrix products: on packed rows where each row meets the same matrix or a matrix of its own, else padded, with absent tokens masked out of the sums.
+// Matrix products: on packed rows where each row meets the same matrix or a matrix of its own, else padded, with absent
+// tokens masked out of the sums.
 import type { Value } from "../check/model.js";
 import type { Node, Packing } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
@@ -11,9 +12,17 @@ export function lowerMatmul(cx: Lowering, value: Value<"matmul">): Placed {
   if (packing && isRowwise(cx, a, b, value.type.shape.length, packing)) {
     // Each operand without its batch dimension; leading dimensions still align from the right.
     const rank = value.type.shape.length;
-    return { node: cx.emit("matmul", [fitted(cx, a, rank, packing), fitted(cx, b, rank, packing)], { transposed: false }), type: value.type, packing };
+    return {
+      node: cx.emit("matmul", [fitted(cx, a, rank, packing), fitted(cx, b, rank, packing)], { transposed: false }),
+      type: value.type,
+      packing,
+    };
   }
-  const product = cx.emit("matmul", [summable(cx, a, a.type.shape.length - 1), summable(cx, b, b.type.shape.length - 2)], { transposed: false });
+  const product = cx.emit(
+    "matmul",
+    [summable(cx, a, a.type.shape.length - 1), summable(cx, b, b.type.shape.length - 2)],
+    { transposed: false },
+  );
   return fromPadded(cx, product, value.type);
 }
 
@@ -23,7 +32,8 @@ export function lowerMatmul(cx: Lowering, value: Value<"matmul">): Placed {
  * - rows of a or columns of b, where the other operand is the same for all.
  */
 function isRowwise(cx: Lowering, a: Placed, b: Placed, rank: number, packing: Packing): boolean {
-  const same = ({ type: { shape } }: Placed): boolean => !cx.axes.hasBatch(shape) && cx.axes.sequenceDims(shape).length === 0;
+  const same = ({ type: { shape } }: Placed): boolean =>
+    !cx.axes.hasBatch(shape) && cx.axes.sequenceDims(shape).length === 0;
   if (rank < 3) return false;
   const rows = (x: Placed): boolean => x.packing?.tokenDim === packing.tokenDim;
   if (packing.tokenDim < rank - 2) return (rows(a) || same(a)) && (rows(b) || same(b));

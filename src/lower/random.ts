@@ -25,7 +25,11 @@ function random(cx: Lowering, op: "random_uniform" | "random_normal", type: Logi
   // A further sequence dimension comes first, so that its extent does not number the channels.
   const first = more.map((d) => d - 1);
   const order = [...first, ...stored.flatMap((_, i) => (first.includes(i) ? [] : [i]))];
-  const node = cx.emit(op, [seed, cx.positions(axis)], { shape: order.map((i) => stored[i]!), dim: order.indexOf(tokenDim - 1), stream: hash });
+  const node = cx.emit(op, [seed, cx.positions(axis)], {
+    shape: order.map((i) => stored[i]!),
+    dim: order.indexOf(tokenDim - 1),
+    stream: hash,
+  });
   return fromPackedAlong(
     cx,
     cx.permute(
@@ -37,7 +41,11 @@ function random(cx: Lowering, op: "random_uniform" | "random_normal", type: Logi
   );
 }
 
-const typed = (cx: Lowering, placed: Placed, type: LogicalType): Placed => ({ ...placed, node: cx.cast(placed.node, type.dtype), type });
+const typed = (cx: Lowering, placed: Placed, type: LogicalType): Placed => ({
+  ...placed,
+  node: cx.cast(placed.node, type.dtype),
+  type,
+});
 
 export const lowerRandomUniform = (cx: Lowering, value: Value<"random_uniform">): Placed =>
   typed(cx, random(cx, "random_uniform", value.type, value.attrs.stream), value.type);
@@ -45,7 +53,10 @@ export const lowerRandomUniform = (cx: Lowering, value: Value<"random_uniform">)
 export const lowerRandomNormal = (cx: Lowering, value: Value<"random_normal">): Placed =>
   typed(cx, random(cx, "random_normal", value.type, value.attrs.stream), value.type);
 
-/** Each element is kept with probability 1 − p and scaled by 1 / (1 − p), so that its expectation stays (Srivastava et al. 2014). */
+/**
+ * Each element is kept with probability 1 − p and scaled by 1 / (1 − p), so that its expectation stays (Srivastava et
+ * al. 2014).
+ */
 export function lowerDropout(cx: Lowering, value: Value<"dropout">): Placed {
   const { p, stream } = value.attrs;
   const x = cx.get(value.inputs[0]);

@@ -15,20 +15,28 @@ export interface Space {
   readonly axes: readonly number[];
   /** Elements that do not exist replaced. */
   mask(node: Node, fill: number): Node;
-  /** How many elements each result is made of, f32, in a shape that broadcasts against results with their dimensions kept. */
+  /**
+   * How many elements each result is made of, f32, in a shape that broadcasts against results with their dimensions
+   * kept.
+   */
   count(): Node;
   /** Whether that number may be 0. */
   readonly mayBeEmpty: boolean;
 }
 
-/** The form in which `value` is reduced over the logical dimensions `axes`. Over the batch only together with every sequence, as the checker demands. */
+/**
+ * The form in which `value` is reduced over the logical dimensions `axes`. Over the batch only together with every
+ * sequence, as the checker demands.
+ */
 export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): Space {
   const { shape } = value.type;
   const overBatch = cx.axes.hasBatch(shape) && axes.includes(0);
   const sequences = cx.axes.sequenceDims(shape);
   const overTokens = sequences.filter((d) => axes.includes(d));
   invariant(!overBatch || overTokens.length === sequences.length, "a reduction over the batch leaves a sequence");
-  const rest = axes.filter((d) => !overTokens.includes(d) && !(overBatch && d === 0)).reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1);
+  const rest = axes
+    .filter((d) => !overTokens.includes(d) && !(overBatch && d === 0))
+    .reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1);
   if (value.packing && overBatch === overTokens.length > 0) {
     const { axis } = value.packing;
     return {
@@ -61,8 +69,16 @@ function rowCount(cx: Lowering, axis: string, rest: Size): Node {
   return rest === 1 ? rows : cx.emit("mul", [rows, cx.size(rest, "f32")], {});
 }
 
-/** The product of the counts along `ragged` and `rest`: f32[B, 1, …], summed over the batch where that is reduced too. */
-function countPadded(cx: Lowering, shape: readonly Size[], overBatch: boolean, ragged: readonly number[], rest: Size): Node {
+/**
+ * The product of the counts along `ragged` and `rest`: f32[B, 1, …], summed over the batch where that is reduced too.
+ */
+function countPadded(
+  cx: Lowering,
+  shape: readonly Size[],
+  overBatch: boolean,
+  ragged: readonly number[],
+  rest: Size,
+): Node {
   const counts = ragged.map((d) => cx.emit("cast", [cx.counts(cx.axes.sequenceOf(shape[d])!)], { dtype: "f32" }));
   const factors = rest === 1 ? counts : [...counts, cx.size(rest, "f32")];
   const each = cx.reshape(
@@ -73,7 +89,8 @@ function countPadded(cx: Lowering, shape: readonly Size[], overBatch: boolean, r
 }
 
 /** Sum of the elements that exist, dimensions kept. */
-const sumKept = (cx: Lowering, space: Space, node: Node): Node => cx.emit("sum", [space.mask(node, 0)], { axes: space.axes, keep: true });
+const sumKept = (cx: Lowering, space: Space, node: Node): Node =>
+  cx.emit("sum", [space.mask(node, 0)], { axes: space.axes, keep: true });
 
 /** Mean of the elements that exist, dimensions kept; 0 where there are none. */
 function meanKept(cx: Lowering, space: Space, node: Node): Node {
@@ -88,7 +105,12 @@ export function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
   if (axes.length === 0 && fn !== "argmax") return withoutAxes(cx, input, value);
   const space = spaceOf(cx, input, axes);
   // Means are taken in f32: in f16 their number would not be exact.
-  const x = fn === "mean" || fn === "var" ? cx.cast(space.node, "f32") : fn === "sum" ? cx.cast(space.node, value.type.dtype) : space.node;
+  const x =
+    fn === "mean" || fn === "var"
+      ? cx.cast(space.node, "f32")
+      : fn === "sum"
+        ? cx.cast(space.node, value.type.dtype)
+        : space.node;
   const { dtype } = typeOf(x);
   const reduced = ((): Node => {
     switch (fn) {
@@ -101,13 +123,22 @@ export function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
         return meanKept(cx, space, cx.emit("mul", [apart, apart], {}));
       }
       case "max":
-        return existing(cx, space, cx.emit("reduce_max", [space.mask(x, lowest(dtype))], { axes: space.axes, keep: true }));
+        return existing(
+          cx,
+          space,
+          cx.emit("reduce_max", [space.mask(x, lowest(dtype))], { axes: space.axes, keep: true }),
+        );
       case "min":
-        return existing(cx, space, cx.emit("reduce_min", [space.mask(x, highest(dtype))], { axes: space.axes, keep: true }));
+        return existing(
+          cx,
+          space,
+          cx.emit("reduce_min", [space.mask(x, highest(dtype))], { axes: space.axes, keep: true }),
+        );
       case "argmax": {
         const [axis] = space.axes;
         invariant(axis !== undefined, "argmax over no axis");
-        // The first of equals: the tokens that do not exist come last, so even the least value of one that does is found before them.
+        // The first of equals: the tokens that do not exist come last, so even the least value of one that does is
+        // found before them.
         return cx.emit("argmax", [space.mask(x, lowest(dtype))], { axis, keep: true });
       }
       default:
@@ -142,8 +173,11 @@ export function meanOfAll(cx: Lowering, value: Placed, valid: Placed | null): No
   const axes = value.type.shape.map((_, i) => i);
   if (axes.length === 0 && !valid) return value.node;
   const space = spaceOf(cx, value, axes);
-  const total = (s: Space): Node => (s.axes.length === 0 ? s.node : cx.emit("sum", [s.mask(s.node, 0)], { axes: s.axes, keep: false }));
-  const count = valid ? total(spaceOf(cx, { ...valid, node: cx.cast(valid.node, "f32") }, axes)) : cx.reshape(space.count(), []);
+  const total = (s: Space): Node =>
+    s.axes.length === 0 ? s.node : cx.emit("sum", [s.mask(s.node, 0)], { axes: s.axes, keep: false });
+  const count = valid
+    ? total(spaceOf(cx, { ...valid, node: cx.cast(valid.node, "f32") }, axes))
+    : cx.reshape(space.count(), []);
   const by = valid !== null || space.mayBeEmpty ? cx.emit("max", [count, cx.constant(1, "f32")], {}) : count;
   return cx.emit("div", [total(space), by], {});
 }
@@ -152,7 +186,8 @@ export function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   const input = cx.get(value.inputs[0]);
   const { axis } = value.attrs;
   const overTokens = cx.axes.sequenceOf(input.type.shape[axis]) !== null;
-  if (input.packing && !overTokens) return { ...input, type: value.type, node: cx.emit("softmax", [input.node], { axis: axis - 1 }) };
+  if (input.packing && !overTokens)
+    return { ...input, type: value.type, node: cx.emit("softmax", [input.node], { axis: axis - 1 }) };
   const ragged = overTokens ? [axis] : [];
   const { shape, dtype } = input.type;
   const soft = cx.emit("softmax", [masked(cx, padded(cx, input), shape, ragged, lowest(dtype))], { axis });

@@ -25,8 +25,11 @@ export function lowerAbove(cx: Lowering, value: Value<"above">): Placed {
   invariant(rule.kind === "above", `axis ${axis} is not made by above`);
   const score = cx.get(value.inputs[0]);
   const bar = cx.get(value.inputs[1]);
-  const threshold = bar.type.shape.length === 0 ? bar.node : spread(cx, bar, { dtype: bar.type.dtype, shape: score.type.shape });
-  const node = cx.emit("above", [packedAlong(cx, score, 1).node, cx.cast(threshold, "f32"), cx.starts(rule.parent)], { axis });
+  const threshold =
+    bar.type.shape.length === 0 ? bar.node : spread(cx, bar, { dtype: bar.type.dtype, shape: score.type.shape });
+  const node = cx.emit("above", [packedAlong(cx, score, 1).node, cx.cast(threshold, "f32"), cx.starts(rule.parent)], {
+    axis,
+  });
   return defineRoute(cx, axis, node, value.type);
 }
 
@@ -62,8 +65,10 @@ export function routeIndex(cx: Lowering, route: Value): Node {
 export function routeCount(cx: Lowering, route: Value): Node {
   return cx.counts(routeAxis(route));
 }
-export const lowerIndex = (cx: Lowering, value: Value<"index">): Placed => cx.placed(routeIndex(cx, value.inputs[0]!), value.type);
-export const lowerCount = (cx: Lowering, value: Value<"count">): Placed => cx.placed(routeCount(cx, value.inputs[0]!), value.type);
+export const lowerIndex = (cx: Lowering, value: Value<"index">): Placed =>
+  cx.placed(routeIndex(cx, value.inputs[0]!), value.type);
+export const lowerCount = (cx: Lowering, value: Value<"count">): Placed =>
+  cx.placed(routeCount(cx, value.inputs[0]!), value.type);
 
 export function lowerTake(cx: Lowering, value: Value<"take">): Placed {
   return rowsOf(cx, cx.get(value.inputs[0]), value.attrs.dim, routeAxis(value.inputs[1]), value.type);
@@ -92,7 +97,10 @@ export function lowerPut(cx: Lowering, value: Value<"put">): Placed {
 function defineSpan(cx: Lowering, axis: string): void {
   if (cx.isDefined(axis)) return;
   const node = cx.emit("span", [cx.starts(parentOf(cx, axis))], { axis });
-  cx.defineAxis(axis, { index: cx.emit("pick", [node], { result: 0 }), starts: cx.emit("pick", [node], { result: 1 }) });
+  cx.defineAxis(axis, {
+    index: cx.emit("pick", [node], { result: 0 }),
+    starts: cx.emit("pick", [node], { result: 1 }),
+  });
 }
 
 export function lowerSpan(cx: Lowering, value: Value<"span">): Placed {
@@ -111,14 +119,21 @@ export function lowerToken(cx: Lowering, value: Value<"token">): Placed {
   const taken = cx.emit("take", [node, cx.index(axis)], { dim: row });
   const { dtype } = x.type;
   // [B, …, 0 or 1, …] without the tokens' dimension
-  const numbers = cx.emit("unpack", [cx.cast(taken, dtype === "bool" ? "u32" : dtype), cx.starts(axis)], { dim: row, axis });
+  const numbers = cx.emit("unpack", [cx.cast(taken, dtype === "bool" ? "u32" : dtype), cx.starts(axis)], {
+    dim: row,
+    axis,
+  });
   const one = cx.cast(cx.emit("sum", [numbers], { axes: [row + 1], keep: false }), dtype);
   return fromPadded(cx, one, value.type);
 }
 
-const tokenAxis = (parent: string, index: number): string => `${parent}.${index < 0 ? `last${-index}` : `token${index}`}`;
+const tokenAxis = (parent: string, index: number): string =>
+  `${parent}.${index < 0 ? `last${-index}` : `token${index}`}`;
 
-/** The axes that single tokens of sequences are read through: one for each axis and index, of at most one token a sequence. */
+/**
+ * The axes that single tokens of sequences are read through: one for each axis and index, of at most one token a
+ * sequence.
+ */
 export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): readonly Axis[] {
   const table = new AxisTable(axes);
   const made = new Map<string, Axis>();
@@ -129,7 +144,12 @@ export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): read
     invariant(parent !== null, "a token of no sequence");
     const name = tokenAxis(parent, index);
     // Both ends are clamped: where the sequence is too short they meet, and the span is empty.
-    made.set(name, { role: "sequence", name, bound: 1, count: { kind: "span", parent, start: index, stop: index === -1 ? null : index + 1 } });
+    made.set(name, {
+      role: "sequence",
+      name,
+      bound: 1,
+      count: { kind: "span", parent, start: index, stop: index === -1 ? null : index + 1 },
+    });
   }
   return [...made.values()];
 }
@@ -151,7 +171,9 @@ export function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
   invariant(isOp(join, "join"), "the starts of a joined axis come from join");
   let node = cx.constant(0, value.type.dtype, packedShape(value.type.shape, dim, axis));
   value.inputs.forEach((part, i) => {
-    node = cx.emit("set", [node, cx.emit("pick", [join], { result: i + 1 }), packedAlong(cx, cx.get(part), dim).node], { dim: dim - 1 });
+    node = cx.emit("set", [node, cx.emit("pick", [join], { result: i + 1 }), packedAlong(cx, cx.get(part), dim).node], {
+      dim: dim - 1,
+    });
   });
   return fromPackedAlong(cx, node, value.type, dim);
 }
@@ -202,7 +224,15 @@ export function lowerAttention(cx: Lowering, value: Value<"attention">): Placed 
   };
   const out = cx.emit(
     "attention",
-    [heads(pq.node), heads(pk.node), heads(pv.node), cx.starts(pq.axis), cx.starts(pk.axis), cx.positions(pq.axis), cx.positions(pk.axis)],
+    [
+      heads(pq.node),
+      heads(pk.node),
+      heads(pv.node),
+      cx.starts(pq.axis),
+      cx.starts(pk.axis),
+      cx.positions(pq.axis),
+      cx.positions(pk.axis),
+    ],
     { causal, window, scale: scale ?? 1 / Math.sqrt(width) },
   );
   const dim = value.type.shape.length - 2;

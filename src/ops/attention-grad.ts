@@ -18,7 +18,10 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       const y = attentionType(inputs, context);
       return [y, { dtype: "f32", shape: y.shape.slice(0, 2) }];
     },
-    cost: (inputs, attrs, results) => ({ flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    cost: (inputs, attrs, results) => ({
+      flops: attentionFlops(inputs, attrs),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
     evaluate(inputs, attrs) {
       const { y, lse } = attend(inputs, attrs);
       return [y, lse];
@@ -56,25 +59,35 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
 };
 
 /**
- * With heads as wide in v as in q, five products in place of two; half as much again, so that the number stays whole, is what a kernel for dq and one for dk and dv
- * compute between them.
+ * With heads as wide in v as in q, five products in place of two; half as much again, so that the number stays whole,
+ * is what a kernel for dq and one for dk and dv compute between them.
  */
 const GRADIENT_WORK = 3;
 
 function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_grad"]): readonly Tensor[] {
   const [q, k, v, dy] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), at(inputs, 9)];
-  const [qStarts, kStarts, qPositions, kPositions] = [at(inputs, 3).data, at(inputs, 4).data, at(inputs, 5).data, at(inputs, 6).data];
+  const [qStarts, kStarts, qPositions, kPositions] = [
+    at(inputs, 3).data,
+    at(inputs, 4).data,
+    at(inputs, 5).data,
+    at(inputs, 6).data,
+  ];
   const [lse, delta] = [at(inputs, 7).data, at(inputs, 8).data];
   const [heads, n, width] = q.shape as [number, number, number]; // typing has made sure of three
   const [groups, m] = k.shape as [number, number, number]; // typing has made sure of three
   const outWidth = v.shape[2]!;
-  const [dq, dk, dv] = [q, k, v].map((t) => new Float64Array(t.data.length)) as [Float64Array, Float64Array, Float64Array]; // three of three
+  const [dq, dk, dv] = [q, k, v].map((t) => new Float64Array(t.data.length)) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ]; // three of three
   const sees = sight(attrs);
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);
     for (let b = 0; b + 1 < qStarts.length; b++)
       for (let i = qStarts[b]!; i < qStarts[b + 1]!; i++)
-        for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) if (sees(qPositions[i]!, kPositions[j]!)) addPair(h * n + i, group * m + j);
+        for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++)
+          if (sees(qPositions[i]!, kPositions[j]!)) addPair(h * n + i, group * m + j);
   }
   return [q, k, v].map((t, r) => store(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
 

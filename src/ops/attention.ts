@@ -1,13 +1,35 @@
 // Attention over packed rows, and the rotation of positions.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { inputsFor, packedAxis, printShape, printType } from "../ir/typing.js";
-import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, printSize, rowsSize, subtractSizes, type Size } from "../size/size.js";
+import {
+  addSizes,
+  applySize,
+  axisSize,
+  divideSizes,
+  equalSizes,
+  multiplySizes,
+  printSize,
+  rowsSize,
+  subtractSizes,
+  type Size,
+} from "../size/size.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { TensorType } from "../ir/types.js";
 import { ropeFrequencies } from "../size/rope.js";
 import type { EmitGrad, InferContext, OpTable, Tensor } from "./define.js";
 import { lastDim } from "./rows.js";
-import { bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
+import {
+  bytesOf,
+  costPerResult,
+  expectDtype,
+  expectPacked,
+  expectType,
+  FLOATS,
+  mismatch,
+  rowsType,
+  sameDtype,
+  startsShape,
+} from "./shapes.js";
 import { at, countOf, store, tensor } from "./tensors.js";
 
 /** Records of attention and rotation. */
@@ -21,8 +43,15 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       expectType(inputs, 1, "u32", rowsType(axis).shape);
       const table = expectDtype(inputs, 2, "f32");
       const width = x.shape.at(-1)!;
-      if (table.shape.length !== 2 || typeof width !== "number" || width % 2 !== 0 || !equalSizes(table.shape[1]!, width))
-        mismatch(`the table must be [positions, ${printSize(width)}] with an even width, found ${printType(table)} for ${printType(x)}`);
+      if (
+        table.shape.length !== 2 ||
+        typeof width !== "number" ||
+        width % 2 !== 0 ||
+        !equalSizes(table.shape[1]!, width)
+      )
+        mismatch(
+          `the table must be [positions, ${printSize(width)}] with an even width, found ${printType(table)} for ${printType(x)}`,
+        );
       return [x];
     },
     cost: costPerResult(3),
@@ -32,7 +61,11 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     tokens: "own",
     columns: null,
     // The transpose of a rotation: dy turned the other way.
-    grad: (emit, { inputs: [, positions, table] }, [dy]) => [emit("rope", [dy!, positions, turnedBack(emit, table)], {}), null, null],
+    grad: (emit, { inputs: [, positions, table] }, [dy]) => [
+      emit("rope", [dy!, positions, turnedBack(emit, table)], {}),
+      null,
+      null,
+    ],
     lower: { kind: "kernel", computes: 0, writesViews: [0], readsHalves: [0], writesHalves: true },
   },
   attention: {
@@ -55,8 +88,16 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
   },
 };
 
-/** Cotangents of the inputs of attention whose statistics are kept, from those of y and of the logarithms: dlogit = p·(dp − (Σ dy·y − dlse)). */
-export function attentionCotangents(emit: EmitGrad, kept: Node<"attention_kept">, dy: Node, dlse: Node | null): readonly (Node | null)[] {
+/**
+ * Cotangents of the inputs of attention whose statistics are kept, from those of y and of the logarithms: dlogit =
+ * p·(dp − (Σ dy·y − dlse)).
+ */
+export function attentionCotangents(
+  emit: EmitGrad,
+  kept: Node<"attention_kept">,
+  dy: Node,
+  dlse: Node | null,
+): readonly (Node | null)[] {
   const [y, lse] = [0, 1].map((result) => emit("pick", [kept], { result })) as [Node, Node]; // two of two
   const own = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
   const delta = dlse ? emit("sub", [own, dlse], {}) : own;
@@ -66,7 +107,11 @@ export function attentionCotangents(emit: EmitGrad, kept: Node<"attention_kept">
 
 /** The type of y; the first seven inputs are those of attention. */
 export function attentionType(inputs: readonly TensorType[], context: InferContext): TensorType {
-  const [q, k, v] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS), expectDtype(inputs, 2, ...FLOATS)];
+  const [q, k, v] = [
+    expectDtype(inputs, 0, ...FLOATS),
+    expectDtype(inputs, 1, ...FLOATS),
+    expectDtype(inputs, 2, ...FLOATS),
+  ];
   sameDtype(q, k);
   sameDtype(q, v);
   for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
@@ -74,7 +119,8 @@ export function attentionType(inputs: readonly TensorType[], context: InferConte
   const [heads, groups] = [q.shape[0]!, k.shape[0]!];
   if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0)
     mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
-  if (!equalSizes(q.shape[2]!, k.shape[2]!)) mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
+  if (!equalSizes(q.shape[2]!, k.shape[2]!))
+    mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
   if (!equalSizes(v.shape[0]!, groups) || packedAxis(v.shape[1]!) !== keys)
     mismatch(`v must have the heads and rows of k, found ${printShape(v.shape)} and ${printShape(k.shape)}`);
   expectType(inputs, 3, "u32", startsShape(context));
@@ -92,9 +138,10 @@ export function attentionFlops(inputs: readonly TensorType[], attrs: OpAttrs["at
 }
 
 /**
- * How many pairs of a query and a key are seen. On one axis with n rows in every sequence it is exact: n(n + 1)/2 if causal, n² if not, and
- * with a window w, m = min(w, n): m·n − m(m − 1)/2 if causal, (2m − 1)·n − m(m − 1) if not. Sequences of unlike lengths count as if all
- * their rows were in sequences of the longest, rows of a routed axis as if they stood side by side; on different axes every pair counts.
+ * How many pairs of a query and a key are seen. On one axis with n rows in every sequence it is exact: n(n + 1)/2 if
+ * causal, n² if not, and with a window w, m = min(w, n): m·n − m(m − 1)/2 if causal, (2m − 1)·n − m(m − 1) if not.
+ * Sequences of unlike lengths count as if all their rows were in sequences of the longest, rows of a routed axis as if
+ * they stood side by side; on different axes every pair counts.
  */
 function pairsOf(queries: string, keys: string, { causal, window }: OpAttrs["attention"]): Size {
   const rows = rowsSize(queries);
@@ -104,7 +151,9 @@ function pairsOf(queries: string, keys: string, { causal, window }: OpAttrs["att
   if (window === 0) return half(multiplySizes(rows, addSizes(n, 1)));
   const m = applySize("min", [window, n]);
   const missing = multiplySizes(m, subtractSizes(m, 1));
-  const perRow = causal ? subtractSizes(m, divideSizes(half(missing), n)!) : subtractSizes(subtractSizes(multiplySizes(2, m), 1), divideSizes(missing, n)!);
+  const perRow = causal
+    ? subtractSizes(m, divideSizes(half(missing), n)!)
+    : subtractSizes(subtractSizes(multiplySizes(2, m), 1), divideSizes(missing, n)!);
   return multiplySizes(rows, perRow);
 }
 
@@ -128,9 +177,12 @@ function rotate(x: Tensor, positions: Tensor, table: Tensor): Tensor {
 
 /** The table of the opposite angles. */
 function turnedBack(emit: EmitGrad, table: Node): Node {
-  if (isOp(table, "rope_table")) return emit("rope_table", [], { ...table.attrs, frequencies: ropeFrequencies(table.attrs).map((f) => -f) });
+  if (isOp(table, "rope_table"))
+    return emit("rope_table", [], { ...table.attrs, frequencies: ropeFrequencies(table.attrs).map((f) => -f) });
   const width = Number(typeOf(table).shape[1]);
-  const [cosines, sines] = [0, width / 2].map((start) => emit("slice", [table], { axis: 1, start, stop: start + width / 2 })) as [Node, Node]; // two halves
+  const [cosines, sines] = [0, width / 2].map((start) =>
+    emit("slice", [table], { axis: 1, start, stop: start + width / 2 }),
+  ) as [Node, Node]; // two halves
   return emit("concat", [cosines, emit("neg", [sines], {})], { axis: 1 });
 }
 
@@ -140,11 +192,21 @@ export const sight =
   (i: number, j: number): boolean =>
     (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
 
-/** y, and the log of the sum over the keys that a query sees of the exponentials of its scores; 0 where it sees none. */
-export function attend(inputs: readonly Tensor[], attrs: OpAttrs["attention"]): { readonly y: Tensor; readonly lse: Tensor } {
+/**
+ * y, and the log of the sum over the keys that a query sees of the exponentials of its scores; 0 where it sees none.
+ */
+export function attend(
+  inputs: readonly Tensor[],
+  attrs: OpAttrs["attention"],
+): { readonly y: Tensor; readonly lse: Tensor } {
   const { scale } = attrs;
   const [q, k, v] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
-  const [qStarts, kStarts, qPositions, kPositions] = [at(inputs, 3).data, at(inputs, 4).data, at(inputs, 5).data, at(inputs, 6).data];
+  const [qStarts, kStarts, qPositions, kPositions] = [
+    at(inputs, 3).data,
+    at(inputs, 4).data,
+    at(inputs, 5).data,
+    at(inputs, 6).data,
+  ];
   const [heads, n, width] = q.shape as [number, number, number]; // typing has made sure of three
   const [groups, m] = k.shape as [number, number, number]; // typing has made sure of three
   const outWidth = v.shape[2]!;
@@ -164,7 +226,8 @@ export function attend(inputs: readonly Tensor[], attrs: OpAttrs["attention"]): 
             continue;
           }
           let dot = 0;
-          for (let c = 0, x = (h * n + i) * width, y = (group * m + j) * width; c < width; c++) dot += q.data[x++]! * k.data[y++]!;
+          for (let c = 0, x = (h * n + i) * width, y = (group * m + j) * width; c < width; c++)
+            dot += q.data[x++]! * k.data[y++]!;
           weights[j] = dot * scale;
           max = Math.max(max, weights[j]!);
           seen++;
@@ -182,7 +245,8 @@ export function attend(inputs: readonly Tensor[], attrs: OpAttrs["attention"]): 
       if (!sees(qPositions[i]!, kPositions[j]!)) continue;
       const w = Math.exp(weights[j]! - max);
       sum += w;
-      for (let c = 0, y = (group * m + j) * outWidth; c < outWidth; c++) out[into + c] = out[into + c]! + w * v.data[y++]!;
+      for (let c = 0, y = (group * m + j) * outWidth; c < outWidth; c++)
+        out[into + c] = out[into + c]! + w * v.data[y++]!;
     }
     for (let c = 0; c < outWidth; c++) out[into + c] = out[into + c]! / sum;
     lse[h * n + i] = max + Math.log(sum);

@@ -6,13 +6,16 @@ import { equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { EmitGrad } from "./define.js";
 
 /** A number of the dtype of a node's value. */
-export const numberLike = (emit: EmitGrad, node: Node, value: number): Node => emit("constant", [], { value, dtype: typeOf(node).dtype, shape: [] });
+export const numberLike = (emit: EmitGrad, node: Node, value: number): Node =>
+  emit("constant", [], { value, dtype: typeOf(node).dtype, shape: [] });
 
 /** A constant of the type of a node's value. */
-export const filledLike = (emit: EmitGrad, node: Node, value: number): Node => emit("constant", [], { value, ...typeOf(node) });
+export const filledLike = (emit: EmitGrad, node: Node, value: number): Node =>
+  emit("constant", [], { value, ...typeOf(node) });
 
 /** A node times a number. */
-export const scaled = (emit: EmitGrad, node: Node, factor: number): Node => (factor === 1 ? node : emit("mul", [node, numberLike(emit, node, factor)], {}));
+export const scaled = (emit: EmitGrad, node: Node, factor: number): Node =>
+  factor === 1 ? node : emit("mul", [node, numberLike(emit, node, factor)], {});
 
 /** The same elements in another shape; the node itself where it has that shape. */
 export const reshaped = (emit: EmitGrad, node: Node, shape: readonly Size[]): Node =>
@@ -26,7 +29,9 @@ export const broadcasted = (emit: EmitGrad, node: Node, shape: readonly Size[]):
 export function unbroadcast(emit: EmitGrad, dy: Node, type: TensorType): Node {
   const { shape } = typeOf(dy);
   const added = shape.length - type.shape.length;
-  const axes = shape.flatMap((size, d) => (size !== 1 && (d < added || !equalSizes(type.shape[d - added]!, size)) ? [d] : []));
+  const axes = shape.flatMap((size, d) =>
+    size !== 1 && (d < added || !equalSizes(type.shape[d - added]!, size)) ? [d] : [],
+  );
   return reshaped(emit, axes.length > 0 ? emit("sum", [dy], { axes, keep: false }) : dy, type.shape);
 }
 
@@ -39,7 +44,10 @@ export function besideElements(emit: EmitGrad, reduced: Node, x: Node, axes: rea
   );
 }
 
-/** [rows, width] of the elements of […, width], or null where packed rows stand beside other leading dimensions, from which a reshape cannot take them. */
+/**
+ * [rows, width] of the elements of […, width], or null where packed rows stand beside other leading dimensions, from
+ * which a reshape cannot take them.
+ */
 export function asRows(emit: EmitGrad, x: Node): Node | null {
   const { shape } = typeOf(x);
   const leading = shape.slice(0, -1);
@@ -50,8 +58,11 @@ export function asRows(emit: EmitGrad, x: Node): Node | null {
 /** Arithmetic on nodes and numbers, which take the dtype of `like`, so that a gradient reads as its formula. */
 export function algebra(emit: EmitGrad, like: Node) {
   const node = (value: Node | number): Node => (typeof value === "number" ? numberLike(emit, like, value) : value);
-  const binary = (op: "add" | "sub" | "mul" | "div" | "pow" | "eq" | "lt" | "gt") => (a: Node | number, b: Node | number) => emit(op, [node(a), node(b)], {});
-  const unary = (op: "neg" | "exp" | "log" | "sin" | "cos" | "tanh" | "sigmoid" | "abs") => (x: Node) => emit(op, [x], {});
+  const binary =
+    (op: "add" | "sub" | "mul" | "div" | "pow" | "eq" | "lt" | "gt") => (a: Node | number, b: Node | number) =>
+      emit(op, [node(a), node(b)], {});
+  const unary = (op: "neg" | "exp" | "log" | "sin" | "cos" | "tanh" | "sigmoid" | "abs") => (x: Node) =>
+    emit(op, [x], {});
   const multiply = binary("mul");
   return {
     add: binary("add"),
@@ -69,7 +80,8 @@ export function algebra(emit: EmitGrad, like: Node) {
     tanh: unary("tanh"),
     sigmoid: unary("sigmoid"),
     abs: unary("abs"),
-    mul: (first: Node | number, ...rest: readonly (Node | number)[]): Node => rest.reduce((product: Node, factor) => multiply(product, factor), node(first)),
+    mul: (first: Node | number, ...rest: readonly (Node | number)[]): Node =>
+      rest.reduce((product: Node, factor) => multiply(product, factor), node(first)),
     powi: (x: Node, exponent: number) => emit("powi", [x], { exponent }),
     where: (condition: Node, a: Node | number, b: Node | number) => emit("where", [condition, node(a), node(b)], {}),
   };

@@ -44,15 +44,22 @@ export interface Cost {
 /** Makes a node of the backward pass; where it comes from is where the node that is differentiated comes from. */
 export type EmitGrad = <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]) => Node<K>;
 
-/** Cotangents of the inputs, null for those that have none, from those of the results, null for those that nothing of the loss reads. */
-export type Grad<K extends OpName> = (emit: EmitGrad, node: Node<K>, dys: readonly (Node | null)[]) => readonly (Node | null)[];
+/**
+ * Cotangents of the inputs, null for those that have none, from those of the results, null for those that nothing of
+ * the loss reads.
+ */
+export type Grad<K extends OpName> = (
+  emit: EmitGrad,
+  node: Node<K>,
+  dys: readonly (Node | null)[],
+) => readonly (Node | null)[];
 
 /** For each input the dimension whose rows go with those of the result; null where every row needs all of it. */
 export type RowInputs = readonly (number | null)[];
 
 /**
- * How the inputs of a node go with the rows along a packed dimension of its result: row i needs row i of some inputs, all
- * of the others, and nothing else. Null: not so.
+ * How the inputs of a node go with the rows along a packed dimension of its result: row i needs row i of some inputs,
+ * all of the others, and nothing else. Null: not so.
  */
 export type Rows<K extends OpName> = (node: Node<K>, dim: number) => RowInputs | null;
 
@@ -66,8 +73,8 @@ export type Tokens = "own" | "earlier" | "all";
 export type Along = (size: Size) => boolean;
 
 /**
- * What becomes of the columns of input 0, its last dimension: `kept`, each column of the result being made from the same
- * column; `reduced` to what has none, part by part if it must. Null: neither.
+ * What becomes of the columns of input 0, its last dimension: `kept`, each column of the result being made from the
+ * same column; `reduced` to what has none, part by part if it must. Null: neither.
  */
 export type Columns = "kept" | "reduced" | null;
 
@@ -81,8 +88,8 @@ export interface Lowering<K extends OpName> {
   /** A literal of WGSL. */
   constant: { readonly kind: "constant"; wgsl(attrs: OpAttrs[K]): string };
   /**
-   * An expression of WGSL over the arguments' elements. f16 values travel as f32 (the expression rounds its result to f16);
-   * bool as bool. Each argument stands once in it; it may call the functions of `wgslHelpers` (`ops/wgsl.ts`).
+   * An expression of WGSL over the arguments' elements. f16 values travel as f32 (the expression rounds its result to
+   * f16); bool as bool. Each argument stands once in it; it may call the functions of `wgslHelpers` (`ops/wgsl.ts`).
    */
   pointwise: {
     readonly kind: "pointwise";
@@ -95,7 +102,10 @@ export interface Lowering<K extends OpName> {
   kernel: KernelLowering;
 }
 
-/** What the kernels of an operator can do beside reading inputs and writing results. A kernel that says nothing can do nothing more, and is right. */
+/**
+ * What the kernels of an operator can do beside reading inputs and writing results. A kernel that says nothing can do
+ * nothing more, and is right.
+ */
 export interface KernelLowering {
   readonly kind: "kernel";
   /** The input whose elements they may compute, or read through views. */
@@ -106,7 +116,9 @@ export interface KernelLowering {
   readonly readsViews?: readonly number[];
   /** Results that they can write at any strides, so that whoever reads a permutation finds it row-major. */
   readonly writesViews?: readonly number[];
-  /** Inputs that they can read where they are stored as f16. What a kernel computes of an input, it computes of either. */
+  /**
+   * Inputs that they can read where they are stored as f16. What a kernel computes of an input, it computes of either.
+   */
   readonly readsHalves?: readonly number[];
   /** Whether they can store result 0 as f16. */
   readonly writesHalves?: true;
@@ -128,12 +140,18 @@ export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   readonly work?: "products" | "attention";
   /** What the operator means: plain loops, 64-bit floats, no cleverness. */
   evaluate(inputs: readonly Tensor[], attrs: OpAttrs[K], context: EvaluateContext): readonly Tensor[];
-  /** Whether zeros at an input make zeros, whatever the others hold; of `where` and `concat` the other values must be zero too. */
+  /**
+   * Whether zeros at an input make zeros, whatever the others hold; of `where` and `concat` the other values must be
+   * zero too.
+   */
   readonly linear?: (input: number) => boolean;
   readonly rows: Rows<K> | null;
   readonly tokens: Tokens | ((node: Node<K>, along: Along) => Tokens);
   readonly columns: Columns | ((node: Node<K>) => Columns);
-  /** An explicit null where it is not differentiable: nothing flows through it. Cotangents are of the types of the inputs. */
+  /**
+   * An explicit null where it is not differentiable: nothing flows through it. Cotangents are of the types of the
+   * inputs.
+   */
   readonly grad: Grad<K> | null;
   /** `again`: the backward pass computes the result once more rather than keep it, as it does with pointwise work. */
   readonly saved?: "again";

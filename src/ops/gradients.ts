@@ -37,7 +37,10 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
     columns: null,
     work: "products",
     // da = b·dyᵀ, db = a·dy
-    grad: (emit, { inputs: [a, b] }, [dy]) => [emit("matmul", [b, dy!], { transposed: true }), emit("matmul", [a, dy!], { transposed: false })],
+    grad: (emit, { inputs: [a, b] }, [dy]) => [
+      emit("matmul", [b, dy!], { transposed: true }),
+      emit("matmul", [a, dy!], { transposed: false }),
+    ],
     gradComputes: true,
     lower: { kind: "rewritten" },
   },
@@ -47,10 +50,14 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
       const indices = expectDtype(inputs, 0, "u32");
       const dy = expectDtype(inputs, 1, ...FLOATS);
       const rank = indices.shape.length;
-      if (!equalShapes(dy.shape.slice(0, rank), indices.shape)) mismatch(`each index takes one row, found ${printType(indices)} and ${printType(dy)}`);
+      if (!equalShapes(dy.shape.slice(0, rank), indices.shape))
+        mismatch(`each index takes one row, found ${printType(indices)} and ${printType(dy)}`);
       return [{ dtype: dy.dtype, shape: [rows, ...dy.shape.slice(rank)] }];
     },
-    cost: (inputs, _attrs, results) => ({ flops: elements(inputs[1]!), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    cost: (inputs, _attrs, results) => ({
+      flops: elements(inputs[1]!),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
     evaluate(inputs, attrs, context) {
       const [indices, dy] = [at(inputs, 0), at(inputs, 1)];
       const rows = context.sizes.number(attrs.rows);
@@ -81,7 +88,10 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
       return [logits];
     },
     // maximum, subtraction, exponential, sum, factor
-    cost: (inputs, _attrs, results) => ({ flops: multiplySizes(5, elements(inputs[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    cost: (inputs, _attrs, results) => ({
+      flops: multiplySizes(5, elements(inputs[0]!)),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
     evaluate(inputs) {
       const [logits, targets, dloss] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
       const classes = logits.shape.at(-1)!;
@@ -92,7 +102,8 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
         const max = x.reduce((m, v) => Math.max(m, v), -Infinity);
         const sum = x.reduce((s, v) => s + Math.exp(v - max), 0);
         const goal = Math.min(target, classes - 1);
-        for (let c = 0; c < classes; c++) out.data[row * classes + c] = (Math.exp(x[c]! - max) / sum - (c === goal ? 1 : 0)) * dloss.data[row]!;
+        for (let c = 0; c < classes; c++)
+          out.data[row * classes + c] = (Math.exp(x[c]! - max) / sum - (c === goal ? 1 : 0)) * dloss.data[row]!;
       });
       return [store(out)];
     },

@@ -15,7 +15,10 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       return [{ dtype: "f32", shape: expectTargets(inputs) }];
     },
     // maximum, subtraction, exponential, sum
-    cost: (inputs, _attrs, results) => ({ flops: multiplySizes(4, elements(inputs[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    cost: (inputs, _attrs, results) => ({
+      flops: multiplySizes(4, elements(inputs[0]!)),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
     evaluate(inputs) {
       const [logits, targets] = [at(inputs, 0), at(inputs, 1)];
       const classes = logits.shape.at(-1)!;
@@ -43,7 +46,10 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       if (before === 1) expectType(inputs, 0, "f32", [...shape, 3]);
       return [{ dtype: "f32", shape: [...shape, 3] }];
     },
-    cost: (inputs, _attrs, results) => ({ flops: multiplySizes(4, elements(inputs.at(-2)!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    cost: (inputs, _attrs, results) => ({
+      flops: multiplySizes(4, elements(inputs.at(-2)!)),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
     evaluate(inputs, { first, classes }) {
       const before = inputs.length === 3 ? at(inputs, 0) : null;
       const [logits, targets] = [at(inputs, inputs.length - 2), at(inputs, inputs.length - 1)];
@@ -77,7 +83,10 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       return [logits];
     },
     // subtraction, exponential, share, target, factor
-    cost: (inputs, _attrs, results) => ({ flops: multiplySizes(5, elements(inputs[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    cost: (inputs, _attrs, results) => ({
+      flops: multiplySizes(5, elements(inputs[0]!)),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
     evaluate(inputs, { first, classes }) {
       const [logits, sums, targets, dloss] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), at(inputs, 3)];
       const own = logits.shape.at(-1)!;
@@ -86,7 +95,8 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
         if (target < 0) return;
         const [m, sum] = sums.data.subarray(3 * row, 3 * row + 2);
         const held = Math.min(target, classes - 1) - first;
-        for (let c = 0, i = row * own; c < own; c++, i++) out.data[i] = (Math.exp(logits.data[i]! - m!) / sum! - (c === held ? 1 : 0)) * dloss.data[row]!;
+        for (let c = 0, i = row * own; c < own; c++, i++)
+          out.data[i] = (Math.exp(logits.data[i]! - m!) / sum! - (c === held ? 1 : 0)) * dloss.data[row]!;
       });
       return [store(out)];
     },
@@ -101,7 +111,8 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
 /** Logits of the classes `first` and following, among all. */
 function expectClasses(logits: TensorType, first: number, classes: number): void {
   const own = logits.shape.at(-1)!;
-  if (typeof own !== "number" || own === 0 || first + own > classes) mismatch(`classes ${first} to ${first} + ${printSize(own)} are not among ${classes}`);
+  if (typeof own !== "number" || own === 0 || first + own > classes)
+    mismatch(`classes ${first} to ${first} + ${printSize(own)} are not among ${classes}`);
 }
 
 /** Logits and their targets; the shape of the targets. */

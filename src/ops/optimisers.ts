@@ -8,13 +8,16 @@ import { at, tensor } from "./tensors.js";
 /** So many tensors of one type, and as many settings: the types of all but the last tensor, the gradient. */
 function stepTypes(inputs: readonly TensorType[], tensors: number, settings: number): readonly TensorType[] {
   const own = inputs.slice(0, tensors).map((_, i) => expectDtype(inputs, i, "f32"));
-  for (const t of own) if (!equalTypes(t, own[0]!)) mismatch(`weight, moments and gradient must be of one shape, found ${own.map(printType).join(", ")}`);
+  for (const t of own)
+    if (!equalTypes(t, own[0]!))
+      mismatch(`weight, moments and gradient must be of one shape, found ${own.map(printType).join(", ")}`);
   expectType(inputs, tensors, "f32", [settings]);
   return own.slice(0, -1);
 }
 
 /** Results of the shapes of the first inputs. */
-const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): readonly Tensor[] => data.map((d, i) => tensor("f32", at(inputs, i).shape, d));
+const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): readonly Tensor[] =>
+  data.map((d, i) => tensor("f32", at(inputs, i).shape, d));
 
 /** Records of optimisers. */
 export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
@@ -23,9 +26,16 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
     infer: (inputs) => stepTypes(inputs, 4, 5),
     cost: costPerResult(16),
     evaluate(inputs, { beta1, beta2, eps }) {
-      const [w, m, v] = [0, 1, 2].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array, Float64Array]; // three of three
+      // three of three
+      const [w, m, v] = [0, 1, 2].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array, Float64Array];
       const g = at(inputs, 3).data;
-      const [rate, decay, correction1, correction2, factor] = at(inputs, 4).data as unknown as [number, number, number, number, number]; // typing has made sure of five
+      const [rate, decay, correction1, correction2, factor] = at(inputs, 4).data as unknown as [
+        number,
+        number,
+        number,
+        number,
+        number,
+      ]; // typing has made sure of five
       if (!Number.isFinite(factor)) return like(inputs, w, m, v);
       for (let i = 0; i < w.length; i++) {
         const gradient = g[i]! * factor;
@@ -49,7 +59,8 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
     evaluate(inputs, { momentum, nesterov }) {
       const [w, m] = [0, 1].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array]; // two of two
       const g = at(inputs, 2).data;
-      const [rate, decay, factor] = at(inputs, 3).data as unknown as [number, number, number]; // typing has made sure of three
+      // typing has made sure of three
+      const [rate, decay, factor] = at(inputs, 3).data as unknown as [number, number, number];
       if (!Number.isFinite(factor)) return like(inputs, w, m);
       for (let i = 0; i < w.length; i++) {
         const gradient = g[i]! * factor + decay * w[i]!;

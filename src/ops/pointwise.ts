@@ -1,8 +1,8 @@
 // Pointwise operators: each element of the result from the elements of the inputs that broadcasting pairs.
 //
-// Whole numbers wrap. Their division truncates, and by zero gives the dividend, as WGSL has it. NaN compares as IEEE says (only `ne`
-// holds); `min`, `max` and `relu` propagate it, as PyTorch's do. Casts of floats to whole numbers truncate and are held at the ends
-// of the range; NaN becomes 0; a float is true unless it is ±0.
+// Whole numbers wrap. Their division truncates, and by zero gives the dividend, as WGSL has it. NaN compares as IEEE
+// says (only `ne` holds); `min`, `max` and `relu` propagate it, as PyTorch's do. Casts of floats to whole numbers
+// truncate and are held at the ends of the range; NaN becomes 0; a float is true unless it is ±0.
 import { multiplySizes } from "../size/size.js";
 import { isFloat, type DType } from "../base/dtype.js";
 import { typeOf } from "../ir/graph.js";
@@ -11,7 +11,16 @@ import type { Lowering, OpDef, OpTable, Tensor } from "./define.js";
 import { erf } from "./erf.js";
 import { algebra, unbroadcast } from "./cotangents.js";
 import { aligned } from "./rows.js";
-import { broadcastShapes, costPerResult, elements, expectDtype, FLOATS, mismatch, NUMBERS, sameDtype } from "./shapes.js";
+import {
+  broadcastShapes,
+  costPerResult,
+  elements,
+  expectDtype,
+  FLOATS,
+  mismatch,
+  NUMBERS,
+  sameDtype,
+} from "./shapes.js";
 import { slopes, SQRT_2_OVER_PI, type Slope, type Slopes } from "./slopes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 import { wgslType } from "./wgsl.js";
@@ -60,7 +69,8 @@ const unary = ({ doc, dtypes, f, wgsl, grad }: Unary): Plain => ({
   lower: { kind: "pointwise", wgsl: ([x], _attrs, [type]) => rounded(type!.dtype, wgsl(x!, type!.dtype)) },
 });
 
-export const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string, grad: Slope): Plain => unary({ doc, dtypes: FLOATS, f, wgsl, grad });
+export const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string, grad: Slope): Plain =>
+  unary({ doc, dtypes: FLOATS, f, wgsl, grad });
 
 interface Binary {
   readonly doc: string;
@@ -90,7 +100,10 @@ const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"): Plain 
       const [da, db] = grad(algebra(emit, node), dy!, a, b, node);
       return [unbroadcast(emit, da, typeOf(a)), unbroadcast(emit, db, typeOf(b))];
     }),
-  lower: { kind: "pointwise", wgsl: ([a, b], _attrs, [type]) => rounded(result ?? type!.dtype, wgsl(a!, b!, type!.dtype)) },
+  lower: {
+    kind: "pointwise",
+    wgsl: ([a, b], _attrs, [type]) => rounded(result ?? type!.dtype, wgsl(a!, b!, type!.dtype)),
+  },
 });
 
 /** A comparison; `helper` is what floats need so that NaN compares as it should. */
@@ -102,16 +115,27 @@ const comparison = (
   dtypes: readonly DType[] = NUMBERS,
 ): Plain =>
   binary(
-    { doc, dtypes, f: (a, b) => Number(f(a, b)), wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`), grad: null },
+    {
+      doc,
+      dtypes,
+      f: (a, b) => Number(f(a, b)),
+      wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`),
+      grad: null,
+    },
     "bool",
   );
 
-const arithmetic = (doc: string, operator: string, f: (a: number, b: number, dtype: DType) => number, grad: Slopes): Plain =>
-  binary({ doc, dtypes: NUMBERS, f, wgsl: (a, b) => `(${a} ${operator} ${b})`, grad });
+const arithmetic = (
+  doc: string,
+  operator: string,
+  f: (a: number, b: number, dtype: DType) => number,
+  grad: Slopes,
+): Plain => binary({ doc, dtypes: NUMBERS, f, wgsl: (a, b) => `(${a} ${operator} ${b})`, grad });
 
 const ANY = [...NUMBERS, "bool"] as const;
 
-const divide = (a: number, b: number, dtype: DType): number => (isFloat(dtype) ? a / b : b === 0 ? a : Math.trunc(a / b));
+const divide = (a: number, b: number, dtype: DType): number =>
+  isFloat(dtype) ? a / b : b === 0 ? a : Math.trunc(a / b);
 const multiply = (a: number, b: number, dtype: DType): number => (isFloat(dtype) ? a * b : Math.imul(a, b));
 const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 
@@ -128,7 +152,8 @@ function power(x: number, exponent: number, dtype: DType): number {
 
 function powerWgsl(x: string, exponent: number, dtype: DType): string {
   const n = Math.abs(exponent);
-  const positive = n === 1 ? x : n === 2 ? `modc_square_${wgslType(dtype)}(${x})` : `modc_powi_${wgslType(dtype)}(${x}, ${n}u)`;
+  const positive =
+    n === 1 ? x : n === 2 ? `modc_square_${wgslType(dtype)}(${x})` : `modc_powi_${wgslType(dtype)}(${x}, ${n}u)`;
   return exponent < 0 ? `(1.0 / ${positive})` : positive;
 }
 
@@ -161,7 +186,10 @@ const cheap = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lo
 /** What has one result, however a driver compiles it. */
 const exact = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lower, exact: true } });
 /** What makes zeros of zeros at those inputs. */
-const linear = <D extends Expression>(def: D, at: (input: number) => boolean = () => true): D => ({ ...def, linear: at });
+const linear = <D extends Expression>(def: D, at: (input: number) => boolean = () => true): D => ({
+  ...def,
+  linear: at,
+});
 
 /** Records of the pointwise family. */
 export const pointwise: Pick<OpTable, PointwiseOp> = {
@@ -198,7 +226,19 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       }),
     ),
   ),
-  neg: linear(cheap(exact(unary({ doc: "−x", dtypes: NUMBERS, f: (x) => -x, wgsl: (x, t) => (t === "u32" ? `(0u - ${x})` : `(-${x})`), grad: slopes.neg })))),
+  neg: linear(
+    cheap(
+      exact(
+        unary({
+          doc: "−x",
+          dtypes: NUMBERS,
+          f: (x) => -x,
+          wgsl: (x, t) => (t === "u32" ? `(0u - ${x})` : `(-${x})`),
+          grad: slopes.neg,
+        }),
+      ),
+    ),
+  ),
   exp: floats("e^x", Math.exp, (x) => `exp(${x})`, slopes.exp),
   log: floats("natural logarithm", Math.log, (x) => `log(${x})`, slopes.log),
   sqrt: floats("√x", Math.sqrt, (x) => `sqrt(${x})`, slopes.sqrt),
@@ -258,13 +298,17 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
   powi: {
     doc: "x to a whole power, by squaring and multiplying",
     infer(inputs, { exponent }) {
-      if (!Number.isInteger(exponent) || Math.abs(exponent) > 0x7fffffff) mismatch(`the exponent must be a whole number of 32 bits, found ${exponent}`);
+      if (!Number.isInteger(exponent) || Math.abs(exponent) > 0x7fffffff)
+        mismatch(`the exponent must be a whole number of 32 bits, found ${exponent}`);
       return [expectDtype(inputs, 0, ...(exponent < 0 ? FLOATS : NUMBERS))];
     },
     cost: (inputs, { exponent }) => {
       const n = Math.abs(exponent);
       const multiplications = n === 0 ? 0 : Math.floor(Math.log2(n)) + n.toString(2).replaceAll("0", "").length - 1;
-      return { ...costPerResult(0)(inputs, null, inputs), flops: multiplySizes(multiplications + Number(exponent < 0), elements(inputs[0]!)) };
+      return {
+        ...costPerResult(0)(inputs, null, inputs),
+        flops: multiplySizes(multiplications + Number(exponent < 0), elements(inputs[0]!)),
+      };
     },
     ...ELEMENTWISE,
     evaluate(inputs, { exponent }) {
@@ -276,7 +320,11 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       const m = algebra(emit, dy!);
       return [n === 0 ? null : n === 1 ? dy! : m.mul(dy!, n, n === 2 ? x : m.powi(x, n - 1))];
     },
-    lower: { kind: "pointwise", cheap: true, wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
+    lower: {
+      kind: "pointwise",
+      cheap: true,
+      wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)),
+    },
   },
   eq: comparison(
     "a = b",
@@ -332,7 +380,11 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     grad(emit, node, [dy]) {
       const [condition, a, b] = node.inputs;
       const m = algebra(emit, node);
-      return [null, unbroadcast(emit, m.where(condition, dy!, 0), typeOf(a)), unbroadcast(emit, m.where(condition, 0, dy!), typeOf(b))];
+      return [
+        null,
+        unbroadcast(emit, m.where(condition, dy!, 0), typeOf(a)),
+        unbroadcast(emit, m.where(condition, 0, dy!), typeOf(b)),
+      ];
     },
     linear: (input) => input > 0,
     lower: { kind: "pointwise", cheap: true, exact: true, wgsl: ([c, a, b]) => `select(${b!}, ${a!}, ${c!})` },

@@ -15,17 +15,25 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
     doc: "matrix product; leading dimensions broadcast",
     infer(inputs, { transposed }) {
       const [a, b] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
-      if (a.shape.length < 2 || b.shape.length < 2) mismatch(`takes matrices, found ${printType(a)} and ${printType(b)}`);
+      if (a.shape.length < 2 || b.shape.length < 2)
+        mismatch(`takes matrices, found ${printType(a)} and ${printType(b)}`);
       const [m, k] = a.shape.slice(-2) as [Size, Size]; // at least two
       const [first, second] = b.shape.slice(-2) as [Size, Size]; // at least two
       const [inner, n] = transposed ? [second, first] : [first, second];
       if (!equalSizes(k, inner))
-        mismatch(`${printShape(a.shape)} and ${printShape(b.shape)}${transposed ? ", transposed," : ""} have no dimension in common to sum over`);
-      return [{ dtype: sameDtype(a, b), shape: [...broadcastShapes([a.shape.slice(0, -2), b.shape.slice(0, -2)]), m, n] }];
+        mismatch(
+          `${printShape(a.shape)} and ${printShape(b.shape)}${transposed ? ", transposed," : ""} have no dimension in common to sum over`,
+        );
+      return [
+        { dtype: sameDtype(a, b), shape: [...broadcastShapes([a.shape.slice(0, -2), b.shape.slice(0, -2)]), m, n] },
+      ];
     },
     cost(inputs, _attrs, results) {
       const k = inputs[0]!.shape.at(-1)!;
-      return { flops: multiplySizes(multiplySizes(2, k), elements(results[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
+      return {
+        flops: multiplySizes(multiplySizes(2, k), elements(results[0]!)),
+        bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+      };
     },
     evaluate: (inputs, { transposed }) => [matmul(at(inputs, 0), at(inputs, 1), transposed)],
     linear: () => true,
@@ -51,7 +59,10 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       return [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
     },
     // Only the rows that are looked up are read.
-    cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))) }),
+    cost: (inputs, _attrs, results) => ({
+      flops: 0,
+      bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))),
+    }),
     evaluate(inputs) {
       const [table, indices] = [at(inputs, 0), at(inputs, 1)];
       const width = countOf(table.shape.slice(1));
@@ -67,12 +78,17 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
     rows: (node, dim) => (dim < typeOf(node.inputs[1]).shape.length ? [null, dim] : null),
     tokens: (node, along) => tokensAlong(node, along, [0]),
     columns: null,
-    grad: (emit, { inputs: [table, indices] }, [dy]) => [emit("gather_grad", [indices, dy!], { rows: typeOf(table).shape[0]! }), null],
+    grad: (emit, { inputs: [table, indices] }, [dy]) => [
+      emit("gather_grad", [indices, dy!], { rows: typeOf(table).shape[0]! }),
+      null,
+    ],
     lower: { kind: "kernel", readsHalves: [0], writesHalves: true },
   },
 };
 
-/** Rows of the result go with those of a, columns with those of b, leading dimensions with those of both that have them. */
+/**
+ * Rows of the result go with those of a, columns with those of b, leading dimensions with those of both that have them.
+ */
 function productRows(node: Node<"matmul">, dim: number): RowInputs {
   const rank = typeOf(node).shape.length;
   const [a, b] = node.inputs.map((n) => typeOf(n).shape) as [readonly Size[], readonly Size[]]; // two inputs
@@ -83,7 +99,9 @@ function productRows(node: Node<"matmul">, dim: number): RowInputs {
 
 /** aᵀ·b for a[…, M, K] and b[…, M, N], summed over what `type`, […, K, N], lacks of the leading dimensions. */
 function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {
-  const [rowsA, rowsB] = type.shape.slice(0, -2).every((size) => size === 1) ? [asRows(emit, a), asRows(emit, b)] : [null, null];
+  const [rowsA, rowsB] = type.shape.slice(0, -2).every((size) => size === 1)
+    ? [asRows(emit, a), asRows(emit, b)]
+    : [null, null];
   if (rowsA && rowsB) return reshaped(emit, emit("contract", [rowsA, rowsB], {}), type.shape);
   const order = typeOf(a).shape.map((_, d) => d);
   const swapped = emit("permute", [a], { order: [...order.slice(0, -2), order.length - 1, order.length - 2] });
@@ -100,7 +118,14 @@ function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
     const aStart = (aMatrix ? aMatrix[l]! : l) * m * k;
     const bStart = (bMatrix ? bMatrix[l]! : l) * k * n;
     const multiply = transposed ? multiplyRows : multiplyColumns;
-    multiply(a.data.subarray(aStart, aStart + m * k), b.data.subarray(bStart, bStart + k * n), out.subarray(l * m * n, (l + 1) * m * n), m, k, n);
+    multiply(
+      a.data.subarray(aStart, aStart + m * k),
+      b.data.subarray(bStart, bStart + k * n),
+      out.subarray(l * m * n, (l + 1) * m * n),
+      m,
+      k,
+      n,
+    );
   }
   return store(tensor(a.dtype, [...lead, m, n], out));
 }

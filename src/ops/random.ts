@@ -1,6 +1,6 @@
-// Random values, keyed by seed, stream, position and channel (`size/philox.ts`): never by batch row or batch size. The channel of an
-// element is its place among the dimensions that are neither packed rows nor the batch, in row-major order; its position is that of
-// its row in the model's input, 0 where no dimension is packed.
+// Random values, keyed by seed, stream, position and channel (`size/philox.ts`): never by batch row or batch size. The
+// channel of an element is its place among the dimensions that are neither packed rows nor the batch, in row-major
+// order; its position is that of its row in the model's input, 0 where no dimension is packed.
 import { inferContext, packedAxis, printShape } from "../ir/typing.js";
 import { normalOf, philox, RANDOM_KEY, uniformOf, type Words } from "../size/philox.js";
 import { atomsOf, equalSizes, type Size } from "../size/size.js";
@@ -34,9 +34,13 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
   lower: { kind: "kernel" },
 });
 
-/** The number of a channel must not depend on the sequences of a batch: only the first dimension, whose extent numbers nothing, may be as long as the longest. */
+/**
+ * The number of a channel must not depend on the sequences of a batch: only the first dimension, whose extent numbers
+ * nothing, may be as long as the longest.
+ */
 function expectChannels(shape: readonly Size[], size: Size, first: boolean, context: InferContext): void {
-  if (packedAxis(size) !== null) mismatch(`dimension of packed rows in ${printShape(shape)} must be the one named by dim`);
+  if (packedAxis(size) !== null)
+    mismatch(`dimension of packed rows in ${printShape(shape)} must be the one named by dim`);
   if (first) return;
   for (const atom of atomsOf(size))
     if (atom.kind !== "axis" || context.axis(atom.axis).role === "sequence")

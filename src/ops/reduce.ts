@@ -1,5 +1,5 @@
-// Reductions. NaN wins in `reduce_max`, `reduce_min` and `argmax` (its first), as in PyTorch. Over nothing the sum is 0, the largest
-// value −∞ (the least of whole numbers), the smallest ∞ (the greatest), and the argmax 0.
+// Reductions. NaN wins in `reduce_max`, `reduce_min` and `argmax` (its first), as in PyTorch. Over nothing the sum is
+// 0, the largest value −∞ (the least of whole numbers), the smallest ∞ (the greatest), and the argmax 0.
 import type { TensorType } from "../ir/types.js";
 import type { DType } from "../base/dtype.js";
 import { addSizes, multiplySizes, type Size } from "../size/size.js";
@@ -74,7 +74,9 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
       "sum of the elements along some dimensions",
       () => 0,
       (a, b) => a + b,
-      (emit, { inputs: [x], attrs: { axes } }, [dy]) => [broadcasted(emit, besideElements(emit, dy!, x, axes), typeOf(x).shape)],
+      (emit, { inputs: [x], attrs: { axes } }, [dy]) => [
+        broadcasted(emit, besideElements(emit, dy!, x, axes), typeOf(x).shape),
+      ],
     ),
     linear: () => true,
   },

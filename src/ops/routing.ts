@@ -1,7 +1,7 @@
 // Routing: which rows of an axis go on, and the ways there and back.
 //
-// Scores order as numbers do, −0 equal to 0 and NaN behind all; equal scores order by position, earlier first. So a choice is total: the
-// same on every machine.
+// Scores order as numbers do, −0 equal to 0 and NaN behind all; equal scores order by position, earlier first. So a
+// choice is total: the same on every machine.
 import { invariant } from "../base/invariant.js";
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
@@ -33,18 +33,27 @@ import { around, at, store, tensor } from "./tensors.js";
 type Routing = "top" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
 
 /** The count rule of the axis that an operator makes; it must be of the operator's kind. */
-function ruleOf<K extends CountRule["kind"]>(context: InferContext, name: string, kind: K): Extract<CountRule, { kind: K }> {
+function ruleOf<K extends CountRule["kind"]>(
+  context: InferContext,
+  name: string,
+  kind: K,
+): Extract<CountRule, { kind: K }> {
   const axis = context.axis(name);
   if (axis.role !== "sequence" || axis.count.kind !== kind) return mismatch(`${name} must be an axis made by ${kind}`);
   return axis.count as Extract<CountRule, { kind: K }>; // its kind has just been compared
 }
 
 /** index and starts of the rows that an operator chooses. */
-const routeTypes = (axis: string, context: InferContext): readonly TensorType[] => [rowsType(axis), startsType(context)];
+const routeTypes = (axis: string, context: InferContext): readonly TensorType[] => [
+  rowsType(axis),
+  startsType(context),
+];
 
 function expectScore(inputs: readonly TensorType[], parent: string): TensorType {
   const score = expectDtype(inputs, 0, ...FLOATS);
-  return equalShapes(score.shape, [rowsSize(parent)]) ? score : mismatch(`scores must be [rows(${parent})], found ${printType(score)}`);
+  return equalShapes(score.shape, [rowsSize(parent)])
+    ? score
+    : mismatch(`scores must be [rows(${parent})], found ${printType(score)}`);
 }
 
 const readAll =
@@ -54,7 +63,10 @@ const readAll =
     bytes: addSizes(bytesOf(inputs), bytesOf(results)),
   });
 
-/** Results of `top`, `above` and `span`: forced from outside, or the rows that `choose` gives for each sequence, ascending. */
+/**
+ * Results of `top`, `above` and `span`: forced from outside, or the rows that `choose` gives for each sequence,
+ * ascending.
+ */
 function route(
   axis: string,
   starts: Tensor,
@@ -75,7 +87,8 @@ function route(
 /** The place of each chosen row in its sequence of the parent. */
 function placesOf(index: Tensor, starts: Tensor, parent: Tensor): Tensor {
   const out = tensor("u32", [index.data.length]);
-  for (let b = 0; b + 1 < starts.data.length; b++) for (let i = starts.data[b]!; i < starts.data[b + 1]!; i++) out.data[i] = index.data[i]! - parent.data[b]!;
+  for (let b = 0; b + 1 < starts.data.length; b++)
+    for (let i = starts.data[b]!; i < starts.data[b + 1]!; i++) out.data[i] = index.data[i]! - parent.data[b]!;
   return out;
 }
 
@@ -135,7 +148,9 @@ export const routing: Pick<OpTable, Routing> = {
     evaluate(inputs, { axis }, context) {
       const [score, threshold] = [at(inputs, 0).data, at(inputs, 1).data];
       const limit = (row: number): number => threshold[at(inputs, 1).shape.length === 0 ? 0 : row]!;
-      return route(axis, at(inputs, 2), context, (first, end) => range(first, end).filter((row) => score[row]! > limit(row)));
+      return route(axis, at(inputs, 2), context, (first, end) =>
+        range(first, end).filter((row) => score[row]! > limit(row)),
+      );
     },
     rows: null,
     tokens: "own",
@@ -190,7 +205,10 @@ export const routing: Pick<OpTable, Routing> = {
       return [{ dtype: x.dtype, shape: replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1))) }];
     },
     // Only the rows taken are read.
-    cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))) }),
+    cost: (inputs, _attrs, results) => ({
+      flops: 0,
+      bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))),
+    }),
     evaluate(inputs, { dim }) {
       const [x, index] = [at(inputs, 0), at(inputs, 1).data];
       const out = tensor(
@@ -204,7 +222,10 @@ export const routing: Pick<OpTable, Routing> = {
     tokens: "own",
     columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
     // Each row of dy goes back where it was read.
-    grad: (emit, { inputs: [x, index], attrs }, [dy]) => [emit("put", [filledLike(emit, x, 0), index, dy!], attrs), null],
+    grad: (emit, { inputs: [x, index], attrs }, [dy]) => [
+      emit("put", [filledLike(emit, x, 0), index, dy!], attrs),
+      null,
+    ],
     lower: { kind: "moved" },
   },
   put: write(
@@ -247,7 +268,10 @@ export const routing: Pick<OpTable, Routing> = {
 /** The axis whose rows are chosen by the index at an input. */
 function indexAxis(inputs: readonly TensorType[], input: number): string {
   const index = expectDtype(inputs, input, "u32");
-  return (index.shape.length === 1 ? packedAxis(index.shape[0]!) : null) ?? mismatch(`input ${input} must be u32[rows of an axis], found ${printType(index)}`);
+  return (
+    (index.shape.length === 1 ? packedAxis(index.shape[0]!) : null) ??
+    mismatch(`input ${input} must be u32[rows of an axis], found ${printType(index)}`)
+  );
 }
 
 /** `put` and `set`. */
@@ -292,13 +316,22 @@ function write(
   };
 }
 
-/** Visits each run of elements behind one row of the index: where it lies in the whole, and among the rows of the index. */
-function eachRun(shape: readonly number[], dim: number, index: Float64Array, visit: (there: number, here: number, width: number) => void): void {
+/**
+ * Visits each run of elements behind one row of the index: where it lies in the whole, and among the rows of the index.
+ */
+function eachRun(
+  shape: readonly number[],
+  dim: number,
+  index: Float64Array,
+  visit: (there: number, here: number, width: number) => void,
+): void {
   const { outer, n, inner } = around(shape, dim);
-  for (let o = 0; o < outer; o++) for (let i = 0; i < index.length; i++) visit((o * n + index[i]!) * inner, (o * index.length + i) * inner, inner);
+  for (let o = 0; o < outer; o++)
+    for (let i = 0; i < index.length; i++) visit((o * n + index[i]!) * inner, (o * index.length + i) * inner, inner);
 }
 
-const range = (from: number, to: number): number[] => Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
 
 /** The starts of the joined axis, then for each part where its rows go. */
 function join(parts: readonly Float64Array[]): readonly Tensor[] {

@@ -36,5 +36,6 @@ export const lastDim = ({ inputs: [x] }: Node): number => typeOf(x).shape.length
 /** The attributes of a node computed with `size` for the size of dimension `dim`. */
 export function attrsWith<K extends OpName>(node: Node<K>, dim: number, size: Size): OpAttrs[K] {
   if (!("shape" in node.attrs) || isOp(node, "weight")) return node.attrs;
-  return { ...node.attrs, shape: (node.attrs.shape as readonly Size[]).with(dim, size) }; // a `shape` is that of the result
+  // a `shape` is that of the result
+  return { ...node.attrs, shape: (node.attrs.shape as readonly Size[]).with(dim, size) };
 }

@@ -1,5 +1,6 @@
-// The choice of the next token, and which tokens a sequence has seen. The order is that of Hugging Face transformers (`_get_logits_processor`): bias, repetition
-// penalty, temperature, top-k, top-p, min-p. What stays is always all tokens from some logit on, so equals stay or go together, and the largest stays.
+// The choice of the next token, and which tokens a sequence has seen. The order is that of Hugging Face transformers
+// (`_get_logits_processor`): bias, repetition penalty, temperature, top-k, top-p, min-p. What stays is always all
+// tokens from some logit on, so equals stay or go together, and the largest stays.
 import { packedAxis, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import { SAMPLING_COLUMNS, sampleWord, seenWords, type SamplingColumn } from "../size/sampling.js";
@@ -40,8 +41,12 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
         { dtype: "f32", shape: [rows] },
       ];
     },
-    // Largest, exponentials and their sum of every logit; filters go on with those near the largest, nominally a handful.
-    cost: (inputs, _attrs, results) => ({ flops: multiplySizes(6, elements(inputs[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    // Largest, exponentials and their sum of every logit; filters go on with those near the largest, nominally a
+    // handful.
+    cost: (inputs, _attrs, results) => ({
+      flops: multiplySizes(6, elements(inputs[0]!)),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
     evaluate(inputs) {
       const rows = sampleRows(inputs);
       const tokens = tensor("u32", [rows.length]);
@@ -64,7 +69,8 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
     infer(inputs, _attrs, context) {
       const packed = inputs.length === 3;
       const seen = expectDtype(inputs, 0, "u32");
-      if (seen.shape.length !== 2 || typeof seen.shape[1] !== "number") mismatch(`a set must be u32[sequences, words], found ${printType(seen)}`);
+      if (seen.shape.length !== 2 || typeof seen.shape[1] !== "number")
+        mismatch(`a set must be u32[sequences, words], found ${printType(seen)}`);
       const tokens = expectDtype(inputs, 1, "u32");
       if (packed) {
         expectPacked(tokens.shape, 0);
@@ -101,19 +107,24 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
   },
 };
 
-/** Masses are sums of so many parts of at most 1 in fixed point: 24 bits before the point's 8, and a device's kernels tell tokens by so many bits. */
+/**
+ * Masses are sums of so many parts of at most 1 in fixed point: 24 bits before the point's 8, and a device's kernels
+ * tell tokens by so many bits.
+ */
 const MOST_TOKENS = 2 ** 24;
 
 /** The inputs of `sample`, sequence by sequence. */
 export function sampleRows(inputs: readonly Tensor[]): readonly SampleRow[] {
   const [sequences, vocabulary] = at(inputs, 0).shape as readonly [number, number]; // typing has made sure of two
-  const row = (input: number, b: number, width: number): Float64Array => at(inputs, input).data.subarray(b * width, (b + 1) * width);
+  const row = (input: number, b: number, width: number): Float64Array =>
+    at(inputs, input).data.subarray(b * width, (b + 1) * width);
   return Array.from({ length: sequences }, (_, b) => {
     const settings = row(1, b, SAMPLING_COLUMNS.length);
     const [low, high] = row(2, b, 2) as unknown as [number, number]; // typing has made sure of two words
     return {
       logits: row(0, b, vocabulary),
-      settings: Object.fromEntries(SAMPLING_COLUMNS.map((name, i) => [name, settings[i]!])) as SamplingSettings, // all of the columns
+      // all of the columns
+      settings: Object.fromEntries(SAMPLING_COLUMNS.map((name, i) => [name, settings[i]!])) as SamplingSettings,
       seed: [low, high],
       position: at(inputs, 3).data[b]!,
       bias: row(4, b, vocabulary),
@@ -139,8 +150,12 @@ function largest(x: Float64Array): number {
   return best;
 }
 
-/** Whether anything is drawn: not for temperature 0, nor where the largest is no finite number, which is then taken as it is. */
-export const draws = (x: Float64Array, { temperature }: SamplingSettings): boolean => temperature > 0 && Number.isFinite(x[largest(x)]);
+/**
+ * Whether anything is drawn: not for temperature 0, nor where the largest is no finite number, which is then taken as
+ * it is.
+ */
+export const draws = (x: Float64Array, { temperature }: SamplingSettings): boolean =>
+  temperature > 0 && Number.isFinite(x[largest(x)]);
 
 function drawToken(row: SampleRow): number {
   const x = adjustedLogits(row);
@@ -180,7 +195,10 @@ export function keptWeights(x: Float64Array, settings: SamplingSettings): Float6
   return weights.map((w, i) => (x[i]! >= bound && (x[i]! - max) / temperature >= shortfall ? w : 0));
 }
 
-/** ln softmax(logits)[token] before bias, penalty and temperature; NaN where the largest is no finite number; 0 where it was not asked for. */
+/**
+ * ln softmax(logits)[token] before bias, penalty and temperature; NaN where the largest is no finite number; 0 where it
+ * was not asked for.
+ */
 function logProbabilityOf({ logits, settings }: SampleRow, token: number): number {
   const max = logits[largest(logits)]!;
   if (!Number.isFinite(max)) return NaN;

@@ -5,7 +5,18 @@ import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
 import { addSizes, axisSize, equalSizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { InferContext, OpTable } from "./define.js";
 import { lastDim } from "./rows.js";
-import { bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape } from "./shapes.js";
+import {
+  bytesOf,
+  costPerResult,
+  expectDim,
+  expectDtype,
+  expectSequence,
+  expectType,
+  mismatch,
+  replaceDim,
+  rowsType,
+  startsShape,
+} from "./shapes.js";
 import { at, countOf, stored, tensor } from "./tensors.js";
 
 type Sequences = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask";
@@ -121,7 +132,8 @@ export const sequences: Pick<OpTable, Sequences> = {
     infer(inputs, { dim, axis }, context) {
       const x = expectDtype(inputs, 0, ...DTYPES);
       expectSequence(context, axis);
-      if (packedAxis(expectDim(x.shape, dim)) !== axis) mismatch(`dimension ${dim} of ${printShape(x.shape)} must be rows(${axis})`);
+      if (packedAxis(expectDim(x.shape, dim)) !== axis)
+        mismatch(`dimension ${dim} of ${printShape(x.shape)} must be rows(${axis})`);
       expectType(inputs, 1, "u32", startsShape(context));
       return [{ dtype: x.dtype, shape: [context.batch, ...replaceDim(x.shape, dim, axisSize(axis))] }];
     },
@@ -130,7 +142,9 @@ export const sequences: Pick<OpTable, Sequences> = {
       const [x, starts] = [at(inputs, 0), at(inputs, 1).data];
       const longest = context.sizes.sequence(axis).longest;
       const out = tensor(x.dtype, [starts.length - 1, ...x.shape.map((s, d) => (d === dim ? longest : s))]);
-      copyRows(starts, x.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(packed, packed + width), padded));
+      copyRows(starts, x.shape, dim, longest, (packed, padded, width) =>
+        out.data.set(x.data.subarray(packed, packed + width), padded),
+      );
       return [out];
     },
     rows: null,
@@ -145,7 +159,9 @@ export const sequences: Pick<OpTable, Sequences> = {
       const x = expectDtype(inputs, 0, ...DTYPES);
       expectSequence(context, axis);
       if (!isBatch(x.shape[0], context) || !equalSizes(expectDim(x.shape, dim + 1), axisSize(axis)))
-        mismatch(`dimension 0 must be the batch and dimension ${dim + 1} the axis ${axis}, found ${printShape(x.shape)}`);
+        mismatch(
+          `dimension 0 must be the batch and dimension ${dim + 1} the axis ${axis}, found ${printShape(x.shape)}`,
+        );
       expectType(inputs, 1, "u32", startsShape(context));
       return [{ dtype: x.dtype, shape: replaceDim(x.shape.slice(1), dim, rowsSize(axis)) }];
     },
@@ -157,7 +173,9 @@ export const sequences: Pick<OpTable, Sequences> = {
         x.dtype,
         x.shape.slice(1).map((s, d) => (d === dim ? starts.at(-1)! : s)),
       );
-      copyRows(starts, out.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(padded, padded + width), packed));
+      copyRows(starts, out.shape, dim, longest, (packed, padded, width) =>
+        out.data.set(x.data.subarray(padded, padded + width), packed),
+      );
       return [out];
     },
     rows: null,
@@ -204,14 +222,18 @@ function rowsOf(inputs: Parameters<OpTable["positions"]["infer"]>[0], axis: stri
   return [rowsType(axis)];
 }
 
-const isBatch = (size: Size | undefined, context: InferContext): boolean => size !== undefined && equalSizes(size, context.batch);
+const isBatch = (size: Size | undefined, context: InferContext): boolean =>
+  size !== undefined && equalSizes(size, context.batch);
 
 /** Visits the rows of every sequence. */
 function eachRow(starts: Float64Array, visit: (sequence: number, row: number) => void): void {
   for (let b = 0; b + 1 < starts.length; b++) for (let row = starts[b]!; row < starts[b + 1]!; row++) visit(b, row);
 }
 
-/** Visits each run of elements behind one row of a packed tensor, with its offset there and with sequences side by side (batch in front, `longest` rows each). */
+/**
+ * Visits each run of elements behind one row of a packed tensor, with its offset there and with sequences side by side
+ * (batch in front, `longest` rows each).
+ */
 export function copyRows(
   starts: ArrayLike<number>,
   packedShape: readonly number[],
@@ -224,5 +246,6 @@ export function copyRows(
   const width = countOf(packedShape.slice(dim + 1));
   for (let b = 0; b + 1 < starts.length; b++)
     for (let o = 0; o < outer; o++)
-      for (let row = starts[b]!; row < starts[b + 1]!; row++) copy((o * rows + row) * width, ((b * outer + o) * longest + row - starts[b]!) * width, width);
+      for (let row = starts[b]!; row < starts[b + 1]!; row++)
+        copy((o * rows + row) * width, ((b * outer + o) * longest + row - starts[b]!) * width, width);
 }

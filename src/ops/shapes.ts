@@ -17,13 +17,22 @@ export function arity(inputs: readonly TensorType[], count: number): void {
 /** The input at `index`, of one of these dtypes. */
 export function expectDtype(inputs: readonly TensorType[], index: number, ...dtypes: readonly DType[]): TensorType {
   const type = inputs[index] ?? mismatch(`input ${index} is missing`);
-  return dtypes.includes(type.dtype) ? type : mismatch(`input ${index} must be ${dtypes.join(" or ")}, found ${printType(type)}`);
+  return dtypes.includes(type.dtype)
+    ? type
+    : mismatch(`input ${index} must be ${dtypes.join(" or ")}, found ${printType(type)}`);
 }
 
 /** The input at `index`, of this dtype and shape. */
-export function expectType(inputs: readonly TensorType[], index: number, dtype: DType, shape: readonly Size[]): TensorType {
+export function expectType(
+  inputs: readonly TensorType[],
+  index: number,
+  dtype: DType,
+  shape: readonly Size[],
+): TensorType {
   const type = expectDtype(inputs, index, dtype);
-  return equalShapes(type.shape, shape) ? type : mismatch(`input ${index} must be ${dtype}${printShape(shape)}, found ${printType(type)}`);
+  return equalShapes(type.shape, shape)
+    ? type
+    : mismatch(`input ${index} must be ${dtype}${printShape(shape)}, found ${printType(type)}`);
 }
 
 export { FLOATS, NUMBERS } from "../base/dtype.js";
@@ -39,7 +48,10 @@ export function broadcastShapes(shapes: readonly (readonly Size[])[]): readonly 
     for (const shape of shapes) {
       const own = shape[i - rank + shape.length];
       if (own === undefined || own === 1 || equalSizes(own, size)) continue;
-      if (size !== 1) mismatch(`shapes ${shapes.map(printShape).join(" and ")} do not broadcast: ${printSize(size)} against ${printSize(own)}`);
+      if (size !== 1)
+        mismatch(
+          `shapes ${shapes.map(printShape).join(" and ")} do not broadcast: ${printSize(size)} against ${printSize(own)}`,
+        );
       size = own;
     }
     return size;
@@ -48,13 +60,18 @@ export function broadcastShapes(shapes: readonly (readonly Size[])[]): readonly 
 
 /** A dimension's index, checked. */
 export function expectDim(shape: readonly Size[], dim: number): Size {
-  return (Number.isInteger(dim) && dim >= 0 ? shape[dim] : undefined) ?? mismatch(`there is no dimension ${dim} in ${printShape(shape)}`);
+  return (
+    (Number.isInteger(dim) && dim >= 0 ? shape[dim] : undefined) ??
+    mismatch(`there is no dimension ${dim} in ${printShape(shape)}`)
+  );
 }
 
 /** A dimension that is not made of packed rows. */
 export function expectUnpacked(shape: readonly Size[], dim: number): Size {
   const size = expectDim(shape, dim);
-  return packedAxis(size) === null ? size : mismatch(`dimension ${dim} of ${printShape(shape)} holds packed rows, sequences one after the other`);
+  return packedAxis(size) === null
+    ? size
+    : mismatch(`dimension ${dim} of ${printShape(shape)} holds packed rows, sequences one after the other`);
 }
 
 /** The axis whose rows are packed along a dimension. */
@@ -90,10 +107,12 @@ export function expectAxes(shape: readonly Size[], axes: readonly number[]): voi
 }
 
 /** Number of elements. */
-export const elements = (type: Pick<TensorType, "shape">): Size => type.shape.reduce((n: Size, s) => multiplySizes(n, s), 1);
+export const elements = (type: Pick<TensorType, "shape">): Size =>
+  type.shape.reduce((n: Size, s) => multiplySizes(n, s), 1);
 
 /** Bytes of values that take 4 bytes each. */
-export const bytesOf = (types: readonly Pick<TensorType, "shape">[]): Size => types.reduce((n: Size, t) => addSizes(n, multiplySizes(4, elements(t))), 0);
+export const bytesOf = (types: readonly Pick<TensorType, "shape">[]): Size =>
+  types.reduce((n: Size, t) => addSizes(n, multiplySizes(4, elements(t))), 0);
 
 /** `perElement` operations for each element of the first result; every input read and every result written once. */
 export const costPerResult =

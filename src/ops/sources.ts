@@ -91,7 +91,11 @@ export const sources: Pick<OpTable, Source> = {
   constant: {
     doc: "a tensor of one value",
     infer(_inputs, { value, dtype, shape }) {
-      if ((dtype === "u32" && value !== value >>> 0) || (dtype === "i32" && value !== (value | 0)) || (dtype === "bool" && value !== 0 && value !== 1))
+      if (
+        (dtype === "u32" && value !== value >>> 0) ||
+        (dtype === "i32" && value !== (value | 0)) ||
+        (dtype === "bool" && value !== 0 && value !== 1)
+      )
         mismatch(`${value} is no ${dtype}`);
       return [{ dtype, shape }];
     },
@@ -110,11 +114,14 @@ export const sources: Pick<OpTable, Source> = {
   size: {
     doc: "the value of a size",
     infer(_inputs, { size, dtype }) {
-      if (dtype !== "f32" && !isWhole(size)) mismatch(`size ${printSize(size)} need not be whole, so it is no ${dtype}`);
+      if (dtype !== "f32" && !isWhole(size))
+        mismatch(`size ${printSize(size)} need not be whole, so it is no ${dtype}`);
       return [{ dtype, shape: [] }];
     },
     cost: noCost,
-    evaluate: (_inputs, { size, dtype }, context) => [store(tensor(dtype, [], Float64Array.of(context.sizes.number(size))))],
+    evaluate: (_inputs, { size, dtype }, context) => [
+      store(tensor(dtype, [], Float64Array.of(context.sizes.number(size)))),
+    ],
     rows: null,
     tokens: ({ attrs }, along) => (along(attrs.size) ? "all" : "own"),
     columns: null,
@@ -125,7 +132,8 @@ export const sources: Pick<OpTable, Source> = {
     doc: "the first packed row of each sequence and, last, the number of rows, on an axis whose counts the host knows",
     infer(_inputs, { axis }, context) {
       const found = context.axis(axis);
-      if (found.role !== "sequence" || !context.onHost(axis)) mismatch(`${axis} is no sequence axis whose counts the host knows`);
+      if (found.role !== "sequence" || !context.onHost(axis))
+        mismatch(`${axis} is no sequence axis whose counts the host knows`);
       return [startsType(context)];
     },
     cost: noCost,
@@ -140,7 +148,8 @@ export const sources: Pick<OpTable, Source> = {
     doc: "cosines of the width/2 angles of each position, then their sines, both times scale",
     infer(_inputs, { positions, width, frequencies }) {
       if (!Number.isInteger(width) || width < 2 || width % 2 !== 0) mismatch(`the width must be even, found ${width}`);
-      if (frequencies && frequencies.length !== width / 2) mismatch(`a width of ${width} takes ${width / 2} frequencies, found ${frequencies.length}`);
+      if (frequencies && frequencies.length !== width / 2)
+        mismatch(`a width of ${width} takes ${width / 2} frequencies, found ${frequencies.length}`);
       return [{ dtype: "f32", shape: [positions, width] }];
     },
     cost: (_inputs, _attrs, results) => ({ flops: 0, bytes: bytesOf(results) }),

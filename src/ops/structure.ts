@@ -6,7 +6,16 @@ import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js"
 import type { OpTable } from "./define.js";
 import { reshaped, unbroadcast } from "./cotangents.js";
 import { aligned, alike, lastDim, tokensAlong } from "./rows.js";
-import { broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype } from "./shapes.js";
+import {
+  broadcastShapes,
+  costPerResult,
+  elements,
+  expectUnpacked,
+  mismatch,
+  noCost,
+  replaceDim,
+  sameDtype,
+} from "./shapes.js";
 import { around, at, broadcastOffsets, partAlong, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
 type Structure = "pick" | "reshape" | "permute" | "broadcast" | "slice" | "concat" | "stop_gradient" | "barrier";
@@ -42,7 +51,9 @@ export const structure: Pick<OpTable, Structure> = {
     tokens: "own",
     columns: "kept",
     grad: (emit, { inputs: [x] }, [dy]) => [reshaped(emit, dy!, typeOf(x).shape)],
-    evaluate: (inputs, { shape }, context) => [tensor(at(inputs, 0).dtype, shapeOf(shape, context), at(inputs, 0).data)],
+    evaluate: (inputs, { shape }, context) => [
+      tensor(at(inputs, 0).dtype, shapeOf(shape, context), at(inputs, 0).data),
+    ],
     lower: { kind: "same" },
   },
   permute: {
@@ -74,14 +85,17 @@ export const structure: Pick<OpTable, Structure> = {
     rows: ({ attrs }, dim) => [attrs.order[dim]!],
     tokens: "own",
     columns: (node) => (node.attrs.order.at(-1) === lastDim(node) ? "kept" : null),
-    grad: (emit, { attrs: { order } }, [dy]) => [emit("permute", [dy!], { order: order.map((_, d) => order.indexOf(d)) })],
+    grad: (emit, { attrs: { order } }, [dy]) => [
+      emit("permute", [dy!], { order: order.map((_, d) => order.indexOf(d)) }),
+    ],
     lower: { kind: "moved" },
   },
   broadcast: {
     doc: "repeated along new dimensions and those of size 1, as NumPy broadcasts",
     infer(inputs, { shape }) {
       const x = only(inputs);
-      if (!equalShapes(broadcastShapes([x.shape, shape]), shape)) mismatch(`${printShape(x.shape)} does not broadcast to ${printShape(shape)}`);
+      if (!equalShapes(broadcastShapes([x.shape, shape]), shape))
+        mismatch(`${printShape(x.shape)} does not broadcast to ${printShape(shape)}`);
       return [{ dtype: x.dtype, shape }];
     },
     cost: costPerResult(0),
@@ -103,7 +117,8 @@ export const structure: Pick<OpTable, Structure> = {
     infer(inputs, { axis, start, stop }) {
       const x = only(inputs);
       const size = expectUnpacked(x.shape, axis);
-      if (typeof size !== "number") mismatch(`dimension ${axis} of ${printShape(x.shape)} must be known at compile time to be sliced`);
+      if (typeof size !== "number")
+        mismatch(`dimension ${axis} of ${printShape(x.shape)} must be known at compile time to be sliced`);
       if (!(start >= 0 && start < stop && stop <= Number(size)))
         mismatch(`slice ${start}:${stop} does not lie within dimension ${axis} of ${printShape(x.shape)}`);
       return [{ dtype: x.dtype, shape: replaceDim(x.shape, axis, stop - start) }];
@@ -117,7 +132,8 @@ export const structure: Pick<OpTable, Structure> = {
     // zeros before and behind
     grad(emit, { inputs: [x], attrs: { axis, start, stop } }, [dy]) {
       const { dtype, shape } = typeOf(x);
-      const zeros = (count: number): readonly Node[] => (count > 0 ? [emit("constant", [], { value: 0, dtype, shape: replaceDim(shape, axis, count) })] : []);
+      const zeros = (count: number): readonly Node[] =>
+        count > 0 ? [emit("constant", [], { value: 0, dtype, shape: replaceDim(shape, axis, count) })] : [];
       const parts = [...zeros(start), dy!, ...zeros(Number(shape[axis]) - stop)];
       return [parts.length === 1 ? dy! : emit("concat", parts, { axis })];
     },
@@ -197,7 +213,8 @@ export const structure: Pick<OpTable, Structure> = {
 
 /** Packed dimensions stay what they are: between two of them the number of elements is the same before and after. */
 function checkReshape(from: readonly Size[], to: readonly Size[]): void {
-  if (!equalSizes(elements({ shape: from }), elements({ shape: to }))) mismatch(`${printShape(from)} and ${printShape(to)} hold different numbers of elements`);
+  if (!equalSizes(elements({ shape: from }), elements({ shape: to })))
+    mismatch(`${printShape(from)} and ${printShape(to)} hold different numbers of elements`);
   const [before, after] = [groups(from), groups(to)];
   if (before.axes.join() !== after.axes.join() || !equalShapes(before.between, after.between))
     mismatch(`a reshape from ${printShape(from)} to ${printShape(to)} takes packed rows apart`);

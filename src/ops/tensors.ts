@@ -1,4 +1,5 @@
-// Tensors as the evaluation of operators handles them: shapes of numbers, broadcasting, and what a dtype does to a value.
+// Tensors as the evaluation of operators handles them: shapes of numbers, broadcasting, and what a dtype does to a
+// value.
 import { invariant } from "../base/invariant.js";
 import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
@@ -6,13 +7,18 @@ import type { EvaluateContext, Tensor } from "./define.js";
 
 export const countOf = (shape: readonly number[]): number => shape.reduce((n, s) => n * s, 1);
 
-export function tensor(dtype: DType, shape: readonly number[], data: Float64Array = new Float64Array(countOf(shape))): Tensor {
+export function tensor(
+  dtype: DType,
+  shape: readonly number[],
+  data: Float64Array = new Float64Array(countOf(shape)),
+): Tensor {
   invariant(data.length === countOf(shape), `${data.length} values for shape [${shape.join(", ")}]`);
   return { dtype, shape, data };
 }
 
 /** Sizes of this run. */
-export const shapeOf = (shape: readonly Size[], context: EvaluateContext): number[] => shape.map((s) => context.sizes.number(s));
+export const shapeOf = (shape: readonly Size[], context: EvaluateContext): number[] =>
+  shape.map((s) => context.sizes.number(s));
 
 /** The input at `index`; typing has made sure that it is there. */
 export function at(inputs: readonly Tensor[], index: number): Tensor {
@@ -70,14 +76,20 @@ export function broadcastNumbers(shapes: readonly (readonly number[])[]): number
     let size = 1;
     for (const shape of shapes) {
       const own = shape[i - rank + shape.length] ?? 1;
-      invariant(own === 1 || size === 1 || own === size, `shapes ${shapes.map((s) => `[${s.join(", ")}]`).join(" and ")} do not broadcast`);
+      invariant(
+        own === 1 || size === 1 || own === size,
+        `shapes ${shapes.map((s) => `[${s.join(", ")}]`).join(" and ")} do not broadcast`,
+      );
       if (own !== 1) size = own;
     }
     return size;
   });
 }
 
-/** For each element of a tensor of shape `to`, in order, the element of one of shape `from` that broadcasting pairs with it; null where each pairs with itself. */
+/**
+ * For each element of a tensor of shape `to`, in order, the element of one of shape `from` that broadcasting pairs with
+ * it; null where each pairs with itself.
+ */
 export function broadcastOffsets(from: readonly number[], to: readonly number[]): Int32Array | null {
   const total = countOf(to);
   if (countOf(from) === total && total > 0) return null;
@@ -96,7 +108,11 @@ export function broadcastOffsets(from: readonly number[], to: readonly number[])
 }
 
 /** Visits the elements of a shape in order, with the offset that strides give each. */
-export function walk(shape: readonly number[], steps: readonly number[], visit: (element: number, offset: number) => void): void {
+export function walk(
+  shape: readonly number[],
+  steps: readonly number[],
+  visit: (element: number, offset: number) => void,
+): void {
   const total = countOf(shape);
   const index = new Int32Array(shape.length);
   for (let i = 0, offset = 0; i < total; i++) {
@@ -118,7 +134,10 @@ export function stridesOf(shape: readonly number[]): number[] {
 }
 
 /** A shape seen around one dimension: elements before it, along it and behind it. */
-export function around(shape: readonly number[], dim: number): { readonly outer: number; readonly n: number; readonly inner: number } {
+export function around(
+  shape: readonly number[],
+  dim: number,
+): { readonly outer: number; readonly n: number; readonly inner: number } {
   return { outer: countOf(shape.slice(0, dim)), n: shape[dim]!, inner: countOf(shape.slice(dim + 1)) };
 }
 
@@ -130,6 +149,7 @@ export function partAlong(x: Tensor, axis: number, start: number, stop: number):
     x.shape.map((s, d) => (d === axis ? stop - start : s)),
   );
   const run = (stop - start) * inner;
-  for (let o = 0; o < outer; o++) out.data.set(x.data.subarray((o * n + start) * inner, (o * n + start) * inner + run), o * run);
+  for (let o = 0; o < outer; o++)
+    out.data.set(x.data.subarray((o * n + start) * inner, (o * n + start) * inner + run), o * run);
   return out;
 }

@@ -23,7 +23,8 @@ export function tokensOf<K extends OpName>(node: Node<K>, along: Along): Tokens 
 /** Whether a size mentions a sequence axis, by the axes of a graph. */
 export function alongSequences(axes: readonly Axis[]): Along {
   const sequences = new Set(axes.flatMap((a) => (a.role === "sequence" ? [a.name] : [])));
-  return (size: Size) => typeof size !== "number" && [...atomsOf(size)].some((a) => a.kind !== "live" && sequences.has(a.axis));
+  return (size: Size) =>
+    typeof size !== "number" && [...atomsOf(size)].some((a) => a.kind !== "live" && sequences.has(a.axis));
 }
 
 /** What becomes of the columns of input 0. */

@@ -1,4 +1,5 @@
-// WGSL that pointwise expressions share: literals, and helper functions that mean on every device what `evaluate` means.
+// WGSL that pointwise expressions share: literals, and helper functions that mean on every device what `evaluate`
+// means.
 import type { DType } from "../base/dtype.js";
 import { roundHalf } from "./tensors.js";
 
@@ -6,8 +7,9 @@ import { roundHalf } from "./tensors.js";
 export const wgslType = (dtype: DType): "f32" | "u32" | "i32" | "bool" => (dtype === "f16" ? "f32" : dtype);
 
 /**
- * Source of each helper function by its name. An expression that contains `<name>(` needs `<name>`, and what that one contains in turn;
- * `helpersIn` finds them. WGSL lets a compiler assume that NaN and infinity never occur, so they are told by their bits and never written as constants.
+ * Source of each helper function by its name. An expression that contains `<name>(` needs `<name>`, and what that one
+ * contains in turn; `helpersIn` finds them. WGSL lets a compiler assume that NaN and infinity never occur, so they are
+ * told by their bits and never written as constants.
  */
 export const wgslHelpers: ReadonlyMap<string, string> = new Map(
   Object.entries({
@@ -98,7 +100,8 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
   let a = clamp(x, -1.0e4, 1.0e4);
   return x * modc_sigmoid(1.5957691216057308 * (a + 0.044715 * a * a * a));
 }`,
-    // Reduced by multiples of π/2 in three parts, then the polynomials of Cephes' sinf and cosf on [−π/4, π/4]. Good for |x| up to some 8000.
+    // Reduced by multiples of π/2 in three parts, then the polynomials of Cephes' sinf and cosf on [−π/4, π/4]. Good
+    // for |x| up to some 8000.
     modc_sin: `fn modc_sin(x: f32) -> f32 {
   return modc_turn(x, 0u);
 }`,

@@ -22,7 +22,13 @@ async function create(): Promise<GPU> {
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
     throw missing
-      ? new NoDeviceError("the package webgpu is not installed", { hint: "npm install webgpu, or give your own device", cause })
-      : new NoDeviceError(`Dawn does not run on this system: ${cause instanceof Error ? cause.message.split("\n")[0]! : String(cause)}`, { cause });
+      ? new NoDeviceError("the package webgpu is not installed", {
+          hint: "npm install webgpu, or give your own device",
+          cause,
+        })
+      : new NoDeviceError(
+          `Dawn does not run on this system: ${cause instanceof Error ? cause.message.split("\n")[0]! : String(cause)}`,
+          { cause },
+        );
   }
 }

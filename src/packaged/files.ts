@@ -1,4 +1,5 @@
-// The files of a built package: fetched in a page, read from disk in Node, each held against its hash before anything looks into it.
+// The files of a built package: fetched in a page, read from disk in Node, each held against its hash before anything
+// looks into it.
 import { inNode } from "../runtime/device.js";
 import { formatBytes } from "../runtime/errors.js";
 import { PackageError } from "./errors.js";
@@ -29,7 +30,11 @@ export async function readManifest(options: FileOptions): Promise<Manifest> {
 }
 
 /** A file's bytes. Throws PackageError where it cannot be had, or is not the one that was built. */
-export async function readFile(manifest: Manifest, name: string, options: FileOptions): Promise<Uint8Array<ArrayBuffer>> {
+export async function readFile(
+  manifest: Manifest,
+  name: string,
+  options: FileOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
   const file = manifest.files.find((f) => f.name === name);
   if (!file) throw new PackageError("bad-package", name, `the manifest names no file ${name}`);
   const bytes = await contents(name, file.bytes, options);
@@ -80,7 +85,12 @@ async function fromDisk(name: string, url: string): Promise<Uint8Array<ArrayBuff
   try {
     return await readBytes(new URL(url));
   } catch (cause) {
-    throw new PackageError("download-failed", name, `cannot read ${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new PackageError(
+      "download-failed",
+      name,
+      `cannot read ${name}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }
 
@@ -90,7 +100,12 @@ interface Received {
   bytes: number;
 }
 
-async function download(name: string, url: string, most: number, options: FileOptions): Promise<Uint8Array<ArrayBuffer>> {
+async function download(
+  name: string,
+  url: string,
+  most: number,
+  options: FileOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
   const received: Received = { pieces: [], bytes: 0 };
   for (let attempt = 1; ; attempt++) {
     options.signal?.throwIfAborted();
@@ -116,18 +131,29 @@ async function download(name: string, url: string, most: number, options: FileOp
 }
 
 /** Adds to what was received until the file ends; rejects where the connection does first. */
-async function receive(name: string, url: string, received: Received, most: number, { signal, progress }: FileOptions): Promise<void> {
+async function receive(
+  name: string,
+  url: string,
+  received: Received,
+  most: number,
+  { signal, progress }: FileOptions,
+): Promise<void> {
   const response = await fetch(url, {
     ...(signal ? { signal } : {}),
     ...(received.bytes > 0 ? { headers: { Range: `bytes=${received.bytes}-` } } : {}),
   });
   if (!response.ok)
-    throw new PackageError("download-failed", name, `cannot fetch ${name}: the server answers ${response.status} ${response.statusText}`.trimEnd());
+    throw new PackageError(
+      "download-failed",
+      name,
+      `cannot fetch ${name}: the server answers ${response.status} ${response.statusText}`.trimEnd(),
+    );
   // A server that knows no ranges begins anew.
   if (response.status !== 206) Object.assign(received, { pieces: [], bytes: 0 } satisfies Received);
   const reader = response.body?.getReader();
   if (!reader) throw new Error("the answer has no body");
-  const announced = response.headers.get("content-encoding") === null ? Number(response.headers.get("content-length") ?? NaN) : NaN;
+  const announced =
+    response.headers.get("content-encoding") === null ? Number(response.headers.get("content-length") ?? NaN) : NaN;
   const end = received.bytes + announced;
   while (received.bytes <= most) {
     const { done, value } = await reader.read();

@@ -47,7 +47,8 @@ export interface Manifest {
 const END = /,\n"digest": "([0-9a-f]{64})"\n\}\n$/;
 
 /** The text of a manifest with its hash at the end; `fields` is what stands before, without the closing brace. */
-export const sealed = async (fields: string): Promise<string> => `${fields},\n"digest": "${await sha256(new TextEncoder().encode(fields))}"\n}\n`;
+export const sealed = async (fields: string): Promise<string> =>
+  `${fields},\n"digest": "${await sha256(new TextEncoder().encode(fields))}"\n}\n`;
 
 /** Throws PackageError where the text is not the one that was sealed. */
 export async function expectSealed(text: string): Promise<void> {
@@ -66,7 +67,8 @@ export function parseManifest(text: string): Manifest {
     new PackageError("bad-package", MANIFEST, `${MANIFEST} is none of a built package: ${what}`, options);
   const root = Reader.parse(text, refuse);
   root.fields(["format", "version", "model", "files", "shards", "tensors", "digest"]);
-  if (root.get("format").string() !== MANIFEST_FORMAT) root.get("format").fail(`must be ${JSON.stringify(MANIFEST_FORMAT)}`);
+  if (root.get("format").string() !== MANIFEST_FORMAT)
+    root.get("format").fail(`must be ${JSON.stringify(MANIFEST_FORMAT)}`);
   const version = root.get("version").integer(0);
   if (version !== MANIFEST_VERSION) root.get("version").fail(`is ${version}: this runtime reads ${MANIFEST_VERSION}`);
   root.get("files").unique("name");
@@ -79,7 +81,14 @@ export function parseManifest(text: string): Manifest {
   });
   const whole = shards.reduce((sum, name) => sum + sizes.get(name)!, 0);
   const tensors = root.get("tensors").list((r) => readTensor(r, whole));
-  return { format: MANIFEST_FORMAT, version: MANIFEST_VERSION, model: root.get("model").string(), files, shards, tensors };
+  return {
+    format: MANIFEST_FORMAT,
+    version: MANIFEST_VERSION,
+    model: root.get("model").string(),
+    files,
+    shards,
+    tensors,
+  };
 }
 
 function readFile(r: Reader): ManifestFile {

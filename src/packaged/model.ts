@@ -1,5 +1,12 @@
 // A built model: loads its package's files onto a device, runs and generates.
-import { createGenerator, generateText, type GeneratedText, type GenerateTextOptions, type Generator, type Summary } from "../generate/index.js";
+import {
+  createGenerator,
+  generateText,
+  type GeneratedText,
+  type GenerateTextOptions,
+  type Generator,
+  type Summary,
+} from "../generate/index.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import { openDevice, type Device } from "../runtime/device.js";
 import { InputError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
@@ -23,7 +30,10 @@ export interface LoadProgress {
 }
 
 export interface LoadModelOptions {
-  /** Your own device. By default the best there is: through `navigator.gpu` in a page, through the package `webgpu` in Node. */
+  /**
+   * Your own device. By default the best there is: through `navigator.gpu` in a page, through the package `webgpu` in
+   * Node.
+   */
   readonly device?: GPUDevice;
   /** What it is loaded for; without it for both, as far as the model generates. */
   readonly use?: "run" | "generate";
@@ -55,15 +65,26 @@ export interface PackagedModel {
   load(options?: LoadModelOptions): Promise<LoadedModel>;
 }
 
-/** `places`: where the files of the package lie. `tokenizer` loads that part of the runtime, where the package has it. */
-export function createModel(name: string, places: Places, tokenizer: (() => Promise<TokenizerPart>) | null = null): PackagedModel {
+/**
+ * `places`: where the files of the package lie. `tokenizer` loads that part of the runtime, where the package has it.
+ */
+export function createModel(
+  name: string,
+  places: Places,
+  tokenizer: (() => Promise<TokenizerPart>) | null = null,
+): PackagedModel {
   return { name, load: (options = {}) => load(places, tokenizer, options) };
 }
 
-async function load(places: Places, tokenizer: (() => Promise<TokenizerPart>) | null, options: LoadModelOptions): Promise<LoadedModel> {
+async function load(
+  places: Places,
+  tokenizer: (() => Promise<TokenizerPart>) | null,
+  options: LoadModelOptions,
+): Promise<LoadedModel> {
   const { signal, live, use } = options;
   signal?.throwIfAborted();
-  if (use !== undefined && use !== "run" && use !== "generate") throw new InputError("use", `use is ${String(use)}: it must be "run" or "generate"`);
+  if (use !== undefined && use !== "run" && use !== "generate")
+    throw new InputError("use", `use is ${String(use)}: it must be "run" or "generate"`);
   const report = options.onProgress ?? (() => {});
   // The device first: without one nothing needs to be fetched.
   const device = await openDevice(options.device ? { device: options.device } : {});
@@ -76,12 +97,20 @@ async function load(places: Places, tokenizer: (() => Promise<TokenizerPart>) | 
     const shared = {
       ...(live && { live }),
       ...(signal && { signal }),
-      onProgress: (event: SessionEvent) => void (event.kind !== "grow" && report({ stage: event.kind, done: event.done, total: event.total })),
+      onProgress: (event: SessionEvent) =>
+        void (event.kind !== "grow" && report({ stage: event.kind, done: event.done, total: event.total })),
     };
-    const session = use === "generate" ? null : await loadSession(programs.run, device, weights, { ...shared, ...(options.max && { max: options.max }) });
+    const session =
+      use === "generate"
+        ? null
+        : await loadSession(programs.run, device, weights, { ...shared, ...(options.max && { max: options.max }) });
     const generator =
       generation && use !== "run"
-        ? await createGenerator(generation, device, weights, { ...shared, recover: null, ...(session && { weightsOf: session }) })
+        ? await createGenerator(generation, device, weights, {
+            ...shared,
+            recover: null,
+            ...(session && { weightsOf: session }),
+          })
         : null;
     await weights.close();
     return new Loaded({ device, session, generator, text, generates: generation !== null });
@@ -91,7 +120,8 @@ async function load(places: Places, tokenizer: (() => Promise<TokenizerPart>) | 
   }
 }
 
-const doesNotGenerate = (): UnsupportedError => new UnsupportedError("the model does not generate", "it was built to run only: call run");
+const doesNotGenerate = (): UnsupportedError =>
+  new UnsupportedError("the model does not generate", "it was built to run only: call run");
 
 interface Parts {
   readonly device: Device;
@@ -124,7 +154,8 @@ class Loaded implements LoadedModel {
   async *generate(asked: Prompts, options: ModelGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
     const { generator, text: opened, generates } = this.#parts;
     if (!generates) throw doesNotGenerate();
-    if (!generator || !opened) throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
+    if (!generator || !opened)
+      throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
     const { text, defaults } = opened;
     const prompts = promptsOf(asked).map((prompt) => this.#tokens(prompt));
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
@@ -159,7 +190,11 @@ interface Opened {
   readonly files: FileOptions;
 }
 
-async function open(places: Places, signal: AbortSignal | undefined, report: (progress: LoadProgress) => void): Promise<Opened> {
+async function open(
+  places: Places,
+  signal: AbortSignal | undefined,
+  report: (progress: LoadProgress) => void,
+): Promise<Opened> {
   const came = new Map<string, number>();
   let total = 0;
   const files: FileOptions = {
@@ -175,7 +210,10 @@ async function open(places: Places, signal: AbortSignal | undefined, report: (pr
   const text = await readFile(manifest, PROGRAMS, files);
   const kernels = new Map<string, Promise<string>>();
   const others = new Set<string>([...manifest.shards, PROGRAMS, DEFAULTS, ...Object.values(TOKENIZER_FILES)]);
-  total = manifest.files.reduce((sum, { name, bytes }) => (others.has(name) || name.endsWith(".wgsl") ? sum + bytes : sum), 0);
+  total = manifest.files.reduce(
+    (sum, { name, bytes }) => (others.has(name) || name.endsWith(".wgsl") ? sum + bytes : sum),
+    0,
+  );
   const read = async (name: string): Promise<Uint8Array> => {
     const bytes = await readFile(manifest, name, files);
     files.progress(name, bytes.length);

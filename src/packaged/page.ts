@@ -22,7 +22,8 @@ function named<T extends HTMLElement>(id: string, kind: new () => T): T {
 
 /** Puts the page to work; called once, when it is there. */
 export function start(tokenizer: TokenizerPart | null): void {
-  const contents = JSON.parse(named("contents", HTMLScriptElement).textContent ?? "") as Contents; // as the build writes it
+  // as the build writes it
+  const contents = JSON.parse(named("contents", HTMLScriptElement).textContent ?? "") as Contents;
   const model = createModel(contents.model, contents.files, tokenizer && (async () => tokenizer));
   const form = named("form", HTMLFormElement);
   const [prompt, button, status, output, seed, temperature, most] = [
@@ -60,7 +61,8 @@ export function start(tokenizer: TokenizerPart | null): void {
     output.replaceChildren(span(prompt.value, "prompt"));
     const loaded = await load();
     say(`generating on ${loaded.device} …`);
-    const sampling = temperature.valueAsNumber > 0 ? { temperature: temperature.valueAsNumber, seed: seed.valueAsNumber || 0 } : {};
+    const sampling =
+      temperature.valueAsNumber > 0 ? { temperature: temperature.valueAsNumber, seed: seed.valueAsNumber || 0 } : {};
     const tokens = loaded.generate(prompt.value, { sampling, maxTokens: most.valueAsNumber || 1, signal });
     for (;;) {
       const next = await tokens.next();
@@ -110,7 +112,8 @@ const progressText = ({ stage, done, total }: LoadProgress): string =>
   `${{ download: "checking files", kernels: "compiling kernels", weights: "writing weights" }[stage]}: ${Math.round((100 * done) / Math.max(1, total))}%`;
 
 function summaryText({ generatedTokens, generation, firstToken, flops }: Summary): string {
-  const speed = generation > 0 ? `, ${((1000 * Math.max(0, generatedTokens - 1)) / generation).toFixed(0)} tokens/s` : "";
+  const speed =
+    generation > 0 ? `, ${((1000 * Math.max(0, generatedTokens - 1)) / generation).toFixed(0)} tokens/s` : "";
   const cost = flops ? `, ${((100 * flops.own) / flops.dense).toFixed(0)}% of the operations of a dense model` : "";
   return `${generatedTokens} tokens, the first after ${firstToken.toFixed(0)} ms${speed}${cost}`;
 }

@@ -11,11 +11,12 @@ export interface Programs {
 }
 
 /**
- * The programs with the texts of their kernels filled in. The text has the hash that the manifest names, so it is what was built; a session refuses what it does not know. Throws
- * PackageError for what holds no programs.
+ * The programs with the texts of their kernels filled in. The text has the hash that the manifest names, so it is what
+ * was built; a session refuses what it does not know. Throws PackageError for what holds no programs.
  */
 export async function readPrograms(text: string, kernel: (file: string) => Promise<string>): Promise<Programs> {
-  const bad = (what: string): PackageError => new PackageError("bad-package", PROGRAMS, `${PROGRAMS} holds no programs: ${what}`);
+  const bad = (what: string): PackageError =>
+    new PackageError("bad-package", PROGRAMS, `${PROGRAMS} holds no programs: ${what}`);
   let root: { readonly run?: Program; readonly generation?: Generation | null } | null;
   try {
     root = JSON.parse(text) as typeof root; // as `storePrograms` writes it
@@ -24,7 +25,10 @@ export async function readPrograms(text: string, kernel: (file: string) => Promi
   }
   const filled = async (program: Program | undefined): Promise<Program> => {
     if (!Array.isArray(program?.kernels)) throw bad("one has no kernels");
-    return { ...program, kernels: await Promise.all(program.kernels.map(async (k) => ({ ...k, wgsl: await kernel(k.wgsl) }))) };
+    return {
+      ...program,
+      kernels: await Promise.all(program.kernels.map(async (k) => ({ ...k, wgsl: await kernel(k.wgsl) }))),
+    };
   };
   const generation = root?.generation;
   const [run, prompt, step] = await Promise.all([

@@ -45,7 +45,11 @@ const byteText: ModelText = {
 
 const noText: ModelText = {
   encode() {
-    throw new InputError("prompt", "the package has no tokenizer, and its model reads no bytes", "give tokens as numbers");
+    throw new InputError(
+      "prompt",
+      "the package has no tokenizer, and its model reads no bytes",
+      "give tokens as numbers",
+    );
   },
   decoder: () => ({ add: () => "", finish: () => "" }),
   chat: null,
@@ -56,8 +60,16 @@ export interface OpenedText {
   readonly defaults: Defaults;
 }
 
-/** Reads what the package has for texts. `part` loads the tokenizer's part of the runtime, where there is one. Throws PackageError, and what the tokenizer throws. */
-export async function openText(manifest: Manifest, vocabulary: number, options: FileOptions, part: (() => Promise<TokenizerPart>) | null): Promise<OpenedText> {
+/**
+ * Reads what the package has for texts. `part` loads the tokenizer's part of the runtime, where there is one. Throws
+ * PackageError, and what the tokenizer throws.
+ */
+export async function openText(
+  manifest: Manifest,
+  vocabulary: number,
+  options: FileOptions,
+  part: (() => Promise<TokenizerPart>) | null,
+): Promise<OpenedText> {
   const read = async (name: string): Promise<string | null> =>
     manifest.files.some((f) => f.name === name) ? textOf(name, await readFile(manifest, name, options)) : null;
   const [tokenizer, config, template, defaults] = await Promise.all([

@@ -1,4 +1,5 @@
-// The tokenizer of a built package and its chat template: a part of the runtime of its own, for packages whose model has one.
+// The tokenizer of a built package and its chat template: a part of the runtime of its own, for packages whose model
+// has one.
 import { chatTemplate, parseChatConfig } from "../tokenizer/chat.js";
 import { TextStream } from "../tokenizer/text-stream.js";
 import { parseTokenizer } from "../tokenizer/tokenizer.js";
@@ -12,7 +13,14 @@ export async function readText({ tokenizer: json, config, template }: TokenizerT
   const tokenizer = await parseTokenizer(json, TOKENIZER_FILES.tokenizer, config);
   const read = config === null ? null : parseChatConfig(config, TOKENIZER_FILES.config);
   const text = template ?? read?.template ?? null;
-  const chat = text === null ? null : chatTemplate(text, read?.specials ?? new Map(), template === null ? TOKENIZER_FILES.config : TOKENIZER_FILES.template);
+  const chat =
+    text === null
+      ? null
+      : chatTemplate(
+          text,
+          read?.specials ?? new Map(),
+          template === null ? TOKENIZER_FILES.config : TOKENIZER_FILES.template,
+        );
   return {
     encode: (prompt) => tokenizer.encode(prompt, { template: true }),
     decoder: () => new TextStream(tokenizer),

@@ -20,9 +20,9 @@ interface Wanted {
 }
 
 /**
- * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as nothing else needs all the rows. Every row that is left is computed as it was. What a
- * route is chosen by is wanted for all rows, so no choice comes to depend on itself. Rows that are no fewer than all move only as far as reading them costs nothing. Linear
- * in the nodes.
+ * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as nothing else needs all the rows. Every row that is
+ * left is computed as it was. What a route is chosen by is wanted for all rows, so no choice comes to depend on itself.
+ * Rows that are no fewer than all move only as far as reading them costs nothing. Linear in the nodes.
  */
 export function chosenRows(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
@@ -32,7 +32,10 @@ export function chosenRows(graph: Graph, trace: Trace | null): Graph {
   return wanted.size === 0 ? graph : new Rebuilding(graph, wanted, trace).graph();
 }
 
-/** The values whose rows are all summed for some reader: further statistics of theirs cost less with those sums than by another reading of the chosen rows. */
+/**
+ * The values whose rows are all summed for some reader: further statistics of theirs cost less with those sums than by
+ * another reading of the chosen rows.
+ */
 function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted>): ReadonlySet<Node> {
   return new Set(
     nodes.flatMap((node) => {
@@ -43,11 +46,14 @@ function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted
 }
 
 /**
- * Queries of the last row of each sequence whose product reads what those of keys and values read of all rows. One product of all rows makes them as in every other layer: products apart would be
- * kernels of their own, each with the norm before it stored, to spare a model of n dense layers 1 of some 12 n − 10 parts of its work.
+ * Queries of the last row of each sequence whose product reads what those of keys and values read of all rows. One
+ * product of all rows makes them as in every other layer: products apart would be kernels of their own, each with the
+ * norm before it stored, to spare a model of n dense layers 1 of some 12 n − 10 parts of its work.
  */
 function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted>): ReadonlySet<Node> {
-  const ofAll = new Set(nodes.flatMap((node) => (isProductOfWeight(node) && !chosen.has(node) ? [node.inputs[0]] : [])));
+  const ofAll = new Set(
+    nodes.flatMap((node) => (isProductOfWeight(node) && !chosen.has(node) ? [node.inputs[0]] : [])),
+  );
   return new Set(
     nodes.flatMap((node) => {
       const [queries] = isOp(node, "attention") ? node.inputs : [];
@@ -64,11 +70,18 @@ function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wan
 const isProductOfWeight = (node: Node): boolean => isOp(node, "matmul") && isOp(node.inputs[1], "weight");
 
 /** The values that are computed for chosen rows only; `shared` are those whose sums are not, nor are those `whole`. */
-function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<Node>, whole: ReadonlySet<Node>): ReadonlyMap<Node, Wanted> {
+function wantedRows(
+  graph: Graph,
+  nodes: readonly Node[],
+  shared: ReadonlySet<Node>,
+  whole: ReadonlySet<Node>,
+): ReadonlyMap<Node, Wanted> {
   const wants = new Map<Node, Wanted | "all">();
   const want = (node: Node, rows: Wanted | "all"): void => {
     const known = wants.get(node);
-    const same = known === undefined || (known !== "all" && rows !== "all" && known.index === rows.index && known.dim === rows.dim);
+    const same =
+      known === undefined ||
+      (known !== "all" && rows !== "all" && known.index === rows.index && known.dim === rows.dim);
     wants.set(node, same ? rows : "all");
   };
   for (const node of callerReads(graph)) want(node, "all");
@@ -77,7 +90,11 @@ function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<No
   for (const node of nodes.toReversed()) {
     const own = wants.get(node);
     if (own === undefined) continue;
-    const stays = own === "all" || whole.has(node) || isShared(node, shared) || (!isFewer(graph, own.index) && (often.has(node) || isOp(node, "sum")));
+    const stays =
+      own === "all" ||
+      whole.has(node) ||
+      isShared(node, shared) ||
+      (!isFewer(graph, own.index) && (often.has(node) || isOp(node, "sum")));
     const inputs = stays ? null : inputsFor(graph, node, own);
     if (inputs && own !== "all") {
       found.set(node, own);
@@ -159,7 +176,8 @@ class Rebuilding {
 
   graph(): Graph {
     const { outputs, states, starts } = this.#graph;
-    for (const root of [...outputs.map((o) => o.node), ...states.map((s) => s.next), ...starts.values()]) this.#finish(this.#task(root, null));
+    for (const root of [...outputs.map((o) => o.node), ...states.map((s) => s.next), ...starts.values()])
+      this.#finish(this.#task(root, null));
     return replaceNodes(this.#graph, (node) => this.#whole.get(node) ?? node);
   }
 
@@ -185,13 +203,16 @@ class Rebuilding {
   #needs(node: Node, rows: Wanted | null): readonly Task[] {
     const whole = (n: Node): Task => ({ node: n, rows: null, needs: [], next: 0 });
     const part = (n: Node): Task => ({ node: n, rows: this.#wanted.get(n) ?? null, needs: [], next: 0 });
-    if (!rows) return isOp(node, "take") && this.#wanted.has(node.inputs[0]) ? [part(node.inputs[0])] : node.inputs.map(whole);
+    if (!rows)
+      return isOp(node, "take") && this.#wanted.has(node.inputs[0]) ? [part(node.inputs[0])] : node.inputs.map(whole);
     const inputs = inputsFor(this.#graph, node, rows)!;
     const starts = isOp(node, "attention") ? [whole(this.#graph.starts.get(axisOf(rows.index))!)] : [];
     return [
       whole(rows.index),
       ...starts,
-      ...inputs.flatMap((dim, i) => (dim === "none" ? [] : [dim === null ? whole(node.inputs[i]!) : part(node.inputs[i]!)])),
+      ...inputs.flatMap((dim, i) =>
+        dim === "none" ? [] : [dim === null ? whole(node.inputs[i]!) : part(node.inputs[i]!)],
+      ),
     ];
   }
 
@@ -214,14 +235,20 @@ class Rebuilding {
     });
     const made = ((): Node => {
       if (isOp(node, "constant")) return emit("constant", [], attrsWith(node, dim, rows));
-      if (isOp(node, "route_mask")) return emit("constant", [], { value: 1, dtype: "bool", shape: [rows] satisfies readonly Size[] });
+      if (isOp(node, "route_mask"))
+        return emit("constant", [], { value: 1, dtype: "bool", shape: [rows] satisfies readonly Size[] });
       if (isOp(node, "set")) return inputs[2]!;
       if (isOp(node, "put")) return emit("add", [inputs[0]!, inputs[2]!], {});
       const all = inputs as Node[]; // "none" stands only at the operators above
-      const given = isOp(node, "attention") ? all.with(3, this.#whole.get(this.#graph.starts.get(axisOf(index))!)!) : all;
+      const given = isOp(node, "attention")
+        ? all.with(3, this.#whole.get(this.#graph.starts.get(axisOf(index))!)!)
+        : all;
       return emit(node.op, given, attrsWith(node, dim, rows));
     })();
-    invariant(made.types.length === 1 && typeOf(made).shape.length === shape.length, `the chosen rows of ${node.op} have another shape`);
+    invariant(
+      made.types.length === 1 && typeOf(made).shape.length === shape.length,
+      `the chosen rows of ${node.op} have another shape`,
+    );
     this.#trace?.("chosen-rows-only", node, made);
     return made;
   }

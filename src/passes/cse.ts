@@ -5,8 +5,8 @@ import type { OpName } from "../ir/vocabulary.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 
 /**
- * Every node that equals an earlier one is replaced by it, and attention that is computed once more with its statistics by that. `barrier` stays apart: that is
- * what it is for.
+ * Every node that equals an earlier one is replaced by it, and attention that is computed once more with its statistics
+ * by that. `barrier` stays apart: that is what it is for.
  */
 export function cse(graph: Graph, trace: Trace | null): Graph {
   const keyOf = keys();
@@ -42,6 +42,8 @@ function keys(): (op: OpName, node: Node) => string {
 /** Whether attention of the same inputs is computed with its statistics, too. */
 function keptAttention(graph: Graph): (attention: Node) => boolean {
   const keyOf = keys();
-  const found = new Set(nodesOf(graph).flatMap((node) => (isOp(node, "attention_kept") ? [keyOf("attention", node)] : [])));
+  const found = new Set(
+    nodesOf(graph).flatMap((node) => (isOp(node, "attention_kept") ? [keyOf("attention", node)] : [])),
+  );
   return (attention) => found.has(keyOf("attention", attention));
 }

@@ -22,7 +22,11 @@ export const foldConstants: Rule = {
 };
 
 function evaluateScalar<K extends OpName>(node: Node<K>): number {
-  const inputs = node.inputs.map((n): Tensor => ({ dtype: typeOf(n).dtype, shape: [], data: Float64Array.of((n as Node<"constant">).attrs.value) }));
+  const inputs = node.inputs.map((n): Tensor => ({
+    dtype: typeOf(n).dtype,
+    shape: [],
+    data: Float64Array.of((n as Node<"constant">).attrs.value),
+  }));
   return ops[node.op].evaluate(inputs, node.attrs, NOTHING)[0]!.data[0]!;
 }
 

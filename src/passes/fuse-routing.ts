@@ -1,4 +1,5 @@
-// Routing in the form its kernels compute: scores as row sums, statistics of rows before they are gathered, positions and starts with the choice.
+// Routing in the form its kernels compute: scores as row sums, statistics of rows before they are gathered, positions
+// and starts with the choice.
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { multiplySizes, type Size } from "../size/size.js";
@@ -6,10 +7,11 @@ import { any, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./r
 import { rowSumBases, rowSumOf, withBase } from "./row-sums.js";
 
 /**
- * Recognised from primitive operators, whoever wrote them: the score of a row and what its norm needs are then computed in one reading of the rows, all
- * of them, before any is chosen.
+ * Recognised from primitive operators, whoever wrote them: the score of a row and what its norm needs are then computed
+ * in one reading of the rows, all of them, before any is chosen.
  */
-export const fuseRouting = (graph: Graph, trace: Trace | null): Graph => statisticsFirst(rewrite(graph, routingRules(graph), trace), trace);
+export const fuseRouting = (graph: Graph, trace: Trace | null): Graph =>
+  statisticsFirst(rewrite(graph, routingRules(graph), trace), trace);
 
 /** A weight, be it loaded or a state. */
 const isKept = (node: Node): boolean => isOp(node, "weight") || isOp(node, "state");
@@ -19,7 +21,8 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
   rule("score-as-row-sum", {
     // Σₖ x[i, k] · w[k]: the same terms in the same order. In f16 a product would be rounded, so it stays.
     match: op("matmul", [any("x"), any("w")]),
-    when: ({ w }, root) => typeOf(root).shape.at(-1) === 1 && isKept(w) && typeOf(w).shape.length === 2 && typeOf(w).dtype === "f32",
+    when: ({ w }, root) =>
+      typeOf(root).shape.at(-1) === 1 && isKept(w) && typeOf(w).shape.length === 2 && typeOf(w).dtype === "f32",
     build({ x, w }, emit, root) {
       const [rows, columns] = typeOf(w).shape as [Size, Size]; // `when` has made sure of two
       const vector = emit("reshape", [w], { shape: [multiplySizes(rows, columns)] });
@@ -30,13 +33,19 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
     // The same where the weight is a vector to begin with.
     match: op("matmul", [any("x"), op("reshape", [any("w")], "column")]),
     when: ({ w, column }, root) =>
-      typeOf(root).shape.at(-1) === 1 && isKept(w) && typeOf(w).shape.length === 1 && typeOf(column).shape.length === 2 && typeOf(w).dtype === "f32",
-    build: ({ x, w }, emit, root) => emit("sum", [emit("mul", [x, w], {})], { axes: [typeOf(root).shape.length - 1], keep: true }),
+      typeOf(root).shape.at(-1) === 1 &&
+      isKept(w) &&
+      typeOf(w).shape.length === 1 &&
+      typeOf(column).shape.length === 2 &&
+      typeOf(w).dtype === "f32",
+    build: ({ x, w }, emit, root) =>
+      emit("sum", [emit("mul", [x, w], {})], { axes: [typeOf(root).shape.length - 1], keep: true }),
   }),
   rule("positions-with-choice", {
     // The place of each chosen row in its sequence is known where it is chosen.
     match: op("take", [op("positions", [any("starts")], "all"), op("pick", [of("top", "top")], "index")]),
-    when: ({ all, index, top, starts }) => index.attrs.result === 0 && top.inputs[1] === starts && typeOf(all).shape.length === 1,
+    when: ({ all, index, top, starts }) =>
+      index.attrs.result === 0 && top.inputs[1] === starts && typeOf(all).shape.length === 1,
     build: ({ top }, emit) => emit("pick", [top], { result: 2 }),
   }),
   ...(["top", "span", "join"] as const).map((kind) =>
@@ -62,7 +71,8 @@ function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
     if (!taken || !isOp(taken, "take") || !readAnyway.has(taken.inputs[0])) return node;
     const [x, index] = taken.inputs;
     const emit = emitFrom(node);
-    const sum = emit("sum", [withBase(node.inputs[0], taken, x, emit)], (node as Node<"sum">).attrs); // `rowSumOf` has looked
+    // `rowSumOf` has looked
+    const sum = emit("sum", [withBase(node.inputs[0], taken, x, emit)], (node as Node<"sum">).attrs);
     const made = emit("take", [sum, index], taken.attrs);
     trace?.("statistics-before-gather", node, made);
     return made;

@@ -21,7 +21,11 @@ export interface Pass {
 export const passes: readonly Pass[] = [
   { name: "simplify", doc: "algebra on constants and no-ops, so that later rules see one form", run: simplify },
   { name: "cse", doc: "equal nodes become one, so that what is read twice is seen to be", run: cse },
-  { name: "skip-branch", doc: "rows that a route skips are neither computed, nor read, nor written: the stream is updated in place", run: skipBranch },
+  {
+    name: "skip-branch",
+    doc: "rows that a route skips are neither computed, nor read, nor written: the stream is updated in place",
+    run: skipBranch,
+  },
   {
     name: "fuse-routing",
     doc: "scores and the statistics of norms in one reading of all rows, before any is chosen; positions and starts with the choice",
@@ -32,7 +36,11 @@ export const passes: readonly Pass[] = [
     doc: "products of the same rows by several weights become one, the weights packed side by side when they are loaded",
     run: mergeProducts,
   },
-  { name: "tidy", doc: "simplify and cse again, for what the others left", run: (graph, trace) => cse(simplify(graph, trace), trace) },
+  {
+    name: "tidy",
+    doc: "simplify and cse again, for what the others left",
+    run: (graph, trace) => cse(simplify(graph, trace), trace),
+  },
 ];
 
 export interface OptimizeOptions {
@@ -52,7 +60,8 @@ export const stages: readonly string[] = ["lower", ...passes.map((p) => p.name)]
 /** The graph after all passes, or after those up to `after`; throws a RangeError where there is no such pass. */
 export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
   const { after, trace } = options;
-  if (after !== undefined && !stages.includes(after)) throw new RangeError(`there is no pass ${JSON.stringify(after)}: ${stages.join(", ")}`);
+  if (after !== undefined && !stages.includes(after))
+    throw new RangeError(`there is no pass ${JSON.stringify(after)}: ${stages.join(", ")}`);
   let current = graph;
   if (options.verify) assertSound(current, ops, "lower");
   if (after === "lower") return current;

@@ -10,11 +10,19 @@ export interface MaskedRows {
   readonly dim: number;
 }
 
-/** The route whose mask this is, as truth values or as zeros and ones, whatever its shape, beside a tensor of `rank` dimensions; `inverted`: of the other rows. */
+/**
+ * The route whose mask this is, as truth values or as zeros and ones, whatever its shape, beside a tensor of `rank`
+ * dimensions; `inverted`: of the other rows.
+ */
 export function maskOf(node: Node, rank: number): (MaskedRows & { readonly inverted: boolean }) | null {
   let mask = node;
   let inverted = false;
-  while (isOp(mask, "reshape") || isOp(mask, "broadcast") || isOp(mask, "not") || (isOp(mask, "cast") && fromBool(mask))) {
+  while (
+    isOp(mask, "reshape") ||
+    isOp(mask, "broadcast") ||
+    isOp(mask, "not") ||
+    (isOp(mask, "cast") && fromBool(mask))
+  ) {
     inverted = inverted !== isOp(mask, "not");
     mask = mask.inputs[0]!;
   }
@@ -30,8 +38,8 @@ const fromBool = (cast: Node): boolean => typeOf(cast.inputs[0]).dtype === "bool
 const MOST_FACTORS = 8;
 
 /**
- * The value without its mask, and the route, where it is a product with a mask among its factors. Where the mask is 1 the two are equal; elsewhere the
- * masked one is 0, or NaN where another factor is infinite.
+ * The value without its mask, and the route, where it is a product with a mask among its factors. Where the mask is 1
+ * the two are equal; elsewhere the masked one is 0, or NaN where another factor is infinite.
  */
 export function unmasked(node: Node, emit: Emit): (MaskedRows & { readonly value: Node }) | null {
   const rank = typeOf(node).shape.length;
@@ -58,7 +66,8 @@ export function chosenOf(value: Node, whole: Node, { index, dim }: MaskedRows, e
   const own = dim - shape.length + typeOf(value).shape.length;
   const axis = packedAxis(typeOf(index).shape[0]!);
   if (axis === null || packedAxis(shape[dim]!) === null) return null;
-  const rows = own >= 0 && packedAxis(typeOf(value).shape[own]!) !== null ? emit("take", [value, index], { dim: own }) : value;
+  const rows =
+    own >= 0 && packedAxis(typeOf(value).shape[own]!) !== null ? emit("take", [value, index], { dim: own }) : value;
   const to = shape.with(dim, rowsSize(axis));
   return equalShapes(typeOf(rows).shape, to) ? rows : emit("broadcast", [rows], { shape: to });
 }

@@ -22,21 +22,27 @@ const VECTOR = 4;
 const MOST_BYTES = 128 * 1024 * 1024;
 
 /**
- * a · b₁, a · b₂ … become slices of a · [b₁ b₂ …], where the b are weights; each element is the same sum in the same order. Weights stand in order of
- * appearance, and only those together that are multiplied by the same values everywhere, so that none is kept twice. Of states, which are packed for the products that want
- * it, only the transposed are merged, whatever else reads them: others are read where they lie.
+ * a · b₁, a · b₂ … become slices of a · [b₁ b₂ …], where the b are weights; each element is the same sum in the same
+ * order. Weights stand in order of appearance, and only those together that are multiplied by the same values
+ * everywhere, so that none is kept twice. Of states, which are packed for the products that want it, only the
+ * transposed are merged, whatever else reads them: others are read where they lie.
  */
 export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
   const places = placesOf(graph);
   if (places.size === 0) return graph;
   return mapGraph(graph, (node, emitFrom, before) => {
-    const place = isProduct(before) ? places.get(before.inputs[1] as Weight) : undefined; // an input that is no weight has no place
+    // an input that is no weight has no place
+    const place = isProduct(before) ? places.get(before.inputs[1] as Weight) : undefined;
     if (!place || place.transposed !== (node as Product).attrs.transposed) return node;
     const { weights, transposed, start, width } = place;
     const emit = emitFrom({ origin: commonOrigin(node.origin, weights) });
     const joint = emit("concat", weights, { axis: transposed ? 0 : 1 });
     const product = emit("matmul", [node.inputs[0], joint], { transposed });
-    const made = emitFrom(node)("slice", [product], { axis: typeOf(product).shape.length - 1, start, stop: start + width });
+    const made = emitFrom(node)("slice", [product], {
+      axis: typeOf(product).shape.length - 1,
+      start,
+      stop: start + width,
+    });
     trace?.("merge-products", node, made);
     return made;
   });
@@ -44,9 +50,12 @@ export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
 
 const isProduct = (node: Node): node is Product => isOp(node, "matmul") && isMatrix(node.inputs[1]);
 const isMatrix = (b: Node): b is Weight =>
-  (isOp(b, "weight") || isOp(b, "state")) && b.attrs.shape.length === 2 && b.attrs.shape.every((n) => typeof n === "number" && n > 0);
+  (isOp(b, "weight") || isOp(b, "state")) &&
+  b.attrs.shape.length === 2 &&
+  b.attrs.shape.every((n) => typeof n === "number" && n > 0);
 /** Products by a state that is not transposed read it as it lies. */
-const isMerged = (node: Node): node is Product => isProduct(node) && (node.attrs.transposed || isOp(node.inputs[1], "weight"));
+const isMerged = (node: Node): node is Product =>
+  isProduct(node) && (node.attrs.transposed || isOp(node.inputs[1], "weight"));
 const columnsOf = (b: Weight, transposed: boolean): number => Number(b.attrs.shape[transposed ? 0 : 1]);
 const pathOf = (b: Weight): string => (isOp(b, "weight") ? b.attrs.path : b.attrs.name);
 
@@ -54,13 +63,17 @@ const pathOf = (b: Weight): string => (isOp(b, "weight") ? b.attrs.path : b.attr
 function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   const uses = new Map<Weight, Product[]>();
   const nodes = nodesOf(graph);
-  for (const node of nodes) if (isMerged(node)) entry(uses, node.inputs[1] as Weight, () => []).push(node); // `isMerged` has looked
+  // `isMerged` has looked
+  for (const node of nodes) if (isMerged(node)) entry(uses, node.inputs[1] as Weight, () => []).push(node);
   const apart = new Set<Weight>();
   const stored = callerReads(graph);
   for (const [weight, products] of uses) {
     const { transposed } = products[0]!.attrs;
     const width = columnsOf(weight, transposed);
-    const fits = width >= LEAST_COLUMNS && width % VECTOR === 0 && products.every((p) => p.attrs.transposed === transposed && !stored.has(p));
+    const fits =
+      width >= LEAST_COLUMNS &&
+      width % VECTOR === 0 &&
+      products.every((p) => p.attrs.transposed === transposed && !stored.has(p));
     if (!fits) apart.add(weight);
   }
   // Weights of one key are multiplied by the same values.
@@ -87,7 +100,10 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   return places;
 }
 
-/** The origin of the first, as far as its call path is that of all the weights: a joint product counts for the block that holds them. */
+/**
+ * The origin of the first, as far as its call path is that of all the weights: a joint product counts for the block
+ * that holds them.
+ */
 function commonOrigin(origin: Origin | null, weights: readonly Weight[]): Origin | null {
   if (!origin) return null;
   const [first, ...rest] = weights.map((w) => pathOf(w).split("."));

@@ -27,7 +27,9 @@ const bind = (found: Found, name: string | undefined, node: Node): boolean => {
 };
 
 /** Any node with a single result. */
-export const any = <N extends string>(name: N): Pattern<Record<N, Node>> => ({ test: (node, found) => node.types.length === 1 && bind(found, name, node) });
+export const any = <N extends string>(name: N): Pattern<Record<N, Node>> => ({
+  test: (node, found) => node.types.length === 1 && bind(found, name, node),
+});
 
 /** A node of this operator, whatever its inputs. */
 export const of = <K extends OpName, N extends string>(op: K, name: N): Pattern<Record<N, Node<K>>> => ({
@@ -42,11 +44,18 @@ export const op = <K extends OpName, const P extends readonly Pattern<object>[],
 ): Pattern<CapturesOf<P> & Record<N, Node<K>>> & { readonly op: K } => ({
   op: kind,
   test: (node, found) =>
-    node.op === kind && node.inputs.length === inputs.length && bind(found, name, node) && inputs.every((p, i) => p.test(node.inputs[i]!, found)),
+    node.op === kind &&
+    node.inputs.length === inputs.length &&
+    bind(found, name, node) &&
+    inputs.every((p, i) => p.test(node.inputs[i]!, found)),
 });
 
 /** The same for an operator of two inputs whose order does not matter. */
-export const commuted = <K extends OpName, A extends object, B extends object>(kind: K, a: Pattern<A>, b: Pattern<B>): Pattern<A & B> & { readonly op: K } => ({
+export const commuted = <K extends OpName, A extends object, B extends object>(
+  kind: K,
+  a: Pattern<A>,
+  b: Pattern<B>,
+): Pattern<A & B> & { readonly op: K } => ({
   op: kind,
   test(node, found) {
     const [x, y] = node.inputs;
@@ -117,7 +126,12 @@ export function rewrite(graph: Graph, rules: readonly Rule[], trace: Trace | nul
   return current;
 }
 
-function settle(node: Node, byOp: ReadonlyMap<OpName, readonly Rule[]>, emit: (from: Node) => Emit, trace: Trace | null): Node {
+function settle(
+  node: Node,
+  byOp: ReadonlyMap<OpName, readonly Rule[]>,
+  emit: (from: Node) => Emit,
+  trace: Trace | null,
+): Node {
   let current = node;
   for (let fired = 0; ; fired++) {
     if (fired > MOST_FIRINGS_AT_A_NODE) bug(`rewrite rules do not settle at ${node.op}`);
@@ -142,10 +156,13 @@ function fireOne(node: Node, rules: readonly Rule[], emit: Emit, trace: Trace | 
 }
 
 /**
- * The graph with each node replaced by `replace`, which sees nodes whose inputs are replaced already, and beside them what they were.
- * Axes nothing mentions any more lose their starts. The same graph where nothing changes.
+ * The graph with each node replaced by `replace`, which sees nodes whose inputs are replaced already, and beside them
+ * what they were. Axes nothing mentions any more lose their starts. The same graph where nothing changes.
  */
-export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Pick<Node, "origin">) => Emit, before: Node) => Node): Graph {
+export function mapGraph(
+  graph: Graph,
+  replace: (node: Node, emit: (from: Pick<Node, "origin">) => Emit, before: Node) => Node,
+): Graph {
   const made = createEmit(ops, graph.axes);
   const emit =
     (from: Pick<Node, "origin">): Emit =>

@@ -7,18 +7,24 @@ import type { Emit } from "./rewrite.js";
 const MOST_OPERATIONS = 4;
 
 /**
- * The values of which a sum over the last dimension can be said to read the rows, by a few pointwise operators with what is the same for all rows: what it sums, and
- * what that alone is computed of. None for any other node.
+ * The values of which a sum over the last dimension can be said to read the rows, by a few pointwise operators with
+ * what is the same for all rows: what it sums, and what that alone is computed of. None for any other node.
  */
 export function rowSumBases(node: Node): readonly Node[] {
   if (!isOp(node, "sum") || node.attrs.axes.length !== 1) return [];
   const { shape } = typeOf(node.inputs[0]);
-  if (node.attrs.axes[0] !== shape.length - 1 || !hasRows(node.inputs[0]) || packedAxis(shape.at(-1)!) !== null) return [];
+  if (node.attrs.axes[0] !== shape.length - 1 || !hasRows(node.inputs[0]) || packedAxis(shape.at(-1)!) !== null)
+    return [];
   const bases: Node[] = [];
   let pending = new Set([node.inputs[0]]);
   for (let found = 0; found <= MOST_OPERATIONS; found++) {
     const [only, ...others] = pending;
-    if (only && others.length === 0 && typeOf(only).shape.length === shape.length && (!isOp(only, "take") || only.attrs.dim < shape.length - 1))
+    if (
+      only &&
+      others.length === 0 &&
+      typeOf(only).shape.length === shape.length &&
+      (!isOp(only, "take") || only.attrs.dim < shape.length - 1)
+    )
       bases.push(only);
     // What another one reads comes after it.
     const next = [...pending].find((n) => isPointwise(n) && ![...pending].some((other) => other.inputs.includes(n)));

@@ -1,4 +1,5 @@
-// Values that are zero but for the rows of a route, as gradients of chosen rows are: what is linear in them is computed for those rows only.
+// Values that are zero but for the rows of a route, as gradients of chosen rows are: what is linear in them is computed
+// for those rows only.
 import { isOp, mapInputs, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
@@ -21,7 +22,8 @@ function scatteredOf(node: Node | undefined): Scattered | null {
   return isZeros(base) ? { index, rows, dim: node.attrs.dim } : null;
 }
 
-const isZeros = (node: Node | undefined): boolean => node !== undefined && isOp(node, "constant") && node.attrs.value === 0;
+const isZeros = (node: Node | undefined): boolean =>
+  node !== undefined && isOp(node, "constant") && node.attrs.value === 0;
 
 /** The result at the rows of a route and zero elsewhere, or null where it is not so. */
 function linear(root: Node, emit: Emit): Node | null {
@@ -35,7 +37,9 @@ function linear(root: Node, emit: Emit): Node | null {
       const along = rowInputs(root, dim);
       if (along?.[i] !== found.dim || !othersAreZero(root, found)) continue;
       const count = typeOf(found.index).shape[0]!;
-      const inputs = root.inputs.map((other, j) => (j === i ? found.rows : rowsOf(other, along[j]!, found.index, count, emit)));
+      const inputs = root.inputs.map((other, j) =>
+        j === i ? found.rows : rowsOf(other, along[j]!, found.index, count, emit),
+      );
       const rows = emit(root.op, inputs, attrsWith(root, dim, count));
       return emit("put", [emit("constant", [], { value: 0, ...typeOf(root) }), found.index, rows], { dim });
     }
@@ -61,7 +65,10 @@ function rowsOf(input: Node, dim: number | null, index: Node, count: Size, emit:
   return found && found.index === index && found.dim === dim ? found.rows : emit("take", [input, index], { dim });
 }
 
-/** In the order they are tried. They drop sums with zeros and products with them: a row's −0 may become 0, and an infinite factor of a zero does no harm. */
+/**
+ * In the order they are tried. They drop sums with zeros and products with them: a row's −0 may become 0, and an
+ * infinite factor of a zero does no harm.
+ */
 export const scatteredRules: readonly Rule[] = [
   { name: "linear-of-scattered", at: (Object.keys(ops) as OpName[]).filter((op) => ops[op].linear), rewrite: linear },
   {
@@ -69,7 +76,9 @@ export const scatteredRules: readonly Rule[] = [
     at: ["take"],
     rewrite(root) {
       const found = scatteredOf(root.inputs[0]);
-      return isOp(root, "take") && found && found.index === root.inputs[1] && found.dim === root.attrs.dim ? found.rows : null;
+      return isOp(root, "take") && found && found.index === root.inputs[1] && found.dim === root.attrs.dim
+        ? found.rows
+        : null;
     },
   },
   {
@@ -87,7 +96,9 @@ export const scatteredRules: readonly Rule[] = [
       }
       // Rows of which only some are not zero.
       const some = scatteredOf(y);
-      return some?.dim === dim ? emit("put", [x, emit("take", [index, some.index], { dim: 0 }), some.rows], { dim }) : null;
+      return some?.dim === dim
+        ? emit("put", [x, emit("take", [index, some.index], { dim: 0 }), some.rows], { dim })
+        : null;
     },
   },
   {
@@ -105,7 +116,9 @@ export const scatteredRules: readonly Rule[] = [
     at: ["sum"],
     rewrite(root, emit) {
       const found = scatteredOf(root.inputs[0]);
-      return isOp(root, "sum") && found && root.attrs.axes.includes(found.dim) ? emit("sum", [found.rows], root.attrs) : null;
+      return isOp(root, "sum") && found && root.attrs.axes.includes(found.dim)
+        ? emit("sum", [found.rows], root.attrs)
+        : null;
     },
   },
   {

@@ -1,4 +1,5 @@
-// Algebra on constants and no-ops. Every rule keeps each bit of each element: −0, infinities and the order of sums included.
+// Algebra on constants and no-ops. Every rule keeps each bit of each element: −0, infinities and the order of sums
+// included.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { Graph } from "../ir/graph.js";
@@ -27,12 +28,20 @@ const reshapes: readonly Rule[] = [
     match: op("reshape", [op("reshape", [x])]),
     build: ({ x }, emit, root) => emit("reshape", [x], root.attrs),
   }),
-  rule("reshape-to-itself", { match: op("reshape", [x]), when: ({ x }, root) => sameShape(x, root), build: ({ x }) => x }),
+  rule("reshape-to-itself", {
+    match: op("reshape", [x]),
+    when: ({ x }, root) => sameShape(x, root),
+    build: ({ x }) => x,
+  }),
   rule("reshape-of-constant", {
     match: op("reshape", [constant]),
     build: ({ c }, emit, root) => emit("constant", [], { ...c.attrs, shape: root.attrs.shape }),
   }),
-  rule("broadcast-to-itself", { match: op("broadcast", [x]), when: ({ x }, root) => sameShape(x, root), build: ({ x }) => x }),
+  rule("broadcast-to-itself", {
+    match: op("broadcast", [x]),
+    when: ({ x }, root) => sameShape(x, root),
+    build: ({ x }) => x,
+  }),
   rule("broadcast-of-broadcast", {
     match: op("broadcast", [op("broadcast", [x])]),
     build: ({ x }, emit, root) => emit("broadcast", [x], root.attrs),
@@ -50,10 +59,15 @@ const reshapes: readonly Rule[] = [
 ];
 
 const permutes: readonly Rule[] = [
-  rule("permute-identity", { match: op("permute", [x]), when: (_, root) => isIdentity(root.attrs.order), build: ({ x }) => x }),
+  rule("permute-identity", {
+    match: op("permute", [x]),
+    when: (_, root) => isIdentity(root.attrs.order),
+    build: ({ x }) => x,
+  }),
   rule("permute-of-permute", {
     match: op("permute", [op("permute", [x], "inner")]),
-    build: ({ x, inner }, emit, root) => emit("permute", [x], { order: root.attrs.order.map((d) => inner.attrs.order[d]!) }),
+    build: ({ x, inner }, emit, root) =>
+      emit("permute", [x], { order: root.attrs.order.map((d) => inner.attrs.order[d]!) }),
   }),
   rule("permute-of-ones", {
     // Moving dimensions of one element moves nothing in memory.
@@ -77,7 +91,9 @@ const permutes: readonly Rule[] = [
       if (!isOp(root, "permute") || !swapsLastTwo(root.attrs.order)) return null;
       const parts = addends(root.inputs[0]);
       if (!parts.every((p) => isOp(p, "contract"))) return null;
-      return parts.map((p): Node => emit("contract", [p.inputs[1], p.inputs[0]], {})).reduce((sum, p) => emit("add", [sum, p], {}));
+      return parts
+        .map((p): Node => emit("contract", [p.inputs[1], p.inputs[0]], {}))
+        .reduce((sum, p) => emit("add", [sum, p], {}));
     },
   },
   rule("matmul-of-turned-vector", {
@@ -98,15 +114,28 @@ function addends(node: Node): readonly Node[] {
 /** [K, 1] read as [1, K] or the other way round, leading dimensions alike: turning it moves nothing. */
 const turnsVector = (from: readonly Size[], to: readonly Size[]): boolean => {
   const n = from.length;
-  return n >= 2 && n === to.length && (from[n - 1] === 1 || from[n - 2] === 1) && equalShapes(to, [...from.slice(0, -2), from[n - 1]!, from[n - 2]!]);
+  return (
+    n >= 2 &&
+    n === to.length &&
+    (from[n - 1] === 1 || from[n - 2] === 1) &&
+    equalShapes(to, [...from.slice(0, -2), from[n - 1]!, from[n - 2]!])
+  );
 };
 
 const isNumber = (c: Node<"constant">, value: number): boolean => Object.is(c.attrs.value, value);
 const isZero = (c: Node<"constant">): boolean => c.attrs.value === 0;
 
 const arithmetic: readonly Rule[] = [
-  rule("times-one", { match: commuted("mul", x, constant), when: ({ x, c }, root) => isNumber(c, 1) && sameShape(x, root), build: ({ x }) => x }),
-  rule("divided-by-one", { match: op("div", [x, constant]), when: ({ x, c }, root) => isNumber(c, 1) && sameShape(x, root), build: ({ x }) => x }),
+  rule("times-one", {
+    match: commuted("mul", x, constant),
+    when: ({ x, c }, root) => isNumber(c, 1) && sameShape(x, root),
+    build: ({ x }) => x,
+  }),
+  rule("divided-by-one", {
+    match: op("div", [x, constant]),
+    when: ({ x, c }, root) => isNumber(c, 1) && sameShape(x, root),
+    build: ({ x }) => x,
+  }),
   rule("plus-zero", {
     // −0 + 0 is 0: of the floating-point zeros only −0 may go.
     match: commuted("add", x, constant),
@@ -126,7 +155,11 @@ const arithmetic: readonly Rule[] = [
     when: ({ c, a, b }, root) => sameShape(c.attrs.value !== 0 ? a : b, root),
     build: ({ c, a, b }) => (c.attrs.value !== 0 ? a : b),
   }),
-  rule("cast-to-itself", { match: op("cast", [x]), when: ({ x }, root) => typeOf(x).dtype === root.attrs.dtype, build: ({ x }) => x }),
+  rule("cast-to-itself", {
+    match: op("cast", [x]),
+    when: ({ x }, root) => typeOf(x).dtype === root.attrs.dtype,
+    build: ({ x }) => x,
+  }),
   rule("cast-of-exact-cast", {
     match: op("cast", [op("cast", [x], "inner")]),
     when: ({ x, inner }) => isExact(typeOf(x).dtype, inner.attrs.dtype),
@@ -169,6 +202,13 @@ const structure: readonly Rule[] = [
 const isNumberZero = (value: number): boolean => Object.is(value, 0);
 
 /** In the order they are tried at a node. */
-export const simplifyRules: readonly Rule[] = [...reshapes, ...permutes, ...arithmetic, ...structure, foldConstants, spreadOperands];
+export const simplifyRules: readonly Rule[] = [
+  ...reshapes,
+  ...permutes,
+  ...arithmetic,
+  ...structure,
+  foldConstants,
+  spreadOperands,
+];
 
 export const simplify = (graph: Graph, trace: Trace | null): Graph => rewrite(graph, simplifyRules, trace);

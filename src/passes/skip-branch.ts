@@ -14,11 +14,13 @@ const zeros = of("constant", "zeros");
 
 const sameShape = (a: Node, b: Node): boolean => equalShapes(typeOf(a).shape, typeOf(b).shape);
 const isZero = (c: Node<"constant">): boolean => c.attrs.value === 0;
-const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take">): boolean => a.attrs.dim === b.attrs.dim;
+const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take">): boolean =>
+  a.attrs.dim === b.attrs.dim;
 
 /**
- * In the order they are tried at a node. Rows that are chosen keep every bit; so do the others, but for two things that masking by arithmetic does and
- * skipping does not: −0 + 0 is 0, and 0 times an infinite value is NaN. A skipped row stays as it is.
+ * In the order they are tried at a node. Rows that are chosen keep every bit; so do the others, but for two things that
+ * masking by arithmetic does and skipping does not: −0 + 0 is 0, and 0 times an infinite value is NaN. A skipped row
+ * stays as it is.
  */
 export const skipRules: readonly Rule[] = [
   ...scatteredRules,
@@ -40,7 +42,11 @@ export const skipRules: readonly Rule[] = [
     when: ({ put }, root) => sameDim(put, root),
     build: ({ x, r, u }, emit, root) => emit("add", [emit("take", [x, r], root.attrs), u], {}),
   }),
-  rule("take-of-set", { match: op("take", [op("set", [x, r, y], "set"), r]), when: ({ set }, root) => sameDim(set, root), build: ({ y }) => y }),
+  rule("take-of-set", {
+    match: op("take", [op("set", [x, r, y], "set"), r]),
+    when: ({ set }, root) => sameDim(set, root),
+    build: ({ y }) => y,
+  }),
   ...(["put", "set"] as const).map((kind) =>
     rule(`set-of-${kind}`, {
       match: op("set", [op(kind, [x, r, u], "inner"), r, y]),
@@ -100,7 +106,10 @@ export function skipBranch(graph: Graph, trace: Trace | null): Graph {
   return current;
 }
 
-/** put(put(x, r, u), r, v) → set(x, r, take(x, r) + u + v), summed in the same order, where nothing else reads the first: the rows are written once. */
+/**
+ * put(put(x, r, u), r, v) → set(x, r, take(x, r) + u + v), summed in the same order, where nothing else reads the
+ * first: the rows are written once.
+ */
 function oneScatter(graph: Graph, trace: Trace | null): Graph {
   const readers = new Map<Node, number>();
   const nodes = nodesOf(graph);
@@ -110,7 +119,12 @@ function oneScatter(graph: Graph, trace: Trace | null): Graph {
   const once = (before: Node): boolean => {
     const inner = before.inputs[0];
     return (
-      isOp(before, "put") && scatters(inner) && readers.get(inner) === 1 && !stored.has(inner) && inner.inputs[1] === before.inputs[1] && sameDim(inner, before)
+      isOp(before, "put") &&
+      scatters(inner) &&
+      readers.get(inner) === 1 &&
+      !stored.has(inner) &&
+      inner.inputs[1] === before.inputs[1] &&
+      sameDim(inner, before)
     );
   };
   if (!nodes.some(once)) return graph;

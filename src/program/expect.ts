@@ -19,15 +19,28 @@ const LISTS = [
   "origins",
 ] as const;
 
-/** Throws ProgramError for what is no program of this version, as `compile` and `parseProgram` give them. Only `parseProgram` looks into it. */
+/**
+ * Throws ProgramError for what is no program of this version, as `compile` and `parseProgram` give them. Only
+ * `parseProgram` looks into it.
+ */
 export function expectProgram(value: unknown): asserts value is Program {
-  if (typeof value === "string") throw new ProgramError("not a compiled program: it is a string; `parseProgram` reads one from its text");
+  if (typeof value === "string")
+    throw new ProgramError("not a compiled program: it is a string; `parseProgram` reads one from its text");
   if (typeof value !== "object" || value === null)
-    throw new ProgramError(`not a compiled program: it is ${value === null ? "null, as where a source does not compile" : typeof value}`);
-  const { format, version, ...fields } = value as { readonly [name in keyof Program]?: unknown }; // looked at field by field
-  if (format !== PROGRAM_FORMAT) throw new ProgramError(`not a compiled program: format must be ${JSON.stringify(PROGRAM_FORMAT)}`);
-  if (version !== PROGRAM_VERSION) throw new ProgramError(`not a compiled program: version must be ${PROGRAM_VERSION}, which this version of modc reads`);
-  for (const name of LISTS) if (!Array.isArray(fields[name])) throw new ProgramError(`not a compiled program: ${name} must be a list`);
+    throw new ProgramError(
+      `not a compiled program: it is ${value === null ? "null, as where a source does not compile" : typeof value}`,
+    );
+  // looked at field by field
+  const { format, version, ...fields } = value as { readonly [name in keyof Program]?: unknown };
+  if (format !== PROGRAM_FORMAT)
+    throw new ProgramError(`not a compiled program: format must be ${JSON.stringify(PROGRAM_FORMAT)}`);
+  if (version !== PROGRAM_VERSION)
+    throw new ProgramError(
+      `not a compiled program: version must be ${PROGRAM_VERSION}, which this version of modc reads`,
+    );
+  for (const name of LISTS)
+    if (!Array.isArray(fields[name])) throw new ProgramError(`not a compiled program: ${name} must be a list`);
   for (const name of ["target", "requires"] as const)
-    if (typeof fields[name] !== "object" || fields[name] === null) throw new ProgramError(`not a compiled program: ${name} must be an object`);
+    if (typeof fields[name] !== "object" || fields[name] === null)
+      throw new ProgramError(`not a compiled program: ${name} must be an object`);
 }

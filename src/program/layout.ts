@@ -12,12 +12,23 @@ export function readLayout(r: Reader, elements: number): WeightLayout {
     case "panels": {
       r.fields(["kind", "depth", "width", "transposed", "columns", "first", "total", "pairs"]);
       const [depth, width] = [r.get("depth").integer(1), r.get("width").integer(1)];
-      if (elements % (depth * width) !== 0) r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
+      if (elements % (depth * width) !== 0)
+        r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
       const total = r.get("total").integer(width);
       const pairs = r.get("pairs").integer(0, total);
-      if (pairs > 0 && total % (2 * pairs) !== 0) r.get("pairs").fail(`is ${pairs}: ${total} columns are no multiple of ${2 * pairs}`);
+      if (pairs > 0 && total % (2 * pairs) !== 0)
+        r.get("pairs").fail(`is ${pairs}: ${total} columns are no multiple of ${2 * pairs}`);
       const columns = r.get("columns").integer(1, 0x7fff_ffff);
-      return { kind, depth, width, transposed: r.get("transposed").boolean(), columns, first: r.get("first").integer(0, total - width), total, pairs };
+      return {
+        kind,
+        depth,
+        width,
+        transposed: r.get("transposed").boolean(),
+        columns,
+        first: r.get("first").integer(0, total - width),
+        total,
+        pairs,
+      };
     }
     default:
       return kind satisfies never;
@@ -61,20 +72,27 @@ export function checkWeightSlots(list: Reader, weights: readonly ProgramWeight[]
 
 function checkParts(parts: readonly Part[]): void {
   const panels = parts.flatMap(({ layout, ...held }) => (layout.kind === "panels" ? [{ ...held, layout }] : []));
-  if (panels.length < parts.length && parts.length > 1) parts[1]!.at.fail("is a slot that holds another weight already");
+  if (panels.length < parts.length && parts.length > 1)
+    parts[1]!.at.fail("is a slot that holds another weight already");
   panels.sort((a, b) => a.layout.first - b.layout.first);
   const [head] = panels;
   let next = 0;
   for (const { at, weight, form, layout, elements } of panels) {
     const alike = belongTogether(layout, head!.layout) && weight.dtype === head!.weight.dtype && form === head!.form;
-    if (!alike || matricesOf(elements, layout) !== matricesOf(head!.elements, head!.layout)) at.fail(`cannot share a slot with ${head!.weight.path}`);
+    if (!alike || matricesOf(elements, layout) !== matricesOf(head!.elements, head!.layout))
+      at.fail(`cannot share a slot with ${head!.weight.path}`);
     if (layout.first !== next) at.fail(`begins at column ${layout.first} of its slot, where ${next} columns are taken`);
     next += layout.width;
   }
-  if (head && next !== head.layout.total) head.at.fail(`is in a slot of ${head.layout.total} columns, of which weights fill ${next}`);
+  if (head && next !== head.layout.total)
+    head.at.fail(`is in a slot of ${head.layout.total} columns, of which weights fill ${next}`);
 }
 
 const belongTogether = (a: PanelLayout, b: PanelLayout): boolean =>
-  a.depth === b.depth && a.columns === b.columns && a.total === b.total && a.pairs === b.pairs && a.transposed === b.transposed;
+  a.depth === b.depth &&
+  a.columns === b.columns &&
+  a.total === b.total &&
+  a.pairs === b.pairs &&
+  a.transposed === b.transposed;
 
 const matricesOf = (elements: number, { depth, width }: PanelLayout): number => elements / (depth * width);

@@ -69,7 +69,10 @@ export interface ProgramInput {
   readonly shape: readonly SizeText[];
   /** How the session packs it before writing the slot; null: as it is. */
   readonly packing: ProgramPacking | null;
-  /** Where `below` is given, whole values must be at least this: 0, −1 for labels that may be none, −below for indices that may count from the end. */
+  /**
+   * Where `below` is given, whole values must be at least this: 0, −1 for labels that may be none, −below for indices
+   * that may count from the end.
+   */
   readonly least: number;
   /** Whole values must be below this; null: no limit. */
   readonly below: number | null;
@@ -84,9 +87,15 @@ export interface ProgramOutput {
   readonly shape: readonly SizeText[];
   readonly packing: ProgramPacking | null;
   readonly slot: number;
-  /** Where its last dimension lies in several slots, side by side when read: all of them in order, `slot` first, and the columns of each. Else empty. */
+  /**
+   * Where its last dimension lies in several slots, side by side when read: all of them in order, `slot` first, and the
+   * columns of each. Else empty.
+   */
   readonly parts: readonly ProgramOutputPart[];
-  /** For each dimension of `shape` along an axis that only the device counts: the slot of that axis's starts, u32[B+1]. Its extent is then the longest count. */
+  /**
+   * For each dimension of `shape` along an axis that only the device counts: the slot of that axis's starts, u32[B+1].
+   * Its extent is then the longest count.
+   */
   readonly starts: readonly ProgramStarts[];
 }
 
@@ -111,7 +120,10 @@ export interface ProgramWeight {
     | { readonly kind: "orthogonal"; readonly gain: number };
   /** Keys a checkpoint may hold it under; several, when byte-equal. */
   readonly keys: readonly string[];
-  /** A slot for each layout that kernels read; none where no kernel reads it. Weights that stand side by side name the same one. */
+  /**
+   * A slot for each layout that kernels read; none where no kernel reads it. Weights that stand side by side name the
+   * same one.
+   */
   readonly slots: readonly ProgramWeightSlot[];
 }
 
@@ -133,12 +145,14 @@ export type WeightLayout =
   /** Row-major, as a checkpoint has it. */
   | { readonly kind: "given" }
   /**
-   * Matrices one after the other, each of `depth` × `total` (K × N), cut into panels of so many `columns` of N: of each k in turn the values of the panel's
-   * columns, zeros beyond the last. `f32[matrices, ceil(total / columns), K, columns]`.
+   * Matrices one after the other, each of `depth` × `total` (K × N), cut into panels of so many `columns` of N: of each
+   * k in turn the values of the panel's columns, zeros beyond the last. `f32[matrices, ceil(total / columns), K,
+   * columns]`.
    *
-   * The weight's own matrices are `depth` × `width`, or `transposed` (`width` × `depth`), and its columns are `first` … `first + width` − 1: several weights of
-   * as many matrices may stand side by side in a slot, so that one product reads all of them. With `pairs` D > 0, columns j and j + D of each 2·D lie next to
-   * each other: place g·2D + 2·j + h holds column g·2D + h·D + j, h being 0 or 1 and j below D. `total` is then a multiple of 2·D.
+   * The weight's own matrices are `depth` × `width`, or `transposed` (`width` × `depth`), and its columns are `first` …
+   * `first + width` − 1: several weights of as many matrices may stand side by side in a slot, so that one product
+   * reads all of them. With `pairs` D > 0, columns j and j + D of each 2·D lie next to each other: place g·2D + 2·j + h
+   * holds column g·2D + h·D + j, h being 0 or 1 and j below D. `total` is then a multiple of 2·D.
    */
   | {
       readonly kind: "panels";
@@ -167,8 +181,14 @@ export function packedLength(layout: WeightLayout, elements: number): number {
   }
 }
 
-/** A weight as a model declares it, in the form that is read and written: with the slots of the kernels that read it, where there are any. */
-export const asProgramWeight = ({ path, dtype, shape, init, keys }: Omit<ProgramWeight, "slots">, slots: readonly ProgramWeightSlot[] = []): ProgramWeight => ({
+/**
+ * A weight as a model declares it, in the form that is read and written: with the slots of the kernels that read it,
+ * where there are any.
+ */
+export const asProgramWeight = (
+  { path, dtype, shape, init, keys }: Omit<ProgramWeight, "slots">,
+  slots: readonly ProgramWeightSlot[] = [],
+): ProgramWeight => ({
   path,
   dtype,
   shape,
@@ -186,7 +206,10 @@ export interface ProgramState {
   readonly dtype: DType;
   readonly shape: readonly SizeText[];
   /** `filled`: every element is this value, a whole number of 32 bits. */
-  readonly init: { readonly kind: "zeros" } | { readonly kind: "filled"; readonly value: number } | { readonly kind: "weight"; readonly path: string };
+  readonly init:
+    | { readonly kind: "zeros" }
+    | { readonly kind: "filled"; readonly value: number }
+    | { readonly kind: "weight"; readonly path: string };
   readonly slot: number;
 }
 
@@ -195,13 +218,17 @@ export type CountedTable = "starts" | "counts" | "positions" | "segments";
 
 export type ProgramTable =
   /**
-   * Of an axis whose counts the host knows. `starts`, u32[B+1]: the first packed row of each sequence and, last, the number of rows; `counts`, u32[B]: the rows
-   * of each; `positions` and `segments`, u32[rows]: the place of each row in its sequence, and which sequence that is.
+   * Of an axis whose counts the host knows. `starts`, u32[B+1]: the first packed row of each sequence and, last, the
+   * number of rows; `counts`, u32[B]: the rows of each; `positions` and `segments`, u32[rows]: the place of each row in
+   * its sequence, and which sequence that is.
    */
   | { readonly kind: CountedTable; readonly axis: string; readonly slot: number }
   /** u32[longest + 1]: k of `axis`'s rule for each count of the axis it depends on (`kTable`). */
   | { readonly kind: "k"; readonly axis: string; readonly slot: number }
-  /** u32[2 · (longest + 1)]: for each count n of the parent of `axis` (rule `span`), the first token and the one after the last (`spanOf`). */
+  /**
+   * u32[2 · (longest + 1)]: for each count n of the parent of `axis` (rule `span`), the first token and the one after
+   * the last (`spanOf`).
+   */
   | { readonly kind: "span"; readonly axis: string; readonly slot: number }
   /** One f32, u32 or i32: the value of a size. */
   | { readonly kind: "size"; readonly size: SizeText; readonly dtype: "f32" | "u32" | "i32"; readonly slot: number }
@@ -251,21 +278,32 @@ export type ProgramStep =
       readonly slots: readonly number[];
       readonly uniforms: readonly ProgramUniform[];
       /**
-       * How many invocations or tiles there are: `count` workgroups, laid out by the runtime over x and y so that none exceeds
-       * the device's limit; the kernel numbers them `workgroup_id.x + workgroup_id.y · num_workgroups.x` and guards.
+       * How many invocations or tiles there are: `count` workgroups, laid out by the runtime over x and y so that none
+       * exceeds the device's limit; the kernel numbers them `workgroup_id.x + workgroup_id.y · num_workgroups.x` and
+       * guards.
        */
       readonly workgroups: SizeText;
       /** Where it may be dispatched instead of one of the steps right behind it. */
       readonly standIn?: ProgramStandIn;
-      /** Of `works`; null where nobody says. Steps of one work follow one another; they may be alternatives, all but one of which have no workgroups. */
+      /**
+       * Of `works`; null where nobody says. Steps of one work follow one another; they may be alternatives, all but one
+       * of which have no workgroups.
+       */
       readonly work: number | null;
     }
-  | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeText; readonly work: number | null }
+  | {
+      readonly kind: "copy";
+      readonly from: number;
+      readonly to: number;
+      readonly bytes: SizeText;
+      readonly work: number | null;
+    }
   | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeText; readonly work: number | null };
 
 /**
- * A step that computes, to the bit, what one of the next `steps` does, whichever has workgroups at the sizes of a run. What stands in is compiled sooner, or compiled anyway, and
- * what it stands in for is faster once it is compiled; or it knows more of what it is given.
+ * A step that computes, to the bit, what one of the next `steps` does, whichever has workgroups at the sizes of a run.
+ * What stands in is compiled sooner, or compiled anyway, and what it stands in for is faster once it is compiled; or it
+ * knows more of what it is given.
  */
 export interface ProgramStandIn {
   readonly steps: number;
@@ -274,20 +312,28 @@ export interface ProgramStandIn {
 }
 
 /**
- * `spared`: while the other's kernel has not been compiled, in runs in which its work has at most `each` floating-point operations, `total` in all. Only where kernels are
- * compiled slowly. `shared`: as that, where its own kernel has been compiled or will be for another step of the run. `promised`: in runs whose caller promises this (`RunOptions.promises`).
+ * `spared`: while the other's kernel has not been compiled, in runs in which its work has at most `each` floating-point
+ * operations, `total` in all. Only where kernels are compiled slowly. `shared`: as that, where its own kernel has been
+ * compiled or will be for another step of the run. `promised`: in runs whose caller promises this
+ * (`RunOptions.promises`).
  */
 export type StandInCase =
   | { readonly kind: "spared" | "shared"; readonly each: number; readonly total: number }
   | { readonly kind: "promised"; readonly promise: RunPromise };
 
-/** What a caller may promise of a run. greedy: the states of sampling ask for the likeliest token of every sequence, as the logits come, and for no log-probability. */
+/**
+ * What a caller may promise of a run. greedy: the states of sampling ask for the likeliest token of every sequence, as
+ * the logits come, and for no log-probability.
+ */
 export const PROMISES = ["greedy"] as const;
 export type RunPromise = (typeof PROMISES)[number];
 
 /** What one step, or several that belong together, compute, and what that costs. */
 export interface ProgramWork {
-  /** Operators in the order they are evaluated: those fused ahead of the one the work is named for, that one, and those fused behind it. */
+  /**
+   * Operators in the order they are evaluated: those fused ahead of the one the work is named for, that one, and those
+   * fused behind it.
+   */
   readonly ops: readonly ProgramOperator[];
   /** Which of `ops` it is named for. */
   readonly main: number;

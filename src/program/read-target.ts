@@ -24,7 +24,8 @@ export function readTarget(r: Reader): Target {
 function readSubgroups(r: Reader): SubgroupRange {
   const widths = r.list(readSubgroupSize, 2);
   const [min, max] = widths;
-  if (min === undefined || max === undefined || min > max) return r.fail(`must be the narrowest and the widest, found ${JSON.stringify(widths)}`);
+  if (min === undefined || max === undefined || min > max)
+    return r.fail(`must be the narrowest and the widest, found ${JSON.stringify(widths)}`);
   return [min, max];
 }
 

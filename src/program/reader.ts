@@ -60,13 +60,16 @@ export class Reader {
     if (!this.isObject()) this.fail(`must be an object, found ${describe(this.value)}`);
     const found = Object.keys(this.value as object);
     for (const name of names) if (!found.includes(name)) this.fail(`has no ${name}`);
-    for (const name of found) if (!names.includes(name)) this.fail(`has an unknown field ${JSON.stringify(name.slice(0, 80))}`);
+    for (const name of found)
+      if (!names.includes(name)) this.fail(`has an unknown field ${JSON.stringify(name.slice(0, 80))}`);
   }
 
   /** A field of an object; a missing one reads as undefined, which nothing accepts. */
   get(name: string): Reader {
     if (!this.isObject()) this.fail(`must be an object, found ${describe(this.value)}`);
-    const value: unknown = Object.hasOwn(this.value as object, name) ? (this.value as Record<string, unknown>)[name] : undefined; // an own field of parsed JSON
+    const value: unknown = Object.hasOwn(this.value as object, name)
+      ? (this.value as Record<string, unknown>)[name]
+      : undefined; // an own field of parsed JSON
     return new Reader(value, this.#path === "" ? name : `${this.#path}.${name}`, this.#refuse);
   }
 
@@ -94,16 +97,22 @@ export class Reader {
   }
 
   number(): number {
-    return typeof this.value === "number" && Number.isFinite(this.value) ? this.value : this.fail(`must be a number, found ${describe(this.value)}`);
+    return typeof this.value === "number" && Number.isFinite(this.value)
+      ? this.value
+      : this.fail(`must be a number, found ${describe(this.value)}`);
   }
 
   boolean(): boolean {
-    return typeof this.value === "boolean" ? this.value : this.fail(`must be true or false, found ${describe(this.value)}`);
+    return typeof this.value === "boolean"
+      ? this.value
+      : this.fail(`must be true or false, found ${describe(this.value)}`);
   }
 
   integer(least: number, most = Number.MAX_SAFE_INTEGER): number {
     const n = this.number();
-    return Number.isSafeInteger(n) && n >= least && n <= most ? n : this.fail(`must be a whole number from ${least} to ${most}, found ${n}`);
+    return Number.isSafeInteger(n) && n >= least && n <= most
+      ? n
+      : this.fail(`must be a whole number from ${least} to ${most}, found ${n}`);
   }
 
   /** The place of one of `count` things. */
@@ -114,7 +123,10 @@ export class Reader {
 
   oneOf<const T extends string>(choices: readonly T[]): T {
     const text = this.string();
-    return choices.find((c) => c === text) ?? this.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(text.slice(0, 80))}`);
+    return (
+      choices.find((c) => c === text) ??
+      this.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(text.slice(0, 80))}`)
+    );
   }
 
   orNull<T>(read: (r: Reader) => T): T | null {

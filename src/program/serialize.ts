@@ -42,7 +42,10 @@ export function printProgram(program: Program): string {
   return `{\n${lists.join(",\n")}\n}\n`;
 }
 
-/** Reads a program back. Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
+/**
+ * Reads a program back. Throws ProgramError, with the place in the data, for anything a compiler would not have
+ * written.
+ */
 export const parseProgram = (text: string): Program => readProgram(Reader.parse(text));
 
 /** A program within other data. */
@@ -72,9 +75,11 @@ export function readProgram(root: Reader): Program {
     "works",
     "origins",
   ]);
-  if (root.get("format").string() !== PROGRAM_FORMAT) root.get("format").fail(`must be ${JSON.stringify(PROGRAM_FORMAT)}`);
+  if (root.get("format").string() !== PROGRAM_FORMAT)
+    root.get("format").fail(`must be ${JSON.stringify(PROGRAM_FORMAT)}`);
   const version = root.get("version").integer(0);
-  if (version !== PROGRAM_VERSION) root.get("version").fail(`is ${version}: this version of modc reads ${PROGRAM_VERSION}`);
+  if (version !== PROGRAM_VERSION)
+    root.get("version").fail(`is ${version}: this version of modc reads ${PROGRAM_VERSION}`);
   return new ProgramReader(root).program();
 }
 
@@ -107,7 +112,8 @@ class ProgramReader {
     checkWeightSlots(root.get("weights"), weights);
     const paths = new Set(weights.map((w) => w.path));
     const states = root.get("states").list((r) => this.#state(r, paths));
-    for (const name of ["inputs", "outputs", "weights", "states"] as const) root.get(name).unique(name === "weights" ? "path" : "name");
+    for (const name of ["inputs", "outputs", "weights", "states"] as const)
+      root.get(name).unique(name === "weights" ? "path" : "name");
     return {
       format: PROGRAM_FORMAT,
       version: PROGRAM_VERSION,
@@ -207,7 +213,8 @@ class ProgramReader {
     const elements = elementsOf(shape, part);
     const layout = readLayout(r.get("layout"), elements);
     const bytes = weightBytes(layout, elements, form);
-    if (this.#slots[slot]!.bytes !== bytes) r.get("slot").fail(`is ${slot}, which has not the ${bytes} bytes of the weight`);
+    if (this.#slots[slot]!.bytes !== bytes)
+      r.get("slot").fail(`is ${slot}, which has not the ${bytes} bytes of the weight`);
     return { slot, form, layout, part };
   }
   #init(r: Reader): ProgramWeight["init"] {
@@ -273,11 +280,18 @@ class ProgramReader {
         return this.#ruleTable(r, kind, slot);
       case "size":
         r.fields(["kind", "size", "dtype", "slot"]);
-        return { kind, size: this.#symbols.size(r.get("size"), -Number.MAX_SAFE_INTEGER), dtype: r.get("dtype").oneOf(["f32", "u32", "i32"]), slot };
+        return {
+          kind,
+          size: this.#symbols.size(r.get("size"), -Number.MAX_SAFE_INTEGER),
+          dtype: r.get("dtype").oneOf(["f32", "u32", "i32"]),
+          slot,
+        };
       case "live": {
         r.fields(["kind", "name", "slot"]);
         const name = r.get("name").string();
-        return this.#symbols.isLive(name) ? { kind, name, slot } : r.get("name").fail(`${JSON.stringify(name)} is no live parameter`);
+        return this.#symbols.isLive(name)
+          ? { kind, name, slot }
+          : r.get("name").fail(`${JSON.stringify(name)} is no live parameter`);
       }
       case "seed":
         r.fields(["kind", "slot"]);
@@ -291,7 +305,8 @@ class ProgramReader {
   #countedTable(r: Reader, kind: CountedTable, slot: number): ProgramTable {
     r.fields(["kind", "axis", "slot"]);
     const axis = this.#symbols.sequence(r.get("axis"));
-    if (this.#symbols.onDevice(axis)) r.get("axis").fail(`is ${JSON.stringify(axis)}, whose counts only the device knows`);
+    if (this.#symbols.onDevice(axis))
+      r.get("axis").fail(`is ${JSON.stringify(axis)}, whose counts only the device knows`);
     return { kind, axis, slot };
   }
   #ruleTable(r: Reader, kind: "k" | "span", slot: number): ProgramTable {
@@ -299,7 +314,8 @@ class ProgramReader {
     const axis = this.#symbols.sequence(r.get("axis"));
     const found = this.#symbols.axes.find((a) => a.name === axis);
     const rule = kind === "k" ? "top" : "span";
-    if (found?.role !== "sequence" || found.count.kind !== rule) r.get("axis").fail(`${JSON.stringify(axis)} has no table of this kind`);
+    if (found?.role !== "sequence" || found.count.kind !== rule)
+      r.get("axis").fail(`${JSON.stringify(axis)} has no table of this kind`);
     return { kind, axis, slot };
   }
   #ropeTable(r: Reader, slot: number): ProgramTable {
@@ -307,7 +323,8 @@ class ProgramReader {
     const width = r.get("width").integer(2);
     const frequencies = r.get("frequencies").orNull((f) => f.list((x) => x.number()));
     if (width % 2 !== 0) r.get("width").fail(`must be even, found ${width}`);
-    if (frequencies && frequencies.length !== width / 2) r.get("frequencies").fail(`must be ${width / 2} numbers, found ${frequencies.length}`);
+    if (frequencies && frequencies.length !== width / 2)
+      r.get("frequencies").fail(`must be ${width / 2} numbers, found ${frequencies.length}`);
     return {
       kind: "rope",
       positions: this.#symbols.size(r.get("positions")),
@@ -355,7 +372,9 @@ class ProgramReader {
     const kernel = r.get("kernel").index(kernels.length);
     const { access, uniforms: words } = kernels[kernel]!;
     const slots = r.get("slots").list((s) => this.#slot(s), MOST_DIMENSIONS);
-    const uniforms = r.get("uniforms").list((u): ProgramUniform => (u.isObject() ? readFloat(u) : this.#symbols.size(u)));
+    const uniforms = r
+      .get("uniforms")
+      .list((u): ProgramUniform => (u.isObject() ? readFloat(u) : this.#symbols.size(u)));
     if (slots.length !== access.length) r.get("slots").fail(`must be ${access.length} slots, found ${slots.length}`);
     if (uniforms.length !== words) r.get("uniforms").fail(`must be ${words} words, found ${uniforms.length}`);
     access.forEach((a, i) => {
@@ -363,17 +382,32 @@ class ProgramReader {
         r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
     });
     const standIn = stands ? { standIn: this.#standIn(r.get("standIn")) } : {};
-    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#symbols.size(r.get("workgroups")), ...standIn, work };
+    return {
+      kind: "dispatch",
+      kernel,
+      slots,
+      uniforms,
+      workgroups: this.#symbols.size(r.get("workgroups")),
+      ...standIn,
+      work,
+    };
   }
   #standIn(r: Reader): ProgramStandIn {
     r.fields(["steps", "workgroups", "where"]);
-    return { steps: r.get("steps").integer(1, MOST_DIMENSIONS), workgroups: this.#symbols.size(r.get("workgroups")), where: readCase(r.get("where")) };
+    return {
+      steps: r.get("steps").integer(1, MOST_DIMENSIONS),
+      workgroups: this.#symbols.size(r.get("workgroups")),
+      where: readCase(r.get("where")),
+    };
   }
 }
 
 function readRequirements(r: Reader): Requirements {
   r.fields(["features", "subgroupSize"]);
-  return { features: r.get("features").list((f) => f.oneOf(FEATURES), FEATURES.length), subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize) };
+  return {
+    features: r.get("features").list((f) => f.oneOf(FEATURES), FEATURES.length),
+    subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize),
+  };
 }
 
 function readCase(r: Reader): StandInCase {

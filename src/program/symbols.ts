@@ -23,7 +23,11 @@ export class Symbols {
   constructor(live: Reader, axes: Reader) {
     this.live = live.list((r) => {
       r.fields(["name", "kind", "default"]);
-      return { name: r.get("name").string(), kind: r.get("kind").oneOf(["ratio", "float"]), default: this.#ratio(r.get("default")) };
+      return {
+        name: r.get("name").string(),
+        kind: r.get("kind").oneOf(["ratio", "float"]),
+        default: this.#ratio(r.get("default")),
+      };
     });
     live.unique("name");
     this.#liveNames = new Set(this.live.map((l) => l.name));
@@ -55,7 +59,9 @@ export class Symbols {
       case "above":
         return true;
       case "top":
-        return this.#onDevice.has(rule.parent) || (typeof rule.k === "string" && this.#mentionsDevice(parseSize(rule.k)));
+        return (
+          this.#onDevice.has(rule.parent) || (typeof rule.k === "string" && this.#mentionsDevice(parseSize(rule.k)))
+        );
       case "span":
         return this.#onDevice.has(rule.parent);
       case "join":
@@ -106,7 +112,9 @@ export class Symbols {
   /** The name of a sequence axis read so far. */
   sequence(r: Reader): string {
     const name = r.string();
-    return this.#sequenceAxes.has(name) ? name : r.fail(`${JSON.stringify(name)} is no sequence axis that stands before`);
+    return this.#sequenceAxes.has(name)
+      ? name
+      : r.fail(`${JSON.stringify(name)} is no sequence axis that stands before`);
   }
 
   /** A whole number from `least`, or the text of a size over what is declared. */
@@ -122,19 +130,23 @@ export class Symbols {
     try {
       size = parseSize(text);
     } catch (error) {
-      if (error instanceof SyntaxError || error instanceof RangeError) return `is not a size: ${JSON.stringify(text.slice(0, 80))}`;
+      if (error instanceof SyntaxError || error instanceof RangeError)
+        return `is not a size: ${JSON.stringify(text.slice(0, 80))}`;
       throw error;
     }
     for (const atom of atomsOf(size)) {
       if (atom.kind === "live" ? !this.#liveNames.has(atom.name) : !this.#axisNames.has(atom.axis))
         return `mentions ${JSON.stringify(atom.kind === "live" ? atom.name : atom.axis)}, which is not declared`;
-      if (atom.kind === "rows" && !this.#sequenceAxes.has(atom.axis)) return `counts rows of ${JSON.stringify(atom.axis)}, which is no sequence axis`;
+      if (atom.kind === "rows" && !this.#sequenceAxes.has(atom.axis))
+        return `counts rows of ${JSON.stringify(atom.axis)}, which is no sequence axis`;
     }
     return null;
   }
   #ratio(r: Reader): string {
     const text = r.string();
-    return parseRational(text) ? text : r.fail(`must be a ratio such as 1/8, found ${JSON.stringify(text.slice(0, 80))}`);
+    return parseRational(text)
+      ? text
+      : r.fail(`must be a ratio such as 1/8, found ${JSON.stringify(text.slice(0, 80))}`);
   }
   shape(r: Reader): readonly SizeText[] {
     return r.list((s) => this.size(s), MOST_DIMENSIONS);
@@ -142,7 +154,11 @@ export class Symbols {
   packing(r: Reader, shape: readonly SizeText[]): ProgramPacking | null {
     return r.orNull((p) => {
       p.fields(["axis", "batchDim", "tokenDim"]);
-      return { axis: this.sequence(p.get("axis")), batchDim: p.get("batchDim").index(shape.length), tokenDim: p.get("tokenDim").index(shape.length) };
+      return {
+        axis: this.sequence(p.get("axis")),
+        batchDim: p.get("batchDim").index(shape.length),
+        tokenDim: p.get("tokenDim").index(shape.length),
+      };
     });
   }
 }

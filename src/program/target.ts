@@ -1,16 +1,21 @@
-// What a program is compiled for: the class of a device and what it offers, as plain data that compiler and runtime share.
+// What a program is compiled for: the class of a device and what it offers, as plain data that compiler and runtime
+// share.
 import { EXIT, ModcError } from "../base/errors.js";
 
 /**
- * Which tunings fit. `portable`: nothing is known. `mesa-software`: Mesa's lavapipe. `swiftshader`: that one, and other processors that play a
- * GPU. `integrated`: a GPU that shares memory with the processor. `discrete`: a GPU with memory of its own.
+ * Which tunings fit. `portable`: nothing is known. `mesa-software`: Mesa's lavapipe. `swiftshader`: that one, and other
+ * processors that play a GPU. `integrated`: a GPU that shares memory with the processor. `discrete`: a GPU with memory
+ * of its own.
  */
 export const DEVICE_CLASSES = ["portable", "mesa-software", "swiftshader", "integrated", "discrete"] as const;
 export type DeviceClass = (typeof DEVICE_CLASSES)[number];
 
 export interface Target {
   readonly device: DeviceClass;
-  /** The narrowest and the widest subgroup that a kernel may meet, as the adapter reports them; null where there are none. */
+  /**
+   * The narrowest and the widest subgroup that a kernel may meet, as the adapter reports them; null where there are
+   * none.
+   */
   readonly subgroups: SubgroupRange | null;
   /** Whether shaders may use f16. */
   readonly f16: boolean;
@@ -61,18 +66,28 @@ export interface Precision {
 }
 
 /** Both types. Throws TargetError for two that do not go together, and TypeError for what is no type. */
-export function storageTypes({ weights, activations = "f32" }: Precision): { readonly weights: WeightType; readonly activations: ActivationType } {
+export function storageTypes({ weights, activations = "f32" }: Precision): {
+  readonly weights: WeightType;
+  readonly activations: ActivationType;
+} {
   const both = { weights: weights ?? activations, activations };
   if (!ACTIVATION_TYPES.includes(activations))
-    throw new TypeError(`precision.activations is ${JSON.stringify(activations)}: it is ${ACTIVATION_TYPES.join(" or ")}`);
-  if (!WEIGHT_TYPES.includes(both.weights)) throw new TypeError(`precision.weights is ${JSON.stringify(weights)}: it is ${WEIGHT_TYPES.join(", ")}`);
+    throw new TypeError(
+      `precision.activations is ${JSON.stringify(activations)}: it is ${ACTIVATION_TYPES.join(" or ")}`,
+    );
+  if (!WEIGHT_TYPES.includes(both.weights))
+    throw new TypeError(`precision.weights is ${JSON.stringify(weights)}: it is ${WEIGHT_TYPES.join(", ")}`);
   if (activations === "f16" && both.weights !== "f16")
-    throw new TargetError(`activations in f16 go with weights in f16, not in ${both.weights}`, "store both in f16, or activations in f32");
+    throw new TargetError(
+      `activations in f16 go with weights in f16, not in ${both.weights}`,
+      "store both in f16, or activations in f32",
+    );
   return both;
 }
 
 /** What every device has for which a program of such precision can be compiled. */
-export const portable = ({ activations }: Precision = {}): Target => (activations === "f16" ? { ...PORTABLE, f16: true } : PORTABLE);
+export const portable = ({ activations }: Precision = {}): Target =>
+  activations === "f16" ? { ...PORTABLE, f16: true } : PORTABLE;
 
 /** Features of WebGPU that kernels may use. */
 export const FEATURES = ["subgroups", "shader-f16"] as const;

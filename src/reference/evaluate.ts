@@ -47,7 +47,10 @@ export interface Route {
   readonly used: Choice;
   /** What these scores choose. */
   readonly chosen: Choice;
-  /** For each sequence, by how much a score would have to change before the choice could. Infinity where no change matters. */
+  /**
+   * For each sequence, by how much a score would have to change before the choice could. Infinity where no change
+   * matters.
+   */
   readonly margins: Float64Array;
 }
 
@@ -73,7 +76,11 @@ export function evaluate(graph: Graph, options: EvaluateOptions): Evaluation {
 const LONGEST_TURN = 50;
 
 /** The same, with `pause` called now and then between two operations: to let a user interrupt it, say. */
-export async function evaluateInTurns(graph: Graph, options: EvaluateOptions, pause: () => Promise<void>): Promise<Evaluation> {
+export async function evaluateInTurns(
+  graph: Graph,
+  options: EvaluateOptions,
+  pause: () => Promise<void>,
+): Promise<Evaluation> {
   const steps = new Run(graph, options).steps();
   for (let last = performance.now(); ;) {
     const { done, value } = steps.next();
@@ -100,14 +107,22 @@ class Run {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#options = options;
-    const given = new Map(graph.inputs.map((input) => [input.name, givenInput(options, input.name, input.node.attrs.dtype)]));
+    const given = new Map(
+      graph.inputs.map((input) => [input.name, givenInput(options, input.name, input.node.attrs.dtype)]),
+    );
     for (const name of options.inputs.keys()) if (!given.has(name)) throw new InputError(`there is no input ${name}`);
     const live = new Map(graph.live.map((l) => [l.name, options.live?.get(l.name) ?? l.default]));
-    this.#run = runSizes(graph, given, { lengths: options.lengths ?? null, live, extents: options.extents ?? new Map() });
+    this.#run = runSizes(graph, given, {
+      lengths: options.lengths ?? null,
+      live,
+      extents: options.extents ?? new Map(),
+    });
     this.#sizes = this.#resolve();
     for (const input of graph.inputs) {
       const { packing, name } = input;
-      const packed = packing ? packRows(given.get(name)!, packing, this.#sizes.sequence(packing.axis).starts()) : given.get(name)!;
+      const packed = packing
+        ? packRows(given.get(name)!, packing, this.#sizes.sequence(packing.axis).starts())
+        : given.get(name)!;
       checkRange(input, packed);
       this.#inputs.set(name, packed);
     }
@@ -150,7 +165,10 @@ class Run {
     invariant(results.length === types.length, `${op} gave ${results.length} results of ${types.length}`);
     types.forEach((type, i) => {
       const { dtype, shape } = results[i]!;
-      const fits = dtype === type.dtype && shape.length === type.shape.length && type.shape.every((s, d) => this.#sizes.number(s) === shape[d]);
+      const fits =
+        dtype === type.dtype &&
+        shape.length === type.shape.length &&
+        type.shape.every((s, d) => this.#sizes.number(s) === shape[d]);
       invariant(fits, `result ${i} of ${op} is ${dtype}[${shape.join(", ")}], inferred ${printType(type)}`);
     });
   }
@@ -159,11 +177,22 @@ class Run {
   #learn(node: Node<"top"> | Node<"above">, inputs: readonly Tensor[], results: readonly Tensor[]): void {
     const { axis: name } = node.attrs;
     const axis = this.#graph.axes.find((a) => a.name === name);
-    invariant(axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above"), `${name} is made by a choice`);
+    invariant(
+      axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above"),
+      `${name} is made by a choice`,
+    );
     const used: Choice = { index: results[0]!, starts: results[1]! };
-    const [index, starts] = this.#options.forced?.has(name) ? evaluateNode(node, inputs, this.#context(undefined)) : results;
+    const [index, starts] = this.#options.forced?.has(name)
+      ? evaluateNode(node, inputs, this.#context(undefined))
+      : results;
     const chosen: Choice = { index: index!, starts: starts! };
-    this.#routes.set(name, { axis: name, parent: axis.count.parent, used, chosen, margins: marginsOf(node.op, inputs, chosen) });
+    this.#routes.set(name, {
+      axis: name,
+      parent: axis.count.parent,
+      used,
+      chosen,
+      margins: marginsOf(node.op, inputs, chosen),
+    });
     this.#known.set(name, countsOf(used.starts));
     this.#sizes = this.#resolve();
   }
@@ -174,7 +203,12 @@ class Run {
       sizes: this.#sizes,
       live: this.#run.live,
       seed: this.#options.seed ?? 0,
-      source: (kind, name, type) => (kind === "input" ? this.#inputs.get(name)! : kind === "state" ? this.#state(name, type) : this.#weight(name, type)),
+      source: (kind, name, type) =>
+        kind === "input"
+          ? this.#inputs.get(name)!
+          : kind === "state"
+            ? this.#state(name, type)
+            : this.#weight(name, type),
       forced: (axis) => forced?.get(axis) ?? null,
     };
   }
@@ -219,8 +253,11 @@ class Run {
   }
 }
 
-const evaluateNode = <K extends OpName>(node: Node<K>, inputs: readonly Tensor[], context: EvaluateContext): readonly Tensor[] =>
-  ops[node.op].evaluate(inputs, node.attrs, context);
+const evaluateNode = <K extends OpName>(
+  node: Node<K>,
+  inputs: readonly Tensor[],
+  context: EvaluateContext,
+): readonly Tensor[] => ops[node.op].evaluate(inputs, node.attrs, context);
 
 function givenInput({ inputs }: EvaluateOptions, name: string, dtype: DType): Tensor {
   const given = inputs.get(name);
@@ -228,7 +265,8 @@ function givenInput({ inputs }: EvaluateOptions, name: string, dtype: DType): Te
   return toTensor(`input ${name}`, given, dtype);
 }
 
-const countsOf = ({ data }: Tensor): Uint32Array => new Uint32Array(data.length - 1).map((_, b) => data[b + 1]! - data[b]!);
+const countsOf = ({ data }: Tensor): Uint32Array =>
+  new Uint32Array(data.length - 1).map((_, b) => data[b + 1]! - data[b]!);
 
 /** How often each node is read; results of the graph are read once more, and so never dropped. */
 function usesOf(graph: Graph, nodes: readonly Node[]): Map<Node, number> {

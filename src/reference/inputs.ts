@@ -24,7 +24,10 @@ export class InputError extends ModcError<"bad-input"> {
 }
 
 /** The elements of nested arrays and their shape; all arrays at one depth must be of one length. */
-export function fromNested(name: string, value: Nested): { readonly shape: readonly number[]; readonly data: Float64Array } {
+export function fromNested(
+  name: string,
+  value: Nested,
+): { readonly shape: readonly number[]; readonly data: Float64Array } {
   const shape: number[] = [];
   for (let v: Nested | undefined = value; isList(v); v = v[0]) shape.push(v.length);
   const data: number[] = [];
@@ -46,11 +49,16 @@ const isList = (v: Given | undefined): v is readonly Nested[] => Array.isArray(v
 
 /** A caller's value as a tensor of the input's dtype. */
 export function toTensor(name: string, given: Given, dtype: DType): Tensor {
-  const { shape, data } = typeof given === "object" && !isList(given) ? given : fromNested(name, given); // the rest of the union
-  if (data.length !== countOf(shape)) throw new InputError(`${name}: shape [${shape.join(", ")}] holds ${countOf(shape)} values, found ${data.length}`);
+  // the rest of the union
+  const { shape, data } = typeof given === "object" && !isList(given) ? given : fromNested(name, given);
+  if (data.length !== countOf(shape))
+    throw new InputError(`${name}: shape [${shape.join(", ")}] holds ${countOf(shape)} values, found ${data.length}`);
   const values = Float64Array.from(data);
-  const whole = dtype === "u32" ? [0, 0xffffffff] : dtype === "i32" ? [-0x80000000, 0x7fffffff] : dtype === "bool" ? [0, 1] : null;
-  if (whole) for (const v of values) if (!Number.isInteger(v) || v < whole[0]! || v > whole[1]!) throw new InputError(`${name}: ${v} is no ${dtype}`);
+  const whole =
+    dtype === "u32" ? [0, 0xffffffff] : dtype === "i32" ? [-0x80000000, 0x7fffffff] : dtype === "bool" ? [0, 1] : null;
+  if (whole)
+    for (const v of values)
+      if (!Number.isInteger(v) || v < whole[0]! || v > whole[1]!) throw new InputError(`${name}: ${v} is no ${dtype}`);
   return store(tensor(dtype, shape, values));
 }
 
@@ -62,7 +70,11 @@ export interface Beside {
 }
 
 /** Extents and lengths of the run, from the shapes of the inputs. */
-export function runSizes(graph: Graph, inputs: ReadonlyMap<string, Tensor>, { lengths, live, extents: given }: Beside): RunSizes {
+export function runSizes(
+  graph: Graph,
+  inputs: ReadonlyMap<string, Tensor>,
+  { lengths, live, extents: given }: Beside,
+): RunSizes {
   const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
   const first = graph.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
@@ -71,7 +83,8 @@ export function runSizes(graph: Graph, inputs: ReadonlyMap<string, Tensor>, { le
   if (lengths) {
     if (!first || !batch) throw new InputError("lengths are given, but no input has sequences");
     const [b, t] = [extents.get(batch.name)!, extents.get(first.name)!];
-    if (lengths.length !== b) throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);
+    if (lengths.length !== b)
+      throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);
     for (let i = 0; i < b; i++)
       if (!Number.isInteger(lengths[i]) || lengths[i]! < 0 || lengths[i]! > t)
         throw new InputError(`lengths: a sequence has 0 to ${t} tokens, found ${lengths[i]}`);
@@ -106,5 +119,8 @@ function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Ma
 export function checkRange(input: GraphInput, packed: Tensor): void {
   if (input.below === null) return;
   for (const v of packed.data)
-    if (v >= input.below || v < input.least) throw new InputError(`input ${input.name}: values must lie from ${input.least} to ${input.below - 1}, found ${v}`);
+    if (v >= input.below || v < input.least)
+      throw new InputError(
+        `input ${input.name}: values must lie from ${input.least} to ${input.below - 1}, found ${v}`,
+      );
 }

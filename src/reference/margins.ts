@@ -3,18 +3,26 @@ import type { Tensor } from "../ops/define.js";
 import { compareScores } from "../ops/routing.js";
 
 /**
- * For each sequence, by how much scores may change before the choice of `top` or `above` could. For `top` it is the gap between the worst row
- * chosen and the best one refused, for `above` the least distance of a score from its threshold. Infinity where nothing could change: all
- * rows or none chosen by a count, or NaN on one side, which no small error turns into a number.
+ * For each sequence, by how much scores may change before the choice of `top` or `above` could. For `top` it is the gap
+ * between the worst row chosen and the best one refused, for `above` the least distance of a score from its threshold.
+ * Infinity where nothing could change: all rows or none chosen by a count, or NaN on one side, which no small error
+ * turns into a number.
  */
-export function marginsOf(op: "top" | "above", inputs: readonly Tensor[], chosen: { readonly index: Tensor; readonly starts: Tensor }): Float64Array {
+export function marginsOf(
+  op: "top" | "above",
+  inputs: readonly Tensor[],
+  chosen: { readonly index: Tensor; readonly starts: Tensor },
+): Float64Array {
   const [score, threshold] = inputs;
   const parents = inputs[op === "top" ? 1 : 2]!.data;
   const margins = new Float64Array(parents.length - 1).fill(Infinity);
   const isChosen = new Uint8Array(score!.data.length);
   for (const row of chosen.index.data) isChosen[row] = 1;
   for (let b = 0; b < margins.length; b++)
-    margins[b] = op === "top" ? gap(score!.data, isChosen, parents[b]!, parents[b + 1]!) : distance(score!.data, threshold!, parents[b]!, parents[b + 1]!);
+    margins[b] =
+      op === "top"
+        ? gap(score!.data, isChosen, parents[b]!, parents[b + 1]!)
+        : distance(score!.data, threshold!, parents[b]!, parents[b + 1]!);
   return margins;
 }
 
@@ -30,9 +38,11 @@ function gap(score: Float64Array, isChosen: Uint8Array, first: number, end: numb
 
 function distance(score: Float64Array, threshold: Tensor, first: number, end: number): number {
   let least = Infinity;
-  for (let row = first; row < end; row++) least = Math.min(least, between(score[row]!, threshold.data[threshold.shape.length === 0 ? 0 : row]!));
+  for (let row = first; row < end; row++)
+    least = Math.min(least, between(score[row]!, threshold.data[threshold.shape.length === 0 ? 0 : row]!));
   return least;
 }
 
 /** The distance of two scores; equal infinities are a tie. */
-const between = (a: number, b: number): number => (Number.isNaN(a) || Number.isNaN(b) ? Infinity : a === b ? 0 : Math.abs(a - b));
+const between = (a: number, b: number): number =>
+  Number.isNaN(a) || Number.isNaN(b) ? Infinity : a === b ? 0 : Math.abs(a - b);

@@ -10,21 +10,30 @@ export function packRows(x: Tensor, { batchDim, tokenDim }: Packing, starts: Arr
   const dim = tokenDim - (batchDim < tokenDim ? 1 : 0);
   const shape = front.shape.slice(1).map((s, d) => (d === dim ? starts[starts.length - 1]! : s));
   const out = tensor(x.dtype, shape);
-  copyRows(starts, shape, dim, front.shape[dim + 1]!, (packed, padded, width) => out.data.set(front.data.subarray(padded, padded + width), packed));
+  copyRows(starts, shape, dim, front.shape[dim + 1]!, (packed, padded, width) =>
+    out.data.set(front.data.subarray(padded, padded + width), packed),
+  );
   return out;
 }
 
 /** Packed rows to `[…, B, …, T, …]` with T = `longest`; zeros beyond the end of each sequence. */
-export function unpackRows(x: Tensor, { batchDim, tokenDim }: Packing, starts: ArrayLike<number>, longest: number): Tensor {
+export function unpackRows(
+  x: Tensor,
+  { batchDim, tokenDim }: Packing,
+  starts: ArrayLike<number>,
+  longest: number,
+): Tensor {
   const dim = tokenDim - (batchDim < tokenDim ? 1 : 0);
   const out = tensor(x.dtype, [starts.length - 1, ...x.shape.map((s, d) => (d === dim ? longest : s))]);
-  copyRows(starts, x.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(packed, packed + width), padded));
+  copyRows(starts, x.shape, dim, longest, (packed, padded, width) =>
+    out.data.set(x.data.subarray(packed, packed + width), padded),
+  );
   return moveDim(out, 0, batchDim);
 }
 
 /**
- * A route as the caller sees it, `index` u32[B, K] relative to each sequence of the axis it was chosen on and `count` u32[B], as the packed
- * rows that the graph's routing operators give. `width` is K, the row length of `index`.
+ * A route as the caller sees it, `index` u32[B, K] relative to each sequence of the axis it was chosen on and `count`
+ * u32[B], as the packed rows that the graph's routing operators give. `width` is K, the row length of `index`.
  */
 export function packRoute(
   index: ArrayLike<number>,
@@ -35,7 +44,8 @@ export function packRoute(
   const starts = new Float64Array(count.length + 1);
   for (let b = 0; b < count.length; b++) starts[b + 1] = starts[b]! + count[b]!;
   const rows = new Float64Array(starts.at(-1)!);
-  for (let b = 0; b < count.length; b++) for (let i = 0; i < count[b]!; i++) rows[starts[b]! + i] = parentStarts[b]! + index[b * width + i]!;
+  for (let b = 0; b < count.length; b++)
+    for (let i = 0; i < count[b]!; i++) rows[starts[b]! + i] = parentStarts[b]! + index[b * width + i]!;
   return { index: tensor("u32", [rows.length], rows), starts: tensor("u32", [starts.length], starts) };
 }
 

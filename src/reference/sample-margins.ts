@@ -1,12 +1,15 @@
-// How narrow the choice of a token was: where the margin exceeds the error of another computation, that one must choose alike.
+// How narrow the choice of a token was: where the margin exceeds the error of another computation, that one must choose
+// alike.
 import { adjustedLogits, draws, keptWeights, sampleRows, type SampleRow } from "../ops/sampling.js";
 import type { Tensor } from "../ops/define.js";
 import { sampleWord } from "../size/sampling.js";
 
 /**
- * For each sequence of the inputs of `sample`, by how much adjusted logits may differ from one another before the token could be another, in units of
- * logits: the gap between the largest two, or, where a token is drawn, the least of what keeps every filter's bound and both edges of the token's mass where they are (masses that
- * differ by a share s are logits that differ by s times the temperature). Infinity where nothing could change; 0 where equals are told apart by their order alone.
+ * For each sequence of the inputs of `sample`, by how much adjusted logits may differ from one another before the token
+ * could be another, in units of logits: the gap between the largest two, or, where a token is drawn, the least of what
+ * keeps every filter's bound and both edges of the token's mass where they are (masses that differ by a share s are
+ * logits that differ by s times the temperature). Infinity where nothing could change; 0 where equals are told apart by
+ * their order alone.
  */
 export const sampleMargins = (inputs: readonly Tensor[]): readonly number[] => sampleRows(inputs).map(marginOf);
 
@@ -22,7 +25,8 @@ function marginOf(row: SampleRow): number {
   const byCount = keptWeights(x, { ...row.settings, topP: 1, minP: 0 });
   if (topP < 1) margins.push(temperature * nucleusMargin(x, byCount, topP));
   const shortfall = Math.min(Math.log(minP), 0);
-  if (minP > 0) for (const v of x) margins.push(v === sorted[0] ? Infinity : Math.abs(v - sorted[0]! - temperature * shortfall));
+  if (minP > 0)
+    for (const v of x) margins.push(v === sorted[0] ? Infinity : Math.abs(v - sorted[0]! - temperature * shortfall));
   margins.push(temperature * edgeMargin(row, keptWeights(x, row.settings)));
   return least(margins);
 }
@@ -31,7 +35,10 @@ const distance = (a: number, b: number): number => (a === b ? 0 : a - b);
 const least = (values: readonly number[]): number => values.reduce((m, v) => Math.min(m, v), Infinity);
 const sumOf = (values: Float64Array): number => values.reduce((s, v) => s + v, 0);
 
-/** The share of the mass by which a bound of top-p is missed: of each value the mass of the larger ones is on one side of the share. */
+/**
+ * The share of the mass by which a bound of top-p is missed: of each value the mass of the larger ones is on one side
+ * of the share.
+ */
 function nucleusMargin(x: Float64Array, weights: Float64Array, topP: number): number {
   const order = [...x.keys()].filter((i) => weights[i]! > 0).toSorted((a, b) => x[b]! - x[a]!);
   const total = sumOf(weights);

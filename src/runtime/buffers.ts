@@ -1,4 +1,5 @@
-// The buffers of a session: one for each slot, checked against the device's limits before any is made, grown when a larger run asks.
+// The buffers of a session: one for each slot, checked against the device's limits before any is made, grown when a
+// larger run asks.
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import type { Allocator } from "./allocator.js";
@@ -12,8 +13,10 @@ const LEAST_BYTES = 16;
 /** Bytes of the buffer that holds so many. */
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
 
-const SMALLER = "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of its inputs";
-const COMPILE_FOR_IT = "compile with `target: device.target`, so that weights are loaded in parts that this device can bind";
+const SMALLER =
+  "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of its inputs";
+const COMPILE_FOR_IT =
+  "compile with `target: device.target`, so that weights are loaded in parts that this device can bind";
 
 /** A slot of another session. */
 export interface SharedSlot {
@@ -21,7 +24,9 @@ export interface SharedSlot {
   readonly slot: number;
 }
 
-/** Bytes that keep what they hold when a buffer is replaced: where they lay, and where they lie then; multiples of 4. */
+/**
+ * Bytes that keep what they hold when a buffer is replaced: where they lay, and where they lie then; multiples of 4.
+ */
 export interface Move {
   readonly from: number;
   readonly to: number;
@@ -110,9 +115,11 @@ export class Buffers {
     for (let slot = 0; slot < needed.length; slot++) {
       const bytes = needed[slot]!;
       const label = this.#labels[slot]!;
-      const fault = (limit: string, allowed: number): LimitError => new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, this.#hints[slot]);
+      const fault = (limit: string, allowed: number): LimitError =>
+        new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, this.#hints[slot]);
       if (bytes > maxBufferSize) return fault("maxBufferSize", maxBufferSize);
-      if (this.#bound[slot] && bytes > maxStorageBufferBindingSize) return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
+      if (this.#bound[slot] && bytes > maxStorageBufferBindingSize)
+        return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
     }
     return null;
   }
@@ -124,13 +131,18 @@ export class Buffers {
   }
 
   /**
-   * Makes every slot at least as large as needed, and those of `moves` anew: what such a slot held goes where its moves say. Returns the slots that are new. Throws
-   * LimitError before anything is made, OutOfMemoryError, with the buffers as they were, where the device has no room, DisposedError where they were destroyed
-   * meanwhile.
+   * Makes every slot at least as large as needed, and those of `moves` anew: what such a slot held goes where its moves
+   * say. Returns the slots that are new. Throws LimitError before anything is made, OutOfMemoryError, with the buffers
+   * as they were, where the device has no room, DisposedError where they were destroyed meanwhile.
    */
-  async ensure(needed: readonly number[], moves: ReadonlyMap<number, readonly Move[]> = new Map()): Promise<ReadonlySet<number>> {
+  async ensure(
+    needed: readonly number[],
+    moves: ReadonlyMap<number, readonly Move[]> = new Map(),
+  ): Promise<ReadonlySet<number>> {
     const isNew = (slot: number): boolean =>
-      moves.has(slot) || needed[slot]! > this.bytes(slot) || (this.#buffers[slot] === undefined && !this.#shared.has(slot));
+      moves.has(slot) ||
+      needed[slot]! > this.bytes(slot) ||
+      (this.#buffers[slot] === undefined && !this.#shared.has(slot));
     const grown = needed.map((_, slot) => slot).filter(isNew);
     if (grown.length === 0) return new Set();
     this.expectRoom(needed);
@@ -142,14 +154,22 @@ export class Buffers {
     grown.forEach((slot, i) => {
       gpu.pushErrorScope("out-of-memory");
       made.push(
-        this.#allocator.create({ label: this.#labels[slot]!, size: sizes[i]!, usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }),
+        this.#allocator.create({
+          label: this.#labels[slot]!,
+          size: sizes[i]!,
+          usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst,
+        }),
       );
       scopes.push(this.#device.wait(() => gpu.popErrorScope()));
     });
     try {
       const errors = await Promise.all(scopes);
       errors.forEach((error, i) => {
-        if (error) throw new OutOfMemoryError(this.#labels[grown[i]!]!, sizes[i]!, { hint: "give smaller sizes with `max`", cause: error });
+        if (error)
+          throw new OutOfMemoryError(this.#labels[grown[i]!]!, sizes[i]!, {
+            hint: "give smaller sizes with `max`",
+            cause: error,
+          });
       });
     } catch (error) {
       for (const buffer of made) this.#allocator.destroy(buffer);
@@ -171,8 +191,14 @@ export class Buffers {
   }
 
   /** States keep what they hold: the old contents come first in the larger buffer. */
-  #keepContents(grown: readonly number[], made: readonly GPUBuffer[], moves: ReadonlyMap<number, readonly Move[]>): void {
-    const kept = grown.map((slot, i) => ({ slot, i })).filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
+  #keepContents(
+    grown: readonly number[],
+    made: readonly GPUBuffer[],
+    moves: ReadonlyMap<number, readonly Move[]>,
+  ): void {
+    const kept = grown
+      .map((slot, i) => ({ slot, i }))
+      .filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
     if (kept.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
     for (const { slot, i } of kept)

@@ -2,7 +2,10 @@
 import type { Device } from "./device.js";
 import { KernelError } from "./errors.js";
 
-/** Calls the device within an error scope; throws KernelError for what it refuses. `body` must make all its calls before it returns. */
+/**
+ * Calls the device within an error scope; throws KernelError for what it refuses. `body` must make all its calls before
+ * it returns.
+ */
 export async function checked<T>(device: Device, what: string, body: () => T | Promise<T>): Promise<T> {
   const { gpu } = device;
   gpu.pushErrorScope("validation");
@@ -15,7 +18,8 @@ export async function checked<T>(device: Device, what: string, body: () => T | P
     scope.catch(() => {}); // looked at below, unless `body` threw
   }
   const [value, error] = await Promise.allSettled([result, scope]);
-  if (error.status === "fulfilled" && error.value) throw new KernelError(`the device refuses to ${what}: ${error.value.message}`);
+  if (error.status === "fulfilled" && error.value)
+    throw new KernelError(`the device refuses to ${what}: ${error.value.message}`);
   if (value.status === "rejected") throw value.reason;
   if (error.status === "rejected") throw error.reason;
   return value.value;

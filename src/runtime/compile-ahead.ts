@@ -1,4 +1,5 @@
-// A software device compiles a kernel when it is first dispatched: it is given dispatches of no workgroups while the host does other work.
+// A software device compiles a kernel when it is first dispatched: it is given dispatches of no workgroups while the
+// host does other work.
 import { PROMISES } from "../program/program.js";
 import { checked } from "./checked.js";
 import type { Device } from "./device.js";
@@ -17,10 +18,14 @@ export interface Lent {
 }
 
 /**
- * Has the device compile the kernels of a run of these sizes, in their order, as long as `goesOn` says so. A kernel that the device refuses is passed over: the run that needs it
- * throws what is wrong.
+ * Has the device compile the kernels of a run of these sizes, in their order, as long as `goesOn` says so. A kernel
+ * that the device refuses is passed over: the run that needs it throws what is wrong.
  */
-export async function compileAhead({ pipelines, steps, device }: Lent, values: Float64Array, goesOn: () => boolean): Promise<void> {
+export async function compileAhead(
+  { pipelines, steps, device }: Lent,
+  values: Float64Array,
+  goesOn: () => boolean,
+): Promise<void> {
   const { gpu } = device;
   // Those that a run needs whatever is promised of it.
   const promised = new Set(steps.dispatchesAt(values, PROMISES).map(({ kernel }) => kernel));

@@ -1,4 +1,5 @@
-// Which class of device an adapter belongs to, as far as WebGPU tells: names, for it does not say whether a GPU has memory of its own.
+// Which class of device an adapter belongs to, as far as WebGPU tells: names, for it does not say whether a GPU has
+// memory of its own.
 import type { DeviceClass } from "../program/target.js";
 import type { DeviceInfo } from "./device-info.js";
 
@@ -9,8 +10,11 @@ export type Identity = Pick<DeviceInfo, "name" | "vendor" | "architecture" | "dr
 const SHARING = /apple|qualcomm|arm|img|imagination|samsung|broadcom|huawei|mediatek|vivante/i;
 /** Intel's Arc, by the names of architectures in Dawn and by what drivers call them. */
 const ARC = /hpg|alchemist|battlemage|\bdg[12]\b|\barc\b.*\b[ab]\d{3}/i;
-/** A Radeon inside a processor is called so, without a number of its own, or by the code name of that processor in Mesa. */
-const RADEON_INSIDE = /radeon(\(tm\))? (vega \d+ )?graphics|radeon(\(tm\))? \d{3}m\b|raven|renoir|cezanne|rembrandt|phoenix|van ?gogh|mendocino|strix/i;
+/**
+ * A Radeon inside a processor is called so, without a number of its own, or by the code name of that processor in Mesa.
+ */
+const RADEON_INSIDE =
+  /radeon(\(tm\))? (vega \d+ )?graphics|radeon(\(tm\))? \d{3}m\b|raven|renoir|cezanne|rembrandt|phoenix|van ?gogh|mendocino|strix/i;
 /** NVIDIA's processors with a GPU. */
 const TEGRA = /tegra|orin|xavier/i;
 

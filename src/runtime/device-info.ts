@@ -9,15 +9,21 @@ import type { WaitMode } from "./wait.js";
 export type DeviceKind = "gpu" | "software" | "swiftshader";
 
 export interface OpenDeviceOptions {
-  /** What the device must be. Without it, in Node the environment variable MODC_DEVICE decides, else hardware comes first. */
+  /**
+   * What the device must be. Without it, in Node the environment variable MODC_DEVICE decides, else hardware comes
+   * first.
+   */
   readonly kind?: DeviceKind;
   /** Your own device; nothing else is opened, and `destroy` leaves it alone. */
   readonly device?: GPUDevice;
-  /** Whether SwiftShader may be unpacked from an installed npm package where no driver is found. Default true, or false where MODC_NO_FALLBACK is set. */
+  /**
+   * Whether SwiftShader may be unpacked from an installed npm package where no driver is found. Default true, or false
+   * where MODC_NO_FALLBACK is set.
+   */
   readonly fallback?: boolean;
   /**
-   * Whether, on a software device, kernels that are compiled sooner stand in for faster ones until those pay, with the same bits. False for who measures or tests kernels, or knows
-   * that they will run for long. Default true.
+   * Whether, on a software device, kernels that are compiled sooner stand in for faster ones until those pay, with the
+   * same bits. False for who measures or tests kernels, or knows that they will run for long. Default true.
    */
   readonly spare?: boolean;
 }
@@ -66,7 +72,10 @@ export interface OpenedAdapter {
 
 /** Whether the adapter is a processor that plays a GPU. */
 export const isSoftware = (info: GPUAdapterInfo): boolean =>
-  info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i.test(`${info.description} ${info.device} ${info.architecture}`);
+  info.isFallbackAdapter ||
+  /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i.test(
+    `${info.description} ${info.device} ${info.architecture}`,
+  );
 
 /** A short name: the description up to the driver's version, or what else the adapter says. */
 export function nameOf(info: GPUAdapterInfo): string {
@@ -76,4 +85,6 @@ export function nameOf(info: GPUAdapterInfo): string {
 
 /** The error where hardware was asked for and only software found. */
 export const softwareOnly = (info: GPUAdapterInfo): NoDeviceError =>
-  new NoDeviceError(`no hardware GPU was found, only ${nameOf(info)}`, { hint: "install the driver of your GPU, or ask for a software device" });
+  new NoDeviceError(`no hardware GPU was found, only ${nameOf(info)}`, {
+    hint: "install the driver of your GPU, or ask for a software device",
+  });

@@ -2,7 +2,13 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type * as Dawn from "webgpu";
-import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device-info.js";
+import {
+  isSoftware,
+  softwareOnly,
+  type DeviceKind,
+  type OpenDeviceOptions,
+  type OpenedAdapter,
+} from "./device-info.js";
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
@@ -13,7 +19,8 @@ type Driver = "system" | "lavapipe" | "swiftshader";
 /** What brings Dawn to Node, of the version that is tested. */
 export const DAWN_PACKAGE = "webgpu@0.6.2";
 
-// One `create()` for each driver: an instance loads drivers once and never looks again. What `create()` returns must stay referenced.
+// One `create()` for each driver: an instance loads drivers once and never looks again. What `create()` returns must
+// stay referenced.
 const instances = new Map<Driver, Promise<GPU>>();
 
 /** An adapter of the wanted kind; throws NoDeviceError. */
@@ -49,9 +56,14 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<
   }
 }
 
-/** Without any driver or loader Dawn is not asked: it would complain on standard error, in C++, though there is nothing wrong. */
+/**
+ * Without any driver or loader Dawn is not asked: it would complain on standard error, in C++, though there is nothing
+ * wrong.
+ */
 async function askSystem(): Promise<Found | null> {
-  return process.platform === "linux" && (driverManifests(process.env).length === 0 || !loadVulkan(SYSTEM_LOADER)) ? null : ask("system");
+  return process.platform === "linux" && (driverManifests(process.env).length === 0 || !loadVulkan(SYSTEM_LOADER))
+    ? null
+    : ask("system");
 }
 
 async function ask(driver: Driver): Promise<Found | null> {
@@ -83,7 +95,10 @@ async function importDawn(): Promise<typeof Dawn> {
     const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
     const reason = cause instanceof Error ? cause.message.split("\n")[0]! : String(cause);
     throw missing
-      ? new NoDeviceError("the package webgpu, which has Dawn, is not installed", { hint: `npm install ${DAWN_PACKAGE}`, cause })
+      ? new NoDeviceError("the package webgpu, which has Dawn, is not installed", {
+          hint: `npm install ${DAWN_PACKAGE}`,
+          cause,
+        })
       : new NoDeviceError(`Dawn does not run on this system (${process.platform} ${process.arch}): ${reason}`, {
           hint: "on Linux it needs glibc 2.34 or later",
           cause,
@@ -94,7 +109,8 @@ async function importDawn(): Promise<typeof Dawn> {
 /** Null where Mesa's software driver is not installed. */
 async function openLavapipe(): Promise<Found | null> {
   const manifest = lavapipeManifest();
-  const found = manifest === null || !loadVulkan(SYSTEM_LOADER) ? null : await withDriver(manifest, () => ask("lavapipe"));
+  const found =
+    manifest === null || !loadVulkan(SYSTEM_LOADER) ? null : await withDriver(manifest, () => ask("lavapipe"));
   return found && isSoftware(found.adapter.info) ? found : null;
 }
 
@@ -110,7 +126,9 @@ async function openSwiftShader(): Promise<Found | null> {
   const shader = unpackSwiftShader();
   if (!shader) return null;
   // Where the system has no Vulkan loader either, the one beside the driver is taken.
-  return loadVulkan(SYSTEM_LOADER) || loadVulkan(shader.loader) ? withDriver(shader.manifest, () => ask("swiftshader")) : null;
+  return loadVulkan(SYSTEM_LOADER) || loadVulkan(shader.loader)
+    ? withDriver(shader.manifest, () => ask("swiftshader"))
+    : null;
 }
 
 /** With only this driver's manifest known to the Vulkan loader; the environment is as before afterwards. */
@@ -130,22 +148,31 @@ async function withDriver<T>(manifest: string, body: () => Promise<T>): Promise<
 }
 
 function noAdapter(kind: "gpu" | "software" | null): NoDeviceError {
-  const what = kind === "gpu" ? "no hardware GPU with a Vulkan, Metal or Direct3D 12 driver was found" : "no GPU and no software device was found";
+  const what =
+    kind === "gpu"
+      ? "no hardware GPU with a Vulkan, Metal or Direct3D 12 driver was found"
+      : "no GPU and no software device was found";
   return new NoDeviceError(what, { hint: mendingCommand(kind) });
 }
 
 const noSwiftShader = (): NoDeviceError =>
   process.platform === "linux" && process.arch === "x64"
-    ? new NoDeviceError(`SwiftShader was not found: it comes with ${SWIFTSHADER_PACKAGE}`, { hint: `npm install --no-save ${SWIFTSHADER_PACKAGE}` })
+    ? new NoDeviceError(`SwiftShader was not found: it comes with ${SWIFTSHADER_PACKAGE}`, {
+        hint: `npm install --no-save ${SWIFTSHADER_PACKAGE}`,
+      })
     : new NoDeviceError(`SwiftShader runs on Linux x64 only, this is ${process.platform} ${process.arch}`);
 
 /** The one command that brings a device to this machine. */
 export function mendingCommand(kind: "gpu" | "software" | null): string {
   if (kind === "gpu") return "install the driver of your GPU";
-  if (process.platform !== "linux") return process.platform === "win32" ? "install a driver with Direct3D 12" : "a Mac needs macOS 11 or later for Metal";
+  if (process.platform !== "linux")
+    return process.platform === "win32"
+      ? "install a driver with Direct3D 12"
+      : "a Mac needs macOS 11 or later for Metal";
   const root = process.getuid?.() === 0 ? "" : "sudo ";
   const system = linuxFamily();
-  if (/debian|ubuntu/.test(system)) return `${root}apt-get install -y --no-install-recommends libvulkan1 mesa-vulkan-drivers`;
+  if (/debian|ubuntu/.test(system))
+    return `${root}apt-get install -y --no-install-recommends libvulkan1 mesa-vulkan-drivers`;
   if (/fedora|rhel/.test(system)) return `${root}dnf install -y vulkan-loader mesa-vulkan-drivers`;
   if (/arch/.test(system)) return `${root}pacman -S --noconfirm vulkan-icd-loader vulkan-swrast`;
   if (/suse/.test(system)) return `${root}zypper install -y libvulkan1 libvulkan_lvp`;

@@ -58,7 +58,9 @@ export class Device {
         if (messages.length < 100) messages.push(event.error.message);
       });
     }
-    this.lost = parts.gpu.lost.then((info) => this.#lose(info.reason === "destroyed" ? "destroyed" : "unknown", info.message));
+    this.lost = parts.gpu.lost.then((info) =>
+      this.#lose(info.reason === "destroyed" ? "destroyed" : "unknown", info.message),
+    );
   }
 
   /** What to compile for, to have programs that fit this device. */
@@ -89,8 +91,8 @@ export class Device {
   }
 
   /**
-   * Starts an asynchronous call into the device, before it returns, and waits for it without starving a software device. Throws DeviceLostError once the
-   * device is gone.
+   * Starts an asynchronous call into the device, before it returns, and waits for it without starving a software
+   * device. Throws DeviceLostError once the device is gone.
    */
   async wait<T>(begin: () => Promise<T>): Promise<T> {
     if (this.#lostError) throw this.#lostError;
@@ -110,7 +112,10 @@ export class Device {
     }
   }
 
-  /** Frees the device with all buffers on it; pending runs fail with DeviceLostError. A device given to `openDevice` stays its owner's. */
+  /**
+   * Frees the device with all buffers on it; pending runs fail with DeviceLostError. A device given to `openDevice`
+   * stays its owner's.
+   */
   destroy(): void {
     if (this.#owned) this.gpu.destroy();
     this.#lose("destroyed", "");
@@ -126,8 +131,8 @@ export class Device {
 }
 
 /**
- * Opens the best device there is: in Node through Dawn, in a page through `navigator.gpu`. Throws NoDeviceError, with what is missing
- * and how to get it, where there is none.
+ * Opens the best device there is: in Node through Dawn, in a page through `navigator.gpu`. Throws NoDeviceError, with
+ * what is missing and how to get it, where there is none.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Device> {
   if (options.device) return wrap(options.device, options.spare);
@@ -142,14 +147,18 @@ async function openAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
     const node = await import("./device-node.js");
     return node.openNodeAdapter(options);
   }
-  throw new NoDeviceError("this browser has no WebGPU", { hint: "use a current Chrome, Edge, Safari or Firefox, over https or localhost" });
+  throw new NoDeviceError("this browser has no WebGPU", {
+    hint: "use a current Chrome, Edge, Safari or Firefox, over https or localhost",
+  });
 }
 
 export const inNode = (): boolean => typeof process !== "undefined" && typeof process.versions?.node === "string";
 
 async function openPageAdapter(gpu: GPU, kind: DeviceKind | null): Promise<OpenedAdapter> {
   const software = kind === "software" || kind === "swiftshader";
-  const adapter = await gpu.requestAdapter(software ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" });
+  const adapter = await gpu.requestAdapter(
+    software ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" },
+  );
   if (!adapter)
     throw new NoDeviceError(`this browser offers no ${software ? "software " : ""}GPU adapter`, {
       hint: "switch hardware acceleration on in the browser's settings",
@@ -176,11 +185,21 @@ function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {
   // An older implementation does not tell of which adapter a device is.
   const adapterInfo = (gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo ?? null;
   const info = describe(gpu, adapterInfo);
-  return new Device({ gpu, info, waitMode: info.software && inNode() ? "backoff" : "native", keep: [], owned: false, spare });
+  return new Device({
+    gpu,
+    info,
+    waitMode: info.software && inNode() ? "backoff" : "native",
+    keep: [],
+    owned: false,
+    spare,
+  });
 }
 
 function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null): DeviceInfo {
-  const limits = Object.fromEntries(DEVICE_LIMITS.map((name) => [name, gpu.limits[name]])) as Record<DeviceLimit, number>;
+  const limits = Object.fromEntries(DEVICE_LIMITS.map((name) => [name, gpu.limits[name]])) as Record<
+    DeviceLimit,
+    number
+  >;
   const min = adapter?.subgroupMinSize ?? 0;
   const max = adapter?.subgroupMaxSize ?? 0;
   return {

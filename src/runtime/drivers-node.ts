@@ -5,12 +5,23 @@ import { delimiter, join } from "node:path";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where Mesa and other drivers put their manifests, beside what the environment adds: the loader's own places, and NixOS's and Flatpak's. */
-const SYSTEM = ["/usr/local/etc", "/etc", "/etc/xdg", "/usr/local/share", "/usr/share", "/run/opengl-driver/share", "/usr/lib/x86_64-linux-gnu/GL"];
+/**
+ * Where Mesa and other drivers put their manifests, beside what the environment adds: the loader's own places, and
+ * NixOS's and Flatpak's.
+ */
+const SYSTEM = [
+  "/usr/local/etc",
+  "/etc",
+  "/etc/xdg",
+  "/usr/local/share",
+  "/usr/share",
+  "/run/opengl-driver/share",
+  "/usr/lib/x86_64-linux-gnu/GL",
+];
 
 /**
- * Paths of all manifests, in the loader's order: what VK_DRIVER_FILES (before it VK_ICD_FILENAMES) names stands in for the system's, what
- * VK_ADD_DRIVER_FILES names comes first. Files that are named but do not exist are none.
+ * Paths of all manifests, in the loader's order: what VK_DRIVER_FILES (before it VK_ICD_FILENAMES) names stands in for
+ * the system's, what VK_ADD_DRIVER_FILES names comes first. Files that are named but do not exist are none.
  */
 export function driverManifests(env: Environment, system: readonly string[] = SYSTEM): readonly string[] {
   const named = env["VK_DRIVER_FILES"] || env["VK_ICD_FILENAMES"];
@@ -27,7 +38,8 @@ export function driverManifests(env: Environment, system: readonly string[] = SY
   return [...split(env["VK_ADD_DRIVER_FILES"]), ...folders].flatMap(manifestsAt);
 }
 
-const split = (list: string | undefined): readonly string[] => (list ?? "").split(delimiter).filter((place) => place !== "");
+const split = (list: string | undefined): readonly string[] =>
+  (list ?? "").split(delimiter).filter((place) => place !== "");
 
 /** A manifest, or all those in a folder. */
 function manifestsAt(place: string): readonly string[] {

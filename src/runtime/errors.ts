@@ -34,7 +34,9 @@ export class RuntimeError extends ModcError<RuntimeErrorCode> {
   }
 }
 
-/** No device of the wanted kind can be opened. The message says what is missing, the hint the one command that mends it. */
+/**
+ * No device of the wanted kind can be opened. The message says what is missing, the hint the one command that mends it.
+ */
 export class NoDeviceError extends RuntimeError {
   constructor(message: string, options: FaultOptions = {}) {
     super("no-device", message, options);
@@ -46,7 +48,12 @@ export class DeviceLostError extends RuntimeError {
   /** `destroyed` where the program itself destroyed the device. */
   readonly reason: "destroyed" | "unknown";
   constructor(reason: "destroyed" | "unknown", message: string) {
-    super("device-lost", reason === "destroyed" ? "the device was destroyed" : `the device was lost: ${message || "the driver gave no reason"}`);
+    super(
+      "device-lost",
+      reason === "destroyed"
+        ? "the device was destroyed"
+        : `the device was lost: ${message || "the driver gave no reason"}`,
+    );
     this.reason = reason;
   }
 }
@@ -72,11 +79,21 @@ export class LimitError extends RuntimeError {
   readonly needed: number;
   readonly allowed: number;
   constructor(
-    fault: { readonly label: string; readonly limit: string; readonly needed: number; readonly allowed: number; readonly unit: "bytes" | "count" },
+    fault: {
+      readonly label: string;
+      readonly limit: string;
+      readonly needed: number;
+      readonly allowed: number;
+      readonly unit: "bytes" | "count";
+    },
     hint: string | null = null,
   ) {
     const show = fault.unit === "bytes" ? formatBytes : String;
-    super("limit-exceeded", `${fault.label} needs ${show(fault.needed)}, the device allows ${show(fault.allowed)} (${fault.limit})`, { hint });
+    super(
+      "limit-exceeded",
+      `${fault.label} needs ${show(fault.needed)}, the device allows ${show(fault.allowed)} (${fault.limit})`,
+      { hint },
+    );
     this.label = fault.label;
     this.limit = fault.limit;
     this.needed = fault.needed;

@@ -3,7 +3,18 @@ import { bug } from "../base/invariant.js";
 import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
 import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { evaluateSize } from "../size/size.js";
-import { compare, ONE, parseDecimal, parseRational, type Rational, rational, toNumber, multiply, negate, ZERO } from "../size/rational.js";
+import {
+  compare,
+  ONE,
+  parseDecimal,
+  parseRational,
+  type Rational,
+  rational,
+  toNumber,
+  multiply,
+  negate,
+  ZERO,
+} from "../size/rational.js";
 import { InputError } from "./errors.js";
 import type { FlatInput } from "./inputs.js";
 import { inputAxes, lengthsAxis, rationalOf, sizeOfText } from "./sizes.js";
@@ -34,11 +45,19 @@ export function inferExtents(
         extents.set(axis.name, shape[i]!);
         givenBy.set(axis.name, input.name);
       } else if (known !== shape[i])
-        throw new InputError(input.name, `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`);
+        throw new InputError(
+          input.name,
+          `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`,
+        );
     });
   }
   for (const axis of byName.values())
-    if (!extents.has(axis.name)) throw new InputError(axis.name, `no input tells the extent of ${axis.name}`, `give it in \`extents: { ${axis.name}: … }\``);
+    if (!extents.has(axis.name))
+      throw new InputError(
+        axis.name,
+        `no input tells the extent of ${axis.name}`,
+        `give it in \`extents: { ${axis.name}: … }\``,
+      );
   for (const input of program.inputs) checkFixed(input.name, inputs.get(input.name)!.shape, input.shape, extents);
   return extents;
 }
@@ -50,18 +69,29 @@ function checkExtent(input: string, axis: Axis, extent: number): void {
       `${axis.name} is 0 in ${input}: it must be at least 1`,
       axis.role === "sequence" ? "an empty sequence is one whose entry in `lengths` is 0" : null,
     );
-  if (axis.bound !== null && extent > axis.bound) throw new InputError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`);
+  if (axis.bound !== null && extent > axis.bound)
+    throw new InputError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`);
 }
 
 /** Dimensions that are no axis must be what the program says. */
-function checkFixed(input: string, shape: readonly number[], sizes: readonly SizeText[], extents: ReadonlyMap<string, number>): void {
+function checkFixed(
+  input: string,
+  shape: readonly number[],
+  sizes: readonly SizeText[],
+  extents: ReadonlyMap<string, number>,
+): void {
   sizes.forEach((text, i) => {
     const size = sizeOfText(text);
     const wanted =
       typeof size === "number"
         ? size
         : toNumber(
-            evaluateSize(size, (atom) => (atom.kind === "axis" ? extents.get(atom.axis) : undefined) ?? bug(`the shape of an input depends on ${text}`)),
+            evaluateSize(
+              size,
+              (atom) =>
+                (atom.kind === "axis" ? extents.get(atom.axis) : undefined) ??
+                bug(`the shape of an input depends on ${text}`),
+            ),
           );
     if (shape[i] !== wanted) throw shapeError(input, shape, sizes);
   });
@@ -71,16 +101,22 @@ const shapeError = (input: string, shape: readonly number[], wanted: readonly Si
   new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${wanted.join(", ")}]`);
 
 /** The lengths of the sequences, where they are given: u32[B], 0 to T. */
-export function checkLengths(value: unknown, axes: readonly Axis[], extents: ReadonlyMap<string, number>): ReadonlyMap<string, Uint32Array> {
+export function checkLengths(
+  value: unknown,
+  axes: readonly Axis[],
+  extents: ReadonlyMap<string, number>,
+): ReadonlyMap<string, Uint32Array> {
   if (value === undefined || value === null) return new Map();
   const axis = lengthsAxis(axes);
   if (axis === null) throw new InputError("lengths", "lengths are given, but the model has no sequence axis");
   const batch = axes.find((a) => a.role === "batch");
   const sequences = batch ? extents.get(batch.name)! : 1;
   const list = ArrayBuffer.isView(value) && !(value instanceof DataView) ? (value as Uint32Array) : value;
-  if (!Array.isArray(list) && !ArrayBuffer.isView(list)) throw new InputError("lengths", "lengths is no list of whole numbers");
+  if (!Array.isArray(list) && !ArrayBuffer.isView(list))
+    throw new InputError("lengths", "lengths is no list of whole numbers");
   const numbers: readonly unknown[] = Array.from(list as ArrayLike<unknown>); // one of the two, by the line above
-  if (numbers.length !== sequences) throw new InputError("lengths", `lengths has ${numbers.length} entries, there are ${sequences} sequences`);
+  if (numbers.length !== sequences)
+    throw new InputError("lengths", `lengths has ${numbers.length} entries, there are ${sequences} sequences`);
   const longest = extents.get(axis)!;
   numbers.forEach((n, b) => {
     if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest)
@@ -106,7 +142,11 @@ export function checkLive(
         program.live.length > 0 ? `it has ${program.live.map((l) => l.name).join(", ")}` : null,
       );
     const value = parseLive(given[name]);
-    if (!value) throw new InputError(name, `live parameter ${name} is ${told(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`);
+    if (!value)
+      throw new InputError(
+        name,
+        `live parameter ${name} is ${told(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`,
+      );
     if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0))
       throw new InputError(name, `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`);
     values.set(name, value);
@@ -136,14 +176,28 @@ export function checkSeed(seed: number): number {
 
 /** Promises of a run, each of them one that there is. */
 export function checkPromises(given: readonly RunPromise[] = []): readonly RunPromise[] {
-  if (!Array.isArray(given)) throw new InputError("promises", `promises is ${told(given)}: it must be a list`, `such as \`promises: ["${PROMISES[0]}"]\``);
+  if (!Array.isArray(given))
+    throw new InputError(
+      "promises",
+      `promises is ${told(given)}: it must be a list`,
+      `such as \`promises: ["${PROMISES[0]}"]\``,
+    );
   for (const word of given)
-    if (!PROMISES.includes(word)) throw new InputError("promises", `there is no promise ${told(word)}`, `those that there are: ${PROMISES.join(", ")}`);
+    if (!PROMISES.includes(word))
+      throw new InputError(
+        "promises",
+        `there is no promise ${told(word)}`,
+        `those that there are: ${PROMISES.join(", ")}`,
+      );
   return given;
 }
 
 /** Extents by axis; throws InputError for an axis that is none, or beyond its bound. */
-export function checkMax(axes: readonly Axis[], max: Readonly<Record<string, number>> | undefined, what = "max"): ReadonlyMap<string, number> {
+export function checkMax(
+  axes: readonly Axis[],
+  max: Readonly<Record<string, number>> | undefined,
+  what = "max",
+): ReadonlyMap<string, number> {
   if (max !== undefined && (typeof max !== "object" || max === null))
     throw new InputError(
       null,
@@ -154,10 +208,19 @@ export function checkMax(axes: readonly Axis[], max: Readonly<Record<string, num
   const known = inputAxes(axes);
   for (const [name, extent] of given) {
     const axis = known.find((a) => a.name === name);
-    if (!axis) throw new InputError(null, `${what}: the model has no axis ${name}`, `it has ${known.map((a) => a.name).join(", ") || "none"}`);
+    if (!axis)
+      throw new InputError(
+        null,
+        `${what}: the model has no axis ${name}`,
+        `it has ${known.map((a) => a.name).join(", ") || "none"}`,
+      );
     if (!Number.isInteger(extent) || extent < 1 || extent > MOST_EXTENT)
-      throw new InputError(null, `${what}: ${name} is ${told(extent)}: it must be a whole number from 1 to ${MOST_EXTENT}`);
-    if (axis.bound !== null && extent > axis.bound) throw new InputError(null, `${what}: ${name} is ${extent}: the model allows ${axis.bound}`);
+      throw new InputError(
+        null,
+        `${what}: ${name} is ${told(extent)}: it must be a whole number from 1 to ${MOST_EXTENT}`,
+      );
+    if (axis.bound !== null && extent > axis.bound)
+      throw new InputError(null, `${what}: ${name} is ${extent}: the model allows ${axis.bound}`);
   }
   return given;
 }

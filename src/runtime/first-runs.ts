@@ -1,5 +1,6 @@
-// Runs that need kernels which no run needed before. A device's driver compiles them all at once beforehand; a software device compiles each when it is first
-// dispatched, one after the other, so that there a run is handed over in pieces, which tell how far it is, while the kernels behind are still being read.
+// Runs that need kernels which no run needed before. A device's driver compiles them all at once beforehand; a software
+// device compiles each when it is first dispatched, one after the other, so that there a run is handed over in pieces,
+// which tell how far it is, while the kernels behind are still being read.
 import type { Buffers } from "./buffers.js";
 import { compileAhead } from "./compile-ahead.js";
 import type { Device } from "./device.js";
@@ -45,8 +46,14 @@ export class FirstRuns {
     return this.#ready.has(needed);
   }
 
-  /** Compiles what is known to be needed; `valuesAt`: sizes at extents. On a software device what the first run is likely to need goes on being compiled until a run begins. */
-  async load({ compile, max, likely }: LoadSettings, valuesAt: (extents: LoadSettings["max"]) => Float64Array): Promise<void> {
+  /**
+   * Compiles what is known to be needed; `valuesAt`: sizes at extents. On a software device what the first run is
+   * likely to need goes on being compiled until a run begins.
+   */
+  async load(
+    { compile, max, likely }: LoadSettings,
+    valuesAt: (extents: LoadSettings["max"]) => Float64Array,
+  ): Promise<void> {
     const { pipelines, steps, device } = this.#lent;
     const { software } = device.info;
     if (compile === "run") {
@@ -72,7 +79,10 @@ export class FirstRuns {
     for (const kernel of kernels) pipelines.dispatched(kernel);
   }
 
-  /** Begins a run for which kernels have to be compiled, and waits for those; the first step that is left to be handed over. */
+  /**
+   * Begins a run for which kernels have to be compiled, and waits for those; the first step that is left to be handed
+   * over.
+   */
   async begin(needed: Uint8Array, onDevice: OnDevice): Promise<number> {
     this.stop();
     const { pipelines, device } = this.#lent;
@@ -101,15 +111,25 @@ export class FirstRuns {
     return () => this.#lent.tell({ kind: "kernels", done: ++done, total });
   }
 
-  /** Every step whose kernel is new goes by itself, so that its end tells when that was compiled; what stands between them goes together. */
-  async #inPieces(dispatches: readonly Dispatched[], fresh: readonly number[], needed: Uint8Array, onDevice: OnDevice): Promise<number> {
+  /**
+   * Every step whose kernel is new goes by itself, so that its end tells when that was compiled; what stands between
+   * them goes together.
+   */
+  async #inPieces(
+    dispatches: readonly Dispatched[],
+    fresh: readonly number[],
+    needed: Uint8Array,
+    onDevice: OnDevice,
+  ): Promise<number> {
     const { pipelines } = this.#lent;
     const counting = this.#counting(fresh.length);
     const waiting = new Set(fresh);
     const began = performance.now();
-    // A kernel that is refused when steps before it have written states would leave half a run behind; what takes long comes when they are dispatched.
+    // A kernel that is refused when steps before it have written states would leave half a run behind; what takes long
+    // comes when they are dispatched.
     await pipelines.compile(fresh);
-    // Of the time until the last piece ended, what the steps took whose kernels were there: the rest was waiting for kernels, to be read or compiled.
+    // Of the time until the last piece ended, what the steps took whose kernels were there: the rest was waiting for
+    // kernels, to be read or compiled.
     let [last, running] = [performance.now(), 0];
     const ended = (isNew: boolean, submitted: number): void => {
       const now = performance.now();

@@ -1,4 +1,5 @@
-// How weights start: from the seed and their own paths alone, in exact arithmetic, so that every machine starts the same.
+// How weights start: from the seed and their own paths alone, in exact arithmetic, so that every machine starts the
+// same.
 import type { ProgramWeight } from "../program/program.js";
 import type { DType } from "../base/dtype.js";
 import { exactNormals } from "../size/normal.js";
@@ -11,9 +12,9 @@ import { roundToHalf } from "./weights/half.js";
 const INIT_KEY = 0x696e6974;
 
 /**
- * Initial values of a weight. Element i draws from Philox4x32-10 with counter (⌊i/n⌋ low, high, hash of the path low, high), n the draws in
- * a block: so a weight starts the same whatever others a model has. Only + − × ÷ √ are used, which round one way everywhere.
- * They are computed in 64 bits, a piece at a time, and rounded once.
+ * Initial values of a weight. Element i draws from Philox4x32-10 with counter (⌊i/n⌋ low, high, hash of the path low,
+ * high), n the draws in a block: so a weight starts the same whatever others a model has. Only + − × ÷ √ are used,
+ * which round one way everywhere. They are computed in 64 bits, a piece at a time, and rounded once.
  */
 export const initialValues = (weight: ProgramWeight, seed: number): Words => atOnce(inPieces(weight, seed));
 
@@ -108,7 +109,8 @@ function put(out: Words, first: number, values: Float64Array, { scale, shift, ha
 function normals(path: string, seed: number): Draw {
   const draw = blocks(path, seed);
   return (to, first) => {
-    for (let i = 0; i < to.length; i += PIECE) exactNormals(to.subarray(i, i + PIECE), draw((first + i) / 2, Math.min(PIECE, to.length - i) / 2));
+    for (let i = 0; i < to.length; i += PIECE)
+      exactNormals(to.subarray(i, i + PIECE), draw((first + i) / 2, Math.min(PIECE, to.length - i) / 2));
   };
 }
 
@@ -121,7 +123,10 @@ function uniforms(path: string, seed: number): Draw {
   };
 }
 
-/** The words of so many blocks, which the next call writes over. The number of the first is a multiple of that of a piece. */
+/**
+ * The words of so many blocks, which the next call writes over. The number of the first is a multiple of that of a
+ * piece.
+ */
 function blocks(path: string, seed: number): (first: number, count: number) => Int32Array {
   const [low, high] = hash(path);
   let words = new Int32Array(0);
@@ -140,8 +145,9 @@ function hash(text: string): readonly [number, number] {
 }
 
 /**
- * Of [rows, columns] (further axes are columns): the shorter side's vectors are orthonormal. Gram and Schmidt's method on normal vectors, each projected
- * twice, which keeps them orthogonal to the last bits; as its R has a positive diagonal, all orthogonal matrices are equally likely (Mezzadri 2007).
+ * Of [rows, columns] (further axes are columns): the shorter side's vectors are orthonormal. Gram and Schmidt's method
+ * on normal vectors, each projected twice, which keeps them orthogonal to the last bits; as its R has a positive
+ * diagonal, all orthogonal matrices are equally likely (Mezzadri 2007).
  */
 function* orthogonal(shape: readonly number[], draw: Draw): Generator<void, Float64Array> {
   const rows = shape[0] ?? 1;

@@ -24,8 +24,14 @@ export type NumberArray =
 /** Arrays within arrays, all of one length on each level. */
 export type Nested = number | boolean | readonly Nested[];
 
-/** An input of a run: nested arrays, values one after the other (row-major) with their shape, or, for one dimension, a typed array. */
-export type InputValue = Nested | NumberArray | { readonly data: NumberArray | readonly number[] | readonly boolean[]; readonly shape: readonly number[] };
+/**
+ * An input of a run: nested arrays, values one after the other (row-major) with their shape, or, for one dimension, a
+ * typed array.
+ */
+export type InputValue =
+  | Nested
+  | NumberArray
+  | { readonly data: NumberArray | readonly number[] | readonly boolean[]; readonly shape: readonly number[] };
 
 /** Inputs by name. */
 export type Inputs = Readonly<Record<string, InputValue>> | ReadonlyMap<string, InputValue>;
@@ -41,14 +47,22 @@ export function flatten(name: string, value: unknown): FlatInput {
   if (typeof value === "number" || typeof value === "boolean") return { data: [value], shape: [] };
   if (isNumberArray(value)) return { data: value, shape: [value.length] };
   if (Array.isArray(value)) return flattenNested(name, value);
-  if (typeof value === "object" && value !== null && "data" in value && "shape" in value) return flattenShaped(name, value);
+  if (typeof value === "object" && value !== null && "data" in value && "shape" in value)
+    return flattenShaped(name, value);
   throw new InputError(name, `input ${name} is ${describe(value)}`, "give nested arrays, or { data, shape }");
 }
 
-export const isNumberArray = (value: unknown): value is NumberArray => ArrayBuffer.isView(value) && !(value instanceof DataView);
+export const isNumberArray = (value: unknown): value is NumberArray =>
+  ArrayBuffer.isView(value) && !(value instanceof DataView);
 
 const describe = (value: unknown): string =>
-  value === null ? "null" : value === undefined ? "missing" : typeof value === "object" ? "an object without data and shape" : `a ${typeof value}`;
+  value === null
+    ? "null"
+    : value === undefined
+      ? "missing"
+      : typeof value === "object"
+        ? "an object without data and shape"
+        : `a ${typeof value}`;
 
 function flattenShaped(name: string, { data, shape }: { readonly data: unknown; readonly shape: unknown }): FlatInput {
   if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0))
@@ -56,7 +70,11 @@ function flattenShaped(name: string, { data, shape }: { readonly data: unknown; 
   if (!isNumberArray(data) && !Array.isArray(data)) throw new InputError(name, `the data of input ${name} is no array`);
   const dims = shape as readonly number[]; // checked above
   const elements = dims.reduce((n, d) => n * d, 1);
-  if (data.length !== elements) throw new InputError(name, `input ${name} has ${data.length} values, its shape [${dims.join(", ")}] has ${elements}`);
+  if (data.length !== elements)
+    throw new InputError(
+      name,
+      `input ${name} has ${data.length} values, its shape [${dims.join(", ")}] has ${elements}`,
+    );
   return { data: data as FlatInput["data"], shape: dims }; // each element is checked when it is converted
 }
 
@@ -72,14 +90,19 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
   const walk = (v: unknown, depth: number): void => {
     if (depth === shape.length) {
       if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list where the first entry is not`);
-      if (typeof v !== "number" && typeof v !== "boolean") throw new InputError(name, `${here(depth)} is ${told(v)}, no number`);
+      if (typeof v !== "number" && typeof v !== "boolean")
+        throw new InputError(name, `${here(depth)} is ${told(v)}, no number`);
       data.push(v);
       return;
     }
     if (!Array.isArray(v)) throw new InputError(name, `${here(depth)} is no list as its neighbours are`);
     if (v.length !== shape[depth]) {
       const first = place(name, shape.slice(0, depth).fill(0));
-      throw new InputError(name, `${here(depth)} has ${v.length} entries, ${first} has ${shape[depth]}`, "pad sequences to one length and give `lengths`");
+      throw new InputError(
+        name,
+        `${here(depth)} has ${v.length} entries, ${first} has ${shape[depth]}`,
+        "pad sequences to one length and give `lengths`",
+      );
     }
     for (let i = 0; i < v.length; i++) {
       index[depth] = i;
@@ -90,12 +113,16 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
   return { data, shape };
 }
 
-const place = (name: string, index: readonly number[]): string => (index.length === 0 ? `input ${name}` : `${name}${index.map((i) => `[${i}]`).join("")}`);
+const place = (name: string, index: readonly number[]): string =>
+  index.length === 0 ? `input ${name}` : `${name}${index.map((i) => `[${i}]`).join("")}`;
 
-/** Checks an input's values and packs them as the device keeps them. Padding beyond a sequence's end is dropped unread. */
+/**
+ * Checks an input's values and packs them as the device keeps them. Padding beyond a sequence's end is dropped unread.
+ */
 export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): Words {
   const check = checker(input, flat);
-  if (!input.packing) return convertRun(input.dtype, flat, allocate(input.dtype, flat.data.length), 0, 0, flat.data.length, check);
+  if (!input.packing)
+    return convertRun(input.dtype, flat, allocate(input.dtype, flat.data.length), 0, 0, flat.data.length, check);
   const counts = sizes.sequence(input.packing.axis);
   const layout: PackedLayout = {
     shape: flat.shape,
@@ -127,7 +154,15 @@ const allocate = (dtype: DType, length: number): Words => {
 
 type Check = (value: number | bigint | boolean, at: number) => number;
 
-function convertRun(dtype: DType, flat: FlatInput, out: Words, to: number, from: number, length: number, check: Check): Words {
+function convertRun(
+  dtype: DType,
+  flat: FlatInput,
+  out: Words,
+  to: number,
+  from: number,
+  length: number,
+  check: Check,
+): Words {
   if (dtype === "f32" && flat.data instanceof Float32Array) {
     out.set(flat.data.subarray(from, from + length), to);
     return out;
@@ -142,12 +177,14 @@ function checker(input: ProgramInput, flat: FlatInput): Check {
   const fail = (value: unknown, at: number, rule: string): never => {
     throw new InputError(name, `${place(name, indexOf(at, flat.shape))} is ${told(value)}: ${rule}`);
   };
-  const float = (value: number | bigint | boolean, at: number): number => (typeof value === "number" ? value : fail(value, at, `${dtype} takes numbers`));
+  const float = (value: number | bigint | boolean, at: number): number =>
+    typeof value === "number" ? value : fail(value, at, `${dtype} takes numbers`);
   const whole =
     (low: number, high: number): Check =>
     (value, at) => {
       const n = typeof value === "bigint" ? Number(value) : value;
-      if (typeof n !== "number" || !Number.isInteger(n) || n < low || n > high) return fail(value, at, `${dtype} takes whole numbers from ${low} to ${high}`);
+      if (typeof n !== "number" || !Number.isInteger(n) || n < low || n > high)
+        return fail(value, at, `${dtype} takes whole numbers from ${low} to ${high}`);
       if (below !== null && (n >= below || n < least)) return fail(n, at, `it must lie from ${least} to ${below - 1}`);
       return n;
     };
@@ -161,7 +198,12 @@ function checker(input: ProgramInput, flat: FlatInput): Check {
     case "i32":
       return whole(-0x80000000, 0x7fffffff);
     case "bool":
-      return (value, at) => (value === true || value === 1 ? 1 : value === false || value === 0 ? 0 : fail(value, at, "bool takes true and false, or 1 and 0"));
+      return (value, at) =>
+        value === true || value === 1
+          ? 1
+          : value === false || value === 0
+            ? 0
+            : fail(value, at, "bool takes true and false, or 1 and 0");
     default:
       return dtype satisfies never;
   }
@@ -183,7 +225,8 @@ export function flattenAll(program: Pick<Program, "inputs">, given: Inputs): Rea
   const entries = given instanceof Map ? (given as ReadonlyMap<string, InputValue>) : new Map(Object.entries(given));
   const names = program.inputs.map((i) => i.name);
   for (const name of entries.keys())
-    if (!names.includes(name)) throw new InputError(name, `the model has no input ${name}`, `it takes ${names.join(", ") || "none"}`);
+    if (!names.includes(name))
+      throw new InputError(name, `the model has no input ${name}`, `it takes ${names.join(", ") || "none"}`);
   return new Map(
     names.map((name) => {
       if (!entries.has(name)) throw new InputError(name, `input ${name} is missing`);

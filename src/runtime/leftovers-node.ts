@@ -5,7 +5,10 @@ import { errnoOf } from "../base/errno.js";
 const paths = new Set<string>();
 let told: (any: boolean) => void = () => {};
 
-/** Says that `path` is temporary, before it is made. Returns what says that it is no more, once it was renamed or removed. */
+/**
+ * Says that `path` is temporary, before it is made. Returns what says that it is no more, once it was renamed or
+ * removed.
+ */
 export function leftover(path: string): () => void {
   paths.add(path);
   told(true);

@@ -8,10 +8,16 @@ import { Session, type LoadOptions } from "./session.js";
 import { locateWeights, type WeightsInput } from "./weights.js";
 
 /**
- * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws ProgramError for what is no program,
- * UnsupportedError or LimitError before anything is allocated, WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
+ * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws
+ * ProgramError for what is no program, UnsupportedError or LimitError before anything is allocated, WeightsError before
+ * any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
  */
-export async function load(program: Program, device: Device, weights?: WeightsInput, options: LoadOptions = {}): Promise<Session> {
+export async function load(
+  program: Program,
+  device: Device,
+  weights?: WeightsInput,
+  options: LoadOptions = {},
+): Promise<Session> {
   expectProgram(program);
   if (device.lostError) throw device.lostError;
   options.signal?.throwIfAborted();

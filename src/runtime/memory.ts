@@ -1,4 +1,5 @@
-// The memory of a session, known before there is one: bytes of every buffer at any batch and length, from the sizes of a program's slots.
+// The memory of a session, known before there is one: bytes of every buffer at any batch and length, from the sizes of
+// a program's slots.
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes } from "../size/axes.js";
@@ -42,15 +43,21 @@ export interface MemoryOptions {
 }
 
 /**
- * What a session of the program will allocate at these extents: exactly, as `session.memory.bytes` tells after `load`. By default an axis has its bound,
- * and 1 where it has none. Throws InputError for an extent or a live parameter that does not fit.
+ * What a session of the program will allocate at these extents: exactly, as `session.memory.bytes` tells after `load`.
+ * By default an axis has its bound, and 1 where it has none. Throws InputError for an extent or a live parameter that
+ * does not fit.
  */
 export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryUse {
   const axes = parseAxes(program);
   const given = checkMax(axes, options.max);
   const extents = new Map(inputAxes(axes).map((a) => [a.name, given.get(a.name) ?? a.bound ?? 1]));
   const run: RunSizes = { extents, lengths: new Map(), live: checkLive(program, options.live, null) };
-  return summarise(program, memoryAt(program, axes, run), uniformBytes(program, options.uniformAlignment ?? 256), options.inFlight ?? 1);
+  return summarise(
+    program,
+    memoryAt(program, axes, run),
+    uniformBytes(program, options.uniformAlignment ?? 256),
+    options.inFlight ?? 1,
+  );
 }
 
 /** The sizes of a session's buffers for one run: of each slot, and of the one results are read through. */
@@ -84,7 +91,8 @@ function partsOf(program: Program): readonly Part[] {
   const parts = program.slots.map((): Part => "activations");
   // The last to claim a slot has it.
   for (const { slot } of program.tables) parts[slot] = "tables";
-  for (const output of program.outputs) for (const { slot } of [output, ...output.parts, ...output.starts]) parts[slot] = "results";
+  for (const output of program.outputs)
+    for (const { slot } of [output, ...output.parts, ...output.starts]) parts[slot] = "results";
   for (const { slot } of program.inputs) if (slot !== null) parts[slot] = "inputs";
   for (const { slot } of program.states) parts[slot] = "states";
   for (const { slots } of program.weights) for (const { slot } of slots) parts[slot] = "weights";
@@ -121,13 +129,18 @@ export class Prediction {
     const { slots, staging } = memoryAt(this.#program, this.#axes, run);
     this.#slots = slots.map((b, slot) => Math.max(b, this.#slots[slot] ?? 0));
     this.#staging = Math.max(this.#staging, staging);
-    const predicted = this.#slots.reduce((n, b, slot) => (this.#shared.has(slot) ? n : n + b), this.#uniforms + this.#inFlight * this.#staging);
+    const predicted = this.#slots.reduce(
+      (n, b, slot) => (this.#shared.has(slot) ? n : n + b),
+      this.#uniforms + this.#inFlight * this.#staging,
+    );
     if (bytes !== predicted) bug(`the buffers take ${bytes} bytes, the program says ${predicted}`);
   }
 }
 
 /** What a session says when its buffers grow for a run. */
 export function growthMessage(model: string, { extents }: RunSizes, bytes: number): string {
-  const [at, max] = [" ", ", "].map((between) => [...extents].map(([axis, n]) => (between === " " ? `${axis}=${n}` : `${axis}: ${n}`)).join(between));
+  const [at, max] = [" ", ", "].map((between) =>
+    [...extents].map(([axis, n]) => (between === " " ? `${axis}=${n}` : `${axis}: ${n}`)).join(between),
+  );
   return `the buffers of ${model} grew to ${formatBytes(bytes)} for ${at!}; load it with \`max: { ${max!} }\` to make that room at once`;
 }

@@ -26,20 +26,27 @@ export type Results = Readonly<Record<string, Result>>;
 export interface OutputSelection {
   /** Exactly these, by name. Without it: results and losses. */
   readonly outputs?: readonly string[];
-  /** Observed values besides: all of them, or those whose names are, or begin with, one of these (`layers.1.chosen`). */
+  /**
+   * Observed values besides: all of them, or those whose names are, or begin with, one of these (`layers.1.chosen`).
+   */
   readonly observe?: boolean | readonly string[];
 }
 
 /** Chooses the outputs to read; throws InputError for a name that is none. */
-export function selectOutputs(program: Pick<Program, "outputs">, { outputs, observe }: OutputSelection): readonly ProgramOutput[] {
+export function selectOutputs(
+  program: Pick<Program, "outputs">,
+  { outputs, observe }: OutputSelection,
+): readonly ProgramOutput[] {
   const names = new Set(program.outputs.map((o) => o.name));
   for (const name of outputs ?? [])
-    if (!names.has(name)) throw new InputError(null, `the model gives no ${JSON.stringify(name)}`, `it gives ${listed(program.outputs)}`);
+    if (!names.has(name))
+      throw new InputError(null, `the model gives no ${JSON.stringify(name)}`, `it gives ${listed(program.outputs)}`);
   const wanted = new Set(outputs ?? program.outputs.filter((o) => o.role !== "observe").map((o) => o.name));
   const observed = program.outputs.filter((o) => o.role === "observe");
   for (const prefix of typeof observe === "object" ? observe : []) {
     const found = observed.filter((o) => o.name === prefix || o.name.startsWith(`${prefix}.`));
-    if (found.length === 0) throw new InputError(null, `the model observes no ${JSON.stringify(prefix)}`, `it observes ${listed(observed)}`);
+    if (found.length === 0)
+      throw new InputError(null, `the model observes no ${JSON.stringify(prefix)}`, `it observes ${listed(observed)}`);
     for (const o of found) wanted.add(o.name);
   }
   if (observe === true) for (const o of observed) wanted.add(o.name);
@@ -54,7 +61,9 @@ const listed = (outputs: readonly ProgramOutput[]): string =>
         .map((o) => o.name)
         .join(", ") + (outputs.length > 8 ? `, … (${outputs.length} in all)` : "");
 
-/** For each step, whether an output that is read, or a state, may depend on it: what nobody asked for is not computed. */
+/**
+ * For each step, whether an output that is read, or a state, may depend on it: what nobody asked for is not computed.
+ */
 export function neededSteps(program: Program, outputs: readonly ProgramOutput[]): Uint8Array {
   const live = new Set<number>(program.states.map((s) => s.slot));
   for (const o of outputs) {
@@ -71,7 +80,10 @@ export function neededSteps(program: Program, outputs: readonly ProgramOutput[])
   return needed;
 }
 
-function effects(step: ProgramStep, program: Program): { readonly reads: readonly number[]; readonly writes: readonly number[] } {
+function effects(
+  step: ProgramStep,
+  program: Program,
+): { readonly reads: readonly number[]; readonly writes: readonly number[] } {
   switch (step.kind) {
     case "dispatch": {
       const { access } = program.kernels[step.kernel]!;
@@ -91,7 +103,12 @@ export interface ReadPlace {
   readonly output: ProgramOutput;
   readonly shape: readonly number[];
   /** Of its values, as the device keeps them: all, or columns of the last dimension. */
-  readonly parts: readonly { readonly slot: number; readonly columns: number; readonly offset: number; readonly bytes: number }[];
+  readonly parts: readonly {
+    readonly slot: number;
+    readonly columns: number;
+    readonly offset: number;
+    readonly bytes: number;
+  }[];
   /** Of each dimension that only the device counts: its starts' slot, and where they lie. */
   readonly starts: readonly { readonly dim: number; readonly slot: number; readonly offset: number }[];
 }
@@ -140,7 +157,8 @@ function joined(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
   const out = new Uint32Array(words.reduce((n, w) => n + w.length, 0));
   let first = 0;
   parts.forEach(({ columns }, i) => {
-    for (let from = 0, to = first; from < words[i]!.length; from += columns, to += row) out.set(words[i]!.subarray(from, from + columns), to);
+    for (let from = 0, to = first; from < words[i]!.length; from += columns, to += row)
+      out.set(words[i]!.subarray(from, from + columns), to);
     first += columns;
   });
   return out;
@@ -150,9 +168,12 @@ function joined(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
 export function readOutput({ output, shape, parts, starts }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
   const words = joined(parts, back);
   // Where only the device knew how many tokens there are, a dimension is as large as that, not as its bound.
-  const counted = new Map(starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]));
+  const counted = new Map(
+    starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]),
+  );
   const unfolded = shape.map((d, i) => counted.get(i)?.longest ?? d);
-  if (!output.packing) return makeResult(output.dtype, unfolded, counted.size === 0 ? words.slice() : corner(words, shape, unfolded));
+  if (!output.packing)
+    return makeResult(output.dtype, unfolded, counted.size === 0 ? words.slice() : corner(words, shape, unfolded));
   const { axis, tokenDim } = output.packing;
   const layout = layoutOf(output.packing, unfolded, counted.get(tokenDim) ?? sizes.sequence(axis));
   const out = new Uint32Array(unfolded.reduce((n, d) => n * d, 1));
@@ -171,7 +192,11 @@ function corner(words: Uint32Array, from: readonly number[], to: readonly number
   return out;
 }
 
-const layoutOf = ({ batchDim, tokenDim }: NonNullable<ProgramOutput["packing"]>, shape: readonly number[], counts: Counts): PackedLayout => ({
+const layoutOf = (
+  { batchDim, tokenDim }: NonNullable<ProgramOutput["packing"]>,
+  shape: readonly number[],
+  counts: Counts,
+): PackedLayout => ({
   shape,
   batchDim,
   tokenDim,

@@ -15,10 +15,13 @@ export interface PackedLayout {
 }
 
 /**
- * Visits every run: elements `packed …` of the packed form, whose shape is the unfolded one without the batch and with the rows
- * in place of the tokens, are elements `unfolded …` of the other.
+ * Visits every run: elements `packed …` of the packed form, whose shape is the unfolded one without the batch and with
+ * the rows in place of the tokens, are elements `unfolded …` of the other.
  */
-export function forEachRun(layout: PackedLayout, visit: (packed: number, unfolded: number, length: number) => void): void {
+export function forEachRun(
+  layout: PackedLayout,
+  visit: (packed: number, unfolded: number, length: number) => void,
+): void {
   const { shape, batchDim, tokenDim, starts, counts } = layout;
   const { unfolded, packed } = strides(layout);
   const last = Math.max(batchDim, tokenDim);
@@ -43,7 +46,10 @@ export function forEachRun(layout: PackedLayout, visit: (packed: number, unfolde
 export const packedLength = ({ shape, batchDim, tokenDim, rows }: Omit<PackedLayout, "starts" | "counts">): number =>
   shape.reduce((n, d, i) => n * (i === batchDim ? 1 : i === tokenDim ? rows : d), 1);
 
-function strides({ shape, batchDim, tokenDim, rows }: PackedLayout): { readonly unfolded: readonly number[]; readonly packed: readonly number[] } {
+function strides({ shape, batchDim, tokenDim, rows }: PackedLayout): {
+  readonly unfolded: readonly number[];
+  readonly packed: readonly number[];
+} {
   const unfolded = shape.map(() => 0);
   const packed = shape.map(() => 0);
   let u = 1;

@@ -33,7 +33,10 @@ class Pool {
     if (found) this.set(key, found);
     return found;
   }
-  /** Makes it the last used, and drops the least recently used beyond the limit: sessions that run it hold it themselves. */
+  /**
+   * Makes it the last used, and drops the least recently used beyond the limit: sessions that run it hold it
+   * themselves.
+   */
   set(key: string, kernel: CompiledKernel): void {
     this.#kernels.delete(key);
     this.#kernels.set(key, kernel);
@@ -120,8 +123,8 @@ export class Pipelines {
   }
 
   /**
-   * Compiles these kernels, all at once, where they are not compiled yet or under way. `done` is told of each that it waited for. Throws KernelError where the device refuses one,
-   * which is tried again when it is next asked for.
+   * Compiles these kernels, all at once, where they are not compiled yet or under way. `done` is told of each that it
+   * waited for. Throws KernelError where the device refuses one, which is tried again when it is next asked for.
    */
   async compile(kernels: Iterable<number>, done: () => void = () => {}): Promise<void> {
     const wanted = this.missing(kernels).map(async (kernel) => {
@@ -155,7 +158,8 @@ export class Pipelines {
 function checkBindings(device: Device, kernel: ProgramKernel): void {
   const { limits } = device.info;
   const over = (limit: "maxStorageBuffersPerShaderStage" | "maxBindingsPerBindGroup", needed: number): void => {
-    if (needed > limits[limit]) throw new LimitError({ label: `kernel ${kernel.name}`, limit, needed, allowed: limits[limit], unit: "count" });
+    if (needed > limits[limit])
+      throw new LimitError({ label: `kernel ${kernel.name}`, limit, needed, allowed: limits[limit], unit: "count" });
   };
   over("maxStorageBuffersPerShaderStage", kernel.access.length);
   over("maxBindingsPerBindGroup", kernel.access.length + 1);
@@ -172,18 +176,32 @@ function makeLayout(gpu: GPUDevice, kernel: ProgramKernel, label: string): Layou
   return { layout, pipelineLayout: gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }) };
 }
 
-async function compileOne(device: Device, kernel: ProgramKernel, { pipelineLayout }: Layout): Promise<GPUComputePipeline> {
+async function compileOne(
+  device: Device,
+  kernel: ProgramKernel,
+  { pipelineLayout }: Layout,
+): Promise<GPUComputePipeline> {
   const { gpu } = device;
   // A faulty module is reported by the pipeline; its own error must not reach the device uncaught.
   gpu.pushErrorScope("validation");
   const module = gpu.createShaderModule({ label: kernel.name, code: kernel.wgsl });
   const moduleError = device.wait(() => gpu.popErrorScope());
-  const made = device.wait(() => gpu.createComputePipelineAsync({ label: kernel.name, layout: pipelineLayout, compute: { module, entryPoint: "main" } }));
+  const made = device.wait(() =>
+    gpu.createComputePipelineAsync({
+      label: kernel.name,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: "main" },
+    }),
+  );
   const [error, pipeline] = await Promise.allSettled([moduleError, made]);
-  if (error.status === "fulfilled" && error.value) throw new KernelError(`the device refuses kernel ${kernel.name}: ${firstLines(error.value.message)}`);
+  if (error.status === "fulfilled" && error.value)
+    throw new KernelError(`the device refuses kernel ${kernel.name}: ${firstLines(error.value.message)}`);
   if (pipeline.status === "fulfilled") return pipeline.value;
   if (pipeline.reason instanceof DeviceLostError) throw pipeline.reason;
-  throw new KernelError(`the device cannot compile kernel ${kernel.name}: ${firstLines(messageOf(pipeline.reason))}`, pipeline.reason);
+  throw new KernelError(
+    `the device cannot compile kernel ${kernel.name}: ${firstLines(messageOf(pipeline.reason))}`,
+    pipeline.reason,
+  );
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -13,7 +13,11 @@ export async function readStates(
   shapeOf: StateShape,
 ): Promise<ReadonlyMap<string, StateValue>> {
   if (states.length === 0) return new Map();
-  const staging = device.gpu.createBuffer({ label: "states", size: bytesThrough(states, shapeOf), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
+  const staging = device.gpu.createBuffer({
+    label: "states",
+    size: bytesThrough(states, shapeOf),
+    usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst,
+  });
   const values = new Map<string, StateValue>();
   try {
     for (const state of states) {

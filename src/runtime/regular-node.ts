@@ -3,7 +3,9 @@ import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { NOT_REGULAR } from "../base/errno.js";
 
-/** Opening a pipe that nobody writes would wait for one who does; what is opened is then looked at, and not its name. */
+/**
+ * Opening a pipe that nobody writes would wait for one who does; what is opened is then looked at, and not its name.
+ */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag, and no such pipes
 
 function refuse(path: string, folder: boolean): never {
@@ -11,7 +13,10 @@ function refuse(path: string, folder: boolean): never {
   throw Object.assign(new Error(`${code}: ${path} is no regular file`), { code });
 }
 
-/** Opens a regular file to be read. Throws what the file system throws, and an error of the code ENOTREGULAR (EISDIR for a folder). */
+/**
+ * Opens a regular file to be read. Throws what the file system throws, and an error of the code ENOTREGULAR (EISDIR for
+ * a folder).
+ */
 export async function openRegular(path: string): Promise<FileHandle> {
   const handle = await open(path, FLAGS);
   try {
@@ -23,16 +28,29 @@ export async function openRegular(path: string): Promise<FileHandle> {
   }
 }
 
-/** All of a file of at most so many bytes; one that has more throws what `tooLarge` makes of its size, or of what was read. Throws as `openRegular` does. */
-export const readRegular = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array => readWhole(path, most, tooLarge, FLAGS);
+/**
+ * All of a file of at most so many bytes; one that has more throws what `tooLarge` makes of its size, or of what was
+ * read. Throws as `openRegular` does.
+ */
+export const readRegular = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array =>
+  readWhole(path, most, tooLarge, FLAGS);
 
 /** The same of whatever can be read to its end, pipes included: it waits for who writes them. */
-export const readAny = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array => readWhole(path, most, tooLarge, constants.O_RDONLY);
+export const readAny = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array =>
+  readWhole(path, most, tooLarge, constants.O_RDONLY);
 
 const PIECE = 1 << 16;
 
-/** What `read` gives until it gives nothing, however little at a time; `first`: room to begin with. A device may have no end, and a file may grow. */
-export function readToEnd(read: (into: Uint8Array) => number, most: number, tooLarge: (bytes: number) => Error, first = 0): Uint8Array {
+/**
+ * What `read` gives until it gives nothing, however little at a time; `first`: room to begin with. A device may have no
+ * end, and a file may grow.
+ */
+export function readToEnd(
+  read: (into: Uint8Array) => number,
+  most: number,
+  tooLarge: (bytes: number) => Error,
+  first = 0,
+): Uint8Array {
   const full: Uint8Array[] = [];
   let piece = new Uint8Array(Math.max(PIECE, first));
   let used = 0;

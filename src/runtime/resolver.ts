@@ -27,7 +27,9 @@ export class Resolver {
   /** The sizes of a run; `current` where they are the same. */
   resolve(run: RunSizes, current: Resolved | null): Resolved {
     const lengths = [...run.lengths].map(([axis, l]) => `${axis}: ${l.join()}`);
-    const key = [...run.extents, ...lengths, ...[...run.live].map(([name, v]) => `${name}=${printRational(v)}`)].join(" ");
+    const key = [...run.extents, ...lengths, ...[...run.live].map(([name, v]) => `${name}=${printRational(v)}`)].join(
+      " ",
+    );
     if (current?.key === key) return current;
     const sizes = resolveSizes(this.#axes, run);
     return { key, run, sizes, values: this.#table.values(sizes) };

@@ -1,4 +1,5 @@
-// Which outputs a caller asks for, and all that follows from that: the steps they need, where they are read back. Found once for each choice and size.
+// Which outputs a caller asks for, and all that follows from that: the steps they need, where they are read back. Found
+// once for each choice and size.
 import type { Program, ProgramOutput } from "../program/program.js";
 import { copiesOf, neededSteps, type OutputSelection, placeOutputs, type ReadPlace, selectOutputs } from "./outputs.js";
 import type { Resolved } from "./resolver.js";

@@ -19,20 +19,30 @@ export type SessionEvent =
 
 /** Options of loading, but for the sessions whose memory a new one shares. */
 export interface LoadSettings {
-  /** Extents of axes that the buffers are made for: `{ B: 4, T: 512 }`. By default an axis's bound, and 1 where it has none; a larger run grows the buffers. */
+  /**
+   * Extents of axes that the buffers are made for: `{ B: 4, T: 512 }`. By default an axis's bound, and 1 where it has
+   * none; a larger run grows the buffers.
+   */
   readonly max?: Readonly<Record<string, number>>;
   /** Live parameters, for the buffers and for runs that give none. */
   readonly live?: Readonly<Record<string, LiveValue>>;
   /** For weights where none are given, and for random values of runs that give no seed: a u32. Default 0. */
   readonly seed?: number;
-  /** How many runs may be under way on the device at once, each with a buffer that its results are read back through. Default 1. */
+  /**
+   * How many runs may be under way on the device at once, each with a buffer that its results are read back through.
+   * Default 1.
+   */
   readonly inFlight?: number;
   /**
-   * When kernels are compiled. load: those that a run at `max` needs when loading, others when a run first needs them. run: all when a run first needs them, for a caller that knows
-   * what it will run better than `max` says. A software device compiles a kernel when it is first dispatched, whichever it is. Default load.
+   * When kernels are compiled. load: those that a run at `max` needs when loading, others when a run first needs them.
+   * run: all when a run first needs them, for a caller that knows what it will run better than `max` says. A software
+   * device compiles a kernel when it is first dispatched, whichever it is. Default load.
    */
   readonly compile?: "load" | "run";
-  /** Where `compile` is run: extents that the first run is likely to have. A software device compiles what that needs until there is one, as far as it comes. */
+  /**
+   * Where `compile` is run: extents that the first run is likely to have. A software device compiles what that needs
+   * until there is one, as far as it comes.
+   */
   readonly likely?: Readonly<Record<string, number>>;
   /** Ends loading between two steps of it. */
   readonly signal?: AbortSignal;
@@ -47,8 +57,8 @@ export interface RunOptions extends OutputSelection {
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly seed?: number;
   /**
-   * What the caller knows of the states, by which a simpler kernel may do. Nothing checks that it holds: where it does not, the run gives wrong results, such as the likeliest token
-   * where one was to be drawn, and says nothing of it.
+   * What the caller knows of the states, by which a simpler kernel may do. Nothing checks that it holds: where it does
+   * not, the run gives wrong results, such as the likeliest token where one was to be drawn, and says nothing of it.
    */
   readonly promises?: readonly RunPromise[];
   /** Drops a run that has not started on the device. */

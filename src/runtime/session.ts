@@ -34,7 +34,10 @@ import { uploadWeights, type WeightValues } from "./weights.js";
 export interface LoadOptions extends LoadSettings {
   /** A session whose states this one shares by name: what either writes, the other reads. It must outlive this one. */
   readonly statesOf?: Session;
-  /** A session whose weights this one reads, where both keep them alike; others are loaded here too. It must outlive this one. */
+  /**
+   * A session whose weights this one reads, where both keep them alike; others are loaded here too. It must outlive
+   * this one.
+   */
   readonly weightsOf?: Session;
 }
 
@@ -90,19 +93,32 @@ export class Session {
     for (const output of program.outputs) for (const size of output.shape) this.#table.index(size);
     this.#selections = new Selections(program, this.#table);
     this.#resolver = new Resolver(this.#axes, this.#table, this.#live);
-    const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slots.map((s) => s.slot))]);
+    const lasting = new Set([
+      ...program.states.map((s) => s.slot),
+      ...program.weights.flatMap((w) => w.slots.map((s) => s.slot)),
+    ]);
     const { statesOf = null, weightsOf = null, inFlight = 1 } = options;
-    if (!Number.isSafeInteger(inFlight) || inFlight < 1 || inFlight > 8) throw new InputError(null, `inFlight is ${inFlight}: it must be 1 to 8`);
+    if (!Number.isSafeInteger(inFlight) || inFlight < 1 || inFlight > 8)
+      throw new InputError(null, `inFlight is ${inFlight}: it must be 1 to 8`);
     [this.#statesOf, this.#weightsOf] = [statesOf, weightsOf];
     for (const owner of [statesOf, weightsOf]) if (owner) owner.#expectAlive();
-    const of = (session: Session): { readonly program: Program; readonly buffers: Buffers } => ({ program: session.program, buffers: session.#buffers });
-    const shared = new Map([...(statesOf ? sharedStates(program, of(statesOf)) : []), ...(weightsOf ? sharedWeights(program, of(weightsOf)) : [])]);
+    const of = (session: Session): { readonly program: Program; readonly buffers: Buffers } => ({
+      program: session.program,
+      buffers: session.#buffers,
+    });
+    const shared = new Map([
+      ...(statesOf ? sharedStates(program, of(statesOf)) : []),
+      ...(weightsOf ? sharedWeights(program, of(weightsOf)) : []),
+    ]);
     this.#shared = new Set(shared.keys());
     this.#pipelines = new Pipelines(device, program);
     this.#allocator = new Allocator(device.gpu);
     this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
     this.#staging = new Staging(device, this.#allocator, { count: inFlight });
-    this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment, { shared: this.#shared, inFlight });
+    this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment, {
+      shared: this.#shared,
+      inFlight,
+    });
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
     this.#room = statesOf ? statesOf.#room : new StateRoom(program, this.#axes, this.#resolveMost(options.max).run);
   }
@@ -124,7 +140,13 @@ export class Session {
     options.signal?.throwIfAborted();
     await checked(this.device, "prepare a program", () => {
       const steps = (this.#steps = new Steps(this.device, this.#allocator, this.program, this.#table, this.#pipelines));
-      this.#firstRuns = new FirstRuns({ device: this.device, steps, buffers: this.#buffers, pipelines: this.#pipelines, tell: this.#onProgress });
+      this.#firstRuns = new FirstRuns({
+        device: this.device,
+        steps,
+        buffers: this.#buffers,
+        pipelines: this.#pipelines,
+        tell: this.#onProgress,
+      });
       this.#setting = new Setting(steps, this.#tables, this.#firstRuns);
       this.#steps.bind(this.#buffers);
       this.#staging.ensure(this.#stagingOf(most));
@@ -145,15 +167,21 @@ export class Session {
   }
 
   /**
-   * Runs the program once. Calls are taken one after the other, in their order; inputs are copied before `run` returns, so the caller may change them at
-   * once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError, DisposedError.
+   * Runs the program once. Calls are taken one after the other, in their order; inputs are copied before `run` returns,
+   * so the caller may change them at once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError,
+   * DisposedError.
    */
   run(inputs: Inputs, options: RunOptions = {}): Promise<Results> {
     return this.#enqueue(inputs, options, (call) => this.#start(call)).then(({ results }) => results);
   }
 
-  /** Values of states, all or those named, once the runs before have ended. Throws InputError for a name that is none, and what `run` throws. */
-  readStates(names: readonly string[] = this.program.states.map((s) => s.name)): Promise<ReadonlyMap<string, StateValue>> {
+  /**
+   * Values of states, all or those named, once the runs before have ended. Throws InputError for a name that is none,
+   * and what `run` throws.
+   */
+  readStates(
+    names: readonly string[] = this.program.states.map((s) => s.name),
+  ): Promise<ReadonlyMap<string, StateValue>> {
     return this.#afterAll(() => {
       const states = names.map((name) => {
         const found = this.program.states.find((s) => s.name === name);
@@ -164,14 +192,19 @@ export class Session {
     });
   }
 
-  /** Replaces values of states, once the runs before have ended; those not named stay. Throws InputError, with nothing written, for what does not fit. */
+  /**
+   * Replaces values of states, once the runs before have ended; those not named stay. Throws InputError, with nothing
+   * written, for what does not fit.
+   */
   writeStates(values: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void> {
-    return this.#afterAll(async () => writeStates(this.device, this.#buffers, this.program.states, values, this.#room.shapeOf));
+    return this.#afterAll(async () =>
+      writeStates(this.device, this.#buffers, this.program.states, values, this.#room.shapeOf),
+    );
   }
 
   /**
-   * States as they begin, but for those that begin as weights, at these extents of the axes they lie along; others stay. The sessions that share them must have no run under
-   * way. Throws InputError, LimitError, OutOfMemoryError.
+   * States as they begin, but for those that begin as weights, at these extents of the axes they lie along; others
+   * stay. The sessions that share them must have no run under way. Throws InputError, LimitError, OutOfMemoryError.
    */
   resetStates(extents: Readonly<Record<string, number>> = {}): Promise<void> {
     return this.#changeRoom(
@@ -181,7 +214,10 @@ export class Session {
     );
   }
 
-  /** Room for more rows in the states along these axes: the rows that each sequence has stay its first. As `resetStates` otherwise. */
+  /**
+   * Room for more rows in the states along these axes: the rows that each sequence has stay its first. As `resetStates`
+   * otherwise.
+   */
   growStates(extents: Readonly<Record<string, number>>): Promise<void> {
     return this.#changeRoom(
       extents,
@@ -212,8 +248,8 @@ export class Session {
   }
 
   /**
-   * Runs the program several times and tells where the time goes: of each step and work, medians. Changes nothing that a later run sees, states included.
-   * Throws what `run` throws.
+   * Runs the program several times and tells where the time goes: of each step and work, medians. Changes nothing that
+   * a later run sees, states included. Throws what `run` throws.
    */
   profile(inputs: Inputs, options: ProfileOptions & RunOptions = {}): Promise<Profile> {
     return this.#enqueue(inputs, options, (call) => this.#profileNow(call, options));
@@ -250,7 +286,10 @@ export class Session {
     const inputs = flattenAll(this.program, given);
     const extents = inferExtents(this.program, this.#axes, inputs, options.extents);
     const lengths = checkLengths(options.lengths, this.#axes, extents);
-    const resolved = this.#resolver.resolve({ extents, lengths, live: checkLive(this.program, options.live, this.#live) }, this.#setting?.sizes ?? null);
+    const resolved = this.#resolver.resolve(
+      { extents, lengths, live: checkLive(this.program, options.live, this.#live) },
+      this.#setting?.sizes ?? null,
+    );
     this.#room.expect(resolved.run);
     return {
       resolved,
@@ -262,7 +301,10 @@ export class Session {
     };
   }
 
-  /** Hands a run to the device as soon as there is a buffer to read its results through; they come later, so that the next may begin. */
+  /**
+   * Hands a run to the device as soon as there is a buffer to read its results through; they come later, so that the
+   * next may begin.
+   */
   async #start(call: Call): Promise<{ readonly results: Promise<Results> }> {
     const staging = await this.#staging.take();
     const { resolved, grown } = await this.#makeRoom(call).catch((error: unknown) => {
@@ -272,7 +314,8 @@ export class Session {
     const { places, copies, bytes } = call.selection.at(resolved);
     const { needed } = call.selection;
     // Where anything is new, the sizes come first: by them it is known which kernels the run needs.
-    const known = !this.#setting!.changes(resolved, call.promises) && grown.size === 0 && this.#firstRuns!.isReady(needed);
+    const known =
+      !this.#setting!.changes(resolved, call.promises) && grown.size === 0 && this.#firstRuns!.isReady(needed);
     let first = 0;
     try {
       if (!known) {
@@ -315,16 +358,37 @@ export class Session {
     const { resolved, grown } = await this.#makeRoom(call);
     await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown, false));
     await this.#firstRuns!.compile(call.selection.needed);
-    const [program, device, buffers, steps, axes] = [this.program, this.device, this.#buffers, this.#steps!, this.#axes];
+    const [program, device, buffers, steps, axes] = [
+      this.program,
+      this.device,
+      this.#buffers,
+      this.#steps!,
+      this.#axes,
+    ];
     return this.#onDevice("profile a program", () =>
       keepingStates(program, device, buffers, () =>
-        profileSteps({ program, device, buffers, steps, axes, run: resolved.run, needed: call.selection.needed, signal: call.signal }, options),
+        profileSteps(
+          {
+            program,
+            device,
+            buffers,
+            steps,
+            axes,
+            run: resolved.run,
+            needed: call.selection.needed,
+            signal: call.signal,
+          },
+          options,
+        ),
       ),
     );
   }
 
   /** Waits for the room that a call needs; the sizes it runs at, and the slots that are new. */
-  async #makeRoom({ resolved: wanted, signal }: Call): Promise<{ readonly resolved: Resolved; readonly grown: ReadonlySet<number> }> {
+  async #makeRoom({
+    resolved: wanted,
+    signal,
+  }: Call): Promise<{ readonly resolved: Resolved; readonly grown: ReadonlySet<number> }> {
     this.#expectAlive();
     signal?.throwIfAborted();
     // A run before this one may have brought the same sizes to the device.
@@ -349,7 +413,9 @@ export class Session {
     this.#setting!.newBuffers(this.#buffers, grown);
     this.#setting!.set(resolved, promises, seed, spare);
     this.program.inputs.forEach(({ slot }, i) => {
-      if (slot !== null && words[i]!.length > 0) this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>); // a caller's shared memory is copied by the queue just so
+      if (slot !== null && words[i]!.length > 0)
+        // a caller's shared memory is copied by the queue just so
+        this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>);
     });
   }
 
@@ -368,9 +434,15 @@ export class Session {
     this.#staging.destroy();
   }
 
-  /** Sizes at the extents given, else at the bounds; where those bounds are too large for the device, at 1: such buffers grow when they must. */
+  /**
+   * Sizes at the extents given, else at the bounds; where those bounds are too large for the device, at 1: such buffers
+   * grow when they must.
+   */
   #resolveMost(max: LoadOptions["max"]): Resolved {
-    return this.#resolver.most(checkMax(this.#axes, max), (resolved) => this.#buffers.limitFault(this.#bytesOf(resolved)) === null);
+    return this.#resolver.most(
+      checkMax(this.#axes, max),
+      (resolved) => this.#buffers.limitFault(this.#bytesOf(resolved)) === null,
+    );
   }
 
   #bytesOf({ values }: Resolved): readonly number[] {

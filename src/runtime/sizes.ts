@@ -27,7 +27,10 @@ export class SizeTable {
     return this.#sizes[index]!;
   }
 
-  /** The value of each size; whole and not negative, or NaN where it is not (a share, for the tables that hold one). Sizes beyond 2^53 are rounded: no device holds what has them. */
+  /**
+   * The value of each size; whole and not negative, or NaN where it is not (a share, for the tables that hold one).
+   * Sizes beyond 2^53 are rounded: no device holds what has them.
+   */
   values(sizes: Sizes): Float64Array {
     return Float64Array.from(this.#sizes, (size) => {
       const value = sizes.number(size);
@@ -68,7 +71,9 @@ export function rationalOf(text: string): Rational {
 }
 
 /** The sequence axis that `lengths` speaks of: the first of the inputs. */
-export const lengthsAxis = (axes: readonly Axis[]): string | null => axes.find((a) => a.role === "sequence" && a.count.kind === "input")?.name ?? null;
+export const lengthsAxis = (axes: readonly Axis[]): string | null =>
+  axes.find((a) => a.role === "sequence" && a.count.kind === "input")?.name ?? null;
 
 /** Axes whose extents the caller decides. */
-export const inputAxes = (axes: readonly Axis[]): readonly Axis[] => axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");
+export const inputAxes = (axes: readonly Axis[]): readonly Axis[] =>
+  axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");

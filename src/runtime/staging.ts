@@ -1,4 +1,5 @@
-// The buffers that results are read back through, one for each run that may be under way at once: in one turn, or in several where results are larger than any device's buffers.
+// The buffers that results are read back through, one for each run that may be under way at once: in one turn, or in
+// several where results are larger than any device's buffers.
 import { bug } from "../base/invariant.js";
 import { DEFAULT_LIMITS } from "../program/target.js";
 import type { Allocator } from "./allocator.js";
@@ -29,7 +30,11 @@ export class Staging {
   readonly #waiting: ((place: number) => void)[] = [];
 
   /** `count`: how many runs may be under way at once. `most`: bytes of one turn, a multiple of 8. */
-  constructor(device: Device, allocator: Allocator, { count = 1, most = MOST_BYTES }: { readonly count?: number; readonly most?: number } = {}) {
+  constructor(
+    device: Device,
+    allocator: Allocator,
+    { count = 1, most = MOST_BYTES }: { readonly count?: number; readonly most?: number } = {},
+  ) {
     this.#device = device;
     this.#allocator = allocator;
     this.#most = most;
@@ -53,7 +58,11 @@ export class Staging {
     if (this.bytes >= size) return;
     this.destroy();
     this.#buffers.forEach((_, i) => {
-      this.#buffers[i] = this.#allocator.create({ label: "results", size, usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
+      this.#buffers[i] = this.#allocator.create({
+        label: "results",
+        size,
+        usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst,
+      });
     });
   }
 
@@ -69,8 +78,17 @@ export class Staging {
     else this.#free.push(place);
   }
 
-  /** Submits what is encoded with the copies behind it, and gives the bytes, read through the buffer of that number, once the device has filled them. */
-  async read(place: number, encoder: GPUCommandEncoder, buffers: Pick<Buffers, "buffer">, copies: readonly Copy[], bytes: number): Promise<ArrayBuffer> {
+  /**
+   * Submits what is encoded with the copies behind it, and gives the bytes, read through the buffer of that number,
+   * once the device has filled them.
+   */
+  async read(
+    place: number,
+    encoder: GPUCommandEncoder,
+    buffers: Pick<Buffers, "buffer">,
+    copies: readonly Copy[],
+    bytes: number,
+  ): Promise<ArrayBuffer> {
     const { gpu } = this.#device;
     const through = this.#buffers[place];
     if (!through) bug("results are read before there is room for them");
@@ -78,7 +96,14 @@ export class Staging {
     const back = new Uint8Array(bytes);
     for (let start = 0; start < bytes; start += this.#most) {
       const stop = Math.min(start + this.#most, bytes);
-      const part = await this.#turn(through, start === 0 ? encoder : gpu.createCommandEncoder(), buffers, copies, start, stop);
+      const part = await this.#turn(
+        through,
+        start === 0 ? encoder : gpu.createCommandEncoder(),
+        buffers,
+        copies,
+        start,
+        stop,
+      );
       back.set(new Uint8Array(part, 0, stop - start), start);
     }
     return back.buffer;
@@ -95,7 +120,8 @@ export class Staging {
   ): Promise<ArrayBuffer> {
     for (const { slot, to, bytes } of copies) {
       const [first, end] = [Math.max(to, start), Math.min(to + bytes, stop)];
-      if (first < end) encoder.copyBufferToBuffer(buffers.buffer(slot), first - to, through, first - start, end - first);
+      if (first < end)
+        encoder.copyBufferToBuffer(buffers.buffer(slot), first - to, through, first - start, end - first);
     }
     this.#device.gpu.queue.submit([encoder.finish()]);
     const size = Math.max(8, stop - start);

@@ -1,5 +1,5 @@
-// Which steps stand in for others in a run: those that are promised to do, and, where kernels are compiled slowly, those that spare a kernel its compilation as long as that
-// would take longer than it gains.
+// Which steps stand in for others in a run: those that are promised to do, and, where kernels are compiled slowly,
+// those that spare a kernel its compilation as long as that would take longer than it gains.
 import type { RunPromise, StandInCase } from "../program/program.js";
 import type { Pipelines } from "./pipelines.js";
 import type { SizeIndex } from "./sizes.js";
@@ -38,7 +38,12 @@ export class StandIns {
   }
 
   /** Moves workgroups of steps to those that stand in for them; which spare a kernel. */
-  choose(values: Float64Array, amounts: Float64Array, promises: readonly RunPromise[], spare = true): readonly Chosen[] {
+  choose(
+    values: Float64Array,
+    amounts: Float64Array,
+    promises: readonly RunPromise[],
+    spare = true,
+  ): readonly Chosen[] {
     const chosen: Chosen[] = [];
     // A kernel is spared in a whole run or not at all.
     const sums = new Map<number, number>();
@@ -55,12 +60,18 @@ export class StandIns {
           if (!other || !running(other, at) || !stands(where, step.kernel, other)) continue;
           amounts[at] = 0;
           amounts[i] = values[workgroups]!;
-          if (where.kind !== "promised") chosen.push({ kernel: other.kernel, flops: flopsOf(other, values), total: where.total });
+          if (where.kind !== "promised")
+            chosen.push({ kernel: other.kernel, flops: flopsOf(other, values), total: where.total });
         }
       });
     const spares = ({ each, total }: Exclude<StandInCase, { kind: "promised" }>, other: Dispatch): boolean =>
-      spare && this.#slow && flopsOf(other, values) <= each && this.#spares(other.kernel, sums.get(other.kernel)!, total);
-    move((where, _, other) => (where.kind === "promised" ? promises.includes(where.promise) : where.kind === "spared" && spares(where, other)));
+      spare &&
+      this.#slow &&
+      flopsOf(other, values) <= each &&
+      this.#spares(other.kernel, sums.get(other.kernel)!, total);
+    move((where, _, other) =>
+      where.kind === "promised" ? promises.includes(where.promise) : where.kind === "spared" && spares(where, other),
+    );
     // What is compiled anyway is known when all others are chosen.
     const needed = new Set(this.#steps.flatMap((step, i) => (running(step, i) ? [step.kernel] : [])));
     const isThere = (kernel: number): boolean => needed.has(kernel) || this.#pipelines.fresh([kernel]).length === 0;
@@ -78,4 +89,5 @@ export class StandIns {
   }
 }
 
-const flopsOf = (step: Dispatch, values: Float64Array): number => (step.flops === null ? Infinity : values[step.flops]!);
+const flopsOf = (step: Dispatch, values: Float64Array): number =>
+  step.flops === null ? Infinity : values[step.flops]!;

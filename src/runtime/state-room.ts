@@ -1,6 +1,8 @@
-// How large the states of a session are, and where their rows lie: fixed when it is loaded, and changed on request between runs.
+// How large the states of a session are, and where their rows lie: fixed when it is loaded, and changed on request
+// between runs.
 //
-// A state along a sequence axis holds the rows of each sequence one after the other, so where the axis grows, the rows of all sequences but the first move.
+// A state along a sequence axis holds the rows of each sequence one after the other, so where the axis grows, the rows
+// of all sequences but the first move.
 import { isFloat } from "../base/dtype.js";
 import type { Program, ProgramState } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
@@ -35,7 +37,8 @@ export class StateRoom {
   }
 
   /** The shape of a state now; also of one of a program that shares it. */
-  readonly shapeOf = (state: Pick<ProgramState, "shape">): readonly number[] => state.shape.map((text) => this.#sizes.number(sizeOfText(text)));
+  readonly shapeOf = (state: Pick<ProgramState, "shape">): readonly number[] =>
+    state.shape.map((text) => this.#sizes.number(sizeOfText(text)));
 
   /** Throws InputError where a run would find the states in other places. */
   expect({ extents }: RunSizes): void {
@@ -50,7 +53,10 @@ export class StateRoom {
     }
   }
 
-  /** The sizes of the states at other extents; axes not named stay as they are. Throws InputError for a name that is none, or no extent. */
+  /**
+   * The sizes of the states at other extents; axes not named stay as they are. Throws InputError for a name that is
+   * none, or no extent.
+   */
   with(extents: Readonly<Record<string, number>>): RunSizes {
     const given = checkMax(this.#axes, extents);
     return {
@@ -81,7 +87,8 @@ export class StateRoom {
   /** Writes how the states begin: those of these slots, and there only the rows beyond what they had, or all of all. */
   begin(device: Device, buffers: Buffers): void {
     const encoder = device.gpu.createCommandEncoder();
-    for (const { init, slot } of this.#program.states) if (init.kind === "zeros") encoder.clearBuffer(buffers.buffer(slot));
+    for (const { init, slot } of this.#program.states)
+      if (init.kind === "zeros") encoder.clearBuffer(buffers.buffer(slot));
     device.gpu.queue.submit([encoder.finish()]);
     for (const state of this.#program.states) fill(device, buffers, state, 0, buffers.bytes(state.slot));
   }
@@ -100,16 +107,32 @@ export class StateRoom {
   }
 }
 
-const axesOf = (size: Size): readonly string[] => [...atomsOf(size)].flatMap((a) => (a.kind === "live" ? [] : [a.axis]));
+const axesOf = (size: Size): readonly string[] =>
+  [...atomsOf(size)].flatMap((a) => (a.kind === "live" ? [] : [a.axis]));
 
-function fill(device: Device, buffers: Buffers, { init, slot, dtype }: ProgramState, from: number, bytes: number): void {
+function fill(
+  device: Device,
+  buffers: Buffers,
+  { init, slot, dtype }: ProgramState,
+  from: number,
+  bytes: number,
+): void {
   if (init.kind !== "filled") return;
   const values = isFloat(dtype) ? new Float32Array(bytes / 4) : new Uint32Array(bytes / 4);
   device.gpu.queue.writeBuffer(buffers.buffer(slot), from, values.fill(init.value));
 }
 
-/** Of a state whose first dimension may be the rows of a sequence axis: each sequence's, as many as there are before and after. */
-function rowMoves({ name, shape: texts }: ProgramState, before: Sizes, after: Sizes, shape: readonly number[], now: readonly number[]): readonly Move[] {
+/**
+ * Of a state whose first dimension may be the rows of a sequence axis: each sequence's, as many as there are before and
+ * after.
+ */
+function rowMoves(
+  { name, shape: texts }: ProgramState,
+  before: Sizes,
+  after: Sizes,
+  shape: readonly number[],
+  now: readonly number[],
+): readonly Move[] {
   const [first] = texts;
   const size = sizeOfText(first ?? 1);
   const [atom, ...more] = [...atomsOf(size)];

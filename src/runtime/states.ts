@@ -20,10 +20,13 @@ export type StateShape = (state: ProgramState) => readonly number[];
 export const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 /**
- * The slots of `owner`'s states by those that `program` has for states of the same name. Throws InputError where the owner lacks one, or has it in
- * another shape.
+ * The slots of `owner`'s states by those that `program` has for states of the same name. Throws InputError where the
+ * owner lacks one, or has it in another shape.
  */
-export function sharedStates(program: Program, owner: { readonly program: Program; readonly buffers: Buffers }): ReadonlyMap<number, SharedSlot> {
+export function sharedStates(
+  program: Program,
+  owner: { readonly program: Program; readonly buffers: Buffers },
+): ReadonlyMap<number, SharedSlot> {
   const owned = new Map(owner.program.states.map((s) => [s.name, s]));
   return new Map(
     program.states.map((state) => {
@@ -31,14 +34,20 @@ export function sharedStates(program: Program, owner: { readonly program: Progra
       if (!own) throw new InputError(state.name, `the session that shares its states has no state ${state.name}`);
       const [wanted, found] = [state.shape, own.shape];
       if (wanted.join() !== found.join() || state.dtype !== own.dtype)
-        throw new InputError(state.name, `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] there`);
+        throw new InputError(
+          state.name,
+          `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] there`,
+        );
       return [state.slot, { buffers: owner.buffers, slot: own.slot }];
     }),
   );
 }
 
 /** The slots of `owner` that hold the same weights, in the same layouts, as slots of `program`. */
-export function sharedWeights(program: Program, owner: { readonly program: Program; readonly buffers: Buffers }): ReadonlyMap<number, SharedSlot> {
+export function sharedWeights(
+  program: Program,
+  owner: { readonly program: Program; readonly buffers: Buffers },
+): ReadonlyMap<number, SharedSlot> {
   const owned = new Map([...weightsBySlot(owner.program)].map(([slot, held]) => [held, slot]));
   return new Map(
     [...weightsBySlot(program)].flatMap(([slot, held]): [number, SharedSlot][] => {
@@ -52,14 +61,18 @@ export function sharedWeights(program: Program, owner: { readonly program: Progr
 function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
   const held = new Map<number, string[]>();
   for (const { path, slots } of weights)
-    for (const { slot, form, layout, part } of slots) held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, form, layout, part])]);
+    for (const { slot, form, layout, part } of slots)
+      held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, form, layout, part])]);
   return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
 }
 
 /** Bytes read back in one piece, so that the buffer for it stays small. */
 const PIECE = 16 * 1024 * 1024;
 
-/** Bytes of the buffer through which states are read, one after the other; 0 where there are none, and of those whose extents depend on the run none are counted. */
+/**
+ * Bytes of the buffer through which states are read, one after the other; 0 where there are none, and of those whose
+ * extents depend on the run none are counted.
+ */
 export function readingBytes(states: readonly ProgramState[]): number {
   return bytesThrough(states, (s) => s.shape.map((d) => (typeof d === "number" ? d : 0)));
 }
@@ -68,7 +81,10 @@ export function readingBytes(states: readonly ProgramState[]): number {
 export const bytesThrough = (states: readonly ProgramState[], shapeOf: StateShape): number =>
   states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...states.map((s) => 4 * elementsOf(shapeOf(s))))));
 
-/** Writes these values; throws InputError, before anything is written, for a name that is no state or a value that does not fit. */
+/**
+ * Writes these values; throws InputError, before anything is written, for a name that is no state or a value that does
+ * not fit.
+ */
 export function writeStates(
   device: Device,
   buffers: Buffers,
@@ -89,7 +105,9 @@ export function writeStates(
       );
     return { buffer: buffers.buffer(state.slot), data };
   });
-  for (const { buffer, data } of writes) if (data.length > 0) device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>); // no caller's memory is shared: checked by its constructor
+  for (const { buffer, data } of writes)
+    // no caller's memory is shared: checked by its constructor
+    if (data.length > 0) device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
 }
 
 /** The words of a state over bytes. */

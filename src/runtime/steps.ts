@@ -1,4 +1,5 @@
-// The steps of a program made ready for the device: uniform words laid out, bindings grouped, workgroups counted, commands encoded.
+// The steps of a program made ready for the device: uniform words laid out, bindings grouped, workgroups counted,
+// commands encoded.
 import { bug } from "../base/invariant.js";
 import type { Program, ProgramStep, RunPromise, StandInCase } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
@@ -63,7 +64,11 @@ export class Steps {
     this.#steps = program.steps.map((step) => prepare(step, program, sizes, layout));
     this.#words = layout.words;
     this.#uniformData = new Uint32Array(layout.bytes / 4);
-    this.#uniforms = allocator.create({ label: "uniforms", size: layout.bytes, usage: BUFFER_USAGE.uniform | BUFFER_USAGE.copyDst });
+    this.#uniforms = allocator.create({
+      label: "uniforms",
+      size: layout.bytes,
+      usage: BUFFER_USAGE.uniform | BUFFER_USAGE.copyDst,
+    });
     this.#amounts = new Float64Array(this.#steps.length);
     this.#standIns = new StandIns(this.#steps, pipelines, device.spares);
   }
@@ -74,7 +79,8 @@ export class Steps {
   }
 
   /**
-   * Sets the sizes of the coming runs, and what is promised of them; `spare`: kernels that do not pay yet may be spared. Writes uniforms, counts workgroups, lets steps stand in for others. Throws LimitError where a dispatch is
+   * Sets the sizes of the coming runs, and what is promised of them; `spare`: kernels that do not pay yet may be
+   * spared. Writes uniforms, counts workgroups, lets steps stand in for others. Throws LimitError where a dispatch is
    * larger than the device allows.
    */
   setSizes(values: Float64Array, promises: readonly RunPromise[] = [], spare = true): void {
@@ -86,10 +92,14 @@ export class Steps {
     this.#chosen = this.#standIns.choose(values, this.#amounts, promises, spare);
     const limit = this.#device.info.limits.maxComputeWorkgroupsPerDimension;
     this.#layoutOf = this.#steps.map((step, i) =>
-      step.kind === "dispatch" ? fold(this.#amounts[i]!, limit, () => this.#program.kernels[step.kernel]!.name) : [0, 0],
+      step.kind === "dispatch"
+        ? fold(this.#amounts[i]!, limit, () => this.#program.kernels[step.kernel]!.name)
+        : [0, 0],
     );
-    for (const { at, word } of this.#words) this.#uniformData[at] = "bits" in word ? word.bits : wordOf(values[word.size]!);
-    this.#device.gpu.queue.writeBuffer(this.#uniforms, 0, this.#uniformData as Uint32Array<ArrayBuffer>); // made above, unshared
+    for (const { at, word } of this.#words)
+      this.#uniformData[at] = "bits" in word ? word.bits : wordOf(values[word.size]!);
+    // made above, unshared
+    this.#device.gpu.queue.writeBuffer(this.#uniforms, 0, this.#uniformData as Uint32Array<ArrayBuffer>);
   }
 
   /** Makes bindings anew after slots got new buffers. */
@@ -97,9 +107,19 @@ export class Steps {
     this.#groups.clear();
     for (const step of this.#steps) {
       if (step.kind !== "dispatch" || this.#groups.has(step.group)) continue;
-      const entries: GPUBindGroupEntry[] = step.slots.map((slot, i) => ({ binding: i + 1, resource: { buffer: buffers.buffer(slot) } }));
-      if (step.offset >= 0) entries.push({ binding: 0, resource: { buffer: this.#uniforms, offset: step.offset, size: Math.ceil(step.words / 4) * 16 } });
-      this.#groups.set(step.group, this.#device.gpu.createBindGroup({ layout: this.#pipelines.layout(step.kernel), entries }));
+      const entries: GPUBindGroupEntry[] = step.slots.map((slot, i) => ({
+        binding: i + 1,
+        resource: { buffer: buffers.buffer(slot) },
+      }));
+      if (step.offset >= 0)
+        entries.push({
+          binding: 0,
+          resource: { buffer: this.#uniforms, offset: step.offset, size: Math.ceil(step.words / 4) * 16 },
+        });
+      this.#groups.set(
+        step.group,
+        this.#device.gpu.createBindGroup({ layout: this.#pipelines.layout(step.kernel), entries }),
+      );
     }
   }
 
@@ -109,10 +129,15 @@ export class Steps {
   }
 
   /** The steps that a run at these sizes dispatches, with their kernels. */
-  dispatchesAt(values: Float64Array, promises: readonly RunPromise[] = []): readonly { readonly step: number; readonly kernel: number }[] {
+  dispatchesAt(
+    values: Float64Array,
+    promises: readonly RunPromise[] = [],
+  ): readonly { readonly step: number; readonly kernel: number }[] {
     const amounts = Float64Array.from(this.#steps, (step) => (step.kind === "dispatch" ? values[step.workgroups]! : 0));
     this.#standIns.choose(values, amounts, promises);
-    return this.#steps.flatMap((step, i) => (step.kind === "dispatch" && amounts[i]! > 0 ? [{ step: i, kernel: step.kernel }] : []));
+    return this.#steps.flatMap((step, i) =>
+      step.kind === "dispatch" && amounts[i]! > 0 ? [{ step: i, kernel: step.kernel }] : [],
+    );
   }
 
   /** Workgroups of a dispatch, bytes of a copy or clear, at the sizes now set. */
@@ -150,7 +175,9 @@ export class Steps {
     const step = this.#steps[index]!;
     const { querySet, begin, end } = stamps ?? { querySet: null, begin: 0, end: 0 };
     if (step.kind === "dispatch") {
-      const pass = encoder.beginComputePass(querySet ? { timestampWrites: { querySet, beginningOfPassWriteIndex: begin, endOfPassWriteIndex: end } } : {});
+      const pass = encoder.beginComputePass(
+        querySet ? { timestampWrites: { querySet, beginningOfPassWriteIndex: begin, endOfPassWriteIndex: end } } : {},
+      );
       this.#dispatch(pass, index, step, null);
       pass.end();
       return;
@@ -167,7 +194,12 @@ export class Steps {
     return step.kind === "dispatch" ? this.#groups.get(step.group)! : null;
   }
 
-  #dispatch(pass: GPUComputePassEncoder, index: number, step: Dispatch, current: GPUComputePipeline | null): GPUComputePipeline {
+  #dispatch(
+    pass: GPUComputePassEncoder,
+    index: number,
+    step: Dispatch,
+    current: GPUComputePipeline | null,
+  ): GPUComputePipeline {
     const pipeline = this.#pipelines.pipeline(step.kernel);
     if (pipeline !== current) pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.#groups.get(step.group));
@@ -202,11 +234,13 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
       return { kind: "clear", slot: step.slot, bytes: sizes.index(step.bytes) };
     case "dispatch": {
       const kernel = program.kernels[step.kernel]!;
-      if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length) bug(`a step does not fit kernel ${kernel.name}`);
+      if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length)
+        bug(`a step does not fit kernel ${kernel.name}`);
       const offset = kernel.uniforms > 0 ? layout.offset(step.uniforms) : -1;
       const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4)}`;
       const standIn = step.standIn ? { ...step.standIn, workgroups: sizes.index(step.standIn.workgroups) } : null;
-      const flops = step.work === null || !program.works[step.work] ? null : sizes.index(program.works[step.work]!.flops);
+      const flops =
+        step.work === null || !program.works[step.work] ? null : sizes.index(program.works[step.work]!.flops);
       const [slots, words, workgroups] = [step.slots, kernel.uniforms, sizes.index(step.workgroups)];
       return { kind: "dispatch", kernel: step.kernel, slots, offset, words, workgroups, standIn, flops, group };
     }
@@ -224,6 +258,12 @@ function wordOf(value: number): number {
 export function fold(count: number, limit: number, name: () => string): readonly [number, number] {
   const y = Math.ceil(count / limit);
   if (y > limit)
-    throw new LimitError({ label: `kernel ${name()}`, limit: "maxComputeWorkgroupsPerDimension", needed: count, allowed: limit * limit, unit: "count" });
+    throw new LimitError({
+      label: `kernel ${name()}`,
+      limit: "maxComputeWorkgroupsPerDimension",
+      needed: count,
+      allowed: limit * limit,
+      unit: "count",
+    });
   return y <= 1 ? [count, 1] : [Math.ceil(count / y), y];
 }

@@ -1,4 +1,5 @@
-// SwiftShader, a software GPU, from an npm package: unpacked once into a cache, for machines without a Vulkan driver. Node only.
+// SwiftShader, a software GPU, from an npm package: unpacked once into a cache, for machines without a Vulkan driver.
+// Node only.
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
@@ -44,13 +45,20 @@ export function unpackSwiftShader(): SwiftShader | null {
   throw new Error("no folder to unpack SwiftShader into can be written", { cause: last });
 }
 
-const located = (folder: string): SwiftShader => ({ loader: join(folder, "libvulkan.so.1"), manifest: join(folder, "vk_swiftshader_icd.json") });
+const located = (folder: string): SwiftShader => ({
+  loader: join(folder, "libvulkan.so.1"),
+  manifest: join(folder, "vk_swiftshader_icd.json"),
+});
 
 function findArchive(): string | null {
   try {
     // Its entry lies in `build/` or below, by version.
     let folder = dirname(createRequire(import.meta.url).resolve(SWIFTSHADER_PACKAGE));
-    for (let parent = dirname(folder); parent !== folder && basename(folder) !== "node_modules"; folder = parent, parent = dirname(folder)) {
+    for (
+      let parent = dirname(folder);
+      parent !== folder && basename(folder) !== "node_modules";
+      folder = parent, parent = dirname(folder)
+    ) {
       const archive = join(folder, "bin", "swiftshader.tar.br");
       if (existsSync(archive)) return archive;
     }
@@ -85,7 +93,8 @@ function unpackInto(cache: string, name: string, packed: Uint8Array): string {
   // Nobody else may have put libraries there.
   const uid = process.getuid?.();
   const owner = statSync(cache).uid;
-  if (uid !== undefined && owner !== uid && owner !== 0) throw Object.assign(new Error(`${cache} belongs to another user`), { code: "EACCES" });
+  if (uid !== undefined && owner !== uid && owner !== 0)
+    throw Object.assign(new Error(`${cache} belongs to another user`), { code: "EACCES" });
   if (isComplete(folder)) return folder;
   const entries = untar(brotliDecompressSync(packed, { maxOutputLength: MOST_BYTES }));
   const fresh = join(cache, `${name}-${randomBytes(6).toString("hex")}`);
@@ -114,7 +123,8 @@ function unpackInto(cache: string, name: string, packed: Uint8Array): string {
 
 const isComplete = (folder: string): boolean => NEEDED.every((file) => existsSync(join(folder, file)));
 
-const isAccessError = (error: unknown): boolean => ["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"].includes(String((error as NodeJS.ErrnoException).code));
+const isAccessError = (error: unknown): boolean =>
+  ["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"].includes(String((error as NodeJS.ErrnoException).code));
 
 /** The Vulkan loader by the name that Dawn looks for. */
 export const SYSTEM_LOADER = "libvulkan.so.1";

@@ -1,7 +1,15 @@
 // Tables: data the host computes from sizes, live parameters and the seed, and writes to the device when they change.
 import { bug } from "../base/invariant.js";
 import type { CountedTable, Program, ProgramTable } from "../program/program.js";
-import { type Axis, type CountRule, kTable, type RunSizes, type SequenceAxis, type Sizes, spanFunction } from "../size/axes.js";
+import {
+  type Axis,
+  type CountRule,
+  kTable,
+  type RunSizes,
+  type SequenceAxis,
+  type Sizes,
+  spanFunction,
+} from "../size/axes.js";
 import { Counts } from "../size/counts.js";
 import { toNumber } from "../size/rational.js";
 import { ropeFrequencies } from "../size/rope.js";
@@ -75,7 +83,10 @@ export class Tables {
     this.#seed = seed;
   }
 
-  /** The positions that are new, and as many again while there is room, so that growing by one position at a time stays cheap. */
+  /**
+   * The positions that are new, and as many again while there is room, so that growing by one position at a time stays
+   * cheap.
+   */
   #writeRope(table: RopeTable, positions: number): void {
     const done = this.#positions.get(table.slot) ?? 0;
     if (positions <= done) return;
@@ -86,7 +97,8 @@ export class Tables {
   }
 
   #put(slot: number, offset: number, data: Data): void {
-    this.#device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), offset, data as Float32Array<ArrayBuffer>); // made here, unshared
+    // made here, unshared
+    this.#device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), offset, data as Float32Array<ArrayBuffer>);
   }
 }
 
@@ -126,7 +138,11 @@ function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, size
   }
 }
 
-function ruleOf<K extends CountRule["kind"]>(axes: readonly Axis[], name: string, kind: K): Extract<CountRule, { kind: K }> {
+function ruleOf<K extends CountRule["kind"]>(
+  axes: readonly Axis[],
+  name: string,
+  kind: K,
+): Extract<CountRule, { kind: K }> {
   const axis = axes.find((a): a is SequenceAxis => a.name === name && a.role === "sequence");
   if (axis?.count.kind !== kind) bug(`axis ${name} is not made by ${kind}`);
   return axis.count as Extract<CountRule, { kind: K }>; // its kind was compared
@@ -154,7 +170,10 @@ function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes)
   }
 }
 
-/** Rows from … to − 1 of a rope table: cosines of each position's angles, then their sines, both times the scale; angles in 64 bits. */
+/**
+ * Rows from … to − 1 of a rope table: cosines of each position's angles, then their sines, both times the scale; angles
+ * in 64 bits.
+ */
 function ropeRows(table: RopeTable, from: number, to: number): Float32Array {
   const half = table.width / 2;
   const frequencies = ropeFrequencies(table);

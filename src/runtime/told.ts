@@ -1,4 +1,5 @@
-// A caller's value in an error's message: numbers by their names, NaN and infinities too, which JSON would call null; all else short.
+// A caller's value in an error's message: numbers by their names, NaN and infinities too, which JSON would call null;
+// all else short.
 import { quotedName } from "../size/shown.js";
 
 export function told(value: unknown): string {

@@ -43,6 +43,7 @@ const wordFor = (uniform: ProgramUniform, sizes: SizeTable): Word =>
 /** Bytes of the uniform buffer of a program on a device of this `minUniformBufferOffsetAlignment`. */
 export function uniformBytes(program: Pick<Program, "steps" | "kernels">, alignment: number): number {
   const layout = new UniformLayout(alignment, new SizeTable());
-  for (const step of program.steps) if (step.kind === "dispatch" && program.kernels[step.kernel]!.uniforms > 0) layout.offset(step.uniforms);
+  for (const step of program.steps)
+    if (step.kind === "dispatch" && program.kernels[step.kernel]!.uniforms > 0) layout.offset(step.uniforms);
   return layout.bytes;
 }

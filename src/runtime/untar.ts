@@ -10,8 +10,8 @@ export interface TarEntry {
 const BLOCK = 512;
 
 /**
- * The regular files of an archive. Throws an Error for links, devices, names that are not plain file names, a wrong checksum or a truncated archive.
- * Folders are passed over; extended headers are refused.
+ * The regular files of an archive. Throws an Error for links, devices, names that are not plain file names, a wrong
+ * checksum or a truncated archive. Folders are passed over; extended headers are refused.
  */
 export function untar(archive: Uint8Array): readonly TarEntry[] {
   const entries: TarEntry[] = [];
@@ -30,8 +30,13 @@ export function untar(archive: Uint8Array): readonly TarEntry[] {
       if (text(header, 345, 155) !== "" || !/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || names.has(name))
         throw new Error(`unexpected file name in archive: ${JSON.stringify(name)}`);
       names.add(name);
-      entries.push({ name, executable: (octal(header, 100, 8) & 0o100) !== 0, data: archive.subarray(start, start + size) });
-    } else if (type !== "5") throw new Error(`unexpected entry of type ${JSON.stringify(type)} in archive: ${JSON.stringify(name)}`);
+      entries.push({
+        name,
+        executable: (octal(header, 100, 8) & 0o100) !== 0,
+        data: archive.subarray(start, start + size),
+      });
+    } else if (type !== "5")
+      throw new Error(`unexpected entry of type ${JSON.stringify(type)} in archive: ${JSON.stringify(name)}`);
     at = start + Math.ceil(size / BLOCK) * BLOCK;
   }
   throw new Error("truncated archive: no end mark");

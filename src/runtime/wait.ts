@@ -1,9 +1,10 @@
 // Waiting for the device without taking the processor from it.
 //
-// dawn.node waits by posting itself to `setImmediate` again and again: a loop that keeps one core busy. Where the device is software
-// that core is the device's own, and everything runs at about half speed. So, on a software device, the function that Dawn posts is caught
-// (only during our own synchronous calls into Dawn, so that nobody else ever sees another `setImmediate`) and called by a
-// loop that spins a few times and then sleeps a millisecond between polls. On real hardware, and in a page, waiting is left as it is.
+// dawn.node waits by posting itself to `setImmediate` again and again: a loop that keeps one core busy. Where the
+// device is software that core is the device's own, and everything runs at about half speed. So, on a software device,
+// the function that Dawn posts is caught (only during our own synchronous calls into Dawn, so that nobody else ever
+// sees another `setImmediate`) and called by a loop that spins a few times and then sleeps a millisecond between polls.
+// On real hardware, and in a page, waiting is left as it is.
 
 /** `native`: as the platform does it. `backoff`: sleep between polls. */
 export type WaitMode = "native" | "backoff";
@@ -33,7 +34,10 @@ export function settle<T>(mode: WaitMode, begin: () => Promise<T>): Promise<T> {
   return promise;
 }
 
-/** Lets whatever waits for its turn have it, in Node; in a page, whose devices call back by themselves, that would cost milliseconds. */
+/**
+ * Lets whatever waits for its turn have it, in Node; in a page, whose devices call back by themselves, that would cost
+ * milliseconds.
+ */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     if (realSetImmediate === undefined) resolve();
@@ -72,4 +76,5 @@ function catchTicks<T>(call: () => T): T {
 }
 
 /** Dawn posts a native function without a name; whatever a listener of the host posts meanwhile is JavaScript. */
-const isNative = (f: (...args: never[]) => unknown): boolean => f.name === "" && /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(f));
+const isNative = (f: (...args: never[]) => unknown): boolean =>
+  f.name === "" && /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(f));

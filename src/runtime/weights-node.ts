@@ -1,4 +1,5 @@
-// Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node only.
+// Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node
+// only.
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { isFloat } from "../base/dtype.js";
 import { randomBytes } from "node:crypto";
@@ -19,7 +20,10 @@ const INDEX = "model.safetensors.index.json";
 const SINGLE = "model.safetensors";
 const MOST_INDEX_BYTES = 100_000_000;
 
-/** Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name, by path or `file:` address. Throws WeightsError. */
+/**
+ * Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name, by
+ * path or `file:` address. Throws WeightsError.
+ */
 export async function openWeights(place: string): Promise<WeightSource> {
   const path = /^file:/i.test(place) ? pathOfAddress(place) : place;
   return reaching("open", path, async () => {
@@ -36,7 +40,10 @@ function pathOfAddress(address: string): string {
   try {
     return fileURLToPath(address);
   } catch (cause) {
-    throw new WeightsError(`cannot open ${shownName(address)}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new WeightsError(
+      `cannot open ${shownName(address)}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }
 
@@ -53,7 +60,12 @@ async function openFile(path: string, name: string): Promise<WeightSource> {
   }
 }
 
-async function readTensor(handle: FileHandle, tensors: ReadonlyMap<string, FileTensor>, key: string, name: string): Promise<Uint8Array> {
+async function readTensor(
+  handle: FileHandle,
+  tensors: ReadonlyMap<string, FileTensor>,
+  key: string,
+  name: string,
+): Promise<Uint8Array> {
   const t = tensors.get(key);
   if (!t) throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
   return reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name));
@@ -81,9 +93,15 @@ async function openShards(path: string): Promise<WeightSource> {
     for (const shard of shards.values()) await shard.close();
   };
   try {
-    for (const file of new Set(places.values())) shards.set(file, await openFile(await shardPath(folder, file, name), shownName(file)));
+    for (const file of new Set(places.values()))
+      shards.set(file, await openFile(await shardPath(folder, file, name), shownName(file)));
     const tensors = joinShards(places, shards, name);
-    return { name, tensors, close, read: async (key) => (shards.get(places.get(key) ?? "") ?? absent(name, key)).read(key) };
+    return {
+      name,
+      tensors,
+      close,
+      read: async (key) => (shards.get(places.get(key) ?? "") ?? absent(name, key)).read(key),
+    };
   } catch (error) {
     await close();
     throw error;
@@ -91,7 +109,11 @@ async function openShards(path: string): Promise<WeightSource> {
 }
 
 async function readIndex(path: string, name: string): Promise<ReadonlyMap<string, string>> {
-  const bytes = readRegular(path, MOST_INDEX_BYTES, (size) => new WeightsError(`${name} has ${size} bytes: no index is so large`));
+  const bytes = readRegular(
+    path,
+    MOST_INDEX_BYTES,
+    (size) => new WeightsError(`${name} has ${size} bytes: no index is so large`),
+  );
   let json;
   try {
     json = parseJson(new TextDecoder().decode(bytes));
@@ -111,14 +133,19 @@ async function readIndex(path: string, name: string): Promise<ReadonlyMap<string
 
 /** The real path of a shard, which must lie in the folder of the index, links followed. */
 async function shardPath(folder: string, file: string, index: string): Promise<string> {
-  const outside = (): WeightsError => new WeightsError(`${index}: shard ${quotedName(file)} lies outside the folder of the index`);
+  const outside = (): WeightsError =>
+    new WeightsError(`${index}: shard ${quotedName(file)} lies outside the folder of the index`);
   if (file === "" || file.includes("\0") || isAbsolute(file) || file.split(/[/\\]/).includes("..")) throw outside();
   const real = await reaching("open", join(dirname(index), file), () => realpath(join(folder, file)));
   if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw outside();
   return real;
 }
 
-function joinShards(places: ReadonlyMap<string, string>, shards: ReadonlyMap<string, WeightSource>, name: string): ReadonlyMap<string, TensorEntry> {
+function joinShards(
+  places: ReadonlyMap<string, string>,
+  shards: ReadonlyMap<string, WeightSource>,
+  name: string,
+): ReadonlyMap<string, TensorEntry> {
   const tensors = new Map<string, TensorEntry>();
   for (const [key, file] of places) {
     const entry = shards.get(file)?.tensors.get(key);
@@ -127,7 +154,8 @@ function joinShards(places: ReadonlyMap<string, string>, shards: ReadonlyMap<str
   }
   for (const [file, shard] of shards)
     for (const key of shard.tensors.keys())
-      if (places.get(key) !== file) throw new WeightsError(`${shownName(file)} holds ${quotedName(key)}, which ${name} does not place there`);
+      if (places.get(key) !== file)
+        throw new WeightsError(`${shownName(file)} holds ${quotedName(key)}, which ${name} does not place there`);
   return tensors;
 }
 
@@ -136,7 +164,10 @@ const absent = (name: string, key: string): never => {
 };
 
 export interface SaveOptions {
-  /** `mapped` (default): the key the model's `names` give, the first where there are several. `paths`: the weights' own paths. */
+  /**
+   * `mapped` (default): the key the model's `names` give, the first where there are several. `paths`: the weights' own
+   * paths.
+   */
   readonly keys?: "mapped" | "paths";
   /** Type in which floats are stored; by default each weight's own. */
   readonly floats?: "F32" | "F16" | "BF16";
@@ -164,13 +195,17 @@ export async function saveWeights(
     for (const { weight, dtype } of entries) {
       const words = await values(weight);
       // An interrupt is heard between two writes.
-      for (let first = 0; first < words.length; first += PIECE) await write(toBytes(words.subarray(first, first + PIECE), dtype));
+      for (let first = 0; first < words.length; first += PIECE)
+        await write(toBytes(words.subarray(first, first + PIECE), dtype));
     }
   });
 }
 
 /** Writes a file beside its place, syncs it, and renames it. Throws WeightsError where the place cannot be written. */
-export async function writeWhole(path: string, body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<void> {
+export async function writeWhole(
+  path: string,
+  body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
   const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   await reaching("write", path, async () => {
     const gone = leftover(fresh);
@@ -179,7 +214,8 @@ export async function writeWhole(path: string, body: (write: (bytes: Uint8Array)
       try {
         await body(async (bytes) => {
           let done = 0;
-          while (done < bytes.length) done += (await handle.write(bytes, done, Math.min(bytes.length - done, 1 << 30))).bytesWritten;
+          while (done < bytes.length)
+            done += (await handle.write(bytes, done, Math.min(bytes.length - done, 1 << 30))).bytesWritten;
         });
         await handle.sync();
       } finally {

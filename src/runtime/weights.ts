@@ -1,4 +1,5 @@
-// The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the device one at a time.
+// The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the
+// device one at a time.
 import { isFloat } from "../base/dtype.js";
 import { bug } from "../base/invariant.js";
 import { weightBytes, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
@@ -16,10 +17,12 @@ import type { FetchedFile, FetchedWeights, FetchOptions } from "./weights/fetche
 import type { WeightSource } from "./weights/source.js";
 
 /**
- * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes, an opened one, or a function that gives each weight's values. Without any, weights start from the seed.
+ * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes, an opened one, or a function
+ * that gives each weight's values. Without any, weights start from the seed.
  *
- * A text is an address in a page; in Node it is one where it begins with `http:`, `https:` or `file:`, else the path of a file, a folder or an index of shards. What comes over the network is read as
- * it comes, and its header held against the model before room is made for any of it. A response can be read once.
+ * A text is an address in a page; in Node it is one where it begins with `http:`, `https:` or `file:`, else the path of
+ * a file, a folder or an index of shards. What comes over the network is read as it comes, and its header held against
+ * the model before room is made for any of it. A response can be read once.
  */
 export type WeightsInput =
   | ArrayBuffer
@@ -37,7 +40,10 @@ export interface WeightValues {
   close(): Promise<void>;
 }
 
-/** Finds out where each weight comes from; throws WeightsError, before any is read, where a checkpoint does not fit the program. `signal` ends what is fetched. */
+/**
+ * Finds out where each weight comes from; throws WeightsError, before any is read, where a checkpoint does not fit the
+ * program. `signal` ends what is fetched.
+ */
 export async function locateWeights(
   program: Pick<Program, "weights" | "ignore">,
   input: WeightsInput | undefined,
@@ -46,13 +52,17 @@ export async function locateWeights(
 ): Promise<WeightValues> {
   const keepOpen = async (): Promise<void> => {};
   if (input === undefined) return { values: async (weight) => initialValues(weight, seed), close: keepOpen };
-  if (typeof input === "function") return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
+  if (typeof input === "function")
+    return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
   const opened = await openGiven(input, signal === undefined ? {} : { signal });
   const source = opened ?? (input as WeightSource); // the one kind that is left
   try {
     const matched = matchWeights(program, source);
     if (isFetched(source)) source.only(new Set([...matched.values()].flat()));
-    return { values: (weight) => readWeight(weight, matched.get(weight)!, source), close: opened ? () => opened.close() : keepOpen };
+    return {
+      values: (weight) => readWeight(weight, matched.get(weight)!, source),
+      close: opened ? () => opened.close() : keepOpen,
+    };
   } catch (error) {
     await opened?.close();
     throw error;
@@ -60,7 +70,10 @@ export async function locateWeights(
 }
 
 /** What must be opened first; null where somebody has done so. */
-async function openGiven(input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>, options: FetchOptions): Promise<WeightSource | null> {
+async function openGiven(
+  input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>,
+  options: FetchOptions,
+): Promise<WeightSource | null> {
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) return readSafetensors(input);
   if (isResponse(input)) return (await import("./weights/fetched.js")).openResponse(input, options);
   if (typeof input !== "string" && !("href" in input)) return null;
@@ -71,11 +84,17 @@ async function openGiven(input: Exclude<WeightsInput, (weight: ProgramWeight) =>
 }
 
 /**
- * That weights are there, and fit a program by their names, types and shapes: what is wrong is said before anything is compiled for them. What comes over a network is looked at when it is
- * loaded. Throws WeightsError.
+ * That weights are there, and fit a program by their names, types and shapes: what is wrong is said before anything is
+ * compiled for them. What comes over a network is looked at when it is loaded. Throws WeightsError.
  */
-export async function expectFittingWeights(program: Pick<Program, "weights" | "ignore">, input: WeightsInput | null): Promise<void> {
-  const far = input === null || isResponse(input) || /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");
+export async function expectFittingWeights(
+  program: Pick<Program, "weights" | "ignore">,
+  input: WeightsInput | null,
+): Promise<void> {
+  const far =
+    input === null ||
+    isResponse(input) ||
+    /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");
   if (!far) await (await locateWeights(program, input, 0)).close();
 }
 
@@ -87,9 +106,13 @@ const isFetched = (source: WeightSource): source is FetchedWeights => "only" in 
 
 function checkValues(weight: ProgramWeight, words: Words): Words {
   const elements = weight.shape.reduce((n, d) => n * d, 1);
-  if (words.length !== elements) throw new WeightsError(`weight ${weight.path} has shape [${weight.shape.join(", ")}], ${words.length} values were given`);
+  if (words.length !== elements)
+    throw new WeightsError(
+      `weight ${weight.path} has shape [${weight.shape.join(", ")}], ${words.length} values were given`,
+    );
   const wanted = weight.dtype === "i32" ? Int32Array : isFloat(weight.dtype) ? Float32Array : Uint32Array;
-  if (!(words instanceof wanted)) throw new WeightsError(`weight ${weight.path} is ${weight.dtype}: its values must be a ${wanted.name}`);
+  if (!(words instanceof wanted))
+    throw new WeightsError(`weight ${weight.path} is ${weight.dtype}: its values must be a ${wanted.name}`);
   return words;
 }
 
@@ -112,14 +135,20 @@ export async function uploadWeights(
   const { queue } = device.gpu;
   const states = new Map<string, number[]>();
   for (const s of program.states)
-    if (s.init.kind === "weight" && !options.shared.has(s.slot)) states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
+    if (s.init.kind === "weight" && !options.shared.has(s.slot))
+      states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
   const open = new Map<number, OpenPanels>();
   const halves = new Map<number, HalfPieces>();
   let pending = 0;
   let done = 0;
   for (const weight of program.weights) {
     options.signal?.throwIfAborted();
-    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, form: "word", layout: { kind: "given" }, part: null }));
+    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({
+      slot,
+      form: "word",
+      layout: { kind: "given" },
+      part: null,
+    }));
     const slots = [...weight.slots.filter((s) => !options.shared.has(s.slot)), ...starting];
     if (slots.length > 0) {
       const words = await weights.values(weight);
@@ -131,7 +160,8 @@ export async function uploadWeights(
         const shared = open.get(slot) ?? new Map();
         open.set(slot, shared);
         const buffer = buffers.buffer(slot);
-        const write = (piece: Words | Uint16Array, byte: number): void => queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
+        const write = (piece: Words | Uint16Array, byte: number): void =>
+          queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
         const halved = form === "word" ? null : (halves.get(slot) ?? new HalfPieces(write, form));
         if (halved) halves.set(slot, halved);
         forEachPiece(own, layout, shared, (piece, at) => (halved ? halved.add(piece, at) : write(piece, 4 * at)));

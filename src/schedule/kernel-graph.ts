@@ -1,4 +1,5 @@
-// The kernel graph: what was decided before memory. Which nodes are fused into which kernels, what each reads and writes, and where values lie.
+// The kernel graph: what was decided before memory. Which nodes are fused into which kernels, what each reads and
+// writes, and where values lie.
 import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { printSize } from "../size/size.js";
@@ -68,11 +69,21 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
   const fused = whole.size === 0 ? first : partition(order, { ...options, whole });
   const packed = madeWhenPacked(order, required);
   const updates = new Map(prepared.states.map((s) => [s.next, s.name]));
-  const { kernels, layouts } = kernelsOf(order, required, { extents, tunings, partition: fused, isGiven, madeWhenPacked: packed, updates });
+  const { kernels, layouts } = kernelsOf(order, required, {
+    extents,
+    tunings,
+    partition: fused,
+    isGiven,
+    madeWhenPacked: packed,
+    updates,
+  });
   return { graph: prepared, extents, order, results, sources, partition: fused, kernels, layouts, packed };
 }
 
-/** The graph without what no kernel computes: in parts within the limits, and with sums over rows where products can make them. */
+/**
+ * The graph without what no kernel computes: in parts within the limits, and with sums over rows where products can
+ * make them.
+ */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const whole = split(contractionsAsProducts(graph), target.limits);
   const extents = new Extents(whole.axes);
@@ -82,19 +93,30 @@ function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
 function resultsOf(graph: Graph, order: readonly Node[], extents: Extents): ResultNodes {
   const joined = joinedByReader(graph, order);
   const starts = [...graph.starts].flatMap(([axis, node]) => (extents.onDevice(axis) ? [node] : []));
-  const required = new Set([...graph.outputs.flatMap((o) => piecesOf(o, joined)), ...graph.states.map((s) => s.next), ...starts]);
+  const required = new Set([
+    ...graph.outputs.flatMap((o) => piecesOf(o, joined)),
+    ...graph.states.map((s) => s.next),
+    ...starts,
+  ]);
   return { joined, starts, required };
 }
 
 /** The nodes that an output consists of. */
-export const piecesOf = ({ node }: GraphOutput, joined: ReadonlySet<Node>): readonly Node[] => (joined.has(node) ? node.inputs : [node]);
+export const piecesOf = ({ node }: GraphOutput, joined: ReadonlySet<Node>): readonly Node[] =>
+  joined.has(node) ? node.inputs : [node];
 
-/** The states that are read where a node is: itself, or those that stand side by side in it, of which the parts may be read in its stead. */
+/**
+ * The states that are read where a node is: itself, or those that stand side by side in it, of which the parts may be
+ * read in its stead.
+ */
 export const statesBehind = (node: Node): readonly Node<"state">[] =>
   isOp(node, "state") ? [node] : isOp(node, "concat") ? node.inputs.filter((n) => isOp(n, "state")) : [];
 
 /** Dimensions of an output, as the caller sees it, along axes that only the device counts. */
-export const deviceDims = ({ shape }: GraphOutput, extents: Extents): readonly { readonly dim: number; readonly axis: string }[] =>
+export const deviceDims = (
+  { shape }: GraphOutput,
+  extents: Extents,
+): readonly { readonly dim: number; readonly axis: string }[] =>
   shape.flatMap((size, dim) => {
     const axis = printSize(size);
     return extents.onDevice(axis) ? [{ dim, axis }] : [];

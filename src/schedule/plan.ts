@@ -62,7 +62,10 @@ export type Step<B> =
       readonly workgroups: Size;
       /** Where it stands in for one of the steps right behind it. */
       readonly standIn?: StandIn;
-      /** Which algorithm and tile were chosen, for people: `subgroup, 16 × 64`. By default the kernel's constants are named. */
+      /**
+       * Which algorithm and tile were chosen, for people: `subgroup, 16 × 64`. By default the kernel's constants are
+       * named.
+       */
       readonly tuning?: string;
     }
   | { readonly kind: "copy"; readonly from: B; readonly to: B; readonly bytes: Size }
@@ -81,7 +84,10 @@ export type PlanStep = Step<number> & { readonly origin: Origin | null; readonly
 /** A word of the uniform buffer: a size, or a constant. */
 export type Uniform = { readonly size: Size } | { readonly value: number; readonly dtype: DType };
 
-/** A kernel: a file of `kernels/` and what stands in its parameters region. Equal kernels have equal text and are compiled once. */
+/**
+ * A kernel: a file of `kernels/` and what stands in its parameters region. Equal kernels have equal text and are
+ * compiled once.
+ */
 export interface Kernel {
   /** Name of the file, without `.wgsl`. */
   readonly file: string;
@@ -105,7 +111,10 @@ export type WgslType = "f32" | "u32" | "i32";
 export interface Buffer {
   readonly name: string;
   readonly access: "read" | "read_write";
-  /** `vec4u`: four words. `vec2u`: four f16 values, packed in two words. `atomic<u32>`: words that several invocations change. */
+  /**
+   * `vec4u`: four words. `vec2u`: four f16 values, packed in two words. `atomic<u32>`: words that several invocations
+   * change.
+   */
   readonly element: WgslType | "f16" | "vec4f" | "vec4u" | "vec2u" | "atomic<u32>";
 }
 
@@ -128,8 +137,17 @@ export type Count =
   | { readonly kind: "zero" }
   /** A word of the uniform buffer. */
   | { readonly kind: "field"; readonly field: string }
-  /** Rows of an axis that only the device knows: `starts[batch]`, the last entry of its starts, times a field and plus another. */
-  | { readonly kind: "rows"; readonly starts: string; readonly batch: string; readonly times: string | null; readonly plus: string | null };
+  /**
+   * Rows of an axis that only the device knows: `starts[batch]`, the last entry of its starts, times a field and plus
+   * another.
+   */
+  | {
+      readonly kind: "rows";
+      readonly starts: string;
+      readonly batch: string;
+      readonly times: string | null;
+      readonly plus: string | null;
+    };
 
 /** offset + Σ coordinate(d) · stride(d), the coordinates of element i over `sizes`, row-major. */
 export interface IndexMap {

@@ -1,4 +1,5 @@
-// The kernel graph as text: what each kernel computes, reads and writes, and where values lie that are not row-major in memory of their own.
+// The kernel graph as text: what each kernel computes, reads and writes, and where values lie that are not row-major in
+// memory of their own.
 import { nodesOf, type Node } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
 import { readsOf, type FusedOutput, type Selection } from "./fusion/selection.js";
@@ -10,7 +11,8 @@ import type { FusedKernel } from "./kernels/fused-kernel.js";
 type Ref = (node: Node) => string;
 
 /**
- * A paragraph for each kernel, in order. Nodes are numbered as `printGraph` numbers those of the kernel graph's graph. Ends with a newline.
+ * A paragraph for each kernel, in order. Nodes are numbered as `printGraph` numbers those of the kernel graph's graph.
+ * Ends with a newline.
  *
  *   kernel %26 = matmul(%21, %25)
  *     loads %21 = mul(%19, %20)
@@ -35,28 +37,43 @@ function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonl
   const selection = selections.get(head!);
   const own = fusion ? fusionLines(fusion, ref) : selection ? selectionLines(selection, ref) : [];
   const sums: readonly Node[] = rowGroups.get(head!)?.sums ?? [];
-  const inlined = fusion || selection ? [] : kernel.nodes.slice(1).map((n) => `${sums.includes(n) ? "also" : "inlines"} ${computed(n, ref)}`);
+  const inlined =
+    fusion || selection
+      ? []
+      : kernel.nodes.slice(1).map((n) => `${sums.includes(n) ? "also" : "inlines"} ${computed(n, ref)}`);
   const values = (list: readonly Value[]): string => list.map((v) => valueText(v, ref)).join(" ") || "nothing";
   const lies = kernel.nodes.flatMap((n) => layoutText(n, fused, ref));
   return [
     `kernel ${computed(head!, ref)}`,
-    ...[...own, ...inlined, `reads ${values(kernel.reads)}`, `writes ${values(kernel.writes.map((w) => w.value))}`, ...lies].map((l) => `  ${l}`),
+    ...[
+      ...own,
+      ...inlined,
+      `reads ${values(kernel.reads)}`,
+      `writes ${values(kernel.writes.map((w) => w.value))}`,
+      ...lies,
+    ].map((l) => `  ${l}`),
   ];
 }
 
 const computed = (node: Node, ref: Ref): string => `${ref(node)} = ${node.op}(${node.inputs.map(ref).join(", ")})`;
 
 /** A value, by its node, and by which of the node's results it is. */
-const valueText = ({ node, result }: Value, ref: Ref): string => (node.types.length === 1 ? ref(node) : `${ref(node)}.${result}`);
+const valueText = ({ node, result }: Value, ref: Ref): string =>
+  node.types.length === 1 ? ref(node) : `${ref(node)}.${result}`;
 
 function fusionLines(fusion: Fusion, ref: Ref): readonly string[] {
   const loaded = new Set(fusion.prologue?.operations ?? []);
   const epilogues = new Set(fusion.columns.flatMap((c) => c.epilogues.flatMap(nodesIn)));
   const accumulators = new Set(fusion.columns.flatMap((c) => [...c.accumulators.keys()]));
-  const rest = [...fusion.nodes].filter((n) => !loaded.has(n) && !accumulators.has(n) && !epilogues.has(n) && n !== fusion.product);
+  const rest = [...fusion.nodes].filter(
+    (n) => !loaded.has(n) && !accumulators.has(n) && !epilogues.has(n) && n !== fusion.product,
+  );
   return [
     ...[...loaded].map((n) => `loads ${computed(n, ref)}`),
-    ...fusion.columns.flatMap((c) => [columnsText(c.slice, fusion.pairs), ...c.epilogues.map((e) => `  ${epilogueText(e, ref)}`)]),
+    ...fusion.columns.flatMap((c) => [
+      columnsText(c.slice, fusion.pairs),
+      ...c.epilogues.map((e) => `  ${epilogueText(e, ref)}`),
+    ]),
     ...rest.map((n) => `computes ${computed(n, ref)}`),
   ];
 }
@@ -95,7 +112,10 @@ function epilogueText(epilogue: Epilogue, ref: Ref): string {
 
 function selectionLines({ node, outputs, nodes }: Selection, ref: Ref): readonly string[] {
   const fused = new Set<Node>([node, ...outputs.map((o) => o.node)]);
-  return [...[...nodes].filter((n) => !fused.has(n)).map((n) => `inlines ${computed(n, ref)}`), ...outputs.map((output) => outputText(output, ref))];
+  return [
+    ...[...nodes].filter((n) => !fused.has(n)).map((n) => `inlines ${computed(n, ref)}`),
+    ...outputs.map((output) => outputText(output, ref)),
+  ];
 }
 const outputText = (output: FusedOutput, ref: Ref): string =>
   `${output.kind} ${computed(output.node, ref)}${readsOf(output).length > 0 ? ` from ${readsOf(output).map(ref).join(" ")}` : ""}`;
@@ -105,5 +125,7 @@ function layoutText(node: Node, { layouts, extents }: KernelGraph, ref: Ref): re
   const layout = layouts.of(node);
   if (!layout || (layout.value.node === node && isRowMajor(extents, layout, node.types[0]!.shape))) return [];
   const parts = layout.parts === 1 ? "" : `, ${layout.parts} partial sums`;
-  return [`${ref(node)} lies in ${valueText(layout.value, ref)} at [${layout.strides.map(printSize).join(", ")}] + ${printSize(layout.offset)}${parts}`];
+  return [
+    `${ref(node)} lies in ${valueText(layout.value, ref)} at [${layout.strides.map(printSize).join(", ")}] + ${printSize(layout.offset)}${parts}`,
+  ];
 }

@@ -1,7 +1,14 @@
 // Graph → plan: which kernels run, in which order, on which slots.
 import { invariant } from "../base/invariant.js";
 import { type Graph, type GraphOutput } from "../ir/graph.js";
-import { PORTABLE, storageTypes, TargetError, type ActivationType, type Target, type WeightType } from "../program/target.js";
+import {
+  PORTABLE,
+  storageTypes,
+  TargetError,
+  type ActivationType,
+  type Target,
+  type WeightType,
+} from "../program/target.js";
 import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./memory/halves.js";
 import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
 import type { HalfFormat } from "./kernels/spec.js";
@@ -14,8 +21,8 @@ import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { updatesAfterReaders } from "./memory/kernel-order.js";
 
 /**
- * Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws TargetError for f16 where the target has none, CompilerBug where
- * a kernel needs more than the limits allow.
+ * Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws
+ * TargetError for f16 where the target has none, CompilerBug where a kernel needs more than the limits allow.
  */
 export function schedule(
   graph: Graph,
@@ -31,7 +38,12 @@ export function schedule(
   const halves = precision === "f16" ? halvesOf(stored) : weights === "f32" ? new Set<never>() : packedWeights(stored);
   const format: HalfFormat = precision === "f16" ? "f16" : weights === "bf16" ? "packed bf16" : "packed f16";
   const kernels = kernelsInOrder(fused);
-  const { steps, outputs, starts, labels } = storeKernels(kernels, fused, { halves, format, tunings, limits: target.limits });
+  const { steps, outputs, starts, labels } = storeKernels(kernels, fused, {
+    halves,
+    format,
+    tunings,
+    limits: target.limits,
+  });
   const used = new Set([...steps.flatMap((step) => touched(step)), ...labels.keys()]);
   const fixed = new Map([...sources.storages(used).map((s) => [s, s.label] as const), ...labels]);
   const live = new Map(fused.graph.live.map((l) => [l.name, l.default]));
@@ -44,7 +56,9 @@ export function schedule(
     halves: halfNodes(halves, stored),
     slots,
     steps: steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes })),
-    outputs: outputs.map((pieces, i) => outputOf(fused, fused.graph.outputs[i]!, pieces.map(slotOf), (axis) => slotOf(startsOf(starts, axis)))),
+    outputs: outputs.map((pieces, i) =>
+      outputOf(fused, fused.graph.outputs[i]!, pieces.map(slotOf), (axis) => slotOf(startsOf(starts, axis))),
+    ),
     ...sources.slots(slotOf, used),
   };
 }
@@ -77,15 +91,28 @@ function kernelsInOrder({ graph, extents, kernels, layouts, results }: KernelGra
       if (results.starts.length === 0) return [];
       const sizes = new Set(nodes.flatMap((n) => [n, ...n.inputs].flatMap((m) => m.types.flatMap((t) => t.shape))));
       const axes = new Set([...sizes].flatMap((size) => extents.deviceSize(size)?.axis ?? []));
-      return [...axes].flatMap((axis) => layouts.valueOf(graph.starts.get(axis)!)).filter((value) => !nodes.includes(value.node));
+      return [...axes]
+        .flatMap((axis) => layouts.valueOf(graph.starts.get(axis)!))
+        .filter((value) => !nodes.includes(value.node));
     },
   });
 }
 
-function outputOf(fused: KernelGraph, output: GraphOutput, slots: readonly number[], startsSlot: (axis: string) => number): PlanOutput {
+function outputOf(
+  fused: KernelGraph,
+  output: GraphOutput,
+  slots: readonly number[],
+  startsSlot: (axis: string) => number,
+): PlanOutput {
   const pieces = piecesOf(output, fused.results.joined);
-  const parts = fused.results.joined.has(output.node) ? slots.map((slot, j) => ({ slot, columns: widthOf(pieces[j]!) })) : [];
-  return { slot: slots[0]!, parts, starts: deviceDims(output, fused.extents).map(({ dim, axis }) => ({ dim, slot: startsSlot(axis) })) };
+  const parts = fused.results.joined.has(output.node)
+    ? slots.map((slot, j) => ({ slot, columns: widthOf(pieces[j]!) }))
+    : [];
+  return {
+    slot: slots[0]!,
+    parts,
+    starts: deviceDims(output, fused.extents).map(({ dim, axis }) => ({ dim, slot: startsSlot(axis) })),
+  };
 }
 
 function startsOf(starts: ReadonlyMap<string, Storage>, axis: string): Storage {

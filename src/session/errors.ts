@@ -1,4 +1,5 @@
-// Errors of opening a model to generate: what is wrong with it, in one sentence with a hint, or the findings of its source.
+// Errors of opening a model to generate: what is wrong with it, in one sentence with a hint, or the findings of its
+// source.
 import { ModcError, type FaultOptions } from "../base/errors.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../diagnostics/format.js";
@@ -8,7 +9,10 @@ import type { SourceFile } from "../diagnostics/span.js";
 export class SessionError extends ModcError<"session" | "source"> {
   override readonly name: string = "SessionError";
 
-  constructor(message: string, { code = "session", ...options }: FaultOptions & { readonly code?: SessionError["code"] } = {}) {
+  constructor(
+    message: string,
+    { code = "session", ...options }: FaultOptions & { readonly code?: SessionError["code"] } = {},
+  ) {
     super(code, message, options);
   }
 }

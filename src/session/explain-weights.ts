@@ -1,4 +1,5 @@
-// Which parameters of a model explain why weights do not fit it: found by asking the model what each parameter does to its weights, inverting that, and trying.
+// Which parameters of a model explain why weights do not fit it: found by asking the model what each parameter does to
+// its weights, inverting that, and trying.
 import { check } from "../check/check.js";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -64,11 +65,19 @@ export function explainWeights(asked: Asked, tensors: Tensors): readonly Explana
     changed.push(best.name);
     now = best.then;
   }
-  return now.faults > 0 ? null : changed.map((name) => ({ name, value: now.parameters.get(name)!, before: first.parameters.get(name)! }));
+  return now.faults > 0
+    ? null
+    : changed.map((name) => ({ name, value: now.parameters.get(name)!, before: first.parameters.get(name)! }));
 }
 
 /** Values of a parameter that would give some tensor its size, or the model its number of tensors. */
-function candidates(now: Tried, name: string, value: string, tensors: Tensors, tried: (set: Tried["set"]) => Tried | null): readonly string[] {
+function candidates(
+  now: Tried,
+  name: string,
+  value: string,
+  tensors: Tensors,
+  tried: (set: Tried["set"]) => Tried | null,
+): readonly string[] {
   if (value === "true" || value === "false") return [String(value === "false")];
   if (!/^\d+$/.test(value)) return [];
   const n = Number(value);
@@ -80,20 +89,25 @@ function candidates(now: Tried, name: string, value: string, tensors: Tensors, t
   return [];
 }
 
-/** Sizes and numbers of weights grow by so much with the parameter: the values at which they are those of the tensors, the most frequent first. */
+/**
+ * Sizes and numbers of weights grow by so much with the parameter: the values at which they are those of the tensors,
+ * the most frequent first.
+ */
 function inverted(now: Tried, other: Tried, n: number, probe: number, tensors: Tensors): readonly string[] {
   const votes = new Map<number, number>();
   const vote = (has: number, hasThen: number, wanted: number): void => {
     if (hasThen === has) return;
     // In proportion, plus what does not change; or what is divided by it.
-    const value = has * n === hasThen * probe ? (has * n) / wanted : n + ((wanted - has) * (probe - n)) / (hasThen - has);
+    const value =
+      has * n === hasThen * probe ? (has * n) / wanted : n + ((wanted - has) * (probe - n)) / (hasThen - has);
     if (Number.isSafeInteger(value) && value > 0 && value !== n) votes.set(value, (votes.get(value) ?? 0) + 1);
   };
   const then = new Map(other.weights.map((w) => [w.path, w.shape]));
   for (const { path, keys, shape } of now.weights) {
     const after = then.get(path);
     const wanted = [...keys, path].map((key) => tensors.get(key)?.shape).find((found) => found !== undefined);
-    if (after?.length === shape.length && wanted?.length === shape.length) for (const [d, size] of shape.entries()) vote(size, after[d]!, wanted[d]!);
+    if (after?.length === shape.length && wanted?.length === shape.length)
+      for (const [d, size] of shape.entries()) vote(size, after[d]!, wanted[d]!);
   }
   const keysOf = ({ weights }: Tried): readonly string[] => weights.flatMap((w) => [...w.keys, w.path]);
   const [lists, listsThen, wanted] = [numbered(keysOf(now)), numbered(keysOf(other)), numbered(tensors.keys())];

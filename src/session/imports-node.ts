@@ -4,8 +4,8 @@ import { dirname, join, resolve, sep } from "node:path";
 import type { Read } from "../check/files.js";
 
 /**
- * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose real path leaves that folder
- * are refused, links included.
+ * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose
+ * real path leaves that folder are refused, links included.
  */
 export function importsBeside(root: string, readText: (path: string) => Exclude<ReturnType<Read>, null>): Read {
   const folder = dirname(resolve(root));

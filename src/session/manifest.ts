@@ -23,7 +23,10 @@ export interface ManifestFile {
   readonly sha256: string;
 }
 
-/** Where text and parameters came from when the run was begun: what one that goes on takes where it is told nothing else. */
+/**
+ * Where text and parameters came from when the run was begun: what one that goes on takes where it is told nothing
+ * else.
+ */
 export interface Begun {
   /** A path from the root, or a package. */
   readonly data: string;
@@ -38,7 +41,10 @@ export interface Manifest {
   readonly step: number;
   readonly model: string;
   readonly parameters: Readonly<Record<string, string>>;
-  /** The model's source and what it imports: the name it was read by, and the file here that holds it; the model's own first. */
+  /**
+   * The model's source and what it imports: the name it was read by, and the file here that holds it; the model's own
+   * first.
+   */
   readonly sources: readonly { readonly path: string; readonly file: string }[];
   /** How it is trained: optimiser, schedules, sizes of a step, seeds. */
   readonly settings: Settings;
@@ -47,7 +53,10 @@ export interface Manifest {
   readonly data: { readonly digest: string; readonly position: { readonly epoch: number; readonly window: number } };
   /** Null: the checkpoint is older than this was kept. */
   readonly begun: Begun | null;
-  /** Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured here. */
+  /**
+   * Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured
+   * here.
+   */
   readonly validation: number | null;
   /** Paths of weights that no step changes, because nothing that is trained reads them. */
   readonly unused: readonly string[];
@@ -55,9 +64,13 @@ export interface Manifest {
   readonly files: readonly ManifestFile[];
 }
 
-export const printManifest = (manifest: Manifest): string => `${JSON.stringify({ format: FORMAT, version: VERSION, ...manifest }, null, 1)}\n`;
+export const printManifest = (manifest: Manifest): string =>
+  `${JSON.stringify({ format: FORMAT, version: VERSION, ...manifest }, null, 1)}\n`;
 
-/** Throws SessionError where anything is missing, of the wrong kind, or names a file that is not in the folder. `place` is the checkpoint, for messages. */
+/**
+ * Throws SessionError where anything is missing, of the wrong kind, or names a file that is not in the folder. `place`
+ * is the checkpoint, for messages.
+ */
 export function parseManifest(text: string, place: string): Manifest {
   const fail = (what: string): never => {
     throw new SessionError(`${place}: ${MANIFEST} ${what}`);
@@ -68,9 +81,13 @@ export function parseManifest(text: string, place: string): Manifest {
   } catch (cause) {
     return fail(`is broken: ${cause instanceof Error ? cause.message : String(cause)}`);
   }
-  const record = (value: Json | undefined, name: string): JsonObject => (value instanceof Map ? value : fail(`has no ${name}`));
-  const list = (value: Json | undefined, name: string): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : fail(`has no list of ${name}`)); // Array.isArray forgets readonly
-  const string = (value: Json | undefined, name: string): string => (typeof value === "string" ? value : fail(`has no ${name}`));
+  const record = (value: Json | undefined, name: string): JsonObject =>
+    value instanceof Map ? value : fail(`has no ${name}`);
+  const list = (value: Json | undefined, name: string): readonly Json[] =>
+    // Array.isArray forgets readonly
+    Array.isArray(value) ? (value as readonly Json[]) : fail(`has no list of ${name}`);
+  const string = (value: Json | undefined, name: string): string =>
+    typeof value === "string" ? value : fail(`has no ${name}`);
   const whole = (value: Json | undefined, name: string): number =>
     typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : fail(`has no ${name}`);
   const fileName = (value: Json | undefined): string => {
@@ -79,16 +96,20 @@ export function parseManifest(text: string, place: string): Manifest {
       ? name
       : fail(`names ${JSON.stringify(name)}, which is no file of a checkpoint`);
   };
-  const orNull = (value: Json | undefined, name: string): string | null => (value === null ? null : string(value, name));
+  const orNull = (value: Json | undefined, name: string): string | null =>
+    value === null ? null : string(value, name);
   const begunOf = (begun: JsonObject): Begun => ({
     data: string(begun.get("data"), "name of a text"),
     tokenizer: orNull(begun.get("tokenizer"), "name of a tokenizer"),
     field: orNull(begun.get("field"), "name of a field"),
-    set: recordOf(record(begun.get("set"), "parameters that were given"), (value) => string(value, "value of a parameter")),
+    set: recordOf(record(begun.get("set"), "parameters that were given"), (value) =>
+      string(value, "value of a parameter"),
+    ),
   });
   const root = record(json, "object");
   if (root.get("format") !== FORMAT) fail(`is not one of modc's`);
-  if (root.get("version") !== VERSION) fail(`has version ${JSON.stringify(root.get("version") ?? null)}, this modc reads ${VERSION}`);
+  if (root.get("version") !== VERSION)
+    fail(`has version ${JSON.stringify(root.get("version") ?? null)}, this modc reads ${VERSION}`);
   const data = record(root.get("data"), "data");
   const position = record(data.get("position"), "position in the data");
   const validation = root.get("validation");
@@ -107,11 +128,15 @@ export function parseManifest(text: string, place: string): Manifest {
   return {
     step: whole(root.get("step"), "step"),
     model: string(root.get("model"), "model"),
-    parameters: recordOf(record(root.get("parameters"), "parameters"), (value) => string(value, "value of a parameter")),
+    parameters: recordOf(record(root.get("parameters"), "parameters"), (value) =>
+      string(value, "value of a parameter"),
+    ),
     sources: list(root.get("sources"), "sources").map((entry) => {
       const source = record(entry, "description of a source");
       const file = fileName(source.get("file"));
-      return names.has(file) ? { path: string(source.get("path"), "name of a source"), file } : fail(`does not list ${file}`);
+      return names.has(file)
+        ? { path: string(source.get("path"), "name of a source"), file }
+        : fail(`does not list ${file}`);
     }),
     settings: recordOf(record(root.get("settings"), "settings"), (value) =>
       value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean"

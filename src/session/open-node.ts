@@ -25,9 +25,15 @@ import { openTrained, trainedTokenizer, trainedWeights, type Trained } from "./t
 import { TextSession, type SessionTexts } from "./session.js";
 
 export interface OpenSessionOptions extends GeneratorOptions {
-  /** A run's folder too. By default those of the folder, where the model is one; a file without weights begins with those of `seed`, which have learned nothing. */
+  /**
+   * A run's folder too. By default those of the folder, where the model is one; a file without weights begins with
+   * those of `seed`, which have learned nothing.
+   */
   readonly weights?: WeightsInput;
-  /** A `tokenizer.json`, or the folder of one. By default that of the folder, where the model is one; else each byte is a token. */
+  /**
+   * A `tokenizer.json`, or the folder of one. By default that of the folder, where the model is one; else each byte is
+   * a token.
+   */
   readonly tokenizer?: string;
   /** Which model, where the file declares several. */
   readonly model?: string;
@@ -70,8 +76,10 @@ export interface SessionSource {
 }
 
 /**
- * Opens a `.mod` file, a folder as Hugging Face stores a checkpoint, or what `train` wrote: a run's folder, which is its best checkpoint, or one of them. Throws SourceError for errors of the source, GenerationError for a model that is none of one token after
- * another, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and `openDevice` throw.
+ * Opens a `.mod` file, a folder as Hugging Face stores a checkpoint, or what `train` wrote: a run's folder, which is
+ * its best checkpoint, or one of them. Throws SourceError for errors of the source, GenerationError for a model that is
+ * none of one token after another, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and
+ * `openDevice` throw.
  */
 export async function openSession(path: string, options: OpenSessionOptions = {}): Promise<TextSession> {
   const trained = openTrained(path);
@@ -86,10 +94,14 @@ export async function openSession(path: string, options: OpenSessionOptions = {}
 /** A checkpoint has the text, the parameters and the tokenizer that it was trained with. */
 async function openRun(trained: Trained, options: OpenSessionOptions): Promise<TextSession> {
   const { manifest, path, read, set, source } = trained;
-  if (options.model !== undefined && options.model !== manifest.model) throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
+  if (options.model !== undefined && options.model !== manifest.model)
+    throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
   const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null));
   const weights = trainedWeights(options.weights) ?? join(path, MODEL);
-  return explaining({ source, read, texts, weights }, { ...options, model: manifest.model, set: { ...set, ...options.set } });
+  return explaining(
+    { source, read, texts, weights },
+    { ...options, model: manifest.model, set: { ...set, ...options.set } },
+  );
 }
 
 /** A session; where its weights do not fit, with the parameter that explains it. */
@@ -101,24 +113,37 @@ async function explaining(given: SessionSource, options: OpenSessionOptions): Pr
     const { explainWeights, explanation } = await import("./explain-weights.js");
     const set = Object.fromEntries(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
     const found = explainWeights({ ...given, model: options.model, set }, fault.tensors);
-    throw found ? new WeightsError(fault.message, { hint: explanation(found).text, cause: fault, tensors: fault.tensors }) : fault;
+    throw found
+      ? new WeightsError(fault.message, { hint: explanation(found).text, cause: fault, tensors: fault.tensors })
+      : fault;
   }
 }
 
-/** How texts of a model are read: by the tokenizer that is named, else by its folder's, else by none. Throws CheckpointError and TokenizerError. */
+/**
+ * How texts of a model are read: by the tokenizer that is named, else by its folder's, else by none. Throws
+ * CheckpointError and TokenizerError.
+ */
 export async function sessionTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
   const own = isFolder(path) ? await checkpointText(path) : null;
   const defaults = own?.generation ?? NO_DEFAULTS;
   if (tokenizer === null) return { tokenizer: own?.tokenizer ?? null, chat: own?.chat ?? null, defaults };
   const opened = await openTokenizer(tokenizer);
   const ends = opened.end === null ? [] : [opened.end];
-  return { tokenizer: opened.tokenizer, chat: opened.chat, defaults: { ...defaults, ends: defaults.ends.length > 0 ? defaults.ends : ends } };
+  return {
+    tokenizer: opened.tokenizer,
+    chat: opened.chat,
+    defaults: { ...defaults, ends: defaults.ends.length > 0 ? defaults.ends : ends },
+  };
 }
 
 /** Compiles a model for a device and puts it there. Throws as `openSession` does. */
-export async function createSession({ source, read, texts, weights }: SessionSource, options: OpenSessionOptions = {}): Promise<TextSession> {
+export async function createSession(
+  { source, read, texts, weights }: SessionSource,
+  options: OpenSessionOptions = {},
+): Promise<TextSession> {
   const strange = Object.keys(options).find((key) => !Object.hasOwn(OPTIONS, key));
-  if (strange !== undefined) throw new SessionError(`there is no option ${strange}`, { hint: `there are ${Object.keys(OPTIONS).join(", ")}` });
+  if (strange !== undefined)
+    throw new SessionError(`there is no option ${strange}`, { hint: `there are ${Object.keys(OPTIONS).join(", ")}` });
   const { set, model: name, precision, device: wanted = {}, tunings, ...rest } = options;
   const compiled = generationModel(source.text, {
     file: source.file,
@@ -130,7 +155,10 @@ export async function createSession({ source, read, texts, weights }: SessionSou
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
   const tokenizer = texts.tokenizer ?? bytesFor(graphs.vocabulary);
-  await expectFittingWeights({ weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore }, weights);
+  await expectFittingWeights(
+    { weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore },
+    weights,
+  );
   const device = wanted instanceof Device ? wanted : await openDevice(wanted);
   const close = (): void => {
     if (device !== wanted) device.destroy();
@@ -141,8 +169,18 @@ export async function createSession({ source, read, texts, weights }: SessionSou
     return { device: opened, generation: generationFor(opened) };
   };
   try {
-    const generator = await createGenerator(generationFor(device), device, weights ?? undefined, { recover: another, ...rest });
-    return new TextSession({ name: model.name, texts: { ...texts, tokenizer }, diagnostics, sources, generator, close });
+    const generator = await createGenerator(generationFor(device), device, weights ?? undefined, {
+      recover: another,
+      ...rest,
+    });
+    return new TextSession({
+      name: model.name,
+      texts: { ...texts, tokenizer },
+      diagnostics,
+      sources,
+      generator,
+      close,
+    });
   } catch (fault) {
     close();
     throw fault;
@@ -168,7 +206,8 @@ export function readText(path: string): string {
   } catch (cause) {
     if (cause instanceof SessionError) throw cause;
     const code = errnoOf(cause);
-    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA"; // as Node's errors have it
+    // as Node's errors have it
+    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA";
     const reason = code !== null ? reasonOf(code) : undecoded ? "it is not UTF-8 text" : String(cause);
     throw new SessionError(`cannot read ${path}: ${reason}`, { cause });
   }

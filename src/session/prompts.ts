@@ -5,13 +5,15 @@ import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { SessionError } from "./errors.js";
 
 /**
- * A text is read with what the tokenizer puts around a whole text; the template of a chat has that already. Throws TokenizerError, and SessionError for a chat
- * without a template.
+ * A text is read with what the tokenizer puts around a whole text; the template of a chat has that already. Throws
+ * TokenizerError, and SessionError for a chat without a template.
  */
 export function tokensOf(prompt: Prompt, tokenizer: Tokenizer, chat: ChatTemplate | null): ArrayLike<number> {
   if (typeof prompt === "string") return tokenizer.encode(prompt, { template: true });
   if (!isChat(prompt)) return prompt;
   if (chat === null)
-    throw new SessionError("the model has no chat template", { hint: "give the prompt as text, or a folder whose tokenizer_config.json has a chat_template" });
+    throw new SessionError("the model has no chat template", {
+      hint: "give the prompt as text, or a folder whose tokenizer_config.json has a chat_template",
+    });
   return tokenizer.encode(chat.prompt(prompt));
 }

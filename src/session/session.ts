@@ -1,7 +1,14 @@
 // A model that goes on from texts: compiled, on a device, with its weights and what its texts are read by.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { generateText, type GeneratedText, type Generator, type GenerateTextOptions, type Generation, type Summary } from "../generate/index.js";
+import {
+  generateText,
+  type GeneratedText,
+  type Generator,
+  type GenerateTextOptions,
+  type Generation,
+  type Summary,
+} from "../generate/index.js";
 import { promptsOf, withDefaults, type Prompts } from "../generate/prompts.js";
 import type { GenerationDefaults } from "../huggingface/generation.js";
 import type { Device } from "../runtime/index.js";
@@ -63,18 +70,28 @@ export class TextSession {
   }
 
   /**
-   * Goes on from a prompt, or from several at once: tokens with their text, in the order in which they are known. What the options leave out is as the checkpoint says, else the most
-   * likely token is taken, until the text ends or the context is full. One generation at a time. Throws InputError, TokenizerError, SessionError, and the reason of `signal`.
+   * Goes on from a prompt, or from several at once: tokens with their text, in the order in which they are known. What
+   * the options leave out is as the checkpoint says, else the most likely token is taken, until the text ends or the
+   * context is full. One generation at a time. Throws InputError, TokenizerError, SessionError, and the reason of
+   * `signal`.
    */
   async *generate(prompt: Prompts, options: GenerateTextOptions = {}): AsyncGenerator<GeneratedText, Summary> {
     const { tokenizer, chat, defaults } = this.texts;
-    const codec = { encode: (text: string) => tokensOf(text, tokenizer, chat), decoder: () => new TextStream(tokenizer), ends: defaults.ends };
+    const codec = {
+      encode: (text: string) => tokensOf(text, tokenizer, chat),
+      decoder: () => new TextStream(tokenizer),
+      ends: defaults.ends,
+    };
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
     return yield* generateText(
       this.#generator,
       codec,
       promptsOf(prompt).map((p) => tokensOf(p, tokenizer, chat)),
-      { ...options, sampling: withDefaults(defaults.sampling, options.sampling), ...(maxTokens !== null && { maxTokens }) },
+      {
+        ...options,
+        sampling: withDefaults(defaults.sampling, options.sampling),
+        ...(maxTokens !== null && { maxTokens }),
+      },
     );
   }
 

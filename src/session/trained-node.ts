@@ -1,4 +1,5 @@
-// What training wrote, as a model to open: a run's folder or one of its checkpoints, with the text, the parameters and the tokenizer that it was trained with. Node only.
+// What training wrote, as a model to open: a run's folder or one of its checkpoints, with the text, the parameters and
+// the tokenizer that it was trained with. Node only.
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
@@ -8,7 +9,15 @@ import type { SourceFile } from "../diagnostics/span.js";
 import { readRegular } from "../runtime/regular-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { SessionError } from "./errors.js";
-import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, STATE, type Manifest, type ManifestFile } from "./manifest.js";
+import {
+  MANIFEST,
+  MODEL,
+  MOST_MANIFEST_BYTES,
+  parseManifest,
+  STATE,
+  type Manifest,
+  type ManifestFile,
+} from "./manifest.js";
 
 /** Where a run keeps its checkpoints, and the names that lead to them, the first that is there before the others. */
 const CHECKPOINTS = "checkpoints";
@@ -39,35 +48,48 @@ export interface Trained {
   readonly tokenizer: string | null;
 }
 
-/** What a path leads to; null where it is no run and no checkpoint of one. Throws SessionError for a run without a checkpoint, and for a checkpoint that is not as it was written. */
+/**
+ * What a path leads to; null where it is no run and no checkpoint of one. Throws SessionError for a run without a
+ * checkpoint, and for a checkpoint that is not as it was written.
+ */
 export function openTrained(path: string): Trained | null {
   const found = placeOf(path);
   if (found === null) return null;
   const manifest = readManifest(found.path);
   const size = fileOf(found.path, manifest, MODEL);
   expectBytes(found.path, size);
-  const texts = new Map(manifest.sources.map(({ path: name, file }) => [name, textOf(found.path, fileOf(found.path, manifest, file))]));
+  const texts = new Map(
+    manifest.sources.map(({ path: name, file }) => [name, textOf(found.path, fileOf(found.path, manifest, file))]),
+  );
   const [own] = manifest.sources;
-  if (!own) throw new SessionError(`${found.path} keeps no source of its model`, { hint: "name the model's file, and --weights" });
+  if (!own)
+    throw new SessionError(`${found.path} keeps no source of its model`, {
+      hint: "name the model's file, and --weights",
+    });
   return {
     ...found,
     manifest,
     source: { file: own.path, text: texts.get(own.path)! },
     read: (name) => texts.get(name) ?? texts.get(`./${name}`) ?? null,
-    changed: manifest.sources.flatMap(({ path: name, file }) => (isOther(name, fileOf(found.path, manifest, file)) ? [name] : [])),
+    changed: manifest.sources.flatMap(({ path: name, file }) =>
+      isOther(name, fileOf(found.path, manifest, file)) ? [name] : [],
+    ),
     set: manifest.begun?.set ?? manifest.parameters,
     tokenizer: manifest.begun?.tokenizer ?? null,
   };
 }
 
 /** Weights as they are given; a path of a run's folder is its checkpoint's. Throws as `openTrained` does. */
-export const trainedWeights = <W>(weights: W): W | string => (typeof weights === "string" ? (openTrained(weights)?.path ?? weights) : weights);
+export const trainedWeights = <W>(weights: W): W | string =>
+  typeof weights === "string" ? (openTrained(weights)?.path ?? weights) : weights;
 
 /** The tokenizer that was named, else that of the run. Throws SessionError where it has gone. */
 export function trainedTokenizer({ path, tokenizer }: Trained, named: string | null): string | null {
   if (named !== null || tokenizer === null) return named;
   if (isAbsolute(tokenizer) && !existsSync(tokenizer))
-    throw new SessionError(`${tokenizer}, the tokenizer that ${path} was trained with, is gone`, { hint: "say where it is now: --tokenizer" });
+    throw new SessionError(`${tokenizer}, the tokenizer that ${path} was trained with, is gone`, {
+      hint: "say where it is now: --tokenizer",
+    });
   return tokenizer;
 }
 
@@ -94,15 +116,22 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
 const isCheckpoint = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
 
 function readManifest(path: string): Manifest {
-  const tooLarge = (size: number): Error => new SessionError(`${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
+  const tooLarge = (size: number): Error =>
+    new SessionError(`${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
   try {
-    return parseManifest(new TextDecoder().decode(readRegular(join(path, MANIFEST), MOST_MANIFEST_BYTES, tooLarge)), path);
+    return parseManifest(
+      new TextDecoder().decode(readRegular(join(path, MANIFEST), MOST_MANIFEST_BYTES, tooLarge)),
+      path,
+    );
   } catch (fault) {
     const code = errnoOf(fault);
     if (code === null) throw fault;
-    throw new SessionError(`${path}: ${MANIFEST} ${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`}`, {
-      cause: fault,
-    });
+    throw new SessionError(
+      `${path}: ${MANIFEST} ${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`}`,
+      {
+        cause: fault,
+      },
+    );
   }
 }
 
@@ -124,18 +153,25 @@ function expectBytes(path: string, { name, bytes }: ManifestFile): void {
 /** The text of a source that was kept, held against its hash. */
 function textOf(path: string, file: ManifestFile): string {
   expectBytes(path, file);
-  if (file.bytes > MOST_SOURCE_BYTES) throw new SessionError(`${path}: ${file.name} has ${file.bytes} bytes: no source is so large`);
+  if (file.bytes > MOST_SOURCE_BYTES)
+    throw new SessionError(`${path}: ${file.name} has ${file.bytes} bytes: no source is so large`);
   const bytes = readFileSync(join(path, file.name));
-  if (hashOf(bytes) !== file.sha256) throw new SessionError(`${path}: ${file.name} was changed: its hash is not the one that was written`);
+  if (hashOf(bytes) !== file.sha256)
+    throw new SessionError(`${path}: ${file.name} was changed: its hash is not the one that was written`);
   return new TextDecoder().decode(bytes);
 }
 
-/** Whether there is a file of that name which is not the one that was kept. One that cannot be read is not known to be another. */
+/**
+ * Whether there is a file of that name which is not the one that was kept. One that cannot be read is not known to be
+ * another.
+ */
 function isOther(name: string, { bytes, sha256 }: ManifestFile): boolean {
   const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: no source is so large`);
   try {
     const found = statSync(name);
-    return found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MOST_SOURCE_BYTES, tooLarge)) !== sha256);
+    return (
+      found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MOST_SOURCE_BYTES, tooLarge)) !== sha256)
+    );
   } catch (fault) {
     if (errnoOf(fault) === null) throw fault;
     return false;

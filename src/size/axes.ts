@@ -17,7 +17,10 @@ export type Axis =
 
 export type SequenceAxis = Extract<Axis, { role: "sequence" }>;
 
-/** How many tokens each sequence has on a sequence axis. Inside `k`, `start` and `stop`, an axis atom means that sequence's own count. */
+/**
+ * How many tokens each sequence has on a sequence axis. Inside `k`, `start` and `stop`, an axis atom means that
+ * sequence's own count.
+ */
 export type CountRule =
   /** An axis of the model's inputs: `lengths`, or the input's extent. */
   | { readonly kind: "input" }
@@ -25,7 +28,9 @@ export type CountRule =
   | { readonly kind: "top"; readonly parent: string; readonly k: Size }
   /** Those of `parent` above a threshold: known only on the device; `expected` is the share assumed for costs. */
   | { readonly kind: "above"; readonly parent: string; readonly expected: Rational }
-  /** The tokens start … stop − 1 of `parent`, as Python slices: negative from the end, clamped; null is the end itself. */
+  /**
+   * The tokens start … stop − 1 of `parent`, as Python slices: negative from the end, clamped; null is the end itself.
+   */
   | { readonly kind: "span"; readonly parent: string; readonly start: Size; readonly stop: Size | null }
   /** The tokens of each part, one part after the other. */
   | { readonly kind: "join"; readonly parts: readonly string[] };
@@ -40,8 +45,8 @@ export interface RunSizes {
 }
 
 /**
- * What to assume where only the device knows a count:
- * `bound`: all of the parent's tokens; `expected`: the stated share; `dense`: every routed axis keeps all tokens (nothing skipped).
+ * What to assume where only the device knows a count: `bound`: all of the parent's tokens; `expected`: the stated
+ * share; `dense`: every routed axis keeps all tokens (nothing skipped).
  */
 export type CountMode = "bound" | "expected" | "dense";
 
@@ -55,7 +60,10 @@ export interface Sizes {
   number(size: Size): number;
 }
 
-/** What is known of a list of axes, which may grow at its end: graphs have an axis for each route, so nothing is looked for twice. */
+/**
+ * What is known of a list of axes, which may grow at its end: graphs have an axis for each route, so nothing is looked
+ * for twice.
+ */
 class AxisTable {
   static readonly #tables = new WeakMap<readonly Axis[], AxisTable>();
   readonly byName = new Map<string, Axis>();
@@ -98,7 +106,10 @@ const axesIn = (size: Size): string[] => [...atomsOf(size)].flatMap((a) => (a.ki
 /** Whether the counts of this axis are known before the program runs. Axes stand after those they are made from. */
 export const knownOnHost = (axes: readonly Axis[], name: string): boolean => !AxisTable.of(axes).onDevice.has(name);
 
-/** The axis whose counts decide k: the one sequence axis that `k` mentions, or the parent where it mentions none. The checker refuses two. */
+/**
+ * The axis whose counts decide k: the one sequence axis that `k` mentions, or the parent where it mentions none. The
+ * checker refuses two.
+ */
 export function countingAxis(axes: readonly Axis[], rule: Extract<CountRule, { kind: "top" }>): string {
   const { byName } = AxisTable.of(axes);
   return axesIn(rule.k).find((n) => byName.get(n)?.role === "sequence") ?? rule.parent;
@@ -108,13 +119,26 @@ export function countingAxis(axes: readonly Axis[], rule: Extract<CountRule, { k
 export const MOST_EXTENT = 0xffffffff;
 
 /** k as a u32, for each n = 0 … most of a sequence's tokens on the axis `by`; `value` gives the other atoms. */
-function kFunction(k: Size, by: string, most: number, value: (atom: OpenAtom) => number | Rational): (n: number) => number {
+function kFunction(
+  k: Size,
+  by: string,
+  most: number,
+  value: (atom: OpenAtom) => number | Rational,
+): (n: number) => number {
   const whole = sizeFunction(k, by, most, value);
   return (n) => Math.floor(Math.max(0, Math.min(MOST_EXTENT, whole(n))));
 }
 
-/** Resolves every axis for one run. Axes stand after those they are made from. Results are computed when asked for, once. `known` holds counts learned by running. */
-export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMode = "bound", known: ReadonlyMap<string, Uint32Array> = new Map()): Sizes {
+/**
+ * Resolves every axis for one run. Axes stand after those they are made from. Results are computed when asked for,
+ * once. `known` holds counts learned by running.
+ */
+export function resolveSizes(
+  axes: readonly Axis[],
+  run: RunSizes,
+  mode: CountMode = "bound",
+  known: ReadonlyMap<string, Uint32Array> = new Map(),
+): Sizes {
   const { byName } = AxisTable.of(axes);
   const batchAxis = axes.find((a) => a.role === "batch");
   const batch = batchAxis ? extent(batchAxis.name) : 1;
@@ -204,7 +228,12 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
     if (!v) values.set(size.key, (v = evaluateSize(size, atom)));
     return v;
   }
-  return { batch, sequence, rational: valueOf, number: (size) => (typeof size === "number" ? size : toNumber(valueOf(size))) };
+  return {
+    batch,
+    sequence,
+    rational: valueOf,
+    number: (size) => (typeof size === "number" ? size : toNumber(valueOf(size))),
+  };
 }
 
 type SpanRule = Extract<CountRule, { kind: "span" }>;
@@ -231,8 +260,16 @@ export const spanOf = (rule: SpanRule, n: number): readonly [number, number] => 
 /** Tables of one run by k and the axis that decides it: the layers of a model mostly share one rule. */
 const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
 
-/** `table[n]` = k for a sequence of n tokens, n = 0 … longest: how `top` learns its k on the device, exactly. Equal rules share a table. */
-export function kTable(axes: readonly Axis[], rule: Extract<CountRule, { kind: "top" }>, run: RunSizes, sizes: Sizes): Uint32Array {
+/**
+ * `table[n]` = k for a sequence of n tokens, n = 0 … longest: how `top` learns its k on the device, exactly. Equal
+ * rules share a table.
+ */
+export function kTable(
+  axes: readonly Axis[],
+  rule: Extract<CountRule, { kind: "top" }>,
+  run: RunSizes,
+  sizes: Sizes,
+): Uint32Array {
   const by = countingAxis(axes, rule);
   const key = `${by} ${printSize(rule.k)}`;
   let made = kTables.get(sizes);
@@ -240,7 +277,9 @@ export function kTable(axes: readonly Axis[], rule: Extract<CountRule, { kind: "
   let table = made.get(key);
   if (!table) {
     const value = (a: OpenAtom): number | Rational =>
-      a.kind === "live" ? run.live.get(a.name)! : sizes.rational(a.kind === "axis" ? axisSize(a.axis) : rowsSize(a.axis));
+      a.kind === "live"
+        ? run.live.get(a.name)!
+        : sizes.rational(a.kind === "axis" ? axisSize(a.axis) : rowsSize(a.axis));
     const { longest } = sizes.sequence(by);
     const k = kFunction(rule.k, by, longest, value);
     table = new Uint32Array(longest + 1);

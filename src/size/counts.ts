@@ -1,4 +1,5 @@
-// How many tokens each sequence has: one number where all have equally many, so that nothing grows with the batch; a list where they have not.
+// How many tokens each sequence has: one number where all have equally many, so that nothing grows with the batch; a
+// list where they have not.
 import type { Rational } from "./rational.js";
 
 /** The counts of each sequence, their sum and their largest. */
@@ -16,7 +17,14 @@ export class Counts {
   readonly rowsExactly: number | Rational;
   #list: Uint32Array | null;
 
-  private constructor(batch: number, each: number | null, list: Uint32Array | null, rows: bigint | number, longest: number, exact: boolean) {
+  private constructor(
+    batch: number,
+    each: number | null,
+    list: Uint32Array | null,
+    rows: bigint | number,
+    longest: number,
+    exact: boolean,
+  ) {
     this.batch = batch;
     this.each = each;
     this.#list = list;
@@ -29,7 +37,14 @@ export class Counts {
   /** `each` tokens in every one of `batch` sequences. */
   static equal(batch: number, each: number, exact: boolean): Counts {
     const rows = batch * each;
-    return new Counts(batch, each, null, Number.isSafeInteger(rows) ? rows : BigInt(batch) * BigInt(each), batch === 0 ? 0 : each, exact);
+    return new Counts(
+      batch,
+      each,
+      null,
+      Number.isSafeInteger(rows) ? rows : BigInt(batch) * BigInt(each),
+      batch === 0 ? 0 : each,
+      exact,
+    );
   }
 
   /** Counts one by one; `longest` where it is not the largest of them. */
@@ -44,8 +59,15 @@ export class Counts {
     return new Counts(list.length, null, list, rows, longest ?? most, exact);
   }
 
-  /** What `count` makes of the counts of a sequence on each of `from`, which are of one batch. Equal where those are. */
-  static made(batch: number, from: readonly Counts[], exact: boolean, count: (...counts: readonly number[]) => number): Counts {
+  /**
+   * What `count` makes of the counts of a sequence on each of `from`, which are of one batch. Equal where those are.
+   */
+  static made(
+    batch: number,
+    from: readonly Counts[],
+    exact: boolean,
+    count: (...counts: readonly number[]) => number,
+  ): Counts {
     if (from.every((c) => c.each !== null)) return Counts.equal(batch, count(...from.map((c) => c.each!)), exact);
     const list = new Uint32Array(batch);
     for (let b = 0; b < batch; b++) list[b] = count(...from.map((c) => c.at(b)));

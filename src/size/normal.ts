@@ -1,7 +1,8 @@
-// Standard normals from random words, the same bits on every machine: by inverting the distribution (Wichura 1988, algorithm AS 241, PPND16: 16 digits).
+// Standard normals from random words, the same bits on every machine: by inverting the distribution (Wichura 1988,
+// algorithm AS 241, PPND16: 16 digits).
 //
-// Only + − · / √ are used, which IEEE 754 rounds one way. Polynomials are written out by Horner's rule, and those draws that need a logarithm are left for
-// a second loop: weights have millions of numbers.
+// Only + − · / √ are used, which IEEE 754 rounds one way. Polynomials are written out by Horner's rule, and those draws
+// that need a logarithm are left for a second loop: weights have millions of numbers.
 
 /** One for each two words. At most 65536. */
 export function exactNormals(to: Float64Array, words: Int32Array): void {
@@ -11,13 +12,19 @@ export function exactNormals(to: Float64Array, words: Int32Array): void {
     const q = 0.5 - tailOf(words[2 * i]!, words[2 * i + 1]!);
     const r = 0.180625 - q * q;
     const numerator =
-      ((((((2509.0809287301227 * r + 33430.57558358813) * r + 67265.7709270087) * r + 45921.95393154987) * r + 13731.69376550946) * r + 1971.5909503065513) *
+      ((((((2509.0809287301227 * r + 33430.57558358813) * r + 67265.7709270087) * r + 45921.95393154987) * r +
+        13731.69376550946) *
+        r +
+        1971.5909503065513) *
         r +
         133.14166789178438) *
         r +
       3.3871328727963665;
     const denominator =
-      ((((((5226.495278852854 * r + 28729.085735721943) * r + 39307.89580009271) * r + 21213.794301586597) * r + 5394.196021424751) * r + 687.1870074920579) *
+      ((((((5226.495278852854 * r + 28729.085735721943) * r + 39307.89580009271) * r + 21213.794301586597) * r +
+        5394.196021424751) *
+        r +
+        687.1870074920579) *
         r +
         42.31333070160091) *
         r +
@@ -35,7 +42,10 @@ export function exactNormals(to: Float64Array, words: Int32Array): void {
 /** Places of the numbers beyond 0.425 of the distribution on either side of its middle. */
 const inTail = new Uint16Array(65536);
 
-/** From two words the centre of one of 2^53 cells of (0, 1); in the upper half it is taken from the other end, so that both tails are alike. */
+/**
+ * From two words the centre of one of 2^53 cells of (0, 1); in the upper half it is taken from the other end, so that
+ * both tails are alike.
+ */
 function tailOf(x: number, y: number): number {
   const side = x >> 31;
   return ((x ^ side) * 0x200000 + ((y ^ side) >>> 11) + 0.5) / 0x20000000000000;
@@ -54,7 +64,10 @@ const pair = new Int32Array(2);
 
 const fromTail = (r: number): number => (r <= 5 ? nearTail(r - 1.6) : farTail(r - 5));
 
-/** ln x for normal x > 0 within two units of the last place: x = m · 2^e with m in [√½, √2), ln m = 2 artanh((m − 1)/(m + 1)). */
+/**
+ * ln x for normal x > 0 within two units of the last place: x = m · 2^e with m in [√½, √2), ln m = 2 artanh((m − 1)/(m
+ * + 1)).
+ */
 export function exactLog(x: number): number {
   double[0] = x;
   const biased = words[1]! >>> 20;
@@ -96,14 +109,19 @@ for (let i = 2046, power = 2 ** -1023; i > 0; i--, power *= 2) POWERS[i] = power
 
 function nearTail(r: number): number {
   const numerator =
-    ((((((0.0007745450142783414 * r + 0.022723844989269184) * r + 0.2417807251774506) * r + 1.2704582524523684) * r + 3.6478483247632045) * r +
+    ((((((0.0007745450142783414 * r + 0.022723844989269184) * r + 0.2417807251774506) * r + 1.2704582524523684) * r +
+      3.6478483247632045) *
+      r +
       5.769497221460691) *
       r +
       4.630337846156546) *
       r +
     1.4234371107496835;
   const denominator =
-    ((((((1.0507500716444169e-9 * r + 0.0005475938084995345) * r + 0.015198666563616457) * r + 0.14810397642748008) * r + 0.6897673349851) * r +
+    ((((((1.0507500716444169e-9 * r + 0.0005475938084995345) * r + 0.015198666563616457) * r + 0.14810397642748008) *
+      r +
+      0.6897673349851) *
+      r +
       1.6763848301838038) *
       r +
       2.053191626637759) *
@@ -114,14 +132,22 @@ function nearTail(r: number): number {
 
 function farTail(r: number): number {
   const numerator =
-    ((((((2.0103343992922881e-7 * r + 0.000027115555687434876) * r + 0.0012426609473880784) * r + 0.026532189526576124) * r + 0.29656057182850487) * r +
+    ((((((2.0103343992922881e-7 * r + 0.000027115555687434876) * r + 0.0012426609473880784) * r +
+      0.026532189526576124) *
+      r +
+      0.29656057182850487) *
+      r +
       1.7848265399172913) *
       r +
       5.463784911164114) *
       r +
     6.657904643501103;
   const denominator =
-    ((((((2.0442631033899397e-15 * r + 1.421511758316446e-7) * r + 0.000018463183175100548) * r + 0.0007868691311456133) * r + 0.014875361290850615) * r +
+    ((((((2.0442631033899397e-15 * r + 1.421511758316446e-7) * r + 0.000018463183175100548) * r +
+      0.0007868691311456133) *
+      r +
+      0.014875361290850615) *
+      r +
       0.1369298809227358) *
       r +
       0.599832206555888) *

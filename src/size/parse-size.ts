@@ -1,6 +1,17 @@
 // Reads the printed form of a size back, as it stands in IR text and in compiled programs.
 import { parseRational } from "./rational.js";
-import { addSizes, applySize, axisSize, liveSize, multiplySizes, normal, rowsSize, sizeOf, type Size, type SizeFunction } from "./size.js";
+import {
+  addSizes,
+  applySize,
+  axisSize,
+  liveSize,
+  multiplySizes,
+  normal,
+  rowsSize,
+  sizeOf,
+  type Size,
+  type SizeFunction,
+} from "./size.js";
 
 const TOKEN = /\s*(-?\d+(?:\/\d+)?|[A-Za-z_][A-Za-z0-9_.']*|[()+*,])/y;
 const FUNCTIONS: Readonly<Record<string, SizeFunction>> = {
@@ -14,12 +25,16 @@ const FUNCTIONS: Readonly<Record<string, SizeFunction>> = {
   div: "div",
 };
 
-/** More terms, or factors of a term, than any size of a program has: what is written to be expanded without end stops here. */
+/**
+ * More terms, or factors of a term, than any size of a program has: what is written to be expanded without end stops
+ * here.
+ */
 const MOST_TERMS = 1024;
 const MOST_FACTORS = 64;
 
 const termsOf = (size: Size): number => (typeof size === "number" ? 1 : size.terms.length);
-const factorsOf = (size: Size): number => (typeof size === "number" ? 0 : Math.max(0, ...size.terms.map((t) => t.atoms.length)));
+const factorsOf = (size: Size): number =>
+  typeof size === "number" ? 0 : Math.max(0, ...size.terms.map((t) => t.atoms.length));
 
 /** Throws a SyntaxError that names the text where it is not a size. */
 export function parseSize(text: string): Size {

@@ -1,9 +1,11 @@
-// Counter-based random numbers: the same on every machine, in any order (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// Counter-based random numbers: the same on every machine, in any order (Salmon et al. 2011, "Parallel random numbers:
+// as easy as 1, 2, 3").
 //
-// The random operators of a graph use counter (position, channel, stream, 0) and key (seed, RANDOM_KEY). From the four words x0 … x3:
+// The random operators of a graph use counter (position, channel, stream, 0) and key (seed, RANDOM_KEY). From the four
+// words x0 … x3:
 // - uniform in [0, 1): (x0 >>> 8) / 2^24
-// - normal: √(−2 ln u) · cos(2π v) with u = ((x0 >>> 8) + 1) / 2^24 in (0, 1] and v = (x1 >>> 8) / 2^24 (Box and Muller 1958)
-// Initial weights use `exactNormals` (`normal.ts`), which has the same bits everywhere.
+// - normal: √(−2 ln u) · cos(2π v) with u = ((x0 >>> 8) + 1) / 2^24 in (0, 1] and v = (x1 >>> 8) / 2^24 (Box and Muller
+//   1958) Initial weights use `exactNormals` (`normal.ts`), which has the same bits everywhere.
 
 /** Second word of the key of every random operator: "modc" in ASCII. */
 export const RANDOM_KEY = 0x6d6f6463;
@@ -19,8 +21,15 @@ export function philox(counter: Words, key: readonly [number, number]): Words {
 
 const single = new Int32Array(4);
 
-/** The words of as many blocks as fit, the first word of the counter one more for each: nothing is allocated, and all is arithmetic of 32 bits. */
-export function philoxBlocks(out: Int32Array, [first, counter1, counter2, counter3]: Words, [key0, key1]: readonly [number, number]): void {
+/**
+ * The words of as many blocks as fit, the first word of the counter one more for each: nothing is allocated, and all is
+ * arithmetic of 32 bits.
+ */
+export function philoxBlocks(
+  out: Int32Array,
+  [first, counter1, counter2, counter3]: Words,
+  [key0, key1]: readonly [number, number],
+): void {
   for (let at = 0; at < out.length; at += 4) {
     let a = (first + at / 4) | 0;
     let b = counter1 | 0;

@@ -25,7 +25,9 @@ function gcd(a: bigint, b: bigint): bigint {
 }
 
 export const add = (a: Rational, b: Rational): Rational =>
-  a.den === 1n && b.den === 1n ? { num: a.num + b.num, den: 1n } : rational(a.num * b.den + b.num * a.den, a.den * b.den);
+  a.den === 1n && b.den === 1n
+    ? { num: a.num + b.num, den: 1n }
+    : rational(a.num * b.den + b.num * a.den, a.den * b.den);
 export const negate = (a: Rational): Rational => ({ num: -a.num, den: a.den });
 export const subtract = (a: Rational, b: Rational): Rational => add(a, negate(b));
 export const multiply = (a: Rational, b: Rational): Rational =>

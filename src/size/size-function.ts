@@ -7,8 +7,9 @@ export type OpenAtom = Extract<Atom, { kind: "axis" | "rows" | "live" }>;
 type Value = (atom: OpenAtom) => number | Rational;
 
 /**
- * The size for n = 0 … most of the axis (null: of every atom), every other atom as `value` says: exactly what `evaluateSize` gives, as the nearest number. Where doubles hold all that
- * lies between, as they do but for enormous sizes, nothing is allocated for a value.
+ * The size for n = 0 … most of the axis (null: of every atom), every other atom as `value` says: exactly what
+ * `evaluateSize` gives, as the nearest number. Where doubles hold all that lies between, as they do but for enormous
+ * sizes, nothing is allocated for a value.
  */
 export function sizeFunction(size: Size, axis: string | null, most: number, value: Value): (n: number) => number {
   const quick = compile(size, axis, most, value);
@@ -17,7 +18,8 @@ export function sizeFunction(size: Size, axis: string | null, most: number, valu
   return den === 1 ? at : (n) => at(n) / den;
 }
 
-const isOpen = (atom: OpenAtom, axis: string | null): boolean => axis === null || (atom.kind === "axis" && atom.axis === axis);
+const isOpen = (atom: OpenAtom, axis: string | null): boolean =>
+  axis === null || (atom.kind === "axis" && atom.axis === axis);
 
 /** at(n) / den; `at` is whole and at most `most` in size. */
 interface Fraction {
@@ -66,7 +68,10 @@ function times(a: Fraction, b: Fraction | null): Fraction | null {
 /** Both over one denominator. */
 function common(a: Fraction, b: Fraction): readonly [Fraction, Fraction] | null {
   if (a.den === b.den) return [a, b];
-  const [x, y] = [checked((n) => a.at(n) * b.den, a.den * b.den, a.most * b.den), checked((n) => b.at(n) * a.den, a.den * b.den, b.most * a.den)];
+  const [x, y] = [
+    checked((n) => a.at(n) * b.den, a.den * b.den, a.most * b.den),
+    checked((n) => b.at(n) * a.den, a.den * b.den, b.most * a.den),
+  ];
   return x && y && [x, y];
 }
 
@@ -84,7 +89,11 @@ function apply(fn: Exclude<Atom["kind"], OpenAtom["kind"]>, args: readonly Fract
       return checked((n) => -floorOf(-a.at(n), a.den), 1, a.most + 1);
     case "round":
       // Half away from zero: ⌊(2|a| + den) / 2 den⌋ with a's sign.
-      return checked((n) => Math.sign(a.at(n)) * floorOf(2 * Math.abs(a.at(n)) + a.den, 2 * a.den), 1, 2 * a.most + 2 * a.den);
+      return checked(
+        (n) => Math.sign(a.at(n)) * floorOf(2 * Math.abs(a.at(n)) + a.den, 2 * a.den),
+        1,
+        2 * a.most + 2 * a.den,
+      );
     case "min":
     case "max":
       return args.slice(1).reduce<Fraction | null>((x, y) => x && chosen(x, y, fn === "min" ? Math.min : Math.max), a);
@@ -119,11 +128,20 @@ function modOf(a: number, b: number): number {
 }
 
 /**
- * The largest value of a size for n = low … high of the axis, rounded down, and at least `least`. By halving: a range whose upper bound in interval arithmetic
- * is not above what was found is left, so of most sizes, which grow, a look at a few values is enough.
+ * The largest value of a size for n = low … high of the axis, rounded down, and at least `least`. By halving: a range
+ * whose upper bound in interval arithmetic is not above what was found is left, so of most sizes, which grow, a look at
+ * a few values is enough.
  */
-export function largestOf(size: SizeExpr, axis: string, low: number, high: number, value: Value, least: bigint): bigint {
-  const at = (n: number): bigint => q.floor(evaluateSize(size, (a) => (a.kind === "axis" && a.axis === axis ? n : value(a)))).num;
+export function largestOf(
+  size: SizeExpr,
+  axis: string,
+  low: number,
+  high: number,
+  value: Value,
+  least: bigint,
+): bigint {
+  const at = (n: number): bigint =>
+    q.floor(evaluateSize(size, (a) => (a.kind === "axis" && a.axis === axis ? n : value(a)))).num;
   let best = least;
   const ranges: (readonly [number, number])[] = [[low, high]];
   for (let range = ranges.pop(); range; range = ranges.pop()) {
@@ -190,14 +208,21 @@ function product4([a, b]: Interval, [c, d]: Interval): Interval {
   return [all.reduce(smaller), all.reduce(larger)];
 }
 
-/** Of whole numbers a remainder is at least one less than the divisor. Without a sign of its own the divisor says nothing but how large it may be. */
+/**
+ * Of whole numbers a remainder is at least one less than the divisor. Without a sign of its own the divisor says
+ * nothing but how large it may be.
+ */
 function remainder([a, b]: Interval, [c, d]: Interval, whole: boolean): Interval {
-  if (q.equal(c, d) && c.num !== 0n && q.equal(q.floor(q.divide(a, c)), q.floor(q.divide(b, c)))) return [q.modulo(a, c), q.modulo(b, c)];
+  if (q.equal(c, d) && c.num !== 0n && q.equal(q.floor(q.divide(a, c)), q.floor(q.divide(b, c))))
+    return [q.modulo(a, c), q.modulo(b, c)];
   const one = whole ? q.ONE : q.ZERO;
   return [smaller(q.ZERO, q.add(c, one)), larger(q.ZERO, q.subtract(d, one))];
 }
 
-/** By a divisor that may be 0 the quotient is 0, and next to it anything up to the dividend by the least part that a size can have. */
+/**
+ * By a divisor that may be 0 the quotient is 0, and next to it anything up to the dividend by the least part that a
+ * size can have.
+ */
 function quotient(a: Interval, [c, d]: Interval): Interval {
   if (c.num > 0n || d.num < 0n) return product4(a, [q.divide(q.ONE, d), q.divide(q.ONE, c)]);
   return UNKNOWN;

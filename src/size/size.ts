@@ -5,7 +5,8 @@ import type { Rational } from "./rational.js";
 
 /**
  * A size is a sum of terms, each an exact coefficient times a product of atoms.
- * - `axis T`: along a sequence axis the number of tokens of the longest sequence (or, inside a count rule, of each sequence); of any other axis its extent
+ * - `axis T`: along a sequence axis the number of tokens of the longest sequence (or, inside a count rule, of each
+ *   sequence); of any other axis its extent
  * - `rows T`: tokens of all sequences together on a sequence axis: the extent of packed rows
  * - `live name`: a parameter given at run time
  */
@@ -62,9 +63,13 @@ export function normal(size: Size): Size {
   return c !== null && q.isInteger(c) ? Number(c.num) : size;
 }
 
-export const equalSizes = (a: Size, b: Size): boolean => (typeof a === "number" && typeof b === "number" ? a === b : toExpr(a).key === toExpr(b).key);
+export const equalSizes = (a: Size, b: Size): boolean =>
+  typeof a === "number" && typeof b === "number" ? a === b : toExpr(a).key === toExpr(b).key;
 
-/** Sums or products that were made of a size: a model's layers ask for the same ones again and again, from the same objects. */
+/**
+ * Sums or products that were made of a size: a model's layers ask for the same ones again and again, from the same
+ * objects.
+ */
 type Made = WeakMap<SizeExpr, Map<Size, Size>>;
 const sums: Made = new WeakMap();
 const products: Made = new WeakMap();
@@ -79,7 +84,8 @@ function once(made: Made, a: Size, b: Size, make: (a: Size, b: Size) => Size): S
   return size;
 }
 
-export const addSizes = (a: Size, b: Size): Size => (typeof a === "number" && typeof b === "number" ? a + b : once(sums, a, b, sum));
+export const addSizes = (a: Size, b: Size): Size =>
+  typeof a === "number" && typeof b === "number" ? a + b : once(sums, a, b, sum);
 
 const sum = (a: Size, b: Size): Size => normal(make([...toExpr(a).terms, ...toExpr(b).terms]));
 
@@ -194,7 +200,10 @@ export function substitute(size: Size, replace: (atom: Atom) => Size | null): Si
 }
 
 /** The exact value, given the value of each axis, rows and live atom. */
-export function evaluateSize(size: Size, value: (atom: Extract<Atom, { kind: "axis" | "rows" | "live" }>) => number | Rational): Rational {
+export function evaluateSize(
+  size: Size,
+  value: (atom: Extract<Atom, { kind: "axis" | "rows" | "live" }>) => number | Rational,
+): Rational {
   if (typeof size === "number") return q.rational(size);
   let sum = q.ZERO;
   for (const t of size.terms) {
@@ -244,4 +253,5 @@ function make(terms: readonly Term[]): SizeExpr {
   return { terms: kept.map(([, t]) => t), key };
 }
 
-const printTerm = (atoms: string, c: Rational): string => (atoms === "" ? q.printRational(c) : q.equal(c, q.ONE) ? atoms : `${q.printRational(c)}*${atoms}`);
+const printTerm = (atoms: string, c: Rational): string =>
+  atoms === "" ? q.printRational(c) : q.equal(c, q.ONE) ? atoms : `${q.printRational(c)}*${atoms}`;

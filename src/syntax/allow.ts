@@ -30,14 +30,21 @@ export function allowsOf(
     const [, code = "", reason = ""] = FORM.exec(DIRECTIVE.exec(comment.text)?.[1] ?? "") ?? [];
     const problem = code === "" ? "form" : !isWarning(code) ? "code" : reason.trim() === "" ? "reason" : null;
     if (problem !== null) {
-      diagnostics.report("bad-allow", { code, problem, suggestion: problem === "code" ? nearest(code, warnings) : null }, span);
+      diagnostics.report(
+        "bad-allow",
+        { code, problem, suggestion: problem === "code" ? nearest(code, warnings) : null },
+        span,
+      );
       return [];
     }
     return [{ code, span, covers: { file, ...coverOf(text, comment, tokens, ends) } }];
   });
 }
 
-/** Behind something its own line; else the declaration, parameter, member or statement that follows, or where there is none the line. */
+/**
+ * Behind something its own line; else the declaration, parameter, member or statement that follows, or where there is
+ * none the line.
+ */
 function coverOf(
   text: string,
   comment: Comment,
@@ -61,14 +68,22 @@ function firstAfter(tokens: readonly IToken[], offset: number): number | null {
     if (tokens[middle]!.startOffset < offset) low = middle + 1;
     else high = middle;
   }
-  for (; low < tokens.length; low++) if (tokens[low]!.tokenType !== Newline && tokens[low]!.image !== "") return tokens[low]!.startOffset;
+  for (; low < tokens.length; low++)
+    if (tokens[low]!.tokenType !== Newline && tokens[low]!.image !== "") return tokens[low]!.startOffset;
   return null;
 }
 
-/** Where what begins at an offset ends: the longest of the declarations, parameters, members and statements that begin there. */
+/**
+ * Where what begins at an offset ends: the longest of the declarations, parameters, members and statements that begin
+ * there.
+ */
 function endsOf(declarations: readonly Declaration[]): ReadonlyMap<number, number> {
   const ends = new Map<number, number>();
-  const note = ({ span: { start, end } }: { readonly span: { readonly start: number; readonly end: number } }): void => {
+  const note = ({
+    span: { start, end },
+  }: {
+    readonly span: { readonly start: number; readonly end: number };
+  }): void => {
     ends.set(start, Math.max(end, ends.get(start) ?? 0));
   };
   const statements = (all: readonly Stmt[]): void => {

@@ -56,7 +56,9 @@ export interface Block {
 }
 
 /** The declared kind of a parameter: `int float ratio bool string block`, a list `[int]`, any nesting. */
-export type ParamKind = { readonly kind: "int" | "float" | "ratio" | "bool" | "string" | "block" } | { readonly kind: "list"; readonly of: ParamKind };
+export type ParamKind =
+  | { readonly kind: "int" | "float" | "ratio" | "bool" | "string" | "block" }
+  | { readonly kind: "list"; readonly of: ParamKind };
 
 export interface Param {
   readonly name: Name;
@@ -151,8 +153,20 @@ export interface Text {
 
 export type Stmt =
   | { readonly kind: "assign"; readonly targets: readonly Name[]; readonly value: Expr; readonly span: Span }
-  | { readonly kind: "for"; readonly name: Name; readonly list: Expr; readonly body: readonly Stmt[]; readonly span: Span }
-  | { readonly kind: "if"; readonly condition: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[]; readonly span: Span }
+  | {
+      readonly kind: "for";
+      readonly name: Name;
+      readonly list: Expr;
+      readonly body: readonly Stmt[];
+      readonly span: Span;
+    }
+  | {
+      readonly kind: "if";
+      readonly condition: Expr;
+      readonly then: readonly Stmt[];
+      readonly else: readonly Stmt[];
+      readonly span: Span;
+    }
   | { readonly kind: "loss"; readonly name: Name; readonly value: Expr; readonly span: Span }
   | { readonly kind: "observe"; readonly name: Name; readonly span: Span }
   | { readonly kind: "expr"; readonly value: Expr; readonly span: Span };
@@ -166,11 +180,24 @@ export type Expr =
   | { readonly kind: "none"; readonly span: Span }
   | { readonly kind: "name"; readonly name: string; readonly span: Span }
   | { readonly kind: "unary"; readonly op: "-" | "not"; readonly operand: Expr; readonly span: Span }
-  | { readonly kind: "binary"; readonly op: BinaryOp; readonly opSpan: Span; readonly left: Expr; readonly right: Expr; readonly span: Span }
+  | {
+      readonly kind: "binary";
+      readonly op: BinaryOp;
+      readonly opSpan: Span;
+      readonly left: Expr;
+      readonly right: Expr;
+      readonly span: Span;
+    }
   | { readonly kind: "if"; readonly condition: Expr; readonly then: Expr; readonly else: Expr; readonly span: Span }
   /** `[a, b]` or `(a, b)`. */
   | { readonly kind: "list"; readonly items: readonly Expr[]; readonly span: Span }
-  | { readonly kind: "comprehension"; readonly name: Name; readonly list: Expr; readonly body: Expr; readonly span: Span }
+  | {
+      readonly kind: "comprehension";
+      readonly name: Name;
+      readonly list: Expr;
+      readonly body: Expr;
+      readonly span: Span;
+    }
   /** `a..b`: a, …, b − 1. */
   | { readonly kind: "range"; readonly from: Expr; readonly to: Expr; readonly span: Span }
   | { readonly kind: "call"; readonly callee: Expr; readonly args: readonly Arg[]; readonly span: Span }

@@ -76,7 +76,8 @@ class Balancer {
     const type = token.tokenType;
     if (type === t.Newline) {
       const top = this.#top;
-      if (top && top.close !== t.RBrace && top.candidate === null && this.#lineCouldEnd(i)) top.candidate = this.#out.length;
+      if (top && top.close !== t.RBrace && top.candidate === null && this.#lineCouldEnd(i))
+        top.candidate = this.#out.length;
     } else {
       this.#first = i === 0 || this.#tokens[i - 1]!.tokenType === t.Newline;
       if (this.#first) this.#lineStarts(i);
@@ -86,22 +87,35 @@ class Balancer {
     this.#out.push(token);
   }
 
-  /** A declaration ends everything before it; with the indentation as witness, so does a line that stands no deeper than an open brace's. */
+  /**
+   * A declaration ends everything before it; with the indentation as witness, so does a line that stands no deeper than
+   * an open brace's.
+   */
   #lineStarts(i: number): void {
     const { startOffset } = this.#tokens[i]!;
-    this.#indentation = startOffset === 0 ? 0 : startOffset - (this.#source.text.lastIndexOf("\n", startOffset - 1) + 1);
+    this.#indentation =
+      startOffset === 0 ? 0 : startOffset - (this.#source.text.lastIndexOf("\n", startOffset - 1) + 1);
     if (this.#stack.length === 0) return;
     const type = this.#tokens[i]!.tokenType;
     const next = this.#tokens[i + 1]?.tokenType;
     // Before the newline; but a brace missing before `else` would stand on its line.
     const at = this.#out.length - (this.#out.at(-1)?.tokenType === t.Newline && type !== t.Else ? 1 : 0);
     if (DECLARATIONS.has(type) && (next === t.Identifier || next === t.Weight || next === t.LBrace)) {
-      // One that is indented stands inside the braces before it, which the parser refuses; it is no sign that those should have ended.
-      while (this.#top && (this.#top.close !== t.RBrace || this.#indentation <= this.#top.indentation)) this.#abandon(at);
-    } else if (this.#byIndentation && type === t.Else && next === t.LBrace && this.#top?.close === t.RBrace && this.#before(i) !== t.RBrace) {
+      // One that is indented stands inside the braces before it, which the parser refuses; it is no sign that those
+      // should have ended.
+      while (this.#top && (this.#top.close !== t.RBrace || this.#indentation <= this.#top.indentation))
+        this.#abandon(at);
+    } else if (
+      this.#byIndentation &&
+      type === t.Else &&
+      next === t.LBrace &&
+      this.#top?.close === t.RBrace &&
+      this.#before(i) !== t.RBrace
+    ) {
       this.#abandon(at);
     } else if (this.#byIndentation && !CLOSERS.has(type)) {
-      while (this.#top?.close === t.RBrace && !this.#top.list && this.#indentation <= this.#top.indentation) this.#abandon(at);
+      while (this.#top?.close === t.RBrace && !this.#top.list && this.#indentation <= this.#top.indentation)
+        this.#abandon(at);
     }
   }
 
@@ -114,7 +128,13 @@ class Balancer {
     const token = this.#tokens[i]!;
     const list = token.tokenType === t.LBrace && this.#tokens[i - 1]?.tokenType === t.Import;
     if (token.tokenType === t.LBrace) while (this.#top && this.#top.close !== t.RBrace) this.#abandon(this.#out.length);
-    this.#stack.push({ token, list, close: CLOSER.get(token.tokenType)!, candidate: null, indentation: this.#indentation });
+    this.#stack.push({
+      token,
+      list,
+      close: CLOSER.get(token.tokenType)!,
+      candidate: null,
+      indentation: this.#indentation,
+    });
     if (this.#stack.length > MAX_NESTING) {
       this.#tooDeep = true;
       this.#found.push(diagnose("nesting-too-deep", { limit: MAX_NESTING }, this.#span(token)));
@@ -131,7 +151,9 @@ class Balancer {
         return;
       }
       // `f(a]`: read as the bracket that was due.
-      this.#found.push(diagnose("unmatched-bracket", { found: token.image, expected: shown(top.close) }, this.#span(token)));
+      this.#found.push(
+        diagnose("unmatched-bracket", { found: token.image, expected: shown(top.close) }, this.#span(token)),
+      );
       this.#stack.pop();
       this.#out.push(virtual(top.close, token.startOffset));
       return;
@@ -164,7 +186,9 @@ class Balancer {
   #abandon(at: number): void {
     const open = this.#stack.pop()!;
     const place = open.candidate ?? at;
-    this.#found.push(diagnose("unclosed-bracket", { open: open.token.image, close: shown(open.close) }, this.#span(open.token)));
+    this.#found.push(
+      diagnose("unclosed-bracket", { open: open.token.image, close: shown(open.close) }, this.#span(open.token)),
+    );
     const before = this.#out[place - 1] ?? open.token;
     this.#inserted.push({ at: place, token: virtual(open.close, before.startOffset + before.image.length) });
   }
@@ -174,16 +198,30 @@ class Balancer {
     const before = this.#tokens[newline - 1]?.tokenType;
     if (!before || t.continuing.has(before) || CLOSER.has(before)) return false;
     const after = this.#tokens[newline + 1]?.tokenType;
-    return !(after && (after === t.Then || after === t.Else || after === t.Comma || after === t.RParen || after === t.RBracket || isBinary(after)));
+    return !(
+      after &&
+      (after === t.Then ||
+        after === t.Else ||
+        after === t.Comma ||
+        after === t.RParen ||
+        after === t.RBracket ||
+        isBinary(after))
+    );
   }
 
   #span(token: t.IToken): { file: string; start: number; end: number } {
-    return { file: this.#source.file, start: token.startOffset, end: token.startOffset + Math.max(1, token.image.length) };
+    return {
+      file: this.#source.file,
+      start: token.startOffset,
+      end: token.startOffset + Math.max(1, token.image.length),
+    };
   }
 }
 
 const isBinary = (type: t.TokenType): boolean =>
-  type !== t.Minus && type !== t.Plus && (type.CATEGORIES ?? []).some((c) => c === t.BinaryOperator || c === t.ArithmeticOperator);
+  type !== t.Minus &&
+  type !== t.Plus &&
+  (type.CATEGORIES ?? []).some((c) => c === t.BinaryOperator || c === t.ArithmeticOperator);
 
 const shown = (close: t.TokenType): string => (close === t.RParen ? ")" : close === t.RBracket ? "]" : "}");
 
@@ -194,7 +232,10 @@ function virtual(type: t.TokenType, offset: number): t.IToken {
   return { image: "", startOffset: offset, endOffset: offset - 1, tokenType: type, tokenTypeIdx };
 }
 
-function merged(tokens: readonly t.IToken[], inserted: readonly { readonly at: number; readonly token: t.IToken }[]): readonly t.IToken[] {
+function merged(
+  tokens: readonly t.IToken[],
+  inserted: readonly { readonly at: number; readonly token: t.IToken }[],
+): readonly t.IToken[] {
   if (inserted.length === 0) return tokens;
   const order = inserted.map((x, rank) => ({ ...x, rank })).sort((a, b) => a.at - b.at || a.rank - b.rank);
   const result: t.IToken[] = [];

@@ -1,4 +1,5 @@
-// What the makers of the syntax tree share: spans, names, limits, and a way to leave out what the parser could not read.
+// What the makers of the syntax tree share: spans, names, limits, and a way to leave out what the parser could not
+// read.
 import type { CstNode } from "chevrotain";
 import type { IToken } from "../../grammar/tokens.js";
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
@@ -8,7 +9,10 @@ import type { Expr, Name } from "./ast.js";
 import type { DocFinder } from "./docs.js";
 import { MAX_LEVELS } from "./limits.js";
 
-/** Thrown where a piece of the tree is missing after an error already reported; the nearest statement, member or parameter is left out. */
+/**
+ * Thrown where a piece of the tree is missing after an error already reported; the nearest statement, member or
+ * parameter is left out.
+ */
 export class Incomplete extends Error {}
 
 export class Builder {

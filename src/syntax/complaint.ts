@@ -1,4 +1,5 @@
-// What the parser complains of, collected from chevrotain: the rule it was in, what it expected, and the tokens about it.
+// What the parser complains of, collected from chevrotain: the rule it was in, what it expected, and the tokens about
+// it.
 import type { IParserErrorMessageProvider } from "chevrotain";
 import * as t from "../../grammar/tokens.js";
 import { invariant } from "../base/invariant.js";

@@ -2,7 +2,23 @@
 import type * as cst from "../../grammar/cst.js";
 import { DTYPES, PARAM_KINDS } from "../../grammar/tokens.js";
 import type { DType } from "../base/dtype.js";
-import type { Block, Const, DimExpr, File, Fn, Import, Input, Member, MemberIf, NamesEntry, Param, ParamKind, Result, TypeExpr, Weight } from "./ast.js";
+import type {
+  Block,
+  Const,
+  DimExpr,
+  File,
+  Fn,
+  Import,
+  Input,
+  Member,
+  MemberIf,
+  NamesEntry,
+  Param,
+  ParamKind,
+  Result,
+  TypeExpr,
+  Weight,
+} from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
 import { chain, choice, expression } from "./expressions.js";
 import { MAX_NESTING } from "./limits.js";
@@ -18,7 +34,10 @@ export function fileOf(b: Builder, node: cst.FileCstNode, length: number): Omit<
   );
   const declarations = b.each(all, (d): (Const | Block)[] => {
     const { constDeclaration, blockDeclaration } = d.children;
-    return [...(constDeclaration ?? []).map((c) => constant(b, c)), ...(blockDeclaration ?? []).map((x) => block(b, x))];
+    return [
+      ...(constDeclaration ?? []).map((c) => constant(b, c)),
+      ...(blockDeclaration ?? []).map((x) => block(b, x)),
+    ];
   });
   return { kind: "file", file: b.file, imports, declarations, span: b.span(0, length) };
 }
@@ -26,13 +45,25 @@ export function fileOf(b: Builder, node: cst.FileCstNode, length: number): Omit<
 function importOf(b: Builder, node: cst.ImportDeclarationCstNode): Import {
   const { Identifier, StringLiteral } = node.children;
   const from = stringLiteral(b, b.need(StringLiteral?.[0]));
-  return { kind: "import", names: (Identifier ?? []).map((n) => b.name(n)), from: from.value, fromSpan: from.span, span: b.nodeSpan(node) };
+  return {
+    kind: "import",
+    names: (Identifier ?? []).map((n) => b.name(n)),
+    from: from.value,
+    fromSpan: from.span,
+    span: b.nodeSpan(node),
+  };
 }
 
 function constant(b: Builder, node: cst.ConstDeclarationCstNode): Const {
   const { Identifier, expression: values } = node.children;
   const span = b.nodeSpan(node);
-  return { kind: "const", name: b.name(Identifier?.[0]), value: expression(b, values?.[0]), doc: b.doc(span.start), span };
+  return {
+    kind: "const",
+    name: b.name(Identifier?.[0]),
+    value: expression(b, values?.[0]),
+    doc: b.doc(span.start),
+    span,
+  };
 }
 
 function block(b: Builder, node: cst.BlockDeclarationCstNode): Block {
@@ -40,7 +71,15 @@ function block(b: Builder, node: cst.BlockDeclarationCstNode): Block {
   const params = b.each(parameters, (p) => parameter(b, p));
   const inner = members(b, bodies?.[0]);
   const span = b.nodeSpan(node);
-  return { kind: "block", model: Model !== undefined, name: b.name(Identifier?.[0]), params, members: inner, doc: b.doc(span.start), span };
+  return {
+    kind: "block",
+    model: Model !== undefined,
+    name: b.name(Identifier?.[0]),
+    params,
+    members: inner,
+    doc: b.doc(span.start),
+    span,
+  };
 }
 
 function parameter(b: Builder, node: cst.ParameterCstNode): Param {
@@ -79,12 +118,22 @@ function member(b: Builder, node: cst.MemberCstNode): Member {
   if (subBlock) {
     const { Identifier, expression: values } = subBlock[0]!.children;
     const span = b.nodeSpan(subBlock[0]!);
-    return { kind: "sub-block", name: b.name(Identifier?.[0]), value: expression(b, values?.[0]), doc: b.doc(span.start), span };
+    return {
+      kind: "sub-block",
+      name: b.name(Identifier?.[0]),
+      value: expression(b, values?.[0]),
+      doc: b.doc(span.start),
+      span,
+    };
   }
   if (functionMember) return fn(b, functionMember[0]!);
   if (memberIf) return conditional(b, memberIf[0]!);
   const names = b.need(namesMember?.[0]);
-  return { kind: "names", entries: b.each(names.children.namesEntry, (e) => namesEntry(b, e)), span: b.nodeSpan(names) };
+  return {
+    kind: "names",
+    entries: b.each(names.children.namesEntry, (e) => namesEntry(b, e)),
+    span: b.nodeSpan(names),
+  };
 }
 
 function weight(b: Builder, node: cst.WeightMemberCstNode): Weight {
@@ -111,9 +160,23 @@ function conditional(b: Builder, node: cst.MemberIfCstNode): MemberIf {
   const tests = conditions.map((c) => expression(b, c));
   let otherwise: readonly Member[] = (Else?.length ?? 0) >= If.length ? b.need(branches[If.length]) : [];
   for (let i = If.length - 1; i > 0; i--) {
-    otherwise = [{ kind: "member-if", condition: b.need(tests[i]), then: b.need(branches[i]), else: otherwise, span: b.span(If[i]!.startOffset, end) }];
+    otherwise = [
+      {
+        kind: "member-if",
+        condition: b.need(tests[i]),
+        then: b.need(branches[i]),
+        else: otherwise,
+        span: b.span(If[i]!.startOffset, end),
+      },
+    ];
   }
-  return { kind: "member-if", condition: b.need(tests[0]), then: b.need(branches[0]), else: otherwise, span: b.span(If[0]!.startOffset, end) };
+  return {
+    kind: "member-if",
+    condition: b.need(tests[0]),
+    then: b.need(branches[0]),
+    else: otherwise,
+    span: b.span(If[0]!.startOffset, end),
+  };
 }
 
 function fn(b: Builder, node: cst.FunctionMemberCstNode): Fn {
@@ -162,7 +225,13 @@ function dimension(b: Builder, node: cst.DimensionCstNode): DimExpr {
   const { Ellipsis, If, LessEqual, expression: conditions, choice: rest, size: sides } = node.children;
   const span = b.nodeSpan(node);
   if (Ellipsis) return { kind: "rest", span };
-  if (If) return { kind: "dim", value: choice(b, If[0]!, expression(b, conditions?.[0]), b.need(rest?.[0])), bound: null, span };
+  if (If)
+    return {
+      kind: "dim",
+      value: choice(b, If[0]!, expression(b, conditions?.[0]), b.need(rest?.[0])),
+      bound: null,
+      span,
+    };
   const value = chain(b, sides?.[0]);
   return { kind: "dim", value, bound: LessEqual ? chain(b, sides?.[1]) : null, span };
 }
@@ -171,5 +240,7 @@ function namesEntry(b: Builder, node: cst.NamesEntryCstNode): NamesEntry {
   const { Ignore, StringLiteral } = node.children;
   const span = b.nodeSpan(node);
   const [first, ...others] = b.need(StringLiteral).map((s) => stringLiteral(b, s));
-  return Ignore ? { kind: "ignore", pattern: b.need(first), span } : { kind: "map", from: b.need(first), to: others, span };
+  return Ignore
+    ? { kind: "ignore", pattern: b.need(first), span }
+    : { kind: "map", from: b.need(first), to: others, span };
 }

@@ -14,7 +14,8 @@ export function docFinder(text: string, comments: readonly Comment[]): DocFinder
       const comment = comments[i]!;
       const between = text.slice(comment.end, next);
       if (between.trim() !== "" || newlines(between) !== 1 || !aloneOnLine(text, comment.start)) break;
-      if (isDoc(comment) && !isAllow(comment)) lines.push(comment.text.slice(comment.text.startsWith("/// ") ? 4 : 3).trimEnd());
+      if (isDoc(comment) && !isAllow(comment))
+        lines.push(comment.text.slice(comment.text.startsWith("/// ") ? 4 : 3).trimEnd());
       next = comment.start;
     }
     return lines.length === 0 ? null : lines.reverse().join("\n").trim();
@@ -42,6 +43,7 @@ function newlines(text: string): number {
 }
 
 function aloneOnLine(text: string, start: number): boolean {
-  for (let i = start - 1; i >= 0 && text[i] !== "\n"; i--) if (text[i] !== " " && text[i] !== "\t" && text[i] !== "\ufeff") return false;
+  for (let i = start - 1; i >= 0 && text[i] !== "\n"; i--)
+    if (text[i] !== " " && text[i] !== "\t" && text[i] !== "\ufeff") return false;
   return true;
 }

@@ -1,4 +1,5 @@
-// Expressions: chains of operators, flat in the concrete tree, are grouped by precedence; nothing here recurses over a chain.
+// Expressions: chains of operators, flat in the concrete tree, are grouped by precedence; nothing here recurses over a
+// chain.
 import type * as cst from "../../grammar/cst.js";
 import { PRECEDENCE, UNARY_PRECEDENCE, type IToken } from "../../grammar/tokens.js";
 import type { Span } from "../diagnostics/span.js";
@@ -41,7 +42,8 @@ interface Operator {
 }
 
 function operatorOf(b: Builder, token: IToken): Operator {
-  // Marked boundary: only tokens of the operators' categories come here; one read in place of a foreign one has that one's image.
+  // Marked boundary: only tokens of the operators' categories come here; one read in place of a foreign one has that
+  // one's image.
   const text = b.need(token.tokenType.LABEL?.replaceAll("`", "")) as BinaryOp | "not";
   return { text, span: b.tokenSpan(token) };
 }
@@ -50,7 +52,12 @@ function operatorOf(b: Builder, token: IToken): Operator {
 export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | undefined): Expr {
   const { children } = b.need(node);
   const terms = b.need(children.term);
-  const binary = ("BinaryOperator" in children ? children.BinaryOperator : "ArithmeticOperator" in children ? children.ArithmeticOperator : undefined) ?? [];
+  const binary =
+    ("BinaryOperator" in children
+      ? children.BinaryOperator
+      : "ArithmeticOperator" in children
+        ? children.ArithmeticOperator
+        : undefined) ?? [];
   if (terms.length !== binary.length + 1) b.need(null);
   const prefixes = children.PrefixOperator ?? [];
   if (binary.length + prefixes.length === 0) return term(b, terms[0]!);
@@ -60,7 +67,8 @@ export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | und
     // Those that stand before operator i stand before term i.
     const end = binary[i]?.startOffset ?? Number.POSITIVE_INFINITY;
     const own: Operator[] = [];
-    for (; next < prefixes.length && prefixes[next]!.startOffset < end; next++) own.push(operatorOf(b, prefixes[next]!));
+    for (; next < prefixes.length && prefixes[next]!.startOffset < end; next++)
+      own.push(operatorOf(b, prefixes[next]!));
     before.push(own);
   }
   const ops = binary.map((o) => operatorOf(b, o));
@@ -104,27 +112,44 @@ interface Pending extends Operator {
 }
 
 /** Shunting-yard: `before[i]` are the prefix operators of operand i. */
-function climb(b: Builder, operands: readonly Expr[], ops: readonly Operator[], before: readonly (readonly Operator[])[]): Expr {
+function climb(
+  b: Builder,
+  operands: readonly Expr[],
+  ops: readonly Operator[],
+  before: readonly (readonly Operator[])[],
+): Expr {
   const values: Expr[] = [];
   const pending: Pending[] = [];
   const apply = (): void => {
     const { prefix, text, span } = pending.pop()!;
     const right = values.pop()!;
     if (prefix) {
-      values.push(b.expr({ kind: "unary", op: text === "not" ? "not" : "-", operand: right, span: b.span(span.start, right.span.end) }, [right]));
+      values.push(
+        b.expr(
+          { kind: "unary", op: text === "not" ? "not" : "-", operand: right, span: b.span(span.start, right.span.end) },
+          [right],
+        ),
+      );
     } else if (text !== "not") {
       const left = values.pop()!;
-      values.push(b.expr({ kind: "binary", op: text, opSpan: span, left, right, span: b.span(left.span.start, right.span.end) }, [left, right]));
+      values.push(
+        b.expr({ kind: "binary", op: text, opSpan: span, left, right, span: b.span(left.span.start, right.span.end) }, [
+          left,
+          right,
+        ]),
+      );
     }
   };
   for (let i = 0; i < operands.length; i++) {
-    for (const p of before[i]!) pending.push({ ...p, prefix: true, precedence: p.text === "not" ? UNARY_PRECEDENCE.not : UNARY_PRECEDENCE["-"] });
+    for (const p of before[i]!)
+      pending.push({ ...p, prefix: true, precedence: p.text === "not" ? UNARY_PRECEDENCE.not : UNARY_PRECEDENCE["-"] });
     values.push(operands[i]!);
     const op = ops[i];
     if (!op) continue;
     const precedence = precedenceOf(op);
     // `^` waits for what stands on its right.
-    const binds = (p: Pending): boolean => p.precedence > precedence || (p.precedence === precedence && op.text !== "^");
+    const binds = (p: Pending): boolean =>
+      p.precedence > precedence || (p.precedence === precedence && op.text !== "^");
     while (pending.length > 0 && binds(pending.at(-1)!)) apply();
     pending.push({ ...op, prefix: false, precedence });
   }
@@ -150,7 +175,8 @@ function term(b: Builder, node: cst.TermCstNode): Expr {
   return result;
 }
 
-const partsOf = (i: Index): readonly Expr[] => (i.kind === "at" ? [i.value] : i.kind === "slice" ? [i.start, i.stop].filter((e) => e !== null) : []);
+const partsOf = (i: Index): readonly Expr[] =>
+  i.kind === "at" ? [i.value] : i.kind === "slice" ? [i.start, i.stop].filter((e) => e !== null) : [];
 
 function argument(b: Builder, node: cst.ArgumentCstNode): Arg {
   const { Identifier, expression: values } = node.children;

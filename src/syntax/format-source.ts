@@ -28,7 +28,10 @@ export function formatSource(text: string, file: string): Formatted {
   return { text: result === "" ? "" : `${result}\n`, diagnostics };
 }
 
-/** Comments behind neighbouring lines stand in one column: where their author put them, or else two blanks behind the longest line. */
+/**
+ * Comments behind neighbouring lines stand in one column: where their author put them, or else two blanks behind the
+ * longest line.
+ */
 function withComments(lines: readonly Line[]): readonly string[] {
   const result: string[] = [];
   for (let start = 0; start < lines.length;) {

@@ -12,7 +12,10 @@ const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
     w,
     "a block is declared by `block Name(dim: int) { … }`, what gets compiled by `model Name(…) { … }`",
   ]),
-  ...["let", "var", "val", "mut"].map((w): [string, string] => [w, "a name is bound without a keyword: `x = e`; at the top of a file it is `const name = e`"]),
+  ...["let", "var", "val", "mut"].map((w): [string, string] => [
+    w,
+    "a name is bound without a keyword: `x = e`; at the top of a file it is `const name = e`",
+  ]),
   ["return", "there is no `return`: the last value of a function is its result"],
   ["elif", "write `else if`"],
   ["while", "there is no `while`: loops run over lists known when compiling, `for layer in layers { … }`"],
@@ -29,21 +32,34 @@ const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
 export function hintFor(complaint: Complaint, offender: t.IToken): string | null {
   const { rule, expected, found, previous } = complaint;
   const type = offender.tokenType;
-  const word = (previous && isName(previous) ? FOREIGN_WORDS.get(previous.image) : undefined) ?? (isName(found) ? FOREIGN_WORDS.get(found.image) : undefined);
+  const word =
+    (previous && isName(previous) ? FOREIGN_WORDS.get(previous.image) : undefined) ??
+    (isName(found) ? FOREIGN_WORDS.get(found.image) : undefined);
   if (word !== undefined) return word;
   if (type === t.Colon && (expected === t.LBrace || rule === "ifStatement")) return "bodies stand in braces: `{ … }`";
   if (type === t.NumberLiteral && previous?.tokenType === t.NumberLiteral && previous.image.endsWith("%")) {
     return "`%` directly behind a number makes it a ratio; for the remainder put a blank before it: `7 % 2`";
   }
-  if (type === t.If && rule !== "statement") return "a choice is written `if c then a else b`, in parentheses within a larger value";
-  if (type === t.For && (rule === "list" || rule === "term" || rule === "suffix")) return "a comprehension is written `[for i in list: e]`";
+  if (type === t.If && rule !== "statement")
+    return "a choice is written `if c then a else b`, in parentheses within a larger value";
+  if (type === t.For && (rule === "list" || rule === "term" || rule === "suffix"))
+    return "a comprehension is written `[for i in list: e]`";
   if (type === t.Plus && rule === "term") return "there is no unary `+`";
-  if ((expected === t.RParen || expected === t.RBracket) && BEGINS_VALUE.has(type)) return "put a comma between them, or an operator";
+  if ((expected === t.RParen || expected === t.RBracket) && BEGINS_VALUE.has(type))
+    return "put a comma between them, or an operator";
   return hintOfRule(complaint, offender);
 }
 
 const DTYPES: ReadonlySet<string> = new Set(t.DTYPES);
-const BEGINS_VALUE: ReadonlySet<t.TokenType> = new Set([t.Identifier, t.Weight, t.NumberLiteral, t.StringLiteral, t.True, t.False, t.None]);
+const BEGINS_VALUE: ReadonlySet<t.TokenType> = new Set([
+  t.Identifier,
+  t.Weight,
+  t.NumberLiteral,
+  t.StringLiteral,
+  t.True,
+  t.False,
+  t.None,
+]);
 
 function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken): string | null {
   const type = offender.tokenType;
@@ -51,8 +67,11 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
     case "file":
     case "declaration":
       if (type === t.From) return 'names come before the file: `import { A, B } from "std"`';
-      if (type === t.Names || type === t.Loss || type === t.Observe || type === t.For || type === t.If) return "it belongs inside a `block` or `model`";
-      return type === t.Identifier || type === t.Weight ? "constants are `const name = e`; members and functions stand inside a `block` or `model`" : null;
+      if (type === t.Names || type === t.Loss || type === t.Observe || type === t.For || type === t.If)
+        return "it belongs inside a `block` or `model`";
+      return type === t.Identifier || type === t.Weight
+        ? "constants are `const name = e`; members and functions stand inside a `block` or `model`"
+        : null;
     case "importDeclaration":
       return 'an import is written `import { A, B } from "std"`';
     case "blockDeclaration":
@@ -69,7 +88,8 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
     case "members":
       return expected === t.LBrace ? "the members stand in `{ }`" : null;
     case "member":
-      if (type === t.For) return "a list of sub-blocks is `layers: [for i in 0..n: Block(…)]`; statements stand inside a function";
+      if (type === t.For)
+        return "a list of sub-blocks is `layers: [for i in 0..n: Block(…)]`; statements stand inside a function";
       return type === t.Loss || type === t.Observe ? "statements stand inside a function" : null;
     case "weightMember":
       return "a weight is declared by `weight name: f32[…]`, with `= normal(0.02)` or another start";
@@ -84,7 +104,9 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
       if (expected === t.LBrace && (type === t.Identifier || type === t.LParen))
         return "the result's type follows `->`: `forward(x: f32[B, T]) -> f32[B, T] { … }`";
       if (previous?.tokenType === t.Weight) return "weights are declared among the members, outside of functions";
-      return previous && isName(previous) && BEGINS_VALUE.has(type) ? "one statement a line; calls need parentheses" : null;
+      return previous && isName(previous) && BEGINS_VALUE.has(type)
+        ? "one statement a line; calls need parentheses"
+        : null;
     case "observeStatement":
       return "`observe` takes the name of a value: bind it first";
     case "lossStatement":

@@ -6,7 +6,10 @@ import { MAX_NESTING } from "./limits.js";
 
 export interface Laid {
   readonly tokens: readonly t.IToken[];
-  /** Offsets at which a new statement, member, declaration or parameter may begin, ascending: one error is reported in each stretch. */
+  /**
+   * Offsets at which a new statement, member, declaration or parameter may begin, ascending: one error is reported in
+   * each stretch.
+   */
   readonly stretches: readonly number[];
 }
 
@@ -23,11 +26,23 @@ const OPENERS: ReadonlySet<t.TokenType> = new Set([t.LParen, t.LBracket, t.LBrac
 const CLOSERS: ReadonlySet<t.TokenType> = new Set([t.RParen, t.RBracket, t.RBrace]);
 const NEVER_FIRST: ReadonlySet<t.TokenType> = new Set([t.LBrace, t.Then, t.Else]);
 /** What begins or ends items and cannot stand in an expression outside of brackets. */
-const STARTERS: ReadonlySet<t.TokenType> = new Set([t.For, t.Loss, t.Observe, t.RBrace, t.Names, t.Ignore, t.Import, t.Const, t.Block, t.Model]);
+const STARTERS: ReadonlySet<t.TokenType> = new Set([
+  t.For,
+  t.Loss,
+  t.Observe,
+  t.RBrace,
+  t.Names,
+  t.Ignore,
+  t.Import,
+  t.Const,
+  t.Block,
+  t.Model,
+]);
 
 /**
- * Newlines and `;` become one separator before each item, the first of a body too; those inside `( )` and `[ ]`, after an
- * operator, a comma, `then` or `else`, and before `}`, are dropped, and so are trailing commas. Null where `if`s nest too deep.
+ * Newlines and `;` become one separator before each item, the first of a body too; those inside `( )` and `[ ]`, after
+ * an operator, a comma, `then` or `else`, and before `}`, are dropped, and so are trailing commas. Null where `if`s
+ * nest too deep.
  */
 export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: Diagnostics): Laid | null {
   const out: t.IToken[] = [];
@@ -51,7 +66,15 @@ export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagno
       if (separator === null || type === t.Semicolon) separator = token;
       continue;
     }
-    if (type === t.Comma && level.list && endsList(tokens, i) && before !== undefined && !OPENERS.has(before) && before !== t.Comma) continue;
+    if (
+      type === t.Comma &&
+      level.list &&
+      endsList(tokens, i) &&
+      before !== undefined &&
+      !OPENERS.has(before) &&
+      before !== t.Comma
+    )
+      continue;
     if (separator !== null) {
       if (type !== t.RBrace) out.push(separator);
       stretches.push(token.startOffset);
@@ -76,7 +99,11 @@ export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagno
       level.ifs++;
       openIfs++;
       if (openIfs + levels.length > MAX_NESTING) {
-        diagnostics.report("nesting-too-deep", { limit: MAX_NESTING }, { file, start: token.startOffset, end: token.startOffset + 2 });
+        diagnostics.report(
+          "nesting-too-deep",
+          { limit: MAX_NESTING },
+          { file, start: token.startOffset, end: token.startOffset + 2 },
+        );
         return null;
       }
     } else if (type === t.Else && level.ifs > 0 && tokens[i + 1]?.tokenType !== t.If) {
@@ -94,20 +121,36 @@ function virtualSeparator(offset: number): t.IToken {
   return { image: "", startOffset: offset, endOffset: offset - 1, tokenType: t.Newline, tokenTypeIdx };
 }
 
-/** Whether what follows a newline begins an item whatever stood before: then the line before it is incomplete, and says so. */
+/**
+ * Whether what follows a newline begins an item whatever stood before: then the line before it is incomplete, and says
+ * so.
+ */
 function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
   const first = tokens[newline + 1]?.tokenType;
   const second = tokens[newline + 2]?.tokenType;
   if (first === undefined) return true;
   if (STARTERS.has(first)) return true;
-  return (first === t.Identifier || first === t.Weight) && (second === t.Equal || second === t.Colon || second === t.Identifier);
+  return (
+    (first === t.Identifier || first === t.Weight) &&
+    (second === t.Equal || second === t.Colon || second === t.Identifier)
+  );
 }
 
 /** `{`, `then` and `else` never begin an item: the newline before one is reported, then forgotten. */
-function breaksBefore(tokens: readonly t.IToken[], newline: number, before: t.TokenType | undefined, file: string, diagnostics: Diagnostics): boolean {
+function breaksBefore(
+  tokens: readonly t.IToken[],
+  newline: number,
+  before: t.TokenType | undefined,
+  file: string,
+  diagnostics: Diagnostics,
+): boolean {
   const next = tokens[newline + 1];
   if (!next || before === undefined || !NEVER_FIRST.has(next.tokenType) || t.continuing.has(before)) return false;
-  diagnostics.report("misplaced-line-break", { before: next.image }, { file, start: next.startOffset, end: next.startOffset + next.image.length });
+  diagnostics.report(
+    "misplaced-line-break",
+    { before: next.image },
+    { file, start: next.startOffset, end: next.startOffset + next.image.length },
+  );
   return true;
 }
 

@@ -26,17 +26,29 @@ let lexer: Lexer | null = null;
 export function lex(source: SourceFile, diagnostics: Diagnostics): Lexed | null {
   const { file, text } = source;
   if (text.length > MAX_SOURCE) {
-    diagnostics.report("source-too-large", { what: "characters", count: text.length, limit: MAX_SOURCE }, { file, start: 0, end: 0 });
+    diagnostics.report(
+      "source-too-large",
+      { what: "characters", count: text.length, limit: MAX_SOURCE },
+      { file, start: 0, end: 0 },
+    );
     return null;
   }
   if (!isText(source, diagnostics)) return null;
-  lexer ??= new Lexer(t.lexerTokens, { positionTracking: "onlyOffset", ensureOptimizations: true, skipValidations: true });
+  lexer ??= new Lexer(t.lexerTokens, {
+    positionTracking: "onlyOffset",
+    ensureOptimizations: true,
+    skipValidations: true,
+  });
   const { tokens, groups, errors } = lexer.tokenize(text.startsWith("\ufeff") ? " " + text.slice(1) : text);
   invariant(errors.length === 0, "the lexer met a character that no token matches");
   for (const token of tokens) token.endOffset = token.startOffset + token.image.length - 1;
   const kept = mended(tokens, source, diagnostics);
   if (kept.length > MAX_TOKENS) {
-    diagnostics.report("source-too-large", { what: "words and signs", count: kept.length, limit: MAX_TOKENS }, { file, start: 0, end: 0 });
+    diagnostics.report(
+      "source-too-large",
+      { what: "words and signs", count: kept.length, limit: MAX_TOKENS },
+      { file, start: 0, end: 0 },
+    );
     return null;
   }
   return { tokens: kept, comments: readComments(groups[t.COMMENTS] ?? [], source, diagnostics) };
@@ -45,14 +57,21 @@ export function lex(source: SourceFile, diagnostics: Diagnostics): Lexed | null 
 function isText({ file, text }: SourceFile, diagnostics: Diagnostics): boolean {
   const match = /[\u0000\ufffd]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.exec(text);
   if (!match) return true;
-  const what = match[0] === "\u0000" ? "a NUL character" : match[0] === "\ufffd" ? "bytes that are not UTF-8" : "half of a surrogate pair";
+  const what =
+    match[0] === "\u0000"
+      ? "a NUL character"
+      : match[0] === "\ufffd"
+        ? "bytes that are not UTF-8"
+        : "half of a surrogate pair";
   diagnostics.report("not-text", { what }, { file, start: match.index, end: match.index + 1 });
   return false;
 }
 
 const REPLACED = new Map(t.foreignOperators.map((f) => [f.token, f]));
 
-/** Unknown characters leave, foreign operators become the language's, empty lines are one newline with the line before. */
+/**
+ * Unknown characters leave, foreign operators become the language's, empty lines are one newline with the line before.
+ */
 function mended(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: Diagnostics): t.IToken[] {
   const kept: t.IToken[] = [];
   for (const token of tokens) {
@@ -112,7 +131,8 @@ const LOOKALIKES: ReadonlyMap<string, string> = new Map([
 function describeCharacter(character: string): { shown: string; hint: string | null } {
   const point = `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
   const visible = /^[\p{L}\p{N}\p{P}\p{S}]$/u.test(character);
-  const hint = LOOKALIKES.get(character) ?? (/^\p{L}$/u.test(character) ? "names consist of ASCII letters, digits and `_`" : null);
+  const hint =
+    LOOKALIKES.get(character) ?? (/^\p{L}$/u.test(character) ? "names consist of ASCII letters, digits and `_`" : null);
   return { shown: visible ? `${character === "`" ? "'`'" : `\`${character}\``} (${point})` : point, hint };
 }
 
@@ -121,7 +141,11 @@ function readComments(tokens: readonly t.IToken[], { file }: SourceFile, diagnos
     const end = token.startOffset + token.image.length;
     if (token.tokenType !== t.Comment) {
       const found = token.tokenType === t.HashComment ? "#" : "/*";
-      diagnostics.report("foreign-comment", { found }, { file, start: token.startOffset, end: token.startOffset + found.length });
+      diagnostics.report(
+        "foreign-comment",
+        { found },
+        { file, start: token.startOffset, end: token.startOffset + found.length },
+      );
     }
     return { text: token.image.trimEnd(), start: token.startOffset, end };
   });

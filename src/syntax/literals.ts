@@ -24,7 +24,12 @@ export function numberLiteral(builder: Builder, token: IToken): Expr {
   }
   const value = builder.need(parseDecimal(text));
   if (ratio) return builder.expr({ kind: "number", value: divide(value, rational(100)), form: "ratio", span });
-  return builder.expr({ kind: "number", value, form: match[1] === undefined && match[2] === undefined ? "int" : "float", span });
+  return builder.expr({
+    kind: "number",
+    value,
+    form: match[1] === undefined && match[2] === undefined ? "int" : "float",
+    span,
+  });
 }
 
 function advice(text: string): string {
@@ -33,7 +38,8 @@ function advice(text: string): string {
   if (/^[\d_]+$/.test(text)) return `write \`${text.replaceAll("_", "")}\`: digits are not grouped`;
   if (/^0[xXbBoO]/.test(text)) return "numbers are decimal";
   const unit = /^(\d+)([KkMmGg])$/.exec(text);
-  if (unit) return `there are no units: write \`${unit[1]} * ${unit[2] === "k" || unit[2] === "K" ? "1024" : "1024 ^ 2"}\` or the digits`;
+  if (unit)
+    return `there are no units: write \`${unit[1]} * ${unit[2] === "k" || unit[2] === "K" ? "1024" : "1024 ^ 2"}\` or the digits`;
   return "a name begins with a letter or `_`, and a product needs its `*`: `2 * x`";
 }
 
@@ -66,7 +72,8 @@ export function stringLiteral(builder: Builder, token: IToken): Text {
       value += ESCAPES[next]!;
       i++;
     } else if (next !== "") {
-      const length = next === "u" ? 2 + (/^\{[^}"]{0,20}\}?/.exec(image.slice(i + 2))?.[0].length ?? 0) : 1 + next.length;
+      const length =
+        next === "u" ? 2 + (/^\{[^}"]{0,20}\}?/.exec(image.slice(i + 2))?.[0].length ?? 0) : 1 + next.length;
       const escape = image.slice(i, i + length);
       const start = token.startOffset + i;
       if (quote === '"') builder.report("bad-escape", { escape: `\`${escape}\`` }, builder.span(start, start + length));

@@ -7,7 +7,19 @@ import { hintFor } from "./hints.js";
 
 const RESERVED: ReadonlySet<t.TokenType> = new Set(t.reservedTokens);
 /** Reserved words that never begin or join a value or a statement: where one stands, a name was meant. */
-const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([t.Import, t.From, t.Const, t.Block, t.Model, t.Live, t.Names, t.Ignore, t.In, t.Loss, t.Observe]);
+const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([
+  t.Import,
+  t.From,
+  t.Const,
+  t.Block,
+  t.Model,
+  t.Live,
+  t.Names,
+  t.Ignore,
+  t.In,
+  t.Loss,
+  t.Observe,
+]);
 
 /** The diagnostic of a complaint. */
 export function explain(complaint: Complaint, file: string, text: string): Diagnostic {
@@ -15,7 +27,11 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
   const second = atSecond(complaint);
   const found = second ? complaint.next! : complaint.found;
   const before = second ? complaint.found : previous;
-  const late = before !== undefined && !startsItem(before) && MISSED.has(found.tokenType) && text.slice(before.startOffset, found.startOffset).includes("\n");
+  const late =
+    before !== undefined &&
+    !startsItem(before) &&
+    MISSED.has(found.tokenType) &&
+    text.slice(before.startOffset, found.startOffset).includes("\n");
   const span = spanOf(late ? null : found, before, file, text);
   const words = late ? "the end of the line" : describe(found, text);
   const word = nameMeant(complaint);
@@ -27,12 +43,27 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
   if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: words }, span);
   if (rule === "choice" && expected === t.Else) return diagnose("missing-else", { found: words }, span);
   if (rule === "member" && isName(complaint.found) && next?.tokenType === t.Equal) {
-    return diagnose("member-needs-colon", { name: complaint.found.image }, spanOf(complaint.found, previous, file, text));
+    return diagnose(
+      "member-needs-colon",
+      { name: complaint.found.image },
+      spanOf(complaint.found, previous, file, text),
+    );
   }
-  if (rule === "body" && expected === t.RBrace && found.tokenType === t.Colon && previous && isName(previous) && startsItem(complaint.beforePrevious)) {
+  if (
+    rule === "body" &&
+    expected === t.RBrace &&
+    found.tokenType === t.Colon &&
+    previous &&
+    isName(previous) &&
+    startsItem(complaint.beforePrevious)
+  ) {
     return diagnose("statement-needs-equals", { name: previous.image }, span);
   }
-  return diagnose("unexpected-token", { expected: expectation(complaint), found: words, hint: hintFor(complaint, found) }, span);
+  return diagnose(
+    "unexpected-token",
+    { expected: expectation(complaint), found: words, hint: hintFor(complaint, found) },
+    span,
+  );
 }
 
 const DECLARATIONS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, t.Block, t.Model]);
@@ -55,12 +86,17 @@ const MISSED: ReadonlySet<t.TokenType> = new Set([
 ]);
 
 /** A member is told by its first two tokens: where the first could begin one, the second is at fault. */
-const atSecond = ({ rule, found, next }: Complaint): boolean => rule === "member" && next !== undefined && isName(found);
+const atSecond = ({ rule, found, next }: Complaint): boolean =>
+  rule === "member" && next !== undefined && isName(found);
 
 /** The reserved word that stands where a name was meant. */
 function nameMeant({ rule, expected, found, next, previous }: Complaint): t.IToken | null {
   const type = found.tokenType;
-  if (type === t.Colon && previous && ((rule === "namesMember" && expected === t.LBrace) || (rule === "parameter" && previous.tokenType === t.Live))) {
+  if (
+    type === t.Colon &&
+    previous &&
+    ((rule === "namesMember" && expected === t.LBrace) || (rule === "parameter" && previous.tokenType === t.Live))
+  ) {
     return previous;
   }
   if (!RESERVED.has(type)) return null;
@@ -76,7 +112,8 @@ function nameMeant({ rule, expected, found, next, previous }: Complaint): t.ITok
 }
 
 const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;
-const startsItem = (before: t.IToken | undefined): boolean => before?.tokenType === t.Newline || before?.tokenType === t.Semicolon;
+const startsItem = (before: t.IToken | undefined): boolean =>
+  before?.tokenType === t.Newline || before?.tokenType === t.Semicolon;
 
 /** How a token is spoken of. */
 function describe(token: t.IToken, text: string): string {
@@ -96,7 +133,9 @@ function spanOf(token: t.IToken | null, previous: t.IToken | undefined, file: st
   if (token && token.tokenType !== t.EOF && token.tokenType !== t.Newline && token.image !== "") {
     return { file, start: token.startOffset, end: token.startOffset + token.image.length };
   }
-  const place = previous ? previous.startOffset + previous.image.length : Math.min(text.length, token?.startOffset || 0);
+  const place = previous
+    ? previous.startOffset + previous.image.length
+    : Math.min(text.length, token?.startOffset || 0);
   return { file, start: place, end: place };
 }
 
@@ -122,7 +161,16 @@ const CHOICES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Lists: after an item comes another one or the end. */
-const LISTS: ReadonlySet<string> = new Set(["blockDeclaration", "functionMember", "results", "tensorType", "term", "list", "suffix", "importDeclaration"]);
+const LISTS: ReadonlySet<string> = new Set([
+  "blockDeclaration",
+  "functionMember",
+  "results",
+  "tensorType",
+  "term",
+  "list",
+  "suffix",
+  "importDeclaration",
+]);
 
 function expectation(complaint: Complaint): string {
   const { rule, expected, found, previous } = complaint;
@@ -130,15 +178,24 @@ function expectation(complaint: Complaint): string {
   if (expected === null) return CHOICES.get(rule) ?? "something else";
   if (expected === t.EOF) return "the end of the line after the declaration";
   if (expected === t.RBrace && rule !== "importDeclaration") {
-    const start = rule === "members" ? MEMBER : rule === "body" ? STATEMENT : rule === "namesMember" ? CHOICES.get("namesEntry")! : null;
+    const start =
+      rule === "members"
+        ? MEMBER
+        : rule === "body"
+          ? STATEMENT
+          : rule === "namesMember"
+            ? CHOICES.get("namesEntry")!
+            : null;
     return start !== null && found.tokenType === t.Newline ? start : "the end of the line";
   }
   if (expected === t.RParen || expected === t.RBracket || expected === t.RBrace) {
-    if (LISTS.has(rule) && (previous?.tokenType === t.LParen || previous?.tokenType === t.LBracket)) return `an item or ${expected.LABEL}`;
+    if (LISTS.has(rule) && (previous?.tokenType === t.LParen || previous?.tokenType === t.LBracket))
+      return `an item or ${expected.LABEL}`;
     return LISTS.has(rule) ? `\`,\` or ${expected.LABEL}` : String(expected.LABEL);
   }
   if (rule === "parameter" && expected === t.Colon) return "`:` and a kind";
   if (rule === "functionInput" && expected === t.Colon) return "`:` and a type";
-  if (rule === "tensorType") return expected === t.Identifier ? "a type such as `f32[B, T, dim]`" : "`[` and the dimensions";
+  if (rule === "tensorType")
+    return expected === t.Identifier ? "a type such as `f32[B, T, dim]`" : "`[` and the dimensions";
   return expected.LABEL ?? expected.name;
 }

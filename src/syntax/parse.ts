@@ -23,15 +23,24 @@ export interface Parsed {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Never throws for a fault of the source. A tree with diagnostics beside it is partial: it is fit for tools, not for checking. */
+/**
+ * Never throws for a fault of the source. A tree with diagnostics beside it is partial: it is fit for tools, not for
+ * checking.
+ */
 export function parse(source: SourceFile): Parsed {
   const { file, diagnostics } = parseTree(source);
   return { file, diagnostics };
 }
 
-/** Also the concrete tree, the tokens it was made of and the comments between them; null where no tree could be made. */
+/**
+ * Also the concrete tree, the tokens it was made of and the comments between them; null where no tree could be made.
+ */
 export interface ParsedTree extends Parsed {
-  readonly tree: { readonly cst: FileCstNode; readonly tokens: readonly IToken[]; readonly comments: readonly Comment[] } | null;
+  readonly tree: {
+    readonly cst: FileCstNode;
+    readonly tokens: readonly IToken[];
+    readonly comments: readonly Comment[];
+  } | null;
 }
 
 export function parseTree(source: SourceFile): ParsedTree {
@@ -60,7 +69,9 @@ function parseText(source: SourceFile): ParsedTree {
 
   const { cst, complaints } = parseTokens(laid.tokens, source);
   // One message a stretch: what follows an error in the same statement is usually its echo.
-  const told = new Set(diagnostics.all.filter((d) => BREAKING.has(d.code)).map((d) => stretchAt(laid.stretches, d.span.start)));
+  const told = new Set(
+    diagnostics.all.filter((d) => BREAKING.has(d.code)).map((d) => stretchAt(laid.stretches, d.span.start)),
+  );
   for (const d of complaints) {
     const stretch = stretchAt(laid.stretches, d.span.start);
     if (!told.has(stretch)) diagnostics.add(d);
@@ -75,11 +86,19 @@ function parseText(source: SourceFile): ParsedTree {
 }
 
 /** Errors before parsing that what the parser finds in the same stretch may come from. */
-const BREAKING: ReadonlySet<Code> = new Set<Code>(["unclosed-bracket", "unmatched-bracket", "unknown-character", "misplaced-line-break"]);
+const BREAKING: ReadonlySet<Code> = new Set<Code>([
+  "unclosed-bracket",
+  "unmatched-bracket",
+  "unknown-character",
+  "misplaced-line-break",
+]);
 
 let parser: { readonly parser: ModcParser; readonly complaints: Complaints } | null = null;
 
-function parseTokens(tokens: readonly IToken[], { file, text }: SourceFile): { cst: FileCstNode | null; complaints: readonly Diagnostic[] } {
+function parseTokens(
+  tokens: readonly IToken[],
+  { file, text }: SourceFile,
+): { cst: FileCstNode | null; complaints: readonly Diagnostic[] } {
   if (!parser) {
     const messages = new Complaints();
     parser = { complaints: messages, parser: new ModcParser({ messages }) };

@@ -27,7 +27,13 @@ function statement(b: Builder, node: cst.StatementCstNode): Stmt {
 function loop(b: Builder, node: cst.ForStatementCstNode): Stmt {
   const { Identifier, expression: lists, body: bodies } = node.children;
   const inner = body(b, bodies?.[0]);
-  return { kind: "for", name: b.name(Identifier?.[0]), list: expression(b, lists?.[0]), body: inner, span: b.nodeSpan(node) };
+  return {
+    kind: "for",
+    name: b.name(Identifier?.[0]),
+    list: expression(b, lists?.[0]),
+    body: inner,
+    span: b.nodeSpan(node),
+  };
 }
 
 function conditional(b: Builder, node: cst.IfStatementCstNode): Stmt {
@@ -45,9 +51,23 @@ function conditional(b: Builder, node: cst.IfStatementCstNode): Stmt {
   const tests = conditions.map((c) => expression(b, c));
   let otherwise: readonly Stmt[] = (Else?.length ?? 0) >= If.length ? b.need(branches[If.length]) : [];
   for (let i = If.length - 1; i > 0; i--) {
-    otherwise = [{ kind: "if", condition: b.need(tests[i]), then: b.need(branches[i]), else: otherwise, span: b.span(If[i]!.startOffset, end) }];
+    otherwise = [
+      {
+        kind: "if",
+        condition: b.need(tests[i]),
+        then: b.need(branches[i]),
+        else: otherwise,
+        span: b.span(If[i]!.startOffset, end),
+      },
+    ];
   }
-  return { kind: "if", condition: b.need(tests[0]), then: b.need(branches[0]), else: otherwise, span: b.span(If[0]!.startOffset, end) };
+  return {
+    kind: "if",
+    condition: b.need(tests[0]),
+    then: b.need(branches[0]),
+    else: otherwise,
+    span: b.span(If[0]!.startOffset, end),
+  };
 }
 
 function binding(b: Builder, node: cst.BindingOrValueCstNode): Stmt {
@@ -67,7 +87,9 @@ function targetsOf(b: Builder, node: cst.ChainCstNode): readonly Name[] | null {
   if (term?.children.Identifier) return [b.name(term.children.Identifier[0])];
   const inner = term?.children.expression;
   if (!inner) return null;
-  const names = inner.map((e) => (e.children.chain?.length === 1 ? soleTerm(e.children.chain[0]!)?.children.Identifier?.[0] : undefined));
+  const names = inner.map((e) =>
+    e.children.chain?.length === 1 ? soleTerm(e.children.chain[0]!)?.children.Identifier?.[0] : undefined,
+  );
   return names.includes(undefined) ? null : names.map((n) => b.name(n));
 }
 

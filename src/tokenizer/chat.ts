@@ -17,7 +17,9 @@ export interface ChatOptions {
 
 /** A template with the special tokens it may name. */
 export interface ChatTemplate {
-  /** The prompt of messages; it holds its special tokens as text. Throws TokenizerError where the template refuses them. */
+  /**
+   * The prompt of messages; it holds its special tokens as text. Throws TokenizerError where the template refuses them.
+   */
   prompt(messages: readonly Message[], options?: ChatOptions): string;
 }
 
@@ -36,14 +38,20 @@ export function parseChatConfig(json: string, file: string): ChatConfig {
   try {
     config = JSON.parse(json);
   } catch (cause) {
-    throw new TokenizerError("bad-tokenizer", `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new TokenizerError(
+      "bad-tokenizer",
+      `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
-  if (typeof config !== "object" || config === null || Array.isArray(config)) throw new TokenizerError("bad-tokenizer", `${file} is no JSON object`);
+  if (typeof config !== "object" || config === null || Array.isArray(config))
+    throw new TokenizerError("bad-tokenizer", `${file} is no JSON object`);
   const fields = new Map<string, unknown>(Object.entries(config));
   const specials = new Map<string, string>();
   for (const name of SPECIALS) {
     const token = tokenText(fields.get(name) ?? null);
-    if (token === undefined) throw new TokenizerError("bad-tokenizer", `${file}: ${name} is neither a string nor an object with its content`);
+    if (token === undefined)
+      throw new TokenizerError("bad-tokenizer", `${file}: ${name} is neither a string nor an object with its content`);
     if (token !== null) specials.set(name, token);
   }
   return { template: templateOf(fields.get("chat_template") ?? null, file), specials };
@@ -59,9 +67,20 @@ function tokenText(value: unknown): string | null | undefined {
 /** A template, or a list of named ones, of which `default` is meant. */
 function templateOf(value: unknown, file: string): string | null {
   if (value === null || typeof value === "string") return value;
-  if (!Array.isArray(value)) throw new TokenizerError("bad-tokenizer", `${file}: chat_template is neither a string nor a list of named templates`);
+  if (!Array.isArray(value))
+    throw new TokenizerError(
+      "bad-tokenizer",
+      `${file}: chat_template is neither a string nor a list of named templates`,
+    );
   for (const entry of value as readonly unknown[])
-    if (typeof entry === "object" && entry !== null && "name" in entry && entry.name === "default" && "template" in entry && typeof entry.template === "string")
+    if (
+      typeof entry === "object" &&
+      entry !== null &&
+      "name" in entry &&
+      entry.name === "default" &&
+      "template" in entry &&
+      typeof entry.template === "string"
+    )
       return entry.template;
   throw new TokenizerError("bad-tokenizer", `${file}: chat_template has no template called default`);
 }
@@ -74,13 +93,20 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
       if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
       for (const [i, { role, content }] of messages.entries())
         if (typeof role !== "string" || typeof content !== "string")
-          throw new TokenizerError("bad-text", `message ${i} of the chat needs a role and a content, both of them text`, {
-            hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
-          });
+          throw new TokenizerError(
+            "bad-text",
+            `message ${i} of the chat needs a role and a content, both of them text`,
+            {
+              hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
+            },
+          );
       const characters = messages.reduce((sum, { role, content }) => sum + role.length + content.length, 0);
       const given = { ...Object.fromEntries(specials), messages, add_generation_prompt: answer, ...variables };
-      const prompt: unknown = trying(`the chat template of ${file} refuses the messages`, () => compiled(given, messages.length, characters));
-      if (typeof prompt !== "string") throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`);
+      const prompt: unknown = trying(`the chat template of ${file} refuses the messages`, () =>
+        compiled(given, messages.length, characters),
+      );
+      if (typeof prompt !== "string")
+        throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`);
       return prompt;
     },
   };
@@ -92,7 +118,12 @@ function trying<T>(what: string, body: () => T): T {
     return body();
   } catch (cause) {
     // The engine says so where the stack is full.
-    const reason = cause instanceof RangeError ? "it nests or calls itself too deep" : cause instanceof Error ? cause.message : String(cause);
+    const reason =
+      cause instanceof RangeError
+        ? "it nests or calls itself too deep"
+        : cause instanceof Error
+          ? cause.message
+          : String(cause);
     throw new TokenizerError("bad-template", `${what}: ${shownName(reason, LONGEST_REASON)}`, { cause });
   }
 }

@@ -1,4 +1,5 @@
-// A chat template as a program that comes to its end: templates are from outside, and whatever they loop over or multiply is counted before it is done.
+// A chat template as a program that comes to its end: templates are from outside, and whatever they loop over or
+// multiply is counted before it is done.
 import * as jinja from "@huggingface/jinja";
 
 /** A node of the tree, by its fields; a value that was computed already is a node of its own, `Held`. */
@@ -20,19 +21,28 @@ interface Engine {
   evaluate(node: Node | undefined, scope: Scope): Value;
 }
 
-// Marked boundary: the package's declarations name files that TypeScript does not find under Node's rules. These are the parts that are used.
+// Marked boundary: the package's declarations name files that TypeScript does not find under Node's rules. These are
+// the parts that are used.
 const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
   readonly Environment: new () => Scope;
   readonly Interpreter: new (scope: Scope) => Engine;
   readonly parse: (tokens: unknown) => Node;
-  readonly tokenize: (text: string, options: { readonly lstrip_blocks: boolean; readonly trim_blocks: boolean }) => unknown;
+  readonly tokenize: (
+    text: string,
+    options: { readonly lstrip_blocks: boolean; readonly trim_blocks: boolean },
+  ) => unknown;
 };
 
-/** Beyond any template: the largest known has 30 000. Longer ones, and long blanks, take the parser time that grows with their square. */
+/**
+ * Beyond any template: the largest known has 30 000. Longer ones, and long blanks, take the parser time that grows with
+ * their square.
+ */
 const MOST_CHARACTERS = 200_000;
 const LONG_BLANK = /\s{1000}/;
 
-/** Steps for any messages, and how many more for each and for each of its characters. A step takes a microsecond or two. */
+/**
+ * Steps for any messages, and how many more for each and for each of its characters. A step takes a microsecond or two.
+ */
 const STEPS = { any: 300_000, message: 300, character: 0.25 } as const;
 /** Operations inside one another, macros that call macros among them: what the stack has room for in any browser. */
 const MOST_DEPTH = 300;
@@ -58,15 +68,22 @@ export class TemplateLimit extends Error {
 }
 
 /** Reads a template. Throws what the parser throws, and TemplateLimit. */
-export function parseTemplate(text: string): (given: Readonly<Record<string, unknown>>, messages: number, characters: number) => unknown {
-  if (text.length > MOST_CHARACTERS) throw new TemplateLimit(`it has ${text.length} characters, modc reads up to ${MOST_CHARACTERS}`);
+export function parseTemplate(
+  text: string,
+): (given: Readonly<Record<string, unknown>>, messages: number, characters: number) => unknown {
+  if (text.length > MOST_CHARACTERS)
+    throw new TemplateLimit(`it has ${text.length} characters, modc reads up to ${MOST_CHARACTERS}`);
   if (LONG_BLANK.test(text)) throw new TemplateLimit("it has more than 1000 blanks in a row");
   const tree = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
   const printed = statementsOf(tree);
   return (given, messages, characters) => {
     const environment = new Environment();
-    const budget = new Budget(STEPS.any + STEPS.message * messages + Math.ceil(STEPS.character * characters), TEXT.any + TEXT.character * characters);
-    for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(given)]) environment.set(name, value);
+    const budget = new Budget(
+      STEPS.any + STEPS.message * messages + Math.ceil(STEPS.character * characters),
+      TEXT.any + TEXT.character * characters,
+    );
+    for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(given)])
+      environment.set(name, value);
     return new Counted(environment, budget, printed).run(tree).value;
   };
 }
@@ -104,7 +121,8 @@ const globals = (budget: Budget): Readonly<Record<string, unknown>> => ({
 
 function range(budget: Budget, bounds: readonly unknown[]): readonly number[] {
   const numbers = bounds.map(Number).filter(Number.isFinite);
-  if (numbers.length === 0 || numbers.length !== bounds.length || numbers.length > 3) throw new Error("range() takes one to three numbers");
+  if (numbers.length === 0 || numbers.length !== bounds.length || numbers.length > 3)
+    throw new Error("range() takes one to three numbers");
   const [start, stop, step] = numbers.length === 1 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
   if (step === 0) throw new Error("range() step must not be zero");
   const count = Math.max(0, Math.ceil((stop - start) / step));
@@ -112,7 +130,20 @@ function range(budget: Budget, bounds: readonly unknown[]): readonly number[] {
   return Array.from({ length: count }, (_, i) => start + i * step);
 }
 
-const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"] as const;
+const MONTHS = [
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December",
+] as const;
 
 /** As Python writes dates, as far as templates ask. */
 function strftime(date: Date, format: string): string {
@@ -147,7 +178,8 @@ class Budget {
 
   spend(steps: number): void {
     this.#left -= steps;
-    if (!(this.#left >= 0)) throw new TemplateLimit(`it takes more than ${this.#most} steps: its loops do not end, or not soon`);
+    if (!(this.#left >= 0))
+      throw new TemplateLimit(`it takes more than ${this.#most} steps: its loops do not end, or not soon`);
   }
 
   expectText(characters: number): void {
@@ -162,17 +194,32 @@ interface Extent {
 }
 
 /** Filters that look at no more than the length. */
-const FREE: ReadonlySet<string> = new Set(["length", "first", "last", "default", "safe", "list", "int", "float", "abs", "bool"]);
+const FREE: ReadonlySet<string> = new Set([
+  "length",
+  "first",
+  "last",
+  "default",
+  "safe",
+  "list",
+  "int",
+  "float",
+  "abs",
+  "bool",
+]);
 /** Filters that write out what they are given. */
 const WRITING: ReadonlySet<string> = new Set(["tojson", "string", "join", "unique", "sort", "dictsort"]);
 /** Filters whose result may be as long as the product of what they are given. */
 const MULTIPLYING: ReadonlySet<string> = new Set(["replace", "join", "indent", "tojson"]);
 
 const isText = (value: Value): value is Value & { readonly value: string } => value.type === "StringValue";
-const isList = (value: Value): value is Value & { readonly value: readonly Value[] } => value.type === "ArrayValue" || value.type === "TupleValue";
+const isList = (value: Value): value is Value & { readonly value: readonly Value[] } =>
+  value.type === "ArrayValue" || value.type === "TupleValue";
 const held = (value: Value): Node => ({ type: "Held", value });
 
-/** The interpreter, told what each operation is given before it is done: operands are computed first, and handed to it as they are. */
+/**
+ * The interpreter, told what each operation is given before it is done: operands are computed first, and handed to it
+ * as they are.
+ */
 class Counted extends Interpreter {
   readonly #guarded = new WeakSet<object>();
   #depth = 0;
@@ -204,7 +251,8 @@ class Counted extends Interpreter {
 
   #counted(node: Node, environment: Scope): Value {
     const of = (field: string): Value => this.evaluate(node[field] as Node, environment);
-    const done = (changed: Readonly<Record<string, unknown>>): Value => super.evaluate({ ...node, ...changed }, environment);
+    const done = (changed: Readonly<Record<string, unknown>>): Value =>
+      super.evaluate({ ...node, ...changed }, environment);
     switch (node.type) {
       case "Identifier":
         this.#expectFound(String(node["value"]), environment);
@@ -223,7 +271,11 @@ class Counted extends Interpreter {
       case "FilterExpression":
         return this.#filter(node["filter"] as Node, of("operand"), environment);
       case "FilterStatement":
-        return this.#filter(node["filter"] as Node, this.evaluate({ ...node, type: "Program" }, environment), environment);
+        return this.#filter(
+          node["filter"] as Node,
+          this.evaluate({ ...node, type: "Program" }, environment),
+          environment,
+        );
       case "TestExpression": {
         const operand = of("operand");
         this.#scan(operand);
@@ -238,7 +290,8 @@ class Counted extends Interpreter {
       case "MemberExpression":
         return this.#member(node, of("object"), environment);
       case "ObjectLiteral":
-        for (const key of (node["value"] as ReadonlyMap<Node, unknown>).keys()) this.#scan(this.evaluate(key, environment));
+        for (const key of (node["value"] as ReadonlyMap<Node, unknown>).keys())
+          this.#scan(this.evaluate(key, environment));
         return done({});
       case "For": {
         const iterable = node["iterable"] as Node;
@@ -263,13 +316,15 @@ class Counted extends Interpreter {
   #operate(operator: string, left: Value, right: Value): void {
     const [list, other] = isList(left) ? [left, right] : [right, left];
     if (operator === "in" || operator === "not in") {
-      if (isList(right)) this.budget.spend((right.value.length * (4 + (isText(left) ? left.value.length : 0))) / COST.scanned);
+      if (isList(right))
+        this.budget.spend((right.value.length * (4 + (isText(left) ? left.value.length : 0))) / COST.scanned);
       else this.#scan(right);
     } else if (isList(list)) {
       if (isList(other)) this.budget.spend((list.value.length + other.value.length) / 16);
       // Beside what is no list it becomes text.
       else this.#extent(list);
-    } else if (operator === "==" || operator === "!=") this.budget.spend(Math.min(lengthOf(left), lengthOf(right)) / COST.scanned);
+    } else if (operator === "==" || operator === "!=")
+      this.budget.spend(Math.min(lengthOf(left), lengthOf(right)) / COST.scanned);
   }
 
   #filter(filter: Node, operand: Value, environment: Scope): Value {
@@ -291,13 +346,15 @@ class Counted extends Interpreter {
   #member(node: Node, object: Value, environment: Scope): Value {
     const property = node["property"] as Node;
     const whole = node["computed"] === true;
-    if (whole && property.type === "SliceExpression") this.budget.spend(isText(object) ? object.value.length / COST.split : lengthOf(object) / 16);
+    if (whole && property.type === "SliceExpression")
+      this.budget.spend(isText(object) ? object.value.length / COST.split : lengthOf(object) / 16);
     else if (whole && isText(object)) this.#scan(object);
     const key = whole && property.type !== "SliceExpression" ? this.evaluate(property, environment) : null;
     if (key !== null) this.#scan(key);
     const changed = { ...node, object: held(object), property: key === null ? property : held(key) };
     const value = super.evaluate(changed, environment);
-    if (value.type === "FunctionValue" && isText(object)) this.#guard(object.value, String(key === null ? property["value"] : key.value), value);
+    if (value.type === "FunctionValue" && isText(object))
+      this.#guard(object.value, String(key === null ? property["value"] : key.value), value);
     return value;
   }
 
@@ -311,20 +368,27 @@ class Counted extends Interpreter {
     own.value = (args, scope) => {
       this.budget.spend(text.length / COST.scanned);
       const given = args.filter(isText).map((arg) => arg.value);
-      if (name === "replace") this.#expectProduct(text.length + 1, Math.max(0, ...given.map((part) => part.length)), given[0]);
+      if (name === "replace")
+        this.#expectProduct(text.length + 1, Math.max(0, ...given.map((part) => part.length)), given[0]);
       if (name === "split") this.budget.spend(given[0] ? countOf(text, given[0]) : text.length / COST.split);
       return value(args, scope);
     };
   }
 
-  /** That so many pieces, each so long, are no longer than a text may be; of pieces that must be found in one, no more than that text has room for. */
+  /**
+   * That so many pieces, each so long, are no longer than a text may be; of pieces that must be found in one, no more
+   * than that text has room for.
+   */
   #expectProduct(pieces: number, longest: number, found = ""): void {
     const most = pieces / Math.max(1, found.length);
     this.budget.expectText(most * longest);
     this.budget.spend((most * longest) / COST.scanned + most / 16);
   }
 
-  /** Arguments as values, in the order the interpreter takes them; `largest`: the longest text or the largest number among them. */
+  /**
+   * Arguments as values, in the order the interpreter takes them; `largest`: the longest text or the largest number
+   * among them.
+   */
   #given(args: readonly Node[], environment: Scope): { readonly nodes: readonly Node[]; readonly largest: number } {
     let largest = 0;
     const value = (node: unknown): Node => {
@@ -333,7 +397,8 @@ class Counted extends Interpreter {
       const result = this.evaluate(own, environment);
       this.#scan(result);
       const parts = isList(result) ? result.value.slice(0, 2) : [result];
-      for (const part of parts) largest = Math.max(largest, isText(part) ? part.value.length : typeof part.value === "number" ? part.value : 0);
+      for (const part of parts)
+        largest = Math.max(largest, isText(part) ? part.value.length : typeof part.value === "number" ? part.value : 0);
       return own.type === "StringLiteral" ? own : held(result);
     };
     const nodes = [...args];
@@ -342,7 +407,8 @@ class Counted extends Interpreter {
         const named = arg.type === "KeywordArgumentExpression" || arg.type === "KeywordSpreadExpression";
         if (named === positional) return;
         if (arg.type === "KeywordArgumentExpression") nodes[i] = { ...arg, value: value(arg["value"]) };
-        else if (arg.type === "KeywordSpreadExpression" || arg.type === "SpreadExpression") nodes[i] = { ...arg, argument: value(arg["argument"]) };
+        else if (arg.type === "KeywordSpreadExpression" || arg.type === "SpreadExpression")
+          nodes[i] = { ...arg, argument: value(arg["argument"]) };
         else nodes[i] = value(arg);
       });
     each(true);

@@ -1,7 +1,10 @@
 // Text of tokens as they come, one at a time: never a part of a character.
 import type { Tokenizer } from "./tokenizer.js";
 
-/** Tokens that stay as context: a character has at most four bytes, so what follows one is decoded as it would be in the whole. */
+/**
+ * Tokens that stay as context: a character has at most four bytes, so what follows one is decoded as it would be in the
+ * whole.
+ */
 const CONTEXT = 4;
 /** Tokens that are decoded again for each new one, at most. */
 const MOST = 16;
@@ -9,8 +12,8 @@ const MOST = 16;
 const REPLACEMENT = "\ufffd";
 
 /**
- * Decodes tokens as they come. All that `add` and `finish` return, put together, is what decoding all tokens at once gives; bytes at the end that are no
- * character yet are held back until they are one, or no longer can be.
+ * Decodes tokens as they come. All that `add` and `finish` return, put together, is what decoding all tokens at once
+ * gives; bytes at the end that are no character yet are held back until they are one, or no longer can be.
  */
 export class TextStream {
   private window: readonly number[] = [];
@@ -29,7 +32,8 @@ export class TextStream {
     const window = [...this.window, token];
     const text = this.tokenizer.decode(window, this.options);
     this.window = window;
-    // Only the last replacement may still become a character: a decoder puts one for all bytes of a character that is cut short.
+    // Only the last replacement may still become a character: a decoder puts one for all bytes of a character that is
+    // cut short.
     const whole = text.endsWith(REPLACEMENT) ? text.slice(0, -REPLACEMENT.length) : text;
     const fresh = whole.slice(this.given);
     this.given = Math.max(this.given, whole.length);
@@ -52,7 +56,10 @@ export class TextStream {
   }
 }
 
-/** The text each token adds to those before it; a character of several tokens stands with the last. Special tokens are shown. */
+/**
+ * The text each token adds to those before it; a character of several tokens stands with the last. Special tokens are
+ * shown.
+ */
 export function piecesOf(tokenizer: Tokenizer, tokens: readonly number[]): readonly string[] {
   const stream = new TextStream(tokenizer, { special: true });
   const pieces = tokens.map((token) => stream.add(token));

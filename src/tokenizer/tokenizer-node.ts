@@ -22,10 +22,14 @@ export interface OpenedTokenizer {
 /** Beyond any tokenizer's file. */
 const MOST_BYTES = 256 * 1024 * 1024;
 
-/** Opens a `tokenizer.json`, or that of a folder; reads `tokenizer_config.json` and `chat_template.jinja` beside it. Throws TokenizerError. */
+/**
+ * Opens a `tokenizer.json`, or that of a folder; reads `tokenizer_config.json` and `chat_template.jinja` beside it.
+ * Throws TokenizerError.
+ */
 export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   const file = isFolder(path) ? join(path, "tokenizer.json") : path;
-  const beside = (name: string): string | null => (existsSync(join(dirname(file), name)) ? join(dirname(file), name) : null);
+  const beside = (name: string): string | null =>
+    existsSync(join(dirname(file), name)) ? join(dirname(file), name) : null;
   const [configFile, templateFile] = [beside("tokenizer_config.json"), beside("chat_template.jinja")];
   const json = readText(file);
   const configText = configFile === null ? null : readText(configFile);
@@ -45,13 +49,19 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
 
 function readText(path: string): string {
   try {
-    const tooLarge = (size: number): TokenizerError => new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
+    const tooLarge = (size: number): TokenizerError =>
+      new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
     return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MOST_BYTES, tooLarge));
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
-    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA"; // as Node's errors have it
+    // as Node's errors have it
+    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA";
     if (undecoded) throw new TokenizerError("bad-tokenizer", `${path} is not UTF-8 text`, { cause });
     const code = errnoOf(cause);
-    throw new TokenizerError("bad-tokenizer", `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`, { cause });
+    throw new TokenizerError(
+      "bad-tokenizer",
+      `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`,
+      { cause },
+    );
   }
 }

@@ -21,17 +21,31 @@ export interface BatchOptions {
 }
 
 /** The batch at a position, and the position after it: a pure function of the two and the seed. */
-export async function batchAt(position: DataPosition, seed: number, options: BatchOptions): Promise<{ readonly batch: Batch; readonly next: DataPosition }> {
-  const { offsets, next } = nextWindows(position, options.rows, { boundary: options.split.boundary, context: options.context, seed });
+export async function batchAt(
+  position: DataPosition,
+  seed: number,
+  options: BatchOptions,
+): Promise<{ readonly batch: Batch; readonly next: DataPosition }> {
+  const { offsets, next } = nextWindows(position, options.rows, {
+    boundary: options.split.boundary,
+    context: options.context,
+    seed,
+  });
   return { batch: await batchOf(offsets, options.context, options), next };
 }
 
 /** Windows in order, as many in a batch as are given; those of another length than the context stand alone. */
-export async function* batchesOf(windows: readonly Window[], options: Omit<BatchOptions, "split">): AsyncIterable<Batch> {
+export async function* batchesOf(
+  windows: readonly Window[],
+  options: Omit<BatchOptions, "split">,
+): AsyncIterable<Batch> {
   let offsets: number[] = [];
   for (const [i, { offset, length }] of windows.entries()) {
     if (length === options.context) offsets.push(offset);
-    if (offsets.length === options.rows || (offsets.length > 0 && (length !== options.context || i === windows.length - 1))) {
+    if (
+      offsets.length === options.rows ||
+      (offsets.length > 0 && (length !== options.context || i === windows.length - 1))
+    ) {
       yield batchOf(offsets, options.context, options);
       offsets = [];
     }
@@ -40,9 +54,16 @@ export async function* batchesOf(windows: readonly Window[], options: Omit<Batch
 }
 
 /** One window alone. */
-export const windowBatch = ({ offset, length }: Window, options: Pick<BatchOptions, "corpus" | "inputs">): Promise<Batch> => batchOf([offset], length, options);
+export const windowBatch = (
+  { offset, length }: Window,
+  options: Pick<BatchOptions, "corpus" | "inputs">,
+): Promise<Batch> => batchOf([offset], length, options);
 
-async function batchOf(offsets: readonly number[], length: number, { corpus, inputs }: Pick<BatchOptions, "corpus" | "inputs">): Promise<Batch> {
+async function batchOf(
+  offsets: readonly number[],
+  length: number,
+  { corpus, inputs }: Pick<BatchOptions, "corpus" | "inputs">,
+): Promise<Batch> {
   const tokens = new Uint32Array(offsets.length * length); // [B, T]
   const targets = new (inputs.signed ? Int32Array : Uint32Array)(offsets.length * length);
   for (const [row, offset] of offsets.entries()) {
@@ -53,7 +74,10 @@ async function batchOf(offsets: readonly number[], length: number, { corpus, inp
     for (let i = 0; i < length; i++) if (window[i] === corpus.separator) targets[row * length + i] = -1;
   }
   return {
-    inputs: Object.fromEntries([[inputs.tokens, tokens] as const, ...(inputs.targets === null ? [] : [[inputs.targets, targets] as const])]),
+    inputs: Object.fromEntries([
+      [inputs.tokens, tokens] as const,
+      ...(inputs.targets === null ? [] : [[inputs.targets, targets] as const]),
+    ]),
     rows: offsets.length,
     length,
   };

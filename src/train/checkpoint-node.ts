@@ -1,18 +1,38 @@
-// Checkpoints on disk: a folder of files, complete or absent. The manifest is written last, with the size and hash of every other file.
+// Checkpoints on disk: a folder of files, complete or absent. The manifest is written last, with the size and hash of
+// every other file.
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { bug } from "../base/invariant.js";
 import { createHash, randomBytes } from "node:crypto";
 import { lstat, open, readFile, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Program, ProgramWeight } from "../program/program.js";
-import { fileDtype, fromBytes, matchWeights, readWeight, toBytes, type TensorToWrite, type WeightSource, type Words } from "../runtime/index.js";
+import {
+  fileDtype,
+  fromBytes,
+  matchWeights,
+  readWeight,
+  toBytes,
+  type TensorToWrite,
+  type WeightSource,
+  type Words,
+} from "../runtime/index.js";
 import { leftover, openWeights } from "../runtime/node.js";
 import { WeightsError } from "../runtime/errors.js";
 import { writeHeader } from "../runtime/weights/safetensors.js";
 import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
 import { SessionError } from "../session/errors.js";
 import { TrainError } from "./errors.js";
-import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, printManifest, STATE, TUNINGS, type Manifest, type ManifestFile } from "../session/manifest.js";
+import {
+  MANIFEST,
+  MODEL,
+  MOST_MANIFEST_BYTES,
+  parseManifest,
+  printManifest,
+  STATE,
+  TUNINGS,
+  type Manifest,
+  type ManifestFile,
+} from "../session/manifest.js";
 import type { StateTensor, TrainingState } from "./types.js";
 
 /** What is kept of a run at a step. */
@@ -43,7 +63,10 @@ export interface Checkpoint {
 /** The model's source and what it imports, the model's own first. */
 export type Sources = readonly { readonly path: string; readonly text: string }[];
 
-/** What the names of folders that are not yet, or no longer, checkpoints begin with: one that is being written, one that is being replaced, one that is being removed. */
+/**
+ * What the names of folders that are not yet, or no longer, checkpoints begin with: one that is being written, one that
+ * is being replaced, one that is being removed.
+ */
 export const UNFINISHED = ".new-";
 export const REPLACED = ".old-";
 export const DISCARDED = ".gone-";
@@ -61,8 +84,9 @@ export async function isComplete(path: string): Promise<boolean> {
 }
 
 /**
- * Writes a checkpoint as the folder `path`: beside it first, synced, then renamed, so that it is whole or absent whenever the power goes. One of that name is
- * replaced. Throws TrainError where the disk does not take it; nothing is changed then.
+ * Writes a checkpoint as the folder `path`: beside it first, synced, then renamed, so that it is whole or absent
+ * whenever the power goes. One of that name is replaced. Throws TrainError where the disk does not take it; nothing is
+ * changed then.
  */
 export async function writeCheckpoint(path: string, contents: CheckpointContents, on: Disk = disk): Promise<void> {
   const folder = dirname(path);
@@ -114,8 +138,14 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
     written.push({ path, file });
   }
   if (tunings !== null) await write(TUNINGS, [new TextEncoder().encode(tunings)]);
-  const valueOf = (weight: ProgramWeight): Words | Promise<Words> => state.get(weight.path)?.data ?? unusedValues(weight);
-  const entries = weights.map((weight) => ({ weight, key: weight.keys[0] ?? weight.path, dtype: stored(weight), shape: weight.shape }));
+  const valueOf = (weight: ProgramWeight): Words | Promise<Words> =>
+    state.get(weight.path)?.data ?? unusedValues(weight);
+  const entries = weights.map((weight) => ({
+    weight,
+    key: weight.keys[0] ?? weight.path,
+    dtype: stored(weight),
+    shape: weight.shape,
+  }));
   await write(
     MODEL,
     tensors(entries, async ({ weight, dtype }) => toBytes(await valueOf(weight), dtype)),
@@ -128,14 +158,22 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
     STATE,
     tensors(others, async ({ data, dtype }) => toBytes(data, dtype)),
   );
-  const manifest = { ...said, sources: written, unused: weights.flatMap(({ path }) => (state.has(path) ? [] : [path])), files };
+  const manifest = {
+    ...said,
+    sources: written,
+    unused: weights.flatMap(({ path }) => (state.has(path) ? [] : [path])),
+    files,
+  };
   await writeSynced(join(folder, MANIFEST), [new TextEncoder().encode(printManifest(manifest))], on);
 }
 
 /** Floats in 32 bits, whatever the model computes with: training goes on exactly where it was. */
 const stored = ({ dtype }: ProgramWeight): string => (dtype === "f16" ? "F32" : fileDtype(dtype));
 
-async function* tensors<T extends TensorToWrite>(entries: readonly T[], bytes: (entry: T) => Promise<Uint8Array>): AsyncIterable<Uint8Array> {
+async function* tensors<T extends TensorToWrite>(
+  entries: readonly T[],
+  bytes: (entry: T) => Promise<Uint8Array>,
+): AsyncIterable<Uint8Array> {
   yield writeHeader(entries, new Map([["format", "pt"]]));
   for (const entry of entries) yield bytes(entry);
 }
@@ -166,7 +204,8 @@ export async function readManifest(path: string): Promise<Manifest> {
     const file = await openFile(path, MANIFEST, null);
     try {
       const { size } = await file.stat();
-      if (size > MOST_MANIFEST_BYTES) throw new TrainError("bad-checkpoint", `${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
+      if (size > MOST_MANIFEST_BYTES)
+        throw new TrainError("bad-checkpoint", `${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
       return parseManifest(await file.readFile("utf8"), path);
     } finally {
       await file.close();
@@ -175,8 +214,8 @@ export async function readManifest(path: string): Promise<Manifest> {
 }
 
 /**
- * Reads a checkpoint and checks all of it: sizes before anything is allocated, hashes, and that its tensors are those of the model. Throws TrainError with what is
- * wrong where it is not whole or is not this model's.
+ * Reads a checkpoint and checks all of it: sizes before anything is allocated, hashes, and that its tensors are those
+ * of the model. Throws TrainError with what is wrong where it is not whole or is not this model's.
  */
 export async function readCheckpoint(path: string, model: Pick<Program, "weights" | "ignore">): Promise<Checkpoint> {
   const manifest = await readManifest(path);
@@ -187,7 +226,9 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
     const unused = new Map<string, Words>();
     await withTensors(join(path, MODEL), async (source) => {
       // Floats are what was stored: no rounding to a weight's own type on the way back.
-      const weights = model.weights.map((weight) => (weight.dtype === "f16" ? { ...weight, dtype: "f32" as const } : weight));
+      const weights = model.weights.map((weight) =>
+        weight.dtype === "f16" ? { ...weight, dtype: "f32" as const } : weight,
+      );
       const matched = matchWeights({ ...model, weights }, source);
       for (const weight of weights) {
         const data = await readWeight(weight, matched.get(weight)!, source);
@@ -202,13 +243,16 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
     });
     await withTensors(join(path, STATE), async (source) => {
       for (const [name, { dtype, shape }] of source.tensors) {
-        if (dtype !== "F32" && dtype !== "U32") throw new TrainError("bad-checkpoint", `${path}: ${STATE}: ${JSON.stringify(name)} is ${dtype}`);
+        if (dtype !== "F32" && dtype !== "U32")
+          throw new TrainError("bad-checkpoint", `${path}: ${STATE}: ${JSON.stringify(name)} is ${dtype}`);
         const data = fromBytes(await source.read(name), dtype, dtype === "F32" ? "f32" : "u32");
         if (typeof data === "string" || data instanceof Int32Array) bug(`${name} is ${dtype} and was not read as such`);
         state.set(name, { dtype: dtype === "F32" ? "f32" : "u32", shape, data });
       }
     });
-    const tunings = manifest.files.some((file) => file.name === TUNINGS) ? await readFile(join(path, TUNINGS), "utf8") : null;
+    const tunings = manifest.files.some((file) => file.name === TUNINGS)
+      ? await readFile(join(path, TUNINGS), "utf8")
+      : null;
     return { manifest, state, unused, sources: await textsOf(path, manifest), tunings };
   });
 }
@@ -224,7 +268,8 @@ export async function readSources(path: string, manifest: Manifest): Promise<Sou
 
 async function textsOf(path: string, manifest: Manifest): Promise<Sources> {
   const sources = [];
-  for (const { path: name, file } of manifest.sources) sources.push({ path: name, text: await readFile(join(path, file), "utf8") });
+  for (const { path: name, file } of manifest.sources)
+    sources.push({ path: name, text: await readFile(join(path, file), "utf8") });
   return sources;
 }
 
@@ -233,16 +278,20 @@ async function openFile(folder: string, name: string, bytes: number | null): Pro
   const path = join(folder, name);
   const found = await lstat(path);
   if (!found.isFile()) throw new TrainError("bad-checkpoint", `${folder}: ${name} is no plain file`);
-  if (bytes !== null && found.size < bytes) throw new TrainError("bad-checkpoint", `${folder}: ${name} is truncated: it has ${found.size} of ${bytes} bytes`);
-  if (bytes !== null && found.size > bytes) throw new TrainError("bad-checkpoint", `${folder}: ${name} has ${found.size} bytes, ${bytes} were written`);
+  if (bytes !== null && found.size < bytes)
+    throw new TrainError("bad-checkpoint", `${folder}: ${name} is truncated: it has ${found.size} of ${bytes} bytes`);
+  if (bytes !== null && found.size > bytes)
+    throw new TrainError("bad-checkpoint", `${folder}: ${name} has ${found.size} bytes, ${bytes} were written`);
   return open(path, "r");
 }
 
 async function checkFile(folder: string, { name, bytes, sha256 }: ManifestFile): Promise<void> {
   const handle = await openFile(folder, name, bytes);
   const hash = createHash("sha256");
-  for await (const chunk of handle.createReadStream()) hash.update(chunk as Buffer); // a stream without an encoding gives buffers; it closes the handle
-  if (hash.digest("hex") !== sha256) throw new TrainError("bad-checkpoint", `${folder}: ${name} was changed: its hash is not the one that was written`);
+  // a stream without an encoding gives buffers; it closes the handle
+  for await (const chunk of handle.createReadStream()) hash.update(chunk as Buffer);
+  if (hash.digest("hex") !== sha256)
+    throw new TrainError("bad-checkpoint", `${folder}: ${name} was changed: its hash is not the one that was written`);
 }
 
 async function withTensors(path: string, use: (source: WeightSource) => Promise<void>): Promise<void> {
@@ -260,11 +309,19 @@ async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
     return await body();
   } catch (cause) {
     if (cause instanceof WeightsError || cause instanceof SessionError)
-      throw new TrainError("bad-checkpoint", cause instanceof SessionError ? cause.message : `${path}: ${cause.message}`, { cause });
+      throw new TrainError(
+        "bad-checkpoint",
+        cause instanceof SessionError ? cause.message : `${path}: ${cause.message}`,
+        { cause },
+      );
     const code = errnoOf(cause);
     if (code === null) throw cause;
     const { path: at } = cause as NodeJS.ErrnoException; // as errors of the file system have it
     const missing = at === undefined || at === path ? "there is no such folder" : `${basename(at)} is missing`;
-    throw new TrainError("bad-checkpoint", `cannot read the checkpoint ${path}: ${reasonOf(code, { ENOENT: missing })}`, { cause });
+    throw new TrainError(
+      "bad-checkpoint",
+      `cannot read the checkpoint ${path}: ${reasonOf(code, { ENOENT: missing })}`,
+      { cause },
+    );
   }
 }

@@ -105,11 +105,19 @@ const UNFINISHED = /^tokens-[0-9a-f]{32}\.bin\.[0-9a-f]{12}\.tmp(\.json)?$/;
 async function readTokenizer(path: string): Promise<Encoder> {
   let json: Buffer;
   try {
-    json = Buffer.from(readRegular(path, MOST_TOKENIZER_BYTES, (size) => new TrainError("bad-data", `${path} has ${size} bytes: no tokenizer is so large`)));
+    json = Buffer.from(
+      readRegular(
+        path,
+        MOST_TOKENIZER_BYTES,
+        (size) => new TrainError("bad-data", `${path} has ${size} bytes: no tokenizer is so large`),
+      ),
+    );
   } catch (cause) {
     if (cause instanceof TrainError) throw cause;
     const code = errnoOf(cause);
-    throw new TrainError("bad-data", `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`, { cause });
+    throw new TrainError("bad-data", `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`, {
+      cause,
+    });
   }
   return jsonEncoder(json.toString("utf8"), path, createHash("sha256").update(json).digest("hex"));
 }
@@ -128,7 +136,8 @@ async function readDescription(path: string): Promise<Described | null> {
   const found = parseDescription(text);
   if (found === null) return null;
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer); // a stream without an encoding gives buffers
+  // a stream without an encoding gives buffers
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest("hex") === found.sha256 ? found : null;
 }
 
@@ -170,7 +179,9 @@ async function make(
             );
           }
           if (hash.digest("hex") !== digests[i])
-            throw new TrainError("bad-data", `${file.path} changed while it was read`, { hint: "start again once it stays as it is" });
+            throw new TrainError("bad-data", `${file.path} changed while it was read`, {
+              hint: "start again once it stays as it is",
+            });
         }
         await writer.finish();
       } finally {
@@ -197,7 +208,10 @@ async function make(
   });
 }
 
-async function* countBytes(pieces: AsyncIterable<Uint8Array>, report: (bytes: number) => void): AsyncIterable<Uint8Array> {
+async function* countBytes(
+  pieces: AsyncIterable<Uint8Array>,
+  report: (bytes: number) => void,
+): AsyncIterable<Uint8Array> {
   for await (const piece of pieces) {
     yield piece;
     report(piece.length);
@@ -272,17 +286,33 @@ class TokenWriter {
   }
 
   described(): Described {
-    return { format: FORMAT, tokens: this.#tokens, bytes: this.#bytes, largestToken: this.#largest, sha256: this.#hash.digest("hex") };
+    return {
+      format: FORMAT,
+      tokens: this.#tokens,
+      bytes: this.#bytes,
+      largestToken: this.#largest,
+      sha256: this.#hash.digest("hex"),
+    };
   }
 }
 
-async function readTokens(handle: FileHandle, path: string, width: 1 | 2 | 4, at: number, count: number): Promise<Uint32Array> {
+async function readTokens(
+  handle: FileHandle,
+  path: string,
+  width: 1 | 2 | 4,
+  at: number,
+  count: number,
+): Promise<Uint32Array> {
   const bytes = new Uint8Array(count * width);
   for (let done = 0; done < bytes.length;) {
     const { bytesRead } = await handle.read(bytes, done, bytes.length - done, at * width + done);
-    if (bytesRead === 0) throw new TrainError("bad-data", `${path} was cut short while it was in use`, { hint: "delete it: it is made again from the text" });
+    if (bytesRead === 0)
+      throw new TrainError("bad-data", `${path} was cut short while it was in use`, {
+        hint: "delete it: it is made again from the text",
+      });
     done += bytesRead;
   }
   if (width === 4) return new Uint32Array(bytes.buffer);
-  return width === 1 ? Uint32Array.from(bytes) : Uint32Array.from(new Uint16Array(bytes.buffer)); // little-endian, as every platform with WebGPU
+  // little-endian, as every platform with WebGPU
+  return width === 1 ? Uint32Array.from(bytes) : Uint32Array.from(new Uint16Array(bytes.buffer));
 }

@@ -1,4 +1,5 @@
-// Writing to disk so that a power cut leaves the old or the new, and never half: files and folders are synced, then renamed.
+// Writing to disk so that a power cut leaves the old or the new, and never half: files and folders are synced, then
+// renamed.
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
@@ -16,11 +17,17 @@ export async function writing<T>(path: string, body: () => Promise<T>): Promise<
   } catch (cause) {
     const code = errnoOf(cause);
     if (code === null) throw cause;
-    throw new TrainError("cannot-write", `cannot write ${path}: ${reasonOf(code, { ENOENT: "its folder is gone" })}`, { cause, hint: HINTS.get(code) ?? null });
+    throw new TrainError("cannot-write", `cannot write ${path}: ${reasonOf(code, { ENOENT: "its folder is gone" })}`, {
+      cause,
+      hint: HINTS.get(code) ?? null,
+    });
   }
 }
 
-/** Makes a folder and those above it. Node calls a disk that is read-only a folder that is not there: asked for one folder alone, it says what is wrong. */
+/**
+ * Makes a folder and those above it. Node calls a disk that is read-only a folder that is not there: asked for one
+ * folder alone, it says what is wrong.
+ */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
@@ -55,10 +62,15 @@ export const disk: Disk = {
 };
 
 /** A new file, written in pieces and synced. */
-export async function writeSynced(path: string, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, on: Disk = disk): Promise<void> {
+export async function writeSynced(
+  path: string,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  on: Disk = disk,
+): Promise<void> {
   const handle = await on.open(path, "wx");
   try {
-    for await (const piece of pieces) for (let done = 0; done < piece.length;) done += (await handle.write(piece, done)).bytesWritten;
+    for await (const piece of pieces)
+      for (let done = 0; done < piece.length;) done += (await handle.write(piece, done)).bytesWritten;
     await handle.sync();
   } finally {
     await handle.close();

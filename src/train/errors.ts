@@ -1,4 +1,5 @@
-// Errors of training: what is wrong with the data, the options, a checkpoint or the run itself, in one sentence with a hint.
+// Errors of training: what is wrong with the data, the options, a checkpoint or the run itself, in one sentence with a
+// hint.
 import { ModcError } from "../base/errors.js";
 
 export type TrainErrorCode = "bad-data" | "bad-option" | "bad-checkpoint" | "bad-log" | "cannot-write" | "diverged";

@@ -27,7 +27,9 @@ export async function evaluateText(
   for await (const batch of batches) {
     const { inputs, rows, length } = batch;
     options.signal?.throwIfAborted();
-    const given = Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
+    const given = Object.fromEntries(
+      Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]),
+    );
     const results = await session.run(given, { observe: routes });
     const own = rows * length;
     for (const name of losses) sum += Number(results[name]!.data[0]) * own;

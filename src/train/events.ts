@@ -2,7 +2,10 @@
 import type { DataPosition } from "./windows.js";
 import type { Evaluation, Rule, StepMetrics } from "./types.js";
 
-/** A passage of the validation text and which of its tokens each routed layer computed under each rule: 1 for those it did. */
+/**
+ * A passage of the validation text and which of its tokens each routed layer computed under each rule: 1 for those it
+ * did.
+ */
 export interface Passage {
   readonly tokens: readonly number[];
   readonly routes: readonly { readonly rule: Rule; readonly path: string; readonly mask: readonly number[] }[];
@@ -44,7 +47,13 @@ export type TrainEvent =
       readonly best: boolean;
       readonly passage: Passage | null;
     }
-  | { readonly kind: "checkpoint"; readonly step: number; readonly path: string; readonly best: boolean; readonly position: DataPosition }
+  | {
+      readonly kind: "checkpoint";
+      readonly step: number;
+      readonly path: string;
+      readonly best: boolean;
+      readonly position: DataPosition;
+    }
   | { readonly kind: "warning"; readonly step: number; readonly message: string }
   | {
       readonly kind: "end";

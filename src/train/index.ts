@@ -19,5 +19,15 @@ export { train, type TrainOptions } from "./train-node.js";
 export { learningRate, piecewiseLinear, type LearningRateOptions, type Point, type Schedule } from "./schedule.js";
 export { withDefaults, type TrainSettings } from "./settings.js";
 export { createTrainer, type TrainerOptions, type TrainerProgram } from "./trainer.js";
-export type { Batch, EvaluateOptions, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
+export type {
+  Batch,
+  EvaluateOptions,
+  Evaluation,
+  Rule,
+  StateTensor,
+  StepMetrics,
+  StepSettings,
+  Trainer,
+  TrainingState,
+} from "./types.js";
 export { split, wholeWindows, type DataPosition, type Split } from "./windows.js";

@@ -5,7 +5,10 @@ import { TrainError } from "./errors.js";
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 10;
 
-/** The texts of a file's lines; blank lines are passed over. Throws TrainError, with the line, for what is no UTF-8, no JSON, or has no such field. */
+/**
+ * The texts of a file's lines; blank lines are passed over. Throws TrainError, with the line, for what is no UTF-8, no
+ * JSON, or has no such field.
+ */
 export async function* lineDocuments(
   bytes: AsyncIterable<Uint8Array>,
   path: string,
@@ -37,10 +40,16 @@ function textOf(line: Uint8Array, place: string, field: string, first: boolean):
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new TrainError("bad-data", `${place}: the line is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new TrainError(
+      "bad-data",
+      `${place}: the line is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new TrainError("bad-data", `${place}: the line is no JSON object`);
-  const found: unknown = Object.hasOwn(value, field) ? (value as Readonly<Record<string, unknown>>)[field] : undefined; // an object's own field
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new TrainError("bad-data", `${place}: the line is no JSON object`);
+  // an object's own field
+  const found: unknown = Object.hasOwn(value, field) ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
   if (typeof found === "string") return found;
   const strings = Object.entries(value).flatMap(([name, v]) => (typeof v === "string" ? [name] : []));
   throw new TrainError("bad-data", `${place}: the line has no text in ${JSON.stringify(field)}`, {
@@ -61,7 +70,8 @@ async function* lines(bytes: AsyncIterable<Uint8Array>, path: string): AsyncIter
     if (from === piece.length) continue;
     parts.push(piece.slice(from));
     length += piece.length - from;
-    if (length > MOST_LINE_BYTES) throw new TrainError("bad-data", `${path} has a line of more than ${MOST_LINE_BYTES} bytes`);
+    if (length > MOST_LINE_BYTES)
+      throw new TrainError("bad-data", `${path} has a line of more than ${MOST_LINE_BYTES} bytes`);
   }
   if (parts.length > 0) yield join(parts);
 }

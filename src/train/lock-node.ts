@@ -63,7 +63,12 @@ async function take(path: string, entry: string): Promise<void> {
 }
 
 /** What says that another has it, or had it a moment ago. */
-const TAKEN: ReadonlySet<unknown> = new Set(["EEXIST", "ENOTEMPTY", "ENOTDIR", ...(process.platform === "win32" ? ["EPERM", "EACCES"] : [])]);
+const TAKEN: ReadonlySet<unknown> = new Set([
+  "EEXIST",
+  "ENOTEMPTY",
+  "ENOTDIR",
+  ...(process.platform === "win32" ? ["EPERM", "EACCES"] : []),
+]);
 
 const put = (from: string, to: string): Promise<boolean> => attempt(TAKEN, () => rename(from, to));
 const replace = (from: string, to: string): Promise<boolean> => attempt(GONE, () => rename(from, to));
@@ -104,7 +109,11 @@ async function expectGone(path: string, entry: string): Promise<void> {
   if (owner === null) throw taken(path, since, "where none does");
   const { pid, host } = owner;
   if (state === "runs") throw taken(path, ` (${pid})${since}`, "where no such process runs");
-  throw taken(path, ` (${pid} on ${host})${since}`, `look on ${host} whether it runs, which cannot be told from here; where it does not`);
+  throw taken(
+    path,
+    ` (${pid} on ${host})${since}`,
+    `look on ${host} whether it runs, which cannot be told from here; where it does not`,
+  );
 }
 
 /** When a lock was taken, which is when its folder changed last; nothing where it has been given back meanwhile. */
@@ -121,7 +130,9 @@ async function sinceOf(lock: string): Promise<string> {
 }
 
 const taken = (path: string, who: string, when: string): TrainError =>
-  new TrainError("bad-option", `another process${who} trains into ${path}`, { hint: `give another folder; ${when}, remove ${join(path, NAME)}` });
+  new TrainError("bad-option", `another process${who} trains into ${path}`, {
+    hint: `give another folder; ${when}, remove ${join(path, NAME)}`,
+  });
 
 /**
  * An earlier modc wrote the number of its process to a file. Removing a file never removes a folder that took its

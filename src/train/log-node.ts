@@ -5,7 +5,10 @@ import { createInterface } from "node:readline";
 import { writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 
-/** A line: what it is about, and the step it belongs to. Numbers that JSON lacks stand as the strings "NaN", "Infinity" and "-Infinity". */
+/**
+ * A line: what it is about, and the step it belongs to. Numbers that JSON lacks stand as the strings "NaN", "Infinity"
+ * and "-Infinity".
+ */
 export interface LogEntry {
   readonly kind: string;
   readonly step: number;
@@ -20,8 +23,8 @@ export interface Log {
 }
 
 /**
- * Opens a log to append to it. What belongs to steps beyond `step` is cut off, and so is a last line that was torn; 0 begins anew. Throws TrainError where the
- * file holds something else, or cannot be written.
+ * Opens a log to append to it. What belongs to steps beyond `step` is cut off, and so is a last line that was torn; 0
+ * begins anew. Throws TrainError where the file holds something else, or cannot be written.
  */
 export async function openLog(path: string, step: number): Promise<Log> {
   return writing(path, async () => {
@@ -41,7 +44,9 @@ export async function openLog(path: string, step: number): Promise<Log> {
 }
 
 const printEntry = (entry: LogEntry): string =>
-  JSON.stringify(entry, (_key, value: unknown) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
+  JSON.stringify(entry, (_key, value: unknown) =>
+    typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+  );
 
 const NEWLINE = 10;
 
@@ -70,12 +75,21 @@ async function keptBytes(handle: FileHandle, path: string, step: number): Promis
 function parseEntry(text: string, path: string, line: number): LogEntry {
   try {
     const entry: unknown = JSON.parse(text);
-    if (typeof entry === "object" && entry !== null && "kind" in entry && typeof entry.kind === "string" && "step" in entry && typeof entry.step === "number")
+    if (
+      typeof entry === "object" &&
+      entry !== null &&
+      "kind" in entry &&
+      typeof entry.kind === "string" &&
+      "step" in entry &&
+      typeof entry.step === "number"
+    )
       return entry as LogEntry; // as was looked at
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
-  throw new TrainError("bad-log", `${path}:${line}: the line is no entry of a log`, { hint: "move the file away: the run begins another" });
+  throw new TrainError("bad-log", `${path}:${line}: the line is no entry of a log`, {
+    hint: "move the file away: the run begins another",
+  });
 }
 
 /** The entries of a log in order, a torn last line left out. */

@@ -21,7 +21,9 @@ export interface LoopOptions {
   /** Of the step after so many. */
   readonly settings: (done: number) => StepSettings;
   /** The micro-batches of the step at a position, and the position after them: a function of the position alone. */
-  readonly batches: (position: DataPosition) => Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }>;
+  readonly batches: (
+    position: DataPosition,
+  ) => Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }>;
   readonly toBitsPerByte: (nats: number) => number;
   /** Paths of the objective's own losses. */
   readonly own: readonly string[];
@@ -41,7 +43,9 @@ export interface LoopOptions {
   readonly checkpoints: {
     readonly every: number;
     /** Writes one and returns its path. */
-    readonly save: (at: Omit<Place, "best"> & { readonly validation: number | null; readonly isBest: boolean }) => Promise<string>;
+    readonly save: (
+      at: Omit<Place, "best"> & { readonly validation: number | null; readonly isBest: boolean },
+    ) => Promise<string>;
   };
   /** The checkpoint that is there already; null: there is none. */
   readonly lastCheckpoint: string | null;
@@ -53,9 +57,10 @@ export interface LoopOptions {
 type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
 
 /**
- * Trains to the last step, or until `signal` is aborted: steps under way, two at most, are finished then, and a checkpoint written. Validates every so many steps and after the last; writes
- * a checkpoint every so many, after the last, and whenever the validation loss is the lowest so far, of those that count. Throws TrainError where a loss or a gradient is no number: nothing is written then,
- * so that the last checkpoint is a good one.
+ * Trains to the last step, or until `signal` is aborted: steps under way, two at most, are finished then, and a
+ * checkpoint written. Validates every so many steps and after the last; writes a checkpoint every so many, after the
+ * last, and whenever the validation loss is the lowest so far, of those that count. Throws TrainError where a loss or a
+ * gradient is no number: nothing is written then, so that the last checkpoint is a good one.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
@@ -83,7 +88,10 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
         await ended(ahead);
         const why = await trainer
           .whyNotFinite(done, micro, settings)
-          .catch((fault: unknown) => `what went wrong first cannot be told: ${fault instanceof Error ? fault.message : String(fault)}`);
+          .catch(
+            (fault: unknown) =>
+              `what went wrong first cannot be told: ${fault instanceof Error ? fault.message : String(fault)}`,
+          );
         throw diverged(`step ${done}: ${wrong}: ${why}`, last);
       }
       place = { ...place, step: done, position: next };
@@ -101,7 +109,8 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       }
       if (!stopped() && (validated?.best || done % checkpoints.every === 0 || done === steps)) {
         const change = await options.changed();
-        if (change !== null && change !== warned) yield { kind: "warning", step: done, message: `${change}; the run goes on with the text as it was` };
+        if (change !== null && change !== warned)
+          yield { kind: "warning", step: done, message: `${change}; the run goes on with the text as it was` };
         warned = change;
         yield await save(validated?.loss ?? null, validated?.best ?? false);
       }
@@ -110,7 +119,13 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
     await ended(ahead);
   }
   if (stopped() && saved !== place.step) yield await save(null, false);
-  yield { kind: "end", step: place.step, reason: place.step < steps ? "interrupted" : "finished", checkpoint: last, report: null };
+  yield {
+    kind: "end",
+    step: place.step,
+    reason: place.step < steps ? "interrupted" : "finished",
+    checkpoint: last,
+    report: null,
+  };
 }
 
 /** A step that the device was given. */
@@ -122,7 +137,11 @@ interface Submitted {
   readonly result: Promise<StepMetrics>;
 }
 
-async function submit({ trainer, batches, settings: settingsAt }: LoopOptions, done: number, position: DataPosition): Promise<Submitted> {
+async function submit(
+  { trainer, batches, settings: settingsAt }: LoopOptions,
+  done: number,
+  position: DataPosition,
+): Promise<Submitted> {
   const { micro, next } = await batches(position);
   const settings = settingsAt(done);
   return { micro, settings, next, result: begun(trainer.step(micro, settings)) };
@@ -157,12 +176,25 @@ function notFinite({ loss, losses, gradientNorm }: StepMetrics): string | null {
 /** `last`: the checkpoint that is still good; null: none was written yet. */
 export function diverged(message: string, last: string | null): TrainError {
   const good = last === null ? "no checkpoint was written yet" : `the last good checkpoint is ${last}`;
-  return new TrainError("diverged", message, { hint: `${good}; a lower --lr, a longer --warmup or a smaller --clip may help` });
+  return new TrainError("diverged", message, {
+    hint: `${good}; a lower --lr, a longer --warmup or a smaller --clip may help`,
+  });
 }
 
-function stepEvent(metrics: StepMetrics, { learningRate, live }: StepSettings, { own, toBitsPerByte }: LoopOptions): Of<"step"> {
+function stepEvent(
+  metrics: StepMetrics,
+  { learningRate, live }: StepSettings,
+  { own, toBitsPerByte }: LoopOptions,
+): Of<"step"> {
   const nats = own.reduce((sum, path) => sum + (metrics.losses[path] ?? 0), 0);
-  return { kind: "step", step: metrics.step, metrics, bitsPerByte: toBitsPerByte(nats), learningRate, live: live ?? {} };
+  return {
+    kind: "step",
+    step: metrics.step,
+    metrics,
+    bitsPerByte: toBitsPerByte(nats),
+    learningRate,
+    live: live ?? {},
+  };
 }
 
 async function validate(options: LoopOptions, { step, best }: Place): Promise<Of<"validation">> {
@@ -187,7 +219,13 @@ async function validate(options: LoopOptions, { step, best }: Place): Promise<Of
   };
 }
 
-async function drawPassage(trainer: Trainer, rules: readonly Rule[], batch: Batch, tokens: string, options: EvaluateOptions): Promise<Passage> {
+async function drawPassage(
+  trainer: Trainer,
+  rules: readonly Rule[],
+  batch: Batch,
+  tokens: string,
+  options: EvaluateOptions,
+): Promise<Passage> {
   async function* once(): AsyncIterable<Batch> {
     yield batch;
   }

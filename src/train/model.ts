@@ -51,7 +51,9 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   const inputs = textInputs(model);
   const names = [inputs.tokens, ...(inputs.targets === null ? [] : [inputs.targets])];
   const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
-  const limits = lower(model).inputs.flatMap(({ node, below }) => (names.includes(node.attrs.name) && below !== null ? [below] : []));
+  const limits = lower(model).inputs.flatMap(({ node, below }) =>
+    names.includes(node.attrs.name) && below !== null ? [below] : [],
+  );
   const run: RunModel = {
     name: model.name,
     parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
@@ -69,11 +71,16 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   return { model: { run, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
 }
 
-function checkObjective({ source, read }: ModelSource, { model, set }: ModelChoice, phase: "train" | "generate"): ReturnType<typeof check> {
+function checkObjective(
+  { source, read }: ModelSource,
+  { model, set }: ModelChoice,
+  phase: "train" | "generate",
+): ReturnType<typeof check> {
   return check(source, { phase, entry: "objective", set, read, ...(model === undefined ? {} : { model }) });
 }
 
-const sequenceOf = (model: Model): Axis | undefined => model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+const sequenceOf = (model: Model): Axis | undefined =>
+  model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
 
 /** The files a model was read from, its own first, without the library and the values of parameters. */
 function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[]): RunModel["sources"] {
@@ -86,9 +93,13 @@ function textInputs(model: Model): TextInputs {
   const found = textInputsOf(model);
   if (found) return found;
   const names = model.inputs.map((i) => i.name).join(", ") || "nothing";
-  throw new TrainError("bad-option", `the objective of ${model.name} takes ${names}: a text fills one input of tokens and one called targets`, {
-    hint: "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
-  });
+  throw new TrainError(
+    "bad-option",
+    `the objective of ${model.name} takes ${names}: a text fills one input of tokens and one called targets`,
+    {
+      hint: "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
+    },
+  );
 }
 
 /** Tokens of a sequence where nobody says: as many as the model allows, within reason. */
@@ -102,7 +113,8 @@ export function checkAgainst(settings: TrainSettings, { bound, live, run }: Trai
   const fail = (message: string, hint: string | null = null): never => {
     throw new TrainError("bad-option", message, { hint });
   };
-  if (bound !== null && settings.context > bound) fail(`the context is ${settings.context}: ${run.name} allows ${bound}`);
+  if (bound !== null && settings.context > bound)
+    fail(`the context is ${settings.context}: ${run.name} allows ${bound}`);
   const paths = run.weights.map((w) => w.path);
   const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), paths);
   if (missed !== null) fail(`no weight is called ${missed}`, weightHint(missed, paths));
@@ -111,7 +123,9 @@ export function checkAgainst(settings: TrainSettings, { bound, live, run }: Trai
     if (!found)
       return fail(
         `${run.name} has no live parameter ${name}`,
-        live.length > 0 ? `it has ${live.map((l) => l.name).join(", ")}` : "declare it so: live capacity: ratio = 12.5%",
+        live.length > 0
+          ? `it has ${live.map((l) => l.name).join(", ")}`
+          : "declare it so: live capacity: ratio = 12.5%",
       );
     const wrong = found.kind === "ratio" ? points.find(({ value }) => value < 0 || value > 1) : undefined;
     if (wrong) fail(`${name} is ${wrong.value} at step ${wrong.step}: a ratio lies between 0 and 1`);

@@ -1,5 +1,12 @@
 // A trainer for a model's text: compiled for a device, with its weights and tunings there.
-import { openDevice, Device, type OpenDeviceOptions, type SessionEvent, type WeightsInput, type Words } from "../runtime/index.js";
+import {
+  openDevice,
+  Device,
+  type OpenDeviceOptions,
+  type SessionEvent,
+  type WeightsInput,
+  type Words,
+} from "../runtime/index.js";
 import { locateWeights } from "../runtime/weights.js";
 import { isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../schedule/tunings/file.js";
 import { misfitOf, tuningsFor, type Tunings } from "../schedule/tunings/index.js";
@@ -20,7 +27,12 @@ import type { Rule, Trainer } from "./types.js";
 export type Preparation =
   | { readonly kind: "text"; readonly done: number; readonly total: number }
   | { readonly kind: "device" | "compile" }
-  | { readonly kind: "kernels" | "weights"; readonly of: TrainerProgram; readonly done: number; readonly total: number };
+  | {
+      readonly kind: "kernels" | "weights";
+      readonly of: TrainerProgram;
+      readonly done: number;
+      readonly total: number;
+    };
 
 /**
  * Which tunings a device gets; `kept` are those of the run that goes on, where they are right for it. Null: those of
@@ -87,20 +99,40 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
 }
 
 const tell = (event: SessionEvent, of: TrainerProgram, { onProgress, onNote }: OpenTrainerOptions): void =>
-  event.kind === "grow" ? onNote(event.message) : onProgress({ kind: event.kind, of, done: event.done, total: event.total });
+  event.kind === "grow"
+    ? onNote(event.message)
+    : onProgress({ kind: event.kind, of, done: event.done, total: event.total });
 
 /** Throws SourceError and TrainError. */
-function compiled({ text, choice }: OpenTrainerOptions, settings: TrainSettings, device: Device, tunings: Tunings): TrainingPrograms {
+function compiled(
+  { text, choice }: OpenTrainerOptions,
+  settings: TrainSettings,
+  device: Device,
+  tunings: Tunings,
+): TrainingPrograms {
   const { source, read } = text;
-  const { programs, diagnostics, sources }: { programs: TrainingPrograms | null; diagnostics: readonly Diagnostic[]; sources: readonly SourceFile[] } =
+  const {
+    programs,
+    diagnostics,
+    sources,
+  }: { programs: TrainingPrograms | null; diagnostics: readonly Diagnostic[]; sources: readonly SourceFile[] } =
     compileTraining(
-      { source: source.text, file: source.file, read, set: choice.set, ...(choice.model === undefined ? {} : { model: choice.model }) },
+      {
+        source: source.text,
+        file: source.file,
+        read,
+        set: choice.set,
+        ...(choice.model === undefined ? {} : { model: choice.model }),
+      },
       stepOptions(settings),
       { target: device.target, tunings },
     );
   if (!programs) throw new SourceError(diagnostics, sources);
   if (programs.trained.length === 0)
-    throw new TrainError("bad-option", `no weight learns: the loss depends on none${settings.only === "" ? "" : ` of ${settings.only}`}`);
+    throw new TrainError(
+      "bad-option",
+      `no weight learns: the loss depends on none${settings.only === "" ? "" : ` of ${settings.only}`}`,
+    );
   return programs;
 }
 
@@ -109,12 +141,18 @@ const stepOptions = (settings: TrainSettings): TrainingOptions => ({
   clip: settings.clip === 0 ? null : settings.clip,
   microBatches: settings.accumulate,
   recompute: settings.recompute,
-  ...(settings.memory === 0 ? {} : { budget: { bytes: settings.memory, rows: settings.batch, length: settings.context, live: largestLive(settings) } }),
+  ...(settings.memory === 0
+    ? {}
+    : {
+        budget: { bytes: settings.memory, rows: settings.batch, length: settings.context, live: largestLive(settings) },
+      }),
   ...(settings.only === "" ? {} : { trained: matching(settings.only) }),
 });
 
 const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>
-  optimizer === "adamw" ? ({ kind: "adamw", beta1, beta2, eps } as const) : ({ kind: "sgd", momentum, nesterov: false } as const);
+  optimizer === "adamw"
+    ? ({ kind: "adamw", beta1, beta2, eps } as const)
+    : ({ kind: "sgd", momentum, nesterov: false } as const);
 
 /** Whether a weight's path is one of some patterns. */
 function matching(patterns: string): (weight: { readonly path: string }) => boolean {
@@ -123,10 +161,16 @@ function matching(patterns: string): (weight: { readonly path: string }) => bool
 }
 
 /** What is chosen, and the file of it: where it is what the run kept, that file as it is. */
-function tuningsOf(device: Device, { kept: text, tunings: choose, onNote }: OpenTrainerOptions): { readonly tunings: Tunings; readonly text: string } {
+function tuningsOf(
+  device: Device,
+  { kept: text, tunings: choose, onNote }: OpenTrainerOptions,
+): { readonly tunings: Tunings; readonly text: string } {
   const kept = text === null ? null : keptTunings(text, device, onNote);
   const tunings = choose(device, kept) ?? tuningsFor(device.target);
-  return { tunings, text: text !== null && tunings === kept ? text : printTunings(tuningsFile(device.info, device.target, tunings)) };
+  return {
+    tunings,
+    text: text !== null && tunings === kept ? text : printTunings(tuningsFile(device.info, device.target, tunings)),
+  };
 }
 
 /** Tunings that a run kept, where they are right for the device; null, which is told, where they are not. */
@@ -146,7 +190,12 @@ function keptTunings(text: string, device: Device, onNote: (text: string) => voi
   }
 }
 
-const withDevice = (trainer: Trainer, device: Device, tunings: { readonly digest: string; readonly text: string }, close: () => void): Trainer => ({
+const withDevice = (
+  trainer: Trainer,
+  device: Device,
+  tunings: { readonly digest: string; readonly text: string },
+  close: () => void,
+): Trainer => ({
   machine: { device: device.info.name, driver: device.info.driver, tunings: tunings.digest },
   tunings: tunings.text,
   step: (...given) => trainer.step(...given),
@@ -163,7 +212,12 @@ const withDevice = (trainer: Trainer, device: Device, tunings: { readonly digest
 type Weighted = Pick<RunModel, "weights" | "ignore">;
 
 /** Starting value of one weight: of what is given, or from the seed. */
-export async function startingValue(weight: ProgramWeight, seed: number, weights: WeightsInput | null, model: Weighted): Promise<Words> {
+export async function startingValue(
+  weight: ProgramWeight,
+  seed: number,
+  weights: WeightsInput | null,
+  model: Weighted,
+): Promise<Words> {
   const located = await locateWeights(model, weights ?? undefined, seed);
   try {
     return await located.values(weight);

@@ -31,7 +31,8 @@ function self(): Omit<Owner, "unique"> {
   return known;
 }
 
-export const printOwner = ({ host, place, pid, started, unique }: Owner): string => [host, place, pid, started, unique].join("_");
+export const printOwner = ({ host, place, pid, started, unique }: Owner): string =>
+  [host, place, pid, started, unique].join("_");
 
 /** Null for what no `printOwner` wrote. */
 export function parseOwner(name: string): Owner | null {
@@ -66,7 +67,12 @@ const hostOf = (name: string): string => name.replaceAll(/[^a-zA-Z0-9.-]/g, "-")
 
 /** Machines of one name are told apart by the number that systemd gave them, where it did. */
 const placeOf = (): string =>
-  digest([hostname(), process.platform, read(() => readFileSync("/etc/machine-id", "utf8")), read(() => readlinkSync("/proc/self/ns/pid"))]).slice(0, 16);
+  digest([
+    hostname(),
+    process.platform,
+    read(() => readFileSync("/etc/machine-id", "utf8")),
+    read(() => readlinkSync("/proc/self/ns/pid")),
+  ]).slice(0, 16);
 
 /**
  * When a process started, as a digest of the ticks since the system did and of which start of the system that was; null

@@ -6,10 +6,15 @@ export interface NamePattern {
   test(name: string): boolean;
 }
 
-export const namePatterns = (texts: string): readonly NamePattern[] => patterns(texts, (expression) => `^${expression}$`);
+export const namePatterns = (texts: string): readonly NamePattern[] =>
+  patterns(texts, (expression) => `^${expression}$`);
 
-/** Patterns of weights: of whole paths, or of any run of their segments, so that `router` is every weight of members of that name. */
-export const weightPatterns = (texts: string): readonly NamePattern[] => patterns(texts, (expression) => `^(?:.*\\.)?${expression}(?:\\..*)?$`);
+/**
+ * Patterns of weights: of whole paths, or of any run of their segments, so that `router` is every weight of members of
+ * that name.
+ */
+export const weightPatterns = (texts: string): readonly NamePattern[] =>
+  patterns(texts, (expression) => `^(?:.*\\.)?${expression}(?:\\..*)?$`);
 
 const patterns = (texts: string, around: (expression: string) => string): readonly NamePattern[] =>
   texts.split(",").map((part) => {
@@ -23,7 +28,10 @@ const patterns = (texts: string, around: (expression: string) => string): readon
 export const unmatched = (patterns: readonly NamePattern[], names: readonly string[]): string | null =>
   patterns.find((p) => !names.some((name) => p.test(name)))?.text ?? null;
 
-/** What may have been meant by a pattern of weights that none of the paths is: the nearest name in them, else routers where there are some, else the paths. */
+/**
+ * What may have been meant by a pattern of weights that none of the paths is: the nearest name in them, else routers
+ * where there are some, else the paths.
+ */
 export function weightHint(pattern: string, paths: readonly string[]): string {
   const names = new Set(paths.flatMap((path) => [path, ...path.split(".").filter((name) => !/^\d+$/.test(name))]));
   const near = nearest(pattern, names);
@@ -35,4 +43,5 @@ export function weightHint(pattern: string, paths: readonly string[]): string {
 }
 
 /** The first four, and how many more there are. */
-export const listed = (paths: readonly string[]): string => `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ` and ${paths.length - 4} more` : ""}`;
+export const listed = (paths: readonly string[]): string =>
+  `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ` and ${paths.length - 4} more` : ""}`;

@@ -10,8 +10,9 @@ export const DRAW = { round: 0, offset: 1 } as const;
 const ROUNDS = 6;
 
 /**
- * Place i of a random order of 0 … n − 1, for n up to 2^48: a bijection for each seed and epoch. A Feistel network permutes the smallest even number of bits
- * that holds n; a value beyond n is sent through again until it falls below, which takes at most four tries on average (Black and Rogaway 2002, "cycle walking").
+ * Place i of a random order of 0 … n − 1, for n up to 2^48: a bijection for each seed and epoch. A Feistel network
+ * permutes the smallest even number of bits that holds n; a value beyond n is sent through again until it falls below,
+ * which takes at most four tries on average (Black and Rogaway 2002, "cycle walking").
  */
 export function permuted(i: number, n: number, seed: number, epoch: number): number {
   let bits = 1;
@@ -21,7 +22,8 @@ export function permuted(i: number, n: number, seed: number, epoch: number): num
   do {
     let high = Math.floor(x / half);
     let low = x % half;
-    for (let round = 0; round < ROUNDS; round++) [high, low] = [low, (high ^ (draw(seed, epoch, DRAW.round, low, round) % half)) >>> 0];
+    for (let round = 0; round < ROUNDS; round++)
+      [high, low] = [low, (high ^ (draw(seed, epoch, DRAW.round, low, round) % half)) >>> 0];
     x = high * half + low;
   } while (x >= n);
   return x;

@@ -1,4 +1,5 @@
-// The programs of a training run, all over the states of the first: the step, micro-batches before it, evaluation under both rules.
+// The programs of a training run, all over the states of the first: the step, micro-batches before it, evaluation under
+// both rules.
 import { check } from "../check/check.js";
 import type { Read } from "../check/files.js";
 import type { Model } from "../check/model.js";
@@ -35,8 +36,16 @@ export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "reco
   readonly microBatches: number;
   /** Layers whose results are computed again rather than kept: `none` (the default), `all`, or patterns of paths. */
   readonly recompute?: RecomputeChoice;
-  /** Bytes on the device that all programs together may take at so many rows of a length: as many layers more are computed again as that needs. */
-  readonly budget?: { readonly bytes: number; readonly rows: number; readonly length: number; readonly live?: Readonly<Record<string, number>> };
+  /**
+   * Bytes on the device that all programs together may take at so many rows of a length: as many layers more are
+   * computed again as that needs.
+   */
+  readonly budget?: {
+    readonly bytes: number;
+    readonly rows: number;
+    readonly length: number;
+    readonly live?: Readonly<Record<string, number>>;
+  };
 }
 
 export interface TrainingTarget {
@@ -61,9 +70,14 @@ export interface TrainingPrograms {
   readonly evaluate: Readonly<Record<Rule, Program>>;
   /** Which tokens of a passage each routed layer computes can be told: the model observes its routes. */
   readonly routes: readonly string[];
-  /** Floating-point operations of one step at these sizes, all its micro-batches together, as kernels do them; live parameters that are not given have their defaults. */
+  /**
+   * Floating-point operations of one step at these sizes, all its micro-batches together, as kernels do them; live
+   * parameters that are not given have their defaults.
+   */
   flops(extents: ReadonlyMap<string, number>, live?: ReadonlyMap<string, Rational>): number;
-  /** The program that tells which value of a micro-batch is not finite, and what it watches. Compiled when asked for. */
+  /**
+   * The program that tells which value of a micro-batch is not finite, and what it watches. Compiled when asked for.
+   */
   probe(): { readonly program: Program; readonly watched: readonly Watched[] };
 }
 
@@ -77,14 +91,22 @@ interface Compiled {
 }
 
 export type CompiledTraining =
-  | { readonly programs: TrainingPrograms; readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly SourceFile[] }
+  | {
+      readonly programs: TrainingPrograms;
+      readonly diagnostics: readonly Diagnostic[];
+      readonly sources: readonly SourceFile[];
+    }
   | { readonly programs: null; readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly SourceFile[] };
 
 /**
- * Compiles a model for training. Never throws for a fault of the source: then `programs` is null and `diagnostics` says why. Throws TrainError for layers that there are none of, and for a
- * budget that does not suffice.
+ * Compiles a model for training. Never throws for a fault of the source: then `programs` is null and `diagnostics` says
+ * why. Throws TrainError for layers that there are none of, and for a budget that does not suffice.
  */
-export function compileTraining(source: TrainingSource, options: TrainingOptions, { target, tunings }: TrainingTarget): CompiledTraining {
+export function compileTraining(
+  source: TrainingSource,
+  options: TrainingOptions,
+  { target, tunings }: TrainingTarget,
+): CompiledTraining {
   const checked = checkFor(source, "train-step");
   const { model } = checked;
   if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
@@ -92,7 +114,8 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
   if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
   // A model that cannot generate, an encoder or one without a predictor, can be trained all the same.
   const causal = checkFor(source, "evaluate-causal").model;
-  const emitted = (graph: Graph, of: Model): Program => programFor({ graph, model: of, sources: checked.sources }, target, ...(tunings ? [tunings] : []));
+  const emitted = (graph: Graph, of: Model): Program =>
+    programFor({ graph, model: of, sources: checked.sources }, target, ...(tunings ? [tunings] : []));
 
   const optimized = (name: ProgramName, material: Material): Graph => optimize(recipes[name].graph(material));
   const objective = lower(model);
@@ -102,16 +125,27 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
     const material = materialOf(model, { lowered: objective, training });
     const graph = optimized("train-step", material);
     const adding = microBatches > 1 ? optimized("micro-batch", material) : null;
-    return { made: material.training(), graph, adding, step: emitted(graph, model), accumulate: adding && emitted(adding, model) };
+    return {
+      made: material.training(),
+      graph,
+      adding,
+      step: emitted(graph, model),
+      accumulate: adding && emitted(adding, model),
+    };
   };
-  const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program => emitted(optimized(name, materialOf(of)), of);
+  const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program =>
+    emitted(optimized(name, materialOf(of)), of);
   const topK = evaluation("evaluate", inferred.model);
   const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
   const evaluate = { "top-k": topK, causal: routed && causal ? evaluation("evaluate-causal", causal) : topK };
   const asked = chosenLayers(objective, choice);
   const recompute = budget
     ? layersWithin(objective, budget.bytes, (layers) =>
-        bytesOf({ ...stepOf(new Set([...asked, ...layers])), evaluate }, extentsOf(model, budget.rows, budget.length), budget.live),
+        bytesOf(
+          { ...stepOf(new Set([...asked, ...layers])), evaluate },
+          extentsOf(model, budget.rows, budget.length),
+          budget.live,
+        ),
       )
     : asked;
   const recomputed = new Set([...asked, ...recompute]);
@@ -127,12 +161,17 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
     step,
     accumulate,
     evaluate,
-    routes: topK.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [])),
-    flops: (extents, live = new Map()) => stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
+    routes: topK.outputs.flatMap((o) =>
+      o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [],
+    ),
+    flops: (extents, live = new Map()) =>
+      stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
     probe: () => {
       // Of a micro-batch by itself: what was added up would only tell that one of them went wrong.
       const training: StepOptions = { ...own, recompute: recomputed, accumulated: false };
-      const { graph: probe, watched } = finiteProbe(materialOf(model, { lowered: objective, training }).training().graph);
+      const { graph: probe, watched } = finiteProbe(
+        materialOf(model, { lowered: objective, training }).training().graph,
+      );
       return { program: emitted(optimize(probe), model), watched };
     },
   };
@@ -150,8 +189,8 @@ export function extentsOf(model: Pick<Model, "axes">, rows: number, length: numb
 }
 
 /**
- * Bytes on the device that a trainer takes at most: of all programs, whose states are those of the step, and what a checkpoint reads them through. `live`: the largest values that live parameters
- * will have.
+ * Bytes on the device that a trainer takes at most: of all programs, whose states are those of the step, and what a
+ * checkpoint reads them through. `live`: the largest values that live parameters will have.
  */
 export function bytesOf(
   { step, accumulate, evaluate }: Pick<TrainingPrograms, "step" | "accumulate" | "evaluate">,

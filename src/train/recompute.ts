@@ -16,7 +16,9 @@ export function chosenLayers(objective: Graph, choice: RecomputeChoice): Readonl
   const patterns = namePatterns(choice);
   const missed = unmatched(patterns, layers);
   if (missed !== null)
-    throw new TrainError("bad-option", `no layer is called ${missed}`, { hint: `the layers are ${listed(layers)}; all and none are choices too` });
+    throw new TrainError("bad-option", `no layer is called ${missed}`, {
+      hint: `the layers are ${listed(layers)}; all and none are choices too`,
+    });
   return new Set(layers.filter((layer) => patterns.some((p) => p.test(layer))));
 }
 
@@ -24,18 +26,27 @@ const listed = (names: readonly string[]): string =>
   names.length > 6 ? `${names.slice(0, 6).join(", ")} and ${names.length - 6} more` : names.join(", ") || "none";
 
 /**
- * The fewest layers, from the first on (their results are kept the longest), with which a step fits so many bytes; `bytesWith` tells what it takes with some. Every layer saves, so the
- * number is found by halving. Throws TrainError where all of them do not suffice.
+ * The fewest layers, from the first on (their results are kept the longest), with which a step fits so many bytes;
+ * `bytesWith` tells what it takes with some. Every layer saves, so the number is found by halving. Throws TrainError
+ * where all of them do not suffice.
  */
-export function layersWithin(objective: Graph, budget: number, bytesWith: (layers: ReadonlySet<string>) => number): ReadonlySet<string> {
+export function layersWithin(
+  objective: Graph,
+  budget: number,
+  bytesWith: (layers: ReadonlySet<string>) => number,
+): ReadonlySet<string> {
   const layers = layersOf(objective);
   const first = (count: number): ReadonlySet<string> => new Set(layers.slice(0, count));
   if (bytesWith(first(0)) <= budget) return first(0);
   const least = bytesWith(first(layers.length));
   if (least > budget)
-    throw new TrainError("bad-option", `training takes ${formatBytes(least)} even where every layer is computed again, ${formatBytes(budget)} are allowed`, {
-      hint: "give smaller batches (--batch, and --accumulate for as many sequences a step) or a shorter --length",
-    });
+    throw new TrainError(
+      "bad-option",
+      `training takes ${formatBytes(least)} even where every layer is computed again, ${formatBytes(budget)} are allowed`,
+      {
+        hint: "give smaller batches (--batch, and --accumulate for as many sequences a step) or a shorter --length",
+      },
+    );
   let [low, high] = [0, layers.length]; // too few, enough
   while (high - low > 1) {
     const middle = (low + high) >> 1;

@@ -58,7 +58,8 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     addAll(live, entry, "live");
     addAll(agreement, entry, "agreement");
   }
-  const curves = (from: ReadonlyMap<string, Gathered>): ReadonlyMap<string, Curve> => new Map([...from].map(([name, g]) => [name, g.curve()]));
+  const curves = (from: ReadonlyMap<string, Gathered>): ReadonlyMap<string, Curve> =>
+    new Map([...from].map(([name, g]) => [name, g.curve()]));
   return renderReport({
     model: model.name,
     parameters: model.parameters,
@@ -118,7 +119,12 @@ class Speed {
     const [whole, rest] = [this.#groups.filter((g) => g.steps.length === this.#width), this.#groups.at(-1)];
     const last = whole.at(-1);
     // The last steps of a run may be too few for a point of their own.
-    const groups = !rest || rest === last ? whole : last ? [...whole.slice(0, -1), { x: rest.x, steps: [...last.steps, ...rest.steps] }] : [rest];
+    const groups =
+      !rest || rest === last
+        ? whole
+        : last
+          ? [...whole.slice(0, -1), { x: rest.x, steps: [...last.steps, ...rest.steps] }]
+          : [rest];
     return {
       points: groups.map(({ x, steps }) => {
         const y = rateOf(steps);
@@ -156,7 +162,9 @@ class Gathered {
 
 function validated(entry: LogEntry): ReportedValidation {
   const perNat = numberOf(entry["bitsPerByte"]) / numberOf(entry["loss"]);
-  const rules = Object.entries(recordOf(entry["rules"])).filter((r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal");
+  const rules = Object.entries(recordOf(entry["rules"])).filter(
+    (r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal",
+  );
   return {
     step: entry.step,
     counts: entry["counts"] !== false,
@@ -164,7 +172,9 @@ function validated(entry: LogEntry): ReportedValidation {
     shares: new Map(
       rules.map(([rule, found]) => [
         rule,
-        Object.fromEntries(Object.entries(recordOf(recordOf(found)["shares"])).map(([path, share]) => [path, numberOf(share)])),
+        Object.fromEntries(
+          Object.entries(recordOf(recordOf(found)["shares"])).map(([path, share]) => [path, numberOf(share)]),
+        ),
       ]),
     ),
   };
@@ -179,7 +189,9 @@ function passageOf(value: unknown): Passage | null {
     routes: routes
       .map(recordOf)
       .flatMap(({ rule, path, mask }) =>
-        (rule === "top-k" || rule === "causal") && typeof path === "string" && typeof mask === "string" ? [{ rule, path, mask: Array.from(mask, Number) }] : [],
+        (rule === "top-k" || rule === "causal") && typeof path === "string" && typeof mask === "string"
+          ? [{ rule, path, mask: Array.from(mask, Number) }]
+          : [],
       ),
   };
 }

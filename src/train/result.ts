@@ -13,7 +13,9 @@ export interface Validated {
   /** Values of live parameters it was made with. */
   readonly live: Readonly<Record<string, number>>;
   /** `shares`: of each routed layer, the share of tokens it computed. */
-  readonly byRule: { readonly [R in Rule]?: { readonly loss: number; readonly shares: Readonly<Record<string, number>> } };
+  readonly byRule: {
+    readonly [R in Rule]?: { readonly loss: number; readonly shares: Readonly<Record<string, number>> };
+  };
 }
 
 export interface TrainResult {
@@ -90,5 +92,6 @@ export class Outcome {
 
 function validatedBy({ step, loss, bitsPerByte, live, byRule }: Of<"validation">): Validated {
   const rules = Object.entries(byRule).map(([rule, { loss: own, shares }]) => [rule, { loss: own, shares }]);
-  return { step, loss, bitsPerByte, live, byRule: Object.fromEntries(rules) as Validated["byRule"] }; // the rules it was made by
+  // the rules it was made by
+  return { step, loss, bitsPerByte, live, byRule: Object.fromEntries(rules) as Validated["byRule"] };
 }

@@ -2,7 +2,14 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Program } from "../program/program.js";
-import { isComplete, readCheckpoint, readManifest, readSources, type Checkpoint, type Sources } from "./checkpoint-node.js";
+import {
+  isComplete,
+  readCheckpoint,
+  readManifest,
+  readSources,
+  type Checkpoint,
+  type Sources,
+} from "./checkpoint-node.js";
 import { TrainError } from "./errors.js";
 import { lockFolder } from "./lock-node.js";
 import type { Manifest } from "../session/manifest.js";
@@ -14,7 +21,10 @@ export interface Before {
   readonly sources: Sources;
 }
 
-/** Reads what the checkpoint to go on from says of itself, and its model's source: the newest, or that of a step. Throws TrainError where there is none, or another process trains. */
+/**
+ * Reads what the checkpoint to go on from says of itself, and its model's source: the newest, or that of a step. Throws
+ * TrainError where there is none, or another process trains.
+ */
 export async function before(output: string, step: number | null): Promise<Before> {
   const there = await stat(join(output, CHECKPOINTS)).then(
     (found) => found.isDirectory(),
@@ -31,8 +41,9 @@ export async function before(output: string, step: number | null): Promise<Befor
 }
 
 /**
- * Reads the checkpoint to go on from: the newest, or that of a step. Throws TrainError where it is not whole or its weights are not the model's, and names another one that can be gone on from;
- * and what `expect` throws, which sees what the checkpoint says before its tensors are read.
+ * Reads the checkpoint to go on from: the newest, or that of a step. Throws TrainError where it is not whole or its
+ * weights are not the model's, and names another one that can be gone on from; and what `expect` throws, which sees
+ * what the checkpoint says before its tensors are read.
  */
 export async function resumeFrom(
   run: RunFolder,
@@ -67,7 +78,9 @@ async function said(run: RunFolder, path: string): Promise<Before> {
 }
 
 const nothingIn = (output: string): TrainError =>
-  new TrainError("bad-checkpoint", `${output} has no checkpoint to resume from`, { hint: "leave --resume out to begin" });
+  new TrainError("bad-checkpoint", `${output} has no checkpoint to resume from`, {
+    hint: "leave --resume out to begin",
+  });
 
 /** Newer than what `last` says can only be one that was written whole just before the run was killed. */
 async function chosen(run: RunFolder, step: number | null): Promise<string> {
@@ -75,17 +88,30 @@ async function chosen(run: RunFolder, step: number | null): Promise<string> {
   const found = step ?? steps.at(-1);
   if (found === undefined) throw nothingIn(run.path);
   if (!steps.includes(found))
-    throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${found}`, { hint: steps.length > 0 ? `it has ${steps.join(", ")}` : null });
+    throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${found}`, {
+      hint: steps.length > 0 ? `it has ${steps.join(", ")}` : null,
+    });
   return run.checkpoint(found);
 }
 
 /** What is wrong with a checkpoint, with the newest other one that can be gone on from. */
-async function withOlder(fault: unknown, run: RunFolder, path: string, isWhole: (path: string) => Promise<boolean>): Promise<unknown> {
+async function withOlder(
+  fault: unknown,
+  run: RunFolder,
+  path: string,
+  isWhole: (path: string) => Promise<boolean>,
+): Promise<unknown> {
   if (!(fault instanceof TrainError)) return fault;
   const others = (await run.steps()).filter((step) => run.checkpoint(step) !== path);
   for (const older of others.toReversed()) {
     if (!(await isWhole(run.checkpoint(older)))) continue;
-    return new TrainError(fault.code, fault.message, { hint: `the checkpoint of step ${older} is whole: --resume ${older} goes on from it`, cause: fault });
+    return new TrainError(fault.code, fault.message, {
+      hint: `the checkpoint of step ${older} is whole: --resume ${older} goes on from it`,
+      cause: fault,
+    });
   }
-  return new TrainError(fault.code, fault.message, { hint: "no other checkpoint of the run is whole and of this model", cause: fault });
+  return new TrainError(fault.code, fault.message, {
+    hint: "no other checkpoint of the run is whole and of this model",
+    cause: fault,
+  });
 }

@@ -2,7 +2,15 @@
 import { randomBytes } from "node:crypto";
 import { copyFile, readdir, readlink, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { DISCARDED, isComplete, readManifest, REPLACED, UNFINISHED, writeCheckpoint, type CheckpointContents } from "./checkpoint-node.js";
+import {
+  DISCARDED,
+  isComplete,
+  readManifest,
+  REPLACED,
+  UNFINISHED,
+  writeCheckpoint,
+  type CheckpointContents,
+} from "./checkpoint-node.js";
 import { disk, makeFolder, syncFolder, writing, type Disk } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 import { settledFrom } from "./settings.js";
@@ -24,7 +32,10 @@ export interface RunFolder {
   readonly cache: string;
   readonly log: string;
   readonly report: string;
-  /** Writes a checkpoint, makes it the last, and the best where it is, and discards those that are not kept. Returns its path. */
+  /**
+   * Writes a checkpoint, makes it the last, and the best where it is, and discards those that are not kept. Returns its
+   * path.
+   */
   save(contents: CheckpointContents, options: { readonly keep: number; readonly best: boolean }): Promise<string>;
   /** The folder of the last checkpoint, or the best; null: there is none. */
   find(which: "last" | "best"): Promise<string | null>;
@@ -32,13 +43,17 @@ export interface RunFolder {
   steps(): Promise<readonly number[]>;
   checkpoint(step: number): string;
   /**
-   * Makes a checkpoint the last, and of it and those before it that of the lowest validation loss the best. Those after it, whose steps will be done anew, are set aside in a folder of
-   * their own with the log as it was. Returns that folder; null where there are none.
+   * Makes a checkpoint the last, and of it and those before it that of the lowest validation loss the best. Those after
+   * it, whose steps will be done anew, are set aside in a folder of their own with the log as it was. Returns that
+   * folder; null where there are none.
    */
   goBackTo(step: number): Promise<string | null>;
 }
 
-/** Opens a run's folder, making it where it is missing, and mends what a run that was killed left half-done. Throws TrainError where it cannot be written. */
+/**
+ * Opens a run's folder, making it where it is missing, and mends what a run that was killed left half-done. Throws
+ * TrainError where it cannot be written.
+ */
 export async function openRunFolder(path: string, on: Disk = disk): Promise<RunFolder> {
   const folder = join(path, CHECKPOINTS);
   await writing(path, async () => {
@@ -91,10 +106,14 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
   };
 }
 
-/** A checkpoint that was moved aside for another, which then never came, goes back to its place; whatever else is half-done is removed. */
+/**
+ * A checkpoint that was moved aside for another, which then never came, goes back to its place; whatever else is
+ * half-done is removed.
+ */
 async function mend(folder: string, on: Disk): Promise<void> {
   const names = await readdir(folder);
-  for (const name of names) if (name.startsWith(UNFINISHED) || name.startsWith(DISCARDED)) await on.remove(join(folder, name));
+  for (const name of names)
+    if (name.startsWith(UNFINISHED) || name.startsWith(DISCARDED)) await on.remove(join(folder, name));
   for (const name of names.filter((n) => n.startsWith(REPLACED))) {
     const own = /^step-\d+/.exec(name.slice(REPLACED.length))?.[0];
     if (own !== undefined && !names.includes(own) && (await isComplete(join(folder, name)))) {
@@ -104,7 +123,10 @@ async function mend(folder: string, on: Disk): Promise<void> {
   }
 }
 
-/** The first checkpoint of the lowest validation loss, of those that count; null where none has one. What cannot be read has none. */
+/**
+ * The first checkpoint of the lowest validation loss, of those that count; null where none has one. What cannot be read
+ * has none.
+ */
 async function bestOf(paths: readonly string[]): Promise<string | null> {
   let best: { readonly path: string; readonly loss: number } | null = null;
   for (const path of paths) {
@@ -164,7 +186,10 @@ async function pointedAt(folder: string, which: "last" | "best"): Promise<string
   }
 }
 
-/** Keeps the newest `keep`, the last and the best. One that goes is renamed first, so that none is ever seen half-removed. */
+/**
+ * Keeps the newest `keep`, the last and the best. One that goes is renamed first, so that none is ever seen
+ * half-removed.
+ */
 async function discard(folder: string, steps: readonly number[], keep: number, on: Disk): Promise<void> {
   const kept = new Set([...steps.slice(-keep).map(nameOf), ...(await names(folder))]);
   for (const step of steps) {

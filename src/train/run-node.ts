@@ -60,7 +60,10 @@ export interface RunOptions extends TextOptions {
   readonly usualContext: number;
   /** The checkpoint to go on from: the last, or that of a step. Null: begin. */
   readonly resume: "last" | number | null;
-  /** Called once, when everything else is known to be right. `tunings`: those of the checkpoint that the run goes on from, as it keeps them; null: there are none. */
+  /**
+   * Called once, when everything else is known to be right. `tunings`: those of the checkpoint that the run goes on
+   * from, as it keeps them; null: there are none.
+   */
   readonly createTrainer: (settings: TrainSettings, tunings: string | null) => Promise<Trainer>;
   /** Starting value of a weight that the trainer does not hold. */
   readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
@@ -69,7 +72,10 @@ export interface RunOptions extends TextOptions {
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
 
-/** Trains a model on a text and tells what happens, to the end or until the signal is aborted. Throws TrainError and what the runtime throws. */
+/**
+ * Trains a model on a text and tells what happens, to the end or until the signal is aborted. Throws TrainError and
+ * what the runtime throws.
+ */
 export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const unlock = await lockFolder(options.output);
   try {
@@ -84,12 +90,22 @@ async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, 
   const { model } = options;
   const run = await openRunFolder(options.output);
   const same = (before: Before, path: string): void => expectSameModel(model, before, path);
-  const found = options.resume === null ? null : await resumeFrom(run, options.resume === "last" ? null : options.resume, model, same);
+  const found =
+    options.resume === null
+      ? null
+      : await resumeFrom(run, options.resume === "last" ? null : options.resume, model, same);
   if (!found && (await run.steps()).length > 0)
-    throw new TrainError("bad-option", `${options.output} holds a run already`, { hint: "--resume goes on with it; else give another folder" });
-  const settings = found ? resumed(found.checkpoint.manifest.settings, options.settings) : withDefaults({ context: options.usualContext, ...options.settings });
+    throw new TrainError("bad-option", `${options.output} holds a run already`, {
+      hint: "--resume goes on with it; else give another folder",
+    });
+  const settings = found
+    ? resumed(found.checkpoint.manifest.settings, options.settings)
+    : withDefaults({ context: options.usualContext, ...options.settings });
   if (found && found.checkpoint.manifest.step > settings.steps)
-    throw new TrainError("bad-option", `the checkpoint has done ${found.checkpoint.manifest.step} steps, the run is to have ${settings.steps}`);
+    throw new TrainError(
+      "bad-option",
+      `the checkpoint has done ${found.checkpoint.manifest.step} steps, the run is to have ${settings.steps}`,
+    );
   await removeUnfinished(run.cache);
   const corpus = await openCorpus({
     ...textOptions(options),
@@ -146,16 +162,25 @@ function expectSameModel(model: RunModel, { manifest, sources }: Before, path: s
     const before = manifest.parameters[name];
     if (before !== value) fail(before === undefined ? `${name} is new` : `${name} is ${value}, it was ${before}`);
   }
-  for (const [i, source] of model.sources.entries()) if (sources[i]?.text !== source.text) fail(`${source.path} has changed`);
-  if (sources.length !== model.sources.length) fail(`it has ${model.sources.length} source files, that one ${sources.length}`);
+  for (const [i, source] of model.sources.entries())
+    if (sources[i]?.text !== source.text) fail(`${source.path} has changed`);
+  if (sources.length !== model.sources.length)
+    fail(`it has ${model.sources.length} source files, that one ${sources.length}`);
 }
 
 /** That a text's tokens are ones the model knows. */
-export function expectFits(corpus: Corpus, { data, model }: TextOptions & { readonly model: Pick<RunModel, "vocabulary"> }): void {
+export function expectFits(
+  corpus: Corpus,
+  { data, model }: TextOptions & { readonly model: Pick<RunModel, "vocabulary"> },
+): void {
   if (model.vocabulary === null || corpus.largestToken < model.vocabulary) return;
-  throw new TrainError("bad-data", `${data} has the token ${corpus.largestToken}, the model knows those below ${model.vocabulary}`, {
-    hint: "give the tokenizer of the model, or set the model's vocabulary",
-  });
+  throw new TrainError(
+    "bad-data",
+    `${data} has the token ${corpus.largestToken}, the model knows those below ${model.vocabulary}`,
+    {
+      hint: "give the tokenizer of the model, or set the model's vocabulary",
+    },
+  );
 }
 
 interface Opened {
@@ -171,7 +196,10 @@ interface Opened {
   readonly aside: string | null;
 }
 
-/** The loop's events, each written to the log before it is told; the report whenever there is a new validation, and at the end. */
+/**
+ * The loop's events, each written to the log before it is told; the report whenever there is a new validation, and at
+ * the end.
+ */
 async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
   const { options, run, corpus, parts, settings, trainer, log, found, aside } = opened;
   const from = found?.checkpoint.manifest.step ?? 0;
@@ -190,7 +218,11 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
   };
   if (aside !== null) yield await warning(from, `the checkpoints after step ${from} are set aside in ${aside}`);
   const otherwise = found ? differenceOf(found.checkpoint.manifest.machine, trainer.machine ?? {}) : null;
-  if (otherwise !== null) yield await warning(from, `${otherwise}: results may differ in their last bits from those of a run that went on as it was`);
+  if (otherwise !== null)
+    yield await warning(
+      from,
+      `${otherwise}: results may differ in their last bits from those of a run that went on as it was`,
+    );
   const settled = settledFrom(settings);
   if (settled > settings.steps && parts.boundary < parts.tokens)
     yield await warning(
@@ -217,31 +249,50 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     return failed;
   };
   for await (const event of loop(await loopOptions(opened))) {
-    if (event.kind === "step" || event.kind === "validation" || event.kind === "warning") await log.append(entryOf(event));
+    if (event.kind === "step" || event.kind === "validation" || event.kind === "warning")
+      await log.append(entryOf(event));
     if (event.kind === "step") stepped = true;
     if (event.kind === "validation") validated = event;
-    const idle = event.kind === "end" && event.reason === "finished" && validated?.counts ? unskippingText(unskipping(sharesOf(validated))) : null;
+    const idle =
+      event.kind === "end" && event.reason === "finished" && validated?.counts
+        ? unskippingText(unskipping(sharesOf(validated)))
+        : null;
     if (idle !== null) yield await warning(event.step, idle);
     const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
     const failed = due ? await report(event.kind === "end" && event.reason === "finished") : null;
     if (failed !== null) yield await warning(event.step, failed);
-    yield event.kind === "end" ? { ...event, report: failed === null && existsSync(run.report) ? run.report : null } : event;
+    yield event.kind === "end"
+      ? { ...event, report: failed === null && existsSync(run.report) ? run.report : null }
+      : event;
   }
 }
 
 /** How a machine differs from the one before, as a clause; null: not. */
 function differenceOf(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string | null {
   const changed = Object.keys(now).filter((name) => before[name] !== now[name]);
-  return changed.length === 0 ? null : changed.map((name) => `${name}: ${now[name]!}, the checkpoint's ${before[name] ?? "is not known"}`).join("; ");
+  return changed.length === 0
+    ? null
+    : changed.map((name) => `${name}: ${now[name]!}, the checkpoint's ${before[name] ?? "is not known"}`).join("; ");
 }
 
-async function loopOptions({ options, run, corpus, parts, settings, trainer, log, found }: Opened): Promise<LoopOptions> {
+async function loopOptions({
+  options,
+  run,
+  corpus,
+  parts,
+  settings,
+  trainer,
+  log,
+  found,
+}: Opened): Promise<LoopOptions> {
   const { model } = options;
   const { context, seed, batch: rows } = settings;
   const text = { corpus, inputs: model.inputs, split: parts, rows, context };
   const { rules } = model;
   const held = spread(wholeWindows(parts.boundary, parts.tokens, context), settings.validationWindows);
-  const microBatches = async (position: DataPosition): Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }> => {
+  const microBatches = async (
+    position: DataPosition,
+  ): Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }> => {
     const micro: Batch[] = [];
     let at = position;
     for (let i = 0; i < settings.accumulate; i++) {
@@ -255,7 +306,11 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
   return {
     trainer,
     from: found
-      ? { step: found.checkpoint.manifest.step, position: found.checkpoint.manifest.data.position, best: await bestLoss(run) }
+      ? {
+          step: found.checkpoint.manifest.step,
+          position: found.checkpoint.manifest.data.position,
+          best: await bestLoss(run),
+        }
       : { step: 0, position: START, best: null },
     steps: settings.steps,
     settings: stepSettings(settings),
@@ -271,7 +326,11 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
             rules,
             batches: () => batchesOf(held, text),
             passage: model.routed
-              ? () => windowBatch({ offset: parts.boundary, length: Math.min(context, PASSAGE, parts.tokens - parts.boundary - 1) }, text)
+              ? () =>
+                  windowBatch(
+                    { offset: parts.boundary, length: Math.min(context, PASSAGE, parts.tokens - parts.boundary - 1) },
+                    text,
+                  )
               : null,
             tokens: model.inputs.tokens,
           },
@@ -280,7 +339,8 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
       async save({ step, position, validation, isBest }) {
         const state = await trainer.state();
         const wrong = await firstNotFinite(state);
-        if (wrong !== null) throw diverged(`after step ${step} ${wrong} holds a value that is not finite`, await run.find("last"));
+        if (wrong !== null)
+          throw diverged(`after step ${step} ${wrong} holds a value that is not finite`, await run.find("last"));
         await log.sync();
         return run.save(
           {
@@ -333,11 +393,34 @@ function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" | "war
   if (kind === "warning") return { kind, step, message: event.message };
   if (kind === "validation") {
     const { live, counts, loss, bitsPerByte, best } = event;
-    const rules = Object.fromEntries(Object.entries(event.byRule).map(([rule, { loss: own, tokens, shares }]) => [rule, { loss: own, tokens, shares }]));
-    const passage = event.passage && { ...event.passage, routes: event.passage.routes.map((r) => ({ ...r, mask: r.mask.join("") })) };
+    const rules = Object.fromEntries(
+      Object.entries(event.byRule).map(([rule, { loss: own, tokens, shares }]) => [
+        rule,
+        { loss: own, tokens, shares },
+      ]),
+    );
+    const passage = event.passage && {
+      ...event.passage,
+      routes: event.passage.routes.map((r) => ({ ...r, mask: r.mask.join("") })),
+    };
     return { kind, step, live, counts, loss, bitsPerByte, best, rules, passage };
   }
   const { metrics, bitsPerByte, learningRate, live } = event;
   const { loss, losses, gradientNorm, tokens, seconds, first, flops, agreement, computedShare } = metrics;
-  return { kind, step, loss, losses, bitsPerByte, learningRate, live, gradientNorm, tokens, seconds, first, flops, agreement, computedShare };
+  return {
+    kind,
+    step,
+    loss,
+    losses,
+    bitsPerByte,
+    learningRate,
+    live,
+    gradientNorm,
+    tokens,
+    seconds,
+    first,
+    flops,
+    agreement,
+    computedShare,
+  };
 }

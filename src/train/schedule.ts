@@ -4,11 +4,13 @@ import { TrainError } from "./errors.js";
 export const LEARNING_RATES = ["cosine", "constant", "linear", "wsd"] as const;
 export type LearningRateKind = (typeof LEARNING_RATES)[number];
 
-/** In steps, counted from 0. Every kind rises over the first `warmup` steps to `peak`, which step `warmup` − 1 reaches. */
+/**
+ * In steps, counted from 0. Every kind rises over the first `warmup` steps to `peak`, which step `warmup` − 1 reaches.
+ */
 export interface LearningRateOptions {
   /**
-   * `constant` stays at `peak`; `cosine` and `linear` fall to `minimum` at the last step; `wsd` (warm-up, stable, decay; Hu et al. 2024, arXiv 2404.06395)
-   * stays there and falls linearly over the last `decay` steps.
+   * `constant` stays at `peak`; `cosine` and `linear` fall to `minimum` at the last step; `wsd` (warm-up, stable,
+   * decay; Hu et al. 2024, arXiv 2404.06395) stays there and falls linearly over the last `decay` steps.
    */
   readonly kind: LearningRateKind;
   readonly peak: number;
@@ -34,7 +36,9 @@ export function learningRate(options: LearningRateOptions): Schedule {
     if (kind === "constant") return peak;
     // 0 at the last step of the peak, 1 at the last step of all
     const x = Math.min(1, Math.max(0, (step - from + 1) / falling));
-    return kind === "cosine" ? minimum + ((peak - minimum) * (1 + Math.cos(Math.PI * x))) / 2 : peak + (minimum - peak) * x;
+    return kind === "cosine"
+      ? minimum + ((peak - minimum) * (1 + Math.cos(Math.PI * x))) / 2
+      : peak + (minimum - peak) * x;
   };
 }
 
@@ -42,11 +46,14 @@ function checkLearningRate({ kind, peak, minimum, warmup, steps, decay }: Learni
   const fail = (message: string, hint: string | null = null): never => {
     throw new TrainError("bad-option", message, { hint });
   };
-  if (!LEARNING_RATES.includes(kind)) fail(`${JSON.stringify(kind)} is no schedule of the learning rate`, `there are ${LEARNING_RATES.join(", ")}`);
+  if (!LEARNING_RATES.includes(kind))
+    fail(`${JSON.stringify(kind)} is no schedule of the learning rate`, `there are ${LEARNING_RATES.join(", ")}`);
   if (!(peak > 0 && Number.isFinite(peak))) fail(`the learning rate is ${peak}: it must be above 0`);
-  if (!(minimum >= 0 && minimum <= peak)) fail(`the least learning rate is ${minimum}: it must lie between 0 and the greatest, ${peak}`);
+  if (!(minimum >= 0 && minimum <= peak))
+    fail(`the least learning rate is ${minimum}: it must lie between 0 and the greatest, ${peak}`);
   if (!(Number.isSafeInteger(steps) && steps >= 1)) fail(`${steps} steps cannot be trained: at least 1`);
-  if (!(Number.isSafeInteger(warmup) && warmup >= 0 && warmup <= steps)) fail(`the warm-up takes ${warmup} steps: it must be from 0 to all of the ${steps}`);
+  if (!(Number.isSafeInteger(warmup) && warmup >= 0 && warmup <= steps))
+    fail(`the warm-up takes ${warmup} steps: it must be from 0 to all of the ${steps}`);
   if (kind === "wsd" && !(Number.isSafeInteger(decay) && decay >= 1 && decay <= steps - warmup))
     fail(`the decay takes ${decay} steps: it must be from 1 to the ${steps - warmup} that follow the warm-up`);
 }
@@ -57,14 +64,21 @@ export interface Point {
   readonly value: number;
 }
 
-/** Straight lines from point to point, the first value before the first, the last after the last. Throws TrainError where the steps do not rise. */
+/**
+ * Straight lines from point to point, the first value before the first, the last after the last. Throws TrainError
+ * where the steps do not rise.
+ */
 export function piecewiseLinear(points: readonly Point[]): Schedule {
   if (points.length === 0) throw new TrainError("bad-option", "a schedule needs at least one point");
   for (const [i, { step, value }] of points.entries()) {
-    if (!(Number.isSafeInteger(step) && step >= 0)) throw new TrainError("bad-option", `a point of a schedule stands at step ${step}: steps count from 0`);
+    if (!(Number.isSafeInteger(step) && step >= 0))
+      throw new TrainError("bad-option", `a point of a schedule stands at step ${step}: steps count from 0`);
     if (!Number.isFinite(Math.fround(value))) throw new TrainError("bad-option", `a schedule has the value ${value}`);
     if (i > 0 && step <= points[i - 1]!.step)
-      throw new TrainError("bad-option", `the points of a schedule must rise in step: ${step} follows ${points[i - 1]!.step}`);
+      throw new TrainError(
+        "bad-option",
+        `the points of a schedule must rise in step: ${step} follows ${points[i - 1]!.step}`,
+      );
   }
   return (step) => {
     const after = points.findIndex((p) => p.step > step);
@@ -75,7 +89,10 @@ export function piecewiseLinear(points: readonly Point[]): Schedule {
   };
 }
 
-/** `100%@0,12.5%@2000`: values with the steps they hold at, which may be shares of the run: `12.5%@50%`. Throws TrainError. */
+/**
+ * `100%@0,12.5%@2000`: values with the steps they hold at, which may be shares of the run: `12.5%@50%`. Throws
+ * TrainError.
+ */
 export function parsePoints(text: string, steps: number): readonly Point[] {
   return text.split(",").map((part) => {
     const match = /^\s*([^@\s]+)\s*@\s*(\d+|\d+(?:\.\d+)?%)\s*$/.exec(part);
@@ -95,5 +112,7 @@ export function parseRatio(text: string): number | null {
   if (number.test(text)) return Number(text);
   if (text.endsWith("%") && number.test(text.slice(0, -1))) return Number(text.slice(0, -1)) / 100;
   const [a, b, ...rest] = text.split("/");
-  return rest.length === 0 && b !== undefined && number.test(a!) && number.test(b) && Number(b) !== 0 ? Number(a) / Number(b) : null;
+  return rest.length === 0 && b !== undefined && number.test(a!) && number.test(b) && Number(b) !== 0
+    ? Number(a) / Number(b)
+    : null;
 }

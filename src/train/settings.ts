@@ -1,7 +1,14 @@
 // How a run trains: every number of it, with its usual value, and which of them a run that goes on may change.
 import { TrainError } from "./errors.js";
 import type { Settings } from "../session/manifest.js";
-import { learningRate, parsePoints, piecewiseLinear, type LearningRateKind, type Point, type Schedule } from "./schedule.js";
+import {
+  learningRate,
+  parsePoints,
+  piecewiseLinear,
+  type LearningRateKind,
+  type Point,
+  type Schedule,
+} from "./schedule.js";
 import type { StepSettings } from "./types.js";
 
 export interface TrainSettings {
@@ -83,14 +90,21 @@ export function withDefaults(given: Partial<TrainSettings> & { readonly context:
   const settings = { ...usual, ...given };
   for (const [name, value] of Object.entries(settings)) {
     const type = TEXTS.has(name) ? "string" : "number";
-    if (typeof value !== type) throw new TrainError("bad-option", `${name} is ${JSON.stringify(value) ?? String(value)}: it must be a ${type}`);
+    if (typeof value !== type)
+      throw new TrainError("bad-option", `${name} is ${JSON.stringify(value) ?? String(value)}: it must be a ${type}`);
   }
   check(settings);
   return settings;
 }
 
 /** Settings that are no numbers. */
-const TEXTS: ReadonlySet<string> = new Set(["optimizer", "schedule", "live", "only", "recompute"] satisfies readonly (keyof TrainSettings)[]);
+const TEXTS: ReadonlySet<string> = new Set([
+  "optimizer",
+  "schedule",
+  "live",
+  "only",
+  "recompute",
+] satisfies readonly (keyof TrainSettings)[]);
 
 /** What is wrong with a number that the device takes as a 32-bit float, as a clause; null: nothing. */
 export function floatFault(value: number): string | null {
@@ -108,32 +122,49 @@ function check(s: TrainSettings): void {
     if (fault !== null) fail(`${name} is ${s[name]}: ${fault}`);
   }
   for (const name of ["steps", "batch", "accumulate", "context", "validateEvery", "checkpointEvery", "keep"] as const)
-    if (!(Number.isSafeInteger(s[name]) && s[name] >= 1)) fail(`${name} is ${s[name]}: it must be a whole number, at least 1`);
+    if (!(Number.isSafeInteger(s[name]) && s[name] >= 1))
+      fail(`${name} is ${s[name]}: it must be a whole number, at least 1`);
   if (!(Number.isSafeInteger(s.validationWindows) && s.validationWindows >= 0))
     fail(`validationWindows is ${s.validationWindows}: it must be a whole number, 0 for all`);
-  if (!(Number.isSafeInteger(s.seed) && s.seed >= 0 && s.seed <= 0xffffffff)) fail(`the seed is ${s.seed}: it must be a whole number below 4294967296`);
-  if (!(Number.isSafeInteger(s.memory) && s.memory >= 0)) fail(`memory is ${s.memory} bytes: it must be a whole number, 0 for any`);
+  if (!(Number.isSafeInteger(s.seed) && s.seed >= 0 && s.seed <= 0xffffffff))
+    fail(`the seed is ${s.seed}: it must be a whole number below 4294967296`);
+  if (!(Number.isSafeInteger(s.memory) && s.memory >= 0))
+    fail(`memory is ${s.memory} bytes: it must be a whole number, 0 for any`);
   for (const name of ["beta1", "beta2", "momentum"] as const)
     if (!(s[name] >= 0 && Math.fround(s[name]) < 1)) fail(`${name} is ${s[name]}: it must be at least 0 and below 1`);
-  if (!["adamw", "sgd"].includes(s.optimizer)) fail(`${JSON.stringify(s.optimizer)} is no optimizer: there are adamw, sgd`);
-  for (const name of ["weightDecay", "clip"] as const) if (!(s[name] >= 0 && Number.isFinite(s[name]))) fail(`${name} is ${s[name]}: it must be at least 0`);
+  if (!["adamw", "sgd"].includes(s.optimizer))
+    fail(`${JSON.stringify(s.optimizer)} is no optimizer: there are adamw, sgd`);
+  for (const name of ["weightDecay", "clip"] as const)
+    if (!(s[name] >= 0 && Number.isFinite(s[name]))) fail(`${name} is ${s[name]}: it must be at least 0`);
   if (!(s.eps > 0 && Number.isFinite(s.eps))) fail(`eps is ${s.eps}: it must be above 0`);
   schedulesOf(s);
 }
 
 /** Learning rate and live parameters as functions of the step. */
 function schedulesOf(s: TrainSettings): { readonly rate: Schedule; readonly live: ReadonlyMap<string, Schedule> } {
-  const rate = learningRate({ kind: s.schedule, peak: s.lr, minimum: s.minLr, warmup: s.warmup, steps: s.steps, decay: s.decay });
+  const rate = learningRate({
+    kind: s.schedule,
+    peak: s.lr,
+    minimum: s.minLr,
+    warmup: s.warmup,
+    steps: s.steps,
+    decay: s.decay,
+  });
   return { rate, live: new Map([...livePoints(s)].map(([name, points]) => [name, piecewiseLinear(points)])) };
 }
 
 /** The values that each live parameter has, and when. */
-export const livePoints = ({ live, steps }: Pick<TrainSettings, "live" | "steps">): ReadonlyMap<string, readonly Point[]> =>
+export const livePoints = ({
+  live,
+  steps,
+}: Pick<TrainSettings, "live" | "steps">): ReadonlyMap<string, readonly Point[]> =>
   new Map(liveLines(live).map(([name, text]) => [name, parsePoints(text.includes("@") ? text : `${text}@0`, steps)]));
 
 /** The largest value that each live parameter that is given has. */
 export const largestLive = (settings: Pick<TrainSettings, "live" | "steps">): Readonly<Record<string, number>> =>
-  Object.fromEntries([...livePoints(settings)].map(([name, points]) => [name, Math.max(...points.map((p) => p.value))]));
+  Object.fromEntries(
+    [...livePoints(settings)].map(([name, points]) => [name, Math.max(...points.map((p) => p.value))]),
+  );
 
 /** Steps that are done when every live parameter has the value that it keeps to the end. */
 export const settledFrom = (settings: Pick<TrainSettings, "live" | "steps">): number =>
@@ -149,7 +180,10 @@ function lastChange(points: readonly Point[]): number {
 export function stepSettings(settings: TrainSettings): (done: number) => StepSettings {
   const { rate, live } = schedulesOf(settings);
   if (live.size === 0) return (done) => ({ learningRate: rate(done) });
-  return (done) => ({ learningRate: rate(done), live: Object.fromEntries([...live].map(([name, at]) => [name, at(done)])) });
+  return (done) => ({
+    learningRate: rate(done),
+    live: Object.fromEntries([...live].map(([name, at]) => [name, at(done)])),
+  });
 }
 
 /** Names and schedules of live parameters. */
@@ -177,14 +211,15 @@ const FREE: ReadonlySet<keyof TrainSettings> = new Set([
 ]);
 
 /**
- * The settings of a run that goes on: those of its checkpoint, and of what is given only what may change: its length and how often it validates and saves. Throws
- * TrainError for anything else that differs.
+ * The settings of a run that goes on: those of its checkpoint, and of what is given only what may change: its length
+ * and how often it validates and saves. Throws TrainError for anything else that differs.
  */
 export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
   const usual = withDefaults({ context: 1 });
   const known: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(usual)) {
-    if (typeof kept[name] !== typeof value) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
+    if (typeof kept[name] !== typeof value)
+      throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
     known[name] = kept[name];
   }
   const before = known as unknown as TrainSettings; // every field is there and of its type
@@ -196,19 +231,30 @@ export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSet
 }
 
 /** Names the options as they are written on the command line, and what the run was begun with in their place. */
-function contradiction(changed: readonly (keyof TrainSettings)[], before: TrainSettings, given: Partial<TrainSettings>): TrainError {
+function contradiction(
+  changed: readonly (keyof TrainSettings)[],
+  before: TrainSettings,
+  given: Partial<TrainSettings>,
+): TrainError {
   const words = changed.map((name) => (given[name] === "" ? `no ${flagOf(name)}` : written(name, given[name]!)));
-  const begun = changed.map((name) => (before[name] === "" ? `without ${flagOf(name)}` : `with ${written(name, before[name])}`));
+  const begun = changed.map((name) =>
+    before[name] === "" ? `without ${flagOf(name)}` : `with ${written(name, before[name])}`,
+  );
   const verb = changed.length === 1 ? "contradicts" : "contradict";
-  return new TrainError("bad-option", `${words.join(" and ")} ${verb} the run, which was begun ${begun.join(" and ")}`, {
-    hint:
-      `leave ${changed.map(flagOf).join(" and ")} out to go on as it was, or begin another run from the checkpoint's weights: --weights; ` +
-      `only ${[...FREE].map(flagOf).join(", ")} may change`,
-  });
+  return new TrainError(
+    "bad-option",
+    `${words.join(" and ")} ${verb} the run, which was begun ${begun.join(" and ")}`,
+    {
+      hint:
+        `leave ${changed.map(flagOf).join(" and ")} out to go on as it was, or begin another run from the checkpoint's weights: --weights; ` +
+        `only ${[...FREE].map(flagOf).join(", ")} may change`,
+    },
+  );
 }
 
 /** The option of a setting: `--min-lr`. */
-const flagOf = (name: keyof TrainSettings): string => FLAGS[name] ?? `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+const flagOf = (name: keyof TrainSettings): string =>
+  FLAGS[name] ?? `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** Options that are not called as their settings are. */
 const FLAGS: { readonly [N in keyof TrainSettings]?: string } = { context: "--length", validationWindows: "--windows" };

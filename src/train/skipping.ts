@@ -10,7 +10,11 @@ export function meanShare(shares: Shares): number | null {
 }
 
 /** Of a validation, by rule. */
-export const sharesOf = ({ byRule }: { readonly byRule: { readonly [R in Rule]?: Evaluation } }): { readonly [R in Rule]?: Shares } =>
+export const sharesOf = ({
+  byRule,
+}: {
+  readonly byRule: { readonly [R in Rule]?: Evaluation };
+}): { readonly [R in Rule]?: Shares } =>
   Object.fromEntries(Object.entries(byRule).map(([rule, { shares }]) => [rule, shares]));
 
 /** A route that skips under the causal rule less than half of what it skips by top-k. */

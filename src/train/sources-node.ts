@@ -29,8 +29,9 @@ const LINES = [".jsonl", ".ndjson"] as const;
 const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(\/.+)?$/;
 
 /**
- * The files that `data` names: a file; a folder's .txt, .text, .md, .jsonl and .ndjson files, its folders' too, by path, without hidden and empty ones; or an
- * installed package's text: its data/data.txt, else the files of its folder `data`; `name/path` for any other of it. Throws TrainError.
+ * The files that `data` names: a file; a folder's .txt, .text, .md, .jsonl and .ndjson files, its folders' too, by
+ * path, without hidden and empty ones; or an installed package's text: its data/data.txt, else the files of its folder
+ * `data`; `name/path` for any other of it. Throws TrainError.
  */
 export async function findSources(data: string, from = process.cwd()): Promise<readonly SourceFile[]> {
   const path = placeOf(data, from);
@@ -41,7 +42,11 @@ export async function findSources(data: string, from = process.cwd()): Promise<r
     return [{ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs }];
   }
   const files = (await filesUnder(path)).filter((file) => file.bytes > 0);
-  if (files.length === 0) throw new TrainError("bad-data", `${data} holds no text: no ${[...TEXT, ...LINES].join(", ")} file with anything in it`);
+  if (files.length === 0)
+    throw new TrainError(
+      "bad-data",
+      `${data} holds no text: no ${[...TEXT, ...LINES].join(", ")} file with anything in it`,
+    );
   return files;
 }
 
@@ -89,15 +94,24 @@ async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
   const files: SourceFile[] = [];
   for (const path of names) {
     const found = await reaching(path, () => stat(path)); // a link counts as what it points at
-    if (found.isFile()) files.push({ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs });
+    if (found.isFile())
+      files.push({ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs });
   }
   return files;
 }
 
 const isLines = (path: string): boolean => LINES.some((end) => path.endsWith(end));
 
-/** The file's documents, streamed; `hash` sees every byte of it. Throws TrainError where it is gone, was changed, or holds what it should not. */
-export async function* documents(file: SourceFile, field: string, hash: Hash, signal?: AbortSignal): AsyncIterable<Document> {
+/**
+ * The file's documents, streamed; `hash` sees every byte of it. Throws TrainError where it is gone, was changed, or
+ * holds what it should not.
+ */
+export async function* documents(
+  file: SourceFile,
+  field: string,
+  hash: Hash,
+  signal?: AbortSignal,
+): AsyncIterable<Document> {
   const bytes = fileBytes(file, hash, signal);
   if (file.kind === "text") yield { place: file.path, pieces: bytes };
   else yield* lineDocuments(bytes, file.path, field);
@@ -145,7 +159,9 @@ export async function changeOf(files: readonly SourceFile[]): Promise<string | n
 function unreadable(path: string, cause: unknown): Error {
   const code = errnoOf(cause);
   if (code === null) return cause as Error; // as it was thrown
-  return new TrainError("bad-data", `cannot read ${path}: ${reasonOf(code, { ENOENT: "the file is gone" })}`, { cause });
+  return new TrainError("bad-data", `cannot read ${path}: ${reasonOf(code, { ENOENT: "the file is gone" })}`, {
+    cause,
+  });
 }
 
 async function reaching<T>(path: string, body: () => Promise<T>): Promise<T> {

@@ -2,9 +2,14 @@
 import type { Model } from "../check/model.js";
 import type { TextInputs } from "./batches.js";
 
-/** One of whole numbers for each token, and one called `targets` beside it; null where the objective takes anything else. */
+/**
+ * One of whole numbers for each token, and one called `targets` beside it; null where the objective takes anything
+ * else.
+ */
 export function textInputsOf(model: Pick<Model, "inputs">): TextInputs | null {
-  const whole = model.inputs.filter(({ type }) => (type.dtype === "u32" || type.dtype === "i32") && type.shape.length === 2);
+  const whole = model.inputs.filter(
+    ({ type }) => (type.dtype === "u32" || type.dtype === "i32") && type.shape.length === 2,
+  );
   const targets = whole.find((i) => i.name === "targets") ?? null;
   const [tokens, another] = whole.filter((i) => i !== targets);
   if (!tokens || another || model.inputs.length !== whole.length) return null;

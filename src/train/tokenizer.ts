@@ -14,7 +14,9 @@ export interface Encoder {
   readonly separator: number | null;
   /** Tokens of a document that comes in pieces; `place` names it in messages. */
   encode(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<ArrayLike<number>>;
-  /** The text each of some tokens stands for, for people; that of a character of several tokens stands with one of them. */
+  /**
+   * The text each of some tokens stands for, for people; that of a character of several tokens stands with one of them.
+   */
   show(tokens: readonly number[]): readonly string[];
 }
 
@@ -36,7 +38,10 @@ function showBytes(tokens: readonly number[]): readonly string[] {
     const length = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     const text = decoder.decode(bytes.subarray(shown.length, shown.length + length));
     const whole = !text.includes("\ufffd");
-    shown.push(text.slice(0, whole ? undefined : 1), ...Array<string>(whole ? Math.min(length, bytes.length - shown.length) - 1 : 0).fill(""));
+    shown.push(
+      text.slice(0, whole ? undefined : 1),
+      ...Array<string>(whole ? Math.min(length, bytes.length - shown.length) - 1 : 0).fill(""),
+    );
   }
   return shown;
 }
@@ -50,8 +55,9 @@ const LONGEST_PIECE = 1 << 20;
 const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"] as const;
 
 /**
- * The tokenizer a `tokenizer.json` describes. Special tokens are not added, but for its token for the end of a text between documents, where it has one of
- * the usual names. A document longer than 65,536 characters is tokenized in pieces that end with a line.
+ * The tokenizer a `tokenizer.json` describes. Special tokens are not added, but for its token for the end of a text
+ * between documents, where it has one of the usual names. A document longer than 65,536 characters is tokenized in
+ * pieces that end with a line.
  */
 export async function jsonEncoder(json: string, file: string, digest: string): Promise<Encoder> {
   const tokenizer = await asTraining(() => parseTokenizer(json, file));
@@ -72,7 +78,9 @@ async function asTraining<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {
-    throw cause instanceof TokenizerError ? new TrainError("bad-data", cause.message, { hint: cause.hint, cause }) : cause;
+    throw cause instanceof TokenizerError
+      ? new TrainError("bad-data", cause.message, { hint: cause.hint, cause })
+      : cause;
   }
 }
 

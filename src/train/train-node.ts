@@ -30,7 +30,10 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
   readonly model?: string;
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
-  /** To begin with: a run's folder too. By default those of the folder, where the model is one; else starting ones of `seed`. */
+  /**
+   * To begin with: a run's folder too. By default those of the folder, where the model is one; else starting ones of
+   * `seed`.
+   */
   readonly weights?: WeightsInput;
   /** Goes on from the last checkpoint of `output`, or from that of a step. */
   readonly resume?: boolean | number;
@@ -80,9 +83,16 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
   const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !SETTING_NAMES.has(key));
   if (strange !== undefined)
-    throw new TrainError("bad-option", `there is no option ${strange}`, { hint: `there are ${[...Object.keys(OWN), ...SETTING_NAMES].join(", ")}` });
-  const resume = options.resume === undefined || options.resume === false ? null : options.resume === true ? "last" : options.resume;
-  const asked = askedFor(path, options, resume === null ? null : await before(options.output, resume === "last" ? null : resume));
+    throw new TrainError("bad-option", `there is no option ${strange}`, {
+      hint: `there are ${[...Object.keys(OWN), ...SETTING_NAMES].join(", ")}`,
+    });
+  const resume =
+    options.resume === undefined || options.resume === false ? null : options.resume === true ? "last" : options.resume;
+  const asked = askedFor(
+    path,
+    options,
+    resume === null ? null : await before(options.output, resume === "last" ? null : resume),
+  );
   const { choice, weights } = asked;
   const { model } = trainingModel(asked.text, choice);
   await expectFittingWeights(model.run, weights);
@@ -99,7 +109,10 @@ export async function train(path: string | null, options: TrainOptions): Promise
       checkAgainst(settings, model);
       const { device = {}, tunings = (_device, own) => own } = options;
       const told = { onProgress: onProgress ?? (() => undefined), onNote: onNote ?? (() => undefined) };
-      return openTrainer({ text: asked.text, choice, device, tunings, weights, kept, rules: model.run.rules, signal, ...told }, settings);
+      return openTrainer(
+        { text: asked.text, choice, device, tunings, weights, kept, rules: model.run.rules, signal, ...told },
+        settings,
+      );
     },
     initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
     ...(signal && { signal }),
@@ -125,7 +138,8 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
     throw new TrainError("bad-option", message);
   };
   const begun = kept?.manifest.begun ?? null;
-  if (kept !== null && options.weights !== undefined) fail("a run that goes on has its own weights: `weights` contradicts `resume`");
+  if (kept !== null && options.weights !== undefined)
+    fail("a run that goes on has its own weights: `weights` contradicts `resume`");
   const data = options.data ?? begun?.data ?? fail("`data` is missing: the text to train on");
   const folder = path !== null && isFolder(path) ? checkpointFiles(path) : null;
   const tokenizer = options.tokenizer ?? folder?.tokenizer ?? begun?.tokenizer ?? null;
@@ -135,7 +149,8 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
     text: path === null ? (kept ? keptText(kept) : fail("only a run that goes on knows its model")) : textOf(path),
     choice: {
       model: options.model ?? kept?.manifest.model,
-      set: Object.assign(Object.create(null) as Record<string, string>, begun?.set, Object.fromEntries(set)), // any name may be given
+      // any name may be given
+      set: Object.assign(Object.create(null) as Record<string, string>, begun?.set, Object.fromEntries(set)),
     },
     data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
     weights: kept === null ? (trainedWeights(options.weights) ?? folder?.weights ?? null) : null,
@@ -150,14 +165,21 @@ function textOf(path: string): ModelSource {
 /** The source that a checkpoint keeps, as if it were still where it was. */
 export function keptText({ sources }: Before): ModelSource {
   const [own, ...imported] = sources;
-  if (!own) throw new TrainError("bad-checkpoint", "the checkpoint keeps no source of its model", { hint: "name the model's file" });
+  if (!own)
+    throw new TrainError("bad-checkpoint", "the checkpoint keeps no source of its model", {
+      hint: "name the model's file",
+    });
   const texts = new Map(imported.map(({ path, text }) => [path, text]));
-  return { source: { file: own.path, text: own.text }, read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null };
+  return {
+    source: { file: own.path, text: own.text },
+    read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null,
+  };
 }
 
 /** Those of the options that say how a run trains. */
 function settingsIn({ live, ...options }: TrainOptions): Partial<TrainSettings> {
   const given = Object.entries(options).filter(([name, value]) => SETTING_NAMES.has(name) && value !== undefined);
   const lines = live && Object.entries(live).map(([name, value]) => `${name}=${value}`);
-  return { ...(Object.fromEntries(given) as Partial<TrainSettings>), ...(lines && { live: lines.join("\n") }) }; // of their types, which `withDefaults` checks
+  // of their types, which `withDefaults` checks
+  return { ...(Object.fromEntries(given) as Partial<TrainSettings>), ...(lines && { live: lines.join("\n") }) };
 }

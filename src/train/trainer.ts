@@ -3,7 +3,16 @@ import { LineTable } from "../codegen/lines.js";
 import { bug } from "../base/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
 import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
-import { type Device, InputError, load, type LoadOptions, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
+import {
+  type Device,
+  InputError,
+  load,
+  type LoadOptions,
+  type Results,
+  type Session,
+  type SessionEvent,
+  type WeightsInput,
+} from "../runtime/index.js";
 import { checkLive } from "../runtime/extents.js";
 import { extentsOf, type TrainingPrograms } from "./programs.js";
 import {
@@ -22,7 +31,9 @@ import {
 /** The name of the state that counts the steps; it lives on the host. */
 export const STEP_STATE = "step.count";
 
-/** What a trainer loads: the step, what adds up the gradients of micro-batches before it, and evaluation by each rule. */
+/**
+ * What a trainer loads: the step, what adds up the gradients of micro-batches before it, and evaluation by each rule.
+ */
 export type TrainerProgram = "step" | "accumulate" | Rule;
 
 export interface TrainerOptions {
@@ -61,7 +72,11 @@ export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
   const others: Session[] = [];
   try {
     const accumulate = programs.accumulate
-      ? await load(programs.accumulate, device, undefined, { ...shared("accumulate"), statesOf: step, inFlight: IN_FLIGHT })
+      ? await load(programs.accumulate, device, undefined, {
+          ...shared("accumulate"),
+          statesOf: step,
+          inFlight: IN_FLIGHT,
+        })
       : null;
     if (accumulate) others.push(accumulate);
     const rules = new Map<Rule, Session>();
@@ -115,7 +130,8 @@ class DeviceTrainer implements Trainer {
 
   async step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics> {
     const { microBatches } = this.#options;
-    if (micro.length !== microBatches) throw new RangeError(`a step takes ${microBatches} micro-batches, not ${micro.length}`);
+    if (micro.length !== microBatches)
+      throw new RangeError(`a step takes ${microBatches} micro-batches, not ${micro.length}`);
     signal?.throwIfAborted();
     const step = ++this.#steps;
     const began = performance.now();
@@ -126,12 +142,15 @@ class DeviceTrainer implements Trainer {
     this.#lastEnd = ended;
     const first = !this.#warm;
     this.#warm = true;
-    const mean = (name: string): number => results.reduce((sum, r) => sum + Number(r[name]!.data[0]), 0) / results.length;
+    const mean = (name: string): number =>
+      results.reduce((sum, r) => sum + Number(r[name]!.data[0]), 0) / results.length;
     const { outputs } = this.#options.programs.step;
     const named = (starts: string, ends: string): Record<string, number> =>
       Object.fromEntries(
         outputs.flatMap(({ name }) =>
-          name.startsWith(starts) && name.endsWith(ends) ? [[name.slice(starts.length, name.length - ends.length), mean(name)]] : [],
+          name.startsWith(starts) && name.endsWith(ends)
+            ? [[name.slice(starts.length, name.length - ends.length), mean(name)]]
+            : [],
         ),
       );
     const tokens = micro.reduce((n, b) => n + b.rows * b.length, 0);
@@ -158,13 +177,16 @@ class DeviceTrainer implements Trainer {
     const { programs, rows, length } = this.#options;
     const key = JSON.stringify(live ?? {});
     if (this.#flops?.live !== key)
-      this.#flops = { live: key, count: programs.flops(extentsOf(programs.model, rows, length), checkLive(programs.step, live, null)) };
+      this.#flops = {
+        live: key,
+        count: programs.flops(extentsOf(programs.model, rows, length), checkLive(programs.step, live, null)),
+      };
     return this.#flops.count;
   }
 
   /**
-   * Runs all micro-batches of a step. Sessions do not wait for each other: so gradients are added up by the time the step begins that takes them, and a step with
-   * micro-batches begins once the one before is done.
+   * Runs all micro-batches of a step. Sessions do not wait for each other: so gradients are added up by the time the
+   * step begins that takes them, and a step with micro-batches begins once the one before is done.
    */
   async #run(micro: readonly Batch[], begun: Begun): Promise<readonly Results[]> {
     const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i);
@@ -183,21 +205,32 @@ class DeviceTrainer implements Trainer {
     const { microBatches, seed } = this.#options;
     const last = i === microBatches - 1;
     const extra: Record<string, Given> = last
-      ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] }, [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] } }
+      ? {
+          [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] },
+          [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] },
+        }
       : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
     const on = last ? session : accumulate;
     if (!on) bug("micro-batches without a program that adds them up");
     const runSeed = (seed + (step - 1) * microBatches + i) >>> 0;
-    return on.run({ ...shaped(batch), ...extra }, { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) });
+    return on.run(
+      { ...shaped(batch), ...extra },
+      { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) },
+    );
   }
 
   #rates(learningRate: number, step: number): Float32Array {
     const { optimizer, weightDecay, microBatches } = this.#options;
-    const corrections = optimizer.kind === "adamw" ? [1 - optimizer.beta1 ** step, 1 - optimizer.beta2 ** step] : [1, 1];
+    const corrections =
+      optimizer.kind === "adamw" ? [1 - optimizer.beta1 ** step, 1 - optimizer.beta2 ** step] : [1, 1];
     return Float32Array.of(learningRate, weightDecay, corrections[0]!, corrections[1]!, 1 / microBatches);
   }
 
-  async evaluate(batches: AsyncIterable<Batch>, rule: Rule, { live, signal }: EvaluateOptions = {}): Promise<Evaluation> {
+  async evaluate(
+    batches: AsyncIterable<Batch>,
+    rule: Rule,
+    { live, signal }: EvaluateOptions = {},
+  ): Promise<Evaluation> {
     const session = this.#sessions.rules.get(rule);
     if (!session) throw new InputError("rules", `the trainer was made without the rule ${rule}`);
     const { routes, model } = this.#options.programs;
@@ -234,14 +267,23 @@ class DeviceTrainer implements Trainer {
 
   async restore(state: TrainingState): Promise<void> {
     const count = state.get(STEP_STATE);
-    if (!count || count.data.length !== 1) throw new InputError(STEP_STATE, `the state of a training run has one number called ${STEP_STATE}`);
+    if (!count || count.data.length !== 1)
+      throw new InputError(STEP_STATE, `the state of a training run has one number called ${STEP_STATE}`);
     const missing = this.#kept().filter((name) => !state.has(name));
     if (missing.length > 0)
-      throw new InputError(missing[0]!, `the state lacks ${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`);
+      throw new InputError(
+        missing[0]!,
+        `the state lacks ${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`,
+      );
     const signed = new Set(this.#options.programs.step.states.flatMap((s) => (s.dtype === "i32" ? [s.name] : [])));
     const given = [...state].filter(([name]) => name !== STEP_STATE);
     await this.#sessions.step.writeStates(
-      new Map(given.map(([name, { data }]) => [name, { data: signed.has(name) ? new Int32Array(data.buffer, data.byteOffset, data.length) : data }])),
+      new Map(
+        given.map(([name, { data }]) => [
+          name,
+          { data: signed.has(name) ? new Int32Array(data.buffer, data.byteOffset, data.length) : data },
+        ]),
+      ),
     );
     this.#steps = count.data[0]!;
   }
@@ -257,9 +299,14 @@ class DeviceTrainer implements Trainer {
     const session = await load(program, device, undefined, { statesOf: this.#sessions.step, seed });
     try {
       for (const [i, batch] of micro.entries()) {
-        const rates = program.inputs.some((input) => input.name === RATES) ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } } : {};
+        const rates = program.inputs.some((input) => input.name === RATES)
+          ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
+          : {};
         const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
-        const { finite } = await session.run({ ...shaped(batch), ...rates }, { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) });
+        const { finite } = await session.run(
+          { ...shaped(batch), ...rates },
+          { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) },
+        );
         const at = finite!.data.findIndex((flag) => flag !== 0);
         const which = micro.length > 1 ? ` (micro-batch ${i + 1} of ${micro.length})` : "";
         if (at >= 0) return `${describe(watched[at]!, programs)}${which}`;
@@ -287,7 +334,9 @@ const shaped = ({ inputs, rows, length }: Batch): Record<string, Given> =>
 
 /** What a step tells beside losses: counts of routes and how predictors agree. */
 const observedOf = ({ program }: Session): readonly string[] =>
-  program.outputs.flatMap(({ name, role }) => (role === "observe" && (name.endsWith(".count") || name.endsWith(".agreement")) ? [name] : []));
+  program.outputs.flatMap(({ name, role }) =>
+    role === "observe" && (name.endsWith(".count") || name.endsWith(".agreement")) ? [name] : [],
+  );
 
 const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
 
@@ -309,6 +358,8 @@ function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8A
 function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {
   if (source !== null) return `${source} holds a value that is not finite`;
   const line = origin ? new LineTable(sources).lineOf(origin.span) : 0;
-  const where = origin ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}` : "";
+  const where = origin
+    ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}`
+    : "";
   return `the first value that is not finite is the result of ${op}${where}`;
 }

@@ -29,8 +29,8 @@ export interface StepMetrics {
   readonly gradientNorm: number;
   readonly tokens: number;
   /**
-   * Since the step was begun, or the one before was heard of where that was later. Of two that are heard of together the
-   * second has next to none: speed is that of several steps.
+   * Since the step was begun, or the one before was heard of where that was later. Of two that are heard of together
+   * the second has next to none: speed is that of several steps.
    */
   readonly seconds: number;
   /** Whether it is the trainer's first: drivers compile kernels in it, and `seconds` has that too. */
@@ -75,15 +75,18 @@ export interface Trainer {
   /** The tunings of its programs, as the text of a file of them: checkpoints keep it. */
   readonly tunings?: string;
   /**
-   * One step of the optimiser on the gradients of all micro-batches together. One that gives no finite loss changes nothing, and neither does one that was begun before it was known how such a
-   * step ended.
+   * One step of the optimiser on the gradients of all micro-batches together. One that gives no finite loss changes
+   * nothing, and neither does one that was begun before it was known how such a step ended.
    */
   step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
   /** Of the model as it is, with these values of live parameters; those that are not given have their defaults. */
   evaluate(batches: AsyncIterable<Batch>, rule: Rule, options?: EvaluateOptions): Promise<Evaluation>;
   state(): Promise<TrainingState>;
   restore(state: TrainingState): Promise<void>;
-  /** Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. All steps begun since must have ended. */
+  /**
+   * Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. All steps
+   * begun since must have ended.
+   */
   whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string>;
   dispose(): void;
 }

@@ -19,14 +19,25 @@ const MOST_CASES_ANY_ROWS = 3;
 /** What a change must gain, over all sizes in the mean. */
 const LEAST_GAIN = Math.log(1.03);
 
-/** The tunings with those of each measured shape where they gain by it; `general`: those of shapes that are not listed are made of all that was measured as well. */
-export function adoptProducts(base: ProductTunings, measured: readonly ProductTimes[], general: boolean): ProductTunings {
+/**
+ * The tunings with those of each measured shape where they gain by it; `general`: those of shapes that are not listed
+ * are made of all that was measured as well.
+ */
+export function adoptProducts(
+  base: ProductTunings,
+  measured: readonly ProductTimes[],
+  general: boolean,
+): ProductTunings {
   let tunings = base;
   for (const { depth, columns, times, baseline } of measured) {
     const found = chooseWeightTunings(times, baseline);
     if (!found) continue;
     const shapes = tunings.shapes.filter((s) => s.depth !== depth || s.columns !== columns);
-    tunings = { ...tunings, subgroupSize: found.subgroupSize ?? tunings.subgroupSize, shapes: [...shapes, { depth, columns, ...found.tunings }] };
+    tunings = {
+      ...tunings,
+      subgroupSize: found.subgroupSize ?? tunings.subgroupSize,
+      shapes: [...shapes, { depth, columns, ...found.tunings }],
+    };
   }
   const all = general && measured.length > 0 ? together(measured) : null;
   const found = all && chooseWeightTunings(all.times, all.baseline);
@@ -42,23 +53,37 @@ interface FoundTunings {
 function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | null)[]): FoundTunings | null {
   // One weight, one panel: its cases must agree on it. What takes weights as they are given stands alone.
   const panels = new Set(times.choices.map(panelOf));
-  let found: { readonly tunings: WeightTunings; readonly loss: number; readonly choices: readonly Choice[] } | null = null;
+  let found: { readonly tunings: WeightTunings; readonly loss: number; readonly choices: readonly Choice[] } | null =
+    null;
   for (const panel of panels) {
     const allowed = (choice: Choice): boolean => panelOf(choice) === panel;
     const [known, any] = [chooseCases(times, MOST_CASES, allowed), chooseCases(times, MOST_CASES_ANY_ROWS, allowed)];
     if (!known || !any || any.loss >= (found?.loss ?? Infinity)) continue;
     const choices = [...known.cases, ...any.cases].map((c) => c.choice);
-    found = { tunings: { panel: choices[0]!.tunings.panel, byWeight: casesOf(known.cases), byWeightAnyRows: casesOf(any.cases) }, loss: any.loss, choices };
+    found = {
+      tunings: {
+        panel: choices[0]!.tunings.panel,
+        byWeight: casesOf(known.cases),
+        byWeightAnyRows: casesOf(any.cases),
+      },
+      loss: any.loss,
+      choices,
+    };
   }
   if (!found || found.loss + LEAST_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
-  return { tunings: found.tunings, subgroupSize: found.choices.find((c) => c.tunings.subgroupSize !== null)?.tunings.subgroupSize ?? null };
+  return {
+    tunings: found.tunings,
+    subgroupSize: found.choices.find((c) => c.tunings.subgroupSize !== null)?.tunings.subgroupSize ?? null,
+  };
 }
 
 const tuningOf = ({ tunings }: Choice): ProductCase["tuning"] => tunings.byWeight[0]!.tuning;
 
-const panelOf = (choice: Choice): number | "given" => (tuningOf(choice).kind === "plain" ? "given" : choice.tunings.panel);
+const panelOf = (choice: Choice): number | "given" =>
+  tuningOf(choice).kind === "plain" ? "given" : choice.tunings.panel;
 
-const casesOf = (cases: readonly Case<Choice>[]): readonly ProductCase[] => cases.map(({ most, choice }) => ({ most, tuning: tuningOf(choice) }));
+const casesOf = (cases: readonly Case<Choice>[]): readonly ProductCase[] =>
+  cases.map(({ most, choice }) => ({ most, tuning: tuningOf(choice) }));
 
 /** As `chooseCases` counts it; infinite where the baseline does not run. */
 function lossOf(times: Times<Choice>, baseline: readonly (number | null)[]): number {
@@ -67,7 +92,10 @@ function lossOf(times: Times<Choice>, baseline: readonly (number | null)[]): num
 }
 
 /** All shapes as one: of each choice its time relative to the best, in the geometric mean. */
-function together(measured: readonly ProductTimes[]): { readonly times: Times<Choice>; readonly baseline: readonly (number | null)[] } {
+function together(measured: readonly ProductTimes[]): {
+  readonly times: Times<Choice>;
+  readonly baseline: readonly (number | null)[];
+} {
   const [first] = measured;
   const { sizes } = first!.times;
   const same = measured.filter((m) => m.times.sizes.join() === sizes.join());
@@ -77,12 +105,18 @@ function together(measured: readonly ProductTimes[]): { readonly times: Times<Ch
       const seconds = of(m, s);
       return seconds === null ? null : Math.log(seconds / bestOf(m.times)[s]!);
     });
-    return ratios.some((r) => r === null) ? null : Math.exp(ratios.reduce<number>((sum, r) => sum + r!, 0) / ratios.length);
+    return ratios.some((r) => r === null)
+      ? null
+      : Math.exp(ratios.reduce<number>((sum, r) => sum + r!, 0) / ratios.length);
   };
   const secondsOf = (m: ProductTimes, name: string, s: number): number | null =>
     m.times.seconds[m.times.choices.findIndex((c) => c.name === name)]?.[s] ?? null;
   return {
-    times: { sizes, choices, seconds: choices.map(({ name }) => sizes.map((_, s) => mean((m) => secondsOf(m, name, s), s))) },
+    times: {
+      sizes,
+      choices,
+      seconds: choices.map(({ name }) => sizes.map((_, s) => mean((m) => secondsOf(m, name, s), s))),
+    },
     baseline: sizes.map((_, s) => mean((m) => m.baseline[s] ?? null, s)),
   };
 }

@@ -20,7 +20,9 @@ export interface AttentionShape {
   readonly window: number;
 }
 
-export const COMMON_ATTENTION: readonly AttentionShape[] = [{ heads: 8, groups: 8, width: 64, valueWidth: 64, causal: true, window: 0 }];
+export const COMMON_ATTENTION: readonly AttentionShape[] = [
+  { heads: 8, groups: 8, width: 64, valueWidth: 64, causal: true, window: 0 },
+];
 
 /** The forms of attention in a graph, in the order it computes them. */
 export function attentionShapes(graph: Graph): readonly AttentionShape[] {
@@ -73,14 +75,18 @@ interface Data {
   readonly expected: Float64Array;
 }
 
-/** Normal values, the same on every machine, and what they give on the host: heads that share keys by themselves, which are pieces. */
+/**
+ * Normal values, the same on every machine, and what they give on the host: heads that share keys by themselves, which
+ * are pieces.
+ */
 function* attentionData({ heads, groups, ...rest }: AttentionShape, T: number): Generator<void, Data> {
   const sizes = [heads * rest.width, groups * rest.width, groups * rest.valueWidth].map((n) => n * T);
   const all: Float32Array[] = [];
   for (const [i, size] of sizes.entries()) all.push(yield* normals(size, 3 + i));
   const inputsOf = (from: readonly Float32Array[], h: number, g: number): Data["inputs"] =>
     new Map(
-      [[h, rest.width], [g, rest.width], [g, rest.valueWidth]].map(([n, w], i) => [`x${i}`, { shape: [1, n!, T, w!], data: from[i]! }]), // prettier-ignore
+      // prettier-ignore
+      [[h, rest.width], [g, rest.width], [g, rest.valueWidth]].map(([n, w], i) => [`x${i}`, { shape: [1, n!, T, w!], data: from[i]! }]),
     );
   const shared = heads / groups;
   const graph = attentionGraph({ heads: shared, groups: 1, ...rest });
@@ -116,13 +122,19 @@ function attentionGraph({ heads, groups, width, valueWidth, causal, window }: At
   const [q, k, v] = inputs;
   const starts = make.node("starts", [], { axis: "T" });
   const positions = make.node("positions", [starts], { axis: "T" });
-  const y = make.node("attention", [q.node, k.node, v.node, starts, starts, positions, positions], { causal, window, scale: width ** -0.5 });
+  const y = make.node("attention", [q.node, k.node, v.node, starts, starts, positions, positions], {
+    causal,
+    window,
+    scale: width ** -0.5,
+  });
   return {
     name: "attention",
     axes,
     live: [],
     inputs,
-    outputs: [{ name: "y", role: "result", node: y, shape: [axisSize("B"), heads, axisSize("T"), valueWidth], packing }],
+    outputs: [
+      { name: "y", role: "result", node: y, shape: [axisSize("B"), heads, axisSize("T"), valueWidth], packing },
+    ],
     states: [],
     starts: new Map([["T", starts]]),
   };

@@ -14,15 +14,19 @@ export interface Case<C> {
   readonly choice: C;
 }
 
-/** What one more case must gain at a size: it is one more kernel to compile, and where sizes are not known, a dispatch to skip. */
+/**
+ * What one more case must gain at a size: it is one more kernel to compile, and where sizes are not known, a dispatch
+ * to skip.
+ */
 const CASE_COST = Math.log(1.05);
 
 /** The least time at each size; infinite where nothing was measured. */
-export const bestOf = ({ sizes, seconds }: Times<unknown>): readonly number[] => sizes.map((_, s) => Math.min(...seconds.map((row) => row[s] ?? Infinity)));
+export const bestOf = ({ sizes, seconds }: Times<unknown>): readonly number[] =>
+  sizes.map((_, s) => Math.min(...seconds.map((row) => row[s] ?? Infinity)));
 
 /**
- * At most so many cases, the last for any size, whose times, relative to the best at each size, have the smallest product. Null where no choice of those allowed
- * has a time for some size. `loss` is the logarithm of that product.
+ * At most so many cases, the last for any size, whose times, relative to the best at each size, have the smallest
+ * product. Null where no choice of those allowed has a time for some size. `loss` is the logarithm of that product.
  */
 export function chooseCases<C>(
   times: Times<C>,
@@ -34,7 +38,13 @@ export function chooseCases<C>(
   if (sizes.length === 0) return null;
   const loss = (c: number, s: number): number => Math.log((seconds[c]![s] ?? Infinity) / best[s]!);
   // ends[n]: the best way to cover the first n sizes.
-  type Way = { readonly loss: number; readonly count: number; readonly before: Way | null; readonly from: number; readonly choice: number };
+  type Way = {
+    readonly loss: number;
+    readonly count: number;
+    readonly before: Way | null;
+    readonly from: number;
+    readonly choice: number;
+  };
   let ends: (Way | null)[] = [{ loss: 0, count: 0, before: null, from: 0, choice: -1 }, ...sizes.map(() => null)];
   let found: Way | null = null;
   for (let count = 1; count <= mostCases; count++) {
@@ -52,7 +62,8 @@ export function chooseCases<C>(
       });
     }
     const whole = next[sizes.length];
-    if (whole && whole.loss + count * CASE_COST < (found ? found.loss + found.count * CASE_COST : Infinity)) found = whole;
+    if (whole && whole.loss + count * CASE_COST < (found ? found.loss + found.count * CASE_COST : Infinity))
+      found = whole;
     ends = next;
   }
   if (!found) return null;
@@ -65,8 +76,14 @@ export function chooseCases<C>(
   return { cases, loss: found.loss };
 }
 
-/** The one choice that loses least over all that was measured, if it gains on what holds so far by so much in the mean; null: none does. */
-export function chooseOne<C>(measured: readonly { readonly times: Times<C>; readonly baseline: readonly (number | null)[] }[], leastGain: number): C | null {
+/**
+ * The one choice that loses least over all that was measured, if it gains on what holds so far by so much in the mean;
+ * null: none does.
+ */
+export function chooseOne<C>(
+  measured: readonly { readonly times: Times<C>; readonly baseline: readonly (number | null)[] }[],
+  leastGain: number,
+): C | null {
   const [first] = measured;
   if (!first) return null;
   const loss = (times: Times<C>, seconds: readonly (number | null)[]): number => {

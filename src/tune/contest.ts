@@ -1,4 +1,5 @@
-// Measures contenders on a device within a budget: every one checked before it counts, the best of them again, taking turns.
+// Measures contenders on a device within a budget: every one checked before it counts, the best of them again, taking
+// turns.
 import { bug } from "../base/invariant.js";
 import { DeviceLostError, type Device, type Results } from "../runtime/index.js";
 import type { Tunings } from "../schedule/tunings/index.js";
@@ -45,8 +46,16 @@ export const LEAST_ROUNDS = 3;
 /** A first look that takes so many times as long as the best, waiting and all, is not timed. */
 const HOPELESS = 3;
 
-/** Measures the contenders, of which the first is what is taken without measuring. Throws what the device throws when it is gone. */
-export async function measure(device: Device, workload: Workload, contenders: readonly Contender[], limits: Limits): Promise<Measured> {
+/**
+ * Measures the contenders, of which the first is what is taken without measuring. Throws what the device throws when it
+ * is gone.
+ */
+export async function measure(
+  device: Device,
+  workload: Workload,
+  contenders: readonly Contender[],
+  limits: Limits,
+): Promise<Measured> {
   const [baseline] = contenders;
   if (!baseline) bug("nothing is to be measured");
   const looked = new FirstLook(device, workload);
@@ -124,7 +133,8 @@ class FirstLook {
       for (const size of sizes) {
         if (over()) return;
         const results = await trial.results(size);
-        const fault = this.#workload.faultOf(results, size) ?? (this.#workload.sameBits ? this.#otherBits(results, size) : null);
+        const fault =
+          this.#workload.faultOf(results, size) ?? (this.#workload.sameBits ? this.#otherBits(results, size) : null);
         if (fault !== null) return void this.refused.push({ name: contender.name, why: fault });
         given.set(size, results);
       }
@@ -167,7 +177,10 @@ class FirstLook {
     return null;
   }
 
-  /** Those that are best at some size, and the first, measured in turns as long as there is time; the rounds that were finished. */
+  /**
+   * Those that are best at some size, and the first, measured in turns as long as there is time; the rounds that were
+   * finished.
+   */
   async again(over: () => boolean, report: (round: number) => void): Promise<number> {
     const { sizes } = this.#workload;
     const finals = sizes.map((_, s) => this.#finalists(s));

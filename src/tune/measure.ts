@@ -3,7 +3,9 @@ import { load, type Device, type Results, type Session } from "../runtime/index.
 import type { Tunings } from "../schedule/tunings/index.js";
 import { repeatedName, repeatedProgram, REPEATS, type Workload } from "./workload.js";
 
-/** A run that is timed takes at least so long, by how it is waited for: a software device is asked every millisecond. */
+/**
+ * A run that is timed takes at least so long, by how it is waited for: a software device is asked every millisecond.
+ */
 const LEAST_SECONDS = { backoff: 0.01, native: 0.002 } as const;
 
 /** A workload by one candidate on a device. Dispose of it. */
@@ -20,7 +22,10 @@ export class Trial {
   /** Throws what `load` does. */
   static async load(device: Device, workload: Workload, tunings: Tunings): Promise<Trial> {
     const program = repeatedProgram(workload, device.target, tunings);
-    return new Trial(await load(program, device, workload.weights, { max: { B: 1, T: workload.sizes.at(-1)! } }), workload);
+    return new Trial(
+      await load(program, device, workload.weights, { max: { B: 1, T: workload.sizes.at(-1)! } }),
+      workload,
+    );
   }
 
   /** The results of one computation. */
@@ -49,7 +54,8 @@ export class Trial {
   /** How many computations take long enough to be timed. */
   async repeatsFor(size: number): Promise<number> {
     const once = await this.once(size);
-    for (const times of REPEATS.slice(1)) if ((await this.#seconds(size, times)) - once >= LEAST_SECONDS[this.#session.device.waitMode]) return times;
+    for (const times of REPEATS.slice(1))
+      if ((await this.#seconds(size, times)) - once >= LEAST_SECONDS[this.#session.device.waitMode]) return times;
     return REPEATS.at(-1)!;
   }
 

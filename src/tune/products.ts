@@ -36,7 +36,8 @@ export function productShapes(graph: Graph): readonly ProductShape[] {
     if (known) known.count++;
     else found.set(key, { shape: { depth, columns, transposed: node.attrs.transposed }, count: 1 });
   }
-  const work = ({ shape, count }: { readonly shape: ProductShape; readonly count: number }): number => shape.depth * shape.columns * count;
+  const work = ({ shape, count }: { readonly shape: ProductShape; readonly count: number }): number =>
+    shape.depth * shape.columns * count;
   return [...found.values()].sort((a, b) => work(b) - work(a)).map(({ shape }) => shape);
 }
 
@@ -66,14 +67,26 @@ function productGraph({ depth, columns, transposed }: ProductShape): Graph {
   ];
   const make = createEmit(ops, axes);
   const x = make.node("input", [], { name: "x", dtype: "f32", shape: [rowsSize("T"), depth] });
-  const w = make.node("weight", [], { path: "w", dtype: "f32", shape: transposed ? [columns, depth] : [depth, columns] });
+  const w = make.node("weight", [], {
+    path: "w",
+    dtype: "f32",
+    shape: transposed ? [columns, depth] : [depth, columns],
+  });
   const packing = { axis: "T", batchDim: 0, tokenDim: 1 };
   return {
     name: "product",
     axes,
     live: [],
     inputs: [{ name: "x", node: x, shape: [axisSize("B"), axisSize("T"), depth], packing, least: 0, below: null }],
-    outputs: [{ name: "y", role: "result", node: make.node("matmul", [x, w], { transposed }), shape: [axisSize("B"), axisSize("T"), columns], packing }],
+    outputs: [
+      {
+        name: "y",
+        role: "result",
+        node: make.node("matmul", [x, w], { transposed }),
+        shape: [axisSize("B"), axisSize("T"), columns],
+        packing,
+      },
+    ],
     states: [],
     starts: new Map([["T", make.node("starts", [], { axis: "T" })]]),
   };
@@ -81,7 +94,10 @@ function productGraph({ depth, columns, transposed }: ProductShape): Graph {
 
 // --- values
 
-/** Rows of x that differ; row i is row i mod DISTINCT. It divides no tile, so that a row that is taken for another shows. */
+/**
+ * Rows of x that differ; row i is row i mod DISTINCT. It divides no tile, so that a row that is taken for another
+ * shows.
+ */
 const DISTINCT = 7;
 
 interface Data {
@@ -114,13 +130,18 @@ function* productData({ depth, columns, transposed }: ProductShape): Generator<v
       size[r * columns + n] = magnitude;
       yield;
     }
-  // A sum of sums of 64 terms is off by at most so many roundings of the sum of magnitudes (Higham 2002, 4.2); twice that, as a device may round products too.
+  // A sum of sums of 64 terms is off by at most so many roundings of the sum of magnitudes (Higham 2002, 4.2); twice
+  // that, as a device may round products too.
   const roundings = 2 * (64 + Math.ceil(depth / 64));
   return { x, w, expected, allowed: size.map((s) => s * roundings * 2 ** -24) };
 }
 
 /** [1, rows, K] as a run takes it. */
-function inputRows({ x }: Data, depth: number, rows: number): { readonly shape: readonly number[]; readonly data: Float32Array } {
+function inputRows(
+  { x }: Data,
+  depth: number,
+  rows: number,
+): { readonly shape: readonly number[]; readonly data: Float32Array } {
   const data = new Float32Array(rows * depth);
   for (let r = 0; r < rows; r++) data.set(x.subarray((r % DISTINCT) * depth, ((r % DISTINCT) + 1) * depth), r * depth);
   return { shape: [1, rows, depth], data };
@@ -133,7 +154,8 @@ function faultOf({ expected, allowed }: Data, y: ArrayLike<number>, columns: num
     const [r, n] = [Math.floor(i / columns), i % columns];
     const at = (r % DISTINCT) * columns + n;
     const value = y[i]!;
-    if (!(Math.abs(value - expected[at]!) <= allowed[at]!)) return `gives ${value} for ${expected[at]!} at row ${r}, column ${n}, of ${rows} rows`;
+    if (!(Math.abs(value - expected[at]!) <= allowed[at]!))
+      return `gives ${value} for ${expected[at]!} at row ${r}, column ${n}, of ${rows} rows`;
     if (value !== y[at]) return `gives other bits to a row at ${r} than at ${r % DISTINCT}, of ${rows} rows`;
   }
   return null;

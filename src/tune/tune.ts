@@ -45,7 +45,10 @@ interface Job {
 }
 
 /** Never throws for what happens on the way: what was measured is not lost by it. */
-export async function tune(device: Device, { graph, base, budgetSeconds, signal, onProgress }: TuneOptions): Promise<Tuned> {
+export async function tune(
+  device: Device,
+  { graph, base, budgetSeconds, signal, onProgress }: TuneOptions,
+): Promise<Tuned> {
   const { target } = device;
   const products = candidates("products", target);
   // What is in use already would race against itself, and noise would look like a gain.
@@ -55,7 +58,10 @@ export async function tune(device: Device, { graph, base, budgetSeconds, signal,
   const jobs: readonly Job[] = [
     ...(graph ? productShapes(graph) : COMMON_SHAPES).map((shape) => ({
       workload: productWorkload(shape, sizesUpTo(ROWS, graph)),
-      contenders: [asItIs, ...likely(products, base.products).map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } }))],
+      contenders: [
+        asItIs,
+        ...likely(products, base.products).map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } })),
+      ],
       shape,
     })),
     ...(graph ? attentionShapes(graph) : COMMON_ATTENTION).map((shape) => ({
@@ -72,7 +78,11 @@ export async function tune(device: Device, { graph, base, budgetSeconds, signal,
     if (signal.aborted || now >= end) break;
     // Each has its share of what is left, the first twice as much: kernels are compiled with it.
     const share = i === 0 && jobs.length > 1 ? 2 / (jobs.length + 1) : 1 / (jobs.length - i);
-    const limits = { deadline: now + (end - now) * share, signal, report: (detail: string) => onProgress(`measuring ${workload.name}`, detail) };
+    const limits = {
+      deadline: now + (end - now) * share,
+      signal,
+      report: (detail: string) => onProgress(`measuring ${workload.name}`, detail),
+    };
     try {
       measured.push({ ...(await measure(device, workload, contenders, limits)), shape });
     } catch (error) {
@@ -81,7 +91,9 @@ export async function tune(device: Device, { graph, base, budgetSeconds, signal,
     }
   }
   const compared = measured.filter((m) => m.rounds >= LEAST_ROUNDS);
-  const shaped = compared.flatMap(({ shape, ...m }): readonly ProductTimes[] => (shape ? [{ ...shape, ...timesOf(m, products) }] : []));
+  const shaped = compared.flatMap(({ shape, ...m }): readonly ProductTimes[] =>
+    shape ? [{ ...shape, ...timesOf(m, products) }] : [],
+  );
   const attention = chooseOne(
     compared.filter((m) => m.shape === null).map((m) => timesOf(m, attentions)),
     LEAST_GAIN,
@@ -96,13 +108,18 @@ export async function tune(device: Device, { graph, base, budgetSeconds, signal,
 
 /** Up to the longest sequence of the model, and that. */
 function sizesUpTo(sizes: readonly number[], graph: Graph | null): readonly number[] {
-  const bounds = (graph?.axes ?? []).flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound ?? Infinity] : []));
+  const bounds = (graph?.axes ?? []).flatMap((a) =>
+    a.role === "sequence" && a.count.kind === "input" ? [a.bound ?? Infinity] : [],
+  );
   const most = Math.min(sizes.at(-1)!, bounds.length === 0 ? Infinity : Math.max(...bounds));
   return [...sizes.filter((n) => n < most), most];
 }
 
 /** In the order they are tried: kernels that are in use already first. */
-function likely(choices: readonly Candidate<ProductTunings>[], base: ProductTunings): readonly Candidate<ProductTunings>[] {
+function likely(
+  choices: readonly Candidate<ProductTunings>[],
+  base: ProductTunings,
+): readonly Candidate<ProductTunings>[] {
   const used = new Set([base, ...base.shapes].flatMap((t) => t.byWeight.map((c) => c.tuning.kind)));
   const isUsed = ({ tunings }: Candidate<ProductTunings>): boolean => used.has(tunings.byWeight[0]!.tuning.kind);
   return [...choices.filter(isUsed), ...choices.filter((c) => !isUsed(c))];
@@ -113,9 +130,13 @@ function timesOf<T>(
   { times, baseline }: Measured,
   choices: readonly Candidate<T>[],
 ): { readonly times: Times<Candidate<T>>; readonly baseline: readonly (number | null)[] } {
-  const rowOf = (name: string): readonly (number | null)[] => times.seconds[times.choices.findIndex((c) => c.name === name)] ?? times.sizes.map(() => null);
+  const rowOf = (name: string): readonly (number | null)[] =>
+    times.seconds[times.choices.findIndex((c) => c.name === name)] ?? times.sizes.map(() => null);
   const run = choices.filter((c) => times.choices.some((t) => t.name === c.name));
-  return { times: { sizes: times.sizes, choices: run, seconds: run.map((c) => rowOf(c.name)) }, baseline: rowOf(baseline.name) };
+  return {
+    times: { sizes: times.sizes, choices: run, seconds: run.map((c) => rowOf(c.name)) },
+    baseline: rowOf(baseline.name),
+  };
 }
 
 /** One line of what was found: the best of a size beside what is taken without measuring. */

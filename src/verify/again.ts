@@ -7,7 +7,11 @@ import { PASS_TOLERANCE } from "./passes.js";
 import { ReproductionError, type Reproduction } from "./reproduction.js";
 
 /** What differs, in words; null: nothing does. */
-export async function checkReproduction(machine: Machine, { fault, graph, given, weights }: Reproduction, passes: readonly Pass[]): Promise<string | null> {
+export async function checkReproduction(
+  machine: Machine,
+  { fault, graph, given, weights }: Reproduction,
+  passes: readonly Pass[],
+): Promise<string | null> {
   if (fault.kind === "kernel") {
     const { verdict } = await trial(machine, { graph, given }, weights, OPERATOR_ALLOWED);
     return verdict.agrees ? null : verdict.faults.join("; ");

@@ -31,14 +31,15 @@ export interface Allowed {
 }
 
 /**
- * Sums in 32 bits over thousands of terms, exponentials with relative errors of 1e-6 and a few layers on top of one another come to about 1e-5; and 32-bit scores
- * are not exact.
+ * Sums in 32 bits over thousands of terms, exponentials with relative errors of 1e-6 and a few layers on top of one
+ * another come to about 1e-5; and 32-bit scores are not exact.
  */
 const SINGLE: Allowed = { values: 1e-4, scores: 1e-3 };
 
 /**
- * Values that lie in memory as f16 are rounded by 2^-11 whenever they are stored, and weights once: a layer stores some five on the way to what it adds. Of examples with random
- * weights half of this is used. What is chosen by the sum of several layers may differ by as much again, and by ranks.
+ * Values that lie in memory as f16 are rounded by 2^-11 whenever they are stored, and weights once: a layer stores some
+ * five on the way to what it adds. Of examples with random weights half of this is used. What is chosen by the sum of
+ * several layers may differ by as much again, and by ranks.
  */
 const HALF: Allowed = { values: 16 * 2 ** -11, scores: 64 * 2 ** -11 };
 
@@ -46,7 +47,10 @@ export const allowedBy = (precision: ActivationType): Allowed => (precision === 
 
 export interface Verdict {
   readonly agrees: boolean;
-  /** Sequences in which a route was chosen otherwise than the reference would, by a near-tie; the reference then took the device's choices. */
+  /**
+   * Sequences in which a route was chosen otherwise than the reference would, by a near-tie; the reference then took
+   * the device's choices.
+   */
   readonly ties: number;
   /** Largest difference of each result and loss, as a share of its largest magnitude. */
   readonly differences: ReadonlyMap<string, number>;
@@ -73,7 +77,8 @@ export async function compareRun(
       const margin = route.margins[b]!;
       if (margin <= allowed.scores) ties++;
       // Behind a choice that differs, others may too: they are judged only where nothing before them did.
-      else if (ties === 0) faults.push(`the route on ${axis} differs in sequence ${b}, though its scores are ${margin} apart`);
+      else if (ties === 0)
+        faults.push(`the route on ${axis} differs in sequence ${b}, though its scores are ${margin} apart`);
     }
   }
   const reference = ties > 0 ? await evaluate(forced) : free;
@@ -83,21 +88,34 @@ export async function compareRun(
     const [found, wanted] = [values.get(name)!, reference.outputs.get(name)!];
     const difference = largestDifference(found.data, wanted.data);
     differences.set(name, difference);
-    if (!(difference <= allowed.values)) faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);
+    if (!(difference <= allowed.values))
+      faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);
   }
   return { agrees: faults.length === 0, ties, differences, faults };
 }
 
 /** The choices of observed routes, packed as the reference takes them. Parents stand before what is chosen on them. */
-function choicesOf(program: Pick<Program, "axes" | "outputs">, given: RunInputs, values: Values, free: Evaluation): ReadonlyMap<string, Choice> {
+function choicesOf(
+  program: Pick<Program, "axes" | "outputs">,
+  given: RunInputs,
+  values: Values,
+  free: Evaluation,
+): ReadonlyMap<string, Choice> {
   const choices = new Map<string, Choice>();
   for (const axis of program.axes) {
     if (axis.role !== "sequence" || (axis.count.kind !== "top" && axis.count.kind !== "above")) continue;
-    const output = program.outputs.find((o) => o.packing?.axis === axis.name && o.name.endsWith(".index") && o.role === "observe");
-    const [index, count] = output ? [values.get(output.name), values.get(`${output.name.slice(0, -".index".length)}.count`)] : [];
+    const output = program.outputs.find(
+      (o) => o.packing?.axis === axis.name && o.name.endsWith(".index") && o.role === "observe",
+    );
+    const [index, count] = output
+      ? [values.get(output.name), values.get(`${output.name.slice(0, -".index".length)}.count`)]
+      : [];
     if (!index || !count) continue;
     const { parent } = axis.count;
-    const starts = choices.get(parent)?.starts.data ?? free.routes.get(parent)?.used.starts.data ?? startsOf(inputCounts(given, count.data.length));
+    const starts =
+      choices.get(parent)?.starts.data ??
+      free.routes.get(parent)?.used.starts.data ??
+      startsOf(inputCounts(given, count.data.length));
     choices.set(axis.name, packRoute(index.data, index.shape[1] ?? 0, count.data, starts));
   }
   return choices;
@@ -110,7 +128,8 @@ function inputCounts(given: RunInputs, batch: number): Uint32Array {
 
 /** Sequences in which two choices are not the same rows. */
 function differing(a: Choice, b: Choice): readonly number[] {
-  const rows = ({ index, starts }: Choice, s: number): string => index.data.slice(starts.data[s], starts.data[s + 1]).join();
+  const rows = ({ index, starts }: Choice, s: number): string =>
+    index.data.slice(starts.data[s], starts.data[s + 1]).join();
   return Array.from({ length: a.starts.data.length - 1 }, (_, s) => s).filter((s) => rows(a, s) !== rows(b, s));
 }
 

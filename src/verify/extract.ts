@@ -26,13 +26,23 @@ function unfolded({ axes }: Graph, { shape }: TensorType): Pick<GraphOutput, "sh
 
 /** Neither a number, nor an axis, nor rows of one, as in a product of two. */
 const mentionsRows = (size: Size): boolean =>
-  typeof size !== "number" && plainAxis(size) === null && size.terms.some((t) => t.atoms.some((a) => a.atom.kind === "rows"));
+  typeof size !== "number" &&
+  plainAxis(size) === null &&
+  size.terms.some((t) => t.atoms.some((a) => a.atom.kind === "rows"));
 
 /** Whether the results of a node can be looked at. */
-export const isShown = (graph: Graph, node: Node): boolean => node.types.every((type) => unfolded(graph, type) !== null);
+export const isShown = (graph: Graph, node: Node): boolean =>
+  node.types.every((type) => unfolded(graph, type) !== null);
 
-/** The graph whose results are those of the nodes, one after the other, and whatever of its observed routes lies on the way to them. */
-export function endingIn(graph: Graph, nodes: readonly Node[], name: (node: number, result: number) => string = (_, r) => resultName(r)): Graph {
+/**
+ * The graph whose results are those of the nodes, one after the other, and whatever of its observed routes lies on the
+ * way to them.
+ */
+export function endingIn(
+  graph: Graph,
+  nodes: readonly Node[],
+  name: (node: number, result: number) => string = (_, r) => resultName(r),
+): Graph {
   const emit = createEmit(ops, graph.axes);
   const outputs = nodes.flatMap((node, n) =>
     node.types.map((type, r): GraphOutput => ({
@@ -43,9 +53,16 @@ export function endingIn(graph: Graph, nodes: readonly Node[], name: (node: numb
     })),
   );
   const reached = new Set(nodesReaching(nodes));
-  const routes = graph.outputs.filter((o) => o.role === "observe" && reached.has(o.node.op === "pick" ? o.node.inputs[0] : o.node));
+  const routes = graph.outputs.filter(
+    (o) => o.role === "observe" && reached.has(o.node.op === "pick" ? o.node.inputs[0] : o.node),
+  );
   const all = [...outputs, ...routes.filter(({ node }) => reached.has(node))];
-  return { ...graph, outputs: all, states: [], starts: reachedStarts({ outputs: all, states: [] }, (axis) => graph.starts.get(axis) ?? null) };
+  return {
+    ...graph,
+    outputs: all,
+    states: [],
+    starts: reachedStarts({ outputs: all, states: [] }, (axis) => graph.starts.get(axis) ?? null),
+  };
 }
 
 /** What a cut-off value is called, as an input. */
@@ -55,10 +72,14 @@ export interface Cut {
 }
 
 /**
- * The graph that computes a node from what stands `depth` steps before it, and those values, which are inputs of it. What cannot be given is computed: whole numbers, such as routes,
- * and rows of routes, whose number no input tells.
+ * The graph that computes a node from what stands `depth` steps before it, and those values, which are inputs of it.
+ * What cannot be given is computed: whole numbers, such as routes, and rows of routes, whose number no input tells.
  */
-export function partOf(graph: Graph, node: Node, depth: number): { readonly graph: Graph; readonly cuts: readonly Cut[] } {
+export function partOf(
+  graph: Graph,
+  node: Node,
+  depth: number,
+): { readonly graph: Graph; readonly cuts: readonly Cut[] } {
   const cuts: Cut[] = [];
   const seen = new Set<Node>([node]);
   for (let ring: readonly Node[] = [node], distance = 1; ring.length > 0; distance++) {
@@ -88,9 +109,12 @@ export function partOf(graph: Graph, node: Node, depth: number): { readonly grap
 /** Floats computed by some operator, a row for each of the caller's. */
 function isCut(graph: Graph, node: Node): boolean {
   const [type, more] = node.types;
-  if (!type || more || (type.dtype !== "f32" && type.dtype !== "f16") || isSource(node) || !isShown(graph, node)) return false;
+  if (!type || more || (type.dtype !== "f32" && type.dtype !== "f16") || isSource(node) || !isShown(graph, node))
+    return false;
   const axis = type.shape.map(packedAxis).find((a) => a !== null);
-  return axis === undefined || graph.axes.some((a) => a.name === axis && a.role === "sequence" && a.count.kind === "input");
+  return (
+    axis === undefined || graph.axes.some((a) => a.name === axis && a.role === "sequence" && a.count.kind === "input")
+  );
 }
 
 /** Read from somewhere, or the same at every run. */

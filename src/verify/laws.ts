@@ -19,12 +19,17 @@ export const LAW_TOLERANCE = 1e-6;
 export const PREFIXES: readonly number[] = [1, 3, 7, 15, 31, 32, 63];
 
 /**
- * For each prefix, whether results of its tokens stay what they are when all inputs behind it are others. `given` and `others` are of the same shapes, all sequences full.
+ * For each prefix, whether results of its tokens stay what they are when all inputs behind it are others. `given` and
+ * `others` are of the same shapes, all sequences full.
  */
 export async function checkCausality(loaded: Loaded, given: RunInputs, others: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
   const whole = await loaded.run(given);
-  const tokens = Math.max(...loaded.program.inputs.map(({ name, packing }) => (packing ? given.inputs.get(name)!.shape[packing.tokenDim]! : 0)));
+  const tokens = Math.max(
+    ...loaded.program.inputs.map(({ name, packing }) =>
+      packing ? given.inputs.get(name)!.shape[packing.tokenDim]! : 0,
+    ),
+  );
   const failing: number[] = [];
   let difference = 0;
   const cases = PREFIXES.filter((p) => p < tokens);
@@ -32,7 +37,10 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
     const inputs = new Map(
       loaded.program.inputs.map(({ name, packing }) => {
         const [own, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
-        return [name, packing ? { shape: own.shape, data: spliced(own.data, other.data, own.shape, packing, prefix) } : own] as const;
+        return [
+          name,
+          packing ? { shape: own.shape, data: spliced(own.data, other.data, own.shape, packing, prefix) } : own,
+        ] as const;
       }),
     );
     const changed = await loaded.run({ inputs, lengths: null });
@@ -51,7 +59,11 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
   const axes = inputAxes(loaded);
   const { lengths } = given;
   const together = await loaded.run(given);
-  const batch = Math.max(...loaded.program.inputs.map(({ name, packing }) => (packing ? given.inputs.get(name)!.shape[packing.batchDim]! : 0)));
+  const batch = Math.max(
+    ...loaded.program.inputs.map(({ name, packing }) =>
+      packing ? given.inputs.get(name)!.shape[packing.batchDim]! : 0,
+    ),
+  );
   const cases = Array.from({ length: batch }, (_, b) => b);
   const failing: number[] = [];
   let difference = 0;
@@ -61,8 +73,13 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
       loaded.program.inputs.map(({ name, packing }) => {
         const value = given.inputs.get(name)!;
         if (!packing) return [name, value] as const;
-        const shape = value.shape.map((n, d) => (d === packing.batchDim ? 1 : d === packing.tokenDim ? (length ?? n) : n));
-        return [name, { shape, data: within(value, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)) }] as const;
+        const shape = value.shape.map((n, d) =>
+          d === packing.batchDim ? 1 : d === packing.tokenDim ? (length ?? n) : n,
+        );
+        return [
+          name,
+          { shape, data: within(value, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)) },
+        ] as const;
       }),
     );
     const alone = await loaded.run({ inputs, lengths: null });
@@ -76,7 +93,8 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
   return { cases, failing, difference };
 }
 
-const inputAxes = ({ program }: Loaded): ReadonlySet<string> => new Set(program.inputs.flatMap((i) => (i.packing ? [i.packing.axis] : [])));
+const inputAxes = ({ program }: Loaded): ReadonlySet<string> =>
+  new Set(program.inputs.flatMap((i) => (i.packing ? [i.packing.axis] : [])));
 
 /** The largest difference over the results that have a row for each token of the inputs. */
 function worst(
@@ -86,7 +104,8 @@ function worst(
 ): number {
   let most = 0;
   for (const { name, role, packing } of program.outputs)
-    if (role === "result" && packing && axes.has(packing.axis)) most = largerOf(most, largestDifference(...pair(name, packing)));
+    if (role === "result" && packing && axes.has(packing.axis))
+      most = largerOf(most, largestDifference(...pair(name, packing)));
   return most;
 }
 
@@ -99,11 +118,19 @@ function within(
   keeps: (token: number, sequence: number) => boolean,
 ): number[] {
   const [perToken, perSequence] = [product(shape.slice(tokenDim + 1)), product(shape.slice(batchDim + 1))];
-  return Array.from(data).filter((_, i) => keeps(Math.floor(i / perToken) % shape[tokenDim]!, Math.floor(i / perSequence) % shape[batchDim]!));
+  return Array.from(data).filter((_, i) =>
+    keeps(Math.floor(i / perToken) % shape[tokenDim]!, Math.floor(i / perSequence) % shape[batchDim]!),
+  );
 }
 
 /** The first tokens of the one, the rest of the other. */
-function spliced(own: ArrayLike<number>, other: ArrayLike<number>, shape: readonly number[], { tokenDim }: ProgramPacking, prefix: number): number[] {
+function spliced(
+  own: ArrayLike<number>,
+  other: ArrayLike<number>,
+  shape: readonly number[],
+  { tokenDim }: ProgramPacking,
+  prefix: number,
+): number[] {
   const perToken = product(shape.slice(tokenDim + 1));
   return Array.from(own, (v, i) => (Math.floor(i / perToken) % shape[tokenDim]! < prefix ? v : other[i]!));
 }

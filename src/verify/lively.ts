@@ -4,8 +4,9 @@ import { initialValues } from "../runtime/index.js";
 import type { Weights } from "./machine.js";
 
 /**
- * Starting values are made to begin a training quietly: some are zeros, behind which no fault could be seen. These are normal, matrices such that they keep the size of what they
- * are multiplied with, what begins as ones around 1. The same for the same seed.
+ * Starting values are made to begin a training quietly: some are zeros, behind which no fault could be seen. These are
+ * normal, matrices such that they keep the size of what they are multiplied with, what begins as ones around 1. The
+ * same for the same seed.
  */
 export const livelyWeights = (weights: readonly ProgramWeight[], seed: number): Weights =>
   new Map(

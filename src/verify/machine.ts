@@ -34,7 +34,12 @@ export function programOn(machine: Machine, graph: Graph): Program {
 /** Compiles a graph and puts it on the device, every output observed. */
 export async function loadGraph(machine: Machine, graph: Graph, weights: Weights): Promise<Loaded> {
   const program = programOn(machine, graph);
-  const session: Session = await load(program, machine.device, (weight: ProgramWeight) => weights.get(weight.path)!.data, {});
+  const session: Session = await load(
+    program,
+    machine.device,
+    (weight: ProgramWeight) => weights.get(weight.path)!.data,
+    {},
+  );
   return {
     program,
     async run({ inputs, lengths }) {
@@ -49,7 +54,12 @@ export async function loadGraph(machine: Machine, graph: Graph, weights: Weights
 }
 
 /** The same in 64 bits. */
-export function evaluateGraph(graph: Graph, given: RunInputs, weights: Weights, forced?: ReadonlyMap<string, Choice>): Evaluation {
+export function evaluateGraph(
+  graph: Graph,
+  given: RunInputs,
+  weights: Weights,
+  forced?: ReadonlyMap<string, Choice>,
+): Evaluation {
   return evaluate(graph, {
     inputs: given.inputs,
     weights,

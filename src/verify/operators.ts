@@ -1,4 +1,5 @@
-// Every operator of a graph alone on the device against the reference, and, where a whole program disagrees, the first kernel that does.
+// Every operator of a graph alone on the device against the reference, and, where a whole program disagrees, the first
+// kernel that does.
 import { printAttrs } from "../ir/attrs.js";
 import type { Graph, Node } from "../ir/graph.js";
 import { printType } from "../ir/typing.js";
@@ -11,7 +12,10 @@ import { evaluateGraph, loadGraph, type Machine, type Weights } from "./machine.
 import { valuesOf, withCuts, type Part } from "./part.js";
 import { firstDiffering } from "./search.js";
 
-/** One operator begins with the values of the reference: what it adds up is all that it may be wrong by. Choices are then the same but for equals. */
+/**
+ * One operator begins with the values of the reference: what it adds up is all that it may be wrong by. Choices are
+ * then the same but for equals.
+ */
 export const OPERATOR_ALLOWED: Allowed = { values: 3e-5, scores: 1e-4 };
 
 export interface KernelFault {
@@ -43,7 +47,10 @@ export interface Trial {
 }
 
 /** Each kind of operator once, in order; ends at the first that disagrees. `seen`: kinds that need no second trial. */
-export async function checkOperators({ machine, graph, given, weights, onProgress }: Trial, seen = new Set<string>()): Promise<OperatorsChecked> {
+export async function checkOperators(
+  { machine, graph, given, weights, onProgress }: Trial,
+  seen = new Set<string>(),
+): Promise<OperatorsChecked> {
   const nodes = computedNodes(
     graph,
     graph.outputs.map((o) => o.node),
@@ -62,7 +69,8 @@ export async function checkOperators({ machine, graph, given, weights, onProgres
     const part = withCuts(found, given, values);
     const { verdict, program } = await trial(machine, part, weights, OPERATOR_ALLOWED);
     for (const d of verdict.differences.values()) difference = Math.max(difference, d);
-    if (!verdict.agrees) return { nodes: nodes.length, kinds: kinds.size, difference, fault: faultOf(found.node, program, verdict, part) };
+    if (!verdict.agrees)
+      return { nodes: nodes.length, kinds: kinds.size, difference, fault: faultOf(found.node, program, verdict, part) };
   }
   for (const kind of kinds.keys()) seen.add(kind);
   return { nodes: nodes.length, kinds: kinds.size, difference, fault: null };
@@ -86,17 +94,25 @@ function axisNames({ axes }: Graph): (text: string) => string {
   return (text) => text.replaceAll(/[A-Za-z_][\w.]*/g, (word) => names.get(word) ?? word);
 }
 
-const distinct = <T extends { readonly node: Node }>(cuts: readonly T[]): readonly T[] => [...new Map(cuts.map((c) => [c.node, c])).values()];
+const distinct = <T extends { readonly node: Node }>(cuts: readonly T[]): readonly T[] => [
+  ...new Map(cuts.map((c) => [c.node, c])).values(),
+];
 
 /** The whole program: results and losses, and the choices on the way. */
-export async function checkWhole(of: Trial): Promise<{ readonly verdict: Verdict; readonly fault: KernelFault | null }> {
+export async function checkWhole(
+  of: Trial,
+): Promise<{ readonly verdict: Verdict; readonly fault: KernelFault | null }> {
   const { machine, graph, given, weights } = of;
   const { verdict, program } = await trial(machine, { graph, given }, weights);
   return { verdict, fault: verdict.agrees ? null : await locate(of, program, verdict) };
 }
 
 /** The first kernel that disagrees: programs that end in each of the nodes it may be. */
-async function locate({ machine, graph, given, weights, onProgress }: Trial, program: Program, verdict: Verdict): Promise<KernelFault> {
+async function locate(
+  { machine, graph, given, weights, onProgress }: Trial,
+  program: Program,
+  verdict: Verdict,
+): Promise<KernelFault> {
   let trials = 0;
   const differs = async (node: Node): Promise<boolean> => {
     onProgress?.(++trials, Infinity);
@@ -131,7 +147,13 @@ export async function trial(
   try {
     const values = await loaded.run(given);
     return {
-      verdict: await compareRun(loaded.program, given, values, (forced) => evaluateGraph(graph, given, weights, forced), allowed),
+      verdict: await compareRun(
+        loaded.program,
+        given,
+        values,
+        (forced) => evaluateGraph(graph, given, weights, forced),
+        allowed,
+      ),
       program: loaded.program,
     };
   } finally {
@@ -147,7 +169,12 @@ function faultOf(node: Node, program: Program, verdict: Verdict, part: Part): Ke
 /** The last step that computes an operator like the node's, else the last that computes anything. */
 function lastWork(program: Program, node: Node): { readonly kernel: string; readonly work: ProgramWork | null } {
   const dispatches = program.steps.flatMap((s) =>
-    s.kind === "dispatch" && s.work !== null ? [{ kernel: program.kernels[s.kernel]!.name, work: program.works[s.work]! }] : [],
+    s.kind === "dispatch" && s.work !== null
+      ? [{ kernel: program.kernels[s.kernel]!.name, work: program.works[s.work]! }]
+      : [],
   );
-  return dispatches.findLast(({ work }) => work.ops.some((o) => o.op === node.op)) ?? dispatches.at(-1) ?? { kernel: "none", work: null };
+  return (
+    dispatches.findLast(({ work }) => work.ops.some((o) => o.op === node.op)) ??
+    dispatches.at(-1) ?? { kernel: "none", work: null }
+  );
 }

@@ -1,4 +1,5 @@
-// A part of a graph with what it is run with: values that it takes from before it are inputs, as the reference gives them, in 32 bits.
+// A part of a graph with what it is run with: values that it takes from before it are inputs, as the reference gives
+// them, in 32 bits.
 import type { Graph, Node } from "../ir/graph.js";
 import type { Tensor } from "../ops/define.js";
 import type { RunInputs } from "./compare.js";
@@ -11,7 +12,12 @@ export interface Part {
 }
 
 /** The values of nodes with one result, as a caller sees them. */
-export function valuesOf(graph: Graph, cuts: readonly Pick<Cut, "node">[], given: RunInputs, weights: Weights): ReadonlyMap<Node, Tensor> {
+export function valuesOf(
+  graph: Graph,
+  cuts: readonly Pick<Cut, "node">[],
+  given: RunInputs,
+  weights: Weights,
+): ReadonlyMap<Node, Tensor> {
   if (cuts.length === 0) return new Map();
   const nodes = cuts.map((c) => c.node);
   const { outputs } = evaluateGraph(

@@ -1,4 +1,5 @@
-// Whether the passes keep what a graph evaluates to, in 64 bits; and if not, which one changes it first, and at which node.
+// Whether the passes keep what a graph evaluates to, in 64 bits; and if not, which one changes it first, and at which
+// node.
 import type { Graph, Node } from "../ir/graph.js";
 import type { Pass } from "../passes/index.js";
 import { largestDifference, type RunInputs } from "./compare.js";
@@ -26,7 +27,12 @@ export interface PassesChecked {
   readonly fault: PassFault | null;
 }
 
-export async function checkPasses(lowered: Graph, passes: readonly Pass[], given: RunInputs, weights: Weights): Promise<PassesChecked> {
+export async function checkPasses(
+  lowered: Graph,
+  passes: readonly Pass[],
+  given: RunInputs,
+  weights: Weights,
+): Promise<PassesChecked> {
   const optimized = passes.reduce((graph, pass) => pass.run(graph, null), lowered);
   const difference = between(lowered, optimized, given, weights);
   if (difference <= PASS_TOLERANCE) return { optimized, difference, fault: null };
@@ -34,7 +40,8 @@ export async function checkPasses(lowered: Graph, passes: readonly Pass[], given
   for (const pass of passes) {
     const after = pass.run(before, null);
     const own = between(before, after, given, weights);
-    if (!(own <= PASS_TOLERANCE)) return { optimized, difference, fault: await located(before, pass, own, given, weights) };
+    if (!(own <= PASS_TOLERANCE))
+      return { optimized, difference, fault: await located(before, pass, own, given, weights) };
     before = after;
   }
   // Each pass within bounds and all of them beyond: the last one is named.
@@ -49,14 +56,27 @@ function between(a: Graph, b: Graph, given: RunInputs, weights: Weights): number
   return all.reduce((m, d) => (Number.isNaN(d) || d > m ? d : m), 0);
 }
 
-async function located(before: Graph, pass: Pass, difference: number, given: RunInputs, weights: Weights): Promise<PassFault> {
-  const changes = (graph: Graph, inputs: RunInputs): boolean => !(between(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
-  const differing = before.outputs.map((o) => (o.node.op === "pick" ? o.node.inputs[0] : o.node)).find((n) => changes(endingIn(before, [n]), given));
+async function located(
+  before: Graph,
+  pass: Pass,
+  difference: number,
+  given: RunInputs,
+  weights: Weights,
+): Promise<PassFault> {
+  const changes = (graph: Graph, inputs: RunInputs): boolean =>
+    !(between(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
+  const differing = before.outputs
+    .map((o) => (o.node.op === "pick" ? o.node.inputs[0] : o.node))
+    .find((n) => changes(endingIn(before, [n]), given));
   const whole = { graph: before, given };
   if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };
   const node = await firstDiffering(before, differing, (n) => changes(endingIn(before, [n]), given));
   for (let depth = 1; depth <= 64; depth *= 2) {
-    const part = withCuts(partOf(before, node, depth), given, valuesOf(before, partOf(before, node, depth).cuts, given, weights));
+    const part = withCuts(
+      partOf(before, node, depth),
+      given,
+      valuesOf(before, partOf(before, node, depth).cuts, given, weights),
+    );
     if (changes(part.graph, part.given)) return { pass: pass.name, difference, node, part };
   }
   return { pass: pass.name, difference, node, part: { graph: endingIn(before, [node]), given } };

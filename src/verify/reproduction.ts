@@ -1,4 +1,5 @@
-// A fault as a file: the smallest graph that shows it, as text, with its inputs and weights. It holds nothing else of the model.
+// A fault as a file: the smallest graph that shows it, as text, with its inputs and weights. It holds nothing else of
+// the model.
 import { ModcError, type FaultOptions } from "../base/errors.js";
 import { isOp, nodesOf, type Graph } from "../ir/graph.js";
 import { parseGraph } from "../ir/parse.js";
@@ -39,7 +40,9 @@ const FORMAT = "modc reproduction 1";
 /** As JSON. Weights that the part does not read are left out. */
 export function printReproduction(fault: Reproduction["fault"], { graph, given }: Part, weights: Weights): string {
   const types = new Map(graph.inputs.map((i) => [i.name, i.node.attrs.dtype]));
-  const read = new Map(nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [[n.attrs.path, typeOf(n).dtype] as const] : [])));
+  const read = new Map(
+    nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [[n.attrs.path, typeOf(n).dtype] as const] : [])),
+  );
   return `${JSON.stringify(
     {
       format: FORMAT,
@@ -47,14 +50,19 @@ export function printReproduction(fault: Reproduction["fault"], { graph, given }
       graph: printGraph(graph).trimEnd().split("\n"),
       lengths: given.lengths,
       inputs: Object.fromEntries([...given.inputs].map(([name, v]) => [name, stored(types.get(name)!, v)])),
-      weights: Object.fromEntries([...weights].flatMap(([path, v]) => (read.has(path) ? [[path, stored(read.get(path)!, v)]] : []))),
+      weights: Object.fromEntries(
+        [...weights].flatMap(([path, v]) => (read.has(path) ? [[path, stored(read.get(path)!, v)]] : [])),
+      ),
     },
     null,
     1,
   )}\n`;
 }
 
-function stored(dtype: DType, { shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number> }): StoredTensor {
+function stored(
+  dtype: DType,
+  { shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+): StoredTensor {
   const bytes = new Uint8Array(4 * data.length);
   const view = new DataView(bytes.buffer);
   const float = isFloat(dtype);
@@ -70,10 +78,13 @@ function stored(dtype: DType, { shape, data }: { readonly shape: readonly number
 export function parseReproduction(text: string): Reproduction {
   try {
     const { format, fault, graph, lengths, inputs, weights } = record(JSON.parse(text));
-    if (format !== FORMAT) throw new SyntaxError(`its format is ${JSON.stringify(format)}, not ${JSON.stringify(FORMAT)}`);
+    if (format !== FORMAT)
+      throw new SyntaxError(`its format is ${JSON.stringify(format)}, not ${JSON.stringify(FORMAT)}`);
     const { kind, name } = record(fault);
-    if ((kind !== "pass" && kind !== "kernel") || typeof name !== "string") throw new SyntaxError("its fault is neither that of a pass nor that of a kernel");
-    if (!Array.isArray(graph) || !graph.every((line) => typeof line === "string")) throw new SyntaxError("its graph is no list of lines");
+    if ((kind !== "pass" && kind !== "kernel") || typeof name !== "string")
+      throw new SyntaxError("its fault is neither that of a pass nor that of a kernel");
+    if (!Array.isArray(graph) || !graph.every((line) => typeof line === "string"))
+      throw new SyntaxError("its graph is no list of lines");
     if (lengths !== null && !(Array.isArray(lengths) && lengths.every((n) => Number.isSafeInteger(n) && n >= 0)))
       throw new SyntaxError("its lengths are no numbers");
     return {
@@ -83,28 +94,44 @@ export function parseReproduction(text: string): Reproduction {
       weights: tensors(weights),
     };
   } catch (cause) {
-    throw new ReproductionError(`it is no reproduction that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new ReproductionError(
+      `it is no reproduction that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new SyntaxError("it is no object where one belongs");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new SyntaxError("it is no object where one belongs");
   return value as Readonly<Record<string, unknown>>; // just checked
 }
 
-function tensors(value: unknown): ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array | Uint32Array | Int32Array }> {
+function tensors(
+  value: unknown,
+): ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array | Uint32Array | Int32Array }> {
   return new Map(
     Object.entries(record(value)).map(([name, entry]) => {
       const { dtype, shape, base64 } = record(entry);
-      if (!Array.isArray(shape) || !shape.every((n): n is number => Number.isSafeInteger(n) && n >= 0)) throw new SyntaxError(`${name} has no shape`);
+      if (!Array.isArray(shape) || !shape.every((n): n is number => Number.isSafeInteger(n) && n >= 0))
+        throw new SyntaxError(`${name} has no shape`);
       if (typeof base64 !== "string" || !isDType(dtype)) throw new SyntaxError(`${name} has no values`);
       const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-      if (bytes.length !== 4 * shape.reduce((a, b) => a * b, 1)) throw new SyntaxError(`${name} has ${bytes.length} bytes for [${shape.join(", ")}]`);
+      if (bytes.length !== 4 * shape.reduce((a, b) => a * b, 1))
+        throw new SyntaxError(`${name} has ${bytes.length} bytes for [${shape.join(", ")}]`);
       const view = new DataView(bytes.buffer);
       const words = Array.from({ length: bytes.length / 4 }, (_, i) =>
-        isFloat(dtype) ? view.getFloat32(4 * i, true) : dtype === "i32" ? view.getInt32(4 * i, true) : view.getUint32(4 * i, true),
+        isFloat(dtype)
+          ? view.getFloat32(4 * i, true)
+          : dtype === "i32"
+            ? view.getInt32(4 * i, true)
+            : view.getUint32(4 * i, true),
       );
-      const data = isFloat(dtype) ? Float32Array.from(words) : dtype === "i32" ? Int32Array.from(words) : Uint32Array.from(words);
+      const data = isFloat(dtype)
+        ? Float32Array.from(words)
+        : dtype === "i32"
+          ? Int32Array.from(words)
+          : Uint32Array.from(words);
       return [name, { shape, data }];
     }),
   );

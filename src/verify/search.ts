@@ -6,8 +6,9 @@ import { computedNodes } from "./extract.js";
 export type Differs = (node: Node) => boolean | Promise<boolean>;
 
 /**
- * A node that differs while all it is computed from agrees, reached from one that differs. What differs usually makes all that follows differ, so halving the nodes
- * in order of computation finds it in few trials; where it does not, the inputs are tried one by one.
+ * A node that differs while all it is computed from agrees, reached from one that differs. What differs usually makes
+ * all that follows differ, so halving the nodes in order of computation finds it in few trials; where it does not, the
+ * inputs are tried one by one.
  */
 export async function firstDiffering(graph: Graph, from: Node, differs: Differs): Promise<Node> {
   const tried = new Map<Node, boolean>();

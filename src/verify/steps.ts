@@ -23,16 +23,28 @@ export interface StepsOf {
   readonly tokens: number;
 }
 
-/** Logits of 32 bits come to some 1e-6 of their size; through the exponentials of a softmax, of up to a hundred, to this. */
+/**
+ * Logits of 32 bits come to some 1e-6 of their size; through the exponentials of a softmax, of up to a hundred, to
+ * this.
+ */
 const STEP_TOLERANCE = 1e-3;
 /** Prompts are read in pieces of so many tokens, so that pieces begin in mid-prompt. */
 const CHUNK = 7;
 
 /** Once the likeliest tokens, once drawn ones: each is held against the whole sequence that it ends in. */
-export async function checkSteps({ machine, generation, weights, whole, prompts, tokens }: StepsOf): Promise<StepsChecked> {
+export async function checkSteps({
+  machine,
+  generation,
+  weights,
+  whole,
+  prompts,
+  tokens,
+}: StepsOf): Promise<StepsChecked> {
   const amend = machine.amend ?? ((p) => p);
   const amended = { ...generation, prompt: amend(generation.prompt), step: amend(generation.step) };
-  const generator = await createGenerator(amended, machine.device, (weight) => weights.get(weight.path)!.data, { chunk: CHUNK });
+  const generator = await createGenerator(amended, machine.device, (weight) => weights.get(weight.path)!.data, {
+    chunk: CHUNK,
+  });
   const faults: string[] = [];
   let difference = 0;
   let added = 0;
@@ -40,7 +52,10 @@ export async function checkSteps({ machine, generation, weights, whole, prompts,
     for (const temperature of [0, 1]) {
       const texts = prompts.map((p) => [...p]);
       const logprobs = prompts.map((): number[] => []);
-      for await (const { sequence, token, logprob } of generator.generate(prompts, { maxTokens: tokens, sampling: { temperature, seed: 1, logprobs: true } })) {
+      for await (const { sequence, token, logprob } of generator.generate(prompts, {
+        maxTokens: tokens,
+        sampling: { temperature, seed: 1, logprobs: true },
+      })) {
         texts[sequence]!.push(token);
         logprobs[sequence]!.push(logprob!); // asked for
         added++;
@@ -54,7 +69,9 @@ export async function checkSteps({ machine, generation, weights, whole, prompts,
           const off = Math.abs(found - wanted);
           if (off > difference || Number.isNaN(off)) difference = off;
           if (!(off <= STEP_TOLERANCE))
-            faults.push(`token ${at} of sequence ${b} has the log-probability ${found.toPrecision(6)}, in the whole sequence ${wanted.toPrecision(6)}`);
+            faults.push(
+              `token ${at} of sequence ${b} has the log-probability ${found.toPrecision(6)}, in the whole sequence ${wanted.toPrecision(6)}`,
+            );
           else if (temperature === 0 && likeliest - row[text[at]!]! > STEP_TOLERANCE)
             faults.push(`token ${at} of sequence ${b} is ${text[at]!}, which is not the likeliest`);
         }),
@@ -67,15 +84,24 @@ export async function checkSteps({ machine, generation, weights, whole, prompts,
 }
 
 /** The logits behind each token of texts of unequal lengths, without the last, behind which nothing was asked. */
-async function logitsOf(whole: Loaded, input: string, texts: readonly (readonly number[])[]): Promise<(sequence: number, token: number) => number[]> {
+async function logitsOf(
+  whole: Loaded,
+  input: string,
+  texts: readonly (readonly number[])[],
+): Promise<(sequence: number, token: number) => number[]> {
   const read = texts.map((text) => text.slice(0, -1));
   const longest = Math.max(...read.map((t) => t.length));
   const data = read.flatMap((text) => [...text, ...new Array<number>(longest - text.length).fill(0)]);
-  const results: Values = await whole.run({ inputs: new Map([[input, { shape: [texts.length, longest], data }]]), lengths: read.map((t) => t.length) });
-  const output = whole.program.outputs.find((o) => o.role === "result" && o.shape.length === 3)!; // as generation has found
+  const results: Values = await whole.run({
+    inputs: new Map([[input, { shape: [texts.length, longest], data }]]),
+    lengths: read.map((t) => t.length),
+  });
+  // as generation has found
+  const output = whole.program.outputs.find((o) => o.role === "result" && o.shape.length === 3)!;
   const { shape, data: logits } = results.get(output.name)!;
   const vocabulary = shape[2]!;
-  return (sequence, token) => Array.from({ length: vocabulary }, (_, v) => logits[(sequence * shape[1]! + token) * vocabulary + v]!);
+  return (sequence, token) =>
+    Array.from({ length: vocabulary }, (_, v) => logits[(sequence * shape[1]! + token) * vocabulary + v]!);
 }
 
 function logProbability(row: readonly number[], token: number): number {

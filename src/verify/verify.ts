@@ -1,4 +1,5 @@
-// Proves on a device that a model computes what it means: every operator, the passes, the whole program, and the laws of the causal rule.
+// Proves on a device that a model computes what it means: every operator, the passes, the whole program, and the laws
+// of the causal rule.
 import type { Span } from "../diagnostics/span.js";
 import type { Graph } from "../ir/graph.js";
 import { passes as usual, type Pass } from "../passes/index.js";
@@ -38,7 +39,12 @@ export interface Finding {
   readonly state: State;
   readonly text: string;
   /** Where it fails: the pass or kernel at fault, where in the source, and a file that shows it. */
-  readonly fault: { readonly kind: "pass" | "kernel"; readonly name: string; readonly place: string | null; readonly reproduction: string } | null;
+  readonly fault: {
+    readonly kind: "pass" | "kernel";
+    readonly name: string;
+    readonly place: string | null;
+    readonly reproduction: string;
+  } | null;
 }
 
 export interface Watch {
@@ -67,7 +73,12 @@ export async function verifyModel(subject: Subject, watch: Watch): Promise<boole
 type Tell = (finding: Finding) => void;
 
 /** The graph after the passes, or null where they are at fault. */
-async function verifyPasses({ weights, inputs, place, passes = usual }: Subject, rule: RuleName, graph: Graph, tell: Tell): Promise<Graph | null> {
+async function verifyPasses(
+  { weights, inputs, place, passes = usual }: Subject,
+  rule: RuleName,
+  graph: Graph,
+  tell: Tell,
+): Promise<Graph | null> {
   const { optimized, difference, fault } = await checkPasses(graph, passes, inputs(0, true), weights);
   if (!fault) {
     tell({
@@ -84,7 +95,12 @@ async function verifyPasses({ weights, inputs, place, passes = usual }: Subject,
     rule,
     state: "fails",
     text: passText(fault),
-    fault: { kind: "pass", name: fault.pass, place: placeOf(fault, place), reproduction: reproduce("pass", fault.pass, fault, weights) },
+    fault: {
+      kind: "pass",
+      name: fault.pass,
+      place: placeOf(fault, place),
+      reproduction: reproduce("pass", fault.pass, fault, weights),
+    },
   });
   return null;
 }
@@ -95,11 +111,19 @@ interface Telling {
   readonly seen: Set<string>;
 }
 
-async function verifyDevice({ machine, weights, inputs, place }: Subject, rule: RuleName, graph: Graph, { tell, watch, seen }: Telling): Promise<boolean> {
+async function verifyDevice(
+  { machine, weights, inputs, place }: Subject,
+  rule: RuleName,
+  graph: Graph,
+  { tell, watch, seen }: Telling,
+): Promise<boolean> {
   const given = inputs(0, true);
   const known = seen.size;
   const of = { machine, graph, given, weights };
-  const found = await checkOperators({ ...of, onProgress: (done, all) => watch.onProgress("running operators one by one", `${done}/${all}`) }, seen);
+  const found = await checkOperators(
+    { ...of, onProgress: (done, all) => watch.onProgress("running operators one by one", `${done}/${all}`) },
+    seen,
+  );
   if (found.fault) {
     tell(kernelFinding("operators", rule, found.fault, weights, place));
     return false;
@@ -112,12 +136,18 @@ async function verifyDevice({ machine, weights, inputs, place }: Subject, rule: 
     text: `${found.nodes} operators of ${kinds} agree with the reference one by one: largest difference ${share(found.difference)}`,
     fault: null,
   });
-  const { verdict, fault } = await checkWhole({ ...of, onProgress: (trials) => watch.onProgress("looking for the kernel at fault", `trial ${trials}`) });
+  const { verdict, fault } = await checkWhole({
+    ...of,
+    onProgress: (trials) => watch.onProgress("looking for the kernel at fault", `trial ${trials}`),
+  });
   if (fault) {
     tell(kernelFinding("program", rule, fault, weights, place));
     return false;
   }
-  const ties = verdict.ties === 0 ? "" : `; ${verdict.ties} near-tie${verdict.ties === 1 ? "" : "s"} chosen otherwise and followed`;
+  const ties =
+    verdict.ties === 0
+      ? ""
+      : `; ${verdict.ties} near-tie${verdict.ties === 1 ? "" : "s"} chosen otherwise and followed`;
   tell({
     check: "program",
     rule,
@@ -128,13 +158,20 @@ async function verifyDevice({ machine, weights, inputs, place }: Subject, rule: 
   return true;
 }
 
-async function verifyLaws({ machine, weights, inputs }: Subject, rule: RuleName, graph: Graph, tell: Tell, watch: Watch): Promise<void> {
+async function verifyLaws(
+  { machine, weights, inputs }: Subject,
+  rule: RuleName,
+  graph: Graph,
+  tell: Tell,
+  watch: Watch,
+): Promise<void> {
   watch.onProgress("changing what comes later");
   const loaded = await loadGraph(machine, graph, weights);
   try {
     const { cases, failing, difference } = await checkCausality(loaded, inputs(1, false), inputs(2, false));
     const list = cases.join(", ");
-    if (cases.length === 0) tell({ check: "causality", rule, state: "skipped", text: "one token has no later one", fault: null });
+    if (cases.length === 0)
+      tell({ check: "causality", rule, state: "skipped", text: "one token has no later one", fault: null });
     else if (failing.length === 0)
       tell({
         check: "causality",
@@ -188,7 +225,13 @@ export const share = (difference: number): string => `${difference.toExponential
 const passText = ({ pass, difference, node }: PassFault): string =>
   `the pass ${pass} changes what the graph evaluates to, by ${share(difference)}, first at ${node.op}`;
 
-function kernelFinding(check: "operators" | "program", rule: RuleName, fault: KernelFault, weights: Weights, place: Subject["place"]): Finding {
+function kernelFinding(
+  check: "operators" | "program",
+  rule: RuleName,
+  fault: KernelFault,
+  weights: Weights,
+  place: Subject["place"],
+): Finding {
   const { kernel, ops, text } = fault;
   const among = ops.length > 1 ? `, which computes ${ops.join(", ")}` : "";
   return {
@@ -196,7 +239,12 @@ function kernelFinding(check: "operators" | "program", rule: RuleName, fault: Ke
     rule,
     state: "fails",
     text: `the kernel ${kernel}${among} is the first that disagrees with the reference, at ${fault.node.op}: ${text}`,
-    fault: { kind: "kernel", name: kernel, place: placeOf(fault, place), reproduction: reproduce("kernel", kernel, fault, weights) },
+    fault: {
+      kind: "kernel",
+      name: kernel,
+      place: placeOf(fault, place),
+      reproduction: reproduce("kernel", kernel, fault, weights),
+    },
   };
 }
 
@@ -204,5 +252,9 @@ function kernelFinding(check: "operators" | "program", rule: RuleName, fault: Ke
 const placeOf = ({ node: { origin } }: PassFault | KernelFault, place: Subject["place"]): string | null =>
   origin === null ? null : `${origin.path === "" ? "" : `${origin.path}, `}${place(origin.span)}`;
 
-const reproduce = (kind: "pass" | "kernel", name: string, { part }: PassFault | KernelFault, weights: Weights): string =>
-  printReproduction({ kind, name }, part, weights);
+const reproduce = (
+  kind: "pass" | "kernel",
+  name: string,
+  { part }: PassFault | KernelFault,
+  weights: Weights,
+): string => printReproduction({ kind, name }, part, weights);

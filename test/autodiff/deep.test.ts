@@ -14,7 +14,8 @@ function backwardNodes(layers: number, again: boolean): number {
   const origin = { path: "layers.0", span: { file: "deep.mod", start: 0, end: 0 } };
   // The same nodes with a place, for layers go by call paths.
   const placed = new Map<Node, Node>();
-  for (const node of nodesOf(graph)) placed.set(node, { ...node, inputs: node.inputs.map((n) => placed.get(n)!), origin });
+  for (const node of nodesOf(graph))
+    placed.set(node, { ...node, inputs: node.inputs.map((n) => placed.get(n)!), origin });
   const last = placed.get(graph.outputs[0]!.node)!;
   const loss = emit.node("sum", [last], { axes: [0, 1], keep: false });
   const found = gradients(

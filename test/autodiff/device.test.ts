@@ -25,24 +25,37 @@ const CASES: readonly (readonly [name: string, own: boolean])[] = [
 ];
 
 describe("gradients on the device", () => {
-  it.each(CASES)("of %s are the reference's (compiled for this device: %s)", { timeout: 240_000 }, async (name, own) => {
-    const { source, set } = MODELS.find((m) => m.name === name)!;
-    const { program, graph } = compiled(source, { phase: "train", gradients: true, set, ...(own ? { target: device.target } : {}) });
-    expect(graph.outputs.filter((o) => o.name.startsWith("grad.")).length).toBe(nodesOf(graph).filter((n) => isOp(n, "weight")).length);
-    const weights = randomWeights(program, 11, 0.7);
-    const rng = random(12);
-    const inputs = graph.inputs.map(({ name: input, node, least }): [string, GivenInput] => {
-      const values = Array.from({ length: BATCH * TOKENS }, () => (least < 0 && rng.below(5) === 0 ? -1 : rng.below(11)));
-      const data = node.attrs.dtype === "i32" ? Int32Array.from(values) : Uint32Array.from(values);
-      return [input, { shape: [BATCH, TOKENS], data: data as Uint32Array }]; // the runtime takes either for its dtype
-    });
-    const given: Case = { inputs: Object.fromEntries(inputs), lengths: Uint32Array.of(TOKENS, 0, 5), seed: 3 };
-    const session = await sessionOf(program, device, weights, { B: BATCH, T: TOKENS });
-    const tally: Tally = { choices: 0, forced: 0 };
-    try {
-      expectAgreement(graph, weights, given, await onDevice(session, given), TOLERANCE, tally);
-    } finally {
-      session.dispose();
-    }
-  });
+  it.each(CASES)(
+    "of %s are the reference's (compiled for this device: %s)",
+    { timeout: 240_000 },
+    async (name, own) => {
+      const { source, set } = MODELS.find((m) => m.name === name)!;
+      const { program, graph } = compiled(source, {
+        phase: "train",
+        gradients: true,
+        set,
+        ...(own ? { target: device.target } : {}),
+      });
+      expect(graph.outputs.filter((o) => o.name.startsWith("grad.")).length).toBe(
+        nodesOf(graph).filter((n) => isOp(n, "weight")).length,
+      );
+      const weights = randomWeights(program, 11, 0.7);
+      const rng = random(12);
+      const inputs = graph.inputs.map(({ name: input, node, least }): [string, GivenInput] => {
+        const values = Array.from({ length: BATCH * TOKENS }, () =>
+          least < 0 && rng.below(5) === 0 ? -1 : rng.below(11),
+        );
+        const data = node.attrs.dtype === "i32" ? Int32Array.from(values) : Uint32Array.from(values);
+        return [input, { shape: [BATCH, TOKENS], data: data as Uint32Array }]; // the runtime takes either for its dtype
+      });
+      const given: Case = { inputs: Object.fromEntries(inputs), lengths: Uint32Array.of(TOKENS, 0, 5), seed: 3 };
+      const session = await sessionOf(program, device, weights, { B: BATCH, T: TOKENS });
+      const tally: Tally = { choices: 0, forced: 0 };
+      try {
+        expectAgreement(graph, weights, given, await onDevice(session, given), TOLERANCE, tally);
+      } finally {
+        session.dispose();
+      }
+    },
+  );
 });

@@ -28,8 +28,12 @@ export type Given = Omit<EvaluateOptions, "inputs" | "weights" | "forced"> & {
 };
 
 /** Float inputs and weights that a graph reaches. */
-export function floatLeaves(graph: Pick<Graph, "outputs" | "states" | "starts">): readonly (Node<"input"> | Node<"weight">)[] {
-  return nodesOf(graph).filter((n): n is Node<"input"> | Node<"weight"> => (isOp(n, "input") || isOp(n, "weight")) && isFloat(typeOf(n).dtype));
+export function floatLeaves(
+  graph: Pick<Graph, "outputs" | "states" | "starts">,
+): readonly (Node<"input"> | Node<"weight">)[] {
+  return nodesOf(graph).filter(
+    (n): n is Node<"input"> | Node<"weight"> => (isOp(n, "input") || isOp(n, "weight")) && isFloat(typeOf(n).dtype),
+  );
 }
 
 export const leafOf = (node: Node<"input"> | Node<"weight">): Leaf =>
@@ -37,8 +41,16 @@ export const leafOf = (node: Node<"input"> | Node<"weight">): Leaf =>
 
 export const outputName = ({ kind, name }: Leaf): string => `d ${kind} ${name}`;
 
-/** The graph with the loss as `loss` and the gradients of the leaves beside it, an input's as the caller gives that input. */
-export function differentiated(graph: Graph, loss: Node, leaves: readonly (Node<"input"> | Node<"weight">)[], options: GradientOptions = {}): Graph {
+/**
+ * The graph with the loss as `loss` and the gradients of the leaves beside it, an input's as the caller gives that
+ * input.
+ */
+export function differentiated(
+  graph: Graph,
+  loss: Node,
+  leaves: readonly (Node<"input"> | Node<"weight">)[],
+  options: GradientOptions = {},
+): Graph {
   const emit = createEmit(ops, graph.axes);
   const found = gradients(emit, loss, leaves, options);
   const outputs: GraphOutput[] = [{ name: "loss", role: "loss", node: loss, shape: [], packing: null }];
@@ -57,7 +69,10 @@ export function differentiated(graph: Graph, loss: Node, leaves: readonly (Node<
   return { ...graph, outputs, states: [], starts };
 }
 
-/** Finite differences of `loss` along a direction of one leaf, the routes of `forced` taken; null where there is a kink or the loss is not finite. */
+/**
+ * Finite differences of `loss` along a direction of one leaf, the routes of `forced` taken; null where there is a kink
+ * or the loss is not finite.
+ */
 export function difference(
   graph: Graph,
   given: Given,
@@ -70,7 +85,9 @@ export function difference(
     const kind = leaf.kind === "input" ? "inputs" : "weights";
     const from = given[kind].get(leaf.name)!;
     const moved = { shape: from.shape, data: Float64Array.from(from.data, (v, i) => v + h * direction[i]!) };
-    return evaluate(graph, { ...given, forced, [kind]: new Map([...given[kind], [leaf.name, moved]]) }).outputs.get("loss")!.data[0]!;
+    return evaluate(graph, { ...given, forced, [kind]: new Map([...given[kind], [leaf.name, moved]]) }).outputs.get(
+      "loss",
+    )!.data[0]!;
   };
   const [before, here, after] = [at(-step), at(0), at(step)];
   const [left, right] = [(here - before) / step, (after - here) / step];
@@ -82,10 +99,14 @@ export function difference(
 }
 
 /**
- * The same loss with what `stop_gradient` lets through held at its values of this run, as inputs: what differences must not see change either. Its values
- * must lie along axes of the inputs.
+ * The same loss with what `stop_gradient` lets through held at its values of this run, as inputs: what differences must
+ * not see change either. Its values must lie along axes of the inputs.
  */
-export function held(graph: Graph, given: Given, forced: ReadonlyMap<string, Choice>): { readonly graph: Graph; readonly given: Given } {
+export function held(
+  graph: Graph,
+  given: Given,
+  forced: ReadonlyMap<string, Choice>,
+): { readonly graph: Graph; readonly given: Given } {
   const emit = createEmit(ops, graph.axes);
   const stopped = nodesOf(graph).filter((n) => isOp(n, "stop_gradient"));
   const made = stopped.map((node, i): { readonly input: GraphInput; readonly output: GraphOutput } => {
@@ -96,7 +117,10 @@ export function held(graph: Graph, given: Given, forced: ReadonlyMap<string, Cho
     const packing = axis === null ? null : { axis, batchDim: 0, tokenDim: dim + 1 };
     const outside = axis === null ? shape : [axisSize("B"), ...shape.with(dim, axisSize(axis))];
     const input = emit.node("input", [], { name, dtype, shape });
-    return { input: { name, node: input, shape: outside, packing, least: 0, below: null }, output: { name, role: "observe", node, shape: outside, packing } };
+    return {
+      input: { name, node: input, shape: outside, packing, least: 0, below: null },
+      output: { name, role: "observe", node, shape: outside, packing },
+    };
   });
   const values = evaluate({ ...graph, outputs: made.map((m) => m.output) }, { ...given, forced }).outputs;
   const now = new Map<Node, Node>(stopped.map((node, i) => [node, made[i]!.input.node]));

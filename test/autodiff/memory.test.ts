@@ -15,15 +15,11 @@ import { trial } from "./trial.js";
 
 describe("layers", () => {
   it("are named by a call path up to its first number", () => {
-    expect(["layers.3.inner.mlp", "layers.12", "shared.0#2.q", "decoder.layers.0.1.mlp", "norm", "", "embed2.table"].map(layerOf)).toEqual([
-      "layers.3",
-      "layers.12",
-      "shared.0#2",
-      "decoder.layers.0",
-      null,
-      null,
-      null,
-    ]);
+    expect(
+      ["layers.3.inner.mlp", "layers.12", "shared.0#2.q", "decoder.layers.0.1.mlp", "norm", "", "embed2.table"].map(
+        layerOf,
+      ),
+    ).toEqual(["layers.3", "layers.12", "shared.0#2", "decoder.layers.0", null, null, null]);
   });
 });
 
@@ -35,10 +31,18 @@ interface Run {
 
 /** Bytes of what a training step computes, its gradients left out. */
 function activations(source: string, { set, max, again = () => [] }: Run): number {
-  const { model, sources } = check({ file: "model.mod", text: source }, { phase: "train", entry: "objective", set, read: () => null });
+  const { model, sources } = check(
+    { file: "model.mod", text: source },
+    { phase: "train", entry: "objective", set, read: () => null },
+  );
   const objective = lower(model!);
   const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
-  const step = trainStep(objective, model!.weights, { optimizer, clip: 1, accumulated: false, recompute: new Set(again(layersOf(objective))) });
+  const step = trainStep(objective, model!.weights, {
+    optimizer,
+    clip: 1,
+    accumulated: false,
+    recompute: new Set(again(layersOf(objective))),
+  });
   const program = programFor({ graph: optimize(step.graph, { verify: true }), model: model!, sources });
   const gradients = model!.weights.reduce((bytes, { shape }) => bytes + shape.reduce((a, b) => a * b, 4), 0);
   return memoryOf(program, { max }).activations - gradients;
@@ -61,16 +65,22 @@ describe("memory of a training step", () => {
     expect(all).toBeLessThan(Math.min(some, 0.9 * none));
   });
 
-  it.each([128, 256, 512])("grows with a routed layer of width %i by a fifth at most of what it grows with a dense one beyond the stream", (width) => {
-    // What another sequence adds: gradients of weights, which share the memory, are as large for one as for many.
-    const T = 1024;
-    const at = (source: string, depth: number, B: number): number =>
-      activations(source, { set: { depth: `${depth}`, context: `${T}`, dim: `${width}`, heads: `${width / 32}` }, max: { B, T } });
-    const slope = (source: string, depth: number): number => at(source, depth, 9) - at(source, depth, 8);
-    const denseLayer = slope(dense, 2) - slope(dense, 1);
-    const routedLayer = slope(moby, 2) - slope(dense, 1);
-    expect(routedLayer).toBeLessThanOrEqual(0.2 * (denseLayer - T * width * 4));
-  });
+  it.each([128, 256, 512])(
+    "grows with a routed layer of width %i by a fifth at most of what it grows with a dense one beyond the stream",
+    (width) => {
+      // What another sequence adds: gradients of weights, which share the memory, are as large for one as for many.
+      const T = 1024;
+      const at = (source: string, depth: number, B: number): number =>
+        activations(source, {
+          set: { depth: `${depth}`, context: `${T}`, dim: `${width}`, heads: `${width / 32}` },
+          max: { B, T },
+        });
+      const slope = (source: string, depth: number): number => at(source, depth, 9) - at(source, depth, 8);
+      const denseLayer = slope(dense, 2) - slope(dense, 1);
+      const routedLayer = slope(moby, 2) - slope(dense, 1);
+      expect(routedLayer).toBeLessThanOrEqual(0.2 * (denseLayer - T * width * 4));
+    },
+  );
 
   it("holds no random values: they are made again where the backward pass reads them", () => {
     const { graph, loss, weights } = trial(

@@ -36,13 +36,18 @@ describe.each(MODELS)("$name", (model) => {
       const sum = gradient.reduce((a, g, i) => a + g * direction[i]!, 0);
       const size = gradient.reduce((a, g, i) => a + Math.abs(g * direction[i]!), 0);
       expect(found, leaf.name).not.toBeNull();
-      expect(Math.abs(sum - found!), `${leaf.name}: ${sum} against ${found}`).toBeLessThanOrEqual(TOLERANCE * Math.max(1e-3, size));
+      expect(Math.abs(sum - found!), `${leaf.name}: ${sum} against ${found}`).toBeLessThanOrEqual(
+        TOLERANCE * Math.max(1e-3, size),
+      );
     }
   });
 
   // Sums of a row's 0 and of rows that are not there differ in rounding alone.
   const expectSame = (found: typeof outputs): void => {
-    for (const [name, { data }] of outputs) found.get(name)!.data.forEach((v, i) => expect(Math.abs(v - data[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-12));
+    for (const [name, { data }] of outputs)
+      found
+        .get(name)!
+        .data.forEach((v, i) => expect(Math.abs(v - data[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-12));
   };
 
   it("has the same gradients after the passes", () => {

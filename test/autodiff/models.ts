@@ -22,6 +22,8 @@ export function lowered(
   return { model: checked.model, graph: lower(checked.model) };
 }
 
-export const exampleSource = (name: string): string => readFileSync(new URL(`../../examples/${name}`, import.meta.url), "utf8");
+export const exampleSource = (name: string): string =>
+  readFileSync(new URL(`../../examples/${name}`, import.meta.url), "utf8");
 
-export const exampleGraph = (name: string, phase: Phase = "train"): Graph => lowered(exampleSource(name), { phase }).graph;
+export const exampleGraph = (name: string, phase: Phase = "train"): Graph =>
+  lowered(exampleSource(name), { phase }).graph;

@@ -1,4 +1,5 @@
-// Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides. Skipped, and saying so, where Python has no torch.
+// Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides. Skipped, and saying so, where
+// Python has no torch.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -12,7 +13,9 @@ import { exampleSource, lowered } from "./models.js";
 
 const SCRIPT = fileURLToPath(new URL("pytorch.py", import.meta.url));
 /** Debian's own first, for which its package python3-torch is. */
-const python = ["/usr/bin/python3", "python3"].find((command) => spawnSync(command, ["-c", "import torch"]).status === 0);
+const python = ["/usr/bin/python3", "python3"].find(
+  (command) => spawnSync(command, ["-c", "import torch"]).status === 0,
+);
 const note = python ? "" : " (skipped: python3 has no torch; on Debian it is python3-torch)";
 
 const [BATCH, TOKENS, VOCAB] = [2, 12, 17];
@@ -40,10 +43,13 @@ function caseOf({ source, layers }: (typeof MODELS)[number], seed: number) {
     const value = shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() / Math.sqrt(shape.at(-1)!);
     return { path, shape, data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) };
   });
-  const rows = (): number[][] => Array.from({ length: BATCH }, () => Array.from({ length: TOKENS }, () => rng.below(VOCAB)));
+  const rows = (): number[][] =>
+    Array.from({ length: BATCH }, () => Array.from({ length: TOKENS }, () => rng.below(VOCAB)));
   const [tokens, targets] = [rows(), rows()];
   const decays = weights.filter((w) => w.shape.length >= 2 && w.path !== "embed.table").map((w) => w.path);
-  const inputs = new Map([tokens, targets].map((v, i) => [i === 0 ? "tokens" : "targets", { shape: [BATCH, TOKENS], data: v.flat() }]));
+  const inputs = new Map(
+    [tokens, targets].map((v, i) => [i === 0 ? "tokens" : "targets", { shape: [BATCH, TOKENS], data: v.flat() }]),
+  );
   const text = {
     layers,
     heads: 2,
@@ -62,16 +68,25 @@ function caseOf({ source, layers }: (typeof MODELS)[number], seed: number) {
 }
 
 function ask(cases: readonly unknown[]): readonly Answer[] {
-  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], { input: JSON.stringify(cases), encoding: "utf8", maxBuffer: 2 ** 28 });
+  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], {
+    input: JSON.stringify(cases),
+    encoding: "utf8",
+    maxBuffer: 2 ** 28,
+  });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as readonly Answer[]; // the script's own form
 }
 
-/** 64-bit sums in another order: relative to the largest of a tensor. Ten steps of an optimiser that divides by the root of its moments widen it. */
+/**
+ * 64-bit sums in another order: relative to the largest of a tensor. Ten steps of an optimiser that divides by the root
+ * of its moments widen it.
+ */
 function expectClose(found: ArrayLike<number>, expected: readonly number[], tolerance: number, name: string): void {
   expect(found.length, name).toBe(expected.length);
   const largest = expected.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
-  expected.forEach((v, i) => expect(Math.abs(found[i]! - v), `${name}[${i}]: ${found[i]} against ${v}`).toBeLessThanOrEqual(tolerance * largest));
+  expected.forEach((v, i) =>
+    expect(Math.abs(found[i]! - v), `${name}[${i}]: ${found[i]} against ${v}`).toBeLessThanOrEqual(tolerance * largest),
+  );
 }
 
 // Importing torch alone may take long.
@@ -80,15 +95,24 @@ describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
   let asked: readonly Answer[] | null = null;
   const answer = (i: number): Answer => (asked ??= ask(cases.map((c) => c.text)))[i]!;
 
-  it.each(MODELS.map(({ name }, i) => ({ name, i })))("has the loss and the gradient of every weight of $name", ({ i }) => {
-    const { graph, weights, inputs } = cases[i]!;
-    const leaves = nodesOf(graph).filter((n) => isOp(n, "weight"));
-    expect(leaves.length).toBe(weights.length);
-    const whole = differentiated(graph, graph.outputs.find((o) => o.name === "loss")!.node, leaves);
-    const { outputs } = evaluate(whole, { inputs, weights: new Map(weights.map((w) => [w.path, w])) });
-    expectClose(outputs.get("loss")!.data, answer(i).losses.slice(0, 1), 1e-12, "loss");
-    for (const { path } of weights) expectClose(outputs.get(outputName({ kind: "weight", name: path }))!.data, answer(i).gradients[path]!, 1e-9, path);
-  });
+  it.each(MODELS.map(({ name }, i) => ({ name, i })))(
+    "has the loss and the gradient of every weight of $name",
+    ({ i }) => {
+      const { graph, weights, inputs } = cases[i]!;
+      const leaves = nodesOf(graph).filter((n) => isOp(n, "weight"));
+      expect(leaves.length).toBe(weights.length);
+      const whole = differentiated(graph, graph.outputs.find((o) => o.name === "loss")!.node, leaves);
+      const { outputs } = evaluate(whole, { inputs, weights: new Map(weights.map((w) => [w.path, w])) });
+      expectClose(outputs.get("loss")!.data, answer(i).losses.slice(0, 1), 1e-12, "loss");
+      for (const { path } of weights)
+        expectClose(
+          outputs.get(outputName({ kind: "weight", name: path }))!.data,
+          answer(i).gradients[path]!,
+          1e-9,
+          path,
+        );
+    },
+  );
 
   it.each(MODELS.map(({ name }, i) => ({ name, i })))("is where $name is after ten steps of AdamW", ({ i }) => {
     const { graph, model, weights, inputs } = cases[i]!;

@@ -1,4 +1,5 @@
-// Gradients through routing: the cases of docs on Mixture-of-Depths, and that the backward pass of a routed block works on its rows.
+// Gradients through routing: the cases of docs on Mixture-of-Depths, and that the backward pass of a routed block works
+// on its rows.
 import { describe, expect, it } from "vitest";
 import { trainStep } from "../../src/autodiff/train-step.js";
 import { isOp, nodesOf, nodesReaching, typeOf, type Graph, type Node } from "../../src/ir/graph.js";
@@ -19,36 +20,51 @@ function backwardOf(graph: Graph): readonly Node[] {
   return nodesOf(graph).filter((n) => !forward.has(n));
 }
 
-const within = (node: Node, path: string): boolean => node.origin !== null && (node.origin.path === path || node.origin.path.startsWith(`${path}.`));
+const within = (node: Node, path: string): boolean =>
+  node.origin !== null && (node.origin.path === path || node.origin.path.startsWith(`${path}.`));
 
 /** Whether it has a row for each token, and rows of more than one element. */
-const isWide = (node: Node): boolean => node.types.some(({ shape }) => shape.some((s) => packedAxis(s) === "T") && shape.length > 1 && shape.at(-1) !== 1);
+const isWide = (node: Node): boolean =>
+  node.types.some(({ shape }) => shape.some((s) => packedAxis(s) === "T") && shape.length > 1 && shape.at(-1) !== 1);
 
 describe("the backward pass of a routed block", () => {
   it.each([
     { name: "without a predictor", source: ROUTED, paths: ["layer"] },
-    { name: "with predictors", source: MODELS.find((m) => m.name === "routed layers with predictors")!.source, paths: ["layers.1", "layers.2"] },
+    {
+      name: "with predictors",
+      source: MODELS.find((m) => m.name === "routed layers with predictors")!.source,
+      paths: ["layers.1", "layers.2"],
+    },
   ])("$name touches all tokens in the stream alone", ({ source, paths }) => {
     const { graph, loss, weights } = trial({ source, set: {} }, 1);
     const after = optimize(differentiated(graph, loss, weights));
     const wide = backwardOf(after).filter((n) => isWide(n) && paths.some((p) => within(n, p)));
     // The predictor's loss is one over all tokens.
     const left = wide.filter((n) => !paths.some((p) => within(n, `${p}.guess`)));
-    for (const node of left) expect(["put", "set", "add", "barrier"], `${node.op} ${printShape(typeOf(node).shape)}`).toContain(node.op);
+    for (const node of left)
+      expect(["put", "set", "add", "barrier"], `${node.op} ${printShape(typeOf(node).shape)}`).toContain(node.op);
     // One scatter for each block.
-    const scatters = backwardOf(after).filter((n) => (isOp(n, "put") || isOp(n, "set")) && isWide(n) && !isOp(n.inputs[0], "barrier"));
+    const scatters = backwardOf(after).filter(
+      (n) => (isOp(n, "put") || isOp(n, "set")) && isWide(n) && !isOp(n.inputs[0], "barrier"),
+    );
     expect(scatters).toHaveLength(paths.length);
   });
 
   it("keeps one stream: what a block has written over is read with its rows put back, in place", () => {
     const width = 32;
-    const { graph, model } = lowered(exampleSource("moby.mod"), { set: { dim: `${width}`, heads: "2", depth: "4", vocab: "19", context: "64" } });
+    const { graph, model } = lowered(exampleSource("moby.mod"), {
+      set: { dim: `${width}`, heads: "2", depth: "4", vocab: "19", context: "64" },
+    });
     const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
-    const after = optimize(trainStep(graph, model.weights, { optimizer, clip: 1, accumulated: false }).graph, { verify: true });
+    const after = optimize(trainStep(graph, model.weights, { optimizer, clip: 1, accumulated: false }).graph, {
+      verify: true,
+    });
     const restored = backwardOf(after).filter((n) => isOp(n, "set") && isOp(n.inputs[0], "barrier"));
     expect(restored).toHaveLength(2);
     // No copy of the stream is made to write to.
-    const copies = schedule(after, PORTABLE).steps.filter((s) => s.kind === "copy" && s.nodes.some((n) => n.types.some((t) => t.shape.at(-1) === width)));
+    const copies = schedule(after, PORTABLE).steps.filter(
+      (s) => s.kind === "copy" && s.nodes.some((n) => n.types.some((t) => t.shape.at(-1) === width)),
+    );
     expect(copies.map((s) => s.nodes.map((n) => n.op).join())).toEqual([]);
   });
 });
@@ -72,7 +88,10 @@ function gradientsOf(graph: Graph, given: Given, of = "loss"): Found {
 const summed = (source: string): string => `${source.trimEnd().slice(0, -1)}
   objective(x: f32[B, T <= 64, 1]) { loss all = sum(forward(x)) }
 }`;
-const goldenInput: Given = { inputs: new Map([["x", { shape: [1, 4, 1], data: [1, 3, 2, 4] }]]), weights: new Map([["router", { shape: [1], data: [1] }]]) };
+const goldenInput: Given = {
+  inputs: new Map([["x", { shape: [1, 4, 1], data: [1, 3, 2, 4] }]]),
+  weights: new Map([["router", { shape: [1], data: [1] }]]),
+};
 
 /** One routed block: `body` says what becomes of the update u, of the route r and the score s. */
 const block = (body: string, more = "", k = "ceil(50% * T)"): string => `import { Layer, Linear, MoD } from "std"
@@ -100,7 +119,10 @@ const WIDTH = 4;
 /** Random weights and inputs of a graph whose inputs are f32[2, 6, 4]. */
 function randomGiven(graph: Graph, seed = 5): Given {
   const rng = random(seed);
-  const values = (shape: readonly number[]): Values => ({ shape, data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => rng.normal()) });
+  const values = (shape: readonly number[]): Values => ({
+    shape,
+    data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => rng.normal()),
+  });
   const weights = nodesOf(graph).filter((n) => isOp(n, "weight"));
   return {
     inputs: new Map(graph.inputs.map((i) => [i.name, values([2, TOKENS, WIDTH])])),
@@ -112,7 +134,9 @@ const graphOf = (source: string): Graph => lowered(source).graph;
 const close = (found: readonly number[], expected: readonly number[]): void => {
   expect(found.length).toBe(expected.length);
   found.forEach((v, i) =>
-    expect(Math.abs(v - expected[i]!), `element ${i}: ${v} against ${expected[i]}`).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(v))),
+    expect(Math.abs(v - expected[i]!), `element ${i}: ${v} against ${expected[i]}`).toBeLessThanOrEqual(
+      1e-12 * Math.max(1, Math.abs(v)),
+    ),
   );
 };
 
@@ -136,7 +160,8 @@ describe("gradients through a choice", () => {
     const given = randomGiven(all);
     const [one, other] = [gradientsOf(all, given), gradientsOf(dense, given)];
     expect(one.loss).toBe(other.loss);
-    for (const name of ["x", ...given.weights.keys()]) if (name !== "layer.router.weight") close(one.of(name), other.of(name));
+    for (const name of ["x", ...given.weights.keys()])
+      if (name !== "layer.router.weight") close(one.of(name), other.of(name));
   });
 
   it("reach a score through its gate alone: the product of update and cotangent where chosen, nothing elsewhere (case B11)", () => {
@@ -168,14 +193,20 @@ describe("gradients through a choice", () => {
   });
 
   it("of an auxiliary loss on the router are (σ(s) − t)/N, and its targets have none (case B10)", () => {
-    const source = (zero: string): string => block("put(x, r, u)", "loss aux = bce(s" + zero + ", r.mask)").replace("layer(x) }", "layer(x) }");
+    const source = (zero: string): string =>
+      block("put(x, r, u)", "loss aux = bce(s" + zero + ", r.mask)").replace("layer(x) }", "layer(x) }");
     const atZero = graphOf(source(" * 0.0"));
     expect(gradientsOf(atZero, randomGiven(atZero), "loss.layer.aux").loss).toBeCloseTo(Math.LN2, 12);
     const graph = graphOf(source(""));
     const given = randomGiven(graph);
     const found = gradientsOf(graph, given, "loss.layer.aux");
-    const [x, w] = [Array.from(given.inputs.get("x")!.data), Array.from(given.weights.get("layer.router.weight")!.data)];
-    const scores = Array.from({ length: 2 * TOKENS }, (_, row) => w.reduce((a, v, c) => a + v * x[row * WIDTH + c]!, 0));
+    const [x, w] = [
+      Array.from(given.inputs.get("x")!.data),
+      Array.from(given.weights.get("layer.router.weight")!.data),
+    ];
+    const scores = Array.from({ length: 2 * TOKENS }, (_, row) =>
+      w.reduce((a, v, c) => a + v * x[row * WIDTH + c]!, 0),
+    );
     const dw = new Array<number>(WIDTH).fill(0);
     const dx: number[] = [];
     scores.forEach((score, row) => {
@@ -229,7 +260,10 @@ model Twice(dim: int = 4) {
 }`;
     const [shared, apart] = [graphOf(twice("a")), graphOf(twice("b"))];
     const given = randomGiven(shared);
-    const both = new Map([...given.weights, ...[...given.weights].map(([path, v]): [string, Values] => [path.replace(/^a/, "b"), v])]);
+    const both = new Map([
+      ...given.weights,
+      ...[...given.weights].map(([path, v]): [string, Values] => [path.replace(/^a/, "b"), v]),
+    ]);
     const [one, two] = [gradientsOf(shared, given), gradientsOf(apart, { ...given, weights: both })];
     for (const path of given.weights.keys()) {
       const other = two.of(path.replace(/^a/, "b"));

@@ -60,11 +60,21 @@ const morObjective = (): string => {
 };
 
 export const MODELS: readonly ModelCase[] = [
-  { name: "dense, the embedding tied", source: body('Residual(Layer(dim, heads)), Residual(Layer(dim, heads, kv_heads: 1, mlp: "gelu", window: 3))'), set: {} },
-  { name: "a head of its own", source: body("Residual(SwiGLU(dim, 12))", "head(norm(x))", "head: Linear(dim, vocab, bias: true)"), set: {} },
+  {
+    name: "dense, the embedding tied",
+    source: body('Residual(Layer(dim, heads)), Residual(Layer(dim, heads, kv_heads: 1, mlp: "gelu", window: 3))'),
+    set: {},
+  },
+  {
+    name: "a head of its own",
+    source: body("Residual(SwiGLU(dim, 12))", "head(norm(x))", "head: Linear(dim, vocab, bias: true)"),
+    set: {},
+  },
   {
     name: "routed layers with predictors",
-    source: body('Residual(Layer(dim, heads)), MoD(Layer(dim, heads), dim, 50%), MoD(Layer(dim, heads), dim, 25%, gate: "sigmoid")'),
+    source: body(
+      'Residual(Layer(dim, heads)), MoD(Layer(dim, heads), dim, 50%), MoD(Layer(dim, heads), dim, 25%, gate: "sigmoid")',
+    ),
     set: {},
   },
   { name: "a routed layer without a predictor", source: ROUTED, set: {} },
@@ -77,7 +87,11 @@ export const MODELS: readonly ModelCase[] = [
     ),
     set: {},
   },
-  { name: "the example 'moby'", source: exampleSource("moby.mod"), set: { vocab: "13", dim: "8", heads: "2", depth: "2", context: "8", capacity: "50%" } },
+  {
+    name: "the example 'moby'",
+    source: exampleSource("moby.mod"),
+    set: { vocab: "13", dim: "8", heads: "2", depth: "2", context: "8", capacity: "50%" },
+  },
   {
     name: "the example 'llama'",
     source: exampleSource("llama.mod"),
@@ -91,6 +105,16 @@ export const MODELS: readonly ModelCase[] = [
   {
     name: "the example 'mor', keys shared too",
     source: morObjective(),
-    set: { vocab: "13", dim: "8", heads: "2", kv_heads: "1", hidden: "12", layers: "1", recursions: "3", context: "8", share_kv: "true" },
+    set: {
+      vocab: "13",
+      dim: "8",
+      heads: "2",
+      kv_heads: "1",
+      hidden: "12",
+      layers: "1",
+      recursions: "3",
+      context: "8",
+      share_kv: "true",
+    },
   },
 ];

@@ -1,7 +1,16 @@
 // The training step as a graph: what it changes, what it leaves, and that micro-batches add up.
 import { describe, expect, it } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.js";
-import { accumulateStep, GRADIENT_NORM, gradientState, KEEP, momentState, RATES, type StepOptions, trainStep } from "../../src/autodiff/train-step.js";
+import {
+  accumulateStep,
+  GRADIENT_NORM,
+  gradientState,
+  KEEP,
+  momentState,
+  RATES,
+  type StepOptions,
+  trainStep,
+} from "../../src/autodiff/train-step.js";
 import { createEmit } from "../../src/ir/build.js";
 import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
 import { verify } from "../../src/ir/verify.js";
@@ -18,7 +27,11 @@ const adamw = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
 const plain: StepOptions = { optimizer: adamw, clip: null, accumulated: false };
 
 type Tensors = Map<string, Tensor>;
-const f64 = (shape: readonly number[], data: ArrayLike<number>): Tensor => ({ dtype: "f32", shape, data: Float64Array.from(data) });
+const f64 = (shape: readonly number[], data: ArrayLike<number>): Tensor => ({
+  dtype: "f32",
+  shape,
+  data: Float64Array.from(data),
+});
 
 function startingWeights(seed = 1): Tensors {
   const rng = random(seed);
@@ -35,7 +48,10 @@ function startingWeights(seed = 1): Tensors {
 
 function batch(B: number, T: number, seed: number): Map<string, { shape: number[]; data: Float64Array }> {
   const rng = random(seed);
-  const tokens = (): { shape: number[]; data: Float64Array } => ({ shape: [B, T], data: Float64Array.from({ length: B * T }, () => rng.below(11)) });
+  const tokens = (): { shape: number[]; data: Float64Array } => ({
+    shape: [B, T],
+    data: Float64Array.from({ length: B * T }, () => rng.below(11)),
+  });
   return new Map([
     ["tokens", tokens()],
     ["targets", tokens()],
@@ -53,20 +69,38 @@ function run(graph: Graph, inputs: ReturnType<typeof batch>, states: Tensors): R
 }
 
 /** Gradients by path, of the objective as it stands. */
-function gradientsOf(inputs: ReturnType<typeof batch>, states: Tensors): { readonly loss: number; readonly of: Tensors } {
+function gradientsOf(
+  inputs: ReturnType<typeof batch>,
+  states: Tensors,
+): { readonly loss: number; readonly of: Tensors } {
   const emit = createEmit(ops, objective.axes);
   const weights = nodesOf(objective).filter((n) => isOp(n, "weight"));
   const found = gradients(emit, objective.outputs.find((o) => o.name === "loss")!.node, weights);
-  const outputs = weights.map((w) => ({ name: w.attrs.path, role: "result" as const, node: found.get(w)!, shape: w.attrs.shape, packing: null }));
-  const { outputs: values } = evaluate({ ...objective, outputs: [...objective.outputs, ...outputs] }, { inputs, weights: states });
-  return { loss: values.get("loss")!.data[0]!, of: new Map(weights.map((w) => [w.attrs.path, values.get(w.attrs.path)!])) };
+  const outputs = weights.map((w) => ({
+    name: w.attrs.path,
+    role: "result" as const,
+    node: found.get(w)!,
+    shape: w.attrs.shape,
+    packing: null,
+  }));
+  const { outputs: values } = evaluate(
+    { ...objective, outputs: [...objective.outputs, ...outputs] },
+    { inputs, weights: states },
+  );
+  return {
+    loss: values.get("loss")!.data[0]!,
+    of: new Map(weights.map((w) => [w.attrs.path, values.get(w.attrs.path)!])),
+  };
 }
 
-const normOf = (gradient: Tensors): number => Math.sqrt([...gradient.values()].reduce((sum, g) => sum + g.data.reduce((s, v) => s + v * v, 0), 0));
+const normOf = (gradient: Tensors): number =>
+  Math.sqrt([...gradient.values()].reduce((sum, g) => sum + g.data.reduce((s, v) => s + v * v, 0), 0));
 
 function expectClose(found: Tensor, wanted: ArrayLike<number>, what: string): void {
   const largest = Array.from(wanted).reduce((m, v) => Math.max(m, Math.abs(v)), 1e-30);
-  found.data.forEach((v, i) => expect(Math.abs(v - wanted[i]!) / largest, `${what}[${i}]: ${v} against ${wanted[i]!}`).toBeLessThan(1e-9));
+  found.data.forEach((v, i) =>
+    expect(Math.abs(v - wanted[i]!) / largest, `${what}[${i}]: ${v} against ${wanted[i]!}`).toBeLessThan(1e-9),
+  );
 }
 
 describe("the training step", () => {
@@ -76,17 +110,27 @@ describe("the training step", () => {
     expect(verify(optimize(graph), ops)).toEqual([]);
     expect(idle).toEqual([]);
     expect(trained).toEqual(model.weights.map((w) => w.path));
-    expect(graph.states.map((s) => s.name).sort()).toEqual(trained.flatMap((p) => [p, momentState("m", p), momentState("v", p)]).sort());
+    expect(graph.states.map((s) => s.name).sort()).toEqual(
+      trained.flatMap((p) => [p, momentState("m", p), momentState("v", p)]).sort(),
+    );
   });
 
   it("is AdamW over three steps, decay on matrices that are not looked up, in 64 bits to nine digits", () => {
     const { graph } = trainStep(objective, model.weights, plain);
     const optimized = optimize(graph);
     let states: Tensors = startingWeights();
-    const mine = new Map([...states].map(([path, t]) => [path, { w: t.data.slice(), m: new Float64Array(t.data.length), v: new Float64Array(t.data.length) }]));
+    const mine = new Map(
+      [...states].map(([path, t]) => [
+        path,
+        { w: t.data.slice(), m: new Float64Array(t.data.length), v: new Float64Array(t.data.length) },
+      ]),
+    );
     for (let step = 1; step <= 3; step++) {
       const inputs = batch(2, 9, step);
-      const { loss, of } = gradientsOf(inputs, new Map([...mine].map(([p, { w }]) => [p, f64(states.get(p)!.shape, w)])));
+      const { loss, of } = gradientsOf(
+        inputs,
+        new Map([...mine].map(([p, { w }]) => [p, f64(states.get(p)!.shape, w)])),
+      );
       const result = run(optimized, new Map([...inputs, [RATES, rates(0.01, 0.1, step)]]), states);
       expect(result.outputs.get("loss")!.data[0]!).toBeCloseTo(loss, 9);
       expect(result.outputs.get(GRADIENT_NORM)!.data[0]!).toBeCloseTo(normOf(of), 9);
@@ -96,7 +140,8 @@ describe("the training step", () => {
         of.get(path)!.data.forEach((g, i) => {
           m[i] = 0.9 * m[i]! + 0.1 * g;
           v[i] = 0.95 * v[i]! + 0.05 * g * g;
-          w[i] = w[i]! - 0.01 * (m[i] / (1 - 0.9 ** step) / (Math.sqrt(v[i] / (1 - 0.95 ** step)) + 1e-8) + decay * w[i]!);
+          w[i] =
+            w[i]! - 0.01 * (m[i] / (1 - 0.9 ** step) / (Math.sqrt(v[i] / (1 - 0.95 ** step)) + 1e-8) + decay * w[i]!);
         });
         expectClose(states.get(path)!, w, path);
         expectClose(states.get(momentState("v", path))!, v, `v of ${path}`);
@@ -123,7 +168,10 @@ describe("the training step", () => {
 
   it("leaves weights alone that are not to learn, and says which learn nothing", () => {
     const only = /router|guess/;
-    const { graph, trained } = trainStep(objective, model.weights, { ...plain, trained: ({ path }) => only.test(path) });
+    const { graph, trained } = trainStep(objective, model.weights, {
+      ...plain,
+      trained: ({ path }) => only.test(path),
+    });
     expect(trained.length).toBeGreaterThan(3);
     expect(trained.every((p) => only.test(p))).toBe(true);
     const weights = startingWeights();
@@ -152,7 +200,11 @@ describe("the training step", () => {
     const { graph } = trainStep(objective, model.weights, plain);
     const weights = startingWeights();
     weights.get("norm.weight")!.data[3] = Infinity;
-    const { states, outputs } = run(optimize(graph), new Map([...batch(1, 8, 5), [RATES, rates(0.01, 0.1, 1)]]), weights);
+    const { states, outputs } = run(
+      optimize(graph),
+      new Map([...batch(1, 8, 5), [RATES, rates(0.01, 0.1, 1)]]),
+      weights,
+    );
     expect(outputs.get("loss")!.data[0]!).toBeNaN();
     for (const { path } of model.weights) {
       expect([...states.get(path)!.data], path).toEqual([...weights.get(path)!.data]);
@@ -175,7 +227,11 @@ describe("the training step", () => {
       ]),
     ]);
     parts.slice(0, 2).forEach((inputs, i) => {
-      const { states: next } = run(add, new Map([...inputs, [KEEP, { shape: [], data: Float64Array.of(i === 0 ? 0 : 1) }]]), states);
+      const { states: next } = run(
+        add,
+        new Map([...inputs, [KEEP, { shape: [], data: Float64Array.of(i === 0 ? 0 : 1) }]]),
+        states,
+      );
       for (const { path } of model.weights) expect(next.get(path)!.data).toEqual(weights.get(path)!.data);
       states = new Map([...states, ...next]);
     });

@@ -26,7 +26,10 @@ export function trial({ source, set }: Pick<ModelCase, "source" | "set">, seed: 
   const [batch, tokens] = [3, 7];
   const inputs = graph.inputs.map(({ name, least }): [string, Values] => [
     name,
-    { shape: [batch, tokens], data: Float64Array.from({ length: batch * tokens }, () => (least < 0 && rng.below(5) === 0 ? -1 : rng.below(11))) },
+    {
+      shape: [batch, tokens],
+      data: Float64Array.from({ length: batch * tokens }, () => (least < 0 && rng.below(5) === 0 ? -1 : rng.below(11))),
+    },
   ]);
   return {
     graph,

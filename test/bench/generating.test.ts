@@ -1,4 +1,5 @@
-// The parts of the generation bench that judge: tokens that are not the likeliest are called so, and figures are what they say.
+// The parts of the generation bench that judge: tokens that are not the likeliest are called so, and figures are what
+// they say.
 import { describe, expect, it } from "vitest";
 import { weightBytes, type GenerateCase } from "../../bench/generating/cases.js";
 import { below, type MeasuredGeneration } from "../../bench/generating/measure.js";
@@ -17,8 +18,11 @@ model Next(vocab: int = 3) {
   forward(tokens: u32[B, T <= 9]) -> f32[B, T, vocab] { table(tokens) }
 }`;
   const { graph } = compile(source, { phase: "generate" });
-  const weights: [string, { shape: number[]; data: Float32Array }][] = [["table.table", { shape: [3, 3], data: Float32Array.of(0, 1, 4, 8, 0, 0, 0, 2, 1) }]];
-  const data = { prompt: Uint32Array.of(1, 0), weights } as unknown as Parameters<typeof below>[0]["data"]; // all that is read
+  const weights: [string, { shape: number[]; data: Float32Array }][] = [
+    ["table.table", { shape: [3, 3], data: Float32Array.of(0, 1, 4, 8, 0, 0, 0, 2, 1) }],
+  ];
+  // all that is read
+  const data = { prompt: Uint32Array.of(1, 0), weights } as unknown as Parameters<typeof below>[0]["data"];
 
   it("is complete where every token is the likeliest, and its lack a share of the largest logit where not", () => {
     expect(below({ graph: graph!, data }, [2, 1, 0])).toBe(0);
@@ -50,7 +54,11 @@ it("counts of a routed layer the share that was read, and its predictor whole", 
   expect(weightBytes({ weights }, [0.25, 0])).toBe(4 * (100 + 40 + 0.25 * 48 + 5 + 0 + 5));
 });
 
-const measured = (id: string, times: readonly number[], more: Partial<MeasuredGeneration> = {}): MeasuredGeneration => ({
+const measured = (
+  id: string,
+  times: readonly number[],
+  more: Partial<MeasuredGeneration> = {},
+): MeasuredGeneration => ({
   case: {
     id: `generate-${id}`,
     title: id,
@@ -76,7 +84,10 @@ const measured = (id: string, times: readonly number[], more: Partial<MeasuredGe
 describe("what is asked", () => {
   const near = (value: number): readonly number[] => Array.from({ length: 99 }, (_, i) => value + (i - 49) / 1000);
   const always = (value: number): readonly number[] => Array.from({ length: 99 }, () => value);
-  /** A layer is two dispatches that choose and six that are idle, 0.3 and 0.7 ms; without them a token takes 10 ms, and `left` more than the model that has no such layers. */
+  /**
+   * A layer is two dispatches that choose and six that are idle, 0.3 and 0.7 ms; without them a token takes 10 ms, and
+   * `left` more than the model that has no such layers.
+   */
   const skipped = (left: readonly number[]): Skipped => ({
     full: always(12),
     busy: always(10.6),
@@ -97,7 +108,10 @@ describe("what is asked", () => {
       got: "0.92 without idle dispatches, which take 1.05 ms a token, 1.00 with them: 0.600 (0.573 to 0.630) of the time by 0.600 of the bytes; 25.0% of the tokens",
       verdict: "met",
     });
-    expect(generationMusts(all(15.5))[0]).toMatchObject({ got: expect.stringMatching(/^1\.15 .* 1\.23 with them/), verdict: "met" });
+    expect(generationMusts(all(15.5))[0]).toMatchObject({
+      got: expect.stringMatching(/^1\.15 .* 1\.23 with them/),
+      verdict: "met",
+    });
     expect(generationMusts(all(20))[0]).toMatchObject({ verdict: "missed" });
   });
   it("holds a skipped layer against its predictor and its idle dispatches", () => {
@@ -105,8 +119,14 @@ describe("what is asked", () => {
       got: "1.00: 1000 µs (95%: 995 to 1005), by 300 of 2.0 dispatches for predictor and choice and 700 of 6.0 that are idle; what is left of it without those: 0 (95%: -5 to 5)",
       verdict: "met",
     });
-    expect(generationMusts(all(13, near(0.1)))[1]).toMatchObject({ got: expect.stringMatching(/^1\.05: 1050 µs/), verdict: "missed" });
-    expect(generationMusts(all(13, always(-0.1)))[1]).toMatchObject({ got: expect.stringMatching(/^0\.95: 950 µs/), verdict: "met" });
+    expect(generationMusts(all(13, near(0.1)))[1]).toMatchObject({
+      got: expect.stringMatching(/^1\.05: 1050 µs/),
+      verdict: "missed",
+    });
+    expect(generationMusts(all(13, always(-0.1)))[1]).toMatchObject({
+      got: expect.stringMatching(/^0\.95: 950 µs/),
+      verdict: "met",
+    });
     expect(
       generationMusts(
         all(
@@ -119,7 +139,10 @@ describe("what is asked", () => {
   it("says where nothing was measured, and nothing of what was not", () => {
     for (const must of generationMusts([])) expect(must).toMatchObject({ got: null, verdict: "not measured" });
     expect(generationSections([])).toEqual([]);
-    const wrong = measured("mod", [], { times: new Map(), faults: new Map([["modc", "wrong: a token is 1e-1 below"]]) });
+    const wrong = measured("mod", [], {
+      times: new Map(),
+      faults: new Map([["modc", "wrong: a token is 1e-1 below"]]),
+    });
     expect(generationSections([wrong]).join("\n")).toContain("- modc, mod: wrong: a token is 1e-1 below");
   });
 });

@@ -38,7 +38,12 @@ describe("the plan", () => {
 
   it("routes at random at the cost of learned routes, predictors included, and more capacity costs more", () => {
     for (const size of SIZES) {
-      const [a, b, c, d] = (["a", "b", "c", "d"] as const).map((name) => of(`${name}-${size.name}-1`)) as [PlannedRun, PlannedRun, PlannedRun, PlannedRun];
+      const [a, b, c, d] = (["a", "b", "c", "d"] as const).map((name) => of(`${name}-${size.name}-1`)) as [
+        PlannedRun,
+        PlannedRun,
+        PlannedRun,
+        PlannedRun,
+      ];
       expect(Math.abs(d.step / b.step - 1)).toBeLessThan(0.001);
       expect([b.step, c.step, a.step]).toEqual([b.step, c.step, a.step].toSorted((x, y) => x - y));
       expect(b.forward["top-k"] / a.forward["top-k"]).toBeLessThan(0.6);
@@ -80,9 +85,16 @@ const ended = (id: string, topK: number, causal: number): RunResult => {
 };
 
 describe("what it found", () => {
-  const results = [ended("a-0.2-1", 2, 2), ended("a-0.2-2", 2.1, 2.1), ended("b-0.2-1", 1.7, 1.95), ended("b-0.2-2", 1.8, 2.05), ended("d-0.2-1", 3, 3)];
+  const results = [
+    ended("a-0.2-1", 2, 2),
+    ended("a-0.2-2", 2.1, 2.1),
+    ended("b-0.2-1", 1.7, 1.95),
+    ended("b-0.2-2", 1.8, 2.05),
+    ended("d-0.2-1", 3, 3),
+  ];
   const groups = groupsOf(plan, results);
-  const group = (name: string, size = "0.2") => groups.find((g) => g.costs.variant.name === name && g.costs.size.name === size)!;
+  const group = (name: string, size = "0.2") =>
+    groups.find((g) => g.costs.variant.name === name && g.costs.size.name === size)!;
 
   it("is a difference only where the ranges over seeds do not touch", () => {
     expect(compared(group("b"), group("a"), "top-k")).toBe("lower");
@@ -122,7 +134,12 @@ describe("a log", () => {
     writeFileSync(join(folder, "log.jsonl"), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
     return folder;
   };
-  const validation = (step: number): object => ({ kind: "validation", step, loss: 2, rules: { "top-k": { loss: 1.5 }, causal: { loss: 2 } } });
+  const validation = (step: number): object => ({
+    kind: "validation",
+    step,
+    loss: 2,
+    rules: { "top-k": { loss: 1.5 }, causal: { loss: 2 } },
+  });
 
   it("gives validations by rule, which stay when the run's folder is gone", async () => {
     const steps = Array.from({ length: 20 }, (_, i) => ({ kind: "step", step: i + 1, seconds: 1 }));
@@ -136,7 +153,11 @@ describe("a log", () => {
   });
 
   it("that does not reach the last step, or holds no number, is refused", async () => {
-    await expect(readRun(run, write([validation(run.steps - 1)]))).rejects.toThrow("the last validation is not that of step");
-    await expect(readRun(run, write([{ ...validation(run.steps), rules: { "top-k": { loss: "NaN" } } }]))).rejects.toThrow("is no number");
+    await expect(readRun(run, write([validation(run.steps - 1)]))).rejects.toThrow(
+      "the last validation is not that of step",
+    );
+    await expect(
+      readRun(run, write([{ ...validation(run.steps), rules: { "top-k": { loss: "NaN" } } }])),
+    ).rejects.toThrow("is no number");
   });
 });

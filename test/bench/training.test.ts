@@ -21,8 +21,10 @@ const wanted: Expected = {
     ["b", Float64Array.of(3, 4)],
   ],
 };
-const floats = (values: Expected["weights"], change: (path: string, i: number) => number = () => 0): Standing["weights"] =>
-  values.map(([path, data]) => [path, Float32Array.from(data, (v, i) => v + change(path, i))]);
+const floats = (
+  values: Expected["weights"],
+  change: (path: string, i: number) => number = () => 0,
+): Standing["weights"] => values.map(([path, data]) => [path, Float32Array.from(data, (v, i) => v + change(path, i))]);
 const off = (losses: readonly number[], moments: Standing["moments"], weights: Standing["weights"]) =>
   differencesOf(wanted, losses, { weights: [], moments }, { weights, moments: [] }, 1e-3);
 const exact = [floats(wanted.moments), floats(wanted.weights)] as const;
@@ -76,7 +78,13 @@ describe("differences from the reference", () => {
 });
 
 describe("the models", () => {
-  const data = prepareTraining({ ...trainCases.find((c) => c.id === "train-mod")!, dim: 16, heads: 2, depth: 2, T: 16 });
+  const data = prepareTraining({
+    ...trainCases.find((c) => c.id === "train-mod")!,
+    dim: 16,
+    heads: 2,
+    depth: 2,
+    T: 16,
+  });
 
   it("give peers the matrices of their layers transposed, and take them back as they were", () => {
     for (const [path, sent] of data.weights) {
@@ -91,7 +99,9 @@ describe("the models", () => {
     const decaying = data.weights.flatMap(([path, sent]) => (decays(path, sent) ? [path] : []));
     expect(decaying).toContain("layers.1.router.weight");
     expect(decaying).toContain("layers.0.inner.attn.q.weight");
-    expect(decaying.filter((path) => path.endsWith("bias") || path.endsWith("norm.weight") || path === "embed.table")).toEqual([]);
+    expect(
+      decaying.filter((path) => path.endsWith("bias") || path.endsWith("norm.weight") || path === "embed.table"),
+    ).toEqual([]);
   });
 
   it("learn from a token what follows it", () => {
@@ -102,7 +112,11 @@ describe("the models", () => {
   });
 });
 
-const measured = (id: string, times: Partial<Record<TrainerName, number[]>>, more: Partial<MeasuredTraining> = {}): MeasuredTraining => ({
+const measured = (
+  id: string,
+  times: Partial<Record<TrainerName, number[]>>,
+  more: Partial<MeasuredTraining> = {},
+): MeasuredTraining => ({
   case: trainCases.find((c) => c.id === id)!,
   steps: 10,
   times: new Map(Object.entries(times) as [TrainerName, number[]][]),
@@ -116,7 +130,9 @@ const measured = (id: string, times: Partial<Record<TrainerName, number[]>>, mor
 
 describe("figures", () => {
   it("compare with the faster peer, round by round", () => {
-    const [dense, mod] = trainingMusts([measured("train-dense", { modc: [10, 20, 30], jax: [50, 100, 150], tfjs: [60, 90, 100] })]);
+    const [dense, mod] = trainingMusts([
+      measured("train-dense", { modc: [10, 20, 30], jax: [50, 100, 150], tfjs: [60, 90, 100] }),
+    ]);
     expect(dense).toMatchObject({ got: "4.50 × (3.33 × to 6.00 ×) of TensorFlow.js", verdict: "met" });
     expect(mod).toMatchObject({ got: null, verdict: "not measured" });
   });
@@ -132,7 +148,9 @@ describe("figures", () => {
   });
 
   it("of peers that fail are their faults", () => {
-    const text = trainingSections([measured("train-dense", { modc: [10] }, { faults: new Map([["jax", "wrong: the loss is off by 1.0e-1"]]) })]).join("\n");
+    const text = trainingSections([
+      measured("train-dense", { modc: [10] }, { faults: new Map([["jax", "wrong: the loss is off by 1.0e-1"]]) }),
+    ]).join("\n");
     expect(text).toContain("| decoder, dense | 10.0 (10.0–10.0) | wrong |");
     expect(text).toContain("- jax-js, decoder, dense: wrong: the loss is off by 1.0e-1");
     expect(TRAINERS).toContain("modc");

@@ -1,4 +1,5 @@
-// A built package in browsers: the numbers of Node under a strict content security policy, through a bundler too, and a clear message where something is missing.
+// A built package in browsers: the numbers of Node under a strict content security policy, through a bundler too, and a
+// clear message where something is missing.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,17 +55,28 @@ let expected: Float32Array;
 let expectedText = "";
 
 beforeAll(async () => {
-  const { status, stderr } = await modc(["build", "examples/moby.mod", "--weights", "examples/moby.safetensors", "-o", built, "--shard", "1MiB"]);
+  const { status, stderr } = await modc([
+    "build",
+    "examples/moby.mod",
+    "--weights",
+    "examples/moby.safetensors",
+    "-o",
+    built,
+    "--shard",
+    "1MiB",
+  ]);
   expect([status, stderr]).toEqual([0, ""]);
   const { program } = compile(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
   const device = await openDevice();
   const session = await load(program!, device, join(root, "examples", "moby.safetensors"));
-  expected = (await session.run({ tokens: [[...new TextEncoder().encode(TEXT)]] }))["output"]!.data as Float32Array; // of f32
+  // of f32
+  expected = (await session.run({ tokens: [[...new TextEncoder().encode(TEXT)]] }))["output"]!.data as Float32Array;
   session.dispose();
   const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
   const generator = await createGenerator(generation!, device, join(root, "examples", "moby.safetensors"));
   const bytes: number[] = [];
-  for await (const { token } of generator.generate([new TextEncoder().encode(TEXT)], { maxTokens: 24 })) bytes.push(token);
+  for await (const { token } of generator.generate([new TextEncoder().encode(TEXT)], { maxTokens: 24 }))
+    bytes.push(token);
   expectedText = new TextDecoder().decode(Uint8Array.from(bytes));
   generator.dispose();
   device.destroy();
@@ -86,7 +98,8 @@ const ICON = { "/icon.svg": '<svg xmlns="http://www.w3.org/2000/svg"/>' };
 const pages = { "/": PAGE, "/page.js": SCRIPT, ...ICON };
 
 function expectLogits(found: unknown): void {
-  const { shape, data } = found as { readonly shape: readonly number[]; readonly data: readonly number[] }; // what `logits` returns
+  // what `logits` returns
+  const { shape, data } = found as { readonly shape: readonly number[]; readonly data: readonly number[] };
   expect(shape).toEqual([1, TEXT.length, 256]);
   let worst = 0;
   data.forEach((value, i) => (worst = Math.max(worst, Math.abs(value - expected[i]!))));
@@ -102,7 +115,11 @@ for (const name of ["chromium", "firefox-esr"] as const satisfies readonly Brows
     beforeAll(async () => void (browser = await launch(name)), 120_000);
     afterAll(() => browser?.close());
 
-    const over = async (fault: Fault | undefined, body: (page: TestPage) => Promise<void>, at = built): Promise<void> => {
+    const over = async (
+      fault: Fault | undefined,
+      body: (page: TestPage) => Promise<void>,
+      at = built,
+    ): Promise<void> => {
       const served = await serve(at, { pages, ...(fault ? { fault } : {}) });
       try {
         await body(await openPage(browser, served));
@@ -193,7 +210,9 @@ for (const name of ["chromium", "firefox-esr"] as const satisfies readonly Brows
       };
       await build({ root: project, customLogger: logger, build: { target: "es2022" } });
       expect(warnings).toEqual([]);
-      const served = await serve(join(project, "dist"), { pages: { "/": readFileSync(join(project, "dist", "index.html"), "utf8"), ...ICON } });
+      const served = await serve(join(project, "dist"), {
+        pages: { "/": readFileSync(join(project, "dist", "index.html"), "utf8"), ...ICON },
+      });
       try {
         expectLogits(await (await openPage(browser, served)).evaluate("window.logits()"));
       } finally {

@@ -32,47 +32,67 @@ afterAll(own.remove);
 const installed = programPath("chromium") !== null;
 const note = installed ? "" : " (skipped: chromium is not installed; on Debian apt-get install chromium)";
 
-describe.skipIf(!installed)(`a page of a project with modc and a model in chromium${note}`, { timeout: 120_000 }, () => {
-  let browser: TestBrowser;
-  beforeAll(async () => {
-    packModc(own);
-    const built = await modc(["build", "examples/moby.mod", "--weights", "examples/moby.safetensors", "-o", join(own.path, "node_modules", "moby")]);
-    expect([built.status, built.stderr]).toEqual([0, ""]);
-    browser = await launch("chromium");
-  }, 120_000);
-  afterAll(() => browser?.close());
+describe.skipIf(!installed)(
+  `a page of a project with modc and a model in chromium${note}`,
+  { timeout: 120_000 },
+  () => {
+    let browser: TestBrowser;
+    beforeAll(async () => {
+      packModc(own);
+      const built = await modc([
+        "build",
+        "examples/moby.mod",
+        "--weights",
+        "examples/moby.safetensors",
+        "-o",
+        join(own.path, "node_modules", "moby"),
+      ]);
+      expect([built.status, built.stderr]).toEqual([0, ""]);
+      browser = await launch("chromium");
+    }, 120_000);
+    afterAll(() => browser?.close());
 
-  it("compiles in the page, and gives what the built model gives", async () => {
-    own.write("index.html", `<!doctype html><title>t</title><script type="module" src="./page.js"></script>`);
-    own.write("page.js", SCRIPT);
-    mkdirSync(join(own.path, "public"));
-    symlinkSync(join(root, "examples", "moby.safetensors"), join(own.path, "public", "w.safetensors"));
-    const { build } = await import("vite");
-    const warnings: string[] = [];
-    const told = (text: string): void => void warnings.push(text);
-    const logger = { info: () => {}, warn: told, warnOnce: told, error: told, clearScreen: () => {}, hasErrorLogged: () => false, hasWarned: false };
-    await build({ root: own.path, customLogger: logger, build: { target: "es2022", chunkSizeWarningLimit: 4096 } });
-    expect(warnings, "what only Node loads is left out").toEqual([]);
-    const served = await serve(join(own.path, "dist"), {
-      pages: { "/": readFileSync(join(own.path, "dist", "index.html"), "utf8"), "/favicon.ico": "" },
+    it("compiles in the page, and gives what the built model gives", async () => {
+      own.write("index.html", `<!doctype html><title>t</title><script type="module" src="./page.js"></script>`);
+      own.write("page.js", SCRIPT);
+      mkdirSync(join(own.path, "public"));
+      symlinkSync(join(root, "examples", "moby.safetensors"), join(own.path, "public", "w.safetensors"));
+      const { build } = await import("vite");
+      const warnings: string[] = [];
+      const told = (text: string): void => void warnings.push(text);
+      const logger = {
+        info: () => {},
+        warn: told,
+        warnOnce: told,
+        error: told,
+        clearScreen: () => {},
+        hasErrorLogged: () => false,
+        hasWarned: false,
+      };
+      await build({ root: own.path, customLogger: logger, build: { target: "es2022", chunkSizeWarningLimit: 4096 } });
+      expect(warnings, "what only Node loads is left out").toEqual([]);
+      const served = await serve(join(own.path, "dist"), {
+        pages: { "/": readFileSync(join(own.path, "dist", "index.html"), "utf8"), "/favicon.ico": "" },
+      });
+      try {
+        const page = await browser.open();
+        await page.goto(served.url);
+        for (let i = 0; i < 200 && (await page.evaluate("window.ready === true")) !== true; i++)
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        const source = JSON.stringify(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
+        const found = (await page.evaluate(`window.both(${source}, "/w.safetensors")`)) as {
+          readonly shape: readonly number[];
+          readonly furthest: number;
+          readonly largest: number;
+        }; // what both gives
+        expect(found.shape).toEqual([1, 7, 256]);
+        expect(found.largest).toBeGreaterThan(1);
+        // Compiled for that device, the other for any: sums in another order.
+        expect(found.furthest).toBeLessThan(1e-4);
+        expect(page.errors).toEqual([]);
+      } finally {
+        await served.close();
+      }
     });
-    try {
-      const page = await browser.open();
-      await page.goto(served.url);
-      for (let i = 0; i < 200 && (await page.evaluate("window.ready === true")) !== true; i++) await new Promise((resolve) => setTimeout(resolve, 50));
-      const source = JSON.stringify(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
-      const found = (await page.evaluate(`window.both(${source}, "/w.safetensors")`)) as {
-        readonly shape: readonly number[];
-        readonly furthest: number;
-        readonly largest: number;
-      }; // what both gives
-      expect(found.shape).toEqual([1, 7, 256]);
-      expect(found.largest).toBeGreaterThan(1);
-      // Compiled for that device, the other for any: sums in another order.
-      expect(found.furthest).toBeLessThan(1e-4);
-      expect(page.errors).toEqual([]);
-    } finally {
-      await served.close();
-    }
-  });
-});
+  },
+);

@@ -1,4 +1,5 @@
-// A small server of files for tests in browsers: over localhost, under a strict content security policy, and with faults where a test wants them.
+// A small server of files for tests in browsers: over localhost, under a strict content security policy, and with
+// faults where a test wants them.
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { extname, join, normalize, sep } from "node:path";
@@ -39,9 +40,14 @@ export async function serve(
     response.setHeader("content-security-policy", options.policy ?? STRICT);
     const page = options.pages?.[path];
     const file = normalize(join(folder, path));
-    response.setHeader("content-type", TYPES[extname(page === undefined ? file : path)] ?? (page === undefined ? "application/octet-stream" : TYPES[".html"]!));
+    response.setHeader(
+      "content-type",
+      TYPES[extname(page === undefined ? file : path)] ??
+        (page === undefined ? "application/octet-stream" : TYPES[".html"]!),
+    );
     if (page !== undefined) response.end(page);
-    else if (!file.startsWith(folder + sep) || !existsSync(file) || !statSync(file).isFile()) response.writeHead(404).end();
+    else if (!file.startsWith(folder + sep) || !existsSync(file) || !statSync(file).isFile())
+      response.writeHead(404).end();
     else if (!options.fault?.(request, response, file)) send(response, file, range);
   });
   await new Promise<void>((resolve) => {

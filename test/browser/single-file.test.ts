@@ -1,4 +1,5 @@
-// A page with a model in it, opened from disk: the greedy text of Node, nothing asked of anybody, and a message where there is no WebGPU.
+// A page with a model in it, opened from disk: the greedy text of Node, nothing asked of anybody, and a message where
+// there is no WebGPU.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -22,14 +23,24 @@ describe.skipIf(!installed)(`modc build --single-file in chromium${note}`, { tim
   let browser: TestBrowser;
   let expected = "";
   beforeAll(async () => {
-    const { status, stderr, stdout } = await modc(["build", "examples/moby.mod", "--weights", WEIGHTS, "--single-file", file]);
+    const { status, stderr, stdout } = await modc([
+      "build",
+      "examples/moby.mod",
+      "--weights",
+      WEIGHTS,
+      "--single-file",
+      file,
+    ]);
     expect([status, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(/moby\.html: a page that goes on from a text, [\d.]+ MiB: open it in a browser with WebGPU\n$/);
+    expect(stdout).toMatch(
+      /moby\.html: a page that goes on from a text, [\d.]+ MiB: open it in a browser with WebGPU\n$/,
+    );
     const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
     const device = await openDevice();
     const generator = await createGenerator(generation!, device, WEIGHTS);
     const bytes: number[] = [];
-    for await (const { token } of generator.generate([new TextEncoder().encode("Call me")], { maxTokens: TOKENS })) bytes.push(token);
+    for await (const { token } of generator.generate([new TextEncoder().encode("Call me")], { maxTokens: TOKENS }))
+      bytes.push(token);
     generator.dispose();
     device.destroy();
     expected = new TextDecoder().decode(Uint8Array.from(bytes));
@@ -37,7 +48,8 @@ describe.skipIf(!installed)(`modc build --single-file in chromium${note}`, { tim
   }, 120_000);
   afterAll(() => browser?.close());
 
-  const text = (page: TestPage, id: string): Promise<string> => page.evaluate(`document.getElementById("${id}").textContent`) as Promise<string>; // what a page has
+  const text = (page: TestPage, id: string): Promise<string> =>
+    page.evaluate(`document.getElementById("${id}").textContent`) as Promise<string>; // what a page has
 
   /** Until the status is of this kind. */
   async function until(page: TestPage, pattern: RegExp): Promise<string> {
@@ -53,12 +65,20 @@ describe.skipIf(!installed)(`modc build --single-file in chromium${note}`, { tim
     const page = await browser.open();
     await page.goto(pathToFileURL(file).href);
     await until(page, /^ready/);
-    await page.evaluate(`document.getElementById("temperature").value = 0, document.getElementById("most").value = ${TOKENS}`);
+    await page.evaluate(
+      `document.getElementById("temperature").value = 0, document.getElementById("most").value = ${TOKENS}`,
+    );
     await page.evaluate(`document.getElementById("go").click()`);
     const status = await until(page, /tokens, the first after/);
-    expect(status).toMatch(new RegExp(`^${TOKENS} tokens, the first after \\d+ ms, \\d+ tokens/s, \\d+% of the operations of a dense model$`));
+    expect(status).toMatch(
+      new RegExp(
+        `^${TOKENS} tokens, the first after \\d+ ms, \\d+ tokens/s, \\d+% of the operations of a dense model$`,
+      ),
+    );
     expect(await text(page, "output")).toBe(`Call me${expected}`);
-    expect(await page.evaluate(`document.querySelectorAll("#output [class*=depth-]").length`)).toBeGreaterThan(TOKENS / 2);
+    expect(await page.evaluate(`document.querySelectorAll("#output [class*=depth-]").length`)).toBeGreaterThan(
+      TOKENS / 2,
+    );
     expect(await page.evaluate(`performance.getEntriesByType("resource").length`)).toBe(0);
     expect(page.errors).toEqual([]);
   });
@@ -69,20 +89,37 @@ describe.skipIf(!installed)(`modc build --single-file in chromium${note}`, { tim
     await until(page, /^ready/);
     await page.evaluate(`Object.defineProperty(navigator, "gpu", { value: undefined })`);
     await page.evaluate(`document.getElementById("go").click()`);
-    expect(await until(page, /WebGPU/)).toBe("this browser has no WebGPU (use a current Chrome, Edge, Safari or Firefox, over https or localhost)");
+    expect(await until(page, /WebGPU/)).toBe(
+      "this browser has no WebGPU (use a current Chrome, Edge, Safari or Firefox, over https or localhost)",
+    );
   });
 });
 
 describe("modc build --single-file refuses", () => {
   it("a model that does not generate, and one whose tokens are no bytes where there is no tokenizer", async () => {
-    const model = folder.file("m.mod", "model M() { weight w: f32[2] = ones\n forward(x: f32[B, T <= 4, 2]) -> f32[B, T, 2] { x * w } }");
+    const model = folder.file(
+      "m.mod",
+      "model M() { weight w: f32[2] = ones\n forward(x: f32[B, T <= 4, 2]) -> f32[B, T, 2] { x * w } }",
+    );
     for (const [source, set, message] of [
       [model, [], /this model does not generate/],
-      ["examples/moby.mod", ["--set", "vocab=99", "--set", "dim=32", "--set", "depth=1"], /--single-file: the model has 99 tokens, and no tokenizer is given/],
+      [
+        "examples/moby.mod",
+        ["--set", "vocab=99", "--set", "dim=32", "--set", "depth=1"],
+        /--single-file: the model has 99 tokens, and no tokenizer is given/,
+      ],
     ] as const) {
       const weights = join(folder.path, "m.safetensors");
       expect(await modc(["init", source, ...set, "-o", weights])).toMatchObject({ status: 0 });
-      const { status, stderr } = await modc(["build", source, ...set, "--weights", weights, "--single-file", join(folder.path, "m.html")]);
+      const { status, stderr } = await modc([
+        "build",
+        source,
+        ...set,
+        "--weights",
+        weights,
+        "--single-file",
+        join(folder.path, "m.html"),
+      ]);
       expect(stderr).toMatch(message);
       expect(status).toBe(1);
     }
@@ -90,7 +127,14 @@ describe("modc build --single-file refuses", () => {
 
   it("an unknown place, and nothing to write", async () => {
     expect(await modc(["build", "examples/moby.mod", "--weights", WEIGHTS])).toMatchObject({ status: 2 });
-    const { status, stderr } = await modc(["build", "examples/moby.mod", "--weights", WEIGHTS, "--single-file", join(folder.path, "no", "m.html")]);
+    const { status, stderr } = await modc([
+      "build",
+      "examples/moby.mod",
+      "--weights",
+      WEIGHTS,
+      "--single-file",
+      join(folder.path, "no", "m.html"),
+    ]);
     expect([status, stderr]).toEqual([1, expect.stringContaining("m.html")]);
   });
 });

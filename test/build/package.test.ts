@@ -20,21 +20,34 @@ describe("a package", () => {
     const defaults = { ends: [2], maxTokens: 9, sampling: { topK: 40 } };
     const built = (): Promise<BuiltPackage> => {
       const set = { dim: 32, depth: 2 };
-      return packageOf(program, { programs: { run: programOf(MOBY, set), generation: generationOf(MOBY, set) }, tokenizer: texts, defaults });
+      return packageOf(program, {
+        programs: { run: programOf(MOBY, set), generation: generationOf(MOBY, set) },
+        tokenizer: texts,
+        defaults,
+      });
     };
     const [a, b] = [await built(), await built()];
     expect([...a.files.keys()]).toEqual(
-      expect.arrayContaining(["generation.json", "tokenizer/tokenizer.json", "tokenizer/chat_template.jinja", "runtime/tokenizer.js"]),
+      expect.arrayContaining([
+        "generation.json",
+        "tokenizer/tokenizer.json",
+        "tokenizer/chat_template.jinja",
+        "runtime/tokenizer.js",
+      ]),
     );
     expect([...a.files.keys()]).toEqual([...b.files.keys()]);
     for (const [name, bytes] of a.files)
-      expect(createHash("sha256").update(bytes).digest("hex"), name).toBe(createHash("sha256").update(b.files.get(name)!).digest("hex"));
+      expect(createHash("sha256").update(bytes).digest("hex"), name).toBe(
+        createHash("sha256").update(b.files.get(name)!).digest("hex"),
+      );
   });
 
   it("has a manifest that names every other file, with its size and hash", async () => {
     const { manifest, files } = await packageOf(program);
     expect(parseManifest(text(files.get("manifest.json")))).toEqual(manifest);
-    expect(manifest.files.map((f) => f.name)).toEqual([...files.keys()].filter((name) => name !== "manifest.json").sort());
+    expect(manifest.files.map((f) => f.name)).toEqual(
+      [...files.keys()].filter((name) => name !== "manifest.json").sort(),
+    );
     for (const { name, bytes, sha256 } of manifest.files) {
       expect(files.get(name)!.length, name).toBe(bytes);
       expect(createHash("sha256").update(files.get(name)!).digest("hex"), name).toBe(sha256);
@@ -44,7 +57,12 @@ describe("a package", () => {
   it("names in index.js whatever is loaded", async () => {
     const { manifest, files } = await packageOf(program);
     const index = text(files.get("index.js"));
-    for (const name of [...manifest.shards, ...[...files.keys()].filter((n) => n.endsWith(".wgsl")), "program.json", "manifest.json"])
+    for (const name of [
+      ...manifest.shards,
+      ...[...files.keys()].filter((n) => n.endsWith(".wgsl")),
+      "program.json",
+      "manifest.json",
+    ])
       expect(index).toContain(`new URL("./${name}", import.meta.url)`);
   });
 
@@ -58,19 +76,24 @@ describe("a package", () => {
     const { files } = await packageOf(program, { programs: { run: program, generation } });
     const kernels = [...files].filter(([name]) => name.startsWith("kernels/")).map(([, bytes]) => text(bytes));
     expect(new Set(kernels).size).toBe(kernels.length);
-    expect(kernels.length).toBe(new Set([program, generation.prompt, generation.step].flatMap((p) => p.kernels.map((k) => k.wgsl))).size);
+    expect(kernels.length).toBe(
+      new Set([program, generation.prompt, generation.step].flatMap((p) => p.kernels.map((k) => k.wgsl))).size,
+    );
   });
 
-  it.each([1024, 4096, 5000, 1 << 24])("gives back every weight from shards of at most %i bytes", async (shardBytes) => {
-    const { manifest, files } = await packageOf(program, { shardBytes });
-    for (const name of manifest.shards) expect(files.get(name)!.length).toBeLessThanOrEqual(shardBytes);
-    const asked: string[] = [];
-    const source = shardedWeights(manifest, async (name) => (asked.push(name), files.get(name)!));
-    const wanted = startingWeights(program);
-    for (const { path } of program.weights) expect(await source.read(path), path).toEqual(await wanted.read(path));
-    // In the order they are loaded in no shard is fetched twice.
-    expect(asked).toEqual([...new Set(asked)]);
-  });
+  it.each([1024, 4096, 5000, 1 << 24])(
+    "gives back every weight from shards of at most %i bytes",
+    async (shardBytes) => {
+      const { manifest, files } = await packageOf(program, { shardBytes });
+      for (const name of manifest.shards) expect(files.get(name)!.length).toBeLessThanOrEqual(shardBytes);
+      const asked: string[] = [];
+      const source = shardedWeights(manifest, async (name) => (asked.push(name), files.get(name)!));
+      const wanted = startingWeights(program);
+      for (const { path } of program.weights) expect(await source.read(path), path).toEqual(await wanted.read(path));
+      // In the order they are loaded in no shard is fetched twice.
+      expect(asked).toEqual([...new Set(asked)]);
+    },
+  );
 });
 
 describe("a manifest that no build has written is refused", () => {
@@ -79,14 +102,26 @@ describe("a manifest that no build has written is refused", () => {
     ["other text", () => "{", /it is not JSON/],
     ["another format", (t: string) => t.replace("modc-package", "zip"), /format must be "modc-package"/],
     ["another version", (t: string) => t.replace('"version": 1', '"version": 2'), /version is 2: this runtime reads 1/],
-    ["a hash that is none", (t: string) => t.replace(/"sha256":"[0-9a-f]{64}"/, '"sha256":"abc"'), /files\[0\]\.sha256 is no SHA-256/],
+    [
+      "a hash that is none",
+      (t: string) => t.replace(/"sha256":"[0-9a-f]{64}"/, '"sha256":"abc"'),
+      /files\[0\]\.sha256 is no SHA-256/,
+    ],
     [
       "a shard that is no file",
       (t: string) => t.replace('"shards": [\n  "weights/00000.bin"', '"shards": [\n  "../secret"'),
       /shards\[0\] is "\.\.\/secret", which is no file/,
     ],
-    ["a weight beyond the shards", (t: string) => t.replace(/"offset":0,/, '"offset":1e9,'), /tensors\[0\]\.offset must be a whole number from 0/],
-    ["a weight whose bytes do not fit its shape", (t: string) => t.replace(/"shape":\[(\d+)/, '"shape":[1$1'), /tensors\[0\]\.bytes do not fit the shape/],
+    [
+      "a weight beyond the shards",
+      (t: string) => t.replace(/"offset":0,/, '"offset":1e9,'),
+      /tensors\[0\]\.offset must be a whole number from 0/,
+    ],
+    [
+      "a weight whose bytes do not fit its shape",
+      (t: string) => t.replace(/"shape":\[(\d+)/, '"shape":[1$1'),
+      /tensors\[0\]\.bytes do not fit the shape/,
+    ],
   ])("%s", async (_, change, message) => {
     const changed = change(await whole);
     expect(changed).not.toBe(await whole);
@@ -95,13 +130,17 @@ describe("a manifest that no build has written is refused", () => {
 });
 
 describe("the runtime in a package", () => {
-  const sizes = Object.entries(runtimeFiles).map(([name, source]) => [name, gzipSync(source, { level: 9 }).length] as const);
+  const sizes = Object.entries(runtimeFiles).map(
+    ([name, source]) => [name, gzipSync(source, { level: 9 }).length] as const,
+  );
   const all = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
   it(`takes at most 40 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
     expect(all).toBeLessThanOrEqual(40_000);
   });
 
-  const tokenizer = Object.entries(tokenizerFiles).map(([name, source]) => `${name} ${gzipSync(source, { level: 9 }).length} bytes`);
+  const tokenizer = Object.entries(tokenizerFiles).map(
+    ([name, source]) => `${name} ${gzipSync(source, { level: 9 }).length} bytes`,
+  );
   it(`leaves to packages with a tokenizer what those need: ${tokenizer.join(", ")}`, () => {
     expect(Object.keys(tokenizerFiles)).toEqual(["tokenizer.js"]);
     expect(tokenizerFiles["tokenizer.js"]).not.toMatch(/\bimport\b[^"'`]{0,40}["'`]/);
@@ -112,8 +151,14 @@ describe("the runtime in a package", () => {
     for (const [name, source] of [...Object.entries(runtimeFiles), ...Object.entries(tokenizerFiles)])
       expect(source, name).not.toMatch(/\beval\(|new Function\b|\bFunction\(/);
     for (const [name, source] of Object.entries(runtimeFiles)) {
-      for (const [, from] of source.matchAll(/(?:(?:^|[;\n])(?:import|export)\b[^;"]*\bfrom\s*|\bimport\()"([^"]+)"/g)) {
-        if (name === "node.js") expect(["node:fs", "node:fs/promises", "node:url", "webgpu"].includes(from!) || from!.startsWith("./shared-"), from).toBe(true);
+      for (const [, from] of source.matchAll(
+        /(?:(?:^|[;\n])(?:import|export)\b[^;"]*\bfrom\s*|\bimport\()"([^"]+)"/g,
+      )) {
+        if (name === "node.js")
+          expect(
+            ["node:fs", "node:fs/promises", "node:url", "webgpu"].includes(from!) || from!.startsWith("./shared-"),
+            from,
+          ).toBe(true);
         else expect(from).toMatch(/^\.\/shared-/);
       }
     }

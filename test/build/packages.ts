@@ -27,7 +27,10 @@ export function generationOf(source: string, set: Readonly<Record<string, string
 /** Starting values of a seed, as a checkpoint. */
 export function startingWeights(program: Program, seed = 7): WeightSource {
   const values = new Map(
-    program.weights.map((w) => [w.path, { dtype: fileDtype(w.dtype), shape: w.shape, data: toBytes(initialValues(w, seed), fileDtype(w.dtype)) }]),
+    program.weights.map((w) => [
+      w.path,
+      { dtype: fileDtype(w.dtype), shape: w.shape, data: toBytes(initialValues(w, seed), fileDtype(w.dtype)) },
+    ]),
   );
   return {
     name: "starting values",

@@ -1,4 +1,5 @@
-// What users install: the packed modc and a built model, checked by the tools that check packages, used from TypeScript, in Node and through a bundler.
+// What users install: the packed modc and a built model, checked by the tools that check packages, used from
+// TypeScript, in Node and through a bundler.
 import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { publint } from "publint";
@@ -41,15 +42,21 @@ describe("a project that installs modc and a model", () => {
   }
 
   it.each(["modc", "moby"])("publint has nothing to say of %s", async (name) => {
-    const { messages, pkg } = await publint({ pkgDir: join(own.path, "node_modules", name), pack: false, strict: true });
-    // What only Node loads is named in the field `browser`; its advice, the field `imports`, would have every source name the built files.
+    const { messages, pkg } = await publint({
+      pkgDir: join(own.path, "node_modules", name),
+      pack: false,
+      strict: true,
+    });
+    // What only Node loads is named in the field `browser`; its advice, the field `imports`, would have every source
+    // name the built files.
     const advised = messages.filter((m) => !(name === "modc" && m.code === "USE_EXPORTS_OR_IMPORTS_BROWSER"));
     expect(advised.map((m) => formatMessage(m, pkg))).toEqual([]);
   });
 
   it("attw finds no wrong types", () => {
     for (const args of [[tarball], ["--pack", "node_modules/moby"]]) {
-      const { status, stdout, stderr } = own.run("attw", [...args, "--profile", "esm-only"]); // another status than 0 for any problem
+      // another status than 0 for any problem
+      const { status, stdout, stderr } = own.run("attw", [...args, "--profile", "esm-only"]);
       expect(status, `${stdout}${stderr}`).toBe(0);
     }
   });
@@ -81,7 +88,13 @@ console.log(JSON.stringify({ name: model.name, shape: a.shape, length: text.leng
     );
     const { status, stdout, stderr } = own.run("node", ["both.mjs"]);
     expect(status, stderr).toBe(0);
-    expect(JSON.parse(stdout)).toEqual({ name: "Moby", shape: [1, TEXT.length, 256], length: 8, same: true, stages: ["download", "kernels", "weights"] });
+    expect(JSON.parse(stdout)).toEqual({
+      name: "Moby",
+      shape: [1, TEXT.length, 256],
+      length: 8,
+      same: true,
+      stages: ["download", "kernels", "weights"],
+    });
   });
 
   it.each(["nodenext", "bundler"])("type-check, with %s resolution", (resolution) => {
@@ -126,7 +139,10 @@ export const same: [
 ] = [true, true, true, true, true];
 `,
     );
-    own.write("wrong.ts", `import model from "moby";\nexport const wrong = (await model.load()).run({ text: [[1]] });\n`);
+    own.write(
+      "wrong.ts",
+      `import model from "moby";\nexport const wrong = (await model.load()).run({ text: [[1]] });\n`,
+    );
     const flags = [
       "--noEmit",
       "--strict",
@@ -162,7 +178,8 @@ export async function run(source: string, device: GPUDevice, signal: AbortSignal
 `,
     );
     const flags = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib"];
-    // Declarations of packages are checked too, but those of @webgpu/types, which do not agree with TypeScript's own of a page, nor do without them.
+    // Declarations of packages are checked too, but those of @webgpu/types, which do not agree with TypeScript's own of
+    // a page, nor do without them.
     for (const libraries of [
       ["es2023", "--types", ""],
       ["es2023", "--types", "node"],
@@ -191,9 +208,13 @@ try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|",
       run: own.run("node", ["bare.mjs"]),
       command: own.run("node", [cli, "run", "m.mod", "--input", "x=[1,2,3,4]"]),
     }));
-    const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly devDependencies: Record<string, string> };
+    const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      readonly devDependencies: Record<string, string>;
+    };
     const install = `npm install webgpu@${devDependencies["webgpu"]}`;
-    expect(run.stdout, run.stderr).toBe(`M\nNoDeviceError | the package webgpu, which has Dawn, is not installed | ${install}\n`);
+    expect(run.stdout, run.stderr).toBe(
+      `M\nNoDeviceError | the package webgpu, which has Dawn, is not installed | ${install}\n`,
+    );
     expect([command.status, command.stdout]).toEqual([3, ""]);
     expect(command.stderr).toContain(install);
   });
@@ -207,7 +228,9 @@ try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|",
       );
       own.run("node", ["-e", `require("node:fs").cpSync("node_modules/moby", "copy", { recursive: true })`]);
       const { stdout, stderr } = without("webgpu", () => bare.run("node", ["run.mjs"]));
-      expect(stdout, stderr).toBe("no-device | the package webgpu is not installed | npm install webgpu, or give your own device\n");
+      expect(stdout, stderr).toBe(
+        "no-device | the package webgpu is not installed | npm install webgpu, or give your own device\n",
+      );
     } finally {
       bare.remove();
     }

@@ -9,7 +9,10 @@ export interface Project {
   readonly path: string;
   readonly write: (name: string, text: string) => void;
   /** A program of node_modules/.bin of modc's own checkout, or node. */
-  readonly run: (program: string, args: readonly string[]) => { readonly status: number | null; readonly stdout: string; readonly stderr: string };
+  readonly run: (
+    program: string,
+    args: readonly string[],
+  ) => { readonly status: number | null; readonly stdout: string; readonly stderr: string };
   readonly remove: () => void;
 }
 

@@ -1,4 +1,5 @@
-// Expressions that the checker accepts, each with its type: what the tests of single rooms and of all together go through.
+// Expressions that the checker accepts, each with its type: what the tests of single rooms and of all together go
+// through.
 import type { Setting } from "./harness.js";
 
 export type Accepted = readonly (readonly [expr: string, type: string, setting?: Setting])[];
@@ -129,7 +130,8 @@ export const acceptedIndices: Accepted = [
 ];
 
 export const HEADS: Setting = {
-  inputs: "q: f32[B, T <= 64, 6, 8], k: f32[B, T, 2, 8], x: f32[B, T, 8], other: f32[B, S, 8], s: f32[B, T], half: f16[B, T, 8], image: f32[B, 9, 8]",
+  inputs:
+    "q: f32[B, T <= 64, 6, 8], k: f32[B, T, 2, 8], x: f32[B, T, 8], other: f32[B, S, 8], s: f32[B, T], half: f16[B, T, 8], image: f32[B, 9, 8]",
 };
 export const Q = 'rearrange(q, "b t h d -> b h t d")';
 export const K = 'rearrange(k, "b t h d -> b h t d")';
@@ -145,7 +147,21 @@ export const acceptedBuiltins: Accepted = [
   ["f32(T)", "f32[B]"],
   ["f32(B)", "f32[]"],
   ["u32(T)", "u32[B]"],
-  ...["exp", "log", "sqrt", "rsqrt", "abs", "sin", "cos", "tanh", "sigmoid", "relu", "silu", "gelu", "gelu_tanh"].flatMap((f): [string, string][] => [
+  ...[
+    "exp",
+    "log",
+    "sqrt",
+    "rsqrt",
+    "abs",
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+  ].flatMap((f): [string, string][] => [
     [`${f}(x)`, "f32[B, T, 8]"],
     [`${f}(half)`, "f16[B, T, 8]"],
   ]),

@@ -69,7 +69,12 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
   ["split(x, [4, 4], axis: 1)[0]", "ragged-axis", "1"],
   ["split(x, [1], axis: 0)[0]", "batch-axis", "0"],
   ["split(x, [0, 8], axis: 2)[0]", "argument-out-of-range", "[0, 8]"],
-  ["attention(x, take(x, top(s, 2)), take(x, top(s, 2)), causal: true)", "unordered-route", "take(x, top(s, 2))", HEADS],
+  [
+    "attention(x, take(x, top(s, 2)), take(x, top(s, 2)), causal: true)",
+    "unordered-route",
+    "take(x, top(s, 2))",
+    HEADS,
+  ],
   [`attention(${Q}, ${K}, x)`, "shape-mismatch", "x", HEADS],
   ["attention(x, x[..., 0:4], x)", "shape-mismatch", "x[..., 0:4]", HEADS],
   [`attention(${K}, ${Q}, ${Q})`, "heads-mismatch", Q, HEADS],
@@ -109,7 +114,8 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
 ];
 
 describe("built-in functions", () => {
-  for (const [expr, type, setting] of acceptedBuiltins) it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
+  for (const [expr, type, setting] of acceptedBuiltins)
+    it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
 
   for (const [expr, code, points, setting] of refused)
     it(`${expr} is refused: ${code}`, () => {
@@ -121,8 +127,10 @@ describe("built-in functions", () => {
   it("drops out in train only", () => {
     const last = (phase: "train" | "infer"): readonly string[] =>
       operators(
-        tell("dropout(x, 0.5)", { phase, members: "objective(x: f32[B, T, 8]) { y = dropout(x, 0.5)\n observe y\n loss l = mean(y) }" }).model?.observes[0]
-          ?.value,
+        tell("dropout(x, 0.5)", {
+          phase,
+          members: "objective(x: f32[B, T, 8]) { y = dropout(x, 0.5)\n observe y\n loss l = mean(y) }",
+        }).model?.observes[0]?.value,
       );
     expect(last("train")).toEqual(["dropout"]);
     expect(last("infer")).toEqual([]);
@@ -135,7 +143,9 @@ describe("built-in functions", () => {
   });
 
   it("rearranges by one reshape, one permutation and one reshape at most", () => {
-    expect(operators(tell('rearrange(x, "b t (a c e) -> b t (e a) c", a: 2, c: 2)').model?.observes[0]?.value)).toEqual(["reshape", "permute", "reshape"]);
+    expect(operators(tell('rearrange(x, "b t (a c e) -> b t (e a) c", a: 2, c: 2)').model?.observes[0]?.value)).toEqual(
+      ["reshape", "permute", "reshape"],
+    );
     expect(operators(tell('rearrange(h, "b t h d -> b h t d")').model?.observes[0]?.value)).toEqual(["permute"]);
     expect(operators(tell('rearrange(h, "b t h d -> b t h d")').model?.observes[0]?.value)).toEqual([]);
   });

@@ -62,10 +62,14 @@ describe("phase generate", () => {
     expect(tell(expr).diagnostics).toEqual([]);
   });
 
-  it.each(accepted.filter((e) => !e.startsWith("put")))("accepts %s", (expr) => expect(tell(expr, { phase: "generate" }).diagnostics).toEqual([]));
+  it.each(accepted.filter((e) => !e.startsWith("put")))("accepts %s", (expr) =>
+    expect(tell(expr, { phase: "generate" }).diagnostics).toEqual([]),
+  );
 
   it("lets `above` choose, and refuses `top` at its span", () => {
-    expect(tell("put(x, r, tanh(take(x, r)))", { phase: "generate", before: "r = above(s, 0)" }).diagnostics).toEqual([]);
+    expect(tell("put(x, r, tanh(take(x, r)))", { phase: "generate", before: "r = above(s, 0)" }).diagnostics).toEqual(
+      [],
+    );
     const outcome = tell("put(x, r, tanh(take(x, r)))", { phase: "generate", before: "r = top(s, 3)" });
     expect(outcome.told).toBe("non-causal-choice");
     expect(pointed(outcome)).toBe("top(s, 3)");
@@ -79,7 +83,8 @@ describe("phase generate", () => {
   });
 
   it("exempts losses, and what only they read", () => {
-    const source = (loss: string): string => `model M() { forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] { ${loss}\n x * 2 } }`;
+    const source = (loss: string): string =>
+      `model M() { forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] { ${loss}\n x * 2 } }`;
     expect(tellSource(source("loss a = mean(softmax(x, axis: 1))"), "generate").diagnostics).toEqual([]);
     expect(tellSource(source("loss a = bce(x[..., 0], top(x[..., 0], 2).mask)"), "generate").diagnostics).toEqual([]);
   });
@@ -91,7 +96,10 @@ describe("phase generate", () => {
       forward(tokens: u32[B, T <= 64]) -> f32[B, T, 10] { x = table[tokens]\n ${body}\n x @ transpose(table) }
       objective(tokens: u32[B, T <= 64]) { y = forward(tokens)\n loss next = mean(y[:, :-1]) + cross_entropy(y, tokens) } }`;
     const enter = (body: string): readonly string[] =>
-      check({ file: "t.mod", text: source(body) }, { phase: "generate", entry: "objective", read: () => null }).diagnostics.map((d) => d.code);
+      check(
+        { file: "t.mod", text: source(body) },
+        { phase: "generate", entry: "objective", read: () => null },
+      ).diagnostics.map((d) => d.code);
     expect(enter("")).toEqual([]);
     expect(enter("x = x + attention(x, x, x)")).toEqual(["non-causal-op"]);
     expect(enter("r = top(x[..., 0], 2)\n x = put(x, r, tanh(take(x, r)))")).toEqual(["non-causal-choice"]);

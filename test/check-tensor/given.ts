@@ -32,9 +32,12 @@ export function given(model: Model): { inputs: Map<string, Given>; weights: Map<
   const random = randomNumbers(7);
   const fill = (dtype: string, shape: readonly number[]): Given => ({
     shape,
-    data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (dtype === "u32" || dtype === "i32" ? Math.floor(random() * 8) : random() * 2 - 0.7)),
+    data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
+      dtype === "u32" || dtype === "i32" ? Math.floor(random() * 8) : random() * 2 - 0.7,
+    ),
   });
-  const extent = (size: Value["type"]["shape"][number]): number => (typeof size === "number" ? size : (EXTENTS.get(size.key) ?? 0));
+  const extent = (size: Value["type"]["shape"][number]): number =>
+    typeof size === "number" ? size : (EXTENTS.get(size.key) ?? 0);
   return {
     inputs: new Map(model.inputs.map((i) => [i.name, fill(i.type.dtype, i.type.shape.map(extent))])),
     weights: new Map(model.weights.map((w) => [w.path, fill(w.dtype, w.shape)])),

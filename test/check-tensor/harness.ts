@@ -19,7 +19,10 @@ export const INPUTS =
 export const MEMBERS =
   "weight w: f32[8, 5]\n weight b: f32[8]\n weight m: f32[8, 8]\n weight table: f32[10, 8]\n weight ids: u32[3]\n weight wide: f32[3, 8, 5]";
 
-export const sourceOf = (expr: string, { inputs = INPUTS, params = "", members = MEMBERS, before = "" }: Setting = {}): string =>
+export const sourceOf = (
+  expr: string,
+  { inputs = INPUTS, params = "", members = MEMBERS, before = "" }: Setting = {},
+): string =>
   `model M(${params}) {\n${members}\nforward(${inputs}) -> f32[] {\n${before}\ny = ${expr}\nobserve y\n0.0\n}\n}\n`;
 
 export interface Outcome {
@@ -57,7 +60,8 @@ export function operators(value: Value | undefined): readonly string[] {
     if (seen.has(v)) return;
     seen.add(v);
     v.inputs.forEach(visit);
-    if (v.op !== "input" && v.op !== "weight") names.push(v.op === "pointwise" ? (v as Value<"pointwise">).attrs.fn : v.op);
+    if (v.op !== "input" && v.op !== "weight")
+      names.push(v.op === "pointwise" ? (v as Value<"pointwise">).attrs.fn : v.op);
   };
   if (value) visit(value);
   return names;

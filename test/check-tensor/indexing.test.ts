@@ -38,7 +38,8 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
 ];
 
 describe("indexing", () => {
-  for (const [expr, type, setting] of acceptedIndices) it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
+  for (const [expr, type, setting] of acceptedIndices)
+    it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
 
   for (const [expr, code, points, setting] of refused)
     it(`${expr} is refused: ${code}`, () => {

@@ -1,5 +1,5 @@
-// What the checker says of an expression holds when it runs: the reference gives the shape that the type says, and each sequence
-// of a batch gets what it gets alone.
+// What the checker says of an expression holds when it runs: the reference gives the shape that the type says, and each
+// sequence of a batch gets what it gets alone.
 import { describe, expect, it } from "vitest";
 import { isOp } from "../../src/check/types.js";
 import type { Model } from "../../src/check/model.js";
@@ -33,22 +33,31 @@ const observed = (outputs: ReadonlyMap<string, Tensor>): Tensor => outputs.get("
 /** Whether a value mixes sequences: means over the batch, sizes over it. */
 const mixes = (model: Model): boolean =>
   reachable(rootsOf(model)).some((v) => {
-    if (isOp(v, "reduce")) return v.inputs[0]!.type.shape.some((s, i) => typeof s === "object" && s.key === "B" && v.attrs.axes.includes(i));
+    if (isOp(v, "reduce"))
+      return v.inputs[0]!.type.shape.some((s, i) => typeof s === "object" && s.key === "B" && v.attrs.axes.includes(i));
     return v.op === "cross_entropy" || v.op === "bce" || (isOp(v, "length") && printSize(v.attrs.size) === "B");
   });
 
 const runnable = (list: Accepted): Accepted => list.filter(([, type]) => /\[/.test(type));
 
 describe("accepted expressions", () => {
-  for (const [expr, , setting] of runnable([...acceptedOperators, ...acceptedIndices, ...acceptedBuiltins, ...acceptedRouting])) {
+  for (const [expr, , setting] of runnable([
+    ...acceptedOperators,
+    ...acceptedIndices,
+    ...acceptedBuiltins,
+    ...acceptedRouting,
+  ])) {
     it(`${expr} has the shape of its type, and each sequence is by itself`, () => {
       const { model } = tell(expr, setting);
       if (!model) throw new Error("refused");
       const graph = lower(model);
       const { inputs, weights } = given(model);
       const used = new Set(graph.inputs.map((i) => i.name));
-      const pick = (all: ReadonlyMap<string, Given>): Map<string, Given> => new Map([...all].filter(([name]) => used.has(name)));
-      const onT = model.inputs.some((i) => used.has(i.name) && i.type.shape.some((s) => typeof s === "object" && s.key === "T"));
+      const pick = (all: ReadonlyMap<string, Given>): Map<string, Given> =>
+        new Map([...all].filter(([name]) => used.has(name)));
+      const onT = model.inputs.some(
+        (i) => used.has(i.name) && i.type.shape.some((s) => typeof s === "object" && s.key === "T"),
+      );
       const whole = evaluate(graph, { inputs: pick(inputs), weights, ...(onT ? { lengths: LENGTHS } : {}) });
       const y = observed(whole.outputs);
       const { type } = model.observes[0]!.value;
@@ -74,7 +83,8 @@ describe("accepted expressions", () => {
 
 /** Row b of a batch holds what the sequence gives alone, and zeros beyond. */
 function expectSame(batch: Tensor, single: Tensor, b: number, rank: number): void {
-  const at = (t: Tensor, index: readonly number[]): number => t.data[index.reduce((flat, i, d) => flat * t.shape[d]! + i, 0)]!;
+  const at = (t: Tensor, index: readonly number[]): number =>
+    t.data[index.reduce((flat, i, d) => flat * t.shape[d]! + i, 0)]!;
   const visit = (index: number[]): void => {
     if (index.length === rank) {
       const found = at(batch, index);
@@ -83,7 +93,8 @@ function expectSame(batch: Tensor, single: Tensor, b: number, rank: number): voi
       if (!(Number.isNaN(found) && Number.isNaN(wanted))) expect(found).toBeCloseTo(wanted, 10);
       return;
     }
-    for (let i = index.length === 0 ? b : 0; i < (index.length === 0 ? b + 1 : batch.shape[index.length]!); i++) visit([...index, i]);
+    for (let i = index.length === 0 ? b : 0; i < (index.length === 0 ? b + 1 : batch.shape[index.length]!); i++)
+      visit([...index, i]);
   };
   visit([]);
 }

@@ -52,7 +52,8 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
 ];
 
 describe("operators on tensors", () => {
-  for (const [expr, type, setting] of acceptedOperators) it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
+  for (const [expr, type, setting] of acceptedOperators)
+    it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
 
   for (const [expr, code, points, setting] of refused)
     it(`${expr} is refused: ${code}`, () => {
@@ -63,7 +64,9 @@ describe("operators on tensors", () => {
     });
 
   it("spells both shapes out", () => {
-    expect(tell("x + w").diagnostics[0]?.message).toBe("`+` cannot combine f32[B, T, 8] with f32[8, 5]: 8 and 5 differ");
+    expect(tell("x + w").diagnostics[0]?.message).toBe(
+      "`+` cannot combine f32[B, T, 8] with f32[8, 5]: 8 and 5 differ",
+    );
     expect(tell("x * s").diagnostics[0]?.hint).toContain("[..., None]");
     expect(tell("x @ m[:, 0:5]").told).toBe("f32[B, T, 5]");
     expect(tell("s + tokens").diagnostics[0]?.hint).toContain("f32(…)");

@@ -38,9 +38,38 @@ const ATOMS = [
   "[1, 2]",
   '"a"',
 ];
-const UNARY = ["exp", "sqrt", "relu", "f32", "u32", "i32", "f16", "transpose", "stop_gradient", "softmax", "sum", "mean", "position", "-", "not "];
+const UNARY = [
+  "exp",
+  "sqrt",
+  "relu",
+  "f32",
+  "u32",
+  "i32",
+  "f16",
+  "transpose",
+  "stop_gradient",
+  "softmax",
+  "sum",
+  "mean",
+  "position",
+  "-",
+  "not ",
+];
 const BINARY = ["+", "-", "*", "/", "^", "@", "<", "==", "and", "or", "%"];
-const SUFFIXES = ["[..., 0]", "[:, 1:]", "[:, -1]", "[:, None]", "[..., None]", "[0]", "[tokens]", ".mask", ".index", ".count", "[..., 1:3]", "[:, :T - 1]"];
+const SUFFIXES = [
+  "[..., 0]",
+  "[:, 1:]",
+  "[:, -1]",
+  "[:, None]",
+  "[..., None]",
+  "[0]",
+  "[tokens]",
+  ".mask",
+  ".index",
+  ".count",
+  "[..., 1:3]",
+  "[:, :T - 1]",
+];
 const CALLS = [
   "sum($, axis: 1)",
   "mean($, axis: [0, 1])",
@@ -77,7 +106,8 @@ function expression(random: () => number, depth: number): string {
   return pick(CALLS).replace(/\$/g, inner);
 }
 
-const MEMBERS = "weight w: f32[8, 5]\n weight b: f32[8]\n weight m: f32[8, 8]\n weight table: f32[10, 8]\n weight ids: u32[3]\n weight wide: f32[3, 8, 5]";
+const MEMBERS =
+  "weight w: f32[8, 5]\n weight b: f32[8]\n weight m: f32[8, 8]\n weight table: f32[10, 8]\n weight ids: u32[3]\n weight wide: f32[3, 8, 5]";
 const sourceOf = (expr: string): string =>
   `model M(live c: ratio = 50%) {\n${MEMBERS}\nforward(${INPUTS}) -> f32[] {\nr = above(s, 0.1)\nrows = take(x, r)\ny = ${expr}\nobserve y\n0.0\n}\n}\n`;
 
@@ -99,8 +129,14 @@ describe("expressions at random", () => {
         const graph = lower(model);
         const { inputs, weights } = given(model);
         const used = new Set(graph.inputs.map((i) => i.name));
-        const onT = model.inputs.some((i) => used.has(i.name) && i.type.shape.some((s) => typeof s === "object" && s.key === "T"));
-        evaluate(graph, { inputs: new Map([...inputs].filter(([name]) => used.has(name))), weights, ...(onT ? { lengths: LENGTHS } : {}) });
+        const onT = model.inputs.some(
+          (i) => used.has(i.name) && i.type.shape.some((s) => typeof s === "object" && s.key === "T"),
+        );
+        evaluate(graph, {
+          inputs: new Map([...inputs].filter(([name]) => used.has(name))),
+          weights,
+          ...(onT ? { lengths: LENGTHS } : {}),
+        });
       } catch (fault) {
         // A table may have fewer rows than the tokens given here ask for.
         if (fault instanceof InputError) continue;
@@ -122,9 +158,15 @@ describe("expressions at random", () => {
       const [whole, prefix] = [run(model, 5), run(model, 3)];
       if (!whole || !prefix) continue;
       compared++;
-      const [after, before] = [whole.shape, prefix.shape].map((shape) => shape.slice(dim + 1).reduce((a, b) => a * b, 1));
+      const [after, before] = [whole.shape, prefix.shape].map((shape) =>
+        shape.slice(dim + 1).reduce((a, b) => a * b, 1),
+      );
       prefix.data.forEach((value, flat) => {
-        const [outer, token, inner] = [Math.floor(flat / (3 * before!)), Math.floor(flat / before!) % 3, flat % before!];
+        const [outer, token, inner] = [
+          Math.floor(flat / (3 * before!)),
+          Math.floor(flat / before!) % 3,
+          flat % before!,
+        ];
         const other = whole.data[(outer * 5 + token) * after! + inner]!;
         if (!Object.is(value, other) && !(Math.abs(value - other) < 1e-9))
           throw new Error(`${expr}: token ${token} is ${value} or, with more tokens behind it, ${other}`);
@@ -134,7 +176,8 @@ describe("expressions at random", () => {
   });
 });
 
-const isAxis = (size: Value["type"]["shape"][number] | undefined, name: string): boolean => typeof size === "object" && size.key === name;
+const isAxis = (size: Value["type"]["shape"][number] | undefined, name: string): boolean =>
+  typeof size === "object" && size.key === name;
 
 /** The expression's value on the first tokens of each sequence; null where an input is out of range. */
 function run(model: Model, tokens: number): Tensor | null {

@@ -1,4 +1,5 @@
-// The reference of built-in functions: complete, and `docs/builtins.md` is what it says. `UPDATE=1` writes the file anew.
+// The reference of built-in functions: complete, and `docs/builtins.md` is what it says. `UPDATE=1` writes the file
+// anew.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -15,7 +16,8 @@ describe("the reference of built-in functions", () => {
       for (const s of signatures) expect(s.startsWith(`${name}(`), s).toBe(true);
       expect(meaning, name).toMatch(/\.$/);
       for (const p of builtins.get(name)?.params ?? [])
-        if (p.name !== "pattern") expect(signatures.join(" "), `${name}: ${p.name}`).toMatch(new RegExp(`\\b${p.name}\\b`));
+        if (p.name !== "pattern")
+          expect(signatures.join(" "), `${name}: ${p.name}`).toMatch(new RegExp(`\\b${p.name}\\b`));
     }
   });
 

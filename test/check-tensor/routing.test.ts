@@ -22,9 +22,19 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
   ["top(s, 2 * T)", "capacity-out-of-range", "2"],
   ["top(s, ceil(-1% * T))", "capacity-out-of-range", "-1%"],
   ["top(s, max(1, floor(min(T, 300% * T))))", "capacity-out-of-range", "300%"],
-  ["top(s, ceil(2 * capacity * T))", "capacity-out-of-range", "ceil(2 * capacity * T)", { params: "live capacity: ratio = 75%" }],
+  [
+    "top(s, ceil(2 * capacity * T))",
+    "capacity-out-of-range",
+    "ceil(2 * capacity * T)",
+    { params: "live capacity: ratio = 75%" },
+  ],
   ["top(s, ceil(share * T))", "capacity-out-of-range", "ceil(share * T)", { params: "share: ratio = 1250%" }],
-  ["top(s, ceil(capacity * T))", "capacity-out-of-range", "ceil(capacity * T)", { params: "live capacity: ratio = 101%" }],
+  [
+    "top(s, ceil(capacity * T))",
+    "capacity-out-of-range",
+    "ceil(capacity * T)",
+    { params: "live capacity: ratio = 101%" },
+  ],
   ["above(s, x)", "shape-mismatch", "x"],
   ["above(s, tokens)", "wrong-dtype", "tokens"],
   ["above(s, 0, expected: 150%)", "capacity-out-of-range", "150%"],
@@ -52,7 +62,8 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
 ];
 
 describe("routing", () => {
-  for (const [expr, type, setting] of acceptedRouting) it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
+  for (const [expr, type, setting] of acceptedRouting)
+    it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
 
   for (const [expr, code, points, setting] of refused)
     it(`${expr} is refused: ${code}`, () => {
@@ -78,12 +89,19 @@ describe("routing", () => {
     expect(outcome.model).not.toBeNull();
   });
 
-  it.each(["ceil(1% * T)", "max(1, floor(T / 8))", "round(T / 2)", "T", "3", "0", "ceil(capacity * T)", "80 - T", "ceil(0% * T)"])(
-    "is content with top(s, %s)",
-    (k) => {
-      expect(tell(`top(s, ${k})`, LIVE).diagnostics).toEqual([]);
-    },
-  );
+  it.each([
+    "ceil(1% * T)",
+    "max(1, floor(T / 8))",
+    "round(T / 2)",
+    "T",
+    "3",
+    "0",
+    "ceil(capacity * T)",
+    "80 - T",
+    "ceil(0% * T)",
+  ])("is content with top(s, %s)", (k) => {
+    expect(tell(`top(s, ${k})`, LIVE).diagnostics).toEqual([]);
+  });
 
   it.each([
     ["3", 3],

@@ -17,7 +17,9 @@ model M() {
 }
 `;
 const routed = (update: string, score = "router(x)[..., 0]"): string =>
-  model(`score = ${score}\n chosen = top(score, 4)\n rows = take(x, chosen)\n gate = take(score, chosen)[..., None]\n put(x, chosen, ${update})`);
+  model(
+    `score = ${score}\n chosen = top(score, 4)\n rows = take(x, chosen)\n gate = take(score, chosen)[..., None]\n put(x, chosen, ${update})`,
+  );
 const codes = (source: string, phase: "train" | "infer" | "generate" = "train"): string =>
   tellSource(source, phase)
     .diagnostics.map((d) => d.code)
@@ -49,15 +51,21 @@ describe("dead-router", () => {
     ["a gate through a sigmoid", routed("mlp(rows) * sigmoid(gate)")],
     [
       "a loss on the score",
-      model("score = router(x)[..., 0]\n chosen = top(score, 4)\n loss aux = bce(score, chosen.mask)\n put(x, chosen, mlp(take(x, chosen)))"),
+      model(
+        "score = router(x)[..., 0]\n chosen = top(score, 4)\n loss aux = bce(score, chosen.mask)\n put(x, chosen, mlp(take(x, chosen)))",
+      ),
     ],
     [
       "a choice by a function of what is trained",
-      model("raw = router(x)[..., 0]\n chosen = top(sigmoid(raw), 4)\n put(x, chosen, mlp(take(x, chosen)) * take(raw, chosen)[..., None])"),
+      model(
+        "raw = router(x)[..., 0]\n chosen = top(sigmoid(raw), 4)\n put(x, chosen, mlp(take(x, chosen)) * take(raw, chosen)[..., None])",
+      ),
     ],
     [
       "a score computed again for the gate",
-      model("chosen = top(router(x)[..., 0], 4)\n put(x, chosen, mlp(take(x, chosen)) * take(router(x)[..., 0], chosen)[..., None])"),
+      model(
+        "chosen = top(router(x)[..., 0], 4)\n put(x, chosen, mlp(take(x, chosen)) * take(router(x)[..., 0], chosen)[..., None])",
+      ),
     ],
     ["a random choice, which has nothing to learn", routed("mlp(rows)", "random_normal(like: x[..., 0])")],
     ["a choice by position", routed("mlp(rows)", "f32(position(x))")],
@@ -78,7 +86,12 @@ describe("doubled-residual", () => {
     ["f(rows) * gate + rows / 2", routed("mlp(rows) * gate + rows / 2")],
     ["Residual in MoD", model("routed(x)", "routed: MoD(Residual(Layer(8, 2)), 8)")],
     ["MoD in MoD", model("routed(x)", "routed: MoD(MoD(Layer(8, 2), 8), 8)")],
-    ["a detour of shapes and dropout", routed('rearrange(dropout(rearrange(rows, "b k (u v) -> b k u v", u: 2), 0.1) + 0.0, "b k u v -> b k (u v)") * gate')],
+    [
+      "a detour of shapes and dropout",
+      routed(
+        'rearrange(dropout(rearrange(rows, "b k (u v) -> b k u v", u: 2), 0.1) + 0.0, "b k u v -> b k (u v)") * gate',
+      ),
+    ],
     ["rows taken a second time", routed("(take(x, chosen) + mlp(rows)) * gate")],
   ])("warns of %s", (_, source) => expect(codes(source)).toBe("doubled-residual"));
 
@@ -100,7 +113,10 @@ describe("doubled-residual", () => {
 describe("growth", () => {
   it("checks a thousand routed layers in time", () => {
     const source = (depth: number): string =>
-      model("for l in layers { x = l(x) }\n norm(x)", `layers: [for i in 0..${depth}: if i % 2 == 1 then MoD(Layer(8, 2), 8) else Residual(Layer(8, 2))]`);
+      model(
+        "for l in layers { x = l(x) }\n norm(x)",
+        `layers: [for i in 0..${depth}: if i % 2 == 1 then MoD(Layer(8, 2), 8) else Residual(Layer(8, 2))]`,
+      );
     const start = performance.now();
     const outcome = tellSource(source(1000), "train");
     expect(outcome.diagnostics).toEqual([]);

@@ -71,7 +71,9 @@ describe("compile-time values", () => {
   it("read constants in any order, and other files' too", () => {
     expect(valueOf("b", { kind: "int", top: "const b = a * 2\nconst a = 3" })).toBe("6");
     const text = `import { width } from "./c.mod"\nmodel M(v: int = width) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`;
-    expect(modelOf(text, { files: { "c.mod": "const half = 8\nconst width = half * 2" } }).parameters[0]?.value).toBe("16");
+    expect(modelOf(text, { files: { "c.mod": "const half = 8\nconst width = half * 2" } }).parameters[0]?.value).toBe(
+      "16",
+    );
   });
 
   it("refuse what has no value", () => {
@@ -118,7 +120,9 @@ model M() { t: T(190)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { t(x) } }`;
     expect(codesOf(tower("inner: T(n - 1)"))).toEqual([]);
     expect(codesOf(tower(deep("if n > 0 { ", "inner: T(n - 1)", " }")))).toEqual(["limit-exceeded"]);
     expect(codesOf(tower("inner: T(n - 1)", deep("if true { ", "x = inner(x)", " }")))).toEqual(["limit-exceeded"]);
-    expect(codesOf(tower("inner: T(n - 1)", deep("for i in 0..1 { ", "x = inner(x)", " }")))).toEqual(["limit-exceeded"]);
+    expect(codesOf(tower("inner: T(n - 1)", deep("for i in 0..1 { ", "x = inner(x)", " }")))).toEqual([
+      "limit-exceeded",
+    ]);
     expect(codesOf(tower("inner: T(n - 1)", `x = ${deep("-(", "inner(x)", ")")}`))).toEqual(["limit-exceeded"]);
     expect(constant(deep("max(", "1", ")"))).toEqual([]);
   });
@@ -131,9 +135,16 @@ model M() { t: T(190)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { t(x) } }`;
 
 describe("sizes over axes", () => {
   it("mix with numbers and come out canonical", () => {
-    const model = modelOf(forward("  chosen = top(sum(x, axis: -1), min(ceil(12.5% * T), T - 1 + 1))\n  observe chosen\n  x"));
+    const model = modelOf(
+      forward("  chosen = top(sum(x, axis: -1), min(ceil(12.5% * T), T - 1 + 1))\n  observe chosen\n  x"),
+    );
     const route = model.axes.find((a) => a.role === "sequence" && a.count.kind === "top");
-    expect(route?.role === "sequence" && route.count.kind === "top" && typeof route.count.k !== "number" && route.count.k.key).toBe("min(ceil(1/8*T), T)");
+    expect(
+      route?.role === "sequence" &&
+        route.count.kind === "top" &&
+        typeof route.count.k !== "number" &&
+        route.count.k.key,
+    ).toBe("min(ceil(1/8*T), T)");
   });
 
   it("are refused where structure is decided", () => {
@@ -148,7 +159,9 @@ describe("sizes over axes", () => {
 block Last() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x * 0.5 } }`;
     const model = modelOf(forward("  deep(x)", { top, members: "  deep: Half(Half(Last()))" }));
     const rules = model.axes.flatMap((a) =>
-      a.role === "sequence" && a.count.kind === "top" ? [[a.name, a.count.parent, String(typeof a.count.k === "number" ? a.count.k : a.count.k.key)]] : [],
+      a.role === "sequence" && a.count.kind === "top"
+        ? [[a.name, a.count.parent, String(typeof a.count.k === "number" ? a.count.k : a.count.k.key)]]
+        : [],
     );
     expect(rules).toEqual([
       ["K", "T", "ceil(1/2*T)"],
@@ -159,7 +172,9 @@ block Last() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x * 0.5 } }`;
 
 describe("messages", () => {
   it("point into what was set from outside", () => {
-    const text = told("model M(depth: int = 3) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", { set: { depth: "7 / 2" } });
+    const text = told("model M(depth: int = 3) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", {
+      set: { depth: "7 / 2" },
+    });
     expect(text).toBe(`--set depth:1:7: error[not-an-integer]: \`depth\` of \`M\` must be a whole number, found 3.5
   1 | depth=7 / 2
     |       ^^^^^
@@ -167,8 +182,14 @@ describe("messages", () => {
   });
 
   it("report what does not parse in what was set", () => {
-    const found = codesOf("model M(depth: int = 3) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", { set: { depth: "3 +" } });
+    const found = codesOf("model M(depth: int = 3) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", {
+      set: { depth: "3 +" },
+    });
     expect(found.length).toBe(1);
-    expect(codesOf("model M(depth: int = 3) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", { set: { depth: "3\nconst x = 4" } })).toEqual(["wrong-kind"]);
+    expect(
+      codesOf("model M(depth: int = 3) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", {
+        set: { depth: "3\nconst x = 4" },
+      }),
+    ).toEqual(["wrong-kind"]);
   });
 });

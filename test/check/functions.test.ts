@@ -73,8 +73,14 @@ describe("results", () => {
     expect(codesOf(forward("  x", { result: "f32[..., 4]" }))).toEqual([]);
     expect(codesOf(forward("  u32(x)"))).toEqual(["wrong-result"]);
     expect(codesOf(forward("  x", { result: "f32[T, B, 4]" }))).toEqual(["wrong-result"]);
-    expect(outputType(modelOf(forward("  take(x, top(x[..., 0], 2))", { result: "f32[B, K, 4]" })))).toBe("f32[B, K, 4]");
-    expect(codesOf(forward("  p(x)", { top: block("(a: f32[..., 4]) -> f32[..., 4]", "sum(a, axis: 1)"), members: "  p: P()" }))).toEqual(["wrong-result"]);
+    expect(outputType(modelOf(forward("  take(x, top(x[..., 0], 2))", { result: "f32[B, K, 4]" })))).toBe(
+      "f32[B, K, 4]",
+    );
+    expect(
+      codesOf(
+        forward("  p(x)", { top: block("(a: f32[..., 4]) -> f32[..., 4]", "sum(a, axis: 1)"), members: "  p: P()" }),
+      ),
+    ).toEqual(["wrong-result"]);
   });
 
   it("may be several, taken apart or by name", () => {
@@ -98,7 +104,9 @@ describe("results", () => {
 
 describe("several results", () => {
   const two = (end: string): string =>
-    forward(`  (p, q) = two(x)\n  p + q`, { members: `  two(x: f32[B, T, 4]) -> (a: f32[B, T, 4], b: f32[B, T, 4]) { ${end} }` });
+    forward(`  (p, q) = two(x)\n  p + q`, {
+      members: `  two(x: f32[B, T, 4]) -> (a: f32[B, T, 4], b: f32[B, T, 4]) { ${end} }`,
+    });
 
   it("are written as a tuple or as a list, which is the same", () => {
     const [tuple, list] = ["(x + 1, x)", "[x + 1, x]"].map((end) => operations(modelOf(two(end))));
@@ -203,9 +211,13 @@ model M() {
   });
 
   it("come once for a line that is unrolled many times", () => {
-    const text = forward("  for l in layers { x = l(x) + y }\n  x", { members: "  layers: [for i in 0..9: Linear(4, 4)]" });
+    const text = forward("  for l in layers { x = l(x) + y }\n  x", {
+      members: "  layers: [for i in 0..9: Linear(4, 4)]",
+    });
     expect(codesOf(text)).toEqual(["unknown-name"]);
-    const wrong = forward("  for l in layers { y = l(x[..., 0:3]) }\n  x", { members: "  layers: [for i in 0..9: Linear(4, 4)]" });
+    const wrong = forward("  for l in layers { y = l(x[..., 0:3]) }\n  x", {
+      members: "  layers: [for i in 0..9: Linear(4, 4)]",
+    });
     expect(codesOf(wrong)).toEqual(["wrong-input"]);
   });
 
@@ -215,7 +227,9 @@ model M() {
   });
 
   it("write sizes as the source does", () => {
-    const text = forward("  r = top(x[..., 0], round(c * T) - 20)\n  s = top(x[..., 0], c * T)\n  x", { params: "live c: ratio = 1%" });
+    const text = forward("  r = top(x[..., 0], round(c * T) - 20)\n  s = top(x[..., 0], c * T)\n  x", {
+      params: "live c: ratio = 1%",
+    });
     expect(told(text)).toContain("k = round(T*c) - 20 chooses nothing");
     expect(told(text)).toContain("found T*c");
     expect(told(forward("  x * max([])"))).toContain("must be a compile-time number or size, found an empty list");
@@ -238,9 +252,13 @@ model M() {
   });
 
   it("do not follow from one another", () => {
-    expect(codesOf(forward("  a = nope\n  b = a + x\n  c = b @ b\n  for i in a { c = i }\n  if a { c = x }\n  (d, e) = a\n  a.b[0](c, d, e)"))).toEqual([
-      "unknown-name",
-    ]);
+    expect(
+      codesOf(
+        forward(
+          "  a = nope\n  b = a + x\n  c = b @ b\n  for i in a { c = i }\n  if a { c = x }\n  (d, e) = a\n  a.b[0](c, d, e)",
+        ),
+      ),
+    ).toEqual(["unknown-name"]);
   });
 });
 
@@ -251,6 +269,12 @@ describe("weights", () => {
   });
 
   it("can be read from outside their block", () => {
-    expect(codesOf(forward("  x @ transpose(p.weight) + layers[0].bias", { members: "  p: Linear(4, 4)\n  layers: [Linear(4, 4)]" }))).toEqual([]);
+    expect(
+      codesOf(
+        forward("  x @ transpose(p.weight) + layers[0].bias", {
+          members: "  p: Linear(4, 4)\n  layers: [Linear(4, 4)]",
+        }),
+      ),
+    ).toEqual([]);
   });
 });

@@ -9,7 +9,10 @@ describe("depth", () => {
   it("makes checking grow in proportion, and a thousand layers are quick", () => {
     const seconds = (depth: number): number => {
       const start = process.cpuUsage();
-      const { model } = check({ file: "moby.mod", text: moby }, { phase: "train", set: { depth: String(depth) }, read: () => null });
+      const { model } = check(
+        { file: "moby.mod", text: moby },
+        { phase: "train", set: { depth: String(depth) }, read: () => null },
+      );
       expect(model?.instances.filter((i) => /^layers\.\d+$/.test(i.path)).length).toBe(depth);
       return process.cpuUsage(start).user / 1e6;
     };

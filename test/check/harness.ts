@@ -11,7 +11,10 @@ export interface Given extends Partial<Omit<CheckOptions, "read">> {
 }
 
 export function checked(text: string, { files = {}, phase = "infer", ...options }: Given = {}): Checked {
-  return check({ file: "test.mod", text }, { phase, ...options, read: (path) => (Object.hasOwn(files, path) ? (files[path] ?? null) : null) });
+  return check(
+    { file: "test.mod", text },
+    { phase, ...options, read: (path) => (Object.hasOwn(files, path) ? (files[path] ?? null) : null) },
+  );
 }
 
 /** The model of a source that must be free of errors. */
@@ -27,7 +30,9 @@ export function modelOf(text: string, given: Given = {}): Model {
   return model;
 }
 
-/** Codes of errors and warnings, in order of place, without those of weights that a source of few lines does not read. */
+/**
+ * Codes of errors and warnings, in order of place, without those of weights that a source of few lines does not read.
+ */
 export const codesOf = (text: string, given: Given = {}): readonly string[] =>
   checked(text, given).diagnostics.flatMap((d) => (d.code === "unread-weight" ? [] : [d.code]));
 
@@ -51,7 +56,8 @@ ${body}
 
 /** A compile-time expression's value, printed: through the shape of a weight, or as the text of a parameter. */
 export const valueOf = (expr: string, { kind = "float", top = "" } = {}): string =>
-  modelOf(`${top}\nmodel M(v: ${kind} = ${expr}) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`).parameters[0]?.value ?? "";
+  modelOf(`${top}\nmodel M(v: ${kind} = ${expr}) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`).parameters[0]
+    ?.value ?? "";
 
 /** One line for each operation that the results, losses and observed values reach, with what it reads. */
 export function operations(model: Model): readonly string[] {

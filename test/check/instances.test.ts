@@ -21,7 +21,11 @@ describe("instances", () => {
   });
 
   it("share their weights when they are passed on", () => {
-    const model = modelOf(forward("  for l in layers { x = l(x) }\n  x", { members: "  shared: Linear(4, 4)\n  layers: [for i in 0..3: Residual(shared)]" }));
+    const model = modelOf(
+      forward("  for l in layers { x = l(x) }\n  x", {
+        members: "  shared: Linear(4, 4)\n  layers: [for i in 0..3: Residual(shared)]",
+      }),
+    );
     expect(model.weights.map((w) => w.path)).toEqual(["shared.weight", "shared.bias"]);
     expect(model.instances.map((i) => i.path)).toEqual(["shared", "layers.0", "layers.1", "layers.2"]);
     expect(
@@ -34,7 +38,9 @@ describe("instances", () => {
   });
 
   it("nest in lists, which may mix kinds", () => {
-    const text = forward("  grid[1][0](grid[0][1](x))", { members: "  grid: [for i in 0..2: [Linear(4, 4), Residual(Linear(4, 4))]]" });
+    const text = forward("  grid[1][0](grid[0][1](x))", {
+      members: "  grid: [for i in 0..2: [Linear(4, 4), Residual(Linear(4, 4))]]",
+    });
     expect(paths(text)).toEqual(["grid.0.0", "grid.0.1", "grid.0.1.inner", "grid.1.0", "grid.1.1", "grid.1.1.inner"]);
   });
 
@@ -57,7 +63,14 @@ describe("instances", () => {
   if n > 1 { rest: Tower(n - 1)\n forward(x: f32[...]) -> f32[...] { rest(proj(x)) } }
   else { forward(x: f32[...]) -> f32[...] { proj(x) } }
 }`.replace("}\n  else", "} else");
-    expect(paths(forward("  t(x)", { top, members: "  t: Tower(3)" }))).toEqual(["t", "t.proj", "t.rest", "t.rest.proj", "t.rest.rest", "t.rest.rest.proj"]);
+    expect(paths(forward("  t(x)", { top, members: "  t: Tower(3)" }))).toEqual([
+      "t",
+      "t.proj",
+      "t.rest",
+      "t.rest.proj",
+      "t.rest.rest",
+      "t.rest.rest.proj",
+    ]);
   });
 
   it("have only the members of the branch taken", () => {
@@ -91,7 +104,8 @@ describe("instances", () => {
 
 describe("parameters", () => {
   const top = (kind: string): string => `block P(v: ${kind}) { forward(x: f32[...]) -> f32[...] { x } }`;
-  const given = (kind: string, value: string): readonly string[] => codesOf(forward("  p(x)", { top: top(kind), members: `  p: P(${value})` }));
+  const given = (kind: string, value: string): readonly string[] =>
+    codesOf(forward("  p(x)", { top: top(kind), members: `  p: P(${value})` }));
 
   it("take what serves as their kind, and nothing else", () => {
     for (const [kind, value] of [
@@ -129,13 +143,16 @@ describe("parameters", () => {
   });
 
   it("have defaults that read earlier ones", () => {
-    const text = "model M(dim: int = 8, hidden: int = 4 * dim, share: ratio = 1 / dim) { forward(x: f32[B]) -> f32[B] { x } }";
+    const text =
+      "model M(dim: int = 8, hidden: int = 4 * dim, share: ratio = 1 / dim) { forward(x: f32[B]) -> f32[B] { x } }";
     expect(modelOf(text, { set: { dim: "6 + 4" } }).parameters).toEqual([
       { name: "dim", value: "10" },
       { name: "hidden", value: "40" },
       { name: "share", value: "10%" },
     ]);
-    expect(codesOf("model M(hidden: int = 4 * dim, dim: int = 8) { forward(x: f32[B]) -> f32[B] { x } }")).toEqual(["unknown-name"]);
+    expect(codesOf("model M(hidden: int = 4 * dim, dim: int = 8) { forward(x: f32[B]) -> f32[B] { x } }")).toEqual([
+      "unknown-name",
+    ]);
   });
 
   it("that are live scale tensors and size axes, through blocks too", () => {
@@ -150,7 +167,12 @@ model M(live capacity: ratio = 25%, live gain: float = 2.0) {
       ["gain", "float", 3],
     ]);
     const route = model.axes.find((a) => a.name === "K");
-    expect(route?.role === "sequence" && route.count.kind === "top" && typeof route.count.k !== "number" && route.count.k.key).toBe("ceil(T*live(capacity))");
+    expect(
+      route?.role === "sequence" &&
+        route.count.kind === "top" &&
+        typeof route.count.k !== "number" &&
+        route.count.k.key,
+    ).toBe("ceil(T*live(capacity))");
   });
 });
 
@@ -219,7 +241,8 @@ model M() { pair: Pair()\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { pair.a(pai
   });
 
   it("give random values a stream of their own", () => {
-    const model = modelOf(`block Noise() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x + random_normal(like: x) + random_normal(like: x) } }
+    const model =
+      modelOf(`block Noise() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x + random_normal(like: x) + random_normal(like: x) } }
 model M() { n: Noise()\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { n(n(x)) } }`);
     const streams: string[] = [];
     const visit = (v: (typeof model.outputs)[number]["value"]): void => {

@@ -4,9 +4,17 @@ import { libraryExports, libraryFile, librarySources } from "../../src/check/lib
 import { printKind } from "../../src/check/parameters.js";
 import { codesOf, modelOf, operations, outputType } from "./harness.js";
 
-const weights = (call: string, input = "x: f32[B, T, 8]", result = "f32[B, T, 8]"): Readonly<Record<string, readonly number[]>> =>
+const weights = (
+  call: string,
+  input = "x: f32[B, T, 8]",
+  result = "f32[B, T, 8]",
+): Readonly<Record<string, readonly number[]>> =>
   Object.fromEntries(modelOf(using(call, input, result)).weights.map((w) => [w.path.replace(/^m\./, ""), w.shape]));
-const using = (call: string, input = "x: f32[B, T, 8]", result = "f32[B, T, 8]"): string => `import { ${[...libraryExports().keys()].join(", ")} } from "std"
+const using = (
+  call: string,
+  input = "x: f32[B, T, 8]",
+  result = "f32[B, T, 8]",
+): string => `import { ${[...libraryExports().keys()].join(", ")} } from "std"
 model M() { m: ${call}\n forward(${input}) -> ${result} { m(x) } }`;
 
 describe("the standard library", () => {
@@ -54,8 +62,18 @@ describe("the standard library", () => {
     expect(weights("LayerNorm(8)")).toEqual({ weight: [8], bias: [8] });
     expect(weights("LayerNorm(8, bias: false)")).toEqual({ weight: [8] });
     expect(weights("SwiGLU(8, 12)")).toEqual({ "gate.weight": [12, 8], "up.weight": [12, 8], "down.weight": [8, 12] });
-    expect(weights("GeluMLP(8, 12)")).toEqual({ "up.weight": [12, 8], "up.bias": [12], "down.weight": [8, 12], "down.bias": [8] });
-    expect(weights("Attention(8, 4, 2)")).toEqual({ "q.weight": [8, 8], "k.weight": [4, 8], "v.weight": [4, 8], "o.weight": [8, 8] });
+    expect(weights("GeluMLP(8, 12)")).toEqual({
+      "up.weight": [12, 8],
+      "up.bias": [12],
+      "down.weight": [8, 12],
+      "down.bias": [8],
+    });
+    expect(weights("Attention(8, 4, 2)")).toEqual({
+      "q.weight": [8, 8],
+      "k.weight": [4, 8],
+      "v.weight": [4, 8],
+      "o.weight": [8, 8],
+    });
     expect(weights("Attention(8, 2, head_dim: 6, bias: true, out_bias: false, qk_norm: true)")).toEqual({
       "q.weight": [12, 8],
       "q.bias": [12],

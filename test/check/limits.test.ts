@@ -1,9 +1,11 @@
-// Programs whose work or values double with every line: each is answered at once, by a limit or because what is shared is looked at once.
+// Programs whose work or values double with every line: each is answered at once, by a limit or because what is shared
+// is looked at once.
 import { describe, expect, it } from "vitest";
 import { checked } from "./harness.js";
 
 const LEVELS = 40;
-const lines = (count: number, line: (i: number) => string): string => Array.from({ length: count }, (_, i) => line(i)).join("\n");
+const lines = (count: number, line: (i: number) => string): string =>
+  Array.from({ length: count }, (_, i) => line(i)).join("\n");
 
 /** A model with these members and this body, on x: f32[B, T, 4]. */
 const model = (top: string, members: string, body: string): string => `${top}
@@ -18,7 +20,8 @@ ${body}
 const IDENTITY = "block Id() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x + 1.0 } }";
 const TWICE = `${IDENTITY}\nblock Two(inner: block) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { inner(inner(x)) } }`;
 const HOLDER = "block Holder() { weight w: f32[4] }";
-const nested = (depth: number, inner: string): string => `${lines(depth, (i) => `for i${i} in 0..10 {`)} ${inner} ${"}".repeat(depth)}`;
+const nested = (depth: number, inner: string): string =>
+  `${lines(depth, (i) => `for i${i} in 0..10 {`)} ${inner} ${"}".repeat(depth)}`;
 const SHARED = `const a0 = [1, 2]\n${lines(60, (i) => `const a${i + 1} = [a${i}, a${i}]`)}`;
 const SHARED_MEMBERS = `  b0: Holder()\n${lines(60, (i) => `  b${i + 1}: [b${i}, b${i}]`)}`;
 
@@ -41,24 +44,43 @@ const REFUSED: Readonly<Record<string, { readonly text: string; readonly says: R
     says: /60000 calls of functions/,
   },
   "blocks that hold two of the one before": {
-    text: model(`${HOLDER}\nblock I0() { a: Holder() }\n${lines(LEVELS, (i) => `block I${i + 1}() { a: I${i}(); b: I${i}() }`)}`, `  m: I${LEVELS}()`, "x"),
+    text: model(
+      `${HOLDER}\nblock I0() { a: Holder() }\n${lines(LEVELS, (i) => `block I${i + 1}() { a: I${i}(); b: I${i}() }`)}`,
+      `  m: I${LEVELS}()`,
+      "x",
+    ),
     says: /100000 instances of blocks, \d+ of them of `(?:I0|Holder)`/,
   },
   "parameters that make two of the block before": {
-    text: model(`block I0() { }\n${lines(LEVELS, (i) => `block I${i + 1}(a: block = I${i}(), b: block = I${i}()) { }`)}`, `  m: I${LEVELS}()`, "x"),
+    text: model(
+      `block I0() { }\n${lines(LEVELS, (i) => `block I${i + 1}(a: block = I${i}(), b: block = I${i}()) { }`)}`,
+      `  m: I${LEVELS}()`,
+      "x",
+    ),
     says: /100000 instances of blocks/,
   },
   "lists of instances in lists": {
-    text: model(HOLDER, `  c: ${lines(12, (i) => `[for i${i} in 0..10: `).replaceAll("\n", "")}Holder()${"]".repeat(12)}`, "x"),
+    text: model(
+      HOLDER,
+      `  c: ${lines(12, (i) => `[for i${i} in 0..10: `).replaceAll("\n", "")}Holder()${"]".repeat(12)}`,
+      "x",
+    ),
     says: /100000 instances of blocks/,
   },
   "loops in loops": { text: model("", "", `${nested(12, "x = x + 1.0")}\nx`), says: /250000 operations/ },
   "loops in loops that do nothing": { text: model("", "", `${nested(12, "")}\nx`), says: /2000000 expressions/ },
   "loops over a list that holds itself many times": {
-    text: model(SHARED, "", `${lines(20, (i) => `for c${i + 1} in ${i === 0 ? "a60" : `c${i}`} {`)} x = x + 1.0 ${"}".repeat(20)}\nx`),
+    text: model(
+      SHARED,
+      "",
+      `${lines(20, (i) => `for c${i + 1} in ${i === 0 ? "a60" : `c${i}`} {`)} x = x + 1.0 ${"}".repeat(20)}\nx`,
+    ),
     says: /250000 operations/,
   },
-  "a list that is joined with itself": { text: model(`const c0 = [1]\n${lines(60, (i) => `const c${i + 1} = c${i} + c${i}`)}`, "", "x"), says: /100000 items/ },
+  "a list that is joined with itself": {
+    text: model(`const c0 = [1]\n${lines(60, (i) => `const c${i + 1} = c${i} + c${i}`)}`, "", "x"),
+    says: /100000 items/,
+  },
   "a parameter that would take 2^60 numbers to write": {
     text: `${SHARED}\nmodel M(p: ${"[".repeat(61)}int${"]".repeat(61)} = a60) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`,
     says: /2000000 expressions/,
@@ -79,7 +101,10 @@ const REFUSED: Readonly<Record<string, { readonly text: string; readonly says: R
     text: model("", "", "l = [for i in 0..5000: x]\nfor i in 0..5000 { y = concat(l, axis: -1) }\nx"),
     says: /2000000 expressions/,
   },
-  "a tensor that gains a dimension in every round": { text: model("", "", "y = x\nfor i in 0..3000 { y = y[..., None] }\nx"), says: /64 dimensions/ },
+  "a tensor that gains a dimension in every round": {
+    text: model("", "", "y = x\nfor i in 0..3000 { y = y[..., None] }\nx"),
+    says: /64 dimensions/,
+  },
   "paths that repeat two hundred letters a level": {
     text: model(
       `${HOLDER}\n${lines(100, (i) => `block N${i}() { ${"n".repeat(200)}: ${i === 0 ? "[for i in 0..5000: Holder()]" : `N${i - 1}()`} }`)}`,
@@ -104,12 +129,23 @@ const ACCEPTED: Readonly<Record<string, string>> = {
     `  f0(x: f32[B, T, 4]) { [x, x] }\n${lines(60, (i) => `  f${i + 1}(x: f32[B, T, 4]) { y = f${i}(x); [y, y] }`)}`,
     "y = f60(x)\n(a, b) = [y, y]\nx",
   ),
-  "members within one another, thousands deep": model(HOLDER, `  d0: [Holder()]\n${lines(5000, (i) => `  d${i + 1}: [d${i}]`)}`, "x"),
+  "members within one another, thousands deep": model(
+    HOLDER,
+    `  d0: [Holder()]\n${lines(5000, (i) => `  d${i + 1}: [d${i}]`)}`,
+    "x",
+  ),
   "a list of a hundred and thirty thousand numbers": model(`const c = [${"1,".repeat(130_000)}]`, "", "x"),
-  "a block of five thousand choices": model(`block P(${lines(5000, (i) => `p${i}: string = "a",`)}) { }`, `  b: P(${lines(5000, (i) => `p${i}: "a",`)})`, "x"),
+  "a block of five thousand choices": model(
+    `block P(${lines(5000, (i) => `p${i}: string = "a",`)}) { }`,
+    `  b: P(${lines(5000, (i) => `p${i}: "a",`)})`,
+    "x",
+  ),
 };
 
-/** Seconds of the processor, whatever else the machine does. Loose: what is caught here took from ten seconds to for ever. */
+/**
+ * Seconds of the processor, whatever else the machine does. Loose: what is caught here took from ten seconds to for
+ * ever.
+ */
 const MOST = 4;
 
 describe("limits", () => {

@@ -1,4 +1,5 @@
-// Whatever the text, the checker answers with diagnostics: it neither throws nor hangs, and gives a model only where there is no error.
+// Whatever the text, the checker answers with diagnostics: it neither throws nor hangs, and gives a model only where
+// there is no error.
 import { readdirSync, readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -86,12 +87,16 @@ const change = fc.record({
   piece: fc.constantFrom(...PIECES),
 });
 
-function mutate(text: string, { kind, at, other, piece }: { kind: string; at: number; other: number; piece: string }): string {
+function mutate(
+  text: string,
+  { kind, at, other, piece }: { kind: string; at: number; other: number; piece: string },
+): string {
   const tokens = [...text.matchAll(words)];
   const one = tokens[at % tokens.length];
   const two = tokens[other % tokens.length];
   if (!one || !two) return text;
-  const replace = (m: RegExpExecArray | RegExpMatchArray, by: string): string => text.slice(0, m.index) + by + text.slice((m.index ?? 0) + m[0].length);
+  const replace = (m: RegExpExecArray | RegExpMatchArray, by: string): string =>
+    text.slice(0, m.index) + by + text.slice((m.index ?? 0) + m[0].length);
   switch (kind) {
     case "drop":
       return replace(one, "");
@@ -102,7 +107,10 @@ function mutate(text: string, { kind, at, other, piece }: { kind: string; at: nu
     case "insert":
       return replace(one, `${one[0]} ${piece} `);
     case "cut":
-      return text.slice(0, one.index) + text.slice(Math.max(one.index ?? 0, Math.min(text.length, (one.index ?? 0) + (other % 60))));
+      return (
+        text.slice(0, one.index) +
+        text.slice(Math.max(one.index ?? 0, Math.min(text.length, (one.index ?? 0) + (other % 60))))
+      );
     default:
       return replace(one, piece);
   }
@@ -126,9 +134,14 @@ const phase = fc.constantFrom<Phase>("infer", "train", "generate");
 describe("mutated sources", () => {
   it("of examples and the library never crash the checker", () => {
     fc.assert(
-      fc.property(fc.constantFrom(...sources), fc.array(change, { minLength: 1, maxLength: 3 }), phase, (text, changes, p) => {
-        survives(changes.reduce(mutate, text), p);
-      }),
+      fc.property(
+        fc.constantFrom(...sources),
+        fc.array(change, { minLength: 1, maxLength: 3 }),
+        phase,
+        (text, changes, p) => {
+          survives(changes.reduce(mutate, text), p);
+        },
+      ),
       { seed: seedOf(20240402), numRuns: cases(600) },
     );
   });
@@ -136,7 +149,10 @@ describe("mutated sources", () => {
   it("that are random words never crash the checker", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...PIECES), { maxLength: 40 }), phase, (pieces, p) => {
-        survives(`model M(dim: int = 4, depth: int = 2) {\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n${pieces.join(" ")}\nx\n}\n}`, p);
+        survives(
+          `model M(dim: int = 4, depth: int = 2) {\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n${pieces.join(" ")}\nx\n}\n}`,
+          p,
+        );
       }),
       { seed: seedOf(7), numRuns: cases(400) },
     );

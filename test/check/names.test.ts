@@ -74,26 +74,38 @@ model C() { forward(x: f32[B, T]) -> f32[B, T] { nothing } }`;
 
   it("says why an import is refused, at the import", () => {
     const text = 'import { n } from "./link.mod"\nmodel M() { forward(x: f32[B, T]) -> f32[B, T] { x } }';
-    const { diagnostics } = check({ file: "t.mod", text }, { phase: "infer", read: () => ({ refused: "it is a link" }) });
+    const { diagnostics } = check(
+      { file: "t.mod", text },
+      { phase: "infer", read: () => ({ refused: "it is a link" }) },
+    );
     expect(diagnostics.map((d) => [d.code, d.message, text.slice(d.span.start, d.span.end)])).toEqual([
       ["import-path", '"./link.mod" cannot be imported: it is a link', '"./link.mod"'],
     ]);
   });
 
   it("gives one message for each of three independent mistakes", () => {
-    expect(codesOf(forward("  a = x * y\n  b = x @ a\n  c = rsqrt(x, 1)\n  x"))).toEqual(["unknown-name", "surplus-argument"]);
-    expect(codesOf(forward("  a = x + nope\n  b = proj(x, x)\n  if 3 { x = 2 * x }\n  x", { members: "  proj: Linear(4, 4)" }))).toEqual([
+    expect(codesOf(forward("  a = x * y\n  b = x @ a\n  c = rsqrt(x, 1)\n  x"))).toEqual([
       "unknown-name",
       "surplus-argument",
-      "not-a-condition",
     ]);
+    expect(
+      codesOf(
+        forward("  a = x + nope\n  b = proj(x, x)\n  if 3 { x = 2 * x }\n  x", { members: "  proj: Linear(4, 4)" }),
+      ),
+    ).toEqual(["unknown-name", "surplus-argument", "not-a-condition"]);
   });
 
   it("takes a capitalised name as an axis unless it stands for a value", () => {
-    expect(outputType(modelOf(`const D = 4\nmodel M(E: int = 2) { forward(x: f32[B, D, E]) -> f32[B, D, E] { x } }`))).toBe("f32[B, 4, 2]");
+    expect(
+      outputType(modelOf(`const D = 4\nmodel M(E: int = 2) { forward(x: f32[B, D, E]) -> f32[B, D, E] { x } }`)),
+    ).toBe("f32[B, 4, 2]");
     const member = `import { Linear } from "std"\nmodel M() { T: Linear(4, 4)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`;
     expect(outputType(modelOf(member))).toBe("f32[B, T, 4]");
-    expect(outputType(modelOf(`block B() { forward(x: f32[T]) -> f32[T] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`))).toBe("f32[B]");
+    expect(
+      outputType(
+        modelOf(`block B() { forward(x: f32[T]) -> f32[T] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`),
+      ),
+    ).toBe("f32[B]");
   });
 });
 
@@ -111,24 +123,34 @@ describe("imports", () => {
   });
 
   it("do not pass on what a file imports itself", () => {
-    const files = { "blocks/twice.mod": `import { Twice } from "./real.mod"`, "blocks/real.mod": `block Twice() { forward(x: f32[...]) -> f32[...] { x } }` };
+    const files = {
+      "blocks/twice.mod": `import { Twice } from "./real.mod"`,
+      "blocks/real.mod": `block Twice() { forward(x: f32[...]) -> f32[...] { x } }`,
+    };
     expect(codesOf(user, { files })).toContain("unknown-export");
   });
 
   it("clash with declarations and with one another", () => {
     expect(
-      codesOf(`import { Linear, Linear } from "std"\nblock Linear() { forward(x: f32[B]) -> f32[B] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`),
+      codesOf(
+        `import { Linear, Linear } from "std"\nblock Linear() { forward(x: f32[B]) -> f32[B] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`,
+      ),
     ).toEqual(["duplicate-name", "duplicate-name"]);
   });
 
   it("find the root file in a circle", () => {
     const files = { "a.mod": `import { M } from "./test.mod"\nconst a = 1` };
-    expect(codesOf(`import { a } from "./a.mod"\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`, { files })).toEqual(["import-cycle"]);
+    expect(codesOf(`import { a } from "./a.mod"\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`, { files })).toEqual(
+      ["import-cycle"],
+    );
   });
 
   it("keep a folder called std apart from the library", () => {
     const files = { "std/linear.mod": "block Linear(d: int) { forward(x: f32[...]) -> f32[...] { x * nope } }" };
-    const { diagnostics } = checked(`import { Linear } from "./std/linear.mod"\nmodel M() { l: Linear(4)\n forward(x: f32[B]) -> f32[B] { l(x) } }`, { files });
+    const { diagnostics } = checked(
+      `import { Linear } from "./std/linear.mod"\nmodel M() { l: Linear(4)\n forward(x: f32[B]) -> f32[B] { l(x) } }`,
+      { files },
+    );
     expect(diagnostics.map((d) => [d.code, d.span.file])).toEqual([["unknown-name", "./std/linear.mod"]]);
   });
 

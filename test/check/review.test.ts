@@ -1,4 +1,5 @@
-// What `modc check` says beside the findings of one phase: warnings that are meant, weights that nothing reads, why a model cannot generate.
+// What `modc check` says beside the findings of one phase: warnings that are meant, weights that nothing reads, why a
+// model cannot generate.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { check, type Checked } from "../../src/check/check.js";
@@ -7,14 +8,18 @@ import { parse } from "../../src/syntax/parse.js";
 
 const reviewed = (text: string): Checked => check({ file: "t.mod", text }, { phase: "infer", read: () => null });
 const codes = (text: string): readonly string[] => reviewed(text).diagnostics.map((d) => d.code);
-const model = (members: string, body = "x"): string => `model M() {\n${members}\n  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n${body}\n  }\n}\n`;
+const model = (members: string, body = "x"): string =>
+  `model M() {\n${members}\n  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n${body}\n  }\n}\n`;
 
 describe("`@allow`", () => {
   const WHY = "@allow unread-weight: older checkpoints hold it";
 
   it.each([
     ["above a member", `  // ${WHY}\n  weight w: f32[4]`],
-    ["above a member, with an empty line and another comment between", `  // ${WHY}\n\n  // and more\n  weight w: f32[4]`],
+    [
+      "above a member, with an empty line and another comment between",
+      `  // ${WHY}\n\n  // and more\n  weight w: f32[4]`,
+    ],
     ["behind a member", `  weight w: f32[4] // ${WHY}`],
     ["in the documentation of a member", `  /// What it is.\n  /// ${WHY}\n  weight w: f32[4]`],
     ["above an if that holds it", `  // ${WHY}\n  if 1 < 2 {\n    weight w: f32[4]\n  }`],
@@ -25,7 +30,10 @@ describe("`@allow`", () => {
 
   it("silences all of a declaration, and nothing before or behind it", () => {
     expect(codes(`// ${WHY}\n${model("  weight w: f32[4]")}`)).toEqual([]);
-    expect(codes(model(`  weight v: f32[4]\n  // ${WHY}\n  weight w: f32[4]\n  weight u: f32[4]`))).toEqual(["unread-weight", "unread-weight"]);
+    expect(codes(model(`  weight v: f32[4]\n  // ${WHY}\n  weight w: f32[4]\n  weight u: f32[4]`))).toEqual([
+      "unread-weight",
+      "unread-weight",
+    ]);
   });
 
   it("leaves room for other warnings, however many it silences", () => {
@@ -58,6 +66,8 @@ describe("the examples", () => {
 
   it("that are models of tokens by MoD can generate", () => {
     const source = { file: "moby.mod", text: readFileSync("examples/moby.mod", "utf8") };
-    expect(generationNotes(source, { read: () => null }, check(source, { phase: "infer", read: () => null }))).toEqual([]);
+    expect(generationNotes(source, { read: () => null }, check(source, { phase: "infer", read: () => null }))).toEqual(
+      [],
+    );
   });
 });

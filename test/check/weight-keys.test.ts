@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { checked, codesOf, modelOf } from "./harness.js";
 
-const source = (names: string, members = "layers: [for i in 0..depth: Linear(4, 4)]\n  norm: RMSNorm(4)"): string => `import { Linear, RMSNorm } from "std"
+const source = (
+  names: string,
+  members = "layers: [for i in 0..depth: Linear(4, 4)]\n  norm: RMSNorm(4)",
+): string => `import { Linear, RMSNorm } from "std"
 model M(depth: int = 2) {
   ${members}
   names {
@@ -54,7 +57,10 @@ describe("names", () => {
     const members = `${"l".repeat(200)}: Linear(4, 4)`;
     const pattern = Array.from({ length: 30 }, (_, i) => `{a${i}}`).join("l");
     const start = performance.now();
-    expect(codesOf(source(`"${pattern}.nope" = "b"\n    "${pattern}k.weight" = "c"`, members))).toEqual(["unknown-path", "unknown-path"]);
+    expect(codesOf(source(`"${pattern}.nope" = "b"\n    "${pattern}k.weight" = "c"`, members))).toEqual([
+      "unknown-path",
+      "unknown-path",
+    ]);
     expect(performance.now() - start).toBeLessThan(2000);
   });
 

@@ -18,14 +18,28 @@ describe("extents", () => {
     ["B=007", { B: 7 }],
   ])("are read from %s", (text, wanted) => expect(Object.fromEntries(extentsOf("--at", text))).toEqual(wanted));
 
-  it.each(["1e308", "1e9999", "-1", "0", "1.5", "1e-1", "abc", "", "NaN", "Infinity", "0x10", "4294967296", "9007199254740993", "1e10000000"])(
-    "refuse %j everywhere",
-    (value) => {
-      expect(() => extentsOf("--at", `B=${value}`)).toThrow(`--at B=${value} is no whole number from 1 to 4294967295`);
-      for (const flag of ["batch", "length"] as const)
-        expect(() => chosenExtents(axes, { [flag]: value }, 512)).toThrow(`--${flag} ${JSON.stringify(value)} is no whole number from 1 to 4294967295`);
-    },
-  );
+  it.each([
+    "1e308",
+    "1e9999",
+    "-1",
+    "0",
+    "1.5",
+    "1e-1",
+    "abc",
+    "",
+    "NaN",
+    "Infinity",
+    "0x10",
+    "4294967296",
+    "9007199254740993",
+    "1e10000000",
+  ])("refuse %j everywhere", (value) => {
+    expect(() => extentsOf("--at", `B=${value}`)).toThrow(`--at B=${value} is no whole number from 1 to 4294967295`);
+    for (const flag of ["batch", "length"] as const)
+      expect(() => chosenExtents(axes, { [flag]: value }, 512)).toThrow(
+        `--${flag} ${JSON.stringify(value)} is no whole number from 1 to 4294967295`,
+      );
+  });
 
   it("are held against the bounds of the model", () => {
     expect(() => chosenExtents(axes, { length: "1e3" }, 512)).toThrow("--length 1000: the model allows 256");
@@ -40,5 +54,7 @@ describe("extents", () => {
 
 it("whole numbers have the range that they are for", () => {
   expect(wholeNumber("--steps", "1e3", 1, 1e9)).toBe(1000);
-  expect(() => wholeNumber("--steps", "1e10", 1, 1e9)).toThrow('--steps "1e10" is no whole number from 1 to 1000000000');
+  expect(() => wholeNumber("--steps", "1e10", 1, 1e9)).toThrow(
+    '--steps "1e10" is no whole number from 1 to 1000000000',
+  );
 });

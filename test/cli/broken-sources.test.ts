@@ -1,4 +1,5 @@
-// Every source of test/diagnostics that has an error, given to the command line: one clear message, exit code 1, never a stack trace.
+// Every source of test/diagnostics that has an error, given to the command line: one clear message, exit code 1, never
+// a stack trace.
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -36,7 +37,9 @@ beforeAll(async () => {
     folders[i]!.file(`${code}.mod`, fixture(code).text);
     if (existsSync(join(fixtures, code))) cpSync(join(fixtures, code), folders[i]!.path, { recursive: true });
   });
-  ended = await modcAll(codes.map((code, i) => ({ args: ["check", join(folders[i]!.path, `${code}.mod`), ...fixture(code).options] })));
+  ended = await modcAll(
+    codes.map((code, i) => ({ args: ["check", join(folders[i]!.path, `${code}.mod`), ...fixture(code).options] })),
+  );
 }, 240_000);
 
 afterAll(() => folders.forEach(({ path }) => rmSync(path, { recursive: true, force: true })));

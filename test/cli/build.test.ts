@@ -20,14 +20,26 @@ describe("modc build", () => {
   it("writes a package, and writes it again in its place", async () => {
     expect((await modc(["init", model, "-o", weights])).status).toBe(0);
     const first = await build("out");
-    const note = "note: the package runs the model, but does not generate: the input x of a model that generates is u32[B, T], its tokens\n";
+    const note =
+      "note: the package runs the model, but does not generate: the input x of a model that generates is u32[B, T], its tokens\n";
     expect([first.status, first.stderr]).toEqual([0, note]);
-    expect(first.stdout).toMatch(/out: package small of Small, runs \(infer\): \d+ files, [\d.]+ KiB, weights in 1 shard\n$/);
+    expect(first.stdout).toMatch(
+      /out: package small of Small, runs \(infer\): \d+ files, [\d.]+ KiB, weights in 1 shard\n$/,
+    );
     writeFileSync(join(folder.path, "out", "of-an-older-build.wgsl"), "");
     const second = await build("out", "--json", "--name", "@me/small", "--phase", "generate");
     expect([second.status, second.stderr]).toEqual([0, note]);
-    expect(JSON.parse(second.stdout)).toMatchObject({ name: "@me/small", model: "Small", phase: "generate", generates: false, shards: ["weights/00000.bin"] });
-    expect(JSON.parse(readFileSync(join(folder.path, "out", "package.json"), "utf8"))).toMatchObject({ name: "@me/small", type: "module" });
+    expect(JSON.parse(second.stdout)).toMatchObject({
+      name: "@me/small",
+      model: "Small",
+      phase: "generate",
+      generates: false,
+      shards: ["weights/00000.bin"],
+    });
+    expect(JSON.parse(readFileSync(join(folder.path, "out", "package.json"), "utf8"))).toMatchObject({
+      name: "@me/small",
+      type: "module",
+    });
     expect(existsSync(join(folder.path, "out", "of-an-older-build.wgsl"))).toBe(false);
     expect(readdirSync(folder.path).filter((name) => name.startsWith("."))).toEqual([]);
   });
@@ -49,7 +61,10 @@ describe("modc build", () => {
   });
 
   it("leaves nothing behind, and an older build as it was, where weights do not fit", async () => {
-    const other = folder.file("other.mod", "model Other() { weight v: f32[3] = ones\n forward(x: f32[B, T <= 4, 3]) -> f32[B, T, 3] { x * v } }\n");
+    const other = folder.file(
+      "other.mod",
+      "model Other() { weight v: f32[3] = ones\n forward(x: f32[B, T <= 4, 3]) -> f32[B, T, 3] { x * v } }\n",
+    );
     const before = readFileSync(join(folder.path, "out", "manifest.json"), "utf8");
     const { status, stderr } = await modc(["build", other, "--weights", weights, "-o", join(folder.path, "out")]);
     expect(status).toBe(1);
@@ -63,8 +78,20 @@ describe("modc build", () => {
     const small = ["examples/moby.mod", "--set", "vocab=100", "--set", "dim=32", "--set", "depth=1"];
     const own = join(folder.path, "small.safetensors");
     expect((await modc(["init", ...small, "-o", own])).status).toBe(0);
-    const { status, stderr } = await modc(["build", ...small, "--weights", own, "--tokenizer", tokenizer, "-o", join(folder.path, "of-another")]);
-    expect([status, stderr]).toEqual([0, "warning: the tokenizer has 274 tokens, the model 100: is it that of another model?\n"]);
+    const { status, stderr } = await modc([
+      "build",
+      ...small,
+      "--weights",
+      own,
+      "--tokenizer",
+      tokenizer,
+      "-o",
+      join(folder.path, "of-another"),
+    ]);
+    expect([status, stderr]).toEqual([
+      0,
+      "warning: the tokenizer has 274 tokens, the model 100: is it that of another model?\n",
+    ]);
   });
 
   it.each([

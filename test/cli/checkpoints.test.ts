@@ -38,7 +38,11 @@ describe("a checkpoint's folder", () => {
       { args: ["cost", folder, "--batch", "1", "--length", "64"] },
       { args: ["run", folder, ...TOKENS, "--check"] },
     ]);
-    expect(checked).toMatchObject({ status: 0, stderr: "", stdout: `${folder}: Qwen3 (infer), Qwen3 (train): no errors, no warnings\n` });
+    expect(checked).toMatchObject({
+      status: 0,
+      stderr: "",
+      stdout: `${folder}: Qwen3 (infer), Qwen3 (train): no errors, no warnings\n`,
+    });
     expect(costed!.status).toBe(0);
     expect(costed!.stdout).toContain("Qwen3, infer forward, B=1 T=64");
     expect(run!.status).toBe(0);
@@ -50,15 +54,23 @@ describe("a checkpoint's folder", () => {
   it("is imported as a file that computes the same with its weights", async () => {
     const file = place("imported.mod");
     const imported = await modc(["import", folder, "-o", file]);
-    expect(imported).toMatchObject({ status: 0, stdout: `${file}: Qwen3, of ${folder}; its weights are the folder's\n` });
+    expect(imported).toMatchObject({
+      status: 0,
+      stdout: `${file}: Qwen3, of ${folder}; its weights are the folder's\n`,
+    });
     expect((await modc(["import", folder])).stdout).toBe(readFileSync(file, "utf8"));
-    const [whole, apart] = await modcAll([{ args: ["run", folder, ...TOKENS, "--json"] }, { args: ["run", file, "--weights", folder, ...TOKENS, "--json"] }]);
+    const [whole, apart] = await modcAll([
+      { args: ["run", folder, ...TOKENS, "--json"] },
+      { args: ["run", file, "--weights", folder, ...TOKENS, "--json"] },
+    ]);
     expect(apart!.status).toBe(0);
     expect(apart!.stdout).toBe(whole!.stdout);
   });
 
   it("with a model.mod is what that says", async () => {
-    const own = broken("own", (path) => writeFileSync(join(path, "model.mod"), "model Own() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n"));
+    const own = broken("own", (path) =>
+      writeFileSync(join(path, "model.mod"), "model Own() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n"),
+    );
     expect((await modc(["check", own])).stdout).toBe(`${own}: Own (infer): no errors, no warnings\n`);
   });
 
@@ -84,13 +96,21 @@ describe("a checkpoint's folder", () => {
       ],
       [
         "another width",
-        broken("d", (p) => writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, intermediate_size: 128 }))),
+        broken("d", (p) =>
+          writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, intermediate_size: 128 })),
+        ),
         'wrong shape: "model.layers.0.mlp.gate_proj.weight" is [112, 64], the model has [128, 64]',
       ],
-      ["no configuration", broken("e", (p) => rmSync(join(p, "config.json"))), "is a folder without config.json or model.mod"],
+      [
+        "no configuration",
+        broken("e", (p) => rmSync(join(p, "config.json"))),
+        "is a folder without config.json or model.mod",
+      ],
       [
         "an unknown kind",
-        broken("f", (p) => writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, model_type: "gpt2" }))),
+        broken("f", (p) =>
+          writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, model_type: "gpt2" })),
+        ),
         'config.json: model_type is "gpt2": modc knows llama, mistral, qwen2, qwen3',
       ],
     ];
@@ -116,7 +136,10 @@ describe("a checkpoint's tokenizer", () => {
   it("that is broken is told", async () => {
     const own = broken("bad-tokenizer", (path) => writeFileSync(join(path, "tokenizer.json"), "{}"));
     const { status, stderr } = await modc(["run", own, "--text", "the white whale"]);
-    expect([status, stderr]).toEqual([1, `error: ${join(own, "tokenizer.json")} is no tokenizer that modc can read: it has no model\n`]);
+    expect([status, stderr]).toEqual([
+      1,
+      `error: ${join(own, "tokenizer.json")} is no tokenizer that modc can read: it has no model\n`,
+    ]);
   });
 });
 
@@ -132,27 +155,57 @@ describe("a converted checkpoint", () => {
     );
     const data = temporary.file("text.txt", "the white whale, the whale, white the whale\n".repeat(40));
     const run = place("run");
-    const schedule = ["--only", "router,guess", "--live-schedule", "capacity=100%@0,25%@50%", "--lr", "0.05", "--weight-decay", "0"];
-    const trained = await modc(["train", output, ...schedule, "--data", data, "-o", run, "--steps", "4", "--batch", "2", "--length", "12"]);
+    const schedule = [
+      "--only",
+      "router,guess",
+      "--live-schedule",
+      "capacity=100%@0,25%@50%",
+      "--lr",
+      "0.05",
+      "--weight-decay",
+      "0",
+    ];
+    const trained = await modc([
+      "train",
+      output,
+      ...schedule,
+      "--data",
+      data,
+      "-o",
+      run,
+      "--steps",
+      "4",
+      "--batch",
+      "2",
+      "--length",
+      "12",
+    ]);
     expect([trained.status, trained.stderr]).toEqual([0, expect.not.stringContaining("error")]);
-    const [before, after] = [join(output, "model.safetensors"), join(run, "checkpoints", "last", "model.safetensors")].map((path) =>
-      readSafetensors(readFileSync(path)),
-    );
+    const [before, after] = [
+      join(output, "model.safetensors"),
+      join(run, "checkpoints", "last", "model.safetensors"),
+    ].map((path) => readSafetensors(readFileSync(path)));
     const changed: string[] = [];
     for (const [key, { dtype }] of before!.tensors) {
       const was = fromBytes(await before!.read(key), dtype, "f32") as Float32Array; // floats convert
       const is = fromBytes(await after!.read(key), after!.tensors.get(key)!.dtype, "f32") as Float32Array;
       if (!was.every((value, at) => value === is[at])) changed.push(key);
     }
-    expect(changed).toEqual(["router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias"].map((p) => `layers.2.${p}`));
+    expect(changed).toEqual(
+      ["router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias"].map(
+        (p) => `layers.2.${p}`,
+      ),
+    );
   });
 
   it("is refused where it is asked for wrongly", async () => {
     const output = place("nothing");
     const ended = await modcAll(
-      [["every=0"], ["capacity=0%"], ["capacity=150%"], ["often=2"], ["every=2", "every=3"], ["every=4"]].map((mod) => ({
-        args: ["convert", folder, "-o", output, "--mod", ...mod],
-      })),
+      [["every=0"], ["capacity=0%"], ["capacity=150%"], ["often=2"], ["every=2", "every=3"], ["every=4"]].map(
+        (mod) => ({
+          args: ["convert", folder, "-o", output, "--mod", ...mod],
+        }),
+      ),
     );
     expect(ended.map(({ status }) => status)).toEqual([2, 2, 2, 2, 2, 1]);
     expect(ended[1]!.stderr).toContain("--mod capacity=0% is no share of the tokens");

@@ -22,8 +22,12 @@ const json = async (...args: readonly string[]): Promise<unknown> => JSON.parse(
 
 describe("check", () => {
   it("checks infer, and train where there is an objective", async () => {
-    expect(await fine("check", "examples/moby.mod")).toBe("examples/moby.mod: Moby (infer), Moby (train): no errors, no warnings\n");
-    expect(await fine("check", "examples/golden.mod")).toBe("examples/golden.mod: Golden (infer): no errors, no warnings\n");
+    expect(await fine("check", "examples/moby.mod")).toBe(
+      "examples/moby.mod: Moby (infer), Moby (train): no errors, no warnings\n",
+    );
+    expect(await fine("check", "examples/golden.mod")).toBe(
+      "examples/golden.mod: Golden (infer): no errors, no warnings\n",
+    );
   });
 
   it("every example is without errors and warnings", async () => {
@@ -32,10 +36,13 @@ describe("check", () => {
   });
 
   it("a file without a model is a library; several models are all checked", async () => {
-    expect(await fine("check", folder.file("library.mod", "block Id() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n"))).toContain(
-      "a library without a model: no errors",
+    expect(
+      await fine("check", folder.file("library.mod", "block Id() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n")),
+    ).toContain("a library without a model: no errors");
+    const two = folder.file(
+      "two.mod",
+      ["A", "B"].map((name) => `model ${name}() { forward(x: f32[S, T]) -> f32[S, T] { x } }\n`).join(""),
     );
-    const two = folder.file("two.mod", ["A", "B"].map((name) => `model ${name}() { forward(x: f32[S, T]) -> f32[S, T] { x } }\n`).join(""));
     expect(await fine("check", two)).toContain("A (infer), B (infer): no errors");
     expect(await fine("check", two, "--model", "B")).toContain("two.mod: B (infer): no errors");
   });
@@ -46,12 +53,17 @@ describe("check", () => {
     expect([status, stderr]).toEqual([1, ""]);
     expect(JSON.parse(stdout)).toMatchObject({
       errors: 1,
-      diagnostics: [{ code: "unknown-name", span: { file, from: { line: 2, column: 40 }, to: { line: 2, column: 41 } } }],
+      diagnostics: [
+        { code: "unknown-name", span: { file, from: { line: 2, column: 40 }, to: { line: 2, column: 41 } } },
+      ],
     });
   });
 
   it("parameters of a model may have any name", async () => {
-    const file = folder.file("proto.mod", "model M(__proto__: int = 1, constructor: int = 2) { forward(x: f32[B, __proto__]) -> f32[B, 3] { x } }\n");
+    const file = folder.file(
+      "proto.mod",
+      "model M(__proto__: int = 1, constructor: int = 2) { forward(x: f32[B, __proto__]) -> f32[B, 3] { x } }\n",
+    );
     expect(await fine("check", file, "--set", "__proto__=3")).toContain("no errors");
   });
 });
@@ -83,7 +95,10 @@ describe("fmt", () => {
 describe("ir", () => {
   it("parses back, after any pass", async () => {
     for (const after of ["lower", "simplify", "cse", "skip-branch", "fuse-routing", "merge-products", "tidy"]) {
-      const graph = parseGraph(await fine("ir", "examples/moby.mod", "--set", "depth=2", "--after", after, "--verify"), ops);
+      const graph = parseGraph(
+        await fine("ir", "examples/moby.mod", "--set", "depth=2", "--after", after, "--verify"),
+        ops,
+      );
       expect(graph.name).toBe("Moby");
     }
   });
@@ -119,7 +134,11 @@ describe("wgsl and compile", () => {
 
   it("the program goes to a file or to standard output, the same bytes", async () => {
     const file = join(folder.path, "golden.json");
-    expect(await json("compile", "examples/golden.mod", "-o", file)).toMatchObject({ model: "Golden", phase: "infer", entry: "forward" });
+    expect(await json("compile", "examples/golden.mod", "-o", file)).toMatchObject({
+      model: "Golden",
+      phase: "infer",
+      entry: "forward",
+    });
     const text = readFileSync(file, "utf8");
     expect(await fine("compile", "examples/golden.mod")).toBe(text);
     expect(parseProgram(text).model).toBe("Golden");
@@ -130,7 +149,11 @@ describe("init", () => {
   it("writes a model's own keys, or paths, in the type asked for", async () => {
     const sizes = ["--set", "depth=1", "--set", "vocab=64", "--set", "dim=36"];
     const file = join(folder.path, "w.safetensors");
-    expect(await json("init", "examples/llama.mod", ...sizes, "-o", file, "--weights-as", "bf16")).toMatchObject({ model: "Llama", seed: 0, weights: 11 });
+    expect(await json("init", "examples/llama.mod", ...sizes, "-o", file, "--weights-as", "bf16")).toMatchObject({
+      model: "Llama",
+      seed: 0,
+      weights: 11,
+    });
     const keys = readSafetensors(readFileSync(file)).tensors;
     expect(keys.get("model.layers.0.self_attn.q_proj.weight")).toMatchObject({ dtype: "BF16", shape: [36, 36] });
     await fine("init", "examples/llama.mod", ...sizes, "-o", file, "--paths");
@@ -140,13 +163,17 @@ describe("init", () => {
   it("stores the weights of a checkpoint otherwise, and refuses one of another model", async () => {
     const [before, after] = [join(folder.path, "before.safetensors"), join(folder.path, "after.safetensors")];
     await fine("init", "examples/golden.mod", "-o", before, "--seed", "3");
-    expect(await json("init", "examples/golden.mod", "-o", after, "--weights", before, "--weights-as", "f32")).toMatchObject({ model: "Golden", from: before });
+    expect(
+      await json("init", "examples/golden.mod", "-o", after, "--weights", before, "--weights-as", "f32"),
+    ).toMatchObject({ model: "Golden", from: before });
     expect(readFileSync(after)).toEqual(readFileSync(before));
     await fine("init", "examples/golden.mod", "-o", after, "--weights", before, "--weights-as", "f16");
     for (const { dtype } of readSafetensors(readFileSync(after)).tensors.values()) expect(dtype).toBe("F16");
     const { status, stderr } = await modc(["init", "examples/moby.mod", "-o", after, "--weights", before]);
     expect([status, stderr]).toEqual([1, expect.stringContaining("embed.table")]);
-    expect((await modc(["init", "examples/golden.mod", "-o", after, "--weights", before, "--seed", "1"])).status).toBe(2);
+    expect((await modc(["init", "examples/golden.mod", "-o", after, "--weights", before, "--seed", "1"])).status).toBe(
+      2,
+    );
   });
 });
 
@@ -169,15 +196,32 @@ describe("cost", () => {
       "2097152",
     ];
     expect(await fine(...args)).toContain("14,216 steps within the budget (14215.90)");
-    expect(await json(...args)).toMatchObject({ model: "MoR", convention: "mor", tokens: 2048, steps: expect.closeTo(14215.9, 1) });
+    expect(await json(...args)).toMatchObject({
+      model: "MoR",
+      convention: "mor",
+      tokens: 2048,
+      steps: expect.closeTo(14215.9, 1),
+    });
   });
 
   it("shows the cache in half precision: 512 MiB dense, 288 MiB with every other layer at an eighth", async () => {
     const llama = ["--set", "dim=4096", "--set", "heads=32", "--set", "kv_heads=8", "--set", "vocab=16"];
-    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--activations-as", "f16", "--length", "4096")).toMatch(/^total .* 288 MiB +0\.5625 /m);
-    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--activations-as", "f16", "--length", "4096", "--set", "capacity=100%")).toMatch(
-      /^total .* 512 MiB +1\.0000 /m,
-    );
+    expect(
+      await fine("cost", "examples/smollm-mod.mod", ...llama, "--activations-as", "f16", "--length", "4096"),
+    ).toMatch(/^total .* 288 MiB +0\.5625 /m);
+    expect(
+      await fine(
+        "cost",
+        "examples/smollm-mod.mod",
+        ...llama,
+        "--activations-as",
+        "f16",
+        "--length",
+        "4096",
+        "--set",
+        "capacity=100%",
+      ),
+    ).toMatch(/^total .* 512 MiB +1\.0000 /m);
   });
 
   it.each([
@@ -201,9 +245,23 @@ describe("explain and doc", () => {
 
   it("documents the library, a file, and the built-in functions", async () => {
     const library = await fine("doc");
-    for (const block of ["Linear", "Embedding", "RMSNorm", "LayerNorm", "Attention", "SwiGLU", "GeluMLP", "Layer", "Residual", "Predictor", "MoD"])
+    for (const block of [
+      "Linear",
+      "Embedding",
+      "RMSNorm",
+      "LayerNorm",
+      "Attention",
+      "SwiGLU",
+      "GeluMLP",
+      "Layer",
+      "Residual",
+      "Predictor",
+      "MoD",
+    ])
       expect(library).toContain(`block ${block}(`);
-    expect(await fine("doc", "examples/moby.mod")).toMatch(/^model Moby\(vocab: int = 256,.*\n {4}A byte-level decoder/);
+    expect(await fine("doc", "examples/moby.mod")).toMatch(
+      /^model Moby\(vocab: int = 256,.*\n {4}A byte-level decoder/,
+    );
     const functions = await fine("doc", "builtins");
     for (const name of ["attention", "top", "above", "take", "put", "cross_entropy", "rearrange", "ceil"])
       expect(functions).toMatch(new RegExp(`^${name}\\(`, "m"));

@@ -1,4 +1,5 @@
-// Completion: what shells offer, made of the commands there are. Scripts are read by the shells themselves where they are installed.
+// Completion: what shells offer, made of the commands there are. Scripts are read by the shells themselves where they
+// are installed.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +19,10 @@ beforeAll(async () => {
   writeFileSync(join(folder, "files", "a model's.mod"), "");
 });
 
-/** Nothing but a typed line makes zsh complete: it is typed in a terminal of its own, where `compadd` prints what it is given. */
+/**
+ * Nothing but a typed line makes zsh complete: it is typed in a terminal of its own, where `compadd` prints what it is
+ * given.
+ */
 const TYPING = String.raw`
 zmodload zsh/zpty; zpty it zsh -f -i
 zpty -w it "PROMPT=; autoload -U compinit; compinit -u -D; source ../zsh; zstyle ':completion:*' verbose no"
@@ -32,11 +36,16 @@ zpty -r -m it x '*DONE*'; print -r -- $x
 const OFFERS: Readonly<Record<(typeof SHELLS)[number], (words: readonly string[]) => readonly string[]>> = {
   bash: (words) => {
     const body = `source ../bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modc 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    return lines(execFileSync("bash", ["--norc", "-c", body, "bash", ...words], { cwd: join(folder, "files"), encoding: "utf8" }));
+    return lines(
+      execFileSync("bash", ["--norc", "-c", body, "bash", ...words], { cwd: join(folder, "files"), encoding: "utf8" }),
+    );
   },
   zsh: (words) => {
     const typed = words.map((w) => w.replaceAll(/[' ]/g, String.raw`\$&`)).join(" ");
-    const out = execFileSync("zsh", ["-f", "-c", TYPING, "zsh", typed], { cwd: join(folder, "files"), encoding: "utf8" });
+    const out = execFileSync("zsh", ["-f", "-c", TYPING, "zsh", typed], {
+      cwd: join(folder, "files"),
+      encoding: "utf8",
+    });
     return lines(out.replaceAll("\r", "").slice(out.indexOf("HITS")));
   },
   fish: (words) => {
@@ -56,34 +65,44 @@ describe("every command and option is in the script", () => {
     const { stdout } = await run(["completion", shell]);
     for (const command of commands) {
       expect(stdout).toContain(command.name());
-      for (const { long } of command.options) expect(stdout).toContain(shell === "fish" ? `-l ${long!.slice(2)}` : long!);
+      for (const { long } of command.options)
+        expect(stdout).toContain(shell === "fish" ? `-l ${long!.slice(2)}` : long!);
     }
-    expect((await run(["completion", "--help"])).stdout).toContain(shell === "fish" ? "completions/modc.fish" : `(modc completion ${shell})`);
+    expect((await run(["completion", "--help"])).stdout).toContain(
+      shell === "fish" ? "completions/modc.fish" : `(modc completion ${shell})`,
+    );
   });
 
   it("other shells are refused", async () => {
-    expect(await run(["completion", "ksh"])).toMatchObject({ status: 2, stderr: expect.stringContaining("Allowed choices are bash, zsh, fish") });
+    expect(await run(["completion", "ksh"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("Allowed choices are bash, zsh, fish"),
+    });
   });
 });
 
 describe.each(SHELLS)("%s", (shell) => {
   // zsh is typed to in a terminal, which on a busy machine may swallow a key that comes before it listens.
-  it.skipIf(!installed(shell))("offers commands, options, choices, files and folders", { retry: shell === "zsh" ? 4 : 0 }, () => {
-    const offer = OFFERS[shell];
-    expect(offer(["modc", "ge"])).toContain("generate");
-    const options = offer(["modc", "generate", "x.mod", "--to"]);
-    expect(options).toEqual(expect.arrayContaining(["--tokenizer", "--top-k", "--top-p"]));
-    expect(options).not.toContain("--steps");
-    const devices = offer(["modc", "train", "--device", ""]);
-    expect(devices).toEqual(expect.arrayContaining(["gpu", "software", "swiftshader"]));
-    expect(devices).not.toContain("reference");
-    const typed = (words: readonly string[]): string => offer(words).join(" ");
-    expect(typed(["modc", "check", ""])).toContain("model");
-    if (shell === "zsh") return; // the same tree, and each line costs a shell
-    expect(offer(["modc", "explain", "unknown-na"])).toContain("unknown-name");
-    expect(offer(["modc", "help", "ev"])).toContain("eval");
-    expect(typed(["modc", "run", "x.mod", "--weights", ""])).toContain("model");
-    expect(typed(["modc", "convert", ""])).toContain("folder");
-    expect(typed(["modc", "convert", ""])).not.toContain("model");
-  });
+  it.skipIf(!installed(shell))(
+    "offers commands, options, choices, files and folders",
+    { retry: shell === "zsh" ? 4 : 0 },
+    () => {
+      const offer = OFFERS[shell];
+      expect(offer(["modc", "ge"])).toContain("generate");
+      const options = offer(["modc", "generate", "x.mod", "--to"]);
+      expect(options).toEqual(expect.arrayContaining(["--tokenizer", "--top-k", "--top-p"]));
+      expect(options).not.toContain("--steps");
+      const devices = offer(["modc", "train", "--device", ""]);
+      expect(devices).toEqual(expect.arrayContaining(["gpu", "software", "swiftshader"]));
+      expect(devices).not.toContain("reference");
+      const typed = (words: readonly string[]): string => offer(words).join(" ");
+      expect(typed(["modc", "check", ""])).toContain("model");
+      if (shell === "zsh") return; // the same tree, and each line costs a shell
+      expect(offer(["modc", "explain", "unknown-na"])).toContain("unknown-name");
+      expect(offer(["modc", "help", "ev"])).toContain("eval");
+      expect(typed(["modc", "run", "x.mod", "--weights", ""])).toContain("model");
+      expect(typed(["modc", "convert", ""])).toContain("folder");
+      expect(typed(["modc", "convert", ""])).not.toContain("model");
+    },
+  );
 });

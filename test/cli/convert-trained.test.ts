@@ -17,7 +17,22 @@ beforeAll(async () => {
     7,
   );
   const data = temporary.file("text.txt", "!\"#$%&'()*+ ".repeat(80));
-  const trained = await modc(["train", dense, "--data", data, "-o", run, "--steps", "2", "--batch", "2", "--length", "12", "--checkpoint-every", "1"]);
+  const trained = await modc([
+    "train",
+    dense,
+    "--data",
+    data,
+    "-o",
+    run,
+    "--steps",
+    "2",
+    "--batch",
+    "2",
+    "--length",
+    "12",
+    "--checkpoint-every",
+    "1",
+  ]);
   expect(trained.status, trained.stderr).toBe(0);
 }, 120_000);
 
@@ -32,7 +47,11 @@ describe("modc convert", () => {
         stderr: note,
         stdout: expect.stringContaining("Llama, 1 of 3 layers routed"),
       });
-      expect(readFileSync(join(output, "model.safetensors")).equals(readFileSync(join(place("routed-0"), "model.safetensors")))).toBe(true);
+      expect(
+        readFileSync(join(output, "model.safetensors")).equals(
+          readFileSync(join(place("routed-0"), "model.safetensors")),
+        ),
+      ).toBe(true);
     }
   });
 
@@ -43,9 +62,24 @@ describe("modc convert", () => {
       status: 1,
       stderr: `error: ${routed} has its model in model.mod, and no config.json: it is routed already\n  hint: dense checkpoints are converted: folders with a config.json\n`,
     });
-    const trained = await modc(["train", routed, "--data", place("text.txt"), "-o", more, "--steps", "1", "--batch", "2", "--length", "12"]);
+    const trained = await modc([
+      "train",
+      routed,
+      "--data",
+      place("text.txt"),
+      "-o",
+      more,
+      "--steps",
+      "1",
+      "--batch",
+      "2",
+      "--length",
+      "12",
+    ]);
     expect(trained.stderr).toMatch(/\nthe best checkpoint is .*step-00000001\ntry it with modc eval .*more\n$/);
-    expect((await modc(["convert", more, "-o", output])).stderr).toContain("which is no folder with a config.json: it is routed already");
+    expect((await modc(["convert", more, "-o", output])).stderr).toContain(
+      "which is no folder with a config.json: it is routed already",
+    );
     renameSync(dense, place("elsewhere"));
     expect((await modc(["convert", run, "-o", output])).stderr).toBe(
       `error: ${run} trained ${dense}, whose config.json says what its layers are, and which is gone\n  hint: put it back there\n`,

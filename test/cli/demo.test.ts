@@ -3,7 +3,9 @@ import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { NO_DEVICE, root } from "./spawn.js";
 
-const start = (env: Readonly<Record<string, string>> = {}): { readonly status: number | null; readonly stdout: string; readonly stderr: string } =>
+const start = (
+  env: Readonly<Record<string, string>> = {},
+): { readonly status: number | null; readonly stdout: string; readonly stderr: string } =>
   spawnSync(process.execPath, ["-e", `import("./dist/src/cli/demo.js").then(({ demo }) => demo())`], {
     cwd: root,
     encoding: "utf8",

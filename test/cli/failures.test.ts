@@ -44,38 +44,71 @@ describe("--json covers faults", () => {
       [name, "x", "--no-such-option", "--json"],
       [name, "--json", "--no-such-option"],
     ])
-      expect(await failure(...words)).toMatchObject({ exit: 2, code: expect.any(String), message: expect.any(String), hint: expect.any(String), spans: [] });
+      expect(await failure(...words)).toMatchObject({
+        exit: 2,
+        code: expect.any(String),
+        message: expect.any(String),
+        hint: expect.any(String),
+        spans: [],
+      });
   });
 
-  it.each(commands.filter((c) => c.registeredArguments[0]?.name().startsWith("file")).map((c) => c.name()))("of files: %s", async (name) => {
-    const told = await failure(name, "/nowhere/x.mod", ...(NEEDED[name] ?? []), "--json");
-    expect(told).toMatchObject({ exit: 1, code: "cannot-read", message: "cannot read /nowhere/x.mod: there is no such file", hint: null, spans: [] });
-  });
+  it.each(commands.filter((c) => c.registeredArguments[0]?.name().startsWith("file")).map((c) => c.name()))(
+    "of files: %s",
+    async (name) => {
+      const told = await failure(name, "/nowhere/x.mod", ...(NEEDED[name] ?? []), "--json");
+      expect(told).toMatchObject({
+        exit: 1,
+        code: "cannot-read",
+        message: "cannot read /nowhere/x.mod: there is no such file",
+        hint: null,
+        spans: [],
+      });
+    },
+  );
 
   const place = { file: broken, start: 51, end: 52, from: { line: 2, column: 40 }, to: { line: 2, column: 41 } };
-  it.each(["ir", "wgsl", "compile", "build", "run", "init", "plan", "profile", "cost", "tune", "generate"])("of a source: %s", async (name) => {
-    expect(await failure(name, broken, ...(NEEDED[name] ?? []), "--json")).toMatchObject({
-      exit: 1,
-      code: "unknown-name",
-      message: "nothing is called `y` here",
-      hint: expect.stringContaining("declare it"),
-      spans: [place],
-      diagnostics: [{ code: "unknown-name", severity: "error", span: place }],
-    });
-  });
+  it.each(["ir", "wgsl", "compile", "build", "run", "init", "plan", "profile", "cost", "tune", "generate"])(
+    "of a source: %s",
+    async (name) => {
+      expect(await failure(name, broken, ...(NEEDED[name] ?? []), "--json")).toMatchObject({
+        exit: 1,
+        code: "unknown-name",
+        message: "nothing is called `y` here",
+        hint: expect.stringContaining("declare it"),
+        spans: [place],
+        diagnostics: [{ code: "unknown-name", severity: "error", span: place }],
+      });
+    },
+  );
 
   it("of names, with what was meant", async () => {
-    expect(await failure("explain", "unknown-nam", "--json")).toMatchObject({ exit: 1, code: "refused", hint: "did you mean unknown-name?" });
+    expect(await failure("explain", "unknown-nam", "--json")).toMatchObject({
+      exit: 1,
+      code: "refused",
+      hint: "did you mean unknown-name?",
+    });
     expect(await failure("doc", "RMSNrom", "--json")).toMatchObject({ exit: 1, hint: "did you mean RMSNorm?" });
     expect(await failure("doc", "std", "RMSnorm", "--json")).toMatchObject({ exit: 1, hint: "did you mean RMSNorm?" });
   });
 
   it("of what stands behind an option, and of words that are none", async () => {
-    expect(await failure("check", sound, "--phase", "dream", "--json")).toMatchObject({ exit: 2, code: "invalid-argument" });
+    expect(await failure("check", sound, "--phase", "dream", "--json")).toMatchObject({
+      exit: 2,
+      code: "invalid-argument",
+    });
     expect(await failure("check", "--json")).toMatchObject({ exit: 2, code: "missing-argument" });
-    expect(await failure("chekc", "--json")).toMatchObject({ exit: 2, code: "unknown-command", hint: "did you mean check?" });
+    expect(await failure("chekc", "--json")).toMatchObject({
+      exit: 2,
+      code: "unknown-command",
+      hint: "did you mean check?",
+    });
     expect(await failure("cost", sound, "--require-gpu", "--json")).toMatchObject({ exit: 2, code: "unknown-option" });
-    expect(await failure("run", sound, "--require-gpu", "--json")).toMatchObject({ exit: 2, code: "renamed-option", hint: "write --device gpu" });
+    expect(await failure("run", sound, "--require-gpu", "--json")).toMatchObject({
+      exit: 2,
+      code: "renamed-option",
+      hint: "write --device gpu",
+    });
   });
 
   it("and leaves warnings, and what is fine, as they are", async () => {
@@ -84,7 +117,18 @@ describe("--json covers faults", () => {
   });
 
   it("of weights, with the parameter that explains why they do not fit", async () => {
-    const words = ["run", "examples/moby.mod", "--set", "dim=64", "--weights", "examples/moby.safetensors", "--text", "a", "--device", "reference"];
+    const words = [
+      "run",
+      "examples/moby.mod",
+      "--set",
+      "dim=64",
+      "--weights",
+      "examples/moby.safetensors",
+      "--text",
+      "a",
+      "--device",
+      "reference",
+    ];
     expect(await failure(...words, "--json")).toMatchObject({
       exit: 1,
       code: "bad-weights",
@@ -94,6 +138,10 @@ describe("--json covers faults", () => {
   });
 
   it("a file called --json is none of it", async () => {
-    expect(await run(["check", "--", "--json"])).toMatchObject({ status: 1, stdout: "", stderr: expect.stringContaining("cannot read --json") });
+    expect(await run(["check", "--", "--json"])).toMatchObject({
+      status: 1,
+      stdout: "",
+      stderr: expect.stringContaining("cannot read --json"),
+    });
   });
 });

@@ -71,18 +71,24 @@ describe.skipIf(process.platform === "win32")("a file that is written again", ()
     symlinkSync(path("fixed", "file"), path("into"));
     chmodSync(path("fixed"), 0o555);
     for (const at of [file, path("into")])
-      for (const write of [ensureWritable, (to: string) => writeText(to, "")]) expect(() => write(at)).toThrow(`cannot write ${at}: permission denied`);
+      for (const write of [ensureWritable, (to: string) => writeText(to, "")])
+        expect(() => write(at)).toThrow(`cannot write ${at}: permission denied`);
   });
 });
 
 describe("the text on standard input", () => {
   const text = "call me";
-  const kept = (at: string): Promise<string> => withIo({ stdin: () => new TextEncoder().encode(text) }, async () => dataIn(at, "-", undefined));
+  const kept = (at: string): Promise<string> =>
+    withIo({ stdin: () => new TextEncoder().encode(text) }, async () => dataIn(at, "-", undefined));
 
   it("is kept as a file, and again where one of its name is not whole", async () => {
     const file = await kept(path("kept"));
     writeFileSync(file, "call");
-    expect([await kept(path("kept")), readFileSync(file, "utf8"), readdirSync(path("kept")).length]).toEqual([file, text, 1]);
+    expect([await kept(path("kept")), readFileSync(file, "utf8"), readdirSync(path("kept")).length]).toEqual([
+      file,
+      text,
+      1,
+    ]);
     rmSync(file);
   });
 

@@ -44,14 +44,24 @@ async function moby(prompts: readonly string[], options: GenerateTextOptions): P
 describe("modc generate", () => {
   it("prints a text and nothing else, and tells on standard error what it came to", async () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 40 });
-    const { status, stdout, stderr } = await modc(["generate", ...MOBY, "--prompt", PROMPT, "--max-tokens", "40", "--logprobs"]);
+    const { status, stdout, stderr } = await modc([
+      "generate",
+      ...MOBY,
+      "--prompt",
+      PROMPT,
+      "--max-tokens",
+      "40",
+      "--logprobs",
+    ]);
     expect([status, stdout]).toEqual([0, `${wanted}\n`]);
     expect(stderr).toMatch(/^Moby on .*: ended by the number of tokens asked for$/m);
     expect(stderr).toMatch(
       /^time {4}first token after \S+ ms \((?:\S+ ms of it compiling kernels, )?12 tokens of prompt, \S+ tokens\/s\),\s+then 39 tokens at \S+ tokens\/s$/m,
     );
     expect(stderr).toMatch(/^layers {2}of 51 tokens: layers\.1 \d+\.\d%, layers\.3 \d+\.\d%, layers\.5 \d+\.\d%$/m);
-    expect(stderr).toMatch(/^work {4}1\.\d+ MFLOP a generated token, \d\d\.\d% of the \d\.\d+ MFLOP with nothing skipped$/m);
+    expect(stderr).toMatch(
+      /^work {4}1\.\d+ MFLOP a generated token, \d\d\.\d% of the \d\.\d+ MFLOP with nothing skipped$/m,
+    );
     expect(stderr).toMatch(/^cache {3}\S+ KiB, \d\d\.\d% of the 306 KiB with nothing skipped; \S+ KiB set aside$/m);
     expect(stderr).toMatch(/^logprob -\d\.\d{4} a token on average: perplexity \d\.\d+$/m);
   });
@@ -59,7 +69,20 @@ describe("modc generate", () => {
   it("prints several by lines with their numbers, each to its own end; tokens are drawn as options say", async () => {
     const options = { maxTokens: 60, sampling: { temperature: 0.9, topP: 0.9, seed: 7 }, stop: ["h", "\n"] };
     const wanted = await moby([PROMPT, "Call me"], options);
-    const flags = ["--max-tokens", "60", "--temperature", "0.9", "--top-p", "0.9", "--seed", "7", "--stop", "h", "--stop", "\n"];
+    const flags = [
+      "--max-tokens",
+      "60",
+      "--temperature",
+      "0.9",
+      "--top-p",
+      "0.9",
+      "--seed",
+      "7",
+      "--stop",
+      "h",
+      "--stop",
+      "\n",
+    ];
     const { status, stdout } = await modc(["generate", ...MOBY, "--prompt", PROMPT, "--prompt", "Call me", ...flags]);
     expect(status).toBe(0);
     const lines = stdout.trimEnd().split("\n");
@@ -68,7 +91,16 @@ describe("modc generate", () => {
 
   it("prints JSON lines, one for each token and one for all", async () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 5 });
-    const { status, stdout } = await modc(["generate", ...MOBY, "--prompt", PROMPT, "--max-tokens", "5", "--logprobs", "--json"]);
+    const { status, stdout } = await modc([
+      "generate",
+      ...MOBY,
+      "--prompt",
+      PROMPT,
+      "--max-tokens",
+      "5",
+      "--logprobs",
+      "--json",
+    ]);
     expect(status).toBe(0);
     const lines = stdout
       .trimEnd()
@@ -81,7 +113,13 @@ describe("modc generate", () => {
         .map((l) => l["text"])
         .join(""),
     ).toBe(wanted);
-    expect(lines[1]).toMatchObject({ sequence: 0, index: 1, logprob: expect.any(Number) as number, depth: expect.any(Number) as number, finish: null });
+    expect(lines[1]).toMatchObject({
+      sequence: 0,
+      index: 1,
+      logprob: expect.any(Number) as number,
+      depth: expect.any(Number) as number,
+      finish: null,
+    });
     expect(lines[5]).toMatchObject({
       model: "Moby",
       interrupted: false,
@@ -93,7 +131,17 @@ describe("modc generate", () => {
   it("shows depths below the text where there are no colours, and writes a page of tokens and layers", async () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 30 });
     const page = join(temporary.path, "heat.html");
-    const { stdout, stderr } = await modc(["generate", ...MOBY, "--prompt", PROMPT, "--max-tokens", "30", "--show-depth", "--heatmap", page]);
+    const { stdout, stderr } = await modc([
+      "generate",
+      ...MOBY,
+      "--prompt",
+      PROMPT,
+      "--max-tokens",
+      "30",
+      "--show-depth",
+      "--heatmap",
+      page,
+    ]);
     // The first token's depth is not known: it came with a prompt of several tokens.
     const lines = stdout.split("\n");
     expect(lines[0]).toBe(wanted!.split("\n")[0]);
@@ -108,7 +156,10 @@ describe("modc generate", () => {
   it("answers chats, and reads prompts from standard input or a file", async () => {
     const file = temporary.file("prompt.txt", "the sea");
     const args = ["generate", folder, "--max-tokens", "6", "--prompt"];
-    const [piped, chat] = await Promise.all([fed([...args, "-"], "the white whale"), modc([...args, `@${file}`, "--chat", "--system", "be brief"])]);
+    const [piped, chat] = await Promise.all([
+      fed([...args, "-"], "the white whale"),
+      modc([...args, `@${file}`, "--chat", "--system", "be brief"]),
+    ]);
     // Three words, and the token for the beginning.
     expect([piped.status, piped.stderr]).toEqual([0, expect.stringMatching(/[( ]4 tokens of prompt/)]);
     expect(piped.stderr).toContain("note: generation_config.json says num_beams = 2, which modc does not heed\n");
@@ -116,7 +167,14 @@ describe("modc generate", () => {
   });
 
   it("that is interrupted keeps what was said, and says what it came to", async () => {
-    const { status, stdout, stderr } = await interrupted(["generate", ENDLESS, "--prompt", "a", "--max-tokens", "100000"]);
+    const { status, stdout, stderr } = await interrupted([
+      "generate",
+      ENDLESS,
+      "--prompt",
+      "a",
+      "--max-tokens",
+      "100000",
+    ]);
     expect(status).toBe(130);
     expect(stdout.length).toBeGreaterThan(1);
     expect(stdout.endsWith("\n")).toBe(true);
@@ -130,7 +188,8 @@ describe("modc generate", () => {
 const fed = (args: readonly string[], input: string): Promise<Ended> => ended(args, (child) => child.stdin.end(input));
 
 /** With an interrupt as soon as something was said. */
-const interrupted = (args: readonly string[]): Promise<Ended> => ended(args, (child) => child.stdout.once("data", () => child.kill("SIGINT")));
+const interrupted = (args: readonly string[]): Promise<Ended> =>
+  ended(args, (child) => child.stdout.once("data", () => child.kill("SIGINT")));
 
 function ended(
   args: readonly string[],
@@ -152,14 +211,19 @@ function ended(
 
 describe("a device that is lost in the middle of a text", () => {
   /** The command in this process, its device lost at the fifth token. */
-  async function lossy(recover?: GenerateTrial["recover"]): Promise<{ readonly ended: unknown; readonly stdout: string; readonly stderr: string }> {
+  async function lossy(
+    recover?: GenerateTrial["recover"],
+  ): Promise<{ readonly ended: unknown; readonly stdout: string; readonly stderr: string }> {
     const [stdout, stderr]: string[][] = [[], []];
     const spies = [
       vi.spyOn(process.stdout, "write").mockImplementation((text) => stdout!.push(String(text)) > 0),
       vi.spyOn(process.stderr, "write").mockImplementation((text) => stderr!.push(String(text)) > 0),
     ];
     try {
-      const trial: GenerateTrial = { told: (own, { index }) => index === 4 && own.device.gpu.destroy(), ...(recover && { recover }) };
+      const trial: GenerateTrial = {
+        told: (own, { index }) => index === 4 && own.device.gpu.destroy(),
+        ...(recover && { recover }),
+      };
       const flags = { weights: join(root, MOBY[2]), prompt: [PROMPT], maxTokens: "80" };
       const ended: unknown = await generate(join(root, MOBY[0]), flags, trial).catch((fault: unknown) => fault);
       return { ended, stdout: stdout!.join(""), stderr: stderr!.join("") };
@@ -172,12 +236,19 @@ describe("a device that is lost in the middle of a text", () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 80 });
     const { ended: exit, stdout, stderr } = await lossy();
     expect([exit, stdout]).toEqual([0, `${wanted}\n`]);
-    expect(stderr.match(/^note: the device was destroyed; the text goes on from .*, where \d+ tokens were read again in \S+ ms$/gm)).toHaveLength(1);
+    expect(
+      stderr.match(
+        /^note: the device was destroyed; the text goes on from .*, where \d+ tokens were read again in \S+ ms$/gm,
+      ),
+    ).toHaveLength(1);
   });
 
   it("ends with 3 where there is no other", async () => {
     const { ended: fault, stdout } = await lossy(() => Promise.reject(new Error("nothing is left")));
-    expect(told(fault)).toMatchObject({ exit: 3, message: "the device was destroyed, and no other can go on: nothing is left" });
+    expect(told(fault)).toMatchObject({
+      exit: 3,
+      message: "the device was destroyed, and no other can go on: nothing is left",
+    });
     const [wanted] = await moby([PROMPT], { maxTokens: 80 });
     expect(wanted!.startsWith(stdout.trimEnd())).toBe(true);
     expect(stdout.endsWith("\n")).toBe(true);
@@ -196,7 +267,8 @@ describe("what modc generate refuses", () => {
 
   it("is said in a sentence, with the code of whose fault it is", async () => {
     const shard = "model-00002-of-00002.safetensors";
-    const template = (text: string) => (path: string) => writeFileSync(join(path, "tokenizer_config.json"), JSON.stringify({ chat_template: text }));
+    const template = (text: string) => (path: string) =>
+      writeFileSync(join(path, "tokenizer_config.json"), JSON.stringify({ chat_template: text }));
     const [file, weights] = [join(root, MOBY[0]), join(root, MOBY[2])];
     const other = temporary.file("other.mod", "model Other() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n");
     const the = { prompt: ["the"] };
@@ -209,8 +281,18 @@ describe("what modc generate refuses", () => {
       [2, "a stop string must be a text of at least one character", file, { weights, ...the, stop: [""] }],
       [1, "the prompt is empty", file, { weights, prompt: [""] }],
       [1, "the prompt has 300 tokens, the model reads at most 256", file, { weights, prompt: ["a".repeat(300)] }],
-      [1, "is no tokenizer that modc can read", broken("t", (p) => writeFileSync(join(p, "tokenizer.json"), "{}")), the],
-      [1, 'model_type is "gpt2"', broken("c", (p) => writeFileSync(join(p, "config.json"), '{"model_type": "gpt2"}')), the],
+      [
+        1,
+        "is no tokenizer that modc can read",
+        broken("t", (p) => writeFileSync(join(p, "tokenizer.json"), "{}")),
+        the,
+      ],
+      [
+        1,
+        'model_type is "gpt2"',
+        broken("c", (p) => writeFileSync(join(p, "config.json"), '{"model_type": "gpt2"}')),
+        the,
+      ],
       [1, `${shard}: there is no such file`, broken("s", (p) => rmSync(join(p, shard))), the],
       [1, "has 96 tokens and no tokenizer", broken("n", (p) => rmSync(join(p, "tokenizer.json"))), the],
       [1, "refuses the messages", broken("j", template("{{ raise_exception('no') }}")), { ...the, chat: true }],
@@ -222,7 +304,11 @@ describe("what modc generate refuses", () => {
       [
         1,
         "holds no safetensors",
-        broken("w", (p) => ["model.safetensors.index.json", shard, shard.replace("00002-of", "00001-of")].forEach((f) => rmSync(join(p, f)))),
+        broken("w", (p) =>
+          ["model.safetensors.index.json", shard, shard.replace("00002-of", "00001-of")].forEach((f) =>
+            rmSync(join(p, f)),
+          ),
+        ),
         the,
       ],
       [1, "there is no folder", file, { weights, ...the, heatmap: join(temporary.path, "none", "heat.html") }],

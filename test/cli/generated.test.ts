@@ -7,7 +7,12 @@ import { heated } from "../../src/cli/heated.js";
 import { renderHeatmap } from "../../src/cli/heatmap.js";
 import type { GeneratedText, Generation, Summary } from "../../src/generate/index.js";
 
-const event = (sequence: number, text: string, depth: number | null = null, finish: GeneratedText["finish"] = null): GeneratedText => ({
+const event = (
+  sequence: number,
+  text: string,
+  depth: number | null = null,
+  finish: GeneratedText["finish"] = null,
+): GeneratedText => ({
   sequence,
   index: 0,
   token: 0,
@@ -75,7 +80,10 @@ describe("text", () => {
     expect(colored.show("a", 4)).toBe("\u001b[48;5;27;38;5;231ma\u001b[0m");
     expect([colored.show("\n", 3), colored.show("x", null), colored.show("", 2)]).toEqual(["\n", "x", ""]);
     // Where no layer is routed there is one depth.
-    const dense = new DepthText({ axes: GENERATION.axes.slice(0, 1), layers: GENERATION.layers.filter((l) => l.axis === "T") }, false);
+    const dense = new DepthText(
+      { axes: GENERATION.axes.slice(0, 1), layers: GENERATION.layers.filter((l) => l.axis === "T") },
+      false,
+    );
     expect(dense.legend()).toBe("2");
   });
 
@@ -175,9 +183,13 @@ describe("a summary", () => {
     ]);
     expect(summaryLines(summary, 1, 60)[1]).toBe("        then 20 tokens at 100 tokens/s");
     // Nothing was read, or nothing is routed.
-    expect(summaryLines({ ...summary, generatedTokens: 0, flops: null, routes: summary.routes.map((r) => ({ ...r, tokens: 0 })) }, 1, 100)).toEqual([
-      "cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB set aside",
-    ]);
+    expect(
+      summaryLines(
+        { ...summary, generatedTokens: 0, flops: null, routes: summary.routes.map((r) => ({ ...r, tokens: 0 })) },
+        1,
+        100,
+      ),
+    ).toEqual(["cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB set aside"]);
     expect(summaryLines({ ...summary, routes: summary.routes.slice(0, 1) }, 1, 110)).toHaveLength(3);
   });
 });

@@ -17,12 +17,17 @@ describe("--input", () => {
     ['[["a"]]', 'x[0][0] is "a", which is no number', /^$/],
   ])("says of %s what is wrong, and how such a number is written", async (text, message, hint) => {
     await expect(readInputs(floats, { input: [`x=${text}`] })).rejects.toSatisfy(
-      (fault: Error & { readonly hint: string | null }) => fault.message.includes(message) && hint.test(fault.hint ?? ""),
+      (fault: Error & { readonly hint: string | null }) =>
+        fault.message.includes(message) && hint.test(fault.hint ?? ""),
     );
   });
 
   it("says where a whole number is none", async () => {
-    await expect(readInputs(whole, { input: ['x=[[1, "NaN"]]'] })).rejects.toThrow("x[0][1] is NaN: u32 takes whole numbers");
-    await expect(readInputs(whole, { input: ["x=[[1, null]]"] })).rejects.toThrow("x[0][1] is null, which is no number");
+    await expect(readInputs(whole, { input: ['x=[[1, "NaN"]]'] })).rejects.toThrow(
+      "x[0][1] is NaN: u32 takes whole numbers",
+    );
+    await expect(readInputs(whole, { input: ["x=[[1, null]]"] })).rejects.toThrow(
+      "x[0][1] is null, which is no number",
+    );
   });
 });

@@ -1,4 +1,5 @@
-// Files that are none, names that steer a terminal, pipes that nobody writes: each is answered at once, in a line that shows what it names.
+// Files that are none, names that steer a terminal, pipes that nobody writes: each is answered at once, in a line that
+// shows what it names.
 import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -37,7 +38,9 @@ describe.skipIf(process.platform === "win32")("a pipe that nobody writes is no f
   it("as an import, as weights, as a shard, an index, a tokenizer, a template and a configuration", async () => {
     pipe("imported.mod");
     const importing = file("importing.mod", `import { A } from "./imported.mod"\n${MODEL}`);
-    const sharded = own("sharded", { "model.safetensors.index.json": JSON.stringify({ weight_map: { a: "a.safetensors" } }) });
+    const sharded = own("sharded", {
+      "model.safetensors.index.json": JSON.stringify({ weight_map: { a: "a.safetensors" } }),
+    });
     pipe("sharded/a.safetensors");
     own("configured", {});
     pipe("configured/config.json");
@@ -83,8 +86,18 @@ describe("names from files", () => {
 
   it("of tensors are escaped and cut wherever they are told", async () => {
     for (const [i, name] of NAMES.entries()) {
-      const unexpected = await run(["init", source, "--weights", weights(`unexpected-${i}.safetensors`, name), "-o", join(folder.path, "out")]);
-      const broken = file(`broken-${i}.safetensors`, tensorOf(name, { dtype: `F${name}`, shape: [1], data_offsets: [0, 4] }));
+      const unexpected = await run([
+        "init",
+        source,
+        "--weights",
+        weights(`unexpected-${i}.safetensors`, name),
+        "-o",
+        join(folder.path, "out"),
+      ]);
+      const broken = file(
+        `broken-${i}.safetensors`,
+        tensorOf(name, { dtype: `F${name}`, shape: [1], data_offsets: [0, 4] }),
+      );
       const typed = await run(["init", source, "--weights", broken, "-o", join(folder.path, "out")]);
       const index = file(`shards-${i}.index.json`, JSON.stringify({ weight_map: { [name]: `../${name}` } }));
       const outside = await run(["init", source, "--weights", index, "-o", join(folder.path, "out")]);
@@ -100,7 +113,10 @@ describe("names from files", () => {
   it("of fields and paths do not steer a terminal, nor does what a model is called", async () => {
     for (const name of NAMES.slice(1)) {
       const path = folder.folder(`config-${name.length}`);
-      writeFileSync(join(path, "config.json"), JSON.stringify({ ...(JSON.parse(config) as object), hidden_size: name, model_type: name }));
+      writeFileSync(
+        join(path, "config.json"),
+        JSON.stringify({ ...(JSON.parse(config) as object), hidden_size: name, model_type: name }),
+      );
       const results = [
         await run(["import", path]),
         await run(["check", join(folder.path, `${name}.mod`)]),

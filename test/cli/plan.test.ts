@@ -23,7 +23,8 @@ async function fine(...args: readonly string[]): Promise<string> {
   expect([status, stderr]).toEqual([0, ""]);
   return stdout;
 }
-const planOf = async (...args: readonly string[]): Promise<Plan> => JSON.parse(await fine("plan", ...args, "--json")) as Plan;
+const planOf = async (...args: readonly string[]): Promise<Plan> =>
+  JSON.parse(await fine("plan", ...args, "--json")) as Plan;
 
 describe("plan", () => {
   it("prints for each kernel what it computes, from which lines, on what, at what cost, in a hundred columns", async () => {
@@ -50,15 +51,19 @@ describe("plan", () => {
     expect(works.map((w) => w.number)).toEqual(works.map((_, i) => i + 1));
     const routed = works.filter((w) => w.cost.rows !== null);
     expect(routed.length).toBeGreaterThan(0);
-    for (const { cost, path } of routed) expect([cost.rows, path.startsWith("layers.1")]).toEqual([{ kept: 16, of: 128, exact: true }, true]);
+    for (const { cost, path } of routed)
+      expect([cost.rows, path.startsWith("layers.1")]).toEqual([{ kept: 16, of: 128, exact: true }, true]);
     for (const w of works) expect([w.ops[w.main] !== undefined, w.sources.length > 0]).toEqual([true, true]);
   });
 
-  it.each(["portable", "mesa-software", "swiftshader", "integrated", "discrete"])("needs no device to plan for %s", async (target) => {
-    const { status, stdout } = await modc(["plan", ...SMALL, "--target", target, "--json"], { env: NO_DEVICE });
-    expect(status).toBe(0);
-    expect((JSON.parse(stdout) as Plan).target.device).toBe(target);
-  });
+  it.each(["portable", "mesa-software", "swiftshader", "integrated", "discrete"])(
+    "needs no device to plan for %s",
+    async (target) => {
+      const { status, stdout } = await modc(["plan", ...SMALL, "--target", target, "--json"], { env: NO_DEVICE });
+      expect(status).toBe(0);
+      expect((JSON.parse(stdout) as Plan).target.device).toBe(target);
+    },
+  );
 
   it("is for any device where there is none, and says so", async () => {
     const { status, stdout, stderr } = await modc(["plan", ...SMALL], { env: NO_DEVICE });
@@ -74,14 +79,21 @@ describe("plan", () => {
     await fine("compile", ...SMALL, "-o", file);
     expect((await planOf(file)).works).toEqual((await planOf(...SMALL, "--target", "portable")).works);
     const { status, stderr } = await modc(["plan", file, "--target", "discrete"]);
-    expect([status, stderr]).toEqual([2, expect.stringContaining("is compiled already, for portable: --target has no effect on it")]);
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringContaining("is compiled already, for portable: --target has no effect on it"),
+    ]);
   });
 
   it.each<[readonly string[], number, string]>([
     [["--length", "257"], 1, "--length 257: the model allows 256\n  hint: --set context=257 allows as many"],
     [["--batch", "0"], 2, '--batch "0" is no whole number from 1 to 4294967295'],
     [["--at", "T=1e3"], 2, "--at T=1000: the length of a sequence is said by --length"],
-    [["--length", "8", "--at", "T=8"], 2, "--at T=8: the length of a sequence is said by --length\n  hint: write --length 8"],
+    [
+      ["--length", "8", "--at", "T=8"],
+      2,
+      "--at T=8: the length of a sequence is said by --length\n  hint: write --length 8",
+    ],
     [["--at", "Q=8"], 1, "--at: the model has no axis Q"],
     [["--target", "toaster"], 2, "Allowed choices are portable, mesa-software"],
   ])("refuses %j", async (args, exit, message) => {
@@ -99,7 +111,9 @@ describe("cost", () => {
       [1, 256],
       [3, 64],
     ] as const) {
-      const { memory } = JSON.parse(await fine("cost", ...SMALL, "--batch", String(B), "--length", String(T), "--json")) as Plan;
+      const { memory } = JSON.parse(
+        await fine("cost", ...SMALL, "--batch", String(B), "--length", String(T), "--json"),
+      ) as Plan;
       expect(memory).toEqual(memoryOf(program, { max: { B, T } }));
     }
     expect(await fine("cost", ...SMALL)).toMatch(/^memory of a session [\d.]+ [KM]iB: [^:]*weights [\d.]+ KiB/m);

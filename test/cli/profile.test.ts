@@ -38,7 +38,9 @@ describe("profile", () => {
     expect(stdout).toMatch(/^kernel +calls +ms +of all +GFLOP\/s +GB\/s +of best +held up by$/m);
     expect(stdout).toMatch(/^layers\.1 +32\/256 +[\d.]+ +[\d.]+% .* 0\.\d+$/m);
     expect(stdout).toMatch(/^layers\.0 +all +[\d.]+ +[\d.]+% .* 1\.0000$/m);
-    expect(stdout).toMatch(/^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed one takes [\d.]+% of its time$/m);
+    expect(stdout).toMatch(
+      /^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed one takes [\d.]+% of its time$/m,
+    );
     expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([]);
 
     const { traceEvents } = JSON.parse(readFileSync(trace, "utf8")) as { readonly traceEvents: readonly TraceEvent[] };
@@ -49,7 +51,17 @@ describe("profile", () => {
   });
 
   it("gives in JSON every work, its layer and its lines; parts add up to the whole", async () => {
-    const { status, stdout } = await modc(["profile", ...SMALL, "--batch", "2", "--length", "64", "--repeat", "3", "--json"]);
+    const { status, stdout } = await modc([
+      "profile",
+      ...SMALL,
+      "--batch",
+      "2",
+      "--length",
+      "64",
+      "--repeat",
+      "3",
+      "--json",
+    ]);
     expect(status).toBe(0);
     const found = JSON.parse(stdout) as Profiled;
     expect(found).toMatchObject({ extents: { B: 2, T: 64 }, repeat: 3 });
@@ -63,7 +75,17 @@ describe("profile", () => {
   });
 
   it("takes inputs as `run` does, and values in f16", async () => {
-    const { status, stdout } = await modc(["profile", ...GOLDEN, "--activations-as", "f16", "--repeat", "1", "--json", "--device", "software"]);
+    const { status, stdout } = await modc([
+      "profile",
+      ...GOLDEN,
+      "--activations-as",
+      "f16",
+      "--repeat",
+      "1",
+      "--json",
+      "--device",
+      "software",
+    ]);
     expect([status, (JSON.parse(stdout) as Profiled).extents]).toEqual([0, { B: 1, T: 4 }]);
   });
 
@@ -71,7 +93,11 @@ describe("profile", () => {
     [["--repeat", "0"], 2, '--repeat "0" is no whole number from 1 to 1000'],
     [["--text", "ab", "--length", "2"], 2, "--batch, --length and --at are for inputs that nobody gives"],
     [["--lengths", "2"], 2, "--lengths belongs to --input"],
-    [["--trace", "/nonexistent/x.json", "--repeat", "1", "--length", "8"], 1, "cannot write /nonexistent/x.json: there is no folder /nonexistent"],
+    [
+      ["--trace", "/nonexistent/x.json", "--repeat", "1", "--length", "8"],
+      1,
+      "cannot write /nonexistent/x.json: there is no folder /nonexistent",
+    ],
   ])("refuses %j", async (args, exit, message) => {
     const { status, stdout, stderr } = await modc(["profile", ...SMALL, ...args]);
     expect([status, stdout, stderr]).toEqual([exit, "", expect.stringContaining(message)]);
@@ -79,7 +105,10 @@ describe("profile", () => {
 
   it("the reference has no kernels to profile", async () => {
     const { status, stderr } = await modc(["profile", "examples/golden.mod", "--device", "reference"]);
-    expect([status, stderr]).toEqual([2, expect.stringContaining("'reference' is invalid. Allowed choices are gpu, software, swiftshader.")]);
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringContaining("'reference' is invalid. Allowed choices are gpu, software, swiftshader."),
+    ]);
   });
 });
 

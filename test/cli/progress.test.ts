@@ -20,10 +20,13 @@ function said(body: (progress: Progress) => void): string {
 
 it("a stage that comes again is not told again", () => {
   const stages = ["opening the device", "compiling", "evaluating", "opening the device", "compiling", "evaluating"];
-  expect(said((progress) => stages.forEach((stage) => progress.report(stage, "1%")))).toBe("opening the device …\ncompiling …\nevaluating …\n");
+  expect(said((progress) => stages.forEach((stage) => progress.report(stage, "1%")))).toBe(
+    "opening the device …\ncompiling …\nevaluating …\n",
+  );
 });
 
 it("weights are loaded where there are some, else their starting values are made", () => {
-  const told = (given: boolean): string => said((progress) => showLoading({ kind: "weights", done: 1, total: 2 }, progress, { given }));
+  const told = (given: boolean): string =>
+    said((progress) => showLoading({ kind: "weights", done: 1, total: 2 }, progress, { given }));
   expect([told(true), told(false)]).toEqual(["loading weights …\n", "making starting weights …\n"]);
 });

@@ -19,7 +19,15 @@ describe("strips", () => {
 
   it("stand below the text byte for byte, in pieces as wide as the terminal", () => {
     expect(drawRoutes([route("a", [0, 17]), route("bc", [1])], 0, 20, "abcdefghijklmnopqrst", 24)).toBe(
-      ["         abcdefghijklmnop", "a 2/20   █···············", "bc 1/20  ·█··············", "", "         qrst", "         ·█··", "         ····"].join("\n"),
+      [
+        "         abcdefghijklmnop",
+        "a 2/20   █···············",
+        "bc 1/20  ·█··············",
+        "",
+        "         qrst",
+        "         ·█··",
+        "         ····",
+      ].join("\n"),
     );
   });
 
@@ -31,8 +39,18 @@ describe("strips", () => {
   });
 
   it("a route within a route shows positions of the model's input", async () => {
-    const small = ["vocab=256", "dim=12", "heads=2", "kv_heads=1", "hidden=8", "layers=1", "recursions=3"].flatMap((s) => ["--set", s]);
-    const { stdout } = await modc(["run", "examples/mor.mod", ...small, "--text", "Call me Ishmael", "--device", "reference"]);
+    const small = ["vocab=256", "dim=12", "heads=2", "kv_heads=1", "hidden=8", "layers=1", "recursions=3"].flatMap(
+      (s) => ["--set", s],
+    );
+    const { stdout } = await modc([
+      "run",
+      "examples/mor.mod",
+      ...small,
+      "--text",
+      "Call me Ishmael",
+      "--device",
+      "reference",
+    ]);
     const [outer, inner] = [0, 1].map((n) => new RegExp(`^chosen#${n} \\d+/15 +([·█]+)$`, "m").exec(stdout)![1]!);
     expect(Array.from(outer!).filter((c) => c === "█")).toHaveLength(10);
     expect(Array.from(inner!).filter((c) => c === "█")).toHaveLength(5);
@@ -42,7 +60,10 @@ describe("strips", () => {
   it("a route observed under two names is shown under both", async () => {
     const folder = temporaryFolder();
     const lines = ["r = top(x[..., 0], 2)", "observe r", "q = r", "observe q", "put(x, r, take(x, r))"];
-    const model = folder.file("two.mod", `model M() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] {\n${lines.map((l) => `    ${l}\n`).join("")}  }\n}\n`);
+    const model = folder.file(
+      "two.mod",
+      `model M() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] {\n${lines.map((l) => `    ${l}\n`).join("")}  }\n}\n`,
+    );
     const { stdout } = await modc(["run", model, "--input", "x=[[[1],[3],[2],[4]]]", "--device", "reference"]);
     folder.remove();
     expect(stdout).toContain("\nr 2/4  ·█·█\nq 2/4  ·█·█\n");
@@ -80,7 +101,9 @@ describe("strips", () => {
 
 describe("values", () => {
   it("small ones are printed whole, large ones by their range", () => {
-    expect(showValue("y", { dtype: "f32", shape: [1, 2], data: [0.1, 1 / 3] })).toBe("y: f32[1, 2] = [[0.1, 0.333333]]");
+    expect(showValue("y", { dtype: "f32", shape: [1, 2], data: [0.1, 1 / 3] })).toBe(
+      "y: f32[1, 2] = [[0.1, 0.333333]]",
+    );
     expect(showValue("b", { dtype: "bool", shape: [2], data: [0, 1] })).toBe("b: bool[2] = [false, true]");
     expect(showValue("y", { dtype: "f32", shape: [0, 3], data: [] })).toBe("y: f32[0, 3] = []");
     expect(showValue("y", { dtype: "u32", shape: [100], data: Array.from({ length: 100 }, (_, i) => i) })).toBe(

@@ -7,9 +7,21 @@ const GOLDEN = ["run", "examples/golden.mod", "--input", "x=[[[1],[3],[2],[4]]]"
 describe("a command line in this process", () => {
   it("gives the exit code and both streams", async () => {
     expect(await run(["--version"])).toEqual({ status: 0, stdout: "0.1.0\n", stderr: "" });
-    expect(await run(["run", "--help"])).toMatchObject({ status: 0, stderr: "", stdout: expect.stringContaining("Usage: modc run") });
-    expect(await run(["frobnicate"])).toMatchObject({ status: 2, stdout: "", stderr: expect.stringContaining("unknown command 'frobnicate'") });
-    expect(await run(["check", "/nowhere.mod"])).toMatchObject({ status: 1, stdout: "", stderr: expect.stringContaining("there is no such file") });
+    expect(await run(["run", "--help"])).toMatchObject({
+      status: 0,
+      stderr: "",
+      stdout: expect.stringContaining("Usage: modc run"),
+    });
+    expect(await run(["frobnicate"])).toMatchObject({
+      status: 2,
+      stdout: "",
+      stderr: expect.stringContaining("unknown command 'frobnicate'"),
+    });
+    expect(await run(["check", "/nowhere.mod"])).toMatchObject({
+      status: 1,
+      stdout: "",
+      stderr: expect.stringContaining("there is no such file"),
+    });
   });
 
   it("runs on a device and on the reference", async () => {
@@ -21,7 +33,11 @@ describe("a command line in this process", () => {
 
   it("keeps several apart that run at the same time, with their own environments", async () => {
     const broken = ["check", "/nowhere.mod"];
-    const [a, b, c] = await Promise.all([run(["check", "examples/golden.mod"]), run(broken, { env: { FORCE_COLOR: "1" } }), run(broken)]);
+    const [a, b, c] = await Promise.all([
+      run(["check", "examples/golden.mod"]),
+      run(broken, { env: { FORCE_COLOR: "1" } }),
+      run(broken),
+    ]);
     expect(a.stdout).toContain("Golden (infer)");
     expect([b.stderr.includes("\u001b["), c.stderr.includes("\u001b[")]).toEqual([true, false]);
   });

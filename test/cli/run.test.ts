@@ -8,7 +8,17 @@ import { GOLDEN, modc, NO_DEVICE, temporaryFolder } from "./spawn.js";
 const folder = temporaryFolder();
 afterAll(folder.remove);
 const path = (name: string): string => join(folder.path, name);
-const SMALL = ["examples/moby.mod", "--set", "depth=2", "--set", "dim=16", "--set", "heads=2", "--set", "context=16"] as const;
+const SMALL = [
+  "examples/moby.mod",
+  "--set",
+  "depth=2",
+  "--set",
+  "dim=16",
+  "--set",
+  "heads=2",
+  "--set",
+  "context=16",
+] as const;
 
 interface Printed {
   readonly device: { readonly name: string };
@@ -22,17 +32,24 @@ async function runJson(args: readonly string[]): Promise<Printed> {
 }
 
 describe("golden.mod", () => {
-  it.each(["reference", "software", "swiftshader"])("gives [1, 12, 2, 18] and the route [1, 3] on %s", async (device) => {
-    const { outputs } = await runJson([...GOLDEN, "--device", device]);
-    const { data } = outputs["output"]!;
-    [1, 12, 2, 18].forEach((wanted, i) => expect(Math.abs(data[i]! - wanted)).toBeLessThanOrEqual(device === "reference" ? 0 : 1e-6 * wanted));
-    expect(outputs["chosen.index"]).toEqual({ dtype: "u32", shape: [1, 2], data: [1, 3] });
-    expect(outputs["chosen.count"]!.data).toEqual([2]);
-  });
+  it.each(["reference", "software", "swiftshader"])(
+    "gives [1, 12, 2, 18] and the route [1, 3] on %s",
+    async (device) => {
+      const { outputs } = await runJson([...GOLDEN, "--device", device]);
+      const { data } = outputs["output"]!;
+      [1, 12, 2, 18].forEach((wanted, i) =>
+        expect(Math.abs(data[i]! - wanted)).toBeLessThanOrEqual(device === "reference" ? 0 : 1e-6 * wanted),
+      );
+      expect(outputs["chosen.index"]).toEqual({ dtype: "u32", shape: [1, 2], data: [1, 3] });
+      expect(outputs["chosen.count"]!.data).toEqual([2]);
+    },
+  );
 
   it("prints results and the route a person can read, and nothing else, on standard output", async () => {
     const { stdout } = await modc(["run", ...GOLDEN, "--device", "reference"]);
-    expect(stdout).toBe("output: f32[1, 4, 1] = [[[1], [12], [2], [18]]]\n\ntokens computed (█) and skipped (·)\nchosen 2/4  ·█·█\n");
+    expect(stdout).toBe(
+      "output: f32[1, 4, 1] = [[[1], [12], [2], [18]]]\n\ntokens computed (█) and skipped (·)\nchosen 2/4  ·█·█\n",
+    );
   });
 
   it("is refused when generating, at the span of top", async () => {
@@ -52,10 +69,15 @@ describe("inputs", () => {
     const json = folder.file("x.json", "[[[1],[3],[2],[4]]]");
     const tensors = folder.file(
       "x.safetensors",
-      writeSafetensors([{ key: "x", dtype: "F32", shape: [1, 4, 1], data: toBytes(Float32Array.of(1, 3, 2, 4), "F32") }]),
+      writeSafetensors([
+        { key: "x", dtype: "F32", shape: [1, 4, 1], data: toBytes(Float32Array.of(1, 3, 2, 4), "F32") },
+      ]),
     );
     for (const file of [json, tensors])
-      expect((await runJson(["examples/golden.mod", "--input", `x=@${file}`, "--device", "reference"])).outputs["output"]!.data).toEqual([1, 12, 2, 18]);
+      expect(
+        (await runJson(["examples/golden.mod", "--input", `x=@${file}`, "--device", "reference"])).outputs["output"]!
+          .data,
+      ).toEqual([1, 12, 2, 18]);
   });
 
   it("several sequences with lengths: beyond the end there are zeros", async () => {
@@ -73,7 +95,14 @@ describe("inputs", () => {
   });
 
   it("text is cut at the model's bound, and it is said", async () => {
-    const { status, stdout, stderr } = await modc(["run", ...SMALL, "--text", "Call me Ishmael. Some years ago", "--device", "reference"]);
+    const { status, stdout, stderr } = await modc([
+      "run",
+      ...SMALL,
+      "--text",
+      "Call me Ishmael. Some years ago",
+      "--device",
+      "reference",
+    ]);
     expect(status).toBe(0);
     expect(stderr).toContain("note: the text has 31 bytes, the model reads the first 16");
     expect(stderr).toContain("note: no --weights: the model starts from seed 0");
@@ -85,13 +114,23 @@ describe("inputs", () => {
     const x = 'x=[[["NaN"],["Infinity"],["-Infinity"],[4]]]';
     const model = folder.file("same.mod", "model Same() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] { x }\n}\n");
     for (const device of ["reference", "software"])
-      expect((await runJson([model, "--input", x, "--device", device])).outputs["output"]!.data).toEqual(["NaN", "Infinity", "-Infinity", 4]);
+      expect((await runJson([model, "--input", x, "--device", device])).outputs["output"]!.data).toEqual([
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        4,
+      ]);
   });
 
   it("a name too many is answered by what there is, and that may be nothing", async () => {
-    expect((await modc(["run", "examples/golden.mod", "--input", "y=1"])).stderr).toContain("hint: it takes x: f32[B, T, 1]: give `--input x=[[…]]`");
+    expect((await modc(["run", "examples/golden.mod", "--input", "y=1"])).stderr).toContain(
+      "hint: it takes x: f32[B, T, 1]: give `--input x=[[…]]`",
+    );
     // Without an input no program has a batch, so only a program made by hand is like that.
-    const { inputs: _none, ...rest } = JSON.parse((await modc(["compile", "examples/golden.mod"])).stdout) as Record<string, unknown>;
+    const { inputs: _none, ...rest } = JSON.parse((await modc(["compile", "examples/golden.mod"])).stdout) as Record<
+      string,
+      unknown
+    >;
     const file = folder.file("nothing.json", JSON.stringify({ ...rest, inputs: [] }));
     expect((await modc(["run", file, "--input", "y=1"])).stderr).toContain("hint: it takes no inputs\n");
   });
@@ -104,7 +143,17 @@ describe("inputs", () => {
   });
 
   it("an objective reads text as tokens and the bytes that follow them", async () => {
-    const { outputs } = await runJson([...SMALL, "--enter", "objective", "--phase", "infer", "--text", "Call me", "--device", "reference"]);
+    const { outputs } = await runJson([
+      ...SMALL,
+      "--enter",
+      "objective",
+      "--phase",
+      "infer",
+      "--text",
+      "Call me",
+      "--device",
+      "reference",
+    ]);
     expect(outputs["loss"]!.data[0]).toBeCloseTo(outputs["loss.next_token"]!.data[0]!, 12);
     expect(outputs["loss"]!.data[0]).toBeGreaterThan(1);
   });
@@ -114,22 +163,38 @@ describe("inputs", () => {
     ["another name", ["examples/golden.mod", "--input", "y=[1]"], "the model has no input y"],
     ["twice", [...GOLDEN, "--input", "x=[[[1]]]"], "--input gives x twice"],
     ["no JSON", ["examples/golden.mod", "--input", "x=[[1"], "--input x is no JSON"],
-    ["an infinity in tokens", [...SMALL, "--input", 'tokens=[["Infinity"]]'], "tokens[0][0] is Infinity: u32 takes whole numbers"],
+    [
+      "an infinity in tokens",
+      [...SMALL, "--input", 'tokens=[["Infinity"]]'],
+      "tokens[0][0] is Infinity: u32 takes whole numbers",
+    ],
     ["words", ["examples/golden.mod", "--input", 'x=[[["a"]]]'], 'x[0][0][0] is "a", which is no number'],
     ["ragged", ["examples/golden.mod", "--input", "x=[[[1],[2]],[[3]]]"], "x[1] has 1 entries, its first neighbour 2"],
     ["of the wrong rank", ["examples/golden.mod", "--input", "x=[[1,2]]"], "[1, 2]"],
     ["of the wrong width", ["examples/golden.mod", "--input", "x=[[[1,2]]]"], "[1, 1, 2]"],
     ["beyond the bound", ["examples/golden.mod", "--input", `x=[[${"[1],".repeat(64)}[1]]]`], "65"],
     ["without tokens", ["examples/golden.mod", "--input", "x=[[]]"], "x"],
-    ["a file that is not there", ["examples/golden.mod", "--input", "x=@none.json"], "cannot read none.json: there is no such file"],
+    [
+      "a file that is not there",
+      ["examples/golden.mod", "--input", "x=@none.json"],
+      "cannot read none.json: there is no such file",
+    ],
     ["a token beyond the vocabulary", [...SMALL, "--input", "tokens=[[1,300]]"], "300"],
     ["a negative token", [...SMALL, "--input", "tokens=[[-1]]"], "-1"],
     ["half a token", [...SMALL, "--input", "tokens=[[0.5]]"], "0.5"],
     ["lengths beyond the input", [...GOLDEN, "--lengths", "5"], "lengths[0] is 5"],
     ["too many lengths", [...GOLDEN, "--lengths", "2,2"], "lengths has 2 entries"],
-    ["text for a model of numbers", ["examples/golden.mod", "--text", "hello"], "--text needs a model with one input of tokens"],
+    [
+      "text for a model of numbers",
+      ["examples/golden.mod", "--text", "hello"],
+      "--text needs a model with one input of tokens",
+    ],
     ["an empty text", [...SMALL, "--text", ""], "is empty"],
-    ["a live parameter that is none", [...GOLDEN, "--live", "capacity=50%"], "the model has no live parameter capacity"],
+    [
+      "a live parameter that is none",
+      [...GOLDEN, "--live", "capacity=50%"],
+      "the model has no live parameter capacity",
+    ],
     ["a program that is no program", [folder.file("p.json", "{}"), "--input", "x=[[[1]]]"], "format"],
     ["a program that is no JSON", [folder.file("q.json", "nonsense"), "--input", "x=[[[1]]]"], "JSON"],
   ])("refuses %s with one message", async (_name, args, message) => {
@@ -145,7 +210,8 @@ describe("inputs", () => {
 
 describe("weights and programs", () => {
   it("init writes the same bytes every time, and run from them is run from the seed", async () => {
-    for (const name of ["a.safetensors", "b.safetensors"]) expect((await modc(["init", ...SMALL, "--seed", "3", "-o", path(name)])).status).toBe(0);
+    for (const name of ["a.safetensors", "b.safetensors"])
+      expect((await modc(["init", ...SMALL, "--seed", "3", "-o", path(name)])).status).toBe(0);
     expect(readFileSync(path("a.safetensors")).equals(readFileSync(path("b.safetensors")))).toBe(true);
     const [fromFile, fromSeed] = [
       ["--weights", path("a.safetensors")],
@@ -162,7 +228,10 @@ describe("weights and programs", () => {
 
   it("a compiled program takes no parameters and has no reference", async () => {
     for (const option of [["--set", "n=1"], ["--phase", "infer"], ["--device", "reference"], ["--check"]]) {
-      const { status, stderr } = await modc(["run", path("golden.json"), "--input", "x=[[[1],[3],[2],[4]]]", ...option], { env: NO_DEVICE });
+      const { status, stderr } = await modc(
+        ["run", path("golden.json"), "--input", "x=[[[1],[3],[2],[4]]]", ...option],
+        { env: NO_DEVICE },
+      );
       expect([status, stderr]).toEqual([2, expect.stringMatching(/^error: .*\n( {2}hint: .*\n)?$/)]);
     }
   });
@@ -184,9 +253,18 @@ describe("weights and programs", () => {
     ] as const) {
       expect(broken).not.toBe(text);
       const file = folder.file(`damaged-${name}.json`, broken);
-      const { status, stdout, stderr } = await modc(["run", file, "--input", "x=[[[1],[3],[2],[4]]]", "--device", "software"]);
+      const { status, stdout, stderr } = await modc([
+        "run",
+        file,
+        "--input",
+        "x=[[[1],[3],[2],[4]]]",
+        "--device",
+        "software",
+      ]);
       expect([status, stdout]).toEqual([1, ""]);
-      expect(stderr).toMatch(/^error: \S+damaged-\w+\.json does not run: the device .*\n {2}hint: compile it again from its source.*\n$/);
+      expect(stderr).toMatch(
+        /^error: \S+damaged-\w+\.json does not run: the device .*\n {2}hint: compile it again from its source.*\n$/,
+      );
     }
   });
 
@@ -206,13 +284,21 @@ describe("weights and programs", () => {
     ["a header longer than the file", () => Uint8Array.of(255, 0, 0, 0, 0, 0, 0, 0, 123, 125), "truncated"],
     ["a length that overflows", () => new Uint8Array(16).fill(255), "header"],
     ["no JSON", () => Buffer.concat([Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0), Buffer.from("oops")]), "broken header"],
-    ["other tensors", () => writeSafetensors([{ key: "__proto__", dtype: "F32", shape: [1], data: new Uint8Array(4) }]), 'missing: "router"'],
+    [
+      "other tensors",
+      () => writeSafetensors([{ key: "__proto__", dtype: "F32", shape: [1], data: new Uint8Array(4) }]),
+      'missing: "router"',
+    ],
     [
       "a wrong shape",
       () => writeSafetensors([{ key: "router", dtype: "F32", shape: [2], data: new Uint8Array(8) }]),
       'wrong shape: "router" is [2], the model has [1]',
     ],
-    ["a wrong type", () => writeSafetensors([{ key: "router", dtype: "I32", shape: [1], data: new Uint8Array(4) }]), "wrong type"],
+    [
+      "a wrong type",
+      () => writeSafetensors([{ key: "router", dtype: "I32", shape: [1], data: new Uint8Array(4) }]),
+      "wrong type",
+    ],
   ])("refuses weights that are %s, on the device and on the reference", async (name, make, message) => {
     const file = folder.file(`${name.replaceAll(" ", "-")}.safetensors`, make());
     for (const device of ["reference", "software"]) {
@@ -224,10 +310,22 @@ describe("weights and programs", () => {
   });
 
   it("refuses weights that are not there, and results that cannot be written", async () => {
-    expect((await modc(["run", ...GOLDEN, "--weights", path("none.safetensors")])).stderr).toContain("there is no such file");
-    const { status, stderr } = await modc(["run", ...GOLDEN, "--device", "reference", "-o", path("no/such/folder.safetensors")]);
+    expect((await modc(["run", ...GOLDEN, "--weights", path("none.safetensors")])).stderr).toContain(
+      "there is no such file",
+    );
+    const { status, stderr } = await modc([
+      "run",
+      ...GOLDEN,
+      "--device",
+      "reference",
+      "-o",
+      path("no/such/folder.safetensors"),
+    ]);
     expect([status, stderr]).toEqual([1, expect.stringContaining(`there is no folder ${path("no/such")}\n`)]);
     const program = await modc(["compile", "examples/golden.mod", "-o", path("no/such/golden.json")]);
-    expect([program.status, program.stderr]).toEqual([1, `error: cannot write ${path("no/such/golden.json")}: there is no folder ${path("no/such")}\n`]);
+    expect([program.status, program.stderr]).toEqual([
+      1,
+      `error: cannot write ${path("no/such/golden.json")}: there is no folder ${path("no/such")}\n`,
+    ]);
   });
 });

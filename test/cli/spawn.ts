@@ -37,19 +37,30 @@ export interface SpawnOptions extends RunOptions {
   readonly cwd?: string;
 }
 
-/** The same as a user has it, where the process is the point. Lines that tell of progress are dropped: they come where it takes longer than a second. */
+/**
+ * The same as a user has it, where the process is the point. Lines that tell of progress are dropped: they come where
+ * it takes longer than a second.
+ */
 export function modcProcess(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd, env: { ...process.env, NO_COLOR: "", ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [main, ...args], {
+      cwd,
+      env: { ...process.env, NO_COLOR: "", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-    child.on("error", reject).on("close", (status) => resolve({ status, stdout, stderr: stderr.replaceAll(/^[a-z][a-z ,]* …\n/gm, "") }));
+    child
+      .on("error", reject)
+      .on("close", (status) => resolve({ status, stdout, stderr: stderr.replaceAll(/^[a-z][a-z ,]* …\n/gm, "") }));
   });
 }
 
 /** Runs all of them, two at a time. */
-export async function modcAll(runs: readonly { readonly args: readonly string[]; readonly options?: RunOptions }[]): Promise<readonly Ended[]> {
+export async function modcAll(
+  runs: readonly { readonly args: readonly string[]; readonly options?: RunOptions }[],
+): Promise<readonly Ended[]> {
   const ended: Ended[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {

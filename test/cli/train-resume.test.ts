@@ -1,4 +1,5 @@
-// `modc train --resume` with nothing said again: the run's own model, text, parameters and tunings, and what may be said otherwise.
+// `modc train --resume` with nothing said again: the run's own model, text, parameters and tunings, and what may be
+// said otherwise.
 import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -31,10 +32,26 @@ model Tiny(heads: int = 1) {
 model Other() { objective(tokens: u32[B, T <= 16]) { loss l = mean(f32(tokens)) } }
 `,
 );
-const data = folder.file("text.jsonl", `${JSON.stringify({ body: "the white whale, the grey whale, the old whale\n".repeat(40) })}\n`);
+const data = folder.file(
+  "text.jsonl",
+  `${JSON.stringify({ body: "the white whale, the grey whale, the old whale\n".repeat(40) })}\n`,
+);
 const env = { XDG_CACHE_HOME: at("cache") };
 const begin = (output: string, steps: number): readonly string[] =>
-  ["train", "models/tiny.mod", "--model", "Tiny", "--set", "heads=2", "--data", "text.jsonl", "--field", "body", "-o", at(output)].concat([
+  [
+    "train",
+    "models/tiny.mod",
+    "--model",
+    "Tiny",
+    "--set",
+    "heads=2",
+    "--data",
+    "text.jsonl",
+    "--field",
+    "body",
+    "-o",
+    at(output),
+  ].concat([
     "--steps",
     String(steps),
     "--batch",
@@ -90,7 +107,11 @@ describe("modc train --resume", () => {
     const ended = await modc(["train", "--resume", "-o", at("bare"), "--steps", "6"], { env });
     expect(ended.status, ended.stderr).toBe(0);
     expect(ended.stderr).not.toContain("warning");
-    expect(manifest("bare")).toMatchObject({ step: 6, machine: { tunings: first }, begun: { data, field: "body", tokenizer: null, set: { heads: "2" } } });
+    expect(manifest("bare")).toMatchObject({
+      step: 6,
+      machine: { tunings: first },
+      begun: { data, field: "body", tokenizer: null, set: { heads: "2" } },
+    });
     sameAs("bare", "whole");
   });
 
@@ -104,7 +125,10 @@ describe("modc train --resume", () => {
         1,
         expect.stringContaining(`${data}, which the run was begun with, is gone\n  hint: say where it is now: --data`),
       ]);
-      const ended = await modc(["train", "--resume", "-o", at("moved"), "--steps", "6", "--data", at("moved.jsonl"), "--tunings", "none"], { env });
+      const ended = await modc(
+        ["train", "--resume", "-o", at("moved"), "--steps", "6", "--data", at("moved.jsonl"), "--tunings", "none"],
+        { env },
+      );
       expect(ended.status, ended.stderr).toBe(0);
       expect(ended.stderr).toContain(`the checkpoint's ${first}: results may differ in their last bits`);
       expect(manifest("moved").begun["data"]).toBe(at("moved.jsonl"));
@@ -119,7 +143,11 @@ describe("modc train --resume", () => {
     for (const [args, status, message] of [
       [["--set", "heads=1"], 1, "heads is 1, it was 2"],
       [["--model", "Other"], 1, "the run trains Tiny, not Other"],
-      [["--data", other], 1, "is not the text that the run was begun with\n  hint: leave --data, --tokenizer and --field out to take the run's own"],
+      [
+        ["--data", other],
+        1,
+        "is not the text that the run was begun with\n  hint: leave --data, --tokenizer and --field out to take the run's own",
+      ],
       [
         ["--lr", "1"],
         1,
@@ -138,8 +166,13 @@ describe("modc train --resume", () => {
       expect(ended.stderr, args.join(" ")).toContain(message);
       expect(ended.status, args.join(" ")).toBe(status);
     }
-    const changed = folder.file("changed.mod", readFileSync(model, "utf8").replace("mean(f32", "mean(2 * f32").replace("./sizes", "./models/sizes"));
-    expect((await modc(["train", changed, "--resume", "-o", at("half")], { env })).stderr).toContain("changed.mod has changed");
+    const changed = folder.file(
+      "changed.mod",
+      readFileSync(model, "utf8").replace("mean(f32", "mean(2 * f32").replace("./sizes", "./models/sizes"),
+    );
+    expect((await modc(["train", changed, "--resume", "-o", at("half")], { env })).stderr).toContain(
+      "changed.mod has changed",
+    );
     for (const [args, message] of [
       [["train", "-o", at("x")], "missing required argument 'file'\n  hint: only --resume knows the model"],
       [["train", model, "-o", at("x")], "required option '--data <what>' not specified"],
@@ -147,6 +180,8 @@ describe("modc train --resume", () => {
       const ended = await modc(args);
       expect([ended.status, ended.stderr]).toEqual([2, expect.stringContaining(message)]);
     }
-    expect((await modc(["train", "--resume", "-o", at("none")], { env })).stderr).toContain("has no checkpoint to resume from");
+    expect((await modc(["train", "--resume", "-o", at("none")], { env })).stderr).toContain(
+      "has no checkpoint to resume from",
+    );
   });
 });

@@ -32,8 +32,26 @@ model Small(live capacity: ratio = 25%) {
 );
 folder.file("sizes.mod", "const dim = 16\n");
 // A text that is learned quickly.
-const data = folder.file("text.txt", Array.from({ length: 400 }, (_, i) => `the ${["white", "grey", "old"][i % 3]} whale\n`).join(""));
-const OPTIONS = ["--batch", "4", "--accumulate", "2", "--steps", "24", "--lr", "0.02", "--validate-every", "8", "--checkpoint-every", "5", "--windows", "4"];
+const data = folder.file(
+  "text.txt",
+  Array.from({ length: 400 }, (_, i) => `the ${["white", "grey", "old"][i % 3]} whale\n`).join(""),
+);
+const OPTIONS = [
+  "--batch",
+  "4",
+  "--accumulate",
+  "2",
+  "--steps",
+  "24",
+  "--lr",
+  "0.02",
+  "--validate-every",
+  "8",
+  "--checkpoint-every",
+  "5",
+  "--windows",
+  "4",
+];
 const begin = (output: string, ...more: readonly string[]): readonly string[] => [
   "train",
   model,
@@ -54,9 +72,11 @@ const again = (output: string, ...more: readonly string[]): readonly string[] =>
   "--resume",
   ...more,
 ];
-const last = (output: string, file: string): Buffer => readFileSync(join(folder.path, output, "checkpoints", "last", file));
+const last = (output: string, file: string): Buffer =>
+  readFileSync(join(folder.path, output, "checkpoints", "last", file));
 const sameAs = (output: string, other: string): void => {
-  for (const file of ["model.safetensors", "state.safetensors"]) expect(last(output, file).equals(last(other, file)), `${output}: ${file}`).toBe(true);
+  for (const file of ["model.safetensors", "state.safetensors"])
+    expect(last(output, file).equals(last(other, file)), `${output}: ${file}`).toBe(true);
 };
 
 let whole: Ended;
@@ -67,14 +87,25 @@ beforeAll(async () => {
 describe("modc train", () => {
   it("trains: the loss falls far below that of chance, and what it leaves is said", () => {
     expect(whole.status, whole.stderr).toBe(0);
-    expect(whole.stderr).toMatch(/^text: 6\.\d+ k tokens to train on, 3\d\d tokens held out|held out; kept in .*tokens-[0-9a-f]{32}\.bin$/m);
+    expect(whole.stderr).toMatch(
+      /^text: 6\.\d+ k tokens to train on, 3\d\d tokens held out|held out; kept in .*tokens-[0-9a-f]{32}\.bin$/m,
+    );
     expect(whole.stderr).toMatch(
       /^step 24\/24 {2}loss \d\.\d{4} {2}\d\.\d{3} bits\/byte {2}lr 0\.002 {2}\|g\| \S+ {2}.* tokens\/s {2}\S+ GFLOP\/s {2}computed 25\.0% {2}predictor \d+\.\d% {2}capacity 0\.25$/m,
     );
     const computed = String.raw`by top-k \(\S+ bits\/byte, \d+\.\d% computed\), \S+ by the causal rule, which decides \(\S+ bits\/byte, \d+\.\d% computed\)`;
-    expect(whole.stderr).toMatch(new RegExp(String.raw`^step 8: validation loss .* ${computed}; not compared while it changes: capacity 0\.5$`, "m"));
-    expect(whole.stderr).toMatch(new RegExp(String.raw`^step 16: validation loss .* ${computed}, the best so far$`, "m"));
-    expect(whole.stderr).toMatch(/\nthe best checkpoint is .*step-000000\d\d\ntry it with modc generate \S*whole --prompt "…"\n$/);
+    expect(whole.stderr).toMatch(
+      new RegExp(
+        String.raw`^step 8: validation loss .* ${computed}; not compared while it changes: capacity 0\.5$`,
+        "m",
+      ),
+    );
+    expect(whole.stderr).toMatch(
+      new RegExp(String.raw`^step 16: validation loss .* ${computed}, the best so far$`, "m"),
+    );
+    expect(whole.stderr).toMatch(
+      /\nthe best checkpoint is .*step-000000\d\d\ntry it with modc generate \S*whole --prompt "…"\n$/,
+    );
     expect(whole.stdout).toMatch(/whole: finished at step 24 of 24; validation at step 24: loss (\d\.\d+) /);
     const log = readFileSync(join(folder.path, "whole", "log.jsonl"), "utf8")
       .trimEnd()
@@ -84,9 +115,16 @@ describe("modc train", () => {
     expect(steps).toHaveLength(24);
     // A byte at random costs ln 256 = 5.5 nats.
     expect(steps.at(-1)!.loss).toBeLessThan(2.5);
-    expect(steps.map((s) => s.live["capacity"]!).slice(0, 3)).toEqual([1, 1 - 0.75 / 12, 1 - 1.5 / 12].map((x) => expect.closeTo(x, 9)));
+    expect(steps.map((s) => s.live["capacity"]!).slice(0, 3)).toEqual(
+      [1, 1 - 0.75 / 12, 1 - 1.5 / 12].map((x) => expect.closeTo(x, 9)),
+    );
     expect(steps[0]!.flops).toBeGreaterThan(1e6);
-    expect(readdirSync(join(folder.path, "whole")).sort()).toEqual([".cache", "checkpoints", "log.jsonl", "report.html"]);
+    expect(readdirSync(join(folder.path, "whole")).sort()).toEqual([
+      ".cache",
+      "checkpoints",
+      "log.jsonl",
+      "report.html",
+    ]);
     expect(readFileSync(join(folder.path, "whole", "report.html"), "utf8")).toContain("layers.1.chosen");
   });
 
@@ -112,9 +150,13 @@ describe("modc train", () => {
   });
 
   it("finishes the step and saves on an interrupt, exits with 130, and goes on to the bytes of a run that was not disturbed", async () => {
-    const child = spawn(process.execPath, [join(root, "dist", "src", "cli", "main.js"), ...begin("stopped", "--live-schedule", "capacity=100%@0,25%@50%")], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    const child = spawn(
+      process.execPath,
+      [join(root, "dist", "src", "cli", "main.js"), ...begin("stopped", "--live-schedule", "capacity=100%@0,25%@50%")],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
     const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
     let [said, sent] = ["", false];
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -141,10 +183,15 @@ describe("modc train", () => {
         const checkpoints = join(folder.path, name, "checkpoints");
         return existsSync(checkpoints) && readdirSync(checkpoints).some((entry) => entry.startsWith("step-"));
       };
-      const command = (): readonly string[] => (saved() ? again(name) : begin(name, "--live-schedule", "capacity=100%@0,25%@50%"));
+      const command = (): readonly string[] =>
+        saved() ? again(name) : begin(name, "--live-schedule", "capacity=100%@0,25%@50%");
       for (let done = false; !done && kills < wanted;) {
-        const child = spawn(process.execPath, [join(root, "dist", "src", "cli", "main.js"), ...command()], { stdio: ["ignore", "ignore", "pipe"] });
-        const ended = new Promise<string | null>((resolve) => child.once("close", (_status, signal) => resolve(signal)));
+        const child = spawn(process.execPath, [join(root, "dist", "src", "cli", "main.js"), ...command()], {
+          stdio: ["ignore", "ignore", "pipe"],
+        });
+        const ended = new Promise<string | null>((resolve) =>
+          child.once("close", (_status, signal) => resolve(signal)),
+        );
         x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
         let timer: NodeJS.Timeout | null = null;
         child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -181,8 +228,16 @@ describe("modc train", () => {
       ],
       [again("changed", "--lr", "1"), 1, "--lr 1 contradicts the run, which was begun with --lr 0.02"],
       [["train", model, "--data", short, "-o", join(folder.path, "short")], 1, "the text has 9 tokens"],
-      [["train", model, "--data", join(folder.path, "none"), "-o", join(folder.path, "none-run")], 1, "there is no such file, folder or installed package"],
-      [begin("inf", "--lr", "1e30", "--clip", "0", "--warmup", "0"), 1, "a lower --lr, a longer --warmup or a smaller --clip may help"],
+      [
+        ["train", model, "--data", join(folder.path, "none"), "-o", join(folder.path, "none-run")],
+        1,
+        "there is no such file, folder or installed package",
+      ],
+      [
+        begin("inf", "--lr", "1e30", "--clip", "0", "--warmup", "0"),
+        1,
+        "a lower --lr, a longer --warmup or a smaller --clip may help",
+      ],
       [begin("x", "--length", "64"), 1, "--length 64: Small allows 32"],
       [begin("x1", "--live", "speed=1"), 1, "Small has no live parameter speed\n  hint: it has capacity"],
       [begin("x2", "--live", "capacity=2"), 1, "capacity is 2 at step 0: a ratio lies between 0 and 1"],
@@ -190,7 +245,11 @@ describe("modc train", () => {
       [begin("x31", "--only", "routr"), 1, "no weight is called routr\n  hint: did you mean router?"],
       [begin("x4", "--warmup", "30"), 1, "the warm-up takes 30 steps: it must be from 0 to all of the 24"],
       [begin("x5", "--lr", "-1"), 2, '--lr "-1" is no positive number'],
-      [begin("x6", "--device", "reference"), 2, "'reference' is invalid. Allowed choices are gpu, software, swiftshader."],
+      [
+        begin("x6", "--device", "reference"),
+        2,
+        "'reference' is invalid. Allowed choices are gpu, software, swiftshader.",
+      ],
       [begin("x8", "--lr", "1e39"), 2, "--lr 1e+39: no 32-bit float is so large"],
       [begin("x9", "--eps", "1e-60"), 2, "--eps 1e-60: no 32-bit float is so small"],
       [begin("x10", "--clip", "1e300"), 2, "--clip 1e+300: no 32-bit float is so large"],
@@ -226,7 +285,10 @@ describe("modc train", () => {
     await modc(["init", model, "-o", init]);
     const tensors = (bytes: Buffer): Map<string, Buffer> => {
       const size = Number(bytes.readBigUInt64LE(0));
-      const header = JSON.parse(bytes.toString("utf8", 8, 8 + size)) as Record<string, { data_offsets: [number, number] }>;
+      const header = JSON.parse(bytes.toString("utf8", 8, 8 + size)) as Record<
+        string,
+        { data_offsets: [number, number] }
+      >;
       return new Map(
         Object.entries(header).flatMap(([key, { data_offsets }]) =>
           data_offsets ? [[key, bytes.subarray(8 + size + data_offsets[0], 8 + size + data_offsets[1])]] : [],
@@ -246,9 +308,23 @@ describe("modc train", () => {
 describe("modc eval", () => {
   const best = (): string => join(folder.path, "whole", "checkpoints", "best");
   it("gives what training's validation gave, under both rules", async () => {
-    const { status, stdout, stderr } = await modc(["eval", model, "--weights", best(), "--data", data, "--validation", "5%", "--windows", "4", "--json"]);
+    const { status, stdout, stderr } = await modc([
+      "eval",
+      model,
+      "--weights",
+      best(),
+      "--data",
+      data,
+      "--validation",
+      "5%",
+      "--windows",
+      "4",
+      "--json",
+    ]);
     expect(status, stderr).toBe(0);
-    const { rules } = JSON.parse(stdout) as { rules: Record<string, { loss: number; perplexity: number; bitsPerByte: number; tokens: number }> };
+    const { rules } = JSON.parse(stdout) as {
+      rules: Record<string, { loss: number; perplexity: number; bitsPerByte: number; tokens: number }>;
+    };
     const log = readFileSync(join(folder.path, "whole", "log.jsonl"), "utf8")
       .trimEnd()
       .split("\n")
@@ -266,9 +342,20 @@ describe("modc eval", () => {
 
   it("of a whole text, under one rule, as a table; its last window may be short", async () => {
     const text = folder.file("passage.txt", "the white whale\nthe old whale\nthe grey whale\n");
-    const { status, stdout, stderr } = await modc(["eval", model, "--weights", best(), "--data", text, "--rule", "causal"]);
+    const { status, stdout, stderr } = await modc([
+      "eval",
+      model,
+      "--weights",
+      best(),
+      "--data",
+      text,
+      "--rule",
+      "causal",
+    ]);
     expect(status, stderr).toBe(0);
-    expect(stdout).toMatch(/^rule +tokens +loss +perplexity +bits\/byte +computed\nthe causal rule +44 +\d\.\d{4} +\S+ +\d\.\d{4} +\S+%\n$/);
+    expect(stdout).toMatch(
+      /^rule +tokens +loss +perplexity +bits\/byte +computed\nthe causal rule +44 +\d\.\d{4} +\S+ +\d\.\d{4} +\S+%\n$/,
+    );
   });
 
   it("says what stops it", async () => {

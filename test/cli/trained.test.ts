@@ -10,7 +10,11 @@ import { SMALL, writeRun } from "../session/runs.js";
 import { run, type Ran } from "./in-process.js";
 
 const folder = mkdtempSync(join(tmpdir(), "modc-trained-"));
-const [file, data, ran] = ["small.mod", "text.txt", "run"].map((name) => join(folder, name)) as [string, string, string];
+const [file, data, ran] = ["small.mod", "text.txt", "run"].map((name) => join(folder, name)) as [
+  string,
+  string,
+  string,
+];
 const best = join(ran, "checkpoints", "best");
 const weights = join(ran, "checkpoints", "step-00000020", "model.safetensors");
 const RUN = { file, text: SMALL, set: { dim: "8", depth: "2" }, data, steps: [10, 20, 30], best: 20 };
@@ -26,7 +30,10 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const NOTE = `note: ${ran}: the checkpoint of step 20, the best so far\n`;
-const results = ({ status, stdout }: Ran): unknown => [status, stdout.replace(/("milliseconds"|"firstToken"|"generation"): ?[^,}]*/g, "")];
+const results = ({ status, stdout }: Ran): unknown => [
+  status,
+  stdout.replace(/("milliseconds"|"firstToken"|"generation"): ?[^,}]*/g, ""),
+];
 
 describe("a run's folder is a model", () => {
   it("to generate, also in the library: the best checkpoint, with its parameters", async () => {
@@ -46,14 +53,20 @@ describe("a run's folder is a model", () => {
     expect(results(await run(["run", ran, ...text]))).toEqual(results(await run(["run", file, ...SAID, ...text])));
     for (const words of [["cost"], ["plan", "--target", "portable"], ["ir"], ["wgsl"], ["compile"]]) {
       const [name, ...more] = words as [string, ...string[]];
-      expect(results(await run([name, ran, ...more]))).toEqual(results(await run([name, file, ...SAID.slice(2), ...more])));
+      expect(results(await run([name, ran, ...more]))).toEqual(
+        results(await run([name, file, ...SAID.slice(2), ...more])),
+      );
     }
-    expect(await run(["check", ran])).toMatchObject({ status: 0, stderr: NOTE, stdout: expect.stringContaining("Small (infer), Small (train): no errors") });
-    expect([openTrained(ran)?.path, openTrained(best)?.manifest.step, openTrained(join(ran, "checkpoints", "last"))?.manifest.step]).toEqual([
-      dirname(weights),
-      20,
-      30,
-    ]);
+    expect(await run(["check", ran])).toMatchObject({
+      status: 0,
+      stderr: NOTE,
+      stdout: expect.stringContaining("Small (infer), Small (train): no errors"),
+    });
+    expect([
+      openTrained(ran)?.path,
+      openTrained(best)?.manifest.step,
+      openTrained(join(ran, "checkpoints", "last"))?.manifest.step,
+    ]).toEqual([dirname(weights), 20, 30]);
   });
 
   it("to build a package of", async () => {
@@ -67,16 +80,25 @@ describe("a run's folder is a model", () => {
     const named = await run(["eval", file, ...SAID, "--data", data, "--validation", "25%", ...length, "--json"]);
     expect([status, JSON.parse(stdout)]).toEqual([0, JSON.parse(named.stdout)]);
     expect(stderr).toContain(`note: the text is ${data}, its last 25.0%, which training held out\n`);
-    const noted = async (validation: string): Promise<string> => (await run(["eval", ran, "--validation", validation, "--length", "99"])).stderr;
+    const noted = async (validation: string): Promise<string> =>
+      (await run(["eval", ran, "--validation", validation, "--length", "99"])).stderr;
     expect(await noted("5%")).toContain(`note: the text is ${data}, its last 5.0%\n`);
     expect(await noted("1/4")).toContain(", its last 25.0%, which training held out\n");
     expect(await noted("much")).toContain(`note: the text is ${data}\n`);
-    expect(await run(["eval", ran, "--set", "context=8", "--windows", "1", "--rule", "causal"])).toMatchObject({ status: 0 });
-    expect(await run(["eval", file, "--json"])).toMatchObject({ status: 2, stdout: expect.stringContaining("--data is missing") });
+    expect(await run(["eval", ran, "--set", "context=8", "--windows", "1", "--rule", "causal"])).toMatchObject({
+      status: 0,
+    });
+    expect(await run(["eval", file, "--json"])).toMatchObject({
+      status: 2,
+      stdout: expect.stringContaining("--data is missing"),
+    });
   });
 
   it("with parameters given anew where they leave the weights as they are", async () => {
-    expect(await run(["cost", ran, "--set", "context=16", "--json"])).toMatchObject({ status: 0, stdout: expect.stringContaining('"T": 16') });
+    expect(await run(["cost", ran, "--set", "context=16", "--json"])).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('"T": 16'),
+    });
     expect(await run(["cost", ran, "--set", "dim=16", "--json"])).toMatchObject({
       status: 1,
       stdout: expect.stringContaining("--set dim=16 contradicts "),
@@ -84,7 +106,9 @@ describe("a run's folder is a model", () => {
     expect((await run(["generate", best, "--prompt", "a", "--set", "depth=3"])).stderr).toMatch(
       /--set depth=3 contradicts .*, whose weights are of depth = 2\n/,
     );
-    expect((await run(["cost", ran, "--model", "Other"])).stderr).toContain("is of Small: --model Other contradicts it");
+    expect((await run(["cost", ran, "--model", "Other"])).stderr).toContain(
+      "is of Small: --model Other contradicts it",
+    );
   });
 });
 
@@ -92,12 +116,18 @@ describe("a run's folder is weights", () => {
   it("of a model that is named: its best checkpoint, also in the library", async () => {
     const [output, from] = [join(folder, "a.safetensors"), join(folder, "b.safetensors")];
     const set = SAID.slice(2);
-    expect(await run(["init", file, "--weights", ran, ...set, "-o", output])).toMatchObject({ status: 0, stderr: NOTE });
+    expect(await run(["init", file, "--weights", ran, ...set, "-o", output])).toMatchObject({
+      status: 0,
+      stderr: NOTE,
+    });
     await run(["init", file, ...SAID, "-o", from]);
     expect(readFileSync(output)).toEqual(readFileSync(from));
     const words = ["--prompt", "Call me", "--max-tokens", "6"];
     const named = await run(["generate", file, ...SAID, ...words]);
-    expect(await run(["generate", file, "--weights", ran, ...set, ...words])).toMatchObject({ status: 0, stdout: named.stdout });
+    expect(await run(["generate", file, "--weights", ran, ...set, ...words])).toMatchObject({
+      status: 0,
+      stdout: named.stdout,
+    });
     const session = await openSession(file, { weights: ran, set: { dim: 8, depth: 2 } });
     let text = "";
     for await (const event of session.generate("Call me", { maxTokens: 6 })) text += event.text;
@@ -105,8 +135,13 @@ describe("a run's folder is weights", () => {
     expect(`${text}\n`).toBe(named.stdout);
     // What does not fit is explained, and what there is can be looked at.
     const misfit: unknown = await openSession(file, { weights: ran }).catch((fault: unknown) => fault);
-    expect(misfit).toMatchObject({ hint: expect.stringContaining("dim: 8 (the model has 16)"), tensors: expect.any(Map) });
-    expect(await run(["train", file, "--weights", join(folder, "none-yet"), "--data", data, "-o", join(folder, "x")])).toMatchObject({
+    expect(misfit).toMatchObject({
+      hint: expect.stringContaining("dim: 8 (the model has 16)"),
+      tensors: expect.any(Map),
+    });
+    expect(
+      await run(["train", file, "--weights", join(folder, "none-yet"), "--data", data, "-o", join(folder, "x")]),
+    ).toMatchObject({
       status: 1,
       stderr: expect.stringContaining(`${join(folder, "none-yet")} has no checkpoint yet`),
     });
@@ -122,7 +157,9 @@ describe("what is wrong with a run's folder is said:", () => {
     expect(await run(["check", path])).toMatchObject({
       status: 0,
       stdout: expect.stringContaining("Small (infer)"),
-      stderr: expect.stringContaining(`note: ${moved} has changed since it was trained: the text that the checkpoint keeps is used\n`),
+      stderr: expect.stringContaining(
+        `note: ${moved} has changed since it was trained: the text that the checkpoint keeps is used\n`,
+      ),
     });
   });
 

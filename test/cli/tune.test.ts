@@ -47,19 +47,30 @@ describe("modc tune", () => {
   it("prints a line for each shape and size, and where it stored what it found", () => {
     expect(tuned.stdout).toMatch(/^workload +size +best +µs +GFLOP\/s +before, µs +ratio\n/);
     for (const shape of ["24 × 72", "72 × 40"])
-      for (const rows of [1, 4]) expect(tuned.stdout).toMatch(new RegExp(`^product ${shape} +${rows} rows  .+ \\d+\\.\\d{2}$`, "m"));
+      for (const rows of [1, 4])
+        expect(tuned.stdout).toMatch(new RegExp(`^product ${shape} +${rows} rows  .+ \\d+\\.\\d{2}$`, "m"));
     expect(tuned.stdout).toContain(path);
     expect(readdirSync(tunings)).toEqual([expect.stringMatching(/^[a-z0-9-]+-[0-9a-f]{12}\.json$/)]);
   });
 
   describe("leaves a file that", () => {
     const PLAIN = [{ most: null, tuning: { kind: "plain" } }];
-    const edited = (edit: (file: { kernels: string; adapter: { name: string }; tunings: { products: Record<string, unknown> } }) => void): string => {
+    const edited = (
+      edit: (file: {
+        kernels: string;
+        adapter: { name: string };
+        tunings: { products: Record<string, unknown> };
+      }) => void,
+    ): string => {
       const file = JSON.parse(written) as Parameters<typeof edit>[0]; // as tune wrote it
       edit(file);
       return JSON.stringify(file);
     };
-    const plain = (): string => edited((f) => void (f.tunings.products = { ...f.tunings.products, byWeight: PLAIN, byWeightAnyRows: PLAIN, shapes: [] }));
+    const plain = (): string =>
+      edited(
+        (f) =>
+          void (f.tunings.products = { ...f.tunings.products, byWeight: PLAIN, byWeightAnyRows: PLAIN, shapes: [] }),
+      );
 
     it("compile takes by itself, and not where none is wanted", async () => {
       writeFileSync(path, plain());
@@ -67,36 +78,60 @@ describe("modc tune", () => {
       expect(own.ended.stderr).toBe("");
       expect(own.digest).not.toBe(usual);
       expect(named.digest).toBe(own.digest);
-      const kernels = (JSON.parse(readFileSync(compiled, "utf8")) as { kernels: { name: string }[] }).kernels.map((k) => k.name);
+      const kernels = (JSON.parse(readFileSync(compiled, "utf8")) as { kernels: { name: string }[] }).kernels.map(
+        (k) => k.name,
+      );
       expect(kernels.some((k) => k.startsWith("matmul."))).toBe(true);
     });
     it("compile takes by name without a device, for such a one", async () => {
       writeFileSync(path, plain());
-      const ended = await modc(["compile", model, "--tunings", path, "-o", compiled, "--json"], { env: { ...env, ...NO_DEVICE } });
+      const ended = await modc(["compile", model, "--tunings", path, "-o", compiled, "--json"], {
+        env: { ...env, ...NO_DEVICE },
+      });
       expect(ended.status, ended.stderr).toBe(0);
-      expect(JSON.parse(ended.stdout)).toMatchObject({ target: (JSON.parse(written) as { target: { device: string } }).target.device });
+      expect(JSON.parse(ended.stdout)).toMatchObject({
+        target: (JSON.parse(written) as { target: { device: string } }).target.device,
+      });
     });
     it("run takes, and the results agree with the reference", async () => {
       writeFileSync(path, plain());
       const x = JSON.stringify([[Array.from({ length: 24 }, (_, i) => i / 7)]]);
-      expect(await modc(["run", model, "--input", `x=${x}`, "--check"], { env })).toMatchObject({ status: 0, stdout: expect.stringContaining("agrees") });
+      expect(await modc(["run", model, "--input", `x=${x}`, "--check"], { env })).toMatchObject({
+        status: 0,
+        stdout: expect.stringContaining("agrees"),
+      });
     });
 
     it.each([
       ["corrupted", (): string => written.slice(0, 300), /not a file of tunings: it is not JSON/],
-      ["another device's", (): string => edited((f) => void (f.adapter.name = "Other GPU")), /it was measured on Other GPU/],
-      ["for other kernels", (): string => edited((f) => void (f.kernels = "0123456789abcdef")), /measured with other kernels.*`modc tune`/s],
-      ["of tiles that no kernel has", (): string => edited((f) => void (f.tunings.products["panel"] = 7)), /panel must be a multiple of 4/],
-    ])("is %s: passed over with a warning where it is found, refused where it is named", async (_name, content, message) => {
-      writeFileSync(path, content());
-      const own = await used();
-      expect(own.digest).toBe(usual);
-      expect(own.ended.stderr.match(/^warning: .* is ignored: /gm)).toHaveLength(1);
-      expect(own.ended.stderr).toMatch(message);
-      const named = await modc(["compile", model, "--device", "best", "--tunings", path, "-o", compiled], { env });
-      expect(named.status).toBe(1);
-      expect(named.stderr).toMatch(message);
-    });
+      [
+        "another device's",
+        (): string => edited((f) => void (f.adapter.name = "Other GPU")),
+        /it was measured on Other GPU/,
+      ],
+      [
+        "for other kernels",
+        (): string => edited((f) => void (f.kernels = "0123456789abcdef")),
+        /measured with other kernels.*`modc tune`/s,
+      ],
+      [
+        "of tiles that no kernel has",
+        (): string => edited((f) => void (f.tunings.products["panel"] = 7)),
+        /panel must be a multiple of 4/,
+      ],
+    ])(
+      "is %s: passed over with a warning where it is found, refused where it is named",
+      async (_name, content, message) => {
+        writeFileSync(path, content());
+        const own = await used();
+        expect(own.digest).toBe(usual);
+        expect(own.ended.stderr.match(/^warning: .* is ignored: /gm)).toHaveLength(1);
+        expect(own.ended.stderr).toMatch(message);
+        const named = await modc(["compile", model, "--device", "best", "--tunings", path, "-o", compiled], { env });
+        expect(named.status).toBe(1);
+        expect(named.stderr).toMatch(message);
+      },
+    );
   });
 
   it("keeps what it found when it is interrupted", async () => {
@@ -126,7 +161,11 @@ describe("modc tune", () => {
   });
   it.each([
     ["a budget that is no time", ["--budget", "soon"], /--budget "soon" is no time up to a day/],
-    ["the reference", ["--device", "reference"], /'reference' is invalid\. Allowed choices are gpu, software, swiftshader\./],
+    [
+      "the reference",
+      ["--device", "reference"],
+      /'reference' is invalid\. Allowed choices are gpu, software, swiftshader\./,
+    ],
   ])("refuses %s", async (_name, args, message) => {
     const { status, stderr } = await modc(["tune", model, ...args], { env });
     expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
@@ -145,7 +184,10 @@ describe("modc tune", () => {
     expect([status, stderr]).toEqual([2, expect.stringMatching(/is compiled already: its kernels are chosen/)]);
   });
   it("has nothing to measure in a model without products", async () => {
-    const plain = folder.file("plain.mod", "model Plain() {\n  forward(x: f32[B, T, 2]) -> f32[B, T, 2] { x + x }\n}\n");
+    const plain = folder.file(
+      "plain.mod",
+      "model Plain() {\n  forward(x: f32[B, T, 2]) -> f32[B, T, 2] { x + x }\n}\n",
+    );
     const { status, stderr } = await modc(["tune", plain, "--budget", "5s"], { env });
     expect([status, stderr]).toEqual([1, expect.stringMatching(/has neither products by weights nor attention/)]);
   });

@@ -21,20 +21,30 @@ describe("version and help", () => {
     const visit = (file: string): void => {
       if (loaded.has(file)) return;
       loaded.add(file);
-      for (const [, name] of readFileSync(file, "utf8").matchAll(/^(?:import|export)[^"]*\bfrom "(\.[^"]+)"/gm)) visit(join(dirname(file), name!));
+      for (const [, name] of readFileSync(file, "utf8").matchAll(/^(?:import|export)[^"]*\bfrom "(\.[^"]+)"/gm))
+        visit(join(dirname(file), name!));
     };
     visit(join(root, "dist", "src", "cli", "main.js"));
     const rooms = new Set([...loaded].map((file) => relative(join(root, "dist", "src"), file).split(sep)[0]!));
-    expect(rooms).toEqual(new Set(["cli", ...[...rooms].filter((room) => ["program", "runtime", "size"].includes(room))]));
+    expect(rooms).toEqual(
+      new Set(["cli", ...[...rooms].filter((room) => ["program", "runtime", "size"].includes(room))]),
+    );
     expect(loaded.size).toBeLessThan(30);
   });
 
   it("a process ends with the code of its command, and each stream has its own", async () => {
-    expect(await modcProcess(["check", "examples/moby.mod", "--nonsense"])).toEqual({ status: 2, stdout: "", stderr: expect.stringContaining("--nonsense") });
+    expect(await modcProcess(["check", "examples/moby.mod", "--nonsense"])).toEqual({
+      status: 2,
+      stdout: "",
+      stderr: expect.stringContaining("--nonsense"),
+    });
     const broken = await modcProcess(["check", folder.file("broken-process.mod", MODEL.replace("{ x }", "{ y }"))]);
     expect([broken.status, broken.stderr]).toEqual([1, expect.stringContaining("error[unknown-name]")]);
     const ran = await modcProcess(["run", ...GOLDEN, "--device", "software", "--json"]);
-    expect([ran.status, JSON.parse(ran.stdout)]).toEqual([0, expect.objectContaining({ outputs: expect.anything() as unknown })]);
+    expect([ran.status, JSON.parse(ran.stdout)]).toEqual([
+      0,
+      expect.objectContaining({ outputs: expect.anything() as unknown }),
+    ]);
   });
 
   it("help lists every command and the exit codes", async () => {
@@ -79,9 +89,15 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["run", ...GOLDEN, "--lengths", "2,x"], '--lengths "x" is no whole number'],
     [["run", ...GOLDEN, "--require-gpu"], "--require-gpu is called --device gpu\n  hint: write --device gpu"],
     [["train", "x.mod", "--context", "64"], "--context is called --length\n  hint: write --length 64"],
-    [["train", "x.mod", "--validation-windows=9"], "--validation-windows is called --windows\n  hint: write --windows 9"],
+    [
+      ["train", "x.mod", "--validation-windows=9"],
+      "--validation-windows is called --windows\n  hint: write --windows 9",
+    ],
     [["eval", "x.mod", "--last"], "--last is called --validation\n  hint: write --validation <share>"],
-    [["cost", "examples/moby.mod", "--at", "B=2"], "--at B=2: the number of sequences is said by --batch\n  hint: write --batch 2"],
+    [
+      ["cost", "examples/moby.mod", "--at", "B=2"],
+      "--at B=2: the number of sequences is said by --batch\n  hint: write --batch 2",
+    ],
     [["generate", "x.mod", "--device", "reference"], "Allowed choices are gpu, software, swiftshader."],
     [["chekc", "x.mod"], "unknown command 'chekc'\n  hint: did you mean check?"],
     [["check", "x.mod", "--jsno"], "unknown option '--jsno'\n  hint: did you mean --json?"],
@@ -115,25 +131,41 @@ describe("files that cannot be read exit with 1", () => {
   });
 
   it("tells of invalid UTF-8 in its place", async () => {
-    const { status, stdout, stderr } = await modc(["check", folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1"))]);
-    expect(stderr).toContain("latin.mod:1:7: error[not-text]: the file is not text: it contains bytes that are not UTF-8");
+    const { status, stdout, stderr } = await modc([
+      "check",
+      folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1")),
+    ]);
+    expect(stderr).toContain(
+      "latin.mod:1:7: error[not-text]: the file is not text: it contains bytes that are not UTF-8",
+    );
     expect([status, stdout]).toEqual([1, expect.stringMatching(/latin\.mod: 1 error, no warnings\n$/)]);
     const json = await modc(["check", "--json", join(folder.path, "latin.mod")]);
-    expect(JSON.parse(json.stdout)).toMatchObject({ exit: 1, errors: 1, diagnostics: [{ span: { start: 6, from: { line: 1, column: 7 } } }] });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      exit: 1,
+      errors: 1,
+      diagnostics: [{ span: { start: 6, from: { line: 1, column: 7 } } }],
+    });
   });
 
   it("tells at the import of what is no text, and of a folder", async () => {
     folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1"));
     mkdirSync(join(folder.path, "sub"), { recursive: true });
-    const { status, stderr } = await modc(["check", folder.file("importer.mod", `import { n } from "./latin.mod"\nimport { m } from "./sub"\n${MODEL}`)]);
-    expect(stderr).toMatch(/importer\.mod:1:19: error\[import-path\]: "\.\/latin\.mod" cannot be imported: byte 6, at its line 1, column 7, is not UTF-8/);
+    const { status, stderr } = await modc([
+      "check",
+      folder.file("importer.mod", `import { n } from "./latin.mod"\nimport { m } from "./sub"\n${MODEL}`),
+    ]);
+    expect(stderr).toMatch(
+      /importer\.mod:1:19: error\[import-path\]: "\.\/latin\.mod" cannot be imported: byte 6, at its line 1, column 7, is not UTF-8/,
+    );
     expect(stderr).toMatch(/importer\.mod:2:19: error\[import-path\]: "\.\/sub" cannot be imported: it is a folder/);
     expect(status).toBe(1);
   });
 
   it("tells at the import of a link that leaves the folder", async () => {
     const { status, stdout, stderr } = await modc(["check", imports()]);
-    expect(stdout + stderr).toMatch(/root\.mod:1:19: error\[import-path\]: "\.\/link\.mod" cannot be imported: it is a link to/);
+    expect(stdout + stderr).toMatch(
+      /root\.mod:1:19: error\[import-path\]: "\.\/link\.mod" cannot be imported: it is a link to/,
+    );
     expect(status).toBe(1);
   });
 
@@ -175,8 +207,12 @@ describe("streams", () => {
   it("NO_COLOR and pipes give plain text, FORCE_COLOR gives colour", async () => {
     const broken = folder.file("broken.mod", MODEL.replace("{ x }", "{ y }"));
     expect((await modc(["check", broken])).stderr).not.toContain("\u001b");
-    expect((await modc(["check", broken], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } })).stderr).not.toContain("\u001b");
-    expect((await modc(["check", broken], { env: { FORCE_COLOR: "1" } })).stderr).toContain("\u001b[31;1merror[unknown-name]");
+    expect((await modc(["check", broken], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } })).stderr).not.toContain(
+      "\u001b",
+    );
+    expect((await modc(["check", broken], { env: { FORCE_COLOR: "1" } })).stderr).toContain(
+      "\u001b[31;1merror[unknown-name]",
+    );
   });
 
   it("a reader that goes away ends the command quietly", async () => {
@@ -194,7 +230,17 @@ describe("streams", () => {
   it("an interrupt ends a command by the signal, in the middle of its work", async () => {
     const child = spawn(
       process.execPath,
-      ["dist/src/cli/main.js", "run", "examples/moby.mod", "--set", "depth=60", "--text", "Call me Ishmael", "--device", "reference"],
+      [
+        "dist/src/cli/main.js",
+        "run",
+        "examples/moby.mod",
+        "--set",
+        "depth=60",
+        "--text",
+        "Call me Ishmael",
+        "--device",
+        "reference",
+      ],
       { cwd: root, stdio: ["ignore", "pipe", "pipe"] },
     );
     // The first thing it says is that weights are random: from then on it runs.

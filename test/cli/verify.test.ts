@@ -33,7 +33,9 @@ describe("verify", () => {
       "everything holds",
     ]);
     expect(lines[3]).toContain("for prefixes of 1, 3, 7, 15, 31, 32 tokens");
-    expect(lines.find((l) => l.includes("agreement"))).toMatch(/both rules do the same with \d+\.\d% of the tokens; of those top-k computes \(12\.5%\)/);
+    expect(lines.find((l) => l.includes("agreement"))).toMatch(
+      /both rules do the same with \d+\.\d% of the tokens; of those top-k computes \(12\.5%\)/,
+    );
     expect(stderr).toContain("note: no --weights");
     expect(status).toBe(0);
   });
@@ -49,9 +51,13 @@ describe("verify", () => {
     // A rotation that turns one half of each pair the wrong way.
     const amend = (program: Program): Program => ({
       ...program,
-      kernels: program.kernels.map((k) => (k.name.startsWith("rope") ? { ...k, wgsl: k.wgsl.replaceAll(" - ", " + ") } : k)),
+      kernels: program.kernels.map((k) =>
+        k.name.startsWith("rope") ? { ...k, wgsl: k.wgsl.replaceAll(" - ", " + ") } : k,
+      ),
     });
-    expect(await verify("examples/moby.mod", { set: SET, batch: "2", length: "8", output, json: true }, { amend })).toBe(EXIT.check);
+    expect(
+      await verify("examples/moby.mod", { set: SET, batch: "2", length: "8", output, json: true }, { amend }),
+    ).toBe(EXIT.check);
     const { holds, findings } = JSON.parse(printed) as {
       holds: boolean;
       findings: { state: string; fault: { kind: string; name: string; place: string } | null }[];
@@ -62,7 +68,10 @@ describe("verify", () => {
     expect(fault!.name).toMatch(/^rope/);
     expect(fault!.place).toMatch(/^layers\.0\.inner\.attn, std\/attention\.mod:\d+:\d+$/);
     vi.restoreAllMocks();
-    expect(JSON.parse(readFileSync(output, "utf8"))).toMatchObject({ format: "modc reproduction 1", fault: { kind: "kernel", name: fault!.name } });
+    expect(JSON.parse(readFileSync(output, "utf8"))).toMatchObject({
+      format: "modc reproduction 1",
+      fault: { kind: "kernel", name: fault!.name },
+    });
     const again = await modc(["verify", output]);
     expect(again.stdout).toContain(`the kernel ${fault!.name} agrees with the reference`);
     expect(again.status).toBe(0);

@@ -11,7 +11,10 @@ const folder = mkdtempSync(join(tmpdir(), "modc-warnings-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const place = (name: string): string => join(folder, name);
 const file = place("small.mod");
-writeFileSync(file, SMALL.replace("  layers:", "  weight unused: f32[3]\n  layers:").replace("depth: int = 4", "depth: int = 2"));
+writeFileSync(
+  file,
+  SMALL.replace("  layers:", "  weight unused: f32[3]\n  layers:").replace("depth: int = 4", "depth: int = 2"),
+);
 const data = place("text.txt");
 writeFileSync(data, "Call me Ishmael. Some years ago, never mind how long precisely. ".repeat(20));
 
@@ -29,7 +32,22 @@ describe("a weight that nothing reads", () => {
     ["build", file, "--weights", place("w.safetensors"), "-o", place("package")],
     ["run", file, "--text", "Call", "--device", "reference"],
     ["eval", file, "--data", data, "--windows", "1"],
-    ["train", file, "--data", data, "-o", place("run"), "--steps", "1", "--batch", "1", "--length", "8", "--windows", "1"],
+    [
+      "train",
+      file,
+      "--data",
+      data,
+      "-o",
+      place("run"),
+      "--steps",
+      "1",
+      "--batch",
+      "1",
+      "--length",
+      "8",
+      "--windows",
+      "1",
+    ],
     ["generate", file, "--prompt", "Call", "--max-tokens", "1"],
     ...(soaking ? [["profile", file, "--length", "8", "--repeat", "1"]] : []),
   ])("is told by %s, once", { timeout: 120_000 }, async (...words) => {
@@ -39,7 +57,13 @@ describe("a weight that nothing reads", () => {
 
   it("is not told where it is allowed", async () => {
     const allowed = place("allowed.mod");
-    writeFileSync(allowed, SMALL.replace("  layers:", "  // @allow unread-weight: older checkpoints hold it\n  weight unused: f32[3]\n  layers:"));
+    writeFileSync(
+      allowed,
+      SMALL.replace(
+        "  layers:",
+        "  // @allow unread-weight: older checkpoints hold it\n  weight unused: f32[3]\n  layers:",
+      ),
+    );
     for (const words of [
       ["check", allowed],
       ["cost", allowed],

@@ -5,7 +5,8 @@ import { schedule } from "../../src/schedule/schedule.js";
 import { ABOVE, graphOf } from "../schedule/graphs.js";
 
 const programOf = (...graph: Parameters<typeof graphOf>): Program => emit(schedule(graphOf(...graph)));
-const shader = (program: Program, name: string): string => program.kernels.find((k) => k.name.startsWith(`${name}.`))!.wgsl;
+const shader = (program: Program, name: string): string =>
+  program.kernels.find((k) => k.name.startsWith(`${name}.`))!.wgsl;
 const snapshot = (name: string): string => `./__shaders__/${name}.wgsl`;
 const OUTPUT = "[B, T, 4] packed T 0 1";
 
@@ -21,7 +22,9 @@ describe("generated shaders", () => {
     await expect(shader(program, "mul_add")).toMatchFileSnapshot(snapshot("row_column"));
   });
   it("round halves and keep bools as words", async () => {
-    const program = programOf(`%h = cast {"dtype":"f16"}(%x)\n%b = lt(%h, %h)\n%n = not(%b)\nresult "y" = %n ${OUTPUT}`);
+    const program = programOf(
+      `%h = cast {"dtype":"f16"}(%x)\n%b = lt(%h, %h)\n%n = not(%b)\nresult "y" = %n ${OUTPUT}`,
+    );
     await expect(shader(program, "cast_lt_not")).toMatchFileSnapshot(snapshot("half_bool"));
   });
   it("compute what a reduction takes inside its kernel", async () => {
@@ -35,7 +38,9 @@ describe("generated shaders", () => {
   it("store what a reduction takes where another reads it too", () => {
     const sums = `%p = mul(%x, %x)\n%s = sum {"axes":[1],"keep":true}(%p)`;
     expect(programOf(`${sums}\n%y = add(%p, %s)\nresult "y" = %y ${OUTPUT}`).steps).toHaveLength(3);
-    expect(programOf(`${sums}\nresult "y" = %p ${OUTPUT}\nresult "z" = %s [B, T, 1] packed T 0 1`).steps).toHaveLength(2);
+    expect(programOf(`${sums}\nresult "y" = %p ${OUTPUT}\nresult "z" = %s [B, T, 1] packed T 0 1`).steps).toHaveLength(
+      2,
+    );
   });
   it("count rows that only the device knows", async () => {
     const program = programOf(`${ABOVE.body}%y = exp(%rows)\nresult "y" = %y [B, K, 4] packed K 0 1`, ABOVE);
@@ -44,7 +49,9 @@ describe("generated shaders", () => {
   it("take sizes from uniforms: layers of different width share a kernel", () => {
     const layer = (from: string, width: number, next: number): string =>
       `%w${next} = weight {"path":"w${next}","dtype":"f32","shape":[${next},${width}]}()\n%y${next} = matmul {"transposed":true}(${from}, %w${next})`;
-    const program = programOf(`${layer("%x", 4, 8)}\n${layer("%y8", 8, 16)}\n${layer("%y16", 16, 3)}\nresult "y" = %y3 [B, T, 3] packed T 0 1`);
+    const program = programOf(
+      `${layer("%x", 4, 8)}\n${layer("%y8", 8, 16)}\n${layer("%y16", 16, 3)}\nresult "y" = %y3 [B, T, 3] packed T 0 1`,
+    );
     expect(program.kernels).toHaveLength(1);
     expect(program.steps).toHaveLength(3);
   });

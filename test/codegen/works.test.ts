@@ -37,10 +37,15 @@ describe("works", () => {
     expect(named(work!)).toBe("mul");
   });
   it("count what is read and written once: x, although it is read twice, and y", () => {
-    expect(programOf("%a = exp(%x)\n%y = mul(%a, %x)").works[0]).toMatchObject({ flops: "8*rows(T)", bytes: "32*rows(T)" });
+    expect(programOf("%a = exp(%x)\n%y = mul(%a, %x)").works[0]).toMatchObject({
+      flops: "8*rows(T)",
+      bytes: "32*rows(T)",
+    });
   });
   it("count 2·M·N·K operations of a product, and its weight once", () => {
-    const { works } = programOf(`%w = weight {"path":"w","dtype":"f32","shape":[4,4]}()\n%y = matmul {"transposed":true}(%x, %w)`);
+    const { works } = programOf(
+      `%w = weight {"path":"w","dtype":"f32","shape":[4,4]}()\n%y = matmul {"transposed":true}(%x, %w)`,
+    );
     expect(works.map((w) => [named(w), w.flops, w.bytes])).toEqual([["matmul", "32*rows(T)", "32*rows(T) + 64"]]);
   });
   it("count what lies in memory as f16 at two bytes: weights and what is handed on, not what comes and goes", () => {
@@ -65,9 +70,16 @@ describe("of an example", () => {
   const { program, graph, model } = compile(readFileSync(file, "utf8"), { file });
   const { works, steps, origins } = program!;
   const extents = new Map(Object.entries({ B: 2, T: 128 }));
-  const sizes = resolveSizes(graph!.axes, { extents, lengths: new Map(), live: new Map(graph!.live.map((l) => [l.name, l.default])) });
+  const sizes = resolveSizes(graph!.axes, {
+    extents,
+    lengths: new Map(),
+    live: new Map(graph!.live.map((l) => [l.name, l.default])),
+  });
   const sum = (of: (w: ProgramWork) => number | string): number =>
-    works.reduce((n, w) => n + sizes.number(typeof of(w) === "number" ? (of(w) as number) : parseSize(String(of(w)))), 0);
+    works.reduce(
+      (n, w) => n + sizes.number(typeof of(w) === "number" ? (of(w) as number) : parseSize(String(of(w)))),
+      0,
+    );
 
   it("every step has a work, in order, and every work a place in a file", () => {
     const ofSteps = steps.map((s) => s.work!);

@@ -1,7 +1,10 @@
-// Every code of the catalogue has a source that provokes it, `<code>.mod`, and the whole text it is told in, `<code>.txt`.
+// Every code of the catalogue has a source that provokes it, `<code>.mod`, and the whole text it is told in,
+// `<code>.txt`.
 //
-// Files that the source imports lie in a folder `<code>/`. A first line `// modc: --phase generate --set depth=2` gives options:
-// --phase, --enter, --model, --set name=value; `--review yes`, which adds what `modc check` finds over all phases; and --times n, which repeats the rest of the source. `UPDATE=1` writes the texts anew: read the difference before it is committed.
+// Files that the source imports lie in a folder `<code>/`. A first line `// modc: --phase generate --set depth=2` gives
+// options: --phase, --enter, --model, --set name=value; `--review yes`, which adds what `modc check` finds over all
+// phases; and --times n, which repeats the rest of the source. `UPDATE=1` writes the texts anew: read the difference
+// before it is committed.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -53,7 +56,10 @@ function rendered(code: string): string {
 describe("diagnostics", () => {
   for (const code of codes) {
     it(`${code} is told as its fixture says`, () => {
-      expect(existsSync(join(folder, `${code}.mod`)), `write test/diagnostics/${code}.mod, a source that provokes it`).toBe(true);
+      expect(
+        existsSync(join(folder, `${code}.mod`)),
+        `write test/diagnostics/${code}.mod, a source that provokes it`,
+      ).toBe(true);
       const text = rendered(code);
       expect(text).toContain(`[${code}]`);
       const golden = join(folder, `${code}.txt`);
@@ -83,7 +89,9 @@ describe("diagnostics", () => {
 
   it("has no fixture without a code", () => {
     const known = new Set<string>(codes);
-    const strays = readdirSync(folder).filter((f) => /\.(mod|txt)$/.test(f) && !known.has(f.replace(/\.(mod|txt)$/, "")));
+    const strays = readdirSync(folder).filter(
+      (f) => /\.(mod|txt)$/.test(f) && !known.has(f.replace(/\.(mod|txt)$/, "")),
+    );
     expect(strays).toEqual([]);
   });
 

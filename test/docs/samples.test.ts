@@ -1,4 +1,5 @@
-// The code of README, docs and examples runs as it is written: commands in this process, TypeScript and JavaScript against the built package, each page in a folder of its own.
+// The code of README, docs and examples runs as it is written: commands in this process, TypeScript and JavaScript
+// against the built package, each page in a folder of its own.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,7 +45,9 @@ it("every block is run, checked, or listed with the reason why not; and the list
 
 const samples = fences.map((fence) => ({ fence, sample: sampleOf(fence), place: `${fence.page}:${fence.line}` }));
 const ofKind = <K extends Sample["kind"]>(kind: K) =>
-  samples.flatMap(({ fence, sample, place }) => (sample.kind === kind ? [{ fence, place, sample: sample as Extract<Sample, { kind: K }> }] : []));
+  samples.flatMap(({ fence, sample, place }) =>
+    sample.kind === kind ? [{ fence, place, sample: sample as Extract<Sample, { kind: K }> }] : [],
+  );
 
 // What several pages say alike is run once; the others get what it made.
 const ran = new Map<string, string>();
@@ -57,7 +60,11 @@ describe("commands", () => {
       process.chdir(folder);
       // Pages that speak of a run and do not train one mean such as the README's.
       const trained = join(folderOf("README.md"), "run");
-      if (existsSync(trained) && !existsSync("run") && !samples.some((s) => s.fence.page === fence.page && s.fence.code.includes("-o run")))
+      if (
+        existsSync(trained) &&
+        !existsSync("run") &&
+        !samples.some((s) => s.fence.page === fence.page && s.fence.code.includes("-o run"))
+      )
         cpSync(trained, "run", { recursive: true, verbatimSymlinks: true });
       for (const { line, words, runs } of sample.lines) {
         if (words === null) continue;
@@ -73,7 +80,8 @@ describe("commands", () => {
           ran.set(key, folder);
         } else {
           const output = words[words.indexOf("-o") + 1];
-          if (words.includes("-o")) cpSync(join(before, output!), join(folder, output!), { recursive: true, verbatimSymlinks: true });
+          if (words.includes("-o"))
+            cpSync(join(before, output!), join(folder, output!), { recursive: true, verbatimSymlinks: true });
         }
       }
     },
@@ -81,7 +89,9 @@ describe("commands", () => {
   );
 
   it("in a line of text have the flags that it gives them", async () => {
-    const inline = pages.flatMap((page) => [...pageText(page).matchAll(/`(?:npx )?(modc [^`\n]+)`/g)].map((m) => m[1]!)).filter((text) => !/[<…]/.test(text));
+    const inline = pages
+      .flatMap((page) => [...pageText(page).matchAll(/`(?:npx )?(modc [^`\n]+)`/g)].map((m) => m[1]!))
+      .filter((text) => !/[<…]/.test(text));
     expect(inline.length).toBeGreaterThan(20);
     for (const text of inline) await expectFlags(wordsOf(text).slice(1));
   });
@@ -92,7 +102,8 @@ const helps = new Map<string, string>();
 /** Each flag of a command stands in its help. */
 async function expectFlags([command, ...rest]: readonly string[]): Promise<void> {
   let help = helps.get(command!);
-  if (help === undefined) helps.set(command!, (help = (await run(command!.startsWith("-") ? ["--help"] : [command!, "--help"])).stdout));
+  if (help === undefined)
+    helps.set(command!, (help = (await run(command!.startsWith("-") ? ["--help"] : [command!, "--help"])).stdout));
   const flags = [command!, ...rest].filter((word) => /^--?[a-z]/.test(word)).map((word) => word.replace(/=.*/, ""));
   for (const flag of flags) expect(help, `modc ${command} ${flag}`).toMatch(new RegExp(`(^|[\\s,])${flag}([\\s,=]|$)`));
 }
@@ -103,7 +114,8 @@ describe("programs", () => {
     const path = join(folderOf(fence.page), fileOf(fence));
     writeFileSync(path, sample.code);
     const module = path.replace(/\.ts$/, ".js");
-    if (sample.language === "ts") writeFileSync(module, transformSync(sample.code, { loader: "ts", format: "esm", target: "es2022" }).code);
+    if (sample.language === "ts")
+      writeFileSync(module, transformSync(sample.code, { loader: "ts", format: "esm", target: "es2022" }).code);
     return { place, path, module, folder: folderOf(fence.page) };
   });
 
@@ -142,7 +154,11 @@ describe("programs", () => {
         files: written.map(({ path }) => path),
       }),
     );
-    const { stdout } = spawnSync(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", all], { encoding: "utf8" });
+    const { stdout } = spawnSync(
+      process.execPath,
+      [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", all],
+      { encoding: "utf8" },
+    );
     expect(stdout).toBe("");
   });
 });

@@ -1,11 +1,22 @@
-// What is done with each block of code in the documentation. A block that is neither run nor checked stands here with the reason.
+// What is done with each block of code in the documentation. A block that is neither run nor checked stands here with
+// the reason.
 import { basename } from "node:path";
 import { soaking } from "../soak.js";
 import { wordsOf, type Fence } from "./fences.js";
 
 /** Blocks that nothing runs, by page and beginning. */
-const NOT_RUN: readonly { readonly page: string; readonly language: string; readonly begins: RegExp; readonly why: string }[] = [
-  { page: "docs/builtins.md", language: "", begins: /./, why: "signatures, which test/check-tensor/reference.test.ts writes from the functions' own" },
+const NOT_RUN: readonly {
+  readonly page: string;
+  readonly language: string;
+  readonly begins: RegExp;
+  readonly why: string;
+}[] = [
+  {
+    page: "docs/builtins.md",
+    language: "",
+    begins: /./,
+    why: "signatures, which test/check-tensor/reference.test.ts writes from the functions' own",
+  },
   { page: "docs/architecture.md", language: "", begins: /^text ─parse▶/, why: "a drawing" },
   { page: "docs/architecture.md", language: "", begins: /^%6 = top /, why: "a node as `modc ir` prints it" },
   ...[/^axis T = /, /^simplify: /, /^%3 = mul/, /^layer\.router\n/].map((begins) => ({
@@ -14,10 +25,20 @@ const NOT_RUN: readonly { readonly page: string; readonly language: string; read
     begins,
     why: "what commands print, which test/docs/one-layer.test.ts holds it against",
   })),
-  { page: "docs/generation.md", language: "", begins: /^Moby on llvmpipe: /, why: "what a command printed on one machine" },
+  {
+    page: "docs/generation.md",
+    language: "",
+    begins: /^Moby on llvmpipe: /,
+    why: "what a command printed on one machine",
+  },
   { page: "docs/tutorial.md", language: "", begins: /^tokens computed /, why: "what a command printed on one machine" },
   { page: "docs/tutorial.md", language: "", begins: /^      computes /, why: "a line of what a command printed" },
-  { page: "docs/language.md", language: "", begins: /^examples\/golden\.mod:17:14: error/, why: "what a command printed" },
+  {
+    page: "docs/language.md",
+    language: "",
+    begins: /^examples\/golden\.mod:17:14: error/,
+    why: "what a command printed",
+  },
   {
     page: "kernels/README.md",
     language: "wgsl",
@@ -35,8 +56,9 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
 ];
 
 /**
- * What is run in place of what takes minutes: these values for these flags, as if the line ended with them. Null: only that the command has the flags that the line gives it is tested here, and
- * `npm run soak -- docs` runs it. There every line is run as it is written.
+ * What is run in place of what takes minutes: these values for these flags, as if the line ended with them. Null: only
+ * that the command has the flags that the line gives it is tested here, and `npm run soak -- docs` runs it. There every
+ * line is run as it is written.
  */
 const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>> = {
   train: { "--steps": "2", "--batch": "1", "--windows": "1" },
@@ -49,7 +71,11 @@ const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>>
 };
 
 /** The same for what begins so: two layers of six are trained. */
-const SMALLER: readonly string[] = ["train examples/moby.mod", "init examples/moby.mod --weights run/checkpoints/best", "eval examples/moby.mod"];
+const SMALLER: readonly string[] = [
+  "train examples/moby.mod",
+  "init examples/moby.mod --weights run/checkpoints/best",
+  "eval examples/moby.mod",
+];
 
 /** The same for code. */
 const SHORTER_CODE: readonly { readonly page: string; readonly written: string; readonly run: string }[] = [
@@ -84,14 +110,17 @@ export function sampleOf({ page, line, language, code }: Fence): Sample {
     case "js":
       return { kind: "program", language, code: soaking ? code : shorter(page, code) };
     default:
-      throw new Error(`${page}:${line}: a block of ${language || "no language"} that is not run: test/docs/samples.ts must say why`);
+      throw new Error(
+        `${page}:${line}: a block of ${language || "no language"} that is not run: test/docs/samples.ts must say why`,
+      );
   }
 }
 
 function lineOf(line: string): Line {
   if (LINES_NOT_RUN.some(({ begins }) => line.startsWith(begins))) return { line, words: null, runs: false };
   const words = wordsOf(line);
-  if (words[0] !== "npx" || words[1] !== "modc") throw new Error(`${line}: no command of modc, and not run: test/docs/samples.ts must say why`);
+  if (words[0] !== "npx" || words[1] !== "modc")
+    throw new Error(`${line}: no command of modc, and not run: test/docs/samples.ts must say why`);
   const own = words.slice(2);
   const smaller = SMALLER.some((begins) => own.join(" ").startsWith(begins)) ? { "--set": "depth=2" } : {};
   const values = SHORTER[own[0]!];
@@ -119,10 +148,21 @@ function shorter(page: string, code: string): string {
 export function stale(fences: readonly Fence[]): readonly string[] {
   const all = fences.map((f) => f.code);
   return [
-    ...NOT_RUN.filter((n) => !fences.some((f) => f.page === n.page && f.language === n.language && n.begins.test(f.code))).map((n) => `${n.page}: ${n.begins}`),
-    ...LINES_NOT_RUN.filter(({ begins }) => !all.some((code) => code.split("\n").some((line) => line.startsWith(begins)))).map(({ begins }) => begins),
-    ...SMALLER.filter((begins) => !all.some((code) => code.split("\n").some((line) => line.replaceAll(/ +/g, " ").startsWith(`npx modc ${begins}`)))),
-    ...SHORTER_CODE.filter(({ page, written }) => !fences.some((f) => f.page === page && f.code.includes(written))).map(({ written }) => written),
+    ...NOT_RUN.filter(
+      (n) => !fences.some((f) => f.page === n.page && f.language === n.language && n.begins.test(f.code)),
+    ).map((n) => `${n.page}: ${n.begins}`),
+    ...LINES_NOT_RUN.filter(
+      ({ begins }) => !all.some((code) => code.split("\n").some((line) => line.startsWith(begins))),
+    ).map(({ begins }) => begins),
+    ...SMALLER.filter(
+      (begins) =>
+        !all.some((code) =>
+          code.split("\n").some((line) => line.replaceAll(/ +/g, " ").startsWith(`npx modc ${begins}`)),
+        ),
+    ),
+    ...SHORTER_CODE.filter(({ page, written }) => !fences.some((f) => f.page === page && f.code.includes(written))).map(
+      ({ written }) => written,
+    ),
   ];
 }
 

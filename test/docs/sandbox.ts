@@ -1,4 +1,5 @@
-// Where the samples of a page run: a folder with the examples, the packages of a user, and stand-ins for the files that the page speaks of.
+// Where the samples of a page run: a folder with the examples, the packages of a user, and stand-ins for the files that
+// the page speaks of.
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeTextFolder } from "../session/folder.js";
@@ -6,7 +7,10 @@ import { fencesOf, root } from "./fences.js";
 
 const TEXT = "Call me Ishmael. Some years ago, never mind how long precisely, the white whale of the sea.\n".repeat(60);
 
-/** Fills an empty folder. A small checkpoint of the same layout stands for the real ones, which nobody downloads for a test. */
+/**
+ * Fills an empty folder. A small checkpoint of the same layout stands for the real ones, which nobody downloads for a
+ * test.
+ */
 export function fillSandbox(path: string): void {
   cpSync(join(root, "examples"), join(path, "examples"), { recursive: true });
   const link = (name: string, to = join(root, "node_modules", name)): void => {
@@ -20,7 +24,8 @@ export function fillSandbox(path: string): void {
     writeFileSync(join(path, name), text);
   };
   write("package.json", JSON.stringify({ name: "samples", private: true, type: "module" }));
-  write("mine.mod", fencesOf("docs/tutorial.md").find(({ language }) => language === "mod")!.code); // which the page has its reader write
+  // which the page has its reader write
+  write("mine.mod", fencesOf("docs/tutorial.md").find(({ language }) => language === "mod")!.code);
   write("text.txt", TEXT);
   write("texts/a.txt", TEXT);
   for (const folder of ["SmolLM2-135M", "SmolLM2-135M-Instruct"]) {

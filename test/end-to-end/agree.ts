@@ -1,7 +1,7 @@
 // Compares a device's run with the reference, choices included.
 //
-// One near-tie flips a route and everything behind it, so a choice must be identical only where its margin exceeds the error bound of the
-// scores; elsewhere the reference is run again with the device's choices, and the case is counted.
+// One near-tie flips a route and everything behind it, so a choice must be identical only where its margin exceeds the
+// error bound of the scores; elsewhere the reference is run again with the device's choices, and the case is counted.
 import { expect } from "vitest";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Evaluation } from "../../src/reference/evaluate.js";
@@ -43,7 +43,14 @@ export function expectAgreement(
   }
 }
 
-function settled(graph: Graph, weights: Weights, given: Case, results: Results, own: Evaluation, tally: Tally): Evaluation {
+function settled(
+  graph: Graph,
+  weights: Weights,
+  given: Case,
+  results: Results,
+  own: Evaluation,
+  tally: Tally,
+): Evaluation {
   const device = choicesOf(graph, own, results, given);
   const same = (a: ArrayLike<number>, b: ArrayLike<number>): boolean =>
     a.length === b.length && Array.prototype.every.call(a, (v: number, i: number) => v === b[i]);
@@ -57,9 +64,14 @@ function settled(graph: Graph, weights: Weights, given: Case, results: Results, 
     if (same(choice.index.data, route.chosen.index.data)) continue;
     tally.forced++;
     for (let b = 0; b < route.margins.length; b++) {
-      const rows = (c: typeof choice): readonly number[] => [...c.index.data.subarray(c.starts.data[b], c.starts.data[b + 1])];
+      const rows = (c: typeof choice): readonly number[] => [
+        ...c.index.data.subarray(c.starts.data[b], c.starts.data[b + 1]),
+      ];
       if (same(rows(choice), rows(route.chosen))) continue;
-      expect(route.margins[b]!, `route ${axis}, sequence ${b}: chose otherwise with a margin beyond the error of the scores`).toBeLessThan(SCORE_ERROR);
+      expect(
+        route.margins[b]!,
+        `route ${axis}, sequence ${b}: chose otherwise with a margin beyond the error of the scores`,
+      ).toBeLessThan(SCORE_ERROR);
     }
   }
   return forced;

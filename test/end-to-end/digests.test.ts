@@ -1,5 +1,6 @@
-// The programs of all examples and of the bench's models, in every phase and for every class of device, are what they were: `digests.txt` holds a hash of each.
-// A change that is meant to change programs says so in its commit, with the file that `SOAK=1 npx vitest run test/end-to-end/digests.test.ts -u` writes.
+// The programs of all examples and of the bench's models, in every phase and for every class of device, are what they
+// were: `digests.txt` holds a hash of each. A change that is meant to change programs says so in its commit, with the
+// file that `SOAK=1 npx vitest run test/end-to-end/digests.test.ts -u` writes.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,7 +47,11 @@ const DEVICES: readonly (readonly [string, Target, Precision])[] = [
   ["portable", PORTABLE, {}],
   ["portable f16", { ...PORTABLE, f16: true }, { activations: "f16" }],
   ["mesa-software", { device: "mesa-software", subgroups: [8, 8], f16: true, limits: DEFAULT_LIMITS }, {}],
-  ["swiftshader", { device: "swiftshader", subgroups: [4, 4], f16: false, limits: DEFAULT_LIMITS }, { weights: "bf16" }],
+  [
+    "swiftshader",
+    { device: "swiftshader", subgroups: [4, 4], f16: false, limits: DEFAULT_LIMITS },
+    { weights: "bf16" },
+  ],
   ["integrated", { device: "integrated", subgroups: [16, 32], f16: true, limits: wide }, { weights: "f16" }],
   ["discrete", { device: "discrete", subgroups: [32, 32], f16: true, limits: wide }, {}],
 ];
@@ -61,7 +66,10 @@ function front(file: string, set: Readonly<Record<string, string>>, phase: Phase
     const full = join(root, path);
     return existsSync(full) ? readFileSync(full, "utf8") : null;
   };
-  const { model, sources } = check({ file, text: readFileSync(join(root, file), "utf8") }, { phase, set, read, ...(entry && { entry }) });
+  const { model, sources } = check(
+    { file, text: readFileSync(join(root, file), "utf8") },
+    { phase, set, read, ...(entry && { entry }) },
+  );
   return model && { model, sources };
 }
 
@@ -85,7 +93,11 @@ function graphsOf(file: string, set: Readonly<Record<string, string>>): [name: s
   if (training?.model.entry === "objective") {
     const objective = lower(training.model);
     const { weights } = training.model;
-    const options: StepOptions = { optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 }, clip: 1, accumulated: false };
+    const options: StepOptions = {
+      optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 },
+      clip: 1,
+      accumulated: false,
+    };
     add("gradients", withGradients(objective), training);
     add("train step", trainStep(objective, weights, { ...options, inFlight: true }).graph, training);
     add("micro-batch", accumulateStep(objective, weights, options), training);
@@ -94,7 +106,10 @@ function graphsOf(file: string, set: Readonly<Record<string, string>>): [name: s
   return graphs;
 }
 
-/** Devices of a program: all in a soak; in the short run training's are compiled for two, the bench's for three, others for each kind. */
+/**
+ * Devices of a program: all in a soak; in the short run training's are compiled for two, the bench's for three, others
+ * for each kind.
+ */
 function devicesOf(file: string, name: string): typeof DEVICES {
   const first = ["gradients", "train step", "micro-batch"].indexOf(name);
   if (soaking) return DEVICES;
@@ -111,7 +126,9 @@ it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () =
       for (const [name, graph, of] of graphsOf(file, set))
         for (const [device, target, precision] of devicesOf(file, name)) {
           const text = printProgram(programFor({ graph, ...of }, target, undefined, precision));
-          lines.push(`${digest(text)}  ${[file, ...Object.entries(set).map(([key, value]) => `${key}=${value}`)].join(" ")}: ${name}, ${device}`);
+          lines.push(
+            `${digest(text)}  ${[file, ...Object.entries(set).map(([key, value]) => `${key}=${value}`)].join(" ")}: ${name}, ${device}`,
+          );
         }
   expect(lines.length).toBeGreaterThan(soaking ? 380 : 200);
   if (soaking) return expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("digests.txt");

@@ -1,4 +1,5 @@
-// Programs that keep floats in memory as f16, against the reference: each kernel that reads or writes such values, and whole examples.
+// Programs that keep floats in memory as f16, against the reference: each kernel that reads or writes such values, and
+// whole examples.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
@@ -30,14 +31,19 @@ const ROUNDING = 2 ** -11;
 /** Weights that f16 holds exactly: what differs then is what is stored between kernels. */
 function roundedWeights(program: Program, seed: number): Weights {
   const all = randomWeights(program, seed);
-  return new Map([...all].map(([path, { shape, data }]) => [path, { shape, data: data.map((v) => fromHalf(toHalf(v))) }]));
+  return new Map(
+    [...all].map(([path, { shape, data }]) => [path, { shape, data: data.map((v) => fromHalf(toHalf(v))) }]),
+  );
 }
 
 interface Kernel {
   readonly name: string;
   readonly source: string;
   readonly input: (B: number, T: number) => Case["inputs"];
-  /** Roundings that a result of size 1 may have gathered: each store rounds once, and sums of rounded terms err less than their largest. */
+  /**
+   * Roundings that a result of size 1 may have gathered: each store rounds once, and sums of rounded terms err less
+   * than their largest.
+   */
   readonly roundings: number;
   /** Kernels that must bind values as f16. */
   readonly uses: readonly string[];
@@ -146,7 +152,8 @@ function settings(target: Target): readonly (readonly [string, Target, Tunings])
   ];
 }
 
-const usesHalf = ({ kernels }: Program): readonly string[] => kernels.filter(({ wgsl }) => /array<(f16|vec2u)>/.test(wgsl)).map(({ name }) => name);
+const usesHalf = ({ kernels }: Program): readonly string[] =>
+  kernels.filter(({ wgsl }) => /array<(f16|vec2u)>/.test(wgsl)).map(({ name }) => name);
 
 describe.each(KERNELS)("$name", ({ source: text, input, roundings, uses }) => {
   it("agrees with the reference to f16's digits, in whatever tiles", { timeout: 120_000 }, async () => {
@@ -170,11 +177,17 @@ describe.each(KERNELS)("$name", ({ source: text, input, roundings, uses }) => {
         const given: Case = { inputs: input(B, T), lengths };
         const results = await onDevice(session, given);
         const own = reference(graph, weights, given);
-        const wanted = own.routes.size > 0 ? reference(graph, weights, given, choicesOf(graph, own, results, given)) : own;
+        const wanted =
+          own.routes.size > 0 ? reference(graph, weights, given, choicesOf(graph, own, results, given)) : own;
         for (const { name: output, role } of graph.outputs) {
           if (role === "observe") continue;
           const allowed = roundings * ROUNDING;
-          const { ratio, text: where } = furthest(results[output]!.data, wanted.outputs.get(output)!.data, allowed, allowed);
+          const { ratio, text: where } = furthest(
+            results[output]!.data,
+            wanted.outputs.get(output)!.data,
+            allowed,
+            allowed,
+          );
           expect(ratio, `${name}: ${output} ${where}`).toBeLessThan(1);
         }
       }
@@ -189,7 +202,11 @@ const source = (name: string): string => readFileSync(new URL(`../../examples/${
 const EXAMPLES = [
   { name: "moby", set: soaking ? {} : { depth: "3" }, vocab: 256 },
   // A third of its width, but for the soak: heads of 64, three for each of keys and values, as it has them.
-  { name: "llama", set: { depth: "2", vocab: "512", ...(soaking ? {} : { dim: "192", heads: "3", kv_heads: "1", hidden: "512" }) }, vocab: 512 },
+  {
+    name: "llama",
+    set: { depth: "2", vocab: "512", ...(soaking ? {} : { dim: "192", heads: "3", kv_heads: "1", hidden: "512" }) },
+    vocab: 512,
+  },
 ] as const;
 
 it.each(EXAMPLES)(
@@ -197,7 +214,11 @@ it.each(EXAMPLES)(
   { timeout: 400_000 },
   async ({ name, set, vocab }) => {
     const device = await testDevice();
-    const { program, graph } = compiled(source(name), { set, target: device.target, precision: { activations: "f16" } });
+    const { program, graph } = compiled(source(name), {
+      set,
+      target: device.target,
+      precision: { activations: "f16" },
+    });
     const weights = roundedWeights(program, 7);
     const session = await sessionOf(program, device, weights, { B: 1, T: 8 });
     for (const [B, T] of [
@@ -214,7 +235,12 @@ it.each(EXAMPLES)(
         if (index.data.join() === chosen.index.data.join()) continue;
         expect(Math.min(...margins), `route on ${axis}`).toBeLessThan(16 * ROUNDING);
       }
-      const { ratio, text } = furthest(results["output"]!.data, wanted.outputs.get("output")!.data, 16 * ROUNDING, 16 * ROUNDING);
+      const { ratio, text } = furthest(
+        results["output"]!.data,
+        wanted.outputs.get("output")!.data,
+        16 * ROUNDING,
+        16 * ROUNDING,
+      );
       expect(ratio, text).toBeLessThan(1);
     }
     session.dispose();

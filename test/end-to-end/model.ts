@@ -20,7 +20,8 @@ export interface Compiled {
 /** Compiles, or fails with the diagnostics. */
 export function compiled(source: string, options: CompileOptions = {}): Compiled {
   const result = compile(source, { verify: true, ...options });
-  if (!result.program || !result.graph) throw new Error(formatDiagnostics(result.diagnostics, { sources: result.sources }));
+  if (!result.program || !result.graph)
+    throw new Error(formatDiagnostics(result.diagnostics, { sources: result.sources }));
   return { program: result.program, graph: result.graph };
 }
 
@@ -30,7 +31,9 @@ export interface Filled {
 }
 export type Weights = ReadonlyMap<string, Filled>;
 
-/** Every weight random: matrices of deviation `gain`/√n, vectors around 1, so that norms, biases and gates all matter. */
+/**
+ * Every weight random: matrices of deviation `gain`/√n, vectors around 1, so that norms, biases and gates all matter.
+ */
 export function randomWeights(program: Program, seed: number, gain = 1): Map<string, Filled> {
   const rng = random(seed);
   return new Map(
@@ -44,7 +47,12 @@ export function randomWeights(program: Program, seed: number, gain = 1): Map<str
 }
 
 /** A session over those weights; buffers start small and grow. */
-export function sessionOf(program: Program, device: Device, weights: Weights, max: Readonly<Record<string, number>>): Promise<Session> {
+export function sessionOf(
+  program: Program,
+  device: Device,
+  weights: Weights,
+  max: Readonly<Record<string, number>>,
+): Promise<Session> {
   return load(program, device, (w) => weights.get(w.path)!.data, { max });
 }
 
@@ -79,7 +87,12 @@ export const randomLengths = (batch: number, T: number, seed: number): Uint32Arr
 };
 
 /** The reference on the same case, its choices its own unless forced. */
-export function reference(graph: Graph, weights: Weights, given: Case, forced?: ReadonlyMap<string, Choice>): Evaluation {
+export function reference(
+  graph: Graph,
+  weights: Weights,
+  given: Case,
+  forced?: ReadonlyMap<string, Choice>,
+): Evaluation {
   return evaluate(graph, {
     inputs: new Map(Object.entries(given.inputs)),
     weights,
@@ -106,18 +119,21 @@ export const onDevice = (session: Session, given: Case): Promise<Results> =>
   });
 
 /**
- * The choices a device made, from its observed routes, for the reference to take over. Every routed axis of the model must be observed, and
- * its parents too: an index is relative to the axis it was chosen on.
+ * The choices a device made, from its observed routes, for the reference to take over. Every routed axis of the model
+ * must be observed, and its parents too: an index is relative to the axis it was chosen on.
  */
 export function choicesOf(graph: Graph, evaluation: Evaluation, results: Results, given: Case): Map<string, Choice> {
   const batch = Object.values(given.inputs)[0]!.shape[0]!;
   const extent = Object.values(given.inputs)[0]!.shape[1]!;
   const starts = new Map<string, ArrayLike<number>>();
   for (const axis of graph.axes)
-    if (axis.role === "sequence" && axis.count.kind === "input") starts.set(axis.name, startsOf(given.lengths ?? new Uint32Array(batch).fill(extent)));
+    if (axis.role === "sequence" && axis.count.kind === "input")
+      starts.set(axis.name, startsOf(given.lengths ?? new Uint32Array(batch).fill(extent)));
   const choices = new Map<string, Choice>();
   for (const axis of graph.axes) {
-    const out = graph.outputs.find((o) => o.role === "observe" && o.name.endsWith(".index") && printSize(o.shape[1]!) === axis.name);
+    const out = graph.outputs.find(
+      (o) => o.role === "observe" && o.name.endsWith(".index") && printSize(o.shape[1]!) === axis.name,
+    );
     if (!out) continue;
     const index = results[out.name]!;
     const count = results[out.name.replace(/index$/, "count")]!;
@@ -141,7 +157,10 @@ export function furthest(
   for (let i = 0; i < expected.length; i++) {
     const a = actual[i]!;
     const e = expected[i]!;
-    const r = Object.is(a, e) || a === e || (Number.isNaN(a) && Number.isNaN(e)) ? 0 : Math.abs(a - e) / (atol + rtol * Math.abs(e));
+    const r =
+      Object.is(a, e) || a === e || (Number.isNaN(a) && Number.isNaN(e))
+        ? 0
+        : Math.abs(a - e) / (atol + rtol * Math.abs(e));
     if (!(r <= ratio)) {
       ratio = Number.isNaN(r) ? Infinity : r;
       at = i;

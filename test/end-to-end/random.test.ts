@@ -28,30 +28,42 @@ const tally: Tally = { choices: 0, forced: 0 };
 /** Results beyond this need intermediate values that f32 may not hold. */
 const LARGEST = 1e6;
 
-/** Weights off by about one f32 rounding, choices held: where that alone moves a result by a tenth of the tolerance, f32 cannot be judged. */
+/**
+ * Weights off by about one f32 rounding, choices held: where that alone moves a result by a tenth of the tolerance, f32
+ * cannot be judged.
+ */
 function comparable(graph: Graph, weights: Weights, given: Case, wanted: Evaluation): boolean {
   const rng = random(1);
-  const nudged = new Map([...weights].map(([path, w]) => [path, { shape: w.shape, data: w.data.map((v) => v * (1 + 3e-7 * rng.normal())) }]));
+  const nudged = new Map(
+    [...weights].map(([path, w]) => [path, { shape: w.shape, data: w.data.map((v) => v * (1 + 3e-7 * rng.normal())) }]),
+  );
   const forced = new Map([...wanted.routes].map(([axis, r]) => [axis, r.used]));
   const moved = reference(graph, nudged, given, forced);
   return [...wanted.outputs].every(
-    ([name, o]) => furthest(moved.outputs.get(name)!.data, o.data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 && o.data.every((v) => Math.abs(v) < LARGEST),
+    ([name, o]) =>
+      furthest(moved.outputs.get(name)!.data, o.data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 &&
+      o.data.every((v) => Math.abs(v) < LARGEST),
   );
 }
 
 /** Cases that are not comparable so: raw gates feed on each other in some random models. */
 const beyond = { cases: 0, of: 0 };
-// Vocabularies of three words repeat tokens, whose scores tie exactly in 64 bits and differ by rounding on a device: more near-ties than the one
-// in a thousand that models of a real size are held to.
+// Vocabularies of three words repeat tokens, whose scores tie exactly in 64 bits and differ by rounding on a device:
+// more near-ties than the one in a thousand that models of a real size are held to.
 afterAll(() => {
   expect(tally.choices).toBeGreaterThan(cases(100));
-  expect(tally.forced, `${tally.forced} of ${tally.choices} choices were too close to call`).toBeLessThanOrEqual(tally.choices / 100);
-  expect(beyond.cases, `${beyond.cases} of ${beyond.of} cases were too ill-conditioned for f32`).toBeLessThan(beyond.of / 20);
+  expect(tally.forced, `${tally.forced} of ${tally.choices} choices were too close to call`).toBeLessThanOrEqual(
+    tally.choices / 100,
+  );
+  expect(beyond.cases, `${beyond.cases} of ${beyond.of} cases were too ill-conditioned for f32`).toBeLessThan(
+    beyond.of / 20,
+  );
 });
 
 /**
- * Values are of order 1 to 10 after a few layers of width 4 to 16. Random expressions take differences and quotients of them, which can make
- * an f32 error of 1e-6 a hundred times larger: hence a wide tolerance. A wrong index or a wrong row is off by the size of the values.
+ * Values are of order 1 to 10 after a few layers of width 4 to 16. Random expressions take differences and quotients of
+ * them, which can make an f32 error of 1e-6 a hundred times larger: hence a wide tolerance. A wrong index or a wrong
+ * row is off by the size of the values.
  */
 const TOLERANCE = { atol: 2e-3, rtol: 2e-3 };
 
@@ -61,40 +73,58 @@ const sizes = [
   [2, 19],
 ] as const;
 
-/** Whether a route that is not observed hangs on less than a device's rounding: which way it chose there cannot be told. Equal scores are equal there too. */
+/**
+ * Whether a route that is not observed hangs on less than a device's rounding: which way it chose there cannot be told.
+ * Equal scores are equal there too.
+ */
 function hidesNearTie(graph: Graph, wanted: Evaluation, results: Results, given: Case): boolean {
   const seen = choicesOf(graph, wanted, results, given);
-  return [...wanted.routes].some(([axis, { margins }]) => !seen.has(axis) && margins.some((m) => m > 0 && m < SCORE_ERROR));
+  return [...wanted.routes].some(
+    ([axis, { margins }]) => !seen.has(axis) && margins.some((m) => m > 0 && m < SCORE_ERROR),
+  );
 }
 
-it("each of many random programs agrees with the reference, in a phase and entry of its own", { timeout: patience(300_000) }, async () => {
-  const device = await testDevice();
-  await fc.assert(
-    fc.asyncProperty(randomModel, fc.constantFrom("infer", "generate", "train" as const), fc.integer({ min: 1, max: 1e6 }), async (model, wanted, seed) => {
-      const phase = wanted === "generate" && !model.causal ? "infer" : wanted;
-      const { program, graph } = compiled(model.source, { phase, target: device.target });
-      const weights = randomWeights(program, seed, 0.5); // raw gates of larger weights square the stream at every layer, beyond f32
-      const session = await sessionOf(program, device, weights, { B: 1, T: 4 });
-      const rng = random(seed);
-      for (const [B, most] of sizes) {
-        const T = Math.min(most, model.context);
-        const names = new Set(graph.inputs.map((i) => i.name));
-        const inputs: Record<string, Case["inputs"][string]> = {};
-        for (const i of model.inputs.filter((m) => names.has(m.name))) {
-          const shape = i.shape.map((s) => (s === "B" ? B : s === "T" ? T : Number(s)));
-          inputs[i.name] = i.dtype === "u32" ? randomTokens(shape, i.below ?? 1000, rng.below(1e6)) : randomInput(shape, rng.below(1e6));
-        }
-        const live = Object.fromEntries(model.live.map((l) => [l.name, l.value]));
-        const given: Case = { inputs, seed, live, ...(B > 1 ? { lengths: randomLengths(B, T, seed) } : {}) };
-        const wanted = reference(graph, weights, given);
-        beyond.of++;
-        const results = await onDevice(session, given);
-        if (!hidesNearTie(graph, wanted, results, given) && comparable(graph, weights, given, wanted))
-          expectAgreement(graph, weights, given, results, TOLERANCE, tally, wanted);
-        else beyond.cases++;
-      }
-      session.dispose();
-    }),
-    { numRuns: cases(60), seed: seedOf(20240402), endOnFailure: true },
-  );
-});
+it(
+  "each of many random programs agrees with the reference, in a phase and entry of its own",
+  { timeout: patience(300_000) },
+  async () => {
+    const device = await testDevice();
+    await fc.assert(
+      fc.asyncProperty(
+        randomModel,
+        fc.constantFrom("infer", "generate", "train" as const),
+        fc.integer({ min: 1, max: 1e6 }),
+        async (model, wanted, seed) => {
+          const phase = wanted === "generate" && !model.causal ? "infer" : wanted;
+          const { program, graph } = compiled(model.source, { phase, target: device.target });
+          // raw gates of larger weights square the stream at every layer, beyond f32
+          const weights = randomWeights(program, seed, 0.5);
+          const session = await sessionOf(program, device, weights, { B: 1, T: 4 });
+          const rng = random(seed);
+          for (const [B, most] of sizes) {
+            const T = Math.min(most, model.context);
+            const names = new Set(graph.inputs.map((i) => i.name));
+            const inputs: Record<string, Case["inputs"][string]> = {};
+            for (const i of model.inputs.filter((m) => names.has(m.name))) {
+              const shape = i.shape.map((s) => (s === "B" ? B : s === "T" ? T : Number(s)));
+              inputs[i.name] =
+                i.dtype === "u32"
+                  ? randomTokens(shape, i.below ?? 1000, rng.below(1e6))
+                  : randomInput(shape, rng.below(1e6));
+            }
+            const live = Object.fromEntries(model.live.map((l) => [l.name, l.value]));
+            const given: Case = { inputs, seed, live, ...(B > 1 ? { lengths: randomLengths(B, T, seed) } : {}) };
+            const wanted = reference(graph, weights, given);
+            beyond.of++;
+            const results = await onDevice(session, given);
+            if (!hidesNearTie(graph, wanted, results, given) && comparable(graph, weights, given, wanted))
+              expectAgreement(graph, weights, given, results, TOLERANCE, tally, wanted);
+            else beyond.cases++;
+          }
+          session.dispose();
+        },
+      ),
+      { numRuns: cases(60), seed: seedOf(20240402), endOnFailure: true },
+    );
+  },
+);

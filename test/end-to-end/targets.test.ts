@@ -1,11 +1,21 @@
-// Programs for classes of GPUs that no test machine has, run on devices that have what they need: with subgroups and without, with f16 and without.
+// Programs for classes of GPUs that no test machine has, run on devices that have what they need: with subgroups and
+// without, with f16 and without.
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
 import { testDevice } from "../device.js";
 import { soaking, thinned } from "../soak.js";
 import { expectAgreement, type Tally } from "./agree.js";
-import { compiled, onDevice, reference, randomLengths, randomTokens, randomWeights, sessionOf, type Case } from "./model.js";
+import {
+  compiled,
+  onDevice,
+  reference,
+  randomLengths,
+  randomTokens,
+  randomWeights,
+  sessionOf,
+  type Case,
+} from "./model.js";
 
 const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
 
@@ -19,31 +29,43 @@ const PAIRS = DEVICES.flatMap((on) => CLASSES.map((device) => [device, on] as co
   ([device, on]) => soaking || device !== "integrated" || on === "default",
 );
 
-it.each(PAIRS)("a program for %s devices agrees with the reference on the %s one", { timeout: 200_000 }, async (device, on) => {
-  const own = await testDevice(on);
-  const { graph, program } = compiled(source, { set });
-  const weights = randomWeights(program, 7);
-  const cases: readonly Case[] = [
-    { inputs: { tokens: randomTokens([1, 90], 256, 1) } },
-    { inputs: { tokens: randomTokens([2, 9], 256, 2) }, lengths: randomLengths(2, 9, 2) },
-  ];
-  const wanted = cases.map((given) => reference(graph, weights, given));
-  const texts = new Set<string>();
-  // Without subgroups SwiftShader runs what the default device does.
-  for (const subgroups of thinned(on, [null, own.target.subgroups], 2, 1))
-    for (const f16 of [false, own.target.f16]) {
-      const target: Target = { device, subgroups, f16, limits: DEFAULT_LIMITS };
-      const made = compiled(source, { set, target }).program;
-      // Most offers are not taken: equal programs are run once.
-      const text = JSON.stringify([made.kernels, made.steps]);
-      if (texts.has(text)) continue;
-      texts.add(text);
-      if (subgroups === null) expect(made.requires).toEqual({ features: [], subgroupSize: null });
-      const session = await sessionOf(made, own, weights, { B: 2, T: 90 });
-      const tally: Tally = { choices: 0, forced: 0 };
-      for (const [i, given] of cases.entries())
-        expectAgreement(graph, weights, given, await onDevice(session, given), { atol: 3e-5, rtol: 3e-5 }, tally, wanted[i]);
-      expect(tally.choices).toBeGreaterThan(0);
-      session.dispose();
-    }
-});
+it.each(PAIRS)(
+  "a program for %s devices agrees with the reference on the %s one",
+  { timeout: 200_000 },
+  async (device, on) => {
+    const own = await testDevice(on);
+    const { graph, program } = compiled(source, { set });
+    const weights = randomWeights(program, 7);
+    const cases: readonly Case[] = [
+      { inputs: { tokens: randomTokens([1, 90], 256, 1) } },
+      { inputs: { tokens: randomTokens([2, 9], 256, 2) }, lengths: randomLengths(2, 9, 2) },
+    ];
+    const wanted = cases.map((given) => reference(graph, weights, given));
+    const texts = new Set<string>();
+    // Without subgroups SwiftShader runs what the default device does.
+    for (const subgroups of thinned(on, [null, own.target.subgroups], 2, 1))
+      for (const f16 of [false, own.target.f16]) {
+        const target: Target = { device, subgroups, f16, limits: DEFAULT_LIMITS };
+        const made = compiled(source, { set, target }).program;
+        // Most offers are not taken: equal programs are run once.
+        const text = JSON.stringify([made.kernels, made.steps]);
+        if (texts.has(text)) continue;
+        texts.add(text);
+        if (subgroups === null) expect(made.requires).toEqual({ features: [], subgroupSize: null });
+        const session = await sessionOf(made, own, weights, { B: 2, T: 90 });
+        const tally: Tally = { choices: 0, forced: 0 };
+        for (const [i, given] of cases.entries())
+          expectAgreement(
+            graph,
+            weights,
+            given,
+            await onDevice(session, given),
+            { atol: 3e-5, rtol: 3e-5 },
+            tally,
+            wanted[i],
+          );
+        expect(tally.choices).toBeGreaterThan(0);
+        session.dispose();
+      }
+  },
+);

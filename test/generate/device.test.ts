@@ -1,9 +1,16 @@
-// Tokens that a device generates, held against the reference: one pass over the whole text under the causal rule, in 64 bits.
+// Tokens that a device generates, held against the reference: one pass over the whole text under the causal rule, in 64
+// bits.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration, type CompileGenerationOptions } from "../../src/compile-generation.js";
-import { createGenerator, type GeneratedToken, type Generator, parseGeneration, printGeneration } from "../../src/generate/index.js";
+import {
+  createGenerator,
+  type GeneratedToken,
+  type Generator,
+  parseGeneration,
+  printGeneration,
+} from "../../src/generate/index.js";
 import { lower } from "../../src/lower/lower.js";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Program } from "../../src/program/program.js";
@@ -27,7 +34,11 @@ function randomWeights(program: Program, seed: number): Weights {
   return new Map(
     program.weights.map(({ path, shape }) => {
       const scale = 1.5 / Math.sqrt(shape.at(-1) ?? 1);
-      const value = path.endsWith("guess.down.bias") ? () => 0 : shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() * scale;
+      const value = path.endsWith("guess.down.bias")
+        ? () => 0
+        : shape.length < 2
+          ? () => 1 + 0.2 * rng.normal()
+          : () => rng.normal() * scale;
       return [path, { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) }];
     }),
   );
@@ -48,13 +59,21 @@ async function made(
   const weights = await weightsOf(generation!.prompt);
   // What is shipped is text.
   const shipped = parseGeneration(printGeneration(generation!));
-  const generator = await createGenerator(shipped, device, (w) => weights.get(w.path)!.data, { seed: 5, ...(options.chunk && { chunk: options.chunk }) });
+  const generator = await createGenerator(shipped, device, (w) => weights.get(w.path)!.data, {
+    seed: 5,
+    ...(options.chunk && { chunk: options.chunk }),
+  });
   return { generator, whole: lower(model!), weights };
 }
 
-async function collected(generator: Generator, prompts: readonly number[][], maxTokens: number): Promise<GeneratedToken[][]> {
+async function collected(
+  generator: Generator,
+  prompts: readonly number[][],
+  maxTokens: number,
+): Promise<GeneratedToken[][]> {
   const tokens: GeneratedToken[][] = prompts.map(() => []);
-  for await (const token of generator.generate(prompts, { maxTokens, sampling: { logprobs: true } })) tokens[token.sequence]!.push(token);
+  for await (const token of generator.generate(prompts, { maxTokens, sampling: { logprobs: true } }))
+    tokens[token.sequence]!.push(token);
   return tokens;
 }
 
@@ -65,8 +84,15 @@ const ROOT = "T";
 const LOGIT = 2e-3;
 const SCORE = 1e-4;
 
-/** Each token is the best there, or as good; its log-probability is right; each route took as many tokens. Returns how many sequences a near-tie of a route left out. */
-async function expectReference({ generator, whole, weights }: Made, prompts: readonly number[][], tokens: readonly GeneratedToken[][]): Promise<number> {
+/**
+ * Each token is the best there, or as good; its log-probability is right; each route took as many tokens. Returns how
+ * many sequences a near-tie of a route left out.
+ */
+async function expectReference(
+  { generator, whole, weights }: Made,
+  prompts: readonly number[][],
+  tokens: readonly GeneratedToken[][],
+): Promise<number> {
   let left = 0;
   const taken = await generator.taken();
   const used = whole.axes.filter((a) => a.role === "sequence" && a.count.kind === "above").map((a) => a.name);
@@ -87,12 +113,18 @@ async function expectReference({ generator, whole, weights }: Made, prompts: rea
       const best = row.reduce((a, v) => Math.max(a, v), -Infinity);
       expect(best - row[token]!, `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
       const sum = row.reduce((s, v) => s + Math.exp(v - best), 0);
-      expect(Math.abs(tokens[b]![i]!.logprob! - (row[token]! - best - Math.log(sum))), `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
+      expect(
+        Math.abs(tokens[b]![i]!.logprob! - (row[token]! - best - Math.log(sum))),
+        `sequence ${b}, token ${i}`,
+      ).toBeLessThan(LOGIT);
     });
     for (const [axis, route] of routes) {
       totals.set(axis, totals.get(axis)! + route.used.index.data.length);
       const at = generator.generation.axes.findIndex((a) => a.axis === axis);
-      const positions = whole.axes.some((a) => a.name === axis && a.role === "sequence" && a.count.kind === "above" && a.count.parent === ROOT) && taken[at];
+      const positions =
+        whole.axes.some(
+          (a) => a.name === axis && a.role === "sequence" && a.count.kind === "above" && a.count.parent === ROOT,
+        ) && taken[at];
       if (positions) expect([...positions[b]!]).toEqual([...route.used.index.data]);
       // What each step says of the token it read.
       const steps = tokens[b]!.flatMap((t, i) => (t.routes?.[at] && positions ? [prompt.length + i - 1] : []));
@@ -150,7 +182,13 @@ describe("on a device", () => {
       async (program) => {
         const matched = matchWeights(program, stored);
         const entries = await Promise.all(
-          program.weights.map(async (w) => [w.path, { shape: w.shape, data: (await readWeight(w, matched.get(w)!, stored)) as Float32Array }] as const), // all are f32
+          program.weights.map(
+            async (w) =>
+              [
+                w.path,
+                { shape: w.shape, data: (await readWeight(w, matched.get(w)!, stored)) as Float32Array },
+              ] as const,
+          ), // all are f32
         );
         return new Map(entries);
       },

@@ -8,7 +8,10 @@ import { LM } from "./models.js";
 
 const SOAK = Number(process.env["SOAK"] ?? "1");
 const TOKENS = SOAK > 1 ? 250 * SOAK : 64;
-/** What allocators and collectors leave lying about; and drivers, where a cache grows between the two times at which memory is looked at. */
+/**
+ * What allocators and collectors leave lying about; and drivers, where a cache grows between the two times at which
+ * memory is looked at.
+ */
 const SLACK = TOKENS > 4096 ? 40e6 : 24e6;
 
 const KINDS = {
@@ -33,14 +36,18 @@ for (const [name, layer] of Object.entries(KINDS))
       let [tokens, growths] = [0, 0];
       try {
         let [bytes, buffers] = [0, 0];
-        for await (const _ of generator.generate([[1, 2, 3, 4]], { maxTokens: TOKENS, sampling: { temperature: 1, seed: 5 } })) {
+        for await (const _ of generator.generate([[1, 2, 3, 4]], {
+          maxTokens: TOKENS,
+          sampling: { temperature: 1, seed: 5 },
+        })) {
           // The buffers of steps are made for the first of them.
           const grew = generator.memory.bytes !== bytes;
           if (tokens > 1 && grew) growths++;
           if (tokens > 1 && !grew) expect(made.buffers, `token ${tokens}`).toBe(buffers);
           [bytes, buffers] = [generator.memory.bytes, made.buffers];
           const part = Math.floor((5 * tokens++) / TOKENS);
-          if (part === 1 || part === 4) most[part === 1 ? 0 : 1] = Math.max(most[part === 1 ? 0 : 1]!, process.memoryUsage().rss);
+          if (part === 1 || part === 4)
+            most[part === 1 ? 0 : 1] = Math.max(most[part === 1 ? 0 : 1]!, process.memoryUsage().rss);
         }
       } finally {
         device.gpu.createBuffer = create;
@@ -48,7 +55,8 @@ for (const [name, layer] of Object.entries(KINDS))
       }
       expect(tokens).toBe(TOKENS);
       expect(made.buffers).toBeGreaterThan(0);
-      // Room is made for 4096 tokens at first, of which a routed layer has half, and grows by half each time: a dense cache once, at the most tokens there are here.
+      // Room is made for 4096 tokens at first, of which a routed layer has half, and grows by half each time: a dense
+      // cache once, at the most tokens there are here.
       const long = TOKENS > 4096 ? 1 : 0;
       expect(growths).toBeLessThanOrEqual(name === "dense" ? long : 3 + long);
       expect(most[1]! - most[0]!, `resident memory grew from ${most[0]} to ${most[1]}`).toBeLessThan(SLACK);

@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { Capacity } from "../../src/generate/capacity.js";
-import { createGenerator, type GeneratedToken, type Generation, type Generator, type GeneratorOptions } from "../../src/generate/index.js";
+import {
+  createGenerator,
+  type GeneratedToken,
+  type Generation,
+  type Generator,
+  type GeneratorOptions,
+} from "../../src/generate/index.js";
 import { type Device, initialWeights, InputError, memoryOf, openDevice } from "../../src/runtime/index.js";
 import { MODELS } from "./models.js";
 
@@ -22,12 +28,17 @@ const PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4
 const open = (options: GeneratorOptions = {}, generation = mixed): Promise<Generator> =>
   createGenerator(generation, device, (w) => initialWeights(3)(w).map((v) => 6 * v), options);
 
-async function all(generator: Generator, prompts: readonly ArrayLike<number>[], options: Parameters<Generator["generate"]>[1]): Promise<GeneratedToken[]> {
+async function all(
+  generator: Generator,
+  prompts: readonly ArrayLike<number>[],
+  options: Parameters<Generator["generate"]>[1],
+): Promise<GeneratedToken[]> {
   const tokens: GeneratedToken[] = [];
   for await (const token of generator.generate(prompts, options)) tokens.push(token);
   return tokens;
 }
-const of = (tokens: readonly GeneratedToken[], sequence: number): readonly GeneratedToken[] => tokens.filter((t) => t.sequence === sequence);
+const of = (tokens: readonly GeneratedToken[], sequence: number): readonly GeneratedToken[] =>
+  tokens.filter((t) => t.sequence === sequence);
 
 describe("a generation", () => {
   it("does not depend on the batch, nor on how prompts are cut, nor on how many steps are under way", async () => {
@@ -47,7 +58,8 @@ describe("a generation", () => {
     for (const options of [{ chunk: 1 }, { chunk: 3, ahead: 1 }, { ahead: 3 }]) {
       const other = await open(options);
       const tokens = await all(other, PROMPTS, { maxTokens: 9, sampling: { logprobs: true } });
-      for (const b of PROMPTS.keys()) expect(of(tokens, b).map((t) => t.token)).toEqual(of(together, b).map((t) => t.token));
+      for (const b of PROMPTS.keys())
+        expect(of(tokens, b).map((t) => t.token)).toEqual(of(together, b).map((t) => t.token));
       other.dispose();
     }
   });
@@ -61,14 +73,18 @@ describe("a generation", () => {
       const wanted = of(free, b).map((t) => t.token);
       const at = wanted.indexOf(end);
       expect(of(tokens, b).map((t) => t.token)).toEqual(at < 0 ? wanted : wanted.slice(0, at + 1));
-      expect(of(tokens, b).map((t) => t.finish)).toEqual(of(tokens, b).map((_, i, list) => (i + 1 < list.length ? null : at < 0 ? "length" : "end")));
+      expect(of(tokens, b).map((t) => t.finish)).toEqual(
+        of(tokens, b).map((_, i, list) => (i + 1 < list.length ? null : at < 0 ? "length" : "end")),
+      );
     }
     // The context is 24: what is chosen from the last token that fits is the last.
     const full = await all(generator, [PROMPTS[2]!, Array.from({ length: 24 }, (_, i) => i % 13)], {});
     expect(of(full, 0)).toHaveLength(13);
     expect(of(full, 1)).toHaveLength(1);
     expect(full.filter((t) => t.finish !== null).map((t) => t.finish)).toEqual(["context", "context"]);
-    expect(full.filter((t) => t.sequence === 0 && t.index < 13).map((t) => t.index)).toEqual(Array.from({ length: 13 }, (_, i) => i));
+    expect(full.filter((t) => t.sequence === 0 && t.index < 13).map((t) => t.index)).toEqual(
+      Array.from({ length: 13 }, (_, i) => i),
+    );
     generator.dispose();
   });
 
@@ -84,9 +100,15 @@ describe("a generation", () => {
       expect(alone.map((t) => t.token)).toEqual(of(drawn, b).map((t) => t.token));
     }
     // A token that never comes, and one that always does.
-    const never = await all(generator, PROMPTS, { maxTokens: 9, sampling: { ...sampling, logitBias: { [drawn[0]!.token]: -Infinity } } });
+    const never = await all(generator, PROMPTS, {
+      maxTokens: 9,
+      sampling: { ...sampling, logitBias: { [drawn[0]!.token]: -Infinity } },
+    });
     expect(never.some((t) => t.token === drawn[0]!.token)).toBe(false);
-    const always = await all(generator, PROMPTS.slice(0, 2), { maxTokens: 4, sampling: [{ logitBias: { 7: 1e6 } }, {}] });
+    const always = await all(generator, PROMPTS.slice(0, 2), {
+      maxTokens: 4,
+      sampling: [{ logitBias: { 7: 1e6 } }, {}],
+    });
     expect(of(always, 0).map((t) => t.token)).toEqual([7, 7, 7, 7]);
     expect(of(always, 1).map((t) => t.token)).toEqual(
       of(greedy, 1)
@@ -157,7 +179,12 @@ describe("a generation that is ended early", () => {
     const { routes, cache, flops, generatedTokens } = generator.summary!;
     expect(generatedTokens).toBe(10);
     expect(routes[0]!.tokens).toBe(3 + 2 + 10 - 2);
-    expect([routes, cache.used, cache.dense, flops]).toEqual([wanted.routes, wanted.cache.used, wanted.cache.dense, wanted.flops]);
+    expect([routes, cache.used, cache.dense, flops]).toEqual([
+      wanted.routes,
+      wanted.cache.used,
+      wanted.cache.dense,
+      wanted.flops,
+    ]);
     expect(await generator.taken()).toEqual(places);
     generator.dispose();
   });
@@ -191,14 +218,20 @@ describe("a generation that is ended early", () => {
   });
 
   it("says that logits are no numbers, asked or not", async () => {
-    const generator = await createGenerator(mixed, device, (w) => (w.path.startsWith("norm.") ? initialWeights(3)(w).map(() => NaN) : initialWeights(3)(w)));
+    const generator = await createGenerator(mixed, device, (w) =>
+      w.path.startsWith("norm.") ? initialWeights(3)(w).map(() => NaN) : initialWeights(3)(w),
+    );
     expect((await all(generator, [[1, 2]], { maxTokens: 2 })).map((t) => t.logprob)).toEqual([NaN, NaN]);
     generator.dispose();
   });
 
   it("refuses prompts and options that are none, before anything runs", async () => {
     const generator = await open();
-    const refused = async (prompts: readonly (readonly number[])[], options: Parameters<Generator["generate"]>[1], message: RegExp): Promise<void> => {
+    const refused = async (
+      prompts: readonly (readonly number[])[],
+      options: Parameters<Generator["generate"]>[1],
+      message: RegExp,
+    ): Promise<void> => {
       const run = all(generator, prompts, options);
       await expect(run).rejects.toThrow(InputError);
       await expect(run).rejects.toThrow(message);

@@ -72,20 +72,48 @@ block Left(dim: int) {
 }`;
 
 export const MODELS: Readonly<Record<string, string>> = {
-  dense: LM("", "layers: [for i in 0..2: Residual(Layer(dim, 4, kv_heads: 2, hidden: 24))]", "for layer in layers { x = layer(x) }"),
+  dense: LM(
+    "",
+    "layers: [for i in 0..2: Residual(Layer(dim, 4, kv_heads: 2, hidden: 24))]",
+    "for layer in layers { x = layer(x) }",
+  ),
   "mixture of depths": LM(
     "",
     "layers: [for i in 0..4: if i % 2 == 1 then MoD(Layer(dim, 2, hidden: 24), dim, 50%) else Residual(Layer(dim, 2, hidden: 24))]",
     "for layer in layers { x = layer(x) }",
   ),
-  "every layer routed": LM("", "layers: [for i in 0..3: MoD(Layer(dim, 2, hidden: 24), dim, 50%)]", "for layer in layers { x = layer(x) }"),
-  "routes that take nothing": LM(RULED("1000.0"), "one: Ruled(Layer(dim, 2), dim)\n  two: Residual(Layer(dim, 2))", "x = two(one(x))"),
-  "routes that take everything": LM(RULED("-1000.0"), "one: Ruled(Layer(dim, 2), dim)\n  two: Residual(Layer(dim, 2))", "x = two(one(x))"),
+  "every layer routed": LM(
+    "",
+    "layers: [for i in 0..3: MoD(Layer(dim, 2, hidden: 24), dim, 50%)]",
+    "for layer in layers { x = layer(x) }",
+  ),
+  "routes that take nothing": LM(
+    RULED("1000.0"),
+    "one: Ruled(Layer(dim, 2), dim)\n  two: Residual(Layer(dim, 2))",
+    "x = two(one(x))",
+  ),
+  "routes that take everything": LM(
+    RULED("-1000.0"),
+    "one: Ruled(Layer(dim, 2), dim)\n  two: Residual(Layer(dim, 2))",
+    "x = two(one(x))",
+  ),
   "nested routes": LM(NESTED, "outer: MoD(Inner(dim), dim, 50%)", "x = outer(x)"),
   "one block called twice": LM("", "shared: MoD(Layer(dim, 2, hidden: 24), dim, 25%)", "x = shared(shared(x))"),
-  "windows of attention": LM("", "one: Residual(Attention(dim, 2, window: 3))\n  two: MoD(Attention(dim, 2, window: 5), dim, 50%)", "x = two(one(x))"),
-  "routed work without attention": LM("", "one: MoD(GeluMLP(dim, 32), dim, 50%)\n  two: Residual(Attention(dim, 2))", "x = two(one(x))"),
-  "keys and values of one projection": LM(SHARED, "one: Residual(Shared(dim))\n  two: MoD(Shared(dim), dim, 50%)", "x = two(one(x))"),
+  "windows of attention": LM(
+    "",
+    "one: Residual(Attention(dim, 2, window: 3))\n  two: MoD(Attention(dim, 2, window: 5), dim, 50%)",
+    "x = two(one(x))",
+  ),
+  "routed work without attention": LM(
+    "",
+    "one: MoD(GeluMLP(dim, 32), dim, 50%)\n  two: Residual(Attention(dim, 2))",
+    "x = two(one(x))",
+  ),
+  "keys and values of one projection": LM(
+    SHARED,
+    "one: Residual(Shared(dim))\n  two: MoD(Shared(dim), dim, 50%)",
+    "x = two(one(x))",
+  ),
   "products from the left": LM(LEFT, "one: Residual(Left(dim))\n  two: MoD(Left(dim), dim, 50%)", "x = two(one(x))"),
   "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
 };

@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import { samplingTables, type SamplingOptions } from "../../src/generate/options.js";
 import { InputError } from "../../src/runtime/index.js";
 
-const rows = (options: SamplingOptions | readonly SamplingOptions[], sequences = 1) => [...samplingTables(options, sequences, 100).settings];
+const rows = (options: SamplingOptions | readonly SamplingOptions[], sequences = 1) => [
+  ...samplingTables(options, sequences, 100).settings,
+];
 const message = (options: SamplingOptions | readonly SamplingOptions[], sequences = 1): string => {
   try {
     samplingTables(options, sequences, 100);
@@ -32,7 +34,11 @@ describe("sampling options", () => {
   });
 
   it("add biases in the rows of the sequences that have them", () => {
-    const { bias, settings } = samplingTables([{}, { logitBias: { 2: -Infinity } }, { logitBias: new Map([[0, 1.5]]) }], 3, 3);
+    const { bias, settings } = samplingTables(
+      [{}, { logitBias: { 2: -Infinity } }, { logitBias: new Map([[0, 1.5]]) }],
+      3,
+      3,
+    );
     expect([...bias!]).toEqual([0, 0, 0, 0, 0, -Infinity, 1.5, 0, 0]);
     expect([5, 12, 19].map((i) => settings[i])).toEqual([0, 1, 1]);
     expect(samplingTables({ logitBias: {} }, 1, 3).bias).toBeNull();
@@ -56,5 +62,6 @@ describe("sampling options", () => {
     ["there is no sampling option top_k", { top_k: 3 } as SamplingOptions],
   ])("%s", (expected, options) => expect(message(options)).toBe(expected));
 
-  it("are as many as there are sequences", () => expect(message([{}, {}], 3)).toBe("there are 3 sequences, and options for 2"));
+  it("are as many as there are sequences", () =>
+    expect(message([{}, {}], 3)).toBe("there are 3 sequences, and options for 2"));
 });

@@ -1,8 +1,22 @@
 // Devices that are lost in the middle of a text: it goes on from another, and is the text it would have been.
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
-import { createGenerator, type GeneratedToken, type Generation, type Generator, type GeneratorOptions, type Recovered } from "../../src/generate/index.js";
-import { type Device, DeviceLostError, initialWeights, NoDeviceError, openDevice, type WeightsInput } from "../../src/runtime/index.js";
+import {
+  createGenerator,
+  type GeneratedToken,
+  type Generation,
+  type Generator,
+  type GeneratorOptions,
+  type Recovered,
+} from "../../src/generate/index.js";
+import {
+  type Device,
+  DeviceLostError,
+  initialWeights,
+  NoDeviceError,
+  openDevice,
+  type WeightsInput,
+} from "../../src/runtime/index.js";
 import { soaking } from "../soak.js";
 import { MODELS } from "./models.js";
 
@@ -58,10 +72,21 @@ async function all(
 
 /** Sequences take turns as the device answers: each by itself is what matters. */
 const bySequence = (tokens: readonly GeneratedToken[]): readonly (readonly GeneratedToken[])[] =>
-  PROMPTS.map((_, b) => tokens.filter((t) => t.sequence === b).map((t) => ({ ...t, logprob: t.logprob === null ? null : Number(t.logprob.toFixed(3)) })));
+  PROMPTS.map((_, b) =>
+    tokens
+      .filter((t) => t.sequence === b)
+      .map((t) => ({ ...t, logprob: t.logprob === null ? null : Number(t.logprob.toFixed(3)) })),
+  );
 
 /** Everything that must be as it was: draws, penalties of what was said before the loss, biases, ends. */
-const SAMPLING = { temperature: 1.5, topK: 9, repetitionPenalty: 1.3, seed: 41, logprobs: true, logitBias: { 4: -Infinity, 7: 0.5 } } as const;
+const SAMPLING = {
+  temperature: 1.5,
+  topK: 9,
+  repetitionPenalty: 1.3,
+  seed: 41,
+  logprobs: true,
+  logitBias: { 4: -Infinity, 7: 0.5 },
+} as const;
 
 describe("a device that is lost", () => {
   it("whenever it is, leaves the text as it would have been, and its caller hears of it once", async () => {
@@ -78,7 +103,10 @@ describe("a device that is lost", () => {
     for (const moments of soaking ? [[0], [6], [1, 8]] : [[0], [1, 8]]) {
       const heard: Recovered[] = [];
       const lossy = await open({ chunk: 5, ahead: 1, onRecovered: (event) => heard.push(event) });
-      expect(bySequence(await all(lossy, PROMPTS, asked, (n) => moments.includes(n))), `lost after ${moments.join(" and ")}`).toEqual(wanted);
+      expect(
+        bySequence(await all(lossy, PROMPTS, asked, (n) => moments.includes(n))),
+        `lost after ${moments.join(" and ")}`,
+      ).toEqual(wanted);
       expect(heard.map((e) => e.lost.reason)).toEqual(moments.map(() => "destroyed"));
       expect(heard.at(-1)!.device).toBe(lossy.device);
       expect(heard[0]!.tokens).toBeGreaterThanOrEqual(21);
@@ -104,7 +132,10 @@ describe("a device that is lost", () => {
   });
 
   it("ends the generation where none takes its place, and says why", async () => {
-    const gone = await open({ ahead: 1, recover: () => Promise.reject(new NoDeviceError("there is no other", { hint: "buy one" })) });
+    const gone = await open({
+      ahead: 1,
+      recover: () => Promise.reject(new NoDeviceError("there is no other", { hint: "buy one" })),
+    });
     const failed = all(gone, PROMPTS, { maxTokens: 9 }, (n) => n === 6);
     await expect(failed).rejects.toThrow(
       expect.objectContaining({
@@ -117,7 +148,9 @@ describe("a device that is lost", () => {
     const none = await open({ ahead: 1, recover: null });
     await expect(all(none, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(DeviceLostError);
     const other = await open({ ahead: 1, recover: async () => ({ device: await openDevice(), generation: dense }) });
-    await expect(all(other, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(/the generation to go on with is of another model/);
+    await expect(all(other, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(
+      /the generation to go on with is of another model/,
+    );
   });
 
   it("again and again, before anything is said, ends it too; so does its caller's signal", async () => {
@@ -132,7 +165,9 @@ describe("a device that is lost", () => {
         return { device };
       },
     });
-    await expect(all(doomed, PROMPTS, { maxTokens: 9 }, (n) => n === 3)).rejects.toThrow(expect.objectContaining({ code: "device-lost" }) as Error);
+    await expect(all(doomed, PROMPTS, { maxTokens: 9 }, (n) => n === 3)).rejects.toThrow(
+      expect.objectContaining({ code: "device-lost" }) as Error,
+    );
     expect(opened).toBe(1);
     const controller = new AbortController();
     const stopped = await open({
@@ -142,6 +177,8 @@ describe("a device that is lost", () => {
         return { device: await openDevice() };
       },
     });
-    await expect(all(stopped, PROMPTS, { maxTokens: 9, signal: controller.signal }, (n) => n === 3)).rejects.toThrow("enough");
+    await expect(all(stopped, PROMPTS, { maxTokens: 9, signal: controller.signal }, (n) => n === 3)).rejects.toThrow(
+      "enough",
+    );
   });
 });

@@ -1,4 +1,5 @@
-// A prompt read in chunks and tokens added one by one compute what one pass over the whole sequence does, in the reference, for models of every kind of routing.
+// A prompt read in chunks and tokens added one by one compute what one pass over the whole sequence does, in the
+// reference, for models of every kind of routing.
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
@@ -7,7 +8,14 @@ import { parseGraph } from "../../src/ir/parse.js";
 import { printGraph } from "../../src/ir/print.js";
 import { assertSound } from "../../src/ir/verify.js";
 import { GenerationError } from "../../src/lower/caches.js";
-import { COUNTS, generationGraphs, LOGITS, SAMPLING_STATES, TOKEN, type GenerationGraphs } from "../../src/lower/generation.js";
+import {
+  COUNTS,
+  generationGraphs,
+  LOGITS,
+  SAMPLING_STATES,
+  TOKEN,
+  type GenerationGraphs,
+} from "../../src/lower/generation.js";
 import { lower } from "../../src/lower/lower.js";
 import type { Tensor } from "../../src/ops/define.js";
 import { ops } from "../../src/ops/index.js";
@@ -33,7 +41,11 @@ function weightsOf(graph: Graph, seed: number): Weights {
     if (!isOp(node, "weight") || weights.has(node.attrs.path)) continue;
     const { path, shape } = node.attrs;
     const scale = 1.5 / Math.sqrt(shape.at(-1) ?? 1);
-    const value = path.endsWith("guess.down.bias") ? () => 0 : shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() * scale;
+    const value = path.endsWith("guess.down.bias")
+      ? () => 0
+      : shape.length < 2
+        ? () => 1 + 0.2 * rng.normal()
+        : () => rng.normal() * scale;
     weights.set(path, { shape, data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) });
   }
   return weights;
@@ -73,7 +85,14 @@ class Continued {
   #run(graph: Graph, inputs: EvaluateOptions["inputs"], lengths: readonly number[]): ReadonlyMap<string, Tensor> {
     const extents = new Map(inputs.size > 0 ? this.#extents : [...this.#extents, ["T", 1]]);
     if (inputs.size > 0) extents.delete("B");
-    const { outputs, states } = evaluate(graph, { inputs, weights: this.#weights, lengths, extents, states: this.#states, seed: 5 });
+    const { outputs, states } = evaluate(graph, {
+      inputs,
+      weights: this.#weights,
+      lengths,
+      extents,
+      states: this.#states,
+      seed: 5,
+    });
     this.#states = states;
     return outputs;
   }
@@ -87,7 +106,11 @@ const rowOf = (t: Tensor, row: number): number[] => {
 /** Within what reordering sums of 64-bit floats leaves. */
 function expectSame(found: readonly number[], wanted: readonly number[], what: string): void {
   expect(found.length, what).toBe(wanted.length);
-  found.forEach((v, i) => expect(Math.abs(v - wanted[i]!), `${what}[${i}]: ${v}, ${wanted[i]}`).toBeLessThan(1e-10 * (1 + Math.abs(wanted[i]!))));
+  found.forEach((v, i) =>
+    expect(Math.abs(v - wanted[i]!), `${what}[${i}]: ${v}, ${wanted[i]}`).toBeLessThan(
+      1e-10 * (1 + Math.abs(wanted[i]!)),
+    ),
+  );
 }
 
 const PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6], [2], [7, 1, 8, 2, 8]];
@@ -99,7 +122,11 @@ describe("prompt and steps in the reference", () => {
       const whole = lowered(source);
       const weights = weightsOf(whole, 11);
       const made = generationGraphs(whole);
-      const graphs = { ...made, prompt: optimize(made.prompt, { verify: true }), step: optimize(made.step, { verify: true }) };
+      const graphs = {
+        ...made,
+        prompt: optimize(made.prompt, { verify: true }),
+        step: optimize(made.step, { verify: true }),
+      };
       for (const [batch, size] of [
         [1, 12],
         [2, 1],
@@ -136,7 +163,12 @@ describe("prompt and steps in the reference", () => {
         }
         const most = Math.max(...texts.map((t) => t.length));
         const tokens = texts.map((t) => Array.from({ length: most }, (_, i) => t[i] ?? 0));
-        const wanted = evaluate(whole, { inputs: new Map([["tokens", tokens]]), weights, lengths: texts.map((t) => t.length), seed: 5 });
+        const wanted = evaluate(whole, {
+          inputs: new Map([["tokens", tokens]]),
+          weights,
+          lengths: texts.map((t) => t.length),
+          seed: 5,
+        });
         const output = wanted.outputs.get("output")!;
         texts.forEach((text, b) => {
           const what = `${batch} by ${size}, sequence ${b}`;
@@ -151,7 +183,9 @@ describe("prompt and steps in the reference", () => {
         graphs.axes.forEach(({ axis }, i) => {
           const found = rows.slice(i * texts.length, (i + 1) * texts.length);
           const starts = wanted.routes.get(axis)?.used.starts.data;
-          expect(found, `${batch} by ${size}, ${axis}`).toEqual(texts.map((t, b) => (starts ? starts[b + 1]! - starts[b]! : t.length)));
+          expect(found, `${batch} by ${size}, ${axis}`).toEqual(
+            texts.map((t, b) => (starts ? starts[b + 1]! - starts[b]! : t.length)),
+          );
         });
       }
     });
@@ -162,7 +196,12 @@ describe("prompt and steps in the reference", () => {
     const graphs = generationGraphs(whole, { logits: "all" });
     const out = new Continued(graphs, weights, 2, 24).read(PROMPTS.slice(0, 2));
     const tokens = [PROMPTS[0]!, [...PROMPTS[1]!, 0, 0, 0, 0, 0]];
-    const wanted = evaluate(whole, { inputs: new Map([["tokens", tokens]]), weights, lengths: [7, 2], seed: 5 }).outputs.get("output")!;
+    const wanted = evaluate(whole, {
+      inputs: new Map([["tokens", tokens]]),
+      weights,
+      lengths: [7, 2],
+      seed: 5,
+    }).outputs.get("output")!;
     expectSame([...out.get(LOGITS)!.data], [...wanted.data], "logits");
   });
 });
@@ -194,6 +233,9 @@ describe("graphs of generation", () => {
       expect(() => generationGraphs(graph)).toThrow(message);
     };
     refused("model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", /u32\[B, T\], its tokens/);
-    refused("model M() { forward(a: u32[B, T], b: u32[B, T]) -> f32[B, T, 1] { f32(a + b)[..., None] + 0.0 * f32(position(a))[..., None] } }", /has a, b/);
+    refused(
+      "model M() { forward(a: u32[B, T], b: u32[B, T]) -> f32[B, T, 1] { f32(a + b)[..., None] + 0.0 * f32(position(a))[..., None] } }",
+      /has a, b/,
+    );
   });
 });

@@ -58,7 +58,8 @@ describe("stop strings", () => {
   it("are found wherever pieces end, as in the whole text", () => {
     const random = randomFrom(17);
     const letters = ["a", "b", "🐋", "é"];
-    const text = (most: number): string => Array.from({ length: 1 + random.below(most) }, () => letters[random.below(4)]!).join("");
+    const text = (most: number): string =>
+      Array.from({ length: 1 + random.below(most) }, () => letters[random.below(4)]!).join("");
     let stopped = 0;
     for (let trial = 0; trial < 2000; trial++) {
       const stops = Array.from({ length: random.below(4) }, () => text(4));

@@ -1,7 +1,16 @@
-// Texts that go on: characters of tokens as they come, and stop strings, held against the tokens of the same generation decoded at once.
+// Texts that go on: characters of tokens as they come, and stop strings, held against the tokens of the same generation
+// decoded at once.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
-import { ByteText, createGenerator, generateText, type GeneratedText, type Generator, type TextCodec, type TokenDecoder } from "../../src/generate/index.js";
+import {
+  ByteText,
+  createGenerator,
+  generateText,
+  type GeneratedText,
+  type Generator,
+  type TextCodec,
+  type TokenDecoder,
+} from "../../src/generate/index.js";
 import { type Device, initialWeights, openDevice } from "../../src/runtime/index.js";
 import { random } from "../random.js";
 import { MODELS } from "./models.js";
@@ -40,7 +49,11 @@ function pieces(seed: number): TextCodec & { readonly textOf: (tokens: readonly 
     const text = new ByteText();
     return { add: (token) => text.push(table[token]!), finish: () => text.end() };
   };
-  return { ...bytes, decoder, textOf: (tokens) => new TextDecoder("utf-8").decode(Uint8Array.from(tokens.flatMap((t) => table[t]!))) };
+  return {
+    ...bytes,
+    decoder,
+    textOf: (tokens) => new TextDecoder("utf-8").decode(Uint8Array.from(tokens.flatMap((t) => table[t]!))),
+  };
 }
 
 const PROMPTS = ["Call me", [1, 2, 3], "x"];
@@ -48,7 +61,8 @@ const SAMPLING = { temperature: 3, seed: 12 };
 
 async function all(codec: TextCodec, options: Parameters<typeof generateText>[3] = {}): Promise<GeneratedText[][]> {
   const found: GeneratedText[][] = PROMPTS.map(() => []);
-  for await (const event of generateText(generator, codec, PROMPTS, { maxTokens: 16, sampling: SAMPLING, ...options })) found[event.sequence]!.push(event);
+  for await (const event of generateText(generator, codec, PROMPTS, { maxTokens: 16, sampling: SAMPLING, ...options }))
+    found[event.sequence]!.push(event);
   return found;
 }
 const textOf = (events: readonly GeneratedText[]): string => events.map((e) => e.text).join("");
@@ -63,13 +77,16 @@ describe("a text that goes on", () => {
         expect(events).toHaveLength(16);
         expect(textOf(events)).toBe(codec.textOf(tokensOf(events)));
         // Nothing waits that is complete.
-        events.forEach((_, i) => expect(codec.textOf(tokensOf(events).slice(0, i + 1)).startsWith(textOf(events.slice(0, i + 1)))).toBe(true));
+        events.forEach((_, i) =>
+          expect(codec.textOf(tokensOf(events).slice(0, i + 1)).startsWith(textOf(events.slice(0, i + 1)))).toBe(true),
+        );
       }
     }
     // Prompts that are texts are the codec's tokens.
     const direct: number[] = [];
     const tokens = PROMPTS.map((p) => (typeof p === "string" ? new TextEncoder().encode(p) : p));
-    for await (const { sequence, token } of generator.generate(tokens, { maxTokens: 16, sampling: SAMPLING })) if (sequence === 0) direct.push(token);
+    for await (const { sequence, token } of generator.generate(tokens, { maxTokens: 16, sampling: SAMPLING }))
+      if (sequence === 0) direct.push(token);
     expect(tokensOf((await all(bytes))[0]!)).toEqual(direct);
   });
 

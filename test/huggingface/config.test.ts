@@ -50,11 +50,16 @@ describe("a configuration", () => {
         { routing: { every: 2, capacity: "25%" }, phase: "train" },
         { routing: { every: 2, capacity: "25%" }, phase: "generate" },
       ] as const) {
-        const { model, diagnostics } = check({ file: "model.mod", text: decoderSource(read(config), routing) }, { phase, read: () => null });
+        const { model, diagnostics } = check(
+          { file: "model.mod", text: decoderSource(read(config), routing) },
+          { phase, read: () => null },
+        );
         expect(diagnostics, name).toEqual([]);
         const weights = model!.weights;
         expect(weights.filter((w) => /router|guess/.test(w.path)).length, name).toBe(routing === null ? 0 : 5);
-        expect(weights.find((w) => w.path === "layers.1.inner.attn.k.weight")!.keys, name).toEqual(["model.layers.1.self_attn.k_proj.weight"]);
+        expect(weights.find((w) => w.path === "layers.1.inner.attn.k.weight")!.keys, name).toEqual([
+          "model.layers.1.self_attn.k_proj.weight",
+        ]);
       }
   });
 
@@ -65,10 +70,31 @@ describe("a configuration", () => {
 
   it("leaves out what its family has by default", () => {
     const bare = (model_type: string, more: Config = {}) =>
-      read({ model_type, vocab_size: 10, hidden_size: 256, intermediate_size: 8, num_hidden_layers: 30, num_attention_heads: 32, ...more });
-    expect(bare("llama")).toMatchObject({ kvHeads: 32, headDim: 8, context: 2048, eps: 1e-6, tied: false, activation: "silu", windows: Array(30).fill(0) });
+      read({
+        model_type,
+        vocab_size: 10,
+        hidden_size: 256,
+        intermediate_size: 8,
+        num_hidden_layers: 30,
+        num_attention_heads: 32,
+        ...more,
+      });
+    expect(bare("llama")).toMatchObject({
+      kvHeads: 32,
+      headDim: 8,
+      context: 2048,
+      eps: 1e-6,
+      tied: false,
+      activation: "silu",
+      windows: Array(30).fill(0),
+    });
     expect(bare("mistral")).toMatchObject({ kvHeads: 8, context: 131072, windows: Array(30).fill(4096) });
-    expect(bare("qwen2")).toMatchObject({ kvHeads: 32, biases: { qkv: true, o: false, mlp: false }, context: 32768, windows: Array(30).fill(0) });
+    expect(bare("qwen2")).toMatchObject({
+      kvHeads: 32,
+      biases: { qkv: true, o: false, mlp: false },
+      context: 32768,
+      windows: Array(30).fill(0),
+    });
     expect(bare("qwen2", { use_sliding_window: true }).windows).toEqual([...Array<number>(28).fill(0), 4096, 4096]);
     expect(bare("qwen3")).toMatchObject({ headDim: 128, biases: { qkv: false, o: false, mlp: false } });
     expect(bare("llama").rotary).toEqual({ theta: 10000, frequencies: null, scale: 1, scaling: null, reach: null });
@@ -84,20 +110,38 @@ describe("a configuration", () => {
 });
 
 describe("a configuration that modc does not know is refused", () => {
-  const llama3 = { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+  const llama3 = {
+    rope_type: "llama3",
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
   const cases: readonly (readonly [string, Config | string, string])[] = [
     ["no JSON", "{", "config.json is no JSON: expected a key at character 1"],
     ["a list", "[]", "config.json is no JSON object"],
-    ["a field twice", '{"model_type": "llama", "model_type": "gpt2"}', 'config.json is no JSON: key "model_type" twice at character'],
+    [
+      "a field twice",
+      '{"model_type": "llama", "model_type": "gpt2"}',
+      'config.json is no JSON: key "model_type" twice at character',
+    ],
     ["no kind", {}, "config.json has no model_type"],
-    ["another kind", { ...SMOLLM2, model_type: "gpt2" }, 'model_type is "gpt2": modc knows llama, mistral, qwen2, qwen3'],
+    [
+      "another kind",
+      { ...SMOLLM2, model_type: "gpt2" },
+      'model_type is "gpt2": modc knows llama, mistral, qwen2, qwen3',
+    ],
     [
       "another head",
       { ...SMOLLM2, architectures: ["LlamaForSequenceClassification"] },
       'architectures is ["LlamaForSequenceClassification"]: modc reads LlamaForCausalLM',
     ],
     ["no width", { ...SMOLLM2, hidden_size: null }, "config.json has no hidden_size"],
-    ["a width that is none", { ...SMOLLM2, hidden_size: "576" }, 'hidden_size is "576": it must be a whole number from 1 on'],
+    [
+      "a width that is none",
+      { ...SMOLLM2, hidden_size: "576" },
+      'hidden_size is "576": it must be a whole number from 1 on',
+    ],
     ["a width of zero", { ...SMOLLM2, hidden_size: 0 }, "hidden_size is 0: it must be a whole number from 1 on"],
     [
       "heads that do not divide",
@@ -105,15 +149,27 @@ describe("a configuration that modc does not know is refused", () => {
       "num_attention_heads is 10: it must divide hidden_size, 576",
     ],
     ["odd heads", { ...SMOLLM2, head_dim: 33 }, "head_dim is 33: heads of width 33 have no pairs to rotate"],
-    ["groups that do not divide", { ...SMOLLM2, num_key_value_heads: 4 }, "num_key_value_heads is 4: it must divide num_attention_heads, 9"],
+    [
+      "groups that do not divide",
+      { ...SMOLLM2, num_key_value_heads: 4 },
+      "num_key_value_heads is 4: it must divide num_attention_heads, 9",
+    ],
     ["another activation", { ...SMOLLM2, hidden_act: "xielu" }, 'hidden_act is "xielu": modc knows silu, swish, gelu'],
     [
       "another scaling",
       { ...SMOLLM2, rope_scaling: { type: "dynamic", factor: 2 } },
       'rope_scaling.type is "dynamic": modc knows default, linear, llama3, yarn',
     ],
-    ["a scaling without its factor", { ...SMOLLM2, rope_scaling: { type: "linear" } }, "config.json has no rope_scaling.factor"],
-    ["a factor of zero", { ...SMOLLM2, rope_scaling: { type: "linear", factor: 0 } }, "rope_scaling.factor is 0: it must be above 0"],
+    [
+      "a scaling without its factor",
+      { ...SMOLLM2, rope_scaling: { type: "linear" } },
+      "config.json has no rope_scaling.factor",
+    ],
+    [
+      "a factor of zero",
+      { ...SMOLLM2, rope_scaling: { type: "linear", factor: 0 } },
+      "rope_scaling.factor is 0: it must be above 0",
+    ],
     [
       "an unknown field of a scaling",
       { ...SMOLLM2, rope_parameters: { ...llama3, beta: 3 } },
@@ -129,11 +185,31 @@ describe("a configuration that modc does not know is refused", () => {
       { ...SMOLLM2, rope_parameters: { full_attention: {} } },
       "rope_parameters.full_attention is {}: modc does not know this field",
     ],
-    ["part of a head", { ...SMOLLM2, partial_rotary_factor: 0.5 }, "partial_rotary_factor is 0.5: modc rotates whole heads only"],
-    ["neighbouring pairs", { ...SMOLLM2, rope_interleaved: true }, "rope_interleaved is true: modc rotates the halves of a head"],
-    ["quantized weights", { ...SMOLLM2, quantization_config: { bits: 4 } }, 'quantization_config is {"bits":4}: modc reads float32'],
-    ["another type of weights", { ...SMOLLM2, torch_dtype: "float8_e4m3fn" }, 'torch_dtype is "float8_e4m3fn": modc reads float32, float16, bfloat16'],
-    ["a field nobody knows", { ...SMOLLM2, residual_multiplier: 0.22 }, "residual_multiplier is 0.22: modc does not know this field"],
+    [
+      "part of a head",
+      { ...SMOLLM2, partial_rotary_factor: 0.5 },
+      "partial_rotary_factor is 0.5: modc rotates whole heads only",
+    ],
+    [
+      "neighbouring pairs",
+      { ...SMOLLM2, rope_interleaved: true },
+      "rope_interleaved is true: modc rotates the halves of a head",
+    ],
+    [
+      "quantized weights",
+      { ...SMOLLM2, quantization_config: { bits: 4 } },
+      'quantization_config is {"bits":4}: modc reads float32',
+    ],
+    [
+      "another type of weights",
+      { ...SMOLLM2, torch_dtype: "float8_e4m3fn" },
+      'torch_dtype is "float8_e4m3fn": modc reads float32, float16, bfloat16',
+    ],
+    [
+      "a field nobody knows",
+      { ...SMOLLM2, residual_multiplier: 0.22 },
+      "residual_multiplier is 0.22: modc does not know this field",
+    ],
     [
       "layer types of another number",
       { ...VARIANTS.at(-2)!.config, layer_types: ["full_attention"] },
@@ -144,7 +220,11 @@ describe("a configuration that modc does not know is refused", () => {
       { ...VARIANTS.at(-2)!.config, layer_types: Array(3).fill("linear_attention") },
       "modc knows full_attention and sliding_attention, not linear_attention",
     ],
-    ["a window that is none", { ...VARIANTS.at(-2)!.config, use_sliding_window: false }, "a layer with a window needs sliding_window"],
+    [
+      "a window that is none",
+      { ...VARIANTS.at(-2)!.config, use_sliding_window: false },
+      "a layer with a window needs sliding_window",
+    ],
     ["a Llama with windows", { ...SMOLLM2, sliding_window: 8 }, "sliding_window is 8: a Llama has none"],
     [
       "a Mistral with biases",
@@ -154,7 +234,10 @@ describe("a configuration that modc does not know is refused", () => {
   ];
   it.each(cases)("%s", (_, config, message) => {
     expect(() => parseConfig(typeof config === "string" ? config : JSON.stringify(config))).toThrow(
-      expect.objectContaining({ name: "CheckpointError", message: expect.stringContaining(message) as string }) as Error,
+      expect.objectContaining({
+        name: "CheckpointError",
+        message: expect.stringContaining(message) as string,
+      }) as Error,
     );
   });
 

@@ -37,7 +37,11 @@ describe("a converted checkpoint", () => {
     async (name) => {
       const folder = dense(name);
       const out = `${folder}-mod`;
-      expect(await convertFolder(folder, out, { routing: ROUTING, seed: 5 })).toMatchObject({ layers: 3, routed: 1, added: 64 + 8 * 64 + 8 + 8 + 1 });
+      expect(await convertFolder(folder, out, { routing: ROUTING, seed: 5 })).toMatchObject({
+        layers: 3,
+        routed: 1,
+        added: 64 + 8 * 64 + 8 + 8 + 1,
+      });
       const tokens = randomTokens([2, 21], 96, 3);
       const inputs = { tokens };
       const one = compiled(checkpointSource(folder).text);
@@ -48,7 +52,8 @@ describe("a converted checkpoint", () => {
         // A product by a gate of 1 and a sum in another order.
         const { ratio, text } = furthest(run.outputs.get("logits")!.data, expected.data, 1e-12, 0);
         expect(ratio, `${phase} ${text}`).toBeLessThan(1);
-        const [[, route]] = [...run.routes] as [[string, NonNullable<ReturnType<typeof run.routes.get>>]]; // one layer is routed
+        // one layer is routed
+        const [[, route]] = [...run.routes] as [[string, NonNullable<ReturnType<typeof run.routes.get>>]];
         expect(route.chosen.index.data.length, "every token is kept").toBe(42);
         // Half of the tokens skip a layer, and the logits are others.
         if (phase === "generate") continue;
@@ -70,7 +75,11 @@ describe("a converted checkpoint", () => {
     await convertFolder(folder, place("generating"), { routing: ROUTING, seed: 1 });
     const texts: number[][] = [];
     for (const from of [folder, place("generating")]) {
-      const generator = await createGenerator(compileGeneration(checkpointSource(from).text).generation!, await testDevice(), from);
+      const generator = await createGenerator(
+        compileGeneration(checkpointSource(from).text).generation!,
+        await testDevice(),
+        from,
+      );
       const text: number[] = [];
       for await (const { token } of generator.generate([[5, 9, 4]], { maxTokens: 24 })) text.push(token);
       texts.push(text);
@@ -90,7 +99,11 @@ describe("a converted checkpoint", () => {
       expect(Buffer.compare(await a.read(key), await before.read(key)), key).toBe(0);
     }
     const fresh = [...a.tensors.keys()].filter((key) => !before.tensors.has(key));
-    expect(fresh).toEqual(["router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias"].map((p) => `layers.1.${p}`));
+    expect(fresh).toEqual(
+      ["router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias"].map(
+        (p) => `layers.1.${p}`,
+      ),
+    );
     const same = async (key: string): Promise<boolean> => Buffer.compare(await a.read(key), await b.read(key)) === 0;
     expect(await same("layers.1.guess.up.weight")).toBe(false);
     expect(await same("layers.1.router.weight")).toBe(true);
@@ -102,7 +115,13 @@ describe("a converted checkpoint", () => {
     writeFileSync(join(folder, "tokenizer.json"), SENTENCE_PIECE);
     writeFileSync(join(folder, "chat_template.jinja"), "{{ messages[0].content }}");
     await convertFolder(folder, place("text"), { routing: ROUTING, seed: 0 });
-    expect(readdirSync(place("text")).sort()).toEqual(["chat_template.jinja", "generation_config.json", "model.mod", "model.safetensors", "tokenizer.json"]);
+    expect(readdirSync(place("text")).sort()).toEqual([
+      "chat_template.jinja",
+      "generation_config.json",
+      "model.mod",
+      "model.safetensors",
+      "tokenizer.json",
+    ]);
     expect((await checkpointText(place("text"))).generation.ends).toEqual([2]);
     expect(readFileSync(join(place("text"), "tokenizer.json"), "utf8")).toBe(SENTENCE_PIECE);
   });
@@ -111,8 +130,12 @@ describe("a converted checkpoint", () => {
     const folder = dense("Qwen2");
     mkdirSync(place("full"));
     writeFileSync(join(place("full"), "x"), "");
-    await expect(convertFolder(folder, place("full"), { routing: ROUTING, seed: 0 })).rejects.toThrow(/full is there already$/);
-    await expect(convertFolder(folder, place("none"), { routing: { every: 4, capacity: "50%" }, seed: 0 })).rejects.toThrow(/every is 4: .* has 3 layers/);
+    await expect(convertFolder(folder, place("full"), { routing: ROUTING, seed: 0 })).rejects.toThrow(
+      /full is there already$/,
+    );
+    await expect(
+      convertFolder(folder, place("none"), { routing: { every: 4, capacity: "50%" }, seed: 0 }),
+    ).rejects.toThrow(/every is 4: .* has 3 layers/);
     writeFileSync(join(folder, "model.safetensors"), readFileSync(join(folder, "model.safetensors")).subarray(0, -1));
     const before = readdirSync(root);
     await expect(convertFolder(folder, place("torn"), { routing: ROUTING, seed: 0 })).rejects.toThrow("truncated");

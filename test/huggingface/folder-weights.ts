@@ -8,7 +8,10 @@ export async function weightsOf(program: Pick<Program, "weights" | "ignore">, fo
   const source = await openWeights(folder);
   try {
     const matched = matchWeights(program, source);
-    const read = program.weights.map(async (w) => [w.path, { shape: w.shape, data: Float32Array.from(await readWeight(w, matched.get(w)!, source)) }] as const);
+    const read = program.weights.map(
+      async (w) =>
+        [w.path, { shape: w.shape, data: Float32Array.from(await readWeight(w, matched.get(w)!, source)) }] as const,
+    );
     return new Map(await Promise.all(read));
   } finally {
     await source.close();

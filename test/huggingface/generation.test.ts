@@ -22,7 +22,12 @@ describe("a generation_config.json", () => {
       top_p: 0.95,
       transformers_version: "4.51.0",
     };
-    expect(read(qwen)).toEqual({ ends: [151645, 151643], maxTokens: null, sampling: { temperature: 0.6, topK: 20, topP: 0.95, minP: 0 }, unheeded: [] });
+    expect(read(qwen)).toEqual({
+      ends: [151645, 151643],
+      maxTokens: null,
+      sampling: { temperature: 0.6, topK: 20, topP: 0.95, minP: 0 },
+      unheeded: [],
+    });
     expect(read({ eos_token_id: 2, repetition_penalty: 1.1, max_new_tokens: 50 })).toEqual({
       ends: [2],
       maxTokens: 50,
@@ -51,19 +56,27 @@ describe("a generation_config.json", () => {
     ['{"repetition_penalty": 0}', "repetition_penalty is 0: it must be above 0"],
   ])("%s is refused", (text, message) => {
     expect(() => parseGenerationConfig(text)).toThrow(
-      expect.objectContaining({ name: "CheckpointError", message: expect.stringContaining(message) as string }) as Error,
+      expect.objectContaining({
+        name: "CheckpointError",
+        message: expect.stringContaining(message) as string,
+      }) as Error,
     );
   });
 });
 
 describe("the text of a folder", () => {
   let folder = "";
-  const write = (name: string, value: unknown): void => writeFileSync(join(folder, name), typeof value === "string" ? value : JSON.stringify(value));
+  const write = (name: string, value: unknown): void =>
+    writeFileSync(join(folder, name), typeof value === "string" ? value : JSON.stringify(value));
   beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "modc-text-"))));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   it("ends as generation_config.json says, else config.json, else the tokenizer", async () => {
-    expect(await checkpointText(folder)).toEqual({ tokenizer: null, chat: null, generation: { ends: [], maxTokens: null, sampling: {}, unheeded: [] } });
+    expect(await checkpointText(folder)).toEqual({
+      tokenizer: null,
+      chat: null,
+      generation: { ends: [], maxTokens: null, sampling: {}, unheeded: [] },
+    });
     write("tokenizer.json", SENTENCE_PIECE);
     write("tokenizer_config.json", { eos_token: "</s>", chat_template: "{{ messages[0].content }}{{ eos_token }}" });
     const opened = await checkpointText(folder);

@@ -1,4 +1,5 @@
-// Checkpoint folders against PyTorch's own reading of the same files. Skipped, and saying so, where Python has no torch.
+// Checkpoint folders against PyTorch's own reading of the same files. Skipped, and saying so, where Python has no
+// torch.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +18,9 @@ import { VARIANTS, writeFolder } from "./folders.js";
 
 const SCRIPT = fileURLToPath(new URL("decoders.py", import.meta.url));
 /** Debian's own first, for which its package python3-torch is. */
-const python = ["/usr/bin/python3", "python3"].find((command) => spawnSync(command, ["-c", "import torch"]).status === 0);
+const python = ["/usr/bin/python3", "python3"].find(
+  (command) => spawnSync(command, ["-c", "import torch"]).status === 0,
+);
 const note = python ? "" : " (skipped: python3 has no torch; on Debian it is python3-torch)";
 
 const [BATCH, TOKENS, STEPS, PROMPTS] = [2, 40, 64, 4];
@@ -48,7 +51,11 @@ const cases = VARIANTS.map((variant, i) => {
 function ask(): readonly Answer[] {
   VARIANTS.forEach((variant, i) => writeFolder(cases[i]!.folder, variant, i + 1));
   const jobs = cases.map(({ folder, tokens, prompts }) => ({ folder, tokens, prompts, steps: STEPS }));
-  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], { input: JSON.stringify(jobs), encoding: "utf8", maxBuffer: 2 ** 28 });
+  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], {
+    input: JSON.stringify(jobs),
+    encoding: "utf8",
+    maxBuffer: 2 ** 28,
+  });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as readonly Answer[]; // the script's own form
 }
@@ -66,7 +73,9 @@ describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
 
     // 64 bits on both sides: other orders of summation only.
     const given = { shape: [BATCH, TOKENS], data: Uint32Array.from(tokens.flat()) };
-    const exact = reference(graph, await weightsOf(program, folder), { inputs: { tokens: given } }).outputs.get("logits")!;
+    const exact = reference(graph, await weightsOf(program, folder), { inputs: { tokens: given } }).outputs.get(
+      "logits",
+    )!;
     const compare = (data: ArrayLike<number>, tolerance: number): void => {
       expect(data.length).toBe(logits.length);
       const { ratio, text } = furthest(data, logits, tolerance, 0);
@@ -80,13 +89,16 @@ describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
     session.dispose();
 
     // Prompts of several lengths at once, read and continued by the two programs of a generation over its caches.
-    const clear = greedy.flatMap(({ margin, tokens: text }, p) => (margin > LEAST_MARGIN ? [{ prompt: prompts[p]!, text }] : []));
+    const clear = greedy.flatMap(({ margin, tokens: text }, p) =>
+      margin > LEAST_MARGIN ? [{ prompt: prompts[p]!, text }] : [],
+    );
     expect(clear.length, `no prompt of ${name(i)} is without a near-tie`).toBeGreaterThan(0);
     const { generation } = compileGeneration(source.text);
     const generator = await createGenerator(generation!, device, folder, { chunk: 8 });
     const texts: number[][] = clear.map(() => []);
     const asked = clear.map(({ prompt }) => prompt);
-    for await (const { sequence, token } of generator.generate(asked, { maxTokens: STEPS })) texts[sequence]!.push(token);
+    for await (const { sequence, token } of generator.generate(asked, { maxTokens: STEPS }))
+      texts[sequence]!.push(token);
     expect(texts).toEqual(clear.map(({ text }) => text));
     generator.dispose();
   });

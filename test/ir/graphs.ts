@@ -1,4 +1,5 @@
-// A sound graph that uses most of what the IR can say: a routed block, a live parameter, random values, a slice joined on, and a state.
+// A sound graph that uses most of what the IR can say: a routed block, a live parameter, random values, a slice joined
+// on, and a state.
 export const SOUND = `
 graph "Sound \\"quoted\\""
 axis B = batch <= 8

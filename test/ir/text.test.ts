@@ -18,20 +18,32 @@ describe("printing and parsing", () => {
 
   it("keeps every part of a graph", () => {
     const again = parseGraph(printGraph(graph), ops);
-    expect({ ...again, outputs: again.outputs.length, states: again.states.length, starts: again.starts.size }).toEqual({
-      ...graph,
-      outputs: graph.outputs.length,
-      states: graph.states.length,
-      starts: graph.starts.size,
-    });
+    expect({ ...again, outputs: again.outputs.length, states: again.states.length, starts: again.starts.size }).toEqual(
+      {
+        ...graph,
+        outputs: graph.outputs.length,
+        states: graph.states.length,
+        starts: graph.starts.size,
+      },
+    );
     expect(nodesOf(again)).toEqual(nodesOf(graph));
     expect(verify(again, ops)).toEqual([]);
   });
 
   it("reads count rules, live defaults, bounds and packings", () => {
     expect(graph.name).toBe('Sound "quoted"');
-    expect(graph.axes[2]).toEqual({ role: "sequence", name: "K", bound: null, count: { kind: "top", parent: "T", k: parseSize("ceil(live(capacity)*T)") } });
-    expect(graph.axes[4]).toEqual({ role: "sequence", name: "S", bound: null, count: { kind: "span", parent: "T", start: -2, stop: null } });
+    expect(graph.axes[2]).toEqual({
+      role: "sequence",
+      name: "K",
+      bound: null,
+      count: { kind: "top", parent: "T", k: parseSize("ceil(live(capacity)*T)") },
+    });
+    expect(graph.axes[4]).toEqual({
+      role: "sequence",
+      name: "S",
+      bound: null,
+      count: { kind: "span", parent: "T", start: -2, stop: null },
+    });
     expect(graph.axes[5]).toMatchObject({ count: { kind: "join", parts: ["S", "T"] } });
     expect(graph.live).toEqual([{ name: "capacity", kind: "ratio", default: { num: 1n, den: 8n } }]);
     expect(graph.inputs.map((i) => [i.name, i.packing, i.below])).toEqual([
@@ -48,7 +60,9 @@ describe("printing and parsing", () => {
   });
 
   it("shows places as asked", () => {
-    expect(printGraph(graph, { place: (span) => `${span.file}:2:${span.start}` })).toContain("// router sound.mod:2:10\n");
+    expect(printGraph(graph, { place: (span) => `${span.file}:2:${span.start}` })).toContain(
+      "// router sound.mod:2:10\n",
+    );
     expect(printGraph(graph, { place: null })).not.toContain("//");
   });
 

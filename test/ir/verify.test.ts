@@ -11,7 +11,8 @@ import { axisSize, liveSize, multiplySizes, rowsSize } from "../../src/size/size
 import { SOUND } from "./graphs.js";
 
 const sound = parseGraph(SOUND, ops);
-const find = <K extends OpName>(op: K, graph: Graph = sound): Node<K> => nodesOf(graph).find((n): n is Node<K> => isOp(n, op))!;
+const find = <K extends OpName>(op: K, graph: Graph = sound): Node<K> =>
+  nodesOf(graph).find((n): n is Node<K> => isOp(n, op))!;
 
 /** The same graph with one node replaced wherever it is read. */
 function replace(graph: Graph, old: Node, by: (node: Node) => Node): Graph {
@@ -24,18 +25,30 @@ function replace(graph: Graph, old: Node, by: (node: Node) => Node): Graph {
   const at = (node: Node): Node => made.get(node) ?? node;
   return {
     ...graph,
-    inputs: graph.inputs.map((i) => ({ ...i, node: at(i.node) as Node<"input"> })), // inputs are only ever replaced by inputs here
+    // inputs are only ever replaced by inputs here
+    inputs: graph.inputs.map((i) => ({ ...i, node: at(i.node) as Node<"input"> })),
     outputs: graph.outputs.map((o) => ({ ...o, node: at(o.node) })),
     states: graph.states.map((s) => ({ ...s, next: at(s.next) })),
     starts: new Map([...graph.starts].map(([axis, node]) => [axis, at(node)])),
   };
 }
 
-const change = (op: OpName, by: (node: Node) => object): Graph => replace(sound, find(op), (node) => ({ ...node, ...by(node) }));
-const attrs = (op: OpName, attributes: object): Graph => change(op, (node) => ({ attrs: { ...node.attrs, ...attributes } }));
-const axis = (name: string, by: object): Graph => ({ ...sound, axes: sound.axes.map((a) => (a.name === name ? { ...a, ...by } : a)) }); // malformed on purpose
-const output = (name: string, by: object): Graph => ({ ...sound, outputs: sound.outputs.map((o) => (o.name === name ? { ...o, ...by } : o)) });
-const input = (name: string, by: object): Graph => ({ ...sound, inputs: sound.inputs.map((i) => (i.name === name ? { ...i, ...by } : i)) });
+const change = (op: OpName, by: (node: Node) => object): Graph =>
+  replace(sound, find(op), (node) => ({ ...node, ...by(node) }));
+const attrs = (op: OpName, attributes: object): Graph =>
+  change(op, (node) => ({ attrs: { ...node.attrs, ...attributes } }));
+const axis = (name: string, by: object): Graph => ({
+  ...sound,
+  axes: sound.axes.map((a) => (a.name === name ? { ...a, ...by } : a)),
+}); // malformed on purpose
+const output = (name: string, by: object): Graph => ({
+  ...sound,
+  outputs: sound.outputs.map((o) => (o.name === name ? { ...o, ...by } : o)),
+});
+const input = (name: string, by: object): Graph => ({
+  ...sound,
+  inputs: sound.inputs.map((i) => (i.name === name ? { ...i, ...by } : i)),
+});
 
 /** A graph of text lines behind a head with axes and one input of rows. */
 const text = (...lines: readonly string[]): Graph =>
@@ -56,7 +69,13 @@ const text = (...lines: readonly string[]): Graph =>
 /** %a reads %b and %b reads %a. */
 function cycle(): Graph {
   const seed = find("seed");
-  const a: { -readonly [P in keyof Node<"neg">]: Node<"neg">[P] } = { op: "neg", inputs: [seed], attrs: {}, types: seed.types, origin: null };
+  const a: { -readonly [P in keyof Node<"neg">]: Node<"neg">[P] } = {
+    op: "neg",
+    inputs: [seed],
+    attrs: {},
+    types: seed.types,
+    origin: null,
+  };
   const b: Node<"neg"> = { op: "neg", inputs: [a], attrs: {}, types: seed.types, origin: null };
   a.inputs = [b];
   return { ...sound, outputs: [{ name: "y", role: "result", node: b, shape: [], packing: null }] };
@@ -64,7 +83,14 @@ function cycle(): Graph {
 
 const STATE = ['state "s" f32[3] = zeros next %5', '%2 = state {"name":"s","dtype":"f32","shape":[3]}()'] as const;
 const late = text(STATE[1], "%5 = neg(%2)", "%6 = add(%5, %2)", STATE[0], 'result "y" = %6 [3]');
-const lateView = text(STATE[1], '%3 = reshape {"shape":[3]}(%2)', "%5 = neg(%2)", "%6 = add(%5, %3)", STATE[0], 'result "y" = %6 [3]');
+const lateView = text(
+  STATE[1],
+  '%3 = reshape {"shape":[3]}(%2)',
+  "%5 = neg(%2)",
+  "%6 = add(%5, %3)",
+  STATE[0],
+  'result "y" = %6 [3]',
+);
 /** Another result of the operator that makes the new value. */
 const lateResult = text(
   STATE[1],
@@ -77,7 +103,13 @@ const lateResult = text(
   'result "y" = %6 [3]',
 );
 const shared = text(STATE[1], "%5 = neg(%2)", STATE[0], 'state "t" f32[3] = zeros next %5');
-const swapped = text(STATE[1], '%3 = state {"name":"t","dtype":"f32","shape":[3]}()', "%5 = neg(%3)", STATE[0], 'state "t" f32[3] = zeros next %2');
+const swapped = text(
+  STATE[1],
+  '%3 = state {"name":"t","dtype":"f32","shape":[3]}()',
+  "%5 = neg(%3)",
+  STATE[0],
+  'state "t" f32[3] = zeros next %2',
+);
 const twice = text(
   "axis K = sequence top of T; k = 1",
   '%3 = top {"axis":"K"}(%0, %1, %1)',
@@ -105,7 +137,9 @@ describe("a sound graph", () => {
     expect(verify(text(STATE[1], "%4 = exp(%2)", "%5 = add(%2, %4)", STATE[0]), ops)).toEqual([]);
   });
   it("may keep a state as it is", () => {
-    expect(verify(text(STATE[1], "%6 = exp(%2)", 'state "s" f32[3] = zeros next %2', 'result "y" = %6 [3]'), ops)).toEqual([]);
+    expect(
+      verify(text(STATE[1], "%6 = exp(%2)", 'state "s" f32[3] = zeros next %2', 'result "y" = %6 [3]'), ops),
+    ).toEqual([]);
   });
 });
 
@@ -118,24 +152,56 @@ describe("a malformed graph", () => {
     ["attributes that lack one", change("live", () => ({ attrs: {} })), /live.*lacks the attribute name/],
     ["attributes with one too many", attrs("seed", { extra: 1 }), /seed.*has no attribute extra/],
     ["an attribute of another kind", attrs("take", { dim: "0" }), /take.*attribute dim must be a number/],
-    ["a list attribute of another kind", attrs("sum", { axes: ["0"] }), /sum.*attribute axes must be a list of numbers/],
+    [
+      "a list attribute of another kind",
+      attrs("sum", { axes: ["0"] }),
+      /sum.*attribute axes must be a list of numbers/,
+    ],
     [
       "types that infer does not give",
       change("mul", (n) => ({ types: [{ dtype: "f32", shape: [rowsSize("K"), 5] }], inputs: n.inputs })),
       /mul.*states f32\[rows\(K\), 5\], inferred f32\[rows\(K\), 4\]/,
     ],
-    ["a dtype that infer does not give", change("starts", (n) => ({ types: [{ ...n.types[0]!, dtype: "i32" }] })), /starts.*states i32/],
-    ["too few results", change("top", (n) => ({ types: n.types.slice(1) })), /top.*states u32\[B \+ 1\] u32\[rows\(K\)\], inferred/],
-    ["starts of an axis that only the device counts", attrs("starts", { axis: "A" }), /starts: A is no sequence axis whose counts the host knows/],
+    [
+      "a dtype that infer does not give",
+      change("starts", (n) => ({ types: [{ ...n.types[0]!, dtype: "i32" }] })),
+      /starts.*states i32/,
+    ],
+    [
+      "too few results",
+      change("top", (n) => ({ types: n.types.slice(1) })),
+      /top.*states u32\[B \+ 1\] u32\[rows\(K\)\], inferred/,
+    ],
+    [
+      "starts of an axis that only the device counts",
+      attrs("starts", { axis: "A" }),
+      /starts: A is no sequence axis whose counts the host knows/,
+    ],
     ["inputs that do not fit", attrs("matmul", { transposed: false }), /matmul.*no dimension in common/],
-    ["several results read as one", change("take", (n) => ({ inputs: [n.inputs[0], find("top")] })), /top has 3 results: pick one/],
+    [
+      "several results read as one",
+      change("take", (n) => ({ inputs: [n.inputs[0], find("top")] })),
+      /top has 3 results: pick one/,
+    ],
     ["a pick out of range", attrs("pick", { result: 3 }), /pick.*there is no result 3 of 3/],
-    ["a pick from one result", change("pick", () => ({ inputs: [find("starts")] })), /picks from a node with one result/],
-    ["a pick from several nodes", change("pick", (n) => ({ inputs: [n.inputs[0], n.inputs[0]] })), /reads one node, found 2/],
+    [
+      "a pick from one result",
+      change("pick", () => ({ inputs: [find("starts")] })),
+      /picks from a node with one result/,
+    ],
+    [
+      "a pick from several nodes",
+      change("pick", (n) => ({ inputs: [n.inputs[0], n.inputs[0]] })),
+      /reads one node, found 2/,
+    ],
     ["a cycle", cycle(), /which depends on it/],
     // sizes and axes
     ["a size of an axis that is none", attrs("reshape", { shape: [rowsSize("Z")] }), /reshape.*there is no axis Z/],
-    ["a type of an axis that is none", change("starts", () => ({ types: [{ dtype: "u32", shape: [axisSize("Q")] }] })), /there is no axis Q/],
+    [
+      "a type of an axis that is none",
+      change("starts", () => ({ types: [{ dtype: "u32", shape: [axisSize("Q")] }] })),
+      /there is no axis Q/,
+    ],
     ["rows of a batch", attrs("reshape", { shape: [rowsSize("B")] }), /rows\(B\) is asked of a batch axis/],
     ["a live size that is none", attrs("size", { size: liveSize("pace"), dtype: "f32" }), /no live parameter pace/],
     ["a live parameter that is none", attrs("live", { name: "pace" }), /no live parameter pace/],
@@ -144,16 +210,32 @@ describe("a malformed graph", () => {
     ["an axis name that is none", attrs("positions", { axis: "Z" }), /positions.*there is no axis Z/],
     ["a routing axis of another rule", attrs("top", { axis: "A" }), /A must be an axis made by top/],
     ["an axis declared twice", { ...sound, axes: [...sound.axes, sound.axes[0]!] }, /axis B is declared twice/],
-    ["two batches", { ...sound, axes: [...sound.axes, { role: "batch", name: "C", bound: null }] }, /C is a second batch axis/],
+    [
+      "two batches",
+      { ...sound, axes: [...sound.axes, { role: "batch", name: "C", bound: null }] },
+      /C is a second batch axis/,
+    ],
     ["a bound of 0", axis("T", { bound: 0 }), /axis T has the bound 0/],
-    ["an axis before the one it is made from", { ...sound, axes: [...sound.axes].reverse() }, /K: is made from T, which is no sequence axis before it/],
+    [
+      "an axis before the one it is made from",
+      { ...sound, axes: [...sound.axes].reverse() },
+      /K: is made from T, which is no sequence axis before it/,
+    ],
     [
       "a parent that is no sequence",
       axis("A", { count: { kind: "above", parent: "N", expected: rational(1, 8) } }),
       /A: is made from N, which is no sequence axis/,
     ],
-    ["a k of unknown axes", axis("K", { count: { kind: "top", parent: "T", k: axisSize("Z") } }), /K: its rule mentions Z/],
-    ["a k of rows", axis("K", { count: { kind: "top", parent: "T", k: rowsSize("T") } }), /K: its rule mentions rows of T/],
+    [
+      "a k of unknown axes",
+      axis("K", { count: { kind: "top", parent: "T", k: axisSize("Z") } }),
+      /K: its rule mentions Z/,
+    ],
+    [
+      "a k of rows",
+      axis("K", { count: { kind: "top", parent: "T", k: rowsSize("T") } }),
+      /K: its rule mentions rows of T/,
+    ],
     [
       "a k of an unknown live parameter",
       axis("K", { count: { kind: "top", parent: "T", k: multiplySizes(liveSize("pace"), axisSize("T")) } }),
@@ -165,23 +247,48 @@ describe("a malformed graph", () => {
         ...sound,
         axes: [
           ...sound.axes,
-          { role: "sequence", name: "L", bound: null, count: { kind: "top", parent: "K", k: multiplySizes(axisSize("K"), axisSize("T")) } },
+          {
+            role: "sequence",
+            name: "L",
+            bound: null,
+            count: { kind: "top", parent: "K", k: multiplySizes(axisSize("K"), axisSize("T")) },
+          },
         ],
       },
       /more than one sequence axis/,
     ],
-    ["a share above 1", axis("A", { count: { kind: "above", parent: "T", expected: rational(9, 8) } }), /expects a share outside 0 to 1/],
+    [
+      "a share above 1",
+      axis("A", { count: { kind: "above", parent: "T", expected: rational(9, 8) } }),
+      /expects a share outside 0 to 1/,
+    ],
     ["a join of nothing", axis("J", { count: { kind: "join", parts: [] } }), /joins nothing/],
     // starts
-    ["starts that are missing", { ...sound, starts: new Map([...sound.starts].filter(([a]) => a !== "S")) }, /sequence axis S is used and has no starts/],
+    [
+      "starts that are missing",
+      { ...sound, starts: new Map([...sound.starts].filter(([a]) => a !== "S")) },
+      /sequence axis S is used and has no starts/,
+    ],
     [
       "starts of an axis that is none",
       { ...sound, starts: new Map([...sound.starts, ["N", find("starts")]]) },
       /starts are given for N, which is no sequence axis/,
     ],
-    ["starts of another type", { ...sound, starts: new Map([...sound.starts, ["A", find("seed")]]) }, /starts of A must be u32\[B \+ 1\], found u32\[\]/],
-    ["starts of another axis", { ...sound, starts: new Map([...sound.starts, ["A", find("starts")]]) }, /starts of A are those of T/],
-    ["starts read of another axis", change("positions", () => ({ inputs: [find("starts")] })), /positions.*input 0 must be the starts of J/],
+    [
+      "starts of another type",
+      { ...sound, starts: new Map([...sound.starts, ["A", find("seed")]]) },
+      /starts of A must be u32\[B \+ 1\], found u32\[\]/,
+    ],
+    [
+      "starts of another axis",
+      { ...sound, starts: new Map([...sound.starts, ["A", find("starts")]]) },
+      /starts of A are those of T/,
+    ],
+    [
+      "starts read of another axis",
+      change("positions", () => ({ inputs: [find("starts")] })),
+      /positions.*input 0 must be the starts of J/,
+    ],
     [
       "starts of the parent read of another axis",
       change("route_mask", (n) => ({ inputs: [n.inputs[0], sound.starts.get("A")!] })),
@@ -194,35 +301,83 @@ describe("a malformed graph", () => {
     ["an input under another name", input("x", { name: "y" }), /input y: its node is not the input of that name/],
     ["an input of another shape", input("names", { shape: [3] }), /input names: is \[3\] for the caller/],
     ["a limit of 0", input("names", { below: 0 }), /input names: values cannot be below 0/],
-    ["an output declared twice", { ...sound, outputs: [...sound.outputs, sound.outputs[0]!] }, /output output is declared twice/],
-    ["an output of several results", output("output", { node: find("top") }), /output output: its node has 3 results: pick one/],
+    [
+      "an output declared twice",
+      { ...sound, outputs: [...sound.outputs, sound.outputs[0]!] },
+      /output output is declared twice/,
+    ],
+    [
+      "an output of several results",
+      output("output", { node: find("top") }),
+      /output output: its node has 3 results: pick one/,
+    ],
     [
       "an output of another shape",
       output("output", { shape: [axisSize("B"), axisSize("T"), 5] }),
       /packed \[rows\(T\), 5\], but its node is f32\[rows\(T\), 4\]/,
     ],
-    ["an output of unknown axes", output("output", { shape: [axisSize("Z")], packing: null }), /output output: there is no axis Z/],
+    [
+      "an output of unknown axes",
+      output("output", { shape: [axisSize("Z")], packing: null }),
+      /output output: there is no axis Z/,
+    ],
     ["rows that are not packed", output("output", { packing: null }), /nothing is packed/],
-    ["a packing along no sequence", output("output", { packing: { axis: "B", batchDim: 0, tokenDim: 1 } }), /packed along B, which is no sequence axis/],
-    ["a packing along another axis", output("output", { packing: { axis: "K", batchDim: 0, tokenDim: 1 } }), /dimension 1 of \[B, T, 4\] is not K/],
-    ["a packing whose batch is none", output("output", { packing: { axis: "T", batchDim: 2, tokenDim: 1 } }), /dimension 2 of \[B, T, 4\] is not the batch/],
-    ["a packing beyond the shape", output("output", { packing: { axis: "T", batchDim: 0, tokenDim: 7 } }), /dimension 7 of \[B, T, 4\] is not T/],
+    [
+      "a packing along no sequence",
+      output("output", { packing: { axis: "B", batchDim: 0, tokenDim: 1 } }),
+      /packed along B, which is no sequence axis/,
+    ],
+    [
+      "a packing along another axis",
+      output("output", { packing: { axis: "K", batchDim: 0, tokenDim: 1 } }),
+      /dimension 1 of \[B, T, 4\] is not K/,
+    ],
+    [
+      "a packing whose batch is none",
+      output("output", { packing: { axis: "T", batchDim: 2, tokenDim: 1 } }),
+      /dimension 2 of \[B, T, 4\] is not the batch/,
+    ],
+    [
+      "a packing beyond the shape",
+      output("output", { packing: { axis: "T", batchDim: 0, tokenDim: 7 } }),
+      /dimension 7 of \[B, T, 4\] is not T/,
+    ],
     ["a loss of rows", output("output", { role: "loss" }), /output output: a loss must be f32\[\]/],
     ["a weight of two types", weights, /weight w is both f32\[3\] and f32\[1\]/],
     // states
     ["a state that is not declared", { ...sound, states: [] }, /state total is read and not declared/],
-    ["a state declared twice", { ...sound, states: [...sound.states, sound.states[0]!] }, /state total is declared twice/],
+    [
+      "a state declared twice",
+      { ...sound, states: [...sound.states, sound.states[0]!] },
+      /state total is declared twice/,
+    ],
     ["a state read as another type", attrs("state", { shape: [3] }), /state.*states f32\[\], inferred f32\[3\]/],
     [
       "a state of another type",
       { ...sound, states: [{ ...sound.states[0]!, type: { dtype: "f32", shape: [2] } }] },
       /state total is f32\[2\], read as f32\[\]/,
     ],
-    ["a next value of another type", { ...sound, states: [{ ...sound.states[0]!, next: find("seed") }] }, /state total is f32\[\], its next value u32\[\]/],
-    ["a next value of several results", { ...sound, states: [{ ...sound.states[0]!, next: find("top") }] }, /its next value has 3 results/],
+    [
+      "a next value of another type",
+      { ...sound, states: [{ ...sound.states[0]!, next: find("seed") }] },
+      /state total is f32\[\], its next value u32\[\]/,
+    ],
+    [
+      "a next value of several results",
+      { ...sound, states: [{ ...sound.states[0]!, next: find("top") }] },
+      /its next value has 3 results/,
+    ],
     ["an old value read after the next", late, /state s: add reads the old value and needs the next one/],
-    ["a view of the old value read after the next", lateView, /state s: add reads the old value and needs the next one/],
-    ["an old value read after another result of what makes the next", lateResult, /state s: add reads the old value and needs the next one/],
+    [
+      "a view of the old value read after the next",
+      lateView,
+      /state s: add reads the old value and needs the next one/,
+    ],
+    [
+      "an old value read after another result of what makes the next",
+      lateResult,
+      /state s: add reads the old value and needs the next one/,
+    ],
     ["one next value for two states", shared, /states s and t have one next value/],
     ["states that change places", swapped, /state t: its next value is the old one of s/],
   ])("%s", (_name, graph, problem) => {
@@ -240,16 +395,32 @@ describe("packed rows", () => {
     ["are not split by a reshape", '%4 = reshape {"shape":[2,"rows(T)",3]}(%3)', /reshape: .* takes packed rows apart/],
     ["are not lost by a reshape", '%4 = reshape {"shape":[36]}(%3)', /reshape: .* hold different numbers of elements/],
     ["are no classes of a softmax", '%4 = softmax {"axis":0}(%3)', /softmax: dimension 0 .* holds packed rows/],
-    ["are no classes of an argmax", '%4 = argmax {"axis":0,"keep":false}(%3)', /argmax: dimension 0 .* holds packed rows/],
-    ["do not meet those of another axis", '%4 = input {"name":"z","dtype":"f32","shape":["rows(U)",6]}()\n%5 = add(%3, %4)', /add: shapes .* do not broadcast/],
+    [
+      "are no classes of an argmax",
+      '%4 = argmax {"axis":0,"keep":false}(%3)',
+      /argmax: dimension 0 .* holds packed rows/,
+    ],
+    [
+      "do not meet those of another axis",
+      '%4 = input {"name":"z","dtype":"f32","shape":["rows(U)",6]}()\n%5 = add(%3, %4)',
+      /add: shapes .* do not broadcast/,
+    ],
     ["are what take takes from", '%4 = take {"dim":1}(%3, %2)', /take: dimension 1 .* must hold packed rows/],
-    ["are written by as many rows as the index has", '%4 = put {"dim":0}(%3, %2, %3)', /put: the rows must be \[rows\(U\), 6\]/],
+    [
+      "are written by as many rows as the index has",
+      '%4 = put {"dim":0}(%3, %2, %3)',
+      /put: the rows must be \[rows\(U\), 6\]/,
+    ],
     [
       "are not random without positions",
       '%4 = seed()\n%5 = random_normal {"shape":["rows(T)"],"dim":null,"stream":0}(%4)',
       /random_normal: dimension of packed rows/,
     ],
-    ["are not read at the end of a padded axis", '%4 = unpack {"dim":0,"axis":"U"}(%3, %1)', /unpack: dimension 0 .* must be rows\(U\)/],
+    [
+      "are not read at the end of a padded axis",
+      '%4 = unpack {"dim":0,"axis":"U"}(%3, %1)',
+      /unpack: dimension 0 .* must be rows\(U\)/,
+    ],
   ])("%s", (_name, line, problem) => {
     const head = '%2 = input {"name":"i","dtype":"u32","shape":["rows(U)"]}()';
     expect(() => text("axis U = sequence input", head, rows, ...line.split("\n"))).toThrow(problem);

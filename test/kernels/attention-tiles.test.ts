@@ -13,7 +13,14 @@ function attended(causal: boolean, window: number): Case {
   // Large scores: weights are scaled down again and again.
   const heads = (n: number): Node => b.rows([n], [8], "f32", (r) => 3 * r.normal());
   const [starts, positions] = [b.starts("T"), b.positions("T")];
-  return b.finish(b.node("attention", [heads(3), heads(1), heads(1), starts, starts, positions, positions], { causal, window, scale: 0.4 }), "attended");
+  return b.finish(
+    b.node("attention", [heads(3), heads(1), heads(1), starts, starts, positions, positions], {
+      causal,
+      window,
+      scale: 0.4,
+    }),
+    "attended",
+  );
 }
 
 describe.each([
@@ -28,11 +35,15 @@ describe.each([
   ] as const;
   it.each(thinned(which, cases, 3, 1))("%s", async (_case, causal, window) => {
     const device = await testDevice(which);
-    const tunings = candidates("attention", device.target).filter(({ tunings: t }) => t.kind === kind && (t.kind === "subgroup" || t.lanes === 8));
+    const tunings = candidates("attention", device.target).filter(
+      ({ tunings: t }) => t.kind === kind && (t.kind === "subgroup" || t.lanes === 8),
+    );
     const of = attended(causal, window);
     const found: (readonly number[])[] = [];
     for (const { tunings: attention } of tunings) {
-      const { data } = (await runOnDevice(device, of, device.target, { ...tuningsFor(device.target), attention }))["y0"]!;
+      const { data } = (await runOnDevice(device, of, device.target, { ...tuningsFor(device.target), attention }))[
+        "y0"
+      ]!;
       found.push([...data]);
     }
     for (const bits of found) expect(bits).toEqual(found[0]);

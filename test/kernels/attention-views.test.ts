@@ -1,4 +1,5 @@
-// Attention reads q, k and v where they lie in one product's rows, and writes its result as a permutation, on devices with subgroups and without.
+// Attention reads q, k and v where they lie in one product's rows, and writes its result as a permutation, on devices
+// with subgroups and without.
 import { describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import type { Node } from "../../src/ir/graph.js";
@@ -25,7 +26,11 @@ interface Shape {
 }
 
 /** Attention of three slices of one value. */
-function build(b: Bench, axis: string, { heads, shared, d, e, before, order }: Shape): { readonly node: Node<"attention">; readonly product: Node } {
+function build(
+  b: Bench,
+  axis: string,
+  { heads, shared, d, e, before, order }: Shape,
+): { readonly node: Node<"attention">; readonly product: Node } {
   const N = rowsSize(axis);
   const on = (x: Node, dim: number): Node => (axis === "T" ? x : b.node("take", [x, b.index(axis)], { dim }));
   const widths = [heads * d, shared * d, shared * e];
@@ -38,10 +43,16 @@ function build(b: Bench, axis: string, { heads, shared, d, e, before, order }: S
     }
     const start = before + widths.slice(0, i).reduce((s, w) => s + w, 0);
     const slice = b.node("slice", [product], { axis: 1, start, stop: start + widths[i]! });
-    return b.node("permute", [b.node("reshape", [slice], { shape: [N, widths[i]! / width, width] })], { order: [1, 0, 2] });
+    return b.node("permute", [b.node("reshape", [slice], { shape: [N, widths[i]! / width, width] })], {
+      order: [1, 0, 2],
+    });
   });
   const [starts, positions] = [b.starts(axis), b.positions(axis)];
-  const node = b.node("attention", [...parts, starts, starts, positions, positions], { causal: true, window: 0, scale: 0.3 });
+  const node = b.node("attention", [...parts, starts, starts, positions, positions], {
+    causal: true,
+    window: 0,
+    scale: 0.3,
+  });
   return { node, product };
 }
 
@@ -57,7 +68,15 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
   describe.each(["T", "A"])("along %s", (axis) => {
     it.each(thinned(which, SHAPES, 2, axis === "T" ? 0 : 1))("%s", async (_name, shape) => {
       const device = await testDevice(which);
-      const b = new Bench({ batch: 4, tokens: 37, lengths: [37, 0, 5, 20], axes: { A: { kind: "above", parent: "T", expected: rational(1, 2) } } }, 3);
+      const b = new Bench(
+        {
+          batch: 4,
+          tokens: 37,
+          lengths: [37, 0, 5, 20],
+          axes: { A: { kind: "above", parent: "T", expected: rational(1, 2) } },
+        },
+        3,
+      );
       if (axis === "A") b.above("A", b.rows([], []), b.data("f32", [], [0.1]));
       const { node, product } = build(b, axis, shape);
       const { heads, e } = shape;
@@ -67,11 +86,18 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       // The product stays in memory to the end.
       const kept = b.finish(product, "product").graph.outputs.map((o) => ({ ...o, name: "product" }));
       const plan = schedule({ ...direct.graph, outputs: [...direct.graph.outputs, ...kept] }, device.target);
-      // Nothing slices, permutes or copies: each kernel that may compute attention reads and writes where others want it.
+      // Nothing slices, permutes or copies: each kernel that may compute attention reads and writes where others want
+      // it.
       const steps = plan.steps.filter(({ nodes }) => nodes[0]!.op !== "above" && nodes[0]!.op !== "take");
       const fours = [shape.d, shape.e, shape.before].every((n) => n % 4 === 0);
       const bySubgroup = fours && tuningsFor(device.target).attention.kind === "subgroup";
-      expect(steps.map((x) => [x.nodes[0]!.op, x.kind === "dispatch" && x.kernel.file, x.kind === "dispatch" && (x.standIn?.steps ?? 0)])).toEqual(
+      expect(
+        steps.map((x) => [
+          x.nodes[0]!.op,
+          x.kind === "dispatch" && x.kernel.file,
+          x.kind === "dispatch" && (x.standIn?.steps ?? 0),
+        ]),
+      ).toEqual(
         bySubgroup
           ? [
               ["attention", "attention_row", 1],
@@ -79,13 +105,17 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
             ]
           : [["attention", "attention", 0]],
       );
-      const inputs = new Map([...direct.options.inputs].map(([name, { shape: s, data }]) => [name, { shape: s, data: Array.from(data) }]));
+      const inputs = new Map(
+        [...direct.options.inputs].map(([name, { shape: s, data }]) => [name, { shape: s, data: Array.from(data) }]),
+      );
       const wanted = evaluate(direct.graph, direct.options).outputs.get("y0")!;
       expect(wanted.data.some((w) => Math.abs(w) > 0.1)).toBe(true);
       const results = [];
       for (const which of ["none", "all"] as const) {
         const session = await load(standingIn(emit(plan), which), device, undefined, { compile: "run" });
-        const found = (await session.run(inputs, { lengths: Uint32Array.from(direct.options.lengths!), promises: ["greedy"] }))["y0"]!;
+        const found = (
+          await session.run(inputs, { lengths: Uint32Array.from(direct.options.lengths!), promises: ["greedy"] })
+        )["y0"]!;
         session.dispose();
         expect(found.shape).toEqual(wanted.shape);
         const worst = wanted.data.reduce((m, w, i) => Math.max(m, Math.abs(w - found.data[i]!)), 0);

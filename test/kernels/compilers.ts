@@ -44,7 +44,8 @@ export const openNaga = (): Promise<Check> => (opened ??= startNaga());
 
 async function startNaga(): Promise<Check> {
   const folder = dirname(createRequire(import.meta.url).resolve("wgsl-wasm-transpiler-bundler/package.json"));
-  const naga = (await import(pathToFileURL(join(folder, "wgsl_wasm_transpiler_bg.js")).href)) as Naga; // untyped JavaScript
+  // untyped JavaScript
+  const naga = (await import(pathToFileURL(join(folder, "wgsl_wasm_transpiler_bg.js")).href)) as Naga;
   const { instance } = await WebAssembly.instantiate(readFileSync(join(folder, "wgsl_wasm_transpiler_bg.wasm")), {
     "./wgsl_wasm_transpiler_bg.js": { ...naga },
   });

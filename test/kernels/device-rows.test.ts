@@ -1,4 +1,5 @@
-// Kernels along an axis whose rows only the device counts: nothing beyond the actual rows is computed, read or mixed in.
+// Kernels along an axis whose rows only the device counts: nothing beyond the actual rows is computed, read or mixed
+// in.
 import { beforeAll, describe, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
@@ -43,7 +44,8 @@ const attended = (b: Bench, queries: string, keys: string, width: number): reado
   b.positions(queries),
   b.positions(keys),
 ];
-const kept = (b: Bench, queries: string, keys: string, width: number): Node => b.node("attention_kept", attended(b, queries, keys, width), ATTENTION);
+const kept = (b: Bench, queries: string, keys: string, width: number): Node =>
+  b.node("attention_kept", attended(b, queries, keys, width), ATTENTION);
 /** For random dy and what belongs to it. */
 function gradient(b: Bench, queries: string, keys: string, width: number): Node {
   const inputs = attended(b, queries, keys, width);
@@ -62,7 +64,11 @@ function ropeOf(b: Bench): Node[] {
 const A = rowsSize("A");
 const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
   ["pointwise", "mul", (b) => b.node("mul", [rowsOf(b, [2], [3]), rowsOf(b, [], [3])], {})],
-  ["pointwise over outer and inner", "add", (b) => b.node("add", [rowsOf(b, [2], [3]), b.node("broadcast", [rowsOf(b, [], [1])], { shape: [2, A, 3] })], {})],
+  [
+    "pointwise over outer and inner",
+    "add",
+    (b) => b.node("add", [rowsOf(b, [2], [3]), b.node("broadcast", [rowsOf(b, [], [1])], { shape: [2, A, 3] })], {}),
+  ],
   ["broadcast", "broadcast", (b) => b.node("broadcast", [rowsOf(b, [], [1])], { shape: [2, A, 3] })],
   ["constant", "constant", (b) => b.node("constant", [], { value: 2.5, dtype: "f32", shape: [A, 3] })],
   ["permute", "permute", (b) => b.node("permute", [rowsOf(b, [2], [3])], { order: [1, 2, 0] })],
@@ -81,11 +87,25 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
     "attention",
     (b) => {
       const all = b.node("rope", ropeOf(b), {});
-      const heads = [0, 1, 2].map((h) => b.node("slice", [b.node("slice", [all], { axis: 0, start: h + 1, stop: h + 2 })], { axis: 2, start: 1, stop: 3 }));
-      return b.node("attention", [...heads, b.starts("A"), b.starts("A"), b.positions("A"), b.positions("A")], { causal: true, window: 0, scale: 0.5 });
+      const heads = [0, 1, 2].map((h) =>
+        b.node("slice", [b.node("slice", [all], { axis: 0, start: h + 1, stop: h + 2 })], {
+          axis: 2,
+          start: 1,
+          stop: 3,
+        }),
+      );
+      return b.node("attention", [...heads, b.starts("A"), b.starts("A"), b.positions("A"), b.positions("A")], {
+        causal: true,
+        window: 0,
+        scale: 0.5,
+      });
     },
   ],
-  ["concat before the rows", "concat", (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [1], [3])], { axis: 0 })],
+  [
+    "concat before the rows",
+    "concat",
+    (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [1], [3])], { axis: 0 }),
+  ],
   [
     "nine behind the rows",
     "concat",
@@ -96,24 +116,48 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
         { axis: 1 },
       ),
   ],
-  ["concat behind the rows", "concat", (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [2], [1])], { axis: 2 })],
+  [
+    "concat behind the rows",
+    "concat",
+    (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [2], [1])], { axis: 2 }),
+  ],
   ["sum over the rows", "sum", (b) => b.node("sum", [rowsOf(b, [2], [3])], { axes: [1], keep: false })],
   ["sum over all", "sum", (b) => b.node("sum", [rowsOf(b, [2], [3])], { axes: [0, 1, 2], keep: false })],
   ["sum behind the rows", "sum", (b) => b.node("sum", [rowsOf(b, [2], [3])], { axes: [0, 2], keep: false })],
-  ["reduce_max over the rows", "reduce_max", (b) => b.node("reduce_max", [rowsOf(b, [], [3])], { axes: [0], keep: true })],
+  [
+    "reduce_max over the rows",
+    "reduce_max",
+    (b) => b.node("reduce_max", [rowsOf(b, [], [3])], { axes: [0], keep: true }),
+  ],
   ["argmax behind the rows", "argmax", (b) => b.node("argmax", [rowsOf(b, [2], [5])], { axis: 2, keep: false })],
   ["softmax before the rows", "softmax", (b) => b.node("softmax", [rowsOf(b, [3], [2])], { axis: 0 })],
-  ["matmul of rows", "matmul", (b) => b.node("matmul", [rowsOf(b, [], [5]), b.weight("w", "f32", [7, 5])], { transposed: true })],
-  ["matmul of rows in batches", "matmul", (b) => b.node("matmul", [rowsOf(b, [2], [5]), b.data("f32", [2, 5, 7])], { transposed: false })],
+  [
+    "matmul of rows",
+    "matmul",
+    (b) => b.node("matmul", [rowsOf(b, [], [5]), b.weight("w", "f32", [7, 5])], { transposed: true }),
+  ],
+  [
+    "matmul of rows in batches",
+    "matmul",
+    (b) => b.node("matmul", [rowsOf(b, [2], [5]), b.data("f32", [2, 5, 7])], { transposed: false }),
+  ],
   [
     "matmul over rows",
     "matmul",
-    (b) => b.node("matmul", [b.node("permute", [rowsOf(b, [], [5])], { order: [1, 0] }), rowsOf(b, [], [9])], { transposed: false }),
+    (b) =>
+      b.node("matmul", [b.node("permute", [rowsOf(b, [], [5])], { order: [1, 0] }), rowsOf(b, [], [9])], {
+        transposed: false,
+      }),
   ],
   [
     "gather by rows",
     "gather",
-    (b) => b.node("gather", [b.data("f32", [4, 3]), b.node("take", [b.rows([], [], "u32", (r) => r.below(4)), b.index("A")], { dim: 0 })], {}),
+    (b) =>
+      b.node(
+        "gather",
+        [b.data("f32", [4, 3]), b.node("take", [b.rows([], [], "u32", (r) => r.below(4)), b.index("A")], { dim: 0 })],
+        {},
+      ),
   ],
   ["positions", "positions", (b) => b.node("positions", [b.starts("A")], { axis: "A" })],
   ["segments", "segments", (b) => b.node("segments", [b.starts("A")], { axis: "A" })],
@@ -131,7 +175,11 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
     "softmax along the sequence",
     "softmax",
     (b) => {
-      const side = b.node("mask", [b.node("unpack", [rowsOf(b, [], []), b.starts("A")], { dim: 0, axis: "A" }), b.starts("A")], { dim: 1, fill: -1e30 });
+      const side = b.node(
+        "mask",
+        [b.node("unpack", [rowsOf(b, [], []), b.starts("A")], { dim: 0, axis: "A" }), b.starts("A")],
+        { dim: 1, fill: -1e30 },
+      );
       return b.node("pack", [b.node("softmax", [side], { axis: 1 }), b.starts("A")], { dim: 0, axis: "A" });
     },
   ],
@@ -140,24 +188,40 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
   ["span of chosen rows", "span", (b) => b.span("S")],
   ["join with all rows", "join", (b) => b.join("J")],
   ["put", "put", (b) => b.node("put", [b.rows([2], [3]), b.index("A"), rowsOf(b, [2], [3])], { dim: 1 })],
-  ["put in place", "put", (b) => b.node("put", [b.node("neg", [b.rows([2], [3])], {}), b.index("A"), rowsOf(b, [2], [3])], { dim: 1 })],
+  [
+    "put in place",
+    "put",
+    (b) => b.node("put", [b.node("neg", [b.rows([2], [3])], {}), b.index("A"), rowsOf(b, [2], [3])], { dim: 1 }),
+  ],
   [
     "put into chosen rows",
     "put",
     (b) => (
       b.top("K", rowsOf(b, [], [])),
-      b.node("put", [rowsOf(b, [], [3]), b.index("K"), b.node("take", [rowsOf(b, [], [3]), b.index("K")], { dim: 0 })], { dim: 0 })
+      b.node(
+        "put",
+        [rowsOf(b, [], [3]), b.index("K"), b.node("take", [rowsOf(b, [], [3]), b.index("K")], { dim: 0 })],
+        { dim: 0 },
+      )
     ),
   ],
   ["set", "set", (b) => b.node("set", [b.rows([], [3]), b.index("A"), rowsOf(b, [], [3])], { dim: 0 })],
-  ["route_mask", "route_mask", (b) => (b.top("K", rowsOf(b, [], [])), b.node("route_mask", [b.index("K"), b.starts("A")], { axis: "A" }))],
+  [
+    "route_mask",
+    "route_mask",
+    (b) => (b.top("K", rowsOf(b, [], [])), b.node("route_mask", [b.index("K"), b.starts("A")], { axis: "A" })),
+  ],
   [
     "rope",
     "rope",
     (b) =>
       b.node(
         "rope",
-        [rowsOf(b, [3], [4]), b.positions("A"), b.node("rope_table", [], { positions: 16, width: 4, theta: 100, frequencies: null, scale: 1 })],
+        [
+          rowsOf(b, [3], [4]),
+          b.positions("A"),
+          b.node("rope_table", [], { positions: 16, width: 4, theta: 100, frequencies: null, scale: 1 }),
+        ],
         {},
       ),
   ],
@@ -166,38 +230,77 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
     "attention",
     (b) => {
       const starts = b.starts("A");
-      return b.node("attention", [rowsOf(b, [4], [3]), rowsOf(b, [2], [3]), rowsOf(b, [2], [5]), starts, starts, b.positions("A"), b.positions("A")], {
-        causal: true,
-        window: 4,
-        scale: 0.5,
-      });
+      return b.node(
+        "attention",
+        [
+          rowsOf(b, [4], [3]),
+          rowsOf(b, [2], [3]),
+          rowsOf(b, [2], [5]),
+          starts,
+          starts,
+          b.positions("A"),
+          b.positions("A"),
+        ],
+        {
+          causal: true,
+          window: 4,
+          scale: 0.5,
+        },
+      );
     },
   ],
   [
     "attention from all rows to chosen ones",
     "attention",
     (b) =>
-      b.node("attention", [b.rows([2], [3]), rowsOf(b, [2], [3]), rowsOf(b, [2], [2]), b.starts("T"), b.starts("A"), b.positions("T"), b.positions("A")], {
-        causal: false,
-        window: 0,
-        scale: 0.5,
-      }),
+      b.node(
+        "attention",
+        [
+          b.rows([2], [3]),
+          rowsOf(b, [2], [3]),
+          rowsOf(b, [2], [2]),
+          b.starts("T"),
+          b.starts("A"),
+          b.positions("T"),
+          b.positions("A"),
+        ],
+        {
+          causal: false,
+          window: 0,
+          scale: 0.5,
+        },
+      ),
   ],
   [
     "cross_entropy",
     "cross_entropy",
-    (b) => b.node("cross_entropy", [rowsOf(b, [], [9]), b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 })], {}),
+    (b) =>
+      b.node(
+        "cross_entropy",
+        [rowsOf(b, [], [9]), b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 })],
+        {},
+      ),
   ],
   ["contract", "contract", (b) => b.node("contract", [rowsOf(b, [], [5]), rowsOf(b, [], [36])], {})],
   [
     "contract of what is computed",
     "contract",
-    (b) => b.node("contract", [b.node("mul", [rowsOf(b, [], [33]), rowsOf(b, [], [1])], {}), b.node("exp", [rowsOf(b, [], [32])], {})], {}),
+    (b) =>
+      b.node(
+        "contract",
+        [b.node("mul", [rowsOf(b, [], [33]), rowsOf(b, [], [1])], {}), b.node("exp", [rowsOf(b, [], [32])], {})],
+        {},
+      ),
   ],
   [
     "gather_grad",
     "gather_grad",
-    (b) => b.node("gather_grad", [b.node("take", [b.rows([], [], "u32", (r) => r.below(5)), b.index("A")], { dim: 0 }), rowsOf(b, [], [3])], { rows: 4 }),
+    (b) =>
+      b.node(
+        "gather_grad",
+        [b.node("take", [b.rows([], [], "u32", (r) => r.below(5)), b.index("A")], { dim: 0 }), rowsOf(b, [], [3])],
+        { rows: 4 },
+      ),
   ],
   [
     "cross_entropy_grad",
@@ -205,7 +308,11 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
     (b) =>
       b.node(
         "cross_entropy_grad",
-        [rowsOf(b, [], [9]), b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 }), rowsOf(b, [], [])],
+        [
+          rowsOf(b, [], [9]),
+          b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 }),
+          rowsOf(b, [], []),
+        ],
         {},
       ),
   ],
@@ -214,7 +321,11 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
   ["attention_grad among chosen rows", "attention_grad", (b) => gradient(b, "A", "A", 4)],
   ["attention_grad from all rows to chosen ones", "attention_grad", (b) => gradient(b, "T", "A", 4)],
   ["attention_grad from chosen rows to all, in vectors", "attention_grad", (b) => gradient(b, "A", "T", 8)],
-  ["random_normal", "random_normal", (b) => b.node("random_normal", [b.node("seed", [], {}), b.positions("A")], { shape: [2, A, 3], dim: 1, stream: 5 })],
+  [
+    "random_normal",
+    "random_normal",
+    (b) => b.node("random_normal", [b.node("seed", [], {}), b.positions("A")], { shape: [2, A, 3], dim: 1, stream: 5 }),
+  ],
 ];
 
 describe.each(SETTINGS)("%s", (_name, setting, threshold) => {

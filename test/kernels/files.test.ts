@@ -37,13 +37,18 @@ describe.each(files)("kernels/%s", (file) => {
   it("uses all that its parameters declare, and the uniforms through them alone", () => {
     const [head, body] = read(file).split("// --- end of parameters\n") as [string, string];
     const region = head.split("// --- parameters\n")[1]!;
-    const declared = [...region.matchAll(/^(?:fn|alias|const|@group\S* @binding\S* var<[^>]*>) (\w+)/gm)].map(([, name]) => name!);
+    const declared = [...region.matchAll(/^(?:fn|alias|const|@group\S* @binding\S* var<[^>]*>) (\w+)/gm)].map(
+      ([, name]) => name!,
+    );
     const uses = (name: string): number => `${region}${body}`.split(new RegExp(`\\b${name}\\b`)).length - 1;
     expect(declared.filter((name) => uses(name) < 2)).toEqual([]);
     expect(body).not.toMatch(/\bsizes\b/);
   });
   it("binds uniforms at 0 and storage from 1, without gaps", () => {
-    const bindings = [...read(file).matchAll(/@binding\((\d+)\) var<(uniform|storage)/g)].map(([, n, kind]) => [Number(n), kind]);
+    const bindings = [...read(file).matchAll(/@binding\((\d+)\) var<(uniform|storage)/g)].map(([, n, kind]) => [
+      Number(n),
+      kind,
+    ]);
     expect(bindings).toEqual(bindings.map((_, i) => [i, i === 0 ? "uniform" : "storage"]));
     expect(bindings.length - 1).toBeLessThanOrEqual(DEFAULT_LIMITS.storageBuffersPerStage);
   });

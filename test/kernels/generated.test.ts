@@ -1,4 +1,5 @@
-// Every shader that the samples of all operators lead to is accepted by both compilers, under the limits every device has.
+// Every shader that the samples of all operators lead to is accepted by both compilers, under the limits every device
+// has.
 import { expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { schedule } from "../../src/schedule/schedule.js";

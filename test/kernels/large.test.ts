@@ -1,4 +1,5 @@
-// Sizes beyond those of the samples: long reductions stay accurate, long sequences are routed right, and grids fold where they must.
+// Sizes beyond those of the samples: long reductions stay accurate, long sequences are routed right, and grids fold
+// where they must.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { evaluate } from "../../src/reference/evaluate.js";
@@ -16,7 +17,10 @@ const bench = (setting: Setting = {}): Bench => new Bench(setting, 7);
 const finish = (b: Bench, node: Parameters<Bench["finish"]>[0]) => b.finish(node, "large");
 
 /** Samples bound T at 4096. */
-const bounded = (c: Case, bound: number | null): Case => ({ ...c, graph: { ...c.graph, axes: c.graph.axes.map((a) => ({ ...a, bound })) } });
+const bounded = (c: Case, bound: number | null): Case => ({
+  ...c,
+  graph: { ...c.graph, axes: c.graph.axes.map((a) => ({ ...a, bound })) },
+});
 
 describe("sums", () => {
   it.each([
@@ -27,7 +31,10 @@ describe("sums", () => {
   ] as const)("%s keep six digits", async (_name, shape, axes) => {
     // All of one sign and alike: rounding errors of a running sum would all have one sign too.
     const b = bench();
-    const c = finish(b, b.node("sum", [b.data("f32", shape, (r) => 0.1 + r.uniform(0, 0.01))], { axes: [...axes], keep: false }));
+    const c = finish(
+      b,
+      b.node("sum", [b.data("f32", shape, (r) => 0.1 + r.uniform(0, 0.01))], { axes: [...axes], keep: false }),
+    );
     const { data } = (await runOnDevice(device, c))["y0"]!;
     const expected = evaluate(c.graph, c.options).outputs.get("y0")!.data;
     expected.forEach((e, i) => expect(Math.abs(data[i]! - e) / e).toBeLessThan(1e-6));
@@ -35,7 +42,12 @@ describe("sums", () => {
   it("of products keep six digits over a depth of 10,000", async () => {
     const b = bench();
     const positive = (r: { uniform(a: number, b: number): number }): number => r.uniform(0.5, 1);
-    const c = finish(b, b.node("matmul", [b.data("f32", [3, 10_000], positive), b.data("f32", [5, 10_000], positive)], { transposed: true }));
+    const c = finish(
+      b,
+      b.node("matmul", [b.data("f32", [3, 10_000], positive), b.data("f32", [5, 10_000], positive)], {
+        transposed: true,
+      }),
+    );
     const { data } = (await runOnDevice(device, c))["y0"]!;
     const expected = evaluate(c.graph, c.options).outputs.get("y0")!.data;
     expected.forEach((e, i) => expect(Math.abs(data[i]! - e) / e).toBeLessThan(1e-6));
@@ -57,7 +69,10 @@ describe("long rows", () => {
       "cross_entropy",
       () => {
         const b = bench();
-        return finish(b, b.node("cross_entropy", [b.data("f32", [3, 50_257]), b.data("u32", [3], (r) => r.below(50_257))], {}));
+        return finish(
+          b,
+          b.node("cross_entropy", [b.data("f32", [3, 50_257]), b.data("u32", [3], (r) => r.below(50_257))], {}),
+        );
       },
     ],
   ];
@@ -75,13 +90,23 @@ describe("top", () => {
   ];
   it.each(scores)("of 65,536 tokens: %s", async (_name, values) => {
     for (const k of [1, 8192, 65_535]) {
-      const b = bench({ batch: 2, tokens: 65_536, lengths: [65_536, 300], axes: { K: { kind: "top", parent: "T", k } } });
+      const b = bench({
+        batch: 2,
+        tokens: 65_536,
+        lengths: [65_536, 300],
+        axes: { K: { kind: "top", parent: "T", k } },
+      });
       await compareOnDevice(device, "top", bounded(finish(b, b.top("K", b.rows([], [], "f32", values))), null));
     }
   });
   it.each([1000, 4000, 5000])("of 700 tokens, of at most %i: as many invocations as suit the most", async (bound) => {
     for (const values of scores.map(([, v]) => v)) {
-      const b = bench({ batch: 3, tokens: 700, lengths: [700, 0, 333], axes: { K: { kind: "top", parent: "T", k: 99 } } });
+      const b = bench({
+        batch: 3,
+        tokens: 700,
+        lengths: [700, 0, 333],
+        axes: { K: { kind: "top", parent: "T", k: 99 } },
+      });
       await compareOnDevice(device, "top", bounded(finish(b, b.top("K", b.rows([], [], "f32", values))), bound));
     }
   });

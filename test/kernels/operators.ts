@@ -25,8 +25,8 @@ const SLOW: { readonly [K in OpName]?: readonly string[] } = {
 };
 
 /**
- * One test for each sample of each operator. On SwiftShader the short run has every third of them, with those that hold f16, which it lacks; and few of those that compile
- * slowly.
+ * One test for each sample of each operator. On SwiftShader the short run has every third of them, with those that hold
+ * f16, which it lacks; and few of those that compile slowly.
  */
 export function describeOperators(which: TestDevice): void {
   const thin = which === "swiftshader" && !soaking;
@@ -38,7 +38,11 @@ export function describeOperators(which: TestDevice): void {
     const op = name as OpName; // a key of the total table
     describe(op, () => {
       const some = thin ? SLOW[op] : undefined;
-      const chosen = thin ? list.filter((sample, i) => (some ? some.includes(sample.name) : i % 3 === 0 || holdsHalves(caseOf(op, sample).graph))) : list;
+      const chosen = thin
+        ? list.filter((sample, i) =>
+            some ? some.includes(sample.name) : i % 3 === 0 || holdsHalves(caseOf(op, sample).graph),
+          )
+        : list;
       for (const sample of some ?? []) expect(chosen.map((c) => c.name)).toContain(sample);
       it.each(chosen.map((sample) => [sample.name, sample] as const))("%s", async (_name, sample) => {
         await compareOnDevice(device, op, caseOf(op, sample));
@@ -47,23 +51,38 @@ export function describeOperators(which: TestDevice): void {
   }
 }
 
-const holdsHalves = (graph: Graph): boolean => nodesOf(graph).some((node) => node.types.some(({ dtype }) => dtype === "f16"));
+const holdsHalves = (graph: Graph): boolean =>
+  nodesOf(graph).some((node) => node.types.some(({ dtype }) => dtype === "f16"));
 
 /** Results of a case on the device, by name, compiled for it and by its tunings unless others are given. */
-export async function runOnDevice(device: Device, { graph, options }: Case, target = device.target, tunings?: Tunings): Promise<Results> {
+export async function runOnDevice(
+  device: Device,
+  { graph, options }: Case,
+  target = device.target,
+  tunings?: Tunings,
+): Promise<Results> {
   const weights = ({ path, dtype }: ProgramWeight): Float32Array =>
     Float32Array.from(options.weights.get(path)!.data, (v) => (dtype === "f16" ? roundHalf(v) : v));
   const session = await load(emit(schedule(graph, target, tunings)), device, weights, { seed: options.seed ?? 0 });
   try {
     const inputs = new Map([...options.inputs].map(([name, value]) => [name, shaped(value)]));
-    return await session.run(inputs, options.lengths === undefined ? {} : { lengths: Uint32Array.from(options.lengths) });
+    return await session.run(
+      inputs,
+      options.lengths === undefined ? {} : { lengths: Uint32Array.from(options.lengths) },
+    );
   } finally {
     session.dispose();
   }
 }
 
 /** Fails where a result is further from the reference than the operator's tolerance. */
-export async function compareOnDevice(device: Device, op: OpName, { graph, options }: Case, target = device.target, tunings?: Tunings): Promise<void> {
+export async function compareOnDevice(
+  device: Device,
+  op: OpName,
+  { graph, options }: Case,
+  target = device.target,
+  tunings?: Tunings,
+): Promise<void> {
   const results = await runOnDevice(device, { graph, options }, target, tunings);
   for (const [name, expected] of wantedOf(graph, options).outputs) {
     const result = results[name]!;
@@ -83,7 +102,10 @@ function wantedOf(graph: Case["graph"], options: Case["options"]): Evaluation {
   return evaluation;
 }
 
-function shaped(value: Case["options"]["inputs"] extends ReadonlyMap<string, infer V> ? V : never): { data: number[]; shape: readonly number[] } {
+function shaped(value: Case["options"]["inputs"] extends ReadonlyMap<string, infer V> ? V : never): {
+  data: number[];
+  shape: readonly number[];
+} {
   const { shape, data } = value as { shape: readonly number[]; data: ArrayLike<number> }; // the bench gives inputs so
   return { data: Array.from(data), shape };
 }
@@ -102,7 +124,9 @@ function farthest(op: OpName, dtype: DType, device: ArrayLike<number>, reference
     const excess = Number.isNaN(off) || off === Infinity ? Infinity : off / Math.max(allowed, Number.MIN_VALUE);
     if (excess > 1 && (worst === null || excess > worst.excess)) worst = { at: i, excess };
   }
-  return worst === null ? null : `element ${worst.at} of ${reference.length}: ${device[worst.at]!} on the device, ${reference[worst.at]!} in the reference`;
+  return worst === null
+    ? null
+    : `element ${worst.at} of ${reference.length}: ${device[worst.at]!} on the device, ${reference[worst.at]!} in the reference`;
 }
 
 /** Whether two f16 values are the same, or no f16 value lies between them. */

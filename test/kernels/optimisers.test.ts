@@ -1,4 +1,5 @@
-// Optimisers over several steps against plain formulas: the same numbers as PyTorch's, whose order of operations they have.
+// Optimisers over several steps against plain formulas: the same numbers as PyTorch's, whose order of operations they
+// have.
 import { beforeAll, describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { createEmit } from "../../src/ir/build.js";
@@ -16,7 +17,12 @@ const COUNT = 35;
 const STEPS = 12;
 
 /** A step as a program: weights and moments are states, gradient and settings inputs. */
-function stepGraph<K extends "adamw" | "sgd">(op: K, attrs: OpAttrs[K], names: readonly string[], settings: number): Graph {
+function stepGraph<K extends "adamw" | "sgd">(
+  op: K,
+  attrs: OpAttrs[K],
+  names: readonly string[],
+  settings: number,
+): Graph {
   const emitNode = createEmit(ops, []);
   const tensors = names.map((name) => emitNode.node("state", [], { name, dtype: "f32", shape: SHAPE }));
   const inputs = (
@@ -29,7 +35,12 @@ function stepGraph<K extends "adamw" | "sgd">(op: K, attrs: OpAttrs[K], names: r
     return { name, node, shape, packing: null, least: 0, below: null };
   });
   const step: Node = emitNode.node(op, inputsFor(op, [...tensors, ...inputs.map((i) => i.node)]), attrs);
-  const states = names.map((name, i) => ({ name, type: tensors[i]!.types[0]!, init: { kind: "zeros" as const }, next: emitNode.pick(step, i) }));
+  const states = names.map((name, i) => ({
+    name,
+    type: tensors[i]!.types[0]!,
+    init: { kind: "zeros" as const },
+    next: emitNode.pick(step, i),
+  }));
   return { name: op, axes: [], live: [], inputs, outputs: [], states, starts: new Map() };
 }
 
@@ -45,7 +56,10 @@ async function runSteps(device: Device, graph: Graph, settings: (t: number) => r
     await session.writeStates(new Map([["w", { data: Float32Array.from(draw(0)) }]]));
     const weights: number[][] = [];
     for (let t = 1; t <= STEPS; t++) {
-      await session.run({ g: { data: draw(t), shape: SHAPE }, settings: { data: settings(t).map(Math.fround), shape: [settings(t).length] } });
+      await session.run({
+        g: { data: draw(t), shape: SHAPE },
+        settings: { data: settings(t).map(Math.fround), shape: [settings(t).length] },
+      });
       weights.push([...(await session.readStates(["w"])).get("w")!.data]);
     }
     return weights;
@@ -56,7 +70,9 @@ async function runSteps(device: Device, graph: Graph, settings: (t: number) => r
 
 /** Twelve steps of a hundredth, each with a dozen roundings of a number around one: 12 · 12 · 2^−24 at worst. */
 const expectClose = (found: readonly number[], expected: readonly number[]): void =>
-  expected.forEach((v, i) => expect(Math.abs(found[i]! - v), `weight ${i}`).toBeLessThanOrEqual(8.6e-6 * Math.max(1, Math.abs(v))));
+  expected.forEach((v, i) =>
+    expect(Math.abs(found[i]! - v), `weight ${i}`).toBeLessThanOrEqual(8.6e-6 * Math.max(1, Math.abs(v))),
+  );
 
 describe.each(["default", "swiftshader"] as const)("on the %s device", (which) => {
   let device: Device;
@@ -87,7 +103,11 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     [0.9, 0.05, true],
   ])("gradient descent with momentum %f, decay %f, Nesterov's %s", async (momentum, decay, nesterov) => {
     const [rate, factor] = [0.01, 0.5];
-    const found = await runSteps(device, stepGraph("sgd", { momentum, nesterov }, ["w", "m"], 3), () => [rate, decay, factor]);
+    const found = await runSteps(device, stepGraph("sgd", { momentum, nesterov }, ["w", "m"], 3), () => [
+      rate,
+      decay,
+      factor,
+    ]);
     const [w, m] = [draw(0), new Array<number>(COUNT).fill(0)];
     for (let t = 1; t <= STEPS; t++) {
       draw(t).forEach((gradient, i) => {

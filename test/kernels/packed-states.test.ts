@@ -1,4 +1,5 @@
-// Products by weights that are states: packed on the device in every run, or read where they lie, they compute what the same weights loaded do.
+// Products by weights that are states: packed on the device in every run, or read where they lie, they compute what the
+// same weights loaded do.
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { weightsAsStates } from "../../src/autodiff/weights-as-states.js";
@@ -15,24 +16,42 @@ import { Bench, type Case } from "../ops/bench.js";
 import { expectAgreement } from "../end-to-end/agree.js";
 import { compiled, onDevice, randomLengths, randomTokens, randomWeights, reference } from "../end-to-end/model.js";
 
-const packs = (plan: Plan): number => plan.steps.filter((s) => s.kind === "dispatch" && s.kernel.file.startsWith("panels")).length;
+const packs = (plan: Plan): number =>
+  plan.steps.filter((s) => s.kind === "dispatch" && s.kernel.file.startsWith("panels")).length;
 
 /** Rows by states. */
 function product(rows: number, depth: number, columns: number, transposed: boolean): Case {
   const b = new Bench({ batch: 2, tokens: rows, lengths: [rows, Math.floor(rows / 3)] }, 11);
-  return b.finish(b.node("matmul", [b.rows([], [depth]), b.weight("w", "f32", transposed ? [columns, depth] : [depth, columns])], { transposed }), "product");
+  return b.finish(
+    b.node("matmul", [b.rows([], [depth]), b.weight("w", "f32", transposed ? [columns, depth] : [depth, columns])], {
+      transposed,
+    }),
+    "product",
+  );
 }
 
 /** The same with states that hold the weights, and what it must give, run by its weights' values. */
-async function compareAsStates(device: Device, { graph, options }: Case, target: Target, tunings = tuningsFor(target)): Promise<void> {
+async function compareAsStates(
+  device: Device,
+  { graph, options }: Case,
+  target: Target,
+  tunings = tuningsFor(target),
+): Promise<void> {
   const session = await load(emit(schedule(weightsAsStates(graph), target, tunings)), device);
   try {
-    await session.writeStates(new Map([...options.weights].map(([path, { data }]) => [path, { data: Float32Array.from(data) }])));
+    await session.writeStates(
+      new Map([...options.weights].map(([path, { data }]) => [path, { data: Float32Array.from(data) }])),
+    );
     const inputs = new Map([...options.inputs].map(([name, { shape, data }]) => [name, { shape, data: [...data] }]));
-    const results = await session.run(inputs, options.lengths === undefined ? {} : { lengths: Uint32Array.from(options.lengths) });
+    const results = await session.run(
+      inputs,
+      options.lengths === undefined ? {} : { lengths: Uint32Array.from(options.lengths) },
+    );
     const { outputs } = evaluate(graph, options);
     for (const [name, { data }] of outputs)
-      data.forEach((v, i) => expect(Math.abs(results[name]!.data[i]! - v), `${name}[${i}]`).toBeLessThanOrEqual(6e-6 + 2e-6 * Math.abs(v)));
+      data.forEach((v, i) =>
+        expect(Math.abs(results[name]!.data[i]! - v), `${name}[${i}]`).toBeLessThanOrEqual(6e-6 + 2e-6 * Math.abs(v)),
+      );
   } finally {
     session.dispose();
   }
@@ -50,13 +69,17 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     [9, 64, 32],
     [5, 12, 3],
   ])("%i rows, depth %i, %i columns", async (rows, depth, columns) => {
-    for (const transposed of [true, false]) await compareAsStates(device, product(rows, depth, columns, transposed), device.target);
+    for (const transposed of [true, false])
+      await compareAsStates(device, product(rows, depth, columns, transposed), device.target);
   });
 
   it("by every way to compute a product", async () => {
     for (const { tunings } of candidates("products", device.target).filter((_, i) => i % 5 === 0))
       for (const transposed of [true, false])
-        await compareAsStates(device, product(5, 36, 72, transposed), device.target, { ...tuningsFor(device.target), products: tunings });
+        await compareAsStates(device, product(5, 36, 72, transposed), device.target, {
+          ...tuningsFor(device.target),
+          products: tunings,
+        });
   });
 
   it.each([
@@ -69,7 +92,11 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       const b = new Bench({}, 7);
       const weights = widths.map((n, i) => b.weight(`w${i}`, "f32", transposed ? [n, depth] : [depth, n]));
       const joint = b.node("concat", weights, { axis: transposed ? 0 : 1 });
-      await compareAsStates(device, b.finish(b.node("matmul", [b.data("f32", [9, depth]), joint], { transposed }), "side by side"), device.target);
+      await compareAsStates(
+        device,
+        b.finish(b.node("matmul", [b.data("f32", [9, depth]), joint], { transposed }), "side by side"),
+        device.target,
+      );
     }
   });
 });
@@ -92,7 +119,15 @@ describe.each(["moby", "llama"])("examples/%s.mod with its weights as states", (
       const read = new Set(session.program.states.map((s) => s.name));
       await session.writeStates(new Map([...weights].filter(([path]) => read.has(path))));
       const results = await onDevice(session, given);
-      expectAgreement(graph, weights, given, results, { atol: 3e-5, rtol: 3e-5 }, { choices: 0, forced: 0 }, reference(graph, weights, given));
+      expectAgreement(
+        graph,
+        weights,
+        given,
+        results,
+        { atol: 3e-5, rtol: 3e-5 },
+        { choices: 0, forced: 0 },
+        reference(graph, weights, given),
+      );
     } finally {
       session.dispose();
     }
@@ -119,8 +154,16 @@ describe("a weight that is a state", () => {
     const b = new Bench({ tokens: 9 }, 3);
     const x = b.rows([], [32]);
     const weights = ["u", "v"].map((path) => b.weight(path, "f32", [32, 32]));
-    const [u, v] = weights.map((w) => b.node("matmul", [b.node("tanh", [b.node("matmul", [x, w], { transposed: true })], {}), w], { transposed: false }));
+    const [u, v] = weights.map((w) =>
+      b.node("matmul", [b.node("tanh", [b.node("matmul", [x, w], { transposed: true })], {}), w], {
+        transposed: false,
+      }),
+    );
     const plan = schedule(optimize(asStates(b.finish(b.node("add", [u!, v!], {}), "two"))));
-    expect(plan.steps.filter((s) => s.nodes[0]!.op === "matmul" && s.kind === "dispatch" && s.kernel.file.startsWith("matmul"))).toHaveLength(3);
+    expect(
+      plan.steps.filter(
+        (s) => s.nodes[0]!.op === "matmul" && s.kind === "dispatch" && s.kernel.file.startsWith("matmul"),
+      ),
+    ).toHaveLength(3);
   });
 });

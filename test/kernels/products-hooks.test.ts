@@ -1,4 +1,5 @@
-// Products compute their a where they read it, and do more with their sums than store them, whichever kernel computes them.
+// Products compute their a where they read it, and do more with their sums than store them, whichever kernel computes
+// them.
 import { describe, expect, it } from "vitest";
 import { assemble } from "../../src/codegen/region.js";
 import { kernelFiles } from "../../src/embedded.js";
@@ -6,7 +7,14 @@ import type { Device } from "../../src/runtime/index.js";
 import { settle } from "../../src/runtime/wait.js";
 import { Extents } from "../../src/schedule/analysis/extents.js";
 import { matmul, supportsRowSums } from "../../src/schedule/kernels/products.js";
-import { input, result, scratch, type KernelBuilder, type KernelContext, type Operand } from "../../src/schedule/kernels/spec.js";
+import {
+  input,
+  result,
+  scratch,
+  type KernelBuilder,
+  type KernelContext,
+  type Operand,
+} from "../../src/schedule/kernels/spec.js";
 import type { Step } from "../../src/schedule/plan.js";
 import { candidates, tuningsFor, type ProductTunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
@@ -52,7 +60,10 @@ interface Results {
 
 type Data = Readonly<Record<"source" | "scales" | "b" | "bias", Float32Array>>;
 
-/** Runs each of the kernels that may compute the product, alone, b being no weight but a value [K, N]: that of the tunings, and those that stand in for it. */
+/**
+ * Runs each of the kernels that may compute the product, alone, b being no weight but a value [K, N]: that of the
+ * tunings, and those that stand in for it.
+ */
 async function run(device: Device, products: ProductTunings, data: Data): Promise<readonly Results[]> {
   const sums = supportsRowSums(products.byValue);
   const panels = Math.ceil(N / (4 * (products.subgroupSize ?? 8)));
@@ -77,7 +88,8 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
 
 async function runStep(device: Device, step: Step<Operand>, panels: number, data: Data): Promise<Results> {
   const workgroups = step.kind === "dispatch" ? (step.standIn?.workgroups ?? step.workgroups) : null;
-  if (step.kind !== "dispatch" || typeof workgroups !== "number") throw new Error("a product is a dispatch of known size");
+  if (step.kind !== "dispatch" || typeof workgroups !== "number")
+    throw new Error("a product is a dispatch of known size");
   const { gpu } = device;
   const { buffers, uniforms, kernel } = { buffers: step.kernel.buffers, uniforms: step.uniforms, kernel: step.kernel };
   const words = Uint32Array.from(uniforms, (u) => ("size" in u && typeof u.size === "number" ? u.size : Number.NaN));
@@ -85,15 +97,20 @@ async function runStep(device: Device, step: Step<Operand>, panels: number, data
   const uniform = make(words.byteLength, GPU.uniform | GPU.copyDst);
   gpu.queue.writeBuffer(uniform, 0, words);
   const own = new Map(
-    Object.entries({ ...data, y: new Float32Array(M * N), kept: new Float32Array(M * panels * 2) }).map(([name, values]) => {
-      const buffer = make(values.byteLength, GPU.storage | GPU.copyDst | GPU.copySrc);
-      gpu.queue.writeBuffer(buffer, 0, values);
-      return [name, { buffer, values }] as const;
-    }),
+    Object.entries({ ...data, y: new Float32Array(M * N), kept: new Float32Array(M * panels * 2) }).map(
+      ([name, values]) => {
+        const buffer = make(values.byteLength, GPU.storage | GPU.copyDst | GPU.copySrc);
+        gpu.queue.writeBuffer(buffer, 0, values);
+        return [name, { buffer, values }] as const;
+      },
+    ),
   );
   const module = gpu.createShaderModule({ code: assemble(kernelFiles[`${kernel.file}.wgsl`]!, kernel) });
   const pipeline = gpu.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
-  const entries = [uniform, ...buffers.map(({ name }) => own.get(name)!.buffer)].map((buffer, binding) => ({ binding, resource: { buffer } }));
+  const entries = [uniform, ...buffers.map(({ name }) => own.get(name)!.buffer)].map((buffer, binding) => ({
+    binding,
+    resource: { buffer },
+  }));
   const encoder = gpu.createCommandEncoder();
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
@@ -125,7 +142,8 @@ const name = (products: ProductTunings): string => JSON.stringify(products.byVal
 
 function check(products: ProductTunings, { y, kept }: Results, data: Data, expected: readonly number[]): void {
   // 1e-5: 67 terms below 1, each rounded twice.
-  for (let at = 0; at < M * N; at++) expect(Math.abs(y[at]! - expected[at]! - data.bias[at % N]!), `${name(products)}, ${at}`).toBeLessThan(1e-5);
+  for (let at = 0; at < M * N; at++)
+    expect(Math.abs(y[at]! - expected[at]! - data.bias[at % N]!), `${name(products)}, ${at}`).toBeLessThan(1e-5);
   if (!supportsRowSums(products.byValue)) return;
   const width = 4 * products.subgroupSize!;
   const panels = Math.ceil(N / width);
@@ -134,7 +152,10 @@ function check(products: ProductTunings, { y, kept }: Results, data: Data, expec
       const row = expected.slice(i * N + p * width, i * N + Math.min(N, (p + 1) * width));
       const of = (f: (v: number) => number): number => row.reduce((s, v) => s + f(v), 0);
       expect(Math.abs(kept[(i * panels + p) * 2]! - of((v) => v)), `${name(products)}, row ${i}`).toBeLessThan(1e-4);
-      expect(Math.abs(kept[(i * panels + p) * 2 + 1]! - of((v) => v * v)), `${name(products)}, squares of row ${i}`).toBeLessThan(1e-4);
+      expect(
+        Math.abs(kept[(i * panels + p) * 2 + 1]! - of((v) => v * v)),
+        `${name(products)}, squares of row ${i}`,
+      ).toBeLessThan(1e-4);
     }
 }
 
@@ -143,7 +164,10 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     const device = await testDevice(which);
     let seed = 9;
     const values = (n: number): Float32Array =>
-      Float32Array.from({ length: n }, () => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32 - 0.5);
+      Float32Array.from(
+        { length: n },
+        () => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32 - 0.5,
+      );
     const data = { source: values(M * K), scales: values(M), b: values(K * N), bias: values(N) };
     const expected = Array.from({ length: M * N }, (_, at) => {
       const [i, j] = [Math.floor(at / N), at % N];
@@ -152,12 +176,16 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       return sum;
     });
     const plain: ProductTunings = { ...tuningsFor(device.target).products, byValue: { kind: "plain" } };
-    const tried = candidates("products", device.target).filter((c) => /^(vectors|subgroup) (1 × 2|4 × 2|16 × 2)(, |$)/.test(c.name));
+    const tried = candidates("products", device.target).filter((c) =>
+      /^(vectors|subgroup) (1 × 2|4 × 2|16 × 2)(, |$)/.test(c.name),
+    );
     for (const products of [plain, ...tried.map((c) => c.tunings)]) {
       const runs = await run(device, products, data);
       const { byValue } = products;
       // For a tile of many sums another stands in, which is compiled sooner.
-      expect(runs, name(products)).toHaveLength(byValue.kind === "subgroup" && byValue.rows * byValue.vectors > 8 ? 2 : 1);
+      expect(runs, name(products)).toHaveLength(
+        byValue.kind === "subgroup" && byValue.rows * byValue.vectors > 8 ? 2 : 1,
+      );
       for (const found of runs) check(products, found, data, expected);
       // To the bit.
       for (const found of runs) expect(found).toEqual(runs[0]);

@@ -1,4 +1,5 @@
-// Every way to compute a product agrees with the reference on two devices, and all of them, bit for bit, with one another.
+// Every way to compute a product agrees with the reference on two devices, and all of them, bit for bit, with one
+// another.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
 import type { Device } from "../../src/runtime/index.js";
@@ -21,7 +22,10 @@ const tuningsOf = (target: Target): ReadonlyMap<string, Tunings> =>
 
 const product = (M: number, K: number, N: number, transposed: boolean): Case => {
   const b = new Bench({}, 5);
-  return b.finish(b.node("matmul", [b.data("f32", [M, K]), b.weight("w", "f32", transposed ? [N, K] : [K, N])], { transposed }), "product");
+  return b.finish(
+    b.node("matmul", [b.data("f32", [M, K]), b.weight("w", "f32", transposed ? [N, K] : [K, N])], { transposed }),
+    "product",
+  );
 };
 const SHAPES: readonly (readonly [string, Case])[] = [
   ["1 × 67 × 131", product(1, 67, 131, true)],
@@ -35,14 +39,20 @@ const SHAPES: readonly (readonly [string, Case])[] = [
     "heads of rows by heads of a weight",
     (() => {
       const b = new Bench({ batch: 3, tokens: 7, lengths: [7, 0, 4] }, 5);
-      return b.finish(b.node("matmul", [b.rows([3], [21]), b.weight("w", "f32", [3, 21, 37])], { transposed: false }), "heads");
+      return b.finish(
+        b.node("matmul", [b.rows([3], [21]), b.weight("w", "f32", [3, 21, 37])], { transposed: false }),
+        "heads",
+      );
     })(),
   ],
   [
     "rows of halves",
     (() => {
       const b = new Bench({ batch: 2, tokens: 9 }, 5);
-      return b.finish(b.node("matmul", [b.rows([], [19], "f16"), b.weight("w", "f16", [35, 19])], { transposed: true }), "halves");
+      return b.finish(
+        b.node("matmul", [b.rows([], [19], "f16"), b.weight("w", "f16", [35, 19])], { transposed: true }),
+        "halves",
+      );
     })(),
   ],
 ];
@@ -53,15 +63,22 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
     device = await testDevice(which);
   });
 
-  it.each(SHAPES.map(([name, c], i) => [name, c, i] as const))("agree with the reference in every way: %s", async (_name, c, i) => {
-    // On SwiftShader a quarter of the ways for each shape, in turn.
-    for (const tunings of thinned(which, [...tuningsOf(device.target).values()], 4, i)) await compareOnDevice(device, "matmul", c, device.target, tunings);
-  });
+  it.each(SHAPES.map(([name, c], i) => [name, c, i] as const))(
+    "agree with the reference in every way: %s",
+    async (_name, c, i) => {
+      // On SwiftShader a quarter of the ways for each shape, in turn.
+      for (const tunings of thinned(which, [...tuningsOf(device.target).values()], 4, i))
+        await compareOnDevice(device, "matmul", c, device.target, tunings);
+    },
+  );
 
   it("give a row the same bits alone and among others, whatever the tuning", async () => {
     const [M, K, N] = [21, 150, 70];
     const b = new Bench({}, 9);
-    const all = b.finish(b.node("matmul", [b.data("f32", [M, K]), b.weight("w", "f32", [N, K])], { transposed: true }), "all");
+    const all = b.finish(
+      b.node("matmul", [b.data("f32", [M, K]), b.weight("w", "f32", [N, K])], { transposed: true }),
+      "all",
+    );
     const x = all.options.inputs.get("x1")!.data;
     let expected: readonly number[] | null = null;
     for (const [name, tunings] of thinned(which, [...tuningsOf(device.target)], 4)) {
@@ -86,7 +103,10 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
       await compareOnDevice(
         device,
         "matmul",
-        b.finish(b.node("matmul", [b.data("f32", [2, M, K]), twice(b.data("f32", [2, K, N]))], { transposed: false }), "values"),
+        b.finish(
+          b.node("matmul", [b.data("f32", [2, M, K]), twice(b.data("f32", [2, K, N]))], { transposed: false }),
+          "values",
+        ),
       );
     }
   });
@@ -94,7 +114,11 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
   it("of any number of rows take the case for so many", async () => {
     for (const tokens of [1, 4, 5, 8, 9, 40]) {
       const b = new Bench({ tokens }, 5);
-      await compareOnDevice(device, "matmul", b.finish(b.node("matmul", [b.rows([], [40]), b.weight("w", "f32", [96, 40])], { transposed: true }), "rows"));
+      await compareOnDevice(
+        device,
+        "matmul",
+        b.finish(b.node("matmul", [b.rows([], [40]), b.weight("w", "f32", [96, 40])], { transposed: true }), "rows"),
+      );
       const gpu: Target = { ...device.target, device: "discrete" };
       await compareOnDevice(
         device,
@@ -119,7 +143,9 @@ describe("cases for numbers of rows", () => {
     expect([...plan.weights.values()].flat().map((w) => w.layout.kind)).toEqual(["panels"]);
   });
   it.each([[[16, 16]], [[8, 16]], [null]] as const)("are those of any device where subgroups are %s", (subgroups) => {
-    expect(tuningsFor({ ...target, subgroups }).products).toEqual(tuningsFor({ ...target, device: "portable" }).products);
+    expect(tuningsFor({ ...target, subgroups }).products).toEqual(
+      tuningsFor({ ...target, device: "portable" }).products,
+    );
   });
 });
 

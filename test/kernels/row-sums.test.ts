@@ -1,4 +1,5 @@
-// Sums over rows, one to four in one pass: through hooks as they may be written, in every way a device has, against the loop in 64 bits.
+// Sums over rows, one to four in one pass: through hooks as they may be written, in every way a device has, against the
+// loop in 64 bits.
 import { beforeAll, describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { isOp, type Node } from "../../src/ir/graph.js";
@@ -29,7 +30,10 @@ interface Setting {
 /** x · w, x², x and |x|, summed over each row: the first few of them. */
 function build({ lengths, depth, axis, sums }: Setting): Case & { readonly index: Node | null } {
   const axes = { A: { kind: "above", parent: "T", expected: rational(1, 2) } } as const;
-  const b = new Bench({ batch: lengths.length, tokens: Math.max(...lengths), lengths, ...(axis === "A" ? { axes } : {}) }, 11);
+  const b = new Bench(
+    { batch: lengths.length, tokens: Math.max(...lengths), lengths, ...(axis === "A" ? { axes } : {}) },
+    11,
+  );
   if (axis === "A") b.above("A", b.rows([], []), b.data("f32", [], [0.1]));
   const all = b.rows([], [depth]);
   const x = axis === "A" ? b.node("take", [all, b.index("A")], { dim: 0 }) : all;
@@ -54,7 +58,9 @@ function hooks(gathers: boolean, sums: number): (kernel: KernelBuilder) => void 
   return (kernel) => {
     kernel.read("x", "f32", input(0)).read("w", "f32", input(1));
     if (gathers) kernel.read("index", "u32", input(2));
-    kernel.function(`struct RowX { at: u32 }\nfn rowX(row: u32) -> RowX { return RowX(${gathers ? "index[row]" : "row"} * depth()); }`);
+    kernel.function(
+      `struct RowX { at: u32 }\nfn rowX(row: u32) -> RowX { return RowX(${gathers ? "index[row]" : "row"} * depth()); }`,
+    );
     kernel.function("struct ColX { weight: f32 }\nfn colX(k: u32) -> ColX { return ColX(w[k]); }");
     const parts = VALUES.slice(0, sums).join(", ");
     kernel.function(`fn valueX(r: RowX, c: ColX, k: u32) -> Sums { let v = x[r.at + k]; return Sums(${parts}); }`);
@@ -84,7 +90,12 @@ function joined(plan: Plan, { depth, axis, sums }: Setting, index: Node | null, 
     const [x, w] = names.slice(axis === "A" ? -2 : 1);
     return plan.inputs.get(operand.from === "input" && operand.index === 0 ? x! : w!)!;
   };
-  const step: PlanStep = { ...made, buffers: made.buffers.map(slotOf), origin: null, nodes: plan.steps.flatMap((s) => s.nodes).filter((n) => n.op === "sum") };
+  const step: PlanStep = {
+    ...made,
+    buffers: made.buffers.map(slotOf),
+    origin: null,
+    nodes: plan.steps.flatMap((s) => s.nodes).filter((n) => n.op === "sum"),
+  };
   return { ...plan, steps: [...kept, step] };
 }
 
@@ -93,11 +104,18 @@ function written(step: PlanStep | undefined, name: string): number {
   return step.buffers[step.kernel.buffers.findIndex((b) => b.name === name)]!;
 }
 
-async function run(device: Device, setting: Setting, tuning: RowSumsTuning, found = build(setting)): Promise<readonly (readonly number[])[]> {
+async function run(
+  device: Device,
+  setting: Setting,
+  tuning: RowSumsTuning,
+  found = build(setting),
+): Promise<readonly (readonly number[])[]> {
   const plan = joined(schedule(found.graph, device.target), setting, found.index, tuning);
   const session = await load(emit(plan), device);
   try {
-    const inputs = new Map([...found.options.inputs].map(([name, { shape, data }]) => [name, { shape, data: Array.from(data) }]));
+    const inputs = new Map(
+      [...found.options.inputs].map(([name, { shape, data }]) => [name, { shape, data: Array.from(data) }]),
+    );
     const results = await session.run(inputs, { lengths: Uint32Array.from(setting.lengths) });
     return Array.from({ length: setting.sums }, (_, i) => [...results[`y${i}`]!.data]);
   } finally {
@@ -107,7 +125,8 @@ async function run(device: Device, setting: Setting, tuning: RowSumsTuning, foun
 
 /** Some of all there are. */
 const SOME = /^(workgroup (1|4|16|64) × [14]|subgroup [148])$/;
-const tunings = (target: Target): readonly RowSumsTuning[] => candidates("rowSums", target).flatMap((c) => (SOME.test(c.name) ? [c.tunings] : []));
+const tunings = (target: Target): readonly RowSumsTuning[] =>
+  candidates("rowSums", target).flatMap((c) => (SOME.test(c.name) ? [c.tunings] : []));
 
 describe.each(["default", "swiftshader"] as const)("sums over rows on the %s device", (which) => {
   let device: Device;
@@ -118,7 +137,11 @@ describe.each(["default", "swiftshader"] as const)("sums over rows on the %s dev
   it.each<readonly [string, number, Setting]>([
     ["one sum", 0, { lengths: [5], depth: 70, axis: "T", sums: 1 }],
     ["two sums of more rows than a workgroup has", 1, { lengths: [67, 0, 9], depth: 67, axis: "T", sums: 2 }],
-    ["four sums of rows that the device counts, through their index", 2, { lengths: [33, 20, 0, 1], depth: 300, axis: "A", sums: 4 }],
+    [
+      "four sums of rows that the device counts, through their index",
+      2,
+      { lengths: [33, 20, 0, 1], depth: 300, axis: "A", sums: 4 },
+    ],
     ["three sums of one column", 3, { lengths: [3], depth: 1, axis: "T", sums: 3 }],
   ])("agree with the loop: %s", async (_name, first, setting) => {
     const found = build(setting);

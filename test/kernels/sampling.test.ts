@@ -1,4 +1,5 @@
-// The next token: the device draws what the definition says, from the distribution it should, whatever else is in the batch.
+// The next token: the device draws what the definition says, from the distribution it should, whatever else is in the
+// batch.
 import { beforeAll, describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { createEmit } from "../../src/ir/build.js";
@@ -66,7 +67,10 @@ interface Row {
 }
 
 /** Inputs by name, as both the evaluator and a session take them. */
-function inputsOf(vocabulary: number, rows: readonly Row[]): ReadonlyMap<string, { readonly shape: number[]; readonly data: number[] }> {
+function inputsOf(
+  vocabulary: number,
+  rows: readonly Row[],
+): ReadonlyMap<string, { readonly shape: number[]; readonly data: number[] }> {
   const words = seenWords(vocabulary);
   const flat = (width: number | null, of: (row: Row) => ArrayLike<number>) => ({
     shape: width === null ? [rows.length] : [rows.length, width],
@@ -74,7 +78,10 @@ function inputsOf(vocabulary: number, rows: readonly Row[]): ReadonlyMap<string,
   });
   return new Map([
     ["logits", flat(vocabulary, (r) => r.logits)],
-    ["settings", flat(SAMPLING_COLUMNS.length, (r) => SAMPLING_COLUMNS.map((c) => Math.fround(r.settings[c] ?? PLAIN[c])))],
+    [
+      "settings",
+      flat(SAMPLING_COLUMNS.length, (r) => SAMPLING_COLUMNS.map((c) => Math.fround(r.settings[c] ?? PLAIN[c]))),
+    ],
     ["seeds", flat(2, (r) => r.seed)],
     ["positions", flat(null, (r) => [r.position])],
     ["bias", flat(vocabulary, (r) => r.bias ?? new Float32Array(vocabulary))],
@@ -87,13 +94,18 @@ const tensorsOf = (inputs: ReturnType<typeof inputsOf>) =>
     tensor(name === "seeds" || name === "positions" || name === "seen" ? "u32" : "f32", shape, Float64Array.from(data)),
   );
 
-const normals = (random: Random, count: number, scale = 1): Float32Array => Float32Array.from({ length: count }, () => scale * random.normal());
+const normals = (random: Random, count: number, scale = 1): Float32Array =>
+  Float32Array.from({ length: count }, () => scale * random.normal());
 
 /** Above the 0.9999 quantile of χ² with `degrees` degrees of freedom (Wilson and Hilferty 1931). */
-const improbable = (chi2: number, degrees: number): boolean => chi2 > degrees * (1 - 2 / (9 * degrees) + 3.72 * Math.sqrt(2 / (9 * degrees))) ** 3;
+const improbable = (chi2: number, degrees: number): boolean =>
+  chi2 > degrees * (1 - 2 / (9 * degrees) + 3.72 * Math.sqrt(2 / (9 * degrees))) ** 3;
 
 /** Cells that expect fewer than five are joined with the next. */
-function chiSquare(counts: readonly number[], expected: readonly number[]): { readonly chi2: number; readonly degrees: number } {
+function chiSquare(
+  counts: readonly number[],
+  expected: readonly number[],
+): { readonly chi2: number; readonly degrees: number } {
   let [seen, due, chi2, cells] = [0, 0, 0, 0];
   for (const [i, e] of expected.entries()) {
     seen += counts[i]!;
@@ -112,7 +124,8 @@ function chiSquare(counts: readonly number[], expected: readonly number[]): { re
 function chances(logits: readonly number[], { temperature, topK, topP, minP }: SamplingSettings): number[] {
   const order = [...logits.keys()].toSorted((a, b) => logits[b]! - logits[a]!);
   const kept = new Set(order);
-  if (topK > 0 && topK < logits.length) for (const t of order) if (logits[t]! < logits[order[topK - 1]!]!) kept.delete(t);
+  if (topK > 0 && topK < logits.length)
+    for (const t of order) if (logits[t]! < logits[order[topK - 1]!]!) kept.delete(t);
   const softmax = (): Map<number, number> => {
     const weights = new Map([...kept].map((t) => [t, Math.exp((logits[t]! - logits[order[0]!]!) / temperature)]));
     const total = [...weights.values()].reduce((s, w) => s + w, 0);
@@ -147,7 +160,9 @@ describe("the definition", () => {
     const random = randomFrom(11);
     for (let trial = 0; trial < 400; trial++) {
       const ties = trial % 2 === 0;
-      const logits = Array.from({ length: 1 + random.below(40) }, () => (ties ? random.below(7) / 2 : 2 * random.normal()));
+      const logits = Array.from({ length: 1 + random.below(40) }, () =>
+        ties ? random.below(7) / 2 : 2 * random.normal(),
+      );
       const settings: SamplingSettings = {
         ...PLAIN,
         temperature: random.uniform(0.3, 2),
@@ -158,14 +173,25 @@ describe("the definition", () => {
       const weights = keptWeights(Float64Array.from(logits), settings);
       const total = weights.reduce((s, w) => s + w, 0);
       const expected = chances(logits, settings);
-      expected.forEach((p, t) => expect(Math.abs(weights[t]! / total - p), `trial ${trial}, token ${t}`).toBeLessThan(1e-12));
+      expected.forEach((p, t) =>
+        expect(Math.abs(weights[t]! / total - p), `trial ${trial}, token ${t}`).toBeLessThan(1e-12),
+      );
     }
   });
 
   it("adjusts as transformers does: bias first, then the penalty on seen tokens by their sign", () => {
     const [row] = sampleRows(
       tensorsOf(
-        inputsOf(4, [{ logits: [1, -1, 2, -3], settings: { biased: 1, repetitionPenalty: 2 }, seed: [1, 2], position: 0, bias: [0, 2, 0, 1], seen: [0b1011] }]),
+        inputsOf(4, [
+          {
+            logits: [1, -1, 2, -3],
+            settings: { biased: 1, repetitionPenalty: 2 },
+            seed: [1, 2],
+            position: 0,
+            bias: [0, 2, 0, 1],
+            seen: [0b1011],
+          },
+        ]),
       ),
     );
     expect([...adjustedLogits(row!)]).toEqual([0.5, 0.5, 2, -4]);
@@ -178,10 +204,18 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
     device = await testDevice(which);
   });
 
-  async function using<T>(vocabulary: number, batch: number, body: (run: (rows: readonly Row[]) => Promise<readonly number[]>) => Promise<T>): Promise<T> {
-    const session: Session = await load(emit(schedule(sampler(vocabulary), device.target)), device, noWeights, { max: { B: batch } });
+  async function using<T>(
+    vocabulary: number,
+    batch: number,
+    body: (run: (rows: readonly Row[]) => Promise<readonly number[]>) => Promise<T>,
+  ): Promise<T> {
+    const session: Session = await load(emit(schedule(sampler(vocabulary), device.target)), device, noWeights, {
+      max: { B: batch },
+    });
     try {
-      return await body(async (rows) => Array.from((await session.run(inputsOf(vocabulary, rows)))["token"]!.data as Uint32Array)); // tokens are u32
+      return await body(async (rows) =>
+        Array.from((await session.run(inputsOf(vocabulary, rows)))["token"]!.data as Uint32Array),
+      ); // tokens are u32
     } finally {
       session.dispose();
     }
@@ -213,13 +247,16 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
           if (e === 0) expect(counts[token], `token ${token}, which ${JSON.stringify(settings)} leaves out`).toBe(0);
         });
         const { chi2, degrees } = chiSquare(counts, expected);
-        expect(improbable(chi2, degrees), `χ² ${chi2} with ${degrees} degrees for ${JSON.stringify(settings)}`).toBe(false);
+        expect(improbable(chi2, degrees), `χ² ${chi2} with ${degrees} degrees for ${JSON.stringify(settings)}`).toBe(
+          false,
+        );
       }
     });
   });
 
   it("draws the token of the definition wherever that is no near-tie", async () => {
-    // A weight is as good as exp in 32 bits, 3 + 2|x| units of the last place; logits of this size so stay within 1e-5 of those in 64 bits.
+    // A weight is as good as exp in 32 bits, 3 + 2|x| units of the last place; logits of this size so stay within 1e-5
+    // of those in 64 bits.
     const BOUND = 1e-5;
     let [drawn, near, differing] = [0, 0, 0];
     for (const vocabulary of [33, 256, 4099]) {
@@ -254,9 +291,10 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
           if (margins[b]! < BOUND) near++;
           if (token === outputs.get("token")!.data[b]) return;
           differing++;
-          expect(margins[b], `sequence ${b} of ${vocabulary} tokens: ${token} on the device, ${outputs.get("token")!.data[b]} by definition`).toBeLessThan(
-            BOUND,
-          );
+          expect(
+            margins[b],
+            `sequence ${b} of ${vocabulary} tokens: ${token} on the device, ${outputs.get("token")!.data[b]} by definition`,
+          ).toBeLessThan(BOUND);
         });
       });
     }

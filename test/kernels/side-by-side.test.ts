@@ -1,4 +1,5 @@
-// Weights that are concatenated for one product lie side by side from the start: nothing is copied when the program runs.
+// Weights that are concatenated for one product lie side by side from the start: nothing is copied when the program
+// runs.
 import { describe, expect, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
 import { PORTABLE, type Target } from "../../src/program/target.js";

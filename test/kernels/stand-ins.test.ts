@@ -1,4 +1,5 @@
-// What stands in for a kernel gives the bits that this does: products that begin, end, add up and scatter as models need, whose columns fill no panel, and attention.
+// What stands in for a kernel gives the bits that this does: products that begin, end, add up and scatter as models
+// need, whose columns fill no panel, and attention.
 import { expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import { load } from "../../src/runtime/index.js";
@@ -26,11 +27,17 @@ model Small(vocab: int = 37, dim: int = ${width}) {
 }
 `;
 
-/** Of widths that fill no panel of 32 columns; in the first, rows are long enough to be summed by the products they come from. */
+/**
+ * Of widths that fill no panel of 32 columns; in the first, rows are long enough to be summed by the products they come
+ * from.
+ */
 const MODELS: readonly (readonly [string, string])[] = [
   [
     "groups of heads that are turned and see a window, and a layer of tokens that the device counts",
-    source(520, "first: Residual(Layer(dim, 10, kv_heads: 2, hidden: 50, window: 7))\n  second: Above(GeluMLP(dim, 50), dim)"),
+    source(
+      520,
+      "first: Residual(Layer(dim, 10, kv_heads: 2, hidden: 50, window: 7))\n  second: Above(GeluMLP(dim, 50), dim)",
+    ),
   ],
   [
     "heads that are normalised, with biases",
@@ -57,7 +64,9 @@ it.each(MODELS)("in a model of %s", async (_name, text) => {
   expect(new Set(found[0]).size).toBeGreaterThan(100);
   for (const bits of found) expect(bits).toEqual(found[0]);
   // What they are there for is among them.
-  const kernels = program.steps.flatMap((s) => (s.kind === "dispatch" && s.standIn ? [program.kernels[s.kernel]!] : []));
+  const kernels = program.steps.flatMap((s) =>
+    s.kind === "dispatch" && s.standIn ? [program.kernels[s.kernel]!] : [],
+  );
   const mesa = device.target.device === "mesa-software";
   expect(kernels.some((k) => k.name.startsWith("attention_row"))).toBe(mesa);
   expect(kernels.some((k) => k.wgsl.includes("fn frame2("))).toBe(mesa);

@@ -9,27 +9,52 @@ export interface Tolerance {
 }
 
 const exact: Tolerance = { relative: 0, absolute: 0, why: "values are moved, counted or compared; none is computed" };
-/** Inputs are 32-bit values; the reference keeps 64 bits of a result, the device 24: half a unit of the last place, 2^−24. */
+/**
+ * Inputs are 32-bit values; the reference keeps 64 bits of a result, the device 24: half a unit of the last place,
+ * 2^−24.
+ */
 const rounded: Tolerance = { relative: 1.2e-7, absolute: 0, why: "one correctly rounded operation" };
 /** WGSL allows 2.5 units of the last place for a division, and 2 for inverseSqrt. */
-const divided: Tolerance = { relative: 3.6e-7, absolute: 1e-37, why: "WGSL's division may be wrong by 2.5 units of the last place, and flush subnormals" };
+const divided: Tolerance = {
+  relative: 3.6e-7,
+  absolute: 1e-37,
+  why: "WGSL's division may be wrong by 2.5 units of the last place, and flush subnormals",
+};
 /** exp(x) may be wrong by 3 + 2|x| units; what is made of it is held to what devices do. */
-const exponential: Tolerance = { relative: 3e-6, absolute: 1e-7, why: "WGSL allows exp an error of 3 + 2|x| units of the last place" };
+const exponential: Tolerance = {
+  relative: 3e-6,
+  absolute: 1e-7,
+  why: "WGSL allows exp an error of 3 + 2|x| units of the last place",
+};
 const logarithmic: Tolerance = {
   relative: 3e-6,
   absolute: 5e-7,
   why: "WGSL allows log an absolute error of 2^−21 between 0.5 and 2, else 3 units of the last place",
 };
-/** Blocks of 32 and a sum of blocks: the error is that of some 64 additions at worst, of √64 in the usual case, relative to Σ|x|. */
-const summed: Tolerance = { relative: 1e-6, absolute: 2e-6, why: "sums are blocked; where terms cancel the error is that of the sum of their sizes" };
+/**
+ * Blocks of 32 and a sum of blocks: the error is that of some 64 additions at worst, of √64 in the usual case, relative
+ * to Σ|x|.
+ */
+const summed: Tolerance = {
+  relative: 1e-6,
+  absolute: 2e-6,
+  why: "sums are blocked; where terms cancel the error is that of the sum of their sizes",
+};
 const product: Tolerance = {
   relative: 2e-6,
   absolute: 6e-6,
   why: "sums of products in blocks of 64; where terms cancel the error is that of the sum of their sizes",
 };
-const softened: Tolerance = { relative: 4e-6, absolute: 1e-9, why: "exp of a difference, a blocked sum and a division" };
+const softened: Tolerance = {
+  relative: 4e-6,
+  absolute: 1e-9,
+  why: "exp of a difference, a blocked sum and a division",
+};
 
-/** Total by type. Results in f16 may besides differ by one f16 value, where a 32-bit error crosses the middle between two. */
+/**
+ * Total by type. Results in f16 may besides differ by one f16 value, where a 32-bit error crosses the middle between
+ * two.
+ */
 export const tolerances: { readonly [K in OpName]: Tolerance } = {
   input: exact,
   weight: exact,
@@ -58,7 +83,11 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
   neg: exact,
   abs: exact,
   relu: exact,
-  pow: { relative: 5e-6, absolute: 1e-6, why: "WGSL's pow inherits the error of exp2(y · log2 x), which grows with the exponent" },
+  pow: {
+    relative: 5e-6,
+    absolute: 1e-6,
+    why: "WGSL's pow inherits the error of exp2(y · log2 x), which grows with the exponent",
+  },
   powi: { relative: 2e-6, absolute: 1e-37, why: "a rounding for each multiplication" },
   exp: { relative: 4e-6, absolute: 1e-30, why: "3 + 2|x| units of the last place in WGSL, for |x| up to 30" },
   log: logarithmic,
@@ -129,7 +158,11 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
   },
   adamw: { relative: 1e-6, absolute: 3e-7, why: "a dozen roundings; a weight and its step may cancel" },
   sgd: { relative: 5e-7, absolute: 5e-7, why: "three multiply-adds, whose terms may cancel" },
-  sample: { relative: 2e-6, absolute: 2e-6, why: "log-probabilities: exp of a difference, an exact sum and a logarithm; tokens are whole numbers, and exact" },
+  sample: {
+    relative: 2e-6,
+    absolute: 2e-6,
+    why: "log-probabilities: exp of a difference, an exact sum and a logarithm; tokens are whole numbers, and exact",
+  },
   mark: exact,
   random_uniform: { relative: 0, absolute: 0, why: "whole numbers over 2^24: exact" },
   random_normal: { relative: 2e-6, absolute: 3e-7, why: "own logarithm and cosine on exact arguments" },

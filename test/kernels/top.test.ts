@@ -1,4 +1,5 @@
-// Every way to choose the best rows gives those of the reference, on two devices, for short and long sequences, few and all.
+// Every way to choose the best rows gives those of the reference, on two devices, for short and long sequences, few and
+// all.
 import { beforeAll, describe, it } from "vitest";
 import type { Target } from "../../src/program/target.js";
 import type { Device } from "../../src/runtime/index.js";
@@ -10,13 +11,18 @@ import { Bench, type Case, type Random } from "../ops/bench.js";
 import { caseOf, samples } from "../ops/samples.js";
 import { compareOnDevice } from "./operators.js";
 
-const tuningsOf = (target: Target): readonly Tunings[] => candidates("top", target).map((c) => ({ ...tuningsFor(target), top: c.tunings }));
+const tuningsOf = (target: Target): readonly Tunings[] =>
+  candidates("top", target).map((c) => ({ ...tuningsFor(target), top: c.tunings }));
 
-const share = (num: number, den: number): Size => applySize("ceil", [multiplySizes(sizeOf(rational(num, den)), axisSize("T"))]);
+const share = (num: number, den: number): Size =>
+  applySize("ceil", [multiplySizes(sizeOf(rational(num, den)), axisSize("T"))]);
 
 /** Scores of one kind, of which so many are chosen. */
 function choose(lengths: readonly number[], k: Size, score: (random: Random) => number): Case {
-  const b = new Bench({ batch: lengths.length, tokens: Math.max(...lengths), lengths, axes: { K: { kind: "top", parent: "T", k } } }, 7);
+  const b = new Bench(
+    { batch: lengths.length, tokens: Math.max(...lengths), lengths, axes: { K: { kind: "top", parent: "T", k } } },
+    7,
+  );
   return b.finish(b.top("K", b.rows([], [], "f32", score)), "top");
 }
 
@@ -42,6 +48,7 @@ describe.each(["default", "swiftshader"] as const)("top on the %s device", (whic
   });
   it("every sample", async () => {
     for (const tunings of tuningsOf(device.target))
-      for (const sample of samples.top) await compareOnDevice(device, "top", caseOf("top", sample), device.target, tunings);
+      for (const sample of samples.top)
+        await compareOnDevice(device, "top", caseOf("top", sample), device.target, tunings);
   });
 });

@@ -1,4 +1,5 @@
-// Every tuning that a device may be given, of every family, against the reference, and all of a family's that promise it with the same bits.
+// Every tuning that a device may be given, of every family, against the reference, and all of a family's that promise
+// it with the same bits.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import type { Device } from "../../src/runtime/index.js";
@@ -12,7 +13,10 @@ import { compareOnDevice, runOnDevice } from "./operators.js";
 /** Rows by a weight: no size is a multiple of any tile's. */
 function product(rows: number, depth: number, columns: number): Case {
   const b = new Bench({ batch: 2, tokens: rows, lengths: [rows, Math.floor(rows / 3)] }, 11);
-  return b.finish(b.node("matmul", [b.rows([], [depth]), b.weight("w", "f32", [columns, depth])], { transposed: true }), "product");
+  return b.finish(
+    b.node("matmul", [b.rows([], [depth]), b.weight("w", "f32", [columns, depth])], { transposed: true }),
+    "product",
+  );
 }
 
 /** The sum of squares of each row: what a norm needs. */
@@ -26,7 +30,10 @@ function squares(rows: number, columns: number): Case {
 function chosen(): Case {
   const b = new Bench({ batch: 2, tokens: 40, lengths: [40, 17], axes: { K: { kind: "top", parent: "T", k: 7 } } }, 13);
   const stream = b.node("matmul", [b.rows([], [33]), b.weight("w", "f32", [67, 33])], { transposed: true });
-  const score = b.node("sum", [b.node("mul", [stream, b.weight("router", "f32", [67])], {})], { axes: [1], keep: false });
+  const score = b.node("sum", [b.node("mul", [stream, b.weight("router", "f32", [67])], {})], {
+    axes: [1],
+    keep: false,
+  });
   return b.finish(b.top("K", score), "a choice");
 }
 
@@ -36,14 +43,18 @@ interface Tried {
 }
 
 /** The last samples of an operator: the odd ones. */
-const samplesOf = (op: OpName, most: number): readonly Tried[] => samples[op].slice(-most).map((s) => ({ op, of: caseOf(op, s) }));
+const samplesOf = (op: OpName, most: number): readonly Tried[] =>
+  samples[op].slice(-most).map((s) => ({ op, of: caseOf(op, s) }));
 
 /** What each family computes, and whether all its tunings promise the same bits. */
 const FAMILIES: { readonly [F in FamilyName]: { readonly tried: readonly Tried[]; readonly sameBits: boolean } } = {
   attention: { tried: samplesOf("attention", 1), sameBits: false },
   elements: { tried: [...samplesOf("adamw", 2), ...samplesOf("sgd", 1), ...samplesOf("gelu", 1)], sameBits: true },
   products: { tried: [{ op: "matmul", of: product(35, 67, 139) }], sameBits: true },
-  reductions: { tried: [...samplesOf("softmax", 1), ...samplesOf("cross_entropy", 1), ...samplesOf("argmax", 1)], sameBits: false },
+  reductions: {
+    tried: [...samplesOf("softmax", 1), ...samplesOf("cross_entropy", 1), ...samplesOf("argmax", 1)],
+    sameBits: false,
+  },
   rowSums: { tried: [squares(1, 5), squares(33, 131)].map((of) => ({ op: "sum", of })), sameBits: false },
   scores: { tried: [{ op: "top", of: chosen() }], sameBits: false },
   top: { tried: samplesOf("top", 2), sameBits: true },

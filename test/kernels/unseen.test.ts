@@ -1,4 +1,5 @@
-// What a query does not see never reaches it: a value that is infinite or NaN spoils the rows that see it, and no others.
+// What a query does not see never reaches it: a value that is infinite or NaN spoils the rows that see it, and no
+// others.
 import { describe, expect, it } from "vitest";
 import { load } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
@@ -11,7 +12,9 @@ model Seen(d: int = 4) {
 }`;
 
 describe.each(["default", "swiftshader"] as const)("attention on the %s device", (which) => {
-  it.each(thinned(which, ["causal: true", "causal: true, window: 3", "causal: false, window: 5", "causal: false"], 4, 1))("with %s", async (options) => {
+  it.each(
+    thinned(which, ["causal: true", "causal: true, window: 3", "causal: false, window: 5", "causal: false"], 4, 1),
+  )("with %s", async (options) => {
     const { program, graph } = compiled(source(options));
     const session = await load(program, await testDevice(which));
     for (const [tokens, spoiled] of [
@@ -48,7 +51,12 @@ model Lowest(d: int = 2) {
     const T = 19;
     const q = { shape: [1, T, 2], data: Float32Array.from({ length: 2 * T }, (_, i) => (i % 2 === 0 ? 1 : 0)) };
     // Scores are −∞ up to token 11; tokens 0 to 4 are not chosen.
-    const k = { shape: [1, T, 2], data: Float32Array.from({ length: 2 * T }, (_, i) => (i % 2 === 1 ? (i < 10 ? -1 : 1) : i < 24 ? -Infinity : i / 9)) };
+    const k = {
+      shape: [1, T, 2],
+      data: Float32Array.from({ length: 2 * T }, (_, i) =>
+        i % 2 === 1 ? (i < 10 ? -1 : 1) : i < 24 ? -Infinity : i / 9,
+      ),
+    };
     const given = { inputs: { q, k } };
     const wanted = reference(graph, new Map(), given).outputs;
     const found = await onDevice(session, given);

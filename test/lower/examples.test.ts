@@ -32,7 +32,10 @@ describe("examples, lowered", () => {
   it("golden.mod gives [1, 12, 2, 18] and routes tokens 1 and 3, exactly", () => {
     const graph = lower(modelOf(example("golden"), "infer"));
     for (const g of [graph, optimize(graph, { verify: true })]) {
-      const { outputs } = evaluate(g, { inputs: new Map([["x", [[[1], [3], [2], [4]]]]]), weights: new Map([["router", { shape: [1], data: [1] }]]) });
+      const { outputs } = evaluate(g, {
+        inputs: new Map([["x", [[[1], [3], [2], [4]]]]]),
+        weights: new Map([["router", { shape: [1], data: [1] }]]),
+      });
       expect([...outputs.get("output")!.data]).toEqual([1, 12, 2, 18]);
       expect([...outputs.get("chosen.index")!.data]).toEqual([1, 3]);
       expect([...outputs.get("chosen.count")!.data]).toEqual([2]);
@@ -51,7 +54,10 @@ describe("examples, lowered", () => {
           [3, 9, null],
           [4, 7, [7, 0, 3, 1]],
         ] as const)
-          expect(largestDifference(model, sizes(B, T), lengths, 3), `${phase} B=${B} T=${T} lengths=${String(lengths)}`).toBeLessThan(TOLERANCE);
+          expect(
+            largestDifference(model, sizes(B, T), lengths, 3),
+            `${phase} B=${B} T=${T} lengths=${String(lengths)}`,
+          ).toBeLessThan(TOLERANCE);
       }
     });
 
@@ -99,7 +105,9 @@ describe("lowering of whole programs", () => {
   });
 
   it("makes starts, positions and rotation tables once for all layers", () => {
-    const nodes = nodesOf(lower(modelOf(example("moby"), "generate", { entry: "forward", set: { ...MOBY, depth: "12" } })));
+    const nodes = nodesOf(
+      lower(modelOf(example("moby"), "generate", { entry: "forward", set: { ...MOBY, depth: "12" } })),
+    );
     const count = (op: string): number => nodes.filter((n) => n.op === op).length;
     expect([count("starts"), count("positions"), count("rope_table")]).toEqual([1, 1, 1]);
   });
@@ -158,7 +166,8 @@ describe("lowering of whole programs", () => {
       });
       return new Map([...outputs].map(([name, t]) => [name, t.data[0]!]));
     };
-    const entropy = (row: readonly number[], at: number): number => Math.log(row.reduce((s, v) => s + Math.exp(v), 0)) - row[at]!;
+    const entropy = (row: readonly number[], at: number): number =>
+      Math.log(row.reduce((s, v) => s + Math.exp(v), 0)) - row[at]!;
     const sigmoid = (v: number): number => 1 / (1 + Math.exp(-v));
     const binary = (z: number, t: number): number => -t * Math.log(sigmoid(z)) - (1 - t) * Math.log(1 - sigmoid(z));
     const rows = [x[0]![0]!, x[0]![1]!, x[1]![0]!];

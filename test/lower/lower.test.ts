@@ -54,7 +54,14 @@ describe("lowering", () => {
   }
 
   it("has a case for every operation that one sequence defines", () => {
-    const elsewhere: readonly LogicalOp[] = ["live", "cross_entropy", "bce", "dropout", "random_normal", "random_uniform"];
+    const elsewhere: readonly LogicalOp[] = [
+      "live",
+      "cross_entropy",
+      "bce",
+      "dropout",
+      "random_normal",
+      "random_uniform",
+    ];
     const operations = new Set<LogicalOp>([...cases.map((c) => c.op), ...elsewhere]);
     expect([...operations].sort()).toEqual([...everyOperation].sort());
   });

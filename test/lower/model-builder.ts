@@ -23,9 +23,23 @@ export class ModelBuilder {
     this.axes.push({ role: "sequence", name, bound: 64, count });
     return name;
   }
-  value<K extends LogicalOp>(op: K, inputs: readonly Value[], attrs: LogicalAttrs[K], dtype: DType, shape: Shape): Value<K> {
+  value<K extends LogicalOp>(
+    op: K,
+    inputs: readonly Value[],
+    attrs: LogicalAttrs[K],
+    dtype: DType,
+    shape: Shape,
+  ): Value<K> {
     const id = this.#values++;
-    return { id, op, inputs, attrs, type: { dtype, shape: sizes(shape) }, span: { file: "hand.mod", start: id, end: id + 1 }, path: `call${id}` };
+    return {
+      id,
+      op,
+      inputs,
+      attrs,
+      type: { dtype, shape: sizes(shape) },
+      span: { file: "hand.mod", start: id, end: id + 1 },
+      path: `call${id}`,
+    };
   }
   input(name: string, dtype: DType, shape: Shape): Value<"input"> {
     const value = this.value("input", [], { name }, dtype, shape);

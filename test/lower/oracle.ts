@@ -1,5 +1,6 @@
-// A second, independent reading of the language: a model's logical operations on one sequence at a time, as plain nested loops.
-// With one sequence nothing is packed, padded or masked, so it shares no idea with lowering. It knows no random values.
+// A second, independent reading of the language: a model's logical operations on one sequence at a time, as plain
+// nested loops. With one sequence nothing is packed, padded or masked, so it shares no idea with lowering. It knows no
+// random values.
 import type { LogicalAttrs, Model, Value } from "../../src/check/model.js";
 import { spanOf } from "../../src/size/axes.js";
 import { evaluateSize, type Size } from "../../src/size/size.js";
@@ -33,7 +34,8 @@ const arr = (shape: readonly number[], at: (index: readonly number[]) => number)
   }
   return { shape: [...shape], data };
 };
-const offset = (shape: readonly number[], index: readonly number[]): number => shape.reduce((n, s, d) => n * s + index[d]!, 0);
+const offset = (shape: readonly number[], index: readonly number[]): number =>
+  shape.reduce((n, s, d) => n * s + index[d]!, 0);
 const get = (a: Arr, index: readonly number[]): number => a.data[offset(a.shape, index)]!;
 /** Broadcasting: index aligned from the right, dimensions of one element repeated. */
 const at = (a: Arr, index: readonly number[]): number =>
@@ -42,7 +44,8 @@ const at = (a: Arr, index: readonly number[]): number =>
     a.shape.map((s, d) => (s === 1 ? 0 : index[index.length - a.shape.length + d]!)),
   );
 const without = <T>(list: readonly T[], gone: readonly number[]): T[] => list.filter((_, i) => !gone.includes(i));
-const replaced = (index: readonly number[], d: number, value: number): number[] => index.map((v, i) => (i === d ? value : v));
+const replaced = (index: readonly number[], d: number, value: number): number[] =>
+  index.map((v, i) => (i === d ? value : v));
 const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
 
 /** Every reachable value of the model on one sequence, by value. */
@@ -52,7 +55,11 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
   const axes = new Map(model.axes.map((a) => [a.name, a]));
   const routes = new Map<Value, readonly number[]>();
   const sizeOf = (size: Size, own?: { axis: string; count: number }): number =>
-    toNumber(evaluateSize(size, (a) => (a.kind === "live" ? run.live!.get(a.name)! : own?.axis === a.axis ? own.count : countOf(a.axis))));
+    toNumber(
+      evaluateSize(size, (a) =>
+        a.kind === "live" ? run.live!.get(a.name)! : own?.axis === a.axis ? own.count : countOf(a.axis),
+      ),
+    );
   const countOf = (axis: string): number => {
     const known = counts.get(axis);
     if (known !== undefined) return known;
@@ -76,7 +83,8 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
     counts.set(axis, n);
     return n;
   };
-  const positionsOf = (axis: string): readonly number[] => positions.get(axis) ?? Array.from({ length: countOf(axis) }, (_, i) => i);
+  const positionsOf = (axis: string): readonly number[] =>
+    positions.get(axis) ?? Array.from({ length: countOf(axis) }, (_, i) => i);
   const values = new Map<Value, Arr>();
   const pending = [...model.outputs, ...model.losses, ...model.observes].map((o) => o.value);
   const reached = new Set<Value>();
@@ -150,7 +158,9 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return arr(shape(), (i) => {
           const [row, column] = [i[i.length - 2]!, i[i.length - 1]!];
           const lead = i.slice(0, -2);
-          return sum(Array.from({ length: a.shape.at(-1)! }, (_, k) => at(a, [...lead, row, k]) * at(b, [...lead, k, column])));
+          return sum(
+            Array.from({ length: a.shape.at(-1)! }, (_, k) => at(a, [...lead, row, k]) * at(b, [...lead, k, column])),
+          );
         });
       }
       case "reshape":
@@ -180,7 +190,9 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         const { dim, index } = attrs("token");
         const n = x[0]!.shape[dim]!;
         const t = index < 0 ? n + index : index;
-        return arr(without(x[0]!.shape, [dim]), (i) => (t < 0 || t >= n ? 0 : get(x[0]!, [...i.slice(0, dim), t, ...i.slice(dim)])));
+        return arr(without(x[0]!.shape, [dim]), (i) =>
+          t < 0 || t >= n ? 0 : get(x[0]!, [...i.slice(0, dim), t, ...i.slice(dim)]),
+        );
       }
       case "concat":
         return concat(x, attrs("concat").axis);
@@ -203,7 +215,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           const channel = i[last]! % half;
           const angle = places[i[dim]!]! * (frequencies ? frequencies[channel]! : theta ** (-channel / half));
           const [cos, sin] = [Math.cos(angle) * scale, Math.sin(angle) * scale];
-          const [first, second] = [get(x[0]!, replaced(i, last, channel)), get(x[0]!, replaced(i, last, channel + half))];
+          const [first, second] = [
+            get(x[0]!, replaced(i, last, channel)),
+            get(x[0]!, replaced(i, last, channel + half)),
+          ];
           return i[last]! < half ? first * cos - second * sin : second * cos + first * sin;
         });
       }
@@ -268,7 +283,9 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       }
       case "bce": {
         const [z, t] = x as [Arr, Arr];
-        const rows = z.data.map((n, i) => -t.data[i]! * Math.log(sigmoid(n)) - (1 - t.data[i]!) * Math.log(1 - sigmoid(n)));
+        const rows = z.data.map(
+          (n, i) => -t.data[i]! * Math.log(sigmoid(n)) - (1 - t.data[i]!) * Math.log(1 - sigmoid(n)),
+        );
         return arr([], () => (rows.length === 0 ? 0 : sum(rows) / rows.length));
       }
       case "dropout":
@@ -286,7 +303,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
   };
   const attention = (v: Value<"attention">, [q, k, val]: [Arr, Arr, Arr]): Arr => {
     const { causal, window, scale } = v.attrs;
-    const [pq, pk] = [0, 1].map((i) => positionsOf(axisAt(v.inputs[i]!, v.inputs[i]!.type.shape.length - 2))) as [readonly number[], readonly number[]];
+    const [pq, pk] = [0, 1].map((i) => positionsOf(axisAt(v.inputs[i]!, v.inputs[i]!.type.shape.length - 2))) as [
+      readonly number[],
+      readonly number[],
+    ];
     const d = q.shape.at(-1)!;
     const heads = (a: Arr): number => product(a.shape.slice(0, -2));
     const group = heads(q) / heads(k);
@@ -298,7 +318,11 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         const gap = pq[i!]! - p;
         return (causal && gap < 0) || (window > 0 && Math.abs(gap) >= window) ? [] : [j];
       });
-      const scores = seen.map((j) => sum(Array.from({ length: d }, (_, c) => get(fq, [h!, i!, c]) * get(fk, [g, j, c]))) * (scale ?? 1 / Math.sqrt(d)));
+      const scores = seen.map(
+        (j) =>
+          sum(Array.from({ length: d }, (_, c) => get(fq, [h!, i!, c]) * get(fk, [g, j, c]))) *
+          (scale ?? 1 / Math.sqrt(d)),
+      );
       const most = Math.max(...scores);
       const shares = scores.map((s) => Math.exp(s - most));
       return seen.length === 0 ? 0 : sum(seen.map((j, n) => shares[n]! * get(fv, [g, j, e!]))) / sum(shares);

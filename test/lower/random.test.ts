@@ -20,7 +20,8 @@ const modelOf = ({ source }: RandomModel, phase: Phase): Model => {
   if (!model) throw new Error(`${formatDiagnostics(diagnostics, { sources })}\n${source}`);
   return model;
 };
-const phases = ({ causal }: RandomModel): readonly Phase[] => (causal ? ["infer", "train", "generate"] : ["infer", "train"]);
+const phases = ({ causal }: RandomModel): readonly Phase[] =>
+  causal ? ["infer", "train", "generate"] : ["infer", "train"];
 const usesRandom = ({ source }: RandomModel): boolean => source.includes("random_uniform");
 const liveOf = ({ live }: RandomModel): ReadonlyMap<string, Rational> =>
   new Map(live.map(({ name, value }) => [name, rational(Number.parseInt(value, 10), 100)]));
@@ -44,8 +45,13 @@ describe("random programs", () => {
             below,
           );
           const lengths = Array.from({ length: B }, (_, b) => (b === 0 ? T : (T * b) % (T + 1)));
-          const { outputs } = evaluate(optimize(lower(model), { verify: true }), { ...fed, lengths, live: liveOf(random) });
-          for (const [name, { data }] of outputs) expect(data.every(Number.isFinite), `${phase} ${name}\n${random.source}`).toBe(true);
+          const { outputs } = evaluate(optimize(lower(model), { verify: true }), {
+            ...fed,
+            lengths,
+            live: liveOf(random),
+          });
+          for (const [name, { data }] of outputs)
+            expect(data.every(Number.isFinite), `${phase} ${name}\n${random.source}`).toBe(true);
         }
       }),
       options,

@@ -36,7 +36,8 @@ it.each([
 });
 
 it("counts signed indices from the end, and holds computed ones at the nearest row", () => {
-  const text = "model M() {\n weight table: f32[5]\n forward(i: i32[B, T <= 16], by: i32[]) -> f32[B, T] { table[i + by] } }";
+  const text =
+    "model M() {\n weight table: f32[5]\n forward(i: i32[B, T <= 16], by: i32[]) -> f32[B, T] { table[i + by] } }";
   const { model } = check({ file: "t.mod", text }, { phase: "infer", read: () => null });
   const run = (i: readonly number[], by: number) => [
     ...evaluate(lower(model!), {

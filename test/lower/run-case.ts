@@ -26,18 +26,28 @@ export interface Feed {
 }
 
 /** Random inputs and weights, whole numbers below `below` for integers. */
-export function feed(model: Model, extents: ReadonlyMap<string, number>, seed: number, below: (name: string) => number = () => 5): Feed {
+export function feed(
+  model: Model,
+  extents: ReadonlyMap<string, number>,
+  seed: number,
+  below: (name: string) => number = () => 5,
+): Feed {
   const random = randoms(seed);
   const number = (dtype: string, name: string): number =>
     dtype === "f32" || dtype === "f16" ? random() * 2 - 1 : Math.floor(random() * (dtype === "bool" ? 2 : below(name)));
   const inputs = model.inputs.map(({ name, type }) => {
-    const shape = type.shape.map((s) => toNumber(evaluateSize(s, (a) => (a.kind === "axis" ? extents.get(a.axis)! : NaN))));
+    const shape = type.shape.map((s) =>
+      toNumber(evaluateSize(s, (a) => (a.kind === "axis" ? extents.get(a.axis)! : NaN))),
+    );
     return [name, { shape, data: Array.from({ length: count(shape) }, () => number(type.dtype, name)) }] as const;
   });
   // Weights of about 1/√n, as they begin, so that values keep their size through the layers.
   const weights = model.weights.map(
     ({ path, shape, dtype }) =>
-      [path, { shape, data: Array.from({ length: count(shape) }, () => number(dtype, path) / Math.sqrt(shape.at(-1) ?? 1)) }] as const,
+      [
+        path,
+        { shape, data: Array.from({ length: count(shape) }, () => number(dtype, path) / Math.sqrt(shape.at(-1) ?? 1)) },
+      ] as const,
   );
   return { inputs: new Map(inputs), weights: new Map(weights) };
 }
@@ -45,7 +55,8 @@ export function feed(model: Model, extents: ReadonlyMap<string, number>, seed: n
 /** The part of an input that belongs to one sequence. */
 function ofSequence(model: Model, name: string, value: Arr, b: number, lengths: ReadonlyMap<string, number>): Arr {
   const { type } = model.inputs.find((i) => i.name === name)!;
-  const axisAt = (d: number): string | null => (typeof type.shape[d] === "number" ? null : (type.shape[d]?.key ?? null));
+  const axisAt = (d: number): string | null =>
+    typeof type.shape[d] === "number" ? null : (type.shape[d]?.key ?? null);
   const shape = value.shape.map((s, d) => (axisAt(d) === "B" ? 1 : (lengths.get(axisAt(d) ?? "") ?? s)));
   const data: number[] = [];
   const visit = (d: number, offset: number): void => {
@@ -70,7 +81,10 @@ export function oracleOf(
   return (value) => values.get(value)!;
 }
 
-/** Compares every output of the lowered and of the optimized graph with the oracle; gives the largest difference, relative where values are large; Infinity for NaN and missing elements. */
+/**
+ * Compares every output of the lowered and of the optimized graph with the oracle; gives the largest difference,
+ * relative where values are large; Infinity for NaN and missing elements.
+ */
 export function largestDifference(
   model: Model,
   extents: ReadonlyMap<string, number>,
@@ -80,21 +94,33 @@ export function largestDifference(
 ): number {
   const fed = feed(model, extents, seed, below);
   const graph = lower(model);
-  const options = { inputs: fed.inputs, weights: fed.weights, ...(lengths ? { lengths } : {}), ...(live ? { live } : {}) };
+  const options = {
+    inputs: fed.inputs,
+    weights: fed.weights,
+    ...(lengths ? { lengths } : {}),
+    ...(live ? { live } : {}),
+  };
   const runs = [evaluate(graph, options), evaluate(optimize(graph, { verify: true }), options)];
   const batch = extents.get("B")!;
   let worst = 0;
   for (let b = 0; b < batch; b++) {
     const expected = oracleOf(model, fed, b, new Map([...extents, ["T", lengths?.[b] ?? extents.get("T")!]]), live);
     for (const { name, value } of model.outputs)
-      for (const { outputs } of runs) worst = Math.max(worst, difference(outputs.get(name)!, expected(value), value, b));
+      for (const { outputs } of runs)
+        worst = Math.max(worst, difference(outputs.get(name)!, expected(value), value, b));
   }
   return worst;
 }
 
 /** Of sequence b's part of a batched result from its own; what lies beyond its end must be 0. */
-function difference(batched: { readonly shape: readonly number[]; readonly data: ArrayLike<number> }, own: Arr, value: Value, b: number): number {
-  const hasBatch = value.type.shape[0] !== undefined && typeof value.type.shape[0] !== "number" && value.type.shape[0].key === "B";
+function difference(
+  batched: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+  own: Arr,
+  value: Value,
+  b: number,
+): number {
+  const hasBatch =
+    value.type.shape[0] !== undefined && typeof value.type.shape[0] !== "number" && value.type.shape[0].key === "B";
   let worst = 0;
   const visit = (d: number, offset: number, ownOffset: number, inside: boolean): void => {
     if (d === own.shape.length) {
@@ -105,7 +131,8 @@ function difference(batched: { readonly shape: readonly number[]; readonly data:
       return;
     }
     if (d === 0 && hasBatch) return visit(1, b, 0, inside);
-    for (let i = 0; i < batched.shape[d]!; i++) visit(d + 1, offset * batched.shape[d]! + i, ownOffset * own.shape[d]! + i, inside && i < own.shape[d]!);
+    for (let i = 0; i < batched.shape[d]!; i++)
+      visit(d + 1, offset * batched.shape[d]! + i, ownOffset * own.shape[d]! + i, inside && i < own.shape[d]!);
     if (batched.shape[d]! < own.shape[d]!) worst = Infinity;
   };
   visit(0, 0, 0, true);

@@ -1,6 +1,16 @@
-// Builds the small graph a sample needs: inputs with random values, starts, positions and routes, and the operator on top.
+// Builds the small graph a sample needs: inputs with random values, starts, positions and routes, and the operator on
+// top.
 import { createEmit, type Emit } from "../../src/ir/build.js";
-import { isOp, nodesOf, type Graph, type GraphInput, type GraphOutput, type Node, type Packing, type State } from "../../src/ir/graph.js";
+import {
+  isOp,
+  nodesOf,
+  type Graph,
+  type GraphInput,
+  type GraphOutput,
+  type Node,
+  type Packing,
+  type State,
+} from "../../src/ir/graph.js";
 import { inputsFor, packedAxis } from "../../src/ir/typing.js";
 import type { OpAttrs, OpName } from "../../src/ir/vocabulary.js";
 import type { EvaluateOptions } from "../../src/reference/evaluate.js";
@@ -62,7 +72,12 @@ export class Bench {
     this.axes = [
       { role: "batch", name: "B", bound: null },
       { role: "sequence", name: "T", bound: 4096, count: { kind: "input" } },
-      ...Object.entries(setting.axes ?? {}).map(([name, count]): Axis => ({ role: "sequence", name, bound: null, count })),
+      ...Object.entries(setting.axes ?? {}).map(([name, count]): Axis => ({
+        role: "sequence",
+        name,
+        bound: null,
+        count,
+      })),
     ];
     this.emit = createEmit(ops, this.axes);
     this.random = randomFrom(seed);
@@ -81,13 +96,28 @@ export class Bench {
     return this.#input(dtype, shape, shape, null, shape, values);
   }
 
-  /** An input [B, before…, T, behind…], stored [before…, rows(T), behind…]. Given values are those of the existing rows of every sequence in turn, for empty `before`. */
-  rows(before: readonly number[], behind: readonly number[], dtype: DType = "f32", values: Values = plain(dtype)): Node {
+  /**
+   * An input [B, before…, T, behind…], stored [before…, rows(T), behind…]. Given values are those of the existing rows
+   * of every sequence in turn, for empty `before`.
+   */
+  rows(
+    before: readonly number[],
+    behind: readonly number[],
+    dtype: DType = "f32",
+    values: Values = plain(dtype),
+  ): Node {
     const { batch = 1, tokens = 1 } = this.setting;
     const packing = { axis: "T", batchDim: 0, tokenDim: before.length + 1 };
     const logical = [batch, ...before, tokens, ...behind];
     const padded = typeof values === "function" ? values : this.#padded(values, countOf(behind), dtype);
-    return this.#input(dtype, logical, [axisSize("B"), ...before, axisSize("T"), ...behind], packing, [...before, rowsSize("T"), ...behind], padded);
+    return this.#input(
+      dtype,
+      logical,
+      [axisSize("B"), ...before, axisSize("T"), ...behind],
+      packing,
+      [...before, rowsSize("T"), ...behind],
+      padded,
+    );
   }
 
   /** An input [B, T, behind…] stored as it reads, sequences side by side. */
@@ -101,13 +131,25 @@ export class Bench {
   #padded(values: readonly number[], width: number, dtype: DType): number[] {
     const { tokens = 1 } = this.setting;
     let next = 0;
-    return this.#lengths.flatMap((n) => Array.from({ length: tokens * width }, (_, i) => (i < n * width ? values[next++]! : plain(dtype)(this.random))));
+    return this.#lengths.flatMap((n) =>
+      Array.from({ length: tokens * width }, (_, i) => (i < n * width ? values[next++]! : plain(dtype)(this.random))),
+    );
   }
 
-  #input(dtype: DType, logical: readonly number[], shape: readonly Size[], packing: Packing | null, stored: readonly Size[], values: Values): Node {
+  #input(
+    dtype: DType,
+    logical: readonly number[],
+    shape: readonly Size[],
+    packing: Packing | null,
+    stored: readonly Size[],
+    values: Values,
+  ): Node {
     const name = `x${this.#inputs.length}`;
     const node = this.node("input", [], { name, dtype, shape: stored });
-    const data = typeof values === "function" ? Float64Array.from({ length: countOf(logical) }, () => values(this.random)) : Float64Array.from(values);
+    const data =
+      typeof values === "function"
+        ? Float64Array.from({ length: countOf(logical) }, () => values(this.random))
+        : Float64Array.from(values);
     this.#inputs.push({ name, node, shape, packing, least: 0, below: null });
     // 32-bit values, so that a device starts from the same ones.
     const kept = store(tensor(dtype, logical, dtype === "f32" ? data.map(Math.fround) : data));
@@ -116,7 +158,10 @@ export class Bench {
   }
 
   weight(path: string, dtype: DType, shape: readonly number[]): Node {
-    this.#weights.set(path, { shape: [...shape], data: Float64Array.from({ length: countOf(shape) }, () => Math.fround(plain(dtype)(this.random))) });
+    this.#weights.set(path, {
+      shape: [...shape],
+      data: Float64Array.from({ length: countOf(shape) }, () => Math.fround(plain(dtype)(this.random))),
+    });
     return this.node("weight", [], { path, dtype, shape });
   }
 
@@ -142,11 +187,17 @@ export class Bench {
   /** Makes an axis by `top`; scores are random where none are given. */
   top(axis: string, score: Node = this.rows([], [])): Node<"top"> {
     const rule = this.#rule(axis, "top");
-    return this.#made(axis, this.node("top", [score, this.starts(rule.parent), this.starts(countingAxis(this.axes, rule))], { axis }));
+    return this.#made(
+      axis,
+      this.node("top", [score, this.starts(rule.parent), this.starts(countingAxis(this.axes, rule))], { axis }),
+    );
   }
 
   above(axis: string, score: Node, threshold: Node): Node<"above"> {
-    return this.#made(axis, this.node("above", [score, threshold, this.starts(this.#rule(axis, "above").parent)], { axis }));
+    return this.#made(
+      axis,
+      this.node("above", [score, threshold, this.starts(this.#rule(axis, "above").parent)], { axis }),
+    );
   }
 
   span(axis: string): Node<"span"> {
@@ -185,7 +236,11 @@ export class Bench {
       const shape = [axisSize("B"), ...type.shape.map((s, d) => (d === dim ? axisSize(axis) : s))];
       return { name: `y${i}`, role: "result", node: value, shape, packing: { axis, batchDim: 0, tokenDim: dim + 1 } };
     });
-    const live = Object.entries(this.setting.live ?? {}).map(([n, value]) => ({ name: n, kind: "ratio" as const, default: value }));
+    const live = Object.entries(this.setting.live ?? {}).map(([n, value]) => ({
+      name: n,
+      kind: "ratio" as const,
+      default: value,
+    }));
     // A state that is read keeps its value.
     const kept = nodesOf({ outputs, states: [], starts: this.#starts }).flatMap((n): State[] =>
       isOp(n, "state") ? [{ name: n.attrs.name, type: n.types[0]!, init: { kind: "zeros" }, next: n }] : [],

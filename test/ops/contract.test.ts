@@ -14,19 +14,28 @@ import { resolveSizes } from "../../src/size/axes.js";
 import type { Case } from "./bench.js";
 import { allSamples, caseOf, samples } from "./samples.js";
 
-const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
+const costOf = <K extends OpName>(node: Node<K>): Cost =>
+  ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
 
 /** Sizes of the sample's run; counts that only a run tells are bounds. */
 function sizesOf({ graph, options }: Case) {
-  const given = new Map(graph.inputs.map((i) => [i.name, toTensor(i.name, options.inputs.get(i.name)!, i.node.attrs.dtype)]));
+  const given = new Map(
+    graph.inputs.map((i) => [i.name, toTensor(i.name, options.inputs.get(i.name)!, i.node.attrs.dtype)]),
+  );
   return resolveSizes(
     graph.axes,
-    runSizes(graph, given, { lengths: options.lengths ?? null, live: new Map(graph.live.map((l) => [l.name, l.default])), extents: new Map() }),
+    runSizes(graph, given, {
+      lengths: options.lengths ?? null,
+      live: new Map(graph.live.map((l) => [l.name, l.default])),
+      extents: new Map(),
+    }),
   );
 }
 
 describe.each(Object.keys(samples))("%s", (op) => {
-  const own = allSamples.filter((s) => s.op === op).map(({ sample }) => ({ name: sample.name, sample, made: caseOf(op as OpName, sample) })); // a key of the table
+  const own = allSamples
+    .filter((s) => s.op === op)
+    .map(({ sample }) => ({ name: sample.name, sample, made: caseOf(op as OpName, sample) })); // a key of the table
 
   it("has samples of distinct names", () => {
     expect(own.length).toBeGreaterThan(0);
@@ -71,7 +80,11 @@ describe.each(Object.keys(samples))("%s", (op) => {
       graph.inputs.map((input) => [
         input.name,
         input.packing
-          ? withNoise(toTensor(input.name, options.inputs.get(input.name)!, input.node.attrs.dtype), input.packing, lengths)
+          ? withNoise(
+              toTensor(input.name, options.inputs.get(input.name)!, input.node.attrs.dtype),
+              input.packing,
+              lengths,
+            )
           : options.inputs.get(input.name)!,
       ]),
     );
@@ -109,7 +122,9 @@ describe("pointwise expressions", () => {
       helpers.forEach((h) => called.add(h));
       for (const [, name] of text.matchAll(/\b(modc_\w+)\(/g)) expect(helpers).toContain(name);
       // Each stands after those it calls.
-      helpers.forEach((h, i) => expect(helpersIn(wgslHelpers.get(h)!).every((inner) => inner === h || helpers.indexOf(inner) < i)).toBe(true));
+      helpers.forEach((h, i) =>
+        expect(helpersIn(wgslHelpers.get(h)!).every((inner) => inner === h || helpers.indexOf(inner) < i)).toBe(true),
+      );
     }
     expect([...wgslHelpers.keys()].filter((h) => !called.has(h))).toEqual([]);
   });
@@ -120,8 +135,16 @@ function withNoise(
   { batchDim, tokenDim }: { readonly batchDim: number; readonly tokenDim: number },
   lengths: ArrayLike<number>,
 ) {
-  const [inner, outer] = [x.shape.slice(tokenDim + 1), x.shape.slice(batchDim + 1)].map((s) => s.reduce((a, b) => a * b, 1)) as [number, number];
-  const data = x.data.map((v, i) => (Math.floor(i / inner) % x.shape[tokenDim]! < lengths[Math.floor(i / outer) % x.shape[batchDim]!]! ? v : v === 0 ? 1 : 0));
+  const [inner, outer] = [x.shape.slice(tokenDim + 1), x.shape.slice(batchDim + 1)].map((s) =>
+    s.reduce((a, b) => a * b, 1),
+  ) as [number, number];
+  const data = x.data.map((v, i) =>
+    Math.floor(i / inner) % x.shape[tokenDim]! < lengths[Math.floor(i / outer) % x.shape[batchDim]!]!
+      ? v
+      : v === 0
+        ? 1
+        : 0,
+  );
   return { shape: x.shape, data };
 }
 
@@ -131,6 +154,7 @@ function expectClose(found: readonly number[], expected: readonly number[]): voi
   found.forEach((v, i) => {
     const e = expected[i]!;
     if (!Number.isFinite(e)) expect(v, `element ${i}`).toEqual(e);
-    else expect(Math.abs(v - e), `element ${i}: ${v} against ${e}`).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(e)));
+    else
+      expect(Math.abs(v - e), `element ${i}: ${v} against ${e}`).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(e)));
   });
 }

@@ -15,9 +15,24 @@ import { soaking } from "../soak.js";
 import { randomFrom, type Case } from "./bench.js";
 import { allSamples, caseOf, samples } from "./samples.js";
 
-/** Through these nothing flows: what has no inputs, whole numbers and truths, choices and places, and what stops gradients. */
+/**
+ * Through these nothing flows: what has no inputs, whole numbers and truths, choices and places, and what stops
+ * gradients.
+ */
 const FLAT: readonly OpName[] = [
-  ...(["input", "weight", "state", "live", "seed", "constant", "size", "starts", "rope_table", "random_uniform", "random_normal"] as const),
+  ...([
+    "input",
+    "weight",
+    "state",
+    "live",
+    "seed",
+    "constant",
+    "size",
+    "starts",
+    "rope_table",
+    "random_uniform",
+    "random_normal",
+  ] as const),
   ...(["eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "argmax"] as const),
   ...(["positions", "segments", "counts", "top", "above", "span", "join", "route_mask"] as const),
   ...(["append", "last", "sample", "mark"] as const),
@@ -26,10 +41,16 @@ const FLAT: readonly OpName[] = [
   ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
 ];
 
-/** 64-bit differences with a step of 3e−5, extrapolated, err by some 1e−20 of the fifth derivative and 1e−11 of the loss. */
+/**
+ * 64-bit differences with a step of 3e−5, extrapolated, err by some 1e−20 of the fifth derivative and 1e−11 of the
+ * loss.
+ */
 const TOLERANCE = 1e-6;
 const STEP = 3e-5;
-/** Every element of so small an input; of larger ones two, and a direction across all; of large ones, but for the soak, that direction alone. */
+/**
+ * Every element of so small an input; of larger ones two, and a direction across all; of large ones, but for the soak,
+ * that direction alone.
+ */
 const FEW = 16;
 const MANY = soaking ? Infinity : 200;
 
@@ -53,7 +74,11 @@ function withLoss(graph: Graph): { readonly graph: Graph; readonly loss: Node } 
 /** How many derivatives agreed; throws where one does not. */
 function checkSample(made: Case, seed: number): number {
   const { graph, loss } = withLoss(inFloats(made.graph));
-  const leaves = floatLeaves({ outputs: [{ name: "loss", role: "loss", node: loss, shape: [], packing: null }], states: [], starts: new Map() });
+  const leaves = floatLeaves({
+    outputs: [{ name: "loss", role: "loss", node: loss, shape: [], packing: null }],
+    states: [],
+    starts: new Map(),
+  });
   const whole = differentiated(graph, loss, leaves);
   expect(verify(whole, ops)).toEqual([]);
   const given = made.options;
@@ -67,9 +92,14 @@ function checkSample(made: Case, seed: number): number {
     const gradient = outputs.get(outputName(leaf))!.data;
     const values = (leaf.kind === "input" ? given.inputs : given.weights).get(leaf.name)!.data;
     const n = values.length;
-    const elements = n <= FEW ? Array.from({ length: n }, (_, i) => i) : Array.from({ length: n <= MANY ? 2 : 0 }, () => random.below(n));
+    const elements =
+      n <= FEW
+        ? Array.from({ length: n }, (_, i) => i)
+        : Array.from({ length: n <= MANY ? 2 : 0 }, () => random.below(n));
     const directions = [
-      ...elements.map((i) => Float64Array.from({ length: n }, (_, j) => (i === j ? Math.max(1, Math.abs(values[i]!)) : 0))),
+      ...elements.map((i) =>
+        Float64Array.from({ length: n }, (_, j) => (i === j ? Math.max(1, Math.abs(values[i]!)) : 0)),
+      ),
       ...(n <= FEW ? [] : Array.from({ length: 1 }, () => Float64Array.from({ length: n }, () => random.normal()))),
     ];
     for (const direction of directions) {
@@ -78,7 +108,9 @@ function checkSample(made: Case, seed: number): number {
       if (found === null) continue;
       const products = gradient.map((g, i) => (direction[i] === 0 ? 0 : g * direction[i]!));
       const [sum, size] = [products.reduce((a, b) => a + b, 0), products.reduce((a, b) => a + Math.abs(b), 0)];
-      expect(Math.abs(sum - found), `${leaf.name}: ${sum} against ${found}`).toBeLessThanOrEqual(TOLERANCE * Math.max(1, size));
+      expect(Math.abs(sum - found), `${leaf.name}: ${sum} against ${found}`).toBeLessThanOrEqual(
+        TOLERANCE * Math.max(1, size),
+      );
       agreed++;
     }
   }
@@ -96,16 +128,22 @@ describe("gradients", () => {
     ).toEqual([...FLAT].sort()); // keys of a total table
   });
 
-  // What is picked of choices are whole numbers; picks of numbers stand in the samples of attention whose statistics are kept.
-  it.each(Object.keys(samples).filter((op) => !isFlat(op as OpName) && op !== "pick"))("of %s agree with finite differences", (op) => {
-    const own = allSamples.filter((s) => s.op === op);
-    const agreed = own.map(({ sample }, i) => {
-      try {
-        return checkSample(caseOf(op as OpName, sample), i); // a key of the table
-      } catch (error) {
-        throw new Error(`${sample.name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-      }
-    });
-    expect(agreed.reduce((a, b) => a + b, 0)).toBeGreaterThan(0);
-  });
+  // What is picked of choices are whole numbers; picks of numbers stand in the samples of attention whose statistics
+  // are kept.
+  it.each(Object.keys(samples).filter((op) => !isFlat(op as OpName) && op !== "pick"))(
+    "of %s agree with finite differences",
+    (op) => {
+      const own = allSamples.filter((s) => s.op === op);
+      const agreed = own.map(({ sample }, i) => {
+        try {
+          return checkSample(caseOf(op as OpName, sample), i); // a key of the table
+        } catch (error) {
+          throw new Error(`${sample.name}: ${error instanceof Error ? error.message : String(error)}`, {
+            cause: error,
+          });
+        }
+      });
+      expect(agreed.reduce((a, b) => a + b, 0)).toBeGreaterThan(0);
+    },
+  );
 });

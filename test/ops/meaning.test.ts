@@ -66,7 +66,9 @@ describe("top", () => {
     const special = [NaN, Infinity, -Infinity, 0, -0, 1, -1];
     for (let round = 0; round < 300; round++) {
       const n = 1 + random.below(12);
-      const score = Array.from({ length: n }, () => (random.below(2) ? special[random.below(special.length)]! : random.below(4)));
+      const score = Array.from({ length: n }, () =>
+        random.below(2) ? special[random.below(special.length)]! : random.below(4),
+      );
       const numbers = score.flatMap((s, i) => (Number.isNaN(s) ? [] : [i]));
       const greedy: number[] = [];
       while (numbers.length > 0) {
@@ -80,7 +82,8 @@ describe("top", () => {
     }
   });
 
-  const chosen = (tokens: number, k: Size): number => result({ tokens, axes: { K: { kind: "top", parent: "T", k } } }, (b) => b.top("K")).data.length;
+  const chosen = (tokens: number, k: Size): number =>
+    result({ tokens, axes: { K: { kind: "top", parent: "T", k } } }, (b) => b.top("K")).data.length;
   const share = (num: number, den: number): Size => multiplySizes(sizeOf(rational(num, den)), axisSize("T"));
 
   // case B5 of the literature's table: an eighth of T, rounded down and up; 29% of 100 is 29
@@ -112,7 +115,9 @@ describe("put", () => {
     });
     const expected = [-0, 1e-45, NaN, Infinity, 0.2, 0.4, -0, 0, 0, 0, 3, 4, 10, 12, 0].map(Math.fround);
     // −0 + −0 stays −0 where it is put
-    expect([...y.data].map((v, i) => Object.is(Math.fround(v), expected[i]) || `${i}: ${v} against ${expected[i]}`)).toEqual(expected.map(() => true));
+    expect(
+      [...y.data].map((v, i) => Object.is(Math.fround(v), expected[i]) || `${i}: ${v} against ${expected[i]}`),
+    ).toEqual(expected.map(() => true));
   });
 });
 
@@ -126,7 +131,8 @@ describe("softmax", () => {
     for (let r = 0; r < 5; r++) {
       const row = y.subarray(r * 7, r * 7 + 7);
       expect(row.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 14);
-      for (let c = 1; c < 7; c++) expect(Math.log(row[c]! / row[0]!)).toBeCloseTo(logits.data[r * 7 + c]! - logits.data[r * 7]!, 12);
+      for (let c = 1; c < 7; c++)
+        expect(Math.log(row[c]! / row[0]!)).toBeCloseTo(logits.data[r * 7 + c]! - logits.data[r * 7]!, 12);
     }
   });
 });
@@ -144,16 +150,34 @@ describe("cross entropy", () => {
 describe("rope", () => {
   const setting: Setting = { tokens: 9 };
   const turned = (b: Bench) =>
-    b.node("rope", [b.rows([2], [6]), b.positions("T"), b.node("rope_table", [], { positions: 9, width: 6, theta: 100, frequencies: null, scale: 1 })], {});
+    b.node(
+      "rope",
+      [
+        b.rows([2], [6]),
+        b.positions("T"),
+        b.node("rope_table", [], { positions: 9, width: 6, theta: 100, frequencies: null, scale: 1 }),
+      ],
+      {},
+    );
 
   it("keeps the length of every pair", () => {
-    const [x, y] = [result(setting, (b) => b.node("neg", [b.rows([2], [6])], {}), 4).data, result(setting, turned, 4).data];
+    const [x, y] = [
+      result(setting, (b) => b.node("neg", [b.rows([2], [6])], {}), 4).data,
+      result(setting, turned, 4).data,
+    ];
     for (let r = 0; r < 18; r++)
-      for (let i = 0; i < 3; i++) expect(Math.hypot(y[r * 6 + i]!, y[r * 6 + i + 3]!)).toBeCloseTo(Math.hypot(x[r * 6 + i]!, x[r * 6 + i + 3]!), 12);
+      for (let i = 0; i < 3; i++)
+        expect(Math.hypot(y[r * 6 + i]!, y[r * 6 + i + 3]!)).toBeCloseTo(
+          Math.hypot(x[r * 6 + i]!, x[r * 6 + i + 3]!),
+          12,
+        );
   });
 
   it("turns pair i by position · θ^(−2i/d)", () => {
-    const [x, y] = [result(setting, (b) => b.node("neg", [b.rows([2], [6])], {}), 4).data, result(setting, turned, 4).data];
+    const [x, y] = [
+      result(setting, (b) => b.node("neg", [b.rows([2], [6])], {}), 4).data,
+      result(setting, turned, 4).data,
+    ];
     const angle = (a: number, b: number) => Math.atan2(b, a);
     for (let p = 0; p < 9; p++)
       for (let i = 0; i < 3; i++) {
@@ -171,7 +195,10 @@ describe("attention", () => {
     const [q, k, v] = x as [Float64Array, Float64Array, Float64Array];
     return Array.from({ length: n }, (_, i) => {
       const scores = Array.from({ length: n }, (__, j) =>
-        seen(i, j) ? Array.from({ length: d }, (___, c) => q[i * d + c]! * k[j * d + c]!).reduce((a, b) => a + b, 0) / Math.sqrt(d) : -Infinity,
+        seen(i, j)
+          ? Array.from({ length: d }, (___, c) => q[i * d + c]! * k[j * d + c]!).reduce((a, b) => a + b, 0) /
+            Math.sqrt(d)
+          : -Infinity,
       );
       const weights = scores.map(Math.exp);
       const sum = weights.reduce((a, b) => a + b, 0);
@@ -193,18 +220,25 @@ describe("attention", () => {
     const starts = bench.starts("T");
     const positions = bench.positions("T");
     const made = bench.finish(
-      bench.node("attention", [q, k, v, starts, starts, positions, positions], { causal, window, scale: 1 / Math.sqrt(d) }),
+      bench.node("attention", [q, k, v, starts, starts, positions, positions], {
+        causal,
+        window,
+        scale: 1 / Math.sqrt(d),
+      }),
       "attention",
     );
     const found = evaluate(made.graph, made.options).outputs.get("y0")!.data;
     const inputs = ["x1", "x2", "x3"].map((name) => made.options.inputs.get(name)!.data);
-    dense(inputs, n, d, (i, j) => (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window)).forEach((e, i) => expect(found[i]).toBeCloseTo(e, 12));
+    dense(inputs, n, d, (i, j) => (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window)).forEach((e, i) =>
+      expect(found[i]).toBeCloseTo(e, 12),
+    );
   });
 
   it("costs its seen pairs exactly where all sequences are full", () => {
     const pairs = (n: number, causal: boolean, window: number): number => {
       let count = 0;
-      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) if ((!causal || j <= i) && (window === 0 || Math.abs(i - j) < window)) count++;
+      for (let i = 0; i < n; i++)
+        for (let j = 0; j < n; j++) if ((!causal || j <= i) && (window === 0 || Math.abs(i - j) < window)) count++;
       return count;
     };
     const rows = { dtype: "f32" as const, shape: [4, rowsSize("T"), 8] };
@@ -214,13 +248,20 @@ describe("attention", () => {
         for (const window of [0, 1, 3, 1000]) {
           const attrs = { causal, window, scale: 1 };
           const { flops } = ops.attention.cost(
-            [rows, rows, values, ...Array.from({ length: 4 }, () => ({ dtype: "u32" as const, shape: [rowsSize("T")] }))],
+            [
+              rows,
+              rows,
+              values,
+              ...Array.from({ length: 4 }, () => ({ dtype: "u32" as const, shape: [rowsSize("T")] })),
+            ],
             attrs,
             [values],
           );
           const bench = new Bench({ batch: 3, tokens: n }, 1);
           const made = bench.finish(bench.node("size", [], { size: flops, dtype: "f32" }), "cost");
-          expect(evaluate(made.graph, made.options).outputs.get("y0")!.data[0]).toBe(3 * 4 * 2 * (8 + 2) * pairs(n, causal, window));
+          expect(evaluate(made.graph, made.options).outputs.get("y0")!.data[0]).toBe(
+            3 * 4 * 2 * (8 + 2) * pairs(n, causal, window),
+          );
         }
   });
 });
@@ -228,14 +269,20 @@ describe("attention", () => {
 describe("random values", () => {
   const noise = (setting: Setting, op: "random_uniform" | "random_normal", stream = 3) =>
     result(setting, (b) =>
-      b.node<"random_uniform" | "random_normal">(op, [b.node("seed", [], {}), b.positions("T")], { shape: [rowsSize("T"), 4], dim: 0, stream }),
+      b.node<"random_uniform" | "random_normal">(op, [b.node("seed", [], {}), b.positions("T")], {
+        shape: [rowsSize("T"), 4],
+        dim: 0,
+        stream,
+      }),
     ).data;
 
   it("do not depend on the batch row, the batch size or the lengths", () => {
     const alone = noise({ tokens: 5 }, "random_normal");
     const many = noise({ batch: 3, tokens: 5 }, "random_normal");
     for (let b = 0; b < 3; b++) expect([...many.subarray(b * 20, b * 20 + 20)]).toEqual([...alone]);
-    expect([...noise({ batch: 2, tokens: 5, lengths: [3, 5] }, "random_normal").subarray(0, 12)]).toEqual([...alone.subarray(0, 12)]);
+    expect([...noise({ batch: 2, tokens: 5, lengths: [3, 5] }, "random_normal").subarray(0, 12)]).toEqual([
+      ...alone.subarray(0, 12),
+    ]);
   });
 
   it("differ between streams, positions and channels", () => {
@@ -252,7 +299,13 @@ describe("sequences", () => {
     for (const { op, sample } of allSamples) {
       const { graph, options } = caseOf(op, sample);
       const batch = sample.setting?.batch ?? 1;
-      if (batch === 1 || graph.inputs.some((i) => !i.packing) || !graph.outputs.every((o) => o.packing) || ROWS_OF_A_BATCH.has(op)) continue;
+      if (
+        batch === 1 ||
+        graph.inputs.some((i) => !i.packing) ||
+        !graph.outputs.every((o) => o.packing) ||
+        ROWS_OF_A_BATCH.has(op)
+      )
+        continue;
       const lengths = options.lengths ?? new Array<number>(batch).fill(sample.setting?.tokens ?? 1);
       const together = evaluate(graph, options).outputs;
       for (let b = 0; b < batch; b++) {
@@ -270,7 +323,16 @@ describe("sequences", () => {
 });
 
 /** Operators whose results are numbers of packed rows, or sums over all of them. */
-const ROWS_OF_A_BATCH: ReadonlySet<string> = new Set(["top", "above", "append", "last", "span", "join", "pick", "segments"]);
+const ROWS_OF_A_BATCH: ReadonlySet<string> = new Set([
+  "top",
+  "above",
+  "append",
+  "last",
+  "span",
+  "join",
+  "pick",
+  "segments",
+]);
 
 const row = ({ shape, data }: { readonly shape: readonly number[]; readonly data: Float64Array }, b: number) => {
   const size = data.length / shape[0]!;
@@ -278,7 +340,11 @@ const row = ({ shape, data }: { readonly shape: readonly number[]; readonly data
 };
 
 /** The first `to[dim]` entries along the token dimension. */
-function cut({ shape, data }: { readonly shape: readonly number[]; readonly data: Float64Array }, to: readonly number[], dim: number) {
+function cut(
+  { shape, data }: { readonly shape: readonly number[]; readonly data: Float64Array },
+  to: readonly number[],
+  dim: number,
+) {
   const inner = shape.slice(dim + 1).reduce((a, b) => a * b, 1);
   return data.filter((_, i) => Math.floor(i / inner) % shape[dim]! < to[dim]!);
 }

@@ -1,4 +1,5 @@
-// What an operator costs: one of each sort is added in memory, and runs from source text to the device, through gradients and generation.
+// What an operator costs: one of each sort is added in memory, and runs from source text to the device, through
+// gradients and generation.
 import { beforeAll, describe, expect, it } from "vitest";
 import { unary } from "../../src/check/builtins/elementwise.js";
 import { given } from "../../src/check/builtins/arguments.js";
@@ -49,7 +50,8 @@ const recordOf = (tokens: Tokens): OpDef<OpName, "kernel"> => ({
       const [first, end] = [starts[b]!, starts[b + 1]!];
       for (let k = 1; k < end - first; k++) {
         const [to, from] = isBackward(attrs) ? [end - 1 - k, end - k] : [first + k, first + k - 1];
-        for (let c = 0; c < inner; c++) out.data[to * inner + c] = out.data[to * inner + c]! + out.data[from * inner + c]!;
+        for (let c = 0; c < inner; c++)
+          out.data[to * inner + c] = out.data[to * inner + c]! + out.data[from * inner + c]!;
       }
     }
     return [out];
@@ -146,7 +148,9 @@ describe("an operator that is added", () => {
   it.each(["infer", "train"] as const)("pointwise, runs in %s, fused as others are", async (phase) => {
     await withOperator(EXP2, async () => {
       const text = source("exp2(x)");
-      expect(nodesOf(compiled(text, { phase: "infer" }).graph).some((n) => n.op === asOp("exp2") && isPointwise(n))).toBe(true);
+      expect(
+        nodesOf(compiled(text, { phase: "infer" }).graph).some((n) => n.op === asOp("exp2") && isPointwise(n)),
+      ).toBe(true);
       await agrees(text, phase);
     });
   });

@@ -36,20 +36,30 @@ export function unary<K extends Plain>(
     { name: "a scalar", build: (b) => on(b, b.data("f32", [], values)) },
     { name: "[7, 13]", build: (b) => on(b, b.data("f32", [7, 13], values)) },
     { name: "f16", build: (b) => on(b, b.data("f16", [17], values)) },
-    { name: "rows of unequal lengths", setting: { batch: 7, tokens: 5, lengths: [5, 0, 3, 1, 5, 2, 4] }, build: (b) => on(b, b.rows([], [3], "f32", values)) },
+    {
+      name: "rows of unequal lengths",
+      setting: { batch: 7, tokens: 5, lengths: [5, 0, 3, 1, 5, 2, 4] },
+      build: (b) => on(b, b.rows([], [3], "f32", values)),
+    },
     ...more,
   ];
 }
 
 interface BinaryOptions<K extends Plain> {
   readonly dtypes: readonly DType[];
-  readonly worked: readonly { readonly dtype: DType; readonly cases: readonly (readonly [a: number, b: number, y: number])[] }[];
+  readonly worked: readonly {
+    readonly dtype: DType;
+    readonly cases: readonly (readonly [a: number, b: number, y: number])[];
+  }[];
   readonly left?: Values;
   readonly right?: Values;
   readonly more?: readonly Sample<K>[];
 }
 
-export function binary<K extends Plain>(op: K, { dtypes, worked, left, right, more = [] }: BinaryOptions<K>): readonly Sample<K>[] {
+export function binary<K extends Plain>(
+  op: K,
+  { dtypes, worked, left, right, more = [] }: BinaryOptions<K>,
+): readonly Sample<K>[] {
   const on = (b: Bench, x: Node, y: Node): Node<K> => b.node(op, [x, y], {}); // plain operators have no attributes
   return [
     ...worked.map(({ dtype, cases }): Sample<K> => ({
@@ -71,7 +81,8 @@ export function binary<K extends Plain>(op: K, { dtypes, worked, left, right, mo
       expected: [cases.map(([, , y]) => y)],
     })),
     ...dtypes.flatMap((dtype): Sample<K>[] => {
-      const of = (b: Bench, shape: readonly number[], values: Values | undefined): Node => b.data(dtype, shape, dtype === "bool" ? undefined : values);
+      const of = (b: Bench, shape: readonly number[], values: Values | undefined): Node =>
+        b.data(dtype, shape, dtype === "bool" ? undefined : values);
       return [
         { name: `[5, 3] and [5, 3], ${dtype}`, build: (b) => on(b, of(b, [5, 3], left), of(b, [5, 3], right)) },
         { name: `[5, 1, 3] and [11, 1], ${dtype}`, build: (b) => on(b, of(b, [5, 1, 3], left), of(b, [11, 1], right)) },
@@ -94,7 +105,10 @@ export const positive: Values = (r) => r.uniform(0.01, 9);
 /** Few values, so that equal ones meet. */
 const few: Values = (r) => r.below(4);
 
-export const comparisons = <K extends "eq" | "ne" | "lt" | "le" | "gt" | "ge">(op: K, holds: (a: number, b: number) => boolean) => {
+export const comparisons = <K extends "eq" | "ne" | "lt" | "le" | "gt" | "ge">(
+  op: K,
+  holds: (a: number, b: number) => boolean,
+) => {
   const pairs = [
     [1, 2],
     [2, 1],
@@ -158,7 +172,11 @@ export const cast = (from: DType, to: DType, pairs: readonly (readonly [number, 
   expected: [pairs.map(([, y]) => y)],
 });
 
-export const powi = (exponent: number, dtype: DType, pairs: readonly (readonly [number, number])[]): readonly Sample<"powi">[] => [
+export const powi = (
+  exponent: number,
+  dtype: DType,
+  pairs: readonly (readonly [number, number])[],
+): readonly Sample<"powi">[] => [
   {
     name: `to the ${exponent}, ${dtype}`,
     build: (b) =>

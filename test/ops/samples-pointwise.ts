@@ -1,6 +1,19 @@
 // Samples of the pointwise operators.
 import type { PointwiseOp } from "../../src/ir/vocabulary.js";
-import { binary, cast, comparisons, logic, normal, NUMBERS, positive, powi, same, sigmoid, unary, wide } from "./pointwise-forms.js";
+import {
+  binary,
+  cast,
+  comparisons,
+  logic,
+  normal,
+  NUMBERS,
+  positive,
+  powi,
+  same,
+  sigmoid,
+  unary,
+  wide,
+} from "./pointwise-forms.js";
 import type { Samples } from "./samples.js";
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
@@ -157,8 +170,16 @@ export const pointwiseSamples: Samples<PointwiseOp> = {
       [inf, -inf],
     ],
     [
-      { name: "u32 wraps", build: (b) => b.node("neg", [b.data("u32", [3], [1, 0, 0xffffffff])], {}), expected: [[0xffffffff, 0, 1]] },
-      { name: "i32", build: (b) => b.node("neg", [b.data("i32", [3], [1, -7, -0x80000000])], {}), expected: [[-1, 7, -0x80000000]] },
+      {
+        name: "u32 wraps",
+        build: (b) => b.node("neg", [b.data("u32", [3], [1, 0, 0xffffffff])], {}),
+        expected: [[0xffffffff, 0, 1]],
+      },
+      {
+        name: "i32",
+        build: (b) => b.node("neg", [b.data("i32", [3], [1, -7, -0x80000000])], {}),
+        expected: [[-1, 7, -0x80000000]],
+      },
     ],
   ),
   exp: unary("exp", (r) => r.uniform(-8, 8), [
@@ -190,13 +211,28 @@ export const pointwiseSamples: Samples<PointwiseOp> = {
       [-inf, inf],
     ],
     [
-      { name: "i32", build: (b) => b.node("abs", [b.data("i32", [3], [-7, 7, -0x80000000])], {}), expected: [[7, 7, -0x80000000]] },
-      { name: "u32", build: (b) => b.node("abs", [b.data("u32", [2], [7, 0xffffffff])], {}), expected: [[7, 0xffffffff]] },
+      {
+        name: "i32",
+        build: (b) => b.node("abs", [b.data("i32", [3], [-7, 7, -0x80000000])], {}),
+        expected: [[7, 7, -0x80000000]],
+      },
+      {
+        name: "u32",
+        build: (b) => b.node("abs", [b.data("u32", [2], [7, 0xffffffff])], {}),
+        expected: [[7, 0xffffffff]],
+      },
     ],
   ),
   sin: unary("sin", wide, [[0, 0], ...same(Math.sin, 1, -2.5, 30, 1000)]),
   cos: unary("cos", wide, [[0, 1], ...same(Math.cos, 1, -2.5, 30, 1000)]),
-  tanh: unary("tanh", (r) => r.uniform(-4, 4), [[0, 0], ...same(Math.tanh, 0.5, -0.75), [100, 1], [-1e30, -1], [inf, 1], [-inf, -1]]),
+  tanh: unary("tanh", (r) => r.uniform(-4, 4), [
+    [0, 0],
+    ...same(Math.tanh, 0.5, -0.75),
+    [100, 1],
+    [-1e30, -1],
+    [inf, 1],
+    [-inf, -1],
+  ]),
   sigmoid: unary("sigmoid", wide, [[0, 0.5], [100, 1], [-1e30, 0], ...same(sigmoid, 2, -3)]),
   relu: unary("relu", normal, [
     [1.5, 1.5],
@@ -207,7 +243,8 @@ export const pointwiseSamples: Samples<PointwiseOp> = {
     [-inf, 0],
   ]),
   silu: unary("silu", wide, [[0, 0], [1e4, 1e4], [-1e30, 0], ...same((x) => x * sigmoid(x), 1, -1.25)]),
-  // Φ(1) = 0.8413447460685429, Φ(−2) = 0.02275013194817921, Φ(3) = 0.9986501019683699 (tables of the normal distribution)
+  // Φ(1) = 0.8413447460685429, Φ(−2) = 0.02275013194817921, Φ(3) = 0.9986501019683699 (tables of the normal
+  // distribution)
   gelu: unary("gelu", (r) => r.uniform(-5, 5), [
     [0, 0],
     [1, 0.8413447460685429],
@@ -263,7 +300,11 @@ export const pointwiseSamples: Samples<PointwiseOp> = {
       [65536, 0],
     ]),
     ...powi(2, "u32", [[65537, 131073]]),
-    { name: "rows of unequal lengths", setting: { batch: 2, tokens: 3, lengths: [3, 1] }, build: (b) => b.node("powi", [b.rows([], [5])], { exponent: 4 }) },
+    {
+      name: "rows of unequal lengths",
+      setting: { batch: 2, tokens: 3, lengths: [3, 1] },
+      build: (b) => b.node("powi", [b.rows([], [5])], { exponent: 4 }),
+    },
   ],
   eq: comparisons("eq", (a, b) => a === b),
   ne: comparisons("ne", (a, b) => a !== b),
@@ -287,11 +328,22 @@ export const pointwiseSamples: Samples<PointwiseOp> = {
   where: [
     {
       name: "worked by hand",
-      build: (b) => b.node("where", [b.data("bool", [3], [1, 0, 1]), b.data("f32", [3], [1, nan, 3]), b.data("f32", [3], [nan, 5, 6])], {}),
+      build: (b) =>
+        b.node(
+          "where",
+          [b.data("bool", [3], [1, 0, 1]), b.data("f32", [3], [1, nan, 3]), b.data("f32", [3], [nan, 5, 6])],
+          {},
+        ),
       expected: [[1, 5, 3]],
     },
-    { name: "[5, 1], [3], scalar", build: (b) => b.node("where", [b.data("bool", [5, 1]), b.data("f32", [3]), b.data("f32", [])], {}) },
-    { name: "whole numbers", build: (b) => b.node("where", [b.data("bool", [7]), b.data("i32", [7]), b.data("i32", [7])], {}) },
+    {
+      name: "[5, 1], [3], scalar",
+      build: (b) => b.node("where", [b.data("bool", [5, 1]), b.data("f32", [3]), b.data("f32", [])], {}),
+    },
+    {
+      name: "whole numbers",
+      build: (b) => b.node("where", [b.data("bool", [7]), b.data("i32", [7]), b.data("i32", [7])], {}),
+    },
     { name: "bool", build: (b) => b.node("where", [b.data("bool", [7]), b.data("bool", [7]), b.data("bool", [])], {}) },
     {
       name: "rows of unequal lengths",

@@ -11,13 +11,19 @@ const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
 
-const ceilOf = (num: number, den: number, axis = "T"): Size => applySize("ceil", [multiplySizes(sizeOf(rational(num, den)), axisSize(axis))]);
+const ceilOf = (num: number, den: number, axis = "T"): Size =>
+  applySize("ceil", [multiplySizes(sizeOf(rational(num, den)), axisSize(axis))]);
 const top = (k: Size, parent = "T"): CountRule => ({ kind: "top", parent, k });
 const above: CountRule = { kind: "above", parent: "T", expected: rational(1, 8) };
 const span = (start: Size, stop: Size | null, parent = "T"): CountRule => ({ kind: "span", parent, start, stop });
 
 /** The k best of one sequence: which, by hand. */
-const best = (scores: readonly number[], k: number, chosen: readonly number[], name = `${k} of ${scores.join(", ")}`): Sample<"top"> => ({
+const best = (
+  scores: readonly number[],
+  k: number,
+  chosen: readonly number[],
+  name = `${k} of ${scores.join(", ")}`,
+): Sample<"top"> => ({
   name,
   setting: { tokens: scores.length, axes: { K: top(k) } },
   build: (b) => b.top("K", b.rows([], [], "f32", scores)),
@@ -31,7 +37,12 @@ const exceed = (scores: readonly number[], threshold: number, chosen: readonly n
   expected: [chosen, [0, chosen.length]],
 });
 
-const slice = (name: string, setting: Setting, rule: CountRule, expected: readonly (readonly number[])[]): Sample<"span"> => ({
+const slice = (
+  name: string,
+  setting: Setting,
+  rule: CountRule,
+  expected: readonly (readonly number[])[],
+): Sample<"span"> => ({
   name,
   setting: { ...setting, axes: { S: rule } },
   build: (b) => b.span("S"),
@@ -43,7 +54,10 @@ const writes = <K extends "put" | "set">(op: K, dtypes: readonly DType[]): reado
   const write = (b: Bench, before: readonly number[], behind: readonly number[], dtype: DType = "f32") => {
     b.top("K");
     const y = b.node("take", [b.rows(before, behind, dtype), b.index("K")], { dim: before.length });
-    return expectOp(op, b.node<"put" | "set">(op, [b.rows(before, behind, dtype), b.index("K"), y], { dim: before.length }));
+    return expectOp(
+      op,
+      b.node<"put" | "set">(op, [b.rows(before, behind, dtype), b.index("K"), y], { dim: before.length }),
+    );
   };
   return [
     ...dtypes.map((dtype): Sample<K> => ({
@@ -104,7 +118,11 @@ export const routingSamples: Samples<Family> = {
     { name: "f16", setting: { ...SEVEN, axes: { K: top(2) } }, build: (b) => b.top("K", b.rows([], [], "f16")) },
     {
       name: "a live share",
-      setting: { ...SEVEN, live: { capacity: rational(1, 2) }, axes: { K: top(applySize("ceil", [multiplySizes(liveSize("capacity"), axisSize("T"))])) } },
+      setting: {
+        ...SEVEN,
+        live: { capacity: rational(1, 2) },
+        axes: { K: top(applySize("ceil", [multiplySizes(liveSize("capacity"), axisSize("T"))])) },
+      },
       build: (b) => b.top("K"),
     },
     {
@@ -133,20 +151,32 @@ export const routingSamples: Samples<Family> = {
     exceed([inf, 1], inf, []),
     exceed([1, 2, 3], -inf, [0, 1, 2]),
     exceed([5], 1, [0]),
-    { name: "unequal lengths", setting: { ...SEVEN, axes: { A: above } }, build: (b) => b.above("A", b.rows([], []), b.data("f32", [], [0.1])) },
+    {
+      name: "unequal lengths",
+      setting: { ...SEVEN, axes: { A: above } },
+      build: (b) => b.above("A", b.rows([], []), b.data("f32", [], [0.1])),
+    },
     {
       name: "none of many",
       setting: { ...UNEQUAL, axes: { A: above } },
       build: (b) => b.above("A", b.rows([], []), b.data("f32", [], [100])),
       expected: [[], [0, 0, 0, 0]],
     },
-    { name: "a threshold for each", setting: { ...SEVEN, axes: { A: above } }, build: (b) => b.above("A", b.rows([], []), b.rows([], [])) },
+    {
+      name: "a threshold for each",
+      setting: { ...SEVEN, axes: { A: above } },
+      build: (b) => b.above("A", b.rows([], []), b.rows([], [])),
+    },
     {
       name: "many tokens",
       setting: { batch: 2, tokens: 517, lengths: [517, 300], axes: { A: above } },
       build: (b) => b.above("A", b.rows([], []), b.data("f32", [], [0])),
     },
-    { name: "f16", setting: { ...UNEQUAL, axes: { A: above } }, build: (b) => b.above("A", b.rows([], [], "f16"), b.data("f16", [], [0])) },
+    {
+      name: "f16",
+      setting: { ...UNEQUAL, axes: { A: above } },
+      build: (b) => b.above("A", b.rows([], [], "f16"), b.data("f16", [], [0])),
+    },
   ],
   span: [
     slice("the middle", { tokens: 5 }, span(1, 3), [
@@ -172,7 +202,11 @@ export const routingSamples: Samples<Family> = {
     ]),
   ],
   join: [
-    { name: "the same axis twice", setting: { ...UNEQUAL, axes: { J: { kind: "join", parts: ["T", "T"] } } }, build: (b) => b.join("J") },
+    {
+      name: "the same axis twice",
+      setting: { ...UNEQUAL, axes: { J: { kind: "join", parts: ["T", "T"] } } },
+      build: (b) => b.join("J"),
+    },
     {
       name: "a slice and the whole",
       setting: { tokens: 3, axes: { S: span(-1, null), J: { kind: "join", parts: ["S", "T"] } } },
@@ -219,7 +253,10 @@ export const routingSamples: Samples<Family> = {
     {
       name: "above a threshold",
       setting: { ...SEVEN, axes: { A: above } },
-      build: (b) => (b.above("A", b.rows([], []), b.data("f32", [], [0])), b.node("take", [b.rows([], [3]), b.index("A")], { dim: 0 })),
+      build: (b) => (
+        b.above("A", b.rows([], []), b.data("f32", [], [0])),
+        b.node("take", [b.rows([], [3]), b.index("A")], { dim: 0 })
+      ),
     },
     {
       name: "a slice",
@@ -246,7 +283,11 @@ export const routingSamples: Samples<Family> = {
       setting: { ...SEVEN, axes: { A: above } },
       build: (b) => {
         b.above("A", b.rows([], []), b.data("f32", [], [0]));
-        return b.node("put", [b.rows([], [3]), b.index("A"), b.node("take", [b.rows([], [3]), b.index("A")], { dim: 0 })], { dim: 0 });
+        return b.node(
+          "put",
+          [b.rows([], [3]), b.index("A"), b.node("take", [b.rows([], [3]), b.index("A")], { dim: 0 })],
+          { dim: 0 },
+        );
       },
     },
   ],
@@ -257,7 +298,11 @@ export const routingSamples: Samples<Family> = {
       build: (b) => {
         const x = b.rows([], [], "f32", [1, 3, 2, 4]);
         b.top("K", x);
-        return b.node("set", [x, b.index("K"), b.node("take", [b.rows([], [], "f32", [0, 9, 0, 14]), b.index("K")], { dim: 0 })], { dim: 0 });
+        return b.node(
+          "set",
+          [x, b.index("K"), b.node("take", [b.rows([], [], "f32", [0, 9, 0, 14]), b.index("K")], { dim: 0 })],
+          { dim: 0 },
+        );
       },
       expected: [[1, 9, 2, 14]],
     },
@@ -267,7 +312,10 @@ export const routingSamples: Samples<Family> = {
     {
       name: "worked by hand",
       setting: { ...UNEQUAL, axes: { K: top(1) } },
-      build: (b) => (b.top("K", b.rows([], [], "f32", [1, 2, 9, 7, 8, 9])), b.node("route_mask", [b.index("K"), b.starts("T")], { axis: "T" })),
+      build: (b) => (
+        b.top("K", b.rows([], [], "f32", [1, 2, 9, 7, 8, 9])),
+        b.node("route_mask", [b.index("K"), b.starts("T")], { axis: "T" })
+      ),
       expected: [[0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]],
     },
     {
@@ -278,7 +326,10 @@ export const routingSamples: Samples<Family> = {
     {
       name: "above a threshold",
       setting: { ...SEVEN, axes: { A: above } },
-      build: (b) => (b.above("A", b.rows([], []), b.data("f32", [], [0])), b.node("route_mask", [b.index("A"), b.starts("T")], { axis: "T" })),
+      build: (b) => (
+        b.above("A", b.rows([], []), b.data("f32", [], [0])),
+        b.node("route_mask", [b.index("A"), b.starts("T")], { axis: "T" })
+      ),
     },
   ],
 };

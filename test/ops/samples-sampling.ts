@@ -9,14 +9,25 @@ import type { Sample, Samples } from "./samples.js";
 type Values = readonly number[] | ((random: Random) => number);
 
 /** Settings that change nothing. */
-export const PLAIN: SamplingSettings = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, biased: 0, logProbability: 1 };
+export const PLAIN: SamplingSettings = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  biased: 0,
+  logProbability: 1,
+};
 
 /** Inputs of `sample` for sequences of these settings, with random seeds and positions. */
 export function sampleInputs(
   b: Bench,
   vocabulary: number,
   settings: readonly Partial<SamplingSettings>[],
-  { logits = (r) => 3 * r.normal(), bias = (r) => r.normal() }: { readonly logits?: Values; readonly bias?: Values } = {},
+  {
+    logits = (r) => 3 * r.normal(),
+    bias = (r) => r.normal(),
+  }: { readonly logits?: Values; readonly bias?: Values } = {},
 ): readonly Node[] {
   const rows = settings.length;
   const word = (r: Random): number => r.below(2 ** 16) * 2 ** 16 + r.below(2 ** 16);
@@ -72,20 +83,32 @@ const FILTERS = by(
 export const samplingSamples: Samples<"sample" | "mark"> = {
   sample: [
     {
-      ...draws("greedy takes the first of equals, and knows its probability", 4, by({ temperature: 0 }), { logits: [0, 1, 1, 0] }),
+      ...draws("greedy takes the first of equals, and knows its probability", 4, by({ temperature: 0 }), {
+        logits: [0, 1, 1, 0],
+      }),
       expected: [[1], [1 - Math.log(2 + 2 * Math.E)]],
     },
     {
-      ...draws("bias before penalty, none where it is not asked for", 2, by({ temperature: 0, biased: 1, logProbability: 0 }), {
-        logits: [1, 2],
-        bias: [3, 0.5],
-      }),
+      ...draws(
+        "bias before penalty, none where it is not asked for",
+        2,
+        by({ temperature: 0, biased: 1, logProbability: 0 }),
+        {
+          logits: [1, 2],
+          bias: [3, 0.5],
+        },
+      ),
       expected: [[0], [0]],
     },
     {
-      ...draws("NaN is taken first, infinity next, and nothing is the first token", 3, [{ temperature: 0 }, {}, { topK: 2 }, { topP: 0.5 }], {
-        logits: [1, NaN, NaN, 5, 1, Infinity, -Infinity, -Infinity, -Infinity, -Infinity, 7, -Infinity],
-      }),
+      ...draws(
+        "NaN is taken first, infinity next, and nothing is the first token",
+        3,
+        [{ temperature: 0 }, {}, { topK: 2 }, { topP: 0.5 }],
+        {
+          logits: [1, NaN, NaN, 5, 1, Infinity, -Infinity, -Infinity, -Infinity, -Infinity, 7, -Infinity],
+        },
+      ),
       expected: [
         [1, 2, 0, 1],
         [NaN, NaN, NaN, 0],
@@ -95,10 +118,17 @@ export const samplingSamples: Samples<"sample" | "mark"> = {
     draws("ties at every bound", 300, FILTERS, { logits: tied }),
     draws("more tokens than are held", 3000, FILTERS),
     draws("more ties than are held", 5000, FILTERS, { logits: tied }),
-    draws("flat: top-p needs nearly all", 2000, by({ topP: 0.95 }, { topP: 0.5, minP: 0.99 }), { logits: (r) => r.normal() / 100 }),
-    draws("banned tokens and a wished one", 70, by({ biased: 1 }, { biased: 1, topK: 9, repetitionPenalty: 2 }, { biased: 1, temperature: 0 }), {
-      bias: (r) => (r.below(3) === 0 ? -Infinity : r.below(5)),
+    draws("flat: top-p needs nearly all", 2000, by({ topP: 0.95 }, { topP: 0.5, minP: 0.99 }), {
+      logits: (r) => r.normal() / 100,
     }),
+    draws(
+      "banned tokens and a wished one",
+      70,
+      by({ biased: 1 }, { biased: 1, topK: 9, repetitionPenalty: 2 }, { biased: 1, temperature: 0 }),
+      {
+        bias: (r) => (r.below(3) === 0 ? -Infinity : r.below(5)),
+      },
+    ),
     draws("one token", 1, by({}, { temperature: 0 }, { topK: 3, topP: 0.1, minP: 0.5 })),
     draws("very cold", 500, by({ temperature: 1e-6 }, { temperature: 1e-30, topP: 0.5 })),
   ],

@@ -8,7 +8,11 @@ import { attentionInputs, type Heads } from "./samples-sequence.js";
 
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
-const EIGHTH = { kind: "top", parent: "T", k: applySize("ceil", [multiplySizes(sizeOf(rational(1, 8)), axisSize("T"))]) } as const;
+const EIGHTH = {
+  kind: "top",
+  parent: "T",
+  k: applySize("ceil", [multiplySizes(sizeOf(rational(1, 8)), axisSize("T"))]),
+} as const;
 const TOP_2 = { kind: "top", parent: "T", k: 2 } as const;
 const NONE = { kind: "top", parent: "T", k: 0 } as const;
 
@@ -47,8 +51,16 @@ const SHAPES: readonly (readonly [string, Setting, Heads])[] = [
   ["a window of 3 on both sides", SEVEN, { heads: 2, width: 4, window: 3, causal: false }],
   ["several tiles", { batch: 3, tokens: 100, lengths: [100, 33, 70] }, { heads: 1, width: 64 }],
   ["a window over several blocks", { batch: 2, tokens: 100, lengths: [100, 90] }, { heads: 1, width: 8, window: 40 }],
-  ["a window over several blocks on both sides", { batch: 2, tokens: 100, lengths: [100, 90] }, { heads: 1, width: 8, window: 40, causal: false }],
-  ["five heads that share keys", { batch: 2, tokens: 45, lengths: [45, 7] }, { heads: 5, groups: 1, width: 12, outWidth: 36 }],
+  [
+    "a window over several blocks on both sides",
+    { batch: 2, tokens: 100, lengths: [100, 90] },
+    { heads: 1, width: 8, window: 40, causal: false },
+  ],
+  [
+    "five heads that share keys",
+    { batch: 2, tokens: 45, lengths: [45, 7] },
+    { heads: 5, groups: 1, width: 12, outWidth: 36 },
+  ],
   ["wide heads", { tokens: 9 }, { heads: 1, width: 300, outWidth: 160 }],
   [
     "an eighth of the rows, by position",
@@ -81,15 +93,36 @@ export const trainingSamples: Samples<Family> = {
   contract: [
     {
       name: "worked by hand",
-      build: (b) => b.node("contract", [b.data("f32", [3, 2], [1, 2, 3, 4, 5, 6]), b.data("f32", [3, 1], [1, 0, -1])], {}),
+      build: (b) =>
+        b.node("contract", [b.data("f32", [3, 2], [1, 2, 3, 4, 5, 6]), b.data("f32", [3, 1], [1, 0, -1])], {}),
       expected: [[-4, -4]],
     },
-    { name: "rows of unequal lengths", setting: SEVEN, build: (b) => b.node("contract", [b.rows([], [37]), b.rows([], [41])], {}) },
-    { name: "full tiles", setting: { batch: 2, tokens: 64 }, build: (b) => b.node("contract", [b.rows([], [64]), b.rows([], [128])], {}) },
-    { name: "odd tiles", setting: { tokens: 131 }, build: (b) => b.node("contract", [b.rows([], [67]), b.rows([], [76])], {}) },
+    {
+      name: "rows of unequal lengths",
+      setting: SEVEN,
+      build: (b) => b.node("contract", [b.rows([], [37]), b.rows([], [41])], {}),
+    },
+    {
+      name: "full tiles",
+      setting: { batch: 2, tokens: 64 },
+      build: (b) => b.node("contract", [b.rows([], [64]), b.rows([], [128])], {}),
+    },
+    {
+      name: "odd tiles",
+      setting: { tokens: 131 },
+      build: (b) => b.node("contract", [b.rows([], [67]), b.rows([], [76])], {}),
+    },
     { name: "one row", build: (b) => b.node("contract", [b.rows([], [67]), b.rows([], [131])], {}) },
-    { name: "one column each", setting: SEVEN, build: (b) => b.node("contract", [b.rows([], [1]), b.rows([], [1])], {}) },
-    { name: "f16", setting: SEVEN, build: (b) => b.node("contract", [b.rows([], [19], "f16"), b.rows([], [17], "f16")], {}) },
+    {
+      name: "one column each",
+      setting: SEVEN,
+      build: (b) => b.node("contract", [b.rows([], [1]), b.rows([], [1])], {}),
+    },
+    {
+      name: "f16",
+      setting: SEVEN,
+      build: (b) => b.node("contract", [b.rows([], [19], "f16"), b.rows([], [17], "f16")], {}),
+    },
     {
       name: "chosen rows",
       setting: { batch: 2, tokens: 150, lengths: [150, 80], axes: { K: EIGHTH } },
@@ -105,7 +138,10 @@ export const trainingSamples: Samples<Family> = {
   gather_grad: [
     {
       name: "worked by hand",
-      build: (b) => b.node("gather_grad", [b.data("u32", [4], [2, 0, 7, 2]), b.data("f32", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8])], { rows: 3 }),
+      build: (b) =>
+        b.node("gather_grad", [b.data("u32", [4], [2, 0, 7, 2]), b.data("f32", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8])], {
+          rows: 3,
+        }),
       expected: [[3, 4, 0, 0, 13, 16]],
     },
     {
@@ -121,33 +157,66 @@ export const trainingSamples: Samples<Family> = {
     {
       name: "one row for very many",
       setting: { tokens: 700 },
-      build: (b) => b.node("gather_grad", [b.rows([], [], "u32", (r) => (r.below(9) === 0 ? r.below(100) : 3)), b.rows([], [5])], { rows: 100 }),
+      build: (b) =>
+        b.node("gather_grad", [b.rows([], [], "u32", (r) => (r.below(9) === 0 ? r.below(100) : 3)), b.rows([], [5])], {
+          rows: 100,
+        }),
     },
-    { name: "single values", build: (b) => b.node("gather_grad", [b.data("u32", [3, 2], (r) => r.below(7)), b.data("f32", [3, 2])], { rows: 7 }) },
-    { name: "one index", build: (b) => b.node("gather_grad", [b.data("u32", [], [4]), b.data("f32", [3, 2])], { rows: 5 }) },
-    { name: "f16", setting: SEVEN, build: (b) => b.node("gather_grad", [b.rows([], [], "u32", (r) => r.below(4)), b.rows([], [3], "f16")], { rows: 4 }) },
+    {
+      name: "single values",
+      build: (b) =>
+        b.node("gather_grad", [b.data("u32", [3, 2], (r) => r.below(7)), b.data("f32", [3, 2])], { rows: 7 }),
+    },
+    {
+      name: "one index",
+      build: (b) => b.node("gather_grad", [b.data("u32", [], [4]), b.data("f32", [3, 2])], { rows: 5 }),
+    },
+    {
+      name: "f16",
+      setting: SEVEN,
+      build: (b) =>
+        b.node("gather_grad", [b.rows([], [], "u32", (r) => r.below(4)), b.rows([], [3], "f16")], { rows: 4 }),
+    },
     {
       name: "no rows",
       setting: { ...UNEQUAL, axes: { K: NONE } },
-      build: (b) => (b.top("K"), b.node("gather_grad", [chosen(b, b.rows([], [], "u32")), chosen(b, b.rows([], [2]))], { rows: 2 })),
+      build: (b) => (
+        b.top("K"),
+        b.node("gather_grad", [chosen(b, b.rows([], [], "u32")), chosen(b, b.rows([], [2]))], { rows: 2 })
+      ),
       expected: [[0, 0, 0, 0]],
     },
   ],
   cross_entropy_grad: [
     {
       name: "worked by hand",
-      build: (b) => b.node("cross_entropy_grad", [b.data("f32", [2, 2], [0, 0, 1000, 1000]), b.data("u32", [2], [1, 7]), b.data("f32", [2], [2, 1])], {}),
+      build: (b) =>
+        b.node(
+          "cross_entropy_grad",
+          [b.data("f32", [2, 2], [0, 0, 1000, 1000]), b.data("u32", [2], [1, 7]), b.data("f32", [2], [2, 1])],
+          {},
+        ),
       expected: [[1, -1, 0.5, -0.5]],
     },
     {
       name: "ignored targets",
-      build: (b) => b.node("cross_entropy_grad", [b.data("f32", [2, 2], [0, 0, 5, 5]), b.data("i32", [2], [-1, 1]), b.data("f32", [2], [3, 4])], {}),
+      build: (b) =>
+        b.node(
+          "cross_entropy_grad",
+          [b.data("f32", [2, 2], [0, 0, 5, 5]), b.data("i32", [2], [-1, 1]), b.data("f32", [2], [3, 4])],
+          {},
+        ),
       expected: [[0, 0, 2, -2]],
     },
     {
       name: "rows of unequal lengths",
       setting: SEVEN,
-      build: (b) => b.node("cross_entropy_grad", [b.rows([], [257]), b.rows([], [], "u32", (r) => r.below(257)), b.rows([], [])], {}),
+      build: (b) =>
+        b.node(
+          "cross_entropy_grad",
+          [b.rows([], [257]), b.rows([], [], "u32", (r) => r.below(257)), b.rows([], [])],
+          {},
+        ),
     },
     {
       name: "in the memory of the logits",
@@ -155,21 +224,34 @@ export const trainingSamples: Samples<Family> = {
       build: (b) =>
         b.node(
           "cross_entropy_grad",
-          [b.node("add", [b.rows([], [33]), b.data("f32", [33])], {}), b.rows([], [], "u32", (r) => r.below(33)), b.rows([], [])],
+          [
+            b.node("add", [b.rows([], [33]), b.data("f32", [33])], {}),
+            b.rows([], [], "u32", (r) => r.below(33)),
+            b.rows([], []),
+          ],
           {},
         ),
     },
     {
       name: "one class",
-      build: (b) => b.node("cross_entropy_grad", [b.data("f32", [2, 1]), b.data("u32", [2], [0, 0]), b.data("f32", [2])], {}),
+      build: (b) =>
+        b.node("cross_entropy_grad", [b.data("f32", [2, 1]), b.data("u32", [2], [0, 0]), b.data("f32", [2])], {}),
       expected: [[0, 0]],
     },
     {
       name: "f16 and i32",
       setting: SEVEN,
-      build: (b) => b.node("cross_entropy_grad", [b.rows([], [31], "f16"), b.rows([], [], "i32", (r) => r.below(32) - 1), b.rows([], [])], {}),
+      build: (b) =>
+        b.node(
+          "cross_entropy_grad",
+          [b.rows([], [31], "f16"), b.rows([], [], "i32", (r) => r.below(32) - 1), b.rows([], [])],
+          {},
+        ),
     },
-    { name: "a single row", build: (b) => b.node("cross_entropy_grad", [b.data("f32", [7]), b.data("u32", [], [3]), b.data("f32", [])], {}) },
+    {
+      name: "a single row",
+      build: (b) => b.node("cross_entropy_grad", [b.data("f32", [7]), b.data("u32", [], [3]), b.data("f32", [])], {}),
+    },
   ],
   attention_kept: SHAPES.filter(([name]) => KEPT.has(name)).map((shape) => keeps(...shape)),
   attention_grad: SHAPES.map((shape) => differentiates(...shape)),
@@ -216,7 +298,13 @@ export const trainingSamples: Samples<Family> = {
       build: (b) =>
         b.node(
           "adamw",
-          [b.data("f32", [37, 5]), b.data("f32", [37, 5]), squares(b, [37, 5]), b.data("f32", [37, 5]), b.data("f32", [5], [0.01, 0.1, 0.6, 0.3, 0.7])],
+          [
+            b.data("f32", [37, 5]),
+            b.data("f32", [37, 5]),
+            squares(b, [37, 5]),
+            b.data("f32", [37, 5]),
+            b.data("f32", [5], [0.01, 0.1, 0.6, 0.3, 0.7]),
+          ],
           {
             beta1: 0.9,
             beta2: 0.95,
@@ -227,17 +315,25 @@ export const trainingSamples: Samples<Family> = {
     {
       name: "of what is computed, in place",
       build: (b) => {
-        const [w, m, v, g] = [b.data("f32", [67]), b.data("f32", [67]), squares(b, [67]), b.data("f32", [67])].map((x) =>
-          b.node("mul", [x, b.data("f32", [], [3])], {}),
+        const [w, m, v, g] = [b.data("f32", [67]), b.data("f32", [67]), squares(b, [67]), b.data("f32", [67])].map(
+          (x) => b.node("mul", [x, b.data("f32", [], [3])], {}),
         ) as [Node, Node, Node, Node];
-        return b.node("adamw", [w, m, v, g, b.data("f32", [5], [0.01, 0, 0.1, 0.05, 1])], { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+        return b.node("adamw", [w, m, v, g, b.data("f32", [5], [0.01, 0, 0.1, 0.05, 1])], {
+          beta1: 0.9,
+          beta2: 0.999,
+          eps: 1e-8,
+        });
       },
     },
     {
       name: "one tensor as weight and moments",
       build: (b) => {
         const x = squares(b, [9]);
-        return b.node("adamw", [x, x, x, x, b.data("f32", [5], [0.01, 0, 0.1, 0.05, 1])], { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+        return b.node("adamw", [x, x, x, x, b.data("f32", [5], [0.01, 0, 0.1, 0.05, 1])], {
+          beta1: 0.9,
+          beta2: 0.999,
+          eps: 1e-8,
+        });
       },
     },
   ],
@@ -245,10 +341,19 @@ export const trainingSamples: Samples<Family> = {
     {
       name: "a factor that is not a number changes nothing",
       build: (b) =>
-        b.node("sgd", [b.data("f32", [2], [1, 2]), b.data("f32", [2], [3, 4]), b.data("f32", [2], [7, 8]), b.data("f32", [3], [0.5, 0.1, NaN])], {
-          momentum: 0.5,
-          nesterov: false,
-        }),
+        b.node(
+          "sgd",
+          [
+            b.data("f32", [2], [1, 2]),
+            b.data("f32", [2], [3, 4]),
+            b.data("f32", [2], [7, 8]),
+            b.data("f32", [3], [0.5, 0.1, NaN]),
+          ],
+          {
+            momentum: 0.5,
+            nesterov: false,
+          },
+        ),
       expected: [
         [1, 2],
         [3, 4],
@@ -257,28 +362,44 @@ export const trainingSamples: Samples<Family> = {
     {
       name: "worked by hand",
       build: (b) =>
-        b.node("sgd", [b.data("f32", [1], [1]), b.data("f32", [1], [2]), b.data("f32", [1], [4]), b.data("f32", [3], [0.25, 0.5, 0.5])], {
-          momentum: 0.5,
-          nesterov: false,
-        }),
+        b.node(
+          "sgd",
+          [
+            b.data("f32", [1], [1]),
+            b.data("f32", [1], [2]),
+            b.data("f32", [1], [4]),
+            b.data("f32", [3], [0.25, 0.5, 0.5]),
+          ],
+          {
+            momentum: 0.5,
+            nesterov: false,
+          },
+        ),
       expected: [[0.125], [3.5]],
     },
     {
       name: "a matrix",
       build: (b) =>
-        b.node("sgd", [b.data("f32", [37, 5]), b.data("f32", [37, 5]), b.data("f32", [37, 5]), b.data("f32", [3], [0.01, 0.1, 0.7])], {
-          momentum: 0.9,
-          nesterov: false,
-        }),
+        b.node(
+          "sgd",
+          [
+            b.data("f32", [37, 5]),
+            b.data("f32", [37, 5]),
+            b.data("f32", [37, 5]),
+            b.data("f32", [3], [0.01, 0.1, 0.7]),
+          ],
+          {
+            momentum: 0.9,
+            nesterov: false,
+          },
+        ),
     },
     {
       name: "Nesterov's momentum",
       build: (b) => {
-        const [w, m, g] = [b.data("f32", [67]), b.data("f32", [67]), b.data("f32", [67])].map((x) => b.node("mul", [x, b.data("f32", [], [3])], {})) as [
-          Node,
-          Node,
-          Node,
-        ];
+        const [w, m, g] = [b.data("f32", [67]), b.data("f32", [67]), b.data("f32", [67])].map((x) =>
+          b.node("mul", [x, b.data("f32", [], [3])], {}),
+        ) as [Node, Node, Node];
         return b.node("sgd", [w, m, g, b.data("f32", [3], [0.01, 0.1, 1])], { momentum: 0.9, nesterov: true });
       },
     },

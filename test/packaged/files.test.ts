@@ -1,4 +1,5 @@
-// The files of a package over the network and from disk: resumed where a download breaks off, refused where they are not what was built.
+// The files of a package over the network and from disk: resumed where a download breaks off, refused where they are
+// not what was built.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,7 +10,9 @@ import { readFile, readManifest, type FileOptions, type Places } from "../../src
 import { serve, type Fault, type Served } from "../browser/serve.js";
 import { packageOf, programOf, type BuiltPackage } from "../build/packages.js";
 
-const program = programOf("model M(n: int = 96) { weight w: f32[n, n] = normal(0.1)\n forward(x: f32[B, T <= 4, n]) -> f32[B, T, n] { x @ w } }");
+const program = programOf(
+  "model M(n: int = 96) { weight w: f32[n, n] = normal(0.1)\n forward(x: f32[B, T <= 4, n]) -> f32[B, T, n] { x @ w } }",
+);
 const folder = mkdtempSync(join(tmpdir(), "modc-package-"));
 let built: BuiltPackage;
 const BIG = "weights/00000.bin";
@@ -52,7 +55,10 @@ function breaksOff(times: number, ranges = true): Fault {
     const from = ranges ? Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0) : 0;
     response.writeHead(from > 0 ? 206 : 200, { "content-length": whole.length - from });
     if (left-- <= 0) response.end(whole.subarray(from));
-    else response.write(whole.subarray(from, from + Math.ceil((whole.length - from) / 2)), () => setTimeout(() => response.destroy(), 20));
+    else
+      response.write(whole.subarray(from, from + Math.ceil((whole.length - from) / 2)), () =>
+        setTimeout(() => response.destroy(), 20),
+      );
     return true;
   };
 }
@@ -76,7 +82,8 @@ describe("over the network", () => {
       const options = optionsAt(url, { progress: (file, bytes) => void (file === BIG && seen.push(bytes)) });
       const manifest = await readManifest(options);
       expect(manifest).toEqual(built.manifest);
-      for (const { name } of manifest.files) expect(await readFile(manifest, name, options), name).toEqual(built.files.get(name));
+      for (const { name } of manifest.files)
+        expect(await readFile(manifest, name, options), name).toEqual(built.files.get(name));
       expect(seen).toEqual(seen.toSorted((a, b) => a - b));
       expect(seen.at(-1)).toBe(built.files.get(BIG)!.length);
     });
@@ -102,7 +109,9 @@ describe("over the network", () => {
     await over(breaksOff(100), async ({ url, asked }) => {
       const fault = await faultOf(readFile(built.manifest, BIG, optionsAt(url)));
       expect([fault.name, fault.code, fault.file]).toEqual(["PackageError", "download-failed", BIG]);
-      expect(fault.message).toMatch(/^the download of weights\/00000\.bin broke off 4 times, the last time after [\d.]+ KiB: /);
+      expect(fault.message).toMatch(
+        /^the download of weights\/00000\.bin broke off 4 times, the last time after [\d.]+ KiB: /,
+      );
       expect(fault.hint).toBe("load again when the connection is back");
       expect(asked).toHaveLength(4);
     });
@@ -113,7 +122,10 @@ describe("over the network", () => {
       (_, response) => (response.writeHead(404, "Not Found").end(), true),
       async ({ url, asked }) => {
         const fault = await faultOf(readManifest(optionsAt(url)));
-        expect([fault.code, fault.message]).toEqual(["download-failed", "cannot fetch manifest.json: the server answers 404 Not Found"]);
+        expect([fault.code, fault.message]).toEqual([
+          "download-failed",
+          "cannot fetch manifest.json: the server answers 404 Not Found",
+        ]);
         expect(asked).toHaveLength(1);
       },
     );
@@ -149,7 +161,8 @@ describe("over the network", () => {
 describe("elsewhere", () => {
   it("files are read from disk in Node", async () => {
     const options = optionsAt(pathToFileURL(`${folder}/`).href);
-    for (const { name } of built.manifest.files) expect(await readFile(built.manifest, name, options), name).toEqual(built.files.get(name));
+    for (const { name } of built.manifest.files)
+      expect(await readFile(built.manifest, name, options), name).toEqual(built.files.get(name));
   });
 
   it("files that are not there are said", async () => {
@@ -163,6 +176,8 @@ describe("elsewhere", () => {
     ["plain", (bytes: Uint8Array) => `data:text/plain,${encodeURIComponent(Buffer.from(bytes).toString("utf8"))}`],
   ])("files may stand in the code, %s", async (_, url) => {
     const places: Places = { "program.json": url(built.files.get("program.json")!) };
-    expect(await readFile(built.manifest, "program.json", { places, signal: undefined, progress: () => {} })).toEqual(built.files.get("program.json"));
+    expect(await readFile(built.manifest, "program.json", { places, signal: undefined, progress: () => {} })).toEqual(
+      built.files.get("program.json"),
+    );
   });
 });

@@ -1,4 +1,5 @@
-// A built package generates what the generator it was made from does: texts from bytes, through a tokenizer and a chat template, by the defaults of its checkpoint.
+// A built package generates what the generator it was made from does: texts from bytes, through a tokenizer and a chat
+// template, by the defaults of its checkpoint.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -25,10 +26,15 @@ async function onDisk(name: string, { files }: BuiltPackage): Promise<PackagedMo
     mkdirSync(dirname(join(place, file)), { recursive: true });
     writeFileSync(join(place, file), bytes);
   }
-  return ((await import(pathToFileURL(join(place, "index.js")).href)) as { readonly default: PackagedModel }).default; // what modc build writes
+  // what modc build writes
+  return ((await import(pathToFileURL(join(place, "index.js")).href)) as { readonly default: PackagedModel }).default;
 }
 
-async function loaded<T>(model: PackagedModel, body: (loaded: LoadedModel) => Promise<T>, options: LoadModelOptions = {}): Promise<T> {
+async function loaded<T>(
+  model: PackagedModel,
+  body: (loaded: LoadedModel) => Promise<T>,
+  options: LoadModelOptions = {},
+): Promise<T> {
   const own = await model.load(options);
   try {
     return await body(own);
@@ -76,7 +82,9 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
   const generation = generationOf(MOBY, SMALL);
   const weights = startingWeights(run);
   let model: PackagedModel;
-  beforeAll(async () => void (model = await onDisk("bytes", await packageOf(run, { programs: { run, generation }, weights }))));
+  beforeAll(
+    async () => void (model = await onDisk("bytes", await packageOf(run, { programs: { run, generation }, weights }))),
+  );
 
   it("goes on from a text as the generator does, and runs as a session does", async () => {
     const bytes = [...new TextEncoder().encode("Call me")];
@@ -146,12 +154,19 @@ describe("of a model with a tokenizer", { timeout: 60_000 }, () => {
   const run = programOf(MOBY, PIECES);
   const generation = generationOf(MOBY, PIECES);
   const weights = startingWeights(run, 11);
-  const config = JSON.stringify({ bos_token: "<s>", eos_token: "</s>", chat_template: "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}" });
+  const config = JSON.stringify({
+    bos_token: "<s>",
+    eos_token: "</s>",
+    chat_template: "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}",
+  });
   const tokenizer = { tokenizer: SENTENCE_PIECE, config, template: null };
   let model: PackagedModel;
   beforeAll(async () => {
     const defaults = { ends: [2], maxTokens: 9, sampling: { temperature: 0.7, topK: 40 } };
-    model = await onDisk("pieces", await packageOf(run, { programs: { run, generation }, weights, tokenizer, defaults }));
+    model = await onDisk(
+      "pieces",
+      await packageOf(run, { programs: { run, generation }, weights, tokenizer, defaults }),
+    );
   });
 
   it("reads prompts and chats through it, and generates by the checkpoint's defaults", async () => {
@@ -167,15 +182,23 @@ describe("of a model with a tokenizer", { timeout: 60_000 }, () => {
         const drawn = await collect(own.generate("the", { ends: [] }));
         expect(drawn.ids[0]).toHaveLength(9);
         expect(drawn.ids[0]).not.toEqual(wanted);
-        expect((await collect(own.generate("the", { ends: [], sampling: { temperature: 0.7, topK: 40 } }))).ids).toEqual(drawn.ids);
-        expect((await collect(own.generate("the", { ends: [], sampling: { topK: 40 } }))).ids, "what is not said is the checkpoint's").toEqual(drawn.ids);
+        expect(
+          (await collect(own.generate("the", { ends: [], sampling: { temperature: 0.7, topK: 40 } }))).ids,
+        ).toEqual(drawn.ids);
+        expect(
+          (await collect(own.generate("the", { ends: [], sampling: { topK: 40 } }))).ids,
+          "what is not said is the checkpoint's",
+        ).toEqual(drawn.ids);
       },
       { use: "generate" },
     );
   });
 
   it("says by code what a tokenizer refuses", async () => {
-    const broken = await onDisk("broken", await packageOf(run, { programs: { run, generation }, weights, tokenizer: { ...tokenizer, tokenizer: "{}" } }));
+    const broken = await onDisk(
+      "broken",
+      await packageOf(run, { programs: { run, generation }, weights, tokenizer: { ...tokenizer, tokenizer: "{}" } }),
+    );
     await expect(broken.load()).rejects.toMatchObject({ name: "TokenizerError", code: "bad-tokenizer" });
   });
 });

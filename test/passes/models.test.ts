@@ -1,4 +1,5 @@
-// Passes on and passes off: the same values and the same choices, on every example and on random models, phase by phase.
+// Passes on and passes off: the same values and the same choices, on every example and on random models, phase by
+// phase.
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, it } from "vitest";
@@ -34,7 +35,9 @@ function weightsOf(graph: Graph, seed: number): Weights {
   return found;
 }
 
-/** In 64 bits not a digit differs: each element is the same terms in the same order. Only zeros may change their sign. */
+/**
+ * In 64 bits not a digit differs: each element is the same terms in the same order. Only zeros may change their sign.
+ */
 function expectSame(before: Graph, given: Case, seed: number): void {
   const after = optimize(before, { verify: true });
   const weights = weightsOf(before, seed);
@@ -52,12 +55,32 @@ function expectSame(before: Graph, given: Case, seed: number): void {
   }
 }
 
-const EXAMPLES: readonly { readonly name: string; readonly set: Readonly<Record<string, string>>; readonly vocab: number | null; readonly dim: number }[] = [
+const EXAMPLES: readonly {
+  readonly name: string;
+  readonly set: Readonly<Record<string, string>>;
+  readonly vocab: number | null;
+  readonly dim: number;
+}[] = [
   { name: "golden", set: {}, vocab: null, dim: 1 },
   { name: "moby", set: { dim: "32", depth: "4" }, vocab: 256, dim: 32 },
-  { name: "llama", set: { depth: "2", vocab: "64", dim: "32", heads: "4", kv_heads: "2", hidden: "48" }, vocab: 64, dim: 32 },
-  { name: "smollm-mod", set: { depth: "2", vocab: "64", dim: "32", heads: "4", kv_heads: "2", hidden: "48" }, vocab: 64, dim: 32 },
-  { name: "mor", set: { vocab: "64", dim: "32", heads: "4", kv_heads: "2", hidden: "48", layers: "2", recursions: "3" }, vocab: 64, dim: 32 },
+  {
+    name: "llama",
+    set: { depth: "2", vocab: "64", dim: "32", heads: "4", kv_heads: "2", hidden: "48" },
+    vocab: 64,
+    dim: 32,
+  },
+  {
+    name: "smollm-mod",
+    set: { depth: "2", vocab: "64", dim: "32", heads: "4", kv_heads: "2", hidden: "48" },
+    vocab: 64,
+    dim: 32,
+  },
+  {
+    name: "mor",
+    set: { vocab: "64", dim: "32", heads: "4", kv_heads: "2", hidden: "48", layers: "2", recursions: "3" },
+    vocab: 64,
+    dim: 32,
+  },
   { name: "p-mod", set: { dim: "32", heads: "4", hidden: "48" }, vocab: null, dim: 32 },
 ];
 
@@ -72,18 +95,35 @@ it.each(EXAMPLES)("the example $name", { timeout: 60_000 }, ({ name, set, vocab,
 
 it("random models", { timeout: patience(120_000) }, () => {
   fc.assert(
-    fc.property(randomModel, fc.constantFrom<Phase>("infer", "generate", "train"), fc.integer({ min: 1, max: 1e6 }), (model, wanted, seed) => {
-      const graph = lowered(model.source, wanted === "generate" && !model.causal ? "infer" : wanted);
-      const rng = random(seed);
-      const [B, T] = [3, Math.min(9, model.context)];
-      const names = new Set(graph.inputs.map((i) => i.name));
-      const inputs: Record<string, Case["inputs"][string]> = {};
-      for (const i of model.inputs.filter((m) => names.has(m.name))) {
-        const shape = i.shape.map((s) => (s === "B" ? B : s === "T" ? T : Number(s)));
-        inputs[i.name] = i.dtype === "u32" ? randomTokens(shape, i.below ?? 1000, rng.below(1e6)) : randomInput(shape, rng.below(1e6));
-      }
-      expectSame(graph, { inputs, seed, lengths: randomLengths(B, T, seed), live: Object.fromEntries(model.live.map((l) => [l.name, l.value])) }, seed);
-    }),
+    fc.property(
+      randomModel,
+      fc.constantFrom<Phase>("infer", "generate", "train"),
+      fc.integer({ min: 1, max: 1e6 }),
+      (model, wanted, seed) => {
+        const graph = lowered(model.source, wanted === "generate" && !model.causal ? "infer" : wanted);
+        const rng = random(seed);
+        const [B, T] = [3, Math.min(9, model.context)];
+        const names = new Set(graph.inputs.map((i) => i.name));
+        const inputs: Record<string, Case["inputs"][string]> = {};
+        for (const i of model.inputs.filter((m) => names.has(m.name))) {
+          const shape = i.shape.map((s) => (s === "B" ? B : s === "T" ? T : Number(s)));
+          inputs[i.name] =
+            i.dtype === "u32"
+              ? randomTokens(shape, i.below ?? 1000, rng.below(1e6))
+              : randomInput(shape, rng.below(1e6));
+        }
+        expectSame(
+          graph,
+          {
+            inputs,
+            seed,
+            lengths: randomLengths(B, T, seed),
+            live: Object.fromEntries(model.live.map((l) => [l.name, l.value])),
+          },
+          seed,
+        );
+      },
+    ),
     { numRuns: cases(120), seed: seedOf(77), endOnFailure: true },
   );
 });

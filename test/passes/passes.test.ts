@@ -20,12 +20,17 @@ const inputs = new Map([
   ["s", { shape: [3, 4], data: Array.from({ length: 12 }, (_, i) => Math.sin(i * 0.9)) }],
   ["y", { shape: [4, 6], data: Array.from({ length: 24 }, (_, i) => (i % 5 === 0 ? 0 : Math.cos(i * 2.3))) }],
 ]);
-function weightsOf(graph: Graph): ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: readonly number[] }> {
+function weightsOf(
+  graph: Graph,
+): ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: readonly number[] }> {
   const weights = nodesOf(graph).filter((n) => isOp(n, "weight"));
   return new Map(
     weights.map(({ attrs: { path, shape } }) => [
       path,
-      { shape, data: Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => Math.cos(i * 1.3 + path.length)) },
+      {
+        shape,
+        data: Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => Math.cos(i * 1.3 + path.length)),
+      },
     ]),
   );
 }
@@ -35,12 +40,22 @@ const run = (graph: Graph, weights = weightsOf(graph)): readonly (readonly numbe
 };
 
 /** Skipping is not masking: a row that is skipped stays −0 where adding 0 would make it 0. */
-const unsigned = (results: readonly (readonly number[])[]): readonly (readonly number[])[] => results.map((values) => values.map((v) => (v === 0 ? 0 : v)));
+const unsigned = (results: readonly (readonly number[])[]): readonly (readonly number[])[] =>
+  results.map((values) => values.map((v) => (v === 0 ? 0 : v)));
 
-/** Whether every value on the way is finite: 0 · ∞ in a skipped row is NaN when it is masked, and 1 / −0 tells zeros apart. */
+/**
+ * Whether every value on the way is finite: 0 · ∞ in a skipped row is NaN when it is masked, and 1 / −0 tells zeros
+ * apart.
+ */
 function staysFinite(graph: Graph): boolean {
   const floats = nodesOf(graph).filter((n) => n.types.length === 1 && isFloat(typeOf(n).dtype));
-  const outputs = floats.map((node, i) => ({ name: `n${i}`, role: "result" as const, node, shape: typeOf(node).shape, packing: null }));
+  const outputs = floats.map((node, i) => ({
+    name: `n${i}`,
+    role: "result" as const,
+    node,
+    shape: typeOf(node).shape,
+    packing: null,
+  }));
   return run({ ...graph, outputs }, weightsOf(graph)).every((values) => values.every(Number.isFinite));
 }
 
@@ -94,7 +109,8 @@ input "y" = %0 [4, 6]
 %2 = ${kind}(%0)
 %3 = add(%1, %2)
 result "output" = %3 [4, 6]`;
-    const left = (kind: string): number => nodesOf(optimize(parseGraph(text(kind), ops))).filter((n) => n.op === kind).length;
+    const left = (kind: string): number =>
+      nodesOf(optimize(parseGraph(text(kind), ops))).filter((n) => n.op === kind).length;
     expect([left("tanh"), left("barrier")]).toEqual([1, 2]);
   });
 
@@ -125,7 +141,8 @@ describe("patterns", () => {
   it("bind a name used twice to the same node only", () => {
     const doubled = rule("doubled", {
       match: op("add", [x, x]),
-      build: ({ x: node }, emit) => emit("mul", [node, emit("constant", [], { value: 2, dtype: "f32", shape: [] })], {}),
+      build: ({ x: node }, emit) =>
+        emit("mul", [node, emit("constant", [], { value: 2, dtype: "f32", shape: [] })], {}),
     });
     const graph = graphFrom([
       [1, 1, 1, 0],

@@ -1,5 +1,5 @@
-// Random sound graphs, rich in what the rewrite rules look for: chains of views, constants that do nothing, work done twice, products of the same
-// rows, and routes whose rows are masked, added, gathered and scattered.
+// Random sound graphs, rich in what the rewrite rules look for: chains of views, constants that do nothing, work done
+// twice, products of the same rows, and routes whose rows are masked, added, gathered and scattered.
 import * as fc from "fast-check";
 import { createEmit, type Emit } from "../../src/ir/build.js";
 import { typeOf, type Graph, type GraphInput, type Node } from "../../src/ir/graph.js";
@@ -24,10 +24,13 @@ const LAST = 28;
 
 /** Each instruction takes a few numbers that choose operands and attributes among what is possible. */
 export type Instruction = readonly [kind: number, a: number, b: number, c: number];
-export const instructions: fc.Arbitrary<readonly Instruction[]> = fc.array(fc.tuple(fc.nat(LAST), fc.nat(), fc.nat(), fc.nat()), {
-  minLength: 1,
-  maxLength: 40,
-});
+export const instructions: fc.Arbitrary<readonly Instruction[]> = fc.array(
+  fc.tuple(fc.nat(LAST), fc.nat(), fc.nat(), fc.nat()),
+  {
+    minLength: 1,
+    maxLength: 40,
+  },
+);
 
 const CONSTANTS = [0, -0, 1, -1, 2, 0.5];
 const UNARY = ["neg", "abs", "tanh", "stop_gradient", "sigmoid"] as const satisfies readonly OpName[];
@@ -39,7 +42,10 @@ interface Routes {
   readonly routes: readonly { readonly axis: string; readonly index: Node }[];
 }
 
-/** A graph whose outputs are the last few values made. Inputs `x` f32[B, T, 4] and `s` f32[B, T] (packed) and `y` f32[4, 6]; weights `w…` as they come. */
+/**
+ * A graph whose outputs are the last few values made. Inputs `x` f32[B, T, 4] and `s` f32[B, T] (packed) and `y` f32[4,
+ * 6]; weights `w…` as they come.
+ */
 export function graphFrom(program: readonly Instruction[]): Graph {
   const emit = createEmit(ops, axes);
   const x = emit.node("input", [], { name: "x", dtype: "f32", shape: [N, 4] });
@@ -52,7 +58,9 @@ export function graphFrom(program: readonly Instruction[]): Graph {
     const node = step(kind, values[a % values.length]!, values[b % values.length]!, c, cx);
     if (node) values.push(node);
   }
-  const outputs = values.slice(-4).map((node, i) => ({ name: `o${i}`, role: "result" as const, node, shape: typeOf(node).shape, packing: null }));
+  const outputs = values
+    .slice(-4)
+    .map((node, i) => ({ name: `o${i}`, role: "result" as const, node, shape: typeOf(node).shape, packing: null }));
   const inputs: GraphInput[] = [
     { name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null },
     { name: "s", node: s, shape: [B, T], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null },
@@ -78,7 +86,10 @@ function routesOf(emit: Emit, score: Node): Routes {
     { axis: "S", node: emit.node("span", [starts], { axis: "S" }) },
   ];
   const own = made.map(({ axis, node }) => [axis, emit.pick(node, 1)] as const);
-  return { starts: new Map<string, Node>([["T", starts], ...own]), routes: made.map(({ axis, node }) => ({ axis, index: emit.pick(node, 0) })) };
+  return {
+    starts: new Map<string, Node>([["T", starts], ...own]),
+    routes: made.map(({ axis, node }) => ({ axis, index: emit.pick(node, 0) })),
+  };
 }
 
 function step(kind: number, x: Node, y: Node, c: number, cx: Routes): Node | null {
@@ -91,7 +102,8 @@ function simpleStep(kind: number, x: Node, y: Node, c: number, starts: Node): No
   const { shape, dtype } = typeOf(x);
   const rank = shape.length;
   const pick = <V>(of: readonly V[]): V => of[c % of.length]!;
-  const constant = (value: number, of: readonly Size[] = []): Node => make("constant", [], { value, dtype: "f32", shape: of });
+  const constant = (value: number, of: readonly Size[] = []): Node =>
+    make("constant", [], { value, dtype: "f32", shape: of });
   if (dtype !== "f32") return make("cast", [x], { dtype: "f32" });
   switch (kind) {
     case 0:
@@ -118,13 +130,19 @@ function simpleStep(kind: number, x: Node, y: Node, c: number, starts: Node): No
       return make("where", [make("gt", [x, constant(0)], {}), x, constant(CONSTANTS[c % CONSTANTS.length]!)], {});
     case 11: {
       const size = shape[c % Math.max(rank, 1)];
-      return typeof size === "number" ? make("slice", [x], { axis: c % rank, start: c % 2 === 0 || size === 1 ? 0 : 1, stop: size }) : null;
+      return typeof size === "number"
+        ? make("slice", [x], { axis: c % rank, start: c % 2 === 0 || size === 1 ? 0 : 1, stop: size })
+        : null;
     }
     case 12:
-      return rank > 0 && packedAxis(shape[c % rank]!) === null ? make("concat", c % 2 === 0 ? [x] : [x, x], { axis: c % rank }) : null;
+      return rank > 0 && packedAxis(shape[c % rank]!) === null
+        ? make("concat", c % 2 === 0 ? [x] : [x, x], { axis: c % rank })
+        : null;
     case 13: {
       const rows = shape.findIndex((s) => packedAxis(s) === "T");
-      return rows >= 0 && rank < 4 && shape.every((s, d) => d === rows || typeof s === "number") ? make("unpack", [x, starts], { dim: rows, axis: "T" }) : null;
+      return rows >= 0 && rank < 4 && shape.every((s, d) => d === rows || typeof s === "number")
+        ? make("unpack", [x, starts], { dim: rows, axis: "T" })
+        : null;
     }
     case 14:
       return isPadded(shape) ? make("mask", [x, starts], { dim: tokens(shape), fill: pick([0, -1, 0]) }) : null;
@@ -136,9 +154,13 @@ function simpleStep(kind: number, x: Node, y: Node, c: number, starts: Node): No
       // [M, K] @ [K, N] with the right operand turned twice or not at all
       if (rank !== 2 || typeof shape[1] !== "number") return null;
       const weight = constant(0.5, [shape[1], 3]);
-      return make("matmul", [x, c % 2 === 0 ? make("permute", [make("permute", [weight], { order: [1, 0] })], { order: [1, 0] }) : weight], {
-        transposed: false,
-      });
+      return make(
+        "matmul",
+        [x, c % 2 === 0 ? make("permute", [make("permute", [weight], { order: [1, 0] })], { order: [1, 0] }) : weight],
+        {
+          transposed: false,
+        },
+      );
     }
     default:
       return null;
@@ -158,9 +180,13 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
   const dim = shape.findIndex((s) => packedAxis(s) === "T");
   const other = shape.filter((s) => packedAxis(s) !== null).length !== 1;
   if (dtype !== "f32") return make("cast", [x], { dtype: "f32" });
-  const constant = (value: number, of: readonly Size[] = []): Node => make("constant", [], { value, dtype: "f32", shape: of });
+  const constant = (value: number, of: readonly Size[] = []): Node =>
+    make("constant", [], { value, dtype: "f32", shape: of });
   const take = (of: Node): Node => make("take", [of, index], { dim });
-  const mask = (): Node => make("reshape", [make("route_mask", [index, starts.get("T")!], { axis: "T" })], { shape: shape.map((s, d) => (d === dim ? s : 1)) });
+  const mask = (): Node =>
+    make("reshape", [make("route_mask", [index, starts.get("T")!], { axis: "T" })], {
+      shape: shape.map((s, d) => (d === dim ? s : 1)),
+    });
   switch (kind) {
     case 18:
     case 19: {
@@ -168,8 +194,12 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
       if (rank < 2 || typeof last !== "number" || rank > 3) return null;
       const transposed = kind === 18;
       const of = transposed ? [n, last] : [last, n];
-      const by = (name: string): Node => make("weight", [], { path: `${name}.${of.join("x")}.${Number(transposed)}`, dtype: "f32", shape: of });
-      const [u, v] = [`u${c % 3}`, `v${c % 2}`].map((name) => make("matmul", [x, by(name)], { transposed })) as [Node, Node];
+      const by = (name: string): Node =>
+        make("weight", [], { path: `${name}.${of.join("x")}.${Number(transposed)}`, dtype: "f32", shape: of });
+      const [u, v] = [`u${c % 3}`, `v${c % 2}`].map((name) => make("matmul", [x, by(name)], { transposed })) as [
+        Node,
+        Node,
+      ];
       if (c % 7 === 0 && !transposed) {
         const vector = make("weight", [], { path: `w.${last}`, dtype: "f32", shape: [last] });
         return make("matmul", [x, make("reshape", [vector], { shape: [last, 1] })], { transposed });
@@ -193,7 +223,11 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
       const heads = make("reshape", [x], { shape: [1, ...shape] });
       const all = make("positions", [starts.get("T")!], { axis: "T" });
       const at = own === "T" ? all : make("take", [all, routes.find((r) => r.axis === own)!.index], { dim: 0 });
-      const out = make("attention", [heads, heads, heads, starts.get(own)!, starts.get(own)!, at, at], { causal: c % 2 === 0, window: c % 3, scale: 0.5 });
+      const out = make("attention", [heads, heads, heads, starts.get(own)!, starts.get(own)!, at, at], {
+        causal: c % 2 === 0,
+        window: c % 3,
+        scale: 0.5,
+      });
       return make("reshape", [out], { shape });
     }
     default:
@@ -204,7 +238,9 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
     case 22: {
       if (c % 2 === 0) return take(x);
       const places = make("take", [make("positions", [starts.get("T")!], { axis: "T" }), index], { dim: 0 });
-      const factor = make("reshape", [make("cast", [places], { dtype: "f32" })], { shape: shape.map((_, d) => (d === dim ? typeOf(index).shape[0]! : 1)) });
+      const factor = make("reshape", [make("cast", [places], { dtype: "f32" })], {
+        shape: shape.map((_, d) => (d === dim ? typeOf(index).shape[0]! : 1)),
+      });
       return make("mul", [take(x), factor], {});
     }
     case 23:
@@ -218,12 +254,16 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
       return make("where", [mask(), same, c % 4 === 0 ? constant(0.5) : x], {});
     case 26: {
       const factor = make("cast", [mask()], { dtype: "f32" });
-      const update = c % 4 === 0 ? make("mul", [same, make("mul", [factor, constant(2)], {})], {}) : make("mul", [factor, same], {});
+      const update =
+        c % 4 === 0 ? make("mul", [same, make("mul", [factor, constant(2)], {})], {}) : make("mul", [factor, same], {});
       return make("add", [x, update], {});
     }
     case 27:
-      if (c % 4 < 2) return make("set", [make("set", [x, index, take(same)], { dim }), index, make("abs", [take(x)], {})], { dim });
-      return make("set", [x, index, make("add", c % 3 === 0 ? [take(x), take(same)] : [take(same), take(x)], {})], { dim });
+      if (c % 4 < 2)
+        return make("set", [make("set", [x, index, take(same)], { dim }), index, make("abs", [take(x)], {})], { dim });
+      return make("set", [x, index, make("add", c % 3 === 0 ? [take(x), take(same)] : [take(same), take(x)], {})], {
+        dim,
+      });
     case 28: {
       // what is zero but for the rows of a route, and what is linear in it
       const scattered = make(c % 2 === 0 ? "put" : "set", [constant(0, shape), index, take(same)], { dim });
@@ -234,7 +274,9 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
       if (c % 7 === 4) return make("mul", [x, make("neg", [scattered], {})], {});
       if (c % 7 === 5 && rank === 2 && dim === 0) {
         const places = make("positions", [starts.get("T")!], { axis: "T" });
-        return c % 3 === 0 ? make("contract", [scattered, x], {}) : make("gather_grad", [places, scattered], { rows: 5 });
+        return c % 3 === 0
+          ? make("contract", [scattered, x], {})
+          : make("gather_grad", [places, scattered], { rows: 5 });
       }
       return scattered;
     }
@@ -244,7 +286,9 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
 }
 
 const isPadded = (shape: readonly Size[]): boolean =>
-  printed(shape[0]) === "B" && tokens(shape) > 0 && shape.every((s, i) => i === 0 || i === tokens(shape) || typeof s === "number");
+  printed(shape[0]) === "B" &&
+  tokens(shape) > 0 &&
+  shape.every((s, i) => i === 0 || i === tokens(shape) || typeof s === "number");
 const printed = (size: Size | undefined): string | null => (typeof size === "object" ? size.key : null);
 const tokens = (shape: readonly Size[]): number => shape.findIndex((s) => printed(s) === "T");
 const rotated = (rank: number, by: number): number[] => Array.from({ length: rank }, (_, i) => (i + by) % rank);
@@ -263,7 +307,15 @@ export function deepGraph(layers: number): Graph {
     const scaled = emit.node("mul", [merged, emit.node("constant", [], { value: 1, dtype: "f32", shape: [] })], {});
     value = emit.node("add", [value, emit.node("tanh", [scaled], {})], {});
   }
-  const outputs = [{ name: "o", role: "result" as const, node: value, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 } }];
+  const outputs = [
+    {
+      name: "o",
+      role: "result" as const,
+      node: value,
+      shape: [B, T, 4],
+      packing: { axis: "T", batchDim: 0, tokenDim: 1 },
+    },
+  ];
   const starts = emit.node("starts", [], { axis: "T" });
   return {
     name: "deep",
@@ -272,6 +324,8 @@ export function deepGraph(layers: number): Graph {
     outputs,
     states: [],
     starts: new Map([["T", starts]]),
-    inputs: [{ name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null }],
+    inputs: [
+      { name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null },
+    ],
   };
 }

@@ -18,7 +18,11 @@ const nodes = (printed: string): string =>
     .filter((l) => /^(%|result)/.test(l))
     .join("\n");
 
-const rulesFor = (graph: Pick<Graph, "axes">): readonly Rule[] => [...simplifyRules, ...skipRules, ...routingRules(graph)];
+const rulesFor = (graph: Pick<Graph, "axes">): readonly Rule[] => [
+  ...simplifyRules,
+  ...skipRules,
+  ...routingRules(graph),
+];
 
 /** The graph with a rule applied, or the pass that makes it. */
 function apply({ rule, pass }: RuleCase, graph: Graph, trace: Trace | null): Graph {

@@ -5,14 +5,15 @@ export interface RuleCase {
   /** The pass that makes the rewrite with the whole graph in view; without it, the rule is tried alone. */
   readonly pass?: string;
   /**
-   * Node lines; the last node is the result. `%x` f32[rows(T), 4], `%y` f32[4, 6], `%s` starts of T, `%b` bool[4], `%h` f16[4]; of the route K of T, made by
-   * `%t`, the index `%i` and the starts `%k`.
+   * Node lines; the last node is the result. `%x` f32[rows(T), 4], `%y` f32[4, 6], `%s` starts of T, `%b` bool[4], `%h`
+   * f16[4]; of the route K of T, made by `%t`, the index `%i` and the starts `%k`.
    */
   readonly fires: string;
   readonly spares?: readonly string[];
 }
 
-const constant = (value: string, dtype = "f32", shape = ""): string => `%c = constant {"value":${value},"dtype":"${dtype}","shape":[${shape}]}()`;
+const constant = (value: string, dtype = "f32", shape = ""): string =>
+  `%c = constant {"value":${value},"dtype":"${dtype}","shape":[${shape}]}()`;
 
 const zeros = constant("0", "f32", '"rows(T)",4');
 const mask = `%r = route_mask {"axis":"T"}(%i, %s)\n%m = reshape {"shape":["rows(T)",1]}(%r)`;
@@ -21,15 +22,28 @@ const other = `%e = span {"axis":"S"}(%s)\n%j = pick {"result":0}(%e)\n%q = pick
 
 export const ruleCases: readonly RuleCase[] = [
   { rule: "reshape-of-reshape", fires: `%1 = reshape {"shape":[24]}(%y)\n%2 = reshape {"shape":[3,8]}(%1)` },
-  { rule: "reshape-to-itself", fires: `%1 = neg(%y)\n%2 = reshape {"shape":[4,6]}(%1)`, spares: [`%1 = neg(%y)\n%2 = reshape {"shape":[6,4]}(%1)`] },
+  {
+    rule: "reshape-to-itself",
+    fires: `%1 = neg(%y)\n%2 = reshape {"shape":[4,6]}(%1)`,
+    spares: [`%1 = neg(%y)\n%2 = reshape {"shape":[6,4]}(%1)`],
+  },
   { rule: "reshape-of-constant", fires: `${constant("2", "f32", "4,6")}\n%1 = reshape {"shape":[24]}(%c)` },
-  { rule: "broadcast-to-itself", fires: `%1 = neg(%y)\n%2 = broadcast {"shape":[4,6]}(%1)`, spares: [`%1 = neg(%y)\n%2 = broadcast {"shape":[2,4,6]}(%1)`] },
-  { rule: "broadcast-of-broadcast", fires: `%1 = broadcast {"shape":[2,4,6]}(%y)\n%2 = broadcast {"shape":[3,2,4,6]}(%1)` },
+  {
+    rule: "broadcast-to-itself",
+    fires: `%1 = neg(%y)\n%2 = broadcast {"shape":[4,6]}(%1)`,
+    spares: [`%1 = neg(%y)\n%2 = broadcast {"shape":[2,4,6]}(%1)`],
+  },
+  {
+    rule: "broadcast-of-broadcast",
+    fires: `%1 = broadcast {"shape":[2,4,6]}(%y)\n%2 = broadcast {"shape":[3,2,4,6]}(%1)`,
+  },
   { rule: "broadcast-of-constant", fires: `${constant("2")}\n%1 = broadcast {"shape":[4]}(%c)` },
   {
     rule: "scaled-broadcast",
     fires: `${constant("2")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`,
-    spares: [`${constant("2", "f32", "4,6")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`],
+    spares: [
+      `${constant("2", "f32", "4,6")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`,
+    ],
   },
   {
     rule: "permute-of-contract",
@@ -42,7 +56,10 @@ export const ruleCases: readonly RuleCase[] = [
     spares: [`%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %1)`],
   },
   { rule: "permute-identity", fires: `%1 = permute {"order":[0,1]}(%y)\n%2 = neg(%1)` },
-  { rule: "permute-of-permute", fires: `%1 = reshape {"shape":[2,2,6]}(%y)\n%2 = permute {"order":[1,2,0]}(%1)\n%3 = permute {"order":[2,1,0]}(%2)` },
+  {
+    rule: "permute-of-permute",
+    fires: `%1 = reshape {"shape":[2,2,6]}(%y)\n%2 = permute {"order":[1,2,0]}(%1)\n%3 = permute {"order":[2,1,0]}(%2)`,
+  },
   {
     rule: "permute-of-ones",
     fires: `%1 = reshape {"shape":[4,1,6]}(%y)\n%2 = permute {"order":[1,0,2]}(%1)`,
@@ -63,9 +80,17 @@ export const ruleCases: readonly RuleCase[] = [
     fires: `${constant("1")}\n%1 = mul(%c, %y)`,
     spares: [`${constant("1", "f32", "2,4,6")}\n%1 = mul(%c, %y)`, `${constant("2")}\n%1 = mul(%c, %y)`],
   },
-  { rule: "divided-by-one", fires: `${constant("1")}\n%1 = div(%y, %c)`, spares: [`${constant("1")}\n%1 = div(%c, %y)`] },
+  {
+    rule: "divided-by-one",
+    fires: `${constant("1")}\n%1 = div(%y, %c)`,
+    spares: [`${constant("1")}\n%1 = div(%c, %y)`],
+  },
   { rule: "plus-zero", fires: `${constant('"-0"')}\n%1 = add(%y, %c)`, spares: [`${constant("0")}\n%1 = add(%y, %c)`] },
-  { rule: "minus-zero", fires: `${constant("0")}\n%1 = sub(%y, %c)`, spares: [`${constant('"-0"')}\n%1 = sub(%y, %c)`, `${constant("0")}\n%1 = sub(%c, %y)`] },
+  {
+    rule: "minus-zero",
+    fires: `${constant("0")}\n%1 = sub(%y, %c)`,
+    spares: [`${constant('"-0"')}\n%1 = sub(%y, %c)`, `${constant("0")}\n%1 = sub(%c, %y)`],
+  },
   { rule: "power-of-one", fires: `%1 = powi {"exponent":1}(%y)`, spares: [`%1 = powi {"exponent":2}(%y)`] },
   { rule: "negated-twice", fires: `%1 = neg(%y)\n%2 = neg(%1)` },
   { rule: "not-not", fires: `%1 = not(%b)\n%2 = not(%1)` },
@@ -81,7 +106,11 @@ export const ruleCases: readonly RuleCase[] = [
     spares: [`%1 = cast {"dtype":"f16"}(%y)\n%2 = cast {"dtype":"f32"}(%1)`],
   },
   { rule: "stop-gradient", fires: `%1 = neg(%y)\n%2 = stop_gradient(%1)` },
-  { rule: "slice-of-all", fires: `%1 = slice {"axis":1,"start":0,"stop":6}(%y)`, spares: [`%1 = slice {"axis":1,"start":0,"stop":5}(%y)`] },
+  {
+    rule: "slice-of-all",
+    fires: `%1 = slice {"axis":1,"start":0,"stop":6}(%y)`,
+    spares: [`%1 = slice {"axis":1,"start":0,"stop":5}(%y)`],
+  },
   {
     rule: "slice-of-slice",
     fires: `%1 = slice {"axis":1,"start":1,"stop":6}(%y)\n%2 = slice {"axis":1,"start":2,"stop":4}(%1)`,
@@ -98,15 +127,27 @@ export const ruleCases: readonly RuleCase[] = [
     fires: `%1 = unpack {"dim":0,"axis":"T"}(%x, %s)\n%2 = mask {"dim":1,"fill":0}(%1, %s)`,
     spares: [`%1 = unpack {"dim":0,"axis":"T"}(%x, %s)\n%2 = mask {"dim":1,"fill":-1}(%1, %s)`],
   },
-  { rule: "mask-of-mask", fires: `%1 = unpack {"dim":0,"axis":"T"}(%x, %s)\n%2 = mask {"dim":1,"fill":-1}(%1, %s)\n%3 = mask {"dim":1,"fill":-1}(%2, %s)` },
-  { rule: "fold-constants", fires: `${constant("3")}\n%1 = neg(%c)\n%2 = mul(%1, %c)\n%3 = add(%y, %2)`, spares: [`${constant("0")}\n%1 = log(%c)`] },
+  {
+    rule: "mask-of-mask",
+    fires: `%1 = unpack {"dim":0,"axis":"T"}(%x, %s)\n%2 = mask {"dim":1,"fill":-1}(%1, %s)\n%3 = mask {"dim":1,"fill":-1}(%2, %s)`,
+  },
+  {
+    rule: "fold-constants",
+    fires: `${constant("3")}\n%1 = neg(%c)\n%2 = mul(%1, %c)\n%3 = add(%y, %2)`,
+    spares: [`${constant("0")}\n%1 = log(%c)`],
+  },
   // --- rows of routes
   {
     rule: "add-of-put",
     fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = tanh(%1)\n%3 = put {"dim":0}(%c, %i, %2)\n%4 = add(%3, %x)`,
-    spares: [`${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n%4 = add(%x, %3)`],
+    spares: [
+      `${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n%4 = add(%x, %3)`,
+    ],
   },
-  { rule: "add-of-set", fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%3 = set {"dim":0}(%c, %i, %1)\n%4 = add(%x, %3)` },
+  {
+    rule: "add-of-set",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%3 = set {"dim":0}(%c, %i, %1)\n%4 = add(%x, %3)`,
+  },
   {
     rule: "set-of-sum",
     fires: `%1 = take {"dim":0}(%x, %i)\n%2 = tanh(%1)\n%3 = add(%2, %1)\n%4 = set {"dim":0}(%x, %i, %3)`,
@@ -117,9 +158,18 @@ export const ruleCases: readonly RuleCase[] = [
     fires: `%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%3 = take {"dim":0}(%2, %i)`,
     spares: [`${other}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%3 = take {"dim":0}(%2, %j)`],
   },
-  { rule: "take-of-set", fires: `%1 = take {"dim":0}(%x, %i)\n%4 = tanh(%1)\n%2 = set {"dim":0}(%x, %i, %4)\n%3 = take {"dim":0}(%2, %i)` },
-  { rule: "set-of-put", fires: `%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%4 = tanh(%1)\n%3 = set {"dim":0}(%2, %i, %4)` },
-  { rule: "set-of-set", fires: `%1 = take {"dim":0}(%x, %i)\n%2 = set {"dim":0}(%x, %i, %1)\n%4 = tanh(%1)\n%3 = set {"dim":0}(%2, %i, %4)` },
+  {
+    rule: "take-of-set",
+    fires: `%1 = take {"dim":0}(%x, %i)\n%4 = tanh(%1)\n%2 = set {"dim":0}(%x, %i, %4)\n%3 = take {"dim":0}(%2, %i)`,
+  },
+  {
+    rule: "set-of-put",
+    fires: `%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%4 = tanh(%1)\n%3 = set {"dim":0}(%2, %i, %4)`,
+  },
+  {
+    rule: "set-of-set",
+    fires: `%1 = take {"dim":0}(%x, %i)\n%2 = set {"dim":0}(%x, %i, %1)\n%4 = tanh(%1)\n%3 = set {"dim":0}(%2, %i, %4)`,
+  },
   {
     rule: "where-of-mask",
     fires: `${mask}\n%1 = tanh(%x)\n%2 = where(%m, %1, %x)`,
@@ -141,7 +191,10 @@ export const ruleCases: readonly RuleCase[] = [
 %5 = permute {"order":[1,0,2]}(%4)
 %6 = softmax {"axis":2}(%5)
 %7 = take {"dim":1}(%6, %i)`,
-    spares: [`%1 = tanh(%x)\n%2 = take {"dim":0}(%1, %i)\n%3 = put {"dim":0}(%1, %i, %2)`, `%1 = sum {"axes":[0],"keep":true}(%x)\n%2 = add(%x, %1)`],
+    spares: [
+      `%1 = tanh(%x)\n%2 = take {"dim":0}(%1, %i)\n%3 = put {"dim":0}(%1, %i, %2)`,
+      `%1 = sum {"axes":[0],"keep":true}(%x)\n%2 = add(%x, %1)`,
+    ],
   },
   {
     rule: "put-of-put",
@@ -157,7 +210,9 @@ export const ruleCases: readonly RuleCase[] = [
   {
     rule: "score-by-vector-as-row-sum",
     fires: `%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%1 = reshape {"shape":[4,1]}(%w)\n%2 = matmul {"transposed":false}(%x, %1)`,
-    spares: [`%w = weight {"path":"w","dtype":"f32","shape":[8]}()\n%1 = reshape {"shape":[4,2]}(%w)\n%2 = matmul {"transposed":false}(%x, %1)`],
+    spares: [
+      `%w = weight {"path":"w","dtype":"f32","shape":[8]}()\n%1 = reshape {"shape":[4,2]}(%w)\n%2 = matmul {"transposed":false}(%x, %1)`,
+    ],
   },
   {
     rule: "positions-with-choice",
@@ -165,8 +220,14 @@ export const ruleCases: readonly RuleCase[] = [
     spares: [`%1 = segments {"axis":"T"}(%s)\n%2 = take {"dim":0}(%1, %i)`],
   },
   { rule: "starts-of-top-on-host", fires: `%1 = take {"dim":0}(%x, %i)\n%2 = unpack {"dim":0,"axis":"K"}(%1, %k)` },
-  { rule: "starts-of-span-on-host", fires: `%e = span {"axis":"S"}(%s)\n%1 = pick {"result":1}(%e)\nstarts S = %1\n%2 = counts(%1)` },
-  { rule: "starts-of-join-on-host", fires: `%e = join {"axis":"J"}(%s, %s)\n%1 = pick {"result":0}(%e)\nstarts J = %1\n%2 = counts(%1)` },
+  {
+    rule: "starts-of-span-on-host",
+    fires: `%e = span {"axis":"S"}(%s)\n%1 = pick {"result":1}(%e)\nstarts S = %1\n%2 = counts(%1)`,
+  },
+  {
+    rule: "starts-of-join-on-host",
+    fires: `%e = join {"axis":"J"}(%s, %s)\n%1 = pick {"result":0}(%e)\nstarts J = %1\n%2 = counts(%1)`,
+  },
   {
     rule: "statistics-before-gather",
     pass: "fuse-routing",
@@ -181,7 +242,9 @@ starts K = %g
 %4 = powi {"exponent":2}(%3)
 %5 = sum {"axes":[1],"keep":true}(%4)
 %6 = mul(%3, %5)`,
-    spares: [`%3 = take {"dim":0}(%x, %i)\n%4 = powi {"exponent":2}(%3)\n%5 = sum {"axes":[1],"keep":true}(%4)\n%6 = mul(%3, %5)`],
+    spares: [
+      `%3 = take {"dim":0}(%x, %i)\n%4 = powi {"exponent":2}(%3)\n%5 = sum {"axes":[1],"keep":true}(%4)\n%6 = mul(%3, %5)`,
+    ],
   },
   // --- products
   {
@@ -219,12 +282,16 @@ starts K = %g
   {
     rule: "take-of-scattered",
     fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = neg(%1)\n%3 = put {"dim":0}(%c, %i, %2)\n%4 = take {"dim":0}(%3, %i)`,
-    spares: [`${zeros}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n${other}\n%4 = take {"dim":0}(%3, %j)`],
+    spares: [
+      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n${other}\n%4 = take {"dim":0}(%3, %j)`,
+    ],
   },
   {
     rule: "put-of-scattered",
     fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = neg(%1)\n%4 = put {"dim":0}(%2, %i, %3)`,
-    spares: [`${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n${other}\n%3 = take {"dim":0}(%x, %j)\n%4 = put {"dim":0}(%2, %j, %3)`],
+    spares: [
+      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n${other}\n%3 = take {"dim":0}(%x, %j)\n%4 = put {"dim":0}(%2, %j, %3)`,
+    ],
   },
   {
     rule: "sub-of-scattered",
@@ -252,12 +319,18 @@ starts K = %g
   {
     rule: "sum-of-scattered",
     fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = sum {"axes":[0],"keep":true}(%2)`,
-    spares: [`${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = sum {"axes":[1],"keep":true}(%2)`],
+    spares: [
+      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = sum {"axes":[1],"keep":true}(%2)`,
+    ],
   },
 ];
 
 const SOURCES: readonly { readonly id: string; readonly head: string; readonly node: string }[] = [
-  { id: "%x", head: 'input "x" = %x [B, T, 4] packed T 0 1', node: 'input {"name":"x","dtype":"f32","shape":["rows(T)",4]}()' },
+  {
+    id: "%x",
+    head: 'input "x" = %x [B, T, 4] packed T 0 1',
+    node: 'input {"name":"x","dtype":"f32","shape":["rows(T)",4]}()',
+  },
   { id: "%y", head: 'input "y" = %y [4, 6]', node: 'input {"name":"y","dtype":"f32","shape":[4,6]}()' },
   { id: "%b", head: 'input "b" = %b [4]', node: 'input {"name":"b","dtype":"bool","shape":[4]}()' },
   { id: "%h", head: 'input "h" = %h [4]', node: 'input {"name":"h","dtype":"f16","shape":[4]}()' },
@@ -265,7 +338,11 @@ const SOURCES: readonly { readonly id: string; readonly head: string; readonly n
 ];
 
 const ROUTE: typeof SOURCES = [
-  { id: "%p", head: 'input "p" = %p [B, T] packed T 0 1', node: 'input {"name":"p","dtype":"f32","shape":["rows(T)"]}()' },
+  {
+    id: "%p",
+    head: 'input "p" = %p [B, T] packed T 0 1',
+    node: 'input {"name":"p","dtype":"f32","shape":["rows(T)"]}()',
+  },
   { id: "%t", head: "", node: 'top {"axis":"K"}(%p, %s, %s)' },
   { id: "%i", head: "", node: 'pick {"result":0}(%t)' },
   { id: "%k", head: "", node: 'pick {"result":1}(%t)' },
@@ -274,7 +351,10 @@ const ROUTE: typeof SOURCES = [
 /** A whole graph around node lines, with the sources they read. */
 export function graphOf(lines: string): string {
   const routed = /%[ik]\b/.test(lines);
-  const used = [...SOURCES.filter(({ id }) => lines.includes(id) || (id === "%s" && (routed || lines.includes("%x")))), ...(routed ? ROUTE : [])];
+  const used = [
+    ...SOURCES.filter(({ id }) => lines.includes(id) || (id === "%s" && (routed || lines.includes("%x")))),
+    ...(routed ? ROUTE : []),
+  ];
   const result = /%\w+(?= = [^\n]*$)/.exec(lines)?.[0] ?? "";
   const text = [
     'graph "rules"',

@@ -19,7 +19,11 @@ import { SMALL } from "../../playground/src/small.js";
 
 const textOf = (name: string): string => readFileSync(join(root, "examples", name), "utf8");
 const examples = readdirSync(join(root, "examples")).filter((f) => f.endsWith(".mod"));
-const sourceOf = (name: string) => ({ text: textOf(name), set: SMALL[name.slice(0, -4)] ?? {}, phase: "infer" as const });
+const sourceOf = (name: string) => ({
+  text: textOf(name),
+  set: SMALL[name.slice(0, -4)] ?? {},
+  phase: "infer" as const,
+});
 
 describe("a comparison of lines", () => {
   const line = fc.constantFrom("a", "b", "c", "%1 = d", "%2 = d");
@@ -46,7 +50,8 @@ describe("a comparison of lines", () => {
 function longestCommon(a: readonly string[], b: readonly string[]): number {
   const table = Array.from({ length: a.length + 1 }, () => new Array<number>(b.length + 1).fill(0));
   for (let i = 1; i <= a.length; i++)
-    for (let j = 1; j <= b.length; j++) table[i]![j] = a[i - 1] === b[j - 1] ? table[i - 1]![j - 1]! + 1 : Math.max(table[i - 1]![j]!, table[i]![j - 1]!);
+    for (let j = 1; j <= b.length; j++)
+      table[i]![j] = a[i - 1] === b[j - 1] ? table[i - 1]![j - 1]! + 1 : Math.max(table[i - 1]![j]!, table[i]![j - 1]!);
   return table[a.length]![b.length]!;
 }
 
@@ -63,8 +68,11 @@ describe.each(examples)("%s", (name) => {
   it("has a picture in which data flow from every input to every result, and every route has a way round", () => {
     const parts = pictureOf(source)!;
     const picture = layOut(parts);
-    expect(picture.parts.every((p) => p.width > 0 && p.x >= 0 && p.x <= picture.width && p.y >= 0 && p.y <= picture.height)).toBe(true);
-    for (const input of parts.parts.filter((p) => p.kind === "input")) expect(reachedFrom(parts, input.id)).toContain("output:output");
+    expect(
+      picture.parts.every((p) => p.width > 0 && p.x >= 0 && p.x <= picture.width && p.y >= 0 && p.y <= picture.height),
+    ).toBe(true);
+    for (const input of parts.parts.filter((p) => p.kind === "input"))
+      expect(reachedFrom(parts, input.id)).toContain("output:output");
     const puts = parts.parts.filter((p) => p.kind === "put");
     expect(puts.every((put) => parts.wires.some((w) => w.to === put.id && w.kind === "skip"))).toBe(true);
     expect(parts.parts.some((p) => p.kind === "route")).toBe(name !== "llama.mod");
@@ -117,7 +125,9 @@ describe("faults of a source", () => {
     expect(problems).toMatchObject([{ severity: "error", at: null }]);
     // A link may give any name.
     const set = JSON.parse(`{"__proto__": "1"}`) as Record<string, string>;
-    expect(checkedOf({ text: textOf("moby.mod"), set, phase: "infer" }).problems).toMatchObject([{ severity: "error", at: null }]);
+    expect(checkedOf({ text: textOf("moby.mod"), set, phase: "infer" }).problems).toMatchObject([
+      { severity: "error", at: null },
+    ]);
   });
 });
 
@@ -128,7 +138,19 @@ describe("help while one types", () => {
 
   it("offers what can be seen at a place: locals, members, parameters, blocks of the library, functions", () => {
     const labels = labelsAt(moby.replace("norm(x) @", "| norm(x) @"));
-    for (const name of ["x", "tokens", "embed", "layers", "norm", "vocab", "capacity", "MoD", "softmax", "Moby", "GeluMLP"])
+    for (const name of [
+      "x",
+      "tokens",
+      "embed",
+      "layers",
+      "norm",
+      "vocab",
+      "capacity",
+      "MoD",
+      "softmax",
+      "Moby",
+      "GeluMLP",
+    ])
       expect(labels, name).toContain(name);
     expect(labels).not.toContain("targets"); // of the other function
   });
@@ -142,13 +164,19 @@ describe("help while one types", () => {
   });
 
   it("imports what it completes of the library, into the line that is there or into a new one", () => {
-    const found = (text: string, label: string) => completionsAt({ text, at: text.length })!.options.find((o) => o.label === label)!.imported!;
-    const applied = (text: string, { at, text: added }: { readonly at: number; readonly text: string }): string => text.slice(0, at) + added + text.slice(at);
+    const found = (text: string, label: string) =>
+      completionsAt({ text, at: text.length })!.options.find((o) => o.label === label)!.imported!;
+    const applied = (text: string, { at, text: added }: { readonly at: number; readonly text: string }): string =>
+      text.slice(0, at) + added + text.slice(at);
     const having = `import { Linear } from "std"\nmodel M() {\n  mlp: SwiG`;
-    expect(applied(having, found(having, "SwiGLU"))).toBe(`import { Linear, SwiGLU } from "std"\nmodel M() {\n  mlp: SwiG`);
+    expect(applied(having, found(having, "SwiGLU"))).toBe(
+      `import { Linear, SwiGLU } from "std"\nmodel M() {\n  mlp: SwiG`,
+    );
     const without = `model M() {\n  mlp: SwiG`;
     expect(applied(without, found(without, "SwiGLU"))).toBe(`import { SwiGLU } from "std"\nmodel M() {\n  mlp: SwiG`);
-    expect(completionsAt({ text: having, at: having.length })!.options.find((o) => o.label === "Linear")!.imported).toBeUndefined();
+    expect(
+      completionsAt({ text: having, at: having.length })!.options.find((o) => o.label === "Linear")!.imported,
+    ).toBeUndefined();
   });
 
   it("goes on offering members while the block that is written cannot be read", () => {
@@ -159,7 +187,10 @@ describe("help while one types", () => {
 
   it("says what a name means: blocks of the library, functions, members, locals", () => {
     const at = (word: string, text = moby) => helpAt({ text, at: text.lastIndexOf(word) + 1 });
-    expect(at("MoD")).toMatchObject({ signature: expect.stringMatching(/^block MoD\(inner: block/), doc: expect.stringContaining("2404.02258") });
+    expect(at("MoD")).toMatchObject({
+      signature: expect.stringMatching(/^block MoD\(inner: block/),
+      doc: expect.stringContaining("2404.02258"),
+    });
     expect(at("MoD")!.parameters.map((p) => p.name)).toEqual(["inner", "dim", "capacity", "gate"]);
     expect(at("cross_entropy")).toMatchObject({ signature: expect.stringMatching(/^cross_entropy\(/) });
     expect(at("table")).toMatchObject({ signature: "table: f32[vocab, dim]" });

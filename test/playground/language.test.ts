@@ -35,7 +35,8 @@ describe("the editor's words", () => {
     const text = readFileSync(join(root, file), "utf8");
     const styles = stylesOf(text);
     const { tokens, comments } = lex({ file, text }, new Diagnostics())!;
-    const styleAt = (offset: number): string | null => styles.find((s) => s.from <= offset && offset < s.to)?.style ?? null;
+    const styleAt = (offset: number): string | null =>
+      styles.find((s) => s.from <= offset && offset < s.to)?.style ?? null;
     const wrong = tokens.flatMap(({ tokenType, image, startOffset }) => {
       const style = styleAt(startOffset);
       const expected = reservedTokens.includes(tokenType)
@@ -56,12 +57,18 @@ describe("the editor's words", () => {
     for (const comment of comments) expect(styleAt(comment.start)).toMatch(/^(c|docC)omment$/);
     // What is coloured is a token: nothing was missed.
     expect(
-      styles.filter((s) => s.style !== "comment" && s.style !== "docComment" && !tokens.some((t) => t.startOffset <= s.from && s.to <= t.endOffset! + 1 + 2)),
+      styles.filter(
+        (s) =>
+          s.style !== "comment" &&
+          s.style !== "docComment" &&
+          !tokens.some((t) => t.startOffset <= s.from && s.to <= t.endOffset! + 1 + 2),
+      ),
     ).toEqual([]);
   });
 
   it("know heads of members, types and declared names from other names", () => {
-    const of = (text: string, word: string): string | null => stylesOf(text).find((s) => text.slice(s.from, s.to) === word)?.style ?? null;
+    const of = (text: string, word: string): string | null =>
+      stylesOf(text).find((s) => text.slice(s.from, s.to) === word)?.style ?? null;
     expect(of("  weight weight: f32[3]", "weight")).toBe("definitionKeyword");
     expect(of("  x @ weight", "weight")).toBe("variableName");
     expect(of("  x: f32[3]", "f32")).toBe("typeName");

@@ -1,10 +1,16 @@
-// What makes a page hard to use, looked for within it: controls without a name, and text that hardly differs from what is behind it.
+// What makes a page hard to use, looked for within it: controls without a name, and text that hardly differs from what
+// is behind it.
 
 /** Controls that a screen reader could not name. Runs in the page. */
 export function nameless(): string[] {
-  const controls = [...document.querySelectorAll<HTMLElement>("button, input, select, textarea, canvas, svg, [role=tab], [role=button], [tabindex]")];
+  const controls = [
+    ...document.querySelectorAll<HTMLElement>(
+      "button, input, select, textarea, canvas, svg, [role=tab], [role=button], [tabindex]",
+    ),
+  ];
   const nameOf = (e: HTMLElement): string => {
-    const labels = "labels" in e && e.labels instanceof NodeList ? [...e.labels].map((l) => l.textContent ?? "").join(" ") : "";
+    const labels =
+      "labels" in e && e.labels instanceof NodeList ? [...e.labels].map((l) => l.textContent ?? "").join(" ") : "";
     const by = (e.getAttribute("aria-labelledby") ?? "")
       .split(" ")
       .map((id) => document.getElementById(id)?.textContent ?? "")
@@ -12,7 +18,9 @@ export function nameless(): string[] {
     const own = e.matches("select, input, textarea") ? "" : (e.textContent ?? "");
     return `${e.getAttribute("aria-label") ?? ""} ${labels} ${by} ${own}`.trim();
   };
-  return controls.filter((e) => e.id !== "panels" && e.checkVisibility() && nameOf(e) === "").map((e) => e.outerHTML.slice(0, 120));
+  return controls
+    .filter((e) => e.id !== "panels" && e.checkVisibility() && nameOf(e) === "")
+    .map((e) => e.outerHTML.slice(0, 120));
 }
 
 /** Visible text with less contrast than WCAG 2.2 asks for (4.5), the editor's included. Runs in the page. */
@@ -30,7 +38,8 @@ export function faint(): string[] {
     const linear = (v: number): number => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
     return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
   };
-  const parentOf = (e: Element): Element | null => e.parentElement ?? (e.getRootNode() instanceof ShadowRoot ? (e.getRootNode() as ShadowRoot).host : null);
+  const parentOf = (e: Element): Element | null =>
+    e.parentElement ?? (e.getRootNode() instanceof ShadowRoot ? (e.getRootNode() as ShadowRoot).host : null);
   const behind = (e: Element | null): Colour => {
     if (!e) return [255, 255, 255, 1];
     const own = parse(getComputedStyle(e).backgroundColor);
@@ -41,13 +50,24 @@ export function faint(): string[] {
     for (const e of root.querySelectorAll<HTMLElement>("*")) {
       if (e.shadowRoot) visit(e.shadowRoot);
       const text = [...e.childNodes].filter((n) => n.nodeType === 3 && n.textContent!.trim() !== "");
-      if (text.length === 0 || e instanceof SVGElement || e.matches("option, script, style, noscript, :disabled, .hidden, .skip-link")) continue;
+      if (
+        text.length === 0 ||
+        e instanceof SVGElement ||
+        e.matches("option, script, style, noscript, :disabled, .hidden, .skip-link")
+      )
+        continue;
       if (!e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
       const style = getComputedStyle(e);
       const back = behind(e);
-      const [a, b] = [luminance(over(parse(style.color), back)), luminance(back)].sort((x, y) => y - x) as [number, number];
+      const [a, b] = [luminance(over(parse(style.color), back)), luminance(back)].sort((x, y) => y - x) as [
+        number,
+        number,
+      ];
       const ratio = (a + 0.05) / (b + 0.05);
-      if (ratio < 4.5) found.push(`${ratio.toFixed(2)} ${style.color} on ${back.map(Math.round).join()}: ${text[0]!.textContent!.trim().slice(0, 40)}`);
+      if (ratio < 4.5)
+        found.push(
+          `${ratio.toFixed(2)} ${style.color} on ${back.map(Math.round).join()}: ${text[0]!.textContent!.trim().slice(0, 40)}`,
+        );
     }
   };
   visit(document);

@@ -1,4 +1,5 @@
-// The playground in a browser: everything one does there, under a strict policy and without a word to any other machine.
+// The playground in a browser: everything one does there, under a strict policy and without a word to any other
+// machine.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -17,15 +18,24 @@ const examples = readdirSync(join(root, "examples"))
   .map((f) => f.slice(0, -4));
 
 /** What Node's device makes of a prompt: the most likely tokens, and the layers that computed each. */
-async function continued(prompt: string, maxTokens: number): Promise<{ readonly text: string; readonly depths: readonly (number | null)[] }> {
+async function continued(
+  prompt: string,
+  maxTokens: number,
+): Promise<{ readonly text: string; readonly depths: readonly (number | null)[] }> {
   const device = await openDevice();
-  const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"), { target: device.target });
+  const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"), {
+    target: device.target,
+  });
   const generator = await createGenerator(generation!, device, join(root, "examples", "moby.safetensors"));
   const tokens: GeneratedToken[] = [];
-  for await (const token of generator.generate([[...new TextEncoder().encode(prompt)]], { maxTokens })) tokens.push(token);
+  for await (const token of generator.generate([[...new TextEncoder().encode(prompt)]], { maxTokens }))
+    tokens.push(token);
   generator.dispose();
   device.destroy();
-  return { text: new TextDecoder().decode(Uint8Array.from(tokens, (t) => t.token)), depths: tokens.map((t) => t.depth) };
+  return {
+    text: new TextDecoder().decode(Uint8Array.from(tokens, (t) => t.token)),
+    depths: tokens.map((t) => t.depth),
+  };
 }
 
 const note = installed ? "" : " (skipped: chromium is not installed; on Debian apt-get install chromium)";
@@ -64,7 +74,9 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     const picture = page.getByRole("group", { name: `Picture of ${title}` });
     await picture.waitFor();
     expect(await picture.locator(".part").count()).toBeGreaterThan(3);
-    expect(await picture.locator(".part.route").count()).toBe(name === "llama" ? 0 : await picture.locator(".part.put").count());
+    expect(await picture.locator(".part.route").count()).toBe(
+      name === "llama" ? 0 : await picture.locator(".part.put").count(),
+    );
   });
 
   it("shows an error at its line while one types, and what is there to complete", async () => {
@@ -154,14 +166,22 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.getByRole("button", { name: "Generate" }).click();
     const expected = await continued(prompt, 12);
     await page.locator("#panel-run[data-state]").waitFor({ timeout: 90_000 });
-    expect(await page.locator("#panel-run .told").textContent()).toMatch(/; weights trained on Moby-Dick\. 12 tokens, .* of the operations of the dense model/);
+    expect(await page.locator("#panel-run .told").textContent()).toMatch(
+      /; weights trained on Moby-Dick\. 12 tokens, .* of the operations of the dense model/,
+    );
     expect(await page.locator(".stream").textContent()).toBe(prompt + expected.text);
-    const depths = await page.locator(".stream .token:not(.given)").evaluateAll((spans) => spans.map((s) => Number.parseInt((s as HTMLElement).title)));
+    const depths = await page
+      .locator(".stream .token:not(.given)")
+      .evaluateAll((spans) => spans.map((s) => Number.parseInt((s as HTMLElement).title)));
     // Of each token the next one tells; nothing has read the last.
     expect(depths.slice(0, -1)).toEqual(expected.depths.slice(1));
-    expect(await page.getByRole("img", { name: `Which of 6 layers computed each of ${prompt.length + 12} tokens` }).count()).toBe(1);
+    expect(
+      await page.getByRole("img", { name: `Which of 6 layers computed each of ${prompt.length + 12} tokens` }).count(),
+    ).toBe(1);
     expect(await page.locator(".heat-map li").allTextContents()).toEqual(
-      [1, 3, 5].map((i) => expect.stringMatching(new RegExp(`^layers\\.${i} computed \\d+(\\.\\d)?% of ${prompt.length + 11} tokens$`))),
+      [1, 3, 5].map((i) =>
+        expect.stringMatching(new RegExp(`^layers\\.${i} computed \\d+(\\.\\d)?% of ${prompt.length + 11} tokens$`)),
+      ),
     );
   });
 
@@ -262,7 +282,9 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("edits, compiles and draws in a browser without WebGPU, and says what it cannot do", async () => {
-    const without = await playground.open({ before: "Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined })" });
+    const without = await playground.open({
+      before: "Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined })",
+    });
     await without.getByRole("group", { name: "Picture of Moby" }).waitFor();
     await without.getByRole("tab", { name: "Run" }).click();
     await without.getByText("This browser has no WebGPU, so the playground cannot run models here").waitFor();
@@ -271,11 +293,16 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("is as small as it should be", () => {
-    const files = readdirSync(join(SITE, "assets")).map((name) => ({ name, bytes: gzipSync(readFileSync(join(SITE, "assets", name)), { level: 9 }).length }));
+    const files = readdirSync(join(SITE, "assets")).map((name) => ({
+      name,
+      bytes: gzipSync(readFileSync(join(SITE, "assets", name)), { level: 9 }).length,
+    }));
     const sum = (of: (name: string) => boolean): number => files.reduce((n, f) => n + (of(f.name) ? f.bytes : 0), 0);
     const compiler = sum((name) => name.startsWith("compiler-"));
     const all = sum((name) => /\.(js|css)$/.test(name));
-    process.stdout.write(`playground, gzipped: compiler ${(compiler / 1000).toFixed(1)} kB, code in all ${(all / 1000).toFixed(1)} kB\n`);
+    process.stdout.write(
+      `playground, gzipped: compiler ${(compiler / 1000).toFixed(1)} kB, code in all ${(all / 1000).toFixed(1)} kB\n`,
+    );
     expect(compiler).toBeGreaterThan(100_000);
     expect(compiler).toBeLessThan(250_000);
     expect(all).toBeLessThan(500_000);

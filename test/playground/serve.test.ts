@@ -34,14 +34,25 @@ const statusOf = (path: string): Promise<number> =>
 
 it("serves the site, by types that browsers take", async () => {
   const page = await fetch(served.url);
-  expect([page.status, page.headers.get("content-type"), await page.text()]).toEqual([200, "text/html; charset=utf-8", "<title>site</title>"]);
+  expect([page.status, page.headers.get("content-type"), await page.text()]).toEqual([
+    200,
+    "text/html; charset=utf-8",
+    "<title>site</title>",
+  ]);
   expect((await fetch(`${served.url}assets/a.js`)).headers.get("content-type")).toBe("text/javascript");
 });
 
-it.each(["/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/assets/..%2f..%2fsecret.txt", "/%E0%A4%A", "/nothing", "/assets", "//x:99999/", "/%00"])(
-  "answers %s with 404, and goes on",
-  async (path) => {
-    expect(await statusOf(path)).toBe(404);
-    expect(await statusOf("/")).toBe(200);
-  },
-);
+it.each([
+  "/../secret.txt",
+  "/%2e%2e/secret.txt",
+  "/..%2fsecret.txt",
+  "/assets/..%2f..%2fsecret.txt",
+  "/%E0%A4%A",
+  "/nothing",
+  "/assets",
+  "//x:99999/",
+  "/%00",
+])("answers %s with 404, and goes on", async (path) => {
+  expect(await statusOf(path)).toBe(404);
+  expect(await statusOf("/")).toBe(200);
+});

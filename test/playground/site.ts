@@ -1,4 +1,5 @@
-// The built playground in Debian's chromium: served over localhost under a strict policy, with everything a page must not do written down.
+// The built playground in Debian's chromium: served over localhost under a strict policy, with everything a page must
+// not do written down.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
@@ -24,7 +25,10 @@ export interface Playground {
     readonly before?: string;
     readonly dark?: boolean;
   }): Promise<Page>;
-  /** Errors in the console, exceptions, breaches of the policy, requests to elsewhere, and files that are not there; of all pages so far. */
+  /**
+   * Errors in the console, exceptions, breaches of the policy, requests to elsewhere, and files that are not there; of
+   * all pages so far.
+   */
   readonly faults: readonly string[];
   close(): Promise<void>;
 }
@@ -33,9 +37,16 @@ export const installed = programPath("chromium") !== null;
 
 export async function openPlayground(): Promise<Playground> {
   await buildPlayground(SITE);
-  const served: Served = await serve(SITE, { pages: { "/": readFileSync(join(SITE, "index.html"), "utf8") }, policy: POLICY });
+  const served: Served = await serve(SITE, {
+    pages: { "/": readFileSync(join(SITE, "index.html"), "utf8") },
+    policy: POLICY,
+  });
   const { chromium } = await import("playwright-core");
-  const browser: Browser = await chromium.launch({ executablePath: programPath("chromium")!, args: [...CHROMIUM], headless: true });
+  const browser: Browser = await chromium.launch({
+    executablePath: programPath("chromium")!,
+    args: [...CHROMIUM],
+    headless: true,
+  });
   const faults: string[] = [];
   return {
     url: served.url,
@@ -52,7 +63,9 @@ export async function openPlayground(): Promise<Playground> {
       page.on("response", (response) => {
         if (response.status() >= 400) faults.push(`${response.status()} ${response.url()}`);
       });
-      await page.addInitScript("addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))");
+      await page.addInitScript(
+        "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))",
+      );
       if (before !== undefined) await page.addInitScript(before);
       await page.goto(`${served.url}${hash}`);
       await page.waitForSelector("html[data-checked]");

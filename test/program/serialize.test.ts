@@ -26,7 +26,14 @@ result "old" = %m [4]`,
 );
 const text = printProgram(program);
 
-const panels = (some: { depth: number; columns: number; total: number }): Json => ({ kind: "panels", width: 4, transposed: true, first: 0, pairs: 0, ...some });
+const panels = (some: { depth: number; columns: number; total: number }): Json => ({
+  kind: "panels",
+  width: 4,
+  transposed: true,
+  first: 0,
+  pairs: 0,
+  ...some,
+});
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 /** The program with one place changed. */
@@ -49,7 +56,9 @@ describe("printing and parsing", () => {
     expect(parseProgram(printProgram(made))).toEqual(made);
   });
   it("put each step on a line", () => {
-    expect(text.split("\n").filter((l) => l.includes('"kind":"dispatch"'))).toHaveLength(program.steps.filter((s) => s.kind === "dispatch").length);
+    expect(text.split("\n").filter((l) => l.includes('"kind":"dispatch"'))).toHaveLength(
+      program.steps.filter((s) => s.kind === "dispatch").length,
+    );
   });
 });
 
@@ -63,7 +72,11 @@ describe("a damaged program is refused with the place", () => {
     ["another format", changed(["format"], "onnx"), /format must be/],
     ["a later version", changed(["version"], 5), /version is 5/],
     ["a field too many", changed(["extra"], 1), /unknown field "extra"/],
-    ["a prototype as a field", text.replace('{\n"format"', '{\n"__proto__": {"version": 1}, "format"'), /unknown field "__proto__"/],
+    [
+      "a prototype as a field",
+      text.replace('{\n"format"', '{\n"__proto__": {"version": 1}, "format"'),
+      /unknown field "__proto__"/,
+    ],
     ["a field too few", changed(["slots", 0], { bytes: 4 }), /slots\[0\] has no label/],
     ["a size that is none", changed(["slots", 0, "bytes"], "4*rows(T"), /slots\[0\]\.bytes is not a size/],
     ["a size of an axis that is none", changed(["slots", 0, "bytes"], "4*Q"), /mentions "Q"/],
@@ -91,13 +104,33 @@ describe("a damaged program is refused with the place", () => {
       changed(["states", 0, "init"], { kind: "weight", path: "nowhere" }),
       /init\.path is "nowhere", which is no weight/,
     ],
-    ["starts of a dimension beyond the last", changed(["outputs", 0, "starts"], [{ dim: 9, slot: 0 }]), /starts\[0\]\.dim is 9/],
+    [
+      "starts of a dimension beyond the last",
+      changed(["outputs", 0, "starts"], [{ dim: 9, slot: 0 }]),
+      /starts\[0\]\.dim is 9/,
+    ],
     ["a class of device that is none", changed(["target", "device"], "tpu"), /target\.device must be portable or/],
-    ["a feature that is none", changed(["requires", "features"], ["warp-drive"]), /requires\.features\[0\] must be subgroups or/],
-    ["subgroups of no width", changed(["requires", "subgroupSize"], 0), /requires\.subgroupSize must be a whole number from 1/],
+    [
+      "a feature that is none",
+      changed(["requires", "features"], ["warp-drive"]),
+      /requires\.features\[0\] must be subgroups or/,
+    ],
+    [
+      "subgroups of no width",
+      changed(["requires", "subgroupSize"], 0),
+      /requires\.subgroupSize must be a whole number from 1/,
+    ],
     ["a weight of an unknown form", changed(["weights", 0, "slots", 0, "form"], "f8"), /form must be .*"f8"/],
-    ["a weight of two bytes a value in a slot of four", changed(["weights", 0, "slots", 0, "form"], "bf16"), /slot is \d+, which has not the 32 bytes/],
-    ["a weight in an unknown layout", changed(["weights", 0, "slots", 0, "layout"], { kind: "tiles" }), /layout\.kind must be given or panels/],
+    [
+      "a weight of two bytes a value in a slot of four",
+      changed(["weights", 0, "slots", 0, "form"], "bf16"),
+      /slot is \d+, which has not the 32 bytes/,
+    ],
+    [
+      "a weight in an unknown layout",
+      changed(["weights", 0, "slots", 0, "layout"], { kind: "tiles" }),
+      /layout\.kind must be given or panels/,
+    ],
     [
       "a weight in panels of other matrices",
       changed(["weights", 0, "slots", 0, "layout"], panels({ depth: 3, columns: 4, total: 4 })),
@@ -108,7 +141,11 @@ describe("a damaged program is refused with the place", () => {
       changed(["weights", 0, "slots", 0, "layout"], panels({ depth: 4, columns: 32, total: 4 })),
       /slots\[0\]\.slot is \d+, which has not the 512 bytes/,
     ],
-    ["a copy onto itself", changed(["steps", copy, "to"], (program.steps[copy] as { from: number }).from), /is the slot that is copied/],
+    [
+      "a copy onto itself",
+      changed(["steps", copy, "to"], (program.steps[copy] as { from: number }).from),
+      /is the slot that is copied/,
+    ],
     ["a work beyond the last", changed(["steps", dispatch, "work"], 999), /work is 999/],
     ["a work named for no operator of its own", changed(["works", 0, "main"], 99), /works\[0\]\.main is 99/],
     ["a work of an unknown place", changed(["works", 0, "ops", 0, "origin"], 99), /works\[0\]\.ops\[0\]\.origin is 99/],
@@ -125,7 +162,10 @@ describe("a damaged program is refused with the place", () => {
     ["a table of the wrong axis", changed(["tables", 0], { kind: "k", axis: "T", slot: 0 }), /no table of this kind/],
     [
       "two inputs of one name",
-      changed(["inputs"], [...(JSON.parse(text) as { inputs: Json[] }).inputs, ...(JSON.parse(text) as { inputs: Json[] }).inputs]),
+      changed(
+        ["inputs"],
+        [...(JSON.parse(text) as { inputs: Json[] }).inputs, ...(JSON.parse(text) as { inputs: Json[] }).inputs],
+      ),
       /twice/,
     ],
     ["a dtype that is none", changed(["weights", 0, "dtype"], "f64"), /dtype must be/],
@@ -151,7 +191,10 @@ result "y" = %h [B, K, 64] packed K 0 1`,
     ),
   );
   const printed = printProgram(shared);
-  const [u, v] = shared.weights.map((w) => w.slots[0]!) as [Program["weights"][0]["slots"][0], Program["weights"][0]["slots"][0]];
+  const [u, v] = shared.weights.map((w) => w.slots[0]!) as [
+    Program["weights"][0]["slots"][0],
+    Program["weights"][0]["slots"][0],
+  ];
   it("are read back side by side", () => {
     expect(parseProgram(printed)).toEqual(shared);
     expect(u.slot).toBe(v.slot);
@@ -162,19 +205,38 @@ result "y" = %h [B, K, 64] packed K 0 1`,
   });
   const at = (field: string): readonly (string | number)[] => ["weights", 1, "slots", 0, "layout", field];
   it.each([
-    ["with a gap", at("first"), 36, /weights\[1\]\.slots\[0\] begins at column 36 of its slot, where 40 columns are taken/],
+    [
+      "with a gap",
+      at("first"),
+      36,
+      /weights\[1\]\.slots\[0\] begins at column 36 of its slot, where 40 columns are taken/,
+    ],
     ["beyond the end", at("first"), 41, /layout\.first must be a whole number from 0 to 40/],
     ["one of another depth", at("depth"), 2, /weights\[1\]\.slots\[0\] cannot share a slot with u/],
     ["one that lies otherwise", at("transposed"), false, /weights\[1\]\.slots\[0\] cannot share a slot with u/],
     ["in pairs of no multiple", at("pairs"), 5, /layout\.pairs is 5: 64 columns are no multiple of 10/],
     ["of another dtype", ["weights", 1, "dtype"], "u32", /weights\[1\]\.slots\[0\] cannot share a slot with u/],
-    ["not all of it", ["weights", 1, "slots"], [], /weights\[0\]\.slots\[0\] is in a slot of 64 columns, of which weights fill 40/],
-    ["twice", ["weights", 1, "slots"], [v, v] as unknown as Json, /weights\[1\]\.slots\[1\] begins at column 40 of its slot, where 64 columns are taken/],
+    [
+      "not all of it",
+      ["weights", 1, "slots"],
+      [],
+      /weights\[0\]\.slots\[0\] is in a slot of 64 columns, of which weights fill 40/,
+    ],
+    [
+      "twice",
+      ["weights", 1, "slots"],
+      [v, v] as unknown as Json,
+      /weights\[1\]\.slots\[1\] begins at column 40 of its slot, where 64 columns are taken/,
+    ],
   ] as const)("are refused %s", (_name, path, value, message) => {
     expect(() => parseProgram(changed(path, value as Json, printed))).toThrow(message);
   });
   it("are refused where one lies there as given", () => {
-    const given = changed(["weights", 0, "slots", 0, "layout"], { kind: "given" }, changed(["slots", u.slot, "bytes"], 640, printed));
+    const given = changed(
+      ["weights", 0, "slots", 0, "layout"],
+      { kind: "given" },
+      changed(["slots", u.slot, "bytes"], 640, printed),
+    );
     expect(() => parseProgram(given)).toThrow(/which has not the 1024 bytes|holds another weight already/);
   });
 });
@@ -184,7 +246,8 @@ it("whatever is put in any place, parsing accepts it whole or throws ProgramErro
   const walk = (value: Json, path: (string | number)[]): void => {
     if (path.length > 0) paths.push(path);
     if (Array.isArray(value)) value.forEach((v, i) => walk(v, [...path, i]));
-    else if (typeof value === "object" && value !== null) for (const [k, v] of Object.entries(value)) walk(v, [...path, k]);
+    else if (typeof value === "object" && value !== null)
+      for (const [k, v] of Object.entries(value)) walk(v, [...path, k]);
   };
   walk(JSON.parse(text) as Json, []);
   fc.assert(

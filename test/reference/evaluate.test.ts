@@ -36,7 +36,10 @@ result "count" = %7 [B]
 
 const TOP = '%2 = top {"axis":"K"}(%0, %1, %1)';
 const best = routed("top of T; k = ceil(live(capacity)*T)", TOP);
-const above = routed("above of T; expected = 1/8", '%9 = constant {"value":0,"dtype":"f32","shape":[]}()\n%2 = above {"axis":"K"}(%0, %9, %1)');
+const above = routed(
+  "above of T; expected = 1/8",
+  '%9 = constant {"value":0,"dtype":"f32","shape":[]}()\n%2 = above {"axis":"K"}(%0, %9, %1)',
+);
 
 const run = (graph: typeof best, x: readonly (readonly number[])[], more: Partial<EvaluateOptions> = {}) =>
   evaluate(graph, { inputs: new Map([["x", x]]), weights: new Map(), ...more });
@@ -62,7 +65,11 @@ describe("sequences of unlike lengths", () => {
 
   it("do not change one another", () => {
     const together = values(run(best, x, { lengths: [4, 2, 3] }), "output");
-    x.forEach((row, b) => expect(values(run(best, [row], { lengths: [[4, 2, 3][b]!] }), "output")).toEqual(together.slice(b * 4, b * 4 + 4)));
+    x.forEach((row, b) =>
+      expect(values(run(best, [row], { lengths: [[4, 2, 3][b]!] }), "output")).toEqual(
+        together.slice(b * 4, b * 4 + 4),
+      ),
+    );
   });
 
   it("choose by a live parameter", () => {
@@ -175,9 +182,9 @@ result "old" = %0 [2]
 
   it("need the weight they begin with", () => {
     expect(() => evaluate(counter, { inputs: new Map(), weights: new Map() })).toThrow(/there is no weight path/);
-    expect(() => evaluate(counter, { inputs: new Map(), weights: new Map([["path", { shape: [3], data: [1, 2, 3] }]]) })).toThrow(
-      /weight path: expected \[2\], found \[3\]/,
-    );
+    expect(() =>
+      evaluate(counter, { inputs: new Map(), weights: new Map([["path", { shape: [3], data: [1, 2, 3] }]]) }),
+    ).toThrow(/weight path: expected \[2\], found \[3\]/);
   });
 });
 
@@ -199,7 +206,11 @@ result "w" = %1 [B, 2]
   );
   const good = { t: [[1, 2, 3]], w: [[true, false]] };
   const give = (by: Partial<Record<"t" | "w" | "z", unknown>>, lengths?: readonly number[]) => () =>
-    evaluate(tokens, { inputs: new Map(Object.entries({ ...good, ...by })) as EvaluateOptions["inputs"], weights: new Map(), ...(lengths ? { lengths } : {}) }); // faulty on purpose
+    evaluate(tokens, {
+      inputs: new Map(Object.entries({ ...good, ...by })) as EvaluateOptions["inputs"],
+      weights: new Map(),
+      ...(lengths ? { lengths } : {}),
+    }); // faulty on purpose
 
   it("are not faulty when they fit", () => {
     expect([...give({})().outputs.get("w")!.data]).toEqual([1, 0]);
@@ -207,7 +218,11 @@ result "w" = %1 [B, 2]
   });
 
   it.each<[name: string, run: () => unknown, message: RegExp]>([
-    ["one missing", () => evaluate(tokens, { inputs: new Map([["t", [[1]]]]), weights: new Map() }), /input w is missing/],
+    [
+      "one missing",
+      () => evaluate(tokens, { inputs: new Map([["t", [[1]]]]), weights: new Map() }),
+      /input w is missing/,
+    ],
     ["one too many", give({ z: 1 }), /there is no input z/],
     ["too few dimensions", give({ t: [1, 2] }), /input t: expected \[B, T\], found \[2\]/],
     ["another width", give({ w: [[true]] }), /input w: expected \[B, 2\], found \[1, 1\]/],
@@ -263,8 +278,11 @@ describe("packing", () => {
     const back = unpackRows(packed, packing, starts, 4);
     expect(packRows(back, packing, starts)).toEqual(packed);
     // What exists is as it was, the rest zero.
-    const at = (i: number, d: number): number => Math.floor(i / shape.slice(d + 1).reduce((a, b) => a * b, 1)) % shape[d]!;
-    const existing = x.data.map((v, i) => (at(i, tokenDim) < starts[at(i, batchDim) + 1]! - starts[at(i, batchDim)]! ? v : 0));
+    const at = (i: number, d: number): number =>
+      Math.floor(i / shape.slice(d + 1).reduce((a, b) => a * b, 1)) % shape[d]!;
+    const existing = x.data.map((v, i) =>
+      at(i, tokenDim) < starts[at(i, batchDim) + 1]! - starts[at(i, batchDim)]! ? v : 0,
+    );
     expect(back.data).toEqual(existing);
   });
 

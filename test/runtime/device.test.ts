@@ -14,7 +14,12 @@ import { testDevice } from "../device.js";
 import { scaleProgram } from "./programs.js";
 
 interface Opened {
-  readonly info?: { readonly name: string; readonly software: boolean; readonly subgroups: readonly number[] | null; readonly features: readonly string[] };
+  readonly info?: {
+    readonly name: string;
+    readonly software: boolean;
+    readonly subgroups: readonly number[] | null;
+    readonly features: readonly string[];
+  };
   readonly uncaptured?: number;
   readonly drivers?: string | null;
   readonly code?: string;
@@ -28,7 +33,9 @@ interface Opened {
 async function openElsewhere(options: object, env: Readonly<Record<string, string>> = {}): Promise<Opened> {
   const script = childOf(new URL("./children/open-device.ts", import.meta.url));
   const clean = { ...process.env, MODC_DEVICE: "", MODC_NO_FALLBACK: "", ...env };
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [script, JSON.stringify(options)], { env: clean });
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [script, JSON.stringify(options)], {
+    env: clean,
+  });
   return { ...(JSON.parse(stdout) as Opened), said: stderr };
 }
 
@@ -46,20 +53,26 @@ describe("opening a device", () => {
     expect(device.waitMode).toBe(device.info.software ? "backoff" : "native");
   });
 
-  it.runIf(onLinux)("unpacks SwiftShader where no driver is found, and keeps stdout and the environment clean", async () => {
-    const { info, uncaptured, drivers } = await openElsewhere({}, noDriver);
-    expect(info).toMatchObject({ name: "SwiftShader", software: true, subgroups: [4, 4] });
-    expect(info!.features).not.toContain("shader-f16");
-    expect(uncaptured).toBe(1);
-    expect(drivers).toBe("/nowhere");
-  });
+  it.runIf(onLinux)(
+    "unpacks SwiftShader where no driver is found, and keeps stdout and the environment clean",
+    async () => {
+      const { info, uncaptured, drivers } = await openElsewhere({}, noDriver);
+      expect(info).toMatchObject({ name: "SwiftShader", software: true, subgroups: [4, 4] });
+      expect(info!.features).not.toContain("shader-f16");
+      expect(uncaptured).toBe(1);
+      expect(drivers).toBe("/nowhere");
+    },
+  );
 
-  it.runIf(onLinux)("asks no driver where there is none, so that nothing but Dawn's note on limits reaches stderr", async () => {
-    for (const options of [{}, { kind: "gpu" }, { fallback: false }]) {
-      const { said } = await openElsewhere(options, noDriver);
-      expect(said!.replaceAll(/^Warning: maxDynamic\w+ artificially reduced .*\n/gm, "")).toBe("");
-    }
-  });
+  it.runIf(onLinux)(
+    "asks no driver where there is none, so that nothing but Dawn's note on limits reaches stderr",
+    async () => {
+      for (const options of [{}, { kind: "gpu" }, { fallback: false }]) {
+        const { said } = await openElsewhere(options, noDriver);
+        expect(said!.replaceAll(/^Warning: maxDynamic\w+ artificially reduced .*\n/gm, "")).toBe("");
+      }
+    },
+  );
 
   it.runIf(onLinux)("takes SwiftShader's own loader where the system's does not load", async () => {
     const folder = mkdtempSync(join(tmpdir(), "modc-loader-"));
@@ -103,7 +116,10 @@ describe("opening a device", () => {
   it.runIf(onLinux)("takes SwiftShader when told to, by an option or the environment", async () => {
     expect((await openElsewhere({ kind: "swiftshader" })).info!.name).toBe("SwiftShader");
     expect((await openElsewhere({}, { MODC_DEVICE: "swiftshader" })).info!.name).toBe("SwiftShader");
-    expect(await openElsewhere({}, { MODC_DEVICE: "tpu" })).toMatchObject({ code: "no-device", message: 'MODC_DEVICE is "tpu"' });
+    expect(await openElsewhere({}, { MODC_DEVICE: "tpu" })).toMatchObject({
+      code: "no-device",
+      message: 'MODC_DEVICE is "tpu"',
+    });
   });
 
   it("prefers an installed software driver where software is asked for", async () => {
@@ -114,7 +130,8 @@ describe("opening a device", () => {
   it("refuses software where hardware is asked for", async () => {
     const opened = await openElsewhere({ kind: "gpu" });
     if (opened.info) expect(opened.info.software).toBe(false);
-    else expect(opened).toMatchObject({ code: "no-device", message: expect.stringMatching(/^no hardware GPU/) as string });
+    else
+      expect(opened).toMatchObject({ code: "no-device", message: expect.stringMatching(/^no hardware GPU/) as string });
   });
 });
 
@@ -125,7 +142,10 @@ describe("a device that goes away", () => {
   const slowProgram = (): Program => {
     const program = scaleProgram();
     const [kernel] = program.kernels;
-    const wgsl = kernel!.wgsl.replace("y[i] = x[i]", "var s = x[i]; for (var j = 0u; j < 3000000u; j++) { s = fma(s, 0.999, 0.1); } y[i] = s");
+    const wgsl = kernel!.wgsl.replace(
+      "y[i] = x[i]",
+      "var s = x[i]; for (var j = 0u; j < 3000000u; j++) { s = fma(s, 0.999, 0.1); } y[i] = s",
+    );
     return { ...program, kernels: [{ ...kernel!, wgsl }] };
   };
 
@@ -201,11 +221,14 @@ describe("an archive", () => {
     block.set(data, 512);
     return block;
   };
-  const archive = (...entries: Uint8Array[]): Uint8Array => new Uint8Array([...entries.flatMap((e) => [...e]), ...new Uint8Array(1024)]);
+  const archive = (...entries: Uint8Array[]): Uint8Array =>
+    new Uint8Array([...entries.flatMap((e) => [...e]), ...new Uint8Array(1024)]);
   const data = new TextEncoder().encode("hello");
 
   it("gives its files", () => {
-    const files = untar(archive(entry("dir/", new Uint8Array(0), "5"), entry("a.so", data), entry("b", new Uint8Array(0))));
+    const files = untar(
+      archive(entry("dir/", new Uint8Array(0), "5"), entry("a.so", data), entry("b", new Uint8Array(0))),
+    );
     expect(files.map((f) => [f.name, f.executable, new TextDecoder().decode(f.data)])).toEqual([
       ["a.so", true, "hello"],
       ["b", true, ""],
@@ -223,5 +246,6 @@ describe("an archive", () => {
     ["too little data", archive(entry("a", new Uint8Array(4000))).slice(0, 1024), /ends beyond it/],
     ["no archive", new Uint8Array(1024).fill(65), /number is missing|wrong checksum/],
   ];
-  for (const [what, bytes, message] of refused) it(`with ${what} is refused`, () => expect(() => untar(bytes)).toThrow(message));
+  for (const [what, bytes, message] of refused)
+    it(`with ${what} is refused`, () => expect(() => untar(bytes)).toThrow(message));
 });

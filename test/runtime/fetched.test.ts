@@ -1,4 +1,5 @@
-// Weights from an address or a response: read as they come, held against the model first, and told of clearly where they cannot be had.
+// Weights from an address or a response: read as they come, held against the model first, and told of clearly where
+// they cannot be had.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
@@ -30,8 +31,11 @@ const FILE = writeSafetensors([
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 /** A model that says the next token. */
-const NEXT = "model G() {\n  weight table: f32[4, 4]\n  forward(tokens: u32[B, T <= 8]) -> f32[B, T, 4] { table[tokens] }\n}";
-const NEXT_FILE = writeSafetensors([{ key: "table", dtype: "F32", shape: [4, 4], data: f32(0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0) }]);
+const NEXT =
+  "model G() {\n  weight table: f32[4, 4]\n  forward(tokens: u32[B, T <= 8]) -> f32[B, T, 4] { table[tokens] }\n}";
+const NEXT_FILE = writeSafetensors([
+  { key: "table", dtype: "F32", shape: [4, 4], data: f32(0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0) },
+]);
 let nextAsked = 0;
 const answers: Readonly<Record<string, Answer>> = {
   "/w.safetensors": (r) => void r.writeHead(200, { "content-length": FILE.length }).end(FILE),
@@ -49,11 +53,15 @@ const answers: Readonly<Record<string, Answer>> = {
     r.writeHead(200).end(NEXT_FILE);
   },
   "/moved": (r) => void r.writeHead(302, { location: "/w.safetensors" }).end(),
-  "/page": (r) => void r.writeHead(200, { "content-type": "text/html" }).end("<!doctype html><title>a page for every address</title>"),
+  "/page": (r) =>
+    void r
+      .writeHead(200, { "content-type": "text/html" })
+      .end("<!doctype html><title>a page for every address</title>"),
   "/pointer": (r) => void r.writeHead(200).end("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"),
   "/secret": (r) => void r.writeHead(403).end("no"),
   "/short": (r) => void r.writeHead(200).end(FILE.subarray(0, FILE.length - 4)),
-  "/short-told": (r) => void r.writeHead(200, { "content-length": FILE.length - 4 }).end(FILE.subarray(0, FILE.length - 4)),
+  "/short-told": (r) =>
+    void r.writeHead(200, { "content-length": FILE.length - 4 }).end(FILE.subarray(0, FILE.length - 4)),
   "/long": (r) => void r.writeHead(200).end(Buffer.concat([FILE, new Uint8Array(3)])),
   "/broken": (r) => {
     r.writeHead(200, { "content-length": FILE.length });
@@ -132,7 +140,11 @@ describe("weights from an address", () => {
   it.each([
     ["/nothing", /\/nothing cannot be had: the server answered 404 Not Found/, "is the address right?"],
     ["/secret", /the server answered 403 Forbidden/, "the server does not let it be read"],
-    ["/page", /is no safetensors file: the server sent a page \(text\/html\)/, "many servers answer so where there is no such file"],
+    [
+      "/page",
+      /is no safetensors file: the server sent a page \(text\/html\)/,
+      "many servers answer so where there is no such file",
+    ],
     ["/pointer", /looks like the pointer that Git LFS leaves/, "serve the file itself"],
     ["/short", /is truncated: it ends at byte \d+/, null],
     ["/short-told", /ends at byte 32 of the data, the file holds 28: it is truncated/, null],
@@ -146,11 +158,14 @@ describe("weights from an address", () => {
   });
 
   it("that do not fit are told from the header, before room is made for them", async () => {
-    const header = new TextEncoder().encode(`{"w":{"dtype":"F32","shape":[1048576,1024],"data_offsets":[0,4294967296]}}`);
+    const header = new TextEncoder().encode(
+      `{"w":{"dtype":"F32","shape":[1048576,1024],"data_offsets":[0,4294967296]}}`,
+    );
     const file = new Uint8Array(8 + header.length);
     new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
     file.set(header, 8);
-    const stream = new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(file) }); // and never more
+    // and never more
+    const stream = new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(file) });
     expect((await fault(new Response(stream))).message).toContain("wrong shape");
   });
 
@@ -168,7 +183,9 @@ describe("weights from an address", () => {
     const stop = new AbortController();
     setTimeout(() => stop.abort(), 50);
     await expect(read(`${at}/stalls`, stop.signal)).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
-    await expect(read(`${at}/w.safetensors`, AbortSignal.abort())).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
+    await expect(read(`${at}/w.safetensors`, AbortSignal.abort())).rejects.toThrow(
+      expect.objectContaining({ name: "AbortError" }),
+    );
   });
 });
 
@@ -185,14 +202,19 @@ describe("in a page", () => {
     expect(await read("models/w.safetensors")).toEqual(WEIGHTS);
     const foreign = await fault("https://there.example/w.safetensors");
     expect(foreign.message).toBe("https://there.example/w.safetensors cannot be reached: Failed to fetch");
-    expect(foreign.hint).toContain("it must allow pages of https://here.example to read the file: Access-Control-Allow-Origin");
+    expect(foreign.hint).toContain(
+      "it must allow pages of https://here.example to read the file: Access-Control-Allow-Origin",
+    );
     expect((await fault("https://here.example/w.safetensors")).hint).toBe("is the address right, and the server up?");
     expect(asked.length).toBe(3);
   });
 });
 
 /** Chunks as they are asked for. */
-function streamOf(chunks: readonly Uint8Array[], cancel: () => void | Promise<void> = () => {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+function streamOf(
+  chunks: readonly Uint8Array[],
+  cancel: () => void | Promise<void> = () => {},
+): ReadableStream<Uint8Array<ArrayBuffer>> {
   const left = [...chunks];
   return new ReadableStream({
     pull(controller) {
@@ -215,12 +237,30 @@ describe("a response", () => {
 
   it("that failed is told of, and one that nobody may read", async () => {
     expect((await fault(fetch(`${at}/nothing`))).message).toMatch(/the server answered 404/);
-    const bodiless = { ok: false, status: 404, statusText: "Not Found", type: "basic", url: "", headers: new Headers(), bodyUsed: false, body: null };
+    const bodiless = {
+      ok: false,
+      status: 404,
+      statusText: "Not Found",
+      type: "basic",
+      url: "",
+      headers: new Headers(),
+      bodyUsed: false,
+      body: null,
+    };
     expect((await fault(bodiless)).message).toMatch(/the server answered 404/);
     const locked = new Response(FILE.slice());
     locked.body!.getReader();
     expect((await fault(locked)).hint).toBe("a response can be read once: give its URL");
-    const opaque = { ok: false, status: 0, statusText: "", type: "opaque", url: "", headers: new Headers(), bodyUsed: false, body: null };
+    const opaque = {
+      ok: false,
+      status: 0,
+      statusText: "",
+      type: "opaque",
+      url: "",
+      headers: new Headers(),
+      bodyUsed: false,
+      body: null,
+    };
     expect((await fault(opaque)).hint).toBe("fetch it without mode: no-cors");
   });
 
@@ -235,7 +275,9 @@ describe("a response", () => {
   it("may end in a chunk without bytes, and may refuse to be let go", async () => {
     expect(await read(new Response(streamOf([FILE, new Uint8Array(0)])))).toEqual(WEIGHTS);
     const more = [new Uint8Array(1), new Uint8Array(1)];
-    const { message } = await fault(new Response(streamOf([NEXT_FILE, ...more], () => Promise.reject(new Error("no way back")))));
+    const { message } = await fault(
+      new Response(streamOf([NEXT_FILE, ...more], () => Promise.reject(new Error("no way back")))),
+    );
     expect(message).toMatch(/does not fit the model/);
     const source = await openResponse(new Response(streamOf([FILE, ...more], () => new Promise<void>(() => {}))));
     await source.close();
@@ -244,7 +286,11 @@ describe("a response", () => {
   it("serves both programs of a generation, as an address does that is asked for once", async () => {
     const { generation } = compileGeneration(NEXT);
     const device = await testDevice();
-    for (const [weights, recover] of [[new Response(NEXT_FILE.slice())], [new Response(NEXT_FILE.slice()), null], [`${at}/next`]] as const) {
+    for (const [weights, recover] of [
+      [new Response(NEXT_FILE.slice())],
+      [new Response(NEXT_FILE.slice()), null],
+      [`${at}/next`],
+    ] as const) {
       const generator = await createGenerator(generation!, device, weights, recover === null ? { recover } : {});
       const tokens: number[] = [];
       for await (const { token } of generator.generate([[0]], { maxTokens: 5 })) tokens.push(token);
@@ -257,7 +303,9 @@ describe("a response", () => {
   it("is let go where a generator cannot be made of it", async () => {
     const { generation } = compileGeneration(NEXT);
     const cancelled = vi.fn<() => void>();
-    await expect(createGenerator(generation!, await testDevice(), new Response(streamOf([FILE, FILE, FILE], cancelled)))).rejects.toThrow(/does not fit/);
+    await expect(
+      createGenerator(generation!, await testDevice(), new Response(streamOf([FILE, FILE, FILE], cancelled))),
+    ).rejects.toThrow(/does not fit/);
     expect(cancelled).toHaveBeenCalledOnce();
   });
 });

@@ -14,7 +14,9 @@ it.each([1, 2, 3, 64, 65].flatMap((n) => FORMS.map(([form, convert]) => [n, form
     for (let seed = 0; seed < 50; seed++) {
       const rng = random(100 * count + seed);
       const values = Float32Array.from({ length: count }, () => rng.normal());
-      const cuts = [0, count, ...Array.from({ length: rng.below(5) }, () => rng.below(count + 1))].toSorted((a, b) => a - b);
+      const cuts = [0, count, ...Array.from({ length: rng.below(5) }, () => rng.below(count + 1))].toSorted(
+        (a, b) => a - b,
+      );
       const pieces = cuts.slice(1).map((end, i) => [cuts[i]!, end] as const);
       pieces.sort(() => rng.below(3) - 1);
       const bits = new Uint16Array(2 * Math.ceil(count / 2));

@@ -21,7 +21,24 @@ function nearest(x: number): number {
 }
 
 describe("half precision", () => {
-  const cases = [NaN, Infinity, -Infinity, 0, -0, 65504, 65519.99, 65520, -65520, 1e308, -1e308, 5e-324, 2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, 2 ** -14];
+  const cases = [
+    NaN,
+    Infinity,
+    -Infinity,
+    0,
+    -0,
+    65504,
+    65519.99,
+    65520,
+    -65520,
+    1e308,
+    -1e308,
+    5e-324,
+    2 ** -24,
+    2 ** -25,
+    2 ** -25 * 1.0001,
+    2 ** -14,
+  ];
   for (let bits = 0; bits < 0x7c00; bits += 7) {
     const [x, y] = [fromHalf(bits), fromHalf(bits + 1)];
     cases.push(x, -x, (x + y) / 2, ((x + y) / 2) * (1 + 2 ** -52), -((x + y) / 2) * (1 - 2 ** -53));
@@ -40,7 +57,9 @@ describe("half precision", () => {
   });
 
   it("has a value for all bits, which comes back", () => {
-    const wrong = Array.from({ length: 65536 }, (_, bits) => bits).filter((bits) => !Number.isNaN(fromHalf(bits)) && toHalf(fromHalf(bits)) !== bits);
+    const wrong = Array.from({ length: 65536 }, (_, bits) => bits).filter(
+      (bits) => !Number.isNaN(fromHalf(bits)) && toHalf(fromHalf(bits)) !== bits,
+    );
     expect(wrong).toEqual([]);
   });
 });

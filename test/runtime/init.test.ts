@@ -6,7 +6,12 @@ import { initialValues } from "../../src/runtime/index.js";
 import { exactNormal } from "../../src/size/normal.js";
 import { philox } from "../../src/size/philox.js";
 
-const weight = (path: string, shape: readonly number[], init: ProgramWeight["init"], dtype: ProgramWeight["dtype"] = "f32"): ProgramWeight => ({
+const weight = (
+  path: string,
+  shape: readonly number[],
+  init: ProgramWeight["init"],
+  dtype: ProgramWeight["dtype"] = "f32",
+): ProgramWeight => ({
   path,
   dtype,
   shape,
@@ -24,17 +29,28 @@ const digest = (values: Float32Array | Uint32Array | Int32Array): string =>
 const normal = { kind: "normal", std: 0.02 } as const;
 
 describe("initial values", () => {
-  // Digests of the bits: a change here changes every model that is trained from a seed. A separate port to Python gave the same.
+  // Digests of the bits: a change here changes every model that is trained from a seed. A separate port to Python gave
+  // the same.
   const known: readonly (readonly [string, ProgramWeight, number, string])[] = [
     ["normal", weight("layers.0.attn.q.weight", [33, 17], normal), 0, "923bd8b4411c0d32"],
     ["normal of another seed", weight("layers.0.attn.q.weight", [33, 17], normal), 4294967295, "804798da368dccb2"],
     ["normal as f16", weight("layers.0.attn.q.weight", [33, 17], normal, "f16"), 0, "4fb4a1be3679fe6c"],
-    ["uniform", weight("layers.0.attn.q.weight", [33, 17], { kind: "uniform", low: -0.1, high: 0.3 }), 0, "380d1b4c242cdf8e"],
+    [
+      "uniform",
+      weight("layers.0.attn.q.weight", [33, 17], { kind: "uniform", low: -0.1, high: 0.3 }),
+      0,
+      "380d1b4c242cdf8e",
+    ],
     ["orthogonal, wide", weight("é.__proto__", [7, 19], { kind: "orthogonal", gain: 1.5 }), 0, "807e530ee2c722a6"],
     ["orthogonal, tall, three axes", weight("a", [19, 3, 2], { kind: "orthogonal", gain: 1 }), 0, "7ca553d6a0b76533"],
     ["normal, more than a piece", weight("embed.weight", [12291], normal), 77, "a35e6e3e52491892"],
     ["normal as f16, more than a piece", weight("embed.weight", [12291], normal, "f16"), 77, "ac9192fe31e9e778"],
-    ["uniform, more than a piece", weight("embed.weight", [12291], { kind: "uniform", low: -0.1, high: 0.3 }), 77, "fb4e2857e4f923e7"],
+    [
+      "uniform, more than a piece",
+      weight("embed.weight", [12291], { kind: "uniform", low: -0.1, high: 0.3 }),
+      77,
+      "fb4e2857e4f923e7",
+    ],
     ["whole numbers", weight("w", [4099], { kind: "uniform", low: 0, high: 50257 }, "u32"), 77, "49966b036692e930"],
     ["orthogonal, more than a piece", weight("o", [70, 90], { kind: "orthogonal", gain: 1 }), 77, "3b31acdc5d1cfd8f"],
   ];
@@ -56,7 +72,10 @@ describe("initial values", () => {
     const h = ((0xcbf29ce484222325n ^ 0x61n) * 0x100000001b3n) & 0xffffffffffffffffn;
     const block = philox([1, 0, Number(h & 0xffffffffn), Number(h >> 32n)], [9, 0x696e6974]);
     const values = initialValues(weight("a", [4], { kind: "normal", std: 1 }), 9);
-    expect([values[2], values[3]]).toEqual([Math.fround(exactNormal(block[0], block[1])), Math.fround(exactNormal(block[2], block[3]))]);
+    expect([values[2], values[3]]).toEqual([
+      Math.fround(exactNormal(block[0], block[1])),
+      Math.fround(exactNormal(block[2], block[3])),
+    ]);
   });
 
   it("have the moments asked for", () => {

@@ -9,7 +9,10 @@ import { random } from "../random.js";
 import { scaleProgram } from "./programs.js";
 
 /** Weights, one after the other, into one slot. */
-function pack(weights: readonly { readonly values: Float32Array; readonly layout: PanelLayout }[]): { readonly out: Float32Array; readonly pieces: number } {
+function pack(weights: readonly { readonly values: Float32Array; readonly layout: PanelLayout }[]): {
+  readonly out: Float32Array;
+  readonly pieces: number;
+} {
   const out = new Float32Array(packedLength(weights[0]!.layout, weights[0]!.values.length)).fill(NaN);
   const open: OpenPanels = new Map();
   let pieces = 0;
@@ -33,10 +36,12 @@ function expected(weights: readonly { readonly values: Float32Array; readonly la
     for (let m = 0; m < matrices; m++)
       for (let n = 0; n < N; n++) {
         const logical = first + n;
-        const [g, h, j] = D === 0 ? [0, 0, 0] : [Math.floor(logical / (2 * D)), Math.floor((logical % (2 * D)) / D), logical % D];
+        const [g, h, j] =
+          D === 0 ? [0, 0, 0] : [Math.floor(logical / (2 * D)), Math.floor((logical % (2 * D)) / D), logical % D];
         const place = D === 0 ? logical : g * 2 * D + 2 * j + h;
         for (let k = 0; k < K; k++)
-          out[((m * panels + Math.floor(place / columns)) * K + k) * columns + (place % columns)] = values[m * K * N + (transposed ? n * K + k : k * N + n)]!;
+          out[((m * panels + Math.floor(place / columns)) * K + k) * columns + (place % columns)] =
+            values[m * K * N + (transposed ? n * K + k : k * N + n)]!;
       }
   }
   return out;
@@ -58,7 +63,8 @@ const alone = (depth: number, width: number, transposed: boolean, columns: numbe
   pairs: 0,
 });
 
-const sameBits = (a: Float32Array, b: Float32Array): void => expect(Buffer.compare(Buffer.from(a.buffer), Buffer.from(b.buffer))).toBe(0);
+const sameBits = (a: Float32Array, b: Float32Array): void =>
+  expect(Buffer.compare(Buffer.from(a.buffer), Buffer.from(b.buffer))).toBe(0);
 
 describe("panels", () => {
   it.each([

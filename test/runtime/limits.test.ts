@@ -30,7 +30,8 @@ beforeAll(async () => {
       if (name === "limits") return limits;
       if (name === "createBindGroup")
         return (d: GPUBindGroupDescriptor): GPUBindGroup => {
-          for (const { binding, resource } of d.entries) if (binding > 0 && "buffer" in resource) bound = Math.max(bound, resource.buffer.size);
+          for (const { binding, resource } of d.entries)
+            if (binding > 0 && "buffer" in resource) bound = Math.max(bound, resource.buffer.size);
           return target.createBindGroup(d);
         };
       const value: unknown = Reflect.get(target, name, target);
@@ -45,30 +46,47 @@ describe("a device that binds 128 KiB", () => {
     expect(device.target.limits.storageBindingBytes).toBe(SMALL);
   });
 
-  it.each(Object.entries(MODELS))("runs what is compiled for it, and binds nothing beyond: %s", async (_name, source) => {
-    const own = program(source, { target: device.target });
-    bound = 0;
-    const session = await load(own, device, undefined, { max: { B: 2, T: 12 } });
-    expect(session.memory.bytes).toBe(memoryOf(own, { uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment }).total);
-    const results = await session.run({ tokens });
-    expect(Object.values(results)[0]!.shape).toEqual([2, 12, VOCABULARY]);
-    expect(bound).toBeGreaterThan(SMALL / 2);
-    expect(bound).toBeLessThanOrEqual(SMALL);
-    session.dispose();
-  });
+  it.each(Object.entries(MODELS))(
+    "runs what is compiled for it, and binds nothing beyond: %s",
+    async (_name, source) => {
+      const own = program(source, { target: device.target });
+      bound = 0;
+      const session = await load(own, device, undefined, { max: { B: 2, T: 12 } });
+      expect(session.memory.bytes).toBe(
+        memoryOf(own, { uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment }).total,
+      );
+      const results = await session.run({ tokens });
+      expect(Object.values(results)[0]!.shape).toEqual([2, 12, VOCABULARY]);
+      expect(bound).toBeGreaterThan(SMALL / 2);
+      expect(bound).toBeLessThanOrEqual(SMALL);
+      session.dispose();
+    },
+  );
 
   it("refuses what is compiled for others, naming the weight and the remedy", async () => {
     const refused = load(program(tied, {}), device);
     await expect(refused).rejects.toThrow(LimitError);
-    await expect(refused).rejects.toMatchObject({ label: expect.stringMatching(/^embed/), limit: "maxStorageBufferBindingSize", allowed: SMALL });
-    await expect(refused).rejects.toMatchObject({ hint: expect.stringContaining("compile with `target: device.target`") });
+    await expect(refused).rejects.toMatchObject({
+      label: expect.stringMatching(/^embed/),
+      limit: "maxStorageBufferBindingSize",
+      allowed: SMALL,
+    });
+    await expect(refused).rejects.toMatchObject({
+      hint: expect.stringContaining("compile with `target: device.target`"),
+    });
   });
 
   it("refuses rows that cannot be cut, and runs on with fewer", async () => {
     const unbounded = tied.replaceAll("B <= 2, T <= 12", "B, T").replace("dim: int = 32", "dim: int = 64");
-    const session = await load(program(unbounded, { target: device.target }), device, undefined, { max: { B: 2, T: 12 } });
+    const session = await load(program(unbounded, { target: device.target }), device, undefined, {
+      max: { B: 2, T: 12 },
+    });
     const long = session.run({ tokens: { data: new Uint32Array(600), shape: [1, 600] } });
-    await expect(long).rejects.toMatchObject({ code: "limit-exceeded", limit: "maxStorageBufferBindingSize", hint: expect.stringContaining("shorter inputs") });
+    await expect(long).rejects.toMatchObject({
+      code: "limit-exceeded",
+      limit: "maxStorageBufferBindingSize",
+      hint: expect.stringContaining("shorter inputs"),
+    });
     expect(Object.values(await session.run({ tokens }))[0]!.shape).toEqual([2, 12, VOCABULARY]);
     session.dispose();
   });

@@ -1,4 +1,5 @@
-// Memory: known before a session is made, the same when it is, grown once where more is asked, and never while a run is under way.
+// Memory: known before a session is made, the same when it is, grown once where more is asked, and never while a run is
+// under way.
 import { readFileSync } from "node:fs";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
@@ -21,7 +22,11 @@ const promptOf = (file: string, set: Readonly<Record<string, number>>): Program 
   return generation.prompt;
 };
 const moby = example("examples/moby.mod", { dim: 32, depth: 4, context: 512 });
-const tokens = (B: number, T: number, seed = 1): { readonly tokens: { readonly data: Uint32Array; readonly shape: readonly number[] } } => {
+const tokens = (
+  B: number,
+  T: number,
+  seed = 1,
+): { readonly tokens: { readonly data: Uint32Array; readonly shape: readonly number[] } } => {
   const numbers = random(seed);
   return { tokens: { data: Uint32Array.from({ length: B * T }, () => numbers.below(256)), shape: [B, T] } };
 };
@@ -69,7 +74,10 @@ describe("what a session allocates", () => {
     ["the same at its bounds", moby, {}],
   ];
   it.each(programs)("is what was predicted, to the byte: %s", async (_name, program, max) => {
-    const { total, reading, ...parts } = memoryOf(program, { max, uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment });
+    const { total, reading, ...parts } = memoryOf(program, {
+      max,
+      uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment,
+    });
     const session = await load(program, device, undefined, { max });
     expect(made.reduce((n, b) => n + b.size, 0)).toBe(total);
     expect(session.memory).toEqual({ buffers: made.length, bytes: total });
@@ -92,7 +100,10 @@ describe("what a session allocates", () => {
 
   it("states are read through a buffer of the largest, 16 MiB at most", () => {
     const of = (...shapes: readonly (readonly number[])[]): number =>
-      memoryOf({ ...stateProgram, states: shapes.map((shape, i) => ({ ...stateProgram.states[0]!, name: `s${i}`, shape })) }).reading;
+      memoryOf({
+        ...stateProgram,
+        states: shapes.map((shape, i) => ({ ...stateProgram.states[0]!, name: `s${i}`, shape })),
+      }).reading;
     expect([of(), of([]), of([10, 10], [5]), of([3000, 3000], [1])]).toEqual([0, 16, 400, 16 * 1024 * 1024]);
   });
 
@@ -113,18 +124,25 @@ describe("sizes beyond any device", () => {
     expect(results(1_000_000) - results(100)).toBe(999_900 * (results(101) - results(100)));
   });
 
-  it.each([1e9, 4_294_967_295])("are refused by name before anything is allocated, at once: %d sequences", async (B) => {
-    const start = performance.now();
-    await expect(load(open, device, undefined, { max: { B } })).rejects.toMatchObject({
-      code: "limit-exceeded",
-      message: expect.stringMatching(/^\S.* needs [\d.]+ [GTPE]iB, the device allows [\d.]+ [MG]iB \(max(Buffer|StorageBufferBinding)Size\)$/),
-    });
-    expect(made).toEqual([]);
-    expect(performance.now() - start).toBeLessThan(2000);
-  });
+  it.each([1e9, 4_294_967_295])(
+    "are refused by name before anything is allocated, at once: %d sequences",
+    async (B) => {
+      const start = performance.now();
+      await expect(load(open, device, undefined, { max: { B } })).rejects.toMatchObject({
+        code: "limit-exceeded",
+        message: expect.stringMatching(
+          /^\S.* needs [\d.]+ [GTPE]iB, the device allows [\d.]+ [MG]iB \(max(Buffer|StorageBufferBinding)Size\)$/,
+        ),
+      });
+      expect(made).toEqual([]);
+      expect(performance.now() - start).toBeLessThan(2000);
+    },
+  );
 
   it("are refused where states would grow to them, and the session goes on", async () => {
-    const session = await load(promptOf("examples/moby.mod", { dim: 32, depth: 2, context: 64 }), device, undefined, { max: { B: 1, T: 8 } });
+    const session = await load(promptOf("examples/moby.mod", { dim: 32, depth: 2, context: 64 }), device, undefined, {
+      max: { B: 1, T: 8 },
+    });
     made = [];
     const before = session.memory;
     const start = performance.now();
@@ -148,7 +166,9 @@ describe("sizes beyond any device", () => {
       [2 ** 53 + 2, "9007199254740994"],
       [2 ** 32, "4294967296"],
     ] as const)
-      expect(() => memoryOf(open, { max: { B: value as number } }), name).toThrow(`max: B is ${name}: it must be a whole number from 1 to 4294967295`);
+      expect(() => memoryOf(open, { max: { B: value as number } }), name).toThrow(
+        `max: B is ${name}: it must be a whole number from 1 to 4294967295`,
+      );
     expect(() => memoryOf(open, { max: 8 as never })).toThrow("max is 8: it must be a record of extents by axis");
   });
 
@@ -185,7 +205,9 @@ describe("while it runs", () => {
   it("one that is made all the same is a fault of modc", async () => {
     const allocator = new Allocator(device.gpu);
     const descriptor = { label: "late", size: 16, usage: 0x80 };
-    await expect(allocator.sealed(async () => allocator.create(descriptor))).rejects.toThrow("modc bug: a buffer (late) is made while a run is under way");
+    await expect(allocator.sealed(async () => allocator.create(descriptor))).rejects.toThrow(
+      "modc bug: a buffer (late) is made while a run is under way",
+    );
     allocator.destroy(allocator.create(descriptor));
     expect([allocator.made, allocator.bytes]).toEqual([1, 0]);
   });
@@ -194,12 +216,19 @@ describe("while it runs", () => {
 describe("growing", () => {
   it("from 64 tokens to 512 gives the same numbers as a session loaded for 512, with one message", async () => {
     const events: SessionEvent[] = [];
-    const small = await load(moby, device, undefined, { max: { B: 1, T: 64 }, seed: 5, onProgress: (e) => events.push(e) });
+    const small = await load(moby, device, undefined, {
+      max: { B: 1, T: 64 },
+      seed: 5,
+      onProgress: (e) => events.push(e),
+    });
     const large = await load(moby, device, undefined, { max: { B: 1, T: 512 }, seed: 5 });
     await small.run(tokens(1, 64));
     const before = small.memory.bytes;
     events.length = 0;
-    const [grown, whole] = [await small.run(tokens(1, 512, 2), { observe: true }), await large.run(tokens(1, 512, 2), { observe: true })];
+    const [grown, whole] = [
+      await small.run(tokens(1, 512, 2), { observe: true }),
+      await large.run(tokens(1, 512, 2), { observe: true }),
+    ];
     for (const name of Object.keys(whole)) expect(grown[name]!.data).toEqual(whole[name]!.data);
     await small.run(tokens(1, 512, 3));
     await small.run(tokens(1, 200, 4));

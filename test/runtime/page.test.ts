@@ -8,7 +8,8 @@ import { testDevice } from "../device.js";
 afterEach(() => vi.unstubAllGlobals());
 
 /** Modules that a file imports statically, types aside. */
-const importsOf = (url: URL): string[] => [...readFileSync(url, "utf8").matchAll(/^(?:import|export)\s(?!type\b)[^;]*?from "([^"]+)";/gm)].map((m) => m[1]!);
+const importsOf = (url: URL): string[] =>
+  [...readFileSync(url, "utf8").matchAll(/^(?:import|export)\s(?!type\b)[^;]*?from "([^"]+)";/gm)].map((m) => m[1]!);
 
 describe("the runtime in a page", () => {
   it("imports nothing but its own files and those of base, size and program", () => {
@@ -28,7 +29,13 @@ describe("the runtime in a page", () => {
   it("opens the page's adapter", async () => {
     const { gpu } = await testDevice();
     const asked: unknown[] = [];
-    const info = { vendor: "acme", architecture: "x1", device: "", description: "Acme X1 (r2)", isFallbackAdapter: false };
+    const info = {
+      vendor: "acme",
+      architecture: "x1",
+      device: "",
+      description: "Acme X1 (r2)",
+      isFallbackAdapter: false,
+    };
     const adapter = {
       info,
       limits: gpu.limits,
@@ -48,7 +55,13 @@ describe("the runtime in a page", () => {
   it("says so where the page has no adapter, or only a software one", async () => {
     vi.stubGlobal("navigator", { gpu: { requestAdapter: async () => null } });
     await expect(openDevice()).rejects.toThrow("this browser offers no GPU adapter");
-    const info = { vendor: "google", architecture: "swiftshader", device: "", description: "", isFallbackAdapter: true };
+    const info = {
+      vendor: "google",
+      architecture: "swiftshader",
+      device: "",
+      description: "",
+      isFallbackAdapter: true,
+    };
     vi.stubGlobal("navigator", { gpu: { requestAdapter: async () => ({ info }) } });
     await expect(openDevice({ kind: "gpu" })).rejects.toThrow("no hardware GPU was found, only swiftshader");
   });

@@ -3,13 +3,25 @@ import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import type { Program } from "../../src/program/program.js";
-import { chromeTrace, Device, load, measureRoofline, type Profile, type Session, type SessionEvent, timeAtBest } from "../../src/runtime/index.js";
+import {
+  chromeTrace,
+  Device,
+  load,
+  measureRoofline,
+  type Profile,
+  type Session,
+  type SessionEvent,
+  timeAtBest,
+} from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
 import { scaleProgram, stateProgram } from "./programs.js";
 
 const file = "examples/moby.mod";
-const program: Program = compile(readFileSync(file, "utf8"), { file, set: { dim: 32, depth: 4, context: 64 } }).program!;
+const program: Program = compile(readFileSync(file, "utf8"), {
+  file,
+  set: { dim: 32, depth: 4, context: 64 },
+}).program!;
 const numbers = random(11);
 const tokens = { data: Uint32Array.from({ length: 128 }, () => numbers.below(256)), shape: [2, 64] };
 
@@ -20,7 +32,13 @@ beforeAll(async () => {
 
 /** The same device as one that has no time stamps. */
 function withoutStamps({ gpu, info, waitMode }: Device): Device {
-  return new Device({ gpu, info: { ...info, features: info.features.filter((f) => f !== "timestamp-query") }, waitMode, keep: [], owned: false });
+  return new Device({
+    gpu,
+    info: { ...info, features: info.features.filter((f) => f !== "timestamp-query") },
+    waitMode,
+    keep: [],
+    owned: false,
+  });
 }
 
 for (const clock of ["timestamps", "submits"] as const) {
@@ -28,7 +46,9 @@ for (const clock of ["timestamps", "submits"] as const) {
     let session: Session;
     let profile: Profile;
     beforeAll(async () => {
-      session = await load(program, clock === "timestamps" ? device : withoutStamps(device), undefined, { max: { B: 2, T: 64 } });
+      session = await load(program, clock === "timestamps" ? device : withoutStamps(device), undefined, {
+        max: { B: 2, T: 64 },
+      });
       profile = await session.profile({ tokens }, { repeat: 3 });
     });
 
@@ -53,7 +73,9 @@ for (const clock of ["timestamps", "submits"] as const) {
       expect(new Set(routed.map((w) => `${w.cost.rows!.kept}/${w.cost.rows!.of}`))).toEqual(new Set(["16/128"]));
       const sum = (of: "flops" | "denseFlops"): number => routed.reduce((n, w) => n + w.cost[of], 0);
       expect(sum("flops")).toBeLessThan(0.3 * sum("denseFlops"));
-      expect(profile.works.filter((w) => w.cost.rows === null).every((w) => w.cost.flops === w.cost.denseFlops)).toBe(true);
+      expect(profile.works.filter((w) => w.cost.rows === null).every((w) => w.cost.flops === w.cost.denseFlops)).toBe(
+        true,
+      );
     });
 
     it("results are the same bits before and after", async () => {
@@ -66,7 +88,11 @@ for (const clock of ["timestamps", "submits"] as const) {
 }
 
 it("rows that only the device counts are told as what is expected", async () => {
-  const generating = compile(readFileSync(file, "utf8"), { file, phase: "generate", set: { dim: 32, depth: 2, context: 64 } }).program!;
+  const generating = compile(readFileSync(file, "utf8"), {
+    file,
+    phase: "generate",
+    set: { dim: 32, depth: 2, context: 64 },
+  }).program!;
   const session = await load(generating, device, undefined, { max: { B: 2, T: 64 } });
   const { works } = await session.profile({ tokens }, { repeat: 1 });
   expect(works.flatMap((w) => w.cost.rows ?? [])).toContainEqual({ kept: 16, of: 128, exact: false });
@@ -98,7 +124,9 @@ it("fails as a run does where the session is disposed of meanwhile, and leaves n
 it("refuses what `run` refuses, and a count that is none", async () => {
   const session = await load(scaleProgram(), device);
   await expect(session.profile({})).rejects.toThrow("input x is missing");
-  await expect(session.profile({ x: [[[1, 2, 3]]] }, { repeat: 0 })).rejects.toThrow("repeat is 0: it must be a whole number from 1 to 1000");
+  await expect(session.profile({ x: [[[1, 2, 3]]] }, { repeat: 0 })).rejects.toThrow(
+    "repeat is 0: it must be a whole number from 1 to 1000",
+  );
   expect((await session.run({ x: [[[1, 2, 3]]] }))["output"]!.toArray()).toEqual([[[3, 5, 7]]]);
   session.dispose();
 });
@@ -112,13 +140,18 @@ describe("a trace", () => {
     const spans = traceEvents.flatMap((e) => (e.ph === "X" ? [e] : []));
     const kernels = spans.filter((e) => e.cat === "kernel");
     expect(kernels).toHaveLength(profile.works.length);
-    kernels.forEach((e, i) => expect(e.ts).toBeGreaterThanOrEqual(i === 0 ? 0 : kernels[i - 1]!.ts + kernels[i - 1]!.dur - 1e-6));
+    kernels.forEach((e, i) =>
+      expect(e.ts).toBeGreaterThanOrEqual(i === 0 ? 0 : kernels[i - 1]!.ts + kernels[i - 1]!.dur - 1e-6),
+    );
     const layers = spans.filter((e) => e.cat === "layer");
     expect(layers.map((e) => e.name)).toEqual(expect.arrayContaining(["layers", "layers.0", "layers.1", "layers.3"]));
     const span = (name: string): { readonly ts: number; readonly dur: number } => layers.find((e) => e.name === name)!;
     expect(span("layers.1").ts).toBeGreaterThanOrEqual(span("layers").ts);
-    expect(span("layers.1").ts + span("layers.1").dur).toBeLessThanOrEqual(span("layers").ts + span("layers").dur + 1e-6);
-    for (const e of kernels) expect(e.args).toMatchObject({ computes: expect.any(String), source: expect.stringMatching(/\.mod:\d+$/) });
+    expect(span("layers.1").ts + span("layers.1").dur).toBeLessThanOrEqual(
+      span("layers").ts + span("layers").dur + 1e-6,
+    );
+    for (const e of kernels)
+      expect(e.args).toMatchObject({ computes: expect.any(String), source: expect.stringMatching(/\.mod:\d+$/) });
   });
 });
 

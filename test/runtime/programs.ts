@@ -25,7 +25,12 @@ const base = {
 } as const;
 
 export const batch: ProgramAxis = { role: "batch", name: "B", bound: null };
-export const tokens = (bound: number | null): ProgramAxis => ({ role: "sequence", name: "T", bound, count: { kind: "input" } });
+export const tokens = (bound: number | null): ProgramAxis => ({
+  role: "sequence",
+  name: "T",
+  bound,
+  count: { kind: "input" },
+});
 
 const scaleWgsl = `
 struct Params { n: u32, width: u32, factor: f32 }
@@ -43,9 +48,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 export const scaleProgram = (bound: number | null = 64): Program => ({
   ...base,
   axes: [batch, tokens(bound)],
-  inputs: [{ name: "x", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null, slot: 0 }],
+  inputs: [
+    {
+      name: "x",
+      dtype: "f32",
+      shape: ["B", "T", 3],
+      packing: { axis: "T", batchDim: 0, tokenDim: 1 },
+      least: 0,
+      below: null,
+      slot: 0,
+    },
+  ],
   outputs: [
-    { name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, parts: [], starts: [] },
+    {
+      name: "output",
+      role: "result",
+      dtype: "f32",
+      shape: ["B", "T", 3],
+      packing: { axis: "T", batchDim: 0, tokenDim: 1 },
+      slot: 2,
+      parts: [],
+      starts: [],
+    },
   ],
   weights: [
     {
@@ -63,7 +87,16 @@ export const scaleProgram = (bound: number | null = 64): Program => ({
     { bytes: "12*rows(T)", label: "activations" },
   ],
   kernels: [{ name: "scale.0", wgsl: scaleWgsl, access: ["read", "read", "read_write"], uniforms: 3, tuning: "" }],
-  steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2], uniforms: ["3*rows(T)", 3, { f32: 2 }], workgroups: "ceil(3/64*rows(T))", work: null }],
+  steps: [
+    {
+      kind: "dispatch",
+      kernel: 0,
+      slots: [0, 1, 2],
+      uniforms: ["3*rows(T)", 3, { f32: 2 }],
+      workgroups: "ceil(3/64*rows(T))",
+      work: null,
+    },
+  ],
 });
 
 const aboveWgsl = `
@@ -87,10 +120,33 @@ fn main() {
 /** Positions of the scores above 0 in each sequence: an axis whose counts only the device knows. */
 export const aboveProgram: Program = {
   ...base,
-  axes: [batch, tokens(null), { role: "sequence", name: "C", bound: null, count: { kind: "above", parent: "T", expected: "1/2" } }],
-  inputs: [{ name: "score", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null, slot: 0 }],
+  axes: [
+    batch,
+    tokens(null),
+    { role: "sequence", name: "C", bound: null, count: { kind: "above", parent: "T", expected: "1/2" } },
+  ],
+  inputs: [
+    {
+      name: "score",
+      dtype: "f32",
+      shape: ["B", "T"],
+      packing: { axis: "T", batchDim: 0, tokenDim: 1 },
+      least: 0,
+      below: null,
+      slot: 0,
+    },
+  ],
   outputs: [
-    { name: "output", role: "result", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 0, parts: [], starts: [] },
+    {
+      name: "output",
+      role: "result",
+      dtype: "f32",
+      shape: ["B", "T"],
+      packing: { axis: "T", batchDim: 0, tokenDim: 1 },
+      slot: 0,
+      parts: [],
+      starts: [],
+    },
     {
       name: "chosen.index",
       role: "observe",
@@ -109,7 +165,9 @@ export const aboveProgram: Program = {
     { bytes: "4*rows(C)", label: "index" },
     { bytes: "4*B + 4", label: "chosen" },
   ],
-  kernels: [{ name: "above.0", wgsl: aboveWgsl, access: ["read", "read", "read_write", "read_write"], uniforms: 1, tuning: "" }],
+  kernels: [
+    { name: "above.0", wgsl: aboveWgsl, access: ["read", "read", "read_write", "read_write"], uniforms: 1, tuning: "" },
+  ],
   steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2, 3], uniforms: ["B"], workgroups: 1, work: null }],
 };
 
@@ -126,7 +184,17 @@ export const tablesProgram: Program = {
     { name: "capacity", kind: "ratio", default: "1/8" },
     { name: "heat", kind: "float", default: "3/2" },
   ],
-  inputs: [{ name: "x", dtype: "u32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: 10, slot: null }],
+  inputs: [
+    {
+      name: "x",
+      dtype: "u32",
+      shape: ["B", "T"],
+      packing: { axis: "T", batchDim: 0, tokenDim: 1 },
+      least: 0,
+      below: 10,
+      slot: null,
+    },
+  ],
   outputs: [
     { name: "starts", role: "result", dtype: "u32", shape: ["B + 1"], packing: null, slot: 0, parts: [], starts: [] },
     { name: "k", role: "result", dtype: "u32", shape: ["T + 1"], packing: null, slot: 1, parts: [], starts: [] },
@@ -136,8 +204,26 @@ export const tablesProgram: Program = {
     { name: "seed", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, parts: [], starts: [] },
     { name: "rope", role: "result", dtype: "f32", shape: ["T", 4], packing: null, slot: 6, parts: [], starts: [] },
     { name: "chosen", role: "result", dtype: "u32", shape: ["B + 1"], packing: null, slot: 7, parts: [], starts: [] },
-    { name: "positions", role: "result", dtype: "u32", shape: ["rows(K)"], packing: null, slot: 8, parts: [], starts: [] },
-    { name: "segments", role: "result", dtype: "u32", shape: ["rows(K)"], packing: null, slot: 9, parts: [], starts: [] },
+    {
+      name: "positions",
+      role: "result",
+      dtype: "u32",
+      shape: ["rows(K)"],
+      packing: null,
+      slot: 8,
+      parts: [],
+      starts: [],
+    },
+    {
+      name: "segments",
+      role: "result",
+      dtype: "u32",
+      shape: ["rows(K)"],
+      packing: null,
+      slot: 9,
+      parts: [],
+      starts: [],
+    },
     { name: "counts", role: "result", dtype: "u32", shape: ["B"], packing: null, slot: 10, parts: [], starts: [] },
     { name: "__proto__", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, parts: [], starts: [] },
   ],

@@ -4,12 +4,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ProgramWeight } from "../../src/program/program.js";
-import { initialWeights, matchWeights, readSafetensors, readWeight, WeightsError, writeSafetensors, type WeightSource } from "../../src/runtime/index.js";
+import {
+  initialWeights,
+  matchWeights,
+  readSafetensors,
+  readWeight,
+  WeightsError,
+  writeSafetensors,
+  type WeightSource,
+} from "../../src/runtime/index.js";
 import { openWeights, saveWeights } from "../../src/runtime/node.js";
 import { keyPattern } from "../../src/runtime/weights/match.js";
 
 /** A file from its header's text and its data's length. */
-function file(header: string, data: number | Uint8Array = 0, length = new TextEncoder().encode(header).length): Uint8Array {
+function file(
+  header: string,
+  data: number | Uint8Array = 0,
+  length = new TextEncoder().encode(header).length,
+): Uint8Array {
   const json = new TextEncoder().encode(header);
   const bytes = typeof data === "number" ? new Uint8Array(data) : data;
   const out = new Uint8Array(8 + json.length + bytes.length);
@@ -27,30 +39,66 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   ["less than a length", new Uint8Array(7), /it has 7 bytes/],
   ["a length beyond the file", file("{}", 0, 1000), /truncated: its header would have 1000 bytes, the file has 2/],
   ["a length beyond the format", file("{}", 0, 200_000_000), /the format allows 100000000/],
-  ["a length beyond any number", new Uint8Array([255, 255, 255, 255, 255, 255, 255, 255, 123, 125]), /18446744073709551615 bytes/],
+  [
+    "a length beyond any number",
+    new Uint8Array([255, 255, 255, 255, 255, 255, 255, 255, 123, 125]),
+    /18446744073709551615 bytes/,
+  ],
   ["a header that is no JSON", file("{oops}"), /broken header: expected a key at character 1/],
   ["a header that ends early", file('{"a":'), /broken header: expected a value/],
   ["a header with more behind it", file("{} {}"), /broken header: unexpected text/],
   ["a header that is no UTF-8", file("", new Uint8Array([0x7b, 0xff, 0x7d]), 3), /broken header: it is not UTF-8/],
   ["a header that is a list", file("[]"), /it is not an object/],
   ["a header nested without end", file("[".repeat(100_000)), /nested too deeply/],
-  ["a key that stands twice", file(`{"a":${tensor("F32", [1], 0, 4)},"a":${tensor("F32", [1], 4, 8)}}`, 8), /key "a" twice/],
-  ["a field that stands twice", file(`{"a":{"dtype":"F32","dtype":"F16","shape":[],"data_offsets":[0,4]}}`, 4), /key "dtype" twice/],
+  [
+    "a key that stands twice",
+    file(`{"a":${tensor("F32", [1], 0, 4)},"a":${tensor("F32", [1], 4, 8)}}`, 8),
+    /key "a" twice/,
+  ],
+  [
+    "a field that stands twice",
+    file(`{"a":{"dtype":"F32","dtype":"F16","shape":[],"data_offsets":[0,4]}}`, 4),
+    /key "dtype" twice/,
+  ],
   ["an unknown dtype", file(`{"a":${tensor("F128", [1], 0, 16)}}`, 16), /"a" has an unknown dtype "F128"/],
-  ["a dtype that names a member of objects", file(`{"a":${tensor("constructor", [1], 0, 16)}}`, 16), /unknown dtype "constructor"/],
+  [
+    "a dtype that names a member of objects",
+    file(`{"a":${tensor("constructor", [1], 0, 16)}}`, 16),
+    /unknown dtype "constructor"/,
+  ],
   ["no dtype", file(`{"a":{"shape":[1],"data_offsets":[0,4]}}`, 4), /unknown dtype null/],
   ["an unknown field", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}`, 4), /unknown field "x"/],
   ["a tensor that is no object", file(`{"a":[1]}`), /"a" is not described by an object/],
   ["a negative extent", file(`{"a":${tensor("F32", [-1], 0, 4)}}`, 4), /no shape of whole numbers/],
   ["a fraction as extent", file(`{"a":${tensor("F32", [1.5], 0, 4)}}`, 4), /no shape of whole numbers/],
-  ["extents whose product overflows", file(`{"a":${tensor("F32", [4294967296, 4294967296], 0, 4)}}`, 4), /more elements than a number can count/],
+  [
+    "extents whose product overflows",
+    file(`{"a":${tensor("F32", [4294967296, 4294967296], 0, 4)}}`, 4),
+    /more elements than a number can count/,
+  ],
   ["an extent beyond exact numbers", file(`{"a":${tensor("F32", [2 ** 60], 0, 4)}}`, 4), /no shape of whole numbers/],
   ["one offset", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}`, 4), /no data_offsets of two/],
   ["offsets the wrong way round", file(`{"a":${tensor("F32", [1], 4, 0)}}`, 4), /ends before it begins/],
-  ["data that ends early", file(`{"a":${tensor("F32", [2], 0, 8)}}`, 4), /ends at byte 8 of the data, the file holds 4: it is truncated/],
-  ["a range that is not the shape's", file(`{"a":${tensor("F32", [2], 0, 4)}}`, 4), /has 4 bytes, F32 of shape \[2\] has 8/],
-  ["ranges that overlap", file(`{"a":${tensor("F32", [1], 0, 4)},"b":${tensor("F16", [2], 2, 6)}}`, 6), /"b" overlaps another/],
-  ["a gap between ranges", file(`{"a":${tensor("F32", [1], 0, 4)},"b":${tensor("F32", [1], 8, 12)}}`, 12), /4 bytes before tensor "b" belong to none/],
+  [
+    "data that ends early",
+    file(`{"a":${tensor("F32", [2], 0, 8)}}`, 4),
+    /ends at byte 8 of the data, the file holds 4: it is truncated/,
+  ],
+  [
+    "a range that is not the shape's",
+    file(`{"a":${tensor("F32", [2], 0, 4)}}`, 4),
+    /has 4 bytes, F32 of shape \[2\] has 8/,
+  ],
+  [
+    "ranges that overlap",
+    file(`{"a":${tensor("F32", [1], 0, 4)},"b":${tensor("F16", [2], 2, 6)}}`, 6),
+    /"b" overlaps another/,
+  ],
+  [
+    "a gap between ranges",
+    file(`{"a":${tensor("F32", [1], 0, 4)},"b":${tensor("F32", [1], 8, 12)}}`, 12),
+    /4 bytes before tensor "b" belong to none/,
+  ],
   ["bytes behind the last", file(`{"a":${tensor("F32", [1], 0, 4)}}`, 7), /3 bytes at the end belong to no tensor/],
   ["metadata that is no object", file(`{"__metadata__":1}`), /__metadata__ is not an object/],
   ["metadata that is no text", file(`{"__metadata__":{"a":1}}`), /__metadata__ "a" is not a string/],
@@ -121,9 +169,12 @@ describe("weights on disk", () => {
       const path = join(folder, `${keys}.safetensors`);
       await saveWeights(path, program, initialWeights(3), { keys });
       const source = await openWeights(path);
-      expect([...source.tensors.keys()]).toEqual(keys === "paths" ? ["a.weight", "__proto__", "mask", "n"] : ["model.a", "constructor", "mask", "n"]);
+      expect([...source.tensors.keys()]).toEqual(
+        keys === "paths" ? ["a.weight", "__proto__", "mask", "n"] : ["model.a", "constructor", "mask", "n"],
+      );
       const matched = matchWeights(program, source);
-      for (const w of program.weights) expect(await readWeight(w, matched.get(w)!, source)).toEqual(initialWeights(3)(w));
+      for (const w of program.weights)
+        expect(await readWeight(w, matched.get(w)!, source)).toEqual(initialWeights(3)(w));
       await source.close();
     }
     expect((await readdir(folder)).filter((f) => f.endsWith(".tmp"))).toEqual([]);
@@ -139,33 +190,68 @@ describe("weights on disk", () => {
   });
 
   it("convert between F32, F16 and BF16 with one rounding", async () => {
-    const values = [0, -0, 1, -1.5, 65504, 65519.996, 65520, 1e-7, 6e-8, 2 ** -25, 2 ** -24, 2.7, 1 / 3, -70000, Infinity, NaN, 0.00006103515625, 2049, 2051];
+    const values = [
+      0,
+      -0,
+      1,
+      -1.5,
+      65504,
+      65519.996,
+      65520,
+      1e-7,
+      6e-8,
+      2 ** -25,
+      2 ** -24,
+      2.7,
+      1 / 3,
+      -70000,
+      Infinity,
+      NaN,
+      0.00006103515625,
+      2049,
+      2051,
+    ];
     const program = { ignore: [], weights: [weight("a", [values.length])] };
     for (const floatsAs of ["F32", "F16", "BF16"] as const) {
       const path = join(folder, "converted.safetensors");
       await saveWeights(path, program, () => Float32Array.from(values), { floats: floatsAs });
       const source = await openWeights(path);
       const back = await readWeight(program.weights[0]!, ["a"], source);
-      expect([...back]).toEqual(values.map((v) => ({ F32: Math.fround, F16: halfByHand, BF16: brainByHand })[floatsAs](Math.fround(v))));
+      expect([...back]).toEqual(
+        values.map((v) => ({ F32: Math.fround, F16: halfByHand, BF16: brainByHand })[floatsAs](Math.fround(v))),
+      );
       await source.close();
     }
   });
 
   it("become an f16 weight rounded to half", async () => {
-    const source = readSafetensors(writeSafetensors([{ key: "a", dtype: "F32", shape: [2], data: floats(1 / 3, 2049) }]));
-    expect([...(await readWeight(weight("a", [2], { dtype: "f16" }), ["a"], source))]).toEqual([halfByHand(1 / 3), 2048]);
+    const source = readSafetensors(
+      writeSafetensors([{ key: "a", dtype: "F32", shape: [2], data: floats(1 / 3, 2049) }]),
+    );
+    expect([...(await readWeight(weight("a", [2], { dtype: "f16" }), ["a"], source))]).toEqual([
+      halfByHand(1 / 3),
+      2048,
+    ]);
   });
 
   it("convert whole numbers where each fits, and name the one that does not", async () => {
     const i64 = (...n: bigint[]): Uint8Array => new Uint8Array(BigInt64Array.from(n).buffer);
     const read = async (dtype: "u32" | "i32" | "bool", from: string, data: Uint8Array): Promise<number[]> => {
       const shape = [data.length / (from === "I64" ? 8 : 1)];
-      return [...(await readWeight(weight("a", shape, { dtype }), ["a"], readSafetensors(writeSafetensors([{ key: "a", dtype: from, shape, data }]), "w")))];
+      return [
+        ...(await readWeight(
+          weight("a", shape, { dtype }),
+          ["a"],
+          readSafetensors(writeSafetensors([{ key: "a", dtype: from, shape, data }]), "w"),
+        )),
+      ];
     };
     expect(await read("u32", "I64", i64(0n, 4294967295n))).toEqual([0, 4294967295]);
     expect(await read("i32", "I64", i64(-5n))).toEqual([-5]);
     expect(await read("bool", "U8", Uint8Array.of(1, 0))).toEqual([1, 0]);
-    await expect(read("u32", "I64", i64(7n, -1n))).rejects.toThrow('w: tensor "a": element 1 is -1, which no u32 can be');
+    await expect(read("u32", "I64", i64(7n, -1n))).rejects.toThrow(
+      'w: tensor "a": element 1 is -1, which no u32 can be',
+    );
     await expect(read("bool", "BOOL", Uint8Array.of(2))).rejects.toThrow("element 0 is 2, which no bool can be");
   });
 
@@ -179,13 +265,17 @@ describe("weights on disk", () => {
         ]),
         "w",
       );
-    const read = (s: WeightSource): Promise<unknown> => readWeight(tied, matchWeights({ weights: [tied], ignore: [] }, s).get(tied)!, s);
+    const read = (s: WeightSource): Promise<unknown> =>
+      readWeight(tied, matchWeights({ weights: [tied], ignore: [] }, s).get(tied)!, s);
     expect(await read(source(2))).toEqual(Float32Array.of(1, 2));
     await expect(read(source(3))).rejects.toThrow('w: "embed_tokens" and "lm_head" are one weight, but differ');
   });
 
   it("are strict: what is missing, unexpected or wrong stands in one error", () => {
-    const program = { ignore: ["layers.{i}.inv_freq"], weights: [weight("layers.0.w", [2, 2]), weight("gone", [1]), weight("n", [1])] };
+    const program = {
+      ignore: ["layers.{i}.inv_freq"],
+      weights: [weight("layers.0.w", [2, 2]), weight("gone", [1]), weight("n", [1])],
+    };
     const source = readSafetensors(
       writeSafetensors([
         { key: "layers.0.w", dtype: "F32", shape: [4], data: new Uint8Array(16) },
@@ -217,7 +307,9 @@ describe("weights on disk", () => {
         .map((key) => `missing: "${key}", f32[1]`),
       "… and 2 more missing",
     ];
-    expect(() => matchWeights(program, readSafetensors(writeSafetensors(tensors), "w"))).toThrow(["w does not fit the model:", ...lines].join("\n  "));
+    expect(() => matchWeights(program, readSafetensors(writeSafetensors(tensors), "w"))).toThrow(
+      ["w does not fit the model:", ...lines].join("\n  "),
+    );
   });
 
   it("ignore keys by a pattern, one segment for each {x}", () => {
@@ -236,10 +328,14 @@ describe("shards", () => {
     const place = join(folder, name);
     await mkdir(place);
     for (const [f, bytes] of Object.entries(files)) await writeFile(join(place, f), bytes);
-    await writeFile(join(place, "model.safetensors.index.json"), typeof index === "string" ? index : JSON.stringify(index));
+    await writeFile(
+      join(place, "model.safetensors.index.json"),
+      typeof index === "string" ? index : JSON.stringify(index),
+    );
     return place;
   };
-  const shard = (key: string, value: number): Uint8Array => writeSafetensors([{ key, dtype: "F32", shape: [1], data: floats(value) }]);
+  const shard = (key: string, value: number): Uint8Array =>
+    writeSafetensors([{ key, dtype: "F32", shape: [1], data: floats(value) }]);
 
   it("are read through the index of their folder", async () => {
     const place = await write(
@@ -258,7 +354,11 @@ describe("shards", () => {
     ["by an absolute path", { weight_map: { a: "/etc/passwd" } }, /lies outside the folder/],
     ["through a link", { weight_map: { a: "link.safetensors" } }, /lies outside the folder/],
     ["that do not exist", { weight_map: { a: "3.safetensors" } }, /there is no such file/],
-    ["that lack their tensor", { weight_map: { a: "1.safetensors", z: "1.safetensors" } }, /"z" is in 1\.safetensors, but it is not/],
+    [
+      "that lack their tensor",
+      { weight_map: { a: "1.safetensors", z: "1.safetensors" } },
+      /"z" is in 1\.safetensors, but it is not/,
+    ],
     ["without a map", { a: 1 }, /it has no weight_map/],
     ["with a number as file", { weight_map: { a: 1 } }, /no file name/],
     ["with a key twice", '{"weight_map":{"a":"1.safetensors","a":"1.safetensors"}}', /key "a" twice/],
@@ -285,16 +385,24 @@ describe("shards", () => {
         ]),
       },
     );
-    await expect(openWeights(place)).rejects.toThrow('1.safetensors holds "b", which model.safetensors.index.json does not place there');
+    await expect(openWeights(place)).rejects.toThrow(
+      '1.safetensors holds "b", which model.safetensors.index.json does not place there',
+    );
   });
 
   it("and files that cannot be opened give one sentence", async () => {
-    await expect(openWeights(join(folder, "absent.safetensors"))).rejects.toThrow(/^cannot open .*absent\.safetensors: there is no such file$/);
-    await expect(openWeights("file://elsewhere/w.safetensors")).rejects.toThrow(/^cannot open file:\/\/elsewhere\/w\.safetensors: File URL host/);
+    await expect(openWeights(join(folder, "absent.safetensors"))).rejects.toThrow(
+      /^cannot open .*absent\.safetensors: there is no such file$/,
+    );
+    await expect(openWeights("file://elsewhere/w.safetensors")).rejects.toThrow(
+      /^cannot open file:\/\/elsewhere\/w\.safetensors: File URL host/,
+    );
     await expect(openWeights("file://elsewhere/w.safetensors")).rejects.toBeInstanceOf(WeightsError);
     await mkdir(join(folder, "empty"));
     await expect(openWeights(join(folder, "empty"))).rejects.toThrow(/holds neither model\.safetensors nor/);
-    await expect(saveWeights(join(folder, "no", "w.safetensors"), { weights: [] }, () => new Float32Array())).rejects.toThrow(/there is no folder/);
+    await expect(
+      saveWeights(join(folder, "no", "w.safetensors"), { weights: [] }, () => new Float32Array()),
+    ).rejects.toThrow(/there is no folder/);
   });
 });
 

@@ -1,7 +1,17 @@
 // A session on the device: inputs packed, results unfolded, buffers made once, faults told apart.
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Program } from "../../src/program/program.js";
-import { type Device, InputError, KernelError, LimitError, load, openDevice, ProgramError, type Session, type SessionEvent } from "../../src/runtime/index.js";
+import {
+  type Device,
+  InputError,
+  KernelError,
+  LimitError,
+  load,
+  openDevice,
+  ProgramError,
+  type Session,
+  type SessionEvent,
+} from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { aboveProgram, scaleProgram, stateProgram, tablesProgram } from "./programs.js";
 
@@ -14,7 +24,10 @@ for (const which of ["default", "swiftshader"] as const) {
 
     it("answers any batch and length without another pipeline or buffer", async () => {
       const events: SessionEvent[] = [];
-      const session = await load(scaleProgram(), device, undefined, { max: { B: 3 }, onProgress: (e) => events.push(e) });
+      const session = await load(scaleProgram(), device, undefined, {
+        max: { B: 3 },
+        onProgress: (e) => events.push(e),
+      });
       const before = session.memory;
       // A software device compiles a kernel at its first dispatch, where no session before has done so.
       await session.run({ x: { data: new Float32Array(3).fill(0.5), shape: [1, 1, 3] } });
@@ -169,7 +182,9 @@ describe("a session", () => {
     expect(r["size"]!.toArray()).toBe(0.375);
     expect(r["live"]!.toArray()).toBe(-0.25);
     expect(r["seed"]!.toArray()).toBe(7);
-    const rope = [0, 1, 2].map((p) => [Math.cos(p), Math.cos(p / 10), Math.sin(p), Math.sin(p / 10)].map((v) => Math.fround(v * 0.5)));
+    const rope = [0, 1, 2].map((p) =>
+      [Math.cos(p), Math.cos(p / 10), Math.sin(p), Math.sin(p / 10)].map((v) => Math.fround(v * 0.5)),
+    );
     expect(r["rope"]!.toArray()).toEqual(rope);
     expect(r["__proto__"]!.toArray()).toBe(7);
   });
@@ -177,7 +192,10 @@ describe("a session", () => {
   it("takes a live ratio as it is written: 29% of 100 tokens is 29", async () => {
     const wide = await load({ ...tablesProgram, axes: tablesProgram.axes.map((a) => ({ ...a, bound: null })) }, device);
     for (const capacity of [0.29, "29%", "29/100", "0.29"]) {
-      const { k } = await wide.run({ x: { data: new Uint32Array(100), shape: [1, 100] } }, { live: { capacity }, outputs: ["k"] });
+      const { k } = await wide.run(
+        { x: { data: new Uint32Array(100), shape: [1, 100] } },
+        { live: { capacity }, outputs: ["k"] },
+      );
       expect(k!.data[100]).toBe(29);
     }
     wide.dispose();
@@ -250,11 +268,19 @@ describe("a session", () => {
   it("says where two inputs disagree", async () => {
     const program = scaleProgram();
     const two = await load(
-      { ...program, inputs: [...program.inputs, { name: "z", dtype: "bool", shape: ["B", "T"], packing: null, least: 0, below: null, slot: null }] },
+      {
+        ...program,
+        inputs: [
+          ...program.inputs,
+          { name: "z", dtype: "bool", shape: ["B", "T"], packing: null, least: 0, below: null, slot: null },
+        ],
+      },
       device,
     );
     await expect(two.run({ x: [[[1, 2, 3]]], z: [[true, false]] })).rejects.toThrow("T is 1 in x, but 2 in z");
-    await expect(two.run({ x: [[[1, 2]]], z: [[true]] })).rejects.toThrow("input x has shape [1, 1, 2], the model takes [B, T, 3]");
+    await expect(two.run({ x: [[[1, 2]]], z: [[true]] })).rejects.toThrow(
+      "input x has shape [1, 1, 2], the model takes [B, T, 3]",
+    );
     await expect(two.run({ x: [[[1, 2, 3]]], z: [[2]] })).rejects.toThrow("z[0][0] is 2: bool takes true and false");
     two.dispose();
   });
@@ -266,8 +292,12 @@ describe("a session", () => {
     );
     expect(error).toBeInstanceOf(LimitError);
     expect((error as LimitError).message).toMatch(/^x needs 10\.9 TiB, the device allows/);
-    await expect(load(scaleProgram(), device, undefined, { max: { T: 65 } })).rejects.toThrow("max: T is 65: the model allows 64");
-    await expect(load(scaleProgram(), device, undefined, { max: { Z: 1 } })).rejects.toThrow("max: the model has no axis Z");
+    await expect(load(scaleProgram(), device, undefined, { max: { T: 65 } })).rejects.toThrow(
+      "max: T is 65: the model allows 64",
+    );
+    await expect(load(scaleProgram(), device, undefined, { max: { Z: 1 } })).rejects.toThrow(
+      "max: the model has no axis Z",
+    );
   });
 
   it("starts small where only the bounds are too large for the device", async () => {
@@ -290,10 +320,19 @@ describe("a session", () => {
     const ones = `@group(0) @binding(1) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] += 1u; }`;
     const program = {
       ...stateProgram,
-      outputs: [...stateProgram.outputs, { name: "seen", role: "observe", dtype: "u32", shape: [], packing: null, slot: 4, parts: [], starts: [] }] as const,
+      outputs: [
+        ...stateProgram.outputs,
+        { name: "seen", role: "observe", dtype: "u32", shape: [], packing: null, slot: 4, parts: [], starts: [] },
+      ] as const,
       slots: [...stateProgram.slots, { bytes: 4, label: "seen" }],
-      kernels: [...stateProgram.kernels, { name: "ones", wgsl: ones, access: ["read_write"], uniforms: 0, tuning: "" }] as const,
-      steps: [...stateProgram.steps, { kind: "dispatch", kernel: 1, slots: [4], uniforms: [], workgroups: 1, work: null }] as const,
+      kernels: [
+        ...stateProgram.kernels,
+        { name: "ones", wgsl: ones, access: ["read_write"], uniforms: 0, tuning: "" },
+      ] as const,
+      steps: [
+        ...stateProgram.steps,
+        { kind: "dispatch", kernel: 1, slots: [4], uniforms: [], workgroups: 1, work: null },
+      ] as const,
     };
     const s = await load(program, device);
     for (let i = 0; i < 3; i++) await s.run({ x: [0] });
@@ -319,7 +358,10 @@ describe("a session", () => {
     const broken: Program = {
       ...stateProgram,
       kernels: [first!, { ...first!, wgsl: "fn main( {" }],
-      steps: [...stateProgram.steps, { kind: "dispatch", kernel: 1, slots: [0, 1], uniforms: [], workgroups: 1, work: null }],
+      steps: [
+        ...stateProgram.steps,
+        { kind: "dispatch", kernel: 1, slots: [0, 1], uniforms: [], workgroups: 1, work: null },
+      ],
     };
     const s = await load(broken, device, undefined, { compile: "run" });
     for (let i = 0; i < 2; i++) await expect(s.run({ x: [4] })).rejects.toBeInstanceOf(KernelError);
@@ -342,10 +384,14 @@ describe("a session", () => {
   });
 
   it("fails the runs under way where it is disposed of, and frees what they made", async () => {
-    // Before the buffers grow, while they do, and while the device computes; a run that is through by then has its results.
+    // Before the buffers grow, while they do, and while the device computes; a run that is through by then has its
+    // results.
     for (const turns of [0, 2, 5, 8, 20]) {
       const s = await load(scaleProgram(null), device, undefined, { max: { B: 1, T: 1 } });
-      const runs = [s.run({ x: { data: new Float32Array(3 * 40 * 64), shape: [40, 64, 3] } }), s.run({ x: { data: new Float32Array(3), shape: [1, 1, 3] } })];
+      const runs = [
+        s.run({ x: { data: new Float32Array(3 * 40 * 64), shape: [40, 64, 3] } }),
+        s.run({ x: { data: new Float32Array(3), shape: [1, 1, 3] } }),
+      ];
       for (let i = 0; i < turns; i++) await Promise.resolve();
       s.dispose();
       for (const run of await Promise.allSettled(runs))

@@ -137,7 +137,11 @@ it("compiles what a first run is likely to need until there is one, and runs not
     const device = await openDevice({ kind: "software" });
     const { program } = compile(source, { target: device.target });
     const events: SessionEvent[] = [];
-    const session = await load(program!, device, undefined, { compile: "run", ...(likely && { likely }), onProgress: (e) => events.push(e) });
+    const session = await load(program!, device, undefined, {
+      compile: "run",
+      ...(likely && { likely }),
+      onProgress: (e) => events.push(e),
+    });
     await new Promise((resolve) => {
       setTimeout(resolve, 500);
     });
@@ -163,7 +167,8 @@ it("gives the same tokens where the likeliest are all that is asked for, and say
   const tokensOf = async (given: NonNullable<typeof generation>, logprobs: boolean) => {
     const generator = await createGenerator(given, device);
     const tokens: number[] = [];
-    for await (const { token } of generator.generate(prompts, { maxTokens: 6, sampling: { logprobs } })) tokens.push(token);
+    for await (const { token } of generator.generate(prompts, { maxTokens: 6, sampling: { logprobs } }))
+      tokens.push(token);
     const { summary } = generator;
     generator.dispose();
     return { tokens, summary: summary! };

@@ -79,9 +79,13 @@ describe("the states of a session", () => {
 
   it("survive sizes that change while runs are under way", async () => {
     const session = await load(stateProgram, device, undefined, { inFlight: 2 });
-    const runs = Array.from({ length: 9 }, (_, i) => session.run({ x: Array.from({ length: 1 + ((i * 7) % 4) }, (_x, j) => (i + j) % 5) }));
+    const runs = Array.from({ length: 9 }, (_, i) =>
+      session.run({ x: Array.from({ length: 1 + ((i * 7) % 4) }, (_x, j) => (i + j) % 5) }),
+    );
     const results = await Promise.all(runs);
-    results.forEach((r, i) => expect(r["copy"]!.toArray()).toEqual(Array.from({ length: 1 + ((i * 7) % 4) }, (_x, j) => (i + j) % 5)));
+    results.forEach((r, i) =>
+      expect(r["copy"]!.toArray()).toEqual(Array.from({ length: 1 + ((i * 7) % 4) }, (_x, j) => (i + j) % 5)),
+    );
     session.dispose();
   });
 

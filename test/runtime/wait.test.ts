@@ -12,9 +12,15 @@ async function startWork(): Promise<GPUDevice> {
   const code = `
     @group(0) @binding(0) var<storage, read_write> y: array<f32>;
     @compute @workgroup_size(1) fn main() { var s = y[0]; for (var i = 0u; i < 30000000u; i++) { s = fma(s, 0.999, f32(i & 7u)); } y[0] = s; }`;
-  const pipeline = await gpu.createComputePipelineAsync({ layout: "auto", compute: { module: gpu.createShaderModule({ code }), entryPoint: "main" } });
+  const pipeline = await gpu.createComputePipelineAsync({
+    layout: "auto",
+    compute: { module: gpu.createShaderModule({ code }), entryPoint: "main" },
+  });
   const buffer = gpu.createBuffer({ size: 16, usage: 0x80 });
-  const group = gpu.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer } }] });
+  const group = gpu.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [{ binding: 0, resource: { buffer } }],
+  });
   const encoder = gpu.createCommandEncoder();
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
@@ -31,7 +37,8 @@ describe("waiting on a software device", () => {
     const before = performance.eventLoopUtilization();
     await settle("backoff", () => gpu.queue.onSubmittedWorkDone());
     const { utilization, active, idle } = performance.eventLoopUtilization(before);
-    // Where the device is too quick for the work to be felt, there is nothing to measure. A spinning wait is busy throughout: 1.
+    // Where the device is too quick for the work to be felt, there is nothing to measure. A spinning wait is busy
+    // throughout: 1.
     if (active + idle > 40) expect(utilization).toBeLessThan(0.6);
   });
 

@@ -18,7 +18,8 @@ export interface Setting {
   readonly states?: ReadonlyMap<string, readonly number[]>;
 }
 
-const wave = (count: number, phase: number): number[] => Array.from({ length: count }, (_, i) => Math.fround(Math.sin(1 + i * i + phase)));
+const wave = (count: number, phase: number): number[] =>
+  Array.from({ length: count }, (_, i) => Math.fround(Math.sin(1 + i * i + phase)));
 const TABLE = { shape: [64, 4], data: Array.from({ length: 256 }, (_, i) => Math.fround(Math.cos(i * 0.3))) };
 
 /** Three runs on the device, with as many buffers as it has and with as many as any has. */
@@ -48,20 +49,28 @@ export async function expectReference(g: Graph, { lengths, room, states: first =
   const caches = room === undefined ? {} : { C: room };
   const longest = Math.max(...lengths);
   for (const target of [device.target, PORTABLE]) {
-    const session = await load(emit(schedule(g, target)), device, (w) => weights.get(w.path)!.data, { max: { B: lengths.length, T: longest, ...caches } });
+    const session = await load(emit(schedule(g, target)), device, (w) => weights.get(w.path)!.data, {
+      max: { B: lengths.length, T: longest, ...caches },
+    });
     try {
-      if (first.size > 0) await session.writeStates(new Map([...first].map(([name, data]) => [name, { data: Uint32Array.from(data) }])));
+      if (first.size > 0)
+        await session.writeStates(new Map([...first].map(([name, data]) => [name, { data: Uint32Array.from(data) }])));
       let states: ReadonlyMap<string, Tensor> = new Map(
         [...first].map(([name, data]) => [name, { dtype: "u32", shape: [data.length], data: Float64Array.from(data) }]),
       );
       for (let run = 0; run < 3; run++) {
         const x = { shape: [lengths.length, longest, 4], data: wave(lengths.length * longest * 4, run) };
-        const inputs = new Map([["x", x], ...(g.inputs.some((i) => i.name === "table") ? [["table", TABLE] as const] : [])]);
+        const inputs = new Map([
+          ["x", x],
+          ...(g.inputs.some((i) => i.name === "table") ? [["table", TABLE] as const] : []),
+        ]);
         const expected = evaluate(g, { inputs, weights, states, lengths, extents: new Map(Object.entries(caches)) });
         const found = await session.run(Object.fromEntries(inputs), { lengths, extents: caches });
-        for (const [name, { data }] of expected.outputs) expectClose(found[name]!.data, data, `${target.device}, run ${run}, ${name}`);
+        for (const [name, { data }] of expected.outputs)
+          expectClose(found[name]!.data, data, `${target.device}, run ${run}, ${name}`);
         states = expected.states;
-        for (const [name, { data }] of await session.readStates()) expectClose(data, states.get(name)!.data, `${target.device}, run ${run}, ${name}`);
+        for (const [name, { data }] of await session.readStates())
+          expectClose(data, states.get(name)!.data, `${target.device}, run ${run}, ${name}`);
       }
     } finally {
       session.dispose();
@@ -73,5 +82,7 @@ export async function expectReference(g: Graph, { lengths, room, states: first =
 function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, name: string): void {
   expect(found.length, name).toBe(expected.length);
   for (let i = 0; i < expected.length; i++)
-    expect(Math.abs(found[i]! - expected[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-4 * Math.max(1, Math.abs(expected[i]!)));
+    expect(Math.abs(found[i]! - expected[i]!), `${name}[${i}]`).toBeLessThanOrEqual(
+      1e-4 * Math.max(1, Math.abs(expected[i]!)),
+    );
 }

@@ -1,10 +1,13 @@
-// What products set in caches, and what rides on a choice: several runs on a device, of graphs that no model of today makes too, each held against the reference.
+// What products set in caches, and what rides on a choice: several runs on a device, of graphs that no model of today
+// makes too, each held against the reference.
 import { describe, it } from "vitest";
 import { expectReference, type Setting } from "./against-reference.js";
 import { graphOf } from "./graphs.js";
 
-const weight = (name: string, shape: readonly number[]): string => `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
-const state = (name: string, shape: string, dtype = "f32"): string => `%${name} = state {"name":"${name}","dtype":"${dtype}","shape":[${shape}]}()`;
+const weight = (name: string, shape: readonly number[]): string =>
+  `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
+const state = (name: string, shape: string, dtype = "f32"): string =>
+  `%${name} = state {"name":"${name}","dtype":"${dtype}","shape":[${shape}]}()`;
 const CSTARTS = `%cstarts = starts {"axis":"C"}()\nstarts C = %cstarts`;
 const INPUT_TABLE = `input "table" = %table [64, 4]\n%table = input {"name":"table","dtype":"f32","shape":[64,4]}()`;
 
@@ -19,14 +22,19 @@ describe("what a product sets in caches", () => {
   const PRODUCT = `${weight("w", [4, 16])}\n%p = matmul {"transposed":false}(%x, %w)
 %q = slice {"axis":1,"start":0,"stop":8}(%p)\n%k = slice {"axis":1,"start":8,"stop":16}(%p)\n%sq = exp(%q)\nresult "sq" = %sq [B, T, 8] packed T 0 1`;
   const heads = (from: string, to: string): string => `%${to} = reshape {"shape":["rows(T)",2,4]}(%${from})`;
-  const turned = (from: string, to: string): string => `%${to}p = permute {"order":[1,0,2]}(%${from})\n%${to} = rope(%${to}p, %pos, %table)`;
+  const turned = (from: string, to: string): string =>
+    `%${to}p = permute {"order":[1,0,2]}(%${from})\n%${to} = rope(%${to}p, %pos, %table)`;
   const set = (cache: string, rows: string): string =>
     `${state(cache, '"rows(C)",2,4')}\n%n${cache} = set {"dim":0}(%${cache}, %place, %${rows})\nstate "${cache}" f32[rows(C), 2, 4] = zeros next %n${cache}`;
-  const result = (from: string): string => `%e = tanh(%${from})\n%o = permute {"order":[1,0,2]}(%e)\nresult "o" = %o [B, T, 2, 4] packed T 0 1`;
+  const result = (from: string): string =>
+    `%e = tanh(%${from})\n%o = permute {"order":[1,0,2]}(%e)\nresult "o" = %o [B, T, 2, 4] packed T 0 1`;
 
   it.each([
     ["a slice", `${PRODUCT}\n${heads("k", "r")}\n${set("ca", "r")}`],
-    ["a slice, turned", `${PRODUCT}\n${heads("k", "r")}\n${turned("r", "t")}\n%back = permute {"order":[1,0,2]}(%t)\n${set("ca", "back")}`],
+    [
+      "a slice, turned",
+      `${PRODUCT}\n${heads("k", "r")}\n${turned("r", "t")}\n%back = permute {"order":[1,0,2]}(%t)\n${set("ca", "back")}`,
+    ],
     [
       "two values of one slice",
       `${PRODUCT}\n%one = relu(%k)\n%two = sin(%k)\n${heads("one", "r")}\n${heads("two", "s")}\n${set("ca", "r")}\n${set("cb", "s")}`,
@@ -61,7 +69,11 @@ describe("what a product sets in caches", () => {
 
 describe("what rides on a choice", () => {
   const axes = { axes: "axis K = sequence above of T; expected = 1/2\naxis C = sequence <= 64 input" };
-  const above = (score: string, threshold = "half", starts = "starts"): string => `%half = constant {"value":0.1,"dtype":"f32","shape":[]}()
+  const above = (
+    score: string,
+    threshold = "half",
+    starts = "starts",
+  ): string => `%half = constant {"value":0.1,"dtype":"f32","shape":[]}()
 %above = above {"axis":"K"}(%${score}, %${threshold}, %${starts})\n%kindex = pick {"result":0}(%above)\n%kstarts = pick {"result":1}(%above)\nstarts K = %kstarts`;
   const RIDERS = `%kadded = counts(%kstarts)\n%kcounted = add(%kc, %kadded)\nstate "kc" u32[B] = zeros next %kcounted
 %kplace = append {"axis":"K"}(%kc, %kstarts, %cstarts)\n%pos = positions {"axis":"T"}(%starts)\n%kpos = take {"dim":0}(%pos, %kindex)
@@ -77,14 +89,22 @@ describe("what rides on a choice", () => {
   for (const [size, setting] of SETTINGS)
     it.each([
       ["positions, places and counts", above("score")],
-      ["the same, where scores are computed", `%minus = constant {"value":-0.3,"dtype":"f32","shape":[]}()\n%moved = add(%score, %minus)\n${above("moved")}`],
-      ["the same, by a threshold for each row", `%most = reduce_max {"axes":[1],"keep":false}(%x)\n${above("score", "most")}`],
+      [
+        "the same, where scores are computed",
+        `%minus = constant {"value":-0.3,"dtype":"f32","shape":[]}()\n%moved = add(%score, %minus)\n${above("moved")}`,
+      ],
+      [
+        "the same, by a threshold for each row",
+        `%most = reduce_max {"axes":[1],"keep":false}(%x)\n${above("score", "most")}`,
+      ],
       ["the same, by a threshold that is the score", above("score", "score")],
       [
         "not what scores are computed of",
         `%there = append {"axis":"T"}(%kc, %starts, %cstarts)\n%old = take {"dim":0}(%cp, %there)\n%float = cast {"dtype":"f32"}(%old)\n%less = sub(%float, %score)\n${above("less")}`,
       ],
-    ])(`%s, ${size}`, async (_name, choice) => expectReference(graphOf(`${HEAD}\n${choice}\n${RIDERS}`, axes), setting));
+    ])(`%s, ${size}`, async (_name, choice) =>
+      expectReference(graphOf(`${HEAD}\n${choice}\n${RIDERS}`, axes), setting),
+    );
 
   it.each([8, 300])("not rows that move within what they are taken from: %i for each sequence", async (room) => {
     const g = graphOf(
@@ -95,6 +115,10 @@ describe("what rides on a choice", () => {
 %moved = set {"dim":0}(%cp, %kplace, %kept)\nstate "cp" u32[rows(C)] = zeros next %moved\n%m = exp(%x)\nresult "m" = %m [B, T, 4] packed T 0 1`,
       { axes: "axis C = sequence <= 512 input\naxis K = sequence above of C; expected = 1/2" },
     );
-    await expectReference(g, { lengths: [2, 1, 2], room, states: new Map([["cp", Array.from({ length: 3 * room }, (_, i) => i % 60)]]) });
+    await expectReference(g, {
+      lengths: [2, 1, 2],
+      room,
+      states: new Map([["cp", Array.from({ length: 3 * room }, (_, i) => i % 60)]]),
+    });
   });
 });

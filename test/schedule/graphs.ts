@@ -3,7 +3,10 @@ import type { Graph } from "../../src/ir/graph.js";
 import { parseGraph } from "../../src/ir/parse.js";
 import { ops } from "../../src/ops/index.js";
 
-/** B sequences of T tokens, an input x f32[rows(T), 4]; `body` goes on from %x and %starts. Nodes are named here; the IR numbers them. */
+/**
+ * B sequences of T tokens, an input x f32[rows(T), 4]; `body` goes on from %x and %starts. Nodes are named here; the IR
+ * numbers them.
+ */
 export function graphOf(body: string, { axes = "" } = {}): Graph {
   const numbers = new Map<string, number>();
   const numbered = (name: string): string => {

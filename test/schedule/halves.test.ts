@@ -31,14 +31,21 @@ function programOf(source: string, options: CompileOptions = {}): Program {
   return program;
 }
 
-const half = (source: string, options: CompileOptions = {}): Program => programOf(source, { precision: { activations: "f16" }, ...options });
+const half = (source: string, options: CompileOptions = {}): Program =>
+  programOf(source, { precision: { activations: "f16" }, ...options });
 
 /** What kernels bind: the name of each slot with the type of its elements there. */
-const bindings = ({ steps, kernels, slots }: Program): readonly { readonly label: string; readonly type: string; readonly access: string }[] =>
+const bindings = ({
+  steps,
+  kernels,
+  slots,
+}: Program): readonly { readonly label: string; readonly type: string; readonly access: string }[] =>
   steps.flatMap((step) => {
     if (step.kind !== "dispatch") return [];
     const { wgsl, access } = kernels[step.kernel]!;
-    const types = [...wgsl.matchAll(/@binding\(([1-9]\d*)\) var<storage, \w+> \w+: array<(\w+)>;/g)].map(([, , type]) => type!);
+    const types = [...wgsl.matchAll(/@binding\(([1-9]\d*)\) var<storage, \w+> \w+: array<(\w+)>;/g)].map(
+      ([, , type]) => type!,
+    );
     return step.slots.map((slot, i) => ({ label: slots[slot]!.label, type: types[i]!, access: access[i]! }));
   });
 
@@ -47,7 +54,8 @@ const isHalf = (type: string): boolean => type === "f16" || type === "vec2u";
 describe("what is stored as f16", () => {
   it("are the weights of a dense model, all of them and in every layout, and they take half", () => {
     const [whole, halved] = [programOf(DENSE), half(DENSE)];
-    for (const { path, slots } of halved.weights) expect([path, ...new Set(slots.map((s) => s.form))]).toEqual([path, "f16"]);
+    for (const { path, slots } of halved.weights)
+      expect([path, ...new Set(slots.map((s) => s.form))]).toEqual([path, "f16"]);
     const max = { B: 2, T: 100 };
     expect(2 * memoryOf(halved, { max }).weights).toBe(memoryOf(whole, { max }).weights);
   });
@@ -55,7 +63,8 @@ describe("what is stored as f16", () => {
   it("is all that kernels hand to kernels, but the stream and the sums of norms", () => {
     const max = { B: 1, T: 512 };
     const [whole, halved] = [memoryOf(programOf(DENSE), { max }), memoryOf(half(DENSE), { max })];
-    // The 256 inside the network, and q, k and v of 64 each; a sum of squares, and streams where no room is left beside those, stay as they were.
+    // The 256 inside the network, and q, k and v of 64 each; a sum of squares, and streams where no room is left beside
+    // those, stay as they were.
     expect(whole.activations).toBe(512 * 4 * (256 + 3 * 64 + 64 + 1));
     // One stream lies in the room of two that are half as large.
     expect(halved.activations).toBe(512 * (2 * (256 + 3 * 64 + 64) + 4 * (64 + 1)));
@@ -82,7 +91,8 @@ describe("what is stored as f16", () => {
   it("is nothing that a predictor chooses by when generating", () => {
     const program = half(ROUTED, { phase: "generate" });
     for (const { path, slots } of program.weights)
-      if (/guess|router/.test(path)) for (const { form } of slots) expect([path, form]).toEqual([path, /guess/.test(path) ? "word" : form]);
+      if (/guess|router/.test(path))
+        for (const { form } of slots) expect([path, form]).toEqual([path, /guess/.test(path) ? "word" : form]);
     expect(program.weights.some(({ path, slots }) => path.includes("guess") && slots.length > 0)).toBe(true);
   });
 
@@ -110,31 +120,43 @@ describe("a program in f16", () => {
   it("is the same after printing and parsing, and names its feature", () => {
     const program = half(ROUTED);
     expect(parseProgram(printProgram(program))).toEqual(program);
-    expect([program.precision, program.requires.features, program.target]).toEqual(["f16", ["shader-f16"], portable({ activations: "f16" })]);
+    expect([program.precision, program.requires.features, program.target]).toEqual([
+      "f16",
+      ["shader-f16"],
+      portable({ activations: "f16" }),
+    ]);
   });
 
   it("is refused for a target without f16, and by a device without it", async () => {
     const without: Target = { ...PORTABLE, device: "swiftshader" };
     expect(() => half(DENSE, { target: without })).toThrow(TargetError);
-    expect(() => half(DENSE, { target: without })).toThrow("activations in f16 need shader-f16, which the target (swiftshader) does not have");
+    expect(() => half(DENSE, { target: without })).toThrow(
+      "activations in f16 need shader-f16, which the target (swiftshader) does not have",
+    );
     const device = await testDevice("swiftshader");
     expect(device.target.f16).toBe(false);
     await expect(load(half(DENSE), device)).rejects.toThrow(UnsupportedError);
     await expect(load(half(DENSE), device)).rejects.toThrow(/needs shader-f16/);
   });
 
-  it.each([DENSE, ROUTED])("takes of the device exactly what was foretold, with one row and with many", async (source) => {
-    const device = await testDevice();
-    const program = half(source, { target: device.target });
-    for (const [B, T] of [
-      [1, 3],
-      [3, 7],
-    ] as const) {
-      const session = await load(program, device, undefined, { max: { B, T } });
-      await session.run({ x: { shape: [B, T, 64], data: new Float32Array(B * T * 64).fill(0.5) } }, { observe: true });
-      const uniformAlignment = device.info.limits.minUniformBufferOffsetAlignment;
-      expect(session.memory.bytes).toBe(memoryOf(program, { max: { B, T }, uniformAlignment }).total);
-      session.dispose();
-    }
-  });
+  it.each([DENSE, ROUTED])(
+    "takes of the device exactly what was foretold, with one row and with many",
+    async (source) => {
+      const device = await testDevice();
+      const program = half(source, { target: device.target });
+      for (const [B, T] of [
+        [1, 3],
+        [3, 7],
+      ] as const) {
+        const session = await load(program, device, undefined, { max: { B, T } });
+        await session.run(
+          { x: { shape: [B, T, 64], data: new Float32Array(B * T * 64).fill(0.5) } },
+          { observe: true },
+        );
+        const uniformAlignment = device.info.limits.minUniformBufferOffsetAlignment;
+        expect(session.memory.bytes).toBe(memoryOf(program, { max: { B, T }, uniformAlignment }).total);
+        session.dispose();
+      }
+    },
+  );
 });

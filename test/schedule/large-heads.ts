@@ -8,7 +8,11 @@ export const LIMIT = 140_000;
 export const narrow = (target: Target = PORTABLE): Target => withBindings(target, LIMIT);
 export const ROWS = { B: 2, T: 16 } as const;
 
-const model = (members: string, logits: string, loss = "cross_entropy(logits, targets)"): string => `import { Embedding, RMSNorm } from "std"
+const model = (
+  members: string,
+  logits: string,
+  loss = "cross_entropy(logits, targets)",
+): string => `import { Embedding, RMSNorm } from "std"
 model Head(vocab: int = ${CLASSES}, dim: int = 8) {
   embed: Embedding(vocab, dim)
   norm: RMSNorm(dim)
@@ -26,7 +30,11 @@ export const HEADS: Readonly<Record<string, string>> = {
     "  weight head: f32[dim, vocab] = normal(0.3)\n  weight bias: f32[vocab] = normal(1.0)",
     "15.0 * tanh((x @ head + bias) / 15.0)",
   ),
-  "two losses of the same logits": model("", "x @ transpose(embed.table)", "cross_entropy(logits, targets) + 0.5 * cross_entropy(2.0 * logits, tokens)"),
+  "two losses of the same logits": model(
+    "",
+    "x @ transpose(embed.table)",
+    "cross_entropy(logits, targets) + 0.5 * cross_entropy(2.0 * logits, tokens)",
+  ),
   "two heads": model(
     "  weight head: f32[vocab, dim] = normal(0.3)",
     "x @ transpose(embed.table)",

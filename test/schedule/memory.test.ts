@@ -28,15 +28,25 @@ const SIZES: readonly Size[] = [
 ];
 
 const dispatch = (buffers: readonly Storage[]): Step<Storage> => {
-  const kernel: Kernel = { file: "pointwise", name: "pointwise", fields: [], buffers: [], declarations: [], requires: { features: [], subgroupSize: null } };
+  const kernel: Kernel = {
+    file: "pointwise",
+    name: "pointwise",
+    fields: [],
+    buffers: [],
+    declarations: [],
+    requires: { features: [], subgroupSize: null },
+  };
   return { kind: "dispatch", kernel, buffers, uniforms: [], workgroups: 1 };
 };
 
 /** A program as memory sees it: each step writes one new value and reads up to three older ones. */
-const programs = fc.array(fc.record({ size: fc.nat(SIZES.length - 1), reads: fc.array(fc.nat(1000), { maxLength: 3 }), fixed: fc.boolean() }), {
-  minLength: 1,
-  maxLength: 60,
-});
+const programs = fc.array(
+  fc.record({ size: fc.nat(SIZES.length - 1), reads: fc.array(fc.nat(1000), { maxLength: 3 }), fixed: fc.boolean() }),
+  {
+    minLength: 1,
+    maxLength: 60,
+  },
+);
 
 function build(description: readonly { size: number; reads: number[]; fixed: boolean }[]) {
   const values: Storage[] = [];
@@ -44,7 +54,9 @@ function build(description: readonly { size: number; reads: number[]; fixed: boo
   const steps = description.map(({ size, reads, fixed }) => {
     const value = storage(SIZES[size]!, "value");
     if (fixed && reads.length % 2 === 1) own.set(value, "own");
-    const read = new Set(reads.flatMap((r) => (values.length > 0 ? [values[values.length - 1 - (r % Math.min(values.length, 12))]!] : [])));
+    const read = new Set(
+      reads.flatMap((r) => (values.length > 0 ? [values[values.length - 1 - (r % Math.min(values.length, 12))]!] : [])),
+    );
     values.push(value);
     return dispatch([...read, value]);
   });
@@ -61,16 +73,26 @@ describe("slots", () => {
         const { slotOf } = assignSlots(steps, fixed, axes, new Map());
         const life = values.map((v) => {
           const at = steps.flatMap((s, i) => (touches(s).includes(v) ? [i] : []));
-          return { slot: slotOf(v), first: fixed.has(v) ? -Infinity : at[0]!, last: fixed.has(v) ? Infinity : at.at(-1)! };
+          return {
+            slot: slotOf(v),
+            first: fixed.has(v) ? -Infinity : at[0]!,
+            last: fixed.has(v) ? Infinity : at.at(-1)!,
+          };
         });
-        for (const [i, a] of life.entries()) for (const b of life.slice(i + 1)) if (a.slot === b.slot) expect(a.last < b.first || b.last < a.first).toBe(true);
+        for (const [i, a] of life.entries())
+          for (const b of life.slice(i + 1))
+            if (a.slot === b.slot) expect(a.last < b.first || b.last < a.first).toBe(true);
       }),
       { seed: seedOf(1), numRuns: cases(300) },
     );
   });
 
   it("hold all their values at every size, though chosen at a nominal one", () => {
-    const run = fc.record({ B: fc.integer({ min: 1, max: 9 }), T: fc.integer({ min: 1, max: 256 }), F: fc.integer({ min: 1, max: 5000 }) });
+    const run = fc.record({
+      B: fc.integer({ min: 1, max: 9 }),
+      T: fc.integer({ min: 1, max: 256 }),
+      F: fc.integer({ min: 1, max: 5000 }),
+    });
     fc.assert(
       fc.property(programs, run, (description, { B, T, F }) => {
         const { values, steps, fixed } = build(description);
@@ -84,7 +106,8 @@ describe("slots", () => {
           lengths: new Map(),
           live: new Map(),
         });
-        for (const v of values) expect(sizes.number(slots[slotOf(v)]!.bytes)).toBeGreaterThanOrEqual(sizes.number(v.bytes));
+        for (const v of values)
+          expect(sizes.number(slots[slotOf(v)]!.bytes)).toBeGreaterThanOrEqual(sizes.number(v.bytes));
       }),
       { seed: seedOf(2), numRuns: cases(300) },
     );

@@ -11,7 +11,12 @@ model M(dim: int = 64, heads: int = 4) {
 }`;
 
 /** A block as MoD is, its weight and the lines of its forward pass by hand. */
-const written = (inner: string, weight: string, score: string, rest: string): string => `import { Layer, SwiGLU } from "std"
+const written = (
+  inner: string,
+  weight: string,
+  score: string,
+  rest: string,
+): string => `import { Layer, SwiGLU } from "std"
 block Routed(inner: block, dim: int, capacity: ratio) {
   weight w: f32[${weight}]
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
@@ -43,7 +48,12 @@ describe.each([
     ["a vector", "dim", "x @ w", PUT],
     ["a sum of products", "dim", "sum(x * w, axis: -1)", PUT],
     ["a sum that keeps its axis", "dim", `rearrange(sum(x * w, axis: -1, keep: true), "b t 1 -> b t")`, PUT],
-    ["rows that are named first", "dim", "x @ w", `rows = take(x, chosen)\n    gate = take(score[..., None], chosen)\n    put(x, chosen, inner(rows) * gate)`],
+    [
+      "rows that are named first",
+      "dim",
+      "x @ w",
+      `rows = take(x, chosen)\n    gate = take(score[..., None], chosen)\n    put(x, chosen, inner(rows) * gate)`,
+    ],
   ])("a layer routed by %s", (_what, weight, score, rest) => {
     expect(kernelsOf(written(LAYER, weight, score, rest), target)).toEqual(kernelsOf(library(LAYER), target));
   });

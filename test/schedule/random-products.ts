@@ -1,4 +1,5 @@
-// Random sound graphs around matrix products: what is computed of a, what follows on the sums, and who else reads each value on the way.
+// Random sound graphs around matrix products: what is computed of a, what follows on the sums, and who else reads each
+// value on the way.
 import * as fc from "fast-check";
 import { createEmit, type Emit } from "../../src/ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type GraphOutput, type Node } from "../../src/ir/graph.js";
@@ -26,7 +27,9 @@ const axes: readonly Axis[] = [
 ];
 const [B, T, N] = [axisSize("B"), axisSize("T"), rowsSize("T")];
 
-/** A graph as numbers: the widths of its inputs, what is done, and which values the caller reads beside the last ones. */
+/**
+ * A graph as numbers: the widths of its inputs, what is done, and which values the caller reads beside the last ones.
+ */
 export interface Plot {
   readonly widths: readonly [number, number];
   readonly steps: readonly Instruction[];
@@ -45,10 +48,12 @@ export const plots = (longest: number): fc.Arbitrary<Plot> =>
 /** A graph over inputs `x` and `z` f32[B, T, …], `s` f32[B, T] and a square `m`; weights as they come. */
 export function graphFrom({ widths, steps, read }: Plot): Graph {
   const emit = createEmit(ops, axes);
-  const input = (name: string, shape: readonly Size[]): Node<"input"> => emit.node("input", [], { name, dtype: "f32", shape });
+  const input = (name: string, shape: readonly Size[]): Node<"input"> =>
+    emit.node("input", [], { name, dtype: "f32", shape });
   const [x, z, s, m] = [input("x", [N, widths[0]]), input("z", [N, widths[1]]), input("s", [N]), input("m", [4, 4])];
   const world: World = { emit, values: [x, z, m], ...routesOf(emit, s), weights: 0 };
-  for (const step of steps) for (const node of made(step, world)) if (!world.values.includes(node)) world.values.push(node);
+  for (const step of steps)
+    for (const node of made(step, world)) if (!world.values.includes(node)) world.values.push(node);
   const { values } = world;
   const all = values.map((node): GraphOutput => outputOf(node, ""));
   const used = new Set(nodesOf({ outputs: all, states: [], starts: new Map() }).flatMap((n) => n.inputs));

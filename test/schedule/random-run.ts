@@ -1,4 +1,5 @@
-// Runs a random graph on a device, scheduled as it stands and optimized, for the device's own target and for any: all against the reference.
+// Runs a random graph on a device, scheduled as it stands and optimized, for the device's own target and for any: all
+// against the reference.
 import { invariant } from "../../src/base/invariant.js";
 import { emit } from "../../src/codegen/emit.js";
 import type { Graph } from "../../src/ir/graph.js";
@@ -14,8 +15,9 @@ import { random } from "../random.js";
 import { givenFor, type Given } from "./random-products.js";
 
 /**
- * Values are of order 1 and chains of some twenty steps add, multiply and normalize them, so that an f32 error of 1e-6 may grow a hundredfold; a cast to f16
- * keeps three digits, and one that rounds the other way is off by 1e-3. A wrong index or a wrong row is off by the size of the values.
+ * Values are of order 1 and chains of some twenty steps add, multiply and normalize them, so that an f32 error of 1e-6
+ * may grow a hundredfold; a cast to f16 keeps three digits, and one that rounds the other way is off by 1e-3. A wrong
+ * index or a wrong row is off by the size of the values.
  */
 export const TOLERANCE = { atol: 3e-3, rtol: 3e-3 };
 /** Results beyond this need intermediate values that f32 may not hold. */
@@ -37,9 +39,16 @@ export interface Form {
   readonly optimized: boolean;
   readonly target: "device" | "portable";
 }
-export const FORMS: readonly Form[] = [false, true].flatMap((optimized) => (["device", "portable"] as const).map((target): Form => ({ optimized, target })));
+export const FORMS: readonly Form[] = [false, true].flatMap((optimized) =>
+  (["device", "portable"] as const).map((target): Form => ({ optimized, target })),
+);
 
-export async function outcome(graph: Graph, seed: number, device: Device, { lengths = LENGTHS, forms = FORMS } = {}): Promise<Outcome> {
+export async function outcome(
+  graph: Graph,
+  seed: number,
+  device: Device,
+  { lengths = LENGTHS, forms = FORMS } = {},
+): Promise<Outcome> {
   const cases = lengths.map((own) => {
     const given = givenFor(graph, own, seed);
     const wanted = evaluate(graph, given);
@@ -65,7 +74,8 @@ export async function outcome(graph: Graph, seed: number, device: Device, { leng
         for (const [name, { data }] of wanted.outputs) {
           const { ratio, text: where } = furthest(results[name]!.data, data, TOLERANCE.atol, TOLERANCE.rtol);
           const how = `${optimized ? "optimized" : "as it stands"}, for ${target === "device" ? device.target.device : "any device"}`;
-          if (!(ratio < 1)) return { fault: `${how}, lengths ${given.lengths.join(" ")}: ${name} ${where}`, compared, beyond };
+          if (!(ratio < 1))
+            return { fault: `${how}, lengths ${given.lengths.join(" ")}: ${name} ${where}`, compared, beyond };
         }
       }
     } finally {
@@ -75,14 +85,24 @@ export async function outcome(graph: Graph, seed: number, device: Device, { leng
   return { fault: null, compared, beyond };
 }
 
-/** Whether inputs and weights that are off by about one f32 rounding, choices held, move no result by a tenth of the tolerance. */
+/**
+ * Whether inputs and weights that are off by about one f32 rounding, choices held, move no result by a tenth of the
+ * tolerance.
+ */
 function isComparable(graph: Graph, given: Given, wanted: Evaluation): boolean {
   const rng = random(1);
   const nudged = (values: Given["inputs"]): Given["inputs"] =>
-    new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data.map((v) => v * (1 + 3e-7 * rng.normal())) }]));
+    new Map(
+      [...values].map(([name, { shape, data }]) => [
+        name,
+        { shape, data: data.map((v) => v * (1 + 3e-7 * rng.normal())) },
+      ]),
+    );
   const forced = new Map([...wanted.routes].map(([axis, r]) => [axis, r.used]));
   const moved = evaluate(graph, { ...given, inputs: nudged(given.inputs), weights: nudged(given.weights), forced });
   return [...wanted.outputs].every(
-    ([name, { data }]) => furthest(moved.outputs.get(name)!.data, data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 && data.every((v) => Math.abs(v) < LARGEST),
+    ([name, { data }]) =>
+      furthest(moved.outputs.get(name)!.data, data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 &&
+      data.every((v) => Math.abs(v) < LARGEST),
   );
 }

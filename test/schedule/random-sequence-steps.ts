@@ -31,7 +31,12 @@ export const put: Maker = (world, a, b, c) => {
 
 /** The whole block of Mixture-of-Depths: rows of x, a product back to their width, and rows put back. */
 export const routed: Maker = (world, a, b, c) => {
-  const x = operand(world, a, (v) => typeOf(v).shape.length === 2 && rowDim(v) === 0 && routeOf(world, v, b) !== null && typeof last(v) === "number");
+  const x = operand(
+    world,
+    a,
+    (v) =>
+      typeOf(v).shape.length === 2 && rowDim(v) === 0 && routeOf(world, v, b) !== null && typeof last(v) === "number",
+  );
   if (!x) return [];
   const { emit } = world;
   const { index } = routeOf(world, x, b)!;
@@ -40,9 +45,18 @@ export const routed: Maker = (world, a, b, c) => {
   const inner = WIDTHS[c % WIDTHS.length]!;
   const up = emit.node("silu", [emit.node("matmul", [rows, weight(world, [inner, width])], { transposed: true })], {});
   const down = emit.node("matmul", [up, weight(world, [inner, width])], { transposed: false });
-  const gated = b % 2 === 0 ? down : emit.node("mul", [down, emit.node("sigmoid", [emit.node("sum", [rows], { axes: [1], keep: true })], {})], {});
+  const gated =
+    b % 2 === 0
+      ? down
+      : emit.node("mul", [down, emit.node("sigmoid", [emit.node("sum", [rows], { axes: [1], keep: true })], {})], {});
   const update = c % 2 === 0 ? gated : emit.node("add", [gated, rows], {});
-  return [emit.node(c % 2 === 0 ? "put" : "set", [b % 5 === 0 ? emit.node("reshape", [x], { shape: typeOf(x).shape }) : x, index, update], { dim: 0 })];
+  return [
+    emit.node(
+      c % 2 === 0 ? "put" : "set",
+      [b % 5 === 0 ? emit.node("reshape", [x], { shape: typeOf(x).shape }) : x, index, update],
+      { dim: 0 },
+    ),
+  ];
 };
 
 /** [N, H · w] → [N, H, w], [H, N, w], and such heads back. */
@@ -55,7 +69,10 @@ export const heads: Maker = (world, a, b, c) => {
     const rows = rowDim(x);
     const others = [0, 1, 2].filter((d) => d !== rows);
     const turned = emit.node("permute", [x], { order: [rows, ...others] });
-    return [turned, emit.node("reshape", [turned], { shape: [shape[rows]!, Number(shape[others[0]!]) * Number(shape[others[1]!])] })];
+    return [
+      turned,
+      emit.node("reshape", [turned], { shape: [shape[rows]!, Number(shape[others[0]!]) * Number(shape[others[1]!])] }),
+    ];
   }
   if (rowDim(x) !== 0) return [];
   const width = Number(last(x));
@@ -68,17 +85,27 @@ export const heads: Maker = (world, a, b, c) => {
 const positionsOf = (world: World, axis: string): Node => {
   const { emit, routes, starts } = world;
   const route = routes.find((r) => r.axis === axis);
-  return route ? emit.node("take", [positionsOf(world, route.parent), route.index], { dim: 0 }) : emit.node("positions", [starts.get(axis)!], { axis });
+  return route
+    ? emit.node("take", [positionsOf(world, route.parent), route.index], { dim: 0 })
+    : emit.node("positions", [starts.get(axis)!], { axis });
 };
 
 export const rope: Maker = (world, a, b) => {
   const x = operand(world, a, (v) => {
     const { shape } = typeOf(v);
-    return shape.length >= 2 && rowDim(v) === shape.length - 2 && typeof last(v) === "number" && Number(last(v)) % 2 === 0;
+    return (
+      shape.length >= 2 && rowDim(v) === shape.length - 2 && typeof last(v) === "number" && Number(last(v)) % 2 === 0
+    );
   });
   if (!x) return [];
   const { emit } = world;
-  const table = emit.node("rope_table", [], { positions: 64, width: Number(last(x)), theta: 100, frequencies: null, scale: 1 });
+  const table = emit.node("rope_table", [], {
+    positions: 64,
+    width: Number(last(x)),
+    theta: 100,
+    frequencies: null,
+    scale: 1,
+  });
   const axis = packedAxis(typeOf(x).shape.at(-2)!)!;
   return [b % 3 === 0 ? x : emit.node("tanh", [x], {}), emit.node("rope", [x, positionsOf(world, axis), table], {})];
 };
@@ -94,15 +121,21 @@ export const turned: Maker = (world, a, b, c) => {
   const at = positionsOf(world, packedAxis(typeOf(x).shape[0]!)!);
   const table = emit.node("rope_table", [], { positions: 64, width: w, theta: 100, frequencies: null, scale: 1 });
   const rotated = (of: Node): Node => {
-    const heads = emit.node("permute", [emit.node("reshape", [of], { shape: [typeOf(x).shape[0]!, width / w, w] })], { order: [1, 0, 2] });
+    const heads = emit.node("permute", [emit.node("reshape", [of], { shape: [typeOf(x).shape[0]!, width / w, w] })], {
+      order: [1, 0, 2],
+    });
     return emit.node("rope", [heads, at, table], {});
   };
-  return [rotated(c % 2 === 0 ? x : emit.node("sin", [x], {})), c % 3 === 0 ? rotated(emit.node("tanh", [x], {})) : null];
+  return [
+    rotated(c % 2 === 0 ? x : emit.node("sin", [x], {})),
+    c % 3 === 0 ? rotated(emit.node("tanh", [x], {})) : null,
+  ];
 };
 
 /** The rows that a route chooses of one value, put into another, with what both were before. */
 export const exchanged: Maker = (world, a, b, c) => {
-  const fits = (v: Node): boolean => typeOf(v).shape.length === 2 && rowDim(v) === 0 && routeOf(world, v, c) !== null && typeof last(v) === "number";
+  const fits = (v: Node): boolean =>
+    typeOf(v).shape.length === 2 && rowDim(v) === 0 && routeOf(world, v, c) !== null && typeof last(v) === "number";
   const x = operand(world, a, fits);
   const y = x && operand(world, b, (v) => fits(v) && last(v) === last(x) && axisOf(v) === axisOf(x));
   if (!x || !y) return [];
@@ -113,7 +146,14 @@ export const exchanged: Maker = (world, a, b, c) => {
   const update = (of: Node): Node =>
     emit.node(
       "add",
-      [emit.node("mul", [emit.node("matmul", [take(of), weight(world, [width, width])], { transposed: c % 2 === 0 }), take(x)], {}), take(y)],
+      [
+        emit.node(
+          "mul",
+          [emit.node("matmul", [take(of), weight(world, [width, width])], { transposed: c % 2 === 0 }), take(x)],
+          {},
+        ),
+        take(y),
+      ],
       {},
     );
   const into = (v: Node, rows: Node): Node => emit.node(b % 2 === 0 ? "put" : "set", [v, index, rows], { dim: 0 });
@@ -125,13 +165,20 @@ export const attention: Maker = (world, a, b, c) => {
   const q = operand(world, a, isHeads);
   if (!q) return [];
   const [h, rows, w] = typeOf(q).shape as [number, Size, number];
-  const fits = (v: Node): boolean => isHeads(v) && equalShapes([rows], [typeOf(v).shape[1]!]) && h % Number(typeOf(v).shape[0]) === 0;
+  const fits = (v: Node): boolean =>
+    isHeads(v) && equalShapes([rows], [typeOf(v).shape[1]!]) && h % Number(typeOf(v).shape[0]) === 0;
   const k = operand(world, b, (v) => fits(v) && last(v) === w);
   const v = k && operand(world, c, (n) => fits(n) && typeOf(n).shape[0] === typeOf(k).shape[0]);
   if (!k || !v) return [];
   const axis = packedAxis(rows)!;
   const [starts, at] = [world.starts.get(axis)!, positionsOf(world, axis)];
-  return [world.emit.node("attention", [q, k, v, starts, starts, at, at], { causal: b % 2 === 0, window: c % 3 === 0 ? 2 : 0, scale: 0.5 })];
+  return [
+    world.emit.node("attention", [q, k, v, starts, starts, at, at], {
+      causal: b % 2 === 0,
+      window: c % 3 === 0 ? 2 : 0,
+      scale: 0.5,
+    }),
+  ];
 };
 
 /** Projections, turned, attended and merged, as a layer has them. */
@@ -172,7 +219,11 @@ export const attended: Maker = (world, a, b, c) => {
     return i < 2 && b % 3 !== 0 ? emit.node("rope", [turned, at, table], {}) : turned;
   });
   const starts = world.starts.get(axis)!;
-  const out = emit.node("attention", inputsFor("attention", [...parts, starts, starts, at, at]), { causal: true, window: 0, scale: 0.5 });
+  const out = emit.node("attention", inputsFor("attention", [...parts, starts, starts, at, at]), {
+    causal: true,
+    window: 0,
+    scale: 0.5,
+  });
   const back = emit.node("permute", [out], { order: [1, 0, 2] });
   return [c % 7 === 0 ? parts[1]! : null, emit.node("reshape", [back], { shape: [typeOf(x).shape[0]!, h * width] })];
 };

@@ -4,9 +4,30 @@ import { equalShapes, packedAxis } from "../../src/ir/typing.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import type { Size } from "../../src/size/size.js";
 import { attended, attention, exchanged, heads, put, rope, routed, taken, turned } from "./random-sequence-steps.js";
-import { constant, isMatrixLike, last, operand, weight, WIDTHS, type Instruction, type Maker, type World } from "./random-world.js";
+import {
+  constant,
+  isMatrixLike,
+  last,
+  operand,
+  weight,
+  WIDTHS,
+  type Instruction,
+  type Maker,
+  type World,
+} from "./random-world.js";
 
-const UNARY = ["neg", "abs", "tanh", "sigmoid", "silu", "relu", "gelu", "sin", "barrier", "stop_gradient"] as const satisfies readonly OpName[];
+const UNARY = [
+  "neg",
+  "abs",
+  "tanh",
+  "sigmoid",
+  "silu",
+  "relu",
+  "gelu",
+  "sin",
+  "barrier",
+  "stop_gradient",
+] as const satisfies readonly OpName[];
 const BINARY = ["add", "sub", "mul", "max", "add"] as const satisfies readonly OpName[];
 
 /** x · w, plain or transposed. */
@@ -25,7 +46,10 @@ const merged: Maker = (world, a, b, c) => {
   if (!x) return [];
   const depth = Number(last(x));
   const equal = b % 2 === 0;
-  const widths = Array.from({ length: 2 + (c % 2) }, (_, i) => WIDTHS[(equal ? b >> 1 : (b >> 1) + 3 * i) % WIDTHS.length]!);
+  const widths = Array.from(
+    { length: 2 + (c % 2) },
+    (_, i) => WIDTHS[(equal ? b >> 1 : (b >> 1) + 3 * i) % WIDTHS.length]!,
+  );
   const parts = widths.map((n) => weight(world, [n, depth]));
   const y = world.emit.node("matmul", [x, world.emit.node("concat", parts, { axis: 0 })], { transposed: true });
   const axis = typeOf(y).shape.length - 1;
@@ -47,7 +71,8 @@ const binary: Maker = (world, a, b, c) => {
   if (!x) return [];
   const { shape } = typeOf(x);
   const broadcasts = (own: readonly Size[]): boolean =>
-    own.length <= shape.length && own.every((s, i) => s === 1 || equalShapes([s], [shape[i + shape.length - own.length]!]));
+    own.length <= shape.length &&
+    own.every((s, i) => s === 1 || equalShapes([s], [shape[i + shape.length - own.length]!]));
   const y = operand(world, b, (v) => broadcasts(typeOf(v).shape) && (v !== x || c % 7 === 0));
   if (!y) return [];
   const op = BINARY[c % BINARY.length]!;
@@ -73,7 +98,8 @@ const norm: Maker = (world, a, b, c) => {
   const sum = (of: Node): Node => emit.node("sum", [of], { axes: [axis], keep: true });
   const mean = (of: Node): Node => emit.node("mul", [sum(of), constant(world, 1 / Number(last(x)))], {});
   const square = emit.node("powi", [x], { exponent: 2 });
-  const spread = b % 3 === 0 ? emit.node("sub", [mean(square), emit.node("powi", [mean(x)], { exponent: 2 })], {}) : mean(square);
+  const spread =
+    b % 3 === 0 ? emit.node("sub", [mean(square), emit.node("powi", [mean(x)], { exponent: 2 })], {}) : mean(square);
   const factor = emit.node("rsqrt", [emit.node("add", [emit.node("abs", [spread], {}), constant(world, 0.1)], {})], {});
   const centred = b % 3 === 0 ? emit.node("sub", [x, mean(x)], {}) : x;
   const y = emit.node("mul", [centred, factor], {});
@@ -107,7 +133,8 @@ const sliced: Maker = (world, a, b, c) => {
   const size = Number(shape[axis]);
   const half = Math.floor(size / 2);
   const slice = (start: number, stop: number): Node => world.emit.node("slice", [x], { axis, start, stop });
-  if (c % 2 === 0) return size % 2 === 0 ? [slice(0, half), slice(half, size)] : [slice(0, half), slice(half, size - 1)];
+  if (c % 2 === 0)
+    return size % 2 === 0 ? [slice(0, half), slice(half, size)] : [slice(0, half), slice(half, size - 1)];
   const start = c % size;
   const stop = start + 1 + (b % (size - start));
   // Nothing else, the whole as well, or one that has some of the same columns.
@@ -132,7 +159,13 @@ const cast: Maker = (world, a, b) => {
       return [f32(emit.node("cast", [x], { dtype: "f16" }))];
     case 1:
       // Continuous, so that rounding flips nothing.
-      return [emit.node("where", [emit.node("gt", [x, constant(world, 0)], {}), x, emit.node("mul", [x, constant(world, 0.5)], {})], {})];
+      return [
+        emit.node(
+          "where",
+          [emit.node("gt", [x, constant(world, 0)], {}), x, emit.node("mul", [x, constant(world, 0.5)], {})],
+          {},
+        ),
+      ];
     default:
       return [emit.node("mul", [x, f32(emit.node("gt", [x, constant(world, 0)], {}))], {})];
   }
@@ -155,7 +188,11 @@ const byValue: Maker = (world, a, b, c) => {
   const inner = (v: Node): Size => typeOf(v).shape.at(transposed ? -1 : -2)!;
   const y = operand(world, b, (v) => {
     const lead = typeOf(v).shape.slice(0, -2);
-    return isMatrixLike(v) && equalShapes([inner(v)], [last(x)]) && (lead.length === 0 || equalShapes(lead, typeOf(x).shape.slice(0, -2)));
+    return (
+      isMatrixLike(v) &&
+      equalShapes([inner(v)], [last(x)]) &&
+      (lead.length === 0 || equalShapes(lead, typeOf(x).shape.slice(0, -2)))
+    );
   });
   return y ? [world.emit.node("tanh", [world.emit.node("matmul", [x, y], { transposed })], {})] : [];
 };
@@ -166,7 +203,11 @@ const joined: Maker = (world, a, b) => {
   const { shape } = typeOf(x);
   const axis = shape.length - 1;
   if (packedAxis(shape[axis]!) !== null || typeof shape[axis] !== "number") return [];
-  const y = operand(world, b, (v) => typeOf(v).shape.length === shape.length && equalShapes(typeOf(v).shape.slice(0, -1), shape.slice(0, -1)));
+  const y = operand(
+    world,
+    b,
+    (v) => typeOf(v).shape.length === shape.length && equalShapes(typeOf(v).shape.slice(0, -1), shape.slice(0, -1)),
+  );
   return y && typeof last(y) === "number" ? [world.emit.node("concat", [x, y], { axis })] : [];
 };
 
@@ -220,7 +261,11 @@ function fitsIn(node: Node): boolean {
   const packed = shape.flatMap((s) => packedAxis(s) ?? []);
   const known = shape.reduce((n: number, s) => n * (typeof s === "number" ? s : 16), 1);
   // No kernel knows the product of two counts that only the device has.
-  return shape.length <= 5 && (packed.length <= 1 || (packed.length === 2 && !packed.some((axis) => ["L", "D", "E"].includes(axis)))) && known <= MOST_ELEMENTS;
+  return (
+    shape.length <= 5 &&
+    (packed.length <= 1 || (packed.length === 2 && !packed.some((axis) => ["L", "D", "E"].includes(axis)))) &&
+    known <= MOST_ELEMENTS
+  );
 }
 
 /** What a step makes of the values there are; nothing where none of them fits. */

@@ -47,7 +47,8 @@ export const rowDim = (node: Node): number => {
 };
 
 /** The axis of its rows; null where it has none. */
-export const axisOf = (node: Node): string | null => (rowDim(node) < 0 ? null : packedAxis(typeOf(node).shape[rowDim(node)]!));
+export const axisOf = (node: Node): string | null =>
+  rowDim(node) < 0 ? null : packedAxis(typeOf(node).shape[rowDim(node)]!);
 
 /** One of the routes that choose among its rows. */
 export function routeOf({ routes }: World, node: Node, n: number): Route | null {
@@ -59,4 +60,5 @@ export function weight(world: World, shape: readonly number[]): Node {
   return world.emit.node("weight", [], { path: `w${world.weights++}.${shape.join("x")}`, dtype: "f32", shape });
 }
 
-export const constant = ({ emit }: World, value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
+export const constant = ({ emit }: World, value: number): Node =>
+  emit.node("constant", [], { value, dtype: "f32", shape: [] });

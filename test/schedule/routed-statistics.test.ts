@@ -9,7 +9,8 @@ import { random } from "../random.js";
 import { graphOf } from "./graphs.js";
 
 const AXES = { axes: "axis K = sequence above of T; expected = 1/2" };
-const weight = (name: string, shape: readonly number[]): string => `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
+const weight = (name: string, shape: readonly number[]): string =>
+  `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
 const norm = (of: string, to: string): string =>
   `%${to}q = powi {"exponent":2}(%${of})\n%${to}s = sum {"axes":[1],"keep":true}(%${to}q)\n%${to}r = rsqrt(%${to}s)\n%${to} = mul(%${of}, %${to}r)`;
 const CHOICE = `%score = sum {"axes":[1],"keep":false}(%x)\n%half = constant {"value":0.1,"dtype":"f32","shape":[]}()
@@ -28,7 +29,8 @@ const kinds = (graph: Graph): Readonly<Record<"put" | "set", number>> => {
   const count = (op: "put" | "set"): number => nodesOf(graph).filter((n) => isOp(n, op)).length;
   return { put: count("put"), set: count("set") };
 };
-const rewritten = (graph: Graph, sumsOver: number | null = 32): Graph => routedStatistics(graph, () => ({ packs: true, sumsOver }));
+const rewritten = (graph: Graph, sumsOver: number | null = 32): Graph =>
+  routedStatistics(graph, () => ({ packs: true, sumsOver }));
 
 describe("statistics of routed rows", () => {
   it.each([
@@ -43,17 +45,25 @@ describe("statistics of routed rows", () => {
     const normal = (count: number): Float64Array => Float64Array.from({ length: count }, () => rng.normal());
     const weights = new Map(
       nodesOf(before).flatMap((n) =>
-        isOp(n, "weight") ? [[n.attrs.path, { shape: n.attrs.shape, data: normal(n.attrs.shape.reduce((a, b) => a * b, 1)) }] as const] : [],
+        isOp(n, "weight")
+          ? [[n.attrs.path, { shape: n.attrs.shape, data: normal(n.attrs.shape.reduce((a, b) => a * b, 1)) }] as const]
+          : [],
       ),
     );
     const inputs = new Map([["x", { shape: [3, 9, 4], data: normal(3 * 9 * 4) }]]);
-    const [wanted, found] = [before, after].map((g) => evaluate(g, { inputs, weights, lengths: [9, 0, 4] }).outputs.get("z")!.data);
+    const [wanted, found] = [before, after].map(
+      (g) => evaluate(g, { inputs, weights, lengths: [9, 0, 4] }).outputs.get("z")!.data,
+    );
     // Sums of 64 numbers in 64 bits, in another order.
     found!.forEach((value, i) => expect(Math.abs(value - wanted![i]!)).toBeLessThan(1e-13));
   });
 
   it.each([
-    ["where no product makes the stream", layer(`%p = concat {"axis":1}(${Array.from({ length: 16 }, () => "%x").join(", ")})`, "%u = tanh(%h)"), 32],
+    [
+      "where no product makes the stream",
+      layer(`%p = concat {"axis":1}(${Array.from({ length: 16 }, () => "%x").join(", ")})`, "%u = tanh(%h)"),
+      32,
+    ],
     ["where products cannot sum over rows", layer(PRODUCT, "%u = tanh(%h)"), null],
   ])("stay as they are %s", (_name, graph, sumsOver) => expect(rewritten(graph, sumsOver)).toBe(graph));
 

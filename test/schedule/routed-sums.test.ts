@@ -1,4 +1,5 @@
-// Sums over rows that a route updates, set by the product that makes those rows in what another product left: on a device, each graph held against the reference.
+// Sums over rows that a route updates, set by the product that makes those rows in what another product left: on a
+// device, each graph held against the reference.
 import { describe, expect, it } from "vitest";
 import { isOp } from "../../src/ir/graph.js";
 import { PORTABLE, type Target } from "../../src/program/target.js";
@@ -6,16 +7,26 @@ import { schedule } from "../../src/schedule/schedule.js";
 import { expectReference, type Setting } from "./against-reference.js";
 import { graphOf } from "./graphs.js";
 
-const MESA: Target = { device: "mesa-software", subgroups: [8, 8], f16: true, limits: { ...PORTABLE.limits, storageBuffersPerStage: 16 } };
+const MESA: Target = {
+  device: "mesa-software",
+  subgroups: [8, 8],
+  f16: true,
+  limits: { ...PORTABLE.limits, storageBuffersPerStage: 16 },
+};
 const SETTINGS: readonly Setting[] = [{ lengths: [1] }, { lengths: [3, 0, 17, 5] }];
 const AXES = { axes: "axis K = sequence above of T; expected = 1/2\naxis L = sequence above of T; expected = 1/2" };
 
-const weight = (name: string, shape: readonly number[]): string => `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
-const squares = (of: string, to: string): string => `%${to}q = powi {"exponent":2}(%${of})\n%${to} = sum {"axes":[1],"keep":true}(%${to}q)`;
-const weighted = (of: string, to: string): string => `%${to}m = mul(%${of}, %gain)\n%${to} = sum {"axes":[1],"keep":true}(%${to}m)`;
-const set = (x: string, index: string, rows: string, to: string): string => `%${to} = set {"dim":0}(%${x}, %${index}, %${rows})`;
+const weight = (name: string, shape: readonly number[]): string =>
+  `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
+const squares = (of: string, to: string): string =>
+  `%${to}q = powi {"exponent":2}(%${of})\n%${to} = sum {"axes":[1],"keep":true}(%${to}q)`;
+const weighted = (of: string, to: string): string =>
+  `%${to}m = mul(%${of}, %gain)\n%${to} = sum {"axes":[1],"keep":true}(%${to}m)`;
+const set = (x: string, index: string, rows: string, to: string): string =>
+  `%${to} = set {"dim":0}(%${x}, %${index}, %${rows})`;
 /** Whatever reads a sum for all rows, element by element. */
-const shown = (sum: string, to: string): string => `%${to} = tanh(%${sum})\nresult "${to}" = %${to} [B, T, 1] packed T 0 1`;
+const shown = (sum: string, to: string): string =>
+  `%${to} = tanh(%${sum})\nresult "${to}" = %${to} [B, T, 1] packed T 0 1`;
 
 /** A stream of so many columns, with rows of it chosen twice over. */
 const HEAD = `${weight("w", [4, 64])}\n${weight("gain", [64])}\n%p = matmul {"transposed":false}(%x, %w)
@@ -23,7 +34,11 @@ const HEAD = `${weight("w", [4, 64])}\n${weight("gain", [64])}\n%p = matmul {"tr
 %above = above {"axis":"K"}(%score, %half, %starts)\n%i = pick {"result":0}(%above)\n%ks = pick {"result":1}(%above)\nstarts K = %ks
 %below = above {"axis":"L"}(%less, %half, %starts)\n%j = pick {"result":0}(%below)\n%ls = pick {"result":1}(%below)\nstarts L = %ls`;
 /** What rows become, by products that do not read them where they are written. */
-const rows = (of: string, at: string, to: string): string => `${weight(`${to}w`, [4, 64])}\n${weight(`${to}v`, [64, 64])}
+const rows = (
+  of: string,
+  at: string,
+  to: string,
+): string => `${weight(`${to}w`, [4, 64])}\n${weight(`${to}v`, [64, 64])}
 %${to}x = take {"dim":0}(%x, %${at})\n%${to}h = matmul {"transposed":false}(%${to}x, %${to}w)\n%${to}t = take {"dim":0}(%${of}, %${at})
 %${to}g = tanh(%${to}h)\n%${to}u = matmul {"transposed":false}(%${to}g, %${to}v)\n%${to} = add(%${to}t, %${to}u)`;
 const ROWS = rows("p", "i", "n");

@@ -11,7 +11,8 @@ import { caseOf, allSamples } from "../ops/samples.js";
 import { ABOVE, graphOf } from "./graphs.js";
 
 const names = (plan: Plan): string[] => plan.steps.map((s) => (s.kind === "dispatch" ? s.kernel.name : s.kind));
-const dispatches = (plan: Plan): Extract<PlanStep, { kind: "dispatch" }>[] => plan.steps.flatMap((s) => (s.kind === "dispatch" ? [s] : []));
+const dispatches = (plan: Plan): Extract<PlanStep, { kind: "dispatch" }>[] =>
+  plan.steps.flatMap((s) => (s.kind === "dispatch" ? [s] : []));
 const OUTPUT = "[B, T, 4] packed T 0 1";
 
 /** What holds of every plan. */
@@ -45,23 +46,34 @@ describe("pointwise operators", () => {
     expect(dispatches(plan)[0]!.buffers).toHaveLength(2);
   });
   it("that several read are computed once", () => {
-    const plan = schedule(graphOf(`%a = exp(%x)\n%b = neg(%a)\n%c = abs(%a)\n%d = add(%b, %c)\nresult "y" = %d ${OUTPUT}`));
+    const plan = schedule(
+      graphOf(`%a = exp(%x)\n%b = neg(%a)\n%c = abs(%a)\n%d = add(%b, %c)\nresult "y" = %d ${OUTPUT}`),
+    );
     expect(names(plan)).toEqual(["exp", "neg_abs_add"]);
   });
   it("are not computed again for each element of a larger result", () => {
-    const plan = schedule(graphOf(`%s = sum {"axes":[1],"keep":true}(%x)\n%r = rsqrt(%s)\n%y = mul(%x, %r)\nresult "y" = %y ${OUTPUT}`));
+    const plan = schedule(
+      graphOf(`%s = sum {"axes":[1],"keep":true}(%x)\n%r = rsqrt(%s)\n%y = mul(%x, %r)\nresult "y" = %y ${OUTPUT}`),
+    );
     expect(names(plan)).toEqual(["reduce", "rsqrt", "mul"]);
   });
   it("read broadcast inputs and constants as they are", () => {
     const plan = schedule(
-      graphOf(`%c = constant {"value":2,"dtype":"f32","shape":[4]}()\n%b = broadcast {"shape":["rows(T)",4]}(%c)\n%y = mul(%x, %b)\nresult "y" = %y ${OUTPUT}`),
+      graphOf(
+        `%c = constant {"value":2,"dtype":"f32","shape":[4]}()\n%b = broadcast {"shape":["rows(T)",4]}(%c)\n%y = mul(%x, %b)\nresult "y" = %y ${OUTPUT}`,
+      ),
     );
     expect(names(plan)).toEqual(["mul"]);
     expect(dispatches(plan)[0]!.buffers).toHaveLength(2);
   });
   it("never read more buffers than a kernel may bind", () => {
-    const inputs = Array.from({ length: 20 }, (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[4]}()`).join("\n");
-    const sums = Array.from({ length: 20 }, (_, i) => `%s${i} = add(${i === 0 ? "%x" : `%s${i - 1}`}, %w${i})`).join("\n");
+    const inputs = Array.from(
+      { length: 20 },
+      (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[4]}()`,
+    ).join("\n");
+    const sums = Array.from({ length: 20 }, (_, i) => `%s${i} = add(${i === 0 ? "%x" : `%s${i - 1}`}, %w${i})`).join(
+      "\n",
+    );
     const plan = schedule(graphOf(`${inputs}\n${sums}\nresult "y" = %s19 ${OUTPUT}`));
     checkPlan(plan);
     expect(dispatches(plan).length).toBe(4);
@@ -98,7 +110,10 @@ describe("memory", () => {
     const route = `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K"}(%score, %starts, %starts)\n%index = pick {"result":0}(%top)\n%kstarts = pick {"result":1}(%top)\nstarts K = %kstarts`;
     const axes = "axis K = sequence top of T; k = 2";
     const last = schedule(
-      graphOf(`${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\nresult "y" = %y ${OUTPUT}`, { axes }),
+      graphOf(
+        `${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\nresult "y" = %y ${OUTPUT}`,
+        { axes },
+      ),
     );
     expect(names(last)).toEqual(["exp", "reduce", "top", "put"]);
     const read = schedule(
@@ -108,12 +123,19 @@ describe("memory", () => {
       ),
     );
     expect(names(read)).toEqual(["exp", "reduce", "top", "copy", "put", "add"]);
-    const given = schedule(graphOf(`${route}\n%rows = take {"dim":0}(%x, %index)\n%y = put {"dim":0}(%x, %index, %rows)\nresult "y" = %y ${OUTPUT}`, { axes }));
+    const given = schedule(
+      graphOf(
+        `${route}\n%rows = take {"dim":0}(%x, %index)\n%y = put {"dim":0}(%x, %index, %rows)\nresult "y" = %y ${OUTPUT}`,
+        { axes },
+      ),
+    );
     expect(names(given)).toEqual(["reduce", "top", "copy", "put"]);
   });
   it("of views is that of what they view", () => {
     const plan = schedule(
-      graphOf(`%a = reshape {"shape":["rows(T)",2,2]}(%x)\n%b = stop_gradient(%a)\n%c = reshape {"shape":["rows(T)",4]}(%b)\nresult "y" = %c ${OUTPUT}`),
+      graphOf(
+        `%a = reshape {"shape":["rows(T)",2,2]}(%x)\n%b = stop_gradient(%a)\n%c = reshape {"shape":["rows(T)",4]}(%b)\nresult "y" = %c ${OUTPUT}`,
+      ),
     );
     expect(plan.steps).toEqual([]);
     expect(plan.outputs[0]!.slot).toBe(plan.inputs.get("x"));
@@ -121,26 +143,37 @@ describe("memory", () => {
   it("of an output is not used for anything after it", () => {
     const chain = Array.from(
       { length: 6 },
-      (_, i) => `%s${i} = sum {"axes":[1],"keep":true}(${i === 0 ? "%x" : `%y${i - 1}`})\n%y${i} = mul(${i === 0 ? "%x" : `%y${i - 1}`}, %s${i})`,
+      (_, i) =>
+        `%s${i} = sum {"axes":[1],"keep":true}(${i === 0 ? "%x" : `%y${i - 1}`})\n%y${i} = mul(${i === 0 ? "%x" : `%y${i - 1}`}, %s${i})`,
     ).join("\n");
     const plan = schedule(graphOf(`${chain}\nresult "a" = %y1 ${OUTPUT}\nresult "b" = %y5 ${OUTPUT}`));
     const [a, b] = plan.outputs.map((o) => o.slot);
     expect(a).not.toBe(b);
     for (const slot of [a, b])
-      expect(dispatches(plan).filter((d) => d.kernel.buffers.some((k, i) => k.access === "read_write" && d.buffers[i] === slot))).toHaveLength(1);
+      expect(
+        dispatches(plan).filter((d) =>
+          d.kernel.buffers.some((k, i) => k.access === "read_write" && d.buffers[i] === slot),
+        ),
+      ).toHaveLength(1);
   });
 });
 
 describe("states", () => {
   const state = (name: string): string => `%${name} = state {"name":"${name}","dtype":"f32","shape":[4]}()`;
   it("take their new values after every old one has been read", () => {
-    const plan = schedule(graphOf(`${state("m")}\n%n = exp(%m)\n%y = add(%x, %m)\nstate "m" f32[4] = zeros next %n\nresult "y" = %y ${OUTPUT}`));
+    const plan = schedule(
+      graphOf(
+        `${state("m")}\n%n = exp(%m)\n%y = add(%x, %m)\nstate "m" f32[4] = zeros next %n\nresult "y" = %y ${OUTPUT}`,
+      ),
+    );
     expect(names(plan)).toEqual(["add", "exp"]);
     expect(dispatches(plan)[1]!.buffers).toEqual([plan.states.get("m")]);
   });
   it("may swap", () => {
     const plan = schedule(
-      graphOf(`${state("a")}\n${state("b")}\nstate "a" f32[4] = zeros next %b\nstate "b" f32[4] = zeros next %a\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}`),
+      graphOf(
+        `${state("a")}\n${state("b")}\nstate "a" f32[4] = zeros next %b\nstate "b" f32[4] = zeros next %a\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}`,
+      ),
     );
     const slots = new Map<number, string>([
       [plan.states.get("a")!, "a"],
@@ -151,7 +184,9 @@ describe("states", () => {
   });
   it("give their old value as a result though they change", () => {
     const plan = schedule(
-      graphOf(`${state("m")}\n%n = exp(%m)\nstate "m" f32[4] = zeros next %n\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}\nresult "old" = %m [4]`),
+      graphOf(
+        `${state("m")}\n%n = exp(%m)\nstate "m" f32[4] = zeros next %n\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}\nresult "old" = %m [4]`,
+      ),
     );
     expect(plan.outputs[1]!.slot).not.toBe(plan.states.get("m"));
   });
@@ -162,15 +197,23 @@ describe("axes that only the device knows", () => {
     const plan = schedule(graphOf(`${ABOVE.body}%y = exp(%rows)\nresult "y" = %y [B, K, 4] packed K 0 1`, ABOVE));
     checkPlan(plan);
     const exp = dispatches(plan).at(-1)!;
-    expect(exp.kernel.declarations.find((d) => d.kind === "count" && d.name === "count")).toMatchObject({ count: { kind: "rows" } });
+    expect(exp.kernel.declarations.find((d) => d.kind === "count" && d.name === "count")).toMatchObject({
+      count: { kind: "rows" },
+    });
     expect(printSize(exp.workgroups)).toBe("ceil(1/16*rows(K))");
-    expect(plan.outputs[0]!.starts[0]!.slot).toBe(exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")]);
+    expect(plan.outputs[0]!.starts[0]!.slot).toBe(
+      exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")],
+    );
   });
   it("count among the buffers that a kernel may bind, whoever reads their rows", () => {
-    const columns = Array.from({ length: 9 }, (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[16]}()`).join("\n");
+    const columns = Array.from(
+      { length: 9 },
+      (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[16]}()`,
+    ).join("\n");
     const wide = `%wide = weight {"path":"wide","dtype":"f32","shape":[4,16]}()\n%t = matmul {"transposed":false}(%x, %wide)\n${columns}`;
     const sum = (n: number): string =>
-      Array.from({ length: n }, (_, i) => `%u${i} = mul(${i === 0 ? "%long" : `%u${i - 1}`}, %w${i})`).join("\n") + `\n%u = tanh(%u${n - 1})`;
+      Array.from({ length: n }, (_, i) => `%u${i} = mul(${i === 0 ? "%long" : `%u${i - 1}`}, %w${i})`).join("\n") +
+      `\n%u = tanh(%u${n - 1})`;
     for (const n of [3, 4, 5, 6, 7, 8]) {
       const body = `${ABOVE.body}${wide}\n%long = take {"dim":0}(%t, %kindex)\n${sum(n)}`;
       for (const end of [
@@ -184,7 +227,10 @@ describe("axes that only the device knows", () => {
   });
   it("are computed after their starts, even where nothing else says so", () => {
     const plan = schedule(
-      graphOf(`%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" = %p [B, K, 4] packed K 0 1`, ABOVE),
+      graphOf(
+        `%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" = %p [B, K, 4] packed K 0 1`,
+        ABOVE,
+      ),
     );
     expect(names(plan).indexOf("above")).toBeLessThan(names(plan).indexOf("neg"));
   });
@@ -216,7 +262,8 @@ axis W = sequence top of T; k = ceil(1/2*T)`;
   });
 
   it("that the host counts cost no dispatch", () => {
-    const axes = "axis K = sequence top of T; k = ceil(1/4*T)\naxis S = sequence span of K; start = 1; stop = end\naxis J = sequence join of S; T";
+    const axes =
+      "axis K = sequence top of T; k = ceil(1/4*T)\naxis S = sequence span of K; start = 1; stop = end\naxis J = sequence join of S; T";
     const body = `%j = starts {"axis":"J"}()
 starts J = %j
 %p = positions {"axis":"J"}(%j)
@@ -244,7 +291,9 @@ result "j" = %j [B + 1]`;
 ${rows("u", "v").replaceAll("top", "above").replaceAll("(%score, %starts, %starts)", "(%score, %half, %starts)")}`;
     const plan = schedule(graphOf(body, { axes }));
     const takes = plan.steps.filter((s) => s.kind === "dispatch" && s.kernel.name === "exp");
-    const starts = takes.map((s) => (s.kind === "dispatch" ? s.buffers[s.kernel.buffers.findIndex((b) => b.name.startsWith("starts"))] : null));
+    const starts = takes.map((s) =>
+      s.kind === "dispatch" ? s.buffers[s.kernel.buffers.findIndex((b) => b.name.startsWith("starts"))] : null,
+    );
     expect(new Set(starts).size).toBe(2);
   });
 });

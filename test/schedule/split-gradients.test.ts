@@ -1,4 +1,5 @@
-// The backward pass of a large vocabulary in parts: the gradients stay what they are, and neither logits nor their gradient are ever whole.
+// The backward pass of a large vocabulary in parts: the gradients stay what they are, and neither logits nor their
+// gradient are ever whole.
 import { describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
@@ -29,7 +30,9 @@ function given(graph: Graph): Given {
   const rng = random(21);
   const data = (signed: boolean): Float64Array =>
     Float64Array.from({ length: ROWS.B * ROWS.T }, () => (signed && rng.below(6) === 0 ? -1 : rng.below(CLASSES)));
-  const inputs = new Map(graph.inputs.map(({ name, node }) => [name, { shape: [ROWS.B, ROWS.T], data: data(node.attrs.dtype === "i32") }]));
+  const inputs = new Map(
+    graph.inputs.map(({ name, node }) => [name, { shape: [ROWS.B, ROWS.T], data: data(node.attrs.dtype === "i32") }]),
+  );
   const weights = nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [n.attrs] : []));
   const filled = weights.map(({ path, shape }): [string, { shape: readonly number[]; data: Float64Array }] => [
     path,
@@ -38,7 +41,8 @@ function given(graph: Graph): Given {
   return { inputs, weights: new Map(filled), lengths: [9, 16] };
 }
 
-const ofAll = (graph: Graph): number => nodesOf(graph).filter((n) => n.types[0]?.shape.length === 2 && n.types[0].shape[1] === CLASSES).length;
+const ofAll = (graph: Graph): number =>
+  nodesOf(graph).filter((n) => n.types[0]?.shape.length === 2 && n.types[0].shape[1] === CLASSES).length;
 
 describe.each(Object.entries(HEADS))("%s", (_name, source) => {
   const graph = objectiveOf(source, true);
@@ -67,7 +71,9 @@ describe.each(Object.entries(HEADS))("%s", (_name, source) => {
       const direction = Float64Array.from(data, () => rng.normal());
       const expected = difference(loss, own, new Map(), { kind: "weight", name: path }, direction, 1e-3);
       const found = cut.get(`grad.${path}`)!.data.reduce((sum, v, i) => sum + v * direction[i]!, 0);
-      expect(Math.abs(found - expected!), `${path}: ${found}, by differences ${expected}`).toBeLessThanOrEqual(1e-6 * Math.max(1, Math.abs(expected!)));
+      expect(Math.abs(found - expected!), `${path}: ${found}, by differences ${expected}`).toBeLessThanOrEqual(
+        1e-6 * Math.max(1, Math.abs(expected!)),
+      );
     }
   });
 
@@ -76,7 +82,11 @@ describe.each(Object.entries(HEADS))("%s", (_name, source) => {
     expect(nodesOf(parts).filter((n) => isOp(n, "cross_entropy_grad") || isOp(n, "cross_entropy"))).toEqual([]);
     expect(nodesOf(parts).filter((n) => isOp(n, "class_grad")).length).toBeGreaterThanOrEqual(3);
     const { program } = compile(source, { phase: "train", gradients: true, target: narrow() });
-    const { slots } = memoryAt(program!, parseAxes(program!), { extents: new Map(Object.entries(ROWS)), lengths: new Map(), live: new Map() });
+    const { slots } = memoryAt(program!, parseAxes(program!), {
+      extents: new Map(Object.entries(ROWS)),
+      lengths: new Map(),
+      live: new Map(),
+    });
     expect(Math.max(...slots)).toBeLessThanOrEqual(LIMIT);
   });
 });
@@ -87,14 +97,22 @@ describe("a training step", () => {
   it.each(Object.entries(HEADS))("of %s binds nothing beyond the limit", (_name, source) => {
     const { programs } = compileTraining({ source, file: "head.mod" }, STEP, { target: narrow() });
     const { step } = programs!;
-    const { slots } = memoryAt(step, parseAxes(step), { extents: new Map(Object.entries(ROWS)), lengths: new Map(), live: new Map() });
+    const { slots } = memoryAt(step, parseAxes(step), {
+      extents: new Map(Object.entries(ROWS)),
+      lengths: new Map(),
+      live: new Map(),
+    });
     expect(Math.max(...slots)).toBeLessThanOrEqual(LIMIT);
   });
 
   it("over many classes holds no more than a part of their logits, whatever the limits", () => {
     const [classes, rows, dim] = [4 * MOST_CLASSES, 4096, 32];
     const source = HEADS["one table for both ends"]!.replace("B <= 2, T <= 16", `B <= 1, T <= ${rows}`);
-    const { programs } = compileTraining({ source, file: "head.mod", set: { vocab: String(classes), dim: String(dim) } }, STEP, { target: PORTABLE });
+    const { programs } = compileTraining(
+      { source, file: "head.mod", set: { vocab: String(classes), dim: String(dim) } },
+      STEP,
+      { target: PORTABLE },
+    );
     const { activations } = memoryOf(programs!.step, { max: { B: 1, T: rows } });
     const [part, table] = [4 * rows * MOST_CLASSES, 4 * classes * dim];
     expect(activations).toBeGreaterThan(part);

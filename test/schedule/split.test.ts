@@ -33,8 +33,11 @@ const graphOf = (source: string, entry: "forward" | "objective"): Graph => {
 /** The same tokens, targets and weights for any graph of a model. */
 function evaluated(graph: Graph): Evaluation {
   const rng = random(7);
-  const data = (least: number): Float64Array => Float64Array.from({ length: 24 }, () => rng.below(VOCABULARY - least) + least);
-  const inputs = new Map(graph.inputs.map(({ name, node }) => [name, { shape: [2, 12], data: data(node.attrs.dtype === "i32" ? -1 : 0) }]));
+  const data = (least: number): Float64Array =>
+    Float64Array.from({ length: 24 }, () => rng.below(VOCABULARY - least) + least);
+  const inputs = new Map(
+    graph.inputs.map(({ name, node }) => [name, { shape: [2, 12], data: data(node.attrs.dtype === "i32" ? -1 : 0) }]),
+  );
   const weights = new Map(
     [
       ["embed", [VOCABULARY, 32]],
@@ -46,7 +49,9 @@ function evaluated(graph: Graph): Evaluation {
       ["bias", [VOCABULARY]],
     ].map(([path, shape]) => [path as string, filled(shape as number[], path as string)] as const),
   );
-  const head = [...nodesOf(graph)].some((n) => isOp(n, "matmul") && n.attrs.transposed) ? [VOCABULARY, 32] : [32, VOCABULARY];
+  const head = [...nodesOf(graph)].some((n) => isOp(n, "matmul") && n.attrs.transposed)
+    ? [VOCABULARY, 32]
+    : [32, VOCABULARY];
   weights.set("head", filled(head, "head"));
   return evaluate(graph, { inputs, weights, lengths: [12, 7] });
 }
@@ -55,7 +60,9 @@ function filled(shape: number[], path: string): { shape: number[]; data: Float64
   return { shape, data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => rng.normal() * 0.3) };
 }
 
-const cases = Object.entries(MODELS).flatMap(([name, source]) => (["forward", "objective"] as const).map((entry) => [name, entry, source] as const));
+const cases = Object.entries(MODELS).flatMap(([name, source]) =>
+  (["forward", "objective"] as const).map((entry) => [name, entry, source] as const),
+);
 
 describe.each(cases)("%s: %s", (_name, entry, source) => {
   const graph = graphOf(source, entry);
@@ -69,12 +76,15 @@ describe.each(cases)("%s: %s", (_name, entry, source) => {
       const got = cut.outputs.get(name)!;
       expect(got.shape).toEqual(shape);
       // Sums over all classes run part by part: the last digits of 64 bits.
-      data.forEach((v, i) => expect(Math.abs(got.data[i]! - v), `${name}[${i}]`).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(v))));
+      data.forEach((v, i) =>
+        expect(Math.abs(got.data[i]! - v), `${name}[${i}]`).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(v))),
+      );
     }
   });
 
   it("has no weight, and binds no slot, beyond the limit", () => {
-    for (const node of nodesOf(parts)) if (isOp(node, "weight")) expect(4 * node.attrs.shape.reduce((a, b) => a * b, 1)).toBeLessThanOrEqual(SMALL);
+    for (const node of nodesOf(parts))
+      if (isOp(node, "weight")) expect(4 * node.attrs.shape.reduce((a, b) => a * b, 1)).toBeLessThanOrEqual(SMALL);
     const { program } = compile(source, { entry, target: NARROW });
     const { slots } = memoryAt(program!, parseAxes(program!), {
       extents: new Map([
@@ -137,7 +147,8 @@ describe("parts", () => {
   });
 
   it("reduce as the whole would, equals and NaN in several of them included", () => {
-    // Columns 1100 and 2100 are the largest of row 0, equal; x · w is 1 elsewhere in row 1. Divided by d, column 1500 and 2500 are 0 / 0.
+    // Columns 1100 and 2100 are the largest of row 0, equal; x · w is 1 elsewhere in row 1. Divided by d, column 1500
+    // and 2500 are 0 / 0.
     const body = (divided: string): string => `%w = weight {"path":"w","dtype":"f32","shape":[4,3000]}()
 %d = weight {"path":"d","dtype":"f32","shape":[3000]}()
 %p = matmul {"transposed":false}(%x, %w)
@@ -148,7 +159,9 @@ ${divided}
 result "best" = %best [B, T] packed T 0 1
 result "most" = %most [B, T, 1] packed T 0 1
 result "least" = %least []`;
-    const data = Float64Array.from({ length: 12_000 }, (_, i) => (i === 1100 || i === 2100 ? 9 : i % 3000 === 1500 || i % 3000 === 2500 ? 0 : 1));
+    const data = Float64Array.from({ length: 12_000 }, (_, i) =>
+      i === 1100 || i === 2100 ? 9 : i % 3000 === 1500 || i % 3000 === 2500 ? 0 : 1,
+    );
     const d = Float64Array.from({ length: 3000 }, (_, i) => (i === 1500 || i === 2500 ? 0 : 1));
     const weights = new Map([
       ["w", { shape: [4, 3000], data }],
@@ -159,7 +172,9 @@ result "least" = %least []`;
       const graph = graphFromText(body(divided));
       const parts = split(graph, { ...PORTABLE.limits, storageBindingBytes: 16_384 });
       assertSound(parts, ops, "split");
-      const [whole, cut] = [graph, parts].map((g) => [...evaluate(g, { inputs, weights }).outputs.values()].map((t) => [...t.data]));
+      const [whole, cut] = [graph, parts].map((g) =>
+        [...evaluate(g, { inputs, weights }).outputs.values()].map((t) => [...t.data]),
+      );
       expect(cut).toEqual(whole);
       return { cut: nodesOf(parts).filter((n) => isOp(n, "matmul")).length, results: cut! };
     };
@@ -174,38 +189,57 @@ describe("random models under limits that almost every weight exceeds", () => {
   it("mean the same in parts, and can be scheduled", () => {
     let cut = 0;
     fc.assert(
-      fc.property(randomModel, fc.constantFrom("infer", "train" as const), fc.integer({ min: 1, max: 1e6 }), (model, phase, seed) => {
-        const { graph, diagnostics, sources } = compile(model.source, { phase, verify: true });
-        if (!graph) throw new Error(formatDiagnostics(diagnostics, { sources }));
-        const limits = { ...PORTABLE.limits, storageBindingBytes: 64 };
-        const parts = split(graph, limits);
-        assertSound(parts, ops, "split");
-        schedule(graph, { ...PORTABLE, limits });
-        if (parts === graph) return;
-        cut++;
-        const rng = random(seed);
-        const names = new Set(graph.inputs.map((i) => i.name));
-        const inputs = new Map(
-          model.inputs
-            .filter((m) => names.has(m.name))
-            .map((i) => {
-              const shape = i.shape.map((s) => (s === "B" ? 2 : s === "T" ? Math.min(5, model.context) : Number(s)));
-              const count = shape.reduce((a, b) => a * b, 1);
-              return [i.name, { shape, data: Float64Array.from({ length: count }, () => (i.below === null ? rng.normal() : rng.below(i.below))) }];
-            }),
-        );
-        const weights = new Map(weightsOf(graph).map((attrs) => [attrs.path, filled([...attrs.shape], attrs.path)]));
-        const [whole, own] = [graph, parts].map((g) => evaluate(g, { inputs, weights }));
-        for (const [name, { data }] of whole!.outputs) {
-          const got = own!.outputs.get(name)!.data;
-          const most = data.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
-          data.forEach((v, i) => expect(Object.is(got[i], v) || Math.abs(got[i]! - v) <= 1e-9 * most, `${name}[${i}]: ${got[i]} against ${v}`).toBe(true));
-        }
-      }),
+      fc.property(
+        randomModel,
+        fc.constantFrom("infer", "train" as const),
+        fc.integer({ min: 1, max: 1e6 }),
+        (model, phase, seed) => {
+          const { graph, diagnostics, sources } = compile(model.source, { phase, verify: true });
+          if (!graph) throw new Error(formatDiagnostics(diagnostics, { sources }));
+          const limits = { ...PORTABLE.limits, storageBindingBytes: 64 };
+          const parts = split(graph, limits);
+          assertSound(parts, ops, "split");
+          schedule(graph, { ...PORTABLE, limits });
+          if (parts === graph) return;
+          cut++;
+          const rng = random(seed);
+          const names = new Set(graph.inputs.map((i) => i.name));
+          const inputs = new Map(
+            model.inputs
+              .filter((m) => names.has(m.name))
+              .map((i) => {
+                const shape = i.shape.map((s) => (s === "B" ? 2 : s === "T" ? Math.min(5, model.context) : Number(s)));
+                const count = shape.reduce((a, b) => a * b, 1);
+                return [
+                  i.name,
+                  {
+                    shape,
+                    data: Float64Array.from({ length: count }, () =>
+                      i.below === null ? rng.normal() : rng.below(i.below),
+                    ),
+                  },
+                ];
+              }),
+          );
+          const weights = new Map(weightsOf(graph).map((attrs) => [attrs.path, filled([...attrs.shape], attrs.path)]));
+          const [whole, own] = [graph, parts].map((g) => evaluate(g, { inputs, weights }));
+          for (const [name, { data }] of whole!.outputs) {
+            const got = own!.outputs.get(name)!.data;
+            const most = data.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
+            data.forEach((v, i) =>
+              expect(
+                Object.is(got[i], v) || Math.abs(got[i]! - v) <= 1e-9 * most,
+                `${name}[${i}]: ${got[i]} against ${v}`,
+              ).toBe(true),
+            );
+          }
+        },
+      ),
       { numRuns: casesOf(25), seed: seedOf(7), endOnFailure: true },
     );
     expect(cut).toBeGreaterThan(casesOf(12));
   });
 });
 
-const weightsOf = (graph: Graph): readonly OpAttrs["weight"][] => nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [n.attrs] : []));
+const weightsOf = (graph: Graph): readonly OpAttrs["weight"][] =>
+  nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [n.attrs] : []));

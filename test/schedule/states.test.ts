@@ -1,4 +1,5 @@
-// States take their new values in the memory of the old ones: which plans copy, and that what runs means what the reference says.
+// States take their new values in the memory of the old ones: which plans copy, and that what runs means what the
+// reference says.
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
@@ -30,7 +31,11 @@ state "v" f32[4, 4] = zeros next %vn`;
 const OUTPUT = 'result "y" = %y [B, T, 4] packed T 0 1';
 
 const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] = [
-  ["a step of AdamW", graphOf(`${W}\n${M}\n${V}\n%y = matmul {"transposed":true}(%x, %w)\n%g = contract(%x, %y)\n${ADAMW}\n${OUTPUT}`), 0],
+  [
+    "a step of AdamW",
+    graphOf(`${W}\n${M}\n${V}\n%y = matmul {"transposed":true}(%x, %w)\n%g = contract(%x, %y)\n${ADAMW}\n${OUTPUT}`),
+    0,
+  ],
   // The order of the graph has the weight's step before the product that reads it once more.
   [
     "a weight that is read later than its gradient is known",
@@ -39,41 +44,61 @@ const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] 
     ),
     0,
   ],
-  ["what is added to a state", graphOf(`${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n${OUTPUT}`), 0],
+  [
+    "what is added to a state",
+    graphOf(
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n${OUTPUT}`,
+    ),
+    0,
+  ],
   [
     "what is added to either side of two states",
-    graphOf(`${W}\n${M}\n%g = contract(%x, %x)\n%a = add(%g, %w)\n%b = sub(%m, %g)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`),
+    graphOf(
+      `${W}\n${M}\n%g = contract(%x, %x)\n%a = add(%g, %w)\n%b = sub(%m, %g)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`,
+    ),
     0,
   ],
   [
     "a new value that reads no old one",
-    graphOf(`${W}\n%y = matmul {"transposed":true}(%x, %w)\n%next = contract(%x, %y)\nstate "w" f32[4, 4] = zeros next %next\n${OUTPUT}`),
+    graphOf(
+      `${W}\n%y = matmul {"transposed":true}(%x, %w)\n%next = contract(%x, %y)\nstate "w" f32[4, 4] = zeros next %next\n${OUTPUT}`,
+    ),
     0,
   ],
   [
     "another state's old value in a new one",
-    graphOf(`${W}\n${M}\n%a = add(%w, %m)\n%b = mul(%m, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`),
+    graphOf(
+      `${W}\n${M}\n%a = add(%w, %m)\n%b = mul(%m, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`,
+    ),
     0,
   ],
   // Elements that are read elsewhere cannot be replaced one by one.
   [
     "a transposed old value",
-    graphOf(`${W}\n%t = permute {"order":[1,0]}(%w)\n%g = contract(%x, %x)\n%s = add(%w, %t)\n%next = add(%s, %g)\nstate "w" f32[4, 4] = zeros next %next`),
+    graphOf(
+      `${W}\n%t = permute {"order":[1,0]}(%w)\n%g = contract(%x, %x)\n%s = add(%w, %t)\n%next = add(%s, %g)\nstate "w" f32[4, 4] = zeros next %next`,
+    ),
     1,
   ],
   [
     "two states that exchange what they hold",
-    graphOf(`${W}\n${M}\n%a = add(%w, %m)\n%b = sub(%w, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`),
+    graphOf(
+      `${W}\n${M}\n%a = add(%w, %m)\n%b = sub(%w, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`,
+    ),
     1,
   ],
   [
     "an old value that the caller reads",
-    graphOf(`${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n${OUTPUT}\nresult "old" = %w [4, 4]`),
+    graphOf(
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n${OUTPUT}\nresult "old" = %w [4, 4]`,
+    ),
     2,
   ],
   [
     "a new value that the caller reads",
-    graphOf(`${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\nresult "new" = %next [4, 4]`),
+    graphOf(
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\nresult "new" = %next [4, 4]`,
+    ),
     1,
   ],
   [
@@ -85,7 +110,10 @@ const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] 
   ],
 ];
 
-/** Graphs that the verifier refuses, as fusion may leave them: the reader of the old value stays behind, and the new one is copied. */
+/**
+ * Graphs that the verifier refuses, as fusion may leave them: the reader of the old value stays behind, and the new one
+ * is copied.
+ */
 const BEHIND: typeof CASES = [
   [
     "a reader of the old value that needs the new one",
@@ -129,7 +157,8 @@ describe("the memory of a state", () => {
         const results = await session.run({ x: { shape, data } });
         for (const [name, { data: values }] of expected.outputs) expectClose(results[name]!.data, values, name);
         states = expected.states;
-        for (const [name, { data: values }] of await session.readStates()) expectClose(values, states.get(name)!.data, name);
+        for (const [name, { data: values }] of await session.readStates())
+          expectClose(values, states.get(name)!.data, name);
       }
     } finally {
       session.dispose();
@@ -152,7 +181,8 @@ describe("the training step of a whole model", () => {
     const { steps, kernels, states } = programs!.step;
     const slots = new Set(states.map((s) => s.slot));
     expect(steps.filter((s) => s.kind === "copy" && slots.has(s.to))).toEqual([]);
-    if (!("routed" in set)) expect(steps.filter((s) => s.kind === "dispatch" && kernels[s.kernel]!.name.startsWith("permute"))).toEqual([]);
+    if (!("routed" in set))
+      expect(steps.filter((s) => s.kind === "dispatch" && kernels[s.kernel]!.name.startsWith("permute"))).toEqual([]);
   });
 });
 
@@ -160,5 +190,7 @@ describe("the training step of a whole model", () => {
 function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, name: string): void {
   expect(found.length).toBe(expected.length);
   for (let i = 0; i < expected.length; i++)
-    expect(Math.abs(found[i]! - expected[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(expected[i]!)));
+    expect(Math.abs(found[i]! - expected[i]!), `${name}[${i}]`).toBeLessThanOrEqual(
+      1e-5 * Math.max(1, Math.abs(expected[i]!)),
+    );
 }

@@ -5,15 +5,41 @@ import { kernelsDigest } from "../../src/embedded.js";
 import { parseProgram, printProgram } from "../../src/program/serialize.js";
 import { DEFAULT_LIMITS, DEVICE_CLASSES, PORTABLE, type SubgroupRange, type Target } from "../../src/program/target.js";
 import { tuningsDigest } from "../../src/schedule/tunings/digest.js";
-import { checkTunings, isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../../src/schedule/tunings/file.js";
-import { candidates, families, misfitOf, tuningsFor, type FamilyName, type Tunings } from "../../src/schedule/tunings/index.js";
+import {
+  checkTunings,
+  isOf,
+  parseTunings,
+  printTunings,
+  TuningsError,
+  tuningsFile,
+} from "../../src/schedule/tunings/file.js";
+import {
+  candidates,
+  families,
+  misfitOf,
+  tuningsFor,
+  type FamilyName,
+  type Tunings,
+} from "../../src/schedule/tunings/index.js";
 import { random } from "../random.js";
 
-const RANGES: readonly (SubgroupRange | null)[] = [null, [4, 4], [8, 8], [16, 16], [32, 32], [64, 64], [8, 32], [32, 64]];
+const RANGES: readonly (SubgroupRange | null)[] = [
+  null,
+  [4, 4],
+  [8, 8],
+  [16, 16],
+  [32, 32],
+  [64, 64],
+  [8, 32],
+  [32, 64],
+];
 const TARGETS: readonly Target[] = DEVICE_CLASSES.flatMap((device) =>
-  RANGES.flatMap((subgroups) => [true, false].map((f16): Target => ({ device, subgroups, f16, limits: DEFAULT_LIMITS }))),
+  RANGES.flatMap((subgroups) =>
+    [true, false].map((f16): Target => ({ device, subgroups, f16, limits: DEFAULT_LIMITS })),
+  ),
 );
-const nameOf = ({ device, subgroups, f16 }: Target): string => `${device}, subgroups ${subgroups?.join(" to ") ?? "none"}, ${f16 ? "with" : "without"} f16`;
+const nameOf = ({ device, subgroups, f16 }: Target): string =>
+  `${device}, subgroups ${subgroups?.join(" to ") ?? "none"}, ${f16 ? "with" : "without"} f16`;
 const ADAPTER = { name: "A GPU", vendor: "somebody", architecture: "first", driver: "1.0" };
 const FAMILIES = Object.keys(families) as readonly FamilyName[];
 
@@ -24,17 +50,20 @@ describe("tunings of a target", () => {
     const file = tuningsFile(ADAPTER, target, tunings);
     expect(parseTunings(printTunings(file))).toEqual(file);
   });
-  it.each(TARGETS.filter((t) => t.f16).map((t) => [nameOf(t), t] as const))("may be every candidate: %s", (_name, target) => {
-    for (const family of FAMILIES) {
-      const all = candidates(family, target);
-      expect(new Set(all.map((c) => c.name)).size).toBe(all.length);
-      for (const { name, tunings } of all) {
-        const file = tuningsFile(ADAPTER, target, { ...tuningsFor(target), [family]: tunings });
-        expect(misfitOf(file.tunings, target), `${family} ${name}`).toBeNull();
-        expect(parseTunings(printTunings(file)), `${family} ${name}`).toEqual(file);
+  it.each(TARGETS.filter((t) => t.f16).map((t) => [nameOf(t), t] as const))(
+    "may be every candidate: %s",
+    (_name, target) => {
+      for (const family of FAMILIES) {
+        const all = candidates(family, target);
+        expect(new Set(all.map((c) => c.name)).size).toBe(all.length);
+        for (const { name, tunings } of all) {
+          const file = tuningsFile(ADAPTER, target, { ...tuningsFor(target), [family]: tunings });
+          expect(misfitOf(file.tunings, target), `${family} ${name}`).toBeNull();
+          expect(parseTunings(printTunings(file)), `${family} ${name}`).toEqual(file);
+        }
       }
-    }
-  });
+    },
+  );
   it("rely on no subgroups where there are none of one width", () => {
     for (const target of TARGETS)
       if (target.subgroups === null || target.subgroups[0] !== target.subgroups[1])
@@ -48,7 +77,8 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [nam
 
 /** The file with something else in a place. */
 function changed(path: readonly (string | number)[], value: unknown): string {
-  const copy = structuredClone(good) as unknown as Record<string | number, unknown>; // changed below as no program would
+  // changed below as no program would
+  const copy = structuredClone(good) as unknown as Record<string | number, unknown>;
   let at = copy;
   for (const step of path.slice(0, -1)) at = at[step] as typeof at;
   at[path.at(-1)!] = value;
@@ -64,14 +94,34 @@ describe("a file of tunings is refused", () => {
     ["of another version", changed(["version"], 2), /version is 2/],
     ["with a field more", changed(["tunings", "more"], 1), /tunings has an unknown field "more"/],
     ["with a family less", JSON.stringify({ ...good, tunings: {} }), /tunings has no /],
-    ["with __proto__", printTunings(good).replace('"products"', '"__proto__": {}, "products"'), /unknown field "__proto__"/],
+    [
+      "with __proto__",
+      printTunings(good).replace('"products"', '"__proto__": {}, "products"'),
+      /unknown field "__proto__"/,
+    ],
     ["with an adapter that has no name", changed(["adapter", "name"], null), /adapter\.name must be a string/],
     ["with a name without end", changed(["adapter", "name"], "x".repeat(2000)), /adapter\.name must have at most 1000/],
-    ["with a tile that no kernel has", changed(["tunings", "products", "byWeight", 0, "tuning", "rows"], 3), /rows must be one of 1, 4, 8, 16, 24, found 3/],
-    ["with a kernel that does not exist", changed(["tunings", "products", "byValue"], { kind: "magic" }), /byValue\.kind must be/],
+    [
+      "with a tile that no kernel has",
+      changed(["tunings", "products", "byWeight", 0, "tuning", "rows"], 3),
+      /rows must be one of 1, 4, 8, 16, 24, found 3/,
+    ],
+    [
+      "with a kernel that does not exist",
+      changed(["tunings", "products", "byValue"], { kind: "magic" }),
+      /byValue\.kind must be/,
+    ],
     ["with no case", changed(["tunings", "products", "byWeight"], []), /byWeight must hold a case/],
-    ["without a case for many rows", changed(["tunings", "products", "byWeight"], [{ most: 3, tuning: { kind: "plain" } }]), /must end with a case for any/],
-    ["with a panel that a tile does not take", changed(["tunings", "products", "panel"], 64), /which takes panels of four times/],
+    [
+      "without a case for many rows",
+      changed(["tunings", "products", "byWeight"], [{ most: 3, tuning: { kind: "plain" } }]),
+      /must end with a case for any/,
+    ],
+    [
+      "with a panel that a tile does not take",
+      changed(["tunings", "products", "panel"], 64),
+      /which takes panels of four times/,
+    ],
     ["with a panel that is no whole vectors", changed(["tunings", "products", "panel"], 33), /must be a multiple of 4/],
     ["with subgroups that its target lacks", changed(["target", "subgroups"], null), /do not fit their own target/],
     ["with infinite rows", printTunings(good).replace('"most": 1,', '"most": 1e999,'), /most must be a number/],
@@ -83,7 +133,9 @@ describe("a file of tunings is refused", () => {
 
   it("with cases that go down", () => {
     const cases = [4, 4, null].map((most) => ({ most, tuning: { kind: "plain" } }));
-    expect(() => parseTunings(changed(["tunings", "products", "byWeight"], cases))).toThrow(/byWeight must go up, found 4 after 4/);
+    expect(() => parseTunings(changed(["tunings", "products", "byWeight"], cases))).toThrow(
+      /byWeight must go up, found 4 after 4/,
+    );
   });
   it("as stale where its kernels are others, whatever else is in it", () => {
     const fault = (() => {
@@ -101,10 +153,27 @@ describe("a file of tunings is refused", () => {
     const places: (string | number)[][] = [];
     const walk = (value: unknown, path: (string | number)[]): void => {
       if (path.length > 0) places.push(path);
-      if (typeof value === "object" && value !== null) for (const [k, v] of Object.entries(value)) walk(v, [...path, Array.isArray(value) ? Number(k) : k]);
+      if (typeof value === "object" && value !== null)
+        for (const [k, v] of Object.entries(value)) walk(v, [...path, Array.isArray(value) ? Number(k) : k]);
     };
     walk(good, []);
-    const values: readonly Json[] = [null, true, -1, 0, 1, 2, 0.5, 1e300, "", "x", [], [1], {}, { kind: "plain" }, { most: null, tuning: { kind: "tiled" } }];
+    const values: readonly Json[] = [
+      null,
+      true,
+      -1,
+      0,
+      1,
+      2,
+      0.5,
+      1e300,
+      "",
+      "x",
+      [],
+      [1],
+      {},
+      { kind: "plain" },
+      { most: null, tuning: { kind: "tiled" } },
+    ];
     for (const path of places)
       for (const value of values) {
         if (r.next() < 0.3) continue;
@@ -150,16 +219,23 @@ model M(n: int = 64) {
     expect(compile(source, { target: MESA }).program!.tunings).toBe(tuningsDigest(tuningsFor(MESA)));
   });
   it("refuses tunings that the target cannot run, and data that is no file of them", () => {
-    expect(() => compile(source, { tunings: good, target: PORTABLE })).toThrow(/the tunings do not fit the target: .* needs? subgroups of 8, /);
-    expect(() => compile(source, { tunings: { ...file, tunings: { products: 3 } } as unknown as typeof file })).toThrow(TuningsError); // as a caller without types
+    expect(() => compile(source, { tunings: good, target: PORTABLE })).toThrow(
+      /the tunings do not fit the target: .* needs? subgroups of 8, /,
+    );
+    expect(() => compile(source, { tunings: { ...file, tunings: { products: 3 } } as unknown as typeof file })).toThrow(
+      TuningsError,
+    ); // as a caller without types
   });
 });
 
 describe("digests", () => {
   it("are the same for the same data in another order, and others for other data", () => {
-    const turned = Object.fromEntries(Object.entries(good.tunings).toReversed()) as unknown as Tunings; // the same fields
+    // the same fields
+    const turned = Object.fromEntries(Object.entries(good.tunings).toReversed()) as unknown as Tunings;
     expect(tuningsDigest(turned)).toBe(tuningsDigest(good.tunings));
-    const digests = candidates("products", MESA).map(({ tunings }) => tuningsDigest({ ...good.tunings, products: tunings }));
+    const digests = candidates("products", MESA).map(({ tunings }) =>
+      tuningsDigest({ ...good.tunings, products: tunings }),
+    );
     expect(new Set(digests).size).toBe(digests.length);
     expect(tuningsDigest(good.tunings)).toMatch(/^[0-9a-f]{16}$/);
     expect(kernelsDigest).toMatch(/^[0-9a-f]{16}$/);

@@ -1,4 +1,5 @@
-// The order of units: what a unit reads comes before it, always, and new values of states after the readers of the old ones wherever that can be.
+// The order of units: what a unit reads comes before it, always, and new values of states after the readers of the old
+// ones wherever that can be.
 import { describe, expect, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
 import type { Value } from "../../src/schedule/addressing/layout.js";
@@ -22,8 +23,15 @@ class World {
 function ordered(...texts: readonly string[]): readonly string[] {
   const world = new World();
   const units = texts.map((text) => {
-    const [made, read] = text.split("<").map((side) => side.trim().split(/\s+/).filter(Boolean)) as [string[], string[]];
-    return { nodes: [], reads: read.map((n) => world.value(n)), writes: made.map((n) => ({ value: world.value(n), bytes: 4 })) };
+    const [made, read] = text.split("<").map((side) => side.trim().split(/\s+/).filter(Boolean)) as [
+      string[],
+      string[],
+    ];
+    return {
+      nodes: [],
+      reads: read.map((n) => world.value(n)),
+      writes: made.map((n) => ({ value: world.value(n), bytes: 4 })),
+    };
   });
   const states = new Set(texts.join(" ").match(/\b[A-Z](?!')/g));
   const made = updatesAfterReaders(units, {
@@ -52,7 +60,10 @@ describe("the order of units", () => {
     const at = (name: string): number => order.indexOf(name);
     expect(at("M'")).toBeLessThan(at("a"));
     expect(at("W'")).toBeLessThan(at("b"));
-    expect(Number(at("a") < at("W'")) + Number(at("b") < at("M'")), "one of both new values comes after the readers of the old").toBe(1);
+    expect(
+      Number(at("a") < at("W'")) + Number(at("b") < at("M'")),
+      "one of both new values comes after the readers of the old",
+    ).toBe(1);
   });
 
   it("refuses units that need each other", () => {
@@ -77,7 +88,8 @@ describe("the order of units", () => {
       expect([...order].sort(), texts.join("; ")).toEqual([...made].sort());
       for (const text of texts) {
         const [name, read] = text.split(" < ") as [string, string];
-        for (const n of read.split(" ")) if (made.includes(n)) expect(order.indexOf(n), texts.join("; ")).toBeLessThan(order.indexOf(name));
+        for (const n of read.split(" "))
+          if (made.includes(n)) expect(order.indexOf(n), texts.join("; ")).toBeLessThan(order.indexOf(name));
       }
     }
   });

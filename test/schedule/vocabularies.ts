@@ -4,7 +4,10 @@ import { DEFAULT_LIMITS, PORTABLE, type Target } from "../../src/program/target.
 /** Bindings of 128 KiB: a thousandth of what every device has. */
 export const SMALL = 131_072;
 
-export const withBindings = (target: Target, storageBindingBytes: number): Target => ({ ...target, limits: { ...target.limits, storageBindingBytes } });
+export const withBindings = (target: Target, storageBindingBytes: number): Target => ({
+  ...target,
+  limits: { ...target.limits, storageBindingBytes },
+});
 export const NARROW: Target = withBindings(PORTABLE, SMALL);
 /** The limits of a device, for those that a program is held to. */
 export const LIMIT = DEFAULT_LIMITS.storageBindingBytes;
@@ -57,7 +60,10 @@ model Chosen(vocab: int = ${VOCABULARY}, dim: int = 32) {
 }`,
 };
 
-/** A feed-forward layer of which every weight has 256 KB; gate and up read unlike rows, for two of the same rows would be one product. */
+/**
+ * A feed-forward layer of which every weight has 256 KB; gate and up read unlike rows, for two of the same rows would
+ * be one product.
+ */
 export const FEED_FORWARD = `import { Linear } from "std"
 model FeedForward(dim: int = 64, hidden: int = 1024) {
   gate: Linear(dim, hidden)

@@ -1,4 +1,5 @@
-// Weights in two bytes a value: the same bits as of weights rounded before, half the memory, on devices without f16, and no choice that depends on it.
+// Weights in two bytes a value: the same bits as of weights rounded before, half the memory, on devices without f16,
+// and no choice that depends on it.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
@@ -16,11 +17,15 @@ const ROUND = {
   bf16: (value: number): number => fromBrain(toBrain(value)),
 } as const;
 
-const programOf = (weights: "f32" | "f16" | "bf16"): Program => compile(MOBY, { set: SET, precision: { weights } }).program!;
+const programOf = (weights: "f32" | "f16" | "bf16"): Program =>
+  compile(MOBY, { set: SET, precision: { weights } }).program!;
 const formsOf = (program: Program): ReadonlyMap<string, ReadonlySet<string>> =>
   new Map(program.weights.map((w) => [w.path, new Set(w.slots.map((s) => s.form))]));
 const bytesOf = ({ slots, weights }: Program): number =>
-  [...new Set(weights.flatMap((w) => w.slots.map((s) => s.slot)))].reduce((sum, slot) => sum + Number(slots[slot]!.bytes), 0);
+  [...new Set(weights.flatMap((w) => w.slots.map((s) => s.slot)))].reduce(
+    (sum, slot) => sum + Number(slots[slot]!.bytes),
+    0,
+  );
 
 describe("which weights", () => {
   const forms = formsOf(programOf("bf16"));
@@ -51,51 +56,67 @@ describe("on the device", { timeout: 60_000 }, () => {
   beforeAll(async () => void (device = await openDevice()));
   afterAll(() => device.destroy());
 
-  const values = (round: (value: number) => number, forms: ReadonlyMap<string, ReadonlySet<string>>) => (w: ProgramWeight) => {
-    const own = initialValues(w, 3);
-    return forms.get(w.path)!.has("word") ? own : Float32Array.from(own, round);
-  };
+  const values =
+    (round: (value: number) => number, forms: ReadonlyMap<string, ReadonlySet<string>>) => (w: ProgramWeight) => {
+      const own = initialValues(w, 3);
+      return forms.get(w.path)!.has("word") ? own : Float32Array.from(own, round);
+    };
 
-  it.each(["f16", "bf16"] as const)("in %s they give the bits of f32 that was rounded before: vectors, a table's rows, odd widths", async (weightPrecision) => {
-    const rng = random(8);
-    for (const [name, source, set] of [
-      ["moby", MOBY, SET],
-      // Rows that are no fours, and columns that are none: read one by one.
-      [
-        "odd",
-        "model Odd() { weight e: f32[7, 5] = normal(1)\n weight w: f32[5, 9] = normal(1)\n forward(t: u32[B, T <= 64]) -> f32[B, T, 9] { e[t] @ w } }",
-        {},
-      ],
-    ] as const) {
-      const own = compile(source, { set, precision: { weights: weightPrecision } }).program!;
-      const whole = compile(source, { set }).program!;
-      const forms = formsOf(own);
-      const tokens = { data: Uint32Array.from({ length: 2 * 33 }, () => rng.below(name === "odd" ? 7 : 97)), shape: [2, 33] };
-      const [input] = own.inputs;
-      const result = async (program: Program, given: (w: ProgramWeight) => Float32Array): Promise<ArrayLike<number>> => {
-        const session = await load(program, device, given);
-        const output = (await session.run({ [input!.name]: tokens }))["output"]!.data;
-        session.dispose();
-        return output;
-      };
-      const found = await result(own, (w) => initialValues(w, 3) as Float32Array);
-      const wanted = await result(whole, values(ROUND[weightPrecision], forms) as (w: ProgramWeight) => Float32Array);
-      expect(
-        [...forms.values()].some((f) => f.has(weightPrecision)),
-        name,
-      ).toBe(true);
-      expect(Array.from(found), name).toEqual(Array.from(wanted));
-      const unrounded = await result(whole, (w) => initialValues(w, 3) as Float32Array);
-      expect(Array.from(found), "rounding shows").not.toEqual(Array.from(unrounded));
-    }
-  });
+  it.each(["f16", "bf16"] as const)(
+    "in %s they give the bits of f32 that was rounded before: vectors, a table's rows, odd widths",
+    async (weightPrecision) => {
+      const rng = random(8);
+      for (const [name, source, set] of [
+        ["moby", MOBY, SET],
+        // Rows that are no fours, and columns that are none: read one by one.
+        [
+          "odd",
+          "model Odd() { weight e: f32[7, 5] = normal(1)\n weight w: f32[5, 9] = normal(1)\n forward(t: u32[B, T <= 64]) -> f32[B, T, 9] { e[t] @ w } }",
+          {},
+        ],
+      ] as const) {
+        const own = compile(source, { set, precision: { weights: weightPrecision } }).program!;
+        const whole = compile(source, { set }).program!;
+        const forms = formsOf(own);
+        const tokens = {
+          data: Uint32Array.from({ length: 2 * 33 }, () => rng.below(name === "odd" ? 7 : 97)),
+          shape: [2, 33],
+        };
+        const [input] = own.inputs;
+        const result = async (
+          program: Program,
+          given: (w: ProgramWeight) => Float32Array,
+        ): Promise<ArrayLike<number>> => {
+          const session = await load(program, device, given);
+          const output = (await session.run({ [input!.name]: tokens }))["output"]!.data;
+          session.dispose();
+          return output;
+        };
+        const found = await result(own, (w) => initialValues(w, 3) as Float32Array);
+        const wanted = await result(whole, values(ROUND[weightPrecision], forms) as (w: ProgramWeight) => Float32Array);
+        expect(
+          [...forms.values()].some((f) => f.has(weightPrecision)),
+          name,
+        ).toBe(true);
+        expect(Array.from(found), name).toEqual(Array.from(wanted));
+        const unrounded = await result(whole, (w) => initialValues(w, 3) as Float32Array);
+        expect(Array.from(found), "rounding shows").not.toEqual(Array.from(unrounded));
+      }
+    },
+  );
 
   it("generates the same tokens from a model whose weights are of that type anyway", async () => {
     const tokens = async (weightPrecision: "f32" | "bf16"): Promise<readonly number[]> => {
       const { generation } = compileGeneration(MOBY, { set: SET, precision: { weights: weightPrecision } });
-      const generator = await createGenerator(generation!, device, (w) => Float32Array.from(initialValues(w, 5), ROUND.bf16));
+      const generator = await createGenerator(generation!, device, (w) =>
+        Float32Array.from(initialValues(w, 5), ROUND.bf16),
+      );
       const found: number[] = [];
-      for await (const { token } of generator.generate([[1, 2, 3]], { maxTokens: 20, sampling: { temperature: 1, seed: 4 } })) found.push(token);
+      for await (const { token } of generator.generate([[1, 2, 3]], {
+        maxTokens: 20,
+        sampling: { temperature: 1, seed: 4 },
+      }))
+        found.push(token);
       generator.dispose();
       return found;
     };

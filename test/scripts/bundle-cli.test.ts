@@ -9,7 +9,10 @@ const folder = join(root, "dist", "src", "cli");
 const IMPORT = /^(?:import|export)\s[^"'(]*?from\s*"([^"]+)"|^import\s*"([^"]+)"/gm;
 
 /** The chunks, and the packages, that are loaded with these chunks, by static imports. */
-function loadedWith(names: readonly string[]): { readonly chunks: ReadonlySet<string>; readonly packages: ReadonlySet<string> } {
+function loadedWith(names: readonly string[]): {
+  readonly chunks: ReadonlySet<string>;
+  readonly packages: ReadonlySet<string>;
+} {
   const [chunks, packages] = [new Set(names), new Set<string>()];
   for (const name of chunks) {
     // Imports come before the first source: what looks like one further down is text.
@@ -23,11 +26,14 @@ function loadedWith(names: readonly string[]): { readonly chunks: ReadonlySet<st
   return { chunks, packages };
 }
 
-const sizeOf = (chunks: ReadonlySet<string>): number => [...chunks].reduce((sum, name) => sum + readFileSync(join(folder, name)).length, 0);
+const sizeOf = (chunks: ReadonlySet<string>): number =>
+  [...chunks].reduce((sum, name) => sum + readFileSync(join(folder, name)).length, 0);
 
 /** The chunk of a source file; the first line of each source in a chunk is a comment with its path. */
 function chunkOf(source: string): string {
-  const found = readdirSync(folder).filter((name) => name.endsWith(".js") && readFileSync(join(folder, name), "utf8").includes(`\n// ${source}\n`));
+  const found = readdirSync(folder).filter(
+    (name) => name.endsWith(".js") && readFileSync(join(folder, name), "utf8").includes(`\n// ${source}\n`),
+  );
   expect(found, source).toHaveLength(1);
   return found[0]!;
 }
@@ -46,20 +52,29 @@ describe("the bundled command line", () => {
     const check = loadedWith([chunkOf("src/cli/commands/check.ts")]).chunks;
     expect(check).not.toContain(chunkOf("src/codegen/emit.ts"));
     for (const command of ["check", "run", "generate", "train"])
-      expect(loadedWith([chunkOf(`src/cli/commands/${command}.ts`)]).chunks, command).not.toContain(chunkOf("src/bundled.ts"));
+      expect(loadedWith([chunkOf(`src/cli/commands/${command}.ts`)]).chunks, command).not.toContain(
+        chunkOf("src/bundled.ts"),
+      );
   });
 
   it("imports no package but Dawn's: what others have at other places cannot be taken for its own", () => {
     const all = readdirSync(folder).filter((name) => name.endsWith(".js"));
     expect([...loadedWith(all).packages]).toEqual([]);
-    const dynamic = all.flatMap((name) => [...readFileSync(join(folder, name), "utf8").matchAll(/\bimport\("([^."][^"]*)"\)/g)].map(([, path]) => path));
+    const dynamic = all.flatMap((name) =>
+      [...readFileSync(join(folder, name), "utf8").matchAll(/\bimport\("([^."][^"]*)"\)/g)].map(([, path]) => path),
+    );
     expect(new Set(dynamic)).toEqual(new Set(["webgpu"]));
   });
 
   it("loads nothing by a path from the place of its source, which a bundle has not", () => {
     // Each such path was looked at: the depth of dist/src/cli is that of src/cli, and the others look upwards.
     const places = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
-      .filter((name) => name.endsWith(".ts") && name !== "bundled.ts" && /\bimport\.meta\.url\b(?!\),)/.test(readFileSync(join(root, "src", name), "utf8")))
+      .filter(
+        (name) =>
+          name.endsWith(".ts") &&
+          name !== "bundled.ts" &&
+          /\bimport\.meta\.url\b(?!\),)/.test(readFileSync(join(root, "src", name), "utf8")),
+      )
       .toSorted();
     expect(places).toEqual(["cli/demo.ts", "cli/version.ts", "runtime/swiftshader-node.ts"]);
   });

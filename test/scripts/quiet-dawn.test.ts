@@ -14,32 +14,50 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("Dawn's warnings about limits", () => {
   it("are on standard error of no device", async () => {
-    const [lavapipe, swiftshader] = await Promise.all(["software", "swiftshader"].map((device) => modcProcess(["run", ...GOLDEN, "--device", device])));
+    const [lavapipe, swiftshader] = await Promise.all(
+      ["software", "swiftshader"].map((device) => modcProcess(["run", ...GOLDEN, "--device", device])),
+    );
     // What took longer than a second is told of on a line of its own.
     const lines = (stderr: string): string => stderr.replaceAll(/^compil.*\n/gm, "");
     expect([lavapipe!.status, lines(lavapipe!.stderr)]).toEqual([0, "Golden, infer forward, on llvmpipe: B=1 T=4\n"]);
-    expect([swiftshader!.status, lines(swiftshader!.stderr)]).toEqual([0, "Golden, infer forward, on SwiftShader: B=1 T=4\n"]);
+    expect([swiftshader!.status, lines(swiftshader!.stderr)]).toEqual([
+      0,
+      "Golden, infer forward, on SwiftShader: B=1 T=4\n",
+    ]);
   });
 
   it("leave behind the limits that they tell of", async () => {
     for (const kind of ["software", "swiftshader"] as const) {
       const { limits } = (await openNodeAdapter({ kind })).adapter;
-      for (const limit of [limits.maxDynamicUniformBuffersPerPipelineLayout, limits.maxDynamicStorageBuffersPerPipelineLayout])
+      for (const limit of [
+        limits.maxDynamicUniformBuffersPerPipelineLayout,
+        limits.maxDynamicStorageBuffersPerPipelineLayout,
+      ])
         expect(limit, kind).toBeOneOf([4, 8, 16]); // more than 16 are more than Dawn has room for
     }
   });
 
-  it.each(["x64", "arm64"] as const)("are printed by instructions that lie where they are looked for, on %s", (arch) => {
-    const { offset, before, after } = PATCHES[arch];
-    const file = readFileSync(join(webgpu, "dist", `linux-${arch}`, "dawn.node"));
-    expect(after).toHaveLength(before.length);
-    expect([before, after].some((wanted) => file.subarray(offset, offset + before.length).equals(wanted))).toBe(true);
-  });
+  it.each(["x64", "arm64"] as const)(
+    "are printed by instructions that lie where they are looked for, on %s",
+    (arch) => {
+      const { offset, before, after } = PATCHES[arch];
+      const file = readFileSync(join(webgpu, "dist", `linux-${arch}`, "dawn.node"));
+      expect(after).toHaveLength(before.length);
+      expect([before, after].some((wanted) => file.subarray(offset, offset + before.length).equals(wanted))).toBe(true);
+    },
+  );
 
   it("are taken out of a copy that then takes the file's place, once; another version is left alone", () => {
-    const [patch, path] = [{ offset: 3, before: Buffer.from("abc"), after: Buffer.from("xyz") }, join(folder, "dawn.node")];
+    const [patch, path] = [
+      { offset: 3, before: Buffer.from("abc"), after: Buffer.from("xyz") },
+      join(folder, "dawn.node"),
+    ];
     writeFileSync(path, "---abc---", { mode: 0o755 });
-    expect([quietDawn(path, patch), readFileSync(path, "utf8"), statSync(path).mode & 0o777]).toEqual([true, "---xyz---", 0o755]);
+    expect([quietDawn(path, patch), readFileSync(path, "utf8"), statSync(path).mode & 0o777]).toEqual([
+      true,
+      "---xyz---",
+      0o755,
+    ]);
     expect([quietDawn(path, patch), readFileSync(path, "utf8")]).toEqual([true, "---xyz---"]);
     const other = join(folder, "other.node");
     copyFileSync(path, other);
@@ -51,6 +69,8 @@ describe("Dawn's warnings about limits", () => {
   it("concern Linux alone", () => {
     expect(dawnFile(root, { platform: "darwin", arch: "x64" })).toBeNull();
     expect(dawnFile(root, { platform: "linux", arch: "s390x" })).toBeNull();
-    expect(dawnFile(root, { platform: "linux", arch: "x64" })).toBe(join(root, "node_modules", "webgpu", "dist", "linux-x64", "dawn.node"));
+    expect(dawnFile(root, { platform: "linux", arch: "x64" })).toBe(
+      join(root, "node_modules", "webgpu", "dist", "linux-x64", "dawn.node"),
+    );
   });
 });

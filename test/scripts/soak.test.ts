@@ -30,7 +30,10 @@ describe("the soak's report", () => {
     expect(first).toContain("| kills | 20 kills | 1 passed | 3 s |");
   });
   it("keeps what other sections said, byte for byte, when one is run again", () => {
-    const second = withSections(first, new Map([["training", section("2026-02-03", "0 passed, 1 failed")]]), ["language", "training"]);
+    const second = withSections(first, new Map([["training", section("2026-02-03", "0 passed, 1 failed")]]), [
+      "language",
+      "training",
+    ]);
     expect(sectionsOf(second).get("training")).toBe(section("2026-02-03", "0 passed, 1 failed"));
     expect(second.slice(0, second.indexOf("## training"))).toBe(first.slice(0, first.indexOf("## training")));
     expect(withSections(second, new Map(), ["language", "training"])).toBe(second);
@@ -40,9 +43,14 @@ describe("the soak's report", () => {
     expect(withSections(kept, new Map(), [...sectionsOf(kept).keys()])).toBe(kept);
     expect(sectionsOf(kept).size).toBeGreaterThan(0);
   });
-  it.each([["nonsense"], ["0"], ["training", "1.5"], ["2", "3"], ["-4"]])("is not begun by a call it does not understand: %s %s", (...args) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/soak.mjs", ...args], { encoding: "utf8" });
-    expect([status, stdout]).toEqual([2, ""]);
-    expect(stderr).toMatch(/^error: .*\nusage: /);
-  });
+  it.each([["nonsense"], ["0"], ["training", "1.5"], ["2", "3"], ["-4"]])(
+    "is not begun by a call it does not understand: %s %s",
+    (...args) => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/soak.mjs", ...args], {
+        encoding: "utf8",
+      });
+      expect([status, stdout]).toEqual([2, ""]);
+      expect(stderr).toMatch(/^error: .*\nusage: /);
+    },
+  );
 });

@@ -17,13 +17,20 @@ describe("npm test -- <words>", () => {
   });
 
   it("leaves flags that may have a value after them to vitest", () => {
-    expect(filterOf(["-t", "no path has this"], root)).toEqual({ words: ["no path has this"], vitest: ["-t", "no path has this"] });
+    expect(filterOf(["-t", "no path has this"], root)).toEqual({
+      words: ["no path has this"],
+      vitest: ["-t", "no path has this"],
+    });
   });
 
   it("chooses tests by their name, of files that have it, where no path has a word", () => {
     expect(filterOf(["--bail=1", "chooses tests by", "f(x) = a|b"], root)).toEqual({
       words: ["chooses tests by", "f(x) = a|b"],
-      vitest: ["--bail=1", String.raw`--testNamePattern=chooses tests by|f\(x\) = a\|b`, "test/scripts/test-filter.test.ts"],
+      vitest: [
+        "--bail=1",
+        String.raw`--testNamePattern=chooses tests by|f\(x\) = a\|b`,
+        "test/scripts/test-filter.test.ts",
+      ],
     });
     expect(filterOf([["zz", "qq"].join("")], root).vitest).toBe(null);
   });

@@ -1,4 +1,5 @@
-// Routing written out in primitive operators compiles to what the library's block compiles to: passes look at operators, not at names.
+// Routing written out in primitive operators compiles to what the library's block compiles to: passes look at
+// operators, not at names.
 import { describe, expect, it } from "vitest";
 import type { Program } from "../../src/program/program.js";
 import { compiled } from "../end-to-end/model.js";
@@ -43,12 +44,21 @@ const ways: readonly (readonly [name: string, inner: string, score: string, body
   ["the update masked", NETWORK, SCORE, "x + f32(r.mask)[..., None] * (inner(x) * s[..., None])"],
   ["the update chosen by the mask", NETWORK, SCORE, "x + where(r.mask[..., None], inner(x) * s[..., None], 0.0)"],
   ["the stream chosen by the mask", NETWORK, SCORE, "where(r.mask[..., None], x + inner(x) * s[..., None], x)"],
-  ["what is not chosen chosen by the mask", NETWORK, SCORE, "where(not r.mask[..., None], x, x + inner(x) * s[..., None])"],
+  [
+    "what is not chosen chosen by the mask",
+    NETWORK,
+    SCORE,
+    "where(not r.mask[..., None], x, x + inner(x) * s[..., None])",
+  ],
 ];
 
 /** What runs, in order: the text of each kernel, its words and its workgroups. Names say where a step comes from. */
 const running = ({ steps, kernels }: Program): readonly unknown[] =>
-  steps.map((step) => (step.kind === "dispatch" ? { wgsl: kernels[step.kernel]!.wgsl, uniforms: step.uniforms, workgroups: step.workgroups } : step.kind));
+  steps.map((step) =>
+    step.kind === "dispatch"
+      ? { wgsl: kernels[step.kernel]!.wgsl, uniforms: step.uniforms, workgroups: step.workgroups }
+      : step.kind,
+  );
 
 describe("routing by hand runs the kernels of MoD", () => {
   it.each(ways)("with %s", async (_name, inner, score, body) => {

@@ -15,7 +15,16 @@ import {
   type Compiled,
   type Weights,
 } from "../end-to-end/model.js";
-import { byHand, byLibrary, calledTwice, denseLayer, nestedRoutes, randomScores, recursions, routedLayer } from "./sources.js";
+import {
+  byHand,
+  byLibrary,
+  calledTwice,
+  denseLayer,
+  nestedRoutes,
+  randomScores,
+  recursions,
+  routedLayer,
+} from "./sources.js";
 
 const D = 16;
 /** A few layers of width 16 in f32 against 64 bits, values up to 150: the largest error was 0.3 of this. */
@@ -26,18 +35,27 @@ async function both(
   { program, graph }: Compiled,
   weights: Weights,
   given: Case,
-): Promise<{ readonly output: Float32Array; readonly reference: ArrayLike<number>; readonly results: Awaited<ReturnType<typeof onDevice>> }> {
+): Promise<{
+  readonly output: Float32Array;
+  readonly reference: ArrayLike<number>;
+  readonly results: Awaited<ReturnType<typeof onDevice>>;
+}> {
   const session = await sessionOf(program, await testDevice(), weights, { B: 2, T: 16 });
   const results = await onDevice(session, given);
   const tally: Tally = { choices: 0, forced: 0 };
   expectAgreement(graph, weights, given, results, LAYER, tally);
   expect(tally.forced).toBe(0);
   session.dispose();
-  return { output: results["output"]!.data as Float32Array, reference: reference(graph, weights, given).outputs.get("output")!.data, results };
+  return {
+    output: results["output"]!.data as Float32Array,
+    reference: reference(graph, weights, given).outputs.get("output")!.data,
+    results,
+  };
 }
 
 const bits = (x: Float32Array): number[] => [...new Uint32Array(x.buffer, x.byteOffset, x.length)];
-const row = (data: ArrayLike<number>, T: number, b: number, t: number, d = D): number[] => Array.from({ length: d }, (_, i) => data[(b * T + t) * d + i]!);
+const row = (data: ArrayLike<number>, T: number, b: number, t: number, d = D): number[] =>
+  Array.from({ length: d }, (_, i) => data[(b * T + t) * d + i]!);
 
 describe("a routed block", () => {
   it("of all tokens with a gate of 1 is the dense block (B1)", async () => {
@@ -47,7 +65,8 @@ describe("a routed block", () => {
     const given = { inputs: { x: randomInput([2, 13, D], 2) } };
     const a = await both(routed, weights, given);
     const b = await both(dense, weights, given);
-    // In 64 bits the two are the same sums in the same order; on the device their kernels may round an addition otherwise.
+    // In 64 bits the two are the same sums in the same order; on the device their kernels may round an addition
+    // otherwise.
     expect([...(a.reference as Float64Array)]).toEqual([...(b.reference as Float64Array)]);
     expect(furthest(a.output, b.output, 1e-6, 1e-6).ratio).toBeLessThan(1);
   });
@@ -69,7 +88,9 @@ describe("a routed block", () => {
   });
 
   it("leaves rows it did not choose as they were, bit for bit, and changes exactly k (B4)", async () => {
-    const routed = compiled(routedLayer({ chosen: "top(score, ceil(12.5% * T))", gate: "take(score, chosen)[..., None]" }));
+    const routed = compiled(
+      routedLayer({ chosen: "top(score, ceil(12.5% * T))", gate: "take(score, chosen)[..., None]" }),
+    );
     const x = randomInput([3, 41, D], 4);
     const { output, results } = await both(routed, randomWeights(routed.program, 5), { inputs: { x } });
     const index = results["chosen.index"]!;
@@ -78,14 +99,18 @@ describe("a routed block", () => {
       const chosen = [...index.data.subarray(b * 6, b * 6 + 6)];
       expect(chosen).toEqual([...chosen].sort((p, q) => p - q));
       expect(new Set(chosen).size).toBe(6);
-      const changed = Array.from({ length: 41 }, (_, t) => t).filter((t) => row(output, 41, b, t).some((v, i) => !Object.is(v, row(x.data, 41, b, t)[i])));
+      const changed = Array.from({ length: 41 }, (_, t) => t).filter((t) =>
+        row(output, 41, b, t).some((v, i) => !Object.is(v, row(x.data, 41, b, t)[i])),
+      );
       expect(changed).toEqual(chosen);
     }
   });
 
   it("takes the earlier of tokens with equal scores (B4)", async () => {
     const routed = compiled(routedLayer({ chosen: "top(score * 0.0, 5)", gate: "1.0" }));
-    const { results } = await both(routed, randomWeights(routed.program, 5), { inputs: { x: randomInput([2, 23, D], 4) } });
+    const { results } = await both(routed, randomWeights(routed.program, 5), {
+      inputs: { x: randomInput([2, 23, D], 4) },
+    });
     expect([...results["chosen.index"]!.data]).toEqual([0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
   });
 
@@ -93,7 +118,10 @@ describe("a routed block", () => {
     const counts = { floor: [0, 0, 1, 12, 64, 256], ceil: [1, 1, 1, 13, 64, 256] };
     for (const [fn, wanted] of Object.entries(counts)) {
       const routed = compiled(routedLayer({ chosen: `top(score, ${fn}(12.5% * T))`, gate: "1.0", context: 2048 }));
-      const session = await sessionOf(routed.program, await testDevice(), randomWeights(routed.program, 5), { B: 1, T: 8 });
+      const session = await sessionOf(routed.program, await testDevice(), randomWeights(routed.program, 5), {
+        B: 1,
+        T: 8,
+      });
       for (const [i, T] of [1, 7, 8, 100, 512, 2048].entries()) {
         const results = await session.run({ x: randomInput([1, T, D], i) }, { outputs: ["chosen.count"] });
         expect([...results["chosen.count"]!.data], `${fn} at T = ${T}`).toEqual([wanted[i]]);
@@ -101,7 +129,9 @@ describe("a routed block", () => {
       session.dispose();
     }
     const exact = compiled(routedLayer({ chosen: "top(score, floor(29% * T))", gate: "1.0", context: 128 }));
-    const { results } = await both(exact, randomWeights(exact.program, 5), { inputs: { x: randomInput([1, 100, D], 9) } });
+    const { results } = await both(exact, randomWeights(exact.program, 5), {
+      inputs: { x: randomInput([1, 100, D], 9) },
+    });
     expect([...results["chosen.count"]!.data]).toEqual([29]);
   });
 
@@ -114,7 +144,9 @@ describe("a routed block", () => {
     const { output } = await session.run({ x }, { lengths });
     for (let b = 0; b < 3; b++) {
       const n = lengths[b]!;
-      const alone = await session.run({ x: { shape: [1, n, D], data: (x.data as Float32Array).slice(b * 40 * D, (b * 40 + n) * D) } });
+      const alone = await session.run({
+        x: { shape: [1, n, D], data: (x.data as Float32Array).slice(b * 40 * D, (b * 40 + n) * D) },
+      });
       expect([...output!.data.subarray(b * 40 * D, (b * 40 + n) * D)]).toEqual([...alone["output"]!.data]);
       expect(output!.data.subarray((b * 40 + n) * D, (b + 1) * 40 * D).every((v) => v === 0)).toBe(true);
     }
@@ -168,7 +200,9 @@ model Masked(dim: int = 16, heads: int = 2) {
 
   it("may choose at random by changing only the score, the same for a seed whatever the batch (B12)", async () => {
     const control = compiled(randomScores);
-    const routed = compiled(routedLayer({ chosen: "top(score, ceil(25% * T))", gate: "take(score, chosen)[..., None]" }));
+    const routed = compiled(
+      routedLayer({ chosen: "top(score, ceil(25% * T))", gate: "take(score, chosen)[..., None]" }),
+    );
     const weights = randomWeights(control.program, 3);
     const given = { inputs: { x: randomInput([3, 40, D], 12) }, seed: 5 };
     const a = await both(control, weights, given);
@@ -178,7 +212,9 @@ model Masked(dim: int = 16, heads: int = 2) {
     const index = a.results["chosen.index"]!.data;
     expect([...index.subarray(0, 10)]).toEqual([...index.subarray(10, 20)]);
     expect([...other.results["chosen.index"]!.data]).not.toEqual([...index]);
-    expect([...a.results["chosen.count"]!.data]).toEqual([...(await both(routed, weights, given)).results["chosen.count"]!.data]);
+    expect([...a.results["chosen.count"]!.data]).toEqual([
+      ...(await both(routed, weights, given)).results["chosen.count"]!.data,
+    ]);
   });
 
   it("never chooses NaN while a number is left, and orders infinities and signed zeros (B16)", async () => {
@@ -227,27 +263,36 @@ model Scores() {
 describe("routes", () => {
   it("nest: a routed block inside a routed block works on the original positions", async () => {
     const nested = compiled(nestedRoutes);
-    const { results } = await both(nested, randomWeights(nested.program, 4), { inputs: { x: randomInput([3, 30, D], 5) }, lengths: randomLengths(3, 30, 9) });
+    const { results } = await both(nested, randomWeights(nested.program, 4), {
+      inputs: { x: randomInput([3, 30, D], 5) },
+      lengths: randomLengths(3, 30, 9),
+    });
     const paths = Object.keys(results).filter((n) => n.endsWith(".index"));
     expect(paths.sort()).toEqual(["outer.chosen.index", "outer.inner.deep.chosen.index"]);
   });
 
   it("of one instance called twice are told apart, its weights shared", async () => {
     const twice = compiled(calledTwice);
-    const { results } = await both(twice, randomWeights(twice.program, 4), { inputs: { x: randomInput([2, 30, D], 5) } });
+    const { results } = await both(twice, randomWeights(twice.program, 4), {
+      inputs: { x: randomInput([2, 30, D], 5) },
+    });
     expect(
       Object.keys(results)
         .filter((n) => n.endsWith(".count"))
         .sort(),
     ).toEqual(["shared#0.chosen.count", "shared#1.chosen.count"]);
-    expect(twice.program.weights.filter((w) => w.path.includes("router")).map((w) => w.path)).toEqual(["shared.router.weight"]);
+    expect(twice.program.weights.filter((w) => w.path.includes("router")).map((w) => w.path)).toEqual([
+      "shared.router.weight",
+    ]);
   });
 
   it("of recursions keep, at each step, a subset of the step before (B13)", async () => {
     const mor = compiled(recursions);
     const T = 30;
     const { results } = await both(mor, randomWeights(mor.program, 4), { inputs: { x: randomInput([2, T, D], 5) } });
-    expect([...results["ra.count"]!.data, ...results["rb.count"]!.data, ...results["rc.count"]!.data]).toEqual([30, 30, 20, 20, 10, 10]);
+    expect([...results["ra.count"]!.data, ...results["rb.count"]!.data, ...results["rc.count"]!.data]).toEqual([
+      30, 30, 20, 20, 10, 10,
+    ]);
     for (let b = 0; b < 2; b++) {
       const at = (name: string, k: number): number[] => [...results[name]!.data.subarray(b * k, (b + 1) * k)];
       const second = at("rb.index", 20).map((i) => at("ra.index", 30)[i]!);
@@ -259,7 +304,9 @@ describe("routes", () => {
 
   it("by threshold take any number of tokens, also none and all", async () => {
     for (const threshold of ["-100.0", "0.0", "100.0"]) {
-      const routed = compiled(routedLayer({ chosen: `above(score, ${threshold}, expected: 50%)`, gate: "take(score, chosen)[..., None]" }));
+      const routed = compiled(
+        routedLayer({ chosen: `above(score, ${threshold}, expected: 50%)`, gate: "take(score, chosen)[..., None]" }),
+      );
       const { results } = await both(routed, randomWeights(routed.program, 4), {
         inputs: { x: randomInput([3, 30, D], 5) },
         lengths: Uint32Array.of(30, 0, 11),
@@ -287,7 +334,10 @@ model Scores() {
       [2, 9, -5],
     ] as const) {
       const x = randomInput([B, T, 4], T);
-      const given = { inputs: { x: { shape: x.shape, data: (x.data as Float32Array).map((v) => v + bias) } }, lengths: randomLengths(B, T, 3) };
+      const given = {
+        inputs: { x: { shape: x.shape, data: (x.data as Float32Array).map((v) => v + bias) } },
+        lengths: randomLengths(B, T, 3),
+      };
       expectAgreement(scores.graph, new Map(), given, await onDevice(session, given), LAYER, { choices: 0, forced: 0 });
     }
     session.dispose();

@@ -1,7 +1,11 @@
 // Small models whose behaviour the Mixture-of-Depths paper and this language's rules fix.
 
 /** A routed block over two dense layers' worth of weights; the ratio and the gate are set by each test. */
-export const routedLayer = (options: { readonly chosen: string; readonly gate: string; readonly context?: number }): string => `
+export const routedLayer = (options: {
+  readonly chosen: string;
+  readonly gate: string;
+  readonly context?: number;
+}): string => `
 import { Layer, Linear } from "std"
 model Routed(dim: int = 16, heads: int = 2) {
   router: Linear(dim, 1, bias: false)

@@ -5,14 +5,25 @@ import { check } from "../../src/check/check.js";
 import { explainWeights, explanation, type Asked } from "../../src/session/explain-weights.js";
 
 const MOBY = readFileSync("examples/moby.mod", "utf8");
-const asked = (text: string, set: Readonly<Record<string, string>> = {}): Asked => ({ source: { file: "m.mod", text }, read: () => null, set });
+const asked = (text: string, set: Readonly<Record<string, string>> = {}): Asked => ({
+  source: { file: "m.mod", text },
+  read: () => null,
+  set,
+});
 
 /** What a checkpoint of the model under these parameters holds. */
-function tensorsOf(text: string, set: Readonly<Record<string, string>>): Map<string, { dtype: string; shape: readonly number[] }> {
+function tensorsOf(
+  text: string,
+  set: Readonly<Record<string, string>>,
+): Map<string, { dtype: string; shape: readonly number[] }> {
   const { model } = check({ file: "m.mod", text }, { phase: "infer", set, read: () => null });
   return new Map(model!.weights.map((w) => [w.keys[0]!, { dtype: "F32", shape: w.shape }]));
 }
-const said = (text: string, set: Readonly<Record<string, string>>, has: Readonly<Record<string, string>> = {}): string | null => {
+const said = (
+  text: string,
+  set: Readonly<Record<string, string>>,
+  has: Readonly<Record<string, string>> = {},
+): string | null => {
   const found = explainWeights(asked(text, has), tensorsOf(text, set));
   return found && explanation(found).text;
 };
@@ -22,7 +33,10 @@ describe("weights that do not fit are explained", () => {
     [{ dim: "256" }, "dim: 256 (the model has 128)"],
     [{ depth: "1" }, "depth: 1 (the model has 6)"],
     [{ vocab: "50257" }, "vocab: 50257 (the model has 256)"],
-    [{ dim: "64", depth: "4", vocab: "300" }, "dim: 64 (the model has 128) and vocab: 300 (the model has 256) and depth: 4 (the model has 6)"],
+    [
+      { dim: "64", depth: "4", vocab: "300" },
+      "dim: 64 (the model has 128) and vocab: 300 (the model has 256) and depth: 4 (the model has 6)",
+    ],
   ])("%j", (set, text) => {
     const found = said(MOBY, set);
     const parts = (sentence: string): readonly string[] => sentence.split(" and ").toSorted();

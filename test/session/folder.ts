@@ -1,4 +1,5 @@
-// A checkpoint's folder with all that texts need: a small decoder, words for tokens, a chat template, defaults of generation.
+// A checkpoint's folder with all that texts need: a small decoder, words for tokens, a chat template, defaults of
+// generation.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { VARIANTS, writeFolder } from "../huggingface/folders.js";
@@ -24,7 +25,15 @@ const WORDS = [
 
 /** Words split at spaces; a token for the beginning is put before a text. */
 export const TOKENIZER = {
-  added_tokens: [0, 1, 2].map((id) => ({ id, content: WORDS[id], single_word: false, lstrip: false, rstrip: false, normalized: false, special: true })),
+  added_tokens: [0, 1, 2].map((id) => ({
+    id,
+    content: WORDS[id],
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  })),
   pre_tokenizer: { type: "WhitespaceSplit" },
   post_processor: {
     type: "TemplateProcessing",
@@ -42,14 +51,21 @@ const TEMPLATE =
 export const wordsOf = (text: string): number[] => text.split(" ").map((word) => Math.max(0, WORDS.indexOf(word)));
 
 /** Writes it; returns the words. */
-export function writeTextFolder(folder: string, generation: Readonly<Record<string, unknown>>, seed: number): readonly string[] {
+export function writeTextFolder(
+  folder: string,
+  generation: Readonly<Record<string, unknown>>,
+  seed: number,
+): readonly string[] {
   writeFolder(
     folder,
     VARIANTS.find((v) => v.name === "Qwen3, windows by layer types")!,
     seed,
   );
   writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(TOKENIZER));
-  writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify({ bos_token: "<s>", eos_token: "</s>", unk_token: "<unk>", chat_template: TEMPLATE }));
+  writeFileSync(
+    join(folder, "tokenizer_config.json"),
+    JSON.stringify({ bos_token: "<s>", eos_token: "</s>", unk_token: "<unk>", chat_template: TEMPLATE }),
+  );
   writeFileSync(join(folder, "generation_config.json"), JSON.stringify(generation));
   return WORDS;
 }

@@ -4,7 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
-import { createGenerator, type GeneratedText, type GenerateTextOptions, type Generator } from "../../src/generate/index.js";
+import {
+  createGenerator,
+  type GeneratedText,
+  type GenerateTextOptions,
+  type Generator,
+} from "../../src/generate/index.js";
 import { type Device, openDevice } from "../../src/runtime/index.js";
 import { openSession, type OpenSessionOptions, type Prompts, type TextSession } from "../../src/session/index.js";
 import { SPECIAL, TOKENIZER, wordsOf, writeTextFolder } from "./folder.js";
@@ -16,7 +21,11 @@ let device: Device;
 let moby: TextSession;
 let chat: TextSession;
 beforeAll(async () => {
-  words = writeTextFolder(folder, { eos_token_id: SPECIAL.end, do_sample: true, temperature: 2, top_k: 0, max_new_tokens: 7, num_beams: 2 }, 5);
+  words = writeTextFolder(
+    folder,
+    { eos_token_id: SPECIAL.end, do_sample: true, temperature: 2, top_k: 0, max_new_tokens: 7, num_beams: 2 },
+    5,
+  );
   device = await openDevice();
   moby = await openSession(join(examples, "moby.mod"), { weights: join(examples, "moby.safetensors"), device });
   chat = await openSession(folder, { device });
@@ -39,7 +48,11 @@ const textOf = (events: readonly GeneratedText[], sequence = 0): string =>
     .map((e) => e.text)
     .join("");
 const tokensOf = (events: readonly GeneratedText[]): number[] => events.map((e) => e.token);
-async function tokens(generator: Generator, prompts: readonly ArrayLike<number>[], options: GenerateTextOptions): Promise<number[]> {
+async function tokens(
+  generator: Generator,
+  prompts: readonly ArrayLike<number>[],
+  options: GenerateTextOptions,
+): Promise<number[]> {
   const found: number[] = [];
   for await (const { token } of generator.generate(prompts, options)) found.push(token);
   return found;
@@ -47,7 +60,9 @@ async function tokens(generator: Generator, prompts: readonly ArrayLike<number>[
 
 describe("a session", () => {
   it("goes on from a text, several, or tokens, as its generator does", async () => {
-    const { generation } = compileGeneration(readFileSync(join(examples, "moby.mod"), "utf8"), { target: device.target });
+    const { generation } = compileGeneration(readFileSync(join(examples, "moby.mod"), "utf8"), {
+      target: device.target,
+    });
     const generator = await createGenerator(generation!, device, join(examples, "moby.safetensors"));
     const bytes = new TextEncoder().encode("It was the w");
     const wanted = await tokens(generator, [bytes], { maxTokens: 24 });
@@ -66,7 +81,8 @@ describe("a session", () => {
     const stop = new AbortController();
     const said: string[] = [];
     const run = (async () => {
-      for await (const { text } of moby.generate("It was the w", { signal: stop.signal })) if (said.push(text) === 9) stop.abort();
+      for await (const { text } of moby.generate("It was the w", { signal: stop.signal }))
+        if (said.push(text) === 9) stop.abort();
     })();
     await expect(run).rejects.toThrow(expect.objectContaining({ name: "AbortError" }) as Error);
     expect(moby.summary!.generatedTokens).toBe(said.length);
@@ -86,24 +102,34 @@ describe("a session", () => {
       { role: "user", content: "the sea" },
     ];
     const answered = await all(chat, messages);
-    expect(tokensOf(answered)).toEqual(tokensOf(await all(chat, [SPECIAL.begin, ...wordsOf("system: be brief user: the sea")])));
+    expect(tokensOf(answered)).toEqual(
+      tokensOf(await all(chat, [SPECIAL.begin, ...wordsOf("system: be brief user: the sea")])),
+    );
     // What the caller says comes before the configuration, each option by itself.
     const greedy = await all(chat, "the sea", { sampling: { temperature: 0 }, maxTokens: 3 });
     expect(tokensOf(greedy)).toEqual(tokensOf(await all(chat, "the sea", { sampling: { topK: 1 }, maxTokens: 3 })));
     expect(chat.texts.defaults.unheeded).toEqual(["num_beams = 2"]);
-    const other = await all(chat, { prompts: ["the sea", "the sea"] }, { sampling: [{ temperature: 0 }, { seed: 9 }], maxTokens: 3 });
+    const other = await all(
+      chat,
+      { prompts: ["the sea", "the sea"] },
+      { sampling: [{ temperature: 0 }, { seed: 9 }], maxTokens: 3 },
+    );
     expect(tokensOf(other.filter((e) => e.sequence === 0))).toEqual(tokensOf(greedy));
   });
 
   it("ends with the token that ends texts, which is not shown", async () => {
     const always = await all(chat, "the sea", { sampling: { logitBias: { [SPECIAL.end]: 1e5 } } });
-    expect(always.map(({ token, text, finish }) => ({ token, text, finish }))).toEqual([{ token: SPECIAL.end, text: "", finish: "end" }]);
+    expect(always.map(({ token, text, finish }) => ({ token, text, finish }))).toEqual([
+      { token: SPECIAL.end, text: "", finish: "end" },
+    ]);
   });
 });
 
 describe("what is refused", () => {
   const refused = (promise: Promise<unknown>, name: string, message: RegExp): Promise<void> =>
-    expect(promise).rejects.toThrow(expect.objectContaining({ name, message: expect.stringMatching(message) as string }) as Error);
+    expect(promise).rejects.toThrow(
+      expect.objectContaining({ name, message: expect.stringMatching(message) as string }) as Error,
+    );
 
   it("prompts: empty, beyond the context, no tokens, and chats without a template or against it", async () => {
     await refused(all(moby, ""), "InputError", /the prompt is empty/);
@@ -113,7 +139,11 @@ describe("what is refused", () => {
     await refused(all(moby, "x".repeat(257)), "InputError", /the prompt has 257 tokens, the model reads at most 256/);
     await refused(all(moby, [300]), "InputError", /token 0 of the prompt is 300: .* from 0 to 255/);
     await refused(all(moby, [{ role: "user", content: "a" }]), "SessionError", /no chat template/);
-    await refused(all(chat, [{ role: "user", content: "nothing" }]), "TokenizerError", /refuses the messages: nothing is no message/);
+    await refused(
+      all(chat, [{ role: "user", content: "nothing" }]),
+      "TokenizerError",
+      /refuses the messages: nothing is no message/,
+    );
     await refused(all(moby, "a", { stop: [""] }), "InputError", /at least one character/);
     await refused(all(moby, "a", { maxToken: 3 } as never), "InputError", /there is no option maxToken/);
     for (const wrong of [undefined, null, 42, {}])
@@ -138,8 +168,16 @@ describe("what is refused", () => {
       return join(folder, name);
     };
     const open = (name: string, text: string): Promise<unknown> => openSession(file(name, text), { device });
-    await refused(open("a.mod", "model A() { forward(x: f32[B, T]) -> f32[B, T] { y } }"), "SourceError", /a\.mod:1:\d+: error\[unknown-name\]/);
-    await refused(open("b.mod", "model B() { forward(x: f32[B, T]) -> f32[B, T] { x } }"), "GenerationError", /is u32\[B, T\], its tokens/);
+    await refused(
+      open("a.mod", "model A() { forward(x: f32[B, T]) -> f32[B, T] { y } }"),
+      "SourceError",
+      /a\.mod:1:\d+: error\[unknown-name\]/,
+    );
+    await refused(
+      open("b.mod", "model B() { forward(x: f32[B, T]) -> f32[B, T] { x } }"),
+      "GenerationError",
+      /is u32\[B, T\], its tokens/,
+    );
     const whole = `import { Embedding } from "std"
 model C(vocab: int = 256) {
   embed: Embedding(vocab, 8)
@@ -158,7 +196,11 @@ model D(vocab: int = 300) {
     await refused(open("d.mod", plain), "SessionError", /has 300 tokens and no tokenizer/);
     const wide: OpenSessionOptions & { readonly temperature?: number } = { device, temperature: 1 };
     await refused(openSession(join(folder, "d.mod"), wide), "SessionError", /there is no option temperature/);
-    await refused(openSession(join(folder, "none.mod"), { device }), "SessionError", /cannot read .*none\.mod: there is no such file/);
+    await refused(
+      openSession(join(folder, "none.mod"), { device }),
+      "SessionError",
+      /cannot read .*none\.mod: there is no such file/,
+    );
     const imported = file("e.mod", 'import { Missing } from "./elsewhere.mod"\n');
     await refused(openSession(imported, { device }), "SourceError", /import-not-found/);
   });

@@ -1,11 +1,23 @@
 // Axes: which axis decides a count, what the host knows, and the counts of one run.
 import { describe, expect, it } from "vitest";
-import { countingAxis, knownOnHost, kTable, resolveSizes, type Axis, type CountRule, type RunSizes } from "../../src/size/axes.js";
+import {
+  countingAxis,
+  knownOnHost,
+  kTable,
+  resolveSizes,
+  type Axis,
+  type CountRule,
+  type RunSizes,
+} from "../../src/size/axes.js";
 import { parseSize } from "../../src/size/parse-size.js";
 import { rational } from "../../src/size/rational.js";
 
 const sequence = (name: string, count: CountRule): Axis => ({ role: "sequence", name, bound: 64, count });
-const top = (parent: string, k: string): Extract<CountRule, { kind: "top" }> => ({ kind: "top", parent, k: parseSize(k) });
+const top = (parent: string, k: string): Extract<CountRule, { kind: "top" }> => ({
+  kind: "top",
+  parent,
+  k: parseSize(k),
+});
 const B: Axis = { role: "batch", name: "B", bound: null };
 const T = sequence("T", { kind: "input" });
 const run = (extents: Readonly<Record<string, number>>, lengths?: readonly number[]): RunSizes => ({
@@ -25,13 +37,24 @@ describe("axes", () => {
   it("are known on the host unless `above` stands before them, also in a list that grows", () => {
     const axes: Axis[] = [B, T, sequence("K", top("T", "3"))];
     expect(["B", "T", "K"].map((n) => knownOnHost(axes, n))).toEqual([true, true, true]);
-    axes.push(sequence("A", { kind: "above", parent: "K", expected: rational(1, 4) }), sequence("K2", top("K", "ceil(1/2*A)")));
-    axes.push(sequence("S", { kind: "span", parent: "K2", start: 0, stop: 2 }), sequence("J", { kind: "join", parts: ["T", "S"] }));
+    axes.push(
+      sequence("A", { kind: "above", parent: "K", expected: rational(1, 4) }),
+      sequence("K2", top("K", "ceil(1/2*A)")),
+    );
+    axes.push(
+      sequence("S", { kind: "span", parent: "K2", start: 0, stop: 2 }),
+      sequence("J", { kind: "join", parts: ["T", "S"] }),
+    );
     expect(["K", "A", "K2", "S", "J"].map((n) => knownOnHost(axes, n))).toEqual([true, false, false, false, false]);
   });
 
   it("resolve to the counts of each sequence", () => {
-    const axes = [B, T, sequence("K", top("T", "ceil(live(c)*T)")), sequence("S", { kind: "span", parent: "T", start: -2, stop: null })];
+    const axes = [
+      B,
+      T,
+      sequence("K", top("T", "ceil(live(c)*T)")),
+      sequence("S", { kind: "span", parent: "T", start: -2, stop: null }),
+    ];
     const sizes = resolveSizes(axes, run({ B: 3, T: 8 }, [8, 5, 0]));
     expect([...sizes.sequence("K").list]).toEqual([4, 3, 0]);
     expect([...sizes.sequence("S").list]).toEqual([2, 2, 0]);
@@ -39,13 +62,24 @@ describe("axes", () => {
   });
 
   it("bound a k that falls as the sequence grows by its largest", () => {
-    const axes = [B, T, sequence("A", { kind: "above", parent: "T", expected: rational(1, 4) }), sequence("K", top("A", "10 + -1*A"))];
+    const axes = [
+      B,
+      T,
+      sequence("A", { kind: "above", parent: "T", expected: rational(1, 4) }),
+      sequence("K", top("A", "10 + -1*A")),
+    ];
     const { list, exact } = resolveSizes(axes, run({ B: 1, T: 8 })).sequence("K");
     expect([[...list], exact]).toEqual([[8], false]);
   });
 
   it("share a table of k where the rules are equal", () => {
-    const axes = [B, T, sequence("K", top("T", "ceil(1/4*T)")), sequence("K2", top("T", "ceil(1/4*T)")), sequence("K3", top("K", "ceil(1/4*K)"))];
+    const axes = [
+      B,
+      T,
+      sequence("K", top("T", "ceil(1/4*T)")),
+      sequence("K2", top("T", "ceil(1/4*T)")),
+      sequence("K3", top("K", "ceil(1/4*K)")),
+    ];
     const given = run({ B: 1, T: 9 });
     const sizes = resolveSizes(axes, given);
     const table = kTable(axes, top("T", "ceil(1/4*T)"), given, sizes);
@@ -63,7 +97,10 @@ describe("axes", () => {
     const wrong = axes.filter((a) => {
       const known = knownOnHost(axes, a.name);
       return (
-        !known || (a.role === "sequence" && a.count.kind === "top" && sizes.sequence(a.name).rows + kTable(axes, a.count, given, sizes).length !== 128 + 513)
+        !known ||
+        (a.role === "sequence" &&
+          a.count.kind === "top" &&
+          sizes.sequence(a.name).rows + kTable(axes, a.count, given, sizes).length !== 128 + 513)
       );
     });
     expect(wrong).toEqual([]);

@@ -1,4 +1,5 @@
-// Counts: what the closed forms for equal sequences, and for k that grows, give is what a look at each sequence and each length gives; and the batch costs nothing.
+// Counts: what the closed forms for equal sequences, and for k that grows, give is what a look at each sequence and
+// each length gives; and the batch costs nothing.
 import { describe, expect, it } from "vitest";
 import {
   countingAxis,
@@ -38,7 +39,9 @@ function plainCounts(axes: readonly Axis[], run: RunSizes, mode: CountMode, name
   const value = (a: { readonly kind: string; readonly axis?: string; readonly name?: string }): number | Rational => {
     if (a.kind === "live") return run.live.get(a.name!)!;
     if (a.kind === "rows") return of(a.axis!).rows;
-    return axes.some((x) => x.name === a.axis && x.role === "sequence") ? of(a.axis!).longest : run.extents.get(a.axis!)!;
+    return axes.some((x) => x.name === a.axis && x.role === "sequence")
+      ? of(a.axis!).longest
+      : run.extents.get(a.axis!)!;
   };
   const axis = axes.find((a) => a.name === name);
   if (axis?.role !== "sequence") throw new Error(name);
@@ -54,7 +57,15 @@ function plainCounts(axes: readonly Axis[], run: RunSizes, mode: CountMode, name
       const counting = countingAxis(axes, rule);
       const by = of(counting);
       const k = (n: number): number =>
-        Math.floor(Math.max(0, Math.min(MOST_EXTENT, toNumber(evaluateSize(rule.k, (a) => (a.kind === "axis" && a.axis === counting ? n : value(a)))))));
+        Math.floor(
+          Math.max(
+            0,
+            Math.min(
+              MOST_EXTENT,
+              toNumber(evaluateSize(rule.k, (a) => (a.kind === "axis" && a.axis === counting ? n : value(a)))),
+            ),
+          ),
+        );
       const exact = parent.exact && by.exact;
       const upTo = (n: number): number => Math.max(...Array.from({ length: n + 1 }, (_, m) => k(m)));
       return summed(
@@ -140,7 +151,9 @@ describe("counts", () => {
         sequences.push(`A${i}`);
       }
       const [batch, longest] = [1 + r.below(4), 1 + r.below(12)];
-      const lengths = new Map(r.below(2) === 0 ? [] : [["T", Uint32Array.from({ length: batch }, () => r.below(longest + 1))]]);
+      const lengths = new Map(
+        r.below(2) === 0 ? [] : [["T", Uint32Array.from({ length: batch }, () => r.below(longest + 1))]],
+      );
       const extents = new Map(Object.entries({ B: batch, T: longest, S: 1 + r.below(9) }));
       const run: RunSizes = { extents, lengths, live: new Map([["c", rational(r.below(6), 5)]]) };
       for (const mode of ["bound", "expected", "dense"] as const) {
@@ -149,10 +162,14 @@ describe("counts", () => {
           const found = sizes.sequence(name);
           const { list, rows, exact, each } = found;
           const wanted = plainCounts(axes, run, mode, name);
-          expect({ counts: [...list], rows, longest: found.longest, exact }, `seed ${seed}, ${mode}, ${name}`).toEqual(wanted);
+          expect({ counts: [...list], rows, longest: found.longest, exact }, `seed ${seed}, ${mode}, ${name}`).toEqual(
+            wanted,
+          );
           expect(each !== null || lengths.size > 0, "equal sequences are not listed").toBe(true);
           expect(sizes.rational(rowsSize(name))).toEqual(rational(wanted.rows));
-          expect([...found.starts()]).toEqual([...list, 0].map((_, b) => wanted.counts.slice(0, b).reduce((x, y) => x + y, 0)));
+          expect([...found.starts()]).toEqual(
+            [...list, 0].map((_, b) => wanted.counts.slice(0, b).reduce((x, y) => x + y, 0)),
+          );
         }
       }
       for (const axis of axes) {
@@ -162,7 +179,9 @@ describe("counts", () => {
         const sizes = resolveSizes(axes, run);
         const open = (n: number) => toNumber(evaluateSize(k, (a) => valueIn(a, by, n, sizes, run)));
         expect([...kTable(axes, axis.count, run, sizes)]).toEqual(
-          Array.from({ length: sizes.sequence(by).longest + 1 }, (_, n) => Math.trunc(Math.max(0, Math.min(MOST_EXTENT, open(n))))),
+          Array.from({ length: sizes.sequence(by).longest + 1 }, (_, n) =>
+            Math.trunc(Math.max(0, Math.min(MOST_EXTENT, open(n)))),
+          ),
         );
       }
     }
@@ -174,11 +193,20 @@ describe("counts", () => {
       { role: "sequence", name: "T", bound: null, count: { kind: "input" } },
       { role: "sequence", name: "K", bound: null, count: { kind: "top", parent: "T", k: parseSize("ceil(1/8*T)") } },
       { role: "sequence", name: "A", bound: null, count: { kind: "above", parent: "T", expected: rational(1, 8) } },
-      { role: "sequence", name: "KA", bound: null, count: { kind: "top", parent: "A", k: parseSize("min(ceil(1/2*A), 3 + mod(A, 1000))") } },
+      {
+        role: "sequence",
+        name: "KA",
+        bound: null,
+        count: { kind: "top", parent: "A", k: parseSize("min(ceil(1/2*A), 3 + mod(A, 1000))") },
+      },
       { role: "sequence", name: "L", bound: null, count: { kind: "span", parent: "KA", start: -2, stop: null } },
       { role: "sequence", name: "J", bound: null, count: { kind: "join", parts: ["K", "L", "T"] } },
     ];
-    const run: RunSizes = { extents: new Map(Object.entries({ B: MOST_EXTENT, T: MOST_EXTENT })), lengths: new Map(), live: new Map() };
+    const run: RunSizes = {
+      extents: new Map(Object.entries({ B: MOST_EXTENT, T: MOST_EXTENT })),
+      lengths: new Map(),
+      live: new Map(),
+    };
     for (const mode of ["bound", "expected", "dense"] as const) {
       const sizes = resolveSizes(axes, run, mode);
       const each = axes.slice(1).map((a) => sizes.sequence(a.name).each);
@@ -209,13 +237,40 @@ const valueIn = (
   sizes: ReturnType<typeof resolveSizes>,
   run: RunSizes,
 ): number | Rational =>
-  a.kind === "live" ? run.live.get(a.name!)! : a.kind === "rows" ? sizes.rational(rowsSize(a.axis!)) : a.axis === by ? n : sizes.rational(axisSize(a.axis!));
+  a.kind === "live"
+    ? run.live.get(a.name!)!
+    : a.kind === "rows"
+      ? sizes.rational(rowsSize(a.axis!))
+      : a.axis === by
+        ? n
+        : sizes.rational(axisSize(a.axis!));
 
 describe("a size as a function of an axis", () => {
-  const texts = ["7", "A", "ceil(1/8*A)", "1/3*A + -5/7", "floor(-1/3*A)", "round(1/2*A)", "round(-1/2*A)", "mod(A, 5)", "mod(-1*A, 5)", "mod(A, -3)"];
-  texts.push("min(A, 40 + -1*A, 1/2*A)", "max(1/3*A, 2/5*A + -1)", "div(A, 3)", "div(100, A)", "mod(100, A)", "A*A*live(c)", "A*A*A*A*1000003", "B*rows(T)*A");
+  const texts = [
+    "7",
+    "A",
+    "ceil(1/8*A)",
+    "1/3*A + -5/7",
+    "floor(-1/3*A)",
+    "round(1/2*A)",
+    "round(-1/2*A)",
+    "mod(A, 5)",
+    "mod(-1*A, 5)",
+    "mod(A, -3)",
+  ];
+  texts.push(
+    "min(A, 40 + -1*A, 1/2*A)",
+    "max(1/3*A, 2/5*A + -1)",
+    "div(A, 3)",
+    "div(100, A)",
+    "mod(100, A)",
+    "A*A*live(c)",
+    "A*A*A*A*1000003",
+    "B*rows(T)*A",
+  );
   texts.push("mod(7/2, 1/3*A)", "ceil(12345678901234567/98765432109876543*A)", "90071992547409910*A + 1");
-  const value = (a: { readonly kind: string }): number | Rational => (a.kind === "live" ? rational(-7, 9) : a.kind === "rows" ? 1000 : 12);
+  const value = (a: { readonly kind: string }): number | Rational =>
+    a.kind === "live" ? rational(-7, 9) : a.kind === "rows" ? 1000 : 12;
 
   it("has the values that evaluating it has", () => {
     for (const text of texts) {
@@ -223,7 +278,9 @@ describe("a size as a function of an axis", () => {
       for (const most of [40, 100_000, 2 ** 32 - 1]) {
         const quick = sizeFunction(size, "A", most, value);
         for (const n of [0, 1, 2, 3, 7, 12, 35, 40, most - 1, most].filter((x) => x <= most))
-          expect(quick(n), `${text} at ${n}`).toEqual(0 + toNumber(evaluateSize(size, (a) => (a.kind === "axis" && a.axis === "A" ? n : value(a)))));
+          expect(quick(n), `${text} at ${n}`).toEqual(
+            0 + toNumber(evaluateSize(size, (a) => (a.kind === "axis" && a.axis === "A" ? n : value(a)))),
+          );
       }
     }
   });
@@ -244,7 +301,9 @@ describe("a size as a function of an axis", () => {
           return (num - (((num % den) + den) % den)) / den;
         };
         const all = Array.from({ length: high - low + 1 }, (_, i) => at(low + i));
-        expect(largestOf(size, "A", low, high, value, 0n), `${text} in ${low} … ${high}`).toBe(all.reduce((a, b) => (a > b ? a : b), 0n));
+        expect(largestOf(size, "A", low, high, value, 0n), `${text} in ${low} … ${high}`).toBe(
+          all.reduce((a, b) => (a > b ? a : b), 0n),
+        );
       }
     }
   });

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { parseSize } from "../../src/size/parse-size.js";
-import { addSizes, applySize, axisSize, liveSize, multiplySizes, printSize, rowsSize, sizeOf } from "../../src/size/size.js";
+import {
+  addSizes,
+  applySize,
+  axisSize,
+  liveSize,
+  multiplySizes,
+  printSize,
+  rowsSize,
+  sizeOf,
+} from "../../src/size/size.js";
 import { rational } from "../../src/size/rational.js";
 
 describe("sizes as text", () => {

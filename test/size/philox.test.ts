@@ -94,12 +94,21 @@ describe("exact arithmetic", () => {
     words.set([0, 0, -1, -1, 0, 1 << 11, 0x7fffffff, -1, -0x80000000, 0]);
     const many = new Float64Array(2048);
     exactNormals(many, words);
-    expect([...many]).toEqual(Array.from({ length: 2048 }, (_, i) => exactNormal(words[2 * i]! >>> 0, words[2 * i + 1]! >>> 0)));
+    expect([...many]).toEqual(
+      Array.from({ length: 2048 }, (_, i) => exactNormal(words[2 * i]! >>> 0, words[2 * i + 1]! >>> 0)),
+    );
   });
 
   it("gives these bits on every machine", () => {
     const bits = (x: number): string => new BigUint64Array(new Float64Array([x]).buffer)[0]!.toString(16);
-    expect([exactNormal(0x12345678, 0x9abcdef0), exactNormal(0xdeadbeef, 1), exactNormal(1, 2), exactNormal(0x80000000, 0)].map(bits)).toMatchInlineSnapshot(`
+    expect(
+      [
+        exactNormal(0x12345678, 0x9abcdef0),
+        exactNormal(0xdeadbeef, 1),
+        exactNormal(1, 2),
+        exactNormal(0x80000000, 0),
+      ].map(bits),
+    ).toMatchInlineSnapshot(`
       [
         "bff77b26344b88f0",
         "3ff20293480fbc0e",

@@ -42,6 +42,7 @@ describe("text from outside", () => {
     const long = shownName(`${"x".repeat(1_000_000)}.weight`);
     expect(long).toHaveLength(160);
     expect(long).toMatch(/^x{107} … x{43}\.weight$/);
-    for (let before = 0; before < 4; before++) expect(shownName("x".repeat(before) + "🙂".repeat(500))).not.toMatch(/\p{Cs}/u);
+    for (let before = 0; before < 4; before++)
+      expect(shownName("x".repeat(before) + "🙂".repeat(500))).not.toMatch(/\p{Cs}/u);
   });
 });

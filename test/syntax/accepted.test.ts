@@ -179,19 +179,27 @@ describe("expressions", () => {
   it("mark the place of an operator, of a name after a point and of an argument", () => {
     const text = "const a = x.name + f(b: 1)\n";
     const e = read(text).declarations[0];
-    if (e?.kind !== "const" || e.value.kind !== "binary" || e.value.left.kind !== "member" || e.value.right.kind !== "call") throw new Error("shape");
+    if (
+      e?.kind !== "const" ||
+      e.value.kind !== "binary" ||
+      e.value.left.kind !== "member" ||
+      e.value.right.kind !== "call"
+    )
+      throw new Error("shape");
     const cut = ({ start, end }: { start: number; end: number }): string => text.slice(start, end);
-    expect([cut(e.value.opSpan), cut(e.value.left.name.span), cut(e.value.right.args[0]!.span), cut(e.value.right.args[0]!.name!.span)]).toEqual([
-      "+",
-      "name",
-      "b: 1",
-      "b",
-    ]);
+    expect([
+      cut(e.value.opSpan),
+      cut(e.value.left.name.span),
+      cut(e.value.right.args[0]!.span),
+      cut(e.value.right.args[0]!.name!.span),
+    ]).toEqual(["+", "name", "b: 1", "b"]);
   });
 
   it("keep literals exact", () => {
     expect(showExpr(expressionOf("0.1 + 1e300"))).toBe(`(+ float:1/10 float:1${"0".repeat(300)})`);
-    expect(showExpr(expressionOf("33.333333333333333333333%"))).toBe("ratio:33333333333333333333333/100000000000000000000000");
+    expect(showExpr(expressionOf("33.333333333333333333333%"))).toBe(
+      "ratio:33333333333333333333333/100000000000000000000000",
+    );
   });
 });
 
@@ -252,7 +260,10 @@ describe("members", () => {
     ["weight: Linear(3)", "weight: Linear(3)"],
     ["weight(x: u32[B]) { x }", "weight(x: u32[B]) -> () {x}"],
     ["forward() -> f32[] { 1.0 }", "forward() -> (f32[]) {float:1}"],
-    ["f(x: f32[..., n], y: i32[B, T <= 2 * n - 1]) -> out: bool[B] { x }", "f(x: f32[... n], y: i32[B T<=(- (* 2 n) 1)]) -> (out: bool[B]) {x}"],
+    [
+      "f(x: f32[..., n], y: i32[B, T <= 2 * n - 1]) -> out: bool[B] { x }",
+      "f(x: f32[... n], y: i32[B T<=(- (* 2 n) 1)]) -> (out: bool[B]) {x}",
+    ],
     ["f(x: f32[B],) -> (a: f32[B], b: u32[B, T],) { }", "f(x: f32[B]) -> (a: f32[B], b: u32[B T]) {}"],
     ["f(x: f32[-1 + n ^ 2 % 3]) -> f32[1] { }", "f(x: f32[(+ (- 1) (% (^ n 2) 3))]) -> (f32[1]) {}"],
     ["f(x: f32[B]) ->\n f32[B] { x }", "f(x: f32[B]) -> (f32[B]) {x}"],

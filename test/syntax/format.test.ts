@@ -50,12 +50,21 @@ describe("the canonical form", () => {
   for (const { name, text } of examples) it(`of ${name} keeps its program and its comments`, () => void faithful(text));
 
   it("is that of the three examples which show the language", () => {
-    for (const { name, text } of examples.filter((e) => /golden|moby|llama/.test(e.name))) expect(format(text), name).toBe(text);
+    for (const { name, text } of examples.filter((e) => /golden|moby|llama/.test(e.name)))
+      expect(format(text), name).toBe(text);
   });
 
   const table: readonly (readonly [string, string, string])[] = [
-    ["spaces and lines", "const   a=1;const b = - 2^x+[ 1,2 , ]\n\n\n\nconst c=not(a)", "const a = 1\nconst b = -2 ^ x + [1, 2]\n\nconst c = not (a)\n"],
-    ["blocks stand apart", "const a = 1\nblock A(){}\nblock B ( ) {\n}\nconst b = 2\n", "const a = 1\n\nblock A() { }\n\nblock B() { }\n\nconst b = 2\n"],
+    [
+      "spaces and lines",
+      "const   a=1;const b = - 2^x+[ 1,2 , ]\n\n\n\nconst c=not(a)",
+      "const a = 1\nconst b = -2 ^ x + [1, 2]\n\nconst c = not (a)\n",
+    ],
+    [
+      "blocks stand apart",
+      "const a = 1\nblock A(){}\nblock B ( ) {\n}\nconst b = 2\n",
+      "const a = 1\n\nblock A() { }\n\nblock B() { }\n\nconst b = 2\n",
+    ],
     [
       "members are aligned",
       "block A() {\nq: B()\nlonger: C()\n\nz: D()\n// c\nyy: E()\n}",
@@ -98,17 +107,31 @@ describe("the canonical form", () => {
       "block A() {\n  f() {\n    if a {\n      x\n    } else if b {\n      y\n    } else { }\n  }\n}\n",
     ],
     ["imports", 'import {A,B,} from "std"', 'import { A, B } from "std"\n'],
-    ["ranges, indices and types", "const a = [for i in 0 .. n : x [ ... , 0 ] [ a : b , : ] . c]", "const a = [for i in 0..n: x[..., 0][a:b, :].c]\n"],
+    [
+      "ranges, indices and types",
+      "const a = [for i in 0 .. n : x [ ... , 0 ] [ a : b , : ] . c]",
+      "const a = [for i in 0..n: x[..., 0][a:b, :].c]\n",
+    ],
     ["nothing", "\n\n", ""],
-    ["byte-order mark and Windows lines", "\ufeffconst a = 1 // x\r\n\r\nconst b = 2\r\n", "const a = 1  // x\n\nconst b = 2\n"],
+    [
+      "byte-order mark and Windows lines",
+      "\ufeffconst a = 1 // x\r\n\r\nconst b = 2\r\n",
+      "const a = 1  // x\n\nconst b = 2\n",
+    ],
   ];
   for (const [what, source, formatted] of table) it(what, () => expect(faithful(source)).toBe(formatted));
 
   it("breaks what is too long, at the author's places in a list and outside brackets behind an operator", () => {
     const long = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    expect(faithful(`const a = f(${long}, ${long}, [${long}], x: ${long})`)).toBe(`const a = f(\n  ${long}, ${long}, [${long}],\n  x: ${long},\n)\n`);
-    expect(faithful(`const a = f(${long},\n${long}, ${long}, x: ${long})`)).toBe(`const a = f(\n  ${long},\n  ${long}, ${long}, x: ${long},\n)\n`);
-    expect(faithful(`const a = ${long} + ${long} * ${long} - ${long}`)).toBe(`const a = ${long} +\n  ${long} *\n  ${long} -\n  ${long}\n`);
+    expect(faithful(`const a = f(${long}, ${long}, [${long}], x: ${long})`)).toBe(
+      `const a = f(\n  ${long}, ${long}, [${long}],\n  x: ${long},\n)\n`,
+    );
+    expect(faithful(`const a = f(${long},\n${long}, ${long}, x: ${long})`)).toBe(
+      `const a = f(\n  ${long},\n  ${long}, ${long}, x: ${long},\n)\n`,
+    );
+    expect(faithful(`const a = ${long} + ${long} * ${long} - ${long}`)).toBe(
+      `const a = ${long} +\n  ${long} *\n  ${long} -\n  ${long}\n`,
+    );
     expect(faithful(`const a = if ${long} then ${long} else if b then ${long} else ${long}`)).toBe(
       `const a = if ${long} then ${long} else\n  if b then ${long} else\n  ${long}\n`,
     );
@@ -128,17 +151,21 @@ describe("the canonical form", () => {
     expect(diagnostics.length).toBe(1);
   });
 
-  it("keeps programs at random, however their lines are broken and wherever comments stand", { timeout: patience(120_000) }, () => {
-    const runs = cases(200);
-    fc.assert(
-      fc.property(program, fc.integer(), (text, seed) => {
-        const r = random(seed);
-        faithful(text);
-        faithful(scrambled(text, r));
-      }),
-      { numRuns: runs, seed: seedOf(20240402) },
-    );
-  });
+  it(
+    "keeps programs at random, however their lines are broken and wherever comments stand",
+    { timeout: patience(120_000) },
+    () => {
+      const runs = cases(200);
+      fc.assert(
+        fc.property(program, fc.integer(), (text, seed) => {
+          const r = random(seed);
+          faithful(text);
+          faithful(scrambled(text, r));
+        }),
+        { numRuns: runs, seed: seedOf(20240402) },
+      );
+    },
+  );
 
   it("keeps the examples, however their lines are broken and wherever comments stand", () => {
     const r = random(7);

@@ -91,7 +91,9 @@ describe("the grammar", () => {
   });
 
   it("has the precedences that modc.ebnf tells", () => {
-    const levels = [...ebnf.matchAll(/^ {3}(\d) {2}(.+?) {2,}/gm)].map((m) => [Number(m[1]), m[2]!.trim().split(" ")] as const);
+    const levels = [...ebnf.matchAll(/^ {3}(\d) {2}(.+?) {2,}/gm)].map(
+      (m) => [Number(m[1]), m[2]!.trim().split(" ")] as const,
+    );
     expect(levels.length).toBe(8);
     const told = levels.flatMap(([level, ops]) => ops.map((op) => `${op} ${level}`));
     const real = [
@@ -102,7 +104,8 @@ describe("the grammar", () => {
   });
 
   it("reserves the words of the language page and no others", () => {
-    const words = "import from const block model live names ignore for in if then else and or not true false None loss observe";
+    const words =
+      "import from const block model live names ignore for in if then else and or not true false None loss observe";
     expect([...RESERVED]).toEqual(words.split(" "));
     expect(reservedTokens.map((t) => String(t.LABEL))).toEqual(RESERVED.map((w) => `\`${w}\``));
     const quoted = new Set([...ebnf.replace(/\(\*[\s\S]*?\*\)/g, "").matchAll(/"([A-Za-z]+)"/g)].map((m) => m[1]!));
@@ -158,11 +161,13 @@ describe("the editors' grammar", () => {
 
   it("knows every reserved word, dtype and kind", () => {
     const all = patterns.map((p) => p.match ?? "").join(" ");
-    for (const word of [...RESERVED, ...DTYPES, ...PARAM_KINDS, "weight"]) expect(all, word).toMatch(new RegExp(`\\b${word}\\b`));
+    for (const word of [...RESERVED, ...DTYPES, ...PARAM_KINDS, "weight"])
+      expect(all, word).toMatch(new RegExp(`\\b${word}\\b`));
   });
 
   it("uses no lookbehind of varying length, which editors' engines refuse", () => {
-    for (const p of patterns) for (const m of (p.match ?? "").matchAll(/\(\?<[=!]([^)]*)\)/g)) expect(m[1]).not.toMatch(/[*+?]/);
+    for (const p of patterns)
+      for (const m of (p.match ?? "").matchAll(/\(\?<[=!]([^)]*)\)/g)) expect(m[1]).not.toMatch(/[*+?]/);
   });
 
   it("marks what a comment allows", () => {
@@ -190,10 +195,13 @@ describe("the editors' grammar", () => {
       for (const token of tokens) {
         const scope = scopes[token.startOffset] ?? "";
         const type = token.tokenType.name;
-        if (reservedTokens.includes(token.tokenType)) expect(scope, token.image).toMatch(/^(keyword|constant\.language|storage\.type)/);
-        else if (type === "NumberLiteral") expect(scope, token.image).toMatch(token.image.endsWith("%") ? /numeric\.ratio/ : /^constant\.numeric\.modc/);
+        if (reservedTokens.includes(token.tokenType))
+          expect(scope, token.image).toMatch(/^(keyword|constant\.language|storage\.type)/);
+        else if (type === "NumberLiteral")
+          expect(scope, token.image).toMatch(token.image.endsWith("%") ? /numeric\.ratio/ : /^constant\.numeric\.modc/);
         else if (type === "StringLiteral") expect(scope, token.image).toMatch(/^string/);
-        else if (type === "Identifier") expect(scope, token.image).not.toMatch(/^(keyword\.control|keyword\.operator|string|comment|constant)/);
+        else if (type === "Identifier")
+          expect(scope, token.image).not.toMatch(/^(keyword\.control|keyword\.operator|string|comment|constant)/);
         else if (type === "Weight") expect(scope).not.toMatch(/^(string|comment)/);
       }
       for (const comment of comments) expect(scopes[comment.start], comment.text).toMatch(/^comment/);

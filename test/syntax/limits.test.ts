@@ -81,7 +81,14 @@ describe("size", () => {
   });
   it("of a number is bounded", () => {
     expect(codes(`const a = ${"9".repeat(MAX_DIGITS)}`)).toEqual([]);
-    for (const n of ["9".repeat(MAX_DIGITS + 1), "9".repeat(1e6), "1e401", "1e-401", "1e99999999", `0.${"1".repeat(500)}`])
+    for (const n of [
+      "9".repeat(MAX_DIGITS + 1),
+      "9".repeat(1e6),
+      "1e401",
+      "1e-401",
+      "1e99999999",
+      `0.${"1".repeat(500)}`,
+    ])
       expect(codes(`const a = ${n}`), n.slice(0, 20)).toEqual(["number-too-long"]);
   });
 

@@ -119,7 +119,9 @@ describe("a source changed at random", () => {
       const formatted = formatSource(text, "a.mod");
       expect(performance.now() - start, text).toBeLessThan(5000);
       for (const d of diagnostics) {
-        expect(d.span.start >= 0 && d.span.start <= d.span.end && d.span.end <= text.length, JSON.stringify(d)).toBe(true);
+        expect(d.span.start >= 0 && d.span.start <= d.span.end && d.span.end <= text.length, JSON.stringify(d)).toBe(
+          true,
+        );
         expect(`${d.message} ${d.hint ?? ""}`).not.toMatch(/undefined|NaN|\[object|-->/);
       }
       expect(formatDiagnostics(diagnostics, { sources: [source] }).length).toBeGreaterThanOrEqual(diagnostics.length);

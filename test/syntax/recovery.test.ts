@@ -186,7 +186,8 @@ describe("recovery", () => {
 
   for (const place of PLACES) {
     it(`tells one mistake in a ${place} by one message`, () => {
-      for (const mistake of MISTAKES[place]) for (const [slot, p] of slots.entries()) if (p === place) check(new Map([[slot, mistake]]));
+      for (const mistake of MISTAKES[place])
+        for (const [slot, p] of slots.entries()) if (p === place) check(new Map([[slot, mistake]]));
     });
   }
 
@@ -234,7 +235,10 @@ describe("recovery", () => {
     expect(file.declarations.map((d) => d.name.text)).toEqual(["a", "b", "C", "d"]);
     const c = file.declarations[2];
     const members = c?.kind === "block" ? c.members : [];
-    expect(members.map((m) => (m.kind === "sub-block" || m.kind === "function" ? m.name.text : m.kind))).toEqual(["q", "f"]);
+    expect(members.map((m) => (m.kind === "sub-block" || m.kind === "function" ? m.name.text : m.kind))).toEqual([
+      "q",
+      "f",
+    ]);
     expect(members[1]?.kind === "function" ? members[1].body.length : 0).toBe(2);
   });
 });

@@ -119,7 +119,8 @@ describe("statements and values", () => {
     ["/* a\n b */ y = 1", "foreign-comment 3:1"],
     ["/* a", "foreign-comment 3:1", "unclosed-bracket 1:11", "unclosed-bracket 2:12"],
   ];
-  for (const [text, ...codes] of table) it(JSON.stringify(text), () => expect([...told(statement(text))].sort()).toEqual([...codes].sort()));
+  for (const [text, ...codes] of table)
+    it(JSON.stringify(text), () => expect([...told(statement(text))].sort()).toEqual([...codes].sort()));
 });
 
 describe("members", () => {
@@ -218,7 +219,9 @@ describe("messages", () => {
       .join("\n");
 
   it("say what was found and what was expected, and hint at the mend", () => {
-    expect(message(statement("return y"))).toBe("expected the end of the line, found `y` | there is no `return`: the last value of a function is its result");
+    expect(message(statement("return y"))).toBe(
+      "expected the end of the line, found `y` | there is no `return`: the last value of a function is its result",
+    );
     expect(message(statement("y = 7%2"))).toContain("| `%` directly behind a number makes it a ratio");
     expect(message(statement("y = a if b else c"))).toContain("| a choice is written `if c then a else b`");
     expect(message(statement("y = [f(i) for i in l]"))).toContain("| a comprehension is written `[for i in list: e]`");
@@ -251,7 +254,9 @@ describe("messages", () => {
     ];
     for (const text of texts) {
       expect(found(text).length, text).toBeGreaterThan(0);
-      expect(message(text)).not.toMatch(/Expecting|-->|Redundant|token|CST|undefined|NaN|Identifier|Literal|null(?! *$)/m);
+      expect(message(text)).not.toMatch(
+        /Expecting|-->|Redundant|token|CST|undefined|NaN|Identifier|Literal|null(?! *$)/m,
+      );
     }
   });
 });

@@ -1,5 +1,15 @@
 // Syntax trees as short text, and without their spans, for tests to compare.
-import type { Declaration, DimExpr, Expr, File, Index, Member, ParamKind, Stmt, TypeExpr } from "../../src/syntax/ast.js";
+import type {
+  Declaration,
+  DimExpr,
+  Expr,
+  File,
+  Index,
+  Member,
+  ParamKind,
+  Stmt,
+  TypeExpr,
+} from "../../src/syntax/ast.js";
 import { printRational } from "../../src/size/rational.js";
 
 /** `(+ a (* b 2))`: every operator with its operands in parentheses. */
@@ -53,7 +63,8 @@ function showIndex(i: Index): string {
   }
 }
 
-const showDim = (d: DimExpr): string => (d.kind === "rest" ? "..." : showExpr(d.value) + (d.bound ? `<=${showExpr(d.bound)}` : ""));
+const showDim = (d: DimExpr): string =>
+  d.kind === "rest" ? "..." : showExpr(d.value) + (d.bound ? `<=${showExpr(d.bound)}` : "");
 export const showType = (t: TypeExpr): string => `${t.dtype}[${t.dims.map(showDim).join(" ")}]`;
 
 export function showStmt(s: Stmt): string {
@@ -101,7 +112,8 @@ export function showMember(m: Member): string {
 export function showDeclaration(d: Declaration): string {
   if (d.kind === "const") return `${showDoc(d.doc)}const ${d.name.text} = ${showExpr(d.value)}`;
   const params = d.params.map(
-    (p) => `${showDoc(p.doc)}${p.live ? "live " : ""}${p.name.text}: ${showKind(p.type)}${p.default ? ` = ${showExpr(p.default)}` : ""}`,
+    (p) =>
+      `${showDoc(p.doc)}${p.live ? "live " : ""}${p.name.text}: ${showKind(p.type)}${p.default ? ` = ${showExpr(p.default)}` : ""}`,
   );
   return `${showDoc(d.doc)}${d.model ? "model" : "block"} ${d.name.text}(${params.join(", ")}) {${d.members.map(showMember).join("; ")}}`;
 }

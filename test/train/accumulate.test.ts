@@ -20,13 +20,25 @@ const compiled = new Map<number, TrainingPrograms>();
 async function run(micro: number, atOnce: boolean): Promise<readonly StepMetrics[]> {
   const device = await testDevice();
   const source = { source: exampleSource("moby.mod"), file: "moby.mod", set };
-  const programs = compiled.get(micro) ?? compileTraining(source, { optimizer, clip: null, microBatches: micro }, { target: device.target }).programs;
+  const programs =
+    compiled.get(micro) ??
+    compileTraining(source, { optimizer, clip: null, microBatches: micro }, { target: device.target }).programs;
   compiled.set(micro, programs!);
   const rows = SEQUENCES / micro;
-  const trainer = await createTrainer({ programs: programs!, device, optimizer, weightDecay: 0, rows, length: LENGTH, microBatches: micro, seed: 1 });
+  const trainer = await createTrainer({
+    programs: programs!,
+    device,
+    optimizer,
+    weightDecay: 0,
+    rows,
+    length: LENGTH,
+    microBatches: micro,
+    seed: 1,
+  });
   try {
     const step = (n: number): Promise<StepMetrics> => {
-      const part = (data: Uint32Array, i: number): Uint32Array => data.slice(i * rows * LENGTH, (i + 1) * rows * LENGTH);
+      const part = (data: Uint32Array, i: number): Uint32Array =>
+        data.slice(i * rows * LENGTH, (i + 1) * rows * LENGTH);
       const batches = Array.from({ length: micro }, (_, i): Batch => ({
         inputs: { tokens: part(all[n]!.tokens, i), targets: part(all[n]!.targets, i) },
         rows,

@@ -19,7 +19,15 @@ const folder = scratch();
 afterAll(() => folder.remove());
 let made = 0;
 const data = folder.file("text.txt", text(4000, 1));
-const settings = { context: 32, batch: 2, steps: 20, validateEvery: 4, checkpointEvery: 50, keep: 9, validationWindows: 2 };
+const settings = {
+  context: 32,
+  batch: 2,
+  steps: 20,
+  validateEvery: 4,
+  checkpointEvery: 50,
+  keep: 9,
+  validationWindows: 2,
+};
 
 /** A trainer whose loss is the lower the more is computed, as it is by the causal rule where capacity falls. */
 class Falling extends PretendTrainer {
@@ -28,15 +36,21 @@ class Falling extends PretendTrainer {
   }
 }
 
-async function run(live: string, pretence: Pretence = {}): Promise<{ readonly output: string; readonly events: readonly TrainEvent[] }> {
+async function run(
+  live: string,
+  pretence: Pretence = {},
+): Promise<{ readonly output: string; readonly events: readonly TrainEvent[] }> {
   const output = join(folder.path, `run-${made++}`);
   const events: TrainEvent[] = [];
-  for await (const event of trainModel(pretendRun(output, data, { ...settings, live }, { createTrainer: async () => new Falling(pretence) })))
+  for await (const event of trainModel(
+    pretendRun(output, data, { ...settings, live }, { createTrainer: async () => new Falling(pretence) }),
+  ))
     events.push(event);
   return { output, events };
 }
 const validations = (events: readonly TrainEvent[]) => events.filter((e) => e.kind === "validation");
-const warnings = (events: readonly TrainEvent[]): string[] => events.flatMap((e) => (e.kind === "warning" ? [e.message] : []));
+const warnings = (events: readonly TrainEvent[]): string[] =>
+  events.flatMap((e) => (e.kind === "warning" ? [e.message] : []));
 
 describe("the best checkpoint", () => {
   it("is of those after every schedule of a live parameter has come to its end, though losses before were lower", async () => {
@@ -58,8 +72,12 @@ describe("the best checkpoint", () => {
 
   it("is judged with the values that live parameters keep, also where they have them only at the end", async () => {
     const seen: unknown[] = [];
-    const { events } = await run("capacity=100%@0,20%@100%", { onEvaluate: (_rule, live) => seen.push(live?.["capacity"]) });
-    expect(validations(events).map((e) => [e.step, e.counts, e.best])).toEqual([4, 8, 12, 16, 20].map((step) => [step, step === 20, step === 20]));
+    const { events } = await run("capacity=100%@0,20%@100%", {
+      onEvaluate: (_rule, live) => seen.push(live?.["capacity"]),
+    });
+    expect(validations(events).map((e) => [e.step, e.counts, e.best])).toEqual(
+      [4, 8, 12, 16, 20].map((step) => [step, step === 20, step === 20]),
+    );
     expect(validations(events).at(-1)!.live).toEqual({ capacity: 0.2 });
     // Two rules, and each once more for the passage.
     expect(seen.slice(-4)).toEqual([0.2, 0.2, 0.2, 0.2]);
@@ -68,13 +86,19 @@ describe("the best checkpoint", () => {
 
   it("is none where a schedule ends after the run, which is said at the start", async () => {
     const { output, events } = await run("capacity=100%@0,20%@40");
-    expect(warnings(events)).toEqual(["live parameters have their last values at step 40, and the run ends at 20: no validation can be the best"]);
+    expect(warnings(events)).toEqual([
+      "live parameters have their last values at step 40, and the run ends at 20: no validation can be the best",
+    ]);
     expect(await (await openRunFolder(output)).find("best")).toBeNull();
   });
 
   it("of a run that goes on is no checkpoint that was written while a schedule was under way", async () => {
     const folderOf = await openRunFolder(join(folder.path, `run-${made++}`));
-    const at = (step: number, validation: number) => ({ ...contentsAt(step), validation, settings: { live: "capacity=100%@0,20%@50%", steps: 20 } });
+    const at = (step: number, validation: number) => ({
+      ...contentsAt(step),
+      validation,
+      settings: { live: "capacity=100%@0,20%@50%", steps: 20 },
+    });
     await folderOf.save(at(5, 1), { keep: 9, best: true });
     expect(await bestLoss(folderOf)).toBeNull();
     await folderOf.save(at(10, 3), { keep: 9, best: false });
@@ -114,7 +138,8 @@ describe("predictors that have not learned to skip", () => {
       "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%";
     expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
     const logged: unknown[] = [];
-    for await (const entry of readLog(join(output, "log.jsonl"))) if (entry.kind === "warning") logged.push(entry["message"]);
+    for await (const entry of readLog(join(output, "log.jsonl")))
+      if (entry.kind === "warning") logged.push(entry["message"]);
     expect(logged).toEqual([said]);
     expect(readFileSync(join(output, "report.html"), "utf8")).toContain(`<p class="warning">${said}</p>`);
     expect(warnings((await run("capacity=100%@0,12.5%@8")).events)).toEqual([]);
@@ -136,13 +161,26 @@ describe("the line of a validation", () => {
     "top-k": { loss: 2, tokens: 9, shares: { a: 0.125, b: 0.125 } },
     causal: { loss: 1, tokens: 9, shares: { a: 1, b: 0.5 } },
   };
-  const event = { kind: "validation", step: 4, byRule, live: { capacity: 0.125 }, counts: true, loss: 1, bitsPerByte: 1.5, best: true, passage: null } as const;
+  const event = {
+    kind: "validation",
+    step: 4,
+    byRule,
+    live: { capacity: 0.125 },
+    counts: true,
+    loss: 1,
+    bitsPerByte: 1.5,
+    best: true,
+    passage: null,
+  } as const;
 
   it("tells what each rule computes, and what keeps it from being compared", () => {
-    const computed = "loss 2.0000 by top-k (3.000 bits/byte, 12.5% computed), 1.0000 by the causal rule, which decides (1.500 bits/byte, 75.0% computed)";
+    const computed =
+      "loss 2.0000 by top-k (3.000 bits/byte, 12.5% computed), 1.0000 by the causal rule, which decides (1.500 bits/byte, 75.0% computed)";
     expect(validationText(event)).toBe(`${computed}, the best so far`);
     expect(validationText({ ...event, best: false })).toBe(computed);
-    expect(validationText({ ...event, best: false, counts: false })).toBe(`${computed}; not compared while it changes: capacity 0.125`);
+    expect(validationText({ ...event, best: false, counts: false })).toBe(
+      `${computed}; not compared while it changes: capacity 0.125`,
+    );
     const dense = { "top-k": { loss: 1, tokens: 9, shares: {} } };
     expect(validationText({ ...event, byRule: dense, best: false })).toBe("loss 1.0000 (1.500 bits/byte)");
   });

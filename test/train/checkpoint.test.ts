@@ -1,5 +1,16 @@
 import { spawn } from "node:child_process";
-import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { readCheckpoint, readManifest, writeCheckpoint } from "../../src/train/checkpoint-node.js";
@@ -62,7 +73,8 @@ describe("what is wrong with a checkpoint is said:", () => {
     return (await fault(readCheckpoint(path, MODEL))).message.replaceAll(path, "P");
   };
   const edit = (path: string, change: (manifest: Record<string, unknown>) => void): void => {
-    const manifest = JSON.parse(readFileSync(join(path, MANIFEST), "utf8")) as Record<string, unknown>; // as it was written
+    // as it was written
+    const manifest = JSON.parse(readFileSync(join(path, MANIFEST), "utf8")) as Record<string, unknown>;
     change(manifest);
     writeFileSync(join(path, MANIFEST), JSON.stringify(manifest));
   };
@@ -71,15 +83,21 @@ describe("what is wrong with a checkpoint is said:", () => {
     expect(await broken((path) => truncateSync(join(path, "model.safetensors"), 1000))).toMatch(
       /^P: model\.safetensors is truncated: it has 1000 of \d+ bytes$/,
     );
-    expect(await broken((path) => truncateSync(join(path, "state.safetensors"), 0))).toMatch(/^P: state\.safetensors is truncated/);
-    expect(await broken((path) => appendFileSync(join(path, "model.safetensors"), "x"))).toMatch(/^P: model\.safetensors has \d+ bytes, \d+ were written$/);
+    expect(await broken((path) => truncateSync(join(path, "state.safetensors"), 0))).toMatch(
+      /^P: state\.safetensors is truncated/,
+    );
+    expect(await broken((path) => appendFileSync(join(path, "model.safetensors"), "x"))).toMatch(
+      /^P: model\.safetensors has \d+ bytes, \d+ were written$/,
+    );
     const flipped = (path: string): void => {
       const bytes = readFileSync(join(path, "state.safetensors"));
       bytes[bytes.length - 1]! ^= 1;
       writeFileSync(join(path, "state.safetensors"), bytes);
     };
     expect(await broken(flipped)).toBe("P: state.safetensors was changed: its hash is not the one that was written");
-    expect(await broken((path) => rmSync(join(path, "source-1.mod")))).toBe("cannot read the checkpoint P: source-1.mod is missing");
+    expect(await broken((path) => rmSync(join(path, "source-1.mod")))).toBe(
+      "cannot read the checkpoint P: source-1.mod is missing",
+    );
     const linked = (path: string): void => {
       rmSync(join(path, "source-0.mod"));
       symlinkSync("/etc/hostname", join(path, "source-0.mod"));
@@ -88,23 +106,47 @@ describe("what is wrong with a checkpoint is said:", () => {
   });
 
   it("no manifest, a torn one, one of another kind or version, one that is too large", async () => {
-    expect(await broken((path) => rmSync(join(path, MANIFEST)))).toBe("cannot read the checkpoint P: manifest.json is missing");
-    for (const bytes of [0, 1, 20, 300]) expect(await broken((path) => truncateSync(join(path, MANIFEST), bytes))).toMatch(/^P: manifest\.json is broken: /);
+    expect(await broken((path) => rmSync(join(path, MANIFEST)))).toBe(
+      "cannot read the checkpoint P: manifest.json is missing",
+    );
+    for (const bytes of [0, 1, 20, 300])
+      expect(await broken((path) => truncateSync(join(path, MANIFEST), bytes))).toMatch(
+        /^P: manifest\.json is broken: /,
+      );
     expect(await broken((path) => writeFileSync(join(path, MANIFEST), "[]"))).toBe("P: manifest.json has no object");
-    expect(await broken((path) => edit(path, (m) => (m["format"] = "other")))).toBe("P: manifest.json is not one of modc's");
-    expect(await broken((path) => edit(path, (m) => (m["version"] = 2)))).toBe("P: manifest.json has version 2, this modc reads 1");
-    expect(await broken((path) => truncateSync(join(path, MANIFEST), 17 * 1024 * 1024))).toMatch(/manifest\.json has 17825792 bytes: no manifest is so large$/);
-    expect((await fault(readCheckpoint(join(folder.path, "nowhere"), MODEL))).message).toMatch(/nowhere: there is no such folder$/);
-    expect((await fault(readCheckpoint(folder.file("plain", ""), MODEL))).message).toMatch(/plain is no checkpoint: it is no folder$/);
+    expect(await broken((path) => edit(path, (m) => (m["format"] = "other")))).toBe(
+      "P: manifest.json is not one of modc's",
+    );
+    expect(await broken((path) => edit(path, (m) => (m["version"] = 2)))).toBe(
+      "P: manifest.json has version 2, this modc reads 1",
+    );
+    expect(await broken((path) => truncateSync(join(path, MANIFEST), 17 * 1024 * 1024))).toMatch(
+      /manifest\.json has 17825792 bytes: no manifest is so large$/,
+    );
+    expect((await fault(readCheckpoint(join(folder.path, "nowhere"), MODEL))).message).toMatch(
+      /nowhere: there is no such folder$/,
+    );
+    expect((await fault(readCheckpoint(folder.file("plain", ""), MODEL))).message).toMatch(
+      /plain is no checkpoint: it is no folder$/,
+    );
   });
 
-  it.each(["../model.safetensors", "/etc/passwd", "..", "a/b.mod", ".hidden.mod", "manifest.json", "A\\b.mod", "", "x"])(
-    "a name that leads elsewhere: %j",
-    async (name) => {
-      const message = await broken((path) => edit(path, (m) => (m["files"] as object[]).push({ ...(m["files"] as object[])[0]!, name })));
-      expect(message).toBe(`P: manifest.json names ${JSON.stringify(name)}, which is no file of a checkpoint`);
-    },
-  );
+  it.each([
+    "../model.safetensors",
+    "/etc/passwd",
+    "..",
+    "a/b.mod",
+    ".hidden.mod",
+    "manifest.json",
+    "A\\b.mod",
+    "",
+    "x",
+  ])("a name that leads elsewhere: %j", async (name) => {
+    const message = await broken((path) =>
+      edit(path, (m) => (m["files"] as object[]).push({ ...(m["files"] as object[])[0]!, name })),
+    );
+    expect(message).toBe(`P: manifest.json names ${JSON.stringify(name)}, which is no file of a checkpoint`);
+  });
 
   it("any field that is missing or of another kind", async () => {
     if (!existsSync(whole)) await writeCheckpoint(whole, contentsAt(3));
@@ -125,7 +167,10 @@ describe("what is wrong with a checkpoint is said:", () => {
   it("a model of other weights, with every difference", async () => {
     const path = join(place(), "step");
     await writeCheckpoint(path, contentsAt(3));
-    const other = { weights: [{ ...WEIGHTS[0]!, shape: [64, 16] }, WEIGHTS[1]!, { ...WEIGHTS[2]!, path: "new", keys: ["new"] }], ignore: [] };
+    const other = {
+      weights: [{ ...WEIGHTS[0]!, shape: [64, 16] }, WEIGHTS[1]!, { ...WEIGHTS[2]!, path: "new", keys: ["new"] }],
+      ignore: [],
+    };
     const { message } = await fault(readCheckpoint(path, other));
     expect(message).toContain('wrong shape: "model.embed.weight" is [64, 32], the model has [64, 16]');
     expect(message).toContain('missing: "new"');
@@ -179,35 +224,41 @@ describe("where the disk refuses,", () => {
     ["ENOSPC", "the disk is full", soaking ? 1 : 3],
     ["EROFS", "the disk is read-only", 8],
     ["EACCES", "permission denied", 9],
-  ] as const)("%s is said, and what was saved before is intact, at whichever moment it happens", async (code, reason, apart) => {
-    let moments = 0;
-    for (let at = 1; ; at += apart) {
-      const path = place();
-      const before = await openRunFolder(path);
-      await before.save(contentsAt(1), { keep: 2, best: true });
-      await before.save(contentsAt(2), { keep: 2, best: false });
-      const { on, failed } = failing(at, code);
-      const run = await openRunFolder(path, on);
-      const saved = run.save(contentsAt(3), { keep: 2, best: true });
-      if (
-        !(await saved.then(
-          () => failed(),
-          () => true,
-        ))
-      )
-        break;
-      const { message, code: kind } = await fault(saved);
-      expect([kind, message]).toEqual(["cannot-write", expect.stringMatching(new RegExp(`^cannot write .*: ${reason}$`))]);
-      // Whatever is there is whole; the last is there.
-      const reopened = await openRunFolder(path);
-      for (const step of await reopened.steps()) await expectWhole(reopened.checkpoint(step), step);
-      expect([2, 3]).toContain((await resumeFrom(reopened, null, MODEL)).checkpoint.manifest.step);
-      expect(readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."))).toEqual([]);
-      rmSync(path, { recursive: true });
-      moments++;
-    }
-    expect(moments).toBeGreaterThan(15 / apart);
-  });
+  ] as const)(
+    "%s is said, and what was saved before is intact, at whichever moment it happens",
+    async (code, reason, apart) => {
+      let moments = 0;
+      for (let at = 1; ; at += apart) {
+        const path = place();
+        const before = await openRunFolder(path);
+        await before.save(contentsAt(1), { keep: 2, best: true });
+        await before.save(contentsAt(2), { keep: 2, best: false });
+        const { on, failed } = failing(at, code);
+        const run = await openRunFolder(path, on);
+        const saved = run.save(contentsAt(3), { keep: 2, best: true });
+        if (
+          !(await saved.then(
+            () => failed(),
+            () => true,
+          ))
+        )
+          break;
+        const { message, code: kind } = await fault(saved);
+        expect([kind, message]).toEqual([
+          "cannot-write",
+          expect.stringMatching(new RegExp(`^cannot write .*: ${reason}$`)),
+        ]);
+        // Whatever is there is whole; the last is there.
+        const reopened = await openRunFolder(path);
+        for (const step of await reopened.steps()) await expectWhole(reopened.checkpoint(step), step);
+        expect([2, 3]).toContain((await resumeFrom(reopened, null, MODEL)).checkpoint.manifest.step);
+        expect(readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."))).toEqual([]);
+        rmSync(path, { recursive: true });
+        moments++;
+      }
+      expect(moments).toBeGreaterThan(15 / apart);
+    },
+  );
 
   it("replacing a checkpoint leaves the old one", async () => {
     for (let at = 1; ; at++) {
@@ -228,7 +279,9 @@ describe("where the disk refuses,", () => {
 
   it("a folder that cannot be made is said", async () => {
     const file = folder.file("a-file", "");
-    expect((await fault(openRunFolder(join(file, "run")))).message).toMatch(/^cannot write .*a-file\/run: its folder is not one$/);
+    expect((await fault(openRunFolder(join(file, "run")))).message).toMatch(
+      /^cannot write .*a-file\/run: its folder is not one$/,
+    );
     expect((await fault(openRunFolder(file))).message).toMatch(/^cannot write .*a-file: /);
   });
 });
@@ -258,7 +311,8 @@ describe("kill -9 while checkpoints are written", () => {
         for (const name of seen) await expectWhole(join(path, "checkpoints", name), Number(name.slice(5)));
         const run = await openRunFolder(path);
         const { checkpoint } = await resumeFrom(run, null, MODEL);
-        expect(checkpoint.manifest.step).toBeGreaterThan(newest); // each writer has written one at least, however slow the disk
+        // each writer has written one at least, however slow the disk
+        expect(checkpoint.manifest.step).toBeGreaterThan(newest);
         newest = checkpoint.manifest.step;
         expect(readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."))).toEqual([]);
       }

@@ -3,7 +3,12 @@ import type { ProgramWeight } from "../../src/program/program.js";
 import type { CheckpointContents } from "../../src/train/checkpoint-node.js";
 import type { StateTensor } from "../../src/train/types.js";
 
-const weight = (path: string, shape: readonly number[], keys: readonly string[], dtype: "f32" | "f16" = "f32"): ProgramWeight => ({
+const weight = (
+  path: string,
+  shape: readonly number[],
+  keys: readonly string[],
+  dtype: "f32" | "f16" = "f32",
+): ProgramWeight => ({
   path,
   dtype,
   shape,
@@ -32,7 +37,8 @@ export function stateAt(step: number): Map<string, StateTensor> {
   const state = new Map<string, StateTensor>();
   for (const { path, shape } of WEIGHTS.slice(0, 2)) {
     const elements = shape.reduce((n, d) => n * d, 1);
-    for (const name of [path, `adamw.first.${path}`, `adamw.second.${path}`]) state.set(name, { dtype: "f32", shape, data: numbers(name, elements, step) });
+    for (const name of [path, `adamw.first.${path}`, `adamw.second.${path}`])
+      state.set(name, { dtype: "f32", shape, data: numbers(name, elements, step) });
   }
   return state.set("adamw.step", { dtype: "u32", shape: [], data: Uint32Array.of(step) });
 }

@@ -1,4 +1,13 @@
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { batchAt, batchesOf } from "../../src/train/batches.js";
@@ -38,7 +47,17 @@ const TOKENIZER = JSON.stringify({
   version: "1.0",
   truncation: null,
   padding: null,
-  added_tokens: [{ id: 3, content: "<|endoftext|>", single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }],
+  added_tokens: [
+    {
+      id: 3,
+      content: "<|endoftext|>",
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    },
+  ],
   normalizer: null,
   pre_tokenizer: { type: "Whitespace" },
   post_processor: null,
@@ -100,8 +119,10 @@ describe("a text", () => {
       const pieces: string[] = [];
       for await (const piece of textPieces(chunks(), "long")) pieces.push(piece);
       expect(pieces.join("")).toBe(source);
-      for (const piece of pieces.slice(0, -1)) expect(Buffer.from(piece).includes("\ufffd"), "no character is cut in two").toBe(false);
-      if (source === long) expect(pieces.slice(0, -1).every((piece) => piece.endsWith("\n") && piece.length <= 65536)).toBe(true);
+      for (const piece of pieces.slice(0, -1))
+        expect(Buffer.from(piece).includes("\ufffd"), "no character is cut in two").toBe(false);
+      if (source === long)
+        expect(pieces.slice(0, -1).every((piece) => piece.endsWith("\n") && piece.length <= 65536)).toBe(true);
     }
   });
 });
@@ -157,16 +178,24 @@ describe("what is wrong with a text is said:", () => {
     expect((await fault(opening(join(folder.path, "none.txt")))).message).toMatch(
       /^cannot read .*none\.txt: there is no such file, folder or installed package$/,
     );
-    expect((await fault(opening("no-such-package-of-modc"))).message).toContain("no such file, folder or installed package");
-    expect((await fault(opening("fast-check/../../etc"))).message).toContain("no such file, folder or installed package");
+    expect((await fault(opening("no-such-package-of-modc"))).message).toContain(
+      "no such file, folder or installed package",
+    );
+    expect((await fault(opening("fast-check/../../etc"))).message).toContain(
+      "no such file, folder or installed package",
+    );
   });
 
   it("empty files and folders without text", async () => {
     expect((await fault(opening(folder.file("empty.txt", "")))).message).toMatch(/empty\.txt is empty$/);
     folder.file("nothing/a.png", "x");
     folder.file("nothing/b.txt", "");
-    expect((await fault(opening(join(folder.path, "nothing")))).message).toContain("holds no text: no .txt, .text, .md, .jsonl, .ndjson file");
-    expect((await fault(opening(folder.file("blank.jsonl", '\n\n{"text":""}\n')))).message).toContain("blank.jsonl holds no text");
+    expect((await fault(opening(join(folder.path, "nothing")))).message).toContain(
+      "holds no text: no .txt, .text, .md, .jsonl, .ndjson file",
+    );
+    expect((await fault(opening(folder.file("blank.jsonl", '\n\n{"text":""}\n')))).message).toContain(
+      "blank.jsonl holds no text",
+    );
   });
 
   it.each([
@@ -185,16 +214,24 @@ describe("what is wrong with a text is said:", () => {
 
   it("text that is no UTF-8, where a tokenizer reads it", async () => {
     const tokenizer = folder.file("tokenizer.json", TOKENIZER);
-    const { message, hint } = await fault(opening(folder.file("latin.txt", Buffer.from("the whale caf\xe9 the", "latin1")), { tokenizer }));
+    const { message, hint } = await fault(
+      opening(folder.file("latin.txt", Buffer.from("the whale caf\xe9 the", "latin1")), { tokenizer }),
+    );
     expect(message).toMatch(/latin\.txt is not UTF-8 text/);
     expect(hint).toContain("bytes");
   });
 
   it("what is no tokenizer", async () => {
     const data = folder.file("some.txt", "some text");
-    expect((await fault(opening(data, { tokenizer: folder.file("bad.json", "{}") }))).message).toMatch(/bad\.json is no tokenizer .*: it has no model$/);
-    expect((await fault(opening(data, { tokenizer: folder.file("torn.json", "{") }))).message).toContain("torn.json is no tokenizer");
-    expect((await fault(opening(data, { tokenizer: join(folder.path, "none.json") }))).message).toMatch(/none\.json: there is no such file$/);
+    expect((await fault(opening(data, { tokenizer: folder.file("bad.json", "{}") }))).message).toMatch(
+      /bad\.json is no tokenizer .*: it has no model$/,
+    );
+    expect((await fault(opening(data, { tokenizer: folder.file("torn.json", "{") }))).message).toContain(
+      "torn.json is no tokenizer",
+    );
+    expect((await fault(opening(data, { tokenizer: join(folder.path, "none.json") }))).message).toMatch(
+      /none\.json: there is no such file$/,
+    );
   });
 
   it("a file that changes or vanishes while it is read", async () => {
@@ -228,9 +265,13 @@ describe("what is wrong with a text is said:", () => {
 
   it("a cache that cannot be written", async () => {
     const inTheWay = folder.file("in-the-way", "a file");
-    expect((await fault(opening(folder.file("c.txt", "text"), { cache: inTheWay }))).message).toMatch(/^cannot write .*in-the-way: /);
+    expect((await fault(opening(folder.file("c.txt", "text"), { cache: inTheWay }))).message).toMatch(
+      /^cannot write .*in-the-way: /,
+    );
     mkdirSync(join(folder.path, "sub"));
-    expect((await fault(opening(folder.file("d.txt", "text"), { cache: join(inTheWay, "sub") }))).message).toMatch(/^cannot write /);
+    expect((await fault(opening(folder.file("d.txt", "text"), { cache: join(inTheWay, "sub") }))).message).toMatch(
+      /^cannot write /,
+    );
   });
 });
 
@@ -277,7 +318,12 @@ describe("batches", () => {
   it("have no target across the end of a document where the objective allows none", async () => {
     const corpus = await opening(folder.file("ends.jsonl", '{"text":"abc"}\n{"text":"de"}'));
     const one = async (signed: boolean): Promise<number[]> => {
-      for await (const batch of batchesOf(wholeWindows(0, corpus.tokens, 8), { corpus, inputs: { ...inputs, signed }, rows: 1, context: 8 }))
+      for await (const batch of batchesOf(wholeWindows(0, corpus.tokens, 8), {
+        corpus,
+        inputs: { ...inputs, signed },
+        rows: 1,
+        context: 8,
+      }))
         return [...batch.inputs["targets"]!];
       return [];
     };
@@ -297,7 +343,13 @@ it("a signal that is aborted while a text is read is heard within it, and nothin
       read = done;
       stop.abort(new Error("enough"));
     };
-    const opened = openCorpus({ data, cache, signal: stop.signal, onProgress, ...(tokenizer !== undefined && { tokenizer }) });
+    const opened = openCorpus({
+      data,
+      cache,
+      signal: stop.signal,
+      onProgress,
+      ...(tokenizer !== undefined && { tokenizer }),
+    });
     await expect(opened).rejects.toThrow("enough");
     expect(read).toBeLessThan(1_000_000);
     expect(readdirSync(cache)).toEqual([]);
@@ -309,7 +361,8 @@ it("what a process that was killed had begun to write to a cache is removed, and
   const cache = join(folder.path, "killed");
   await (await openCorpus({ data: folder.file("kept.txt", "the whale"), cache })).close();
   const kept = readdirSync(cache).toSorted();
-  for (const name of [`${kept[0]!}.0123456789ab.tmp`, `${kept[0]!}.0123456789ab.tmp.json`]) writeFileSync(join(cache, name), "half");
+  for (const name of [`${kept[0]!}.0123456789ab.tmp`, `${kept[0]!}.0123456789ab.tmp.json`])
+    writeFileSync(join(cache, name), "half");
   await removeUnfinished(cache);
   expect(readdirSync(cache).toSorted()).toEqual(kept);
 });

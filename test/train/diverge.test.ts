@@ -1,4 +1,5 @@
-// A step whose loss is no number: it and what was begun behind it change nothing, and what went wrong is found in it, not in what came after.
+// A step whose loss is no number: it and what was begun behind it change nothing, and what went wrong is found in it,
+// not in what came after.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/runtime/index.js";
 import { compileTraining } from "../../src/train/programs.js";
@@ -20,7 +21,11 @@ block Grow() {
 }
 `;
 const optimizer = { kind: "sgd", momentum: 0, nesterov: false } as const;
-const batch = (...tokens: number[]): Batch => ({ inputs: { tokens: Uint32Array.from(tokens) }, rows: 1, length: tokens.length });
+const batch = (...tokens: number[]): Batch => ({
+  inputs: { tokens: Uint32Array.from(tokens) },
+  rows: 1,
+  length: tokens.length,
+});
 const [fine, wrong] = [batch(1, 0, 1), batch(1, 3, 0)];
 
 describe.each([1, 2])("a step of %i micro-batches that overflows", (microBatches) => {
@@ -30,9 +35,22 @@ describe.each([1, 2])("a step of %i micro-batches that overflows", (microBatches
   });
   const step = (last: Batch): readonly Batch[] => [...Array.from({ length: microBatches - 1 }, () => fine), last];
   async function withTrainer(use: (trainer: Trainer) => Promise<void>): Promise<void> {
-    const { programs, diagnostics } = compileTraining({ source, file: "m.mod" }, { optimizer, clip: 1, microBatches }, { target: device.target });
+    const { programs, diagnostics } = compileTraining(
+      { source, file: "m.mod" },
+      { optimizer, clip: 1, microBatches },
+      { target: device.target },
+    );
     expect(diagnostics).toEqual([]);
-    const options = { programs: programs!, device, optimizer, weightDecay: 0, rows: 1, length: 3, microBatches, seed: 1 };
+    const options = {
+      programs: programs!,
+      device,
+      optimizer,
+      weightDecay: 0,
+      rows: 1,
+      length: 3,
+      microBatches,
+      seed: 1,
+    };
     const trainer = await createTrainer({ ...options, weights: () => Float32Array.of(1) });
     try {
       await use(trainer);
@@ -45,17 +63,25 @@ describe.each([1, 2])("a step of %i micro-batches that overflows", (microBatches
   it("is found in it, though another was begun behind it", () =>
     withTrainer(async (trainer) => {
       const settings = { learningRate: 0.8 };
-      const [first, second] = await Promise.all([trainer.step(step(wrong), settings), trainer.step(step(fine), settings)]);
+      const [first, second] = await Promise.all([
+        trainer.step(step(wrong), settings),
+        trainer.step(step(fine), settings),
+      ]);
       expect(Number.isFinite(first.loss)).toBe(false);
       expect(Number.isFinite(second.loss)).toBe(true);
       expect(await scaleOf(trainer)).toBe(1);
       const which = microBatches > 1 ? " (micro-batch 2 of 2)" : "";
-      expect(await trainer.whyNotFinite(1, step(wrong), settings)).toBe(`the first value that is not finite is the result of exp in grow, m.mod:8${which}`);
+      expect(await trainer.whyNotFinite(1, step(wrong), settings)).toBe(
+        `the first value that is not finite is the result of exp in grow, m.mod:8${which}`,
+      );
     }));
 
   it("holds nothing that begins when it is known, and is no part of the state", () =>
     withTrainer(async (trainer) => {
-      await Promise.all([trainer.step(step(wrong), { learningRate: 0.8 }), trainer.step(step(fine), { learningRate: 0.8 })]);
+      await Promise.all([
+        trainer.step(step(wrong), { learningRate: 0.8 }),
+        trainer.step(step(fine), { learningRate: 0.8 }),
+      ]);
       expect([...(await trainer.state()).keys()].filter((name) => name.startsWith("step."))).toEqual(["step.count"]);
       await trainer.step(step(fine), { learningRate: 0.5 });
       // SGD on a gradient that is clipped to 1.

@@ -21,7 +21,16 @@ it(
       { optimizer, clip: 1, microBatches: 1 },
       { target: device.target },
     );
-    const trainer = await createTrainer({ programs: programs!, device, optimizer, weightDecay: 0.1, rows: 2, length: 16, microBatches: 1, seed: 1 });
+    const trainer = await createTrainer({
+      programs: programs!,
+      device,
+      optimizer,
+      weightDecay: 0.1,
+      rows: 2,
+      length: 16,
+      microBatches: 1,
+      seed: 1,
+    });
     const batchAt = (step: number): Batch => {
       const tokens = Uint32Array.from({ length: 32 }, (_, i) => (i * 7 + step) % 13);
       return { inputs: { tokens, targets: tokens.map((t) => (t + 7) % 13) }, rows: 2, length: 16 };
@@ -40,7 +49,8 @@ it(
         }
         // The second and the last fifth: by then everything has been made that is made once.
         const part = Math.floor((5 * step) / STEPS);
-        if (part === 1 || part === 4) most[part === 1 ? 0 : 1] = Math.max(most[part === 1 ? 0 : 1]!, process.memoryUsage().rss);
+        if (part === 1 || part === 4)
+          most[part === 1 ? 0 : 1] = Math.max(most[part === 1 ? 0 : 1]!, process.memoryUsage().rss);
       }
     } finally {
       trainer.dispose();

@@ -1,4 +1,5 @@
-// The operations of a step, as the log has them: with the live parameters it ran with, and its optimiser once however many micro-batches there are.
+// The operations of a step, as the log has them: with the live parameters it ran with, and its optimiser once however
+// many micro-batches there are.
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../src/cli/targets.js";
 import { ledger } from "../../src/cost/ledger.js";
@@ -17,7 +18,11 @@ const extents = new Map([
 ]);
 const source = exampleSource("moby.mod").replace("capacity: ratio", "live capacity: ratio");
 function compiled(microBatches: number, target: Target = targetOf("portable")): TrainingPrograms {
-  const { programs } = compileTraining({ source, file: "moby.mod", set }, { optimizer, clip: 1, microBatches }, { target });
+  const { programs } = compileTraining(
+    { source, file: "moby.mod", set },
+    { optimizer, clip: 1, microBatches },
+    { target },
+  );
   return programs!;
 }
 
@@ -30,7 +35,9 @@ describe("the operations of a step", () => {
       // Sums of whole numbers and of fractions with small denominators: exact but for the order.
       expect(programs.flops(extents, values ?? undefined)).toBeCloseTo(total.executed.flops, 3);
     }
-    expect(programs.flops(extents, new Map([["capacity", rational(1)]]))).toBeGreaterThan(1.2 * programs.flops(extents));
+    expect(programs.flops(extents, new Map([["capacity", rational(1)]]))).toBeGreaterThan(
+      1.2 * programs.flops(extents),
+    );
   });
 
   it("have the optimiser once", () => {
@@ -46,7 +53,17 @@ describe("the operations of a step", () => {
   it("are told by the trainer for the capacity of each step", async () => {
     const device = await testDevice();
     const programs = compiled(1, device.target);
-    const trainer = await createTrainer({ programs, device, optimizer, weightDecay: 0, rows: 2, length: 16, microBatches: 1, seed: 1, live: { capacity: 1 } });
+    const trainer = await createTrainer({
+      programs,
+      device,
+      optimizer,
+      weightDecay: 0,
+      rows: 2,
+      length: 16,
+      microBatches: 1,
+      seed: 1,
+      live: { capacity: 1 },
+    });
     try {
       const words = Uint32Array.from({ length: 32 }, (_, i) => (i * 7) % 13);
       const batch = { inputs: { tokens: words, targets: words }, rows: 2, length: 16 };

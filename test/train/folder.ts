@@ -3,7 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-export function scratch(): { readonly path: string; readonly file: (name: string, content: string | Uint8Array) => string; readonly remove: () => void } {
+export function scratch(): {
+  readonly path: string;
+  readonly file: (name: string, content: string | Uint8Array) => string;
+  readonly remove: () => void;
+} {
   const path = mkdtempSync(join(tmpdir(), "modc-train-"));
   return {
     path,

@@ -1,7 +1,17 @@
 // One process at a time trains into a folder, however many try at once, and a lock whose process is gone holds nobody
 // up.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -22,7 +32,8 @@ function leave(path: string, owner: Owner): string {
 }
 const left = (name: string, as: Partial<Owner>): string => leave(join(folder, name), { ...newOwner(), ...as });
 /** What is said where this process has it. */
-const taken = (path: string): RegExp => new RegExp(`another process \\(${process.pid}\\), since \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d, trains into ${path}`);
+const taken = (path: string): RegExp =>
+  new RegExp(`another process \\(${process.pid}\\), since \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d, trains into ${path}`);
 const takeAndGiveBack = async (path: string): Promise<void> => (await lockFolder(path))();
 
 describe("the lock of a run's folder", () => {
@@ -50,7 +61,8 @@ describe("the lock of a run's folder", () => {
     // The shell becomes a program that never waits for the child it has.
     const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
     const pid = Number(await new Promise<Buffer>((resolve) => parent.stdout.once("data", resolve)));
-    while (!readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ")) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "))
+      await new Promise((resolve) => setTimeout(resolve, 5));
     expect(stateOf({ ...newOwner(), pid })).toBe("gone");
     parent.kill("SIGKILL");
   });
@@ -113,7 +125,8 @@ describe("the lock of a run's folder", () => {
     const owner = newOwner();
     expect(parseOwner(printOwner(owner))).toEqual(owner);
     expect(stateOf(owner)).toBe("runs");
-    for (const name of ["", "x", `${printOwner(owner)}x`, `../${printOwner(owner)}`]) expect(parseOwner(name), name).toBeNull();
+    for (const name of ["", "x", `${printOwner(owner)}x`, `../${printOwner(owner)}`])
+      expect(parseOwner(name), name).toBeNull();
   });
 });
 

@@ -30,7 +30,9 @@ describe("a log", () => {
     const log = await openLog(path, 0);
     await log.append({ kind: "step", step: 1, loss: Number.NaN, norm: Infinity, nested: { low: -Infinity } });
     await log.close();
-    expect(readFileSync(path, "utf8")).toBe('{"kind":"step","step":1,"loss":"NaN","norm":"Infinity","nested":{"low":"-Infinity"}}\n');
+    expect(readFileSync(path, "utf8")).toBe(
+      '{"kind":"step","step":1,"loss":"NaN","norm":"Infinity","nested":{"low":"-Infinity"}}\n',
+    );
   });
 
   it("begins anew with a new run, and goes on behind the step a run goes on from", async () => {
@@ -62,7 +64,8 @@ describe("a log", () => {
   it("is read in pieces: a line may be longer than one, and there may be many", async () => {
     const path = place();
     const log = await openLog(path, 0);
-    for (let step = 1; step <= 300; step++) await log.append({ kind: "step", step, text: "x".repeat(step === 150 ? 200_000 : 700) });
+    for (let step = 1; step <= 300; step++)
+      await log.append({ kind: "step", step, text: "x".repeat(step === 150 ? 200_000 : 700) });
     await log.close();
     await write(path, 200, [201]);
     expect(await steps(path)).toEqual(Array.from({ length: 201 }, (_, i) => i + 1));
@@ -86,7 +89,9 @@ describe("a log", () => {
   });
 
   it("that cannot be written says so", async () => {
-    await expect(openLog(join(folder.path, "none", "log.jsonl"), 0)).rejects.toThrow(/^cannot write .*log\.jsonl: its folder is gone$/);
+    await expect(openLog(join(folder.path, "none", "log.jsonl"), 0)).rejects.toThrow(
+      /^cannot write .*log\.jsonl: its folder is gone$/,
+    );
     await expect(openLog(folder.path, 0)).rejects.toThrow(/^cannot write /);
     const path = place();
     await write(path, 0, [1]);

@@ -2,8 +2,15 @@
 import { describe, expect, it } from "vitest";
 import { namePatterns, unmatched, weightHint, weightPatterns } from "../../src/train/patterns.js";
 
-const PATHS = ["embed.table", "layers.1.router.weight", "layers.1.guess.up.bias", "layers.1.inner.attn.q.weight", "layers.11.router.weight"];
-const chosen = (text: string): readonly string[] => PATHS.filter((path) => weightPatterns(text).some((p) => p.test(path)));
+const PATHS = [
+  "embed.table",
+  "layers.1.router.weight",
+  "layers.1.guess.up.bias",
+  "layers.1.inner.attn.q.weight",
+  "layers.11.router.weight",
+];
+const chosen = (text: string): readonly string[] =>
+  PATHS.filter((path) => weightPatterns(text).some((p) => p.test(path)));
 
 describe("patterns of weights", () => {
   it("match whole paths, or any run of their segments", () => {

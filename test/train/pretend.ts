@@ -1,5 +1,16 @@
-// A trainer without a device: its weights are a hash of all it was given, so that any batch, rate or seed that differs shows in them.
-import type { Batch, EvaluateOptions, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "../../src/train/types.js";
+// A trainer without a device: its weights are a hash of all it was given, so that any batch, rate or seed that differs
+// shows in them.
+import type {
+  Batch,
+  EvaluateOptions,
+  Evaluation,
+  Rule,
+  StateTensor,
+  StepMetrics,
+  StepSettings,
+  Trainer,
+  TrainingState,
+} from "../../src/train/types.js";
 import type { RunModel, RunOptions } from "../../src/train/run-node.js";
 import { WEIGHTS } from "./contents.js";
 
@@ -45,14 +56,21 @@ export class PretendTrainer implements Trainer {
     this.#steps = step;
     let h = Math.fround(learningRate + (live?.["capacity"] ?? 0));
     for (const { inputs } of micro)
-      for (const values of Object.values(inputs)) for (const [i, x] of values.entries()) h = Math.fround(h * 0.97 + x * (1 + (i % 7)));
-    for (let i = 0; i < this.#weights.length; i++) this.#weights[i] = Math.fround(this.#weights[i]! * 0.9 + h / (i + 1));
+      for (const values of Object.values(inputs))
+        for (const [i, x] of values.entries()) h = Math.fround(h * 0.97 + x * (1 + (i % 7)));
+    for (let i = 0; i < this.#weights.length; i++)
+      this.#weights[i] = Math.fround(this.#weights[i]! * 0.9 + h / (i + 1));
     return this.#metrics(step, this.#loss(step), micro);
   }
 
   /** Falls as a real one does, with noise. */
   #loss(step: number): number {
-    return 1.35 + 4.2 * Math.exp(-step / 60) + 0.6 * Math.exp(-step / 500) + 0.09 * Math.sin(step * 12.9898) * Math.cos(step * 4.1);
+    return (
+      1.35 +
+      4.2 * Math.exp(-step / 60) +
+      0.6 * Math.exp(-step / 500) +
+      0.09 * Math.sin(step * 12.9898) * Math.cos(step * 4.1)
+    );
   }
 
   #metrics(step: number, loss: number, micro: readonly Batch[]): StepMetrics {
@@ -72,7 +90,11 @@ export class PretendTrainer implements Trainer {
     };
   }
 
-  async evaluate(batches: AsyncIterable<Batch>, rule: Rule, { live, signal }: EvaluateOptions = {}): Promise<Evaluation> {
+  async evaluate(
+    batches: AsyncIterable<Batch>,
+    rule: Rule,
+    { live, signal }: EvaluateOptions = {},
+  ): Promise<Evaluation> {
     this.#pretence.onEvaluate?.(rule, live);
     let tokens = 0;
     let first: Batch | null = null;
@@ -82,7 +104,9 @@ export class PretendTrainer implements Trainer {
       tokens += batch.rows * batch.length;
     }
     const chosen = (layer: number, i: number): number =>
-      Number(Math.sin((first!.inputs["tokens"]![i]! + layer) * 1.3 + i * 0.21 * layer) > (rule === "causal" ? 0.86 : 0.8));
+      Number(
+        Math.sin((first!.inputs["tokens"]![i]! + layer) * 1.3 + i * 0.21 * layer) > (rule === "causal" ? 0.86 : 0.8),
+      );
     return {
       loss: this.#loss(this.#steps) + (rule === "causal" ? 0.09 : 0.04),
       tokens,
@@ -117,7 +141,8 @@ export class PretendTrainer implements Trainer {
   }
 
   dispose(): void {
-    if (this.#given > this.#steps && this.#pretence.diverges === undefined) throw new Error("disposed of with a step under way");
+    if (this.#given > this.#steps && this.#pretence.diverges === undefined)
+      throw new Error("disposed of with a step under way");
     this.disposed = true;
   }
 }

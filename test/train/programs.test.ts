@@ -1,4 +1,5 @@
-// A training step compiles for every kind of device, whichever weights learn: what a kernel reads may be computed by one that needs a copy first.
+// A training step compiles for every kind of device, whichever weights learn: what a kernel reads may be computed by
+// one that needs a copy first.
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../src/cli/targets.js";
 import { DEVICE_CLASSES } from "../../src/program/target.js";

@@ -2,7 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../src/cli/targets.js";
 import { memoryOf } from "../../src/runtime/index.js";
-import { bytesOf, compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
+import {
+  bytesOf,
+  compileTraining,
+  extentsOf,
+  type TrainingOptions,
+  type TrainingPrograms,
+} from "../../src/train/programs.js";
 import { IN_FLIGHT } from "../../src/train/types.js";
 import { createTrainer } from "../../src/train/trainer.js";
 import { largestLive, withDefaults } from "../../src/train/settings.js";
@@ -45,7 +51,8 @@ describe("layers that are computed again", () => {
   it("are as few as a budget needs, and a budget that does not suffice says what would", () => {
     const [none, all] = [bytes(compiled()), bytes(compiled({ recompute: "all" }))];
     expect(all).toBeLessThan(none);
-    const within = (most: number): TrainingPrograms => compiled({ budget: { bytes: most, rows: ROWS, length: LENGTH } });
+    const within = (most: number): TrainingPrograms =>
+      compiled({ budget: { bytes: most, rows: ROWS, length: LENGTH } });
     expect(within(none).recomputed).toEqual([]);
     const some = within(none - 1);
     expect(some.recomputed.length).toBeGreaterThan(0);
@@ -59,19 +66,27 @@ describe("layers that are computed again", () => {
     const { step } = programs;
     const max = Object.fromEntries(extentsOf(programs.model, ROWS, LENGTH));
     const largest = 4 * Math.max(...step.states.map((s) => s.shape.reduce<number>((n, d) => n * Number(d), 1)));
-    const rest = [...new Set(Object.values(programs.evaluate))].map((p) => memoryOf(p, { max })).reduce((sum, { total, states }) => sum + total - states, 0);
+    const rest = [...new Set(Object.values(programs.evaluate))]
+      .map((p) => memoryOf(p, { max }))
+      .reduce((sum, { total, states }) => sum + total - states, 0);
     expect(bytes(programs) - rest - memoryOf(step, { max, inFlight: IN_FLIGHT }).total).toBe(largest);
   });
 
   it("are counted for the largest values that live parameters will have", () => {
     const source = exampleSource("moby.mod").replace("capacity: ratio", "live capacity: ratio");
     const at = (live: Readonly<Record<string, number>>): number => {
-      const { programs } = compileTraining({ source, file: "live.mod", set: SMALL }, { optimizer, clip: 1, microBatches: 1 }, { target: targetOf("portable") });
+      const { programs } = compileTraining(
+        { source, file: "live.mod", set: SMALL },
+        { optimizer, clip: 1, microBatches: 1 },
+        { target: targetOf("portable") },
+      );
       return bytesOf(programs!, extentsOf(programs!.model, ROWS, LENGTH), live);
     };
     expect(at({ capacity: 1 })).toBeGreaterThan(at({}));
     expect(at({ capacity: 0.125 })).toBe(at({}));
-    expect(largestLive(withDefaults({ context: 8, steps: 100, live: "capacity=100%@0,12.5%@50%\nspeed=0.5" }))).toEqual({ capacity: 1, speed: 0.5 });
+    expect(largestLive(withDefaults({ context: 8, steps: 100, live: "capacity=100%@0,12.5%@50%\nspeed=0.5" }))).toEqual(
+      { capacity: 1, speed: 0.5 },
+    );
   });
 
   it("leave loss and gradients what they are, to rounding", async () => {

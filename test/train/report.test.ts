@@ -81,7 +81,9 @@ describe("the report", () => {
   });
 
   it("shows the passage with the heat of each token, and how alike the rules choose", () => {
-    expect(html).toContain('<span style="--h:1.00" title="token 0: layers.1">h</span><span style="--h:0.00" title="token 1: skipped by all">i</span>');
+    expect(html).toContain(
+      '<span style="--h:1.00" title="token 0: layers.1">h</span><span style="--h:0.00" title="token 1: skipped by all">i</span>',
+    );
     expect(html).toContain("<em>↵</em>\n");
     expect(html).toContain("Top-k decides alike for 50.0% of them");
     expect(html).toContain('<rect class="took" x="0" y="0" width="8" height="18"/>');
@@ -101,7 +103,11 @@ describe("the report", () => {
       agreement: new Map(),
       passage: null,
       shown: [],
-      validations: data.validations.map((v) => ({ ...v, bitsPerByte: new Map([["top-k", 2.5]] as const), shares: new Map() })),
+      validations: data.validations.map((v) => ({
+        ...v,
+        bitsPerByte: new Map([["top-k", 2.5]] as const),
+        shares: new Map(),
+      })),
     });
     expect(unbalanced(dense)).toEqual([]);
     expect(dense).not.toContain("Routing");
@@ -124,26 +130,47 @@ describe("the report", () => {
 
 describe("its speed", () => {
   /** Tokens a second as the chart has them: at each point, and the highest number at its axis. */
-  async function speedOf(steps: readonly { readonly seconds: number; readonly first?: boolean }[]): Promise<{ points: string[]; top: string; tile: string }> {
+  async function speedOf(
+    steps: readonly { readonly seconds: number; readonly first?: boolean }[],
+  ): Promise<{ points: string[]; top: string; tile: string }> {
     const folder = mkdtempSync(join(tmpdir(), "modc-report-"));
     const log = join(folder, "log.jsonl");
-    writeFileSync(log, steps.map((own, i) => `${JSON.stringify({ kind: "step", step: i + 1, tokens: 1000, ...own })}\n`).join(""));
+    writeFileSync(
+      log,
+      steps.map((own, i) => `${JSON.stringify({ kind: "step", step: i + 1, tokens: 1000, ...own })}\n`).join(""),
+    );
     const settings = withDefaults({ context: 8, steps: steps.length });
-    const html = await reportOf({ log, model: { name: "M", parameters: {} }, settings, show: () => [], finished: true });
+    const html = await reportOf({
+      log,
+      model: { name: "M", parameters: {} },
+      settings,
+      show: () => [],
+      finished: true,
+    });
     rmSync(folder, { recursive: true });
     const chart = /<figure class="chart[^"]*" id="speed">[\s\S]*?<\/figure>/.exec(html)![0];
-    const { series } = JSON.parse(/application\/json">(.*?)<\/script>/.exec(chart)![1]!) as { series: { points: [number, string][] }[] };
+    const { series } = JSON.parse(/application\/json">(.*?)<\/script>/.exec(chart)![1]!) as {
+      series: { points: [number, string][] }[];
+    };
     const ticks = [...chart.matchAll(/x="48"[^>]*>([^<]*)</g)].map((m) => m[1]!).filter((t) => t !== "step");
-    return { points: series[0]!.points.map((p) => p[1]), top: ticks.at(-1)!, tile: /speed<\/span><b>([^<]*)/.exec(html)![1]! };
+    return {
+      points: series[0]!.points.map((p) => p[1]),
+      top: ticks.at(-1)!,
+      tile: /speed<\/span><b>([^<]*)/.exec(html)![1]!,
+    };
   }
   const even = Array.from({ length: 40 }, () => ({ seconds: 0.2 }));
 
   it("of two steps that are heard of together is that of both", async () => {
-    const { points, top, tile } = await speedOf(even.map((own, i) => (i === 20 ? { seconds: 0.4 - 6e-5 } : i === 21 ? { seconds: 6e-5 } : own)));
+    const { points, top, tile } = await speedOf(
+      even.map((own, i) => (i === 20 ? { seconds: 0.4 - 6e-5 } : i === 21 ? { seconds: 6e-5 } : own)),
+    );
     expect(new Set(points)).toEqual(new Set(["5.00 k"]));
     expect([top, tile]).toEqual(["4 k", "5.00 k/s"]);
     // Where they lie in two points, none of these leaves the chart's scale.
-    const apart = await speedOf(even.map((own, i) => (i === 19 ? { seconds: 0.4 - 6e-5 } : i === 20 ? { seconds: 6e-5 } : own)));
+    const apart = await speedOf(
+      even.map((own, i) => (i === 19 ? { seconds: 0.4 - 6e-5 } : i === 20 ? { seconds: 6e-5 } : own)),
+    );
     expect(apart.points.slice(4, 6)).toEqual(["4.00 k", "6.67 k"]);
     expect(apart.top).toBe("6 k");
   });
@@ -151,7 +178,9 @@ describe("its speed", () => {
   it("is without the step that kernels are compiled in, and its axis without what one point alone reaches", async () => {
     const { points } = await speedOf([{ seconds: 60, first: true }, ...even]);
     expect(new Set(points)).toEqual(new Set(["5.00 k"]));
-    expect(await speedOf(even.map((own, i) => (i >= 20 && i < 24 ? { seconds: 1e-6 } : own)))).toMatchObject({ top: "6 k" });
+    expect(await speedOf(even.map((own, i) => (i >= 20 && i < 24 ? { seconds: 1e-6 } : own)))).toMatchObject({
+      top: "6 k",
+    });
     expect((await speedOf([{ seconds: 0.5 }])).points).toEqual(["2.00 k"]);
     expect((await speedOf(even.slice(0, 6))).points).toEqual(["5.00 k"]);
   });

@@ -23,7 +23,11 @@ describe("a checkpoint", () => {
   it("says where the text came from and which parameters were given, and keeps the source", async () => {
     const output = place();
     const lines = folder.file("lines.jsonl", `${JSON.stringify({ body: text(5000, 2) })}\n`);
-    await run(output, { data: relative(process.cwd(), lines), field: "body", model: { ...pretendModel, set: { dim: "16 * 2" } } });
+    await run(output, {
+      data: relative(process.cwd(), lines),
+      field: "body",
+      model: { ...pretendModel, set: { dim: "16 * 2" } },
+    });
     const { manifest, sources } = await before(output, null);
     expect(manifest.begun).toEqual({ data: lines, tokenizer: null, field: "body", set: { dim: "16 * 2" } });
     expect(sources).toEqual(pretendModel.sources);

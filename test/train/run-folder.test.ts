@@ -1,5 +1,17 @@
-// The folder of a run: which checkpoints are kept, which are the last and the best, and what is mended of a run that was killed.
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+// The folder of a run: which checkpoints are kept, which are the last and the best, and what is mended of a run that
+// was killed.
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { openWeights } from "../../src/runtime/node.js";
@@ -60,12 +72,17 @@ describe("a run's folder", () => {
       [40, 1],
       [50, 1.5],
     ]);
-    for (const [step, validation] of losses) await run.save({ ...contentsAt(step), validation }, { keep: 9, best: step === 40 });
+    for (const [step, validation] of losses)
+      await run.save({ ...contentsAt(step), validation }, { keep: 9, best: step === 40 });
     writeFileSync(run.log, "a log\n");
     const aside = await run.goBackTo(30);
     expect(aside).toBe(join(run.path, "checkpoints", "set-aside-1"));
     expect(await run.steps()).toEqual([10, 20, 30]);
-    expect([await run.find("last"), await run.find("best"), await bestLoss(run)]).toEqual([run.checkpoint(30), run.checkpoint(20), 2]);
+    expect([await run.find("last"), await run.find("best"), await bestLoss(run)]).toEqual([
+      run.checkpoint(30),
+      run.checkpoint(20),
+      2,
+    ]);
     expect(readdirSync(aside!).sort()).toEqual(["log.jsonl", "step-00000040", "step-00000050"]);
     await readCheckpoint(join(aside!, "step-00000040"), MODEL);
     expect(readFileSync(join(aside!, "log.jsonl"), "utf8")).toBe("a log\n");
@@ -90,7 +107,11 @@ describe("a run's folder", () => {
     const { path, checkpoint } = await resumeFrom(again, null, MODEL);
     expect(path).toBe(run.checkpoint(20));
     expect(await again.goBackTo(checkpoint.manifest.step)).toBeNull();
-    expect([await again.find("last"), await again.find("best"), await bestLoss(again)]).toEqual([run.checkpoint(20), run.checkpoint(20), 1]);
+    expect([await again.find("last"), await again.find("best"), await bestLoss(again)]).toEqual([
+      run.checkpoint(20),
+      run.checkpoint(20),
+      1,
+    ]);
   });
 
   it("killed while one checkpoint replaced another has the old one back, unless the new one stands or the old was not whole", async () => {

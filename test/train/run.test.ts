@@ -1,5 +1,16 @@
 import { spawn } from "node:child_process";
-import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { readManifest } from "../../src/train/checkpoint-node.js";
@@ -49,7 +60,8 @@ async function fault(body: Promise<unknown>): Promise<TrainError> {
 
 const last = (output: string, file: string): Buffer => readFileSync(join(output, "checkpoints", "last", file));
 /** Without its steps: `b0c5e5`. */
-const kinds = (events: readonly TrainEvent[]): string => events.flatMap((e) => (e.kind === "step" ? [] : [`${e.kind[0]}${e.step}`])).join("");
+const kinds = (events: readonly TrainEvent[]): string =>
+  events.flatMap((e) => (e.kind === "step" ? [] : [`${e.kind[0]}${e.step}`])).join("");
 
 const whole = place();
 const undisturbed = runTo(whole);
@@ -57,7 +69,9 @@ const undisturbed = runTo(whole);
 describe("a run", () => {
   it("validates and saves at its intervals, at the end, and whenever it is the best so far", async () => {
     const events = await undisturbed;
-    expect(events.filter((e) => e.kind === "step").map((e) => e.step)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    expect(events.filter((e) => e.kind === "step").map((e) => e.step)).toEqual(
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
     expect(events.filter((e) => e.kind === "validation").map((e) => e.step)).toEqual([7, 14, 20]);
     expect(events.filter((e) => e.kind === "checkpoint").map((e) => [e.step, e.best])).toEqual([
       [5, false],
@@ -66,8 +80,20 @@ describe("a run", () => {
       [15, false],
       [20, true],
     ]);
-    expect(events[0]).toMatchObject({ kind: "begin", step: 0, steps: 20, tokens: { training: 19_000, validation: 1000 }, bytesPerToken: 1, from: null });
-    expect(events.at(-1)).toMatchObject({ kind: "end", step: 20, reason: "finished", checkpoint: expect.stringContaining("step-00000020") });
+    expect(events[0]).toMatchObject({
+      kind: "begin",
+      step: 0,
+      steps: 20,
+      tokens: { training: 19_000, validation: 1000 },
+      bytesPerToken: 1,
+      from: null,
+    });
+    expect(events.at(-1)).toMatchObject({
+      kind: "end",
+      step: 20,
+      reason: "finished",
+      checkpoint: expect.stringContaining("step-00000020"),
+    });
     expect(readdirSync(join(whole, "checkpoints")).sort()).toEqual(["best", "last", "step-00000015", "step-00000020"]);
   });
 
@@ -89,7 +115,10 @@ describe("a run", () => {
       ["top-k", "causal"].flatMap((rule) => [1, 3, 5].map((layer) => [rule, `layers.${layer}.chosen`, 32])),
     );
     const rules: string[] = [];
-    await runTo(place(), { model: { ...pretendModel, routed: false, rules: ["top-k"] }, pretence: { onEvaluate: (rule) => rules.push(rule) } });
+    await runTo(place(), {
+      model: { ...pretendModel, routed: false, rules: ["top-k"] },
+      pretence: { onEvaluate: (rule) => rules.push(rule) },
+    });
     expect(new Set(rules)).toEqual(new Set(["top-k"]));
   });
 
@@ -113,7 +142,11 @@ describe("a run", () => {
     await runTo(output, { resume: "last" });
     expect(report()).toBe(readFileSync(join(whole, "report.html"), "utf8"));
     const stop = new AbortController();
-    await runTo(output, { resume: "last", signal: stop.signal, pretence: { before: () => stop.abort() } }, { steps: 30 });
+    await runTo(
+      output,
+      { resume: "last", signal: stop.signal, pretence: { before: () => stop.abort() } },
+      { steps: 30 },
+    );
     expect(report()).toContain("step 21 of 30");
     expect(report()).toContain("layers.5.chosen");
   });
@@ -138,13 +171,27 @@ describe("a run that goes on", () => {
     for (const at of [1, 4, 5, 7, 13, 19]) {
       const output = place();
       const stop = new AbortController();
-      const events = await runTo(output, { signal: stop.signal, pretence: { before: (step) => (step === at ? stop.abort() : undefined) } });
-      expect(events.at(-1), "the step under way is finished, and saved").toMatchObject({ kind: "end", step: at, reason: "interrupted" });
+      const events = await runTo(output, {
+        signal: stop.signal,
+        pretence: { before: (step) => (step === at ? stop.abort() : undefined) },
+      });
+      expect(events.at(-1), "the step under way is finished, and saved").toMatchObject({
+        kind: "end",
+        step: at,
+        reason: "interrupted",
+      });
       expect((await readManifest(events.findLast((e) => e.kind === "checkpoint")!.path)).step).toBe(at);
       const after = await runTo(output, { resume: "last" });
-      expect(after[0]).toMatchObject({ kind: "begin", step: at, from: expect.stringContaining(`step-${String(at).padStart(8, "0")}`) });
-      for (const file of ["model.safetensors", "state.safetensors"]) expect(last(output, file).equals(last(whole, file)), `${file} after ${at}`).toBe(true);
-      expect(JSON.parse(last(output, "manifest.json").toString())).toEqual(JSON.parse(last(whole, "manifest.json").toString()));
+      expect(after[0]).toMatchObject({
+        kind: "begin",
+        step: at,
+        from: expect.stringContaining(`step-${String(at).padStart(8, "0")}`),
+      });
+      for (const file of ["model.safetensors", "state.safetensors"])
+        expect(last(output, file).equals(last(whole, file)), `${file} after ${at}`).toBe(true);
+      expect(JSON.parse(last(output, "manifest.json").toString())).toEqual(
+        JSON.parse(last(whole, "manifest.json").toString()),
+      );
     }
   });
 
@@ -172,15 +219,21 @@ describe("a run that goes on", () => {
     cpSync(await undisturbed.then(() => whole), output, { recursive: true, verbatimSymlinks: true });
     expect(kinds(await runTo(output, { resume: "last" }))).toBe("b20e20");
     expect(kinds(await runTo(output, { resume: "last" }, { steps: 22 }))).toBe("b20v21c21v22c22e22");
-    expect((await fault(runTo(output, { resume: "last" }, { steps: 10 }))).message).toBe("the checkpoint has done 22 steps, the run is to have 10");
+    expect((await fault(runTo(output, { resume: "last" }, { steps: 10 }))).message).toBe(
+      "the checkpoint has done 22 steps, the run is to have 10",
+    );
   });
 
   it("on another machine says that bits may differ", async () => {
     const output = place();
-    const on = (machine: Record<string, string>): More => ({ createTrainer: async () => Object.assign(new PretendTrainer(), { machine }) });
+    const on = (machine: Record<string, string>): More => ({
+      createTrainer: async () => Object.assign(new PretendTrainer(), { machine }),
+    });
     await runTo(output, on({ device: "llvmpipe", tunings: "1" }));
     const warnings = async (machine: Record<string, string>): Promise<string[]> =>
-      (await runTo(output, { ...on(machine), resume: "last" })).flatMap((e) => (e.kind === "warning" ? [e.message] : []));
+      (await runTo(output, { ...on(machine), resume: "last" })).flatMap((e) =>
+        e.kind === "warning" ? [e.message] : [],
+      );
     expect(await warnings({ device: "llvmpipe", tunings: "1" })).toEqual([]);
     expect(await warnings({ device: "llvmpipe", tunings: "2" })).toEqual([
       "tunings: 2, the checkpoint's 1: results may differ in their last bits from those of a run that went on as it was",
@@ -205,7 +258,9 @@ describe("kill -9 at random moments", () => {
     let x = Number(process.env["SOAK_SEED"] ?? "0") + 4711;
     let killed = 0;
     for (let done = false; !done;) {
-      const run = spawn(process.execPath, [child, output, data, JSON.stringify(settings)], { stdio: ["ignore", "pipe", "inherit"] });
+      const run = spawn(process.execPath, [child, output, data, JSON.stringify(settings)], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       let said = "";
       run.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
       const ended = new Promise<number | null>((resolve) => run.once("close", resolve));
@@ -219,7 +274,8 @@ describe("kill -9 at random moments", () => {
       if (!done) killed++;
     }
     expect(killed).toBeGreaterThan(0);
-    for (const file of ["model.safetensors", "state.safetensors"]) expect(last(output, file).equals(last(whole, file)), file).toBe(true);
+    for (const file of ["model.safetensors", "state.safetensors"])
+      expect(last(output, file).equals(last(whole, file)), file).toBe(true);
     const steps: number[] = [];
     for await (const entry of readLog(join(output, "log.jsonl"))) if (entry.kind === "step") steps.push(entry.step);
     expect(steps).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
@@ -233,18 +289,22 @@ describe("what is wrong is said, and nothing is lost:", () => {
     cpSync(whole, output, { recursive: true, verbatimSymlinks: true });
     return output;
   };
-  const unchanged = (output: string): void => expect(last(output, "model.safetensors").equals(last(whole, "model.safetensors"))).toBe(true);
+  const unchanged = (output: string): void =>
+    expect(last(output, "model.safetensors").equals(last(whole, "model.safetensors"))).toBe(true);
 
   it("a loss that is no number stops the run, names what went wrong first and the checkpoint that is still good", async () => {
     const output = place();
     const events: TrainEvent[] = [];
     const trainer = new PretendTrainer({ diverges: 13 });
     const run = async (): Promise<void> => {
-      for await (const event of trainModel(pretendRun(output, data, settings, { createTrainer: async () => trainer }))) events.push(event);
+      for await (const event of trainModel(pretendRun(output, data, settings, { createTrainer: async () => trainer })))
+        events.push(event);
     };
     const { code, message, hint } = await fault(run());
     expect(code).toBe("diverged");
-    expect(message).toBe("step 13: the loss is NaN: the first value that is not finite is the result of exp in layers.1.inner, small.mod:3");
+    expect(message).toBe(
+      "step 13: the loss is NaN: the first value that is not finite is the result of exp in layers.1.inner, small.mod:3",
+    );
     expect(hint).toContain(`the last good checkpoint is ${join(output, "checkpoints", "step-00000010")}`);
     expect(events.filter((e) => e.kind === "step")).toHaveLength(12);
     expect((await readManifest(join(output, "checkpoints", "step-00000010"))).step).toBe(10);
@@ -266,7 +326,10 @@ describe("what is wrong is said, and nothing is lost:", () => {
   it("a folder that holds a run", async () => {
     const output = await fresh();
     const { message, hint } = await fault(runTo(output));
-    expect([message, hint]).toEqual([`${output} holds a run already`, "--resume goes on with it; else give another folder"]);
+    expect([message, hint]).toEqual([
+      `${output} holds a run already`,
+      "--resume goes on with it; else give another folder",
+    ]);
     unchanged(output);
   });
 
@@ -299,9 +362,13 @@ describe("what is wrong is said, and nothing is lost:", () => {
   it("another text, a text that has vanished", async () => {
     const output = await fresh();
     const other = folder.file("other.txt", text(20_000, 2));
-    expect((await fault(all(pretendRun(output, other, settings, { resume: "last" })))).message).toBe(`${other} is not the text that the run was begun with`);
+    expect((await fault(all(pretendRun(output, other, settings, { resume: "last" })))).message).toBe(
+      `${other} is not the text that the run was begun with`,
+    );
     const gone = join(folder.path, "gone.txt");
-    expect((await fault(all(pretendRun(output, gone, settings, { resume: "last" })))).message).toContain("there is no such file");
+    expect((await fault(all(pretendRun(output, gone, settings, { resume: "last" })))).message).toContain(
+      "there is no such file",
+    );
     unchanged(output);
   });
 
@@ -333,7 +400,9 @@ describe("what is wrong is said, and nothing is lost:", () => {
         ".cache",
         readdirSync(join(output, ".cache")).find((name) => name.endsWith(".bin"))!,
       );
-    const { message } = await fault(runTo(output, { pretence: { before: (step) => (step === 11 ? truncateSync(cache(), 100) : undefined) } }));
+    const { message } = await fault(
+      runTo(output, { pretence: { before: (step) => (step === 11 ? truncateSync(cache(), 100) : undefined) } }),
+    );
     expect(message).toMatch(/was cut short while it was in use$/);
     await runTo(output, { resume: "last" });
     unchanged(output);
@@ -358,7 +427,9 @@ describe("what is wrong is said, and nothing is lost:", () => {
   it("a log that is something else, a report that cannot be written", async () => {
     const output = await fresh();
     writeFileSync(join(output, "log.jsonl"), "not a log\n");
-    expect((await fault(runTo(output, { resume: "last" }))).message).toMatch(/log\.jsonl:1: the line is no entry of a log$/);
+    expect((await fault(runTo(output, { resume: "last" }))).message).toMatch(
+      /log\.jsonl:1: the line is no entry of a log$/,
+    );
     renameSync(join(output, "log.jsonl"), join(output, "diary"));
     rmSync(join(output, "report.html"));
     mkdirSync(join(output, "report.html"));
@@ -366,7 +437,11 @@ describe("what is wrong is said, and nothing is lost:", () => {
     expect(
       events.flatMap((e) => (e.kind === "warning" ? [e.message] : [])),
       "a report stops no run",
-    ).toEqual([1, 2, 3].map(() => expect.stringMatching(/^cannot write .*report\.html: /)).slice(0, events.filter((e) => e.kind === "warning").length));
+    ).toEqual(
+      [1, 2, 3]
+        .map(() => expect.stringMatching(/^cannot write .*report\.html: /))
+        .slice(0, events.filter((e) => e.kind === "warning").length),
+    );
     expect(events.some((e) => e.kind === "warning")).toBe(true);
     expect(events.at(-1)).toMatchObject({ kind: "end", step: 22, reason: "finished" });
   });
@@ -390,8 +465,20 @@ describe("settings", () => {
   });
 
   it("that are not given follow from those that are", () => {
-    expect(withDefaults({ context: 8 })).toMatchObject({ steps: 1000, lr: 1e-3, minLr: 1e-4, warmup: 100, decay: 200, weightDecay: 0.1 });
-    expect(withDefaults({ context: 8, optimizer: "sgd", steps: 10 })).toMatchObject({ lr: 0.1, warmup: 1, decay: 2, weightDecay: 0 });
+    expect(withDefaults({ context: 8 })).toMatchObject({
+      steps: 1000,
+      lr: 1e-3,
+      minLr: 1e-4,
+      warmup: 100,
+      decay: 200,
+      weightDecay: 0.1,
+    });
+    expect(withDefaults({ context: 8, optimizer: "sgd", steps: 10 })).toMatchObject({
+      lr: 0.1,
+      warmup: 1,
+      decay: 2,
+      weightDecay: 0,
+    });
     expect(withDefaults({ context: 8, steps: 1, schedule: "wsd" })).toMatchObject({ warmup: 0, decay: 1 });
   });
 });

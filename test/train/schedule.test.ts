@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { learningRate, LEARNING_RATES, parsePoints, parseRatio, piecewiseLinear, type LearningRateOptions } from "../../src/train/schedule.js";
+import {
+  learningRate,
+  LEARNING_RATES,
+  parsePoints,
+  parseRatio,
+  piecewiseLinear,
+  type LearningRateOptions,
+} from "../../src/train/schedule.js";
 
 const usual: LearningRateOptions = { kind: "cosine", peak: 1e-3, minimum: 1e-4, warmup: 10, steps: 100, decay: 20 };
 const rates = (options: Partial<LearningRateOptions>): number[] => {
@@ -15,13 +22,16 @@ describe("the learning rate", () => {
     expect(Math.max(...found)).toBe(1e-3);
   });
 
-  it.each(["cosine", "linear", "wsd"] as const)("of %s falls to its least at the last step and never rises after the warm-up", (kind) => {
-    const found = rates({ kind });
-    expect(found[99]).toBeCloseTo(1e-4, 15);
-    for (let step = 10; step < 100; step++) expect(found[step]!).toBeLessThanOrEqual(found[step - 1]! + 1e-18);
-    const rate = learningRate({ ...usual, kind });
-    expect(rate(1000)).toBeCloseTo(1e-4, 15);
-  });
+  it.each(["cosine", "linear", "wsd"] as const)(
+    "of %s falls to its least at the last step and never rises after the warm-up",
+    (kind) => {
+      const found = rates({ kind });
+      expect(found[99]).toBeCloseTo(1e-4, 15);
+      for (let step = 10; step < 100; step++) expect(found[step]!).toBeLessThanOrEqual(found[step - 1]! + 1e-18);
+      const rate = learningRate({ ...usual, kind });
+      expect(rate(1000)).toBeCloseTo(1e-4, 15);
+    },
+  );
 
   it("has known values half-way", () => {
     expect(learningRate({ ...usual, warmup: 0 })(49)).toBeCloseTo(5.5e-4, 12);
@@ -41,8 +51,16 @@ describe("the learning rate", () => {
         fc.double({ min: 0, max: 1, noNaN: true }),
         (kind, steps, share, floor) => {
           const warmup = Math.floor((steps - 1) * share);
-          const rate = learningRate({ kind, peak: 0.5, minimum: 0.5 * floor, warmup, steps, decay: Math.max(1, Math.floor((steps - warmup) / 2)) });
-          for (let step = 0; step < steps; step++) expect(rate(step) > 0 || floor < 1e-9, `${kind} ${step}: ${rate(step)}`).toBe(true);
+          const rate = learningRate({
+            kind,
+            peak: 0.5,
+            minimum: 0.5 * floor,
+            warmup,
+            steps,
+            decay: Math.max(1, Math.floor((steps - warmup) / 2)),
+          });
+          for (let step = 0; step < steps; step++)
+            expect(rate(step) > 0 || floor < 1e-9, `${kind} ${step}: ${rate(step)}`).toBe(true);
           for (let step = 0; step < steps; step++) expect(rate(step)).toBeLessThanOrEqual(0.5);
         },
       ),
@@ -86,13 +104,16 @@ describe("a live parameter", () => {
       { step: 100, value: 0.125 },
       { step: 90, value: 0.5 },
     ]);
-    expect(() => piecewiseLinear(parsePoints("100%@0,1/8@50%,0.5@90", 200))).toThrow("the points of a schedule must rise in step: 90 follows 100");
+    expect(() => piecewiseLinear(parsePoints("100%@0,1/8@50%,0.5@90", 200))).toThrow(
+      "the points of a schedule must rise in step: 90 follows 100",
+    );
     for (const wrong of ["", "1", "@3", "1@", "1@-1", "x@1", "1@1.5", "1/0@2", "1@1,"])
       expect(() => parsePoints(wrong, 10), wrong).toThrow("is no value at a step");
   });
 
   it("is a ratio as the language writes it", () => {
     expect(["0.5", "12.5%", "1/8", "2", "1e-3", ".5"].map(parseRatio)).toEqual([0.5, 0.125, 0.125, 2, 0.001, 0.5]);
-    for (const wrong of ["", "%", "1/", "1/2/3", "a", "0x10", "1%%", "Infinity", "NaN"]) expect(parseRatio(wrong), wrong).toBeNull();
+    for (const wrong of ["", "%", "1/", "1/2/3", "a", "0x10", "1%%", "Infinity", "NaN"])
+      expect(parseRatio(wrong), wrong).toBeNull();
   });
 });

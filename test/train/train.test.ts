@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/runtime/index.js";
 import { openDevice } from "../../src/runtime/index.js";
-import { SourceError, train, TrainError, type Preparation, type TrainEvent, type TrainOptions } from "../../src/train/index.js";
+import {
+  SourceError,
+  train,
+  TrainError,
+  type Preparation,
+  type TrainEvent,
+  type TrainOptions,
+} from "../../src/train/index.js";
 import { scratch } from "./folder.js";
 
 const folder = scratch();
@@ -55,19 +62,48 @@ describe("train", () => {
     const events: TrainEvent[] = [];
     const before: Preparation[] = [];
     const { output } = undisturbed;
-    const result = await train(model, { ...undisturbed, onEvent: (event) => void events.push(event), onProgress: (done) => void before.push(done) });
-    expect(result).toMatchObject({ output, reason: "finished", step: 6, steps: 6, report: join(output, "report.html"), warnings: expect.any(Array) });
+    const result = await train(model, {
+      ...undisturbed,
+      onEvent: (event) => void events.push(event),
+      onProgress: (done) => void before.push(done),
+    });
+    expect(result).toMatchObject({
+      output,
+      reason: "finished",
+      step: 6,
+      steps: 6,
+      report: join(output, "report.html"),
+      warnings: expect.any(Array),
+    });
     expect(result.checkpoint).toBe(join(output, "checkpoints", "step-00000006"));
-    expect(result.validation).toMatchObject({ step: 6, live: { capacity: 0.25 }, byRule: { "top-k": { shares: { "layers.0.chosen": 0.25 } } } });
+    expect(result.validation).toMatchObject({
+      step: 6,
+      live: { capacity: 0.25 },
+      byRule: { "top-k": { shares: { "layers.0.chosen": 0.25 } } },
+    });
     expect(result.best!.checkpoint).toBe(join(output, "checkpoints", `step-0000000${result.best!.step}`));
     expect(result.best!.loss).toBeLessThan(Math.log(256));
-    expect(events.map((e) => e.kind).join(" ")).toMatch(/^begin step step step validation (checkpoint )?step step step validation checkpoint (warning )?end$/);
-    expect(events.flatMap((e) => (e.kind === "step" ? [e.metrics.first] : []))).toEqual([true, false, false, false, false, false]);
+    expect(events.map((e) => e.kind).join(" ")).toMatch(
+      /^begin step step step validation (checkpoint )?step step step validation checkpoint (warning )?end$/,
+    );
+    expect(events.flatMap((e) => (e.kind === "step" ? [e.metrics.first] : []))).toEqual([
+      true,
+      false,
+      false,
+      false,
+      false,
+      false,
+    ]);
     // One thing after the other; a program compiles what its later runs need too.
     const stages = before.map((b) => (b.kind === "kernels" || b.kind === "weights" ? `${b.kind} of ${b.of}` : b.kind));
     const once = [...new Set(stages)];
     expect(once.slice(0, 3)).toEqual(["text", "device", "compile"]);
-    expect(once.slice(3).toSorted()).toEqual(["kernels of causal", "kernels of step", "kernels of top-k", "weights of step"]);
+    expect(once.slice(3).toSorted()).toEqual([
+      "kernels of causal",
+      "kernels of step",
+      "kernels of top-k",
+      "weights of step",
+    ]);
   });
 
   it("goes on with all that the run was begun with, to the bytes of one that was not disturbed, and keeps its tunings as they are", async () => {
@@ -80,14 +116,26 @@ describe("train", () => {
     const result = await train(null, { output, resume: true, device });
     expect([result.reason, result.step]).toEqual(["finished", 6]);
     for (const file of ["model.safetensors", "state.safetensors", "tunings.json"])
-      expect(readFileSync(join(result.checkpoint!, file)).equals(readFileSync(join(undisturbed.output, "checkpoints", "last", file))), file).toBe(true);
+      expect(
+        readFileSync(join(result.checkpoint!, file)).equals(
+          readFileSync(join(undisturbed.output, "checkpoints", "last", file)),
+        ),
+        file,
+      ).toBe(true);
     expect(readFileSync(join(result.checkpoint!, "tunings.json")).equals(kept)).toBe(true);
   });
 
   it("begins with weights that are given, of which those that no step reads are kept too", async () => {
     const weights = undisturbed.output; // the best of its checkpoints
-    const { checkpoint } = await train(model, options({ weights, set: { dim: 16 }, steps: 1, lr: 1e-30, weightDecay: 0, live: { capacity: 0.25 } }));
-    expect(readFileSync(join(checkpoint!, "model.safetensors")).equals(readFileSync(join(weights, "checkpoints", "best", "model.safetensors")))).toBe(true);
+    const { checkpoint } = await train(
+      model,
+      options({ weights, set: { dim: 16 }, steps: 1, lr: 1e-30, weightDecay: 0, live: { capacity: 0.25 } }),
+    );
+    expect(
+      readFileSync(join(checkpoint!, "model.safetensors")).equals(
+        readFileSync(join(weights, "checkpoints", "best", "model.safetensors")),
+      ),
+    ).toBe(true);
   });
 
   it("says what is wrong before a device is opened", async () => {
@@ -118,9 +166,12 @@ describe("train", () => {
       [model, { resume: true }, "has no checkpoint to resume from"],
       [null, {}, "only a run that goes on knows its model"],
     ];
-    for (const [path, given, message] of cases) expect(await fault(path, options({ ...none, ...given }))).toContain(message);
+    for (const [path, given, message] of cases)
+      expect(await fault(path, options({ ...none, ...given }))).toContain(message);
     expect(await fault(model, { output: join(folder.path, "x") })).toContain("`data` is missing");
-    expect(await fault(null, { output: undisturbed.output, resume: true, weights: data })).toContain("`weights` contradicts `resume`");
+    expect(await fault(null, { output: undisturbed.output, resume: true, weights: data })).toContain(
+      "`weights` contradicts `resume`",
+    );
   });
 
   it("throws the reason of a signal that is aborted before the first step", async () => {

@@ -26,7 +26,11 @@ function compiled(device: Device, microBatches = 1, extra: Pick<StepOptions, "op
   const key = JSON.stringify([device.target, microBatches, extra]);
   const before = known.get(key);
   if (before) return before;
-  const { programs } = compileTraining({ source, file: "moby.mod", set: SMALL }, { ...options, ...extra, microBatches }, { target: device.target });
+  const { programs } = compileTraining(
+    { source, file: "moby.mod", set: SMALL },
+    { ...options, ...extra, microBatches },
+    { target: device.target },
+  );
   expect(programs).not.toBeNull();
   known.set(key, programs!);
   return programs!;
@@ -37,7 +41,12 @@ function weightsOf(programs: TrainingPrograms, seed = 5): ReadonlyMap<string, Fl
   return new Map(
     programs.model.weights.map(({ path, shape }) => {
       const scale = 1 / Math.sqrt(shape.at(-1) ?? 1);
-      return [path, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (shape.length < 2 ? 1 + 0.1 * rng.normal() : scale * rng.normal()))];
+      return [
+        path,
+        Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
+          shape.length < 2 ? 1 + 0.1 * rng.normal() : scale * rng.normal(),
+        ),
+      ];
     }),
   );
 }
@@ -80,13 +89,19 @@ function referenceSteps(
   );
   const [losses, norms]: [number[], number[]] = [[], []];
   batches.forEach((batch, i) => {
-    const given = Object.entries(batch.inputs).map(([name, data]): [string, { shape: number[]; data: Float64Array }] => [
-      name,
-      { shape: [batch.rows, batch.length], data: Float64Array.from(data) },
-    ]);
+    const given = Object.entries(batch.inputs).map(
+      ([name, data]): [string, { shape: number[]; data: Float64Array }] => [
+        name,
+        { shape: [batch.rows, batch.length], data: Float64Array.from(data) },
+      ],
+    );
     const rates = Float64Array.of(rate, 0.1, 1 - 0.9 ** (i + 1), 1 - 0.95 ** (i + 1), 1);
     const weights = new Map([...states].filter(([name]) => model.weights.some((w) => w.path === name)));
-    const result = evaluate(step, { inputs: new Map([...given, [RATES, { shape: [5], data: rates }]]), weights, states });
+    const result = evaluate(step, {
+      inputs: new Map([...given, [RATES, { shape: [5], data: rates }]]),
+      weights,
+      states,
+    });
     losses.push(result.outputs.get("loss")!.data[0]!);
     norms.push(result.outputs.get(GRADIENT_NORM)!.data[0]!);
     states = result.states;
@@ -95,53 +110,60 @@ function referenceSteps(
 }
 
 // SwiftShader compiles the kernels of a step for seconds: the soak steps on it too.
-describe.each(soaking ? (["default", "swiftshader"] as const) : (["default"] as const))("a trainer on the %s device", (which) => {
-  let device: Device;
-  beforeAll(async () => {
-    device = await testDevice(which);
-  });
-
-  it("steps as the reference does", async () => {
-    const programs = compiled(device);
-    const trainer = await trainerOf(device, programs);
-    const batches = [1, 2, 3, 4].map((seed) => batchOf(seed));
-    const wanted = referenceSteps(programs, batches, 0.003);
-    const steps = await Promise.all(batches.map((b) => trainer.step([b], { learningRate: 0.003 })));
-    steps.forEach((m, i) => {
-      expect(m.step).toBe(i + 1);
-      expect(m.loss).toBeCloseTo(wanted.losses[i]!, 4);
-      expect(m.gradientNorm / wanted.norms[i]!).toBeCloseTo(1, 3);
-      expect(Object.keys(m.losses).sort()).toEqual(["layers.1.predictor", "next_token"]);
-      expect(m.agreement["layers.1"]).toBeGreaterThanOrEqual(0);
-      expect(m.computedShare).toBe(0.5);
-      expect(m.tokens).toBe(ROWS * LENGTH);
-      expect(m.flops).toBeGreaterThan(6 * ROWS * LENGTH * 4 * 32 * 32);
+describe.each(soaking ? (["default", "swiftshader"] as const) : (["default"] as const))(
+  "a trainer on the %s device",
+  (which) => {
+    let device: Device;
+    beforeAll(async () => {
+      device = await testDevice(which);
     });
-    // AdamW divides by the size of a gradient: where that is as small as rounding, a step of either sign is as good. So the mean difference is held to a hundredth of a step.
-    const state = await trainer.state();
-    for (const { path } of programs.model.weights) {
-      const [found, exact] = [state.get(path)!.data, wanted.states.get(path)!.data];
-      const mean = exact.reduce((sum, v, i) => sum + Math.abs(v - found[i]!), 0) / exact.length;
-      expect(mean, path).toBeLessThan(0.01 * 0.003);
-    }
-    trainer.dispose();
-  });
 
-  it("goes on from its state to the same bits", async () => {
-    const programs = compiled(device);
-    const [one, other] = [await trainerOf(device, programs), await trainerOf(device, programs, { seed: 9, weights: undefined })];
-    const settings = { learningRate: 0.01 };
-    for (const seed of [1, 2]) await one.step([batchOf(seed)], settings);
-    await other.restore(await one.state());
-    for (const seed of [3, 4]) {
-      const [a, b] = [await one.step([batchOf(seed)], settings), await other.step([batchOf(seed)], settings)];
-      expect([b.step, b.loss, b.gradientNorm]).toEqual([a.step, a.loss, a.gradientNorm]);
-    }
-    expect(await other.state()).toEqual(await one.state());
-    one.dispose();
-    other.dispose();
-  });
-});
+    it("steps as the reference does", async () => {
+      const programs = compiled(device);
+      const trainer = await trainerOf(device, programs);
+      const batches = [1, 2, 3, 4].map((seed) => batchOf(seed));
+      const wanted = referenceSteps(programs, batches, 0.003);
+      const steps = await Promise.all(batches.map((b) => trainer.step([b], { learningRate: 0.003 })));
+      steps.forEach((m, i) => {
+        expect(m.step).toBe(i + 1);
+        expect(m.loss).toBeCloseTo(wanted.losses[i]!, 4);
+        expect(m.gradientNorm / wanted.norms[i]!).toBeCloseTo(1, 3);
+        expect(Object.keys(m.losses).sort()).toEqual(["layers.1.predictor", "next_token"]);
+        expect(m.agreement["layers.1"]).toBeGreaterThanOrEqual(0);
+        expect(m.computedShare).toBe(0.5);
+        expect(m.tokens).toBe(ROWS * LENGTH);
+        expect(m.flops).toBeGreaterThan(6 * ROWS * LENGTH * 4 * 32 * 32);
+      });
+      // AdamW divides by the size of a gradient: where that is as small as rounding, a step of either sign is as good.
+      // So the mean difference is held to a hundredth of a step.
+      const state = await trainer.state();
+      for (const { path } of programs.model.weights) {
+        const [found, exact] = [state.get(path)!.data, wanted.states.get(path)!.data];
+        const mean = exact.reduce((sum, v, i) => sum + Math.abs(v - found[i]!), 0) / exact.length;
+        expect(mean, path).toBeLessThan(0.01 * 0.003);
+      }
+      trainer.dispose();
+    });
+
+    it("goes on from its state to the same bits", async () => {
+      const programs = compiled(device);
+      const [one, other] = [
+        await trainerOf(device, programs),
+        await trainerOf(device, programs, { seed: 9, weights: undefined }),
+      ];
+      const settings = { learningRate: 0.01 };
+      for (const seed of [1, 2]) await one.step([batchOf(seed)], settings);
+      await other.restore(await one.state());
+      for (const seed of [3, 4]) {
+        const [a, b] = [await one.step([batchOf(seed)], settings), await other.step([batchOf(seed)], settings)];
+        expect([b.step, b.loss, b.gradientNorm]).toEqual([a.step, a.loss, a.gradientNorm]);
+      }
+      expect(await other.state()).toEqual(await one.state());
+      one.dispose();
+      other.dispose();
+    });
+  },
+);
 
 describe("a trainer", () => {
   let device: Device;
@@ -154,7 +176,9 @@ describe("a trainer", () => {
     const [whole, parts] = [compiled(device, 1, { optimizer: sgd }), compiled(device, 2, { optimizer: sgd })];
     const big = batchOf(8, 4); // at none of its choices two scores are so close that a rounding decides
     const half = (from: number): Batch => ({
-      inputs: Object.fromEntries(Object.entries(big.inputs).map(([n, d]) => [n, d.slice(from * LENGTH, (from + 2) * LENGTH)])),
+      inputs: Object.fromEntries(
+        Object.entries(big.inputs).map(([n, d]) => [n, d.slice(from * LENGTH, (from + 2) * LENGTH)]),
+      ),
       rows: 2,
       length: LENGTH,
     });
@@ -210,7 +234,9 @@ describe("a trainer", () => {
     expect(await trainer.whyNotFinite(failed.step, [batchOf(2)], { learningRate: 0.01 })).toBe(
       "layers.1.inner.mlp.down.weight holds a value that is not finite",
     );
-    expect((await trainer.state()).get(momentState("m", "norm.weight"))).toEqual(state.get(momentState("m", "norm.weight")));
+    expect((await trainer.state()).get(momentState("m", "norm.weight"))).toEqual(
+      state.get(momentState("m", "norm.weight")),
+    );
     trainer.dispose();
   });
 

@@ -17,7 +17,16 @@ export async function fault(body: Promise<unknown>): Promise<TrainError> {
 export async function expectWhole(path: string, step: number): Promise<void> {
   const { manifest, state, unused, sources, tunings } = await readCheckpoint(path, MODEL);
   const { settings, machine, data, begun, parameters, validation } = contentsAt(step);
-  expect(manifest).toMatchObject({ step, settings, machine, data, begun, parameters, validation, unused: ["never.read"] });
+  expect(manifest).toMatchObject({
+    step,
+    settings,
+    machine,
+    data,
+    begun,
+    parameters,
+    validation,
+    unused: ["never.read"],
+  });
   const expected = stateAt(step);
   expect(new Set(state.keys())).toEqual(new Set(expected.keys()));
   for (const [name, { dtype, shape, data }] of expected) {

@@ -18,7 +18,8 @@ describe("a random order", () => {
   });
 
   it("differs between seeds and between epochs", () => {
-    const order = (seed: number, epoch: number): string => Array.from({ length: 100 }, (_, i) => permuted(i, 100, seed, epoch)).join();
+    const order = (seed: number, epoch: number): string =>
+      Array.from({ length: 100 }, (_, i) => permuted(i, 100, seed, epoch)).join();
     expect(new Set([order(1, 0), order(2, 0), order(1, 1), order(2, 1)]).size).toBe(4);
   });
 
@@ -56,7 +57,10 @@ describe("the split", () => {
           let position = START;
           for (let i = 0; i < 40; i++) {
             const { offsets, next } = nextWindows(position, 3, { boundary, context, seed });
-            for (const offset of offsets) expect(offset >= 0 && offset + context + 1 <= boundary, `${offset} + ${context} of ${boundary}`).toBe(true);
+            for (const offset of offsets)
+              expect(offset >= 0 && offset + context + 1 <= boundary, `${offset} + ${context} of ${boundary}`).toBe(
+                true,
+              );
             position = next;
           }
           const validation = wholeWindows(boundary, tokens, context);
@@ -103,6 +107,9 @@ describe("an epoch", () => {
   });
 
   it("has one window where the text is just long enough", () => {
-    expect(nextWindows(START, 3, { boundary: 11, context: 10, seed: 1 })).toEqual({ offsets: [0, 0, 0], next: { epoch: 2, window: 1 } });
+    expect(nextWindows(START, 3, { boundary: 11, context: 10, seed: 1 })).toEqual({
+      offsets: [0, 0, 0],
+      next: { epoch: 2, window: 1 },
+    });
   });
 });

@@ -1,4 +1,5 @@
-// Cases are chosen from times as if all ways to cut the sizes had been tried; products adopt what gains, and share panels.
+// Cases are chosen from times as if all ways to cut the sizes had been tried; products adopt what gains, and share
+// panels.
 import { describe, expect, it } from "vitest";
 import { PORTABLE } from "../../src/program/target.js";
 import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
@@ -32,7 +33,11 @@ describe("cases", () => {
     for (let n = 0; n < 300; n++) {
       const sizes = [1, 4, 9, 30, 31].slice(0, 1 + r.below(5));
       const choices = ["a", "b", "c"].slice(0, 1 + r.below(3));
-      const times = { sizes, choices, seconds: choices.map(() => sizes.map(() => (r.next() < 0.1 ? null : 0.1 + r.next()))) };
+      const times = {
+        sizes,
+        choices,
+        seconds: choices.map(() => sizes.map(() => (r.next() < 0.1 ? null : 0.1 + r.next()))),
+      };
       const most = 1 + r.below(4);
       const found = chooseCases(times, most);
       const least = leastLoss(times, most);
@@ -42,14 +47,17 @@ describe("cases", () => {
       }
       expect(found.cases.length).toBeLessThanOrEqual(most);
       expect(found.loss + found.cases.length * Math.log(1.05)).toBeCloseTo(least, 10);
-      expect(found.cases.map((c) => c.most).slice(0, -1)).toEqual(found.cases.slice(0, -1).map((c) => sizes.find((s) => s === c.most)));
+      expect(found.cases.map((c) => c.most).slice(0, -1)).toEqual(
+        found.cases.slice(0, -1).map((c) => sizes.find((s) => s === c.most)),
+      );
       expect(found.cases.at(-1)!.most).toBeNull();
     }
   });
   it("are one where a second gains less than it costs", () => {
     const times = { sizes: [1, 8], choices: ["a", "b"], seconds: [[1, 1.04], [2, 1]] }; // prettier-ignore
     expect(chooseCases(times, 3)!.cases).toEqual([{ most: null, choice: "a" }]);
-    expect(chooseCases({ ...times, seconds: [[1, 2], [2, 1]] }, 3)!.cases).toEqual([{ most: 1, choice: "a" }, { most: null, choice: "b" }]); // prettier-ignore
+    // prettier-ignore
+    expect(chooseCases({ ...times, seconds: [[1, 2], [2, 1]] }, 3)!.cases).toEqual([{ most: 1, choice: "a" }, { most: null, choice: "b" }]);
   });
   it("are none where a size was not measured", () => {
     expect(chooseCases({ sizes: [1, 8], choices: ["a"], seconds: [[1, null]] }, 3)).toBeNull();
@@ -72,7 +80,11 @@ describe("products", () => {
     it(`may be ${name}`, () => expect(choices.map((c) => c.name)).toContain(name));
 
   it("adopt what gains, for its shape alone", () => {
-    const tuned = adoptProducts(base, [timed([1, 1], { "subgroup 1 × 1, panels of 32": [0.1, 1], "vectors 4 × 2, panels of 32": [1, 0.1] })], false);
+    const tuned = adoptProducts(
+      base,
+      [timed([1, 1], { "subgroup 1 × 1, panels of 32": [0.1, 1], "vectors 4 × 2, panels of 32": [1, 0.1] })],
+      false,
+    );
     expect(tuned.subgroupSize).toBe(8);
     const { panel, byWeight, byWeightAnyRows } = weightTunings(tuned, 64, 96);
     expect([panel, byWeight]).toEqual([
@@ -88,7 +100,13 @@ describe("products", () => {
   it("keep a weight in one layout, though another were faster at one size", () => {
     const tuned = adoptProducts(
       base,
-      [timed([1, 1], { "subgroup 1 × 1, panels of 32": [0.2, 0.9], "tiled, panels of 64": [0.9, 0.1], "vectors 1 × 1, panels of 64": [0.3, 1] })],
+      [
+        timed([1, 1], {
+          "subgroup 1 × 1, panels of 32": [0.2, 0.9],
+          "tiled, panels of 64": [0.9, 0.1],
+          "vectors 1 × 1, panels of 64": [0.3, 1],
+        }),
+      ],
       false,
     );
     const { panel, byWeight } = weightTunings(tuned, 64, 96);
@@ -96,7 +114,9 @@ describe("products", () => {
     expect(byWeight.map((c) => c.tuning.kind)).toEqual(["vectors", "tiled"]);
   });
   it("stay as they are where nothing gains", () => {
-    expect(adoptProducts(base, [timed([0.101, 0.099], { "subgroup 1 × 1, panels of 32": [0.1, 0.1] })], true)).toBe(base);
+    expect(adoptProducts(base, [timed([0.101, 0.099], { "subgroup 1 × 1, panels of 32": [0.1, 0.1] })], true)).toBe(
+      base,
+    );
   });
   it("replace what was measured before", () => {
     const once = adoptProducts(base, [timed([1, 1], { "subgroup 1 × 1, panels of 32": [0.1, 0.1] })], false);
@@ -107,7 +127,9 @@ describe("products", () => {
   it("of all shapes together are those of shapes that are not listed", () => {
     const fast = { "subgroup 4 × 1, panels of 32": [0.1, 0.1] };
     const tuned = adoptProducts(base, [timed([1, 1], fast), { ...timed([1, 1], fast), depth: 65 }], true);
-    expect(weightTunings(tuned, 1000, 1000).byWeight).toEqual([{ most: null, tuning: { kind: "subgroup", rows: 4, vectors: 1 } }]);
+    expect(weightTunings(tuned, 1000, 1000).byWeight).toEqual([
+      { most: null, tuning: { kind: "subgroup", rows: 4, vectors: 1 } },
+    ]);
     expect(tuned.shapes).toHaveLength(2);
   });
 });

@@ -13,7 +13,11 @@ import { testDevice } from "../device.js";
 
 const SHAPE = { depth: 70, columns: 45, transposed: true };
 const ATTENTION = { heads: 4, groups: 2, width: 12, valueWidth: 8, causal: true, window: 5 };
-const limits = (seconds: number, signal = new AbortController().signal): Limits => ({ deadline: performance.now() + 1000 * seconds, signal, report: () => {} });
+const limits = (seconds: number, signal = new AbortController().signal): Limits => ({
+  deadline: performance.now() + 1000 * seconds,
+  signal,
+  report: () => {},
+});
 
 describe("on a device", () => {
   let device: Device;
@@ -21,12 +25,22 @@ describe("on a device", () => {
   beforeAll(async () => {
     device = await testDevice();
     const base = tuningsFor(device.target);
-    const tried = candidates("products", device.target).filter((c) => /^(plain|vectors 1 × 1, panels of 32)$/.test(c.name));
-    contenders = [{ name: "as it is", tunings: base }, ...tried.map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } }))];
+    const tried = candidates("products", device.target).filter((c) =>
+      /^(plain|vectors 1 × 1, panels of 32)$/.test(c.name),
+    );
+    contenders = [
+      { name: "as it is", tunings: base },
+      ...tried.map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } })),
+    ];
   });
 
   it("all that agree are timed at all sizes, and the best take turns", async () => {
-    const { times, refused, rounds, tried, of } = await measure(device, productWorkload(SHAPE, [1, 9]), contenders, limits(30));
+    const { times, refused, rounds, tried, of } = await measure(
+      device,
+      productWorkload(SHAPE, [1, 9]),
+      contenders,
+      limits(30),
+    );
     expect(refused).toEqual([]);
     expect([rounds, tried, of]).toEqual([7, 3, 3]);
     expect(times.choices).toEqual(contenders);
@@ -34,29 +48,48 @@ describe("on a device", () => {
   });
   it("what gives something else, or does not run, does not count", async () => {
     let calls = 0;
-    const workload: Workload = { ...productWorkload(SHAPE, [3]), faultOf: () => (calls++ === 1 ? "gives nonsense" : null) };
+    const workload: Workload = {
+      ...productWorkload(SHAPE, [3]),
+      faultOf: () => (calls++ === 1 ? "gives nonsense" : null),
+    };
     const [first, second, third] = contenders;
     const elsewhere = tuningsFor({ ...device.target, device: "mesa-software", subgroups: [128, 128] });
     const lacking: Contender = {
       name: "lacking",
-      tunings: { ...elsewhere, products: candidates("products", { ...device.target, subgroups: [128, 128] }).at(-2)!.tunings },
+      tunings: {
+        ...elsewhere,
+        products: candidates("products", { ...device.target, subgroups: [128, 128] }).at(-2)!.tunings,
+      },
     };
     const { times, refused } = await measure(device, workload, [first!, second!, lacking, third!], limits(30));
     expect(refused[0]).toEqual({ name: second!.name, why: "gives nonsense" });
-    expect(refused[1]).toMatchObject({ name: "lacking", why: expect.stringMatching(/^does not run: .*subgroups of 128/) });
+    expect(refused[1]).toMatchObject({
+      name: "lacking",
+      why: expect.stringMatching(/^does not run: .*subgroups of 128/),
+    });
     expect(times.choices).toEqual([first, third]);
   });
   it("nothing is measured after an interrupt, or without time", async () => {
     const aborted = new AbortController();
     aborted.abort();
     for (const l of [limits(30, aborted.signal), limits(0)])
-      expect(await measure(device, productWorkload(SHAPE, [3]), contenders, l)).toMatchObject({ rounds: 0, tried: 0, times: { choices: [] } });
+      expect(await measure(device, productWorkload(SHAPE, [3]), contenders, l)).toMatchObject({
+        rounds: 0,
+        tried: 0,
+        times: { choices: [] },
+      });
   });
   it("a device that is lost ends it, and is told", async () => {
     const { openDevice } = await import("../../src/runtime/index.js");
     const lost = await openDevice({ kind: "swiftshader" });
     const base = tuningsFor(lost.target);
-    const tuned = await tune(lost, { graph: null, base, budgetSeconds: 20, signal: new AbortController().signal, onProgress: () => lost.destroy() });
+    const tuned = await tune(lost, {
+      graph: null,
+      base,
+      budgetSeconds: 20,
+      signal: new AbortController().signal,
+      onProgress: () => lost.destroy(),
+    });
     expect(tuned.fault).toMatchObject({ code: "device-lost" });
     expect(tuned.tunings).toEqual(base);
   });
@@ -73,7 +106,9 @@ describe("on a device", () => {
     for (const at of [0, data.length - 1]) {
       const wrong = data.slice();
       wrong[at]! += 0.01;
-      expect(workload.faultOf({ y: { ...results["y"]!, data: wrong } }, size)).toMatch(new RegExp(`gives ${wrong[at]} for `));
+      expect(workload.faultOf({ y: { ...results["y"]!, data: wrong } }, size)).toMatch(
+        new RegExp(`gives ${wrong[at]} for `),
+      );
     }
   });
 });
@@ -89,7 +124,9 @@ model M() {
   expect(shapes.length).toBeGreaterThan(0);
   const work = shapes.map((s) => s.depth * s.columns);
   expect(work).toEqual(work.toSorted((a, b) => b - a));
-  expect(attentionShapes(graph!)).toEqual([{ heads: 4, groups: 4, width: 12, valueWidth: 12, causal: true, window: 0 }]);
+  expect(attentionShapes(graph!)).toEqual([
+    { heads: 4, groups: 4, width: 12, valueWidth: 12, causal: true, window: 0 },
+  ]);
 });
 
 it("the median is the middle", () => {

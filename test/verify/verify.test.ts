@@ -1,4 +1,5 @@
-// A sound model passes every check; a fault that is planted in a pass or a kernel is named, and the file that is written shows it alone.
+// A sound model passes every check; a fault that is planted in a pass or a kernel is named, and the file that is
+// written shows it alone.
 import { beforeAll, describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
 import { nodesOf, isOp, type Graph } from "../../src/ir/graph.js";
@@ -41,7 +42,10 @@ const RULES: readonly RuleGraph[] = [
   { rule: "top-k", graph: graphOf("infer") },
 ];
 
-function subject(machine: Machine, options: { readonly rules?: readonly RuleGraph[]; readonly passes?: readonly Pass[] } = {}): Subject {
+function subject(
+  machine: Machine,
+  options: { readonly rules?: readonly RuleGraph[]; readonly passes?: readonly Pass[] } = {},
+): Subject {
   const { graph } = (options.rules ?? RULES)[0]!;
   const weights = livelyWeights(programOn({ device: machine.device }, optimize(graph)).weights, 3);
   return {
@@ -52,7 +56,10 @@ function subject(machine: Machine, options: { readonly rules?: readonly RuleGrap
     inputs(draw, unequal) {
       const random = randomFrom(draw);
       const data = Array.from({ length: BATCH * TOKENS }, () => random.below(40));
-      return { inputs: new Map([["tokens", { shape: [BATCH, TOKENS], data }]]), lengths: unequal ? [TOKENS, 37] : null };
+      return {
+        inputs: new Map([["tokens", { shape: [BATCH, TOKENS], data }]]),
+        lengths: unequal ? [TOKENS, 37] : null,
+      };
     },
     ...options,
   };
@@ -89,7 +96,9 @@ describe("verify", () => {
 
   it("finds that a sound model holds, that top-k sees what comes later, and that the causal rule may not", async () => {
     // The last is no causal rule, though it is called one.
-    const { holds, found } = await findings(subject({ device }, { rules: [...RULES, { rule: "causal", graph: RULES[1]!.graph }] }));
+    const { holds, found } = await findings(
+      subject({ device }, { rules: [...RULES, { rule: "causal", graph: RULES[1]!.graph }] }),
+    );
     expect(found.map(({ check: what, rule, state }) => [rule, what, state])).toEqual([
       ...["passes", "operators", "program", "causality", "rows"].map((what) => ["causal", what, "holds"]),
       ["top-k", "passes", "holds"],
@@ -106,7 +115,9 @@ describe("verify", () => {
 
   it("names a pass that changes the meaning, the place, and shows it in a file", async () => {
     const broken: Pass = { name: "fuse-routing", doc: "", run: (graph) => changed(graph, "silu", "gelu", 1) };
-    const { holds, found } = await findings(subject({ device }, { rules: [RULES[0]!], passes: passes.map((p) => (p.name === broken.name ? broken : p)) }));
+    const { holds, found } = await findings(
+      subject({ device }, { rules: [RULES[0]!], passes: passes.map((p) => (p.name === broken.name ? broken : p)) }),
+    );
     expect(holds).toBe(false);
     const { check: what, fault, text } = found.at(-1)!;
     expect([what, fault!.kind, fault!.name]).toEqual(["passes", "pass", "fuse-routing"]);
@@ -125,7 +136,8 @@ describe("verify", () => {
 
   it("names a kernel that is wrong by itself", async () => {
     // exp of the wrong number, in the kernels of attention alone
-    const amend = (program: Program): Program => withText(program, (name) => name.startsWith("attention"), "exp(", "exp(0.5 * ");
+    const amend = (program: Program): Program =>
+      withText(program, (name) => name.startsWith("attention"), "exp(", "exp(0.5 * ");
     const { holds, found } = await findings(subject({ device, amend }, { rules: [RULES[0]!] }));
     expect(holds).toBe(false);
     const { check: what, fault, text } = found.at(-1)!;
@@ -141,7 +153,8 @@ describe("verify", () => {
   it("names a kernel that is wrong only in what it is fused with", async () => {
     const dense = graphOf("generate", DENSE);
     // The gated network behind a product, which alone is another kernel.
-    const amend = (program: Program): Program => withText(program, (name) => name.startsWith("matmul"), "modc_silu(", "1.01 * modc_silu(");
+    const amend = (program: Program): Program =>
+      withText(program, (name) => name.startsWith("matmul"), "modc_silu(", "1.01 * modc_silu(");
     const { holds, found } = await findings(subject({ device, amend }, { rules: [{ rule: "causal", graph: dense }] }));
     expect(holds).toBe(false);
     expect(found.slice(0, -1).map((f) => [f.check, f.state])).toEqual([
@@ -162,7 +175,10 @@ describe("verify", () => {
 /** Wrong text in some kernels. It must occur, else the trial proves nothing. */
 function withText(program: Program, which: (name: string) => boolean, from: string, to: string): Program {
   const isCall = new RegExp(`(?<!fn )${from.replace("(", String.raw`\(`)}`, "g");
-  return { ...program, kernels: program.kernels.map((k) => (which(k.name) ? { ...k, wgsl: k.wgsl.replaceAll(isCall, to) } : k)) };
+  return {
+    ...program,
+    kernels: program.kernels.map((k) => (which(k.name) ? { ...k, wgsl: k.wgsl.replaceAll(isCall, to) } : k)),
+  };
 }
 
 describe("the search", () => {
@@ -197,6 +213,9 @@ describe("a reproduction", () => {
     ["not JSON", "it is no reproduction that modc can read"],
     ["{}", "its format is undefined"],
     ['{"format":"modc reproduction 1","fault":{"kind":"x","name":"y"}}', "neither that of a pass nor that of a kernel"],
-    ['{"format":"modc reproduction 1","fault":{"kind":"pass","name":"y"},"graph":["graph"]}', "it is no reproduction that modc can read"],
+    [
+      '{"format":"modc reproduction 1","fault":{"kind":"pass","name":"y"},"graph":["graph"]}',
+      "it is no reproduction that modc can read",
+    ],
   ])("that is none is refused: %s", (text, message) => expect(() => parseReproduction(text)).toThrow(message));
 });

@@ -1,6 +1,12 @@
 // Help while one types: what can stand at a place of the source, and what a name means there.
 import { libraryFile, librarySources } from "../../../src/check/library.js";
-import { documentedIn, functionDocs, libraryDocs, parameterText, type Documented } from "../../../src/check/documented.js";
+import {
+  documentedIn,
+  functionDocs,
+  libraryDocs,
+  parameterText,
+  type Documented,
+} from "../../../src/check/documented.js";
 import type { Block, File, Member } from "../../../src/syntax/ast.js";
 import { parse } from "../../../src/syntax/parse.js";
 import { DTYPES, RESERVED } from "../../../grammar/words.js";
@@ -49,7 +55,9 @@ interface Read {
 
 const libraryBlocks: ReadonlyMap<string, Read> = new Map(
   [...librarySources.values()].flatMap(({ file, text }) =>
-    (libraryFile(file)?.declarations ?? []).flatMap((d): [string, Read][] => (d.kind === "block" ? [[d.name.text, { block: d, text }]] : [])),
+    (libraryFile(file)?.declarations ?? []).flatMap((d): [string, Read][] =>
+      d.kind === "block" ? [[d.name.text, { block: d, text }]] : [],
+    ),
   ),
 );
 
@@ -63,7 +71,10 @@ function read(text: string): File {
 }
 
 /** The word before a place, and what stands before that. */
-export function completionsAt({ text, at }: Assist): { readonly from: number; readonly options: readonly Completion[] } | null {
+export function completionsAt({
+  text,
+  at,
+}: Assist): { readonly from: number; readonly options: readonly Completion[] } | null {
   const line = text.slice(text.lastIndexOf("\n", at - 1) + 1, at);
   if (line.includes("//") || (line.match(/"/g)?.length ?? 0) % 2 === 1) return null; // a comment, a string
   const word = /[A-Za-z_]\w*$/.exec(line)?.[0] ?? "";
@@ -79,7 +90,11 @@ export function completionsAt({ text, at }: Assist): { readonly from: number; re
   const parameters = called === null ? [] : parametersOf(called, file);
   const importable = [...library.values()]
     .filter((d) => !scope.has(d.name))
-    .map((d): Completion => ({ ...documented(d), detail: `${d.kind} of "std", imported with it`, imported: importOf(file, d.name) }));
+    .map((d): Completion => ({
+      ...documented(d),
+      detail: `${d.kind} of "std", imported with it`,
+      imported: importOf(file, d.name),
+    }));
   const words: readonly Completion[] = [
     ...RESERVED.map((label) => ({ label, kind: "keyword" as const, detail: "", doc: "" })),
     ...DTYPES.map((label) => ({ label, kind: "type" as const, detail: "", doc: "" })),
@@ -108,7 +123,8 @@ export function helpAt({ text, at }: Assist): Help | null {
   const local = inScope(text, before, file).get(name);
   // A call is of the function, whatever local has its name.
   const isCall = /^\s*\(/.test(text.slice(place.to));
-  if (local && !(isCall && local.kind === "variable")) return { ...place, signature: `${name}: ${local.detail}`, doc: local.doc, parameters: [] };
+  if (local && !(isCall && local.kind === "variable"))
+    return { ...place, signature: `${name}: ${local.detail}`, doc: local.doc, parameters: [] };
   const found = functions.get(name);
   return found ? { ...place, ...helpOf(found) } : null;
 }
@@ -116,7 +132,9 @@ export function helpAt({ text, at }: Assist): Help | null {
 const helpOf = ({ signature, doc, parameters }: Documented): Omit<Help, "from" | "to"> => ({
   signature,
   doc: doc?.trim() ?? "",
-  parameters: parameters.flatMap((p) => (p.doc === null ? [] : [{ name: p.name, doc: p.doc.trim().replaceAll(/\s*\n\s*/g, " ") }])),
+  parameters: parameters.flatMap((p) =>
+    p.doc === null ? [] : [{ name: p.name, doc: p.doc.trim().replaceAll(/\s*\n\s*/g, " ") }],
+  ),
 });
 
 const documented = ({ name, kind, signature, doc }: Documented): Completion => ({
@@ -151,14 +169,24 @@ function inScope(text: string, before: string, file: File): ReadonlyMap<string, 
     if (body !== null) {
       for (const m of [...body.matchAll(/^\s*([A-Za-z_]\w*)\s*=(?!=)\s*(.*)$/gm)].reverse())
         add({ label: m[1]!, kind: "variable", detail: `= ${m[2]!.trim().slice(0, 60)}`, doc: "" });
-      for (const m of body.matchAll(/\bfor\s+([A-Za-z_]\w*)\s+in\s+([^{]*)/g)) add({ label: m[1]!, kind: "variable", detail: `of ${m[2]!.trim()}`, doc: "" });
-      const heading = /([A-Za-z_]\w*)\s*\($/.exec(before.slice(0, before.lastIndexOf(body)).replace(/\([^(]*$/, "("))?.[1];
+      for (const m of body.matchAll(/\bfor\s+([A-Za-z_]\w*)\s+in\s+([^{]*)/g))
+        add({ label: m[1]!, kind: "variable", detail: `of ${m[2]!.trim()}`, doc: "" });
+      const heading = /([A-Za-z_]\w*)\s*\($/.exec(
+        before.slice(0, before.lastIndexOf(body)).replace(/\([^(]*$/, "("),
+      )?.[1];
       for (const member of allMembers(block.members))
         if (member.kind === "function" && member.name.text === heading)
-          for (const i of member.inputs) add({ label: i.name.text, kind: "variable", detail: here.text.slice(i.type.span.start, i.type.span.end), doc: "" });
+          for (const i of member.inputs)
+            add({
+              label: i.name.text,
+              kind: "variable",
+              detail: here.text.slice(i.type.span.start, i.type.span.end),
+              doc: "",
+            });
     }
     for (const c of membersOfBlock(block, here.text)) add(c);
-    for (const p of block.params) add({ label: p.name.text, kind: "parameter", detail: parameterText(p, here.text), doc: p.doc?.trim() ?? "" });
+    for (const p of block.params)
+      add({ label: p.name.text, kind: "parameter", detail: parameterText(p, here.text), doc: p.doc?.trim() ?? "" });
   }
   for (const d of documentedIn(file, text)) add(documented(d));
   for (const name of importsOf(file)) {
@@ -177,7 +205,11 @@ function bodyBefore(before: string): string | null {
     else if (before[i] === "{" && depth-- === 0) {
       const head = before.slice(Math.max(0, i - 400), i);
       // A function's body follows its inputs and result; `for` and `if` open no scope of their own.
-      if (/\)\s*(?:->[^{}]*)?$/.test(head) && !/\b(?:for|if)\b[^\n{}]*$/.test(head) && !/^(?:block|model)\b/m.test(head.slice(head.lastIndexOf("\n") + 1)))
+      if (
+        /\)\s*(?:->[^{}]*)?$/.test(head) &&
+        !/\b(?:for|if)\b[^\n{}]*$/.test(head) &&
+        !/^(?:block|model)\b/m.test(head.slice(head.lastIndexOf("\n") + 1))
+      )
         return before.slice(i + 1);
       depth = 0;
     }
@@ -192,9 +224,20 @@ function membersOfBlock(block: Block, text: string): readonly Completion[] {
   return allMembers(block.members).flatMap((m): Completion[] => {
     if (m.kind === "names" || m.kind === "member-if") return [];
     const doc = m.doc?.trim() ?? "";
-    if (m.kind === "sub-block") return [{ label: m.name.text, kind: "member", detail: oneLine(text.slice(m.value.span.start, m.value.span.end)), doc }];
-    if (m.kind === "weight") return [{ label: m.name.text, kind: "member", detail: text.slice(m.type.span.start, m.type.span.end), doc }];
-    return [{ label: m.name.text, kind: "function", detail: oneLine(text.slice(m.span.start, m.span.end).split("{")[0]!), doc }];
+    if (m.kind === "sub-block")
+      return [
+        { label: m.name.text, kind: "member", detail: oneLine(text.slice(m.value.span.start, m.value.span.end)), doc },
+      ];
+    if (m.kind === "weight")
+      return [{ label: m.name.text, kind: "member", detail: text.slice(m.type.span.start, m.type.span.end), doc }];
+    return [
+      {
+        label: m.name.text,
+        kind: "function",
+        detail: oneLine(text.slice(m.span.start, m.span.end).split("{")[0]!),
+        doc,
+      },
+    ];
   });
 }
 
@@ -204,7 +247,9 @@ const oneLine = (text: string): string => text.trim().replaceAll(/\s+/g, " ").sl
 function membersOf(owner: string, here: Read | null): readonly Completion[] {
   const member = here && allMembers(here.block.members).find((m) => m.kind === "sub-block" && m.name.text === owner);
   if (member?.kind !== "sub-block") return ROUTE_MEMBERS;
-  const made = [...here!.text.slice(member.value.span.start, member.value.span.end).matchAll(/\b([A-Za-z_]\w*)\s*\(/g)].map((m) => m[1]!);
+  const made = [
+    ...here!.text.slice(member.value.span.start, member.value.span.end).matchAll(/\b([A-Za-z_]\w*)\s*\(/g),
+  ].map((m) => m[1]!);
   return made.flatMap((name) => {
     const own = lastTrees.get(name);
     if (own) return membersOfBlock(own.block, own.text);
@@ -219,13 +264,16 @@ function calledAt(before: string): string | null {
   for (let i = before.length - 1; i >= 0; i--) {
     const c = before[i]!;
     if (")]}".includes(c)) depth++;
-    else if ("([{".includes(c) && depth-- === 0) return c === "(" ? (/([A-Za-z_]\w*)\s*$/.exec(before.slice(0, i))?.[1] ?? null) : null;
+    else if ("([{".includes(c) && depth-- === 0)
+      return c === "(" ? (/([A-Za-z_]\w*)\s*$/.exec(before.slice(0, i))?.[1] ?? null) : null;
   }
   return null;
 }
 
 function parametersOf(name: string, file: File): readonly Completion[] {
-  const own = file.declarations.find((d) => d.kind === "block" && d.name.text === name) ? lastTrees.get(name) : undefined;
+  const own = file.declarations.find((d) => d.kind === "block" && d.name.text === name)
+    ? lastTrees.get(name)
+    : undefined;
   const found = own ?? libraryBlocks.get(name);
   return (found?.block.params ?? []).map((p) => ({
     label: `${p.name.text}:`,

@@ -43,13 +43,21 @@ export function checkedOf(source: Source): Checked {
     problems: diagnostics.map(problemOf),
     report: formatDiagnostics(diagnostics, { sources }),
     model: modelOf(source.text),
-    weights: model === null ? null : model.weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0),
+    weights:
+      model === null ? null : model.weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0),
   };
 }
 
 function problemOf({ severity, code, message, hint, notes, span }: Diagnostic): Problem {
   const more = [...(hint === null ? [] : [`hint: ${hint}`]), ...notes.map((n) => `note: ${n.text}`)];
-  return { severity, code, message, more, explain: catalogue[code].explain.trim(), at: span.file === FILE ? { from: span.start, to: span.end } : null };
+  return {
+    severity,
+    code,
+    message,
+    more,
+    explain: catalogue[code].explain.trim(),
+    at: span.file === FILE ? { from: span.start, to: span.end } : null,
+  };
 }
 
 function modelOf(text: string): Checked["model"] {

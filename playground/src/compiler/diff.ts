@@ -6,7 +6,12 @@ export interface DiffLine {
 }
 
 /** Lines are equal where their keys are. Null where the lists differ in more than `most` lines. */
-export function diffLines(before: readonly string[], after: readonly string[], key: (line: string) => string, most: number): readonly DiffLine[] | null {
+export function diffLines(
+  before: readonly string[],
+  after: readonly string[],
+  key: (line: string) => string,
+  most: number,
+): readonly DiffLine[] | null {
   const trace = traceOf(before.map(key), after.map(key), most);
   if (trace === null) return null;
   const lines: DiffLine[] = [];
@@ -15,7 +20,8 @@ export function diffLines(before: readonly string[], after: readonly string[], k
     const from = comesFrom(trace[d]!, d, x - y);
     const [fromX, fromY] = [reached(trace[d]!, d, from), reached(trace[d]!, d, from) - from];
     for (; x > fromX && y > fromY; x--, y--) lines.push({ text: after[y - 1]!, change: "same" });
-    if (d > 0) lines.push(x === fromX ? { text: after[fromY]!, change: "added" } : { text: before[fromX]!, change: "removed" });
+    if (d > 0)
+      lines.push(x === fromX ? { text: after[fromY]!, change: "added" } : { text: before[fromX]!, change: "removed" });
     [x, y] = [fromX, fromY];
   }
   return lines.reverse();
@@ -26,7 +32,8 @@ type Reached = Int32Array;
 const reached = (ends: Reached, d: number, k: number): number => ends[k + d + 1]!;
 
 /** The diagonal that the d-th edit came from. */
-const comesFrom = (ends: Reached, d: number, k: number): number => (k === -d || (k !== d && reached(ends, d, k - 1) < reached(ends, d, k + 1)) ? k + 1 : k - 1);
+const comesFrom = (ends: Reached, d: number, k: number): number =>
+  k === -d || (k !== d && reached(ends, d, k - 1) < reached(ends, d, k + 1)) ? k + 1 : k - 1;
 
 /** For each number of edits up to the least that suffices; null: `most` do not. */
 function traceOf(a: readonly string[], b: readonly string[], most: number): readonly Reached[] | null {

@@ -14,6 +14,7 @@ export function kernelsOf(source: Source): readonly Kernel[] | null {
   const program = compiledOf(source).program();
   if (!program) return null;
   const uses = new Map<number, number>();
-  for (const step of program.steps) if (step.kind === "dispatch") uses.set(step.kernel, (uses.get(step.kernel) ?? 0) + 1);
+  for (const step of program.steps)
+    if (step.kind === "dispatch") uses.set(step.kernel, (uses.get(step.kernel) ?? 0) + 1);
   return program.kernels.map(({ name, wgsl }, i) => ({ name, wgsl, dispatches: uses.get(i) ?? 0 }));
 }

@@ -16,7 +16,10 @@ export interface Picture {
   /** Their boxes' centres are at x and y. */
   readonly parts: readonly (Part & Box)[];
   readonly clusters: readonly (Cluster & Box)[];
-  readonly wires: readonly (Wire & { readonly points: readonly { readonly x: number; readonly y: number }[]; readonly label: Box | null })[];
+  readonly wires: readonly (Wire & {
+    readonly points: readonly { readonly x: number; readonly y: number }[];
+    readonly label: Box | null;
+  })[];
   /** Parts of the model where they are too many to draw; else null. */
   readonly tooMany: number | null;
 }
@@ -28,7 +31,8 @@ const CHARACTER = 7.3;
 const LINE = 17;
 
 export function layOut({ model, parts, wires, clusters }: Parts): Picture {
-  if (parts.length > MOST_PARTS) return { model, width: 0, height: 0, parts: [], clusters: [], wires: [], tooMany: parts.length };
+  if (parts.length > MOST_PARTS)
+    return { model, width: 0, height: 0, parts: [], clusters: [], wires: [], tooMany: parts.length };
   const graph = new graphlib.Graph({ compound: true });
   graph.setGraph({ rankdir: "TB", nodesep: 28, ranksep: 26, edgesep: 14, marginx: 12, marginy: 12 });
   graph.setDefaultEdgeLabel(() => ({}));
@@ -38,7 +42,11 @@ export function layOut({ model, parts, wires, clusters }: Parts): Picture {
     if (part.cluster !== null) graph.setParent(part.id, part.cluster);
   }
   for (const { from, to, shape, kind } of wires)
-    graph.setEdge(from, to, kind === "choice" ? {} : { width: shape.length * CHARACTER * 0.85, height: LINE, labelpos: "c" });
+    graph.setEdge(
+      from,
+      to,
+      kind === "choice" ? {} : { width: shape.length * CHARACTER * 0.85, height: LINE, labelpos: "c" },
+    );
   layout(graph);
   const { width = 0, height = 0 } = graph.graph() as { width?: number; height?: number };
   const boxOf = (id: string): Box => {
@@ -52,11 +60,20 @@ export function layOut({ model, parts, wires, clusters }: Parts): Picture {
     parts: parts.map((part) => ({ ...part, ...boxOf(part.id) })),
     clusters: clusters.map((cluster) => {
       const { x, y, width, height } = boxOf(cluster.id);
-      return { ...cluster, x, y: y - LINE / 2, width: Math.max(width, cluster.title.length * CHARACTER + 16), height: height + LINE };
+      return {
+        ...cluster,
+        x,
+        y: y - LINE / 2,
+        width: Math.max(width, cluster.title.length * CHARACTER + 16),
+        height: height + LINE,
+      };
     }),
     wires: wires.map((wire) => {
       const edge = graph.edge(wire.from, wire.to) as { points?: { x: number; y: number }[] } & Partial<Box>;
-      const label = edge.x === undefined || wire.kind === "choice" ? null : { x: edge.x, y: edge.y ?? 0, width: edge.width ?? 0, height: edge.height ?? 0 };
+      const label =
+        edge.x === undefined || wire.kind === "choice"
+          ? null
+          : { x: edge.x, y: edge.y ?? 0, width: edge.width ?? 0, height: edge.height ?? 0 };
       return { ...wire, points: edge.points ?? [], label };
     }),
     tooMany: null,

@@ -24,8 +24,12 @@ export function ledgerOf(source: Source, given: Readonly<Record<string, number>>
   const { checked, graph } = compiledOf(source);
   const optimized = graph();
   if (!checked.model || !optimized) return null;
-  const axes = checked.model.axes.flatMap((axis) => (axis.role === "sequence" && axis.count.kind !== "input" ? [] : [openAxis(axis, given[axis.name])]));
-  const { tokens, rows, total } = ledger(optimized, checked.model, { extents: new Map(axes.map((a) => [a.name, a.extent])) });
+  const axes = checked.model.axes.flatMap((axis) =>
+    axis.role === "sequence" && axis.count.kind !== "input" ? [] : [openAxis(axis, given[axis.name])],
+  );
+  const { tokens, rows, total } = ledger(optimized, checked.model, {
+    extents: new Map(axes.map((a) => [a.name, a.extent])),
+  });
   return { axes, tokens, rows, total };
 }
 

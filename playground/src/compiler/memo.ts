@@ -50,7 +50,14 @@ function begin({ text, set, phase }: Source): Compiled {
 }
 
 function stagesOf(lowered: Graph): readonly Stage[] {
-  const found: Stage[] = [{ name: stages[0]!, doc: "the model as operators on packed rows, before any pass", graph: lowered, fired: new Map() }];
+  const found: Stage[] = [
+    {
+      name: stages[0]!,
+      doc: "the model as operators on packed rows, before any pass",
+      graph: lowered,
+      fired: new Map(),
+    },
+  ];
   for (const pass of passes) {
     const { name, doc } = pass;
     const fired = new Map<string, number>();

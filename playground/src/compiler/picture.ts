@@ -22,7 +22,10 @@ export interface Part {
   readonly at: { readonly from: number; readonly to: number } | null;
 }
 
-/** Operations of one run at the usual sizes, their share of the model's, and those of the same part with nothing skipped. */
+/**
+ * Operations of one run at the usual sizes, their share of the model's, and those of the same part with nothing
+ * skipped.
+ */
 export interface PartCost {
   readonly flops: number;
   readonly share: number;
@@ -62,13 +65,34 @@ export function pictureOf(source: Source): Parts | null {
   const costs = new Map<string, PartCost>();
   const table = ledgerOf(source);
   for (const { name, executed, dense } of table?.rows.filter((row) => row.executed.flops > 0) ?? [])
-    costs.set(name, { flops: executed.flops, share: executed.flops / Math.max(1, table!.total.executed.flops), dense: dense.flops });
+    costs.set(name, {
+      flops: executed.flops,
+      share: executed.flops / Math.max(1, table!.total.executed.flops),
+      dense: dense.flops,
+    });
   return new Painter(model, source.text, costs).paint();
 }
 
 /** Operators of the model's own functions that are drawn; others are wires. */
-const DRAWN: ReadonlySet<string> = new Set(["gather", "matmul", "attention", "softmax", "cross_entropy", "bce", "reduce", "rope"]);
-const SIGNS: Readonly<Record<string, string>> = { add: "+", sub: "−", mul: "×", div: "÷", min: "min", max: "max", where: "where" };
+const DRAWN: ReadonlySet<string> = new Set([
+  "gather",
+  "matmul",
+  "attention",
+  "softmax",
+  "cross_entropy",
+  "bce",
+  "reduce",
+  "rope",
+]);
+const SIGNS: Readonly<Record<string, string>> = {
+  add: "+",
+  sub: "−",
+  mul: "×",
+  div: "÷",
+  min: "min",
+  max: "max",
+  where: "where",
+};
 /** What no data flows from. */
 const SILENT: ReadonlySet<string> = new Set(["weight", "number", "live", "length"]);
 
@@ -107,10 +131,23 @@ class Painter {
     for (const { name, value } of ends) {
       const id = `output:${name}`;
       const only = ends.length === 1 ? (this.costs.get(MODEL_GROUP) ?? null) : null;
-      this.#parts.set(id, { id, kind: "output", title: name, subtitle: shapeOf(value), cluster: null, cost: only, at: placeOf(value) });
+      this.#parts.set(id, {
+        id,
+        kind: "output",
+        title: name,
+        subtitle: shapeOf(value),
+        cluster: null,
+        cost: only,
+        at: placeOf(value),
+      });
       this.#wireAll(value, id, "data");
     }
-    return { model: this.model.name, parts: [...this.#parts.values()], wires: [...this.#wires.values()], clusters: [...this.#clusters.values()] };
+    return {
+      model: this.model.name,
+      parts: [...this.#parts.values()],
+      wires: [...this.#wires.values()],
+      clusters: [...this.#clusters.values()],
+    };
   }
 
   /** Values that results and losses need, inputs first. */
@@ -134,14 +171,17 @@ class Painter {
 
   #visit(value: Value): void {
     // What is made of weights alone is no part of the flow.
-    if (SILENT.has(value.op) || (value.inputs.length > 0 && value.inputs.every((input) => this.#silent.has(input)))) return void this.#silent.add(value);
+    if (SILENT.has(value.op) || (value.inputs.length > 0 && value.inputs.every((input) => this.#silent.has(input))))
+      return void this.#silent.add(value);
     const id = this.#partOf(value);
     if (id === null) {
       this.#sources.set(value, this.#through(value));
       return;
     }
     this.#sources.set(value, new Map([[id, "data"]]));
-    value.inputs.forEach((input, i) => this.#wireAll(input, id, value.op === "put" ? (["skip", "choice", "data"] as const)[i]! : "data"));
+    value.inputs.forEach((input, i) =>
+      this.#wireAll(input, id, value.op === "put" ? (["skip", "choice", "data"] as const)[i]! : "data"),
+    );
   }
 
   /** Where what passes through a value comes from. */
@@ -149,7 +189,8 @@ class Painter {
     const found = new Map<string, WireKind>();
     value.inputs.forEach((input, i) => {
       const choice = (value.op === "take" && i === 1) || ["mask", "index", "count"].includes(value.op);
-      for (const [id, kind] of this.#sources.get(input) ?? []) if (found.get(id) !== "data") found.set(id, choice ? "choice" : kind);
+      for (const [id, kind] of this.#sources.get(input) ?? [])
+        if (found.get(id) !== "data") found.set(id, choice ? "choice" : kind);
     });
     return found;
   }
@@ -166,23 +207,44 @@ class Painter {
 
   /** The part that a value belongs to, made when its first value comes; null: it is a wire, or nothing. */
   #partOf(value: Value): string | null {
-    if (value.op === "input") return this.#make(`input:${value.id}`, value, { kind: "input", title: this.#inputName(value), subtitle: shapeOf(value) });
+    if (value.op === "input")
+      return this.#make(`input:${value.id}`, value, {
+        kind: "input",
+        title: this.#inputName(value),
+        subtitle: shapeOf(value),
+      });
     const call = callOf(value.path);
     const cluster = this.#routed.has(call) ? this.#cluster(call) : null;
-    if (isChoice(value)) return this.#make(`route:${value.id}`, value, { kind: "route", title: value.op, subtitle: this.#choiceText(value), cluster });
-    if (value.op === "put") return this.#make(`put:${value.id}`, value, { kind: "put", title: "put", subtitle: "", cluster });
+    if (isChoice(value))
+      return this.#make(`route:${value.id}`, value, {
+        kind: "route",
+        title: value.op,
+        subtitle: this.#choiceText(value),
+        cluster,
+      });
+    if (value.op === "put")
+      return this.#make(`put:${value.id}`, value, { kind: "put", title: "put", subtitle: "", cluster });
     const axis = this.#axisOf(value) ?? "";
     if (cluster !== null) {
       const child = value.path.slice(call.length + 1).split(".")[0]!;
       if (child === "") return null;
       const path = `${plain(call)}.${child}`;
-      return this.#make(`${path}@${axis}`, value, { kind: this.#onRoute(axis) ? "routed" : "block", title: child, subtitle: this.#blockOf(path), cluster });
+      return this.#make(`${path}@${axis}`, value, {
+        kind: this.#onRoute(axis) ? "routed" : "block",
+        title: child,
+        subtitle: this.#blockOf(path),
+        cluster,
+      });
     }
     if (value.path === "") {
       const sign = this.#joins(value) ? (SIGNS[(value as Value<"pointwise">).attrs.fn] ?? null) : null;
       if (sign !== null) return this.#make(`sign:${value.id}`, value, { kind: "sign", title: sign, subtitle: "" });
       if (!DRAWN.has(value.op)) return null;
-      return this.#make(`op:${value.id}`, value, { kind: "operation", title: this.#textOf(value), subtitle: value.op.replace("_", " ") });
+      return this.#make(`op:${value.id}`, value, {
+        kind: "operation",
+        title: this.#textOf(value),
+        subtitle: value.op.replace("_", " "),
+      });
     }
     const path = plain(call);
     const routed = this.#onRoute(axis);
@@ -201,12 +263,25 @@ class Painter {
   /** Whether it brings together what comes from different parts, as a residual addition does. */
   #joins(value: Value): boolean {
     if (value.op !== "pointwise") return false;
-    const from = value.inputs.map((input) => [...(this.#sources.get(input)?.keys() ?? [])].sort().join()).filter((ids) => ids !== "");
+    const from = value.inputs
+      .map((input) => [...(this.#sources.get(input)?.keys() ?? [])].sort().join())
+      .filter((ids) => ids !== "");
     return new Set(from).size > 1;
   }
 
-  #make(id: string, value: Value, own: Pick<Part, "kind" | "title" | "subtitle"> & Partial<Pick<Part, "cluster" | "cost">>): string {
-    if (!this.#parts.has(id)) this.#parts.set(id, { id, cluster: null, cost: null, at: this.#declared(plain(callOf(value.path))) ?? placeOf(value), ...own });
+  #make(
+    id: string,
+    value: Value,
+    own: Pick<Part, "kind" | "title" | "subtitle"> & Partial<Pick<Part, "cluster" | "cost">>,
+  ): string {
+    if (!this.#parts.has(id))
+      this.#parts.set(id, {
+        id,
+        cluster: null,
+        cost: null,
+        at: this.#declared(plain(callOf(value.path))) ?? placeOf(value),
+        ...own,
+      });
     return id;
   }
 

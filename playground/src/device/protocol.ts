@@ -29,9 +29,19 @@ export interface Layer {
 export type RunEvent =
   | { readonly kind: "stage"; readonly text: string }
   /** What the device is, and which weights the model has. */
-  | { readonly kind: "ready"; readonly device: string; readonly weights: string; readonly trained: boolean; readonly layers: readonly Layer[] }
+  | {
+      readonly kind: "ready";
+      readonly device: string;
+      readonly weights: string;
+      readonly trained: boolean;
+      readonly layers: readonly Layer[];
+    }
   /** The prompt, a piece of text a token; for each the routes that it took, null where nobody knows. */
-  | { readonly kind: "prompt"; readonly pieces: readonly string[]; readonly computed: readonly (readonly (boolean | null)[])[] }
+  | {
+      readonly kind: "prompt";
+      readonly pieces: readonly string[];
+      readonly computed: readonly (readonly (boolean | null)[])[];
+    }
   /** `computed`: of the token before. */
   | { readonly kind: "token"; readonly text: string; readonly computed: readonly boolean[] | null };
 
@@ -50,7 +60,13 @@ export type TrainEvent =
   | { readonly kind: "stage"; readonly text: string }
   | { readonly kind: "ready"; readonly device: string; readonly weights: number }
   /** A step that is done; the loss is the objective's own, in nats a byte. */
-  | { readonly kind: "step"; readonly step: number; readonly loss: number; readonly tokens: number; readonly seconds: number };
+  | {
+      readonly kind: "step";
+      readonly step: number;
+      readonly loss: number;
+      readonly tokens: number;
+      readonly seconds: number;
+    };
 
 export interface TrainSummary {
   readonly steps: number;

@@ -1,7 +1,14 @@
-// A model that continues a prompt: compiled for the page's device, its weights loaded, token after token told as it comes.
+// A model that continues a prompt: compiled for the page's device, its weights loaded, token after token told as it
+// comes.
 import { compileGeneration } from "../../../src/compile-generation.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
-import { ByteText, createGenerator, type Generation, type Generator, type Summary } from "../../../src/generate/index.js";
+import {
+  ByteText,
+  createGenerator,
+  type Generation,
+  type Generator,
+  type Summary,
+} from "../../../src/generate/index.js";
 import type { ProgramWeight } from "../../../src/program/program.js";
 import { matchWeights, readSafetensors, WeightsError, type Words } from "../../../src/runtime/index.js";
 import { FILE } from "../compiler/memo.js";
@@ -31,7 +38,11 @@ export async function run(ask: RunAsk, tell: (event: RunEvent) => void, signal: 
   tell({ kind: "prompt", pieces: piecesOf(prompt), computed: await routesOf(generator, prompt, signal) });
   const text = new ByteText();
   const { temperature, topP, seed, maxTokens } = ask;
-  const tokens = generator.generate([prompt], { maxTokens, sampling: temperature === 0 ? {} : { temperature, topP, seed }, signal });
+  const tokens = generator.generate([prompt], {
+    maxTokens,
+    sampling: temperature === 0 ? {} : { temperature, topP, seed },
+    signal,
+  });
   for (;;) {
     const next = await tokens.next();
     if (next.done) return next.value;
@@ -41,7 +52,11 @@ export async function run(ask: RunAsk, tell: (event: RunEvent) => void, signal: 
 }
 
 /** Compiles and loads what was asked for, unless it is what was run last. */
-async function prepare({ source, weights, file }: RunAsk, tell: (event: RunEvent) => void, signal: AbortSignal): Promise<Ready> {
+async function prepare(
+  { source, weights, file }: RunAsk,
+  tell: (event: RunEvent) => void,
+  signal: AbortSignal,
+): Promise<Ready> {
   const key = JSON.stringify([source, weights, weights === "here" ? (learnedBy(source)?.steps ?? 0) : 0]);
   if (ready?.key === key && ready.generator.device.alive) return ready;
   discard();
@@ -53,7 +68,12 @@ async function prepare({ source, weights, file }: RunAsk, tell: (event: RunEvent
   if (!generation) throw refused(diagnostics);
   expectRuns(generation);
   signal.throwIfAborted();
-  const found = weights === "trained" ? await trainedWeights(generation, file, signal) : weights === "here" ? weightsLearned(source) : null;
+  const found =
+    weights === "trained"
+      ? await trainedWeights(generation, file, signal)
+      : weights === "here"
+        ? weightsLearned(source)
+        : null;
   const onProgress = (event: { readonly kind: string; readonly done?: number; readonly total?: number }): void => {
     if (event.kind !== "grow") tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` });
   };
@@ -106,21 +126,38 @@ async function trainedWeights(
 }
 
 /** Throws where this very program has learned nothing here. */
-function weightsLearned(source: RunAsk["source"]): { readonly values: (weight: ProgramWeight) => Words; readonly name: string } {
+function weightsLearned(source: RunAsk["source"]): {
+  readonly values: (weight: ProgramWeight) => Words;
+  readonly name: string;
+} {
   const learned = learnedBy(source);
-  if (!learned) throw new ModelError("this program was not trained here", "train it, under Train, or take other weights");
+  if (!learned)
+    throw new ModelError("this program was not trained here", "train it, under Train, or take other weights");
   return { values: learned.values, name: `weights trained here for ${learned.steps} steps` };
 }
 
 /** A layer for each attention, by the block it lies in, and for each route without any. */
 export function layersOf({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly Layer[] {
   const found = layers.map(({ path, axis }) => ({ path, axis: axes.findIndex((a) => a.axis === axis) }));
-  const bare = axes.flatMap(({ path, axis }, i) => (i > 0 && !layers.some((l) => l.axis === axis) ? [{ path, axis: i }] : []));
-  return [...found, ...bare].map(({ path, axis }) => ({ path: path.replace(/\.attn$/, "").replace(/\.inner$/, ""), axis, routed: axis > 0 }));
+  const bare = axes.flatMap(({ path, axis }, i) =>
+    i > 0 && !layers.some((l) => l.axis === axis) ? [{ path, axis: i }] : [],
+  );
+  return [...found, ...bare].map(({ path, axis }) => ({
+    path: path.replace(/\.attn$/, "").replace(/\.inner$/, ""),
+    axis,
+    routed: axis > 0,
+  }));
 }
 
-/** For each token of a prompt, route by route: whether it took it; null where nobody keeps that. The prompt is read for a single token: what is generated then reads it again. */
-async function routesOf(generator: Generator, prompt: readonly number[], signal: AbortSignal): Promise<readonly (readonly (boolean | null)[])[]> {
+/**
+ * For each token of a prompt, route by route: whether it took it; null where nobody keeps that. The prompt is read for
+ * a single token: what is generated then reads it again.
+ */
+async function routesOf(
+  generator: Generator,
+  prompt: readonly number[],
+  signal: AbortSignal,
+): Promise<readonly (readonly (boolean | null)[])[]> {
   for await (const _ of generator.generate([prompt], { maxTokens: 1, signal }));
   const taken = (await generator.taken()).map((sequences) => sequences && new Set(sequences[0]));
   return prompt.map((_, t) => taken.map((positions, i) => (i === 0 ? true : (positions?.has(t) ?? null))));

@@ -1,4 +1,5 @@
-// A model that learns a text on the page's device, step after step; what it has learned stays here for it to be run with.
+// A model that learns a text on the page's device, step after step; what it has learned stays here for it to be run
+// with.
 import type { Program, ProgramWeight } from "../../../src/program/program.js";
 import { initialValues, type Words } from "../../../src/runtime/index.js";
 import { batchAt } from "../../../src/train/batches.js";
@@ -17,16 +18,33 @@ import type { TrainAsk, TrainEvent, TrainSummary } from "./protocol.js";
 const MOST_WEIGHTS = 25e6;
 
 /** What was learned last, and by which program. */
-let learned: { readonly key: string; readonly steps: number; readonly values: (weight: ProgramWeight) => Words } | null = null;
+let learned: {
+  readonly key: string;
+  readonly steps: number;
+  readonly values: (weight: ProgramWeight) => Words;
+} | null = null;
 
 const keyOf = ({ text, set }: TrainAsk["source"]): string => JSON.stringify([text, set]);
 
 /** The weights that this program has learned here; null where it has not, or is another by now. */
-export const learnedBy = (source: TrainAsk["source"]): typeof learned => (learned?.key === keyOf(source) ? learned : null);
+export const learnedBy = (source: TrainAsk["source"]): typeof learned =>
+  learned?.key === keyOf(source) ? learned : null;
 
-export async function train(ask: TrainAsk, tell: (event: TrainEvent) => void, signal: AbortSignal): Promise<TrainSummary> {
+export async function train(
+  ask: TrainAsk,
+  tell: (event: TrainEvent) => void,
+  signal: AbortSignal,
+): Promise<TrainSummary> {
   const { source, steps, batch: rows, context, learningRate: lr } = ask;
-  const settings = withDefaults({ steps, batch: rows, context, lr, warmup: Math.min(10, Math.floor(steps / 10)), schedule: "cosine", validation: 0 });
+  const settings = withDefaults({
+    steps,
+    batch: rows,
+    context,
+    lr,
+    warmup: Math.min(10, Math.floor(steps / 10)),
+    schedule: "cosine",
+    validation: 0,
+  });
   const bytes = new TextEncoder().encode(ask.text);
   const parts = split(bytes.length, context, 0);
   tell({ kind: "stage", text: "opening the device" });
@@ -34,7 +52,11 @@ export async function train(ask: TrainAsk, tell: (event: TrainEvent) => void, si
   tell({ kind: "stage", text: "compiling" });
   const programs = compiled(ask, settings, device.target);
   const inputs = textInputsOf(programs.model);
-  if (!inputs) throw new ModelError("a text fills one input of tokens and one called targets", "write objective(tokens: u32[B, T], targets: u32[B, T]) { … }");
+  if (!inputs)
+    throw new ModelError(
+      "a text fills one input of tokens and one called targets",
+      "write objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
+    );
   const trainer = await createTrainer({
     programs,
     device,
@@ -45,11 +67,15 @@ export async function train(ask: TrainAsk, tell: (event: TrainEvent) => void, si
     microBatches: 1,
     rules: [],
     seed: settings.seed,
-    onProgress: (event) => event.kind !== "grow" && tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` }),
+    onProgress: (event) =>
+      event.kind !== "grow" && tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` }),
   });
   try {
     tell({ kind: "ready", device: describeDevice(device), weights: numbersOf(programs.step) });
-    const corpus = { separator: null, read: async (at: number, count: number) => Uint32Array.from(bytes.subarray(at, at + count)) };
+    const corpus = {
+      separator: null,
+      read: async (at: number, count: number) => Uint32Array.from(bytes.subarray(at, at + count)),
+    };
     const options = { corpus, inputs, split: parts, rows, context };
     const own = programs.model.losses.flatMap((l) => (l.own ? [l.path] : []));
     const settingsAt = stepSettings(settings);
@@ -59,7 +85,10 @@ export async function train(ask: TrainAsk, tell: (event: TrainEvent) => void, si
       const { batch, next } = await batchAt(position, settings.seed, options);
       const metrics = await trainer.step([batch], settingsAt(done));
       if (!Number.isFinite(metrics.loss) || !Number.isFinite(metrics.gradientNorm))
-        throw new ModelError(`step ${done + 1} is no number: ${await trainer.whyNotFinite(done + 1, [batch], settingsAt(done))}`, "lower the learning rate");
+        throw new ModelError(
+          `step ${done + 1} is no number: ${await trainer.whyNotFinite(done + 1, [batch], settingsAt(done))}`,
+          "lower the learning rate",
+        );
       position = next;
       done++;
       const loss = own.reduce((sum, path) => sum + (metrics.losses[path] ?? 0), 0);
@@ -72,9 +101,17 @@ export async function train(ask: TrainAsk, tell: (event: TrainEvent) => void, si
   }
 }
 
-function compiled({ source }: TrainAsk, settings: TrainSettings, target: Parameters<typeof compileTraining>[2]["target"]): TrainingPrograms {
+function compiled(
+  { source }: TrainAsk,
+  settings: TrainSettings,
+  target: Parameters<typeof compileTraining>[2]["target"],
+): TrainingPrograms {
   const given = { source: source.text, file: FILE, set: source.set };
-  const { programs, diagnostics } = compileTraining(given, { optimizer: optimizerOf(settings), clip: settings.clip, microBatches: 1 }, { target });
+  const { programs, diagnostics } = compileTraining(
+    given,
+    { optimizer: optimizerOf(settings), clip: settings.clip, microBatches: 1 },
+    { target },
+  );
   if (!programs) {
     const error = diagnostics.find((d) => d.severity === "error");
     throw new ModelError(`the model cannot be trained: ${error?.message ?? "it has errors"}`, error?.hint ?? null);
@@ -87,15 +124,22 @@ function compiled({ source }: TrainAsk, settings: TrainSettings, target: Paramet
     );
   const sequence = programs.model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
   const bound = sequence?.bound ?? null;
-  if (bound !== null && settings.context > bound) throw new ModelError(`the context is ${settings.context}, and the model allows ${bound}`);
+  if (bound !== null && settings.context > bound)
+    throw new ModelError(`the context is ${settings.context}, and the model allows ${bound}`);
   return programs;
 }
 
 const optimizerOf = ({ beta1, beta2, eps }: TrainSettings) => ({ kind: "adamw", beta1, beta2, eps }) as const;
 
-const numbersOf = ({ weights }: Program): number => weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0);
+const numbersOf = ({ weights }: Program): number =>
+  weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0);
 
-async function weightsOf(trainer: Trainer, source: TrainAsk["source"], steps: number, seed: number): Promise<NonNullable<typeof learned>> {
+async function weightsOf(
+  trainer: Trainer,
+  source: TrainAsk["source"],
+  steps: number,
+  seed: number,
+): Promise<NonNullable<typeof learned>> {
   const state = await trainer.state();
   return { key: keyOf(source), steps, values: (weight) => state.get(weight.path)?.data ?? initialValues(weight, seed) };
 }

@@ -1,5 +1,10 @@
 // Completion and documentation as one types, both asked of the compiler.
-import { autocompletion, type Completion, type CompletionContext, type CompletionResult } from "@codemirror/autocomplete";
+import {
+  autocompletion,
+  type Completion,
+  type CompletionContext,
+  type CompletionResult,
+} from "@codemirror/autocomplete";
 import type { Extension } from "@codemirror/state";
 import { type EditorView, hoverTooltip } from "@codemirror/view";
 import type { Help } from "../compiler/assist.js";
@@ -35,7 +40,11 @@ export function assist(compiler: Remote<CompilerCalls>): Extension {
             { from: imported.at, insert: imported.text },
             { from, to, insert: label },
           ];
-          view.dispatch({ changes, selection: { anchor: from + imported.text.length + label.length }, userEvent: "input.complete" });
+          view.dispatch({
+            changes,
+            selection: { anchor: from + imported.text.length + label.length },
+            userEvent: "input.complete",
+          });
         },
       }),
       ...(doc === "" ? {} : { info: () => h("div", { class: "help" }, h("code", {}, detail), doc) }),
@@ -51,7 +60,22 @@ export function assist(compiler: Remote<CompilerCalls>): Extension {
 }
 
 /** What belongs to the place before what can stand anywhere. */
-const BOOST = { parameter: 3, variable: 3, member: 2, block: 1, constant: 1, function: 0, type: -1, keyword: -2 } as const;
+const BOOST = {
+  parameter: 3,
+  variable: 3,
+  member: 2,
+  block: 1,
+  constant: 1,
+  function: 0,
+  type: -1,
+  keyword: -2,
+} as const;
 
 const helpBox = ({ signature, doc, parameters }: Help): HTMLElement =>
-  h("div", { class: "help" }, h("code", {}, signature), doc, ...parameters.map((p) => h("div", {}, h("b", {}, p.name), `  ${p.doc}`)));
+  h(
+    "div",
+    { class: "help" },
+    h("code", {}, signature),
+    doc,
+    ...parameters.map((p) => h("div", {}, h("b", {}, p.name), `  ${p.doc}`)),
+  );

@@ -43,8 +43,19 @@ export class Editor {
       style,
       assist(compiler),
       // Tab moves on to what comes after the editor, as everywhere on a page.
-      keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap]),
-      EditorView.contentAttributes.of({ "aria-label": "Source of the model", spellcheck: "false", autocapitalize: "off" }),
+      keymap.of([
+        ...closeBracketsKeymap,
+        ...defaultKeymap,
+        ...searchKeymap,
+        ...historyKeymap,
+        ...completionKeymap,
+        ...lintKeymap,
+      ]),
+      EditorView.contentAttributes.of({
+        "aria-label": "Source of the model",
+        spellcheck: "false",
+        autocapitalize: "off",
+      }),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) onChange();
       }),
@@ -56,7 +67,11 @@ export class Editor {
     return this.#view.state.doc.toString();
   }
   set text(text: string) {
-    this.#view.dispatch({ changes: { from: 0, to: this.#view.state.doc.length, insert: text }, selection: { anchor: 0 }, scrollIntoView: true });
+    this.#view.dispatch({
+      changes: { from: 0, to: this.#view.state.doc.length, insert: text },
+      selection: { anchor: 0 },
+      scrollIntoView: true,
+    });
   }
 
   /** Underlines what the compiler found; a finding outside the source stands at its beginning. */
@@ -75,7 +90,10 @@ export class Editor {
   /** Selects a place and shows it. */
   reveal({ from, to }: { readonly from: number; readonly to: number }): void {
     const { length } = this.#view.state.doc;
-    this.#view.dispatch({ selection: { anchor: Math.min(from, length), head: Math.min(to, length) }, scrollIntoView: true });
+    this.#view.dispatch({
+      selection: { anchor: Math.min(from, length), head: Math.min(to, length) },
+      scrollIntoView: true,
+    });
     this.#view.focus();
   }
 }

@@ -1,5 +1,11 @@
 // How a source looks in the editor: its words are those of the compiler's own lexer.
-import { HighlightStyle, StreamLanguage, type StreamParser, StringStream, syntaxHighlighting } from "@codemirror/language";
+import {
+  HighlightStyle,
+  StreamLanguage,
+  type StreamParser,
+  StringStream,
+  syntaxHighlighting,
+} from "@codemirror/language";
 import type { Extension } from "@codemirror/state";
 import { tags } from "@lezer/highlight";
 import { CONSTANTS, DECLARING, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "../../../grammar/words.js";
@@ -59,7 +65,9 @@ function styleOf(text: string, before: string, after: string): string {
 }
 
 /** Which style each word of a text has; for what is held against the lexer. */
-export function stylesOf(text: string): readonly { readonly from: number; readonly to: number; readonly style: string }[] {
+export function stylesOf(
+  text: string,
+): readonly { readonly from: number; readonly to: number; readonly style: string }[] {
   const state: State = { before: "" };
   let start = 0;
   return text.split("\n").flatMap((line) => {
@@ -78,7 +86,11 @@ export function stylesOf(text: string): readonly { readonly from: number; readon
 export const modcLanguage = StreamLanguage.define({
   ...parser,
   tokenTable: { function: tags.function(tags.variableName) },
-  languageData: { commentTokens: { line: "//" }, closeBrackets: { brackets: ["(", "[", "{", '"'] }, indentOnInput: /^\s*\}$/ },
+  languageData: {
+    commentTokens: { line: "//" },
+    closeBrackets: { brackets: ["(", "[", "{", '"'] },
+    indentOnInput: /^\s*\}$/,
+  },
 });
 
 /** Colours are those of the page, which differ by theme. */

@@ -75,7 +75,9 @@ export class Reader {
       if (mark !== null) builder.add(state.doc.line(i + 1).from, state.doc.line(i + 1).from, LINES[mark]);
     });
     const decorations: DecorationSet = builder.finish();
-    this.#view.setState(EditorState.create({ doc: text, extensions: [...this.#extensions, EditorView.decorations.of(decorations)] }));
+    this.#view.setState(
+      EditorState.create({ doc: text, extensions: [...this.#extensions, EditorView.decorations.of(decorations)] }),
+    );
   }
 
   get text(): string {

@@ -38,7 +38,8 @@ export class Curve {
     const last = Math.max(1, values.length - 1);
     const x = (i: number): number => MARGIN.left + (i / last) * (WIDTH - MARGIN.left - MARGIN.right);
     const y = (v: number): number => MARGIN.top + ((high - v) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-    const path = (line: readonly number[]): string => line.map((v, i) => `${i === 0 ? "M" : "L"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join("");
+    const path = (line: readonly number[]): string =>
+      line.map((v, i) => `${i === 0 ? "M" : "L"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join("");
     const ticks = ticksOf(low, high);
     this.#svg.replaceChildren(
       ...ticks.flatMap((v) => [
@@ -52,7 +53,10 @@ export class Curve {
       s("path", { class: "smooth", d: path(smoothed(values)) }),
     );
     const [first, now] = [values[0]!, values.at(-1)!];
-    this.#svg.setAttribute("aria-label", `${this.#name} in ${this.#unit}: ${first.toFixed(2)} at step 1, ${now.toFixed(2)} at step ${values.length}`);
+    this.#svg.setAttribute(
+      "aria-label",
+      `${this.#name} in ${this.#unit}: ${first.toFixed(2)} at step 1, ${now.toFixed(2)} at step ${values.length}`,
+    );
   }
 }
 

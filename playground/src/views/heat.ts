@@ -14,7 +14,11 @@ export class HeatMap {
   readonly #canvas = h("canvas", { class: "heat", role: "img" });
   readonly #names = h("div", { class: "heat-names", "aria-hidden": true });
   readonly #shares = h("ul", { class: "hidden" });
-  readonly #scroll = h("div", { class: "heat-scroll", tabindex: 0, role: "region", "aria-label": "Routing heat map" }, this.#canvas);
+  readonly #scroll = h(
+    "div",
+    { class: "heat-scroll", tabindex: 0, role: "region", "aria-label": "Routing heat map" },
+    this.#canvas,
+  );
   #layers: readonly Layer[] = [];
   readonly #columns: { readonly text: string; readonly computed: Computed | null }[] = [];
 
@@ -29,7 +33,10 @@ export class HeatMap {
     this.#layers = layers;
     this.#columns.length = 0;
     this.element.hidden = layers.length === 0;
-    this.#names.replaceChildren(h("span", {}, ""), ...layers.map(({ path, routed }) => h("span", { class: routed ? "routed" : null, title: path }, path)));
+    this.#names.replaceChildren(
+      h("span", {}, ""),
+      ...layers.map(({ path, routed }) => h("span", { class: routed ? "routed" : null, title: path }, path)),
+    );
     this.#draw();
   }
 
@@ -51,7 +58,11 @@ export class HeatMap {
   shares(): readonly { readonly layer: Layer; readonly share: number; readonly tokens: number }[] {
     return this.#layers.map((layer) => {
       const known = this.#columns.flatMap(({ computed }) => computed?.[layer.axis] ?? []);
-      return { layer, share: known.length === 0 ? 0 : known.filter(Boolean).length / known.length, tokens: known.length };
+      return {
+        layer,
+        share: known.length === 0 ? 0 : known.filter(Boolean).length / known.length,
+        tokens: known.length,
+      };
     });
   }
 
@@ -89,8 +100,15 @@ export class HeatMap {
   /** The same in words. */
   #describe(): void {
     const shares = this.shares().filter(({ layer }) => layer.routed);
-    this.#canvas.setAttribute("aria-label", `Which of ${this.#layers.length} layers computed each of ${this.#columns.length} tokens`);
-    this.#shares.replaceChildren(...shares.map(({ layer, share, tokens }) => h("li", {}, `${layer.path} computed ${percent(share)} of ${tokens} tokens`)));
+    this.#canvas.setAttribute(
+      "aria-label",
+      `Which of ${this.#layers.length} layers computed each of ${this.#columns.length} tokens`,
+    );
+    this.#shares.replaceChildren(
+      ...shares.map(({ layer, share, tokens }) =>
+        h("li", {}, `${layer.path} computed ${percent(share)} of ${tokens} tokens`),
+      ),
+    );
   }
 }
 

@@ -49,11 +49,19 @@ export function ledgerView({ compiler }: ViewContext): View {
 function tableOf({ rows, total }: LedgerTable): HTMLTableElement {
   const head = ["", "operations", "of dense", "memory traffic", "of dense", "cache", "parameters"];
   const most = Math.max(1, ...rows.map((r) => r.executed.flops));
-  const cells = ({ executed, dense, parameters }: LedgerTable["total"], meter: boolean): readonly HTMLTableCellElement[] => {
+  const cells = (
+    { executed, dense, parameters }: LedgerTable["total"],
+    meter: boolean,
+  ): readonly HTMLTableCellElement[] => {
     const bar = h("span", { class: "meter" });
     bar.style.width = `${(100 * executed.flops) / most}%`;
     return [
-      h("td", {}, executed.flops === 0 ? "–" : short(executed.flops), meter ? h("span", { class: "track", "aria-hidden": true }, bar) : null),
+      h(
+        "td",
+        {},
+        executed.flops === 0 ? "–" : short(executed.flops),
+        meter ? h("span", { class: "track", "aria-hidden": true }, bar) : null,
+      ),
       h("td", {}, ratio(executed.flops, dense.flops)),
       h("td", {}, executed.bytes === 0 ? "–" : bytes(executed.bytes)),
       h("td", {}, ratio(executed.bytes, dense.bytes)),
@@ -64,8 +72,20 @@ function tableOf({ rows, total }: LedgerTable): HTMLTableElement {
   return h(
     "table",
     {},
-    h("caption", { class: "hidden" }, "Operations, bytes, cache and parameters of each layer, and their share of the dense model's"),
-    h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text === "" ? h("span", { class: "hidden" }, "layer") : text)))),
+    h(
+      "caption",
+      { class: "hidden" },
+      "Operations, bytes, cache and parameters of each layer, and their share of the dense model's",
+    ),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ...head.map((text) => h("th", { scope: "col" }, text === "" ? h("span", { class: "hidden" }, "layer") : text)),
+      ),
+    ),
     h("tbody", {}, ...rows.map((row) => h("tr", {}, h("th", { scope: "row" }, row.name), ...cells(row, true)))),
     h("tfoot", {}, h("tr", {}, h("th", { scope: "row" }, "total"), ...cells(total, false))),
   );

@@ -25,7 +25,14 @@ export function pictureView({ compiler, reveal }: ViewContext): View {
     drawn?.svg.setAttribute("height", String(drawn.picture.height * scale));
   };
   const fit = (): void => {
-    if (drawn) resize(Math.min((drawing.clientWidth - 20) / drawn.picture.width, (drawing.clientHeight - 8) / drawn.picture.height, 1.2));
+    if (drawn)
+      resize(
+        Math.min(
+          (drawing.clientWidth - 20) / drawn.picture.width,
+          (drawing.clientHeight - 8) / drawn.picture.height,
+          1.2,
+        ),
+      );
   };
   const zoom = h(
     "div",
@@ -86,7 +93,15 @@ function draw(picture: Picture, reveal: ViewContext["reveal"]): SVGSVGElement {
       {},
       s(
         "marker",
-        { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" },
+        {
+          id: "arrow",
+          viewBox: "0 0 8 8",
+          refX: 7,
+          refY: 4,
+          markerWidth: 7,
+          markerHeight: 7,
+          orient: "auto-start-reverse",
+        },
         s("path", { d: "M0 0L8 4L0 8z" }),
       ),
     ),
@@ -103,9 +118,23 @@ function draw(picture: Picture, reveal: ViewContext["reveal"]): SVGSVGElement {
     );
   }
   for (const wire of picture.wires)
-    svg.append(s("path", { class: `wire ${wire.kind}`, d: pathOf(wire.points), "marker-end": "url(#arrow)", "aria-hidden": true }));
+    svg.append(
+      s("path", {
+        class: `wire ${wire.kind}`,
+        d: pathOf(wire.points),
+        "marker-end": "url(#arrow)",
+        "aria-hidden": true,
+      }),
+    );
   for (const wire of picture.wires)
-    if (wire.label) svg.append(s("text", { class: "shape", x: wire.label.x, y: wire.label.y + 3, "text-anchor": "middle", "aria-hidden": true }, wire.shape));
+    if (wire.label)
+      svg.append(
+        s(
+          "text",
+          { class: "shape", x: wire.label.x, y: wire.label.y + 3, "text-anchor": "middle", "aria-hidden": true },
+          wire.shape,
+        ),
+      );
   for (const part of picture.parts) svg.append(drawPart(part, picture, reveal));
   return svg;
 }
@@ -130,14 +159,29 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
     }),
   });
   group.append(s("rect", { x: left, y: top, width, height, rx: kind === "route" || kind === "sign" ? height / 2 : 6 }));
-  if (cost) group.append(s("rect", { class: "cost", x: left + 1, y: top + height - 5, width: Math.max(1, (width - 2) * Math.min(1, cost.share)), height: 4 }));
+  if (cost)
+    group.append(
+      s("rect", {
+        class: "cost",
+        x: left + 1,
+        y: top + height - 5,
+        width: Math.max(1, (width - 2) * Math.min(1, cost.share)),
+        height: 4,
+      }),
+    );
   const lines = [
     { text: kind === "put" ? "put" : title, sub: false },
     ...(subtitle === "" ? [] : [{ text: subtitle, sub: true }]),
     ...(cost ? [{ text: `${flop(cost.flops)} ${percent(cost.share)}`, sub: true }] : []),
   ];
   lines.forEach(({ text, sub }, i) =>
-    group.append(s("text", { class: sub ? "sub" : null, x, y: y + (i - (lines.length - 1) / 2) * 17 + 4, "text-anchor": "middle" }, text)),
+    group.append(
+      s(
+        "text",
+        { class: sub ? "sub" : null, x, y: y + (i - (lines.length - 1) / 2) * 17 + 4, "text-anchor": "middle" },
+        text,
+      ),
+    ),
   );
   return group;
 }
@@ -145,7 +189,9 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
 /** What a screen reader says of a part: what it is, what it costs, where its data go. */
 function spoken({ id, kind, title, subtitle, cost }: Part, { wires, parts }: Picture): string {
   const named = new Map(parts.map((p) => [p.id, p.title]));
-  const next = wires.filter((w) => w.from === id).map((w) => `${named.get(w.to) ?? ""}${w.kind === "skip" ? " for tokens that skip" : ""}`);
+  const next = wires
+    .filter((w) => w.from === id)
+    .map((w) => `${named.get(w.to) ?? ""}${w.kind === "skip" ? " for tokens that skip" : ""}`);
   const what = {
     input: "input",
     output: "result",
@@ -156,7 +202,13 @@ function spoken({ id, kind, title, subtitle, cost }: Part, { wires, parts }: Pic
     put: "adds to the chosen tokens",
     sign: "of both",
   }[kind];
-  return [title, what, subtitle, cost ? `${percent(cost.share)} of all operations` : "", next.length > 0 ? `to ${[...new Set(next)].join(", ")}` : ""]
+  return [
+    title,
+    what,
+    subtitle,
+    cost ? `${percent(cost.share)} of all operations` : "",
+    next.length > 0 ? `to ${[...new Set(next)].join(", ")}` : "",
+  ]
     .filter((text) => text !== "")
     .join(", ");
 }
@@ -168,7 +220,9 @@ function pathOf(points: readonly { readonly x: number; readonly y: number }[]): 
   let path = `M${first.x} ${first.y}`;
   rest.forEach((point, i) => {
     const next = rest[i + 1];
-    path += next ? `Q${point.x} ${point.y} ${(point.x + next.x) / 2} ${(point.y + next.y) / 2}` : `L${point.x} ${point.y}`;
+    path += next
+      ? `Q${point.x} ${point.y} ${(point.x + next.x) / 2} ${(point.y + next.y) / 2}`
+      : `L${point.x} ${point.y}`;
   });
   return path;
 }

@@ -1,4 +1,5 @@
-// A model that continues a prompt: its text as it comes, each token shaded by the layers that computed it, and the map of routes.
+// A model that continues a prompt: its text as it comes, each token shaded by the layers that computed it, and the map
+// of routes.
 import { ModcError } from "../../../src/base/errors.js";
 import weightsUrl from "../../../examples/moby.safetensors?url";
 import type { DeviceCalls, Layer, RunEvent, WeightsChoice } from "../device/protocol.js";
@@ -16,7 +17,10 @@ const WEIGHTS: readonly { readonly value: WeightsChoice; readonly label: string 
   { value: "random", label: "random" },
 ];
 
-export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>): View & { readonly takeTrained: () => void } {
+export function runView(
+  { say }: ViewContext,
+  device: () => Remote<DeviceCalls>,
+): View & { readonly takeTrained: () => void } {
   let source: Source | null = null;
   let running: AbortController | null = null;
   const prompt = h("textarea", { rows: 2, "aria-label": "Prompt" }, "Call me Ishmael. Some years ago");
@@ -25,7 +29,11 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
   const seed = h("input", { type: "number", min: 0, max: 999999, step: 1, value: 1 });
   let weights: WeightsChoice = "trained";
   const pick = choice(WEIGHTS, weights, (value) => (weights = WEIGHTS.find((w) => w.value === value)!.value));
-  const button = h("button", { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) }, "Generate");
+  const button = h(
+    "button",
+    { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) },
+    "Generate",
+  );
   const status = h("p", { class: "note told" });
   const stream = h("div", { class: "stream", role: "log", "aria-label": "Text", "aria-live": "off", tabindex: 0 });
   const heat = new HeatMap();
@@ -36,7 +44,15 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
   );
   const note = webgpuNote("run");
   button.disabled = note !== null;
-  const bar = h("div", { class: "bar" }, button, field("Tokens", tokens), field("Temperature", temperature), field("Seed", seed), field("Weights", pick));
+  const bar = h(
+    "div",
+    { class: "bar" },
+    button,
+    field("Tokens", tokens),
+    field("Temperature", temperature),
+    field("Seed", seed),
+    field("Weights", pick),
+  );
   const panel = h("div", {}, note, h("div", { class: "prompt" }, prompt), bar, status, stream, legend, heat.element);
 
   async function start(): Promise<void> {
@@ -53,7 +69,8 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
     let where = "";
     const onEvent = (event: RunEvent): void => {
       // Once it runs, stages are those of another device that takes over from one that was lost.
-      if (event.kind === "stage") status.textContent = where === "" ? `${event.text} …` : `the device was lost, another goes on: ${event.text} …`;
+      if (event.kind === "stage")
+        status.textContent = where === "" ? `${event.text} …` : `the device was lost, another goes on: ${event.text} …`;
       else if (event.kind === "ready") {
         status.textContent = where = `${event.device}; ${event.weights}`;
         say(`Generating with ${event.weights}`);
@@ -78,7 +95,9 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
     try {
       const summary = await device().call("run", ask, { onEvent, signal: controller.signal });
       const rate = summary.generation > 0 ? (1000 * (summary.generatedTokens - 1)) / summary.generation : 0;
-      const flops = summary.flops ? `, ${percent(summary.flops.own / summary.flops.dense)} of the operations of the dense model` : "";
+      const flops = summary.flops
+        ? `, ${percent(summary.flops.own / summary.flops.dense)} of the operations of the dense model`
+        : "";
       status.textContent = `${where}. ${summary.generatedTokens} tokens, ${rate.toFixed(1)} a second${flops}; ${((performance.now() - began) / 1000).toFixed(1)} s in all`;
       panel.dataset["state"] = "done";
       say(`Generated: ${text}`);
@@ -97,7 +116,10 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
     }
     const hint = error instanceof ModcError && error.hint !== null ? ` ${error.hint}.` : "";
     say(error instanceof Error ? error.message : String(error));
-    status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
+    status.replaceChildren(
+      h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`),
+      hint,
+    );
     panel.dataset["state"] = "failed";
   }
   const takeTrained = (): void => void (pick.value = weights = "here");

@@ -15,14 +15,21 @@ export function stagesView({ compiler, say }: ViewContext): View {
   const drawNames = (names: readonly string[]): void => {
     if (select.options.length === names.length) return;
     select.replaceChildren(
-      ...names.map((value, i) => h("option", { value, selected: value === shown }, i === 0 ? `${value} (before any pass)` : `after ${value}`)),
+      ...names.map((value, i) =>
+        h("option", { value, selected: value === shown }, i === 0 ? `${value} (before any pass)` : `after ${value}`),
+      ),
     );
   };
   const only = h("input", { type: "checkbox", onchange: () => ((changesOnly = only.checked), again()) });
   const panel = h(
     "div",
     {},
-    h("div", { class: "bar" }, field("Graph", select), h("label", { class: "field" }, only, h("span", {}, "changes only"))),
+    h(
+      "div",
+      { class: "bar" },
+      field("Graph", select),
+      h("label", { class: "field" }, only, h("span", {}, "changes only")),
+    ),
     note,
     reader.element,
   );

@@ -17,14 +17,27 @@ export interface TrainOptions {
   readonly tiny: () => (() => void) | null;
 }
 
-export function trainView({ say }: ViewContext, device: () => Remote<DeviceCalls>, { onTrained, tiny }: TrainOptions): View {
+export function trainView(
+  { say }: ViewContext,
+  device: () => Remote<DeviceCalls>,
+  { onTrained, tiny }: TrainOptions,
+): View {
   let source: Source | null = null;
   let running: AbortController | null = null;
   const area = h("textarea", { rows: 6, "aria-label": "Text to learn", spellcheck: "false" }, text);
   const number = (value: number, min: number, max: number, step: number | string = 1): HTMLInputElement =>
     h("input", { type: "number", value, min, max, step });
-  const [steps, batch, context, rate] = [number(100, 1, 100_000), number(4, 1, 256), number(64, 2, 4096), number(0.003, 0, 1, "any")];
-  const button = h("button", { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) }, "Train");
+  const [steps, batch, context, rate] = [
+    number(100, 1, 100_000),
+    number(4, 1, 256),
+    number(64, 2, 4096),
+    number(0.003, 0, 1, "any"),
+  ];
+  const button = h(
+    "button",
+    { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) },
+    "Train",
+  );
   const shrink = h("button", { type: "button", onclick: () => tiny()?.() }, "Make the model tiny");
   const status = h("p", { class: "note told" });
   const curve = new Curve("Loss", "bits a byte");
@@ -79,14 +92,23 @@ export function trainView({ say }: ViewContext, device: () => Remote<DeviceCalls
     } catch (error) {
       const hint = error instanceof ModcError && error.hint !== null ? ` ${error.hint}.` : "";
       say(error instanceof Error ? error.message : String(error));
-      status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
+      status.replaceChildren(
+        h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`),
+        hint,
+      );
       panel.dataset["state"] = "failed";
     } finally {
       running = null;
       button.textContent = "Train";
     }
   }
-  return { id: "train", label: "Train", panel, show: async (shown) => void ((source = shown), (shrink.hidden = tiny() === null)) };
+  return {
+    id: "train",
+    label: "Train",
+    panel,
+    show: async (shown) => void ((source = shown), (shrink.hidden = tiny() === null)),
+  };
 }
 
-const whole = (input: HTMLInputElement, least: number): number => Math.max(least, Math.floor(input.valueAsNumber) || least);
+const whole = (input: HTMLInputElement, least: number): number =>
+  Math.max(least, Math.floor(input.valueAsNumber) || least);

@@ -11,7 +11,11 @@ import type { Source } from "../source.js";
 export interface CompilerCalls {
   readonly check: { readonly ask: Source; readonly event: never; readonly answer: Checked };
   readonly picture: { readonly ask: Source; readonly event: never; readonly answer: Picture | null };
-  readonly stage: { readonly ask: Source & { readonly stage: string }; readonly event: never; readonly answer: StageText | null };
+  readonly stage: {
+    readonly ask: Source & { readonly stage: string };
+    readonly event: never;
+    readonly answer: StageText | null;
+  };
   readonly kernels: { readonly ask: Source; readonly event: never; readonly answer: readonly Kernel[] | null };
   readonly ledger: {
     readonly ask: Source & { readonly extents: Readonly<Record<string, number>> };
@@ -50,8 +54,14 @@ export interface Failure {
 }
 
 /** What does the calls of a table. */
-export type Handlers<C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } }> = {
-  readonly [K in keyof C]: (ask: C[K]["ask"], tell: (event: C[K]["event"]) => void, signal: AbortSignal) => C[K]["answer"] | Promise<C[K]["answer"]>;
+export type Handlers<
+  C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } },
+> = {
+  readonly [K in keyof C]: (
+    ask: C[K]["ask"],
+    tell: (event: C[K]["event"]) => void,
+    signal: AbortSignal,
+  ) => C[K]["answer"] | Promise<C[K]["answer"]>;
 };
 
 export type { Calls };

@@ -21,7 +21,9 @@ export interface CallOptions<E> {
   readonly signal?: AbortSignal;
 }
 
-export class Remote<C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } }> {
+export class Remote<
+  C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } },
+> {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #last = 0;
@@ -32,7 +34,11 @@ export class Remote<C extends { readonly [K in keyof C]: { readonly ask: unknown
     worker.addEventListener("error", (event) => this.#fail(event.message || "a part of the playground did not load"));
   }
 
-  call<K extends keyof C & string>(name: K, ask: C[K]["ask"], { onEvent, signal }: CallOptions<C[K]["event"]> = {}): Promise<C[K]["answer"]> {
+  call<K extends keyof C & string>(
+    name: K,
+    ask: C[K]["ask"],
+    { onEvent, signal }: CallOptions<C[K]["event"]> = {},
+  ): Promise<C[K]["answer"]> {
     const id = ++this.#last;
     const cancel = (): void => this.#send({ kind: "cancel", id });
     signal?.addEventListener("abort", cancel, { once: true });
@@ -58,7 +64,8 @@ export class Remote<C extends { readonly [K in keyof C]: { readonly ask: unknown
   }
 
   #fail(message: string): void {
-    for (const { reject } of this.#waiting.values()) reject(new RemoteError({ name: "Error", message, hint: "load the page again" }));
+    for (const { reject } of this.#waiting.values())
+      reject(new RemoteError({ name: "Error", message, hint: "load the page again" }));
     this.#waiting.clear();
   }
 }

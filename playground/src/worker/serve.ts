@@ -14,10 +14,9 @@ export interface WorkerScope {
 
 type AnyHandler = (ask: unknown, tell: (event: unknown) => void, signal: AbortSignal) => unknown;
 
-export function serve<C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } }>(
-  scope: WorkerScope,
-  handlers: Handlers<C>,
-): Server {
+export function serve<
+  C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } },
+>(scope: WorkerScope, handlers: Handlers<C>): Server {
   // Marked boundary: the page calls by the same table, so names and types agree.
   const table = new Map(Object.entries(handlers) as [string, AnyHandler][]);
   const underWay = new Map<number, AbortController>();

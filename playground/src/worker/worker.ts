@@ -1,4 +1,5 @@
-// The one script of both workers, so that they share what they load: "compiler" answers about sources, "device" computes.
+// The one script of both workers, so that they share what they load: "compiler" answers about sources, "device"
+// computes.
 import { failureOf, type Server, type WorkerScope } from "./serve.js";
 
 const scope = globalThis as unknown as WorkerScope; // a worker's, for this script runs in one

@@ -52,7 +52,13 @@ export function routeArg(body: Body, args: Args, fn: string, name: string): Valu
 }
 
 /** A compile-time number; `otherwise` where the argument is left out. */
-export function rationalArg(body: Body, args: Args, fn: string, name: string, otherwise: Rational | null): Rational | null {
+export function rationalArg(
+  body: Body,
+  args: Args,
+  fn: string,
+  name: string,
+  otherwise: Rational | null,
+): Rational | null {
   const arg = args.get(name);
   if (!arg) return otherwise;
   if (arg.value.kind === "number") return arg.value.value;
@@ -69,7 +75,14 @@ export function numberArg(body: Body, args: Args, fn: string, name: string, othe
 }
 
 /** A whole compile-time number within limits. */
-export function integerArg(body: Body, args: Args, fn: string, name: string, otherwise: number, least: number): number | null {
+export function integerArg(
+  body: Body,
+  args: Args,
+  fn: string,
+  name: string,
+  otherwise: number,
+  least: number,
+): number | null {
   if (!args.has(name)) return otherwise;
   const value = rationalArg(body, args, fn, name, null);
   return value && wholeNumber(body, value, `\`${name}\` of \`${fn}\``, least, given(args, name).span);
@@ -84,7 +97,11 @@ export function wholeNumber(body: Body, value: Rational, what: string, least: nu
   }
   const number = toNumber(value);
   if (number >= least && number <= LARGEST) return number;
-  body.report("argument-out-of-range", { what, needs: `between ${least} and ${LARGEST}`, found: printRational(value) }, span);
+  body.report(
+    "argument-out-of-range",
+    { what, needs: `between ${least} and ${LARGEST}`, found: printRational(value) },
+    span,
+  );
   return null;
 }
 
@@ -133,9 +150,18 @@ export function axesOf(body: Body, value: Any, x: Value, fn: string, span: Span)
 }
 
 /** One axis of a tensor; `otherwise` where the argument is left out. */
-export function axisArg(body: Body, args: Args, x: Value, fn: string, span: Span, otherwise: number | null = null): number | null {
+export function axisArg(
+  body: Body,
+  args: Args,
+  x: Value,
+  fn: string,
+  span: Span,
+  otherwise: number | null = null,
+): number | null {
   const arg = args.get("axis");
-  const value: Any | null = arg?.value ?? (otherwise === null ? null : { kind: "number", value: { num: BigInt(otherwise), den: 1n }, form: "int" });
+  const value: Any | null =
+    arg?.value ??
+    (otherwise === null ? null : { kind: "number", value: { num: BigInt(otherwise), den: 1n }, form: "int" });
   if (value?.kind === "list" || value === null) {
     wrong(body, fn, "axis", "one axis", value ?? { kind: "none" }, arg?.span ?? span);
     return null;
@@ -144,5 +170,9 @@ export function axisArg(body: Body, args: Args, x: Value, fn: string, span: Span
 }
 
 export function wrong(body: Body, fn: string, name: string, needs: string, found: Any, span: Span): void {
-  body.report("wrong-operand", { what: `\`${name}\` of \`${fn}\``, needs, found: describe(found), ...hintFor(found) }, span);
+  body.report(
+    "wrong-operand",
+    { what: `\`${name}\` of \`${fn}\``, needs, found: describe(found), ...hintFor(found) },
+    span,
+  );
 }

@@ -26,7 +26,11 @@ export const attention: Builtin = {
     "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
     "q may lie on another axis of the same sequence than k and v. A query that sees no key yields zeros.",
   apply(body, args, span) {
-    const values = [floatArg(body, args, "attention", "q"), floatArg(body, args, "attention", "k"), floatArg(body, args, "attention", "v")];
+    const values = [
+      floatArg(body, args, "attention", "q"),
+      floatArg(body, args, "attention", "k"),
+      floatArg(body, args, "attention", "v"),
+    ];
     const causal = boolArg(body, args, "attention", "causal", false);
     const window = integerArg(body, args, "attention", "window", 0, 0);
     const scale = args.has("scale") ? numberArg(body, args, "attention", "scale", 1) : undefined;
@@ -41,16 +45,36 @@ export const attention: Builtin = {
       )
     )
       return ERROR;
-    const shape = attentionShape(body, q, k, v, args, causal || window > 0 ? (causal ? "`causal: true`" : "`window`") : null, span);
+    const shape = attentionShape(
+      body,
+      q,
+      k,
+      v,
+      args,
+      causal || window > 0 ? (causal ? "`causal: true`" : "`window`") : null,
+      span,
+    );
     if (!shape) return ERROR;
-    return { kind: "tensor", value: emitAttention(body, q, k, v, { causal, window, scale: scale ?? null }, shape, span) };
+    return {
+      kind: "tensor",
+      value: emitAttention(body, q, k, v, { causal, window, scale: scale ?? null }, shape, span),
+    };
   },
 };
 
-function emitAttention(body: Body, q: Value, k: Value, v: Value, attrs: Value<"attention">["attrs"], shape: readonly Size[], span: Span): Value {
+function emitAttention(
+  body: Body,
+  q: Value,
+  k: Value,
+  v: Value,
+  attrs: Value<"attention">["attrs"],
+  shape: readonly Size[],
+  span: Span,
+): Value {
   if (shape.length <= 4) return body.emit("attention", [q, k, v], attrs, typeOf(q.type.dtype, shape), span);
   // More leading dimensions than one stand as heads: they are equal in all three.
-  const flat = (value: Value): Value => body.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
+  const flat = (value: Value): Value =>
+    body.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
   const result = body.emit("attention", [flat(q), flat(k), flat(v)], attrs, typeOf(q.type.dtype, flatten(shape)), span);
   return body.emit("reshape", [result], {}, typeOf(q.type.dtype, shape), span);
 }
@@ -62,7 +86,15 @@ const flatten = (shape: readonly Size[]): readonly Size[] => [
 ];
 
 /** [B, H, Tq, e], or null where something was reported. `compares` says what needs common positions. */
-function attentionShape(body: Body, q: Value, k: Value, v: Value, args: Args, compares: string | null, span: Span): readonly Size[] | null {
+function attentionShape(
+  body: Body,
+  q: Value,
+  k: Value,
+  v: Value,
+  args: Args,
+  compares: string | null,
+  span: Span,
+): readonly Size[] | null {
   const at = (name: string): Span => given(args, name).span;
   for (const [name, value] of [
     ["q", q],
@@ -72,12 +104,24 @@ function attentionShape(body: Body, q: Value, k: Value, v: Value, args: Args, co
     if (!attendable(body, name, value, at(name))) return null;
   const [tq, tk, tv] = [q, k, v].map((x) => x.type.shape.at(-2) ?? 1);
   const [d, dk, e] = [q, k, v].map((x) => x.type.shape.at(-1) ?? 1);
-  if (tq === undefined || tk === undefined || tv === undefined || d === undefined || dk === undefined || e === undefined) return null;
+  if (
+    tq === undefined ||
+    tk === undefined ||
+    tv === undefined ||
+    d === undefined ||
+    dk === undefined ||
+    e === undefined
+  )
+    return null;
   if (!equalSizes(d, dk)) return mismatch(body, q.type, d, k.type, dk, at("k"));
   if (!equalSizes(tk, tv)) return mismatch(body, k.type, tk, v.type, tv, at("v"));
   if (q.type.shape.length !== k.type.shape.length || k.type.shape.length !== v.type.shape.length) {
     const [other, name] = q.type.shape.length === k.type.shape.length ? ([v, "v"] as const) : ([k, "k"] as const);
-    body.report("shape-mismatch", { what: "`attention`", left: printType(q.type), right: printType(other.type), reason: "their ranks differ" }, at(name));
+    body.report(
+      "shape-mismatch",
+      { what: "`attention`", left: printType(q.type), right: printType(other.type), reason: "their ranks differ" },
+      at(name),
+    );
     return null;
   }
   if (!leadingFit(body, q, k, v, args)) return null;
@@ -101,18 +145,32 @@ function attendable(body: Body, name: string, value: Value, at: Span): boolean {
   const dims = sequenceDims(body, shape);
   const [head, width] = [shape.slice(1, -2), shape.at(-1)];
   if (shape.length < 3)
-    body.report("wrong-rank", { what, needs: "three dimensions [B, T, d], or four with heads [B, H, T, d]", found: printType(value.type) }, at);
+    body.report(
+      "wrong-rank",
+      { what, needs: "three dimensions [B, T, d], or four with heads [B, H, T, d]", found: printType(value.type) },
+      at,
+    );
   else if (!dims.includes(shape.length - 2)) {
-    const misplaced = { where: "as its last dimension but one", hint: 'bring it there: `rearrange(x, "b t h d -> b h t d")`' };
+    const misplaced = {
+      where: "as its last dimension but one",
+      hint: 'bring it there: `rearrange(x, "b t h d -> b h t d")`',
+    };
     body.report("not-a-sequence", { what, found: printType(value.type), ...(dims.length > 0 ? misplaced : {}) }, at);
   } else if (dims.length > 1) body.report("several-sequences", { what, found: printType(value.type) }, at);
   else if (typeof width !== "number" || head.some((size) => typeof size !== "number")) {
-    body.report("unknown-extent", { what: "`attention`", size: printSize([...head, width ?? 1].find((size) => typeof size !== "number") ?? 1) }, at);
+    body.report(
+      "unknown-extent",
+      { what: "`attention`", size: printSize([...head, width ?? 1].find((size) => typeof size !== "number") ?? 1) },
+      at,
+    );
   } else return true;
   return false;
 }
 
-/** Batch equal; with four dimensions the heads of k and v divide those of q; with more, all leading dimensions are equal. */
+/**
+ * Batch equal; with four dimensions the heads of k and v divide those of q; with more, all leading dimensions are
+ * equal.
+ */
 function leadingFit(body: Body, q: Value, k: Value, v: Value, args: Args): boolean {
   const lead = (x: Value): readonly Size[] => x.type.shape.slice(0, -2);
   const same = (a: Value, b: Value): boolean => lead(a).every((size, i) => equalSizes(size, lead(b)[i] ?? -1));
@@ -134,7 +192,12 @@ function leadingFit(body: Body, q: Value, k: Value, v: Value, args: Args): boole
 }
 
 /** The one sequence dimension of x. */
-function theSequence(body: Body, fn: string, x: Value, at: Span): { readonly dim: number; readonly axis: SequenceAxis } | null {
+function theSequence(
+  body: Body,
+  fn: string,
+  x: Value,
+  at: Span,
+): { readonly dim: number; readonly axis: SequenceAxis } | null {
   const dims = sequenceDims(body, x.type.shape);
   const [dim] = dims;
   const axis = dim === undefined ? null : sequenceOf(body, x.type.shape[dim] ?? 1);
@@ -164,7 +227,12 @@ export const rope: Builtin = {
     if (typeof width !== "number" || width % 2 !== 0) {
       body.report(
         "shape-mismatch",
-        { what: "`rope`", left: printType(x.type), right: "pairs of dimensions", reason: "the last axis must be even and known when compiling" },
+        {
+          what: "`rope`",
+          left: printType(x.type),
+          right: "pairs of dimensions",
+          reason: "the last axis must be even and known when compiling",
+        },
         at,
       );
       return ERROR;
@@ -183,11 +251,19 @@ function rotation(body: Body, args: Args, width: number, span: Span): Omit<Value
   const scale = numberArg(body, args, "rope", "scale", 1);
   if (theta === null || scale === null) return null;
   if (!args.has("theta") && frequencies === null) {
-    body.report("wrong-operand", { what: "`rope`", needs: "`theta` or `frequencies`", found: "neither", hint: "`rope(x, 10000.0)`" }, span);
+    body.report(
+      "wrong-operand",
+      { what: "`rope`", needs: "`theta` or `frequencies`", found: "neither", hint: "`rope(x, 10000.0)`" },
+      span,
+    );
     return null;
   }
   if (theta <= 0) {
-    body.report("argument-out-of-range", { what: "`theta` of `rope`", needs: "above 0", found: String(theta) }, given(args, "theta").span);
+    body.report(
+      "argument-out-of-range",
+      { what: "`theta` of `rope`", needs: "above 0", found: String(theta) },
+      given(args, "theta").span,
+    );
     return null;
   }
   return { theta, frequencies, scale };
@@ -208,7 +284,11 @@ function frequencyList(body: Body, args: Args, width: number): readonly number[]
   if (numbers.length === width / 2) return numbers;
   body.report(
     "argument-out-of-range",
-    { what: "`frequencies` of `rope`", needs: `${width / 2} numbers, half of the last axis`, found: String(numbers.length) },
+    {
+      what: "`frequencies` of `rope`",
+      needs: `${width / 2} numbers, half of the last axis`,
+      found: String(numbers.length),
+    },
     span,
   );
   return null;
@@ -223,6 +303,15 @@ export const position: Builtin = {
     if (!x || !along) return ERROR;
     const [batch] = x.type.shape;
     if (batch === undefined || !isBatch(body, batch)) return ERROR;
-    return { kind: "tensor", value: body.emit("position", [x], { axis: along.axis.name }, typeOf("u32", [batch, axisSize(along.axis.name)]), span) };
+    return {
+      kind: "tensor",
+      value: body.emit(
+        "position",
+        [x],
+        { axis: along.axis.name },
+        typeOf("u32", [batch, axisSize(along.axis.name)]),
+        span,
+      ),
+    };
   },
 };

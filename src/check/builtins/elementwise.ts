@@ -14,11 +14,18 @@ const cast = (dtype: DType, meaning: string): Builtin => ({
     const { value: x, span: at } = given(args, "x");
     if (x.kind !== "tensor") {
       const value = x.kind === "bool" ? null : toValue(body, x, dtype, [], `\`${dtype}\``, at);
-      if (x.kind === "bool") body.report("wrong-operand", { what: `\`${dtype}\``, needs: "a tensor, a number or a size", found: String(x.value) }, at);
+      if (x.kind === "bool")
+        body.report(
+          "wrong-operand",
+          { what: `\`${dtype}\``, needs: "a tensor, a number or a size", found: String(x.value) },
+          at,
+        );
       return value ? { kind: "tensor", value } : ERROR;
     }
     const { type } = x.value;
-    return type.dtype === dtype ? x : { kind: "tensor", value: body.emit("cast", [x.value], {}, typeOf(dtype, type.shape), span) };
+    return type.dtype === dtype
+      ? x
+      : { kind: "tensor", value: body.emit("cast", [x.value], {}, typeOf(dtype, type.shape), span) };
   },
 });
 

@@ -9,7 +9,10 @@ import { reductions } from "./reductions.js";
 import { above, put, take, top } from "./routing.js";
 
 /** Families with a title, as documentation lists them. */
-export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new Map<string, ReadonlyMap<string, Builtin>>([
+export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new Map<
+  string,
+  ReadonlyMap<string, Builtin>
+>([
   ["Element by element", elementwise],
   ["Reductions", reductions],
   [

@@ -21,11 +21,18 @@ const crossEntropy: Builtin = {
     const classes = logits.type.shape.at(-1);
     if (typeof classes !== "number") {
       if (classes === undefined)
-        body.report("wrong-rank", { what: "`cross_entropy`", needs: "logits with a last axis of classes", found: printType(logits.type) }, at);
+        body.report(
+          "wrong-rank",
+          { what: "`cross_entropy`", needs: "logits with a last axis of classes", found: printType(logits.type) },
+          at,
+        );
       else body.report("unknown-extent", { what: "`cross_entropy`", size: printSize(classes) }, at);
       return ERROR;
     }
-    if (!sameShape(body, "`cross_entropy`", logits, logits.type.shape.slice(0, -1), targets, given(args, "targets").span)) return ERROR;
+    if (
+      !sameShape(body, "`cross_entropy`", logits, logits.type.shape.slice(0, -1), targets, given(args, "targets").span)
+    )
+      return ERROR;
     return { kind: "tensor", value: body.emit("cross_entropy", [logits, targets], {}, typeOf("f32", []), span) };
   },
 };
@@ -40,19 +47,36 @@ const bce: Builtin = {
     const target = tensorArg(body, args, "bce", "target");
     if (!logit || !target || !requireDtype(body, logit, ["f32"], "bce", given(args, "logit").span)) return ERROR;
     const at = given(args, "target").span;
-    if (!requireDtype(body, target, ["f32", "bool"], "bce", at) || !sameShape(body, "`bce`", logit, logit.type.shape, target, at)) return ERROR;
+    if (
+      !requireDtype(body, target, ["f32", "bool"], "bce", at) ||
+      !sameShape(body, "`bce`", logit, logit.type.shape, target, at)
+    )
+      return ERROR;
     return { kind: "tensor", value: body.emit("bce", [logit, target], {}, typeOf("f32", []), span) };
   },
 };
 
-function sameShape(body: Body, what: string, left: Value, shape: readonly Size[], right: Value, at: Value["span"]): boolean {
+function sameShape(
+  body: Body,
+  what: string,
+  left: Value,
+  shape: readonly Size[],
+  right: Value,
+  at: Value["span"],
+): boolean {
   if (equalShapes(shape, right.type.shape)) return true;
-  const sameRank = shape.length === right.type.shape.length && shape.every((s) => s !== 1) && right.type.shape.every((s) => s !== 1);
+  const sameRank =
+    shape.length === right.type.shape.length && shape.every((s) => s !== 1) && right.type.shape.every((s) => s !== 1);
   if (sameRank) reportMismatch(body, what, { dtype: left.type.dtype, shape }, right.type, at);
   else
     body.report(
       "shape-mismatch",
-      { what, left: printType(left.type), right: printType(right.type), reason: `the targets must be [${shape.map(printSize).join(", ")}]` },
+      {
+        what,
+        left: printType(left.type),
+        right: printType(right.type),
+        reason: `the targets must be [${shape.map(printSize).join(", ")}]`,
+      },
       at,
     );
   return false;
@@ -75,7 +99,11 @@ const dropout: Builtin = {
     const p = numberArg(body, args, "dropout", "p", 0);
     if (!x || p === null) return ERROR;
     if (p < 0 || p >= 1) {
-      body.report("argument-out-of-range", { what: "`p` of `dropout`", needs: "at least 0 and below 1", found: String(p) }, given(args, "p").span);
+      body.report(
+        "argument-out-of-range",
+        { what: "`p` of `dropout`", needs: "at least 0 and below 1", found: String(p) },
+        given(args, "p").span,
+      );
       return ERROR;
     }
     if (body.phase !== "train" || p === 0) return { kind: "tensor", value: x };

@@ -40,7 +40,11 @@ function alike(body: Body, values: readonly Value[], axis: number, at: Span): bo
   for (const other of others) {
     if (!first) return false;
     if (other.type.shape.length !== first.type.shape.length) {
-      body.report("shape-mismatch", { what: "`concat`", left: printType(first.type), right: printType(other.type), reason: "their ranks differ" }, at);
+      body.report(
+        "shape-mismatch",
+        { what: "`concat`", left: printType(first.type), right: printType(other.type), reason: "their ranks differ" },
+        at,
+      );
       return false;
     }
     const dim = first.type.shape.findIndex((size, i) => i !== axis && !equalSizes(size, other.type.shape[i] ?? -1));
@@ -68,12 +72,28 @@ function joined(body: Body, values: readonly Value[], first: Value, dim: number,
   const parts = sizes.map((s) => sequenceOf(body, s));
   if (parts.every((p) => p === null)) {
     const total = sizes.reduce<Size>(addSizes, 0);
-    return values.length === 1 ? first : body.emit("concat", values, { axis: dim }, typeOf(first.type.dtype, first.type.shape.with(dim, total)), at.call);
+    return values.length === 1
+      ? first
+      : body.emit(
+          "concat",
+          values,
+          { axis: dim },
+          typeOf(first.type.dtype, first.type.shape.with(dim, total)),
+          at.call,
+        );
   }
   const fixed = sizes.find((_, i) => parts[i] === null);
   if (fixed !== undefined) {
-    const data = { what: "`concat`", left: printType(first.type), right: printType(values[sizes.indexOf(fixed)]?.type ?? first.type) };
-    body.report("shape-mismatch", { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` }, at.list);
+    const data = {
+      what: "`concat`",
+      left: printType(first.type),
+      right: printType(values[sizes.indexOf(fixed)]?.type ?? first.type),
+    };
+    body.report(
+      "shape-mismatch",
+      { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` },
+      at.list,
+    );
     return null;
   }
   return join(
@@ -87,11 +107,24 @@ function joined(body: Body, values: readonly Value[], first: Value, dim: number,
 }
 
 /** Along sequence axes: on a fresh axis, as long as all parts together. */
-function join(body: Body, values: readonly Value[], first: Value, dim: number, axes: readonly SequenceAxis[], span: Span): Value {
+function join(
+  body: Body,
+  values: readonly Value[],
+  first: Value,
+  dim: number,
+  axes: readonly SequenceAxis[],
+  span: Span,
+): Value {
   const parts = axes.map((a) => a.name);
   const bound = axes.reduce<number | null>((sum, a) => (sum === null || a.bound === null ? null : sum + a.bound), 0);
   const axis = cutAxis(body, parts[0] ?? "", `join ${parts.join(" ")}`, bound, { kind: "join", parts });
-  const value = body.emit("join", values, { dim, axis }, typeOf(first.type.dtype, first.type.shape.with(dim, axisSize(axis))), span);
+  const value = body.emit(
+    "join",
+    values,
+    { dim, axis },
+    typeOf(first.type.dtype, first.type.shape.with(dim, axisSize(axis))),
+    span,
+  );
   rememberMaker(body, axis, value);
   return value;
 }
@@ -119,7 +152,11 @@ export const split: Builtin = {
       body.report("split-sum", { sum, extent, shape: printType(x.type) }, at);
       return ERROR;
     }
-    return { kind: "list", items: cutAt(body, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })), broken: false };
+    return {
+      kind: "list",
+      items: cutAt(body, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })),
+      broken: false,
+    };
   },
 };
 
@@ -127,7 +164,9 @@ function cutAt(body: Body, x: Value, axis: number, sizes: readonly number[], spa
   let start = 0;
   return sizes.map((size) => {
     const attrs = { axis, start, stop: (start += size) };
-    return sizes.length === 1 ? x : body.emit("slice", [x], attrs, typeOf(x.type.dtype, x.type.shape.with(axis, size)), span);
+    return sizes.length === 1
+      ? x
+      : body.emit("slice", [x], attrs, typeOf(x.type.dtype, x.type.shape.with(axis, size)), span);
   });
 }
 
@@ -136,7 +175,8 @@ function fixedExtent(body: Body, x: Value, axis: number, at: Span): number | nul
   if (typeof size === "number") return size;
   const along = axisOf(body, size);
   if (along?.role === "batch") body.report("batch-axis", { what: "`split` of the batch", batch: along.name }, at);
-  else if (along?.role === "sequence") body.report("ragged-axis", { axis: along.name, how: "split into parts of fixed size" }, at);
+  else if (along?.role === "sequence")
+    body.report("ragged-axis", { axis: along.name, how: "split into parts of fixed size" }, at);
   else body.report("unknown-extent", { what: "`split`", size: printSize(size) }, at);
   return null;
 }

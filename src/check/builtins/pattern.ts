@@ -32,7 +32,8 @@ export function parsePattern(text: string): Pattern | string {
 }
 
 /** The names of a side in order; those of a group follow one another. */
-export const namesOf = (side: readonly PatternDim[]): readonly string[] => side.flatMap((d) => (d.kind === "group" ? d.names : []));
+export const namesOf = (side: readonly PatternDim[]): readonly string[] =>
+  side.flatMap((d) => (d.kind === "group" ? d.names : []));
 
 const TOKEN = /\s*(\.\.\.|[A-Za-z_][A-Za-z0-9_]*|1(?![A-Za-z0-9_])|[()])/y;
 

@@ -72,7 +72,15 @@ interface Part {
   readonly size: Size;
 }
 
-function rearranged(body: Body, x: Value, pattern: Pattern, given: ReadonlyMap<string, Size>, text: string, at: Span, span: Span): Value | null {
+function rearranged(
+  body: Body,
+  x: Value,
+  pattern: Pattern,
+  given: ReadonlyMap<string, Size>,
+  text: string,
+  at: Span,
+  span: Span,
+): Value | null {
   const problem = (reason: string): null => {
     body.report("bad-pattern", { pattern: text, problem: reason }, at);
     return null;
@@ -110,7 +118,14 @@ function rearranged(body: Body, x: Value, pattern: Pattern, given: ReadonlyMap<s
 type Problem = (reason: string) => null;
 
 /** The parts of one dimension on the left; at most one of several may have no size given. */
-function splitDim(body: Body, size: Size, names: readonly string[], given: ReadonlyMap<string, Size>, problem: Problem, at: Span): readonly Part[] | null {
+function splitDim(
+  body: Body,
+  size: Size,
+  names: readonly string[],
+  given: ReadonlyMap<string, Size>,
+  problem: Problem,
+  at: Span,
+): readonly Part[] | null {
   const [only] = names;
   if (only === undefined) return size === 1 ? [] : problem(`has 1 where the tensor has ${printSize(size)}`);
   if (names.length === 1) {
@@ -123,7 +138,8 @@ function splitDim(body: Body, size: Size, names: readonly string[], given: Reado
   const open = names.filter((n) => !given.has(n));
   if (open.length > 1) return problem(`needs the size of ${open.slice(0, -1).join(", ")} or ${open.at(-1) ?? ""}`);
   const known = names.reduce<Size>((product, n) => multiplySizes(product, given.get(n) ?? 1), 1);
-  if (typeof size !== "number" || typeof known !== "number") return problem(`splits ${printSize(size)}, whose parts are not compile-time numbers`);
+  if (typeof size !== "number" || typeof known !== "number")
+    return problem(`splits ${printSize(size)}, whose parts are not compile-time numbers`);
   if (open.length === 0 && known !== size) return problem(`splits ${size} into parts of ${known} in all`);
   if (size % known !== 0) return problem(`splits ${size} by ${known}, which does not divide it`);
   return names.map((key) => ({ key, size: given.get(key) ?? size / known }));
@@ -133,7 +149,8 @@ function splittable(body: Body, size: Size, at: Span): boolean {
   const axis = axisOf(body, size);
   if (axis?.role === "batch") body.report("batch-axis", { what: "splitting the batch", batch: axis.name }, at);
   else if (axis?.role === "sequence") body.report("ragged-axis", { axis: axis.name, how: "split" }, at);
-  else if (typeof size !== "number") body.report("unknown-extent", { what: "splitting an axis", size: printSize(size) }, at);
+  else if (typeof size !== "number")
+    body.report("unknown-extent", { what: "splitting an axis", size: printSize(size) }, at);
   else return true;
   return false;
 }
@@ -141,11 +158,19 @@ function splittable(body: Body, size: Size, at: Span): boolean {
 /** For each dimension of the right side before merging, the part it is. */
 function newOrder(right: readonly PatternDim[], parts: readonly Part[], hidden: number): readonly number[] {
   const place = new Map(parts.map((p, i) => [p.key, i]));
-  const keys = right.flatMap((d) => (d.kind === "group" ? d.names : Array.from({ length: hidden }, (_, i) => `...${i}`)));
+  const keys = right.flatMap((d) =>
+    d.kind === "group" ? d.names : Array.from({ length: hidden }, (_, i) => `...${i}`),
+  );
   return keys.map((key) => place.get(key) ?? 0);
 }
 
-function mergeDims(body: Body, right: readonly PatternDim[], parts: readonly Part[], hidden: number, at: Span): readonly Size[] | null {
+function mergeDims(
+  body: Body,
+  right: readonly PatternDim[],
+  parts: readonly Part[],
+  hidden: number,
+  at: Span,
+): readonly Size[] | null {
   const sizes = new Map(parts.map((p) => [p.key, p.size]));
   const shape: Size[] = [];
   for (const d of right) {
@@ -205,7 +230,11 @@ export const transpose: Builtin = {
     const { shape, dtype } = x.type;
     const at = given(args, "x").span;
     if (shape.length < 2) {
-      body.report("wrong-rank", { what: "`transpose`", needs: "at least two dimensions", found: printType(x.type) }, at);
+      body.report(
+        "wrong-rank",
+        { what: "`transpose`", needs: "at least two dimensions", found: printType(x.type) },
+        at,
+      );
       return ERROR;
     }
     const order = shape.map((_, i) => i);

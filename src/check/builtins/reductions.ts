@@ -15,7 +15,8 @@ const AXES: readonly BuiltinParam[] = [
   { name: "keep", optional: true, named: true },
 ];
 
-const HOW = "`axis` is one axis or a list of them, all without it; `keep: true` leaves them as 1. Along a sequence only existing tokens count.";
+const HOW =
+  "`axis` is one axis or a list of them, all without it; `keep: true` leaves them as 1. Along a sequence only existing tokens count.";
 
 const reduction = (fn: Reduction, dtypes: readonly DType[], meaning: string): Builtin => ({
   params: [{ name: "x" }, ...AXES],
@@ -35,7 +36,11 @@ const extremum = (fn: "min" | "max", word: string): Builtin => ({
     for (const name of ["axis", "keep"]) {
       const extra = args.get(name);
       if (!extra) continue;
-      body.report("wrong-operand", { what: `\`${name}\` of \`${fn}\``, needs: "one tensor to reduce", found: "two arguments" }, extra.span);
+      body.report(
+        "wrong-operand",
+        { what: `\`${name}\` of \`${fn}\``, needs: "one tensor to reduce", found: "two arguments" },
+        extra.span,
+      );
       return ERROR;
     }
     const a = given(args, "a");
@@ -51,7 +56,11 @@ function reduce(body: Body, fn: Reduction, dtypes: readonly DType[], name: strin
   const axes = axis ? axesOf(body, axis.value, x, fn, axis.span) : x.type.shape.map((_, i) => i);
   if (!axes) return ERROR;
   if (fn === "argmax" && axes.length !== 1) {
-    body.report("wrong-operand", { what: "`axis` of `argmax`", needs: "one axis", found: `${axes.length} axes` }, axis?.span ?? span);
+    body.report(
+      "wrong-operand",
+      { what: "`axis` of `argmax`", needs: "one axis", found: `${axes.length} axes` },
+      axis?.span ?? span,
+    );
     return ERROR;
   }
   if (!spareBatch(body, fn, x, axes, axis?.span ?? span)) return ERROR;
@@ -62,7 +71,10 @@ function reduce(body: Body, fn: Reduction, dtypes: readonly DType[], name: strin
 
 function reduced(body: Body, x: Value, fn: Reduction, axes: readonly number[], keep: boolean, span: Span): Any {
   const shape = x.type.shape.flatMap((size, i) => (!axes.includes(i) ? [size] : keep ? [1] : []));
-  return { kind: "tensor", value: body.emit("reduce", [x], { fn, axes, keep }, typeOf(fn === "argmax" ? "u32" : x.type.dtype, shape), span) };
+  return {
+    kind: "tensor",
+    value: body.emit("reduce", [x], { fn, axes, keep }, typeOf(fn === "argmax" ? "u32" : x.type.dtype, shape), span),
+  };
 }
 
 /** The batch may be reduced only together with all tokens, or with everything. */
@@ -86,7 +98,11 @@ const softmax: Builtin = {
     if (!x || axis === null) return ERROR;
     const size = x.type.shape[axis] ?? 1;
     if (isBatch(body, size)) {
-      body.report("batch-axis", { what: "`softmax` over the batch", batch: printSize(size) }, args.get("axis")?.span ?? span);
+      body.report(
+        "batch-axis",
+        { what: "`softmax` over the batch", batch: printSize(size) },
+        args.get("axis")?.span ?? span,
+      );
       return ERROR;
     }
     return { kind: "tensor", value: body.emit("softmax", [x], { axis }, x.type, span) };
@@ -99,6 +115,9 @@ export const reductions: ReadonlyMap<string, Builtin> = new Map<string, Builtin>
   ["max", extremum("max", "larger")],
   ["min", extremum("min", "smaller")],
   ["var", reduction("var", FLOATS, "The mean squared distance from the mean: divided by n, not n − 1.")],
-  ["argmax", reduction("argmax", NUMBERS, "The index, u32, of the largest element along one axis: the first of equals.")],
+  [
+    "argmax",
+    reduction("argmax", NUMBERS, "The index, u32, of the largest element along one axis: the first of equals."),
+  ],
   ["softmax", softmax],
 ]);

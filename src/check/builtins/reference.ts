@@ -25,7 +25,9 @@ export function builtinReference(): string {
   const section = (family: string): string =>
     [
       `## ${family}`,
-      ...docs.filter((d) => d.family === family).map((d) => `### ${d.name}\n\n\`\`\`\n${d.signatures.join("\n")}\n\`\`\`\n\n${wrapped(d.meaning)}`),
+      ...docs
+        .filter((d) => d.family === family)
+        .map((d) => `### ${d.name}\n\n\`\`\`\n${d.signatures.join("\n")}\n\`\`\`\n\n${wrapped(d.meaning)}`),
     ].join("\n\n");
   return [HEAD, ...[...families.keys()].map(section)].join("\n\n") + "\n";
 }

@@ -49,7 +49,13 @@ export const above: Builtin = {
       return ERROR;
     }
     const axis = body.makeAxis(CHOSEN, score.axis.bound, { kind: "above", parent: score.axis.name, expected });
-    const value = body.emit("above", [score.value, threshold], { axis }, typeOf("u32", [score.batch, axisSize(axis)]), span);
+    const value = body.emit(
+      "above",
+      [score.value, threshold],
+      { axis },
+      typeOf("u32", [score.batch, axisSize(axis)]),
+      span,
+    );
     rememberMaker(body, axis, value);
     return { kind: "route", value };
   },
@@ -57,7 +63,11 @@ export const above: Builtin = {
 
 function reportThreshold(body: Body, score: Value, threshold: Value, at: Span): void {
   const reason = "a threshold is one number, or one for each score";
-  body.report("shape-mismatch", { what: "`above`", left: printType(score.type), right: printType(threshold.type), reason }, at);
+  body.report(
+    "shape-mismatch",
+    { what: "`above`", left: printType(score.type), right: printType(threshold.type), reason },
+    at,
+  );
 }
 
 interface Score {
@@ -75,7 +85,11 @@ function scoreArg(body: Body, args: Args, fn: string): Score | null {
   const what = `\`score\` of \`${fn}\``;
   if (batch === undefined || tokens === undefined || more.length > 0) {
     const hint = more.length === 1 && more[0] === 1 ? { hint: "drop the last dimension: `score[..., 0]`" } : {};
-    body.report("wrong-rank", { what, needs: "one number a token, f32[B, T]", found: printType(value.type), ...hint }, span);
+    body.report(
+      "wrong-rank",
+      { what, needs: "one number a token, f32[B, T]", found: printType(value.type), ...hint },
+      span,
+    );
     return null;
   }
   const axis = sequenceOf(body, tokens);
@@ -88,7 +102,8 @@ function kArg(body: Body, { value, span }: Bound): Size | null {
     if (isWhole(value.size)) return value.size;
     body.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
   } else if (value.kind !== "number") wrong(body, "top", "k", "a number or a size", value, span);
-  else if (!isInteger(value.value)) body.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
+  else if (!isInteger(value.value))
+    body.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
   else if (compare(value.value, ZERO) < 0) body.report("negative-k", { k: printRational(value.value) }, span);
   else return toNumber(value.value);
   return null;
@@ -99,7 +114,8 @@ function expectedShare(body: Body, argument: Bound | undefined): Rational | null
   const { value, span } = argument;
   const share = value.kind === "number" ? value.value : value.kind === "size" ? atDefaults(body, value.size) : null;
   if (!share) wrong(body, "above", "expected", "a ratio", value, span);
-  else if (compare(share, ZERO) < 0 || compare(share, ONE) > 0) body.report("capacity-out-of-range", { found: percent(share) }, span);
+  else if (compare(share, ZERO) < 0 || compare(share, ONE) > 0)
+    body.report("capacity-out-of-range", { found: percent(share) }, span);
   else return share;
   return null;
 }
@@ -126,7 +142,8 @@ export const put: Builtin = {
     const x = tensorArg(body, args, "put", "x");
     const route = routeArg(body, args, "put", "route");
     const y = tensorArg(body, args, "put", "y");
-    if (!x || !route || !y || !requireDtype(body, x, ["f32", "f16", "u32", "i32"], "put", given(args, "x").span)) return ERROR;
+    if (!x || !route || !y || !requireDtype(body, x, ["f32", "f16", "u32", "i32"], "put", given(args, "x").span))
+      return ERROR;
     const dim = dimOf(body, "put", x, route, given(args, "x").span);
     if (dim === null || !rowsFit(body, x, y, route, dim, given(args, "y").span)) return ERROR;
     return { kind: "tensor", value: body.emit("put", [x, route, y], { dim }, x.type, span) };
@@ -139,10 +156,15 @@ function dimOf(body: Body, fn: string, x: Value, route: Value<"top"> | Value<"ab
   const dim = x.type.shape.findIndex((size) => equalSizes(size, parent));
   if (dim >= 0) return dim;
   const [other] = sequenceDims(body, x.type.shape);
-  if (other === undefined) body.report("not-a-sequence", { what: `\`${fn}\` with this route`, found: printType(x.type) }, at);
+  if (other === undefined)
+    body.report("not-a-sequence", { what: `\`${fn}\` with this route`, found: printType(x.type) }, at);
   else {
     const reason = `the route was chosen on ${printSize(parent)}, not on ${printSize(x.type.shape[other] ?? 1)}`;
-    body.report("unordered-route", { what: `\`${fn}\``, left: printType(x.type), right: `a route on ${printSize(parent)}`, reason }, at);
+    body.report(
+      "unordered-route",
+      { what: `\`${fn}\``, left: printType(x.type), right: `a route on ${printSize(parent)}`, reason },
+      at,
+    );
   }
   return null;
 }
@@ -150,13 +172,23 @@ function dimOf(body: Body, fn: string, x: Value, route: Value<"top"> | Value<"ab
 /** y has x's shape with the route's axis in place of its parent, and x's dtype. */
 function rowsFit(body: Body, x: Value, y: Value, route: Value<"top"> | Value<"above">, dim: number, at: Span): boolean {
   if (x.type.dtype !== y.type.dtype) {
-    body.report("dtype-mismatch", { what: "`put`", left: printType(x.type), right: printType(y.type), cast: x.type.dtype }, at);
+    body.report(
+      "dtype-mismatch",
+      { what: "`put`", left: printType(x.type), right: printType(y.type), cast: x.type.dtype },
+      at,
+    );
     return false;
   }
   const rows = typeOf(x.type.dtype, x.type.shape.with(dim, axisSize(route.attrs.axis)));
   if (equalShapes(rows.shape, y.type.shape)) return true;
   const place = rows.shape.findIndex((size, i) => !equalSizes(size, y.type.shape[i] ?? -1));
-  if (y.type.shape.length === rows.shape.length) reportSizes(body, "`put`", rows, rows.shape[place] ?? 1, y.type, y.type.shape[place] ?? 1, at);
-  else body.report("shape-mismatch", { what: "`put`", left: printType(rows), right: printType(y.type), reason: "their ranks differ" }, at);
+  if (y.type.shape.length === rows.shape.length)
+    reportSizes(body, "`put`", rows, rows.shape[place] ?? 1, y.type, y.type.shape[place] ?? 1, at);
+  else
+    body.report(
+      "shape-mismatch",
+      { what: "`put`", left: printType(rows), right: printType(y.type), reason: "their ranks differ" },
+      at,
+    );
   return false;
 }

@@ -36,11 +36,20 @@ const LEAST_SHARD_BYTES = 1024;
 export async function build(file: string, given: BuildFlags): Promise<ExitCode> {
   const flags = withFolder(file, given);
   if (flags.output === undefined && flags.singleFile === undefined)
-    throw new UserError("nothing says what to write", "-o <folder> writes a package, --single-file <page.html> a page that works from disk", EXIT.usage);
+    throw new UserError(
+      "nothing says what to write",
+      "-o <folder> writes a package, --single-file <page.html> a page that works from disk",
+      EXIT.usage,
+    );
   if (flags.weights === undefined)
-    throw new UserError("--weights is missing: a package holds a model's weights", "`modc init` writes untrained ones", EXIT.usage);
+    throw new UserError(
+      "--weights is missing: a package holds a model's weights",
+      "`modc init` writes untrained ones",
+      EXIT.usage,
+    );
   const shardBytes = flags.shard === undefined ? SHARD_BYTES : bytesOf("--shard", flags.shard);
-  if (shardBytes < LEAST_SHARD_BYTES) throw new UserError(`--shard ${flags.shard!}: a shard has at least ${LEAST_SHARD_BYTES} bytes`, null, EXIT.usage);
+  if (shardBytes < LEAST_SHARD_BYTES)
+    throw new UserError(`--shard ${flags.shard!}: a shard has at least ${LEAST_SHARD_BYTES} bytes`, null, EXIT.usage);
   const compiled = await compileFile(file, flags);
   const tunings = flags.tunings === undefined || flags.tunings === "none" ? null : readTunings(flags.tunings);
   const run = tunings ? compiled.forTarget(tunings.target, tunings.tunings) : compiled.program;
@@ -56,7 +65,9 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   const programs = { run, generation: typeof generation === "string" ? null : generation };
   const text = await packageText(file, flags.tokenizer);
   if (typeof generation !== "string" && text.vocabulary > generation.vocabulary)
-    say(`warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of another model?`);
+    say(
+      `warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of another model?`,
+    );
   if (flags.singleFile !== undefined) expectPage(generation, text);
   const progress = new Progress();
   const weights = await openWeights(flags.weights);
@@ -72,20 +83,34 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       version: modcVersion(),
       shardBytes,
     };
-    const built = (write: WriteFile): Promise<Manifest> => buildPackage(input, write, (done, total) => progress.report("writing weights", `${done}/${total}`));
+    const built = (write: WriteFile): Promise<Manifest> =>
+      buildPackage(input, write, (done, total) => progress.report("writing weights", `${done}/${total}`));
     if (flags.singleFile !== undefined) await writePage(flags.singleFile, input, built);
     const manifest = flags.output === undefined ? null : await writeFolder(flags.output, built);
     progress.clear();
     const bytes = manifest === null ? 0 : manifest.files.reduce((sum, f) => sum + f.bytes, 0);
     const [generates, shards, page] = [programs.generation !== null, manifest?.shards ?? [], flags.singleFile ?? null];
     if (flags.json)
-      outJson({ output: flags.output ?? null, page, name, model: run.model, phase: run.phase, generates, files: manifest?.files ?? [], shards, bytes });
+      outJson({
+        output: flags.output ?? null,
+        page,
+        name,
+        model: run.model,
+        phase: run.phase,
+        generates,
+        files: manifest?.files ?? [],
+        shards,
+        bytes,
+      });
     else {
       if (manifest !== null)
         out(
           `${flags.output!}: package ${name} of ${run.model}, ${generates ? `runs (${run.phase}) and generates` : `runs (${run.phase})`}: ${manifest.files.length + 1} files, ${formatBytes(bytes)}, weights in ${shards.length} shard${shards.length === 1 ? "" : "s"}`,
         );
-      if (page !== null) out(`${page}: a page that goes on from a text, ${formatBytes(statSync(page).size)}: open it in a browser with WebGPU`);
+      if (page !== null)
+        out(
+          `${page}: a page that goes on from a text, ${formatBytes(statSync(page).size)}: open it in a browser with WebGPU`,
+        );
     }
     return EXIT.fine;
   } finally {
@@ -99,12 +124,22 @@ const MOST_PAGE_BYTES = 64 * 1024 * 1024;
 
 function expectPage(generation: Generation | string, { tokenizer }: PackageText): asserts generation is Generation {
   if (typeof generation === "string")
-    throw new UserError("--single-file: a page goes on from a text, and this model does not generate", "-o writes a package that runs it");
+    throw new UserError(
+      "--single-file: a page goes on from a text, and this model does not generate",
+      "-o writes a package that runs it",
+    );
   if (tokenizer === null && generation.vocabulary !== 256)
-    throw new UserError(`--single-file: the model has ${generation.vocabulary} tokens, and no tokenizer is given`, "give --tokenizer a tokenizer.json");
+    throw new UserError(
+      `--single-file: the model has ${generation.vocabulary} tokens, and no tokenizer is given`,
+      "give --tokenizer a tokenizer.json",
+    );
 }
 
-async function writePage(path: string, input: PackageInput, built: (write: WriteFile) => Promise<Manifest>): Promise<void> {
+async function writePage(
+  path: string,
+  input: PackageInput,
+  built: (write: WriteFile) => Promise<Manifest>,
+): Promise<void> {
   const files = new Map<string, Uint8Array>();
   const { tensors } = await built(async (name, bytes) => void files.set(name, bytes));
   const weights = tensors.reduce((sum, t) => sum + t.bytes, 0);
@@ -114,8 +149,17 @@ async function writePage(path: string, input: PackageInput, built: (write: Write
       "-o writes a package, with weights in shards",
     );
   const { run, generation } = input.programs;
-  const script = pageFiles[input.tokenizer === null ? "page.js" : "page-tokenizer.js"]!; // as scripts/bundle.mjs makes them
-  const page = { ...input, files, model: run.model, generation: generation!, script, weights: formatBytes(weights), prompt: PROMPT };
+  // as scripts/bundle.mjs makes them
+  const script = pageFiles[input.tokenizer === null ? "page.js" : "page-tokenizer.js"]!;
+  const page = {
+    ...input,
+    files,
+    model: run.model,
+    generation: generation!,
+    script,
+    weights: formatBytes(weights),
+    prompt: PROMPT,
+  };
   writeText(path, await pageText(page));
 }
 
@@ -123,7 +167,11 @@ async function writePage(path: string, input: PackageInput, built: (write: Write
 const PROMPT = "Call me";
 
 /** The programs that generate; or why the model has none. */
-async function generationOf(file: string, flags: BuildFlags, tunings: TuningsFile | null): Promise<Generation | string> {
+async function generationOf(
+  file: string,
+  flags: BuildFlags,
+  tunings: TuningsFile | null,
+): Promise<Generation | string> {
   if (flags.enter === "objective") return "it enters the objective";
   const { compileGeneration, GenerationError } = await import("../../compile-generation.js");
   const { enter: _, ...own } = flags;
@@ -135,7 +183,9 @@ async function generationOf(file: string, flags: BuildFlags, tunings: TuningsFil
   };
   try {
     const { generation, diagnostics } = compileGeneration(source.text, options);
-    return generation ?? diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate";
+    return (
+      generation ?? diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"
+    );
   } catch (fault) {
     if (fault instanceof GenerationError) return fault.message;
     throw fault;

@@ -16,7 +16,10 @@ export interface CheckFlags extends ModelFlags {
   readonly json?: boolean;
 }
 
-/** Several models are checked one after the other unless `--model` chooses; a file without one is a library, whose text and names are checked. */
+/**
+ * Several models are checked one after the other unless `--model` chooses; a file without one is a library, whose text
+ * and names are checked.
+ */
 export async function check(file: string, flags: CheckFlags): Promise<ExitCode> {
   const source = await readModel(file);
   const models = parse(source)
@@ -38,12 +41,14 @@ export async function check(file: string, flags: CheckFlags): Promise<ExitCode> 
     for (const s of result.sources) sources.set(s.file, s);
     for (const d of result.diagnostics) if (d.code !== "no-model" || flags.model !== undefined) found.add(d);
     if (phase === "infer" && flags.phase === undefined)
-      for (const note of generationNotes(source, { set, read, ...(model === undefined ? {} : { model }) }, result)) found.add(note);
+      for (const note of generationNotes(source, { set, read, ...(model === undefined ? {} : { model }) }, result))
+        found.add(note);
     all.push(result);
     checked.push(result.model ? `${result.model.name} (${phase})` : phase);
   }
   // A part of the models and phases cannot tell what is silenced in another.
-  if (flags.phase === undefined && flags.enter === undefined && flags.model === undefined && !found.hasErrors) for (const d of unusedAllows(all)) found.add(d);
+  if (flags.phase === undefined && flags.enter === undefined && flags.model === undefined && !found.hasErrors)
+    for (const d of unusedAllows(all)) found.add(d);
   return report(file, found.all, sources, models.length === 0 && flags.model === undefined, checked, flags);
 }
 
@@ -63,7 +68,11 @@ function passesOf(models: readonly Block[], flags: CheckFlags): readonly Pick<Mo
 }
 
 const hasObjective = (members: readonly Member[]): boolean =>
-  members.some((m) => (m.kind === "function" && m.name.text === "objective") || (m.kind === "member-if" && (hasObjective(m.then) || hasObjective(m.else))));
+  members.some(
+    (m) =>
+      (m.kind === "function" && m.name.text === "objective") ||
+      (m.kind === "member-if" && (hasObjective(m.then) || hasObjective(m.else))),
+  );
 
 function report(
   file: string,
@@ -88,7 +97,9 @@ function report(
   else {
     showDiagnostics(found, [...sources.values()]);
     const what = library ? "a library without a model" : checked.join(", ");
-    out(`${name}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(warnings, "warning")}`);
+    out(
+      `${name}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(warnings, "warning")}`,
+    );
   }
   return exit;
 }

@@ -46,7 +46,10 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
   return EXIT.fine;
 }
 
-/** For any device; for the one that is named, with the tunings it gets; or, where only tunings are, for such a device as they were measured on. */
+/**
+ * For any device; for the one that is named, with the tunings it gets; or, where only tunings are, for such a device as
+ * they were measured on.
+ */
 async function chosen({ program, forTarget }: Finished, flags: CompileFlags): Promise<Program> {
   if (flags.device === undefined) {
     if (flags.tunings === undefined || flags.tunings === "none") return program;

@@ -1,4 +1,5 @@
-// `modc completion`: a script by which a shell completes commands, options and what stands behind them, made of the commands there are.
+// `modc completion`: a script by which a shell completes commands, options and what stands behind them, made of the
+// commands there are.
 import type { Argument, Command, Option } from "commander";
 import { bash } from "../completion/bash.js";
 import { fish } from "../completion/fish.js";
@@ -19,12 +20,23 @@ export async function completion(shell: Shell, program: Command): Promise<ExitCo
 /** What can be completed of each command. `codes` are those of `explain`. */
 export function wordsOf(program: Command, codes: readonly string[]): readonly Completed[] {
   const names = program.commands.map((c) => c.name());
-  const help = { short: "-h", long: "--help", does: "print this", values: null, optional: false, repeatable: false } as const;
+  const help = {
+    short: "-h",
+    long: "--help",
+    does: "print this",
+    values: null,
+    optional: false,
+    repeatable: false,
+  } as const;
   return program.commands.map((command) => ({
     name: command.name(),
     does: command.description(),
     options: [...command.options.map(optionOf), help],
-    arguments: command.registeredArguments.map((a) => ({ name: a.name(), values: argumentValues(a, { command: names, code: codes }), variadic: a.variadic })),
+    arguments: command.registeredArguments.map((a) => ({
+      name: a.name(),
+      values: argumentValues(a, { command: names, code: codes }),
+      variadic: a.variadic,
+    })),
   }));
 }
 
@@ -47,5 +59,8 @@ function optionValues({ argChoices, flags }: Option): Values {
 function argumentValues(argument: Argument, known: Readonly<Record<string, readonly string[]>>): Values {
   const words = argument.argChoices ?? known[argument.name()];
   if (words) return { kind: "words", words };
-  return { kind: argument.name() === "folder" ? "folder" : ["file", "files", "what"].includes(argument.name()) ? "file" : "other" };
+  return {
+    kind:
+      argument.name() === "folder" ? "folder" : ["file", "files", "what"].includes(argument.name()) ? "file" : "other",
+  };
 }

@@ -22,7 +22,8 @@ export interface ConvertFlags {
 }
 
 export async function convert(folder: string, { output, mod, seed, json }: ConvertFlags): Promise<ExitCode> {
-  if (folderOf(folder) === null) throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
+  if (folderOf(folder) === null)
+    throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
   const routing = routingOf(mod);
   const { folder: dense, ...weights } = await denseOf(folder);
   const done = await convertFolder(dense, output, { routing, seed: seedOf(seed), ...weights });
@@ -35,7 +36,10 @@ export async function convert(folder: string, { output, mod, seed, json }: Conve
   return EXIT.fine;
 }
 
-/** The folder whose config.json says what the layers are, and the weights where a run has others. Throws UserError for any other model. */
+/**
+ * The folder whose config.json says what the layers are, and the weights where a run has others. Throws UserError for
+ * any other model.
+ */
 async function denseOf(path: string): Promise<{ readonly folder: string; readonly weights?: string }> {
   const trained = openTrained(path);
   const model = trained?.source.file ?? join(path, MODEL_FILE);
@@ -47,10 +51,19 @@ async function denseOf(path: string): Promise<{ readonly folder: string; readonl
   }
   if (trained === null && !existsSync(model)) return { folder: path }; // no checkpoint: said where it is read
   if (ofFolder && !existsSync(folder))
-    throw new UserError(`${path} trained ${folder}, whose ${CONFIG_FILE} says what its layers are, and which is gone`, "put it back there");
+    throw new UserError(
+      `${path} trained ${folder}, whose ${CONFIG_FILE} says what its layers are, and which is gone`,
+      "put it back there",
+    );
   const what =
-    trained === null ? `${path} has its model in ${MODEL_FILE}, and no ${CONFIG_FILE}` : `${path} trained ${model}, which is no folder with a ${CONFIG_FILE}`;
-  if (await isRouted(path)) throw new UserError(`${what}: it is routed already`, `dense checkpoints are converted: folders with a ${CONFIG_FILE}`);
+    trained === null
+      ? `${path} has its model in ${MODEL_FILE}, and no ${CONFIG_FILE}`
+      : `${path} trained ${model}, which is no folder with a ${CONFIG_FILE}`;
+  if (await isRouted(path))
+    throw new UserError(
+      `${what}: it is routed already`,
+      `dense checkpoints are converted: folders with a ${CONFIG_FILE}`,
+    );
   throw new UserError(
     `${what}: what its layers are is known of those alone`,
     `write MoD around the layers in the source, and begin from these weights: modc train … --weights ${path}`,
@@ -61,7 +74,11 @@ async function denseOf(path: string): Promise<{ readonly folder: string; readonl
 async function isRouted(path: string): Promise<boolean> {
   const trained = openTrained(path);
   const { source, read } = await modelText(path);
-  const { model } = check(source, { phase: "infer", read, ...(trained && { set: trained.set, model: trained.manifest.model }) });
+  const { model } = check(source, {
+    phase: "infer",
+    read,
+    ...(trained && { set: trained.set, model: trained.manifest.model }),
+  });
   return (model?.routes.length ?? 0) > 0;
 }
 

@@ -1,4 +1,5 @@
-// `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and the memory of a session.
+// `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and
+// the memory of a session.
 import { ledger, stepsWithin, type Convention, type Ledger, type LedgerRow, type Work } from "../../cost/ledger.js";
 import type { Model } from "../../check/model.js";
 import { optimize } from "../../passes/index.js";
@@ -28,7 +29,11 @@ export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
   const budget = flags.budget === undefined ? null : positiveNumber("--budget", flags.budget);
   const stepTokens = flags.stepTokens === undefined ? null : positiveNumber("--step-tokens", flags.stepTokens);
   if ((budget === null) !== (stepTokens === null))
-    throw new UserError("--budget and --step-tokens belong together", "--budget 16.5e18 --step-tokens 2097152", EXIT.usage);
+    throw new UserError(
+      "--budget and --step-tokens belong together",
+      "--budget 16.5e18 --step-tokens 2097152",
+      EXIT.usage,
+    );
   const { model, sources } = await checkFile(file, flags);
   const graph = optimize(recipeOf(flags, model).graph(materialOf(model)));
   const extents = chosenExtents(graph.axes, flags, null);
@@ -62,7 +67,10 @@ function liveValues(model: Model, texts: readonly string[]): ReadonlyMap<string,
   return new Map(
     Object.entries(pairs("--live", texts)).map(([name, text]) => {
       if (!model.live.some((l) => l.name === name))
-        throw new UserError(`the model has no live parameter ${name}`, model.live.length > 0 ? `it has ${model.live.map((l) => l.name).join(", ")}` : null);
+        throw new UserError(
+          `the model has no live parameter ${name}`,
+          model.live.length > 0 ? `it has ${model.live.map((l) => l.name).join(", ")}` : null,
+        );
       const percent = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : null;
       const value = percent ? divide(percent, rational(100)) : (parseDecimal(text) ?? parseRational(text));
       if (!value) throw new UserError(`--live ${name}=${text}: write a number such as 0.5, 12.5% or 1/8`);

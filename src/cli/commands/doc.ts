@@ -29,17 +29,25 @@ function entriesOf(what: string | undefined): readonly Documented[] {
   if (found.length === 0)
     throw new UserError(
       `${JSON.stringify(what)} is neither a .mod file nor a block or function of the language`,
-      didYouMean(what, ["std", "builtins", ...all.map((e) => e.name)]) ?? "`modc doc std` and `modc doc builtins` list them",
+      didYouMean(what, ["std", "builtins", ...all.map((e) => e.name)]) ??
+        "`modc doc std` and `modc doc builtins` list them",
     );
   return found;
 }
 
-function select(entries: readonly Documented[], what: string | undefined, name: string | undefined): readonly Documented[] {
+function select(
+  entries: readonly Documented[],
+  what: string | undefined,
+  name: string | undefined,
+): readonly Documented[] {
   if (name === undefined) return entries;
   const found = entries.filter((e) => e.name === name);
   if (found.length === 0) {
     const names = entries.map((e) => e.name);
-    throw new UserError(`${what ?? "std"} declares no ${name}`, didYouMean(name, names) ?? `it declares ${names.join(", ") || "nothing"}`);
+    throw new UserError(
+      `${what ?? "std"} declares no ${name}`,
+      didYouMean(name, names) ?? `it declares ${names.join(", ") || "nothing"}`,
+    );
   }
   return found;
 }
@@ -63,6 +71,7 @@ function print({ signature, doc: text, parameters }: Documented): string {
           .map((line) => `    ${line}`)),
   ];
   const width = Math.max(0, ...parameters.filter((p) => p.doc !== null).map((p) => p.name.length));
-  for (const p of parameters) if (p.doc !== null) lines.push(`      ${p.name.padEnd(width)}  ${p.doc.trim().replaceAll(/\s*\n\s*/g, " ")}`);
+  for (const p of parameters)
+    if (p.doc !== null) lines.push(`      ${p.name.padEnd(width)}  ${p.doc.trim().replaceAll(/\s*\n\s*/g, " ")}`);
   return lines.join("\n");
 }

@@ -12,7 +12,8 @@ export interface DoctorFlags extends DeviceFlags {
 export async function doctor(flags: DoctorFlags): Promise<ExitCode> {
   const device = await openDevice(wantedDevice(flags));
   const { info } = device;
-  if (flags.json) outJson({ node: process.versions.node, platform: `${process.platform}-${process.arch}`, device: info });
+  if (flags.json)
+    outJson({ node: process.versions.node, platform: `${process.platform}-${process.arch}`, device: info });
   else out(describe(info).join("\n"));
   device.destroy();
   return EXIT.fine;
@@ -24,7 +25,9 @@ function describe(info: DeviceInfo): readonly string[] {
   const lines = [
     `Node ${process.versions.node} on ${process.platform} ${process.arch}`,
     `device: ${info.name}${info.driver && info.driver !== info.name ? ` (${info.driver})` : ""}${info.vendor ? `, ${info.vendor}` : ""}`,
-    info.software ? "kind: software: the processor plays the GPU. Results are right, but a GPU is many times faster" : "kind: hardware GPU",
+    info.software
+      ? "kind: software: the processor plays the GPU. Results are right, but a GPU is many times faster"
+      : "kind: hardware GPU",
     `16-bit floats: ${has("shader-f16")}`,
     `subgroups: ${info.subgroups ? (info.subgroups[0] === info.subgroups[1] ? `${info.subgroups[0]} wide` : `${info.subgroups[0]} to ${info.subgroups[1]} wide`) : "no"}`,
     `time stamps: ${has("timestamp-query")}`,

@@ -12,7 +12,8 @@ export interface EvalFlags extends Omit<EvaluationFlags, "data"> {
 
 export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode> {
   const { data } = flags;
-  if (data === undefined) throw new UserError("nothing says on which text: --data is missing", "a run's folder brings its own", EXIT.usage);
+  if (data === undefined)
+    throw new UserError("nothing says on which text: --data is missing", "a run's folder brings its own", EXIT.usage);
   report(await evaluateRules(file, { ...flags, data }), flags.json ?? false);
   return EXIT.fine;
 }
@@ -20,7 +21,10 @@ export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode
 function report({ model, corpus, rules: found }: Found, json: boolean): void {
   const bits = (loss: number): number => (loss / Math.LN2) * (corpus.tokens / corpus.bytes);
   if (json) {
-    const rules = [...found].map(([rule, { loss, tokens, shares }]) => [rule, { loss, perplexity: Math.exp(loss), bitsPerByte: bits(loss), tokens, shares }]);
+    const rules = [...found].map(([rule, { loss, tokens, shares }]) => [
+      rule,
+      { loss, perplexity: Math.exp(loss), bitsPerByte: bits(loss), tokens, shares },
+    ]);
     outJson({ model: model.run.name, tokens: corpus.tokens, bytes: corpus.bytes, rules: Object.fromEntries(rules) });
     return;
   }

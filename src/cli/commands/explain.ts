@@ -19,7 +19,11 @@ export function explain(code: string | undefined, flags: ExplainFlags): ExitCode
     return EXIT.fine;
   }
   const found = codes.find((c) => c === code);
-  if (found === undefined) throw new UserError(`there is no code ${JSON.stringify(code)}`, didYouMean(code, codes) ?? "`modc explain` lists them all");
+  if (found === undefined)
+    throw new UserError(
+      `there is no code ${JSON.stringify(code)}`,
+      didYouMean(code, codes) ?? "`modc explain` lists them all",
+    );
   const { severity, explain: text } = catalogue[found];
   if (flags.json) outJson({ code: found, severity, text });
   else out(`${severity}[${found}]\n\n${text.trimEnd()}`);

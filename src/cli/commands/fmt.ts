@@ -11,7 +11,10 @@ export interface FmtFlags {
   readonly json?: boolean;
 }
 
-/** A file with syntax errors is left as it is. With `--check` nothing is written, and 1 says that some file would change. */
+/**
+ * A file with syntax errors is left as it is. With `--check` nothing is written, and 1 says that some file would
+ * change.
+ */
 export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
   const changed: string[] = [];
   const broken: string[] = [];

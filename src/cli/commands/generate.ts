@@ -27,7 +27,8 @@ import { columns, Progress, say, sayPainted, useColor } from "../terminal.js";
 import { tuningsOn, type TuningsFlags } from "../tunings.js";
 import { milliseconds, percent, plural } from "../units.js";
 
-export interface GenerateFlags extends Pick<ModelFlags, "set" | "model">, PrecisionFlags, DeviceFlags, TuningsFlags, PromptFlags, SamplingFlags {
+export interface GenerateFlags
+  extends Pick<ModelFlags, "set" | "model">, PrecisionFlags, DeviceFlags, TuningsFlags, PromptFlags, SamplingFlags {
   readonly weights?: string;
   readonly tokenizer?: string;
   readonly live?: readonly string[];
@@ -62,10 +63,14 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
     progress.report("reading the prompt");
-    const coming = session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal });
+    const coming = session.generate(
+      { prompts: tokens },
+      { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal },
+    );
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.end();
-      // From the first token on there is something to keep. Before it an interrupt ends the process, whatever the driver compiles.
+      // From the first token on there is something to keep. Before it an interrupt ends the process, whatever the
+      // driver compiles.
       if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
       events[event.sequence]!.push(event);
       shown.add(event);
@@ -85,14 +90,21 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   }
 }
 
-async function open(file: string, flags: GenerateFlags, prompts: readonly Prompt[], progress: Progress, trial: GenerateTrial): Promise<TextSession> {
+async function open(
+  file: string,
+  flags: GenerateFlags,
+  prompts: readonly Prompt[],
+  progress: Progress,
+  trial: GenerateTrial,
+): Promise<TextSession> {
   const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
   const { set, model, read } = compileOptions(file, flags);
   const { source } = await modelText(file);
   const texts = await sessionTexts(file, flags.tokenizer ?? null);
   expectTokens(prompts, texts);
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
-  for (const option of texts.defaults.unheeded) say(`note: generation_config.json says ${option}, which modc does not heed`);
+  for (const option of texts.defaults.unheeded)
+    say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = seedOf(flags.seed);
   expectWeights(file, weights);
   if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
@@ -107,7 +119,9 @@ async function open(file: string, flags: GenerateFlags, prompts: readonly Prompt
       tunings: (device) => tuningsOn(device, flags),
       ...(trial.recover && { recover: trial.recover }),
       onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
-        say(`note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} were read again in ${milliseconds(ms)} ms`),
+        say(
+          `note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} were read again in ${milliseconds(ms)} ms`,
+        ),
       onProgress: (event) => {
         if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
       },
@@ -121,7 +135,11 @@ async function open(file: string, flags: GenerateFlags, prompts: readonly Prompt
 }
 
 /** Hands on what comes; returns whether it was interrupted. */
-async function listen(events: AsyncIterable<GeneratedText>, signal: AbortSignal, tell: (event: GeneratedText) => void): Promise<boolean> {
+async function listen(
+  events: AsyncIterable<GeneratedText>,
+  signal: AbortSignal,
+  tell: (event: GeneratedText) => void,
+): Promise<boolean> {
   try {
     for await (const event of events) tell(event);
     return false;
@@ -136,12 +154,23 @@ function shownBy(session: TextSession, { json, showDepth }: GenerateFlags, seque
   if (json) return jsonLines(write);
   const depth = showDepth ? new DepthText(session.generation, useColor(io().stdout)) : null;
   const safe = Boolean(io().stdout.isTTY);
-  return sequences === 1 ? oneText(write, depth, safe, columns()) : severalTexts(write, sequences, depth, safe, columns());
+  return sequences === 1
+    ? oneText(write, depth, safe, columns())
+    : severalTexts(write, sequences, depth, safe, columns());
 }
 
-function report(session: TextSession, summary: Summary, events: readonly (readonly GeneratedText[])[], flags: GenerateFlags, interrupted: boolean): void {
+function report(
+  session: TextSession,
+  summary: Summary,
+  events: readonly (readonly GeneratedText[])[],
+  flags: GenerateFlags,
+  interrupted: boolean,
+): void {
   const broken = events.flat().find((e) => Number.isNaN(e.logprob));
-  if (broken) say(`warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: are its weights right?`);
+  if (broken)
+    say(
+      `warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: are its weights right?`,
+    );
   const finishes = events.map((own) => own.at(-1)?.finish ?? "interrupted");
   if (flags.json) {
     const texts = events.map((own, sequence) => ({
@@ -150,7 +179,9 @@ function report(session: TextSession, summary: Summary, events: readonly (readon
       tokens: own.map((e) => e.token),
       finish: own.at(-1)?.finish ?? null,
     }));
-    io().stdout.write(`${jsonLine({ model: session.name, device: session.device.info.name, texts, interrupted, summary })}\n`);
+    io().stdout.write(
+      `${jsonLine({ model: session.name, device: session.device.info.name, texts, interrupted, summary })}\n`,
+    );
     return;
   }
   say(
@@ -158,7 +189,8 @@ function report(session: TextSession, summary: Summary, events: readonly (readon
   );
   for (const line of summaryLines(summary, finishes.length, columns())) say(line);
   if (flags.logprobs) for (const line of likelihoods(events)) say(line);
-  if (flags.showDepth) sayPainted(`depth   ${new DepthText(session.generation, useColor()).legend()} layers computed what chose a token`);
+  if (flags.showDepth)
+    sayPainted(`depth   ${new DepthText(session.generation, useColor()).legend()} layers computed what chose a token`);
 }
 
 const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted", string>> = {
@@ -174,7 +206,9 @@ const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly st
   events.flatMap((own, b) => {
     if (own.length === 0) return [];
     const mean = own.reduce((sum, e) => sum + (e.logprob ?? 0), 0) / own.length;
-    return [`logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ${Math.exp(-mean).toPrecision(4)}`];
+    return [
+      `logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ${Math.exp(-mean).toPrecision(4)}`,
+    ];
   });
 
 async function heatmap(

@@ -12,11 +12,22 @@ export interface ImportFlags {
 }
 
 export function importFolder(folder: string, flags: ImportFlags): ExitCode {
-  if (folderOf(folder) === null) throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
+  if (folderOf(folder) === null)
+    throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
   const config = checkpointConfig(folder);
   const source = decoderSource(config);
   if (flags.output !== undefined) writeText(flags.output, source);
-  if (flags.json) outJson({ model: config.family.model, output: flags.output ?? null, ...(flags.output === undefined ? { source } : {}) });
-  else out(flags.output === undefined ? source.trimEnd() : `${flags.output}: ${config.family.model}, of ${folder}; its weights are the folder's`);
+  if (flags.json)
+    outJson({
+      model: config.family.model,
+      output: flags.output ?? null,
+      ...(flags.output === undefined ? { source } : {}),
+    });
+  else
+    out(
+      flags.output === undefined
+        ? source.trimEnd()
+        : `${flags.output}: ${config.family.model}, of ${folder}; its weights are the folder's`,
+    );
   return EXIT.fine;
 }

@@ -1,4 +1,5 @@
-// `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored otherwise.
+// `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored
+// otherwise.
 import type { WeightType } from "../../program/target.js";
 import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeightsInTurns } from "../../runtime/init.js";
@@ -37,7 +38,8 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
   else await fromCheckpoint(flags.weights, { weights, ignore: model.ignore }, save);
   const numbers = weights.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
   const origin = flags.weights === undefined ? { seed } : { from: flags.weights };
-  if (flags.json) outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });
+  if (flags.json)
+    outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });
   else
     out(
       `${flags.output}: ${weights.length} weights of ${model.name}, ${grouped(numbers)} numbers, ${flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`}`,

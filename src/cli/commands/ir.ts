@@ -24,14 +24,21 @@ export interface IrFlags extends ModelFlags {
 export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
   const after = flags.after ?? stages.at(-1)!;
   if (after !== FUSE && !stages.includes(after))
-    throw new UserError(`there is no pass ${JSON.stringify(after)}`, `the passes are ${[...stages, FUSE].join(", ")}`, EXIT.usage);
+    throw new UserError(
+      `there is no pass ${JSON.stringify(after)}`,
+      `the passes are ${[...stages, FUSE].join(", ")}`,
+      EXIT.usage,
+    );
   const { model, sources } = await checkFile(file, flags);
   const fired: { readonly pass: string; readonly rule: string; readonly what: string }[] = [];
   const graph = optimize(recipeOf(flags, model).graph(materialOf(model)), {
     verify: flags.verify ?? false,
     ...(after === FUSE ? {} : { after }),
     ...(flags.trace
-      ? { trace: (pass, rule, node) => fired.push({ pass, rule, what: `${node.op}${node.origin ? ` in ${node.origin.path || model.name}` : ""}` }) }
+      ? {
+          trace: (pass, rule, node) =>
+            fired.push({ pass, rule, what: `${node.op}${node.origin ? ` in ${node.origin.path || model.name}` : ""}` }),
+        }
       : {}),
   });
   const fused = after === FUSE ? fuse(graph) : null;

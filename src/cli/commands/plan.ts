@@ -1,4 +1,5 @@
-// `modc plan`: which kernels a model becomes, what was fused into each and from which lines, its tuning, its slots and its cost.
+// `modc plan`: which kernels a model becomes, what was fused into each and from which lines, its tuning, its slots and
+// its cost.
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Program } from "../../program/program.js";
 import { formatBytes } from "../../runtime/errors.js";
@@ -43,14 +44,25 @@ export async function plan(file: string, flags: PlanFlags): Promise<ExitCode> {
       works,
       memory,
     });
-  else out([`${program.model}, ${programName(flags, program)}, ${heading(program, extents)}`, printed(works, memory, columns())].join("\n"));
+  else
+    out(
+      [
+        `${program.model}, ${programName(flags, program)}, ${heading(program, extents)}`,
+        printed(works, memory, columns()),
+      ].join("\n"),
+    );
   return EXIT.fine;
 }
 
 /** The program for the class of device that was asked for, else for the device that is there, else for any. */
 async function planned(file: string, { program, forTarget }: Given, target: DeviceClass | null): Promise<Program> {
   if (forTarget === null) {
-    if (target !== null) throw new UserError(`${file} is compiled already, for ${program.target.device}: --target has no effect on it`, null, EXIT.usage);
+    if (target !== null)
+      throw new UserError(
+        `${file} is compiled already, for ${program.target.device}: --target has no effect on it`,
+        null,
+        EXIT.usage,
+      );
     return program;
   }
   if (target === null) return forTarget(await ownTarget(program.target));
@@ -64,7 +76,8 @@ async function ownTarget(otherwise: Target): Promise<Target> {
     device.destroy();
     return target;
   } catch (fault) {
-    if (!(fault instanceof Error && (fault as { readonly code?: unknown }).code === "no-device")) throw fault; // an error of the runtime has a code
+    // an error of the runtime has a code
+    if (!(fault instanceof Error && (fault as { readonly code?: unknown }).code === "no-device")) throw fault;
     say(`note: no device was found: planned for any (${fault.message})`);
     return otherwise;
   }
@@ -99,7 +112,8 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
     const { flops, bytes } = work.cost;
     const cost = i !== costly ? ["", ""] : [flops === 0 ? "" : operations(flops), formatBytes(bytes)];
     const number = i === 0 ? String(work.number) : "";
-    const line = `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ${cost[1]!.padStart(9)}`.trimEnd();
+    const line =
+      `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ${cost[1]!.padStart(9)}`.trimEnd();
     const whole = `${line}  ${tuning}`.trimEnd();
     return whole.length <= width ? [whole] : [line, ...labelled("tuning", tuning, width)];
   });
@@ -130,7 +144,8 @@ function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number)
   const dispatches = steps.filter((s) => s.kind === "dispatch");
   const others = steps.length - dispatches.length;
   const kernels = new Set(dispatches.map((s) => s.name)).size;
-  const sum = (of: (work: PlannedWork) => number): number => works.reduce((n, w) => n + (w.steps.length > 0 ? of(w) : 0), 0);
+  const sum = (of: (work: PlannedWork) => number): number =>
+    works.reduce((n, w) => n + (w.steps.length > 0 ? of(w) : 0), 0);
   const [flops, dense] = [sum((w) => w.cost.flops), sum((w) => w.cost.denseFlops)];
   return [
     `${plural(dispatches.length, "dispatch")} of ${plural(kernels, "kernel")}${others > 0 ? `, and ${others} by the device's own copying and clearing` : ""}`,

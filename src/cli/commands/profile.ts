@@ -1,7 +1,16 @@
-// `modc profile`: where the time of a run goes, kernel by kernel and layer by layer, against what the device can do at best.
+// `modc profile`: where the time of a run goes, kernel by kernel and layer by layer, against what the device can do at
+// best.
 import { MODEL_GROUP } from "../../cost/group.js";
 import type { Program } from "../../program/program.js";
-import { chromeTrace, measureRoofline, type Profile, type ProfiledWork, type Roofline, type RoutedRows, timeAtBest } from "../../runtime/index.js";
+import {
+  chromeTrace,
+  measureRoofline,
+  type Profile,
+  type ProfiledWork,
+  type Roofline,
+  type RoutedRows,
+  timeAtBest,
+} from "../../runtime/index.js";
 import { checkLive } from "../../runtime/extents.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { pairs, seedOf, wholeNumber } from "../arguments.js";
@@ -54,19 +63,37 @@ export async function profile(file: string, asked: ProfileFlags): Promise<ExitCo
   // A path that cannot be written is told now, and not after minutes of measuring.
   if (flags.trace !== undefined) ensureWritable(flags.trace);
   const progress = new Progress();
-  const job = { ...source, tunings: flags.tunings, extents: given.extents, weights: flags.weights ?? null, live, seed, progress };
-  const measured = await onDevice(job, flags.device ?? null, async ({ session, program, device }): Promise<Measured> => {
-    progress.report("measuring what the device can do");
-    const before = await measureRoofline(device);
-    progress.report("profiling");
-    const lengths = given.lengths ? { lengths: given.lengths } : {};
-    const extents = flags.program === "prompt" ? { extents: Object.fromEntries(given.extents) } : {};
-    const own = step ? await profiledStep(step, job, { session, device }, given, repeat) : null;
-    const found = own?.profile ?? (await session.profile(given.inputs, { repeat, ...lengths, ...extents }));
-    // Others may use the device: what it can do is the better of two measurements.
-    const roofline = better(before, await measureRoofline(device));
-    return { program: own?.program ?? program, profile: found, roofline, device: device.info.name, extents: own?.extents ?? given.extents };
-  }).catch((fault: unknown) => {
+  const job = {
+    ...source,
+    tunings: flags.tunings,
+    extents: given.extents,
+    weights: flags.weights ?? null,
+    live,
+    seed,
+    progress,
+  };
+  const measured = await onDevice(
+    job,
+    flags.device ?? null,
+    async ({ session, program, device }): Promise<Measured> => {
+      progress.report("measuring what the device can do");
+      const before = await measureRoofline(device);
+      progress.report("profiling");
+      const lengths = given.lengths ? { lengths: given.lengths } : {};
+      const extents = flags.program === "prompt" ? { extents: Object.fromEntries(given.extents) } : {};
+      const own = step ? await profiledStep(step, job, { session, device }, given, repeat) : null;
+      const found = own?.profile ?? (await session.profile(given.inputs, { repeat, ...lengths, ...extents }));
+      // Others may use the device: what it can do is the better of two measurements.
+      const roofline = better(before, await measureRoofline(device));
+      return {
+        program: own?.program ?? program,
+        profile: found,
+        roofline,
+        device: device.info.name,
+        extents: own?.extents ?? given.extents,
+      };
+    },
+  ).catch((fault: unknown) => {
     throw faultOf(file, source, fault);
   });
   if (flags.trace !== undefined) {
@@ -85,18 +112,32 @@ const better = (a: Roofline, b: Roofline): Roofline => ({
 });
 
 /** What the flags give; where they give nothing, random values. */
-async function inputsOf(program: Program, flags: ProfileFlags, live: Readonly<Record<string, string>>, seed: number): Promise<GivenInputs> {
+async function inputsOf(
+  program: Program,
+  flags: ProfileFlags,
+  live: Readonly<Record<string, string>>,
+  seed: number,
+): Promise<GivenInputs> {
   if (flags.input === undefined && flags.text === undefined) {
     if (flags.lengths !== undefined) throw new UserError("--lengths belongs to --input", null, EXIT.usage);
     const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
     return madeInputs(
       program,
-      { extents: flags.program === "prompt" ? roomForAll(extents) : extents, lengths: new Map(), live: checkLive(program, live, null) },
+      {
+        extents: flags.program === "prompt" ? roomForAll(extents) : extents,
+        lengths: new Map(),
+        live: checkLive(program, live, null),
+      },
       seed,
     );
   }
   const sizes = [flags.batch, flags.length, flags.at].some((text) => text !== undefined);
-  if (sizes) throw new UserError("--batch, --length and --at are for inputs that nobody gives", "the inputs have their own sizes", EXIT.usage);
+  if (sizes)
+    throw new UserError(
+      "--batch, --length and --at are for inputs that nobody gives",
+      "the inputs have their own sizes",
+      EXIT.usage,
+    );
   return readInputs(program, flags);
 }
 
@@ -151,7 +192,8 @@ function kernelOf(program: Program, work: ProfiledWork): string {
   return dispatch ? program.kernels[dispatch.kernel]!.name : steps[0]!.kind;
 }
 
-const kernelsOf = (measured: Measured): readonly Part[] => partsBy(measured, (w) => kernelOf(measured.program, w)).toSorted((a, b) => b.ms - a.ms);
+const kernelsOf = (measured: Measured): readonly Part[] =>
+  partsBy(measured, (w) => kernelOf(measured.program, w)).toSorted((a, b) => b.ms - a.ms);
 const layersOf = (measured: Measured): readonly Part[] => partsBy(measured, (w) => layerOf(measured.program, w.work));
 
 // --- as text
@@ -159,7 +201,10 @@ const layersOf = (measured: Measured): readonly Part[] => partsBy(measured, (w) 
 function printed(measured: Measured, name: string, width: number): string {
   const { program, profile: found, roofline, device, extents } = measured;
   const total = partOf("total", found.works, roofline);
-  const clock = found.clock === "timestamps" ? "time stamps of the device" : "the device has no time stamps: each step was submitted alone and waited for";
+  const clock =
+    found.clock === "timestamps"
+      ? "time stamps of the device"
+      : "the device has no time stamps: each step was submitted alone and waited for";
   const layers = layersOf(measured);
   return [
     `${program.model}, ${name}, ${printExtents(extents)}, on ${device}: ${milliseconds(found.wholeMs)} ms a run, the middle of ${found.repeat}`,
@@ -178,10 +223,26 @@ function printed(measured: Measured, name: string, width: number): string {
 }
 
 /** One row for each part; `rows` adds a column for its rows, and one for its operations beside those of all. */
-function partsTable(heading: string, parts: readonly Part[], totalMs: number, rows: ((part: Part) => string) | null = null): string {
-  const rate = (amount: number, ms: number): string => (amount === 0 || ms === 0 ? "-" : (amount / ms / 1e6).toFixed(2));
+function partsTable(
+  heading: string,
+  parts: readonly Part[],
+  totalMs: number,
+  rows: ((part: Part) => string) | null = null,
+): string {
+  const rate = (amount: number, ms: number): string =>
+    amount === 0 || ms === 0 ? "-" : (amount / ms / 1e6).toFixed(2);
   return table(
-    [heading, ...(rows ? ["rows"] : ["calls"]), "ms", "of all", "GFLOP/s", "GB/s", "of best", "held up by", ...(rows ? ["of dense"] : [])],
+    [
+      heading,
+      ...(rows ? ["rows"] : ["calls"]),
+      "ms",
+      "of all",
+      "GFLOP/s",
+      "GB/s",
+      "of best",
+      "held up by",
+      ...(rows ? ["of dense"] : []),
+    ],
     parts.map((part) => [
       part.name,
       ...(rows ? [rows(part)] : [part.works.length]),
@@ -203,9 +264,16 @@ function routedAgainstDense(layers: readonly Part[]): readonly string[] {
   const family = (name: string): string => name.replace(/\.\d+$/, "");
   const families = new Set(routed.map((l) => family(l.name)));
   const dense = layers.filter((l) => l.rows === null && families.has(family(l.name)));
-  const mean = (of: (part: Part) => number, parts: readonly Part[]): number => parts.reduce((n, p) => n + of(p), 0) / parts.length;
-  const [ms, flops, denseFlops] = [mean((p) => p.ms, routed), mean((p) => p.flops, routed), mean((p) => p.denseFlops, routed)];
-  const lines = [`a routed layer: ${milliseconds(ms)} ms, ${operations(flops)}, ${percent(flops, denseFlops)} of the operations with nothing skipped`];
+  const mean = (of: (part: Part) => number, parts: readonly Part[]): number =>
+    parts.reduce((n, p) => n + of(p), 0) / parts.length;
+  const [ms, flops, denseFlops] = [
+    mean((p) => p.ms, routed),
+    mean((p) => p.flops, routed),
+    mean((p) => p.denseFlops, routed),
+  ];
+  const lines = [
+    `a routed layer: ${milliseconds(ms)} ms, ${operations(flops)}, ${percent(flops, denseFlops)} of the operations with nothing skipped`,
+  ];
   if (dense.length > 0) {
     const against = mean((p) => p.ms, dense);
     lines.push(

@@ -1,6 +1,13 @@
 // `modc run`: runs a model, from its source or compiled, on a device or on the reference.
 import type { Graph } from "../../ir/graph.js";
-import { fileDtype, toBytes, writeSafetensors, type DeviceInfo, type DeviceKind, type Words } from "../../runtime/index.js";
+import {
+  fileDtype,
+  toBytes,
+  writeSafetensors,
+  type DeviceInfo,
+  type DeviceKind,
+  type Words,
+} from "../../runtime/index.js";
 import { writeWhole } from "../../runtime/node.js";
 import { pairs, seedOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
@@ -34,14 +41,24 @@ export async function run(file: string, given: RunFlags): Promise<ExitCode> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
   const kind = flags.device ?? null;
-  if (flags.time && kind === "reference") throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
+  if (flags.time && kind === "reference")
+    throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
   if (flags.time) await import("../../compile.js"); // loading the compiler is not compiling
   const started = performance.now();
-  if (flags.tunings !== undefined && kind === "reference") throw new UserError("--tunings chooses kernels, and --device reference has none", null, EXIT.usage);
+  if (flags.tunings !== undefined && kind === "reference")
+    throw new UserError("--tunings chooses kernels, and --device reference has none", null, EXIT.usage);
   if (flags.activationsAs !== undefined && kind === "reference")
-    throw new UserError("--activations-as says how a device stores values, and --device reference keeps 64 bits", null, EXIT.usage);
+    throw new UserError(
+      "--activations-as says how a device stores values, and --device reference keeps 64 bits",
+      null,
+      EXIT.usage,
+    );
   if (flags.weightsAs !== undefined && kind === "reference")
-    throw new UserError("--weights-as says how a device stores weights, and --device reference keeps 64 bits", null, EXIT.usage);
+    throw new UserError(
+      "--weights-as says how a device stores weights, and --device reference keeps 64 bits",
+      null,
+      EXIT.usage,
+    );
   const source = await programOf(file, flags);
   const compileMs = source.graph === null ? 0 : performance.now() - started;
   const { program, graph, forTarget } = source;
@@ -59,9 +76,11 @@ export async function run(file: string, given: RunFlags): Promise<ExitCode> {
   };
   if (job.weights === null && program.weights.some((w) => w.init.kind !== "ones" && w.init.kind !== "zeros"))
     say(`note: no --weights: the model starts from seed ${job.seed} and has learned nothing`);
-  const done = await runOn(job, kind === "reference" ? null : kind, onReference, flags.time ? STEADY_RUNS : 0).catch((fault: unknown) => {
-    throw faultOf(file, source, fault);
-  });
+  const done = await runOn(job, kind === "reference" ? null : kind, onReference, flags.time ? STEADY_RUNS : 0).catch(
+    (fault: unknown) => {
+      throw faultOf(file, source, fault);
+    },
+  );
   const verdict = checked ? await verifyRun(job, checked, done.values) : null;
   if (flags.output !== undefined) await save(flags.output, done.values);
   const times = flags.time && done.times ? { ...done.times, compile: done.times.compile + compileMs } : null;
@@ -85,13 +104,22 @@ interface Done {
 async function runOn(job: Job, kind: DeviceKind | null, graph: Graph | null, steadyRuns: number): Promise<Done> {
   if (graph === null) return runOnDevice(job, kind, steadyRuns);
   const { outputs } = await runOnReference(job, graph);
-  return { values: new Map(job.program.outputs.flatMap(({ name }) => (outputs.has(name) ? [[name, outputs.get(name)!]] : []))), device: null, times: null };
+  return {
+    values: new Map(job.program.outputs.flatMap(({ name }) => (outputs.has(name) ? [[name, outputs.get(name)!]] : []))),
+    device: null,
+    times: null,
+  };
 }
 
 /** Results and losses by name, observed routes as `<path>.index` and `<path>.count`. */
 async function save(path: string, values: Values): Promise<void> {
   const bytes = writeSafetensors(
-    [...values].map(([key, v]) => ({ key, dtype: fileDtype(v.dtype), shape: v.shape, data: toBytes(words(v), fileDtype(v.dtype)) })),
+    [...values].map(([key, v]) => ({
+      key,
+      dtype: fileDtype(v.dtype),
+      shape: v.shape,
+      data: toBytes(words(v), fileDtype(v.dtype)),
+    })),
   );
   await writeWhole(path, (write) => write(bytes));
 }
@@ -111,14 +139,22 @@ function words({ dtype, data }: Value): Words {
   }
 }
 
-function report({ program, given }: Job, { values, device }: Done, times: Times | null, verdict: Verdict | null, json: boolean): void {
+function report(
+  { program, given }: Job,
+  { values, device }: Done,
+  times: Times | null,
+  verdict: Verdict | null,
+  json: boolean,
+): void {
   if (json) {
     outJson({
       model: program.model,
       phase: program.phase,
       entry: program.entry,
       device: device ? { name: device.name, software: device.software } : { name: "reference", software: true },
-      outputs: Object.fromEntries([...values].map(([name, v]) => [name, { dtype: v.dtype, shape: v.shape, data: Array.from(v.data) }])),
+      outputs: Object.fromEntries(
+        [...values].map(([name, v]) => [name, { dtype: v.dtype, shape: v.shape, data: Array.from(v.data) }]),
+      ),
       ...(times ? { milliseconds: times } : {}),
       ...(verdict ? { check: { ...verdict, differences: Object.fromEntries(verdict.differences) } } : {}),
     });

@@ -21,11 +21,20 @@ import { checkedModel, choiceOf, showPreparation } from "../training.js";
 import { tuningsOn, type TuningsFlags } from "../tunings.js";
 
 export async function train(file: string | undefined, asked: TrainFlags): Promise<ExitCode> {
-  const resume = asked.resume === undefined ? null : asked.resume === true ? "last" : wholeNumber("--resume", asked.resume, 0, Number.MAX_SAFE_INTEGER);
+  const resume =
+    asked.resume === undefined
+      ? null
+      : asked.resume === true
+        ? "last"
+        : wholeNumber("--resume", asked.resume, 0, Number.MAX_SAFE_INTEGER);
   if (resume !== null && asked.weights !== undefined)
     throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
   const given = settingsOf(asked);
-  const { text, flags } = await askedFor(file, asked, resume === null ? null : await before(asked.output, resume === "last" ? null : resume));
+  const { text, flags } = await askedFor(
+    file,
+    asked,
+    resume === null ? null : await before(asked.output, resume === "last" ? null : resume),
+  );
   const model = await checkedModel(text, flags);
   const weights = resume === null ? (flags.weights ?? null) : null;
   const { checkAgainst, usualContext } = await import("../../train/model.js");
@@ -66,8 +75,18 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
             model: model.run.name,
           });
         checkAgainst(settings, model);
-        const told = { onProgress: (done: Preparation) => showPreparation(done, progress, from), onNote: (note: string) => say(`note: ${note}`) };
-        const opened = { text, choice: choiceOf(flags), device: wantedDevice(flags), tunings: chosenTunings(flags), weights, kept };
+        const told = {
+          onProgress: (done: Preparation) => showPreparation(done, progress, from),
+          onNote: (note: string) => say(`note: ${note}`),
+        };
+        const opened = {
+          text,
+          choice: choiceOf(flags),
+          device: wantedDevice(flags),
+          tunings: chosenTunings(flags),
+          weights,
+          kept,
+        };
         return openTrainer({ ...opened, rules: model.run.rules, ...told }, settings);
       },
       initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
@@ -89,7 +108,8 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   }
   const result = outcome.result(flags.output);
   report(result, flags.json ?? false);
-  if (!flags.json) for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: flags.tokenizer ?? null })) say(line);
+  if (!flags.json)
+    for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: flags.tokenizer ?? null })) say(line);
   return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
 }
 
@@ -103,8 +123,10 @@ const chosenTunings =
 function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
   const whole = (option: string, text: string | undefined, low = 1): number | undefined =>
     text === undefined ? undefined : wholeNumber(option, text, low, 1e9);
-  const real = (option: string, text: string | undefined): number | undefined => (text === undefined ? undefined : numberOf(option, text));
-  if (flags.schedule !== undefined && !LEARNING_RATES.includes(flags.schedule)) throw new UserError(`--schedule ${flags.schedule} is none`, null, EXIT.usage);
+  const real = (option: string, text: string | undefined): number | undefined =>
+    text === undefined ? undefined : numberOf(option, text);
+  if (flags.schedule !== undefined && !LEARNING_RATES.includes(flags.schedule))
+    throw new UserError(`--schedule ${flags.schedule} is none`, null, EXIT.usage);
   const live = liveOf(flags);
   const all = {
     steps: whole("--steps", flags.steps),
@@ -134,22 +156,28 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
     checkpointEvery: whole("--checkpoint-every", flags.checkpointEvery),
     keep: whole("--keep", flags.keep),
   } satisfies { readonly [K in keyof TrainSettings]: TrainSettings[K] | undefined };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Partial<TrainSettings>; // those that are given
+  // those that are given
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Partial<TrainSettings>;
 }
 
 /** A line for each live parameter: a value, or values at steps. */
 function liveOf({ live = [], liveSchedule = [] }: TrainFlags): string {
-  const pairs = [...live.map((text) => splitPair("--live", text)), ...liveSchedule.map((text) => splitPair("--live-schedule", text))];
+  const pairs = [
+    ...live.map((text) => splitPair("--live", text)),
+    ...liveSchedule.map((text) => splitPair("--live-schedule", text)),
+  ];
   const names = pairs.map(([name]) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new UserError(`${twice} is given twice by --live and --live-schedule`, null, EXIT.usage);
+  if (twice !== undefined)
+    throw new UserError(`${twice} is given twice by --live and --live-schedule`, null, EXIT.usage);
   return pairs.map(([name, value]) => `${name}=${value}`).join("\n");
 }
 
 /** `0.1`, `5%`, `1e-4` */
 function numberOf(option: string, text: string): number {
   const value = parseRatio(text.trim());
-  if (value === null || value < 0) throw new UserError(`${option} ${JSON.stringify(text)} is no number from 0 on`, null, EXIT.usage);
+  if (value === null || value < 0)
+    throw new UserError(`${option} ${JSON.stringify(text)} is no number from 0 on`, null, EXIT.usage);
   return float(option, value);
 }
 
@@ -165,7 +193,8 @@ function report(result: TrainResult, json: boolean): void {
   const { output, reason, step, steps, validation, checkpoint, best } = result;
   const validated = validation ? `; validation at step ${validation.step}: ${validationText(validation)}` : "";
   out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
-  if (checkpoint !== null) out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; --resume goes on from it"}`);
+  if (checkpoint !== null)
+    out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; --resume goes on from it"}`);
   if (best !== null && best.checkpoint !== checkpoint) out(`${best.checkpoint}: the best: ${validationText(best)}`);
   if (result.report !== null) out(`${result.report}: the report`);
 }

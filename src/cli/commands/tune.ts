@@ -50,7 +50,13 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
       throw nothingMeasured(tuned, budgetSeconds);
     }
     const path = await store(device, tuned, flags.output);
-    report(device, tuned, lines, { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) }, flags.json ?? false);
+    report(
+      device,
+      tuned,
+      lines,
+      { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) },
+      flags.json ?? false,
+    );
     if (tuned.fault !== null) throw tuned.fault;
     return stop.signal.aborted ? EXIT.interrupted : EXIT.fine;
   } finally {
@@ -63,21 +69,33 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
 /** `90`, `90s`, `2m`, `1h` in seconds. */
 export function durationOf(option: string, text: string): number {
   const parts = /^(\d+(?:\.\d+)?)(s|m|h)?$/.exec(text.trim());
-  const seconds = parts ? Number(parts[1]) * { s: 1, m: 60, h: 3600 }[(parts[2] ?? "s") as "s" | "m" | "h"] : NaN; // as the pattern says
+  // as the pattern says
+  const seconds = parts ? Number(parts[1]) * { s: 1, m: 60, h: 3600 }[(parts[2] ?? "s") as "s" | "m" | "h"] : NaN;
   if (!(seconds > 0 && seconds <= MOST_SECONDS))
-    throw new UserError(`${option} ${JSON.stringify(text)} is no time up to a day, such as 90s or 5m`, null, EXIT.usage);
+    throw new UserError(
+      `${option} ${JSON.stringify(text)} is no time up to a day, such as 90s or 5m`,
+      null,
+      EXIT.usage,
+    );
   return seconds;
 }
 
 async function graphOf(file: string, flags: TuneFlags): Promise<Graph> {
-  if (file.endsWith(".json")) throw new UserError(`${file} is compiled already: its kernels are chosen`, "give `modc tune` the model's source", EXIT.usage);
+  if (file.endsWith(".json"))
+    throw new UserError(
+      `${file} is compiled already: its kernels are chosen`,
+      "give `modc tune` the model's source",
+      EXIT.usage,
+    );
   return (await compileFile(file, flags)).graph;
 }
 
 function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: number): unknown {
   if (fault !== null) return fault;
-  if (workloads === 0) return new UserError("the model has neither products by weights nor attention: there is nothing to tune");
-  const why = measured.flatMap((m) => m.refused.slice(0, 1).map(({ name, why: what }) => ` (${name} ${what})`))[0] ?? "";
+  if (workloads === 0)
+    return new UserError("the model has neither products by weights nor attention: there is nothing to tune");
+  const why =
+    measured.flatMap((m) => m.refused.slice(0, 1).map(({ name, why: what }) => ` (${name} ${what})`))[0] ?? "";
   return new UserError(`in ${budgetSeconds} s nothing could be compared${why}`, "give it longer: --budget 2m");
 }
 
@@ -94,7 +112,13 @@ interface Stored {
   readonly changed: boolean;
 }
 
-function report(device: Device, { measured, workloads }: Tuned, lines: readonly Found[], { path, changed }: Stored, json: boolean): void {
+function report(
+  device: Device,
+  { measured, workloads }: Tuned,
+  lines: readonly Found[],
+  { path, changed }: Stored,
+  json: boolean,
+): void {
   const refused = measured.flatMap((m) => m.refused.map(({ name, why }) => ({ workload: m.workload.name, name, why })));
   if (json) {
     const { name, vendor, architecture, driver } = device.info;
@@ -112,7 +136,10 @@ function report(device: Device, { measured, workloads }: Tuned, lines: readonly 
     baselineSeconds === null ? "" : (baselineSeconds / seconds).toFixed(2),
   ]);
   out(table(["workload", "size", "best", "µs", "GFLOP/s", "before, µs", "ratio"], rows));
-  for (const { workload, tried, of } of measured) if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
+  for (const { workload, tried, of } of measured)
+    if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
   if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);
-  out(`\n${path}: ${changed ? `tunings for ${device.info.name}` : `nothing gains on what ${device.info.name} has already`}`);
+  out(
+    `\n${path}: ${changed ? `tunings for ${device.info.name}` : `nothing gains on what ${device.info.name} has already`}`,
+  );
 }

@@ -1,4 +1,5 @@
-// `modc verify`: proves on the user's model and device that programs compute what the model means, and that the causal rule keeps its laws.
+// `modc verify`: proves on the user's model and device that programs compute what the model means, and that the causal
+// rule keeps its laws.
 import { check } from "../../check/check.js";
 import { compileGeneration, GenerationError } from "../../compile-generation.js";
 import type { SourceFile, Span } from "../../diagnostics/span.js";
@@ -80,16 +81,29 @@ interface Verified {
 }
 
 /** The model under its rules, with weights and inputs. */
-async function verified(file: string, flags: VerifyFlags, compiled: Finished, machine: Machine, trial: VerifyTrial): Promise<Verified> {
+async function verified(
+  file: string,
+  flags: VerifyFlags,
+  compiled: Finished,
+  machine: Machine,
+  trial: VerifyTrial,
+): Promise<Verified> {
   const { program, model, graph, sources } = compiled;
   const seed = seedOf(flags.seed);
-  const weights = flags.weights === undefined ? livelyWeights(program.weights, seed) : await readWeights({ program, weights: flags.weights, seed });
+  const weights =
+    flags.weights === undefined
+      ? livelyWeights(program.weights, seed)
+      : await readWeights({ program, weights: flags.weights, seed });
   expectWeights(file, flags.weights);
-  if (flags.weights === undefined) say(`note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its results`);
+  if (flags.weights === undefined)
+    say(
+      `note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its results`,
+    );
   const axes = parseAxes(program);
   const open = chosenExtents(axes, flags, USUAL.tokens);
   const extents = flags.batch === undefined ? withBatch(axes, open) : open;
-  if (!program.inputs.some((i) => i.packing)) throw new UserError(`${model.name} has no input along a sequence: there is nothing that comes later`);
+  if (!program.inputs.some((i) => i.packing))
+    throw new UserError(`${model.name} has no input along a sequence: there is nothing that comes later`);
   return {
     name: model.name,
     extents,
@@ -109,7 +123,9 @@ async function verified(file: string, flags: VerifyFlags, compiled: Finished, ma
 }
 
 const withBatch = (axes: readonly Axis[], extents: ReadonlyMap<string, number>): ReadonlyMap<string, number> =>
-  new Map([...extents].map(([name, n]) => [name, axes.some((a) => a.name === name && a.role === "batch") ? USUAL.batch : n]));
+  new Map(
+    [...extents].map(([name, n]) => [name, axes.some((a) => a.name === name && a.role === "batch") ? USUAL.batch : n]),
+  );
 
 /** The longest, and shorter ones. */
 function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): readonly number[] | null {
@@ -124,9 +140,17 @@ function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, numb
 async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: Graph): Promise<readonly RuleGraph[]> {
   const { source, read } = await modelText(file);
   const named = flags.model === undefined ? {} : { model: flags.model };
-  const { model, diagnostics } = check(source, { phase: "generate", entry: "forward", set: pairs("--set", flags.set ?? []), read, ...named });
+  const { model, diagnostics } = check(source, {
+    phase: "generate",
+    entry: "forward",
+    set: pairs("--set", flags.set ?? []),
+    read,
+    ...named,
+  });
   if (!model) {
-    say(`note: the model has no causal rule: ${diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"}`);
+    say(
+      `note: the model has no causal rule: ${diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"}`,
+    );
     return [{ rule: "top-k", graph: top }];
   }
   const causal = lower(model);
@@ -141,14 +165,30 @@ async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: 
 }
 
 /** Prompts and steps, where the model generates. */
-async function verifySteps(file: string, flags: VerifyFlags, { subject, extents, weights }: Verified, device: Device, tell: Telling): Promise<void> {
+async function verifySteps(
+  file: string,
+  flags: VerifyFlags,
+  { subject, extents, weights }: Verified,
+  device: Device,
+  tell: Telling,
+): Promise<void> {
   const causal = subject.rules.find((r) => r.rule === "causal");
-  if (!causal) return tell.onFinding({ check: "steps", rule: null, state: "skipped", text: "steps need the causal rule", fault: null });
+  if (!causal)
+    return tell.onFinding({
+      check: "steps",
+      rule: null,
+      state: "skipped",
+      text: "steps need the causal rule",
+      fault: null,
+    });
   const { source } = await modelText(file);
   tell.onProgress("prompts and steps");
   let compiled;
   try {
-    compiled = compileGeneration(source.text, { ...compileOptions(file, { ...flags, phase: "generate" }), target: device.target });
+    compiled = compileGeneration(source.text, {
+      ...compileOptions(file, { ...flags, phase: "generate" }),
+      target: device.target,
+    });
   } catch (fault) {
     if (!(fault instanceof GenerationError)) throw fault;
     return tell.onFinding({ check: "steps", rule: "causal", state: "skipped", text: fault.message, fault: null });
@@ -165,7 +205,11 @@ async function verifySteps(file: string, flags: VerifyFlags, { subject, extents,
         .slice(0, Math.max(1, Math.floor(longest * part))),
     );
     const tokens = Math.max(1, Math.min(24, Math.floor(longest / 3)));
-    const { tokens: added, difference, faults } = await checkSteps({ machine: subject.machine, generation, weights, whole, prompts, tokens });
+    const {
+      tokens: added,
+      difference,
+      faults,
+    } = await checkSteps({ machine: subject.machine, generation, weights, whole, prompts, tokens });
     const text = `prompts of ${prompts.map((p) => p.length).join(", ")} tokens and ${added} steps`;
     tell.onFinding(
       faults.length === 0
@@ -192,8 +236,16 @@ async function verifySteps(file: string, flags: VerifyFlags, { subject, extents,
 /** Shares of the longest text: one token, a piece, more than a piece. */
 const PROMPTS = [0, 0.1, 0.5] as const;
 
-/** What both rules come to on a text, and how alike they route it. Batch and length are those of the made-up inputs, not of the text. */
-async function tellOfText(file: string, { batch: _batch, length: _length, ...flags }: EvaluationFlags, { subject }: Verified, tell: Telling): Promise<void> {
+/**
+ * What both rules come to on a text, and how alike they route it. Batch and length are those of the made-up inputs, not
+ * of the text.
+ */
+async function tellOfText(
+  file: string,
+  { batch: _batch, length: _length, ...flags }: EvaluationFlags,
+  { subject }: Verified,
+  tell: Telling,
+): Promise<void> {
   const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
   const found = await evaluateRules(file, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
   for (const { path, agrees, recall, top, causal } of agreement.layers())
@@ -216,7 +268,8 @@ async function tellOfText(file: string, { batch: _batch, length: _length, ...fla
 
 /** Paths of observed routes that are chosen among all tokens, not among those of another route. */
 function routesOfTokens({ axes, outputs }: Graph): readonly string[] {
-  const rule = (name: string | undefined) => axes.flatMap((a) => (a.name === name && a.role === "sequence" ? [a.count] : []))[0];
+  const rule = (name: string | undefined) =>
+    axes.flatMap((a) => (a.name === name && a.role === "sequence" ? [a.count] : []))[0];
   return outputs.flatMap(({ name, packing }) => {
     const own = rule(packing?.axis);
     const chosen = (own?.kind === "top" || own?.kind === "above") && rule(own.parent)?.kind === "input";
@@ -229,8 +282,17 @@ async function verifyAgain(file: string, machine: Machine, tell: Telling): Promi
   const reproduction = parseReproduction(readText(file));
   const difference = await checkReproduction(machine, reproduction, usualPasses);
   const { kind, name } = reproduction.fault;
-  const text = difference === null ? `the ${kind} ${name} agrees with the reference` : `the ${kind} ${name} still differs: ${difference}`;
-  tell.onFinding({ check: kind === "pass" ? "passes" : "operators", rule: null, state: difference === null ? "holds" : "fails", text, fault: null });
+  const text =
+    difference === null
+      ? `the ${kind} ${name} agrees with the reference`
+      : `the ${kind} ${name} still differs: ${difference}`;
+  tell.onFinding({
+    check: kind === "pass" ? "passes" : "operators",
+    rule: null,
+    state: difference === null ? "holds" : "fails",
+    text,
+    fault: null,
+  });
   return tell.end(reproduction.graph.name, machine.device);
 }
 
@@ -274,7 +336,12 @@ class Telling {
   }
 }
 
-const MARKS: Readonly<Record<Finding["state"], string>> = { holds: "holds  ", fails: "FAILS  ", told: "note   ", skipped: "skipped" };
+const MARKS: Readonly<Record<Finding["state"], string>> = {
+  holds: "holds  ",
+  fails: "FAILS  ",
+  told: "note   ",
+  skipped: "skipped",
+};
 
 const lineOf = ({ state, check: what, rule, text, fault }: Finding): string =>
   `${MARKS[state]}  ${what.padEnd(10)}  ${(rule ?? "").padEnd(6)}  ${text}${fault?.place ? ` (${fault.place})` : ""}`;

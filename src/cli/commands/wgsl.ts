@@ -11,10 +11,15 @@ export interface WgslFlags extends ModelFlags, PrecisionFlags {
 
 export async function wgsl(file: string, name: string | undefined, flags: WgslFlags): Promise<ExitCode> {
   const { program } = await compileFile(file, flags);
-  const uses = program.kernels.map((_, k) => program.steps.filter((step) => step.kind === "dispatch" && step.kernel === k).length);
+  const uses = program.kernels.map(
+    (_, k) => program.steps.filter((step) => step.kind === "dispatch" && step.kernel === k).length,
+  );
   const chosen = name === undefined ? program.kernels : program.kernels.filter((kernel) => kernel.name === name);
   if (chosen.length === 0)
-    throw new UserError(`the program has no kernel ${JSON.stringify(name)}`, `it has ${program.kernels.map((kernel) => kernel.name).join(", ")}`);
+    throw new UserError(
+      `the program has no kernel ${JSON.stringify(name)}`,
+      `it has ${program.kernels.map((kernel) => kernel.name).join(", ")}`,
+    );
   if (flags.json) outJson(chosen.map((kernel) => ({ ...kernel, dispatches: uses[program.kernels.indexOf(kernel)] })));
   else if (name !== undefined || flags.all) out(chosen.map((kernel) => kernel.wgsl.trimEnd()).join("\n\n"));
   else

@@ -4,7 +4,11 @@ import { script, type Completed, type Values } from "./words.js";
 export function bash(commands: readonly Completed[]): string {
   const cases = commands.flatMap(({ name, options, arguments: args }) => [
     ...options.flatMap(({ short, long, values }) =>
-      values === null ? [] : [`    ${[long, ...(short === null ? [] : [short])].map((o) => `'${name} ${o}'`).join("|")}) ${offer(values)} ;;`],
+      values === null
+        ? []
+        : [
+            `    ${[long, ...(short === null ? [] : [short])].map((o) => `'${name} ${o}'`).join("|")}) ${offer(values)} ;;`,
+          ],
     ),
     `    '${name} '*) options='${options.flatMap(({ short, long }) => (short === null ? [long] : [short, long])).join(" ")}'; ${args.length === 0 ? ":" : offer(args[0]!.values)} ;;`,
   ]);

@@ -1,7 +1,11 @@
 // What a shell can complete of a command.
 
-/** What stands behind an option, or as an argument: one of some words, a file, a folder, or what nobody can complete. */
-export type Values = { readonly kind: "words"; readonly words: readonly string[] } | { readonly kind: "file" | "folder" | "other" };
+/**
+ * What stands behind an option, or as an argument: one of some words, a file, a folder, or what nobody can complete.
+ */
+export type Values =
+  | { readonly kind: "words"; readonly words: readonly string[] }
+  | { readonly kind: "file" | "folder" | "other" };
 
 export interface CompletedOption {
   /** `-o` */

@@ -19,7 +19,9 @@ export function zsh(commands: readonly Completed[]): string {
       `        ${name})`,
       "          _arguments -s -S \\",
       ...options.flatMap(optionSpecs).map((spec) => `            ${quoted(spec)} \\`),
-      ...args.map((a, i) => `            ${quoted(`${a.variadic ? "*" : String(i + 1)}:${a.name}:${action(a.values)}`)} \\`),
+      ...args.map(
+        (a, i) => `            ${quoted(`${a.variadic ? "*" : String(i + 1)}:${a.name}:${action(a.values)}`)} \\`,
+      ),
       "            && return ;;",
     ]),
     "      esac ;;",
@@ -35,7 +37,9 @@ function optionSpecs({ short, long, does, values, optional, repeatable }: Comple
   const apart = repeatable ? "*" : both.length > 1 ? `(${both.join(" ")})` : "";
   const text = does.replaceAll(/[\\[\]:]/g, String.raw`\$&`);
   const value = values === null ? "" : `${optional ? "::" : ":"}${long.slice(2)}:${action(values)}`;
-  return both.map((name) => `${apart}${name}${values === null ? "" : name.startsWith("--") ? "=" : "+"}[${text}]${value}`);
+  return both.map(
+    (name) => `${apart}${name}${values === null ? "" : name.startsWith("--") ? "=" : "+"}[${text}]${value}`,
+  );
 }
 
 function action(values: Values): string {

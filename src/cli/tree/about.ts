@@ -45,5 +45,9 @@ export const aboutCommands = (program: Command): readonly Declared[] => [
 async function unknown(name: string, program: Command): Promise<UsageError> {
   const { didYouMean } = await import("../did-you-mean.js");
   const names = program.commands.map((c) => c.name());
-  return new UsageError("unknown-command", `there is no command ${JSON.stringify(name)}`, didYouMean(name, names) ?? "`modc help` lists them");
+  return new UsageError(
+    "unknown-command",
+    `there is no command ${JSON.stringify(name)}`,
+    didYouMean(name, names) ?? "`modc help` lists them",
+  );
 }

@@ -5,7 +5,10 @@ import { WeightsError } from "../../runtime/errors.js";
 import type { BeyondBound } from "../beyond-bound.js";
 import { UserError, type ExitCode } from "../exit.js";
 
-/** `act` is given the arguments and then the options, as commander has them, and is loaded only when the command is called. */
+/**
+ * `act` is given the arguments and then the options, as commander has them, and is loaded only when the command is
+ * called.
+ */
 export interface Declared {
   /** Name and arguments: `wgsl <file> [kernel]`. */
   readonly words: string;
@@ -20,7 +23,11 @@ export interface Declared {
   readonly act: (...given: never[]) => Promise<ExitCode> | ExitCode;
 }
 
-export function add(program: Command, { words, does, options, choices, note, opens = false, act }: Declared, finish: (code: ExitCode) => void): Command {
+export function add(
+  program: Command,
+  { words, does, options, choices, note, opens = false, act }: Declared,
+  finish: (code: ExitCode) => void,
+): Command {
   const command = program.command(words).description(does);
   for (const option of options) command.addOption(option);
   if (choices) command.registeredArguments[0]!.choices(choices);
@@ -29,7 +36,8 @@ export function add(program: Command, { words, does, options, choices, note, ope
   return command.action(async (...all: unknown[]) => {
     const words = await withRunWeights(all.slice(0, given)); // commander gives the command itself too
     const [model, ...others] = words;
-    const opened = opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
+    const opened =
+      opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
     try {
       finish(await act(...(opened as never[]))); // commander has checked what stands there
     } catch (fault) {
@@ -55,7 +63,11 @@ async function asTrained(command: Command, path: string, others: readonly unknow
 }
 
 /** Of weights that do not fit, the parameter that explains it; of a length beyond the bound, the one that raises it. */
-async function withExplanation(fault: unknown, command: string, [path, ...others]: readonly unknown[]): Promise<unknown> {
+async function withExplanation(
+  fault: unknown,
+  command: string,
+  [path, ...others]: readonly unknown[],
+): Promise<unknown> {
   const misfit = fault instanceof WeightsError && fault.tensors !== null;
   const beyond = fault instanceof UserError && "asked" in fault;
   if ((!misfit && !beyond) || typeof path !== "string" || path.endsWith(".json")) return fault;
@@ -63,7 +75,12 @@ async function withExplanation(fault: unknown, command: string, [path, ...others
     const { raisingBound } = await import("../beyond-bound.js");
     const ofObjective = command === "train" || command === "eval";
     // As its field says; the options stand last.
-    return raisingBound(fault as BeyondBound, path, others.at(-1) as object, ofObjective ? { phase: "train", enter: "objective" } : {});
+    return raisingBound(
+      fault as BeyondBound,
+      path,
+      others.at(-1) as object,
+      ofObjective ? { phase: "train", enter: "objective" } : {},
+    );
   }
   const { explained } = await import("../misfit.js");
   return explained(fault, path, others.at(-1) as object); // the options stand last

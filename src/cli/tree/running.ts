@@ -72,7 +72,10 @@ export const runningCommands: readonly Declared[] = [
       o.weights,
       o.tokenizer,
       o.option("--max-tokens <n>", "tokens added to each prompt, at most (default: the checkpoint's, else 256)"),
-      o.option("--temperature <x>", "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one of the next four)"),
+      o.option(
+        "--temperature <x>",
+        "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one of the next four)",
+      ),
       o.option("--top-k <n>", "draw from the n most likely tokens (0: all)"),
       o.option("--top-p <share>", "draw from the most likely tokens that together have this probability"),
       o.option("--min-p <share>", "draw from tokens with at least this share of the largest probability"),
@@ -81,7 +84,10 @@ export const runningCommands: readonly Declared[] = [
       o.repeatable("--logit-bias <token=value>", "added to the logit of a token, -inf: never"),
       o.repeatable("--stop <text>", "ends a text, and is no part of it"),
       o.option("--logprobs", "compute the log-probability of each token"),
-      o.option("--show-depth", "show how many layers computed each token: as colour, or as digits in a line below where there is none"),
+      o.option(
+        "--show-depth",
+        "show how many layers computed each token: as colour, or as digits in a line below where there is none",
+      ),
       o.option("--heatmap <path>", "write a page that shows which layers computed which tokens"),
       o.tunings,
       ...o.storage,

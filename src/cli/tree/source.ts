@@ -13,7 +13,11 @@ export const sourceCommands: readonly Declared[] = [
   {
     words: "fmt <files...>",
     does: "print files in the canonical form, in place; standard input, which is -, to standard output",
-    options: [o.option("--check", "write nothing; fail (1) where a file would change"), o.option("--stdout", "print instead of writing"), o.json],
+    options: [
+      o.option("--check", "write nothing; fail (1) where a file would change"),
+      o.option("--stdout", "print instead of writing"),
+      o.json,
+    ],
     act: async (files, flags) => (await import("../commands/fmt.js")).fmt(files, flags),
   },
   {
@@ -81,7 +85,12 @@ export const sourceCommands: readonly Declared[] = [
       o.batch("1"),
       o.length("as many as the model allows"),
       o.at,
-      o.option("--convention <name>", "executed: what runs; mor: as the Mixture-of-Recursions paper counts (default executed)").choices(["executed", "mor"]),
+      o
+        .option(
+          "--convention <name>",
+          "executed: what runs; mor: as the Mixture-of-Recursions paper counts (default executed)",
+        )
+        .choices(["executed", "mor"]),
       ...o.storage,
       o.live,
       o.option("--budget <operations>", "print how many training steps' forward passes it pays for"),

@@ -12,7 +12,9 @@ export const weightCommands: readonly Declared[] = [
       o.option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(),
       o.seed,
       o.option("--weights <path>", "the values of this file or checkpoint instead of the starting ones"),
-      o.option("--weights-as <type>", "the type in which floats are written (default: as the model has them)").choices(WEIGHT_TYPES),
+      o
+        .option("--weights-as <type>", "the type in which floats are written (default: as the model has them)")
+        .choices(WEIGHT_TYPES),
       o.option("--paths", "key tensors by their paths, not by what `names` says"),
       o.set,
       o.model,
@@ -30,9 +32,14 @@ export const weightCommands: readonly Declared[] = [
     words: "convert <folder>",
     does: "turn a dense checkpoint into a routed model that computes the same at the start",
     options: [
-      o.option("-o, --output <folder>", "the folder to write: model.mod, model.safetensors, and the tokenizer's files").makeOptionMandatory(),
       o
-        .option("--mod <setting...>", "every=2: each second layer is routed; capacity=12.5%: what training is to come to")
+        .option("-o, --output <folder>", "the folder to write: model.mod, model.safetensors, and the tokenizer's files")
+        .makeOptionMandatory(),
+      o
+        .option(
+          "--mod <setting...>",
+          "every=2: each second layer is routed; capacity=12.5%: what training is to come to",
+        )
         .default(["every=2", "capacity=12.5%"], "every=2 capacity=12.5%"),
       o.seed,
       o.json,
@@ -47,7 +54,10 @@ export const weightCommands: readonly Declared[] = [
       o.weights,
       o.tokenizer,
       o.option("-o, --output <folder>", "the folder to write"),
-      o.option("--single-file <path>", "a page (.html) with everything in it, which works from disk; for small models that generate"),
+      o.option(
+        "--single-file <path>",
+        "a page (.html) with everything in it, which works from disk; for small models that generate",
+      ),
       o.option("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)"),
       o.option("--name <name>", "the package's name (default: the model's)"),
       o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),

@@ -2,12 +2,18 @@
 import { code } from "../define.js";
 import { byName, EXAMPLES, ofTensor, OPERANDS } from "./hints.js";
 
-const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null => (suggestion === null ? null : `did you mean \`${suggestion}\`?`);
+const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
+  suggestion === null ? null : `did you mean \`${suggestion}\`?`;
 const plural = (n: number, one: string): string => `${n} ${one}${n === 1 ? "" : "s"}`;
 
 export const blockCodes = {
   // --- arguments
-  "unknown-argument": code<{ readonly callee: string; readonly name: string; readonly suggestion: string | null; readonly takes: readonly string[] }>({
+  "unknown-argument": code<{
+    readonly callee: string;
+    readonly name: string;
+    readonly suggestion: string | null;
+    readonly takes: readonly string[];
+  }>({
     severity: "error",
     message: ({ callee, name }) => `\`${callee}\` has no parameter \`${name}\``,
     hint: (d) => didYouMean(d) ?? (d.takes.length > 0 ? `it takes ${d.takes.join(", ")}` : "it takes none"),
@@ -23,9 +29,12 @@ export const blockCodes = {
     readonly suggestion: string | null;
   }>({
     severity: "warning",
-    message: ({ callee, name, value }) => `\`${callee}\` does not know ${JSON.stringify(value)} as a value of \`${name}\``,
+    message: ({ callee, name, value }) =>
+      `\`${callee}\` does not know ${JSON.stringify(value)} as a value of \`${name}\``,
     hint: ({ name, options, suggestion }) =>
-      suggestion === null ? `\`${name}\` is ${options.map((o) => JSON.stringify(o)).join(" or ")}` : `did you mean ${JSON.stringify(suggestion)}?`,
+      suggestion === null
+        ? `\`${name}\` is ${options.map((o) => JSON.stringify(o)).join(" or ")}`
+        : `did you mean ${JSON.stringify(suggestion)}?`,
     explain: `A block that does nothing with a string but compare it with literals chooses among them; a string
 that is none of them, and not the default, takes the last \`else\`, or leaves a member out.
 
@@ -39,9 +48,14 @@ that is none of them, and not the default, takes the last \`else\`, or leaves a 
 
   proj: Linear(64)                                // \`d_out\` is missing`,
   }),
-  "surplus-argument": code<{ readonly callee: string; readonly takes: number; /** Parameters given by name only. */ readonly named: readonly string[] }>({
+  "surplus-argument": code<{
+    readonly callee: string;
+    readonly takes: number;
+    /** Parameters given by name only. */ readonly named: readonly string[];
+  }>({
     severity: "error",
-    message: ({ callee, takes }) => `\`${callee}\` takes ${takes === 0 ? "no arguments" : `at most ${plural(takes, "argument")}`} by position`,
+    message: ({ callee, takes }) =>
+      `\`${callee}\` takes ${takes === 0 ? "no arguments" : `at most ${plural(takes, "argument")}`} by position`,
     hint: ({ callee, named }) => byName(callee, named),
     explain: `More arguments are given by position than what is called can take. Parameters that are given by
 name only, such as \`axis:\`, do not count.`,
@@ -98,8 +112,11 @@ structure of the model cannot be live.`,
   }),
   "not-compile-time": code<{ readonly what: string; readonly value: string; readonly hint?: string }>({
     severity: "error",
-    message: ({ what, value }) => `${what} must be known when compiling, but ${value} is known only when the program runs`,
-    hint: ({ hint }) => hint ?? "use a number known when compiling, such as a parameter of the block; the structure of a model cannot depend on its inputs",
+    message: ({ what, value }) =>
+      `${what} must be known when compiling, but ${value} is known only when the program runs`,
+    hint: ({ hint }) =>
+      hint ??
+      "use a number known when compiling, such as a parameter of the block; the structure of a model cannot depend on its inputs",
     explain: `Conditions, lengths of lists, shapes of weights and the structure of a model are decided by the
 compiler. Tensors, axes such as T and live parameters have no value then. To choose between
 tensors element by element, use \`where\`.`,
@@ -144,7 +161,8 @@ too, are exact.`,
   }),
   "wrong-operands": code<{ readonly op: string; readonly left: string | null; readonly right: string }>({
     severity: "error",
-    message: ({ op, left, right }) => (left === null ? `\`${op}\` does not apply to ${right}` : `\`${op}\` does not apply to ${left} and ${right}`),
+    message: ({ op, left, right }) =>
+      left === null ? `\`${op}\` does not apply to ${right}` : `\`${op}\` does not apply to ${left} and ${right}`,
     hint: ({ op }) => OPERANDS[op] ?? "arithmetic is for numbers",
     explain: `Arithmetic takes numbers, \`and or not\` take booleans, order compares numbers, equality
 compares numbers, strings or booleans of the same kind, and \`+\` also joins two lists.`,
@@ -166,7 +184,8 @@ with.`,
   "not-a-value": code<{ readonly name: string; readonly what: string }>({
     severity: "error",
     message: ({ name, what }) => `\`${name}\` is ${what}, not a value`,
-    hint: ({ name, what }) => (what.startsWith("a block") ? `make an instance: \`${name}(…)\`` : `call it: \`${name}(…)\``),
+    hint: ({ name, what }) =>
+      what.startsWith("a block") ? `make an instance: \`${name}(…)\`` : `call it: \`${name}(…)\``,
     explain: `Blocks and functions are not values themselves. What a parameter of kind \`block\` takes is an
 instance: \`Layer(64, 4)\`.`,
   }),
@@ -214,7 +233,11 @@ nest.`,
   "unknown-member": code<{ readonly object: string; readonly name: string; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ object, name }) => `${object} has no member \`${name}\``,
-    hint: (d) => didYouMean(d) ?? (d.object.startsWith("a tensor") ? ofTensor(d.name) : "name a member that it declares, in a branch that is taken"),
+    hint: (d) =>
+      didYouMean(d) ??
+      (d.object.startsWith("a tensor")
+        ? ofTensor(d.name)
+        : "name a member that it declares, in a branch that is taken"),
     explain: `\`a.b\` reads a weight, a sub-block or a function of the instance a, or one named result of a
 function. A member inside an \`if\` exists only where its branch was taken.`,
   }),
@@ -237,8 +260,10 @@ argument takes the name of the parameter, \`wrap.inner\`; a member of that block
   // --- weights
   "unread-weight": code<{ readonly kind: "weight" | "sub-block"; readonly name: string }>({
     severity: "warning",
-    message: ({ kind, name }) => (kind === "weight" ? `nothing reads the weight \`${name}\`` : `nothing calls or reads \`${name}\``),
-    hint: ({ kind }) => `${kind === "weight" ? "use it in a function of the block" : "call it in a function of the block"}, or remove it`,
+    message: ({ kind, name }) =>
+      kind === "weight" ? `nothing reads the weight \`${name}\`` : `nothing calls or reads \`${name}\``,
+    hint: ({ kind }) =>
+      `${kind === "weight" ? "use it in a function of the block" : "call it in a function of the block"}, or remove it`,
     explain: `A weight that no function mentions, in any phase, is loaded, kept and saved for nothing, and no
 training changes it; so are the weights of a sub-block that nothing calls. Mostly a line was
 forgotten.
@@ -270,11 +295,18 @@ exists once, before any input.`,
   }),
 
   // --- functions
-  "wrong-input": code<{ readonly callee: string; readonly input: string; readonly expected: string; readonly found: string; readonly reason: string | null }>({
+  "wrong-input": code<{
+    readonly callee: string;
+    readonly input: string;
+    readonly expected: string;
+    readonly found: string;
+    readonly reason: string | null;
+  }>({
     severity: "error",
     message: ({ callee, input, expected, found, reason }) =>
       `\`${input}\` of \`${callee}\` is ${expected}, but the argument is ${found}${reason === null ? "" : `: ${reason}`}`,
-    hint: ({ callee, input }) => `give a tensor of the declared type, or change the type of \`${input}\` in \`${callee}\``,
+    hint: ({ callee, input }) =>
+      `give a tensor of the declared type, or change the type of \`${input}\` in \`${callee}\``,
     explain: `An argument must fit the type of the input: the same dtype, as many dimensions, equal sizes.
 Each axis that the function introduces (B, T) stands for one size throughout, and \`...\`
 accepts any leading axes.`,
@@ -288,9 +320,15 @@ axis belongs to which.
 
   forward(x: f32[..., dim]) -> f32[..., dim]      // any leading axes`,
   }),
-  "bound-exceeded": code<{ readonly callee: string; readonly axis: string; readonly bound: number; readonly found: string }>({
+  "bound-exceeded": code<{
+    readonly callee: string;
+    readonly axis: string;
+    readonly bound: number;
+    readonly found: string;
+  }>({
     severity: "error",
-    message: ({ callee, axis, bound, found }) => `\`${axis}\` of \`${callee}\` is at most ${bound}, but the argument's ${found}`,
+    message: ({ callee, axis, bound, found }) =>
+      `\`${axis}\` of \`${callee}\` is at most ${bound}, but the argument's ${found}`,
     hint: ({ axis, bound }) => `bound the axis where it is introduced: \`${axis} <= ${bound}\``,
     explain: `Where a function bounds an axis (\`T <= context\`), every caller's axis needs a bound that is no
 larger, so that no input at run time can break the promise.`,
@@ -311,8 +349,10 @@ larger, so that no input at run time can break the promise.`,
   }),
   "result-count": code<{ readonly callee: string; readonly expected: number; readonly found: string }>({
     severity: "error",
-    message: ({ callee, expected, found }) => `\`${callee}\` declares ${plural(expected, "result")}, but ends with ${found}`,
-    hint: ({ expected }) => (expected > 1 ? "end with all of them: `(logits, hidden)`" : "the last expression of a function is its result"),
+    message: ({ callee, expected, found }) =>
+      `\`${callee}\` declares ${plural(expected, "result")}, but ends with ${found}`,
+    hint: ({ expected }) =>
+      expected > 1 ? "end with all of them: `(logits, hidden)`" : "the last expression of a function is its result",
     explain: `The last expression of a function is its result. A function with several named results ends with
 as many values, \`(logits, hidden)\` or the list \`[logits, hidden]\`.`,
   }),
@@ -343,7 +383,8 @@ call is no value.`,
   "unused-value": code<Record<never, never>>({
     severity: "warning",
     message: () => "the value of this expression is not used",
-    hint: () => "a line that starts with `-` or `(` starts a statement; end the line before with the operator, or drop this one",
+    hint: () =>
+      "a line that starts with `-` or `(` starts a statement; end the line before with the operator, or drop this one",
     explain: `Only the last expression of a function is its result. An expression elsewhere computes something
 that nobody reads, often because a line was broken before an operator:
 
@@ -353,7 +394,8 @@ that nobody reads, often because a line was broken before an operator:
   "not-observable": code<{ readonly name: string; readonly found: string }>({
     severity: "error",
     message: ({ name, found }) => `\`observe ${name}\` needs a tensor or a route, found ${found}`,
-    hint: () => "observe what a function computes; an instance can be observed by the result of calling it: `y = lin(x)`, `observe y`",
+    hint: () =>
+      "observe what a function computes; an instance can be observed by the result of calling it: `y = lin(x)`, `observe y`",
     explain: `\`observe\` makes a value of the running program readable by tools, so it must be a tensor or a
 route.`,
   }),

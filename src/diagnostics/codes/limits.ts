@@ -23,7 +23,8 @@ would never end.`,
     readonly most?: { readonly name: string; readonly times: number } | null;
   }>({
     severity: "error",
-    message: ({ what, limit, most }) => `the model has more than ${limit} ${what}${most ? `, ${most.times} of them of \`${most.name}\`` : ""}`,
+    message: ({ what, limit, most }) =>
+      `the model has more than ${limit} ${what}${most ? `, ${most.times} of them of \`${most.name}\`` : ""}`,
     hint: ({ most }) =>
       most
         ? "what calls or makes the next one twice doubles it at every level; make the model smaller, or look for a number that is larger than meant"

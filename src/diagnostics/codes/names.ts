@@ -1,7 +1,8 @@
 // Diagnostics of names, imports and files.
 import { code } from "../define.js";
 
-const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null => (suggestion === null ? null : `did you mean \`${suggestion}\`?`);
+const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
+  suggestion === null ? null : `did you mean \`${suggestion}\`?`;
 
 /** Names that Python or its libraries have. */
 const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
@@ -104,7 +105,11 @@ declares blocks and constants is a library, to be imported by others.`,
     explain: `Where a file declares several models, one must be chosen: \`--model Name\` on the command line,
 \`model: "Name"\` in the API.`,
   }),
-  "unknown-model": code<{ readonly name: string; readonly models: readonly string[]; readonly suggestion: string | null }>({
+  "unknown-model": code<{
+    readonly name: string;
+    readonly models: readonly string[];
+    readonly suggestion: string | null;
+  }>({
     severity: "error",
     message: ({ name }) => `the file declares no model \`${name}\``,
     hint: (d) => didYouMean(d) ?? (d.models.length > 0 ? `it declares ${d.models.join(", ")}` : null),
@@ -138,14 +143,19 @@ left has matched.
   }),
   "reserved-key": code<{ readonly key: string }>({
     severity: "error",
-    message: ({ key }) => (key === "" ? "a key of a checkpoint cannot be empty" : `"${key}" cannot be the key of a weight`),
-    hint: ({ key }) => (key === "" ? "write the key the checkpoint holds the weight under" : "safetensors keeps that key for notes about the file"),
+    message: ({ key }) =>
+      key === "" ? "a key of a checkpoint cannot be empty" : `"${key}" cannot be the key of a weight`,
+    hint: ({ key }) =>
+      key === ""
+        ? "write the key the checkpoint holds the weight under"
+        : "safetensors keeps that key for notes about the file",
     explain: `A safetensors file is a table of keys and tensors. The key \`__metadata__\` holds notes about the
 file instead of a tensor, and an empty key names nothing.`,
   }),
   "duplicate-key": code<{ readonly key: string; readonly first: string; readonly second: string }>({
     severity: "error",
-    message: ({ key, first, second }) => `the weights "${first}" and "${second}" both have the key "${key}" in a checkpoint`,
+    message: ({ key, first, second }) =>
+      `the weights "${first}" and "${second}" both have the key "${key}" in a checkpoint`,
     hint: () => "give each a key of its own",
     explain: `Every weight needs its own key in the checkpoint, or saving would write one over the other. Only
 where an entry accepts several keys (\`"a" or "b"\`) may a later one be the key of another

@@ -5,7 +5,8 @@ export const routingCodes = {
   "non-causal-choice": code<Record<never, never>>({
     severity: "error",
     message: () => "`top` looks at the whole sequence, so it cannot choose tokens in phase generate",
-    hint: () => "choose by the token alone there: `if generate then above(likely, 0.0, expected: capacity) else top(score, k)`",
+    hint: () =>
+      "choose by the token alone there: `if generate then above(likely, 0.0, expected: capacity) else top(score, k)`",
     explain: `Top-k compares a token with those that come after it. When text is generated those do not exist
 yet, so a model that routes by \`top\` cannot generate causally. Give the phase generate a rule that
 looks at one token at a time: a predictor trained to guess the choice (\`MoD\` in the standard
@@ -31,7 +32,8 @@ token must not depend on those after it. \`modc check\` says so once for a model
   }),
   "capacity-out-of-range": code<{ readonly found: string; readonly live?: string }>({
     severity: "error",
-    message: ({ found, live }) => `capacity must lie between 0% and 100%, found ${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
+    message: ({ found, live }) =>
+      `capacity must lie between 0% and 100%, found ${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
     hint: () => "an eighth of the tokens is 12.5%",
     explain: `Inside \`top\`, a ratio that multiplies an axis is the share of its tokens that are chosen: at least
 none, at most all.
@@ -39,19 +41,32 @@ none, at most all.
   top(score, ceil(12.5% * T))                     // an eighth of the tokens, rounded up
   top(score, ceil(1250% * T))                     // refused`,
   }),
-  "capacity-rounds-to-zero": code<{ readonly k: string; readonly axis: string; /** Null where it is any. */ readonly length: number | null }>({
+  "capacity-rounds-to-zero": code<{
+    readonly k: string;
+    readonly axis: string;
+    /** Null where it is any. */ readonly length: number | null;
+  }>({
     severity: "warning",
     message: ({ k, axis, length }) =>
-      length === null ? `k is ${k} at every ${axis}: nothing is ever chosen` : `k = ${k} chooses nothing at ${axis} = ${length}`,
+      length === null
+        ? `k is ${k} at every ${axis}: nothing is ever chosen`
+        : `k = ${k} chooses nothing at ${axis} = ${length}`,
     hint: ({ length }) =>
-      length === null ? "give a capacity above 0%, or leave the routed block out" : "round up with `ceil`, or keep at least one: `max(1, …)`",
+      length === null
+        ? "give a capacity above 0%, or leave the routed block out"
+        : "round up with `ceil`, or keep at least one: `max(1, …)`",
     explain: `Rounding down, a small share of a short sequence is no token at all: the block is skipped by every
 token. That is a usual mistake of routed models, most visible when generating token by token. A
 literal \`top(score, 0)\` is taken as meant.
 
   top(score, floor(12.5% * T))                    // nothing for T < 8`,
   }),
-  "unordered-route": code<{ readonly what: string; readonly left: string; readonly right: string; readonly reason: string }>({
+  "unordered-route": code<{
+    readonly what: string;
+    readonly left: string;
+    readonly right: string;
+    readonly reason: string;
+  }>({
     severity: "error",
     message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}: ${reason}`,
     hint: () => "rows chosen by one route belong to it: take both by the same route, or put the rows back first",
@@ -75,8 +90,10 @@ joined with another axis. This holds whether or not a program is run with \`leng
   }),
   "dead-router": code<{ readonly choice: "top" | "above" }>({
     severity: "warning",
-    message: ({ choice }) => `this score decides a route of \`${choice}\` but gets no gradient, so training cannot improve it`,
-    hint: () => "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, route.mask)`",
+    message: ({ choice }) =>
+      `this score decides a route of \`${choice}\` but gets no gradient, so training cannot improve it`,
+    hint: () =>
+      "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, route.mask)`",
     explain: `Choosing tokens has no derivative. A router learns only where its score also reaches a loss: as a
 factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), or by a loss of its
 own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass nothing on.
@@ -94,9 +111,15 @@ mistake of Mixture-of-Depths code.
 
   MoD(Residual(Layer(dim, heads)), dim)           // write MoD(Layer(dim, heads), dim)`,
   }),
-  "not-a-sequence": code<{ readonly what: string; readonly found: string; readonly where?: string; readonly hint?: string }>({
+  "not-a-sequence": code<{
+    readonly what: string;
+    readonly found: string;
+    readonly where?: string;
+    readonly hint?: string;
+  }>({
     severity: "error",
-    message: ({ what, found, where }) => `${what} needs a sequence axis${where === undefined ? "" : ` ${where}`}, which ${found} does not have`,
+    message: ({ what, found, where }) =>
+      `${what} needs a sequence axis${where === undefined ? "" : ` ${where}`}, which ${found} does not have`,
     hint: ({ hint }) => hint ?? "name the second axis of the input, with a bound if you like: `f32[B, T <= 196, dim]`",
     explain: `A sequence axis is the second axis of the model's inputs, written as a capitalised name, and every
 axis that a route makes from it. Positions, attention and routes follow it; a dimension of fixed
@@ -134,7 +157,8 @@ sequence axis may be numbers, or sizes over that axis.
   }),
   "attention-across": code<{ readonly query: string; readonly key: string; readonly what: string }>({
     severity: "error",
-    message: ({ query, key, what }) => `${what} compares positions, but ${query} and ${key} count them from different beginnings`,
+    message: ({ query, key, what }) =>
+      `${what} compares positions, but ${query} and ${key} count them from different beginnings`,
     hint: () => "use tokens of the same sequence, or attention without `causal` and `window`",
     explain: `Causal attention and windows compare the positions of query and key in the model's input. Axes
 made from the same sequence by routes share those positions; another input, a slice or a

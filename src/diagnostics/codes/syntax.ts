@@ -2,7 +2,11 @@
 import { code } from "../define.js";
 
 export const syntaxCodes = {
-  "source-too-large": code<{ readonly what: "characters" | "words and signs"; readonly count: number; readonly limit: number }>({
+  "source-too-large": code<{
+    readonly what: "characters" | "words and signs";
+    readonly count: number;
+    readonly limit: number;
+  }>({
     severity: "error",
     message: (d) => `the file has ${d.count} ${d.what}, more than the ${d.limit} that a source may have`,
     hint: () => "move parts of it to other files and `import` them; weights belong in a safetensors file",
@@ -32,7 +36,8 @@ page.`,
   "unterminated-string": code<{ readonly quote: string }>({
     severity: "error",
     message: () => "the string does not end on its line",
-    hint: (d) => `close it with ${d.quote === "'" ? '`"`' : "`" + d.quote + "`"}; a line break inside a string is written \`\\n\``,
+    hint: (d) =>
+      `close it with ${d.quote === "'" ? '`"`' : "`" + d.quote + "`"}; a line break inside a string is written \`\\n\``,
     explain: `A string begins and ends with \`"\` on one line. Inside it, \`\\"\` is a quote, \`\\\\\` a backslash,
 \`\\n\` a line break, \`\\t\` a tab and \`\\u{1f600}\` any character by its number.`,
   }),
@@ -90,7 +95,11 @@ digits, its exponent counted as the zeros it stands for.`,
     explain: `The path of a weight is made of the names of the members it lies in, so a long name is written
 down as often as there are weights below it. A name has at most 250 letters, digits and \`_\`.`,
   }),
-  "bad-allow": code<{ readonly code: string; readonly problem: "form" | "code" | "reason"; readonly suggestion: string | null }>({
+  "bad-allow": code<{
+    readonly code: string;
+    readonly problem: "form" | "code" | "reason";
+    readonly suggestion: string | null;
+  }>({
     severity: "error",
     message: ({ code: name, problem }) =>
       problem === "form"
@@ -128,7 +137,10 @@ line ends and, for \`{\`, from the indentation, and points at the bracket that w
   }),
   "unmatched-bracket": code<{ readonly found: string; readonly expected: string | null }>({
     severity: "error",
-    message: (d) => (d.expected === null ? `this \`${d.found}\` closes nothing` : `expected \`${d.expected}\` here, found \`${d.found}\``),
+    message: (d) =>
+      d.expected === null
+        ? `this \`${d.found}\` closes nothing`
+        : `expected \`${d.expected}\` here, found \`${d.found}\``,
     hint: (d) =>
       d.expected === null
         ? `remove it, or open a \`${d.found === ")" ? "(" : d.found === "]" ? "[" : "{"}\` before it`
@@ -186,7 +198,8 @@ branches. As a statement, or among members, it is \`if condition { … } else { 
   "missing-else": code<{ readonly found: string }>({
     severity: "error",
     message: (d) => `this \`if … then\` needs an \`else\`, found ${d.found}`,
-    hint: () => "a value must have both branches: `if c then a else b`; a line may break after `then` and `else`, or inside brackets",
+    hint: () =>
+      "a value must have both branches: `if c then a else b`; a line may break after `then` and `else`, or inside brackets",
     explain: `\`if c then a else b\` is a value, so it needs a value for either case. A line ends a statement
 unless it is inside brackets or ends with an operator, a comma, \`then\` or \`else\`; so put \`else\` at
 the end of the line, not at the start of the next.`,
@@ -194,7 +207,8 @@ the end of the line, not at the start of the next.`,
   "member-needs-colon": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `the member \`${d.name}\` is followed by \`=\``,
-    hint: (d) => `members are declared with a colon: \`${d.name}: …\`; a learned tensor is \`weight ${d.name}: f32[…]\``,
+    hint: (d) =>
+      `members are declared with a colon: \`${d.name}: …\`; a learned tensor is \`weight ${d.name}: f32[…]\``,
     explain: `A block's members are declared: \`q: Linear(dim, dim)\` makes a sub-block, \`weight scale: f32[dim] =
 ones\` a learned tensor. \`=\` binds names inside functions, to values computed there.`,
   }),
@@ -218,7 +232,8 @@ what a block is made of are instances of other blocks, weights and functions.
   "statement-needs-equals": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is followed by \`:\` in a function`,
-    hint: (d) => `a value is bound with \`${d.name} = …\`; sub-blocks and weights are declared among the members, outside the function`,
+    hint: (d) =>
+      `a value is bound with \`${d.name} = …\`; sub-blocks and weights are declared among the members, outside the function`,
     explain: `Inside a function names are bound to values with \`=\`, without a type: it is inferred. Sub-blocks
 and weights are declared with \`:\` among the members of the block.`,
   }),
@@ -239,7 +254,8 @@ right of a comparison it needs parentheses.`,
   "not-a-target": code<Record<never, never>>({
     severity: "error",
     message: () => "only a name, or names in parentheses, can stand on the left of `=`",
-    hint: () => "write `x = e` or `(a, b) = f(x)`; tensors never change, `put` and `where` make new ones; equality is `==`",
+    hint: () =>
+      "write `x = e` or `(a, b) = f(x)`; tensors never change, `put` and `where` make new ones; equality is `==`",
     explain: `\`x = e\` gives a name to a value, \`(a, b) = f(x)\` gives names to the results of a function. Values
 do not change, so there is no assignment to \`x[i]\` or \`x.name\`: \`put\`, \`where\` and \`concat\` make a
 new tensor.`,
@@ -254,7 +270,8 @@ A scalar is \`f32[]\`. The element types are f32, f16, u32, i32 and bool.`,
   "unknown-kind": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is not a kind of parameter`,
-    hint: () => "the kinds are `int`, `float`, `ratio`, `bool`, `string`, `block`, and lists such as `[int]`; tensors are inputs of functions",
+    hint: () =>
+      "the kinds are `int`, `float`, `ratio`, `bool`, `string`, `block`, and lists such as `[int]`; tensors are inputs of functions",
     explain: `Parameters of blocks and models are known when compiling: \`int\`, \`float\`, \`ratio\` (an exact
 fraction such as 12.5%), \`bool\`, \`string\`, \`block\` (an instance of a block), and lists of these,
 \`[int]\`. Tensors are inputs of functions: \`forward(x: f32[B, T, dim])\`.`,

@@ -1,20 +1,29 @@
 // Diagnostics of tensors: types, shapes, operators, built-in functions.
 import { code } from "../define.js";
 
-const list = (items: readonly string[]): string => (items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} or ${items[items.length - 1] ?? ""}`);
+const list = (items: readonly string[]): string =>
+  items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} or ${items[items.length - 1] ?? ""}`;
 
 /** What to write for an operand that is missing. */
 const GIVE: Readonly<Record<string, string>> = {
   "two tensors": "numbers are multiplied with `*`; `@` is the product of two tensors",
   "a list of tensors": "put tensors in the list: `concat([a, b], axis: -1)`",
   "a list of whole numbers": "list the size of each part: `split(x, [4, 4], axis: -1)`",
-  "a list of numbers": "give numbers known when compiling: `[1.0, 0.5]`, or `[for i in 0..n: 1 / 2 ^ i]`; a tensor is not known then",
+  "a list of numbers":
+    "give numbers known when compiling: `[1.0, 0.5]`, or `[for i in 0..n: 1 / 2 ^ i]`; a tensor is not known then",
 };
 
 export const tensorCodes = {
-  "shape-mismatch": code<{ readonly what: string; readonly left: string; readonly right: string; readonly reason: string | null; readonly hint?: string }>({
+  "shape-mismatch": code<{
+    readonly what: string;
+    readonly left: string;
+    readonly right: string;
+    readonly reason: string | null;
+    readonly hint?: string;
+  }>({
     severity: "error",
-    message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}${reason === null ? "" : `: ${reason}`}`,
+    message: ({ what, left, right, reason }) =>
+      `${what} cannot combine ${left} with ${right}${reason === null ? "" : `: ${reason}`}`,
     hint: ({ hint, what }) =>
       hint ??
       (what === "`rope`"
@@ -31,7 +40,12 @@ S may be equal in one run and not in another.
   x: f32[B, T, 64], gate: f32[B, T]
   x * gate                                        // write gate[..., None]: f32[B, T, 1]`,
   }),
-  "dtype-mismatch": code<{ readonly what: string; readonly left: string; readonly right: string; readonly cast: string }>({
+  "dtype-mismatch": code<{
+    readonly what: string;
+    readonly left: string;
+    readonly right: string;
+    readonly cast: string;
+  }>({
     severity: "error",
     message: ({ what, left, right }) => `${what} cannot combine ${left} with ${right}: their dtypes differ`,
     hint: ({ cast }) => `cast one of them, for instance with \`${cast}(…)\``,
@@ -41,7 +55,12 @@ precision is gained or lost. Compile-time numbers have no dtype and take the ten
   counts: u32[B, T]
   x * f32(counts)`,
   }),
-  "wrong-dtype": code<{ readonly what: string; readonly needs: readonly string[]; readonly found: string; readonly hint: string | null }>({
+  "wrong-dtype": code<{
+    readonly what: string;
+    readonly needs: readonly string[];
+    readonly found: string;
+    readonly hint: string | null;
+  }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${list(needs)}, found ${found}`,
     hint: ({ hint, needs }) => hint ?? `cast it first, for instance with \`${needs[0] ?? "f32"}(x)\``,
@@ -58,38 +77,53 @@ part in \`and or not where == !=\` only.
     explain: `Tensors know \`+ - * / ^ @\`, unary \`-\`, comparison, and on bool tensors \`and or not\`. The remainder
 \`%\` is for compile-time numbers. A route is no tensor: its members mask, index and count are.`,
   }),
-  "wrong-operand": code<{ readonly what: string; readonly needs: string; readonly found: string; readonly hint?: string }>({
+  "wrong-operand": code<{
+    readonly what: string;
+    readonly needs: string;
+    readonly found: string;
+    readonly hint?: string;
+  }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${needs}, found ${found}`,
     hint: ({ hint, needs, found }) =>
-      hint ?? (found.startsWith("an instance") ? "an instance is called: `proj(x)` is a tensor, `proj` is not" : GIVE[needs]) ?? `give ${needs}`,
+      hint ??
+      (found.startsWith("an instance") ? "an instance is called: `proj(x)` is a tensor, `proj` is not" : GIVE[needs]) ??
+      `give ${needs}`,
     explain: `Operators and built-in functions say for each operand what it may be: a tensor, a route, a
 compile-time number, a list. \`modc doc\` prints the signature of every built-in function.`,
   }),
   "number-does-not-fit": code<{ readonly number: string; readonly dtype: string; readonly reason: string }>({
     severity: "error",
     message: ({ number, dtype, reason }) => `${number} does not fit ${dtype}: ${reason}`,
-    hint: ({ dtype, number }) => (dtype === "f16" || dtype === "f32" ? null : `cast the tensor first: \`${/^-\d+$/.test(number) ? "i32" : "f32"}(x)\``),
+    hint: ({ dtype, number }) =>
+      dtype === "f16" || dtype === "f32"
+        ? null
+        : `cast the tensor first: \`${/^-\d+$/.test(number) ? "i32" : "f32"}(x)\``,
     explain: `A compile-time number takes the dtype of the tensor it meets, so it must be a value of that dtype:
 whole for u32 and i32, not negative for u32, within range for all.
 
   indices: u32[B, T]
   indices * 0.5                                   // write f32(indices) * 0.5`,
   }),
-  "wrong-rank": code<{ readonly what: string; readonly needs: string; readonly found: string; readonly hint?: string }>({
-    severity: "error",
-    message: ({ what, needs, found }) => `${what} needs ${needs}, found ${found}`,
-    hint: ({ hint, needs }) =>
-      hint ??
-      (needs.startsWith("one number a token") ? "choose one number: `x[..., 0]`, or a score `router(x)[..., 0]`" : null) ??
-      "`x[..., None]` adds an axis, `x[..., 0]` takes one away, and `rearrange` merges or splits axes",
-    explain: `The rank of a tensor is the number of its dimensions. \`x[..., None]\` adds one of size 1, \`x[...,
+  "wrong-rank": code<{ readonly what: string; readonly needs: string; readonly found: string; readonly hint?: string }>(
+    {
+      severity: "error",
+      message: ({ what, needs, found }) => `${what} needs ${needs}, found ${found}`,
+      hint: ({ hint, needs }) =>
+        hint ??
+        (needs.startsWith("one number a token")
+          ? "choose one number: `x[..., 0]`, or a score `router(x)[..., 0]`"
+          : null) ??
+        "`x[..., None]` adds an axis, `x[..., 0]` takes one away, and `rearrange` merges or splits axes",
+      explain: `The rank of a tensor is the number of its dimensions. \`x[..., None]\` adds one of size 1, \`x[...,
 0]\` takes one away.`,
-  }),
+    },
+  ),
   "axis-out-of-range": code<{ readonly axis: number; readonly shape: string; readonly rank: number }>({
     severity: "error",
     message: ({ axis, shape }) => `${shape} has no axis ${axis}`,
-    hint: ({ rank }) => (rank === 0 ? "a scalar has no axes" : `its axes are 0 to ${rank - 1}, or ${-rank} to -1 from the end`),
+    hint: ({ rank }) =>
+      rank === 0 ? "a scalar has no axes" : `its axes are 0 to ${rank - 1}, or ${-rank} to -1 from the end`,
     explain: `Axes are counted from 0; negative ones count from the end, so that \`axis: -1\` is the last.`,
   }),
   "repeated-axis": code<{ readonly axis: number }>({
@@ -108,7 +142,8 @@ whole for u32 and i32, not negative for u32, within range for all.
   "too-many-indices": code<{ readonly count: number; readonly shape: string }>({
     severity: "error",
     message: ({ count, shape }) => `${count} ${count === 1 ? "index is" : "indices are"} too many for ${shape}`,
-    hint: ({ count }) => `leave out ${count === 1 ? "one index" : `${count} indices`}; \`...\` stands for the axes not named`,
+    hint: ({ count }) =>
+      `leave out ${count === 1 ? "one index" : `${count} indices`}; \`...\` stands for the axes not named`,
     explain: `Each index but \`None\` and \`...\` stands for one dimension, from the first on; \`...\` stands for all
 those not named, once.`,
   }),
@@ -129,7 +164,8 @@ every size is at least 1.`,
   }),
   "unknown-extent": code<{ readonly what: string; readonly size: string }>({
     severity: "error",
-    message: ({ what, size }) => `${what} must know the extent of the axis, but ${size} is known only when the program runs`,
+    message: ({ what, size }) =>
+      `${what} must know the extent of the axis, but ${size} is known only when the program runs`,
     hint: () => "make the dimension a compile-time number",
     explain: `An axis that is neither the batch nor a sequence can be reduced, broadcast and multiplied along,
 but cutting or splitting it needs its extent when compiling.`,
@@ -174,7 +210,8 @@ size.`,
   }),
   "split-sum": code<{ readonly sum: number; readonly extent: number; readonly shape: string }>({
     severity: "error",
-    message: ({ sum, extent, shape }) => `the parts of \`split\` add up to ${sum}, but the axis of ${shape} has ${extent}`,
+    message: ({ sum, extent, shape }) =>
+      `the parts of \`split\` add up to ${sum}, but the axis of ${shape} has ${extent}`,
     hint: ({ extent }) => `list the size of each part: they add up to ${extent}`,
     explain: `\`split(x, sizes, axis:)\` cuts an axis into parts of the given sizes, in order; together they must
 make up the whole axis.`,

@@ -20,8 +20,15 @@ export interface Clock {
 }
 
 /** `active`: the steps that do anything, in order. */
-export async function clockFor(device: Device, steps: Steps, buffers: Buffers, active: readonly number[]): Promise<Clock> {
-  return device.info.features.includes("timestamp-query") ? new StampClock(device, steps, buffers, active) : SubmitClock.open(device, steps, buffers, active);
+export async function clockFor(
+  device: Device,
+  steps: Steps,
+  buffers: Buffers,
+  active: readonly number[],
+): Promise<Clock> {
+  return device.info.features.includes("timestamp-query")
+    ? new StampClock(device, steps, buffers, active)
+    : SubmitClock.open(device, steps, buffers, active);
 }
 
 /** Queries of one set (WebGPU, 20.1). */
@@ -48,7 +55,11 @@ class StampClock implements Clock {
       gpu.createQuerySet({ type: "timestamp", count: Math.min(MOST_QUERIES, queries - i * MOST_QUERIES) }),
     );
     const size = Math.max(16, 8 * queries);
-    this.#resolved = gpu.createBuffer({ label: "time stamps", size, usage: BUFFER_USAGE.queryResolve | BUFFER_USAGE.copySrc });
+    this.#resolved = gpu.createBuffer({
+      label: "time stamps",
+      size,
+      usage: BUFFER_USAGE.queryResolve | BUFFER_USAGE.copySrc,
+    });
     this.#back = gpu.createBuffer({ label: "time stamps", size, usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
   }
 
@@ -59,7 +70,11 @@ class StampClock implements Clock {
       this.#active.forEach((step, i) => {
         const query = 2 * i;
         const begin = query % MOST_QUERIES;
-        this.#steps.encodeOne(encoder, this.#buffers, step, { querySet: this.#sets[Math.floor(query / MOST_QUERIES)]!, begin, end: begin + 1 });
+        this.#steps.encodeOne(encoder, this.#buffers, step, {
+          querySet: this.#sets[Math.floor(query / MOST_QUERIES)]!,
+          begin,
+          end: begin + 1,
+        });
       });
       this.#sets.forEach((set, i) => encoder.resolveQuerySet(set, 0, set.count, this.#resolved, 8 * MOST_QUERIES * i));
       encoder.copyBufferToBuffer(this.#resolved, 0, this.#back, 0, this.#back.size);
@@ -108,7 +123,9 @@ class SubmitClock implements Clock {
     const intervals: Interval[] = [];
     let now = 0;
     for (const step of this.#active) {
-      const time = await submitted(this.#device, (encoder) => this.#steps.encodeOne(encoder, this.#buffers, step, null));
+      const time = await submitted(this.#device, (encoder) =>
+        this.#steps.encodeOne(encoder, this.#buffers, step, null),
+      );
       const start = now;
       now += Math.max(0, time - this.#empty);
       intervals.push({ start, end: now });

@@ -17,7 +17,10 @@ export interface ProfileOptions {
 }
 
 export interface Profile {
-  /** `timestamps`: by the device's clock, around each step. `submits`: the device has none; by the host's, each step submitted and waited for alone. */
+  /**
+   * `timestamps`: by the device's clock, around each step. `submits`: the device has none; by the host's, each step
+   * submitted and waited for alone.
+   */
   readonly clock: "timestamps" | "submits";
   readonly repeat: number;
   /** A whole run in one submit, from there to its end on the host's clock: the median, in milliseconds. */
@@ -41,7 +44,10 @@ export interface ProfiledWork {
   readonly cost: WorkCost;
 }
 
-/** What a work does at the sizes of a run. Where only the device knows how many rows are chosen, the share that is expected. */
+/**
+ * What a work does at the sizes of a run. Where only the device knows how many rows are chosen, the share that is
+ * expected.
+ */
 export interface WorkCost {
   /** Floating-point operations; a multiply-add is two. */
   readonly flops: number;
@@ -52,7 +58,10 @@ export interface WorkCost {
   readonly rows: RoutedRows | null;
 }
 
-/** Rows of the routed axis that something works on, and of the axis those are chosen from; null for what works on no routed one. */
+/**
+ * Rows of the routed axis that something works on, and of the axis those are chosen from; null for what works on no
+ * routed one.
+ */
 export interface RoutedRows {
   readonly kept: number;
   readonly of: number;
@@ -76,7 +85,8 @@ const WARM_UPS = 2;
 
 export async function profileSteps(lent: Lent, options: ProfileOptions): Promise<Profile> {
   const repeat = options.repeat ?? 9;
-  if (!Number.isInteger(repeat) || repeat < 1 || repeat > 1000) throw new InputError(null, `repeat is ${repeat}: it must be a whole number from 1 to 1000`);
+  if (!Number.isInteger(repeat) || repeat < 1 || repeat > 1000)
+    throw new InputError(null, `repeat is ${repeat}: it must be a whole number from 1 to 1000`);
   const { device, steps, buffers, needed } = lent;
   const active = steps.active(needed);
   const clock = await clockFor(device, steps, buffers, active);
@@ -97,7 +107,11 @@ export async function profileSteps(lent: Lent, options: ProfileOptions): Promise
   }
 }
 
-function worksOf(lent: Lent, active: readonly number[], runs: readonly (readonly Interval[])[]): readonly ProfiledWork[] {
+function worksOf(
+  lent: Lent,
+  active: readonly number[],
+  runs: readonly (readonly Interval[])[],
+): readonly ProfiledWork[] {
   const { program, steps } = lent;
   const lengths = runs.map((run) => run.at(-1)?.end ?? 0);
   const middle = runs[lengths.indexOf(median(lengths))]!;
@@ -114,7 +128,10 @@ function worksOf(lent: Lent, active: readonly number[], runs: readonly (readonly
     steps: at.map((i) => active[i]!),
     startMs: middle[at[0]!]!.start,
     ms: at.reduce((sum, i) => sum + median(runs.map((run) => run[i]!.end - run[i]!.start)), 0),
-    workgroups: at.reduce((sum, i) => sum + (program.steps[active[i]!]!.kind === "dispatch" ? steps.amount(active[i]!) : 0), 0),
+    workgroups: at.reduce(
+      (sum, i) => sum + (program.steps[active[i]!]!.kind === "dispatch" ? steps.amount(active[i]!) : 0),
+      0,
+    ),
     cost: costs.of(work),
   }));
 }
@@ -139,7 +156,9 @@ export class WorkCosts {
     const found = work === null ? undefined : this.#program.works[work];
     if (!found) return NOTHING;
     const [flops, bytes] = [sizeOfText(found.flops), sizeOfText(found.bytes)];
-    const routed = [...atomsOf(flops), ...atomsOf(bytes)].find((a) => a.kind === "rows" && this.#parentOf(a.axis) !== a.axis);
+    const routed = [...atomsOf(flops), ...atomsOf(bytes)].find(
+      (a) => a.kind === "rows" && this.#parentOf(a.axis) !== a.axis,
+    );
     return {
       flops: toNumber(this.#expected.rational(flops)),
       bytes: toNumber(this.#expected.rational(bytes)),
@@ -156,7 +175,11 @@ export class WorkCosts {
   /** The axis that tokens were chosen from in the first place. */
   #parentOf(name: string): string {
     let at = name;
-    for (let axis = this.#axes.get(at); axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above"); axis = this.#axes.get(at))
+    for (
+      let axis = this.#axes.get(at);
+      axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
+      axis = this.#axes.get(at)
+    )
       at = axis.count.parent;
     return at;
   }

@@ -1,4 +1,5 @@
-// What a device can do at best: multiply-adds in registers, and bytes read and copied in a second. Measured, for nobody tells.
+// What a device can do at best: multiply-adds in registers, and bytes read and copied in a second. Measured, for nobody
+// tells.
 import type { Device } from "../device.js";
 import { BUFFER_USAGE } from "../gpu-flags.js";
 import { submitted } from "./clock.js";
@@ -25,14 +26,20 @@ export function timeAtBest(
 export async function measureRoofline(device: Device): Promise<Roofline> {
   const { limits } = device.info;
   const bytes = Math.min(64 * 1024 * 1024, limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const buffers = [0, 1].map((i) => device.gpu.createBuffer({ label: `roofline ${i}`, size: bytes, usage: BUFFER_USAGE.storage }));
+  const buffers = [0, 1].map((i) =>
+    device.gpu.createBuffer({ label: `roofline ${i}`, size: bytes, usage: BUFFER_USAGE.storage }),
+  );
   try {
     const best = async (shapes: readonly Shape[]): Promise<number> => {
       let most = 0;
       for (const shape of shapes) most = Math.max(most, await rateOf(device, shape, buffers));
       return most;
     };
-    return { flops: await best(ARITHMETIC), readBytes: await best(movements("read", bytes)), copyBytes: await best(movements("copy", bytes)) };
+    return {
+      flops: await best(ARITHMETIC),
+      readBytes: await best(movements("read", bytes)),
+      copyBytes: await best(movements("copy", bytes)),
+    };
   } finally {
     for (const buffer of buffers) buffer.destroy();
   }
@@ -108,10 +115,16 @@ const LEAST_MS = 8;
 const TRIES = 3;
 
 /** Amounts a second. */
-async function rateOf(device: Device, { wgsl, workgroups, amount }: Shape, buffers: readonly GPUBuffer[]): Promise<number> {
+async function rateOf(
+  device: Device,
+  { wgsl, workgroups, amount }: Shape,
+  buffers: readonly GPUBuffer[],
+): Promise<number> {
   const { gpu } = device;
   const module = gpu.createShaderModule({ code: wgsl });
-  const pipeline = await device.wait(() => gpu.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } }));
+  const pipeline = await device.wait(() =>
+    gpu.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } }),
+  );
   const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
   const group = gpu.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
   const limit = device.info.limits.maxComputeWorkgroupsPerDimension;

@@ -4,11 +4,24 @@ import type { Buffers } from "../buffers.js";
 import type { Device } from "../device.js";
 import { BUFFER_USAGE } from "../gpu-flags.js";
 
-export async function keepingStates<T>(program: Program, device: Device, buffers: Buffers, body: () => Promise<T>): Promise<T> {
+export async function keepingStates<T>(
+  program: Program,
+  device: Device,
+  buffers: Buffers,
+  body: () => Promise<T>,
+): Promise<T> {
   const { gpu } = device;
   const kept = program.states.map(({ slot }) => {
     const own = buffers.buffer(slot);
-    return { slot, own, copy: gpu.createBuffer({ label: "states before", size: own.size, usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }) };
+    return {
+      slot,
+      own,
+      copy: gpu.createBuffer({
+        label: "states before",
+        size: own.size,
+        usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst,
+      }),
+    };
   });
   const move = (from: "own" | "copy", to: "own" | "copy"): void => {
     if (kept.length === 0) return;

@@ -14,14 +14,26 @@ export type TraceEvent =
       readonly dur: number;
       readonly args: Readonly<Record<string, string | number>>;
     }
-  | { readonly ph: "M"; readonly name: "process_name" | "thread_name"; readonly pid: number; readonly tid: number; readonly args: { readonly name: string } };
+  | {
+      readonly ph: "M";
+      readonly name: "process_name" | "thread_name";
+      readonly pid: number;
+      readonly tid: number;
+      readonly args: { readonly name: string };
+    };
 
 const PROCESS = 1;
 const LAYERS = 1;
 const KERNELS = 2;
 
-/** One run, of the kernels' middle times, laid out one after the other from where each began: on one row the call paths, nested, and below it the kernels. */
-export function chromeTrace(program: Program, profile: Profile): { readonly displayTimeUnit: "ms"; readonly traceEvents: readonly TraceEvent[] } {
+/**
+ * One run, of the kernels' middle times, laid out one after the other from where each began: on one row the call paths,
+ * nested, and below it the kernels.
+ */
+export function chromeTrace(
+  program: Program,
+  profile: Profile,
+): { readonly displayTimeUnit: "ms"; readonly traceEvents: readonly TraceEvent[] } {
   const spans = spansOf(program, profile.works);
   return {
     displayTimeUnit: "ms",
@@ -75,7 +87,16 @@ function layerEvents(spans: readonly Span[]): readonly TraceEvent[] {
       open.push({ segment, event });
     }
   }
-  return events.map(({ name, ts, end }): TraceEvent => ({ ph: "X", name, cat: "layer", pid: PROCESS, tid: LAYERS, ts, dur: end - ts, args: {} }));
+  return events.map(({ name, ts, end }): TraceEvent => ({
+    ph: "X",
+    name,
+    cat: "layer",
+    pid: PROCESS,
+    tid: LAYERS,
+    ts,
+    dur: end - ts,
+    args: {},
+  }));
 }
 
 function kernelEvent(program: Program, { work, ts, end }: Span): TraceEvent {
@@ -95,7 +116,9 @@ function kernelEvent(program: Program, { work, ts, end }: Span): TraceEvent {
     args: {
       computes: found?.ops.map((o) => o.op).join(" → ") ?? "",
       ...(place ? { path: place.path, source: `${place.file}:${place.line}` } : {}),
-      ...(step.kind === "dispatch" ? { tuning: program.kernels[step.kernel]!.tuning, workgroups: work.workgroups } : {}),
+      ...(step.kind === "dispatch"
+        ? { tuning: program.kernels[step.kernel]!.tuning, workgroups: work.workgroups }
+        : {}),
       flops,
       bytes,
       ...(work.ms > 0 ? { "GFLOP/s": flops / work.ms / 1e6, "GB/s": bytes / work.ms / 1e6 } : {}),

@@ -9,14 +9,19 @@ export type Words = Float32Array | Uint32Array | Int32Array;
 const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16"]);
 const INTEGERS: ReadonlySet<string> = new Set(["I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"]);
 
-/** Whether values of a file's type can become values of the program's: floats of up to 32 bits into one another, whole numbers into whole numbers they fit. */
+/**
+ * Whether values of a file's type can become values of the program's: floats of up to 32 bits into one another, whole
+ * numbers into whole numbers they fit.
+ */
 export function converts(from: string, to: DType): boolean {
   if (isFloat(to)) return FLOATS.has(from);
   if (to === "bool") return from === "BOOL" || from === "U8";
   return INTEGERS.has(from) && from !== "BOOL";
 }
 
-/** Converts little-endian bytes; a string says which value does not fit. The types must be ones that `converts` allows. */
+/**
+ * Converts little-endian bytes; a string says which value does not fit. The types must be ones that `converts` allows.
+ */
 export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | string {
   const data = readable(bytes, from);
   switch (to) {
@@ -34,11 +39,21 @@ export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | s
   }
 }
 
-type Readable = Float32Array | Uint16Array | Int16Array | Uint8Array | Int8Array | Uint32Array | Int32Array | BigInt64Array | BigUint64Array;
+type Readable =
+  | Float32Array
+  | Uint16Array
+  | Int16Array
+  | Uint8Array
+  | Int8Array
+  | Uint32Array
+  | Int32Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** A view of the bytes in their own type, copied where they are not aligned. */
 function readable(bytes: Uint8Array, from: string): Readable {
-  const aligned = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes); // `slice` of a Buffer would share its memory
+  // `slice` of a Buffer would share its memory
+  const aligned = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
   const { buffer, byteOffset: at, byteLength: n } = aligned;
   switch (from) {
     case "F32":
@@ -81,7 +96,13 @@ function toFloats(data: Readable, from: string, to: "f32" | "f16"): Float32Array
   return out;
 }
 
-function whole<T extends Uint32Array | Int32Array>(data: Readable, out: T, low: number, high: number, to: DType): T | string {
+function whole<T extends Uint32Array | Int32Array>(
+  data: Readable,
+  out: T,
+  low: number,
+  high: number,
+  to: DType,
+): T | string {
   for (let i = 0; i < out.length; i++) {
     const value = Number(data[i]);
     if (value < low || value > high) return `element ${i} is ${data[i]}, which no ${to} can be`;
@@ -91,7 +112,8 @@ function whole<T extends Uint32Array | Int32Array>(data: Readable, out: T, low: 
 }
 
 /** Element type in which a file keeps a program's type. */
-export const fileDtype = (dtype: DType): string => ({ f32: "F32", f16: "F16", u32: "U32", i32: "I32", bool: "BOOL" })[dtype];
+export const fileDtype = (dtype: DType): string =>
+  ({ f32: "F32", f16: "F16", u32: "U32", i32: "I32", bool: "BOOL" })[dtype];
 
 /** The bytes of a tensor as a file of that type keeps it; floats may be stored as F32, F16 or BF16. */
 export function toBytes(words: Words, to: string): Uint8Array {

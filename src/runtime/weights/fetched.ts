@@ -1,4 +1,5 @@
-// Weights over the network: a safetensors file read as it comes. Its header is held against the model before anything of it is made room for.
+// Weights over the network: a safetensors file read as it comes. Its header is held against the model before anything
+// of it is made room for.
 import { shownName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
 import { headerBytes, parseHeader, type FileTensor } from "./safetensors.js";
@@ -43,9 +44,16 @@ export async function fetchWeights(url: string, options: FetchOptions = {}): Pro
 }
 
 /** Reads the header of what was fetched. */
-export async function openResponse(response: FetchedFile, options: FetchOptions = {}, url = response.url): Promise<FetchedWeights> {
+export async function openResponse(
+  response: FetchedFile,
+  options: FetchOptions = {},
+  url = response.url,
+): Promise<FetchedWeights> {
   const name = shownName(url || "the response");
-  if (response.type === "opaque") throw new WeightsError(`${name} was fetched in a way that lets nobody read it`, { hint: "fetch it without mode: no-cors" });
+  if (response.type === "opaque")
+    throw new WeightsError(`${name} was fetched in a way that lets nobody read it`, {
+      hint: "fetch it without mode: no-cors",
+    });
   const body = response.body as ReadableStream<Uint8Array> | null; // the body of a fetch
   const taken = response.bodyUsed || (body?.locked ?? false);
   if (!response.ok) {
@@ -53,7 +61,9 @@ export async function openResponse(response: FetchedFile, options: FetchOptions 
     throw refused(name, response);
   }
   if (taken || body === null)
-    throw new WeightsError(`${name} has nothing to read${taken ? " any more" : ""}`, { hint: "a response can be read once: give its URL" });
+    throw new WeightsError(`${name} has nothing to read${taken ? " any more" : ""}`, {
+      hint: "a response can be read once: give its URL",
+    });
   const stream = new ByteStream(body, name, options.signal);
   try {
     const size = sizeOf(response);
@@ -75,7 +85,9 @@ function letGo(stream: { cancel(): Promise<void> }): void {
 function sizeOf({ headers, type }: FetchedFile): number | null {
   const length = headers.get("content-length");
   // Another origin's encoding is not shown.
-  return length === null || !/^\d+$/.test(length) || type === "cors" || headers.get("content-encoding") !== null ? null : Number(length);
+  return length === null || !/^\d+$/.test(length) || type === "cors" || headers.get("content-encoding") !== null
+    ? null
+    : Number(length);
 }
 
 /** The header's bytes; where it is none, what was sent instead. */
@@ -83,10 +95,16 @@ function headerSize(prefix: Uint8Array, size: number | null, name: string, type:
   const begins = new TextDecoder("latin1").decode(prefix);
   if (begins.trimStart().startsWith("<")) {
     const hint = "many servers answer so where there is no such file";
-    throw new WeightsError(`${name} is no safetensors file: the server sent a page${type ? ` (${shownName(type)})` : ""}`, { hint });
+    throw new WeightsError(
+      `${name} is no safetensors file: the server sent a page${type ? ` (${shownName(type)})` : ""}`,
+      { hint },
+    );
   }
   if (begins === "version ")
-    throw new WeightsError(`${name} is no safetensors file: it looks like the pointer that Git LFS leaves in place of one`, { hint: "serve the file itself" });
+    throw new WeightsError(
+      `${name} is no safetensors file: it looks like the pointer that Git LFS leaves in place of one`,
+      { hint: "serve the file itself" },
+    );
   return headerBytes(prefix, size ?? Infinity, name);
 }
 
@@ -116,7 +134,8 @@ function unreachable(url: string, cause: unknown): WeightsError {
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const inner = cause.cause;
-  const reason = inner instanceof AggregateError && inner.errors.length > 0 ? (inner.errors[0] as unknown) : inner; // one for each address of a host
+  // one for each address of a host
+  const reason = inner instanceof AggregateError && inner.errors.length > 0 ? (inner.errors[0] as unknown) : inner;
   return shownName(reason instanceof Error && reason.message !== "" ? reason.message : cause.message);
 }
 
@@ -156,13 +175,16 @@ class Streamed implements FetchedWeights {
     if (!this.tensors.has(key)) throw new WeightsError(`${this.name} has no tensor ${JSON.stringify(key)}`);
     while (!this.#held.has(key) && this.#came < this.#order.length) {
       const [next, { bytes }] = this.#order[this.#came]!;
-      if (next === key || (this.#wanted?.has(next) ?? true)) this.#held.set(next, await this.stream.readInto(new Uint8Array(bytes)));
+      if (next === key || (this.#wanted?.has(next) ?? true))
+        this.#held.set(next, await this.stream.readInto(new Uint8Array(bytes)));
       else await this.stream.skip(bytes);
       if (++this.#came === this.#order.length) await this.stream.expectEnd();
     }
     const data = this.#held.get(key);
     if (data === undefined)
-      throw new WeightsError(`${this.name}: tensor ${JSON.stringify(key)} has gone by already`, { hint: "a response can be read once: give its URL" });
+      throw new WeightsError(`${this.name}: tensor ${JSON.stringify(key)} has gone by already`, {
+        hint: "a response can be read once: give its URL",
+      });
     if (!this.keep) this.#held.delete(key);
     return data;
   }
@@ -232,7 +254,8 @@ class ByteStream {
 
   /** One to `most` bytes; throws where there are no more. */
   async #some(most: number): Promise<Uint8Array> {
-    while (this.#rest.length === 0) if (!(await this.#next())) throw new WeightsError(`${this.name} is truncated: it ends at byte ${this.#read}`);
+    while (this.#rest.length === 0)
+      if (!(await this.#next())) throw new WeightsError(`${this.name} is truncated: it ends at byte ${this.#read}`);
     const piece = this.#rest.subarray(0, most);
     this.#rest = this.#rest.subarray(piece.length);
     this.#read += piece.length;

@@ -23,7 +23,10 @@ export class HalfPieces {
     const stop = this.#completes(end, last, halves, first) ? halves.length : halves.length - 2;
     if (begin < stop) this.#write(halves.subarray(begin, stop), 2 * (first + begin));
   }
-  /** Fills in the value at `from`, if that is not the piece's own (`from` = `to`); false where it has not come yet, and its neighbour waits for it. */
+  /**
+   * Fills in the value at `from`, if that is not the piece's own (`from` = `to`); false where it has not come yet, and
+   * its neighbour waits for it.
+   */
   #completes(from: number, to: number, halves: Uint16Array, first: number): boolean {
     if (from === to) return true;
     const own = from % 2 === 0 ? from + 1 : from - 1;
@@ -38,7 +41,8 @@ export class HalfPieces {
   }
   /** Writes values that are alone in their word. */
   finish(): void {
-    for (const [at, bits] of this.#lone) this.#write(at % 2 === 0 ? Uint16Array.of(bits, 0) : Uint16Array.of(0, bits), 2 * (at - (at % 2)));
+    for (const [at, bits] of this.#lone)
+      this.#write(at % 2 === 0 ? Uint16Array.of(bits, 0) : Uint16Array.of(0, bits), 2 * (at - (at % 2)));
     this.#lone.clear();
   }
 }

@@ -59,7 +59,10 @@ export function roundToHalf(value: number): number {
 /** Of 2^−14, the smallest number that is not subnormal, as a double has it. */
 const LEAST_EXPONENT = 1009;
 
-/** For each exponent from there on what makes the last of eleven bits a unit: powers of two, so multiplying by them is exact. */
+/**
+ * For each exponent from there on what makes the last of eleven bits a unit: powers of two, so multiplying by them is
+ * exact.
+ */
 const UNITS = Float64Array.from({ length: 30 }, (_, i) => 2 ** (24 - i));
 
 /** The nearest whole number, or the even one, below 2^52: numbers of that size have no places behind the point. */
@@ -85,4 +88,5 @@ export function toBrains(values: Float32Array | Uint32Array | Int32Array, to: Ui
 }
 
 /** From the bits of an f32 number, which go by units of their upper half; NaN stays NaN. */
-const brainOf = (bits: number): number => ((bits & 0x7fffffff) > 0x7f800000 ? (bits >>> 16) | 0x40 : ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff);
+const brainOf = (bits: number): number =>
+  (bits & 0x7fffffff) > 0x7f800000 ? (bits >>> 16) | 0x40 : ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;

@@ -1,4 +1,5 @@
-// Weights of a checkpoint read in pieces: whatever waits for the event loop, such as an interrupt, is heard between two.
+// Weights of a checkpoint read in pieces: whatever waits for the event loop, such as an interrupt, is heard between
+// two.
 import type { ProgramWeight } from "../../program/program.js";
 import { inTurns, type Pause } from "../turns.js";
 import { fromBytes, type Words } from "./convert.js";
@@ -25,7 +26,11 @@ function* sameBytes(a: Uint8Array, b: Uint8Array): Generator<void, boolean> {
   return true;
 }
 
-function* floatsFrom(bytes: Uint8Array, from: string, { dtype, shape }: ProgramWeight): Generator<void, Words | string> {
+function* floatsFrom(
+  bytes: Uint8Array,
+  from: string,
+  { dtype, shape }: ProgramWeight,
+): Generator<void, Words | string> {
   if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // as they are
   const out = new Float32Array(shape.reduce((n, d) => n * d, 1));
   const size = bytes.length / out.length;

@@ -1,4 +1,5 @@
-// A small JSON reader for headers from outside: refuses duplicate keys, which `JSON.parse` swallows, and keeps objects as Maps, so that `__proto__` is a key like any other.
+// A small JSON reader for headers from outside: refuses duplicate keys, which `JSON.parse` swallows, and keeps objects
+// as Maps, so that `__proto__` is a key like any other.
 import { quotedName } from "../../size/shown.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;

@@ -1,4 +1,5 @@
-// Layouts of weights: from a checkpoint's row-major values to the order in which a kernel reads them, a piece at a time.
+// Layouts of weights: from a checkpoint's row-major values to the order in which a kernel reads them, a piece at a
+// time.
 import type { PanelLayout, ProgramWeightSlot, WeightLayout } from "../../program/program.js";
 import type { Words } from "./convert.js";
 
@@ -21,8 +22,16 @@ export function partOf(values: Words, shape: readonly number[], part: ProgramWei
   return own;
 }
 
-/** Visits a weight in a layout piece by piece; `words` are valid during the visit alone, `at` is where they begin. A panel that others share is visited with the last of them. */
-export function forEachPiece(values: Words, layout: WeightLayout, open: OpenPanels, visit: (words: Words, at: number) => void): void {
+/**
+ * Visits a weight in a layout piece by piece; `words` are valid during the visit alone, `at` is where they begin. A
+ * panel that others share is visited with the last of them.
+ */
+export function forEachPiece(
+  values: Words,
+  layout: WeightLayout,
+  open: OpenPanels,
+  visit: (words: Words, at: number) => void,
+): void {
   switch (layout.kind) {
     case "given":
       visit(values, 0);
@@ -35,13 +44,19 @@ export function forEachPiece(values: Words, layout: WeightLayout, open: OpenPane
   }
 }
 
-function forEachPanels(values: Words, layout: PanelLayout, open: OpenPanels, visit: (words: Words, at: number) => void): void {
+function forEachPanels(
+  values: Words,
+  layout: PanelLayout,
+  open: OpenPanels,
+  visit: (words: Words, at: number) => void,
+): void {
   const { depth, width, columns, total } = layout;
   if (values.length === 0) return;
   const words = depth * columns;
   const across = Math.ceil(total / columns);
   const sources = sourcesOf(layout, across * columns);
-  const make = (length: number): Words => new (values.constructor as new (n: number) => Words)(length); // as the values are
+  // as the values are
+  const make = (length: number): Words => new (values.constructor as new (n: number) => Words)(length);
   const piece = make(Math.max(1, Math.floor(PIECE / words)) * words);
   let [begin, used] = [0, 0];
   const flush = (): void => {
@@ -95,15 +110,24 @@ function writeColumns(matrix: Words, layout: PanelLayout, source: Int32Array, in
   if (used < columns) into.fill(0);
   // A call for each row costs more than some tens of values.
   if (transposed || pairs > 0 || used < 64) putColumns(matrix, layout, source, into);
-  else for (let k = 0; k < depth; k++) into.set(matrix.subarray(k * width + source[0]!, k * width + source[0]! + used), k * columns);
+  else
+    for (let k = 0; k < depth; k++)
+      into.set(matrix.subarray(k * width + source[0]!, k * width + source[0]! + used), k * columns);
 }
 
 /** In the order in which the matrix lies. */
-function putColumns(matrix: Words, { depth, width, columns, transposed }: PanelLayout, source: Int32Array, into: Words): void {
+function putColumns(
+  matrix: Words,
+  { depth, width, columns, transposed }: PanelLayout,
+  source: Int32Array,
+  into: Words,
+): void {
   if (transposed) {
     for (let c = 0; c < columns; c++) {
       const n = source[c]!;
-      if (n >= 0) for (let from = n * depth, to = c, end = from + depth; from < end; from++, to += columns) into[to] = matrix[from]!;
+      if (n >= 0)
+        for (let from = n * depth, to = c, end = from + depth; from < end; from++, to += columns)
+          into[to] = matrix[from]!;
     }
   } else {
     for (let k = 0, row = 0, to = 0; k < depth; k++, row += width, to += columns)

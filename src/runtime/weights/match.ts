@@ -16,8 +16,8 @@ export type Tensors = ReadonlyMap<string, { readonly dtype: string; readonly sha
 const MOST_LISTED = 10;
 
 /**
- * Finds every weight, by the keys the model's `names` give it or, in a file keyed so, by its path. Throws one WeightsError that lists
- * what is missing, what nothing declares or ignores, and what has the wrong shape or type.
+ * Finds every weight, by the keys the model's `names` give it or, in a file keyed so, by its path. Throws one
+ * WeightsError that lists what is missing, what nothing declares or ignores, and what has the wrong shape or type.
  */
 export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: WeightSource): Matched {
   const { matched, faults } = better(program, source.tensors);
@@ -25,9 +25,13 @@ export function matchWeights(program: Pick<Program, "weights" | "ignore">, sourc
   // First what a name that was mistyped, or another model's, shows by.
   const lines = KINDS.flatMap((kind) => {
     const own = faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`);
-    return own.length > MOST_LISTED ? [...own.slice(0, MOST_LISTED), `… and ${own.length - MOST_LISTED} more ${kind}`] : own;
+    return own.length > MOST_LISTED
+      ? [...own.slice(0, MOST_LISTED), `… and ${own.length - MOST_LISTED} more ${kind}`]
+      : own;
   });
-  throw new WeightsError(`${source.name} does not fit the model:${lines.map((line) => `\n  ${line}`).join("")}`, { tensors: source.tensors });
+  throw new WeightsError(`${source.name} does not fit the model:${lines.map((line) => `\n  ${line}`).join("")}`, {
+    tensors: source.tensors,
+  });
 }
 
 const KINDS = ["unexpected", "wrong shape", "wrong type", "missing"] as const;
@@ -38,7 +42,8 @@ interface Fault {
 }
 
 /** How many weights and tensors have no fitting other. */
-export const misfits = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number => better(program, tensors).faults.length;
+export const misfits = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number =>
+  better(program, tensors).faults.length;
 
 /** By the keys that `names` gives, or by paths where those fit better. */
 function better(program: Pick<Program, "weights" | "ignore">, tensors: Tensors): Attempt {
@@ -53,7 +58,11 @@ interface Attempt {
   readonly faults: readonly Fault[];
 }
 
-function attempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors, keysOf: (weight: ProgramWeight) => readonly string[]): Attempt {
+function attempt(
+  program: Pick<Program, "weights" | "ignore">,
+  tensors: Tensors,
+  keysOf: (weight: ProgramWeight) => readonly string[],
+): Attempt {
   const matched = new Map<ProgramWeight, readonly string[]>();
   const faults: Fault[] = [];
   const expected = new Set<string>();
@@ -61,13 +70,23 @@ function attempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors,
     const keys = keysOf(weight);
     for (const key of keys) expected.add(key);
     const found = keys.filter((key) => tensors.has(key));
-    if (found.length === 0) faults.push({ kind: "missing", text: `${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]` });
+    if (found.length === 0)
+      faults.push({
+        kind: "missing",
+        text: `${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`,
+      });
     for (const key of found) {
       const { dtype, shape } = tensors.get(key)!;
       if (!sameShape(shape, weight.shape))
-        faults.push({ kind: "wrong shape", text: `${quote(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]` });
+        faults.push({
+          kind: "wrong shape",
+          text: `${quote(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]`,
+        });
       else if (!converts(dtype, weight.dtype))
-        faults.push({ kind: "wrong type", text: `${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}` });
+        faults.push({
+          kind: "wrong type",
+          text: `${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}`,
+        });
     }
     matched.set(weight, found);
   }
@@ -91,7 +110,12 @@ const AT_ONCE: Reading = {
 };
 
 /** Reads one weight, checking that its copies are equal byte for byte. */
-export async function readWeight(weight: ProgramWeight, keys: readonly string[], source: WeightSource, reading: Reading = AT_ONCE): Promise<Words> {
+export async function readWeight(
+  weight: ProgramWeight,
+  keys: readonly string[],
+  source: WeightSource,
+  reading: Reading = AT_ONCE,
+): Promise<Words> {
   const [first, ...copies] = keys;
   if (first === undefined) bug(`weight ${weight.path} was not matched`);
   const bytes = await source.read(first);
@@ -131,4 +155,5 @@ function matchSegment(pieces: readonly string[], segment: string): boolean {
 }
 
 const quote = (text: string): string => quotedName(text);
-export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((n, i) => n === b[i]);

@@ -1,4 +1,5 @@
-// The safetensors format (https://github.com/huggingface/safetensors): a length, a JSON header, and the tensors one after the other.
+// The safetensors format (https://github.com/huggingface/safetensors): a length, a JSON header, and the tensors one
+// after the other.
 import { bug } from "../../base/invariant.js";
 import { quotedName, shownName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
@@ -25,16 +26,25 @@ export interface FileHeader {
 /** The bytes of the header, from the file's first eight; throws WeightsError where the file cannot hold it. */
 export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string): number {
   if (prefix.length < PREFIX_BYTES || fileBytes < PREFIX_BYTES)
-    throw new WeightsError(`${file} is no safetensors file: it has ${fileBytes} bytes, fewer than the eight of a header's length`);
+    throw new WeightsError(
+      `${file} is no safetensors file: it has ${fileBytes} bytes, fewer than the eight of a header's length`,
+    );
   const size = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES).getBigUint64(0, true);
   if (size > BigInt(MOST_HEADER_BYTES))
-    throw new WeightsError(`${file} is no safetensors file: its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`);
+    throw new WeightsError(
+      `${file} is no safetensors file: its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`,
+    );
   if (Number(size) > fileBytes - PREFIX_BYTES)
-    throw new WeightsError(`${file} is truncated: its header would have ${size} bytes, the file has ${fileBytes - PREFIX_BYTES} after the length`);
+    throw new WeightsError(
+      `${file} is truncated: its header would have ${size} bytes, the file has ${fileBytes - PREFIX_BYTES} after the length`,
+    );
   return Number(size);
 }
 
-/** Checks a whole header before anything is allocated: every range lies in the file, none overlaps, none is missing. `fileBytes` is null where nobody knows them. */
+/**
+ * Checks a whole header before anything is allocated: every range lies in the file, none overlaps, none is missing.
+ * `fileBytes` is null where nobody knows them.
+ */
 export function parseHeader(header: Uint8Array, fileBytes: number | null, file: string): FileHeader {
   const json = headerJson(header, file);
   const data = PREFIX_BYTES + header.length;
@@ -64,7 +74,8 @@ function parseMetadata(entry: Json, file: string): ReadonlyMap<string, string> {
   const metadata = new Map<string, string>();
   if (!isObject(entry)) throw new WeightsError(`${file} has a broken header: __metadata__ is not an object`);
   for (const [name, value] of entry) {
-    if (typeof value !== "string") throw new WeightsError(`${file} has a broken header: __metadata__ ${quotedName(name)} is not a string`);
+    if (typeof value !== "string")
+      throw new WeightsError(`${file} has a broken header: __metadata__ ${quotedName(name)} is not a string`);
     metadata.set(name, value);
   }
   return metadata;
@@ -75,35 +86,48 @@ function parseEntry(key: string, entry: Json, data: number, fileBytes: number, f
     throw new WeightsError(`${file}: tensor ${quotedName(key)} ${what}`);
   };
   if (!isObject(entry)) return fail("is not described by an object");
-  for (const field of entry.keys()) if (field !== "dtype" && field !== "shape" && field !== "data_offsets") fail(`has an unknown field ${quotedName(field)}`);
+  for (const field of entry.keys())
+    if (field !== "dtype" && field !== "shape" && field !== "data_offsets")
+      fail(`has an unknown field ${quotedName(field)}`);
   const dtype = entry.get("dtype");
   const element = typeof dtype === "string" ? FILE_DTYPES.get(dtype) : undefined;
-  if (typeof dtype !== "string" || element === undefined) return fail(`has an unknown dtype ${shownName(JSON.stringify(dtype ?? null))}`);
+  if (typeof dtype !== "string" || element === undefined)
+    return fail(`has an unknown dtype ${shownName(JSON.stringify(dtype ?? null))}`);
   const shape = entry.get("shape");
   if (!isList(shape) || !shape.every(isCount)) return fail("has no shape of whole numbers");
   if (shape.length > MOST_DIMENSIONS) return fail(`has ${shape.length} dimensions`);
   let bytes = element;
   for (const n of shape) bytes *= n;
-  if (!shape.includes(0) && !Number.isSafeInteger(bytes)) return fail(`has a shape of more elements than a number can count: [${shape.join(", ")}]`);
+  if (!shape.includes(0) && !Number.isSafeInteger(bytes))
+    return fail(`has a shape of more elements than a number can count: [${shape.join(", ")}]`);
   const offsets = entry.get("data_offsets");
-  if (!isList(offsets) || offsets.length !== 2 || !offsets.every(isCount)) return fail("has no data_offsets of two whole numbers");
+  if (!isList(offsets) || offsets.length !== 2 || !offsets.every(isCount))
+    return fail("has no data_offsets of two whole numbers");
   const [begin, end] = offsets as [number, number];
   if (begin > end) fail(`ends before it begins: data_offsets [${begin}, ${end}]`);
-  if (end > fileBytes - data) fail(`ends at byte ${end} of the data, the file holds ${fileBytes - data}: it is truncated`);
+  if (end > fileBytes - data)
+    fail(`ends at byte ${end} of the data, the file holds ${fileBytes - data}: it is truncated`);
   if (end - begin !== bytes) fail(`has ${end - begin} bytes, ${dtype} of shape [${shape.join(", ")}] has ${bytes}`);
   return { dtype, shape, bytes, offset: data + begin };
 }
 
 /** The tensors must fill the data without a gap or an overlap. */
-function checkRanges(tensors: ReadonlyMap<string, FileTensor>, data: number, fileBytes: number | null, file: string): void {
+function checkRanges(
+  tensors: ReadonlyMap<string, FileTensor>,
+  data: number,
+  fileBytes: number | null,
+  file: string,
+): void {
   const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let end = data;
   for (const [key, t] of inOrder) {
     if (t.offset < end) throw new WeightsError(`${file}: tensor ${quotedName(key)} overlaps another`);
-    if (t.offset > end) throw new WeightsError(`${file}: ${t.offset - end} bytes before tensor ${quotedName(key)} belong to none`);
+    if (t.offset > end)
+      throw new WeightsError(`${file}: ${t.offset - end} bytes before tensor ${quotedName(key)} belong to none`);
     end = t.offset + t.bytes;
   }
-  if (fileBytes !== null && end < fileBytes) throw new WeightsError(`${file}: ${fileBytes - end} bytes at the end belong to no tensor`);
+  if (fileBytes !== null && end < fileBytes)
+    throw new WeightsError(`${file}: ${fileBytes - end} bytes at the end belong to no tensor`);
 }
 
 const isObject = (json: Json | undefined): json is ReadonlyMap<string, Json> => json instanceof Map;
@@ -111,7 +135,10 @@ const isList = (json: Json | undefined): json is readonly Json[] => Array.isArra
 const isCount = (json: Json): json is number => typeof json === "number" && Number.isSafeInteger(json) && json >= 0;
 
 /** A safetensors file in memory. Throws WeightsError where it is broken. */
-export function readSafetensors(file: ArrayBuffer | Uint8Array, name = "the weights"): WeightSource & { readonly metadata: ReadonlyMap<string, string> } {
+export function readSafetensors(
+  file: ArrayBuffer | Uint8Array,
+  name = "the weights",
+): WeightSource & { readonly metadata: ReadonlyMap<string, string> } {
   const bytes = file instanceof Uint8Array ? file : new Uint8Array(file);
   const size = headerBytes(bytes.subarray(0, PREFIX_BYTES), bytes.length, name);
   const { tensors, metadata } = parseHeader(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + size), bytes.length, name);
@@ -135,11 +162,20 @@ export interface TensorToWrite {
   readonly shape: readonly number[];
 }
 
-/** The length and header of a file that holds these tensors one after the other, padded so that the data is aligned. Throws WeightsError for a key that stands twice. */
-export function writeHeader(tensors: readonly TensorToWrite[], metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
+/**
+ * The length and header of a file that holds these tensors one after the other, padded so that the data is aligned.
+ * Throws WeightsError for a key that stands twice.
+ */
+export function writeHeader(
+  tensors: readonly TensorToWrite[],
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
   const seen = new Set<string>();
   const members: string[] = [];
-  if (metadata.size > 0) members.push(`"__metadata__":{${[...metadata].map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join(",")}}`);
+  if (metadata.size > 0)
+    members.push(
+      `"__metadata__":{${[...metadata].map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join(",")}}`,
+    );
   let offset = 0;
   for (const t of tensors) {
     if (t.key === "__metadata__") throw new WeightsError(`no tensor can be saved under the key "__metadata__"`);
@@ -148,7 +184,9 @@ export function writeHeader(tensors: readonly TensorToWrite[], metadata: Readonl
     const element = FILE_DTYPES.get(t.dtype);
     if (element === undefined) bug(`dtype ${t.dtype} cannot be written`);
     const bytes = t.shape.reduce((n, d) => n * d, element);
-    members.push(`${JSON.stringify(t.key)}:{"dtype":"${t.dtype}","shape":[${t.shape.join(",")}],"data_offsets":[${offset},${offset + bytes}]}`);
+    members.push(
+      `${JSON.stringify(t.key)}:{"dtype":"${t.dtype}","shape":[${t.shape.join(",")}],"data_offsets":[${offset},${offset + bytes}]}`,
+    );
     offset += bytes;
   }
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
@@ -160,7 +198,10 @@ export function writeHeader(tensors: readonly TensorToWrite[], metadata: Readonl
 }
 
 /** A whole file in memory: for pages, and for small ones. */
-export function writeSafetensors(tensors: readonly (TensorToWrite & { readonly data: Uint8Array })[], metadata?: ReadonlyMap<string, string>): Uint8Array {
+export function writeSafetensors(
+  tensors: readonly (TensorToWrite & { readonly data: Uint8Array })[],
+  metadata?: ReadonlyMap<string, string>,
+): Uint8Array {
   const header = writeHeader(tensors, metadata);
   const file = new Uint8Array(tensors.reduce((n, t) => n + t.data.length, header.length));
   file.set(header);

@@ -8,6 +8,7 @@ export function asStored({ slots }: Pick<ProgramWeight, "slots">, words: Words):
   const forms = new Set(slots.map((s) => s.form));
   const [form] = forms;
   if (form === undefined || form === "word" || forms.size > 1) return words;
-  const rounded = form === "f16" ? (value: number) => fromHalf(toHalf(value)) : (value: number) => fromBrain(toBrain(value));
+  const rounded =
+    form === "f16" ? (value: number) => fromHalf(toHalf(value)) : (value: number) => fromBrain(toBrain(value));
   return Float32Array.from(words, rounded);
 }

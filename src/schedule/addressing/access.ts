@@ -1,4 +1,5 @@
-// How an element of a result finds the elements it is computed from: coordinates as sums over those of the result, through the rows of a route where there is one.
+// How an element of a result finds the elements it is computed from: coordinates as sums over those of the result,
+// through the rows of a route where there is one.
 import { isOp, type Node } from "../../ir/graph.js";
 import { addSizes, equalSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
@@ -26,7 +27,9 @@ export interface Access {
 const plain = (affine: Affine): Coordinate => ({ affine, index: null, plus: 0 });
 
 const ownCoordinates = (rank: number): readonly Coordinate[] =>
-  Array.from({ length: rank }, (_, d) => plain({ strides: Array.from({ length: rank }, (_s, e) => (d === e ? 1 : 0)), offset: 0 }));
+  Array.from({ length: rank }, (_, d) =>
+    plain({ strides: Array.from({ length: rank }, (_s, e) => (d === e ? 1 : 0)), offset: 0 }),
+  );
 const BY_RANK = Array.from({ length: 9 }, (_, rank) => ownCoordinates(rank));
 
 /** Each dimension its own coordinate. */
@@ -34,21 +37,35 @@ export const coordinatesOf = (rank: number): readonly Coordinate[] => BY_RANK[ra
 
 /** Whether they find the same elements. */
 export function sameCoordinates(a: readonly Coordinate[], b: readonly Coordinate[]): boolean {
-  const same = (x: Affine, y: Affine): boolean => equalSizes(x.offset, y.offset) && x.strides.every((s, d) => equalSizes(s, y.strides[d]!));
-  return a.length === b.length && a.every((c, d) => c === b[d] || (c.index === b[d]!.index && equalSizes(c.plus, b[d]!.plus) && same(c.affine, b[d]!.affine)));
+  const same = (x: Affine, y: Affine): boolean =>
+    equalSizes(x.offset, y.offset) && x.strides.every((s, d) => equalSizes(s, y.strides[d]!));
+  return (
+    a.length === b.length &&
+    a.every(
+      (c, d) =>
+        c === b[d] || (c.index === b[d]!.index && equalSizes(c.plus, b[d]!.plus) && same(c.affine, b[d]!.affine)),
+    )
+  );
 }
 
 const nowhere = (rank: number): Coordinate => plain({ strides: Array.from({ length: rank }, () => 0), offset: 0 });
 
 /** Coordinates in an operand of shape `from` that broadcasts to `to`. */
-export function broadcastCoordinates(at: readonly Coordinate[], from: readonly Size[], to: readonly Size[], rank: number): readonly Coordinate[] {
+export function broadcastCoordinates(
+  at: readonly Coordinate[],
+  from: readonly Size[],
+  to: readonly Size[],
+  rank: number,
+): readonly Coordinate[] {
   const gone = to.length - from.length;
-  return gone === 0 && from.every((s, d) => s !== 1 || to[d] === 1) ? at : from.map((s, d) => (s === 1 ? nowhere(rank) : at[d + gone]!));
+  return gone === 0 && from.every((s, d) => s !== 1 || to[d] === 1)
+    ? at
+    : from.map((s, d) => (s === 1 ? nowhere(rank) : at[d + gone]!));
 }
 
 /**
- * Coordinates in the first input of a structure operator, given those in its result; null where they are no such sums. `indexOf` is where a
- * route's rows lie.
+ * Coordinates in the first input of a structure operator, given those in its result; null where they are no such sums.
+ * `indexOf` is where a route's rows lie.
  */
 export function inputCoordinates(
   extents: Extents,
@@ -77,7 +94,9 @@ export function inputCoordinates(
 }
 
 const shifted = (c: Coordinate, by: number): Coordinate =>
-  c.index ? { ...c, plus: addSizes(c.plus, by) } : plain({ strides: c.affine.strides, offset: addSizes(c.affine.offset, by) });
+  c.index
+    ? { ...c, plus: addSizes(c.plus, by) }
+    : plain({ strides: c.affine.strides, offset: addSizes(c.affine.offset, by) });
 
 /** Dimensions that were split are put together again; one that was made of several cannot be taken apart. */
 function reshapedCoordinates(

@@ -1,4 +1,5 @@
-// Expressions as WGSL: loads, then one `let` for each operation; over rows and columns, what only the row needs is computed once for it.
+// Expressions as WGSL: loads, then one `let` for each operation; over rows and columns, what only the row needs is
+// computed once for it.
 import { invariant } from "../../base/invariant.js";
 import type { OpTable } from "../../ops/define.js";
 import { ops, wgslType } from "../../ops/index.js";
@@ -25,7 +26,13 @@ export interface Inputs {
 }
 
 /** `fn value(i: u32) -> …`: element i of the expression's only result, row-major; `half`: as it is stored in f16. */
-export function declareValue(kernel: KernelBuilder, expression: Expression, extents: Extents, inputs: Inputs, half = false): void {
+export function declareValue(
+  kernel: KernelBuilder,
+  expression: Expression,
+  extents: Extents,
+  inputs: Inputs,
+  half = false,
+): void {
   const texts = new Texts(kernel, inputs, "");
   const walks = expression.leaves.flatMap((leaf) => (leaf.kind === "memory" ? affinesOf(leaf) : []));
   const walk = collapse(extents, { sizes: expression.shape, strides: walks.map((a) => a.strides) });
@@ -57,7 +64,8 @@ export function declareValue(kernel: KernelBuilder, expression: Expression, exte
   );
 }
 
-const affinesOf = ({ access: { affine, indexed } }: MemoryLeaf): readonly Affine[] => (indexed ? [affine, indexed.at] : [affine]);
+const affinesOf = ({ access: { affine, indexed } }: MemoryLeaf): readonly Affine[] =>
+  indexed ? [affine, indexed.at] : [affine];
 
 export function soleResult({ results }: Expression): number {
   const [place] = results;
@@ -69,7 +77,8 @@ export const dtypeAt = ({ leaves, operations }: Expression, place: number): DTyp
   place < 0 ? leaves[-1 - place]!.dtype : operations[place]!.node.types[0]!.dtype;
 
 /** What an element is in memory. */
-export const stored = (value: string, dtype: DType, half: boolean): string => (half ? toHalf(value) : dtype === "bool" ? `u32(${value})` : value);
+export const stored = (value: string, dtype: DType, half: boolean): string =>
+  half ? toHalf(value) : dtype === "bool" ? `u32(${value})` : value;
 
 /** The pieces of text that all expressions are made of. */
 export class Texts {
@@ -89,7 +98,9 @@ export class Texts {
   }
   /** Σ coordinate · stride + offset. */
   sum({ strides, offset }: Affine, coordinates: readonly string[]): string {
-    const terms = strides.flatMap((stride, d) => (stride === 0 ? [] : [stride === 1 ? coordinates[d]! : `${coordinates[d]!} * ${this.size(stride)}`]));
+    const terms = strides.flatMap((stride, d) =>
+      stride === 0 ? [] : [stride === 1 ? coordinates[d]! : `${coordinates[d]!} * ${this.size(stride)}`],
+    );
     if (offset !== 0) terms.push(this.size(offset));
     return terms.join(" + ") || "0u";
   }
@@ -109,7 +120,8 @@ export class Texts {
     return dtype === "bool" ? `(${word} != 0u)` : word;
   }
   fixed(leaf: Exclude<Leaf, MemoryLeaf>): string {
-    if (leaf.kind === "register") return leaf.dtype === "f16" ? `modc_f16(register${leaf.which})` : `register${leaf.which}`;
+    if (leaf.kind === "register")
+      return leaf.dtype === "f16" ? `modc_f16(register${leaf.which})` : `register${leaf.which}`;
     const word = `sizes.${this.#kernel.word(leaf.value, leaf.dtype, `${this.#prefix}c${this.#constants++}`)}`;
     return leaf.dtype === "bool" ? `(${word} != 0u)` : word;
   }
@@ -125,9 +137,15 @@ export class Texts {
   }
 }
 
-export const printOperation = ({ node, inputs }: Operation, operands: readonly string[]): string => printNode(ops, node, inputs, operands);
+export const printOperation = ({ node, inputs }: Operation, operands: readonly string[]): string =>
+  printNode(ops, node, inputs, operands);
 
-function printNode<K extends OpName>(table: OpTable, node: Node<K>, inputs: readonly TensorType[], operands: readonly string[]): string {
+function printNode<K extends OpName>(
+  table: OpTable,
+  node: Node<K>,
+  inputs: readonly TensorType[],
+  operands: readonly string[],
+): string {
   const { lower } = table[node.op];
   if (lower.kind === "constant") return lower.wgsl(node.attrs);
   invariant(lower.kind === "pointwise", `${node.op} is no expression`);
@@ -139,7 +157,10 @@ type Reach = "row" | "column" | "both" | "none";
 
 const joined = (a: Reach, b: Reach): Reach => (a === b || b === "none" ? a : a === "none" ? b : "both");
 
-/** An expression over rows (all dimensions but the last, as one) and columns, in pieces: what depends on the row alone, on the column alone, and on both. */
+/**
+ * An expression over rows (all dimensions but the last, as one) and columns, in pieces: what depends on the row alone,
+ * on the column alone, and on both.
+ */
 export class RowText {
   readonly rowFields: { readonly name: string; readonly type: string }[] = [];
   readonly rowLines: string[];
@@ -170,7 +191,10 @@ export class RowText {
     this.#reach = reach;
     const memory = expression.leaves.filter((l) => l.kind === "memory");
     const walks = memory.flatMap(affinesOf);
-    const lead = collapse(extents, { sizes: expression.shape.slice(0, -1), strides: walks.map((a) => a.strides.slice(0, -1)) });
+    const lead = collapse(extents, {
+      sizes: expression.shape.slice(0, -1),
+      strides: walks.map((a) => a.strides.slice(0, -1)),
+    });
     const { statements, coordinates } = printCoordinates(
       lead.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `${prefix}lead${d}`))),
       lead.sizes.map((_, d) => lead.strides.some((s) => s[d] !== 0)),
@@ -197,7 +221,9 @@ export class RowText {
           this.rowLines.push(`let ${name} = ${this.#texts.load(leaf, base)};`);
           break;
         case "column":
-          this.columnLines.push(`let ${name} = ${this.#texts.load(leaf, base === "0u" ? across : `${base} + ${across}`)};`);
+          this.columnLines.push(
+            `let ${name} = ${this.#texts.load(leaf, base === "0u" ? across : `${base} + ${across}`)};`,
+          );
           break;
         case "both":
           this.rowLines.push(`let ${name}_at = ${base};`);
@@ -264,8 +290,8 @@ export const structFunction = (
   `${structText(name, fields)}\nfn ${signature} -> ${name} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${name}(${fields.map((f) => f.name).join(", ") || "0u"});\n}`;
 
 /**
- * `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same of another letter: an element, or a vector of several sums' terms.
- * `place` is how the file names a row: its parameters, the last of which is `row`.
+ * `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same of another letter: an element, or a
+ * vector of several sums' terms. `place` is how the file names a row: its parameters, the last of which is `row`.
  */
 export function declareRows(
   kernel: KernelBuilder,

@@ -1,4 +1,5 @@
-// Expressions: pointwise operators computed where their results are needed, over elements that lie in memory or that a kernel has just summed.
+// Expressions: pointwise operators computed where their results are needed, over elements that lie in memory or that a
+// kernel has just summed.
 import { invariant } from "../../base/invariant.js";
 import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
@@ -6,12 +7,27 @@ import type { TensorType } from "../../ir/types.js";
 import { inputTypes, printShape } from "../../ir/typing.js";
 import type { DType } from "../../base/dtype.js";
 import { printSize, type Size } from "../../size/size.js";
-import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, sameCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
+import {
+  accessOf,
+  broadcastCoordinates,
+  coordinatesOf,
+  inputCoordinates,
+  sameCoordinates,
+  type Access,
+  type Affine,
+  type Coordinate,
+} from "./access.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Layout, Value } from "./layout.js";
 
 export type Leaf =
-  | { readonly kind: "memory"; readonly value: Value; readonly dtype: DType; readonly access: Access; readonly parts: number }
+  | {
+      readonly kind: "memory";
+      readonly value: Value;
+      readonly dtype: DType;
+      readonly access: Access;
+      readonly parts: number;
+    }
   | { readonly kind: "constant"; readonly value: number; readonly dtype: DType }
   /** A sum that the kernel holds in a register: of a product, one of the two columns that it has side by side. */
   | { readonly kind: "register"; readonly which: number; readonly dtype: DType };
@@ -37,13 +53,18 @@ export interface Expression {
 /** What an expression is made under. */
 export interface Inlining {
   readonly extents: Extents;
-  /** Where a value lies, seen through structure; null where nothing stores it, so that it is computed where it is read. */
+  /**
+   * Where a value lies, seen through structure; null where nothing stores it, so that it is computed where it is read.
+   */
   layoutOf(node: Node): Layout | null;
   /** The register that holds it. */
   registerOf(node: Node): number | null;
 }
 
-/** Gathers what results need. What can be addressed was decided before (`addressing/views.ts`), so every element is found. */
+/**
+ * Gathers what results need. What can be addressed was decided before (`addressing/views.ts`), so every element is
+ * found.
+ */
 export class ExpressionBuilder {
   readonly #with: Inlining;
   readonly #shape: readonly Size[];
@@ -61,7 +82,12 @@ export class ExpressionBuilder {
 
   /** One more result: the elements of a node of this shape, or of one that broadcasts to it. */
   add(node: Node): void {
-    const at = broadcastCoordinates(coordinatesOf(this.#shape.length), node.types[0]!.shape, this.#shape, this.#shape.length);
+    const at = broadcastCoordinates(
+      coordinatesOf(this.#shape.length),
+      node.types[0]!.shape,
+      this.#shape,
+      this.#shape.length,
+    );
     this.#results.push(this.#place(node, at));
   }
 
@@ -82,17 +108,26 @@ export class ExpressionBuilder {
     const { dtype, shape } = node.types[0]!;
     const register = this.#with.registerOf(node);
     if (register !== null) return this.#leaf({ kind: "register", which: register, dtype }, `r${register}`);
-    if (isOp(node, "constant")) return this.#leaf({ kind: "constant", value: node.attrs.value, dtype }, `c${dtype} ${attrsKey({ value: node.attrs.value })}`);
+    if (isOp(node, "constant"))
+      return this.#leaf(
+        { kind: "constant", value: node.attrs.value, dtype },
+        `c${dtype} ${attrsKey({ value: node.attrs.value })}`,
+      );
     const layout = this.#with.layoutOf(node);
     if (layout) {
       const access = accessOf(extents, layout, at, rank);
       invariant(access, `two indices lead to one element of ${node.op}`);
-      return this.#leaf({ kind: "memory", value: layout.value, dtype, access, parts: layout.parts }, this.#key(layout, access, dtype));
+      return this.#leaf(
+        { kind: "memory", value: layout.value, dtype, access, parts: layout.parts },
+        this.#key(layout, access, dtype),
+      );
     }
     invariant(isPointwise(node), `${node.op} is read by a kernel and in no memory`);
     const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
     if (known) return known.place;
-    const operands = node.inputs.map((input) => this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank)));
+    const operands = node.inputs.map((input) =>
+      this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank)),
+    );
     const place = this.#operations.push({ node, inputs: inputTypes(node.op, node.inputs), operands }) - 1;
     const places = this.#operationPlaces.get(node);
     if (places) places.push({ at, place });
@@ -137,8 +172,14 @@ export function valuesOf(expressions: readonly Expression[]): readonly Value[] {
   return [...values];
 }
 
-/** Equal for expressions that are computed alike, whatever they are computed from; `nameOf` tells what they read apart. */
-export function expressionKey({ shape, leaves, operations, results }: Expression, { equal }: Extents, nameOf: (value: Value) => number): string {
+/**
+ * Equal for expressions that are computed alike, whatever they are computed from; `nameOf` tells what they read apart.
+ */
+export function expressionKey(
+  { shape, leaves, operations, results }: Expression,
+  { equal }: Extents,
+  nameOf: (value: Value) => number,
+): string {
   const same = (size: Size): Size => equal.size(size);
   const leaf = (l: Leaf): string => {
     if (l.kind === "register") return `r${l.which}`;
@@ -151,6 +192,9 @@ export function expressionKey({ shape, leaves, operations, results }: Expression
 }
 
 function accessKey({ affine, indexed }: Access, nameOf: (value: Value) => number, same: (size: Size) => Size): string {
-  const sum = ({ strides, offset }: Affine): string => `${strides.map((s) => printSize(same(s))).join(",")}+${printSize(same(offset))}`;
-  return indexed ? `${sum(affine)} ${printSize(same(indexed.times))}*${nameOf(indexed.index)}[${sum(indexed.at)}]` : sum(affine);
+  const sum = ({ strides, offset }: Affine): string =>
+    `${strides.map((s) => printSize(same(s))).join(",")}+${printSize(same(offset))}`;
+  return indexed
+    ? `${sum(affine)} ${printSize(same(indexed.times))}*${nameOf(indexed.index)}[${sum(indexed.at)}]`
+    : sum(affine);
 }

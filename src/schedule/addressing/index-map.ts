@@ -16,7 +16,8 @@ export function collapse(extents: Extents, walk: Walk): Walk {
   walk.sizes.forEach((size, d) => {
     if (size === 1) return;
     const last = sizes.length - 1;
-    const merges = last >= 0 && walk.strides.every((s, t) => equalSizes(strides[t]![last]!, extents.times(s[d]!, size)));
+    const merges =
+      last >= 0 && walk.strides.every((s, t) => equalSizes(strides[t]![last]!, extents.times(s[d]!, size)));
     if (merges) {
       sizes[last] = extents.times(sizes[last]!, size);
       walk.strides.forEach((s, t) => {

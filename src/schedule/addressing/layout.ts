@@ -28,7 +28,13 @@ export const rowMajor = (extents: Extents, value: Value, shape: readonly Size[])
 });
 
 /** Columns from `start` on of rows that are `across` columns wide in memory. */
-export function columnsOf(extents: Extents, value: Value, shape: readonly Size[], across: number, start: number): Layout {
+export function columnsOf(
+  extents: Extents,
+  value: Value,
+  shape: readonly Size[],
+  across: number,
+  start: number,
+): Layout {
   const lead = rowMajor(extents, value, shape.slice(0, -1));
   return { ...lead, strides: [...lead.strides.map((s) => extents.times(s, across)), 1], offset: start };
 }
@@ -79,7 +85,11 @@ export interface DimensionGroup {
 }
 
 /** How two shapes of equal size correspond, dimensions of one element left out; null where that cannot be told. */
-export function dimensionGroups(extents: Extents, from: readonly Size[], to: readonly Size[]): readonly DimensionGroup[] | null {
+export function dimensionGroups(
+  extents: Extents,
+  from: readonly Size[],
+  to: readonly Size[],
+): readonly DimensionGroup[] | null {
   const own = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (s === 1 ? [] : [d]));
   const [left, right] = [own(from), own(to)];
   const groups: DimensionGroup[] = [];
@@ -106,7 +116,12 @@ function shortestGroup(extents: Extents, from: readonly Size[], to: readonly Siz
   return null;
 }
 
-function reshaped(extents: Extents, from: readonly Size[], strides: readonly Size[], to: readonly Size[]): readonly Size[] | null {
+function reshaped(
+  extents: Extents,
+  from: readonly Size[],
+  strides: readonly Size[],
+  to: readonly Size[],
+): readonly Size[] | null {
   const groups = dimensionGroups(extents, from, to);
   if (!groups) return null;
   const made: Size[] = to.map(() => 0);

@@ -38,7 +38,10 @@ export class Layouts {
       this.#filled.add(node);
     }
     const layout = this.of(node);
-    invariant(layout && isRowMajor(this.#extents, layout, node.types[0]!.shape), `${node.op} is read row-major and does not lie so`);
+    invariant(
+      layout && isRowMajor(this.#extents, layout, node.types[0]!.shape),
+      `${node.op} is read row-major and does not lie so`,
+    );
     return layout.value;
   }
   result(node: Node, index: number): Value {
@@ -72,7 +75,8 @@ export class Layouts {
   };
   #baseLayout(node: Node): Layout | null {
     const [extents, partition] = [this.#extents, this.#partition];
-    if (isOp(node, "constant")) return this.#filled.has(node) ? rowMajor(extents, this.result(node, 0), node.types[0]!.shape) : null;
+    if (isOp(node, "constant"))
+      return this.#filled.has(node) ? rowMajor(extents, this.result(node, 0), node.types[0]!.shape) : null;
     const computed = partition.taken.has(node) || (isPointwise(node) && !partition.stored.has(node));
     if (computed) return null;
     const value = isOp(node, "pick") ? this.result(node.inputs[0], node.attrs.result) : this.result(node, 0);
@@ -86,7 +90,12 @@ export class Layouts {
   }
 
   /** What `nodes` are over `shape`, computed within one kernel from what lies in memory. */
-  expression(nodes: readonly Node[], shape: readonly Size[], own: ReadonlySet<Node>, registers?: ReadonlyMap<Node, number>): Expression {
+  expression(
+    nodes: readonly Node[],
+    shape: readonly Size[],
+    own: ReadonlySet<Node>,
+    registers?: ReadonlyMap<Node, number>,
+  ): Expression {
     const inlining: Inlining = {
       extents: this.#extents,
       layoutOf: (n) => (own.has(n) ? null : this.of(n)),
@@ -99,7 +108,13 @@ export class Layouts {
   /** Sizes of layers that are made alike are said alike. */
   same(expression: Expression): Expression {
     const { equal } = this.#extents;
-    const affine = ({ strides, offset }: { readonly strides: readonly Size[]; readonly offset: Size }): { strides: Size[]; offset: Size } => ({
+    const affine = ({
+      strides,
+      offset,
+    }: {
+      readonly strides: readonly Size[];
+      readonly offset: Size;
+    }): { strides: Size[]; offset: Size } => ({
       strides: strides.map((s) => equal.size(s)),
       offset: equal.size(offset),
     });
@@ -109,7 +124,13 @@ export class Layouts {
       leaves: expression.leaves.map((leaf) => {
         if (leaf.kind !== "memory") return leaf;
         const { affine: own, indexed } = leaf.access;
-        return { ...leaf, access: { affine: affine(own), indexed: indexed && { ...indexed, at: affine(indexed.at), times: equal.size(indexed.times) } } };
+        return {
+          ...leaf,
+          access: {
+            affine: affine(own),
+            indexed: indexed && { ...indexed, at: affine(indexed.at), times: equal.size(indexed.times) },
+          },
+        };
       }),
     };
   }

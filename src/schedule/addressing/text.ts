@@ -29,8 +29,8 @@ export function printIndex({ sizes, strides, offset }: IndexMap): string {
 }
 
 /**
- * Statements that take `i` (or what it is called) apart into its coordinates over `sizes` (the first size is never needed), for the dimensions that are
- * wanted, and the name of each coordinate.
+ * Statements that take `i` (or what it is called) apart into its coordinates over `sizes` (the first size is never
+ * needed), for the dimensions that are wanted, and the name of each coordinate.
  */
 export function printCoordinates(
   sizes: readonly Count[],
@@ -59,9 +59,15 @@ export function printCoordinates(
 }
 
 /** Σ coordinate · stride + offset. */
-export function printOffset(coordinates: readonly string[], strides: readonly Count[], offset: Count = { kind: "zero" }): string {
+export function printOffset(
+  coordinates: readonly string[],
+  strides: readonly Count[],
+  offset: Count = { kind: "zero" },
+): string {
   const terms = strides.flatMap((stride, d) =>
-    stride.kind === "zero" ? [] : [stride.kind === "one" ? coordinates[d]! : `${coordinates[d]!} * ${printCount(stride)}`],
+    stride.kind === "zero"
+      ? []
+      : [stride.kind === "one" ? coordinates[d]! : `${coordinates[d]!} * ${printCount(stride)}`],
   );
   if (offset.kind !== "zero") terms.push(printCount(offset));
   return terms.join(" + ") || "0u";

@@ -1,4 +1,5 @@
-// Addressability: which structure can be read in place and which has to be copied, decided by shapes and strides alone, before fusion.
+// Addressability: which structure can be read in place and which has to be copied, decided by shapes and strides alone,
+// before fusion.
 import { isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import type { Size } from "../../size/size.js";
@@ -24,12 +25,23 @@ export interface Descent {
   readonly base: Node;
   /** Coordinates in the base, by which its elements can be computed; null where they are no sums of coordinates. */
   readonly computed: readonly Coordinate[] | null;
-  /** Coordinates where the chain first lies at strides of memory, or else in the base; null where memory cannot be addressed. */
+  /**
+   * Coordinates where the chain first lies at strides of memory, or else in the base; null where memory cannot be
+   * addressed.
+   */
   readonly read: readonly Coordinate[] | null;
 }
 
-/** The views of a graph, in linear time. `required`: what the caller reads row-major; `kept`: structure that is copied in any case. */
-export function viewsOf(order: readonly Node[], required: ReadonlySet<Node>, kept: ReadonlySet<Node>, extents: Extents): Views {
+/**
+ * The views of a graph, in linear time. `required`: what the caller reads row-major; `kept`: structure that is copied
+ * in any case.
+ */
+export function viewsOf(
+  order: readonly Node[],
+  required: ReadonlySet<Node>,
+  kept: ReadonlySet<Node>,
+  extents: Extents,
+): Views {
   const { memory, view } = neededBy(order, new Set([...required, ...kept]));
   const { written, permuted } = writtenPermutes(order, memory, extents);
   /** What is copied whatever is found here. */
@@ -46,7 +58,8 @@ export function viewsOf(order: readonly Node[], required: ReadonlySet<Node>, kep
   };
   for (const node of order) {
     const from = node.inputs[0];
-    if (isSingleProduct(node) && isView(from) && indexesColumns(descend(from, identity(from), views).read!)) refuse(from);
+    if (isSingleProduct(node) && isView(from) && indexesColumns(descend(from, identity(from), views).read!))
+      refuse(from);
     if (!isView(node)) continue;
     const copied = !isSameView(node) && !written.has(node) && isCopied(node);
     if (written.has(node) || copied) layouts.set(node, [alone(node, extents)]);
@@ -69,8 +82,16 @@ const alone = (node: Node, extents: Extents): Layout => rowMajor(extents, { node
 /** Each dimension of a node its own coordinate. */
 const identity = (node: Node): readonly Coordinate[] => coordinatesOf(node.types[0]!.shape.length);
 
-/** Coordinates in an input of a node that computes one element for each of its own; or in what a kernel reads element by element, where those are its own. */
-export function coordinatesIn(input: Node, reader: Node, at: readonly Coordinate[], rank: number): readonly Coordinate[] {
+/**
+ * Coordinates in an input of a node that computes one element for each of its own; or in what a kernel reads element by
+ * element, where those are its own.
+ */
+export function coordinatesIn(
+  input: Node,
+  reader: Node,
+  at: readonly Coordinate[],
+  rank: number,
+): readonly Coordinate[] {
   return broadcastCoordinates(at, input.types[0]!.shape, reader.types[0]!.shape, rank);
 }
 
@@ -94,7 +115,10 @@ export function descend(
   return { base, computed, read: read ?? computed };
 }
 
-/** The structure at which a chain cannot be followed further, from a node down to memory, which for a copy is not its own; null where it can. */
+/**
+ * The structure at which a chain cannot be followed further, from a node down to memory, which for a copy is not its
+ * own; null where it can.
+ */
 function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): Node | null {
   if (!copied && strided.has(node)) return null;
   let at = identity(node);
@@ -108,14 +132,23 @@ function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): No
 }
 
 /** Whether an index runs along the last dimension of what is computed. */
-export const indexesColumns = (at: readonly Coordinate[]): boolean => at.some((c) => c.index && c.affine.strides.at(-1) !== 0);
+export const indexesColumns = (at: readonly Coordinate[]): boolean =>
+  at.some((c) => c.index && c.affine.strides.at(-1) !== 0);
 
-/** Whether all that reads a value can read it where it lies so: nobody needs it row-major, and no view of it needs other strides. */
+/**
+ * Whether all that reads a value can read it where it lies so: nobody needs it row-major, and no view of it needs other
+ * strides.
+ */
 export function canLieAt(node: Node, layout: Omit<Layout, "value">, demand: Demand, extents: Extents): boolean {
   return demand.mayLieAnyhow(node) && viewsAllow(node, { ...layout, value: { node, result: 0 } }, extents, demand);
 }
 
-function viewsAllow(node: Node, layout: Layout, extents: Extents, demand: Pick<Demand, "direct" | "isCopied" | "mayLieAnyhow">): boolean {
+function viewsAllow(
+  node: Node,
+  layout: Layout,
+  extents: Extents,
+  demand: Pick<Demand, "direct" | "isCopied" | "mayLieAnyhow">,
+): boolean {
   return demand.direct(node).every((reader) => {
     if (!isView(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
     const own = viewed(extents, reader, layout);
@@ -146,8 +179,11 @@ function writtenPermutes(
   const demand = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, mayLieAnyhow: () => true };
   for (const node of candidates) {
     const from = node.inputs[0];
-    const others = isOp(from, "pick") ? demand.direct(from.inputs[0]).filter((n) => isOp(n, "pick") && n.attrs.result === from.attrs.result) : [from];
-    if (others.length > 1 || demand.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from)) continue;
+    const others = isOp(from, "pick")
+      ? demand.direct(from.inputs[0]).filter((n) => isOp(n, "pick") && n.attrs.result === from.attrs.result)
+      : [from];
+    if (others.length > 1 || demand.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from))
+      continue;
     const strides: Size[] = [];
     const own = alone(node, extents).strides;
     node.attrs.order.forEach((d, n) => (strides[d] = own[n]!));
@@ -161,10 +197,15 @@ function writtenPermutes(
 
 /** Whether a value is a result that its operator's kernel can write at strides. */
 const makesViews = (node: Node): boolean =>
-  isOp(node, "pick") ? (kernelOf(node.inputs[0].op).writesViews?.includes(node.attrs.result) ?? false) : (kernelOf(node.op).writesViews?.includes(0) ?? false);
+  isOp(node, "pick")
+    ? (kernelOf(node.inputs[0].op).writesViews?.includes(node.attrs.result) ?? false)
+    : (kernelOf(node.op).writesViews?.includes(0) ?? false);
 
 /** What somebody needs row-major, and what at strides of memory, seen through structure that is not copied for that. */
-function neededBy(order: readonly Node[], required: ReadonlySet<Node>): { readonly memory: ReadonlySet<Node>; readonly view: ReadonlySet<Node> } {
+function neededBy(
+  order: readonly Node[],
+  required: ReadonlySet<Node>,
+): { readonly memory: ReadonlySet<Node>; readonly view: ReadonlySet<Node> } {
   const [memory, view] = [new Set<Node>(required), new Set<Node>()];
   for (const node of order.toReversed()) {
     const copied = !isSameView(node) && (memory.has(node) || (isOp(node, "take") && view.has(node)));

@@ -17,7 +17,9 @@ export interface Reader {
 /** The input whose elements the operator's own kernel may compute; null where there is none. */
 export const elementInput = (node: Node): number | null => kernelOf(node.op).computes ?? null;
 
-/** A product of a known number of columns in which one b serves all rows of a: its kernel computes a while it loads it. */
+/**
+ * A product of a known number of columns in which one b serves all rows of a: its kernel computes a while it loads it.
+ */
 export function isSingleProduct(node: Node): node is Node<"matmul"> {
   if (!isOp(node, "matmul")) return false;
   const [a, b] = node.inputs.map((n) => n.types[0]!.shape);
@@ -54,8 +56,16 @@ export class Demand {
   readonly #copied = new Set<Node>();
   readonly #written: ReadonlySet<Node>;
 
-  /** `required`: what must lie row-major whoever reads it. `copied`: views that are read from memory of its own. `written`: permutations that are written in their order. */
-  constructor(order: readonly Node[], required: ReadonlySet<Node>, copied: ReadonlySet<Node>, written: ReadonlySet<Node>) {
+  /**
+   * `required`: what must lie row-major whoever reads it. `copied`: views that are read from memory of its own.
+   * `written`: permutations that are written in their order.
+   */
+  constructor(
+    order: readonly Node[],
+    required: ReadonlySet<Node>,
+    copied: ReadonlySet<Node>,
+    written: ReadonlySet<Node>,
+  ) {
     this.#written = written;
     for (const node of order)
       for (const input of new Set(node.inputs)) {
@@ -66,7 +76,10 @@ export class Demand {
     for (const node of order.toReversed()) {
       if (required.has(node) || copied.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
       if (isView(node)) this.#through(node);
-      else node.inputs.forEach((input, i) => this.#add(input, { node, mode: modeOf(node, i), repeats: repeated(node, input) }));
+      else
+        node.inputs.forEach((input, i) =>
+          this.#add(input, { node, mode: modeOf(node, i), repeats: repeated(node, input) }),
+        );
     }
   }
   #through(node: Node): void {
@@ -77,13 +90,15 @@ export class Demand {
       for (const r of this.readers(node)) this.#add(from, r.mode === "memory" ? { ...r, mode: "view" } : r);
       return;
     }
-    const copied = !isSameView(node) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
+    const copied =
+      !isSameView(node) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
     if (copied) {
       this.#copied.add(node);
       this.#add(from, { node, mode: "element", repeats: node.op === "broadcast" });
       return;
     }
-    for (const r of this.readers(node)) this.#add(from, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
+    for (const r of this.readers(node))
+      this.#add(from, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
     const own = this.#asked.get(node);
     if (own) this.#of(from).modes |= own.modes;
   }
@@ -96,7 +111,8 @@ export class Demand {
     const asked = this.#of(node);
     asked.modes |= BITS[reader.mode];
     const { readers } = asked;
-    if (readers.length < MOST_READERS && !readers.some((r) => r.node === reader.node && r.mode === reader.mode)) readers.push(reader);
+    if (readers.length < MOST_READERS && !readers.some((r) => r.node === reader.node && r.mode === reader.mode))
+      readers.push(reader);
   }
   #asks(node: Node, mode: Mode): boolean {
     return ((this.#asked.get(node)?.modes ?? 0) & BITS[mode]) !== 0;
@@ -113,7 +129,9 @@ export class Demand {
   /** Whether nobody reads it but such as compute its elements and pass the test. */
   isReadWithin(node: Node, passes: (reader: Node) => boolean): boolean {
     const readers = this.readers(node);
-    return readers.length < MOST_READERS && readers.every((r) => r.mode === "element" && r.node !== null && passes(r.node));
+    return (
+      readers.length < MOST_READERS && readers.every((r) => r.mode === "element" && r.node !== null && passes(r.node))
+    );
   }
   /** The nodes that have it as an input. */
   direct(node: Node): readonly Node[] {
@@ -126,7 +144,9 @@ export class Demand {
   /** The one reader, if it can compute the elements itself; else null. */
   soleReader(node: Node): (Reader & { readonly node: Node }) | null {
     const [reader, ...more] = this.readers(node);
-    return reader && more.length === 0 && reader.node && reader.mode === "element" ? { ...reader, node: reader.node } : null;
+    return reader && more.length === 0 && reader.node && reader.mode === "element"
+      ? { ...reader, node: reader.node }
+      : null;
   }
   /** Whether nobody asks for it row-major. */
   mayLieAnyhow(node: Node): boolean {
@@ -134,4 +154,5 @@ export class Demand {
   }
 }
 
-const repeated = (reader: Node, input: Node): boolean => isPointwise(reader) && !equalShapes(reader.types[0]!.shape, input.types[0]!.shape);
+const repeated = (reader: Node, input: Node): boolean =>
+  isPointwise(reader) && !equalShapes(reader.types[0]!.shape, input.types[0]!.shape);

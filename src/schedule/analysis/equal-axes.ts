@@ -1,4 +1,5 @@
-// Axes that are made alike: a route of each layer has an axis of its own, and yet all have the same counts where their rules are equal.
+// Axes that are made alike: a route of each layer has an axis of its own, and yet all have the same counts where their
+// rules are equal.
 import type { TensorType } from "../../ir/types.js";
 import type { Axis, SequenceAxis } from "../../size/axes.js";
 import { axisSize, printSize, rowsSize, substitute, type Size } from "../../size/size.js";
@@ -44,9 +45,14 @@ export class EqualAxes {
 
   /** Of an operator: the axis it makes or works along, and the shape it has, where it has them. */
   attrs<A extends object>(attrs: A): A {
-    const { axis, shape } = attrs as { readonly axis?: unknown; readonly shape?: readonly Size[] }; // every operator's `shape` is a list of sizes
+    // every operator's `shape` is a list of sizes
+    const { axis, shape } = attrs as { readonly axis?: unknown; readonly shape?: readonly Size[] };
     if (typeof axis !== "string" && shape === undefined) return attrs;
-    return { ...attrs, ...(typeof axis === "string" ? { axis: this.axis(axis) } : {}), ...(shape ? { shape: shape.map((s) => this.size(s)) } : {}) };
+    return {
+      ...attrs,
+      ...(typeof axis === "string" ? { axis: this.axis(axis) } : {}),
+      ...(shape ? { shape: shape.map((s) => this.size(s)) } : {}),
+    };
   }
 
   #ruleKey({ name, count: rule }: SequenceAxis): string {

@@ -100,11 +100,15 @@ export class Extents {
     if (typeof size === "number") return Math.ceil(size / divisor);
     const key = `${divisor}|${size.key}`;
     let quotient = this.#quotients.get(key);
-    if (quotient === undefined) this.#quotients.set(key, (quotient = applySize("ceil", [multiplySizes(sizeOf(rational(1, divisor)), size)])));
+    if (quotient === undefined)
+      this.#quotients.set(key, (quotient = applySize("ceil", [multiplySizes(sizeOf(rational(1, divisor)), size)])));
     return quotient;
   }
 
-  /** The size as rows of an axis that only the device can count, times and plus what the host knows; null where the host knows it all. */
+  /**
+   * The size as rows of an axis that only the device can count, times and plus what the host knows; null where the host
+   * knows it all.
+   */
   deviceSize(size: Size): DeviceSize | null {
     if (typeof size === "number" || this.#onDevice.size === 0) return null;
     let split = this.#split.get(size.key);
@@ -112,7 +116,10 @@ export class Extents {
     return split;
   }
 
-  /** Axes that only the device counts, whose starts a kernel has to read where it finds its way in values of these types. */
+  /**
+   * Axes that only the device counts, whose starts a kernel has to read where it finds its way in values of these
+   * types.
+   */
   countedIn(types: Iterable<TensorType>): ReadonlySet<string> {
     const axes = new Set<string>();
     if (this.#onDevice.size === 0) return axes;
@@ -160,7 +167,8 @@ function dependsOnDevice(axes: readonly Axis[], axis: Axis, onDevice: ReadonlySe
 /** From the axis's bound and its count rule; `known` holds the axes it is made from. */
 function mostOf({ bound, count: rule }: SequenceAxis, known: ReadonlyMap<string, number | null>): number | null {
   const of = (axis: string): number | null => known.get(axis) ?? null;
-  const least = (...sizes: readonly (number | null)[]): number | null => sizes.reduce((a, b) => (a === null ? b : b === null ? a : Math.min(a, b)), null);
+  const least = (...sizes: readonly (number | null)[]): number | null =>
+    sizes.reduce((a, b) => (a === null ? b : b === null ? a : Math.min(a, b)), null);
   switch (rule.kind) {
     case "input":
       return bound;
@@ -170,7 +178,10 @@ function mostOf({ bound, count: rule }: SequenceAxis, known: ReadonlyMap<string,
     case "span":
       return least(bound, of(rule.parent));
     case "join":
-      return rule.parts.reduce((sum: number | null, part) => (sum === null || of(part) === null ? null : sum + of(part)!), 0);
+      return rule.parts.reduce(
+        (sum: number | null, part) => (sum === null || of(part) === null ? null : sum + of(part)!),
+        0,
+      );
     default:
       return rule satisfies never;
   }

@@ -2,11 +2,24 @@
 import { isOp, type Graph, type Node } from "../../ir/graph.js";
 import { widthOf } from "../split/columns.js";
 
-/** Values side by side in the last dimension that the caller reads and no kernel does: they need not lie so on the device. */
+/**
+ * Values side by side in the last dimension that the caller reads and no kernel does: they need not lie so on the
+ * device.
+ */
 export function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {
-  const read = new Set([...order.flatMap((n) => n.inputs), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
+  const read = new Set([
+    ...order.flatMap((n) => n.inputs),
+    ...graph.states.map((s) => s.next),
+    ...graph.starts.values(),
+  ]);
   const results = graph.outputs.map((o) => o.node);
   return new Set(
-    results.filter((n) => isOp(n, "concat") && n.attrs.axis === n.types[0]!.shape.length - 1 && n.inputs.every((i) => widthOf(i) > 0) && !read.has(n)),
+    results.filter(
+      (n) =>
+        isOp(n, "concat") &&
+        n.attrs.axis === n.types[0]!.shape.length - 1 &&
+        n.inputs.every((i) => widthOf(i) > 0) &&
+        !read.has(n),
+    ),
   );
 }

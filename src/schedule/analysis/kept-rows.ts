@@ -1,7 +1,11 @@
-// Rows gathered from a value that is written over before they are last read: they are kept in memory of their own, so that the writing can be in place.
+// Rows gathered from a value that is written over before they are last read: they are kept in memory of their own, so
+// that the writing can be in place.
 import { isOp, isSameView, isView, type Node } from "../../ir/graph.js";
 
-/** Gathers that backward passes read, of streams that routed layers update: without a copy of the few rows, all rows would have to be. Linear in the nodes but for rows that are updated often. */
+/**
+ * Gathers that backward passes read, of streams that routed layers update: without a copy of the few rows, all rows
+ * would have to be. Linear in the nodes but for rows that are updated often.
+ */
 export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
   const updates = order.filter((n) => (isOp(n, "put") || isOp(n, "set")) && n.inputs[0].inputs.length > 0);
   if (updates.length === 0) return new Set();
@@ -22,12 +26,18 @@ export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
 }
 
 /** The gather through which each later reader of a value's memory sees it; null for one that sees all of it. */
-function lateReaders(value: Node, at: number, readers: ReadonlyMap<Node, readonly Node[]>, positions: ReadonlyMap<Node, number>): readonly (Node | null)[] {
+function lateReaders(
+  value: Node,
+  at: number,
+  readers: ReadonlyMap<Node, readonly Node[]>,
+  positions: ReadonlyMap<Node, number>,
+): readonly (Node | null)[] {
   const found: (Node | null)[] = [];
   const stack: { readonly node: Node; readonly take: Node | null }[] = [{ node: value, take: null }];
   for (let top = stack.pop(); top; top = stack.pop())
     for (const reader of readers.get(top.node) ?? []) {
-      if (isView(reader) && reader.inputs[0] === top.node) stack.push({ node: reader, take: top.take ?? (isOp(reader, "take") ? reader : null) });
+      if (isView(reader) && reader.inputs[0] === top.node)
+        stack.push({ node: reader, take: top.take ?? (isOp(reader, "take") ? reader : null) });
       else if (positions.get(reader)! > at) found.push(top.take);
     }
   return found;

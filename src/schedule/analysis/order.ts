@@ -1,4 +1,5 @@
-// The order of computation: inputs before readers, the starts of an axis that only the device knows before what lies along it, and rows' numbers as soon as can be.
+// The order of computation: inputs before readers, the starts of an axis that only the device knows before what lies
+// along it, and rows' numbers as soon as can be.
 import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Extents } from "./extents.js";
 
@@ -12,7 +13,11 @@ export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
     seen.add(node);
     stack.push({ node, before: [...node.inputs, ...startsBefore(graph, node, extents)], next: 0 });
   };
-  for (const root of [...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]) {
+  for (const root of [
+    ...graph.outputs.map((o) => o.node),
+    ...graph.states.map((s) => s.next),
+    ...graph.starts.values(),
+  ]) {
     enter(root);
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
       const before = top.before[top.next++];
@@ -40,9 +45,15 @@ function startsBefore(graph: Graph, node: Node, extents: Extents): Node[] {
 
 /** A whole number for each row: a position, a place to go to. */
 const isNumberOfRows = ({ inputs, types }: Node): boolean =>
-  inputs.length > 0 && types.length === 1 && types[0]!.shape.length === 1 && (types[0]!.dtype === "u32" || types[0]!.dtype === "i32");
+  inputs.length > 0 &&
+  types.length === 1 &&
+  types[0]!.shape.length === 1 &&
+  (types[0]!.dtype === "u32" || types[0]!.dtype === "i32");
 
-/** The same order, but that whole numbers of rows come once what they need is there: kernels of products turn and place rows by them, and can only if they come before. */
+/**
+ * The same order, but that whole numbers of rows come once what they need is there: kernels of products turn and place
+ * rows by them, and can only if they come before.
+ */
 function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly Node[]): readonly Node[] {
   const made: Node[] = [];
   const done = new Set<Node>();

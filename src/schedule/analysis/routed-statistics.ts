@@ -1,4 +1,5 @@
-// Statistics of rows that a causal route reads and updates: summed over all rows by the product that makes them, and kept beside them when some change.
+// Statistics of rows that a causal route reads and updates: summed over all rows by the product that makes them, and
+// kept beside them when some change.
 import { isPointwise, isOp, nodesOf, typeOf, type Graph, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
 import { equalShapes } from "../../ir/typing.js";
@@ -20,9 +21,10 @@ interface Found {
 }
 
 /**
- * Where a product makes x, whose kernel can sum over rows while it has them, and r are rows that `above` chose: Σ f(take(x, r)) → take(Σ f(x), r). Where the like can be said of u:
- * Σ f(put(x, r, u)) → set(Σ f(x), r, Σ f(v)) with v = take(x, r) + u, and put(x, r, u) → set(x, r, v). So the statistics of a routed layer cost no kernel, nor do those of the next one,
- * which a layer that is skipped leaves as they are. Exact but for the order of sums.
+ * Where a product makes x, whose kernel can sum over rows while it has them, and r are rows that `above` chose: Σ
+ * f(take(x, r)) → take(Σ f(x), r). Where the like can be said of u: Σ f(put(x, r, u)) → set(Σ f(x), r, Σ f(v)) with v =
+ * take(x, r) + u, and put(x, r, u) → set(x, r, v). So the statistics of a routed layer cost no kernel, nor do those of
+ * the next one, which a layer that is skipped leaves as they are. Exact but for the order of sums.
  */
 export function routedStatistics(graph: Graph, abilities: (product: Node<"matmul">) => ProductAbilities): Graph {
   const { chosen, updated, updates } = find(nodesOf(graph), abilities);
@@ -38,7 +40,9 @@ export function routedStatistics(graph: Graph, abilities: (product: Node<"matmul
 
 function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => ProductAbilities): Found {
   const makers = productsOf(nodes);
-  /** In how many parts a sum over rows of a value is left by the kernel that makes those; null where that cannot sum. */
+  /**
+   * In how many parts a sum over rows of a value is left by the kernel that makes those; null where that cannot sum.
+   */
   const partsOf = (node: Node): number | null => {
     const product = makers.get(node)?.product;
     const columns = product && typeOf(product).shape.at(-1);
@@ -68,7 +72,10 @@ function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => Pr
   return { chosen, updated, updates };
 }
 
-/** Whether its rows are chosen by what each says of itself: in training, where rows are chosen among all, the old sums would be read again. */
+/**
+ * Whether its rows are chosen by what each says of itself: in training, where rows are chosen among all, the old sums
+ * would be read again.
+ */
 function isCausal({ inputs: [, index], attrs: { dim } }: Node<"take" | "put">): boolean {
   return dim === 0 && isOp(index, "pick") && index.attrs.result === 0 && isOp(index.inputs[0], "above");
 }
@@ -79,10 +86,12 @@ const MOST_STEPS = 4;
 const MOST_SEEN = 32;
 
 /**
- * The product whose kernel makes a value: that of which it is the result, or what a few operators make of it, element by element; of several the last. What else they read does not
- * depend on it, as a norm of it would.
+ * The product whose kernel makes a value: that of which it is the result, or what a few operators make of it, element
+ * by element; of several the last. What else they read does not depend on it, as a norm of it would.
  */
-function productsOf(nodes: readonly Node[]): ReadonlyMap<Node, { readonly product: Node<"matmul">; readonly steps: number }> {
+function productsOf(
+  nodes: readonly Node[],
+): ReadonlyMap<Node, { readonly product: Node<"matmul">; readonly steps: number }> {
   const makers = new Map<Node, { readonly product: Node<"matmul">; readonly steps: number; readonly at: number }>();
   const places = new Map(nodes.map((node, i) => [node, i]));
   /** Whether a value may have to wait for the product at a place. */
@@ -99,7 +108,9 @@ function productsOf(nodes: readonly Node[]): ReadonlyMap<Node, { readonly produc
     if (isOp(node, "matmul")) makers.set(node, { product: node, steps: 0, at });
     if (!isPointwise(node)) return;
     const { shape } = typeOf(node);
-    const [last] = node.inputs.flatMap((n) => (equalShapes(typeOf(n).shape, shape) ? (makers.get(n) ?? []) : [])).toSorted((a, b) => b.at - a.at);
+    const [last] = node.inputs
+      .flatMap((n) => (equalShapes(typeOf(n).shape, shape) ? (makers.get(n) ?? []) : []))
+      .toSorted((a, b) => b.at - a.at);
     if (!last || last.steps === MOST_STEPS) return;
     const others = node.inputs.filter((n) => makers.get(n)?.product !== last.product);
     if (!others.some((n) => waits(n, last.at))) makers.set(node, { ...last, steps: last.steps + 1 });
@@ -142,4 +153,5 @@ function replacing({ inputs, attrs }: Node<"put">, emit: Emit): Node {
 }
 
 /** The same sum, of x in place of what it is of. */
-const sumOf = (x: Node, { inputs, attrs }: Sum, base: Node, emit: Emit): Node => emit("sum", [withBase(inputs[0], base, x, emit)], attrs);
+const sumOf = (x: Node, { inputs, attrs }: Sum, base: Node, emit: Emit): Node =>
+  emit("sum", [withBase(inputs[0], base, x, emit)], attrs);

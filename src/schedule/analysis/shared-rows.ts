@@ -1,4 +1,5 @@
-// Last rows that several kernels read are copied once: those kernels then read rows where they lie, as in other layers, and are the same.
+// Last rows that several kernels read are copied once: those kernels then read rows where they lie, as in other layers,
+// and are the same.
 import { isView, isOp, type Node } from "../../ir/graph.js";
 
 /** The gathers of last rows that several operators read, whatever structure stands between. */

@@ -1,34 +1,51 @@
-// Weights side by side: a concatenation that only products read is made where they are packed, when they are loaded or before the first product, and never computed.
+// Weights side by side: a concatenation that only products read is made where they are packed, when they are loaded or
+// before the first product, and never computed.
 import { isOp, type Node } from "../../ir/graph.js";
 
-/** What a product reads packed: a weight, which the runtime packs when it loads, or a state of known extents, which the device packs in every run. */
+/**
+ * What a product reads packed: a weight, which the runtime packs when it loads, or a state of known extents, which the
+ * device packs in every run.
+ */
 export type Packable = Node<"weight"> | Node<"state">;
 
-const isPackable = (node: Node): node is Packable => isOp(node, "weight") || (isOp(node, "state") && node.attrs.shape.every((s) => typeof s === "number"));
+const isPackable = (node: Node): node is Packable =>
+  isOp(node, "weight") || (isOp(node, "state") && node.attrs.shape.every((s) => typeof s === "number"));
 
 /** Its extents. */
 export const shapeOf = (node: Packable): readonly number[] => node.attrs.shape.map(Number);
 
-/** The weights that a product reads as its input b: one, or several matrices of one kind concatenated along the product's columns; null for anything else. */
+/**
+ * The weights that a product reads as its input b: one, or several matrices of one kind concatenated along the
+ * product's columns; null for anything else.
+ */
 export function weightsOf(b: Node, transposed: boolean): readonly Packable[] | null {
   if (isPackable(b)) return [b];
   if (!isOp(b, "concat")) return null;
   const weights = b.inputs.filter(isPackable);
   const columns = transposed ? -2 : -1;
-  const matrices = weights.every((w) => w.op === weights[0]!.op && w.attrs.shape.length === 2 && shapeOf(w).every((s) => s > 0));
+  const matrices = weights.every(
+    (w) => w.op === weights[0]!.op && w.attrs.shape.length === 2 && shapeOf(w).every((s) => s > 0),
+  );
   return matrices && weights.length === b.inputs.length && b.attrs.axis === 2 + columns ? weights : null;
 }
 
 /** The weights of a product, and null where `node` is no product by weights. */
-export const productWeights = (node: Node): readonly Packable[] | null => (isOp(node, "matmul") ? weightsOf(node.inputs[1], node.attrs.transposed) : null);
+export const productWeights = (node: Node): readonly Packable[] | null =>
+  isOp(node, "matmul") ? weightsOf(node.inputs[1], node.attrs.transposed) : null;
 
-/** Whether the b of a product by weights lies in memory as it is given: one state, which a product reads where it lies if it can, for packing it costs. */
+/**
+ * Whether the b of a product by weights lies in memory as it is given: one state, which a product reads where it lies
+ * if it can, for packing it costs.
+ */
 export function liesAsGiven(node: Node): boolean {
   const weights = productWeights(node);
   return weights?.length === 1 && isOp(weights[0]!, "state");
 }
 
-/** The concatenations in a list of nodes that products read as weights and nothing else reads; `stored` are those that the caller reads. */
+/**
+ * The concatenations in a list of nodes that products read as weights and nothing else reads; `stored` are those that
+ * the caller reads.
+ */
 export function madeWhenPacked(nodes: readonly Node[], stored: ReadonlySet<Node>): ReadonlySet<Node> {
   const packed = new Set<Node>();
   const computed = new Set<Node>(stored);

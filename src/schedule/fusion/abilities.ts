@@ -13,11 +13,18 @@ export interface ProductAbilities {
 }
 
 export function abilitiesOf(product: Node<"matmul">, tunings: ProductTunings, extents: Extents): ProductAbilities {
-  const [depth, columns, rows] = [product.inputs[0].types[0]!.shape.at(-1)!, product.types[0]!.shape.at(-1)!, product.types[0]!.shape.slice(0, -1)];
+  const [depth, columns, rows] = [
+    product.inputs[0].types[0]!.shape.at(-1)!,
+    product.types[0]!.shape.at(-1)!,
+    product.types[0]!.shape.slice(0, -1),
+  ];
   const packs = productWeights(product) !== null;
   if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
   const own = weightTunings(tunings, depth, columns);
   const count = extents.product(rows);
-  const found = typeof count === "number" ? own.byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1) : own.byWeightAnyRows;
+  const found =
+    typeof count === "number"
+      ? own.byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1)
+      : own.byWeightAnyRows;
   return { packs, sumsOver: found.every((c) => supportsRowSums(c.tuning)) ? own.panel : null };
 }

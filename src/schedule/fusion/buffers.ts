@@ -14,7 +14,10 @@ export interface Bindings {
   readonly own?: number;
 }
 
-/** The buffers of a kernel's parts, with the starts of axes that only the device counts: those of what it reads, and of `types`. */
+/**
+ * The buffers of a kernel's parts, with the starts of axes that only the device counts: those of what it reads, and of
+ * `types`.
+ */
 export function storageBuffers(parts: readonly Bindings[], types: readonly TensorType[], extents: Extents): number {
   const reads = new Set(parts.flatMap((part) => [...part.reads]));
   for (const { replaces } of parts) if (replaces) reads.delete(replaces);

@@ -12,12 +12,21 @@ export const cacheWrite: EpilogueKind<"cache write", "cache write", BoundScatter
     if (rotated) {
       const written = opsOf(draft, "cache write").some((op) => op.slice === rotated.slice);
       const set = rotated.alone && !written && setBehind(rotated.node, rotated.alone, draft);
-      return set && isFreeFor(draft, set) ? { kind: "cache write", node: set, of: rotated.of, slice: rotated.slice } : null;
+      return set && isFreeFor(draft, set)
+        ? { kind: "cache write", node: set, of: rotated.of, slice: rotated.slice }
+        : null;
     }
     if (!isView(head)) return null;
     const of = head.inputs[0];
     const slice = draft.members.get(of);
-    if (!slice || slice.second !== null || draft.members.get(draft.product) === slice || isSettled(draft, slice) || draft.lead.length !== 1) return null;
+    if (
+      !slice ||
+      slice.second !== null ||
+      draft.members.get(draft.product) === slice ||
+      isSettled(draft, slice) ||
+      draft.lead.length !== 1
+    )
+      return null;
     const set = setBehind(of, { strides: [slice.stop - slice.start, 1], offset: 0, parts: 1 }, draft);
     return set && isFreeFor(draft, set) ? { kind: "cache write", node: set, of, slice } : null;
   },
@@ -28,8 +37,8 @@ export const cacheWrite: EpilogueKind<"cache write", "cache write", BoundScatter
 };
 
 /**
- * The set that all of `from` goes into, through structure alone and by it alone, if each of its rows is then a row of `from` in the order in which `from` lies, and what it
- * needs is there before the product; else null.
+ * The set that all of `from` goes into, through structure alone and by it alone, if each of its rows is then a row of
+ * `from` in the order in which `from` lies, and what it needs is there before the product; else null.
  */
 function setBehind(from: Node, lies: Omit<Layout, "value">, { product, options }: Draft): Node<"set"> | null {
   const { demand, extents, required, scheduledAt, isAssigned, position } = options;
@@ -42,7 +51,9 @@ function setBehind(from: Node, lies: Omit<Layout, "value">, { product, options }
     if (isOp(next, "set")) {
       const [x, index, rows] = next.inputs;
       const ready = !isAssigned(next) && scheduledAt(x) < before && scheduledAt(index) < before;
-      return ready && next.attrs.dim === 0 && rows === at && isRowMajor(extents, layout, at.types[0]!.shape) ? next : null;
+      return ready && next.attrs.dim === 0 && rows === at && isRowMajor(extents, layout, at.types[0]!.shape)
+        ? next
+        : null;
     }
     if (!isView(next) || next.op === "take" || demand.isCopied(next)) return null;
     layout = viewed(extents, next, layout);

@@ -1,9 +1,13 @@
-// Columns of two slices side by side: a gate and what it gates, or the halves of a rotary head, which one invocation so has at once.
+// Columns of two slices side by side: a gate and what it gates, or the halves of a rotary head, which one invocation so
+// has at once.
 import { type Node, isPointwise } from "../../ir/graph.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import { opsOf, sliceOf, type ColumnSlice, type Draft, type FusedColumns } from "./fusion.js";
 
-/** The slice on whose values an operator with these inputs works: theirs, or that of a pair of slices; null where they are of more, or cannot stand side by side. */
+/**
+ * The slice on whose values an operator with these inputs works: theirs, or that of a pair of slices; null where they
+ * are of more, or cannot stand side by side.
+ */
 export function jointSlice(draft: Draft, inputs: readonly Node[]): ColumnSlice | null {
   const slices = [...new Set(inputs.flatMap((n) => draft.members.get(n) ?? []))].toSorted((a, b) => a.start - b.start);
   const [first, second, ...more] = slices;
@@ -11,7 +15,8 @@ export function jointSlice(draft: Draft, inputs: readonly Node[]): ColumnSlice |
   if (!second) return first;
   const width = first.stop - first.start;
   const apart = second.start - first.start;
-  const plain = first.second === null && second.second === null && second.stop - second.start === width && apart === width;
+  const plain =
+    first.second === null && second.second === null && second.stop - second.start === width && apart === width;
   return plain && canPair(draft, apart, first.start) ? sliceOf(draft, first.start, first.stop, second.start) : null;
 }
 
@@ -52,7 +57,8 @@ export function withinSlice(kernel: KernelBuilder, { start, stop }: ColumnSlice,
 export const TWICE = "for (var h = 0u; h < min(first + 2u, columnCount()) - first; h++) {";
 
 /** A column of the slice by its place in it. */
-export const columnIn = (kernel: KernelBuilder, { start }: ColumnSlice, column: string): string => (start === 0 ? column : `${column} - ${kernel.size(start)}`);
+export const columnIn = (kernel: KernelBuilder, { start }: ColumnSlice, column: string): string =>
+  start === 0 ? column : `${column} - ${kernel.size(start)}`;
 
 /** Calls of a slice's function for the columns that an invocation has: four neighbours, or two pairs. */
 export function callsOf(kernel: KernelBuilder, { slice }: FusedColumns, n: number, pairs: number): string {
@@ -66,10 +72,15 @@ export function callsOf(kernel: KernelBuilder, { slice }: FusedColumns, n: numbe
   }
   const { start, stop, second } = slice;
   const inside = (column: string): string =>
-    start === 0 ? `${column} < ${kernel.size(stop)}` : `${column} >= ${kernel.size(start)} && ${column} < ${kernel.size(stop)}`;
+    start === 0
+      ? `${column} < ${kernel.size(stop)}`
+      : `${column} >= ${kernel.size(start)} && ${column} < ${kernel.size(stop)}`;
   const call = (column: string, values: string): string =>
     `if (${inside(column)}) { sums += frame${n}(r, row, ${columnIn(kernel, slice, column)}, ${values}); }`;
   const other = `(first + h + ${kernel.size(pairs)})`;
-  const calls = second === null ? [call("(first + h)", "x[2u * h]"), call(other, "x[2u * h + 1u]")] : [call("(first + h)", "x[2u * h], x[2u * h + 1u]")];
+  const calls =
+    second === null
+      ? [call("(first + h)", "x[2u * h]"), call(other, "x[2u * h + 1u]")]
+      : [call("(first + h)", "x[2u * h], x[2u * h + 1u]")];
   return withinSlice(kernel, slice, pairs, `${row}    ${TWICE}\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
 }

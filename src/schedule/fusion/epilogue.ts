@@ -8,7 +8,10 @@ import type { Bindings } from "./buffers.js";
 import type { ColumnSlice, Draft, Epilogue, EpilogueOf, FusedOp, OpOf } from "./fusion.js";
 import type { Results } from "./results.js";
 
-/** `O`: the op by which it joins; `E`: what it is in a fusion; `B`: the same with the kernel's inputs and results by number. */
+/**
+ * `O`: the op by which it joins; `E`: what it is in a fusion; `B`: the same with the kernel's inputs and results by
+ * number.
+ */
 export interface EpilogueKind<O extends FusedOp["kind"], E extends Epilogue["kind"], B extends Bound> {
   /** The op by which a node joins; null where it cannot. */
   readonly match: (node: Node, draft: Draft) => OpOf<O> | null;
@@ -47,7 +50,10 @@ export interface BoundRotary {
   readonly width: number;
   readonly into: BoundStore | BoundScatter;
 }
-/** Partial sums of row `row`; or, where `index` is an input of the kernel and not null, of row index[row] of something else. */
+/**
+ * Partial sums of row `row`; or, where `index` is an input of the kernel and not null, of row index[row] of something
+ * else.
+ */
 export interface BoundRowSum {
   readonly kind: "row sum";
   readonly result: number;
@@ -61,7 +67,10 @@ export interface SliceText {
   readonly expression: Expression;
   readonly text: RowText;
   readonly slice: ColumnSlice;
-  /** The number of the slice, and how far apart its columns stand that an invocation has side by side; 0: they are neighbours. */
+  /**
+   * The number of the slice, and how far apart its columns stand that an invocation has side by side; 0: they are
+   * neighbours.
+   */
   readonly n: number;
   readonly pairs: number;
   /** The result of the expression that is the epilogue's. */

@@ -1,4 +1,5 @@
-// What a product's kernel does with its sums, as WGSL: `finish` for four neighbouring columns, and `keep` for sums over a panel of them.
+// What a product's kernel does with its sums, as WGSL: `finish` for four neighbouring columns, and `keep` for sums over
+// a panel of them.
 import type { DType } from "../../base/dtype.js";
 import type { Expression } from "../addressing/expression.js";
 import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../addressing/expression-text.js";
@@ -34,13 +35,22 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
   const sums = slices.flatMap((s) => s.epilogues.filter((e) => e.kind === "row sum"));
   kernel.function(`alias Sums = ${sumsType(sums.length)};`).constant("ROW_SUMS", sums.length);
   const results = new Map<number, DType>();
-  for (const { epilogues, expression } of slices) epilogues.forEach((e, i) => results.set(numberOf(e), dtypeAt(expression, expression.results[i]!)));
+  for (const { epilogues, expression } of slices)
+    epilogues.forEach((e, i) => results.set(numberOf(e), dtypeAt(expression, expression.results[i]!)));
   for (const s of sums) results.set(s.result, "f32");
   for (const [index, dtype] of [...results].toSorted(([a], [b]) => a - b))
     kernel.write(`y${index}`, halves[index]! ? "f16" : storageType(dtype), result(index));
   const blocks = slices.map((s, n) => blockOf(kernel, s, n, options));
-  const body = pairs === 0 ? blocks : [`  let group = column - column % ${kernel.size(2 * pairs)};\n  let first = group + (column - group) / 2u;\n`, ...blocks];
-  kernel.function(`fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  return sums;\n}`);
+  const body =
+    pairs === 0
+      ? blocks
+      : [
+          `  let group = column - column % ${kernel.size(2 * pairs)};\n  let first = group + (column - group) / 2u;\n`,
+          ...blocks,
+        ];
+  kernel.function(
+    `fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  return sums;\n}`,
+  );
   const kept = sums.map((sum, i) => keptText(kernel, sum, sums.length === 1 ? "sums" : `sums[${i}]`));
   kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
 }
@@ -66,17 +76,30 @@ function blockOf(
   kernel.function(structFunction(`ColF${n}`, `colF${n}(k: u32)`, text.columnFields, text.columnLines));
   const lines = [`let c = colF${n}(k);`, ...text.lines].map((l) => `  ${l}\n`).join("");
   const { slice } = columns;
-  const slices = epilogues.map((_, i): SliceText => ({ kernel, expression, text, slice, n, pairs, place: expression.results[i]!, halves }));
+  const slices = epilogues.map((_, i): SliceText => ({
+    kernel,
+    expression,
+    text,
+    slice,
+    n,
+    pairs,
+    place: expression.results[i]!,
+    halves,
+  }));
   const [first] = epilogues;
   if (first?.kind === "rotary") {
-    kernel.function(`fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ${text.name(expression.results[0]!)};\n}`);
+    kernel.function(
+      `fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ${text.name(expression.results[0]!)};\n}`,
+    );
     return rotary.wgsl(first, slices[0]!);
   }
   const stores = epilogues.flatMap((e, i) => (e.kind === "row sum" ? [] : [`  ${statementOf(e, slices[i]!)}\n`]));
   const summed = epilogues.flatMap((e, i) => (e.kind === "row sum" ? [rowSums.wgsl(e, slices[i]!)] : []));
   const returned = summed.length === 0 ? "Sums()" : summed.length === 1 ? summed[0]! : `Sums(${summed.join(", ")})`;
   const registers = slice.second === null ? "register0: f32" : "register0: f32, register1: f32";
-  kernel.function(`fn frame${n}(r: RowF${n}, row: u32, k: u32, ${registers}) -> Sums {\n${lines}${stores.join("")}  return ${returned};\n}`);
+  kernel.function(
+    `fn frame${n}(r: RowF${n}, row: u32, k: u32, ${registers}) -> Sums {\n${lines}${stores.join("")}  return ${returned};\n}`,
+  );
   return callsOf(kernel, columns, n, pairs);
 }
 

@@ -11,7 +11,13 @@ import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
 import { liesAsGiven, productWeights } from "../analysis/side-by-side.js";
-import { contextOf, indexIn, updatedState, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
+import {
+  contextOf,
+  indexIn,
+  updatedState,
+  type FusedKernel,
+  type FusedKernelOptions,
+} from "../kernels/fused-kernel.js";
 import { cacheWrite } from "./cache-write.js";
 import type { Bound } from "./epilogue.js";
 import { declareFinish, type BoundColumns } from "./finish.js";
@@ -36,13 +42,24 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   const columns = shape.at(-1) as number; // fusions have a known number of columns
   const loaded = layouts.expression([a], a.types[0]!.shape, nodes);
   invariant(splitsByRow(loaded), "no index runs along the columns of what a product loads");
-  const results = new Results(product, columns, Math.ceil(columns / (partition.sumsOver.get(product) ?? columns)), layouts, extents);
+  const results = new Results(
+    product,
+    columns,
+    Math.ceil(columns / (partition.sumsOver.get(product) ?? columns)),
+    layouts,
+    extents,
+  );
   const replacing = replacementsOf(fusion);
   for (const node of replacing.rows) results.replace(node, results.own(node));
   for (const node of replacing.sums) results.replace(node, results.partial(node));
   const worked = fusion.columns.map((own): Worked => {
     const { slice, accumulators, epilogues } = own;
-    const expression = layouts.expression(epilogues.map(valueOf), [...shape.slice(0, -1), slice.stop - slice.start], nodes, accumulators);
+    const expression = layouts.expression(
+      epilogues.map(valueOf),
+      [...shape.slice(0, -1), slice.stop - slice.start],
+      nodes,
+      accumulators,
+    );
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     return { columns: own, expression };
   });
@@ -52,32 +69,58 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     invariant(layout?.parts === results.panels, "sums are set in others that lie in as many parts");
     return layout.value;
   };
-  const bases = [...replacing.rows.map((node) => layouts.valueOf(node.inputs[0])), ...replacing.sums.map((set) => partialOf(set.inputs[0]))];
+  const bases = [
+    ...replacing.rows.map((node) => layouts.valueOf(node.inputs[0])),
+    ...replacing.sums.map((set) => partialOf(set.inputs[0])),
+  ];
   const indices = replacing.rows.map((node) => layouts.valueOf(node.inputs[1]));
-  const angles = fusion.columns.flatMap((c) => epiloguesOf(c, "rotary").flatMap((e) => e.node.inputs.slice(1).map((n) => layouts.valueOf(n))));
-  const reads = [...new Set([...valuesOf([loaded]), weight, ...valuesOf(worked.map((w) => w.expression)), ...bases, ...indices, ...angles])];
+  const angles = fusion.columns.flatMap((c) =>
+    epiloguesOf(c, "rotary").flatMap((e) => e.node.inputs.slice(1).map((n) => layouts.valueOf(n))),
+  );
+  const reads = [
+    ...new Set([
+      ...valuesOf([loaded]),
+      weight,
+      ...valuesOf(worked.map((w) => w.expression)),
+      ...bases,
+      ...indices,
+      ...angles,
+    ]),
+  ];
   const inputOf = indexIn(reads);
   results.numberInputs((node) => inputOf(layouts.valueOf(node)));
   const bound = worked.map(({ columns: own, expression }): BoundColumns => {
-    return { columns: own, expression: layouts.same(expression), epilogues: own.epilogues.map((e) => bind(e, results, own.slice)) };
+    return {
+      columns: own,
+      expression: layouts.same(expression),
+      epilogues: own.epilogues.map((e) => bind(e, results, own.slice)),
+    };
   });
   for (const [node, layout] of results.lies) layouts.set(node, layout);
 
   const inputB = inputOf(weight);
-  const takesOver = (bases.length > 0 ? bases : updatedBy(worked, [loaded], weight, options)).map((value) => value && inputOf(value));
+  const takesOver = (bases.length > 0 ? bases : updatedBy(worked, [loaded], weight, options)).map(
+    (value) => value && inputOf(value),
+  );
   const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs): void => {
     // What is added to, or replaced, is read from the memory that it shares with a result.
     takesOver.forEach((place, i) => {
       if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
     });
-    declareRows(kernel, layouts.same(loaded), extents, inputs, { letter: "A", parameters: "batch: u32, row: u32", prefix: "p" });
+    declareRows(kernel, layouts.same(loaded), extents, inputs, {
+      letter: "A",
+      parameters: "batch: u32, row: u32",
+      prefix: "p",
+    });
   };
   const plain = isPlainStore(bound, columns);
   const fused = (inPlace: readonly boolean[], stored: Stored): MatmulContext => {
     const inputs: Inputs = { of: inputOf, halves: stored.reads };
     return {
       loads: (kernel) => loads(kernel, inPlace, inputs),
-      finishes: plain ? null : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, halves: stored.writes }),
+      finishes: plain
+        ? null
+        : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, halves: stored.writes }),
       inputB,
       pairs,
       unpacked: liesAsGiven(product),
@@ -86,7 +129,10 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
   const context = contextOf(product, options);
   const make = (inPlace: readonly boolean[], stored: Stored): Work => {
-    const { steps, scratch } = matmul({ ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored }, fused(inPlace, stored));
+    const { steps, scratch } = matmul(
+      { ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored },
+      fused(inPlace, stored),
+    );
     const copies = bases.flatMap((base, i): Step<Operand>[] =>
       inPlace[i] ? [] : [{ kind: "copy", from: input(inputOf(base)), to: result(i), bytes: results.writes[i]!.bytes }],
     );
@@ -102,13 +148,18 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     ),
   ].join("\n");
   // Rows are added to in f32, and rotary tables and sums are f32 too.
-  const tables = new Set(bound.flatMap(({ epilogues }) => epilogues.flatMap((e) => (e.kind === "rotary" ? [e.angles] : []))));
+  const tables = new Set(
+    bound.flatMap(({ epilogues }) => epilogues.flatMap((e) => (e.kind === "rotary" ? [e.angles] : []))),
+  );
   const exact = new Set(bound.flatMap(({ epilogues }) => epilogues.flatMap(resultsInF32)));
   return {
     nodes: [product, ...[...nodes].filter((n) => n !== product)],
     reads,
     writes: results.writes,
-    halves: { reads: reads.map((_, i) => !takesOver.includes(i) && !tables.has(i)), writes: results.writes.map((_, i) => !exact.has(i)) },
+    halves: {
+      reads: reads.map((_, i) => !takesOver.includes(i) && !tables.has(i)),
+      writes: results.writes.map((_, i) => !exact.has(i)),
+    },
     packs: weights[inputB] ? [inputB] : [],
     takesOver,
     key,
@@ -117,7 +168,10 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
 }
 
 /** The first results take over the memory of what is added to or replaced: rows, then sums over them. */
-function replacementsOf({ columns }: Fusion): { readonly rows: readonly Node<"put" | "set">[]; readonly sums: readonly Node<"set">[] } {
+function replacementsOf({ columns }: Fusion): {
+  readonly rows: readonly Node<"put" | "set">[];
+  readonly sums: readonly Node<"set">[];
+} {
   const epilogues = columns.flatMap((c) => c.epilogues);
   const rows = epilogues.flatMap((e): Node<"put" | "set">[] => {
     if (e.kind === "rotary") return e.cached ? [e.cached.node] : [];
@@ -180,7 +234,12 @@ const resultsInF32 = (bound: Bound): readonly number[] => {
 };
 
 /** The states that results of a fusion replace element by element, if nothing else that the kernel reads is of them. */
-function updatedBy(worked: readonly Worked[], loaded: readonly Expression[], weight: Value, options: FusedKernelOptions): readonly (Value | null)[] {
+function updatedBy(
+  worked: readonly Worked[],
+  loaded: readonly Expression[],
+  weight: Value,
+  options: FusedKernelOptions,
+): readonly (Value | null)[] {
   const [first, ...others] = worked;
   if (!first || first.columns.slice.second !== null) return [];
   const { epilogues } = first.columns;
@@ -198,5 +257,11 @@ function isPlainStore(slices: readonly BoundColumns[], columns: number): boolean
   if (!only || more.length > 0 || only.expression.operations.length > 0) return false;
   const [store, ...others] = only.epilogues;
   const { start, stop } = only.columns.slice;
-  return others.length === 0 && store?.kind === "store" && store.offset === 0 && store.stride === columns && stop - start === columns;
+  return (
+    others.length === 0 &&
+    store?.kind === "store" &&
+    store.offset === 0 &&
+    store.stride === columns &&
+    stop - start === columns
+  );
 }

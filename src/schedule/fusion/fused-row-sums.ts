@@ -30,17 +30,28 @@ export function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, option
           rows: extents.product(same.shape.slice(0, -1)),
           depth: same.shape.at(-1)!,
           results: sums.map((s, i) => ({ operand: result(i), dtype: s.types[0]!.dtype, parts })),
-          declare: (kernel) => declareRows(kernel, same, extents, { of: inputOf, halves: stored.reads }, { letter: "X", parameters: "row: u32", prefix: "p" }),
+          declare: (kernel) =>
+            declareRows(
+              kernel,
+              same,
+              extents,
+              { of: inputOf, halves: stored.reads },
+              { letter: "X", parameters: "row: u32", prefix: "p" },
+            ),
         },
         extents,
         tunings.rowSums,
       ),
     ]);
-  for (const s of sums) layouts.set(s, inParts(extents, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape), parts));
+  for (const s of sums)
+    layouts.set(s, inParts(extents, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape), parts));
   return {
     nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
     reads,
-    writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.times(parts, extents.bytes(extents.equal.type(s.types[0]!))) })),
+    writes: sums.map((s) => ({
+      value: layouts.result(s, 0),
+      bytes: extents.times(parts, extents.bytes(extents.equal.type(s.types[0]!))),
+    })),
     halves: { reads: reads.map(() => true), writes: sums.map(() => false) },
     packs: [],
     takesOver: [],

@@ -6,7 +6,16 @@ import { readsOf, type Selection, type FusedOutput } from "./selection.js";
 import { expressionKey, valuesOf } from "../addressing/expression.js";
 import { declareValue } from "../addressing/expression-text.js";
 import { above } from "../kernels/routing.js";
-import { input, result, storageType, work, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
+import {
+  input,
+  result,
+  storageType,
+  work,
+  type KernelBuilder,
+  type Operand,
+  type Stored,
+  type Work,
+} from "../kernels/spec.js";
 import { rowMajor } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
@@ -15,14 +24,20 @@ import { contextOf, indexIn, type FusedKernel, type FusedKernelOptions } from ".
 /** Results of the selection itself: its rows and their starts. */
 const OWN_RESULTS = 2;
 
-export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
+export function fusedSelection(
+  { node, outputs, nodes }: Selection,
+  layouts: Layouts,
+  options: FusedKernelOptions,
+): FusedKernel {
   const { extents, updates } = options;
   const [score, threshold, parent] = node.inputs;
   const scores = layouts.expression([score], score.types[0]!.shape, nodes);
   const known = new Set(valuesOf([scores]));
   // A constant is a word of the kernel's.
   const constant = isOp(threshold, "constant") ? threshold : null;
-  const others = new Set([...(constant ? [] : [threshold]), parent, ...outputs.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
+  const others = new Set(
+    [...(constant ? [] : [threshold]), parent, ...outputs.flatMap(readsOf)].map((n) => layouts.valueOf(n)),
+  );
   for (const value of others) known.add(value);
   const reads = [...known];
   const inputOf = indexIn(reads);
@@ -30,15 +45,19 @@ export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Lay
 
   const written = outputs.map((r) => r.node);
   const numberOf = new Map(written.map((n, i) => [n as Node, OWN_RESULTS + i]));
-  const writes = [...[0, 1].map((i) => layouts.result(node, i)), ...written.map((n) => layouts.result(n, 0))].map((value) => ({
-    value,
-    bytes: extents.bytes(extents.equal.type(value.node.types[value.result]!)),
-  }));
+  const writes = [...[0, 1].map((i) => layouts.result(node, i)), ...written.map((n) => layouts.result(n, 0))].map(
+    (value) => ({
+      value,
+      bytes: extents.bytes(extents.equal.type(value.node.types[value.result]!)),
+    }),
+  );
   for (const n of written) layouts.set(n, rowMajor(extents, layouts.result(n, 0), n.types[0]!.shape));
   const takesOver = [
     null,
     null,
-    ...outputs.map((r) => (r.kind === "set" ? at(r.x) : r.kind === "counted" && r.before && updates.has(r.node) ? at(r.before) : null)),
+    ...outputs.map((r) =>
+      r.kind === "set" ? at(r.x) : r.kind === "counted" && r.before && updates.has(r.node) ? at(r.before) : null,
+    ),
   ];
 
   const context = contextOf(node, options);
@@ -52,7 +71,8 @@ export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Lay
       });
       const text = new OutputText(kernel, at, numberOf);
       const lines = outputs.map((r) => text.lines(r));
-      const of = (kind: "row" | "sequence"): string => lines.flatMap((l) => (l.once === kind ? l.text.map((t) => `  ${t}\n`) : [])).join("");
+      const of = (kind: "row" | "sequence"): string =>
+        lines.flatMap((l) => (l.once === kind ? l.text.map((t) => `  ${t}\n`) : [])).join("");
       kernel.function(`fn publish(at: u32, row: u32, b: u32, first: u32) {\n${of("row")}}`);
       kernel.function(`fn finish(b: u32, count: u32) {\n${of("sequence")}}`);
     };
@@ -66,13 +86,17 @@ export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Lay
       prologue: (kernel: KernelBuilder) => {
         declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads });
         if (constant)
-          kernel.function(`fn thresholdAt(row: u32) -> f32 { return sizes.${kernel.word(constant.attrs.value, constant.attrs.dtype, "threshold")}; }`);
+          kernel.function(
+            `fn thresholdAt(row: u32) -> f32 { return sizes.${kernel.word(constant.attrs.value, constant.attrs.dtype, "threshold")}; }`,
+          );
       },
     };
     const made = above(own, declare);
     const copies = outputs.flatMap((r, i): Step<Operand>[] => {
       const number = OWN_RESULTS + i;
-      return r.kind !== "set" || inPlace[number] ? [] : [{ kind: "copy", from: input(at(r.x)), to: result(number), bytes: writes[number]!.bytes }];
+      return r.kind !== "set" || inPlace[number]
+        ? []
+        : [{ kind: "copy", from: input(at(r.x)), to: result(number), bytes: writes[number]!.bytes }];
     });
     return copies.length === 0 ? made : work([...copies, ...made.steps], made.scratch);
   };
@@ -95,7 +119,9 @@ export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Lay
   };
 }
 
-/** What outputs do, as WGSL, in `publish(at, row, b, first)` for each row or in `finish(b, count)` for each sequence. */
+/**
+ * What outputs do, as WGSL, in `publish(at, row, b, first)` for each row or in `finish(b, count)` for each sequence.
+ */
 class OutputText {
   readonly #kernel: KernelBuilder;
   readonly #inputOf: (node: Node) => number;
@@ -113,12 +139,21 @@ class OutputText {
         return { once: "row", text: [`let v${n} = ${this.#read(output.x)}[row];`, `y${n}[at] = v${n};`] };
       case "appended": {
         const longer = output.longer ? `${this.#read(output.longer)}[b] + ` : "";
-        return { once: "row", text: [`let v${n} = ${longer}${this.#read(output.counts)}[b] + at - first;`, `y${n}[at] = v${n};`] };
+        return {
+          once: "row",
+          text: [`let v${n} = ${longer}${this.#read(output.counts)}[b] + at - first;`, `y${n}[at] = v${n};`],
+        };
       }
       case "set":
-        return { once: "row", text: [`y${n}[v${this.#numberOf.get(output.index)!}] = v${this.#numberOf.get(output.rows)!};`] };
+        return {
+          once: "row",
+          text: [`y${n}[v${this.#numberOf.get(output.index)!}] = v${this.#numberOf.get(output.rows)!};`],
+        };
       case "counted":
-        return { once: "sequence", text: [`y${n}[b] = ${output.before ? `${this.#read(output.before)}[b] + ` : ""}count;`] };
+        return {
+          once: "sequence",
+          text: [`y${n}[b] = ${output.before ? `${this.#read(output.before)}[b] + ` : ""}count;`],
+        };
       default:
         return output satisfies never;
     }

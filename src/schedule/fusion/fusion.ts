@@ -1,4 +1,5 @@
-// What a fusion is: a product with what its kernel computes of a while it loads it, and with what follows on its columns before they are stored.
+// What a fusion is: a product with what its kernel computes of a while it loads it, and with what follows on its
+// columns before they are stored.
 import { type Node, isView } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
@@ -8,7 +9,10 @@ import type { Layout } from "../addressing/layout.js";
 import type { ScoreTunings } from "../tunings/scores.js";
 import type { Inlined } from "./inline.js";
 
-/** Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on from `second`. */
+/**
+ * Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on
+ * from `second`.
+ */
 export interface ColumnSlice {
   readonly start: number;
   readonly stop: number;
@@ -28,7 +32,10 @@ export interface Pointwise {
   readonly slice: ColumnSlice;
   readonly inlined: Inlined;
 }
-/** Rotary embedding of the heads of a slice, whose value `of` is; they are stored rotated, in the product's memory or in a cache. */
+/**
+ * Rotary embedding of the heads of a slice, whose value `of` is; they are stored rotated, in the product's memory or in
+ * a cache.
+ */
 export interface Rotary {
   readonly kind: "rotary";
   readonly node: Node<"rope">;
@@ -134,12 +141,16 @@ export interface Fusion {
 
 export const opsOf = <K extends FusedOp["kind"]>({ ops }: Pick<Draft, "ops">, kind: K): readonly OpOf<K>[] =>
   ops.filter((op): op is OpOf<K> => op.kind === kind);
-export const epiloguesOf = <K extends Epilogue["kind"]>({ epilogues }: FusedColumns, kind: K): readonly EpilogueOf<K>[] =>
-  epilogues.filter((e): e is EpilogueOf<K> => e.kind === kind);
+export const epiloguesOf = <K extends Epilogue["kind"]>(
+  { epilogues }: FusedColumns,
+  kind: K,
+): readonly EpilogueOf<K>[] => epilogues.filter((e): e is EpilogueOf<K> => e.kind === kind);
 
 /** The same fusion with other ops. */
 export function withOps(draft: Draft, ops: readonly FusedOp[]): Draft {
-  const members = ops.flatMap((op) => (op.kind === "accumulator" || op.kind === "pointwise" ? [[op.node, op.slice] as const] : []));
+  const members = ops.flatMap((op) =>
+    op.kind === "accumulator" || op.kind === "pointwise" ? [[op.node, op.slice] as const] : [],
+  );
   return { ...draft, ops, members: new Map(members) };
 }
 
@@ -154,9 +165,13 @@ export const isWhole = ({ columns }: Pick<Draft, "columns">, slice: ColumnSlice 
 
 /** Whether no other slice has some of its columns, so that what becomes of them may stand in the product's memory. */
 export const isApart = (draft: Draft, slice: ColumnSlice): boolean =>
-  opsOf(draft, "accumulator").every(({ node, slice: s }) => node === draft.product || s === slice || s.stop <= slice.start || s.start >= slice.stop);
+  opsOf(draft, "accumulator").every(
+    ({ node, slice: s }) => node === draft.product || s === slice || s.stop <= slice.start || s.start >= slice.stop,
+  );
 
-/** Whether a value of a slice is rotated or written to a cache: its kernel can do that with one value of a slice only. */
+/**
+ * Whether a value of a slice is rotated or written to a cache: its kernel can do that with one value of a slice only.
+ */
 export const isSettled = ({ ops }: Draft, slice: ColumnSlice | undefined): boolean =>
   ops.some((op) => (op.kind === "rotary" || op.kind === "cache write") && op.slice === slice);
 
@@ -195,6 +210,8 @@ export function isFreeFor(draft: Draft, { inputs: [x] }: Node<"set">): boolean {
 export function isReadBy(draft: Draft, reader: Node, value: Node): boolean {
   return (
     draft.members.has(reader) ||
-    draft.ops.some((op) => (op.kind === "scatter" || op.kind === "row sum" ? op.node === reader : op.kind === "rotary" && op.of === value))
+    draft.ops.some((op) =>
+      op.kind === "scatter" || op.kind === "row sum" ? op.node === reader : op.kind === "rotary" && op.of === value,
+    )
   );
 }

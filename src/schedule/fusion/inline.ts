@@ -1,4 +1,5 @@
-// What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies in memory by then.
+// What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies
+// in memory by then.
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { loweringOf } from "../../ops/traits.js";
 import { isFloat } from "../../base/dtype.js";
@@ -39,7 +40,10 @@ interface Reached {
   readonly read: readonly Coordinate[] | null;
 }
 
-/** What computing `node` within a kernel for `reader` takes; null where something it needs is not there in time or cannot be addressed, or it is too much. */
+/**
+ * What computing `node` within a kernel for `reader` takes; null where something it needs is not there in time or
+ * cannot be addressed, or it is too much.
+ */
 export function inline(node: Node, reader: Node, options: InlineOptions): Inlined | null {
   const { demand, views } = options;
   const operations = new Set<Node>();
@@ -50,13 +54,20 @@ export function inline(node: Node, reader: Node, options: InlineOptions): Inline
   const within = (n: Node): boolean => demand.isReadWithin(n, (r) => r === reader || operations.has(r));
   const root = isPointwise(reader) ? reader : node;
   const rank = root.types[0]!.shape.length;
-  const stack: Reached[] = [{ n: node, path: 0, computed: coordinatesIn(node, root, coordinatesOf(rank), rank), read: null }];
+  const stack: Reached[] = [
+    { n: node, path: 0, computed: coordinatesIn(node, root, coordinatesOf(rank), rank), read: null },
+  ];
   for (let top = stack.pop(); top; top = stack.pop()) {
     const { n, path, computed, read } = top;
     if (isOp(n, "constant") || !paths.isNew(n, path)) continue;
     if (isView(n) && !demand.isCopied(n)) {
       const next = computed && stepInto(n, computed, views.extents);
-      stack.push({ n: n.inputs[0], path: paths.through(n, path), computed: next, read: read ?? (views.strided.has(n) ? computed : null) });
+      stack.push({
+        n: n.inputs[0],
+        path: paths.through(n, path),
+        computed: next,
+        read: read ?? (views.strided.has(n) ? computed : null),
+      });
       if (isOp(n, "take")) {
         if (options.scheduledAt(n.inputs[1]) >= options.before) return null;
         reads.add(n.inputs[1]);
@@ -66,10 +77,15 @@ export function inline(node: Node, reader: Node, options: InlineOptions): Inline
     const found = read ?? computed;
     if (!found || (options.byRow && indexesColumns(found))) return null;
     if (reads.has(n)) continue;
-    if (computed && (operations.has(n) || (isPointwise(n) && !options.isAssigned(n) && within(n) && options.allows(n) && count < MOST_OPERATIONS))) {
+    if (
+      computed &&
+      (operations.has(n) ||
+        (isPointwise(n) && !options.isAssigned(n) && within(n) && options.allows(n) && count < MOST_OPERATIONS))
+    ) {
       if (++count > MOST_OPERATIONS) return null;
       operations.add(n);
-      for (const input of n.inputs) stack.push({ n: input, path, computed: coordinatesIn(input, n, computed, rank), read: null });
+      for (const input of n.inputs)
+        stack.push({ n: input, path, computed: coordinatesIn(input, n, computed, rank), read: null });
       continue;
     }
     if (operations.has(n) || options.scheduledAt(n) >= options.before) return null;

@@ -33,8 +33,8 @@ interface Behind {
 }
 
 /**
- * Pointwise operators and structure that have memory and a kernel of their own. The others are computed by their only reader, if that computes no element twice and
- * its kernel does not grow too large.
+ * Pointwise operators and structure that have memory and a kernel of their own. The others are computed by their only
+ * reader, if that computes no element twice and its kernel does not grow too large.
  */
 export function inlinePointwise(order: readonly Node[], options: InliningOptions): ReadonlySet<Node> {
   const { uses, extents, required, mostBuffers, isAssigned, isRead } = options;
@@ -95,7 +95,9 @@ function isAddressable(node: Node, { uses, views }: InliningOptions, isInlined: 
     return computed !== null && base.inputs.every((n) => finds(n, coordinatesIn(n, base, computed, rank)));
   };
   const at = coordinatesOf(rank);
-  return isPointwise(node) ? node.inputs.every((n) => finds(n, coordinatesIn(n, node, at, rank))) : finds(node.inputs[elementInput(node)!]!, at);
+  return isPointwise(node)
+    ? node.inputs.every((n) => finds(n, coordinatesIn(n, node, at, rank)))
+    : finds(node.inputs[elementInput(node)!]!, at);
 }
 
 function behind(node: Node, uses: Demand, known: Map<Node, Behind>): Behind {

@@ -1,4 +1,5 @@
-// The fusion of a product: it grows by whatever can join, in the order of computation, and gives up what joined last until its kernel can bind it all.
+// The fusion of a product: it grows by whatever can join, in the order of computation, and gives up what joined last
+// until its kernel can bind it all.
 import { isOp, type Node, isPointwise } from "../../ir/graph.js";
 import { canLieAt } from "../addressing/views.js";
 import { columnsOf } from "../addressing/layout.js";
@@ -35,7 +36,9 @@ export function fuseMatmul(product: Node<"matmul">, columns: number, options: Fu
   let draft = pruned(grown(started(product, columns, options)));
   for (;;) {
     const fusion = fusionOf(draft);
-    const mixed = fusion.columns.find(({ epilogues }) => epilogues.some((e) => e.kind === "rotary") && epilogues.some((e) => e.kind === "store"));
+    const mixed = fusion.columns.find(
+      ({ epilogues }) => epilogues.some((e) => e.kind === "rotary") && epilogues.some((e) => e.kind === "store"),
+    );
     const next = mixed ? withoutRotation(draft, mixed.slice) : fits(fusion, options) ? null : shrunk(draft);
     if (!next) return fusion;
     draft = pruned(next);
@@ -45,12 +48,24 @@ export function fuseMatmul(product: Node<"matmul">, columns: number, options: Fu
 /** The product with slices of its columns, where nothing else reads it. */
 function started(product: Node<"matmul">, columns: number, options: FusionOptions): Draft {
   const lead = product.types[0]!.shape.slice(0, -1);
-  const empty: Draft = { product, columns, lead, prologue: prologueOf(product, options), ops: [], members: new Map(), options };
+  const empty: Draft = {
+    product,
+    columns,
+    lead,
+    prologue: prologueOf(product, options),
+    ops: [],
+    members: new Map(),
+    options,
+  };
   const whole = withOps(empty, [{ kind: "accumulator", node: product, slice: sliceOf(empty, 0, columns) }]);
   const readers = options.demand.direct(product);
   const slices = readers.filter((n): n is Node<"slice"> => isOp(n, "slice") && n.attrs.axis === lead.length);
   if (options.required.has(product) || slices.length < readers.length) return whole;
-  return slices.reduce((draft, node) => joined(draft, { kind: "accumulator", node, slice: sliceOf(draft, node.attrs.start, node.attrs.stop) }), whole);
+  return slices.reduce(
+    (draft, node) =>
+      joined(draft, { kind: "accumulator", node, slice: sliceOf(draft, node.attrs.start, node.attrs.stop) }),
+    whole,
+  );
 }
 
 const joined = (draft: Draft, op: FusedOp): Draft => withOps(draft, [...draft.ops, op]);
@@ -60,10 +75,24 @@ const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
     draft.ops.filter((op) => !dropped(op)),
   );
 
-/** What is computed of a, an element at a time and while it is loaded. Half of what may be bound is left to b and what follows. */
-function prologueOf(product: Node<"matmul">, { demand, views, position, scheduledAt, isAssigned, mostBuffers }: FusionOptions): Inlined | null {
+/**
+ * What is computed of a, an element at a time and while it is loaded. Half of what may be bound is left to b and what
+ * follows.
+ */
+function prologueOf(
+  product: Node<"matmul">,
+  { demand, views, position, scheduledAt, isAssigned, mostBuffers }: FusionOptions,
+): Inlined | null {
   const [a] = product.inputs;
-  const found = inline(a, product, { demand, views, byRow: true, before: position(product), scheduledAt, isAssigned, allows: isCheap });
+  const found = inline(a, product, {
+    demand,
+    views,
+    byRow: true,
+    before: position(product),
+    scheduledAt,
+    isAssigned,
+    allows: isCheap,
+  });
   return found && found.reads.size <= mostBuffers / 2 ? found : null;
 }
 
@@ -112,10 +141,12 @@ function pruned(draft: Draft): Draft {
   const spare = [...draft.members.keys()].toReversed().find(isSpare);
   return spare ? pruned(withoutValue(draft, spare)) : draft;
 }
-const isRead = (node: Node, draft: Draft): boolean => isCached(node, draft) || draft.options.demand.direct(node).some((n) => isReadBy(draft, n, node));
+const isRead = (node: Node, draft: Draft): boolean =>
+  isCached(node, draft) || draft.options.demand.direct(node).some((n) => isReadBy(draft, n, node));
 const isCached = (node: Node, draft: Draft): boolean => opsOf(draft, "cache write").some((op) => op.of === node);
 const isStored = (node: Node, draft: Draft): boolean =>
-  draft.options.required.has(node) || (!isCached(node, draft) && draft.options.demand.direct(node).some((n) => !isReadBy(draft, n, node)));
+  draft.options.required.has(node) ||
+  (!isCached(node, draft) && draft.options.demand.direct(node).some((n) => !isReadBy(draft, n, node)));
 
 /** Without a value, and what rotates it or writes it to a cache. */
 const withoutValue = (draft: Draft, node: Node): Draft =>
@@ -181,7 +212,10 @@ function fusionOf(draft: Draft): Fusion {
     ...inlined.flatMap((i) => [...i.operations]),
   ]);
   const reads = new Set(opsOf(draft, "pointwise").flatMap((op) => [...op.inlined.reads]));
-  const pairs = ops.some((op) => op.kind === "rotary") || columns.some((c) => c.epilogues.length > 0 && c.slice.second !== null) ? pairsOf(draft) : 0;
+  const pairs =
+    ops.some((op) => op.kind === "rotary") || columns.some((c) => c.epilogues.length > 0 && c.slice.second !== null)
+      ? pairsOf(draft)
+      : 0;
   return { product, prologue, columns: columns.filter((c) => c.epilogues.length > 0), pairs, nodes, reads };
 }
 

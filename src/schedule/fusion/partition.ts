@@ -1,4 +1,5 @@
-// Which kernel computes what: regions of products, sums over rows, and pointwise operators that are stored or computed where they are read.
+// Which kernel computes what: regions of products, sums over rows, and pointwise operators that are stored or computed
+// where they are read.
 import { isOp, type Node } from "../../ir/graph.js";
 import type { Limits } from "../../program/target.js";
 import type { Size } from "../../size/size.js";
@@ -29,7 +30,10 @@ export interface Partition {
   readonly sumsOver: ReadonlyMap<Node, number>;
   /** Sums that kernels of products make, with how many parts they leave each in. */
   readonly fusedSums: ReadonlyMap<Node, number>;
-  /** Of sums that other kernels make, but lie in parts as products leave them: in how many. So what reads either is one kernel. */
+  /**
+   * Of sums that other kernels make, but lie in parts as products leave them: in how many. So what reads either is one
+   * kernel.
+   */
   readonly sumParts: ReadonlyMap<Node, number>;
 }
 
@@ -50,10 +54,15 @@ export interface PartitionOptions {
 
 /** Sums that products leave in parts, and that a kernel of its own sets in others, which it reads whole. */
 export function sumsReadWhole(order: readonly Node[], { taken, fusedSums }: Partition): ReadonlySet<Node> {
-  return new Set(order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]) ? [n.inputs[0]] : [])));
+  return new Set(
+    order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]) ? [n.inputs[0]] : [])),
+  );
 }
 
-/** Which kernel computes what. Products, sums over rows and selections are fused in order; then what is left of pointwise operators is inlined or stored. */
+/**
+ * Which kernel computes what. Products, sums over rows and selections are fused in order; then what is left of
+ * pointwise operators is inlined or stored.
+ */
 export function partition(order: readonly Node[], options: PartitionOptions): Partition {
   const { uses, extents, limits, required, scores, views, whole, isGiven } = options;
   const mostBuffers = limits.storageBuffersPerStage;
@@ -83,10 +92,22 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     const { packs, sumsOver: panel } = options.abilities(product);
     const columns = product.types[0]!.shape.at(-1) as number; // of a single product
     const partialSums = (sum: Node): number | null => fusedSums.get(sum) ?? null;
-    const fusion = fuseMatmul(product, columns, { ...schedule, extents, required, whole, mostBuffers, packs, sumsOver: panel, partialSums, scores, position });
+    const fusion = fuseMatmul(product, columns, {
+      ...schedule,
+      extents,
+      required,
+      whole,
+      mostBuffers,
+      packs,
+      sumsOver: panel,
+      partialSums,
+      scores,
+      position,
+    });
     fusions.set(product, fusion);
     if (panel !== null) sumsOver.set(product, panel);
-    for (const { node, set } of fusion.columns.flatMap((c) => epiloguesOf(c, "row sum"))) if (!set) fusedSums.set(node, Math.ceil(columns / panel!));
+    for (const { node, set } of fusion.columns.flatMap((c) => epiloguesOf(c, "row sum")))
+      if (!set) fusedSums.set(node, Math.ceil(columns / panel!));
     const angles = fusion.columns.flatMap((c) => epiloguesOf(c, "rotary").flatMap((e) => e.node.inputs.slice(1)));
     assign(fusion.nodes, [...fusion.reads, ...angles, ...(fusion.prologue?.reads ?? [])], product);
   };
@@ -111,20 +132,46 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     else if (isOp(node, "sum") && sumsRows(node)) sum(node);
     else if (isOp(node, "above")) select(node);
   }
-  const stored = inlinePointwise(order, { uses, extents, views, required, mostBuffers, isAssigned, isRead: (node) => read.has(node) });
+  const stored = inlinePointwise(order, {
+    uses,
+    extents,
+    views,
+    required,
+    mostBuffers,
+    isAssigned,
+    isRead: (node) => read.has(node),
+  });
   const groups = new Map(rowGroups.all.map((group) => [group.sums[0]!, group]));
   const sumParts = sumPartsOf(rowGroups.all, fusedSums, options);
-  return { demand: uses, fusions, rowGroups: groups, selections, stored, taken: new Set(assigned.keys()), sumsOver, fusedSums, sumParts };
+  return {
+    demand: uses,
+    fusions,
+    rowGroups: groups,
+    selections,
+    stored,
+    taken: new Set(assigned.keys()),
+    sumsOver,
+    fusedSums,
+    sumParts,
+  };
 }
 
-/** In how many parts sums of other kernels lie that are as long as those of products, if all that reads them can add up parts. */
-function sumPartsOf(groups: readonly RowGroup[], fusedSums: ReadonlyMap<Node, number>, { uses, required }: PartitionOptions): ReadonlyMap<Node, number> {
+/**
+ * In how many parts sums of other kernels lie that are as long as those of products, if all that reads them can add up
+ * parts.
+ */
+function sumPartsOf(
+  groups: readonly RowGroup[],
+  fusedSums: ReadonlyMap<Node, number>,
+  { uses, required }: PartitionOptions,
+): ReadonlyMap<Node, number> {
   const depthOf = (sum: Node): Size => sum.inputs[0].types[0]!.shape.at(-1)!;
   const known = new Map([...fusedSums].map(([sum, parts]) => [depthOf(sum), parts]));
   return new Map(
     groups.flatMap(({ sums: [sum, ...more] }) => {
       const parts = known.get(depthOf(sum!)) ?? 1;
-      const addsParts = more.length === 0 && !required.has(sum!) && uses.isReadWithin(sum!, (r) => r.op !== "top" && r.op !== "set");
+      const addsParts =
+        more.length === 0 && !required.has(sum!) && uses.isReadWithin(sum!, (r) => r.op !== "top" && r.op !== "set");
       return parts > 1 && addsParts ? [[sum!, parts] as const] : [];
     }),
   );

@@ -1,4 +1,5 @@
-// The epilogue of pointwise operators: what they make of a product's sums, computed where those are, and stored where something else reads it.
+// The epilogue of pointwise operators: what they make of a product's sums, computed where those are, and stored where
+// something else reads it.
 import { type Node, isPointwise } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { printSize } from "../../size/size.js";
@@ -17,7 +18,12 @@ export const pointwise: EpilogueKind<"pointwise", "store", BoundStore> = {
     const inlined = others.flatMap((found) => found ?? []);
     if (inlined.length < others.length) return null;
     const operations = new Set(inlined.flatMap((i) => [...i.operations]));
-    return { kind: "pointwise", node, slice, inlined: { operations, reads: new Set(inlined.flatMap((i) => [...i.reads])) } };
+    return {
+      kind: "pointwise",
+      node,
+      slice,
+      inlined: { operations, reads: new Set(inlined.flatMap((i) => [...i.reads])) },
+    };
   },
   buffers: ({ node, shared }, product) => ({ reads: [], writes: [shared ? product : node] }),
   results({ node, shared }, results, { start, stop }) {
@@ -44,7 +50,14 @@ export function wordOf({ expression, text, place, halves }: SliceText, result: n
 function besides(input: Node, reader: Node, draft: Draft): Inlined | null {
   const { demand, views, position, scheduledAt, isAssigned } = draft.options;
   const assigned = (n: Node): boolean => isAssigned(n) || draft.members.has(n);
-  const found = inline(input, reader, { demand, views, before: position(draft.product), scheduledAt, isAssigned: assigned, allows: () => true });
+  const found = inline(input, reader, {
+    demand,
+    views,
+    before: position(draft.product),
+    scheduledAt,
+    isAssigned: assigned,
+    allows: () => true,
+  });
   if (!found || [...found.reads].some((n) => draft.members.has(n))) return null;
   const writes = opsOf(draft, "cache write").map((op) => baseOf(op.node.inputs[0], draft.options));
   return writes.some((base) => found.reads.has(base)) ? null : found;

@@ -17,7 +17,8 @@ export class PriorityQueue {
     this.#seen.add(node);
     const heap = this.#heap;
     let at = heap.push(node) - 1;
-    for (let above = (at - 1) >> 1; at > 0 && this.#isBefore(at, above); at = above, above = (at - 1) >> 1) this.#swap(at, above);
+    for (let above = (at - 1) >> 1; at > 0 && this.#isBefore(at, above); at = above, above = (at - 1) >> 1)
+      this.#swap(at, above);
   }
 
   /** Takes out the earliest; undefined where none is left. */

@@ -56,7 +56,10 @@ export class Results {
   }
   /** Says that a node lies in columns of it, from `start` on; or as a rotation does. */
   place(node: Node, start: number): void {
-    this.lies.push([node, columnsOf(this.extents, this.layouts.result(this.product, 0), node.types[0]!.shape, this.columns, start)]);
+    this.lies.push([
+      node,
+      columnsOf(this.extents, this.layouts.result(this.product, 0), node.types[0]!.shape, this.columns, start),
+    ]);
   }
   rotated(node: Node, layout: Omit<Layout, "value">): void {
     this.lies.push([node, { value: this.layouts.result(this.product, 0), ...layout }]);

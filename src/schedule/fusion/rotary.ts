@@ -1,4 +1,5 @@
-// The epilogue of rotary positions: heads of a slice are rotated by the angles of their row where they are stored (Su et al. 2021, arXiv 2104.09864, equation 34).
+// The epilogue of rotary positions: heads of a slice are rotated by the angles of their row where they are stored (Su
+// et al. 2021, arXiv 2104.09864, equation 34).
 import { isOp, type Node, isView } from "../../ir/graph.js";
 import { equalSizes, type Size } from "../../size/size.js";
 import { canLieAt } from "../addressing/views.js";
@@ -33,7 +34,12 @@ export const rotary: EpilogueKind<"rotary", "rotary", BoundRotary> = {
     const { start, stop } = slice;
     const layout = rotatedLayout(chain, { product, rows, across: draft.columns, start, stop }, width, extents);
     if (!layout || !canLieAt(node, layout, demand, extents) || !canPair(draft, width / 2, start)) return null;
-    const alone = rotatedLayout(chain, { product, rows, across: stop - start, start: 0, stop: stop - start }, width, extents);
+    const alone = rotatedLayout(
+      chain,
+      { product, rows, across: stop - start, start: 0, stop: stop - start },
+      width,
+      extents,
+    );
     return { kind: "rotary", node, of, slice, width, layout, alone };
   },
   buffers({ node, cached }, product) {
@@ -47,14 +53,23 @@ export const rotary: EpilogueKind<"rotary", "rotary", BoundRotary> = {
     const into = cached
       ? cacheWrite.results(cached, results, slice)
       : { kind: "store" as const, result: results.shared(), stride: results.columns, offset: slice.start };
-    return { kind: "rotary", positions: results.input(node.inputs[1]), angles: results.input(node.inputs[2]), width, into };
+    return {
+      kind: "rotary",
+      positions: results.input(node.inputs[1]),
+      angles: results.input(node.inputs[2]),
+      width,
+      into,
+    };
   },
   key: (bound) => JSON.stringify(bound),
   wgsl: rotatedPairs,
 };
 
 /** The rotation behind structure that starts at `head`, read by nothing on the way but by each other. */
-function rotationBehind(head: Node, { options: { demand, required } }: Draft): { readonly node: Node<"rope">; readonly chain: readonly Node[] } | null {
+function rotationBehind(
+  head: Node,
+  { options: { demand, required } }: Draft,
+): { readonly node: Node<"rope">; readonly chain: readonly Node[] } | null {
   const chain: Node[] = [];
   let [at, from]: [Node, Node] = [head, head.inputs[0]];
   while (isView(at) && !required.has(at) && !demand.isCopied(at) && at.op !== "take") {
@@ -63,7 +78,9 @@ function rotationBehind(head: Node, { options: { demand, required } }: Draft): {
     chain.push(at);
     [from, at] = [at, next];
   }
-  return isOp(at, "rope") && at.inputs[0] === from && demand.direct(from).length === 1 && !required.has(at) ? { node: at, chain } : null;
+  return isOp(at, "rope") && at.inputs[0] === from && demand.direct(from).length === 1 && !required.has(at)
+    ? { node: at, chain }
+    : null;
 }
 
 /** Neighbouring columns of a product's rows. */
@@ -78,10 +95,16 @@ interface Columns {
 }
 
 /**
- * Where heads of `width` lie in a product's memory that structure makes of its columns; null unless each head is so many neighbours of a row, as the columns are cut from the
- * first on, and the rows are those of the product, which its kernel rotates by their positions.
+ * Where heads of `width` lie in a product's memory that structure makes of its columns; null unless each head is so
+ * many neighbours of a row, as the columns are cut from the first on, and the rows are those of the product, which its
+ * kernel rotates by their positions.
  */
-function rotatedLayout(chain: readonly Node[], columns: Columns, width: number, extents: Extents): Omit<Layout, "value"> | null {
+function rotatedLayout(
+  chain: readonly Node[],
+  columns: Columns,
+  width: number,
+  extents: Extents,
+): Omit<Layout, "value"> | null {
   const { product, rows, across, start, stop } = columns;
   if ((stop - start) % width !== 0) return null;
   let layout: Layout | null = { value: { node: product, result: 0 }, strides: [across, 1], offset: start, parts: 1 };
@@ -94,11 +117,16 @@ function rotatedLayout(chain: readonly Node[], columns: Columns, width: number, 
   const steps = shape.map((s, d): Size => (s === 1 ? 0 : strides[d]!));
   // Positions go along the dimension before the last.
   const along = equalSizes(shape.at(-2)!, rows) && equalSizes(steps.at(-2)!, across) && steps.at(-1) === 1;
-  const heads = [...steps.slice(0, -2), offset].every((s) => typeof s === "number" && (s - (s === offset ? start : 0)) % width === 0);
+  const heads = [...steps.slice(0, -2), offset].every(
+    (s) => typeof s === "number" && (s - (s === offset ? start : 0)) % width === 0,
+  );
   return along && heads && typeof offset === "number" && offset < across ? { strides, offset, parts } : null;
 }
 
-function rotatedPairs({ positions, angles, width, into }: BoundRotary, { kernel, expression, slice, place, halves, n, pairs }: SliceText): string {
+function rotatedPairs(
+  { positions, angles, width, into }: BoundRotary,
+  { kernel, expression, slice, place, halves, n, pairs }: SliceText,
+): string {
   const dtype = dtypeAt(expression, place);
   const halved = halves[into.result]!;
   const table = kernel.inputOnce(angles, "f32");
@@ -119,6 +147,16 @@ function rotatedPairs({ positions, angles, width, into }: BoundRotary, { kernel,
     `${buffer}[start + k] = ${rounded("low * cosine - high * sine")};`,
     `${buffer}[start + k + ${half}] = ${rounded("high * cosine + low * sine")};`,
   ];
-  const head = [`let r = rowF${n}(row);`, `let turn = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)};`, `let start = ${start};`, TWICE];
-  return withinSlice(kernel, slice, pairs, [...head.map((l) => `    ${l}\n`), ...turn.map((l) => `      ${l}\n`), "    }\n"].join(""));
+  const head = [
+    `let r = rowF${n}(row);`,
+    `let turn = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)};`,
+    `let start = ${start};`,
+    TWICE,
+  ];
+  return withinSlice(
+    kernel,
+    slice,
+    pairs,
+    [...head.map((l) => `    ${l}\n`), ...turn.map((l) => `      ${l}\n`), "    }\n"].join(""),
+  );
 }

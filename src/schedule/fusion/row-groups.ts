@@ -75,10 +75,17 @@ export class RowGroups {
     this.all.push(group);
     return group;
   }
-  /** Takes a sum into a group, if it is over rows of the same shape and what it reads is there when the group is computed. */
+  /**
+   * Takes a sum into a group, if it is over rows of the same shape and what it reads is there when the group is
+   * computed.
+   */
   join(group: RowGroup, node: Node<"sum">, options: Omit<InlineOptions, "before" | "allows">): boolean {
     const [first] = group.sums;
-    if (group.sums.length >= MOST_SUMS || !equalShapes(first!.inputs[0].types[0]!.shape, node.inputs[0].types[0]!.shape)) return false;
+    if (
+      group.sums.length >= MOST_SUMS ||
+      !equalShapes(first!.inputs[0].types[0]!.shape, node.inputs[0].types[0]!.shape)
+    )
+      return false;
     const joint = this.#inline(node, first!, options);
     if (!joint || !this.#fits(group, node, joint)) return false;
     this.#include(group, node, joint);

@@ -1,4 +1,5 @@
-// The epilogue of row sums: what the next norm or router sums over each row is summed while the row is there, panel by panel of columns.
+// The epilogue of row sums: what the next norm or router sums over each row is summed while the row is there, panel by
+// panel of columns.
 import { isOp, type Node } from "../../ir/graph.js";
 import { packedAxis } from "../../ir/typing.js";
 import type { BoundRowSum, EpilogueKind } from "./epilogue.js";

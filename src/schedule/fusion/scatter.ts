@@ -5,7 +5,17 @@ import { dtypeAt } from "../addressing/expression-text.js";
 import { toHalf } from "../kernels/spec.js";
 import type { Bindings } from "./buffers.js";
 import type { BoundScatter, EpilogueKind, SliceText } from "./epilogue.js";
-import { baseOf, isFreeFor, isSettled, isWhole, loads, operationsOf, opsOf, type ColumnSlice, type Draft } from "./fusion.js";
+import {
+  baseOf,
+  isFreeFor,
+  isSettled,
+  isWhole,
+  loads,
+  operationsOf,
+  opsOf,
+  type ColumnSlice,
+  type Draft,
+} from "./fusion.js";
 import { wordOf } from "./pointwise.js";
 import type { Results } from "./results.js";
 import { canBePartial } from "./row-sums.js";
@@ -19,14 +29,25 @@ export const scatter: EpilogueKind<"scatter", "scatter", BoundScatter> = {
     const [x, index, of] = node.inputs as [Node, Node, Node]; // typing has made sure of three
     const slice = draft.members.get(of);
     const fits = node.attrs.dim === 0 && draft.lead.length === 1 && isWhole(draft, slice) && slice!.second === null;
-    if (!fits || isAssigned(node) || scheduledAt(x) >= before || scheduledAt(index) >= before || isSettled(draft, slice)) return null;
-    const within = (r: Node): boolean => r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
+    if (
+      !fits ||
+      isAssigned(node) ||
+      scheduledAt(x) >= before ||
+      scheduledAt(index) >= before ||
+      isSettled(draft, slice)
+    )
+      return null;
+    const within = (r: Node): boolean =>
+      r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
     if (!demand.isReadWithin(of, within)) return null;
     // A kernel for these rows alone would come later, when all others have read x.
     const alone = demand.isReadWithin(of, (r) => r === node);
-    if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before))) return null;
+    if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
+      return null;
     if (loads(draft, x) || !readsOnlyAt(x, index, draft)) return null;
-    const sets = opsOf(draft, "row sum").flatMap((op) => setOf(op.node, node, draft).map((set) => [op.node, set] as const));
+    const sets = opsOf(draft, "row sum").flatMap((op) =>
+      setOf(op.node, node, draft).map((set) => [op.node, set] as const),
+    );
     return { kind: "scatter", node, of, slice: slice!, sets: new Map(sets) };
   },
   buffers: bindingsOf,
@@ -64,17 +85,28 @@ function readsOnlyAt(x: Node, index: Node, draft: Draft): boolean {
   const base = baseOf(x, draft.options);
   return operationsOf(draft).every((n) =>
     n.inputs.every(
-      (input) => baseOf(input, draft.options) !== base || (isOp(input, "take") && input.attrs.dim === 0 && input.inputs[0] === x && input.inputs[1] === index),
+      (input) =>
+        baseOf(input, draft.options) !== base ||
+        (isOp(input, "take") && input.attrs.dim === 0 && input.inputs[0] === x && input.inputs[1] === index),
     ),
   );
 }
 
-/** The set by which a sum of rows that are scattered replaces the one that there was, where that lies in as many partial sums. */
+/**
+ * The set by which a sum of rows that are scattered replaces the one that there was, where that lies in as many partial
+ * sums.
+ */
 function setOf(sum: Node<"sum">, scattered: Node, draft: Draft): readonly Node<"set">[] {
   const { demand, required, scheduledAt, isAssigned, partialSums, sumsOver, position } = draft.options;
   const [set, ...more] = demand.direct(sum);
   if (!set || more.length > 0 || !isOp(set, "set") || isAssigned(set) || required.has(set)) return [];
   const [x, index, rows] = set.inputs;
-  const fits = rows === sum && index === scattered.inputs[1] && set.attrs.dim === 0 && partialSums(x) === Math.ceil(draft.columns / sumsOver!);
-  return fits && scheduledAt(x) < position(draft.product) && isFreeFor(draft, set) && canBePartial(set, draft) ? [set] : [];
+  const fits =
+    rows === sum &&
+    index === scattered.inputs[1] &&
+    set.attrs.dim === 0 &&
+    partialSums(x) === Math.ceil(draft.columns / sumsOver!);
+  return fits && scheduledAt(x) < position(draft.product) && isFreeFor(draft, set) && canBePartial(set, draft)
+    ? [set]
+    : [];
 }

@@ -1,4 +1,5 @@
-// What the kernel of a selection does beside choosing: it computes its scores, and what else is to be known of the rows it chose and of how many there are.
+// What the kernel of a selection does beside choosing: it computes its scores, and what else is to be known of the rows
+// it chose and of how many there are.
 import { isOp, type Node, isView } from "../../ir/graph.js";
 import { loweringOf } from "../../ops/traits.js";
 import { equalShapes } from "../../ir/typing.js";
@@ -34,7 +35,10 @@ interface SelectionOptions extends Omit<InlineOptions, "allows"> {
 /** Starts read, counts kept between two kernels, rows and starts written. */
 const OWN_BUFFERS = 4;
 
-/** The selection with all that can be fused with it, within so many buffers; null where its scores need what is not there in time. */
+/**
+ * The selection with all that can be fused with it, within so many buffers; null where its scores need what is not
+ * there in time.
+ */
 export function selectionOf(node: Node<"above">, options: SelectionOptions): Selection | null {
   const { demand, extents, mostBuffers } = options;
   const [score, threshold] = node.inputs;
@@ -49,9 +53,11 @@ export function selectionOf(node: Node<"above">, options: SelectionOptions): Sel
   for (const output of candidates(node, options)) {
     const needs = readsOf(output);
     if (!needs.every((n) => options.scheduledAt(n) < options.before && isStorable(n, options))) continue;
-    // Rows that are replaced in place are read by nobody else here, and counts not for the scores, which workgroups of other sequences read too.
+    // Rows that are replaced in place are read by nobody else here, and counts not for the scores, which workgroups of
+    // other sequences read too.
     if (output.kind === "set" && reads.has(output.x)) continue;
-    if (output.kind === "counted" && output.before && (scored.reads.has(output.before) || output.before === threshold)) continue;
+    if (output.kind === "counted" && output.before && (scored.reads.has(output.before) || output.before === threshold))
+      continue;
     if (output.kind === "set" && !(nodes.has(output.index) && nodes.has(output.rows))) continue;
     // What is set is in the memory that is read.
     const more: Bindings = { reads: needs, writes: output.kind === "set" ? [] : [output.node] };
@@ -59,7 +65,8 @@ export function selectionOf(node: Node<"above">, options: SelectionOptions): Sel
     parts = [...parts, more];
     outputs.push(output);
     nodes.add(output.node);
-    if (isOp(output.node, "add")) for (const n of output.node.inputs) if (isOp(n, "counts") && demand.direct(n).length === 1) nodes.add(n);
+    if (isOp(output.node, "add"))
+      for (const n of output.node.inputs) if (isOp(n, "counts") && demand.direct(n).length === 1) nodes.add(n);
     for (const n of needs) reads.add(n);
   }
   return { node, outputs, nodes, reads };
@@ -81,33 +88,49 @@ export function readsOf(output: FusedOutput): readonly Node[] {
 }
 
 /** Whether it has memory, or will have where a kernel reads it. */
-const isStorable = (node: Node, { demand }: SelectionOptions): boolean => !isOp(node, "constant") && (!isView(node) || demand.isCopied(node));
+const isStorable = (node: Node, { demand }: SelectionOptions): boolean =>
+  !isOp(node, "constant") && (!isView(node) || demand.isCopied(node));
 
 function* candidates(node: Node<"above">, { demand, isAssigned }: SelectionOptions): Generator<FusedOutput> {
   const readers = (of: Node): readonly Node[] => demand.direct(of).filter((n) => !isAssigned(n));
-  const readersOf = (result: number): readonly Node[] => demand.direct(node).flatMap((n) => (isPickOf(n, node, result) ? readers(n) : []));
+  const readersOf = (result: number): readonly Node[] =>
+    demand.direct(node).flatMap((n) => (isPickOf(n, node, result) ? readers(n) : []));
   for (const reader of readersOf(0)) {
     const [x, index] = reader.inputs;
     const [type] = x.types;
-    if (isOp(reader, "take") && isPickOf(index, node, 0) && type!.shape.length === 1 && WORDS.has(type!.dtype) && demand.isCopied(reader))
+    if (
+      isOp(reader, "take") &&
+      isPickOf(index, node, 0) &&
+      type!.shape.length === 1 &&
+      WORDS.has(type!.dtype) &&
+      demand.isCopied(reader)
+    )
       yield { kind: "taken", node: reader, x: x };
   }
   const ofStarts = readersOf(1);
-  const appended = ofStarts.filter((n): n is Node<"append"> => isOp(n, "append") && isPickOf(n.inputs[1], node, 1) && n.attrs.axis === node.attrs.axis);
+  const appended = ofStarts.filter(
+    (n): n is Node<"append"> => isOp(n, "append") && isPickOf(n.inputs[1], node, 1) && n.attrs.axis === node.attrs.axis,
+  );
   for (const n of appended) yield { kind: "appended", node: n, counts: n.inputs[0], longer: n.inputs[2] ?? null };
   for (const counts of ofStarts) {
     if (!isOp(counts, "counts")) continue;
     const [sum, ...more] = demand.direct(counts);
-    const before = sum && more.length === 0 && isOp(sum, "add") && !isAssigned(sum) ? sum.inputs.find((n) => n !== counts) : undefined;
-    if (before && equalShapes(before.types[0]!.shape, counts.types[0]!.shape)) yield { kind: "counted", node: sum as Node<"add">, before };
+    const before =
+      sum && more.length === 0 && isOp(sum, "add") && !isAssigned(sum)
+        ? sum.inputs.find((n) => n !== counts)
+        : undefined;
+    if (before && equalShapes(before.types[0]!.shape, counts.types[0]!.shape))
+      yield { kind: "counted", node: sum as Node<"add">, before };
     else yield { kind: "counted", node: counts, before: null };
   }
   for (const n of appended)
     for (const reader of readers(n)) {
       const [x, index, rows] = reader.inputs;
-      if (isOp(reader, "set") && index === n && x.types[0]!.shape.length === 1) yield { kind: "set", node: reader, x: x, index, rows: rows };
+      if (isOp(reader, "set") && index === n && x.types[0]!.shape.length === 1)
+        yield { kind: "set", node: reader, x: x, index, rows: rows };
     }
 }
 
 const WORDS: ReadonlySet<string> = new Set(["f32", "u32", "i32"]);
-const isPickOf = (node: Node, of: Node, result: number): boolean => isOp(node, "pick") && node.inputs[0] === of && node.attrs.result === result;
+const isPickOf = (node: Node, of: Node, result: number): boolean =>
+  isOp(node, "pick") && node.inputs[0] === of && node.attrs.result === result;

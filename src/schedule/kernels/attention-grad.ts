@@ -1,4 +1,5 @@
-// The spec of the gradient of attention: one kernel, run once for the rows of the queries and once for those of the keys.
+// The spec of the gradient of attention: one kernel, run once for the rows of the queries and once for those of the
+// keys.
 import { invariant } from "../../base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
@@ -6,9 +7,29 @@ import { addSizes } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import { PORTABLE_ATTENTION, type AttentionTuning } from "../tunings/attention.js";
-import { bindRowsTable, elementOf, extent, isWideResult, reader, rowsOf, rowsTable, writer, type HeadRows } from "./attention-operands.js";
+import {
+  bindRowsTable,
+  elementOf,
+  extent,
+  isWideResult,
+  reader,
+  rowsOf,
+  rowsTable,
+  writer,
+  type HeadRows,
+} from "./attention-operands.js";
 import { declareSeeing, declareSight } from "./attention-sight.js";
-import { input, KernelBuilder, result, scratch, typeAt, work, type Operand, type Spec, type KernelContext } from "./spec.js";
+import {
+  input,
+  KernelBuilder,
+  result,
+  scratch,
+  typeAt,
+  work,
+  type Operand,
+  type Spec,
+  type KernelContext,
+} from "./spec.js";
 
 type Context = KernelContext<"attention_grad">;
 
@@ -21,10 +42,14 @@ export const attentionGrad: Spec<"attention_grad"> = (context) => {
 
 /** What both sides read of each query beside its row, in one buffer: there is room for no more. */
 function statsTable({ inputs, extents, tunings }: Context, to: Operand): Step<Operand> {
-  const kernel = new KernelBuilder("pointwise", extents, "attention_stats").read("lse", "f32", input(7)).read("delta", "f32", input(8));
+  const kernel = new KernelBuilder("pointwise", extents, "attention_stats")
+    .read("lse", "f32", input(7))
+    .read("delta", "f32", input(8));
   const count = extents.product(typeAt(inputs, 7).shape);
   kernel.write("y", "f32", to).count("queries", count).function("fn count() -> u32 { return 2u * queries(); }");
-  kernel.function("fn value(i: u32) -> f32 {\n  if (i < queries()) { return lse[i]; }\n  return delta[i - queries()];\n}");
+  kernel.function(
+    "fn value(i: u32) -> f32 {\n  if (i < queries()) { return lse[i]; }\n  return delta[i - queries()];\n}",
+  );
   return kernel.spread(extents.times(2, count), tunings.elements);
 }
 
@@ -43,7 +68,13 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   const own = (ofQueries ? q : k).type.shape[1]!;
   const ownGroup = ofQueries ? groupSize : 1;
   const most = extents.most(packedAxis(own)!);
-  const { kernel, tile } = tiled(tunings.attention, Math.ceil(q.width / 4), Math.ceil(v.width / 4), most === null ? Infinity : most * ownGroup, extents);
+  const { kernel, tile } = tiled(
+    tunings.attention,
+    Math.ceil(q.width / 4),
+    Math.ceil(v.width / 4),
+    most === null ? Infinity : most * ownGroup,
+    extents,
+  );
 
   for (const [name, rows, place] of [
     ["q", q, 0],
@@ -64,7 +95,8 @@ function sideStep(context: Context, side: Side): Step<Operand> {
     .value("scale", attrs.scale, "f32")
     .constant("BOTH", ofQueries ? 0 : 1);
   const [axisQ, axisK] = [packedAxis(q.type.shape[1]!), packedAxis(k.type.shape[1]!)];
-  const declare = (name: string, size: Parameters<typeof extent>[3]): void => extent(kernel, extents, name, size, axisQ, axisK);
+  const declare = (name: string, size: Parameters<typeof extent>[3]): void =>
+    extent(kernel, extents, name, size, axisQ, axisK);
   const roles = ofQueries
     ? ([
         ["a", "q", q],
@@ -141,7 +173,10 @@ function tiled(tuning: AttentionTuning, quarters: number, quartersV: number, mos
     const [chunks, parts] = [Math.ceil(quarters / tuning.width), Math.ceil(quartersV / tuning.width)];
     let half = Math.max(1, Math.min(tuning.tile, needed) / 2);
     while (half > 1 && half * Math.max(chunks, parts) > MOST_VECTORS) half /= 2;
-    const kernel = new KernelBuilder("attention_grad_subgroup", extents).subgroups(tuning.width).constant("WIDTH", tuning.width).constant("HALF", half);
+    const kernel = new KernelBuilder("attention_grad_subgroup", extents)
+      .subgroups(tuning.width)
+      .constant("WIDTH", tuning.width)
+      .constant("HALF", half);
     return { kernel: kernel.constant("CHUNKS", chunks).constant("PARTS", parts), tile: 2 * half };
   }
   const own = tuning.kind === "workgroup" ? tuning : PORTABLE_ATTENTION;

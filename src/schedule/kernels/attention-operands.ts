@@ -6,9 +6,23 @@ import type { TensorType } from "../../ir/types.js";
 import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Buffer, Step } from "../plan.js";
-import { fourOf, fromStored, input, KernelBuilder, result, roundedTo, typeAt, type Operand, type KernelContext, type View } from "./spec.js";
+import {
+  fourOf,
+  fromStored,
+  input,
+  KernelBuilder,
+  result,
+  roundedTo,
+  typeAt,
+  type Operand,
+  type KernelContext,
+  type View,
+} from "./spec.js";
 
-/** [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`: four columns are one vector, and strides count those. */
+/**
+ * [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`:
+ * four columns are one vector, and strides count those.
+ */
 export interface HeadRows {
   readonly type: TensorType;
   readonly width: number;
@@ -30,8 +44,18 @@ export interface AttentionOperands {
   readonly y: HeadRows;
 }
 
-export function operandsOf({ inputs, results, extents, views, resultViews, stored, places }: KernelContext<"attention" | "attention_kept">): AttentionOperands {
-  const [q, k, v] = [0, 1, 2].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents)) as [HeadRows, HeadRows, HeadRows]; // three of three
+export function operandsOf({
+  inputs,
+  results,
+  extents,
+  views,
+  resultViews,
+  stored,
+  places,
+}: KernelContext<"attention" | "attention_kept">): AttentionOperands {
+  const [q, k, v] = [0, 1, 2].map((i) =>
+    rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents),
+  ) as [HeadRows, HeadRows, HeadRows]; // three of three
   const y = rowsOf(typeAt(results, 0), resultViews[0] ?? null, stored.writes[0]!, extents);
   const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
   invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
@@ -40,17 +64,29 @@ export function operandsOf({ inputs, results, extents, views, resultViews, store
 
 export function rowsOf(type: TensorType, view: View | null, half: boolean, extents: Extents): HeadRows {
   const [, rows, width] = type.shape;
-  invariant(type.shape.length === 3 && rows !== undefined && typeof width === "number", "attention takes [heads, rows, width]");
+  invariant(
+    type.shape.length === 3 && rows !== undefined && typeof width === "number",
+    "attention takes [heads, rows, width]",
+  );
   const [heads = extents.times(rows, width), row = width, column = 1] = view?.strides ?? [];
   const offset = view?.offset ?? 0;
   const quarters = [heads, row, offset].map((s) => divideSizes(s, 4));
   const wide = width % 4 === 0 && column === 1 && quarters.every((s) => s !== null && isWhole(s));
   const [h, r, o] = quarters;
-  return wide ? { type, width, wide, half, strides: [h!, r!, 1], offset: o! } : { type, width, wide, half, strides: [heads, row, column], offset };
+  return wide
+    ? { type, width, wide, half, strides: [h!, r!, 1], offset: o! }
+    : { type, width, wide, half, strides: [heads, row, column], offset };
 }
 
-/** Binds the node's inputs and its result, as q, k, v and y, and by `bindRows` starts and positions; `batch()` is declared elsewhere. */
-export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOperands, bindRows: (kernel: KernelBuilder) => void): void {
+/**
+ * Binds the node's inputs and its result, as q, k, v and y, and by `bindRows` starts and positions; `batch()` is
+ * declared elsewhere.
+ */
+export function bindOperands(
+  kernel: KernelBuilder,
+  { q, k, v, y }: AttentionOperands,
+  bindRows: (kernel: KernelBuilder) => void,
+): void {
   kernel.read("q", elementOf(q), input(0)).read("k", elementOf(k), input(1)).read("v", elementOf(v), input(2));
   bindRows(kernel);
   kernel.write("y", elementOf(y, isWideResult(y)), result());
@@ -58,7 +94,11 @@ export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOpe
 
 /** Starts and positions as the node has them. */
 export function bindRowInputs(kernel: KernelBuilder): void {
-  kernel.read("startsQ", "u32", input(3)).read("startsK", "u32", input(4)).read("positionsQ", "u32", input(5)).read("positionsK", "u32", input(6));
+  kernel
+    .read("startsQ", "u32", input(3))
+    .read("startsK", "u32", input(4))
+    .read("positionsQ", "u32", input(5))
+    .read("positionsK", "u32", input(6));
   kernel
     .function("fn startQ(b: u32) -> u32 { return startsQ[b]; }")
     .function("fn startK(b: u32) -> u32 { return startsK[b]; }")
@@ -76,7 +116,10 @@ export function bindRowsTable(kernel: KernelBuilder, table: Operand): void {
     .function("fn positionK(row: u32) -> u32 { return rows[2u * batch() + 2u + startQ(batch()) + row]; }");
 }
 
-/** The step that writes starts of queries and of keys, then positions of both, inputs 3 to 6, one after the other; and the bytes they take. */
+/**
+ * The step that writes starts of queries and of keys, then positions of both, inputs 3 to 6, one after the other; and
+ * the bytes they take.
+ */
 export function rowsTable(
   { inputs, extents, tunings }: Pick<KernelContext<OpName>, "inputs" | "extents" | "tunings">,
   table: Operand,
@@ -84,7 +127,9 @@ export function rowsTable(
   const kernel = new KernelBuilder("pointwise", extents, "attention_rows");
   bindRowInputs(kernel);
   kernel.write("y", "u32", table).count("batch", extents.batch);
-  kernel.function("fn count() -> u32 { return 2u * batch() + 2u + startQ(batch()) + startK(batch()); }").function(ROWS_TABLE);
+  kernel
+    .function("fn count() -> u32 { return 2u * batch() + 2u + startQ(batch()) + startK(batch()); }")
+    .function(ROWS_TABLE);
   const entries = [3, 4, 5, 6].map((i) => extents.product(typeAt(inputs, i).shape)).reduce(addSizes);
   return { step: kernel.spread(entries, tunings.elements), bytes: extents.times(4, entries) };
 }
@@ -100,13 +145,18 @@ const ROWS_TABLE = `fn value(i: u32) -> u32 {
 }`;
 
 /** Whether four columns of every operand are one vector. */
-export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean => q.wide && k.wide && v.wide && isWideResult(y);
+export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean =>
+  q.wide && k.wide && v.wide && isWideResult(y);
 
-export const elementOf = ({ wide, half }: HeadRows, whole = wide): Buffer["element"] => (half ? (whole ? "vec2u" : "f16") : whole ? "vec4f" : "f32");
+export const elementOf = ({ wide, half }: HeadRows, whole = wide): Buffer["element"] =>
+  half ? (whole ? "vec2u" : "f16") : whole ? "vec4f" : "f32";
 /** An f16 that takes four bytes is rounded by element. */
 export const isWideResult = ({ wide, half, type }: HeadRows): boolean => wide && (half || type.dtype === "f32");
 
-/** `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last. */
+/**
+ * `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row:
+ * u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last.
+ */
 export function accessOperands(kernel: KernelBuilder, operands: AttentionOperands, extents: Extents): void {
   const axisQ = packedAxis(operands.q.type.shape[1]!);
   const axisK = packedAxis(operands.k.type.shape[1]!);
@@ -117,13 +167,26 @@ export function accessOperands(kernel: KernelBuilder, operands: AttentionOperand
 }
 
 /** Rounded beforehand, for a conversion may round either way. */
-const PACKED = "vec2u(pack2x16float(vec2f(modc_f16(x.x), modc_f16(x.y))), pack2x16float(vec2f(modc_f16(x.z), modc_f16(x.w))))";
+const PACKED =
+  "vec2u(pack2x16float(vec2f(modc_f16(x.x), modc_f16(x.y))), pack2x16float(vec2f(modc_f16(x.z), modc_f16(x.w))))";
 
-/** `fn name(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row of a buffer, as its element is; `place` begins the names of the functions that say where. */
-export function writer(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, place: string, declare: Declare): void {
+/**
+ * `fn name(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row of a buffer, as its element is; `place`
+ * begins the names of the functions that say where.
+ */
+export function writer(
+  kernel: KernelBuilder,
+  name: string,
+  buffer: string,
+  rows: HeadRows,
+  place: string,
+  declare: Declare,
+): void {
   const at = addressOf(place, rows, declare);
   if (isWideResult(rows)) {
-    kernel.function(`fn ${name}(head: u32, row: u32, c: u32, x: vec4f) { ${buffer}[${at}] = ${rows.half ? PACKED : "x"}; }`);
+    kernel.function(
+      `fn ${name}(head: u32, row: u32, c: u32, x: vec4f) { ${buffer}[${at}] = ${rows.half ? PACKED : "x"}; }`,
+    );
     return;
   }
   const rounded = `${name}Rounded`;
@@ -137,8 +200,18 @@ export function writer(kernel: KernelBuilder, name: string, buffer: string, rows
 
 export type Declare = (name: string, size: Size) => void;
 
-/** Declares an extent as a function. Rows that only the device counts are read from the starts that are bound anyway: there is room for no other buffer. */
-export function extent(kernel: KernelBuilder, extents: Extents, name: string, size: Size, axisQ: string | null, axisK: string | null): void {
+/**
+ * Declares an extent as a function. Rows that only the device counts are read from the starts that are bound anyway:
+ * there is room for no other buffer.
+ */
+export function extent(
+  kernel: KernelBuilder,
+  extents: Extents,
+  name: string,
+  size: Size,
+  axisQ: string | null,
+  axisK: string | null,
+): void {
   const device = extents.deviceSize(size);
   const starts = device === null ? null : device.axis === axisQ ? "startQ" : device.axis === axisK ? "startK" : null;
   if (device === null || starts === null) {
@@ -147,11 +220,20 @@ export function extent(kernel: KernelBuilder, extents: Extents, name: string, si
   }
   kernel.count(`${name}Each`, device.factor);
   if (device.plus !== 0) kernel.count(`${name}Plus`, device.plus);
-  kernel.function(`fn ${name}() -> u32 { return ${starts}(batch()) * ${name}Each()${device.plus === 0 ? "" : ` + ${name}Plus()`}; }`);
+  kernel.function(
+    `fn ${name}() -> u32 { return ${starts}(batch()) * ${name}Each()${device.plus === 0 ? "" : ` + ${name}Plus()`}; }`,
+  );
 }
 
-/** The place of columns 4c … of a row where four columns are a vector, else that of its column 0; declares the functions it calls. */
-function addressOf(name: string, { wide, strides: [heads, rows, columns], offset }: HeadRows, declare: Declare): string {
+/**
+ * The place of columns 4c … of a row where four columns are a vector, else that of its column 0; declares the functions
+ * it calls.
+ */
+function addressOf(
+  name: string,
+  { wide, strides: [heads, rows, columns], offset }: HeadRows,
+  declare: Declare,
+): string {
   declare(`${name}Heads`, heads);
   declare(`${name}Rows`, rows);
   if (columns !== 1) declare(`${name}Columns`, columns);

@@ -2,7 +2,10 @@
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import type { KernelBuilder } from "./spec.js";
 
-/** `sees(i, j)`: whether a query at position i sees a key at j; `firstSeen(i)` and `lastSeen(i)`: the positions between which those lie. */
+/**
+ * `sees(i, j)`: whether a query at position i sees a key at j; `firstSeen(i)` and `lastSeen(i)`: the positions between
+ * which those lie.
+ */
 export function declareSight(kernel: KernelBuilder, attrs: OpAttrs["attention"]): void {
   declareSees(kernel, attrs);
   const { causal, window } = attrs;
@@ -10,7 +13,10 @@ export function declareSight(kernel: KernelBuilder, attrs: OpAttrs["attention"])
   kernel.function(`fn lastSeen(i: u32) -> u32 { return ${causal ? "i" : window > 0 ? AHEAD("i") : LAST}; }`);
 }
 
-/** `sees(i, j)`, and `firstSeeing(j)` and `lastSeeing(j)`: the positions between which the queries lie that may see a key at j. */
+/**
+ * `sees(i, j)`, and `firstSeeing(j)` and `lastSeeing(j)`: the positions between which the queries lie that may see a
+ * key at j.
+ */
 export function declareSeeing(kernel: KernelBuilder, attrs: OpAttrs["attention"]): void {
   declareSees(kernel, attrs);
   const { causal, window } = attrs;

@@ -2,7 +2,12 @@
 import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
-import { PORTABLE_ATTENTION, type AttentionTuning, type SharedAttention, type SubgroupAttention } from "../tunings/attention.js";
+import {
+  PORTABLE_ATTENTION,
+  type AttentionTuning,
+  type SharedAttention,
+  type SubgroupAttention,
+} from "../tunings/attention.js";
 import type { Step } from "../plan.js";
 import {
   accessOperands,
@@ -15,7 +20,16 @@ import {
   type AttentionOperands,
 } from "./attention-operands.js";
 import { declareSight } from "./attention-sight.js";
-import { KernelBuilder, result, scratch, standingIn, work, type Operand, type Spec, type KernelContext } from "./spec.js";
+import {
+  KernelBuilder,
+  result,
+  scratch,
+  standingIn,
+  work,
+  type Operand,
+  type Spec,
+  type KernelContext,
+} from "./spec.js";
 
 export const attention: Spec<"attention"> = (context) => {
   const keep = "fn keep(head: u32, row: u32, lse: f32) {}";
@@ -37,12 +51,16 @@ export const attentionKept: Spec<"attention_kept"> = (context) => {
 type Declare = (kernel: KernelBuilder) => void;
 
 /**
- * One query at a time spares the kernel of a tile its compilation, which takes ten times as long. Measured on Mesa 25.0.7, heads of 32 columns: 0.3 s of processor time for one
- * row, 2.4 and 3.7 for tiles of 2 and of 16.
+ * One query at a time spares the kernel of a tile its compilation, which takes ten times as long. Measured on Mesa
+ * 25.0.7, heads of 32 columns: 0.3 s of processor time for one row, 2.4 and 3.7 for tiles of 2 and of 16.
  */
 const ONE_ROW = { kind: "spared", each: 3e7, total: 2.5e8 } as const;
 
-function attentionSteps(context: KernelContext<"attention" | "attention_kept">, bindRows: Declare, declareKeep: Declare): readonly Step<Operand>[] {
+function attentionSteps(
+  context: KernelContext<"attention" | "attention_kept">,
+  bindRows: Declare,
+  declareKeep: Declare,
+): readonly Step<Operand>[] {
   const { attrs, extents } = context;
   const operands = operandsOf(context);
   const { heads, shared, q, v } = operands;
@@ -57,7 +75,10 @@ function attentionSteps(context: KernelContext<"attention" | "attention_kept">, 
   const dispatched = ({ kernel, tile, alone }: Tiled): Step<Operand> => {
     declareKeep(kernel);
     kernel.count("sharedHeads", shared).count("groupSize", groupSize).count("batch", extents.batch);
-    kernel.count("quarters", quartersOf(q.width)).count("quartersV", quartersOf(v.width)).value("scale", attrs.scale, "f32");
+    kernel
+      .count("quarters", quartersOf(q.width))
+      .count("quartersV", quartersOf(v.width))
+      .value("scale", attrs.scale, "f32");
     accessOperands(kernel, operands, extents);
     declareSight(kernel, attrs);
     if (alone) return kernel.dispatch(extents.times(heads, rows));
@@ -65,7 +86,9 @@ function attentionSteps(context: KernelContext<"attention" | "attention_kept">, 
     const tiles = addSizes(extents.ceilDivide(extents.times(groupSize, rows), tile), extents.batch);
     return kernel.dispatch(extents.times(shared, tiles));
   };
-  const all = tiled(context.tunings.attention, operands, most === null ? Infinity : most * groupSize, make).map(dispatched);
+  const all = tiled(context.tunings.attention, operands, most === null ? Infinity : most * groupSize, make).map(
+    dispatched,
+  );
   return all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
 }
 
@@ -81,18 +104,29 @@ interface Tiled {
 }
 type Make = (file: string) => KernelBuilder;
 
-/** The kernel with the constants of its tile, before it what may stand in for it; `most`: the most queries that a sequence can have. */
+/**
+ * The kernel with the constants of its tile, before it what may stand in for it; `most`: the most queries that a
+ * sequence can have.
+ */
 function tiled(tuning: AttentionTuning, operands: AttentionOperands, most: number, make: Make): readonly Tiled[] {
   const [quarters, quartersV] = [quartersOf(operands.q.width), quartersOf(operands.v.width)];
   if (tuning.kind === "workgroup") return [byWorkgroup(tuning, quarters, quartersV, most, make)];
   const fits = readsVectors(operands) && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width;
-  return fits ? bySubgroup(tuning, quarters, quartersV, most, make) : [byWorkgroup(PORTABLE_ATTENTION, quarters, quartersV, most, make)];
+  return fits
+    ? bySubgroup(tuning, quarters, quartersV, most, make)
+    : [byWorkgroup(PORTABLE_ATTENTION, quarters, quartersV, most, make)];
 }
 
 /** Invocations of a workgroup: a lane owns no more than two vectors of columns up to 256. */
 const LANES = [8, 16, 32] as const;
 
-function byWorkgroup({ lanes: least, tile: wanted }: SharedAttention, quarters: number, quartersV: number, most: number, make: Make): Tiled {
+function byWorkgroup(
+  { lanes: least, tile: wanted }: SharedAttention,
+  quarters: number,
+  quartersV: number,
+  most: number,
+  make: Make,
+): Tiled {
   const lanes = LANES.find((n) => n >= least && quartersV <= 2 * n) ?? LANES.at(-1)!;
   let tile = Math.min(wanted, powerFrom(most));
   while (tile > 1 && tile * (16 * quarters + 20 * lanes + 4) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
@@ -106,7 +140,13 @@ function byWorkgroup({ lanes: least, tile: wanted }: SharedAttention, quarters: 
 /** Vectors of columns that a lane may own of a row, and of a half of a tile: as much as Mesa unrolls. */
 const MOST_VECTORS = 16;
 
-function bySubgroup({ width, tile: wanted }: SubgroupAttention, quarters: number, quartersV: number, most: number, make: Make): readonly Tiled[] {
+function bySubgroup(
+  { width, tile: wanted }: SubgroupAttention,
+  quarters: number,
+  quartersV: number,
+  most: number,
+  make: Make,
+): readonly Tiled[] {
   const [chunks, parts] = [Math.ceil(quarters / width), Math.ceil(quartersV / width)];
   const row: Tiled = {
     kernel: make("attention_row").subgroups(width).constant("WIDTH", width).constant("PARTS", parts),

@@ -3,7 +3,20 @@ import { isFloat, type DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
 import { stridesOf } from "../addressing/index-map.js";
 import type { ReductionTunings } from "../tunings/reductions.js";
-import { around, input, KernelBuilder, readValues, result, roundedTo, scratch, storageType, typeAt, work, WORKGROUP, type Spec } from "./spec.js";
+import {
+  around,
+  input,
+  KernelBuilder,
+  readValues,
+  result,
+  roundedTo,
+  scratch,
+  storageType,
+  typeAt,
+  work,
+  WORKGROUP,
+  type Spec,
+} from "./spec.js";
 
 /** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
@@ -19,7 +32,10 @@ interface Combination {
 const LEAST = { u32: "0u", i32: "bitcast<i32>(0x80000000u)", f32: "modc_bits(0xff800000u)" };
 const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f800000u)" };
 
-/** Reductions of so many elements to one are made in two steps, of parts and of what those give: one workgroup would leave the device idle. */
+/**
+ * Reductions of so many elements to one are made in two steps, of parts and of what those give: one workgroup would
+ * leave the device idle.
+ */
 const LEAST_PART = 2048;
 const MOST_PARTS = 1024;
 
@@ -47,7 +63,10 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
     const type = storageType(x.dtype);
     const { lanes } = tunings.reductions;
     const parts = kept.length === 0 ? partsOf(extent) : 1;
-    const walks = (dims: readonly number[]): readonly [readonly Size[], readonly Size[]] => [dims.map((d) => x.shape[d]!), dims.map((d) => strides[d]!)];
+    const walks = (dims: readonly number[]): readonly [readonly Size[], readonly Size[]] => [
+      dims.map((d) => x.shape[d]!),
+      dims.map((d) => strides[d]!),
+    ];
     const part = typeof extent === "number" ? extent / parts : extent;
     const [over, within] =
       parts === 1
@@ -60,7 +79,9 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
     const short = typeof part === "number" && part <= SHORT_REDUCTION;
     // Where neighbours lie side by side and the elements of one do not, neighbours read together.
     const across = parts > 1 || attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
-    const kernel = short ? new KernelBuilder("reduce", extents) : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
+    const kernel = short
+      ? new KernelBuilder("reduce", extents)
+      : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
     readValues(kernel, prologue, { name: "x", type, place: 0, half: stored.reads[0] }).write("y", type, made);
     kernel
       .alias("Value", type)
@@ -71,7 +92,9 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
     declare(kernel, x.dtype, parts === 1);
     const step = short ? kernel.over(count) : kernel.dispatch(extents.ceilDivide(count, across));
     if (parts === 1) return work([step]);
-    const last = new KernelBuilder("reduce", extents, "reduce_parts").read("x", type, scratch()).write("y", type, result());
+    const last = new KernelBuilder("reduce", extents, "reduce_parts")
+      .read("x", type, scratch())
+      .write("y", type, result());
     last
       .function(`fn value(i: u32) -> ${type} { return x[i]; }`)
       .alias("Value", type)
@@ -111,7 +134,9 @@ export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents, tunings }) => {
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const outputs = extents.times(outer, inner);
   const short = typeof rows === "number" && rows <= SHORT_REDUCTION;
-  const kernel = short ? new KernelBuilder("argmax", extents) : new KernelBuilder("argmax_long", extents).constant("LANES", tunings.reductions.lanes);
+  const kernel = short
+    ? new KernelBuilder("argmax", extents)
+    : new KernelBuilder("argmax_long", extents).constant("LANES", tunings.reductions.lanes);
   kernel.read("x", "u32", input(0)).write("y", "u32", result());
   kernel.count("outputs", outputs).count("extent", rows);
   kernel
@@ -134,7 +159,11 @@ export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prol
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const kernel = new KernelBuilder("softmax", extents);
   const together = rowsTogether(kernel, rows, tunings.reductions);
-  readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write("y", stored.writes[0]! ? "f16" : "f32", result());
+  readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write(
+    "y",
+    stored.writes[0]! ? "f16" : "f32",
+    result(),
+  );
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
   kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype, stored.writes[0]!));
   return work([kernel.dispatch(extents.ceilDivide(extents.times(outer, inner), together))]);
@@ -143,11 +172,16 @@ export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prol
 export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }) => {
   const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const rows = extents.product(targets.shape);
-  const kernel = new KernelBuilder("cross_entropy", extents).read("x", "f32", input(0)).read("targets", "u32", input(1)).write("y", "f32", result());
+  const kernel = new KernelBuilder("cross_entropy", extents)
+    .read("x", "f32", input(0))
+    .read("targets", "u32", input(1))
+    .write("y", "f32", result());
   const classes = x.shape.at(-1)!;
   const together = rowsTogether(kernel, classes, tunings.reductions);
   kernel.count("rowCount", rows).count("classes", classes);
-  kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
+  kernel.function(
+    `fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`,
+  );
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 
@@ -161,7 +195,11 @@ export const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings 
     .write("y", "f32", result());
   if (before === 1) kernel.read("sums", "f32", input(0));
   const together = rowsTogether(kernel, own, tunings.reductions);
-  kernel.count("rowCount", rows).count("classes", own).count("firstClass", attrs.first).count("allClasses", attrs.classes);
+  kernel
+    .count("rowCount", rows)
+    .count("classes", own)
+    .count("firstClass", attrs.first)
+    .count("allClasses", attrs.classes);
   kernel.function(
     `fn before(n: u32) -> vec3f { return ${before === 1 ? "vec3f(sums[3u * n], sums[3u * n + 1u], sums[3u * n + 2u])" : "vec3f(LOWEST, 0.0, 0.0)"}; }`,
   );

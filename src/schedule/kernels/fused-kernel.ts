@@ -23,7 +23,10 @@ export interface FusedKernel {
   readonly halves: Pick<Stored, "reads" | "writes">;
   /** What the kernels read that they can also read two values of out of a word, by its place. */
   readonly packs: readonly number[];
-  /** For each result, from the first on, the input whose memory it may take over, if any; if it does not, `make` knows what to do. */
+  /**
+   * For each result, from the first on, the input whose memory it may take over, if any; if it does not, `make` knows
+   * what to do.
+   */
   readonly takesOver: readonly (number | null)[];
   /** Equal for kernels whose work is equal. */
   readonly key: string;
@@ -43,7 +46,9 @@ export interface FusedKernelOptions {
   readonly updates: ReadonlyMap<Node, string>;
 }
 
-/** What a spec is told of every node, and of one that is fused with nothing. Layers that are made alike are said alike. */
+/**
+ * What a spec is told of every node, and of one that is fused with nothing. Layers that are made alike are said alike.
+ */
 export function contextOf<K extends OpName>(
   node: Node<K>,
   { extents, tunings }: FusedKernelOptions,
@@ -74,10 +79,19 @@ export function indexIn(reads: readonly Value[]): (value: Value) => number {
   };
 }
 
-/** The state whose new value a node is, if an expression that computes it reads of the old one no element but its own; null where it reads none, or others. */
-export function updatedState(node: Node, { leaves, shape }: Expression, { extents, updates }: FusedKernelOptions): Value | null {
+/**
+ * The state whose new value a node is, if an expression that computes it reads of the old one no element but its own;
+ * null where it reads none, or others.
+ */
+export function updatedState(
+  node: Node,
+  { leaves, shape }: Expression,
+  { extents, updates }: FusedKernelOptions,
+): Value | null {
   const name = updates.get(node);
-  const old = leaves.filter((l): l is MemoryLeaf => l.kind === "memory" && isOp(l.value.node, "state") && l.value.node.attrs.name === name);
+  const old = leaves.filter(
+    (l): l is MemoryLeaf => l.kind === "memory" && isOp(l.value.node, "state") && l.value.node.attrs.name === name,
+  );
   const own = ({ value, access, parts, dtype }: MemoryLeaf): boolean =>
     dtype === node.types[0]!.dtype && !access.indexed && isRowMajor(extents, { value, ...access.affine, parts }, shape);
   return old.every(own) ? (old[0]?.value ?? null) : null;

@@ -1,4 +1,5 @@
-// Kernels in the order in which they run: of stored expressions and of operators with kernels of their own here, of products elsewhere.
+// Kernels in the order in which they run: of stored expressions and of operators with kernels of their own here, of
+// products elsewhere.
 import { isOp, type Node, isView, isPointwise, hasKernel } from "../../ir/graph.js";
 import { invariant } from "../../base/invariant.js";
 import { attrsKey } from "../../ir/key.js";
@@ -12,13 +13,29 @@ import { expressionKey, valuesOf, type Expression } from "../addressing/expressi
 import { declareValue, dtypeAt, soleResult } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import { matmul, PLAIN } from "./products.js";
-import { KernelBuilder, result, storageType, work, type KernelContext, type Stored, type View, type Work } from "./spec.js";
+import {
+  KernelBuilder,
+  result,
+  storageType,
+  work,
+  type KernelContext,
+  type Stored,
+  type View,
+  type Work,
+} from "./spec.js";
 import { isRowMajor, rowMajor, type Value } from "../addressing/layout.js";
 import { Layouts } from "../addressing/layouts.js";
 import { fusedMatmul } from "../fusion/fused-matmul.js";
 import { fusedRowSums } from "../fusion/fused-row-sums.js";
 import { liesAsGiven, productWeights } from "../analysis/side-by-side.js";
-import { contextOf, indexIn, runSpec, updatedState, type FusedKernel, type FusedKernelOptions } from "./fused-kernel.js";
+import {
+  contextOf,
+  indexIn,
+  runSpec,
+  updatedState,
+  type FusedKernel,
+  type FusedKernelOptions,
+} from "./fused-kernel.js";
 
 /** The kernels of a partition in order, and where values lie. `required`: what lies row-major for the caller. */
 export function kernelsOf(
@@ -39,7 +56,9 @@ class KernelMaker {
 
   constructor(options: FusedKernelOptions) {
     this.#with = options;
-    this.layouts = new Layouts(options.extents, options.partition, (constant) => this.#push(this.#expressionKernel(constant)));
+    this.layouts = new Layouts(options.extents, options.partition, (constant) =>
+      this.#push(this.#expressionKernel(constant)),
+    );
   }
 
   /** Makes the kernel that computes a node, if it is the one a kernel is named for. Nodes come in order. */
@@ -53,7 +72,15 @@ class KernelMaker {
     if (group) return this.#push(fusedRowSums(group, this.layouts, this.#with));
     if (partition.taken.has(node)) return;
     if (partition.stored.has(node)) return this.#push(this.#expressionKernel(node));
-    if (node.op === "constant" || isGiven(node) || isView(node) || isPointwise(node) || isOp(node, "pick") || madeWhenPacked.has(node)) return;
+    if (
+      node.op === "constant" ||
+      isGiven(node) ||
+      isView(node) ||
+      isPointwise(node) ||
+      isOp(node, "pick") ||
+      madeWhenPacked.has(node)
+    )
+      return;
     invariant(hasKernel(node), `${node.op} has no kernel`);
     this.#push(this.#operatorKernel(node));
   }
@@ -63,7 +90,10 @@ class KernelMaker {
 
   #writes(node: Node): FusedKernel["writes"] {
     const { extents } = this.#with;
-    return node.types.map((type, i) => ({ value: this.layouts.result(node, i), bytes: extents.bytes(extents.equal.type(type)) }));
+    return node.types.map((type, i) => ({
+      value: this.layouts.result(node, i),
+      bytes: extents.bytes(extents.equal.type(type)),
+    }));
   }
 
   #expressionKernel(node: Node, own: ReadonlySet<Node> = new Set([node])): FusedKernel {
@@ -116,12 +146,14 @@ class KernelMaker {
     });
     const inputOf = indexIn(reads);
     const base = isOp(node, "put") || isOp(node, "set") ? places[0]! : null;
-    const conflict = base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
+    const conflict =
+      base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
     const resultViews = this.#resultViews(node);
     // Its old rows are still read while others are written: what is written begins as a copy.
     const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).map((i) => places[i]!);
     // A kernel that replaces several values reads none of them twice.
-    const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
+    const takesOver =
+      base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
     const context = contextOf(node, this.#with);
     const prologue =
       expression && !plain
@@ -152,7 +184,8 @@ class KernelMaker {
     const writes = this.#writes(node);
     const { readsHalves = [], writesHalves = false } = kernelOf(node.op);
     const whole = new Set(places.filter((_, i) => !readsHalves.includes(i)));
-    const packs = isOp(node, "matmul") && weights[1] ? [places[1]!] : isOp(node, "gather") && weights[0] ? [places[0]!] : [];
+    const packs =
+      isOp(node, "matmul") && weights[1] ? [places[1]!] : isOp(node, "gather") && weights[0] ? [places[0]!] : [];
     const halves = { reads: reads.map((_, i) => !whole.has(i)), writes: writes.map((_, i) => i === 0 && writesHalves) };
     return { nodes, reads, writes, halves, packs, takesOver, key, make };
   }
@@ -170,7 +203,11 @@ class KernelMaker {
         equalSizes(indexed.times, strides[dim]!) &&
         indexed.at.offset === 0 &&
         indexed.at.strides.every((s, d) => s === (d === dim ? 1 : 0));
-      return along && affine.offset === 0 && affine.strides.every((s, d) => (d === dim ? s === 0 : equalSizes(s, strides[d]!)));
+      return (
+        along &&
+        affine.offset === 0 &&
+        affine.strides.every((s, d) => (d === dim ? s === 0 : equalSizes(s, strides[d]!)))
+      );
     });
   }
   /** An input where it lies: row-major, unless the operator's kernels read it anyhow. */
@@ -178,8 +215,12 @@ class KernelMaker {
     const { extents, madeWhenPacked } = this.#with;
     if (madeWhenPacked.has(from)) return { value: this.layouts.result(from, 0), view: null };
     const layout = kernelOf(node.op).readsViews?.includes(index) ? this.layouts.of(from) : null;
-    if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape)) return { value: layout.value, view: layout };
-    return { value: (this.layouts.of(from)?.parts ?? 1) > 1 ? this.#total(from) : this.layouts.valueOf(from), view: null };
+    if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape))
+      return { value: layout.value, view: layout };
+    return {
+      value: (this.layouts.of(from)?.parts ?? 1) > 1 ? this.#total(from) : this.layouts.valueOf(from),
+      view: null,
+    };
   }
   /** Memory for sums that lie in parts, added up. */
   #total(sums: Node): Value {
@@ -223,7 +264,8 @@ function stepsOf(
   options: FusedKernelOptions,
   rest: Omit<KernelContext<KernelOp>, "attrs" | "inputs" | "results" | "extents" | "tunings">,
 ): Work {
-  if (isOp(node, "matmul")) return matmul({ ...contextOf(node, options), ...rest }, { ...PLAIN, unpacked: liesAsGiven(node) });
+  if (isOp(node, "matmul"))
+    return matmul({ ...contextOf(node, options), ...rest }, { ...PLAIN, unpacked: liesAsGiven(node) });
   return runSpec(node.op, { ...contextOf(node, options), ...rest });
 }
 

@@ -2,20 +2,40 @@
 import type { TensorType } from "../../ir/types.js";
 import type { Step } from "../plan.js";
 import { rowsTogether } from "./compute.js";
-import { input, KernelBuilder, readValues, result, roundedTo, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
+import {
+  input,
+  KernelBuilder,
+  readValues,
+  result,
+  roundedTo,
+  scratch,
+  typeAt,
+  work,
+  type Operand,
+  type Spec,
+} from "./spec.js";
 
 export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tunings, prologue, places }) => {
   const [indices, y] = [typeAt(inputs, 0), typeAt(results, 0)];
   const count = extents.product(indices.shape);
   const width = extents.product(y.shape.slice(1));
   const links = new KernelBuilder("gather_links", extents).read("indices", "u32", input(places[0]!));
-  links.write("heads", "u32", scratch(0)).write("next", "u32", scratch(1)).count("count", count).count("tableRows", attrs.rows);
+  links
+    .write("heads", "u32", scratch(0))
+    .write("next", "u32", scratch(1))
+    .count("count", count)
+    .count("tableRows", attrs.rows);
   const sums = new KernelBuilder("gather_grad", extents);
   sums.readAs("indices", "u32", places[0]!);
   readValues(sums, prologue, { name: "dy", type: "f32", place: places[1]! });
   sums.read("heads", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
   const columns = typeof width === "number" && width % 4 === 0 ? 4 : 1;
-  sums.constant("COLUMNS", columns).count("count", count).count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype, false));
+  sums
+    .constant("COLUMNS", columns)
+    .count("count", count)
+    .count("tableRows", attrs.rows)
+    .count("width", width)
+    .function(roundedTo(y.dtype, false));
   const steps: readonly Step<Operand>[] = [
     { kind: "clear", to: result(), bytes: extents.bytes(y) },
     links.over(count),
@@ -44,13 +64,22 @@ export const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings,
   const kernel = new KernelBuilder("class_grad", extents);
   const taken = inPlace[0] ?? false;
   if (!taken) kernel.read("x", "f32", input(0));
-  kernel.read("sums", "f32", input(1)).read("targets", "u32", input(2)).read("dloss", "f32", input(3)).write("dx", "f32", result());
+  kernel
+    .read("sums", "f32", input(1))
+    .read("targets", "u32", input(2))
+    .read("dloss", "f32", input(3))
+    .write("dx", "f32", result());
   kernel.function(`fn value(i: u32) -> f32 { return ${taken ? "dx" : "x"}[i]; }`);
   const [rows, own] = [extents.product(targets.shape), x.shape.at(-1)!];
   const together = rowsTogether(kernel, own, tunings.reductions);
-  kernel.count("rowCount", rows).count("classes", own).count("firstClass", attrs.first).count("allClasses", attrs.classes);
+  kernel
+    .count("rowCount", rows)
+    .count("classes", own)
+    .count("firstClass", attrs.first)
+    .count("allClasses", attrs.classes);
   kernel.function(roundedTo(x.dtype, false)).function(ignoring(targets));
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 
-const ignoring = ({ dtype }: TensorType): string => `fn ignored(bits: u32) -> bool { return ${dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`;
+const ignoring = ({ dtype }: TensorType): string =>
+  `fn ignored(bits: u32) -> bool { return ${dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`;

@@ -4,7 +4,23 @@ import { attention, attentionKept } from "./attention.js";
 import { attentionGrad } from "./attention-grad.js";
 import { argmax, classSums, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
 import { classGrad, crossEntropyGrad, gatherGrad } from "./gradients.js";
-import { append, concat, counts, gather, join, last, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
+import {
+  append,
+  concat,
+  counts,
+  gather,
+  join,
+  last,
+  mask,
+  pack,
+  positions,
+  put,
+  rope,
+  routeMask,
+  segments,
+  set,
+  unpack,
+} from "./movement.js";
 import { adamw, sgd } from "./optimisers.js";
 import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";

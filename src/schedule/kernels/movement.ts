@@ -29,7 +29,8 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tuning
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
   const widths = inputs.map((_, i) => extents.times(typeAt(inputs, i).shape[attrs.axis]!, all.inner));
   const total = (sizes: readonly Size[]): Size => sizes.reduce((sum, size) => addSizes(sum, size), 0);
-  // Beside the parts the result, and starts where rows are counted on the device; of columns that are, a part says how many.
+  // Beside the parts the result, and starts where rows are counted on the device; of columns that are, a part says how
+  // many.
   const most = widths.some((w) => extents.deviceSize(w)) ? 1 : MOST_BUFFERS - (extents.deviceSize(all.outer) ? 2 : 1);
   const steps: Step<Operand>[] = [];
   for (let first = 0; first < widths.length; first += most) {
@@ -46,7 +47,9 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tuning
     const parts = own.map((size, i) => {
       const before = i === 0 ? "" : ` - ${kernel.size(total(own.slice(0, i)))}`;
       const value = `return x${i}[row * ${own.length === 1 ? "width()" : kernel.size(size)} + at${before}];`;
-      return i === own.length - 1 ? `  ${value}\n` : `  if (at < ${kernel.size(total(own.slice(0, i + 1)))}) { ${value} }\n`;
+      return i === own.length - 1
+        ? `  ${value}\n`
+        : `  if (at < ${kernel.size(total(own.slice(0, i + 1)))}) { ${value} }\n`;
     });
     kernel.function(`fn partAt(row: u32, at: u32) -> u32 {\n${parts.join("")}}`);
     steps.push(kernel.spread(extents.times(all.outer, width), tunings.elements));
@@ -58,7 +61,8 @@ export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stor
   const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const [from, to] = [stored.reads[0]!, stored.writes[0]!];
   const width = extents.product(table.shape.slice(1));
-  // Four words at once where a row is whole fours of them: an index is read once for them. Where either is f16, values move as floats.
+  // Four words at once where a row is whole fours of them: an index is read once for them. Where either is f16, values
+  // move as floats.
   const packed = from && stored.format !== "f16";
   const fours = (packed || !from) && !to && typeof width === "number" && width % 4 === 0;
   const word = fours ? "vec4u" : from || to ? "f32" : "u32";
@@ -68,12 +72,18 @@ export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stor
     .read("indices", "u32", input(1))
     .write("y", to ? "f16" : word, result());
   kernel.function(`alias Word = ${to ? "f16" : word};`);
-  if (packed) kernel.function(fours ? fourOf("packedAt", "values", true, stored.format) : oneOf("packedAt", "values", true, stored.format));
+  if (packed)
+    kernel.function(
+      fours ? fourOf("packedAt", "values", true, stored.format) : oneOf("packedAt", "values", true, stored.format),
+    );
   const unpacked = fours ? "bitcast<vec4u>(packedAt(at))" : "packedAt(at)";
   kernel.function(
     `fn wordAt(at: u32) -> Word { return ${packed ? unpacked : from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`,
   );
-  kernel.count("rowCount", extents.product(indices.shape)).count("width", words(width)).count("tableRows", table.shape[0]!);
+  kernel
+    .count("rowCount", extents.product(indices.shape))
+    .count("width", words(width))
+    .count("tableRows", table.shape[0]!);
   return work([kernel.spread(words(extents.product(typeAt(results, 0).shape)), tunings.elements)]);
 };
 
@@ -87,10 +97,21 @@ const scatter =
     const type = storageType(x.dtype);
     const kernel = new KernelBuilder("put", extents).write("x", type, result()).readAs("index", "u32", places[1]!);
     readValues(kernel, prologue, { name: "u", type, place: places[2]!, half: stored.reads[places[2]!] });
-    kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
-    kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
+    kernel
+      .alias("Value", type)
+      .count("outer", from.outer)
+      .count("rowsFrom", from.rows)
+      .count("rowsTo", rows)
+      .count("inner", from.inner);
+    kernel.function(
+      `fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`,
+    );
     const dispatch = kernel.spread(extents.product(u.shape), tunings.elements);
-    return work(inPlace[0] ? [dispatch] : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(x) }, dispatch]);
+    return work(
+      inPlace[0]
+        ? [dispatch]
+        : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(x) }, dispatch],
+    );
   };
 
 export const put: Spec<"put"> = scatter("old + update");
@@ -100,7 +121,10 @@ export const routeMask: Spec<"route_mask"> = ({ inputs, results, extents }) => {
   const index = typeAt(inputs, 0);
   const kernel = new KernelBuilder("route_mask", extents).read("index", "u32", input(0)).write("y", "u32", result());
   const count = extents.product(index.shape);
-  return work([{ kind: "clear", to: result(), bytes: extents.bytes(typeAt(results, 0)) }, kernel.count("rowCount", count).over(count)]);
+  return work([
+    { kind: "clear", to: result(), bytes: extents.bytes(typeAt(results, 0)) },
+    kernel.count("rowCount", count).over(count),
+  ]);
 };
 
 const rowsOfStarts =
@@ -115,7 +139,9 @@ export const positions: Spec<"positions"> = rowsOfStarts("n - starts[sequence]")
 export const segments: Spec<"segments"> = rowsOfStarts("sequence");
 
 export const append: Spec<"append"> = ({ inputs, results, extents }) => {
-  const kernel = new KernelBuilder("segments", extents, "append").read("starts", "u32", input(1)).read("counts", "u32", input(0));
+  const kernel = new KernelBuilder("segments", extents, "append")
+    .read("starts", "u32", input(1))
+    .read("counts", "u32", input(0));
   if (inputs.length === 3) kernel.read("longer", "u32", input(2));
   kernel.write("y", "u32", result()).count("batch", extents.batch);
   kernel.function(
@@ -130,7 +156,9 @@ export const counts: Spec<"counts"> = ({ extents }) => {
 };
 
 export const last: Spec<"last"> = ({ results, extents, tunings }) => {
-  const kernel = new KernelBuilder("pointwise", extents, "last").read("starts", "u32", input(0)).write("y", "u32", result());
+  const kernel = new KernelBuilder("pointwise", extents, "last")
+    .read("starts", "u32", input(0))
+    .write("y", "u32", result());
   const count = extents.product(typeAt(results, 0).shape);
   kernel.count("count", count).function("fn value(i: u32) -> u32 { return max(starts[i + 1u], 1u) - 1u; }");
   return work([kernel.spread(count, tunings.elements)]);
@@ -144,20 +172,29 @@ function sideBySide(kernel: KernelBuilder, outer: Size, longest: Size, inner: Si
 export const unpack: Spec<"unpack"> = ({ attrs, results, extents }) => {
   const y = typeAt(results, 0);
   const { outer, rows, inner } = around(extents, y.shape.slice(1), attrs.dim);
-  const kernel = new KernelBuilder("unpack", extents).read("x", "u32", input(0)).read("starts", "u32", input(1)).write("y", "u32", result());
+  const kernel = new KernelBuilder("unpack", extents)
+    .read("x", "u32", input(0))
+    .read("starts", "u32", input(1))
+    .write("y", "u32", result());
   return work([sideBySide(kernel, outer, rows, inner, extents.batch).over(extents.product(y.shape))]);
 };
 
 export const pack: Spec<"pack"> = ({ attrs, inputs, results, extents }) => {
   const { outer, rows, inner } = around(extents, typeAt(inputs, 0).shape.slice(1), attrs.dim);
-  const kernel = new KernelBuilder("pack", extents).read("x", "u32", input(0)).read("starts", "u32", input(1)).write("y", "u32", result());
+  const kernel = new KernelBuilder("pack", extents)
+    .read("x", "u32", input(0))
+    .read("starts", "u32", input(1))
+    .write("y", "u32", result());
   return work([sideBySide(kernel, outer, rows, inner, extents.batch).over(extents.product(typeAt(results, 0).shape))]);
 };
 
 export const mask: Spec<"mask"> = ({ attrs, inputs, extents }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape.slice(1), attrs.dim - 1);
-  const kernel = new KernelBuilder("mask", extents).read("x", "u32", input(0)).read("starts", "u32", input(1)).write("y", "u32", result());
+  const kernel = new KernelBuilder("mask", extents)
+    .read("x", "u32", input(0))
+    .read("starts", "u32", input(1))
+    .write("y", "u32", result());
   sideBySide(kernel, outer, rows, inner, extents.batch);
   const type = storageType(x.dtype);
   const field = kernel.word(attrs.fill, x.dtype, "fillValue");
@@ -165,11 +202,16 @@ export const mask: Spec<"mask"> = ({ attrs, inputs, extents }) => {
   return work([kernel.over(extents.product(x.shape))]);
 };
 
-/** starts(axis)[b] = Σ over the parts of starts(part)[b]; part p begins in sequence b where the counts of the parts before it end. */
+/**
+ * starts(axis)[b] = Σ over the parts of starts(part)[b]; part p begins in sequence b where the counts of the parts
+ * before it end.
+ */
 export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   const entries = addSizes(extents.batch, 1);
   const add = (value: string, part: number, to: Operand, count: Size): Step<Operand> => {
-    const kernel = new KernelBuilder("accumulate", extents).read("starts", "u32", input(part)).write("total", "u32", to);
+    const kernel = new KernelBuilder("accumulate", extents)
+      .read("starts", "u32", input(part))
+      .write("total", "u32", to);
     return kernel.count("count", count).function(`fn value(i: u32) -> u32 { return ${value}; }`).over(count);
   };
   const bytes = multiplySizes(4, entries);
@@ -192,8 +234,14 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
   const half = stored.writes[0]!;
-  const kernel = new KernelBuilder("rope", extents).readAs("positions", "u32", places[1]!).readAs("angles", "f32", places[2]!);
-  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]!, half: stored.reads[places[0]!] }).write("y", half ? "f16" : "f32", result());
+  const kernel = new KernelBuilder("rope", extents)
+    .readAs("positions", "u32", places[1]!)
+    .readAs("angles", "f32", places[2]!);
+  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]!, half: stored.reads[places[0]!] }).write(
+    "y",
+    half ? "f16" : "f32",
+    result(),
+  );
   const outer = extents.product(x.shape.slice(0, -2));
   const pairs = typeof width === "number" ? width / 2 : extents.ceilDivide(width, 2);
   kernel

@@ -1,17 +1,39 @@
-// Specs of the steps of optimisers: weights and moments are replaced where they lie, or in copies where those are still needed.
+// Specs of the steps of optimisers: weights and moments are replaced where they lie, or in copies where those are still
+// needed.
 import type { Step } from "../plan.js";
-import { input, KernelBuilder, readValues, result, typeAt, work, type Operand, type Spec, type KernelContext, type Work } from "./spec.js";
+import {
+  input,
+  KernelBuilder,
+  readValues,
+  result,
+  typeAt,
+  work,
+  type Operand,
+  type Spec,
+  type KernelContext,
+  type Work,
+} from "./spec.js";
 
 type Context = KernelContext<"adamw" | "sgd">;
 
-/** The step with the gradient, the settings and the results, which begin as the inputs of their number; what is not taken over is copied first. */
-function stepOf(context: Context, file: string, results: readonly string[], declare: (kernel: KernelBuilder) => void): Work {
+/**
+ * The step with the gradient, the settings and the results, which begin as the inputs of their number; what is not
+ * taken over is copied first.
+ */
+function stepOf(
+  context: Context,
+  file: string,
+  results: readonly string[],
+  declare: (kernel: KernelBuilder) => void,
+): Work {
   const { inputs, extents, prologue, places, inPlace, tunings } = context;
   const type = typeAt(inputs, 0);
   const count = extents.product(type.shape);
   const kernel = new KernelBuilder(file, extents);
   readValues(kernel, prologue, { name: "g", type: "f32", place: places[results.length]! });
-  kernel.read("settings", "f32", input(places[results.length + 1]!)).function("fn setting(i: u32) -> f32 { return settings[i]; }");
+  kernel
+    .read("settings", "f32", input(places[results.length + 1]!))
+    .function("fn setting(i: u32) -> f32 { return settings[i]; }");
   results.forEach((name, i) => kernel.write(name, "f32", result(i)));
   declare(kernel.count("count", count));
   const copies = results.flatMap((_, i): Step<Operand>[] =>
@@ -35,6 +57,8 @@ export const sgd: Spec<"sgd"> = (context) => {
   const { momentum, nesterov } = context.attrs;
   return stepOf(context, "sgd", ["w", "m"], (kernel) => {
     kernel.value("momentum", momentum, "f32");
-    kernel.function(`fn direction(gradient: f32, moment: f32) -> f32 { return ${nesterov ? "fma(momentum(), moment, gradient)" : "moment"}; }`);
+    kernel.function(
+      `fn direction(gradient: f32, moment: f32) -> f32 { return ${nesterov ? "fma(momentum(), moment, gradient)" : "moment"}; }`,
+    );
   });
 };

@@ -1,17 +1,33 @@
-// The spec of packing on the device: a weight that changes from run to run is brought into panels before the first product that reads it so.
+// The spec of packing on the device: a weight that changes from run to run is brought into panels before the first
+// product that reads it so.
 import type { PanelLayout } from "../../program/program.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import type { ElementTunings } from "../tunings/elements.js";
 import { input, KernelBuilder, result, type Operand } from "./spec.js";
 
-/** The step that writes so many matrices, input 0, where they belong in result 0; what it does not write of that belongs to others, or is beyond the last column. */
-export function packPanels(layout: PanelLayout, matrices: number, extents: Extents, tunings: ElementTunings): Step<Operand> {
+/**
+ * The step that writes so many matrices, input 0, where they belong in result 0; what it does not write of that belongs
+ * to others, or is beyond the last column.
+ */
+export function packPanels(
+  layout: PanelLayout,
+  matrices: number,
+  extents: Extents,
+  tunings: ElementTunings,
+): Step<Operand> {
   const turns = turnsSquares(layout);
   const { depth, width, columns, first, total } = layout;
   const element = turns ? "vec4f" : "f32";
-  const kernel = new KernelBuilder(turns ? "panels_transposed" : "panels", extents).read("x", element, input(0)).write("y", element, result());
-  kernel.constant("COLUMNS", columns).count("matrixCount", matrices).count("depth", depth).count("width", width).count("first", first);
+  const kernel = new KernelBuilder(turns ? "panels_transposed" : "panels", extents)
+    .read("x", element, input(0))
+    .write("y", element, result());
+  kernel
+    .constant("COLUMNS", columns)
+    .count("matrixCount", matrices)
+    .count("depth", depth)
+    .count("width", width)
+    .count("first", first);
   kernel.count("panelCount", Math.ceil(total / columns));
   if (turns) return kernel.function(columnAt(layout)).spread((matrices * depth * width) / 16, tunings);
   const entry = layout.transposed ? "i % depth(), i / depth()" : "i / width(), i % width()";
@@ -29,10 +45,12 @@ function turnsSquares({ depth, width, transposed, columns, first, pairs }: Panel
 
 /** See `PanelLayout`: columns that are `pairs` apart stand side by side. */
 function placeOf({ pairs }: PanelLayout): string {
-  const place = pairs === 0 ? "column" : `column - column % ${2 * pairs}u + 2u * (column % ${pairs}u) + column / ${pairs}u % 2u`;
+  const place =
+    pairs === 0 ? "column" : `column - column % ${2 * pairs}u + 2u * (column % ${pairs}u) + column / ${pairs}u % 2u`;
   return `fn placeOf(column: u32) -> u32 { return ${place}; }`;
 }
 function columnAt({ pairs }: PanelLayout): string {
-  const column = pairs === 0 ? "place" : `place - place % ${2 * pairs}u + place % 2u * ${pairs}u + place % ${2 * pairs}u / 2u`;
+  const column =
+    pairs === 0 ? "place" : `place - place % ${2 * pairs}u + place % 2u * ${pairs}u + place % ${2 * pairs}u / 2u`;
   return `fn columnAt(place: u32) -> u32 { return ${column}; }`;
 }

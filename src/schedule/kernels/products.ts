@@ -28,20 +28,22 @@ import {
 /** What the kernel of a product does beside the product. */
 export interface MatmulContext {
   /**
-   * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` (see the kernels of products).
-   * Null: input 0 as it lies.
+   * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
+   * `valueA` (see the kernels of products). Null: input 0 as it lies.
    */
   readonly loads: ((kernel: KernelBuilder) => void) | null;
   /**
-   * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`, `Sums`, `ROW_SUMS` and `keep`. Columns are
-   * those of the packed b. Null: the result is stored, row-major.
+   * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
+   * `Sums`, `ROW_SUMS` and `keep`. Columns are those of the packed b. Null: the result is stored, row-major.
    */
   readonly finishes: ((kernel: KernelBuilder) => void) | null;
   /** Which input b is: 1, or behind what `loads` binds. */
   readonly inputB: number;
   /** Whether b, though a weight, also lies in memory row-major, and packing it costs. */
   readonly unpacked: boolean;
-  /** Half the width of a rotary head whose pairs of columns lie side by side in the packed b; 0: columns in their order. */
+  /**
+   * Half the width of a rotary head whose pairs of columns lie side by side in the packed b; 0: columns in their order.
+   */
   readonly pairs: number;
 }
 
@@ -70,27 +72,37 @@ export const matmul = (node: KernelContext<"matmul">, fused: MatmulContext = PLA
   const context = { ...node, ...fused };
   const product = productOf(context);
   const cases = casesOf(context, product);
-  const steps = cases.map(({ most, tuning }, i) => whereRows(context.extents, stepOf(context, product, tuning), product.rows, cases[i - 1]?.most ?? 0, most));
+  const steps = cases.map(({ most, tuning }, i) =>
+    whereRows(context.extents, stepOf(context, product, tuning), product.rows, cases[i - 1]?.most ?? 0, most),
+  );
   return work(withStandIns(context, product, cases, steps));
 };
 
 /**
- * Kernels that compute few rows at once are compiled in a third of the time of the fast ones, which pay only where there is much to compute. One row at once is what steps of
- * generation need anyway. Measured on Mesa 25.0.7: one row by two vectors 3 GFLOP/s a core, eight by one 12, sixteen by two 24.
+ * Kernels that compute few rows at once are compiled in a third of the time of the fast ones, which pay only where
+ * there is much to compute. One row at once is what steps of generation need anyway. Measured on Mesa 25.0.7: one row
+ * by two vectors 3 GFLOP/s a core, eight by one 12, sixteen by two 24.
  */
 const ONE_ROW = { kind: "spared", each: 8e6, total: 5e8 } as const;
 /**
- * Eight rows at once take twice as long for one row as its own kernel, which is not worth its compilation before it would have run for that long: at 3 GFLOP/s, 0.1 s more.
+ * Eight rows at once take twice as long for one row as its own kernel, which is not worth its compilation before it
+ * would have run for that long: at 3 GFLOP/s, 0.1 s more.
  */
 const ONE_OF_EIGHT = { kind: "shared", each: Number.MAX_SAFE_INTEGER, total: 3e8 } as const;
 const FEW_VECTORS = { kind: "spared", each: Number.MAX_SAFE_INTEGER, total: 2e9 } as const;
 const FIRST = { kind: "subgroup", rows: 8, vectors: 1 } as const;
 
 /** The steps of the cases, with those that stand in for kernels of many sums before them. */
-function withStandIns(context: Context, product: Product, cases: readonly ProductCase[], steps: readonly Step<Operand>[]): readonly Step<Operand>[] {
+function withStandIns(
+  context: Context,
+  product: Product,
+  cases: readonly ProductCase[],
+  steps: readonly Step<Operand>[],
+): readonly Step<Operand>[] {
   const few = cases.findIndex(({ tuning }) => tuning.kind !== "subgroup" || tuning.rows > 1);
   const many = cases.slice(Math.max(few, 0));
-  if (few < 0 || many.some(({ tuning }) => tuning.kind !== "subgroup" || tuning.rows * tuning.vectors <= FIRST.rows)) return steps;
+  if (few < 0 || many.some(({ tuning }) => tuning.kind !== "subgroup" || tuning.rows * tuning.vectors <= FIRST.rows))
+    return steps;
   const first = standingIn(stepOf(context, product, FIRST), many.length, FEW_VECTORS);
   const one = cases.slice(0, few).map(({ tuning }, i) => {
     const whole = stepOf(context, product, tuning);
@@ -106,10 +118,27 @@ function productOf({ inputs, results, extents }: Context): Product {
   const [depth, columns] = [a.shape.at(-1)!, y.shape.at(-1)!];
   // One b for all of a: its batches are more rows.
   const single = b.shape.slice(0, -2).every((s) => s === 1) && a.shape.length === y.shape.length;
-  if (single) return { batches: 1, rows: extents.product(y.shape.slice(0, -1)), columns, depth, lead: [], stepsA: [], stepsB: [] };
+  if (single)
+    return {
+      batches: 1,
+      rows: extents.product(y.shape.slice(0, -1)),
+      columns,
+      depth,
+      lead: [],
+      stepsA: [],
+      stepsB: [],
+    };
   const lead = y.shape.slice(0, -2);
   const steps = ({ shape }: TensorType): readonly Size[] => broadcastStrides(extents, shape.slice(0, -2), lead);
-  return { batches: extents.product(lead), rows: y.shape.at(-2)!, columns, depth, lead, stepsA: steps(a), stepsB: steps(b) };
+  return {
+    batches: extents.product(lead),
+    rows: y.shape.at(-2)!,
+    columns,
+    depth,
+    lead,
+    stepsA: steps(a),
+    stepsB: steps(b),
+  };
 }
 
 /** The tunings of a product: one, or several of which the number of rows picks one when it runs. */
@@ -119,7 +148,12 @@ function casesOf(context: Context, product: Product): readonly ProductCase[] {
   const tunings = context.tunings.products;
   const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: null, tuning }];
   if (typeof columns !== "number") return always({ kind: "plain" });
-  if (!weights[inputB]) return always(!attrs.transposed && columns % 4 === 0 && columns >= tunings.leastColumns ? byValue(tunings, rows) : { kind: "plain" });
+  if (!weights[inputB])
+    return always(
+      !attrs.transposed && columns % 4 === 0 && columns >= tunings.leastColumns
+        ? byValue(tunings, rows)
+        : { kind: "plain" },
+    );
   const own = ownTunings(context, product);
   if (typeof rows !== "number") return own.byWeightAnyRows;
   const found = own.byWeight.find(({ most }) => most === null || rows <= most);
@@ -129,7 +163,10 @@ function casesOf(context: Context, product: Product): readonly ProductCase[] {
 
 /** Few rows take the tile that so few take of a weight, where that reads b as it lies. */
 function byValue(tunings: ProductTunings, rows: Size): ProductTuning {
-  const found = typeof rows === "number" ? tunings.byWeight.find(({ most }) => most !== null && rows <= most && most < LEAST_ROWS) : undefined;
+  const found =
+    typeof rows === "number"
+      ? tunings.byWeight.find(({ most }) => most !== null && rows <= most && most < LEAST_ROWS)
+      : undefined;
   return found?.tuning.kind === tunings.byValue.kind ? found.tuning : tunings.byValue;
 }
 
@@ -175,10 +212,19 @@ function plainStep(context: Context, product: Product): Step<Operand> {
   const place = attrs.transposed ? "tile % down, tile / down" : "tile / across, tile % across";
   kernel.function(`fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(${place}); }`);
   declareFinish(kernel, context);
-  return kernel.over(extents.times(batches, extents.times(extents.ceilDivide(rows, PLAIN_ROWS), extents.ceilDivide(columns, PLAIN_COLUMNS))));
+  return kernel.over(
+    extents.times(
+      batches,
+      extents.times(extents.ceilDivide(rows, PLAIN_ROWS), extents.ceilDivide(columns, PLAIN_COLUMNS)),
+    ),
+  );
 }
 
-function subgroupStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "subgroup" }>): Step<Operand> {
+function subgroupStep(
+  context: Context,
+  product: Product,
+  { rows, vectors }: Extract<ProductTuning, { kind: "subgroup" }>,
+): Step<Operand> {
   const { subgroupSize } = context.tunings.products;
   invariant(subgroupSize !== null, "products rely on subgroups of one width");
   const kernel = new KernelBuilder("matmul_subgroup", context.extents);
@@ -187,15 +233,29 @@ function subgroupStep(context: Context, product: Product, { rows, vectors }: Ext
   return vectorStep(kernel, context, product, { b, rows, columns: 4 * subgroupSize * vectors });
 }
 
-function vectorsStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>): Step<Operand> {
-  const kernel = new KernelBuilder("matmul_vectors", context.extents).constant("ROWS", rows).constant("VECTORS", vectors);
-  return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows: 8 * rows, columns: 32 * vectors });
+function vectorsStep(
+  context: Context,
+  product: Product,
+  { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>,
+): Step<Operand> {
+  const kernel = new KernelBuilder("matmul_vectors", context.extents)
+    .constant("ROWS", rows)
+    .constant("VECTORS", vectors);
+  return vectorStep(kernel, context, product, {
+    b: vectorsOf(kernel, context, product),
+    rows: 8 * rows,
+    columns: 32 * vectors,
+  });
 }
 
-/** b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it is. */
+/**
+ * b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it
+ * is.
+ */
 function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
   const { attrs, weights, inputB, unpacked, pairs } = context;
-  const lies = unpacked && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
+  const lies =
+    unpacked && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
   const packs = weights[inputB]! && !lies;
   kernel.function(packs ? panelOffsets(ownTunings(context, product).panel / 4) : ROW_OFFSETS);
   return packs ? panels(context, product) : input(inputB);
@@ -213,7 +273,11 @@ fn strideB() -> u32 { return ${width}u; }`;
 
 function tiledStep(context: Context, product: Product): Step<Operand> {
   invariant(ownTunings(context, product).panel === 64, "a tile is a panel wide");
-  return vectorStep(new KernelBuilder("matmul_tiled", context.extents), context, product, { b: panels(context, product), rows: 64, columns: 64 });
+  return vectorStep(new KernelBuilder("matmul_tiled", context.extents), context, product, {
+    b: panels(context, product),
+    rows: 64,
+    columns: 64,
+  });
 }
 
 /** The weight b in panels of so many columns. */
@@ -221,7 +285,16 @@ function panels(context: Context, product: Product, panel = ownTunings(context, 
   const { attrs, inputB, pairs } = context;
   const { depth, columns } = product;
   invariant(typeof columns === "number" && typeof depth === "number", "a weight's sizes are known");
-  return packed(inputB, { kind: "panels", depth, width: columns, transposed: attrs.transposed, columns: panel, first: 0, total: columns, pairs });
+  return packed(inputB, {
+    kind: "panels",
+    depth,
+    width: columns,
+    transposed: attrs.transposed,
+    columns: panel,
+    first: 0,
+    total: columns,
+    pairs,
+  });
 }
 
 /** b in the order of its values; weights that stand side by side as one would. */
@@ -246,7 +319,10 @@ function vectorStep(
     .function(fourOf("loadB", "b", half, context.stored.format))
     .index("matrixB", product.lead, product.stepsB);
   declareFinish(kernel, context);
-  const tiles = extents.times(extents.ceilDivide(product.rows, tile.rows), extents.ceilDivide(product.columns, tile.columns));
+  const tiles = extents.times(
+    extents.ceilDivide(product.rows, tile.rows),
+    extents.ceilDivide(product.columns, tile.columns),
+  );
   return kernel.dispatch(extents.times(product.batches, tiles));
 }
 
@@ -288,4 +364,5 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
 }
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;
 
-const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] => steps.map((s) => extents.times(s, size));
+const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] =>
+  steps.map((s) => extents.times(s, size));

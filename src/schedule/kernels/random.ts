@@ -15,7 +15,11 @@ const random =
     const count = extents.product(shape);
     const kernel = new KernelBuilder(file, extents).read("seed", "u32", input(0));
     if (dim !== null) kernel.read("positions", "u32", input(1));
-    kernel.write("y", "f32", result()).count("count", count).value("stream", stream, "u32").index("channel", shape, channels);
+    kernel
+      .write("y", "f32", result())
+      .count("count", count)
+      .value("stream", stream, "u32")
+      .index("channel", shape, channels);
     if (dim === null) kernel.function("fn position(i: u32) -> u32 { return 0u; }");
     else kernel.index("row", shape, rows).function("fn position(i: u32) -> u32 { return positions[row(i)]; }");
     return work([kernel.over(count)]);

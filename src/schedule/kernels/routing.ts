@@ -5,7 +5,20 @@ import { multiplySizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import type { TopTuning } from "../tunings/top.js";
-import { input, KernelBuilder, readValues, result, scratch, typeAt, whereRows, work, type KernelContext, type Operand, type Spec, type Work } from "./spec.js";
+import {
+  input,
+  KernelBuilder,
+  readValues,
+  result,
+  scratch,
+  typeAt,
+  whereRows,
+  work,
+  type KernelContext,
+  type Operand,
+  type Spec,
+  type Work,
+} from "./spec.js";
 
 export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places }) => {
   const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
@@ -16,7 +29,11 @@ export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, pl
   readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
   kernel.read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis });
   kernel.write("index", "u32", result(0)).write("positions", "u32", result(2)).count("batch", extents.batch);
-  if (onDevice) return work([topStarts(attrs.axis, extents, places), kernel.function("fn publish(b: u32) {}").dispatch(extents.batch)]);
+  if (onDevice)
+    return work([
+      topStarts(attrs.axis, extents, places),
+      kernel.function("fn publish(b: u32) {}").dispatch(extents.batch),
+    ]);
   kernel.write("starts", "u32", result(1)).function(PUBLISH);
   return work([kernel.dispatch(extents.batch)]);
 };
@@ -39,15 +56,27 @@ const PUBLISH = `fn publish(b: u32) {
 
 /** The starts of an axis made by `top`, from counts that only the device knows. */
 function topStarts(axis: string, extents: Extents, places: readonly number[]): Step<Operand> {
-  const kernel = new KernelBuilder("top_starts", extents).read("parent", "u32", input(places[1]!)).read("counting", "u32", input(places[2]!));
-  return kernel.read("kTable", "u32", { from: "k", axis }).write("starts", "u32", result(1)).count("batch", extents.batch).dispatch(1);
+  const kernel = new KernelBuilder("top_starts", extents)
+    .read("parent", "u32", input(places[1]!))
+    .read("counting", "u32", input(places[2]!));
+  return kernel
+    .read("kTable", "u32", { from: "k", axis })
+    .write("starts", "u32", result(1))
+    .count("batch", extents.batch)
+    .dispatch(1);
 }
 
 /** So many rows are counted again by each sequence's workgroup rather than once for all by a kernel of their own. */
 const FEW_ROWS = 64;
 
-/** `finishes`: where the kernel does more than choose, binds what that reads and writes, and declares `publish` and `finish`. */
-export const above = (context: KernelContext<"above">, finishes: ((kernel: KernelBuilder) => void) | null = null): Work => {
+/**
+ * `finishes`: where the kernel does more than choose, binds what that reads and writes, and declares `publish` and
+ * `finish`.
+ */
+export const above = (
+  context: KernelContext<"above">,
+  finishes: ((kernel: KernelBuilder) => void) | null = null,
+): Work => {
   const { inputs, extents, tunings, prologue, places } = context;
   const score = typeAt(inputs, 0);
   const at = typeAt(inputs, 1).shape.length === 0 ? "0u" : "row";
@@ -55,8 +84,12 @@ export const above = (context: KernelContext<"above">, finishes: ((kernel: Kerne
     const kernel = new KernelBuilder(file, extents);
     readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
     // Where it is computed it comes with the scores.
-    if (places[1]! >= 0) kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${kernel.inputOnce(places[1]!, "f32")}[${at}]; }`);
-    return kernel.readAs("parent", "u32", places[2]!).constant("LANES", tunings.reductions.lanes).count("batch", extents.batch);
+    if (places[1]! >= 0)
+      kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${kernel.inputOnce(places[1]!, "f32")}[${at}]; }`);
+    return kernel
+      .readAs("parent", "u32", places[2]!)
+      .constant("LANES", tunings.reductions.lanes)
+      .count("batch", extents.batch);
   };
   const choosing = (before: string, counts: Operand | null): Step<Operand> => {
     const kernel = reading("above");
@@ -64,7 +97,10 @@ export const above = (context: KernelContext<"above">, finishes: ((kernel: Kerne
     kernel.write("index", "u32", result(0)).write("starts", "u32", result(1));
     kernel.function(`fn chosenBefore(b: u32, lane: u32) -> u32 {\n  var found = 0u;\n  ${before}\n  return found;\n}`);
     if (finishes) finishes(kernel);
-    else kernel.function("fn publish(at: u32, row: u32, b: u32, first: u32) {}").function("fn finish(b: u32, count: u32) {}");
+    else
+      kernel
+        .function("fn publish(at: u32, row: u32, b: u32, first: u32) {}")
+        .function("fn finish(b: u32, count: u32) {}");
     return kernel.dispatch(extents.batch);
   };
   const count = reading("above_count").write("counts", "u32", scratch()).dispatch(extents.batch);
@@ -73,7 +109,13 @@ export const above = (context: KernelContext<"above">, finishes: ((kernel: Kerne
   const counts = [multiplySizes(4, extents.batch)];
   const rows = mostRows(score.shape[0]!, extents);
   if (rows === null) return work([count, counted], counts);
-  return work([whereRows(extents, alone, rows, 0, FEW_ROWS), ...[count, counted].map((step) => whereRows(extents, step, rows, FEW_ROWS, null))], counts);
+  return work(
+    [
+      whereRows(extents, alone, rows, 0, FEW_ROWS),
+      ...[count, counted].map((step) => whereRows(extents, step, rows, FEW_ROWS, null)),
+    ],
+    counts,
+  );
 };
 
 /** Rows of an axis as the host knows them, or else the most there can be; null where it knows neither. */
@@ -85,7 +127,9 @@ function mostRows(rows: Size, extents: Extents): Size | null {
 }
 
 export const span: Spec<"span"> = ({ attrs, extents }) => {
-  const kernel = new KernelBuilder("span", extents).read("parent", "u32", input(0)).read("spans", "u32", { from: "span", axis: attrs.axis });
+  const kernel = new KernelBuilder("span", extents)
+    .read("parent", "u32", input(0))
+    .read("spans", "u32", { from: "span", axis: attrs.axis });
   kernel.write("index", "u32", result(0)).write("starts", "u32", result(1));
   return work([kernel.count("batch", extents.batch).dispatch(extents.batch)]);
 };

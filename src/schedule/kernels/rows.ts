@@ -11,11 +11,15 @@ import { KernelBuilder, storageType, type Operand } from "./spec.js";
 export interface RowSums {
   readonly rows: Size;
   readonly depth: Size;
-  /** Where each sum goes, f32 or f16 [rows, parts], one to four: in the first part, and zeros in the others. None is read by the kernel. */
+  /**
+   * Where each sum goes, f32 or f16 [rows, parts], one to four: in the first part, and zeros in the others. None is
+   * read by the kernel.
+   */
   readonly results: readonly { readonly operand: Operand; readonly dtype: DType; readonly parts: number }[];
   /**
-   * Binds what the sums read, and declares `RowX` and `fn rowX(row: u32) -> RowX`, what a row needs whatever the column; `ColX` and `fn colX(k: u32) -> ColX`,
-   * what a column needs whatever the row; `fn valueX(r: RowX, c: ColX, k: u32) -> Sums`, what column k of a row adds to each sum.
+   * Binds what the sums read, and declares `RowX` and `fn rowX(row: u32) -> RowX`, what a row needs whatever the
+   * column; `ColX` and `fn colX(k: u32) -> ColX`, what a column needs whatever the row; `fn valueX(r: RowX, c: ColX, k:
+   * u32) -> Sums`, what column k of a row adds to each sum.
    */
   readonly declare: (kernel: KernelBuilder) => void;
 }
@@ -31,7 +35,11 @@ export function sumsType(count: number): (typeof SUMS)[number] {
 }
 
 /** The step that computes sums over rows. A row has the same bits whatever rows stand beside it. */
-export function rowSums({ rows, depth, results, declare }: RowSums, extents: Extents, tuning: RowSumsTuning): Step<Operand> {
+export function rowSums(
+  { rows, depth, results, declare }: RowSums,
+  extents: Extents,
+  tuning: RowSumsTuning,
+): Step<Operand> {
   const kernel = kernelOf(extents, tuning);
   declare(kernel);
   kernel
@@ -51,14 +59,18 @@ export function rowSums({ rows, depth, results, declare }: RowSums, extents: Ext
 }
 
 /** Rows of a workgroup. */
-const rowsOf = (tuning: RowSumsTuning): number => (tuning.kind === "subgroup" ? tuning.rows : (64 / tuning.lanes) * tuning.rows);
+const rowsOf = (tuning: RowSumsTuning): number =>
+  tuning.kind === "subgroup" ? tuning.rows : (64 / tuning.lanes) * tuning.rows;
 
 function kernelOf(extents: Extents, tuning: RowSumsTuning): KernelBuilder {
   switch (tuning.kind) {
     case "workgroup":
       return new KernelBuilder("row_sums", extents).constant("LANES", tuning.lanes).constant("ROWS", tuning.rows);
     case "subgroup":
-      return new KernelBuilder("row_sums_subgroup", extents).subgroups(tuning.width).constant("WIDTH", tuning.width).constant("ROWS", tuning.rows);
+      return new KernelBuilder("row_sums_subgroup", extents)
+        .subgroups(tuning.width)
+        .constant("WIDTH", tuning.width)
+        .constant("ROWS", tuning.rows);
     default:
       return tuning satisfies never;
   }

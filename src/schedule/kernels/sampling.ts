@@ -9,15 +9,23 @@ const SAMPLE_LANES = 256;
 export const sample: Spec<"sample"> = ({ inputs, extents }) => {
   const [sequences, vocabulary] = typeAt(inputs, 0).shape;
   const words = typeAt(inputs, 5).shape[1]!;
-  const kernel = new KernelBuilder("sample", extents).read("logits", "u32", input(0)).read("settings", "f32", input(1)).read("seeds", "u32", input(2));
+  const kernel = new KernelBuilder("sample", extents)
+    .read("logits", "u32", input(0))
+    .read("settings", "f32", input(1))
+    .read("seeds", "u32", input(2));
   kernel.read("positions", "u32", input(3)).read("bias", "u32", input(4)).read("seen", "u32", input(5));
   kernel.write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1)).constant("LANES", SAMPLE_LANES);
   kernel.count("sequences", sequences!).count("vocabulary", vocabulary!).count("words", words);
-  SAMPLING_COLUMNS.forEach((name, i) => kernel.function(`fn ${name}(b: u32) -> f32 { return settings[b * ${SAMPLING_COLUMNS.length}u + ${i}u]; }`));
+  SAMPLING_COLUMNS.forEach((name, i) =>
+    kernel.function(`fn ${name}(b: u32) -> f32 { return settings[b * ${SAMPLING_COLUMNS.length}u + ${i}u]; }`),
+  );
   const greedy = new KernelBuilder("sample_greedy", extents).read("logits", "u32", input(0));
   greedy.write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1)).constant("LANES", GREEDY_LANES);
   greedy.count("sequences", sequences!).count("vocabulary", vocabulary!);
-  return work([standingIn(greedy.dispatch(sequences!), 1, { kind: "promised", promise: "greedy" }), kernel.dispatch(sequences!)]);
+  return work([
+    standingIn(greedy.dispatch(sequences!), 1, { kind: "promised", promise: "greedy" }),
+    kernel.dispatch(sequences!),
+  ]);
 };
 
 /** Invocations that share a sequence where its largest logit is all that is looked for. */
@@ -30,9 +38,16 @@ export const mark: Spec<"mark"> = ({ inputs, extents, places, inPlace }) => {
   const seen = typeAt(inputs, 0);
   const [sequences, words] = seen.shape;
   const kernel = new KernelBuilder("mark", extents).read("tokens", "u32", input(places[1]!));
-  if (inputs.length === 3) kernel.read("starts", "u32", input(places[2]!)).function("fn first(b: u32) -> u32 { return starts[b]; }");
+  if (inputs.length === 3)
+    kernel.read("starts", "u32", input(places[2]!)).function("fn first(b: u32) -> u32 { return starts[b]; }");
   else kernel.function("fn first(b: u32) -> u32 { return b; }");
-  kernel.write("seen", "atomic<u32>", result()).constant("LANES", MARK_LANES).count("sequences", sequences!).count("words", words!);
-  const copy: readonly Step<Operand>[] = inPlace[0] ? [] : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(seen) }];
+  kernel
+    .write("seen", "atomic<u32>", result())
+    .constant("LANES", MARK_LANES)
+    .count("sequences", sequences!)
+    .count("words", words!);
+  const copy: readonly Step<Operand>[] = inPlace[0]
+    ? []
+    : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(seen) }];
   return work([...copy, kernel.dispatch(sequences!)]);
 };

@@ -17,7 +17,10 @@ import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform
 /** A buffer as a spec names it: by its place in the node, or as one the schedule adds. */
 export type Operand =
   | { readonly from: "input" | "result" | "scratch"; readonly index: number }
-  /** An input that is a weight, or several side by side, in a layout that the runtime makes when it loads, or the device where they are states: that of one of their joint width. */
+  /**
+   * An input that is a weight, or several side by side, in a layout that the runtime makes when it loads, or the device
+   * where they are states: that of one of their joint width.
+   */
   | { readonly from: "packed"; readonly index: number; readonly layout: PanelLayout }
   /** Starts of an axis that only the device knows. */
   | { readonly from: "starts"; readonly axis: string }
@@ -29,7 +32,10 @@ export const packed = (index: number, layout: PanelLayout): Operand => ({ from: 
 export const result = (index = 0): Operand => ({ from: "result", index });
 export const scratch = (index = 0): Operand => ({ from: "scratch", index });
 
-/** Where the elements of a value lie in its buffer, counted in elements: element (i, j, …) at offset + i · strides[0] + j · strides[1] + … */
+/**
+ * Where the elements of a value lie in its buffer, counted in elements: element (i, j, …) at offset + i · strides[0] +
+ * j · strides[1] + …
+ */
 export interface View {
   readonly strides: readonly Size[];
   readonly offset: Size;
@@ -38,7 +44,10 @@ export interface View {
 /** How values of two bytes are read: as f16, which the device must have, or two of them out of a word. */
 export type HalfFormat = "f16" | "packed f16" | "packed bf16";
 
-/** Which of what a unit's kernels read and write lies in memory in two bytes a value, by its place, and how; all else takes four bytes. */
+/**
+ * Which of what a unit's kernels read and write lies in memory in two bytes a value, by its place, and how; all else
+ * takes four bytes.
+ */
 export interface Stored {
   readonly reads: readonly boolean[];
   readonly writes: readonly boolean[];
@@ -55,13 +64,25 @@ export interface KernelContext<K extends OpName> {
   readonly stored: Stored;
   /** For each input, whether it is a weight, or several side by side, which are read `packed` only. */
   readonly weights: readonly boolean[];
-  /** For each input where it lies; null: row-major and alone in its buffer. Others come only to operators whose record says `readsViews`. */
+  /**
+   * For each input where it lies; null: row-major and alone in its buffer. Others come only to operators whose record
+   * says `readsViews`.
+   */
   readonly views: readonly (View | null)[];
-  /** Where each result is to be written; null, or beyond the last: row-major. Others come only to operators whose record says `writesViews`. */
+  /**
+   * Where each result is to be written; null, or beyond the last: row-major. Others come only to operators whose record
+   * says `writesViews`.
+   */
   readonly resultViews: readonly (View | null)[];
-  /** For each result whether it takes over the memory of the record's `inPlace` input, which then holds the value of that already; none beyond the last. */
+  /**
+   * For each result whether it takes over the memory of the record's `inPlace` input, which then holds the value of
+   * that already; none beyond the last.
+   */
   readonly inPlace: readonly boolean[];
-  /** Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
+  /**
+   * Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`,
+   * its element i.
+   */
   readonly prologue: ((kernel: KernelBuilder) => void) | null;
   /** For each input of the node which of the kernel's it is; −1 where it is computed. */
   readonly places: readonly number[];
@@ -75,7 +96,10 @@ export interface Work {
 
 export type Spec<K extends OpName> = (context: KernelContext<K>) => Work;
 
-export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Size[] = []): Work => ({ steps, scratch: scratchBytes });
+export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Size[] = []): Work => ({
+  steps,
+  scratch: scratchBytes,
+});
 
 /** Invocations of a workgroup in kernels that give each element an invocation. */
 export const WORKGROUP = 64;
@@ -85,9 +109,14 @@ export const storageType = (dtype: DType): WgslType => (dtype === "f16" ? "f32" 
 
 /** `fn rounded(v: f32) -> f32`, or `-> f16` where that is stored: what storing a value of the dtype does to it. */
 export const roundedTo = (dtype: DType, half: boolean, name = "rounded"): string =>
-  half ? `fn ${name}(v: f32) -> f16 { return ${toHalf("v")}; }` : `fn ${name}(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
+  half
+    ? `fn ${name}(v: f32) -> f16 { return ${toHalf("v")}; }`
+    : `fn ${name}(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
 
-/** An f32 as it is stored in f16, rounded to nearest: WGSL lets a conversion round either way, and lets it do anything with what is too large. */
+/**
+ * An f32 as it is stored in f16, rounded to nearest: WGSL lets a conversion round either way, and lets it do anything
+ * with what is too large.
+ */
 export const toHalf = (value: string): string => `f16(modc_f16(${value}))`;
 
 /** What is read of a buffer of floats as f32. */
@@ -101,7 +130,9 @@ export const fourOf = (name: string, buffer: string, half: boolean, format: Half
 
 /** Both values of a word; those of bf16 are the upper halves of f32. */
 const twoOf = (word: string, format: HalfFormat): string =>
-  format === "packed bf16" ? `bitcast<vec2f>(vec2u(${word} << 16u, ${word} & 0xffff0000u))` : `unpack2x16float(${word})`;
+  format === "packed bf16"
+    ? `bitcast<vec2f>(vec2u(${word} << 16u, ${word} & 0xffff0000u))`
+    : `unpack2x16float(${word})`;
 
 /** `fn name(at: u32) -> f32`: a value of a buffer, whose elements are words where it is packed. */
 export const oneOf = (name: string, buffer: string, half: boolean, format: HalfFormat): string =>
@@ -110,7 +141,8 @@ export const oneOf = (name: string, buffer: string, half: boolean, format: HalfF
     : `fn ${name}(at: u32) -> f32 { return ${fromStored(`${buffer}[at]`, half)}; }`;
 
 /** What a buffer of floats consists of, one by one. */
-export const elementOf = (half: boolean, format: HalfFormat): "f32" | "f16" | "u32" => (!half ? "f32" : format === "f16" ? "f16" : "u32");
+export const elementOf = (half: boolean, format: HalfFormat): "f32" | "f16" | "u32" =>
+  !half ? "f32" : format === "f16" ? "f16" : "u32";
 
 /** Collects one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
 export class KernelBuilder {
@@ -215,7 +247,8 @@ export class KernelBuilder {
   size(size: Size): string {
     const key = printSize(size);
     let text = this.#sizeTexts.get(key);
-    if (text === undefined) this.#sizeTexts.set(key, (text = printCount(this.countOf(size, `n${this.#sizeTexts.size}`))));
+    if (text === undefined)
+      this.#sizeTexts.set(key, (text = printCount(this.countOf(size, `n${this.#sizeTexts.size}`))));
     return text;
   }
   /** A uniform word with a constant; returns its field. */
@@ -236,7 +269,9 @@ export class KernelBuilder {
   }
   #batch(): string {
     const field = "sequences";
-    return this.#fields.some((f) => f.name === field) ? field : this.#field(field, "u32", { size: this.#extents.batch });
+    return this.#fields.some((f) => f.name === field)
+      ? field
+      : this.#field(field, "u32", { size: this.#extents.batch });
   }
   #field(name: string, type: WgslType, uniform: Uniform): string {
     this.#fields.push({ name, type });
@@ -256,7 +291,14 @@ export class KernelBuilder {
   /** So many workgroups of it. */
   dispatch(workgroups: Size): Step<Operand> {
     const requires = { features: [...this.#features], subgroupSize: this.#subgroupSize };
-    const kernel: Kernel = { file: this.#file, name: this.#name, fields: this.#fields, buffers: this.#buffers, declarations: this.#declarations, requires };
+    const kernel: Kernel = {
+      file: this.#file,
+      name: this.#name,
+      fields: this.#fields,
+      buffers: this.#buffers,
+      declarations: this.#declarations,
+      requires,
+    };
     return { kind: "dispatch", kernel, buffers: this.#operands, uniforms: this.#uniforms, workgroups };
   }
   /** So many elements shared out by workgroups of LANES invocations, each of which goes through EACH. */
@@ -272,20 +314,36 @@ export class KernelBuilder {
 }
 
 /** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */
-export function whereRows(extents: Extents, step: Step<Operand>, rows: Size, low: number, high: number | null): Step<Operand> {
+export function whereRows(
+  extents: Extents,
+  step: Step<Operand>,
+  rows: Size,
+  low: number,
+  high: number | null,
+): Step<Operand> {
   if (step.kind !== "dispatch") return step;
   // floor(min(rows, n) / n): 1 where there are n rows or more, else 0.
-  const atLeast = (n: number): Size => applySize("floor", [multiplySizes(sizeOf(rational(1, n)), applySize("min", [rows, n]))]);
+  const atLeast = (n: number): Size =>
+    applySize("floor", [multiplySizes(sizeOf(rational(1, n)), applySize("min", [rows, n]))]);
   const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === null ? 0 : atLeast(high + 1));
   return { ...step, workgroups: extents.times(step.workgroups, factor) };
 }
 
 /** The step with no workgroups of its own, or those it has, that stands in for one of so many steps behind it. */
-export const standingIn = (step: Step<Operand>, steps: number, where: StandInCase, workgroups: Size = 0): Step<Operand> =>
+export const standingIn = (
+  step: Step<Operand>,
+  steps: number,
+  where: StandInCase,
+  workgroups: Size = 0,
+): Step<Operand> =>
   step.kind === "dispatch" ? { ...step, workgroups, standIn: { steps, workgroups: step.workgroups, where } } : step;
 
 /** A shape seen around one dimension: elements before it, along it and behind it. */
-export function around(extents: Extents, shape: readonly Size[], dim: number): { readonly outer: Size; readonly rows: Size; readonly inner: Size } {
+export function around(
+  extents: Extents,
+  shape: readonly Size[],
+  dim: number,
+): { readonly outer: Size; readonly rows: Size; readonly inner: Size } {
   const rows = shape[dim];
   invariant(rows !== undefined, `there is no dimension ${dim}`);
   return { outer: extents.product(shape.slice(0, dim)), rows, inner: extents.product(shape.slice(dim + 1)) };

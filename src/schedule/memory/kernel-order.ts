@@ -1,4 +1,5 @@
-// The order of kernels in which the new value of a state comes once nothing reads the old one any more, so that it can take its memory.
+// The order of kernels in which the new value of a state comes once nothing reads the old one any more, so that it can
+// take its memory.
 import { invariant } from "../../base/invariant.js";
 import type { Value } from "../addressing/layout.js";
 import type { FusedKernel } from "../kernels/fused-kernel.js";
@@ -18,11 +19,15 @@ export interface OrderOptions<U extends OrderedKernel> {
 type Edges = readonly (readonly number[])[];
 
 /**
- * Kernels as they were, but that before one that makes the new value of a state there run those that read the old one, with all they need. Where such a kernel needs the new
- * value itself, which fusion can bring about, it stays behind: the memory of the old value then lasts as long as it is read, and the new one is copied into place when
- * all is done. What a kernel reads always comes before it.
+ * Kernels as they were, but that before one that makes the new value of a state there run those that read the old one,
+ * with all they need. Where such a kernel needs the new value itself, which fusion can bring about, it stays behind:
+ * the memory of the old value then lasts as long as it is read, and the new one is copied into place when all is done.
+ * What a kernel reads always comes before it.
  */
-export function updatesAfterReaders<U extends OrderedKernel>(kernels: readonly U[], { statesOf, next, counts }: OrderOptions<U>): readonly U[] {
+export function updatesAfterReaders<U extends OrderedKernel>(
+  kernels: readonly U[],
+  { statesOf, next, counts }: OrderOptions<U>,
+): readonly U[] {
   if (next.size === 0) return kernels;
   const makers = new Map<Value, number>();
   const readers = new Map<string, number[]>();
@@ -30,7 +35,9 @@ export function updatesAfterReaders<U extends OrderedKernel>(kernels: readonly U
     for (const { value } of kernel.writes) makers.set(value, i);
     for (const state of new Set(kernel.reads.flatMap(statesOf))) readers.set(state, [...(readers.get(state) ?? []), i]);
   });
-  const needs = kernels.map((kernel, i) => [...kernel.reads, ...counts(kernel)].flatMap((value) => makers.get(value) ?? []).filter((maker) => maker !== i));
+  const needs = kernels.map((kernel, i) =>
+    [...kernel.reads, ...counts(kernel)].flatMap((value) => makers.get(value) ?? []).filter((maker) => maker !== i),
+  );
   const waits = kernels.map((): number[] => []);
   for (const [state, value] of next) {
     const maker = makers.get(value);
@@ -49,7 +56,8 @@ function withoutCircles(needs: Edges, waits: Edges): Edges {
   waits.forEach((own, i) => before[i]!.push(...own.filter((reader) => component[reader] !== component[i])));
   waits.forEach((own, i) => {
     for (const reader of own)
-      if (component[reader] === component[i] && !reaches(before, reader, i, (n) => component[n] === component[i])) before[i]!.push(reader);
+      if (component[reader] === component[i] && !reaches(before, reader, i, (n) => component[n] === component[i]))
+        before[i]!.push(reader);
   });
   return before;
 }

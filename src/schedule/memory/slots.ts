@@ -57,9 +57,9 @@ export function touched<B>(step: Step<B>): readonly B[] {
 }
 
 /**
- * Gives every storage a slot: the fixed ones their own, under their labels (in the order given, whether a step touches them or not), the others, the largest first, the
- * tightest one in which nothing lives meanwhile. Fit is judged at nominal sizes, but a slot's size is the largest of all that live in it, so it is right at every
- * size.
+ * Gives every storage a slot: the fixed ones their own, under their labels (in the order given, whether a step touches
+ * them or not), the others, the largest first, the tightest one in which nothing lives meanwhile. Fit is judged at
+ * nominal sizes, but a slot's size is the largest of all that live in it, so it is right at every size.
  */
 export function assignSlots(
   steps: readonly Step<Storage>[],
@@ -73,7 +73,13 @@ export function assignSlots(
   const slots: OpenSlot[] = [];
   const chosen = new Map<Storage, OpenSlot>();
   const open = (s: Storage): OpenSlot => {
-    const slot: OpenSlot = { index: slots.length, capacity: 0, sizes: new Map(), lives: [], label: fixed.get(s) ?? "activations" };
+    const slot: OpenSlot = {
+      index: slots.length,
+      capacity: 0,
+      sizes: new Map(),
+      lives: [],
+      label: fixed.get(s) ?? "activations",
+    };
     slots.push(slot);
     return slot;
   };
@@ -105,7 +111,10 @@ export function assignSlots(
   };
 }
 
-/** The last slot made, and so the smallest, in which nothing lives while the value does, unless it is far too large; null: there is none. */
+/**
+ * The last slot made, and so the smallest, in which nothing lives while the value does, unless it is far too large;
+ * null: there is none.
+ */
 function tightest(slots: readonly OpenSlot[], life: Life, bytes: number): OpenSlot | null {
   for (let i = slots.length - 1; i >= 0; i--) {
     const slot = slots[i]!;
@@ -143,7 +152,8 @@ function nominalSizes(axes: readonly Axis[], live: ReadonlyMap<string, Rational>
   const extents = new Map<string, number>();
   for (const axis of axes) {
     const usual = axis.role === "batch" ? 4 : axis.role === "sequence" ? 512 : 64;
-    if (axis.role !== "sequence" || axis.count.kind === "input") extents.set(axis.name, Math.min(axis.bound ?? usual, usual));
+    if (axis.role !== "sequence" || axis.count.kind === "input")
+      extents.set(axis.name, Math.min(axis.bound ?? usual, usual));
   }
   const sizes: Sizes = resolveSizes(axes, { extents, lengths: new Map(), live });
   return (size) => sizes.number(size);

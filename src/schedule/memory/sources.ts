@@ -5,7 +5,14 @@ import { attrsKey } from "../../ir/key.js";
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
-import { weightBytes, type CountedTable, type PanelLayout, type ProgramWeightSlot, type ValueForm, type WeightLayout } from "../../program/program.js";
+import {
+  weightBytes,
+  type CountedTable,
+  type PanelLayout,
+  type ProgramWeightSlot,
+  type ValueForm,
+  type WeightLayout,
+} from "../../program/program.js";
 import { storage, type Storage } from "./slots.js";
 import { shapeOf, type Packable } from "../analysis/side-by-side.js";
 import type { Plan, PlanTable, PlanWeight } from "../plan.js";
@@ -51,7 +58,8 @@ export class Sources {
     }
     if (isOp(node, "live")) return this.#table(`live(${node.attrs.name})`, { kind: "live", name: node.attrs.name }, 4);
     if (isOp(node, "seed")) return this.#table("seed", { kind: "seed" }, 4);
-    if (isOp(node, "size")) return this.#table(`${node.attrs.dtype}(${printSize(node.attrs.size)})`, { kind: "size", ...node.attrs }, 4);
+    if (isOp(node, "size"))
+      return this.#table(`${node.attrs.dtype}(${printSize(node.attrs.size)})`, { kind: "size", ...node.attrs }, 4);
     if (isOp(node, "rope_table")) return this.#rope(node.attrs, bytes());
     return null;
   }
@@ -119,13 +127,19 @@ export class Sources {
     const all = [...this.#inputs.values(), ...this.#states.values(), ...stored];
     return all.filter((s) => used.has(s) || this.isState(s));
   }
-  slots(slotOf: (s: Storage) => number, used: ReadonlySet<Storage>): Pick<Plan, "inputs" | "weights" | "states" | "tables"> {
+  slots(
+    slotOf: (s: Storage) => number,
+    used: ReadonlySet<Storage>,
+  ): Pick<Plan, "inputs" | "weights" | "states" | "tables"> {
     const of = (sources: ReadonlyMap<string, Storage>): ReadonlyMap<string, number> =>
       new Map([...sources].flatMap(([name, s]) => (used.has(s) || this.isState(s) ? [[name, slotOf(s)]] : [])));
-    const tables = [...this.#tables.values()].flatMap(({ table, storage: s }): PlanTable[] => (used.has(s) ? [{ ...table, slot: slotOf(s) }] : []));
+    const tables = [...this.#tables.values()].flatMap(({ table, storage: s }): PlanTable[] =>
+      used.has(s) ? [{ ...table, slot: slotOf(s) }] : [],
+    );
     const weights = new Map<string, PlanWeight[]>();
     for (const { parts, form, storage: s } of this.#weights.values())
-      if (used.has(s)) for (const { path, ...held } of parts) once(weights, path, () => []).push({ slot: slotOf(s), form, ...held });
+      if (used.has(s))
+        for (const { path, ...held } of parts) once(weights, path, () => []).push({ slot: slotOf(s), form, ...held });
     return { inputs: of(this.#inputs), weights, states: of(this.#states), tables };
   }
 }
@@ -154,7 +168,10 @@ export function partsOf(nodes: readonly Packable[], layout: PanelLayout): readon
 
 /** Whether panels of a weight alone are the memory it has as it is given. */
 export const liesInPanels = (layout: WeightLayout): boolean =>
-  layout.kind === "panels" && layout.total === layout.width && layout.pairs === 0 && layout.columns === (layout.transposed ? 1 : layout.width);
+  layout.kind === "panels" &&
+  layout.total === layout.width &&
+  layout.pairs === 0 &&
+  layout.columns === (layout.transposed ? 1 : layout.width);
 
 const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 

@@ -1,4 +1,5 @@
-// Kernels in order → steps over storages: a result takes over memory where nothing else needs what was there, and states are replaced where they lie.
+// Kernels in order → steps over storages: a result takes over memory where nothing else needs what was there, and
+// states are replaced where they lie.
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, type Origin } from "../../ir/graph.js";
 import { packedLength, type PanelLayout, type ValueForm } from "../../program/program.js";
@@ -34,7 +35,11 @@ export interface StorageOptions {
   readonly limits: Limits;
 }
 
-export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph, options: StorageOptions): StoredKernels {
+export function storeKernels(
+  kernels: readonly FusedKernel[],
+  fused: KernelGraph,
+  options: StorageOptions,
+): StoredKernels {
   const { graph, extents, layouts, results, sources } = fused;
   const { halves, format } = options;
   const next = graph.states.map((s) => layouts.valueOf(s.next));
@@ -44,7 +49,9 @@ export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph
   const lastRead = lastReads(kernels, outliving, sources);
   /** The memory of the state whose new value a value is. */
   const stateOf = new Map(
-    graph.states.flatMap((s, i) => (isOp(next[i]!.node, "state") ? [] : [[next[i]!, sources.state(s.name, extents.bytes(s.type))] as const])),
+    graph.states.flatMap((s, i) =>
+      isOp(next[i]!.node, "state") ? [] : [[next[i]!, sources.state(s.name, extents.bytes(s.type))] as const],
+    ),
   );
   const made = new Map<Value, Storage>();
   const steps: StoredStep[] = [];
@@ -54,7 +61,8 @@ export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph
   const formOf = (value: Value): ValueForm => (!halves.has(value) ? "word" : format === "packed bf16" ? "bf16" : "f16");
   const storageOf = (value: Value): Storage => {
     const { node } = value;
-    const known = made.get(value) ?? (isOp(node, "weight") ? sources.weight(node, GIVEN, formOf(value)) : sources.of(node));
+    const known =
+      made.get(value) ?? (isOp(node, "weight") ? sources.weight(node, GIVEN, formOf(value)) : sources.of(node));
     invariant(known, `${node.op} is read before it is computed`);
     return known;
   };
@@ -87,13 +95,20 @@ export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph
   };
   /** Kernels whose work is equal are made once. */
   const workOf = (kernel: FusedKernel, inPlace: readonly boolean[]): Work => {
-    const stored = { reads: kernel.reads.map((v) => halves.has(v)), writes: kernel.writes.map((w) => halves.has(w.value)), format };
+    const stored = {
+      reads: kernel.reads.map((v) => halves.has(v)),
+      writes: kernel.writes.map((w) => halves.has(w.value)),
+      format,
+    };
     const key = `${inPlace.map(Number).join("")} ${[...stored.reads, ...stored.writes].map(Number).join("")} ${kernel.key}`;
     const work = works.get(key) ?? kernel.make(inPlace, stored);
     works.set(key, work);
     return work;
   };
-  /** The memory of states in a layout, packed before the first step that reads them so: they stay what they are until all have. */
+  /**
+   * The memory of states in a layout, packed before the first step that reads them so: they stay what they are until
+   * all have.
+   */
   const packedStates = (states: readonly Node<"state">[], layout: PanelLayout, nodes: readonly Node[]): Storage => {
     const memory = states.map((node) => sources.of(node)!);
     if (states.length === 1 && liesInPanels(layout)) return memory[0]!;
@@ -102,7 +117,10 @@ export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph
     if (known) return known;
     const elements = shapeOf(states[0]!).reduce((n, d) => n * d, 1);
     const parts = partsOf(states, layout);
-    const own = storage(4 * packedLength(parts[0]!, elements), `${states.map((s) => s.attrs.name).join(" + ")}, in panels`);
+    const own = storage(
+      4 * packedLength(parts[0]!, elements),
+      `${states.map((s) => s.attrs.name).join(" + ")}, in panels`,
+    );
     panels.set(key, own);
     if (layout.total % layout.columns !== 0) push({ kind: "clear", to: own, bytes: own.bytes }, nodes);
     parts.forEach((part, i) => {
@@ -125,7 +143,8 @@ export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph
     const work = workOf(kernel, inPlace);
     const own = kernel.writes.map(({ value, bytes }, i) => {
       const taken = inPlace[i] ? storageOf(itemAt(kernel.reads, itemAt(kernel.takesOver, i)!)) : freeState(value, at);
-      const memory = taken ?? storage(halves.has(value) ? extents.halfOf(bytes) : bytes, value.node.origin?.path ?? value.node.op);
+      const memory =
+        taken ?? storage(halves.has(value) ? extents.halfOf(bytes) : bytes, value.node.origin?.path ?? value.node.op);
       made.set(value, memory);
       return memory;
     });
@@ -153,15 +172,22 @@ export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph
     };
     for (const step of work.steps) push(mapStep(step, resolve), kernel.nodes);
   };
-  /** Where the caller reads a result: states change before that, so their old values are copied. New ones of a number a row stay, which are read in one turn. */
+  /**
+   * Where the caller reads a result: states change before that, so their old values are copied. New ones of a number a
+   * row stay, which are read in one turn.
+   */
   const outputOf = (value: Value, name: string): Storage => {
     const own = storageOf(value);
-    if (!sources.isState(own) || (stateOf.get(value) === own && value.node.types[value.result]!.shape.length === 1)) return own;
+    if (!sources.isState(own) || (stateOf.get(value) === own && value.node.types[value.result]!.shape.length === 1))
+      return own;
     const copy = storage(own.bytes, name);
     push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
     return copy;
   };
-  /** New values that could not be computed there go to the states' slots once all are computed; a state that becomes the old value of another is copied aside first. */
+  /**
+   * New values that could not be computed there go to the states' slots once all are computed; a state that becomes the
+   * old value of another is copied aside first.
+   */
   const updateStates = (): void => {
     const moves = graph.states.flatMap((state, i) => {
       const to = sources.state(state.name, extents.bytes(state.type));
@@ -197,7 +223,11 @@ function labelsOf(named: readonly (readonly [Storage, string])[], sources: Sourc
 }
 
 /** The kernel that reads a value last; infinite for what outlives all. Of states, by their memory. */
-function lastReads(kernels: readonly FusedKernel[], outliving: readonly Value[], sources: Sources): ReadonlyMap<Value | Storage, number> {
+function lastReads(
+  kernels: readonly FusedKernel[],
+  outliving: readonly Value[],
+  sources: Sources,
+): ReadonlyMap<Value | Storage, number> {
   const last = new Map<Value | Storage, number>();
   kernels.forEach((kernel, i) => {
     for (const value of kernel.reads) for (const memory of memoryOf(value, sources)) last.set(memory, i);
@@ -207,7 +237,10 @@ function lastReads(kernels: readonly FusedKernel[], outliving: readonly Value[],
 }
 
 /** Reads of a state, by whatever node, are of one memory. */
-const memoryOf = (value: Value, sources: Sources): readonly (Value | Storage)[] => [value, ...statesBehind(value.node).map((s) => sources.of(s)!)];
+const memoryOf = (value: Value, sources: Sources): readonly (Value | Storage)[] => [
+  value,
+  ...statesBehind(value.node).map((s) => sources.of(s)!),
+];
 
 /** The weights that stand at an input of a kernel. */
 function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packable[] | null {
@@ -219,7 +252,10 @@ function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packa
 function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Limits): void {
   if (step.kind !== "dispatch") return;
   const { buffers, file } = step.kernel;
-  invariant(buffers.length <= storageBuffersPerStage, `${file} needs ${buffers.length} storage buffers, the limit is ${storageBuffersPerStage}`);
+  invariant(
+    buffers.length <= storageBuffersPerStage,
+    `${file} needs ${buffers.length} storage buffers, the limit is ${storageBuffersPerStage}`,
+  );
   const written = step.buffers.filter((_, i) => buffers[i]!.access === "read_write");
   invariant(
     written.every((s) => step.buffers.filter((o) => o === s).length === 1),
@@ -228,7 +264,8 @@ function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Limits):
 }
 
 const isWeight = (node: Packable): node is Node<"weight"> => isOp(node, "weight");
-const isStates = (nodes: readonly Packable[]): nodes is readonly Node<"state">[] => nodes.every((n) => isOp(n, "state"));
+const isStates = (nodes: readonly Packable[]): nodes is readonly Node<"state">[] =>
+  nodes.every((n) => isOp(n, "state"));
 
 function itemAt<T>(list: readonly T[], index: number): T {
   const item = list[index];

@@ -1,4 +1,5 @@
-// What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that are looked up, logits along their classes.
+// What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that
+// are looked up, logits along their classes.
 import { isPointwise, isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Limits } from "../../program/target.js";
 import { resolveSizes, type Sizes } from "../../size/axes.js";
@@ -25,8 +26,8 @@ export interface Cuts {
 }
 
 /**
- * Cross-entropy over more classes goes through so many at a time, whatever the limits: logits of 4096 rows then take 128 MiB and not gigabytes, while a part is still wide
- * enough for its product to run as fast as the whole would.
+ * Cross-entropy over more classes goes through so many at a time, whatever the limits: logits of 4096 rows then take
+ * 128 MiB and not gigabytes, while a part is still wide enough for its product to run as fast as the whole would.
  */
 export const MOST_CLASSES = 8192;
 /** Values are not cut narrower because of their rows: products of fewer columns cost more than they save. */
@@ -53,17 +54,26 @@ export function findCuts(graph: Graph, limits: Limits): Cuts {
     const end = ends.get(node);
     const columns = Math.min(columnsOfWeights(node, limit), end ? columnsOfValue(node, end, limit, bytesOf) : Infinity);
     const starts = isOp(node, "matmul") && columns < width && columns > 0;
-    const follows = node.inputs.some((n) => wide.has(n) && keepsColumns(node, n)) && (end !== undefined || joinsParts(node, wide));
+    const follows =
+      node.inputs.some((n) => wide.has(n) && keepsColumns(node, n)) && (end !== undefined || joinsParts(node, wide));
     if (!starts && !follows) continue;
     wide.add(node);
     if (columns > 0) most.set(width, Math.min(most.get(width) ?? width, columns));
   }
   const gradients = groups.filter((g) => g.columns.every((n) => wide.has(n)));
   for (const { columns } of groups.filter((g) => !gradients.includes(g))) for (const node of columns) wide.delete(node);
-  return { wide, columns: new Map([...most].map(([width, columns]) => [width, rangesOf(width, columns)])), tables: tablesOf(nodes, limit), gradients };
+  return {
+    wide,
+    columns: new Map([...most].map(([width, columns]) => [width, rangesOf(width, columns)])),
+    tables: tablesOf(nodes, limit),
+    gradients,
+  };
 }
 
-/** Whether a pointwise operator computes of parts alone, as the gate of a wide hidden layer does: what they make is then put together once, not each of them. */
+/**
+ * Whether a pointwise operator computes of parts alone, as the gate of a wide hidden layer does: what they make is then
+ * put together once, not each of them.
+ */
 function joinsParts(node: Node, wide: ReadonlySet<Node>): boolean {
   const repeats = (n: Node): boolean => isOp(n, "broadcast") || n.types[0]!.shape.every((s) => typeof s === "number");
   return isPointwise(node) && node.inputs.every((n) => wide.has(n) || widthOf(n) !== widthOf(node) || repeats(n));
@@ -87,7 +97,14 @@ function endsOf(nodes: readonly Node[], { readers, results, kept, groups }: Endi
   const ends = new Map<Node, End>(groups.flatMap((g) => g.columns.map((node) => [node, { loss: true }])));
   for (const node of nodes.toReversed()) {
     const own = readers.get(node) ?? [];
-    if (ends.has(node) || isOp(node, "cross_entropy_grad") || widthOf(node) < 2 || kept.has(node) || (own.length === 0 && !results.has(node))) continue;
+    if (
+      ends.has(node) ||
+      isOp(node, "cross_entropy_grad") ||
+      widthOf(node) < 2 ||
+      kept.has(node) ||
+      (own.length === 0 && !results.has(node))
+    )
+      continue;
     const follow = own.filter((r) => !reducesColumns(r, node));
     if (!follow.every((r) => ends.has(r) && keepsColumns(r, node))) continue;
     ends.set(node, { loss: own.some((r) => isOp(r, "cross_entropy") || ends.get(r)?.loss === true) });
@@ -141,7 +158,8 @@ const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => 
 function bytesAtBounds(graph: Graph): (type: TensorType) => number {
   const extents = new Map<string, number>();
   for (const axis of graph.axes)
-    if (axis.role !== "sequence" || axis.count.kind === "input") extents.set(axis.name, axis.bound ?? (axis.role === "sequence" ? USUAL_ROWS : 1));
+    if (axis.role !== "sequence" || axis.count.kind === "input")
+      extents.set(axis.name, axis.bound ?? (axis.role === "sequence" ? USUAL_ROWS : 1));
   const live = new Map(graph.live.map((l) => [l.name, l.default]));
   let sizes: Sizes | null = null;
   return ({ shape }) => {
@@ -158,5 +176,8 @@ export function rangesOf(size: number, most: number): readonly Range[] {
   const unit = most >= 4 * PANEL ? PANEL : 1;
   const units = Math.ceil(size / unit);
   const each = unit * Math.ceil(units / Math.ceil(units / Math.floor(most / unit)));
-  return Array.from({ length: Math.ceil(size / each) }, (_, i) => ({ start: i * each, stop: Math.min((i + 1) * each, size) }));
+  return Array.from({ length: Math.ceil(size / each) }, (_, i) => ({
+    start: i * each,
+    stop: Math.min((i + 1) * each, size),
+  }));
 }

@@ -1,4 +1,5 @@
-// Gradients of logits in parts: one part after the other its logits are computed again, their gradient, and what that adds to each result.
+// Gradients of logits in parts: one part after the other its logits are computed again, their gradient, and what that
+// adds to each result.
 import { isOp, mapInputs, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import { attrsFor, widthOf } from "./columns.js";
@@ -21,7 +22,10 @@ export interface Making {
   readonly sums: (logits: Node, targets: Node) => Node;
 }
 
-/** The results of a group. Parts go through it from the last, whose logits the forward pass has just computed, and share their memory: each waits for what came of the one before. */
+/**
+ * The results of a group. Parts go through it from the last, whose logits the forward pass has just computed, and share
+ * their memory: each waits for what came of the one before.
+ */
 export function gradientsInParts(group: GradientGroup, making: Making): ReadonlyMap<Node, Node> {
   const ranges = making.ranges(group.columns[0]!);
   const pieces = new Map<GradientResult, Node[]>(group.results.map((r) => [r, []]));
@@ -53,7 +57,11 @@ class Part {
   readonly #after: readonly Node[];
   readonly #made = new Map<Node, Node>();
 
-  constructor(making: Making, range: Range, { index, after }: { readonly index: number; readonly after: readonly Node[] }) {
+  constructor(
+    making: Making,
+    range: Range,
+    { index, after }: { readonly index: number; readonly after: readonly Node[] },
+  ) {
     this.#making = making;
     this.#range = range;
     this.#index = index;
@@ -70,7 +78,12 @@ class Part {
       case "added":
         return make("matmul", [columns, slice(b, node.attrs.transposed ? 1 : 0, this.#range)], node.attrs, node.origin);
       case "rows":
-        return make("matmul", [make("permute", [columns], { order: [1, 0] }, a.origin), now(b)], node.attrs, node.origin);
+        return make(
+          "matmul",
+          [make("permute", [columns], { order: [1, 0] }, a.origin), now(b)],
+          node.attrs,
+          node.origin,
+        );
       case "columns":
         return make("matmul", [now(a), columns], node.attrs, node.origin);
       default:
@@ -90,7 +103,12 @@ class Part {
     if (isOp(value, "cross_entropy_grad")) {
       const [logits, targets, dloss] = value.inputs;
       const attrs = { first: this.#range.start, classes: widthOf(value) };
-      return make("class_grad", [this.#columns(logits), sums(logits, targets), now(targets), now(dloss)], attrs, value.origin);
+      return make(
+        "class_grad",
+        [this.#columns(logits), sums(logits, targets), now(targets), now(dloss)],
+        attrs,
+        value.origin,
+      );
     }
     if (isOp(value, "softmax")) return part(value, this.#index);
     if (isOp(value, "matmul")) return this.#after.length > 0 ? this.#product(value) : part(value, this.#index);

@@ -1,10 +1,11 @@
-// Gradients of logits: where what is computed of them ends, so that they can be made in parts of the classes, one part after the other.
+// Gradients of logits: where what is computed of them ends, so that they can be made in parts of the classes, one part
+// after the other.
 import { isOp, type Graph, type Node } from "../../ir/graph.js";
 import { keepsColumns } from "./columns.js";
 
 /**
- * What is computed of all columns of a gradient and has none of them: `added` is the sum over parts of products with the rows of b that belong to them; `rows` and `columns` have
- * the parts one below the other, or side by side.
+ * What is computed of all columns of a gradient and has none of them: `added` is the sum over parts of products with
+ * the rows of b that belong to them; `rows` and `columns` have the parts one below the other, or side by side.
  */
 export interface GradientResult {
   readonly node: Node;
@@ -20,8 +21,15 @@ export interface GradientGroup {
   readonly results: readonly GradientResult[];
 }
 
-/** Groups that can be made in parts: whatever reads their columns keeps them, or is one of their results, and no result is needed to make another. */
-export function gradientGroups(nodes: readonly Node[], readers: ReadonlyMap<Node, readonly Node[]>, stored: ReadonlySet<Node>): readonly GradientGroup[] {
+/**
+ * Groups that can be made in parts: whatever reads their columns keeps them, or is one of their results, and no result
+ * is needed to make another.
+ */
+export function gradientGroups(
+  nodes: readonly Node[],
+  readers: ReadonlyMap<Node, readonly Node[]>,
+  stored: ReadonlySet<Node>,
+): readonly GradientGroup[] {
   const found = new Set(columnsInCommon(nodes).values());
   const groups = [...found].flatMap((columns): readonly GradientGroup[] => {
     const results = columns.map((of) => (stored.has(of) ? null : resultsOf(of, columns, readers, stored)));
@@ -39,7 +47,9 @@ export function gradientGroups(nodes: readonly Node[], readers: ReadonlyMap<Node
 function columnsInCommon(nodes: readonly Node[]): ReadonlyMap<Node, readonly Node[]> {
   const groupOf = new Map<Node, Node[]>();
   for (const node of nodes) {
-    const joined = isOp(node, "sum") ? [] : [...new Set(node.inputs.flatMap((n) => (keepsColumns(node, n) ? (groupOf.get(n) ?? []) : [])))];
+    const joined = isOp(node, "sum")
+      ? []
+      : [...new Set(node.inputs.flatMap((n) => (keepsColumns(node, n) ? (groupOf.get(n) ?? []) : [])))];
     if (!isOp(node, "cross_entropy_grad") && joined.length === 0) continue;
     const group = [...joined, node];
     for (const member of group) groupOf.set(member, group);
@@ -60,18 +70,28 @@ function resultsOf(
   readers: ReadonlyMap<Node, readonly Node[]>,
   stored: ReadonlySet<Node>,
 ): readonly GradientResult[] | null {
-  const own = (readers.get(of) ?? []).map((reader) => (columns.includes(reader) ? [] : resultsBy(reader, of, readers, stored)));
+  const own = (readers.get(of) ?? []).map((reader) =>
+    columns.includes(reader) ? [] : resultsBy(reader, of, readers, stored),
+  );
   return own.length > 0 && own.every((r) => r !== null) ? own.flat() : null;
 }
 
 /** What a reader of columns ends in; null where it needs them whole. */
-function resultsBy(reader: Node, of: Node, readers: ReadonlyMap<Node, readonly Node[]>, stored: ReadonlySet<Node>): readonly GradientResult[] | null {
+function resultsBy(
+  reader: Node,
+  of: Node,
+  readers: ReadonlyMap<Node, readonly Node[]>,
+  stored: ReadonlySet<Node>,
+): readonly GradientResult[] | null {
   const isMatrix = (node: Node): boolean => node.types[0]!.shape.length === 2;
-  if (isOp(reader, "sum")) return reader.inputs[0] === of && keepsColumns(reader, of) ? [{ node: reader, of, kind: "columns" }] : null;
+  if (isOp(reader, "sum"))
+    return reader.inputs[0] === of && keepsColumns(reader, of) ? [{ node: reader, of, kind: "columns" }] : null;
   if (isOp(reader, "matmul")) {
     const [a, b] = reader.inputs;
     if (a === of && b !== of && isMatrix(b)) return [{ node: reader, of, kind: "added" }];
-    return b === of && a !== of && isMatrix(b) && !reader.attrs.transposed ? [{ node: reader, of, kind: "columns" }] : null;
+    return b === of && a !== of && isMatrix(b) && !reader.attrs.transposed
+      ? [{ node: reader, of, kind: "columns" }]
+      : null;
   }
   if (!isOp(reader, "permute") || !isMatrix(of) || reader.attrs.order[0] !== 1 || stored.has(reader)) return null;
   const products = readers.get(reader) ?? [];
@@ -80,7 +100,9 @@ function resultsBy(reader: Node, of: Node, readers: ReadonlyMap<Node, readonly N
     : null;
 }
 
-/** The nodes of a graph in order of computation, with every result of a group behind all that the group is made from. */
+/**
+ * The nodes of a graph in order of computation, with every result of a group behind all that the group is made from.
+ */
 export function groupsLast(graph: Graph, groups: readonly GradientGroup[]): readonly Node[] {
   const before = new Map<Node, readonly Node[]>();
   for (const group of groups) {
@@ -89,8 +111,13 @@ export function groupsLast(graph: Graph, groups: readonly GradientGroup[]): read
   }
   const order = new Set<Node>();
   const stack: { readonly node: Node; readonly inputs: readonly Node[]; next: number }[] = [];
-  const enter = (node: Node): void => void stack.push({ node, inputs: [...node.inputs, ...(before.get(node) ?? [])], next: 0 });
-  for (const root of [...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]) {
+  const enter = (node: Node): void =>
+    void stack.push({ node, inputs: [...node.inputs, ...(before.get(node) ?? [])], next: 0 });
+  for (const root of [
+    ...graph.outputs.map((o) => o.node),
+    ...graph.states.map((s) => s.next),
+    ...graph.starts.values(),
+  ]) {
     if (!order.has(root)) enter(root);
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
       const input = top.inputs[top.next++];

@@ -1,4 +1,5 @@
-// Splitting: what exceeds the limit of a binding is computed, and loaded, in parts; so are the logits of a large vocabulary that only a loss reads.
+// Splitting: what exceeds the limit of a binding is computed, and loaded, in parts; so are the logits of a large
+// vocabulary that only a loss reads.
 import { invariant } from "../../base/invariant.js";
 import { createEmit, type Emit } from "../../ir/build.js";
 import { isOp, nodesOf, type Graph, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
@@ -12,7 +13,10 @@ import { findCuts, type Cuts, type Range } from "./cuts.js";
 import { gradientsInParts, type Making } from "./gradients-in-parts.js";
 import { groupsLast } from "./logit-gradients.js";
 
-/** The same meaning in values and weights that fit the limits of a device, as far as they can be cut; the same graph where all fit. */
+/**
+ * The same meaning in values and weights that fit the limits of a device, as far as they can be cut; the same graph
+ * where all fit.
+ */
 export function split(graph: Graph, limits: Limits): Graph {
   const cuts = findCuts(graph, limits);
   return cuts.wide.size === 0 && cuts.tables.size === 0 ? graph : new Splitting(graph, cuts).made();
@@ -35,13 +39,18 @@ class Splitting {
 
   made(): Graph {
     const { wide, gradients } = this.#cuts;
-    const groups = new Map(gradients.flatMap((group) => [...group.columns, ...group.results.map((r) => r.node)].map((node) => [node, group])));
+    const groups = new Map(
+      gradients.flatMap((group) =>
+        [...group.columns, ...group.results.map((r) => r.node)].map((node) => [node, group]),
+      ),
+    );
     for (const node of gradients.length === 0 ? nodesOf(this.#graph) : groupsLast(this.#graph, gradients)) {
       this.#origin = node.origin;
       const group = groups.get(node);
       if (group) {
         // With its first result comes all of a group, for by then there is all that it needs.
-        if (!this.#whole.has(node) && !wide.has(node)) for (const [result, made] of gradientsInParts(group, this.#making())) this.#whole.set(result, made);
+        if (!this.#whole.has(node) && !wide.has(node))
+          for (const [result, made] of gradientsInParts(group, this.#making())) this.#whole.set(result, made);
       } else if (wide.has(node)) this.#parts.set(node, this.#partsOf(node));
       else this.#whole.set(node, this.#wholeOf(node));
     }
@@ -86,7 +95,8 @@ class Splitting {
     invariant(ranges, `nobody says where ${node.op} is cut`);
     if (isOp(node, "softmax")) return this.#softmax(node);
     return ranges.map((range, i) => {
-      if (isOp(node, "matmul")) return this.#productColumns(node, this.#now(node.inputs[0]), this.#now(node.inputs[1]), range);
+      if (isOp(node, "matmul"))
+        return this.#productColumns(node, this.#now(node.inputs[0]), this.#now(node.inputs[1]), range);
       const inputs = node.inputs.map((n) => (widthOf(n) === widthOf(node) ? this.#part(n, range, i) : this.#now(n)));
       return this.#node(node.op, inputs, attrsFor(node, range.stop - range.start));
     });
@@ -94,7 +104,9 @@ class Splitting {
   #part(node: Node, range: Range, index: number): Node {
     const part = this.#parts.get(node)?.[index];
     if (part) return part;
-    if (isOp(node, "constant")) return this.#node("constant", [], attrsFor(node, range.stop - range.start) as OpAttrs["constant"]); // of the same operator
+    if (isOp(node, "constant"))
+      // of the same operator
+      return this.#node("constant", [], attrsFor(node, range.stop - range.start) as OpAttrs["constant"]);
     return this.#node("slice", [this.#now(node)], { axis: lastOf(node), ...range });
   }
   /** Some columns of a product of a and b. */
@@ -102,8 +114,14 @@ class Splitting {
     const rank = b.types[0]!.shape.length;
     const part = this.#sliced(b, rank - (attrs.transposed ? 2 : 1), range);
     // Rows of what is no weight are turned when they are copied, which the fast kernels of products want.
-    if (!attrs.transposed || rank !== 2 || !isOp(part, "slice")) return this.#emit.node("matmul", [a, part], attrs, origin);
-    return this.#emit.node("matmul", [a, this.#emit.node("permute", [part], { order: [1, 0] }, origin)], { ...attrs, transposed: false }, origin);
+    if (!attrs.transposed || rank !== 2 || !isOp(part, "slice"))
+      return this.#emit.node("matmul", [a, part], attrs, origin);
+    return this.#emit.node(
+      "matmul",
+      [a, this.#emit.node("permute", [part], { order: [1, 0] }, origin)],
+      { ...attrs, transposed: false },
+      origin,
+    );
   }
   /** Some of the rows or columns of a matrix: of weights, parts that are loaded as such. */
   #sliced(b: Node, axis: number, range: Range): Node {
@@ -120,7 +138,12 @@ class Splitting {
   }
   #weightPart({ attrs: { path, dtype, shape }, origin }: Node<"weight">, axis: number, { start, stop }: Range): Node {
     const of = shape[axis]!;
-    const attrs = { path, dtype, shape: shape.map((n, d) => (d === axis ? stop - start : n)), part: { axis, start, of } };
+    const attrs = {
+      path,
+      dtype,
+      shape: shape.map((n, d) => (d === axis ? stop - start : n)),
+      part: { axis, start, of },
+    };
     return this.#emit.node("weight", [], attrs, origin);
   }
   /** e^(x − m) / Σ e^(x − m) by the largest m and the sum over all parts. */
@@ -190,7 +213,11 @@ class Splitting {
     );
     const loss = this.#node("add", [this.#node("log", [total!], {}), this.#node("sub", [largest!, logit!], {})], {});
     if (targets.types[0]!.dtype !== "i32") return loss;
-    return this.#node("where", [this.#node("lt", [targets, this.#constant(0, "i32")], {}), this.#constant(0, "f32"), loss], {});
+    return this.#node(
+      "where",
+      [this.#node("lt", [targets, this.#constant(0, "i32")], {}), this.#constant(0, "f32"), loss],
+      {},
+    );
   }
   #classSums(targets: Node, parts: readonly Node[], classes: number): Node {
     let sums: Node | null = null;
@@ -216,7 +243,12 @@ class Splitting {
         if (!held) return [next];
         const beyond = this.#node("not", [this.#node("le", [next.value, held.value], {})], {});
         const better = this.#node("and", [beyond, this.#node("eq", [held.value, held.value], {})], {});
-        return [{ value: this.#node("where", [better, next.value, held.value], {}), at: this.#node("where", [better, next.at, held.at], {}) }];
+        return [
+          {
+            value: this.#node("where", [better, next.value, held.value], {}),
+            at: this.#node("where", [better, next.at, held.at], {}),
+          },
+        ];
       }, []);
     return best!.at;
   }

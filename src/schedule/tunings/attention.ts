@@ -3,16 +3,25 @@ import type { Reader } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
-/** `tile`: queries that go through the keys together, fewer where heads are wide; a row has the same bits in a tile of any height. */
+/**
+ * `tile`: queries that go through the keys together, fewer where heads are wide; a row has the same bits in a tile of
+ * any height.
+ */
 export type AttentionTuning = SharedAttention | SubgroupAttention;
 
-/** `attention.wgsl`: at least so many invocations of a workgroup, more for wide heads. Takes operands of any width and order. */
+/**
+ * `attention.wgsl`: at least so many invocations of a workgroup, more for wide heads. Takes operands of any width and
+ * order.
+ */
 export interface SharedAttention {
   readonly kind: "workgroup";
   readonly lanes: number;
   readonly tile: number;
 }
-/** `attention_subgroup.wgsl`: a workgroup is a subgroup of this width. Rows that are no whole vectors go by `PORTABLE_ATTENTION`. */
+/**
+ * `attention_subgroup.wgsl`: a workgroup is a subgroup of this width. Rows that are no whole vectors go by
+ * `PORTABLE_ATTENTION`.
+ */
 export interface SubgroupAttention {
   readonly kind: "subgroup";
   readonly width: number;
@@ -32,8 +41,9 @@ export const PORTABLE_ATTENTION: SharedAttention = { kind: "workgroup", lanes: 8
 const GPU: SharedAttention = { kind: "workgroup", lanes: 32, tile: 8 };
 
 /**
- * Measured with 512 causal rows, 8 heads of 64 columns, Mesa 25.0.7, processor time on two Zen 4 cores: 9.7 ms by subgroups in tiles of 16, 12.7 in tiles
- * of 8, 33 by `PORTABLE_ATTENTION`. Tiles of 24 or 32 gain nothing and take longer to compile.
+ * Measured with 512 causal rows, 8 heads of 64 columns, Mesa 25.0.7, processor time on two Zen 4 cores: 9.7 ms by
+ * subgroups in tiles of 16, 12.7 in tiles of 8, 33 by `PORTABLE_ATTENTION`. Tiles of 24 or 32 gain nothing and take
+ * longer to compile.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: AttentionTuning } = {
   portable: PORTABLE_ATTENTION,
@@ -50,9 +60,13 @@ export const attention: Family<AttentionTuning> = {
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);
-    const byWorkgroup = LANES.flatMap((lanes) => TRIED.map((tile): AttentionTuning => ({ kind: "workgroup", lanes, tile })));
+    const byWorkgroup = LANES.flatMap((lanes) =>
+      TRIED.map((tile): AttentionTuning => ({ kind: "workgroup", lanes, tile })),
+    );
     const bySubgroup =
-      width === null || width < WIDTHS.least || width > WIDTHS.most ? [] : TRIED.map((tile): AttentionTuning => ({ kind: "subgroup", width, tile }));
+      width === null || width < WIDTHS.least || width > WIDTHS.most
+        ? []
+        : TRIED.map((tile): AttentionTuning => ({ kind: "subgroup", width, tile }));
     return [...byWorkgroup, ...bySubgroup].map((tunings) => ({
       name: tunings.kind === "workgroup" ? `workgroup ${tunings.lanes} × ${tunings.tile}` : `subgroup ${tunings.tile}`,
       tunings,

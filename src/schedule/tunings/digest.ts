@@ -1,7 +1,10 @@
 // A short name for tunings: the same for equal ones, on every machine.
 import type { Tunings } from "./index.js";
 
-/** Sixteen hexadecimal digits of the JSON of the tunings, by FNV-1a (Fowler, Noll, Vo), 32 bits twice. It tells tunings apart; it protects nothing. */
+/**
+ * Sixteen hexadecimal digits of the JSON of the tunings, by FNV-1a (Fowler, Noll, Vo), 32 bits twice. It tells tunings
+ * apart; it protects nothing.
+ */
 export function tuningsDigest(tunings: Tunings): string {
   const text = JSON.stringify(ordered(tunings));
   return [0x811c9dc5, 0x050c5d1f].map((offset) => fnv1a(text, offset).toString(16).padStart(8, "0")).join("");

@@ -1,4 +1,5 @@
-// Tunings of kernels that go through elements one by one, such as pointwise expressions and optimisers' steps: how the elements are shared out.
+// Tunings of kernels that go through elements one by one, such as pointwise expressions and optimisers' steps: how the
+// elements are shared out.
 import type { Reader } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";
@@ -14,9 +15,10 @@ const LANES = [8, 16, 32, 64, 128, 256] as const;
 const EACH = [1, 2, 4, 8, 16, 32] as const;
 
 /**
- * Measured on Mesa 25.0.7, two Zen 4 cores with other work on them, in a training step of a decoder of width 256 over 512 rows, by 8 lanes of 16 elements against 64 of one:
- * products of two values 3.4 ms against 15.2, sums 1.8 against 9.1, gelu 1.3 against 6.0, AdamW of 1.8 million weights 4.6 against 15.8. By 8 lanes of 64 they
- * take the same. GPUs were not measured.
+ * Measured on Mesa 25.0.7, two Zen 4 cores with other work on them, in a training step of a decoder of width 256 over
+ * 512 rows, by 8 lanes of 16 elements against 64 of one: products of two values 3.4 ms against 15.2, sums 1.8 against
+ * 9.1, gelu 1.3 against 6.0, AdamW of 1.8 million weights 4.6 against 15.8. By 8 lanes of 64 they take the same. GPUs
+ * were not measured.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ElementTunings } = {
   portable: { lanes: 64, each: 1 },
@@ -36,7 +38,8 @@ export const elements: Family<ElementTunings> = {
     r.fields(["lanes", "each"]);
     return { lanes: oneOf(r.get("lanes"), LANES), each: oneOf(r.get("each"), EACH) };
   },
-  misfit: ({ lanes }, target) => (lanes <= target.limits.invocationsPerWorkgroup ? null : `kernels of elements need workgroups of ${lanes}`),
+  misfit: ({ lanes }, target) =>
+    lanes <= target.limits.invocationsPerWorkgroup ? null : `kernels of elements need workgroups of ${lanes}`,
 };
 
 function oneOf(r: Reader, allowed: readonly number[]): number {

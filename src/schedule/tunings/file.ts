@@ -29,7 +29,10 @@ export interface TuningsFile {
   readonly tunings: Tunings;
 }
 
-/** Why tunings are refused. `invalid`: nothing that `modc tune` wrote. `stale`: for other kernels. `foreign`: for another device. */
+/**
+ * Why tunings are refused. `invalid`: nothing that `modc tune` wrote. `stale`: for other kernels. `foreign`: for
+ * another device.
+ */
 export type TuningsFault = "invalid" | "stale" | "foreign";
 
 export class TuningsError extends ModcError<"tunings"> {
@@ -60,9 +63,13 @@ export const printTunings = (file: TuningsFile): string => `${JSON.stringify(fil
 /** More text than all shapes of a model need. */
 const MOST_CHARACTERS = 4 * 1024 * 1024;
 
-const noTunings: Refuse = (what, options) => new TuningsError("invalid", `not a file of tunings: ${what}`, "`modc tune` writes one", options);
+const noTunings: Refuse = (what, options) =>
+  new TuningsError("invalid", `not a file of tunings: ${what}`, "`modc tune` writes one", options);
 
-/** Reads the text of a file. Throws TuningsError for anything that `modc tune` would not have written, and for what was measured with other kernels. */
+/**
+ * Reads the text of a file. Throws TuningsError for anything that `modc tune` would not have written, and for what was
+ * measured with other kernels.
+ */
 export const parseTunings = (text: string): TuningsFile => readFile(Reader.parse(text, noTunings, MOST_CHARACTERS));
 
 /** Checks data that somebody else has parsed, as `parseTunings` does. */
@@ -70,17 +77,30 @@ export const checkTunings = (data: unknown): TuningsFile => readFile(Reader.of(d
 
 function readFile(root: Reader): TuningsFile {
   root.fields(["format", "version", "kernels", "adapter", "target", "tunings"]);
-  if (root.get("format").string() !== TUNINGS_FORMAT) root.get("format").fail(`must be ${JSON.stringify(TUNINGS_FORMAT)}`);
+  if (root.get("format").string() !== TUNINGS_FORMAT)
+    root.get("format").fail(`must be ${JSON.stringify(TUNINGS_FORMAT)}`);
   const version = root.get("version").integer(0);
-  if (version !== TUNINGS_VERSION) root.get("version").fail(`is ${version}: this version of modc reads ${TUNINGS_VERSION}`);
+  if (version !== TUNINGS_VERSION)
+    root.get("version").fail(`is ${version}: this version of modc reads ${TUNINGS_VERSION}`);
   const kernels = root.get("kernels").string(MOST_NAME);
   if (kernels !== kernelsDigest)
-    throw new TuningsError("stale", "the tunings were measured with other kernels than this version of modc has", "run `modc tune` again");
+    throw new TuningsError(
+      "stale",
+      "the tunings were measured with other kernels than this version of modc has",
+      "run `modc tune` again",
+    );
   const target = readTarget(root.get("target"));
   const tunings = readTunings(root.get("tunings"));
   const misfit = misfitOf(tunings, target);
   if (misfit !== null) root.get("tunings").fail(`do not fit their own target: ${misfit}`);
-  return { format: TUNINGS_FORMAT, version: TUNINGS_VERSION, kernels, adapter: readAdapter(root.get("adapter")), target, tunings };
+  return {
+    format: TUNINGS_FORMAT,
+    version: TUNINGS_VERSION,
+    kernels,
+    adapter: readAdapter(root.get("adapter")),
+    target,
+    tunings,
+  };
 }
 
 const MOST_NAME = 1000;
@@ -94,13 +114,19 @@ function readAdapter(r: Reader): Adapter {
 function readTunings(r: Reader): Tunings {
   const names = Object.keys(families) as readonly FamilyName[]; // the keys of the total table
   r.fields(names);
-  return Object.fromEntries(names.map((name) => [name, families[name].read(r.get(name))])) as unknown as Tunings; // a field for each family, read by it
+  // a field for each family, read by it
+  return Object.fromEntries(names.map((name) => [name, families[name].read(r.get(name))])) as unknown as Tunings;
 }
 
 /** Throws TuningsError where a target cannot run tunings, such as those of subgroups that it lacks. */
 export function expectFit(tunings: Tunings, target: Target): void {
   const misfit = misfitOf(tunings, target);
-  if (misfit !== null) throw new TuningsError("foreign", `the tunings do not fit the target: ${misfit}`, "measure them on a device such as it is: `modc tune`");
+  if (misfit !== null)
+    throw new TuningsError(
+      "foreign",
+      `the tunings do not fit the target: ${misfit}`,
+      "measure them on a device such as it is: `modc tune`",
+    );
 }
 
 /** Whether tunings were measured on this adapter, with this driver. */

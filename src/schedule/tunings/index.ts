@@ -1,4 +1,5 @@
-// Tunings: which algorithm and tile a kernel takes, by class of device and shape. Data, so that they can be measured, shipped and saved.
+// Tunings: which algorithm and tile a kernel takes, by class of device and shape. Data, so that they can be measured,
+// shipped and saved.
 import type { Target } from "../../program/target.js";
 import { attention, type AttentionTuning } from "./attention.js";
 import { elements, type ElementTunings } from "./elements.js";
@@ -12,7 +13,10 @@ import { top, type TopTunings } from "./top.js";
 export type { Candidate, Family } from "./family.js";
 export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "./products.js";
 
-/** One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in `families`. */
+/**
+ * One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in
+ * `families`.
+ */
 export interface Tunings {
   readonly attention: AttentionTuning;
   readonly elements: ElementTunings;
@@ -25,7 +29,15 @@ export interface Tunings {
 export type FamilyName = keyof Tunings;
 
 /** Total by type. */
-export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, elements, products, reductions, rowSums, scores, top };
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = {
+  attention,
+  elements,
+  products,
+  reductions,
+  rowSums,
+  scores,
+  top,
+};
 
 /** The tunings of a device on which nobody has measured. */
 export const tuningsFor = (target: Target): Tunings => ({
@@ -52,4 +64,5 @@ export function misfitOf(tunings: Tunings, target: Target): string | null {
 }
 
 /** Everything that may be chosen for a family on a target, each as the family's tunings that take it for everything. */
-export const candidates = <F extends FamilyName>(family: F, target: Target): readonly Candidate<Tunings[F]>[] => families[family].candidates(target);
+export const candidates = <F extends FamilyName>(family: F, target: Target): readonly Candidate<Tunings[F]>[] =>
+  families[family].candidates(target);

@@ -3,7 +3,10 @@ import type { Reader } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 
-/** How a product a · b is computed. All sum over k in the same order and the same blocks, so a row has the same bits in every tile. */
+/**
+ * How a product a · b is computed. All sum over k in the same order and the same blocks, so a row has the same bits in
+ * every tile.
+ */
 export type ProductTuning =
   /** `matmul.wgsl`: an invocation owns 4 × 8; b in any order. */
   | { readonly kind: "plain" }
@@ -22,7 +25,10 @@ export interface ProductCase {
 
 /** How products by a weight are computed. */
 export interface WeightTunings {
-  /** Columns of a panel of packed weights, the same in all cases, so that a weight is kept once. Four times the width of a subgroup; 64 where a case is tiled. */
+  /**
+   * Columns of a panel of packed weights, the same in all cases, so that a weight is kept once. Four times the width of
+   * a subgroup; 64 where a case is tiled.
+   */
   readonly panel: number;
   /** Where the number of rows is known when compiling: the first that fits; the last, and no other, fits all. */
   readonly byWeight: readonly ProductCase[];
@@ -56,8 +62,14 @@ export function weightTunings(tunings: ProductTunings, depth: number, columns: n
 
 const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
 
-const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({ most, tuning: { kind: "subgroup", rows, vectors } });
-const vectors = (most: number | null, rows: number, count: number): ProductCase => ({ most, tuning: { kind: "vectors", rows, vectors: count } });
+const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
+  most,
+  tuning: { kind: "subgroup", rows, vectors },
+});
+const vectors = (most: number | null, rows: number, count: number): ProductCase => ({
+  most,
+  tuning: { kind: "vectors", rows, vectors: count },
+});
 
 /** Nothing is known: no subgroups, no workgroup memory, whole vectors, and neighbours that read side by side. */
 const PORTABLE: ProductTunings = {
@@ -71,9 +83,9 @@ const PORTABLE: ProductTunings = {
 };
 
 /**
- * Measured on Mesa 25.0.7 with LLVM 19, two cores. Two vectors share the loads of a. 24 rows are 3 to 10% faster than 16 where there are many, 32
- * no more, and take half as long again to compile. What is computed is read as fast as a weight. Where rows are known when running, each case costs 15 to 30 ms
- * of loading: few do.
+ * Measured on Mesa 25.0.7 with LLVM 19, two cores. Two vectors share the loads of a. 24 rows are 3 to 10% faster than
+ * 16 where there are many, 32 no more, and take half as long again to compile. What is computed is read as fast as a
+ * weight. Where rows are known when running, each case costs 15 to 30 ms of loading: few do.
  */
 const MESA: ProductTunings = {
   subgroupSize: 8,
@@ -88,9 +100,10 @@ const MESA: ProductTunings = {
 const tiled = (most: number | null): ProductCase => ({ most, tuning: { kind: "tiled" } });
 
 /**
- * Not measured here. What kernels published for such devices have in common: tiles of 64 × 64 through workgroup memory, 4 × 4 to 8 × 8 of it an invocation, for many
- * rows (TensorFlow.js, onnxruntime, llama.cpp); for few rows, which are bound by reading b, one row an invocation, so that as many as can be read at once. A GPU
- * that shares memory is full with a few thousand invocations, so tiles pay early.
+ * Not measured here. What kernels published for such devices have in common: tiles of 64 × 64 through workgroup memory,
+ * 4 × 4 to 8 × 8 of it an invocation, for many rows (TensorFlow.js, onnxruntime, llama.cpp); for few rows, which are
+ * bound by reading b, one row an invocation, so that as many as can be read at once. A GPU that shares memory is full
+ * with a few thousand invocations, so tiles pay early.
  */
 const INTEGRATED: ProductTunings = {
   subgroupSize: null,
@@ -103,8 +116,9 @@ const INTEGRATED: ProductTunings = {
 };
 
 /**
- * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of 64 × 64 give only to larger products: below that
- * smaller tiles, whose repeated reads its caches serve, are the lesser evil.
+ * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of
+ * 64 × 64 give only to larger products: below that smaller tiles, whose repeated reads its caches serve, are the lesser
+ * evil.
  */
 const DISCRETE: ProductTunings = {
   ...INTEGRATED,
@@ -113,8 +127,8 @@ const DISCRETE: ProductTunings = {
 };
 
 /**
- * GPUs: the same with subgroups and without, as most of them vary in width (Intel 8 to 32, AMD 32 or 64), and a panel as wide as 32 lanes' vectors is no tile's. Where the
- * width is fixed, `modc tune` measures kernels that rely on it.
+ * GPUs: the same with subgroups and without, as most of them vary in width (Intel 8 to 32, AMD 32 or 64), and a panel
+ * as wide as 32 lanes' vectors is no tile's. Where the width is fixed, `modc tune` measures kernels that rely on it.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ProductTunings } = {
   portable: PORTABLE,
@@ -136,12 +150,14 @@ export const products: Family<ProductTunings> = {
     if (tunings.subgroupSize !== null && tunings.subgroupSize !== width)
       return `products need subgroups of ${tunings.subgroupSize}, and the target has ${width === null ? "none of one width" : `those of ${width}`}`;
     const used = [...casesIn(tunings).map((c) => c.tuning), tunings.byValue];
-    if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256) return "products need workgroups of 256";
+    if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256)
+      return "products need workgroups of 256";
     return null;
   },
 };
 
-const casesIn = (tunings: ProductTunings): readonly ProductCase[] => [tunings, ...tunings.shapes].flatMap((t) => [...t.byWeight, ...t.byWeightAnyRows]);
+const casesIn = (tunings: ProductTunings): readonly ProductCase[] =>
+  [tunings, ...tunings.shapes].flatMap((t) => [...t.byWeight, ...t.byWeightAnyRows]);
 
 // --- candidates
 
@@ -161,8 +177,11 @@ function tuningsOn(target: Target): readonly Choice[] {
   const own = subgroupWidth(target);
   const width = own !== null && own >= WIDTHS.least && own <= WIDTHS.most ? own : null;
   const tiles = (kind: "vectors" | "subgroup", panel: number, most: number): readonly Choice[] =>
-    ROWS[kind].flatMap((rows) => VECTORS.flatMap((count) => (rows * count <= most ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])));
-  // Only what shares a panel can be cases of one weight: beside each kernel that wants its own, the small tiles for few rows.
+    ROWS[kind].flatMap((rows) =>
+      VECTORS.flatMap((count) => (rows * count <= most ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])),
+    );
+  // Only what shares a panel can be cases of one weight: beside each kernel that wants its own, the small tiles for few
+  // rows.
   const others = [...new Set([64, ...(width === null ? [] : [4 * width])])].filter((panel) => panel !== 32);
   return [
     { tuning: { kind: "plain" }, panel: 32 },
@@ -215,7 +234,8 @@ function readProducts(r: Reader): ProductTunings {
   const subgroupSize = r.get("subgroupSize").orNull((s) => s.integer(WIDTHS.least, WIDTHS.most));
   const byValue = readTuning(r.get("byValue"));
   if (byValue.kind === "tiled") r.get("byValue").fail("must not be tiled: what is computed is not packed");
-  if (byValue.kind === "subgroup" && subgroupSize === null) r.get("byValue").fail("is subgroup, and the tunings are for subgroups of no width");
+  if (byValue.kind === "subgroup" && subgroupSize === null)
+    r.get("byValue").fail("is subgroup, and the tunings are for subgroups of no width");
   return {
     subgroupSize,
     ...readWeightTunings(r, subgroupSize),
@@ -227,7 +247,11 @@ function readProducts(r: Reader): ProductTunings {
 
 function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
   r.fields(["depth", "columns", "panel", "byWeight", "byWeightAnyRows"]);
-  return { depth: r.get("depth").integer(1), columns: r.get("columns").integer(1), ...readWeightTunings(r, subgroupSize) };
+  return {
+    depth: r.get("depth").integer(1),
+    columns: r.get("columns").integer(1),
+    ...readWeightTunings(r, subgroupSize),
+  };
 }
 
 function readWeightTunings(r: Reader, subgroupSize: number | null): WeightTunings {
@@ -244,7 +268,8 @@ function readCases(r: Reader, panel: number, subgroupSize: number | null): reado
   const cases = r.list((c): ProductCase => {
     c.fields(["most", "tuning"]);
     const tuning = readTuning(c.get("tuning"));
-    if (tuning.kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
+    if (tuning.kind === "tiled" && panel !== 64)
+      c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
     if (tuning.kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
       c.get("tuning").fail(`is subgroup, which takes panels of four times the width of a subgroup, found ${panel}`);
     return { most: c.get("most").orNull((m) => m.integer(1)), tuning };
@@ -253,7 +278,11 @@ function readCases(r: Reader, panel: number, subgroupSize: number | null): reado
   cases.forEach(({ most }, i) => {
     const last = i === cases.length - 1;
     if ((most === null) !== last)
-      r.fail(last ? "must end with a case for any number of rows (most: null)" : "has a case behind the one for any number of rows");
+      r.fail(
+        last
+          ? "must end with a case for any number of rows (most: null)"
+          : "has a case behind the one for any number of rows",
+      );
     const before = cases[i - 1]?.most ?? 0;
     if (most !== null && most <= before) r.fail(`must go up, found ${most} after ${before}`);
   });

@@ -4,9 +4,15 @@ import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
 export interface ReductionTunings {
-  /** Invocations that share a row, an output of a long reduction or the scores of a sequence, and meet in workgroup memory. The order of sums depends on it. */
+  /**
+   * Invocations that share a row, an output of a long reduction or the scores of a sequence, and meet in workgroup
+   * memory. The order of sums depends on it.
+   */
   readonly lanes: number;
-  /** Rows of a softmax or a cross-entropy of at most so many elements, known when compiling, are gone through by one invocation each. */
+  /**
+   * Rows of a softmax or a cross-entropy of at most so many elements, known when compiling, are gone through by one
+   * invocation each.
+   */
   readonly alone: number;
 }
 
@@ -14,9 +20,11 @@ const MOST_ALONE = 65_536;
 const LANES = [4, 8, 16, 32, 64, 128, 256] as const;
 
 /**
- * Measured on Mesa 25.0.7, two Zen 4 cores, softmax: 2048 rows of 64 take 1.1 ms by 8 lanes, 1.9 by 16, 3.3 by 32, 5.9 by 64; 512 rows of 1000 take 1.2, 1.3, 1.5,
- * 1.9 ms; 512 rows of 50,000 take the same within noise. SwiftShader: 512 rows of 64 take 1.2 ms by 4 lanes, 2.3 by 8, 21 by 64. By one invocation against 8
- * lanes, with other work on the cores: rows of 8 in a seventh of the time, of 64 in half, of 128 in two thirds, of 512 as fast, on both. GPUs were not measured.
+ * Measured on Mesa 25.0.7, two Zen 4 cores, softmax: 2048 rows of 64 take 1.1 ms by 8 lanes, 1.9 by 16, 3.3 by 32, 5.9
+ * by 64; 512 rows of 1000 take 1.2, 1.3, 1.5, 1.9 ms; 512 rows of 50,000 take the same within noise. SwiftShader: 512
+ * rows of 64 take 1.2 ms by 4 lanes, 2.3 by 8, 21 by 64. By one invocation against 8 lanes, with other work on the
+ * cores: rows of 8 in a seventh of the time, of 64 in half, of 128 in two thirds, of 512 as fast, on both. GPUs were
+ * not measured.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: ReductionTunings } = {
   portable: { lanes: 32, alone: 32 },
@@ -38,5 +46,6 @@ export const reductions: Family<ReductionTunings> = {
     if (!LANES.some((n) => n === lanes)) r.get("lanes").fail(`must be one of ${LANES.join(", ")}, found ${lanes}`);
     return { lanes, alone: r.get("alone").integer(0, MOST_ALONE) };
   },
-  misfit: ({ lanes }, target) => (lanes <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${lanes}`),
+  misfit: ({ lanes }, target) =>
+    lanes <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${lanes}`,
 };

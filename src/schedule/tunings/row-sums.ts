@@ -20,9 +20,10 @@ const PORTABLE: RowSumsTuning = { kind: "workgroup", lanes: 16, rows: 4 };
 const GPU: RowSumsTuning = { kind: "workgroup", lanes: 32, rows: 2 };
 
 /**
- * Measured with a score and a sum of squares over 512 columns of 2048 rows. Mesa 25.0.7, two Zen 4 cores: 0.46 ms by subgroups of 4 rows, 0.39 by 8, which
- * take 50 ms longer to compile; 0.57 by 2; 0.53 by one lane and 2 rows, 1.0 and more where lanes meet in workgroup memory. SwiftShader: 15 ms by one
- * lane and 4 rows, which leaves too few workgroups for short inputs, 18 by four lanes, 25 by sixteen.
+ * Measured with a score and a sum of squares over 512 columns of 2048 rows. Mesa 25.0.7, two Zen 4 cores: 0.46 ms by
+ * subgroups of 4 rows, 0.39 by 8, which take 50 ms longer to compile; 0.57 by 2; 0.53 by one lane and 2 rows, 1.0 and
+ * more where lanes meet in workgroup memory. SwiftShader: 15 ms by one lane and 4 rows, which leaves too few workgroups
+ * for short inputs, 18 by four lanes, 25 by sixteen.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: RowSumsTuning } = {
   portable: PORTABLE,
@@ -40,8 +41,12 @@ export const rowSums: Family<RowSumsTuning> = {
   candidates(target: Target) {
     const width = subgroupWidth(target);
     const bySubgroup =
-      width === null || width < WIDTHS.least || width > WIDTHS.most ? [] : ROWS.map((rows): RowSumsTuning => ({ kind: "subgroup", width, rows }));
-    const byWorkgroup = LANES.flatMap((lanes) => ROWS.map((rows): RowSumsTuning => ({ kind: "workgroup", lanes, rows })));
+      width === null || width < WIDTHS.least || width > WIDTHS.most
+        ? []
+        : ROWS.map((rows): RowSumsTuning => ({ kind: "subgroup", width, rows }));
+    const byWorkgroup = LANES.flatMap((lanes) =>
+      ROWS.map((rows): RowSumsTuning => ({ kind: "workgroup", lanes, rows })),
+    );
     return [...byWorkgroup, ...bySubgroup].map((tunings) => ({ name: rowSumsName(tunings), tunings }));
   },
   read(r: Reader) {

@@ -31,8 +31,9 @@ const PORTABLE: TopTunings = [workgroup(1024, 32), workgroup(4096, 64), workgrou
 const GPU: TopTunings = [workgroup(1024, 64), workgroup(null, 256)];
 
 /**
- * Measured on Mesa 25.0.7, two Zen 4 cores, an eighth of normal scores, dispatch and all; by subgroup against a histogram. 512 tokens: 22 µs against 32; 2048: 46
- * against 68; 8192: 100 against 200; 65,536: 860 against 1610; four sequences of these: 1870 against 3300.
+ * Measured on Mesa 25.0.7, two Zen 4 cores, an eighth of normal scores, dispatch and all; by subgroup against a
+ * histogram. 512 tokens: 22 µs against 32; 2048: 46 against 68; 8192: 100 against 200; 65,536: 860 against 1610; four
+ * sequences of these: 1870 against 3300.
  */
 const BY_CLASS: { readonly [C in DeviceClass]: TopTunings } = {
   portable: PORTABLE,
@@ -52,7 +53,10 @@ export const top: Family<TopTunings> = {
     const lanes = LANES.filter((n) => n <= target.limits.invocationsPerWorkgroup);
     const tunings: TopTuning[] = lanes.map((n) => ({ kind: "workgroup", lanes: n }));
     if (width !== null && width >= WIDTHS.least && width <= WIDTHS.most) tunings.push({ kind: "subgroup", width });
-    return tunings.map((tuning) => ({ name: tuning.kind === "workgroup" ? `workgroup ${tuning.lanes}` : tuning.kind, tunings: [{ most: null, tuning }] }));
+    return tunings.map((tuning) => ({
+      name: tuning.kind === "workgroup" ? `workgroup ${tuning.lanes}` : tuning.kind,
+      tunings: [{ most: null, tuning }],
+    }));
   },
   read(r: Reader) {
     const cases = r.list((c): TopCase => {
@@ -61,16 +65,20 @@ export const top: Family<TopTunings> = {
     }, MOST_CASES);
     if (cases.length === 0) r.fail("must hold a case");
     cases.forEach(({ most }, i) => {
-      if ((most === null) !== (i === cases.length - 1)) r.fail("must end with the one case for any length (most: null)");
-      if (most !== null && most <= (cases[i - 1]?.most ?? 0)) r.fail(`must go up, found ${most} after ${cases[i - 1]!.most}`);
+      if ((most === null) !== (i === cases.length - 1))
+        r.fail("must end with the one case for any length (most: null)");
+      if (most !== null && most <= (cases[i - 1]?.most ?? 0))
+        r.fail(`must go up, found ${most} after ${cases[i - 1]!.most}`);
     });
     return cases;
   },
   misfit(cases, target) {
     const width = subgroupWidth(target);
     for (const { tuning } of cases)
-      if (tuning.kind === "subgroup" && tuning.width !== width) return `top needs subgroups of ${tuning.width}, which the target does not have in one width`;
-      else if (tuning.kind === "workgroup" && tuning.lanes > target.limits.invocationsPerWorkgroup) return `top needs workgroups of ${tuning.lanes}`;
+      if (tuning.kind === "subgroup" && tuning.width !== width)
+        return `top needs subgroups of ${tuning.width}, which the target does not have in one width`;
+      else if (tuning.kind === "workgroup" && tuning.lanes > target.limits.invocationsPerWorkgroup)
+        return `top needs workgroups of ${tuning.lanes}`;
     return null;
   },
 };
@@ -81,7 +89,12 @@ function readTuning(r: Reader): TopTuning {
     case "workgroup": {
       r.fields(["kind", "lanes"]);
       const lanes = r.get("lanes").number();
-      return { kind, lanes: LANES.some((n) => n === lanes) ? lanes : r.get("lanes").fail(`must be one of ${LANES.join(", ")}, found ${lanes}`) };
+      return {
+        kind,
+        lanes: LANES.some((n) => n === lanes)
+          ? lanes
+          : r.get("lanes").fail(`must be one of ${LANES.join(", ")}, found ${lanes}`),
+      };
     }
     case "subgroup":
       r.fields(["kind", "width"]);

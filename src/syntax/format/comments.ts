@@ -33,7 +33,9 @@ export class Tokens {
     let last: Attached | null = null;
     // What stands between two elements: nothing but blanks, newlines and what the layout dropped.
     const newlines = (start: number): number => text.slice(end, start).split("\n").length - 1;
-    const real = tokens.filter((token) => token.image !== "" && token.tokenType !== t.Newline && token.tokenType !== t.Semicolon);
+    const real = tokens.filter(
+      (token) => token.image !== "" && token.tokenType !== t.Newline && token.tokenType !== t.Semicolon,
+    );
     for (let i = 0; i <= real.length; i++) {
       const start = real[i]?.startOffset ?? text.length;
       const own: Attached = { leading: [], trailing: null, blank: false, breaks: false };
@@ -75,7 +77,9 @@ export class Tokens {
 
   /** The comments above a closing bracket, or the end of the file: no empty line stands behind them. */
   ending(token: t.IToken | null): Doc {
-    return (this.#of(token)?.leading ?? []).map((c, i): Doc => (c.blank && i > 0 ? [blankLine, ownLine(c.text)] : ownLine(c.text)));
+    return (this.#of(token)?.leading ?? []).map((c, i): Doc =>
+      c.blank && i > 0 ? [blankLine, ownLine(c.text)] : ownLine(c.text),
+    );
   }
 
   hasAbove(token: t.IToken | null): boolean {

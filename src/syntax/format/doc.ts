@@ -40,7 +40,10 @@ export const ifBroken = (broken: Doc, flat: Doc): Doc => ({ kind: "choice", brok
 /** Flat if it fits and holds no hard line; `broken` where a comment within it ends a line. */
 export const group = (doc: Doc, broken = false): Doc => ({ kind: "group", doc, broken: broken || mustBreak(doc) });
 
-/** Whether a document holds a line that is always broken; groups know already. Comments do not count: the last one stands behind the group. */
+/**
+ * Whether a document holds a line that is always broken; groups know already. Comments do not count: the last one
+ * stands behind the group.
+ */
 function mustBreak(doc: Doc): boolean {
   if (typeof doc === "string") return false;
   if ("length" in doc) return doc.some(mustBreak);
@@ -105,7 +108,8 @@ class Printer {
   }
 
   #step({ indentation, flat, doc }: Command): void {
-    const push = (d: Doc, change: Partial<Command> = {}): void => void this.#stack.push({ indentation, flat, doc: d, ...change });
+    const push = (d: Doc, change: Partial<Command> = {}): void =>
+      void this.#stack.push({ indentation, flat, doc: d, ...change });
     if (typeof doc === "string") return this.#text(doc, indentation);
     if ("length" in doc) {
       for (let i = doc.length - 1; i >= 0; i--) push(doc[i]!);
@@ -149,11 +153,18 @@ class Printer {
     if (begun && flat) {
       this.#text(" ", indentation);
     } else if (begun) {
-      const full = part.forced || this.#comment !== null || this.#closed || !this.#fits({ indentation, flat: true, doc: [" ", part.doc] });
+      const full =
+        part.forced ||
+        this.#comment !== null ||
+        this.#closed ||
+        !this.#fits({ indentation, flat: true, doc: [" ", part.doc] });
       if (full) this.#endLine(indentation);
       else this.#code += " ";
     }
-    this.#stack.push({ indentation, flat, doc: { kind: "fill", parts, from: from + 1 } }, { indentation, flat, doc: part.doc });
+    this.#stack.push(
+      { indentation, flat, doc: { kind: "fill", parts, from: from + 1 } },
+      { indentation, flat, doc: part.doc },
+    );
   }
 
   #ownLine(text: string, indentation: number): void {
@@ -224,7 +235,11 @@ class Printer {
           if (!flat && doc.from > 0) return true;
           if (doc.from < doc.parts.length) {
             own.push({ indentation, flat, doc: { ...doc, from: doc.from + 1 } });
-            own.push({ indentation, flat, doc: doc.from > 0 ? [" ", doc.parts[doc.from]!.doc] : doc.parts[doc.from]!.doc });
+            own.push({
+              indentation,
+              flat,
+              doc: doc.from > 0 ? [" ", doc.parts[doc.from]!.doc] : doc.parts[doc.from]!.doc,
+            });
           }
           break;
         default:

@@ -5,7 +5,10 @@ import * as t from "../../../grammar/tokens.js";
 import { firstToken, type Tokens } from "./comments.js";
 import { align, fill, group, hardline, ifBroken, indent, line, softline, type Doc } from "./doc.js";
 
-/** Where an expression stands: inside brackets lines may break anywhere, outside only after operators, `then` and `else`. */
+/**
+ * Where an expression stands: inside brackets lines may break anywhere, outside only after operators, `then` and
+ * `else`.
+ */
 export type Place = "inside" | "outside";
 
 export function expression(k: Tokens, node: cst.ExpressionCstNode, place: Place): Doc {
@@ -18,7 +21,13 @@ export function range(k: Tokens, sides: readonly cst.ChainCstNode[], dots: reado
 }
 
 /** Inside brackets a branch a line, below the `if`; outside, lines end with `else`. */
-export function choice(k: Tokens, head: t.IToken, condition: cst.ExpressionCstNode, node: cst.ChoiceCstNode, place: Place): Doc {
+export function choice(
+  k: Tokens,
+  head: t.IToken,
+  condition: cst.ExpressionCstNode,
+  node: cst.ChoiceCstNode,
+  place: Place,
+): Doc {
   const { Then, Else, If = [], expression: values } = node.children;
   const branch = (i: number, test: cst.ExpressionCstNode): Doc => [
     " ",
@@ -41,7 +50,12 @@ export function choice(k: Tokens, head: t.IToken, condition: cst.ExpressionCstNo
 export function chain(k: Tokens, node: cst.ChainCstNode | cst.SizeCstNode): Doc {
   const { children } = node;
   const prefixes = [...(children.PrefixOperator ?? [])];
-  const operators = ("BinaryOperator" in children ? children.BinaryOperator : "ArithmeticOperator" in children ? children.ArithmeticOperator : undefined) ?? [];
+  const operators =
+    ("BinaryOperator" in children
+      ? children.BinaryOperator
+      : "ArithmeticOperator" in children
+        ? children.ArithmeticOperator
+        : undefined) ?? [];
   let next = 0;
   const operand = (i: number): Doc => {
     const end = operators[i]?.startOffset ?? Number.POSITIVE_INFINITY;
@@ -54,7 +68,10 @@ export function chain(k: Tokens, node: cst.ChainCstNode | cst.SizeCstNode): Doc 
   };
   const first = operand(0);
   if (operators.length === 0) return first;
-  return group([first, indent(operators.map((op, i): Doc => [" ", k.print(op), line, operand(i + 1)]))], k.within(node));
+  return group(
+    [first, indent(operators.map((op, i): Doc => [" ", k.print(op), line, operand(i + 1)]))],
+    k.within(node),
+  );
 }
 
 function term(k: Tokens, node: cst.TermCstNode): Doc {
@@ -73,7 +90,13 @@ function atom(k: Tokens, node: cst.TermCstNode): Doc {
       k.between(children.LParen[0]!.startOffset, close.startOffset),
     );
   }
-  const word = children.Identifier ?? children.NumberLiteral ?? children.StringLiteral ?? children.True ?? children.False ?? children.None;
+  const word =
+    children.Identifier ??
+    children.NumberLiteral ??
+    children.StringLiteral ??
+    children.True ??
+    children.False ??
+    children.None;
   return k.print(word![0]!);
 }
 
@@ -89,7 +112,9 @@ function suffix(k: Tokens, node: cst.SuffixCstNode): Doc {
       RParen![0]!,
     );
   const items = indices!.map((i) => ({ node: i, doc: index(k, i) }));
-  return k.within(node) ? bracketed(k, LBracket![0]!, items, Comma, RBracket![0]!) : unbroken(k, LBracket![0]!, items, Comma, RBracket![0]!);
+  return k.within(node)
+    ? bracketed(k, LBracket![0]!, items, Comma, RBracket![0]!)
+    : unbroken(k, LBracket![0]!, items, Comma, RBracket![0]!);
 }
 
 function argument(k: Tokens, node: cst.ArgumentCstNode): Doc {
@@ -119,9 +144,22 @@ function list(k: Tokens, node: cst.ListCstNode): Doc {
       Comma,
       RBracket[0]!,
     );
-  const head = [k.print(LBracket[0]!), k.print(For[0]!), " ", k.print(Identifier![0]!), " ", k.print(In![0]!), " ", docs[0]!, k.print(Colon![0]!)];
+  const head = [
+    k.print(LBracket[0]!),
+    k.print(For[0]!),
+    " ",
+    k.print(Identifier![0]!),
+    " ",
+    k.print(In![0]!),
+    " ",
+    docs[0]!,
+    k.print(Colon![0]!),
+  ];
   const close = RBracket[0]!;
-  return group([align(3, [head, line, docs[1]!, k.ending(close)]), k.hasAbove(close) ? hardline : "", k.bare(close)], k.within(node));
+  return group(
+    [align(3, [head, line, docs[1]!, k.ending(close)]), k.hasAbove(close) ? hardline : "", k.bare(close)],
+    k.within(node),
+  );
 }
 
 export interface Item {
@@ -130,19 +168,45 @@ export interface Item {
 }
 
 /** On one line if it fits; else as many items a line as fit, where the author broke lines, with a comma at the end. */
-export function bracketed(k: Tokens, open: t.IToken, items: readonly Item[], commas: readonly t.IToken[] = [], close: t.IToken, edge: Doc = softline): Doc {
+export function bracketed(
+  k: Tokens,
+  open: t.IToken,
+  items: readonly Item[],
+  commas: readonly t.IToken[] = [],
+  close: t.IToken,
+  edge: Doc = softline,
+): Doc {
   const commented = k.between(open.startOffset, close.startOffset);
-  if (items.length === 0) return group([k.print(open), indent(k.ending(close)), k.hasAbove(close) ? hardline : "", k.bare(close)]);
+  if (items.length === 0)
+    return group([k.print(open), indent(k.ending(close)), k.hasAbove(close) ? hardline : "", k.bare(close)]);
   const parts = items.map(({ node, doc }, i) => {
     const comma = commas[i];
     return { doc: comma ? [doc, k.print(comma)] : doc, forced: i > 0 && k.beginsLine(firstToken(node)) };
   });
-  return group([k.print(open), indent([edge, fill(parts), ifBroken({ kind: "tack", text: "," }, ""), k.ending(close)]), edge, k.bare(close)], commented);
+  return group(
+    [
+      k.print(open),
+      indent([edge, fill(parts), ifBroken({ kind: "tack", text: "," }, ""), k.ending(close)]),
+      edge,
+      k.bare(close),
+    ],
+    commented,
+  );
 }
 
 /** Never broken: indices and dimensions. */
-export function unbroken(k: Tokens, open: t.IToken, items: readonly Item[], commas: readonly t.IToken[] = [], close: t.IToken): Doc {
-  return [k.print(open), items.map(({ doc }, i): Doc => (i === 0 ? doc : [k.print(commas[i - 1]!), " ", doc])), k.print(close)];
+export function unbroken(
+  k: Tokens,
+  open: t.IToken,
+  items: readonly Item[],
+  commas: readonly t.IToken[] = [],
+  close: t.IToken,
+): Doc {
+  return [
+    k.print(open),
+    items.map(({ doc }, i): Doc => (i === 0 ? doc : [k.print(commas[i - 1]!), " ", doc])),
+    k.print(close),
+  ];
 }
 
 export function tensorType(k: Tokens, node: cst.TensorTypeCstNode): Doc {

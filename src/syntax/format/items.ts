@@ -23,28 +23,73 @@ export function file(k: Tokens, node: cst.FileCstNode): Doc {
   declarations.forEach((d, i) => {
     const before = declarations[i - 1];
     // A block stands apart from its neighbours.
-    const apart = before && (d.children.blockDeclaration || before.children.blockDeclaration || k.separates(firstToken(d)));
+    const apart =
+      before && (d.children.blockDeclaration || before.children.blockDeclaration || k.separates(firstToken(d)));
     if (before) docs.push(apart ? blankLine : hardline);
     docs.push(declaration(k, d));
   });
-  if (k.hasAbove(null)) docs.push(declarations.length > 0 ? (k.separates(null) ? blankLine : hardline) : "", k.ending(null));
+  if (k.hasAbove(null))
+    docs.push(declarations.length > 0 ? (k.separates(null) ? blankLine : hardline) : "", k.ending(null));
   return docs;
 }
 
 function declaration(k: Tokens, { children }: cst.DeclarationCstNode): Doc {
   if (children.importDeclaration) {
-    const { Import, LBrace, RBrace, From, Identifier = [], Comma, StringLiteral } = children.importDeclaration[0]!.children;
+    const {
+      Import,
+      LBrace,
+      RBrace,
+      From,
+      Identifier = [],
+      Comma,
+      StringLiteral,
+    } = children.importDeclaration[0]!.children;
     // Each name is a node of its own to the list.
-    const items = Identifier.map((name) => ({ node: { name: "name", children: { Identifier: [name] } }, doc: k.print(name) }));
-    return [k.print(Import[0]!), " ", bracketed(k, LBrace[0]!, items, Comma, RBrace[0]!, line), " ", k.print(From[0]!), " ", k.print(StringLiteral[0]!)];
+    const items = Identifier.map((name) => ({
+      node: { name: "name", children: { Identifier: [name] } },
+      doc: k.print(name),
+    }));
+    return [
+      k.print(Import[0]!),
+      " ",
+      bracketed(k, LBrace[0]!, items, Comma, RBrace[0]!, line),
+      " ",
+      k.print(From[0]!),
+      " ",
+      k.print(StringLiteral[0]!),
+    ];
   }
   if (children.constDeclaration) {
     const { Const, Identifier, Equal, expression: values } = children.constDeclaration[0]!.children;
-    return [k.print(Const[0]!), " ", k.print(Identifier[0]!), " ", k.print(Equal[0]!), " ", expression(k, values[0]!, "outside")];
+    return [
+      k.print(Const[0]!),
+      " ",
+      k.print(Identifier[0]!),
+      " ",
+      k.print(Equal[0]!),
+      " ",
+      expression(k, values[0]!, "outside"),
+    ];
   }
-  const { Block, Model, Identifier, LParen, RParen, Comma, parameter: parameters = [], members: bodies } = children.blockDeclaration![0]!.children;
+  const {
+    Block,
+    Model,
+    Identifier,
+    LParen,
+    RParen,
+    Comma,
+    parameter: parameters = [],
+    members: bodies,
+  } = children.blockDeclaration![0]!.children;
   const items = parameters.map((p) => ({ node: p, doc: parameter(k, p) }));
-  return [k.print((Block ?? Model)![0]!), " ", k.print(Identifier[0]!), bracketed(k, LParen[0]!, items, Comma, RParen[0]!), " ", group(members(k, bodies[0]!))];
+  return [
+    k.print((Block ?? Model)![0]!),
+    " ",
+    k.print(Identifier[0]!),
+    bracketed(k, LParen[0]!, items, Comma, RParen[0]!),
+    " ",
+    group(members(k, bodies[0]!)),
+  ];
 }
 
 function parameter(k: Tokens, { children }: cst.ParameterCstNode): Doc {
@@ -60,29 +105,45 @@ function parameter(k: Tokens, { children }: cst.ParameterCstNode): Doc {
 }
 
 function kind(k: Tokens, { children }: cst.ParameterKindCstNode): Doc {
-  if (children.LBracket) return [k.print(children.LBracket[0]!), kind(k, children.parameterKind![0]!), k.print(children.RBracket![0]!)];
+  if (children.LBracket)
+    return [k.print(children.LBracket[0]!), kind(k, children.parameterKind![0]!), k.print(children.RBracket![0]!)];
   return k.print((children.Block ?? children.Identifier)![0]!);
 }
 
-/** Braces and what is between them, on one line where the author left a single item there and the group around it fits. */
+/**
+ * Braces and what is between them, on one line where the author left a single item there and the group around it fits.
+ */
 function braces(k: Tokens, open: IToken, rows: readonly Row[], close: IToken): Doc {
   if (rows.length === 0) {
     const empty = !k.hasAbove(close);
     return [k.print(open), empty ? " " : indent([hardline, k.ending(close)]), empty ? "" : hardline, k.bare(close)];
   }
   const first = firstToken(rows[0]!.node);
-  const oneLine = rows.length === 1 && !k.beginsLine(first) && !k.beginsLine(close) && !k.between(open.startOffset, close.startOffset);
+  const oneLine =
+    rows.length === 1 &&
+    !k.beginsLine(first) &&
+    !k.beginsLine(close) &&
+    !k.between(open.startOffset, close.startOffset);
   const edge = oneLine ? line : hardline;
   const last = k.hasAbove(close) ? [k.separates(close) ? blankLine : hardline, k.ending(close)] : "";
   return [k.print(open), indent([edge, aligned(k, rows), last]), edge, k.bare(close)];
 }
 
-/** Rows one below the other. Neighbours of the same sort, without an empty line or a comment between them, have their signs in one column. */
+/**
+ * Rows one below the other. Neighbours of the same sort, without an empty line or a comment between them, have their
+ * signs in one column.
+ */
 function aligned(k: Tokens, rows: readonly Row[]): Doc {
   const docs: Doc[] = [];
   for (let start = 0; start < rows.length;) {
     let end = start + 1;
-    while (end < rows.length && rows[end]!.aligned && rows[end]!.aligned?.with === rows[start]!.aligned?.with && !isApart(k, rows[end]!)) end++;
+    while (
+      end < rows.length &&
+      rows[end]!.aligned &&
+      rows[end]!.aligned?.with === rows[start]!.aligned?.with &&
+      !isApart(k, rows[end]!)
+    )
+      end++;
     const run = rows.slice(start, end);
     const widest = run.reduce((most, r) => Math.max(most, r.aligned?.width ?? 0), 0);
     for (const row of run) {
@@ -118,7 +179,15 @@ function member(k: Tokens, node: cst.MemberCstNode): Row {
     return {
       node,
       aligned: { with: "weight", width: Identifier[0]!.image.length, step: 1 },
-      print: (padding) => [k.print(Weight[0]!), " ", k.print(Identifier[0]!), k.print(Colon[0]!), padded(padding + 1), tensorType(k, types[0]!), start],
+      print: (padding) => [
+        k.print(Weight[0]!),
+        " ",
+        k.print(Identifier[0]!),
+        k.print(Colon[0]!),
+        padded(padding + 1),
+        tensorType(k, types[0]!),
+        start,
+      ],
     };
   }
   if (subBlock) {
@@ -126,7 +195,12 @@ function member(k: Tokens, node: cst.MemberCstNode): Row {
     return {
       node,
       aligned: { with: "sub-block", width: Identifier[0]!.image.length, step: 1 },
-      print: (padding) => [k.print(Identifier[0]!), k.print(Colon[0]!), padded(padding + 1), expression(k, values[0]!, "outside")],
+      print: (padding) => [
+        k.print(Identifier[0]!),
+        k.print(Colon[0]!),
+        padded(padding + 1),
+        expression(k, values[0]!, "outside"),
+      ],
     };
   }
   if (functionMember) return plain(node, fn(k, functionMember[0]!));
@@ -173,8 +247,20 @@ function entry(k: Tokens, node: cst.NamesEntryCstNode): Row {
 }
 
 function fn(k: Tokens, { children }: cst.FunctionMemberCstNode): Doc {
-  const { Identifier, LParen, RParen, Comma, functionInput: inputs = [], Arrow, results: declared, body: bodies } = children;
-  const items = inputs.map((i) => ({ node: i, doc: typed(k, i.children.Identifier[0]!, i.children.Colon[0]!, i.children.tensorType[0]!) }));
+  const {
+    Identifier,
+    LParen,
+    RParen,
+    Comma,
+    functionInput: inputs = [],
+    Arrow,
+    results: declared,
+    body: bodies,
+  } = children;
+  const items = inputs.map((i) => ({
+    node: i,
+    doc: typed(k, i.children.Identifier[0]!, i.children.Colon[0]!, i.children.tensorType[0]!),
+  }));
   return [
     k.print(Identifier[0]!),
     bracketed(k, LParen[0]!, items, Comma, RParen[0]!),
@@ -189,10 +275,17 @@ function results(k: Tokens, { children }: cst.ResultsCstNode): Doc {
     const { Identifier, Colon, tensorType: types } = r.children;
     return { node: r, doc: Identifier ? typed(k, Identifier[0]!, Colon![0]!, types[0]!) : tensorType(k, types[0]!) };
   });
-  return children.LParen ? bracketed(k, children.LParen[0]!, items, children.Comma, children.RParen![0]!) : items[0]!.doc;
+  return children.LParen
+    ? bracketed(k, children.LParen[0]!, items, children.Comma, children.RParen![0]!)
+    : items[0]!.doc;
 }
 
-const typed = (k: Tokens, name: IToken, colon: IToken, type: cst.TensorTypeCstNode): Doc => [k.print(name), k.print(colon), " ", tensorType(k, type)];
+const typed = (k: Tokens, name: IToken, colon: IToken, type: cst.TensorTypeCstNode): Doc => [
+  k.print(name),
+  k.print(colon),
+  " ",
+  tensorType(k, type),
+];
 
 // ── statements
 
@@ -237,7 +330,15 @@ function statement(k: Tokens, node: cst.StatementCstNode): Row {
   }
   if (lossStatement) {
     const { Loss, Identifier, Equal, expression: values } = lossStatement[0]!.children;
-    return plain(node, [k.print(Loss[0]!), " ", k.print(Identifier[0]!), " ", k.print(Equal[0]!), " ", expression(k, values[0]!, "outside")]);
+    return plain(node, [
+      k.print(Loss[0]!),
+      " ",
+      k.print(Identifier[0]!),
+      " ",
+      k.print(Equal[0]!),
+      " ",
+      expression(k, values[0]!, "outside"),
+    ]);
   }
   if (observeStatement) {
     const { Observe, Identifier } = observeStatement[0]!.children;
@@ -253,12 +354,20 @@ function statement(k: Tokens, node: cst.StatementCstNode): Row {
 }
 
 /** `if c { } else if d { } else { }`: all on one line, or none. */
-function branches(k: Tokens, ifs: readonly IToken[], elses: readonly IToken[], conditions: readonly cst.ExpressionCstNode[], bodies: readonly Doc[]): Doc {
+function branches(
+  k: Tokens,
+  ifs: readonly IToken[],
+  elses: readonly IToken[],
+  conditions: readonly cst.ExpressionCstNode[],
+  bodies: readonly Doc[],
+): Doc {
   return group(
     bodies.map((inner, i): Doc => {
       const otherwise = i === 0 ? "" : [" ", k.print(elses[i - 1]!), " "];
       const head = ifs[i];
-      return head ? [otherwise, k.print(head), " ", expression(k, conditions[i]!, "outside"), " ", inner] : [otherwise, inner];
+      return head
+        ? [otherwise, k.print(head), " ", expression(k, conditions[i]!, "outside"), " ", inner]
+        : [otherwise, inner];
     }),
   );
 }

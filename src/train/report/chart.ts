@@ -38,16 +38,24 @@ const MARGIN = { left: 56, right: 14, top: 10, bottom: 28 };
 /** A figure with a legend that tells each series' last value. Empty where there is nothing to draw. */
 export function lineChart(options: ChartOptions): string {
   const { id, title, note, width, height, until, format = plain, tick = roundText } = options;
-  const series = options.series.map((s) => ({ ...s, points: s.points.filter((p) => Number.isFinite(p.y)) })).filter((s) => s.points.length > 0);
+  const series = options.series
+    .map((s) => ({ ...s, points: s.points.filter((p) => Number.isFinite(p.y)) }))
+    .filter((s) => s.points.length > 0);
   if (series.length === 0) return "";
   const [low, high] = domain(options, series);
   const toY = scale(low, high, height - MARGIN.bottom, MARGIN.top, options.log ?? false);
   const toX = (x: number): number => MARGIN.left + ((width - MARGIN.left - MARGIN.right) * x) / Math.max(1, until);
   const yTicks = options.log ? logTicks(low, high) : ticks(low, high, Math.max(2, Math.round(height / 60)));
   const xTicks = ticks(0, until, width > 600 ? 8 : 5).filter((x) => x <= until && Number.isInteger(x));
-  const grid = yTicks.map((y) => `<line class="grid" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${at(toY(y))}" y2="${at(toY(y))}"/>`);
+  const grid = yTicks.map(
+    (y) =>
+      `<line class="grid" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${at(toY(y))}" y2="${at(toY(y))}"/>`,
+  );
   const labels = [
-    ...yTicks.map((y) => `<text class="tick" x="${MARGIN.left - 8}" y="${at(toY(y) + 4)}" text-anchor="end">${escape(tick(y))}</text>`),
+    ...yTicks.map(
+      (y) =>
+        `<text class="tick" x="${MARGIN.left - 8}" y="${at(toY(y) + 4)}" text-anchor="end">${escape(tick(y))}</text>`,
+    ),
     ...xTicks.map(
       (x) =>
         `<text class="tick" x="${at(toX(x))}" y="${height - 8}" text-anchor="${toX(x) > width - MARGIN.right - 18 ? "end" : "middle"}">${tickText(x)}</text>`,
@@ -56,11 +64,20 @@ export function lineChart(options: ChartOptions): string {
   ];
   const box = `<clipPath id="${id}-clip"><rect x="${MARGIN.left}" y="${MARGIN.top - 4}" width="${width - MARGIN.left - MARGIN.right + 4}" height="${height - MARGIN.top - MARGIN.bottom + 4}"/></clipPath>`;
   const drawn = series.flatMap((s) => [
-    ...(s.points.some((p) => p.low !== undefined) ? [`<path class="band ${s.color}" d="${band(s, toX, toY, low, high)}"/>`] : []),
+    ...(s.points.some((p) => p.low !== undefined)
+      ? [`<path class="band ${s.color}" d="${band(s, toX, toY, low, high)}"/>`]
+      : []),
     `<path class="line ${s.color}" d="${line(s, toX, toY)}"/>`,
-    ...(s.dots && s.points.length <= 60 ? s.points.map((p) => `<circle class="dot ${s.color}" cx="${at(toX(p.x))}" cy="${at(toY(p.y))}" r="3"/>`) : []),
+    ...(s.dots && s.points.length <= 60
+      ? s.points.map((p) => `<circle class="dot ${s.color}" cx="${at(toX(p.x))}" cy="${at(toY(p.y))}" r="3"/>`)
+      : []),
   ]);
-  const legend = series.map((s) => `<span class="key ${s.color}"><i></i>${escape(s.name)} <b>${escape(format(s.points.at(-1)!.y))}</b></span>`).join("");
+  const legend = series
+    .map(
+      (s) =>
+        `<span class="key ${s.color}"><i></i>${escape(s.name)} <b>${escape(format(s.points.at(-1)!.y))}</b></span>`,
+    )
+    .join("");
   const hover = {
     until,
     left: MARGIN.left,
@@ -75,10 +92,15 @@ export function lineChart(options: ChartOptions): string {
 const at = (n: number): string => n.toFixed(1);
 
 /** Without what the first steps alone reach: they would flatten everything after them. */
-function domain({ until, fromZero, atLeast, log, clip }: ChartOptions, series: readonly Series[]): readonly [number, number] {
+function domain(
+  { until, fromZero, atLeast, log, clip }: ChartOptions,
+  series: readonly Series[],
+): readonly [number, number] {
   const all = series.flatMap((s) => s.points);
   const later = all.filter((p) => p.x > until * 0.03);
-  const shown = (later.length > 0 ? later : all).flatMap((p) => [p.low ?? p.y, p.high ?? p.y]).filter((y) => Number.isFinite(y) && (!log || y > 0));
+  const shown = (later.length > 0 ? later : all)
+    .flatMap((p) => [p.low ?? p.y, p.high ?? p.y])
+    .filter((y) => Number.isFinite(y) && (!log || y > 0));
   if (shown.length === 0) return log ? [0.1, 1] : [0, 1];
   const least = shown.reduce((a, b) => Math.min(a, b));
   const highest = shown.reduce((a, b) => Math.max(a, b));
@@ -109,7 +131,8 @@ export function ticks(low: number, high: number, about: number): readonly number
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999)!;
   const found: number[] = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
+    found.push(Number((i * step).toPrecision(12)));
   return found;
 }
 
@@ -117,7 +140,8 @@ function logTicks(low: number, high: number): readonly number[] {
   const found: number[] = [];
   const few = high / low > 100;
   for (let e = Math.floor(Math.log10(low)); 10 ** e <= high; e++)
-    for (const m of few ? [1] : [1, 2, 5]) if (m * 10 ** e >= low && m * 10 ** e <= high) found.push(Number((m * 10 ** e).toPrecision(1)));
+    for (const m of few ? [1] : [1, 2, 5])
+      if (m * 10 ** e >= low && m * 10 ** e <= high) found.push(Number((m * 10 ** e).toPrecision(1)));
   return found;
 }
 

@@ -1,6 +1,12 @@
 // Pieces of HTML and SVG as text, everything from outside escaped.
 
-const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
 
 export const escape = (text: string): string => text.replaceAll(/[&<>"']/g, (c) => ENTITIES[c]!);
 

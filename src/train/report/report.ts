@@ -68,7 +68,13 @@ export function renderReport(data: ReportData): string {
     }),
     `<div class="grid2">${smallCharts(data).join("\n")}</div>`,
     ...(last && [...last.shares.values()].some((s) => Object.keys(s).length > 0)
-      ? ["<h2>Routing</h2>", warning(last), shareBars(last.shares), `<div style="height:12px"></div>`, data.passage ? heatMap(data.passage, data.shown) : ""]
+      ? [
+          "<h2>Routing</h2>",
+          warning(last),
+          shareBars(last.shares),
+          `<div style="height:12px"></div>`,
+          data.passage ? heatMap(data.passage, data.shown) : "",
+        ]
       : []),
     "<h2>How it was trained</h2>",
     `<details open><summary>Model and settings</summary><div class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
@@ -101,9 +107,12 @@ function tiles(data: ReportData): readonly string[] {
   const found = RULES.flatMap(([rule, name]) => {
     const now = last?.bitsPerByte.get(rule);
     if (now === undefined) return [];
-    const counted = data.validations.flatMap((v) => (v.counts && v.bitsPerByte.has(rule) ? [{ step: v.step, y: v.bitsPerByte.get(rule)! }] : []));
+    const counted = data.validations.flatMap((v) =>
+      v.counts && v.bitsPerByte.has(rule) ? [{ step: v.step, y: v.bitsPerByte.get(rule)! }] : [],
+    );
     const best = counted.length === 0 ? null : counted.reduce((a, b) => (b.y < a.y ? b : a));
-    const note = best === null ? "live parameters still change" : `best ${best.y.toFixed(3)} at step ${grouped(best.step)}`;
+    const note =
+      best === null ? "live parameters still change" : `best ${best.y.toFixed(3)} at step ${grouped(best.step)}`;
     return [tile(routed ? name : "validation", now.toFixed(3), `bits per byte; ${note}`)];
   });
   return [
@@ -122,7 +131,9 @@ function lossSeries(data: ReportData): readonly Series[] {
       name: routed ? name : "validation",
       color,
       dots: true,
-      points: data.validations.flatMap((v) => (v.bitsPerByte.has(rule) ? [{ x: v.step, y: v.bitsPerByte.get(rule)! }] : [])),
+      points: data.validations.flatMap((v) =>
+        v.bitsPerByte.has(rule) ? [{ x: v.step, y: v.bitsPerByte.get(rule)! }] : [],
+      ),
     })),
   ];
 }
@@ -146,10 +157,27 @@ function smallCharts(data: ReportData): readonly string[] {
       atLeast: 1,
       ...beyond(data.agreement),
     },
-    { id: "shares", title: "Tokens computed by each routed layer", series: shareSeries(data.validations), format: percent, tick: wholePercent, fromZero: true },
+    {
+      id: "shares",
+      title: "Tokens computed by each routed layer",
+      series: shareSeries(data.validations),
+      format: percent,
+      tick: wholePercent,
+      fromZero: true,
+    },
     { id: "live", title: "Live parameters", series: lines(data.live), fromZero: true, ...beyond(data.live) },
-    { id: "norm", title: "Norm of the gradients, before clipping", series: [{ name: "norm", color: "c4", points: data.gradientNorm.points }], log: true },
-    { id: "rate", title: "Learning rate", series: [{ name: "rate", color: "c5", points: mean(data.learningRate) }], fromZero: true },
+    {
+      id: "norm",
+      title: "Norm of the gradients, before clipping",
+      series: [{ name: "norm", color: "c4", points: data.gradientNorm.points }],
+      log: true,
+    },
+    {
+      id: "rate",
+      title: "Learning rate",
+      series: [{ name: "rate", color: "c5", points: mean(data.learningRate) }],
+      fromZero: true,
+    },
     {
       id: "speed",
       title: "Tokens a second",
@@ -162,7 +190,11 @@ function smallCharts(data: ReportData): readonly string[] {
   ];
   const shown = charts.filter(({ series }) => series.some((s) => s.points.length > 0));
   // An odd one out has the width of two.
-  return shown.map((chart, i) => lineChart(i === shown.length - 1 && i % 2 === 0 ? { ...small, ...chart, width: 1040, wide: true } : { ...small, ...chart }));
+  return shown.map((chart, i) =>
+    lineChart(
+      i === shown.length - 1 && i % 2 === 0 ? { ...small, ...chart, width: 1040, wide: true } : { ...small, ...chart },
+    ),
+  );
 }
 
 const wholePercent = (share: number): string => `${Number((100 * share).toPrecision(3))}%`;

@@ -19,11 +19,16 @@ export function shareBars(shares: ReadonlyMap<Rule, Readonly<Record<string, numb
     });
     return `<div class="row"><code>${escape(path)}</code><div>${bars.join("")}</div></div>`;
   });
-  const legend = [...shares.keys()].map((rule) => `<span class="key ${rule === "causal" ? "c3" : "c2"}"><i></i>${NAMES[rule]}</span>`).join("");
+  const legend = [...shares.keys()]
+    .map((rule) => `<span class="key ${rule === "causal" ? "c3" : "c2"}"><i></i>${NAMES[rule]}</span>`)
+    .join("");
   return `<figure class="shares"><figcaption><h3>Share of tokens that each routed layer computes</h3><p class="note">over the validation windows, at the last validation</p><div class="legend">${legend}</div></figcaption>${rows.join("\n")}</figure>`;
 }
 
-/** The passage as text, each token the darker the more layers compute it, and below it which layer computes which, under each rule. `shown` are the tokens' texts. */
+/**
+ * The passage as text, each token the darker the more layers compute it, and below it which layer computes which, under
+ * each rule. `shown` are the tokens' texts.
+ */
 export function heatMap({ routes }: Passage, shown: readonly string[]): string {
   if (routes.length === 0 || shown.length === 0) return "";
   const rules = [...new Set(routes.map((r) => r.rule))];
@@ -31,7 +36,10 @@ export function heatMap({ routes }: Passage, shown: readonly string[]): string {
   const layers = routes.filter((r) => r.rule === main);
   const heat = shown.map((_, i) => layers.reduce((n, r) => n + (r.mask[i] ?? 0), 0));
   const text = shown
-    .map((token, i) => `<span style="--h:${(heat[i]! / layers.length).toFixed(2)}" title="${title(i, layers)}">${visible(token)}</span>`)
+    .map(
+      (token, i) =>
+        `<span style="--h:${(heat[i]! / layers.length).toFixed(2)}" title="${title(i, layers)}">${visible(token)}</span>`,
+    )
     .join("");
   const legend = Array.from(
     { length: layers.length + 1 },
@@ -50,7 +58,10 @@ const title = (i: number, layers: Passage["routes"]): string => {
 
 /** A line's end is shown and kept; other signs that do not print stand as a dot. */
 function visible(token: string): string {
-  return escape(token.replaceAll(/[\p{Cc}\ufffd]/gu, (c) => (c === "\n" ? "\n" : "·"))).replaceAll("\n", "<em>↵</em>\n");
+  return escape(token.replaceAll(/[\p{Cc}\ufffd]/gu, (c) => (c === "\n" ? "\n" : "·"))).replaceAll(
+    "\n",
+    "<em>↵</em>\n",
+  );
 }
 
 /** One line of cells for each layer: tokens from left to right. */
@@ -60,9 +71,17 @@ function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string 
   const height = own.length * (high + gap);
   const rects = own.flatMap((route, row) => [
     `<rect class="skip" x="0" y="${row * (high + gap)}" width="${tokens * cell}" height="${high}"/>`,
-    ...runs(route.mask).map(([from, to]) => `<rect class="took" x="${from * cell}" y="${row * (high + gap)}" width="${(to - from) * cell}" height="${high}"/>`),
+    ...runs(route.mask).map(
+      ([from, to]) =>
+        `<rect class="took" x="${from * cell}" y="${row * (high + gap)}" width="${(to - from) * cell}" height="${high}"/>`,
+    ),
   ]);
-  const names = own.map((route) => `<div><code>${escape(route.path)}</code><b>${percent(route.mask.reduce((a, b) => a + b, 0) / tokens)}</b></div>`).join("");
+  const names = own
+    .map(
+      (route) =>
+        `<div><code>${escape(route.path)}</code><b>${percent(route.mask.reduce((a, b) => a + b, 0) / tokens)}</b></div>`,
+    )
+    .join("");
   return `<div class="stripes"><h4>${NAMES[rule]}</h4><div class="names" style="grid-auto-rows:${high + gap}px">${names}</div><svg viewBox="0 0 ${tokens * cell} ${height}" preserveAspectRatio="none" style="height:${height}px" role="img" aria-label="chosen tokens by layer, ${NAMES[rule]}">${rects.join("")}</svg></div>`;
 }
 

@@ -1,5 +1,6 @@
 // y[i] = f(a[…], b[…], …), element by element.
-// Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
+// Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their
+// index map says.
 // Grid: one workgroup for each LANES · EACH elements of y, EACH to an invocation.
 
 fn modc_f16(x: f32) -> f32 {

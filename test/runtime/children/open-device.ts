@@ -7,7 +7,13 @@ try {
   // An error that no scope catches: it must not reach stdout.
   device.gpu.createBuffer({ size: 4, usage: 0 });
   await device.gpu.queue.onSubmittedWorkDone();
-  process.stdout.write(JSON.stringify({ info: device.info, uncaptured: device.uncaptured.length, drivers: process.env["VK_DRIVER_FILES"] ?? null }) + "\n");
+  process.stdout.write(
+    JSON.stringify({
+      info: device.info,
+      uncaptured: device.uncaptured.length,
+      drivers: process.env["VK_DRIVER_FILES"] ?? null,
+    }) + "\n",
+  );
 } catch (error) {
   if (!(error instanceof RuntimeError)) throw error;
   process.stdout.write(JSON.stringify({ code: error.code, message: error.message, hint: error.hint }) + "\n");

@@ -17,8 +17,9 @@ function found(body: string, axes = ""): { readonly opaque: readonly string[]; r
   const graph = graphOf(body, { axes });
   const required = new Set(graph.outputs.map((o) => o.node));
   const { opaque, written } = viewsOf(nodesOf(graph), required, new Set(), new Extents(graph.axes));
-  const named = (nodes: Iterable<{ readonly op: string; readonly inputs: readonly { readonly op: string }[] }>): string[] =>
-    [...nodes].map((n) => `${n.op}(${n.inputs[0]!.op})`);
+  const named = (
+    nodes: Iterable<{ readonly op: string; readonly inputs: readonly { readonly op: string }[] }>,
+  ): string[] => [...nodes].map((n) => `${n.op}(${n.inputs[0]!.op})`);
   return { opaque: named(opaque), written: named(written) };
 }
 
@@ -37,7 +38,9 @@ describe("a view is opaque", () => {
 %again = top {"axis":"L"}(%s2, %kstarts, %kstarts)\n%second = pick {"result":0}(%again)\n%lstarts = pick {"result":1}(%again)\nstarts L = %lstarts
 %b = take {"dim":0}(%a, %second)\n%y = exp(%b)`;
     const text = body.replace("%again = top", '%s1 = take {"dim":0}(%x2, %first)\n%s2 = exp(%s1)\n%again = top');
-    expect(found(`${text}\nresult "y" = %y [B, L, 2] packed L 0 1`, `${AXES}\naxis L = sequence top of K; k = 1`).opaque).toEqual(["take(slice)"]);
+    expect(
+      found(`${text}\nresult "y" = %y [B, L, 2] packed L 0 1`, `${AXES}\naxis L = sequence top of K; k = 1`).opaque,
+    ).toEqual(["take(slice)"]);
   });
   it("where a product would look up a row for each column that it loads", () => {
     const body = `%x2 = sum {"axes":[1],"keep":false}(%x)\n${ROUTES}\n%a = take {"dim":0}(%x, %first)\n%b = exp(%a)

@@ -1,4 +1,5 @@
-// A graph in, its fusions out: what the kernel graph says of small graphs, one for each epilogue, and of those whose fusions were wrong once.
+// A graph in, its fusions out: what the kernel graph says of small graphs, one for each epilogue, and of those whose
+// fusions were wrong once.
 import { describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS, PORTABLE, type Target } from "../../../src/program/target.js";
 import { fuse } from "../../../src/schedule/kernel-graph.js";
@@ -8,13 +9,19 @@ import { graphOf } from "../graphs.js";
 
 /** A device whose products sum over rows. */
 const SUBGROUPS: Target = { device: "mesa-software", subgroups: [8, 8], f16: true, limits: DEFAULT_LIMITS };
-const few = (buffers: number): Target => ({ ...SUBGROUPS, limits: { ...DEFAULT_LIMITS, storageBuffersPerStage: buffers } });
+const few = (buffers: number): Target => ({
+  ...SUBGROUPS,
+  limits: { ...DEFAULT_LIMITS, storageBuffersPerStage: buffers },
+});
 
-const weight = (name: string, ...shape: readonly number[]): string => `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
+const weight = (name: string, ...shape: readonly number[]): string =>
+  `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
 const product = (name: string, a: string, columns: number, rows = 4): string =>
   `${weight(`w${name}`, rows, columns)}\n%${name} = matmul {"transposed":false}(%${a}, %w${name})`;
-const slice = (name: string, of: string, start: number, stop: number): string => `%${name} = slice {"axis":1,"start":${start},"stop":${stop}}(%${of})`;
-const heads = (name: string, of: string, count: number, width: number): string => `%${name} = reshape {"shape":["rows(T)",${count},${width}]}(%${of})`;
+const slice = (name: string, of: string, start: number, stop: number): string =>
+  `%${name} = slice {"axis":1,"start":${start},"stop":${stop}}(%${of})`;
+const heads = (name: string, of: string, count: number, width: number): string =>
+  `%${name} = reshape {"shape":["rows(T)",${count},${width}]}(%${of})`;
 const first = (name: string, of: string): string => `%${name} = permute {"order":[1,0,2]}(%${of})`;
 const result = (name: string, shape = "[B, T, 4] packed T 0 1"): string => `result "${name}" = %${name} ${shape}`;
 const POSITIONS = `%positions = positions {"axis":"T"}(%starts)\n%table = rope_table {"positions":64,"width":4,"theta":100,"frequencies":null,"scale":1}()`;
@@ -36,7 +43,9 @@ const GRAPHS: Readonly<Record<string, readonly [body: string, target?: Target, a
   "a prologue and pointwise": [
     `${weight("g", 4)}\n%a = mul(%x, %g)\n${product("p", "a", 4)}\n${weight("b", 4)}\n%s = add(%p, %b)\n%t = tanh(%s)\n%y = add(%t, %x)\n${result("y")}`,
   ],
-  "a pair of columns": [`${product("p", "x", 8)}\n${slice("gate", "p", 0, 4)}\n${slice("up", "p", 4, 8)}\n%g = silu(%gate)\n%y = mul(%g, %up)\n${result("y")}`],
+  "a pair of columns": [
+    `${product("p", "x", 8)}\n${slice("gate", "p", 0, 4)}\n${slice("up", "p", 4, 8)}\n%g = silu(%gate)\n%y = mul(%g, %up)\n${result("y")}`,
+  ],
   "rotary heads": [
     `${POSITIONS}\n${product("p", "x", 16)}\n${slice("q", "p", 0, 8)}\n${slice("k", "p", 8, 16)}\n${rotated("r", "q")}
 %e = exp(%r)\n%z = sin(%k)\n${result("e", HEADS)}\n${result("z", "[B, T, 8] packed T 0 1")}`,
@@ -90,6 +99,8 @@ ${heads("h1", "one", 2, 4)}\n${heads("h2", "two", 2, 4)}\n${cache("ca", "h1")}\n
 describe("the kernels of", () => {
   it.each(Object.entries(GRAPHS))("%s", async (name, [body, target = PORTABLE, axes = ""]) => {
     const fused = fuse(graphOf(body, { axes }), target);
-    await expect(`${printGraph(fused.graph, { place: null })}\n${printKernels(fused)}`).toMatchFileSnapshot(`golden/${name.replaceAll(" ", "-")}.txt`);
+    await expect(`${printGraph(fused.graph, { place: null })}\n${printKernels(fused)}`).toMatchFileSnapshot(
+      `golden/${name.replaceAll(" ", "-")}.txt`,
+    );
   });
 });

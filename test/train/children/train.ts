@@ -4,7 +4,8 @@ import { trainModel } from "../../../src/train/run-node.js";
 import { pretendRun } from "../pretend.js";
 
 const [output, data, settings] = process.argv.slice(2) as [string, string, string];
-const saved = existsSync(`${output}/checkpoints`) && readdirSync(`${output}/checkpoints`).some((name) => name.startsWith("step-"));
+const saved =
+  existsSync(`${output}/checkpoints`) && readdirSync(`${output}/checkpoints`).some((name) => name.startsWith("step-"));
 const resume = saved ? "last" : null;
 const options = pretendRun(output, data, JSON.parse(settings) as { context: number }, {
   resume,
