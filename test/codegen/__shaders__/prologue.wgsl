@@ -27,7 +27,11 @@ fn combine(a: Value, b: Value) -> Value { return a + b; }
 fn rounded(v: Value) -> Value { return v; }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let o = (group.x + group.y * groups.x) * 64u + lane;
   if (o >= outputs()) { return; }
   let start = base(o);

@@ -25,7 +25,11 @@ const LANES = 64u;
 const EACH = 1u;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   // Rolled, for its bound is no constant.
   let end = min(first + LANES * EACH, count());
