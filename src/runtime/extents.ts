@@ -174,6 +174,13 @@ export function checkSeed(seed: number): number {
   return seed;
 }
 
+/** Runs that may be on the device at once. */
+export function checkInFlight(count = 1): number {
+  if (!Number.isSafeInteger(count) || count < 1 || count > 8)
+    throw new InputError(null, `inFlight is ${told(count)}: it must be 1 to 8`);
+  return count;
+}
+
 /** Promises of a run, each of them one that there is. */
 export function checkPromises(given: readonly RunPromise[] = []): readonly RunPromise[] {
   if (!Array.isArray(given))

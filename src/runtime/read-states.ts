@@ -1,17 +1,27 @@
 // States read back whole. Packages leave it out.
-import type { ProgramState } from "../program/program.js";
+import type { Program } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
+import { InputError } from "./errors.js";
 import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
 import { bytesThrough, elementsOf, typed, type StateShape, type StateValue } from "./states.js";
 
-/** Reads the states of these names, one after the other, through a buffer that is made for it. */
+/**
+ * Reads the states of these names, one after the other, through a buffer that is made for it. Throws InputError for a
+ * name that no state of the program has.
+ */
 export async function readStates(
   device: Device,
   buffers: Buffers,
-  states: readonly ProgramState[],
+  program: Program,
+  names: readonly string[],
   shapeOf: StateShape,
 ): Promise<ReadonlyMap<string, StateValue>> {
+  const states = names.map((name) => {
+    const found = program.states.find((s) => s.name === name);
+    if (!found) throw new InputError(name, `the program has no state ${name}`);
+    return found;
+  });
   if (states.length === 0) return new Map();
   const staging = device.gpu.createBuffer({
     label: "states",

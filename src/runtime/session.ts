@@ -1,33 +1,34 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
 import { bug } from "../base/invariant.js";
-import type { Program, RunPromise } from "../program/program.js";
+import type { Program } from "../program/program.js";
 import type { Axis, RunSizes } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
 import { Allocator } from "./allocator.js";
 import { Buffers, type Move } from "./buffers.js";
+import { type Call, readCall } from "./call.js";
 import { checked } from "./checked.js";
 import type { Device } from "./device.js";
-import { DisposedError, InputError } from "./errors.js";
-import { checkLengths, checkLive, checkMax, checkPromises, checkSeed, inferExtents } from "./extents.js";
-import { flattenAll, packInput, type Inputs } from "./inputs.js";
+import { DisposedError } from "./errors.js";
+import { checkInFlight, checkLive, checkMax, checkSeed } from "./extents.js";
+import type { Inputs } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
 import { readOutput, type Result, type Results } from "./outputs.js";
 import { FirstRuns } from "./first-runs.js";
 import { Pipelines } from "./pipelines.js";
+import { RunQueue } from "./run-queue.js";
 import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
 import { type Resolved, Resolver } from "./resolver.js";
-import { type Selection, Selections } from "./selections.js";
+import { Selections } from "./selections.js";
 import { parseAxes, SizeTable } from "./sizes.js";
 import type { LoadSettings, RunOptions, SessionEvent } from "./session-options.js";
 import { Setting } from "./setting.js";
 import { Staging } from "./staging.js";
 import { StateRoom } from "./state-room.js";
 import { readStates } from "./read-states.js";
-import { sharedStates, sharedWeights, type StateValue, writeStates } from "./states.js";
+import { sharedSlots, type SlotOwner, type StateValue, writeStates } from "./states.js";
 import { Steps } from "./steps.js";
 import { Tables } from "./tables.js";
-import type { Words } from "./weights/convert.js";
 import { uploadWeights, type WeightValues } from "./weights.js";
 
 /** Options of loading. */
@@ -39,16 +40,6 @@ export interface LoadOptions extends LoadSettings {
    * this one.
    */
   readonly weightsOf?: Session;
-}
-
-/** What one call of `run` asks for. */
-interface Call {
-  readonly resolved: Resolved;
-  readonly seed: number;
-  readonly selection: Selection;
-  readonly promises: readonly RunPromise[];
-  readonly words: readonly Words[];
-  readonly signal: AbortSignal | undefined;
 }
 
 export class Session {
@@ -73,9 +64,7 @@ export class Session {
   #steps: Steps | null = null;
   #firstRuns: FirstRuns | null = null;
   #setting: Setting | null = null;
-  #queue: Promise<unknown> = Promise.resolve();
-  /** Runs that the device has, and whose results are not read yet. */
-  readonly #reading = new Set<Promise<unknown>>();
+  readonly #queue = new RunQueue();
   readonly #statesOf: Session | null;
   readonly #weightsOf: Session | null;
   readonly #shared: ReadonlySet<number>;
@@ -97,28 +86,20 @@ export class Session {
       ...program.states.map((s) => s.slot),
       ...program.weights.flatMap((w) => w.slots.map((s) => s.slot)),
     ]);
-    const { statesOf = null, weightsOf = null, inFlight = 1 } = options;
-    if (!Number.isSafeInteger(inFlight) || inFlight < 1 || inFlight > 8)
-      throw new InputError(null, `inFlight is ${inFlight}: it must be 1 to 8`);
+    const { statesOf = null, weightsOf = null } = options;
+    const inFlight = checkInFlight(options.inFlight);
     [this.#statesOf, this.#weightsOf] = [statesOf, weightsOf];
     for (const owner of [statesOf, weightsOf]) if (owner) owner.#expectAlive();
-    const of = (session: Session): { readonly program: Program; readonly buffers: Buffers } => ({
-      program: session.program,
-      buffers: session.#buffers,
-    });
-    const shared = new Map([
-      ...(statesOf ? sharedStates(program, of(statesOf)) : []),
-      ...(weightsOf ? sharedWeights(program, of(weightsOf)) : []),
-    ]);
+    const slotsOf = (owner: Session | null): SlotOwner | null =>
+      owner && { program: owner.program, buffers: owner.#buffers };
+    const shared = sharedSlots(program, slotsOf(statesOf), slotsOf(weightsOf));
     this.#shared = new Set(shared.keys());
     this.#pipelines = new Pipelines(device, program);
     this.#allocator = new Allocator(device.gpu);
     this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
     this.#staging = new Staging(device, this.#allocator, { count: inFlight });
-    this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment, {
-      shared: this.#shared,
-      inFlight,
-    });
+    const alignment = device.info.limits.minUniformBufferOffsetAlignment;
+    this.#prediction = new Prediction(program, this.#axes, alignment, { shared: this.#shared, inFlight });
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
     this.#room = statesOf ? statesOf.#room : new StateRoom(program, this.#axes, this.#resolveMost(options.max).run);
   }
@@ -139,14 +120,10 @@ export class Session {
     await this.#buffers.ensure(this.#bytesOf(most));
     options.signal?.throwIfAborted();
     await checked(this.device, "prepare a program", () => {
-      const steps = (this.#steps = new Steps(this.device, this.#allocator, this.program, this.#table, this.#pipelines));
-      this.#firstRuns = new FirstRuns({
-        device: this.device,
-        steps,
-        buffers: this.#buffers,
-        pipelines: this.#pipelines,
-        tell: this.#onProgress,
-      });
+      const { device } = this;
+      const [buffers, pipelines, tell] = [this.#buffers, this.#pipelines, this.#onProgress];
+      const steps = (this.#steps = new Steps(device, this.#allocator, this.program, this.#table, pipelines));
+      this.#firstRuns = new FirstRuns({ device, steps, buffers, pipelines, tell });
       this.#setting = new Setting(steps, this.#tables, this.#firstRuns);
       this.#steps.bind(this.#buffers);
       this.#staging.ensure(this.#stagingOf(most));
@@ -167,9 +144,8 @@ export class Session {
   }
 
   /**
-   * Runs the program once. Calls are taken one after the other, in their order; inputs are copied before `run` returns,
-   * so the caller may change them at once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError,
-   * DisposedError.
+   * Runs the program once. Calls are taken in their order; inputs are copied before `run` returns, so the caller may
+   * change them at once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError, DisposedError.
    */
   run(inputs: Inputs, options: RunOptions = {}): Promise<Results> {
     return this.#enqueue(inputs, options, (call) => this.#start(call)).then(({ results }) => results);
@@ -182,14 +158,8 @@ export class Session {
   readStates(
     names: readonly string[] = this.program.states.map((s) => s.name),
   ): Promise<ReadonlyMap<string, StateValue>> {
-    return this.#afterAll(() => {
-      const states = names.map((name) => {
-        const found = this.program.states.find((s) => s.name === name);
-        if (!found) throw new InputError(name, `the program has no state ${name}`);
-        return found;
-      });
-      return readStates(this.device, this.#buffers, states, this.#room.shapeOf);
-    });
+    const { device, program } = this;
+    return this.#afterAll(async () => readStates(device, this.#buffers, program, names, this.#room.shapeOf));
   }
 
   /**
@@ -207,11 +177,8 @@ export class Session {
    * stay. The sessions that share them must have no run under way. Throws InputError, LimitError, OutOfMemoryError.
    */
   resetStates(extents: Readonly<Record<string, number>> = {}): Promise<void> {
-    return this.#changeRoom(
-      extents,
-      () => new Map(),
-      () => this.#room.begin(this.device, this.#buffers),
-    );
+    const begin = (): void => this.#room.begin(this.device, this.#buffers);
+    return this.#changeRoom(extents, () => new Map(), begin);
   }
 
   /**
@@ -255,15 +222,12 @@ export class Session {
     return this.#enqueue(inputs, options, (call) => this.#profileNow(call, options));
   }
 
-  /** In its turn, with no run under way. */
+  /** Does `body` in its turn, with no run under way. */
   #afterAll<T>(body: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(async () => {
-      await this.#drained();
+    return this.#queue.alone(async () => {
       this.#expectAlive();
       return checked(this.device, "reach the states of a program", body);
     });
-    this.#queue = Promise.allSettled([turn]);
-    return turn;
   }
 
   #enqueue<T>(inputs: Inputs, options: RunOptions, begin: (call: Call) => Promise<T>): Promise<T> {
@@ -273,32 +237,25 @@ export class Session {
     } catch (error) {
       return Promise.reject(error);
     }
-    const turn = this.#queue.then(() => begin(call));
-    // The next run does not care whether this one failed; the caller has the error.
-    this.#queue = Promise.allSettled([turn]);
-    return turn;
+    return this.#queue.next(() => begin(call));
   }
 
   /** All that is known before the device is asked. */
   #read(given: Inputs, options: RunOptions): Call {
     this.#expectAlive();
     options.signal?.throwIfAborted();
-    const inputs = flattenAll(this.program, given);
-    const extents = inferExtents(this.program, this.#axes, inputs, options.extents);
-    const lengths = checkLengths(options.lengths, this.#axes, extents);
-    const resolved = this.#resolver.resolve(
-      { extents, lengths, live: checkLive(this.program, options.live, this.#live) },
-      this.#setting?.sizes ?? null,
-    );
-    this.#room.expect(resolved.run);
-    return {
-      resolved,
-      seed: checkSeed(options.seed ?? this.#seed),
-      selection: this.#selections.of(options),
-      promises: checkPromises(options.promises),
-      words: this.program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes)),
-      signal: options.signal,
-    };
+    return readCall(given, options, {
+      program: this.program,
+      axes: this.#axes,
+      live: this.#live,
+      seed: this.#seed,
+      selections: this.#selections,
+      resolve: (run) => {
+        const resolved = this.#resolver.resolve(run, this.#setting?.sizes ?? null);
+        this.#room.expect(resolved.run);
+        return resolved;
+      },
+    });
   }
 
   /**
@@ -327,17 +284,14 @@ export class Session {
       this.#staging.giveBack(staging);
       throw error;
     }
-    const reading = this.#onDevice("run a program", () => {
+    const run = this.#onDevice("run a program", () => {
       if (known) this.#write(call, resolved, grown);
       const encoder = this.device.gpu.createCommandEncoder();
       this.#steps!.encode(encoder, this.#buffers, needed, first);
       this.#setting!.ran();
       return this.#staging.read(staging, encoder, this.#buffers, copies, bytes);
-    }).finally(() => {
-      this.#reading.delete(reading);
-      this.#staging.giveBack(staging);
     });
-    this.#reading.add(reading);
+    const reading = this.#queue.hold(run.finally(() => this.#staging.giveBack(staging)));
     const results = reading.then((back) => {
       const found = Object.create(null) as Record<string, Result>;
       for (const place of places) found[place.output.name] = readOutput(place, back, resolved.sizes);
@@ -348,53 +302,27 @@ export class Session {
     return { results };
   }
 
-  /** Once no run is under way. */
-  async #drained(): Promise<void> {
-    await Promise.allSettled(this.#reading);
-  }
-
   async #profileNow(call: Call, options: ProfileOptions): Promise<Profile> {
-    await this.#drained();
+    await this.#queue.drained();
     const { resolved, grown } = await this.#makeRoom(call);
     await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown, false));
     await this.#firstRuns!.compile(call.selection.needed);
-    const [program, device, buffers, steps, axes] = [
-      this.program,
-      this.device,
-      this.#buffers,
-      this.#steps!,
-      this.#axes,
-    ];
+    const { program, device } = this;
+    const [buffers, steps, axes, run] = [this.#buffers, this.#steps!, this.#axes, resolved.run];
+    const parts = { program, device, buffers, steps, axes, run, needed: call.selection.needed, signal: call.signal };
     return this.#onDevice("profile a program", () =>
-      keepingStates(program, device, buffers, () =>
-        profileSteps(
-          {
-            program,
-            device,
-            buffers,
-            steps,
-            axes,
-            run: resolved.run,
-            needed: call.selection.needed,
-            signal: call.signal,
-          },
-          options,
-        ),
-      ),
+      keepingStates(program, device, buffers, () => profileSteps(parts, options)),
     );
   }
 
   /** Waits for the room that a call needs; the sizes it runs at, and the slots that are new. */
-  async #makeRoom({
-    resolved: wanted,
-    signal,
-  }: Call): Promise<{ readonly resolved: Resolved; readonly grown: ReadonlySet<number> }> {
+  async #makeRoom(call: Call): Promise<{ readonly resolved: Resolved; readonly grown: ReadonlySet<number> }> {
     this.#expectAlive();
-    signal?.throwIfAborted();
+    call.signal?.throwIfAborted();
     // A run before this one may have brought the same sizes to the device.
     const current = this.#setting?.sizes ?? null;
-    const resolved = current?.key === wanted.key ? current : wanted;
-    if (resolved !== current) await this.#drained();
+    const resolved = current?.key === call.resolved.key ? current : call.resolved;
+    if (resolved !== current) await this.#queue.drained();
     const grown = await this.#grow(resolved);
     this.#expectAlive();
     return { resolved, grown };

@@ -23,10 +23,7 @@ export const elementsOf = (shape: readonly number[]): number => shape.reduce((n,
  * The slots of `owner`'s states by those that `program` has for states of the same name. Throws InputError where the
  * owner lacks one, or has it in another shape.
  */
-export function sharedStates(
-  program: Program,
-  owner: { readonly program: Program; readonly buffers: Buffers },
-): ReadonlyMap<number, SharedSlot> {
+function sharedStates(program: Program, owner: SlotOwner): ReadonlyMap<number, SharedSlot> {
   const owned = new Map(owner.program.states.map((s) => [s.name, s]));
   return new Map(
     program.states.map((state) => {
@@ -43,11 +40,25 @@ export function sharedStates(
   );
 }
 
-/** The slots of `owner` that hold the same weights, in the same layouts, as slots of `program`. */
-export function sharedWeights(
+/** A session as the owner of slots. */
+export interface SlotOwner {
+  readonly program: Program;
+  readonly buffers: Buffers;
+}
+
+/** The slots of `program` that other sessions own: those of its states, and those of its weights. */
+export const sharedSlots = (
   program: Program,
-  owner: { readonly program: Program; readonly buffers: Buffers },
-): ReadonlyMap<number, SharedSlot> {
+  statesOf: SlotOwner | null,
+  weightsOf: SlotOwner | null,
+): ReadonlyMap<number, SharedSlot> =>
+  new Map([
+    ...(statesOf ? sharedStates(program, statesOf) : []),
+    ...(weightsOf ? sharedWeights(program, weightsOf) : []),
+  ]);
+
+/** The slots of `owner` that hold the same weights, in the same layouts, as slots of `program`. */
+function sharedWeights(program: Program, owner: SlotOwner): ReadonlyMap<number, SharedSlot> {
   const owned = new Map([...weightsBySlot(owner.program)].map(([slot, held]) => [held, slot]));
   return new Map(
     [...weightsBySlot(program)].flatMap(([slot, held]): [number, SharedSlot][] => {

@@ -1,6 +1,8 @@
 // A chat template as a program that comes to its end: templates are from outside, and whatever they loop over or
 // multiply is counted before it is done.
 import * as jinja from "@huggingface/jinja";
+import { Budget, TemplateLimit } from "./template-budget.js";
+import { globals } from "./template-globals.js";
 
 /** A node of the tree, by its fields; a value that was computed already is a node of its own, `Held`. */
 interface Node {
@@ -40,15 +42,8 @@ const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
 const MOST_CHARACTERS = 200_000;
 const LONG_BLANK = /\s{1000}/;
 
-/**
- * Steps for any messages, and how many more for each and for each of its characters. A step takes a microsecond or two.
- */
-const STEPS = { any: 300_000, message: 300, character: 0.25 } as const;
 /** Operations inside one another, macros that call macros among them: what the stack has room for in any browser. */
 const MOST_DEPTH = 300;
-/** Characters of any text that comes up, and how many more for each that is given. */
-const TEXT = { any: 4_000_000, character: 8 } as const;
-
 /** What some operations come to, in steps. */
 const COST = {
   /** Of a loop, for each thing it is over. */
@@ -62,11 +57,6 @@ const COST = {
   split: 8,
 } as const;
 
-/** What a template does that would not end, or not soon. */
-export class TemplateLimit extends Error {
-  override readonly name = "TemplateLimit";
-}
-
 /** Reads a template. Throws what the parser throws, and TemplateLimit. */
 export function parseTemplate(
   text: string,
@@ -78,10 +68,7 @@ export function parseTemplate(
   const printed = statementsOf(tree);
   return (given, messages, characters) => {
     const environment = new Environment();
-    const budget = new Budget(
-      STEPS.any + STEPS.message * messages + Math.ceil(STEPS.character * characters),
-      TEXT.any + TEXT.character * characters,
-    );
+    const budget = new Budget(messages, characters);
     for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(given)])
       environment.set(name, value);
     return new Counted(environment, budget, printed).run(tree).value;
@@ -102,89 +89,6 @@ function statementsOf(tree: Node): WeakSet<object> {
     }
   }
   return printed;
-}
-
-/** Names that every template knows, as transformers gives them. */
-const globals = (budget: Budget): Readonly<Record<string, unknown>> => ({
-  false: false,
-  true: true,
-  none: null,
-  False: false,
-  True: true,
-  None: null,
-  raise_exception: (message: unknown) => {
-    throw new Error(typeof message === "string" ? message : "it gives no reason");
-  },
-  range: (...bounds: readonly unknown[]) => range(budget, bounds),
-  strftime_now: (format: unknown) => strftime(new Date(), typeof format === "string" ? format : ""),
-});
-
-function range(budget: Budget, bounds: readonly unknown[]): readonly number[] {
-  const numbers = bounds.map(Number).filter(Number.isFinite);
-  if (numbers.length === 0 || numbers.length !== bounds.length || numbers.length > 3)
-    throw new Error("range() takes one to three numbers");
-  const [start, stop, step] = numbers.length === 1 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
-  if (step === 0) throw new Error("range() step must not be zero");
-  const count = Math.max(0, Math.ceil((stop - start) / step));
-  budget.spend(count);
-  return Array.from({ length: count }, (_, i) => start + i * step);
-}
-
-const MONTHS = [
-  "January",
-  "February",
-  "March",
-  "April",
-  "May",
-  "June",
-  "July",
-  "August",
-  "September",
-  "October",
-  "November",
-  "December",
-] as const;
-
-/** As Python writes dates, as far as templates ask. */
-function strftime(date: Date, format: string): string {
-  const two = (n: number): string => String(n).padStart(2, "0");
-  const month = MONTHS[date.getMonth()]!;
-  const parts: Readonly<Record<string, string>> = {
-    Y: String(date.getFullYear()),
-    m: two(date.getMonth() + 1),
-    d: two(date.getDate()),
-    b: month.slice(0, 3),
-    B: month,
-    H: two(date.getHours()),
-    M: two(date.getMinutes()),
-    "%": "%",
-  };
-  return format.replaceAll(/%([YmdbBHM%])/g, (_, part: string) => parts[part]!);
-}
-
-/** What may still be done. */
-class Budget {
-  readonly #most: number;
-  #left: number;
-
-  constructor(
-    steps: number,
-    /** Characters of the longest text. */
-    readonly text: number,
-  ) {
-    this.#most = steps;
-    this.#left = steps;
-  }
-
-  spend(steps: number): void {
-    this.#left -= steps;
-    if (!(this.#left >= 0))
-      throw new TemplateLimit(`it takes more than ${this.#most} steps: its loops do not end, or not soon`);
-  }
-
-  expectText(characters: number): void {
-    if (!(characters <= this.text)) throw new TemplateLimit(`it makes a text of more than ${this.text} characters`);
-  }
 }
 
 /** What a value comes to where all of it is written out: shared parts count wherever they stand. */
