@@ -3,7 +3,7 @@
 import { joinPath } from "./bindings.js";
 import { numbered } from "./inspect.js";
 import type { Model } from "./model.js";
-import type { FoundRoute } from "./unroll.js";
+import type { FoundRoute } from "./found.js";
 
 /**
  * The call's path where it makes one route; else with the name, `layers.0.moe.expert#3`; in the model's own functions

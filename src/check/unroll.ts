@@ -10,9 +10,11 @@ import { nameOfFunction } from "./call.js";
 import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
 import { ERROR, type Any, type Bound } from "./context.js";
 import { toValue } from "./convert.js";
+import { Emitted } from "./emitted.js";
 import type { Env, FunctionBody } from "./environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "./evaluate.js";
 import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "./limits.js";
+import type { FoundLoss, FoundObserve, FoundRoute } from "./found.js";
 import { madeAt } from "./made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
 import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
@@ -32,32 +34,6 @@ interface Frame extends ActiveCall {
   readonly losses: Map<string, Stmt>;
 }
 
-/** A value while its model is being made: paths and streams get their names at the end. */
-interface Draft {
-  path: string;
-  attrs: LogicalAttrs[LogicalOp];
-}
-
-export interface FoundLoss {
-  readonly node: CallNode;
-  readonly name: string;
-  readonly value: Value;
-  readonly own: boolean;
-}
-
-export interface FoundObserve {
-  readonly node: CallNode;
-  readonly name: string;
-  readonly value: Value;
-}
-
-/** A route, by the name it was first bound to. */
-export interface FoundRoute {
-  readonly node: CallNode;
-  readonly name: string;
-  readonly axis: string;
-}
-
 export interface UnrollOptions {
   readonly session: Session;
   readonly entry: Entry;
@@ -72,12 +48,9 @@ export class Unroller implements FunctionBody {
   readonly axes = new Map<string, Axis>();
   batch: string | null = null;
   readonly #options: UnrollOptions;
-  readonly #values: (Value & Draft)[] = [];
-  readonly #nodes: CallNode[] = [];
-  readonly #traces: (Trace | null)[] = [];
+  readonly #emitted = new Emitted();
   readonly #inCalls = new Set<Value>();
   readonly #weights = new Map<WeightRecord, Value>();
-  readonly #streams: CallNode[] = [];
   readonly #taken = new Map<string, number>();
   readonly #calls: Tally<Fn>;
   #frame: Frame | null = null;
@@ -98,12 +71,9 @@ export class Unroller implements FunctionBody {
     span: Span,
   ): Value<K> {
     invariant(this.#frame !== null, "an operation outside of any function");
-    if (this.#values.length >= MAX_OPERATIONS) this.#session.halt("operations", MAX_OPERATIONS, span);
+    if (this.#emitted.count >= MAX_OPERATIONS) this.#session.halt("operations", MAX_OPERATIONS, span);
     if (type.shape.length > MAX_RANK) this.#session.halt("dimensions in one tensor", MAX_RANK, span);
-    const value = { id: this.#values.length, op, inputs, attrs, type, span, path: "" };
-    this.#values.push(value);
-    this.#nodes.push(this.#frame.node);
-    this.#traces.push(this.#session.trace);
+    const value = this.#emitted.add(this.#frame.node, this.#session.trace, { op, inputs, attrs, type, span });
     if (this.#frame.depth > 1) this.#inCalls.add(value);
     return value;
   }
@@ -120,7 +90,8 @@ export class Unroller implements FunctionBody {
     span: Span = value.span,
     notes: readonly Note[] = [],
   ): void {
-    this.#reportIn(this.#nodes[value.id] ?? null, this.#traces[value.id] ?? null, code, data, span, notes);
+    const { node, trace } = this.#emitted.madeBy(value);
+    this.#reportIn(node, trace, code, data, span, notes);
   }
 
   #reportIn<C extends Code>(
@@ -158,11 +129,9 @@ export class Unroller implements FunctionBody {
     return name;
   }
 
-  /** A placeholder until calls have their paths. */
   stream(): string {
     invariant(this.#frame !== null, "random values outside of any function");
-    this.#streams.push(this.#frame.node);
-    return `${this.#streams.length - 1}`;
+    return this.#emitted.stream(this.#frame.node);
   }
 
   /** `K`, then `K2`, `K3`, …: the first that no axis bears. */
@@ -408,18 +377,9 @@ export class Unroller implements FunctionBody {
     return made;
   }
 
-  /** Gives every value the path of its call, and random values their streams, now that all calls are known. */
+  /** Once all calls are known, and have their paths. */
   finish(): void {
-    const numbers = new Map<CallNode, number>();
-    const streams = this.#streams.map((node) => {
-      const n = numbers.get(node) ?? 0;
-      numbers.set(node, n + 1);
-      return `${node.path}:${n}`;
-    });
-    for (const value of this.#values) {
-      value.path = this.#nodes[value.id]?.path ?? "";
-      if ("stream" in value.attrs) value.attrs = { ...value.attrs, stream: streams[Number(value.attrs.stream)] ?? "" };
-    }
+    this.#emitted.finish();
   }
 }
 

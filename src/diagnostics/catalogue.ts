@@ -2,7 +2,10 @@
 import type { CodeDef } from "./define.js";
 import { syntaxCodes } from "./codes/syntax.js";
 import { nameCodes } from "./codes/names.js";
+import { argumentCodes } from "./codes/arguments.js";
+import { valueCodes } from "./codes/values.js";
 import { blockCodes } from "./codes/blocks.js";
+import { functionCodes } from "./codes/functions.js";
 import { limitCodes } from "./codes/limits.js";
 import { tensorCodes } from "./codes/tensors.js";
 import { routingCodes } from "./codes/routing.js";
@@ -10,7 +13,10 @@ import { routingCodes } from "./codes/routing.js";
 export const catalogue = {
   ...syntaxCodes,
   ...nameCodes,
+  ...argumentCodes,
+  ...valueCodes,
   ...blockCodes,
+  ...functionCodes,
   ...limitCodes,
   ...tensorCodes,
   ...routingCodes,

@@ -6,11 +6,10 @@
 import { multiplySizes } from "../size/size.js";
 import { isFloat, type DType } from "../base/dtype.js";
 import { typeOf } from "../ir/graph.js";
-import type { OpName, PlainPointwiseOp, PointwiseOp } from "../ir/vocabulary.js";
-import type { Lowering, OpDef, OpTable, Tensor } from "./define.js";
+import type { PointwiseOp } from "../ir/vocabulary.js";
+import type { OpTable } from "./define.js";
 import { erf } from "./erf.js";
 import { algebra, unbroadcast } from "./cotangents.js";
-import { aligned } from "./rows.js";
 import {
   broadcastShapes,
   costPerResult,
@@ -21,116 +20,22 @@ import {
   NUMBERS,
   sameDtype,
 } from "./shapes.js";
-import { slopes, SQRT_2_OVER_PI, type Slope, type Slopes } from "./slopes.js";
-import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
+import {
+  map,
+  ELEMENTWISE,
+  rounded,
+  unary,
+  floats,
+  binary,
+  comparison,
+  arithmetic,
+  cheap,
+  exact,
+  linear,
+} from "./pointwise-kinds.js";
+import { slopes, SQRT_2_OVER_PI } from "./slopes.js";
+import { at } from "./tensors.js";
 import { wgslType } from "./wgsl.js";
-
-/** Applied to every group of paired elements. */
-function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: number, c: number) => number): Tensor {
-  const shape = broadcastNumbers(inputs.map((t) => t.shape));
-  const out = new Float64Array(countOf(shape));
-  const [a, b, c] = inputs.map((t) => ({ data: t.data, offsets: broadcastOffsets(t.shape, shape) }));
-  for (let i = 0; i < out.length; i++) {
-    const x = a!.data[a!.offsets ? a!.offsets[i]! : i]!;
-    const y = b ? b.data[b.offsets ? b.offsets[i]! : i]! : 0;
-    out[i] = f(x, y, c ? c.data[c.offsets ? c.offsets[i]! : i]! : 0);
-  }
-  return store(tensor(dtype, shape, out));
-}
-
-/** Each element, and so each row, token and column, is made from its own. */
-const ELEMENTWISE = { rows: aligned, tokens: "own", columns: "kept" } as const;
-
-/** An f16 result is rounded where it arises. */
-const rounded = (dtype: DType, wgsl: string): string => (dtype === "f16" ? `modc_f16(${wgsl})` : wgsl);
-
-type Plain = OpDef<PlainPointwiseOp>;
-
-interface Unary {
-  readonly doc: string;
-  readonly dtypes: readonly DType[];
-  readonly f: (x: number, dtype: DType) => number;
-  readonly wgsl: (x: string, dtype: DType) => string;
-  readonly grad: Slope | null;
-}
-
-const unary = ({ doc, dtypes, f, wgsl, grad }: Unary): Plain => ({
-  doc,
-  infer(inputs) {
-    return [expectDtype(inputs, 0, ...dtypes)];
-  },
-  cost: costPerResult(1),
-  ...ELEMENTWISE,
-  evaluate(inputs) {
-    const x = at(inputs, 0);
-    return [map(x.dtype, [x], (v) => f(v, x.dtype))];
-  },
-  grad: grad && ((emit, node, [dy]) => [grad(algebra(emit, node), dy!, node.inputs[0], node)]),
-  lower: { kind: "pointwise", wgsl: ([x], _attrs, [type]) => rounded(type!.dtype, wgsl(x!, type!.dtype)) },
-});
-
-export const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string, grad: Slope): Plain =>
-  unary({ doc, dtypes: FLOATS, f, wgsl, grad });
-
-interface Binary {
-  readonly doc: string;
-  readonly dtypes: readonly DType[];
-  readonly f: (a: number, b: number, dtype: DType) => number;
-  readonly wgsl: (a: string, b: string, dtype: DType) => string;
-  readonly grad: Slopes | null;
-}
-
-const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"): Plain => ({
-  doc,
-  infer(inputs) {
-    const [a, b] = [expectDtype(inputs, 0, ...dtypes), expectDtype(inputs, 1, ...dtypes)];
-    const dtype = sameDtype(a, b);
-    return [{ dtype: result ?? dtype, shape: broadcastShapes([a.shape, b.shape]) }];
-  },
-  cost: costPerResult(1),
-  ...ELEMENTWISE,
-  evaluate(inputs) {
-    const { dtype } = at(inputs, 0);
-    return [map(result ?? dtype, inputs, (a, b) => f(a, b, dtype))];
-  },
-  grad:
-    grad &&
-    ((emit, node, [dy]) => {
-      const [a, b] = node.inputs;
-      const [da, db] = grad(algebra(emit, node), dy!, a, b, node);
-      return [unbroadcast(emit, da, typeOf(a)), unbroadcast(emit, db, typeOf(b))];
-    }),
-  lower: {
-    kind: "pointwise",
-    wgsl: ([a, b], _attrs, [type]) => rounded(result ?? type!.dtype, wgsl(a!, b!, type!.dtype)),
-  },
-});
-
-/** A comparison; `helper` is what floats need so that NaN compares as it should. */
-const comparison = (
-  doc: string,
-  f: (a: number, b: number) => boolean,
-  operator: string,
-  onFloats: (a: string, b: string) => string,
-  dtypes: readonly DType[] = NUMBERS,
-): Plain =>
-  binary(
-    {
-      doc,
-      dtypes,
-      f: (a, b) => Number(f(a, b)),
-      wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`),
-      grad: null,
-    },
-    "bool",
-  );
-
-const arithmetic = (
-  doc: string,
-  operator: string,
-  f: (a: number, b: number, dtype: DType) => number,
-  grad: Slopes,
-): Plain => binary({ doc, dtypes: NUMBERS, f, wgsl: (a, b) => `(${a} ${operator} ${b})`, grad });
 
 const ANY = [...NUMBERS, "bool"] as const;
 
@@ -177,19 +82,6 @@ function castWgsl(x: string, from: DType, to: DType): string {
   if (source === "f32") return target === "bool" ? `modc_truth(${x})` : `modc_${target}(${x})`;
   return `${target}(${x})`;
 }
-
-interface Expression {
-  readonly lower: Lowering<OpName>["pointwise"];
-}
-/** What costs little to compute again. */
-const cheap = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lower, cheap: true } });
-/** What has one result, however a driver compiles it. */
-const exact = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lower, exact: true } });
-/** What makes zeros of zeros at those inputs. */
-const linear = <D extends Expression>(def: D, at: (input: number) => boolean = () => true): D => ({
-  ...def,
-  linear: at,
-});
 
 /** Records of the pointwise family. */
 export const pointwise: Pick<OpTable, PointwiseOp> = {

@@ -11,7 +11,7 @@ import type { Axis } from "../size/axes.js";
 import type { TextInputs } from "./batches.js";
 import { TrainError } from "./errors.js";
 import { unmatched, weightHint, weightPatterns } from "./patterns.js";
-import type { RunModel } from "./run-node.js";
+import type { RunModel } from "./run-options.js";
 import { livePoints, type TrainSettings } from "./settings.js";
 import { textInputsOf } from "./text-inputs.js";
 

@@ -1,9 +1,7 @@
 // A whole run of training: the text, the trainer, the loop, and what it leaves in its folder.
 import { existsSync } from "node:fs";
-import type { Program, ProgramWeight } from "../program/program.js";
-import type { Words } from "../runtime/index.js";
 import { lockFolder } from "./lock-node.js";
-import { batchAt, batchesOf, windowBatch, type TextInputs } from "./batches.js";
+import { batchAt, batchesOf, windowBatch } from "./batches.js";
 import type { Checkpoint } from "./checkpoint-node.js";
 import { openCorpus, removeUnfinished, type Corpus } from "./corpus-node.js";
 import { replaceFile, writing } from "./disk-node.js";
@@ -14,63 +12,14 @@ import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
 import type { Begun } from "../session/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
+import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 import { bestLoss, openRunFolder, type RunFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
 import { resumed, settingsRecord, settledFrom, stepSettings, withDefaults, type TrainSettings } from "./settings.js";
-import type { Batch, Rule, Trainer, TrainingState } from "./types.js";
+import type { Batch, Trainer, TrainingState } from "./types.js";
 import { Turns } from "./turns.js";
 import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
-
-/** What a run needs to know of a model. */
-export interface RunModel extends Pick<Program, "weights" | "ignore"> {
-  readonly name: string;
-  readonly parameters: Readonly<Record<string, string>>;
-  /** Those that were given, as expressions. */
-  readonly set: Readonly<Record<string, string>>;
-  /** Its source and what it imports, its own first. */
-  readonly sources: readonly { readonly path: string; readonly text: string }[];
-  readonly inputs: TextInputs;
-  /** Tokens must be below this; null: any may come. */
-  readonly vocabulary: number | null;
-  /** Paths of the objective's own losses. */
-  readonly own: readonly string[];
-  /** Whether a layer chooses tokens. */
-  readonly routed: boolean;
-  /** What validation is by: both rules where a layer chooses tokens and the model can generate. */
-  readonly rules: readonly Rule[];
-}
-
-export interface TextOptions {
-  /** A file, a folder, or an installed package. */
-  readonly data: string;
-  /** A `tokenizer.json`; without one, bytes. */
-  readonly tokenizer?: string;
-  /** The field of JSONL that holds the text. */
-  readonly field?: string;
-}
-
-export interface RunOptions extends TextOptions {
-  readonly model: RunModel;
-  /** The folder of the run. */
-  readonly output: string;
-  /** What is not given takes its usual value, or the checkpoint's where the run goes on. */
-  readonly settings: Partial<TrainSettings>;
-  /** Tokens of a sequence where neither says. */
-  readonly usualContext: number;
-  /** The checkpoint to go on from: the last, or that of a step. Null: begin. */
-  readonly resume: "last" | number | null;
-  /**
-   * Called once, when everything else is known to be right. `tunings`: those of the checkpoint that the run goes on
-   * from, as it keeps them; null: there are none.
-   */
-  readonly createTrainer: (settings: TrainSettings, tunings: string | null) => Promise<Trainer>;
-  /** Starting value of a weight that the trainer does not hold. */
-  readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
-  /** Aborted: the step under way is finished and a checkpoint written. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (stage: string, done: number, total: number) => void;
-}
 
 /**
  * Trains a model on a text and tells what happens, to the end or until the signal is aborted. Throws TrainError and

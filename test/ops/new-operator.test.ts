@@ -9,7 +9,7 @@ import { GenerationError } from "../../src/lower/caches.js";
 import { isPointwise, nodesOf } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import type { OpDef, Tokens } from "../../src/ops/define.js";
-import { floats } from "../../src/ops/pointwise.js";
+import { floats } from "../../src/ops/pointwise-kinds.js";
 import { around, at, tensor } from "../../src/ops/tensors.js";
 import { costPerResult } from "../../src/ops/shapes.js";
 import type { Device } from "../../src/runtime/index.js";

@@ -11,7 +11,7 @@ import type {
   Trainer,
   TrainingState,
 } from "../../src/train/types.js";
-import type { RunModel, RunOptions } from "../../src/train/run-node.js";
+import type { RunModel, RunOptions } from "../../src/train/run-options.js";
 import { WEIGHTS } from "./contents.js";
 
 export interface Pretence {

@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "no
 import { join, relative } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { before } from "../../src/train/resume-node.js";
-import { trainModel, type RunOptions } from "../../src/train/run-node.js";
+import { trainModel } from "../../src/train/run-node.js";
+import type { RunOptions } from "../../src/train/run-options.js";
 import { scratch, text } from "./folder.js";
 import { pretendModel, pretendRun, PretendTrainer } from "./pretend.js";
 import { fault } from "./whole.js";

@@ -36,3 +36,10 @@ export const ofTensor = (name: string): string =>
     : name === "T"
       ? "write `transpose(x)`"
       : `a tensor has no members; functions are built in: \`${name}(x)\``;
+
+/** A name that is spelled like the one that was not found. */
+export const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
+  suggestion === null ? null : `did you mean \`${suggestion}\`?`;
+
+/** `1 argument`, `2 arguments`. */
+export const plural = (n: number, one: string): string => `${n} ${one}${n === 1 ? "" : "s"}`;

@@ -1,8 +1,6 @@
 // Diagnostics of names, imports and files.
 import { code } from "../define.js";
-
-const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
-  suggestion === null ? null : `did you mean \`${suggestion}\`?`;
+import { didYouMean } from "./hints.js";
 
 /** Names that Python or its libraries have. */
 const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
