@@ -2,8 +2,9 @@
 // gradient.
 import { isFloat } from "../base/dtype.js";
 import { reachable, rootsOf, type ReportAt } from "./model-values.js";
-import type { Model, PointwiseName, Value } from "./model.js";
-import { isOp } from "./types.js";
+import type { Model, Value } from "./model.js";
+import { operations } from "./operations.js";
+import { isChoice } from "./types.js";
 
 /**
  * In phase train of a model that has losses. A score that depends on no weight has nothing to learn; one that is
@@ -24,62 +25,17 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
   const routers = new Set<Value>();
   for (const route of values) {
     const [score] = route.inputs;
-    if ((!isOp(route, "top") && !isOp(route, "above")) || !score || routers.has(score)) continue;
+    if (!isChoice(route) || !score || routers.has(score)) continue;
     routers.add(score);
     if (weights.has(score) && !learns(score, trained, learners) && elsewhere.get(score) !== true)
       reportAt(score, "dead-router", { choice: route.op });
   }
 }
 
-const WITHOUT_GRADIENT: ReadonlySet<PointwiseName> = new Set<PointwiseName>([
-  "eq",
-  "ne",
-  "lt",
-  "le",
-  "gt",
-  "ge",
-  "and",
-  "or",
-  "not",
-]);
-
-/** The inputs that a gradient of the value reaches. */
+/** The inputs that a gradient of the value reaches: floats alone have one. */
 function gradientInputs(value: Value): readonly Value[] {
-  return differentiable(value).filter((v) => isFloat(v.type.dtype));
-}
-
-function differentiable(value: Value): readonly Value[] {
-  const [first, second, third] = value.inputs;
-  if (first === undefined || !isFloat(value.type.dtype)) return [];
-  if (isOp(value, "pointwise"))
-    return WITHOUT_GRADIENT.has(value.attrs.fn)
-      ? []
-      : value.attrs.fn === "where"
-        ? value.inputs.slice(1)
-        : value.inputs;
-  if (isOp(value, "reduce")) return value.attrs.fn === "argmax" ? [] : [first];
-  switch (value.op) {
-    case "stop_gradient":
-    case "random_normal":
-    case "random_uniform":
-    case "length":
-    case "position":
-    case "top":
-    case "above":
-    case "mask":
-    case "index":
-    case "count":
-      return [];
-    // Routes, indices and classes get none.
-    case "take":
-    case "gather":
-    case "cross_entropy":
-      return [first];
-    case "put":
-      return third === undefined ? [first] : [first, third];
-    default:
-      return second === undefined ? [first] : value.inputs;
-  }
+  if (operations[value.op].stops || !isFloat(value.type.dtype)) return [];
+  return value.inputs.filter((v) => isFloat(v.type.dtype));
 }
 
 /** The values that depend on a weight by way of the inputs given: values in ascending order. */

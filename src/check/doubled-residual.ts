@@ -1,6 +1,7 @@
 // Warns where the update given to `put` contains the taken rows themselves, which `put` adds to what is there already.
 import { reachable, rootsOf, type ReportAt } from "./model-values.js";
 import type { Model, Value } from "./model.js";
+import { operations } from "./operations.js";
 import { isOp } from "./types.js";
 
 /** The rows a value contains are followed up to this many takes. */
@@ -54,17 +55,7 @@ function carriers(value: Value): readonly Value[] {
         return [];
     }
   }
-  switch (value.op) {
-    case "reshape":
-    case "permute":
-    case "cast":
-    case "stop_gradient":
-    case "dropout":
-    case "put":
-      return [first];
-    default:
-      return [];
-  }
+  return operations[value.op].carries ? [first] : [];
 }
 
 const gated = (value: Value, a: Value, b: Value): readonly Value[] => [

@@ -4,6 +4,7 @@ import type { DType } from "../base/dtype.js";
 import { equalSizes, type Size } from "../size/size.js";
 import type { Body } from "./context.js";
 import type { LogicalOp, LogicalType, Value } from "./model.js";
+import { operations } from "./operations.js";
 
 /** The axis a dimension is exactly; null for a number or a computed size. */
 export function axisName(size: Size): string | null {
@@ -61,3 +62,7 @@ export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ 
 
 /** Values have one operator each; this tells which. */
 export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => value.op === op;
+
+/** Whether it chooses rows: its value is a route. */
+export const isChoice = (value: Value): value is Value<"top"> | Value<"above"> =>
+  operations[value.op].kind === "choice";

@@ -1,6 +1,7 @@
 // From the model to the graph: every logical operation becomes nodes on packed rows, and positions, starts and counts
 // become ordinary inputs.
 import type { LogicalOp, Model, Value } from "../check/model.js";
+import { isChoice } from "../check/types.js";
 import type { Graph, GraphInput, GraphOutput, Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { Lowering, type Placed } from "./context.js";
@@ -164,7 +165,7 @@ function lossesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
 
 function observesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   return model.observes.flatMap(({ path, value }): readonly GraphOutput[] => {
-    if (value.op !== "top" && value.op !== "above") return [outputOf(cx, path, "observe", value)];
+    if (!isChoice(value)) return [outputOf(cx, path, "observe", value)];
     cx.enter(value);
     const { packing } = cx.get(value);
     const count = routeCount(cx, value);

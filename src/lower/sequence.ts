@@ -1,5 +1,6 @@
 // What works along a sequence axis: routes and their rows, slices and concatenations, positions, rotation, attention.
 import type { LogicalType, Value } from "../check/model.js";
+import { isChoice } from "../check/types.js";
 import { invariant } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Axis } from "../size/axes.js";
@@ -41,8 +42,8 @@ function defineRoute(cx: Lowering, axis: string, node: Node, type: LogicalType):
 }
 
 function routeAxis(value: Value | undefined): string {
-  invariant(value && (value.op === "top" || value.op === "above"), "a route is the value of top or above");
-  return (value as Value<"top" | "above">).attrs.axis; // the operator was just tested
+  invariant(value && isChoice(value), "a route is the value of a choice");
+  return value.attrs.axis;
 }
 
 const parentOf = (cx: Lowering, axis: string): string => {

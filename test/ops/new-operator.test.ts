@@ -75,6 +75,7 @@ const cumsum = (tokens: Tokens): NewOperator => ({
     },
   },
   own: {
+    operation: { kind: "compute", tokens: "own" },
     lowering(cx, value) {
       const x = cx.get(value.inputs[0]);
       const node = cx.emit(asOp("cumsum"), [x.node, cx.starts(x.packing!.axis)], { keep: false });

@@ -2,6 +2,7 @@
 import { builtins } from "../../src/check/builtins/index.js";
 import type { Builtin } from "../../src/check/context.js";
 import type { LogicalOp, Value } from "../../src/check/model.js";
+import { operations, type Operation } from "../../src/check/operations.js";
 import { kernelFiles } from "../../src/embedded.js";
 import type { OpSchema } from "../../src/ir/schema.js";
 import { schemas, type OpName, type PlainPointwiseOp } from "../../src/ir/vocabulary.js";
@@ -21,8 +22,9 @@ export interface NewOperator {
   readonly record: OpDef<PlainPointwiseOp> | OpDef<OpName, "kernel">;
   /** In the language. */
   readonly builtin: Builtin;
-  /** Of an operator with kernels of its own: how a call becomes nodes, the spec, and the kernel's file. */
+  /** Of an operator with kernels of its own: the operation and how it becomes nodes, the spec, and the kernel's file. */
   readonly own?: {
+    readonly operation: Operation<never>;
     readonly lowering: (cx: Lowering, value: Value) => Placed;
     readonly spec: Spec<OpName>;
     readonly wgsl: string;
@@ -41,6 +43,7 @@ export async function withOperator<T>(operator: NewOperator, run: () => T | Prom
     [ops, name, operator.record],
     ...(own
       ? ([
+          [operations, name, own.operation],
           [specs, name, own.spec],
           [lowerings, name, own.lowering],
           [kernelFiles, `${name}.wgsl`, own.wgsl],

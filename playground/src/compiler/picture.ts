@@ -1,6 +1,8 @@
 // A model as parts and wires: its blocks as they are called, the choices of routes, and what skips them.
 import { groupOf, MODEL_GROUP } from "../../../src/cost/group.js";
 import type { Instance, Model, Value } from "../../../src/check/model.js";
+import { operations, type OperationKind } from "../../../src/check/operations.js";
+import { isChoice } from "../../../src/check/types.js";
 import type { Axis } from "../../../src/size/axes.js";
 import { printRational } from "../../../src/size/rational.js";
 import { printSize, type Size } from "../../../src/size/size.js";
@@ -73,17 +75,6 @@ export function pictureOf(source: Source): Parts | null {
   return new Painter(model, source.text, costs).paint();
 }
 
-/** Operators of the model's own functions that are drawn; others are wires. */
-const DRAWN: ReadonlySet<string> = new Set([
-  "gather",
-  "matmul",
-  "attention",
-  "softmax",
-  "cross_entropy",
-  "bce",
-  "reduce",
-  "rope",
-]);
 const SIGNS: Readonly<Record<string, string>> = {
   add: "+",
   sub: "−",
@@ -93,8 +84,6 @@ const SIGNS: Readonly<Record<string, string>> = {
   max: "max",
   where: "where",
 };
-/** What no data flows from. */
-const SILENT: ReadonlySet<string> = new Set(["weight", "number", "live", "length"]);
 
 type Sources = ReadonlyMap<string, WireKind>;
 
@@ -171,7 +160,8 @@ class Painter {
 
   #visit(value: Value): void {
     // What is made of weights alone is no part of the flow.
-    if (SILENT.has(value.op) || (value.inputs.length > 0 && value.inputs.every((input) => this.#silent.has(input))))
+    const isGiven = kindOf(value) === "source" && value.op !== "input";
+    if (isGiven || (value.inputs.length > 0 && value.inputs.every((input) => this.#silent.has(input))))
       return void this.#silent.add(value);
     const id = this.#partOf(value);
     if (id === null) {
@@ -187,8 +177,8 @@ class Painter {
   /** Where what passes through a value comes from. */
   #through(value: Value): Sources {
     const found = new Map<string, WireKind>();
-    value.inputs.forEach((input, i) => {
-      const choice = (value.op === "take" && i === 1) || ["mask", "index", "count"].includes(value.op);
+    value.inputs.forEach((input) => {
+      const choice = isChoice(input);
       for (const [id, kind] of this.#sources.get(input) ?? [])
         if (found.get(id) !== "data") found.set(id, choice ? "choice" : kind);
     });
@@ -239,7 +229,7 @@ class Painter {
     if (value.path === "") {
       const sign = this.#joins(value) ? (SIGNS[(value as Value<"pointwise">).attrs.fn] ?? null) : null;
       if (sign !== null) return this.#make(`sign:${value.id}`, value, { kind: "sign", title: sign, subtitle: "" });
-      if (!DRAWN.has(value.op)) return null;
+      if (kindOf(value) !== "compute") return null;
       return this.#make(`op:${value.id}`, value, {
         kind: "operation",
         title: this.#textOf(value),
@@ -343,7 +333,7 @@ class Painter {
   }
 }
 
-const isChoice = (value: Value): boolean => value.op === "top" || value.op === "above";
+const kindOf = (value: Value): OperationKind => operations[value.op].kind;
 
 /** The first segment of a call's path, with the indices that follow: `layers.3.inner.attn` → `layers.3`. */
 function callOf(path: string): string {
