@@ -1,5 +1,12 @@
-// A sound graph that uses most of what the IR can say: a routed block, a live parameter, random values, a slice joined
-// on, and a state.
+// Graphs for tests of the IR: a sound one that uses most of what it can say, and small ones from lines of text.
+import type { Graph } from "../../src/ir/graph.js";
+import { parseGraph } from "../../src/ir/parse.js";
+import { ops } from "../../src/ops/index.js";
+
+/**
+ * A sound graph that uses most of what the IR can say: a routed block, a live parameter, random values, a slice joined
+ * on, and a state.
+ */
 export const SOUND = `
 graph "Sound \\"quoted\\""
 axis B = batch <= 8
@@ -53,3 +60,19 @@ result "output" = %11 [B, T, 4] packed T 0 1
 loss "loss" = %28 []
 observe "layers.1.chosen.mask" = %16 [B, T] packed T 0 1
 `;
+
+/** A graph of text lines behind a head with axes and one input of rows. */
+export const rowsGraph = (...lines: readonly string[]): Graph =>
+  parseGraph(
+    [
+      'graph "g"',
+      "axis B = batch",
+      "axis T = sequence input",
+      'input "x" = %0 [B, T] packed T 0 1',
+      '%0 = input {"name":"x","dtype":"f32","shape":["rows(T)"]}()',
+      '%1 = starts {"axis":"T"}()',
+      "starts T = %1",
+      ...lines,
+    ].join("\n"),
+    ops,
+  );

@@ -8,7 +8,7 @@ import type { OpName } from "../../src/ir/vocabulary.js";
 import { ops } from "../../src/ops/index.js";
 import { rational } from "../../src/size/rational.js";
 import { axisSize, liveSize, multiplySizes, rowsSize } from "../../src/size/size.js";
-import { SOUND } from "./graphs.js";
+import { rowsGraph as text, SOUND } from "./graphs.js";
 
 const sound = parseGraph(SOUND, ops);
 const find = <K extends OpName>(op: K, graph: Graph = sound): Node<K> =>
@@ -49,22 +49,6 @@ const input = (name: string, by: object): Graph => ({
   ...sound,
   inputs: sound.inputs.map((i) => (i.name === name ? { ...i, ...by } : i)),
 });
-
-/** A graph of text lines behind a head with axes and one input of rows. */
-const text = (...lines: readonly string[]): Graph =>
-  parseGraph(
-    [
-      'graph "g"',
-      "axis B = batch",
-      "axis T = sequence input",
-      'input "x" = %0 [B, T] packed T 0 1',
-      '%0 = input {"name":"x","dtype":"f32","shape":["rows(T)"]}()',
-      '%1 = starts {"axis":"T"}()',
-      "starts T = %1",
-      ...lines,
-    ].join("\n"),
-    ops,
-  );
 
 /** %a reads %b and %b reads %a. */
 function cycle(): Graph {
@@ -383,46 +367,5 @@ describe("a malformed graph", () => {
   ])("%s", (_name, graph, problem) => {
     expect(verify(graph, ops).join("\n")).toMatch(problem);
     expect(() => assertSound(graph, ops, "simplify")).toThrow(CompilerBug);
-  });
-});
-
-describe("packed rows", () => {
-  const rows = '%3 = input {"name":"y","dtype":"f32","shape":["rows(T)",6]}()';
-  it.each<[name: string, line: string, problem: RegExp]>([
-    ["are not sliced", '%4 = slice {"axis":0,"start":0,"stop":1}(%3)', /slice: dimension 0 .* holds packed rows/],
-    ["are not concatenated", '%4 = concat {"axis":0}(%3, %3)', /concat: dimension 0 .* holds packed rows/],
-    ["are not merged by a reshape", '%4 = reshape {"shape":["6*rows(T)"]}(%3)', /reshape: .* takes packed rows apart/],
-    ["are not split by a reshape", '%4 = reshape {"shape":[2,"rows(T)",3]}(%3)', /reshape: .* takes packed rows apart/],
-    ["are not lost by a reshape", '%4 = reshape {"shape":[36]}(%3)', /reshape: .* hold different numbers of elements/],
-    ["are no classes of a softmax", '%4 = softmax {"axis":0}(%3)', /softmax: dimension 0 .* holds packed rows/],
-    [
-      "are no classes of an argmax",
-      '%4 = argmax {"axis":0,"keep":false}(%3)',
-      /argmax: dimension 0 .* holds packed rows/,
-    ],
-    [
-      "do not meet those of another axis",
-      '%4 = input {"name":"z","dtype":"f32","shape":["rows(U)",6]}()\n%5 = add(%3, %4)',
-      /add: shapes .* do not broadcast/,
-    ],
-    ["are what take takes from", '%4 = take {"dim":1}(%3, %2)', /take: dimension 1 .* must hold packed rows/],
-    [
-      "are written by as many rows as the index has",
-      '%4 = put {"dim":0}(%3, %2, %3)',
-      /put: the rows must be \[rows\(U\), 6\]/,
-    ],
-    [
-      "are not random without positions",
-      '%4 = seed()\n%5 = random_normal {"shape":["rows(T)"],"dim":null,"stream":0}(%4)',
-      /random_normal: dimension of packed rows/,
-    ],
-    [
-      "are not read at the end of a padded axis",
-      '%4 = unpack {"dim":0,"axis":"U"}(%3, %1)',
-      /unpack: dimension 0 .* must be rows\(U\)/,
-    ],
-  ])("%s", (_name, line, problem) => {
-    const head = '%2 = input {"name":"i","dtype":"u32","shape":["rows(U)"]}()';
-    expect(() => text("axis U = sequence input", head, rows, ...line.split("\n"))).toThrow(problem);
   });
 });

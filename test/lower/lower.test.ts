@@ -5,7 +5,8 @@ import { operations } from "../../src/check/operations.js";
 import { verify } from "../../src/ir/verify.js";
 import { lower } from "../../src/lower/lower.js";
 import { ops } from "../../src/ops/index.js";
-import { cases, type Case } from "./cases.js";
+import type { Case } from "./case-forms.js";
+import { cases } from "./cases.js";
 import { ModelBuilder } from "./model-builder.js";
 import { largestDifference } from "./run-case.js";
 

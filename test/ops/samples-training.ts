@@ -2,9 +2,8 @@
 import type { Node } from "../../src/ir/graph.js";
 import { applySize, axisSize, multiplySizes, sizeOf } from "../../src/size/size.js";
 import { rational } from "../../src/size/rational.js";
-import type { Bench, Setting } from "./bench.js";
+import type { Bench } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
-import { attentionInputs, type Heads } from "./samples-sequence.js";
 
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
@@ -13,76 +12,9 @@ const EIGHTH = {
   parent: "T",
   k: applySize("ceil", [multiplySizes(sizeOf(rational(1, 8)), axisSize("T"))]),
 } as const;
-const TOP_2 = { kind: "top", parent: "T", k: 2 } as const;
 const NONE = { kind: "top", parent: "T", k: 0 } as const;
 
-type Family = "contract" | "gather_grad" | "cross_entropy_grad" | "attention_kept" | "attention_grad" | "adamw" | "sgd";
-
-const keeps = (name: string, setting: Setting, heads: Heads): Sample<"attention_kept"> => ({
-  name,
-  setting,
-  build(b) {
-    const { inputs, attrs } = attentionInputs(b, heads);
-    return b.node("attention_kept", inputs, attrs);
-  },
-});
-
-/** The gradient of an attention that was run, for random dy. */
-const differentiates = (name: string, setting: Setting, heads: Heads): Sample<"attention_grad"> => ({
-  name,
-  setting,
-  build(b) {
-    const { inputs, attrs, rowsOn } = attentionInputs(b, heads);
-    const kept = b.node("attention_kept", inputs, attrs);
-    const [y, lse] = [b.emit.pick(kept, 0), b.emit.pick(kept, 1)];
-    const dy = rowsOn(heads.queries ?? "T", heads.heads, heads.outWidth ?? heads.width);
-    const product = b.node("cast", [b.node("mul", [dy, y], {})], { dtype: "f32" });
-    const delta = b.node("sum", [product], { axes: [2], keep: false });
-    return b.node("attention_grad", [...inputs, lse, delta, dy], attrs);
-  },
-});
-
-const SHAPES: readonly (readonly [string, Setting, Heads])[] = [
-  ["causal, unequal lengths", UNEQUAL, { heads: 2, width: 8 }],
-  ["one token", {}, { heads: 2, width: 3 }],
-  ["not causal", SEVEN, { heads: 2, width: 7, causal: false }],
-  ["groups of heads", UNEQUAL, { heads: 6, groups: 2, width: 4 }],
-  ["values of another width", SEVEN, { heads: 2, width: 4, outWidth: 11 }],
-  ["a window of 3 on both sides", SEVEN, { heads: 2, width: 4, window: 3, causal: false }],
-  ["several tiles", { batch: 3, tokens: 100, lengths: [100, 33, 70] }, { heads: 1, width: 64 }],
-  ["a window over several blocks", { batch: 2, tokens: 100, lengths: [100, 90] }, { heads: 1, width: 8, window: 40 }],
-  [
-    "a window over several blocks on both sides",
-    { batch: 2, tokens: 100, lengths: [100, 90] },
-    { heads: 1, width: 8, window: 40, causal: false },
-  ],
-  [
-    "five heads that share keys",
-    { batch: 2, tokens: 45, lengths: [45, 7] },
-    { heads: 5, groups: 1, width: 12, outWidth: 36 },
-  ],
-  ["wide heads", { tokens: 9 }, { heads: 1, width: 300, outWidth: 160 }],
-  [
-    "an eighth of the rows, by position",
-    { batch: 2, tokens: 150, lengths: [150, 80], axes: { K: EIGHTH } },
-    { heads: 2, width: 8, window: 50, queries: "K", keys: "K" },
-  ],
-  ["chosen keys only: some queries see none", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, keys: "K" }],
-  ["chosen queries only", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K" }],
-  ["no keys at all", { ...UNEQUAL, axes: { K: NONE } }, { heads: 2, width: 4, keys: "K" }],
-  ["no queries at all", { ...UNEQUAL, axes: { K: NONE } }, { heads: 2, width: 4, queries: "K" }],
-  ["f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16" }],
-];
-
-/** The kernels are those of attention, which has samples enough. */
-const KEPT: ReadonlySet<string> = new Set([
-  "causal, unequal lengths",
-  "groups of heads",
-  "a window of 3 on both sides",
-  "chosen keys only: some queries see none",
-  "no keys at all",
-  "f16",
-]);
+type Family = "contract" | "gather_grad" | "cross_entropy_grad" | "adamw" | "sgd";
 
 const chosen = (b: Bench, x: Node): Node => b.node("take", [x, b.index("K")], { dim: 0 });
 
@@ -253,8 +185,6 @@ export const trainingSamples: Samples<Family> = {
       build: (b) => b.node("cross_entropy_grad", [b.data("f32", [7]), b.data("u32", [], [3]), b.data("f32", [])], {}),
     },
   ],
-  attention_kept: SHAPES.filter(([name]) => KEPT.has(name)).map((shape) => keeps(...shape)),
-  attention_grad: SHAPES.map((shape) => differentiates(...shape)),
   adamw: [
     ...[NaN, Infinity].map((factor): Sample<"adamw"> => ({
       name: `a factor of ${factor} changes nothing`,

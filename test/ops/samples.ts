@@ -2,12 +2,16 @@
 import type { Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { Bench, type Case, type Setting } from "./bench.js";
+import { attentionSamples } from "./samples-attention.js";
+import { castSamples } from "./samples-casts.js";
 import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
+import { reductionSamples } from "./samples-reductions.js";
 import { routingSamples } from "./samples-routing.js";
 import { samplingSamples } from "./samples-sampling.js";
 import { sequenceSamples } from "./samples-sequence.js";
-import { tensorSamples } from "./samples-tensor.js";
+import { sourceSamples } from "./samples-sources.js";
+import { structureSamples } from "./samples-structure.js";
 import { trainingSamples } from "./samples-training.js";
 
 export interface Sample<K extends OpName = OpName> {
@@ -23,8 +27,12 @@ export type Samples<K extends OpName> = { readonly [O in K]: readonly Sample<O>[
 /** Total by type: an operator without samples does not compile. */
 export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
   ...pointwiseSamples,
-  ...tensorSamples,
+  ...castSamples,
+  ...sourceSamples,
+  ...structureSamples,
+  ...reductionSamples,
   ...sequenceSamples,
+  ...attentionSamples,
   ...routingSamples,
   ...trainingSamples,
   ...lossSamples,

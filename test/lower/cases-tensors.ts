@@ -1,0 +1,218 @@
+// Cases of operations on tensors: pointwise, reductions, products, shapes and gathers.
+import { add, D, mul, pairs, pointwise, score, x, type Case } from "./case-forms.js";
+
+const FUNCTIONS = ["sum", "mean", "max", "min", "var"] as const;
+const reduces: readonly Case[] = FUNCTIONS.flatMap((fn) =>
+  (
+    [
+      [[2], ["B", "T"]],
+      [[1], ["B", D]],
+      [[1, 2], ["B"]],
+      [[0, 1], [D]],
+      [[0, 1, 2], []],
+    ] as const
+  ).flatMap(([axes, shape]) =>
+    [false, true].map((keep) =>
+      add("reduce", `${fn} over ${axes.join(",")}${keep ? " kept" : ""}`, (m) =>
+        m.value(
+          "reduce",
+          [x(m)],
+          { fn, axes, keep },
+          "f32",
+          keep ? ["B", "T", D].map((s, i) => ((axes as readonly number[]).includes(i) ? 1 : s)) : shape,
+        ),
+      ),
+    ),
+  ),
+);
+
+export const tensorCases: readonly Case[] = [
+  add("input", "a packed input", (m) => x(m)),
+  add("input", "an input without tokens", (m) => m.input("flat", "f32", ["B", 3])),
+  add("weight", "a weight", (m) => (x(m), m.weight("w", [3, 2]))),
+  add("number", "a number", (m) => (x(m), m.number(2.5))),
+  add("length", "the length of each sequence", (m) =>
+    m.value("length", [], { size: m.input("x", "f32", ["B", "T"]).type.shape[1]! }, "f32", ["B", 1]),
+  ),
+  add("pointwise", "rows with a weight", (m) => mul(m, x(m), m.weight("w", [D]), ["B", "T", D])),
+  add("pointwise", "rows with a weight that has a leading 1", (m) =>
+    mul(m, x(m), m.weight("w", [1, 1, D]), ["B", "T", D]),
+  ),
+  add("pointwise", "rows with a value per sequence", (m) =>
+    mul(m, x(m), m.input("flat", "f32", ["B", 1, D]), ["B", "T", D]),
+  ),
+  add("pointwise", "rows with a number per sequence", (m) =>
+    mul(m, x(m), m.input("flat", "f32", ["B", 1, 1]), ["B", "T", D]),
+  ),
+  add("pointwise", "heads with a value per sequence and head", (m) => {
+    const h = m.value(
+      "permute",
+      [m.value("reshape", [x(m)], {}, "f32", ["B", "T", 2, 2])],
+      { order: [0, 2, 1, 3] },
+      "f32",
+      ["B", 2, "T", 2],
+    );
+    return mul(m, h, m.input("flat", "f32", ["B", 2, 1, 2]), ["B", 2, "T", 2]);
+  }),
+  add("pointwise", "rows with a number", (m) => mul(m, x(m), m.number(3), ["B", "T", D])),
+  add("pointwise", "a column of rows with rows", (m) =>
+    mul(m, x(m), m.value("reduce", [x(m, "y")], { fn: "max", axes: [2], keep: true }, "f32", ["B", "T", 1]), [
+      "B",
+      "T",
+      D,
+    ]),
+  ),
+  add("pointwise", "a weight spread over two values per sequence and per row", (m) =>
+    mul(
+      m,
+      m.weight("w", [1, 1, D]),
+      m.value("reduce", [x(m)], { fn: "sum", axes: [2], keep: true }, "f32", ["B", "T", 1]),
+      ["B", "T", D],
+    ),
+  ),
+  add("pointwise", "two sequence dimensions", (m) => {
+    const s = score(m, x(m));
+    return mul(
+      m,
+      m.value("reshape", [s], {}, "f32", ["B", "T", 1]),
+      m.value("reshape", [s], {}, "f32", ["B", 1, "T"]),
+      ["B", "T", "T"],
+    );
+  }),
+  add("pointwise", "where", (m) => {
+    const a = x(m);
+    return pointwise(
+      m,
+      "where",
+      [pointwise(m, "gt", [a, m.number(0)], ["B", "T", D], "bool"), a, m.number(7)],
+      ["B", "T", D],
+    );
+  }),
+  add("powi", "a cube", (m) => m.value("powi", [x(m)], { exponent: 3 }, "f32", ["B", "T", D])),
+  add("cast", "to whole numbers and back", (m) =>
+    m.value("cast", [m.value("cast", [x(m)], {}, "i32", ["B", "T", D])], {}, "f32", ["B", "T", D]),
+  ),
+  ...reduces,
+  add("reduce", "argmax over channels", (m) =>
+    m.value("reduce", [x(m)], { fn: "argmax", axes: [2], keep: false }, "u32", ["B", "T"]),
+  ),
+  add("reduce", "argmax over tokens", (m) =>
+    m.value("reduce", [x(m)], { fn: "argmax", axes: [1], keep: false }, "u32", ["B", D]),
+  ),
+  add("reduce", "sum over keys of pairs", (m) =>
+    m.value("reduce", [pairs(m, x(m))], { fn: "sum", axes: [3], keep: false }, "f32", ["B", 2, "T"]),
+  ),
+  add("reduce", "mean over both tokens of pairs", (m) =>
+    m.value("reduce", [pairs(m, x(m))], { fn: "mean", axes: [2, 3], keep: false }, "f32", ["B", 2]),
+  ),
+  add("softmax", "over channels", (m) => m.value("softmax", [x(m)], { axis: 2 }, "f32", ["B", "T", D])),
+  add("softmax", "over tokens", (m) => m.value("softmax", [x(m)], { axis: 1 }, "f32", ["B", "T", D])),
+  add("softmax", "over keys", (m) => m.value("softmax", [pairs(m, x(m))], { axis: 3 }, "f32", ["B", 2, "T", "T"])),
+  add("matmul", "rows with a weight", (m) =>
+    m.value("matmul", [x(m), m.weight("w", [D, 3])], {}, "f32", ["B", "T", 3]),
+  ),
+  add("matmul", "a weight with columns that are tokens", (m) =>
+    m.value(
+      "matmul",
+      [m.weight("w", [3, D]), m.value("permute", [x(m)], { order: [0, 2, 1] }, "f32", ["B", D, "T"])],
+      {},
+      "f32",
+      ["B", 3, "T"],
+    ),
+  ),
+  add("matmul", "each row's own matrices", (m) => {
+    const a = m.value("reshape", [x(m)], {}, "f32", ["B", "T", 2, 2]);
+    return m.value("matmul", [a, m.value("reshape", [x(m, "y")], {}, "f32", ["B", "T", 2, 2])], {}, "f32", [
+      "B",
+      "T",
+      2,
+      2,
+    ]);
+  }),
+  add("matmul", "rows of heads with a weight per head", (m) => {
+    const h = m.value(
+      "permute",
+      [m.value("reshape", [x(m)], {}, "f32", ["B", "T", 2, 2])],
+      { order: [0, 2, 1, 3] },
+      "f32",
+      ["B", 2, "T", 2],
+    );
+    return m.value("matmul", [h, m.weight("w", [2, 2, 3])], {}, "f32", ["B", 2, "T", 3]);
+  }),
+  add("matmul", "rows with a matrix per sequence", (m) =>
+    m.value("matmul", [x(m), m.input("flat", "f32", ["B", D, 3])], {}, "f32", ["B", "T", 3]),
+  ),
+  add("matmul", "channels with channels, over tokens", (m) =>
+    m.value("matmul", [m.value("permute", [x(m)], { order: [0, 2, 1] }, "f32", ["B", D, "T"]), x(m, "y")], {}, "f32", [
+      "B",
+      D,
+      D,
+    ]),
+  ),
+  add("matmul", "logarithms of pairs, infinite where tokens are absent, with tokens", (m) => {
+    const logs = pointwise(m, "log", [pointwise(m, "abs", [pairs(m, x(m))], ["B", 2, "T", "T"])], ["B", 2, "T", "T"]);
+    const h = m.value(
+      "permute",
+      [m.value("reshape", [x(m, "y")], {}, "f32", ["B", "T", 2, 2])],
+      { order: [0, 2, 1, 3] },
+      "f32",
+      ["B", 2, "T", 2],
+    );
+    return m.value("matmul", [logs, h], {}, "f32", ["B", 2, "T", 2]);
+  }),
+  add("reduce", "the largest of negative pairs", (m) =>
+    m.value(
+      "reduce",
+      [pointwise(m, "neg", [pointwise(m, "exp", [pairs(m, x(m))], ["B", 2, "T", "T"])], ["B", 2, "T", "T"])],
+      { fn: "max", axes: [3], keep: false },
+      "f32",
+      ["B", 2, "T"],
+    ),
+  ),
+  add("matmul", "pairs of tokens with tokens", (m) => {
+    const h = m.value(
+      "permute",
+      [m.value("reshape", [x(m, "y")], {}, "f32", ["B", "T", 2, 2])],
+      { order: [0, 2, 1, 3] },
+      "f32",
+      ["B", 2, "T", 2],
+    );
+    return m.value(
+      "matmul",
+      [m.value("softmax", [pairs(m, x(m))], { axis: 3 }, "f32", ["B", 2, "T", "T"]), h],
+      {},
+      "f32",
+      ["B", 2, "T", 2],
+    );
+  }),
+  add("reshape", "split channels", (m) => m.value("reshape", [x(m)], {}, "f32", ["B", "T", 2, 2])),
+  add("permute", "tokens behind channels", (m) =>
+    m.value("permute", [x(m)], { order: [0, 2, 1] }, "f32", ["B", D, "T"]),
+  ),
+  add("slice", "some channels", (m) => m.value("slice", [x(m)], { axis: 2, start: 1, stop: 3 }, "f32", ["B", "T", 2])),
+  add("concat", "channels of rows", (m) =>
+    m.value("concat", [x(m), x(m, "y", ["B", "T", 2])], { axis: 2 }, "f32", ["B", "T", 6]),
+  ),
+  add("gather", "rows of a weight by tokens", (m) =>
+    m.value("gather", [m.weight("w", [5, 3]), m.input("ids", "u32", ["B", "T"])], {}, "f32", ["B", "T", 3]),
+  ),
+  add("gather", "rows of a weight by one index a sequence", (m) =>
+    m.value("gather", [m.weight("w", [5, 3]), m.input("ids", "u32", ["B"])], {}, "f32", ["B", 3]),
+  ),
+  add("gather", "signed indices, from the end and beyond both ends", (m) =>
+    m.value(
+      "gather",
+      [
+        m.weight("w", [2, 3]),
+        m.value("pointwise", [m.input("ids", "i32", ["B", "T"]), m.number(-2, "i32")], { fn: "add" }, "i32", [
+          "B",
+          "T",
+        ]),
+      ],
+      {},
+      "f32",
+      ["B", "T", 3],
+    ),
+  ),
+  add("stop_gradient", "is the same value", (m) => m.value("stop_gradient", [x(m)], {}, "f32", ["B", "T", D])),
+];
