@@ -33,9 +33,12 @@ export function chart(measured: readonly Measured[]): string {
       const middle = y + BAR / 2;
       parts.push(
         `<text x="${LABEL - 8}" y="${middle + 4}" text-anchor="end">${escape(TITLES[name])}</text>`,
-        `<rect class="bar${name === "modc" ? " modc" : ""}" x="${LABEL}" y="${y}" width="${(median * scale).toFixed(1)}" height="${BAR}" rx="2"/>`,
-        `<line class="range" x1="${(LABEL + low * scale).toFixed(1)}" x2="${(LABEL + high * scale).toFixed(1)}" y1="${middle}" y2="${middle}"/>`,
-        `<text class="note" x="${(LABEL + high * scale + 6).toFixed(1)}" y="${middle + 4}">${median >= 100 ? median.toFixed(0) : median.toPrecision(3)} ms</text>`,
+        `<rect class="bar${name === "modc" ? " modc" : ""}" x="${LABEL}" y="${y}" ` +
+          `width="${(median * scale).toFixed(1)}" height="${BAR}" rx="2"/>`,
+        `<line class="range" x1="${(LABEL + low * scale).toFixed(1)}" x2="${(LABEL + high * scale).toFixed(1)}" ` +
+          `y1="${middle}" y2="${middle}"/>`,
+        `<text class="note" x="${(LABEL + high * scale + 6).toFixed(1)}" ` +
+          `y="${middle + 4}">${median >= 100 ? median.toFixed(0) : median.toPrecision(3)} ms</text>`,
       );
       y += BAR + GAP;
     }

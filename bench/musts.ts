@@ -59,7 +59,8 @@ export function musts(measured: readonly Measured[], firstRuns: readonly FirstRu
       return row(figure, ["0.2", "0.13"], memory(dense, mod));
     }),
     row(
-      "first run of a MoD block (compile to first result, new process, shader caches cold), against the shortest first run among the correct WebGPU peers",
+      "first run of a MoD block (compile to first result, new process, shader caches cold), against the shortest " +
+        "first run among the correct WebGPU peers",
       ["1.1 × its time", "0.8 ×"],
       firstRun(first),
     ),
@@ -120,7 +121,9 @@ function overDense(dense: Measured | undefined, mod: Measured | undefined, limit
     high: time.high / flops,
   });
   const [formula, seen] = [mod.case.flops / dense.case.flops, mod.structure.flops / dense.structure.flops];
-  const got = `${between(over(formula), two)} by T × T pairs (${formula.toFixed(4)}); ${two(time.median / seen)} by the pairs seen (${seen.toFixed(4)})`;
+  const got =
+    `${between(over(formula), two)} by T × T pairs (${formula.toFixed(4)}); ${two(time.median / seen)} by the ` +
+    `pairs seen (${seen.toFixed(4)})`;
   const verdicts = [formula, seen].map((flops) => atMost(time.median / flops, limits));
   return {
     got,

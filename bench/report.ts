@@ -60,16 +60,24 @@ function howMeasured({ options, device, date, loadBefore, measured }: ReportPart
   const often = repeats.length > 1 ? `${repeats[0]} to ${repeats.at(-1)} times` : counted(repeats[0] ?? 0, "time");
   const minutes = (Date.now() - date.getTime()) / 60_000;
   const lines = [
-    `- ${date.toISOString().slice(0, 10)}, on ${device}, which plays a GPU on ${processor.length} cores of ${processor[0]?.model.trim() ?? "an unknown processor"}; Node ${process.versions.node}. It took ${counted(Math.ceil(minutes), "minute")}.`,
+    `- ${date.toISOString().slice(0, 10)}, on ${device}, which plays a GPU on ${processor.length} cores of ` +
+      `${processor[0]?.model.trim() ?? "an unknown processor"}; Node ${process.versions.node}. It took ` +
+      `${counted(Math.ceil(minutes), "minute")}.`,
     `- Peers: ${versions.join(", ")}.`,
-    `- Each peer has a process of its own. Its result of one application, from the same weights and inputs, is held against the 64-bit reference first; a peer that is off by more than ${TOLERANCE.toExponential()} of the largest value is not timed.`,
+    "- Each peer has a process of its own. Its result of one application, from the same weights and inputs, is " +
+      `held against the 64-bit reference first; a peer that is off by more than ${TOLERANCE.toExponential()} of ` +
+      "the largest value is not timed.",
     ...(measured.length === 0
       ? []
       : [
-          `- Then ${rounds(options)} in which every peer is asked once, in turn, each round from another on. When asked, a peer applies a block ${often}, each time to the result before (\`moby.mod\`: to the likeliest bytes), and waits once, the upload of the input and the reading of the last result included.`,
+          `- Then ${rounds(options)} in which every peer is asked once, in turn, each round from another on. ` +
+            `When asked, a peer applies a block ${often}, each time to the result before (\`moby.mod\`: to the ` +
+            "likeliest bytes), and waits once, the upload of the input and the reading of the last result included.",
         ]),
-    `- Peers run plain operators: the fused attention of onnxruntime's WebGPU provider is wrong. All who wait through Dawn for Node poll with the same back-off, for a busy wait takes a core from the device.`,
-    `- Load average before: ${loadBefore.toFixed(2)}, after: ${loadavg()[0]!.toFixed(2)}.${busy ? " **The machine was busy with other work: these figures are provisional.**" : ""}`,
+    "- Peers run plain operators: the fused attention of onnxruntime's WebGPU provider is wrong. All who wait " +
+      "through Dawn for Node poll with the same back-off, for a busy wait takes a core from the device.",
+    `- Load average before: ${loadBefore.toFixed(2)}, after: ` +
+      `${loadavg()[0]!.toFixed(2)}.${busy ? " **The machine was busy with other work: these figures are provisional.**" : ""}`,
     ...(options.quick ? ["- **A quick run: few runs for each wait, few rounds. These figures are provisional.**"] : []),
   ];
   return lines.join("\n");
@@ -128,7 +136,8 @@ function timesSection(measured: readonly Measured[]): readonly string[] {
     return fault === undefined ? "" : fault.startsWith("wrong") ? "wrong" : "fails";
   };
   const text =
-    "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by round: above 1, modc is faster.";
+    "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by " +
+    "round: above 1, modc is faster.";
   const rows = measured.map((m) => [m.case.title, ...PEERS.map((name) => cell(m, name)), ratio(m)]);
   return ["## Milliseconds", text, table(["block", ...PEERS.map((name) => TITLES[name]), "ratio"], rows)];
 }
@@ -153,7 +162,9 @@ function rateSection(measured: readonly Measured[], peak: number): readonly stri
       }),
     ]);
   if (rows.length === 0) return [];
-  const text = `The device does ${peak.toFixed(0)} GFLOP/s of multiply-adds in registers, the best of all rounds. Attention counts as T × T, masked or not, so a peer that leaves out what is masked may seem faster than it is.`;
+  const text =
+    `The device does ${peak.toFixed(0)} GFLOP/s of multiply-adds in registers, the best of all rounds. Attention ` +
+    "counts as T × T, masked or not, so a peer that leaves out what is masked may seem faster than it is.";
   return ["## GFLOP/s", text, table(["block", "GFLOP", ...PEERS.map((name) => TITLES[name])], rows)];
 }
 
@@ -165,14 +176,20 @@ function firstSection(firstRuns: readonly FirstRuns[]): readonly string[] {
     ...names.map((name) => (f.times.has(name) ? spread(f.times.get(name)!) : "")),
   ]);
   const text =
-    "Milliseconds from the source text, or the calls that build the block, to the first result, in a new process with Mesa's shader cache off. The libraries are loaded and the device is open. Medians of new processes, with the smallest and the largest.";
+    "Milliseconds from the source text, or the calls that build the block, to the first result, in a new process " +
+    "with Mesa's shader cache off. The libraries are loaded and the device is open. Medians of new processes, " +
+    "with the smallest and the largest.";
   return ["## First run", text, table(["block", ...names.map((name) => TITLES[name])], rows), ...faultsOf(firstRuns)];
 }
 
 function structureSection(measured: readonly Measured[]): readonly string[] {
   if (measured.length === 0) return [];
   const text =
-    "*Dispatches* of a block applied once are those that have workgroups at these sizes; *empty* ones were compiled for other numbers of rows. A program may not change its caller's input, so a routed layer that stands alone begins with a copy of it; the copies of a program that applies the block twenty times say what is left of that in a stack. *Activations* are all buffers but those of weights, tables, the input and the result; *routing* is score, selection and compaction.";
+    "*Dispatches* of a block applied once are those that have workgroups at these sizes; *empty* ones were " +
+    "compiled for other numbers of rows. A program may not change its caller's input, so a routed layer that " +
+    "stands alone begins with a copy of it; the copies of a program that applies the block twenty times say what " +
+    "is left of that in a stack. *Activations* are all buffers but those of weights, tables, the input and the " +
+    "result; *routing* is score, selection and compaction.";
   const rows = measured.map(({ case: { title }, structure: s, copiesRepeated, routing }) => [
     title,
     String(s.dispatches),
@@ -183,7 +200,8 @@ function structureSection(measured: readonly Measured[]): readonly string[] {
     (s.activationBytes / 1024).toFixed(0),
     routing.length === 0
       ? ""
-      : `${milliseconds(spreadOf(routing.map((r) => r.milliseconds)).median)} ms, ${(100 * spreadOf(routing.map((r) => r.share)).median).toFixed(1)}%`,
+      : `${milliseconds(spreadOf(routing.map((r) => r.milliseconds)).median)} ms, ` +
+        `${(100 * spreadOf(routing.map((r) => r.share)).median).toFixed(1)}%`,
   ]);
   const head = [
     "block",

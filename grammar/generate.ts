@@ -23,5 +23,8 @@ function cstTypes(): string {
   const text = generateCstDts(new ModcParser({ validate: true }).getGAstProductions(), {
     includeVisitorInterface: false,
   });
-  return `// Made by scripts/grammar.mjs from grammar/parser.ts; do not edit. The types of the concrete syntax tree.\n${text.replace(", ICstVisitor", "").trim()}\n`;
+  return (
+    "// Made by scripts/grammar.mjs from grammar/parser.ts; do not edit. The types of the concrete syntax " +
+    `tree.\n${text.replace(", ICstVisitor", "").trim()}\n`
+  );
 }

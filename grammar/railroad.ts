@@ -27,7 +27,8 @@ function box(text: string, style: "text" | "word" | "rule"): Track {
   const draw = (x: number, y: number): string => {
     const rounded = style === "rule" ? 0 : 11;
     const body =
-      `<rect class="${style}" x="${number(x)}" y="${number(y - ROW)}" width="${number(width)}" height="${2 * ROW}" rx="${rounded}"/>` +
+      `<rect class="${style}" x="${number(x)}" y="${number(y - ROW)}" width="${number(width)}" ` +
+      `height="${2 * ROW}" rx="${rounded}"/>` +
       `<text x="${number(x + width / 2)}" y="${number(y + 4)}">${escape(text)}</text>`;
     return style === "rule" ? `<a href="#${escape(text)}">${body}</a>` : body;
   };
@@ -78,7 +79,8 @@ function branches(tracks: readonly Track[]): Track {
         `M${number(x)} ${number(y)}q${TURN} 0 ${TURN} ${TURN}v${number(h - 2 * TURN)}q0 ${TURN} ${TURN} ${TURN}`,
       );
       const up = path(
-        `M${number(start + inner)} ${number(y + h)}q${TURN} 0 ${TURN} -${TURN}v${number(2 * TURN - h)}q0 -${TURN} ${TURN} -${TURN}`,
+        `M${number(start + inner)} ${number(y + h)}q${TURN} 0 ${TURN} -${TURN}v${number(2 * TURN - h)}q0 ` +
+          `-${TURN} ${TURN} -${TURN}`,
       );
       return down + up;
     });
@@ -140,7 +142,8 @@ function diagram(name: string, shape: Shape): string {
   const lines = straight(14, y, 16) + track.draw(30, y) + straight(30 + track.width, y, 16);
   return (
     `<h2 id="${name}">${name}</h2>\n` +
-    `<svg width="${number(width)}" height="${number(height)}" viewBox="0 0 ${number(width)} ${number(height)}" role="img" aria-label="${name}">${ends}${lines}</svg>`
+    `<svg width="${number(width)}" height="${number(height)}" viewBox="0 0 ${number(width)} ${number(height)}" ` +
+    `role="img" aria-label="${name}">${ends}${lines}</svg>`
   );
 }
 

@@ -41,7 +41,10 @@ const packages = new Set(
 const licence = (path) => {
   const file = readdirSync(join(root, path)).find((name) => /^licen[cs]e/i.test(name));
   const { name, version, license } = JSON.parse(readFileSync(join(root, path, "package.json"), "utf8"));
-  return `${name} ${version}: ${license}\n${file === undefined ? "" : `\n${readFileSync(join(root, path, file), "utf8").trim()}\n`}`;
+  return (
+    `${name} ${version}: ` +
+    `${license}\n${file === undefined ? "" : `\n${readFileSync(join(root, path, file), "utf8").trim()}\n`}`
+  );
 };
 writeFileSync(
   join(folder, "LICENSES.txt"),

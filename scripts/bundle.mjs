@@ -49,12 +49,16 @@ const nodeApart = {
     build.onResolve({ filter: /^node-part$/ }, () => ({ path: "node-part", namespace: "node-part" }));
     build.onResolve({ filter: /^page(?:-tokenizer)?$/ }, ({ path }) => ({ path, namespace: "page" }));
     build.onLoad({ filter: /.*/, namespace: "page" }, ({ path }) => ({
-      contents: `import { start } from "./src/packaged/page.js";\n${path === "page" ? "start(null);" : 'import * as tokenizer from "./src/packaged/tokenizer.js";\nstart(tokenizer);'}\n`,
+      contents:
+        "import { start } from " +
+        `"./src/packaged/page.js";\n${path === "page" ? "start(null);" : 'import * as tokenizer from "./src/packaged/tokenizer.js";\nstart(tokenizer);'}\n`,
       resolveDir: root,
       loader: "js",
     }));
     build.onLoad({ filter: /.*/, namespace: "node-part" }, () => ({
-      contents: `export { openNodeAdapter } from "./src/packaged/adapter-node.js";\nexport { readBytes } from "./src/packaged/files-node.js";\n`,
+      contents:
+        `export { openNodeAdapter } from "./src/packaged/adapter-node.js";\nexport { readBytes } from ` +
+        `"./src/packaged/files-node.js";\n`,
       resolveDir: root,
       loader: "js",
     }));
@@ -136,9 +140,12 @@ export async function bundle() {
   ];
   const text =
     `// Made by scripts/bundle.mjs from src/packaged, and what it imports; do not edit.\n` +
-    `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, string>> = ${record(runtimeFiles)};\n\n` +
-    `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
-    `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: Readonly<Record<string, string>> = ${record(pageFiles)};\n`;
+    `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, ` +
+    `string>> = ${record(runtimeFiles)};\n\n` +
+    `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: ` +
+    `Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
+    `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: ` +
+    `Readonly<Record<string, string>> = ${record(pageFiles)};\n`;
   const path = join(root, "src", "bundled.ts");
   let old = "";
   try {

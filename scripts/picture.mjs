@@ -58,15 +58,21 @@ function draw(rows) {
     const y = top + r * 22;
     const cells = Array.from({ length: text.length }, (_, t) => {
       const on = chosen === null || chosen.has(t);
-      return `<rect x="${left + t * cell + 0.5}" y="${y}" width="${cell - 1}" height="16" fill="${on ? (chosen === null ? "#8fb3d9" : "#1f5fa8") : "#e9edf2"}"/>`;
+      return (
+        `<rect x="${left + t * cell + 0.5}" y="${y}" width="${cell - 1}" height="16" ` +
+        `fill="${on ? (chosen === null ? "#8fb3d9" : "#1f5fa8") : "#e9edf2"}"/>`
+      );
     });
     return [
       `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${name}</text>`,
       ...cells,
-      `<text x="${left + COLUMNS * cell + 8}" y="${y + 12}">${chosen === null ? "all" : `${chosen.size} of ${text.length}`}</text>`,
+      `<text x="${left + COLUMNS * cell + 8}" ` +
+        `y="${y + 12}">${chosen === null ? "all" : `${chosen.size} of ${text.length}`}</text>`,
     ];
   });
-  const legend = `<text x="${left}" y="${height - 8}">each column is a token: computed by a dense layer (light), chosen by a Mixture-of-Depths layer (dark), skipped (grey)</text>`;
+  const legend =
+    `<text x="${left}" y="${height - 8}">each column is a token: computed by a dense layer (light), chosen by a ` +
+    "Mixture-of-Depths layer (dark), skipped (grey)</text>";
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, monospace" font-size="11" fill="#333">
 <title>Which tokens each layer of examples/moby.mod computes</title>
 <rect width="${width}" height="${height}" fill="#fff"/>

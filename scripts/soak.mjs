@@ -140,7 +140,9 @@ const SECTIONS = {
     {
       file: ["test/end-to-end/digests.test.ts", "test/train/programs.test.ts"],
       once: true,
-      what: "training's programs for every class of device, in one batch and in micro-batches, and hashes of all programs",
+      what:
+        "training's programs for every class of device, in one batch and in micro-batches, and hashes of all " +
+        "programs",
       short: 460,
       unit: "programs",
     },
@@ -159,7 +161,9 @@ const SECTIONS = {
         "test/generate/recovery.test.ts",
       ],
       once: true,
-      what: "runaway sources, a megabyte of tokens, examples in f16 at their full width, and devices that are lost at more moments",
+      what:
+        "runaway sources, a megabyte of tokens, examples in f16 at their full width, and devices that are lost at " +
+        "more moments",
       short: 68,
       unit: "tests",
     },
@@ -168,7 +172,9 @@ const SECTIONS = {
     {
       file: "test/train/checkpoint.test.ts",
       only: "kill -9|where the disk refuses",
-      what: "a writer of checkpoints killed at random moments, or refused by the disk at every moment: what it leaves is whole",
+      what:
+        "a writer of checkpoints killed at random moments, or refused by the disk at every moment: what it leaves " +
+        "is whole",
       short: 6,
       unit: "kills",
     },
@@ -215,7 +221,8 @@ const SECTIONS = {
 
 const usage = (fault) => {
   process.stderr.write(
-    `error: ${fault}\nusage: npm run soak -- [section …] [times]; sections are ${Object.keys(SECTIONS).join(", ")}; times at least 2\n`,
+    `error: ${fault}\nusage: npm run soak -- [section …] [times]; sections are ` +
+      `${Object.keys(SECTIONS).join(", ")}; times at least 2\n`,
   );
   process.exit(2);
 };

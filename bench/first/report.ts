@@ -9,12 +9,14 @@ export function firstMusts(first: FirstTokens | null): readonly Must[] {
   const decoder = first?.decoder.times;
   return [
     row(
-      "process start to first token, decoder of four layers, d = 512, shader cache off, over onnxruntime's WebGPU with cache",
+      "process start to first token, decoder of four layers, d = 512, shader cache off, over onnxruntime's " +
+        "WebGPU with cache",
       ["0.7", "0.4"],
       over(decoder?.get("modc"), decoder?.get("onnx-cache"), [0.7, 0.4]),
     ),
     row(
-      "process start to first token, `generate` on examples/moby.mod, shader cache off, over commit 0c4ad31 in the same run (`--before`)",
+      "process start to first token, `generate` on examples/moby.mod, shader cache off, over commit 0c4ad31 in " +
+        "the same run (`--before`)",
       ["0.35", "0.2"],
       over(first?.moby.own, first?.moby.before, [0.35, 0.2]),
     ),
@@ -42,7 +44,9 @@ export function firstTokensSection(first: FirstTokens | null): readonly string[]
     ["the same, of the checkout given by `--before`", of(moby.before)],
   ];
   const text =
-    "Milliseconds from the start of a new process to its first token, with Mesa's shader cache off: libraries are loaded, a device opened, kernels compiled and the prompt read in them. Medians, with the smallest and the largest.";
+    "Milliseconds from the start of a new process to its first token, with Mesa's shader cache off: libraries " +
+    "are loaded, a device opened, kernels compiled and the prompt read in them. Medians, with the smallest and " +
+    "the largest.";
   return [
     "## First token",
     text,

@@ -19,7 +19,8 @@ const own = (m: MeasuredGeneration | undefined): readonly number[] | undefined =
 export function generationMusts(measured: readonly MeasuredGeneration[]): readonly Must[] {
   return [
     row(
-      "time per token of a routed model over the dense one's, d = 512, 12 layers, B = 1, over the ratio of weight bytes read",
+      "time per token of a routed model over the dense one's, d = 512, 12 layers, B = 1, over the ratio of " +
+        "weight bytes read",
       ["1.15, and idle dispatches", ""],
       overDense(measured),
     ),
@@ -34,7 +35,9 @@ function overDense(measured: readonly MeasuredGeneration[]): Got | null {
   const bytes = routed.weightBytes / dense.weightBytes;
   const { median, low, high } = ratioOf(a, b);
   const share = (100 * mean(routed.shares)).toFixed(1);
-  const times = `${median.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}) of the time by ${bytes.toFixed(3)} of the bytes; ${share}% of the tokens`;
+  const times =
+    `${median.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}) of the time by ${bytes.toFixed(3)} of the ` +
+    `bytes; ${share}% of the tokens`;
   if (!skipped?.skipped)
     return {
       got: `${(median / bytes).toFixed(2)}, idle dispatches and all: ${times}`,
@@ -44,7 +47,9 @@ function overDense(measured: readonly MeasuredGeneration[]): Got | null {
   const idle =
     costsOf(skipped.skipped, skipped.shares.length).idle.median * routed.shares.reduce((sum, s) => sum + 1 - s, 0);
   const figure = (median - idle / spreadOf(b).median) / bytes;
-  const got = `${figure.toFixed(2)} without idle dispatches, which take ${idle.toFixed(2)} ms a token, ${(median / bytes).toFixed(2)} with them: ${times}`;
+  const got =
+    `${figure.toFixed(2)} without idle dispatches, which take ${idle.toFixed(2)} ms a token, ` +
+    `${(median / bytes).toFixed(2)} with them: ${times}`;
   return { got, verdict: atMost(figure, [1.15, 0]) };
 }
 
@@ -56,9 +61,13 @@ function skippedLayer(measured: readonly MeasuredGeneration[]): Got | null {
   const [chooses, idles] = [skipped.choiceDispatches, skipped.idleDispatches].map((n) =>
     (n / shares.length).toFixed(1),
   );
-  const parts = `${micro(choice.median)} of ${chooses} dispatches for predictor and choice and ${micro(idle.median)} of ${idles} that are idle`;
+  const parts =
+    `${micro(choice.median)} of ${chooses} dispatches for predictor and choice and ${micro(idle.median)} of ` +
+    `${idles} that are idle`;
   const rest = `what is left of it without those: ${micro(left.median)} (95%: ${micro(left.low)} to ${micro(left.high)})`;
-  const got = `${(layer.median / own.median).toFixed(2)}: ${micro(layer.median)} µs (95%: ${micro(layer.low)} to ${micro(layer.high)}), by ${parts}; ${rest}`;
+  const got =
+    `${(layer.median / own.median).toFixed(2)}: ${micro(layer.median)} µs (95%: ${micro(layer.low)} to ` +
+    `${micro(layer.high)}), by ${parts}; ${rest}`;
   return { got, verdict: left.low > 0 ? "missed" : left.high - left.low > own.median ? "lost in noise" : "met" };
 }
 

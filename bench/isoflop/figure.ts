@@ -54,10 +54,14 @@ export function figure(groups: readonly Group[]): string {
   const variants = groups.filter((g) => g.costs.size.name === sizes[0]).map((g) => g.costs.variant);
   const legend = variants.map(({ name, title }, i) => {
     const [x, y] = [LEFT + (i % 2) * (width + GAP), HEIGHT + LINE * Math.floor(i / 2) + 8];
-    return `<g class="${name}"><path class="line" d="M${x} ${y - 4}h22"/><text x="${x + 28}" y="${y}">(${name}) ${escape(title)}</text></g>`;
+    return (
+      `<g class="${name}"><path class="line" d="M${x} ${y - 4}h22"/><text x="${x + 28}" y="${y}">(${name}) ` +
+      `${escape(title)}</text></g>`
+    );
   });
   legend.push(
-    `<text class="note" x="${LEFT}" y="${HEIGHT + LINE * (LEGEND - 1) + 8}">solid: causal rule, mean of the seeds, shaded from the lowest to the highest; dashed: top-k</text>`,
+    `<text class="note" x="${LEFT}" y="${HEIGHT + LINE * (LEGEND - 1) + 8}">solid: causal rule, mean of the ` +
+      "seeds, shaded from the lowest to the highest; dashed: top-k</text>",
   );
   const height = HEIGHT + LINE * LEGEND;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="Validation loss over training operations">
@@ -90,7 +94,8 @@ function panel(groups: readonly Group[], title: string, x0: number, width: numbe
     );
   for (const share of [0, 0.5, 1])
     parts.push(
-      `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" text-anchor="${share === 0 ? "start" : share === 1 ? "end" : "middle"}">${Number(((share * most) / 1e12).toPrecision(3))}</text>`,
+      `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" ` +
+        `text-anchor="${share === 0 ? "start" : share === 1 ? "end" : "middle"}">${Number(((share * most) / 1e12).toPrecision(3))}</text>`,
     );
   parts.push(
     `<text class="note" x="${x0 + width / 2}" y="${bottom + 36}" text-anchor="middle">training operations, 10¹²</text>`,
@@ -101,7 +106,8 @@ function panel(groups: readonly Group[], title: string, x0: number, width: numbe
       ...points.toReversed().map((p) => [p.flops, p.causal.low] as const),
     ];
     parts.push(
-      `<g class="${name}"><path class="area" d="${path(range)}Z"/><path class="line" d="${path(points.map((p) => [p.flops, p.causal.mean]))}"/>` +
+      `<g class="${name}"><path class="area" d="${path(range)}Z"/><path class="line" ` +
+        `d="${path(points.map((p) => [p.flops, p.causal.mean]))}"/>` +
         `<path class="line topk" d="${path(points.map((p) => [p.flops, p.topK]))}"/></g>`,
     );
   }

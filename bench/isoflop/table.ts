@@ -13,14 +13,24 @@ export function experimentText(groups: readonly Group[], tokensPerParameter: num
   const sections = [
     "# Mixture-of-Depths at equal training operations",
     [
-      `Decoders of six layers over bytes, tied embedding, on the State of the Union addresses (${DATA}; the last 5% held out, ${VALIDATION_WINDOWS} windows of ${CONTEXT} evaluated). AdamW, learning rate ${LEARNING_RATE} with warm-up and cosine, ${BATCH} × ${CONTEXT} tokens a step.`,
-      `For each size the dense model (a) sees ${tokensPerParameter} tokens for each parameter beside the embedding; the others train for as many steps as cost the same number of operations, counted by modc's ledger on the graph of the step: forward, backward, predictors and optimiser. More steps see more of the text.`,
-      "*top-k* lets a layer look at the whole sequence to choose its tokens, as in training; *causal* is the rule that generation uses, where each token says of itself whether it is computed: by the predictor (b, c), by its random number (d).",
-      `${finished === planned ? `Each has ${SEEDS.length} seeds` : `**${finished} of ${planned} runs are finished**; each is to have ${SEEDS.length} seeds`}: the table gives their mean and the range. A difference counts where the ranges do not touch, else it is *not distinguishable*.`,
+      `Decoders of six layers over bytes, tied embedding, on the State of the Union addresses (${DATA}; the last ` +
+        `5% held out, ${VALIDATION_WINDOWS} windows of ${CONTEXT} evaluated). AdamW, learning rate ` +
+        `${LEARNING_RATE} with warm-up and cosine, ${BATCH} × ${CONTEXT} tokens a step.`,
+      `For each size the dense model (a) sees ${tokensPerParameter} tokens for each parameter beside the ` +
+        "embedding; the others train for as many steps as cost the same number of operations, counted by modc's " +
+        "ledger on the graph of the step: forward, backward, predictors and optimiser. More steps see more of " +
+        "the text.",
+      "*top-k* lets a layer look at the whole sequence to choose its tokens, as in training; *causal* is the " +
+        "rule that generation uses, where each token says of itself whether it is computed: by the predictor (b, " +
+        "c), by its random number (d).",
+      `${finished === planned ? `Each has ${SEEDS.length} seeds` : `**${finished} of ${planned} runs are finished**; each is to have ${SEEDS.length} seeds`}: ` +
+        "the table gives their mean and the range. A difference counts where the ranges do not touch, else it is " +
+        "*not distinguishable*.",
       ...(times === null
         ? []
         : [
-            `*ms a step* is a median measured apart from the runs, all variants in turns in one process, on ${times.device}.`,
+            "*ms a step* is a median measured apart from the runs, all variants in turns in one process, on " +
+              `${times.device}.`,
           ]),
     ].join("\n\n"),
     table(

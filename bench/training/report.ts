@@ -25,10 +25,20 @@ function text(measured: readonly MeasuredTraining[]): string {
   const steps = [...new Set(measured.map((m) => m.steps))].join(" or ");
   const exact = STEP_TOLERANCE.toExponential();
   const lines = [
-    "A step is forward, backward, clipping by the norm of all gradients together, and AdamW; models are bench/models/decoder.mod (d = 256, 4 heads, 4 layers, B = 4, T = 256, tied embedding) and layer.mod (d = 512, 8 heads, hidden 2048). Predictors and their losses are trained too.",
-    `Weights and batches are the same for all. Each peer goes ${CHECKED_STEPS} steps first, held against the 64-bit reference: losses and the clipped gradients of the first step to ${exact} (of a weight's largest), and the weights after all of them, as a mean over each, to ${WEIGHT_TOLERANCE} of a step of AdamW, which divides by the size of a gradient however small it is.`,
-    `Then rounds of ${steps} steps, one wait each. jax-js compiles the whole step, choosing tokens by a sort; TensorFlow.js runs its tape, with gradients of our own for the gather and the scatter of routed rows. *First step* is from the source or the calls to the first loss, in a process that had built nothing, shader caches as they were.`,
-    "*Activations* are what another batch of that size adds to `memoryOf` of the step: what is kept for the backward pass and what it needs beside, without gradients of weights, which do not grow with the batch. Of a layer's the figure above leaves out two streams, x and its cotangent.",
+    "A step is forward, backward, clipping by the norm of all gradients together, and AdamW; models are " +
+      "bench/models/decoder.mod (d = 256, 4 heads, 4 layers, B = 4, T = 256, tied embedding) and layer.mod (d = " +
+      "512, 8 heads, hidden 2048). Predictors and their losses are trained too.",
+    `Weights and batches are the same for all. Each peer goes ${CHECKED_STEPS} steps first, held against the ` +
+      `64-bit reference: losses and the clipped gradients of the first step to ${exact} (of a weight's largest), ` +
+      `and the weights after all of them, as a mean over each, to ${WEIGHT_TOLERANCE} of a step of AdamW, which ` +
+      "divides by the size of a gradient however small it is.",
+    `Then rounds of ${steps} steps, one wait each. jax-js compiles the whole step, choosing tokens by a sort; ` +
+      "TensorFlow.js runs its tape, with gradients of our own for the gather and the scatter of routed rows. " +
+      "*First step* is from the source or the calls to the first loss, in a process that had built nothing, shader " +
+      "caches as they were.",
+    "*Activations* are what another batch of that size adds to `memoryOf` of the step: what is kept for the " +
+      "backward pass and what it needs beside, without gradients of weights, which do not grow with the batch. Of " +
+      "a layer's the figure above leaves out two streams, x and its cotangent.",
   ];
   return lines.join("\n\n");
 }

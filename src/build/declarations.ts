@@ -41,7 +41,10 @@ function inputText({ dtype, shape, least, below }: ProgramInput, { axes }: Progr
 
 function outputText({ name, dtype, shape }: ProgramOutput, observed: boolean): string {
   const note = observed ? ", where it is asked for by `observe` or `outputs`" : "";
-  return `  /** ${shapeText(dtype, shape)}${note}. */\n  readonly ${propertyOf(name)}${observed ? "?" : ""}: Result<${ARRAYS[dtype]}>;\n`;
+  return (
+    `  /** ${shapeText(dtype, shape)}${note}. */\n  readonly ${propertyOf(name)}${observed ? "?" : ""}: ` +
+    `Result<${ARRAYS[dtype]}>;\n`
+  );
 }
 
 const ARRAYS: { readonly [D in DType]: string } = {

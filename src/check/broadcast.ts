@@ -112,11 +112,13 @@ function isMade(axis: Axis | null): boolean {
 }
 
 const ofItsOwn = (made: readonly Size[]): string =>
-  `\`concat\` and slices along a sequence make an axis of their own, here ${made.map(printSize).join(" and ")}: its tokens pair with those of no other axis`;
+  `\`concat\` and slices along a sequence make an axis of their own, here ${made.map(printSize).join(" and ")}: ` +
+  "its tokens pair with those of no other axis";
 
 /** Under the causal rule there is more against it than the shapes. */
 const unseen = (made: readonly Size[]): string =>
-  `${made.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase generate no token can see those: each is computed by itself, ` +
+  `${made.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase ` +
+  "generate no token can see those: each is computed by itself, " +
   "and sees earlier ones through `attention(…, causal: true)` alone";
 
 /** `f32[B, T]` beside `f32[B, T, 64]`: what was meant lacks a last dimension. */

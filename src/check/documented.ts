@@ -46,7 +46,8 @@ function declared(d: Declaration, text: string): Documented {
 
 /** A parameter as it was written: `live capacity: ratio = 12.5%`. */
 export const parameterText = (p: Param, text: string): string =>
-  `${p.live ? "live " : ""}${p.name.text}: ${kindOf(p.type)}${p.default ? ` = ${text.slice(p.default.span.start, p.default.span.end)}` : ""}`;
+  `${p.live ? "live " : ""}${p.name.text}: ` +
+  `${kindOf(p.type)}${p.default ? ` = ${text.slice(p.default.span.start, p.default.span.end)}` : ""}`;
 
 const kindOf = (kind: ParamKind): string => (kind.kind === "list" ? `[${kindOf(kind.of)}]` : kind.kind);
 

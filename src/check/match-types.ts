@@ -173,7 +173,9 @@ export class TypeMatcher {
       const { name } = axis;
       if (kind === "top" || kind === "above")
         return {
-          hint: `${name} are the tokens that a route chose from ${axis.count.parent}: \`put(x, route, …)\` brings them back to all tokens`,
+          hint:
+            `${name} are the tokens that a route chose from ${axis.count.parent}: \`put(x, route, …)\` brings them ` +
+            "back to all tokens",
         };
       if (kind !== "input")
         return { hint: `${name} was made by \`concat\` or a slice; declare a name of its own for it in the result` };

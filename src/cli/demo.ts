@@ -93,16 +93,19 @@ async function runOn(
   const { values } = await runOnDevice({ ...job, device }, null);
   const took = Math.round(performance.now() - ran);
   out(
-    `the beginning of ${passage}, run on ${device.info.name} in ${took} ms: compiling kernels\n  and loading ${weights} (trained by \`modc train\`) included\n`,
+    `the beginning of ${passage}, run on ${device.info.name} in ${took} ms: compiling kernels\n  and loading ` +
+      `${weights} (trained by \`modc train\`) included\n`,
   );
   out(showRun(job.program, job.given, values, columns()));
   out(
-    "\n  Each line of dots is a routed layer, with how many of the bytes it computes:\n  those that its router scores highest. The others pass it by.",
+    "\n  Each line of dots is a routed layer, with how many of the bytes it computes:\n  those that its router " +
+      "scores highest. The others pass it by.",
   );
   const judged = async (): Promise<Verdict> => {
     const verdict = await verifyRun(job, compiled.graph, values);
     out(
-      `\n${verdictText(verdict)}\n  (the reference is the model in 64 bits on the processor)\n\n${saved(compiled, job)}\n`,
+      `\n${verdictText(verdict)}\n  (the reference is the model in 64 bits on the ` +
+        `processor)\n\n${saved(compiled, job)}\n`,
     );
     return verdict;
   };
@@ -123,7 +126,8 @@ async function goOn(session: TextSession): Promise<void> {
     const write = (text: string): void => void io().stdout.write(text);
     const where = depth.color ? "how dark a character is says" : "the digit below a character says";
     outPainted(
-      `generated from ${JSON.stringify(PROMPT)}, where each routed layer chooses by the token alone;\n  ${where} how many layers computed it: ${depth.legend()}\n`,
+      `generated from ${JSON.stringify(PROMPT)}, where each routed layer chooses by the token alone;\n  ${where} ` +
+        `how many layers computed it: ${depth.legend()}\n`,
     );
     const shown = oneText(write, depth, Boolean(io().stdout.isTTY), columns());
     const sampling = { temperature: 0.7, topP: 0.9, seed: 1 };
@@ -142,7 +146,8 @@ function describe(file: string, { program, model }: Finished, ms: number): strin
     `${file} compiled in ${Math.round(ms)} ms`,
     `  model    ${program.model}(${program.parameters.map((p) => `${p.name}: ${p.value}`).join(", ")})`,
     `  weights  ${program.weights.length}, ${grouped(numbers)} numbers; ${routed} Mixture-of-Depths layers`,
-    `  program  ${program.steps.length} steps of ${program.kernels.length} kernels, for any batch and length up to the context`,
+    `  program  ${program.steps.length} steps of ${program.kernels.length} kernels, for any batch and length up ` +
+      "to the context",
   ].join("\n");
 }
 
@@ -150,7 +155,10 @@ function saved({ graph, model }: Finished, { given }: Job): string {
   const { total } = ledger(graph, model, { extents: given.extents });
   const percent = (of: (work: typeof total.executed) => number): string =>
     `${((100 * of(total.executed)) / of(total.dense)).toFixed(1)}%`;
-  return `cost: ${percent((w) => w.flops)} of the operations and ${percent((w) => w.cache)} of the cache of the same model with nothing skipped`;
+  return (
+    `cost: ${percent((w) => w.flops)} of the operations and ${percent((w) => w.cache)} of the cache of the same ` +
+    "model with nothing skipped"
+  );
 }
 
 /** Three ways on. */

@@ -14,7 +14,10 @@ export const wantedDevice = ({ device }: DeviceFlags): { readonly kind?: DeviceK
 export function mendingHint(info: DeviceInfo): string | null {
   const swiftShader = /swiftshader/i.test(`${info.name} ${info.driver}`);
   if (swiftShader && process.platform === "linux") {
-    return "to speed up: install your GPU's Vulkan driver; without a GPU, `apt-get install -y --no-install-recommends libvulkan1 mesa-vulkan-drivers` brings Mesa's software GPU, several times as fast";
+    return (
+      "to speed up: install your GPU's Vulkan driver; without a GPU, `apt-get install -y --no-install-recommends " +
+      "libvulkan1 mesa-vulkan-drivers` brings Mesa's software GPU, several times as fast"
+    );
   }
   return process.platform === "linux"
     ? "to speed up: install your GPU's Vulkan driver (NVIDIA's own; for AMD and Intel the package mesa-vulkan-drivers)"

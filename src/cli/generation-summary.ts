@@ -13,7 +13,8 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
   const compiled =
     compiling >= Math.max(100, firstToken / 10) ? `${milliseconds(compiling)} ms of it compiling kernels, ` : "";
   const speed = [
-    `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms (${compiled}${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, reading)})`,
+    `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms ` +
+      `(${compiled}${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, reading)})`,
     ...(later === 0 ? [] : [`then ${plural(later, "token")} at ${rate(later, generation)}`]),
   ];
   const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);
@@ -25,13 +26,15 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
     ...(flops === null
       ? []
       : [
-          `work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ${operations(flops.dense)} with nothing skipped`,
+          `work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ` +
+            `${operations(flops.dense)} with nothing skipped`,
         ]),
     // A model may keep nothing of the tokens before.
     ...(cache.dense === 0 && cache.allocated === 0
       ? []
       : [
-          `cache   ${formatBytes(cache.used)}, ${percent(cache.used, cache.dense)} of the ${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} set aside`,
+          `cache   ${formatBytes(cache.used)}, ${percent(cache.used, cache.dense)} of the ` +
+            `${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} set aside`,
         ]),
   ];
 }

@@ -54,7 +54,10 @@ function figure(text: HeatedText, title: string, patterns: Patterns): string {
     const said = known
       ? titleOf(i, marks, layers)
       : `token ${i}: ${i + 1 === shown.length ? "chosen last, and not read" : "not known"}`;
-    return `<span class="k ${patterns.name(marks)}${place}" style="--h:${heat}" title="${escape(said)}">${visible(token)}</span>${token.includes("\n") ? "<br>" : ""}`;
+    return (
+      `<span class="k ${patterns.name(marks)}${place}" style="--h:${heat}" ` +
+      `title="${escape(said)}">${visible(token)}</span>${token.includes("\n") ? "<br>" : ""}`
+    );
   });
   const names = layers.map(({ path, marks }) => {
     const known = marks.filter((m) => m !== null);
@@ -81,7 +84,10 @@ function figure(text: HeatedText, title: string, patterns: Patterns): string {
 function titleOf(i: number, marks: readonly Mark[], layers: Heated["layers"]): string {
   const of = (mark: Mark): readonly string[] => layers.flatMap((l, n) => (marks[n] === mark ? [l.path] : []));
   const [took, unknown] = [of(1), of(null)];
-  return `token ${i}: ${took.length} of ${layers.length} layers${took.length > 0 && took.length < layers.length ? `: ${took.join(", ")}` : ""}${unknown.length > 0 ? `; not known of ${unknown.join(", ")}` : ""}`;
+  return (
+    `token ${i}: ${took.length} of ${layers.length} ` +
+    `layers${took.length > 0 && took.length < layers.length ? `: ${took.join(", ")}` : ""}${unknown.length > 0 ? `; not known of ${unknown.join(", ")}` : ""}`
+  );
 }
 
 /** Signs that do not print stand as a dot, a line's end as an arrow, and blanks as wide as they are. */

@@ -62,7 +62,10 @@ function takes(program: Program): string {
   const [first] = program.inputs;
   if (!first) return "it takes no inputs";
   const all = program.inputs.map((i) => `${i.name}: ${i.dtype}[${i.shape.join(", ")}]`).join(" and ");
-  return `it takes ${all}: give \`--input ${first.name}=[[…]]\`, \`=@file.json\` or \`=@file.safetensors\`${textInputs(program) ? ", or `--text`" : ""}`;
+  return (
+    `it takes ${all}: give \`--input ${first.name}=[[…]]\`, \`=@file.json\` or ` +
+    `\`=@file.safetensors\`${textInputs(program) ? ", or `--text`" : ""}`
+  );
 }
 
 // --- tensors
@@ -186,7 +189,8 @@ function textTokens(
       throw new UserError(`--text ${quotedName(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
     if (read.length > bound)
       say(
-        `note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the model reads the first ${bound}`,
+        `note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the ` +
+          `model reads the first ${bound}`,
       );
     return read.slice(0, bound);
   });

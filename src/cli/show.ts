@@ -22,7 +22,10 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
 
   function showSequence({ sequence, tokens }: { readonly sequence: number; readonly tokens: number }): string {
     const title = routes[0]!.chosen.length > 1 ? `sequence ${sequence}: ` : "";
-    return `\n${title}tokens computed (█) and skipped (·)\n${drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width)}`;
+    return (
+      `\n${title}tokens computed (█) and skipped ` +
+      `(·)\n${drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width)}`
+    );
   }
 }
 
@@ -63,7 +66,10 @@ function showNext(name: string, { shape, data }: Value, { tokens, reader }: Give
       const sum = weights.reduce((a, w) => a + w, 0);
       const best = [...weights.keys()].sort((i, j) => weights[j]! - weights[i]! || i - j).slice(0, MOST_NEXT);
       const after = tokens.length > 1 ? ` after sequence ${b}` : "";
-      return `${name}: most likely next ${reader.unit}s${after}: ${best.map((v) => `${reader.show(v)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")}`;
+      return (
+        `${name}: most likely next ${reader.unit}s${after}: ` +
+        `${best.map((v) => `${reader.show(v)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")}`
+      );
     })
     .join("\n");
 }
@@ -81,7 +87,10 @@ export function showValue(name: string, { dtype, shape, data }: Value): string {
     if (x > high) high = x;
     sum += x;
   }
-  return `${head}: from ${short(low)} to ${short(high)}, mean ${short(sum / data.length)}; begins ${Array.from({ length: 6 }, (_, i) => short(data[i]!)).join(", ")}, …`;
+  return (
+    `${head}: from ${short(low)} to ${short(high)}, mean ${short(sum / data.length)}; begins ` +
+    `${Array.from({ length: 6 }, (_, i) => short(data[i]!)).join(", ")}, …`
+  );
 }
 
 function nested(shape: readonly number[], data: ArrayLike<number>, dtype: string): string {

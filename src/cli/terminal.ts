@@ -30,7 +30,8 @@ export const sayPainted = (text: string): void => void io().stderr.write(`${text
 
 export const error = (message: string, hint: string | null): void =>
   sayPainted(
-    `${paint("31;1", "error")}: ${escapeText(message)}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${escapeText(hint)}`}`,
+    `${paint("31;1", "error")}: ` +
+      `${escapeText(message)}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${escapeText(hint)}`}`,
   );
 
 /** Whether standard error may be coloured: a terminal, and NO_COLOR (https://no-color.org) not set. */

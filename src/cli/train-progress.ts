@@ -90,7 +90,8 @@ function beginLines({
 }: Extract<TrainEvent, { kind: "begin" }>): readonly string[] {
   const each = bytesPerToken === 1 ? "" : `, ${bytesPerToken.toFixed(2)} bytes each`;
   return [
-    `text: ${withPrefix(tokens.training)} tokens to train on, ${withPrefix(tokens.validation)} held out${each}; kept in ${cache}`,
+    `text: ${withPrefix(tokens.training)} tokens to train on, ${withPrefix(tokens.validation)} held out${each}; ` +
+      `kept in ${cache}`,
     ...(from === null ? [] : [`going on from ${from}: ${step} of ${steps} steps are done`]),
   ];
 }

@@ -107,20 +107,29 @@ function familyOf(config: Fields): Family {
 
 /** Read above or in the family. */
 const READ = [
-  "model_type architectures vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim",
-  "max_position_embeddings rms_norm_eps hidden_act tie_word_embeddings attention_bias mlp_bias rope_theta rope_scaling rope_parameters",
+  "model_type architectures vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads " +
+    "num_key_value_heads head_dim",
+  "max_position_embeddings rms_norm_eps hidden_act tie_word_embeddings attention_bias mlp_bias rope_theta " +
+    "rope_scaling rope_parameters",
   "partial_rotary_factor sliding_window use_sliding_window max_window_layers layer_types",
 ];
 
 /** Says nothing of what a pass over tokens computes: training, generation (read from its own file), bookkeeping. */
 const SILENT = [
-  "_name_or_path name_or_path transformers_version torch_dtype dtype initializer_range attention_dropout hidden_dropout resid_pdrop embd_pdrop",
-  "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id use_cache pretraining_tp return_dict output_attentions output_hidden_states",
-  "is_decoder is_encoder_decoder torchscript chunk_size_feed_forward problem_type task_specific_params finetuning_task id2label label2id tokenizer_class prefix",
-  "max_length min_length do_sample temperature top_k top_p typical_p num_beams num_beam_groups num_return_sequences diversity_penalty repetition_penalty length_penalty",
-  "no_repeat_ngram_size encoder_no_repeat_ngram_size remove_invalid_values forced_bos_token_id forced_eos_token_id suppress_tokens begin_suppress_tokens bad_words_ids",
-  "exponential_decay_length_penalty early_stopping output_scores return_dict_in_generate tf_legacy_loss use_bfloat16 pruned_heads attn_implementation",
-  "_attn_implementation _attn_implementation_autoset is_llama_config transformers.js_config unsloth_version unsloth_fixed rope_interleaved use_mrope",
+  "_name_or_path name_or_path transformers_version torch_dtype dtype initializer_range attention_dropout " +
+    "hidden_dropout resid_pdrop embd_pdrop",
+  "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id use_cache " +
+    "pretraining_tp return_dict output_attentions output_hidden_states",
+  "is_decoder is_encoder_decoder torchscript chunk_size_feed_forward problem_type task_specific_params " +
+    "finetuning_task id2label label2id tokenizer_class prefix",
+  "max_length min_length do_sample temperature top_k top_p typical_p num_beams num_beam_groups " +
+    "num_return_sequences diversity_penalty repetition_penalty length_penalty",
+  "no_repeat_ngram_size encoder_no_repeat_ngram_size remove_invalid_values forced_bos_token_id " +
+    "forced_eos_token_id suppress_tokens begin_suppress_tokens bad_words_ids",
+  "exponential_decay_length_penalty early_stopping output_scores return_dict_in_generate tf_legacy_loss " +
+    "use_bfloat16 pruned_heads attn_implementation",
+  "_attn_implementation _attn_implementation_autoset is_llama_config transformers.js_config unsloth_version " +
+    "unsloth_fixed rope_interleaved use_mrope",
 ];
 
 const words = (lines: readonly string[]): ReadonlySet<string> => new Set(lines.flatMap((line) => line.split(" ")));

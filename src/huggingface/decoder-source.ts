@@ -40,7 +40,8 @@ function constants({ rotary, windows }: DecoderConfig): readonly string[] {
     rotary.frequencies === null
       ? []
       : [
-          `/// Radians a position by which each pair of a head's dimensions turns: theta ${rotary.theta}, scaled by ${rotary.scaling}.\nconst frequencies = [${rotary.frequencies.map(floatText).join(", ")}]`,
+          `/// Radians a position by which each pair of a head's dimensions turns: theta ${rotary.theta}, scaled ` +
+            `by ${rotary.scaling}.\nconst frequencies = [${rotary.frequencies.map(floatText).join(", ")}]`,
         ];
   const seen = isUniform(windows)
     ? []
@@ -133,7 +134,8 @@ function model(config: DecoderConfig, routing: Routing | null): string {
   const layers =
     routing === null
       ? `[for i in 0..depth: Residual(${one})]`
-      : `[for i in 0..depth:\n    if i % every == every - 1 then MoD(${one}, dim, capacity, gate: "identity")\n    else Residual(${one})]`;
+      : `[for i in 0..depth:\n    if i % every == every - 1 then MoD(${one}, dim, capacity, gate: "identity")\n    ` +
+        `else Residual(${one})]`;
   return `${about(config, routing)}
 model ${family.model}(${parameters}) {
   embed: Embedding(vocab, dim)

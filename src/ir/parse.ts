@@ -121,7 +121,8 @@ function parseLine(line: string, into: Draft, typing: Typing, number: number): v
       return;
     default:
       fail(
-        `expected graph, axis, live, input, %node, state, starts, result, loss or observe, found ${JSON.stringify(line.slice(0, 40))}`,
+        "expected graph, axis, live, input, %node, state, starts, result, loss or observe, found " +
+          `${JSON.stringify(line.slice(0, 40))}`,
       );
   }
 }

@@ -75,7 +75,10 @@ function printRule(rule: CountRule): string {
     case "above":
       return `above of ${rule.parent}; expected = ${printRational(rule.expected)}`;
     case "span":
-      return `span of ${rule.parent}; start = ${printSize(rule.start)}; stop = ${rule.stop === null ? "end" : printSize(rule.stop)}`;
+      return (
+        `span of ${rule.parent}; start = ${printSize(rule.start)}; stop = ` +
+        `${rule.stop === null ? "end" : printSize(rule.stop)}`
+      );
     case "join":
       return `join of ${rule.parts.join("; ")}`;
     default:
@@ -86,7 +89,10 @@ function printRule(rule: CountRule): string {
 /** `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1] u32[rows(K)]  // layers.1 moby.mod@120-135` */
 function printNode(node: Node, ref: (node: Node) => string, place: PrintOptions["place"]): string {
   const origin = node.origin && place !== null ? `  // ${printOrigin(node.origin, place)}` : "";
-  return `${ref(node)} = ${node.op}${printAttrs(node.op, node.attrs)}(${node.inputs.map(ref).join(", ")}) : ${node.types.map(printType).join(" ")}${origin}`;
+  return (
+    `${ref(node)} = ${node.op}${printAttrs(node.op, node.attrs)}(${node.inputs.map(ref).join(", ")}) : ` +
+    `${node.types.map(printType).join(" ")}${origin}`
+  );
 }
 
 function printOrigin({ path, span }: Origin, place: ((span: Span) => string) | undefined): string {
@@ -97,7 +103,8 @@ const printValue = (ref: string, shape: readonly Size[], packing: Packing | null
   `${ref} ${printShape(shape)}${packing ? ` packed ${packing.axis} ${packing.batchDim} ${packing.tokenDim}` : ""}`;
 
 const printInput = (input: GraphInput, ref: (node: Node) => string): string =>
-  `input ${JSON.stringify(input.name)} = ${printValue(ref(input.node), input.shape, input.packing)}${printRange(input)}`;
+  `input ${JSON.stringify(input.name)} = ` +
+  `${printValue(ref(input.node), input.shape, input.packing)}${printRange(input)}`;
 
 const printRange = ({ least, below }: GraphInput): string =>
   below === null ? "" : `${least === 0 ? "" : ` from ${least}`} below ${below}`;
@@ -106,7 +113,10 @@ const printOutput = (output: GraphOutput, ref: (node: Node) => string): string =
   `${output.role} ${JSON.stringify(output.name)} = ${printValue(ref(output.node), output.shape, output.packing)}`;
 
 function printState(state: State, ref: (node: Node) => string): string {
-  return `state ${JSON.stringify(state.name)} ${printType(state.type)} = ${printInit(state.init)} next ${ref(state.next)}`;
+  return (
+    `state ${JSON.stringify(state.name)} ${printType(state.type)} = ${printInit(state.init)} next ` +
+    `${ref(state.next)}`
+  );
 }
 
 function printInit(init: State["init"]): string {

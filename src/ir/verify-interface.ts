@@ -75,7 +75,8 @@ function valueProblems(
   return equalShapes(packedShape(shape, packing), type.shape)
     ? []
     : [
-        `is ${printShape(shape)} for the caller, packed ${printShape(packedShape(shape, packing))}, but its node is ${printType(type)}`,
+        `is ${printShape(shape)} for the caller, packed ${printShape(packedShape(shape, packing))}, but its node ` +
+          `is ${printType(type)}`,
       ];
 }
 

@@ -67,7 +67,8 @@ export function withCaches(graph: Graph): Cached {
 
 /** What is said of an operator that looks beyond its token, and for which there is no rule above. */
 const refusal = ({ op, origin }: Node, tokens: "earlier" | "all"): string =>
-  `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a sequence, ` +
+  `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a ` +
+  "sequence, " +
   "and nothing says what generation keeps of them";
 
 class Caching {

@@ -85,7 +85,8 @@ function interfaceOf(graph: Graph): {
   const [input, more] = graph.inputs;
   if (!input || more)
     throw new GenerationError(
-      `a model that generates has one input, its tokens; this one has ${graph.inputs.map((i) => i.name).join(", ") || "none"}`,
+      "a model that generates has one input, its tokens; this one has " +
+        `${graph.inputs.map((i) => i.name).join(", ") || "none"}`,
     );
   const { dtype } = input.node.attrs;
   if ((dtype !== "u32" && dtype !== "i32") || input.shape.length !== 2 || input.packing?.tokenDim !== 1)
@@ -94,7 +95,8 @@ function interfaceOf(graph: Graph): {
   const result = results.find((o) => o.name === LOGITS) ?? (results.length === 1 ? results[0] : undefined);
   if (!result)
     throw new GenerationError(
-      `a model that generates gives logits: name one of its results so, which are ${results.map((o) => o.name).join(", ")}`,
+      "a model that generates gives logits: name one of its results so, which are " +
+        `${results.map((o) => o.name).join(", ")}`,
     );
   const vocabulary = result.shape.at(-1);
   const along =
@@ -103,7 +105,8 @@ function interfaceOf(graph: Graph): {
     equalSizes(result.shape[0]!, input.shape[0]!);
   if (result.shape.length !== 3 || typeof vocabulary !== "number" || !along || typeOf(result.node).dtype !== "f32")
     throw new GenerationError(
-      `the result ${result.name} of a model that generates is f32[B, T, vocabulary], logits of the token that comes next`,
+      `the result ${result.name} of a model that generates is f32[B, T, vocabulary], logits of the token that ` +
+        "comes next",
     );
   return { input, result, vocabulary };
 }

@@ -13,7 +13,9 @@ const zeros = (emit: EmitGrad, type: TensorType): Node => emit("constant", [], {
 /** Records of attention where it is trained. */
 export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_grad"> = {
   attention_kept: {
-    doc: "attention, and for each query the logarithm of the sum of the exponentials of its scores; 0 for one that sees no key",
+    doc:
+      "attention, and for each query the logarithm of the sum of the exponentials of its scores; 0 for one that " +
+      "sees no key",
     infer(inputs, _attrs, context) {
       const y = attentionType(inputs, context);
       return [y, { dtype: "f32", shape: y.shape.slice(0, 2) }];

@@ -35,7 +35,9 @@ import { at, countOf, store, tensor } from "./tensors.js";
 /** Records of attention and rotation. */
 export const attentions: Pick<OpTable, "rope" | "attention"> = {
   rope: {
-    doc: "pairs (i, i + d/2) of the last dimension turned by the angles of a row's position; positions are held at the table's last",
+    doc:
+      "pairs (i, i + d/2) of the last dimension turned by the angles of a row's position; positions are held at " +
+      "the table's last",
     infer(inputs) {
       const x = expectDtype(inputs, 0, ...FLOATS);
       if (x.shape.length < 2) mismatch(`input 0 must have rows and a last dimension, found ${printType(x)}`);
@@ -50,7 +52,8 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
         !equalSizes(table.shape[1]!, width)
       )
         mismatch(
-          `the table must be [positions, ${printSize(width)}] with an even width, found ${printType(table)} for ${printType(x)}`,
+          `the table must be [positions, ${printSize(width)}] with an even width, found ${printType(table)} for ` +
+            `${printType(x)}`,
         );
       return [x];
     },

@@ -78,7 +78,9 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
     lower: { kind: "kernel", computes: 1, scratch: 2 },
   },
   cross_entropy_grad: {
-    doc: "the gradient of cross_entropy with respect to the logits: (softmax − 1 at the target) · dloss; zeros where the target is negative",
+    doc:
+      "the gradient of cross_entropy with respect to the logits: (softmax − 1 at the target) · dloss; zeros where " +
+      "the target is negative",
     infer(inputs) {
       const logits = expectDtype(inputs, 0, ...FLOATS);
       const targets = expectDtype(inputs, 1, "u32", "i32");

@@ -38,7 +38,9 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
     lower: { kind: "kernel" },
   },
   class_sums: {
-    doc: "what cross-entropy needs of the logits of some classes, and of those before: the largest, the sum of exponentials, the target's logit",
+    doc:
+      "what cross-entropy needs of the logits of some classes, and of those before: the largest, the sum of " +
+      "exponentials, the target's logit",
     infer(inputs, { first, classes }) {
       const before = inputs.length === 3 ? 1 : 0;
       const shape = expectTargets(inputs.slice(before));
@@ -73,7 +75,9 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
     lower: { kind: "kernel" },
   },
   class_grad: {
-    doc: "the gradient of cross_entropy with respect to the logits of some classes, by the class_sums of all: zeros where the target is negative",
+    doc:
+      "the gradient of cross_entropy with respect to the logits of some classes, by the class_sums of all: zeros " +
+      "where the target is negative",
     infer(inputs, { first, classes }) {
       const [logits, targets] = [inputs[0]!, inputs[2]!];
       const shape = expectTargets([logits, targets]);

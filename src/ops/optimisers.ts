@@ -22,7 +22,9 @@ const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): read
 /** Records of optimisers. */
 export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
   adamw: {
-    doc: "a step of AdamW: the weight and both moments after it; decay is decoupled, moments are corrected for their start; all as it was where the factor is not finite",
+    doc:
+      "a step of AdamW: the weight and both moments after it; decay is decoupled, moments are corrected for their " +
+      "start; all as it was where the factor is not finite",
     infer: (inputs) => stepTypes(inputs, 4, 5),
     cost: costPerResult(16),
     evaluate(inputs, { beta1, beta2, eps }) {
@@ -53,7 +55,9 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
     lower: { kind: "kernel", computes: 3, inPlace: [0, 1, 2] },
   },
   sgd: {
-    doc: "a step of gradient descent with momentum: the weight and its moment after it; both as they were where the factor is not finite",
+    doc:
+      "a step of gradient descent with momentum: the weight and its moment after it; both as they were where the " +
+      "factor is not finite",
     infer: (inputs) => stepTypes(inputs, 3, 3),
     cost: costPerResult(8),
     evaluate(inputs, { momentum, nesterov }) {

@@ -22,7 +22,8 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       const [inner, n] = transposed ? [second, first] : [first, second];
       if (!equalSizes(k, inner))
         mismatch(
-          `${printShape(a.shape)} and ${printShape(b.shape)}${transposed ? ", transposed," : ""} have no dimension in common to sum over`,
+          `${printShape(a.shape)} and ${printShape(b.shape)}${transposed ? ", transposed," : ""} have no ` +
+            "dimension in common to sum over",
         );
       return [
         { dtype: sameDtype(a, b), shape: [...broadcastShapes([a.shape.slice(0, -2), b.shape.slice(0, -2)]), m, n] },

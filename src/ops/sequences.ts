@@ -108,7 +108,9 @@ export const sequences: Pick<OpTable, Sequences> = {
     lower: { kind: "kernel" },
   },
   last: {
-    doc: "the last row of each sequence, along an axis that has one row for each; of a sequence without rows the last before, or the first of all",
+    doc:
+      "the last row of each sequence, along an axis that has one row for each; of a sequence without rows the last " +
+      "before, or the first of all",
     infer: (inputs, { axis }, context) => rowsOf(inputs, axis, context),
     cost: costPerResult(0),
     evaluate(inputs) {

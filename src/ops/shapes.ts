@@ -50,7 +50,8 @@ export function broadcastShapes(shapes: readonly (readonly Size[])[]): readonly 
       if (own === undefined || own === 1 || equalSizes(own, size)) continue;
       if (size !== 1)
         mismatch(
-          `shapes ${shapes.map(printShape).join(" and ")} do not broadcast: ${printSize(size)} against ${printSize(own)}`,
+          `shapes ${shapes.map(printShape).join(" and ")} do not broadcast: ${printSize(size)} against ` +
+            `${printSize(own)}`,
         );
       size = own;
     }

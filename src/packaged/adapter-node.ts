@@ -11,7 +11,9 @@ export async function openNodeAdapter(_options: OpenDeviceOptions): Promise<Open
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter)
     throw new NoDeviceError("no GPU adapter was found", {
-      hint: "install a Vulkan driver (on Debian and Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers), or give your own device",
+      hint:
+        "install a Vulkan driver (on Debian and Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers), or give " +
+        "your own device",
     });
   return { adapter, keep: [gpu], waitFor: (software) => (software ? "backoff" : "native") };
 }

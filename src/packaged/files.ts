@@ -43,7 +43,8 @@ export async function readFile(
     throw new PackageError(
       "corrupted",
       name,
-      `${name} is not the file that was built: it has ${bytes.length} bytes of hash ${found.slice(0, 12)}…, not ${file.bytes} of ${file.sha256.slice(0, 12)}…`,
+      `${name} is not the file that was built: it has ${bytes.length} bytes of hash ${found.slice(0, 12)}…, not ` +
+        `${file.bytes} of ${file.sha256.slice(0, 12)}…`,
       { hint: "copy the package anew, or clear what a cache holds of it" },
     );
   return bytes;
@@ -119,7 +120,8 @@ async function download(
         throw new PackageError(
           "download-failed",
           name,
-          `the download of ${name} broke off ${ATTEMPTS} times, the last time after ${formatBytes(received.bytes)}: ${cause instanceof Error ? cause.message : String(cause)}`,
+          `the download of ${name} broke off ${ATTEMPTS} times, the last time after ` +
+            `${formatBytes(received.bytes)}: ${cause instanceof Error ? cause.message : String(cause)}`,
           {
             hint: "load again when the connection is back",
             cause,

@@ -109,7 +109,8 @@ function shaded({ text, depth }: GeneratedText, { layers, always }: Contents): H
 }
 
 const progressText = ({ stage, done, total }: LoadProgress): string =>
-  `${{ download: "checking files", kernels: "compiling kernels", weights: "writing weights" }[stage]}: ${Math.round((100 * done) / Math.max(1, total))}%`;
+  `${{ download: "checking files", kernels: "compiling kernels", weights: "writing weights" }[stage]}: ` +
+  `${Math.round((100 * done) / Math.max(1, total))}%`;
 
 function summaryText({ generatedTokens, generation, firstToken, flops }: Summary): string {
   const speed =

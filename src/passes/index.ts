@@ -28,7 +28,9 @@ export const passes: readonly Pass[] = [
   },
   {
     name: "fuse-routing",
-    doc: "scores and the statistics of norms in one reading of all rows, before any is chosen; positions and starts with the choice",
+    doc:
+      "scores and the statistics of norms in one reading of all rows, before any is chosen; positions and starts " +
+      "with the choice",
     run: fuseRouting,
   },
   {

@@ -14,7 +14,8 @@ const LEAST_BYTES = 16;
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
 
 const SMALLER =
-  "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of its inputs";
+  "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of " +
+  "its inputs";
 const COMPILE_FOR_IT =
   "compile with `target: device.target`, so that weights are loaded in parts that this device can bind";
 

@@ -142,5 +142,8 @@ export function growthMessage(model: string, { extents }: RunSizes, bytes: numbe
   const [at, max] = [" ", ", "].map((between) =>
     [...extents].map(([axis, n]) => (between === " " ? `${axis}=${n}` : `${axis}: ${n}`)).join(between),
   );
-  return `the buffers of ${model} grew to ${formatBytes(bytes)} for ${at!}; load it with \`max: { ${max!} }\` to make that room at once`;
+  return (
+    `the buffers of ${model} grew to ${formatBytes(bytes)} for ${at!}; load it with \`max: { ${max!} }\` to make ` +
+    "that room at once"
+  );
 }

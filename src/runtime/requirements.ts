@@ -12,7 +12,8 @@ export function checkRequirements({ requires, target }: Program, { info, target:
     missing.push(`subgroups of ${requires.subgroupSize} (they have ${width ?? "no fixed width"} there)`);
   if (missing.length > 0)
     throw new UnsupportedError(
-      `the program was compiled for ${target.device} and needs ${missing.join(" and ")}, which ${info.name} does not have`,
+      `the program was compiled for ${target.device} and needs ${missing.join(" and ")}, which ${info.name} does ` +
+        "not have",
       missing.includes("shader-f16")
         ? "compile it in f32"
         : "compile it for this device (`target: device.target`, or `modc compile --device`), or for any (without)",

@@ -33,7 +33,8 @@ function sharedStates(program: Program, owner: SlotOwner): ReadonlyMap<number, S
       if (wanted.join() !== found.join() || state.dtype !== own.dtype)
         throw new InputError(
           state.name,
-          `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] there`,
+          `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ` +
+            `${own.dtype}[${found.join(", ")}] there`,
         );
       return [state.slot, { buffers: owner.buffers, slot: own.slot }];
     }),
@@ -112,7 +113,8 @@ export function writeStates(
     if (data.constructor !== wanted || data.length !== elementsOf(shape))
       throw new InputError(
         name,
-        `state ${name} is ${state.dtype}[${shape.join(", ")}]: a ${wanted.name} of ${elementsOf(shape)} values, not a ${data.constructor.name} of ${data.length}`,
+        `state ${name} is ${state.dtype}[${shape.join(", ")}]: a ${wanted.name} of ${elementsOf(shape)} values, ` +
+          `not a ${data.constructor.name} of ${data.length}`,
       );
     return { buffer: buffers.buffer(state.slot), data };
   });

@@ -126,6 +126,7 @@ function layoutText(node: Node, { layouts, extents }: KernelGraph, ref: Ref): re
   if (!layout || (layout.value.node === node && isRowMajor(extents, layout, node.types[0]!.shape))) return [];
   const parts = layout.parts === 1 ? "" : `, ${layout.parts} partial sums`;
   return [
-    `${ref(node)} lies in ${valueText(layout.value, ref)} at [${layout.strides.map(printSize).join(", ")}] + ${printSize(layout.offset)}${parts}`,
+    `${ref(node)} lies in ${valueText(layout.value, ref)} at [${layout.strides.map(printSize).join(", ")}] + ` +
+      `${printSize(layout.offset)}${parts}`,
   ];
 }

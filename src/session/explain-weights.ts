@@ -132,7 +132,9 @@ function numbered(paths: Iterable<string>): ReadonlyMap<string, number> {
 /** `every mismatch would fit with dim: 256 (the model has 128)`, and how to say so. */
 export function explanation(found: readonly Explanation[]): { readonly text: string; readonly set: string } {
   return {
-    text: `every mismatch would fit with ${found.map(({ name, value, before }) => `${name}: ${value} (the model has ${before})`).join(" and ")}`,
+    text:
+      "every mismatch would fit with " +
+      `${found.map(({ name, value, before }) => `${name}: ${value} (the model has ${before})`).join(" and ")}`,
     set: found.map(({ name, value }) => `--set ${name}=${value}`).join(" "),
   };
 }

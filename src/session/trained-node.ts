@@ -127,7 +127,8 @@ function readManifest(path: string): Manifest {
     const code = errnoOf(fault);
     if (code === null) throw fault;
     throw new SessionError(
-      `${path}: ${MANIFEST} ${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`}`,
+      `${path}: ${MANIFEST} ` +
+        `${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`}`,
       {
         cause: fault,
       },

@@ -77,11 +77,13 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
     case "blockDeclaration":
       if (expected === t.LParen) return "parameters stand in parentheses, `()` where there are none";
       return type === t.LBracket
-        ? "a parameter's kind is int, float, ratio, bool, string, block or a list such as `[int]`; tensors are inputs of functions"
+        ? "a parameter's kind is int, float, ratio, bool, string, block or a list such as `[int]`; tensors are " +
+            "inputs of functions"
         : null;
     case "parameter":
       return expected === t.Colon
-        ? "a parameter is written `name: int = 4`; the kinds are int, float, ratio, bool, string, block and lists such as `[int]`"
+        ? "a parameter is written `name: int = 4`; the kinds are int, float, ratio, bool, string, block and lists " +
+            "such as `[int]`"
         : null;
     case "functionInput":
       return expected === t.Colon ? "an input is written `x: f32[B, T, dim]`" : null;

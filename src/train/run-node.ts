@@ -66,7 +66,9 @@ async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, 
     expectFits(corpus, options);
     if (found && corpus.digest !== found.checkpoint.manifest.data.digest)
       throw new TrainError("bad-data", `${options.data} is not the text that the run was begun with`, {
-        hint: "leave --data, --tokenizer and --field out to take the run's own, or begin another run from the checkpoint's weights: --weights",
+        hint:
+          "leave --data, --tokenizer and --field out to take the run's own, or begin another run from the " +
+          "checkpoint's weights: --weights",
       });
     const parts = split(corpus.tokens, settings.context, settings.validation);
     const trainer = await options.createTrainer(settings, found?.checkpoint.tunings ?? null);
@@ -176,7 +178,8 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
   if (settled > settings.steps && parts.boundary < parts.tokens)
     yield await warning(
       from,
-      `live parameters have their last values at step ${settled}, and the run ends at ${settings.steps}: no validation can be the best`,
+      `live parameters have their last values at step ${settled}, and the run ends at ${settings.steps}: no ` +
+        "validation can be the best",
     );
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
   let [stepped, next] = [false, -Infinity];

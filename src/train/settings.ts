@@ -246,7 +246,8 @@ function contradiction(
     `${words.join(" and ")} ${verb} the run, which was begun ${begun.join(" and ")}`,
     {
       hint:
-        `leave ${changed.map(flagOf).join(" and ")} out to go on as it was, or begin another run from the checkpoint's weights: --weights; ` +
+        `leave ${changed.map(flagOf).join(" and ")} out to go on as it was, or begin another run from the ` +
+        "checkpoint's weights: --weights; " +
         `only ${[...FREE].map(flagOf).join(", ")} may change`,
     },
   );

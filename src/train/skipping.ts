@@ -45,7 +45,9 @@ export function unskippingText(found: readonly Unskipping[]): string | null {
   const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
   const each = found.slice(0, 4).map(({ path, causal, topK }, i) => {
     const first = i === 0;
-    const kept = `${path}${first ? " keeps" : ""} ${percent(causal)}${first ? " of the tokens by the causal rule, as the model generates," : ""}`;
+    const kept =
+      `${path}${first ? " keeps" : ""} ` +
+      `${percent(causal)}${first ? " of the tokens by the causal rule, as the model generates," : ""}`;
     return `${kept}${first ? "" : ","} where top-k keeps ${percent(topK)}`;
   });
   const more = found.length > each.length ? `; and so do ${found.length - each.length} more` : "";

@@ -273,7 +273,8 @@ class DeviceTrainer implements Trainer {
     if (missing.length > 0)
       throw new InputError(
         missing[0]!,
-        `the state lacks ${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`,
+        "the state lacks " +
+          `${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`,
       );
     const signed = new Set(this.#options.programs.step.states.flatMap((s) => (s.dtype === "i32" ? [s.name] : [])));
     const given = [...state].filter(([name]) => name !== STEP_STATE);

@@ -42,7 +42,8 @@ export function split(tokens: number, context: number, share: number): Split {
   if (tokens - held < window)
     throw new TrainError(
       "bad-data",
-      `the text has ${count(tokens, "token")}: of context ${context}, training and validation need ${window} each, ${2 * window} together`,
+      `the text has ${count(tokens, "token")}: of context ${context}, training and validation need ${window} ` +
+        `each, ${2 * window} together`,
       { hint: "give a longer text, a smaller context, or no validation" },
     );
   return { tokens, boundary: tokens - held };

@@ -88,7 +88,8 @@ function axisNames({ axes }: Graph): (text: string) => string {
     const { kind, parent } = axis.count;
     names.set(
       axis.name,
-      `<${kind} of ${names.get(parent) ?? parent}: ${axis.count.kind === "top" ? printSize(axis.count.k) : printRational(axis.count.expected)}>`,
+      `<${kind} of ${names.get(parent) ?? parent}: ` +
+        `${axis.count.kind === "top" ? printSize(axis.count.k) : printRational(axis.count.expected)}>`,
     );
   }
   return (text) => text.replaceAll(/[A-Za-z_][\w.]*/g, (word) => names.get(word) ?? word);

@@ -70,7 +70,8 @@ export async function checkSteps({
           if (off > difference || Number.isNaN(off)) difference = off;
           if (!(off <= STEP_TOLERANCE))
             faults.push(
-              `token ${at} of sequence ${b} has the log-probability ${found.toPrecision(6)}, in the whole sequence ${wanted.toPrecision(6)}`,
+              `token ${at} of sequence ${b} has the log-probability ${found.toPrecision(6)}, in the whole ` +
+                `sequence ${wanted.toPrecision(6)}`,
             );
           else if (temperature === 0 && likeliest - row[text[at]!]! > STEP_TOLERANCE)
             faults.push(`token ${at} of sequence ${b} is ${text[at]!}, which is not the likeliest`);

@@ -133,7 +133,9 @@ async function verifyDevice(
     check: "operators",
     rule,
     state: "holds",
-    text: `${found.nodes} operators of ${kinds} agree with the reference one by one: largest difference ${share(found.difference)}`,
+    text:
+      `${found.nodes} operators of ${kinds} agree with the reference one by one: largest difference ` +
+      `${share(found.difference)}`,
     fault: null,
   });
   const { verdict, fault } = await checkWhole({
@@ -152,7 +154,9 @@ async function verifyDevice(
     check: "program",
     rule,
     state: "holds",
-    text: `the whole program agrees with the reference: largest difference ${share(Math.max(0, ...verdict.differences.values()))}${ties}`,
+    text:
+      "the whole program agrees with the reference: largest difference " +
+      `${share(Math.max(0, ...verdict.differences.values()))}${ties}`,
     fault: null,
   });
   return true;
@@ -177,7 +181,9 @@ async function verifyLaws(
         check: "causality",
         rule,
         state: "holds",
-        text: `what comes later changes nothing before, for prefixes of ${list} tokens: ${difference === 0 ? "the same bits" : `largest difference ${share(difference)}`}`,
+        text:
+          `what comes later changes nothing before, for prefixes of ${list} tokens: ` +
+          `${difference === 0 ? "the same bits" : `largest difference ${share(difference)}`}`,
         fault: null,
       });
     else if (rule === "top-k")
@@ -185,7 +191,10 @@ async function verifyLaws(
         check: "causality",
         rule,
         state: "told",
-        text: `what comes later changes what is before, for ${failing.length} of ${cases.length} prefixes (${failing.join(", ")}): a choice by top sees the whole sequence, which is why generation has the causal rule`,
+        text:
+          `what comes later changes what is before, for ${failing.length} of ${cases.length} prefixes ` +
+          `(${failing.join(", ")}): a choice by top sees the whole sequence, which is why generation has the ` +
+          "causal rule",
         fault: null,
       });
     else
@@ -193,7 +202,9 @@ async function verifyLaws(
         check: "causality",
         rule,
         state: "fails",
-        text: `what comes later changes what is before, for prefixes of ${failing.join(", ")} tokens by ${share(difference)}`,
+        text:
+          `what comes later changes what is before, for prefixes of ${failing.join(", ")} tokens by ` +
+          `${share(difference)}`,
         fault: null,
       });
     watch.onProgress("sequences one by one");
@@ -203,7 +214,9 @@ async function verifyLaws(
         check: "rows",
         rule,
         state: "holds",
-        text: `${rows.cases.length} sequences of unequal lengths have the results that each has alone: ${rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`}`,
+        text:
+          `${rows.cases.length} sequences of unequal lengths have the results that each has alone: ` +
+          `${rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`}`,
         fault: null,
       });
     else
@@ -211,7 +224,9 @@ async function verifyLaws(
         check: "rows",
         rule,
         state: "fails",
-        text: `sequences ${rows.failing.join(", ")} have other results among others than alone, by ${share(rows.difference)}`,
+        text:
+          `sequences ${rows.failing.join(", ")} have other results among others than alone, by ` +
+          `${share(rows.difference)}`,
         fault: null,
       });
   } finally {

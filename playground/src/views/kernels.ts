@@ -17,7 +17,9 @@ export function kernelsView({ compiler }: ViewContext): View {
     if (!kernel) return;
     chosen = kernel.name;
     const dispatches = kernels.reduce((sum, k) => sum + k.dispatches, 0);
-    note.textContent = `${kernels.length} kernels, ${dispatches} dispatches in a run, for any device; on yours the playground compiles for what it has.`;
+    note.textContent =
+      `${kernels.length} kernels, ${dispatches} dispatches in a run, for any device; on yours the playground ` +
+      "compiles for what it has.";
     const options = kernels.map(({ name, dispatches: n }) => ({
       value: name,
       label: `${name}, ${n === 1 ? "once" : `${n} times`} a run`,

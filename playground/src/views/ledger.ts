@@ -21,8 +21,10 @@ export function ledgerView({ compiler }: ViewContext): View {
     const { total, tokens } = table;
     const share = total.executed.flops / total.dense.flops;
     note.textContent =
-      `${flop(total.executed.flops / tokens)} a token, ${percent(share)} of dense (${flop(total.dense.flops / tokens)}); ` +
-      `${short(total.parameters)} parameters; a cache of ${bytes(total.executed.cache)}, dense ${bytes(total.dense.cache)}.`;
+      `${flop(total.executed.flops / tokens)} a token, ${percent(share)} of dense ` +
+      `(${flop(total.dense.flops / tokens)}); ` +
+      `${short(total.parameters)} parameters; a cache of ${bytes(total.executed.cache)}, dense ` +
+      `${bytes(total.dense.cache)}.`;
     place.replaceChildren(tableOf(table));
   }
 

@@ -51,12 +51,16 @@ export function pictureView({ compiler, reveal }: ViewContext): View {
       if (!picture) return;
       legend.hidden = !picture.parts.some((p) => p.kind === "route");
       if (picture.tooMany !== null) {
-        note.textContent = `${picture.model} has ${picture.tooMany} parts, too many to draw: set a smaller depth under Parameters to see its shape.`;
+        note.textContent =
+          `${picture.model} has ${picture.tooMany} parts, too many to draw: set a smaller depth under Parameters ` +
+          "to see its shape.";
         drawing.replaceChildren();
         drawn = null;
         return;
       }
-      note.textContent = `${picture.model}: ${describe(picture)}. Bars show the share of all operations; choose a part to see where it is written.`;
+      note.textContent =
+        `${picture.model}: ${describe(picture)}. Bars show the share of all operations; choose a part to see where ` +
+        "it is written.";
       const other = drawn?.picture.model !== picture.model || drawn.picture.parts.length !== picture.parts.length;
       drawn = { svg: draw(picture, reveal), picture };
       drawing.replaceChildren(drawn.svg);

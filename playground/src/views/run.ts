@@ -40,7 +40,8 @@ export function runView(
   const legend = h(
     "p",
     { class: "note", hidden: true },
-    "The darker a token, the more of the layers with routes computed it. Below: a column a token, a row a layer; a dot where the layer was skipped.",
+    "The darker a token, the more of the layers with routes computed it. Below: a column a token, a row a layer; " +
+      "a dot where the layer was skipped.",
   );
   const note = webgpuNote("run");
   button.disabled = note !== null;
@@ -98,7 +99,9 @@ export function runView(
       const flops = summary.flops
         ? `, ${percent(summary.flops.own / summary.flops.dense)} of the operations of the dense model`
         : "";
-      status.textContent = `${where}. ${summary.generatedTokens} tokens, ${rate.toFixed(1)} a second${flops}; ${((performance.now() - began) / 1000).toFixed(1)} s in all`;
+      status.textContent =
+        `${where}. ${summary.generatedTokens} tokens, ${rate.toFixed(1)} a second${flops}; ` +
+        `${((performance.now() - began) / 1000).toFixed(1)} s in all`;
       panel.dataset["state"] = "done";
       say(`Generated: ${text}`);
     } catch (error) {

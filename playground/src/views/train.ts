@@ -71,7 +71,9 @@ export function trainView(
         last = event.loss / Math.LN2;
         if (event.step === 1) first = last;
         curve.add(last);
-        status.textContent = `${name}; step ${event.step}: ${last.toFixed(3)} bits a byte, ${short(Math.round(event.tokens / event.seconds))} bytes a second`;
+        status.textContent =
+          `${name}; step ${event.step}: ${last.toFixed(3)} bits a byte, ` +
+          `${short(Math.round(event.tokens / event.seconds))} bytes a second`;
       }
     };
     const ask = {
@@ -84,7 +86,9 @@ export function trainView(
     };
     try {
       const done = await device().call("train", ask, { onEvent, signal: controller.signal });
-      const end = `${done.stopped ? "stopped after" : "done:"} ${done.steps} steps, from ${first.toFixed(3)} to ${last.toFixed(3)} bits a byte`;
+      const end =
+        `${done.stopped ? "stopped after" : "done:"} ${done.steps} steps, from ${first.toFixed(3)} to ` +
+        `${last.toFixed(3)} bits a byte`;
       status.textContent = `${name}; ${end}. ${done.steps > 0 ? "Under Run it goes on with what it learned." : ""}`;
       panel.dataset["state"] = "done";
       say(`Training ${end}`);

@@ -7,6 +7,7 @@ export function webgpuNote(what: "run" | "train"): HTMLElement | null {
   return h(
     "p",
     { class: "note warn" },
-    `This browser has no WebGPU, so the playground cannot ${what} models here; everything else works. Current Chrome, Edge, Safari and Firefox have it, over https or on localhost.`,
+    `This browser has no WebGPU, so the playground cannot ${what} models here; everything else works. Current ` +
+      "Chrome, Edge, Safari and Firefox have it, over https or on localhost.",
   );
 }

@@ -21,8 +21,10 @@ export const attention: Builtin = {
     { name: "scale", optional: true, named: true },
   ],
   doc:
-    "attention(q: float[B, H, T, d], k: float[B, G, S, d], v: float[B, G, S, e], causal: false, window: 0, scale: 1/√d) -> float[B, H, T, e]\n" +
-    "softmax(q·kᵀ·scale)·v for each head (Vaswani et al. 2017). The head axis may be missing; G divides H, and each head of k and v serves a group of q's. " +
+    "attention(q: float[B, H, T, d], k: float[B, G, S, d], v: float[B, G, S, e], causal: false, window: 0, " +
+    "scale: 1/√d) -> float[B, H, T, e]\n" +
+    "softmax(q·kᵀ·scale)·v for each head (Vaswani et al. 2017). The head axis may be missing; G divides H, and " +
+    "each head of k and v serves a group of q's. " +
     "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
     "q may lie on another axis of the same sequence than k and v. A query that sees no key yields zeros.",
   apply(body, args, span) {
@@ -216,8 +218,10 @@ export const rope: Builtin = {
   ],
   doc:
     "rope(x: float[..., d], theta, frequencies:, scale: 1) -> the type of x\n" +
-    "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is turned with i + d/2 by position · theta^(−2i/d), the position being " +
-    "that of the token in the model's input. `frequencies` gives the d/2 angles per position instead of theta; `scale` multiplies sine and cosine.",
+    "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is turned with i + " +
+    "d/2 by position · theta^(−2i/d), the position being " +
+    "that of the token in the model's input. `frequencies` gives the d/2 angles per position instead of theta; " +
+    "`scale` multiplies sine and cosine.",
   apply(body, args, span) {
     const x = floatArg(body, args, "rope", "x");
     const at = given(args, "x").span;
@@ -296,7 +300,9 @@ function frequencyList(body: Body, args: Args, width: number): readonly number[]
 
 export const position: Builtin = {
   params: [{ name: "x" }],
-  doc: "position(x: any[B, T, ...]) -> u32[B, T]\nThe position in the model's input, from 0, of each token along the sequence axis of x.",
+  doc:
+    "position(x: any[B, T, ...]) -> u32[B, T]\nThe position in the model's input, from 0, of each token along the " +
+    "sequence axis of x.",
   apply(body, args, span): Any {
     const x = tensorArg(body, args, "position", "x");
     const along = x && theSequence(body, "position", x, given(args, "x").span);

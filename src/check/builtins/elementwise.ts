@@ -44,7 +44,9 @@ export const unary = (name: PointwiseName, meaning: string, dtypes: readonly DTy
 
 const where: Builtin = {
   params: [{ name: "condition" }, { name: "a" }, { name: "b" }],
-  doc: "where(condition: bool[...], a, b) -> the dtype of a and b\na where the condition is true, b elsewhere, element by element; the three broadcast. A number takes the dtype of the other.",
+  doc:
+    "where(condition: bool[...], a, b) -> the dtype of a and b\na where the condition is true, b elsewhere, " +
+    "element by element; the three broadcast. A number takes the dtype of the other.",
   apply(body, args, span) {
     const [condition, a, b] = [given(args, "condition"), given(args, "a"), given(args, "b")];
     const mask = toValue(body, condition.value, "bool", [], "`condition` of `where`", condition.span);

@@ -11,7 +11,8 @@ const crossEntropy: Builtin = {
   params: [{ name: "logits" }, { name: "targets" }],
   doc:
     "cross_entropy(logits: f32[..., V], targets: u32[...] or i32[...]) -> f32[]\n" +
-    "The mean over all existing tokens of −log softmax(logits)[target]. With i32 targets −1 is ignored, in the sum and in the number; the mean of none is 0.",
+    "The mean over all existing tokens of −log softmax(logits)[target]. With i32 targets −1 is ignored, in the " +
+    "sum and in the number; the mean of none is 0.",
   apply(body, args, span) {
     const logits = tensorArg(body, args, "cross_entropy", "logits");
     const targets = tensorArg(body, args, "cross_entropy", "targets");
@@ -41,7 +42,8 @@ const bce: Builtin = {
   params: [{ name: "logit" }, { name: "target" }],
   doc:
     "bce(logit: f32[...], target: bool[...] or f32[...]) -> f32[]\n" +
-    "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from the logit without overflow.",
+    "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from " +
+    "the logit without overflow.",
   apply(body, args, span) {
     const logit = tensorArg(body, args, "bce", "logit");
     const target = tensorArg(body, args, "bce", "target");
@@ -93,7 +95,9 @@ const stopGradient: Builtin = {
 
 const dropout: Builtin = {
   params: [{ name: "x" }, { name: "p" }],
-  doc: "dropout(x: float[...], p) -> the type of x\nIn train each element is 0 with probability p, the others are divided by 1 − p; elsewhere x itself. 0 ≤ p < 1.",
+  doc:
+    "dropout(x: float[...], p) -> the type of x\nIn train each element is 0 with probability p, the others are " +
+    "divided by 1 − p; elsewhere x itself. 0 ≤ p < 1.",
   apply(body, args, span) {
     const x = floatArg(body, args, "dropout", "x");
     const p = numberArg(body, args, "dropout", "p", 0);
@@ -113,7 +117,9 @@ const dropout: Builtin = {
 
 const random = (op: Extract<LogicalOp, "random_normal" | "random_uniform">, meaning: string): Builtin => ({
   params: [{ name: "like", named: true }],
-  doc: `${op}(like: float[...]) -> the type of like\n${meaning} They depend on the seed, the call, the position and the channel, not on the batch.`,
+  doc:
+    `${op}(like: float[...]) -> the type of like\n${meaning} They depend on the seed, the call, the position and ` +
+    "the channel, not on the batch.",
   apply(body, args, span) {
     const like = floatArg(body, args, op, "like");
     return like ? { kind: "tensor", value: body.emit(op, [like], { stream: body.stream() }, like.type, span) } : ERROR;

@@ -14,7 +14,8 @@ import { axisArg, given, listArg, tensorArg, wholeNumber, wrong } from "./argume
 export const concat: Builtin = {
   params: [{ name: "tensors" }, { name: "axis", named: true }],
   doc:
-    "concat(tensors: [any[...]], axis:) -> any[...]\nThe tensors one after the other along an axis; their other dimensions are equal. " +
+    "concat(tensors: [any[...]], axis:) -> any[...]\nThe tensors one after the other along an axis; their other " +
+    "dimensions are equal. " +
     "Along a sequence axis the tokens of each sequence follow one another on a fresh axis, with positions from 0.",
   apply(body, args, span) {
     const items = listArg(body, args, "concat", "tensors", "tensors");
@@ -131,7 +132,9 @@ function join(
 
 export const split: Builtin = {
   params: [{ name: "x" }, { name: "sizes" }, { name: "axis", named: true }],
-  doc: "split(x: any[...], sizes: [int], axis:) -> [any[...]]\nx cut along an axis of fixed size into parts of the given sizes, in order, as a list.",
+  doc:
+    "split(x: any[...], sizes: [int], axis:) -> [any[...]]\nx cut along an axis of fixed size into parts of the " +
+    "given sizes, in order, as a list.",
   apply(body, args, span) {
     const x = tensorArg(body, args, "split", "x");
     const items = x && listArg(body, args, "split", "sizes", "whole numbers");

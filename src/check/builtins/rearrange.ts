@@ -14,8 +14,10 @@ export const rearrange: Builtin = {
   rest: true,
   doc:
     'rearrange(x: any[...], "before -> after", name: size, …) -> x in its new shape\n' +
-    'Splits, reorders and merges dimensions: rearrange(x, "b t (h d) -> b h t d", h: heads). Parentheses on the left split a dimension, on the right they merge; ' +
-    "`1` is a dimension of size 1, `...` all dimensions not named. The batch stays first; a sequence axis is neither split nor merged.",
+    'Splits, reorders and merges dimensions: rearrange(x, "b t (h d) -> b h t d", h: heads). Parentheses on the ' +
+    "left split a dimension, on the right they merge; " +
+    "`1` is a dimension of size 1, `...` all dimensions not named. The batch stays first; a sequence axis is " +
+    "neither split nor merged.",
   apply(body, args, span) {
     const x = tensorArg(body, args, "rearrange", "x");
     const pattern = x && readPattern(body, args);

@@ -16,11 +16,14 @@ const AXES: readonly BuiltinParam[] = [
 ];
 
 const HOW =
-  "`axis` is one axis or a list of them, all without it; `keep: true` leaves them as 1. Along a sequence only existing tokens count.";
+  "`axis` is one axis or a list of them, all without it; `keep: true` leaves them as 1. Along a sequence only " +
+  "existing tokens count.";
 
 const reduction = (fn: Reduction, dtypes: readonly DType[], meaning: string): Builtin => ({
   params: [{ name: "x" }, ...AXES],
-  doc: `${fn}(x: ${dtypes === FLOATS ? "float" : "number"}[...], axis:, keep: false) -> x without the axes\n${meaning} ${HOW}`,
+  doc:
+    `${fn}(x: ${dtypes === FLOATS ? "float" : "number"}[...], axis:, keep: false) -> x without the ` +
+    `axes\n${meaning} ${HOW}`,
   apply: (body, args, span) => reduce(body, fn, dtypes, "x", args, span),
 });
 
@@ -29,7 +32,8 @@ const extremum = (fn: "min" | "max", word: string): Builtin => ({
   params: [{ name: "a" }, { name: "b", optional: true }, ...AXES],
   doc:
     `${fn}(a, b) -> the ${word} of both\n${fn}(a: number[...], axis:, keep: false) -> a without the axes\n` +
-    `With two arguments the ${word} of each pair of elements; they broadcast, and one may be a number. With one, the ${word} element along axes. ${HOW}`,
+    `With two arguments the ${word} of each pair of elements; they broadcast, and one may be a number. With one, ` +
+    `the ${word} element along axes. ${HOW}`,
   apply(body, args, span) {
     const b = args.get("b");
     if (!b) return reduce(body, fn, NUMBERS, "a", args, span);
@@ -91,7 +95,9 @@ function spareBatch(body: Body, fn: Reduction, x: Value, axes: readonly number[]
 
 const softmax: Builtin = {
   params: [{ name: "x" }, { name: "axis", optional: true, named: true }],
-  doc: "softmax(x: float[...], axis: -1) -> the type of x\nexp(x) / Σ exp(x) along one axis, computed without overflow. Along a sequence only existing tokens count.",
+  doc:
+    "softmax(x: float[...], axis: -1) -> the type of x\nexp(x) / Σ exp(x) along one axis, computed without " +
+    "overflow. Along a sequence only existing tokens count.",
   apply(body, args, span) {
     const x = floatArg(body, args, "softmax", "x");
     const axis = x && axisArg(body, args, x, "softmax", span, -1);

@@ -19,7 +19,8 @@ const CHOSEN = "K";
 export const top: Builtin = {
   params: [{ name: "score" }, { name: "k" }],
   doc:
-    "top(score: f32[B, T], k) -> route\nThe k best tokens of each sequence: a number, or a size such as ceil(12.5% * T), in which each sequence's own length counts. " +
+    "top(score: f32[B, T], k) -> route\nThe k best tokens of each sequence: a number, or a size such as " +
+    "ceil(12.5% * T), in which each sequence's own length counts. " +
     "k may be 0 and is capped at the length. Ties go to the earlier token; NaN ranks last.",
   apply(body, args, span) {
     const score = scoreArg(body, args, "top");
@@ -35,8 +36,10 @@ export const top: Builtin = {
 export const above: Builtin = {
   params: [{ name: "score" }, { name: "threshold" }, { name: "expected", optional: true, named: true }],
   doc:
-    "above(score: f32[B, T], threshold, expected: 100%) -> route\nEvery token whose score is above the threshold, any number from none to all: it looks at one token at a time. " +
-    "The threshold is a number or a tensor, one for all or one a token. `expected`, the share of tokens, sizes caches and costs and never changes a result.",
+    "above(score: f32[B, T], threshold, expected: 100%) -> route\nEvery token whose score is above the " +
+    "threshold, any number from none to all: it looks at one token at a time. " +
+    "The threshold is a number or a tensor, one for all or one a token. `expected`, the share of tokens, sizes " +
+    "caches and costs and never changes a result.",
   apply(body, args, span) {
     const score = scoreArg(body, args, "above");
     if (!score) return ERROR;
@@ -122,7 +125,9 @@ function expectedShare(body: Body, argument: Bound | undefined): Rational | null
 
 export const take: Builtin = {
   params: [{ name: "x" }, { name: "route" }],
-  doc: "take(x: any[B, T, ...], route) -> any[B, K, ...]\nThe chosen rows of x in order of position, on the axis of the route, which remembers where its tokens came from.",
+  doc:
+    "take(x: any[B, T, ...], route) -> any[B, K, ...]\nThe chosen rows of x in order of position, on the axis of " +
+    "the route, which remembers where its tokens came from.",
   apply(body, args, span) {
     const x = tensorArg(body, args, "take", "x");
     const route = x && routeArg(body, args, "take", "route");
@@ -137,7 +142,8 @@ export const put: Builtin = {
   params: [{ name: "x" }, { name: "route" }, { name: "y" }],
   doc:
     "put(x: number[B, T, ...], route, y: number[B, K, ...]) -> the type of x\n" +
-    "x with y added to the chosen rows; every other row is bit for bit as it was. x lies on the axis the route was chosen on, y on the axis it made.",
+    "x with y added to the chosen rows; every other row is bit for bit as it was. x lies on the axis the route " +
+    "was chosen on, y on the axis it made.",
   apply(body, args, span) {
     const x = tensorArg(body, args, "put", "x");
     const route = routeArg(body, args, "put", "route");

@@ -66,7 +66,8 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   const text = await packageText(file, flags.tokenizer);
   if (typeof generation !== "string" && text.vocabulary > generation.vocabulary)
     say(
-      `warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of another model?`,
+      `warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of ` +
+        "another model?",
     );
   if (flags.singleFile !== undefined) expectPage(generation, text);
   const progress = new Progress();
@@ -105,11 +106,15 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
     else {
       if (manifest !== null)
         out(
-          `${flags.output!}: package ${name} of ${run.model}, ${generates ? `runs (${run.phase}) and generates` : `runs (${run.phase})`}: ${manifest.files.length + 1} files, ${formatBytes(bytes)}, weights in ${shards.length} shard${shards.length === 1 ? "" : "s"}`,
+          `${flags.output!}: package ${name} of ${run.model}, ` +
+            `${generates ? `runs (${run.phase}) and generates` : `runs (${run.phase})`}: ` +
+            `${manifest.files.length + 1} files, ${formatBytes(bytes)}, weights in ${shards.length} ` +
+            `shard${shards.length === 1 ? "" : "s"}`,
         );
       if (page !== null)
         out(
-          `${page}: a page that goes on from a text, ${formatBytes(statSync(page).size)}: open it in a browser with WebGPU`,
+          `${page}: a page that goes on from a text, ${formatBytes(statSync(page).size)}: open it in a browser ` +
+            "with WebGPU",
         );
     }
     return EXIT.fine;

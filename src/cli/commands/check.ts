@@ -98,7 +98,8 @@ function report(
     showDiagnostics(found, [...sources.values()]);
     const what = library ? "a library without a model" : checked.join(", ");
     out(
-      `${name}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(warnings, "warning")}`,
+      `${name}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ` +
+        `${count(warnings, "warning")}`,
     );
   }
   return exit;

@@ -41,7 +41,8 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
     });
   else
     out(
-      `${flags.output}: ${model}, ${phase} ${entry}: ${kernels.length} kernels, ${steps.length} steps, ${weights.length} weights, ${formatBytes(Buffer.byteLength(text))}`,
+      `${flags.output}: ${model}, ${phase} ${entry}: ${kernels.length} kernels, ${steps.length} steps, ` +
+        `${weights.length} weights, ${formatBytes(Buffer.byteLength(text))}`,
     );
   return EXIT.fine;
 }

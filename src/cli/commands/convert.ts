@@ -30,8 +30,10 @@ export async function convert(folder: string, { output, mod, seed, json }: Conve
   if (json) outJson({ output, ...done, ...routing });
   else
     out(
-      `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers of ${grouped(done.parameters)} are new\n` +
-        `train what is new: modc train ${output} --only router,guess --live-schedule capacity=100%@0,${routing.capacity}@50% --data … -o …`,
+      `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers ` +
+        `of ${grouped(done.parameters)} are new\n` +
+        `train what is new: modc train ${output} --only router,guess --live-schedule ` +
+        `capacity=100%@0,${routing.capacity}@50% --data … -o …`,
     );
   return EXIT.fine;
 }

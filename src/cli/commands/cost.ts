@@ -90,12 +90,16 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
   const { total, tokens, embeddingParameters } = found;
   const rows = [...found.rows, { name: "total", ...total }];
   const lines = [
-    `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ${found.bytesPerValue} bytes a value${counted}`,
+    `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ` +
+      `${found.bytesPerValue} bytes a value${counted}`,
     "",
     table(["", "operations", "of dense", "bytes", "of dense", "cache", "of dense", "parameters"], rows.map(cells)),
     "",
-    `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ${share("attention", total.executed)}, ${share("other", total.executed)}); dense ${withPrefix(total.dense.flops / tokens)}`,
-    `${grouped(total.parameters)} parameters, ${grouped(total.parameters - embeddingParameters)} of them outside embeddings`,
+    `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
+      `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
+      `${withPrefix(total.dense.flops / tokens)}`,
+    `${grouped(total.parameters)} parameters, ${grouped(total.parameters - embeddingParameters)} of them outside ` +
+      "embeddings",
   ];
   lines.push(...memoryLines(memory, columns()));
   if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);

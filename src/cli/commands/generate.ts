@@ -120,7 +120,8 @@ async function open(
       ...(trial.recover && { recover: trial.recover }),
       onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
         say(
-          `note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} were read again in ${milliseconds(ms)} ms`,
+          `note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} ` +
+            `were read again in ${milliseconds(ms)} ms`,
         ),
       onProgress: (event) => {
         if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
@@ -169,7 +170,8 @@ function report(
   const broken = events.flat().find((e) => Number.isNaN(e.logprob));
   if (broken)
     say(
-      `warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: are its weights right?`,
+      `warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: ` +
+        "are its weights right?",
     );
   const finishes = events.map((own) => own.at(-1)?.finish ?? "interrupted");
   if (flags.json) {
@@ -185,7 +187,8 @@ function report(
     return;
   }
   say(
-    `${session.name} on ${session.device.info.name}: ${finishes.length === 1 ? `ended by ${ENDED[finishes[0]!]}` : finishes.map((f, b) => `[${b}] ended by ${ENDED[f]}`).join(", ")}`,
+    `${session.name} on ${session.device.info.name}: ` +
+      `${finishes.length === 1 ? `ended by ${ENDED[finishes[0]!]}` : finishes.map((f, b) => `[${b}] ended by ${ENDED[f]}`).join(", ")}`,
   );
   for (const line of summaryLines(summary, finishes.length, columns())) say(line);
   if (flags.logprobs) for (const line of likelihoods(events)) say(line);
@@ -207,7 +210,8 @@ const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly st
     if (own.length === 0) return [];
     const mean = own.reduce((sum, e) => sum + (e.logprob ?? 0), 0) / own.length;
     return [
-      `logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ${Math.exp(-mean).toPrecision(4)}`,
+      `logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ` +
+        `${Math.exp(-mean).toPrecision(4)}`,
     ];
   });
 

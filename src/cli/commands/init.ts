@@ -42,7 +42,8 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
     outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });
   else
     out(
-      `${flags.output}: ${weights.length} weights of ${model.name}, ${grouped(numbers)} numbers, ${flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`}`,
+      `${flags.output}: ${weights.length} weights of ${model.name}, ${grouped(numbers)} numbers, ` +
+        `${flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`}`,
     );
   return EXIT.fine;
 }

@@ -112,8 +112,10 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
     const { flops, bytes } = work.cost;
     const cost = i !== costly ? ["", ""] : [flops === 0 ? "" : operations(flops), formatBytes(bytes)];
     const number = i === 0 ? String(work.number) : "";
-    const line =
-      `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ${cost[1]!.padStart(9)}`.trimEnd();
+    const line = (
+      `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ` +
+      `${cost[1]!.padStart(9)}`
+    ).trimEnd();
     const whole = `${line}  ${tuning}`.trimEnd();
     return whole.length <= width ? [whole] : [line, ...labelled("tuning", tuning, width)];
   });
@@ -121,7 +123,8 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
   const routed =
     rows === null
       ? ""
-      : `${rows.exact ? "" : "about "}${rows.kept} of ${rows.of}${flops < denseFlops ? `, ${percent(flops, denseFlops)} of the operations of all` : ""}`;
+      : `${rows.exact ? "" : "about "}${rows.kept} of ` +
+        `${rows.of}${flops < denseFlops ? `, ${percent(flops, denseFlops)} of the operations of all` : ""}`;
   const computed = work.ops.map((op, i) => (i === work.main && work.ops.length > 1 ? `[${op}]` : op)).join(" → ");
   const others = work.alternatives > work.steps.length ? `1 of ${work.alternatives}, by the number of rows` : "";
   return [
@@ -148,8 +151,10 @@ function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number)
     works.reduce((n, w) => n + (w.steps.length > 0 ? of(w) : 0), 0);
   const [flops, dense] = [sum((w) => w.cost.flops), sum((w) => w.cost.denseFlops)];
   return [
-    `${plural(dispatches.length, "dispatch")} of ${plural(kernels, "kernel")}${others > 0 ? `, and ${others} by the device's own copying and clearing` : ""}`,
-    `${operations(flops)}, ${percent(flops, dense)} of the same with nothing skipped; ${formatBytes(sum((w) => w.cost.bytes))} read and written`,
+    `${plural(dispatches.length, "dispatch")} of ` +
+      `${plural(kernels, "kernel")}${others > 0 ? `, and ${others} by the device's own copying and clearing` : ""}`,
+    `${operations(flops)}, ${percent(flops, dense)} of the same with nothing skipped; ` +
+      `${formatBytes(sum((w) => w.cost.bytes))} read and written`,
     ...memoryLines(memory, width),
   ];
 }

@@ -207,9 +207,11 @@ function printed(measured: Measured, name: string, width: number): string {
       : "the device has no time stamps: each step was submitted alone and waited for";
   const layers = layersOf(measured);
   return [
-    `${program.model}, ${name}, ${printExtents(extents)}, on ${device}: ${milliseconds(found.wholeMs)} ms a run, the middle of ${found.repeat}`,
+    `${program.model}, ${name}, ${printExtents(extents)}, on ${device}: ${milliseconds(found.wholeMs)} ms a run, ` +
+      `the middle of ${found.repeat}`,
     `kernels ${milliseconds(total.ms)} ms (${clock})`,
-    `at best, measured here: ${withPrefix(roofline.flops)}FLOP/s, ${withPrefix(roofline.readBytes)}B/s read, ${withPrefix(roofline.copyBytes)}B/s copied`,
+    `at best, measured here: ${withPrefix(roofline.flops)}FLOP/s, ${withPrefix(roofline.readBytes)}B/s read, ` +
+      `${withPrefix(roofline.copyBytes)}B/s copied`,
     "",
     partsTable("kernel", [...kernelsOf(measured), total], total.ms),
     "",
@@ -272,12 +274,14 @@ function routedAgainstDense(layers: readonly Part[]): readonly string[] {
     mean((p) => p.denseFlops, routed),
   ];
   const lines = [
-    `a routed layer: ${milliseconds(ms)} ms, ${operations(flops)}, ${percent(flops, denseFlops)} of the operations with nothing skipped`,
+    `a routed layer: ${milliseconds(ms)} ms, ${operations(flops)}, ${percent(flops, denseFlops)} of the ` +
+      "operations with nothing skipped",
   ];
   if (dense.length > 0) {
     const against = mean((p) => p.ms, dense);
     lines.push(
-      `a dense one:    ${milliseconds(against)} ms, ${operations(mean((p) => p.flops, dense))}; the routed one takes ${percent(ms, against)} of its time`,
+      `a dense one:    ${milliseconds(against)} ms, ${operations(mean((p) => p.flops, dense))}; the routed one ` +
+        `takes ${percent(ms, against)} of its time`,
     );
   }
   return ["", ...lines];

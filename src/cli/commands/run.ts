@@ -161,7 +161,8 @@ function report(
     return;
   }
   say(
-    `${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ${[...given.extents].map(([name, n]) => `${name}=${n}`).join(" ")}`,
+    `${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ` +
+      `${[...given.extents].map(([name, n]) => `${name}=${n}`).join(" ")}`,
   );
   out(showRun(program, given, values, columns()));
   if (times) say(timesText(times));
@@ -170,11 +171,16 @@ function report(
 
 /** `compile 21.3 ms, device 180 ms, load 95 ms, first run 410 ms, then 12.1 ms (the middle of 9)` */
 const timesText = ({ compile, device, load, first, steady, runs }: Times): string =>
-  `time: compile ${milliseconds(compile)} ms, open the device ${milliseconds(device)} ms, load ${milliseconds(load)} ms, first run ${milliseconds(first)} ms, then ${milliseconds(steady)} ms a run (the middle of ${runs})`;
+  `time: compile ${milliseconds(compile)} ms, open the device ${milliseconds(device)} ms, load ` +
+  `${milliseconds(load)} ms, first run ${milliseconds(first)} ms, then ${milliseconds(steady)} ms a run (the ` +
+  `middle of ${runs})`;
 
 /** One line, or one for each fault. */
 export function verdictText({ agrees, ties, differences, faults }: Verdict): string {
   const near = ties === 0 ? "" : `; ${ties} near-tie${ties === 1 ? "" : "s"} chosen otherwise and followed`;
   if (!agrees) return `check: the device disagrees with the reference\n${faults.map((f) => `  ${f}`).join("\n")}`;
-  return `check: agrees with the reference: largest difference ${Math.max(0, ...differences.values()).toExponential(1)} of the largest magnitude${near}`;
+  return (
+    `check: agrees with the reference: largest difference ${Math.max(0, ...differences.values()).toExponential(1)} ` +
+    `of the largest magnitude${near}`
+  );
 }

@@ -149,7 +149,8 @@ async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: 
   });
   if (!model) {
     say(
-      `note: the model has no causal rule: ${diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"}`,
+      "note: the model has no causal rule: " +
+        `${diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"}`,
     );
     return [{ rule: "top-k", graph: top }];
   }
@@ -217,7 +218,9 @@ async function verifySteps(
             check: "steps",
             rule: "causal",
             state: "holds",
-            text: `${text} give what the whole sequence gives: log-probabilities differ by at most ${difference.toExponential(1)}`,
+            text:
+              `${text} give what the whole sequence gives: log-probabilities differ by at most ` +
+              `${difference.toExponential(1)}`,
             fault: null,
           }
         : {
@@ -253,7 +256,9 @@ async function tellOfText(
       check: "agreement",
       rule: null,
       state: "told",
-      text: `${path}: both rules do the same with ${percent(agrees, 1)} of the tokens; of those top-k computes (${percent(top, 1)}) the predictor takes ${percent(recall, 1)}, of all ${percent(causal, 1)}`,
+      text:
+        `${path}: both rules do the same with ${percent(agrees, 1)} of the tokens; of those top-k computes ` +
+        `(${percent(top, 1)}) the predictor takes ${percent(recall, 1)}, of all ${percent(causal, 1)}`,
       fault: null,
     });
   for (const [rule, { loss, tokens }] of found.rules)

@@ -7,14 +7,18 @@ export function bash(commands: readonly Completed[]): string {
       values === null
         ? []
         : [
-            `    ${[long, ...(short === null ? [] : [short])].map((o) => `'${name} ${o}'`).join("|")}) ${offer(values)} ;;`,
+            `    ${[long, ...(short === null ? [] : [short])].map((o) => `'${name} ${o}'`).join("|")}) ` +
+              `${offer(values)} ;;`,
           ],
     ),
-    `    '${name} '*) options='${options.flatMap(({ short, long }) => (short === null ? [long] : [short, long])).join(" ")}'; ${args.length === 0 ? ":" : offer(args[0]!.values)} ;;`,
+    `    '${name} '*) ` +
+      `options='${options.flatMap(({ short, long }) => (short === null ? [long] : [short, long])).join(" ")}'; ` +
+      `${args.length === 0 ? ":" : offer(args[0]!.values)} ;;`,
   ]);
   return script("bash", 'add  eval "$(modc completion bash)"  to ~/.bashrc', [
     "_modc() {",
-    "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} options= words= files= at IFS=$' \\t\\n'",
+    "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} options= " +
+      "words= files= at IFS=$' \\t\\n'",
     "  # --option=value comes as three words",
     "  if [[ $word == = ]]; then word=",
     "  elif [[ $before == = ]] && ((COMP_CWORD > 2)); then before=${COMP_WORDS[COMP_CWORD-2]}",

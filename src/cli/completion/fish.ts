@@ -16,7 +16,8 @@ export function fish(commands: readonly Completed[]): string {
         `complete -c modc -n __fish_use_subcommand -a ${name} -d ${quoted(does)}`,
         ...options.map(
           (o) =>
-            `${here}${o.short === null ? "" : ` -s ${o.short.slice(1)}`} -l ${o.long.slice(2)}${o.values === null ? "" : value(o.values, o.optional)} -d ${quoted(o.does)}`,
+            `${here}${o.short === null ? "" : ` -s ${o.short.slice(1)}`} -l ` +
+            `${o.long.slice(2)}${o.values === null ? "" : value(o.values, o.optional)} -d ${quoted(o.does)}`,
         ),
         ...args.slice(0, 1).flatMap((a) => (a.values.kind === "other" ? [] : [`${here}${argument(a.values)}`])),
       ];

@@ -29,4 +29,5 @@ export interface Completed {
 
 /** The lines of a script, with how it is installed. */
 export const script = (shell: string, install: string, lines: readonly string[]): string =>
-  `# Completion of modc for ${shell}, as \`modc completion ${shell}\` prints it. To install: ${install}\n${lines.join("\n")}\n`;
+  `# Completion of modc for ${shell}, as \`modc completion ${shell}\` prints it. To install: ` +
+  `${install}\n${lines.join("\n")}\n`;

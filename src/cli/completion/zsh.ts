@@ -6,7 +6,8 @@ export function zsh(commands: readonly Completed[]): string {
     "_modc() {",
     "  local curcontext=$curcontext state line",
     "  typeset -A opt_args",
-    "  _arguments -C '(- *)'{-V,--version}'[print the version]' '(- *)'{-h,--help}'[print what there is]' '1: :->command' '*:: :->rest'",
+    "  _arguments -C '(- *)'{-V,--version}'[print the version]' '(- *)'{-h,--help}'[print what there is]' '1: " +
+      ":->command' '*:: :->rest'",
     "  case $state in",
     "    command)",
     "      local -a commands=(",

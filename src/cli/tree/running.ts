@@ -74,7 +74,8 @@ export const runningCommands: readonly Declared[] = [
       o.option("--max-tokens <n>", "tokens added to each prompt, at most (default: the checkpoint's, else 256)"),
       o.option(
         "--temperature <x>",
-        "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one of the next four)",
+        "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one " +
+          "of the next four)",
       ),
       o.option("--top-k <n>", "draw from the n most likely tokens (0: all)"),
       o.option("--top-p <share>", "draw from the most likely tokens that together have this probability"),

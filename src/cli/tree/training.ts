@@ -13,7 +13,8 @@ export const trainingCommands: readonly Declared[] = [
       o.option("-o, --output <folder>", "the folder of the run").makeOptionMandatory(),
       o.option(
         "--resume [step]",
-        "go on from the last checkpoint of the folder, or that of a step; model, text and options that are not given are those of the run",
+        "go on from the last checkpoint of the folder, or that of a step; model, text and options that are not " +
+          "given are those of the run",
       ),
       o.option("--weights <path>", "begin with these weights instead of those of the seed"),
       o.option("--steps <n>", "steps of the optimiser (default 1000)"),
@@ -36,7 +37,8 @@ export const trainingCommands: readonly Declared[] = [
       o.option("--momentum <x>", "of sgd (default 0.9)"),
       o.option(
         "--recompute <layers>",
-        "layers whose results are computed again rather than kept: none (the default), all, or paths, * for any characters",
+        "layers whose results are computed again rather than kept: none (the default), all, or paths, * for any " +
+          "characters",
       ),
       o.option(
         "--memory <bytes>",
@@ -50,7 +52,8 @@ export const trainingCommands: readonly Declared[] = [
       ),
       o.option(
         "--only <patterns>",
-        "weights that learn: paths or names in them such as router,guess, * for any characters, separated by commas (default all)",
+        "weights that learn: paths or names in them such as router,guess, * for any characters, separated by " +
+          "commas (default all)",
       ),
       o.validation("it is held out (default 5%; 0: nothing)"),
       o.windows("64"),

@@ -111,7 +111,8 @@ structure of the model cannot be live.`,
       `${what} must be known when compiling, but ${value} is known only when the program runs`,
     hint: ({ hint }) =>
       hint ??
-      "use a number known when compiling, such as a parameter of the block; the structure of a model cannot depend on its inputs",
+      "use a number known when compiling, such as a parameter of the block; the structure of a model cannot " +
+        "depend on its inputs",
     explain: `Conditions, lengths of lists, shapes of weights and the structure of a model are decided by the
 compiler. Tensors, axes such as T and live parameters have no value then. To choose between
 tensors element by element, use \`where\`.`,

@@ -12,7 +12,8 @@ export const functionCodes = {
   }>({
     severity: "error",
     message: ({ callee, input, expected, found, reason }) =>
-      `\`${input}\` of \`${callee}\` is ${expected}, but the argument is ${found}${reason === null ? "" : `: ${reason}`}`,
+      `\`${input}\` of \`${callee}\` is ${expected}, but the argument is ` +
+      `${found}${reason === null ? "" : `: ${reason}`}`,
     hint: ({ callee, input }) =>
       `give a tensor of the declared type, or change the type of \`${input}\` in \`${callee}\``,
     explain: `An argument must fit the type of the input: the same dtype, as many dimensions, equal sizes.
@@ -103,7 +104,8 @@ that nobody reads, often because a line was broken before an operator:
     severity: "error",
     message: ({ name, found }) => `\`observe ${name}\` needs a tensor or a route, found ${found}`,
     hint: () =>
-      "observe what a function computes; an instance can be observed by the result of calling it: `y = lin(x)`, `observe y`",
+      "observe what a function computes; an instance can be observed by the result of calling it: `y = lin(x)`, " +
+      "`observe y`",
     explain: `\`observe\` makes a value of the running program readable by tools, so it must be a tensor or a
 route.`,
   }),

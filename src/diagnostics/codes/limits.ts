@@ -27,7 +27,8 @@ would never end.`,
       `the model has more than ${limit} ${what}${most ? `, ${most.times} of them of \`${most.name}\`` : ""}`,
     hint: ({ most }) =>
       most
-        ? "what calls or makes the next one twice doubles it at every level; make the model smaller, or look for a number that is larger than meant"
+        ? "what calls or makes the next one twice doubles it at every level; make the model smaller, or look for a " +
+          "number that is larger than meant"
         : "make the model smaller, or look for a number that is larger than meant",
     explain: `Limits guard against input that would keep the compiler busy without end. They lie far above any
 model known.

@@ -33,7 +33,8 @@ token must not depend on those after it. \`modc check\` says so once for a model
   "capacity-out-of-range": code<{ readonly found: string; readonly live?: string }>({
     severity: "error",
     message: ({ found, live }) =>
-      `capacity must lie between 0% and 100%, found ${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
+      "capacity must lie between 0% and 100%, found " +
+      `${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
     hint: () => "an eighth of the tokens is 12.5%",
     explain: `Inside \`top\`, a ratio that multiplies an axis is the share of its tokens that are chosen: at least
 none, at most all.
@@ -93,7 +94,8 @@ joined with another axis. This holds whether or not a program is run with \`leng
     message: ({ choice }) =>
       `this score decides a route of \`${choice}\` but gets no gradient, so training cannot improve it`,
     hint: () =>
-      "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, route.mask)`",
+      "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, " +
+      "route.mask)`",
     explain: `Choosing tokens has no derivative. A router learns only where its score also reaches a loss: as a
 factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), or by a loss of its
 own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass nothing on.

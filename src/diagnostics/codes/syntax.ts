@@ -199,7 +199,8 @@ branches. As a statement, or among members, it is \`if condition { … } else { 
     severity: "error",
     message: (d) => `this \`if … then\` needs an \`else\`, found ${d.found}`,
     hint: () =>
-      "a value must have both branches: `if c then a else b`; a line may break after `then` and `else`, or inside brackets",
+      "a value must have both branches: `if c then a else b`; a line may break after `then` and `else`, or " +
+      "inside brackets",
     explain: `\`if c then a else b\` is a value, so it needs a value for either case. A line ends a statement
 unless it is inside brackets or ends with an operator, a comma, \`then\` or \`else\`; so put \`else\` at
 the end of the line, not at the start of the next.`,
@@ -233,7 +234,8 @@ what a block is made of are instances of other blocks, weights and functions.
     severity: "error",
     message: (d) => `\`${d.name}\` is followed by \`:\` in a function`,
     hint: (d) =>
-      `a value is bound with \`${d.name} = …\`; sub-blocks and weights are declared among the members, outside the function`,
+      `a value is bound with \`${d.name} = …\`; sub-blocks and weights are declared among the members, outside ` +
+      "the function",
     explain: `Inside a function names are bound to values with \`=\`, without a type: it is inferred. Sub-blocks
 and weights are declared with \`:\` among the members of the block.`,
   }),
@@ -271,7 +273,8 @@ A scalar is \`f32[]\`. The element types are f32, f16, u32, i32 and bool.`,
     severity: "error",
     message: (d) => `\`${d.name}\` is not a kind of parameter`,
     hint: () =>
-      "the kinds are `int`, `float`, `ratio`, `bool`, `string`, `block`, and lists such as `[int]`; tensors are inputs of functions",
+      "the kinds are `int`, `float`, `ratio`, `bool`, `string`, `block`, and lists such as `[int]`; tensors are " +
+      "inputs of functions",
     explain: `Parameters of blocks and models are known when compiling: \`int\`, \`float\`, \`ratio\` (an exact
 fraction such as 12.5%), \`bool\`, \`string\`, \`block\` (an instance of a block), and lists of these,
 \`[int]\`. Tensors are inputs of functions: \`forward(x: f32[B, T, dim])\`.`,

@@ -36,7 +36,8 @@ export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string)
     );
   if (Number(size) > fileBytes - PREFIX_BYTES)
     throw new WeightsError(
-      `${file} is truncated: its header would have ${size} bytes, the file has ${fileBytes - PREFIX_BYTES} after the length`,
+      `${file} is truncated: its header would have ${size} bytes, the file has ${fileBytes - PREFIX_BYTES} after ` +
+        "the length",
     );
   return Number(size);
 }

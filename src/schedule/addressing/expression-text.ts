@@ -60,7 +60,8 @@ export function declareValue(
   const dtype = dtypeAt(expression, place);
   const value = name(place);
   kernel.function(
-    `fn value(i: u32) -> ${half ? "f16" : storageType(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${stored(value, dtype, half)};\n}`,
+    `fn value(i: u32) -> ${half ? "f16" : storageType(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  ` +
+      `return ${stored(value, dtype, half)};\n}`,
   );
 }
 
@@ -130,7 +131,8 @@ export class Texts {
     if (!this.#totals.has(name)) {
       this.#totals.add(name);
       this.#kernel.function(
-        `fn ${name}(at: u32) -> f32 {\n  var sum = 0.0;\n  for (var p = 0u; p < ${this.size(parts)}; p++) { sum += ${buffer}[at + p]; }\n  return sum;\n}`,
+        `fn ${name}(at: u32) -> f32 {\n  var sum = 0.0;\n  for (var p = 0u; p < ${this.size(parts)}; p++) { sum ` +
+          `+= ${buffer}[at + p]; }\n  return sum;\n}`,
       );
     }
     return name;
@@ -287,7 +289,8 @@ export const structFunction = (
   fields: readonly { readonly name: string; readonly type: string }[],
   lines: readonly string[],
 ): string =>
-  `${structText(name, fields)}\nfn ${signature} -> ${name} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${name}(${fields.map((f) => f.name).join(", ") || "0u"});\n}`;
+  `${structText(name, fields)}\nfn ${signature} -> ${name} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ` +
+  `${name}(${fields.map((f) => f.name).join(", ") || "0u"});\n}`;
 
 /**
  * `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same of another letter: an element, or a
@@ -308,7 +311,8 @@ export function declareRows(
   const type = sumsType(results.length);
   const value = results.length === 1 ? results[0]! : `${type}(${results.join(", ")})`;
   kernel.function(
-    `fn value${letter}(r: Row${letter}, c: Col${letter}, k: u32) -> ${type} {\n${text.lines.map((l) => `  ${l}\n`).join("")}  return ${value};\n}`,
+    `fn value${letter}(r: Row${letter}, c: Col${letter}, k: u32) -> ${type} ` +
+      `{\n${text.lines.map((l) => `  ${l}\n`).join("")}  return ${value};\n}`,
   );
 }
 

@@ -64,7 +64,10 @@ export class EqualAxes {
       case "above":
         return `above ${this.axis(rule.parent)}`;
       case "span":
-        return `span ${this.axis(rule.parent)} ${printSize(rule.start)} ${rule.stop === null ? "end" : printSize(rule.stop)}`;
+        return (
+          `span ${this.axis(rule.parent)} ${printSize(rule.start)} ` +
+          `${rule.stop === null ? "end" : printSize(rule.stop)}`
+        );
       case "join":
         return `join ${rule.parts.map((p) => this.axis(p)).join(" ")}`;
       default:

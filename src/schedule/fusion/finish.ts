@@ -49,7 +49,8 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
           ...blocks,
         ];
   kernel.function(
-    `fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  return sums;\n}`,
+    `fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  ` +
+      `return sums;\n}`,
   );
   const kept = sums.map((sum, i) => keptText(kernel, sum, sums.length === 1 ? "sums" : `sums[${i}]`));
   kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
@@ -89,7 +90,8 @@ function blockOf(
   const [first] = epilogues;
   if (first?.kind === "rotary") {
     kernel.function(
-      `fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ${text.name(expression.results[0]!)};\n}`,
+      `fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ` +
+        `${text.name(expression.results[0]!)};\n}`,
     );
     return rotary.wgsl(first, slices[0]!);
   }
@@ -98,7 +100,8 @@ function blockOf(
   const returned = summed.length === 0 ? "Sums()" : summed.length === 1 ? summed[0]! : `Sums(${summed.join(", ")})`;
   const registers = slice.second === null ? "register0: f32" : "register0: f32, register1: f32";
   kernel.function(
-    `fn frame${n}(r: RowF${n}, row: u32, k: u32, ${registers}) -> Sums {\n${lines}${stores.join("")}  return ${returned};\n}`,
+    `fn frame${n}(r: RowF${n}, row: u32, k: u32, ${registers}) -> Sums {\n${lines}${stores.join("")}  return ` +
+      `${returned};\n}`,
   );
   return callsOf(kernel, columns, n, pairs);
 }

@@ -144,7 +144,8 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     expressionKey(loaded, extents, inputOf),
     ...bound.map(
       ({ columns: own, epilogues, expression }) =>
-        `${JSON.stringify(own.slice)} ${epilogues.map((e) => `${e.kind} ${keyOf(e)}`).join(";")} ${expressionKey(expression, extents, inputOf)}`,
+        `${JSON.stringify(own.slice)} ${epilogues.map((e) => `${e.kind} ${keyOf(e)}`).join(";")} ` +
+        `${expressionKey(expression, extents, inputOf)}`,
     ),
   ].join("\n");
   // Rows are added to in f32, and rotary tables and sums are f32 too.

@@ -87,7 +87,8 @@ export function fusedSelection(
         declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads });
         if (constant)
           kernel.function(
-            `fn thresholdAt(row: u32) -> f32 { return sizes.${kernel.word(constant.attrs.value, constant.attrs.dtype, "threshold")}; }`,
+            "fn thresholdAt(row: u32) -> f32 { return " +
+              `sizes.${kernel.word(constant.attrs.value, constant.attrs.dtype, "threshold")}; }`,
           );
       },
     };
@@ -101,10 +102,13 @@ export function fusedSelection(
     return copies.length === 0 ? made : work([...copies, ...made.steps], made.scratch);
   };
   const key = [
-    `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ${expressionKey(scores, extents, inputOf)} ${constant ? `= ${attrsKey(constant.attrs)}` : at(threshold)} ${at(parent)} ${takesOver.join()}`,
+    `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ` +
+      `${expressionKey(scores, extents, inputOf)} ${constant ? `= ${attrsKey(constant.attrs)}` : at(threshold)} ` +
+      `${at(parent)} ${takesOver.join()}`,
     ...outputs.map(
       (r) =>
-        `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ${r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""}`,
+        `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ` +
+        `${r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""}`,
     ),
   ].join("\n");
   return {

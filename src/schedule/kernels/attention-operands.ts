@@ -194,7 +194,8 @@ export function writer(
   const base = rows.wide ? `4u * (${at})` : at;
   const column = rows.wide ? "i" : "(4u * c + i)" + (rows.strides[2] === 1 ? "" : ` * ${place}Columns()`);
   kernel.function(
-    `fn ${name}(head: u32, row: u32, c: u32, x: vec4f) {\n  let at = ${base};\n  for (var i = 0u; i < min(${place}Width() - 4u * c, 4u); i++) { ${buffer}[at + ${column}] = ${rounded}(x[i]); }\n}`,
+    `fn ${name}(head: u32, row: u32, c: u32, x: vec4f) {\n  let at = ${base};\n  for (var i = 0u; i < ` +
+      `min(${place}Width() - 4u * c, 4u); i++) { ${buffer}[at + ${column}] = ${rounded}(x[i]); }\n}`,
   );
 }
 
@@ -253,6 +254,7 @@ export function reader(kernel: KernelBuilder, name: string, buffer: string, rows
   const column = `(4u * c + i)${rows.strides[2] === 1 ? "" : ` * ${name}Columns()`}`;
   kernel.function(
     `fn ${name}At(head: u32, row: u32, c: u32) -> vec4f {\n  let at = ${at};\n  var x = vec4f();\n` +
-      `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ${fromStored(`${buffer}[at + ${column}]`, rows.half)}; }\n  return x;\n}`,
+      `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ` +
+      `${fromStored(`${buffer}[at + ${column}]`, rows.half)}; }\n  return x;\n}`,
   );
 }

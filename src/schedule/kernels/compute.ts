@@ -201,7 +201,8 @@ export const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings 
     .count("firstClass", attrs.first)
     .count("allClasses", attrs.classes);
   kernel.function(
-    `fn before(n: u32) -> vec3f { return ${before === 1 ? "vec3f(sums[3u * n], sums[3u * n + 1u], sums[3u * n + 2u])" : "vec3f(LOWEST, 0.0, 0.0)"}; }`,
+    "fn before(n: u32) -> vec3f { return " +
+      `${before === 1 ? "vec3f(sums[3u * n], sums[3u * n + 1u], sums[3u * n + 2u])" : "vec3f(LOWEST, 0.0, 0.0)"}; }`,
   );
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };

@@ -78,7 +78,8 @@ export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stor
     );
   const unpacked = fours ? "bitcast<vec4u>(packedAt(at))" : "packedAt(at)";
   kernel.function(
-    `fn wordAt(at: u32) -> Word { return ${packed ? unpacked : from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`,
+    "fn wordAt(at: u32) -> Word { return " +
+      `${packed ? unpacked : from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`,
   );
   kernel
     .count("rowCount", extents.product(indices.shape))
@@ -104,7 +105,8 @@ const scatter =
       .count("rowsTo", rows)
       .count("inner", from.inner);
     kernel.function(
-      `fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`,
+      "fn merge(old: Value, update: Value) -> Value { return " +
+        `${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`,
     );
     const dispatch = kernel.spread(extents.product(u.shape), tunings.elements);
     return work(
@@ -145,7 +147,8 @@ export const append: Spec<"append"> = ({ inputs, results, extents }) => {
   if (inputs.length === 3) kernel.read("longer", "u32", input(2));
   kernel.write("y", "u32", result()).count("batch", extents.batch);
   kernel.function(
-    `fn value(n: u32, sequence: u32) -> u32 { return ${inputs.length === 3 ? "longer[sequence] + " : ""}counts[sequence] + n - starts[sequence]; }`,
+    "fn value(n: u32, sequence: u32) -> u32 { return " +
+      `${inputs.length === 3 ? "longer[sequence] + " : ""}counts[sequence] + n - starts[sequence]; }`,
   );
   return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
 };

@@ -58,7 +58,8 @@ export const sgd: Spec<"sgd"> = (context) => {
   return stepOf(context, "sgd", ["w", "m"], (kernel) => {
     kernel.value("momentum", momentum, "f32");
     kernel.function(
-      `fn direction(gradient: f32, moment: f32) -> f32 { return ${nesterov ? "fma(momentum(), moment, gradient)" : "moment"}; }`,
+      "fn direction(gradient: f32, moment: f32) -> f32 { return " +
+        `${nesterov ? "fma(momentum(), moment, gradient)" : "moment"}; }`,
     );
   });
 };

@@ -125,7 +125,8 @@ export const fromStored = (word: string, half: boolean): string => (half ? `f32(
 /** `fn name(at: u32) -> vec4f`: four columns of a buffer whose elements are four columns each. */
 export const fourOf = (name: string, buffer: string, half: boolean, format: HalfFormat = "f16"): string =>
   half
-    ? `fn ${name}(at: u32) -> vec4f {\n  let words = ${buffer}[at];\n  return vec4f(${twoOf("words.x", format)}, ${twoOf("words.y", format)});\n}`
+    ? `fn ${name}(at: u32) -> vec4f {\n  let words = ${buffer}[at];\n  return vec4f(${twoOf("words.x", format)}, ` +
+      `${twoOf("words.y", format)});\n}`
     : `fn ${name}(at: u32) -> vec4f { return ${buffer}[at]; }`;
 
 /** Both values of a word; those of bf16 are the upper halves of f32. */

@@ -58,11 +58,15 @@ export function lineChart(options: ChartOptions): string {
     ),
     ...xTicks.map(
       (x) =>
-        `<text class="tick" x="${at(toX(x))}" y="${height - 8}" text-anchor="${toX(x) > width - MARGIN.right - 18 ? "end" : "middle"}">${tickText(x)}</text>`,
+        `<text class="tick" x="${at(toX(x))}" y="${height - 8}" ` +
+        `text-anchor="${toX(x) > width - MARGIN.right - 18 ? "end" : "middle"}">${tickText(x)}</text>`,
     ),
     `<text class="tick" x="${MARGIN.left - 8}" y="${height - 8}" text-anchor="end">step</text>`,
   ];
-  const box = `<clipPath id="${id}-clip"><rect x="${MARGIN.left}" y="${MARGIN.top - 4}" width="${width - MARGIN.left - MARGIN.right + 4}" height="${height - MARGIN.top - MARGIN.bottom + 4}"/></clipPath>`;
+  const box =
+    `<clipPath id="${id}-clip"><rect x="${MARGIN.left}" y="${MARGIN.top - 4}" ` +
+    `width="${width - MARGIN.left - MARGIN.right + 4}" ` +
+    `height="${height - MARGIN.top - MARGIN.bottom + 4}"/></clipPath>`;
   const drawn = series.flatMap((s) => [
     ...(s.points.some((p) => p.low !== undefined)
       ? [`<path class="band ${s.color}" d="${band(s, toX, toY, low, high)}"/>`]

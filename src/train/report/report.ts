@@ -59,7 +59,9 @@ export function renderReport(data: ReportData): string {
     lineChart({
       id: "loss",
       title: "Loss",
-      note: `bits per byte of text${data.bitsPerByte.points.some((p) => p.low !== p.high) ? "; the band spans the steps that share a place" : ""}`,
+      note:
+        "bits per byte of " +
+        `text${data.bitsPerByte.points.some((p) => p.low !== p.high) ? "; the band spans the steps that share a place" : ""}`,
       series: lossSeries(data),
       width: 1040,
       height: 360,
@@ -77,7 +79,8 @@ export function renderReport(data: ReportData): string {
         ]
       : []),
     "<h2>How it was trained</h2>",
-    `<details open><summary>Model and settings</summary><div class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
+    "<details open><summary>Model and settings</summary><div " +
+      `class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
   ];
   const state = data.finished ? "finished" : data.step < data.steps ? "in progress" : "all steps done";
   return `<!doctype html>

@@ -14,7 +14,8 @@ export function shareBars(shares: ReadonlyMap<Rule, Readonly<Record<string, numb
       const share = byPath[path];
       if (share === undefined) return [];
       return [
-        `<div class="bar ${rule === "causal" ? "c3" : "c2"}"><i style="width:${(100 * Math.min(1, share)).toFixed(2)}%"></i><b>${percent(share)}</b></div>`,
+        `<div class="bar ${rule === "causal" ? "c3" : "c2"}"><i ` +
+          `style="width:${(100 * Math.min(1, share)).toFixed(2)}%"></i><b>${percent(share)}</b></div>`,
       ];
     });
     return `<div class="row"><code>${escape(path)}</code><div>${bars.join("")}</div></div>`;
@@ -22,7 +23,11 @@ export function shareBars(shares: ReadonlyMap<Rule, Readonly<Record<string, numb
   const legend = [...shares.keys()]
     .map((rule) => `<span class="key ${rule === "causal" ? "c3" : "c2"}"><i></i>${NAMES[rule]}</span>`)
     .join("");
-  return `<figure class="shares"><figcaption><h3>Share of tokens that each routed layer computes</h3><p class="note">over the validation windows, at the last validation</p><div class="legend">${legend}</div></figcaption>${rows.join("\n")}</figure>`;
+  return (
+    `<figure class="shares"><figcaption><h3>Share of tokens that each routed layer computes</h3><p ` +
+    `class="note">over the validation windows, at the last validation</p><div ` +
+    `class="legend">${legend}</div></figcaption>${rows.join("\n")}</figure>`
+  );
 }
 
 /**
@@ -38,7 +43,8 @@ export function heatMap({ routes }: Passage, shown: readonly string[]): string {
   const text = shown
     .map(
       (token, i) =>
-        `<span style="--h:${(heat[i]! / layers.length).toFixed(2)}" title="${title(i, layers)}">${visible(token)}</span>`,
+        `<span style="--h:${(heat[i]! / layers.length).toFixed(2)}" ` +
+        `title="${title(i, layers)}">${visible(token)}</span>`,
     )
     .join("");
   const legend = Array.from(
@@ -73,7 +79,8 @@ function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string 
     `<rect class="skip" x="0" y="${row * (high + gap)}" width="${tokens * cell}" height="${high}"/>`,
     ...runs(route.mask).map(
       ([from, to]) =>
-        `<rect class="took" x="${from * cell}" y="${row * (high + gap)}" width="${(to - from) * cell}" height="${high}"/>`,
+        `<rect class="took" x="${from * cell}" y="${row * (high + gap)}" width="${(to - from) * cell}" ` +
+        `height="${high}"/>`,
     ),
   ]);
   const names = own
@@ -82,7 +89,12 @@ function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string 
         `<div><code>${escape(route.path)}</code><b>${percent(route.mask.reduce((a, b) => a + b, 0) / tokens)}</b></div>`,
     )
     .join("");
-  return `<div class="stripes"><h4>${NAMES[rule]}</h4><div class="names" style="grid-auto-rows:${high + gap}px">${names}</div><svg viewBox="0 0 ${tokens * cell} ${height}" preserveAspectRatio="none" style="height:${height}px" role="img" aria-label="chosen tokens by layer, ${NAMES[rule]}">${rects.join("")}</svg></div>`;
+  return (
+    `<div class="stripes"><h4>${NAMES[rule]}</h4><div class="names" ` +
+    `style="grid-auto-rows:${high + gap}px">${names}</div><svg viewBox="0 0 ${tokens * cell} ${height}" ` +
+    `preserveAspectRatio="none" style="height:${height}px" role="img" aria-label="chosen tokens by layer, ` +
+    `${NAMES[rule]}">${rects.join("")}</svg></div>`
+  );
 }
 
 /** Stretches of chosen tokens. */
