@@ -122,7 +122,7 @@ function parseLine(line: string, into: Draft, typing: Typing, number: number): v
     default:
       fail(
         "expected graph, axis, live, input, %node, state, starts, result, loss or observe, found " +
-          `${JSON.stringify(line.slice(0, 40))}`,
+          JSON.stringify(line.slice(0, 40)),
       );
   }
 }

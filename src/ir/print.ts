@@ -77,7 +77,7 @@ function printRule(rule: CountRule): string {
     case "span":
       return (
         `span of ${rule.parent}; start = ${printSize(rule.start)}; stop = ` +
-        `${rule.stop === null ? "end" : printSize(rule.stop)}`
+        (rule.stop === null ? "end" : printSize(rule.stop))
       );
     case "join":
       return `join of ${rule.parts.join("; ")}`;
@@ -114,8 +114,7 @@ const printOutput = (output: GraphOutput, ref: (node: Node) => string): string =
 
 function printState(state: State, ref: (node: Node) => string): string {
   return (
-    `state ${JSON.stringify(state.name)} ${printType(state.type)} = ${printInit(state.init)} next ` +
-    `${ref(state.next)}`
+    `state ${JSON.stringify(state.name)} ${printType(state.type)} = ${printInit(state.init)} next ` + ref(state.next)
   );
 }
 

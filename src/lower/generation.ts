@@ -86,7 +86,7 @@ function interfaceOf(graph: Graph): {
   if (!input || more)
     throw new GenerationError(
       "a model that generates has one input, its tokens; this one has " +
-        `${graph.inputs.map((i) => i.name).join(", ") || "none"}`,
+        (graph.inputs.map((i) => i.name).join(", ") || "none"),
     );
   const { dtype } = input.node.attrs;
   if ((dtype !== "u32" && dtype !== "i32") || input.shape.length !== 2 || input.packing?.tokenDim !== 1)
@@ -96,7 +96,7 @@ function interfaceOf(graph: Graph): {
   if (!result)
     throw new GenerationError(
       "a model that generates gives logits: name one of its results so, which are " +
-        `${results.map((o) => o.name).join(", ")}`,
+        results.map((o) => o.name).join(", "),
     );
   const vocabulary = result.shape.at(-1);
   const along =

@@ -53,7 +53,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       )
         mismatch(
           `the table must be [positions, ${printSize(width)}] with an even width, found ${printType(table)} for ` +
-            `${printType(x)}`,
+            printType(x),
         );
       return [x];
     },

@@ -51,7 +51,7 @@ export function broadcastShapes(shapes: readonly (readonly Size[])[]): readonly 
       if (size !== 1)
         mismatch(
           `shapes ${shapes.map(printShape).join(" and ")} do not broadcast: ${printSize(size)} against ` +
-            `${printSize(own)}`,
+            printSize(own),
         );
       size = own;
     }

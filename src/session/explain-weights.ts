@@ -134,7 +134,7 @@ export function explanation(found: readonly Explanation[]): { readonly text: str
   return {
     text:
       "every mismatch would fit with " +
-      `${found.map(({ name, value, before }) => `${name}: ${value} (the model has ${before})`).join(" and ")}`,
+      found.map(({ name, value, before }) => `${name}: ${value} (the model has ${before})`).join(" and "),
     set: found.map(({ name, value }) => `--set ${name}=${value}`).join(" "),
   };
 }

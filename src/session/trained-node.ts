@@ -128,7 +128,7 @@ function readManifest(path: string): Manifest {
     if (code === null) throw fault;
     throw new SessionError(
       `${path}: ${MANIFEST} ` +
-        `${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`}`,
+        (code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`),
       {
         cause: fault,
       },

@@ -135,7 +135,7 @@ async function verifyDevice(
     state: "holds",
     text:
       `${found.nodes} operators of ${kinds} agree with the reference one by one: largest difference ` +
-      `${share(found.difference)}`,
+      share(found.difference),
     fault: null,
   });
   const { verdict, fault } = await checkWhole({
@@ -183,7 +183,7 @@ async function verifyLaws(
         state: "holds",
         text:
           `what comes later changes nothing before, for prefixes of ${list} tokens: ` +
-          `${difference === 0 ? "the same bits" : `largest difference ${share(difference)}`}`,
+          (difference === 0 ? "the same bits" : `largest difference ${share(difference)}`),
         fault: null,
       });
     else if (rule === "top-k")
@@ -204,7 +204,7 @@ async function verifyLaws(
         state: "fails",
         text:
           `what comes later changes what is before, for prefixes of ${failing.join(", ")} tokens by ` +
-          `${share(difference)}`,
+          share(difference),
         fault: null,
       });
     watch.onProgress("sequences one by one");
@@ -216,7 +216,7 @@ async function verifyLaws(
         state: "holds",
         text:
           `${rows.cases.length} sequences of unequal lengths have the results that each has alone: ` +
-          `${rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`}`,
+          (rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`),
         fault: null,
       });
     else
@@ -226,7 +226,7 @@ async function verifyLaws(
         state: "fails",
         text:
           `sequences ${rows.failing.join(", ")} have other results among others than alone, by ` +
-          `${share(rows.difference)}`,
+          share(rows.difference),
         fault: null,
       });
   } finally {

@@ -99,7 +99,7 @@ function report(
     const what = library ? "a library without a model" : checked.join(", ");
     out(
       `${name}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ` +
-        `${count(warnings, "warning")}`,
+        count(warnings, "warning"),
     );
   }
   return exit;

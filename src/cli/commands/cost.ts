@@ -97,7 +97,7 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
     "",
     `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
       `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
-      `${withPrefix(total.dense.flops / tokens)}`,
+      withPrefix(total.dense.flops / tokens),
     `${grouped(total.parameters)} parameters, ${grouped(total.parameters - embeddingParameters)} of them outside ` +
       "embeddings",
   ];

@@ -32,7 +32,7 @@ function describe(info: DeviceInfo): readonly string[] {
     `subgroups: ${info.subgroups ? (info.subgroups[0] === info.subgroups[1] ? `${info.subgroups[0]} wide` : `${info.subgroups[0]} to ${info.subgroups[1]} wide`) : "no"}`,
     `time stamps: ${has("timestamp-query")}`,
     `largest buffer: ${formatBytes(limits.maxBufferSize)}, largest binding: ` +
-      `${formatBytes(limits.maxStorageBufferBindingSize)}`,
+      formatBytes(limits.maxStorageBufferBindingSize),
     `a kernel may have ${limits.maxStorageBuffersPerShaderStage} storage buffers, ` +
       `${limits.maxComputeInvocationsPerWorkgroup} invocations and ` +
       `${formatBytes(limits.maxComputeWorkgroupStorageSize)} of workgroup memory`,

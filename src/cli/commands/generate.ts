@@ -188,7 +188,9 @@ function report(
   }
   say(
     `${session.name} on ${session.device.info.name}: ` +
-      `${finishes.length === 1 ? `ended by ${ENDED[finishes[0]!]}` : finishes.map((f, b) => `[${b}] ended by ${ENDED[f]}`).join(", ")}`,
+      (finishes.length === 1
+        ? `ended by ${ENDED[finishes[0]!]}`
+        : finishes.map((f, b) => `[${b}] ended by ${ENDED[f]}`).join(", ")),
   );
   for (const line of summaryLines(summary, finishes.length, columns())) say(line);
   if (flags.logprobs) for (const line of likelihoods(events)) say(line);
@@ -211,7 +213,7 @@ const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly st
     const mean = own.reduce((sum, e) => sum + (e.logprob ?? 0), 0) / own.length;
     return [
       `logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ` +
-        `${Math.exp(-mean).toPrecision(4)}`,
+        Math.exp(-mean).toPrecision(4),
     ];
   });
 

@@ -43,7 +43,7 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
   else
     out(
       `${flags.output}: ${weights.length} weights of ${model.name}, ${grouped(numbers)} numbers, ` +
-        `${flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`}`,
+        (flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`),
     );
   return EXIT.fine;
 }

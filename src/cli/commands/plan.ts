@@ -114,7 +114,7 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
     const number = i === 0 ? String(work.number) : "";
     const line = (
       `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ` +
-      `${cost[1]!.padStart(9)}`
+      cost[1]!.padStart(9)
     ).trimEnd();
     const whole = `${line}  ${tuning}`.trimEnd();
     return whole.length <= width ? [whole] : [line, ...labelled("tuning", tuning, width)];

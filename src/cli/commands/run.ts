@@ -162,7 +162,7 @@ function report(
   }
   say(
     `${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ` +
-      `${[...given.extents].map(([name, n]) => `${name}=${n}`).join(" ")}`,
+      [...given.extents].map(([name, n]) => `${name}=${n}`).join(" "),
   );
   out(showRun(program, given, values, columns()));
   if (times) say(timesText(times));

@@ -150,7 +150,7 @@ async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: 
   if (!model) {
     say(
       "note: the model has no causal rule: " +
-        `${diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"}`,
+        (diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"),
     );
     return [{ rule: "top-k", graph: top }];
   }
@@ -220,7 +220,7 @@ async function verifySteps(
             state: "holds",
             text:
               `${text} give what the whole sequence gives: log-probabilities differ by at most ` +
-              `${difference.toExponential(1)}`,
+              difference.toExponential(1),
             fault: null,
           }
         : {

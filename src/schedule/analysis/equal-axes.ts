@@ -66,7 +66,7 @@ export class EqualAxes {
       case "span":
         return (
           `span ${this.axis(rule.parent)} ${printSize(rule.start)} ` +
-          `${rule.stop === null ? "end" : printSize(rule.stop)}`
+          (rule.stop === null ? "end" : printSize(rule.stop))
         );
       case "join":
         return `join ${rule.parts.map((p) => this.axis(p)).join(" ")}`;

@@ -145,7 +145,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     ...bound.map(
       ({ columns: own, epilogues, expression }) =>
         `${JSON.stringify(own.slice)} ${epilogues.map((e) => `${e.kind} ${keyOf(e)}`).join(";")} ` +
-        `${expressionKey(expression, extents, inputOf)}`,
+        expressionKey(expression, extents, inputOf),
     ),
   ].join("\n");
   // Rows are added to in f32, and rotary tables and sums are f32 too.

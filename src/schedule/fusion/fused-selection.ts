@@ -108,7 +108,7 @@ export function fusedSelection(
     ...outputs.map(
       (r) =>
         `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ` +
-        `${r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""}`,
+        (r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""),
     ),
   ].join("\n");
   return {

@@ -150,7 +150,7 @@ export const products: Family<ProductTunings> = {
     if (tunings.subgroupSize !== null && tunings.subgroupSize !== width)
       return (
         `products need subgroups of ${tunings.subgroupSize}, and the target has ` +
-        `${width === null ? "none of one width" : `those of ${width}`}`
+        (width === null ? "none of one width" : `those of ${width}`)
       );
     const used = [...casesIn(tunings).map((c) => c.tuning), tunings.byValue];
     if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256)
