@@ -9,6 +9,25 @@ export const NUMBERS = ["f32", "f16", "u32", "i32"] as const satisfies readonly 
 export const isDType = (value: unknown): value is DType => DTYPES.some((dtype) => dtype === value);
 export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 
+/** Values in words of four bytes: f32 and f16 as f32, u32 and bool as u32. */
+export type Words = Float32Array | Uint32Array | Int32Array;
+
+/** Room for so many values. */
+export function wordsFor(dtype: DType, length: number): Words {
+  switch (dtype) {
+    case "f32":
+    case "f16":
+      return new Float32Array(length);
+    case "u32":
+    case "bool":
+      return new Uint32Array(length);
+    case "i32":
+      return new Int32Array(length);
+    default:
+      return dtype satisfies never;
+  }
+}
+
 /** The largest value of each type of numbers. */
 export const LARGEST: Readonly<Record<Exclude<DType, "bool">, number>> = {
   f32: 3.4028234663852886e38,

@@ -1,9 +1,9 @@
 // What a run is given on the command line: tensors as JSON, from files, or from text.
-import { isFloat } from "../base/dtype.js";
+import { isFloat, type Words } from "../base/dtype.js";
 import type { Program, ProgramInput } from "../program/program.js";
 import { quotedName, shownName } from "../size/shown.js";
 import { told } from "../runtime/told.js";
-import { converts, fromBytes, type Words } from "../runtime/weights/convert.js";
+import { converts, fromBytes } from "../runtime/weights/convert.js";
 import { openWeights } from "../runtime/weights-node.js";
 import { splitPair, wholeNumbers } from "./arguments.js";
 import { UserError } from "./exit.js";

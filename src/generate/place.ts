@@ -3,7 +3,7 @@ import type { Generation } from "../program/generation.js";
 import type { ProgramWeight } from "../program/program.js";
 import { type Device, load, type Session } from "../runtime/index.js";
 import { locateWeights, type WeightValues } from "../runtime/weights.js";
-import type { Words } from "../runtime/weights/convert.js";
+import type { Words } from "../base/dtype.js";
 import { Capacity } from "./capacity.js";
 import type { Limits } from "./check.js";
 import type { GeneratorOptions, WeightsInput } from "./types.js";

@@ -2,6 +2,7 @@
 // value.
 import { invariant } from "../base/invariant.js";
 import type { DType } from "../base/dtype.js";
+import { roundToF16 } from "../base/f16.js";
 import type { Size } from "../size/size.js";
 import type { EvaluateContext, Tensor } from "./define.js";
 
@@ -27,25 +28,6 @@ export function at(inputs: readonly Tensor[], index: number): Tensor {
   return t;
 }
 
-/** To the nearest IEEE binary16 value, halves to even; from 65520 on infinite. */
-export function roundHalf(x: number): number {
-  const a = Math.abs(x);
-  if (!(a < 65520)) return Number.isNaN(x) ? x : x < 0 ? -Infinity : Infinity;
-  // Spacing of halves: 2^-24 below 2^-14, else 2^(exponent − 10).
-  let ulp = 2 ** -24;
-  if (a >= 2 ** -14) {
-    let e = Math.floor(Math.log2(a));
-    if (2 ** e > a) e--;
-    else if (2 ** (e + 1) <= a) e++;
-    ulp = 2 ** (e - 10);
-  }
-  const q = a / ulp; // exact: ulp is a power of two
-  const f = Math.floor(q);
-  const r = q - f;
-  const n = r > 0.5 || (r === 0.5 && f % 2 === 1) ? f + 1 : f;
-  return x < 0 || Object.is(x, -0) ? -n * ulp : n * ulp;
-}
-
 /** What storing a value of this dtype does to it: f16 rounds, u32 and i32 wrap, f32 stays a 64-bit float. */
 export function stored(dtype: DType): ((x: number) => number) | null {
   switch (dtype) {
@@ -53,7 +35,7 @@ export function stored(dtype: DType): ((x: number) => number) | null {
     case "bool":
       return null;
     case "f16":
-      return roundHalf;
+      return roundToF16;
     case "u32":
       return (x) => x >>> 0;
     case "i32":

@@ -1,7 +1,7 @@
 // WGSL that pointwise expressions share: literals, and helper functions that mean on every device what `evaluate`
 // means.
 import type { DType } from "../base/dtype.js";
-import { roundHalf } from "./tensors.js";
+import { roundToF16 } from "../base/f16.js";
 
 /** The WGSL type an element travels as: f16 as f32. */
 export const wgslType = (dtype: DType): "f32" | "u32" | "i32" | "bool" => (dtype === "f16" ? "f32" : dtype);
@@ -180,7 +180,7 @@ export function wgslLiteral(value: number, dtype: DType): string {
     case "i32":
       return value === -2147483648 ? "bitcast<i32>(0x80000000u)" : value < 0 ? `(${value | 0}i)` : `${value | 0}i`;
     case "f32":
-      return floatLiteral(dtype === "f16" ? roundHalf(value) : Math.fround(value));
+      return floatLiteral(dtype === "f16" ? roundToF16(value) : Math.fround(value));
     default:
       return type satisfies never;
   }

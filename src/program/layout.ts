@@ -1,5 +1,6 @@
 // Reading where weights lie on the device, and whether those that share a slot fill it side by side.
-import type { PanelLayout, ProgramWeight, ProgramWeightSlot, ValueForm, WeightLayout } from "./program.js";
+import type { EncodingName } from "./encodings/index.js";
+import type { PanelLayout, ProgramWeight, ProgramWeightSlot, WeightLayout } from "./program.js";
 import type { Reader } from "./reader.js";
 
 /** Reads the layout of a weight of so many values, as untrusted input. */
@@ -50,7 +51,7 @@ export const elementsOf = (shape: readonly number[], part: ProgramWeightSlot["pa
 interface Part {
   readonly at: Reader;
   readonly weight: ProgramWeight;
-  readonly form: ValueForm;
+  readonly form: EncodingName;
   readonly layout: WeightLayout;
   /** How many values of the weight lie there. */
   readonly elements: number;

@@ -1,5 +1,7 @@
 // The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
 import type { DType } from "../base/dtype.js";
+import { bytesOf } from "./encodings/encoding.js";
+import { encodings, type EncodingName } from "./encodings/index.js";
 import type { ActivationType, Requirements, Target } from "./target.js";
 
 export const PROGRAM_FORMAT = "modc-program";
@@ -129,16 +131,13 @@ export interface ProgramWeight {
 
 export interface ProgramWeightSlot {
   readonly slot: number;
-  readonly form: ValueForm;
+  /** Its encoding. */
+  readonly form: EncodingName;
   /** Of what lies there as if it were a weight of its own. */
   readonly layout: WeightLayout;
   /** Elements `start` … `stop` − 1 along an axis lie there and no others; null: all. */
   readonly part: { readonly axis: number; readonly start: number; readonly stop: number } | null;
 }
-
-/** How a value lies in memory: in a word of four bytes, or, if it is a float, in half of one. */
-export const VALUE_FORMS = ["word", "f16", "bf16"] as const;
-export type ValueForm = (typeof VALUE_FORMS)[number];
 
 /** How a weight lies in a slot; the runtime packs it when it is loaded. */
 export type WeightLayout =
@@ -197,9 +196,9 @@ export const asProgramWeight = (
   slots,
 });
 
-/** Bytes of such a slot, in whole words. */
-export const weightBytes = (layout: WeightLayout, elements: number, form: ValueForm): number =>
-  4 * Math.ceil(packedLength(layout, elements) / (form === "word" ? 1 : 2));
+/** Bytes of such a slot. */
+export const weightBytes = (layout: WeightLayout, elements: number, form: EncodingName): number =>
+  bytesOf(encodings[form], packedLength(layout, elements));
 
 export interface ProgramState {
   readonly name: string;

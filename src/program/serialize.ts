@@ -1,10 +1,10 @@
 // Programs as text: JSON, printed so that a person can read it, and read back as untrusted input.
 import { DTYPES, isFloat, type DType } from "../base/dtype.js";
+import { ENCODING_NAMES } from "./encodings/index.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
   PROMISES,
-  VALUE_FORMS,
   type CountedTable,
   type Program,
   type ProgramInput,
@@ -207,7 +207,7 @@ class ProgramReader {
   #weightSlot(r: Reader, dtype: DType, shape: readonly number[]): ProgramWeightSlot {
     r.fields(["slot", "form", "layout", "part"]);
     const slot = this.#slot(r.get("slot"));
-    const form = r.get("form").oneOf(VALUE_FORMS);
+    const form = r.get("form").oneOf(ENCODING_NAMES);
     if (form !== "word" && !isFloat(dtype)) r.get("form").fail(`is ${form}, and the weight is ${dtype}`);
     const part = r.get("part").orNull((p) => readPart(p, shape));
     const elements = elementsOf(shape, part);

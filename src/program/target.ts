@@ -1,6 +1,7 @@
 // What a program is compiled for: the class of a device and what it offers, as plain data that compiler and runtime
 // share.
 import { EXIT, ModcError } from "../base/errors.js";
+import { ENCODING_NAMES, type EncodingName } from "./encodings/index.js";
 
 /**
  * Which tunings fit. `portable`: nothing is known. `mesa-software`: Mesa's lavapipe. `swiftshader`: that one, and other
@@ -54,8 +55,8 @@ export const PORTABLE: Target = { device: "portable", subgroups: null, f16: fals
 export const ACTIVATION_TYPES = ["f32", "f16"] as const;
 export type ActivationType = (typeof ACTIVATION_TYPES)[number];
 /** Types in which weights lie in memory. */
-export const WEIGHT_TYPES = ["f32", "f16", "bf16"] as const;
-export type WeightType = (typeof WEIGHT_TYPES)[number];
+export type WeightType = "f32" | Exclude<EncodingName, "word">;
+export const WEIGHT_TYPES: readonly WeightType[] = ENCODING_NAMES.map((name) => (name === "word" ? "f32" : name));
 
 /** The types of floats in memory. Sums, norms, softmax, choices and all arithmetic are f32 whatever these say. */
 export interface Precision {

@@ -1,12 +1,11 @@
 // How weights start: from the seed and their own paths alone, in exact arithmetic, so that every machine starts the
 // same.
 import type { ProgramWeight } from "../program/program.js";
-import type { DType } from "../base/dtype.js";
+import { wordsFor, type Words } from "../base/dtype.js";
+import { roundToF16 } from "../base/f16.js";
 import { exactNormals } from "../size/normal.js";
 import { philoxBlocks } from "../size/philox.js";
 import { atOnce, inTurns, type Pause } from "./turns.js";
-import type { Words } from "./weights/convert.js";
-import { roundToHalf } from "./weights/half.js";
 
 /** Second word of the key of initial weights: "init" in ASCII. Random operators have another. */
 const INIT_KEY = 0x696e6974;
@@ -20,22 +19,22 @@ export const initialValues = (weight: ProgramWeight, seed: number): Words => atO
 
 /** A piece takes some milliseconds. */
 function* inPieces({ path, dtype, shape, init }: ProgramWeight, seed: number): Generator<void, Words> {
-  const out = allocate(
+  const out = wordsFor(
     dtype,
     shape.reduce((n, d) => n * d, 1),
   );
-  const half = dtype === "f16";
+  const rounds = dtype === "f16";
   switch (init.kind) {
     case "zeros":
       return out;
     case "ones":
       return out.fill(1);
     case "normal":
-      return yield* drawn(out, normals(path, seed), { scale: init.std, shift: 0, half });
+      return yield* drawn(out, normals(path, seed), { scale: init.std, shift: 0, rounds });
     case "uniform":
-      return yield* drawn(out, uniforms(path, seed), { scale: init.high - init.low, shift: init.low, half });
+      return yield* drawn(out, uniforms(path, seed), { scale: init.high - init.low, shift: init.low, rounds });
     case "orthogonal":
-      return yield* copied(out, yield* orthogonal(shape, normals(path, seed)), { scale: init.gain, shift: 0, half });
+      return yield* copied(out, yield* orthogonal(shape, normals(path, seed)), { scale: init.gain, shift: 0, rounds });
     default:
       return init satisfies never;
   }
@@ -53,26 +52,12 @@ export const initialWeightsInTurns =
   (weight: ProgramWeight): Promise<Words> =>
     inTurns(inPieces(weight, seed), pause);
 
-function allocate(dtype: DType, elements: number): Words {
-  switch (dtype) {
-    case "f32":
-    case "f16":
-      return new Float32Array(elements);
-    case "u32":
-    case "bool":
-      return new Uint32Array(elements);
-    case "i32":
-      return new Int32Array(elements);
-    default:
-      return dtype satisfies never;
-  }
-}
-
 /** What becomes of a number that was drawn: value · scale + shift, rounded once. */
 interface Rounding {
   readonly scale: number;
   readonly shift: number;
-  readonly half: boolean;
+  /** To f16. */
+  readonly rounds: boolean;
 }
 
 /** Fills `to` with the elements from `first` on, which is a multiple of four. */
@@ -100,8 +85,8 @@ function* copied(out: Words, values: Float64Array, rounding: Rounding): Generato
   return out;
 }
 
-function put(out: Words, first: number, values: Float64Array, { scale, shift, half }: Rounding): void {
-  if (half) for (let i = 0; i < values.length; i++) out[first + i] = roundToHalf(values[i]! * scale + shift);
+function put(out: Words, first: number, values: Float64Array, { scale, shift, rounds }: Rounding): void {
+  if (rounds) for (let i = 0; i < values.length; i++) out[first + i] = roundToF16(values[i]! * scale + shift);
   else for (let i = 0; i < values.length; i++) out[first + i] = values[i]! * scale + shift;
 }
 

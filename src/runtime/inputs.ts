@@ -1,12 +1,11 @@
 // What the caller gives a run: read from arrays of any form, checked, packed into the words of the device.
 import type { Program, ProgramInput } from "../program/program.js";
 import type { Sizes } from "../size/axes.js";
-import type { DType } from "../base/dtype.js";
+import { wordsFor, type DType, type Words } from "../base/dtype.js";
+import { roundToF16 } from "../base/f16.js";
 import { InputError } from "./errors.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
-import type { Words } from "./weights/convert.js";
 import { told } from "./told.js";
-import { roundToHalf } from "./weights/half.js";
 
 export type NumberArray =
   | Float32Array
@@ -122,7 +121,7 @@ const place = (name: string, index: readonly number[]): string =>
 export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): Words {
   const check = checker(input, flat);
   if (!input.packing)
-    return convertRun(input.dtype, flat, allocate(input.dtype, flat.data.length), 0, 0, flat.data.length, check);
+    return convertRun(input.dtype, flat, wordsFor(input.dtype, flat.data.length), 0, 0, flat.data.length, check);
   const counts = sizes.sequence(input.packing.axis);
   const layout: PackedLayout = {
     shape: flat.shape,
@@ -132,25 +131,10 @@ export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): W
     counts: counts.list,
     rows: counts.rows,
   };
-  const out = allocate(input.dtype, packedLength(layout));
+  const out = wordsFor(input.dtype, packedLength(layout));
   forEachRun(layout, (packed, unfolded, length) => convertRun(input.dtype, flat, out, packed, unfolded, length, check));
   return out;
 }
-
-const allocate = (dtype: DType, length: number): Words => {
-  switch (dtype) {
-    case "f32":
-    case "f16":
-      return new Float32Array(length);
-    case "u32":
-    case "bool":
-      return new Uint32Array(length);
-    case "i32":
-      return new Int32Array(length);
-    default:
-      return dtype satisfies never;
-  }
-};
 
 type Check = (value: number | bigint | boolean, at: number) => number;
 
@@ -192,7 +176,7 @@ function checker(input: ProgramInput, flat: FlatInput): Check {
     case "f32":
       return float;
     case "f16":
-      return (value, at) => roundToHalf(float(value, at));
+      return (value, at) => roundToF16(float(value, at));
     case "u32":
       return whole(0, 0xffffffff);
     case "i32":

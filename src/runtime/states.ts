@@ -1,10 +1,9 @@
 // The states of a session as the host sees them: read whole, written whole, and shared between sessions by name.
 import type { Program, ProgramState } from "../program/program.js";
-import type { DType } from "../base/dtype.js";
+import type { DType, Words } from "../base/dtype.js";
 import type { Buffers, SharedSlot } from "./buffers.js";
 import type { Device } from "./device.js";
 import { InputError } from "./errors.js";
-import type { Words } from "./weights/convert.js";
 
 /** The value of one state, row-major. */
 export interface StateValue {

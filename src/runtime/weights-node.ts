@@ -1,7 +1,7 @@
 // Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node
 // only.
 import { errnoOf, reasonOf } from "../base/errno.js";
-import { isFloat } from "../base/dtype.js";
+import { isFloat, type Words } from "../base/dtype.js";
 import { randomBytes } from "node:crypto";
 import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
@@ -11,7 +11,7 @@ import { quotedName, shownName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
 import { leftover } from "./leftovers-node.js";
 import { openRegular, readRegular } from "./regular-node.js";
-import { fileDtype, toBytes, type Words } from "./weights/convert.js";
+import { fileDtype, toBytes } from "./weights/convert.js";
 import { parseJson } from "./weights/json.js";
 import { headerBytes, parseHeader, writeHeader, type FileTensor } from "./weights/safetensors.js";
 import type { TensorEntry, WeightSource } from "./weights/source.js";

@@ -1,15 +1,15 @@
 // The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the
 // device one at a time.
-import { isFloat } from "../base/dtype.js";
+import { isFloat, type Words } from "../base/dtype.js";
 import { bug } from "../base/invariant.js";
+import type { Packer } from "../program/encodings/encoding.js";
+import { encodings } from "../program/encodings/index.js";
 import { weightBytes, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
 import { nextTurn } from "./wait.js";
-import type { Words } from "./weights/convert.js";
-import { HalfPieces } from "./weights/half-pieces.js";
 import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
 import { readSafetensors } from "./weights/safetensors.js";
@@ -138,7 +138,7 @@ export async function uploadWeights(
     if (s.init.kind === "weight" && !options.shared.has(s.slot))
       states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
   const open = new Map<number, OpenPanels>();
-  const halves = new Map<number, HalfPieces>();
+  const packers = new Map<number, Packer>();
   let pending = 0;
   let done = 0;
   for (const weight of program.weights) {
@@ -162,9 +162,9 @@ export async function uploadWeights(
         const buffer = buffers.buffer(slot);
         const write = (piece: Words | Uint16Array, byte: number): void =>
           queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
-        const halved = form === "word" ? null : (halves.get(slot) ?? new HalfPieces(write, form));
-        if (halved) halves.set(slot, halved);
-        forEachPiece(own, layout, shared, (piece, at) => (halved ? halved.add(piece, at) : write(piece, 4 * at)));
+        const packer = packers.get(slot) ?? encodings[form].pack(write);
+        packers.set(slot, packer);
+        forEachPiece(own, layout, shared, packer.add);
         pending += bytes;
         if (pending <= BYTES_BETWEEN_WAITS) continue;
         await device.wait(() => queue.onSubmittedWorkDone());
@@ -175,7 +175,7 @@ export async function uploadWeights(
     // Values that are in memory leave no time for anything else.
     await nextTurn();
   }
-  for (const half of halves.values()) half.finish();
+  for (const packer of packers.values()) packer.finish();
   if ([...open.values()].some((panels) => panels.size > 0)) bug("weights do not fill the slots they share");
   await device.wait(() => queue.onSubmittedWorkDone());
 }

@@ -6,7 +6,7 @@ import type { Program, ProgramWeight } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import type { Inputs, Results } from "../runtime/index.js";
 import type { Pause } from "../runtime/turns.js";
-import type { Words } from "../runtime/weights/convert.js";
+import type { Words } from "../base/dtype.js";
 import { mapStep, type Plan, type PlanStep } from "../schedule/plan.js";
 import { schedule } from "../schedule/schedule.js";
 import type { Tunings } from "../schedule/tunings/index.js";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Evaluation } from "../../src/reference/evaluate.js";
-import { fromHalf, toHalf } from "../../src/runtime/weights/half.js";
+import { roundToF16 } from "../../src/base/f16.js";
 import { testDevice } from "../device.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
@@ -77,7 +77,7 @@ it("each of many random programs stays near the reference", { timeout: patience(
         const weights = new Map(
           [...randomWeights(program, seed, 0.5)].map(([path, w]) => [
             path,
-            { ...w, data: w.data.map((v) => fromHalf(toHalf(v))) },
+            { ...w, data: w.data.map((v) => roundToF16(v)) },
           ]),
         );
         const session = await sessionOf(program, device, weights, { B: 1, T: 4 });

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import type { Program } from "../../src/program/program.js";
-import { fromHalf, toHalf } from "../../src/runtime/weights/half.js";
+import { roundToF16 } from "../../src/base/f16.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { portable, type Target } from "../../src/program/target.js";
@@ -31,9 +31,7 @@ const ROUNDING = 2 ** -11;
 /** Weights that f16 holds exactly: what differs then is what is stored between kernels. */
 function roundedWeights(program: Program, seed: number): Weights {
   const all = randomWeights(program, seed);
-  return new Map(
-    [...all].map(([path, { shape, data }]) => [path, { shape, data: data.map((v) => fromHalf(toHalf(v))) }]),
-  );
+  return new Map([...all].map(([path, { shape, data }]) => [path, { shape, data: data.map((v) => roundToF16(v)) }]));
 }
 
 interface Kernel {

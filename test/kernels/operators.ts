@@ -4,7 +4,7 @@ import { emit } from "../../src/codegen/emit.js";
 import { nodesOf, type Graph } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { evaluate, type Evaluation } from "../../src/reference/evaluate.js";
-import { roundHalf } from "../../src/ops/tensors.js";
+import { roundToF16 } from "../../src/base/f16.js";
 import type { ProgramWeight } from "../../src/program/program.js";
 import { type Device, load, type Results } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
@@ -62,7 +62,7 @@ export async function runOnDevice(
   tunings?: Tunings,
 ): Promise<Results> {
   const weights = ({ path, dtype }: ProgramWeight): Float32Array =>
-    Float32Array.from(options.weights.get(path)!.data, (v) => (dtype === "f16" ? roundHalf(v) : v));
+    Float32Array.from(options.weights.get(path)!.data, (v) => (dtype === "f16" ? roundToF16(v) : v));
   const session = await load(emit(schedule(graph, target, tunings)), device, weights, { seed: options.seed ?? 0 });
   try {
     const inputs = new Map([...options.inputs].map(([name, value]) => [name, shaped(value)]));
@@ -130,4 +130,4 @@ function farthest(op: OpName, dtype: DType, device: ArrayLike<number>, reference
 }
 
 /** Whether two f16 values are the same, or no f16 value lies between them. */
-const areNeighbours = (a: number, b: number): boolean => roundHalf((a + b) / 2) === a || roundHalf((a + b) / 2) === b;
+const areNeighbours = (a: number, b: number): boolean => roundToF16((a + b) / 2) === a || roundToF16((a + b) / 2) === b;

@@ -4,7 +4,6 @@ import type { Tensor } from "../../src/ops/define.js";
 import { erf } from "../../src/ops/erf.js";
 import { ops, wgslLiteral } from "../../src/ops/index.js";
 import { ranked } from "../../src/ops/routing.js";
-import { roundHalf } from "../../src/ops/tensors.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { rational } from "../../src/size/rational.js";
 import { applySize, axisSize, multiplySizes, rowsSize, sizeOf, type Size } from "../../src/size/size.js";
@@ -19,30 +18,6 @@ function result(setting: Setting, build: (b: Bench) => ReturnType<Bench["node"]>
   const made = bench.finish(build(bench), "meaning");
   return evaluate(made.graph, made.options).outputs.get("y0")!;
 }
-
-describe("f16", () => {
-  /** The value of sixteen bits, by the definition of binary16. */
-  const half = (bits: number): number => {
-    const [e, m] = [(bits >> 10) & 31, bits & 1023];
-    const size = e === 0 ? m * 2 ** -24 : e === 31 ? (m === 0 ? Infinity : NaN) : (1 + m / 1024) * 2 ** (e - 15);
-    return bits & 0x8000 ? -size : size;
-  };
-
-  it("keeps every value it has", () => {
-    for (let bits = 0; bits < 0x10000; bits++) expect(Object.is(roundHalf(half(bits)), half(bits))).toBe(true);
-  });
-
-  it("rounds to the nearest, halves to even", () => {
-    for (let bits = 0; bits < 0x7bff; bits++) {
-      const [low, high] = [half(bits), half(bits + 1)];
-      const middle = (low + high) / 2;
-      expect(roundHalf(middle)).toBe(bits % 2 === 0 ? low : high);
-      expect(roundHalf(middle * (1 - 2 ** -40))).toBe(low);
-      expect(roundHalf(-middle * (1 + 2 ** -40))).toBe(-high);
-    }
-    expect([roundHalf(65519.99), roundHalf(65520), roundHalf(-1e300)]).toEqual([65504, Infinity, -Infinity]);
-  });
-});
 
 describe("erf", () => {
   // Abramowitz and Stegun, table 7.1

@@ -7,16 +7,11 @@ import { compile } from "../../src/compile.js";
 import { createGenerator } from "../../src/generate/index.js";
 import type { Program, ProgramWeight } from "../../src/program/program.js";
 import { initialValues, load, openDevice, type Device } from "../../src/runtime/index.js";
-import { fromBrain, fromHalf, toBrain, toHalf } from "../../src/runtime/weights/half.js";
+import { encodings, type EncodingName } from "../../src/program/encodings/index.js";
 import { random } from "../random.js";
 
 const MOBY = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
 const SET = { dim: 48, depth: 4, vocab: 97, context: 64 };
-const ROUND = {
-  f16: (value: number): number => fromHalf(toHalf(value)),
-  bf16: (value: number): number => fromBrain(toBrain(value)),
-} as const;
-
 const programOf = (weights: "f32" | "f16" | "bf16"): Program =>
   compile(MOBY, { set: SET, precision: { weights } }).program!;
 const formsOf = (program: Program): ReadonlyMap<string, ReadonlySet<string>> =>
@@ -56,11 +51,10 @@ describe("on the device", { timeout: 60_000 }, () => {
   beforeAll(async () => void (device = await openDevice()));
   afterAll(() => device.destroy());
 
-  const values =
-    (round: (value: number) => number, forms: ReadonlyMap<string, ReadonlySet<string>>) => (w: ProgramWeight) => {
-      const own = initialValues(w, 3);
-      return forms.get(w.path)!.has("word") ? own : Float32Array.from(own, round);
-    };
+  const values = (encoding: EncodingName, forms: ReadonlyMap<string, ReadonlySet<string>>) => (w: ProgramWeight) => {
+    const own = initialValues(w, 3);
+    return forms.get(w.path)!.has("word") ? own : encodings[encoding].rounded(own);
+  };
 
   it.each(["f16", "bf16"] as const)(
     "in %s they give the bits of f32 that was rounded before: vectors, a table's rows, odd widths",
@@ -93,7 +87,7 @@ describe("on the device", { timeout: 60_000 }, () => {
           return output;
         };
         const found = await result(own, (w) => initialValues(w, 3) as Float32Array);
-        const wanted = await result(whole, values(ROUND[weightPrecision], forms) as (w: ProgramWeight) => Float32Array);
+        const wanted = await result(whole, values(weightPrecision, forms) as (w: ProgramWeight) => Float32Array);
         expect(
           [...forms.values()].some((f) => f.has(weightPrecision)),
           name,
@@ -108,9 +102,7 @@ describe("on the device", { timeout: 60_000 }, () => {
   it("generates the same tokens from a model whose weights are of that type anyway", async () => {
     const tokens = async (weightPrecision: "f32" | "bf16"): Promise<readonly number[]> => {
       const { generation } = compileGeneration(MOBY, { set: SET, precision: { weights: weightPrecision } });
-      const generator = await createGenerator(generation!, device, (w) =>
-        Float32Array.from(initialValues(w, 5), ROUND.bf16),
-      );
+      const generator = await createGenerator(generation!, device, (w) => encodings.bf16.rounded(initialValues(w, 5)));
       const found: number[] = [];
       for await (const { token } of generator.generate([[1, 2, 3]], {
         maxTokens: 20,

@@ -1,10 +1,9 @@
 // Between the element types of a file and the words a program computes with.
 import { bug } from "../../base/invariant.js";
-import { isFloat, type DType } from "../../base/dtype.js";
-import { halfValues, roundToHalf, toBrains, toHalves } from "./half.js";
-
-/** Values of a tensor in the words of the device: f32 for floats (f16 rounded), u32 for u32 and bool, i32. */
-export type Words = Float32Array | Uint32Array | Int32Array;
+import { isFloat, type DType, type Words } from "../../base/dtype.js";
+import { f16Values, roundToF16 } from "../../base/f16.js";
+import { encodeBf16 } from "../../program/encodings/bf16.js";
+import { encodeF16 } from "../../program/encodings/f16.js";
 
 const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16"]);
 const INTEGERS: ReadonlySet<string> = new Set(["I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"]);
@@ -88,11 +87,11 @@ function toFloats(data: Readable, from: string, to: "f32" | "f16"): Float32Array
   const words = new Uint32Array(out.buffer);
   const bits = data as Exclude<Readable, BigInt64Array | BigUint64Array>; // F32, F16 and BF16 are no such
   if (from === "F16") {
-    const values = halfValues();
+    const values = f16Values();
     for (let i = 0; i < out.length; i++) out[i] = values[bits[i]!]!;
   } else if (from === "BF16") for (let i = 0; i < out.length; i++) words[i] = bits[i]! << 16;
   else out.set(bits);
-  if (to === "f16" && from !== "F16") for (let i = 0; i < out.length; i++) out[i] = roundToHalf(out[i]!);
+  if (to === "f16" && from !== "F16") for (let i = 0; i < out.length; i++) out[i] = roundToF16(out[i]!);
   return out;
 }
 
@@ -123,9 +122,9 @@ export function toBytes(words: Words, to: string): Uint8Array {
     case "I32":
       return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
     case "F16":
-      return bytesOf(inHalves(words, toHalves));
+      return twoBytesEach(words, encodeF16);
     case "BF16":
-      return bytesOf(inHalves(words, toBrains));
+      return twoBytesEach(words, encodeBf16);
     case "BOOL":
       return Uint8Array.from(words);
     default:
@@ -133,10 +132,8 @@ export function toBytes(words: Words, to: string): Uint8Array {
   }
 }
 
-function inHalves(words: Words, convert: typeof toBrains): Uint16Array {
-  const halves = new Uint16Array(words.length);
-  convert(words, halves);
-  return halves;
+function twoBytesEach(words: Words, encode: typeof encodeF16): Uint8Array {
+  const bits = new Uint16Array(words.length);
+  encode(words, bits);
+  return new Uint8Array(bits.buffer);
 }
-
-const bytesOf = (array: Uint16Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

@@ -2,7 +2,8 @@
 // two.
 import type { ProgramWeight } from "../../program/program.js";
 import { inTurns, type Pause } from "../turns.js";
-import { fromBytes, type Words } from "./convert.js";
+import type { Words } from "../../base/dtype.js";
+import { fromBytes } from "./convert.js";
 import type { Reading } from "./match.js";
 
 /** Bytes of a piece: a multiple of what any value takes. */

@@ -1,7 +1,7 @@
 // Layouts of weights: from a checkpoint's row-major values to the order in which a kernel reads them, a piece at a
 // time.
 import type { PanelLayout, ProgramWeightSlot, WeightLayout } from "../../program/program.js";
-import type { Words } from "./convert.js";
+import type { Words } from "../../base/dtype.js";
 
 /** Words of a piece, unless one panel alone is larger. */
 const PIECE = 1 << 20;

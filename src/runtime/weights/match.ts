@@ -3,7 +3,8 @@ import { bug } from "../../base/invariant.js";
 import { quotedName } from "../../size/shown.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
 import { WeightsError } from "../errors.js";
-import { converts, fromBytes, type Words } from "./convert.js";
+import type { Words } from "../../base/dtype.js";
+import { converts, fromBytes } from "./convert.js";
 import type { WeightSource } from "./source.js";
 
 /** For each weight the keys of the source that hold it: one, or several copies that must be equal. */

@@ -5,12 +5,12 @@ import { attrsKey } from "../../ir/key.js";
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
+import type { EncodingName } from "../../program/encodings/index.js";
 import {
   weightBytes,
   type CountedTable,
   type PanelLayout,
   type ProgramWeightSlot,
-  type ValueForm,
   type WeightLayout,
 } from "../../program/program.js";
 import { storage, type Storage } from "./slots.js";
@@ -25,7 +25,7 @@ interface Held {
 }
 interface WeightStorage {
   readonly parts: readonly Held[];
-  readonly form: ValueForm;
+  readonly form: EncodingName;
   readonly storage: Storage;
 }
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
@@ -64,14 +64,14 @@ export class Sources {
     return null;
   }
   /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
-  weight({ attrs }: Node<"weight">, layout: WeightLayout, form: ValueForm): Storage {
+  weight({ attrs }: Node<"weight">, layout: WeightLayout, form: EncodingName): Storage {
     const as = liesInPanels(layout) ? GIVEN : layout;
     const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
     const parts = [{ path: attrs.path, layout: as, part: partOf(attrs) }];
     return this.#weight({ parts, form }, weightBytes(as, elementsOf(attrs.shape), form), label);
   }
   /** The memory of weights that stand side by side, in order, as one of their joint width would lie in panels. */
-  weights(nodes: readonly Node<"weight">[], layout: PanelLayout, form: ValueForm): Storage {
+  weights(nodes: readonly Node<"weight">[], layout: PanelLayout, form: EncodingName): Storage {
     const [head] = nodes;
     invariant(head, "no weights stand side by side");
     if (nodes.length === 1) return this.weight(head, layout, form);

@@ -2,7 +2,8 @@
 // states are replaced where they lie.
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, type Origin } from "../../ir/graph.js";
-import { packedLength, type PanelLayout, type ValueForm } from "../../program/program.js";
+import type { EncodingName } from "../../program/encodings/index.js";
+import { packedLength, type PanelLayout } from "../../program/program.js";
 import type { Limits } from "../../program/target.js";
 import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "../kernel-graph.js";
 import { packPanels } from "../kernels/panels.js";
@@ -58,7 +59,8 @@ export function storeKernels(
   const panels = new Map<string, Storage>();
   const works = new Map<string, Work>();
 
-  const formOf = (value: Value): ValueForm => (!halves.has(value) ? "word" : format === "packed bf16" ? "bf16" : "f16");
+  const formOf = (value: Value): EncodingName =>
+    !halves.has(value) ? "word" : format === "packed bf16" ? "bf16" : "f16";
   const storageOf = (value: Value): Storage => {
     const { node } = value;
     const known =
