@@ -8,7 +8,7 @@ import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
 import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
-import { portable, storageTypes, type Precision, type Target } from "./program/target.js";
+import { portable, type Precision, type Target } from "./program/target.js";
 import type { ProgramName } from "./program/names.js";
 import { materialOf, recipes, type Recipe } from "./recipes.js";
 import { schedule } from "./schedule/schedule.js";
@@ -100,8 +100,7 @@ export function programFor(
   tunings?: Tunings,
   precision: Precision = {},
 ): Program {
-  const { weights, activations } = storageTypes(precision);
-  return emit(schedule(graph, target ?? portable(precision), tunings, activations, weights), { model, sources });
+  return emit(schedule(graph, target ?? portable(precision), tunings, precision), { model, sources });
 }
 
 /**

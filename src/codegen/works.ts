@@ -7,6 +7,7 @@ import type { TensorType } from "../ir/types.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
 import { bytesOf } from "../ops/shapes.js";
+import { encodings } from "../program/encodings/index.js";
 import type { ProgramOperator, ProgramOrigin, ProgramWork } from "../program/program.js";
 import type { Plan, PlanStep } from "../schedule/plan.js";
 import { rational } from "../size/rational.js";
@@ -112,10 +113,10 @@ class Traffic {
   /** Results that are read from memory, of nodes that are computed. */
   readonly #stored = new Map<Node, Set<number>>();
 
-  readonly #halves: ReadonlySet<Node>;
+  readonly #encodings: Plan["encodings"];
 
-  constructor({ graph, halves }: Plan, units: readonly Unit[]) {
-    this.#halves = halves;
+  constructor({ graph, encodings: encoded }: Plan, units: readonly Unit[]) {
+    this.#encodings = encoded;
     for (const unit of units) if (unit.computes) for (const node of unit.nodes) this.#computed.add(node);
     const keep = (node: Node): void => {
       for (const { root, result } of this.#placesOf(node))
@@ -185,7 +186,8 @@ class Traffic {
   }
   /** Of so many bytes at four a value, those of a result as it is stored. */
   #inMemory(node: Node, result: number, bytes: Size): Size {
-    return result === 0 && this.#halves.has(node) ? multiplySizes(sizeOf(rational(1, 2)), bytes) : bytes;
+    const { block } = encodings[(result === 0 && this.#encodings.get(node)) || "word"];
+    return multiplySizes(sizeOf(rational(block.bytes, 4 * block.values)), bytes);
   }
 }
 

@@ -69,7 +69,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       null,
       null,
     ],
-    lower: { kind: "kernel", computes: 0, writesViews: [0], readsHalves: [0], writesHalves: true },
+    lower: { kind: "kernel", computes: 0, writesViews: [0], readsEncoded: [0], writesEncoded: true },
   },
   attention: {
     doc: "softmax(q · kᵀ · scale) · v within each sequence, by position; zeros for a query that sees no key",
@@ -87,7 +87,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       const kept = emit("attention_kept", node.inputs, node.attrs);
       return attentionCotangents(emit, kept, dy!, null);
     },
-    lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0], readsHalves: [0, 1, 2], writesHalves: true },
+    lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0], readsEncoded: [0, 1, 2], writesEncoded: true },
   },
 };
 

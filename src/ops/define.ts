@@ -117,11 +117,14 @@ export interface KernelLowering {
   /** Results that they can write at any strides, so that whoever reads a permutation finds it row-major. */
   readonly writesViews?: readonly number[];
   /**
-   * Inputs that they can read where they are stored as f16. What a kernel computes of an input, it computes of either.
+   * Inputs that they can read where each value is an element of another encoding than words. What a kernel computes of
+   * an input, it computes of either.
    */
-  readonly readsHalves?: readonly number[];
-  /** Whether they can store result 0 as f16. */
-  readonly writesHalves?: true;
+  readonly readsEncoded?: readonly number[];
+  /** Whether they can store result 0 in another encoding than words. */
+  readonly writesEncoded?: true;
+  /** The input that they read, if it is a weight, by functions of whatever encoding it lies in. */
+  readonly decodes?: number;
   /** Where they compute an input: so many buffers they bind beside inputs and results. */
   readonly scratch?: number;
 }

@@ -49,7 +49,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       return [da, transposed ? sumOverRows(emit, dy!, a, typeOf(b)) : sumOverRows(emit, a, dy!, typeOf(b))];
     },
     gradComputes: true,
-    lower: { kind: "kernel", readsHalves: [0, 1], writesHalves: true },
+    lower: { kind: "kernel", readsEncoded: [0, 1], writesEncoded: true, decodes: 1 },
   },
   gather: {
     doc: "rows of a table by index; indices beyond it read the last row, and an empty table gives zeros",
@@ -83,7 +83,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       emit("gather_grad", [indices, dy!], { rows: typeOf(table).shape[0]! }),
       null,
     ],
-    lower: { kind: "kernel", readsHalves: [0], writesHalves: true },
+    lower: { kind: "kernel", readsEncoded: [0], writesEncoded: true, decodes: 0 },
   },
 };
 

@@ -51,7 +51,7 @@ const reduction = (
   tokens: (node, along) => tokensAlong(node, along, node.attrs.axes),
   columns: (node) => (node.attrs.axes.includes(lastDim(node)) ? "reduced" : "kept"),
   grad,
-  lower: { kind: "kernel", computes: 0, readsHalves: [0] },
+  lower: { kind: "kernel", computes: 0, readsEncoded: [0] },
 });
 
 const least = (dtype: DType): number => (dtype === "u32" ? 0 : dtype === "i32" ? -0x80000000 : -Infinity);
@@ -127,7 +127,7 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
       const m = algebra(emit, node);
       return [m.mul(node, m.sub(dy!, emit("sum", [m.mul(dy!, node)], { axes: [node.attrs.axis], keep: true })))];
     },
-    lower: { kind: "kernel", computes: 0, writesHalves: true },
+    lower: { kind: "kernel", computes: 0, writesEncoded: true },
   },
 };
 

@@ -312,7 +312,7 @@ function write(
       const [, index, rows] = inputs;
       return [ofStream(emit, index, dy!, rows, attrs), null, emit("take", [dy!, index], attrs)];
     },
-    lower: { kind: "kernel", computes: 2, inPlace: [0], readsHalves: [2] },
+    lower: { kind: "kernel", computes: 2, inPlace: [0], readsEncoded: [2] },
   };
 }
 

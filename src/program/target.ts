@@ -66,11 +66,11 @@ export interface Precision {
   readonly activations?: ActivationType;
 }
 
+/** Both, neither left out. */
+export type StorageTypes = Required<Precision>;
+
 /** Both types. Throws TargetError for two that do not go together, and TypeError for what is no type. */
-export function storageTypes({ weights, activations = "f32" }: Precision): {
-  readonly weights: WeightType;
-  readonly activations: ActivationType;
-} {
+export function storageTypes({ weights, activations = "f32" }: Precision): StorageTypes {
   const both = { weights: weights ?? activations, activations };
   if (!ACTIVATION_TYPES.includes(activations))
     throw new TypeError(

@@ -7,7 +7,7 @@ import { flattenAll, packInput, type Inputs } from "./inputs.js";
 import type { Resolved } from "./resolver.js";
 import type { Selection, Selections } from "./selections.js";
 import type { RunOptions } from "./session-options.js";
-import type { Words } from "./weights/convert.js";
+import type { Words } from "../base/dtype.js";
 
 /** What one call of `run` asks for. */
 export interface Call {

@@ -1,6 +1,7 @@
 // The plan: which kernels run on which buffers, in which order, before any WGSL is written.
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
+import type { EncodingName } from "../program/encodings/index.js";
 import type { CountedTable, ProgramOutputPart, ProgramWeightSlot, StandInCase } from "../program/program.js";
 import type { ActivationType, Requirements, Target } from "../program/target.js";
 import type { DType } from "../base/dtype.js";
@@ -11,10 +12,10 @@ export interface Plan {
   readonly graph: Graph;
   readonly target: Target;
   readonly tunings: Tunings;
-  /** Whether values may lie in memory as f16. */
+  /** What kernels hand to kernels. */
   readonly precision: ActivationType;
-  /** Nodes whose first result lies in memory as f16. */
-  readonly halves: ReadonlySet<Node>;
+  /** Of nodes whose first result lies in no words. */
+  readonly encodings: ReadonlyMap<Node, EncodingName>;
   readonly slots: readonly PlanSlot[];
   readonly steps: readonly PlanStep[];
   readonly tables: readonly PlanTable[];

@@ -5,13 +5,12 @@ import {
   PORTABLE,
   storageTypes,
   TargetError,
-  type ActivationType,
+  type Precision,
+  type StorageTypes,
   type Target,
-  type WeightType,
 } from "../program/target.js";
-import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./memory/halves.js";
+import { encodedValues, encodingsOf } from "./memory/encodings.js";
 import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
-import type { HalfFormat } from "./kernels/spec.js";
 import { assignSlots, touched, type Storage } from "./memory/slots.js";
 import { mapStep, type Plan, type PlanOutput, type PlanStep } from "./plan.js";
 import { widthOf } from "./split/columns.js";
@@ -28,22 +27,15 @@ export function schedule(
   graph: Graph,
   target: Target = PORTABLE,
   tunings: Tunings = tuningsFor(target),
-  precision: ActivationType = "f32",
-  weights: WeightType = precision,
+  precision: Precision = {},
 ): Plan {
-  checkPrecision(target, precision, weights);
+  const types = storageTypes(precision);
+  expectF16(types, target);
   const fused = fuse(graph, target, tunings);
   const { sources } = fused;
-  const stored = storedAs(fused);
-  const halves = precision === "f16" ? halvesOf(stored) : weights === "f32" ? new Set<never>() : packedWeights(stored);
-  const format: HalfFormat = precision === "f16" ? "f16" : weights === "bf16" ? "packed bf16" : "packed f16";
+  const encoded = encodedValues(fused, types);
   const kernels = kernelsInOrder(fused);
-  const { steps, outputs, starts, labels } = storeKernels(kernels, fused, {
-    halves,
-    format,
-    tunings,
-    limits: target.limits,
-  });
+  const { steps, outputs, starts, labels } = storeKernels(kernels, fused, { encoded, tunings, limits: target.limits });
   const used = new Set([...steps.flatMap((step) => touched(step)), ...labels.keys()]);
   const fixed = new Map([...sources.storages(used).map((s) => [s, s.label] as const), ...labels]);
   const live = new Map(fused.graph.live.map((l) => [l.name, l.default]));
@@ -52,8 +44,8 @@ export function schedule(
     graph: fused.graph,
     target,
     tunings,
-    precision,
-    halves: halfNodes(halves, stored),
+    precision: types.activations,
+    encodings: encodingsOf(encoded, fused),
     slots,
     steps: steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes })),
     outputs: outputs.map((pieces, i) =>
@@ -63,24 +55,13 @@ export function schedule(
   };
 }
 
-function checkPrecision(target: Target, precision: ActivationType, weights: WeightType): void {
-  if (precision === "f16" && !target.f16)
+function expectF16({ activations }: StorageTypes, target: Target): void {
+  if (activations === "f16" && !target.f16)
     throw new TargetError(
       `activations in f16 need shader-f16, which the target (${target.device}) does not have`,
       "store them in f32, or compile for a device that has it",
     );
-  storageTypes({ weights, activations: precision });
 }
-
-/** What decides which values lie in memory in two bytes. */
-const storedAs = ({ order, kernels, layouts, packed, results, sources }: KernelGraph): HalvesOptions => ({
-  order,
-  kernels,
-  layouts,
-  madeWhenPacked: packed,
-  required: results.required,
-  isGiven: (node) => sources.of(node) !== null,
-});
 
 /** Kernels so that new values of states come once the old ones have been read. */
 function kernelsInOrder({ graph, extents, kernels, layouts, results }: KernelGraph): readonly FusedKernel[] {

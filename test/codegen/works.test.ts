@@ -51,7 +51,9 @@ describe("works", () => {
   it("count what lies in memory as f16 at two bytes: weights and what is handed on, not what comes and goes", () => {
     const weight = (path: string): string => `weight {"path":"${path}","dtype":"f32","shape":[4,4]}()`;
     const body = `%v = ${weight("v")}\n%w = ${weight("w")}\n%h = matmul {"transposed":true}(%x, %v)\n%y = matmul {"transposed":true}(%h, %w)\nresult "y" = %y ${OUTPUT}`;
-    const { works } = emit(schedule(graphOf(body), portable({ activations: "f16" }), undefined, "f16"));
+    const { works } = emit(
+      schedule(graphOf(body), portable({ activations: "f16" }), undefined, { activations: "f16" }),
+    );
     expect(works.map((w) => w.bytes)).toEqual(["24*rows(T) + 32", "24*rows(T) + 32"]);
   });
   it("are one for steps that are alternatives", () => {

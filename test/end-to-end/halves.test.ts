@@ -159,7 +159,7 @@ describe.each(KERNELS)("$name", ({ source: text, input, roundings, uses }) => {
     const { graph, program: whole } = compiled(text);
     const weights = roundedWeights(whole, 3);
     for (const [name, target, tunings] of settings(device.target)) {
-      const program = emit(schedule(graph, target, tunings, "f16"));
+      const program = emit(schedule(graph, target, tunings, { activations: "f16" }));
       const half = usesHalf(program);
       for (const kernel of uses)
         expect(

@@ -1,5 +1,6 @@
 // Products compute their a where they read it, and do more with their sums than store them, whichever kernel computes
 // them.
+import { words } from "../../src/schedule/codecs/words.js";
 import { describe, expect, it } from "vitest";
 import { assemble } from "../../src/codegen/region.js";
 import { kernelFiles } from "../../src/embedded.js";
@@ -77,7 +78,7 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
     weights: [false, false, false, false],
     views: [null, null, null, null],
     resultViews: [],
-    stored: { reads: [false, false, false, false], writes: [false], format: "f16" },
+    stored: { reads: [words, words, words, words], writes: [words], packed: null },
     inPlace: [],
     prologue: null,
     places: [-1, 2],

@@ -1,4 +1,4 @@
-// Encodings: pieces of any length, in any order, fill their words; what kernels read is the nearest value that there is.
+// Encodings: pieces of any length, in any order, fill their words; kernels read the nearest value that there is.
 import { describe, expect, it } from "vitest";
 import { f16Values } from "../../src/base/f16.js";
 import { bytesOf } from "../../src/program/encodings/encoding.js";

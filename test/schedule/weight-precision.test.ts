@@ -38,6 +38,14 @@ describe("which weights", () => {
     for (const [path, own] of guesses) expect([path, own.has("bf16")]).toEqual([path, false]);
   });
 
+  it("are not those that a product's kernel also computes from", () => {
+    const source =
+      "model Gram() { weight s: f32[12, 12] = normal(1)\n forward(x: f32[B, 12]) -> f32[B, 12] { x @ (s @ s) } }";
+    const program = compile(source, { precision: { weights: "bf16" } }).program!;
+    expect([...formsOf(program).get("s")!]).toEqual(["word"]);
+    expect(program.kernels.some((k) => k.wgsl.includes("array<f16>"))).toBe(false);
+  });
+
   it("take half the memory, and need nothing of the device", () => {
     const [whole, half] = [programOf("f32"), programOf("bf16")];
     expect(bytesOf(half) / bytesOf(whole)).toBeLessThan(0.54);

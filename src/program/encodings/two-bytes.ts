@@ -14,7 +14,7 @@ export const twoBytes =
         const [first, last] = [at - (at % 2), end + (end % 2)];
         const bits = new Uint16Array(last - first);
         encode(values, bits.subarray(at - first));
-        /** Fills in the value that shares a word with the piece's own; false where it has not come, and the own one waits. */
+        /** Fills in what shares a word with the piece's own value; false where that has not come, and its own waits. */
         const fills = (other: number, own: number): boolean => {
           const known = lone.get(other);
           if (known === undefined) lone.set(own, bits[own - first]!);

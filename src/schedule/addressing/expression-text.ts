@@ -12,26 +12,28 @@ import type { Affine } from "./access.js";
 import type { Expression, Leaf, MemoryLeaf, Operation } from "./expression.js";
 import type { Extents } from "../analysis/extents.js";
 import { collapse } from "./index-map.js";
-import { fromStored, storageType, toHalf, type KernelBuilder } from "../kernels/spec.js";
+import type { ElementCodec } from "../codecs/codec.js";
+import { words } from "../codecs/words.js";
+import type { KernelBuilder } from "../kernels/spec.js";
 import type { Value } from "./layout.js";
 import { printCoordinates } from "./text.js";
 
 /** Which input of the kernel a value is. */
 export type InputOf = (value: Value) => number;
 
-/** The kernel's inputs: which of them a value is, and which lie in memory as f16. */
+/** The kernel's inputs: which of them a value is, and how each is encoded. */
 export interface Inputs {
   readonly of: InputOf;
-  readonly halves: readonly boolean[];
+  readonly codecs: readonly ElementCodec[];
 }
 
-/** `fn value(i: u32) -> …`: element i of the expression's only result, row-major; `half`: as it is stored in f16. */
+/** `fn value(i: u32) -> …`: element i of the expression's only result, row-major, as it is stored. */
 export function declareValue(
   kernel: KernelBuilder,
   expression: Expression,
   extents: Extents,
   inputs: Inputs,
-  half = false,
+  to: ElementCodec = words,
 ): void {
   const texts = new Texts(kernel, inputs, "");
   const walks = expression.leaves.flatMap((leaf) => (leaf.kind === "memory" ? affinesOf(leaf) : []));
@@ -60,8 +62,8 @@ export function declareValue(
   const dtype = dtypeAt(expression, place);
   const value = name(place);
   kernel.function(
-    `fn value(i: u32) -> ${half ? "f16" : storageType(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  ` +
-      `return ${stored(value, dtype, half)};\n}`,
+    `fn value(i: u32) -> ${to.element(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  ` +
+      `return ${stored(value, dtype, to)};\n}`,
   );
 }
 
@@ -77,9 +79,9 @@ export function soleResult({ results }: Expression): number {
 export const dtypeAt = ({ leaves, operations }: Expression, place: number): DType =>
   place < 0 ? leaves[-1 - place]!.dtype : operations[place]!.node.types[0]!.dtype;
 
-/** What an element is in memory. */
-export const stored = (value: string, dtype: DType, half: boolean): string =>
-  half ? toHalf(value) : dtype === "bool" ? `u32(${value})` : value;
+/** The element of a value that is of its type already. */
+export const stored = (value: string, dtype: DType, to: ElementCodec): string =>
+  to.store(dtype === "bool" ? `u32(${value})` : value, "f32");
 
 /** The pieces of text that all expressions are made of. */
 export class Texts {
@@ -115,9 +117,9 @@ export class Texts {
   }
   load({ value, dtype, parts }: MemoryLeaf, address: string): string {
     const input = this.#inputs.of(value);
-    const half = this.#inputs.halves[input]!;
-    const buffer = this.#kernel.inputOnce(input, half ? "f16" : storageType(dtype));
-    const word = parts === 1 ? fromStored(`${buffer}[${address}]`, half) : `${this.#total(buffer, parts)}(${address})`;
+    const codec = this.#inputs.codecs[input]!;
+    const buffer = this.#kernel.inputOnce(input, codec.element(dtype));
+    const word = parts === 1 ? codec.load(`${buffer}[${address}]`) : `${this.#total(buffer, parts)}(${address})`;
     return dtype === "bool" ? `(${word} != 0u)` : word;
   }
   fixed(leaf: Exclude<Leaf, MemoryLeaf>): string {

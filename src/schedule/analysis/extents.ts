@@ -1,14 +1,13 @@
 // Arithmetic on sizes for a schedule: results are remembered, and rows that only the device can count are told apart.
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
+import type { Encoding } from "../../program/encodings/encoding.js";
 import { countingAxis, type Axis, type SequenceAxis } from "../../size/axes.js";
 import { rational } from "../../size/rational.js";
 import {
   applySize,
   atomsOf,
   axisSize,
-  divideSizes,
-  isWhole,
   multiplySizes,
   sizeOf,
   substitute,
@@ -89,10 +88,10 @@ export class Extents {
     return this.times(4, this.product(type.shape));
   }
 
-  /** Half as many bytes, in whole words. */
-  halfOf(bytes: Size): Size {
-    const pairs = divideSizes(bytes, 8);
-    return this.times(4, pairs !== null && isWhole(pairs) ? pairs : this.ceilDivide(bytes, 8));
+  /** Bytes of values in an encoding, in whole words, of those at four a value. */
+  encoded(bytes: Size, { block }: Encoding): Size {
+    const words = multiplySizes(sizeOf(rational(block.bytes, 16 * block.values)), bytes);
+    return this.times(4, applySize("ceil", [words]));
   }
 
   /** ceil(size / divisor): workgroups for so many invocations. */

@@ -2,6 +2,7 @@
 import type { Node } from "../../ir/graph.js";
 import type { Expression } from "../addressing/expression.js";
 import type { RowText } from "../addressing/expression-text.js";
+import type { ElementCodec } from "../codecs/codec.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import type { Size } from "../../size/size.js";
 import type { Bindings } from "./buffers.js";
@@ -75,6 +76,6 @@ export interface SliceText {
   readonly pairs: number;
   /** The result of the expression that is the epilogue's. */
   readonly place: number;
-  /** Which of the kernel's results are stored as f16. */
-  readonly halves: readonly boolean[];
+  /** Of the kernel's results. */
+  readonly codecs: readonly ElementCodec[];
 }

@@ -4,7 +4,8 @@ import type { DType } from "../../base/dtype.js";
 import type { Expression } from "../addressing/expression.js";
 import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
-import { result, storageType, type KernelBuilder } from "../kernels/spec.js";
+import type { ElementCodec } from "../codecs/codec.js";
+import { result, type KernelBuilder } from "../kernels/spec.js";
 import { cacheWrite } from "./cache-write.js";
 import { callsOf } from "./column-pairs.js";
 import type { Bound, BoundRowSum, SliceText } from "./epilogue.js";
@@ -25,13 +26,13 @@ interface FinishOptions {
   readonly extents: Extents;
   readonly pairs: number;
   readonly inputs: Inputs;
-  /** Which results are stored as f16. */
-  readonly halves: readonly boolean[];
+  /** Of the results. */
+  readonly codecs: readonly ElementCodec[];
 }
 
 /** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. */
 export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColumns[], options: FinishOptions): void {
-  const { pairs, halves } = options;
+  const { pairs, codecs } = options;
   const sums = slices.flatMap((s) => s.epilogues.filter((e) => e.kind === "row sum"));
   kernel.function(`alias Sums = ${sumsType(sums.length)};`).constant("ROW_SUMS", sums.length);
   const results = new Map<number, DType>();
@@ -39,7 +40,7 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
     epilogues.forEach((e, i) => results.set(numberOf(e), dtypeAt(expression, expression.results[i]!)));
   for (const s of sums) results.set(s.result, "f32");
   for (const [index, dtype] of [...results].toSorted(([a], [b]) => a - b))
-    kernel.write(`y${index}`, halves[index]! ? "f16" : storageType(dtype), result(index));
+    kernel.write(`y${index}`, codecs[index]!.element(dtype), result(index));
   const blocks = slices.map((s, n) => blockOf(kernel, s, n, options));
   const body =
     pairs === 0
@@ -68,7 +69,7 @@ function blockOf(
   kernel: KernelBuilder,
   { columns, expression, epilogues }: BoundColumns,
   n: number,
-  { extents, pairs, inputs, halves }: FinishOptions,
+  { extents, pairs, inputs, codecs }: FinishOptions,
 ): string {
   const text = new RowText(kernel, expression, extents, inputs, `f${n}`);
   // Names that the lines use become fields before the functions that fill them are written.
@@ -85,7 +86,7 @@ function blockOf(
     n,
     pairs,
     place: expression.results[i]!,
-    halves,
+    codecs,
   }));
   const [first] = epilogues;
   if (first?.kind === "rotary") {

@@ -115,12 +115,12 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   };
   const plain = isPlainStore(bound, columns);
   const fused = (inPlace: readonly boolean[], stored: Stored): MatmulContext => {
-    const inputs: Inputs = { of: inputOf, halves: stored.reads };
+    const inputs: Inputs = { of: inputOf, codecs: stored.reads };
     return {
       loads: (kernel) => loads(kernel, inPlace, inputs),
       finishes: plain
         ? null
-        : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, halves: stored.writes }),
+        : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes }),
       inputB,
       pairs,
       unpacked: liesAsGiven(product),
@@ -148,20 +148,15 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
         expressionKey(expression, extents, inputOf),
     ),
   ].join("\n");
-  // Rows are added to in f32, and rotary tables and sums are f32 too.
-  const tables = new Set(
-    bound.flatMap(({ epilogues }) => epilogues.flatMap((e) => (e.kind === "rotary" ? [e.angles] : []))),
-  );
-  const exact = new Set(bound.flatMap(({ epilogues }) => epilogues.flatMap(resultsInF32)));
+  const computedFrom = new Set(valuesOf([loaded, ...worked.map((w) => w.expression)]));
   return {
     nodes: [product, ...[...nodes].filter((n) => n !== product)],
     reads,
     writes: results.writes,
-    halves: {
-      reads: reads.map((_, i) => !takesOver.includes(i) && !tables.has(i)),
-      writes: results.writes.map((_, i) => !exact.has(i)),
-    },
-    packs: weights[inputB] ? [inputB] : [],
+    inWords: new Set(
+      bound.flatMap(({ epilogues }) => epilogues.flatMap((e) => valuesInWords(e, reads, results.writes))),
+    ),
+    decodes: weights[inputB] && !computedFrom.has(weight) ? weight : null,
     takesOver,
     key,
     make,
@@ -229,10 +224,20 @@ function keyOf(bound: Bound): string {
   }
 }
 
-const resultsInF32 = (bound: Bound): readonly number[] => {
-  if (bound.kind === "rotary") return bound.into.kind === "scatter" ? [bound.into.result] : [];
-  return bound.kind === "scatter" || bound.kind === "row sum" ? [bound.result] : [];
-};
+/** Rows are added to in f32, and rotary tables and sums are f32, too. */
+function valuesInWords(bound: Bound, reads: readonly Value[], writes: FusedKernel["writes"]): readonly Value[] {
+  switch (bound.kind) {
+    case "store":
+      return [];
+    case "rotary":
+      return [reads[bound.angles]!, ...valuesInWords(bound.into, reads, writes)];
+    case "scatter":
+    case "row sum":
+      return [writes[bound.result]!.value];
+    default:
+      return bound satisfies never;
+  }
+}
 
 /** The states that results of a fusion replace element by element, if nothing else that the kernel reads is of them. */
 function updatedBy(

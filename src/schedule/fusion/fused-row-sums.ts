@@ -35,7 +35,7 @@ export function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, option
               kernel,
               same,
               extents,
-              { of: inputOf, halves: stored.reads },
+              { of: inputOf, codecs: stored.reads },
               { letter: "X", parameters: "row: u32", prefix: "p" },
             ),
         },
@@ -45,15 +45,16 @@ export function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, option
     ]);
   for (const s of sums)
     layouts.set(s, inParts(extents, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape), parts));
+  const writes = sums.map((s) => ({
+    value: layouts.result(s, 0),
+    bytes: extents.times(parts, extents.bytes(extents.equal.type(s.types[0]!))),
+  }));
   return {
     nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
     reads,
-    writes: sums.map((s) => ({
-      value: layouts.result(s, 0),
-      bytes: extents.times(parts, extents.bytes(extents.equal.type(s.types[0]!))),
-    })),
-    halves: { reads: reads.map(() => true), writes: sums.map(() => false) },
-    packs: [],
+    writes,
+    inWords: new Set(writes.map((w) => w.value)),
+    decodes: null,
     takesOver: [],
     key: `row sums ${parts} ${expressionKey(expression, extents, inputOf)}`,
     make,

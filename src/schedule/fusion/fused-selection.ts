@@ -6,16 +6,8 @@ import { readsOf, type Selection, type FusedOutput } from "./selection.js";
 import { expressionKey, valuesOf } from "../addressing/expression.js";
 import { declareValue } from "../addressing/expression-text.js";
 import { above } from "../kernels/routing.js";
-import {
-  input,
-  result,
-  storageType,
-  work,
-  type KernelBuilder,
-  type Operand,
-  type Stored,
-  type Work,
-} from "../kernels/spec.js";
+import { input, result, work, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
+import { storageType } from "../codecs/words.js";
 import { rowMajor } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
@@ -84,7 +76,7 @@ export function fusedSelection(
       stored,
       places: [-1, constant ? -1 : at(threshold), at(parent)],
       prologue: (kernel: KernelBuilder) => {
-        declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads });
+        declareValue(kernel, layouts.same(scores), extents, { of: inputOf, codecs: stored.reads });
         if (constant)
           kernel.function(
             "fn thresholdAt(row: u32) -> f32 { return " +
@@ -115,8 +107,8 @@ export function fusedSelection(
     nodes: [node, ...[...nodes].filter((n) => n !== node)],
     reads,
     writes,
-    halves: { reads: reads.map((value) => !others.has(value)), writes: writes.map(() => false) },
-    packs: [],
+    inWords: new Set([...others, ...writes.map((w) => w.value)]),
+    decodes: null,
     takesOver,
     key,
     make,

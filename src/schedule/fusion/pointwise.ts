@@ -42,8 +42,8 @@ export const pointwise: EpilogueKind<"pointwise", "store", BoundStore> = {
 };
 
 /** An element of the epilogue's value as it is stored. */
-export function wordOf({ expression, text, place, halves }: SliceText, result: number): string {
-  return stored(text.name(place), dtypeAt(expression, place), halves[result]!);
+export function wordOf({ expression, text, place, codecs }: SliceText, result: number): string {
+  return stored(text.name(place), dtypeAt(expression, place), codecs[result]!);
 }
 
 /** What a joining node reads from outside, if that is there in time and no other invocation writes there. */

@@ -5,7 +5,6 @@ import { equalSizes, type Size } from "../../size/size.js";
 import { canLieAt } from "../addressing/views.js";
 import { dtypeAt } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
-import { toHalf } from "../kernels/spec.js";
 import { viewed, type Layout } from "../addressing/layout.js";
 import { cacheWrite } from "./cache-write.js";
 import { canPair, columnIn, TWICE, withinSlice } from "./column-pairs.js";
@@ -125,17 +124,16 @@ function rotatedLayout(
 
 function rotatedPairs(
   { positions, angles, width, into }: BoundRotary,
-  { kernel, expression, slice, place, halves, n, pairs }: SliceText,
+  { kernel, expression, slice, place, codecs, n, pairs }: SliceText,
 ): string {
   const dtype = dtypeAt(expression, place);
-  const halved = halves[into.result]!;
   const table = kernel.inputOnce(angles, "f32");
   const half = kernel.size(pairs);
   const start =
     into.kind === "store"
       ? `row * ${kernel.size(into.stride)} + ${kernel.size(into.offset)}`
       : `${kernel.inputOnce(into.index, "u32")}[row] * ${kernel.size(into.stride)}`;
-  const rounded = (value: string): string => (halved ? toHalf(value) : dtype === "f16" ? `modc_f16(${value})` : value);
+  const stored = (value: string): string => codecs[into.result]!.store(value, dtype);
   const buffer = `y${into.result}`;
   const turn = [
     `let k = ${columnIn(kernel, slice, "first")} + h;`,
@@ -144,8 +142,8 @@ function rotatedPairs(
     `let angle = turn + k % ${kernel.size(width)};`,
     `let cosine = ${table}[angle];`,
     `let sine = ${table}[angle + ${half}];`,
-    `${buffer}[start + k] = ${rounded("low * cosine - high * sine")};`,
-    `${buffer}[start + k + ${half}] = ${rounded("high * cosine + low * sine")};`,
+    `${buffer}[start + k] = ${stored("low * cosine - high * sine")};`,
+    `${buffer}[start + k + ${half}] = ${stored("high * cosine + low * sine")};`,
   ];
   const head = [
     `let r = rowF${n}(row);`,

@@ -2,7 +2,6 @@
 import { isOp, type Node } from "../../ir/graph.js";
 import { printSize } from "../../size/size.js";
 import { dtypeAt } from "../addressing/expression-text.js";
-import { toHalf } from "../kernels/spec.js";
 import type { Bindings } from "./buffers.js";
 import type { BoundScatter, EpilogueKind, SliceText } from "./epilogue.js";
 import {
@@ -71,12 +70,12 @@ export function scatteredTo({ node }: Scattered, results: Results, { start, stop
 }
 
 export function scatteredText({ result, index, stride, replaces }: BoundScatter, text: SliceText): string {
-  const { kernel, expression, place, halves } = text;
+  const { kernel, expression, place, codecs } = text;
   const word = wordOf(text, result);
   const at = `${kernel.inputOnce(index, "u32")}[row] * ${kernel.size(stride)} + k`;
   if (replaces) return `y${result}[${at}] = ${word};`;
   const sum = `y${result}[${at}] + ${text.text.name(place)}`;
-  const rounded = halves[result]! ? toHalf(sum) : dtypeAt(expression, place) === "f16" ? `modc_f16(${sum})` : sum;
+  const rounded = codecs[result]!.store(sum, dtypeAt(expression, place));
   return `y${result}[${at}] = ${rounded};`;
 }
 

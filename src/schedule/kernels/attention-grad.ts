@@ -5,6 +5,7 @@ import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
+import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
 import { PORTABLE_ATTENTION, type AttentionTuning } from "../tunings/attention.js";
 import {
@@ -58,9 +59,9 @@ type Side = "queries" | "keys";
 
 function sideStep(context: Context, side: Side): Step<Operand> {
   const { inputs, results, extents, attrs, views, resultViews, tunings } = context;
-  const operand = (i: number): HeadRows => rowsOf(typeAt(inputs, i), views[i] ?? null, false, extents);
+  const operand = (i: number): HeadRows => rowsOf(typeAt(inputs, i), views[i] ?? null, words, extents);
   const [q, k, v, dy] = [operand(0), operand(1), operand(2), operand(9)];
-  const gradient = (i: number): HeadRows => rowsOf(typeAt(results, i), resultViews[i] ?? null, false, extents);
+  const gradient = (i: number): HeadRows => rowsOf(typeAt(results, i), resultViews[i] ?? null, words, extents);
   const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
   invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
   const groupSize = heads / shared;

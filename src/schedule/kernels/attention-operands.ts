@@ -5,19 +5,9 @@ import { packedAxis } from "../../ir/typing.js";
 import type { TensorType } from "../../ir/types.js";
 import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
+import { rounding, type ElementCodec } from "../codecs/codec.js";
 import type { Buffer, Step } from "../plan.js";
-import {
-  fourOf,
-  fromStored,
-  input,
-  KernelBuilder,
-  result,
-  roundedTo,
-  typeAt,
-  type Operand,
-  type KernelContext,
-  type View,
-} from "./spec.js";
+import { input, KernelBuilder, result, typeAt, type Operand, type KernelContext, type View } from "./spec.js";
 
 /**
  * [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`:
@@ -27,8 +17,7 @@ export interface HeadRows {
   readonly type: TensorType;
   readonly width: number;
   readonly wide: boolean;
-  /** Stored as f16. */
-  readonly half: boolean;
+  readonly codec: ElementCodec;
   readonly strides: readonly [Size, Size, Size];
   readonly offset: Size;
 }
@@ -62,7 +51,7 @@ export function operandsOf({
   return { heads, shared, q, k, v, y };
 }
 
-export function rowsOf(type: TensorType, view: View | null, half: boolean, extents: Extents): HeadRows {
+export function rowsOf(type: TensorType, view: View | null, codec: ElementCodec, extents: Extents): HeadRows {
   const [, rows, width] = type.shape;
   invariant(
     type.shape.length === 3 && rows !== undefined && typeof width === "number",
@@ -74,8 +63,8 @@ export function rowsOf(type: TensorType, view: View | null, half: boolean, exten
   const wide = width % 4 === 0 && column === 1 && quarters.every((s) => s !== null && isWhole(s));
   const [h, r, o] = quarters;
   return wide
-    ? { type, width, wide, half, strides: [h!, r!, 1], offset: o! }
-    : { type, width, wide, half, strides: [heads, row, column], offset };
+    ? { type, width, wide, codec, strides: [h!, r!, 1], offset: o! }
+    : { type, width, wide, codec, strides: [heads, row, column], offset };
 }
 
 /**
@@ -148,10 +137,10 @@ const ROWS_TABLE = `fn value(i: u32) -> u32 {
 export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean =>
   q.wide && k.wide && v.wide && isWideResult(y);
 
-export const elementOf = ({ wide, half }: HeadRows, whole = wide): Buffer["element"] =>
-  half ? (whole ? "vec2u" : "f16") : whole ? "vec4f" : "f32";
-/** An f16 that takes four bytes is rounded by element. */
-export const isWideResult = ({ wide, half, type }: HeadRows): boolean => wide && (half || type.dtype === "f32");
+export const elementOf = ({ wide, codec }: HeadRows, inFours = wide): Buffer["element"] =>
+  inFours ? codec.four : codec.element("f32");
+export const isWideResult = ({ wide, codec, type }: HeadRows): boolean =>
+  wide && codec.storeFour("x", type.dtype) !== null;
 
 /**
  * `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row:
@@ -166,10 +155,6 @@ export function accessOperands(kernel: KernelBuilder, operands: AttentionOperand
   writer(kernel, "write", "y", operands.y, "result", (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
 }
 
-/** Rounded beforehand, for a conversion may round either way. */
-const PACKED =
-  "vec2u(pack2x16float(vec2f(modc_f16(x.x), modc_f16(x.y))), pack2x16float(vec2f(modc_f16(x.z), modc_f16(x.w))))";
-
 /**
  * `fn name(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row of a buffer, as its element is; `place`
  * begins the names of the functions that say where.
@@ -183,14 +168,13 @@ export function writer(
   declare: Declare,
 ): void {
   const at = addressOf(place, rows, declare);
-  if (isWideResult(rows)) {
-    kernel.function(
-      `fn ${name}(head: u32, row: u32, c: u32, x: vec4f) { ${buffer}[${at}] = ${rows.half ? PACKED : "x"}; }`,
-    );
+  const four = rows.wide ? rows.codec.storeFour("x", rows.type.dtype) : null;
+  if (four !== null) {
+    kernel.function(`fn ${name}(head: u32, row: u32, c: u32, x: vec4f) { ${buffer}[${at}] = ${four}; }`);
     return;
   }
   const rounded = `${name}Rounded`;
-  kernel.count(`${place}Width`, rows.width).function(roundedTo(rows.type.dtype, rows.half, rounded));
+  kernel.count(`${place}Width`, rows.width).function(rounding(rows.codec, rows.type.dtype, rounded));
   const base = rows.wide ? `4u * (${at})` : at;
   const column = rows.wide ? "i" : "(4u * c + i)" + (rows.strides[2] === 1 ? "" : ` * ${place}Columns()`);
   kernel.function(
@@ -245,8 +229,9 @@ function addressOf(
 export function reader(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, declare: Declare): void {
   const at = addressOf(name, rows, declare);
   if (rows.wide) {
-    if (rows.half) kernel.function(fourOf(`${name}Four`, buffer, true));
-    const four = rows.half ? `${name}Four(${at})` : `${buffer}[${at}]`;
+    const loaded = rows.codec.loadFour(`${buffer}[${at}]`);
+    if (loaded === null) kernel.function(rows.codec.readFour(`${name}Four`, buffer));
+    const four = loaded ?? `${name}Four(${at})`;
     kernel.function(`fn ${name}At(head: u32, row: u32, c: u32) -> vec4f { return ${four}; }`);
     return;
   }
@@ -255,6 +240,6 @@ export function reader(kernel: KernelBuilder, name: string, buffer: string, rows
   kernel.function(
     `fn ${name}At(head: u32, row: u32, c: u32) -> vec4f {\n  let at = ${at};\n  var x = vec4f();\n` +
       `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ` +
-      `${fromStored(`${buffer}[at + ${column}]`, rows.half)}; }\n  return x;\n}`,
+      `${rows.codec.load(`${buffer}[at + ${column}]`)}; }\n  return x;\n}`,
   );
 }

@@ -2,6 +2,8 @@
 import { isFloat, type DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
 import { stridesOf } from "../addressing/index-map.js";
+import { rounding } from "../codecs/codec.js";
+import { storageType } from "../codecs/words.js";
 import type { ReductionTunings } from "../tunings/reductions.js";
 import {
   around,
@@ -9,9 +11,7 @@ import {
   KernelBuilder,
   readValues,
   result,
-  roundedTo,
   scratch,
-  storageType,
   typeAt,
   work,
   WORKGROUP,
@@ -82,7 +82,7 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
     const kernel = short
       ? new KernelBuilder("reduce", extents)
       : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
-    readValues(kernel, prologue, { name: "x", type, place: 0, half: stored.reads[0] }).write("y", type, made);
+    readValues(kernel, prologue, { name: "x", type, place: 0, codec: stored.reads[0] }).write("y", type, made);
     kernel
       .alias("Value", type)
       .count("outputs", count)
@@ -161,11 +161,11 @@ export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prol
   const together = rowsTogether(kernel, rows, tunings.reductions);
   readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write(
     "y",
-    stored.writes[0]! ? "f16" : "f32",
+    stored.writes[0]!.element("f32"),
     result(),
   );
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
-  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype, stored.writes[0]!));
+  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(rounding(stored.writes[0]!, x.dtype));
   return work([kernel.dispatch(extents.ceilDivide(extents.times(outer, inner), together))]);
 };
 

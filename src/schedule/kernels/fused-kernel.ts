@@ -19,10 +19,10 @@ export interface FusedKernel {
   readonly reads: readonly Value[];
   /** Their results, with their bytes at four a value. */
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
-  /** Which of both the kernels can read and write as f16, if they are floats. */
-  readonly halves: Pick<Stored, "reads" | "writes">;
-  /** What the kernels read that they can also read two values of out of a word, by its place. */
-  readonly packs: readonly number[];
+  /** What of both they read or write in words alone. */
+  readonly inWords: ReadonlySet<Value>;
+  /** The weight that they decode by functions of whatever encoding it lies in; null where there is none. */
+  readonly decodes: Value | null;
   /**
    * For each result, from the first on, the input whose memory it may take over, if any; if it does not, `make` knows
    * what to do.

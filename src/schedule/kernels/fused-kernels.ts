@@ -13,16 +13,7 @@ import { expressionKey, valuesOf, type Expression } from "../addressing/expressi
 import { declareValue, dtypeAt, soleResult } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import { matmul, PLAIN } from "./products.js";
-import {
-  KernelBuilder,
-  result,
-  storageType,
-  work,
-  type KernelContext,
-  type Stored,
-  type View,
-  type Work,
-} from "./spec.js";
+import { KernelBuilder, result, work, type KernelContext, type Stored, type View, type Work } from "./spec.js";
 import { isRowMajor, rowMajor, type Value } from "../addressing/layout.js";
 import { Layouts } from "../addressing/layouts.js";
 import { fusedMatmul } from "../fusion/fused-matmul.js";
@@ -116,18 +107,17 @@ class KernelMaker {
     const takesOver = updated === null ? [] : [inputOf(updated)];
     const make = ([inPlace]: readonly boolean[], stored: Stored): Work => {
       const kernel = new KernelBuilder("pointwise", extents, name);
-      const half = stored.writes[0]!;
+      const to = stored.writes[0]!;
       if (inPlace) kernel.inputIs(takesOver[0]!, "y");
-      kernel.write("y", half ? "f16" : storageType(dtypeAt(expression, soleResult(expression))), result());
+      kernel.write("y", to.element(dtypeAt(expression, soleResult(expression))), result());
       const count = extents.product(extents.equal.type(type).shape);
       kernel.count("count", count);
-      declareValue(kernel, this.layouts.same(expression), extents, { of: inputOf, halves: stored.reads }, half);
+      declareValue(kernel, this.layouts.same(expression), extents, { of: inputOf, codecs: stored.reads }, to);
       return work([kernel.spread(count, tunings.elements)]);
     };
     const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
-    const halves = { reads: reads.map((_, i) => !takesOver.includes(i)), writes: [true] };
     const key = `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`;
-    return { nodes, reads, writes: this.#writes(node), halves, packs: [], takesOver, key, make };
+    return { nodes, reads, writes: this.#writes(node), inWords: new Set(), decodes: null, takesOver, key, make };
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
   #operatorKernel(node: Node<KernelOp>): FusedKernel {
@@ -160,7 +150,7 @@ class KernelMaker {
         ? (kernel: KernelBuilder, stored: Stored): void => {
             // Rows that are added to are read from the memory that they share with the result.
             if (base !== null && !conflict) kernel.inputIs(base, "x");
-            declareValue(kernel, this.layouts.same(expression), extents, { of: inputOf, halves: stored.reads });
+            declareValue(kernel, this.layouts.same(expression), extents, { of: inputOf, codecs: stored.reads });
           }
         : null;
     const weights = node.inputs.map((from, i) => isOp(from, "weight") || (i === 1 && productWeights(node) !== null));
@@ -182,12 +172,14 @@ class KernelMaker {
       });
     const nodes = [node, ...(prologue ? expression!.operations.map((o) => o.node) : [])];
     const writes = this.#writes(node);
-    const { readsHalves = [], writesHalves = false } = kernelOf(node.op);
-    const whole = new Set(places.filter((_, i) => !readsHalves.includes(i)));
-    const packs =
-      isOp(node, "matmul") && weights[1] ? [places[1]!] : isOp(node, "gather") && weights[0] ? [places[0]!] : [];
-    const halves = { reads: reads.map((_, i) => !whole.has(i)), writes: writes.map((_, i) => i === 0 && writesHalves) };
-    return { nodes, reads, writes, halves, packs, takesOver, key, make };
+    const { readsEncoded = [], writesEncoded = false, decodes } = kernelOf(node.op);
+    const inWords = new Set([
+      ...places.flatMap((place, i) => (place < 0 || readsEncoded.includes(i) ? [] : [reads[place]!])),
+      ...writes.flatMap(({ value }, i) => (i === 0 && writesEncoded ? [] : [value])),
+    ]);
+    const weight = decodes !== undefined && weights[decodes] ? reads[places[decodes]!]! : null;
+    const isReadOnce = reads.filter((v) => v === weight).length === 1;
+    return { nodes, reads, writes, inWords, decodes: isReadOnce ? weight : null, takesOver, key, make };
   }
   /** Whether what is put into x, or replaces its rows, reads of x no element but the one it goes to. */
   #readsOnlyWhatItWrites({ leaves }: Expression, node: Node<"put" | "set">): boolean {

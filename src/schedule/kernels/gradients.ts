@@ -1,19 +1,10 @@
 // Specs of gradients: of tables and of the loss.
 import type { TensorType } from "../../ir/types.js";
+import { rounding } from "../codecs/codec.js";
+import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
 import { rowsTogether } from "./compute.js";
-import {
-  input,
-  KernelBuilder,
-  readValues,
-  result,
-  roundedTo,
-  scratch,
-  typeAt,
-  work,
-  type Operand,
-  type Spec,
-} from "./spec.js";
+import { input, KernelBuilder, readValues, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tunings, prologue, places }) => {
   const [indices, y] = [typeAt(inputs, 0), typeAt(results, 0)];
@@ -35,7 +26,7 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
     .count("count", count)
     .count("tableRows", attrs.rows)
     .count("width", width)
-    .function(roundedTo(y.dtype, false));
+    .function(rounding(words, y.dtype));
   const steps: readonly Step<Operand>[] = [
     { kind: "clear", to: result(), bytes: extents.bytes(y) },
     links.over(count),
@@ -54,7 +45,7 @@ export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, 
   kernel.function(`fn value(i: u32) -> f32 { return ${taken ? "dx" : "x"}[i]; }`);
   const classes = x.shape.at(-1)!;
   const together = rowsTogether(kernel, classes, tunings.reductions);
-  kernel.count("rowCount", rows).count("classes", classes).function(roundedTo(x.dtype, false));
+  kernel.count("rowCount", rows).count("classes", classes).function(rounding(words, x.dtype));
   kernel.function(ignoring(targets));
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
@@ -77,7 +68,7 @@ export const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings,
     .count("classes", own)
     .count("firstClass", attrs.first)
     .count("allClasses", attrs.classes);
-  kernel.function(roundedTo(x.dtype, false)).function(ignoring(targets));
+  kernel.function(rounding(words, x.dtype)).function(ignoring(targets));
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 

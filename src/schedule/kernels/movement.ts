@@ -2,24 +2,21 @@
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
 import { stridesOf } from "../addressing/index-map.js";
-import type { Step } from "../plan.js";
+import { rounding } from "../codecs/codec.js";
+import { storageType, words } from "../codecs/words.js";
+import type { Buffer, Step } from "../plan.js";
 import {
   around,
-  fourOf,
-  fromStored,
   input,
   KernelBuilder,
-  oneOf,
   readValues,
   result,
-  roundedTo,
   scratch,
-  storageType,
-  toHalf,
   typeAt,
   work,
   type Operand,
   type Spec,
+  type Stored,
 } from "./spec.js";
 
 /** Buffers that any device can bind. */
@@ -59,34 +56,51 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tuning
 
 export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stored }) => {
   const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
-  const [from, to] = [stored.reads[0]!, stored.writes[0]!];
   const width = extents.product(table.shape.slice(1));
-  // Four words at once where a row is whole fours of them: an index is read once for them. Where either is f16, values
-  // move as floats.
-  const packed = from && stored.format !== "f16";
-  const fours = (packed || !from) && !to && typeof width === "number" && width % 4 === 0;
-  const word = fours ? "vec4u" : from || to ? "f32" : "u32";
-  const words = (size: Size): Size => (fours ? extents.ceilDivide(size, 4) : size);
+  const { fours, values, word, functions } = wordsOf(stored, typeof width === "number" && width % 4 === 0);
+  const wordsIn = (size: Size): Size => (fours ? extents.ceilDivide(size, 4) : size);
   const kernel = new KernelBuilder("gather", extents)
-    .read("values", packed ? (fours ? "vec2u" : "u32") : from ? "f16" : word, input(0))
+    .read("values", values, input(0))
     .read("indices", "u32", input(1))
-    .write("y", to ? "f16" : word, result());
-  kernel.function(`alias Word = ${to ? "f16" : word};`);
-  if (packed)
-    kernel.function(
-      fours ? fourOf("packedAt", "values", true, stored.format) : oneOf("packedAt", "values", true, stored.format),
-    );
-  const unpacked = fours ? "bitcast<vec4u>(packedAt(at))" : "packedAt(at)";
-  kernel.function(
-    "fn wordAt(at: u32) -> Word { return " +
-      `${packed ? unpacked : from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`,
-  );
+    .write("y", word, result());
+  for (const wgsl of [`alias Word = ${word};`, ...functions]) kernel.function(wgsl);
   kernel
     .count("rowCount", extents.product(indices.shape))
-    .count("width", words(width))
+    .count("width", wordsIn(width))
     .count("tableRows", table.shape[0]!);
-  return work([kernel.spread(words(extents.product(typeAt(results, 0).shape)), tunings.elements)]);
+  return work([kernel.spread(wordsIn(extents.product(typeAt(results, 0).shape)), tunings.elements)]);
 };
+
+interface Moved {
+  /** Whether four elements of a row are moved as one word: an index is read once for them. */
+  readonly fours: boolean;
+  /** What the table and the result consist of. */
+  readonly values: Buffer["element"];
+  readonly word: Buffer["element"];
+  /** `fn wordAt(at: u32) -> Word`, and what it calls. */
+  readonly functions: readonly string[];
+}
+
+/** What a gather moves: words that it does not look at, unless table and result are encoded differently. */
+function wordsOf({ reads, writes, packed }: Stored, inFours: boolean): Moved {
+  const [from, to] = [reads[0]!, writes[0]!];
+  const fours = inFours && to === words && (packed !== null || from === words);
+  const wordAt = (value: string): string => `fn wordAt(at: u32) -> Word { return ${value}; }`;
+  if (packed && fours) {
+    const read = packed.readFour("packedAt", "values");
+    return { fours, values: packed.four, word: "vec4u", functions: [read, wordAt("bitcast<vec4u>(packedAt(at))")] };
+  }
+  if (packed) {
+    const functions = [packed.readOne("packedAt", "values"), wordAt(to.store("packedAt(at)", "f32"))];
+    return { fours, values: packed.one, word: to.element("f32"), functions };
+  }
+  if (from !== to) {
+    const functions = [wordAt(to.store(from.load("values[at]"), "f32"))];
+    return { fours, values: from.element("f32"), word: to.element("f32"), functions };
+  }
+  const word = fours ? "vec4u" : to.element("u32");
+  return { fours, values: word, word, functions: [wordAt("values[at]")] };
+}
 
 /** Adds or replaces rows of a copy of x, or of x itself where nothing else reads it. */
 const scatter =
@@ -97,7 +111,7 @@ const scatter =
     const rows = u.shape[attrs.dim]!;
     const type = storageType(x.dtype);
     const kernel = new KernelBuilder("put", extents).write("x", type, result()).readAs("index", "u32", places[1]!);
-    readValues(kernel, prologue, { name: "u", type, place: places[2]!, half: stored.reads[places[2]!] });
+    readValues(kernel, prologue, { name: "u", type, place: places[2]!, codec: stored.reads[places[2]!] });
     kernel
       .alias("Value", type)
       .count("outer", from.outer)
@@ -236,13 +250,13 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
-  const half = stored.writes[0]!;
+  const to = stored.writes[0]!;
   const kernel = new KernelBuilder("rope", extents)
     .readAs("positions", "u32", places[1]!)
     .readAs("angles", "f32", places[2]!);
-  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]!, half: stored.reads[places[0]!] }).write(
+  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]!, codec: stored.reads[places[0]!] }).write(
     "y",
-    half ? "f16" : "f32",
+    to.element("f32"),
     result(),
   );
   const outer = extents.product(x.shape.slice(0, -2));
@@ -251,7 +265,7 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue
     .count("outer", outer)
     .count("rowCount", rows)
     .count("halfWidth", pairs)
-    .function(roundedTo(typeAt(results, 0).dtype, half));
+    .function(rounding(to, typeAt(results, 0).dtype));
   const lead = x.shape.slice(0, -1);
   const strides = resultViews[0]?.strides ?? stridesOf(extents, x.shape);
   kernel.index("placeOf", lead, strides.slice(0, -1)).count("columns", strides.at(-1)!);

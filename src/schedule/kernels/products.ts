@@ -3,19 +3,15 @@ import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import { type Size } from "../../size/size.js";
 import { broadcastStrides } from "../addressing/index-map.js";
+import { rounding, type Codec } from "../codecs/codec.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import { weightTunings, type WeightTunings } from "../tunings/products.js";
 import {
-  elementOf,
-  fourOf,
-  fromStored,
   input,
   KernelBuilder,
-  oneOf,
   packed,
   result,
-  roundedTo,
   standingIn,
   typeAt,
   whereRows,
@@ -200,12 +196,12 @@ const PLAIN_COLUMNS = 8;
 function plainStep(context: Context, product: Product): Step<Operand> {
   const { attrs, extents } = context;
   const { batches, rows, columns, depth, lead, stepsB } = product;
-  const halfB = context.stored.reads[context.inputB]!;
+  const codec = codecB(context);
   const kernel = new KernelBuilder("matmul", extents);
   declareLoads(kernel, context, product);
   kernel
-    .read("b", elementOf(halfB, context.stored.format), asGiven(context, product))
-    .function(oneOf("loadB", "b", halfB, context.stored.format))
+    .read("b", codec.one, asGiven(context, product))
+    .function(codec.readOne("loadB", "b"))
     .count("depthStride", attrs.transposed ? 1 : columns)
     .count("columnStride", attrs.transposed ? depth : 1);
   kernel.index("baseB", lead, scaled(context, stepsB, extents.times(depth, columns)));
@@ -247,6 +243,9 @@ function vectorsStep(
     columns: 32 * vectors,
   });
 }
+
+/** How b is read, a weight or another value. */
+const codecB = ({ stored, inputB }: Context): Codec => stored.packed ?? stored.reads[inputB]!;
 
 /**
  * b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it
@@ -313,10 +312,10 @@ function vectorStep(
 ): Step<Operand> {
   const { extents } = context;
   declareLoads(kernel, context, product);
-  const half = context.stored.reads[context.inputB]!;
+  const codec = codecB(context);
   kernel
-    .read("b", half ? "vec2u" : "vec4f", tile.b)
-    .function(fourOf("loadB", "b", half, context.stored.format))
+    .read("b", codec.four, tile.b)
+    .function(codec.readFour("loadB", "b"))
     .index("matrixB", product.lead, product.stepsB);
   declareFinish(kernel, context);
   const tiles = extents.times(
@@ -332,11 +331,11 @@ function declareLoads(kernel: KernelBuilder, context: Context, product: Product)
   kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
   if (context.loads) context.loads(kernel);
   else {
-    const half = context.stored.reads[0]!;
+    const codec = context.stored.reads[0]!;
     kernel
-      .read("a", half ? "f16" : "f32", input(0))
+      .read("a", codec.element("f32"), input(0))
       .index("baseA", lead, scaled(context, stepsA, context.extents.times(rows, depth)))
-      .function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${fromStored("a[r.at + k]", half)}; }`);
+      .function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + k]")}; }`);
   }
 }
 
@@ -350,8 +349,8 @@ function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Con
   if (finishes) finishes(kernel);
   else
     kernel
-      .write("y", stored.writes[0]! ? "f16" : "f32", result())
-      .function(roundedTo(typeAt(results, 0).dtype, stored.writes[0]!))
+      .write("y", stored.writes[0]!.element("f32"), result())
+      .function(rounding(stored.writes[0]!, typeAt(results, 0).dtype))
       .function(FINISH);
 }
 

@@ -2,10 +2,11 @@
 import { invariant } from "../../base/invariant.js";
 import type { DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
+import { storageType } from "../codecs/words.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import type { RowSumsTuning } from "../tunings/row-sums.js";
-import { KernelBuilder, storageType, type Operand } from "./spec.js";
+import { KernelBuilder, type Operand } from "./spec.js";
 
 /** Sums over the columns of each row. */
 export interface RowSums {

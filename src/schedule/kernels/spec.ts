@@ -9,6 +9,8 @@ import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, printSize, sizeOf, subtractSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { collapse } from "../addressing/index-map.js";
+import type { Codec, ElementCodec } from "../codecs/codec.js";
+import { storageType, words } from "../codecs/words.js";
 import { printCount } from "../addressing/text.js";
 import type { ElementTunings } from "../tunings/elements.js";
 import type { Tunings } from "../tunings/index.js";
@@ -41,17 +43,12 @@ export interface View {
   readonly offset: Size;
 }
 
-/** How values of two bytes are read: as f16, which the device must have, or two of them out of a word. */
-export type HalfFormat = "f16" | "packed f16" | "packed bf16";
-
-/**
- * Which of what a unit's kernels read and write lies in memory in two bytes a value, by its place, and how; all else
- * takes four bytes.
- */
+/** How what a kernel reads and writes is encoded, by its place. */
 export interface Stored {
-  readonly reads: readonly boolean[];
-  readonly writes: readonly boolean[];
-  readonly format: HalfFormat;
+  readonly reads: readonly ElementCodec[];
+  readonly writes: readonly ElementCodec[];
+  /** Of the weight that the kernel decodes, where that lies in no elements: `reads` has nothing to say of it then. */
+  readonly packed: Codec | null;
 }
 
 /** What a spec sees of a node: nothing that tells two nodes of one signature apart. */
@@ -103,47 +100,6 @@ export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Siz
 
 /** Invocations of a workgroup in kernels that give each element an invocation. */
 export const WORKGROUP = 64;
-
-/** What a value of the dtype is where it takes four bytes: f16 an f32, bool a u32. */
-export const storageType = (dtype: DType): WgslType => (dtype === "f16" ? "f32" : dtype === "bool" ? "u32" : dtype);
-
-/** `fn rounded(v: f32) -> f32`, or `-> f16` where that is stored: what storing a value of the dtype does to it. */
-export const roundedTo = (dtype: DType, half: boolean, name = "rounded"): string =>
-  half
-    ? `fn ${name}(v: f32) -> f16 { return ${toHalf("v")}; }`
-    : `fn ${name}(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
-
-/**
- * An f32 as it is stored in f16, rounded to nearest: WGSL lets a conversion round either way, and lets it do anything
- * with what is too large.
- */
-export const toHalf = (value: string): string => `f16(modc_f16(${value}))`;
-
-/** What is read of a buffer of floats as f32. */
-export const fromStored = (word: string, half: boolean): string => (half ? `f32(${word})` : word);
-
-/** `fn name(at: u32) -> vec4f`: four columns of a buffer whose elements are four columns each. */
-export const fourOf = (name: string, buffer: string, half: boolean, format: HalfFormat = "f16"): string =>
-  half
-    ? `fn ${name}(at: u32) -> vec4f {\n  let words = ${buffer}[at];\n  return vec4f(${twoOf("words.x", format)}, ` +
-      `${twoOf("words.y", format)});\n}`
-    : `fn ${name}(at: u32) -> vec4f { return ${buffer}[at]; }`;
-
-/** Both values of a word; those of bf16 are the upper halves of f32. */
-const twoOf = (word: string, format: HalfFormat): string =>
-  format === "packed bf16"
-    ? `bitcast<vec2f>(vec2u(${word} << 16u, ${word} & 0xffff0000u))`
-    : `unpack2x16float(${word})`;
-
-/** `fn name(at: u32) -> f32`: a value of a buffer, whose elements are words where it is packed. */
-export const oneOf = (name: string, buffer: string, half: boolean, format: HalfFormat): string =>
-  half && format !== "f16"
-    ? `fn ${name}(at: u32) -> f32 {\n  let word = ${buffer}[at / 2u];\n  return ${twoOf("word", format)}[at % 2u];\n}`
-    : `fn ${name}(at: u32) -> f32 { return ${fromStored(`${buffer}[at]`, half)}; }`;
-
-/** What a buffer of floats consists of, one by one. */
-export const elementOf = (half: boolean, format: HalfFormat): "f32" | "f16" | "u32" =>
-  !half ? "f32" : format === "f16" ? "f16" : "u32";
 
 /** Collects one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
 export class KernelBuilder {
@@ -361,13 +317,18 @@ export function typeAt(types: readonly TensorType[], index: number): TensorType 
 export function readValues(
   kernel: KernelBuilder,
   prologue: ((kernel: KernelBuilder) => void) | null,
-  read: { readonly name: string; readonly type: WgslType; readonly place: number; readonly half?: boolean | undefined },
+  read: {
+    readonly name: string;
+    readonly type: WgslType;
+    readonly place: number;
+    readonly codec?: ElementCodec | undefined;
+  },
 ): KernelBuilder {
-  const half = read.half ?? false;
+  const { name, type, place, codec = words } = read;
   if (prologue) prologue(kernel);
   else
     kernel
-      .read(read.name, half ? "f16" : read.type, input(read.place))
-      .function(`fn value(i: u32) -> ${read.type} { return ${fromStored(`${read.name}[i]`, half)}; }`);
+      .read(name, codec.element(type), input(place))
+      .function(`fn value(i: u32) -> ${type} { return ${codec.load(`${name}[i]`)}; }`);
   return kernel;
 }

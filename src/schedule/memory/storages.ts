@@ -2,13 +2,16 @@
 // states are replaced where they lie.
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, type Origin } from "../../ir/graph.js";
-import type { EncodingName } from "../../program/encodings/index.js";
-import { packedLength, type PanelLayout } from "../../program/program.js";
+import { encodings, type EncodingName } from "../../program/encodings/index.js";
+import { weightBytes, type PanelLayout } from "../../program/program.js";
 import type { Limits } from "../../program/target.js";
 import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "../kernel-graph.js";
 import { packPanels } from "../kernels/panels.js";
-import type { HalfFormat, Operand, Work } from "../kernels/spec.js";
+import type { Operand, Stored, Work } from "../kernels/spec.js";
 import type { Value } from "../addressing/layout.js";
+import type { ElementCodec } from "../codecs/codec.js";
+import { words } from "../codecs/words.js";
+import type { Encoded } from "./encodings.js";
 import { storage, type Storage } from "./slots.js";
 import { mapStep, type Step } from "../plan.js";
 import { productWeights, shapeOf, type Packable } from "../analysis/side-by-side.js";
@@ -29,9 +32,7 @@ export interface StoredKernels {
 }
 
 export interface StorageOptions {
-  /** What lies in memory in two bytes a value, and how. */
-  readonly halves: ReadonlySet<Value>;
-  readonly format: HalfFormat;
+  readonly encoded: Encoded;
   readonly tunings: Tunings;
   readonly limits: Limits;
 }
@@ -42,7 +43,7 @@ export function storeKernels(
   options: StorageOptions,
 ): StoredKernels {
   const { graph, extents, layouts, results, sources } = fused;
-  const { halves, format } = options;
+  const { elements, packed: decoded } = options.encoded;
   const next = graph.states.map((s) => layouts.valueOf(s.next));
   const values = graph.outputs.map((o) => piecesOf(o, results.joined).map((n) => layouts.valueOf(n)));
   // What counts an axis is read by whatever kernel runs over it.
@@ -59,12 +60,12 @@ export function storeKernels(
   const panels = new Map<string, Storage>();
   const works = new Map<string, Work>();
 
-  const formOf = (value: Value): EncodingName =>
-    !halves.has(value) ? "word" : format === "packed bf16" ? "bf16" : "f16";
+  const codecOf = (value: Value): ElementCodec => elements.get(value) ?? words;
+  const encodingOf = (value: Value): EncodingName => (decoded.get(value) ?? codecOf(value)).encoding;
   const storageOf = (value: Value): Storage => {
     const { node } = value;
     const known =
-      made.get(value) ?? (isOp(node, "weight") ? sources.weight(node, GIVEN, formOf(value)) : sources.of(node));
+      made.get(value) ?? (isOp(node, "weight") ? sources.weight(node, GIVEN, encodingOf(value)) : sources.of(node));
     invariant(known, `${node.op} is read before it is computed`);
     return known;
   };
@@ -97,12 +98,13 @@ export function storeKernels(
   };
   /** Kernels whose work is equal are made once. */
   const workOf = (kernel: FusedKernel, inPlace: readonly boolean[]): Work => {
-    const stored = {
-      reads: kernel.reads.map((v) => halves.has(v)),
-      writes: kernel.writes.map((w) => halves.has(w.value)),
-      format,
+    const stored: Stored = {
+      reads: kernel.reads.map(codecOf),
+      writes: kernel.writes.map((w) => codecOf(w.value)),
+      packed: (kernel.decodes && decoded.get(kernel.decodes)) ?? null,
     };
-    const key = `${inPlace.map(Number).join("")} ${[...stored.reads, ...stored.writes].map(Number).join("")} ${kernel.key}`;
+    const codecs = [...stored.reads, ...stored.writes, ...(stored.packed ? [stored.packed] : [])];
+    const key = `${inPlace.map(Number).join("")} ${codecs.map((c) => c.encoding).join(" ")} ${kernel.key}`;
     const work = works.get(key) ?? kernel.make(inPlace, stored);
     works.set(key, work);
     return work;
@@ -120,7 +122,7 @@ export function storeKernels(
     const elements = shapeOf(states[0]!).reduce((n, d) => n * d, 1);
     const parts = partsOf(states, layout);
     const own = storage(
-      4 * packedLength(parts[0]!, elements),
+      weightBytes(parts[0]!, elements, "word"),
       `${states.map((s) => s.attrs.name).join(" + ")}, in panels`,
     );
     panels.set(key, own);
@@ -138,7 +140,7 @@ export function storeKernels(
     const weights = weightsAt(kernel, index);
     invariant(weights, `input ${index} of ${kernel.nodes[0]!.op} is packed as if it were a weight`);
     if (isStates(weights)) return packedStates(weights, layout, kernel.nodes);
-    return sources.weights(weights.filter(isWeight), layout, formOf(itemAt(kernel.reads, index)));
+    return sources.weights(weights.filter(isWeight), layout, encodingOf(itemAt(kernel.reads, index)));
   };
   const run = (kernel: FusedKernel, at: number): void => {
     const inPlace = takesOver(kernel, at);
@@ -146,7 +148,8 @@ export function storeKernels(
     const own = kernel.writes.map(({ value, bytes }, i) => {
       const taken = inPlace[i] ? storageOf(itemAt(kernel.reads, itemAt(kernel.takesOver, i)!)) : freeState(value, at);
       const memory =
-        taken ?? storage(halves.has(value) ? extents.halfOf(bytes) : bytes, value.node.origin?.path ?? value.node.op);
+        taken ??
+        storage(extents.encoded(bytes, encodings[encodingOf(value)]), value.node.origin?.path ?? value.node.op);
       made.set(value, memory);
       return memory;
     });

@@ -1,0 +1,20 @@
+// Values in words of four bytes, which kernels compute with as they are: f16 as f32, bool as u32.
+import type { DType } from "../../base/dtype.js";
+import type { WgslType } from "../plan.js";
+import type { ElementCodec } from "./codec.js";
+
+/** What a value of the type is in a word. */
+export const storageType = (dtype: DType): WgslType => (dtype === "f16" ? "f32" : dtype === "bool" ? "u32" : dtype);
+
+export const words: ElementCodec = {
+  encoding: "word",
+  one: "f32",
+  four: "vec4f",
+  readOne: (name, buffer) => `fn ${name}(at: u32) -> f32 { return ${buffer}[at]; }`,
+  readFour: (name, buffer) => `fn ${name}(at: u32) -> vec4f { return ${buffer}[at]; }`,
+  element: storageType,
+  load: (element) => element,
+  loadFour: (element) => element,
+  store: (value, dtype) => (dtype === "f16" ? `modc_f16(${value})` : value),
+  storeFour: (x, dtype) => (dtype === "f32" ? x : null),
+};

@@ -1,0 +1,133 @@
+// Which values lie in memory in another encoding than words: weights, and what kernels hand to kernels. All else, and
+// all arithmetic, is f32.
+import { isFloat } from "../../base/dtype.js";
+import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
+import { equalShapes } from "../../ir/typing.js";
+import type { EncodingName } from "../../program/encodings/index.js";
+import type { StorageTypes } from "../../program/target.js";
+import type { Value } from "../addressing/layout.js";
+import type { Codec, ElementCodec } from "../codecs/codec.js";
+import { activationCodecs, weightCodecs } from "../codecs/index.js";
+import { words } from "../codecs/words.js";
+import type { KernelGraph } from "../kernel-graph.js";
+
+/** Values that lie in no words. */
+export interface Encoded {
+  /** Each value is an element of its buffer: what kernels hand to kernels, and the weights beside it. */
+  readonly elements: ReadonlyMap<Value, ElementCodec>;
+  /** Weights that the kernels which read them decode. */
+  readonly packed: ReadonlyMap<Value, Codec>;
+}
+
+export function encodedValues(fused: KernelGraph, { weights, activations }: StorageTypes): Encoded {
+  const element = activationCodecs[activations];
+  const codec = weightCodecs[weights === "f32" ? "word" : weights];
+  if (element !== words)
+    return { elements: new Map(handedOn(fused).map((value) => [value, element])), packed: new Map() };
+  const packed = codec === words ? [] : decodedWeights(fused);
+  return { elements: new Map(), packed: new Map(packed.map((value) => [value, codec])) };
+}
+
+/**
+ * Floats that every kernel which reads or writes them can read or write encoded, but for three kinds: what the caller
+ * gives or is given, with states and tables; sums of values as large as themselves, such as the residual stream, in
+ * which every layer's rounding would add up; and what a choice is made by, with all that is read for it, so that no
+ * route depends on how the rest is stored.
+ */
+function handedOn(fused: KernelGraph): readonly Value[] {
+  const { order, kernels, layouts, results, sources } = fused;
+  const kept = new Set<Value>([...results.required].map((node) => layouts.valueOf(node)));
+  for (const node of [...order.filter(accumulates), ...readForChoices(fused)]) {
+    const value = layouts.of(node)?.value;
+    if (value) kept.add(value);
+  }
+  for (const { reads, writes, inWords, takesOver } of kernels) {
+    for (const value of inWords) kept.add(value);
+    takesOver.forEach((place, i) => {
+      if (place !== null) kept.add(reads[place]!).add(writes[i]!.value);
+    });
+  }
+  const all = kernels.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);
+  const isGiven = (node: Node): boolean => sources.of(node) !== null && !isOp(node, "weight");
+  return all.filter((value) => {
+    const { node, result } = value;
+    return isFloat(node.types[result]!.dtype) && !isGiven(node) && !kept.has(value);
+  });
+}
+
+/**
+ * Weights that all their readers decode: those of products, and tables that rows are looked up in; but none that a
+ * choice is made by, so that no route depends on how weights are stored. No device needs f16 for that.
+ */
+function decodedWeights(fused: KernelGraph): readonly Value[] {
+  const { kernels, layouts, results, packed } = fused;
+  const kept = new Set([...readForChoices(fused)].map((node) => layouts.of(node)?.value ?? layouts.result(node, 0)));
+  const found = new Set<Value>();
+  for (const { reads, decodes } of kernels)
+    for (const value of reads) {
+      const { node, result } = value;
+      const isWeight = (isOp(node, "weight") || packed.has(node)) && node.types[result]!.dtype === "f32";
+      (isWeight && value === decodes && !results.required.has(node) ? found : kept).add(value);
+    }
+  return [...found].filter((value) => !kept.has(value));
+}
+
+/** The encodings of nodes whose first results lie in no words; of weights side by side, of those that stand there. */
+export function encodingsOf(
+  encoded: Encoded,
+  { order, packed, layouts }: KernelGraph,
+): ReadonlyMap<Node, EncodingName> {
+  const codecs = new Map<Value, Codec>([...encoded.elements, ...encoded.packed]);
+  if (codecs.size === 0) return new Map();
+  return new Map(
+    order.flatMap((node) => {
+      const value = packed.has(node) ? layouts.result(node, 0) : layouts.of(node)?.value;
+      const codec = value && codecs.get(value);
+      return codec ? (packed.has(node) ? node.inputs : [node]).map((n) => [n, codec.encoding] as const) : [];
+    }),
+  );
+}
+
+/** Rows put into others, and sums of two values of one shape; adding a bias, which is repeated, is none. */
+function accumulates(node: Node): boolean {
+  if (isOp(node, "put") || isOp(node, "set")) return true;
+  if (!isOp(node, "add") && !isOp(node, "sub")) return false;
+  return node.inputs.every(
+    (n) => !isOp(n, "constant") && !isOp(n, "broadcast") && equalShapes(n.types[0]!.shape, node.types[0]!.shape),
+  );
+}
+
+/**
+ * Scores, whatever serves them alone, and all that kernels read from memory to compute that, with the weights of
+ * products among it.
+ */
+function readForChoices({ order, results: { required }, layouts }: KernelGraph): ReadonlySet<Node> {
+  const readers = new Map<Node, Node[]>();
+  const scores = new Set<Node>();
+  for (const node of order) {
+    for (const input of node.inputs) {
+      const known = readers.get(input);
+      if (known) known.push(node);
+      else readers.set(input, [node]);
+    }
+    if (isOp(node, "top") || isOp(node, "above"))
+      for (const input of node.inputs.slice(0, isOp(node, "top") ? 1 : 2)) scores.add(input);
+  }
+  const choosing = new Set<Node>();
+  for (const node of order.toReversed()) {
+    const own = readers.get(node) ?? [];
+    if (scores.has(node) || (own.length > 0 && !required.has(node) && own.every((r) => choosing.has(r))))
+      choosing.add(node);
+  }
+  const read = new Set<Node>();
+  const pending = [...choosing].flatMap((node) => [node, ...node.inputs]);
+  for (let node = pending.pop(); node; node = pending.pop()) {
+    if (read.has(node)) continue;
+    read.add(node);
+    if (isOp(node, "matmul")) pending.push(node.inputs[1]);
+    // What lies in no memory is computed of what does; what is a part of something is read with it.
+    if (isView(node)) pending.push(node.inputs[0]);
+    else if (isPointwise(node) && !layouts.of(node)) pending.push(...node.inputs);
+  }
+  return read;
+}
