@@ -18,7 +18,7 @@ export function lowerInput(cx: Lowering, value: Value<"input">): Placed {
   return { node, type: value.type, packing };
 }
 
-export function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
+function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
   const shape = value.type.shape.map((s) => {
     invariant(typeof s === "number", `weight ${value.attrs.path} has a shape that is not static`);
     return s;
@@ -26,7 +26,7 @@ export function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
   return cx.placed(cx.emit("weight", [], { path: value.attrs.path, dtype: value.type.dtype, shape }), value.type);
 }
 
-export function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
+function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
   const packing = cx.axes.packingOf(value.type);
   const operands = value.inputs.map((v) => fitted(cx, cx.get(v), value.type.shape.length, packing));
   const node = cx.emit(value.attrs.fn, inputsFor(value.attrs.fn, operands), {});
@@ -34,29 +34,29 @@ export function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed 
 }
 
 /** An operation on each element that keeps the shape. */
-export function lowerPowi(cx: Lowering, value: Value<"powi">): Placed {
+function lowerPowi(cx: Lowering, value: Value<"powi">): Placed {
   const input = cx.get(value.inputs[0]);
   return { ...input, node: cx.emit("powi", [input.node], value.attrs) };
 }
 
-export function lowerCast(cx: Lowering, value: Value<"cast">): Placed {
+function lowerCast(cx: Lowering, value: Value<"cast">): Placed {
   const input = cx.get(value.inputs[0]);
   return { ...input, node: cx.cast(input.node, value.type.dtype), type: value.type };
 }
 
-export function lowerStopGradient(cx: Lowering, value: Value<"stop_gradient">): Placed {
+function lowerStopGradient(cx: Lowering, value: Value<"stop_gradient">): Placed {
   const input = cx.get(value.inputs[0]);
   return { ...input, node: cx.emit("stop_gradient", [input.node], {}) };
 }
 
-export function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
+function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
   const input = cx.get(value.inputs[0]);
   const packing = cx.axes.packingOf(value.type);
   invariant((input.packing === null) === (packing === null), "a reshape neither makes nor drops a sequence dimension");
   return { node: cx.reshape(input.node, storedShape(value.type, packing)), type: value.type, packing };
 }
 
-export function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
+function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
   const input = cx.get(value.inputs[0]);
   const { order } = value.attrs;
   invariant(!cx.axes.hasBatch(input.type.shape) || order[0] === 0, "the batch is moved from the front");
@@ -64,7 +64,7 @@ export function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
   return { node: cx.permute(input.node, stored), type: value.type, packing: cx.axes.packingOf(value.type) };
 }
 
-export function lowerSlice(cx: Lowering, value: Value<"slice">): Placed {
+function lowerSlice(cx: Lowering, value: Value<"slice">): Placed {
   const input = cx.get(value.inputs[0]);
   const { axis, start, stop } = value.attrs;
   invariant(
@@ -79,7 +79,7 @@ export function lowerSlice(cx: Lowering, value: Value<"slice">): Placed {
   };
 }
 
-export function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
+function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
   const packing = cx.axes.packingOf(value.type);
   const { axis } = value.attrs;
   const parts = value.inputs.map((v) => {
@@ -97,7 +97,7 @@ export function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
  * table[V, …] is the same for all rows; each index reads one of its rows. A negative index counts from the end; one
  * outside reads the nearest row.
  */
-export function lowerGather(cx: Lowering, value: Value<"gather">): Placed {
+function lowerGather(cx: Lowering, value: Value<"gather">): Placed {
   const table = cx.get(value.inputs[0]);
   const indices = cx.get(value.inputs[1]);
   const asU32 = (node: Placed["node"]): Placed["node"] => rowNumbers(cx, node, table.type.shape[0]!);
@@ -114,3 +114,21 @@ function rowNumbers(cx: Lowering, indices: Node, rows: Size): Node {
   const fromEnd = cx.emit("max", [cx.emit("add", [indices, cx.size(rows, "i32")], {}), zero], {});
   return cx.cast(cx.emit("where", [cx.emit("lt", [indices, zero], {}), fromEnd, indices], {}), "u32");
 }
+
+/** By operation. */
+export const elementwiseLowerings = {
+  live: (cx: Lowering, value: Value<"live">): Placed => cx.placed(cx.emit("live", [], value.attrs), value.type),
+  number: (cx: Lowering, value: Value<"number">): Placed =>
+    cx.placed(cx.constant(value.attrs.value, value.type.dtype), value.type),
+  input: lowerInput,
+  weight: lowerWeight,
+  pointwise: lowerPointwise,
+  powi: lowerPowi,
+  cast: lowerCast,
+  stop_gradient: lowerStopGradient,
+  reshape: lowerReshape,
+  permute: lowerPermute,
+  slice: lowerSlice,
+  concat: lowerConcat,
+  gather: lowerGather,
+};

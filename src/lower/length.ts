@@ -17,7 +17,7 @@ import {
 } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 
-export function lowerLength(cx: Lowering, value: Value<"length">): Placed {
+function lowerLength(cx: Lowering, value: Value<"length">): Placed {
   const { dtype } = value.type;
   invariant(dtype === "f32" || dtype === "u32" || dtype === "i32", `a length of dtype ${dtype}`);
   const { size } = value.attrs;
@@ -111,3 +111,8 @@ function floorDivide(cx: Lowering, a: Node, b: Node): Node {
   const above = cx.emit("cast", [cx.emit("ge", [rest, b], {})], { dtype: "f32" });
   return op(cx, "add", op(cx, "sub", near, below), above);
 }
+
+/** By operation. */
+export const lengthLowerings = {
+  length: lowerLength,
+};

@@ -6,7 +6,7 @@ import { fitted, padded, spread } from "./convert.js";
 import { storedShape } from "./layout.js";
 import { meanOfAll } from "./reduce.js";
 
-export function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): Placed {
+function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): Placed {
   const logits = cx.get(value.inputs[0]);
   const targets = cx.get(value.inputs[1]);
   const rowType = { dtype: "f32" as const, shape: logits.type.shape.slice(0, -1) };
@@ -24,7 +24,7 @@ export function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): 
  * −t·log σ(z) − (1 − t)·log(1 − σ(z)) = (1 − t)·softplus(z) + t·softplus(−z): nothing cancels for t of 0 or 1, and
  * its derivative is σ(z) − t everywhere, at z = 0 too.
  */
-export function lowerBce(cx: Lowering, value: Value<"bce">): Placed {
+function lowerBce(cx: Lowering, value: Value<"bce">): Placed {
   const logit = cx.get(value.inputs[0]);
   const target = cx.get(value.inputs[1]);
   const wider = target.type.shape.length > logit.type.shape.length ? target : logit;
@@ -59,3 +59,9 @@ export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["
   const rows = cx.broadcast(cx.cast(same, "f32"), storedShape(logit.type, packing));
   return meanOfAll(cx, { node: rows, type: { dtype: "f32", shape }, packing }, null);
 }
+
+/** By operation. */
+export const lossLowerings = {
+  cross_entropy: lowerCrossEntropy,
+  bce: lowerBce,
+};

@@ -6,81 +6,24 @@ import type { Graph, GraphInput, GraphOutput, Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
-import {
-  lowerCast,
-  lowerConcat,
-  lowerGather,
-  lowerInput,
-  lowerPermute,
-  lowerPointwise,
-  lowerPowi,
-  lowerReshape,
-  lowerSlice,
-  lowerStopGradient,
-  lowerWeight,
-} from "./elementwise.js";
+import { elementwiseLowerings, lowerInput } from "./elementwise.js";
 import { inputRanges } from "./bounds.js";
-import { lowerLength } from "./length.js";
-import { lowerAgreement, lowerBce, lowerCrossEntropy } from "./loss.js";
-import { lowerMatmul } from "./product.js";
-import { lowerDropout, lowerRandomNormal, lowerRandomUniform } from "./random.js";
-import { lowerReduce, lowerSoftmax } from "./reduce.js";
-import {
-  lowerAbove,
-  lowerAttention,
-  lowerCount,
-  lowerIndex,
-  lowerJoin,
-  lowerMask,
-  lowerPosition,
-  lowerPut,
-  lowerRope,
-  lowerSpan,
-  lowerTake,
-  lowerToken,
-  lowerTop,
-  routeCount,
-  routeIndex,
-  tokenAxes,
-} from "./sequence.js";
+import { lengthLowerings } from "./length.js";
+import { lossLowerings, lowerAgreement } from "./loss.js";
+import { productLowerings } from "./product.js";
+import { randomLowerings } from "./random.js";
+import { reductionLowerings } from "./reduce.js";
+import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence.js";
 
-/** How each logical operation becomes nodes. */
+/** How each operation becomes nodes. Total by type: one without a lowering does not compile. */
 export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
-  input: lowerInput,
-  weight: lowerWeight,
-  live: (cx, value) => cx.placed(cx.emit("live", [], value.attrs), value.type),
-  number: (cx, value) => cx.placed(cx.constant(value.attrs.value, value.type.dtype), value.type),
-  length: lowerLength,
-  pointwise: lowerPointwise,
-  powi: lowerPowi,
-  cast: lowerCast,
-  reduce: lowerReduce,
-  softmax: lowerSoftmax,
-  matmul: lowerMatmul,
-  reshape: lowerReshape,
-  permute: lowerPermute,
-  slice: lowerSlice,
-  span: lowerSpan,
-  token: lowerToken,
-  concat: lowerConcat,
-  join: lowerJoin,
-  gather: lowerGather,
-  rope: lowerRope,
-  attention: lowerAttention,
-  position: lowerPosition,
-  top: lowerTop,
-  above: lowerAbove,
-  take: lowerTake,
-  put: lowerPut,
-  mask: lowerMask,
-  index: lowerIndex,
-  count: lowerCount,
-  cross_entropy: lowerCrossEntropy,
-  bce: lowerBce,
-  stop_gradient: lowerStopGradient,
-  dropout: lowerDropout,
-  random_normal: lowerRandomNormal,
-  random_uniform: lowerRandomUniform,
+  ...elementwiseLowerings,
+  ...lengthLowerings,
+  ...lossLowerings,
+  ...productLowerings,
+  ...randomLowerings,
+  ...reductionLowerings,
+  ...sequenceLowerings,
 };
 
 /** The graph of a model for its phase and entry. Every node carries the call and the span it comes from. */

@@ -5,7 +5,7 @@ import type { Node, Packing } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { fitted, fromPadded, masked, padded } from "./convert.js";
 
-export function lowerMatmul(cx: Lowering, value: Value<"matmul">): Placed {
+function lowerMatmul(cx: Lowering, value: Value<"matmul">): Placed {
   const a = cx.get(value.inputs[0]);
   const b = cx.get(value.inputs[1]);
   const packing = cx.axes.packingOf(value.type);
@@ -45,3 +45,8 @@ function summable(cx: Lowering, value: Placed, dim: number): Node {
   const { shape } = value.type;
   return masked(cx, padded(cx, value), shape, cx.axes.sequenceOf(shape[dim]) === null ? [] : [dim], 0);
 }
+
+/** By operation. */
+export const productLowerings = {
+  matmul: lowerMatmul,
+};

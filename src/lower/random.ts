@@ -47,17 +47,17 @@ const typed = (cx: Lowering, placed: Placed, type: LogicalType): Placed => ({
   type,
 });
 
-export const lowerRandomUniform = (cx: Lowering, value: Value<"random_uniform">): Placed =>
+const lowerRandomUniform = (cx: Lowering, value: Value<"random_uniform">): Placed =>
   typed(cx, random(cx, "random_uniform", value.type, value.attrs.stream), value.type);
 
-export const lowerRandomNormal = (cx: Lowering, value: Value<"random_normal">): Placed =>
+const lowerRandomNormal = (cx: Lowering, value: Value<"random_normal">): Placed =>
   typed(cx, random(cx, "random_normal", value.type, value.attrs.stream), value.type);
 
 /**
  * Each element is kept with probability 1 − p and scaled by 1 / (1 − p), so that its expectation stays (Srivastava et
  * al. 2014).
  */
-export function lowerDropout(cx: Lowering, value: Value<"dropout">): Placed {
+function lowerDropout(cx: Lowering, value: Value<"dropout">): Placed {
   const { p, stream } = value.attrs;
   const x = cx.get(value.inputs[0]);
   if (p <= 0) return x;
@@ -69,3 +69,10 @@ export function lowerDropout(cx: Lowering, value: Value<"dropout">): Placed {
   const scaled = p >= 1 ? zero : cx.emit("mul", [x.node, cx.constant(1 / (1 - p), dtype)], {});
   return dropped(cx.emit("where", [keep, scaled, zero], {}));
 }
+
+/** By operation. */
+export const randomLowerings = {
+  dropout: lowerDropout,
+  random_normal: lowerRandomNormal,
+  random_uniform: lowerRandomUniform,
+};

@@ -99,7 +99,7 @@ function meanKept(cx: Lowering, space: Space, node: Node): Node {
   return cx.emit("div", [sumKept(cx, space, node), by], {});
 }
 
-export function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
+function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
   const { fn, axes } = value.attrs;
   const input = cx.get(value.inputs[0]);
   if (axes.length === 0 && fn !== "argmax") return withoutAxes(cx, input, value);
@@ -182,7 +182,7 @@ export function meanOfAll(cx: Lowering, value: Placed, valid: Placed | null): No
   return cx.emit("div", [total(space), by], {});
 }
 
-export function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
+function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   const input = cx.get(value.inputs[0]);
   const { axis } = value.attrs;
   const overTokens = cx.axes.sequenceOf(input.type.shape[axis]) !== null;
@@ -195,3 +195,9 @@ export function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   // Packing leaves out the tokens that do not exist; padded, their share of a sequence without tokens would remain.
   return fromPadded(cx, packing ? soft : masked(cx, soft, shape, ragged, 0), value.type);
 }
+
+/** By operation. */
+export const reductionLowerings = {
+  reduce: lowerReduce,
+  softmax: lowerSoftmax,
+};

@@ -11,7 +11,7 @@ import { AxisTable, packedShape } from "./layout.js";
 
 // --- routes
 
-export function lowerTop(cx: Lowering, value: Value<"top">): Placed {
+function lowerTop(cx: Lowering, value: Value<"top">): Placed {
   const { axis } = value.attrs;
   const rule = cx.sequence(axis).count;
   invariant(rule.kind === "top", `axis ${axis} is not made by top`);
@@ -20,7 +20,7 @@ export function lowerTop(cx: Lowering, value: Value<"top">): Placed {
   return defineRoute(cx, axis, node, value.type);
 }
 
-export function lowerAbove(cx: Lowering, value: Value<"above">): Placed {
+function lowerAbove(cx: Lowering, value: Value<"above">): Placed {
   const { axis } = value.attrs;
   const rule = cx.sequence(axis).count;
   invariant(rule.kind === "above", `axis ${axis} is not made by above`);
@@ -52,7 +52,7 @@ const parentOf = (cx: Lowering, axis: string): string => {
   return rule.parent;
 };
 
-export function lowerMask(cx: Lowering, value: Value<"mask">): Placed {
+function lowerMask(cx: Lowering, value: Value<"mask">): Placed {
   const axis = routeAxis(value.inputs[0]);
   const parent = parentOf(cx, axis);
   return cx.placed(cx.emit("route_mask", [cx.index(axis), cx.starts(parent)], { axis: parent }), value.type);
@@ -66,12 +66,12 @@ export function routeIndex(cx: Lowering, route: Value): Node {
 export function routeCount(cx: Lowering, route: Value): Node {
   return cx.counts(routeAxis(route));
 }
-export const lowerIndex = (cx: Lowering, value: Value<"index">): Placed =>
+const lowerIndex = (cx: Lowering, value: Value<"index">): Placed =>
   cx.placed(routeIndex(cx, value.inputs[0]!), value.type);
-export const lowerCount = (cx: Lowering, value: Value<"count">): Placed =>
+const lowerCount = (cx: Lowering, value: Value<"count">): Placed =>
   cx.placed(routeCount(cx, value.inputs[0]!), value.type);
 
-export function lowerTake(cx: Lowering, value: Value<"take">): Placed {
+function lowerTake(cx: Lowering, value: Value<"take">): Placed {
   return rowsOf(cx, cx.get(value.inputs[0]), value.attrs.dim, routeAxis(value.inputs[1]), value.type);
 }
 
@@ -81,7 +81,7 @@ function rowsOf(cx: Lowering, x: Placed, dim: number, axis: string, type: Logica
   return fromPackedAlong(cx, cx.emit("take", [node, cx.index(axis)], { dim: row }), type, dim);
 }
 
-export function lowerPut(cx: Lowering, value: Value<"put">): Placed {
+function lowerPut(cx: Lowering, value: Value<"put">): Placed {
   const { dim } = value.attrs;
   const axis = routeAxis(value.inputs[1]);
   const x = cx.get(value.inputs[0]);
@@ -104,14 +104,14 @@ function defineSpan(cx: Lowering, axis: string): void {
   });
 }
 
-export function lowerSpan(cx: Lowering, value: Value<"span">): Placed {
+function lowerSpan(cx: Lowering, value: Value<"span">): Placed {
   const { dim, axis } = value.attrs;
   defineSpan(cx, axis);
   return rowsOf(cx, cx.get(value.inputs[0]), dim, axis, value.type);
 }
 
 /** A span of one token, or of none where the sequence is too short, summed: zeros where there is none. */
-export function lowerToken(cx: Lowering, value: Value<"token">): Placed {
+function lowerToken(cx: Lowering, value: Value<"token">): Placed {
   const { dim, index } = value.attrs;
   const x = cx.get(value.inputs[0]);
   const { node, row, axis: parent } = packedAlong(cx, x, dim);
@@ -156,7 +156,7 @@ export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): read
 }
 
 /** Each part's rows are set where the joined axis has them. */
-export function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
+function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
   const { dim, axis } = value.attrs;
   const rule = cx.sequence(axis).count;
   invariant(rule.kind === "join", `axis ${axis} is not made by concatenation`);
@@ -181,12 +181,12 @@ export function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
 
 // --- positions
 
-export function lowerPosition(cx: Lowering, value: Value<"position">): Placed {
+function lowerPosition(cx: Lowering, value: Value<"position">): Placed {
   return cx.placed(cx.positions(value.attrs.axis), value.type);
 }
 
 /** x[…, N, d], with the rows brought beside the channels for the rotation. */
-export function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
+function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
   const { dim, theta, frequencies, scale } = value.attrs;
   const x = cx.get(value.inputs[0]);
   const { node, row, axis } = packedAlong(cx, x, dim);
@@ -210,7 +210,7 @@ export function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
 
 // --- attention
 
-export function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
+function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
   const { causal, window, scale } = value.attrs;
   const [q, k, v] = value.inputs.map((x) => cx.get(x)) as [Placed, Placed, Placed]; // the checker gives three
   const rows = (x: Placed): ReturnType<typeof packedAlong> => packedAlong(cx, x, x.type.shape.length - 2);
@@ -240,3 +240,20 @@ export function lowerAttention(cx: Lowering, value: Value<"attention">): Placed 
   const stored = [...typeOf(pq.node).shape.slice(0, -1), value.type.shape[dim + 1]!];
   return fromPackedAlong(cx, cx.reshape(out, stored), value.type, dim);
 }
+
+/** By operation. */
+export const sequenceLowerings = {
+  top: lowerTop,
+  above: lowerAbove,
+  mask: lowerMask,
+  index: lowerIndex,
+  count: lowerCount,
+  take: lowerTake,
+  put: lowerPut,
+  span: lowerSpan,
+  token: lowerToken,
+  join: lowerJoin,
+  position: lowerPosition,
+  rope: lowerRope,
+  attention: lowerAttention,
+};

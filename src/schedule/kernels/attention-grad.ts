@@ -34,7 +34,7 @@ import {
 
 type Context = KernelContext<"attention_grad">;
 
-export const attentionGrad: Spec<"attention_grad"> = (context) => {
+const attentionGrad: Spec<"attention_grad"> = (context) => {
   const { inputs, extents } = context;
   const rows = rowsTable(context, scratch(0));
   const steps = [rows.step, statsTable(context, scratch(1)), sideStep(context, "queries"), sideStep(context, "keys")];
@@ -194,3 +194,6 @@ function tiled(tuning: AttentionTuning, quarters: number, quartersV: number, mos
     .constant("PARTS", Math.ceil(quartersV / lanes));
   return { kernel, tile };
 }
+
+/** By operator. */
+export const attentionGradSpecs = { attention_grad: attentionGrad };

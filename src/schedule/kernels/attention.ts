@@ -31,13 +31,13 @@ import {
   type KernelContext,
 } from "./spec.js";
 
-export const attention: Spec<"attention"> = (context) => {
+const attention: Spec<"attention"> = (context) => {
   const keep = "fn keep(head: u32, row: u32, lse: f32) {}";
   return work(attentionSteps(context, bindRowInputs, (kernel) => kernel.function(keep)));
 };
 
 /** Also where what is kept goes. */
-export const attentionKept: Spec<"attention_kept"> = (context) => {
+const attentionKept: Spec<"attention_kept"> = (context) => {
   const table = rowsTable(context, scratch());
   const keep = "fn keep(head: u32, row: u32, x: f32) { lse[head * startQ(batch()) + row] = x; }";
   const steps = attentionSteps(
@@ -162,3 +162,6 @@ function bySubgroup(
 
 /** The least power of two that is no smaller. */
 const powerFrom = (n: number): number => (n === Infinity ? n : 2 ** Math.ceil(Math.log2(Math.max(1, n))));
+
+/** By operator. */
+export const attentionSpecs = { attention, attention_kept: attentionKept };

@@ -107,12 +107,12 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
   };
 };
 
-export const sum: Spec<"sum"> = reduction({ identity: (t) => `${storageType(t)}(0)`, combine: () => "a + b" });
-export const reduceMax: Spec<"reduce_max"> = reduction({
+const sum: Spec<"sum"> = reduction({ identity: (t) => `${storageType(t)}(0)`, combine: () => "a + b" });
+const reduceMax: Spec<"reduce_max"> = reduction({
   identity: (t) => LEAST[storageType(t)],
   combine: (t) => (isFloat(t) ? "modc_max(a, b)" : "max(a, b)"),
 });
-export const reduceMin: Spec<"reduce_min"> = reduction({
+const reduceMin: Spec<"reduce_min"> = reduction({
   identity: (t) => GREATEST[storageType(t)],
   combine: (t) => (isFloat(t) ? "modc_min(a, b)" : "min(a, b)"),
 });
@@ -129,7 +129,7 @@ const KEYS = {
 }`,
 };
 
-export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents, tunings }) => {
+const argmax: Spec<"argmax"> = ({ attrs, inputs, extents, tunings }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const outputs = extents.times(outer, inner);
@@ -154,7 +154,7 @@ export function rowsTogether(kernel: KernelBuilder, extent: Size, { lanes, alone
   return invocations / shared;
 }
 
-export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue, stored }) => {
+const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue, stored }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const kernel = new KernelBuilder("softmax", extents);
@@ -169,7 +169,7 @@ export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prol
   return work([kernel.dispatch(extents.ceilDivide(extents.times(outer, inner), together))]);
 };
 
-export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }) => {
+const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }) => {
   const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const rows = extents.product(targets.shape);
   const kernel = new KernelBuilder("cross_entropy", extents)
@@ -185,7 +185,7 @@ export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 
-export const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings }) => {
+const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings }) => {
   const before = inputs.length === 3 ? 1 : 0;
   const [x, targets] = [typeAt(inputs, before), typeAt(inputs, before + 1)];
   const [rows, own] = [extents.product(targets.shape), x.shape.at(-1)!];
@@ -205,4 +205,15 @@ export const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings 
       `${before === 1 ? "vec3f(sums[3u * n], sums[3u * n + 1u], sums[3u * n + 2u])" : "vec3f(LOWEST, 0.0, 0.0)"}; }`,
   );
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
+};
+
+/** By operator. */
+export const computeSpecs = {
+  sum,
+  reduce_max: reduceMax,
+  reduce_min: reduceMin,
+  argmax,
+  softmax,
+  cross_entropy: crossEntropy,
+  class_sums: classSums,
 };

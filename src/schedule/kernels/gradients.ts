@@ -6,7 +6,7 @@ import type { Step } from "../plan.js";
 import { rowsTogether } from "./compute.js";
 import { input, KernelBuilder, readValues, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
-export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tunings, prologue, places }) => {
+const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tunings, prologue, places }) => {
   const [indices, y] = [typeAt(inputs, 0), typeAt(results, 0)];
   const count = extents.product(indices.shape);
   const width = extents.product(y.shape.slice(1));
@@ -35,7 +35,7 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
   return work(steps, [extents.times(4, count), extents.times(4, count)]);
 };
 
-export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, tunings, inPlace }) => {
+const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, tunings, inPlace }) => {
   const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const rows = extents.product(targets.shape);
   const kernel = new KernelBuilder("cross_entropy_grad", extents);
@@ -50,7 +50,7 @@ export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, 
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 
-export const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings, inPlace }) => {
+const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings, inPlace }) => {
   const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 2)];
   const kernel = new KernelBuilder("class_grad", extents);
   const taken = inPlace[0] ?? false;
@@ -74,3 +74,6 @@ export const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings,
 
 const ignoring = ({ dtype }: TensorType): string =>
   `fn ignored(bits: u32) -> bool { return ${dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`;
+
+/** By operator. */
+export const gradientSpecs = { gather_grad: gatherGrad, cross_entropy_grad: crossEntropyGrad, class_grad: classGrad };

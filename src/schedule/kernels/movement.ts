@@ -22,7 +22,7 @@ import {
 /** Buffers that any device can bind. */
 const MOST_BUFFERS = DEFAULT_LIMITS.storageBuffersPerStage;
 
-export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tunings }) => {
+const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tunings }) => {
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
   const widths = inputs.map((_, i) => extents.times(typeAt(inputs, i).shape[attrs.axis]!, all.inner));
   const total = (sizes: readonly Size[]): Size => sizes.reduce((sum, size) => addSizes(sum, size), 0);
@@ -54,7 +54,7 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tuning
   return work(steps);
 };
 
-export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stored }) => {
+const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stored }) => {
   const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const width = extents.product(table.shape.slice(1));
   const { fours, values, word, functions } = wordsOf(stored, typeof width === "number" && width % 4 === 0);
@@ -130,10 +130,10 @@ const scatter =
     );
   };
 
-export const put: Spec<"put"> = scatter("old + update");
-export const set: Spec<"set"> = scatter("update");
+const put: Spec<"put"> = scatter("old + update");
+const set: Spec<"set"> = scatter("update");
 
-export const routeMask: Spec<"route_mask"> = ({ inputs, results, extents }) => {
+const routeMask: Spec<"route_mask"> = ({ inputs, results, extents }) => {
   const index = typeAt(inputs, 0);
   const kernel = new KernelBuilder("route_mask", extents).read("index", "u32", input(0)).write("y", "u32", result());
   const count = extents.product(index.shape);
@@ -151,10 +151,10 @@ const rowsOfStarts =
     return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
   };
 
-export const positions: Spec<"positions"> = rowsOfStarts("n - starts[sequence]");
-export const segments: Spec<"segments"> = rowsOfStarts("sequence");
+const positions: Spec<"positions"> = rowsOfStarts("n - starts[sequence]");
+const segments: Spec<"segments"> = rowsOfStarts("sequence");
 
-export const append: Spec<"append"> = ({ inputs, results, extents }) => {
+const append: Spec<"append"> = ({ inputs, results, extents }) => {
   const kernel = new KernelBuilder("segments", extents, "append")
     .read("starts", "u32", input(1))
     .read("counts", "u32", input(0));
@@ -167,12 +167,12 @@ export const append: Spec<"append"> = ({ inputs, results, extents }) => {
   return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
 };
 
-export const counts: Spec<"counts"> = ({ extents }) => {
+const counts: Spec<"counts"> = ({ extents }) => {
   const kernel = new KernelBuilder("counts", extents).read("starts", "u32", input(0)).write("y", "u32", result());
   return work([kernel.count("batch", extents.batch).over(extents.batch)]);
 };
 
-export const last: Spec<"last"> = ({ results, extents, tunings }) => {
+const last: Spec<"last"> = ({ results, extents, tunings }) => {
   const kernel = new KernelBuilder("pointwise", extents, "last")
     .read("starts", "u32", input(0))
     .write("y", "u32", result());
@@ -186,7 +186,7 @@ function sideBySide(kernel: KernelBuilder, outer: Size, longest: Size, inner: Si
   return kernel.count("batch", batch).count("outer", outer).count("longest", longest).count("inner", inner);
 }
 
-export const unpack: Spec<"unpack"> = ({ attrs, results, extents }) => {
+const unpack: Spec<"unpack"> = ({ attrs, results, extents }) => {
   const y = typeAt(results, 0);
   const { outer, rows, inner } = around(extents, y.shape.slice(1), attrs.dim);
   const kernel = new KernelBuilder("unpack", extents)
@@ -196,7 +196,7 @@ export const unpack: Spec<"unpack"> = ({ attrs, results, extents }) => {
   return work([sideBySide(kernel, outer, rows, inner, extents.batch).over(extents.product(y.shape))]);
 };
 
-export const pack: Spec<"pack"> = ({ attrs, inputs, results, extents }) => {
+const pack: Spec<"pack"> = ({ attrs, inputs, results, extents }) => {
   const { outer, rows, inner } = around(extents, typeAt(inputs, 0).shape.slice(1), attrs.dim);
   const kernel = new KernelBuilder("pack", extents)
     .read("x", "u32", input(0))
@@ -205,7 +205,7 @@ export const pack: Spec<"pack"> = ({ attrs, inputs, results, extents }) => {
   return work([sideBySide(kernel, outer, rows, inner, extents.batch).over(extents.product(typeAt(results, 0).shape))]);
 };
 
-export const mask: Spec<"mask"> = ({ attrs, inputs, extents }) => {
+const mask: Spec<"mask"> = ({ attrs, inputs, extents }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape.slice(1), attrs.dim - 1);
   const kernel = new KernelBuilder("mask", extents)
@@ -223,7 +223,7 @@ export const mask: Spec<"mask"> = ({ attrs, inputs, extents }) => {
  * starts(axis)[b] = Σ over the parts of starts(part)[b]; part p begins in sequence b where the counts of the parts
  * before it end.
  */
-export const join: Spec<"join"> = ({ inputs, results, extents }) => {
+const join: Spec<"join"> = ({ inputs, results, extents }) => {
   const entries = addSizes(extents.batch, 1);
   const add = (value: string, part: number, to: Operand, count: Size): Step<Operand> => {
     const kernel = new KernelBuilder("accumulate", extents)
@@ -246,7 +246,7 @@ export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   return work(steps, [bytes]);
 };
 
-export const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue, places, stored, resultViews }) => {
+const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue, places, stored, resultViews }) => {
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
@@ -270,4 +270,23 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue
   const strides = resultViews[0]?.strides ?? stridesOf(extents, x.shape);
   kernel.index("placeOf", lead, strides.slice(0, -1)).count("columns", strides.at(-1)!);
   return work([kernel.spread(extents.times(extents.times(outer, rows), pairs), tunings.elements)]);
+};
+
+/** By operator. */
+export const movementSpecs = {
+  concat,
+  gather,
+  positions,
+  segments,
+  append,
+  counts,
+  last,
+  unpack,
+  pack,
+  mask,
+  join,
+  put,
+  set,
+  route_mask: routeMask,
+  rope,
 };

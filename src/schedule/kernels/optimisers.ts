@@ -42,7 +42,7 @@ function stepOf(
   return work([...copies, kernel.spread(count, tunings.elements)]);
 }
 
-export const adamw: Spec<"adamw"> = (context) => {
+const adamw: Spec<"adamw"> = (context) => {
   const { beta1, beta2, eps } = context.attrs;
   return stepOf(context, "adamw", ["w", "m", "v"], (kernel) =>
     kernel
@@ -53,7 +53,7 @@ export const adamw: Spec<"adamw"> = (context) => {
   );
 };
 
-export const sgd: Spec<"sgd"> = (context) => {
+const sgd: Spec<"sgd"> = (context) => {
   const { momentum, nesterov } = context.attrs;
   return stepOf(context, "sgd", ["w", "m"], (kernel) => {
     kernel.value("momentum", momentum, "f32");
@@ -63,3 +63,6 @@ export const sgd: Spec<"sgd"> = (context) => {
     );
   });
 };
+
+/** By operator. */
+export const optimiserSpecs = { adamw, sgd };

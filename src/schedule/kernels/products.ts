@@ -365,3 +365,6 @@ fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;
 
 const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] =>
   steps.map((s) => extents.times(s, size));
+
+/** By operator. */
+export const productSpecs = { matmul };

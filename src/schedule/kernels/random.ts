@@ -25,5 +25,8 @@ const random =
     return work([kernel.over(count)]);
   };
 
-export const randomUniform: Spec<"random_uniform"> = random("random_uniform");
-export const randomNormal: Spec<"random_normal"> = random("random_normal");
+const randomUniform: Spec<"random_uniform"> = random("random_uniform");
+const randomNormal: Spec<"random_normal"> = random("random_normal");
+
+/** By operator. */
+export const randomSpecs = { random_uniform: randomUniform, random_normal: randomNormal };

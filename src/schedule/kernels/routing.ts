@@ -20,7 +20,7 @@ import {
   type Work,
 } from "./spec.js";
 
-export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places }) => {
+const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places }) => {
   const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
   const found = tunings.top.find(({ most }) => most === null || tokens <= most);
   invariant(found, "no tuning fits so many tokens");
@@ -126,10 +126,13 @@ function mostRows(rows: Size, extents: Extents): Size | null {
   return most === null ? null : extents.times(most, extents.batch);
 }
 
-export const span: Spec<"span"> = ({ attrs, extents }) => {
+const span: Spec<"span"> = ({ attrs, extents }) => {
   const kernel = new KernelBuilder("span", extents)
     .read("parent", "u32", input(0))
     .read("spans", "u32", { from: "span", axis: attrs.axis });
   kernel.write("index", "u32", result(0)).write("starts", "u32", result(1));
   return work([kernel.count("batch", extents.batch).dispatch(extents.batch)]);
 };
+
+/** By operator. */
+export const routingSpecs = { top, above, span };

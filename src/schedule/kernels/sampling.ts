@@ -6,7 +6,7 @@ import { input, KernelBuilder, result, standingIn, typeAt, work, type Operand, t
 /** Invocations that share a sequence, and bins of a histogram of 8 bits. */
 const SAMPLE_LANES = 256;
 
-export const sample: Spec<"sample"> = ({ inputs, extents }) => {
+const sample: Spec<"sample"> = ({ inputs, extents }) => {
   const [sequences, vocabulary] = typeAt(inputs, 0).shape;
   const words = typeAt(inputs, 5).shape[1]!;
   const kernel = new KernelBuilder("sample", extents)
@@ -34,7 +34,7 @@ const GREEDY_LANES = 64;
 /** Invocations that share a sequence: prompts are long, steps a token. */
 const MARK_LANES = 64;
 
-export const mark: Spec<"mark"> = ({ inputs, extents, places, inPlace }) => {
+const mark: Spec<"mark"> = ({ inputs, extents, places, inPlace }) => {
   const seen = typeAt(inputs, 0);
   const [sequences, words] = seen.shape;
   const kernel = new KernelBuilder("mark", extents).read("tokens", "u32", input(places[1]!));
@@ -51,3 +51,6 @@ export const mark: Spec<"mark"> = ({ inputs, extents, places, inPlace }) => {
     : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(seen) }];
   return work([...copy, kernel.dispatch(sequences!)]);
 };
+
+/** By operator. */
+export const samplingSpecs = { sample, mark };
