@@ -26,7 +26,7 @@ describe("weights as states", () => {
     expect(printGraph(parseGraph(printGraph(made), ops))).toBe(printGraph(made));
   });
 
-  it.each(samples.matmul)("compute what weights do: matmul, $name", (sample) => {
+  it.each(samples.matmul.list)("compute what weights do: matmul, $name", (sample) => {
     const { graph, options } = caseOf("matmul", sample);
     const made = weightsAsStates(graph);
     expect(evaluate(made, options).outputs).toEqual(evaluate(graph, options).outputs);

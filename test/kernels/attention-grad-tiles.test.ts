@@ -9,7 +9,7 @@ import { thinned } from "../soak.js";
 import { compareOnDevice } from "./operators.js";
 
 const TRIED = ["workgroup 16 × 4", "workgroup 32 × 16", "subgroup 4"];
-const sample = samples.attention_grad.find((s) => s.name === "groups of heads")!;
+const sample = samples.attention_grad.list.find((s) => s.name === "groups of heads")!;
 
 describe.each(["default", "swiftshader"] as const)("on the %s device", (which) => {
   let device: Device;
@@ -25,7 +25,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     }
     const tunings = { ...tuningsFor(device.target), attention: found.tunings };
     for (const op of ["attention_kept", "attention_grad"] as const) {
-      const own = op === "attention_grad" ? sample : samples.attention_kept.find((s) => s.name === sample.name)!;
+      const own = op === "attention_grad" ? sample : samples.attention_kept.list.find((s) => s.name === sample.name)!;
       await compareOnDevice(device, op, caseOf(op, own), device.target, tunings);
     }
   });

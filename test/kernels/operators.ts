@@ -14,7 +14,6 @@ import { testDevice, type TestDevice } from "../device.js";
 import type { Case } from "../ops/bench.js";
 import { caseOf, samples } from "../ops/samples.js";
 import { soaking } from "../soak.js";
-import { tolerances } from "./tolerances.js";
 
 /** Operators whose kernels SwiftShader compiles for seconds, with the samples that the short run has of them there. */
 const SLOW: { readonly [K in OpName]?: readonly string[] } = {
@@ -34,7 +33,7 @@ export function describeOperators(which: TestDevice): void {
   beforeAll(async () => {
     device = await testDevice(which);
   });
-  for (const [name, list] of Object.entries(samples)) {
+  for (const [name, { list }] of Object.entries(samples)) {
     const op = name as OpName; // a key of the total table
     describe(op, () => {
       const some = thin ? SLOW[op] : undefined;
@@ -112,7 +111,7 @@ function shaped(value: Case["options"]["inputs"] extends ReadonlyMap<string, inf
 
 /** The element that is too far off, by the most; null where none is. */
 function farthest(op: OpName, dtype: DType, device: ArrayLike<number>, reference: ArrayLike<number>): string | null {
-  const { relative, absolute } = tolerances[op];
+  const { relative, absolute } = samples[op].tolerance;
   let worst: { readonly at: number; readonly excess: number } | null = null;
   for (let i = 0; i < reference.length; i++) {
     const [d, r] = [device[i]!, reference[i]!];

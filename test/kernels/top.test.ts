@@ -48,7 +48,7 @@ describe.each(["default", "swiftshader"] as const)("top on the %s device", (whic
   });
   it("every sample", async () => {
     for (const tunings of tuningsOf(device.target))
-      for (const sample of samples.top)
+      for (const sample of samples.top.list)
         await compareOnDevice(device, "top", caseOf("top", sample), device.target, tunings);
   });
 });

@@ -44,7 +44,7 @@ interface Tried {
 
 /** The last samples of an operator: the odd ones. */
 const samplesOf = (op: OpName, most: number): readonly Tried[] =>
-  samples[op].slice(-most).map((s) => ({ op, of: caseOf(op, s) }));
+  samples[op].list.slice(-most).map((s) => ({ op, of: caseOf(op, s) }));
 
 /** What each family computes, and whether all its tunings promise the same bits. */
 const FAMILIES: { readonly [F in FamilyName]: { readonly tried: readonly Tried[]; readonly sameBits: boolean } } = {

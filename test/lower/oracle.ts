@@ -1,16 +1,11 @@
 // A second, independent reading of the language: a model's logical operations on one sequence at a time, as plain
 // nested loops. With one sequence nothing is packed, padded or masked, so it shares no idea with lowering. It knows no
-// random values.
+// random values. Of functions of one element it asks the records, whose samples are worked by hand.
 import type { LogicalAttrs, Model, Value } from "../../src/check/model.js";
 import { spanOf } from "../../src/size/axes.js";
 import { evaluateSize, type Size } from "../../src/size/size.js";
 import { toNumber, type Rational } from "../../src/size/rational.js";
-import { FUNCTIONS, sigmoid } from "./oracle-functions.js";
-
-export interface Arr {
-  readonly shape: readonly number[];
-  readonly data: readonly number[];
-}
+import { applied, type Arr } from "./oracle-elements.js";
 
 export interface OracleRun {
   /** Inputs of this sequence alone: batch of one, its own length. */
@@ -21,6 +16,7 @@ export interface OracleRun {
   readonly live?: ReadonlyMap<string, Rational>;
 }
 
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const product = (shape: readonly number[]): number => shape.reduce((n, s) => n * s, 1);
 const arr = (shape: readonly number[], at: (index: readonly number[]) => number): Arr => {
   const data: number[] = [];
@@ -127,10 +123,11 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       case "length":
         return arr(shape(), () => sizeOf(attrs("length").size));
       case "pointwise":
-        return arr(shape(), (i) => {
-          const [a = NaN, b = NaN, c = NaN] = x.map((operand) => at(operand, i));
-          return FUNCTIONS[attrs("pointwise").fn](a, b, c);
-        });
+        return applied(
+          attrs("pointwise").fn,
+          x,
+          v.inputs.map((i) => i.type.dtype),
+        );
       case "powi":
         return arr(x[0]!.shape, (i) => get(x[0]!, i) ** attrs("powi").exponent);
       case "cast": {

@@ -5,7 +5,8 @@ import { optimize } from "../../src/passes/index.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { evaluateSize } from "../../src/size/size.js";
 import { toNumber, type Rational } from "../../src/size/rational.js";
-import { oracle, type Arr } from "./oracle.js";
+import { oracle } from "./oracle.js";
+import type { Arr } from "./oracle-elements.js";
 
 /** A small generator of reproducible numbers (Marsaglia's xorshift32). */
 export function randoms(seed: number): () => number {

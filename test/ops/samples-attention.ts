@@ -5,6 +5,7 @@ import { rational } from "../../src/size/rational.js";
 import { applySize, axisSize, multiplySizes, sizeOf } from "../../src/size/size.js";
 import type { Bench, Setting } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
+import { within } from "./tolerance.js";
 
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
@@ -145,97 +146,122 @@ const KEPT: ReadonlySet<string> = new Set([
 ]);
 
 export const attentionSamples: Samples<"attention" | "attention_kept" | "attention_grad"> = {
-  attention: [
+  attention: within(
     {
-      name: "equal scores: the mean so far",
-      setting: { tokens: 3 },
-      build: (b) => {
-        const flat = b.rows([1], [1], "f32", () => 0);
-        const v = b.node("reshape", [b.rows([], [], "f32", [1, 3, 8])], {
-          shape: [1, b.positions("T").types[0]!.shape[0]!, 1],
-        });
-        return b.node("attention", [flat, flat, v, b.starts("T"), b.starts("T"), b.positions("T"), b.positions("T")], {
-          causal: true,
-          window: 0,
-          scale: 1,
-        });
-      },
-      expected: [[1, 2, 4]],
+      relative: 3e-6,
+      absolute: 2e-6,
+      why: "scores are sums of products, their errors pass through exp, and weights are scaled as larger scores come",
     },
+    [
+      {
+        name: "equal scores: the mean so far",
+        setting: { tokens: 3 },
+        build: (b) => {
+          const flat = b.rows([1], [1], "f32", () => 0);
+          const v = b.node("reshape", [b.rows([], [], "f32", [1, 3, 8])], {
+            shape: [1, b.positions("T").types[0]!.shape[0]!, 1],
+          });
+          return b.node(
+            "attention",
+            [flat, flat, v, b.starts("T"), b.starts("T"), b.positions("T"), b.positions("T")],
+            {
+              causal: true,
+              window: 0,
+              scale: 1,
+            },
+          );
+        },
+        expected: [[1, 2, 4]],
+      },
+      {
+        name: "a key far ahead wins",
+        setting: { tokens: 2 },
+        build: (b) => {
+          const x = b.node("reshape", [b.rows([], [], "f32", [1, 1000])], {
+            shape: [1, b.positions("T").types[0]!.shape[0]!, 1],
+          });
+          return b.node("attention", [x, x, x, b.starts("T"), b.starts("T"), b.positions("T"), b.positions("T")], {
+            causal: false,
+            window: 0,
+            scale: 1,
+          });
+        },
+        expected: [[1000, 1000]],
+      },
+      attends("causal, one head", { tokens: 7 }, { heads: 1, width: 5 }),
+      attends("causal, unequal lengths", UNEQUAL, { heads: 2, width: 8 }),
+      attends("causal, seven sequences", SEVEN, { heads: 3, width: 4 }),
+      attends("one token", {}, { heads: 2, width: 3 }),
+      attends("not causal", SEVEN, { heads: 2, width: 7, causal: false }),
+      attends("groups of heads", UNEQUAL, { heads: 6, groups: 2, width: 4 }),
+      attends("values of another width", SEVEN, { heads: 2, width: 4, outWidth: 11 }),
+      attends("a causal window of 2", SEVEN, { heads: 2, width: 4, window: 2 }),
+      attends("a window of 3 on both sides", SEVEN, { heads: 2, width: 4, window: 3, causal: false }),
+      attends("a window of 1", SEVEN, { heads: 1, width: 4, window: 1 }),
+      attends("f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16" }),
+      attends("many tokens", { batch: 2, tokens: 67, lengths: [67, 31] }, { heads: 2, groups: 1, width: 16 }),
+      attends(
+        "several blocks of keys and tiles of queries",
+        { batch: 3, tokens: 150, lengths: [150, 33, 70] },
+        { heads: 1, width: 64 },
+      ),
+      attends(
+        "a window over several blocks",
+        { batch: 2, tokens: 150, lengths: [150, 90] },
+        { heads: 1, width: 8, window: 40 },
+      ),
+      attends(
+        "a window over several blocks on both sides",
+        { batch: 2, tokens: 150, lengths: [150, 90] },
+        { heads: 1, width: 8, window: 40, causal: false },
+      ),
+      attends(
+        "five heads that share keys, in tiles of eight",
+        { batch: 2, tokens: 45, lengths: [45, 7] },
+        { heads: 5, groups: 1, width: 12, outWidth: 100 },
+      ),
+      attends("heads of 256", { batch: 2, tokens: 40, lengths: [40, 3] }, { heads: 2, width: 256 }),
+      attends("wider heads than fit beside seven others", { tokens: 9 }, { heads: 1, width: 600, outWidth: 300 }),
+      attends(
+        "one chosen query among many keys",
+        { batch: 3, tokens: 150, lengths: [150, 33, 0], axes: { K: TOP_1 } },
+        { heads: 4, groups: 2, width: 32, queries: "K" },
+      ),
+      attends(
+        "an eighth of the rows, by position",
+        { batch: 2, tokens: 150, lengths: [150, 80], axes: { K: EIGHTH } },
+        { heads: 2, width: 8, window: 50, queries: "K", keys: "K" },
+      ),
+      attends("chosen rows", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K", keys: "K" }),
+      attends(
+        "chosen rows with a window by position",
+        { batch: 2, tokens: 31, lengths: [31, 17], axes: { K: EIGHTH } },
+        { heads: 2, width: 4, queries: "K", keys: "K", window: 7 },
+      ),
+      attends(
+        "chosen keys only: some queries see none",
+        { ...SEVEN, axes: { K: TOP_2 } },
+        { heads: 2, width: 4, keys: "K" },
+      ),
+      attends("chosen queries only", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K" }),
+      attends("no keys at all", { ...UNEQUAL, axes: { K: NONE } }, { heads: 2, width: 4, keys: "K" }),
+      attends("no queries at all", { ...UNEQUAL, axes: { K: NONE } }, { heads: 2, width: 4, queries: "K" }),
+    ],
+  ),
+  attention_kept: within(
     {
-      name: "a key far ahead wins",
-      setting: { tokens: 2 },
-      build: (b) => {
-        const x = b.node("reshape", [b.rows([], [], "f32", [1, 1000])], {
-          shape: [1, b.positions("T").types[0]!.shape[0]!, 1],
-        });
-        return b.node("attention", [x, x, x, b.starts("T"), b.starts("T"), b.positions("T"), b.positions("T")], {
-          causal: false,
-          window: 0,
-          scale: 1,
-        });
-      },
-      expected: [[1000, 1000]],
+      relative: 3e-6,
+      absolute: 2e-6,
+      why: "as attention; the logarithm of a sum of exponentials is as good as the scores",
     },
-    attends("causal, one head", { tokens: 7 }, { heads: 1, width: 5 }),
-    attends("causal, unequal lengths", UNEQUAL, { heads: 2, width: 8 }),
-    attends("causal, seven sequences", SEVEN, { heads: 3, width: 4 }),
-    attends("one token", {}, { heads: 2, width: 3 }),
-    attends("not causal", SEVEN, { heads: 2, width: 7, causal: false }),
-    attends("groups of heads", UNEQUAL, { heads: 6, groups: 2, width: 4 }),
-    attends("values of another width", SEVEN, { heads: 2, width: 4, outWidth: 11 }),
-    attends("a causal window of 2", SEVEN, { heads: 2, width: 4, window: 2 }),
-    attends("a window of 3 on both sides", SEVEN, { heads: 2, width: 4, window: 3, causal: false }),
-    attends("a window of 1", SEVEN, { heads: 1, width: 4, window: 1 }),
-    attends("f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16" }),
-    attends("many tokens", { batch: 2, tokens: 67, lengths: [67, 31] }, { heads: 2, groups: 1, width: 16 }),
-    attends(
-      "several blocks of keys and tiles of queries",
-      { batch: 3, tokens: 150, lengths: [150, 33, 70] },
-      { heads: 1, width: 64 },
-    ),
-    attends(
-      "a window over several blocks",
-      { batch: 2, tokens: 150, lengths: [150, 90] },
-      { heads: 1, width: 8, window: 40 },
-    ),
-    attends(
-      "a window over several blocks on both sides",
-      { batch: 2, tokens: 150, lengths: [150, 90] },
-      { heads: 1, width: 8, window: 40, causal: false },
-    ),
-    attends(
-      "five heads that share keys, in tiles of eight",
-      { batch: 2, tokens: 45, lengths: [45, 7] },
-      { heads: 5, groups: 1, width: 12, outWidth: 100 },
-    ),
-    attends("heads of 256", { batch: 2, tokens: 40, lengths: [40, 3] }, { heads: 2, width: 256 }),
-    attends("wider heads than fit beside seven others", { tokens: 9 }, { heads: 1, width: 600, outWidth: 300 }),
-    attends(
-      "one chosen query among many keys",
-      { batch: 3, tokens: 150, lengths: [150, 33, 0], axes: { K: TOP_1 } },
-      { heads: 4, groups: 2, width: 32, queries: "K" },
-    ),
-    attends(
-      "an eighth of the rows, by position",
-      { batch: 2, tokens: 150, lengths: [150, 80], axes: { K: EIGHTH } },
-      { heads: 2, width: 8, window: 50, queries: "K", keys: "K" },
-    ),
-    attends("chosen rows", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K", keys: "K" }),
-    attends(
-      "chosen rows with a window by position",
-      { batch: 2, tokens: 31, lengths: [31, 17], axes: { K: EIGHTH } },
-      { heads: 2, width: 4, queries: "K", keys: "K", window: 7 },
-    ),
-    attends(
-      "chosen keys only: some queries see none",
-      { ...SEVEN, axes: { K: TOP_2 } },
-      { heads: 2, width: 4, keys: "K" },
-    ),
-    attends("chosen queries only", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K" }),
-    attends("no keys at all", { ...UNEQUAL, axes: { K: NONE } }, { heads: 2, width: 4, keys: "K" }),
-    attends("no queries at all", { ...UNEQUAL, axes: { K: NONE } }, { heads: 2, width: 4, queries: "K" }),
-  ],
-  attention_kept: SHAPES.filter(([name]) => KEPT.has(name)).map((shape) => keeps(...shape)),
-  attention_grad: SHAPES.map((shape) => differentiates(...shape)),
+    SHAPES.filter(([name]) => KEPT.has(name)).map((shape) => keeps(...shape)),
+  ),
+  attention_grad: within(
+    {
+      relative: 1e-5,
+      absolute: 1e-5,
+      why: "weights are exp of a difference of scores; products with them, from which a sum of the same size is taken, are summed up where terms cancel",
+    },
+    SHAPES.map((shape) => differentiates(...shape)),
+  ),
 };

@@ -1,11 +1,12 @@
 // Samples of casts between every two types that have one.
 import { cast } from "./pointwise-forms.js";
 import type { Samples } from "./samples.js";
+import { rounded, within } from "./tolerance.js";
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 
 export const castSamples: Samples<"cast"> = {
-  cast: [
+  cast: within(rounded, [
     cast("f32", "f16", [
       [1, 1],
       [2049, 2048],
@@ -88,5 +89,5 @@ export const castSamples: Samples<"cast"> = {
       setting: { batch: 3, tokens: 4, lengths: [1, 0, 4] },
       build: (b) => b.node("cast", [b.rows([2], [3])], { dtype: "f16" }),
     },
-  ],
+  ]),
 };

@@ -1,11 +1,12 @@
 // Samples of the losses of rows.
 import type { Samples } from "./samples.js";
+import { within } from "./tolerance.js";
 
 const UNEQUAL = { batch: 3, tokens: 5, lengths: [2, 5, 0] } as const;
 const SEVEN = { batch: 7, tokens: 3, lengths: [3, 1, 0, 2, 3, 3, 1] } as const;
 
 export const lossSamples: Samples<"cross_entropy" | "class_sums" | "class_grad"> = {
-  cross_entropy: [
+  cross_entropy: within({ relative: 1e-6, absolute: 1e-6, why: "exp of a difference, a blocked sum and a logarithm" }, [
     {
       name: "worked by hand",
       build: (b) =>
@@ -35,8 +36,8 @@ export const lossSamples: Samples<"cross_entropy" | "class_sums" | "class_grad">
         b.node("cross_entropy", [b.rows([], [31], "f16"), b.rows([], [], "i32", (r) => r.below(32) - 1)], {}),
     },
     { name: "a single row", build: (b) => b.node("cross_entropy", [b.data("f32", [7]), b.data("u32", [], [3])], {}) },
-  ],
-  class_sums: [
+  ]),
+  class_sums: within({ relative: 1e-6, absolute: 1e-6, why: "exp of a difference and a blocked sum" }, [
     {
       name: "worked by hand",
       build: (b) =>
@@ -89,8 +90,8 @@ export const lossSamples: Samples<"cross_entropy" | "class_sums" | "class_grad">
           classes: 62,
         }),
     },
-  ],
-  class_grad: [
+  ]),
+  class_grad: within({ relative: 4e-6, absolute: 3e-7, why: "a share, from which 1 is taken, times a factor" }, [
     {
       name: "worked by hand",
       build: (b) =>
@@ -163,5 +164,5 @@ export const lossSamples: Samples<"cross_entropy" | "class_sums" | "class_grad">
           { first: 31, classes: 62 },
         ),
     },
-  ],
+  ]),
 };

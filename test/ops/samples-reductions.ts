@@ -2,6 +2,7 @@
 import type { Node } from "../../src/ir/graph.js";
 import { expectOp, type Bench } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
+import { exact, product, softened, summed, within } from "./tolerance.js";
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 
@@ -67,35 +68,44 @@ const argmax = (x: readonly number[], at: number): Sample<"argmax"> => ({
 type Family = Reduction | "argmax" | "softmax" | "matmul";
 
 export const reductionSamples: Samples<Family> = {
-  sum: reductions(
-    "sum",
-    [
-      [[1, 2, 3.5], 6.5],
-      [[5], 5],
-    ],
-    [[0xffffffff, 3], 2],
+  sum: within(
+    summed,
+    reductions(
+      "sum",
+      [
+        [[1, 2, 3.5], 6.5],
+        [[5], 5],
+      ],
+      [[0xffffffff, 3], 2],
+    ),
   ),
-  reduce_max: reductions(
-    "reduce_max",
-    [
-      [[1, 3.5, 2], 3.5],
-      [[1, nan, 2], nan],
-      [[-inf, -inf], -inf],
-      [[-3, -1, -2], -1],
-    ],
-    [[3, 0xffffffff, 0], 0xffffffff],
+  reduce_max: within(
+    exact,
+    reductions(
+      "reduce_max",
+      [
+        [[1, 3.5, 2], 3.5],
+        [[1, nan, 2], nan],
+        [[-inf, -inf], -inf],
+        [[-3, -1, -2], -1],
+      ],
+      [[3, 0xffffffff, 0], 0xffffffff],
+    ),
   ),
-  reduce_min: reductions(
-    "reduce_min",
-    [
-      [[1, -3.5, 2], -3.5],
-      [[nan, 1], nan],
-      [[inf, inf], inf],
-      [[3, 1, 2], 1],
-    ],
-    [[3, 0xffffffff, 1], 1],
+  reduce_min: within(
+    exact,
+    reductions(
+      "reduce_min",
+      [
+        [[1, -3.5, 2], -3.5],
+        [[nan, 1], nan],
+        [[inf, inf], inf],
+        [[3, 1, 2], 1],
+      ],
+      [[3, 0xffffffff, 1], 1],
+    ),
   ),
-  argmax: [
+  argmax: within(exact, [
     argmax([1, 3, 2], 1),
     argmax([3, 1, 3], 0),
     argmax([0, -0, 0], 0),
@@ -121,8 +131,8 @@ export const reductionSamples: Samples<Family> = {
       setting: UNEQUAL,
       build: (b) => b.node("argmax", [b.rows([], [67], "f16")], { axis: 1, keep: false }),
     },
-  ],
-  softmax: [
+  ]),
+  softmax: within(softened, [
     {
       name: "worked by hand",
       build: (b) => b.node("softmax", [b.data("f32", [2, 2], [0, 0, 1000, 1000 + 0])], { axis: 1 }),
@@ -141,8 +151,8 @@ export const reductionSamples: Samples<Family> = {
       setting: UNEQUAL,
       build: (b) => b.node("softmax", [b.rows([2], [7], "f16")], { axis: 2 }),
     },
-  ],
-  matmul: [
+  ]),
+  matmul: within(product, [
     {
       name: "worked by hand",
       build: (b) =>
@@ -208,5 +218,5 @@ export const reductionSamples: Samples<Family> = {
           transposed: false,
         }),
     },
-  ],
+  ]),
 };

@@ -5,6 +5,7 @@ import type { CountRule } from "../../src/size/axes.js";
 import type { DType } from "../../src/base/dtype.js";
 import { expectOp, type Bench, type Setting } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
+import { exact, rounded, within } from "./tolerance.js";
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 
@@ -76,7 +77,7 @@ const writes = <K extends "put" | "set">(op: K, dtypes: readonly DType[]): reado
 type Family = "top" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
 
 export const routingSamples: Samples<Family> = {
-  top: [
+  top: within(exact, [
     best([1, 3, 2, 4], 2, [1, 3]),
     best([5, 5, 5, 5], 2, [0, 1], "ties go to the earlier"),
     best([1, 5, 2, 5, 5], 2, [1, 3], "ties at the border"),
@@ -139,8 +140,8 @@ export const routingSamples: Samples<Family> = {
         return b.top("L", b.node("take", [b.rows([], []), b.index("A")], { dim: 0 }));
       },
     },
-  ],
-  above: [
+  ]),
+  above: within(exact, [
     // −0 and 0 exceed neither themselves nor one another.
     exceed([0, -0, 1e-3, -1e-3], -0, [2]),
     exceed([0, -0, 1e-3, -1e-3], 0, [2]),
@@ -177,8 +178,8 @@ export const routingSamples: Samples<Family> = {
       setting: { ...UNEQUAL, axes: { A: above } },
       build: (b) => b.above("A", b.rows([], [], "f16"), b.data("f16", [], [0])),
     },
-  ],
-  span: [
+  ]),
+  span: within(exact, [
     slice("the middle", { tokens: 5 }, span(1, 3), [
       [1, 2],
       [0, 2],
@@ -200,8 +201,8 @@ export const routingSamples: Samples<Family> = {
       [0, 1, 2],
       [0, 3],
     ]),
-  ],
-  join: [
+  ]),
+  join: within(exact, [
     {
       name: "the same axis twice",
       setting: { ...UNEQUAL, axes: { J: { kind: "join", parts: ["T", "T"] } } },
@@ -218,8 +219,8 @@ export const routingSamples: Samples<Family> = {
       setting: { ...SEVEN, axes: { K: top(2), J: { kind: "join", parts: ["K", "T"] } } },
       build: (b) => (b.top("K"), b.join("J")),
     },
-  ],
-  take: [
+  ]),
+  take: within(exact, [
     {
       name: "worked by hand",
       setting: { tokens: 4, axes: { K: top(2) } },
@@ -263,8 +264,8 @@ export const routingSamples: Samples<Family> = {
       setting: { ...UNEQUAL, axes: { S: span(-2, null) } },
       build: (b) => (b.span("S"), b.node("take", [b.rows([], [3], "f16"), b.index("S")], { dim: 0 })),
     },
-  ],
-  put: [
+  ]),
+  put: within(rounded, [
     {
       name: "case B3 of the golden model",
       setting: { tokens: 4, axes: { K: top(2) } },
@@ -290,8 +291,8 @@ export const routingSamples: Samples<Family> = {
         );
       },
     },
-  ],
-  set: [
+  ]),
+  set: within(exact, [
     {
       name: "worked by hand",
       setting: { tokens: 4, axes: { K: top(2) } },
@@ -307,8 +308,8 @@ export const routingSamples: Samples<Family> = {
       expected: [[1, 9, 2, 14]],
     },
     ...writes("set", ["f32", "f16", "u32", "bool"]),
-  ],
-  route_mask: [
+  ]),
+  route_mask: within(exact, [
     {
       name: "worked by hand",
       setting: { ...UNEQUAL, axes: { K: top(1) } },
@@ -331,5 +332,5 @@ export const routingSamples: Samples<Family> = {
         b.node("route_mask", [b.index("A"), b.starts("T")], { axis: "T" })
       ),
     },
-  ],
+  ]),
 };

@@ -3,6 +3,7 @@ import { axisSize } from "../../src/size/size.js";
 import type { Node } from "../../src/ir/graph.js";
 import type { Bench } from "./bench.js";
 import type { Samples } from "./samples.js";
+import { exact, within } from "./tolerance.js";
 
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
@@ -37,7 +38,7 @@ const countsOf = (b: Bench, axis: string): Node => b.node("counts", [b.starts(ax
 type Family = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask" | "rope";
 
 export const sequenceSamples: Samples<Family> = {
-  positions: [
+  positions: within(exact, [
     {
       name: "unequal lengths",
       setting: UNEQUAL,
@@ -56,8 +57,8 @@ export const sequenceSamples: Samples<Family> = {
       build: (b) => (b.top("K"), b.node("positions", [b.starts("K")], { axis: "K" })),
       expected: [[]],
     },
-  ],
-  segments: [
+  ]),
+  segments: within(exact, [
     {
       name: "unequal lengths",
       setting: UNEQUAL,
@@ -71,8 +72,8 @@ export const sequenceSamples: Samples<Family> = {
       build: (b) => (b.top("K"), b.node("segments", [b.starts("K")], { axis: "K" })),
       expected: [[]],
     },
-  ],
-  append: [
+  ]),
+  append: within(exact, [
     {
       name: "places behind as many as there are",
       setting: UNEQUAL,
@@ -96,8 +97,8 @@ export const sequenceSamples: Samples<Family> = {
       setting: SEVEN,
       build: (b) => b.node("append", [countsOf(b, "T"), b.starts("T"), b.starts("T")], { axis: "T" }),
     },
-  ],
-  counts: [
+  ]),
+  counts: within(exact, [
     {
       name: "unequal lengths",
       setting: UNEQUAL,
@@ -110,16 +111,16 @@ export const sequenceSamples: Samples<Family> = {
       build: (b) => (b.top("K"), b.node("counts", [b.starts("K")], {})),
       expected: [[2, 1, 0, 2, 2, 2, 2]],
     },
-  ],
-  last: [
+  ]),
+  last: within(exact, [
     {
       name: "unequal lengths",
       setting: { batch: 3, tokens: 4, lengths: [2, 4, 1], axes: { S: TOP_1 } },
       build: (b) => (b.top("S"), b.node("last", [b.starts("T")], { axis: "S" })),
       expected: [[1, 5, 6]],
     },
-  ],
-  unpack: [
+  ]),
+  unpack: within(exact, [
     {
       name: "worked by hand",
       setting: UNEQUAL,
@@ -147,8 +148,8 @@ export const sequenceSamples: Samples<Family> = {
         })
       ),
     },
-  ],
-  pack: [
+  ]),
+  pack: within(exact, [
     {
       name: "worked by hand",
       setting: UNEQUAL,
@@ -178,8 +179,8 @@ export const sequenceSamples: Samples<Family> = {
           { dim: 0, axis: "T" },
         ),
     },
-  ],
-  mask: [
+  ]),
+  mask: within(exact, [
     {
       name: "worked by hand",
       setting: UNEQUAL,
@@ -216,32 +217,41 @@ export const sequenceSamples: Samples<Family> = {
           { dim: 1, fill: 0 },
         ),
     },
-  ],
-  rope: [
-    {
-      name: "worked by hand",
-      setting: { tokens: 2 },
-      // position 0 stays; position 1 turns (1, 0) by 1 radian
-      build: (b) =>
-        b.node(
-          "rope",
-          [
-            b.rows([], [2], "f32", [1, 0, 1, 0]),
-            b.positions("T"),
-            b.node("rope_table", [], { positions: axisSize("T"), width: 2, theta: 10000, frequencies: null, scale: 1 }),
-          ],
-          {},
-        ),
-      expected: [[1, 0, Math.cos(1), Math.sin(1)]],
-    },
-    { name: "heads, unequal lengths", setting: UNEQUAL, build: (b) => rope(b, [3], 8) },
-    { name: "seven sequences, odd half", setting: SEVEN, build: (b) => rope(b, [2], 6) },
-    { name: "one token", build: (b) => rope(b, [1], 4) },
-    { name: "f16", setting: UNEQUAL, build: (b) => rope(b, [2], 4, "T", "f16") },
-    {
-      name: "a routed axis keeps positions",
-      setting: { ...SEVEN, axes: { K: TOP_2 } },
-      build: (b) => (b.top("K"), rope(b, [2], 4, "K")),
-    },
-  ],
+  ]),
+  rope: within(
+    { relative: 5e-7, absolute: 3e-7, why: "a difference of two products of 32-bit values, which may cancel" },
+    [
+      {
+        name: "worked by hand",
+        setting: { tokens: 2 },
+        // position 0 stays; position 1 turns (1, 0) by 1 radian
+        build: (b) =>
+          b.node(
+            "rope",
+            [
+              b.rows([], [2], "f32", [1, 0, 1, 0]),
+              b.positions("T"),
+              b.node("rope_table", [], {
+                positions: axisSize("T"),
+                width: 2,
+                theta: 10000,
+                frequencies: null,
+                scale: 1,
+              }),
+            ],
+            {},
+          ),
+        expected: [[1, 0, Math.cos(1), Math.sin(1)]],
+      },
+      { name: "heads, unequal lengths", setting: UNEQUAL, build: (b) => rope(b, [3], 8) },
+      { name: "seven sequences, odd half", setting: SEVEN, build: (b) => rope(b, [2], 6) },
+      { name: "one token", build: (b) => rope(b, [1], 4) },
+      { name: "f16", setting: UNEQUAL, build: (b) => rope(b, [2], 4, "T", "f16") },
+      {
+        name: "a routed axis keeps positions",
+        setting: { ...SEVEN, axes: { K: TOP_2 } },
+        build: (b) => (b.top("K"), rope(b, [2], 4, "K")),
+      },
+    ],
+  ),
 };

@@ -2,6 +2,7 @@
 import { rowsSize } from "../../src/size/size.js";
 import type { Bench } from "./bench.js";
 import type { Samples } from "./samples.js";
+import { exact, within } from "./tolerance.js";
 
 const { NaN: nan } = Number;
 
@@ -20,7 +21,7 @@ type Family =
   | "gather";
 
 export const structureSamples: Samples<Family> = {
-  pick: [
+  pick: within(exact, [
     {
       name: "rows of a choice",
       setting: { tokens: 4, axes: { K: { kind: "top", parent: "T", k: 2 } } },
@@ -33,8 +34,8 @@ export const structureSamples: Samples<Family> = {
       build: (b) => b.node("pick", [b.top("K", b.rows([], [], "f32", [1, 3, 2, 4]))], { result: 1 }),
       expected: [[0, 2]],
     },
-  ],
-  reshape: [
+  ]),
+  reshape: within(exact, [
     {
       name: "[3, 4] to [2, 6]",
       build: (b) =>
@@ -51,8 +52,8 @@ export const structureSamples: Samples<Family> = {
       setting: UNEQUAL,
       build: (b) => b.node("reshape", [b.rows([], [6])], { shape: [rowsSize("T"), 3, 2] }),
     },
-  ],
-  permute: [
+  ]),
+  permute: within(exact, [
     {
       name: "a matrix",
       build: (b) => b.node("permute", [b.data("f32", [2, 3], [1, 2, 3, 4, 5, 6])], { order: [1, 0] }),
@@ -66,8 +67,8 @@ export const structureSamples: Samples<Family> = {
     },
     { name: "a scalar", build: (b) => b.node("permute", [b.data("f32", [])], { order: [] }) },
     { name: "bool", build: (b) => b.node("permute", [b.data("bool", [3, 2])], { order: [1, 0] }) },
-  ],
-  broadcast: [
+  ]),
+  broadcast: within(exact, [
     {
       name: "a row",
       build: (b) => b.node("broadcast", [b.data("f32", [2], [1, 2])], { shape: [3, 2] }),
@@ -84,8 +85,8 @@ export const structureSamples: Samples<Family> = {
       build: (b) => b.node("broadcast", [b.data("u32", [])], { shape: [rowsSize("T"), 3] }),
     },
     { name: "to its own shape", build: (b) => b.node("broadcast", [b.data("bool", [5])], { shape: [5] }) },
-  ],
-  slice: [
+  ]),
+  slice: within(exact, [
     {
       name: "the middle",
       build: (b) => b.node("slice", [b.data("f32", [2, 4], [0, 1, 2, 3, 4, 5, 6, 7])], { axis: 1, start: 1, stop: 3 }),
@@ -101,8 +102,8 @@ export const structureSamples: Samples<Family> = {
       setting: UNEQUAL,
       build: (b) => b.node("slice", [b.rows([], [5, 3])], { axis: 1, start: 2, stop: 5 }),
     },
-  ],
-  concat: [
+  ]),
+  concat: within(exact, [
     {
       name: "columns",
       build: (b) => b.node("concat", [b.data("f32", [2, 1], [1, 2]), b.data("f32", [2, 2], [3, 4, 5, 6])], { axis: 1 }),
@@ -135,22 +136,22 @@ export const structureSamples: Samples<Family> = {
         return b.node("concat", [x, x], { axis: 0 });
       },
     },
-  ],
-  stop_gradient: [
+  ]),
+  stop_gradient: within(exact, [
     {
       name: "the same",
       build: (b) => b.node("stop_gradient", [b.data("f32", [3], [1, nan, 3])], {}),
       expected: [[1, nan, 3]],
     },
-  ],
-  barrier: [
+  ]),
+  barrier: within(exact, [
     {
       name: "the first",
       build: (b) => b.node("barrier", [b.data("f32", [2], [1, 2]), b.data("u32", [3])], {}),
       expected: [[1, 2]],
     },
-  ],
-  gather: [
+  ]),
+  gather: within(exact, [
     {
       name: "worked by hand",
       build: (b) => b.node("gather", [b.data("f32", [3, 2], [0, 1, 2, 3, 4, 5]), b.data("u32", [4], [2, 0, 7, 1])], {}),
@@ -176,5 +177,5 @@ export const structureSamples: Samples<Family> = {
       name: "f16",
       build: (b) => b.node("gather", [b.weight("table", "f16", [5, 3, 2]), b.data("u32", [7], (r) => r.below(5))], {}),
     },
-  ],
+  ]),
 };

@@ -4,6 +4,7 @@ import { applySize, axisSize, multiplySizes, sizeOf } from "../../src/size/size.
 import { rational } from "../../src/size/rational.js";
 import type { Bench } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
+import { summed, within } from "./tolerance.js";
 
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
@@ -22,7 +23,7 @@ const chosen = (b: Bench, x: Node): Node => b.node("take", [x, b.index("K")], { 
 const squares = (b: Bench, shape: readonly number[]): Node => b.data("f32", shape, (r) => r.normal() ** 2);
 
 export const trainingSamples: Samples<Family> = {
-  contract: [
+  contract: within({ relative: 2e-6, absolute: 1.2e-5, why: "as products, of more terms in the samples" }, [
     {
       name: "worked by hand",
       build: (b) =>
@@ -66,8 +67,8 @@ export const trainingSamples: Samples<Family> = {
       build: (b) => (b.top("K"), b.node("contract", [chosen(b, b.rows([], [2])), chosen(b, b.rows([], [3]))], {})),
       expected: [[0, 0, 0, 0, 0, 0]],
     },
-  ],
-  gather_grad: [
+  ]),
+  gather_grad: within(summed, [
     {
       name: "worked by hand",
       build: (b) =>
@@ -118,74 +119,77 @@ export const trainingSamples: Samples<Family> = {
       ),
       expected: [[0, 0, 0, 0]],
     },
-  ],
-  cross_entropy_grad: [
-    {
-      name: "worked by hand",
-      build: (b) =>
-        b.node(
-          "cross_entropy_grad",
-          [b.data("f32", [2, 2], [0, 0, 1000, 1000]), b.data("u32", [2], [1, 7]), b.data("f32", [2], [2, 1])],
-          {},
-        ),
-      expected: [[1, -1, 0.5, -0.5]],
-    },
-    {
-      name: "ignored targets",
-      build: (b) =>
-        b.node(
-          "cross_entropy_grad",
-          [b.data("f32", [2, 2], [0, 0, 5, 5]), b.data("i32", [2], [-1, 1]), b.data("f32", [2], [3, 4])],
-          {},
-        ),
-      expected: [[0, 0, 2, -2]],
-    },
-    {
-      name: "rows of unequal lengths",
-      setting: SEVEN,
-      build: (b) =>
-        b.node(
-          "cross_entropy_grad",
-          [b.rows([], [257]), b.rows([], [], "u32", (r) => r.below(257)), b.rows([], [])],
-          {},
-        ),
-    },
-    {
-      name: "in the memory of the logits",
-      setting: UNEQUAL,
-      build: (b) =>
-        b.node(
-          "cross_entropy_grad",
-          [
-            b.node("add", [b.rows([], [33]), b.data("f32", [33])], {}),
-            b.rows([], [], "u32", (r) => r.below(33)),
-            b.rows([], []),
-          ],
-          {},
-        ),
-    },
-    {
-      name: "one class",
-      build: (b) =>
-        b.node("cross_entropy_grad", [b.data("f32", [2, 1]), b.data("u32", [2], [0, 0]), b.data("f32", [2])], {}),
-      expected: [[0, 0]],
-    },
-    {
-      name: "f16 and i32",
-      setting: SEVEN,
-      build: (b) =>
-        b.node(
-          "cross_entropy_grad",
-          [b.rows([], [31], "f16"), b.rows([], [], "i32", (r) => r.below(32) - 1), b.rows([], [])],
-          {},
-        ),
-    },
-    {
-      name: "a single row",
-      build: (b) => b.node("cross_entropy_grad", [b.data("f32", [7]), b.data("u32", [], [3]), b.data("f32", [])], {}),
-    },
-  ],
-  adamw: [
+  ]),
+  cross_entropy_grad: within(
+    { relative: 4e-6, absolute: 3e-7, why: "a softmax, from which 1 is taken, times a factor" },
+    [
+      {
+        name: "worked by hand",
+        build: (b) =>
+          b.node(
+            "cross_entropy_grad",
+            [b.data("f32", [2, 2], [0, 0, 1000, 1000]), b.data("u32", [2], [1, 7]), b.data("f32", [2], [2, 1])],
+            {},
+          ),
+        expected: [[1, -1, 0.5, -0.5]],
+      },
+      {
+        name: "ignored targets",
+        build: (b) =>
+          b.node(
+            "cross_entropy_grad",
+            [b.data("f32", [2, 2], [0, 0, 5, 5]), b.data("i32", [2], [-1, 1]), b.data("f32", [2], [3, 4])],
+            {},
+          ),
+        expected: [[0, 0, 2, -2]],
+      },
+      {
+        name: "rows of unequal lengths",
+        setting: SEVEN,
+        build: (b) =>
+          b.node(
+            "cross_entropy_grad",
+            [b.rows([], [257]), b.rows([], [], "u32", (r) => r.below(257)), b.rows([], [])],
+            {},
+          ),
+      },
+      {
+        name: "in the memory of the logits",
+        setting: UNEQUAL,
+        build: (b) =>
+          b.node(
+            "cross_entropy_grad",
+            [
+              b.node("add", [b.rows([], [33]), b.data("f32", [33])], {}),
+              b.rows([], [], "u32", (r) => r.below(33)),
+              b.rows([], []),
+            ],
+            {},
+          ),
+      },
+      {
+        name: "one class",
+        build: (b) =>
+          b.node("cross_entropy_grad", [b.data("f32", [2, 1]), b.data("u32", [2], [0, 0]), b.data("f32", [2])], {}),
+        expected: [[0, 0]],
+      },
+      {
+        name: "f16 and i32",
+        setting: SEVEN,
+        build: (b) =>
+          b.node(
+            "cross_entropy_grad",
+            [b.rows([], [31], "f16"), b.rows([], [], "i32", (r) => r.below(32) - 1), b.rows([], [])],
+            {},
+          ),
+      },
+      {
+        name: "a single row",
+        build: (b) => b.node("cross_entropy_grad", [b.data("f32", [7]), b.data("u32", [], [3]), b.data("f32", [])], {}),
+      },
+    ],
+  ),
+  adamw: within({ relative: 1e-6, absolute: 3e-7, why: "a dozen roundings; a weight and its step may cancel" }, [
     ...[NaN, Infinity].map((factor): Sample<"adamw"> => ({
       name: `a factor of ${factor} changes nothing`,
       build: (b) =>
@@ -266,8 +270,8 @@ export const trainingSamples: Samples<Family> = {
         });
       },
     },
-  ],
-  sgd: [
+  ]),
+  sgd: within({ relative: 5e-7, absolute: 5e-7, why: "three multiply-adds, whose terms may cancel" }, [
     {
       name: "a factor that is not a number changes nothing",
       build: (b) =>
@@ -333,5 +337,5 @@ export const trainingSamples: Samples<Family> = {
         return b.node("sgd", [w, m, g, b.data("f32", [3], [0.01, 0.1, 1])], { momentum: 0.9, nesterov: true });
       },
     },
-  ],
+  ]),
 };

@@ -4,6 +4,7 @@ import type { OpName } from "../../src/ir/vocabulary.js";
 import { Bench, type Case, type Setting } from "./bench.js";
 import { attentionSamples } from "./samples-attention.js";
 import { castSamples } from "./samples-casts.js";
+import { comparisonSamples } from "./samples-comparisons.js";
 import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { reductionSamples } from "./samples-reductions.js";
@@ -13,6 +14,7 @@ import { sequenceSamples } from "./samples-sequence.js";
 import { sourceSamples } from "./samples-sources.js";
 import { structureSamples } from "./samples-structure.js";
 import { trainingSamples } from "./samples-training.js";
+import type { Tolerance } from "./tolerance.js";
 
 export interface Sample<K extends OpName = OpName> {
   readonly name: string;
@@ -22,11 +24,18 @@ export interface Sample<K extends OpName = OpName> {
   readonly expected?: readonly (readonly number[])[];
 }
 
-export type Samples<K extends OpName> = { readonly [O in K]: readonly Sample<O>[] };
+export interface Sampled<K extends OpName> {
+  /** Results in f16 may besides differ by one f16 value, where a 32-bit error crosses the middle between two. */
+  readonly tolerance: Tolerance;
+  readonly list: readonly Sample<K>[];
+}
+
+export type Samples<K extends OpName> = { readonly [O in K]: Sampled<O> };
 
 /** Total by type: an operator without samples does not compile. */
-export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
+export const samples: Samples<OpName> = {
   ...pointwiseSamples,
+  ...comparisonSamples,
   ...castSamples,
   ...sourceSamples,
   ...structureSamples,
@@ -41,7 +50,7 @@ export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
 
 /** All samples in one list, each with its operator. */
 export const allSamples: readonly { readonly op: OpName; readonly sample: Sample }[] = Object.entries(samples).flatMap(
-  ([op, list]) => list.map((sample) => ({ op: op as OpName, sample })), // keys of a total table
+  ([op, { list }]) => list.map((sample) => ({ op: op as OpName, sample })), // keys of a total table
 );
 
 /** The graph and inputs of a sample; the same for the same operator and name. */

@@ -1,0 +1,31 @@
+// Functions of one element for the oracle: their records' meaning, which samples worked by hand hold to.
+import type { DType } from "../../src/base/dtype.js";
+import type { PlainPointwiseOp } from "../../src/ir/vocabulary.js";
+import type { EvaluateContext } from "../../src/ops/define.js";
+import { ops } from "../../src/ops/index.js";
+import { tensor } from "../../src/ops/tensors.js";
+import { resolveSizes } from "../../src/size/axes.js";
+
+export interface Arr {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+}
+
+/** Pointwise operators ask nothing of a run. */
+const NO_RUN: EvaluateContext = {
+  axes: [],
+  sizes: resolveSizes([], { extents: new Map(), lengths: new Map(), live: new Map() }),
+  live: new Map(),
+  seed: 0,
+  source: (kind, name) => {
+    throw new Error(`${kind} ${name}: a function of elements reads none`);
+  },
+  forced: () => null,
+};
+
+/** Of operands that broadcast. */
+export function applied(op: PlainPointwiseOp, operands: readonly Arr[], dtypes: readonly DType[]): Arr {
+  const inputs = operands.map(({ shape, data }, i) => tensor(dtypes[i]!, shape, Float64Array.from(data)));
+  const [y] = ops[op].evaluate(inputs, {}, NO_RUN);
+  return { shape: y!.shape, data: [...y!.data] };
+}
