@@ -195,7 +195,7 @@ describe("imports point one way", () => {
     const places: Readonly<Record<string, (file: string) => boolean>> = {
       chevrotain: (file) => ["grammar", "syntax"].includes(roomOf(file)),
       webgpu: (file) => ["src/runtime/device-node.ts", "src/packaged/adapter-node.ts"].includes(file),
-      commander: (file) => roomOf(file) === "cli",
+      "@commander-js/extra-typings": (file) => roomOf(file) === "cli",
       "@huggingface/tokenizers": (file) => file === "src/tokenizer/tokenizer.ts",
       "@huggingface/jinja": (file) => file === "src/tokenizer/template.ts",
     };

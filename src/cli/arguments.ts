@@ -1,6 +1,7 @@
 // Reading the values of options: name=value, numbers, lists.
 import { MOST_EXTENT } from "../size/axes.js";
 import { isInteger, parseDecimal } from "../size/rational.js";
+import { parseRatio } from "../train/schedule.js";
 import { EXIT, UserError } from "./exit.js";
 
 const usage = (message: string, hint: string | null = null): UserError => new UserError(message, hint, EXIT.usage);
@@ -12,16 +13,17 @@ export function splitPair(option: string, text: string): readonly [string, strin
   return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
 }
 
-/** Several `name=value`, in a record without a prototype, for any name may be given. */
-export function pairs(option: string, texts: readonly string[]): Readonly<Record<string, string>> {
-  // no prototype, so that `__proto__` is a name like any other
-  const record = Object.create(null) as Record<string, string>;
-  for (const text of texts) {
-    const [name, value] = splitPair(option, text);
-    if (name in record) throw usage(`${option} gives ${name} twice`);
-    record[name] = value;
-  }
-  return record;
+/** Values by name. It has no prototype, so that `__proto__` is a name like any other. */
+export type Pairs = Readonly<Record<string, string>>;
+
+/** Of several, later ones stand in for earlier ones of the same name. */
+export const mergedPairs = (...all: readonly Pairs[]): Pairs => Object.assign(Object.create(null) as Pairs, ...all);
+
+/** With one `name=value` more. */
+export function withPair(option: string, text: string, before: Pairs = {}): Pairs {
+  const [name, value] = splitPair(option, text);
+  if (Object.hasOwn(before, name)) throw usage(`${option} gives ${name} twice`);
+  return mergedPairs(before, { [name]: value });
 }
 
 /** A whole number from `low` to `high`, such as 4096 or 1e6. */
@@ -36,10 +38,6 @@ function wholeIn(what: string, text: string, low: number, high: number): number 
     throw usage(`${what} is no whole number ${range}`);
   return Number(value.num);
 }
-
-/** The seed of weights and random values: a u32. */
-export const seedOf = (text: string | undefined): number =>
-  text === undefined ? 0 : wholeNumber("--seed", text, 0, 0xffffffff);
 
 /** Any finite number. */
 export function anyNumber(option: string, text: string): number {
@@ -56,6 +54,13 @@ export function positiveNumber(option: string, text: string): number {
   return value;
 }
 
+/** `5%`, `0.05`, `1/20`: a share below 1 of a text. */
+export function shareOf(option: string, text: string): number {
+  const share = parseRatio(text.trim());
+  if (share !== null && share >= 0 && share < 1) return share;
+  throw usage(`${option} ${JSON.stringify(text)} is no share of the text, such as 5%`);
+}
+
 const UNITS: ReadonlyMap<string, number> = new Map(
   ["", "K", "M", "G", "T"].map((prefix, power) => [prefix, 1024 ** power]),
 );
@@ -69,20 +74,29 @@ export function bytesOf(option: string, text: string): number {
   return bytes;
 }
 
+const MOST_SECONDS = 24 * 3600;
+
+/** `90`, `90s`, `2m`, `1h` in seconds. */
+export function durationOf(option: string, text: string): number {
+  const parts = /^(\d+(?:\.\d+)?)(s|m|h)?$/.exec(text.trim());
+  // as the pattern says
+  const seconds = parts ? Number(parts[1]) * { s: 1, m: 60, h: 3600 }[(parts[2] ?? "s") as "s" | "m" | "h"] : NaN;
+  if (!(seconds > 0 && seconds <= MOST_SECONDS))
+    throw usage(`${option} ${JSON.stringify(text)} is no time up to a day, such as 90s or 5m`);
+  return seconds;
+}
+
 /** `3,5,0` */
 export const wholeNumbers = (option: string, text: string): readonly number[] =>
   text.split(",").map((part) => wholeNumber(option, part.trim(), 0, 0xffffffff));
 
 /** `B=1,T=2048` */
 export function extentsOf(option: string, text: string): ReadonlyMap<string, number> {
-  const given = pairs(
-    option,
-    text.split(",").filter((part) => part.trim() !== ""),
-  );
+  const given = text.split(",").filter((part) => part.trim() !== "");
   return new Map(
-    Object.entries(given).map(([name, value]) => [name, wholeIn(`${option} ${name}=${value}`, value, 1, MOST_EXTENT)]),
+    Object.entries(given.reduce((before: Pairs, part) => withPair(option, part, before), {})).map(([name, value]) => [
+      name,
+      wholeIn(`${option} ${name}=${value}`, value, 1, MOST_EXTENT),
+    ]),
   );
 }
-
-/** For commander: every use of a repeatable option. */
-export const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];

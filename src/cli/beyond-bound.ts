@@ -1,9 +1,9 @@
 // A length beyond what a model allows: with the parameter that sets its bound, where there is one.
 import type { Model } from "../check/model.js";
-import { pairs } from "./arguments.js";
+import { mergedPairs } from "./arguments.js";
 import { UserError } from "./exit.js";
-import type { ModelFlags } from "./frontend.js";
 import { modelText } from "./model-file.js";
+import type { ModelFlags } from "./options.js";
 
 /** Which extent was asked for, by its option, and what the model allows. */
 export interface Asked {
@@ -44,7 +44,6 @@ export async function raisingBound(
   const { source, read } = await modelText(path);
   const phase = flags.phase ?? given.phase ?? "infer";
   const entry = flags.enter ?? given.enter;
-  const set = pairs("--set", flags.set ?? []);
   const choice = {
     phase,
     read,
@@ -52,7 +51,7 @@ export async function raisingBound(
     ...(flags.model === undefined ? {} : { model: flags.model }),
   };
   const modelWith = (more: Readonly<Record<string, string>>): Model | null =>
-    check(source, { ...choice, set: { ...set, ...more } }).model;
+    check(source, { ...choice, set: mergedPairs(flags.set ?? {}, more) }).model;
   const { extent, axis, bound } = fault.asked;
   const own = modelWith({});
   for (const { name, value } of own?.parameters ?? []) {

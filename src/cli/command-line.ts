@@ -1,13 +1,10 @@
 // All commands in their order, with what is said of them together.
-import { Command } from "commander";
+import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
+import { actsOf, COMMANDS, type CommandName } from "./acts.js";
 import type { ExitCode } from "./exit.js";
 import { io, type Output } from "./io.js";
-import { aboutCommands } from "./tree/about.js";
 import { add } from "./tree/add.js";
-import { runningCommands } from "./tree/running.js";
-import { sourceCommands } from "./tree/source.js";
-import { trainingCommands } from "./tree/training.js";
-import { weightCommands } from "./tree/weights.js";
+import type { Declared } from "./tree/declare.js";
 import { modcVersion } from "./version.js";
 
 const EXIT_CODES = `Exit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or
@@ -23,7 +20,7 @@ const widthOf = ({ isTTY, columns }: Output): number => (isTTY && columns ? colu
  * The commands, none of them run yet; `finish` is told the code that one ends with. Throws CommanderError for what is
  * no call of one, and says nothing of it.
  */
-export function commandLine(finish: (code: ExitCode) => void): Command {
+export function commandLine(finish: (code: ExitCode) => void): CommandUnknownOpts {
   const program = new Command("modc")
     .exitOverride()
     .configureOutput({
@@ -40,13 +37,9 @@ export function commandLine(finish: (code: ExitCode) => void): Command {
     .helpOption("-h, --help", "print this")
     .helpCommand(false)
     .addHelpText("after", `\n${EXIT_CODES}\n`);
-  for (const [group, commands] of [
-    ["Sources:", sourceCommands],
-    ["Weights and packages:", weightCommands],
-    ["On a device:", runningCommands],
-    ["Training:", trainingCommands],
-    ["About modc:", aboutCommands(program)],
-  ] as const)
-    for (const declared of commands) add(program, declared, finish).helpGroup(group);
+  const acts = actsOf(program);
+  for (const [group, commands] of Object.entries(COMMANDS))
+    for (const [name, declared] of Object.entries<Declared>(commands))
+      add(program, name, declared, acts[name as CommandName], finish).helpGroup(group); // the keys of constant tables
   return program;
 }

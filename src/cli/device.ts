@@ -1,10 +1,6 @@
 // Which device the flags ask for, and how to get a better one.
 import type { DeviceInfo, DeviceKind } from "../runtime/device-info.js";
-
-/** What `--device` gives; undefined: the best there is. */
-export interface DeviceFlags {
-  readonly device?: DeviceKind;
-}
+import type { DeviceFlags } from "./options.js";
 
 /** What `openDevice` is asked for. */
 export const wantedDevice = ({ device }: DeviceFlags): { readonly kind?: DeviceKind } =>

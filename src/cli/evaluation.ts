@@ -8,41 +8,30 @@ import { openCorpus, type Corpus } from "../train/corpus-node.js";
 import { evaluateText, type Evaluated } from "../train/evaluate.js";
 import { expectFits } from "../train/run-node.js";
 import { usualContext, type TrainingModel } from "../train/model.js";
-import { parseRatio } from "../train/schedule.js";
 import type { Batch, Rule } from "../train/types.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import type { Results } from "../runtime/index.js";
 import { leftover } from "../runtime/node.js";
 import { split, wholeWindows, type Window } from "../train/windows.js";
-import { pairs, seedOf, wholeNumber } from "./arguments.js";
 import { BeyondBound } from "./beyond-bound.js";
 import { dataIn } from "./data.js";
-import type { DeviceFlags } from "./device.js";
 import { type showDiagnostics, showingOnce } from "./diagnostics.js";
-import { EXIT, UserError } from "./exit.js";
+import { UserError } from "./exit.js";
 import { onDevice } from "./execute.js";
 import { makePrivateFolder, STDIN } from "./files.js";
-import { compileFile, type ModelFlags } from "./frontend.js";
+import { compileFile } from "./frontend.js";
 import { expectWeights, modelText, withFolder } from "./model-file.js";
 import { Progress, say } from "./terminal.js";
 import { checkedModel } from "./training.js";
-import type { TuningsFlags } from "./tunings.js";
+import type { Flags } from "./tree/declare.js";
+import type { trainingCommands } from "./tree/training.js";
 
-export interface EvaluationFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlags, TuningsFlags {
+/** The flags of `eval`, with a text. */
+export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
   readonly data: string;
-  readonly tokenizer?: string;
-  readonly field?: string;
-  readonly weights?: string;
-  readonly rule?: Rule;
-  readonly batch?: string;
-  readonly length?: string;
   /** Of a run: how long the windows are where no length is given and the model allows it. */
   readonly ownContext?: number;
-  readonly validation?: string;
-  readonly windows?: string;
-  readonly seed?: string;
-  readonly live?: readonly string[];
-}
+};
 
 const PHASES = { "top-k": "infer", causal: "generate" } as const;
 
@@ -64,14 +53,11 @@ export async function evaluateRules(
 ): Promise<Found> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
-  const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
-  const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 0, 1e9);
+  const rows = flags.batch ?? 8;
+  const most = flags.windows ?? 0;
   const show = showingOnce();
   const model = await checkedModel(await modelText(file), flags, show);
-  const context =
-    flags.length === undefined
-      ? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity)
-      : wholeNumber("--length", flags.length, 1, 1e9);
+  const context = flags.length ?? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity);
   if (model.bound !== null && context > model.bound)
     throw new BeyondBound({
       option: `--length ${context}`,
@@ -81,13 +67,13 @@ export async function evaluateRules(
       model: model.run.name,
     });
   if (flags.weights === undefined)
-    say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
+    say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and has learned nothing`);
   await expectFittingWeights(model.run, flags.weights ?? null);
   const progress = new Progress();
   const corpus = await openedOnce(flags);
   try {
     expectFits(corpus, { data: flags.data === STDIN ? "the text" : flags.data, model: model.run });
-    const windows = windowsOf(corpus, context, flags.validation, most);
+    const windows = windowsOf(corpus, context, flags.validation ?? 0, most);
     const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
     const found = new Map<Rule, Evaluated>();
     for (const rule of rules)
@@ -128,19 +114,7 @@ async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
 }
 
 /** Of the whole text, or of the last share of it, which training holds out; `most` of them, evenly apart; 0: all. */
-function windowsOf(
-  { tokens }: Corpus,
-  context: number,
-  validation: string | undefined,
-  most: number,
-): readonly Window[] {
-  const share = validation === undefined ? 0 : parseRatio(validation.trim());
-  if (share === null || share < 0 || share >= 1)
-    throw new UserError(
-      `--validation ${JSON.stringify(validation)} is no share of the text, such as 5%`,
-      null,
-      EXIT.usage,
-    );
+function windowsOf({ tokens }: Corpus, context: number, share: number, most: number): readonly Window[] {
   if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
   const from = share === 0 ? 0 : split(tokens, context, share).boundary;
   const windows = wholeWindows(from, tokens, context);
@@ -182,8 +156,8 @@ async function evaluateRule(
     forTarget,
     tunings: flags.tunings,
     weights: flags.weights ?? null,
-    live: pairs("--live", flags.live ?? []),
-    seed: seedOf(flags.seed),
+    live: flags.live ?? {},
+    seed: flags.seed ?? 0,
     progress,
     extents,
   };

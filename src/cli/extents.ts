@@ -1,18 +1,10 @@
 // At which batch and length a command looks: `--batch`, `--length`, and `--at` for axes that these do not name.
 import { capacityOf, generationExtents } from "../program/axes-of-generation.js";
-import { MOST_EXTENT, type Axis } from "../size/axes.js";
-import { extentsOf, wholeNumber } from "./arguments.js";
+import type { Axis } from "../size/axes.js";
 import { BeyondBound } from "./beyond-bound.js";
 import { EXIT, UserError } from "./exit.js";
-import type { ProgramName } from "../program/names.js";
 import { UsageError } from "./usage.js";
-
-export interface ExtentFlags {
-  readonly at?: string;
-  readonly batch?: string;
-  readonly length?: string;
-  readonly program?: ProgramName;
-}
+import type { ExtentFlags } from "./options.js";
 
 /**
  * The extent of each axis that a caller decides: what the flags say, else 1 for the batch, and for others their bound,
@@ -25,7 +17,7 @@ export function chosenExtents(
 ): ReadonlyMap<string, number> {
   if (flags.program === "prompt" || flags.program === "step") return extentsOfGeneration(axes, flags, usual);
   const open = axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
-  const given = new Map(flags.at === undefined ? [] : extentsOf("--at", flags.at));
+  const given = new Map(flags.at);
   const ofRole = (role: Axis["role"]): readonly Axis[] => open.filter((axis) => axis.role === role);
   const own = [
     ["--batch", flags.batch, ofRole("batch")],
@@ -46,17 +38,17 @@ export function chosenExtents(
         `write ${other[0]} ${n}`,
       );
   }
-  for (const [option, text, axes] of own) {
-    if (text === undefined) continue;
+  for (const [option, extent, axes] of own) {
+    if (extent === undefined) continue;
     const [axis, another] = axes;
     if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
     if (another)
       throw new UserError(
         `${option}: the model has several sequences`,
-        `--at ${axes.map((a) => `${a.name}=${text}`).join(",")}`,
+        `--at ${axes.map((a) => `${a.name}=${extent}`).join(",")}`,
         EXIT.usage,
       );
-    given.set(axis.name, wholeNumber(option, text, 1, MOST_EXTENT));
+    given.set(axis.name, extent);
   }
   return new Map(
     open.map((axis) => {
@@ -67,7 +59,7 @@ export function chosenExtents(
           ofRole("sequence").length === 1 && axis.role === "sequence" ? "--length 2048" : `--at ${axis.name}=2048`,
         );
       if (axis.bound !== null && value > axis.bound) {
-        const option = own.find(([, text, axes]) => text !== undefined && axes[0] === axis)?.[0];
+        const option = own.find(([, extent, axes]) => extent !== undefined && axes[0] === axis)?.[0];
         const asked = option === undefined ? `--at ${axis.name}=${value}` : `${option} ${value}`;
         throw new BeyondBound({ option: asked, axis: axis.name, extent: value, bound: axis.bound, model: "the model" });
       }
@@ -92,11 +84,8 @@ function extentsOfGeneration(
     );
   const root = axes.find((a) => a.role === "sequence" && axes.some((b) => b.name === capacityOf(a.name)));
   const bound = axes.find((a) => a.name === capacityOf(root?.name ?? ""))?.bound ?? null;
-  const sequences = flags.batch === undefined ? 1 : wholeNumber("--batch", flags.batch, 1, MOST_EXTENT);
-  const length =
-    flags.length === undefined
-      ? Math.min(usual ?? bound ?? 2048, bound ?? Infinity)
-      : wholeNumber("--length", flags.length, 1, MOST_EXTENT);
+  const sequences = flags.batch ?? 1;
+  const length = flags.length ?? Math.min(usual ?? bound ?? 2048, bound ?? Infinity);
   if (bound !== null && length > bound) throw new UserError(`--length is ${length}: the model allows ${bound}`);
   return generationExtents(axes, sequences, flags.program === "step" ? 1 : length, length);
 }

@@ -3,33 +3,14 @@ import type { CompileOptions, Compiled } from "../compile.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
 import type { Program } from "../program/program.js";
-import type { ProgramName } from "../program/names.js";
-import type { ActivationType, Precision, Target, WeightType } from "../program/target.js";
+import type { Precision, Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
-import { pairs } from "./arguments.js";
 import { SourceError } from "../session/errors.js";
 import { showDiagnostics } from "./diagnostics.js";
 import { EXIT, UserError } from "./exit.js";
 import type { Read } from "../check/files.js";
 import { modelName, modelReader, modelText, readModel, type ModelText } from "./model-file.js";
-
-/** What `--set --phase --enter --model` give, as commander leaves them. */
-export interface ModelFlags {
-  readonly set?: readonly string[];
-  readonly phase?: "infer" | "train" | "generate";
-  readonly enter?: "forward" | "objective";
-  readonly model?: string;
-  /** Of `ir`, `wgsl`, `plan`, `cost` and `profile`: which program of the model, in place of phase and function. */
-  readonly program?: ProgramName;
-  /** Of `run`, `ir` and `plan`: with the gradient of the loss for every weight. */
-  readonly gradients?: boolean;
-}
-
-/** What `--weights-as` and `--activations-as` give. */
-export interface PrecisionFlags {
-  readonly weightsAs?: WeightType;
-  readonly activationsAs?: ActivationType;
-}
+import type { ModelFlags, PrecisionFlags } from "./options.js";
 
 /** The same as the library takes it. */
 export const precisionOf = ({ weightsAs, activationsAs }: PrecisionFlags): Precision => ({
@@ -68,7 +49,7 @@ export function compileOptions(
     file: modelName(file),
     ...(flags.program === undefined ? { phase } : { program: flags.program }),
     ...(flags.gradients ? { gradients: true } : {}),
-    set: pairs("--set", flags.set ?? []),
+    set: flags.set ?? {},
     read: modelReader(file),
     ...(flags.enter === undefined ? {} : { entry: flags.enter }),
     ...(flags.model === undefined ? {} : { model: flags.model }),
@@ -120,13 +101,13 @@ export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typ
 /** The same of a text. */
 export async function checkText(
   { source, read }: ModelText,
-  { program, phase = "infer", enter, model: name, set = [] }: ModelFlags,
+  { program, phase = "infer", enter, model: name, set = {} }: ModelFlags,
 ): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
   const { check } = await import("../check/check.js");
   const { recipes } = await import("../recipes.js");
   const { model, diagnostics, sources } = check(source, {
     phase,
-    set: pairs("--set", set),
+    set,
     read,
     ...(enter === undefined ? {} : { entry: enter }),
     ...(program === undefined ? {} : { phase: recipes[program].phase, entry: recipes[program].entry }),

@@ -5,24 +5,16 @@ import { quotedName, shownName } from "../size/shown.js";
 import { told } from "../runtime/told.js";
 import { converts, fromBytes } from "../runtime/weights/convert.js";
 import { openWeights } from "../runtime/weights-node.js";
-import { splitPair, wholeNumbers } from "./arguments.js";
 import { UserError } from "./exit.js";
 import { readText } from "./files.js";
 import { say } from "./terminal.js";
 import { textReader, type TextReader } from "./text-reader.js";
+import type { InputFlags } from "./options.js";
 
 /** Values in a row with their shape. */
 export interface GivenTensor {
   readonly shape: readonly number[];
   readonly data: readonly number[] | Words;
-}
-
-export interface InputFlags {
-  readonly input?: readonly string[];
-  readonly text?: readonly string[];
-  readonly lengths?: string;
-  /** A `tokenizer.json` for `text`; without one, bytes. */
-  readonly tokenizer?: string;
 }
 
 /** Texts that were read as tokens. */
@@ -43,17 +35,15 @@ export interface GivenInputs {
 
 export async function readInputs(program: Program, flags: InputFlags): Promise<GivenInputs> {
   const inputs = new Map<string, GivenTensor>();
-  for (const text of flags.input ?? []) {
-    const [name, value] = splitPair("--input", text);
+  for (const [name, value] of Object.entries(flags.input ?? {})) {
     const declared = program.inputs.find((input) => input.name === name);
     if (!declared) throw new UserError(`the model has no input ${name}`, takes(program));
-    if (inputs.has(name)) throw new UserError(`--input gives ${name} twice`);
     inputs.set(name, await readTensor(declared, value));
   }
   const texts = flags.text?.length ? textTokens(program, flags.text, inputs, await textReader(flags.tokenizer)) : null;
   for (const { name } of program.inputs)
     if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
-  const given = flags.lengths === undefined ? null : wholeNumbers("--lengths", flags.lengths);
+  const given = flags.lengths ?? null;
   if (given && texts) throw new UserError("--lengths and --text contradict each other: texts have their own lengths");
   return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
 }

@@ -1,19 +1,18 @@
 // Weights that do not fit a model: with the parameter that explains it, where one does.
 import type { WeightsError } from "../runtime/errors.js";
 import { explainWeights, explanation } from "../session/explain-weights.js";
-import { pairs } from "./arguments.js";
 import { EXIT, UserError } from "./exit.js";
-import type { ModelFlags } from "./frontend.js";
 import { modelText } from "./model-file.js";
+import type { ModelFlags } from "./options.js";
 
 /** The same fault with a hint, or itself where no parameter explains it. */
 export async function explained(
   fault: WeightsError,
   path: string,
-  { set = [], model }: Pick<ModelFlags, "set" | "model">,
+  { set = {}, model }: Pick<ModelFlags, "set" | "model">,
 ): Promise<Error> {
   const { source, read } = await modelText(path);
-  const found = fault.tensors && explainWeights({ source, read, model, set: pairs("--set", set) }, fault.tensors);
+  const found = fault.tensors && explainWeights({ source, read, model, set }, fault.tensors);
   if (!found) return fault;
   const { text, set: words } = explanation(found);
   return new UserError(fault.message, `${text}: ${words}`, EXIT.user, fault.code);

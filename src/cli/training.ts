@@ -2,13 +2,12 @@
 import type { TrainingModel } from "../train/model.js";
 import type { Preparation } from "../train/open-trainer.js";
 import type { TrainerProgram } from "../train/trainer.js";
-import { pairs } from "./arguments.js";
 import { showDiagnostics } from "./diagnostics.js";
-import type { ModelFlags } from "./frontend.js";
 import { weightsStage } from "./loading.js";
 import type { ModelText } from "./model-file.js";
 import type { Progress } from "./terminal.js";
 import { plural } from "./units.js";
+import type { ModelFlags } from "./options.js";
 
 /** Reads and checks a model's objective; prints its warnings, by `show`. Throws SourceError where there is none. */
 export async function checkedModel(
@@ -24,14 +23,14 @@ export async function checkedModel(
 
 /** Which model, with which parameters. */
 export const choiceOf = ({
-  set = [],
+  set = {},
   model,
 }: Pick<ModelFlags, "set" | "model">): {
   readonly model: string | undefined;
   readonly set: Readonly<Record<string, string>>;
 } => ({
   model,
-  set: pairs("--set", set),
+  set,
 });
 
 const PROGRAMS: Readonly<Record<TrainerProgram, string>> = {

@@ -11,11 +11,6 @@ import { readText } from "./files.js";
 import { io } from "./io.js";
 import { say } from "./terminal.js";
 
-export interface TuningsFlags {
-  /** A path, or `none`; undefined: what is found in the user's folder. */
-  readonly tunings?: string | undefined;
-}
-
 /**
  * The user's folder for them: XDG_CACHE_HOME where that is an absolute path, as its specification wants, else ~/.cache;
  * on Windows the local data of applications.
@@ -58,7 +53,7 @@ export function makeTuningsFolder(folder = tuningsFolder()): void {
  * The tunings a device gets: of the file that is named, which must be right for it, else of the user's, if there is a
  * usable one; null: those of its class.
  */
-export function tuningsOn(device: Device, { tunings }: TuningsFlags): Tunings | null {
+export function tuningsOn(device: Device, { tunings }: { readonly tunings?: string | undefined }): Tunings | null {
   if (tunings === "none") return null;
   if (tunings !== undefined) return named(tunings, device).tunings;
   return found(device)?.tunings ?? null;

@@ -1,5 +1,5 @@
 // What is wrong with the words of a command line, and what was meant.
-import type { Command, CommanderError } from "commander";
+import type { CommandUnknownOpts, CommanderError } from "@commander-js/extra-typings";
 import { EXIT, UserError } from "./exit.js";
 
 /** A fault of the command line itself. */
@@ -20,7 +20,7 @@ const RENAMED: Readonly<Record<string, { readonly option: string; readonly value
 };
 
 /** What commander found, with a hint: the command it found it in, `words`, is the first that is one. */
-export function usageError(found: CommanderError, program: Command, words: readonly string[]): UsageError {
+export function usageError(found: CommanderError, program: CommandUnknownOpts, words: readonly string[]): UsageError {
   const command = program.commands.find((c) => c.name() === words[0]) ?? program;
   // split gives one part at least
   const [message, meant] = found.message.replace(/^error: /, "").split(/\n\(Did you mean |\?\)$/) as [string, string?];
@@ -57,9 +57,10 @@ const READERS = ["weights", "tokenizer", "tunings", "data", "prompt", "text", "i
 const NAMES_FILES = new Set(["file", "files", "what"]);
 
 /** Standard input can be read once. Throws UsageError where two ask for it. */
-export function expectOneReader(command: Command): void {
-  const asks = (value: unknown): boolean => typeof value === "string" && /^(?:-|@-|[^=]*=@-)$/.test(value);
-  const values = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
+export function expectOneReader(command: CommandUnknownOpts): void {
+  const asks = (value: unknown): boolean => value === "-" || value === "@-";
+  const values = (value: unknown): readonly unknown[] =>
+    typeof value === "object" && value !== null ? Object.values(value) : [value];
   const readers = [
     ...command.registeredArguments.flatMap((argument, i) =>
       NAMES_FILES.has(argument.name())

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { extentsOf, wholeNumber } from "../../src/cli/arguments.js";
 import { chosenExtents } from "../../src/cli/extents.js";
+import { batch, length } from "../../src/cli/options.js";
 import type { Axis } from "../../src/size/axes.js";
 
 const axes: readonly Axis[] = [
@@ -35,15 +36,15 @@ describe("extents", () => {
     "1e10000000",
   ])("refuse %j everywhere", (value) => {
     expect(() => extentsOf("--at", `B=${value}`)).toThrow(`--at B=${value} is no whole number from 1 to 4294967295`);
-    for (const flag of ["batch", "length"] as const)
-      expect(() => chosenExtents(axes, { [flag]: value }, 512)).toThrow(
-        `--${flag} ${JSON.stringify(value)} is no whole number from 1 to 4294967295`,
+    for (const option of [batch("1"), length("512")])
+      expect(() => option.parseArg!(value, undefined)).toThrow(
+        `${option.long} ${JSON.stringify(value)} is no whole number from 1 to 4294967295`,
       );
   });
 
   it("are held against the bounds of the model", () => {
-    expect(() => chosenExtents(axes, { length: "1e3" }, 512)).toThrow("--length 1000: the model allows 256");
-    expect(chosenExtents(axes, { batch: "4e9" }, 512)).toEqual(
+    expect(() => chosenExtents(axes, { length: 1e3 }, 512)).toThrow("--length 1000: the model allows 256");
+    expect(chosenExtents(axes, { batch: 4e9 }, 512)).toEqual(
       new Map([
         ["B", 4e9],
         ["T", 256],

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { generate, type GenerateFlags, type GenerateTrial } from "../../src/cli/commands/generate.js";
+import { generate, type GenerateTrial } from "../../src/cli/commands/generate.js";
 import { told } from "../../src/cli/exit.js";
 import { openSession, type GenerateTextOptions, type TextSession } from "../../src/session/index.js";
 import { writeTextFolder } from "../session/folder.js";
@@ -224,7 +224,7 @@ describe("a device that is lost in the middle of a text", () => {
         told: (own, { index }) => index === 4 && own.device.gpu.destroy(),
         ...(recover && { recover }),
       };
-      const flags = { weights: join(root, MOBY[2]), prompt: [PROMPT], maxTokens: "80" };
+      const flags = { weights: join(root, MOBY[2]), prompt: [PROMPT], maxTokens: 80 };
       const ended: unknown = await generate(join(root, MOBY[0]), flags, trial).catch((fault: unknown) => fault);
       return { ended, stdout: stdout!.join(""), stderr: stderr!.join("") };
     } finally {
@@ -272,12 +272,11 @@ describe("what modc generate refuses", () => {
     const [file, weights] = [join(root, MOBY[0]), join(root, MOBY[2])];
     const other = temporary.file("other.mod", "model Other() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n");
     const the = { prompt: ["the"] };
-    const cases: readonly (readonly [number, string, string, GenerateFlags])[] = [
+    const cases: readonly (readonly [number, string, string, Parameters<typeof generate>[1]])[] = [
       [2, "there is no prompt", file, { weights }],
       [2, "--system is a message of a chat", file, { weights, ...the, system: "be brief" }],
-      [2, '--temperature "warm" is no number', file, { weights, ...the, temperature: "warm" }],
-      [2, '"the" is no token\'s number', file, { weights, ...the, logitBias: ["the=1"] }],
-      [2, "--top-p must be from 0 to 1, found 2", file, { weights, ...the, topP: "2" }],
+      [2, '"the" is no token\'s number', file, { weights, ...the, logitBias: { the: "1" } }],
+      [2, "--top-p must be from 0 to 1, found 2", file, { weights, ...the, topP: 2 }],
       [2, "a stop string must be a text of at least one character", file, { weights, ...the, stop: [""] }],
       [1, "the prompt is empty", file, { weights, prompt: [""] }],
       [1, "the prompt has 300 tokens, the model reads at most 256", file, { weights, prompt: ["a".repeat(300)] }],
@@ -319,6 +318,11 @@ describe("what modc generate refuses", () => {
       expect(told(fault).message).toContain(message);
       expect(told(fault).exit, message).toBe(code);
     }
+  });
+
+  it("is a usage fault where it is no number", async () => {
+    const { status, stderr } = await modc(["generate", MOBY[0], "--prompt", "the", "--temperature", "warm"]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining('--temperature "warm" is no number')]);
   });
 
   it("a source with errors is shown in its place", async () => {

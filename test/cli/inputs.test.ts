@@ -7,7 +7,7 @@ const [floats, whole] = [scaleProgram(), tablesProgram];
 
 describe("--input", () => {
   it("takes NaN and infinities in quotes, as they are printed", async () => {
-    const { inputs } = await readInputs(floats, { input: ['x=[[["NaN", "-Infinity", 1]]]'] });
+    const { inputs } = await readInputs(floats, { input: { x: '[[["NaN", "-Infinity", 1]]]' } });
     expect(inputs.get("x")).toEqual({ shape: [1, 1, 3], data: [NaN, -Infinity, 1] });
   });
 
@@ -16,17 +16,17 @@ describe("--input", () => {
     ["[[[1, null, 2]]]", "x[0][0][1] is null, which is no number", /write "NaN"/],
     ['[["a"]]', 'x[0][0] is "a", which is no number', /^$/],
   ])("says of %s what is wrong, and how such a number is written", async (text, message, hint) => {
-    await expect(readInputs(floats, { input: [`x=${text}`] })).rejects.toSatisfy(
+    await expect(readInputs(floats, { input: { x: text } })).rejects.toSatisfy(
       (fault: Error & { readonly hint: string | null }) =>
         fault.message.includes(message) && hint.test(fault.hint ?? ""),
     );
   });
 
   it("says where a whole number is none", async () => {
-    await expect(readInputs(whole, { input: ['x=[[1, "NaN"]]'] })).rejects.toThrow(
+    await expect(readInputs(whole, { input: { x: '[[1, "NaN"]]' } })).rejects.toThrow(
       "x[0][1] is NaN: u32 takes whole numbers",
     );
-    await expect(readInputs(whole, { input: ["x=[[1, null]]"] })).rejects.toThrow(
+    await expect(readInputs(whole, { input: { x: "[[1, null]]" } })).rejects.toThrow(
       "x[0][1] is null, which is no number",
     );
   });

@@ -161,7 +161,6 @@ describe("inputs", () => {
   it.each<[string, readonly string[], string]>([
     ["none", ["examples/golden.mod"], "input x is missing"],
     ["another name", ["examples/golden.mod", "--input", "y=[1]"], "the model has no input y"],
-    ["twice", [...GOLDEN, "--input", "x=[[[1]]]"], "--input gives x twice"],
     ["no JSON", ["examples/golden.mod", "--input", "x=[[1"], "--input x is no JSON"],
     [
       "an infinity in tokens",

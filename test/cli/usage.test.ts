@@ -83,6 +83,8 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["check", "examples/moby.mod", "--nonsense"], "unknown option '--nonsense'"],
     [["check", "examples/moby.mod", "--set", "depth"], '--set "depth" has no name and value'],
     [["check", "examples/moby.mod", "--set", "depth=2", "--set", "depth=3"], "--set gives depth twice"],
+    [["run", ...GOLDEN, "--input", "x=[[[1]]]"], "--input gives x twice"],
+    [["eval", "x.mod", "--validation", "much"], '--validation "much" is no share of the text'],
     [["ir", "examples/golden.mod", "--after", "magic"], 'there is no pass "magic"'],
     [["run", ...GOLDEN, "--seed", "-1"], '--seed "-1" is no whole number from 0 to 4294967295'],
     [["run", ...GOLDEN, "--seed", "1.5"], "is no whole number"],

@@ -11,8 +11,8 @@ const folder = temporaryFolder();
 afterAll(folder.remove);
 afterEach(() => vi.restoreAllMocks());
 
-const SET = ["depth=2", "dim=16", "heads=2"];
-const SMALL = ["verify", "examples/moby.mod", ...SET.flatMap((s) => ["--set", s])];
+const SET = { depth: "2", dim: "16", heads: "2" };
+const SMALL = ["verify", "examples/moby.mod", ...Object.entries(SET).flatMap(([name, n]) => ["--set", `${name}=${n}`])];
 
 describe("verify", () => {
   it("says of a sound model that everything holds, prompts and steps included, and how its rules agree on a text", async () => {
@@ -55,9 +55,9 @@ describe("verify", () => {
         k.name.startsWith("rope") ? { ...k, wgsl: k.wgsl.replaceAll(" - ", " + ") } : k,
       ),
     });
-    expect(
-      await verify("examples/moby.mod", { set: SET, batch: "2", length: "8", output, json: true }, { amend }),
-    ).toBe(EXIT.check);
+    expect(await verify("examples/moby.mod", { set: SET, batch: 2, length: 8, output, json: true }, { amend })).toBe(
+      EXIT.check,
+    );
     const { holds, findings } = JSON.parse(printed) as {
       holds: boolean;
       findings: { state: string; fault: { kind: string; name: string; place: string } | null }[];

@@ -11,24 +11,17 @@ import { formatBytes } from "../../runtime/errors.js";
 import { openWeights } from "../../runtime/node.js";
 import type { Generation } from "../../program/generation.js";
 import type { TuningsFile } from "../../schedule/tunings/file.js";
-import { bytesOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { compileFile, compileOptions, precisionOf, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { compileFile, compileOptions, precisionOf } from "../frontend.js";
 import { modelName, readModel, withFolder } from "../model-file.js";
 import { packageText, type PackageText } from "../package-text.js";
 import { out, outJson, Progress, say } from "../terminal.js";
-import { readTunings, type TuningsFlags } from "../tunings.js";
+import { readTunings } from "../tunings.js";
 import { modcVersion } from "../version.js";
+import type { Flags } from "../tree/declare.js";
+import type { weightCommands } from "../tree/weights.js";
 
-export interface BuildFlags extends ModelFlags, PrecisionFlags, TuningsFlags {
-  readonly weights?: string;
-  readonly tokenizer?: string;
-  readonly output?: string;
-  readonly singleFile?: string;
-  readonly shard?: string;
-  readonly name?: string;
-  readonly json?: boolean;
-}
+type BuildFlags = Flags<typeof weightCommands.build>;
 
 const SHARD_BYTES = 16 * 1024 * 1024;
 const LEAST_SHARD_BYTES = 1024;
@@ -47,7 +40,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       "`modc init` writes untrained ones",
       EXIT.usage,
     );
-  const shardBytes = flags.shard === undefined ? SHARD_BYTES : bytesOf("--shard", flags.shard);
+  const shardBytes = flags.shard ?? SHARD_BYTES;
   if (shardBytes < LEAST_SHARD_BYTES)
     throw new UserError(`--shard ${flags.shard!}: a shard has at least ${LEAST_SHARD_BYTES} bytes`, null, EXIT.usage);
   const compiled = await compileFile(file, flags);

@@ -7,14 +7,15 @@ import type { Block, Member } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
-import { compileOptions, type ModelFlags } from "../frontend.js";
+import { compileOptions } from "../frontend.js";
 import { STDIN, STDIN_NAME } from "../files.js";
 import { readModel } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
+import type { ModelFlags } from "../options.js";
 
-export interface CheckFlags extends ModelFlags {
-  readonly json?: boolean;
-}
+type CheckFlags = Flags<typeof sourceCommands.check>;
 
 /**
  * Several models are checked one after the other unless `--model` chooses; a file without one is a library, whose text

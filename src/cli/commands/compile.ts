@@ -1,20 +1,17 @@
 // `modc compile`: the program as JSON, for the runtime to load without the compiler.
 import type { Program } from "../../program/program.js";
 import { printProgram } from "../../program/serialize.js";
-import { openDevice, type DeviceKind } from "../../runtime/index.js";
+import { openDevice } from "../../runtime/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
-import { compileFile, type Finished, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { compileFile, type Finished } from "../frontend.js";
 import { out, outJson, outRaw } from "../terminal.js";
-import { readTunings, tuningsOn, type TuningsFlags } from "../tunings.js";
+import { readTunings, tuningsOn } from "../tunings.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
 
-export interface CompileFlags extends ModelFlags, PrecisionFlags, TuningsFlags {
-  /** The device to compile for; undefined: any, or such a one as the tunings are for. */
-  readonly device?: DeviceKind | "best";
-  readonly output?: string;
-  readonly json?: boolean;
-}
+type CompileFlags = Flags<typeof sourceCommands.compile>;
 
 /** Without `-o` the program itself goes to standard output. */
 export async function compile(file: string, flags: CompileFlags): Promise<ExitCode> {

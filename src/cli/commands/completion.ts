@@ -1,24 +1,25 @@
 // `modc completion`: a script by which a shell completes commands, options and what stands behind them, made of the
 // commands there are.
-import type { Argument, Command, Option } from "commander";
+import type { Argument, CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 import { bash } from "../completion/bash.js";
 import { fish } from "../completion/fish.js";
 import type { Completed, CompletedOption, Values } from "../completion/words.js";
 import { zsh } from "../completion/zsh.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { io } from "../io.js";
+import { REPEATABLE } from "../options.js";
 
 const SCRIPTS = { bash, zsh, fish } as const;
 export type Shell = keyof typeof SCRIPTS;
 
-export async function completion(shell: Shell, program: Command): Promise<ExitCode> {
+export async function completion(shell: Shell, program: CommandUnknownOpts): Promise<ExitCode> {
   const { catalogue } = await import("../../diagnostics/catalogue.js");
   io().stdout.write(SCRIPTS[shell](wordsOf(program, Object.keys(catalogue).sort())));
   return EXIT.fine;
 }
 
 /** What can be completed of each command. `codes` are those of `explain`. */
-export function wordsOf(program: Command, codes: readonly string[]): readonly Completed[] {
+export function wordsOf(program: CommandUnknownOpts, codes: readonly string[]): readonly Completed[] {
   const names = program.commands.map((c) => c.name());
   const help = {
     short: "-h",
@@ -46,7 +47,7 @@ const optionOf = (o: Option): CompletedOption => ({
   does: o.description,
   values: o.required || o.optional ? optionValues(o) : null,
   optional: o.optional,
-  repeatable: o.parseArg !== undefined || o.variadic,
+  repeatable: o.variadic || o.description.endsWith(REPEATABLE),
 });
 
 /** By what its help calls the value. */

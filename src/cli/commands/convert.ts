@@ -7,26 +7,24 @@ import { convertFolder } from "../../huggingface/convert-node.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../huggingface/files-node.js";
 import { openTrained } from "../../session/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
-import { seedOf, splitPair, wholeNumber } from "../arguments.js";
+import { splitPair, wholeNumber } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { folderOf, modelText } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
 import { tell } from "../trained.js";
 import { grouped } from "../units.js";
+import type { Flags } from "../tree/declare.js";
+import type { weightCommands } from "../tree/weights.js";
 
-export interface ConvertFlags {
-  readonly output: string;
-  readonly mod: readonly string[];
-  readonly seed?: string;
-  readonly json?: boolean;
-}
-
-export async function convert(folder: string, { output, mod, seed, json }: ConvertFlags): Promise<ExitCode> {
+export async function convert(
+  folder: string,
+  { output, mod, seed = 0, json }: Flags<typeof weightCommands.convert>,
+): Promise<ExitCode> {
   if (folderOf(folder) === null)
     throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
   const routing = routingOf(mod);
   const { folder: dense, ...weights } = await denseOf(folder);
-  const done = await convertFolder(dense, output, { routing, seed: seedOf(seed), ...weights });
+  const done = await convertFolder(dense, output, { routing, seed, ...weights });
   if (json) outJson({ output, ...done, ...routing });
   else
     out(

@@ -1,6 +1,6 @@
 // `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and
 // the memory of a session.
-import { ledger, stepsWithin, type Convention, type Ledger, type LedgerRow, type Work } from "../../cost/ledger.js";
+import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../cost/ledger.js";
 import type { Model } from "../../check/model.js";
 import { optimize } from "../../passes/index.js";
 import { programFor, recipeOf } from "../../compile.js";
@@ -8,26 +8,19 @@ import { materialOf } from "../../recipes.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { memoryOf, type MemoryUse } from "../../runtime/memory.js";
 import { divide, parseDecimal, parseRational, printRational, rational, type Rational } from "../../size/rational.js";
-import { pairs, positiveNumber } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { chosenExtents, type ExtentFlags } from "../extents.js";
-import { checkFile, precisionOf, programName, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { chosenExtents } from "../extents.js";
+import { checkFile, precisionOf, programName } from "../frontend.js";
 import { memoryLines } from "../memory.js";
 import { table } from "../table.js";
 import { columns, out, outJson } from "../terminal.js";
 import { grouped, withPrefix } from "../units.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
 
-export interface CostFlags extends ModelFlags, ExtentFlags, PrecisionFlags {
-  readonly convention?: Convention;
-  readonly live?: readonly string[];
-  readonly budget?: string;
-  readonly stepTokens?: string;
-  readonly json?: boolean;
-}
-
-export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
-  const budget = flags.budget === undefined ? null : positiveNumber("--budget", flags.budget);
-  const stepTokens = flags.stepTokens === undefined ? null : positiveNumber("--step-tokens", flags.stepTokens);
+export async function cost(file: string, flags: Flags<typeof sourceCommands.cost>): Promise<ExitCode> {
+  const budget = flags.budget ?? null;
+  const stepTokens = flags.stepTokens ?? null;
   if ((budget === null) !== (stepTokens === null))
     throw new UserError(
       "--budget and --step-tokens belong together",
@@ -37,7 +30,7 @@ export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
   const { model, sources } = await checkFile(file, flags);
   const graph = optimize(recipeOf(flags, model).graph(materialOf(model)));
   const extents = chosenExtents(graph.axes, flags, null);
-  const live = liveValues(model, flags.live ?? []);
+  const live = liveValues(model, flags.live ?? {});
   const found = ledger(graph, model, {
     extents,
     live,
@@ -63,9 +56,9 @@ export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
   return EXIT.fine;
 }
 
-function liveValues(model: Model, texts: readonly string[]): ReadonlyMap<string, Rational> {
+function liveValues(model: Model, given: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> {
   return new Map(
-    Object.entries(pairs("--live", texts)).map(([name, text]) => {
+    Object.entries(given).map(([name, text]) => {
       if (!model.live.some((l) => l.name === name))
         throw new UserError(
           `the model has no live parameter ${name}`,

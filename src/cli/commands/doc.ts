@@ -7,13 +7,15 @@ import { didYouMean } from "../did-you-mean.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { readSource, STDIN } from "../files.js";
 import { out, outJson } from "../terminal.js";
-
-export interface DocFlags {
-  readonly json?: boolean;
-}
+import type { Flags } from "../tree/declare.js";
+import type { aboutCommands } from "../tree/about.js";
 
 /** `what` is a file, "std", "builtins", or, as a short way, the name of a library block or a function. */
-export function doc(what: string | undefined, name: string | undefined, flags: DocFlags): ExitCode {
+export function doc(
+  what: string | undefined,
+  name: string | undefined,
+  flags: Flags<typeof aboutCommands.doc>,
+): ExitCode {
   const entries = select(entriesOf(what), what, name);
   if (flags.json) outJson(entries);
   else out(entries.map(print).join("\n\n"));

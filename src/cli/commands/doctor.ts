@@ -1,15 +1,13 @@
 // `modc doctor`: which device there is, what it can do, and how to get a better one.
 import { openDevice, type DeviceInfo } from "../../runtime/index.js";
 import { formatBytes } from "../../runtime/errors.js";
-import { mendingHint, wantedDevice, type DeviceFlags } from "../device.js";
+import { mendingHint, wantedDevice } from "../device.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { out, outJson } from "../terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
 
-export interface DoctorFlags extends DeviceFlags {
-  readonly json?: boolean;
-}
-
-export async function doctor(flags: DoctorFlags): Promise<ExitCode> {
+export async function doctor(flags: Flags<typeof runningCommands.doctor>): Promise<ExitCode> {
   const device = await openDevice(wantedDevice(flags));
   const { info } = device;
   if (flags.json)

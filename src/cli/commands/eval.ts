@@ -1,16 +1,13 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
-import { evaluateRules, nameOf, type EvaluationFlags, type Found } from "../evaluation.js";
+import { evaluateRules, nameOf, type Found } from "../evaluation.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { table } from "../table.js";
 import { out, outJson } from "../terminal.js";
 import { grouped, percent } from "../units.js";
+import type { Flags } from "../tree/declare.js";
+import type { trainingCommands } from "../tree/training.js";
 
-export interface EvalFlags extends Omit<EvaluationFlags, "data"> {
-  readonly data?: string;
-  readonly json?: boolean;
-}
-
-export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode> {
+export async function evaluate(file: string, flags: Flags<typeof trainingCommands.eval>): Promise<ExitCode> {
   const { data } = flags;
   if (data === undefined)
     throw new UserError("nothing says on which text: --data is missing", "a run's folder brings its own", EXIT.usage);

@@ -4,13 +4,11 @@ import { didYouMean } from "../did-you-mean.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { table } from "../table.js";
 import { out, outJson } from "../terminal.js";
-
-export interface ExplainFlags {
-  readonly json?: boolean;
-}
+import type { Flags } from "../tree/declare.js";
+import type { aboutCommands } from "../tree/about.js";
 
 /** Without a code, all of them with the first sentence of each. */
-export function explain(code: string | undefined, flags: ExplainFlags): ExitCode {
+export function explain(code: string | undefined, flags: Flags<typeof aboutCommands.explain>): ExitCode {
   const codes = Object.keys(catalogue).sort() as Code[]; // the keys of a constant table
   if (code === undefined) {
     const rows = codes.map((c) => [c, catalogue[c].severity, firstSentence(catalogue[c].explain)]);

@@ -4,18 +4,14 @@ import { EXIT, type ExitCode } from "../exit.js";
 import { readSource, STDIN, writeText } from "../files.js";
 import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
 import { out, outJson, outRaw } from "../terminal.js";
-
-export interface FmtFlags {
-  readonly check?: boolean;
-  readonly stdout?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
 
 /**
  * A file with syntax errors is left as it is. With `--check` nothing is written, and 1 says that some file would
  * change.
  */
-export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
+export function fmt(files: readonly string[], flags: Flags<typeof sourceCommands.fmt>): ExitCode {
   const changed: string[] = [];
   const broken: string[] = [];
   const found: object[] = [];

@@ -6,14 +6,13 @@ import { createSession, sessionTexts, type OpenSessionOptions, type SessionSourc
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
 import { piecesOf } from "../../tokenizer/text-stream.js";
-import { pairs, seedOf } from "../arguments.js";
 import { DepthText } from "../depth.js";
-import { wantedDevice, type DeviceFlags } from "../device.js";
+import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
 import { showDiagnostics } from "../diagnostics.js";
-import { compileOptions, precisionOf, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { compileOptions, precisionOf } from "../frontend.js";
 import { io } from "../io.js";
 import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "../generated.js";
 import { summaryLines } from "../generation-summary.js";
@@ -21,21 +20,15 @@ import { heated } from "../heated.js";
 import { renderHeatmap } from "../heatmap.js";
 import { showLoading } from "../loading.js";
 import { expectWeights, modelText, withFolder } from "../model-file.js";
-import { expectTokens, promptsOf, type PromptFlags } from "../prompts.js";
-import { samplingOf, type SamplingFlags } from "../sampling.js";
+import { expectTokens, promptsOf } from "../prompts.js";
+import { samplingOf } from "../sampling.js";
 import { columns, Progress, say, sayPainted, useColor } from "../terminal.js";
-import { tuningsOn, type TuningsFlags } from "../tunings.js";
+import { tuningsOn } from "../tunings.js";
 import { milliseconds, percent, plural } from "../units.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
 
-export interface GenerateFlags
-  extends Pick<ModelFlags, "set" | "model">, PrecisionFlags, DeviceFlags, TuningsFlags, PromptFlags, SamplingFlags {
-  readonly weights?: string;
-  readonly tokenizer?: string;
-  readonly live?: readonly string[];
-  readonly showDepth?: boolean;
-  readonly heatmap?: string;
-  readonly json?: boolean;
-}
+type GenerateFlags = Flags<typeof runningCommands.generate>;
 
 /** Where neither flags nor checkpoint say how long a text may become. */
 const USUAL_TOKENS = 256;
@@ -105,14 +98,14 @@ async function open(
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
   for (const option of texts.defaults.unheeded)
     say(`note: generation_config.json says ${option}, which modc does not heed`);
-  const seed = seedOf(flags.seed);
+  const seed = flags.seed ?? 0;
   expectWeights(file, weights);
   if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
   try {
     const session = await createSession(given, {
       set,
       seed,
-      live: pairs("--live", flags.live ?? []),
+      live: flags.live ?? {},
       ...(model === undefined ? {} : { model }),
       precision: precisionOf(flags),
       device: wantedDevice(flags),

@@ -5,13 +5,10 @@ import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
 import { folderOf } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { weightCommands } from "../tree/weights.js";
 
-export interface ImportFlags {
-  readonly output?: string;
-  readonly json?: boolean;
-}
-
-export function importFolder(folder: string, flags: ImportFlags): ExitCode {
+export function importFolder(folder: string, flags: Flags<typeof weightCommands.import>): ExitCode {
   if (folderOf(folder) === null)
     throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
   const config = checkpointConfig(folder);

@@ -1,32 +1,23 @@
 // `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored
 // otherwise.
-import type { WeightType } from "../../program/target.js";
 import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeightsInTurns } from "../../runtime/init.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
-import { seedOf } from "../arguments.js";
 import { turn } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { checkFile, type ModelFlags } from "../frontend.js";
+import { checkFile } from "../frontend.js";
 import { out, outJson } from "../terminal.js";
 import { grouped } from "../units.js";
-
-export interface InitFlags extends Pick<ModelFlags, "set" | "model"> {
-  readonly output: string;
-  readonly seed?: string;
-  readonly weights?: string;
-  readonly weightsAs?: WeightType;
-  readonly paths?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../tree/declare.js";
+import type { weightCommands } from "../tree/weights.js";
 
 /** The same file on every machine: starting values depend on the seed and on each weight's path alone. */
-export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
+export async function init(file: string, flags: Flags<typeof weightCommands.init>): Promise<ExitCode> {
   if (flags.weights !== undefined && flags.seed !== undefined)
     throw new UserError("--weights and --seed are two ways to begin", "give one of them", EXIT.usage);
-  const seed = seedOf(flags.seed);
+  const seed = flags.seed ?? 0;
   const { model } = await checkFile(file, flags);
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>

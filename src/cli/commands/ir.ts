@@ -6,22 +6,16 @@ import { materialOf } from "../../recipes.js";
 import { fuse } from "../../schedule/kernel-graph.js";
 import { printKernels } from "../../schedule/print-kernels.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { checkFile, type ModelFlags } from "../frontend.js";
+import { checkFile } from "../frontend.js";
 import { placer } from "../../diagnostics/span.js";
 import { outJson, outRaw, say } from "../terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
 
 /** What follows the passes: which kernels compute the graph on any device, before memory. */
 const FUSE = "fuse";
 
-export interface IrFlags extends ModelFlags {
-  readonly after?: string;
-  readonly trace?: boolean;
-  readonly verify?: boolean;
-  readonly offsets?: boolean;
-  readonly json?: boolean;
-}
-
-export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
+export async function ir(file: string, flags: Flags<typeof sourceCommands.ir>): Promise<ExitCode> {
   const after = flags.after ?? stages.at(-1)!;
   if (after !== FUSE && !stages.includes(after))
     throw new UserError(

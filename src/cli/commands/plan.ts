@@ -5,31 +5,26 @@ import type { Program } from "../../program/program.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { memoryOf, openDevice, type MemoryUse } from "../../runtime/index.js";
 import { parseAxes } from "../../runtime/sizes.js";
-import { pairs } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
-import { programName, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { chosenExtents, printExtents } from "../extents.js";
+import { programName } from "../frontend.js";
 import { memoryLines } from "../memory.js";
 import { planWorks, type PlannedWork } from "../planned.js";
 import { programOf, type Given } from "../program.js";
 import { printTarget, targetOf } from "../targets.js";
 import { columns, out, outJson, say } from "../terminal.js";
 import { operations, percent, plural, wrap } from "../units.js";
-
-export interface PlanFlags extends ModelFlags, PrecisionFlags, ExtentFlags {
-  readonly target?: DeviceClass;
-  readonly live?: readonly string[];
-  readonly json?: boolean;
-}
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
 
 /** Tokens looked at where nobody says how many. */
 const USUAL_TOKENS = 512;
 
-export async function plan(file: string, flags: PlanFlags): Promise<ExitCode> {
+export async function plan(file: string, flags: Flags<typeof sourceCommands.plan>): Promise<ExitCode> {
   const given = await programOf(file, flags);
   const program = await planned(file, given, flags.target ?? null);
   const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
-  const live = pairs("--live", flags.live ?? []);
+  const live = flags.live ?? {};
   const works = planWorks(program, extents, live);
   const memory = memoryOf(program, { max: Object.fromEntries(extents), live });
   if (flags.json)

@@ -13,32 +13,24 @@ import {
 } from "../../runtime/index.js";
 import { checkLive } from "../../runtime/extents.js";
 import { parseAxes } from "../../runtime/sizes.js";
-import { pairs, seedOf, wholeNumber } from "../arguments.js";
-import type { DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { onDevice } from "../execute.js";
-import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
+import { chosenExtents, printExtents } from "../extents.js";
 import { ensureWritable, writeText } from "../files.js";
-import { programName, type ModelFlags, type PrecisionFlags } from "../frontend.js";
-import { type GivenInputs, readInputs, type InputFlags } from "../inputs.js";
+import { programName } from "../frontend.js";
+import { type GivenInputs, readInputs } from "../inputs.js";
 import { withFolder } from "../model-file.js";
 import { madeInputs } from "../made-inputs.js";
 import { layerOf, pathOf, sourcesOf } from "../planned.js";
 import { profiledStep, roomForAll } from "../profiled-generation.js";
 import { faultOf, programOf } from "../program.js";
 import { table } from "../table.js";
-import type { TuningsFlags } from "../tunings.js";
 import { columns, out, outJson, Progress, say } from "../terminal.js";
 import { milliseconds, operations, percent, withPrefix } from "../units.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
 
-export interface ProfileFlags extends ModelFlags, PrecisionFlags, DeviceFlags, ExtentFlags, InputFlags, TuningsFlags {
-  readonly weights?: string;
-  readonly live?: readonly string[];
-  readonly seed?: string;
-  readonly repeat?: string;
-  readonly trace?: string;
-  readonly json?: boolean;
-}
+type ProfileFlags = Flags<typeof runningCommands.profile>;
 
 /** Tokens of a run where nobody says how many. */
 const USUAL_TOKENS = 512;
@@ -54,11 +46,11 @@ interface Measured {
 
 export async function profile(file: string, asked: ProfileFlags): Promise<ExitCode> {
   const flags = withFolder(file, asked);
-  const repeat = flags.repeat === undefined ? 9 : wholeNumber("--repeat", flags.repeat, 1, 1000);
+  const repeat = flags.repeat ?? 9;
   // A step is measured behind a prompt.
   const step = flags.program === "step" ? await programOf(file, flags) : null;
   const source = await programOf(file, step ? { ...flags, program: "prompt" } : flags);
-  const [seed, live] = [seedOf(flags.seed), pairs("--live", flags.live ?? [])];
+  const [seed, live] = [flags.seed ?? 0, flags.live ?? {}];
   const given = await inputsOf(source.program, step ? { ...flags, program: "prompt" } : flags, live, seed);
   // A path that cannot be written is told now, and not after minutes of measuring.
   if (flags.trace !== undefined) ensureWritable(flags.trace);
@@ -131,7 +123,7 @@ async function inputsOf(
       seed,
     );
   }
-  const sizes = [flags.batch, flags.length, flags.at].some((text) => text !== undefined);
+  const sizes = [flags.batch, flags.length, flags.at].some((size) => size !== undefined);
   if (sizes)
     throw new UserError(
       "--batch, --length and --at are for inputs that nobody gives",

@@ -9,35 +9,23 @@ import {
   type Words,
 } from "../../runtime/index.js";
 import { writeWhole } from "../../runtime/node.js";
-import { pairs, seedOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "../execute.js";
-import type { ModelFlags, PrecisionFlags } from "../frontend.js";
 import { expectWeights, withFolder } from "../model-file.js";
-import { readInputs, type InputFlags } from "../inputs.js";
+import { readInputs } from "../inputs.js";
 import { faultOf, programOf } from "../program.js";
 import { showRun } from "../show.js";
-import type { TuningsFlags } from "../tunings.js";
 import { columns, out, outJson, Progress, say } from "../terminal.js";
 import { milliseconds } from "../units.js";
 import type { Verdict } from "../../verify/compare.js";
 import { verifyRun } from "../verify.js";
-
-export interface RunFlags extends ModelFlags, PrecisionFlags, InputFlags, TuningsFlags {
-  readonly device?: DeviceKind | "reference";
-  readonly weights?: string;
-  readonly live?: readonly string[];
-  readonly seed?: string;
-  readonly output?: string;
-  readonly check?: boolean;
-  readonly time?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
 
 /** Runs after the first that `--time` takes the middle of. */
 const STEADY_RUNS = 9;
 
-export async function run(file: string, given: RunFlags): Promise<ExitCode> {
+export async function run(file: string, given: Flags<typeof runningCommands.run>): Promise<ExitCode> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
   const kind = flags.device ?? null;
@@ -70,8 +58,8 @@ export async function run(file: string, given: RunFlags): Promise<ExitCode> {
     tunings: flags.tunings,
     given: await readInputs(program, flags),
     weights: flags.weights ?? null,
-    live: pairs("--live", flags.live ?? []),
-    seed: seedOf(flags.seed),
+    live: flags.live ?? {},
+    seed: flags.seed ?? 0,
     progress: new Progress(),
   };
   if (job.weights === null && program.weights.some((w) => w.init.kind !== "ones" && w.init.kind !== "zeros"))

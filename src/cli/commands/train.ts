@@ -6,7 +6,7 @@ import { before } from "../../train/resume-node.js";
 import { trainModel } from "../../train/run-node.js";
 import { LEARNING_RATES, parseRatio } from "../../train/schedule.js";
 import { floatFault, type TrainSettings } from "../../train/settings.js";
-import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
+import { bytesOf, positiveNumber, wholeNumber } from "../arguments.js";
 import { BeyondBound } from "../beyond-bound.js";
 import { dataIn } from "../data.js";
 import { wantedDevice } from "../device.js";
@@ -14,19 +14,15 @@ import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { askedFor } from "../resumed.js";
 import { out, outJson, Progress, say } from "../terminal.js";
-import type { TrainFlags } from "../train-flags.js";
+import type { TrainFlags } from "../tree/training.js";
 import { nextLines } from "../train-next.js";
 import { TrainProgress, validationText } from "../train-progress.js";
 import { checkedModel, choiceOf, showPreparation } from "../training.js";
-import { tuningsOn, type TuningsFlags } from "../tunings.js";
+import { tuningsOn } from "../tunings.js";
+import type { TuningsFlags } from "../options.js";
 
 export async function train(file: string | undefined, asked: TrainFlags): Promise<ExitCode> {
-  const resume =
-    asked.resume === undefined
-      ? null
-      : asked.resume === true
-        ? "last"
-        : wholeNumber("--resume", asked.resume, 0, Number.MAX_SAFE_INTEGER);
+  const resume = asked.resume === true ? "last" : (asked.resume ?? null);
   if (resume !== null && asked.weights !== undefined)
     throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
   const given = settingsOf(asked);
@@ -130,11 +126,11 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
   const live = liveOf(flags);
   const all = {
     steps: whole("--steps", flags.steps),
-    batch: whole("--batch", flags.batch),
+    batch: flags.batch,
     accumulate: whole("--accumulate", flags.accumulate),
-    context: whole("--length", flags.length),
-    seed: flags.seed === undefined ? undefined : seedOf(flags.seed),
-    validation: real("--validation", flags.validation),
+    context: flags.length,
+    seed: flags.seed,
+    validation: flags.validation,
     optimizer: flags.optimizer,
     lr: flags.lr === undefined ? undefined : float("--lr", positiveNumber("--lr", flags.lr)),
     schedule: flags.schedule,
@@ -152,7 +148,7 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
     recompute: flags.recompute,
     memory: flags.memory === undefined ? undefined : bytesOf("--memory", flags.memory),
     validateEvery: whole("--validate-every", flags.validateEvery),
-    validationWindows: whole("--windows", flags.windows, 0),
+    validationWindows: flags.windows,
     checkpointEvery: whole("--checkpoint-every", flags.checkpointEvery),
     keep: whole("--keep", flags.keep),
   } satisfies { readonly [K in keyof TrainSettings]: TrainSettings[K] | undefined };
@@ -161,16 +157,13 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
 }
 
 /** A line for each live parameter: a value, or values at steps. */
-function liveOf({ live = [], liveSchedule = [] }: TrainFlags): string {
-  const pairs = [
-    ...live.map((text) => splitPair("--live", text)),
-    ...liveSchedule.map((text) => splitPair("--live-schedule", text)),
-  ];
-  const names = pairs.map(([name]) => name);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
+function liveOf({ live = {}, liveSchedule = {} }: TrainFlags): string {
+  const twice = Object.keys(live).find((name) => Object.hasOwn(liveSchedule, name));
   if (twice !== undefined)
     throw new UserError(`${twice} is given twice by --live and --live-schedule`, null, EXIT.usage);
-  return pairs.map(([name, value]) => `${name}=${value}`).join("\n");
+  return [...Object.entries(live), ...Object.entries(liveSchedule)]
+    .map(([name, value]) => `${name}=${value}`)
+    .join("\n");
 }
 
 /** `0.1`, `5%`, `1e-4` */

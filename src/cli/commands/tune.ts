@@ -6,28 +6,23 @@ import { printTunings, tuningsFile } from "../../schedule/tunings/file.js";
 import { tuningsDigest } from "../../schedule/tunings/digest.js";
 import { tuningsFor } from "../../schedule/tunings/index.js";
 import { linesOf, tune as measure, type Found, type Tuned } from "../../tune/tune.js";
-import { wantedDevice, type DeviceFlags } from "../device.js";
+import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { ensureWritable } from "../files.js";
-import { compileFile, type ModelFlags } from "../frontend.js";
+import { compileFile } from "../frontend.js";
 import { table } from "../table.js";
 import { out, outJson, Progress, say } from "../terminal.js";
 import { found, makeTuningsFolder, tuningsPath } from "../tunings.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
 
-export interface TuneFlags extends ModelFlags, DeviceFlags {
-  readonly budget?: string;
-  readonly output?: string;
-  /** Measure as if nothing had been measured before. */
-  readonly fresh?: boolean;
-  readonly json?: boolean;
-}
+type TuneFlags = Flags<typeof runningCommands.tune>;
 
 const USUAL_SECONDS = 60;
-const MOST_SECONDS = 24 * 3600;
 
 export async function tune(file: string | undefined, flags: TuneFlags): Promise<ExitCode> {
-  const budgetSeconds = flags.budget === undefined ? USUAL_SECONDS : durationOf("--budget", flags.budget);
+  const budgetSeconds = flags.budget ?? USUAL_SECONDS;
   const graph = file === undefined ? null : await graphOf(file, flags);
   if (flags.output !== undefined) ensureWritable(flags.output);
   const device = await openDevice({ ...wantedDevice(flags), spare: false });
@@ -64,20 +59,6 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
     progress.clear();
     device.destroy();
   }
-}
-
-/** `90`, `90s`, `2m`, `1h` in seconds. */
-export function durationOf(option: string, text: string): number {
-  const parts = /^(\d+(?:\.\d+)?)(s|m|h)?$/.exec(text.trim());
-  // as the pattern says
-  const seconds = parts ? Number(parts[1]) * { s: 1, m: 60, h: 3600 }[(parts[2] ?? "s") as "s" | "m" | "h"] : NaN;
-  if (!(seconds > 0 && seconds <= MOST_SECONDS))
-    throw new UserError(
-      `${option} ${JSON.stringify(text)} is no time up to a day, such as 90s or 5m`,
-      null,
-      EXIT.usage,
-    );
-  return seconds;
 }
 
 async function graphOf(file: string, flags: TuneFlags): Promise<Graph> {

@@ -20,7 +20,6 @@ import { parseReproduction } from "../../verify/reproduction.js";
 import { checkSteps } from "../../verify/steps.js";
 import { verifyModel, type Finding, type RuleGraph, type Subject } from "../../verify/verify.js";
 import { Agreement } from "../agreement.js";
-import { pairs, seedOf } from "../arguments.js";
 import { wantedDevice } from "../device.js";
 import { evaluateRules, nameOf, type EvaluationFlags } from "../evaluation.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
@@ -33,13 +32,10 @@ import { expectWeights, modelText, withFolder } from "../model-file.js";
 import { out, outJson, Progress, say } from "../terminal.js";
 import { tuningsOn } from "../tunings.js";
 import { percent } from "../units.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
 
-export interface VerifyFlags extends Omit<EvaluationFlags, "data" | "rule" | "live"> {
-  readonly data?: string;
-  readonly at?: string;
-  readonly output?: string;
-  readonly json?: boolean;
-}
+type VerifyFlags = Flags<typeof runningCommands.verify>;
 
 /** What stands between a source and a device, for trials of what a fault would look like. */
 export interface VerifyTrial {
@@ -50,7 +46,7 @@ export interface VerifyTrial {
 /** Sequences and tokens where nobody says: enough for every tile, and for a prefix before its last token. */
 const USUAL = { batch: 3, tokens: 64 } as const;
 /** Sequences of the text of `--data` where `--windows` does not say. */
-const USUAL_WINDOWS = "16";
+const USUAL_WINDOWS = 16;
 
 export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
   const flags = withFolder(file, given);
@@ -89,7 +85,7 @@ async function verified(
   trial: VerifyTrial,
 ): Promise<Verified> {
   const { program, model, graph, sources } = compiled;
-  const seed = seedOf(flags.seed);
+  const seed = flags.seed ?? 0;
   const weights =
     flags.weights === undefined
       ? livelyWeights(program.weights, seed)
@@ -143,7 +139,7 @@ async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: 
   const { model, diagnostics } = check(source, {
     phase: "generate",
     entry: "forward",
-    set: pairs("--set", flags.set ?? []),
+    set: flags.set ?? {},
     read,
     ...named,
   });

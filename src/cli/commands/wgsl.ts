@@ -1,15 +1,16 @@
 // `modc wgsl`: which kernels a model needs, or the shader of one of them.
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { compileFile, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { compileFile } from "../frontend.js";
 import { table } from "../table.js";
 import { out, outJson } from "../terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
 
-export interface WgslFlags extends ModelFlags, PrecisionFlags {
-  readonly all?: boolean;
-  readonly json?: boolean;
-}
-
-export async function wgsl(file: string, name: string | undefined, flags: WgslFlags): Promise<ExitCode> {
+export async function wgsl(
+  file: string,
+  name: string | undefined,
+  flags: Flags<typeof sourceCommands.wgsl>,
+): Promise<ExitCode> {
   const { program } = await compileFile(file, flags);
   const uses = program.kernels.map(
     (_, k) => program.steps.filter((step) => step.kind === "dispatch" && step.kernel === k).length,

@@ -1,34 +1,21 @@
-// How a command is declared: its words, what it does in a sentence, its options, and what it calls.
-import type { Command, Option } from "commander";
+// Adds a declared command to the command line: what it is given is looked at before its own code, and what goes wrong in
+// it after that.
+import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { WeightsError } from "../../runtime/errors.js";
 import type { BeyondBound } from "../beyond-bound.js";
 import { UserError, type ExitCode } from "../exit.js";
+import type { Declared } from "./declare.js";
 
-/**
- * `act` is given the arguments and then the options, as commander has them, and is loaded only when the command is
- * called.
- */
-export interface Declared {
-  /** Name and arguments: `wgsl <file> [kernel]`. */
-  readonly words: string;
-  readonly does: string;
-  readonly options: readonly Option[];
-  /** What its first argument may be, where that is one of some words. */
-  readonly choices?: readonly string[];
-  /** Below the options of its help. */
-  readonly note?: string;
-  /** Whether the first argument is a model, which may be what `train` wrote. */
-  readonly opens?: boolean;
-  readonly act: (...given: never[]) => Promise<ExitCode> | ExitCode;
-}
-
+/** `act` is given the arguments and then the flags, as commander has them. */
 export function add(
-  program: Command,
-  { words, does, options, choices, note, opens = false, act }: Declared,
+  program: CommandUnknownOpts,
+  name: string,
+  { takes, does, options, choices, note, opens = false }: Declared,
+  act: (...given: never[]) => Promise<ExitCode> | ExitCode,
   finish: (code: ExitCode) => void,
-): Command {
-  const command = program.command(words).description(does);
+): CommandUnknownOpts {
+  const command: CommandUnknownOpts = program.command(`${name} ${takes}`.trim()).description(does);
   for (const option of options) command.addOption(option);
   if (choices) command.registeredArguments[0]!.choices(choices);
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
@@ -56,7 +43,11 @@ async function withRunWeights(words: readonly unknown[]): Promise<readonly unkno
 }
 
 /** With all that a run knows, where the folder is one. */
-async function asTrained(command: Command, path: string, others: readonly unknown[]): Promise<readonly unknown[]> {
+async function asTrained(
+  command: CommandUnknownOpts,
+  path: string,
+  others: readonly unknown[],
+): Promise<readonly unknown[]> {
   const { withTrained } = await import("../trained.js");
   const [model, flags] = withTrained(command, path, others.at(-1) as object); // the options stand last
   return [model, ...others.slice(0, -1), flags];

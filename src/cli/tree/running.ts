@@ -1,10 +1,11 @@
 // Commands that run a model on a device.
+import { anyNumber, durationOf } from "../arguments.js";
 import * as o from "../options.js";
-import type { Declared } from "./add.js";
+import { declare } from "./declare.js";
 
-export const runningCommands: readonly Declared[] = [
-  {
-    words: "run <file>",
+export const runningCommands = {
+  run: declare({
+    takes: "<file>",
     opens: true,
     does: "run a model: a .mod file, or a program that `compile` wrote (.json)",
     options: [
@@ -22,10 +23,9 @@ export const runningCommands: readonly Declared[] = [
       ...o.compiling,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/run.js")).run(file, flags),
-  },
-  {
-    words: "profile <file>",
+  }),
+  profile: declare({
+    takes: "<file>",
     opens: true,
     does: "run a model and tell where its time goes: each kernel and layer against what the device can do at best",
     options: [
@@ -33,7 +33,7 @@ export const runningCommands: readonly Declared[] = [
       o.length("512, or as many as the model allows"),
       o.at,
       ...o.inputs,
-      o.option("--repeat <n>", "runs that are timed, after two that warm up, 1 to 1000 (default 9)"),
+      o.whole("--repeat <n>", "runs that are timed, after two that warm up, 1 to 1000 (default 9)", 1, 1000),
       o.option("--trace <path>", "write a Chrome trace, which Perfetto opens"),
       o.tunings,
       ...o.storage,
@@ -45,24 +45,22 @@ export const runningCommands: readonly Declared[] = [
       ...o.compiling,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/profile.js")).profile(file, flags),
-  },
-  {
-    words: "tune [file]",
+  }),
+  tune: declare({
+    takes: "[file]",
     opens: true,
     does: "measure kernels on this device for a model's shapes, or common ones, and store the best for later runs",
     options: [
-      o.option("--budget <time>", "how long it may take: 90s, 5m, 1h (default 60s)"),
+      o.valued("--budget <time>", "how long it may take: 90s, 5m, 1h (default 60s)", durationOf),
       o.option("-o, --output <path>", "the file to write (default: in the user's folder, where `run` finds it)"),
       o.option("--fresh", "start from what the device's class has, not from what was measured before"),
       o.device,
       ...o.compiling,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/tune.js")).tune(file, flags),
-  },
-  {
-    words: "generate <file>",
+  }),
+  generate: declare({
+    takes: "<file>",
     opens: true,
     does: "go on from prompts: streams text, and tells tokens per second, what each layer computed, operations and cache",
     options: [
@@ -71,18 +69,19 @@ export const runningCommands: readonly Declared[] = [
       o.option("--system <text>", "with --chat: a message that comes first"),
       o.weights,
       o.tokenizer,
-      o.option("--max-tokens <n>", "tokens added to each prompt, at most (default: the checkpoint's, else 256)"),
-      o.option(
+      o.whole("--max-tokens <n>", "tokens added to each prompt, at most (default: the checkpoint's, else 256)", 1, 1e9),
+      o.valued(
         "--temperature <x>",
         "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one " +
           "of the next four)",
+        anyNumber,
       ),
-      o.option("--top-k <n>", "draw from the n most likely tokens (0: all)"),
-      o.option("--top-p <share>", "draw from the most likely tokens that together have this probability"),
-      o.option("--min-p <share>", "draw from tokens with at least this share of the largest probability"),
-      o.option("--seed <n>", "of draws; the next prompt has the next seed (0 to 4294967295)"),
-      o.option("--repetition-penalty <x>", "makes tokens less likely that were seen before (1: does not)"),
-      o.repeatable("--logit-bias <token=value>", "added to the logit of a token, -inf: never"),
+      o.valued("--top-k <n>", "draw from the n most likely tokens (0: all)", anyNumber),
+      o.valued("--top-p <share>", "draw from the most likely tokens that together have this probability", anyNumber),
+      o.valued("--min-p <share>", "draw from tokens with at least this share of the largest probability", anyNumber),
+      o.whole("--seed <n>", "of draws; the next prompt has the next seed (0 to 4294967295)", 0, 0xffffffff),
+      o.valued("--repetition-penalty <x>", "makes tokens less likely that were seen before (1: does not)", anyNumber),
+      o.named("--logit-bias <token=value>", "added to the logit of a token, -inf: never"),
       o.repeatable("--stop <text>", "ends a text, and is no part of it"),
       o.option("--logprobs", "compute the log-probability of each token"),
       o.option(
@@ -98,10 +97,9 @@ export const runningCommands: readonly Declared[] = [
       o.model,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/generate.js")).generate(file, flags),
-  },
-  {
-    words: "verify <file>",
+  }),
+  verify: declare({
+    takes: "<file>",
     opens: true,
     does: "prove on this device that a model computes what it means; or look again at a fault that was written (.json)",
     options: [
@@ -122,12 +120,10 @@ export const runningCommands: readonly Declared[] = [
       o.model,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/verify.js")).verify(file, flags),
-  },
-  {
-    words: "doctor",
+  }),
+  doctor: declare({
+    takes: "",
     does: "tell which device there is and how to get a better one",
     options: [o.device, o.json],
-    act: async (flags) => (await import("../commands/doctor.js")).doctor(flags),
-  },
-];
+  }),
+};

@@ -1,27 +1,26 @@
 // Commands that look at a source: what is wrong with it, how it is written, what becomes of it.
+import { positiveNumber } from "../arguments.js";
 import * as o from "../options.js";
-import type { Declared } from "./add.js";
+import { declare } from "./declare.js";
 
-export const sourceCommands: readonly Declared[] = [
-  {
-    words: "check <file>",
+export const sourceCommands = {
+  check: declare({
+    takes: "<file>",
     opens: true,
     does: "find errors and warnings, in infer and, where there is an objective, in train",
     options: [...o.compiling, o.json],
-    act: async (file, flags) => (await import("../commands/check.js")).check(file, flags),
-  },
-  {
-    words: "fmt <files...>",
+  }),
+  fmt: declare({
+    takes: "<files...>",
     does: "print files in the canonical form, in place; standard input, which is -, to standard output",
     options: [
       o.option("--check", "write nothing; fail (1) where a file would change"),
       o.option("--stdout", "print instead of writing"),
       o.json,
     ],
-    act: async (files, flags) => (await import("../commands/fmt.js")).fmt(files, flags),
-  },
-  {
-    words: "ir <file>",
+  }),
+  ir: declare({
+    takes: "<file>",
     opens: true,
     does: "print the graph",
     options: [
@@ -34,17 +33,15 @@ export const sourceCommands: readonly Declared[] = [
       o.option("--offsets", "show places as offsets into the text, as a graph read back keeps them"),
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/ir.js")).ir(file, flags),
-  },
-  {
-    words: "wgsl <file> [kernel]",
+  }),
+  wgsl: declare({
+    takes: "<file> [kernel]",
     opens: true,
     does: "list the kernels of a model, or print one",
     options: [o.program, ...o.compiling, ...o.storage, o.option("--all", "print all of them"), o.json],
-    act: async (file, kernel, flags) => (await import("../commands/wgsl.js")).wgsl(file, kernel, flags),
-  },
-  {
-    words: "compile <file>",
+  }),
+  compile: declare({
+    takes: "<file>",
     opens: true,
     does: "write the compiled program as JSON",
     options: [
@@ -57,10 +54,9 @@ export const sourceCommands: readonly Declared[] = [
       ...o.compiling,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/compile.js")).compile(file, flags),
-  },
-  {
-    words: "plan <file>",
+  }),
+  plan: declare({
+    takes: "<file>",
     opens: true,
     does: "print each kernel: what was fused into it, from which lines, its tuning, its memory, its cost",
     options: [
@@ -75,10 +71,9 @@ export const sourceCommands: readonly Declared[] = [
       ...o.compiling,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/plan.js")).plan(file, flags),
-  },
-  {
-    words: "cost <file>",
+  }),
+  cost: declare({
+    takes: "<file>",
     opens: true,
     does: "count operations, bytes, parameters, cache and memory, beside the same model with nothing skipped",
     options: [
@@ -93,8 +88,8 @@ export const sourceCommands: readonly Declared[] = [
         .choices(["executed", "mor"]),
       ...o.storage,
       o.live,
-      o.option("--budget <operations>", "print how many training steps' forward passes it pays for"),
-      o.option("--step-tokens <n>", "tokens of a step, for --budget"),
+      o.valued("--budget <operations>", "print how many training steps' forward passes it pays for", positiveNumber),
+      o.valued("--step-tokens <n>", "tokens of a step, for --budget", positiveNumber),
       o.program,
       ...o.compiling,
       o.json,
@@ -102,6 +97,5 @@ export const sourceCommands: readonly Declared[] = [
     note: `Bytes are those that each operator would read and write by itself, and memory
 is that of a program for any device. \`modc plan\` tells both for the kernels of
 one device.`,
-    act: async (file, flags) => (await import("../commands/cost.js")).cost(file, flags),
-  },
-];
+  }),
+};

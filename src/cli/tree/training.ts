@@ -1,20 +1,22 @@
 // Commands that train a model and measure what it learned.
+import { wholeNumber } from "../arguments.js";
 import * as o from "../options.js";
-import type { Declared } from "./add.js";
+import { declare, type Flags } from "./declare.js";
 
-export const trainingCommands: readonly Declared[] = [
-  {
-    words: "train [file]",
+export const trainingCommands = {
+  train: declare({
+    takes: "[file]",
     does: "train a model on a text: checkpoints, log.jsonl and report.html in a folder",
     options: [
       o.data(),
       o.tokenizer,
       o.field,
-      o.option("-o, --output <folder>", "the folder of the run").makeOptionMandatory(),
-      o.option(
+      o.required("-o, --output <folder>", "the folder of the run"),
+      o.valued(
         "--resume [step]",
         "go on from the last checkpoint of the folder, or that of a step; model, text and options that are not " +
           "given are those of the run",
+        (name, text) => wholeNumber(name, text, 0, Number.MAX_SAFE_INTEGER),
       ),
       o.option("--weights <path>", "begin with these weights instead of those of the seed"),
       o.option("--steps <n>", "steps of the optimiser (default 1000)"),
@@ -46,7 +48,7 @@ export const trainingCommands: readonly Declared[] = [
       ),
       o.option("--clip <norm>", "largest norm of all gradients together (default 1; 0: any)"),
       o.live,
-      o.repeatable(
+      o.named(
         "--live-schedule <name=value@step,…>",
         "a live parameter that changes: capacity=100%@0,12.5%@2000, or @50% of the run",
       ),
@@ -66,10 +68,9 @@ export const trainingCommands: readonly Declared[] = [
       o.model,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/train.js")).train(file, flags),
-  },
-  {
-    words: "eval <file>",
+  }),
+  eval: declare({
+    takes: "<file>",
     opens: true,
     does: "loss, perplexity and bits per byte of a model on a text",
     options: [
@@ -98,6 +99,7 @@ export const trainingCommands: readonly Declared[] = [
       o.model,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/eval.js")).evaluate(file, flags),
-  },
-];
+  }),
+};
+
+export type TrainFlags = Flags<typeof trainingCommands.train>;

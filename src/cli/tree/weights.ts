@@ -1,15 +1,16 @@
 // Commands that make weights, checkpoints and packages.
 import { WEIGHT_TYPES } from "../../program/target.js";
+import { bytesOf } from "../arguments.js";
 import * as o from "../options.js";
-import type { Declared } from "./add.js";
+import { declare } from "./declare.js";
 
-export const weightCommands: readonly Declared[] = [
-  {
-    words: "init <file>",
+export const weightCommands = {
+  init: declare({
+    takes: "<file>",
     opens: true,
     does: "write the starting values of a model's weights, or those of a checkpoint, stored otherwise",
     options: [
-      o.option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(),
+      o.required("-o, --output <path>", "the safetensors file to write"),
       o.seed,
       o.option("--weights <path>", "the values of this file or checkpoint instead of the starting ones"),
       o
@@ -20,21 +21,20 @@ export const weightCommands: readonly Declared[] = [
       o.model,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/init.js")).init(file, flags),
-  },
-  {
-    words: "import <folder>",
+  }),
+  import: declare({
+    takes: "<folder>",
     does: "write the .mod file that a checkpoint's config.json describes",
     options: [o.option("-o, --output <path>", "the file to write (default: print it)"), o.json],
-    act: async (folder, flags) => (await import("../commands/import.js")).importFolder(folder, flags),
-  },
-  {
-    words: "convert <folder>",
+  }),
+  convert: declare({
+    takes: "<folder>",
     does: "turn a dense checkpoint into a routed model that computes the same at the start",
     options: [
-      o
-        .option("-o, --output <folder>", "the folder to write: model.mod, model.safetensors, and the tokenizer's files")
-        .makeOptionMandatory(),
+      o.required(
+        "-o, --output <folder>",
+        "the folder to write: model.mod, model.safetensors, and the tokenizer's files",
+      ),
       o
         .option(
           "--mod <setting...>",
@@ -44,10 +44,9 @@ export const weightCommands: readonly Declared[] = [
       o.seed,
       o.json,
     ],
-    act: async (folder, flags) => (await import("../commands/convert.js")).convert(folder, flags),
-  },
-  {
-    words: "build <file>",
+  }),
+  build: declare({
+    takes: "<file>",
     opens: true,
     does: "write a model and its weights as a package that runs in Node and in any page, without modc",
     options: [
@@ -58,13 +57,12 @@ export const weightCommands: readonly Declared[] = [
         "--single-file <path>",
         "a page (.html) with everything in it, which works from disk; for small models that generate",
       ),
-      o.option("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)"),
+      o.valued("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)", bytesOf),
       o.option("--name <name>", "the package's name (default: the model's)"),
       o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
       ...o.storage,
       ...o.compiling,
       o.json,
     ],
-    act: async (file, flags) => (await import("../commands/build.js")).build(file, flags),
-  },
-];
+  }),
+};
