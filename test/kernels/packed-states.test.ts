@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { weightsAsStates } from "../../src/autodiff/weights-as-states.js";
 import { emit } from "../../src/codegen/emit.js";
 import { optimize } from "../../src/passes/index.js";
-import type { Target } from "../../src/program/target.js";
+import type { Precision, Target } from "../../src/program/target.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { type Device, load } from "../../src/runtime/index.js";
 import type { Plan } from "../../src/schedule/plan.js";
@@ -36,8 +36,9 @@ async function compareAsStates(
   { graph, options }: Case,
   target: Target,
   tunings = tuningsFor(target),
+  precision: Precision = {},
 ): Promise<void> {
-  const session = await load(emit(schedule(weightsAsStates(graph), target, tunings)), device);
+  const session = await load(emit(schedule(weightsAsStates(graph), target, tunings, precision)), device);
   try {
     await session.writeStates(
       new Map([...options.weights].map(([path, { data }]) => [path, { data: Float32Array.from(data) }])),
@@ -92,11 +93,12 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       const b = new Bench({}, 7);
       const weights = widths.map((n, i) => b.weight(`w${i}`, "f32", transposed ? [n, depth] : [depth, n]));
       const joint = b.node("concat", weights, { axis: transposed ? 0 : 1 });
-      await compareAsStates(
-        device,
-        b.finish(b.node("matmul", [b.data("f32", [9, depth]), joint], { transposed }), "side by side"),
-        device.target,
-      );
+      const of = b.finish(b.node("matmul", [b.data("f32", [9, depth]), joint], { transposed }), "side by side");
+      // States are words, however weights and activations are stored.
+      const precisions: readonly Precision[] = [{}, { weights: "bf16" }, { activations: "f16" }];
+      for (const precision of precisions)
+        if (precision.activations !== "f16" || device.target.f16)
+          await compareAsStates(device, of, device.target, tuningsFor(device.target), precision);
     }
   });
 });

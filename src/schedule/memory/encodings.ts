@@ -9,7 +9,7 @@ import type { Value } from "../addressing/layout.js";
 import type { Codec, ElementCodec } from "../codecs/codec.js";
 import { activationCodecs, weightCodecs } from "../codecs/index.js";
 import { words } from "../codecs/words.js";
-import type { KernelGraph } from "../kernel-graph.js";
+import { statesBehind, type KernelGraph } from "../kernel-graph.js";
 
 /** Values that lie in no words. */
 export interface Encoded {
@@ -48,7 +48,8 @@ function handedOn(fused: KernelGraph): readonly Value[] {
     });
   }
   const all = kernels.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);
-  const isGiven = (node: Node): boolean => sources.of(node) !== null && !isOp(node, "weight");
+  const isGiven = (node: Node): boolean =>
+    (sources.of(node) !== null && !isOp(node, "weight")) || statesBehind(node).length > 0;
   return all.filter((value) => {
     const { node, result } = value;
     return isFloat(node.types[result]!.dtype) && !isGiven(node) && !kept.has(value);
@@ -65,9 +66,10 @@ function decodedWeights(fused: KernelGraph): readonly Value[] {
   const found = new Set<Value>();
   for (const { reads, decodes } of kernels)
     for (const value of reads) {
-      const { node, result } = value;
-      const isWeight = (isOp(node, "weight") || packed.has(node)) && node.types[result]!.dtype === "f32";
-      (isWeight && value === decodes && !results.required.has(node) ? found : kept).add(value);
+      const { node } = value;
+      const parts = packed.has(node) ? node.inputs : [node];
+      const areWeights = parts.every((n) => isOp(n, "weight") && n.attrs.dtype === "f32");
+      (areWeights && value === decodes && !results.required.has(node) ? found : kept).add(value);
     }
   return [...found].filter((value) => !kept.has(value));
 }
