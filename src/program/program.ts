@@ -196,6 +196,9 @@ export const asProgramWeight = (
   slots,
 });
 
+/** How far apart the values of a block stand: blocks lie along the depth of panels, else along rows. */
+export const blockStride = (layout: WeightLayout): number => (layout.kind === "given" ? 1 : layout.columns);
+
 /** Bytes of such a slot. */
 export const weightBytes = (layout: WeightLayout, elements: number, form: EncodingName): number =>
   bytesOf(encodings[form], packedLength(layout, elements));

@@ -56,7 +56,9 @@ export const ACTIVATION_TYPES = ["f32", "f16"] as const;
 export type ActivationType = (typeof ACTIVATION_TYPES)[number];
 /** Types in which weights lie in memory. */
 export type WeightType = "f32" | Exclude<EncodingName, "word">;
-export const WEIGHT_TYPES: readonly WeightType[] = ENCODING_NAMES.map((name) => (name === "word" ? "f32" : name));
+export const WEIGHT_TYPES: readonly WeightType[] = /* @__PURE__ */ ENCODING_NAMES.map((name) =>
+  name === "word" ? "f32" : name,
+);
 
 /** The types of floats in memory. Sums, norms, softmax, choices and all arithmetic are f32 whatever these say. */
 export interface Precision {

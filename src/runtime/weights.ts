@@ -4,7 +4,13 @@ import { isFloat, type Words } from "../base/dtype.js";
 import { bug } from "../base/invariant.js";
 import type { Packer } from "../program/encodings/encoding.js";
 import { encodings } from "../program/encodings/index.js";
-import { weightBytes, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
+import {
+  blockStride,
+  weightBytes,
+  type Program,
+  type ProgramWeight,
+  type ProgramWeightSlot,
+} from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
@@ -162,7 +168,7 @@ export async function uploadWeights(
         const buffer = buffers.buffer(slot);
         const write = (piece: Words | Uint16Array, byte: number): void =>
           queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
-        const packer = packers.get(slot) ?? encodings[form].pack(write);
+        const packer = packers.get(slot) ?? encodings[form].pack(write, blockStride(layout));
         packers.set(slot, packer);
         forEachPiece(own, layout, shared, packer.add);
         pending += bytes;

@@ -1,8 +1,8 @@
 // Encodings: pieces of any length, in any order, fill their words; kernels read the nearest value that there is.
 import { describe, expect, it } from "vitest";
 import { f16Values } from "../../src/base/f16.js";
-import { bytesOf } from "../../src/program/encodings/encoding.js";
-import { ENCODING_NAMES, encodings, type EncodingName } from "../../src/program/encodings/index.js";
+import { bytesOf, fits } from "../../src/program/encodings/encoding.js";
+import { ENCODING_NAMES, encodings, rounded, type EncodingName } from "../../src/program/encodings/index.js";
 import { random } from "../random.js";
 
 /** The values of bytes, as kernels decode them. */
@@ -25,7 +25,7 @@ function packed(name: EncodingName, values: Float32Array, pieces: readonly (read
       written.add(at);
     }
     memory.set(bytes, byte);
-  });
+  }, 1);
   for (const [from, to] of pieces) packer.add(values.subarray(from, to), from);
   packer.finish();
   expect(4 * written.size).toBe(memory.length);
@@ -42,9 +42,22 @@ describe.each(ENCODING_NAMES)("%s", (name) => {
       const pieces = cuts.slice(1).map((end, i) => [cuts[i]!, end] as const);
       pieces.sort(() => rng.below(3) - 1);
       const read = DECODE[name](packed(name, values, pieces)).subarray(0, count);
-      expect(Array.from(read)).toEqual(Array.from(encodings[name].rounded(values)));
+      expect(Array.from(read)).toEqual(Array.from(rounded[name](values)));
     }
   });
+});
+
+it("a block with a scale counts it, and only weights of whole blocks are stored so", () => {
+  const scaled = { ...encodings.word, block: { values: 32, bytes: 36 } };
+  expect(bytesOf(scaled, 4096)).toBe(128 * 36);
+  expect([[64, 96], [64], [2, 64, 32]].map((shape) => fits(scaled, shape))).toEqual([true, true, true]);
+  expect(
+    [
+      [64, 95],
+      [48, 64],
+      [2, 64, 33],
+    ].map((shape) => fits(scaled, shape)),
+  ).toEqual([false, false, false]);
 });
 
 it("bf16 rounds to the nearest value, ties to even, and keeps NaN", () => {
@@ -63,5 +76,5 @@ it("bf16 rounds to the nearest value, ties to even, and keeps NaN", () => {
     const up = rest > 0x8000 || (rest === 0x8000 && low % 2 === 1);
     return Math.sign(x) * bf16Value(up ? high : low);
   });
-  expect(Array.from(encodings.bf16.rounded(Float32Array.from(values)), Math.abs)).toEqual(nearest.map(Math.abs));
+  expect(Array.from(rounded.bf16(Float32Array.from(values)), Math.abs)).toEqual(nearest.map(Math.abs));
 });

@@ -3,15 +3,14 @@ import type { Words } from "../../base/dtype.js";
 import type { Encoding } from "./encoding.js";
 import { twoBytes } from "./two-bytes.js";
 
-export const bf16: Encoding = {
-  block: { values: 1, bytes: 2 },
-  pack: twoBytes(encodeBf16),
-  rounded(values) {
-    const bits = new Uint16Array(values.length);
-    encodeBf16(values, bits);
-    return new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
-  },
-};
+export const bf16: Encoding = { block: { values: 1, bytes: 2 }, pack: twoBytes(encodeBf16) };
+
+/** What is read of values that were packed. */
+export function roundedToBf16(values: Words): Words {
+  const bits = new Uint16Array(values.length);
+  encodeBf16(values, bits);
+  return new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
+}
 
 /** The bits of each value. NaN stays NaN. */
 export function encodeBf16(values: Words, to: Uint16Array): void {

@@ -4,10 +4,8 @@ import type { Words } from "../../base/dtype.js";
 export interface Encoding {
   /** So many values lie together in so many bytes, with all that they share, such as a scale. */
   readonly block: { readonly values: number; readonly bytes: number };
-  /** Packs the values of a slot as they come. */
-  readonly pack: (write: WritePiece) => Packer;
-  /** What kernels read of values that are packed: rounded to nearest, ties to even. */
-  readonly rounded: (values: Words) => Words;
+  /** Packs the values of a slot as they come; those of a block stand `stride` apart (`blockStride` of a layout). */
+  readonly pack: (write: WritePiece, stride: number) => Packer;
 }
 
 /** Writes whole words to a slot, from this byte on. */
@@ -19,6 +17,10 @@ export interface Packer {
   /** Writes what waits for values that never come. */
   readonly finish: () => void;
 }
+
+/** Whether a weight of this shape falls into whole blocks, whichever way they lie. */
+export const fits = ({ block }: Encoding, shape: readonly number[]): boolean =>
+  shape.slice(-2).every((extent) => extent % block.values === 0);
 
 /** Bytes of so many values, in whole words. */
 export const bytesOf = ({ block }: Encoding, values: number): number =>

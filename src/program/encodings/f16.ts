@@ -4,11 +4,10 @@ import { roundToF16, toF16 } from "../../base/f16.js";
 import type { Encoding } from "./encoding.js";
 import { twoBytes } from "./two-bytes.js";
 
-export const f16: Encoding = {
-  block: { values: 1, bytes: 2 },
-  pack: twoBytes(encodeF16),
-  rounded: (values) => Float32Array.from(values, roundToF16),
-};
+export const f16: Encoding = { block: { values: 1, bytes: 2 }, pack: twoBytes(encodeF16) };
+
+/** What is read of values that were packed. */
+export const roundedToF16 = (values: Words): Words => Float32Array.from(values, roundToF16);
 
 /** The bits of each value. */
 export function encodeF16(values: Words, to: Uint16Array): void {

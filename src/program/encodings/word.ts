@@ -4,5 +4,4 @@ import type { Encoding } from "./encoding.js";
 export const word: Encoding = {
   block: { values: 1, bytes: 4 },
   pack: (write) => ({ add: (values, at) => write(values, 4 * at), finish() {} }),
-  rounded: (values) => values,
 };

@@ -11,10 +11,10 @@ export interface Codec {
   /** What a buffer consists of for the function that reads one value, and for that which reads four columns. */
   readonly one: Element;
   readonly four: Element;
-  /** `fn name(at: u32) -> f32`: value `at` of a buffer. */
-  readonly readOne: (name: string, buffer: string) => string;
-  /** `fn name(at: u32) -> vec4f`: columns 4·at … 4·at + 3 of a buffer. */
-  readonly readFour: (name: string, buffer: string) => string;
+  /** `fn name(at: u32) -> f32`: value `at` of a buffer. The values of a block stand `stride` apart. */
+  readonly readOne: (name: string, buffer: string, stride: number) => string;
+  /** `fn name(at: u32) -> vec4f`: values 4·at … 4·at + 3 of a buffer. */
+  readonly readFour: (name: string, buffer: string, stride: number) => string;
 }
 
 /** Reads and writes what kernels hand to kernels, too: each value is an element of its buffer. */

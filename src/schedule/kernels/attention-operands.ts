@@ -230,7 +230,7 @@ export function reader(kernel: KernelBuilder, name: string, buffer: string, rows
   const at = addressOf(name, rows, declare);
   if (rows.wide) {
     const loaded = rows.codec.loadFour(`${buffer}[${at}]`);
-    if (loaded === null) kernel.function(rows.codec.readFour(`${name}Four`, buffer));
+    if (loaded === null) kernel.function(rows.codec.readFour(`${name}Four`, buffer, 1));
     const four = loaded ?? `${name}Four(${at})`;
     kernel.function(`fn ${name}At(head: u32, row: u32, c: u32) -> vec4f { return ${four}; }`);
     return;

@@ -87,11 +87,11 @@ function wordsOf({ reads, writes, packed }: Stored, inFours: boolean): Moved {
   const fours = inFours && to === words && (packed !== null || from === words);
   const wordAt = (value: string): string => `fn wordAt(at: u32) -> Word { return ${value}; }`;
   if (packed && fours) {
-    const read = packed.readFour("packedAt", "values");
+    const read = packed.readFour("packedAt", "values", 1);
     return { fours, values: packed.four, word: "vec4u", functions: [read, wordAt("bitcast<vec4u>(packedAt(at))")] };
   }
   if (packed) {
-    const functions = [packed.readOne("packedAt", "values"), wordAt(to.store("packedAt(at)", "f32"))];
+    const functions = [packed.readOne("packedAt", "values", 1), wordAt(to.store("packedAt(at)", "f32"))];
     return { fours, values: packed.one, word: to.element("f32"), functions };
   }
   if (from !== to) {

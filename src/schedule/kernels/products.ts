@@ -1,5 +1,6 @@
 // The specs of matrix products: which kernel computes one on a device, and its tiles.
 import { invariant } from "../../base/invariant.js";
+import { blockStride } from "../../program/program.js";
 import type { TensorType } from "../../ir/types.js";
 import { type Size } from "../../size/size.js";
 import { broadcastStrides } from "../addressing/index-map.js";
@@ -196,12 +197,12 @@ const PLAIN_COLUMNS = 8;
 function plainStep(context: Context, product: Product): Step<Operand> {
   const { attrs, extents } = context;
   const { batches, rows, columns, depth, lead, stepsB } = product;
-  const codec = codecB(context);
+  const [b, codec] = [asGiven(context, product), codecB(context)];
   const kernel = new KernelBuilder("matmul", extents);
   declareLoads(kernel, context, product);
   kernel
-    .read("b", codec.one, asGiven(context, product))
-    .function(codec.readOne("loadB", "b"))
+    .read("b", codec.one, b)
+    .function(codec.readOne("loadB", "b", strideIn(b)))
     .count("depthStride", attrs.transposed ? 1 : columns)
     .count("columnStride", attrs.transposed ? depth : 1);
   kernel.index("baseB", lead, scaled(context, stepsB, extents.times(depth, columns)));
@@ -245,6 +246,7 @@ function vectorsStep(
 }
 
 /** How b is read, a weight or another value. */
+const strideIn = (b: Operand): number => (b.from === "packed" ? blockStride(b.layout) : 1);
 const codecB = ({ stored, inputB }: Context): Codec => stored.packed ?? stored.reads[inputB]!;
 
 /**
@@ -315,7 +317,7 @@ function vectorStep(
   const codec = codecB(context);
   kernel
     .read("b", codec.four, tile.b)
-    .function(codec.readFour("loadB", "b"))
+    .function(codec.readFour("loadB", "b", strideIn(tile.b)))
     .index("matrixB", product.lead, product.stepsB);
   declareFinish(kernel, context);
   const tiles = extents.times(

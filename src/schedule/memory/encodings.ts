@@ -3,7 +3,8 @@
 import { isFloat } from "../../base/dtype.js";
 import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
-import type { EncodingName } from "../../program/encodings/index.js";
+import { fits, type Encoding } from "../../program/encodings/encoding.js";
+import { encodings, type EncodingName } from "../../program/encodings/index.js";
 import type { StorageTypes } from "../../program/target.js";
 import type { Value } from "../addressing/layout.js";
 import type { Codec, ElementCodec } from "../codecs/codec.js";
@@ -24,7 +25,7 @@ export function encodedValues(fused: KernelGraph, { weights, activations }: Stor
   const codec = weightCodecs[weights === "f32" ? "word" : weights];
   if (element !== words)
     return { elements: new Map(handedOn(fused).map((value) => [value, element])), packed: new Map() };
-  const packed = codec === words ? [] : decodedWeights(fused);
+  const packed = codec === words ? [] : decodedWeights(fused, encodings[codec.encoding]);
   return { elements: new Map(), packed: new Map(packed.map((value) => [value, codec])) };
 }
 
@@ -60,7 +61,7 @@ function handedOn(fused: KernelGraph): readonly Value[] {
  * Weights that all their readers decode: those of products, and tables that rows are looked up in; but none that a
  * choice is made by, so that no route depends on how weights are stored. No device needs f16 for that.
  */
-function decodedWeights(fused: KernelGraph): readonly Value[] {
+function decodedWeights(fused: KernelGraph, encoding: Encoding): readonly Value[] {
   const { kernels, layouts, results, packed } = fused;
   const kept = new Set([...readForChoices(fused)].map((node) => layouts.of(node)?.value ?? layouts.result(node, 0)));
   const found = new Set<Value>();
@@ -68,8 +69,8 @@ function decodedWeights(fused: KernelGraph): readonly Value[] {
     for (const value of reads) {
       const { node } = value;
       const parts = packed.has(node) ? node.inputs : [node];
-      const areWeights = parts.every((n) => isOp(n, "weight") && n.attrs.dtype === "f32");
-      (areWeights && value === decodes && !results.required.has(node) ? found : kept).add(value);
+      const fit = parts.every((n) => isOp(n, "weight") && n.attrs.dtype === "f32" && fits(encoding, n.attrs.shape));
+      (fit && value === decodes && !results.required.has(node) ? found : kept).add(value);
     }
   return [...found].filter((value) => !kept.has(value));
 }

@@ -5,7 +5,7 @@ import { attrsKey } from "../../ir/key.js";
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
-import type { EncodingName } from "../../program/encodings/index.js";
+import { encodings, type EncodingName } from "../../program/encodings/index.js";
 import {
   weightBytes,
   type CountedTable,
@@ -65,7 +65,7 @@ export class Sources {
   }
   /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
   weight({ attrs }: Node<"weight">, layout: WeightLayout, form: EncodingName): Storage {
-    const as = liesInPanels(layout) ? GIVEN : layout;
+    const as = liesInPanels(layout, form) ? GIVEN : layout;
     const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
     const parts = [{ path: attrs.path, layout: as, part: partOf(attrs) }];
     return this.#weight({ parts, form }, weightBytes(as, elementsOf(attrs.shape), form), label);
@@ -166,12 +166,13 @@ export function partsOf(nodes: readonly Packable[], layout: PanelLayout): readon
   return parts;
 }
 
-/** Whether panels of a weight alone are the memory it has as it is given. */
-export const liesInPanels = (layout: WeightLayout): boolean =>
+/** Whether panels of a weight alone are the memory it has as it is given, blocks of its values included. */
+export const liesInPanels = (layout: WeightLayout, form: EncodingName): boolean =>
   layout.kind === "panels" &&
   layout.total === layout.width &&
   layout.pairs === 0 &&
-  layout.columns === (layout.transposed ? 1 : layout.width);
+  layout.columns === (layout.transposed ? 1 : layout.width) &&
+  (layout.columns === 1 || encodings[form].block.values === 1);
 
 const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 

@@ -115,7 +115,7 @@ export function storeKernels(
    */
   const packedStates = (states: readonly Node<"state">[], layout: PanelLayout, nodes: readonly Node[]): Storage => {
     const memory = states.map((node) => sources.of(node)!);
-    if (states.length === 1 && liesInPanels(layout)) return memory[0]!;
+    if (states.length === 1 && liesInPanels(layout, "word")) return memory[0]!;
     const key = JSON.stringify([states.map((s) => s.attrs.name), layout]);
     const known = panels.get(key);
     if (known) return known;
