@@ -6,8 +6,11 @@ import { Option } from "@commander-js/extra-typings";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../program/target.js";
 import { PROGRAM_NAMES } from "../program/names.js";
 import { MOST_EXTENT } from "../size/axes.js";
-import { extentsOf, shareOf, withPair, wholeNumber, wholeNumbers, type Pairs } from "./arguments.js";
-import type { FlagsOf } from "./flags.js";
+import { faultOf, TRAIN_OPTIONS, type TrainOption, type TrainSettings } from "../train/options.js";
+import { parseRatio } from "../train/schedule.js";
+import { bytesOf, extentsOf, shareOf, withPair, wholeNumber, wholeNumbers, type Pairs } from "./arguments.js";
+import { EXIT, UserError } from "./exit.js";
+import type { AnyOption, FlagsOf } from "./flags.js";
 
 export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
 
@@ -151,6 +154,36 @@ export const inputs = [
   tokenizer,
   valued("--lengths <n,n,…>", "tokens of each sequence of --input", wholeNumbers),
 ] as const;
+
+// --- how a run trains
+function settingOption({ flag, doc, usually, kind, choices, ...range }: TrainOption) {
+  const made = option(flag, `${doc} (default ${usually})`).helpGroup("How it trains:");
+  if (choices) return made.choices(choices.map(String));
+  if (kind === "text") return made;
+  return made.argParser((text) => {
+    const value = kind === "bytes" ? bytesOf(made.long!, text) : parseRatio(text.trim());
+    const fault = faultOf(range, value);
+    if (fault !== null) throw new UserError(`${made.long} ${JSON.stringify(text)}: ${fault}`, null, EXIT.usage);
+    return value;
+  });
+}
+
+/** Those of the table that the library has; live parameters have options of their own. */
+const SETTINGS = TRAIN_OPTIONS.filter(([, { kind }]) => kind !== "live").map(
+  ([name, row]) => [name, settingOption(row)] as const,
+);
+export const settings: readonly AnyOption[] = SETTINGS.map(([, made]) => made);
+
+/** The settings that the flags of such options give. */
+export function settingsIn(flags: object): Partial<TrainSettings> {
+  const given = flags as Readonly<Record<string, unknown>>; // each of the type that its own parser gives
+  return Object.fromEntries(
+    SETTINGS.flatMap(([name, made]) => {
+      const value = given[made.attributeName()];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
 
 // --- the flags of those that belong together
 export type ModelFlags = FlagsOf<readonly [...typeof compiling, typeof program, typeof gradients]>;

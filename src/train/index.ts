@@ -18,7 +18,8 @@ export { SourceError } from "../session/errors.js";
 export type { ChooseTunings, Preparation } from "./open-trainer.js";
 export { train, type TrainOptions } from "./train-node.js";
 export { learningRate, piecewiseLinear, type LearningRateOptions, type Point, type Schedule } from "./schedule.js";
-export { withDefaults, type TrainSettings } from "./settings.js";
+export { withDefaults } from "./settings.js";
+export type { TrainSettings } from "./options.js";
 export { createTrainer, type TrainerOptions, type TrainerProgram } from "./trainer.js";
 export type {
   Batch,

@@ -12,7 +12,8 @@ import type { TextInputs } from "./batches.js";
 import { TrainError } from "./errors.js";
 import { unmatched, weightHint, weightPatterns } from "./patterns.js";
 import type { RunModel } from "./run-options.js";
-import { livePoints, type TrainSettings } from "./settings.js";
+import { livePoints } from "./settings.js";
+import type { TrainSettings } from "./options.js";
 import { textInputsOf } from "./text-inputs.js";
 
 /** A model's text, and how what it imports is read. */

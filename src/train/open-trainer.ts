@@ -19,7 +19,8 @@ import type { ModelChoice, ModelSource } from "./model.js";
 import { listed, weightPatterns } from "./patterns.js";
 import { compileTraining, type TrainingOptions, type TrainingPrograms } from "./programs.js";
 import type { RunModel } from "./run-options.js";
-import { largestLive, type TrainSettings } from "./settings.js";
+import { largestLive } from "./settings.js";
+import type { TrainSettings } from "./options.js";
 import { createTrainer, type TrainerProgram } from "./trainer.js";
 import type { Rule, Trainer } from "./types.js";
 

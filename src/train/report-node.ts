@@ -2,7 +2,7 @@
 import type { Passage } from "./events.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import { renderReport, type Curve, type ReportedValidation } from "./report/report.js";
-import type { TrainSettings } from "./settings.js";
+import type { TrainSettings } from "./options.js";
 import { IN_FLIGHT, type Rule } from "./types.js";
 
 export interface ReportOptions {

@@ -1,144 +1,29 @@
-// How a run trains: every number of it, with its usual value, and which of them a run that goes on may change.
+// The settings of a run: those of a run that begins and of one that goes on, and what they come to at each step.
 import { TrainError } from "./errors.js";
 import type { Settings } from "../session/manifest.js";
-import {
-  learningRate,
-  parsePoints,
-  piecewiseLinear,
-  type LearningRateKind,
-  type Point,
-  type Schedule,
-} from "./schedule.js";
+import { faultOf, TRAIN_OPTIONS, trainOptions, type SettingName, type TrainSettings } from "./options.js";
+import { learningRate, parsePoints, piecewiseLinear, type Point, type Schedule } from "./schedule.js";
 import type { StepSettings } from "./types.js";
 
-export interface TrainSettings {
-  /** Steps of the optimiser in all. */
-  readonly steps: number;
-  /** Sequences of a micro-batch. */
-  readonly batch: number;
-  /** Micro-batches of a step. */
-  readonly accumulate: number;
-  /** Tokens of a sequence. */
-  readonly context: number;
-  /** Of starting weights, random values and the order of the text. */
-  readonly seed: number;
-  /** Share of the text that is held out. */
-  readonly validation: number;
-  readonly optimizer: "adamw" | "sgd";
-  readonly lr: number;
-  readonly schedule: LearningRateKind;
-  readonly warmup: number;
-  readonly minLr: number;
-  /** Steps over which `wsd` falls. */
-  readonly decay: number;
-  readonly weightDecay: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  readonly momentum: number;
-  /** Largest norm of all gradients together; 0: none. */
-  readonly clip: number;
-  /** Live parameters: a value, or values at steps (`capacity=100%@0,12.5%@2000`), a line each. */
-  readonly live: string;
-  /** Weights that learn: patterns of paths, `*` for any characters, separated by commas; empty: all. */
-  readonly only: string;
-  /** Layers whose results are computed again rather than kept: none, all, or patterns of paths. */
-  readonly recompute: string;
-  /** Bytes that training may take on the device; 0: any. */
-  readonly memory: number;
-  readonly validateEvery: number;
-  /** Windows that are evaluated, spread over what is held out; 0: all of them. */
-  readonly validationWindows: number;
-  readonly checkpointEvery: number;
-  readonly keep: number;
-}
-
-/** What is not given, some of it by what is. Throws TrainError for values that none can have. */
+/**
+ * What is not given takes its usual value, some of it by what is given. Throws TrainError for values that none can have.
+ */
 export function withDefaults(given: Partial<TrainSettings> & { readonly context: number }): TrainSettings {
-  const steps = given.steps ?? 1000;
-  const optimizer = given.optimizer ?? "adamw";
-  const lr = given.lr ?? (optimizer === "adamw" ? 1e-3 : 1e-1);
-  const warmup = given.warmup ?? Math.min(100, Math.floor(steps / 10));
-  const usual: TrainSettings = {
-    steps,
-    batch: 8,
-    accumulate: 1,
-    context: given.context,
-    seed: 0,
-    validation: 0.05,
-    optimizer,
-    lr,
-    schedule: "cosine",
-    warmup,
-    minLr: lr / 10,
-    decay: Math.max(1, Math.min(steps - warmup, Math.floor(steps / 5))),
-    weightDecay: optimizer === "adamw" ? 0.1 : 0,
-    beta1: 0.9,
-    beta2: 0.95,
-    eps: 1e-8,
-    momentum: 0.9,
-    clip: 1,
-    live: "",
-    only: "",
-    recompute: "none",
-    memory: 0,
-    validateEvery: 100,
-    validationWindows: 64,
-    checkpointEvery: 500,
-    keep: 3,
-  };
-  const settings = { ...usual, ...given };
-  for (const [name, value] of Object.entries(settings)) {
-    const type = TEXTS.has(name) ? "string" : "number";
-    if (typeof value !== type)
-      throw new TrainError("bad-option", `${name} is ${JSON.stringify(value) ?? String(value)}: it must be a ${type}`);
+  const all: Record<string, unknown> = {};
+  const settings = all as unknown as TrainSettings; // filled in the order of the table, each by its own option
+  for (const [name, option] of TRAIN_OPTIONS) {
+    const { usual } = option;
+    const value = Object.hasOwn(given, name) ? given[name] : typeof usual === "function" ? usual(settings) : usual;
+    const fault = faultOf(option, value);
+    if (fault !== null) throw new TrainError("bad-option", `${name} is ${shown(value)}: ${fault}`);
+    all[name] = value;
   }
-  check(settings);
+  schedulesOf(settings);
   return settings;
 }
 
-/** Settings that are no numbers. */
-const TEXTS: ReadonlySet<string> = new Set([
-  "optimizer",
-  "schedule",
-  "live",
-  "only",
-  "recompute",
-] satisfies readonly (keyof TrainSettings)[]);
-
-/** What is wrong with a number that the device takes as a 32-bit float, as a clause; null: nothing. */
-export function floatFault(value: number): string | null {
-  const float = Math.fround(value);
-  if (Number.isFinite(value) && !Number.isFinite(float)) return "no 32-bit float is so large";
-  return value !== 0 && float === 0 ? "no 32-bit float is so small" : null;
-}
-
-function check(s: TrainSettings): void {
-  const fail = (message: string): never => {
-    throw new TrainError("bad-option", message);
-  };
-  for (const name of ["lr", "minLr", "weightDecay", "eps", "momentum", "clip", "beta1", "beta2"] as const) {
-    const fault = floatFault(s[name]);
-    if (fault !== null) fail(`${name} is ${s[name]}: ${fault}`);
-  }
-  for (const name of ["steps", "batch", "accumulate", "context", "validateEvery", "checkpointEvery", "keep"] as const)
-    if (!(Number.isSafeInteger(s[name]) && s[name] >= 1))
-      fail(`${name} is ${s[name]}: it must be a whole number, at least 1`);
-  if (!(Number.isSafeInteger(s.validationWindows) && s.validationWindows >= 0))
-    fail(`validationWindows is ${s.validationWindows}: it must be a whole number, 0 for all`);
-  if (!(Number.isSafeInteger(s.seed) && s.seed >= 0 && s.seed <= 0xffffffff))
-    fail(`the seed is ${s.seed}: it must be a whole number below 4294967296`);
-  if (!(Number.isSafeInteger(s.memory) && s.memory >= 0))
-    fail(`memory is ${s.memory} bytes: it must be a whole number, 0 for any`);
-  for (const name of ["beta1", "beta2", "momentum"] as const)
-    if (!(s[name] >= 0 && Math.fround(s[name]) < 1)) fail(`${name} is ${s[name]}: it must be at least 0 and below 1`);
-  if (!["adamw", "sgd"].includes(s.optimizer))
-    fail(`${JSON.stringify(s.optimizer)} is no optimizer: there are adamw, sgd`);
-  for (const name of ["weightDecay", "clip"] as const)
-    if (!(s[name] >= 0 && Number.isFinite(s[name]))) fail(`${name} is ${s[name]}: it must be at least 0`);
-  if (!(s.eps > 0 && Number.isFinite(s.eps))) fail(`eps is ${s.eps}: it must be above 0`);
-  schedulesOf(s);
-}
+const shown = (value: unknown): string =>
+  typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "missing");
 
 /** Learning rate and live parameters as functions of the step. */
 function schedulesOf(s: TrainSettings): { readonly rate: Schedule; readonly live: ReadonlyMap<string, Schedule> } {
@@ -198,41 +83,24 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
     });
 }
 
-/** Settings that change nothing of what was learned so far. */
-const FREE: ReadonlySet<keyof TrainSettings> = new Set([
-  "steps",
-  "decay",
-  "recompute",
-  "memory",
-  "validateEvery",
-  "validationWindows",
-  "checkpointEvery",
-  "keep",
-]);
-
 /**
  * The settings of a run that goes on: those of its checkpoint, and of what is given only what may change: its length
  * and how often it validates and saves. Throws TrainError for anything else that differs.
  */
 export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
-  const usual = withDefaults({ context: 1 });
-  const known: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(usual)) {
-    if (typeof kept[name] !== typeof value)
-      throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
-    known[name] = kept[name];
-  }
-  const before = known as unknown as TrainSettings; // every field is there and of its type
-  const changed = (Object.keys(given) as (keyof TrainSettings)[]).filter(
-    (name) => given[name] !== undefined && given[name] !== before[name] && !FREE.has(name),
-  );
+  for (const [name, option] of TRAIN_OPTIONS)
+    if (!option.has(kept[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
+  const before = kept as unknown as TrainSettings; // each has just been held against its option
+  const changed = TRAIN_OPTIONS.filter(
+    ([name, { resumable }]) => given[name] !== undefined && given[name] !== before[name] && !resumable,
+  ).map(([name]) => name);
   if (changed.length > 0) throw contradiction(changed, before, given);
   return withDefaults({ ...before, ...given });
 }
 
 /** Names the options as they are written on the command line, and what the run was begun with in their place. */
 function contradiction(
-  changed: readonly (keyof TrainSettings)[],
+  changed: readonly SettingName[],
   before: TrainSettings,
   given: Partial<TrainSettings>,
 ): TrainError {
@@ -248,20 +116,16 @@ function contradiction(
       hint:
         `leave ${changed.map(flagOf).join(" and ")} out to go on as it was, or begin another run from the ` +
         "checkpoint's weights: --weights; " +
-        `only ${[...FREE].map(flagOf).join(", ")} may change`,
+        `only ${TRAIN_OPTIONS.flatMap(([name, o]) => (o.resumable ? [flagOf(name)] : [])).join(", ")} may change`,
     },
   );
 }
 
 /** The option of a setting: `--min-lr`. */
-const flagOf = (name: keyof TrainSettings): string =>
-  FLAGS[name] ?? `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-
-/** Options that are not called as their settings are. */
-const FLAGS: { readonly [N in keyof TrainSettings]?: string } = { context: "--length", validationWindows: "--windows" };
+const flagOf = (name: SettingName): string => trainOptions[name].flag.split(" ")[0]!;
 
 /** An option with its value: `--lr 0.001`; of live parameters one for each. */
-function written(name: keyof TrainSettings, value: string | number): string {
+function written(name: SettingName, value: string | number): string {
   if (name !== "live") return `${flagOf(name)} ${value}`;
   return liveLines(String(value))
     .map(([live, text]) => `${text.includes("@") ? "--live-schedule" : "--live"} ${live}=${text}`)
@@ -270,6 +134,3 @@ function written(name: keyof TrainSettings, value: string | number): string {
 
 /** As a checkpoint keeps them. */
 export const settingsRecord = (settings: TrainSettings): Settings => ({ ...settings });
-
-/** The names of all settings. */
-export const SETTING_NAMES: ReadonlySet<string> = new Set(Object.keys(withDefaults({ context: 1 })));

@@ -14,7 +14,7 @@ import { openTrainer, startingValue, type ChooseTunings, type Preparation } from
 import { Outcome, type TrainResult } from "./result.js";
 import { before, type Before } from "./resume-node.js";
 import { trainModel } from "./run-node.js";
-import { SETTING_NAMES, type TrainSettings } from "./settings.js";
+import { trainOptions, type TrainSettings } from "./options.js";
 
 /** How a run trains (`TrainSettings`, what is not given takes its usual value), on what, and where. */
 export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
@@ -81,10 +81,10 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
  * TrainError, CheckpointError, SessionError, WeightsError, and what `openDevice` throws; what was saved stays.
  */
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
-  const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !SETTING_NAMES.has(key));
+  const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !Object.hasOwn(trainOptions, key));
   if (strange !== undefined)
     throw new TrainError("bad-option", `there is no option ${strange}`, {
-      hint: `there are ${[...Object.keys(OWN), ...SETTING_NAMES].join(", ")}`,
+      hint: `there are ${[...Object.keys(OWN), ...Object.keys(trainOptions)].join(", ")}`,
     });
   const resume =
     options.resume === undefined || options.resume === false ? null : options.resume === true ? "last" : options.resume;
@@ -178,7 +178,9 @@ export function keptText({ sources }: Before): ModelSource {
 
 /** Those of the options that say how a run trains. */
 function settingsIn({ live, ...options }: TrainOptions): Partial<TrainSettings> {
-  const given = Object.entries(options).filter(([name, value]) => SETTING_NAMES.has(name) && value !== undefined);
+  const given = Object.entries(options).filter(
+    ([name, value]) => Object.hasOwn(trainOptions, name) && value !== undefined,
+  );
   const lines = live && Object.entries(live).map(([name, value]) => `${name}=${value}`);
   // of their types, which `withDefaults` checks
   return { ...(Object.fromEntries(given) as Partial<TrainSettings>), ...(lines && { live: lines.join("\n") }) };

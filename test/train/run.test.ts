@@ -111,13 +111,13 @@ describe("a run", () => {
 
 describe("settings", () => {
   it.each([
-    [{ steps: 0 }, "steps is 0: it must be a whole number, at least 1"],
+    [{ steps: 0 }, "steps is 0: it must be a whole number from 1 to 1000000000"],
     [{ batch: 1.5 }, "batch is 1.5"],
     [{ keep: 0 }, "keep is 0"],
-    [{ seed: -1 }, "the seed is -1"],
-    [{ beta2: 1 }, "beta2 is 1: it must be at least 0 and below 1"],
-    [{ clip: -1 }, "clip is -1: it must be at least 0"],
-    [{ lr: -1 }, "the learning rate is -1"],
+    [{ seed: -1 }, "seed is -1"],
+    [{ beta2: 1 }, "beta2 is 1: it must be a number from 0 to below 1"],
+    [{ clip: -1 }, "clip is -1: it must be a number from 0 on"],
+    [{ lr: -1 }, "lr is -1"],
     [{ warmup: 2000 }, "the warm-up takes 2000 steps"],
     [{ live: "capacity" }, '"capacity" gives no live parameter a value'],
     [{ live: "capacity=x@1" }, '"x@1" is no value at a step'],

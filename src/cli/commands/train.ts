@@ -4,9 +4,7 @@ import type { ChooseTunings, Preparation } from "../../train/open-trainer.js";
 import { Outcome, type TrainResult } from "../../train/result.js";
 import { before } from "../../train/resume-node.js";
 import { trainModel } from "../../train/run-node.js";
-import { LEARNING_RATES, parseRatio } from "../../train/schedule.js";
-import { floatFault, type TrainSettings } from "../../train/settings.js";
-import { bytesOf, positiveNumber, wholeNumber } from "../arguments.js";
+import type { TrainSettings } from "../../train/options.js";
 import { BeyondBound } from "../beyond-bound.js";
 import { dataIn } from "../data.js";
 import { wantedDevice } from "../device.js";
@@ -19,7 +17,7 @@ import { nextLines } from "../train-next.js";
 import { TrainProgress, validationText } from "../train-progress.js";
 import { checkedModel, choiceOf, showPreparation } from "../training.js";
 import { tuningsOn } from "../tunings.js";
-import type { TuningsFlags } from "../options.js";
+import { settingsIn, type TuningsFlags } from "../options.js";
 
 export async function train(file: string | undefined, asked: TrainFlags): Promise<ExitCode> {
   const resume = asked.resume === true ? "last" : (asked.resume ?? null);
@@ -115,45 +113,10 @@ const chosenTunings =
   (device, kept) =>
     flags.tunings === undefined && kept !== null ? kept : tuningsOn(device, flags);
 
-/** What the options say, and nothing else. */
+/** What the flags say of how it trains, and nothing else. */
 function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
-  const whole = (option: string, text: string | undefined, low = 1): number | undefined =>
-    text === undefined ? undefined : wholeNumber(option, text, low, 1e9);
-  const real = (option: string, text: string | undefined): number | undefined =>
-    text === undefined ? undefined : numberOf(option, text);
-  if (flags.schedule !== undefined && !LEARNING_RATES.includes(flags.schedule))
-    throw new UserError(`--schedule ${flags.schedule} is none`, null, EXIT.usage);
   const live = liveOf(flags);
-  const all = {
-    steps: whole("--steps", flags.steps),
-    batch: flags.batch,
-    accumulate: whole("--accumulate", flags.accumulate),
-    context: flags.length,
-    seed: flags.seed,
-    validation: flags.validation,
-    optimizer: flags.optimizer,
-    lr: flags.lr === undefined ? undefined : float("--lr", positiveNumber("--lr", flags.lr)),
-    schedule: flags.schedule,
-    warmup: whole("--warmup", flags.warmup, 0),
-    minLr: real("--min-lr", flags.minLr),
-    decay: whole("--decay", flags.decay),
-    weightDecay: real("--weight-decay", flags.weightDecay),
-    beta1: real("--beta1", flags.beta1),
-    beta2: real("--beta2", flags.beta2),
-    eps: real("--eps", flags.eps),
-    momentum: real("--momentum", flags.momentum),
-    clip: real("--clip", flags.clip),
-    live: live === "" ? undefined : live,
-    only: flags.only,
-    recompute: flags.recompute,
-    memory: flags.memory === undefined ? undefined : bytesOf("--memory", flags.memory),
-    validateEvery: whole("--validate-every", flags.validateEvery),
-    validationWindows: flags.windows,
-    checkpointEvery: whole("--checkpoint-every", flags.checkpointEvery),
-    keep: whole("--keep", flags.keep),
-  } satisfies { readonly [K in keyof TrainSettings]: TrainSettings[K] | undefined };
-  // those that are given
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Partial<TrainSettings>;
+  return { ...settingsIn(flags), ...(live !== "" && { live }) };
 }
 
 /** A line for each live parameter: a value, or values at steps. */
@@ -164,21 +127,6 @@ function liveOf({ live = {}, liveSchedule = {} }: TrainFlags): string {
   return [...Object.entries(live), ...Object.entries(liveSchedule)]
     .map(([name, value]) => `${name}=${value}`)
     .join("\n");
-}
-
-/** `0.1`, `5%`, `1e-4` */
-function numberOf(option: string, text: string): number {
-  const value = parseRatio(text.trim());
-  if (value === null || value < 0)
-    throw new UserError(`${option} ${JSON.stringify(text)} is no number from 0 on`, null, EXIT.usage);
-  return float(option, value);
-}
-
-/** The device computes in 32 bits. */
-function float(option: string, value: number): number {
-  const fault = floatFault(value);
-  if (fault !== null) throw new UserError(`${option} ${value}: ${fault}`, null, EXIT.usage);
-  return value;
 }
 
 function report(result: TrainResult, json: boolean): void {
