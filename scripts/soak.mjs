@@ -157,7 +157,7 @@ const SECTIONS = {
       file: [
         "test/syntax/limits.test.ts",
         "test/tokenizer/tokenizer.test.ts",
-        "test/end-to-end/halves.test.ts",
+        "test/end-to-end/f16.test.ts",
         "test/generate/recovery.test.ts",
       ],
       once: true,

@@ -28,7 +28,7 @@ export interface LedgerOptions {
   /** Values of live parameters; their defaults where none is given. */
   readonly live?: ReadonlyMap<string, Rational>;
   readonly convention?: Convention;
-  /** Bytes that every value takes: 4 (f32), or 2 to see what half precision would come to. Default 4. */
+  /** Bytes that every value takes: 4 (f32), or 2 to see what f16 would come to. Default 4. */
   readonly bytesPerValue?: 2 | 4;
 }
 

@@ -19,7 +19,7 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
     modc_nan: `fn modc_nan(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }`,
-    // To the nearest binary16 value, halves to even, in integer arithmetic: built-in conversions may round otherwise.
+    // To the nearest binary16 value, ties to even, in integer arithmetic: built-in conversions may round otherwise.
     modc_f16: `fn modc_f16(x: f32) -> f32 {
   let bits = bitcast<u32>(x);
   let sign = bits & 0x80000000u;

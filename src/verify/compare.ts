@@ -34,16 +34,18 @@ export interface Allowed {
  * Sums in 32 bits over thousands of terms, exponentials with relative errors of 1e-6 and a few layers on top of one
  * another come to about 1e-5; and 32-bit scores are not exact.
  */
-const SINGLE: Allowed = { values: 1e-4, scores: 1e-3 };
+const BY_F32: Allowed = { values: 1e-4, scores: 1e-3 };
 
 /**
  * Values that lie in memory as f16 are rounded by 2^-11 whenever they are stored, and weights once: a layer stores some
  * five on the way to what it adds. Of examples with random weights half of this is used. What is chosen by the sum of
  * several layers may differ by as much again, and by ranks.
  */
-const HALF: Allowed = { values: 16 * 2 ** -11, scores: 64 * 2 ** -11 };
+const BY_F16: Allowed = { values: 16 * 2 ** -11, scores: 64 * 2 ** -11 };
 
-export const allowedBy = (precision: ActivationType): Allowed => (precision === "f16" ? HALF : SINGLE);
+const ALLOWED: Readonly<Record<ActivationType, Allowed>> = { f32: BY_F32, f16: BY_F16 };
+
+export const allowedBy = (precision: ActivationType): Allowed => ALLOWED[precision];
 
 export interface Verdict {
   readonly agrees: boolean;

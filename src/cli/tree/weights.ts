@@ -1,8 +1,10 @@
 // Commands that make weights, checkpoints and packages.
-import { WEIGHT_TYPES } from "../../program/target.js";
 import { bytesOf } from "../arguments.js";
 import * as o from "../options.js";
 import { declare } from "./declare.js";
+
+/** Types of floats in files of weights. */
+const FILE_FLOATS = ["f32", "f16", "bf16"] as const;
 
 export const weightCommands = {
   init: declare({
@@ -15,7 +17,7 @@ export const weightCommands = {
       o.option("--weights <path>", "the values of this file or checkpoint instead of the starting ones"),
       o
         .option("--weights-as <type>", "the type in which floats are written (default: as the model has them)")
-        .choices(WEIGHT_TYPES),
+        .choices(FILE_FLOATS),
       o.option("--paths", "key tensors by their paths, not by what `names` says"),
       o.set,
       o.model,

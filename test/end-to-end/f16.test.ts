@@ -150,7 +150,7 @@ function settings(target: Target): readonly (readonly [string, Target, Tunings])
   ];
 }
 
-const usesHalf = ({ kernels }: Program): readonly string[] =>
+const usesF16 = ({ kernels }: Program): readonly string[] =>
   kernels.filter(({ wgsl }) => /array<(f16|vec2u)>/.test(wgsl)).map(({ name }) => name);
 
 describe.each(KERNELS)("$name", ({ source: text, input, roundings, uses }) => {
@@ -160,11 +160,11 @@ describe.each(KERNELS)("$name", ({ source: text, input, roundings, uses }) => {
     const weights = roundedWeights(whole, 3);
     for (const [name, target, tunings] of settings(device.target)) {
       const program = emit(schedule(graph, target, tunings, { activations: "f16" }));
-      const half = usesHalf(program);
+      const using = usesF16(program);
       for (const kernel of uses)
         expect(
-          half.some((k) => k.startsWith(kernel)),
-          `${name}: ${kernel} among ${half.join(" ")}`,
+          using.some((k) => k.startsWith(kernel)),
+          `${name}: ${kernel} among ${using.join(" ")}`,
         ).toBe(true);
       const session = await sessionOf(program, device, weights, { B: 1, T: 4 });
       for (const [B, T] of [

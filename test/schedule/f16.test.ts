@@ -31,7 +31,7 @@ function programOf(source: string, options: CompileOptions = {}): Program {
   return program;
 }
 
-const half = (source: string, options: CompileOptions = {}): Program =>
+const inF16 = (source: string, options: CompileOptions = {}): Program =>
   programOf(source, { precision: { activations: "f16" }, ...options });
 
 /** What kernels bind: the name of each slot with the type of its elements there. */
@@ -49,37 +49,37 @@ const bindings = ({
     return step.slots.map((slot, i) => ({ label: slots[slot]!.label, type: types[i]!, access: access[i]! }));
   });
 
-const isHalf = (type: string): boolean => type === "f16" || type === "vec2u";
+const isF16 = (type: string): boolean => type === "f16" || type === "vec2u";
 
 describe("what is stored as f16", () => {
   it("are the weights of a dense model, all of them and in every layout, and they take half", () => {
-    const [whole, halved] = [programOf(DENSE), half(DENSE)];
-    for (const { path, slots } of halved.weights)
+    const [full, small] = [programOf(DENSE), inF16(DENSE)];
+    for (const { path, slots } of small.weights)
       expect([path, ...new Set(slots.map((s) => s.form))]).toEqual([path, "f16"]);
     const max = { B: 2, T: 100 };
-    expect(2 * memoryOf(halved, { max }).weights).toBe(memoryOf(whole, { max }).weights);
+    expect(2 * memoryOf(small, { max }).weights).toBe(memoryOf(full, { max }).weights);
   });
 
   it("is all that kernels hand to kernels, but the stream and the sums of norms", () => {
     const max = { B: 1, T: 512 };
-    const [whole, halved] = [memoryOf(programOf(DENSE), { max }), memoryOf(half(DENSE), { max })];
+    const [full, small] = [memoryOf(programOf(DENSE), { max }), memoryOf(inF16(DENSE), { max })];
     // The 256 inside the network, and q, k and v of 64 each; a sum of squares, and streams where no room is left beside
     // those, stay as they were.
-    expect(whole.activations).toBe(512 * 4 * (256 + 3 * 64 + 64 + 1));
+    expect(full.activations).toBe(512 * 4 * (256 + 3 * 64 + 64 + 1));
     // One stream lies in the room of two that are half as large.
-    expect(halved.activations).toBe(512 * (2 * (256 + 3 * 64 + 64) + 4 * (64 + 1)));
-    expect([halved.inputs, halved.results, halved.tables]).toEqual([whole.inputs, whole.results, whole.tables]);
+    expect(small.activations).toBe(512 * (2 * (256 + 3 * 64 + 64) + 4 * (64 + 1)));
+    expect([small.inputs, small.results, small.tables]).toEqual([full.inputs, full.results, full.tables]);
   });
 
   it("is nothing in f32, which names no feature", () => {
     const program = programOf(DENSE);
     expect([program.precision, program.requires.features]).toEqual(["f32", []]);
-    expect(bindings(program).filter((b) => isHalf(b.type))).toEqual([]);
+    expect(bindings(program).filter((b) => isF16(b.type))).toEqual([]);
     expect(program.kernels.filter((k) => /f16/.test(k.wgsl))).toEqual([]);
   });
 
   it("is neither a router's weight nor what it reads", () => {
-    const program = half(ROUTED);
+    const program = inF16(ROUTED);
     const forms = new Map(program.weights.flatMap(({ path, slots }) => slots.map((s) => [path, s.form])));
     expect(forms.get("layers.0.router.weight")).toBe("word");
     expect(forms.get("layers.0.inner.attn.q.weight")).toBe("f16");
@@ -89,7 +89,7 @@ describe("what is stored as f16", () => {
   });
 
   it("is nothing that a predictor chooses by when generating", () => {
-    const program = half(ROUTED, { phase: "generate" });
+    const program = inF16(ROUTED, { phase: "generate" });
     for (const { path, slots } of program.weights)
       if (/guess|router/.test(path))
         for (const { form } of slots) expect([path, form]).toEqual([path, /guess/.test(path) ? "word" : form]);
@@ -97,7 +97,7 @@ describe("what is stored as f16", () => {
   });
 
   it("is no loss, nor the logits it is taken of, nor what is softened", () => {
-    const program = half(
+    const program = inF16(
       `model M() {
   weight table: f32[11, 8]
   forward(tokens: u32[B, T <= 16]) -> f32[B, T, 11] { table[tokens] @ transpose(table) }
@@ -118,7 +118,7 @@ describe("what is stored as f16", () => {
 
 describe("a program in f16", () => {
   it("is the same after printing and parsing, and names its feature", () => {
-    const program = half(ROUTED);
+    const program = inF16(ROUTED);
     expect(parseProgram(printProgram(program))).toEqual(program);
     expect([program.precision, program.requires.features, program.target]).toEqual([
       "f16",
@@ -129,21 +129,21 @@ describe("a program in f16", () => {
 
   it("is refused for a target without f16, and by a device without it", async () => {
     const without: Target = { ...PORTABLE, device: "swiftshader" };
-    expect(() => half(DENSE, { target: without })).toThrow(TargetError);
-    expect(() => half(DENSE, { target: without })).toThrow(
+    expect(() => inF16(DENSE, { target: without })).toThrow(TargetError);
+    expect(() => inF16(DENSE, { target: without })).toThrow(
       "activations in f16 need shader-f16, which the target (swiftshader) does not have",
     );
     const device = await testDevice("swiftshader");
     expect(device.target.f16).toBe(false);
-    await expect(load(half(DENSE), device)).rejects.toThrow(UnsupportedError);
-    await expect(load(half(DENSE), device)).rejects.toThrow(/needs shader-f16/);
+    await expect(load(inF16(DENSE), device)).rejects.toThrow(UnsupportedError);
+    await expect(load(inF16(DENSE), device)).rejects.toThrow(/needs shader-f16/);
   });
 
   it.each([DENSE, ROUTED])(
     "takes of the device exactly what was foretold, with one row and with many",
     async (source) => {
       const device = await testDevice();
-      const program = half(source, { target: device.target });
+      const program = inF16(source, { target: device.target });
       for (const [B, T] of [
         [1, 3],
         [3, 7],
