@@ -11,9 +11,11 @@ const BAR = 14;
 const GAP = 4;
 const TITLE = 26;
 
-const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 } .note { fill: #6e7781 }
+const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 }
+  .note { fill: #6e7781 }
 .bar { fill: #a8b1bb } .modc { fill: #1a7f64 } .range { stroke: #57606a }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .note { fill: #8b949e } .bar { fill: #59636e } .modc { fill: #3fb68b } .range { stroke: #9198a1 } }`;
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .note { fill: #8b949e } .bar { fill: #59636e }
+.modc { fill: #3fb68b } .range { stroke: #9198a1 } }`;
 
 /** Blocks as groups of bars, shortest is fastest; thin lines from the smallest to the largest of what was measured. */
 export function chart(measured: readonly Measured[]): string {
@@ -44,7 +46,8 @@ export function chart(measured: readonly Measured[]): string {
     }
   }
   const body = parts.join("\n");
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 8}" width="${WIDTH}" height="${y + 8}" role="img" aria-label="Milliseconds of modc and its peers">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 8}" width="${WIDTH}" height="${y + 8}"
+  role="img" aria-label="Milliseconds of modc and its peers">
 <style>${STYLE}</style>
 ${body}
 </svg>

@@ -55,7 +55,8 @@ export function musts(measured: readonly Measured[], firstRuns: readonly FirstRu
     row("dispatches of a routed block beyond those of the dense block", ["2", "1"], beyondDense(layers)),
     row("dispatches of a dense block", ["6", "5"], dispatches(layers)),
     ...layers.map(({ T, dense, mod }) => {
-      const figure = `peak activation memory of a routed block over the dense one (C = 12.5%), beyond the residual stream, T = ${T}`;
+      const figure =
+        "peak activation memory of a routed block over the dense one (C = 12.5%), beyond the residual stream, T = " + T;
       return row(figure, ["0.2", "0.13"], memory(dense, mod));
     }),
     row(

@@ -15,7 +15,8 @@ export interface Options {
 }
 
 export const usage = `npm run bench -- [--only block] [--rounds n] [--quick] [--before folder]
-  --only block  only what has a name that begins with this (dense, mod-512, product, moby, first, train, generate, …); writes no files
+  --only block  only what has a name that begins with this (dense, mod-512, product, moby, first,
+                train, generate, …); writes no files
   --rounds n    rounds, each of which asks every peer once (default 5, and 3 for T = 2048)
   --quick       fewer runs and rounds and no T = 2048: to see that everything works; writes no files
   --before folder  a checkout of another commit, built, whose first token is measured beside this one's`;

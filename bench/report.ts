@@ -77,7 +77,8 @@ function howMeasured({ options, device, date, loadBefore, measured }: ReportPart
     "- Peers run plain operators: the fused attention of onnxruntime's WebGPU provider is wrong. All who wait " +
       "through Dawn for Node poll with the same back-off, for a busy wait takes a core from the device.",
     `- Load average before: ${loadBefore.toFixed(2)}, after: ` +
-      `${loadavg()[0]!.toFixed(2)}.${busy ? " **The machine was busy with other work: these figures are provisional.**" : ""}`,
+      `${loadavg()[0]!.toFixed(2)}.` +
+      (busy ? " **The machine was busy with other work: these figures are provisional.**" : ""),
     ...(options.quick ? ["- **A quick run: few runs for each wait, few rounds. These figures are provisional.**"] : []),
   ];
   return lines.join("\n");
@@ -114,12 +115,20 @@ function mustsSection({
   ].filter((m) => options.only === null || m.got !== null);
   if (shown.length === 0) return [];
   const rows = shown.map((m) => [m.figure, m.must, m.aim, m.got ?? "", m.verdict]);
-  const text = `Times are those of the tables below: medians of the ratios of each round, with the smallest and the largest.
+  const text = `Times are those of the tables below: medians of the ratios of each round, with the smallest and the
+largest.
 
-- *FLOP ratio*: once with all T × T pairs of attention, as formulas count it, and once with the pairs that a causal layer sees, as \`modc cost\` counts what is executed. modc does not visit what is all masked, in the dense block most of all, so the first is the stricter.
-- *Score, selection and compaction*: of the block applied once, the steps that compute anything of the router or choose tokens, by time stamps of the device, over all its steps. They count whole, whatever else they compute on the way, such as sums of squares for the norm.
-- *Dispatches*: those that have workgroups. Where the number of rows is known only at run time, a product has a step for each case, all but one of which are empty.
-- *Activation memory*: \`memoryOf\` of a block applied once, at B = 1: all that a session allocates but weights, tables (starts, positions, rotary angles), the input and the result, which are the residual stream before and after. Slots are reused within a run, so this is the peak. The list of chosen tokens, which a caller may ask for, is counted.`;
+- *FLOP ratio*: once with all T × T pairs of attention, as formulas count it, and once with the pairs that a causal
+  layer sees, as \`modc cost\` counts what is executed. modc does not visit what is all masked, in the dense block most
+  of all, so the first is the stricter.
+- *Score, selection and compaction*: of the block applied once, the steps that compute anything of the router or choose
+  tokens, by time stamps of the device, over all its steps. They count whole, whatever else they compute on the way,
+  such as sums of squares for the norm.
+- *Dispatches*: those that have workgroups. Where the number of rows is known only at run time, a product has a step for
+  each case, all but one of which are empty.
+- *Activation memory*: \`memoryOf\` of a block applied once, at B = 1: all that a session allocates but weights, tables
+  (starts, positions, rotary angles), the input and the result, which are the residual stream before and after. Slots
+  are reused within a run, so this is the peak. The list of chosen tokens, which a caller may ask for, is counted.`;
   return [
     "## What is asked, and what there is",
     table(["figure", "must", "aim", "got", ""], rows),

@@ -149,8 +149,10 @@ function diagram(name: string, shape: Shape): string {
 
 const STYLE = `
   :root { color-scheme: light dark; --ink: #24323f; --text: #e3f0e0; --word: #efe6f5; --rule: #e2ebf5; --page: #fff; }
-  @media (prefers-color-scheme: dark) { :root { --ink: #cfd8e0; --text: #24402a; --word: #3a2c47; --rule: #22364b; --page: #14191e; } }
-  body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 70em; margin: 2em auto; padding: 0 1em; }
+  @media (prefers-color-scheme: dark) { :root { --ink: #cfd8e0; --text: #24402a; --word: #3a2c47; --rule: #22364b;
+    --page: #14191e; } }
+  body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 70em;
+    margin: 2em auto; padding: 0 1em; }
   h2 { font: 600 14px ui-monospace, monospace; margin: 1.6em 0 0.2em; }
   svg { display: block; max-width: 100%; height: auto; }
   svg path { fill: none; stroke: var(--ink); stroke-width: 1.4; }
@@ -171,9 +173,10 @@ export function railroad(): string {
 <title>The grammar of modc</title>
 <style>${STYLE}</style>
 <h1>The grammar of modc</h1>
-<p>Round boxes are words and signs, square ones other rules. <code>end</code> is a newline or <code>;</code>: it may be left out before the
-first item, and a newline is none inside <code>( )</code> and <code>[ ]</code>, nor after an operator, a comma, <code>then</code> or
-<code>else</code>. A comma may follow the last item of a list. The same grammar stands on one page in <code>grammar/modc.ebnf</code>.</p>
+<p>Round boxes are words and signs, square ones other rules. <code>end</code> is a newline or <code>;</code>: it may be
+left out before the first item, and a newline is none inside <code>( )</code> and <code>[ ]</code>, nor after an
+operator, a comma, <code>then</code> or <code>else</code>. A comma may follow the last item of a list. The same grammar
+stands on one page in <code>grammar/modc.ebnf</code>.</p>
 ${diagrams.join("\n")}
 </html>
 `;

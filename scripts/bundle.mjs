@@ -43,15 +43,20 @@ const nodeApart = {
         : { path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" },
     );
     build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
-      contents: `export const ${[...(LEFT_OUT[path] ?? []).map((name) => `${name} = null`), ...(IDLE[path] ?? []).map((name) => `${name} = () => {}`)].join(", ")};\n`,
+      contents: [
+        ...(LEFT_OUT[path] ?? []).map((name) => `export const ${name} = null;\n`),
+        ...(IDLE[path] ?? []).map((name) => `export const ${name} = () => {};\n`),
+      ].join(""),
       loader: "js",
     }));
     build.onResolve({ filter: /^node-part$/ }, () => ({ path: "node-part", namespace: "node-part" }));
     build.onResolve({ filter: /^page(?:-tokenizer)?$/ }, ({ path }) => ({ path, namespace: "page" }));
     build.onLoad({ filter: /.*/, namespace: "page" }, ({ path }) => ({
       contents:
-        "import { start } from " +
-        `"./src/packaged/page.js";\n${path === "page" ? "start(null);" : 'import * as tokenizer from "./src/packaged/tokenizer.js";\nstart(tokenizer);'}\n`,
+        'import { start } from "./src/packaged/page.js";\n' +
+        (path === "page"
+          ? "start(null);\n"
+          : 'import * as tokenizer from "./src/packaged/tokenizer.js";\nstart(tokenizer);\n'),
       resolveDir: root,
       loader: "js",
     }));

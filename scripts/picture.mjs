@@ -73,7 +73,8 @@ function draw(rows) {
   const legend =
     `<text x="${left}" y="${height - 8}">each column is a token: computed by a dense layer (light), chosen by a ` +
     "Mixture-of-Depths layer (dark), skipped (grey)</text>";
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, monospace" font-size="11" fill="#333">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, monospace"
+  font-size="11" fill="#333">
 <title>Which tokens each layer of examples/moby.mod computes</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${[...letters, ...strips, legend].join("\n")}

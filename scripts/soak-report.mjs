@@ -3,8 +3,9 @@
 
 const HEAD = `# Soak
 
-The random trials of \`npm test\`, many times as long and from new seeds. \`npm run soak\` runs all sections, \`npm run soak -- training\` one of them;
-each section tells when it was last run. \`SOAK=<times> SOAK_SEED=<seed> npx vitest run <file>\` repeats a trial.
+The random trials of \`npm test\`, many times as long and from new seeds. \`npm run soak\` runs all sections,
+\`npm run soak -- training\` one of them; each section tells when it was last run.
+\`SOAK=<times> SOAK_SEED=<seed> npx vitest run <file>\` repeats a trial.
 `;
 
 /** The sections of a report by name, each with its text, in the order they stand in. */

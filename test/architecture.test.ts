@@ -191,7 +191,7 @@ describe("imports point one way", () => {
     expect(wrong).toEqual([]);
   });
 
-  it("packages stand where they belong: the parser's in the grammar, the device's in the runtime, those for texts in the tokenizer, the command line's in the command line", () => {
+  it("packages stand where they belong: parser, device, texts, command line", () => {
     const places: Readonly<Record<string, (file: string) => boolean>> = {
       chevrotain: (file) => ["grammar", "syntax"].includes(roomOf(file)),
       webgpu: (file) => ["src/runtime/device-node.ts", "src/packaged/adapter-node.ts"].includes(file),

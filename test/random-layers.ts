@@ -155,7 +155,8 @@ const attention = ({ heads, kv }: Sizes): fc.Arbitrary<Layer> =>
     .tuple(pick("10000.0", "100.0", "0.0"), pick(0, 1, 3), fc.boolean(), fc.boolean(), fc.boolean())
     .map(([theta, window, causal, bias, norm]) =>
       library(
-        `Residual(Attention(dim, ${heads}, kv_heads: ${kv}, theta: ${theta}, causal: ${causal}, window: ${window}, bias: ${bias}, qk_norm: ${norm}))`,
+        `Residual(Attention(dim, ${heads}, kv_heads: ${kv}, theta: ${theta}, causal: ${causal}, window: ${window}` +
+          `, bias: ${bias}, qk_norm: ${norm}))`,
         causal,
       ),
     );

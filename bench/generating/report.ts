@@ -64,7 +64,8 @@ function skippedLayer(measured: readonly MeasuredGeneration[]): Got | null {
   const parts =
     `${micro(choice.median)} of ${chooses} dispatches for predictor and choice and ${micro(idle.median)} of ` +
     `${idles} that are idle`;
-  const rest = `what is left of it without those: ${micro(left.median)} (95%: ${micro(left.low)} to ${micro(left.high)})`;
+  const range = `(95%: ${micro(left.low)} to ${micro(left.high)})`;
+  const rest = `what is left of it without those: ${micro(left.median)} ${range}`;
   const got =
     `${(layer.median / own.median).toFixed(2)}: ${micro(layer.median)} µs (95%: ${micro(layer.low)} to ` +
     `${micro(layer.high)}), by ${parts}; ${rest}`;
@@ -126,8 +127,18 @@ export function generationSections(measured: readonly MeasuredGeneration[]): rea
   return ["## Generation", TEXT, table(head, rows), ...(faults.length === 0 ? [] : [faults.join("\n")])];
 }
 
-const TEXT = `One sequence, B = 1. Models are bench/models/decoder.mod with d = 512, 8 heads and GELU networks of 2048, and examples/moby.mod. The likeliest tokens of each peer are held against the 64-bit reference of the whole text first: each must have the largest logit there, to ${TOLERANCE.toExponential()} of the largest magnitude. Then rounds in which all take turns; medians, with the smallest and the largest.
+const TEXT = `One sequence, B = 1. Models are bench/models/decoder.mod with d = 512, 8 heads and GELU networks of 2048,
+and examples/moby.mod. The likeliest tokens of each peer are held against the 64-bit reference of the whole text first:
+each must have the largest logit there, to ${TOLERANCE.toExponential()} of the largest magnitude. Then rounds in which
+all take turns; medians, with the smallest and the largest.
 
-*Cache as inputs* is a decoder as it is exported: keys and values of past tokens are inputs and outputs of the graph, and what it gives is handed in again. *Whole text* reads all tokens again for each. Both choose the likeliest token on the host; modc draws on the device and hears of it some steps later.
+*Cache as inputs* is a decoder as it is exported: keys and values of past tokens are inputs and outputs of the graph,
+and what it gives is handed in again. *Whole text* reads all tokens again for each. Both choose the likeliest token on
+the host; modc draws on the device and hears of it some steps later.
 
-The twelve layers draw their tokens, so that routes vary; biases of the predictors were set so that about one random token in eight is computed. *Bytes read* count each weight of a computed layer once. What a layer costs that is skipped is measured in rounds in which four models generate the same ${SKIPPED_TOKENS} tokens, a turn each: the one all of whose routed layers are skipped, the same without the dispatches that return at once, without predictors and choices too (which changes no token, for there is nothing to compute), and the model that has no such layers. Given are medians of differences within rounds, over the number of layers, and between which values that median lies in 95 of 100 cases.`;
+The twelve layers draw their tokens, so that routes vary; biases of the predictors were set so that about one random
+token in eight is computed. *Bytes read* count each weight of a computed layer once. What a layer costs that is skipped
+is measured in rounds in which four models generate the same ${SKIPPED_TOKENS} tokens, a turn each: the one all of whose
+routed layers are skipped, the same without the dispatches that return at once, without predictors and choices too
+(which changes no token, for there is nothing to compute), and the model that has no such layers. Given are medians of
+differences within rounds, over the number of layers, and between which values that median lies in 95 of 100 cases.`;

@@ -12,10 +12,13 @@ const GAP = 64;
 const LEGEND = 3;
 const LINE = 20;
 
-const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 } .note { fill: #6e7781 }
+const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 }
+  .note { fill: #6e7781 }
 .axis { stroke: #d0d7de } .line { fill: none; stroke-width: 2 } .topk { stroke-dasharray: 4 4 } .area { opacity: 0.18 }
-.a { --c: #57606a } .b { --c: #1a7f64 } .c { --c: #8250df } .d { --c: #cf222e } .line { stroke: var(--c) } .area { fill: var(--c) }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .note { fill: #8b949e } .axis { stroke: #444c56 } .a { --c: #9198a1 } .b { --c: #3fb68b } .c { --c: #a371f7 } .d { --c: #f85149 } }`;
+.a { --c: #57606a } .b { --c: #1a7f64 } .c { --c: #8250df } .d { --c: #cf222e } .line { stroke: var(--c) }
+.area { fill: var(--c) }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .note { fill: #8b949e } .axis { stroke: #444c56 }
+.a { --c: #9198a1 } .b { --c: #3fb68b } .c { --c: #a371f7 } .d { --c: #f85149 } }`;
 
 interface Point {
   readonly flops: number;
@@ -64,7 +67,8 @@ export function figure(groups: readonly Group[]): string {
       "seeds, shaded from the lowest to the highest; dashed: top-k</text>",
   );
   const height = HEIGHT + LINE * LEGEND;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="Validation loss over training operations">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"
+  role="img" aria-label="Validation loss over training operations">
 <style>${STYLE}</style>
 ${[...panels, ...legend].join("\n")}
 </svg>
@@ -95,7 +99,8 @@ function panel(groups: readonly Group[], title: string, x0: number, width: numbe
   for (const share of [0, 0.5, 1])
     parts.push(
       `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" ` +
-        `text-anchor="${share === 0 ? "start" : share === 1 ? "end" : "middle"}">${Number(((share * most) / 1e12).toPrecision(3))}</text>`,
+        `text-anchor="${share === 0 ? "start" : share === 1 ? "end" : "middle"}">` +
+        `${Number(((share * most) / 1e12).toPrecision(3))}</text>`,
     );
   parts.push(
     `<text class="note" x="${x0 + width / 2}" y="${bottom + 36}" text-anchor="middle">training operations, 10¹²</text>`,

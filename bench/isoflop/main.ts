@@ -18,8 +18,10 @@ const usage = `npm run isoflop -- [--only run] [--list] [--tokens-per-parameter 
   --only run                 only runs whose name begins with this: variant, size, seed (a, b-0.4, a-0.2-1)
   --list                     train nothing: say what there is to do, and write what is finished
   --times                    train nothing: measure how long steps take, and write that
-  --tokens-per-parameter n   of the dense models (default ${TOKENS_PER_PARAMETER}); another number has folders of its own and writes no files: to see that everything works
-Stopped at any moment, it goes on where it was when it is called again. What a run ended with stays in bench/isoflop/results/, and such a run is not trained again.`;
+  --tokens-per-parameter n   of the dense models (default ${TOKENS_PER_PARAMETER}); another number has
+                             folders of its own and writes no files: to see that everything works
+Stopped at any moment, it goes on where it was when it is called again. What a run ended with stays in
+bench/isoflop/results/, and such a run is not trained again.`;
 
 interface Options {
   readonly only: string;

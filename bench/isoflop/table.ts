@@ -23,7 +23,10 @@ export function experimentText(groups: readonly Group[], tokensPerParameter: num
       "*top-k* lets a layer look at the whole sequence to choose its tokens, as in training; *causal* is the " +
         "rule that generation uses, where each token says of itself whether it is computed: by the predictor (b, " +
         "c), by its random number (d).",
-      `${finished === planned ? `Each has ${SEEDS.length} seeds` : `**${finished} of ${planned} runs are finished**; each is to have ${SEEDS.length} seeds`}: ` +
+      (finished === planned
+        ? `Each has ${SEEDS.length} seeds`
+        : `**${finished} of ${planned} runs are finished**; each is to have ${SEEDS.length} seeds`) +
+        ": " +
         "the table gives their mean and the range. A difference counts where the ranges do not touch, else it is " +
         "*not distinguishable*.",
       ...(times === null

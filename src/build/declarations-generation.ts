@@ -87,8 +87,14 @@ export interface GenerationSummary {
 `;
 
 /** Members of `LoadedModel`. */
-export const GENERATE_MEMBER = `  /** Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. One at a time. Throws a ModelError. */
-  generate(prompt: Prompt | { readonly prompts: readonly Prompt[] }, options?: GenerateOptions): AsyncGenerator<Generated, GenerationSummary>;
+export const GENERATE_MEMBER = `  /**
+   * Goes on from a prompt, or from each of several: tokens as they come, texts taking turns. One at a time. Throws a
+   * ModelError.
+   */
+  generate(
+    prompt: Prompt | { readonly prompts: readonly Prompt[] },
+    options?: GenerateOptions,
+  ): AsyncGenerator<Generated, GenerationSummary>;
 `;
 
 /** A member of `LoadOptions`. */

@@ -9,6 +9,7 @@ export function declarations({ run, generation }: Programs): string {
   const results = run.outputs.filter((o) => o.role !== "observe");
   const observed = run.outputs.filter((o) => o.role === "observe");
   const live = run.live.map((l) => `    ${propertyOf(l.name)}?: LiveValue;\n`).join("");
+  const given = run.axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");
   return `${HEAD}
 /** Inputs of \`run\`. */
 export interface Inputs {
@@ -24,7 +25,7 @@ ${live}}
 
 /** Extents that buffers are made for. */
 export interface Max {
-${run.axes.flatMap((a) => (a.role === "sequence" && a.count.kind !== "input" ? [] : [`  readonly ${a.name}?: number;\n`])).join("")}}
+${given.map((a) => `  readonly ${a.name}?: number;\n`).join("")}}
 ${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null)}`;
 }
 
@@ -62,11 +63,16 @@ const ARRAYS: { readonly [D in DType]: string } = {
 const propertyOf = (name: string): string => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : JSON.stringify(name));
 
 const HEAD = `// Made by modc build; do not edit.
-export type NumberArray = Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
+export type NumberArray =
+  | Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array
+  | Uint32Array | BigInt64Array | BigUint64Array;
 /** Arrays within arrays, all of one length on each level. */
 export type Nested = number | boolean | readonly Nested[];
 /** Nested arrays; values one after the other (row-major) with their shape; or, for one dimension, a typed array. */
-export type InputValue = Nested | NumberArray | { readonly data: NumberArray | readonly number[] | readonly boolean[]; readonly shape: readonly number[] };
+export type InputValue =
+  | Nested
+  | NumberArray
+  | { readonly data: NumberArray | readonly number[] | readonly boolean[]; readonly shape: readonly number[] };
 /** A number, or a ratio such as "12.5%" or "1/8". */
 export type LiveValue = number | string;
 
@@ -120,8 +126,10 @@ export interface GPUDeviceLike {
 /** What every error of the runtime has beside its message. */
 export interface ModelError extends Error {
   readonly code:
-    | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported" | "bad-input" | "bad-weights" | "disposed"
-    | "corrupted" | "download-failed" | "bad-package"${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token"' : ""};
+    | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported"
+    | "bad-input" | "bad-weights" | "disposed"
+    | "corrupted" | "download-failed" | "bad-package"
+    ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token"' : ""};
   /** How to mend it; null where nothing simple helps. */
   readonly hint: string | null;
 }

@@ -28,9 +28,10 @@ export function storePrograms({ run, generation }: Programs): StoredPrograms {
     ...program,
     kernels: program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) })),
   });
+  const parts = generation && { prompt: stored(generation.prompt), step: stored(generation.step) };
   const texts = [
     `"run": ${printProgram(stored(run))}`,
-    `"generation": ${generation ? printGeneration({ ...generation, prompt: stored(generation.prompt), step: stored(generation.step) }) : "null\n"}`,
+    `"generation": ${generation && parts ? printGeneration({ ...generation, ...parts }) : "null\n"}`,
   ];
   return { text: `{\n${texts.join(",\n")}}\n`, kernels: new Map([...files].map(([wgsl, file]) => [file, wgsl])) };
 }

@@ -189,6 +189,10 @@ function manifestText(manifest: Manifest): Promise<string> {
   return sealed(`{\n${lines.join(",\n")}`);
 }
 
+const TOKENIZER = '() => import("./runtime/tokenizer.js")';
+const fileLine = (name: string): string =>
+  `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`;
+
 /** Each place spelled out, so that a bundler finds the files and takes them along. */
 const indexText = (
   model: string,
@@ -198,9 +202,9 @@ const indexText = (
 import { createModel } from "./runtime/index.js";
 
 const files = {
-${files.map((name) => `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`).join("")}};
+${files.map(fileLine).join("")}};
 
-const model = createModel(${JSON.stringify(model)}, files${tokenizer ? ', () => import("./runtime/tokenizer.js")' : ""});
+const model = createModel(${[JSON.stringify(model), "files", ...(tokenizer ? [TOKENIZER] : [])].join(", ")});
 export default model;
 export const load = model.load;
 `;

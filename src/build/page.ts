@@ -66,12 +66,14 @@ export async function pageText({
 <body>
 <main>
 <h1>${escape(model)}</h1>
-<p>Compiled from ${escape(source)} by modc ${escape(version)}: ${weights} of weights, which run on this machine's GPU through WebGPU. The stronger a token is shaded, the more of the ${contents.layers} layers computed it.</p>
+<p>Compiled from ${escape(source)} by modc ${escape(version)}: ${weights} of weights, which run on this machine's GPU
+through WebGPU. The stronger a token is shaded, the more of the ${contents.layers} layers computed it.</p>
 <form id="form">
 <label for="prompt">Text to go on from</label>
 <textarea id="prompt" rows="3" spellcheck="false" required>${escape(prompt)}</textarea>
 <div class="row">
-<label>Tokens <input id="most" type="number" min="1" max="${generation.context ?? 4096}" value="${Math.min(200, generation.context ?? 200)}"></label>
+<label>Tokens <input id="most" type="number" min="1" max="${generation.context ?? 4096}"
+value="${Math.min(200, generation.context ?? 200)}"></label>
 <label>Temperature <input id="temperature" type="number" min="0" max="4" step="0.1" value="0.7"></label>
 <label>Seed <input id="seed" type="number" min="0" step="1" value="1"></label>
 <button id="go" disabled>Generate</button>

@@ -18,7 +18,8 @@ export function readme({ name, source, programs: { run, generation }, version, w
   const result = run.outputs.find((o) => o.role === "result")?.name ?? "output";
   return `# ${name}
 
-The model \`${run.model}\` of ${source}${parameters === "" ? "" : ` (${parameters})`}, compiled by modc ${version}: kernels in WGSL and ${weights} of weights. It runs wherever there is WebGPU.
+The model \`${run.model}\` of ${source}${parameters === "" ? "" : ` (${parameters})`}, compiled by modc ${version}:
+kernels in WGSL and ${weights} of weights. It runs wherever there is WebGPU.
 
 \`\`\`js
 import model from "${name}";
@@ -29,8 +30,10 @@ console.log(${result}.shape, ${result}.data);${generation === null ? "" : genera
 loaded.dispose();
 \`\`\`
 
-- In Node (20.19 or later) install \`webgpu\` beside it, or give \`load\` a device of your own. In a page there is nothing to install; served from a folder, import \`./index.js\` from it.
-- \`manifest.json\` holds the SHA-256 of every file; what is loaded is held against it. A download that breaks off is resumed.
+- In Node (20.19 or later) install \`webgpu\` beside it, or give \`load\` a device of your own. In a page there is
+  nothing to install; served from a folder, import \`./index.js\` from it.
+- \`manifest.json\` holds the SHA-256 of every file; what is loaded is held against it. A download that breaks off is
+  resumed.
 - It evaluates no text as code, so it runs under a content security policy of \`default-src 'self'\`.
 - Types of inputs and results are in \`index.d.ts\`, kernels as text in \`kernels/\`.
 `;
@@ -38,4 +41,6 @@ loaded.dispose();
 
 const generating = (chat: boolean): string => `
 
-for await (const { text } of loaded.generate(${chat ? '[{ role: "user", content: "…" }]' : '"…"'}, { maxTokens: 100, sampling: { temperature: 0.8, seed: 1 } })) console.log(text);`;
+const prompt = ${chat ? '[{ role: "user", content: "…" }]' : '"…"'};
+const options = { maxTokens: 100, sampling: { temperature: 0.8, seed: 1 } };
+for await (const { text } of loaded.generate(prompt, options)) console.log(text);`;

@@ -121,7 +121,8 @@ function decimal(value: Rational): string | null {
     "0",
   );
   const text = `${digits.slice(0, -places)}.${digits.slice(-places)}`;
-  return `${negative ? "-" : ""}${compare(value, ONE) < 0 && places > 4 && !negative ? toNumber(value).toExponential() : text}`;
+  const small = compare(value, ONE) < 0 && places > 4 && !negative;
+  return `${negative ? "-" : ""}${small ? toNumber(value).toExponential() : text}`;
 }
 
 export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;

@@ -76,7 +76,9 @@ function figure(text: HeatedText, title: string, patterns: Patterns): string {
       : []),
     `<span class="key"><span class="g">grey</span>the prompt</span>`,
   ];
-  return `<figure class="heat"><figcaption><h3>${escape(title)}</h3><p class="note">Below each token its ${layers.length} layers, the first on top, as listed under the text; the stronger its shade, the more of them computed it. What they computed of a token chose the next one.</p><div class="legend">${legend.join("")}</div></figcaption>
+  return `<figure class="heat"><figcaption><h3>${escape(title)}</h3><p class="note">Below each token its
+  ${layers.length} layers, the first on top, as listed under the text; the stronger its shade, the more of them computed
+  it. What they computed of a token chose the next one.</p><div class="legend">${legend.join("")}</div></figcaption>
 <div class="flow">${tokens.join("")}</div>
 <div class="shares">${names.join("\n")}</div></figure>`;
 }
@@ -86,7 +88,8 @@ function titleOf(i: number, marks: readonly Mark[], layers: Heated["layers"]): s
   const [took, unknown] = [of(1), of(null)];
   return (
     `token ${i}: ${took.length} of ${layers.length} ` +
-    `layers${took.length > 0 && took.length < layers.length ? `: ${took.join(", ")}` : ""}${unknown.length > 0 ? `; not known of ${unknown.join(", ")}` : ""}`
+    `layers${took.length > 0 && took.length < layers.length ? `: ${took.join(", ")}` : ""}` +
+    (unknown.length > 0 ? `; not known of ${unknown.join(", ")}` : "")
   );
 }
 
@@ -144,7 +147,10 @@ function gradient(key: string): string {
 const OWN = `
 .heat .flow{font:15px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;margin:10px 0 18px}
 .heat+.heat{margin-top:12px}
-.k{display:inline-block;vertical-align:top;min-width:7px;margin:0 1px 8px 0;background:var(--cells),linear-gradient(color-mix(in srgb,var(--took) calc(var(--h)*34%),transparent) 0 22px,transparent 0);background-repeat:no-repeat}
+.k{display:inline-block;vertical-align:top;min-width:7px;margin:0 1px 8px 0;
+  background:var(--cells),
+  linear-gradient(color-mix(in srgb,var(--took) calc(var(--h)*34%),transparent) 0 22px,transparent 0);
+  background-repeat:no-repeat}
 .g{color:var(--soft)}
 .key i.cell{width:14px;height:8px}
 .key i.unknown{background:${UNKNOWN}}

@@ -156,7 +156,8 @@ export function validationText({ byRule, live, counts = true, loss, bitsPerByte,
       ? `${told(topK, " by top-k")}, ${told(causal, " by the causal rule, which decides")}`
       : told((causal ?? topK)!, "");
   const changing = Object.entries(live).map(([name, value]) => `${name} ${brief(value)}`);
-  return `loss ${both}${best ? ", the best so far" : counts ? "" : `; not compared while it changes: ${changing.join(", ")}`}`;
+  const compared = counts ? "" : `; not compared while it changes: ${changing.join(", ")}`;
+  return `loss ${both}${best ? ", the best so far" : compared}`;
 }
 
 /** `2 h 05 min`, `3 min 20 s`, `12 s` */

@@ -91,7 +91,8 @@ export function found(device: Device): TuningsFile | null {
     if (!(fault instanceof TuningsError || (fault instanceof UserError && fault.exit === EXIT.user))) throw fault;
     say(
       `warning: ${path} is ignored: ` +
-        `${fault.message}${fault instanceof TuningsError && fault.fault === "stale" ? "; `modc tune` measures them again" : ""}`,
+        fault.message +
+        (fault instanceof TuningsError && fault.fault === "stale" ? "; `modc tune` measures them again" : ""),
     );
   }
   return null;

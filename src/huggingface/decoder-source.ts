@@ -68,8 +68,17 @@ function attention(config: DecoderConfig): string {
   const head = (x: string): string =>
     `rearrange(${x}(x), "b t (h d) -> b h t d", h: ${x === "q" ? "heads" : "kv_heads"})`;
   const turned = (x: string): string => `rope(${family.headNorms ? `${x}_norm(${head(x)})` : head(x)}, ${angles})`;
+  const parameters = listed(
+    "dim: int",
+    "heads: int",
+    "kv_heads: int",
+    "head_dim: int",
+    rotary.frequencies === null && "theta: float",
+    family.headNorms && "eps: float",
+    windowed && "window: int",
+  );
   return `/// Self-attention with rotary positions; heads of queries share keys and values in groups.
-block Attention(${listed("dim: int", "heads: int", "kv_heads: int", "head_dim: int", rotary.frequencies === null && "theta: float", family.headNorms && "eps: float", windowed && "window: int")}) {
+block Attention(${parameters}) {
   q: Linear(dim, heads * head_dim, bias: ${biases.qkv})
   k: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
   v: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
@@ -98,10 +107,21 @@ block MLP(dim: int, hidden: int) {
 function layer(config: DecoderConfig): string {
   const { family, rotary } = config;
   const [theta, windowed] = [rotary.frequencies === null, hasWindows(config)];
+  const parameters = listed(
+    "dim: int",
+    "heads: int",
+    "kv_heads: int",
+    "head_dim: int",
+    "hidden: int",
+    theta && "theta: float",
+    "eps: float",
+    windowed && "window: int",
+  );
+  const heads = "dim, heads, kv_heads, head_dim";
   return `/// A pre-norm layer. It returns its update only.
-block DecoderLayer(${listed("dim: int", "heads: int", "kv_heads: int", "head_dim: int", "hidden: int", theta && "theta: float", "eps: float", windowed && "window: int")}) {
+block DecoderLayer(${parameters}) {
   attn_norm: RMSNorm(dim, eps: eps)
-  attn: Attention(${listed("dim", "heads", "kv_heads", "head_dim", theta && "theta", family.headNorms && "eps", windowed && "window")})
+  attn: Attention(${listed(heads, theta && "theta", family.headNorms && "eps", windowed && "window")})
   mlp_norm: RMSNorm(dim, eps: eps)
   mlp: MLP(dim, hidden)
 
@@ -130,7 +150,9 @@ function model(config: DecoderConfig, routing: Routing | null): string {
     routing !== null && `every: int = ${routing.every}`,
     routing !== null && `live capacity: ratio = 100%`,
   );
-  const one = `DecoderLayer(${listed("dim", "heads", "kv_heads", "head_dim", "hidden", rotary.frequencies === null && "theta", "eps", windowed && (isUniform(windows) ? "window" : "windows[i]"))})`;
+  const window = windowed && (isUniform(windows) ? "window" : "windows[i]");
+  const theta = rotary.frequencies === null && "theta";
+  const one = `DecoderLayer(${listed("dim, heads, kv_heads, head_dim, hidden", theta, "eps", window)})`;
   const layers =
     routing === null
       ? `[for i in 0..depth: Residual(${one})]`
@@ -161,7 +183,8 @@ ${keys(config)
 }
 
 function about({ family }: DecoderConfig, routing: Routing | null): string {
-  const dense = `/// ${family.architecture}, as its config.json describes it; its weights have the keys of that checkpoint.`;
+  const dense =
+    `/// ${family.architecture}, as its config.json describes it; ` + "its weights have the keys of that checkpoint.";
   if (routing === null) return dense;
   return `${dense}
 /// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with

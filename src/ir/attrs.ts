@@ -15,7 +15,9 @@ export function printAttrs(op: OpName, attrs: object): string {
   if (entries.length === 0) return "";
   const values = new Map<string, unknown>(Object.entries(attrs));
   const given = entries.filter(([name]) => values.get(name) !== undefined);
-  return ` {${given.map(([name, kind]) => `${JSON.stringify(name)}:${JSON.stringify(encode(kind, values.get(name)))}`).join(",")}}`;
+  const field = ([name, kind]: (typeof given)[number]): string =>
+    `${JSON.stringify(name)}:${JSON.stringify(encode(kind, values.get(name)))}`;
+  return ` {${given.map(field).join(",")}}`;
 }
 
 /** Sizes that are no numbers become text, and so do the numbers that JSON lacks. */

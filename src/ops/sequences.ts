@@ -60,7 +60,9 @@ export const sequences: Pick<OpTable, Sequences> = {
     lower: { kind: "kernel" },
   },
   append: {
-    doc: "the place of each row behind those that its sequence had before; with the starts of a longer axis, its row there",
+    doc:
+      "the place of each row behind those that its sequence had before; with the starts of a longer axis, its row " +
+      "there",
     infer(inputs, { axis }, context) {
       expectSequence(context, axis);
       expectType(inputs, 0, "u32", [context.batch]);

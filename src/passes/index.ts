@@ -35,7 +35,9 @@ export const passes: readonly Pass[] = [
   },
   {
     name: "merge-products",
-    doc: "products of the same rows by several weights become one, the weights packed side by side when they are loaded",
+    doc:
+      "products of the same rows by several weights become one, the weights packed side by side when they are " +
+      "loaded",
     run: mergeProducts,
   },
   {

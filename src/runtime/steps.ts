@@ -237,7 +237,8 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
       if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length)
         bug(`a step does not fit kernel ${kernel.name}`);
       const offset = kernel.uniforms > 0 ? layout.offset(step.uniforms) : -1;
-      const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4)}`;
+      const uniforms = offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4);
+      const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${uniforms}`;
       const standIn = step.standIn ? { ...step.standIn, workgroups: sizes.index(step.standIn.workgroups) } : null;
       const flops =
         step.work === null || !program.works[step.work] ? null : sizes.index(program.works[step.work]!.flops);

@@ -118,7 +118,8 @@ function selectionLines({ node, outputs, nodes }: Selection, ref: Ref): readonly
   ];
 }
 const outputText = (output: FusedOutput, ref: Ref): string =>
-  `${output.kind} ${computed(output.node, ref)}${readsOf(output).length > 0 ? ` from ${readsOf(output).map(ref).join(" ")}` : ""}`;
+  `${output.kind} ${computed(output.node, ref)}` +
+  (readsOf(output).length > 0 ? ` from ${readsOf(output).map(ref).join(" ")}` : "");
 
 /** Where a node lies, unless that is row-major in memory of its own, or nowhere. */
 function layoutText(node: Node, { layouts, extents }: KernelGraph, ref: Ref): readonly string[] {

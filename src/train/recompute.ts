@@ -42,7 +42,8 @@ export function layersWithin(
   if (least > budget)
     throw new TrainError(
       "bad-option",
-      `training takes ${formatBytes(least)} even where every layer is computed again, ${formatBytes(budget)} are allowed`,
+      `training takes ${formatBytes(least)} even where every layer is computed again, ${formatBytes(budget)} are ` +
+        "allowed",
       {
         hint: "give smaller batches (--batch, and --accumulate for as many sequences a step) or a shorter --length",
       },

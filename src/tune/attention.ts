@@ -84,10 +84,11 @@ function* attentionData({ heads, groups, ...rest }: AttentionShape, T: number): 
   const all: Float32Array[] = [];
   for (const [i, size] of sizes.entries()) all.push(yield* normals(size, 3 + i));
   const inputsOf = (from: readonly Float32Array[], h: number, g: number): Data["inputs"] =>
-    new Map(
-      // prettier-ignore
-      [[h, rest.width], [g, rest.width], [g, rest.valueWidth]].map(([n, w], i) => [`x${i}`, { shape: [1, n!, T, w!], data: from[i]! }]),
-    );
+    new Map([
+      ["x0", { shape: [1, h, T, rest.width], data: from[0]! }],
+      ["x1", { shape: [1, g, T, rest.width], data: from[1]! }],
+      ["x2", { shape: [1, g, T, rest.valueWidth], data: from[2]! }],
+    ]);
   const shared = heads / groups;
   const graph = attentionGraph({ heads: shared, groups: 1, ...rest });
   const expected = new Float64Array(heads * T * rest.valueWidth);

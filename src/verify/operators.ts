@@ -78,7 +78,8 @@ export async function checkOperators(
 
 /** What tells two nodes apart to a kernel. */
 const kindOf = (node: Node): string =>
-  `${node.op}${printAttrs(node.op, node.attrs)}(${node.inputs.map((n) => `${n.op === "weight" ? "weight " : ""}${n.types.map(printType).join()}`).join("; ")})`;
+  `${node.op}${printAttrs(node.op, node.attrs)}(` +
+  `${node.inputs.map((n) => `${n.op === "weight" ? "weight " : ""}${n.types.map(printType).join()}`).join("; ")})`;
 
 /** A text in which routed axes are called by what makes them, so that the routes of two like layers are alike. */
 function axisNames({ axes }: Graph): (text: string) => string {

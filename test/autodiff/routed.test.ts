@@ -164,33 +164,38 @@ describe("gradients through a choice", () => {
       if (name !== "layer.router.weight") close(one.of(name), other.of(name));
   });
 
-  it("reach a score through its gate alone: the product of update and cotangent where chosen, nothing elsewhere (case B11)", () => {
-    // The scores' own cotangents show as the gradient of a bias for each token, which is an input of its own.
-    const source = block("put(x, r, u * take(s + bias[..., 0], r)[..., None])")
-      .replace("forward(x: f32[B, T, dim])", "forward(x: f32[B, T, dim], bias: f32[B, T, dim])")
-      .replace(
-        "forward(x: f32[B, T <= 16, dim]) -> f32[B, T, dim] { layer(x) }",
-        "forward(x: f32[B, T <= 16, dim], b: f32[B, T, dim]) -> f32[B, T, dim] { layer(x, b) }",
-      )
-      .replace(
-        "objective(x: f32[B, T <= 16, dim], y: f32[B, T, dim]) { loss fit = sum(forward(x) * y) }",
-        "objective(x: f32[B, T <= 16, dim], b: f32[B, T, dim], y: f32[B, T, dim]) { loss fit = sum(forward(x, b) * y) }",
-      );
-    const graph = graphOf(source);
-    const given = randomGiven(graph);
-    const dbias = gradientsOf(graph, given).of("b");
-    // The updates, from the same model without a gate.
-    const plain = lowered(block("put(x, r, u)"), { entry: "forward" }).graph;
-    const run = evaluate(plain, { ...given, inputs: new Map([["x", given.inputs.get("x")!]]) });
-    const [x, y] = ["x", "y"].map((name) => Array.from(given.inputs.get(name)!.data)) as [number[], number[]];
-    const out = [...run.outputs.values()][0]!.data;
-    for (let row = 0; row < 2 * TOKENS; row++) {
-      let product = 0;
-      for (let c = 0; c < WIDTH; c++) product += (out[row * WIDTH + c]! - x[row * WIDTH + c]!) * y[row * WIDTH + c]!;
-      close([dbias[row * WIDTH]!], [product]);
-      close(dbias.slice(row * WIDTH + 1, (row + 1) * WIDTH), [0, 0, 0]);
-    }
-  });
+  it(
+    "reach a score through its gate alone: the product of update and cotangent where chosen, nothing elsewhere " +
+      "(case B11)",
+    () => {
+      // The scores' own cotangents show as the gradient of a bias for each token, which is an input of its own.
+      const source = block("put(x, r, u * take(s + bias[..., 0], r)[..., None])")
+        .replace("forward(x: f32[B, T, dim])", "forward(x: f32[B, T, dim], bias: f32[B, T, dim])")
+        .replace(
+          "forward(x: f32[B, T <= 16, dim]) -> f32[B, T, dim] { layer(x) }",
+          "forward(x: f32[B, T <= 16, dim], b: f32[B, T, dim]) -> f32[B, T, dim] { layer(x, b) }",
+        )
+        .replace(
+          "objective(x: f32[B, T <= 16, dim], y: f32[B, T, dim]) { loss fit = sum(forward(x) * y) }",
+          "objective(x: f32[B, T <= 16, dim], b: f32[B, T, dim], y: f32[B, T, dim]) { loss fit = sum(forward(x, " +
+            "b) * y) }",
+        );
+      const graph = graphOf(source);
+      const given = randomGiven(graph);
+      const dbias = gradientsOf(graph, given).of("b");
+      // The updates, from the same model without a gate.
+      const plain = lowered(block("put(x, r, u)"), { entry: "forward" }).graph;
+      const run = evaluate(plain, { ...given, inputs: new Map([["x", given.inputs.get("x")!]]) });
+      const [x, y] = ["x", "y"].map((name) => Array.from(given.inputs.get(name)!.data)) as [number[], number[]];
+      const out = [...run.outputs.values()][0]!.data;
+      for (let row = 0; row < 2 * TOKENS; row++) {
+        let product = 0;
+        for (let c = 0; c < WIDTH; c++) product += (out[row * WIDTH + c]! - x[row * WIDTH + c]!) * y[row * WIDTH + c]!;
+        close([dbias[row * WIDTH]!], [product]);
+        close(dbias.slice(row * WIDTH + 1, (row + 1) * WIDTH), [0, 0, 0]);
+      }
+    },
+  );
 
   it("of an auxiliary loss on the router are (σ(s) − t)/N, and its targets have none (case B10)", () => {
     const source = (zero: string): string =>

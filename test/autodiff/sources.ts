@@ -73,7 +73,8 @@ export const MODELS: readonly ModelCase[] = [
   {
     name: "routed layers with predictors",
     source: body(
-      'Residual(Layer(dim, heads)), MoD(Layer(dim, heads), dim, 50%), MoD(Layer(dim, heads), dim, 25%, gate: "sigmoid")',
+      "Residual(Layer(dim, heads)), MoD(Layer(dim, heads), dim, 50%), MoD(Layer(dim, heads), dim, 25%, gate: " +
+        '"sigmoid")',
     ),
     set: {},
   },
@@ -83,7 +84,8 @@ export const MODELS: readonly ModelCase[] = [
     name: "dropout, its random values made again",
     source: body("Dropped(SwiGLU(dim, 12)), Residual(Layer(dim, heads))").replace(
       "model Small",
-      "block Dropped(inner: block) {\n  forward(x: f32[...]) -> f32[...] { x + dropout(inner(dropout(x, 0.25)), 0.25) }\n}\n\nmodel Small",
+      "block Dropped(inner: block) {\n  forward(x: f32[...]) -> f32[...] { x + dropout(inner(dropout(x, 0.25)), " +
+        "0.25) }\n}\n\nmodel Small",
     ),
     set: {},
   },

@@ -105,7 +105,9 @@ describe("what is asked", () => {
   it("divides the ratio of times by that of bytes", () => {
     // Two layers that three tokens of four skip, at 0.7 ms of idle dispatches each.
     expect(generationMusts(all(12.6))[0]).toMatchObject({
-      got: "0.92 without idle dispatches, which take 1.05 ms a token, 1.00 with them: 0.600 (0.573 to 0.630) of the time by 0.600 of the bytes; 25.0% of the tokens",
+      got:
+        "0.92 without idle dispatches, which take 1.05 ms a token, 1.00 with them: 0.600 (0.573 to 0.630) of the " +
+        "time by 0.600 of the bytes; 25.0% of the tokens",
       verdict: "met",
     });
     expect(generationMusts(all(15.5))[0]).toMatchObject({
@@ -116,7 +118,9 @@ describe("what is asked", () => {
   });
   it("holds a skipped layer against its predictor and its idle dispatches", () => {
     expect(generationMusts(all(13, near(0)))[1]).toMatchObject({
-      got: "1.00: 1000 µs (95%: 995 to 1005), by 300 of 2.0 dispatches for predictor and choice and 700 of 6.0 that are idle; what is left of it without those: 0 (95%: -5 to 5)",
+      got:
+        "1.00: 1000 µs (95%: 995 to 1005), by 300 of 2.0 dispatches for predictor and choice and 700 of 6.0 that " +
+        "are idle; what is left of it without those: 0 (95%: -5 to 5)",
       verdict: "met",
     });
     expect(generationMusts(all(13, near(0.1)))[1]).toMatchObject({

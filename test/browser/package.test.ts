@@ -16,7 +16,9 @@ const TEXT = "Call me Ishmael. Some years ago";
 /** Absolute, of logits up to 20: another implementation of WebGPU rounds otherwise (issue: 1e-4). */
 const TOLERANCE = 1e-4;
 
-const PAGE = `<!doctype html><title>test</title><link rel="icon" href="/icon.svg"><script type="module" src="/page.js"></script>`;
+const PAGE =
+  `<!doctype html><title>test</title><link rel="icon" href="/icon.svg"><script type="module" ` +
+  `src="/page.js"></script>`;
 /** The page's own device is on \`window\`, so that a test can lose it. */
 const SCRIPT = `import model from "./index.js";
 const tokens = [[...new TextEncoder().encode(${JSON.stringify(TEXT)})]];

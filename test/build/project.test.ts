@@ -224,7 +224,8 @@ try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|",
     try {
       bare.write(
         "run.mjs",
-        `import model from ${JSON.stringify(join(own.path, "copy", "index.js"))};\ntry { await model.load(); } catch (e) { console.log(e.code, "|", e.message, "|", e.hint); }\n`,
+        `import model from ${JSON.stringify(join(own.path, "copy", "index.js"))};\ntry { await model.load(); } ` +
+          `catch (e) { console.log(e.code, "|", e.message, "|", e.hint); }\n`,
       );
       own.run("node", ["-e", `require("node:fs").cpSync("node_modules/moby", "copy", { recursive: true })`]);
       const { stdout, stderr } = without("webgpu", () => bare.run("node", ["run.mjs"]));

@@ -131,7 +131,8 @@ export const acceptedIndices: Accepted = [
 
 export const HEADS: Setting = {
   inputs:
-    "q: f32[B, T <= 64, 6, 8], k: f32[B, T, 2, 8], x: f32[B, T, 8], other: f32[B, S, 8], s: f32[B, T], half: f16[B, T, 8], image: f32[B, 9, 8]",
+    "q: f32[B, T <= 64, 6, 8], k: f32[B, T, 2, 8], x: f32[B, T, 8], other: f32[B, S, 8], s: f32[B, T], half: " +
+    "f16[B, T, 8], image: f32[B, 9, 8]",
 };
 export const Q = 'rearrange(q, "b t h d -> b h t d")';
 export const K = 'rearrange(k, "b t h d -> b h t d")';

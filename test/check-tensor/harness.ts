@@ -15,9 +15,11 @@ export interface Setting {
 
 /** What most expressions here speak of. */
 export const INPUTS =
-  "x: f32[B, T <= 64, 8], h: f32[B, T <= 64, 4, 6], s: f32[B, T <= 64], tokens: u32[B, T], signed: i32[B, T], half: f16[B, T, 8], other: f32[B, S <= 32, 8], flat: f32[B, 8]";
+  "x: f32[B, T <= 64, 8], h: f32[B, T <= 64, 4, 6], s: f32[B, T <= 64], tokens: u32[B, T], signed: i32[B, T], " +
+  "half: f16[B, T, 8], other: f32[B, S <= 32, 8], flat: f32[B, 8]";
 export const MEMBERS =
-  "weight w: f32[8, 5]\n weight b: f32[8]\n weight m: f32[8, 8]\n weight table: f32[10, 8]\n weight ids: u32[3]\n weight wide: f32[3, 8, 5]";
+  "weight w: f32[8, 5]\n weight b: f32[8]\n weight m: f32[8, 8]\n weight table: f32[10, 8]\n weight ids: " +
+  "u32[3]\n weight wide: f32[3, 8, 5]";
 
 export const sourceOf = (
   expr: string,

@@ -107,9 +107,11 @@ function expression(random: () => number, depth: number): string {
 }
 
 const MEMBERS =
-  "weight w: f32[8, 5]\n weight b: f32[8]\n weight m: f32[8, 8]\n weight table: f32[10, 8]\n weight ids: u32[3]\n weight wide: f32[3, 8, 5]";
+  "weight w: f32[8, 5]\n weight b: f32[8]\n weight m: f32[8, 8]\n weight table: f32[10, 8]\n weight ids: " +
+  "u32[3]\n weight wide: f32[3, 8, 5]";
 const sourceOf = (expr: string): string =>
-  `model M(live c: ratio = 50%) {\n${MEMBERS}\nforward(${INPUTS}) -> f32[] {\nr = above(s, 0.1)\nrows = take(x, r)\ny = ${expr}\nobserve y\n0.0\n}\n}\n`;
+  `model M(live c: ratio = 50%) {\n${MEMBERS}\nforward(${INPUTS}) -> f32[] {\nr = above(s, 0.1)\nrows = take(x, ` +
+  `r)\ny = ${expr}\nobserve y\n0.0\n}\n}\n`;
 
 describe("expressions at random", () => {
   it("are accepted or told of, and run where accepted", () => {

@@ -18,7 +18,8 @@ model M() {
 `;
 const routed = (update: string, score = "router(x)[..., 0]"): string =>
   model(
-    `score = ${score}\n chosen = top(score, 4)\n rows = take(x, chosen)\n gate = take(score, chosen)[..., None]\n put(x, chosen, ${update})`,
+    `score = ${score}\n chosen = top(score, 4)\n rows = take(x, chosen)\n gate = take(score, chosen)[..., ` +
+      `None]\n put(x, chosen, ${update})`,
   );
 const codes = (source: string, phase: "train" | "infer" | "generate" = "train"): string =>
   tellSource(source, phase)
@@ -34,7 +35,8 @@ describe("dead-router", () => {
     [
       "a gate on a value nobody reads",
       model(
-        "score = router(x)[..., 0]\n chosen = top(score, 4)\n lost = take(x, chosen) * take(score, chosen)[..., None]\n put(x, chosen, mlp(take(x, chosen)))",
+        "score = router(x)[..., 0]\n chosen = top(score, 4)\n lost = take(x, chosen) * take(score, chosen)[..., " +
+          "None]\n put(x, chosen, mlp(take(x, chosen)))",
       ),
     ],
     ["a feature taken for a score", routed("mlp(rows)", "x[..., 0] * 1.0 + norm(x)[..., 0]")],
@@ -52,19 +54,22 @@ describe("dead-router", () => {
     [
       "a loss on the score",
       model(
-        "score = router(x)[..., 0]\n chosen = top(score, 4)\n loss aux = bce(score, chosen.mask)\n put(x, chosen, mlp(take(x, chosen)))",
+        "score = router(x)[..., 0]\n chosen = top(score, 4)\n loss aux = bce(score, chosen.mask)\n put(x, " +
+          "chosen, mlp(take(x, chosen)))",
       ),
     ],
     [
       "a choice by a function of what is trained",
       model(
-        "raw = router(x)[..., 0]\n chosen = top(sigmoid(raw), 4)\n put(x, chosen, mlp(take(x, chosen)) * take(raw, chosen)[..., None])",
+        "raw = router(x)[..., 0]\n chosen = top(sigmoid(raw), 4)\n put(x, chosen, mlp(take(x, chosen)) * " +
+          "take(raw, chosen)[..., None])",
       ),
     ],
     [
       "a score computed again for the gate",
       model(
-        "chosen = top(router(x)[..., 0], 4)\n put(x, chosen, mlp(take(x, chosen)) * take(router(x)[..., 0], chosen)[..., None])",
+        "chosen = top(router(x)[..., 0], 4)\n put(x, chosen, mlp(take(x, chosen)) * take(router(x)[..., 0], " +
+          "chosen)[..., None])",
       ),
     ],
     ["a random choice, which has nothing to learn", routed("mlp(rows)", "random_normal(like: x[..., 0])")],

@@ -255,7 +255,8 @@ model M() {
     expect(
       codesOf(
         forward(
-          "  a = nope\n  b = a + x\n  c = b @ b\n  for i in a { c = i }\n  if a { c = x }\n  (d, e) = a\n  a.b[0](c, d, e)",
+          "  a = nope\n  b = a + x\n  c = b @ b\n  for i in a { c = i }\n  if a { c = x }\n  (d, e) = a\n  " +
+            "a.b[0](c, d, e)",
         ),
       ),
     ).toEqual(["unknown-name"]);

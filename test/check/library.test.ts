@@ -35,10 +35,13 @@ describe("the standard library", () => {
         "Embedding(vocab: int, dim: int)",
         "RMSNorm(dim: int, eps: float = 1e-5)",
         "LayerNorm(dim: int, eps: float = 1e-5, bias: bool = true)",
-        "Attention(dim: int, heads: int, kv_heads: int = heads, head_dim: int = dim / heads, theta: float = 10000.0, causal: bool = true, window: int = 0, bias: bool = false, out_bias: bool = bias, qk_norm: bool = false)",
+        "Attention(dim: int, heads: int, kv_heads: int = heads, head_dim: int = dim / heads, theta: float = " +
+          "10000.0, causal: bool = true, window: int = 0, bias: bool = false, out_bias: bool = bias, qk_norm: bool " +
+          "= false)",
         "SwiGLU(dim: int, hidden: int, bias: bool = false)",
         "GeluMLP(dim: int, hidden: int, bias: bool = true)",
-        'Layer(dim: int, heads: int, kv_heads: int = heads, hidden: int = 4 * dim, mlp: string = "swiglu", theta: float = 10000.0, causal: bool = true, window: int = 0)',
+        'Layer(dim: int, heads: int, kv_heads: int = heads, hidden: int = 4 * dim, mlp: string = "swiglu", ' +
+          "theta: float = 10000.0, causal: bool = true, window: int = 0)",
         "Residual(inner: block)",
         "Predictor(dim: int, hidden: int = max(ceil(dim / 16), 8))",
         'MoD(inner: block, dim: int, capacity: ratio = 12.5%, gate: string = "raw")',

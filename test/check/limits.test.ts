@@ -30,7 +30,8 @@ const REFUSED: Readonly<Record<string, { readonly text: string; readonly says: R
   "functions that call the one before twice": {
     text: model(
       "",
-      `  f0(x: f32[B, T, 4]) -> f32[B, T, 4] { x + 1.0 }\n${lines(LEVELS, (i) => `  f${i + 1}(x: f32[B, T, 4]) -> f32[B, T, 4] { f${i}(f${i}(x)) }`)}`,
+      `  f0(x: f32[B, T, 4]) -> f32[B, T, 4] { x + 1.0 }\n` +
+        lines(LEVELS, (i) => `  f${i + 1}(x: f32[B, T, 4]) -> f32[B, T, 4] { f${i}(f${i}(x)) }`),
       `f${LEVELS}(x)`,
     ),
     says: /60000 calls of functions, \d+ of them of `M.f0`/,
@@ -82,11 +83,15 @@ const REFUSED: Readonly<Record<string, { readonly text: string; readonly says: R
     says: /100000 items/,
   },
   "a parameter that would take 2^60 numbers to write": {
-    text: `${SHARED}\nmodel M(p: ${"[".repeat(61)}int${"]".repeat(61)} = a60) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`,
+    text:
+      `${SHARED}\nmodel M(p: ${"[".repeat(61)}int${"]".repeat(61)} = a60) { forward(x: f32[B, T, 4]) -> f32[B, T, ` +
+      "4] { x } }",
     says: /2000000 expressions/,
   },
   "a parameter of one long text a hundred thousand times": {
-    text: `const s = "${"s".repeat(100_000)}"\nmodel M(p: [string] = [for i in 0..100000: s]) { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`,
+    text:
+      `const s = "${"s".repeat(100_000)}"\nmodel M(p: [string] = [for i in 0..100000: s]) { forward(x: f32[B, T, ` +
+      "4]) -> f32[B, T, 4] { x } }",
     says: /2000000 expressions/,
   },
   "fractions of a thousand bits in a loop": {

@@ -150,7 +150,8 @@ describe("mutated sources", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...PIECES), { maxLength: 40 }), phase, (pieces, p) => {
         survives(
-          `model M(dim: int = 4, depth: int = 2) {\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n${pieces.join(" ")}\nx\n}\n}`,
+          `model M(dim: int = 4, depth: int = 2) {\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n` +
+            `${pieces.join(" ")}\nx\n}\n}`,
           p,
         );
       }),

@@ -110,7 +110,9 @@ model C() { forward(x: f32[B, T]) -> f32[B, T] { nothing } }`;
 });
 
 describe("imports", () => {
-  const user = `import { Twice } from "./blocks/twice.mod"\nmodel M() { twice: Twice()\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { twice(x) } }`;
+  const user =
+    `import { Twice } from "./blocks/twice.mod"\nmodel M() { twice: Twice()\n forward(x: f32[B, T, 4]) -> f32[B, ` +
+    "T, 4] { twice(x) } }";
 
   it("read files relative to the importing one", () => {
     const files = {
@@ -133,7 +135,8 @@ describe("imports", () => {
   it("clash with declarations and with one another", () => {
     expect(
       codesOf(
-        `import { Linear, Linear } from "std"\nblock Linear() { forward(x: f32[B]) -> f32[B] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`,
+        `import { Linear, Linear } from "std"\nblock Linear() { forward(x: f32[B]) -> f32[B] { x } }\nmodel M() ` +
+          "{ forward(x: f32[B]) -> f32[B] { x } }",
       ),
     ).toEqual(["duplicate-name", "duplicate-name"]);
   });

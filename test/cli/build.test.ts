@@ -10,7 +10,8 @@ afterAll(folder.remove);
 
 const model = folder.file(
   "small.mod",
-  "model Small(n: int = 8) {\n  weight w: f32[n, n] = normal(0.5)\n  forward(x: f32[B, T <= 4, n]) -> f32[B, T, n] { x @ w }\n}\n",
+  "model Small(n: int = 8) {\n  weight w: f32[n, n] = normal(0.5)\n  forward(x: f32[B, T <= 4, n]) -> f32[B, T, " +
+    "n] { x @ w }\n}\n",
 );
 const weights = join(folder.path, "w.safetensors");
 const build = (output: string, ...more: string[]): ReturnType<typeof modc> =>
@@ -21,7 +22,8 @@ describe("modc build", () => {
     expect((await modc(["init", model, "-o", weights])).status).toBe(0);
     const first = await build("out");
     const note =
-      "note: the package runs the model, but does not generate: the input x of a model that generates is u32[B, T], its tokens\n";
+      "note: the package runs the model, but does not generate: the input x of a model that generates is u32[B, " +
+      "T], its tokens\n";
     expect([first.status, first.stderr]).toEqual([0, note]);
     expect(first.stdout).toMatch(
       /out: package small of Small, runs \(infer\): \d+ files, [\d.]+ KiB, weights in 1 shard\n$/,

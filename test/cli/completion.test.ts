@@ -35,7 +35,9 @@ zpty -r -m it x '*DONE*'; print -r -- $x
 /** What each offers behind these words, the last of which is being typed. */
 const OFFERS: Readonly<Record<(typeof SHELLS)[number], (words: readonly string[]) => readonly string[]>> = {
   bash: (words) => {
-    const body = `source ../bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modc 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const body =
+      `source ../bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modc 2>/dev/null; printf '%s\\n' ` +
+      `"\${COMPREPLY[@]}"`;
     return lines(
       execFileSync("bash", ["--norc", "-c", body, "bash", ...words], { cwd: join(folder, "files"), encoding: "utf8" }),
     );

@@ -60,7 +60,9 @@ describe("modc convert", () => {
     await modc(["convert", dense, "-o", routed]);
     expect(await modc(["convert", routed, "-o", output])).toMatchObject({
       status: 1,
-      stderr: `error: ${routed} has its model in model.mod, and no config.json: it is routed already\n  hint: dense checkpoints are converted: folders with a config.json\n`,
+      stderr:
+        `error: ${routed} has its model in model.mod, and no config.json: it is routed already\n  hint: dense ` +
+        `checkpoints are converted: folders with a config.json\n`,
     });
     const trained = await modc([
       "train",
@@ -82,7 +84,8 @@ describe("modc convert", () => {
     );
     renameSync(dense, place("elsewhere"));
     expect((await modc(["convert", run, "-o", output])).stderr).toBe(
-      `error: ${run} trained ${dense}, whose config.json says what its layers are, and which is gone\n  hint: put it back there\n`,
+      `error: ${run} trained ${dense}, whose config.json says what its layers are, and which is gone\n  hint: ` +
+        `put it back there\n`,
     );
     renameSync(place("elsewhere"), dense);
     expect(existsSync(output)).toBe(false);

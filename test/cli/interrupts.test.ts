@@ -127,7 +127,10 @@ describe.skipIf(process.platform === "win32").each(["software", "swiftshader"])(
       const byKind = KINDS.map((kind) => {
         const own = ends.filter((e) => e.kind === kind);
         const stops = own.filter((e) => !e.early);
-        return `${kind}: ${stops.length} stopped of ${own.length}, at most ${Math.round(Math.max(0, ...stops.map((e) => e.after)))} ms later`;
+        return (
+          `${kind}: ${stops.length} stopped of ${own.length}, at most ` +
+          `${Math.round(Math.max(0, ...stops.map((e) => e.after)))} ms later`
+        );
       });
       if (process.env["SOAK"]) process.stderr.write(`${device}: ${byKind.join("; ")}\n`);
       expect(told).toEqual([]);
@@ -139,7 +142,8 @@ describe.skipIf(process.platform === "win32").each(["software", "swiftshader"])(
 describe.skipIf(process.platform === "win32")("what the host computes for long", () => {
   const model = folder.file(
     "large.mod",
-    "model Large() { weight w: f32[16000, 8000] = orthogonal(1); forward(x: f32[B, T <= 512, 8000]) -> f32[B, T, 16000] { x @ transpose(w) } }\n",
+    "model Large() { weight w: f32[16000, 8000] = orthogonal(1); forward(x: f32[B, T <= 512, 8000]) -> f32[B, T, " +
+      "16000] { x @ transpose(w) } }\n",
   );
   it.each([
     [

@@ -62,7 +62,8 @@ describe("strips", () => {
     const lines = ["r = top(x[..., 0], 2)", "observe r", "q = r", "observe q", "put(x, r, take(x, r))"];
     const model = folder.file(
       "two.mod",
-      `model M() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] {\n${lines.map((l) => `    ${l}\n`).join("")}  }\n}\n`,
+      `model M() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] {\n${lines.map((l) => `    ${l}\n`).join("")}` +
+        `  }\n}\n`,
     );
     const { stdout } = await modc(["run", model, "--input", "x=[[[1],[3],[2],[4]]]", "--device", "reference"]);
     folder.remove();

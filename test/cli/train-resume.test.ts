@@ -100,43 +100,53 @@ describe("modc train --resume", () => {
     second = await tune((all) => all.at(-1));
   }, 300_000);
 
-  it("goes on with the run's own model, text, parameters and tunings, wherever it is called and whatever the user's tunings are now", async () => {
-    expect(first).not.toBe(second);
-    expect(manifest("half").machine["tunings"]).toBe(first);
-    cpSync(at("half"), at("bare"), { recursive: true, verbatimSymlinks: true });
-    const ended = await modc(["train", "--resume", "-o", at("bare"), "--steps", "6"], { env });
-    expect(ended.status, ended.stderr).toBe(0);
-    expect(ended.stderr).not.toContain("warning");
-    expect(manifest("bare")).toMatchObject({
-      step: 6,
-      machine: { tunings: first },
-      begun: { data, field: "body", tokenizer: null, set: { heads: "2" } },
-    });
-    sameAs("bare", "whole");
-  });
-
-  it("does so without the model's files, takes a text that has moved, and other tunings where they are named, with a warning", async () => {
-    cpSync(at("half"), at("moved"), { recursive: true, verbatimSymlinks: true });
-    renameSync(at("models"), at("elsewhere"));
-    renameSync(data, at("moved.jsonl"));
-    try {
-      const gone = await modc(["train", "--resume", "-o", at("moved"), "--steps", "6"], { env });
-      expect([gone.status, gone.stderr]).toEqual([
-        1,
-        expect.stringContaining(`${data}, which the run was begun with, is gone\n  hint: say where it is now: --data`),
-      ]);
-      const ended = await modc(
-        ["train", "--resume", "-o", at("moved"), "--steps", "6", "--data", at("moved.jsonl"), "--tunings", "none"],
-        { env },
-      );
+  it(
+    "goes on with the run's own model, text, parameters and tunings, wherever it is called and whatever the user's " +
+      "tunings are now",
+    async () => {
+      expect(first).not.toBe(second);
+      expect(manifest("half").machine["tunings"]).toBe(first);
+      cpSync(at("half"), at("bare"), { recursive: true, verbatimSymlinks: true });
+      const ended = await modc(["train", "--resume", "-o", at("bare"), "--steps", "6"], { env });
       expect(ended.status, ended.stderr).toBe(0);
-      expect(ended.stderr).toContain(`the checkpoint's ${first}: results may differ in their last bits`);
-      expect(manifest("moved").begun["data"]).toBe(at("moved.jsonl"));
-    } finally {
-      renameSync(at("elsewhere"), at("models"));
-      renameSync(at("moved.jsonl"), data);
-    }
-  });
+      expect(ended.stderr).not.toContain("warning");
+      expect(manifest("bare")).toMatchObject({
+        step: 6,
+        machine: { tunings: first },
+        begun: { data, field: "body", tokenizer: null, set: { heads: "2" } },
+      });
+      sameAs("bare", "whole");
+    },
+  );
+
+  it(
+    "does so without the model's files, takes a text that has moved, and other tunings where they are named, with " +
+      "a warning",
+    async () => {
+      cpSync(at("half"), at("moved"), { recursive: true, verbatimSymlinks: true });
+      renameSync(at("models"), at("elsewhere"));
+      renameSync(data, at("moved.jsonl"));
+      try {
+        const gone = await modc(["train", "--resume", "-o", at("moved"), "--steps", "6"], { env });
+        expect([gone.status, gone.stderr]).toEqual([
+          1,
+          expect.stringContaining(
+            `${data}, which the run was begun with, is gone\n  hint: say where it is now: --data`,
+          ),
+        ]);
+        const ended = await modc(
+          ["train", "--resume", "-o", at("moved"), "--steps", "6", "--data", at("moved.jsonl"), "--tunings", "none"],
+          { env },
+        );
+        expect(ended.status, ended.stderr).toBe(0);
+        expect(ended.stderr).toContain(`the checkpoint's ${first}: results may differ in their last bits`);
+        expect(manifest("moved").begun["data"]).toBe(at("moved.jsonl"));
+      } finally {
+        renameSync(at("elsewhere"), at("models"));
+        renameSync(at("moved.jsonl"), data);
+      }
+    },
+  );
 
   it("refuses what does not agree, and says what may change", async () => {
     const other = folder.file("other.jsonl", `${JSON.stringify({ body: "something else entirely\n".repeat(40) })}\n`);
@@ -146,19 +156,23 @@ describe("modc train --resume", () => {
       [
         ["--data", other],
         1,
-        "is not the text that the run was begun with\n  hint: leave --data, --tokenizer and --field out to take the run's own",
+        "is not the text that the run was begun with\n  hint: leave --data, --tokenizer and --field out to take " +
+          "the run's own",
       ],
       [
         ["--lr", "1"],
         1,
-        "--lr 1 contradicts the run, which was begun with --lr 0.001\n  hint: leave --lr out to go on as it was, or begin another run from the checkpoint's weights: " +
-          "--weights; only --steps, --decay, --recompute, --memory, --validate-every, --windows, --checkpoint-every, --keep may change",
+        "--lr 1 contradicts the run, which was begun with --lr 0.001\n  hint: leave --lr out to go on as it was, " +
+          "or begin another run from the checkpoint's weights: " +
+          "--weights; only --steps, --decay, --recompute, --memory, --validate-every, --windows, " +
+          "--checkpoint-every, --keep may change",
       ],
       [
         ["--length", "8", "--min-lr", "0", "--only", "embed", "--live", "share=50%"],
         1,
         "--length 8 and --min-lr 0 and --live share=50% and --only embed contradict the run, " +
-          "which was begun with --length 16 and with --min-lr 0.0001 and without --live and without --only\n  hint: leave --length and",
+          "which was begun with --length 16 and with --min-lr 0.0001 and without --live and without --only\n  " +
+          "hint: leave --length and",
       ],
       [["--resume", "5"], 1, "has no checkpoint of step 5\n  hint: it has 3"],
     ] as const) {

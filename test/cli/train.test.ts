@@ -149,28 +149,35 @@ describe("modc train", () => {
     expect(best.indexOf(Math.max(...best)), "after `the white` comes a space").toBe(" ".charCodeAt(0));
   });
 
-  it("finishes the step and saves on an interrupt, exits with 130, and goes on to the bytes of a run that was not disturbed", async () => {
-    const child = spawn(
-      process.execPath,
-      [join(root, "dist", "src", "cli", "main.js"), ...begin("stopped", "--live-schedule", "capacity=100%@0,25%@50%")],
-      {
-        stdio: ["ignore", "ignore", "pipe"],
-      },
-    );
-    const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-    let [said, sent] = ["", false];
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
-      // Once, for a second interrupt ends the process.
-      if (!sent && /saved .*step-00000005/.test(said)) sent = child.kill("SIGINT");
-    });
-    expect(await ended, said).toBe(130);
-    expect(said).toContain("stopping after this step");
-    const resumed = await modc(again("stopped"));
-    expect(resumed.status, resumed.stderr).toBe(0);
-    expect(resumed.stderr).toMatch(/^going on from .*: \d+ of 24 steps are done$/m);
-    sameAs("stopped", "whole");
-  });
+  it(
+    "finishes the step and saves on an interrupt, exits with 130, and goes on to the bytes of a run that was not " +
+      "disturbed",
+    async () => {
+      const child = spawn(
+        process.execPath,
+        [
+          join(root, "dist", "src", "cli", "main.js"),
+          ...begin("stopped", "--live-schedule", "capacity=100%@0,25%@50%"),
+        ],
+        {
+          stdio: ["ignore", "ignore", "pipe"],
+        },
+      );
+      const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+      let [said, sent] = ["", false];
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        // Once, for a second interrupt ends the process.
+        if (!sent && /saved .*step-00000005/.test(said)) sent = child.kill("SIGINT");
+      });
+      expect(await ended, said).toBe(130);
+      expect(said).toContain("stopping after this step");
+      const resumed = await modc(again("stopped"));
+      expect(resumed.status, resumed.stderr).toBe(0);
+      expect(resumed.stderr).toMatch(/^going on from .*: \d+ of 24 steps are done$/m);
+      sameAs("stopped", "whole");
+    },
+  );
 
   it("survives kill -9: going on gives the bytes of a run that was not disturbed", async () => {
     const wanted = cases(2);
@@ -224,7 +231,8 @@ describe("modc train", () => {
       [
         ["train", changed, "--data", data, "-o", join(folder.path, "changed"), "--resume"],
         1,
-        "changed.mod has changed\n  hint: leave the model and --set out to take the run's own, or begin another run from its weights: --weights",
+        "changed.mod has changed\n  hint: leave the model and --set out to take the run's own, or begin another " +
+          "run from its weights: --weights",
       ],
       [again("changed", "--lr", "1"), 1, "--lr 1 contradicts the run, which was begun with --lr 0.02"],
       [["train", model, "--data", short, "-o", join(folder.path, "short")], 1, "the text has 9 tokens"],

@@ -211,7 +211,8 @@ describe("what is wrong with a run's folder is said:", () => {
     expect(await run(["convert", ran, "-o", join(folder, "routed")])).toMatchObject({
       status: 1,
       stderr: expect.stringContaining(
-        "which is no folder with a config.json: it is routed already\n  hint: dense checkpoints are converted: folders with a config.json",
+        "which is no folder with a config.json: it is routed already\n  hint: dense checkpoints are converted: " +
+          "folders with a config.json",
       ),
     });
   });

@@ -17,7 +17,8 @@ describe("generated shaders", () => {
   });
   it("walk a matrix with a row and a column by two", async () => {
     const program = programOf(
-      `%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%s = sum {"axes":[1],"keep":true}(%x)\n%a = mul(%x, %w)\n%y = add(%a, %s)\nresult "y" = %y ${OUTPUT}`,
+      `%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%s = sum {"axes":[1],"keep":true}(%x)\n%a = mul(%x, ` +
+        `%w)\n%y = add(%a, %s)\nresult "y" = %y ${OUTPUT}`,
     );
     await expect(shader(program, "mul_add")).toMatchFileSnapshot(snapshot("row_column"));
   });
@@ -29,7 +30,8 @@ describe("generated shaders", () => {
   });
   it("compute what a reduction takes inside its kernel", async () => {
     const program = programOf(
-      `%m = sum {"axes":[1],"keep":true}(%x)\n%c = sub(%x, %m)\n%p = mul(%c, %c)\n%s = sum {"axes":[1],"keep":true}(%p)\nresult "y" = %s [B, T, 1] packed T 0 1`,
+      `%m = sum {"axes":[1],"keep":true}(%x)\n%c = sub(%x, %m)\n%p = mul(%c, %c)\n%s = sum ` +
+        `{"axes":[1],"keep":true}(%p)\nresult "y" = %s [B, T, 1] packed T 0 1`,
     );
     expect(program.steps).toHaveLength(2);
     expect(program.kernels).toHaveLength(2);
@@ -48,7 +50,8 @@ describe("generated shaders", () => {
   });
   it("take sizes from uniforms: layers of different width share a kernel", () => {
     const layer = (from: string, width: number, next: number): string =>
-      `%w${next} = weight {"path":"w${next}","dtype":"f32","shape":[${next},${width}]}()\n%y${next} = matmul {"transposed":true}(${from}, %w${next})`;
+      `%w${next} = weight {"path":"w${next}","dtype":"f32","shape":[${next},${width}]}()\n%y${next} = matmul ` +
+      `{"transposed":true}(${from}, %w${next})`;
     const program = programOf(
       `${layer("%x", 4, 8)}\n${layer("%y8", 8, 16)}\n${layer("%y16", 16, 3)}\nresult "y" = %y3 [B, T, 3] packed T 0 1`,
     );
@@ -57,7 +60,9 @@ describe("generated shaders", () => {
   });
   it("take constants from uniforms: kernels that differ in one are one", () => {
     const program = programOf(
-      `%a = constant {"value":2,"dtype":"f32","shape":[]}()\n%b = constant {"value":3,"dtype":"f32","shape":[]}()\n%p = mul(%x, %a)\n%q = mul(%x, %b)\nresult "y" = %p ${OUTPUT}\nresult "z" = %q ${OUTPUT}`,
+      `%a = constant {"value":2,"dtype":"f32","shape":[]}()\n%b = constant ` +
+        `{"value":3,"dtype":"f32","shape":[]}()\n%p = mul(%x, %a)\n%q = mul(%x, %b)\nresult "y" = %p ${OUTPUT}` +
+        `\nresult "z" = %q ${OUTPUT}`,
     );
     expect(program.kernels.filter((k) => k.name.startsWith("mul."))).toHaveLength(1);
   });

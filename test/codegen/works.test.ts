@@ -50,7 +50,9 @@ describe("works", () => {
   });
   it("count what lies in memory as f16 at two bytes: weights and what is handed on, not what comes and goes", () => {
     const weight = (path: string): string => `weight {"path":"${path}","dtype":"f32","shape":[4,4]}()`;
-    const body = `%v = ${weight("v")}\n%w = ${weight("w")}\n%h = matmul {"transposed":true}(%x, %v)\n%y = matmul {"transposed":true}(%h, %w)\nresult "y" = %y ${OUTPUT}`;
+    const body =
+      `%v = ${weight("v")}\n%w = ${weight("w")}\n%h = matmul {"transposed":true}(%x, %v)\n%y = matmul ` +
+      `{"transposed":true}(%h, %w)\nresult "y" = %y ${OUTPUT}`;
     const { works } = emit(
       schedule(graphOf(body), portable({ activations: "f16" }), undefined, { activations: "f16" }),
     );
@@ -58,7 +60,8 @@ describe("works", () => {
   });
   it("are one for steps that are alternatives", () => {
     const graph = graphOf(
-      `%w = weight {"path":"w","dtype":"f32","shape":[32,4]}()\n%y = matmul {"transposed":true}(%x, %w)\nresult "y" = %y [B, T, 32] packed T 0 1`,
+      `%w = weight {"path":"w","dtype":"f32","shape":[32,4]}()\n%y = matmul {"transposed":true}(%x, %w)\nresult ` +
+        `"y" = %y [B, T, 32] packed T 0 1`,
     );
     const { steps, works } = emit(schedule(graph, { ...PORTABLE, device: "mesa-software", subgroups: [8, 8] }));
     expect(steps.length).toBeGreaterThan(1);

@@ -127,7 +127,9 @@ it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () =
         for (const [device, target, precision] of devicesOf(file, name)) {
           const text = printProgram(programFor({ graph, ...of }, target, undefined, precision));
           lines.push(
-            `${digest(text)}  ${[file, ...Object.entries(set).map(([key, value]) => `${key}=${value}`)].join(" ")}: ${name}, ${device}`,
+            `${digest(text)}  ` +
+              `${[file, ...Object.entries(set).map(([key, value]) => `${key}=${value}`)].join(" ")}: ${name}, ` +
+              device,
           );
         }
   expect(lines.length).toBeGreaterThan(soaking ? 380 : 200);

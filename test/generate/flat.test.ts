@@ -21,7 +21,8 @@ const KINDS = {
 
 for (const [name, layer] of Object.entries(KINDS))
   it(
-    `${TOKENS} tokens of a ${name} model make no buffer but where a cache grows, and end with the memory they began with`,
+    `${TOKENS} tokens of a ${name} model make no buffer but where a cache grows, and end with the memory they ` +
+      "began with",
     async () => {
       const device = await testDevice();
       const source = LM("", `layers: [for i in 0..2: ${layer}]`, "for layer in layers { x = layer(x) }", TOKENS + 8);

@@ -79,7 +79,8 @@ export const MODELS: Readonly<Record<string, string>> = {
   ),
   "mixture of depths": LM(
     "",
-    "layers: [for i in 0..4: if i % 2 == 1 then MoD(Layer(dim, 2, hidden: 24), dim, 50%) else Residual(Layer(dim, 2, hidden: 24))]",
+    "layers: [for i in 0..4: if i % 2 == 1 then MoD(Layer(dim, 2, hidden: 24), dim, 50%) else " +
+      "Residual(Layer(dim, 2, hidden: 24))]",
     "for layer in layers { x = layer(x) }",
   ),
   "every layer routed": LM(

@@ -234,7 +234,8 @@ describe("graphs of generation", () => {
     };
     refused("model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", /u32\[B, T\], its tokens/);
     refused(
-      "model M() { forward(a: u32[B, T], b: u32[B, T]) -> f32[B, T, 1] { f32(a + b)[..., None] + 0.0 * f32(position(a))[..., None] } }",
+      "model M() { forward(a: u32[B, T], b: u32[B, T]) -> f32[B, T, 1] { f32(a + b)[..., None] + 0.0 * " +
+        "f32(position(a))[..., None] } }",
       /has a, b/,
     );
   });

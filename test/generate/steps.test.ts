@@ -64,38 +64,42 @@ describe("the step of a model that generates", () => {
     ]);
   });
 
-  it("is that of the model without its routed layers, beside their predictors, choices, what their tokens need and a kernel for counts", () => {
-    const routed = stepOf({ depth: "8", routed: "true" });
-    const without = stepOf({ depth: "4", routed: "false" });
-    const axes = routed.axes.flatMap((a) =>
-      a.role === "sequence" && a.count.kind === "above" ? [`rows(${a.name})`] : [],
-    );
-    expect(axes).toHaveLength(4);
-    const own = routed.steps.filter((step) => {
-      if (step.kind !== "dispatch") return true;
-      const { ops } = routed.works[step.work!]!;
-      const chooses =
-        ops.some((o) => o.op === "above") ||
-        ops.every(({ origin }) => origin !== null && routed.origins[origin]!.path.includes(".guess"));
-      const counts = ops.some((o) => o.op === "concat");
-      return !chooses && !counts && !axes.some((rows) => mostWorkgroups(step).includes(rows));
-    });
-    // What stands in for a kernel is there where that is, and for the same kernels.
-    const shown = ({ kernels }: Program, steps: Program["steps"]): readonly string[] =>
-      steps.map((s) => {
-        if (s.kind !== "dispatch") return s.kind;
-        const whereElse = s.standIn ? `, in place of one of ${s.standIn.steps}: ${s.standIn.workgroups}` : "";
-        return `${kernels[s.kernel]!.name.replace(/\.\d+$/, "")} ${s.workgroups}${whereElse}`;
+  it(
+    "is that of the model without its routed layers, beside their predictors, choices, what their tokens need and " +
+      "a kernel for counts",
+    () => {
+      const routed = stepOf({ depth: "8", routed: "true" });
+      const without = stepOf({ depth: "4", routed: "false" });
+      const axes = routed.axes.flatMap((a) =>
+        a.role === "sequence" && a.count.kind === "above" ? [`rows(${a.name})`] : [],
+      );
+      expect(axes).toHaveLength(4);
+      const own = routed.steps.filter((step) => {
+        if (step.kind !== "dispatch") return true;
+        const { ops } = routed.works[step.work!]!;
+        const chooses =
+          ops.some((o) => o.op === "above") ||
+          ops.every(({ origin }) => origin !== null && routed.origins[origin]!.path.includes(".guess"));
+        const counts = ops.some((o) => o.op === "concat");
+        return !chooses && !counts && !axes.some((rows) => mostWorkgroups(step).includes(rows));
       });
-    expect(shown(routed, own)).toEqual(shown(without, without.steps));
-    const left = routed.steps.filter((step) => !own.includes(step));
-    // Three tilings of five products, of which one runs, attention, predictor and choice, which counts apart where rows
-    // are many.
-    expect(left.filter(runsForItself)).toHaveLength(4 * (3 * 5 + 1 + 3) + 1);
-    // And for each of the products a kernel that runs but in place of one of its tilings, be it of many rows or of one.
-    const named = left.filter((step) => !runsForItself(step)).map(({ work }) => routed.works[work!]!);
-    expect(named.map(({ ops, main }) => ops[main]!.op)).toEqual(Array.from({ length: 4 * 5 * 2 }, () => "matmul"));
-  });
+      // What stands in for a kernel is there where that is, and for the same kernels.
+      const shown = ({ kernels }: Program, steps: Program["steps"]): readonly string[] =>
+        steps.map((s) => {
+          if (s.kind !== "dispatch") return s.kind;
+          const whereElse = s.standIn ? `, in place of one of ${s.standIn.steps}: ${s.standIn.workgroups}` : "";
+          return `${kernels[s.kernel]!.name.replace(/\.\d+$/, "")} ${s.workgroups}${whereElse}`;
+        });
+      expect(shown(routed, own)).toEqual(shown(without, without.steps));
+      const left = routed.steps.filter((step) => !own.includes(step));
+      // Three tilings of five products, of which one runs, attention, predictor and choice, which counts apart where rows
+      // are many.
+      expect(left.filter(runsForItself)).toHaveLength(4 * (3 * 5 + 1 + 3) + 1);
+      // And for each of the products a kernel that runs but in place of one of its tilings, be it of many rows or of one.
+      const named = left.filter((step) => !runsForItself(step)).map(({ work }) => routed.works[work!]!);
+      expect(named.map(({ ops, main }) => ops[main]!.op)).toEqual(Array.from({ length: 4 * 5 * 2 }, () => "matmul"));
+    },
+  );
 
   it("computes positions, places and counts where it chooses", () => {
     const { step } = compileGeneration(MODELS["mixture of depths"]!, { target: MESA, set: WIDE }).generation!;

@@ -89,26 +89,30 @@ describe("a converted checkpoint", () => {
     expect(texts[1]).toEqual(texts[0]);
   });
 
-  it("has the weights of the dense one bit for bit, in their type and under their keys, and new ones that follow from the seed", async () => {
-    const folder = dense("Llama");
-    await convertFolder(folder, place("a"), { routing: ROUTING, seed: 5 });
-    await convertFolder(folder, place("b"), { routing: ROUTING, seed: 6 });
-    const [before, a, b] = [tensorsOf(folder), tensorsOf(place("a")), tensorsOf(place("b"))];
-    for (const [key, { dtype }] of before.tensors) {
-      expect(a.tensors.get(key)!.dtype, key).toBe(dtype);
-      expect(Buffer.compare(await a.read(key), await before.read(key)), key).toBe(0);
-    }
-    const fresh = [...a.tensors.keys()].filter((key) => !before.tensors.has(key));
-    expect(fresh).toEqual(
-      ["router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias"].map(
-        (p) => `layers.1.${p}`,
-      ),
-    );
-    const same = async (key: string): Promise<boolean> => Buffer.compare(await a.read(key), await b.read(key)) === 0;
-    expect(await same("layers.1.guess.up.weight")).toBe(false);
-    expect(await same("layers.1.router.weight")).toBe(true);
-    expect((await a.read("layers.1.guess.up.weight")).some((byte) => byte !== 0)).toBe(true);
-  });
+  it(
+    "has the weights of the dense one bit for bit, in their type and under their keys, and new ones that follow " +
+      "from the seed",
+    async () => {
+      const folder = dense("Llama");
+      await convertFolder(folder, place("a"), { routing: ROUTING, seed: 5 });
+      await convertFolder(folder, place("b"), { routing: ROUTING, seed: 6 });
+      const [before, a, b] = [tensorsOf(folder), tensorsOf(place("a")), tensorsOf(place("b"))];
+      for (const [key, { dtype }] of before.tensors) {
+        expect(a.tensors.get(key)!.dtype, key).toBe(dtype);
+        expect(Buffer.compare(await a.read(key), await before.read(key)), key).toBe(0);
+      }
+      const fresh = [...a.tensors.keys()].filter((key) => !before.tensors.has(key));
+      expect(fresh).toEqual(
+        ["router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias"].map(
+          (p) => `layers.1.${p}`,
+        ),
+      );
+      const same = async (key: string): Promise<boolean> => Buffer.compare(await a.read(key), await b.read(key)) === 0;
+      expect(await same("layers.1.guess.up.weight")).toBe(false);
+      expect(await same("layers.1.router.weight")).toBe(true);
+      expect((await a.read("layers.1.guess.up.weight")).some((byte) => byte !== 0)).toBe(true);
+    },
+  );
 
   it("brings the files of its text, and what config.json says of its end", async () => {
     const folder = dense("Qwen2");

@@ -36,10 +36,14 @@ describe("a generation_config.json", () => {
     });
   });
 
-  it("draws of the fifty most likely where it does not say of how many, and not at all where it does not say that it draws", () => {
-    expect(read({ do_sample: true }).sampling).toEqual({ temperature: 1, topK: 50, topP: 1, minP: 0 });
-    expect(read({ temperature: 0.5, top_k: 3 }).sampling).toEqual({});
-  });
+  it(
+    "draws of the fifty most likely where it does not say of how many, and not at all where it does not say that " +
+      "it draws",
+    () => {
+      expect(read({ do_sample: true }).sampling).toEqual({ temperature: 1, topK: 50, topP: 1, minP: 0 });
+      expect(read({ temperature: 0.5, top_k: 3 }).sampling).toEqual({});
+    },
+  );
 
   it("names what is not heeded, where it would change a text", () => {
     expect(read({ num_beams: 1, typical_p: 1.0, no_repeat_ngram_size: 0, suppress_tokens: [] }).unheeded).toEqual([]);

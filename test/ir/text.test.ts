@@ -80,7 +80,10 @@ describe("printing and parsing", () => {
   });
 
   it("keeps axes whose names JavaScript uses itself", () => {
-    const text = `graph "__proto__"\naxis constructor = free\ninput "__proto__" = %0 [constructor]\n%0 = input {"name":"__proto__","dtype":"f32","shape":["constructor"]}() : f32[constructor]\nresult "__proto__" = %0 [constructor]\n`;
+    const text =
+      `graph "__proto__"\naxis constructor = free\ninput "__proto__" = %0 [constructor]\n%0 = input ` +
+      `{"name":"__proto__","dtype":"f32","shape":["constructor"]}() : f32[constructor]\nresult "__proto__" = %0 ` +
+      `[constructor]\n`;
     expect(printGraph(parseGraph(text, ops))).toBe(text);
     expect(verify(parseGraph(text, ops), ops)).toEqual([]);
   });
@@ -117,7 +120,8 @@ describe("text that is no graph", () => {
     ["too few inputs", `${HEAD}%0 = seed()\n%1 = add(%0)`, 5, /add: takes 2 inputs, found 1/],
     [
       "several results read as one",
-      `${HEAD}axis K = sequence top of T; k = 1\n%0 = starts {"axis":"T"}()\n%1 = input {"name":"s","dtype":"f32","shape":["rows(T)"]}()\n%2 = top {"axis":"K"}(%1, %0, %0)\n%3 = counts(%2)`,
+      `${HEAD}axis K = sequence top of T; k = 1\n%0 = starts {"axis":"T"}()\n%1 = input ` +
+        `{"name":"s","dtype":"f32","shape":["rows(T)"]}()\n%2 = top {"axis":"K"}(%1, %0, %0)\n%3 = counts(%2)`,
       8,
       /top has 3 results: pick one/,
     ],

@@ -52,14 +52,18 @@ describe.each(files)("kernels/%s", (file) => {
     expect(bindings).toEqual(bindings.map((_, i) => [i, i === 0 ? "uniform" : "storage"]));
     expect(bindings.length - 1).toBeLessThanOrEqual(DEFAULT_LIMITS.storageBuffersPerStage);
   });
-  it("assumes neither half precision nor, unless it says so, subgroups, and no more invocations than every device has", () => {
-    const text = read(file);
-    expect(text).not.toMatch(/\bf16\b(?!\()/);
-    if (!enables(text)) expect(text).not.toMatch(/@builtin\(subgroup|\bsubgroup\w+\(|\benable\b/);
-    const [, size] = /@workgroup_size\((\w+)\)/.exec(text)!;
-    const constant = new RegExp(`^const ${size} = (\\d+)u;`, "m").exec(text);
-    expect(Number(constant ? constant[1] : size)).toBeLessThanOrEqual(DEFAULT_LIMITS.invocationsPerWorkgroup);
-  });
+  it(
+    "assumes neither half precision nor, unless it says so, subgroups, and no more invocations than every device " +
+      "has",
+    () => {
+      const text = read(file);
+      expect(text).not.toMatch(/\bf16\b(?!\()/);
+      if (!enables(text)) expect(text).not.toMatch(/@builtin\(subgroup|\bsubgroup\w+\(|\benable\b/);
+      const [, size] = /@workgroup_size\((\w+)\)/.exec(text)!;
+      const constant = new RegExp(`^const ${size} = (\\d+)u;`, "m").exec(text);
+      expect(Number(constant ? constant[1] : size)).toBeLessThanOrEqual(DEFAULT_LIMITS.invocationsPerWorkgroup);
+    },
+  );
 });
 
 it("a compiler that accepts everything would be noticed", async () => {

@@ -125,7 +125,8 @@ function farthest(op: OpName, dtype: DType, device: ArrayLike<number>, reference
   }
   return worst === null
     ? null
-    : `element ${worst.at} of ${reference.length}: ${device[worst.at]!} on the device, ${reference[worst.at]!} in the reference`;
+    : `element ${worst.at} of ${reference.length}: ${device[worst.at]!} on the device, ${reference[worst.at]!} in ` +
+        "the reference";
 }
 
 /** Whether two f16 values are the same, or no f16 value lies between them. */

@@ -59,7 +59,8 @@ function hooks(gathers: boolean, sums: number): (kernel: KernelBuilder) => void 
     kernel.read("x", "f32", input(0)).read("w", "f32", input(1));
     if (gathers) kernel.read("index", "u32", input(2));
     kernel.function(
-      `struct RowX { at: u32 }\nfn rowX(row: u32) -> RowX { return RowX(${gathers ? "index[row]" : "row"} * depth()); }`,
+      `struct RowX { at: u32 }\nfn rowX(row: u32) -> RowX { return RowX(${gathers ? "index[row]" : "row"} * ` +
+        "depth()); }",
     );
     kernel.function("struct ColX { weight: f32 }\nfn colX(k: u32) -> ColX { return ColX(w[k]); }");
     const parts = VALUES.slice(0, sums).join(", ");

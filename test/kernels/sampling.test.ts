@@ -293,7 +293,8 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
           differing++;
           expect(
             margins[b],
-            `sequence ${b} of ${vocabulary} tokens: ${token} on the device, ${outputs.get("token")!.data[b]} by definition`,
+            `sequence ${b} of ${vocabulary} tokens: ${token} on the device, ${outputs.get("token")!.data[b]} by ` +
+              "definition",
           ).toBeLessThan(BOUND);
         });
       });

@@ -11,7 +11,8 @@ import { serve, type Fault, type Served } from "../browser/serve.js";
 import { packageOf, programOf, type BuiltPackage } from "../build/packages.js";
 
 const program = programOf(
-  "model M(n: int = 96) { weight w: f32[n, n] = normal(0.1)\n forward(x: f32[B, T <= 4, n]) -> f32[B, T, n] { x @ w } }",
+  "model M(n: int = 96) { weight w: f32[n, n] = normal(0.1)\n forward(x: f32[B, T <= 4, n]) -> f32[B, T, n] { x " +
+    "@ w } }",
 );
 const folder = mkdtempSync(join(tmpdir(), "modc-package-"));
 let built: BuiltPackage;

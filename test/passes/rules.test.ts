@@ -53,7 +53,9 @@ describe("rewrite rules", () => {
       const fired: string[] = [];
       const after = apply(ruleCase, before, (name) => fired.push(name));
       expect(fired).toContain(rule);
-      const text = `before\n${nodes(printGraph(before, { place: null }))}\n\nafter\n${nodes(printGraph(after, { place: null }))}\n`;
+      const text =
+        `before\n${nodes(printGraph(before, { place: null }))}\n\nafter\n` +
+        `${nodes(printGraph(after, { place: null }))}\n`;
       await expect(text).toMatchFileSnapshot(`fixtures/${rule}.txt`);
     });
     for (const [i, lines] of (spares ?? []).entries())

@@ -155,13 +155,17 @@ describe("help while one types", () => {
     expect(labels).not.toContain("targets"); // of the other function
   });
 
-  it("offers members behind a dot, parameters within a call, the library's names in an import, and nothing in a comment or string", () => {
-    expect(labelsAt(moby.replace("embed.table", "embed.|"))).toEqual(["table", "forward"]);
-    expect(labelsAt(moby.replace("Layer(dim, heads)", "Layer(dim, |heads)"))).toContain("kv_heads:");
-    expect(labelsAt(moby.replace("import { Embedding", "import { |Embedding"))).toContain("SwiGLU");
-    expect(labelsAt(moby.replace("/// A byte", "/// A |byte"))).toEqual([]);
-    expect(labelsAt(moby.replace('"std"', '"s|td"'))).toEqual([]);
-  });
+  it(
+    "offers members behind a dot, parameters within a call, the library's names in an import, and nothing in a " +
+      "comment or string",
+    () => {
+      expect(labelsAt(moby.replace("embed.table", "embed.|"))).toEqual(["table", "forward"]);
+      expect(labelsAt(moby.replace("Layer(dim, heads)", "Layer(dim, |heads)"))).toContain("kv_heads:");
+      expect(labelsAt(moby.replace("import { Embedding", "import { |Embedding"))).toContain("SwiGLU");
+      expect(labelsAt(moby.replace("/// A byte", "/// A |byte"))).toEqual([]);
+      expect(labelsAt(moby.replace('"std"', '"s|td"'))).toEqual([]);
+    },
+  );
 
   it("imports what it completes of the library, into the line that is there or into a new one", () => {
     const found = (text: string, label: string) =>

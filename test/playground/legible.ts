@@ -66,7 +66,8 @@ export function faint(): string[] {
       const ratio = (a + 0.05) / (b + 0.05);
       if (ratio < 4.5)
         found.push(
-          `${ratio.toFixed(2)} ${style.color} on ${back.map(Math.round).join()}: ${text[0]!.textContent!.trim().slice(0, 40)}`,
+          `${ratio.toFixed(2)} ${style.color} on ${back.map(Math.round).join()}: ` +
+            text[0]!.textContent!.trim().slice(0, 40),
         );
     }
   };

@@ -13,7 +13,8 @@ export const SITE = join(root, "node_modules", ".cache", "modc", "playground");
 
 /** As the page's own, with what only a header can say. */
 const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src " +
+  "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 export interface Playground {
   readonly url: string;
@@ -64,7 +65,8 @@ export async function openPlayground(): Promise<Playground> {
         if (response.status() >= 400) faults.push(`${response.status()} ${response.url()}`);
       });
       await page.addInitScript(
-        "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))",
+        "addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective + ' ' " +
+          "+ e.blockedURI))",
       );
       if (before !== undefined) await page.addInitScript(before);
       await page.goto(`${served.url}${hash}`);

@@ -287,7 +287,9 @@ describe("weights on disk", () => {
     );
     expect(() => matchWeights(program, source)).toThrow(
       new WeightsError(
-        'w.safetensors does not fit the model:\n  unexpected: "extra.b", F16[1]\n  wrong shape: "layers.0.w" is [4], the model has [2, 2]\n  wrong type: "n" is F64, which does not convert to f32\n  missing: "gone", f32[1]',
+        'w.safetensors does not fit the model:\n  unexpected: "extra.b", F16[1]\n  wrong shape: "layers.0.w" is ' +
+          '[4], the model has [2, 2]\n  wrong type: "n" is F64, which does not convert to f32\n  missing: "gone", ' +
+          "f32[1]",
         { tensors: source.tensors },
       ),
     );

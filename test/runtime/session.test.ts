@@ -184,7 +184,9 @@ describe("a session", () => {
   });
 
   it("computes nothing that only an observed value needs, unless asked", async () => {
-    const ones = `@group(0) @binding(1) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] += 1u; }`;
+    const ones =
+      `@group(0) @binding(1) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] ` +
+      "+= 1u; }";
     const program = {
       ...stateProgram,
       outputs: [

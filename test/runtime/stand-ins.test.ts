@@ -53,20 +53,24 @@ function trial(where: StandInCase, slow = true) {
   };
 }
 
-it("spares a kernel its compilation until what others did for it comes to a limit, and no longer where it is compiled", () => {
-  const t = trial(spared(100, 250));
-  expect(t.choose(101)).toEqual([0, 7]);
-  for (const again of [false, true]) {
-    expect(t.choose(100)).toEqual([3, 0]);
-    expect(t.ran()).toBe(again);
-  }
-  expect(t.choose(100)).toEqual([0, 7]);
-  expect(t.choose(50)).toEqual([3, 0]);
-  t.compiled();
-  expect(t.choose(50)).toEqual([0, 7]);
-  // A device's driver compiles in parallel, and beforehand.
-  expect(trial(spared(100, 250), false).choose(1)).toEqual([0, 7]);
-});
+it(
+  "spares a kernel its compilation until what others did for it comes to a limit, and no longer where it is " +
+    "compiled",
+  () => {
+    const t = trial(spared(100, 250));
+    expect(t.choose(101)).toEqual([0, 7]);
+    for (const again of [false, true]) {
+      expect(t.choose(100)).toEqual([3, 0]);
+      expect(t.ran()).toBe(again);
+    }
+    expect(t.choose(100)).toEqual([0, 7]);
+    expect(t.choose(50)).toEqual([3, 0]);
+    t.compiled();
+    expect(t.choose(50)).toEqual([0, 7]);
+    // A device's driver compiles in parallel, and beforehand.
+    expect(trial(spared(100, 250), false).choose(1)).toEqual([0, 7]);
+  },
+);
 
 it("shares a kernel with another step where that is compiled anyway", () => {
   const standIn = { steps: 1, workgroups: 1, where: { kind: "shared", each: 100, total: 250 } } as const;

@@ -25,7 +25,8 @@ describe("what a product sets in caches", () => {
   const turned = (from: string, to: string): string =>
     `%${to}p = permute {"order":[1,0,2]}(%${from})\n%${to} = rope(%${to}p, %pos, %table)`;
   const set = (cache: string, rows: string): string =>
-    `${state(cache, '"rows(C)",2,4')}\n%n${cache} = set {"dim":0}(%${cache}, %place, %${rows})\nstate "${cache}" f32[rows(C), 2, 4] = zeros next %n${cache}`;
+    `${state(cache, '"rows(C)",2,4')}\n%n${cache} = set {"dim":0}(%${cache}, %place, %${rows})\nstate "${cache}" ` +
+    `f32[rows(C), 2, 4] = zeros next %n${cache}`;
   const result = (from: string): string =>
     `%e = tanh(%${from})\n%o = permute {"order":[1,0,2]}(%e)\nresult "o" = %o [B, T, 2, 4] packed T 0 1`;
 
@@ -33,15 +34,18 @@ describe("what a product sets in caches", () => {
     ["a slice", `${PRODUCT}\n${heads("k", "r")}\n${set("ca", "r")}`],
     [
       "a slice, turned",
-      `${PRODUCT}\n${heads("k", "r")}\n${turned("r", "t")}\n%back = permute {"order":[1,0,2]}(%t)\n${set("ca", "back")}`,
+      `${PRODUCT}\n${heads("k", "r")}\n${turned("r", "t")}\n%back = permute {"order":[1,0,2]}(%t)\n` +
+        set("ca", "back"),
     ],
     [
       "two values of one slice",
-      `${PRODUCT}\n%one = relu(%k)\n%two = sin(%k)\n${heads("one", "r")}\n${heads("two", "s")}\n${set("ca", "r")}\n${set("cb", "s")}`,
+      `${PRODUCT}\n%one = relu(%k)\n%two = sin(%k)\n${heads("one", "r")}\n${heads("two", "s")}\n${set("ca", "r")}` +
+        `\n${set("cb", "s")}`,
     ],
     [
       "of two values of one slice the one, where the other is turned",
-      `${PRODUCT}\n%one = relu(%k)\n%two = sin(%k)\n${heads("one", "r")}\n${heads("two", "s")}\n${turned("r", "t")}\n${result("t")}\n${set("cb", "s")}`,
+      `${PRODUCT}\n%one = relu(%k)\n%two = sin(%k)\n${heads("one", "r")}\n${heads("two", "s")}\n` +
+        `${turned("r", "t")}\n${result("t")}\n${set("cb", "s")}`,
     ],
     [
       "all its columns turned, beside rows that are added to",
@@ -80,7 +84,9 @@ describe("what rides on a choice", () => {
 %ncp = set {"dim":0}(%cp, %kplace, %kpos)\nstate "cp" u32[rows(C)] = zeros next %ncp
 %kk = gather(%table, %kpos)\nresult "kk" = %kk [B, K, 4] packed K 0 1
 %rows = take {"dim":0}(%x, %kindex)\n%er = exp(%rows)\nresult "rows" = %er [B, K, 4] packed K 0 1`;
-  const HEAD = `${INPUT_TABLE}\n${CSTARTS}\n${state("kc", '"B"', "u32")}\n${state("cp", '"rows(C)"', "u32")}\n%score = sum {"axes":[1],"keep":false}(%x)`;
+  const HEAD =
+    `${INPUT_TABLE}\n${CSTARTS}\n${state("kc", '"B"', "u32")}\n${state("cp", '"rows(C)"', "u32")}\n%score = sum ` +
+    `{"axes":[1],"keep":false}(%x)`;
   const SETTINGS: readonly (readonly [string, Setting])[] = [
     ["of few rows", { lengths: [2, 0, 5], room: 16 }],
     ["of many", { lengths: [16, 16, 0, 16, 16, 13, 16], room: 64 }],
@@ -100,7 +106,8 @@ describe("what rides on a choice", () => {
       ["the same, by a threshold that is the score", above("score", "score")],
       [
         "not what scores are computed of",
-        `%there = append {"axis":"T"}(%kc, %starts, %cstarts)\n%old = take {"dim":0}(%cp, %there)\n%float = cast {"dtype":"f32"}(%old)\n%less = sub(%float, %score)\n${above("less")}`,
+        `%there = append {"axis":"T"}(%kc, %starts, %cstarts)\n%old = take {"dim":0}(%cp, %there)\n%float = cast ` +
+          `{"dtype":"f32"}(%old)\n%less = sub(%float, %score)\n${above("less")}`,
       ],
     ])(`%s, ${size}`, async (_name, choice) =>
       expectReference(graphOf(`${HEAD}\n${choice}\n${RIDERS}`, axes), setting),

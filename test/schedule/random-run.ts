@@ -73,7 +73,9 @@ export async function outcome(
         compared++;
         for (const [name, { data }] of wanted.outputs) {
           const { ratio, text: where } = furthest(results[name]!.data, data, TOLERANCE.atol, TOLERANCE.rtol);
-          const how = `${optimized ? "optimized" : "as it stands"}, for ${target === "device" ? device.target.device : "any device"}`;
+          const how =
+            `${optimized ? "optimized" : "as it stands"}, for ` +
+            (target === "device" ? device.target.device : "any device");
           if (!(ratio < 1))
             return { fault: `${how}, lengths ${given.lengths.join(" ")}: ${name} ${where}`, compared, beyond };
         }

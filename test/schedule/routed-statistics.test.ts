@@ -12,7 +12,8 @@ const AXES = { axes: "axis K = sequence above of T; expected = 1/2" };
 const weight = (name: string, shape: readonly number[]): string =>
   `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
 const norm = (of: string, to: string): string =>
-  `%${to}q = powi {"exponent":2}(%${of})\n%${to}s = sum {"axes":[1],"keep":true}(%${to}q)\n%${to}r = rsqrt(%${to}s)\n%${to} = mul(%${of}, %${to}r)`;
+  `%${to}q = powi {"exponent":2}(%${of})\n%${to}s = sum {"axes":[1],"keep":true}(%${to}q)\n%${to}r = rsqrt(%${to}` +
+  `s)\n%${to} = mul(%${of}, %${to}r)`;
 const CHOICE = `%score = sum {"axes":[1],"keep":false}(%x)\n%half = constant {"value":0.1,"dtype":"f32","shape":[]}()
 %above = above {"axis":"K"}(%score, %half, %starts)\n%i = pick {"result":0}(%above)\n%ks = pick {"result":1}(%above)\nstarts K = %ks`;
 /** A stream from a product, a layer for the chosen rows whose update is `u`, and a norm behind it. */

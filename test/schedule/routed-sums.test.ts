@@ -44,11 +44,14 @@ const rows = (
 const ROWS = rows("p", "i", "n");
 /** Rows that owe nothing to those that were there. */
 const fresh = (at: string, to: string): string =>
-  `${weight(`${to}w`, [4, 64])}\n%${to}x = take {"dim":0}(%x, %${at})\n%${to}h = matmul {"transposed":false}(%${to}x, %${to}w)\n%${to} = tanh(%${to}h)`;
+  `${weight(`${to}w`, [4, 64])}\n%${to}x = take {"dim":0}(%x, %${at})\n%${to}h = matmul {"transposed":false}(%` +
+  `${to}x, %${to}w)\n%${to} = tanh(%${to}h)`;
 const STREAM = `${set("p", "i", "n", "y")}\n%ey = tanh(%y)\nresult "y" = %ey [B, T, 64] packed T 0 1`;
 
 const GRAPHS: Readonly<Record<string, string>> = {
-  "as a norm's": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
+  "as a norm's":
+    `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n` +
+    shown("z", "ez"),
   "several of them": `${HEAD}\n${squares("p", "s")}\n${weighted("p", "a")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n${weighted("n", "b")}
 ${set("s", "i", "r", "z")}\n${set("a", "i", "b", "c")}\n${shown("z", "ez")}\n${shown("c", "ec")}`,
   "read by the chosen rows as well": `${HEAD}\n${squares("p", "s")}\n${weight("v", [64, 64])}\n%t = take {"dim":0}(%p, %i)\n%ts = take {"dim":0}(%s, %i)\n%d = div(%t, %ts)
@@ -56,9 +59,15 @@ ${set("s", "i", "r", "z")}\n${set("a", "i", "b", "c")}\n${shown("z", "ez")}\n${s
 ${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "whose old values are read later": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}
 %f = sub(%z, %s)\n${shown("f", "ef")}`,
-  "whose old values the caller reads": `${HEAD}\n${squares("p", "s")}\nresult "s" = %s [B, T, 1] packed T 0 1\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
-  "that the caller reads": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\nresult "z" = %z [B, T, 1] packed T 0 1`,
-  "of rows that are read elsewhere": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n%en = exp(%n)\nresult "n" = %en [B, K, 64] packed K 0 1\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
+  "whose old values the caller reads":
+    `${HEAD}\n${squares("p", "s")}\nresult "s" = %s [B, T, 1] packed T 0 1\n${ROWS}\n${STREAM}\n` +
+    `${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
+  "that the caller reads":
+    `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\nresult ` +
+    `"z" = %z [B, T, 1] packed T 0 1`,
+  "of rows that are read elsewhere":
+    `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n%en = exp(%n)\nresult "n" = %en [B, K, 64] packed K 0 1\n` +
+    `${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "of rows that are not scattered": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "in those of rows that no product makes": `${HEAD}\n%wide = concat {"axis":1}(%x, %x, %x, %x, %x, %x, %x, %x, %x, %x, %x, %x, %x, %x, %x, %x)\n${squares("wide", "s")}\n${ROWS}\n${STREAM}
 ${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
@@ -69,7 +78,9 @@ ${set("all", "i", "r", "z")}\n${shown("z", "ez")}`,
   "twice over": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${set("p", "i", "n", "y")}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}
 ${rows("y", "j", "m")}\n${set("y", "j", "m", "y2")}
 %ey = tanh(%y2)\nresult "y" = %ey [B, T, 64] packed T 0 1\n${squares("m", "r2")}\n${set("z", "j", "r2", "z2")}\n${shown("z2", "ez")}`,
-  "of a stream whose old rows are read later": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n%old = exp(%p)\nresult "old" = %old [B, T, 64] packed T 0 1\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
+  "of a stream whose old rows are read later":
+    `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n%old = exp(%p)\nresult "old" = %old [B, T, 64] packed T 0 ` +
+    `1\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "of rows that are added, not replaced": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n%y = put {"dim":0}(%p, %i, %n)\n%ey = tanh(%y)\nresult "y" = %ey [B, T, 64] packed T 0 1
 ${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "of a product that waits for a copy": `${weight("w", [4, 64])}\n%xr = reshape {"shape":["rows(T)",2,2]}(%x)\n%xp = permute {"order":[0,2,1]}(%xr)\n%xf = reshape {"shape":["rows(T)",4]}(%xp)
@@ -77,7 +88,9 @@ ${HEAD.replace('matmul {"transposed":false}(%x, %w)', 'matmul {"transposed":fals
 ${squares("p", "s")}\n${fresh("i", "n")}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "of a product that waits for a bias": `${HEAD.replace("%p = ", `${weight("o", [8, 8])}\n%op = permute {"order":[1,0]}(%o)\n%of = reshape {"shape":[64]}(%op)\n%p0 = `).replace("%score", "%p = add(%p0, %of)\n%score")}
 ${squares("p", "s")}\n${fresh("i", "n")}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
-  "added to what there is": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n%z = put {"dim":0}(%s, %i, %r)\n${shown("z", "ez")}`,
+  "added to what there is":
+    `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n%z = put {"dim":0}(%s, %i, %r)\n` +
+    shown("z", "ez"),
 };
 
 describe("sums over rows that a route updates", () => {

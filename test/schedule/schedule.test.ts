@@ -60,7 +60,8 @@ describe("pointwise operators", () => {
   it("read broadcast inputs and constants as they are", () => {
     const plan = schedule(
       graphOf(
-        `%c = constant {"value":2,"dtype":"f32","shape":[4]}()\n%b = broadcast {"shape":["rows(T)",4]}(%c)\n%y = mul(%x, %b)\nresult "y" = %y ${OUTPUT}`,
+        `%c = constant {"value":2,"dtype":"f32","shape":[4]}()\n%b = broadcast {"shape":["rows(T)",4]}(%c)\n%y = ` +
+          `mul(%x, %b)\nresult "y" = %y ${OUTPUT}`,
       ),
     );
     expect(names(plan)).toEqual(["mul"]);
@@ -107,25 +108,30 @@ result "z" = %z [B, T, 32, 2] packed T 0 1`),
 
 describe("memory", () => {
   it("of a value is taken over by put where nothing else reads it", () => {
-    const route = `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K"}(%score, %starts, %starts)\n%index = pick {"result":0}(%top)\n%kstarts = pick {"result":1}(%top)\nstarts K = %kstarts`;
+    const route =
+      `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K"}(%score, %starts, %starts)\n%index = ` +
+      `pick {"result":0}(%top)\n%kstarts = pick {"result":1}(%top)\nstarts K = %kstarts`;
     const axes = "axis K = sequence top of T; k = 2";
     const last = schedule(
       graphOf(
-        `${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\nresult "y" = %y ${OUTPUT}`,
+        `${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, ` +
+          `%rows)\nresult "y" = %y ${OUTPUT}`,
         { axes },
       ),
     );
     expect(names(last)).toEqual(["exp", "reduce", "top", "put"]);
     const read = schedule(
       graphOf(
-        `${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\n%z = add(%y, %a)\nresult "y" = %z ${OUTPUT}`,
+        `${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\n%z = ` +
+          `add(%y, %a)\nresult "y" = %z ${OUTPUT}`,
         { axes },
       ),
     );
     expect(names(read)).toEqual(["exp", "reduce", "top", "copy", "put", "add"]);
     const given = schedule(
       graphOf(
-        `${route}\n%rows = take {"dim":0}(%x, %index)\n%y = put {"dim":0}(%x, %index, %rows)\nresult "y" = %y ${OUTPUT}`,
+        `${route}\n%rows = take {"dim":0}(%x, %index)\n%y = put {"dim":0}(%x, %index, %rows)\nresult "y" = %y ` +
+          OUTPUT,
         { axes },
       ),
     );
@@ -134,7 +140,8 @@ describe("memory", () => {
   it("of views is that of what they view", () => {
     const plan = schedule(
       graphOf(
-        `%a = reshape {"shape":["rows(T)",2,2]}(%x)\n%b = stop_gradient(%a)\n%c = reshape {"shape":["rows(T)",4]}(%b)\nresult "y" = %c ${OUTPUT}`,
+        `%a = reshape {"shape":["rows(T)",2,2]}(%x)\n%b = stop_gradient(%a)\n%c = reshape ` +
+          `{"shape":["rows(T)",4]}(%b)\nresult "y" = %c ${OUTPUT}`,
       ),
     );
     expect(plan.steps).toEqual([]);
@@ -144,7 +151,8 @@ describe("memory", () => {
     const chain = Array.from(
       { length: 6 },
       (_, i) =>
-        `%s${i} = sum {"axes":[1],"keep":true}(${i === 0 ? "%x" : `%y${i - 1}`})\n%y${i} = mul(${i === 0 ? "%x" : `%y${i - 1}`}, %s${i})`,
+        `%s${i} = sum {"axes":[1],"keep":true}(${i === 0 ? "%x" : `%y${i - 1}`})\n%y${i} = mul(` +
+        `${i === 0 ? "%x" : `%y${i - 1}`}, %s${i})`,
     ).join("\n");
     const plan = schedule(graphOf(`${chain}\nresult "a" = %y1 ${OUTPUT}\nresult "b" = %y5 ${OUTPUT}`));
     const [a, b] = plan.outputs.map((o) => o.slot);
@@ -172,7 +180,8 @@ describe("states", () => {
   it("may swap", () => {
     const plan = schedule(
       graphOf(
-        `${state("a")}\n${state("b")}\nstate "a" f32[4] = zeros next %b\nstate "b" f32[4] = zeros next %a\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}`,
+        `${state("a")}\n${state("b")}\nstate "a" f32[4] = zeros next %b\nstate "b" f32[4] = zeros next %a\n%y = ` +
+          `neg(%x)\nresult "y" = %y ${OUTPUT}`,
       ),
     );
     const slots = new Map<number, string>([
@@ -185,7 +194,8 @@ describe("states", () => {
   it("give their old value as a result though they change", () => {
     const plan = schedule(
       graphOf(
-        `${state("m")}\n%n = exp(%m)\nstate "m" f32[4] = zeros next %n\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}\nresult "old" = %m [4]`,
+        `${state("m")}\n%n = exp(%m)\nstate "m" f32[4] = zeros next %n\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}` +
+          `\nresult "old" = %m [4]`,
       ),
     );
     expect(plan.outputs[1]!.slot).not.toBe(plan.states.get("m"));
@@ -210,14 +220,17 @@ describe("axes that only the device knows", () => {
       { length: 9 },
       (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[16]}()`,
     ).join("\n");
-    const wide = `%wide = weight {"path":"wide","dtype":"f32","shape":[4,16]}()\n%t = matmul {"transposed":false}(%x, %wide)\n${columns}`;
+    const wide =
+      `%wide = weight {"path":"wide","dtype":"f32","shape":[4,16]}()\n%t = matmul {"transposed":false}(%x, %wide)\n` +
+      columns;
     const sum = (n: number): string =>
       Array.from({ length: n }, (_, i) => `%u${i} = mul(${i === 0 ? "%long" : `%u${i - 1}`}, %w${i})`).join("\n") +
       `\n%u = tanh(%u${n - 1})`;
     for (const n of [3, 4, 5, 6, 7, 8]) {
       const body = `${ABOVE.body}${wide}\n%long = take {"dim":0}(%t, %kindex)\n${sum(n)}`;
       for (const end of [
-        `%first = slice {"axis":1,"start":0,"stop":1}(%long)\n%v = mul(%u, %first)\n%y = put {"dim":0}(%t, %kindex, %v)\nresult "y" = %y [B, T, 16] packed T 0 1`,
+        `%first = slice {"axis":1,"start":0,"stop":1}(%long)\n%v = mul(%u, %first)\n%y = put {"dim":0}(%t, ` +
+          `%kindex, %v)\nresult "y" = %y [B, T, 16] packed T 0 1`,
         `%y = sum {"axes":[1],"keep":true}(%u)\nresult "y" = %y [B, K, 1] packed K 0 1`,
         `%y = softmax {"axis":1}(%u)\nresult "y" = %y [B, K, 16] packed K 0 1`,
         `%y = sum {"axes":[0],"keep":true}(%u)\nresult "y" = %y [1, 16]`,
@@ -228,7 +241,8 @@ describe("axes that only the device knows", () => {
   it("are computed after their starts, even where nothing else says so", () => {
     const plan = schedule(
       graphOf(
-        `%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" = %p [B, K, 4] packed K 0 1`,
+        `%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" ` +
+          "= %p [B, K, 4] packed K 0 1",
         ABOVE,
       ),
     );
@@ -263,7 +277,8 @@ axis W = sequence top of T; k = ceil(1/2*T)`;
 
   it("that the host counts cost no dispatch", () => {
     const axes =
-      "axis K = sequence top of T; k = ceil(1/4*T)\naxis S = sequence span of K; start = 1; stop = end\naxis J = sequence join of S; T";
+      "axis K = sequence top of T; k = ceil(1/4*T)\naxis S = sequence span of K; start = 1; stop = end\naxis J = " +
+      "sequence join of S; T";
     const body = `%j = starts {"axis":"J"}()
 starts J = %j
 %p = positions {"axis":"J"}(%j)

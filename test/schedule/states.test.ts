@@ -40,35 +40,41 @@ const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] 
   [
     "a weight that is read later than its gradient is known",
     graphOf(
-      `${W}\n${M}\n${V}\n%h = matmul {"transposed":true}(%x, %w)\n%g = contract(%x, %h)\n${ADAMW}\n%b = matmul {"transposed":false}(%h, %w)\n%y = mul(%b, %b)\n%sum = sum {"axes":[0],"keep":false}(%y)\nstate "z" f32[4] = zeros next %sum`,
+      `${W}\n${M}\n${V}\n%h = matmul {"transposed":true}(%x, %w)\n%g = contract(%x, %h)\n${ADAMW}\n%b = matmul ` +
+        `{"transposed":false}(%h, %w)\n%y = mul(%b, %b)\n%sum = sum {"axes":[0],"keep":false}(%y)\nstate "z" ` +
+        "f32[4] = zeros next %sum",
     ),
     0,
   ],
   [
     "what is added to a state",
     graphOf(
-      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n${OUTPUT}`,
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n` +
+        OUTPUT,
     ),
     0,
   ],
   [
     "what is added to either side of two states",
     graphOf(
-      `${W}\n${M}\n%g = contract(%x, %x)\n%a = add(%g, %w)\n%b = sub(%m, %g)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`,
+      `${W}\n${M}\n%g = contract(%x, %x)\n%a = add(%g, %w)\n%b = sub(%m, %g)\nstate "w" f32[4, 4] = zeros next ` +
+        `%a\nstate "m" f32[4, 4] = zeros next %b`,
     ),
     0,
   ],
   [
     "a new value that reads no old one",
     graphOf(
-      `${W}\n%y = matmul {"transposed":true}(%x, %w)\n%next = contract(%x, %y)\nstate "w" f32[4, 4] = zeros next %next\n${OUTPUT}`,
+      `${W}\n%y = matmul {"transposed":true}(%x, %w)\n%next = contract(%x, %y)\nstate "w" f32[4, 4] = zeros next ` +
+        `%next\n${OUTPUT}`,
     ),
     0,
   ],
   [
     "another state's old value in a new one",
     graphOf(
-      `${W}\n${M}\n%a = add(%w, %m)\n%b = mul(%m, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`,
+      `${W}\n${M}\n%a = add(%w, %m)\n%b = mul(%m, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] ` +
+        "= zeros next %b",
     ),
     0,
   ],
@@ -76,35 +82,41 @@ const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] 
   [
     "a transposed old value",
     graphOf(
-      `${W}\n%t = permute {"order":[1,0]}(%w)\n%g = contract(%x, %x)\n%s = add(%w, %t)\n%next = add(%s, %g)\nstate "w" f32[4, 4] = zeros next %next`,
+      `${W}\n%t = permute {"order":[1,0]}(%w)\n%g = contract(%x, %x)\n%s = add(%w, %t)\n%next = add(%s, ` +
+        `%g)\nstate "w" f32[4, 4] = zeros next %next`,
     ),
     1,
   ],
   [
     "two states that exchange what they hold",
     graphOf(
-      `${W}\n${M}\n%a = add(%w, %m)\n%b = sub(%w, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] = zeros next %b`,
+      `${W}\n${M}\n%a = add(%w, %m)\n%b = sub(%w, %m)\nstate "w" f32[4, 4] = zeros next %a\nstate "m" f32[4, 4] ` +
+        "= zeros next %b",
     ),
     1,
   ],
   [
     "an old value that the caller reads",
     graphOf(
-      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n${OUTPUT}\nresult "old" = %w [4, 4]`,
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\n%y = exp(%x)\n` +
+        `${OUTPUT}\nresult "old" = %w [4, 4]`,
     ),
     2,
   ],
   [
     "a new value that the caller reads",
     graphOf(
-      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\nresult "new" = %next [4, 4]`,
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\nresult "new" = ` +
+        "%next [4, 4]",
     ),
     1,
   ],
   [
     "moments that are one tensor's",
     graphOf(
-      `${W}\n%g = contract(%x, %x)\n%settings = constant {"value":0.5,"dtype":"f32","shape":[3]}()\n%step = sgd {"momentum":0.5,"nesterov":true}(%w, %w, %g, %settings)\n%wn = pick {"result":0}(%step)\nstate "w" f32[4, 4] = zeros next %wn`,
+      `${W}\n%g = contract(%x, %x)\n%settings = constant {"value":0.5,"dtype":"f32","shape":[3]}()\n%step = sgd ` +
+        `{"momentum":0.5,"nesterov":true}(%w, %w, %g, %settings)\n%wn = pick {"result":0}(%step)\nstate "w" f32[4, ` +
+        "4] = zeros next %wn",
     ),
     3,
   ],
@@ -118,14 +130,16 @@ const BEHIND: typeof CASES = [
   [
     "a reader of the old value that needs the new one",
     graphOf(
-      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\n%b = matmul {"transposed":false}(%w, %next)\n%y = matmul {"transposed":true}(%x, %b)\nstate "w" f32[4, 4] = zeros next %next\n${OUTPUT}`,
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\n%b = matmul {"transposed":false}(%w, %next)\n%y = ` +
+        `matmul {"transposed":true}(%x, %b)\nstate "w" f32[4, 4] = zeros next %next\n${OUTPUT}`,
     ),
     1,
   ],
   [
     "a reader of the old value that needs the new one by way of another",
     graphOf(
-      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\n%h = matmul {"transposed":true}(%x, %next)\n%y = matmul {"transposed":false}(%h, %w)\nstate "w" f32[4, 4] = zeros next %next\n${OUTPUT}`,
+      `${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\n%h = matmul {"transposed":true}(%x, %next)\n%y = matmul ` +
+        `{"transposed":false}(%h, %w)\nstate "w" f32[4, 4] = zeros next %next\n${OUTPUT}`,
     ),
     1,
   ],

@@ -73,7 +73,8 @@ describe("on the device", { timeout: 60_000 }, () => {
         // Rows that are no fours, and columns that are none: read one by one.
         [
           "odd",
-          "model Odd() { weight e: f32[7, 5] = normal(1)\n weight w: f32[5, 9] = normal(1)\n forward(t: u32[B, T <= 64]) -> f32[B, T, 9] { e[t] @ w } }",
+          "model Odd() { weight e: f32[7, 5] = normal(1)\n weight w: f32[5, 9] = normal(1)\n forward(t: u32[B, T " +
+            "<= 64]) -> f32[B, T, 9] { e[t] @ w } }",
           {},
         ],
       ] as const) {

@@ -45,7 +45,8 @@ export const TOKENIZER = {
 };
 
 const TEMPLATE =
-  "{{ bos_token }}{% for m in messages %}{% if m.content == 'nothing' %}{{ raise_exception('nothing is no message') }}{% endif %} {{ m.role }}: {{ m.content }}{% endfor %}";
+  "{{ bos_token }}{% for m in messages %}{% if m.content == 'nothing' %}{{ raise_exception('nothing is no " +
+  "message') }}{% endif %} {{ m.role }}: {{ m.content }}{% endfor %}";
 
 /** Tokens of a text, by the words alone. */
 export const wordsOf = (text: string): number[] => text.split(" ").map((word) => Math.max(0, WORDS.indexOf(word)));

@@ -290,11 +290,14 @@ describe("members", () => {
 describe("files", () => {
   it("hold imports, constants, blocks and models", () => {
     const text =
-      `\ufeffimport { A, B } from "std"\r\nimport {\r\n  C,\r\n  D,\r\n} from "./other.mod"\r\nimport { } from "x"\r\n\r\n/// Half.\r\nconst half = 50%\r\n` +
-      `/// A model.\nmodel M(\n  /// width\n  dim: int = 4, live share: ratio = half,\n  // note\n  /// parts\n  parts: [[block]], names_: string = "a",\n) {\n}\nblock N() { }`;
+      `\ufeffimport { A, B } from "std"\r\nimport {\r\n  C,\r\n  D,\r\n} from "./other.mod"\r\nimport { } from ` +
+      `"x"\r\n\r\n/// Half.\r\nconst half = 50%\r\n` +
+      `/// A model.\nmodel M(\n  /// width\n  dim: int = 4, live share: ratio = half,\n  // note\n  /// parts\n  ` +
+      `parts: [[block]], names_: string = "a",\n) {\n}\nblock N() { }`;
     expect(showFile(read(text))).toBe(
       "import A, B from std\nimport C, D from ./other.mod\nimport  from x\n/Half./ const half = ratio:1/2\n" +
-        '/A model./ model M(/width/ dim: int = 4, live share: ratio = half, /parts/ parts: [[block]], names_: string = "a") {}\nblock N() {}',
+        "/A model./ model M(/width/ dim: int = 4, live share: ratio = half, /parts/ parts: [[block]], names_: " +
+        'string = "a") {}\nblock N() {}',
     );
   });
 
@@ -304,7 +307,8 @@ describe("files", () => {
 
   it("keep spans of names, types, imports and members", () => {
     const text =
-      'import { A } from "std"\nmodel M(live a: ratio = 1%) {\n  weight w: f32[2] = ones\n  names { "w" = "v" }\n  f(x: f32[B, T <= 3]) -> y: f32[B] { x }\n}\n';
+      'import { A } from "std"\nmodel M(live a: ratio = 1%) {\n  weight w: f32[2] = ones\n  names { "w" = "v" ' +
+      "}\n  f(x: f32[B, T <= 3]) -> y: f32[B] { x }\n}\n";
     const file = read(text);
     const cut = ({ start, end }: { start: number; end: number }): string => text.slice(start, end);
     const [i] = file.imports;

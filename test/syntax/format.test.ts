@@ -93,8 +93,10 @@ describe("the canonical form", () => {
     ["a body of two never", "block A() { f() { x = 1; y } }", "block A() {\n  f() {\n    x = 1\n    y\n  }\n}\n"],
     [
       "comments stay where they are",
-      "// head\n\n/// doc\nblock A( // open\nx: int, // first\n// above\ny: int // last\n// end\n) { // body\n// inside\n} // after\n// tail",
-      "// head\n\n/// doc\nblock A(   // open\n  x: int,  // first\n  // above\n  y: int,  // last\n  // end\n) {  // body\n  // inside\n}  // after\n// tail\n",
+      "// head\n\n/// doc\nblock A( // open\nx: int, // first\n// above\ny: int // last\n// end\n) { // body\n// " +
+        "inside\n} // after\n// tail",
+      "// head\n\n/// doc\nblock A(   // open\n  x: int,  // first\n  // above\n  y: int,  // last\n  // end\n) " +
+        "{  // body\n  // inside\n}  // after\n// tail\n",
     ],
     [
       "comments behind neighbours are aligned",

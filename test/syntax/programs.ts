@@ -135,7 +135,11 @@ const functionMember = fc
   )
   .map(([n, inputs, results, b]) => {
     const list = (l: readonly (readonly [string, string])[]): string => l.map(([x, y]) => `${x}: ${y}`).join(", ");
-    return `${n}(${list(inputs)})${results.length === 0 ? "" : results.length === 1 ? ` -> ${results[0]![1]}` : ` -> (${list(results)})`} ${b}`;
+    return (
+      `${n}(${list(inputs)})` +
+      `${results.length === 0 ? "" : results.length === 1 ? ` -> ${results[0]![1]}` : ` -> (${list(results)})`} ` +
+      b
+    );
   });
 const { members } = fc.letrec<{ member: string; members: string }>((tie) => ({
   member: fc.oneof(

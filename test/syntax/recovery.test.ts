@@ -146,7 +146,9 @@ function fileWith(fill: (place: Place, slot: number) => string | null): string {
     text += `  names {\n${lines("entry", "    ", '"q" = "r"')}    ignore "s"\n  }\n`;
     text += `  forward(\n    ${items("input", "z: f32[B, T]")}\n  ) -> f32[B, T] {\n`;
     text += lines("statement", "    ", "z = q(z)");
-    text += `    for i in 0..dim {\n${lines("inner statement", "      ", "z = z * 2")}      z = z + 1\n    }\n    if train {\n${lines("inner statement", "      ", "loss size = z")}    } else {\n      z = z - 1\n    }\n`;
+    text +=
+      `    for i in 0..dim {\n${lines("inner statement", "      ", "z = z * 2")}      z = z + 1\n    }\n    if ` +
+      `train {\n${lines("inner statement", "      ", "loss size = z")}    } else {\n      z = z - 1\n    }\n`;
     text += lines("statement", "    ", "observe z");
     text += "    z\n  }\n" + lines("member", "  ", "weight v: f32[dim] = ones") + "}\n";
   }
@@ -230,7 +232,9 @@ describe("recovery", () => {
   it("keeps the sound statements, members and declarations about a mistake", () => {
     const { file } = parse({
       file: "a.mod",
-      text: "const a = 1\nconst b 2\nblock C() {\n  q: A()\n  r = B()\n  f() {\n    x = 1\n    y = = 2\n    z\n  }\n}\nconst d = 4\n",
+      text:
+        "const a = 1\nconst b 2\nblock C() {\n  q: A()\n  r = B()\n  f() {\n    x = 1\n    y = = 2\n    z\n  " +
+        "}\n}\nconst d = 4\n",
     });
     expect(file.declarations.map((d) => d.name.text)).toEqual(["a", "b", "C", "d"]);
     const c = file.declarations[2];

@@ -230,7 +230,8 @@ describe("messages", () => {
     expect(message(member("def f() { x }"))).toContain("functions have no keyword");
     expect(message(member("weight w: f32"))).toContain("a scalar is `f32[]`");
     expect(message(member("q = B()"))).toBe(
-      "the member `q` is followed by `=` | members are declared with a colon: `q: …`; a learned tensor is `weight q: f32[…]`",
+      "the member `q` is followed by `=` | members are declared with a colon: `q: …`; a learned tensor is " +
+        "`weight q: f32[…]`",
     );
     expect(message("class A { }")).toContain("a block is declared by `block Name(dim: int) { … }`");
     expect(message("block A(x: int\ny: int) { }")).toContain("put a comma between them");

@@ -38,7 +38,10 @@ export function showExpr(e: Expr): string {
     case "range":
       return `(.. ${showExpr(e.from)} ${showExpr(e.to)})`;
     case "call":
-      return `${showExpr(e.callee)}(${e.args.map((a) => (a.name ? `${a.name.text}:` : "") + showExpr(a.value)).join(" ")})`;
+      return (
+        `${showExpr(e.callee)}(` +
+        `${e.args.map((a) => (a.name ? `${a.name.text}:` : "") + showExpr(a.value)).join(" ")})`
+      );
     case "member":
       return `${showExpr(e.object)}.${e.name.text}`;
     case "index":
@@ -113,9 +116,13 @@ export function showDeclaration(d: Declaration): string {
   if (d.kind === "const") return `${showDoc(d.doc)}const ${d.name.text} = ${showExpr(d.value)}`;
   const params = d.params.map(
     (p) =>
-      `${showDoc(p.doc)}${p.live ? "live " : ""}${p.name.text}: ${showKind(p.type)}${p.default ? ` = ${showExpr(p.default)}` : ""}`,
+      `${showDoc(p.doc)}${p.live ? "live " : ""}${p.name.text}: ${showKind(p.type)}` +
+      (p.default ? ` = ${showExpr(p.default)}` : ""),
   );
-  return `${showDoc(d.doc)}${d.model ? "model" : "block"} ${d.name.text}(${params.join(", ")}) {${d.members.map(showMember).join("; ")}}`;
+  return (
+    `${showDoc(d.doc)}${d.model ? "model" : "block"} ${d.name.text}(${params.join(", ")}) {` +
+    `${d.members.map(showMember).join("; ")}}`
+  );
 }
 
 /** Everything a file says, a line a declaration; imports first. */

@@ -80,11 +80,13 @@ const ENDLESS: readonly (readonly [what: string, template: string])[] = [
   ],
   [
     "a list of itself, as a reason",
-    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ raise_exception(n.x) }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ " +
+      "raise_exception(n.x) }}",
   ],
   [
     "namespaces that share",
-    "{% set n = namespace(a=1) %}{% for i in range(60) %}{% set m = namespace(a=n, b=n) %}{% set n = m %}{{ m | tojson }}{% endfor %}",
+    "{% set n = namespace(a=1) %}{% for i in range(60) %}{% set m = namespace(a=n, b=n) %}{% set n = m %}{{ m | " +
+      "tojson }}{% endfor %}",
   ],
   ["a namespace of itself", "{% set n = namespace(a=1) %}{% set n.a = n %}{{ n | tojson }}"],
   ["a macro of itself", "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}"],
@@ -94,7 +96,8 @@ const ENDLESS: readonly (readonly [what: string, template: string])[] = [
   ],
   [
     "a caller of itself",
-    "{% macro f(n) %}{{ caller() }}{% endmacro %}{% macro g() %}{% call f(1) %}{{ g() }}{% endcall %}{% endmacro %}{{ g() }}",
+    "{% macro f(n) %}{{ caller() }}{% endmacro %}{% macro g() %}{% call f(1) %}{{ g() }}{% endcall %}{% endmacro " +
+      "%}{{ g() }}",
   ],
   ["a filter block", "{% set x = 'a' | indent(2000000, true) %}{% filter replace(' ', x) %}{{ x }}{% endfilter %}"],
   [
@@ -120,12 +123,14 @@ const ENDLESS: readonly (readonly [what: string, template: string])[] = [
   ],
   [
     "many results kept",
-    "{% set n = namespace(x=[]) %}{% for i in range(90000) %}{% set n.x = n.x + [i ~ ''] %}{% endfor %}{{ n.x | length }}",
+    "{% set n = namespace(x=[]) %}{% for i in range(90000) %}{% set n.x = n.x + [i ~ ''] %}{% endfor %}{{ n.x | " +
+      "length }}",
   ],
   ["methods of many texts", "{% for i in range(99000) %}{{ (i ~ 'a').upper() }}{{ (i ~ 'a').lower() }}{% endfor %}"],
   [
     "a spread again and again",
-    "{% macro f() %}{{ varargs | length }}{% endmacro %}{% set x = range(90000) %}{% for i in range(9000) %}{{ f(*x) }}{% endfor %}",
+    "{% macro f() %}{{ varargs | length }}{% endmacro %}{% set x = range(90000) %}{% for i in range(9000) %}{{ " +
+      "f(*x) }}{% endfor %}",
   ],
   ["parentheses without an end", `{{ ${"(".repeat(90_000)}1${")".repeat(90_000)} }}`],
   ["a template of a megabyte", "{{ 1 }}".repeat(150_000)],
@@ -145,20 +150,34 @@ describe("a template that would not end is refused", () => {
 
 /** Templates as they are in use, and each part of the language. */
 const USUAL: readonly string[] = [
-  "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}a{% endif %}",
-  "{%- if messages[0].role == 'system' -%}\n  S: {{ messages[0].content | trim }}\n{%- endif -%}\n{%- for m in messages[1:] %}\n{{ loop.index }}/{{ loop.length }}: {{ m.content.split(',')[0] }}{{ loop.last }}\n{% endfor %}",
-  "{% set ns = namespace(found=false, n=0) %}{% for m in messages[::-1] %}{% if not ns.found and m.role == 'user' %}{% set ns.found = true %}{% endif %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.found }}{{ ns.n }}",
-  "{% macro show(m, depth=0) %}{{ m.role | upper }}{% if depth < 3 %}{{ show(m, depth + 1) }}{% endif %}{% endmacro %}{{ show(messages[0]) }}{{ show(m=messages[1], depth=2) }}",
-  "{{ messages | map(attribute='role') | join(', ') }}|{{ messages | selectattr('role', 'equalto', 'user') | list | length }}|{{ messages | rejectattr('role', 'eq', 'user') | first }}",
-  "{{ messages | tojson }}{{ messages | tojson(indent=2) }}{{ {'b': 1, 'a': [true, none, 1.5]} | tojson(sort_keys=true, separators=(',', ':')) }}{{ 'é' | tojson(ensure_ascii=true) }}",
-  "{{ 'a-b-c'.split('-', 1) }}{{ ' x '.strip() }}{{ 'abc'[1:] }}{{ 'abc'[-1] }}{{ 'abc'.replace('b', 'xx') }}{{ 'aXa' | replace('a', 'b', 1) }}{{ 'l1\\nl2' | indent(2, first=true) }}",
-  "{{ [3, 1, 2] | sort }}{{ [1, 2] + [3] }}{{ 2 in [1, 2] }}{{ 'b' in 'abc' }}{{ 'role' in messages[0] }}{{ not x }}{{ x is defined }}{{ 1 if x else 2 }}{{ x | default('d') }}",
-  "{% for k, v in {'a': 1, 'b': 2}.items() if v > 1 %}{{ k }}={{ v }}{% else %}none{% endfor %}{% for i in range(5) %}{% if i == 3 %}{% break %}{% endif %}{% if i == 1 %}{% continue %}{% endif %}{{ i }}{% endfor %}",
+  "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{% " +
+    "endfor %}{% if add_generation_prompt %}a{% endif %}",
+  "{%- if messages[0].role == 'system' -%}\n  S: {{ messages[0].content | trim }}\n{%- endif -%}\n{%- for m in " +
+    "messages[1:] %}\n{{ loop.index }}/{{ loop.length }}: {{ m.content.split(',')[0] }}{{ loop.last }}\n{% endfor " +
+    "%}",
+  "{% set ns = namespace(found=false, n=0) %}{% for m in messages[::-1] %}{% if not ns.found and m.role == " +
+    "'user' %}{% set ns.found = true %}{% endif %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.found }}{{ ns.n }}",
+  "{% macro show(m, depth=0) %}{{ m.role | upper }}{% if depth < 3 %}{{ show(m, depth + 1) }}{% endif %}{% " +
+    "endmacro %}{{ show(messages[0]) }}{{ show(m=messages[1], depth=2) }}",
+  "{{ messages | map(attribute='role') | join(', ') }}|{{ messages | selectattr('role', 'equalto', 'user') | " +
+    "list | length }}|{{ messages | rejectattr('role', 'eq', 'user') | first }}",
+  "{{ messages | tojson }}{{ messages | tojson(indent=2) }}{{ {'b': 1, 'a': [true, none, 1.5]} | " +
+    "tojson(sort_keys=true, separators=(',', ':')) }}{{ 'é' | tojson(ensure_ascii=true) }}",
+  "{{ 'a-b-c'.split('-', 1) }}{{ ' x '.strip() }}{{ 'abc'[1:] }}{{ 'abc'[-1] }}{{ 'abc'.replace('b', 'xx') }}{{ " +
+    "'aXa' | replace('a', 'b', 1) }}{{ 'l1\\nl2' | indent(2, first=true) }}",
+  "{{ [3, 1, 2] | sort }}{{ [1, 2] + [3] }}{{ 2 in [1, 2] }}{{ 'b' in 'abc' }}{{ 'role' in messages[0] }}{{ not " +
+    "x }}{{ x is defined }}{{ 1 if x else 2 }}{{ x | default('d') }}",
+  "{% for k, v in {'a': 1, 'b': 2}.items() if v > 1 %}{{ k }}={{ v }}{% else %}none{% endfor %}{% for i in " +
+    "range(5) %}{% if i == 3 %}{% break %}{% endif %}{% if i == 1 %}{% continue %}{% endif %}{{ i }}{% endfor %}",
   "{% call(x) wrap('t') %}<{{ x }}>{% endcall %}",
-  "{% macro wrap(t) %}{{ caller(t) }}{% endmacro %}{% call(x) wrap('t') %}<{{ x }}>{% endcall %}{% filter upper %}quiet {{ 1 }}{% endfilter %}{% set b %}block{% endset %}{{ b }}",
-  "{{ range(3) | list }}{{ range(1, 4) }}{{ range(5, 0, -2) }}{{ 7 // 2 }}{{ 7 % 4 }}{{ 2 ** 3 }}{{ 1 / 2 }}{{ -3 | abs }}{{ '5' | int + 1 }}{{ 3 | string ~ 'x' }}{{ 'a' ~ 1 ~ none | default('') }}",
-  "{% macro v(a) %}{{ a }}{{ varargs }}{{ kwargs | tojson }}{% endmacro %}{{ v(1, 2, 3) }}{{ v(1, **{'z': 2}) }}{{ v(*[1, 2]) }}",
-  "{{ messages[0]['content']['length'] }}{{ messages[0].content.length }}{{ 'abc'['upper']() }}{{ {'a': 1}.get('b', 'c') }}{{ {'b': 1, 'a': 2} | dictsort }}{{ 'x'.startswith('x') }}{{ 'hello world' | title }}",
+  "{% macro wrap(t) %}{{ caller(t) }}{% endmacro %}{% call(x) wrap('t') %}<{{ x }}>{% endcall %}{% filter upper " +
+    "%}quiet {{ 1 }}{% endfilter %}{% set b %}block{% endset %}{{ b }}",
+  "{{ range(3) | list }}{{ range(1, 4) }}{{ range(5, 0, -2) }}{{ 7 // 2 }}{{ 7 % 4 }}{{ 2 ** 3 }}{{ 1 / 2 }}{{ " +
+    "-3 | abs }}{{ '5' | int + 1 }}{{ 3 | string ~ 'x' }}{{ 'a' ~ 1 ~ none | default('') }}",
+  "{% macro v(a) %}{{ a }}{{ varargs }}{{ kwargs | tojson }}{% endmacro %}{{ v(1, 2, 3) }}{{ v(1, **{'z': 2}) " +
+    "}}{{ v(*[1, 2]) }}",
+  "{{ messages[0]['content']['length'] }}{{ messages[0].content.length }}{{ 'abc'['upper']() }}{{ {'a': " +
+    "1}.get('b', 'c') }}{{ {'b': 1, 'a': 2} | dictsort }}{{ 'x'.startswith('x') }}{{ 'hello world' | title }}",
   "{{ raise_exception('only ' ~ messages | length) }}",
   "{{ no.thing }}",
   "{{ 'a' * 3 }}",
@@ -191,7 +210,8 @@ it("long conversations are no fault of the template", () => {
   const long = [{ role: "user", content: "a word, ".repeat(500_000) }];
   expect(
     prompt(
-      "{% for m in messages %}{{ m.content | trim }}{{ m.content.split('</think>')[-1] }}{{ m.content[:10] }}{% endfor %}",
+      "{% for m in messages %}{{ m.content | trim }}{{ m.content.split('</think>')[-1] }}{{ m.content[:10] }}{% " +
+        "endfor %}",
       long,
     ).length,
   ).toBeGreaterThan(7_000_000);

@@ -135,7 +135,8 @@ describe("predictors that have not learned to skip", () => {
   it("are named when the run ends, in the log and in the report", async () => {
     const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
     const said =
-      "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%";
+      "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model " +
+      "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%";
     expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
     const logged: unknown[] = [];
     for await (const entry of readLog(join(output, "log.jsonl")))
@@ -149,7 +150,8 @@ describe("predictors that have not learned to skip", () => {
     const found = unskipping({ "top-k": { a: 0.125, b: 0.125, c: 0.98 }, causal: { a: 0.57, b: 0.55, c: 1 } });
     expect(found).toEqual([{ path: "a", causal: 0.57, topK: 0.125 }]);
     expect(unskippingText(found)).toContain(
-      "keep most of what they should skip: a keeps 57.0% of the tokens by the causal rule, as the model generates, where",
+      "keep most of what they should skip: a keeps 57.0% of the tokens by the causal rule, as the model " +
+        "generates, where",
     );
     expect(unskipping({ "top-k": { a: 0.125 } })).toEqual([]);
     expect(unskippingText([])).toBeNull();
@@ -175,7 +177,8 @@ describe("the line of a validation", () => {
 
   it("tells what each rule computes, and what keeps it from being compared", () => {
     const computed =
-      "loss 2.0000 by top-k (3.000 bits/byte, 12.5% computed), 1.0000 by the causal rule, which decides (1.500 bits/byte, 75.0% computed)";
+      "loss 2.0000 by top-k (3.000 bits/byte, 12.5% computed), 1.0000 by the causal rule, which decides (1.500 " +
+      "bits/byte, 75.0% computed)";
     expect(validationText(event)).toBe(`${computed}, the best so far`);
     expect(validationText({ ...event, best: false })).toBe(computed);
     expect(validationText({ ...event, best: false, counts: false })).toBe(

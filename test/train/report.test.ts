@@ -82,7 +82,8 @@ describe("the report", () => {
 
   it("shows the passage with the heat of each token, and how alike the rules choose", () => {
     expect(html).toContain(
-      '<span style="--h:1.00" title="token 0: layers.1">h</span><span style="--h:0.00" title="token 1: skipped by all">i</span>',
+      '<span style="--h:1.00" title="token 0: layers.1">h</span><span style="--h:0.00" title="token 1: skipped ' +
+        'by all">i</span>',
     );
     expect(html).toContain("<em>↵</em>\n");
     expect(html).toContain("Top-k decides alike for 50.0% of them");

@@ -43,7 +43,8 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const { code, message, hint } = await fault(run());
     expect(code).toBe("diverged");
     expect(message).toBe(
-      "step 13: the loss is NaN: the first value that is not finite is the result of exp in layers.1.inner, small.mod:3",
+      "step 13: the loss is NaN: the first value that is not finite is the result of exp in layers.1.inner, " +
+        "small.mod:3",
     );
     expect(hint).toContain(`the last good checkpoint is ${join(output, "checkpoints", "step-00000010")}`);
     expect(events.filter((e) => e.kind === "step")).toHaveLength(12);

@@ -114,22 +114,26 @@ describe("a run's folder", () => {
     ]);
   });
 
-  it("killed while one checkpoint replaced another has the old one back, unless the new one stands or the old was not whole", async () => {
-    const run = await openRunFolder(place());
-    const folderOf = join(run.path, "checkpoints");
-    for (const step of [1, 2, 3]) await run.save(contentsAt(step), { keep: 9, best: false });
-    const aside = (step: number): string => join(folderOf, `.old-${basename(run.checkpoint(step))}-0123456789ab`);
-    renameSync(run.checkpoint(1), aside(1));
-    cpSync(run.checkpoint(2), aside(2), { recursive: true });
-    renameSync(run.checkpoint(3), aside(3));
-    rmSync(join(aside(3), "model.safetensors"));
-    mkdirSync(join(folderOf, ".new-step-00000001-0123456789ab"));
-    cpSync(run.checkpoint(2), join(folderOf, ".gone-step-00000009-0123456789ab"), { recursive: true });
-    const again = await openRunFolder(run.path);
-    expect(await again.steps()).toEqual([1, 2]);
-    await expectWhole(again.checkpoint(1), 1);
-    expect(readdirSync(folderOf).filter((name) => name.startsWith("."))).toEqual([]);
-  });
+  it(
+    "killed while one checkpoint replaced another has the old one back, unless the new one stands or the old was " +
+      "not whole",
+    async () => {
+      const run = await openRunFolder(place());
+      const folderOf = join(run.path, "checkpoints");
+      for (const step of [1, 2, 3]) await run.save(contentsAt(step), { keep: 9, best: false });
+      const aside = (step: number): string => join(folderOf, `.old-${basename(run.checkpoint(step))}-0123456789ab`);
+      renameSync(run.checkpoint(1), aside(1));
+      cpSync(run.checkpoint(2), aside(2), { recursive: true });
+      renameSync(run.checkpoint(3), aside(3));
+      rmSync(join(aside(3), "model.safetensors"));
+      mkdirSync(join(folderOf, ".new-step-00000001-0123456789ab"));
+      cpSync(run.checkpoint(2), join(folderOf, ".gone-step-00000009-0123456789ab"), { recursive: true });
+      const again = await openRunFolder(run.path);
+      expect(await again.steps()).toEqual([1, 2]);
+      await expectWhole(again.checkpoint(1), 1);
+      expect(readdirSync(folderOf).filter((name) => name.startsWith("."))).toEqual([]);
+    },
+  );
 
   it("follows no link that leads out of it", async () => {
     const run = await openRunFolder(place());

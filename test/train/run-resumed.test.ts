@@ -82,7 +82,8 @@ describe("a run that goes on", () => {
       );
     expect(await warnings({ device: "llvmpipe", tunings: "1" })).toEqual([]);
     expect(await warnings({ device: "llvmpipe", tunings: "2" })).toEqual([
-      "tunings: 2, the checkpoint's 1: results may differ in their last bits from those of a run that went on as it was",
+      "tunings: 2, the checkpoint's 1: results may differ in their last bits from those of a run that went on as " +
+        "it was",
     ]);
   });
 

@@ -106,24 +106,29 @@ describe("train", () => {
     ]);
   });
 
-  it("goes on with all that the run was begun with, to the bytes of one that was not disturbed, and keeps its tunings as they are", async () => {
-    const output = join(folder.path, "stopped");
-    const stop = new AbortController();
-    const onEvent = (event: TrainEvent): void => (event.kind === "step" && event.step === 2 ? stop.abort() : undefined);
-    const first = await train(model, { ...undisturbed, output, signal: stop.signal, onEvent });
-    expect([first.reason, first.step < 6]).toEqual(["interrupted", true]);
-    const kept = readFileSync(join(first.checkpoint!, "tunings.json"));
-    const result = await train(null, { output, resume: true, device });
-    expect([result.reason, result.step]).toEqual(["finished", 6]);
-    for (const file of ["model.safetensors", "state.safetensors", "tunings.json"])
-      expect(
-        readFileSync(join(result.checkpoint!, file)).equals(
-          readFileSync(join(undisturbed.output, "checkpoints", "last", file)),
-        ),
-        file,
-      ).toBe(true);
-    expect(readFileSync(join(result.checkpoint!, "tunings.json")).equals(kept)).toBe(true);
-  });
+  it(
+    "goes on with all that the run was begun with, to the bytes of one that was not disturbed, and keeps its " +
+      "tunings as they are",
+    async () => {
+      const output = join(folder.path, "stopped");
+      const stop = new AbortController();
+      const onEvent = (event: TrainEvent): void =>
+        event.kind === "step" && event.step === 2 ? stop.abort() : undefined;
+      const first = await train(model, { ...undisturbed, output, signal: stop.signal, onEvent });
+      expect([first.reason, first.step < 6]).toEqual(["interrupted", true]);
+      const kept = readFileSync(join(first.checkpoint!, "tunings.json"));
+      const result = await train(null, { output, resume: true, device });
+      expect([result.reason, result.step]).toEqual(["finished", 6]);
+      for (const file of ["model.safetensors", "state.safetensors", "tunings.json"])
+        expect(
+          readFileSync(join(result.checkpoint!, file)).equals(
+            readFileSync(join(undisturbed.output, "checkpoints", "last", file)),
+          ),
+          file,
+        ).toBe(true);
+      expect(readFileSync(join(result.checkpoint!, "tunings.json")).equals(kept)).toBe(true);
+    },
+  );
 
   it("begins with weights that are given, of which those that no step reads are kept too", async () => {
     const weights = undisturbed.output; // the best of its checkpoints

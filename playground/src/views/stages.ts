@@ -48,7 +48,8 @@ export function stagesView({ compiler, say }: ViewContext): View {
       : removed + added === 0
         ? "here it changes nothing"
         : `${removed} lines less, ${added} more`;
-    note.textContent = `${stage.doc}.${shown === stage.stages[0] ? "" : ` ${changed}${fired === "" ? "" : `: ${fired}`}.`}`;
+    const what = shown === stage.stages[0] ? "" : ` ${changed}${fired === "" ? "" : `: ${fired}`}.`;
+    note.textContent = `${stage.doc}.${what}`;
     const lines = changesOnly ? stage.lines.filter((l) => l.change !== "same") : stage.lines;
     reader.show(
       lines.map(({ text, change }) => `${{ same: " ", added: "+", removed: "-" }[change]} ${text}`).join("\n"),

@@ -18,16 +18,17 @@ export async function doctor(flags: Flags<typeof runningCommands.doctor>): Promi
 }
 
 function describe(info: DeviceInfo): readonly string[] {
-  const { limits, features } = info;
+  const { limits, features, subgroups } = info;
+  const driver = info.driver && info.driver !== info.name ? ` (${info.driver})` : "";
   const has = (feature: string): string => (features.includes(feature) ? "yes" : "no");
   const lines = [
     `Node ${process.versions.node} on ${process.platform} ${process.arch}`,
-    `device: ${info.name}${info.driver && info.driver !== info.name ? ` (${info.driver})` : ""}${info.vendor ? `, ${info.vendor}` : ""}`,
+    `device: ${info.name}${driver}${info.vendor ? `, ${info.vendor}` : ""}`,
     info.software
       ? "kind: software: the processor plays the GPU. Results are right, but a GPU is many times faster"
       : "kind: hardware GPU",
     `16-bit floats: ${has("shader-f16")}`,
-    `subgroups: ${info.subgroups ? (info.subgroups[0] === info.subgroups[1] ? `${info.subgroups[0]} wide` : `${info.subgroups[0]} to ${info.subgroups[1]} wide`) : "no"}`,
+    `subgroups: ${subgroups === null ? "no" : `${[...new Set(subgroups)].join(" to ")} wide`}`,
     `time stamps: ${has("timestamp-query")}`,
     `largest buffer: ${formatBytes(limits.maxBufferSize)}, largest binding: ` +
       formatBytes(limits.maxStorageBufferBindingSize),

@@ -120,7 +120,6 @@ function report(
   for (const { workload, tried, of } of measured)
     if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
   if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);
-  out(
-    `\n${path}: ${changed ? `tunings for ${device.info.name}` : `nothing gains on what ${device.info.name} has already`}`,
-  );
+  const { name } = device.info;
+  out(`\n${path}: ${changed ? `tunings for ${name}` : `nothing gains on what ${name} has already`}`);
 }

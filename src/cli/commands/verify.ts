@@ -93,7 +93,8 @@ async function verified(
   expectWeights(file, flags.weights);
   if (flags.weights === undefined)
     say(
-      `note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its results`,
+      `note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its ` +
+        "results",
     );
   const axes = parseAxes(program);
   const open = chosenExtents(axes, flags, USUAL.tokens);

@@ -62,7 +62,9 @@ export const runningCommands = {
   generate: declare({
     takes: "<file>",
     opens: true,
-    does: "go on from prompts: streams text, and tells tokens per second, what each layer computed, operations and cache",
+    does:
+      "go on from prompts: streams text, and tells tokens per second, what each layer computed, operations and " +
+      "cache",
     options: [
       o.repeatable("--prompt <text>", "what to go on from: text, @file, or - for standard input; several are a batch"),
       o.option("--chat", "each prompt is a message that is answered, by the chat template of the tokenizer's folder"),

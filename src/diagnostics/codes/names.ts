@@ -16,7 +16,8 @@ const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
 
 const undeclared = (name: string): string =>
   /^[A-Z][0-9]?$/.test(name)
-    ? "an axis is named by the type of an input, `f32[B, T, dim]`; the shape of a weight is made of parameters and numbers"
+    ? "an axis is named by the type of an input, `f32[B, T, dim]`; the shape of a weight is made of parameters and " +
+      "numbers"
     : "declare it before it is used, import it, or give it as a parameter";
 
 export const nameCodes = {

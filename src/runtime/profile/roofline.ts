@@ -98,7 +98,11 @@ function movements(kind: "read" | "copy", bytes: number): readonly Shape[] {
       wgsl: `@group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> b: array<vec4f>;
 @compute @workgroup_size(${width})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let number = group.x + group.y * groups.x;
   if (number >= ${workgroups}u) { return; }
   let at = number * ${EACH * width}u + lane;

@@ -186,7 +186,8 @@ export function writeHeader(
     if (element === undefined) bug(`dtype ${t.dtype} cannot be written`);
     const bytes = t.shape.reduce((n, d) => n * d, element);
     members.push(
-      `${JSON.stringify(t.key)}:{"dtype":"${t.dtype}","shape":[${t.shape.join(",")}],"data_offsets":[${offset},${offset + bytes}]}`,
+      `${JSON.stringify(t.key)}:{"dtype":"${t.dtype}","shape":[${t.shape.join(",")}],"data_offsets":[${offset},` +
+        `${offset + bytes}]}`,
     );
     offset += bytes;
   }

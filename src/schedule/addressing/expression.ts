@@ -188,7 +188,10 @@ export function expressionKey(
   };
   const operation = ({ node, inputs, operands }: Operation): string =>
     `${node.op}{${attrsKey(equal.attrs(node.attrs))}}${inputs.map((t) => t.dtype).join(",")}(${operands.join(",")})`;
-  return `${printShape(shape.map(same))}|${leaves.map(leaf).join(";")}|${operations.map(operation).join(";")}|${results.join(",")}`;
+  return (
+    `${printShape(shape.map(same))}|${leaves.map(leaf).join(";")}|${operations.map(operation).join(";")}|` +
+    results.join(",")
+  );
 }
 
 function accessKey({ affine, indexed }: Access, nameOf: (value: Value) => number, same: (size: Size) => Size): string {

@@ -139,7 +139,8 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     return { steps: [...copies, ...steps], scratch };
   };
   const key = [
-    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(product))}`,
+    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
+      `${weights.map(Number).join("")}${Number(liesAsGiven(product))}`,
     `${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver.join()}`,
     expressionKey(loaded, extents, inputOf),
     ...bound.map(

@@ -155,7 +155,8 @@ class KernelMaker {
         : null;
     const weights = node.inputs.map((from, i) => isOp(from, "weight") || (i === 1 && productWeights(node) !== null));
     const key = [
-      `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(node))}`,
+      `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
+        `${weights.map(Number).join("")}${Number(liesAsGiven(node))}`,
       context.results.map(printType).join(" "),
       prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
       [...views, ...resultViews].map((v) => (v ? this.#viewKey(v) : "")).join(";"),

@@ -88,8 +88,12 @@ export function lineChart(options: ChartOptions): string {
     right: width - MARGIN.right,
     series: series.map((s) => ({ name: s.name, color: s.color, points: s.points.map((p) => [p.x, format(p.y)]) })),
   };
-  return `<figure class="chart${options.wide ? " wide" : ""}" id="${id}"><figcaption><h3>${escape(title)}</h3>${note === undefined ? "" : `<p class="note">${escape(note)}</p>`}<div class="legend">${legend}</div></figcaption>
-<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">${box}${grid.join("")}${labels.join("")}<g clip-path="url(#${id}-clip)">${drawn.join("")}</g><line class="cross" y1="${MARGIN.top}" y2="${height - MARGIN.bottom}" x1="0" x2="0"/></svg>
+  const said = note === undefined ? "" : `<p class="note">${escape(note)}</p>`;
+  return `<figure class="chart${options.wide ? " wide" : ""}" id="${id}">
+<figcaption><h3>${escape(title)}</h3>${said}<div class="legend">${legend}</div></figcaption>
+<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">
+${box}${grid.join("")}${labels.join("")}<g clip-path="url(#${id}-clip)">${drawn.join("")}</g>
+<line class="cross" y1="${MARGIN.top}" y2="${height - MARGIN.bottom}" x1="0" x2="0"/></svg>
 <div class="tip" hidden></div><script type="application/json">${scriptJson(hover)}</script></figure>`;
 }
 

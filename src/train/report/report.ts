@@ -55,13 +55,12 @@ const RULES = [
 
 export function renderReport(data: ReportData): string {
   const last = data.validations.at(-1);
+  const banded = data.bitsPerByte.points.some((p) => p.low !== p.high);
   const sections = [
     lineChart({
       id: "loss",
       title: "Loss",
-      note:
-        "bits per byte of " +
-        `text${data.bitsPerByte.points.some((p) => p.low !== p.high) ? "; the band spans the steps that share a place" : ""}`,
+      note: `bits per byte of text${banded ? "; the band spans the steps that share a place" : ""}`,
       series: lossSeries(data),
       width: 1040,
       height: 360,
@@ -85,7 +84,8 @@ export function renderReport(data: ReportData): string {
   const state = data.finished ? "finished" : data.step < data.steps ? "in progress" : "all steps done";
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none';style-src 'unsafe-inline';script-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+content="default-src 'none';style-src 'unsafe-inline';script-src 'unsafe-inline'">
 <title>${escape(data.model)}: training report</title><style>${STYLE}</style></head>
 <body><main>
 <h1>${escape(data.model)}</h1><p class="sub">step ${grouped(data.step)} of ${grouped(data.steps)}, ${state}</p>
@@ -104,7 +104,8 @@ function warning({ shares, counts }: ReportedValidation): string {
 
 function tiles(data: ReportData): readonly string[] {
   const tile = (name: string, value: string, note = ""): string =>
-    `<div class="tile"><span>${escape(name)}</span><b>${escape(value)}</b>${note === "" ? "" : `<small>${escape(note)}</small>`}</div>`;
+    `<div class="tile"><span>${escape(name)}</span><b>${escape(value)}</b>` +
+    `${note === "" ? "" : `<small>${escape(note)}</small>`}</div>`;
   const last = data.validations.at(-1);
   const routed = data.computedShare < 1;
   const found = RULES.flatMap(([rule, name]) => {
@@ -218,7 +219,8 @@ const table = (values: Readonly<Record<string, string | number>>): string =>
   `<table>${Object.entries(values)
     .map(
       ([name, value]) =>
-        `<tr><td>${escape(name)}</td><td><code>${escape(typeof value === "number" ? String(Number(value.toPrecision(12))) : value)}</code></td></tr>`,
+        `<tr><td>${escape(name)}</td><td><code>` +
+        `${escape(typeof value === "number" ? String(Number(value.toPrecision(12))) : value)}</code></td></tr>`,
     )
     .join("")}</table>`;
 

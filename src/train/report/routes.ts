@@ -52,7 +52,10 @@ export function heatMap({ routes }: Passage, shown: readonly string[]): string {
     (_, n) => `<span class="key"><i class="heat" style="--h:${(n / layers.length).toFixed(2)}"></i>${n}</span>`,
   ).join("");
   const strips = rules.map((rule) => stripes(rule, routes, shown.length)).join("\n");
-  return `<figure class="passage"><figcaption><h3>Which tokens are worth computing</h3><p class="note">The beginning of the validation text, by the ${NAMES[main]}: how many of ${layers.length} routed ${layers.length === 1 ? "layer" : "layers"} compute a token.${agreement(routes)}</p><div class="legend">${legend}</div></figcaption>
+  return `<figure class="passage"><figcaption><h3>Which tokens are worth computing</h3><p class="note">The beginning of
+  the validation text, by the ${NAMES[main]}: how many of ${layers.length} routed
+  ${layers.length === 1 ? "layer" : "layers"} compute a token.${agreement(routes)}</p><div
+  class="legend">${legend}</div></figcaption>
 <div class="text">${text}</div>
 ${strips}</figure>`;
 }
@@ -86,7 +89,8 @@ function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string 
   const names = own
     .map(
       (route) =>
-        `<div><code>${escape(route.path)}</code><b>${percent(route.mask.reduce((a, b) => a + b, 0) / tokens)}</b></div>`,
+        `<div><code>${escape(route.path)}</code><b>${percent(route.mask.reduce((a, b) => a + b, 0) / tokens)}` +
+        "</b></div>",
     )
     .join("");
   return (

@@ -1,10 +1,15 @@
 // The look of the report, light and dark, and the few lines that show values under the pointer.
 
 export const STYLE = `
-:root{color-scheme:light dark;--page:#f7f7f5;--card:#fff;--ink:#1c1d1f;--soft:#62666d;--line:#e4e4df;--c1:#8a8f98;--c2:#2463c4;--c3:#c8551b;--c4:#1a8a63;--c5:#8447b8;--c6:#a87b0f;--took:#2463c4;--skip:#e9e9e4}
-@media (prefers-color-scheme:dark){:root{--page:#131416;--card:#1b1d20;--ink:#e9e9e6;--soft:#9a9fa8;--line:#2d3035;--c1:#8d939d;--c2:#6ea5f7;--c3:#f08a52;--c4:#4fc596;--c5:#b98ae6;--c6:#d9b04a;--took:#5b97f0;--skip:#2a2d32}}
+:root{color-scheme:light dark;--page:#f7f7f5;--card:#fff;--ink:#1c1d1f;--soft:#62666d;
+  --line:#e4e4df;--c1:#8a8f98;--c2:#2463c4;--c3:#c8551b;--c4:#1a8a63;--c5:#8447b8;--c6:#a87b0f;
+  --took:#2463c4;--skip:#e9e9e4}
+@media (prefers-color-scheme:dark){:root{--page:#131416;--card:#1b1d20;--ink:#e9e9e6;
+  --soft:#9a9fa8;--line:#2d3035;--c1:#8d939d;--c2:#6ea5f7;--c3:#f08a52;--c4:#4fc596;--c5:#b98ae6;--c6:#d9b04a;
+  --took:#5b97f0;--skip:#2a2d32}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+body{margin:0;background:var(--page);color:var(--ink);
+  font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1080px;margin:0 auto;padding:32px 20px 56px}
 h1{font-size:26px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}
 h2{font-size:13px;text-transform:uppercase;letter-spacing:.07em;color:var(--soft);margin:36px 0 12px;font-weight:600}
@@ -37,16 +42,22 @@ svg{display:block;width:100%;height:auto}
 .band{fill:var(--c);opacity:.18}
 .dot{fill:var(--card);stroke:var(--c);stroke-width:2}
 .cross{stroke:var(--soft);stroke-dasharray:2 3;visibility:hidden}
-.tip{position:absolute;pointer-events:none;background:var(--card);border:1px solid var(--line);border-radius:8px;box-shadow:0 4px 16px #0003;padding:8px 10px;font-size:12.5px;line-height:1.55;white-space:nowrap;z-index:1}
+.tip{position:absolute;pointer-events:none;background:var(--card);border:1px solid var(--line);
+  border-radius:8px;box-shadow:0 4px 16px #0003;padding:8px 10px;font-size:12.5px;
+  line-height:1.55;white-space:nowrap;z-index:1}
 .tip b{font-variant-numeric:tabular-nums}
-.shares .row{display:grid;grid-template-columns:190px 1fr;gap:4px 16px;align-items:center;padding:6px 0;border-top:1px solid var(--line)}
+.shares .row{display:grid;grid-template-columns:190px 1fr;gap:4px 16px;align-items:center;
+  padding:6px 0;border-top:1px solid var(--line)}
 .bar{display:flex;align-items:center;gap:8px;font-size:12.5px;padding-right:56px;line-height:1.35}
 .bar i{display:block;flex:none;height:9px;border-radius:0 4px 4px 0;background:var(--c);min-width:2px}
 .bar b{font-weight:500;font-variant-numeric:tabular-nums}
-.passage .text{font:15px/1.85 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:6px 0 18px}
-.passage .text span{background:color-mix(in srgb,var(--took) calc(var(--h)*62%),transparent);padding:3px 0;border-radius:2px}
+.passage .text{font:15px/1.85 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;
+  white-space:pre-wrap;overflow-wrap:anywhere;margin:6px 0 18px}
+.passage .text span{background:color-mix(in srgb,var(--took) calc(var(--h)*62%),transparent);
+  padding:3px 0;border-radius:2px}
 .passage .text em{font-style:normal;color:var(--soft);opacity:.6}
-.key i.heat{width:16px;height:14px;background:color-mix(in srgb,var(--took) calc(var(--h)*62%),transparent);border:1px solid var(--line)}
+.key i.heat{width:16px;height:14px;background:color-mix(in srgb,var(--took) calc(var(--h)*62%),transparent);
+  border:1px solid var(--line)}
 .stripes{display:grid;grid-template-columns:190px 1fr;column-gap:14px;margin-top:10px}
 .stripes h4{grid-column:1/-1;margin-bottom:4px}
 .names{display:grid}
@@ -80,7 +91,8 @@ for(const figure of document.querySelectorAll("figure.chart")){
     tip.replaceChildren();
     const head=document.createElement("div");head.textContent="step "+step.toLocaleString("en");tip.append(head);
     for(const s of data.series){
-      const row=document.createElement("div"),key=document.createElement("span"),mark=document.createElement("i"),value=document.createElement("b");
+      const row=document.createElement("div"),key=document.createElement("span");
+const mark=document.createElement("i"),value=document.createElement("b");
       key.className="key "+s.color;value.textContent=nearest(s.points,step)[1];
       key.append(mark,s.name+" ",value);row.append(key);tip.append(row);
     }

@@ -25,7 +25,9 @@ function found(body: string, axes = ""): { readonly opaque: readonly string[]; r
 
 describe("a view is opaque", () => {
   it("where dimensions are merged that do not lie behind each other", () => {
-    const body = `%h = reshape {"shape":["rows(T)",2,2]}(%x)\n%p = permute {"order":[0,2,1]}(%h)\n%m = reshape {"shape":["rows(T)",4]}(%p)`;
+    const body =
+      `%h = reshape {"shape":["rows(T)",2,2]}(%x)\n%p = permute {"order":[0,2,1]}(%h)\n%m = reshape ` +
+      `{"shape":["rows(T)",4]}(%p)`;
     expect(found(`${body}\n%y = exp(%m)\nresult "y" = %y ${OUTPUT}`).opaque).toEqual(["reshape(permute)"]);
   });
   it("not where they are merged as they were split", () => {

@@ -24,7 +24,9 @@ const heads = (name: string, of: string, count: number, width: number): string =
   `%${name} = reshape {"shape":["rows(T)",${count},${width}]}(%${of})`;
 const first = (name: string, of: string): string => `%${name} = permute {"order":[1,0,2]}(%${of})`;
 const result = (name: string, shape = "[B, T, 4] packed T 0 1"): string => `result "${name}" = %${name} ${shape}`;
-const POSITIONS = `%positions = positions {"axis":"T"}(%starts)\n%table = rope_table {"positions":64,"width":4,"theta":100,"frequencies":null,"scale":1}()`;
+const POSITIONS =
+  `%positions = positions {"axis":"T"}(%starts)\n%table = rope_table ` +
+  `{"positions":64,"width":4,"theta":100,"frequencies":null,"scale":1}()`;
 const rotated = (name: string, of: string): string =>
   `${heads(`${name}h`, of, 2, 4)}\n${first(`${name}p`, `${name}h`)}\n%${name} = rope(%${name}p, %positions, %table)`;
 const HEADS = "[2, rows(T), 4]";
@@ -41,10 +43,12 @@ const ROUTE = `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K
 const GRAPHS: Readonly<Record<string, readonly [body: string, target?: Target, axes?: string]>> = {
   "a product alone": [`${product("y", "x", 4)}\n${result("y")}`],
   "a prologue and pointwise": [
-    `${weight("g", 4)}\n%a = mul(%x, %g)\n${product("p", "a", 4)}\n${weight("b", 4)}\n%s = add(%p, %b)\n%t = tanh(%s)\n%y = add(%t, %x)\n${result("y")}`,
+    `${weight("g", 4)}\n%a = mul(%x, %g)\n${product("p", "a", 4)}\n${weight("b", 4)}\n%s = add(%p, %b)\n%t = ` +
+      `tanh(%s)\n%y = add(%t, %x)\n${result("y")}`,
   ],
   "a pair of columns": [
-    `${product("p", "x", 8)}\n${slice("gate", "p", 0, 4)}\n${slice("up", "p", 4, 8)}\n%g = silu(%gate)\n%y = mul(%g, %up)\n${result("y")}`,
+    `${product("p", "x", 8)}\n${slice("gate", "p", 0, 4)}\n${slice("up", "p", 4, 8)}\n%g = silu(%gate)\n%y = ` +
+      `mul(%g, %up)\n${result("y")}`,
   ],
   "rotary heads": [
     `${POSITIONS}\n${product("p", "x", 16)}\n${slice("q", "p", 0, 8)}\n${slice("k", "p", 8, 16)}\n${rotated("r", "q")}
@@ -57,11 +61,13 @@ ${cache("keys", "back")}\n${heads("vh", "v", 2, 4)}\n${cache("values", "vh")}`,
     AXES,
   ],
   "row sums": [
-    `${product("p", "x", 64)}\n%q = mul(%p, %p)\n%s = sum {"axes":[1],"keep":true}(%q)\n%r = rsqrt(%s)\n%y = mul(%p, %r)\n${result("y", "[B, T, 64] packed T 0 1")}`,
+    `${product("p", "x", 64)}\n%q = mul(%p, %p)\n%s = sum {"axes":[1],"keep":true}(%q)\n%r = rsqrt(%s)\n%y = ` +
+      `mul(%p, %r)\n${result("y", "[B, T, 64] packed T 0 1")}`,
     SUBGROUPS,
   ],
   "a scatter": [
-    `${ROUTE}\n%rows = take {"dim":0}(%x, %index)\n%stream = exp(%x)\n${product("p", "rows", 4)}\n%t = tanh(%p)\n%y = put {"dim":0}(%stream, %index, %t)\n${result("y")}`,
+    `${ROUTE}\n%rows = take {"dim":0}(%x, %index)\n%stream = exp(%x)\n${product("p", "rows", 4)}\n%t = ` +
+      `tanh(%p)\n%y = put {"dim":0}(%stream, %index, %t)\n${result("y")}`,
     SUBGROUPS,
     "axis K = sequence top of T; k = 2",
   ],
@@ -74,11 +80,13 @@ ${cache("keys", "back")}\n${heads("vh", "v", 2, 4)}\n${cache("values", "vh")}`,
   ],
   // 16babd5: two rotations of one product ended in an invariant.
   "two rotations of one value": [
-    `${POSITIONS}\n${product("p", "x", 8)}\n${rotated("a", "p")}\n${rotated("b", "p")}\n%ea = exp(%a)\n%eb = exp(%b)\n${result("ea", HEADS)}\n${result("eb", HEADS)}`,
+    `${POSITIONS}\n${product("p", "x", 8)}\n${rotated("a", "p")}\n${rotated("b", "p")}\n%ea = exp(%a)\n%eb = ` +
+      `exp(%b)\n${result("ea", HEADS)}\n${result("eb", HEADS)}`,
   ],
   // dec7580: a fusion of too many buffers dropped the sum with a bias, and kept the rotation behind it.
   "a rotation behind a sum that is given up": [
-    `${POSITIONS}\n${product("p", "x", 8)}\n${weight("b", 8)}\n%k = add(%p, %b)\n${rotated("r", "k")}\n%e = exp(%r)\n${result("e", HEADS)}`,
+    `${POSITIONS}\n${product("p", "x", 8)}\n${weight("b", 8)}\n%k = add(%p, %b)\n${rotated("r", "k")}\n%e = ` +
+      `exp(%r)\n${result("e", HEADS)}`,
     few(5),
   ],
   // db30397: two values of one slice were both to be set in caches.
