@@ -1,4 +1,5 @@
-// The public API in one page: compile a model, put it on a device, run it on text. From the checkout: npx tsx examples/run.ts "Call me"
+// The public API in one page: compile a model, put it on a device, run it on text. From the checkout:
+// npx tsx examples/run.ts "Call me"
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { compile, formatDiagnostics } from "modc";

@@ -273,6 +273,21 @@ describe("files", () => {
     );
   });
 
+  it("have lines of at most 120 columns", () => {
+    // Beyond it may go what cannot be broken: a regular expression, and in tests a title or a source in a template.
+    const isPattern = (line: string): boolean => /^\s*(?:return )?\/.*\/[a-z]*[;,]?(?:\.test\()?$/.test(line);
+    const isText = (lines: readonly string[], i: number): boolean =>
+      /^\s*it\(|`/.test(lines[i]!) || (lines.slice(0, i).join("").split("`").length - 1) % 2 === 1;
+    const long = [...all, ...filesUnder("kernels", ".wgsl")].flatMap((file) =>
+      linesOf(file).flatMap((line, i, lines) =>
+        [...line].length > 120 && !isPattern(line) && !(file.startsWith("test/") && isText(lines, i))
+          ? [`${file}:${i + 1}`]
+          : [],
+      ),
+    );
+    expect(long.filter((place) => !place.startsWith("src/ops/wgsl.ts"))).toEqual([]);
+  });
+
   it("begin by saying what they are for, in a sentence", () => {
     // A file of tests is named after what it tests.
     const heads = all

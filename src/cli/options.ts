@@ -74,7 +74,8 @@ export const gradients = option(
 );
 export const weights = option(
   "--weights <path>",
-  "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the model is one)",
+  "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the " +
+    "model is one)",
 );
 export const live = named("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8");
 
@@ -87,7 +88,8 @@ export const seed = whole(
 );
 export const activationsAs = option(
   "--activations-as <type>",
-  "the type in which kernels hand values to kernels; f16 needs a device that has it, and takes weights in f16 (default f32)",
+  "the type in which kernels hand values to kernels; f16 needs a device that has it, and takes weights in f16 " +
+    "(default f32)",
 ).choices(ACTIVATION_TYPES);
 export const weightsAs = option(
   "--weights-as <type>",

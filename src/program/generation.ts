@@ -147,5 +147,6 @@ export function parseGeneration(text: string): Generation {
 export function printGeneration(generation: Generation): string {
   const { prompt, step, ...rest } = generation;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`);
-  return `{\n${[...fields, `"prompt": ${printProgram(prompt).trim()}`, `"step": ${printProgram(step).trim()}`].join(",\n")}\n}\n`;
+  const programs = [`"prompt": ${printProgram(prompt).trim()}`, `"step": ${printProgram(step).trim()}`];
+  return `{\n${[...fields, ...programs].join(",\n")}\n}\n`;
 }

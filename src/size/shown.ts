@@ -42,5 +42,7 @@ function cut(text: string, longest: number): string {
   if (text.length <= longest) return text;
   const head = Math.ceil((longest * 2) / 3);
   const tail = longest - head - 3;
-  return `${text.slice(0, head).replace(/[\ud800-\udbff]$/, "")} … ${text.slice(text.length - tail).replace(/^[\udc00-\udfff]/, "")}`;
+  const first = text.slice(0, head).replace(/[\ud800-\udbff]$/, "");
+  const last = text.slice(text.length - tail).replace(/^[\udc00-\udfff]/, "");
+  return `${first} … ${last}`;
 }

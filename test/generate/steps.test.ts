@@ -92,10 +92,10 @@ describe("the step of a model that generates", () => {
         });
       expect(shown(routed, own)).toEqual(shown(without, without.steps));
       const left = routed.steps.filter((step) => !own.includes(step));
-      // Three tilings of five products, of which one runs, attention, predictor and choice, which counts apart where rows
-      // are many.
+      // Three tilings of five products, of which one runs, attention, predictor and choice, which counts apart where
+      // rows are many.
       expect(left.filter(runsForItself)).toHaveLength(4 * (3 * 5 + 1 + 3) + 1);
-      // And for each of the products a kernel that runs but in place of one of its tilings, be it of many rows or of one.
+      // And for each of the products a kernel that runs in place of one of its tilings, be it of many rows or of one.
       const named = left.filter((step) => !runsForItself(step)).map(({ work }) => routed.works[work!]!);
       expect(named.map(({ ops, main }) => ops[main]!.op)).toEqual(Array.from({ length: 4 * 5 * 2 }, () => "matmul"));
     },

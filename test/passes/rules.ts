@@ -40,19 +40,14 @@ export const ruleCases: readonly RuleCase[] = [
   { rule: "broadcast-of-constant", fires: `${constant("2")}\n%1 = broadcast {"shape":[4]}(%c)` },
   {
     rule: "scaled-broadcast",
-    fires:
-      `${constant("2")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, ` +
-      "%c)",
+    fires: `${constant("2")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`,
     spares: [
-      `${constant("2", "f32", "4,6")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast ` +
-        `{"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`,
+      `${constant("2", "f32", "4,6")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`,
     ],
   },
   {
     rule: "permute-of-contract",
-    fires:
-      `%1 = contract(%y, %y)\n%2 = neg(%y)\n%3 = contract(%y, %2)\n%4 = add(%1, %3)\n%5 = permute ` +
-      `{"order":[1,0]}(%4)`,
+    fires: `%1 = contract(%y, %y)\n%2 = neg(%y)\n%3 = contract(%y, %2)\n%4 = add(%1, %3)\n%5 = permute {"order":[1,0]}(%4)`,
     spares: [`%1 = contract(%y, %y)\n%2 = neg(%1)\n%3 = add(%1, %2)\n%4 = permute {"order":[1,0]}(%3)`],
   },
   {
@@ -77,9 +72,7 @@ export const ruleCases: readonly RuleCase[] = [
   },
   {
     rule: "matmul-of-turned-vector",
-    fires:
-      `%1 = slice {"axis":0,"start":0,"stop":1}(%y)\n%2 = reshape {"shape":[6,1]}(%1)\n%3 = matmul ` +
-      `{"transposed":false}(%y, %2)`,
+    fires: `%1 = slice {"axis":0,"start":0,"stop":1}(%y)\n%2 = reshape {"shape":[6,1]}(%1)\n%3 = matmul {"transposed":false}(%y, %2)`,
     spares: [`%1 = reshape {"shape":[6,4]}(%y)\n%2 = matmul {"transposed":false}(%y, %1)`],
   },
   {
@@ -136,9 +129,7 @@ export const ruleCases: readonly RuleCase[] = [
   },
   {
     rule: "mask-of-mask",
-    fires:
-      `%1 = unpack {"dim":0,"axis":"T"}(%x, %s)\n%2 = mask {"dim":1,"fill":-1}(%1, %s)\n%3 = mask ` +
-      `{"dim":1,"fill":-1}(%2, %s)`,
+    fires: `%1 = unpack {"dim":0,"axis":"T"}(%x, %s)\n%2 = mask {"dim":1,"fill":-1}(%1, %s)\n%3 = mask {"dim":1,"fill":-1}(%2, %s)`,
   },
   {
     rule: "fold-constants",
@@ -150,8 +141,7 @@ export const ruleCases: readonly RuleCase[] = [
     rule: "add-of-put",
     fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = tanh(%1)\n%3 = put {"dim":0}(%c, %i, %2)\n%4 = add(%3, %x)`,
     spares: [
-      `${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n%4 = ` +
-        "add(%x, %3)",
+      `${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n%4 = add(%x, %3)`,
     ],
   },
   {
@@ -187,9 +177,7 @@ export const ruleCases: readonly RuleCase[] = [
   },
   {
     rule: "add-of-masked",
-    fires:
-      `${mask}\n${constant("2")}\n%1 = tanh(%x)\n%2 = cast {"dtype":"f32"}(%m)\n%3 = mul(%2, %c)\n%4 = mul(%1, ` +
-      `%3)\n%5 = add(%4, %x)`,
+    fires: `${mask}\n${constant("2")}\n%1 = tanh(%x)\n%2 = cast {"dtype":"f32"}(%m)\n%3 = mul(%2, %c)\n%4 = mul(%1, %3)\n%5 = add(%4, %x)`,
     spares: [`${mask}\n%1 = tanh(%x)\n%2 = cast {"dtype":"f32"}(%m)\n%3 = add(%1, %2)\n%4 = add(%3, %x)`],
   },
   {
@@ -221,12 +209,9 @@ export const ruleCases: readonly RuleCase[] = [
   },
   {
     rule: "score-by-vector-as-row-sum",
-    fires:
-      `%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%1 = reshape {"shape":[4,1]}(%w)\n%2 = matmul ` +
-      `{"transposed":false}(%x, %1)`,
+    fires: `%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%1 = reshape {"shape":[4,1]}(%w)\n%2 = matmul {"transposed":false}(%x, %1)`,
     spares: [
-      `%w = weight {"path":"w","dtype":"f32","shape":[8]}()\n%1 = reshape {"shape":[4,2]}(%w)\n%2 = matmul ` +
-        `{"transposed":false}(%x, %1)`,
+      `%w = weight {"path":"w","dtype":"f32","shape":[8]}()\n%1 = reshape {"shape":[4,2]}(%w)\n%2 = matmul {"transposed":false}(%x, %1)`,
     ],
   },
   {
@@ -258,8 +243,7 @@ starts K = %g
 %5 = sum {"axes":[1],"keep":true}(%4)
 %6 = mul(%3, %5)`,
     spares: [
-      `%3 = take {"dim":0}(%x, %i)\n%4 = powi {"exponent":2}(%3)\n%5 = sum {"axes":[1],"keep":true}(%4)\n%6 = ` +
-        "mul(%3, %5)",
+      `%3 = take {"dim":0}(%x, %i)\n%4 = powi {"exponent":2}(%3)\n%5 = sum {"axes":[1],"keep":true}(%4)\n%6 = mul(%3, %5)`,
     ],
   },
   // --- products
@@ -287,34 +271,26 @@ starts K = %g
   },
   {
     rule: "linear-of-scattered",
-    fires:
-      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = matmul {"transposed":false}(%2, ` +
-      "%y)",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = matmul {"transposed":false}(%2, %y)`,
     spares: [
       `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = exp(%2)`,
       `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = div(%x, %2)`,
-      `${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = ` +
-        "neg(%2)",
+      `${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = neg(%2)`,
       `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = concat {"axis":1}(%2, %x)`,
     ],
   },
   {
     rule: "take-of-scattered",
-    fires:
-      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = neg(%1)\n%3 = put {"dim":0}(%c, %i, %2)\n%4 = take ` +
-      `{"dim":0}(%3, %i)`,
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = neg(%1)\n%3 = put {"dim":0}(%c, %i, %2)\n%4 = take {"dim":0}(%3, %i)`,
     spares: [
       `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n${other}\n%4 = take {"dim":0}(%3, %j)`,
     ],
   },
   {
     rule: "put-of-scattered",
-    fires:
-      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = neg(%1)\n%4 = put {"dim":0}(%2, ` +
-      "%i, %3)",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = neg(%1)\n%4 = put {"dim":0}(%2, %i, %3)`,
     spares: [
-      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n${other}\n%3 = take {"dim":0}(%x, ` +
-        `%j)\n%4 = put {"dim":0}(%2, %j, %3)`,
+      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n${other}\n%3 = take {"dim":0}(%x, %j)\n%4 = put {"dim":0}(%2, %j, %3)`,
     ],
   },
   {
@@ -329,25 +305,15 @@ starts K = %g
   },
   {
     rule: "gather-grad-of-scattered",
-    fires:
-      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = positions {"axis":"T"}(%s)\n%4 ` +
-      `= gather_grad {"rows":5}(%3, %2)`,
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = positions {"axis":"T"}(%s)\n%4 = gather_grad {"rows":5}(%3, %2)`,
     spares: [`%1 = positions {"axis":"T"}(%s)\n%2 = gather_grad {"rows":5}(%1, %x)`],
   },
   {
     rule: "same-attention",
     pass: "cse",
-    fires:
-      `%1 = reshape {"shape":[1,"rows(T)",4]}(%x)\n%2 = positions {"axis":"T"}(%s)\n` +
-      ["attention", "attention_kept"]
-        .map((op, i) => `%${3 + i} = ${op} {"causal":true,"window":0,"scale":1}(%1, %1, %1, %s, %s, %2, %2)`)
-        .join("\n") +
-      `\n%5 = pick {"result":1}(%4)\n%6 = reshape {"shape":[1,"rows(T)",1]}(%5)\n%7 = mul(%3, %6)`,
+    fires: `%1 = reshape {"shape":[1,"rows(T)",4]}(%x)\n%2 = positions {"axis":"T"}(%s)\n${["attention", "attention_kept"].map((op, i) => `%${3 + i} = ${op} {"causal":true,"window":0,"scale":1}(%1, %1, %1, %s, %s, %2, %2)`).join("\n")}\n%5 = pick {"result":1}(%4)\n%6 = reshape {"shape":[1,"rows(T)",1]}(%5)\n%7 = mul(%3, %6)`,
     spares: [
-      `%1 = reshape {"shape":[1,"rows(T)",4]}(%x)\n%2 = positions {"axis":"T"}(%s)\n%3 = attention ` +
-        `{"causal":true,"window":0,"scale":1}(%1, %1, %1, %s, %s, %2, %2)\n%4 = attention_kept ` +
-        `{"causal":true,"window":0,"scale":2}(%1, %1, %1, %s, %s, %2, %2)\n%5 = pick {"result":1}(%4)\n%6 = ` +
-        `reshape {"shape":[1,"rows(T)",1]}(%5)\n%7 = mul(%3, %6)`,
+      `%1 = reshape {"shape":[1,"rows(T)",4]}(%x)\n%2 = positions {"axis":"T"}(%s)\n%3 = attention {"causal":true,"window":0,"scale":1}(%1, %1, %1, %s, %s, %2, %2)\n%4 = attention_kept {"causal":true,"window":0,"scale":2}(%1, %1, %1, %s, %s, %2, %2)\n%5 = pick {"result":1}(%4)\n%6 = reshape {"shape":[1,"rows(T)",1]}(%5)\n%7 = mul(%3, %6)`,
     ],
   },
   {
