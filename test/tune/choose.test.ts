@@ -56,8 +56,13 @@ describe("cases", () => {
   it("are one where a second gains less than it costs", () => {
     const times = { sizes: [1, 8], choices: ["a", "b"], seconds: [[1, 1.04], [2, 1]] }; // prettier-ignore
     expect(chooseCases(times, 3)!.cases).toEqual([{ most: null, choice: "a" }]);
-    // prettier-ignore
-    const two = { ...times, seconds: [[1, 2], [2, 1]] };
+    const two = {
+      ...times,
+      seconds: [
+        [1, 2],
+        [2, 1],
+      ],
+    };
     const cases = [
       { most: 1, choice: "a" },
       { most: null, choice: "b" },
