@@ -260,7 +260,9 @@ export const attentionSamples: Samples<"attention" | "attention_kept" | "attenti
     {
       relative: 1e-5,
       absolute: 1e-5,
-      why: "weights are exp of a difference of scores; products with them, from which a sum of the same size is taken, are summed up where terms cancel",
+      why:
+        "weights are exp of a difference of scores; products with them, from which a sum of the same size is " +
+        "taken, are summed up where terms cancel",
     },
     SHAPES.map((shape) => differentiates(...shape)),
   ),

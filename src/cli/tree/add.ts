@@ -1,5 +1,5 @@
-// Adds a declared command to the command line: what it is given is looked at before its own code, and what goes wrong in
-// it after that.
+// Adds a declared command to the command line: what it is given is looked at before its own code, and what goes wrong
+// in it after that.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { WeightsError } from "../../runtime/errors.js";
