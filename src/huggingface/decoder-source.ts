@@ -183,8 +183,8 @@ ${keys(config)
 }
 
 function about({ family }: DecoderConfig, routing: Routing | null): string {
-  const dense =
-    `/// ${family.architecture}, as its config.json describes it; ` + "its weights have the keys of that checkpoint.";
+  const { architecture } = family;
+  const dense = `/// ${architecture}, as its config.json describes it; its weights have the keys of that checkpoint.`;
   if (routing === null) return dense;
   return `${dense}
 /// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
