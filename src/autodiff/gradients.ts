@@ -1,7 +1,7 @@
 // Gradients by walking a graph backwards: the records say what each operator does to cotangents.
 import { invariant } from "../base/invariant.js";
 import type { Emit } from "../ir/build.js";
-import { isOp, nodesReaching, typeOf, type Node } from "../ir/graph.js";
+import { isOp, nodesReaching, typeOf, type Node, isScatter } from "../ir/graph.js";
 import { equalTypes, printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { Rereading, type Recompute } from "./rereading.js";
@@ -40,7 +40,7 @@ export function gradients(
     if (!dys) continue;
     if (wanted.has(node)) found.set(node, dys[0]!);
     reads.enter(node, dys);
-    if (isOp(node, "put") || isOp(node, "set")) reads.undo(node, dys[0]!);
+    if (isScatter(node)) reads.undo(node, dys[0]!);
     const dxs = inputCotangents(emit, reads.asRead(node), dys);
     dxs.forEach((dx, i) => {
       const input = node.inputs[i]!;

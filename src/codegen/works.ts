@@ -2,11 +2,12 @@
 // records.
 import { invariant } from "../base/invariant.js";
 import { isOp, nodesOf, type Node, type Origin } from "../ir/graph.js";
-import { inputTypes } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpName } from "../ir/vocabulary.js";
+import type { Touched } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { bytesOf } from "../ops/shapes.js";
+import { costOf } from "../ops/traits.js";
 import { encodings } from "../program/encodings/index.js";
 import type { ProgramOperator, ProgramOrigin, ProgramWork } from "../program/program.js";
 import type { Plan, PlanStep } from "../schedule/plan.js";
@@ -39,7 +40,7 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     // Equal steps share their uniforms, and cost the same: layers are counted once.
     const key = unit.steps.flatMap((s) => (s.kind === "dispatch" ? [s.uniforms] : []))[0]!;
     let cost = costs.get(key);
-    if (!cost) costs.set(key, (cost = costOf(unit, traffic)));
+    if (!cost) costs.set(key, (cost = unitCost(unit, traffic)));
     return { ops: operators, main: nodes.indexOf(named), ...cost };
   });
   return { works, origins: places.all, ofStep: units.flatMap((unit, i) => unit.steps.map(() => i)) };
@@ -155,7 +156,7 @@ class Traffic {
     for (const node of unit.nodes)
       node.inputs.forEach((input, i) => {
         if (own.has(input)) return;
-        const rows = rowsRead(node, i);
+        const rows = i === 0 ? (touched(node)?.read ?? null) : null;
         for (const { root, result, type } of this.#placesOf(input)) {
           if (own.has(root) || root.op === "constant") continue;
           if (!ids.has(root)) ids.set(root, ids.size);
@@ -178,10 +179,7 @@ class Traffic {
     }
     for (const node of unit.nodes)
       for (const result of this.#stored.get(node) ?? [])
-        sum = addSizes(
-          sum,
-          this.#inMemory(node, result, bytesOf([writesRows(node) ? node.inputs[2].types[0]! : node.types[result]!])),
-        );
+        sum = addSizes(sum, this.#inMemory(node, result, touched(node)?.written ?? bytesOf([node.types[result]!])));
     return sum;
   }
   /** Of so many bytes at four a value, those of a result as it is stored. */
@@ -197,27 +195,17 @@ function viewKey(node: Node, ids: Map<Node, number>): number {
   return ids.get(node)!;
 }
 
-const writesRows = (node: Node): boolean => node.op === "put" || node.op === "set";
+/** How much of input 0 and of its result a node touches; null: all. */
+const touched = <K extends OpName>(node: Node<K>): Touched | null => ops[node.op].touches?.(node) ?? null;
 
-/** Bytes of an input of which only a part is read; null: all of it. */
-function rowsRead(node: Node, input: number): Size | null {
-  if (input !== 0) return null;
-  if (node.op === "take" || node.op === "gather" || node.op === "slice") return bytesOf(node.types);
-  if (node.op === "put") return bytesOf([node.inputs[2].types[0]!]);
-  return node.op === "set" ? 0 : null;
-}
-
-function costOf(unit: Unit, traffic: Traffic): Pick<ProgramWork, "flops" | "bytes"> {
+function unitCost(unit: Unit, traffic: Traffic): Pick<ProgramWork, "flops" | "bytes"> {
   let flops: Size = 0;
-  for (const node of unit.nodes) flops = addSizes(flops, flopsOf(node));
+  for (const node of unit.nodes) flops = addSizes(flops, costOf(node).flops);
   const copies = unit.steps.filter((s) => s.kind !== "dispatch");
   let bytes = traffic.bytes(unit);
   for (const step of copies) bytes = addSizes(bytes, bytesMoved(step));
   return { flops: sizeText(flops), bytes: sizeText(bytes) };
 }
-
-const flopsOf = <K extends OpName>(node: Node<K>): Size =>
-  ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types).flops;
 
 /** Copies and clears alone. */
 function moved(unit: Unit): Pick<ProgramWork, "flops" | "bytes"> {

@@ -1,6 +1,7 @@
 // How the Mixture-of-Recursions paper counts: which nodes of a graph its formula sees, and with which weight.
-import { isAlias, isView, nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
-import type { OpName } from "../ir/vocabulary.js";
+import { isFloat } from "../base/dtype.js";
+import { isPointwise, isView, nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { costOf } from "../ops/traits.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { axisSize, multiplySizes, substitute, type Size } from "../size/size.js";
@@ -19,8 +20,9 @@ export interface Counted {
  */
 export function morConvention(graph: Graph): (node: Node) => Counted | null {
   const nodes = nodesOf(graph);
-  const heads = languageModelHeads(graph);
-  const keyValue = keyValueProducts(nodes);
+  const computed = computedInputs(nodes);
+  const heads = languageModelHeads(graph, computed);
+  const keyValue = keyValueProducts(nodes, computed);
   return (node) => {
     if (isOp(node, "attention")) {
       const [query, key, value] = node.inputs.slice(0, 3).map((n) => typeOf(n).shape) as [
@@ -47,21 +49,21 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
 const axisOfRows = (size: Size): Size =>
   substitute(size, (atom) => (atom.kind === "rows" ? axisSize(atom.axis) : null));
 
-/** Whether a result is the first input in another shape or dtype, and of the same rows. */
-const isReshaped = (node: Node): boolean =>
-  isAlias(node) ||
-  (isView(node) && !isOp(node, "take")) ||
-  isOp(node, "cast") ||
-  isOp(node, "unpack") ||
-  isOp(node, "pack") ||
-  isOp(node, "mask");
-const KNOWN: ReadonlySet<OpName> = new Set(["constant", "weight", "size", "live"]);
+/** The floats among the inputs of a node that come from what the model is given: no weight, constant or place. */
+type Computed = (node: Node) => readonly Node[];
+
+function computedInputs(nodes: readonly Node[]): Computed {
+  const computed = new Set<Node>();
+  for (const node of nodes)
+    if (isOp(node, "input") || isOp(node, "state") || node.inputs.some((n) => computed.has(n))) computed.add(node);
+  return ({ inputs }) => inputs.filter((n) => computed.has(n) && n.types.every((type) => isFloat(type.dtype)));
+}
 
 /**
- * Products whose result is the model's, but for its shape, a scale and a bias; of a loss: the logits of its cross
- * entropy.
+ * Products whose result is the model's, but for its shape and functions of each element, such as a scale and a bias; of
+ * a loss: the logits of its cross entropy.
  */
-function languageModelHeads(graph: Graph): ReadonlySet<Node> {
+function languageModelHeads(graph: Graph, computed: Computed): ReadonlySet<Node> {
   const heads = new Set<Node>();
   const entropies = nodesOf(graph)
     .filter((node) => node.op === "cross_entropy")
@@ -71,32 +73,24 @@ function languageModelHeads(graph: Graph): ReadonlySet<Node> {
     ...entropies,
   ]) {
     let node: Node | null = root;
-    while (node && node.op !== "matmul") node = isReshaped(node) ? node.inputs[0] : onlyComputed(node);
+    while (node && node.op !== "matmul") node = onlyComputed(node, computed);
     if (node) heads.add(node);
   }
   return heads;
 }
 
-/**
- * The one input that is neither a constant nor a weight; null where there are several: a sum of streams is no scale or
- * bias.
- */
-function onlyComputed(node: Node): Node | null {
-  const computed = node.inputs.filter((input) => !isKnown(input));
-  return computed.length === 1 && ["add", "sub", "mul", "div", "neg", "tanh"].includes(node.op) ? computed[0]! : null;
-}
-
-function isKnown(node: Node): boolean {
-  let inner = node;
-  while (isReshaped(inner)) inner = inner.inputs[0]!;
-  return KNOWN.has(inner.op);
+/** The one computed input of what moves elements or computes each by itself; null where a sum of streams has several. */
+function onlyComputed(node: Node, computed: Computed): Node | null {
+  const [only, ...more] = computed(node);
+  const keeps = isPointwise(node) || isView(node) || costOf(node).flops === 0;
+  return only && more.length === 0 && keeps ? only : null;
 }
 
 /**
  * Products that make the keys and values of attention with fewer heads in k and v than in q → how often they count: as
  * many times as heads share one, as far as their columns are keys and values.
  */
-function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
+function keyValueProducts(nodes: readonly Node[], computed: Computed): ReadonlyMap<Node, Rational> {
   const found = new Map<Node, Rational>();
   const seen = new Set<Node>();
   for (const node of nodes) {
@@ -106,7 +100,7 @@ function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
     if (heads === groups) continue;
     for (const root of [key, value]) {
       const width = groups * (typeOf(root).shape[2] as number);
-      const columns = columnsBehind(root, width);
+      const columns = columnsBehind(root, width, computed);
       if (!columns || seen.has(columns)) continue;
       seen.add(columns);
       const product = isOp(columns, "slice") ? columns.inputs[0] : columns;
@@ -124,7 +118,7 @@ function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
  * The product of this width, or the slice of a wider one, from which a key or value comes by views, rotation, norms and
  * biases.
  */
-function columnsBehind(root: Node, width: number): Node | null {
+function columnsBehind(root: Node, width: number, computed: Computed): Node | null {
   const pending = [root];
   const seen = new Set<Node>(pending);
   for (let node = pending.pop(); node; node = pending.pop()) {
@@ -133,8 +127,7 @@ function columnsBehind(root: Node, width: number): Node | null {
       continue;
     }
     if (node.op === "put" || node.op === "attention") continue;
-    const first = node.op === "rope" || node.op === "take";
-    for (const input of first ? node.inputs.slice(0, 1) : node.inputs)
+    for (const input of computed(node))
       if (!seen.has(input)) {
         seen.add(input);
         pending.push(input);

@@ -2,10 +2,9 @@
 // nothing skipped.
 import type { Model } from "../check/model.js";
 import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
-import { inputTypes } from "../ir/typing.js";
-import type { OpName } from "../ir/vocabulary.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
+import { costOf } from "../ops/traits.js";
 import { callerReads } from "../passes/readers.js";
 import { madeWhenPacked } from "../schedule/analysis/side-by-side.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
@@ -171,9 +170,6 @@ function counterOf(graph: Graph, convention: Convention): (node: Node) => Counte
     return counted ? { ...counted, bytes } : { flops: 0, bytes, factor: q.ONE };
   };
 }
-
-const costOf = <K extends OpName>(node: Node<K>): Cost =>
-  ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
 
 function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, sizes: SizeValues): void {
   const kind = ops[node.op].work ?? "other";

@@ -166,6 +166,19 @@ export function typeOf(node: Node): TensorType {
 
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<K> => node.op === op;
 
+/** The node that computes a value: what a pick picks from. */
+export const producerOf = (node: Node): Node => (isOp(node, "pick") ? node.inputs[0] : node);
+
+/** Whether it puts rows into others: all but the rows of its index stay bit for bit. */
+export const isScatter = (node: Node): node is Node<"put"> | Node<"set"> => isOp(node, "put") || isOp(node, "set");
+
+/** The axis that a node makes, and which result is its starts; null where it makes none. */
+export function axisMade(node: Node): { readonly axis: string; readonly starts: number } | null {
+  const { makes } = schemas[node.op];
+  if (makes === undefined || !("axis" in node.attrs) || typeof node.attrs.axis !== "string") return null;
+  return { axis: node.attrs.axis, starts: makes };
+}
+
 export const isPointwise = ({ op }: Node): boolean => schemas[op].kind === "pointwise";
 
 /** Whether it is computed by kernels of its own. */

@@ -49,6 +49,8 @@ export interface OpSchema {
   /** In the order in which they are printed. */
   readonly attrs: AttrSchema;
   readonly kind: OpKind;
+  /** The result that is the starts of the axis that it makes, which its attribute `axis` names. */
+  readonly makes?: number;
 }
 
 export interface Schema<N extends Arity, S extends AttrSchema, P extends OpKind> extends OpSchema {
@@ -69,6 +71,12 @@ export function schemasOf<const P extends OpKind>(kind: P) {
   }
   return schema;
 }
+
+/** The schema of an operator that makes an axis: which result is its starts. */
+export const makesAxis = <S extends OpSchema & { readonly attrs: { readonly axis: "text" } }>(
+  result: number,
+  schema: S,
+): S & { readonly makes: number } => ({ ...schema, makes: result });
 
 export type Optional<S extends AttrSchema> = { [A in keyof S]: S[A] extends "part" ? A : never }[keyof S];
 

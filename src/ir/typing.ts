@@ -21,10 +21,14 @@ export class TypeMismatch extends Error {
   override readonly name = "TypeMismatch";
 }
 
+/** Inputs of a node that are the starts of an axis; null: of one that has no name. */
+export type StartsRead = readonly (readonly [axis: string | null, input: number])[];
+
 /** The part of the operator table that the IR itself uses; `ops` in `ops/index.ts` is one. */
 export type Typing = {
   readonly [K in OpName]: {
     infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[];
+    readonly starts?: (node: Node<K>, axes: readonly Axis[]) => StartsRead;
   };
 };
 

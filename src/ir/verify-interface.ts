@@ -1,6 +1,6 @@
 // The verifier's view of what a graph shows outside: inputs, outputs and the starts of its axes.
 import { addSizes, rowsSize, type Size } from "../size/size.js";
-import { isOp, type Graph, type Node, type Packing } from "./graph.js";
+import { axisMade, isOp, type Graph, type Node, type Packing } from "./graph.js";
 import type { TensorType } from "./types.js";
 import { wholeShape } from "./weight-part.js";
 import { equalShapes, inferContext, plainAxis, printShape, printType } from "./typing.js";
@@ -100,11 +100,8 @@ function startsProblems(graph: Graph, axes: AxisIndex): string[] {
 /** The axis whose starts a node gives, where its operator says. */
 function axisMadeBy(node: Node): string | null {
   if (isOp(node, "starts")) return node.attrs.axis;
-  if (!isOp(node, "pick")) return null;
-  const route = node.inputs[0];
-  if ((isOp(route, "top") || isOp(route, "above") || isOp(route, "span")) && node.attrs.result === 1)
-    return route.attrs.axis;
-  return isOp(route, "join") && node.attrs.result === 0 ? route.attrs.axis : null;
+  const made = isOp(node, "pick") ? axisMade(node.inputs[0]) : null;
+  return isOp(node, "pick") && made?.starts === node.attrs.result ? made.axis : null;
 }
 
 /** Weights of one path are of one type, and no axis is made twice. */
@@ -120,10 +117,10 @@ function sourceProblems(nodes: readonly Node[]): string[] {
         problems.push(`weight ${node.attrs.path} is both ${printType(known)} and ${printType(type)}`);
       weights.set(node.attrs.path, type);
     }
-    if (isOp(node, "top") || isOp(node, "above") || isOp(node, "span") || isOp(node, "join")) {
-      if (makers.has(node.attrs.axis)) problems.push(`axis ${node.attrs.axis} is made by two nodes`);
-      makers.set(node.attrs.axis, node);
-    }
+    const made = axisMade(node);
+    if (made === null) continue;
+    if (makers.has(made.axis)) problems.push(`axis ${made.axis} is made by two nodes`);
+    makers.set(made.axis, node);
   }
   return problems;
 }

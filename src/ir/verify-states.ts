@@ -1,5 +1,5 @@
 // The verifier's view of states: what is read is declared, and the next value can take over the memory of the old one.
-import { isOp, isSameView, type Graph, type Node, type State } from "./graph.js";
+import { isOp, isSameView, type Graph, type Node, type State, producerOf } from "./graph.js";
 import { equalTypes, printType } from "./typing.js";
 import { duplicates } from "./verify-interface.js";
 
@@ -60,7 +60,7 @@ function takeOverProblems(
     const old = reads.get(state.name) ?? [];
     if (isOp(state.next, "state") || old.length === 0) return [];
     // An operator with several results gives them at once.
-    const made = state.next.op === "pick" ? state.next.inputs[0] : state.next;
+    const made = producerOf(state.next);
     const after = reachedFrom([made], (n) => readers.get(n) ?? []);
     after.delete(made);
     if (after.size === 0) return [];

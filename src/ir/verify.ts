@@ -1,10 +1,10 @@
 // Checks that a graph keeps the promises stated in `graph.ts`. Passes and `lower` must never break one, so what is
 // found here is a fault of modc.
 import { bug } from "../base/invariant.js";
-import { countingAxis } from "../size/axes.js";
 import { attrsProblem, sizesInAttrs } from "./attrs.js";
 import { isOp, nodesOf, type Graph, type Node } from "./graph.js";
-import { equalTypes, inferContext, inferTypes, packedAxis, printType, TypeMismatch, type Typing } from "./typing.js";
+import { equalTypes, inferContext, inferTypes, printType, TypeMismatch, type Typing } from "./typing.js";
+import type { OpName } from "./vocabulary.js";
 import { AxisIndex, axesProblems } from "./verify-axes.js";
 import { interfaceProblems } from "./verify-interface.js";
 import { stateProblems } from "./verify-states.js";
@@ -17,13 +17,18 @@ export function verify(graph: Graph, typing: Typing): readonly string[] {
   const nodes = nodesOf(graph);
   const label = labels(nodes);
   const axes = new AxisIndex(graph);
-  const structure = [...axesProblems(graph), ...cycleProblems(nodes, label)];
-  // Nothing else can be asked of a graph whose axes are unsound or that has a cycle.
+  const unknown = nodes.filter(({ op }) => !Object.hasOwn(typing, op));
+  const structure = [
+    ...axesProblems(graph),
+    ...cycleProblems(nodes, label),
+    ...unknown.map((node) => `${label(node)}: there is no operator ${node.op}`),
+  ];
+  // Nothing else can be asked of a graph whose axes are unsound, that has a cycle, or operators that nobody knows.
   if (structure.length > 0) return structure;
   const context = inferContext(graph.axes);
   return [
     ...nodes.flatMap((node) => nodeProblems(node, typing, context, axes).map((p) => `${label(node)}: ${p}`)),
-    ...nodes.flatMap((node) => startsProblems(node, graph).map((p) => `${label(node)}: ${p}`)),
+    ...nodes.flatMap((node) => startsProblems(node, graph, typing).map((p) => `${label(node)}: ${p}`)),
     ...axes.unstarted().map((name) => `sequence axis ${name} is used and has no starts`),
     ...interfaceProblems(graph, nodes, axes),
     ...stateProblems(graph, nodes),
@@ -62,7 +67,6 @@ function nodeProblems(
   context: Parameters<typeof inferTypes>[4],
   axes: AxisIndex,
 ): string[] {
-  if (!Object.hasOwn(typing, node.op)) return [`there is no operator ${node.op}`];
   const attrs = attrsProblem(node.op, node.attrs);
   if (attrs !== null) return [attrs];
   const mentioned = sizesInAttrs(node.op, node.attrs);
@@ -90,8 +94,10 @@ function nodeProblems(
 }
 
 /** Where a node reads the starts of an axis, they are that axis's own: types alone cannot tell. */
-function startsProblems(node: Node, graph: Graph): string[] {
-  const wrong = startsRead(node, graph).filter(
+function startsProblems<K extends OpName>(node: Node<K>, graph: Graph, typing: Typing): string[] {
+  if (node.inputs.some((n) => n.types.length !== 1)) return [];
+  const read = typing[node.op].starts?.(node, graph.axes) ?? [];
+  const wrong = read.filter(
     ([axis, index]) =>
       axis !== null &&
       graph.starts.has(axis) &&
@@ -99,41 +105,4 @@ function startsProblems(node: Node, graph: Graph): string[] {
       graph.starts.get(axis) !== node.inputs[index],
   );
   return wrong.map(([axis, index]) => `input ${index} must be the starts of ${axis}`);
-}
-
-function startsRead(node: Node, graph: Graph): readonly (readonly [axis: string | null, input: number])[] {
-  const rowsAlong = (input: number, dim: number): string | null => {
-    const size = node.inputs[input]?.types[0]?.shape[dim];
-    return size === undefined ? null : packedAxis(size);
-  };
-  const rule = (name: string) => {
-    const axis = graph.axes.find((a) => a.name === name);
-    return axis?.role === "sequence" ? axis.count : null;
-  };
-  if (isOp(node, "positions") || isOp(node, "segments")) return [[node.attrs.axis, 0]];
-  if (isOp(node, "unpack") || isOp(node, "pack") || isOp(node, "route_mask")) return [[node.attrs.axis, 1]];
-  if (isOp(node, "attention") || isOp(node, "attention_kept") || isOp(node, "attention_grad"))
-    return [
-      [rowsAlong(0, 1), 3],
-      [rowsAlong(1, 1), 4],
-    ];
-  if (isOp(node, "top")) {
-    const made = rule(node.attrs.axis);
-    return made?.kind === "top"
-      ? [
-          [made.parent, 1],
-          [countingAxis(graph.axes, made), 2],
-        ]
-      : [];
-  }
-  if (isOp(node, "above")) return [[rowsAlong(0, 0), 2]];
-  if (isOp(node, "span")) {
-    const made = rule(node.attrs.axis);
-    return made?.kind === "span" ? [[made.parent, 0]] : [];
-  }
-  if (isOp(node, "join")) {
-    const made = rule(node.attrs.axis);
-    return made?.kind === "join" ? made.parts.map((p, i) => [p, i] as const) : [];
-  }
-  return [];
 }

@@ -1,6 +1,6 @@
 // The vocabulary of the IR: every operator, its inputs and its attributes. What an operator means stands in its record
 // (`ops/`).
-import { schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
+import { makesAxis, schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
 
 const source = schemasOf("source");
 const constant = schemasOf("constant");
@@ -143,16 +143,16 @@ const vocabulary = {
    * starts(axis), positions u32[M] (the place of each row in its sequence of the parent). k stands in the axis's count
    * rule.
    */
-  top: kernel(3, { axis: "text" }),
+  top: makesAxis(1, kernel(3, { axis: "text" })),
   /** score[N], threshold f32[] or f32[N], starts(parent) → index u32[M], starts(axis): rows with score > threshold. */
-  above: kernel(3, { axis: "text" }),
+  above: makesAxis(1, kernel(3, { axis: "text" })),
   /** starts(parent) → index u32[M], starts(axis): rows of the slice in the axis's count rule. */
-  span: kernel(1, { axis: "text" }),
+  span: makesAxis(1, kernel(1, { axis: "text" })),
   /**
    * starts of each part → starts(axis), then for each part u32[rows(part)]: the row of the joined axis where each of
    * its rows goes.
    */
-  join: kernel("any", { axis: "text" }),
+  join: makesAxis(0, kernel("any", { axis: "text" })),
   /** x[…, N, …], index u32[M] → […, M, …] along `dim`. */
   take: moved(2, { dim: "number" }),
   /**

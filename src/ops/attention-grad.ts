@@ -6,6 +6,7 @@ import { addSizes, multiplySizes, type Size } from "../size/size.js";
 import { attend, attentionCotangents, attentionFlops, attentionType, sight } from "./attention.js";
 import type { EmitGrad, OpTable, Tensor } from "./define.js";
 import { bytesOf, expectType } from "./shapes.js";
+import { rowsAlong } from "./rows.js";
 import { at, store, tensor } from "./tensors.js";
 
 const zeros = (emit: EmitGrad, type: TensorType): Node => emit("constant", [], { value: 0, ...type });
@@ -28,6 +29,10 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       const { y, lse } = attend(inputs, attrs);
       return [y, lse];
     },
+    starts: (node) => [
+      [rowsAlong(node, 0, 1), 3],
+      [rowsAlong(node, 1, 1), 4],
+    ],
     rows: null,
     tokens: ({ attrs }) => (attrs.causal ? "earlier" : "all"),
     columns: null,
@@ -51,6 +56,10 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
     }),
     evaluate: (inputs, attrs) => attendBackward(inputs, attrs),
+    starts: (node) => [
+      [rowsAlong(node, 0, 1), 3],
+      [rowsAlong(node, 1, 1), 4],
+    ],
     rows: null,
     tokens: "all",
     columns: null,

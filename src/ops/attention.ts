@@ -17,7 +17,7 @@ import type { OpAttrs } from "../ir/vocabulary.js";
 import type { TensorType } from "../ir/types.js";
 import { ropeFrequencies } from "../size/rope.js";
 import type { EmitGrad, InferContext, OpTable, Tensor } from "./define.js";
-import { lastDim } from "./rows.js";
+import { lastDim, rowsAlong } from "./rows.js";
 import {
   bytesOf,
   costPerResult,
@@ -79,6 +79,10 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     },
     evaluate: (inputs, attrs) => [attend(inputs, attrs).y],
     // The queries only: their starts become those of the chosen rows.
+    starts: (node) => [
+      [rowsAlong(node, 0, 1), 3],
+      [rowsAlong(node, 1, 1), 4],
+    ],
     rows: (_node, dim) => (dim === 1 ? [1, null, null, null, null, 0, null] : null),
     tokens: ({ attrs }) => (attrs.causal ? "earlier" : "all"),
     columns: null,

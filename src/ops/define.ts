@@ -1,6 +1,6 @@
 // What an operator's record holds.
 import type { Node, InputsOf } from "../ir/graph.js";
-import type { InferContext } from "../ir/typing.js";
+import type { InferContext, StartsRead } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpKind } from "../ir/schema.js";
 import type { KindOf, OpAttrs, OpName } from "../ir/vocabulary.js";
@@ -77,6 +77,14 @@ export type Along = (size: Size) => boolean;
  * same column; `reduced` to what has none, part by part if it must. Null: neither.
  */
 export type Columns = "kept" | "reduced" | null;
+
+/** Bytes of values, at 4 each. */
+export interface Touched {
+  /** Of input 0, those that are read. */
+  readonly read: Size;
+  /** Of the result, those that are written; null: all. */
+  readonly written: Size | null;
+}
 
 /** How an operator becomes part of a program, by its kind in the vocabulary. */
 export interface Lowering<K extends OpName> {
@@ -156,6 +164,12 @@ export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
    * inputs.
    */
   readonly grad: Grad<K> | null;
+  /** Inputs that are the starts of an axis. Types cannot tell whose; the verifier holds them to it. */
+  readonly starts?: (node: Node<K>, axes: readonly Axis[]) => StartsRead;
+  /** Inputs that decide which rows are chosen. They stay exact however other values are stored. */
+  readonly chooses?: readonly number[];
+  /** How much it touches of input 0 and of its result; absent: all. */
+  readonly touches?: (node: Node<K>) => Touched;
   /** `again`: the backward pass computes the result once more rather than keep it, as it does with pointwise work. */
   readonly saved?: "again";
   /** Whether the kernels of its gradient can compute the inputs that it reads. */

@@ -76,6 +76,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
         });
       return [out];
     },
+    touches: ({ types }) => ({ read: bytesOf(types), written: null }),
     rows: (node, dim) => (dim < typeOf(node.inputs[1]).shape.length ? [null, dim] : null),
     tokens: (node, along) => tokensAlong(node, along, [0]),
     columns: null,

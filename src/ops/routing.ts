@@ -5,14 +5,14 @@
 import { invariant } from "../base/invariant.js";
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import { spanOf, type CountRule } from "../size/axes.js";
+import { countingAxis, spanOf, type Axis, type CountRule } from "../size/axes.js";
 import { startsOf } from "../size/counts.js";
 import { addSizes, multiplySizes, rowsSize } from "../size/size.js";
 import type { Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { Cost, EmitGrad, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
 import { filledLike } from "./cotangents.js";
-import { lastDim } from "./rows.js";
+import { lastDim, rowsAlong } from "./rows.js";
 import {
   arity,
   bytesOf,
@@ -32,16 +32,23 @@ import { around, at, store, tensor } from "./tensors.js";
 
 type Routing = "top" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
 
+type RuleOf<K extends CountRule["kind"]> = Extract<CountRule, { kind: K }>;
+
+const isRule = <K extends CountRule["kind"]>(rule: CountRule, kind: K): rule is RuleOf<K> => rule.kind === kind;
+
+/** The count rule of an axis; null where it is not of the kind. */
+const ruleOfAxis = <K extends CountRule["kind"]>(axis: Axis | undefined, kind: K): RuleOf<K> | null =>
+  axis?.role === "sequence" && isRule(axis.count, kind) ? axis.count : null;
+
+const ruleIn = <K extends CountRule["kind"]>(axes: readonly Axis[], name: string, kind: K): RuleOf<K> | null =>
+  ruleOfAxis(
+    axes.find((a) => a.name === name),
+    kind,
+  );
+
 /** The count rule of the axis that an operator makes; it must be of the operator's kind. */
-function ruleOf<K extends CountRule["kind"]>(
-  context: InferContext,
-  name: string,
-  kind: K,
-): Extract<CountRule, { kind: K }> {
-  const axis = context.axis(name);
-  if (axis.role !== "sequence" || axis.count.kind !== kind) return mismatch(`${name} must be an axis made by ${kind}`);
-  return axis.count as Extract<CountRule, { kind: K }>; // its kind has just been compared
-}
+const ruleOf = <K extends CountRule["kind"]>(context: InferContext, name: string, kind: K): RuleOf<K> =>
+  ruleOfAxis(context.axis(name), kind) ?? mismatch(`${name} must be an axis made by ${kind}`);
 
 /** index and starts of the rows that an operator chooses. */
 const routeTypes = (axis: string, context: InferContext): readonly TensorType[] => [
@@ -127,6 +134,16 @@ export const routing: Pick<OpTable, Routing> = {
       );
       return [...chosen, placesOf(at(chosen, 0), at(chosen, 1), at(inputs, 1))];
     },
+    starts({ attrs }, axes) {
+      const rule = ruleIn(axes, attrs.axis, "top");
+      return rule
+        ? [
+            [rule.parent, 1],
+            [countingAxis(axes, rule), 2],
+          ]
+        : [];
+    },
+    chooses: [0],
     rows: null,
     tokens: "all",
     columns: null,
@@ -152,6 +169,8 @@ export const routing: Pick<OpTable, Routing> = {
         range(first, end).filter((row) => score[row]! > limit(row)),
       );
     },
+    starts: (node) => [[rowsAlong(node, 0, 0), 2]],
+    chooses: [0, 1],
     rows: null,
     tokens: "own",
     columns: null,
@@ -167,13 +186,16 @@ export const routing: Pick<OpTable, Routing> = {
     },
     cost: readAll(0),
     evaluate(inputs, { axis }, context) {
-      const found = context.axes.find((a) => a.name === axis);
-      invariant(found?.role === "sequence" && found.count.kind === "span", `${axis} is made by span`);
-      const rule = found.count;
+      const rule = ruleIn(context.axes, axis, "span");
+      invariant(rule, `${axis} is made by span`);
       return route(axis, at(inputs, 0), context, (first, end) => {
         const [from, to] = spanOf(rule, end - first);
         return range(first + from, first + to);
       });
+    },
+    starts({ attrs }, axes) {
+      const rule = ruleIn(axes, attrs.axis, "span");
+      return rule ? [[rule.parent, 0]] : [];
     },
     rows: null,
     tokens: "all",
@@ -191,6 +213,7 @@ export const routing: Pick<OpTable, Routing> = {
     },
     cost: readAll(0),
     evaluate: (inputs) => join(inputs.map((t) => t.data)),
+    starts: ({ attrs }, axes) => ruleIn(axes, attrs.axis, "join")?.parts.map((part, i) => [part, i]) ?? [],
     rows: null,
     tokens: "all",
     columns: null,
@@ -218,6 +241,7 @@ export const routing: Pick<OpTable, Routing> = {
       eachRun(x.shape, dim, index, (there, here, width) => out.data.set(x.data.subarray(there, there + width), here));
       return [out];
     },
+    touches: ({ types }) => ({ read: bytesOf(types), written: null }),
     rows: null,
     tokens: "own",
     columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
@@ -257,6 +281,7 @@ export const routing: Pick<OpTable, Routing> = {
       for (const row of at(inputs, 0).data) out.data[row] = 1;
       return [out];
     },
+    starts: ({ attrs }) => [[attrs.axis, 1]],
     rows: null,
     tokens: "own",
     columns: null,
@@ -304,6 +329,10 @@ function write(
         for (let i = 0; i < width; i++) out.data[there + i] = combine(x.data[there + i]!, y.data[here + i]!);
       });
       return [store(out)];
+    },
+    touches({ inputs: [, , rows] }) {
+      const written = bytesOf(rows.types);
+      return { read: perValue === 0 ? 0 : written, written };
     },
     rows: null,
     tokens: "own",

@@ -30,6 +30,12 @@ export function beforeReduction(dim: number, axes: readonly number[], keep: bool
 export const tokensAlong = ({ inputs: [x] }: Node, along: Along, dims: readonly number[]): Tokens =>
   dims.some((d) => along(typeOf(x).shape[d]!)) ? "all" : "own";
 
+/** The axis whose rows lie along a dimension of an input. */
+export function rowsAlong(node: Node, input: number, dim: number): string | null {
+  const size = node.inputs[input]?.types[0]?.shape[dim];
+  return size === undefined ? null : packedAxis(size);
+}
+
 /** The last dimension of a node's first input. */
 export const lastDim = ({ inputs: [x] }: Node): number => typeOf(x).shape.length - 1;
 

@@ -35,6 +35,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [out];
     },
+    starts: ({ attrs }) => [[attrs.axis, 0]],
     rows: null,
     tokens: "earlier",
     columns: null,
@@ -53,6 +54,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [out];
     },
+    starts: ({ attrs }) => [[attrs.axis, 0]],
     rows: null,
     tokens: "own",
     columns: null,
@@ -151,6 +153,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       );
       return [out];
     },
+    starts: ({ attrs }) => [[attrs.axis, 1]],
     rows: null,
     tokens: "own",
     columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
@@ -182,6 +185,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       );
       return [out];
     },
+    starts: ({ attrs }) => [[attrs.axis, 1]],
     rows: null,
     tokens: "own",
     columns: (node) => (node.attrs.dim === typeOf(node).shape.length - 1 ? null : "kept"),

@@ -8,6 +8,7 @@ import { reshaped, unbroadcast } from "./cotangents.js";
 import { aligned, alike, lastDim, tokensAlong } from "./rows.js";
 import {
   broadcastShapes,
+  bytesOf,
   costPerResult,
   elements,
   expectUnpacked,
@@ -126,6 +127,7 @@ export const structure: Pick<OpTable, Structure> = {
     cost: (_inputs, attrs, results) => costPerResult(0)(results, attrs, results),
     evaluate: (inputs, { axis, start, stop }) => [partAlong(at(inputs, 0), axis, start, stop)],
     linear: () => true,
+    touches: ({ types }) => ({ read: bytesOf(types), written: null }),
     rows: alike,
     tokens: "own",
     columns: (node) => (node.attrs.axis === lastDim(node) ? null : "kept"),

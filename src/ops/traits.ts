@@ -3,7 +3,8 @@ import { atomsOf, type Size } from "../size/size.js";
 import type { Axis } from "../size/axes.js";
 import type { Node } from "../ir/graph.js";
 import type { OpName } from "../ir/vocabulary.js";
-import type { Along, Columns, KernelLowering, RowInputs, Tokens } from "./define.js";
+import type { Along, Columns, Cost, KernelLowering, RowInputs, Tokens } from "./define.js";
+import { inputTypes } from "../ir/typing.js";
 import { ops } from "./index.js";
 
 /** How the inputs of a node go with the rows along a packed dimension of its result; null where they do not. */
@@ -32,6 +33,10 @@ export function columnsOf<K extends OpName>(node: Node<K>): Columns {
   const { columns } = ops[node.op];
   return typeof columns === "function" ? columns(node) : columns;
 }
+
+/** What a node costs. */
+export const costOf = <K extends OpName>(node: Node<K>): Cost =>
+  ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
 
 /** What is known of a pointwise operator's expression; nothing of any other. */
 export function loweringOf({ op }: Node): { readonly cheap?: true; readonly exact?: true } {

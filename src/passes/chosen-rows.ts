@@ -1,7 +1,7 @@
 // What is computed for all rows and read for some is computed for those: a gather moves up through row-wise operators.
 import { invariant } from "../base/invariant.js";
 import { createEmit } from "../ir/build.js";
-import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, nodesOf, typeOf, type Graph, type Node, isScatter } from "../ir/graph.js";
 import { replaceNodes } from "../ir/replace.js";
 import { packedAxis } from "../ir/typing.js";
 import type { RowInputs } from "../ops/define.js";
@@ -134,7 +134,7 @@ type ChosenInputs = readonly (RowInputs[number] | "none")[];
 function inputsFor(graph: Graph, node: Node, { index, dim }: Wanted): ChosenInputs | null {
   if (isOp(node, "constant")) return [];
   if (isOp(node, "route_mask")) return node.inputs[0] === index ? ["none", "none"] : null;
-  if (isOp(node, "put") || isOp(node, "set")) {
+  if (isScatter(node)) {
     const same = node.inputs[1] === index && node.attrs.dim === dim;
     return same ? [isOp(node, "put") ? dim : "none", "none", null] : null;
   }

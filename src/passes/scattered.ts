@@ -1,6 +1,6 @@
 // Values that are zero but for the rows of a route, as gradients of chosen rows are: what is linear in them is computed
 // for those rows only.
-import { isOp, mapInputs, typeOf, type Node } from "../ir/graph.js";
+import { isOp, mapInputs, typeOf, type Node, isScatter } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
@@ -17,7 +17,7 @@ interface Scattered {
 }
 
 function scatteredOf(node: Node | undefined): Scattered | null {
-  if (!node || (!isOp(node, "put") && !isOp(node, "set"))) return null;
+  if (!node || !isScatter(node)) return null;
   const [base, index, rows] = node.inputs;
   return isZeros(base) ? { index, rows, dim: node.attrs.dim } : null;
 }

@@ -1,7 +1,6 @@
 // Rows that a route skips are neither computed, nor read, nor written: the stream is updated in place.
-import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, isScatter, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
-import type { OpName } from "../ir/vocabulary.js";
 import { isFloat } from "../base/dtype.js";
 import { chosenRows } from "./chosen-rows.js";
 import { chosenOf, maskOf, unmasked } from "./masks.js";
@@ -92,11 +91,10 @@ export const skipRules: readonly Rule[] = [
 /** Blocks of one route after another in a block of another route, and no deeper, settle in so many rounds. */
 const MOST_ROUNDS = 4;
 
-/** Without them there is nothing to skip. */
-const ROUTED: ReadonlySet<OpName> = new Set(["take", "put", "set", "route_mask"]);
-
 export function skipBranch(graph: Graph, trace: Trace | null): Graph {
-  if (!nodesOf(graph).some((node) => ROUTED.has(node.op))) return graph;
+  // Without what the rules match there is nothing to skip.
+  const isRouted = (node: Node): boolean => isOp(node, "take") || isScatter(node) || isOp(node, "route_mask");
+  if (!nodesOf(graph).some(isRouted)) return graph;
   let current = graph;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const next = oneScatter(chosenRows(rewrite(current, skipRules, trace), trace), trace);
@@ -115,12 +113,11 @@ function oneScatter(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
   for (const node of nodes) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
   const stored = callerReads(graph);
-  const scatters = (node: Node): node is Node<"put" | "set"> => isOp(node, "put") || isOp(node, "set");
   const once = (before: Node): boolean => {
     const inner = before.inputs[0];
     return (
       isOp(before, "put") &&
-      scatters(inner) &&
+      isScatter(inner) &&
       readers.get(inner) === 1 &&
       !stored.has(inner) &&
       inner.inputs[1] === before.inputs[1] &&
@@ -130,7 +127,7 @@ function oneScatter(graph: Graph, trace: Trace | null): Graph {
   if (!nodes.some(once)) return graph;
   return mapGraph(graph, (node, emitFrom, before) => {
     const inner = node.inputs[0];
-    if (!inner || !once(before) || !scatters(inner)) return node;
+    if (!inner || !once(before) || !isScatter(inner)) return node;
     const emit = emitFrom(node);
     const [x, r, u] = inner.inputs;
     const rows = isOp(inner, "put") ? emit("add", [emit("take", [x, r], inner.attrs), u], {}) : u;

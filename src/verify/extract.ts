@@ -1,6 +1,15 @@
 // Parts of a graph as graphs of their own: what leads to a node, or the node with what it reads as inputs.
 import { createEmit } from "../ir/build.js";
-import { isAlias, isOp, nodesReaching, type Graph, type GraphInput, type GraphOutput, type Node } from "../ir/graph.js";
+import {
+  isAlias,
+  isOp,
+  nodesReaching,
+  type Graph,
+  type GraphInput,
+  type GraphOutput,
+  type Node,
+  producerOf,
+} from "../ir/graph.js";
 import { packedAxis, plainAxis } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -53,9 +62,7 @@ export function endingIn(
     })),
   );
   const reached = new Set(nodesReaching(nodes));
-  const routes = graph.outputs.filter(
-    (o) => o.role === "observe" && reached.has(o.node.op === "pick" ? o.node.inputs[0] : o.node),
-  );
+  const routes = graph.outputs.filter((o) => o.role === "observe" && reached.has(producerOf(o.node)));
   const all = [...outputs, ...routes.filter(({ node }) => reached.has(node))];
   return {
     ...graph,

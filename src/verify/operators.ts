@@ -1,7 +1,7 @@
 // Every operator of a graph alone on the device against the reference, and, where a whole program disagrees, the first
 // kernel that does.
 import { printAttrs } from "../ir/attrs.js";
-import type { Graph, Node } from "../ir/graph.js";
+import { producerOf, type Graph, type Node } from "../ir/graph.js";
 import { printType } from "../ir/typing.js";
 import type { Program, ProgramWork } from "../program/program.js";
 import { printRational } from "../size/rational.js";
@@ -122,7 +122,7 @@ async function locate(
   };
   const whole: Part = { graph, given };
   for (const { node, name, role } of graph.outputs) {
-    const base = node.op === "pick" ? node.inputs[0] : node;
+    const base = producerOf(node);
     if (role === "observe" || (verdict.differences.get(name) ?? 0) <= 0 || !(await differs(base))) continue;
     const found = await firstDiffering(graph, base, differs);
     for (let depth = 1; depth <= 64; depth *= 2) {

@@ -1,6 +1,6 @@
 // Whether the passes keep what a graph evaluates to, in 64 bits; and if not, which one changes it first, and at which
 // node.
-import type { Graph, Node } from "../ir/graph.js";
+import { producerOf, type Graph, type Node } from "../ir/graph.js";
 import type { Pass } from "../passes/index.js";
 import { largestDifference, type RunInputs } from "./compare.js";
 import { endingIn, partOf } from "./extract.js";
@@ -65,9 +65,7 @@ async function located(
 ): Promise<PassFault> {
   const changes = (graph: Graph, inputs: RunInputs): boolean =>
     !(between(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
-  const differing = before.outputs
-    .map((o) => (o.node.op === "pick" ? o.node.inputs[0] : o.node))
-    .find((n) => changes(endingIn(before, [n]), given));
+  const differing = before.outputs.map((o) => producerOf(o.node)).find((n) => changes(endingIn(before, [n]), given));
   const whole = { graph: before, given };
   if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };
   const node = await firstDiffering(before, differing, (n) => changes(endingIn(before, [n]), given));

@@ -1,13 +1,13 @@
 // Rows gathered from a value that is written over before they are last read: they are kept in memory of their own, so
 // that the writing can be in place.
-import { isOp, isSameView, isView, type Node } from "../../ir/graph.js";
+import { isOp, isSameView, isView, type Node, isScatter } from "../../ir/graph.js";
 
 /**
  * Gathers that backward passes read, of streams that routed layers update: without a copy of the few rows, all rows
  * would have to be. Linear in the nodes but for rows that are updated often.
  */
 export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
-  const updates = order.filter((n) => (isOp(n, "put") || isOp(n, "set")) && n.inputs[0].inputs.length > 0);
+  const updates = order.filter((n) => isScatter(n) && n.inputs[0].inputs.length > 0);
   if (updates.length === 0) return new Set();
   const positions = new Map(order.map((n, i) => [n, i]));
   const readers = new Map<Node, Node[]>();

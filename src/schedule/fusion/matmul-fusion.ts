@@ -1,6 +1,6 @@
 // The fusion of a product: it grows by whatever can join, in the order of computation, and gives up what joined last
 // until its kernel can bind it all.
-import { isOp, type Node, isPointwise } from "../../ir/graph.js";
+import { isOp, type Node, isPointwise, isScatter } from "../../ir/graph.js";
 import { canLieAt } from "../addressing/views.js";
 import { columnsOf } from "../addressing/layout.js";
 import { storageBuffers, type Bindings } from "./buffers.js";
@@ -106,7 +106,7 @@ function grown(start: Draft): Draft {
   for (const node of start.members.keys()) reach(node);
   let draft = start;
   for (let node = queue.next(); node; node = queue.next()) {
-    if (isOp(node, "put") || isOp(node, "set")) scatters.push(node);
+    if (isScatter(node)) scatters.push(node);
     if (draft.members.has(node) || draft.options.isAssigned(node)) continue;
     const op = firstMatch(node, draft);
     if (!op) continue;

@@ -1,5 +1,5 @@
 // The epilogue of scatters: rows of a product added to, or set in, rows of something else, in the memory of that.
-import { isOp, type Node } from "../../ir/graph.js";
+import { isOp, type Node, isScatter } from "../../ir/graph.js";
 import { printSize } from "../../size/size.js";
 import { dtypeAt } from "../addressing/expression-text.js";
 import type { Bindings } from "./buffers.js";
@@ -22,10 +22,10 @@ import { canBePartial } from "./row-sums.js";
 export const scatter: EpilogueKind<"scatter", "scatter", BoundScatter> = {
   /** Matched when all else has joined: it is known then what else reads the rows that are scattered. */
   match(node, draft) {
-    if (!isOp(node, "put") && !isOp(node, "set")) return null;
+    if (!isScatter(node)) return null;
     const { demand, scheduledAt, isAssigned, position } = draft.options;
     const before = position(draft.product);
-    const [x, index, of] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+    const [x, index, of] = node.inputs;
     const slice = draft.members.get(of);
     const fits = node.attrs.dim === 0 && draft.lead.length === 1 && isWhole(draft, slice) && slice!.second === null;
     if (

@@ -1,6 +1,6 @@
 // Kernels in the order in which they run: of stored expressions and of operators with kernels of their own here, of
 // products elsewhere.
-import { isOp, type Node, isView, isPointwise, hasKernel } from "../../ir/graph.js";
+import { isOp, type Node, isView, isPointwise, hasKernel, isScatter } from "../../ir/graph.js";
 import { invariant } from "../../base/invariant.js";
 import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
@@ -135,9 +135,8 @@ class KernelMaker {
       places.push(found ? reads.push(found.value) - 1 : -1);
     });
     const inputOf = indexIn(reads);
-    const base = isOp(node, "put") || isOp(node, "set") ? places[0]! : null;
-    const conflict =
-      base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
+    const base = isScatter(node) ? places[0]! : null;
+    const conflict = isScatter(node) && expression && !this.#readsOnlyWhatItWrites(expression, node);
     const resultViews = this.#resultViews(node);
     // Its old rows are still read while others are written: what is written begins as a copy.
     const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).map((i) => places[i]!);

@@ -1,8 +1,9 @@
 // Which values lie in memory in another encoding than words: weights, and what kernels hand to kernels. All else, and
 // all arithmetic, is f32.
 import { isFloat } from "../../base/dtype.js";
-import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
+import { isPointwise, isView, isOp, type Node, isScatter } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
+import { ops } from "../../ops/index.js";
 import { fits, type Encoding } from "../../program/encodings/encoding.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
 import type { StorageTypes } from "../../program/target.js";
@@ -93,7 +94,7 @@ export function encodingsOf(
 
 /** Rows put into others, and sums of two values of one shape; adding a bias, which is repeated, is none. */
 function accumulates(node: Node): boolean {
-  if (isOp(node, "put") || isOp(node, "set")) return true;
+  if (isScatter(node)) return true;
   if (!isOp(node, "add") && !isOp(node, "sub")) return false;
   return node.inputs.every(
     (n) => !isOp(n, "constant") && !isOp(n, "broadcast") && equalShapes(n.types[0]!.shape, node.types[0]!.shape),
@@ -113,8 +114,7 @@ function readForChoices({ order, results: { required }, layouts }: KernelGraph):
       if (known) known.push(node);
       else readers.set(input, [node]);
     }
-    if (isOp(node, "top") || isOp(node, "above"))
-      for (const input of node.inputs.slice(0, isOp(node, "top") ? 1 : 2)) scores.add(input);
+    for (const i of ops[node.op].chooses ?? []) scores.add(node.inputs[i]!);
   }
   const choosing = new Set<Node>();
   for (const node of order.toReversed()) {
