@@ -1,5 +1,6 @@
 // What `npm start` shows: a Mixture-of-Depths model compiled, run on a passage of Moby-Dick, held against the
 // reference, its routes drawn, and text that it generates.
+import { countOf } from "../base/collections.js";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ledger } from "../cost/ledger.js";
@@ -140,7 +141,7 @@ async function goOn(session: TextSession): Promise<void> {
 }
 
 function describe(file: string, { program, model }: Finished, ms: number): string {
-  const numbers = program.weights.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+  const numbers = program.weights.reduce((sum, w) => sum + countOf(w.shape), 0);
   const routed = model.instances.filter((i) => i.block === "MoD").length;
   return [
     `${file} compiled in ${Math.round(ms)} ms`,

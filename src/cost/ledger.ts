@@ -1,5 +1,6 @@
 // The ledger: operations, bytes, parameters and cache of what is executed, layer by layer, beside the same model with
 // nothing skipped.
+import { countOf } from "../base/collections.js";
 import type { Model } from "../check/model.js";
 import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
 import type { Cost } from "../ops/define.js";
@@ -90,7 +91,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     ways.forEach((sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))));
   }
   for (const weight of model.weights) {
-    entry(groups, groupOf(weight.path), newGroup).parameters += elementsOf(weight.shape);
+    entry(groups, groupOf(weight.path), newGroup).parameters += countOf(weight.shape);
   }
   const rows = [...groups].map(([name, group]) => rowOf(name, group, bytesPerValue)).filter(isWorthARow);
   const tables = embeddingTables(nodes);
@@ -101,9 +102,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     bytesPerValue,
     rows: rows.sort((a, b) => Number(a.name === MODEL_GROUP) - Number(b.name === MODEL_GROUP)),
     total: totalOf(rows),
-    embeddingParameters: model.weights
-      .filter((w) => tables.has(w.path))
-      .reduce((sum, w) => sum + elementsOf(w.shape), 0),
+    embeddingParameters: model.weights.filter((w) => tables.has(w.path)).reduce((sum, w) => sum + countOf(w.shape), 0),
   };
 }
 
@@ -200,8 +199,6 @@ function embeddingTables(nodes: readonly Node[]): ReadonlySet<string> {
     if (node.op === "gather" && node.inputs[0] && isOp(node.inputs[0], "weight")) tables.add(node.inputs[0].attrs.path);
   return tables;
 }
-
-const elementsOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
 function tokensOf(graph: Graph, run: RunSizes): number {
   const of = (role: "batch" | "sequence"): number => {

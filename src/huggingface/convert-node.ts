@@ -1,5 +1,6 @@
 // A dense checkpoint as a Mixture-of-Depths model that computes the same at the start: its text, its weights, its
 // tokenizer. Node only.
+import { countOf } from "../base/collections.js";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -99,8 +100,7 @@ export async function convertFolder(
   } finally {
     gone();
   }
-  const count = (some: readonly ProgramWeight[]): number =>
-    some.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+  const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + countOf(w.shape), 0);
   return {
     model: model.name,
     layers: config.depth,
@@ -130,9 +130,7 @@ async function writeWeights(
     const values = (weight: ProgramWeight): Words | Promise<Words> => {
       if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(turn));
       const start = STARTS.find(([ending]) => weight.path.endsWith(ending));
-      return start === undefined
-        ? fromSeed(weight)
-        : new Float32Array(weight.shape.reduce((n, d) => n * d, 1)).fill(start[1]);
+      return start === undefined ? fromSeed(weight) : new Float32Array(countOf(weight.shape)).fill(start[1]);
     };
     await saveWeights(to, { weights }, values, { floats });
   } finally {

@@ -1,4 +1,5 @@
 // The verifier's view of states: what is read is declared, and the next value can take over the memory of the old one.
+import { readersOf } from "../base/collections.js";
 import { isOp, isSameView, type Graph, type Node, type State, producerOf } from "./graph.js";
 import { equalTypes, printType } from "./typing.js";
 import { duplicates } from "./verify-interface.js";
@@ -49,13 +50,7 @@ function takeOverProblems(
   nodes: readonly Node[],
   reads: ReadonlyMap<string, readonly Node[]>,
 ): string[] {
-  const readers = new Map<Node, Node[]>();
-  for (const node of nodes)
-    for (const input of node.inputs) {
-      const list = readers.get(input);
-      if (list) list.push(node);
-      else readers.set(input, [node]);
-    }
+  const readers = readersOf(nodes);
   return states.flatMap((state) => {
     const old = reads.get(state.name) ?? [];
     if (isOp(state.next, "state") || old.length === 0) return [];

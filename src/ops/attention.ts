@@ -1,4 +1,5 @@
 // Attention over packed rows, and the rotation of positions.
+import { countOf } from "../base/collections.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { inputsFor, packedAxis, printShape, printType } from "../ir/typing.js";
 import {
@@ -30,7 +31,7 @@ import {
   sameDtype,
   startsShape,
 } from "./shapes.js";
-import { at, countOf, store, tensor } from "./tensors.js";
+import { at, store, tensor } from "./tensors.js";
 
 /** Records of attention and rotation. */
 export const attentions: Pick<OpTable, "rope" | "attention"> = {

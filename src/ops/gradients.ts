@@ -1,10 +1,11 @@
 // Gradients that no other operator computes: of weights, of tables and of the loss.
+import { countOf } from "../base/collections.js";
 import { equalShapes, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { lastDim } from "./rows.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
-import { at, countOf, store, tensor } from "./tensors.js";
+import { at, store, tensor } from "./tensors.js";
 
 /** Records of gradients. */
 export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entropy_grad"> = {

@@ -1,4 +1,5 @@
 // Kinds of pointwise operators: records made from what computes one element, and marks that a record may bear.
+import { countOf } from "../base/collections.js";
 import { typeOf } from "../ir/graph.js";
 import { isFloat, type DType } from "../base/dtype.js";
 import type { OpName, PlainPointwiseOp } from "../ir/vocabulary.js";
@@ -7,7 +8,7 @@ import type { Lowering, OpDef, Tensor } from "./define.js";
 import { aligned } from "./rows.js";
 import { broadcastShapes, costPerResult, expectDtype, FLOATS, NUMBERS, sameDtype } from "./shapes.js";
 import type { Slope, Slopes } from "./slopes.js";
-import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
+import { at, broadcastNumbers, broadcastOffsets, store, tensor } from "./tensors.js";
 
 /** Applied to every group of paired elements. */
 export function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: number, c: number) => number): Tensor {

@@ -1,4 +1,5 @@
 // Matrix products and look-ups.
+import { countOf } from "../base/collections.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { printShape, printType } from "../ir/typing.js";
@@ -7,7 +8,7 @@ import type { EmitGrad, OpTable, RowInputs, Tensor } from "./define.js";
 import { asRows, reshaped, unbroadcast } from "./cotangents.js";
 import { aligned, lastDim, tokensAlong } from "./rows.js";
 import { broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
-import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
+import { at, broadcastNumbers, broadcastOffsets, store, tensor } from "./tensors.js";
 
 /** Records of products and look-ups. */
 export const products: Pick<OpTable, "matmul" | "gather"> = {

@@ -1,12 +1,13 @@
 // Random values, keyed by seed, stream, position and channel (`size/philox.ts`): never by batch row or batch size. The
 // channel of an element is its place among the dimensions that are neither packed rows nor the batch, in row-major
 // order; its position is that of its row in the model's input, 0 where no dimension is packed.
+import { countOf } from "../base/collections.js";
 import { inferContext, packedAxis, printShape } from "../ir/typing.js";
 import { normalOf, philox, RANDOM_KEY, uniformOf, type Words } from "../size/philox.js";
 import { atomsOf, equalSizes, type Size } from "../size/size.js";
 import type { EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
 import { arity, costPerResult, expectPacked, expectType, mismatch, rowsType } from "./shapes.js";
-import { at, countOf, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
+import { at, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
 type Random = OpDef<"random_uniform" | "random_normal">;
 

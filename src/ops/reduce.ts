@@ -1,5 +1,6 @@
 // Reductions. NaN wins in `reduce_max`, `reduce_min` and `argmax` (its first), as in PyTorch. Over nothing the sum is
 // 0, the largest value −∞ (the least of whole numbers), the smallest ∞ (the greatest), and the argmax 0.
+import { countOf } from "../base/collections.js";
 import type { TensorType } from "../ir/types.js";
 import type { DType } from "../base/dtype.js";
 import { addSizes, multiplySizes, type Size } from "../size/size.js";
@@ -8,7 +9,7 @@ import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";
 import { algebra, besideElements, broadcasted } from "./cotangents.js";
 import { alike, beforeReduction, lastDim, tokensAlong } from "./rows.js";
 import { bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
-import { around, at, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
+import { around, at, broadcastOffsets, store, tensor } from "./tensors.js";
 
 type Reduction = OpDef<"sum" | "reduce_max" | "reduce_min">;
 

@@ -1,4 +1,5 @@
 // Rows of sequences: positions, counts, and the ways between packed rows and sequences side by side.
+import { countOf } from "../base/collections.js";
 import { DTYPES } from "../base/dtype.js";
 import { typeOf } from "../ir/graph.js";
 import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
@@ -17,7 +18,7 @@ import {
   rowsType,
   startsShape,
 } from "./shapes.js";
-import { at, countOf, stored, tensor } from "./tensors.js";
+import { at, stored, tensor } from "./tensors.js";
 
 type Sequences = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask";
 

@@ -1,12 +1,11 @@
 // Tensors as the evaluation of operators handles them: shapes of numbers, broadcasting, and what a dtype does to a
 // value.
+import { countOf } from "../base/collections.js";
 import { invariant } from "../base/invariant.js";
 import type { DType } from "../base/dtype.js";
 import { roundToF16 } from "../base/f16.js";
 import type { Size } from "../size/size.js";
 import type { EvaluateContext, Tensor } from "./define.js";
-
-export const countOf = (shape: readonly number[]): number => shape.reduce((n, s) => n * s, 1);
 
 export function tensor(
   dtype: DType,

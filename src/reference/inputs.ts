@@ -1,9 +1,10 @@
 // What the caller gives a run, checked against the graph: tensors, the extents of the axes, lengths, live parameters.
+import { countOf } from "../base/collections.js";
 import { ModcError } from "../base/errors.js";
 import type { Graph, GraphInput } from "../ir/graph.js";
 import { plainAxis, printShape } from "../ir/typing.js";
 import type { Tensor } from "../ops/define.js";
-import { countOf, store, tensor } from "../ops/tensors.js";
+import { store, tensor } from "../ops/tensors.js";
 import type { RunSizes } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";

@@ -1,8 +1,9 @@
 // Between tensors as a caller sees them, sequences side by side, and packed rows, sequences one after the other.
+import { countOf } from "../base/collections.js";
 import type { Packing } from "../ir/graph.js";
 import type { Tensor } from "../ops/define.js";
 import { copyRows } from "../ops/sequences.js";
-import { countOf, stridesOf, tensor, walk } from "../ops/tensors.js";
+import { stridesOf, tensor, walk } from "../ops/tensors.js";
 
 /** `[…, B, …, T, …]` to the rows that exist: `[…, rows, …]`. `starts` has B + 1 entries. */
 export function packRows(x: Tensor, { batchDim, tokenDim }: Packing, starts: ArrayLike<number>): Tensor {

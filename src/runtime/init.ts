@@ -1,5 +1,6 @@
 // How weights start: from the seed and their own paths alone, in exact arithmetic, so that every machine starts the
 // same.
+import { countOf } from "../base/collections.js";
 import type { ProgramWeight } from "../program/program.js";
 import { wordsFor, type Words } from "../base/dtype.js";
 import { roundToF16 } from "../base/f16.js";
@@ -19,10 +20,7 @@ export const initialValues = (weight: ProgramWeight, seed: number): Words => atO
 
 /** A piece takes some milliseconds. */
 function* inPieces({ path, dtype, shape, init }: ProgramWeight, seed: number): Generator<void, Words> {
-  const out = wordsFor(
-    dtype,
-    shape.reduce((n, d) => n * d, 1),
-  );
+  const out = wordsFor(dtype, countOf(shape));
   const rounds = dtype === "f16";
   switch (init.kind) {
     case "zeros":
@@ -136,7 +134,7 @@ function hash(text: string): readonly [number, number] {
  */
 function* orthogonal(shape: readonly number[], draw: Draw): Generator<void, Float64Array> {
   const rows = shape[0] ?? 1;
-  const columns = shape.slice(1).reduce((n, d) => n * d, 1);
+  const columns = countOf(shape.slice(1));
   const wide = rows <= columns;
   const [vectors, length] = wide ? [rows, columns] : [columns, rows];
   const q = new Float64Array(vectors * length);

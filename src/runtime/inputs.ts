@@ -1,4 +1,5 @@
 // What the caller gives a run: read from arrays of any form, checked, packed into the words of the device.
+import { countOf } from "../base/collections.js";
 import type { Program, ProgramInput } from "../program/program.js";
 import type { Sizes } from "../size/axes.js";
 import { wordsFor, type DType, type Words } from "../base/dtype.js";
@@ -68,7 +69,7 @@ function flattenShaped(name: string, { data, shape }: { readonly data: unknown; 
     throw new InputError(name, `the shape of input ${name} is no list of whole numbers`);
   if (!isNumberArray(data) && !Array.isArray(data)) throw new InputError(name, `the data of input ${name} is no array`);
   const dims = shape as readonly number[]; // checked above
-  const elements = dims.reduce((n, d) => n * d, 1);
+  const elements = countOf(dims);
   if (data.length !== elements)
     throw new InputError(
       name,

@@ -1,4 +1,5 @@
 // What a run gives back: which values are read, which steps they need, and how packed rows unfold.
+import { countOf } from "../base/collections.js";
 import type { Program, ProgramOutput, ProgramStep } from "../program/program.js";
 import type { Sizes } from "../size/axes.js";
 import { Counts } from "../size/counts.js";
@@ -130,7 +131,7 @@ export function placeOutputs(
     const shape = output.shape.map((size) => values[table.index(size)]!);
     const elements = output.packing
       ? packedLength({ ...output.packing, shape, rows: sizes.sequence(output.packing.axis).rows })
-      : shape.reduce((n, d) => n * d, 1);
+      : countOf(shape);
     const columns = shape.at(-1) ?? 1;
     const parts = (output.parts.length > 0 ? output.parts : [{ slot: output.slot, columns }]).map((part) => {
       const bytes = part.columns === columns ? 4 * elements : ((4 * elements) / columns) * part.columns;
@@ -176,14 +177,14 @@ export function readOutput({ output, shape, parts, starts }: ReadPlace, back: Ar
     return makeResult(output.dtype, unfolded, counted.size === 0 ? words.slice() : corner(words, shape, unfolded));
   const { axis, tokenDim } = output.packing;
   const layout = layoutOf(output.packing, unfolded, counted.get(tokenDim) ?? sizes.sequence(axis));
-  const out = new Uint32Array(unfolded.reduce((n, d) => n * d, 1));
+  const out = new Uint32Array(countOf(unfolded));
   forEachRun(layout, (packed, to, length) => out.set(words.subarray(packed, packed + length), to));
   return makeResult(output.dtype, unfolded, out);
 }
 
 /** The first entries along each dimension: of a tensor as large as its bounds, the part that exists. */
 function corner(words: Uint32Array, from: readonly number[], to: readonly number[]): Uint32Array<ArrayBuffer> {
-  const out = new Uint32Array(to.reduce((n, d) => n * d, 1));
+  const out = new Uint32Array(countOf(to));
   const index = to.map(() => 0);
   for (let i = 0; i < out.length; i++) {
     out[i] = words[from.reduce((at, d, k) => at * d + index[k]!, 0)]!;

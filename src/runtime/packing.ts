@@ -1,4 +1,5 @@
 // How packed rows lie in the caller's tensors: runs of elements that are contiguous in both.
+import { countOf } from "../base/collections.js";
 
 /** A tensor's unfolded form and where its packed rows are. */
 export interface PackedLayout {
@@ -25,7 +26,7 @@ export function forEachRun(
   const { shape, batchDim, tokenDim, starts, counts } = layout;
   const { unfolded, packed } = strides(layout);
   const last = Math.max(batchDim, tokenDim);
-  const inner = shape.slice(last + 1).reduce((n, d) => n * d, 1);
+  const inner = countOf(shape.slice(last + 1));
   const outer = shape.map((_, i) => i).filter((i) => i < last && i !== batchDim && i !== tokenDim);
   const joined = unfolded[tokenDim] === inner && packed[tokenDim] === inner;
   const total = outer.reduce((n, i) => n * shape[i]!, 1);

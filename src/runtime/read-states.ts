@@ -1,10 +1,11 @@
 // States read back whole. Packages leave it out.
+import { countOf } from "../base/collections.js";
 import type { Program } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
 import { InputError } from "./errors.js";
 import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
-import { bytesThrough, elementsOf, typed, type StateShape, type StateValue } from "./states.js";
+import { bytesThrough, typed, type StateShape, type StateValue } from "./states.js";
 
 /**
  * Reads the states of these names, one after the other, through a buffer that is made for it. Throws InputError for a
@@ -32,7 +33,7 @@ export async function readStates(
   try {
     for (const state of states) {
       const shape = shapeOf(state);
-      const bytes = new Uint8Array(4 * elementsOf(shape));
+      const bytes = new Uint8Array(4 * countOf(shape));
       for (let at = 0; at < bytes.length; at += staging.size) {
         const size = Math.min(staging.size, bytes.length - at);
         const encoder = device.gpu.createCommandEncoder();

@@ -3,6 +3,7 @@
 //
 // A state along a sequence axis holds the rows of each sequence one after the other, so where the axis grows, the rows
 // of all sequences but the first move.
+import { countOf } from "../base/collections.js";
 import { isFloat } from "../base/dtype.js";
 import type { Program, ProgramState } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
@@ -138,7 +139,7 @@ function rowMoves(
   const [atom, ...more] = [...atomsOf(size)];
   if (shape.slice(1).some((n, d) => n !== now[d + 1]) || atom === undefined || more.length > 0 || atom.kind === "live")
     throw new InputError(name, `state ${name} cannot keep its values at another size`);
-  const width = 4 * shape.slice(1).reduce((n, s) => n * s, 1);
+  const width = 4 * countOf(shape.slice(1));
   if (atom.kind === "axis") return [{ from: 0, to: 0, bytes: Math.min(shape[0]!, now[0]!) * width }];
   const [old, wanted] = [before.sequence(atom.axis), after.sequence(atom.axis)];
   const moves: Move[] = [];

@@ -1,4 +1,5 @@
 // The states of a session as the host sees them: read whole, written whole, and shared between sessions by name.
+import { countOf } from "../base/collections.js";
 import type { Program, ProgramState } from "../program/program.js";
 import type { DType, Words } from "../base/dtype.js";
 import type { Buffers, SharedSlot } from "./buffers.js";
@@ -15,8 +16,6 @@ export interface StateValue {
 
 /** The shape that a state has now. */
 export type StateShape = (state: ProgramState) => readonly number[];
-
-export const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 /**
  * The slots of `owner`'s states by those that `program` has for states of the same name. Throws InputError where the
@@ -90,7 +89,7 @@ export function readingBytes(states: readonly ProgramState[]): number {
 
 /** Bytes of the buffer for states of these shapes. */
 export const bytesThrough = (states: readonly ProgramState[], shapeOf: StateShape): number =>
-  states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...states.map((s) => 4 * elementsOf(shapeOf(s))))));
+  states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...states.map((s) => 4 * countOf(shapeOf(s))))));
 
 /**
  * Writes these values; throws InputError, before anything is written, for a name that is no state or a value that does
@@ -109,10 +108,10 @@ export function writeStates(
     if (!state) throw new InputError(name, `the program has no state ${name}`);
     const wanted = typed(state.dtype, new ArrayBuffer(0)).constructor;
     const shape = shapeOf(state);
-    if (data.constructor !== wanted || data.length !== elementsOf(shape))
+    if (data.constructor !== wanted || data.length !== countOf(shape))
       throw new InputError(
         name,
-        `state ${name} is ${state.dtype}[${shape.join(", ")}]: a ${wanted.name} of ${elementsOf(shape)} values, ` +
+        `state ${name} is ${state.dtype}[${shape.join(", ")}]: a ${wanted.name} of ${countOf(shape)} values, ` +
           `not a ${data.constructor.name} of ${data.length}`,
       );
     return { buffer: buffers.buffer(state.slot), data };

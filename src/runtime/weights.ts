@@ -1,5 +1,6 @@
 // The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the
 // device one at a time.
+import { countOf } from "../base/collections.js";
 import { isFloat, type Words } from "../base/dtype.js";
 import { bug } from "../base/invariant.js";
 import type { Packer } from "../program/encodings/encoding.js";
@@ -111,7 +112,7 @@ export const isResponse = (input: WeightsInput | undefined): input is FetchedFil
 const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;
 
 function checkValues(weight: ProgramWeight, words: Words): Words {
-  const elements = weight.shape.reduce((n, d) => n * d, 1);
+  const elements = countOf(weight.shape);
   if (words.length !== elements)
     throw new WeightsError(
       `weight ${weight.path} has shape [${weight.shape.join(", ")}], ${words.length} values were given`,

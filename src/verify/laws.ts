@@ -1,4 +1,5 @@
 // Laws of a program on a device: what comes later changes nothing before, and sequences do not see one another.
+import { countOf } from "../base/collections.js";
 import type { ProgramPacking } from "../program/program.js";
 import { largestDifference, type RunInputs, type Value } from "./compare.js";
 import type { Loaded } from "./machine.js";
@@ -135,4 +136,4 @@ function spliced(
   return Array.from(own, (v, i) => (Math.floor(i / perToken) % shape[tokenDim]! < prefix ? v : other[i]!));
 }
 
-const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const product = (shape: readonly number[]): number => countOf(shape);

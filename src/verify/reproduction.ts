@@ -1,5 +1,6 @@
 // A fault as a file: the smallest graph that shows it, as text, with its inputs and weights. It holds nothing else of
 // the model.
+import { countOf } from "../base/collections.js";
 import { ModcError, type FaultOptions } from "../base/errors.js";
 import { isOp, nodesOf, type Graph } from "../ir/graph.js";
 import { parseGraph } from "../ir/parse.js";
@@ -117,7 +118,7 @@ function tensors(
         throw new SyntaxError(`${name} has no shape`);
       if (typeof base64 !== "string" || !isDType(dtype)) throw new SyntaxError(`${name} has no values`);
       const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-      if (bytes.length !== 4 * shape.reduce((a, b) => a * b, 1))
+      if (bytes.length !== 4 * countOf(shape))
         throw new SyntaxError(`${name} has ${bytes.length} bytes for [${shape.join(", ")}]`);
       const view = new DataView(bytes.buffer);
       const words = Array.from({ length: bytes.length / 4 }, (_, i) =>

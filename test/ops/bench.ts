@@ -1,5 +1,6 @@
 // Builds the small graph a sample needs: inputs with random values, starts, positions and routes, and the operator on
 // top.
+import { countOf } from "../../src/base/collections.js";
 import { createEmit, type Emit } from "../../src/ir/build.js";
 import {
   isOp,
@@ -15,7 +16,7 @@ import { inputsFor, packedAxis } from "../../src/ir/typing.js";
 import type { OpAttrs, OpName } from "../../src/ir/vocabulary.js";
 import type { EvaluateOptions } from "../../src/reference/evaluate.js";
 import { ops } from "../../src/ops/index.js";
-import { countOf, store, tensor } from "../../src/ops/tensors.js";
+import { store, tensor } from "../../src/ops/tensors.js";
 import { countingAxis, type Axis, type CountRule } from "../../src/size/axes.js";
 import type { DType } from "../../src/base/dtype.js";
 import { normalOf, philox, uniformOf } from "../../src/size/philox.js";

@@ -1,4 +1,5 @@
 // What the editor shows of a source: the compiler's findings at their places, and the parameters one can set.
+import { countOf } from "../../../src/base/collections.js";
 import { catalogue } from "../../../src/diagnostics/catalogue.js";
 import type { Severity } from "../../../src/diagnostics/define.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
@@ -43,8 +44,7 @@ export function checkedOf(source: Source): Checked {
     problems: diagnostics.map(problemOf),
     report: formatDiagnostics(diagnostics, { sources }),
     model: modelOf(source.text),
-    weights:
-      model === null ? null : model.weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0),
+    weights: model === null ? null : model.weights.reduce((sum, { shape }) => sum + countOf(shape), 0),
   };
 }
 

@@ -1,5 +1,6 @@
 // A model that continues a prompt: compiled for the page's device, its weights loaded, token after token told as it
 // comes.
+import { countOf } from "../../../src/base/collections.js";
 import { compileGeneration } from "../../../src/compile-generation.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
 import {
@@ -99,7 +100,7 @@ function expectRuns({ vocabulary, prompt }: Generation): void {
       `the model has ${vocabulary} tokens, and the playground reads bytes, which are 256`,
       "set vocab to 256 under Parameters, or take the sizes that fit a page",
     );
-  const weights = prompt.weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0);
+  const weights = prompt.weights.reduce((sum, { shape }) => sum + countOf(shape), 0);
   if (weights > MOST_WEIGHTS)
     throw new ModelError(
       `the model has ${Math.round(weights / 1e6)} million numbers in its weights, too many for a page`,

@@ -1,5 +1,6 @@
 // A model that learns a text on the page's device, step after step; what it has learned stays here for it to be run
 // with.
+import { countOf } from "../../../src/base/collections.js";
 import type { Program, ProgramWeight } from "../../../src/program/program.js";
 import { initialValues, type Words } from "../../../src/runtime/index.js";
 import { batchAt } from "../../../src/train/batches.js";
@@ -132,8 +133,7 @@ function compiled(
 
 const optimizerOf = ({ beta1, beta2, eps }: TrainSettings) => ({ kind: "adamw", beta1, beta2, eps }) as const;
 
-const numbersOf = ({ weights }: Program): number =>
-  weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0);
+const numbersOf = ({ weights }: Program): number => weights.reduce((sum, { shape }) => sum + countOf(shape), 0);
 
 async function weightsOf(
   trainer: Trainer,

@@ -1,5 +1,6 @@
 // `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored
 // otherwise.
+import { countOf } from "../../base/collections.js";
 import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeightsInTurns } from "../../runtime/init.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
@@ -27,7 +28,7 @@ export async function init(file: string, flags: Flags<typeof weightCommands.init
     });
   if (flags.weights === undefined) await save(initialWeightsInTurns(seed, turn));
   else await fromCheckpoint(flags.weights, { weights, ignore: model.ignore }, save);
-  const numbers = weights.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+  const numbers = weights.reduce((sum, w) => sum + countOf(w.shape), 0);
   const origin = flags.weights === undefined ? { seed } : { from: flags.weights };
   if (flags.json)
     outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });

@@ -1,5 +1,6 @@
 // Weights of a checkpoint read in pieces: whatever waits for the event loop, such as an interrupt, is heard between
 // two.
+import { countOf } from "../../base/collections.js";
 import type { ProgramWeight } from "../../program/program.js";
 import { inTurns, type Pause } from "../turns.js";
 import type { Words } from "../../base/dtype.js";
@@ -33,7 +34,7 @@ function* floatsFrom(
   { dtype, shape }: ProgramWeight,
 ): Generator<void, Words | string> {
   if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // as they are
-  const out = new Float32Array(shape.reduce((n, d) => n * d, 1));
+  const out = new Float32Array(countOf(shape));
   const size = bytes.length / out.length;
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
     const words = fromBytes(bytes.subarray(at, at + PIECE_BYTES), from, dtype);

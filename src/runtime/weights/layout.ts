@@ -1,5 +1,6 @@
 // Layouts of weights: from a checkpoint's row-major values to the order in which a kernel reads them, a piece at a
 // time.
+import { countOf } from "../../base/collections.js";
 import type { PanelLayout, ProgramWeightSlot, WeightLayout } from "../../program/program.js";
 import type { Words } from "../../base/dtype.js";
 
@@ -13,7 +14,7 @@ export type OpenPanels = Map<number, { readonly words: Words; missing: number }>
 export function partOf(values: Words, shape: readonly number[], part: ProgramWeightSlot["part"]): Words {
   if (!part) return values;
   const { axis, start, stop } = part;
-  const count = (sizes: readonly number[]): number => sizes.reduce((n, d) => n * d, 1);
+  const count = (sizes: readonly number[]): number => countOf(sizes);
   const [outer, inner] = [count(shape.slice(0, axis)), count(shape.slice(axis + 1))];
   const [row, run] = [shape[axis]! * inner, (stop - start) * inner];
   if (outer === 1) return values.subarray(start * inner, stop * inner);

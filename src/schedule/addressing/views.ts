@@ -1,5 +1,6 @@
 // Addressability: which structure can be read in place and which has to be copied, decided by shapes and strides alone,
 // before fusion.
+import { readersOf } from "../../base/collections.js";
 import { isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import type { Size } from "../../size/size.js";
@@ -168,14 +169,7 @@ function writtenPermutes(
   const permuted = new Map<Node, Layout>();
   const candidates = order.filter((n): n is Node<"permute"> => isOp(n, "permute") && makesViews(n.inputs[0]));
   if (candidates.length === 0) return { written, permuted };
-  const readers = new Map<Node, Node[]>();
-  for (const node of order)
-    for (const input of new Set(node.inputs)) {
-      if (!isView(input) && !kernelOf(input.op).writesViews && !isOp(input, "pick")) continue;
-      const known = readers.get(input);
-      if (known) known.push(node);
-      else readers.set(input, [node]);
-    }
+  const readers = readersOf(order);
   const demand = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, mayLieAnyhow: () => true };
   for (const node of candidates) {
     const from = node.inputs[0];

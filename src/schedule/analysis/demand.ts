@@ -1,4 +1,5 @@
 // Who reads a value, seen through views that need not move it, and what each reader asks of where it lies.
+import { readersOf } from "../../base/collections.js";
 import { isPointwise, isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { kernelOf } from "../../ops/traits.js";
@@ -52,7 +53,7 @@ const BITS: { readonly [M in Mode]: number } = { memory: 1, view: 2, element: 4 
 
 export class Demand {
   readonly #asked = new Map<Node, Asked>();
-  readonly #direct = new Map<Node, Node[]>();
+  readonly #direct: ReadonlyMap<Node, readonly Node[]>;
   readonly #copied = new Set<Node>();
   readonly #written: ReadonlySet<Node>;
 
@@ -67,12 +68,7 @@ export class Demand {
     written: ReadonlySet<Node>,
   ) {
     this.#written = written;
-    for (const node of order)
-      for (const input of new Set(node.inputs)) {
-        const readers = this.#direct.get(input);
-        if (readers) readers.push(node);
-        else this.#direct.set(input, [node]);
-      }
+    this.#direct = readersOf(order);
     for (const node of order.toReversed()) {
       if (required.has(node) || copied.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
       if (isView(node)) this.#through(node);

@@ -1,5 +1,6 @@
 // Rows gathered from a value that is written over before they are last read: they are kept in memory of their own, so
 // that the writing can be in place.
+import { readersOf } from "../../base/collections.js";
 import { isOp, isSameView, isView, type Node, isScatter } from "../../ir/graph.js";
 
 /**
@@ -10,13 +11,7 @@ export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
   const updates = order.filter((n) => isScatter(n) && n.inputs[0].inputs.length > 0);
   if (updates.length === 0) return new Set();
   const positions = new Map(order.map((n, i) => [n, i]));
-  const readers = new Map<Node, Node[]>();
-  for (const node of order)
-    for (const input of new Set(node.inputs)) {
-      const known = readers.get(input);
-      if (known) known.push(node);
-      else readers.set(input, [node]);
-    }
+  const readers = readersOf(order);
   const kept = new Set<Node>();
   for (const update of updates) {
     const late = lateReaders(memoryOf(update.inputs[0]), positions.get(update)!, readers, positions);

@@ -1,5 +1,6 @@
 // Which values lie in memory in another encoding than words: weights, and what kernels hand to kernels. All else, and
 // all arithmetic, is f32.
+import { readersOf } from "../../base/collections.js";
 import { isFloat } from "../../base/dtype.js";
 import { isPointwise, isView, isOp, type Node, isScatter } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
@@ -106,16 +107,8 @@ function accumulates(node: Node): boolean {
  * products among it.
  */
 function readForChoices({ order, results: { required }, layouts }: KernelGraph): ReadonlySet<Node> {
-  const readers = new Map<Node, Node[]>();
-  const scores = new Set<Node>();
-  for (const node of order) {
-    for (const input of node.inputs) {
-      const known = readers.get(input);
-      if (known) known.push(node);
-      else readers.set(input, [node]);
-    }
-    for (const i of ops[node.op].chooses ?? []) scores.add(node.inputs[i]!);
-  }
+  const readers = readersOf(order);
+  const scores = new Set(order.flatMap((node) => (ops[node.op].chooses ?? []).map((i) => node.inputs[i]!)));
   const choosing = new Set<Node>();
   for (const node of order.toReversed()) {
     const own = readers.get(node) ?? [];

@@ -1,4 +1,5 @@
 // Memory that the caller or the runtime fills: inputs, weights, states and tables, one storage for each name.
+import { countOf } from "../../base/collections.js";
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
@@ -68,7 +69,7 @@ export class Sources {
     const as = liesInPanels(layout, form) ? GIVEN : layout;
     const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
     const parts = [{ path: attrs.path, layout: as, part: partOf(attrs) }];
-    return this.#weight({ parts, form }, weightBytes(as, elementsOf(attrs.shape), form), label);
+    return this.#weight({ parts, form }, weightBytes(as, countOf(attrs.shape), form), label);
   }
   /** The memory of weights that stand side by side, in order, as one of their joint width would lie in panels. */
   weights(nodes: readonly Node<"weight">[], layout: PanelLayout, form: EncodingName): Storage {
@@ -78,7 +79,7 @@ export class Sources {
     const layouts = partsOf(nodes, layout);
     const parts = nodes.map(({ attrs }, i) => ({ path: attrs.path, layout: layouts[i]!, part: partOf(attrs) }));
     const label = `${nodes.map((n) => labelOf(n.attrs)).join(" + ")}, in panels`;
-    return this.#weight({ parts, form }, weightBytes(parts[0]!.layout, elementsOf(head.attrs.shape), form), label);
+    return this.#weight({ parts, form }, weightBytes(parts[0]!.layout, countOf(head.attrs.shape), form), label);
   }
   #weight(held: Omit<WeightStorage, "storage">, bytes: number, label: string): Storage {
     return once(this.#weights, JSON.stringify(held), () => ({ ...held, storage: this.#hold(bytes, label) })).storage;
@@ -173,8 +174,6 @@ export const liesInPanels = (layout: WeightLayout, form: EncodingName): boolean 
   layout.pairs === 0 &&
   layout.columns === (layout.transposed ? 1 : layout.width) &&
   (layout.columns === 1 || encodings[form].block.values === 1);
-
-const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 function once<T>(map: Map<string, T>, key: string, make: () => T): T {
   let value = map.get(key);

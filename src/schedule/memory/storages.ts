@@ -1,5 +1,6 @@
 // Kernels in order → steps over storages: a result takes over memory where nothing else needs what was there, and
 // states are replaced where they lie.
+import { countOf } from "../../base/collections.js";
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, type Origin } from "../../ir/graph.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
@@ -119,7 +120,7 @@ export function storeKernels(
     const key = JSON.stringify([states.map((s) => s.attrs.name), layout]);
     const known = panels.get(key);
     if (known) return known;
-    const elements = shapeOf(states[0]!).reduce((n, d) => n * d, 1);
+    const elements = countOf(shapeOf(states[0]!));
     const parts = partsOf(states, layout);
     const own = storage(
       weightBytes(parts[0]!, elements, "word"),

@@ -1,5 +1,6 @@
 // What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that
 // are looked up, logits along their classes.
+import { countOf, readersOf } from "../../base/collections.js";
 import { isPointwise, isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Limits } from "../../program/target.js";
 import { resolveSizes, type Sizes } from "../../size/axes.js";
@@ -112,22 +113,11 @@ function endsOf(nodes: readonly Node[], { readers, results, kept, groups }: Endi
   return ends;
 }
 
-function readersOf(nodes: readonly Node[]): ReadonlyMap<Node, readonly Node[]> {
-  const readers = new Map<Node, Node[]>();
-  for (const node of nodes)
-    for (const input of new Set(node.inputs)) {
-      const own = readers.get(input);
-      if (own) own.push(node);
-      else readers.set(input, [node]);
-    }
-  return readers;
-}
-
 /** Columns of a product whose weights fit a binding. */
 function columnsOfWeights(node: Node, limit: number): number {
   const weights = productWeights(node);
   if (!weights) return Infinity;
-  const elements = weights.reduce((sum, w) => sum + elementsOf(shapeOf(w)), 0);
+  const elements = weights.reduce((sum, w) => sum + countOf(shapeOf(w)), 0);
   return WORD * elements <= limit ? Infinity : Math.floor(limit / ((WORD * elements) / widthOf(node)));
 }
 
@@ -145,14 +135,12 @@ function tablesOf(nodes: readonly Node[], limit: number): ReadonlyMap<Node, read
     const [table] = node.inputs;
     if (!isOp(node, "gather") || !table || !isOp(table, "weight")) continue;
     const [rows] = table.attrs.shape;
-    const bytes = WORD * elementsOf(table.attrs.shape);
+    const bytes = WORD * countOf(table.attrs.shape);
     const most = Math.floor(limit / (bytes / rows!));
     if (bytes > limit && most > 0) tables.set(table, rangesOf(rows!, most));
   }
   return tables;
 }
-
-const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 /** Bytes of a value at the bounds of its axes. */
 function bytesAtBounds(graph: Graph): (type: TensorType) => number {
