@@ -2,6 +2,7 @@
 import { createEmit } from "../ir/build.js";
 import { nodesOf, typeOf, type Graph, type Node, type Origin } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
+import { algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
 import { LARGEST, isFloat } from "../base/dtype.js";
 
@@ -23,18 +24,14 @@ export interface Probe {
 /** A graph without states' new values that tells of each float value whether it is finite. */
 export function finiteProbe(graph: Graph): Probe {
   const emit = createEmit(ops, graph.axes);
-  const constant = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
   const watched: Watched[] = [];
   const flags: Node[] = [];
   for (const node of nodesOf(graph)) {
     if (node.types.length !== 1 || node.op === "constant" || !isFloat(typeOf(node).dtype)) continue;
     const x = typeOf(node).dtype === "f32" ? node : emit.node("cast", [node], { dtype: "f32" });
     // ¬(|x| ≤ largest): true of NaN too
-    const fault = emit.node(
-      "where",
-      [emit.node("le", [emit.node("abs", [x], {}), constant(LARGEST.f32)], {}), constant(0), constant(1)],
-      {},
-    );
+    const m = algebra(emit.node, x);
+    const fault = m.where(m.le(m.abs(x), LARGEST.f32), 0, 1);
     const axes = typeOf(node).shape.map((_, i) => i);
     const worst = axes.length === 0 ? fault : emit.node("reduce_max", [fault], { axes, keep: false });
     flags.push(emit.node("reshape", [worst], { shape: [1] }));

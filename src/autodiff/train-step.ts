@@ -4,6 +4,7 @@ import { bug } from "../base/invariant.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
+import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
 import { LARGEST, type DType } from "../base/dtype.js";
 import { gradients } from "./gradients.js";
@@ -93,8 +94,8 @@ interface Prepared {
  */
 export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
   const { graph, emit, weights } = prepare(objective, declared, options);
-  const scalar = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
   const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [5] });
+  const m = algebra(emit.node, rates);
   const states: State[] = [];
   const learning = weights.flatMap(({ declared: own, node, gradient }) => {
     if (gradient === null) {
@@ -104,34 +105,25 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
     if (!options.accumulated) return [{ own, node, gradient }];
     const before = accumulatorOf(emit, own);
     states.push({ name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next: before });
-    return [{ own, node, gradient: emit.node("add", [before, gradient], {}) }];
+    return [{ own, node, gradient: m.add(before, gradient) }];
   });
   const share = emit.node("reshape", [emit.node("slice", [rates], { axis: 0, start: 4, stop: 5 })], { shape: [] });
-  const norm = emit.node(
-    "mul",
-    [
-      share,
-      normOf(
-        emit,
-        learning.map((l) => l.gradient),
-      ),
-    ],
-    {},
+  const gradientNorm = normOf(
+    emit,
+    m,
+    learning.map((l) => l.gradient),
   );
+  const norm = m.mul(share, gradientNorm);
   const held = options.inFlight ? holding(emit) : null;
-  const fine = finite(emit, [norm, emit.node("abs", [lossOf(graph)], {})], held);
+  const fine = finite(m, [norm, m.abs(lossOf(graph))], held);
   if (held)
     states.push({
       name: HELD,
       type: typeOf(held.state),
       init: { kind: "zeros" },
-      next: emit.node("where", [fine, scalar(0), scalar(1)], {}),
+      next: m.where(fine, 0, 1),
     });
-  const factor = emit.node(
-    "mul",
-    [share, emit.node("where", [fine, clipping(emit, norm, options.clip), scalar(NaN)], {})],
-    {},
-  );
+  const factor = m.mul(share, m.where(fine, clipping(m, norm, options.clip), NaN));
   const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
   for (const { own, node, gradient } of learning) {
     const decays = options.decays ? options.decays(own) : own.shape.length >= 2 && !lookedUp.has(node);
@@ -142,7 +134,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
           own,
           node,
           gradient,
-          settings: settingsOf(emit, options.optimizer, rates, decays ? null : scalar(0), factor),
+          settings: settingsOf(emit, options.optimizer, rates, decays ? null : m.number(0), factor),
         },
         options.optimizer,
       ),
@@ -170,12 +162,12 @@ export function accumulateStep(
 ): Graph {
   const { graph, emit, weights } = prepare(objective, declared, options);
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
-  const zero = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
-  const continues = emit.node("gt", [keep, zero], {});
+  const m = algebra(emit.node, keep);
+  const continues = m.gt(keep, 0);
   const states = weights.flatMap(({ declared: own, node, gradient }): State[] => {
     if (gradient === null) return [keeps(own, node)];
-    const before = emit.node("where", [continues, accumulatorOf(emit, own), zero], {});
-    const next = emit.node("add", [before, gradient], {});
+    const before = m.where(continues, accumulatorOf(emit, own), 0);
+    const next = m.add(before, gradient);
     return [keeps(own, node), { name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next }];
   });
   return withStarts(graph, { ...graph, inputs: [...graph.inputs, plainInput(keep)], states });
@@ -240,27 +232,16 @@ const plainInput = (node: Node<"input">): GraphInput => ({
 });
 
 /** √Σ g², over every element of every gradient. */
-function normOf(emit: Emit, all: readonly Node[]): Node {
+function normOf(emit: Emit, m: Algebra, all: readonly Node[]): Node {
   const squares = all.map((g) =>
-    emit.node("sum", [emit.node("powi", [g], { exponent: 2 })], {
-      axes: typeOf(g).shape.map((_, i) => i),
-      keep: false,
-    }),
+    emit.node("sum", [m.powi(g, 2)], { axes: typeOf(g).shape.map((_, i) => i), keep: false }),
   );
-  const zero: Node = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
-  return emit.node("sqrt", [squares.reduce((sum, s) => emit.node("add", [sum, s], {}), zero)], {});
+  return m.sqrt(squares.reduce((sum, s) => m.add(sum, s), m.number(0)));
 }
 
 /** What gradients are multiplied by: min(1, clip / (norm + 1e-6)) as PyTorch's `clip_grad_norm_` has it. */
-function clipping(emit: Emit, norm: Node, clip: number | null): Node {
-  const scalar = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
-  if (clip === null) return scalar(1);
-  return emit.node(
-    "min",
-    [scalar(1), emit.node("div", [scalar(clip), emit.node("add", [norm, scalar(1e-6)], {})], {})],
-    {},
-  );
-}
+const clipping = (m: Algebra, norm: Node, clip: number | null): Node =>
+  clip === null ? m.number(1) : m.min(1, m.div(clip, m.add(norm, 1e-6)));
 
 interface Holding {
   readonly state: Node<"state">;
@@ -272,11 +253,8 @@ interface Holding {
 function holding(emit: Emit): Holding {
   const state = emit.node("state", [], { name: HELD, dtype: "f32", shape: [] });
   const follows = emit.node("input", [], { name: FOLLOWS, dtype: "f32", shape: [] });
-  const held = emit.node(
-    "gt",
-    [emit.node("mul", [state, follows], {}), emit.node("constant", [], { value: 0, dtype: "f32", shape: [] })],
-    {},
-  );
+  const m = algebra(emit.node, state);
+  const held = m.gt(m.mul(state, follows), 0);
   return { state, follows, held };
 }
 
@@ -284,13 +262,9 @@ function holding(emit: Emit): Holding {
  * Whether a step may change anything: these are finite, and nothing holds it. Where it may not, gradients are
  * multiplied by NaN, at which the optimisers change nothing.
  */
-function finite(emit: Emit, values: readonly Node[], holds: Holding | null): Node {
-  const largest = emit.node("constant", [], { value: LARGEST.f32, dtype: "f32", shape: [] });
-  const each: readonly Node[] = [
-    ...values.map((x) => emit.node("le", [x, largest], {})),
-    ...(holds ? [emit.node("not", [holds.held], {})] : []),
-  ];
-  return each.reduce((all, one) => emit.node("and", [all, one], {}));
+function finite(m: Algebra, values: readonly Node[], holds: Holding | null): Node {
+  const each = [...values.map((x) => m.le(x, LARGEST.f32)), ...(holds ? [m.not(holds.held)] : [])];
+  return each.reduce((all, one) => m.and(all, one));
 }
 
 /** [learning rate, decay, (AdamW: both corrections), factor]. */

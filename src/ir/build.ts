@@ -10,7 +10,7 @@ export interface Emit {
    * A node of the operator; the same one for the same operator, inputs and attributes, its origin that of the first.
    * Throws TypeMismatch.
    */
-  node<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin?: Origin | null): Node<K>;
+  readonly node: <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin?: Origin | null) => Node<K>;
   /** One result of a node: the node itself where it has only one. */
   pick(node: Node, result: number, origin?: Origin | null): Node;
 }

@@ -6,6 +6,7 @@ import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Node, type Origin, type Packing, type InputsOf } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
+import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
 import { countingAxis, type Axis, type CountRule, type SequenceAxis } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
@@ -60,6 +61,10 @@ export class Lowering {
   /** The same node whenever operator, inputs and attributes are the same. */
   emit<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]): Node<K> {
     return this.#emit.node(op, inputs, attrs, this.#origin);
+  }
+  /** Formulas over nodes, whose numbers take the dtype of `like`. */
+  algebra(like: Node): Algebra {
+    return algebra((op, inputs, attrs) => this.emit(op, inputs, attrs), like);
   }
   constant(value: number, dtype: DType, shape: readonly Size[] = []): Node {
     return this.emit("constant", [], { value, dtype, shape });

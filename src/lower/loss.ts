@@ -14,9 +14,7 @@ function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): Placed 
   const labels = spread(cx, targets, { dtype: targets.type.dtype, shape: rowType.shape });
   const rows = cx.emit("cross_entropy", [packing ? logits.node : padded(cx, logits), labels], {});
   const valid =
-    targets.type.dtype === "i32"
-      ? { node: cx.emit("ge", [labels, cx.constant(0, "i32")], {}), type: rowType, packing }
-      : null;
+    targets.type.dtype === "i32" ? { node: cx.algebra(labels).ge(labels, 0), type: rowType, packing } : null;
   return cx.placed(meanOfAll(cx, { node: rows, type: rowType, packing }, valid), value.type);
 }
 
@@ -32,12 +30,12 @@ function lowerBce(cx: Lowering, value: Value<"bce">): Placed {
   const packing = cx.axes.packingOf(type);
   const z = cx.cast(fitted(cx, logit, type.shape.length, packing), "f32");
   const t = fitted(cx, target, type.shape.length, packing);
-  const minus = cx.emit("neg", [z], {});
+  const m = cx.algebra(z);
+  const minus = m.neg(z);
   const rows = ((): Placed["node"] => {
-    if (typeOf(t).dtype === "bool") return cx.emit("softplus", [cx.emit("where", [t, minus, z], {})], {});
+    if (typeOf(t).dtype === "bool") return m.softplus(m.where(t, minus, z));
     const share = cx.cast(t, "f32");
-    const off = cx.emit("mul", [cx.emit("sub", [cx.constant(1, "f32"), share], {}), cx.emit("softplus", [z], {})], {});
-    return cx.emit("add", [off, cx.emit("mul", [share, cx.emit("softplus", [minus], {})], {})], {});
+    return m.add(m.mul(m.sub(1, share), m.softplus(z)), m.mul(share, m.softplus(minus)));
   })();
   return cx.placed(
     meanOfAll(cx, { node: cx.broadcast(rows, storedShape(type, packing)), type, packing }, null),
@@ -51,11 +49,8 @@ export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["
   const { shape } = logit.type;
   const packing = cx.axes.packingOf(logit.type);
   const z = cx.cast(fitted(cx, logit, shape.length, packing), "f32");
-  const same = cx.emit(
-    "eq",
-    [cx.emit("gt", [z, cx.constant(0, "f32")], {}), fitted(cx, mask, shape.length, packing)],
-    {},
-  );
+  const m = cx.algebra(z);
+  const same = m.eq(m.gt(z, 0), fitted(cx, mask, shape.length, packing));
   const rows = cx.broadcast(cx.cast(same, "f32"), storedShape(logit.type, packing));
   return meanOfAll(cx, { node: rows, type: { dtype: "f32", shape }, packing }, null);
 }

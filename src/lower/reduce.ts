@@ -95,8 +95,8 @@ const sumKept = (cx: Lowering, space: Space, node: Node): Node =>
 /** Mean of the elements that exist, dimensions kept; 0 where there are none. */
 function meanKept(cx: Lowering, space: Space, node: Node): Node {
   const count = space.count();
-  const by = space.mayBeEmpty ? cx.emit("max", [count, cx.constant(1, "f32")], {}) : count;
-  return cx.emit("div", [sumKept(cx, space, node), by], {});
+  const m = cx.algebra(count);
+  return m.div(sumKept(cx, space, node), space.mayBeEmpty ? m.max(count, 1) : count);
 }
 
 function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
@@ -119,8 +119,9 @@ function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
       case "mean":
         return meanKept(cx, space, x);
       case "var": {
-        const apart = cx.emit("sub", [x, meanKept(cx, space, x)], {});
-        return meanKept(cx, space, cx.emit("mul", [apart, apart], {}));
+        const m = cx.algebra(x);
+        const apart = m.sub(x, meanKept(cx, space, x));
+        return meanKept(cx, space, m.mul(apart, apart));
       }
       case "max":
         return existing(
@@ -151,8 +152,8 @@ function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
 /** The maximum of no tokens is 0, as everything beyond the end of a sequence. */
 function existing(cx: Lowering, space: Space, node: Node): Node {
   if (!space.mayBeEmpty) return node;
-  const some = cx.emit("gt", [space.count(), cx.constant(0, "f32")], {});
-  return cx.emit("where", [some, node, cx.constant(0, typeOf(node).dtype)], {});
+  const count = space.count();
+  return cx.algebra(node).where(cx.algebra(count).gt(count, 0), node, 0);
 }
 
 /** From the reduced form, dimensions kept, to the form the result's type demands. */
@@ -178,8 +179,8 @@ export function meanOfAll(cx: Lowering, value: Placed, valid: Placed | null): No
   const count = valid
     ? total(spaceOf(cx, { ...valid, node: cx.cast(valid.node, "f32") }, axes))
     : cx.reshape(space.count(), []);
-  const by = valid !== null || space.mayBeEmpty ? cx.emit("max", [count, cx.constant(1, "f32")], {}) : count;
-  return cx.emit("div", [total(space), by], {});
+  const m = cx.algebra(count);
+  return m.div(total(space), valid !== null || space.mayBeEmpty ? m.max(count, 1) : count);
 }
 
 function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {

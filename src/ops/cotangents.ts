@@ -54,37 +54,3 @@ export function asRows(emit: EmitGrad, x: Node): Node | null {
   if (leading.some((size) => packedAxis(size) !== null) && leading.filter((size) => size !== 1).length > 1) return null;
   return reshaped(emit, x, [leading.reduce((n: Size, size) => multiplySizes(n, size), 1), shape.at(-1)!]);
 }
-
-/** Arithmetic on nodes and numbers, which take the dtype of `like`, so that a gradient reads as its formula. */
-export function algebra(emit: EmitGrad, like: Node) {
-  const node = (value: Node | number): Node => (typeof value === "number" ? numberLike(emit, like, value) : value);
-  const binary =
-    (op: "add" | "sub" | "mul" | "div" | "pow" | "eq" | "lt" | "gt") => (a: Node | number, b: Node | number) =>
-      emit(op, [node(a), node(b)], {});
-  const unary = (op: "neg" | "exp" | "log" | "sin" | "cos" | "tanh" | "sigmoid" | "abs") => (x: Node) =>
-    emit(op, [x], {});
-  const multiply = binary("mul");
-  return {
-    add: binary("add"),
-    sub: binary("sub"),
-    div: binary("div"),
-    pow: binary("pow"),
-    eq: binary("eq"),
-    lt: binary("lt"),
-    gt: binary("gt"),
-    neg: unary("neg"),
-    exp: unary("exp"),
-    log: unary("log"),
-    sin: unary("sin"),
-    cos: unary("cos"),
-    tanh: unary("tanh"),
-    sigmoid: unary("sigmoid"),
-    abs: unary("abs"),
-    mul: (first: Node | number, ...rest: readonly (Node | number)[]): Node =>
-      rest.reduce((product: Node, factor) => multiply(product, factor), node(first)),
-    powi: (x: Node, exponent: number) => emit("powi", [x], { exponent }),
-    where: (condition: Node, a: Node | number, b: Node | number) => emit("where", [condition, node(a), node(b)], {}),
-  };
-}
-
-export type Algebra = ReturnType<typeof algebra>;

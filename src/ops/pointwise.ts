@@ -9,7 +9,8 @@ import { typeOf } from "../ir/graph.js";
 import type { PointwiseOp } from "../ir/vocabulary.js";
 import type { OpTable } from "./define.js";
 import { erf } from "./erf.js";
-import { algebra, unbroadcast } from "./cotangents.js";
+import { algebra } from "./algebra.js";
+import { unbroadcast } from "./cotangents.js";
 import {
   broadcastShapes,
   costPerResult,

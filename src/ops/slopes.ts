@@ -1,6 +1,6 @@
 // Derivatives of the pointwise operators, as nodes: what each does to a cotangent.
 import type { Node } from "../ir/graph.js";
-import type { Algebra } from "./cotangents.js";
+import type { Algebra } from "./algebra.js";
 
 /** Cotangent of x where y = f(x) has the cotangent dy. */
 export type Slope = (m: Algebra, dy: Node, x: Node, y: Node) => Node;

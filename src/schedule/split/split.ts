@@ -4,6 +4,7 @@ import { invariant } from "../../base/invariant.js";
 import { createEmit, type Emit } from "../../ir/build.js";
 import { isOp, nodesOf, type Graph, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
+import { algebra, type Algebra } from "../../ops/algebra.js";
 import { ops } from "../../ops/index.js";
 import { replaceNodes } from "../../ir/replace.js";
 import type { Limits } from "../../program/target.js";
@@ -74,8 +75,8 @@ class Splitting {
   #node<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]): Node<K> {
     return this.#emit.node(op, inputs, attrs, this.#origin);
   }
-  #constant(value: number, dtype: DType): Node {
-    return this.#node("constant", [], { value, dtype, shape: [] });
+  #algebra(like: Node): Algebra {
+    return algebra((op, inputs, attrs) => this.#node(op, inputs, attrs), like);
   }
   /** All of a value: of one in parts, these side by side. */
   #now(node: Node): Node {
@@ -155,12 +156,13 @@ class Splitting {
       "max",
       parts.map((x) => this.#node("reduce_max", [x], along)),
     );
-    const powers = parts.map((x) => this.#node("exp", [this.#node("sub", [x, largest], {})], {}));
+    const m = this.#algebra(largest);
+    const powers = parts.map((x) => m.exp(m.sub(x, largest)));
     const total = this.#combined(
       "add",
       powers.map((x) => this.#node("sum", [x], along)),
     );
-    return powers.map((x) => this.#cast(this.#node("div", [x, total], {}), dtype));
+    return powers.map((x) => this.#cast(m.div(x, total), dtype));
   }
   #cast(node: Node, dtype: DType): Node {
     return node.types[0]!.dtype === dtype ? node : this.#node("cast", [node], { dtype });
@@ -211,13 +213,9 @@ class Splitting {
     const [largest, total, logit] = [0, 1, 2].map((start) =>
       this.#node("reshape", [this.#node("slice", [sums], { axis: shape.length, start, stop: start + 1 })], { shape }),
     );
-    const loss = this.#node("add", [this.#node("log", [total!], {}), this.#node("sub", [largest!, logit!], {})], {});
-    if (targets.types[0]!.dtype !== "i32") return loss;
-    return this.#node(
-      "where",
-      [this.#node("lt", [targets, this.#constant(0, "i32")], {}), this.#constant(0, "f32"), loss],
-      {},
-    );
+    const m = this.#algebra(sums);
+    const loss = m.add(m.log(total!), m.sub(largest!, logit!));
+    return targets.types[0]!.dtype === "i32" ? m.where(this.#algebra(targets).lt(targets, 0), 0, loss) : loss;
   }
   #classSums(targets: Node, parts: readonly Node[], classes: number): Node {
     let sums: Node | null = null;
@@ -235,20 +233,16 @@ class Splitting {
     let first = 0;
     const [best] = parts
       .map((part) => {
-        const at: Node = this.#node("add", [this.#node("argmax", [part], attrs), this.#constant(first, "u32")], {});
+        const own = this.#node("argmax", [part], attrs);
+        const at = this.#algebra(own).add(own, first);
         first += widthOf(part);
         return { value: this.#node("reduce_max", [part], along) as Node, at };
       })
       .reduce<readonly { readonly value: Node; readonly at: Node }[]>(([held], next) => {
         if (!held) return [next];
-        const beyond = this.#node("not", [this.#node("le", [next.value, held.value], {})], {});
-        const better = this.#node("and", [beyond, this.#node("eq", [held.value, held.value], {})], {});
-        return [
-          {
-            value: this.#node("where", [better, next.value, held.value], {}),
-            at: this.#node("where", [better, next.at, held.at], {}),
-          },
-        ];
+        const m = this.#algebra(held.value);
+        const better = m.and(m.not(m.le(next.value, held.value)), m.eq(held.value, held.value));
+        return [{ value: m.where(better, next.value, held.value), at: m.where(better, next.at, held.at) }];
       }, []);
     return best!.at;
   }
@@ -259,11 +253,11 @@ class Splitting {
     const within = this.#node("reshape", [indices], { shape });
     let rows: Node | null = null;
     for (const range of ranges) {
-      const start = this.#constant(range.start, "u32");
+      const m = this.#algebra(indices);
       // A part is looked up once those before it are done with, so that no more than two have memory.
-      const after: Node = rows ? this.#node("sub", [this.#node("barrier", [indices, rows], {}), start], {}) : indices;
+      const after: Node = rows ? m.sub(this.#node("barrier", [indices, rows], {}), range.start) : indices;
       const own: Node = this.#node("gather", [this.#weightPart(table, 0, range), after], {});
-      rows = rows ? this.#node("where", [this.#node("lt", [within, start], {}), rows, own], {}) : own;
+      rows = rows ? m.where(m.lt(within, range.start), rows, own) : own;
     }
     return rows!;
   }
