@@ -1,7 +1,7 @@
 // Which argument goes to which parameter: blocks, functions and built-in functions alike.
 import type { Span } from "../diagnostics/span.js";
 import type { Arg } from "../syntax/ast.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 import { nearest } from "../size/nearest.js";
 
 export interface Parameter {
@@ -32,7 +32,7 @@ export const signature = (callee: string, parameters: readonly Parameter[], rest
 
 /** The argument of each parameter that was given one; null where missing, surplus or misnamed ones were reported. */
 export function bindArguments(
-  session: Session,
+  checker: Checker,
   to: Signature,
   args: readonly Arg[],
   span: Span,
@@ -47,7 +47,7 @@ export function bindArguments(
     report();
   };
   const put = (name: string, arg: Arg, at: Span): void => {
-    if (bound.has(name)) fail(() => session.report("duplicate-argument", { callee, name }, at));
+    if (bound.has(name)) fail(() => checker.report("duplicate-argument", { callee, name }, at));
     else bound.set(name, arg);
   };
   for (const arg of args) {
@@ -58,15 +58,15 @@ export function bindArguments(
       if (known.has(name) || rest) put(name, arg, at);
       else
         fail(() =>
-          session.report("unknown-argument", { callee, name, suggestion: nearest(name, known), takes: [...known] }, at),
+          checker.report("unknown-argument", { callee, name, suggestion: nearest(name, known), takes: [...known] }, at),
         );
     } else if (named) {
-      fail(() => session.report("positional-after-named", { callee }, arg.span));
+      fail(() => checker.report("positional-after-named", { callee }, arg.span));
     } else {
       const place = places[position++];
       if (place === undefined)
         fail(() =>
-          session.report(
+          checker.report(
             "surplus-argument",
             { callee, takes: places.length, named: parameters.filter((p) => p.named).map((p) => p.name) },
             arg.span,
@@ -79,7 +79,7 @@ export function bindArguments(
   if (ok) {
     for (const p of parameters)
       if (!p.optional && !bound.has(p.name))
-        fail(() => session.report("missing-argument", { callee, name: p.name }, span));
+        fail(() => checker.report("missing-argument", { callee, name: p.name }, span));
   }
   return ok ? bound : null;
 }

@@ -15,16 +15,16 @@ import {
   type SizeFunction,
 } from "../size/size.js";
 import type { BinaryOp } from "../syntax/ast.js";
-import { ERROR, type Any, type ListAny } from "./context.js";
+import { ERROR, type ConstValue, type ListValue } from "./context.js";
 import { MAX_BITS, MAX_LIST, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "./limits.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 import { bool, describe, numberOf, printNumber, sizeValue, type NumberAny, type SizeAny } from "./values.js";
 
 export interface Operation {
-  readonly session: Session;
+  readonly checker: Checker;
   readonly op: BinaryOp;
-  readonly left: Any;
-  readonly right: Any;
+  readonly left: ConstValue;
+  readonly right: ConstValue;
   readonly span: Span;
   readonly opSpan: Span;
 }
@@ -33,7 +33,7 @@ export interface Operation {
  * The value of a binary operator whose operands are no tensors; `and` and `or` have been decided by their left side
  * already.
  */
-export function computeBinary(o: Operation): Any {
+export function computeBinary(o: Operation): ConstValue {
   const { left, right, op } = o;
   if (left.kind === "error" || right.kind === "error") return ERROR;
   if (left.kind === "number" && right.kind === "number") return onNumbers(o, left, right);
@@ -42,42 +42,42 @@ export function computeBinary(o: Operation): Any {
     const same = (left.kind === "string" && right.kind === "string") || (left.kind === "bool" && right.kind === "bool");
     if (same) return bool((left.value === right.value) === (op === "=="));
   }
-  if (op === "+" && left.kind === "list" && right.kind === "list") return joinLists(o.session, left, right, o.span);
+  if (op === "+" && left.kind === "list" && right.kind === "list") return joinLists(o.checker, left, right, o.span);
   return wrongOperands(o);
 }
 
-function joinLists(session: Session, left: ListAny, right: ListAny, span: Span): Any {
+function joinLists(checker: Checker, left: ListValue, right: ListValue, span: Span): ConstValue {
   const length = left.items.length + right.items.length;
-  if (length > MAX_LIST) session.halt("items in one list", MAX_LIST, span);
-  session.spend(length, span);
+  if (length > MAX_LIST) checker.abort("items in one list", MAX_LIST, span);
+  checker.spend(length, span);
   return { kind: "list", items: [...left.items, ...right.items], broken: left.broken || right.broken };
 }
 
 /** Unary minus and `not` on compile-time values. */
-export function computeUnary(session: Session, op: "-" | "not", operand: Any, span: Span): Any {
+export function computeUnary(checker: Checker, op: "-" | "not", operand: ConstValue, span: Span): ConstValue {
   if (operand.kind === "error") return ERROR;
   if (op === "not" && operand.kind === "bool") return bool(!operand.value);
   if (op === "-" && operand.kind === "number") return numberOf(q.negate(operand.value), operand.form);
   if (op === "-" && operand.kind === "size") return sizeValue(multiplySizes(-1, operand.size));
-  session.report("wrong-operands", { op, left: null, right: describe(operand) }, span);
+  checker.report("wrong-operands", { op, left: null, right: describe(operand) }, span);
   return ERROR;
 }
 
-export const isQuantity = (value: Any): value is NumberAny | SizeAny =>
+export const isQuantity = (value: ConstValue): value is NumberAny | SizeAny =>
   value.kind === "number" || value.kind === "size";
 
 /** A number or size as a size: exact, whether whole or not. */
 export const sizeFrom = (value: NumberAny | SizeAny): Size =>
   value.kind === "size" ? value.size : normal(sizeOf(value.value));
 
-function wrongOperands({ session, op, left, right, opSpan }: Operation): Any {
-  session.report("wrong-operands", { op, left: describe(left), right: describe(right) }, opSpan);
+function wrongOperands({ checker, op, left, right, opSpan }: Operation): ConstValue {
+  checker.report("wrong-operands", { op, left: describe(left), right: describe(right) }, opSpan);
   return ERROR;
 }
 
-function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
+function onNumbers(o: Operation, left: NumberAny, right: NumberAny): ConstValue {
   const [a, b] = [left.value, right.value];
-  o.session.spend(workOf(a) + workOf(b), o.span);
+  o.checker.spend(workOf(a) + workOf(b), o.span);
   const form =
     left.form === "float" || right.form === "float"
       ? "float"
@@ -86,18 +86,18 @@ function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
         : "int";
   switch (o.op) {
     case "+":
-      return limited(o.session, numberOf(q.add(a, b), form), o.span);
+      return limited(o.checker, numberOf(q.add(a, b), form), o.span);
     case "-":
-      return limited(o.session, numberOf(q.subtract(a, b), form), o.span);
+      return limited(o.checker, numberOf(q.subtract(a, b), form), o.span);
     case "*":
-      return limited(o.session, numberOf(q.multiply(a, b), form), o.span);
+      return limited(o.checker, numberOf(q.multiply(a, b), form), o.span);
     case "/": {
       if (b.num === 0n) return divisionByZero(o);
       const value = q.divide(a, b);
-      return limited(o.session, numberOf(value, form === "int" && !q.isInteger(value) ? "ratio" : form), o.span);
+      return limited(o.checker, numberOf(value, form === "int" && !q.isInteger(value) ? "ratio" : form), o.span);
     }
     case "%":
-      return b.num === 0n ? divisionByZero(o) : limited(o.session, numberOf(q.modulo(a, b), form), o.span);
+      return b.num === 0n ? divisionByZero(o) : limited(o.checker, numberOf(q.modulo(a, b), form), o.span);
     case "^":
       return power(o, a, right, form);
     case "==":
@@ -132,14 +132,14 @@ function workOf({ num, den }: Rational): number {
 
 const LONG = 1n << 64n;
 
-function divisionByZero({ session, op, opSpan }: Operation): Any {
-  session.report("division-by-zero", { op }, opSpan);
+function divisionByZero({ checker, op, opSpan }: Operation): ConstValue {
+  checker.report("division-by-zero", { op }, opSpan);
   return ERROR;
 }
 
-function power(o: Operation, base: Rational, exponent: NumberAny, form: NumberAny["form"]): Any {
+function power(o: Operation, base: Rational, exponent: NumberAny, form: NumberAny["form"]): ConstValue {
   if (!q.isInteger(exponent.value)) {
-    o.session.report("inexact-power", { exponent: printNumber(exponent) }, o.span);
+    o.checker.report("inexact-power", { exponent: printNumber(exponent) }, o.span);
     return ERROR;
   }
   const n = exponent.value.num;
@@ -147,51 +147,51 @@ function power(o: Operation, base: Rational, exponent: NumberAny, form: NumberAn
   const magnitude = n < 0n ? -n : n;
   const bits = Math.max(bitsOf(base.num), bitsOf(base.den));
   // 0, 1 and -1 have powers of any size; of other numbers each doubling adds a bit.
-  if (bits > 1 && BigInt(bits - 1) * magnitude > BigInt(MAX_BITS)) return tooLarge(o.session, o.span);
+  if (bits > 1 && BigInt(bits - 1) * magnitude > BigInt(MAX_BITS)) return tooLarge(o.checker, o.span);
   const e = bits > 1 ? magnitude : magnitude % 2n;
   const value = { num: base.num ** e, den: base.den ** e };
   if (magnitude !== 0n && e === 0n) return numberOf(base.num === 0n ? q.ZERO : q.ONE, form);
   const result = n < 0n ? q.divide(q.ONE, value) : value;
-  return limited(o.session, numberOf(result, form === "int" && !q.isInteger(result) ? "ratio" : form), o.span);
+  return limited(o.checker, numberOf(result, form === "int" && !q.isInteger(result) ? "ratio" : form), o.span);
 }
 
 const bitsOf = (n: bigint): number => (n < 0n ? -n : n).toString(2).length;
 
 /** The number itself, unless it has grown out of bounds. */
-export function limited(session: Session, value: NumberAny, span: Span): Any {
+export function limited(checker: Checker, value: NumberAny, span: Span): ConstValue {
   const { num, den } = value.value;
   // A comparison is quick; counting bits is not.
   if (num < LARGEST && num > -LARGEST && den < LARGEST) return value;
-  return tooLarge(session, span);
+  return tooLarge(checker, span);
 }
 
 const LARGEST = 1n << BigInt(MAX_BITS);
 
-function tooLarge(session: Session, span: Span): Any {
-  session.report("number-too-large", { bits: MAX_BITS }, span);
+function tooLarge(checker: Checker, span: Span): ConstValue {
+  checker.report("number-too-large", { bits: MAX_BITS }, span);
   return ERROR;
 }
 
-function onSizes(o: Operation, a: Size, b: Size): Any {
-  const { session, op, span } = o;
+function onSizes(o: Operation, a: Size, b: Size): ConstValue {
+  const { checker, op, span } = o;
   switch (op) {
     case "+":
-      return limitedSize(session, addSizes(a, b), span);
+      return limitedSize(checker, addSizes(a, b), span);
     case "-":
-      return limitedSize(session, subtractSizes(a, b), span);
+      return limitedSize(checker, subtractSizes(a, b), span);
     case "*":
-      return limitedSize(session, multiplySizes(a, b), span);
+      return limitedSize(checker, multiplySizes(a, b), span);
     case "/": {
       const quotient = divideSizes(a, b);
-      return quotient === null ? divisionByZero(o) : limitedSize(session, quotient, span);
+      return quotient === null ? divisionByZero(o) : limitedSize(checker, quotient, span);
     }
     case "%":
-      return b === 0 ? divisionByZero(o) : limitedSize(session, applySize("mod", [a, b]), span);
+      return b === 0 ? divisionByZero(o) : limitedSize(checker, applySize("mod", [a, b]), span);
     case "^": {
       if (typeof b !== "number" || b < 0 || b > 8 || !Number.isInteger(b)) return wrongOperands(o);
-      let product: Any = numberOf(q.ONE, "int");
+      let product: ConstValue = numberOf(q.ONE, "int");
       for (let i = 0; i < b && isQuantity(product); i++)
-        product = limitedSize(session, multiplySizes(sizeFrom(product), a), span);
+        product = limitedSize(checker, multiplySizes(sizeFrom(product), a), span);
       return product;
     }
     case "==":
@@ -201,7 +201,7 @@ function onSizes(o: Operation, a: Size, b: Size): Any {
     case ">":
     case ">=": {
       const { left, right } = o;
-      session.report(
+      checker.report(
         "not-compile-time",
         { what: "a comparison", value: describe(left.kind === "size" ? left : right) },
         span,
@@ -218,12 +218,12 @@ function onSizes(o: Operation, a: Size, b: Size): Any {
 }
 
 /** A size as a value, unless it has grown out of bounds. */
-export function limitedSize(session: Session, size: Size, span: Span): Any {
+export function limitedSize(checker: Checker, size: Size, span: Span): ConstValue {
   if (typeof size === "number") return sizeValue(size);
   const { length } = size.key;
   if (length > MAX_SIZE_CHARACTERS || depthOf(size) > MAX_SIZE_DEPTH)
-    session.halt("characters in one size", MAX_SIZE_CHARACTERS, span);
-  session.spend(Math.ceil(length / 8), span);
+    checker.abort("characters in one size", MAX_SIZE_CHARACTERS, span);
+  checker.spend(Math.ceil(length / 8), span);
   return sizeValue(size);
 }
 
@@ -237,11 +237,11 @@ function depthOf(size: SizeExpr): number {
 
 /** `ceil floor round min max` of numbers and sizes. */
 export function computeFunction(
-  session: Session,
+  checker: Checker,
   fn: SizeFunction,
   args: readonly (NumberAny | SizeAny)[],
   span: Span,
-): Any {
+): ConstValue {
   if (args.every((a) => a.kind === "number")) {
     const [first] = args;
     switch (fn) {
@@ -259,5 +259,5 @@ export function computeFunction(
         break;
     }
   }
-  return limitedSize(session, applySize(fn, args.map(sizeFrom)), span);
+  return limitedSize(checker, applySize(fn, args.map(sizeFrom)), span);
 }

@@ -3,9 +3,9 @@
 import type { Span } from "../diagnostics/span.js";
 import type { DType } from "../base/dtype.js";
 import type { Block, Const, File, Fn, Names, Weight } from "../syntax/ast.js";
-import type { Any, InstanceRef } from "./context.js";
+import type { ConstValue, InstanceRef } from "./context.js";
 import type { Initialiser } from "./model.js";
-import type { Trace } from "./session.js";
+import type { Trace } from "./checker.js";
 
 /** A weight of one instance. */
 export interface WeightRecord {
@@ -17,7 +17,7 @@ export interface WeightRecord {
 }
 
 export type Binding =
-  | { readonly kind: "value"; readonly value: Any }
+  | { readonly kind: "value"; readonly value: ConstValue }
   | { readonly kind: "weight"; readonly weight: WeightRecord }
   | { readonly kind: "function"; readonly instance: Instance; readonly fn: Fn }
   | { readonly kind: "block"; readonly block: Block; readonly file: LoadedFile }

@@ -2,13 +2,18 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Axis } from "../size/axes.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
-import type { Body } from "./context.js";
+import type { Emitter } from "./context.js";
 import type { LogicalType, Value } from "./model.js";
 import { axisOf, isBatch, isRouted, isSequence } from "./types.js";
 import { printType } from "./values.js";
 
 /** The shape that all values broadcast to; reports where there is none, or where the batch would not come first. */
-export function broadcastTypes(body: Body, what: string, values: readonly Value[], span: Span): readonly Size[] | null {
+export function broadcastTypes(
+  body: Emitter,
+  what: string,
+  values: readonly Value[],
+  span: Span,
+): readonly Size[] | null {
   let shape: readonly Size[] = [];
   let sofar: LogicalType | null = null;
   for (const { type } of values) {
@@ -38,7 +43,7 @@ export function broadcastShapes(a: readonly Size[], b: readonly Size[]): readonl
 }
 
 /** Whether the batch, where there is one, is the first dimension and no other; reports it otherwise. */
-export function batchFirst(body: Body, what: string, shape: readonly Size[], span: Span): boolean {
+export function batchFirst(body: Emitter, what: string, shape: readonly Size[], span: Span): boolean {
   const at = shape.findLastIndex((size) => isBatch(body, size));
   if (at > 0) body.report("batch-axis", { what, batch: printSize(shape[at] ?? 0) }, span);
   return at <= 0;
@@ -48,7 +53,7 @@ export function batchFirst(body: Body, what: string, shape: readonly Size[], spa
  * Two dimensions that should be equal are not: `unordered-route` where rows of a route meet other tokens, else a shape
  * mismatch. Looks for the culprit from the last dimension to the first, as broadcasting does.
  */
-export function reportMismatch(body: Body, what: string, left: LogicalType, right: LogicalType, span: Span): void {
+export function reportMismatch(body: Emitter, what: string, left: LogicalType, right: LogicalType, span: Span): void {
   const rank = Math.min(left.shape.length, right.shape.length);
   for (let i = 1; i <= rank; i++) {
     const x = left.shape[left.shape.length - i] ?? 1;
@@ -66,7 +71,7 @@ export function reportMismatch(body: Body, what: string, left: LogicalType, righ
 
 /** The same for two sizes at known places. */
 export function reportSizes(
-  body: Body,
+  body: Emitter,
   what: string,
   left: LogicalType,
   x: Size,

@@ -5,7 +5,7 @@ import { bindArguments, signature, type Signature } from "./arguments.js";
 import type { Instance } from "./bindings.js";
 import { builtins } from "./builtins/index.js";
 import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./compile-time.js";
-import { ERROR, type Any, type Bound, type Builtin } from "./context.js";
+import { ERROR, type ConstValue, type Argument, type Builtin } from "./context.js";
 import type { Env } from "./environment.js";
 import { instanceOf } from "./instance.js";
 import { unknownName, valueOf } from "./names.js";
@@ -15,7 +15,7 @@ import { describe, hasError } from "./values.js";
 type Call = Extract<Expr, { kind: "call" }>;
 
 /** The value of `callee(args)`. */
-export function evaluateCall(expr: Call, env: Env): Any {
+export function evaluateCall(expr: Call, env: Env): ConstValue {
   const { callee, span } = expr;
   if (callee.kind === "name") {
     const found = env.scope.find(callee.name);
@@ -23,7 +23,7 @@ export function evaluateCall(expr: Call, env: Env): Any {
     if (found.kind === "function") return callFunction(found.instance, found.fn, expr, env);
     if (found.kind === "block") {
       if (env.make !== null) return env.make(found.block, found.file, expr.args, span, env);
-      env.session.report("instance-in-function", { block: callee.name, where: env.place }, callee.span);
+      env.checker.report("instance-in-function", { block: callee.name, where: env.place }, callee.span);
       return ERROR;
     }
     return callValue(valueOf(found, callee.name, callee.span, env), expr, env);
@@ -36,7 +36,7 @@ export function evaluateCall(expr: Call, env: Env): Any {
       if (found?.kind === "function") return callFunction(instance, found.fn, expr, env);
       if (found !== undefined) return callValue(valueOf(found, callee.name.text, callee.name.span, env), expr, env);
       const suggestion = nearest(callee.name.text, instance.bodyNames.keys());
-      env.session.report(
+      env.checker.report(
         "unknown-member",
         { object: `\`${instance.block}\``, name: callee.name.text, suggestion },
         callee.name.span,
@@ -48,27 +48,27 @@ export function evaluateCall(expr: Call, env: Env): Any {
   return callValue(env.evaluate(callee, env), expr, env);
 }
 
-function callValue(value: Any, expr: Call, env: Env): Any {
+function callValue(value: ConstValue, expr: Call, env: Env): ConstValue {
   if (value.kind === "error") return ERROR;
   if (value.kind !== "instance") {
-    env.session.report("not-callable", { found: describe(value) }, expr.callee.span);
+    env.checker.report("not-callable", { found: describe(value) }, expr.callee.span);
     return ERROR;
   }
   const instance = instanceOf(value.instance);
   const forward = instance.bodyNames.get("forward");
   if (forward?.kind === "function") return callFunction(instance, forward.fn, expr, env);
-  env.session.report("no-function", { block: instance.block, name: "forward" }, expr.callee.span);
+  env.checker.report("no-function", { block: instance.block, name: "forward" }, expr.callee.span);
   return ERROR;
 }
 
 /** As messages call a function of a block: `Linear.forward`. */
 export const nameOfFunction = (instance: Instance, fn: Fn): string => `${instance.block}.${fn.name.text}`;
 
-function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): Any {
+function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): ConstValue {
   const bound = evaluateArguments(signatureOf(instance, fn), expr.args, expr.span, env);
   if (bound === null) return ERROR;
   if (env.body !== null) return env.body.call(instance, fn, bound, expr.span);
-  env.session.report("not-compile-time", { what: env.place, value: "the result of a function" }, expr.span);
+  env.checker.report("not-compile-time", { what: env.place, value: "the result of a function" }, expr.span);
   return ERROR;
 }
 
@@ -92,7 +92,7 @@ function evaluateArguments(
   args: readonly Arg[],
   span: Span,
   env: Env,
-): ReadonlyMap<string, Bound> | null {
+): ReadonlyMap<string, Argument> | null {
   const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
   return bindValues(signature, args, values, span, env);
 }
@@ -100,18 +100,18 @@ function evaluateArguments(
 function bindValues(
   signature: Signature,
   args: readonly Arg[],
-  values: ReadonlyMap<Arg, Any>,
+  values: ReadonlyMap<Arg, ConstValue>,
   span: Span,
   env: Env,
-): ReadonlyMap<string, Bound> | null {
-  const bound = bindArguments(env.session, signature, args, span);
+): ReadonlyMap<string, Argument> | null {
+  const bound = bindArguments(env.checker, signature, args, span);
   if (bound === null || [...values.values()].some(hasError)) return null;
   return new Map(
     [...bound].map(([name, arg]) => [name, { value: values.get(arg) ?? ERROR, span: arg.value.span, expr: arg.value }]),
   );
 }
 
-function callBuiltin(name: string, expr: Call, env: Env): Any {
+function callBuiltin(name: string, expr: Call, env: Env): ConstValue {
   const { args, span, callee } = expr;
   const builtin = builtins.get(name);
   const compileTime = isCompileTimeFunction(name);
@@ -128,24 +128,30 @@ function callBuiltin(name: string, expr: Call, env: Env): Any {
   ) {
     const named = args.find((a) => a.name !== null)?.name;
     if (named) {
-      env.session.report(
+      env.checker.report(
         "unknown-argument",
         { callee: name, name: named.text, suggestion: null, takes: [] },
         named.span,
       );
       return ERROR;
     }
-    return callCompileTime(env.session, name, positional, span);
+    return callCompileTime(env.checker, name, positional, span);
   }
   return builtin === undefined ? ERROR : callTensorFunction(name, builtin, expr, values, env);
 }
 
-function callTensorFunction(name: string, builtin: Builtin, expr: Call, values: ReadonlyMap<Arg, Any>, env: Env): Any {
+function callTensorFunction(
+  name: string,
+  builtin: Builtin,
+  expr: Call,
+  values: ReadonlyMap<Arg, ConstValue>,
+  env: Env,
+): ConstValue {
   const bound = bindValues(signatureOfBuiltin(name, builtin), expr.args, values, expr.span, env);
   if (bound === null) return ERROR;
-  for (const { value } of bound.values()) env.session.spend(weightOf(value), expr.span);
+  for (const { value } of bound.values()) env.checker.spend(weightOf(value), expr.span);
   if (env.body !== null) return builtin.apply(env.body, bound, expr.span);
-  env.session.report("not-compile-time", { what: env.place, value: `the result of \`${name}\`` }, expr.span);
+  env.checker.report("not-compile-time", { what: env.place, value: `the result of \`${name}\`` }, expr.span);
   return ERROR;
 }
 
@@ -163,5 +169,5 @@ function signatureOfBuiltin(name: string, builtin: Builtin): Signature {
 }
 
 /** How much there is to look at in an argument: of a list its items, of a pattern its letters. */
-const weightOf = (value: Any): number =>
+const weightOf = (value: ConstValue): number =>
   value.kind === "list" ? value.items.length : value.kind === "string" ? Math.ceil(value.value.length / 8) : 0;

@@ -14,11 +14,11 @@ import {
 } from "../size/rational.js";
 import { atomsOf, evaluateSize, type Atom, type Size, type SizeExpr, type Term } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
-import type { Body, Bound } from "./context.js";
+import type { Emitter, Argument } from "./context.js";
 import { printNumber, showSize } from "./values.js";
 
 /** Whether k is in order for a score along `parent`; reports errors, and the warning that it rounds to zero. */
-export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argument: Bound): boolean {
+export function checkCapacity(body: Emitter, k: Size, parent: SequenceAxis, argument: Argument): boolean {
   if (typeof k === "number") {
     if (k === 0 && isComputed(argument))
       body.report("capacity-rounds-to-zero", { k: "0", axis: parent.name, length: null }, argument.span);
@@ -52,14 +52,14 @@ export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argumen
  * Whether k came out as 0 without a 0 being written: `ceil(capacity * T)`. What is written, `0` or `ceil(0% * T)`, is
  * taken as meant.
  */
-const isComputed = (argument: Bound): boolean =>
+const isComputed = (argument: Argument): boolean =>
   argument.expr?.kind !== "number" && argument.expr?.kind !== "name" && literalSpan(argument, ZERO) === argument.span;
 
 /**
  * The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of
  * the parent's.
  */
-export function boundOfRoute(body: Body, k: Size, parent: SequenceAxis): number | null {
+export function boundOfRoute(body: Emitter, k: Size, parent: SequenceAxis): number | null {
   if (typeof k === "number") return Math.max(1, parent.bound === null ? k : Math.min(k, parent.bound));
   const counted = countedAxis(
     body,
@@ -71,7 +71,7 @@ export function boundOfRoute(body: Body, k: Size, parent: SequenceAxis): number 
   return Math.max(1, Math.min(parent.bound, toNumber(valueAt(body, k, counted.name, counted.bound))));
 }
 
-function countedAxis(body: Body, names: readonly string[], parent: SequenceAxis): SequenceAxis {
+function countedAxis(body: Emitter, names: readonly string[], parent: SequenceAxis): SequenceAxis {
   const axis = names[0] === undefined ? parent : body.axis(names[0]);
   return axis.role === "sequence" ? axis : parent;
 }
@@ -85,7 +85,7 @@ interface Share {
  * A ratio outside [0, 1] that multiplies an axis, at any depth. A negative share beside other terms only takes away
  * from them.
  */
-function outOfRange(body: Body, size: SizeExpr): Share | null {
+function outOfRange(body: Emitter, size: SizeExpr): Share | null {
   for (const term of size.terms) {
     const share = shareOf(body, term);
     if (share && (compare(share.value, ONE) > 0 || (compare(share.value, ZERO) < 0 && size.terms.length === 1)))
@@ -102,7 +102,7 @@ function outOfRange(body: Body, size: SizeExpr): Share | null {
 }
 
 /** What an axis is multiplied with in this term; live parameters count as their default. */
-function shareOf(body: Body, term: Term): Share | null {
+function shareOf(body: Emitter, term: Term): Share | null {
   if (!term.atoms.some(({ atom }) => atom.kind === "axis" && body.axis(atom.axis).role === "sequence")) return null;
   const live = term.atoms.flatMap(({ atom }) => (atom.kind === "live" ? [atom.name] : []));
   const value = live.reduce((product, name) => multiply(product, body.live(name).default), term.coefficient);
@@ -117,7 +117,7 @@ export function percent(value: Rational): string {
 }
 
 /** Where the ratio itself is written, if it is; else the whole argument. */
-function literalSpan(argument: Bound, value: Rational): Span {
+function literalSpan(argument: Argument, value: Rational): Span {
   const pending: Expr[] = argument.expr ? [argument.expr] : [];
   for (let e = pending.pop(); e; e = pending.pop()) {
     if (e.kind === "number" && compare(e.value, value) === 0) return e.span;
@@ -134,14 +134,14 @@ function literalSpan(argument: Bound, value: Rational): Span {
 const LENGTHS = 1024;
 
 /** The shortest length from 1 to the bound at which k is below 1; null where there is none. */
-function firstZero(body: Body, k: SizeExpr, axis: SequenceAxis): number | null {
+function firstZero(body: Emitter, k: SizeExpr, axis: SequenceAxis): number | null {
   const last = grows(k) ? 1 : Math.min(axis.bound ?? LENGTHS, LENGTHS);
   for (let n = 1; n <= last; n++) if (compare(valueAt(body, k, axis.name, n), ONE) < 0) return n;
   return null;
 }
 
 /** k for a sequence of n tokens; live parameters have their defaults, other axes their least extent, 1. */
-const valueAt = (body: Body, k: Size, axis: string, n: number): Rational =>
+const valueAt = (body: Emitter, k: Size, axis: string, n: number): Rational =>
   evaluateSize(k, (atom) =>
     atom.kind === "live" ? body.live(atom.name).default : atom.kind === "axis" && atom.axis === axis ? n : 1,
   );
@@ -171,7 +171,7 @@ function growingAtom(atom: Atom): boolean {
 }
 
 /** The value of a size over live parameters alone, at their defaults; null where it mentions an axis. */
-export function atDefaults(body: Body, size: Size): Rational | null {
+export function atDefaults(body: Emitter, size: Size): Rational | null {
   const axes = [...atomsOf(size)].some((a) => a.kind !== "live");
   return axes ? null : evaluateSize(size, (a) => (a.kind === "live" ? body.live(a.name).default : rational(0)));
 }

@@ -7,7 +7,7 @@ import { liveSize, toExpr } from "../size/size.js";
 import type { Allow, Block, Fn, Param } from "../syntax/ast.js";
 import { Instance } from "./bindings.js";
 import { checkCausality } from "./causality.js";
-import { ERROR, type Any } from "./context.js";
+import { ERROR, type ConstValue } from "./context.js";
 import { checkRouters } from "./dead-router.js";
 import { checkResiduals } from "./doubled-residual.js";
 import { enter } from "./entry.js";
@@ -22,7 +22,7 @@ import { constantOf } from "./names.js";
 import { givenParameters } from "./overrides.js";
 import { checkNames } from "./resolve.js";
 import { nameRoutes } from "./route-names.js";
-import { Halt, Session } from "./session.js";
+import { Abort, Checker } from "./checker.js";
 import { nearest } from "../size/nearest.js";
 import { checkUnread } from "./unread.js";
 import { Unroller } from "./unroll.js";
@@ -52,52 +52,52 @@ export interface Checked {
 
 /** Checks a file and the model in it for one phase and entry. Never throws for a fault of the source. */
 export function check(root: SourceFile, options: CheckOptions): Checked {
-  const session = new Session(options.phase, (file) => file !== root.file && librarySources.has(file));
+  const checker = new Checker(options.phase, (file) => file !== root.file && librarySources.has(file));
   const sources: SourceFile[] = [];
   let model: Model | null = null;
   try {
-    const files = loadFiles(session, root, options.read, sources);
-    if (!files.broken) model = checkModel(session, files, options, sources);
+    const files = loadFiles(checker, root, options.read, sources);
+    if (!files.broken) model = checkModel(checker, files, options, sources);
   } catch (fault) {
     // A limit was passed; that is reported already.
-    if (!(fault instanceof Halt)) throw fault;
+    if (!(fault instanceof Abort)) throw fault;
   }
   return {
-    model: session.hasErrors ? null : model,
-    diagnostics: withSources(session.diagnostics, sources),
+    model: checker.hasErrors ? null : model,
+    diagnostics: withSources(checker.diagnostics, sources),
     sources,
-    allows: session.allows,
+    allows: checker.allows,
   };
 }
 
-function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
+function checkModel(checker: Checker, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
   const own = files.all.filter((file) => !file.library);
   // Where one model is asked for, the others of the file have their own checks.
   const skip = (block: Block): boolean =>
     block.model && options.model !== undefined && block.name.text !== options.model;
-  for (const file of own) checkNames(session, file, skip);
+  for (const file of own) checkNames(checker, file, skip);
   for (const file of own)
     for (const decl of file.tree.declarations)
       if (decl.kind === "const")
-        constantOf({ kind: "const", decl, file }, decl.name.span, environment(session, file.scope, "a constant"));
-  const decl = chooseModel(session, files, options.model);
+        constantOf({ kind: "const", decl, file }, decl.name.span, environment(checker, file.scope, "a constant"));
+  const decl = chooseModel(checker, files, options.model);
   if (decl === null) return null;
-  const given = givenParameters(session, files.root, decl, options.set ?? {});
+  const given = givenParameters(checker, files.root, decl, options.set ?? {});
   sources.push(...given.sources);
   const live: LiveParameter[] = [];
   const instance = new Instance(decl, files.root, decl.name.span);
-  new Instantiator(session).furnish(instance, (p, value) => {
+  new Instantiator(checker).bindParameters(instance, (p, value) => {
     const set = given.values.get(p.name.text);
     const chosen = set === undefined ? value() : set(instance.params);
     return p.live ? asLive(p.name.text, p.type.kind === "float" ? "float" : "ratio", chosen, live) : chosen;
   });
   const entry = options.entry ?? (options.phase === "train" ? "objective" : "forward");
-  const fn = entryOf(session, instance, entry);
-  const inside = inspect(session, instance);
-  const { keys, ignore } = weightKeys(session, instance, inside.weights);
+  const fn = entryOf(checker, instance, entry);
+  const inside = inspect(checker, instance);
+  const { keys, ignore } = weightKeys(checker, instance, inside.weights);
   if (fn === null) return null;
-  const unroller = new Unroller({ session, entry, live });
-  const entered = enter(session, unroller, instance, fn);
+  const unroller = new Unroller({ checker, entry, live });
+  const entered = enter(checker, unroller, instance, fn);
   if (entered === null || entered.result.kind === "error") return null;
   unroller.finish();
   const model: Model = {
@@ -105,7 +105,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
     file: files.root.tree.file,
     phase: options.phase,
     entry,
-    parameters: decl.params.map((p) => ({ name: p.name.text, value: printParameter(session, instance, p, live) })),
+    parameters: decl.params.map((p) => ({ name: p.name.text, value: printParameter(checker, instance, p, live) })),
     axes: [...unroller.axes.values()],
     live,
     instances: inside.instances,
@@ -121,11 +121,11 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
   checkRouters(model, reportAt);
   checkResiduals(model, reportAt);
   // Where something is wrong, what is not read yet may well be meant to be.
-  if (!session.hasErrors) checkUnread(session, files.all, skip);
+  if (!checker.hasErrors) checkUnread(checker, files.all, skip);
   return model;
 }
 
-function chooseModel(session: Session, files: Files, wanted: string | undefined): Block | null {
+function chooseModel(checker: Checker, files: Files, wanted: string | undefined): Block | null {
   const { tree } = files.root;
   const models = tree.declarations.filter((d) => d.kind === "block").filter((d) => d.model);
   const names = models.map((m) => m.name.text);
@@ -134,20 +134,20 @@ function chooseModel(session: Session, files: Files, wanted: string | undefined)
   if (wanted !== undefined) {
     const found = models.find((m) => m.name.text === wanted);
     if (found === undefined)
-      session.report(
+      checker.report(
         "unknown-model",
         { name: wanted, models: names, suggestion: nearest(wanted, names) },
         only?.name.span ?? head,
       );
     return found ?? null;
   }
-  if (only === undefined) session.report("no-model", { file: tree.file }, head);
-  else if (second !== undefined) session.report("several-models", { models: names }, second.name.span);
+  if (only === undefined) checker.report("no-model", { file: tree.file }, head);
+  else if (second !== undefined) checker.report("several-models", { models: names }, second.name.span);
   return second === undefined ? (only ?? null) : null;
 }
 
 /** A live parameter stands for its value at run time; what it is declared or set to is its default. */
-function asLive(name: string, kind: LiveParameter["kind"], value: Any, live: LiveParameter[]): Any {
+function asLive(name: string, kind: LiveParameter["kind"], value: ConstValue, live: LiveParameter[]): ConstValue {
   if (value.kind !== "number") return ERROR;
   const fallback: Rational = value.value;
   live.push({ name, kind, default: fallback });
@@ -155,7 +155,7 @@ function asLive(name: string, kind: LiveParameter["kind"], value: Any, live: Liv
 }
 
 function printParameter(
-  session: Session,
+  checker: Checker,
   instance: Instance,
   { name, span }: Param,
   live: readonly LiveParameter[],
@@ -163,17 +163,17 @@ function printParameter(
   const found = live.find((l) => l.name === name.text);
   if (found !== undefined) return printNumber({ kind: "number", value: found.default, form: found.kind });
   const binding = instance.params.get(name.text);
-  return binding?.kind === "value" ? printValue(binding.value, (items) => session.spend(items, span)) : "";
+  return binding?.kind === "value" ? printValue(binding.value, (items) => checker.spend(items, span)) : "";
 }
 
-function entryOf(session: Session, model: Instance, entry: Entry): Fn | null {
+function entryOf(checker: Checker, model: Instance, entry: Entry): Fn | null {
   const found = model.bodyNames.get(entry);
   if (found?.kind === "function") return found.fn;
-  session.report("no-function", { block: model.block, name: entry }, model.decl.name.span);
+  checker.report("no-function", { block: model.block, name: entry }, model.decl.name.span);
   return null;
 }
 
-function outputsOf(result: Any, fn: Fn): Model["outputs"] {
+function outputsOf(result: ConstValue, fn: Fn): Model["outputs"] {
   if (result.kind === "tensor") return [{ name: fn.results[0]?.name?.text ?? "output", value: result.value }];
   if (result.kind !== "tuple") return [];
   return result.items.flatMap((item, i) =>

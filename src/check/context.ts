@@ -10,7 +10,7 @@ import type { Expr } from "../syntax/ast.js";
 import type { LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
 
 /** What an expression evaluates to. */
-export type Any =
+export type ConstValue =
   /** Exact. `form` is its kind: int, ratio (12.5%, 1/8) or float. */
   | { readonly kind: "number"; readonly value: Rational; readonly form: "int" | "float" | "ratio" }
   | { readonly kind: "bool"; readonly value: boolean }
@@ -20,7 +20,7 @@ export type Any =
    * `broken`: whether an item, at any depth, was already reported. Lists may share items many times over: whatever
    * walks one at any depth goes through each once.
    */
-  | { readonly kind: "list"; readonly items: readonly Any[]; readonly broken: boolean }
+  | { readonly kind: "list"; readonly items: readonly ConstValue[]; readonly broken: boolean }
   | { readonly kind: "instance"; readonly instance: InstanceRef }
   /** A size over axes or live parameters: `ceil(capacity * T)`. Never a constant. */
   | { readonly kind: "size"; readonly size: SizeExpr }
@@ -28,11 +28,11 @@ export type Any =
   /** The value of `top` or `above`. */
   | { readonly kind: "route"; readonly value: Value<"top"> | Value<"above"> }
   /** Several named results of a function. */
-  | { readonly kind: "tuple"; readonly names: readonly string[]; readonly items: readonly Any[] }
+  | { readonly kind: "tuple"; readonly names: readonly string[]; readonly items: readonly ConstValue[] }
   /** Something already reported: whatever is done with it is an error too, silently. */
   | { readonly kind: "error" };
 
-export const ERROR: Any = { kind: "error" };
+export const ERROR: ConstValue = { kind: "error" };
 
 /** An instance of a block, as the tensor rooms need to know it: by name only. */
 export interface InstanceRef {
@@ -40,12 +40,12 @@ export interface InstanceRef {
   readonly block: string;
 }
 
-export type ListAny = Extract<Any, { kind: "list" }>;
-export type TensorAny = Extract<Any, { kind: "tensor" }>;
-export type RouteAny = Extract<Any, { kind: "route" }>;
+export type ListValue = Extract<ConstValue, { kind: "list" }>;
+export type TensorValue = Extract<ConstValue, { kind: "tensor" }>;
+export type RouteValue = Extract<ConstValue, { kind: "route" }>;
 
 /** What builtins and operators can do in the body being unrolled. */
-export interface Body {
+export interface Emitter {
   readonly phase: Phase;
   /** Adds an operation; `path` is that of the call being unrolled. */
   emit<K extends LogicalOp>(
@@ -68,8 +68,8 @@ export interface Body {
 }
 
 /** An argument as a builtin receives it. */
-export interface Bound {
-  readonly value: Any;
+export interface Argument {
+  readonly value: ConstValue;
   readonly span: Span;
   /** What was written, so that a message can point inside it. */
   readonly expr?: Expr;
@@ -91,12 +91,12 @@ export interface Builtin {
   /** Takes any further named arguments too (`rearrange`'s sizes); they come with their names. */
   readonly rest?: true;
   readonly doc: string;
-  apply(body: Body, args: ReadonlyMap<string, Bound>, span: Span): Any;
+  apply(body: Emitter, args: ReadonlyMap<string, Argument>, span: Span): ConstValue;
 }
 
 /** One index in `x[…]`, evaluated. */
 export type EvaluatedIndex =
-  | { readonly kind: "at"; readonly value: Any; readonly span: Span }
-  | { readonly kind: "slice"; readonly start: Bound | null; readonly stop: Bound | null; readonly span: Span }
+  | { readonly kind: "at"; readonly value: ConstValue; readonly span: Span }
+  | { readonly kind: "slice"; readonly start: Argument | null; readonly stop: Argument | null; readonly span: Span }
   | { readonly kind: "new-axis"; readonly span: Span }
   | { readonly kind: "rest"; readonly span: Span };

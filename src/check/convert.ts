@@ -3,7 +3,7 @@ import type { Span } from "../diagnostics/span.js";
 import { LARGEST, type DType } from "../base/dtype.js";
 import { isInteger, toNumber, type Rational } from "../size/rational.js";
 import { atomsOf, axisSize, isWhole, type Atom, type Size, type SizeExpr } from "../size/size.js";
-import type { Any, Body } from "./context.js";
+import type { ConstValue, Emitter } from "./context.js";
 import { makersOf } from "./makers.js";
 import type { Value } from "./model.js";
 import { isBatch, typeOf } from "./types.js";
@@ -11,8 +11,8 @@ import { describe, printNumber, showSize } from "./values.js";
 
 /** An operand as a value of `dtype`; reports what cannot be one. `beside` is the shape it will broadcast against. */
 export function toValue(
-  body: Body,
-  operand: Any,
+  body: Emitter,
+  operand: ConstValue,
   dtype: DType,
   beside: readonly Size[],
   what: string,
@@ -42,7 +42,7 @@ export function toValue(
 }
 
 /** What helps where a tensor was wanted. */
-export const hintFor = (found: Any): { readonly hint?: string } =>
+export const hintFor = (found: ConstValue): { readonly hint?: string } =>
   found.kind === "route"
     ? { hint: "a route's tensors are its members: `route.mask`, `route.index`, `route.count`" }
     : found.kind === "tuple"
@@ -50,8 +50,8 @@ export const hintFor = (found: Any): { readonly hint?: string } =>
       : {};
 
 /** A compile-time number as a scalar. */
-export function numberValue(body: Body, number: Rational, dtype: DType, span: Span): Value | null {
-  const reason = misfit(number, dtype);
+export function numberValue(body: Emitter, number: Rational, dtype: DType, span: Span): Value | null {
+  const reason = unfitting(number, dtype);
   if (reason !== null) {
     body.report(
       "number-does-not-fit",
@@ -67,7 +67,7 @@ export function numberValue(body: Body, number: Rational, dtype: DType, span: Sp
   return body.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);
 }
 
-function misfit(number: Rational, dtype: DType): string | null {
+function unfitting(number: Rational, dtype: DType): string | null {
   if (dtype === "bool") return "a truth value is not a number";
   const value = toNumber(number);
   const whole = dtype === "u32" || dtype === "i32";
@@ -81,7 +81,7 @@ function misfit(number: Rational, dtype: DType): string | null {
  * A size over axes or live parameters as a value. Where it mentions a sequence axis each sequence has its own, so it is
  * shaped [B, 1, …, 1] to stand beside the other operand; else it is a scalar.
  */
-function sizeValue(body: Body, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
+function sizeValue(body: Emitter, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
   if (dtype === "bool" || ((dtype === "u32" || dtype === "i32") && !isWhole(size))) {
     const reason = dtype === "bool" ? "a size is a number" : "it need not be whole";
     body.report("number-does-not-fit", { number: `the size ${showSize(size)}`, dtype, reason }, span);
@@ -97,7 +97,7 @@ function sizeValue(body: Body, size: SizeExpr, dtype: DType, beside: readonly Si
   return own === dtype ? value : body.emit("cast", [value], {}, typeOf(dtype, shape), span);
 }
 
-function shapeOfSize(body: Body, size: SizeExpr, beside: readonly Size[]): readonly Size[] {
+function shapeOfSize(body: Emitter, size: SizeExpr, beside: readonly Size[]): readonly Size[] {
   const perSequence = [...atomsOf(size)].some((a) => a.kind === "axis" && body.axis(a.axis).role === "sequence");
   if (!perSequence || body.batch === null) return [];
   const [first] = beside;

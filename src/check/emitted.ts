@@ -1,7 +1,7 @@
 // The operations of a model while it is unrolled, in their order, each with the call that emitted it.
 import type { CallNode } from "./call-tree.js";
 import type { LogicalAttrs, LogicalOp, Value } from "./model.js";
-import type { Trace } from "./session.js";
+import type { Trace } from "./checker.js";
 
 /** A value while its model is being made: paths and streams get their names at the end. */
 interface Draft {

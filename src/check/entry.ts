@@ -6,29 +6,29 @@ import type { Fn, Input } from "../syntax/ast.js";
 import type { Binding, Instance } from "./bindings.js";
 import { nameOfFunction } from "./call.js";
 import { CallNode } from "./call-tree.js";
-import type { Any } from "./context.js";
+import type { ConstValue } from "./context.js";
 import type { Env } from "./environment.js";
 import { evaluate, integerOf } from "./evaluate.js";
 import { extentOf } from "./instantiate.js";
 import { MAX_EXTENT } from "./limits.js";
 import { axisNameOf, TypeMatcher } from "./match-types.js";
 import type { ModelInput } from "./model.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 import { typeEnv, type Unroller } from "./unroll.js";
 import { describe } from "./values.js";
 
 export interface Entered {
   readonly inputs: readonly ModelInput[];
   /** A tensor, several by name, or nothing. */
-  readonly result: Any;
+  readonly result: ConstValue;
 }
 
 /** Unrolls the entered function; null where its inputs cannot be a program's, which was reported. */
-export function enter(session: Session, unroller: Unroller, model: Instance, fn: Fn): Entered | null {
+export function enter(checker: Checker, unroller: Unroller, model: Instance, fn: Fn): Entered | null {
   const axes = new Map<string, Binding>();
-  const env: Env = { ...typeEnv(session, model), scope: model.memberScope.inner(axes) };
+  const env: Env = { ...typeEnv(checker, model), scope: model.memberScope.inner(axes) };
   const shapes = fn.inputs.map((i) => shapeOf(i, axes, env));
-  const placed = placeAxes(session, fn.inputs, shapes);
+  const placed = placeAxes(checker, fn.inputs, shapes);
   if (placed === null) return null;
   unroller.batch = placed.batch;
   for (const axis of placed.axes) unroller.axes.set(axis.name, axis);
@@ -42,7 +42,7 @@ export function enter(session: Session, unroller: Unroller, model: Instance, fn:
   );
   const locals = new Map<string, Binding>(axes);
   for (const { name, value } of inputs) locals.set(name, { kind: "value", value: { kind: "tensor", value } });
-  const matcher = new TypeMatcher(typeEnv(session, model), nameOfFunction(model, fn), unroller);
+  const matcher = new TypeMatcher(typeEnv(checker, model), nameOfFunction(model, fn), unroller);
   for (const [name, binding] of axes) matcher.axes.set(name, binding);
   return { inputs, result: unroller.run({ instance: model, fn, node: root, locals, matcher }) };
 }
@@ -56,11 +56,11 @@ interface EntryDim {
 
 /** The shape of one input; null where a dimension is neither an axis nor known, which was reported. */
 function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly EntryDim[] | null {
-  const { session } = env;
+  const { checker } = env;
   const name = input.name.text;
   const dims: EntryDim[] = [];
   if (name === "lengths") {
-    session.report(
+    checker.report(
       "open-entry-input",
       { input: name, reason: "every program has an input of this name, the length of each sequence" },
       input.name.span,
@@ -69,7 +69,7 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
   }
   for (const d of input.type.dims) {
     if (d.kind === "rest") {
-      session.report(
+      checker.report(
         "open-entry-input",
         { input: name, reason: "`...` leaves open how many dimensions it has" },
         d.span,
@@ -87,7 +87,7 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
     }
     const value = evaluate(d.value, env);
     if (value.kind === "size") {
-      session.report(
+      checker.report(
         "open-entry-input",
         { input: name, reason: `${describe(value)} is computed from an axis` },
         d.span,
@@ -97,7 +97,7 @@ function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly E
     const n = integerOf(value, `a dimension of \`${name}\``, d.value.span, env);
     if (n === null) return null;
     if (n < 1 || n > MAX_EXTENT) {
-      session.report(
+      checker.report(
         "size-out-of-range",
         { what: `a dimension of \`${name}\``, value: String(n), max: MAX_EXTENT },
         d.value.span,
@@ -119,7 +119,7 @@ function toSizeExpr(size: Size): Exclude<Size, number> {
  * is a sequence; others are free. Null where one stands where it cannot, which was reported.
  */
 function placeAxes(
-  session: Session,
+  checker: Checker,
   inputs: readonly Input[],
   shapes: readonly (readonly EntryDim[] | null)[],
 ): { readonly batch: string | null; readonly axes: readonly Axis[] } | null {
@@ -141,7 +141,7 @@ function placeAxes(
       const reason = misplaced(axis, dim, batch, sequences.has(axis) && !(dim === 1 && shape[0]?.axis === batch));
       if (reason === null) return;
       ok = false;
-      session.report(
+      checker.report(
         "misplaced-axis",
         { axis, reason },
         inputs[i]?.type.dims[dim]?.span ?? inputs[i]?.span ?? { file: "", start: 0, end: 0 },

@@ -7,7 +7,7 @@ import { ERROR } from "./context.js";
 import { baseName, resolveImport } from "./import-path.js";
 import { libraryExports, libraryFile, librarySources } from "./library.js";
 import { MAX_DEPTH } from "./limits.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 import { nearest } from "../size/nearest.js";
 
 /**
@@ -28,8 +28,8 @@ export interface Files {
  * `read` gives the text of a file by its path relative to the root file's folder. Each file read is added to `sources`
  * at once, the root first: messages point into them even where reading stops at a limit.
  */
-export function loadFiles(session: Session, source: SourceFile, read: Read, sources: SourceFile[]): Files {
-  const loader = new Loader(session, read, sources);
+export function loadFiles(checker: Checker, source: SourceFile, read: Read, sources: SourceFile[]): Files {
+  const loader = new Loader(checker, read, sources);
   const root = loader.load(baseName(source.file), source);
   return { root, all: [...loader.loaded.values()], broken: loader.broken };
 }
@@ -41,7 +41,7 @@ class Loader {
   readonly #open: string[] = [];
 
   constructor(
-    readonly session: Session,
+    readonly checker: Checker,
     readonly read: Read,
     readonly sources: SourceFile[],
   ) {}
@@ -49,8 +49,8 @@ class Loader {
   load(path: string, source: SourceFile): LoadedFile {
     this.sources.push(source);
     const { file: tree, diagnostics } = parse(source);
-    this.session.allow(tree.allows);
-    for (const d of diagnostics) this.session.add(d);
+    this.checker.allow(tree.allows);
+    for (const d of diagnostics) this.checker.add(d);
     if (diagnostics.some((d) => d.severity === "error")) this.broken = true;
     return this.#link(path, tree, false);
   }
@@ -71,7 +71,7 @@ class Loader {
     this.loaded.set(keyOf(path, library), file);
     const declare = (name: Name, binding: Binding): boolean => {
       if (table.has(name.text)) {
-        this.session.report("duplicate-name", { name: name.text, where: "in this file" }, name.span);
+        this.checker.report("duplicate-name", { name: name.text, where: "in this file" }, name.span);
         return false;
       }
       table.set(name.text, binding);
@@ -95,28 +95,28 @@ class Loader {
     const target = resolveImport(importer.path, i.from);
     if (target.kind === "library") return "library";
     if (target.kind === "refused") {
-      this.session.report("import-path", { path: i.from, reason: target.reason }, i.fromSpan);
+      this.checker.report("import-path", { path: i.from, reason: target.reason }, i.fromSpan);
       return null;
     }
     const key = keyOf(target.path, importer.library);
     const start = this.#open.indexOf(key);
     if (start !== -1) {
-      this.session.report("import-cycle", { chain: [...this.#open.slice(start), key].map(nameOf) }, i.fromSpan);
+      this.checker.report("import-cycle", { chain: [...this.#open.slice(start), key].map(nameOf) }, i.fromSpan);
       return null;
     }
     const done = this.loaded.get(key);
     if (done !== undefined) return done;
     if (this.#open.length >= MAX_DEPTH)
-      this.session.halt("files that import one another in a row", MAX_DEPTH, i.fromSpan);
+      this.checker.abort("files that import one another in a row", MAX_DEPTH, i.fromSpan);
     const loaded = importer.library ? this.#loadLibrary(target.path) : this.#loadUser(target.path, i);
-    if (loaded === null) this.session.report("import-not-found", { path: i.from }, i.fromSpan);
+    if (loaded === null) this.checker.report("import-not-found", { path: i.from }, i.fromSpan);
     return loaded === "refused" ? null : loaded;
   }
 
   #loadUser(path: string, i: Import): LoadedFile | "refused" | null {
     const text = this.read(path);
     if (text !== null && typeof text !== "string") {
-      this.session.report("import-path", { path: i.from, reason: text.refused, atFile: true }, i.fromSpan);
+      this.checker.report("import-path", { path: i.from, reason: text.refused, atFile: true }, i.fromSpan);
       return "refused";
     }
     // A user's own folder `std` is not the library's.
@@ -131,7 +131,7 @@ class Loader {
     const found = file?.exports.get(name.text);
     if (found !== undefined) return found;
     if (from === "library" || !this.broken) {
-      this.session.report(
+      this.checker.report(
         "unknown-export",
         { name: name.text, from: i.from, suggestion: nearest(name.text, names.keys()) },
         name.span,

@@ -13,7 +13,7 @@ import {
 } from "../size/size.js";
 import { spanOf, type CountRule, type SequenceAxis } from "../size/axes.js";
 import { batchFirst } from "./broadcast.js";
-import { ERROR, type Any, type Body, type Bound, type EvaluatedIndex } from "./context.js";
+import { ERROR, type ConstValue, type Emitter, type Argument, type EvaluatedIndex } from "./context.js";
 import { hintFor } from "./convert.js";
 import { cutAxis, rememberMaker } from "./makers.js";
 import type { Value } from "./model.js";
@@ -24,7 +24,12 @@ type At = Extract<EvaluatedIndex, { kind: "at" }>;
 type Slice = Extract<EvaluatedIndex, { kind: "slice" }>;
 
 /** `object[indices]` where the object is a tensor or a route. */
-export function applyIndex(body: Body, object: Any, indices: readonly EvaluatedIndex[], span: Span): Any {
+export function applyIndex(
+  body: Emitter,
+  object: ConstValue,
+  indices: readonly EvaluatedIndex[],
+  span: Span,
+): ConstValue {
   if (object.kind === "error" || indices.some(isErroneous)) return ERROR;
   if (object.kind !== "tensor") {
     const hint = hintFor(object).hint ?? null;
@@ -42,7 +47,7 @@ function isErroneous(index: EvaluatedIndex): boolean {
 }
 
 /** table[V, …] by u32 or i32 indices. */
-function gather(body: Body, table: Value, rows: At, indices: readonly EvaluatedIndex[], span: Span): Value | null {
+function gather(body: Emitter, table: Value, rows: At, indices: readonly EvaluatedIndex[], span: Span): Value | null {
   const index = rows.value.kind === "tensor" ? rows.value.value : null;
   if (!index) return null;
   const rest = indices.slice(1).every((i) => i.kind === "rest" || (i.kind === "slice" && !i.start && !i.stop));
@@ -80,7 +85,7 @@ function gather(body: Body, table: Value, rows: At, indices: readonly EvaluatedI
 }
 
 /** The indices one by one, from the first dimension on; what they drop or add is one reshape at the end. */
-function cut(body: Body, x: Value, indices: readonly EvaluatedIndex[], span: Span): Value | null {
+function cut(body: Emitter, x: Value, indices: readonly EvaluatedIndex[], span: Span): Value | null {
   const named = indices.filter((i) => i.kind === "at" || i.kind === "slice").length;
   const rests = indices.filter((i) => i.kind === "rest").length;
   const surplus = named - x.type.shape.length;
@@ -126,7 +131,7 @@ function cut(body: Body, x: Value, indices: readonly EvaluatedIndex[], span: Spa
 }
 
 /** x[…, i, …]: one position of a static axis (kept as 1), or one token of each sequence (dropped). */
-function take(body: Body, x: Value, dim: number, index: At, span: Span): Value | null {
+function take(body: Emitter, x: Value, dim: number, index: At, span: Span): Value | null {
   const size = x.type.shape[dim] ?? 1;
   const axis = axisOf(body, size);
   const at = wholeOf(body, index.value, "an index", index.span);
@@ -167,7 +172,7 @@ function take(body: Body, x: Value, dim: number, index: At, span: Span): Value |
 }
 
 /** x[…, a:b, …], clamped. */
-function slice(body: Body, x: Value, dim: number, index: Slice, span: Span): Value | null {
+function slice(body: Emitter, x: Value, dim: number, index: Slice, span: Span): Value | null {
   const size = x.type.shape[dim] ?? 1;
   const start = endOf(body, index.start, 0);
   const stop = endOf(body, index.stop, null);
@@ -197,11 +202,11 @@ function slice(body: Body, x: Value, dim: number, index: Slice, span: Span): Val
 
 const isFixed = (end: Size | null): end is number | null => end === null || typeof end === "number";
 
-const sliceStatic = (body: Body, x: Value, axis: number, start: number, stop: number, span: Span): Value =>
+const sliceStatic = (body: Emitter, x: Value, axis: number, start: number, stop: number, span: Span): Value =>
   body.emit("slice", [x], { axis, start, stop }, typeOf(x.type.dtype, x.type.shape.with(axis, stop - start)), span);
 
 function sliceTokens(
-  body: Body,
+  body: Emitter,
   x: Value,
   dim: number,
   axis: SequenceAxis,
@@ -265,13 +270,13 @@ function longestSpan(rule: Extract<CountRule, { kind: "span" }>, bound: number |
 }
 
 /** One end of a slice: `otherwise` where it is left out; undefined where it was reported. */
-function endOf(body: Body, end: Bound | null, otherwise: number | null): Size | null | undefined {
+function endOf(body: Emitter, end: Argument | null, otherwise: number | null): Size | null | undefined {
   if (end === null || end.value.kind === "none") return otherwise;
   return wholeOf(body, end.value, "the end of a slice", end.span) ?? undefined;
 }
 
 /** A whole number or size; null where it was reported. */
-function wholeOf(body: Body, value: Any, what: string, span: Span): Size | null {
+function wholeOf(body: Emitter, value: ConstValue, what: string, span: Span): Size | null {
   if (value.kind === "number") {
     if (isInteger(value.value)) return toNumber(value.value);
     body.report("not-an-integer", { what, value: printRational(value.value) }, span);

@@ -30,7 +30,7 @@ export function defaultInitialiser(dtype: DType, shape: readonly number[]): Init
 
 /** Reads the expression after `=`; null where it is none, which was reported. */
 export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[], env: Env): Initialiser | null {
-  const { session } = env;
+  const { checker } = env;
   if (expr.kind === "if") {
     const chosen = conditionOf(expr.condition, env);
     return chosen === null ? null : initialiserOf(chosen ? expr.then : expr.else, dtype, shape, env);
@@ -40,7 +40,7 @@ export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[]
   if (head.kind !== "name" || names === undefined) {
     const value = head.kind === "name" ? null : evaluate(expr, env);
     if (value?.kind !== "error")
-      session.report(
+      checker.report(
         "unknown-initialiser",
         { found: value === null ? `\`${nameOf(head)}\`` : describe(value) },
         expr.span,
@@ -49,7 +49,7 @@ export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[]
   }
   const args = expr.kind === "call" ? expr.args : [];
   const parameters = names.map((name) => ({ name, optional: head.name === "orthogonal", named: false }));
-  const bound = bindArguments(session, signature(head.name, parameters), args, expr.span);
+  const bound = bindArguments(checker, signature(head.name, parameters), args, expr.span);
   if (bound === null) return null;
   const numbers: number[] = [];
   for (const name of names) {
@@ -62,7 +62,7 @@ export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[]
   const initialiser = make(head.name, a, b);
   const reason = faultOf(initialiser, dtype, shape);
   if (reason === null) return initialiser;
-  session.report("bad-initialiser", { reason }, expr.span);
+  checker.report("bad-initialiser", { reason }, expr.span);
   return null;
 }
 
@@ -108,7 +108,7 @@ function numberOf(expr: Expr, what: string, env: Env): number | null {
   return null;
 }
 
-function reportNumber(kind: string, found: string, what: string, span: Span, { session }: Env): void {
-  if (kind === "size" || kind === "tensor") session.report("not-compile-time", { what, value: found }, span);
-  else if (kind !== "error") session.report("wrong-kind", { what, expected: "a number", found }, span);
+function reportNumber(kind: string, found: string, what: string, span: Span, { checker }: Env): void {
+  if (kind === "size" || kind === "tensor") checker.report("not-compile-time", { what, value: found }, span);
+  else if (kind !== "error") checker.report("wrong-kind", { what, expected: "a number", found }, span);
 }

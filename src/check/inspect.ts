@@ -3,7 +3,7 @@ import type { Span } from "../diagnostics/span.js";
 import { Instance, joinPath } from "./bindings.js";
 import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "./model.js";
 import { MAX_PATH } from "./limits.js";
-import type { Session, Trace } from "./session.js";
+import type { Checker, Trace } from "./checker.js";
 import type { Unroller } from "./unroll.js";
 
 export interface Inside {
@@ -19,16 +19,16 @@ export interface FoundWeight {
 }
 
 /** Every instance below the model and every weight, in order of making; two with one path are reported. */
-export function inspect(session: Session, model: Instance): Inside {
+export function inspect(checker: Checker, model: Instance): Inside {
   const instances: InstanceEntry[] = [];
   const weights: FoundWeight[] = [];
   const paths = new Set<string>();
   const claim = (path: string, span: Span, trace: Trace | null): boolean => {
-    if (path.length > MAX_PATH) session.halt("letters in one path", MAX_PATH, span);
+    if (path.length > MAX_PATH) checker.abort("letters in one path", MAX_PATH, span);
     // Paths repeat the names of all they lie in.
-    session.spend(Math.ceil(path.length / 32), span);
+    checker.spend(Math.ceil(path.length / 32), span);
     if (paths.has(path)) {
-      session.report("path-taken", { path }, span, [], trace);
+      checker.report("path-taken", { path }, span, [], trace);
       return false;
     }
     paths.add(path);

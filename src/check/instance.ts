@@ -1,16 +1,16 @@
 // Instances in values: which one a reference means, and the homes of those that have none yet.
 import type { Instance } from "./bindings.js";
-import type { Any, InstanceRef, ListAny } from "./context.js";
+import type { ConstValue, InstanceRef, ListValue } from "./context.js";
 
 /** Lists whose instances all have homes. */
-const settled = new WeakSet<ListAny>();
+const settled = new WeakSet<ListValue>();
 
 /**
  * Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. In order, and
  * each list once, however often it is shared.
  */
-export function settle(root: Any, parent: Instance, member: string): void {
-  const todo: { readonly value: Any; readonly segment: string }[] = [{ value: root, segment: member }];
+export function settle(root: ConstValue, parent: Instance, member: string): void {
+  const todo: { readonly value: ConstValue; readonly segment: string }[] = [{ value: root, segment: member }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { value, segment } = next;
     if (value.kind === "list" && !settled.has(value)) {

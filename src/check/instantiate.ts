@@ -3,7 +3,7 @@ import type { Span } from "../diagnostics/span.js";
 import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "./arguments.js";
 import { type Binding, Instance, type LoadedFile } from "./bindings.js";
-import { ERROR, type Any, type ListAny } from "./context.js";
+import { ERROR, type ConstValue, type ListValue } from "./context.js";
 import type { Env } from "./environment.js";
 import { conditionOf, environment, evaluate, integerOf } from "./evaluate.js";
 import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
@@ -12,7 +12,7 @@ import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "./limits.js";
 import { checkOption } from "./options.js";
 import { namesOf } from "./nodes.js";
 import { convert } from "./parameters.js";
-import { Halt, type Session } from "./session.js";
+import { Abort, type Checker } from "./checker.js";
 import { Tally } from "./tally.js";
 import { describe, hasError } from "./values.js";
 
@@ -42,28 +42,28 @@ export class Instantiator {
   readonly #made: Tally<Block>;
   #depth = 0;
 
-  constructor(readonly session: Session) {
-    this.#made = new Tally(session, "instances of blocks", MAX_INSTANCES);
+  constructor(readonly checker: Checker) {
+    this.#made = new Tally(checker, "instances of blocks", MAX_INSTANCES);
   }
 
   /** `Block(args)` in a member, a default or an argument. */
-  readonly make = (block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env): Any => {
+  readonly make = (block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env): ConstValue => {
     const callee = block.name.text;
     const { takes, params } = interfaceOf(block);
-    const bound = bindArguments(this.session, takes, args, span);
-    const given = new Map<string, Any>();
+    const bound = bindArguments(this.checker, takes, args, span);
+    const given = new Map<string, ConstValue>();
     for (const [name, arg] of bound ?? []) {
       const param = params.get(name);
       const value = evaluate(arg.value, env);
       const kept = param
-        ? convert(this.session, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span)
+        ? convert(this.checker, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span)
         : value;
-      if (param) checkOption(this.session, block, param, kept, arg.value.span);
+      if (param) checkOption(this.checker, block, param, kept, arg.value.span);
       given.set(name, kept);
     }
     if (bound === null) return ERROR;
     const instance = new Instance(block, file, span);
-    this.session.traced(span, () => this.furnish(instance, (p, value) => given.get(p.name.text) ?? value()));
+    this.checker.traced(span, () => this.bindParameters(instance, (p, value) => given.get(p.name.text) ?? value()));
     return { kind: "instance", instance };
   };
 
@@ -71,13 +71,13 @@ export class Instantiator {
    * Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by
    * asking.
    */
-  furnish(instance: Instance, given: (param: Param, value: () => Any) => Any): void {
-    const { session } = this;
-    instance.trace = session.trace;
+  bindParameters(instance: Instance, given: (param: Param, value: () => ConstValue) => ConstValue): void {
+    const { checker } = this;
+    instance.trace = checker.trace;
     this.#made.add(instance.decl, instance.block, instance.span);
     if (++this.#depth > MAX_DEPTH) {
-      session.report("endless-instances", { block: instance.block, limit: MAX_DEPTH }, instance.span);
-      throw new Halt();
+      checker.report("endless-instances", { block: instance.block, limit: MAX_DEPTH }, instance.span);
+      throw new Abort();
     }
     for (const p of instance.decl.params) {
       const name = p.name.text;
@@ -90,18 +90,18 @@ export class Instantiator {
     this.#depth--;
   }
 
-  #default(p: Param, instance: Instance): Any {
+  #default(p: Param, instance: Instance): ConstValue {
     if (p.default === null) return ERROR;
     const scope = instance.file.scope.inner(instance.params);
     const value = evaluate(
       p.default,
-      environment(this.session, scope, "the default of a parameter", { make: this.make }),
+      environment(this.checker, scope, "the default of a parameter", { make: this.make }),
     );
-    return convert(this.session, value, p.type, `the default of \`${p.name.text}\``, p.default.span);
+    return convert(this.checker, value, p.type, `the default of \`${p.name.text}\``, p.default.span);
   }
 
   #members(members: readonly Member[], instance: Instance, pending: Set<string>): void {
-    const env = environment(this.session, instance.memberScope, "a member", { make: this.make, pending });
+    const env = environment(this.checker, instance.memberScope, "a member", { make: this.make, pending });
     for (const m of members) {
       switch (m.kind) {
         case "sub-block":
@@ -118,7 +118,7 @@ export class Instantiator {
         case "member-if": {
           const chosen = conditionOf(m.condition, { ...env, place: "a condition" });
           if (chosen !== null)
-            this.session.within(m.span, () => this.#members(chosen ? m.then : m.else, instance, pending));
+            this.checker.within(m.span, () => this.#members(chosen ? m.then : m.else, instance, pending));
           else for (const name of namesOf([...m.then, ...m.else])) this.#unknown(instance, name);
           break;
         }
@@ -134,7 +134,7 @@ export class Instantiator {
   /** Gives a member its name; false where the name is taken, which is reported. */
   #declare(instance: Instance, name: Name, binding: Binding): boolean {
     if (instance.bodyNames.has(name.text)) {
-      this.session.report("duplicate-name", { name: name.text, where: "among the members" }, name.span);
+      this.checker.report("duplicate-name", { name: name.text, where: "among the members" }, name.span);
       return false;
     }
     instance.bodyNames.set(name.text, binding);
@@ -151,7 +151,7 @@ export class Instantiator {
     const found = evaluate(m.value, env);
     const stranger = hasError(found) ? null : firstThatIsNoBlock(found);
     if (stranger !== null)
-      this.session.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
+      this.checker.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
     const value = stranger !== null || hasError(found) ? ERROR : found;
     if (this.#declare(instance, m.name, { kind: "value", value })) settle(value, instance, m.name.text);
   }
@@ -165,7 +165,7 @@ export class Instantiator {
         : m.init === null
           ? defaultInitialiser(dtype, shape)
           : initialiserOf(m.init, dtype, shape, env);
-    if (dtype === "bool") this.session.report("weight-type", { reason: "cannot be of bool" }, m.type.span);
+    if (dtype === "bool") this.checker.report("weight-type", { reason: "cannot be of bool" }, m.type.span);
     if (shape === null || init === null || dtype === "bool") {
       this.#unknown(instance, m.name.text);
       return;
@@ -178,7 +178,7 @@ export class Instantiator {
     const shape: number[] = [];
     for (const d of m.type.dims) {
       if (d.kind === "rest" || d.bound !== null) {
-        this.session.report(
+        this.checker.report(
           "weight-type",
           { reason: d.kind === "rest" ? "has no open dimensions" : "has no bounds, its dimensions are known" },
           d.span,
@@ -197,16 +197,16 @@ export class Instantiator {
 export function extentOf(expr: Expr, what: string, env: Env): number | null {
   const n = integerOf(evaluate(expr, env), what, expr.span, env);
   if (n === null || (n >= 1 && n <= MAX_EXTENT)) return n;
-  env.session.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span);
+  env.checker.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span);
   return null;
 }
 
 /** Lists of instances alone, at any depth. */
-const ofBlocks = new WeakSet<ListAny>();
+const ofBlocks = new WeakSet<ListValue>();
 
 /** The first item, at any depth, that is no instance. Goes through each list once, however often it is shared. */
-function firstThatIsNoBlock(root: Any): Any | null {
-  const seen = new Set<ListAny>();
+function firstThatIsNoBlock(root: ConstValue): ConstValue | null {
+  const seen = new Set<ListValue>();
   const todo = [root];
   for (let value = todo.pop(); value !== undefined; value = todo.pop()) {
     if (value.kind === "instance") continue;

@@ -3,7 +3,7 @@ import type { Code } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Instance } from "./bindings.js";
-import type { Session, Trace } from "./session.js";
+import type { Checker, Trace } from "./checker.js";
 
 /** Codes whose cause is an argument of the block, a ratio or what it was given to run, and no tensor. */
 const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
@@ -15,15 +15,15 @@ const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
 
 /** Where a diagnostic at `span`, in a function of the instance, goes: the calls to go by, and what to note. */
 export function madeAt(
-  session: Session,
+  checker: Checker,
   code: Code,
   span: Span,
   instance: Instance,
   calls: Trace | null,
 ): { readonly trace: Trace | null; readonly notes: readonly Note[] } {
-  if (!OF_MAKING.has(code) || !session.isLibrary(span.file) || instance.trace === null)
+  if (!OF_MAKING.has(code) || !checker.isLibrary(span.file) || instance.trace === null)
     return { trace: calls, notes: [] };
-  const call = session.userSpan(calls);
+  const call = checker.userSpan(calls);
   const called = instance.path === "" ? "called here" : `called here, as \`${instance.path}\``;
   return { trace: instance.trace, notes: call === null ? [] : [{ text: called, span: call }] };
 }

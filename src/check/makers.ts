@@ -1,7 +1,7 @@
 // Which value made a sequence axis, so that what only measures the axis still reaches it.
 import type { Axis, CountRule } from "../size/axes.js";
 import { atomsOf, type Size } from "../size/size.js";
-import type { Body } from "./context.js";
+import type { Emitter } from "./context.js";
 import type { Value } from "./model.js";
 
 /** Keyed by the axis itself, so that it lives as long as the check that made it. */
@@ -13,18 +13,18 @@ const makers = new WeakMap<Axis, Value>();
 const cut = new WeakMap<Axis, Map<string, string>>();
 
 /** Remembers the value whose operator made the axis: `top`, `above`, `span` or `join`. */
-export function rememberMaker(body: Body, axis: string, value: Value): void {
+export function rememberMaker(body: Emitter, axis: string, value: Value): void {
   makers.set(body.axis(axis), value);
 }
 
 /** The values that made the sequence axes a size mentions; those of the model's inputs need none. */
-export function makersOf(body: Body, size: Size): readonly Value[] {
+export function makersOf(body: Emitter, size: Size): readonly Value[] {
   const names = new Set([...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : [])));
   return [...names].flatMap((name) => makers.get(body.axis(name)) ?? []);
 }
 
 /** The axis for a slice or a concatenation: the one made before from the same parts, or a new one. */
-export function cutAxis(body: Body, parent: string, key: string, bound: number | null, count: CountRule): string {
+export function cutAxis(body: Emitter, parent: string, key: string, bound: number | null, count: CountRule): string {
   const axis = body.axis(parent);
   let known = cut.get(axis);
   if (!known) cut.set(axis, (known = new Map()));

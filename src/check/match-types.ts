@@ -127,7 +127,7 @@ export class TypeMatcher {
         ? `size is ${size}`
         : `axis ${printSize(size)} ${most === null ? "has no bound" : `may be ${most}`}`;
     const axis = dim.value.kind === "name" ? dim.value.name : "dimension";
-    this.#env.session.report("bound-exceeded", { callee: this.callee, axis, bound, found }, t.span, [
+    this.#env.checker.report("bound-exceeded", { callee: this.callee, axis, bound, found }, t.span, [
       { text: "declared here", span: dim.span },
     ]);
     return false;
@@ -138,7 +138,7 @@ export class TypeMatcher {
     if (value.kind === "size") return value.size;
     if (value.kind === "number") return integerOf(value, "a dimension", expr.span, this.#env);
     if (value.kind === "error") return null;
-    this.#env.session.report(
+    this.#env.checker.report(
       "wrong-kind",
       { what: "a dimension", expected: "a whole number or an axis", found: describe(value) },
       expr.span,
@@ -147,15 +147,15 @@ export class TypeMatcher {
   }
 
   #mismatch(t: Typed, reason: string | null): null {
-    const { session } = this.#env;
+    const { checker } = this.#env;
     const notes = [{ text: "declared here", span: t.declared.span }];
     const [expected, found] = [this.#print(t.declared), printType(t.found)];
     const { callee } = this;
     const result = t.name === "output" ? "its result" : `\`${t.name}\``;
     if (t.role === "input")
-      session.report("wrong-input", { callee, input: t.name, expected, found, reason }, t.span, notes);
+      checker.report("wrong-input", { callee, input: t.name, expected, found, reason }, t.span, notes);
     else
-      session.report(
+      checker.report(
         "wrong-result",
         { callee, result, expected, found, reason, ...this.#mend(t.found) },
         t.span,

@@ -1,13 +1,13 @@
 // Members of tensors and routes: a route's mask, index and count.
 import type { Span } from "../diagnostics/span.js";
-import { ERROR, type Any, type Body } from "./context.js";
+import { ERROR, type ConstValue, type Emitter } from "./context.js";
 import type { Value } from "./model.js";
 import { nearest } from "../size/nearest.js";
 import { typeOf } from "./types.js";
 import { describe } from "./values.js";
 
 /** `object.name` where the object is a tensor, a route, a size or a number: only routes have members. */
-export function applyMember(body: Body, object: Any, name: string, span: Span): Any {
+export function applyMember(body: Emitter, object: ConstValue, name: string, span: Span): ConstValue {
   if (object.kind === "error") return ERROR;
   const member = object.kind === "route" ? routeMember(body, object.value, name, span) : null;
   if (member) return { kind: "tensor", value: member };
@@ -15,7 +15,7 @@ export function applyMember(body: Body, object: Any, name: string, span: Span): 
   return ERROR;
 }
 
-function routeMember(body: Body, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
+function routeMember(body: Emitter, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
   const score = route.inputs[0]?.type.shape ?? [];
   switch (name) {
     case "mask":
@@ -39,7 +39,7 @@ const MEANT: ReadonlyMap<string, string> = new Map([
   ["size", "count"],
 ]);
 
-function suggestionFor(object: Any, name: string): string | null {
+function suggestionFor(object: ConstValue, name: string): string | null {
   if (object.kind === "route") return MEANT.get(name) ?? nearest(name, ["mask", "index", "count"]);
   return object.kind === "tensor" && (name === "T" || name === "mT") ? "transpose(x)" : null;
 }

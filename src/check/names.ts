@@ -2,24 +2,24 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Binding } from "./bindings.js";
 import { builtins } from "./builtins/index.js";
-import { ERROR, type Any } from "./context.js";
+import { ERROR, type ConstValue } from "./context.js";
 import type { Env } from "./environment.js";
 import { nearest } from "../size/nearest.js";
 
 /** What a name stands for, as a value. */
-export function valueOf(found: Binding, name: string, span: Span, env: Env): Any {
+export function valueOf(found: Binding, name: string, span: Span, env: Env): ConstValue {
   switch (found.kind) {
     case "value":
       return found.value;
     case "weight":
       if (env.body !== null) return env.body.weight(found.weight);
-      env.session.report("not-compile-time", { what: env.place, value: `the weight \`${name}\`` }, span);
+      env.checker.report("not-compile-time", { what: env.place, value: `the weight \`${name}\`` }, span);
       return ERROR;
     case "const":
       return constantOf(found, span, env);
     case "function":
     case "block":
-      env.session.report("not-a-value", { name, what: found.kind === "block" ? "a block" : "a function" }, span);
+      env.checker.report("not-a-value", { name, what: found.kind === "block" ? "a block" : "a function" }, span);
       return ERROR;
     default:
       return found satisfies never;
@@ -27,9 +27,9 @@ export function valueOf(found: Binding, name: string, span: Span, env: Env): Any
 }
 
 /** Reports a name that nothing in sight bears. */
-export function unknownName(name: string, span: Span, env: Pick<Env, "session" | "scope" | "pending">): Any {
-  if (env.pending?.has(name)) env.session.report("declared-later", { name }, span);
-  else if (!env.session.hasTold("unknown-name", span)) {
+export function unknownName(name: string, span: Span, env: Pick<Env, "checker" | "scope" | "pending">): ConstValue {
+  if (env.pending?.has(name)) env.checker.report("declared-later", { name }, span);
+  else if (!env.checker.hasTold("unknown-name", span)) {
     const candidates = new Set([
       ...env.scope.names(),
       ...builtins.keys(),
@@ -40,7 +40,7 @@ export function unknownName(name: string, span: Span, env: Pick<Env, "session" |
       "round",
       "len",
     ]);
-    env.session.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
+    env.checker.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
   }
   return ERROR;
 }
@@ -49,17 +49,17 @@ export function unknownName(name: string, span: Span, env: Pick<Env, "session" |
 export function constantOf(
   { decl, file }: Extract<Binding, { kind: "const" }>,
   span: Span,
-  env: Pick<Env, "session" | "evaluate">,
-): Any {
-  const { session } = env;
-  const known = session.constants.get(decl);
+  env: Pick<Env, "checker" | "evaluate">,
+): ConstValue {
+  const { checker } = env;
+  const known = checker.constants.get(decl);
   if (known !== undefined && known !== "open") return known;
   if (known === "open") {
-    const open = [...session.constants].filter(([, v]) => v === "open").map(([d]) => d.name.text);
-    session.report("constant-cycle", { chain: [...open.slice(open.indexOf(decl.name.text)), decl.name.text] }, span);
+    const open = [...checker.constants].filter(([, v]) => v === "open").map(([d]) => d.name.text);
+    checker.report("constant-cycle", { chain: [...open.slice(open.indexOf(decl.name.text)), decl.name.text] }, span);
     return ERROR;
   }
-  session.constants.set(decl, "open");
+  checker.constants.set(decl, "open");
   const value = env.evaluate(decl.value, {
     ...env,
     scope: file.scope,
@@ -68,6 +68,6 @@ export function constantOf(
     make: null,
     pending: null,
   });
-  session.constants.set(decl, value);
+  checker.constants.set(decl, value);
   return value;
 }

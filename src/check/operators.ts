@@ -4,7 +4,7 @@ import { isFloat, type DType } from "../base/dtype.js";
 import { isInteger, toNumber } from "../size/rational.js";
 import type { BinaryOp } from "../syntax/ast.js";
 import { broadcastTypes } from "./broadcast.js";
-import { ERROR, type Any, type Body } from "./context.js";
+import { ERROR, type ConstValue, type Emitter } from "./context.js";
 import { hintFor, numberValue, toValue } from "./convert.js";
 import type { PointwiseName, Value } from "./model.js";
 import { product } from "./product.js";
@@ -35,7 +35,14 @@ const LOGIC: ReadonlyMap<BinaryOp, PointwiseName> = new Map([
 ]);
 
 /** `left op right` where at least one side is a tensor or a route. Faults are reported at the operator. */
-export function applyBinary(body: Body, op: BinaryOp, left: Any, right: Any, span: Span, opSpan: Span): Any {
+export function applyBinary(
+  body: Emitter,
+  op: BinaryOp,
+  left: ConstValue,
+  right: ConstValue,
+  span: Span,
+  opSpan: Span,
+): ConstValue {
   if (left.kind === "error" || right.kind === "error") return ERROR;
   const what = `\`${op}\``;
   for (const side of [left, right])
@@ -63,7 +70,13 @@ export function applyBinary(body: Body, op: BinaryOp, left: Any, right: Any, spa
 }
 
 /** `-x` and `not x` on a tensor. */
-export function applyUnary(body: Body, op: "-" | "not", operand: Any, span: Span, opSpan: Span = span): Any {
+export function applyUnary(
+  body: Emitter,
+  op: "-" | "not",
+  operand: ConstValue,
+  span: Span,
+  opSpan: Span = span,
+): ConstValue {
   if (operand.kind === "error") return ERROR;
   if (operand.kind !== "tensor") {
     body.report("unsupported-operator", { op, found: describe(operand), hint: hintFor(operand).hint ?? null }, opSpan);
@@ -98,9 +111,9 @@ export interface Operands {
  * it. `spans` points at each operand where the caller knows it.
  */
 export function toOperands(
-  body: Body,
+  body: Emitter,
   what: string,
-  operands: readonly Any[],
+  operands: readonly ConstValue[],
   span: Span,
   spans: readonly Span[] = [],
 ): Operands | null {
@@ -133,19 +146,19 @@ export function toOperands(
 
 /** Emits an elementwise function on values that broadcast. `at` is where a mismatch is reported. */
 export function pointwise(
-  body: Body,
+  body: Emitter,
   fn: PointwiseName,
   values: readonly Value[],
   dtype: DType,
   what: string,
   span: Span,
   at: Span = span,
-): Any {
+): ConstValue {
   const shape = broadcastTypes(body, what, values, at);
   return shape ? { kind: "tensor", value: body.emit("pointwise", values, { fn }, typeOf(dtype, shape), span) } : ERROR;
 }
 
-function accepts(body: Body, op: BinaryOp, values: readonly Value[], dtype: DType, span: Span): boolean {
+function accepts(body: Emitter, op: BinaryOp, values: readonly Value[], dtype: DType, span: Span): boolean {
   const needs = dtypesOf(op);
   if (needs.includes(dtype)) return true;
   const found = values.find((v) => v.type.dtype === dtype && v.op !== "number")?.type ?? typeOf(dtype, []);
@@ -172,7 +185,13 @@ function hintForDtype(op: BinaryOp, dtype: DType): string {
 const LARGEST_POWER = 0x7fffffff;
 
 /** x ^ n with n whole: multiplications, so that negative x are fine. A negative n is the reciprocal. */
-function wholePower(body: Body, left: Any, right: Extract<Any, { kind: "number" }>, span: Span, opSpan: Span): Any {
+function wholePower(
+  body: Emitter,
+  left: ConstValue,
+  right: Extract<ConstValue, { kind: "number" }>,
+  span: Span,
+  opSpan: Span,
+): ConstValue {
   const operands = toOperands(body, "`^`", [left], opSpan);
   const [base] = operands?.values ?? [];
   if (!operands || !base || !accepts(body, "^", [base], operands.dtype, opSpan)) return ERROR;

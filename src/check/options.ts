@@ -2,18 +2,18 @@
 // those.
 import type { Span } from "../diagnostics/span.js";
 import type { Block, Param } from "../syntax/ast.js";
-import type { Any } from "./context.js";
+import type { ConstValue } from "./context.js";
 import { isNode, namesOf } from "./nodes.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 import { nearest } from "../size/nearest.js";
 
 /** Warns of a string that is none of the parameter's options; `span` is where it was given. */
-export function checkOption(session: Session, block: Block, param: Param, value: Any, span: Span): void {
+export function checkOption(checker: Checker, block: Block, param: Param, value: ConstValue, span: Span): void {
   if (param.type.kind !== "string" || value.kind !== "string") return;
   const options = optionsOf(block, param);
   if (options === null || options.includes(value.value)) return;
   const { text } = param.name;
-  session.report(
+  checker.report(
     "unknown-option",
     { callee: block.name.text, name: text, value: value.value, options, suggestion: nearest(value.value, options) },
     span,

@@ -3,23 +3,23 @@ import type { Span } from "../diagnostics/span.js";
 import { isInteger } from "../size/rational.js";
 import { atomsOf } from "../size/size.js";
 import type { ParamKind } from "../syntax/ast.js";
-import { ERROR, type Any, type ListAny } from "./context.js";
-import type { Session } from "./session.js";
+import { ERROR, type ConstValue, type ListValue } from "./context.js";
+import type { Checker } from "./checker.js";
 import { describe, listOf, numberOf, printNumber } from "./values.js";
 
 /** A value as one of the given kind. `what` names its place in messages: "`dim` of `Linear`". */
-export function convert(session: Session, value: Any, kind: ParamKind, what: string, span: Span): Any {
+export function convert(checker: Checker, value: ConstValue, kind: ParamKind, what: string, span: Span): ConstValue {
   if (value.kind === "error") return ERROR;
-  if (kind.kind === "list" && value.kind === "list") return convertList(session, value, kind, what, span, new Map());
+  if (kind.kind === "list" && value.kind === "list") return convertList(checker, value, kind, what, span, new Map());
   switch (kind.kind) {
     case "int":
       if (value.kind === "number") {
         if (isInteger(value.value)) return numberOf(value.value, "int");
-        session.report("not-an-integer", { what, value: printNumber(value) }, span);
+        checker.report("not-an-integer", { what, value: printNumber(value) }, span);
         return ERROR;
       }
       if (value.kind === "size") {
-        session.report("not-compile-time", { what, value: describe(value) }, span);
+        checker.report("not-compile-time", { what, value: describe(value) }, span);
         return ERROR;
       }
       break;
@@ -41,7 +41,7 @@ export function convert(session: Session, value: Any, kind: ParamKind, what: str
     default:
       return kind satisfies never;
   }
-  session.report("wrong-kind", { what, expected: nameOfKind(kind), found: describe(value) }, span);
+  checker.report("wrong-kind", { what, expected: nameOfKind(kind), found: describe(value) }, span);
   return ERROR;
 }
 
@@ -49,24 +49,24 @@ type ListKind = Extract<ParamKind, { kind: "list" }>;
 
 /** Item by item; a list that is shared is converted once for each kind that is asked of it. */
 function convertList(
-  session: Session,
-  list: ListAny,
+  checker: Checker,
+  list: ListValue,
   kind: ListKind,
   what: string,
   span: Span,
-  done: Map<ParamKind, Map<ListAny, Any>>,
-): Any {
+  done: Map<ParamKind, Map<ListValue, ConstValue>>,
+): ConstValue {
   let known = done.get(kind);
-  if (known === undefined) done.set(kind, (known = new Map<ListAny, Any>()));
+  if (known === undefined) done.set(kind, (known = new Map<ListValue, ConstValue>()));
   const before = known.get(list);
   if (before !== undefined) return before;
-  session.spend(list.items.length, span);
+  checker.spend(list.items.length, span);
   const { of } = kind;
   const each = `each item of ${what}`;
   const items = list.items.map((item) =>
     item.kind === "list" && of.kind === "list"
-      ? convertList(session, item, of, each, span, done)
-      : convert(session, item, of, each, span),
+      ? convertList(checker, item, of, each, span, done)
+      : convert(checker, item, of, each, span),
   );
   const converted = listOf(items);
   known.set(list, converted);

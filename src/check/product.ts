@@ -3,14 +3,14 @@ import type { Span } from "../diagnostics/span.js";
 import { isFloat } from "../base/dtype.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 import { batchFirst, broadcastShapes, reportMismatch, reportSizes } from "./broadcast.js";
-import { ERROR, type Any, type Body } from "./context.js";
+import { ERROR, type ConstValue, type Emitter } from "./context.js";
 import { hintFor } from "./convert.js";
 import type { Value } from "./model.js";
 import { isBatch, typeOf } from "./types.js";
 import { describe, printType } from "./values.js";
 
 /** a[…, M, K] @ b[…, K, N] → […, M, N]; a vector stands as a row on the left, as a column on the right. */
-export function product(body: Body, left: Any, right: Any, span: Span, at: Span): Any {
+export function product(body: Emitter, left: ConstValue, right: ConstValue, span: Span, at: Span): ConstValue {
   const a = factor(body, left, at);
   const b = a && factor(body, right, at);
   if (!a || !b) return ERROR;
@@ -39,7 +39,7 @@ export function product(body: Body, left: Any, right: Any, span: Span, at: Span)
   return shape ? { kind: "tensor", value: emitProduct(body, a, b, shape, span) } : ERROR;
 }
 
-function factor(body: Body, operand: Any, at: Span): Value | null {
+function factor(body: Emitter, operand: ConstValue, at: Span): Value | null {
   if (operand.kind !== "tensor") {
     body.report(
       "wrong-operand",
@@ -70,7 +70,7 @@ interface ProductShape {
   readonly result: readonly Size[];
 }
 
-function productShape(body: Body, left: Value, right: Value, at: Span): ProductShape | null {
+function productShape(body: Emitter, left: Value, right: Value, at: Span): ProductShape | null {
   const a = left.type.shape.length === 1 ? [1, ...left.type.shape] : left.type.shape;
   const b = right.type.shape.length === 1 ? [...right.type.shape, 1] : right.type.shape;
   const [m, k, l, n] = [a.at(-2) ?? 1, a.at(-1) ?? 1, b.at(-2) ?? 1, b.at(-1) ?? 1];
@@ -102,7 +102,7 @@ function productShape(body: Body, left: Value, right: Value, at: Span): ProductS
   return batchFirst(body, "this product", matrix, at) ? { a, b, matrix, result } : null;
 }
 
-function reportInner(body: Body, left: Value, k: Size, right: Value, l: Size, at: Span): void {
+function reportInner(body: Emitter, left: Value, k: Size, right: Value, l: Size, at: Span): void {
   const transposed = right.type.shape.length > 1 && equalSizes(k, right.type.shape.at(-1) ?? -1);
   if (!transposed) return reportSizes(body, "`@`", left.type, k, right.type, l, at);
   const data = {
@@ -118,7 +118,7 @@ function reportInner(body: Body, left: Value, k: Size, right: Value, l: Size, at
   );
 }
 
-function emitProduct(body: Body, left: Value, right: Value, shape: ProductShape, span: Span): Value {
+function emitProduct(body: Emitter, left: Value, right: Value, shape: ProductShape, span: Span): Value {
   const { dtype } = left.type;
   const as = (value: Value, to: readonly Size[]): Value =>
     value.type.shape.length === to.length ? value : body.emit("reshape", [value], {}, typeOf(dtype, to), span);

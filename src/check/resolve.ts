@@ -11,7 +11,7 @@ import { namesOf } from "./nodes.js";
 import { MAX_EXTENT } from "./limits.js";
 import { axisNameOf } from "./match-types.js";
 import { nameOfKind } from "./parameters.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 
 /** A name is known; what it stands for does not matter here. */
 const KNOWN: Binding = { kind: "value", value: ERROR };
@@ -20,37 +20,37 @@ const KNOWN: Binding = { kind: "value", value: ERROR };
  * Reports names that nothing in sight bears, and names declared twice, in all declarations of a file but the blocks to
  * skip.
  */
-export function checkNames(session: Session, file: LoadedFile, skip: (block: Block) => boolean = () => false): void {
+export function checkNames(checker: Checker, file: LoadedFile, skip: (block: Block) => boolean = () => false): void {
   for (const d of file.tree.declarations) {
     if (d.kind === "block" && skip(d)) continue;
-    if (d.kind === "const") checkExpr(session, d.value, file.scope);
-    else checkBlock(session, d, file.scope);
+    if (d.kind === "const") checkExpr(checker, d.value, file.scope);
+    else checkBlock(checker, d, file.scope);
   }
 }
 
-function checkBlock(session: Session, block: Block, file: Scope): void {
+function checkBlock(checker: Checker, block: Block, file: Scope): void {
   const params = new Map<string, Binding>();
   for (const p of block.params) {
-    checkParam(session, block, p);
-    if (p.default !== null) checkExpr(session, p.default, file.inner(params));
-    if (params.has(p.name.text)) duplicate(session, p.name, "among the parameters");
+    checkParam(checker, block, p);
+    if (p.default !== null) checkExpr(checker, p.default, file.inner(params));
+    if (params.has(p.name.text)) duplicate(checker, p.name, "among the parameters");
     params.set(p.name.text, KNOWN);
   }
   const members = new Map<string, Binding>(namesOf(block.members).map((n) => [n, KNOWN]));
   const functions = new Map<string, Binding>(functionsOf(block.members).map((f) => [f.name.text, KNOWN]));
   const types = file.inner(members).inner(params);
   const bodies = file.inner(params).inner(new Map([...members, ...functions]));
-  checkMembers(session, block, block.members, { types, bodies });
+  checkMembers(checker, block, block.members, { types, bodies });
 }
 
-function checkParam(session: Session, block: Block, p: Param): void {
+function checkParam(checker: Checker, block: Block, p: Param): void {
   const name = p.name.text;
   if (block.model && p.default === null)
-    session.report("parameter-without-default", { model: block.name.text, name }, p.name.span);
-  if (block.model && holdsBlock(p.type)) session.report("block-parameter-of-model", { name }, p.typeSpan);
-  if (p.live && !block.model) session.report("live-outside-model", { name, block: block.name.text }, p.name.span);
+    checker.report("parameter-without-default", { model: block.name.text, name }, p.name.span);
+  if (block.model && holdsBlock(p.type)) checker.report("block-parameter-of-model", { name }, p.typeSpan);
+  if (p.live && !block.model) checker.report("live-outside-model", { name, block: block.name.text }, p.name.span);
   if (p.live && p.type.kind !== "ratio" && p.type.kind !== "float")
-    session.report("live-kind", { name, kind: nameOfKind(p.type) }, p.typeSpan);
+    checker.report("live-kind", { name, kind: nameOfKind(p.type) }, p.typeSpan);
 }
 
 const holdsBlock = (kind: Param["type"]): boolean =>
@@ -62,32 +62,32 @@ interface Scopes {
   readonly bodies: Scope;
 }
 
-function checkMembers(session: Session, block: Block, members: readonly Member[], scopes: Scopes): void {
+function checkMembers(checker: Checker, block: Block, members: readonly Member[], scopes: Scopes): void {
   const { types, bodies } = scopes;
   const seen = new Set<string>();
   for (const m of members) {
     if ("name" in m) {
-      if (seen.has(m.name.text)) duplicate(session, m.name, "among the members");
+      if (seen.has(m.name.text)) duplicate(checker, m.name, "among the members");
       seen.add(m.name.text);
     }
     switch (m.kind) {
       case "sub-block":
-        checkExpr(session, m.value, types);
+        checkExpr(checker, m.value, types);
         break;
       case "weight":
-        checkDims(session, m.type, types, `a dimension of the weight \`${m.name.text}\``);
-        if (m.init !== null) checkInitialiser(session, m.init, types);
+        checkDims(checker, m.type, types, `a dimension of the weight \`${m.name.text}\``);
+        if (m.init !== null) checkInitialiser(checker, m.init, types);
         break;
       case "member-if":
-        checkExpr(session, m.condition, types);
-        checkMembers(session, block, m.then, scopes);
-        checkMembers(session, block, m.else, scopes);
+        checkExpr(checker, m.condition, types);
+        checkMembers(checker, block, m.then, scopes);
+        checkMembers(checker, block, m.else, scopes);
         break;
       case "function":
-        checkFunction(session, m, types, bodies);
+        checkFunction(checker, m, types, bodies);
         break;
       case "names":
-        if (!block.model) session.report("names-outside-model", { block: block.name.text }, m.span);
+        if (!block.model) checker.report("names-outside-model", { block: block.name.text }, m.span);
         break;
       default:
         m satisfies never;
@@ -96,17 +96,17 @@ function checkMembers(session: Session, block: Block, members: readonly Member[]
 }
 
 /** The head of an initialiser is no name of the file: `zeros`, `normal(…)`. */
-function checkInitialiser(session: Session, init: Expr, scope: Scope): void {
+function checkInitialiser(checker: Checker, init: Expr, scope: Scope): void {
   if (init.kind === "if") {
-    checkExpr(session, init.condition, scope);
-    checkInitialiser(session, init.then, scope);
-    checkInitialiser(session, init.else, scope);
-  } else if (init.kind === "call") for (const a of init.args) checkExpr(session, a.value, scope);
+    checkExpr(checker, init.condition, scope);
+    checkInitialiser(checker, init.then, scope);
+    checkInitialiser(checker, init.else, scope);
+  } else if (init.kind === "call") for (const a of init.args) checkExpr(checker, a.value, scope);
 }
 
-function checkFunction(session: Session, fn: Fn, types: Scope, bodies: Scope): void {
+function checkFunction(checker: Checker, fn: Fn, types: Scope, bodies: Scope): void {
   const [result] = fn.results;
-  if (fn.name.text === "objective" && result !== undefined) session.report("objective-result", {}, result.type.span);
+  if (fn.name.text === "objective" && result !== undefined) checker.report("objective-result", {}, result.type.span);
   const axes = new Map<string, Binding>();
   const typeScope = types.inner(axes);
   for (const type of [...fn.inputs.map((i) => i.type), ...fn.results.map((r) => r.type)]) {
@@ -116,45 +116,45 @@ function checkFunction(session: Session, fn: Fn, types: Scope, bodies: Scope): v
     }
   }
   for (const type of [...fn.inputs.map((i) => i.type), ...fn.results.map((r) => r.type)])
-    checkDims(session, type, typeScope);
+    checkDims(checker, type, typeScope);
   const locals = new Map(axes);
-  checkInputs(session, fn.inputs, locals);
+  checkInputs(checker, fn.inputs, locals);
   const results = new Set<string>();
   for (const { name } of fn.results) {
-    if (name !== null && results.has(name.text)) duplicate(session, name, "among the results");
+    if (name !== null && results.has(name.text)) duplicate(checker, name, "among the results");
     if (name !== null) results.add(name.text);
   }
-  checkStatements(session, fn.body, bodies.inner(locals), { names: new Set(), outer: null });
+  checkStatements(checker, fn.body, bodies.inner(locals), { names: new Set(), outer: null });
 }
 
-function checkInputs(session: Session, inputs: readonly Input[], locals: Map<string, Binding>): void {
+function checkInputs(checker: Checker, inputs: readonly Input[], locals: Map<string, Binding>): void {
   const seen = new Set<string>();
   for (const { name } of inputs) {
-    if (seen.has(name.text)) duplicate(session, name, "among the inputs");
+    if (seen.has(name.text)) duplicate(checker, name, "among the inputs");
     seen.add(name.text);
     locals.set(name.text, KNOWN);
   }
 }
 
-function checkDims(session: Session, type: TypeExpr, scope: Scope, what = "a dimension"): void {
+function checkDims(checker: Checker, type: TypeExpr, scope: Scope, what = "a dimension"): void {
   const [, surplus] = type.dims.filter((d) => d.kind === "rest");
-  if (surplus !== undefined) session.report("repeated-rest", {}, surplus.span);
+  if (surplus !== undefined) checker.report("repeated-rest", {}, surplus.span);
   for (const d of type.dims) {
     if (d.kind === "rest") continue;
-    checkExpr(session, d.value, scope);
-    checkExtent(session, d.value, what);
+    checkExpr(checker, d.value, scope);
+    checkExtent(checker, d.value, what);
     if (d.bound === null) continue;
-    checkExpr(session, d.bound, scope);
-    checkExtent(session, d.bound, "a bound");
+    checkExpr(checker, d.bound, scope);
+    checkExtent(checker, d.bound, "a bound");
   }
 }
 
 /** A literal is no extent whatever the parameters of the block are. */
-function checkExtent(session: Session, expr: Expr, what: string): void {
+function checkExtent(checker: Checker, expr: Expr, what: string): void {
   if (expr.kind !== "number" || !isInteger(expr.value)) return;
   const n = toNumber(expr.value);
   if (n < 1 || n > MAX_EXTENT)
-    session.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
+    checker.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
 }
 
 /** The losses that a function has had so far: those of a branch, and of what it stands in. */
@@ -169,37 +169,37 @@ function hasLoss(losses: Losses | null, name: string): boolean {
 }
 
 /** In the order of the text; what an `if` or a `for` binds is seen after it. */
-function checkStatements(session: Session, body: readonly Stmt[], scope: Scope, losses: Losses): void {
+function checkStatements(checker: Checker, body: readonly Stmt[], scope: Scope, losses: Losses): void {
   for (const s of body) {
     switch (s.kind) {
       case "assign":
-        checkExpr(session, s.value, scope);
+        checkExpr(checker, s.value, scope);
         for (const t of s.targets) scope.table.set(t.text, KNOWN);
         break;
       case "for": {
-        checkExpr(session, s.list, scope);
+        checkExpr(checker, s.list, scope);
         const hidden = scope.table.has(s.name.text);
         scope.table.set(s.name.text, KNOWN);
-        checkStatements(session, s.body, scope, losses);
+        checkStatements(checker, s.body, scope, losses);
         if (!hidden) scope.table.delete(s.name.text);
         break;
       }
       case "if":
-        checkExpr(session, s.condition, scope);
+        checkExpr(checker, s.condition, scope);
         // Only one branch runs, so each may have a loss of the same name.
-        checkStatements(session, s.then, scope, { names: new Set(), outer: losses });
-        checkStatements(session, s.else, scope, { names: new Set(), outer: losses });
+        checkStatements(checker, s.then, scope, { names: new Set(), outer: losses });
+        checkStatements(checker, s.else, scope, { names: new Set(), outer: losses });
         break;
       case "loss":
-        checkExpr(session, s.value, scope);
-        if (hasLoss(losses, s.name.text)) duplicate(session, s.name, "among the losses of this function");
+        checkExpr(checker, s.value, scope);
+        if (hasLoss(losses, s.name.text)) duplicate(checker, s.name, "among the losses of this function");
         losses.names.add(s.name.text);
         break;
       case "observe":
-        checkName(session, s.name, scope);
+        checkName(checker, s.name, scope);
         break;
       case "expr":
-        checkExpr(session, s.value, scope);
+        checkExpr(checker, s.value, scope);
         break;
       default:
         s satisfies never;
@@ -207,21 +207,21 @@ function checkStatements(session: Session, body: readonly Stmt[], scope: Scope, 
   }
 }
 
-function duplicate(session: Session, name: Name, where: string): void {
-  session.report("duplicate-name", { name: name.text, where }, name.span);
+function duplicate(checker: Checker, name: Name, where: string): void {
+  checker.report("duplicate-name", { name: name.text, where }, name.span);
 }
 
-function checkName(session: Session, { text, span }: Name, scope: Scope): void {
+function checkName(checker: Checker, { text, span }: Name, scope: Scope): void {
   const known =
     scope.find(text) !== null ||
     builtins.has(text) ||
     isCompileTimeFunction(text) ||
-    phaseValue(text, session.phase) !== null;
-  if (!known) unknownName(text, span, { session, scope, pending: null });
+    phaseValue(text, checker.phase) !== null;
+  if (!known) unknownName(text, span, { checker, scope, pending: null });
 }
 
 /** With a list of what is left to do rather than by recursion: `a + b + c + …` may be long. */
-function checkExpr(session: Session, root: Expr, outer: Scope): void {
+function checkExpr(checker: Checker, root: Expr, outer: Scope): void {
   const todo: { readonly expr: Expr; readonly scope: Scope }[] = [{ expr: root, scope: outer }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { expr, scope } = next;
@@ -235,7 +235,7 @@ function checkExpr(session: Session, root: Expr, outer: Scope): void {
       case "none":
         break;
       case "name":
-        checkName(session, { text: expr.name, span: expr.span }, scope);
+        checkName(checker, { text: expr.name, span: expr.span }, scope);
         break;
       case "unary":
         push(expr.operand);

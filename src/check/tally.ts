@@ -1,13 +1,13 @@
 // Counts what a model makes or calls against a limit, and knows what of it comes most often.
 import type { Span } from "../diagnostics/span.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 
 export class Tally<Key> {
   readonly #each = new Map<Key, { readonly name: string; times: number }>();
   #all = 0;
 
   constructor(
-    readonly session: Session,
+    readonly checker: Checker,
     /** As messages call them: `calls of functions`. */
     readonly what: string,
     readonly limit: number,
@@ -20,6 +20,6 @@ export class Tally<Key> {
     else before.times++;
     if (++this.#all <= this.limit) return;
     const [most] = [...this.#each.values()].sort((a, b) => b.times - a.times);
-    this.session.halt(this.what, this.limit, span, most);
+    this.checker.abort(this.what, this.limit, span, most);
   }
 }

@@ -2,7 +2,7 @@
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import { equalSizes, type Size } from "../size/size.js";
-import type { Body } from "./context.js";
+import type { Emitter } from "./context.js";
 import type { LogicalOp, LogicalType, Value } from "./model.js";
 import { operations } from "./operations.js";
 
@@ -16,7 +16,7 @@ export function axisName(size: Size): string | null {
 }
 
 /** What finds an axis by its name: a body, or a finished model's list of axes. */
-export type AxisLookup = Pick<Body, "axis">;
+export type AxisLookup = Pick<Emitter, "axis">;
 
 /** The axis a dimension lies along; null for a number or a computed size. */
 export function axisOf(axes: AxisLookup, size: Size): Axis | null {

@@ -3,19 +3,19 @@
 import type { Block, Member } from "../syntax/ast.js";
 import type { LoadedFile } from "./bindings.js";
 import { isNode } from "./nodes.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 
 /** In all blocks of the user's files but those to skip. What another block reads as `inner.name` is read. */
-export function checkUnread(session: Session, files: readonly LoadedFile[], skip: (block: Block) => boolean): void {
+export function checkUnread(checker: Checker, files: readonly LoadedFile[], skip: (block: Block) => boolean): void {
   const accessed = new Set<string>();
   for (const { tree } of files) mentions(tree.declarations, accessed, "member");
   for (const { tree, library } of files) {
     if (library) continue;
-    for (const d of tree.declarations) if (d.kind === "block" && !skip(d)) checkBlock(session, d, accessed);
+    for (const d of tree.declarations) if (d.kind === "block" && !skip(d)) checkBlock(checker, d, accessed);
   }
 }
 
-function checkBlock(session: Session, block: Block, accessed: ReadonlySet<string>): void {
+function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string>): void {
   const [bodies, others] = [new Set<string>(), new Set<string>()];
   const all = flat(block.members);
   for (const m of all) {
@@ -26,7 +26,7 @@ function checkBlock(session: Session, block: Block, accessed: ReadonlySet<string
     if (m.kind !== "weight" && m.kind !== "sub-block") continue;
     const name = m.name.text;
     if (accessed.has(name) || bodies.has(name) || (m.kind === "sub-block" && others.has(name))) continue;
-    session.report("unread-weight", { kind: m.kind, name }, m.name.span);
+    checker.report("unread-weight", { kind: m.kind, name }, m.name.span);
   }
 }
 

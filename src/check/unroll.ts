@@ -8,7 +8,7 @@ import type { Expr, Fn, Stmt } from "../syntax/ast.js";
 import type { Binding, Instance, WeightRecord } from "./bindings.js";
 import { nameOfFunction } from "./call.js";
 import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
-import { ERROR, type Any, type Bound } from "./context.js";
+import { ERROR, type ConstValue, type Argument } from "./context.js";
 import { toValue } from "./convert.js";
 import { Emitted } from "./emitted.js";
 import type { Env, FunctionBody } from "./environment.js";
@@ -18,12 +18,12 @@ import type { FoundLoss, FoundObserve, FoundRoute } from "./found.js";
 import { madeAt } from "./made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
 import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
-import type { Session, Trace } from "./session.js";
+import type { Checker, Trace } from "./checker.js";
 import { Tally } from "./tally.js";
 import { describe, hasError, printType } from "./values.js";
 
 /** What a function without a result gives. */
-const NOTHING: Any = { kind: "tuple", names: [], items: [] };
+const NOTHING: ConstValue = { kind: "tuple", names: [], items: [] };
 
 /** One function of one instance being unrolled. */
 interface Frame extends ActiveCall {
@@ -35,7 +35,7 @@ interface Frame extends ActiveCall {
 }
 
 export interface UnrollOptions {
-  readonly session: Session;
+  readonly checker: Checker;
   readonly entry: Entry;
   readonly live: readonly LiveParameter[];
 }
@@ -57,8 +57,8 @@ export class Unroller implements FunctionBody {
 
   constructor(options: UnrollOptions) {
     this.#options = options;
-    this.#calls = new Tally(options.session, "calls of functions", MAX_CALLS);
-    this.phase = options.session.phase;
+    this.#calls = new Tally(options.checker, "calls of functions", MAX_CALLS);
+    this.phase = options.checker.phase;
   }
 
   // --- what built-in functions and operators use
@@ -71,15 +71,15 @@ export class Unroller implements FunctionBody {
     span: Span,
   ): Value<K> {
     invariant(this.#frame !== null, "an operation outside of any function");
-    if (this.#emitted.count >= MAX_OPERATIONS) this.#session.halt("operations", MAX_OPERATIONS, span);
-    if (type.shape.length > MAX_RANK) this.#session.halt("dimensions in one tensor", MAX_RANK, span);
-    const value = this.#emitted.add(this.#frame.node, this.#session.trace, { op, inputs, attrs, type, span });
+    if (this.#emitted.count >= MAX_OPERATIONS) this.#checker.abort("operations", MAX_OPERATIONS, span);
+    if (type.shape.length > MAX_RANK) this.#checker.abort("dimensions in one tensor", MAX_RANK, span);
+    const value = this.#emitted.add(this.#frame.node, this.#checker.trace, { op, inputs, attrs, type, span });
     if (this.#frame.depth > 1) this.#inCalls.add(value);
     return value;
   }
 
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
-    this.#reportIn(this.#frame?.node ?? null, this.#session.trace, code, data, span, notes);
+    this.#reportIn(this.#frame?.node ?? null, this.#checker.trace, code, data, span, notes);
   }
 
   /** Reports at a value's place, by the calls that led to it, when everything is unrolled. */
@@ -102,8 +102,8 @@ export class Unroller implements FunctionBody {
     span: Span,
     notes: readonly Note[],
   ): void {
-    const made = node === null ? { trace: calls, notes: [] } : madeAt(this.#session, code, span, node.instance, calls);
-    this.#session.report(code, data, span, [...notes, ...made.notes], made.trace);
+    const made = node === null ? { trace: calls, notes: [] } : madeAt(this.#checker, code, span, node.instance, calls);
+    this.#checker.report(code, data, span, [...notes, ...made.notes], made.trace);
   }
 
   /** Whether a function called from the entered one made the value. */
@@ -144,13 +144,13 @@ export class Unroller implements FunctionBody {
     return name;
   }
 
-  get #session(): Session {
-    return this.#options.session;
+  get #checker(): Checker {
+    return this.#options.checker;
   }
 
   // --- what expressions use
 
-  weight(weight: WeightRecord): Any {
+  weight(weight: WeightRecord): ConstValue {
     let value = this.#weights.get(weight);
     if (value === undefined) {
       const { owner, decl, dtype, shape } = weight;
@@ -161,20 +161,20 @@ export class Unroller implements FunctionBody {
     return { kind: "tensor", value };
   }
 
-  call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Bound>, span: Span): Any {
+  call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Argument>, span: Span): ConstValue {
     const caller = this.#frame;
     invariant(caller !== null, "a call outside of any function");
     const callee = nameOfFunction(instance, fn);
     for (let f: Frame | null = caller; f !== null; f = f.outer) {
       if (f.fn === fn && f.node.instance === instance) {
-        this.#session.report("recursive-function", { name: callee }, span);
+        this.#checker.report("recursive-function", { name: callee }, span);
         return ERROR;
       }
     }
-    if (caller.depth >= MAX_DEPTH) this.#session.halt("functions that call one another in a row", MAX_DEPTH, span);
+    if (caller.depth >= MAX_DEPTH) this.#checker.abort("functions that call one another in a row", MAX_DEPTH, span);
     this.#calls.add(fn, callee, span);
-    return this.#session.traced(span, () => {
-      const matcher = new TypeMatcher(typeEnv(this.#session, instance), callee, this);
+    return this.#checker.traced(span, () => {
+      const matcher = new TypeMatcher(typeEnv(this.#checker, instance), callee, this);
       const inputs = this.#arguments(fn, args, callee, span);
       if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
       const locals = new Map(matcher.axes);
@@ -186,11 +186,11 @@ export class Unroller implements FunctionBody {
   /** The arguments as tensors, beside the inputs they go to; null where one is none, which was reported. */
   #arguments(
     fn: Fn,
-    args: ReadonlyMap<string, Bound>,
+    args: ReadonlyMap<string, Argument>,
     callee: string,
     span: Span,
-  ): readonly { readonly typed: Typed; readonly value: Any }[] | null {
-    const all: { typed: Typed; value: Any }[] = [];
+  ): readonly { readonly typed: Typed; readonly value: ConstValue }[] | null {
+    const all: { typed: Typed; value: ConstValue }[] = [];
     for (const input of fn.inputs) {
       const name = input.name.text;
       const arg = args.get(name) ?? { value: ERROR, span };
@@ -219,10 +219,10 @@ export class Unroller implements FunctionBody {
     readonly node: CallNode;
     readonly locals: Map<string, Binding>;
     readonly matcher: TypeMatcher;
-  }): Any {
+  }): ConstValue {
     const outer = this.#frame;
     const scope = instance.bodyScope.inner(locals);
-    const env = environment(this.#session, scope, "a function", { body: this });
+    const env = environment(this.#checker, scope, "a function", { body: this });
     const frame: Frame = { node, outer, fn, env, depth: (outer?.depth ?? 0) + 1, losses: new Map() };
     this.#frame = frame;
     const objective = fn.name.text === "objective";
@@ -251,7 +251,7 @@ export class Unroller implements FunctionBody {
       case "if": {
         const chosen = conditionOf(stmt.condition, env);
         if (chosen === null) return { value: ERROR, span: stmt.span };
-        return this.#session.within(stmt.span, () => this.#statements(chosen ? stmt.then : stmt.else, frame, wanted));
+        return this.#checker.within(stmt.span, () => this.#statements(chosen ? stmt.then : stmt.else, frame, wanted));
       }
       case "loss":
         this.#loss(stmt, frame);
@@ -295,7 +295,7 @@ export class Unroller implements FunctionBody {
     const hidden = locals.get(name);
     for (const value of items ?? [ERROR]) {
       locals.set(name, { kind: "value", value });
-      this.#session.within(stmt.span, () => this.#statements(stmt.body, frame, false));
+      this.#checker.within(stmt.span, () => this.#statements(stmt.body, frame, false));
     }
     if (hidden === undefined) locals.delete(name);
     else locals.set(name, hidden);
@@ -337,7 +337,7 @@ export class Unroller implements FunctionBody {
 
   // --- results
 
-  #results(fn: Fn, last: Result | null, matcher: TypeMatcher, callee: string): Any {
+  #results(fn: Fn, last: Result | null, matcher: TypeMatcher, callee: string): ConstValue {
     const { results } = fn;
     if (results.length === 0) return last?.value ?? NOTHING;
     if (last !== null && hasError(last.value)) return ERROR;
@@ -353,7 +353,7 @@ export class Unroller implements FunctionBody {
       return ERROR;
     }
     const typed: Typed[] = [];
-    const values: Any[] = [];
+    const values: ConstValue[] = [];
     for (const [i, r] of results.entries()) {
       const name = r.name?.text ?? "output";
       const value = toValue(this, items[i] ?? ERROR, r.type.dtype, [], `the result of \`${callee}\``, last.span);
@@ -370,7 +370,7 @@ export class Unroller implements FunctionBody {
 
   /** Unrolls the inputs of the entered function, which belong to the model's own call. */
   within<T>(instance: Instance, fn: Fn, node: CallNode, work: () => T): T {
-    const env = environment(this.#session, instance.bodyScope, "a function", { body: this });
+    const env = environment(this.#checker, instance.bodyScope, "a function", { body: this });
     this.#frame = { node, outer: null, fn, env, depth: 0, losses: new Map() };
     const made = work();
     this.#frame = null;
@@ -384,10 +384,10 @@ export class Unroller implements FunctionBody {
 }
 
 interface Result {
-  readonly value: Any;
+  readonly value: ConstValue;
   readonly span: Span;
 }
 
 /** What the types of an instance's functions see. */
-export const typeEnv = (session: Session, instance: Instance): Env =>
-  environment(session, instance.memberScope, "a dimension");
+export const typeEnv = (checker: Checker, instance: Instance): Env =>
+  environment(checker, instance.memberScope, "a dimension");

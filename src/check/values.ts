@@ -1,11 +1,11 @@
 // Values of expressions: how they are made, and how messages speak of them.
 import { compare, isInteger, ONE, printRational, rational, toNumber, type Rational } from "../size/rational.js";
 import { constantOf, printSize, type Size } from "../size/size.js";
-import type { Any, ListAny } from "./context.js";
+import type { ConstValue, ListValue } from "./context.js";
 import type { LogicalType } from "./model.js";
 
-export type NumberAny = Extract<Any, { kind: "number" }>;
-export type SizeAny = Extract<Any, { kind: "size" }>;
+export type NumberAny = Extract<ConstValue, { kind: "number" }>;
+export type SizeAny = Extract<ConstValue, { kind: "size" }>;
 
 /** The whole numbers that ranges are made of: one object each, however many lists hold them. */
 const small: NumberAny[] = [];
@@ -15,7 +15,7 @@ export function int(value: number): NumberAny {
   if (value < 0 || value > SMALL) return { kind: "number", value: rational(value), form: "int" };
   return (small[value] ??= { kind: "number", value: rational(value), form: "int" });
 }
-export const bool = (value: boolean): Any => ({ kind: "bool", value });
+export const bool = (value: boolean): ConstValue => ({ kind: "bool", value });
 export const numberOf = (value: Rational, form: NumberAny["form"]): NumberAny => ({ kind: "number", value, form });
 
 /** A size as a value: a number where it is constant. */
@@ -26,7 +26,7 @@ export function sizeValue(size: Size): NumberAny | SizeAny {
 }
 
 /** A value with an article, for messages: `the number 3`, `a tensor f32[B, T]`. */
-export function describe(value: Any): string {
+export function describe(value: ConstValue): string {
   switch (value.kind) {
     case "number":
       return `the number ${printNumber(value)}`;
@@ -70,7 +70,7 @@ export const showSize = (size: Size): string =>
  * As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. `spend` is told of each item: a list that is
  * shared is written as often as it stands there.
  */
-export function printValue(value: Any, spend: (items: number) => void): string {
+export function printValue(value: ConstValue, spend: (items: number) => void): string {
   switch (value.kind) {
     case "number":
       return printNumber(value);
@@ -128,9 +128,13 @@ function decimal(value: Rational): string | null {
 export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;
 
 /** Whether a value, or an item of it at any depth, was already reported. */
-export function hasError(value: Any): boolean {
+export function hasError(value: ConstValue): boolean {
   if (value.kind === "error") return true;
   return value.kind === "list" ? value.broken : value.kind === "tuple" && value.items.some(hasError);
 }
 
-export const listOf = (items: readonly Any[]): ListAny => ({ kind: "list", items, broken: items.some(hasError) });
+export const listOf = (items: readonly ConstValue[]): ListValue => ({
+  kind: "list",
+  items,
+  broken: items.some(hasError),
+});

@@ -3,7 +3,7 @@ import type { NamesEntry, Text } from "../syntax/ast.js";
 import type { Instance } from "./bindings.js";
 import type { FoundWeight } from "./inspect.js";
 import { MAX_PATH } from "./limits.js";
-import type { Session } from "./session.js";
+import type { Checker } from "./checker.js";
 import { nearest } from "../size/nearest.js";
 
 type Rule = Extract<NamesEntry, { kind: "map" }>;
@@ -15,20 +15,20 @@ export interface WeightKeys {
 }
 
 /** Applies the `names` of a model to the weights it declares. */
-export function weightKeys(session: Session, model: Instance, weights: readonly FoundWeight[]): WeightKeys {
+export function weightKeys(checker: Checker, model: Instance, weights: readonly FoundWeight[]): WeightKeys {
   const entries = model.names.flatMap((n) => n.entries);
   const rules = entries.filter((e) => e.kind === "map");
   const patterns = rules.map((rule) => ({ rule, match: patternOf(rule.from.value) }));
   for (const { value, span } of rules.flatMap((rule) => rule.to))
-    if (value === "" || value === "__metadata__") session.report("reserved-key", { key: value }, span);
-  const bound = rules.map((rule) => placeholdersBound(session, rule)).every(Boolean);
+    if (value === "" || value === "__metadata__") checker.report("reserved-key", { key: value }, span);
+  const bound = rules.map((rule) => placeholdersBound(checker, rule)).every(Boolean);
   const used = new Set<Rule>();
   const keys = new Map<string, readonly string[]>();
   const written = new Map<string, readonly Text[]>();
   for (const {
     weight: { path, span },
   } of weights) {
-    session.spend(Math.ceil(patterns.length / 4), span);
+    checker.spend(Math.ceil(patterns.length / 4), span);
     const parts = path.split(".");
     const found = patterns.flatMap(({ rule, match }) => {
       const segments = match(parts);
@@ -37,13 +37,13 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
     for (const { rule } of found) used.add(rule);
     const [first, second] = found;
     if (second !== undefined)
-      session.report("ambiguous-names", { path }, second.rule.from.span, [
+      checker.report("ambiguous-names", { path }, second.rule.from.span, [
         { text: "the other entry", span: first?.rule.from.span ?? null },
       ]);
     if (first !== undefined) written.set(path, first.rule.to);
     const own = first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments));
     for (const key of own)
-      if (key.length > MAX_PATH) session.halt("letters in one key", MAX_PATH, first?.rule.span ?? span);
+      if (key.length > MAX_PATH) checker.abort("letters in one key", MAX_PATH, first?.rule.span ?? span);
     keys.set(path, own);
   }
   const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
@@ -51,9 +51,9 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
     const path = rule.from.value;
     if (used.has(rule) || emptyList(model, path)) continue;
     const candidates = [...shapes].map((shape) => patternLike(path, shape));
-    session.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
+    checker.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
   }
-  if (bound) checkCollisions(session, weights, keys, written);
+  if (bound) checkCollisions(checker, weights, keys, written);
   return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
 }
 
@@ -101,14 +101,14 @@ function segmentOf(pattern: string): (segment: string, bound: Map<string, string
 const fill = (text: string, segments: ReadonlyMap<string, string>): string =>
   text.replace(PLACEHOLDER, (whole, name: string) => segments.get(name) ?? whole);
 
-function placeholdersBound(session: Session, rule: Rule): boolean {
+function placeholdersBound(checker: Checker, rule: Rule): boolean {
   const bound = new Set(placeholders(rule.from));
   const unbound = rule.to.flatMap((to) =>
     placeholders(to)
       .filter((name) => !bound.has(name))
       .map((name) => ({ name, span: to.span })),
   );
-  for (const { name, span } of unbound) session.report("unbound-placeholder", { name }, span);
+  for (const { name, span } of unbound) checker.report("unbound-placeholder", { name }, span);
   return unbound.length === 0;
 }
 
@@ -142,7 +142,7 @@ function emptyList(model: Instance, pattern: string): boolean {
  * `written`: where entries give keys.
  */
 function checkCollisions(
-  session: Session,
+  checker: Checker,
   weights: readonly FoundWeight[],
   keys: ReadonlyMap<string, readonly string[]>,
   written: ReadonlyMap<string, readonly Text[]>,
@@ -166,7 +166,7 @@ function checkCollisions(
       ) {
         const [at, other] = holder.text === null ? [before.text, null] : [holder.text, before.text];
         const notes = other === null ? [] : [{ text: "the other entry", span: other.span }];
-        session.report("duplicate-key", { key, first: before.path, second: path }, at?.span ?? span, notes, trace);
+        checker.report("duplicate-key", { key, first: before.path, second: path }, at?.span ?? span, notes, trace);
       }
       if (before === undefined || holder.primary) holders.set(key, holder);
     });

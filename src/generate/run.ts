@@ -153,7 +153,7 @@ export class Run {
         { ...this.#asks(), lengths },
       );
       const routes = this.#routes(results);
-      this.#capacity.hear(lengths, this.#counts(results));
+      this.#capacity.observe(lengths, this.#counts(results));
       lengths.forEach((n, b) => {
         if (n > 0) next[b] = chosen(results, b, n === 1 ? routes[b]! : null);
         at[b]! += n;
@@ -212,7 +212,7 @@ export class Run {
 
   *#hear({ lengths }: Pending, results: Results): Iterable<GeneratedToken> {
     const routes = this.#routes(results);
-    this.#capacity.hear(lengths, this.#counts(results));
+    this.#capacity.observe(lengths, this.#counts(results));
     for (const [b, n] of lengths.entries())
       if (n > 0 && !this.#ended[b]) yield this.#token(b, chosen(results, b, routes[b]!));
     this.#timing.token();

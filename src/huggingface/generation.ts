@@ -17,11 +17,11 @@ export interface GenerationDefaults {
     readonly repetitionPenalty?: number;
   };
   /** Fields that change how Hugging Face generates, and that modc does not heed, as `name = value`. */
-  readonly unheeded: readonly string[];
+  readonly ignored: readonly string[];
 }
 
 /** Of a folder that says nothing. */
-export const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, unheeded: [] };
+export const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, ignored: [] };
 
 /** What would change a text, with the values that change nothing. */
 const UNHEEDED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
@@ -70,7 +70,7 @@ export function parseGenerationConfig(text: string, file = "generation_config.js
       ...(drawn ? { temperature, topK, topP, minP } : {}),
       ...(penalty === null || penalty === 1 ? {} : { repetitionPenalty: penalty }),
     },
-    unheeded: config.names.flatMap((name) => {
+    ignored: config.names.flatMap((name) => {
       const harmless = UNHEEDED.get(name);
       const value = config.raw(name);
       const idle = harmless === undefined || harmless.includes(value) || (Array.isArray(value) && value.length === 0);

@@ -4,7 +4,7 @@ import { check } from "../check/check.js";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
-import { misfits, type Tensors } from "../runtime/weights/match.js";
+import { mismatches, type Tensors } from "../runtime/weights/match.js";
 
 /** A model, as it was opened. */
 export interface Asked {
@@ -44,7 +44,7 @@ export function explainWeights(asked: Asked, tensors: Tensors): readonly Explana
     if (!model) return null;
     const weights = model.weights.map((weight) => asProgramWeight(weight));
     const parameters = new Map(model.parameters.map((p) => [p.name, p.value]));
-    return { set, parameters, weights, faults: misfits({ weights, ignore: model.ignore }, tensors) };
+    return { set, parameters, weights, faults: mismatches({ weights, ignore: model.ignore }, tensors) };
   };
   const first = tried(asked.set);
   if (!first || first.faults === 0) return null;

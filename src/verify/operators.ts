@@ -10,7 +10,7 @@ import { compareRun, type Allowed, type RunInputs, type Verdict } from "./compar
 import { computedNodes, endingIn, partOf } from "./extract.js";
 import { evaluateGraph, loadGraph, type Machine, type Weights } from "./machine.js";
 import { valuesOf, withCuts, type Part } from "./part.js";
-import { firstDiffering } from "./search.js";
+import { bisect } from "./bisect.js";
 
 /**
  * One operator begins with the values of the reference: what it adds up is all that it may be wrong by. Choices are
@@ -124,7 +124,7 @@ async function locate(
   for (const { node, name, role } of graph.outputs) {
     const base = producerOf(node);
     if (role === "observe" || (verdict.differences.get(name) ?? 0) <= 0 || !(await differs(base))) continue;
-    const found = await firstDiffering(graph, base, differs);
+    const found = await bisect(graph, base, differs);
     for (let depth = 1; depth <= 64; depth *= 2) {
       const cut = partOf(graph, found, depth);
       const part = withCuts(cut, given, valuesOf(graph, cut.cuts, given, weights));

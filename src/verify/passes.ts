@@ -6,7 +6,7 @@ import { largestDifference, type RunInputs } from "./compare.js";
 import { endingIn, partOf } from "./extract.js";
 import { evaluateGraph, type Weights } from "./machine.js";
 import { valuesOf, type Part, withCuts } from "./part.js";
-import { firstDiffering } from "./search.js";
+import { bisect } from "./bisect.js";
 
 /** Passes reorder sums, in 64 bits: thousands of terms come to some 1e-13. */
 export const PASS_TOLERANCE = 1e-9;
@@ -68,7 +68,7 @@ async function located(
   const differing = before.outputs.map((o) => producerOf(o.node)).find((n) => changes(endingIn(before, [n]), given));
   const whole = { graph: before, given };
   if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };
-  const node = await firstDiffering(before, differing, (n) => changes(endingIn(before, [n]), given));
+  const node = await bisect(before, differing, (n) => changes(endingIn(before, [n]), given));
   for (let depth = 1; depth <= 64; depth *= 2) {
     const part = withCuts(
       partOf(before, node, depth),

@@ -18,7 +18,7 @@ export interface RuleGraph {
   readonly graph: Graph;
 }
 
-export interface Subject {
+export interface VerifyTarget {
   readonly rules: readonly RuleGraph[];
   readonly machine: Machine;
   readonly weights: Weights;
@@ -47,14 +47,14 @@ export interface Finding {
   } | null;
 }
 
-export interface Watch {
+export interface VerifyReporter {
   onFinding(finding: Finding): void;
   /** `stage` is what is being done; `detail` how far it is. */
   onProgress(stage: string, detail?: string): void;
 }
 
 /** All checks that need nothing but the model; in turn. Says whether all hold. */
-export async function verifyModel(subject: Subject, watch: Watch): Promise<boolean> {
+export async function verifyModel(subject: VerifyTarget, watch: VerifyReporter): Promise<boolean> {
   let holds = true;
   const seen = new Set<string>();
   for (const { rule, graph } of subject.rules) {
@@ -74,7 +74,7 @@ type Tell = (finding: Finding) => void;
 
 /** The graph after the passes, or null where they are at fault. */
 async function verifyPasses(
-  { weights, inputs, place, passes = usual }: Subject,
+  { weights, inputs, place, passes = usual }: VerifyTarget,
   rule: RuleName,
   graph: Graph,
   tell: Tell,
@@ -105,17 +105,17 @@ async function verifyPasses(
   return null;
 }
 
-interface Telling {
+interface ReportContext {
   readonly tell: Tell;
-  readonly watch: Watch;
+  readonly watch: VerifyReporter;
   readonly seen: Set<string>;
 }
 
 async function verifyDevice(
-  { machine, weights, inputs, place }: Subject,
+  { machine, weights, inputs, place }: VerifyTarget,
   rule: RuleName,
   graph: Graph,
-  { tell, watch, seen }: Telling,
+  { tell, watch, seen }: ReportContext,
 ): Promise<boolean> {
   const given = inputs(0, true);
   const known = seen.size;
@@ -163,11 +163,11 @@ async function verifyDevice(
 }
 
 async function verifyLaws(
-  { machine, weights, inputs }: Subject,
+  { machine, weights, inputs }: VerifyTarget,
   rule: RuleName,
   graph: Graph,
   tell: Tell,
-  watch: Watch,
+  watch: VerifyReporter,
 ): Promise<void> {
   watch.onProgress("changing what comes later");
   const loaded = await loadGraph(machine, graph, weights);
@@ -245,7 +245,7 @@ function kernelFinding(
   rule: RuleName,
   fault: KernelFault,
   weights: Weights,
-  place: Subject["place"],
+  place: VerifyTarget["place"],
 ): Finding {
   const { kernel, ops, text } = fault;
   const among = ops.length > 1 ? `, which computes ${ops.join(", ")}` : "";
@@ -264,7 +264,7 @@ function kernelFinding(
 }
 
 /** `layers.1.mlp, moby.mod:3:4` */
-const placeOf = ({ node: { origin } }: PassFault | KernelFault, place: Subject["place"]): string | null =>
+const placeOf = ({ node: { origin } }: PassFault | KernelFault, place: VerifyTarget["place"]): string | null =>
   origin === null ? null : `${origin.path === "" ? "" : `${origin.path}, `}${place(origin.span)}`;
 
 const reproduce = (

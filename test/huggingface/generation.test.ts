@@ -46,8 +46,8 @@ describe("a generation_config.json", () => {
   );
 
   it("names what is not heeded, where it would change a text", () => {
-    expect(read({ num_beams: 1, typical_p: 1.0, no_repeat_ngram_size: 0, suppress_tokens: [] }).unheeded).toEqual([]);
-    expect(read({ num_beams: 4, suppress_tokens: [7] }).unheeded).toEqual(["num_beams = 4", "suppress_tokens = [7]"]);
+    expect(read({ num_beams: 1, typical_p: 1.0, no_repeat_ngram_size: 0, suppress_tokens: [] }).ignored).toEqual([]);
+    expect(read({ num_beams: 4, suppress_tokens: [7] }).ignored).toEqual(["num_beams = 4", "suppress_tokens = [7]"]);
   });
 
   it.each([

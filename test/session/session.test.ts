@@ -108,7 +108,7 @@ describe("a session", () => {
     // What the caller says comes before the configuration, each option by itself.
     const greedy = await all(chat, "the sea", { sampling: { temperature: 0 }, maxTokens: 3 });
     expect(tokensOf(greedy)).toEqual(tokensOf(await all(chat, "the sea", { sampling: { topK: 1 }, maxTokens: 3 })));
-    expect(chat.texts.defaults.unheeded).toEqual(["num_beams = 2"]);
+    expect(chat.texts.defaults.ignored).toEqual(["num_beams = 2"]);
     const other = await all(
       chat,
       { prompts: ["the sea", "the sea"] },

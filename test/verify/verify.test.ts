@@ -10,10 +10,10 @@ import type { Device } from "../../src/runtime/index.js";
 import { checkReproduction } from "../../src/verify/again.js";
 import { endingIn, isShown, partOf, computedNodes } from "../../src/verify/extract.js";
 import { programOn, type Machine } from "../../src/verify/machine.js";
-import { livelyWeights } from "../../src/verify/lively.js";
+import { nonDegenerateWeights } from "../../src/verify/non-degenerate.js";
 import { parseReproduction } from "../../src/verify/reproduction.js";
-import { firstDiffering } from "../../src/verify/search.js";
-import { verifyModel, type Finding, type RuleGraph, type Subject } from "../../src/verify/verify.js";
+import { bisect } from "../../src/verify/bisect.js";
+import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../src/verify/verify.js";
 import { testDevice } from "../device.js";
 import { randomFrom } from "../ops/bench.js";
 
@@ -45,9 +45,9 @@ const RULES: readonly RuleGraph[] = [
 function subject(
   machine: Machine,
   options: { readonly rules?: readonly RuleGraph[]; readonly passes?: readonly Pass[] } = {},
-): Subject {
+): VerifyTarget {
   const { graph } = (options.rules ?? RULES)[0]!;
-  const weights = livelyWeights(programOn({ device: machine.device }, optimize(graph)).weights, 3);
+  const weights = nonDegenerateWeights(programOn({ device: machine.device }, optimize(graph)).weights, 3);
   return {
     rules: RULES,
     machine,
@@ -65,7 +65,7 @@ function subject(
   };
 }
 
-async function findings(of: Subject): Promise<{ readonly holds: boolean; readonly found: readonly Finding[] }> {
+async function findings(of: VerifyTarget): Promise<{ readonly holds: boolean; readonly found: readonly Finding[] }> {
   const found: Finding[] = [];
   const holds = await verifyModel(of, { onFinding: (f) => found.push(f), onProgress: () => undefined });
   return { holds, found };
@@ -189,7 +189,7 @@ describe("the search", () => {
   it("finds each node that differs with all that follows", async () => {
     for (const planted of nodes) {
       let trials = 0;
-      const found = await firstDiffering(graph, output, (node) => {
+      const found = await bisect(graph, output, (node) => {
         trials++;
         return node === planted || nodesOf(endingIn(graph, [node])).includes(planted);
       });

@@ -2,22 +2,22 @@
 import type { Span } from "../../diagnostics/span.js";
 import { isFloat, type DType } from "../../base/dtype.js";
 import { isInteger, printRational, toNumber, type Rational } from "../../size/rational.js";
-import type { Any, Body, Bound } from "../context.js";
+import type { ConstValue, Emitter, Argument } from "../context.js";
 import { hintFor } from "../convert.js";
 import type { Value } from "../model.js";
 import { describe, printType } from "../values.js";
 
-export type Args = ReadonlyMap<string, Bound>;
+export type Args = ReadonlyMap<string, Argument>;
 
 const NOWHERE: Span = { file: "", start: 0, end: 0 };
 
 /** A required argument: the caller of a builtin has made sure that it is there. */
-export function given(args: Args, name: string): Bound {
+export function given(args: Args, name: string): Argument {
   return args.get(name) ?? { value: { kind: "none" }, span: NOWHERE };
 }
 
 /** An argument that must be a tensor. */
-export function tensorArg(body: Body, args: Args, fn: string, name: string): Value | null {
+export function tensorArg(body: Emitter, args: Args, fn: string, name: string): Value | null {
   const { value, span } = given(args, name);
   if (value.kind === "tensor") return value.value;
   wrong(body, fn, name, "a tensor", value, span);
@@ -25,12 +25,12 @@ export function tensorArg(body: Body, args: Args, fn: string, name: string): Val
 }
 
 /** A tensor of f32 or f16. */
-export function floatArg(body: Body, args: Args, fn: string, name: string): Value | null {
+export function floatArg(body: Emitter, args: Args, fn: string, name: string): Value | null {
   const value = tensorArg(body, args, fn, name);
   return value && requireDtype(body, value, ["f32", "f16"], fn, given(args, name).span) ? value : null;
 }
 
-export function requireDtype(body: Body, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
+export function requireDtype(body: Emitter, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
   if (needs.includes(value.type.dtype)) return true;
   const hint =
     needs[0] === "bool"
@@ -44,7 +44,7 @@ export function requireDtype(body: Body, value: Value, needs: readonly DType[], 
   return false;
 }
 
-export function routeArg(body: Body, args: Args, fn: string, name: string): Value<"top"> | Value<"above"> | null {
+export function routeArg(body: Emitter, args: Args, fn: string, name: string): Value<"top"> | Value<"above"> | null {
   const { value, span } = given(args, name);
   if (value.kind === "route") return value.value;
   wrong(body, fn, name, "a route, the value of `top` or `above`", value, span);
@@ -53,7 +53,7 @@ export function routeArg(body: Body, args: Args, fn: string, name: string): Valu
 
 /** A compile-time number; `otherwise` where the argument is left out. */
 export function rationalArg(
-  body: Body,
+  body: Emitter,
   args: Args,
   fn: string,
   name: string,
@@ -68,7 +68,7 @@ export function rationalArg(
   return null;
 }
 
-export function numberArg(body: Body, args: Args, fn: string, name: string, otherwise: number): number | null {
+export function numberArg(body: Emitter, args: Args, fn: string, name: string, otherwise: number): number | null {
   if (!args.has(name)) return otherwise;
   const value = rationalArg(body, args, fn, name, null);
   return value && toNumber(value);
@@ -76,7 +76,7 @@ export function numberArg(body: Body, args: Args, fn: string, name: string, othe
 
 /** A whole compile-time number within limits. */
 export function integerArg(
-  body: Body,
+  body: Emitter,
   args: Args,
   fn: string,
   name: string,
@@ -90,7 +90,7 @@ export function integerArg(
 
 const LARGEST = 0x7fffffff;
 
-export function wholeNumber(body: Body, value: Rational, what: string, least: number, span: Span): number | null {
+export function wholeNumber(body: Emitter, value: Rational, what: string, least: number, span: Span): number | null {
   if (!isInteger(value)) {
     body.report("not-an-integer", { what, value: printRational(value) }, span);
     return null;
@@ -105,7 +105,7 @@ export function wholeNumber(body: Body, value: Rational, what: string, least: nu
   return null;
 }
 
-export function boolArg(body: Body, args: Args, fn: string, name: string, otherwise: boolean): boolean | null {
+export function boolArg(body: Emitter, args: Args, fn: string, name: string, otherwise: boolean): boolean | null {
   const arg = args.get(name);
   if (!arg) return otherwise;
   if (arg.value.kind === "bool") return arg.value.value;
@@ -113,7 +113,7 @@ export function boolArg(body: Body, args: Args, fn: string, name: string, otherw
   return null;
 }
 
-export function listArg(body: Body, args: Args, fn: string, name: string, of: string): readonly Any[] | null {
+export function listArg(body: Emitter, args: Args, fn: string, name: string, of: string): readonly ConstValue[] | null {
   const { value, span } = given(args, name);
   if (value.kind === "list") return value.items;
   wrong(body, fn, name, `a list of ${of}`, value, span);
@@ -121,7 +121,7 @@ export function listArg(body: Body, args: Args, fn: string, name: string, of: st
 }
 
 /** Axes of a tensor, counted from 0, ascending; null where one was reported. `value` is a number or a list of them. */
-export function axesOf(body: Body, value: Any, x: Value, fn: string, span: Span): readonly number[] | null {
+export function axesOf(body: Emitter, value: ConstValue, x: Value, fn: string, span: Span): readonly number[] | null {
   const items = value.kind === "list" ? value.items : [value];
   const rank = x.type.shape.length;
   const axes: number[] = [];
@@ -151,7 +151,7 @@ export function axesOf(body: Body, value: Any, x: Value, fn: string, span: Span)
 
 /** One axis of a tensor; `otherwise` where the argument is left out. */
 export function axisArg(
-  body: Body,
+  body: Emitter,
   args: Args,
   x: Value,
   fn: string,
@@ -159,7 +159,7 @@ export function axisArg(
   otherwise: number | null = null,
 ): number | null {
   const arg = args.get("axis");
-  const value: Any | null =
+  const value: ConstValue | null =
     arg?.value ??
     (otherwise === null ? null : { kind: "number", value: { num: BigInt(otherwise), den: 1n }, form: "int" });
   if (value?.kind === "list" || value === null) {
@@ -169,7 +169,7 @@ export function axisArg(
   return axesOf(body, value, x, fn, arg?.span ?? span)?.[0] ?? null;
 }
 
-export function wrong(body: Body, fn: string, name: string, needs: string, found: Any, span: Span): void {
+export function wrong(body: Emitter, fn: string, name: string, needs: string, found: ConstValue, span: Span): void {
   body.report(
     "wrong-operand",
     { what: `\`${name}\` of \`${fn}\``, needs, found: describe(found), ...hintFor(found) },

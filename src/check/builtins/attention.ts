@@ -4,7 +4,7 @@ import { toNumber } from "../../size/rational.js";
 import type { SequenceAxis } from "../../size/axes.js";
 import { axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
 import { reportSizes } from "../broadcast.js";
-import { ERROR, type Any, type Body, type Builtin } from "../context.js";
+import { ERROR, type ConstValue, type Emitter, type Builtin } from "../context.js";
 import type { LogicalType, Value } from "../model.js";
 import { toOperands } from "../operators.js";
 import { isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../types.js";
@@ -65,7 +65,7 @@ export const attention: Builtin = {
 };
 
 function emitAttention(
-  body: Body,
+  body: Emitter,
   q: Value,
   k: Value,
   v: Value,
@@ -89,7 +89,7 @@ const flatten = (shape: readonly Size[]): readonly Size[] => [
 
 /** [B, H, Tq, e], or null where something was reported. `compares` says what needs common positions. */
 function attentionShape(
-  body: Body,
+  body: Emitter,
   q: Value,
   k: Value,
   v: Value,
@@ -135,13 +135,13 @@ function attentionShape(
   return [...q.type.shape.slice(0, -1), e];
 }
 
-function mismatch(body: Body, left: LogicalType, x: Size, right: LogicalType, y: Size, at: Span): null {
+function mismatch(body: Emitter, left: LogicalType, x: Size, right: LogicalType, y: Size, at: Span): null {
   reportSizes(body, "`attention`", left, x, right, y, at);
   return null;
 }
 
 /** [..., T, d] with the batch in front and T a sequence. */
-function attendable(body: Body, name: string, value: Value, at: Span): boolean {
+function attendable(body: Emitter, name: string, value: Value, at: Span): boolean {
   const { shape } = value.type;
   const what = `\`${name}\` of \`attention\``;
   const dims = sequenceDims(body, shape);
@@ -173,7 +173,7 @@ function attendable(body: Body, name: string, value: Value, at: Span): boolean {
  * Batch equal; with four dimensions the heads of k and v divide those of q; with more, all leading dimensions are
  * equal.
  */
-function leadingFit(body: Body, q: Value, k: Value, v: Value, args: Args): boolean {
+function leadingFit(body: Emitter, q: Value, k: Value, v: Value, args: Args): boolean {
   const lead = (x: Value): readonly Size[] => x.type.shape.slice(0, -2);
   const same = (a: Value, b: Value): boolean => lead(a).every((size, i) => equalSizes(size, lead(b)[i] ?? -1));
   const report = (a: Value, b: Value, name: string): false => {
@@ -195,7 +195,7 @@ function leadingFit(body: Body, q: Value, k: Value, v: Value, args: Args): boole
 
 /** The one sequence dimension of x. */
 function theSequence(
-  body: Body,
+  body: Emitter,
   fn: string,
   x: Value,
   at: Span,
@@ -248,7 +248,7 @@ export const rope: Builtin = {
 
 const USUAL_THETA = 10000;
 
-function rotation(body: Body, args: Args, width: number, span: Span): Omit<Value<"rope">["attrs"], "dim"> | null {
+function rotation(body: Emitter, args: Args, width: number, span: Span): Omit<Value<"rope">["attrs"], "dim"> | null {
   const frequencies = args.has("frequencies") ? frequencyList(body, args, width) : null;
   if (frequencies === null && args.has("frequencies")) return null;
   const theta = numberArg(body, args, "rope", "theta", USUAL_THETA);
@@ -273,7 +273,7 @@ function rotation(body: Body, args: Args, width: number, span: Span): Omit<Value
   return { theta, frequencies, scale };
 }
 
-function frequencyList(body: Body, args: Args, width: number): readonly number[] | null {
+function frequencyList(body: Emitter, args: Args, width: number): readonly number[] | null {
   const items = listArg(body, args, "rope", "frequencies", "numbers");
   const { span } = given(args, "frequencies");
   if (!items) return null;
@@ -303,7 +303,7 @@ export const position: Builtin = {
   doc:
     "position(x: any[B, T, ...]) -> u32[B, T]\nThe position in the model's input, from 0, of each token along the " +
     "sequence axis of x.",
-  apply(body, args, span): Any {
+  apply(body, args, span): ConstValue {
     const x = tensorArg(body, args, "position", "x");
     const along = x && theSequence(body, "position", x, given(args, "x").span);
     if (!x || !along) return ERROR;

@@ -1,6 +1,6 @@
 // Built-in functions that treat each element by itself: casts, functions of one tensor, `where`.
 import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
-import { ERROR, type Any, type Body, type Bound, type Builtin } from "../context.js";
+import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
 import { toValue } from "../convert.js";
 import type { PointwiseName } from "../model.js";
 import { pointwise, toOperands } from "../operators.js";
@@ -58,12 +58,12 @@ const where: Builtin = {
 
 /** `min(a, b)` and `max(a, b)` with at least one tensor. */
 export function smallerOrLarger(
-  body: Body,
+  body: Emitter,
   fn: "min" | "max",
-  operands: readonly [Any, Any],
-  spans: readonly [Bound["span"], Bound["span"]],
-  span: Bound["span"],
-): Any {
+  operands: readonly [ConstValue, ConstValue],
+  spans: readonly [Argument["span"], Argument["span"]],
+  span: Argument["span"],
+): ConstValue {
   const values = toOperands(body, `\`${fn}\``, operands, span, spans);
   const [first] = values?.values ?? [];
   if (!values || !first || !requireDtype(body, first, NUMBERS, fn, span)) return ERROR;

@@ -1,7 +1,7 @@
 // Losses, and what only matters when training: `cross_entropy`, `bce`, `stop_gradient`, `dropout`, random values.
 import { printSize, type Size } from "../../size/size.js";
 import { reportMismatch } from "../broadcast.js";
-import { ERROR, type Body, type Builtin } from "../context.js";
+import { ERROR, type Emitter, type Builtin } from "../context.js";
 import type { LogicalOp, Value } from "../model.js";
 import { equalShapes, typeOf } from "../types.js";
 import { printType } from "../values.js";
@@ -59,7 +59,7 @@ const bce: Builtin = {
 };
 
 function sameShape(
-  body: Body,
+  body: Emitter,
   what: string,
   left: Value,
   shape: readonly Size[],

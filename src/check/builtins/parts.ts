@@ -3,7 +3,7 @@ import type { Span } from "../../diagnostics/span.js";
 import { addSizes, axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
 import type { SequenceAxis } from "../../size/axes.js";
 import { reportSizes } from "../broadcast.js";
-import { ERROR, type Body, type Builtin } from "../context.js";
+import { ERROR, type Emitter, type Builtin } from "../context.js";
 import { cutAxis, rememberMaker } from "../makers.js";
 import type { Value } from "../model.js";
 import { toOperands } from "../operators.js";
@@ -36,7 +36,7 @@ export const concat: Builtin = {
 };
 
 /** Whether all have the first one's shape but for the axis. */
-function alike(body: Body, values: readonly Value[], axis: number, at: Span): boolean {
+function alike(body: Emitter, values: readonly Value[], axis: number, at: Span): boolean {
   const [first, ...others] = values;
   for (const other of others) {
     if (!first) return false;
@@ -63,7 +63,7 @@ interface Places {
   readonly call: Span;
 }
 
-function joined(body: Body, values: readonly Value[], first: Value, dim: number, at: Places): Value | null {
+function joined(body: Emitter, values: readonly Value[], first: Value, dim: number, at: Places): Value | null {
   const sizes = values.map((v) => v.type.shape[dim] ?? 1);
   const batch = sizes.map((s) => axisOf(body, s)).find((a) => a?.role === "batch");
   if (batch) {
@@ -109,7 +109,7 @@ function joined(body: Body, values: readonly Value[], first: Value, dim: number,
 
 /** Along sequence axes: on a fresh axis, as long as all parts together. */
 function join(
-  body: Body,
+  body: Emitter,
   values: readonly Value[],
   first: Value,
   dim: number,
@@ -163,7 +163,7 @@ export const split: Builtin = {
   },
 };
 
-function cutAt(body: Body, x: Value, axis: number, sizes: readonly number[], span: Span): readonly Value[] {
+function cutAt(body: Emitter, x: Value, axis: number, sizes: readonly number[], span: Span): readonly Value[] {
   let start = 0;
   return sizes.map((size) => {
     const attrs = { axis, start, stop: (start += size) };
@@ -173,7 +173,7 @@ function cutAt(body: Body, x: Value, axis: number, sizes: readonly number[], spa
   });
 }
 
-function fixedExtent(body: Body, x: Value, axis: number, at: Span): number | null {
+function fixedExtent(body: Emitter, x: Value, axis: number, at: Span): number | null {
   const size = x.type.shape[axis] ?? 1;
   if (typeof size === "number") return size;
   const along = axisOf(body, size);

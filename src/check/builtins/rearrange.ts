@@ -2,7 +2,7 @@
 import type { Span } from "../../diagnostics/span.js";
 import { constantOf, equalSizes, isWhole, multiplySizes, normal, printSize, type Size } from "../../size/size.js";
 import { batchFirst } from "../broadcast.js";
-import { ERROR, type Any, type Body, type Bound, type Builtin } from "../context.js";
+import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
 import type { Value } from "../model.js";
 import { axisOf, equalShapes, typeOf } from "../types.js";
 import { printType } from "../values.js";
@@ -33,7 +33,7 @@ function textOf(args: Args): string {
   return value.kind === "string" ? value.value : "";
 }
 
-function readPattern(body: Body, args: Args): Pattern | null {
+function readPattern(body: Emitter, args: Args): Pattern | null {
   const { value, span } = given(args, "pattern");
   if (value.kind !== "string") {
     wrong(body, "rearrange", "pattern", "a string", value, span);
@@ -45,7 +45,7 @@ function readPattern(body: Body, args: Args): Pattern | null {
   return null;
 }
 
-function readSizes(body: Body, args: Args, pattern: Pattern): ReadonlyMap<string, Size> | null {
+function readSizes(body: Emitter, args: Args, pattern: Pattern): ReadonlyMap<string, Size> | null {
   const names = new Set(namesOf(pattern.left));
   const sizes = new Map<string, Size>();
   for (const [name, arg] of args) {
@@ -61,7 +61,7 @@ function readSizes(body: Body, args: Args, pattern: Pattern): ReadonlyMap<string
   return sizes;
 }
 
-function readSize(body: Body, name: string, { value, span }: Bound): Size | null {
+function readSize(body: Emitter, name: string, { value, span }: Argument): Size | null {
   if (value.kind === "number") return wholeNumber(body, value.value, `\`${name}\` of \`rearrange\``, 1, span);
   if (value.kind === "size" && isWhole(value.size)) return value.size;
   wrong(body, "rearrange", name, "a size", value, span);
@@ -75,7 +75,7 @@ interface Part {
 }
 
 function rearranged(
-  body: Body,
+  body: Emitter,
   x: Value,
   pattern: Pattern,
   given: ReadonlyMap<string, Size>,
@@ -121,7 +121,7 @@ type Problem = (reason: string) => null;
 
 /** The parts of one dimension on the left; at most one of several may have no size given. */
 function splitDim(
-  body: Body,
+  body: Emitter,
   size: Size,
   names: readonly string[],
   given: ReadonlyMap<string, Size>,
@@ -147,7 +147,7 @@ function splitDim(
   return names.map((key) => ({ key, size: given.get(key) ?? size / known }));
 }
 
-function splittable(body: Body, size: Size, at: Span): boolean {
+function splittable(body: Emitter, size: Size, at: Span): boolean {
   const axis = axisOf(body, size);
   if (axis?.role === "batch") body.report("batch-axis", { what: "splitting the batch", batch: axis.name }, at);
   else if (axis?.role === "sequence") body.report("ragged-axis", { axis: axis.name, how: "split" }, at);
@@ -167,7 +167,7 @@ function newOrder(right: readonly PatternDim[], parts: readonly Part[], hidden: 
 }
 
 function mergeDims(
-  body: Body,
+  body: Emitter,
   right: readonly PatternDim[],
   parts: readonly Part[],
   hidden: number,
@@ -196,7 +196,7 @@ function mergeDims(
 }
 
 function emitSteps(
-  body: Body,
+  body: Emitter,
   x: Value,
   split: readonly Size[],
   order: readonly number[],
@@ -226,7 +226,7 @@ function emitSteps(
 export const transpose: Builtin = {
   params: [{ name: "x" }],
   doc: "transpose(x: any[..., m, n]) -> any[..., n, m]\nThe last two axes change places.",
-  apply(body, args, span): Any {
+  apply(body, args, span): ConstValue {
     const x = tensorArg(body, args, "transpose", "x");
     if (!x) return ERROR;
     const { shape, dtype } = x.type;

@@ -2,7 +2,7 @@
 import type { Span } from "../../diagnostics/span.js";
 import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
 import { printSize } from "../../size/size.js";
-import { ERROR, type Any, type Body, type Builtin, type BuiltinParam } from "../context.js";
+import { ERROR, type ConstValue, type Emitter, type Builtin, type BuiltinParam } from "../context.js";
 import type { LogicalAttrs, Value } from "../model.js";
 import { isBatch, isSequence, typeOf } from "../types.js";
 import { axesOf, axisArg, boolArg, floatArg, given, requireDtype, tensorArg, type Args } from "./arguments.js";
@@ -52,7 +52,14 @@ const extremum = (fn: "min" | "max", word: string): Builtin => ({
   },
 });
 
-function reduce(body: Body, fn: Reduction, dtypes: readonly DType[], name: string, args: Args, span: Span): Any {
+function reduce(
+  body: Emitter,
+  fn: Reduction,
+  dtypes: readonly DType[],
+  name: string,
+  args: Args,
+  span: Span,
+): ConstValue {
   const x = tensorArg(body, args, fn, name);
   const keep = boolArg(body, args, fn, "keep", false);
   if (!x || keep === null || !requireDtype(body, x, dtypes, fn, given(args, name).span)) return ERROR;
@@ -73,7 +80,14 @@ function reduce(body: Body, fn: Reduction, dtypes: readonly DType[], name: strin
   return reduced(body, x, fn, axes, keep, span);
 }
 
-function reduced(body: Body, x: Value, fn: Reduction, axes: readonly number[], keep: boolean, span: Span): Any {
+function reduced(
+  body: Emitter,
+  x: Value,
+  fn: Reduction,
+  axes: readonly number[],
+  keep: boolean,
+  span: Span,
+): ConstValue {
   const shape = x.type.shape.flatMap((size, i) => (!axes.includes(i) ? [size] : keep ? [1] : []));
   return {
     kind: "tensor",
@@ -82,7 +96,7 @@ function reduced(body: Body, x: Value, fn: Reduction, axes: readonly number[], k
 }
 
 /** The batch may be reduced only together with all tokens, or with everything. */
-function spareBatch(body: Body, fn: Reduction, x: Value, axes: readonly number[], span: Span): boolean {
+function spareBatch(body: Emitter, fn: Reduction, x: Value, axes: readonly number[], span: Span): boolean {
   const { shape } = x.type;
   const batch = axes.find((i) => isBatch(body, shape[i] ?? 1));
   if (batch === undefined) return true;

@@ -5,7 +5,7 @@ import type { SequenceAxis } from "../../size/axes.js";
 import { axisSize, equalSizes, isWhole, printSize, type Size } from "../../size/size.js";
 import { reportSizes } from "../broadcast.js";
 import { atDefaults, boundOfRoute, checkCapacity, percent } from "../capacity.js";
-import { ERROR, type Body, type Bound, type Builtin } from "../context.js";
+import { ERROR, type Emitter, type Argument, type Builtin } from "../context.js";
 import { toValue } from "../convert.js";
 import { rememberMaker } from "../makers.js";
 import type { Value } from "../model.js";
@@ -64,7 +64,7 @@ export const above: Builtin = {
   },
 };
 
-function reportThreshold(body: Body, score: Value, threshold: Value, at: Span): void {
+function reportThreshold(body: Emitter, score: Value, threshold: Value, at: Span): void {
   const reason = "a threshold is one number, or one for each score";
   body.report(
     "shape-mismatch",
@@ -80,7 +80,7 @@ interface Score {
 }
 
 /** f32[B, T] along a sequence axis. */
-function scoreArg(body: Body, args: Args, fn: string): Score | null {
+function scoreArg(body: Emitter, args: Args, fn: string): Score | null {
   const value = tensorArg(body, args, fn, "score");
   const { span } = given(args, "score");
   if (!value || !requireDtype(body, value, ["f32"], fn, span)) return null;
@@ -100,7 +100,7 @@ function scoreArg(body: Body, args: Args, fn: string): Score | null {
   return axis && { value, batch, axis };
 }
 
-function kArg(body: Body, { value, span }: Bound): Size | null {
+function kArg(body: Emitter, { value, span }: Argument): Size | null {
   if (value.kind === "size") {
     if (isWhole(value.size)) return value.size;
     body.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
@@ -112,7 +112,7 @@ function kArg(body: Body, { value, span }: Bound): Size | null {
   return null;
 }
 
-function expectedShare(body: Body, argument: Bound | undefined): Rational | null {
+function expectedShare(body: Emitter, argument: Argument | undefined): Rational | null {
   if (!argument) return ONE;
   const { value, span } = argument;
   const share = value.kind === "number" ? value.value : value.kind === "size" ? atDefaults(body, value.size) : null;
@@ -157,7 +157,7 @@ export const put: Builtin = {
 };
 
 /** The dimension of x along the axis the route was chosen on: the first of several. */
-function dimOf(body: Body, fn: string, x: Value, route: Value<"top"> | Value<"above">, at: Span): number | null {
+function dimOf(body: Emitter, fn: string, x: Value, route: Value<"top"> | Value<"above">, at: Span): number | null {
   const parent = route.inputs[0]?.type.shape[1] ?? 1;
   const dim = x.type.shape.findIndex((size) => equalSizes(size, parent));
   if (dim >= 0) return dim;
@@ -176,7 +176,14 @@ function dimOf(body: Body, fn: string, x: Value, route: Value<"top"> | Value<"ab
 }
 
 /** y has x's shape with the route's axis in place of its parent, and x's dtype. */
-function rowsFit(body: Body, x: Value, y: Value, route: Value<"top"> | Value<"above">, dim: number, at: Span): boolean {
+function rowsFit(
+  body: Emitter,
+  x: Value,
+  y: Value,
+  route: Value<"top"> | Value<"above">,
+  dim: number,
+  at: Span,
+): boolean {
   if (x.type.dtype !== y.type.dtype) {
     body.report(
       "dtype-mismatch",

@@ -96,7 +96,7 @@ async function open(
   const texts = await sessionTexts(file, flags.tokenizer ?? null);
   expectTokens(prompts, texts);
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
-  for (const option of texts.defaults.unheeded)
+  for (const option of texts.defaults.ignored)
     say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = flags.seed ?? 0;
   expectWeights(file, weights);

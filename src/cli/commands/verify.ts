@@ -13,12 +13,12 @@ import { openDevice, type Device } from "../../runtime/index.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
 import type { Axis } from "../../size/axes.js";
-import { livelyWeights } from "../../verify/lively.js";
+import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
 import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction } from "../../verify/again.js";
 import { parseReproduction } from "../../verify/reproduction.js";
 import { checkSteps } from "../../verify/steps.js";
-import { verifyModel, type Finding, type RuleGraph, type Subject } from "../../verify/verify.js";
+import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
 import { Agreement } from "../agreement.js";
 import { wantedDevice } from "../device.js";
 import { evaluateRules, nameOf, type EvaluationFlags } from "../evaluation.js";
@@ -71,7 +71,7 @@ export async function verify(file: string, given: VerifyFlags, trial: VerifyTria
 
 interface Verified {
   readonly name: string;
-  readonly subject: Subject;
+  readonly subject: VerifyTarget;
   readonly extents: ReadonlyMap<string, number>;
   readonly weights: Weights;
 }
@@ -88,7 +88,7 @@ async function verified(
   const seed = flags.seed ?? 0;
   const weights =
     flags.weights === undefined
-      ? livelyWeights(program.weights, seed)
+      ? nonDegenerateWeights(program.weights, seed)
       : await readWeights({ program, weights: flags.weights, seed });
   expectWeights(file, flags.weights);
   if (flags.weights === undefined)

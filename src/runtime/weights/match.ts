@@ -43,7 +43,7 @@ interface Fault {
 }
 
 /** How many weights and tensors have no fitting other. */
-export const misfits = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number =>
+export const mismatches = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number =>
   better(program, tensors).faults.length;
 
 /** By the keys that `names` gives, or by paths where those fit better. */

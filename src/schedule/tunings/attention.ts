@@ -56,7 +56,7 @@ const BY_CLASS: { readonly [C in DeviceClass]: AttentionTuning } = {
 export const attention: Family<AttentionTuning> = {
   defaults(target) {
     const own = BY_CLASS[target.device];
-    return attention.misfit(own, target) === null ? own : PORTABLE_ATTENTION;
+    return attention.incompatibility(own, target) === null ? own : PORTABLE_ATTENTION;
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);
@@ -85,7 +85,7 @@ export const attention: Family<AttentionTuning> = {
         return kind satisfies never;
     }
   },
-  misfit(tuning, target) {
+  incompatibility(tuning, target) {
     if (tuning.kind === "workgroup" || tuning.width === subgroupWidth(target)) return null;
     return `attention needs subgroups of ${tuning.width}, which the target does not have in one width`;
   },

@@ -38,7 +38,7 @@ export const elements: Family<ElementTunings> = {
     r.fields(["lanes", "each"]);
     return { lanes: oneOf(r.get("lanes"), LANES), each: oneOf(r.get("each"), EACH) };
   },
-  misfit: ({ lanes }, target) =>
+  incompatibility: ({ lanes }, target) =>
     lanes <= target.limits.invocationsPerWorkgroup ? null : `kernels of elements need workgroups of ${lanes}`,
 };
 

@@ -22,7 +22,7 @@ export interface Family<T> {
   /** Reads tunings as untrusted input; fails through the reader. */
   readonly read: (r: Reader) => T;
   /** What of them a target cannot run, as a clause; null where it can run all. */
-  readonly misfit: (tunings: T, target: Target) => string | null;
+  readonly incompatibility: (tunings: T, target: Target) => string | null;
 }
 
 export interface Candidate<T> {

@@ -53,13 +53,13 @@ export const tuningsFor = (target: Target): Tunings => ({
 /** What of the tunings a target cannot run, as a clause; null where it can run all. */
 export function misfitOf(tunings: Tunings, target: Target): string | null {
   return (
-    attention.misfit(tunings.attention, target) ??
-    elements.misfit(tunings.elements, target) ??
-    products.misfit(tunings.products, target) ??
-    reductions.misfit(tunings.reductions, target) ??
-    rowSums.misfit(tunings.rowSums, target) ??
-    scores.misfit(tunings.scores, target) ??
-    top.misfit(tunings.top, target)
+    attention.incompatibility(tunings.attention, target) ??
+    elements.incompatibility(tunings.elements, target) ??
+    products.incompatibility(tunings.products, target) ??
+    reductions.incompatibility(tunings.reductions, target) ??
+    rowSums.incompatibility(tunings.rowSums, target) ??
+    scores.incompatibility(tunings.scores, target) ??
+    top.incompatibility(tunings.top, target)
   );
 }
 

@@ -141,11 +141,11 @@ const BY_CLASS: { readonly [C in DeviceClass]: ProductTunings } = {
 export const products: Family<ProductTunings> = {
   defaults(target) {
     const own = BY_CLASS[target.device];
-    return products.misfit(own, target) === null ? own : PORTABLE;
+    return products.incompatibility(own, target) === null ? own : PORTABLE;
   },
   candidates: (target) => tuningsOn(target).map((choice) => forced(choice, target)),
   read: readProducts,
-  misfit(tunings, target) {
+  incompatibility(tunings, target) {
     const width = subgroupWidth(target);
     if (tunings.subgroupSize !== null && tunings.subgroupSize !== width)
       return (

@@ -46,6 +46,6 @@ export const reductions: Family<ReductionTunings> = {
     if (!LANES.some((n) => n === lanes)) r.get("lanes").fail(`must be one of ${LANES.join(", ")}, found ${lanes}`);
     return { lanes, alone: r.get("alone").integer(0, MOST_ALONE) };
   },
-  misfit: ({ lanes }, target) =>
+  incompatibility: ({ lanes }, target) =>
     lanes <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${lanes}`,
 };

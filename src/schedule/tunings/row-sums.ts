@@ -36,7 +36,7 @@ const BY_CLASS: { readonly [C in DeviceClass]: RowSumsTuning } = {
 export const rowSums: Family<RowSumsTuning> = {
   defaults(target) {
     const own = BY_CLASS[target.device];
-    return rowSums.misfit(own, target) === null ? own : PORTABLE;
+    return rowSums.incompatibility(own, target) === null ? own : PORTABLE;
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);
@@ -62,7 +62,7 @@ export const rowSums: Family<RowSumsTuning> = {
         return kind satisfies never;
     }
   },
-  misfit(tuning, target) {
+  incompatibility(tuning, target) {
     if (tuning.kind === "workgroup" || tuning.width === subgroupWidth(target)) return null;
     return `sums over rows need subgroups of ${tuning.width}, which the target does not have in one width`;
   },

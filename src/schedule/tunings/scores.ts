@@ -31,5 +31,5 @@ export const scores: Family<ScoreTunings> = {
     r.fields(["tokens", "panels"]);
     return { tokens: r.get("tokens").integer(0, MOST.tokens), panels: r.get("panels").integer(0, MOST.panels) };
   },
-  misfit: () => null,
+  incompatibility: () => null,
 };

@@ -46,7 +46,7 @@ const BY_CLASS: { readonly [C in DeviceClass]: TopTunings } = {
 export const top: Family<TopTunings> = {
   defaults(target) {
     const own = BY_CLASS[target.device];
-    return top.misfit(own, target) === null ? own : PORTABLE;
+    return top.incompatibility(own, target) === null ? own : PORTABLE;
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);
@@ -72,7 +72,7 @@ export const top: Family<TopTunings> = {
     });
     return cases;
   },
-  misfit(cases, target) {
+  incompatibility(cases, target) {
     const width = subgroupWidth(target);
     for (const { tuning } of cases)
       if (tuning.kind === "subgroup" && tuning.width !== width)

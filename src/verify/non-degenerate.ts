@@ -8,7 +8,7 @@ import type { Weights } from "./machine.js";
  * normal, matrices such that they keep the size of what they are multiplied with, what begins as ones around 1. The
  * same for the same seed.
  */
-export const livelyWeights = (weights: readonly ProgramWeight[], seed: number): Weights =>
+export const nonDegenerateWeights = (weights: readonly ProgramWeight[], seed: number): Weights =>
   new Map(
     weights.map((weight) => {
       const { path, shape, init } = weight;

@@ -3,7 +3,7 @@ import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import { diagnose, Diagnostics, type Diagnostic, type Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Allow, Const } from "../syntax/ast.js";
-import type { Any } from "./context.js";
+import type { ConstValue } from "./context.js";
 import { MAX_EVALUATIONS, MAX_NESTING } from "./limits.js";
 import type { Phase } from "./model.js";
 
@@ -11,7 +11,7 @@ import type { Phase } from "./model.js";
  * Thrown where a limit is passed, after it was reported, and where there are more errors than anyone reads; caught by
  * `check` alone.
  */
-export class Halt extends Error {}
+export class Abort extends Error {}
 
 /** The calls that led to a place, innermost last: linked, so that a value can keep its own cheaply. */
 export interface Trace {
@@ -30,7 +30,7 @@ interface AllowUse {
   used: boolean;
 }
 
-export class Session {
+export class Checker {
   readonly #bag = new Diagnostics();
   readonly #places = new Set<string>();
   /** By code and file. */
@@ -40,7 +40,7 @@ export class Session {
   /** Spans of the calls being unrolled and the instances being made. */
   trace: Trace | null = null;
   /** Values of constants already needed; "open" while one is being computed. */
-  readonly constants = new Map<Const, Any | "open">();
+  readonly constants = new Map<Const, ConstValue | "open">();
   /** Pseudo-files whose text is shown from a later character on than it was parsed from: `const ` stands in front. */
   readonly shifts = new Map<string, number>();
 
@@ -103,7 +103,7 @@ export class Session {
           };
     if (this.#isAllowed(shown)) return; // before it is counted: what is silenced crowds out nothing
     this.#bag.add(shown);
-    if (this.#bag.full) throw new Halt();
+    if (this.#bag.full) throw new Abort();
   }
 
   /** From now on, warnings that these cover are silenced. */
@@ -132,22 +132,22 @@ export class Session {
   }
 
   /** Reports that a limit is passed, and stops the check. `most` is what comes most often among what was counted. */
-  halt(what: string, limit: number, span: Span, most: Counted | null = null): never {
+  abort(what: string, limit: number, span: Span, most: Counted | null = null): never {
     this.report("limit-exceeded", { what, limit, most }, span);
-    throw new Halt();
+    throw new Abort();
   }
 
   /** Counts work about to be done: expressions, statements, items of lists. */
   spend(work: number, span: Span): void {
     this.#evaluations += work;
-    if (this.#evaluations > MAX_EVALUATIONS) this.halt("expressions to evaluate", MAX_EVALUATIONS, span);
+    if (this.#evaluations > MAX_EVALUATIONS) this.abort("expressions to evaluate", MAX_EVALUATIONS, span);
   }
 
   /** Counts one evaluation, and runs it one level deeper. */
   within<T>(span: Span, work: () => T): T {
     this.spend(1, span);
     if (++this.#nesting > MAX_NESTING)
-      this.halt("levels of expressions and calls within one another", MAX_NESTING, span);
+      this.abort("levels of expressions and calls within one another", MAX_NESTING, span);
     try {
       return work();
     } finally {

@@ -10,7 +10,7 @@ export type Differs = (node: Node) => boolean | Promise<boolean>;
  * all that follows differ, so halving the nodes in order of computation finds it in few trials; where it does not, the
  * inputs are tried one by one.
  */
-export async function firstDiffering(graph: Graph, from: Node, differs: Differs): Promise<Node> {
+export async function bisect(graph: Graph, from: Node, differs: Differs): Promise<Node> {
   const tried = new Map<Node, boolean>();
   const test = async (node: Node): Promise<boolean> => {
     let known = tried.get(node);
