@@ -18,7 +18,7 @@ import type { BinaryOp } from "../syntax/ast.js";
 import { ERROR, type ConstValue, type ListValue } from "./context.js";
 import { MAX_BITS, MAX_LIST, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "./limits.js";
 import type { Checker } from "./checker.js";
-import { bool, describe, numberOf, printNumber, sizeValue, type NumberAny, type SizeAny } from "./values.js";
+import { bool, describe, numberOf, printNumber, sizeValue, type NumberValue, type SizeValue } from "./values.js";
 
 export interface Operation {
   readonly checker: Checker;
@@ -63,11 +63,11 @@ export function computeUnary(checker: Checker, op: "-" | "not", operand: ConstVa
   return ERROR;
 }
 
-export const isQuantity = (value: ConstValue): value is NumberAny | SizeAny =>
+export const isQuantity = (value: ConstValue): value is NumberValue | SizeValue =>
   value.kind === "number" || value.kind === "size";
 
 /** A number or size as a size: exact, whether whole or not. */
-export const sizeFrom = (value: NumberAny | SizeAny): Size =>
+export const sizeFrom = (value: NumberValue | SizeValue): Size =>
   value.kind === "size" ? value.size : normal(sizeOf(value.value));
 
 function wrongOperands({ checker, op, left, right, opSpan }: Operation): ConstValue {
@@ -75,7 +75,7 @@ function wrongOperands({ checker, op, left, right, opSpan }: Operation): ConstVa
   return ERROR;
 }
 
-function onNumbers(o: Operation, left: NumberAny, right: NumberAny): ConstValue {
+function onNumbers(o: Operation, left: NumberValue, right: NumberValue): ConstValue {
   const [a, b] = [left.value, right.value];
   o.checker.spend(workOf(a) + workOf(b), o.span);
   const form =
@@ -137,7 +137,7 @@ function divisionByZero({ checker, op, opSpan }: Operation): ConstValue {
   return ERROR;
 }
 
-function power(o: Operation, base: Rational, exponent: NumberAny, form: NumberAny["form"]): ConstValue {
+function power(o: Operation, base: Rational, exponent: NumberValue, form: NumberValue["form"]): ConstValue {
   if (!q.isInteger(exponent.value)) {
     o.checker.report("inexact-power", { exponent: printNumber(exponent) }, o.span);
     return ERROR;
@@ -158,7 +158,7 @@ function power(o: Operation, base: Rational, exponent: NumberAny, form: NumberAn
 const bitsOf = (n: bigint): number => (n < 0n ? -n : n).toString(2).length;
 
 /** The number itself, unless it has grown out of bounds. */
-export function limited(checker: Checker, value: NumberAny, span: Span): ConstValue {
+export function limited(checker: Checker, value: NumberValue, span: Span): ConstValue {
   const { num, den } = value.value;
   // A comparison is quick; counting bits is not.
   if (num < LARGEST && num > -LARGEST && den < LARGEST) return value;
@@ -239,7 +239,7 @@ function depthOf(size: SizeExpr): number {
 export function computeFunction(
   checker: Checker,
   fn: SizeFunction,
-  args: readonly (NumberAny | SizeAny)[],
+  args: readonly (NumberValue | SizeValue)[],
   span: Span,
 ): ConstValue {
   if (args.every((a) => a.kind === "number")) {

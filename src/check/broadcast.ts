@@ -9,7 +9,7 @@ import { printType } from "./values.js";
 
 /** The shape that all values broadcast to; reports where there is none, or where the batch would not come first. */
 export function broadcastTypes(
-  body: Emitter,
+  emitter: Emitter,
   what: string,
   values: readonly Value[],
   span: Span,
@@ -19,13 +19,13 @@ export function broadcastTypes(
   for (const { type } of values) {
     const next = broadcastShapes(shape, type.shape);
     if (!next) {
-      reportMismatch(body, what, sofar ?? type, type, span);
+      reportMismatch(emitter, what, sofar ?? type, type, span);
       return null;
     }
     sofar = { dtype: type.dtype, shape: next };
     shape = next;
   }
-  return batchFirst(body, what, shape, span) ? shape : null;
+  return batchFirst(emitter, what, shape, span) ? shape : null;
 }
 
 /** The shape both broadcast to; null where some dimension fits neither as equal nor as 1. */
@@ -43,9 +43,9 @@ export function broadcastShapes(a: readonly Size[], b: readonly Size[]): readonl
 }
 
 /** Whether the batch, where there is one, is the first dimension and no other; reports it otherwise. */
-export function batchFirst(body: Emitter, what: string, shape: readonly Size[], span: Span): boolean {
-  const at = shape.findLastIndex((size) => isBatch(body, size));
-  if (at > 0) body.report("batch-axis", { what, batch: printSize(shape[at] ?? 0) }, span);
+export function batchFirst(emitter: Emitter, what: string, shape: readonly Size[], span: Span): boolean {
+  const at = shape.findLastIndex((size) => isBatch(emitter, size));
+  if (at > 0) emitter.report("batch-axis", { what, batch: printSize(shape[at] ?? 0) }, span);
   return at <= 0;
 }
 
@@ -53,16 +53,22 @@ export function batchFirst(body: Emitter, what: string, shape: readonly Size[], 
  * Two dimensions that should be equal are not: `unordered-route` where rows of a route meet other tokens, else a shape
  * mismatch. Looks for the culprit from the last dimension to the first, as broadcasting does.
  */
-export function reportMismatch(body: Emitter, what: string, left: LogicalType, right: LogicalType, span: Span): void {
+export function reportMismatch(
+  emitter: Emitter,
+  what: string,
+  left: LogicalType,
+  right: LogicalType,
+  span: Span,
+): void {
   const rank = Math.min(left.shape.length, right.shape.length);
   for (let i = 1; i <= rank; i++) {
     const x = left.shape[left.shape.length - i] ?? 1;
     const y = right.shape[right.shape.length - i] ?? 1;
     if (x === 1 || y === 1 || equalSizes(x, y)) continue;
-    reportSizes(body, what, left, x, right, y, span);
+    reportSizes(emitter, what, left, x, right, y, span);
     return;
   }
-  body.report(
+  emitter.report(
     "shape-mismatch",
     { what, left: printType(left), right: printType(right), reason: "their ranks differ" },
     span,
@@ -71,7 +77,7 @@ export function reportMismatch(body: Emitter, what: string, left: LogicalType, r
 
 /** The same for two sizes at known places. */
 export function reportSizes(
-  body: Emitter,
+  emitter: Emitter,
   what: string,
   left: LogicalType,
   x: Size,
@@ -79,34 +85,34 @@ export function reportSizes(
   y: Size,
   span: Span,
 ): void {
-  const routed = [x, y].filter((size) => isRouted(axisOf(body, size)));
-  if (routed.length > 0 && isSequence(body, x) && isSequence(body, y)) {
+  const routed = [x, y].filter((size) => isRouted(axisOf(emitter, size)));
+  if (routed.length > 0 && isSequence(emitter, x) && isSequence(emitter, y)) {
     const [other] = [x, y].filter((size) => !routed.includes(size));
     const reason =
       other === undefined
         ? `${printSize(x)} and ${printSize(y)} are the tokens of two different routes`
         : `${printSize(routed[0] ?? 0)} are the chosen tokens of a route, ${printSize(other)} are not`;
-    body.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
+    emitter.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
     return;
   }
   const gate =
     left.shape.length !== right.shape.length &&
     Math.min(left.shape.length, right.shape.length) > 1 &&
     sameStart(left.shape, right.shape);
-  const made = [x, y].filter((size) => isMade(axisOf(body, size)));
+  const made = [x, y].filter((size) => isMade(axisOf(emitter, size)));
   const data = {
     what,
     left: printType(left),
     right: printType(right),
     reason: `${printSize(x)} and ${printSize(y)} differ`,
   };
-  body.report(
+  emitter.report(
     "shape-mismatch",
     gate
       ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" }
       : made.length === 0
         ? data
-        : { ...data, hint: body.phase === "generate" ? unseen(made) : ofItsOwn(made) },
+        : { ...data, hint: emitter.phase === "generate" ? unseen(made) : ofItsOwn(made) },
     span,
   );
 }

@@ -18,33 +18,33 @@ import type { Emitter, Argument } from "./context.js";
 import { printNumber, showSize } from "./values.js";
 
 /** Whether k is in order for a score along `parent`; reports errors, and the warning that it rounds to zero. */
-export function checkCapacity(body: Emitter, k: Size, parent: SequenceAxis, argument: Argument): boolean {
+export function checkCapacity(emitter: Emitter, k: Size, parent: SequenceAxis, argument: Argument): boolean {
   if (typeof k === "number") {
     if (k === 0 && isComputed(argument))
-      body.report("capacity-rounds-to-zero", { k: "0", axis: parent.name, length: null }, argument.span);
+      emitter.report("capacity-rounds-to-zero", { k: "0", axis: parent.name, length: null }, argument.span);
     return true;
   }
   const names = [
     ...new Set(
-      [...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])),
+      [...atomsOf(k)].flatMap((a) => (a.kind === "axis" && emitter.axis(a.axis).role === "sequence" ? [a.axis] : [])),
     ),
   ];
   if (names.length > 1) {
-    body.report("k-mixes-axes", { k: showSize(k), axes: names }, argument.span);
+    emitter.report("k-mixes-axes", { k: showSize(k), axes: names }, argument.span);
     return false;
   }
-  const wrong = outOfRange(body, k);
+  const wrong = outOfRange(emitter, k);
   if (wrong) {
-    body.report(
+    emitter.report(
       "capacity-out-of-range",
       wrong.live === null ? { found: percent(wrong.value) } : { found: percent(wrong.value), live: wrong.live },
       literalSpan(argument, wrong.value),
     );
     return false;
   }
-  const length = firstZero(body, k, countedAxis(body, names, parent));
+  const length = firstZero(emitter, k, countedAxis(emitter, names, parent));
   if (length !== null)
-    body.report("capacity-rounds-to-zero", { k: showSize(k), axis: names[0] ?? parent.name, length }, argument.span);
+    emitter.report("capacity-rounds-to-zero", { k: showSize(k), axis: names[0] ?? parent.name, length }, argument.span);
   return true;
 }
 
@@ -59,20 +59,20 @@ const isComputed = (argument: Argument): boolean =>
  * The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of
  * the parent's.
  */
-export function boundOfRoute(body: Emitter, k: Size, parent: SequenceAxis): number | null {
+export function boundOfRoute(emitter: Emitter, k: Size, parent: SequenceAxis): number | null {
   if (typeof k === "number") return Math.max(1, parent.bound === null ? k : Math.min(k, parent.bound));
   const counted = countedAxis(
-    body,
-    [...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])),
+    emitter,
+    [...atomsOf(k)].flatMap((a) => (a.kind === "axis" && emitter.axis(a.axis).role === "sequence" ? [a.axis] : [])),
     parent,
   );
   const plain = [...atomsOf(k)].every((a) => a.kind === "axis" && a.axis === counted.name);
   if (parent.bound === null || counted.bound === null || !plain || !grows(k)) return parent.bound;
-  return Math.max(1, Math.min(parent.bound, toNumber(valueAt(body, k, counted.name, counted.bound))));
+  return Math.max(1, Math.min(parent.bound, toNumber(valueAt(emitter, k, counted.name, counted.bound))));
 }
 
-function countedAxis(body: Emitter, names: readonly string[], parent: SequenceAxis): SequenceAxis {
-  const axis = names[0] === undefined ? parent : body.axis(names[0]);
+function countedAxis(emitter: Emitter, names: readonly string[], parent: SequenceAxis): SequenceAxis {
+  const axis = names[0] === undefined ? parent : emitter.axis(names[0]);
   return axis.role === "sequence" ? axis : parent;
 }
 
@@ -85,15 +85,15 @@ interface Share {
  * A ratio outside [0, 1] that multiplies an axis, at any depth. A negative share beside other terms only takes away
  * from them.
  */
-function outOfRange(body: Emitter, size: SizeExpr): Share | null {
+function outOfRange(emitter: Emitter, size: SizeExpr): Share | null {
   for (const term of size.terms) {
-    const share = shareOf(body, term);
+    const share = shareOf(emitter, term);
     if (share && (compare(share.value, ONE) > 0 || (compare(share.value, ZERO) < 0 && size.terms.length === 1)))
       return share;
     for (const { atom } of term.atoms) {
       if (atom.kind === "axis" || atom.kind === "rows" || atom.kind === "live") continue;
       for (const argument of atom.args) {
-        const inner = outOfRange(body, argument);
+        const inner = outOfRange(emitter, argument);
         if (inner) return inner;
       }
     }
@@ -102,10 +102,10 @@ function outOfRange(body: Emitter, size: SizeExpr): Share | null {
 }
 
 /** What an axis is multiplied with in this term; live parameters count as their default. */
-function shareOf(body: Emitter, term: Term): Share | null {
-  if (!term.atoms.some(({ atom }) => atom.kind === "axis" && body.axis(atom.axis).role === "sequence")) return null;
+function shareOf(emitter: Emitter, term: Term): Share | null {
+  if (!term.atoms.some(({ atom }) => atom.kind === "axis" && emitter.axis(atom.axis).role === "sequence")) return null;
   const live = term.atoms.flatMap(({ atom }) => (atom.kind === "live" ? [atom.name] : []));
-  const value = live.reduce((product, name) => multiply(product, body.live(name).default), term.coefficient);
+  const value = live.reduce((product, name) => multiply(product, emitter.live(name).default), term.coefficient);
   return { value, live: live[0] ?? null };
 }
 
@@ -134,16 +134,16 @@ function literalSpan(argument: Argument, value: Rational): Span {
 const LENGTHS = 1024;
 
 /** The shortest length from 1 to the bound at which k is below 1; null where there is none. */
-function firstZero(body: Emitter, k: SizeExpr, axis: SequenceAxis): number | null {
+function firstZero(emitter: Emitter, k: SizeExpr, axis: SequenceAxis): number | null {
   const last = grows(k) ? 1 : Math.min(axis.bound ?? LENGTHS, LENGTHS);
-  for (let n = 1; n <= last; n++) if (compare(valueAt(body, k, axis.name, n), ONE) < 0) return n;
+  for (let n = 1; n <= last; n++) if (compare(valueAt(emitter, k, axis.name, n), ONE) < 0) return n;
   return null;
 }
 
 /** k for a sequence of n tokens; live parameters have their defaults, other axes their least extent, 1. */
-const valueAt = (body: Emitter, k: Size, axis: string, n: number): Rational =>
+const valueAt = (emitter: Emitter, k: Size, axis: string, n: number): Rational =>
   evaluateSize(k, (atom) =>
-    atom.kind === "live" ? body.live(atom.name).default : atom.kind === "axis" && atom.axis === axis ? n : 1,
+    atom.kind === "live" ? emitter.live(atom.name).default : atom.kind === "axis" && atom.axis === axis ? n : 1,
   );
 
 /** Whether the size never falls as its axes grow: sums and roundings of positive shares. */
@@ -171,7 +171,7 @@ function growingAtom(atom: Atom): boolean {
 }
 
 /** The value of a size over live parameters alone, at their defaults; null where it mentions an axis. */
-export function atDefaults(body: Emitter, size: Size): Rational | null {
+export function atDefaults(emitter: Emitter, size: Size): Rational | null {
   const axes = [...atomsOf(size)].some((a) => a.kind !== "live");
-  return axes ? null : evaluateSize(size, (a) => (a.kind === "live" ? body.live(a.name).default : rational(0)));
+  return axes ? null : evaluateSize(size, (a) => (a.kind === "live" ? emitter.live(a.name).default : rational(0)));
 }

@@ -4,7 +4,7 @@ import { computeFunction, isQuantity } from "./arithmetic.js";
 import { ERROR, type ConstValue } from "./context.js";
 import type { Phase } from "./model.js";
 import type { Checker } from "./checker.js";
-import { bool, describe, int, type NumberAny, type SizeAny } from "./values.js";
+import { bool, describe, int, type NumberValue, type SizeValue } from "./values.js";
 
 type FunctionName = "ceil" | "floor" | "round" | "min" | "max" | "len";
 const NAMES: ReadonlySet<string> = new Set<FunctionName>(["ceil", "floor", "round", "min", "max", "len"]);
@@ -32,7 +32,7 @@ export function isCompileTimeCall(name: FunctionName, args: readonly ConstValue[
 }
 
 /** The arguments as numbers and sizes, a single list standing for its items; null where there are others. */
-function quantities(args: readonly ConstValue[]): readonly (NumberAny | SizeAny)[] | null {
+function quantities(args: readonly ConstValue[]): readonly (NumberValue | SizeValue)[] | null {
   const [first] = args;
   const all = args.length === 1 && first?.kind === "list" && first.items.length > 0 ? first.items : args;
   return all.every(isQuantity) ? all : null;

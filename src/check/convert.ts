@@ -11,7 +11,7 @@ import { describe, printNumber, showSize } from "./values.js";
 
 /** An operand as a value of `dtype`; reports what cannot be one. `beside` is the shape it will broadcast against. */
 export function toValue(
-  body: Emitter,
+  emitter: Emitter,
   operand: ConstValue,
   dtype: DType,
   beside: readonly Size[],
@@ -22,17 +22,18 @@ export function toValue(
     case "tensor":
       return operand.value;
     case "number":
-      return numberValue(body, operand.value, dtype, span);
+      return numberValue(emitter, operand.value, dtype, span);
     case "size":
-      return sizeValue(body, operand.size, dtype, beside, span);
+      return sizeValue(emitter, operand.size, dtype, beside, span);
     case "bool":
-      if (dtype === "bool") return body.emit("number", [], { value: operand.value ? 1 : 0 }, typeOf("bool", []), span);
-      body.report("wrong-operand", { what, needs: `${dtype} or a number`, found: describe(operand) }, span);
+      if (dtype === "bool")
+        return emitter.emit("number", [], { value: operand.value ? 1 : 0 }, typeOf("bool", []), span);
+      emitter.report("wrong-operand", { what, needs: `${dtype} or a number`, found: describe(operand) }, span);
       return null;
     case "error":
       return null;
     default:
-      body.report(
+      emitter.report(
         "wrong-operand",
         { what, needs: "tensors and numbers", found: describe(operand), ...hintFor(operand) },
         span,
@@ -50,10 +51,10 @@ export const hintFor = (found: ConstValue): { readonly hint?: string } =>
       : {};
 
 /** A compile-time number as a scalar. */
-export function numberValue(body: Emitter, number: Rational, dtype: DType, span: Span): Value | null {
+export function numberValue(emitter: Emitter, number: Rational, dtype: DType, span: Span): Value | null {
   const reason = unfitting(number, dtype);
   if (reason !== null) {
-    body.report(
+    emitter.report(
       "number-does-not-fit",
       {
         number: printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" }),
@@ -64,7 +65,7 @@ export function numberValue(body: Emitter, number: Rational, dtype: DType, span:
     );
     return null;
   }
-  return body.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);
+  return emitter.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);
 }
 
 function unfitting(number: Rational, dtype: DType): string | null {
@@ -81,28 +82,28 @@ function unfitting(number: Rational, dtype: DType): string | null {
  * A size over axes or live parameters as a value. Where it mentions a sequence axis each sequence has its own, so it is
  * shaped [B, 1, …, 1] to stand beside the other operand; else it is a scalar.
  */
-function sizeValue(body: Emitter, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
+function sizeValue(emitter: Emitter, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
   if (dtype === "bool" || ((dtype === "u32" || dtype === "i32") && !isWhole(size))) {
     const reason = dtype === "bool" ? "a size is a number" : "it need not be whole";
-    body.report("number-does-not-fit", { number: `the size ${showSize(size)}`, dtype, reason }, span);
+    emitter.report("number-does-not-fit", { number: `the size ${showSize(size)}`, dtype, reason }, span);
     return null;
   }
-  const shape = shapeOfSize(body, size, beside);
+  const shape = shapeOfSize(emitter, size, beside);
   const own = dtype === "f16" ? "f32" : dtype;
   const live = liveAlone(size);
   const value: Value =
     live === null
-      ? body.emit("length", makersOf(body, size), { size }, typeOf(own, shape), span)
-      : body.emit("live", [], { name: live }, typeOf("f32", []), span);
-  return own === dtype ? value : body.emit("cast", [value], {}, typeOf(dtype, shape), span);
+      ? emitter.emit("length", makersOf(emitter, size), { size }, typeOf(own, shape), span)
+      : emitter.emit("live", [], { name: live }, typeOf("f32", []), span);
+  return own === dtype ? value : emitter.emit("cast", [value], {}, typeOf(dtype, shape), span);
 }
 
-function shapeOfSize(body: Emitter, size: SizeExpr, beside: readonly Size[]): readonly Size[] {
-  const perSequence = [...atomsOf(size)].some((a) => a.kind === "axis" && body.axis(a.axis).role === "sequence");
-  if (!perSequence || body.batch === null) return [];
+function shapeOfSize(emitter: Emitter, size: SizeExpr, beside: readonly Size[]): readonly Size[] {
+  const perSequence = [...atomsOf(size)].some((a) => a.kind === "axis" && emitter.axis(a.axis).role === "sequence");
+  if (!perSequence || emitter.batch === null) return [];
   const [first] = beside;
-  const ones = first !== undefined && isBatch(body, first) ? beside.length - 1 : beside.length;
-  return [axisSize(body.batch), ...Array.from({ length: ones }, () => 1)];
+  const ones = first !== undefined && isBatch(emitter, first) ? beside.length - 1 : beside.length;
+  return [axisSize(emitter.batch), ...Array.from({ length: ones }, () => 1)];
 }
 
 /** The live parameter that the size is, and nothing else. */

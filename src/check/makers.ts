@@ -13,22 +13,22 @@ const makers = new WeakMap<Axis, Value>();
 const cut = new WeakMap<Axis, Map<string, string>>();
 
 /** Remembers the value whose operator made the axis: `top`, `above`, `span` or `join`. */
-export function rememberMaker(body: Emitter, axis: string, value: Value): void {
-  makers.set(body.axis(axis), value);
+export function rememberMaker(emitter: Emitter, axis: string, value: Value): void {
+  makers.set(emitter.axis(axis), value);
 }
 
 /** The values that made the sequence axes a size mentions; those of the model's inputs need none. */
-export function makersOf(body: Emitter, size: Size): readonly Value[] {
+export function makersOf(emitter: Emitter, size: Size): readonly Value[] {
   const names = new Set([...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : [])));
-  return [...names].flatMap((name) => makers.get(body.axis(name)) ?? []);
+  return [...names].flatMap((name) => makers.get(emitter.axis(name)) ?? []);
 }
 
 /** The axis for a slice or a concatenation: the one made before from the same parts, or a new one. */
-export function cutAxis(body: Emitter, parent: string, key: string, bound: number | null, count: CountRule): string {
-  const axis = body.axis(parent);
+export function cutAxis(emitter: Emitter, parent: string, key: string, bound: number | null, count: CountRule): string {
+  const axis = emitter.axis(parent);
   let known = cut.get(axis);
   if (!known) cut.set(axis, (known = new Map()));
   let name = known.get(key);
-  if (name === undefined) known.set(key, (name = body.makeAxis(parent, bound, count)));
+  if (name === undefined) known.set(key, (name = emitter.makeAxis(parent, bound, count)));
   return name;
 }

@@ -7,23 +7,23 @@ import { typeOf } from "./types.js";
 import { describe } from "./values.js";
 
 /** `object.name` where the object is a tensor, a route, a size or a number: only routes have members. */
-export function applyMember(body: Emitter, object: ConstValue, name: string, span: Span): ConstValue {
+export function applyMember(emitter: Emitter, object: ConstValue, name: string, span: Span): ConstValue {
   if (object.kind === "error") return ERROR;
-  const member = object.kind === "route" ? routeMember(body, object.value, name, span) : null;
+  const member = object.kind === "route" ? routeMember(emitter, object.value, name, span) : null;
   if (member) return { kind: "tensor", value: member };
-  body.report("unknown-member", { object: describe(object), name, suggestion: suggestionFor(object, name) }, span);
+  emitter.report("unknown-member", { object: describe(object), name, suggestion: suggestionFor(object, name) }, span);
   return ERROR;
 }
 
-function routeMember(body: Emitter, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
+function routeMember(emitter: Emitter, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
   const score = route.inputs[0]?.type.shape ?? [];
   switch (name) {
     case "mask":
-      return body.emit("mask", [route], {}, typeOf("bool", score), span);
+      return emitter.emit("mask", [route], {}, typeOf("bool", score), span);
     case "index":
-      return body.emit("index", [route], {}, route.type, span);
+      return emitter.emit("index", [route], {}, route.type, span);
     case "count":
-      return body.emit("count", [route], {}, typeOf("u32", score.slice(0, 1)), span);
+      return emitter.emit("count", [route], {}, typeOf("u32", score.slice(0, 1)), span);
     default:
       return null;
   }

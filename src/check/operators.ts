@@ -36,7 +36,7 @@ const LOGIC: ReadonlyMap<BinaryOp, PointwiseName> = new Map([
 
 /** `left op right` where at least one side is a tensor or a route. Faults are reported at the operator. */
 export function applyBinary(
-  body: Emitter,
+  emitter: Emitter,
   op: BinaryOp,
   left: ConstValue,
   right: ConstValue,
@@ -47,13 +47,13 @@ export function applyBinary(
   const what = `\`${op}\``;
   for (const side of [left, right])
     if (side.kind === "route") {
-      body.report("unsupported-operator", { op, found: "a route", hint: hintFor(side).hint ?? null }, opSpan);
+      emitter.report("unsupported-operator", { op, found: "a route", hint: hintFor(side).hint ?? null }, opSpan);
       return ERROR;
     }
-  if (op === "@") return product(body, left, right, span, opSpan);
+  if (op === "@") return product(emitter, left, right, span, opSpan);
   if (op === "%") {
     const tensor = left.kind === "tensor" ? left : right;
-    body.report(
+    emitter.report(
       "unsupported-operator",
       { op, found: describe(tensor), hint: "the remainder is for compile-time numbers only" },
       opSpan,
@@ -61,17 +61,17 @@ export function applyBinary(
     return ERROR;
   }
   if (op === "^" && right.kind === "number" && isInteger(right.value))
-    return wholePower(body, left, right, span, opSpan);
-  const operands = toOperands(body, what, [left, right], opSpan);
+    return wholePower(emitter, left, right, span, opSpan);
+  const operands = toOperands(emitter, what, [left, right], opSpan);
   if (!operands) return ERROR;
   const fn = ARITHMETIC.get(op) ?? COMPARISON.get(op) ?? LOGIC.get(op);
-  if (fn === undefined || !accepts(body, op, operands.values, operands.dtype, opSpan)) return ERROR;
-  return pointwise(body, fn, operands.values, ARITHMETIC.has(op) ? operands.dtype : "bool", what, span, opSpan);
+  if (fn === undefined || !accepts(emitter, op, operands.values, operands.dtype, opSpan)) return ERROR;
+  return pointwise(emitter, fn, operands.values, ARITHMETIC.has(op) ? operands.dtype : "bool", what, span, opSpan);
 }
 
 /** `-x` and `not x` on a tensor. */
 export function applyUnary(
-  body: Emitter,
+  emitter: Emitter,
   op: "-" | "not",
   operand: ConstValue,
   span: Span,
@@ -79,7 +79,11 @@ export function applyUnary(
 ): ConstValue {
   if (operand.kind === "error") return ERROR;
   if (operand.kind !== "tensor") {
-    body.report("unsupported-operator", { op, found: describe(operand), hint: hintFor(operand).hint ?? null }, opSpan);
+    emitter.report(
+      "unsupported-operator",
+      { op, found: describe(operand), hint: hintFor(operand).hint ?? null },
+      opSpan,
+    );
     return ERROR;
   }
   const { type } = operand.value;
@@ -92,12 +96,12 @@ export function applyUnary(
         : type.dtype === "bool"
           ? "negate a truth value with `not`"
           : "cast it first: `i32(x)`";
-    body.report("wrong-dtype", { what: `\`${op}\``, needs, found: printType(type), hint }, opSpan);
+    emitter.report("wrong-dtype", { what: `\`${op}\``, needs, found: printType(type), hint }, opSpan);
     return ERROR;
   }
   return {
     kind: "tensor",
-    value: body.emit("pointwise", [operand.value], { fn: op === "not" ? "not" : "neg" }, type, span),
+    value: emitter.emit("pointwise", [operand.value], { fn: op === "not" ? "not" : "neg" }, type, span),
   };
 }
 
@@ -111,7 +115,7 @@ export interface Operands {
  * it. `spans` points at each operand where the caller knows it.
  */
 export function toOperands(
-  body: Emitter,
+  emitter: Emitter,
   what: string,
   operands: readonly ConstValue[],
   span: Span,
@@ -129,7 +133,7 @@ export function toOperands(
       : isFloat(other.type.dtype)
         ? other.type.dtype
         : "i32";
-    body.report("dtype-mismatch", { what, left: printType(first.type), right: printType(other.type), cast }, span);
+    emitter.report("dtype-mismatch", { what, left: printType(first.type), right: printType(other.type), cast }, span);
     return null;
   }
   const beside =
@@ -137,7 +141,7 @@ export function toOperands(
       ?.type.shape ?? [];
   const values: Value[] = [];
   for (const [i, operand] of operands.entries()) {
-    const value = toValue(body, operand, dtype, beside, what, spans[i] ?? span);
+    const value = toValue(emitter, operand, dtype, beside, what, spans[i] ?? span);
     if (!value) return null;
     values.push(value);
   }
@@ -146,7 +150,7 @@ export function toOperands(
 
 /** Emits an elementwise function on values that broadcast. `at` is where a mismatch is reported. */
 export function pointwise(
-  body: Emitter,
+  emitter: Emitter,
   fn: PointwiseName,
   values: readonly Value[],
   dtype: DType,
@@ -154,15 +158,17 @@ export function pointwise(
   span: Span,
   at: Span = span,
 ): ConstValue {
-  const shape = broadcastTypes(body, what, values, at);
-  return shape ? { kind: "tensor", value: body.emit("pointwise", values, { fn }, typeOf(dtype, shape), span) } : ERROR;
+  const shape = broadcastTypes(emitter, what, values, at);
+  return shape
+    ? { kind: "tensor", value: emitter.emit("pointwise", values, { fn }, typeOf(dtype, shape), span) }
+    : ERROR;
 }
 
-function accepts(body: Emitter, op: BinaryOp, values: readonly Value[], dtype: DType, span: Span): boolean {
+function accepts(emitter: Emitter, op: BinaryOp, values: readonly Value[], dtype: DType, span: Span): boolean {
   const needs = dtypesOf(op);
   if (needs.includes(dtype)) return true;
   const found = values.find((v) => v.type.dtype === dtype && v.op !== "number")?.type ?? typeOf(dtype, []);
-  body.report(
+  emitter.report(
     "wrong-dtype",
     { what: `\`${op}\``, needs, found: printType(found), hint: hintForDtype(op, dtype) },
     span,
@@ -186,26 +192,28 @@ const LARGEST_POWER = 0x7fffffff;
 
 /** x ^ n with n whole: multiplications, so that negative x are fine. A negative n is the reciprocal. */
 function wholePower(
-  body: Emitter,
+  emitter: Emitter,
   left: ConstValue,
   right: Extract<ConstValue, { kind: "number" }>,
   span: Span,
   opSpan: Span,
 ): ConstValue {
-  const operands = toOperands(body, "`^`", [left], opSpan);
+  const operands = toOperands(emitter, "`^`", [left], opSpan);
   const [base] = operands?.values ?? [];
-  if (!operands || !base || !accepts(body, "^", [base], operands.dtype, opSpan)) return ERROR;
+  if (!operands || !base || !accepts(emitter, "^", [base], operands.dtype, opSpan)) return ERROR;
   const exponent = toNumber(right.value);
   if (Math.abs(exponent) > LARGEST_POWER) {
-    body.report(
+    emitter.report(
       "number-does-not-fit",
       { number: `the exponent ${exponent}`, dtype: "i32", reason: "it is too large" },
       opSpan,
     );
     return ERROR;
   }
-  const power = body.emit("powi", [base], { exponent: Math.abs(exponent) }, base.type, span);
+  const power = emitter.emit("powi", [base], { exponent: Math.abs(exponent) }, base.type, span);
   if (exponent >= 0) return { kind: "tensor", value: power };
-  const one = numberValue(body, { num: 1n, den: 1n }, operands.dtype, span);
-  return one ? { kind: "tensor", value: body.emit("pointwise", [one, power], { fn: "div" }, base.type, span) } : ERROR;
+  const one = numberValue(emitter, { num: 1n, den: 1n }, operands.dtype, span);
+  return one
+    ? { kind: "tensor", value: emitter.emit("pointwise", [one, power], { fn: "div" }, base.type, span) }
+    : ERROR;
 }

@@ -10,12 +10,12 @@ import { isBatch, typeOf } from "./types.js";
 import { describe, printType } from "./values.js";
 
 /** a[…, M, K] @ b[…, K, N] → […, M, N]; a vector stands as a row on the left, as a column on the right. */
-export function product(body: Emitter, left: ConstValue, right: ConstValue, span: Span, at: Span): ConstValue {
-  const a = factor(body, left, at);
-  const b = a && factor(body, right, at);
+export function product(emitter: Emitter, left: ConstValue, right: ConstValue, span: Span, at: Span): ConstValue {
+  const a = factor(emitter, left, at);
+  const b = a && factor(emitter, right, at);
   if (!a || !b) return ERROR;
   if (a.type.dtype !== b.type.dtype) {
-    body.report(
+    emitter.report(
       "dtype-mismatch",
       {
         what: "`@`",
@@ -28,20 +28,20 @@ export function product(body: Emitter, left: ConstValue, right: ConstValue, span
     return ERROR;
   }
   if (!isFloat(a.type.dtype)) {
-    body.report(
+    emitter.report(
       "wrong-dtype",
       { what: "`@`", needs: ["f32", "f16"], found: printType(a.type), hint: "cast both first: `f32(x)`" },
       at,
     );
     return ERROR;
   }
-  const shape = productShape(body, a, b, at);
-  return shape ? { kind: "tensor", value: emitProduct(body, a, b, shape, span) } : ERROR;
+  const shape = productShape(emitter, a, b, at);
+  return shape ? { kind: "tensor", value: emitProduct(emitter, a, b, shape, span) } : ERROR;
 }
 
-function factor(body: Emitter, operand: ConstValue, at: Span): Value | null {
+function factor(emitter: Emitter, operand: ConstValue, at: Span): Value | null {
   if (operand.kind !== "tensor") {
-    body.report(
+    emitter.report(
       "wrong-operand",
       { what: "`@`", needs: "two tensors", found: describe(operand), ...hintFor(operand) },
       at,
@@ -49,7 +49,7 @@ function factor(body: Emitter, operand: ConstValue, at: Span): Value | null {
     return null;
   }
   if (operand.value.type.shape.length > 0) return operand.value;
-  body.report(
+  emitter.report(
     "wrong-rank",
     {
       what: "`@`",
@@ -70,22 +70,22 @@ interface ProductShape {
   readonly result: readonly Size[];
 }
 
-function productShape(body: Emitter, left: Value, right: Value, at: Span): ProductShape | null {
+function productShape(emitter: Emitter, left: Value, right: Value, at: Span): ProductShape | null {
   const a = left.type.shape.length === 1 ? [1, ...left.type.shape] : left.type.shape;
   const b = right.type.shape.length === 1 ? [...right.type.shape, 1] : right.type.shape;
   const [m, k, l, n] = [a.at(-2) ?? 1, a.at(-1) ?? 1, b.at(-2) ?? 1, b.at(-1) ?? 1];
   if (!equalSizes(k, l)) {
-    reportInner(body, left, k, right, l, at);
+    reportInner(emitter, left, k, right, l, at);
     return null;
   }
-  if (isBatch(body, k)) {
-    body.report("batch-axis", { what: "this product", batch: printSize(k) }, at);
+  if (isBatch(emitter, k)) {
+    emitter.report("batch-axis", { what: "this product", batch: printSize(k) }, at);
     return null;
   }
   const leading = broadcastShapes(a.slice(0, -2), b.slice(0, -2));
   if (!leading) {
     reportMismatch(
-      body,
+      emitter,
       "`@`",
       { dtype: left.type.dtype, shape: a.slice(0, -2) },
       { dtype: right.type.dtype, shape: b.slice(0, -2) },
@@ -99,31 +99,31 @@ function productShape(body: Emitter, left: Value, right: Value, at: Span): Produ
     ...(left.type.shape.length === 1 ? [] : [m]),
     ...(right.type.shape.length === 1 ? [] : [n]),
   ];
-  return batchFirst(body, "this product", matrix, at) ? { a, b, matrix, result } : null;
+  return batchFirst(emitter, "this product", matrix, at) ? { a, b, matrix, result } : null;
 }
 
-function reportInner(body: Emitter, left: Value, k: Size, right: Value, l: Size, at: Span): void {
+function reportInner(emitter: Emitter, left: Value, k: Size, right: Value, l: Size, at: Span): void {
   const transposed = right.type.shape.length > 1 && equalSizes(k, right.type.shape.at(-1) ?? -1);
-  if (!transposed) return reportSizes(body, "`@`", left.type, k, right.type, l, at);
+  if (!transposed) return reportSizes(emitter, "`@`", left.type, k, right.type, l, at);
   const data = {
     what: "`@`",
     left: printType(left.type),
     right: printType(right.type),
     reason: `${printSize(k)} and ${printSize(l)} differ`,
   };
-  body.report(
+  emitter.report(
     "shape-mismatch",
     { ...data, hint: "the last axis of the left meets the last but one of the right: `a @ transpose(b)`" },
     at,
   );
 }
 
-function emitProduct(body: Emitter, left: Value, right: Value, shape: ProductShape, span: Span): Value {
+function emitProduct(emitter: Emitter, left: Value, right: Value, shape: ProductShape, span: Span): Value {
   const { dtype } = left.type;
   const as = (value: Value, to: readonly Size[]): Value =>
-    value.type.shape.length === to.length ? value : body.emit("reshape", [value], {}, typeOf(dtype, to), span);
+    value.type.shape.length === to.length ? value : emitter.emit("reshape", [value], {}, typeOf(dtype, to), span);
   return as(
-    body.emit("matmul", [as(left, shape.a), as(right, shape.b)], {}, typeOf(dtype, shape.matrix), span),
+    emitter.emit("matmul", [as(left, shape.a), as(right, shape.b)], {}, typeOf(dtype, shape.matrix), span),
     shape.result,
   );
 }

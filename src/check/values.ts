@@ -4,22 +4,22 @@ import { constantOf, printSize, type Size } from "../size/size.js";
 import type { ConstValue, ListValue } from "./context.js";
 import type { LogicalType } from "./model.js";
 
-export type NumberAny = Extract<ConstValue, { kind: "number" }>;
-export type SizeAny = Extract<ConstValue, { kind: "size" }>;
+export type NumberValue = Extract<ConstValue, { kind: "number" }>;
+export type SizeValue = Extract<ConstValue, { kind: "size" }>;
 
 /** The whole numbers that ranges are made of: one object each, however many lists hold them. */
-const small: NumberAny[] = [];
+const small: NumberValue[] = [];
 const SMALL = 100_000;
 
-export function int(value: number): NumberAny {
+export function int(value: number): NumberValue {
   if (value < 0 || value > SMALL) return { kind: "number", value: rational(value), form: "int" };
   return (small[value] ??= { kind: "number", value: rational(value), form: "int" });
 }
 export const bool = (value: boolean): ConstValue => ({ kind: "bool", value });
-export const numberOf = (value: Rational, form: NumberAny["form"]): NumberAny => ({ kind: "number", value, form });
+export const numberOf = (value: Rational, form: NumberValue["form"]): NumberValue => ({ kind: "number", value, form });
 
 /** A size as a value: a number where it is constant. */
-export function sizeValue(size: Size): NumberAny | SizeAny {
+export function sizeValue(size: Size): NumberValue | SizeValue {
   const c = constantOf(size);
   if (c !== null) return numberOf(c, isInteger(c) ? "int" : "ratio");
   return typeof size === "number" ? int(size) : { kind: "size", size };
@@ -94,7 +94,7 @@ const CHARACTERS_AN_ITEM = 64;
 
 export const quote = (text: string): string => JSON.stringify(text);
 
-export function printNumber({ value, form }: NumberAny): string {
+export function printNumber({ value, form }: NumberValue): string {
   // A quotient of whole numbers is a ratio, but above 1 it is seldom meant as a share.
   if (form === "ratio" && value.num >= 0n && value.num <= value.den) {
     const percent = decimal(rational(value.num * 100n, value.den));

@@ -17,20 +17,20 @@ export function given(args: Args, name: string): Argument {
 }
 
 /** An argument that must be a tensor. */
-export function tensorArg(body: Emitter, args: Args, fn: string, name: string): Value | null {
+export function tensorArg(emitter: Emitter, args: Args, fn: string, name: string): Value | null {
   const { value, span } = given(args, name);
   if (value.kind === "tensor") return value.value;
-  wrong(body, fn, name, "a tensor", value, span);
+  wrong(emitter, fn, name, "a tensor", value, span);
   return null;
 }
 
 /** A tensor of f32 or f16. */
-export function floatArg(body: Emitter, args: Args, fn: string, name: string): Value | null {
-  const value = tensorArg(body, args, fn, name);
-  return value && requireDtype(body, value, ["f32", "f16"], fn, given(args, name).span) ? value : null;
+export function floatArg(emitter: Emitter, args: Args, fn: string, name: string): Value | null {
+  const value = tensorArg(emitter, args, fn, name);
+  return value && requireDtype(emitter, value, ["f32", "f16"], fn, given(args, name).span) ? value : null;
 }
 
-export function requireDtype(body: Emitter, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
+export function requireDtype(emitter: Emitter, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
   if (needs.includes(value.type.dtype)) return true;
   const hint =
     needs[0] === "bool"
@@ -40,20 +40,20 @@ export function requireDtype(body: Emitter, value: Value, needs: readonly DType[
         : needs.includes("u32")
           ? "cast it first: `u32(x)`"
           : null;
-  body.report("wrong-dtype", { what: `\`${fn}\``, needs, found: printType(value.type), hint }, span);
+  emitter.report("wrong-dtype", { what: `\`${fn}\``, needs, found: printType(value.type), hint }, span);
   return false;
 }
 
-export function routeArg(body: Emitter, args: Args, fn: string, name: string): Value<"top"> | Value<"above"> | null {
+export function routeArg(emitter: Emitter, args: Args, fn: string, name: string): Value<"top"> | Value<"above"> | null {
   const { value, span } = given(args, name);
   if (value.kind === "route") return value.value;
-  wrong(body, fn, name, "a route, the value of `top` or `above`", value, span);
+  wrong(emitter, fn, name, "a route, the value of `top` or `above`", value, span);
   return null;
 }
 
 /** A compile-time number; `otherwise` where the argument is left out. */
 export function rationalArg(
-  body: Emitter,
+  emitter: Emitter,
   args: Args,
   fn: string,
   name: string,
@@ -63,20 +63,20 @@ export function rationalArg(
   if (!arg) return otherwise;
   if (arg.value.kind === "number") return arg.value.value;
   if (arg.value.kind === "size" || arg.value.kind === "tensor")
-    body.report("not-compile-time", { what: `\`${name}\` of \`${fn}\``, value: describe(arg.value) }, arg.span);
-  else wrong(body, fn, name, "a number", arg.value, arg.span);
+    emitter.report("not-compile-time", { what: `\`${name}\` of \`${fn}\``, value: describe(arg.value) }, arg.span);
+  else wrong(emitter, fn, name, "a number", arg.value, arg.span);
   return null;
 }
 
-export function numberArg(body: Emitter, args: Args, fn: string, name: string, otherwise: number): number | null {
+export function numberArg(emitter: Emitter, args: Args, fn: string, name: string, otherwise: number): number | null {
   if (!args.has(name)) return otherwise;
-  const value = rationalArg(body, args, fn, name, null);
+  const value = rationalArg(emitter, args, fn, name, null);
   return value && toNumber(value);
 }
 
 /** A whole compile-time number within limits. */
 export function integerArg(
-  body: Emitter,
+  emitter: Emitter,
   args: Args,
   fn: string,
   name: string,
@@ -84,20 +84,20 @@ export function integerArg(
   least: number,
 ): number | null {
   if (!args.has(name)) return otherwise;
-  const value = rationalArg(body, args, fn, name, null);
-  return value && wholeNumber(body, value, `\`${name}\` of \`${fn}\``, least, given(args, name).span);
+  const value = rationalArg(emitter, args, fn, name, null);
+  return value && wholeNumber(emitter, value, `\`${name}\` of \`${fn}\``, least, given(args, name).span);
 }
 
 const LARGEST = 0x7fffffff;
 
-export function wholeNumber(body: Emitter, value: Rational, what: string, least: number, span: Span): number | null {
+export function wholeNumber(emitter: Emitter, value: Rational, what: string, least: number, span: Span): number | null {
   if (!isInteger(value)) {
-    body.report("not-an-integer", { what, value: printRational(value) }, span);
+    emitter.report("not-an-integer", { what, value: printRational(value) }, span);
     return null;
   }
   const number = toNumber(value);
   if (number >= least && number <= LARGEST) return number;
-  body.report(
+  emitter.report(
     "argument-out-of-range",
     { what, needs: `between ${least} and ${LARGEST}`, found: printRational(value) },
     span,
@@ -105,43 +105,55 @@ export function wholeNumber(body: Emitter, value: Rational, what: string, least:
   return null;
 }
 
-export function boolArg(body: Emitter, args: Args, fn: string, name: string, otherwise: boolean): boolean | null {
+export function boolArg(emitter: Emitter, args: Args, fn: string, name: string, otherwise: boolean): boolean | null {
   const arg = args.get(name);
   if (!arg) return otherwise;
   if (arg.value.kind === "bool") return arg.value.value;
-  wrong(body, fn, name, "true or false", arg.value, arg.span);
+  wrong(emitter, fn, name, "true or false", arg.value, arg.span);
   return null;
 }
 
-export function listArg(body: Emitter, args: Args, fn: string, name: string, of: string): readonly ConstValue[] | null {
+export function listArg(
+  emitter: Emitter,
+  args: Args,
+  fn: string,
+  name: string,
+  of: string,
+): readonly ConstValue[] | null {
   const { value, span } = given(args, name);
   if (value.kind === "list") return value.items;
-  wrong(body, fn, name, `a list of ${of}`, value, span);
+  wrong(emitter, fn, name, `a list of ${of}`, value, span);
   return null;
 }
 
 /** Axes of a tensor, counted from 0, ascending; null where one was reported. `value` is a number or a list of them. */
-export function axesOf(body: Emitter, value: ConstValue, x: Value, fn: string, span: Span): readonly number[] | null {
+export function axesOf(
+  emitter: Emitter,
+  value: ConstValue,
+  x: Value,
+  fn: string,
+  span: Span,
+): readonly number[] | null {
   const items = value.kind === "list" ? value.items : [value];
   const rank = x.type.shape.length;
   const axes: number[] = [];
   for (const item of items) {
     if (item.kind !== "number") {
-      wrong(body, fn, "axis", "a whole number or a list of them", item, span);
+      wrong(emitter, fn, "axis", "a whole number or a list of them", item, span);
       return null;
     }
     if (!isInteger(item.value)) {
-      body.report("not-an-integer", { what: `\`axis\` of \`${fn}\``, value: printRational(item.value) }, span);
+      emitter.report("not-an-integer", { what: `\`axis\` of \`${fn}\``, value: printRational(item.value) }, span);
       return null;
     }
     const axis = toNumber(item.value);
     const at = axis < 0 ? axis + rank : axis;
     if (at < 0 || at >= rank) {
-      body.report("axis-out-of-range", { axis, shape: printType(x.type), rank }, span);
+      emitter.report("axis-out-of-range", { axis, shape: printType(x.type), rank }, span);
       return null;
     }
     if (axes.includes(at)) {
-      body.report("repeated-axis", { axis }, span);
+      emitter.report("repeated-axis", { axis }, span);
       return null;
     }
     axes.push(at);
@@ -151,7 +163,7 @@ export function axesOf(body: Emitter, value: ConstValue, x: Value, fn: string, s
 
 /** One axis of a tensor; `otherwise` where the argument is left out. */
 export function axisArg(
-  body: Emitter,
+  emitter: Emitter,
   args: Args,
   x: Value,
   fn: string,
@@ -163,14 +175,14 @@ export function axisArg(
     arg?.value ??
     (otherwise === null ? null : { kind: "number", value: { num: BigInt(otherwise), den: 1n }, form: "int" });
   if (value?.kind === "list" || value === null) {
-    wrong(body, fn, "axis", "one axis", value ?? { kind: "none" }, arg?.span ?? span);
+    wrong(emitter, fn, "axis", "one axis", value ?? { kind: "none" }, arg?.span ?? span);
     return null;
   }
-  return axesOf(body, value, x, fn, arg?.span ?? span)?.[0] ?? null;
+  return axesOf(emitter, value, x, fn, arg?.span ?? span)?.[0] ?? null;
 }
 
-export function wrong(body: Emitter, fn: string, name: string, needs: string, found: ConstValue, span: Span): void {
-  body.report(
+export function wrong(emitter: Emitter, fn: string, name: string, needs: string, found: ConstValue, span: Span): void {
+  emitter.report(
     "wrong-operand",
     { what: `\`${name}\` of \`${fn}\``, needs, found: describe(found), ...hintFor(found) },
     span,

@@ -27,20 +27,20 @@ export const attention: Builtin = {
     "each head of k and v serves a group of q's. " +
     "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
     "q may lie on another axis of the same sequence than k and v. A query that sees no key yields zeros.",
-  apply(body, args, span) {
+  apply(emitter, args, span) {
     const values = [
-      floatArg(body, args, "attention", "q"),
-      floatArg(body, args, "attention", "k"),
-      floatArg(body, args, "attention", "v"),
+      floatArg(emitter, args, "attention", "q"),
+      floatArg(emitter, args, "attention", "k"),
+      floatArg(emitter, args, "attention", "v"),
     ];
-    const causal = boolArg(body, args, "attention", "causal", false);
-    const window = integerArg(body, args, "attention", "window", 0, 0);
-    const scale = args.has("scale") ? numberArg(body, args, "attention", "scale", 1) : undefined;
+    const causal = boolArg(emitter, args, "attention", "causal", false);
+    const window = integerArg(emitter, args, "attention", "window", 0, 0);
+    const scale = args.has("scale") ? numberArg(emitter, args, "attention", "scale", 1) : undefined;
     const [q, k, v] = values;
     if (!q || !k || !v || causal === null || window === null || scale === null) return ERROR;
     if (
       !toOperands(
-        body,
+        emitter,
         "`attention`",
         values.map((value) => ({ kind: "tensor", value: value ?? q })),
         span,
@@ -48,7 +48,7 @@ export const attention: Builtin = {
     )
       return ERROR;
     const shape = attentionShape(
-      body,
+      emitter,
       q,
       k,
       v,
@@ -59,13 +59,13 @@ export const attention: Builtin = {
     if (!shape) return ERROR;
     return {
       kind: "tensor",
-      value: emitAttention(body, q, k, v, { causal, window, scale: scale ?? null }, shape, span),
+      value: emitAttention(emitter, q, k, v, { causal, window, scale: scale ?? null }, shape, span),
     };
   },
 };
 
 function emitAttention(
-  body: Emitter,
+  emitter: Emitter,
   q: Value,
   k: Value,
   v: Value,
@@ -73,12 +73,18 @@ function emitAttention(
   shape: readonly Size[],
   span: Span,
 ): Value {
-  if (shape.length <= 4) return body.emit("attention", [q, k, v], attrs, typeOf(q.type.dtype, shape), span);
+  if (shape.length <= 4) return emitter.emit("attention", [q, k, v], attrs, typeOf(q.type.dtype, shape), span);
   // More leading dimensions than one stand as heads: they are equal in all three.
   const flat = (value: Value): Value =>
-    body.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
-  const result = body.emit("attention", [flat(q), flat(k), flat(v)], attrs, typeOf(q.type.dtype, flatten(shape)), span);
-  return body.emit("reshape", [result], {}, typeOf(q.type.dtype, shape), span);
+    emitter.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
+  const result = emitter.emit(
+    "attention",
+    [flat(q), flat(k), flat(v)],
+    attrs,
+    typeOf(q.type.dtype, flatten(shape)),
+    span,
+  );
+  return emitter.emit("reshape", [result], {}, typeOf(q.type.dtype, shape), span);
 }
 
 const flatten = (shape: readonly Size[]): readonly Size[] => [
@@ -89,7 +95,7 @@ const flatten = (shape: readonly Size[]): readonly Size[] => [
 
 /** [B, H, Tq, e], or null where something was reported. `compares` says what needs common positions. */
 function attentionShape(
-  body: Emitter,
+  emitter: Emitter,
   q: Value,
   k: Value,
   v: Value,
@@ -103,7 +109,7 @@ function attentionShape(
     ["k", k],
     ["v", v],
   ] as const)
-    if (!attendable(body, name, value, at(name))) return null;
+    if (!attendable(emitter, name, value, at(name))) return null;
   const [tq, tk, tv] = [q, k, v].map((x) => x.type.shape.at(-2) ?? 1);
   const [d, dk, e] = [q, k, v].map((x) => x.type.shape.at(-1) ?? 1);
   if (
@@ -115,39 +121,39 @@ function attentionShape(
     e === undefined
   )
     return null;
-  if (!equalSizes(d, dk)) return mismatch(body, q.type, d, k.type, dk, at("k"));
-  if (!equalSizes(tk, tv)) return mismatch(body, k.type, tk, v.type, tv, at("v"));
+  if (!equalSizes(d, dk)) return mismatch(emitter, q.type, d, k.type, dk, at("k"));
+  if (!equalSizes(tk, tv)) return mismatch(emitter, k.type, tk, v.type, tv, at("v"));
   if (q.type.shape.length !== k.type.shape.length || k.type.shape.length !== v.type.shape.length) {
     const [other, name] = q.type.shape.length === k.type.shape.length ? ([v, "v"] as const) : ([k, "k"] as const);
-    body.report(
+    emitter.report(
       "shape-mismatch",
       { what: "`attention`", left: printType(q.type), right: printType(other.type), reason: "their ranks differ" },
       at(name),
     );
     return null;
   }
-  if (!leadingFit(body, q, k, v, args)) return null;
-  const [query, key] = [sequenceOf(body, tq), sequenceOf(body, tk)];
-  if (compares !== null && query && key && rootOf(body, query).name !== rootOf(body, key).name) {
-    body.report("attention-across", { query: query.name, key: key.name, what: compares }, span);
+  if (!leadingFit(emitter, q, k, v, args)) return null;
+  const [query, key] = [sequenceOf(emitter, tq), sequenceOf(emitter, tk)];
+  if (compares !== null && query && key && rootOf(emitter, query).name !== rootOf(emitter, key).name) {
+    emitter.report("attention-across", { query: query.name, key: key.name, what: compares }, span);
     return null;
   }
   return [...q.type.shape.slice(0, -1), e];
 }
 
-function mismatch(body: Emitter, left: LogicalType, x: Size, right: LogicalType, y: Size, at: Span): null {
-  reportSizes(body, "`attention`", left, x, right, y, at);
+function mismatch(emitter: Emitter, left: LogicalType, x: Size, right: LogicalType, y: Size, at: Span): null {
+  reportSizes(emitter, "`attention`", left, x, right, y, at);
   return null;
 }
 
 /** [..., T, d] with the batch in front and T a sequence. */
-function attendable(body: Emitter, name: string, value: Value, at: Span): boolean {
+function attendable(emitter: Emitter, name: string, value: Value, at: Span): boolean {
   const { shape } = value.type;
   const what = `\`${name}\` of \`attention\``;
-  const dims = sequenceDims(body, shape);
+  const dims = sequenceDims(emitter, shape);
   const [head, width] = [shape.slice(1, -2), shape.at(-1)];
   if (shape.length < 3)
-    body.report(
+    emitter.report(
       "wrong-rank",
       { what, needs: "three dimensions [B, T, d], or four with heads [B, H, T, d]", found: printType(value.type) },
       at,
@@ -157,10 +163,10 @@ function attendable(body: Emitter, name: string, value: Value, at: Span): boolea
       where: "as its last dimension but one",
       hint: 'bring it there: `rearrange(x, "b t h d -> b h t d")`',
     };
-    body.report("not-a-sequence", { what, found: printType(value.type), ...(dims.length > 0 ? misplaced : {}) }, at);
-  } else if (dims.length > 1) body.report("several-sequences", { what, found: printType(value.type) }, at);
+    emitter.report("not-a-sequence", { what, found: printType(value.type), ...(dims.length > 0 ? misplaced : {}) }, at);
+  } else if (dims.length > 1) emitter.report("several-sequences", { what, found: printType(value.type) }, at);
   else if (typeof width !== "number" || head.some((size) => typeof size !== "number")) {
-    body.report(
+    emitter.report(
       "unknown-extent",
       { what: "`attention`", size: printSize([...head, width ?? 1].find((size) => typeof size !== "number") ?? 1) },
       at,
@@ -173,12 +179,12 @@ function attendable(body: Emitter, name: string, value: Value, at: Span): boolea
  * Batch equal; with four dimensions the heads of k and v divide those of q; with more, all leading dimensions are
  * equal.
  */
-function leadingFit(body: Emitter, q: Value, k: Value, v: Value, args: Args): boolean {
+function leadingFit(emitter: Emitter, q: Value, k: Value, v: Value, args: Args): boolean {
   const lead = (x: Value): readonly Size[] => x.type.shape.slice(0, -2);
   const same = (a: Value, b: Value): boolean => lead(a).every((size, i) => equalSizes(size, lead(b)[i] ?? -1));
   const report = (a: Value, b: Value, name: string): false => {
     const i = lead(a).findIndex((size, dim) => !equalSizes(size, lead(b)[dim] ?? -1));
-    reportSizes(body, "`attention`", a.type, lead(a)[i] ?? 1, b.type, lead(b)[i] ?? 1, given(args, name).span);
+    reportSizes(emitter, "`attention`", a.type, lead(a)[i] ?? 1, b.type, lead(b)[i] ?? 1, given(args, name).span);
     return false;
   };
   if (!same(k, v)) return report(k, v, "v");
@@ -187,7 +193,7 @@ function leadingFit(body: Emitter, q: Value, k: Value, v: Value, args: Args): bo
   const [other, groups] = lead(k);
   if (!equalSizes(batch ?? 1, other ?? -1)) return report(q, k, "k");
   if (typeof heads === "number" && typeof groups === "number" && heads % groups !== 0) {
-    body.report("heads-mismatch", { query: heads, key: groups }, given(args, "k").span);
+    emitter.report("heads-mismatch", { query: heads, key: groups }, given(args, "k").span);
     return false;
   }
   return true;
@@ -195,16 +201,16 @@ function leadingFit(body: Emitter, q: Value, k: Value, v: Value, args: Args): bo
 
 /** The one sequence dimension of x. */
 function theSequence(
-  body: Emitter,
+  emitter: Emitter,
   fn: string,
   x: Value,
   at: Span,
 ): { readonly dim: number; readonly axis: SequenceAxis } | null {
-  const dims = sequenceDims(body, x.type.shape);
+  const dims = sequenceDims(emitter, x.type.shape);
   const [dim] = dims;
-  const axis = dim === undefined ? null : sequenceOf(body, x.type.shape[dim] ?? 1);
-  if (dim === undefined || !axis) body.report("not-a-sequence", { what: `\`${fn}\``, found: printType(x.type) }, at);
-  else if (dims.length > 1) body.report("several-sequences", { what: `\`${fn}\``, found: printType(x.type) }, at);
+  const axis = dim === undefined ? null : sequenceOf(emitter, x.type.shape[dim] ?? 1);
+  if (dim === undefined || !axis) emitter.report("not-a-sequence", { what: `\`${fn}\``, found: printType(x.type) }, at);
+  else if (dims.length > 1) emitter.report("several-sequences", { what: `\`${fn}\``, found: printType(x.type) }, at);
   else return { dim, axis };
   return null;
 }
@@ -222,14 +228,14 @@ export const rope: Builtin = {
     "d/2 by position · theta^(−2i/d), the position being " +
     "that of the token in the model's input. `frequencies` gives the d/2 angles per position instead of theta; " +
     "`scale` multiplies sine and cosine.",
-  apply(body, args, span) {
-    const x = floatArg(body, args, "rope", "x");
+  apply(emitter, args, span) {
+    const x = floatArg(emitter, args, "rope", "x");
     const at = given(args, "x").span;
-    const along = x && theSequence(body, "rope", x, at);
+    const along = x && theSequence(emitter, "rope", x, at);
     if (!x || !along) return ERROR;
     const width = x.type.shape.at(-1);
     if (typeof width !== "number" || width % 2 !== 0) {
-      body.report(
+      emitter.report(
         "shape-mismatch",
         {
           what: "`rope`",
@@ -241,21 +247,23 @@ export const rope: Builtin = {
       );
       return ERROR;
     }
-    const turn = rotation(body, args, width, span);
-    return turn ? { kind: "tensor", value: body.emit("rope", [x], { dim: along.dim, ...turn }, x.type, span) } : ERROR;
+    const turn = rotation(emitter, args, width, span);
+    return turn
+      ? { kind: "tensor", value: emitter.emit("rope", [x], { dim: along.dim, ...turn }, x.type, span) }
+      : ERROR;
   },
 };
 
 const USUAL_THETA = 10000;
 
-function rotation(body: Emitter, args: Args, width: number, span: Span): Omit<Value<"rope">["attrs"], "dim"> | null {
-  const frequencies = args.has("frequencies") ? frequencyList(body, args, width) : null;
+function rotation(emitter: Emitter, args: Args, width: number, span: Span): Omit<Value<"rope">["attrs"], "dim"> | null {
+  const frequencies = args.has("frequencies") ? frequencyList(emitter, args, width) : null;
   if (frequencies === null && args.has("frequencies")) return null;
-  const theta = numberArg(body, args, "rope", "theta", USUAL_THETA);
-  const scale = numberArg(body, args, "rope", "scale", 1);
+  const theta = numberArg(emitter, args, "rope", "theta", USUAL_THETA);
+  const scale = numberArg(emitter, args, "rope", "scale", 1);
   if (theta === null || scale === null) return null;
   if (!args.has("theta") && frequencies === null) {
-    body.report(
+    emitter.report(
       "wrong-operand",
       { what: "`rope`", needs: "`theta` or `frequencies`", found: "neither", hint: "`rope(x, 10000.0)`" },
       span,
@@ -263,7 +271,7 @@ function rotation(body: Emitter, args: Args, width: number, span: Span): Omit<Va
     return null;
   }
   if (theta <= 0) {
-    body.report(
+    emitter.report(
       "argument-out-of-range",
       { what: "`theta` of `rope`", needs: "above 0", found: String(theta) },
       given(args, "theta").span,
@@ -273,20 +281,20 @@ function rotation(body: Emitter, args: Args, width: number, span: Span): Omit<Va
   return { theta, frequencies, scale };
 }
 
-function frequencyList(body: Emitter, args: Args, width: number): readonly number[] | null {
-  const items = listArg(body, args, "rope", "frequencies", "numbers");
+function frequencyList(emitter: Emitter, args: Args, width: number): readonly number[] | null {
+  const items = listArg(emitter, args, "rope", "frequencies", "numbers");
   const { span } = given(args, "frequencies");
   if (!items) return null;
   const numbers: number[] = [];
   for (const item of items) {
     if (item.kind !== "number") {
-      wrong(body, "rope", "frequencies", "a list of numbers", item, span);
+      wrong(emitter, "rope", "frequencies", "a list of numbers", item, span);
       return null;
     }
     numbers.push(toNumber(item.value));
   }
   if (numbers.length === width / 2) return numbers;
-  body.report(
+  emitter.report(
     "argument-out-of-range",
     {
       what: "`frequencies` of `rope`",
@@ -303,15 +311,15 @@ export const position: Builtin = {
   doc:
     "position(x: any[B, T, ...]) -> u32[B, T]\nThe position in the model's input, from 0, of each token along the " +
     "sequence axis of x.",
-  apply(body, args, span): ConstValue {
-    const x = tensorArg(body, args, "position", "x");
-    const along = x && theSequence(body, "position", x, given(args, "x").span);
+  apply(emitter, args, span): ConstValue {
+    const x = tensorArg(emitter, args, "position", "x");
+    const along = x && theSequence(emitter, "position", x, given(args, "x").span);
     if (!x || !along) return ERROR;
     const [batch] = x.type.shape;
-    if (batch === undefined || !isBatch(body, batch)) return ERROR;
+    if (batch === undefined || !isBatch(emitter, batch)) return ERROR;
     return {
       kind: "tensor",
-      value: body.emit(
+      value: emitter.emit(
         "position",
         [x],
         { axis: along.axis.name },

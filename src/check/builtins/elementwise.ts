@@ -10,12 +10,12 @@ import { given, requireDtype } from "./arguments.js";
 const cast = (dtype: DType, meaning: string): Builtin => ({
   params: [{ name: "x" }],
   doc: `${dtype}(x: any[...]) -> ${dtype}[...]\n${meaning} A number or a size becomes a scalar.`,
-  apply(body, args, span) {
+  apply(emitter, args, span) {
     const { value: x, span: at } = given(args, "x");
     if (x.kind !== "tensor") {
-      const value = x.kind === "bool" ? null : toValue(body, x, dtype, [], `\`${dtype}\``, at);
+      const value = x.kind === "bool" ? null : toValue(emitter, x, dtype, [], `\`${dtype}\``, at);
       if (x.kind === "bool")
-        body.report(
+        emitter.report(
           "wrong-operand",
           { what: `\`${dtype}\``, needs: "a tensor, a number or a size", found: String(x.value) },
           at,
@@ -25,7 +25,7 @@ const cast = (dtype: DType, meaning: string): Builtin => ({
     const { type } = x.value;
     return type.dtype === dtype
       ? x
-      : { kind: "tensor", value: body.emit("cast", [x.value], {}, typeOf(dtype, type.shape), span) };
+      : { kind: "tensor", value: emitter.emit("cast", [x.value], {}, typeOf(dtype, type.shape), span) };
   },
 });
 
@@ -33,12 +33,12 @@ const cast = (dtype: DType, meaning: string): Builtin => ({
 export const unary = (name: PointwiseName, meaning: string, dtypes: readonly DType[] = FLOATS): Builtin => ({
   params: [{ name: "x" }],
   doc: `${name}(x: ${dtypes === FLOATS ? "float" : "number"}[...]) -> the type of x\n${meaning}`,
-  apply(body, args, span) {
+  apply(emitter, args, span) {
     const x = given(args, "x");
-    const operands = toOperands(body, `\`${name}\``, [x.value], x.span);
+    const operands = toOperands(emitter, `\`${name}\``, [x.value], x.span);
     const [value] = operands?.values ?? [];
-    if (!value || !requireDtype(body, value, dtypes, name, x.span)) return ERROR;
-    return { kind: "tensor", value: body.emit("pointwise", [value], { fn: name }, value.type, span) };
+    if (!value || !requireDtype(emitter, value, dtypes, name, x.span)) return ERROR;
+    return { kind: "tensor", value: emitter.emit("pointwise", [value], { fn: name }, value.type, span) };
   },
 });
 
@@ -47,27 +47,27 @@ const where: Builtin = {
   doc:
     "where(condition: bool[...], a, b) -> the dtype of a and b\na where the condition is true, b elsewhere, " +
     "element by element; the three broadcast. A number takes the dtype of the other.",
-  apply(body, args, span) {
+  apply(emitter, args, span) {
     const [condition, a, b] = [given(args, "condition"), given(args, "a"), given(args, "b")];
-    const mask = toValue(body, condition.value, "bool", [], "`condition` of `where`", condition.span);
-    if (!mask || !requireDtype(body, mask, ["bool"], "where", condition.span)) return ERROR;
-    const operands = toOperands(body, "`where`", [a.value, b.value], span, [a.span, b.span]);
-    return operands ? pointwise(body, "where", [mask, ...operands.values], operands.dtype, "`where`", span) : ERROR;
+    const mask = toValue(emitter, condition.value, "bool", [], "`condition` of `where`", condition.span);
+    if (!mask || !requireDtype(emitter, mask, ["bool"], "where", condition.span)) return ERROR;
+    const operands = toOperands(emitter, "`where`", [a.value, b.value], span, [a.span, b.span]);
+    return operands ? pointwise(emitter, "where", [mask, ...operands.values], operands.dtype, "`where`", span) : ERROR;
   },
 };
 
 /** `min(a, b)` and `max(a, b)` with at least one tensor. */
 export function smallerOrLarger(
-  body: Emitter,
+  emitter: Emitter,
   fn: "min" | "max",
   operands: readonly [ConstValue, ConstValue],
   spans: readonly [Argument["span"], Argument["span"]],
   span: Argument["span"],
 ): ConstValue {
-  const values = toOperands(body, `\`${fn}\``, operands, span, spans);
+  const values = toOperands(emitter, `\`${fn}\``, operands, span, spans);
   const [first] = values?.values ?? [];
-  if (!values || !first || !requireDtype(body, first, NUMBERS, fn, span)) return ERROR;
-  return pointwise(body, fn, values.values, values.dtype, `\`${fn}\``, span);
+  if (!values || !first || !requireDtype(emitter, first, NUMBERS, fn, span)) return ERROR;
+  return pointwise(emitter, fn, values.values, values.dtype, `\`${fn}\``, span);
 }
 
 export const elementwise: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([

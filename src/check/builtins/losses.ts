@@ -13,28 +13,35 @@ const crossEntropy: Builtin = {
     "cross_entropy(logits: f32[..., V], targets: u32[...] or i32[...]) -> f32[]\n" +
     "The mean over all existing tokens of −log softmax(logits)[target]. With i32 targets −1 is ignored, in the " +
     "sum and in the number; the mean of none is 0.",
-  apply(body, args, span) {
-    const logits = tensorArg(body, args, "cross_entropy", "logits");
-    const targets = tensorArg(body, args, "cross_entropy", "targets");
+  apply(emitter, args, span) {
+    const logits = tensorArg(emitter, args, "cross_entropy", "logits");
+    const targets = tensorArg(emitter, args, "cross_entropy", "targets");
     const at = given(args, "logits").span;
-    if (!logits || !targets || !requireDtype(body, logits, ["f32"], "cross_entropy", at)) return ERROR;
-    if (!requireDtype(body, targets, ["u32", "i32"], "cross_entropy", given(args, "targets").span)) return ERROR;
+    if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], "cross_entropy", at)) return ERROR;
+    if (!requireDtype(emitter, targets, ["u32", "i32"], "cross_entropy", given(args, "targets").span)) return ERROR;
     const classes = logits.type.shape.at(-1);
     if (typeof classes !== "number") {
       if (classes === undefined)
-        body.report(
+        emitter.report(
           "wrong-rank",
           { what: "`cross_entropy`", needs: "logits with a last axis of classes", found: printType(logits.type) },
           at,
         );
-      else body.report("unknown-extent", { what: "`cross_entropy`", size: printSize(classes) }, at);
+      else emitter.report("unknown-extent", { what: "`cross_entropy`", size: printSize(classes) }, at);
       return ERROR;
     }
     if (
-      !sameShape(body, "`cross_entropy`", logits, logits.type.shape.slice(0, -1), targets, given(args, "targets").span)
+      !sameShape(
+        emitter,
+        "`cross_entropy`",
+        logits,
+        logits.type.shape.slice(0, -1),
+        targets,
+        given(args, "targets").span,
+      )
     )
       return ERROR;
-    return { kind: "tensor", value: body.emit("cross_entropy", [logits, targets], {}, typeOf("f32", []), span) };
+    return { kind: "tensor", value: emitter.emit("cross_entropy", [logits, targets], {}, typeOf("f32", []), span) };
   },
 };
 
@@ -44,22 +51,22 @@ const bce: Builtin = {
     "bce(logit: f32[...], target: bool[...] or f32[...]) -> f32[]\n" +
     "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from " +
     "the logit without overflow.",
-  apply(body, args, span) {
-    const logit = tensorArg(body, args, "bce", "logit");
-    const target = tensorArg(body, args, "bce", "target");
-    if (!logit || !target || !requireDtype(body, logit, ["f32"], "bce", given(args, "logit").span)) return ERROR;
+  apply(emitter, args, span) {
+    const logit = tensorArg(emitter, args, "bce", "logit");
+    const target = tensorArg(emitter, args, "bce", "target");
+    if (!logit || !target || !requireDtype(emitter, logit, ["f32"], "bce", given(args, "logit").span)) return ERROR;
     const at = given(args, "target").span;
     if (
-      !requireDtype(body, target, ["f32", "bool"], "bce", at) ||
-      !sameShape(body, "`bce`", logit, logit.type.shape, target, at)
+      !requireDtype(emitter, target, ["f32", "bool"], "bce", at) ||
+      !sameShape(emitter, "`bce`", logit, logit.type.shape, target, at)
     )
       return ERROR;
-    return { kind: "tensor", value: body.emit("bce", [logit, target], {}, typeOf("f32", []), span) };
+    return { kind: "tensor", value: emitter.emit("bce", [logit, target], {}, typeOf("f32", []), span) };
   },
 };
 
 function sameShape(
-  body: Emitter,
+  emitter: Emitter,
   what: string,
   left: Value,
   shape: readonly Size[],
@@ -69,9 +76,9 @@ function sameShape(
   if (equalShapes(shape, right.type.shape)) return true;
   const sameRank =
     shape.length === right.type.shape.length && shape.every((s) => s !== 1) && right.type.shape.every((s) => s !== 1);
-  if (sameRank) reportMismatch(body, what, { dtype: left.type.dtype, shape }, right.type, at);
+  if (sameRank) reportMismatch(emitter, what, { dtype: left.type.dtype, shape }, right.type, at);
   else
-    body.report(
+    emitter.report(
       "shape-mismatch",
       {
         what,
@@ -87,9 +94,9 @@ function sameShape(
 const stopGradient: Builtin = {
   params: [{ name: "x" }],
   doc: "stop_gradient(x: any[...]) -> the type of x\nx itself; training passes no gradient through it.",
-  apply(body, args, span) {
-    const x = tensorArg(body, args, "stop_gradient", "x");
-    return x ? { kind: "tensor", value: body.emit("stop_gradient", [x], {}, x.type, span) } : ERROR;
+  apply(emitter, args, span) {
+    const x = tensorArg(emitter, args, "stop_gradient", "x");
+    return x ? { kind: "tensor", value: emitter.emit("stop_gradient", [x], {}, x.type, span) } : ERROR;
   },
 };
 
@@ -98,20 +105,20 @@ const dropout: Builtin = {
   doc:
     "dropout(x: float[...], p) -> the type of x\nIn train each element is 0 with probability p, the others are " +
     "divided by 1 − p; elsewhere x itself. 0 ≤ p < 1.",
-  apply(body, args, span) {
-    const x = floatArg(body, args, "dropout", "x");
-    const p = numberArg(body, args, "dropout", "p", 0);
+  apply(emitter, args, span) {
+    const x = floatArg(emitter, args, "dropout", "x");
+    const p = numberArg(emitter, args, "dropout", "p", 0);
     if (!x || p === null) return ERROR;
     if (p < 0 || p >= 1) {
-      body.report(
+      emitter.report(
         "argument-out-of-range",
         { what: "`p` of `dropout`", needs: "at least 0 and below 1", found: String(p) },
         given(args, "p").span,
       );
       return ERROR;
     }
-    if (body.phase !== "train" || p === 0) return { kind: "tensor", value: x };
-    return { kind: "tensor", value: body.emit("dropout", [x], { p, stream: body.stream() }, x.type, span) };
+    if (emitter.phase !== "train" || p === 0) return { kind: "tensor", value: x };
+    return { kind: "tensor", value: emitter.emit("dropout", [x], { p, stream: emitter.stream() }, x.type, span) };
   },
 };
 
@@ -120,9 +127,11 @@ const random = (op: Extract<LogicalOp, "random_normal" | "random_uniform">, mean
   doc:
     `${op}(like: float[...]) -> the type of like\n${meaning} They depend on the seed, the call, the position and ` +
     "the channel, not on the batch.",
-  apply(body, args, span) {
-    const like = floatArg(body, args, op, "like");
-    return like ? { kind: "tensor", value: body.emit(op, [like], { stream: body.stream() }, like.type, span) } : ERROR;
+  apply(emitter, args, span) {
+    const like = floatArg(emitter, args, op, "like");
+    return like
+      ? { kind: "tensor", value: emitter.emit(op, [like], { stream: emitter.stream() }, like.type, span) }
+      : ERROR;
   },
 });
 

@@ -17,31 +17,35 @@ export const concat: Builtin = {
     "concat(tensors: [any[...]], axis:) -> any[...]\nThe tensors one after the other along an axis; their other " +
     "dimensions are equal. " +
     "Along a sequence axis the tokens of each sequence follow one another on a fresh axis, with positions from 0.",
-  apply(body, args, span) {
-    const items = listArg(body, args, "concat", "tensors", "tensors");
+  apply(emitter, args, span) {
+    const items = listArg(emitter, args, "concat", "tensors", "tensors");
     const at = given(args, "tensors").span;
     const odd = items?.find((i) => i.kind !== "tensor");
     if (!items) return ERROR;
     if (odd || items.length === 0) {
-      wrong(body, "concat", "tensors", "a list of tensors", odd ?? given(args, "tensors").value, at);
+      wrong(emitter, "concat", "tensors", "a list of tensors", odd ?? given(args, "tensors").value, at);
       return ERROR;
     }
-    const operands = toOperands(body, "`concat`", items, at);
+    const operands = toOperands(emitter, "`concat`", items, at);
     const [first] = operands?.values ?? [];
-    const axis = first ? axisArg(body, args, first, "concat", span) : null;
-    if (!operands || !first || axis === null || !alike(body, operands.values, axis, at)) return ERROR;
-    const value = joined(body, operands.values, first, axis, { list: at, axis: given(args, "axis").span, call: span });
+    const axis = first ? axisArg(emitter, args, first, "concat", span) : null;
+    if (!operands || !first || axis === null || !alike(emitter, operands.values, axis, at)) return ERROR;
+    const value = joined(emitter, operands.values, first, axis, {
+      list: at,
+      axis: given(args, "axis").span,
+      call: span,
+    });
     return value ? { kind: "tensor", value } : ERROR;
   },
 };
 
 /** Whether all have the first one's shape but for the axis. */
-function alike(body: Emitter, values: readonly Value[], axis: number, at: Span): boolean {
+function alike(emitter: Emitter, values: readonly Value[], axis: number, at: Span): boolean {
   const [first, ...others] = values;
   for (const other of others) {
     if (!first) return false;
     if (other.type.shape.length !== first.type.shape.length) {
-      body.report(
+      emitter.report(
         "shape-mismatch",
         { what: "`concat`", left: printType(first.type), right: printType(other.type), reason: "their ranks differ" },
         at,
@@ -50,7 +54,15 @@ function alike(body: Emitter, values: readonly Value[], axis: number, at: Span):
     }
     const dim = first.type.shape.findIndex((size, i) => i !== axis && !equalSizes(size, other.type.shape[i] ?? -1));
     if (dim >= 0) {
-      reportSizes(body, "`concat`", first.type, first.type.shape[dim] ?? 1, other.type, other.type.shape[dim] ?? 1, at);
+      reportSizes(
+        emitter,
+        "`concat`",
+        first.type,
+        first.type.shape[dim] ?? 1,
+        other.type,
+        other.type.shape[dim] ?? 1,
+        at,
+      );
       return false;
     }
   }
@@ -63,19 +75,19 @@ interface Places {
   readonly call: Span;
 }
 
-function joined(body: Emitter, values: readonly Value[], first: Value, dim: number, at: Places): Value | null {
+function joined(emitter: Emitter, values: readonly Value[], first: Value, dim: number, at: Places): Value | null {
   const sizes = values.map((v) => v.type.shape[dim] ?? 1);
-  const batch = sizes.map((s) => axisOf(body, s)).find((a) => a?.role === "batch");
+  const batch = sizes.map((s) => axisOf(emitter, s)).find((a) => a?.role === "batch");
   if (batch) {
-    body.report("batch-axis", { what: "`concat` along the batch", batch: batch.name }, at.axis);
+    emitter.report("batch-axis", { what: "`concat` along the batch", batch: batch.name }, at.axis);
     return null;
   }
-  const parts = sizes.map((s) => sequenceOf(body, s));
+  const parts = sizes.map((s) => sequenceOf(emitter, s));
   if (parts.every((p) => p === null)) {
     const total = sizes.reduce<Size>(addSizes, 0);
     return values.length === 1
       ? first
-      : body.emit(
+      : emitter.emit(
           "concat",
           values,
           { axis: dim },
@@ -90,7 +102,7 @@ function joined(body: Emitter, values: readonly Value[], first: Value, dim: numb
       left: printType(first.type),
       right: printType(values[sizes.indexOf(fixed)]?.type ?? first.type),
     };
-    body.report(
+    emitter.report(
       "shape-mismatch",
       { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` },
       at.list,
@@ -98,7 +110,7 @@ function joined(body: Emitter, values: readonly Value[], first: Value, dim: numb
     return null;
   }
   return join(
-    body,
+    emitter,
     values,
     first,
     dim,
@@ -109,7 +121,7 @@ function joined(body: Emitter, values: readonly Value[], first: Value, dim: numb
 
 /** Along sequence axes: on a fresh axis, as long as all parts together. */
 function join(
-  body: Emitter,
+  emitter: Emitter,
   values: readonly Value[],
   first: Value,
   dim: number,
@@ -118,15 +130,15 @@ function join(
 ): Value {
   const parts = axes.map((a) => a.name);
   const bound = axes.reduce<number | null>((sum, a) => (sum === null || a.bound === null ? null : sum + a.bound), 0);
-  const axis = cutAxis(body, parts[0] ?? "", `join ${parts.join(" ")}`, bound, { kind: "join", parts });
-  const value = body.emit(
+  const axis = cutAxis(emitter, parts[0] ?? "", `join ${parts.join(" ")}`, bound, { kind: "join", parts });
+  const value = emitter.emit(
     "join",
     values,
     { dim, axis },
     typeOf(first.type.dtype, first.type.shape.with(dim, axisSize(axis))),
     span,
   );
-  rememberMaker(body, axis, value);
+  rememberMaker(emitter, axis, value);
   return value;
 }
 
@@ -135,51 +147,51 @@ export const split: Builtin = {
   doc:
     "split(x: any[...], sizes: [int], axis:) -> [any[...]]\nx cut along an axis of fixed size into parts of the " +
     "given sizes, in order, as a list.",
-  apply(body, args, span) {
-    const x = tensorArg(body, args, "split", "x");
-    const items = x && listArg(body, args, "split", "sizes", "whole numbers");
-    const axis = items && axisArg(body, args, x, "split", span);
+  apply(emitter, args, span) {
+    const x = tensorArg(emitter, args, "split", "x");
+    const items = x && listArg(emitter, args, "split", "sizes", "whole numbers");
+    const axis = items && axisArg(emitter, args, x, "split", span);
     if (!x || !items || axis === null) return ERROR;
     const at = given(args, "sizes").span;
     const sizes: number[] = [];
     for (const item of items) {
-      if (item.kind !== "number") wrong(body, "split", "sizes", "a list of whole numbers", item, at);
-      const size = item.kind === "number" ? wholeNumber(body, item.value, "a size of `split`", 1, at) : null;
+      if (item.kind !== "number") wrong(emitter, "split", "sizes", "a list of whole numbers", item, at);
+      const size = item.kind === "number" ? wholeNumber(emitter, item.value, "a size of `split`", 1, at) : null;
       if (size === null) return ERROR;
       sizes.push(size);
     }
-    const extent = fixedExtent(body, x, axis, args.get("axis")?.span ?? span);
+    const extent = fixedExtent(emitter, x, axis, args.get("axis")?.span ?? span);
     if (extent === null) return ERROR;
     const sum = sizes.reduce((a, b) => a + b, 0);
     if (sum !== extent) {
-      body.report("split-sum", { sum, extent, shape: printType(x.type) }, at);
+      emitter.report("split-sum", { sum, extent, shape: printType(x.type) }, at);
       return ERROR;
     }
     return {
       kind: "list",
-      items: cutAt(body, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })),
+      items: cutAt(emitter, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })),
       broken: false,
     };
   },
 };
 
-function cutAt(body: Emitter, x: Value, axis: number, sizes: readonly number[], span: Span): readonly Value[] {
+function cutAt(emitter: Emitter, x: Value, axis: number, sizes: readonly number[], span: Span): readonly Value[] {
   let start = 0;
   return sizes.map((size) => {
     const attrs = { axis, start, stop: (start += size) };
     return sizes.length === 1
       ? x
-      : body.emit("slice", [x], attrs, typeOf(x.type.dtype, x.type.shape.with(axis, size)), span);
+      : emitter.emit("slice", [x], attrs, typeOf(x.type.dtype, x.type.shape.with(axis, size)), span);
   });
 }
 
-function fixedExtent(body: Emitter, x: Value, axis: number, at: Span): number | null {
+function fixedExtent(emitter: Emitter, x: Value, axis: number, at: Span): number | null {
   const size = x.type.shape[axis] ?? 1;
   if (typeof size === "number") return size;
-  const along = axisOf(body, size);
-  if (along?.role === "batch") body.report("batch-axis", { what: "`split` of the batch", batch: along.name }, at);
+  const along = axisOf(emitter, size);
+  if (along?.role === "batch") emitter.report("batch-axis", { what: "`split` of the batch", batch: along.name }, at);
   else if (along?.role === "sequence")
-    body.report("ragged-axis", { axis: along.name, how: "split into parts of fixed size" }, at);
-  else body.report("unknown-extent", { what: "`split`", size: printSize(size) }, at);
+    emitter.report("ragged-axis", { axis: along.name, how: "split into parts of fixed size" }, at);
+  else emitter.report("unknown-extent", { what: "`split`", size: printSize(size) }, at);
   return null;
 }

@@ -18,12 +18,12 @@ export const rearrange: Builtin = {
     "left split a dimension, on the right they merge; " +
     "`1` is a dimension of size 1, `...` all dimensions not named. The batch stays first; a sequence axis is " +
     "neither split nor merged.",
-  apply(body, args, span) {
-    const x = tensorArg(body, args, "rearrange", "x");
-    const pattern = x && readPattern(body, args);
-    const sizes = pattern && readSizes(body, args, pattern);
+  apply(emitter, args, span) {
+    const x = tensorArg(emitter, args, "rearrange", "x");
+    const pattern = x && readPattern(emitter, args);
+    const sizes = pattern && readSizes(emitter, args, pattern);
     if (!x || !pattern || !sizes) return ERROR;
-    const value = rearranged(body, x, pattern, sizes, textOf(args), given(args, "pattern").span, span);
+    const value = rearranged(emitter, x, pattern, sizes, textOf(args), given(args, "pattern").span, span);
     return value ? { kind: "tensor", value } : ERROR;
   },
 };
@@ -33,38 +33,38 @@ function textOf(args: Args): string {
   return value.kind === "string" ? value.value : "";
 }
 
-function readPattern(body: Emitter, args: Args): Pattern | null {
+function readPattern(emitter: Emitter, args: Args): Pattern | null {
   const { value, span } = given(args, "pattern");
   if (value.kind !== "string") {
-    wrong(body, "rearrange", "pattern", "a string", value, span);
+    wrong(emitter, "rearrange", "pattern", "a string", value, span);
     return null;
   }
   const pattern = parsePattern(value.value);
   if (typeof pattern !== "string") return pattern;
-  body.report("bad-pattern", { pattern: value.value, problem: pattern }, span);
+  emitter.report("bad-pattern", { pattern: value.value, problem: pattern }, span);
   return null;
 }
 
-function readSizes(body: Emitter, args: Args, pattern: Pattern): ReadonlyMap<string, Size> | null {
+function readSizes(emitter: Emitter, args: Args, pattern: Pattern): ReadonlyMap<string, Size> | null {
   const names = new Set(namesOf(pattern.left));
   const sizes = new Map<string, Size>();
   for (const [name, arg] of args) {
     if (name === "x" || name === "pattern") continue;
     if (!names.has(name)) {
-      body.report("bad-pattern", { pattern: textOf(args), problem: `does not name ${name}` }, arg.span);
+      emitter.report("bad-pattern", { pattern: textOf(args), problem: `does not name ${name}` }, arg.span);
       return null;
     }
-    const size = readSize(body, name, arg);
+    const size = readSize(emitter, name, arg);
     if (size === null) return null;
     sizes.set(name, size);
   }
   return sizes;
 }
 
-function readSize(body: Emitter, name: string, { value, span }: Argument): Size | null {
-  if (value.kind === "number") return wholeNumber(body, value.value, `\`${name}\` of \`rearrange\``, 1, span);
+function readSize(emitter: Emitter, name: string, { value, span }: Argument): Size | null {
+  if (value.kind === "number") return wholeNumber(emitter, value.value, `\`${name}\` of \`rearrange\``, 1, span);
   if (value.kind === "size" && isWhole(value.size)) return value.size;
-  wrong(body, "rearrange", name, "a size", value, span);
+  wrong(emitter, "rearrange", name, "a size", value, span);
   return null;
 }
 
@@ -75,7 +75,7 @@ interface Part {
 }
 
 function rearranged(
-  body: Emitter,
+  emitter: Emitter,
   x: Value,
   pattern: Pattern,
   given: ReadonlyMap<string, Size>,
@@ -84,7 +84,7 @@ function rearranged(
   span: Span,
 ): Value | null {
   const problem = (reason: string): null => {
-    body.report("bad-pattern", { pattern: text, problem: reason }, at);
+    emitter.report("bad-pattern", { pattern: text, problem: reason }, at);
     return null;
   };
   const { shape, dtype } = x.type;
@@ -99,15 +99,15 @@ function rearranged(
       for (let i = 0; i < hidden; i++) parts.push({ key: `...${i}`, size: shape[dim++] ?? 1 });
       continue;
     }
-    const split = splitDim(body, shape[dim++] ?? 1, d.names, given, problem, at);
+    const split = splitDim(emitter, shape[dim++] ?? 1, d.names, given, problem, at);
     if (!split) return null;
     parts.push(...split);
   }
   const order = newOrder(pattern.right, parts, hidden);
-  const merged = mergeDims(body, pattern.right, parts, hidden, at);
-  if (!merged || !batchFirst(body, "moving the batch away from the front", merged, at)) return null;
+  const merged = mergeDims(emitter, pattern.right, parts, hidden, at);
+  if (!merged || !batchFirst(emitter, "moving the batch away from the front", merged, at)) return null;
   return emitSteps(
-    body,
+    emitter,
     x,
     parts.map((p) => p.size),
     order,
@@ -121,7 +121,7 @@ type Problem = (reason: string) => null;
 
 /** The parts of one dimension on the left; at most one of several may have no size given. */
 function splitDim(
-  body: Emitter,
+  emitter: Emitter,
   size: Size,
   names: readonly string[],
   given: ReadonlyMap<string, Size>,
@@ -136,7 +136,7 @@ function splitDim(
       ? [{ key: only, size }]
       : problem(`gives ${only} as ${printSize(wanted)}, but it is ${printSize(size)}`);
   }
-  if (!splittable(body, size, at)) return null;
+  if (!splittable(emitter, size, at)) return null;
   const open = names.filter((n) => !given.has(n));
   if (open.length > 1) return problem(`needs the size of ${open.slice(0, -1).join(", ")} or ${open.at(-1) ?? ""}`);
   const known = names.reduce<Size>((product, n) => multiplySizes(product, given.get(n) ?? 1), 1);
@@ -147,12 +147,12 @@ function splitDim(
   return names.map((key) => ({ key, size: given.get(key) ?? size / known }));
 }
 
-function splittable(body: Emitter, size: Size, at: Span): boolean {
-  const axis = axisOf(body, size);
-  if (axis?.role === "batch") body.report("batch-axis", { what: "splitting the batch", batch: axis.name }, at);
-  else if (axis?.role === "sequence") body.report("ragged-axis", { axis: axis.name, how: "split" }, at);
+function splittable(emitter: Emitter, size: Size, at: Span): boolean {
+  const axis = axisOf(emitter, size);
+  if (axis?.role === "batch") emitter.report("batch-axis", { what: "splitting the batch", batch: axis.name }, at);
+  else if (axis?.role === "sequence") emitter.report("ragged-axis", { axis: axis.name, how: "split" }, at);
   else if (typeof size !== "number")
-    body.report("unknown-extent", { what: "splitting an axis", size: printSize(size) }, at);
+    emitter.report("unknown-extent", { what: "splitting an axis", size: printSize(size) }, at);
   else return true;
   return false;
 }
@@ -167,7 +167,7 @@ function newOrder(right: readonly PatternDim[], parts: readonly Part[], hidden: 
 }
 
 function mergeDims(
-  body: Emitter,
+  emitter: Emitter,
   right: readonly PatternDim[],
   parts: readonly Part[],
   hidden: number,
@@ -182,11 +182,11 @@ function mergeDims(
     }
     const members = d.names.map((n) => sizes.get(n) ?? 1);
     if (members.length > 1) {
-      const axis = members.map((m) => axisOf(body, m)).find((a) => a?.role === "batch" || a?.role === "sequence");
+      const axis = members.map((m) => axisOf(emitter, m)).find((a) => a?.role === "batch" || a?.role === "sequence");
       // A sequence in the group is named before the batch: "b t d -> (b t) d" is refused for its ragged tokens.
-      const sequence = members.map((m) => axisOf(body, m)).find((a) => a?.role === "sequence");
-      if (sequence) body.report("ragged-axis", { axis: sequence.name, how: "merged with another" }, at);
-      else if (axis) body.report("batch-axis", { what: "merging the batch", batch: axis.name }, at);
+      const sequence = members.map((m) => axisOf(emitter, m)).find((a) => a?.role === "sequence");
+      if (sequence) emitter.report("ragged-axis", { axis: sequence.name, how: "merged with another" }, at);
+      else if (axis) emitter.report("batch-axis", { what: "merging the batch", batch: axis.name }, at);
       if (axis) return null;
     }
     const product = members.reduce<Size>(multiplySizes, 1);
@@ -196,7 +196,7 @@ function mergeDims(
 }
 
 function emitSteps(
-  body: Emitter,
+  emitter: Emitter,
   x: Value,
   split: readonly Size[],
   order: readonly number[],
@@ -205,11 +205,11 @@ function emitSteps(
   span: Span,
 ): Value {
   const reshape = (value: Value, shape: readonly Size[]): Value =>
-    equalShapes(value.type.shape, shape) ? value : body.emit("reshape", [value], {}, typeOf(dtype, shape), span);
+    equalShapes(value.type.shape, shape) ? value : emitter.emit("reshape", [value], {}, typeOf(dtype, shape), span);
   const apart = reshape(x, split);
   const moved = order.every((from, to) => from === to)
     ? apart
-    : body.emit(
+    : emitter.emit(
         "permute",
         [apart],
         { order },
@@ -226,13 +226,13 @@ function emitSteps(
 export const transpose: Builtin = {
   params: [{ name: "x" }],
   doc: "transpose(x: any[..., m, n]) -> any[..., n, m]\nThe last two axes change places.",
-  apply(body, args, span): ConstValue {
-    const x = tensorArg(body, args, "transpose", "x");
+  apply(emitter, args, span): ConstValue {
+    const x = tensorArg(emitter, args, "transpose", "x");
     if (!x) return ERROR;
     const { shape, dtype } = x.type;
     const at = given(args, "x").span;
     if (shape.length < 2) {
-      body.report(
+      emitter.report(
         "wrong-rank",
         { what: "`transpose`", needs: "at least two dimensions", found: printType(x.type) },
         at,
@@ -242,7 +242,7 @@ export const transpose: Builtin = {
     const order = shape.map((_, i) => i);
     [order[shape.length - 2], order[shape.length - 1]] = [shape.length - 1, shape.length - 2];
     const turned = order.map((i) => shape[i] ?? 1);
-    if (!batchFirst(body, "moving the batch away from the front", turned, at)) return ERROR;
-    return { kind: "tensor", value: body.emit("permute", [x], { order }, typeOf(dtype, turned), span) };
+    if (!batchFirst(emitter, "moving the batch away from the front", turned, at)) return ERROR;
+    return { kind: "tensor", value: emitter.emit("permute", [x], { order }, typeOf(dtype, turned), span) };
   },
 };

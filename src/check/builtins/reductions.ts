@@ -24,7 +24,7 @@ const reduction = (fn: Reduction, dtypes: readonly DType[], meaning: string): Bu
   doc:
     `${fn}(x: ${dtypes === FLOATS ? "float" : "number"}[...], axis:, keep: false) -> x without the ` +
     `axes\n${meaning} ${HOW}`,
-  apply: (body, args, span) => reduce(body, fn, dtypes, "x", args, span),
+  apply: (emitter, args, span) => reduce(emitter, fn, dtypes, "x", args, span),
 });
 
 /** `max(x, axis:)` reduces; `max(a, b)` compares element by element. */
@@ -34,13 +34,13 @@ const extremum = (fn: "min" | "max", word: string): Builtin => ({
     `${fn}(a, b) -> the ${word} of both\n${fn}(a: number[...], axis:, keep: false) -> a without the axes\n` +
     `With two arguments the ${word} of each pair of elements; they broadcast, and one may be a number. With one, ` +
     `the ${word} element along axes. ${HOW}`,
-  apply(body, args, span) {
+  apply(emitter, args, span) {
     const b = args.get("b");
-    if (!b) return reduce(body, fn, NUMBERS, "a", args, span);
+    if (!b) return reduce(emitter, fn, NUMBERS, "a", args, span);
     for (const name of ["axis", "keep"]) {
       const extra = args.get(name);
       if (!extra) continue;
-      body.report(
+      emitter.report(
         "wrong-operand",
         { what: `\`${name}\` of \`${fn}\``, needs: "one tensor to reduce", found: "two arguments" },
         extra.span,
@@ -48,40 +48,40 @@ const extremum = (fn: "min" | "max", word: string): Builtin => ({
       return ERROR;
     }
     const a = given(args, "a");
-    return smallerOrLarger(body, fn, [a.value, b.value], [a.span, b.span], span);
+    return smallerOrLarger(emitter, fn, [a.value, b.value], [a.span, b.span], span);
   },
 });
 
 function reduce(
-  body: Emitter,
+  emitter: Emitter,
   fn: Reduction,
   dtypes: readonly DType[],
   name: string,
   args: Args,
   span: Span,
 ): ConstValue {
-  const x = tensorArg(body, args, fn, name);
-  const keep = boolArg(body, args, fn, "keep", false);
-  if (!x || keep === null || !requireDtype(body, x, dtypes, fn, given(args, name).span)) return ERROR;
+  const x = tensorArg(emitter, args, fn, name);
+  const keep = boolArg(emitter, args, fn, "keep", false);
+  if (!x || keep === null || !requireDtype(emitter, x, dtypes, fn, given(args, name).span)) return ERROR;
   const axis = args.get("axis");
-  const axes = axis ? axesOf(body, axis.value, x, fn, axis.span) : x.type.shape.map((_, i) => i);
+  const axes = axis ? axesOf(emitter, axis.value, x, fn, axis.span) : x.type.shape.map((_, i) => i);
   if (!axes) return ERROR;
   if (fn === "argmax" && axes.length !== 1) {
-    body.report(
+    emitter.report(
       "wrong-operand",
       { what: "`axis` of `argmax`", needs: "one axis", found: `${axes.length} axes` },
       axis?.span ?? span,
     );
     return ERROR;
   }
-  if (!spareBatch(body, fn, x, axes, axis?.span ?? span)) return ERROR;
+  if (!spareBatch(emitter, fn, x, axes, axis?.span ?? span)) return ERROR;
   // The sum, mean, largest of one element is the element; only its variance differs.
   if (axes.length === 0 && fn !== "var") return { kind: "tensor", value: x };
-  return reduced(body, x, fn, axes, keep, span);
+  return reduced(emitter, x, fn, axes, keep, span);
 }
 
 function reduced(
-  body: Emitter,
+  emitter: Emitter,
   x: Value,
   fn: Reduction,
   axes: readonly number[],
@@ -91,19 +91,19 @@ function reduced(
   const shape = x.type.shape.flatMap((size, i) => (!axes.includes(i) ? [size] : keep ? [1] : []));
   return {
     kind: "tensor",
-    value: body.emit("reduce", [x], { fn, axes, keep }, typeOf(fn === "argmax" ? "u32" : x.type.dtype, shape), span),
+    value: emitter.emit("reduce", [x], { fn, axes, keep }, typeOf(fn === "argmax" ? "u32" : x.type.dtype, shape), span),
   };
 }
 
 /** The batch may be reduced only together with all tokens, or with everything. */
-function spareBatch(body: Emitter, fn: Reduction, x: Value, axes: readonly number[], span: Span): boolean {
+function spareBatch(emitter: Emitter, fn: Reduction, x: Value, axes: readonly number[], span: Span): boolean {
   const { shape } = x.type;
-  const batch = axes.find((i) => isBatch(body, shape[i] ?? 1));
+  const batch = axes.find((i) => isBatch(emitter, shape[i] ?? 1));
   if (batch === undefined) return true;
-  const sequences = shape.flatMap((size, i) => (isSequence(body, size) ? [i] : []));
+  const sequences = shape.flatMap((size, i) => (isSequence(emitter, size) ? [i] : []));
   const whole = axes.length === shape.length || (sequences.length > 0 && sequences.every((i) => axes.includes(i)));
   if (whole && fn !== "argmax") return true;
-  body.report("batch-axis", { what: `\`${fn}\` over the batch alone`, batch: printSize(shape[batch] ?? 1) }, span);
+  emitter.report("batch-axis", { what: `\`${fn}\` over the batch alone`, batch: printSize(shape[batch] ?? 1) }, span);
   return false;
 }
 
@@ -112,20 +112,20 @@ const softmax: Builtin = {
   doc:
     "softmax(x: float[...], axis: -1) -> the type of x\nexp(x) / Σ exp(x) along one axis, computed without " +
     "overflow. Along a sequence only existing tokens count.",
-  apply(body, args, span) {
-    const x = floatArg(body, args, "softmax", "x");
-    const axis = x && axisArg(body, args, x, "softmax", span, -1);
+  apply(emitter, args, span) {
+    const x = floatArg(emitter, args, "softmax", "x");
+    const axis = x && axisArg(emitter, args, x, "softmax", span, -1);
     if (!x || axis === null) return ERROR;
     const size = x.type.shape[axis] ?? 1;
-    if (isBatch(body, size)) {
-      body.report(
+    if (isBatch(emitter, size)) {
+      emitter.report(
         "batch-axis",
         { what: "`softmax` over the batch", batch: printSize(size) },
         args.get("axis")?.span ?? span,
       );
       return ERROR;
     }
-    return { kind: "tensor", value: body.emit("softmax", [x], { axis }, x.type, span) };
+    return { kind: "tensor", value: emitter.emit("softmax", [x], { axis }, x.type, span) };
   },
 };
 

@@ -22,13 +22,17 @@ export const top: Builtin = {
     "top(score: f32[B, T], k) -> route\nThe k best tokens of each sequence: a number, or a size such as " +
     "ceil(12.5% * T), in which each sequence's own length counts. " +
     "k may be 0 and is capped at the length. Ties go to the earlier token; NaN ranks last.",
-  apply(body, args, span) {
-    const score = scoreArg(body, args, "top");
-    const k = score && kArg(body, given(args, "k"));
-    if (!score || k === null || !checkCapacity(body, k, score.axis, given(args, "k"))) return ERROR;
-    const axis = body.makeAxis(CHOSEN, boundOfRoute(body, k, score.axis), { kind: "top", parent: score.axis.name, k });
-    const value = body.emit("top", [score.value], { axis }, typeOf("u32", [score.batch, axisSize(axis)]), span);
-    rememberMaker(body, axis, value);
+  apply(emitter, args, span) {
+    const score = scoreArg(emitter, args, "top");
+    const k = score && kArg(emitter, given(args, "k"));
+    if (!score || k === null || !checkCapacity(emitter, k, score.axis, given(args, "k"))) return ERROR;
+    const axis = emitter.makeAxis(CHOSEN, boundOfRoute(emitter, k, score.axis), {
+      kind: "top",
+      parent: score.axis.name,
+      k,
+    });
+    const value = emitter.emit("top", [score.value], { axis }, typeOf("u32", [score.batch, axisSize(axis)]), span);
+    rememberMaker(emitter, axis, value);
     return { kind: "route", value };
   },
 };
@@ -40,33 +44,40 @@ export const above: Builtin = {
     "threshold, any number from none to all: it looks at one token at a time. " +
     "The threshold is a number or a tensor, one for all or one a token. `expected`, the share of tokens, sizes " +
     "caches and costs and never changes a result.",
-  apply(body, args, span) {
-    const score = scoreArg(body, args, "above");
+  apply(emitter, args, span) {
+    const score = scoreArg(emitter, args, "above");
     if (!score) return ERROR;
     const limit = given(args, "threshold");
-    const threshold = toValue(body, limit.value, "f32", score.value.type.shape, "`threshold` of `above`", limit.span);
-    const expected = expectedShare(body, args.get("expected"));
-    if (!threshold || !expected || !requireDtype(body, threshold, ["f32"], "above", limit.span)) return ERROR;
+    const threshold = toValue(
+      emitter,
+      limit.value,
+      "f32",
+      score.value.type.shape,
+      "`threshold` of `above`",
+      limit.span,
+    );
+    const expected = expectedShare(emitter, args.get("expected"));
+    if (!threshold || !expected || !requireDtype(emitter, threshold, ["f32"], "above", limit.span)) return ERROR;
     if (threshold.type.shape.length > 0 && !equalShapes(threshold.type.shape, score.value.type.shape)) {
-      reportThreshold(body, score.value, threshold, limit.span);
+      reportThreshold(emitter, score.value, threshold, limit.span);
       return ERROR;
     }
-    const axis = body.makeAxis(CHOSEN, score.axis.bound, { kind: "above", parent: score.axis.name, expected });
-    const value = body.emit(
+    const axis = emitter.makeAxis(CHOSEN, score.axis.bound, { kind: "above", parent: score.axis.name, expected });
+    const value = emitter.emit(
       "above",
       [score.value, threshold],
       { axis },
       typeOf("u32", [score.batch, axisSize(axis)]),
       span,
     );
-    rememberMaker(body, axis, value);
+    rememberMaker(emitter, axis, value);
     return { kind: "route", value };
   },
 };
 
-function reportThreshold(body: Emitter, score: Value, threshold: Value, at: Span): void {
+function reportThreshold(emitter: Emitter, score: Value, threshold: Value, at: Span): void {
   const reason = "a threshold is one number, or one for each score";
-  body.report(
+  emitter.report(
     "shape-mismatch",
     { what: "`above`", left: printType(score.type), right: printType(threshold.type), reason },
     at,
@@ -80,45 +91,45 @@ interface Score {
 }
 
 /** f32[B, T] along a sequence axis. */
-function scoreArg(body: Emitter, args: Args, fn: string): Score | null {
-  const value = tensorArg(body, args, fn, "score");
+function scoreArg(emitter: Emitter, args: Args, fn: string): Score | null {
+  const value = tensorArg(emitter, args, fn, "score");
   const { span } = given(args, "score");
-  if (!value || !requireDtype(body, value, ["f32"], fn, span)) return null;
+  if (!value || !requireDtype(emitter, value, ["f32"], fn, span)) return null;
   const [batch, tokens, ...more] = value.type.shape;
   const what = `\`score\` of \`${fn}\``;
   if (batch === undefined || tokens === undefined || more.length > 0) {
     const hint = more.length === 1 && more[0] === 1 ? { hint: "drop the last dimension: `score[..., 0]`" } : {};
-    body.report(
+    emitter.report(
       "wrong-rank",
       { what, needs: "one number a token, f32[B, T]", found: printType(value.type), ...hint },
       span,
     );
     return null;
   }
-  const axis = sequenceOf(body, tokens);
-  if (!axis) body.report("not-a-sequence", { what: `\`${fn}\``, found: printType(value.type) }, span);
+  const axis = sequenceOf(emitter, tokens);
+  if (!axis) emitter.report("not-a-sequence", { what: `\`${fn}\``, found: printType(value.type) }, span);
   return axis && { value, batch, axis };
 }
 
-function kArg(body: Emitter, { value, span }: Argument): Size | null {
+function kArg(emitter: Emitter, { value, span }: Argument): Size | null {
   if (value.kind === "size") {
     if (isWhole(value.size)) return value.size;
-    body.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
-  } else if (value.kind !== "number") wrong(body, "top", "k", "a number or a size", value, span);
+    emitter.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
+  } else if (value.kind !== "number") wrong(emitter, "top", "k", "a number or a size", value, span);
   else if (!isInteger(value.value))
-    body.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
-  else if (compare(value.value, ZERO) < 0) body.report("negative-k", { k: printRational(value.value) }, span);
+    emitter.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
+  else if (compare(value.value, ZERO) < 0) emitter.report("negative-k", { k: printRational(value.value) }, span);
   else return toNumber(value.value);
   return null;
 }
 
-function expectedShare(body: Emitter, argument: Argument | undefined): Rational | null {
+function expectedShare(emitter: Emitter, argument: Argument | undefined): Rational | null {
   if (!argument) return ONE;
   const { value, span } = argument;
-  const share = value.kind === "number" ? value.value : value.kind === "size" ? atDefaults(body, value.size) : null;
-  if (!share) wrong(body, "above", "expected", "a ratio", value, span);
+  const share = value.kind === "number" ? value.value : value.kind === "size" ? atDefaults(emitter, value.size) : null;
+  if (!share) wrong(emitter, "above", "expected", "a ratio", value, span);
   else if (compare(share, ZERO) < 0 || compare(share, ONE) > 0)
-    body.report("capacity-out-of-range", { found: percent(share) }, span);
+    emitter.report("capacity-out-of-range", { found: percent(share) }, span);
   else return share;
   return null;
 }
@@ -128,13 +139,13 @@ export const take: Builtin = {
   doc:
     "take(x: any[B, T, ...], route) -> any[B, K, ...]\nThe chosen rows of x in order of position, on the axis of " +
     "the route, which remembers where its tokens came from.",
-  apply(body, args, span) {
-    const x = tensorArg(body, args, "take", "x");
-    const route = x && routeArg(body, args, "take", "route");
-    const dim = route ? dimOf(body, "take", x, route, given(args, "x").span) : null;
+  apply(emitter, args, span) {
+    const x = tensorArg(emitter, args, "take", "x");
+    const route = x && routeArg(emitter, args, "take", "route");
+    const dim = route ? dimOf(emitter, "take", x, route, given(args, "x").span) : null;
     if (!x || !route || dim === null) return ERROR;
     const shape = x.type.shape.with(dim, axisSize(route.attrs.axis));
-    return { kind: "tensor", value: body.emit("take", [x, route], { dim }, typeOf(x.type.dtype, shape), span) };
+    return { kind: "tensor", value: emitter.emit("take", [x, route], { dim }, typeOf(x.type.dtype, shape), span) };
   },
 };
 
@@ -144,29 +155,29 @@ export const put: Builtin = {
     "put(x: number[B, T, ...], route, y: number[B, K, ...]) -> the type of x\n" +
     "x with y added to the chosen rows; every other row is bit for bit as it was. x lies on the axis the route " +
     "was chosen on, y on the axis it made.",
-  apply(body, args, span) {
-    const x = tensorArg(body, args, "put", "x");
-    const route = routeArg(body, args, "put", "route");
-    const y = tensorArg(body, args, "put", "y");
-    if (!x || !route || !y || !requireDtype(body, x, ["f32", "f16", "u32", "i32"], "put", given(args, "x").span))
+  apply(emitter, args, span) {
+    const x = tensorArg(emitter, args, "put", "x");
+    const route = routeArg(emitter, args, "put", "route");
+    const y = tensorArg(emitter, args, "put", "y");
+    if (!x || !route || !y || !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", given(args, "x").span))
       return ERROR;
-    const dim = dimOf(body, "put", x, route, given(args, "x").span);
-    if (dim === null || !rowsFit(body, x, y, route, dim, given(args, "y").span)) return ERROR;
-    return { kind: "tensor", value: body.emit("put", [x, route, y], { dim }, x.type, span) };
+    const dim = dimOf(emitter, "put", x, route, given(args, "x").span);
+    if (dim === null || !rowsFit(emitter, x, y, route, dim, given(args, "y").span)) return ERROR;
+    return { kind: "tensor", value: emitter.emit("put", [x, route, y], { dim }, x.type, span) };
   },
 };
 
 /** The dimension of x along the axis the route was chosen on: the first of several. */
-function dimOf(body: Emitter, fn: string, x: Value, route: Value<"top"> | Value<"above">, at: Span): number | null {
+function dimOf(emitter: Emitter, fn: string, x: Value, route: Value<"top"> | Value<"above">, at: Span): number | null {
   const parent = route.inputs[0]?.type.shape[1] ?? 1;
   const dim = x.type.shape.findIndex((size) => equalSizes(size, parent));
   if (dim >= 0) return dim;
-  const [other] = sequenceDims(body, x.type.shape);
+  const [other] = sequenceDims(emitter, x.type.shape);
   if (other === undefined)
-    body.report("not-a-sequence", { what: `\`${fn}\` with this route`, found: printType(x.type) }, at);
+    emitter.report("not-a-sequence", { what: `\`${fn}\` with this route`, found: printType(x.type) }, at);
   else {
     const reason = `the route was chosen on ${printSize(parent)}, not on ${printSize(x.type.shape[other] ?? 1)}`;
-    body.report(
+    emitter.report(
       "unordered-route",
       { what: `\`${fn}\``, left: printType(x.type), right: `a route on ${printSize(parent)}`, reason },
       at,
@@ -177,7 +188,7 @@ function dimOf(body: Emitter, fn: string, x: Value, route: Value<"top"> | Value<
 
 /** y has x's shape with the route's axis in place of its parent, and x's dtype. */
 function rowsFit(
-  body: Emitter,
+  emitter: Emitter,
   x: Value,
   y: Value,
   route: Value<"top"> | Value<"above">,
@@ -185,7 +196,7 @@ function rowsFit(
   at: Span,
 ): boolean {
   if (x.type.dtype !== y.type.dtype) {
-    body.report(
+    emitter.report(
       "dtype-mismatch",
       { what: "`put`", left: printType(x.type), right: printType(y.type), cast: x.type.dtype },
       at,
@@ -196,9 +207,9 @@ function rowsFit(
   if (equalShapes(rows.shape, y.type.shape)) return true;
   const place = rows.shape.findIndex((size, i) => !equalSizes(size, y.type.shape[i] ?? -1));
   if (y.type.shape.length === rows.shape.length)
-    reportSizes(body, "`put`", rows, rows.shape[place] ?? 1, y.type, y.type.shape[place] ?? 1, at);
+    reportSizes(emitter, "`put`", rows, rows.shape[place] ?? 1, y.type, y.type.shape[place] ?? 1, at);
   else
-    body.report(
+    emitter.report(
       "shape-mismatch",
       { what: "`put`", left: printType(rows), right: printType(y.type), reason: "their ranks differ" },
       at,
