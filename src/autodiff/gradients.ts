@@ -4,7 +4,7 @@ import type { Emit } from "../ir/build.js";
 import { isOp, nodesReaching, typeOf, type Node, isScatter } from "../ir/graph.js";
 import { equalTypes, printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
-import { Rereading, type Recompute } from "./rereading.js";
+import { Rematerialization, type Recompute } from "./rematerialization.js";
 import type { EmitGrad } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { isFloat } from "../base/dtype.js";
@@ -32,7 +32,7 @@ export function gradients(
   const wanted = new Set(leaves);
   const uses = usesOf(order, wanted);
   const cotangents = new Cotangents(emit);
-  const reads = new Rereading(emit, order, options.recompute ?? null);
+  const reads = new Rematerialization(emit, order, options.recompute ?? null);
   const found = new Map<Node, Node>();
   if (between.has(loss)) cotangents.add(loss, 0, emit.node("constant", [], { value: 1, ...typeOf(loss) }, loss.origin));
   for (const node of order.toReversed()) {

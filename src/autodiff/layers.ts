@@ -1,6 +1,6 @@
 // Layers by call path: what is computed again as a whole where memory is short.
 import { nodesOf, type Graph } from "../ir/graph.js";
-import type { Recompute } from "./rereading.js";
+import type { Recompute } from "./rematerialization.js";
 
 /**
  * The layer that a call path lies in: up to its first number, `layers.3` of `layers.3.inner.mlp`, and of a layer that

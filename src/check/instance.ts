@@ -9,7 +9,7 @@ const settled = new WeakSet<ListValue>();
  * Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. In order, and
  * each list once, however often it is shared.
  */
-export function settle(root: ConstValue, parent: Instance, member: string): void {
+export function adopt(root: ConstValue, parent: Instance, member: string): void {
   const todo: { readonly value: ConstValue; readonly segment: string }[] = [{ value: root, segment: member }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { value, segment } = next;

@@ -7,7 +7,7 @@ import { ERROR, type ConstValue, type ListValue } from "./context.js";
 import type { Env } from "./environment.js";
 import { conditionOf, environment, evaluate, integerOf } from "./evaluate.js";
 import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
-import { settle } from "./instance.js";
+import { adopt } from "./instance.js";
 import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "./limits.js";
 import { checkOption } from "./options.js";
 import { namesOf } from "./nodes.js";
@@ -82,7 +82,7 @@ export class Instantiator {
     for (const p of instance.decl.params) {
       const name = p.name.text;
       const value = given(p, () => this.#default(p, instance));
-      settle(value, instance, name);
+      adopt(value, instance, name);
       instance.params.set(name, { kind: "value", value });
     }
     const pending = new Set(namesOf(instance.decl.members));
@@ -153,7 +153,7 @@ export class Instantiator {
     if (stranger !== null)
       this.checker.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
     const value = stranger !== null || hasError(found) ? ERROR : found;
-    if (this.#declare(instance, m.name, { kind: "value", value })) settle(value, instance, m.name.text);
+    if (this.#declare(instance, m.name, { kind: "value", value })) adopt(value, instance, m.name.text);
   }
 
   #weight(m: Weight, instance: Instance, env: Env): void {

@@ -10,7 +10,7 @@ import { convert } from "./parameters.js";
 import type { Checker } from "./checker.js";
 import { nearest } from "../size/nearest.js";
 
-export interface Given {
+export interface ParameterOverrides {
   /** The value of each parameter that was set, computed where the parameters before it are known. */
   readonly values: ReadonlyMap<string, (params: Map<string, Binding>) => ConstValue>;
   /** One pseudo-file for each, which messages point into. */
@@ -23,7 +23,7 @@ export function givenParameters(
   root: LoadedFile,
   model: Block,
   set: Readonly<Record<string, string>>,
-): Given {
+): ParameterOverrides {
   const values = new Map<string, (params: Map<string, Binding>) => ConstValue>();
   const sources: SourceFile[] = [];
   const known = model.params.map((p) => p.name.text);

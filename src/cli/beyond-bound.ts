@@ -6,7 +6,7 @@ import { modelText } from "./model-file.js";
 import type { ModelFlags } from "./options.js";
 
 /** Which extent was asked for, by its option, and what the model allows. */
-export interface Asked {
+export interface RequestedExtent {
   /** `--length 1000`, `--at S=300` */
   readonly option: string;
   /** Null: that of its sequences that is given. */
@@ -19,7 +19,7 @@ export interface Asked {
 
 export class BeyondBound extends UserError {
   constructor(
-    readonly asked: Asked,
+    readonly asked: RequestedExtent,
     hint: string | null = null,
   ) {
     super(`${asked.option}: ${asked.model} allows ${asked.bound}`, hint);

@@ -10,7 +10,7 @@ import type { TextSession } from "../session/session.js";
 import type { Verdict } from "../verify/compare.js";
 import { DepthText } from "./depth.js";
 import { end, handleStreams } from "./ending.js";
-import { EXIT, told, type ExitCode } from "./exit.js";
+import { EXIT, describeError, type ExitCode } from "./exit.js";
 import { runOnDevice, type Job } from "./execute.js";
 import { compileFile, type Finished } from "./frontend.js";
 import { oneText } from "./generated.js";
@@ -41,7 +41,7 @@ async function shown(): Promise<ExitCode> {
       weights: example("moby.safetensors"),
     });
   } catch (fault) {
-    const { exit, message, hint } = told(fault);
+    const { exit, message, hint } = describeError(fault);
     error(message, hint);
     return exit;
   }

@@ -4,7 +4,7 @@
 import { reasonOf } from "../base/errno.js";
 import { destroyLiving } from "../runtime/living.js";
 import { removeLeftovers, watchLeftovers } from "../runtime/leftovers-node.js";
-import { EXIT, told, type ExitCode } from "./exit.js";
+import { EXIT, describeError, type ExitCode } from "./exit.js";
 import { error, say } from "./terminal.js";
 
 /**
@@ -113,7 +113,7 @@ export function handleStreams(): void {
       endNow(EXIT.user);
     });
   process.on("uncaughtException", (fault: unknown) => {
-    const { exit, message, hint } = told(fault);
+    const { exit, message, hint } = describeError(fault);
     error(message, hint);
     if (process.env["MODC_DEBUG"] && fault instanceof Error) say(fault.stack ?? "");
     endNow(exit);

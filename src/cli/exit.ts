@@ -21,7 +21,7 @@ export class UserError extends ModcError {
 const BUG = "this is a fault of modc, not of your input; MODC_DEBUG=1 shows where it happened";
 
 /** What is said of an error: one that was not made to be told is a fault of modc. */
-export function told(error: unknown): Pick<ModcError, "exit" | "code" | "message" | "hint"> {
+export function describeError(error: unknown): Pick<ModcError, "exit" | "code" | "message" | "hint"> {
   const fault =
     error instanceof ModcError
       ? error

@@ -1,13 +1,13 @@
 // What a command that fails says: sentences on standard error, or with --json an object on standard output.
 import { ModcError } from "../base/errors.js";
 import type { SourceError } from "../session/errors.js";
-import { told, type ExitCode } from "./exit.js";
+import { describeError, type ExitCode } from "./exit.js";
 import { io } from "./io.js";
 import { error, outJsonLine, say } from "./terminal.js";
 
 /** Tells of a fault, and returns the code to end with. */
 export async function report(fault: unknown, json: boolean): Promise<ExitCode> {
-  const { exit, code, message, hint } = told(fault);
+  const { exit, code, message, hint } = describeError(fault);
   const source = ofSource(fault);
   if (json) outJsonLine({ exit, ...(source === null ? { code, message, hint, spans: [] } : await asJson(source)) });
   else if (source !== null) (await import("./diagnostics.js")).showDiagnostics(source.diagnostics, source.sources);

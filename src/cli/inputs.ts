@@ -2,7 +2,7 @@
 import { isFloat, type Words } from "../base/dtype.js";
 import type { Program, ProgramInput } from "../program/program.js";
 import { quotedName, shownName } from "../size/shown.js";
-import { told } from "../runtime/told.js";
+import { inspect } from "../runtime/inspect.js";
 import { converts, fromBytes } from "../runtime/weights/convert.js";
 import { openWeights } from "../runtime/weights-node.js";
 import { UserError } from "./exit.js";
@@ -99,7 +99,7 @@ function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
         throw new UserError(
           NOT_FINITE.has(v)
             ? `${place} is ${String(v)}: ${dtype} takes ${dtype === "bool" ? "true and false" : "whole numbers"}`
-            : `${place} is ${Array.isArray(v) ? "a list where the first entry is none" : told(v)}, which is no number`,
+            : `${place} is ${Array.isArray(v) ? "a list where the first entry is none" : inspect(v)}, which is no number`,
           v === null && float ? IN_QUOTES : null,
         );
       data.push(number);

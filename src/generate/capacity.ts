@@ -71,7 +71,7 @@ export class Capacity {
     lengths.forEach((n, b) => (this.#given[b]! += n));
   }
   /** It was answered: its lengths, and the rows of each sequence on each axis after it. */
-  observe(lengths: Uint32Array, counts: readonly ArrayLike<number>[]): void {
+  record(lengths: Uint32Array, counts: readonly ArrayLike<number>[]): void {
     lengths.forEach((n, b) => (this.#given[b]! -= n));
     counts.forEach((rows, i) => this.#known[i]!.set(rows));
   }

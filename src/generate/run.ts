@@ -17,7 +17,7 @@ interface Pending {
 }
 
 /** What one generation is asked for. */
-export interface Asked {
+export interface GenerationRequest {
   readonly prompts: readonly ArrayLike<number>[];
   /** Tokens to be added to each, at most. */
   readonly most: readonly number[];
@@ -61,8 +61,8 @@ export class Run {
   readonly #timing: Timing;
   readonly #pending: Pending[] = [];
   /** Of each sequence: the tokens that were handed out, how many the device was asked for, and whether it has ended. */
-  readonly #said: readonly number[][];
-  readonly #asked: Uint32Array;
+  readonly #generated: readonly number[][];
+  readonly #requested: Uint32Array;
   readonly #ended: Uint8Array;
   /** Of each sequence that has ended: by axis, its rows then. Steps that were under way go on to compute it. */
   readonly #rowsAtEnd: (readonly number[] | undefined)[];
@@ -71,7 +71,12 @@ export class Run {
   /** By axis, of each sequence: the rows of its prompt. */
   #rowsRead: readonly (readonly number[])[] = [];
 
-  constructor(place: Place, limits: Limits, { prompts, most, options, sampling }: Asked, goElsewhere: GoElsewhere) {
+  constructor(
+    place: Place,
+    limits: Limits,
+    { prompts, most, options, sampling }: GenerationRequest,
+    goElsewhere: GoElsewhere,
+  ) {
     this.#place = place;
     // Of another place, after a device was lost, what is compiled there counts from nothing.
     this.#timing = new Timing(() => this.#compiledBefore + this.#place.prompt.compiling + this.#place.step.compiling);
@@ -83,8 +88,8 @@ export class Run {
     this.#sampling = sampling;
     this.#ends = new Set(options.ends);
     this.#capacity = this.#newCapacity();
-    this.#said = prompts.map(() => []);
-    this.#asked = new Uint32Array(prompts.length);
+    this.#generated = prompts.map(() => []);
+    this.#requested = new Uint32Array(prompts.length);
     this.#ended = new Uint8Array(prompts.length);
     this.#rowsAtEnd = prompts.map(() => undefined);
     this.#layers = layersOn(place.generation);
@@ -102,13 +107,13 @@ export class Run {
       try {
         yield* this.#read(recovered);
         for (;;) {
-          await this.#goAhead();
+          await this.#dispatchAhead();
           const next = this.#pending.shift();
           if (!next) return;
-          yield* this.#hear(next, await next.results);
+          yield* this.#receive(next, await next.results);
         }
       } catch (fault) {
-        const said = this.#said.reduce((n, tokens) => n + tokens.length, 0);
+        const said = this.#generated.reduce((n, tokens) => n + tokens.length, 0);
         // Two devices that were lost with no token between them: a third would be too.
         if (!(fault instanceof DeviceLostError) || said === before) throw fault;
         before = said;
@@ -139,7 +144,9 @@ export class Run {
     const next: Chosen[] = [];
     for (;;) {
       this.#options.signal?.throwIfAborted();
-      const lengths = Uint32Array.from(texts, (t, b) => this.#chunkOf(t.length - at[b]!, this.#said[b]!.length > 0));
+      const lengths = Uint32Array.from(texts, (t, b) =>
+        this.#chunkOf(t.length - at[b]!, this.#generated[b]!.length > 0),
+      );
       if (lengths.every((n) => n === 0)) break;
       if (!this.#capacity.fits(lengths)) await this.#grow(lengths);
       const width = lengths.reduce((a, b) => Math.max(a, b), 0);
@@ -150,10 +157,10 @@ export class Run {
       this.#capacity.give(lengths);
       const results = await prompt.run(
         { [generation.input]: { data, shape: [texts.length, width] } },
-        { ...this.#asks(), lengths },
+        { ...this.#runOptions(), lengths },
       );
       const routes = this.#routes(results);
-      this.#capacity.observe(lengths, this.#counts(results));
+      this.#capacity.record(lengths, this.#counts(results));
       lengths.forEach((n, b) => {
         if (n > 0) next[b] = chosen(results, b, n === 1 ? routes[b]! : null);
         at[b]! += n;
@@ -166,14 +173,14 @@ export class Run {
     recovered?.(at.reduce((a, b) => a + b, 0));
     for (const [b, choice] of next.entries()) {
       if (this.#ended[b]) continue;
-      this.#asked[b] = this.#said[b]!.length + 1;
+      this.#requested[b] = this.#generated[b]!.length + 1;
       yield this.#token(b, choice);
     }
   }
 
   /** The tokens of a sequence so far; the last one of a text that has ended need not be read. */
   #textOf(prompt: ArrayLike<number>, sequence: number): ArrayLike<number> {
-    const said = this.#said[sequence]!;
+    const said = this.#generated[sequence]!;
     return said.length === 0 ? prompt : [...Array.from(prompt), ...(this.#ended[sequence] ? said.slice(0, -1) : said)];
   }
   /**
@@ -185,11 +192,11 @@ export class Run {
   }
 
   /** Hands steps to the device, as many as may be under way. */
-  async #goAhead(): Promise<void> {
+  async #dispatchAhead(): Promise<void> {
     while (this.#pending.length < this.#limits.ahead) {
       this.#options.signal?.throwIfAborted();
       const lengths = Uint32Array.from(this.#prompts, (_, b) =>
-        Number(!this.#ended[b] && this.#asked[b]! < this.#most[b]!),
+        Number(!this.#ended[b] && this.#requested[b]! < this.#most[b]!),
       );
       if (!lengths.includes(1)) return;
       if (!this.#capacity.fits(lengths)) {
@@ -198,7 +205,7 @@ export class Run {
         await this.#grow(lengths);
       }
       const { batchAxis, tokenAxis } = this.#place.generation;
-      const asks = this.#asks();
+      const asks = this.#runOptions();
       const results = this.#place.step.run(
         {},
         { ...asks, extents: { ...asks.extents, [batchAxis]: this.#prompts.length, [tokenAxis]: 1 }, lengths },
@@ -206,20 +213,20 @@ export class Run {
       results.catch(() => {}); // whoever hears of it, or ends the run, has it
       this.#pending.push({ lengths, results });
       this.#capacity.give(lengths);
-      lengths.forEach((n, b) => (this.#asked[b]! += n));
+      lengths.forEach((n, b) => (this.#requested[b]! += n));
     }
   }
 
-  *#hear({ lengths }: Pending, results: Results): Iterable<GeneratedToken> {
+  *#receive({ lengths }: Pending, results: Results): Iterable<GeneratedToken> {
     const routes = this.#routes(results);
-    this.#capacity.observe(lengths, this.#counts(results));
+    this.#capacity.record(lengths, this.#counts(results));
     for (const [b, n] of lengths.entries())
       if (n > 0 && !this.#ended[b]) yield this.#token(b, chosen(results, b, routes[b]!));
     this.#timing.token();
   }
 
   #token(sequence: number, { token, logprob, routes }: Chosen): GeneratedToken {
-    const index = this.#said[sequence]!.push(token) - 1;
+    const index = this.#generated[sequence]!.push(token) - 1;
     const last = index + 1 === this.#most[sequence];
     const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
     const finish: Finish | null = this.#ends.has(token)
@@ -242,7 +249,7 @@ export class Run {
   }
 
   /** What is asked of every run. */
-  #asks(): Pick<RunOptions, "outputs" | "extents" | "promises"> {
+  #runOptions(): Pick<RunOptions, "outputs" | "extents" | "promises"> {
     const extents = { [this.#place.generation.sequenceAxis]: 1, ...this.#capacity.extents };
     return { outputs: this.#outputs, extents, promises: this.#sampling.greedy ? ["greedy"] : [] };
   }
@@ -283,7 +290,7 @@ export class Run {
     return summarise(this.#place.generation, {
       prompts,
       read: this.#rowsRead,
-      given: this.#said.map((tokens) => tokens.length),
+      given: this.#generated.map((tokens) => tokens.length),
       rows: this.#place.generation.axes.map((_, i) => this.#rows(i)),
       capacity: this.#capacity,
       timing: this.#timing,

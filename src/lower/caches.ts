@@ -80,7 +80,7 @@ class Caching {
   readonly #axes: readonly Axis[];
   readonly #along: Along;
   readonly #emit: Emit;
-  readonly #now = new Map<Node, Node>();
+  readonly #rewrittenNodes = new Map<Node, Node>();
   readonly #states = new Map<string, State>();
   readonly #counted = new Map<string, CachedAxis>();
   readonly #layers: CachedLayer[] = [];
@@ -102,18 +102,21 @@ class Caching {
   }
 
   result(): Cached {
-    for (const node of this.#nodes) this.#now.set(node, this.#rewritten(node));
+    for (const node of this.#nodes) this.#rewrittenNodes.set(node, this.#rewritten(node));
     // Every route is counted, whether or not an attention lies on it: the caller is told how many tokens each layer
     // computed.
     for (const axis of this.#graph.axes)
       if (axis.role === "sequence" && (axis === this.#root || this.#graph.starts.has(axis.name)))
         this.#countsOf(axis.name);
-    const of = (node: Node): Node => this.#now.get(node)!;
+    const of = (node: Node): Node => this.#rewrittenNodes.get(node)!;
     const graph: Graph = {
       ...this.#graph,
       axes: this.#axes,
       // an input stays one
-      inputs: this.#graph.inputs.map((i) => ({ ...i, node: (this.#now.get(i.node) ?? i.node) as Node<"input"> })),
+      inputs: this.#graph.inputs.map((i) => ({
+        ...i,
+        node: (this.#rewrittenNodes.get(i.node) ?? i.node) as Node<"input">,
+      })),
       outputs: this.#graph.outputs.map((o) => ({ ...o, node: of(o.node) })),
       states: [...this.#states.values()],
       starts: new Map([
@@ -127,7 +130,7 @@ class Caching {
 
   #rewritten(node: Node): Node {
     const { origin } = node;
-    const inputs = node.inputs.map((n) => this.#now.get(n)!);
+    const inputs = node.inputs.map((n) => this.#rewrittenNodes.get(n)!);
     if (isOp(node, "positions"))
       return this.#emit.node("append", [this.#countsOf(node.attrs.axis), inputs[0]!], node.attrs, origin);
     if (isOp(node, "rope_table"))
@@ -138,7 +141,7 @@ class Caching {
         origin,
       );
     if (isOp(node, "attention") && node.attrs.causal) {
-      const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#now.get(n)!);
+      const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#rewrittenNodes.get(n)!);
       const axis = axisOf(node.inputs[1]);
       const capacity = this.#startsOf(capacityOf(axis));
       const positions = this.#keyPositions(axis, positionsK, origin);
@@ -243,7 +246,7 @@ class Caching {
 
   #startsOf(axis: string): Node {
     const before = this.#graph.starts.get(axis);
-    return (before && this.#now.get(before)) ?? this.#emit.node("starts", [], { axis });
+    return (before && this.#rewrittenNodes.get(before)) ?? this.#emit.node("starts", [], { axis });
   }
   #capacities(): readonly string[] {
     return this.#axes.slice(this.#graph.axes.length).map((a) => a.name);

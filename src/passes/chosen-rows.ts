@@ -14,7 +14,7 @@ import type { Emit, Trace } from "./rewrite.js";
 import { rowSumOf } from "./row-sums.js";
 
 /** The rows that every reader of a value wants. */
-interface Wanted {
+interface RowRequirement {
   readonly index: Node;
   readonly dim: number;
 }
@@ -36,7 +36,7 @@ export function chosenRows(graph: Graph, trace: Trace | null): Graph {
  * The values whose rows are all summed for some reader: further statistics of theirs cost less with those sums than by
  * another reading of the chosen rows.
  */
-function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted>): ReadonlySet<Node> {
+function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, RowRequirement>): ReadonlySet<Node> {
   return new Set(
     nodes.flatMap((node) => {
       const read = chosen.has(node) ? null : rowSumOf(node);
@@ -50,7 +50,7 @@ function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted
  * product of all rows makes them as in every other layer: products apart would be kernels of their own, each with the
  * norm before it stored, to spare a model of n dense layers 1 of some 12 n − 10 parts of its work.
  */
-function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted>): ReadonlySet<Node> {
+function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, RowRequirement>): ReadonlySet<Node> {
   const ofAll = new Set(
     nodes.flatMap((node) => (isProductOfWeight(node) && !chosen.has(node) ? [node.inputs[0]] : [])),
   );
@@ -75,9 +75,9 @@ function wantedRows(
   nodes: readonly Node[],
   shared: ReadonlySet<Node>,
   whole: ReadonlySet<Node>,
-): ReadonlyMap<Node, Wanted> {
-  const wants = new Map<Node, Wanted | "all">();
-  const want = (node: Node, rows: Wanted | "all"): void => {
+): ReadonlyMap<Node, RowRequirement> {
+  const wants = new Map<Node, RowRequirement | "all">();
+  const want = (node: Node, rows: RowRequirement | "all"): void => {
     const known = wants.get(node);
     const same =
       known === undefined ||
@@ -85,7 +85,7 @@ function wantedRows(
     wants.set(node, same ? rows : "all");
   };
   for (const node of callerReads(graph)) want(node, "all");
-  const found = new Map<Node, Wanted>();
+  const found = new Map<Node, RowRequirement>();
   const often = readSeveralTimes(nodes);
   for (const node of nodes.toReversed()) {
     const own = wants.get(node);
@@ -131,7 +131,7 @@ function isShared(node: Node, shared: ReadonlySet<Node>): boolean {
 /** As `RowInputs`; "none" where the chosen rows need nothing of an input. */
 type ChosenInputs = readonly (RowInputs[number] | "none")[];
 
-function inputsFor(graph: Graph, node: Node, { index, dim }: Wanted): ChosenInputs | null {
+function inputsFor(graph: Graph, node: Node, { index, dim }: RowRequirement): ChosenInputs | null {
   if (isOp(node, "constant")) return [];
   if (isOp(node, "route_mask")) return node.inputs[0] === index ? ["none", "none"] : null;
   if (isScatter(node)) {
@@ -152,20 +152,20 @@ function axisOf(index: Node): string {
 /** A value to make: as it was, or its chosen rows. */
 interface Task {
   readonly node: Node;
-  readonly rows: Wanted | null;
+  readonly rows: RowRequirement | null;
   readonly needs: readonly Task[];
   next: number;
 }
 
 class Rebuilding {
   readonly #graph: Graph;
-  readonly #wanted: ReadonlyMap<Node, Wanted>;
+  readonly #wanted: ReadonlyMap<Node, RowRequirement>;
   readonly #trace: Trace | null;
   readonly #make: Emit;
   readonly #whole = new Map<Node, Node>();
   readonly #chosen = new Map<Node, Node>();
 
-  constructor(graph: Graph, wanted: ReadonlyMap<Node, Wanted>, trace: Trace | null) {
+  constructor(graph: Graph, wanted: ReadonlyMap<Node, RowRequirement>, trace: Trace | null) {
     this.#graph = graph;
     this.#wanted = wanted;
     this.#trace = trace;
@@ -196,11 +196,11 @@ class Rebuilding {
       }
     }
   }
-  #task(node: Node, rows: Wanted | null): Task {
+  #task(node: Node, rows: RowRequirement | null): Task {
     const made = rows ? this.#chosen : this.#whole;
     return { node, rows, needs: made.has(node) ? [] : this.#needs(node, rows), next: 0 };
   }
-  #needs(node: Node, rows: Wanted | null): readonly Task[] {
+  #needs(node: Node, rows: RowRequirement | null): readonly Task[] {
     const whole = (n: Node): Task => ({ node: n, rows: null, needs: [], next: 0 });
     const part = (n: Node): Task => ({ node: n, rows: this.#wanted.get(n) ?? null, needs: [], next: 0 });
     if (!rows)
@@ -222,7 +222,7 @@ class Rebuilding {
     const inputs = node.inputs.map((n) => this.#whole.get(n)!);
     return inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs };
   }
-  #rowsOf(node: Node, { index, dim }: Wanted): Node {
+  #rowsOf(node: Node, { index, dim }: RowRequirement): Node {
     const emit = this.#make;
     const rows = rowsSize(axisOf(index));
     const kept = this.#whole.get(index)!;

@@ -8,18 +8,18 @@ import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
 
 /** The nodes a pattern has named so far. */
-type Found = Map<string, Node>;
+type Bindings = Map<string, Node>;
 
 /** What a node must look like. `C` is what it captures: name → node. A name used twice must be the same node. */
 export interface Pattern<C extends object> {
-  test(node: Node, found: Found): boolean;
+  test(node: Node, found: Bindings): boolean;
   /** Never present: it carries the type. */
   readonly captures?: C;
 }
 
 type CapturesOf<P> = P extends readonly [Pattern<infer First>, ...infer Rest] ? First & CapturesOf<Rest> : object;
 
-const bind = (found: Found, name: string | undefined, node: Node): boolean => {
+const bind = (found: Bindings, name: string | undefined, node: Node): boolean => {
   if (name === undefined) return true;
   const bound = found.get(name);
   if (!bound) found.set(name, node);
@@ -66,7 +66,7 @@ export const commuted = <K extends OpName, A extends object, B extends object>(
   },
 });
 
-const copy = (from: Found, to: Found): true => {
+const copy = (from: Bindings, to: Bindings): true => {
   for (const [name, node] of from) to.set(name, node);
   return true;
 };
@@ -95,7 +95,7 @@ export function rule<K extends OpName, C extends object>(
     name,
     at: [parts.match.op],
     rewrite(node, emit) {
-      const found: Found = new Map();
+      const found: Bindings = new Map();
       if (!parts.match.test(node, found)) return null;
       // Boundary: the pattern's type says which names it binds, and it has just matched a node of its operator.
       const captures = Object.fromEntries(found) as C;
@@ -119,14 +119,14 @@ export function rewrite(graph: Graph, rules: readonly Rule[], trace: Trace | nul
   for (const r of rules) for (const at of r.at) byOp.set(at, [...(byOp.get(at) ?? []), r]);
   let current = graph;
   for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
-    const next = mapGraph(current, (node, emit) => settle(node, byOp, emit, trace));
+    const next = mapGraph(current, (node, emit) => rewriteToFixpoint(node, byOp, emit, trace));
     if (next === current) break;
     current = next;
   }
   return current;
 }
 
-function settle(
+function rewriteToFixpoint(
   node: Node,
   byOp: ReadonlyMap<OpName, readonly Rule[]>,
   emit: (from: Node) => Emit,

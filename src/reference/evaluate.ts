@@ -10,13 +10,13 @@ import { shapeOf, tensor } from "../ops/tensors.js";
 import { resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
-import { checkRange, InputError, runSizes, toTensor, type Given } from "./inputs.js";
+import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
 import { marginsOf } from "./margins.js";
 import { packRows, unpackRows } from "./pack.js";
 
 export interface EvaluateOptions {
   /** By name, as the caller sees them: sequences side by side, whatever lies beyond the end of each ignored. */
-  readonly inputs: ReadonlyMap<string, Given>;
+  readonly inputs: ReadonlyMap<string, GivenInput>;
   /** By path; their values, whatever their dtype, in row-major order. */
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
   /** Of axes along which no input lies. */

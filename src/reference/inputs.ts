@@ -13,7 +13,7 @@ import type { Rational } from "../size/rational.js";
 export type Nested = number | boolean | readonly Nested[];
 
 /** A tensor by its shape and its elements in row-major order, or as nested arrays. */
-export type Given = { readonly shape: readonly number[]; readonly data: ArrayLike<number> } | Nested;
+export type GivenInput = { readonly shape: readonly number[]; readonly data: ArrayLike<number> } | Nested;
 
 /** A fault of the caller: an input that is missing, of the wrong shape, or out of range. */
 export class InputError extends ModcError<"bad-input"> {
@@ -46,10 +46,10 @@ export function fromNested(
   return { shape, data: Float64Array.from(data) };
 }
 
-const isList = (v: Given | undefined): v is readonly Nested[] => Array.isArray(v);
+const isList = (v: GivenInput | undefined): v is readonly Nested[] => Array.isArray(v);
 
 /** A caller's value as a tensor of the input's dtype. */
-export function toTensor(name: string, given: Given, dtype: DType): Tensor {
+export function toTensor(name: string, given: GivenInput, dtype: DType): Tensor {
   // the rest of the union
   const { shape, data } = typeof given === "object" && !isList(given) ? given : fromNested(name, given);
   if (data.length !== countOf(shape))

@@ -36,12 +36,12 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
   return { adapter, keep: [gpu], waitFor: (software) => (software ? "backoff" : "native") };
 }
 
-interface Found {
+interface FoundAdapter {
   readonly adapter: GPUAdapter;
   readonly gpu: GPU;
 }
 
-async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<Found | null> {
+async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<FoundAdapter | null> {
   switch (kind) {
     case "swiftshader":
       return openSwiftShader();
@@ -60,13 +60,13 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<
  * Without any driver or loader Dawn is not asked: it would complain on standard error, in C++, though there is nothing
  * wrong.
  */
-async function askSystem(): Promise<Found | null> {
+async function askSystem(): Promise<FoundAdapter | null> {
   return process.platform === "linux" && (driverManifests(process.env).length === 0 || !loadVulkan(SYSTEM_LOADER))
     ? null
     : ask("system");
 }
 
-async function ask(driver: Driver): Promise<Found | null> {
+async function ask(driver: Driver): Promise<FoundAdapter | null> {
   let instance = instances.get(driver);
   if (!instance) instances.set(driver, (instance = createInstance()));
   const gpu = await instance;
@@ -107,7 +107,7 @@ async function importDawn(): Promise<typeof Dawn> {
 }
 
 /** Null where Mesa's software driver is not installed. */
-async function openLavapipe(): Promise<Found | null> {
+async function openLavapipe(): Promise<FoundAdapter | null> {
   const manifest = lavapipeManifest();
   const found =
     manifest === null || !loadVulkan(SYSTEM_LOADER) ? null : await withDriver(manifest, () => ask("lavapipe"));
@@ -122,7 +122,7 @@ function lavapipeManifest(): string | null {
 }
 
 /** Null where it cannot be had on this machine. */
-async function openSwiftShader(): Promise<Found | null> {
+async function openSwiftShader(): Promise<FoundAdapter | null> {
   const shader = unpackSwiftShader();
   if (!shader) return null;
   // Where the system has no Vulkan loader either, the one beside the driver is taken.

@@ -18,7 +18,7 @@ import {
 import { InputError } from "./errors.js";
 import type { FlatInput } from "./inputs.js";
 import { inputAxes, lengthsAxis, rationalOf, sizeOfText } from "./sizes.js";
-import { told } from "./told.js";
+import { inspect } from "./inspect.js";
 
 /** A live parameter's value: a number, or text such as `12.5%`, `1/8`, `0.125`. */
 export type LiveValue = number | string;
@@ -120,7 +120,7 @@ export function checkLengths(
   const longest = extents.get(axis)!;
   numbers.forEach((n, b) => {
     if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest)
-      throw new InputError("lengths", `lengths[${b}] is ${told(n)}: it must be a whole number from 0 to ${longest}`);
+      throw new InputError("lengths", `lengths[${b}] is ${inspect(n)}: it must be a whole number from 0 to ${longest}`);
   });
   return new Map([[axis, Uint32Array.from(numbers as readonly number[])]]); // checked just above
 }
@@ -145,7 +145,7 @@ export function checkLive(
     if (!value)
       throw new InputError(
         name,
-        `live parameter ${name} is ${told(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`,
+        `live parameter ${name} is ${inspect(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`,
       );
     if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0))
       throw new InputError(name, `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`);
@@ -170,14 +170,14 @@ function parseLive(value: unknown): Rational | null {
 /** A seed is a u32. */
 export function checkSeed(seed: number): number {
   if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff)
-    throw new InputError("seed", `seed is ${told(seed)}: it must be a whole number from 0 to 4294967295`);
+    throw new InputError("seed", `seed is ${inspect(seed)}: it must be a whole number from 0 to 4294967295`);
   return seed;
 }
 
 /** Runs that may be on the device at once. */
 export function checkInFlight(count = 1): number {
   if (!Number.isSafeInteger(count) || count < 1 || count > 8)
-    throw new InputError(null, `inFlight is ${told(count)}: it must be 1 to 8`);
+    throw new InputError(null, `inFlight is ${inspect(count)}: it must be 1 to 8`);
   return count;
 }
 
@@ -186,14 +186,14 @@ export function checkPromises(given: readonly RunPromise[] = []): readonly RunPr
   if (!Array.isArray(given))
     throw new InputError(
       "promises",
-      `promises is ${told(given)}: it must be a list`,
+      `promises is ${inspect(given)}: it must be a list`,
       `such as \`promises: ["${PROMISES[0]}"]\``,
     );
   for (const word of given)
     if (!PROMISES.includes(word))
       throw new InputError(
         "promises",
-        `there is no promise ${told(word)}`,
+        `there is no promise ${inspect(word)}`,
         `those that there are: ${PROMISES.join(", ")}`,
       );
   return given;
@@ -208,7 +208,7 @@ export function checkMax(
   if (max !== undefined && (typeof max !== "object" || max === null))
     throw new InputError(
       null,
-      `${what} is ${told(max)}: it must be a record of extents by axis`,
+      `${what} is ${inspect(max)}: it must be a record of extents by axis`,
       `give \`${what}: { ${inputAxes(axes)[0]?.name ?? "T"}: 8 }\``,
     );
   const given = new Map(Object.entries(max ?? {}));
@@ -224,7 +224,7 @@ export function checkMax(
     if (!Number.isInteger(extent) || extent < 1 || extent > MOST_EXTENT)
       throw new InputError(
         null,
-        `${what}: ${name} is ${told(extent)}: it must be a whole number from 1 to ${MOST_EXTENT}`,
+        `${what}: ${name} is ${inspect(extent)}: it must be a whole number from 1 to ${MOST_EXTENT}`,
       );
     if (axis.bound !== null && extent > axis.bound)
       throw new InputError(null, `${what}: ${name} is ${extent}: the model allows ${axis.bound}`);

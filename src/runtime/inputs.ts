@@ -6,7 +6,7 @@ import { wordsFor, type DType, type Words } from "../base/dtype.js";
 import { roundToF16 } from "../base/f16.js";
 import { InputError } from "./errors.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
-import { told } from "./told.js";
+import { inspect } from "./inspect.js";
 
 export type NumberArray =
   | Float32Array
@@ -91,7 +91,7 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
     if (depth === shape.length) {
       if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list where the first entry is not`);
       if (typeof v !== "number" && typeof v !== "boolean")
-        throw new InputError(name, `${here(depth)} is ${told(v)}, no number`);
+        throw new InputError(name, `${here(depth)} is ${inspect(v)}, no number`);
       data.push(v);
       return;
     }
@@ -160,7 +160,7 @@ function convertRun(
 function checker(input: ProgramInput, flat: FlatInput): Check {
   const { name, dtype, least, below } = input;
   const fail = (value: unknown, at: number, rule: string): never => {
-    throw new InputError(name, `${place(name, indexOf(at, flat.shape))} is ${told(value)}: ${rule}`);
+    throw new InputError(name, `${place(name, indexOf(at, flat.shape))} is ${inspect(value)}: ${rule}`);
   };
   const float = (value: number | bigint | boolean, at: number): number =>
     typeof value === "number" ? value : fail(value, at, `${dtype} takes numbers`);

@@ -7,7 +7,7 @@ import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { mismatches, type Tensors } from "../runtime/weights/match.js";
 
 /** A model, as it was opened. */
-export interface Asked {
+export interface ModelRequest {
   readonly source: SourceFile;
   readonly read: Read;
   readonly model?: string | undefined;
@@ -27,7 +27,7 @@ const MOST_CHECKS = 64;
 const MOST_PARAMETERS = 4;
 
 /** A model under some parameters, and how many tensors do not fit it. */
-interface Tried {
+interface Attempt {
   readonly set: Readonly<Record<string, string>>;
   readonly parameters: ReadonlyMap<string, string>;
   readonly weights: readonly ProgramWeight[];
@@ -35,9 +35,9 @@ interface Tried {
 }
 
 /** The parameters with which every tensor fits; null where there are none such, or too many. */
-export function explainWeights(asked: Asked, tensors: Tensors): readonly Explanation[] | null {
+export function explainWeights(asked: ModelRequest, tensors: Tensors): readonly Explanation[] | null {
   let checks = 0;
-  const tried = (set: Readonly<Record<string, string>>): Tried | null => {
+  const tried = (set: Readonly<Record<string, string>>): Attempt | null => {
     if (++checks > MOST_CHECKS) return null;
     const { source, read, model: name } = asked;
     const { model } = check(source, { phase: "infer", set, read, ...(name === undefined ? {} : { model: name }) });
@@ -51,7 +51,7 @@ export function explainWeights(asked: Asked, tensors: Tensors): readonly Explana
   let now = first;
   const changed: string[] = [];
   while (now.faults > 0 && changed.length < MOST_PARAMETERS) {
-    let best: { readonly name: string; readonly then: Tried } | null = null;
+    let best: { readonly name: string; readonly then: Attempt } | null = null;
     for (const [name, value] of now.parameters) {
       if (changed.includes(name)) continue;
       for (const candidate of candidates(now, name, value, tensors, tried)) {
@@ -72,11 +72,11 @@ export function explainWeights(asked: Asked, tensors: Tensors): readonly Explana
 
 /** Values of a parameter that would give some tensor its size, or the model its number of tensors. */
 function candidates(
-  now: Tried,
+  now: Attempt,
   name: string,
   value: string,
   tensors: Tensors,
-  tried: (set: Tried["set"]) => Tried | null,
+  tried: (set: Attempt["set"]) => Attempt | null,
 ): readonly string[] {
   if (value === "true" || value === "false") return [String(value === "false")];
   if (!/^\d+$/.test(value)) return [];
@@ -93,7 +93,7 @@ function candidates(
  * Sizes and numbers of weights grow by so much with the parameter: the values at which they are those of the tensors,
  * the most frequent first.
  */
-function inverted(now: Tried, other: Tried, n: number, probe: number, tensors: Tensors): readonly string[] {
+function inverted(now: Attempt, other: Attempt, n: number, probe: number, tensors: Tensors): readonly string[] {
   const votes = new Map<number, number>();
   const vote = (has: number, hasThen: number, wanted: number): void => {
     if (hasThen === has) return;
@@ -109,7 +109,7 @@ function inverted(now: Tried, other: Tried, n: number, probe: number, tensors: T
     if (after?.length === shape.length && wanted?.length === shape.length)
       for (const [d, size] of shape.entries()) vote(size, after[d]!, wanted[d]!);
   }
-  const keysOf = ({ weights }: Tried): readonly string[] => weights.flatMap((w) => [...w.keys, w.path]);
+  const keysOf = ({ weights }: Attempt): readonly string[] => weights.flatMap((w) => [...w.keys, w.path]);
   const [lists, listsThen, wanted] = [numbered(keysOf(now)), numbered(keysOf(other)), numbered(tensors.keys())];
   for (const [list, items] of lists) if (wanted.has(list)) vote(items, listsThen.get(list) ?? 0, wanted.get(list)!);
   return [...votes]

@@ -27,7 +27,7 @@ export interface ManifestFile {
  * Where text and parameters came from when the run was begun: what one that goes on takes where it is told nothing
  * else.
  */
-export interface Begun {
+export interface RunOrigin {
   /** A path from the root, or a package. */
   readonly data: string;
   readonly tokenizer: string | null;
@@ -52,7 +52,7 @@ export interface Manifest {
   readonly machine: Readonly<Record<string, string>>;
   readonly data: { readonly digest: string; readonly position: { readonly epoch: number; readonly window: number } };
   /** Null: the checkpoint is older than this was kept. */
-  readonly begun: Begun | null;
+  readonly begun: RunOrigin | null;
   /**
    * Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured
    * here.
@@ -98,7 +98,7 @@ export function parseManifest(text: string, place: string): Manifest {
   };
   const orNull = (value: Json | undefined, name: string): string | null =>
     value === null ? null : string(value, name);
-  const begunOf = (begun: JsonObject): Begun => ({
+  const begunOf = (begun: JsonObject): RunOrigin => ({
     data: string(begun.get("data"), "name of a text"),
     tokenizer: orNull(begun.get("tokenizer"), "name of a tokenizer"),
     field: orNull(begun.get("field"), "name of a field"),

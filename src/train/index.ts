@@ -7,7 +7,7 @@ export { TrainError, type TrainErrorCode } from "./errors.js";
 export type { Passage, TrainEvent } from "./events.js";
 export { loop, type LoopOptions, type Place } from "./loop.js";
 export { readLog, type LogEntry } from "./log-node.js";
-export type { Begun, Manifest } from "../session/manifest.js";
+export type { RunOrigin as Begun, Manifest } from "../session/manifest.js";
 export { compileTraining, type CompiledTraining, type TrainingPrograms, type TrainingSource } from "./programs.js";
 export { before, type Before } from "./resume-node.js";
 export { openRunFolder, type RunFolder } from "./run-folder-node.js";

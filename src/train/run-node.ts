@@ -10,7 +10,7 @@ import type { TrainEvent } from "./events.js";
 import { openLog, type Log, type LogEntry } from "./log-node.js";
 import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
-import type { Begun } from "../session/manifest.js";
+import type { RunOrigin } from "../session/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 import { bestLoss, openRunFolder, type RunFolder } from "./run-folder-node.js";
@@ -97,7 +97,7 @@ export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOption
 });
 
 /** What a run that goes on needs not be told again. */
-const begunBy = ({ data, tokenizer, field, model }: RunOptions): Begun => ({
+const begunBy = ({ data, tokenizer, field, model }: RunOptions): RunOrigin => ({
   data: lastingName(data),
   tokenizer: tokenizer === undefined ? null : lastingName(tokenizer),
   field: field ?? null,

@@ -102,7 +102,7 @@ interface Sessions {
 }
 
 /** A step of the optimiser that is begun. */
-interface Begun {
+interface PendingStep {
   readonly settings: StepSettings;
   readonly step: number;
   /** Whether it is not known yet how the one before ended. */
@@ -188,7 +188,7 @@ class DeviceTrainer implements Trainer {
    * Runs all micro-batches of a step. Sessions do not wait for each other: so gradients are added up by the time the
    * step begins that takes them, and a step with micro-batches begins once the one before is done.
    */
-  async #run(micro: readonly Batch[], begun: Begun): Promise<readonly Results[]> {
+  async #run(micro: readonly Batch[], begun: PendingStep): Promise<readonly Results[]> {
     const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i);
     if (micro.length === 1) return [await one(0)];
     const turn = this.#before.then(async () => {
@@ -200,11 +200,11 @@ class DeviceTrainer implements Trainer {
   }
 
   /** Hands micro-batch i of a step to the device. */
-  #submit(batch: Batch, { settings, step, follows }: Begun, i: number): Promise<Results> {
+  #submit(batch: Batch, { settings, step, follows }: PendingStep, i: number): Promise<Results> {
     const { step: session, accumulate } = this.#sessions;
     const { microBatches, seed } = this.#options;
     const last = i === microBatches - 1;
-    const extra: Record<string, Given> = last
+    const extra: Record<string, InputTensor> = last
       ? {
           [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] },
           [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] },
@@ -325,12 +325,12 @@ class DeviceTrainer implements Trainer {
   }
 }
 
-interface Given {
+interface InputTensor {
   readonly data: Float32Array | Uint32Array | Int32Array;
   readonly shape: readonly number[];
 }
 
-const shaped = ({ inputs, rows, length }: Batch): Record<string, Given> =>
+const shaped = ({ inputs, rows, length }: Batch): Record<string, InputTensor> =>
   Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
 
 /** What a step tells beside losses: counts of routes and how predictors agree. */

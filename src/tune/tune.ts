@@ -5,7 +5,7 @@ import { candidates, type Candidate, type ProductTunings, type Tunings } from ".
 import { adoptProducts, type ProductTimes } from "./adopt-products.js";
 import { attentionShapes, attentionWorkload, COMMON_ATTENTION } from "./attention.js";
 import { bestOf, chooseOne, type Times } from "./choose.js";
-import { LEAST_ROUNDS, measure, type Contender, type Measured } from "./contest.js";
+import { LEAST_ROUNDS, measure, type Contender, type Measured } from "./tournament.js";
 import { COMMON_SHAPES, productShapes, productWorkload, type ProductShape } from "./products.js";
 import type { Workload } from "./workload.js";
 
@@ -140,7 +140,7 @@ function timesOf<T>(
 }
 
 /** One line of what was found: the best of a size beside what is taken without measuring. */
-export interface Found {
+export interface TunedSize {
   readonly workload: string;
   readonly size: number;
   /** What the size counts: `rows`. */
@@ -153,11 +153,11 @@ export interface Found {
 }
 
 /** A line for each size at which contenders took turns. */
-export function linesOf({ workload, baseline, times, rounds }: Measured): readonly Found[] {
+export function linesOf({ workload, baseline, times, rounds }: Measured): readonly TunedSize[] {
   if (rounds < LEAST_ROUNDS) return [];
   const best = bestOf(times);
   const base = times.choices.findIndex((c) => c === baseline);
-  return times.sizes.flatMap((size, s): readonly Found[] => {
+  return times.sizes.flatMap((size, s): readonly TunedSize[] => {
     if (times.seconds.filter((row, c) => c !== base && row[s] !== null).length === 0) return [];
     const found = times.seconds.findIndex((row) => row[s] === best[s]);
     return [

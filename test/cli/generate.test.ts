@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { generate, type GenerateTrial } from "../../src/cli/commands/generate.js";
-import { told } from "../../src/cli/exit.js";
+import { describeError } from "../../src/cli/exit.js";
 import { openSession, type GenerateTextOptions, type TextSession } from "../../src/session/index.js";
 import { writeTextFolder } from "../session/folder.js";
 import { modc, root, temporaryFolder, type Ended } from "./spawn.js";
@@ -245,7 +245,7 @@ describe("a device that is lost in the middle of a text", () => {
 
   it("ends with 3 where there is no other", async () => {
     const { ended: fault, stdout } = await lossy(() => Promise.reject(new Error("nothing is left")));
-    expect(told(fault)).toMatchObject({
+    expect(describeError(fault)).toMatchObject({
       exit: 3,
       message: "the device was destroyed, and no other can go on: nothing is left",
     });
@@ -315,8 +315,8 @@ describe("what modc generate refuses", () => {
     ];
     for (const [code, message, path, flags] of cases) {
       const fault: unknown = await generate(path, flags).catch((thrown: unknown) => thrown);
-      expect(told(fault).message).toContain(message);
-      expect(told(fault).exit, message).toBe(code);
+      expect(describeError(fault).message).toContain(message);
+      expect(describeError(fault).exit, message).toBe(code);
     }
   });
 

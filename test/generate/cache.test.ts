@@ -52,7 +52,7 @@ it.each([
 
     // What a summary says of a generation whose routes take as many tokens as is expected.
     const rows = generation!.axes.map((a) => Uint32Array.of(T * a.expected));
-    capacity.observe(Uint32Array.of(0), rows);
+    capacity.record(Uint32Array.of(0), rows);
     const { cache } = summarise(generation!, {
       prompts: [T],
       given: [1],

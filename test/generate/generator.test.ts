@@ -266,14 +266,14 @@ describe("capacity", () => {
     const chunk = Uint32Array.of(256, 100);
     expect(capacity.fits(chunk)).toBe(true);
     capacity.give(chunk);
-    capacity.observe(chunk, [chunk, [30, 10]]);
+    capacity.record(chunk, [chunk, [30, 10]]);
     capacity.give(chunk);
     // 30 are known, 256 were given since and may all have taken the route.
     expect(capacity.fits(Uint32Array.of(226, 0))).toBe(true);
     expect(capacity.fits(Uint32Array.of(227, 0))).toBe(false);
     capacity.grow(Uint32Array.of(227, 0));
     expect(capacity.extents).toEqual({ "T.capacity": 4096, "K.capacity": 784 });
-    capacity.observe(chunk, [Uint32Array.of(512, 200), [60, 20]]);
+    capacity.record(chunk, [Uint32Array.of(512, 200), [60, 20]]);
     expect(capacity.fits(Uint32Array.of(724, 0))).toBe(true);
   });
 });

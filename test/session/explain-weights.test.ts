@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
-import { explainWeights, explanation, type Asked } from "../../src/session/explain-weights.js";
+import { explainWeights, explanation, type ModelRequest } from "../../src/session/explain-weights.js";
 
 const MOBY = readFileSync("examples/moby.mod", "utf8");
-const asked = (text: string, set: Readonly<Record<string, string>> = {}): Asked => ({
+const asked = (text: string, set: Readonly<Record<string, string>> = {}): ModelRequest => ({
   source: { file: "m.mod", text },
   read: () => null,
   set,

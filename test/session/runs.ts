@@ -2,7 +2,7 @@
 import { check } from "../../src/check/check.js";
 import { asProgramWeight } from "../../src/program/program.js";
 import { initialValues } from "../../src/runtime/index.js";
-import type { Begun } from "../../src/session/manifest.js";
+import type { RunOrigin } from "../../src/session/manifest.js";
 import { openRunFolder } from "../../src/train/run-folder-node.js";
 
 export const SMALL = `import { Embedding, Layer, MoD } from "std"
@@ -38,7 +38,7 @@ export async function writeRun(path: string, { file, text, set, data, tokenizer,
   if (!model) throw new Error("the model of the run does not check");
   const run = await openRunFolder(path);
   const weights = model.weights.map((weight) => asProgramWeight(weight));
-  const begun: Begun = { data, tokenizer: tokenizer ?? null, field: null, set };
+  const begun: RunOrigin = { data, tokenizer: tokenizer ?? null, field: null, set };
   for (const step of steps)
     await run.save(
       {

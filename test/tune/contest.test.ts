@@ -4,7 +4,7 @@ import { compile } from "../../src/compile.js";
 import type { Device } from "../../src/runtime/index.js";
 import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
 import { attentionShapes, attentionWorkload } from "../../src/tune/attention.js";
-import { measure, type Contender, type Limits } from "../../src/tune/contest.js";
+import { measure, type Contender, type Limits } from "../../src/tune/tournament.js";
 import { median, Trial } from "../../src/tune/measure.js";
 import { productShapes, productWorkload } from "../../src/tune/products.js";
 import { tune } from "../../src/tune/tune.js";

@@ -5,7 +5,7 @@ import { writeWhole } from "../../runtime/node.js";
 import { printTunings, tuningsFile } from "../../schedule/tunings/file.js";
 import { tuningsDigest } from "../../schedule/tunings/digest.js";
 import { tuningsFor } from "../../schedule/tunings/index.js";
-import { linesOf, tune as measure, type Found, type Tuned } from "../../tune/tune.js";
+import { linesOf, tune as measure, type TunedSize, type Tuned } from "../../tune/tune.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
@@ -96,7 +96,7 @@ interface Stored {
 function report(
   device: Device,
   { measured, workloads }: Tuned,
-  lines: readonly Found[],
+  lines: readonly TunedSize[],
   { path, changed }: Stored,
   json: boolean,
 ): void {

@@ -22,7 +22,7 @@ export type Recompute = (path: string) => string | null;
  * Of y = put(x, route, u) the rows of x that are changed are kept, and x is read as y with these rows in place again,
  * bit for bit: a stream that layers update in place is kept once.
  */
-export class Rereading {
+export class Rematerialization {
   readonly #emit: Emit;
   /** Sources, and views of them. */
   readonly #given = new Set<Node>();
@@ -34,10 +34,10 @@ export class Rereading {
   readonly #boundary = new Set<Node>();
   /** A cotangent of each layer that the walk has come to. */
   readonly #after = new Map<string, Node>();
-  readonly #now = new Map<Node, Node>();
+  readonly #rewritten = new Map<Node, Node>();
   readonly #awaited: Node[] = [];
-  readonly #inside = new Map<Node, Node>();
-  readonly #behind = new Map<string | null, Map<Node, Node>>();
+  readonly #recomputed = new Map<Node, Node>();
+  readonly #barriers = new Map<string | null, Map<Node, Node>>();
 
   /** `order`: inputs before readers. */
   constructor(emit: Emit, order: readonly Node[], recompute: Recompute | null) {
@@ -72,12 +72,12 @@ export class Rereading {
     const pointwise = isPointwise(node);
     const layer = this.#layers.get(node) ?? null;
     if (layer === null && !pointwise && !ops[node.op].gradComputes) return node;
-    return this.#with(
+    return this.#copyWith(
       node,
       node.inputs.map((n) => (pointwise ? this.#within(n, layer) : this.#read(n))),
     );
   }
-  #with(node: Node, inputs: readonly Node[]): Node {
+  #copyWith(node: Node, inputs: readonly Node[]): Node {
     return inputs.every((n, i) => n === node.inputs[i])
       ? node
       : this.#emit.node(node.op, inputs, node.attrs, node.origin);
@@ -87,19 +87,19 @@ export class Rereading {
    * memory. A level of barriers keeps the two apart. Recursive, but over few steps.
    */
   #within(node: Node, layer: string | null): Node {
-    const known = this.#inside.get(node);
+    const known = this.#recomputed.get(node);
     if (known) return known;
-    if (isView(node)) return this.#with(node, node.inputs.with(0, this.#within(node.inputs[0], layer)));
-    const shared = this.#apart(node, this.#read(node), layer);
+    if (isView(node)) return this.#copyWith(node, node.inputs.with(0, this.#within(node.inputs[0], layer)));
+    const shared = this.#behindBarrier(node, this.#read(node), layer);
     if (shared === node || node.types.some((t) => isNumberPerRow(t) || !isFloat(t.dtype))) return shared;
     const made =
       this.#steps.has(node) && this.#isAgain(node) && ops[node.op].saved !== "again"
-        ? this.#with(
+        ? this.#copyWith(
             node,
             node.inputs.map((n) => this.#within(n, layer)),
           )
         : this.#emit.node("barrier", [shared, ...this.#awaited.splice(0)], {}, node.origin);
-    this.#inside.set(node, made);
+    this.#recomputed.set(node, made);
     return made;
   }
   /** As the backward pass reads it. Iterative: layers may be deep. */
@@ -107,7 +107,7 @@ export class Rereading {
     const read = new Map<Node, Node>();
     const stack = [root];
     for (let node = stack.at(-1); node; node = stack.at(-1)) {
-      const known = read.get(node) ?? this.#now.get(node);
+      const known = read.get(node) ?? this.#rewritten.get(node);
       const view = isView(node);
       const again = this.#isAgain(node);
       const inputs = known ? [] : again ? node.inputs : view ? node.inputs.slice(0, 1) : [];
@@ -120,13 +120,13 @@ export class Rereading {
       if (known) read.set(node, known);
       else if (again) {
         const layer = this.#layers.get(node) ?? null;
-        const made = this.#with(
+        const made = this.#copyWith(
           node,
-          node.inputs.map((n) => this.#apart(n, read.get(n)!, layer, ops[node.op].saved === "again")),
+          node.inputs.map((n) => this.#behindBarrier(n, read.get(n)!, layer, ops[node.op].saved === "again")),
         );
         read.set(node, made);
-        this.#now.set(node, made);
-      } else read.set(node, view ? this.#with(node, node.inputs.with(0, read.get(node.inputs[0])!)) : node);
+        this.#rewritten.set(node, made);
+      } else read.set(node, view ? this.#copyWith(node, node.inputs.with(0, read.get(node.inputs[0])!)) : node);
     }
     return read.get(root)!;
   }
@@ -137,10 +137,10 @@ export class Rereading {
     return this.#layers.has(node) && node.types.some((t) => isFloat(t.dtype)) && !node.types.every(isNumberPerRow);
   }
   /** As it is read, and no node that the forward pass reads, unless it is there before; `any`: nor a whole number. */
-  #apart(node: Node, read: Node, layer: string | null, any = false): Node {
+  #behindBarrier(node: Node, read: Node, layer: string | null, any = false): Node {
     if (read !== node || this.#given.has(node) || !(any || node.types.every((t) => isFloat(t.dtype)))) return read;
-    let behind = this.#behind.get(layer);
-    if (!behind) this.#behind.set(layer, (behind = new Map()));
+    let behind = this.#barriers.get(layer);
+    if (!behind) this.#barriers.set(layer, (behind = new Map()));
     let made = behind.get(node);
     const after = layer === null ? [] : [this.#after.get(layer)!];
     if (!made)
@@ -163,10 +163,10 @@ export class Rereading {
     const [x, index] = node.inputs;
     if (x.inputs.length === 0 || this.#isAgain(x)) return;
     const rows = this.#emit.node("take", [x, index], node.attrs, node.origin);
-    const [after, before] = [this.#now.get(node) ?? node, rows].map((n) =>
+    const [after, before] = [this.#rewritten.get(node) ?? node, rows].map((n) =>
       this.#emit.node("barrier", [n, dy], {}, node.origin),
     ) as [Node, Node]; // two of two
-    this.#now.set(x, this.#emit.node("set", [after, index, before], node.attrs, node.origin));
+    this.#rewritten.set(x, this.#emit.node("set", [after, index, before], node.attrs, node.origin));
   }
 }
 

@@ -2,7 +2,7 @@
 // all else short.
 import { quotedName } from "../size/shown.js";
 
-export function told(value: unknown): string {
+export function inspect(value: unknown): string {
   switch (typeof value) {
     case "string":
       return quotedName(value);
