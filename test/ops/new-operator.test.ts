@@ -6,10 +6,11 @@ import { given } from "../../src/check/builtins/arguments.js";
 import { ERROR } from "../../src/check/context.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { GenerationError } from "../../src/lower/caches.js";
-import { isPointwise, nodesOf } from "../../src/ir/graph.js";
+import { isPointwise, nodesOf, type Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import type { OpDef, Tokens } from "../../src/ops/define.js";
 import { floats } from "../../src/ops/pointwise-kinds.js";
+import { alike } from "../../src/ops/rows.js";
 import { around, at, tensor } from "../../src/ops/tensors.js";
 import { costPerResult } from "../../src/ops/shapes.js";
 import type { Device } from "../../src/runtime/index.js";
@@ -17,6 +18,9 @@ import { input, KernelBuilder, result, typeAt, work } from "../../src/schedule/k
 import { testDevice } from "../device.js";
 import { expectAgreement } from "../end-to-end/agree.js";
 import { compiled, onDevice, randomWeights, sessionOf, type Case } from "../end-to-end/model.js";
+import { Bench, type Setting } from "./bench.js";
+import { agreedDerivatives } from "./finite-differences.js";
+import { expectGenerated } from "./generated-whole.js";
 import { asLogical, asOp, asPlain, withOperator, type NewOperator } from "./with-operator.js";
 
 const TOLERANCE = { atol: 2e-5, rtol: 2e-4 };
@@ -109,6 +113,73 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   },
 });
 
+const runningSums: OpDef<OpName, "kernel"> = {
+  doc: "the sum of the channels of a row up to each; with `keep` from each on",
+  infer: ([x]) => [x!],
+  cost: costPerResult(1),
+  rows: alike,
+  tokens: "own",
+  columns: null,
+  evaluate(inputs, attrs) {
+    const x = at(inputs, 0);
+    const out = tensor(x.dtype, x.shape, x.data.slice());
+    const width = x.shape.at(-1)!;
+    for (let i = 0; i < out.data.length; i++) {
+      const j = isBackward(attrs) ? out.data.length - 1 - i : i;
+      const from = isBackward(attrs) ? j + 1 : j - 1;
+      if (i % width > 0) out.data[j] = out.data[j]! + out.data[from]!;
+    }
+    return [out];
+  },
+  grad: (emit, node, [dy]) => [emit(asOp("running"), [dy!], { keep: !isBackward(node.attrs) })],
+  lower: { kind: "kernel" },
+};
+
+/** Sums of the channels up to each: a kernel of its own that reads its own token alone. */
+const RUNNING: NewOperator = {
+  name: "running",
+  schema: { inputs: 1, attrs: { keep: "flag" }, kind: "kernel" },
+  record: runningSums,
+  builtin: {
+    params: [{ name: "x" }],
+    doc: "running(x: float[...]) -> the type of x\nSums of the channels up to each.",
+    apply(body, args, span) {
+      const x = given(args, "x").value;
+      if (x.kind !== "tensor") return ERROR;
+      return { kind: "tensor", value: body.emit(asLogical("running"), [x.value], {}, x.value.type, span) };
+    },
+  },
+  own: {
+    operation: { kind: "compute", tokens: "own" },
+    lowering(cx, value) {
+      const x = cx.get(value.inputs[0]);
+      return { ...x, node: cx.emit(asOp("running"), [x.node], { keep: false }) };
+    },
+    spec({ attrs, inputs, extents }) {
+      const { shape } = typeAt(inputs, 0);
+      const kernel = new KernelBuilder("running", extents).read("x", "f32", input(0)).write("y", "f32", result());
+      const rows = extents.product(shape.slice(0, -1));
+      kernel.count("rows", rows).count("width", shape.at(-1)!);
+      return work([kernel.constant("BACKWARD", Number(isBackward(attrs))).over(rows)]);
+    },
+    wgsl: `// --- parameters
+// --- end of parameters
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = (group.x + group.y * groups.x) * 64u + lane;
+  if (row >= rows()) { return; }
+  var sum = 0.0;
+  for (var c = 0u; c < width(); c++) {
+    let i = row * width() + select(c, width() - 1u - c, BACKWARD == 1u);
+    sum += x[i];
+    y[i] = sum;
+  }
+}
+`,
+  },
+};
+
 const isBackward = (attrs: object): boolean => "keep" in attrs && attrs.keep === true;
 
 const source = (body: string): string => `model M() {
@@ -127,6 +198,11 @@ const source = (body: string): string => `model M() {
 
 const tokens = { shape: [2, 5], data: Uint32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10) };
 const targets = { shape: [2, 5], data: Uint32Array.of(2, 3, 4, 5, 6, 7, 8, 9, 10, 0) };
+
+function expectGradients(build: (bench: Bench) => Node, { setting }: { readonly setting: Setting }): void {
+  const bench = new Bench(setting, 7);
+  expect(agreedDerivatives(bench.finish(build(bench), "added"), 7)).toBeGreaterThan(0);
+}
 
 describe("an operator that is added", () => {
   let device: Device;
@@ -156,14 +232,29 @@ describe("an operator that is added", () => {
     });
   });
 
-  it("pointwise, generates: it reads its own token", async () => {
-    await withOperator(EXP2, () => {
-      expect(compileGeneration(source("exp2(x)"), { verify: true }).generation).not.toBeNull();
-    });
+  it.each([EXP2, RUNNING])(
+    "$name, which reads its own token, generates what one pass over the text does",
+    async (own) => {
+      await withOperator(own, () => expectGenerated(source(`${own.name}(x)`), device, [[1, 2, 3], [4]]));
+    },
+  );
+
+  it("has the gradients that finite differences find", async () => {
+    const rows = { setting: { batch: 3, tokens: 4, lengths: [4, 0, 2] } };
+    await withOperator(EXP2, () => expectGradients((b) => b.node(asPlain("exp2"), [b.rows([], [3])], {}), rows));
+    for (const keep of [false, true]) {
+      await withOperator(RUNNING, () =>
+        expectGradients((b) => b.node(asOp("running"), [b.rows([2], [5])], { keep }), rows),
+      );
+      await withOperator(cumsum("earlier"), () =>
+        expectGradients((b) => b.node(asOp("cumsum"), [b.rows([], [3]), b.starts("T")], { keep }), rows),
+      );
+    }
   });
 
   it.each(["infer", "train"] as const)("with a kernel of its own, runs in %s", async (phase) => {
     await withOperator(cumsum("earlier"), () => agrees(source("cumsum(x)"), phase));
+    await withOperator(RUNNING, () => agrees(source("running(x)"), phase));
   });
 
   it.each([
