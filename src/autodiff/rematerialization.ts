@@ -163,9 +163,8 @@ export class Rematerialization {
     const [x, index] = node.inputs;
     if (x.inputs.length === 0 || this.#isAgain(x)) return;
     const rows = this.#emit.node("take", [x, index], node.attrs, node.origin);
-    const [after, before] = [this.#rewritten.get(node) ?? node, rows].map((n) =>
-      this.#emit.node("barrier", [n, dy], {}, node.origin),
-    ) as [Node, Node]; // two of two
+    const apart = (n: Node): Node => this.#emit.node("barrier", [n, dy], {}, node.origin);
+    const [after, before] = [apart(this.#rewritten.get(node) ?? node), apart(rows)];
     this.#rewritten.set(x, this.#emit.node("set", [after, index, before], node.attrs, node.origin));
   }
 }

@@ -1,4 +1,6 @@
-// Small questions about lists that every room asks: how many elements a shape has, and who reads what.
+// Small questions about lists that every room asks: how many elements a shape has, who reads what, and how many they
+// are.
+import { invariant } from "./invariant.js";
 
 /** The number of elements of a shape. */
 export const countOf = (shape: readonly number[]): number => shape.reduce((count, size) => count * size, 1);
@@ -15,4 +17,17 @@ export function readersOf<N extends { readonly inputs: readonly N[] }>(
       else readers.set(read, [reader]);
     }
   return readers;
+}
+
+type ListOf<T, N extends number, L extends readonly T[] = readonly []> = L["length"] extends N
+  ? L
+  : ListOf<T, N, readonly [...L, T]>;
+
+const counts = <T, N extends number>(list: readonly T[], count: N): list is readonly T[] & ListOf<T, N> =>
+  list.length === count;
+
+/** A list that has so many, as its type says from here on. */
+export function exactly<T, const N extends number>(count: N, list: readonly T[]): ListOf<T, N> {
+  invariant(counts(list, count), `${list.length} where ${count} are wanted`);
+  return list;
 }

@@ -49,7 +49,7 @@ export interface ModelWeight {
 export interface ModelInput {
   readonly name: string;
   readonly type: LogicalType;
-  readonly value: Value;
+  readonly value: Value<"input">;
   readonly span: Span;
 }
 

@@ -25,11 +25,8 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
   const keyValue = keyValueProducts(nodes, computed);
   return (node) => {
     if (isOp(node, "attention")) {
-      const [query, key, value] = node.inputs.slice(0, 3).map((n) => typeOf(n).shape) as [
-        readonly Size[],
-        readonly Size[],
-        readonly Size[],
-      ];
+      const [q3, k3, v3] = node.inputs;
+      const [query, key, value] = [typeOf(q3).shape, typeOf(k3).shape, typeOf(v3).shape];
       // 2 (d + e) for each pair and head; half of the pairs are seen.
       const width = (key[2] as number) + (value[2] as number);
       return {

@@ -210,11 +210,9 @@ function tokensOf(graph: Graph, run: RunSizes): number {
 
 function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {
   const work = (sums: Sums): Work => {
-    const [products, attention, other] = [sums.products, sums.attention, sums.other].map(q.toNumber) as [
-      number,
-      number,
-      number,
-    ];
+    const products = q.toNumber(sums.products);
+    const attention = q.toNumber(sums.attention);
+    const other = q.toNumber(sums.other);
     const flops = q.toNumber(q.add(q.add(sums.products, sums.attention), sums.other));
     return {
       products,

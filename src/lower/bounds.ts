@@ -1,4 +1,5 @@
 // Which whole numbers an input may hold: rows of the tables it indexes, classes of the losses it labels.
+import { isOp } from "../check/types.js";
 import type { Value } from "../check/model.js";
 
 /** From `least` up to, not including, `below`. */
@@ -37,7 +38,7 @@ function sourceOf(used: Value | undefined): { readonly name: string; readonly si
   for (let v = used; v; v = v.inputs[0]) {
     const { dtype } = v.type;
     if (dtype === "u32") signed = false;
-    if (v.op === "input") return { name: (v as Value<"input">).attrs.name, signed }; // the operator was just tested
+    if (isOp(v, "input")) return { name: v.attrs.name, signed };
     if (dtype === "bool" || dtype === "f16" || (v.op !== "reshape" && v.op !== "cast" && v.op !== "permute"))
       return null;
   }

@@ -6,6 +6,7 @@
 // place, and queries see all of them by their positions in the model's input. Rows not in use have the largest number
 // for a position, which no query sees. All else must read its own tokens only, as its record says (`tokens`); what does
 // not is refused.
+import { exactly } from "../base/collections.js";
 import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
@@ -174,7 +175,7 @@ class Caching {
   /** x[heads, rows(axis), width] set behind what a state holds; where two attentions read the same, it is kept once. */
   #keptIn(name: string, axis: string, x: Node, origin: Origin | null): { readonly node: Node; readonly state: string } {
     const { dtype, shape } = typeOf(x);
-    const [heads, , width] = shape as [Size, Size, Size]; // typing has made sure of three
+    const [heads, , width] = exactly(3, shape);
     const rows = this.#emit.node("permute", [x], { order: [1, 0, 2] }, origin);
     const known = [...this.#states.values()].find((s) => isOp(s.next, "set") && s.next.inputs[2] === rows);
     const next =

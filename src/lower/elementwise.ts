@@ -8,7 +8,7 @@ import type { Lowering, Placed } from "./context.js";
 import { fitted, fromPadded, padded, spread } from "./convert.js";
 import { storedShape } from "./layout.js";
 
-export function lowerInput(cx: Lowering, value: Value<"input">): Placed {
+export function lowerInput(cx: Lowering, value: Value<"input">): Placed & { readonly node: Node<"input"> } {
   const packing = cx.axes.packingOf(value.type);
   const node = cx.emit("input", [], {
     name: value.attrs.name,

@@ -1,7 +1,7 @@
 // From the model to the graph: every logical operation becomes nodes on packed rows, and positions, starts and counts
 // become ordinary inputs.
 import type { LogicalOp, Model, Value } from "../check/model.js";
-import { isChoice } from "../check/types.js";
+import { isChoice, isOp } from "../check/types.js";
 import type { Graph, GraphInput, GraphOutput, Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { Lowering, type Placed } from "./context.js";
@@ -74,10 +74,10 @@ function inputsOf(cx: Lowering, model: Model, values: readonly Value[]): readonl
   const ranges = inputRanges(values);
   return model.inputs.map(({ name, value, type }) => {
     cx.enter(value);
-    const { node, packing } = lowerInput(cx, value as Value<"input">); // the value of a model's input
+    const { node, packing } = lowerInput(cx, value);
     return {
       name,
-      node: node as Node<"input">,
+      node,
       shape: type.shape,
       packing,
       least: ranges.get(name)?.least ?? 0,
@@ -127,12 +127,11 @@ function agreementsOf(cx: Lowering, model: Model, values: readonly Value[]): rea
   if (model.phase !== "train" || model.entry !== "objective") return [];
   const taken = new Set(model.observes.map((o) => o.path));
   return values.flatMap((value): readonly GraphOutput[] => {
-    if (value.op !== "bce" || value.inputs[1]!.op !== "mask") return [];
+    if (!isOp(value, "bce") || value.inputs[1]!.op !== "mask") return [];
     const name = `${value.path === "" ? "" : `${value.path}.`}agreement`;
     if (taken.has(name)) return [];
     taken.add(name);
     cx.enter(value);
-    // its operation has just been compared
-    return [{ name, role: "observe", node: lowerAgreement(cx, value as Value<"bce">), shape: [], packing: null }];
+    return [{ name, role: "observe", node: lowerAgreement(cx, value), shape: [], packing: null }];
   });
 }

@@ -1,6 +1,7 @@
 // What works along a sequence axis: routes and their rows, slices and concatenations, positions, rotation, attention.
+import { exactly } from "../base/collections.js";
 import type { LogicalType, Value } from "../check/model.js";
-import { isChoice } from "../check/types.js";
+import { isChoice, isOp as isOperation } from "../check/types.js";
 import { invariant } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Axis } from "../size/axes.js";
@@ -139,8 +140,8 @@ export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): read
   const table = new AxisTable(axes);
   const made = new Map<string, Axis>();
   for (const value of values) {
-    if (value.op !== "token") continue;
-    const { dim, index } = (value as Value<"token">).attrs; // the operator was just tested
+    if (!isOperation(value, "token")) continue;
+    const { dim, index } = value.attrs;
     const parent = table.sequenceOf(value.inputs[0]?.type.shape[dim]);
     invariant(parent !== null, "a token of no sequence");
     const name = tokenAxis(parent, index);
@@ -212,7 +213,10 @@ function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
 
 function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
   const { causal, window, scale } = value.attrs;
-  const [q, k, v] = value.inputs.map((x) => cx.get(x)) as [Placed, Placed, Placed]; // the checker gives three
+  const [q, k, v] = exactly(
+    3,
+    value.inputs.map((x) => cx.get(x)),
+  );
   const rows = (x: Placed): ReturnType<typeof packedAlong> => packedAlong(cx, x, x.type.shape.length - 2);
   const [pq, pk, pv] = [rows(q), rows(k), rows(v)];
   const width = q.type.shape[q.type.shape.length - 1];

@@ -1,4 +1,5 @@
 // Attention that keeps what its gradient needs, and that gradient.
+import { exactly } from "../base/collections.js";
 import type { Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
@@ -84,14 +85,11 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_gra
     at(inputs, 6).data,
   ];
   const [lse, delta] = [at(inputs, 7).data, at(inputs, 8).data];
-  const [heads, n, width] = q.shape as [number, number, number]; // typing has made sure of three
-  const [groups, m] = k.shape as [number, number, number]; // typing has made sure of three
+  const [heads, n, width] = exactly(3, q.shape);
+  const [groups, m] = exactly(3, k.shape);
   const outWidth = v.shape[2]!;
-  const [dq, dk, dv] = [q, k, v].map((t) => new Float64Array(t.data.length)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ]; // three of three
+  const zeros = (t: Tensor): Float64Array => new Float64Array(t.data.length);
+  const [dq, dk, dv] = [zeros(q), zeros(k), zeros(v)];
   const sees = sight(attrs);
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);

@@ -1,5 +1,5 @@
 // Attention over packed rows, and the rotation of positions.
-import { countOf } from "../base/collections.js";
+import { countOf, exactly } from "../base/collections.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { inputsFor, packedAxis, printShape, printType } from "../ir/typing.js";
 import {
@@ -106,7 +106,7 @@ export function attentionCotangents(
   dy: Node,
   dlse: Node | null,
 ): readonly (Node | null)[] {
-  const [y, lse] = [0, 1].map((result) => emit("pick", [kept], { result })) as [Node, Node]; // two of two
+  const [y, lse] = [emit("pick", [kept], { result: 0 }), emit("pick", [kept], { result: 1 })];
   const own = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
   const delta = dlse ? emit("sub", [own, dlse], {}) : own;
   const made = emit("attention_grad", inputsFor("attention_grad", [...kept.inputs, lse, delta, dy]), kept.attrs);
@@ -188,9 +188,8 @@ function turnedBack(emit: EmitGrad, table: Node): Node {
   if (isOp(table, "rope_table"))
     return emit("rope_table", [], { ...table.attrs, frequencies: ropeFrequencies(table.attrs).map((f) => -f) });
   const width = Number(typeOf(table).shape[1]);
-  const [cosines, sines] = [0, width / 2].map((start) =>
-    emit("slice", [table], { axis: 1, start, stop: start + width / 2 }),
-  ) as [Node, Node]; // two halves
+  const cosines = emit("slice", [table], { axis: 1, start: 0, stop: width / 2 });
+  const sines = emit("slice", [table], { axis: 1, start: width / 2, stop: width });
   return emit("concat", [cosines, emit("neg", [sines], {})], { axis: 1 });
 }
 
@@ -215,8 +214,8 @@ export function attend(
     at(inputs, 5).data,
     at(inputs, 6).data,
   ];
-  const [heads, n, width] = q.shape as [number, number, number]; // typing has made sure of three
-  const [groups, m] = k.shape as [number, number, number]; // typing has made sure of three
+  const [heads, n, width] = exactly(3, q.shape);
+  const [groups, m] = exactly(3, k.shape);
   const outWidth = v.shape[2]!;
   const out = new Float64Array(heads * n * outWidth);
   const weights = new Float64Array(m);

@@ -1,5 +1,5 @@
 // Gradients that no other operator computes: of weights, of tables and of the loss.
-import { countOf } from "../base/collections.js";
+import { countOf, exactly } from "../base/collections.js";
 import { equalShapes, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes } from "../size/size.js";
 import type { OpTable } from "./define.js";
@@ -23,7 +23,7 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
     }),
     evaluate(inputs) {
       const [a, b] = [at(inputs, 0), at(inputs, 1)];
-      const [rows, k] = a.shape as [number, number]; // typing has made sure of two
+      const [rows, k] = exactly(2, a.shape);
       const m = b.shape[1]!;
       const out = new Float64Array(k * m);
       for (let n = 0; n < rows; n++)

@@ -1,4 +1,5 @@
 // Steps of optimisers, in PyTorch's order of operations. Weights and moments are replaced in place.
+import { exactly } from "../base/collections.js";
 import type { TensorType } from "../ir/types.js";
 import { equalTypes, printType } from "../ir/typing.js";
 import type { OpTable, Tensor } from "./define.js";
@@ -19,6 +20,8 @@ function stepTypes(inputs: readonly TensorType[], tensors: number, settings: num
 const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): readonly Tensor[] =>
   data.map((d, i) => tensor("f32", at(inputs, i).shape, d));
 
+const copied = (inputs: readonly Tensor[], i: number): Float64Array => at(inputs, i).data.slice();
+
 /** Records of optimisers. */
 export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
   adamw: {
@@ -28,16 +31,9 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
     infer: (inputs) => stepTypes(inputs, 4, 5),
     cost: costPerResult(16),
     evaluate(inputs, { beta1, beta2, eps }) {
-      // three of three
-      const [w, m, v] = [0, 1, 2].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array, Float64Array];
+      const [w, m, v] = [copied(inputs, 0), copied(inputs, 1), copied(inputs, 2)];
       const g = at(inputs, 3).data;
-      const [rate, decay, correction1, correction2, factor] = at(inputs, 4).data as unknown as [
-        number,
-        number,
-        number,
-        number,
-        number,
-      ]; // typing has made sure of five
+      const [rate, decay, correction1, correction2, factor] = exactly(5, [...at(inputs, 4).data]);
       if (!Number.isFinite(factor)) return like(inputs, w, m, v);
       for (let i = 0; i < w.length; i++) {
         const gradient = g[i]! * factor;
@@ -61,10 +57,9 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
     infer: (inputs) => stepTypes(inputs, 3, 3),
     cost: costPerResult(8),
     evaluate(inputs, { momentum, nesterov }) {
-      const [w, m] = [0, 1].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array]; // two of two
+      const [w, m] = [copied(inputs, 0), copied(inputs, 1)];
       const g = at(inputs, 2).data;
-      // typing has made sure of three
-      const [rate, decay, factor] = at(inputs, 3).data as unknown as [number, number, number];
+      const [rate, decay, factor] = exactly(3, [...at(inputs, 3).data]);
       if (!Number.isFinite(factor)) return like(inputs, w, m);
       for (let i = 0; i < w.length; i++) {
         const gradient = g[i]! * factor + decay * w[i]!;

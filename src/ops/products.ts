@@ -1,9 +1,9 @@
 // Matrix products and look-ups.
-import { countOf } from "../base/collections.js";
+import { countOf, exactly } from "../base/collections.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { printShape, printType } from "../ir/typing.js";
-import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
+import { addSizes, equalSizes, multiplySizes } from "../size/size.js";
 import type { EmitGrad, OpTable, RowInputs, Tensor } from "./define.js";
 import { asRows, reshaped, unbroadcast } from "./cotangents.js";
 import { aligned, lastDim, tokensAlong } from "./rows.js";
@@ -18,8 +18,8 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       const [a, b] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
       if (a.shape.length < 2 || b.shape.length < 2)
         mismatch(`takes matrices, found ${printType(a)} and ${printType(b)}`);
-      const [m, k] = a.shape.slice(-2) as [Size, Size]; // at least two
-      const [first, second] = b.shape.slice(-2) as [Size, Size]; // at least two
+      const [m, k] = exactly(2, a.shape.slice(-2));
+      const [first, second] = exactly(2, b.shape.slice(-2));
       const [inner, n] = transposed ? [second, first] : [first, second];
       if (!equalSizes(k, inner))
         mismatch(
@@ -94,7 +94,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
  */
 function productRows(node: Node<"matmul">, dim: number): RowInputs {
   const rank = typeOf(node).shape.length;
-  const [a, b] = node.inputs.map((n) => typeOf(n).shape) as [readonly Size[], readonly Size[]]; // two inputs
+  const [a, b] = [typeOf(node.inputs[0]).shape, typeOf(node.inputs[1]).shape];
   if (dim === rank - 2) return [a.length - 2, null];
   if (dim === rank - 1) return [null, b.length - (node.attrs.transposed ? 2 : 1)];
   return aligned(node, dim);
@@ -112,7 +112,7 @@ function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {
 }
 
 function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
-  const [m, k] = a.shape.slice(-2) as [number, number]; // typing has made sure of two
+  const [m, k] = exactly(2, a.shape.slice(-2));
   const n = b.shape.at(transposed ? -2 : -1)!;
   const lead = broadcastNumbers([a.shape.slice(0, -2), b.shape.slice(0, -2)]);
   const out = new Float64Array(countOf(lead) * m * n);

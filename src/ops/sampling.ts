@@ -1,6 +1,7 @@
 // The choice of the next token, and which tokens a sequence has seen. The order is that of Hugging Face transformers
 // (`_get_logits_processor`): bias, repetition penalty, temperature, top-k, top-p, min-p. What stays is always all
 // tokens from some logit on, so equals stay or go together, and the largest stays.
+import { exactly } from "../base/collections.js";
 import { packedAxis, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import { SAMPLING_COLUMNS, sampleWord, seenWords, type SamplingColumn } from "../size/sampling.js";
@@ -115,12 +116,12 @@ const MOST_TOKENS = 2 ** 24;
 
 /** The inputs of `sample`, sequence by sequence. */
 export function sampleRows(inputs: readonly Tensor[]): readonly SampleRow[] {
-  const [sequences, vocabulary] = at(inputs, 0).shape as readonly [number, number]; // typing has made sure of two
+  const [sequences, vocabulary] = exactly(2, at(inputs, 0).shape);
   const row = (input: number, b: number, width: number): Float64Array =>
     at(inputs, input).data.subarray(b * width, (b + 1) * width);
   return Array.from({ length: sequences }, (_, b) => {
     const settings = row(1, b, SAMPLING_COLUMNS.length);
-    const [low, high] = row(2, b, 2) as unknown as [number, number]; // typing has made sure of two words
+    const [low, high] = exactly(2, [...row(2, b, 2)]);
     return {
       logits: row(0, b, vocabulary),
       // all of the columns

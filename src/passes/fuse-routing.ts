@@ -1,8 +1,9 @@
 // Routing in the form its kernels compute: scores as row sums, statistics of rows before they are gathered, positions
 // and starts with the choice.
+import { exactly } from "../base/collections.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
-import { multiplySizes, type Size } from "../size/size.js";
+import { multiplySizes } from "../size/size.js";
 import { any, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
 import { rowSumBases, rowSumOf, withBase } from "./row-sums.js";
 
@@ -24,7 +25,7 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
     when: ({ w }, root) =>
       typeOf(root).shape.at(-1) === 1 && isKept(w) && typeOf(w).shape.length === 2 && typeOf(w).dtype === "f32",
     build({ x, w }, emit, root) {
-      const [rows, columns] = typeOf(w).shape as [Size, Size]; // `when` has made sure of two
+      const [rows, columns] = exactly(2, typeOf(w).shape);
       const vector = emit("reshape", [w], { shape: [multiplySizes(rows, columns)] });
       return emit("sum", [emit("mul", [x, vector], {})], { axes: [typeOf(root).shape.length - 1], keep: true });
     },

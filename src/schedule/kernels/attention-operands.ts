@@ -42,9 +42,8 @@ export function operandsOf({
   stored,
   places,
 }: KernelContext<"attention" | "attention_kept">): AttentionOperands {
-  const [q, k, v] = [0, 1, 2].map((i) =>
-    rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents),
-  ) as [HeadRows, HeadRows, HeadRows]; // three of three
+  const rows = (i: number): HeadRows => rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents);
+  const [q, k, v] = [rows(0), rows(1), rows(2)];
   const y = rowsOf(typeAt(results, 0), resultViews[0] ?? null, stored.writes[0]!, extents);
   const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
   invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
