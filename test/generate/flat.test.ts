@@ -4,6 +4,7 @@ import { compileGeneration } from "../../src/compile-generation.js";
 import { createGenerator } from "../../src/generate/index.js";
 import { initialWeights } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
+import { Memory } from "../memory.js";
 import { LM } from "./models.js";
 
 const SOAK = Number(process.env["SOAK"] ?? "1");
@@ -33,7 +34,7 @@ for (const [name, layer] of Object.entries(KINDS))
         made.buffers++;
         return create(descriptor);
       };
-      const most: number[] = [0, 0];
+      const [early, late] = [new Memory(), new Memory()];
       let [tokens, growths] = [0, 0];
       try {
         let [bytes, buffers] = [0, 0];
@@ -47,8 +48,8 @@ for (const [name, layer] of Object.entries(KINDS))
           if (tokens > 1 && !grew) expect(made.buffers, `token ${tokens}`).toBe(buffers);
           [bytes, buffers] = [generator.memory.bytes, made.buffers];
           const part = Math.floor((5 * tokens++) / TOKENS);
-          if (part === 1 || part === 4)
-            most[part === 1 ? 0 : 1] = Math.max(most[part === 1 ? 0 : 1]!, process.memoryUsage().rss);
+          if (part === 1) early.look();
+          if (part === 4) late.look();
         }
       } finally {
         device.gpu.createBuffer = create;
@@ -60,7 +61,7 @@ for (const [name, layer] of Object.entries(KINDS))
       // cache once, at the most tokens there are here.
       const long = TOKENS > 4096 ? 1 : 0;
       expect(growths).toBeLessThanOrEqual(name === "dense" ? long : 3 + long);
-      expect(most[1]! - most[0]!, `resident memory grew from ${most[0]} to ${most[1]}`).toBeLessThan(SLACK);
+      expect(late.growthSince(early)).toBeLessThan(SLACK);
     },
     60_000 * SOAK,
   );

@@ -5,6 +5,7 @@ import { createTrainer } from "../../src/train/trainer.js";
 import type { Batch } from "../../src/train/types.js";
 import { exampleSource } from "../autodiff/models.js";
 import { testDevice } from "../device.js";
+import { Memory } from "../memory.js";
 
 const STEPS = 200 * Number(process.env["SOAK"] ?? "1");
 /** What allocators and collectors leave lying about; a leak of 100 KB a step would be 30 MB even in the short run. */
@@ -38,7 +39,7 @@ it(
     async function* one(): AsyncIterable<Batch> {
       yield batchAt(0);
     }
-    const most: number[] = [0, 0];
+    const [early, late] = [new Memory(), new Memory()];
     try {
       for (let step = 0; step < STEPS; step++) {
         const { loss } = await trainer.step([batchAt(step)], { learningRate: 1e-3 });
@@ -49,13 +50,13 @@ it(
         }
         // The second and the last fifth: by then everything has been made that is made once.
         const part = Math.floor((5 * step) / STEPS);
-        if (part === 1 || part === 4)
-          most[part === 1 ? 0 : 1] = Math.max(most[part === 1 ? 0 : 1]!, process.memoryUsage().rss);
+        if (part === 1) early.look();
+        if (part === 4) late.look();
       }
     } finally {
       trainer.dispose();
     }
-    expect(most[1]! - most[0]!, `resident memory grew from ${most[0]} to ${most[1]}`).toBeLessThan(SLACK);
+    expect(late.growthSince(early)).toBeLessThan(SLACK);
   },
   120_000 * Number(process.env["SOAK"] ?? "1"),
 );
