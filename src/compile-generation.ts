@@ -6,7 +6,7 @@ import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
 import { COUNTS, SAMPLING_STATES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
-import { numbered as distinct } from "./check/inspect.js";
+import { numbered as distinct } from "./check/unroll/inspect.js";
 import { optimize } from "./passes/index.js";
 import { SEQUENCES } from "./program/axes-of-generation.js";
 import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";

@@ -1,6 +1,6 @@
 // The whole pipeline, from text to a program: where a newcomer starts reading.
 import { check, type CheckOptions } from "./check/check.js";
-import type { Read } from "./check/files.js";
+import type { Read } from "./check/names/files.js";
 import type { Entry, Model, Phase } from "./check/model.js";
 import { emit } from "./codegen/emit.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";

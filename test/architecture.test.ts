@@ -65,6 +65,9 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   ),
 };
 
+/** The folders of the checker; first, "", what is for all of them. */
+const CHECK_ORDER = ["", "tensors", "builtins", "names", "eval", "instances", "unroll", "checks"];
+
 /** The checker names elementwise functions as the IR does. */
 const VOCABULARY_OF: Partial<Record<Room, string>> = { check: "src/ir/vocabulary.js" };
 
@@ -166,6 +169,18 @@ describe("imports point one way", () => {
       return !(ONLY[from]?.includes(to) ?? ORDER.indexOf(to) < ORDER.indexOf(from));
     });
     expect(wrong.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
+  });
+
+  it("a folder of the checker imports only those that stand before it", () => {
+    const above = ["check", "review", "documented"];
+    const folderOf = (file: string): string => /^src\/check\/(\w+)\//.exec(file)?.[1] ?? "";
+    const place = (file: string): number =>
+      above.some((name) => file === `src/check/${name}.ts`) ? Infinity : CHECK_ORDER.indexOf(folderOf(file));
+    const inside = imports
+      .map(({ file, target }) => ({ file, target: target.replace(/\.js$/, ".ts") }))
+      .filter(({ file, target }) => roomOf(file) === "check" && target.startsWith("src/check/"));
+    expect(inside.length).toBeGreaterThan(100);
+    expect(inside.filter(({ file, target }) => place(file) < 0 || place(target) > place(file))).toEqual([]);
   });
 
   it("no files import one another in a circle, type-only imports included", () => {

@@ -2,8 +2,8 @@
 // and editors.
 import type { Declaration, File, Param, ParamKind } from "../syntax/ast.js";
 import { families } from "./builtins/index.js";
-import { compileTimeFunctions } from "./compile-time.js";
-import { libraryFile, librarySources } from "./library.js";
+import { compileTimeFunctions } from "./eval/compile-time.js";
+import { libraryFile, librarySources } from "./names/library.js";
 
 export interface Documented {
   readonly name: string;

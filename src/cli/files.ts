@@ -18,7 +18,7 @@ import {
 import { dirname, isAbsolute, sep } from "node:path";
 import { reasonOf } from "../base/errno.js";
 import { ModcError } from "../base/errors.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import { lineAndColumn, type SourceFile } from "../diagnostics/span.js";
 import { leftover } from "../runtime/leftovers-node.js";
 import { readAny, readRegular } from "../runtime/regular-node.js";

@@ -8,7 +8,7 @@ import type { Tunings } from "../schedule/tunings/index.js";
 import { SourceError } from "../session/errors.js";
 import { showDiagnostics } from "./diagnostics.js";
 import { EXIT, UserError } from "./exit.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import { modelName, modelReader, modelText, readModel, type ModelText } from "./model-file.js";
 import type { ModelFlags, PrecisionFlags } from "./options.js";
 

@@ -2,7 +2,7 @@
 // tokenizer.
 import type { SourceFile } from "../diagnostics/span.js";
 import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import { openTrained } from "../session/trained-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { UserError } from "./exit.js";

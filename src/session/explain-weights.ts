@@ -1,7 +1,7 @@
 // Which parameters of a model explain why weights do not fit it: found by asking the model what each parameter does to
 // its weights, inverting that, and trying.
 import { check } from "../check/check.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { mismatches, type Tensors } from "../runtime/weights/match.js";

@@ -1,7 +1,7 @@
 // Files that a model's file imports: those of its own folder and no others. Node only.
 import { realpathSync } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 
 /**
  * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose

@@ -1,7 +1,7 @@
 // Opens a model to generate: a `.mod` file or a checkpoint's folder, its weights, its tokenizer, a device. Node only.
 import { join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import { generationModel } from "../compile-generation.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { createGenerator, type Generation, type GeneratorOptions } from "../generate/index.js";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { errnoOf, NOT_REGULAR, reasonOf } from "../base/errno.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { readRegular } from "../runtime/regular-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";

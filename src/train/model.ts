@@ -1,6 +1,6 @@
 // From a model's text to what training needs of it: its text inputs, its losses, its live parameters, its bounds.
 import { check } from "../check/check.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import type { Model } from "../check/model.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";

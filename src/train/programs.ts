@@ -1,7 +1,7 @@
 // The programs of a training run, all over the states of the first: the step, micro-batches before it, evaluation under
 // both rules.
 import { check } from "../check/check.js";
-import type { Read } from "../check/files.js";
+import type { Read } from "../check/names/files.js";
 import type { Model } from "../check/model.js";
 import { finiteProbe, type Watched } from "../autodiff/non-finite.js";
 import type { StepOptions, TrainStep } from "../autodiff/train-step.js";

@@ -1,7 +1,7 @@
 // The standard library has the signatures, members and results that the language page promises.
 import { describe, expect, it } from "vitest";
-import { libraryExports, libraryFile, librarySources } from "../../src/check/library.js";
-import { printKind } from "../../src/check/parameters.js";
+import { libraryExports, libraryFile, librarySources } from "../../src/check/names/library.js";
+import { printKind } from "../../src/check/instances/parameters.js";
 import { codesOf, modelOf, operations, outputType } from "./harness.js";
 
 const weights = (

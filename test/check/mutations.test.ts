@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Phase } from "../../src/check/model.js";
-import { librarySources } from "../../src/check/library.js";
+import { librarySources } from "../../src/check/names/library.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { checked } from "./harness.js";
 import { cases, seedOf } from "../soak.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
-import { resolveImport } from "../../src/check/import-path.js";
+import { resolveImport } from "../../src/check/names/import-path.js";
 import { nearest } from "../../src/size/nearest.js";
 import { checked, codesOf, forward, modelOf, operations, outputType } from "./harness.js";
 

@@ -1,5 +1,5 @@
 // Help while one types: what can stand at a place of the source, and what a name means there.
-import { libraryFile, librarySources } from "../../../src/check/library.js";
+import { libraryFile, librarySources } from "../../../src/check/names/library.js";
 import {
   documentedIn,
   functionDocs,

@@ -3,7 +3,7 @@ import type { Span } from "../../diagnostics/span.js";
 import { isFloat, type DType } from "../../base/dtype.js";
 import { isInteger, printRational, toNumber, type Rational } from "../../size/rational.js";
 import type { ConstValue, Emitter, Argument } from "../context.js";
-import { hintFor } from "../convert.js";
+import { hintFor } from "../tensors/convert.js";
 import type { Value } from "../model.js";
 import { describe, printType } from "../values.js";
 

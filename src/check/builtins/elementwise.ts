@@ -1,9 +1,9 @@
 // Built-in functions that treat each element by itself: casts, functions of one tensor, `where`.
 import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
-import { toValue } from "../convert.js";
+import { toValue } from "../tensors/convert.js";
 import type { PointwiseName } from "../model.js";
-import { pointwise, toOperands } from "../operators.js";
+import { pointwise, toOperands } from "../tensors/operators.js";
 import { typeOf } from "../types.js";
 import { given, requireDtype } from "./arguments.js";
 

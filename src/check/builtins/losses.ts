@@ -1,6 +1,6 @@
 // Losses, and what only matters when training: `cross_entropy`, `bce`, `stop_gradient`, `dropout`, random values.
 import { printSize, type Size } from "../../size/size.js";
-import { reportMismatch } from "../broadcast.js";
+import { reportMismatch } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../context.js";
 import type { LogicalOp, Value } from "../model.js";
 import { equalShapes, typeOf } from "../types.js";

@@ -2,11 +2,11 @@
 import type { Span } from "../../diagnostics/span.js";
 import { addSizes, axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
 import type { SequenceAxis } from "../../size/axes.js";
-import { reportSizes } from "../broadcast.js";
+import { reportSizes } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../context.js";
-import { cutAxis, rememberMaker } from "../makers.js";
+import { cutAxis, rememberMaker } from "../tensors/makers.js";
 import type { Value } from "../model.js";
-import { toOperands } from "../operators.js";
+import { toOperands } from "../tensors/operators.js";
 import { axisOf, sequenceOf, typeOf } from "../types.js";
 import { printType } from "../values.js";
 import { axisArg, given, listArg, tensorArg, wholeNumber, wrong } from "./arguments.js";

@@ -1,7 +1,7 @@
 // `rearrange`: split, reorder and merge dimensions by a pattern, as one reshape, one permutation and one reshape.
 import type { Span } from "../../diagnostics/span.js";
 import { constantOf, equalSizes, isWhole, multiplySizes, normal, printSize, type Size } from "../../size/size.js";
-import { batchFirst } from "../broadcast.js";
+import { batchFirst } from "../tensors/broadcast.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
 import type { Value } from "../model.js";
 import { axisOf, equalShapes, typeOf } from "../types.js";

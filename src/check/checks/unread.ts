@@ -1,0 +1,51 @@
+// Warns of weights and sub-blocks that no function mentions, in whatever phase: a look at the text, so it holds for
+// every instance.
+import type { Block, Member } from "../../syntax/ast.js";
+import type { LoadedFile } from "../names/bindings.js";
+import { isNode } from "../names/nodes.js";
+import type { Checker } from "../checker.js";
+
+/** In all blocks of the user's files but those to skip. What another block reads as `inner.name` is read. */
+export function checkUnread(checker: Checker, files: readonly LoadedFile[], skip: (block: Block) => boolean): void {
+  const accessed = new Set<string>();
+  for (const { tree } of files) mentions(tree.declarations, accessed, "member");
+  for (const { tree, library } of files) {
+    if (library) continue;
+    for (const d of tree.declarations) if (d.kind === "block" && !skip(d)) checkBlock(checker, d, accessed);
+  }
+}
+
+function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string>): void {
+  const [bodies, others] = [new Set<string>(), new Set<string>()];
+  const all = flat(block.members);
+  for (const m of all) {
+    if (m.kind === "function") mentions(m.body, bodies, "name");
+    else if (m.kind === "sub-block") mentions(m.value, others, "name");
+  }
+  for (const m of all) {
+    if (m.kind !== "weight" && m.kind !== "sub-block") continue;
+    const name = m.name.text;
+    if (accessed.has(name) || bodies.has(name) || (m.kind === "sub-block" && others.has(name))) continue;
+    checker.report("unread-weight", { kind: m.kind, name }, m.name.span);
+  }
+}
+
+/** Members, those in either branch of an `if` too. */
+const flat = (members: readonly Member[]): readonly Member[] =>
+  members.flatMap((m) => (m.kind === "member-if" ? [...flat(m.then), ...flat(m.else)] : [m]));
+
+/**
+ * Adds every name that stands as a value below a node (`observe x` too), or behind a dot. With a list of what is left
+ * to do: sums may be long.
+ */
+function mentions(root: unknown, found: Set<string>, kind: "name" | "member"): void {
+  const todo: unknown[] = [root];
+  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+    if (!isNode(node)) continue;
+    const { name } = node;
+    if (node["kind"] === "name" && kind === "name" && typeof name === "string") found.add(name);
+    const named = node["kind"] === "member" ? "member" : node["kind"] === "observe" ? "name" : null;
+    if (named === kind && isNode(name) && typeof name["text"] === "string") found.add(name["text"]);
+    for (const child of Object.values(node)) if (isNode(child)) todo.push(child);
+  }
+}

@@ -1,0 +1,173 @@
+// Calls: of blocks, instances, functions and built-in functions.
+import type { Span } from "../../diagnostics/span.js";
+import type { Arg, Expr, Fn } from "../../syntax/ast.js";
+import { bindArguments, signature, type Signature } from "../names/arguments.js";
+import type { Instance } from "../names/bindings.js";
+import { builtins } from "../builtins/index.js";
+import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./compile-time.js";
+import { ERROR, type ConstValue, type Argument, type Builtin } from "../context.js";
+import type { Env } from "../names/environment.js";
+import { instanceOf } from "../names/instance.js";
+import { unknownName, valueOf } from "../names/names.js";
+import { nearest } from "../../size/nearest.js";
+import { describe, hasError } from "../values.js";
+
+type Call = Extract<Expr, { kind: "call" }>;
+
+/** The value of `callee(args)`. */
+export function evaluateCall(expr: Call, env: Env): ConstValue {
+  const { callee, span } = expr;
+  if (callee.kind === "name") {
+    const found = env.scope.find(callee.name);
+    if (found === null) return callBuiltin(callee.name, expr, env);
+    if (found.kind === "function") return callFunction(found.instance, found.fn, expr, env);
+    if (found.kind === "block") {
+      if (env.make !== null) return env.make(found.block, found.file, expr.args, span, env);
+      env.checker.report("instance-in-function", { block: callee.name, where: env.place }, callee.span);
+      return ERROR;
+    }
+    return callValue(valueOf(found, callee.name, callee.span, env), expr, env);
+  }
+  if (callee.kind === "member") {
+    const object = env.evaluate(callee.object, env);
+    if (object.kind === "instance") {
+      const instance = instanceOf(object.instance);
+      const found = instance.bodyNames.get(callee.name.text);
+      if (found?.kind === "function") return callFunction(instance, found.fn, expr, env);
+      if (found !== undefined) return callValue(valueOf(found, callee.name.text, callee.name.span, env), expr, env);
+      const suggestion = nearest(callee.name.text, instance.bodyNames.keys());
+      env.checker.report(
+        "unknown-member",
+        { object: `\`${instance.block}\``, name: callee.name.text, suggestion },
+        callee.name.span,
+      );
+      return ERROR;
+    }
+    if (object.kind === "error") return ERROR;
+  }
+  return callValue(env.evaluate(callee, env), expr, env);
+}
+
+function callValue(value: ConstValue, expr: Call, env: Env): ConstValue {
+  if (value.kind === "error") return ERROR;
+  if (value.kind !== "instance") {
+    env.checker.report("not-callable", { found: describe(value) }, expr.callee.span);
+    return ERROR;
+  }
+  const instance = instanceOf(value.instance);
+  const forward = instance.bodyNames.get("forward");
+  if (forward?.kind === "function") return callFunction(instance, forward.fn, expr, env);
+  env.checker.report("no-function", { block: instance.block, name: "forward" }, expr.callee.span);
+  return ERROR;
+}
+
+/** As messages call a function of a block: `Linear.forward`. */
+export const nameOfFunction = (instance: Instance, fn: Fn): string => `${instance.block}.${fn.name.text}`;
+
+function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): ConstValue {
+  const bound = evaluateArguments(signatureOf(instance, fn), expr.args, expr.span, env);
+  if (bound === null) return ERROR;
+  if (env.body !== null) return env.body.call(instance, fn, bound, expr.span);
+  env.checker.report("not-compile-time", { what: env.place, value: "the result of a function" }, expr.span);
+  return ERROR;
+}
+
+const signatures = new WeakMap<Fn | Builtin, Signature>();
+
+function signatureOf(instance: Instance, fn: Fn): Signature {
+  let known = signatures.get(fn);
+  if (known === undefined) {
+    known = signature(
+      nameOfFunction(instance, fn),
+      fn.inputs.map((i) => ({ name: i.name.text, optional: false, named: false })),
+    );
+    signatures.set(fn, known);
+  }
+  return known;
+}
+
+/** Arguments by parameter, evaluated in the order in which they stand; null where one is wrong, which was reported. */
+function evaluateArguments(
+  signature: Signature,
+  args: readonly Arg[],
+  span: Span,
+  env: Env,
+): ReadonlyMap<string, Argument> | null {
+  const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
+  return bindValues(signature, args, values, span, env);
+}
+
+function bindValues(
+  signature: Signature,
+  args: readonly Arg[],
+  values: ReadonlyMap<Arg, ConstValue>,
+  span: Span,
+  env: Env,
+): ReadonlyMap<string, Argument> | null {
+  const bound = bindArguments(env.checker, signature, args, span);
+  if (bound === null || [...values.values()].some(hasError)) return null;
+  return new Map(
+    [...bound].map(([name, arg]) => [name, { value: values.get(arg) ?? ERROR, span: arg.value.span, expr: arg.value }]),
+  );
+}
+
+function callBuiltin(name: string, expr: Call, env: Env): ConstValue {
+  const { args, span, callee } = expr;
+  const builtin = builtins.get(name);
+  const compileTime = isCompileTimeFunction(name);
+  if (builtin === undefined && !compileTime) {
+    for (const a of args) env.evaluate(a.value, env);
+    return unknownName(name, callee.span, env);
+  }
+  const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
+  const positional = [...values.values()];
+  if (positional.some(hasError)) return ERROR;
+  if (
+    compileTime &&
+    (builtin === undefined || (isCompileTimeCall(name, positional) && args.every((a) => a.name === null)))
+  ) {
+    const named = args.find((a) => a.name !== null)?.name;
+    if (named) {
+      env.checker.report(
+        "unknown-argument",
+        { callee: name, name: named.text, suggestion: null, takes: [] },
+        named.span,
+      );
+      return ERROR;
+    }
+    return callCompileTime(env.checker, name, positional, span);
+  }
+  return builtin === undefined ? ERROR : callTensorFunction(name, builtin, expr, values, env);
+}
+
+function callTensorFunction(
+  name: string,
+  builtin: Builtin,
+  expr: Call,
+  values: ReadonlyMap<Arg, ConstValue>,
+  env: Env,
+): ConstValue {
+  const bound = bindValues(signatureOfBuiltin(name, builtin), expr.args, values, expr.span, env);
+  if (bound === null) return ERROR;
+  for (const { value } of bound.values()) env.checker.spend(weightOf(value), expr.span);
+  if (env.body !== null) return builtin.apply(env.body, bound, expr.span);
+  env.checker.report("not-compile-time", { what: env.place, value: `the result of \`${name}\`` }, expr.span);
+  return ERROR;
+}
+
+function signatureOfBuiltin(name: string, builtin: Builtin): Signature {
+  let known = signatures.get(builtin);
+  if (known === undefined) {
+    const parameters = builtin.params.map((p) => ({
+      name: p.name,
+      optional: p.optional ?? false,
+      named: p.named ?? false,
+    }));
+    signatures.set(builtin, (known = signature(name, parameters, builtin.rest ?? false)));
+  }
+  return known;
+}
+
+/** How much there is to look at in an argument: of a list its items, of a pattern its letters. */
+const weightOf = (value: ConstValue): number =>
+  value.kind === "list" ? value.items.length : value.kind === "string" ? Math.ceil(value.value.length / 8) : 0;

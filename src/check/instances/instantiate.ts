@@ -1,0 +1,220 @@
+// Makes instances of blocks: binds their parameters, evaluates their members, and so on down.
+import type { Span } from "../../diagnostics/span.js";
+import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../../syntax/ast.js";
+import { bindArguments, signature, type Signature } from "../names/arguments.js";
+import { type Binding, Instance, type LoadedFile } from "../names/bindings.js";
+import { ERROR, type ConstValue, type ListValue } from "../context.js";
+import type { Env } from "../names/environment.js";
+import { conditionOf, environment, evaluate, integerOf } from "../eval/evaluate.js";
+import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
+import { adopt } from "../names/instance.js";
+import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "../limits.js";
+import { checkOption } from "./options.js";
+import { namesOf } from "../names/nodes.js";
+import { convert } from "./parameters.js";
+import { Abort, type Checker } from "../checker.js";
+import { Tally } from "./tally.js";
+import { describe, hasError } from "../values.js";
+
+/** What a block takes, and its parameters by name. */
+interface Interface {
+  readonly takes: Signature;
+  readonly params: ReadonlyMap<string, Param>;
+}
+
+const interfaces = new WeakMap<Block, Interface>();
+
+function interfaceOf(block: Block): Interface {
+  let known = interfaces.get(block);
+  if (known === undefined) {
+    const parameters = block.params.map((p) => ({ name: p.name.text, optional: p.default !== null, named: false }));
+    known = {
+      takes: signature(block.name.text, parameters),
+      params: new Map(block.params.map((p) => [p.name.text, p])),
+    };
+    interfaces.set(block, known);
+  }
+  return known;
+}
+
+/** Makes the instances of one model. */
+export class Instantiator {
+  readonly #made: Tally<Block>;
+  #depth = 0;
+
+  constructor(readonly checker: Checker) {
+    this.#made = new Tally(checker, "instances of blocks", MAX_INSTANCES);
+  }
+
+  /** `Block(args)` in a member, a default or an argument. */
+  readonly make = (block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env): ConstValue => {
+    const callee = block.name.text;
+    const { takes, params } = interfaceOf(block);
+    const bound = bindArguments(this.checker, takes, args, span);
+    const given = new Map<string, ConstValue>();
+    for (const [name, arg] of bound ?? []) {
+      const param = params.get(name);
+      const value = evaluate(arg.value, env);
+      const kept = param
+        ? convert(this.checker, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span)
+        : value;
+      if (param) checkOption(this.checker, block, param, kept, arg.value.span);
+      given.set(name, kept);
+    }
+    if (bound === null) return ERROR;
+    const instance = new Instance(block, file, span);
+    this.checker.traced(span, () => this.bindParameters(instance, (p, value) => given.get(p.name.text) ?? value()));
+    return { kind: "instance", instance };
+  };
+
+  /**
+   * Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by
+   * asking.
+   */
+  bindParameters(instance: Instance, given: (param: Param, value: () => ConstValue) => ConstValue): void {
+    const { checker } = this;
+    instance.trace = checker.trace;
+    this.#made.add(instance.decl, instance.block, instance.span);
+    if (++this.#depth > MAX_DEPTH) {
+      checker.report("endless-instances", { block: instance.block, limit: MAX_DEPTH }, instance.span);
+      throw new Abort();
+    }
+    for (const p of instance.decl.params) {
+      const name = p.name.text;
+      const value = given(p, () => this.#default(p, instance));
+      adopt(value, instance, name);
+      instance.params.set(name, { kind: "value", value });
+    }
+    const pending = new Set(namesOf(instance.decl.members));
+    this.#members(instance.decl.members, instance, pending);
+    this.#depth--;
+  }
+
+  #default(p: Param, instance: Instance): ConstValue {
+    if (p.default === null) return ERROR;
+    const scope = instance.file.scope.inner(instance.params);
+    const value = evaluate(
+      p.default,
+      environment(this.checker, scope, "the default of a parameter", { make: this.make }),
+    );
+    return convert(this.checker, value, p.type, `the default of \`${p.name.text}\``, p.default.span);
+  }
+
+  #members(members: readonly Member[], instance: Instance, pending: Set<string>): void {
+    const env = environment(this.checker, instance.memberScope, "a member", { make: this.make, pending });
+    for (const m of members) {
+      switch (m.kind) {
+        case "sub-block":
+          this.#subBlock(m, instance, env);
+          pending.delete(m.name.text);
+          break;
+        case "weight":
+          this.#weight(m, instance, { ...env, place: "a weight" });
+          pending.delete(m.name.text);
+          break;
+        case "function":
+          this.#declare(instance, m.name, { kind: "function", instance, fn: m });
+          break;
+        case "member-if": {
+          const chosen = conditionOf(m.condition, { ...env, place: "a condition" });
+          if (chosen !== null)
+            this.checker.within(m.span, () => this.#members(chosen ? m.then : m.else, instance, pending));
+          else for (const name of namesOf([...m.then, ...m.else])) this.#unknown(instance, name);
+          break;
+        }
+        case "names":
+          instance.names.push(m);
+          break;
+        default:
+          m satisfies never;
+      }
+    }
+  }
+
+  /** Gives a member its name; false where the name is taken, which is reported. */
+  #declare(instance: Instance, name: Name, binding: Binding): boolean {
+    if (instance.bodyNames.has(name.text)) {
+      this.checker.report("duplicate-name", { name: name.text, where: "among the members" }, name.span);
+      return false;
+    }
+    instance.bodyNames.set(name.text, binding);
+    if (binding.kind !== "function") instance.members.set(name.text, binding);
+    return true;
+  }
+
+  /** A member that may or may not exist: its use is an error already. */
+  #unknown(instance: Instance, name: string): void {
+    if (!instance.bodyNames.has(name)) instance.bodyNames.set(name, { kind: "value", value: ERROR });
+  }
+
+  #subBlock(m: SubBlock, instance: Instance, env: Env): void {
+    const found = evaluate(m.value, env);
+    const stranger = hasError(found) ? null : firstThatIsNoBlock(found);
+    if (stranger !== null)
+      this.checker.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
+    const value = stranger !== null || hasError(found) ? ERROR : found;
+    if (this.#declare(instance, m.name, { kind: "value", value })) adopt(value, instance, m.name.text);
+  }
+
+  #weight(m: Weight, instance: Instance, env: Env): void {
+    const { dtype } = m.type;
+    const shape = this.#shape(m, env);
+    const init =
+      shape === null
+        ? ZEROS
+        : m.init === null
+          ? defaultInitialiser(dtype, shape)
+          : initialiserOf(m.init, dtype, shape, env);
+    if (dtype === "bool") this.checker.report("weight-type", { reason: "cannot be of bool" }, m.type.span);
+    if (shape === null || init === null || dtype === "bool") {
+      this.#unknown(instance, m.name.text);
+      return;
+    }
+    const weight = { owner: instance, decl: m, dtype, shape, init };
+    if (this.#declare(instance, m.name, { kind: "weight", weight })) instance.owned.push(weight);
+  }
+
+  #shape(m: Weight, env: Env): readonly number[] | null {
+    const shape: number[] = [];
+    for (const d of m.type.dims) {
+      if (d.kind === "rest" || d.bound !== null) {
+        this.checker.report(
+          "weight-type",
+          { reason: d.kind === "rest" ? "has no open dimensions" : "has no bounds, its dimensions are known" },
+          d.span,
+        );
+        return null;
+      }
+      const size = extentOf(d.value, `a dimension of the weight \`${m.name.text}\``, env);
+      if (size === null) return null;
+      shape.push(size);
+    }
+    return shape;
+  }
+}
+
+/** A whole compile-time number from 1 to the largest extent; null where it is none, which was reported. */
+export function extentOf(expr: Expr, what: string, env: Env): number | null {
+  const n = integerOf(evaluate(expr, env), what, expr.span, env);
+  if (n === null || (n >= 1 && n <= MAX_EXTENT)) return n;
+  env.checker.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span);
+  return null;
+}
+
+/** Lists of instances alone, at any depth. */
+const ofBlocks = new WeakSet<ListValue>();
+
+/** The first item, at any depth, that is no instance. Goes through each list once, however often it is shared. */
+function firstThatIsNoBlock(root: ConstValue): ConstValue | null {
+  const seen = new Set<ListValue>();
+  const todo = [root];
+  for (let value = todo.pop(); value !== undefined; value = todo.pop()) {
+    if (value.kind === "instance") continue;
+    if (value.kind !== "list") return value;
+    if (seen.has(value) || ofBlocks.has(value)) continue;
+    seen.add(value);
+    for (let i = value.items.length - 1; i >= 0; i--) todo.push(value.items[i]!);
+  }
+  for (const list of seen) ofBlocks.add(list);
+  return null;
+}

@@ -1,0 +1,29 @@
+// Faults of how an instance was made, found in the library where it is called: they are told where the user made it.
+import type { Code } from "../../diagnostics/catalogue.js";
+import type { Note } from "../../diagnostics/diagnostic.js";
+import type { Span } from "../../diagnostics/span.js";
+import type { Instance } from "../names/bindings.js";
+import type { Checker, Trace } from "../checker.js";
+
+/** Codes whose cause is an argument of the block, a ratio or what it was given to run, and no tensor. */
+const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
+  "capacity-out-of-range",
+  "capacity-rounds-to-zero",
+  "dead-router",
+  "doubled-residual",
+]);
+
+/** Where a diagnostic at `span`, in a function of the instance, goes: the calls to go by, and what to note. */
+export function madeAt(
+  checker: Checker,
+  code: Code,
+  span: Span,
+  instance: Instance,
+  calls: Trace | null,
+): { readonly trace: Trace | null; readonly notes: readonly Note[] } {
+  if (!OF_MAKING.has(code) || !checker.isLibrary(span.file) || instance.trace === null)
+    return { trace: calls, notes: [] };
+  const call = checker.userSpan(calls);
+  const called = instance.path === "" ? "called here" : `called here, as \`${instance.path}\``;
+  return { trace: instance.trace, notes: call === null ? [] : [{ text: called, span: call }] };
+}

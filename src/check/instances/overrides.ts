@@ -1,0 +1,80 @@
+// `--set name=value`: parameters of the model given from outside, as expressions of the language.
+import type { SourceFile } from "../../diagnostics/span.js";
+import type { Block, Expr, Param } from "../../syntax/ast.js";
+import { parse } from "../../syntax/parse.js";
+import type { Binding, LoadedFile } from "../names/bindings.js";
+import { ERROR, type ConstValue } from "../context.js";
+import { environment, evaluate } from "../eval/evaluate.js";
+import { checkOption } from "./options.js";
+import { convert } from "./parameters.js";
+import type { Checker } from "../checker.js";
+import { nearest } from "../../size/nearest.js";
+
+export interface ParameterOverrides {
+  /** The value of each parameter that was set, computed where the parameters before it are known. */
+  readonly values: ReadonlyMap<string, (params: Map<string, Binding>) => ConstValue>;
+  /** One pseudo-file for each, which messages point into. */
+  readonly sources: readonly SourceFile[];
+}
+
+/** Reads what was set; unknown names and values that are no expressions are reported. */
+export function givenParameters(
+  checker: Checker,
+  root: LoadedFile,
+  model: Block,
+  set: Readonly<Record<string, string>>,
+): ParameterOverrides {
+  const values = new Map<string, (params: Map<string, Binding>) => ConstValue>();
+  const sources: SourceFile[] = [];
+  const known = model.params.map((p) => p.name.text);
+  for (const [name, text] of Object.entries(set)) {
+    const file = `--set ${name}`;
+    sources.push({ file, text: `${name}=${text}` });
+    const param = model.params.find((p) => p.name.text === name);
+    if (param === undefined) {
+      checker.report(
+        "unknown-argument",
+        { callee: model.name.text, name, suggestion: nearest(name, known), takes: known },
+        { file, start: 0, end: name.length },
+      );
+      continue;
+    }
+    checker.shifts.set(file, HEAD.length);
+    const expr = expressionOf(checker, { file, text: `${HEAD}${name}=${text}` });
+    values.set(name, expr === null ? () => ERROR : (params) => valueOf(checker, root, model, param, expr, params));
+  }
+  return { values, sources };
+}
+
+/** Makes a declaration of what was set, for the parser. */
+const HEAD = "const ";
+
+/** The expression in `const name=…`; null where it is none, which was reported. */
+function expressionOf(checker: Checker, source: SourceFile): Expr | null {
+  const { file, diagnostics } = parse(source);
+  for (const d of diagnostics) checker.add(d);
+  const [only, surplus] = file.declarations;
+  if (surplus !== undefined || file.imports.length > 0) {
+    checker.report(
+      "wrong-kind",
+      { what: "the value of a parameter", expected: "one expression", found: "several declarations" },
+      file.span,
+    );
+    return null;
+  }
+  return diagnostics.some((d) => d.severity === "error") || only?.kind !== "const" ? null : only.value;
+}
+
+function valueOf(
+  checker: Checker,
+  file: LoadedFile,
+  model: Block,
+  param: Param,
+  expr: Expr,
+  params: Map<string, Binding>,
+): ConstValue {
+  const value = evaluate(expr, environment(checker, file.scope.inner(params), "a parameter"));
+  const kept = convert(checker, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
+  checkOption(checker, model, param, kept, expr.span);
+  return kept;
+}

@@ -1,0 +1,139 @@
+// NumPy's broadcasting on symbolic shapes, and the messages where shapes do not fit.
+import type { Span } from "../../diagnostics/span.js";
+import type { Axis } from "../../size/axes.js";
+import { equalSizes, printSize, type Size } from "../../size/size.js";
+import type { Emitter } from "../context.js";
+import type { LogicalType, Value } from "../model.js";
+import { axisOf, isBatch, isRouted, isSequence } from "../types.js";
+import { printType } from "../values.js";
+
+/** The shape that all values broadcast to; reports where there is none, or where the batch would not come first. */
+export function broadcastTypes(
+  emitter: Emitter,
+  what: string,
+  values: readonly Value[],
+  span: Span,
+): readonly Size[] | null {
+  let shape: readonly Size[] = [];
+  let sofar: LogicalType | null = null;
+  for (const { type } of values) {
+    const next = broadcastShapes(shape, type.shape);
+    if (!next) {
+      reportMismatch(emitter, what, sofar ?? type, type, span);
+      return null;
+    }
+    sofar = { dtype: type.dtype, shape: next };
+    shape = next;
+  }
+  return batchFirst(emitter, what, shape, span) ? shape : null;
+}
+
+/** The shape both broadcast to; null where some dimension fits neither as equal nor as 1. */
+export function broadcastShapes(a: readonly Size[], b: readonly Size[]): readonly Size[] | null {
+  const rank = Math.max(a.length, b.length);
+  const shape: Size[] = [];
+  for (let i = 0; i < rank; i++) {
+    const x = a[i - (rank - a.length)] ?? 1;
+    const y = b[i - (rank - b.length)] ?? 1;
+    if (x === 1) shape.push(y);
+    else if (y === 1 || equalSizes(x, y)) shape.push(x);
+    else return null;
+  }
+  return shape;
+}
+
+/** Whether the batch, where there is one, is the first dimension and no other; reports it otherwise. */
+export function batchFirst(emitter: Emitter, what: string, shape: readonly Size[], span: Span): boolean {
+  const at = shape.findLastIndex((size) => isBatch(emitter, size));
+  if (at > 0) emitter.report("batch-axis", { what, batch: printSize(shape[at] ?? 0) }, span);
+  return at <= 0;
+}
+
+/**
+ * Two dimensions that should be equal are not: `unordered-route` where rows of a route meet other tokens, else a shape
+ * mismatch. Looks for the culprit from the last dimension to the first, as broadcasting does.
+ */
+export function reportMismatch(
+  emitter: Emitter,
+  what: string,
+  left: LogicalType,
+  right: LogicalType,
+  span: Span,
+): void {
+  const rank = Math.min(left.shape.length, right.shape.length);
+  for (let i = 1; i <= rank; i++) {
+    const x = left.shape[left.shape.length - i] ?? 1;
+    const y = right.shape[right.shape.length - i] ?? 1;
+    if (x === 1 || y === 1 || equalSizes(x, y)) continue;
+    reportSizes(emitter, what, left, x, right, y, span);
+    return;
+  }
+  emitter.report(
+    "shape-mismatch",
+    { what, left: printType(left), right: printType(right), reason: "their ranks differ" },
+    span,
+  );
+}
+
+/** The same for two sizes at known places. */
+export function reportSizes(
+  emitter: Emitter,
+  what: string,
+  left: LogicalType,
+  x: Size,
+  right: LogicalType,
+  y: Size,
+  span: Span,
+): void {
+  const routed = [x, y].filter((size) => isRouted(axisOf(emitter, size)));
+  if (routed.length > 0 && isSequence(emitter, x) && isSequence(emitter, y)) {
+    const [other] = [x, y].filter((size) => !routed.includes(size));
+    const reason =
+      other === undefined
+        ? `${printSize(x)} and ${printSize(y)} are the tokens of two different routes`
+        : `${printSize(routed[0] ?? 0)} are the chosen tokens of a route, ${printSize(other)} are not`;
+    emitter.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
+    return;
+  }
+  const gate =
+    left.shape.length !== right.shape.length &&
+    Math.min(left.shape.length, right.shape.length) > 1 &&
+    sameStart(left.shape, right.shape);
+  const made = [x, y].filter((size) => isMade(axisOf(emitter, size)));
+  const data = {
+    what,
+    left: printType(left),
+    right: printType(right),
+    reason: `${printSize(x)} and ${printSize(y)} differ`,
+  };
+  emitter.report(
+    "shape-mismatch",
+    gate
+      ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" }
+      : made.length === 0
+        ? data
+        : { ...data, hint: emitter.phase === "generate" ? unseen(made) : ofItsOwn(made) },
+    span,
+  );
+}
+
+/** Whether `concat` or a slice made the axis. */
+function isMade(axis: Axis | null): boolean {
+  return axis?.role === "sequence" && (axis.count.kind === "join" || axis.count.kind === "span");
+}
+
+const ofItsOwn = (made: readonly Size[]): string =>
+  `\`concat\` and slices along a sequence make an axis of their own, here ${made.map(printSize).join(" and ")}: ` +
+  "its tokens pair with those of no other axis";
+
+/** Under the causal rule there is more against it than the shapes. */
+const unseen = (made: readonly Size[]): string =>
+  `${made.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase ` +
+  "generate no token can see those: each is computed by itself, " +
+  "and sees earlier ones through `attention(…, causal: true)` alone";
+
+/** `f32[B, T]` beside `f32[B, T, 64]`: what was meant lacks a last dimension. */
+function sameStart(a: readonly Size[], b: readonly Size[]): boolean {
+  const [short, long] = a.length < b.length ? [a, b] : [b, a];
+  return short.every((size, i) => equalSizes(size, long[i] ?? -1));
+}

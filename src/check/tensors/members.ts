@@ -1,0 +1,45 @@
+// Members of tensors and routes: a route's mask, index and count.
+import type { Span } from "../../diagnostics/span.js";
+import { ERROR, type ConstValue, type Emitter } from "../context.js";
+import type { Value } from "../model.js";
+import { nearest } from "../../size/nearest.js";
+import { typeOf } from "../types.js";
+import { describe } from "../values.js";
+
+/** `object.name` where the object is a tensor, a route, a size or a number: only routes have members. */
+export function applyMember(emitter: Emitter, object: ConstValue, name: string, span: Span): ConstValue {
+  if (object.kind === "error") return ERROR;
+  const member = object.kind === "route" ? routeMember(emitter, object.value, name, span) : null;
+  if (member) return { kind: "tensor", value: member };
+  emitter.report("unknown-member", { object: describe(object), name, suggestion: suggestionFor(object, name) }, span);
+  return ERROR;
+}
+
+function routeMember(emitter: Emitter, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
+  const score = route.inputs[0]?.type.shape ?? [];
+  switch (name) {
+    case "mask":
+      return emitter.emit("mask", [route], {}, typeOf("bool", score), span);
+    case "index":
+      return emitter.emit("index", [route], {}, route.type, span);
+    case "count":
+      return emitter.emit("count", [route], {}, typeOf("u32", score.slice(0, 1)), span);
+    default:
+      return null;
+  }
+}
+
+const MEANT: ReadonlyMap<string, string> = new Map([
+  ["masks", "mask"],
+  ["indices", "index"],
+  ["indexes", "index"],
+  ["idx", "index"],
+  ["counts", "count"],
+  ["length", "count"],
+  ["size", "count"],
+]);
+
+function suggestionFor(object: ConstValue, name: string): string | null {
+  if (object.kind === "route") return MEANT.get(name) ?? nearest(name, ["mask", "index", "count"]);
+  return object.kind === "tensor" && (name === "T" || name === "mT") ? "transpose(x)" : null;
+}

@@ -1,0 +1,59 @@
+// The operations of a model while it is unrolled, in their order, each with the call that emitted it.
+import type { CallNode } from "./call-tree.js";
+import type { LogicalAttrs, LogicalOp, Value } from "../model.js";
+import type { Trace } from "../checker.js";
+
+/** A value while its model is being made: paths and streams get their names at the end. */
+interface Draft {
+  path: string;
+  attrs: LogicalAttrs[LogicalOp];
+}
+
+export class Emitted {
+  readonly #values: (Value & Draft)[] = [];
+  readonly #nodes: CallNode[] = [];
+  readonly #traces: (Trace | null)[] = [];
+  readonly #streams: CallNode[] = [];
+
+  get count(): number {
+    return this.#values.length;
+  }
+
+  /** Adds an operation that `node` emitted, reached by the calls of `trace`. */
+  add<K extends LogicalOp>(
+    node: CallNode,
+    trace: Trace | null,
+    { op, inputs, attrs, type, span }: Pick<Value<K>, "op" | "inputs" | "attrs" | "type" | "span">,
+  ): Value<K> {
+    const value = { id: this.#values.length, op, inputs, attrs, type, span, path: "" };
+    this.#values.push(value);
+    this.#nodes.push(node);
+    this.#traces.push(trace);
+    return value;
+  }
+
+  /** The call that emitted a value, and the calls that led to it. */
+  madeBy({ id }: Value): { readonly node: CallNode | null; readonly trace: Trace | null } {
+    return { node: this.#nodes[id] ?? null, trace: this.#traces[id] ?? null };
+  }
+
+  /** A stream of random values that `node` asks for: a placeholder until calls have their paths. */
+  stream(node: CallNode): string {
+    this.#streams.push(node);
+    return `${this.#streams.length - 1}`;
+  }
+
+  /** Gives every value the path of its call, and random values their streams, once all calls are known. */
+  finish(): void {
+    const numbers = new Map<CallNode, number>();
+    const streams = this.#streams.map((node) => {
+      const n = numbers.get(node) ?? 0;
+      numbers.set(node, n + 1);
+      return `${node.path}:${n}`;
+    });
+    for (const value of this.#values) {
+      value.path = this.#nodes[value.id]?.path ?? "";
+      if ("stream" in value.attrs) value.attrs = { ...value.attrs, stream: streams[Number(value.attrs.stream)] ?? "" };
+    }
+  }
+}

@@ -1,0 +1,80 @@
+// What a model holds once it is made: instances and weights by their paths, losses and observed values by their calls.
+import type { Span } from "../../diagnostics/span.js";
+import { Instance, joinPath } from "../names/bindings.js";
+import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "../model.js";
+import { MAX_PATH } from "../limits.js";
+import type { Checker, Trace } from "../checker.js";
+import type { Unroller } from "./unroll.js";
+
+export interface Inside {
+  readonly instances: readonly InstanceEntry[];
+  readonly weights: readonly FoundWeight[];
+}
+
+/** A weight, but for its keys, which `names` decides. */
+export interface FoundWeight {
+  readonly weight: Omit<ModelWeight, "keys">;
+  /** The calls that led to its instance. */
+  readonly trace: Trace | null;
+}
+
+/** Every instance below the model and every weight, in order of making; two with one path are reported. */
+export function inspect(checker: Checker, model: Instance): Inside {
+  const instances: InstanceEntry[] = [];
+  const weights: FoundWeight[] = [];
+  const paths = new Set<string>();
+  const claim = (path: string, span: Span, trace: Trace | null): boolean => {
+    if (path.length > MAX_PATH) checker.abort("letters in one path", MAX_PATH, span);
+    // Paths repeat the names of all they lie in.
+    checker.spend(Math.ceil(path.length / 32), span);
+    if (paths.has(path)) {
+      checker.report("path-taken", { path }, span, [], trace);
+      return false;
+    }
+    paths.add(path);
+    return true;
+  };
+  const visit = (instance: Instance): void => {
+    for (const owned of instance.owned) {
+      if (owned instanceof Instance) {
+        if (!claim(owned.path, owned.span, owned.trace)) continue;
+        instances.push({ path: owned.path, block: owned.block, span: owned.span });
+        visit(owned);
+      } else {
+        const { decl, dtype, shape, init } = owned;
+        const path = joinPath(instance.path, decl.name.text);
+        if (claim(path, decl.name.span, instance.trace)) {
+          weights.push({ weight: { path, dtype, shape, init, doc: decl.doc, span: decl.span }, trace: instance.trace });
+        }
+      }
+    }
+  };
+  visit(model);
+  return { instances, weights };
+}
+
+/** Losses and observed values by their paths; those whose paths are equal are numbered. */
+export function nameCalls({ losses, observes }: Unroller): {
+  readonly losses: readonly ModelLoss[];
+  readonly observes: readonly ModelObserve[];
+} {
+  const lossPaths = numbered(losses.map((l) => joinPath(l.node.path, l.name)));
+  const observePaths = numbered(observes.map((o) => joinPath(o.node.path, o.name)));
+  return {
+    losses: losses.map((l, i) => ({ path: lossPaths[i] ?? l.name, value: l.value, own: l.own })),
+    observes: observes.map((o, i) => ({ path: observePaths[i] ?? o.name, value: o.value })),
+  };
+}
+
+/** Those that are equal are numbered: `y#0`, `y#1`. */
+export function numbered(paths: readonly string[]): readonly string[] {
+  const total = new Map<string, number>();
+  for (const p of paths) total.set(p, (total.get(p) ?? 0) + 1);
+  const next = new Map<string, number>();
+  return paths.map((p) => {
+    if ((total.get(p) ?? 0) < 2) return p;
+    const n = next.get(p) ?? 0;
+    next.set(p, n + 1);
+    return `${p}#${n}`;
+  });
+}

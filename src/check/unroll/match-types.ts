@@ -1,0 +1,269 @@
+// Matches the declared types of a function's inputs and results with the tensors it is given and computes.
+import type { Span } from "../../diagnostics/span.js";
+import { equalSizes, printSize, type Atom, type Size } from "../../size/size.js";
+import { compare, toNumber, ZERO } from "../../size/rational.js";
+import type { DimExpr, Expr, TypeExpr } from "../../syntax/ast.js";
+import { sizeFrom } from "../eval/arithmetic.js";
+import type { Binding, Scope } from "../names/bindings.js";
+import { sequenceOf, type AxisLookup } from "../types.js";
+import type { Env } from "../names/environment.js";
+import { evaluate, integerOf } from "../eval/evaluate.js";
+import { extentOf } from "../instances/instantiate.js";
+import type { LogicalType } from "../model.js";
+import { describe, printType, sizeValue } from "../values.js";
+
+export interface Typed {
+  /** Of the input or result. */
+  readonly name: string;
+  readonly role: "input" | "result";
+  readonly declared: TypeExpr;
+  readonly found: LogicalType;
+  /** The argument, or the expression that gives the result. */
+  readonly span: Span;
+}
+
+type Dim = Extract<DimExpr, { kind: "dim" }>;
+
+/** Axes of one call of a function: what the names its inputs introduce stand for. */
+export class TypeMatcher {
+  readonly axes = new Map<string, Binding>();
+  /** What `...` stood for in each input. */
+  readonly #rests: (readonly Size[])[] = [];
+  readonly #env: Env;
+
+  constructor(
+    /** What types see: parameters, members, the file. */
+    env: Env,
+    readonly callee: string,
+    readonly lookup: AxisLookup,
+  ) {
+    this.#env = { ...env, scope: env.scope.inner(this.axes), place: "a dimension", body: null, make: null };
+  }
+
+  /** Binds the axes that the types introduce, then compares; false where something was reported. */
+  match(all: readonly Typed[]): boolean {
+    const aligned = all.map((t) => ({ t, pairs: this.#align(t) }));
+    let ok = true;
+    for (const { t, pairs } of aligned) {
+      if (pairs === null) ok = false;
+      else for (const [dim, size] of pairs) ok = this.#bind(t, dim, size) && ok;
+    }
+    for (const { t, pairs } of aligned) for (const [dim, size] of pairs ?? []) ok = this.#compare(t, dim, size) && ok;
+    return ok;
+  }
+
+  /**
+   * Each declared dimension with the size that stands there; null where the dtype or the number of dimensions differ.
+   */
+  #align(t: Typed): readonly (readonly [Dim, Size])[] | null {
+    const { dims, dtype } = t.declared;
+    const { shape } = t.found;
+    const rest = dims.findIndex((d) => d.kind === "rest");
+    const fixed = dims.flatMap((d) => (d.kind === "dim" ? [d] : []));
+    const open = shape.length - fixed.length;
+    if (t.found.dtype !== dtype) return this.#mismatch(t, null);
+    if (rest === -1 ? open !== 0 : open < 0) {
+      const needs = `${rest === -1 ? "" : "at least "}${fixed.length} ${fixed.length === 1 ? "is" : "are"} declared`;
+      return this.#mismatch(t, `${shape.length} dimension${shape.length === 1 ? "" : "s"} where ${needs}`);
+    }
+    if (rest !== -1) {
+      const covered = shape.slice(rest, rest + open);
+      if (t.role === "input") this.#rests.push(covered);
+      else if (!this.#restFits(covered)) return this.#mismatch(t, "`...` stands for the same axes as in the inputs");
+    }
+    return fixed.map((d, i) => [d, shape[rest === -1 || i < rest ? i : i + open] ?? 1] as const);
+  }
+
+  /** `...` of a result stands for what it stood for in the inputs, where those agree. */
+  #restFits(covered: readonly Size[]): boolean {
+    const [first, ...others] = this.#rests;
+    const same = (a: readonly Size[], b: readonly Size[]): boolean =>
+      a.length === b.length && a.every((s, i) => equalSizes(s, b[i] ?? -1));
+    return first === undefined || others.some((o) => !same(o, first)) || same(covered, first);
+  }
+
+  #bind(t: Typed, dim: Dim, size: Size): boolean {
+    const name = axisNameOf(dim.value, this.#env.scope);
+    if (name === null) return true;
+    const known = this.axes.get(name);
+    if (known === undefined) {
+      if (t.role === "result" && !this.#isFresh(size)) {
+        this.#mismatch(t, `\`${name}\` is no axis of the inputs`);
+        return false;
+      }
+      this.axes.set(name, { kind: "value", value: sizeValue(size) });
+      return true;
+    }
+    const before = sizeOfBinding(known);
+    if (before === null || equalSizes(before, size)) return true;
+    this.#mismatch(t, `\`${name}\` stands for ${printSize(before)} already, and for ${printSize(size)} here`);
+    return false;
+  }
+
+  /**
+   * A result may name an axis that the function made (a slice, a route), not give another name to one of the inputs, or
+   * to a number.
+   */
+  #isFresh(size: Size): boolean {
+    return typeof size !== "number" && [...this.axes.values()].every((b) => !equalSizes(sizeOfBinding(b) ?? -1, size));
+  }
+
+  #compare(t: Typed, dim: Dim, size: Size): boolean {
+    if (axisNameOf(dim.value, this.#env.scope) === null) {
+      const declared = this.#size(dim.value);
+      if (declared === null) return false;
+      if (!equalSizes(declared, size)) {
+        this.#mismatch(t, `${printSize(size)} where ${printSize(declared)} is declared`);
+        return false;
+      }
+    }
+    if (dim.bound === null) return true;
+    const bound = extentOf(dim.bound, "a bound", this.#env);
+    if (bound === null) return false;
+    const most = greatest(size, this.lookup);
+    if (most !== null && most <= bound) return true;
+    const found =
+      typeof size === "number"
+        ? `size is ${size}`
+        : `axis ${printSize(size)} ${most === null ? "has no bound" : `may be ${most}`}`;
+    const axis = dim.value.kind === "name" ? dim.value.name : "dimension";
+    this.#env.checker.report("bound-exceeded", { callee: this.callee, axis, bound, found }, t.span, [
+      { text: "declared here", span: dim.span },
+    ]);
+    return false;
+  }
+
+  #size(expr: Expr): Size | null {
+    const value = evaluate(expr, this.#env);
+    if (value.kind === "size") return value.size;
+    if (value.kind === "number") return integerOf(value, "a dimension", expr.span, this.#env);
+    if (value.kind === "error") return null;
+    this.#env.checker.report(
+      "wrong-kind",
+      { what: "a dimension", expected: "a whole number or an axis", found: describe(value) },
+      expr.span,
+    );
+    return null;
+  }
+
+  #mismatch(t: Typed, reason: string | null): null {
+    const { checker } = this.#env;
+    const notes = [{ text: "declared here", span: t.declared.span }];
+    const [expected, found] = [this.#print(t.declared), printType(t.found)];
+    const { callee } = this;
+    const result = t.name === "output" ? "its result" : `\`${t.name}\``;
+    if (t.role === "input")
+      checker.report("wrong-input", { callee, input: t.name, expected, found, reason }, t.span, notes);
+    else
+      checker.report(
+        "wrong-result",
+        { callee, result, expected, found, reason, ...this.#mend(t.found) },
+        t.span,
+        notes,
+      );
+    return null;
+  }
+
+  /** A result that lies on fewer tokens than declared, or on others. */
+  #mend({ shape }: LogicalType): { readonly hint?: string } {
+    for (const size of shape) {
+      const axis = sequenceOf(this.lookup, size);
+      if (axis === null || !this.#isFresh(size)) continue;
+      const { kind } = axis.count;
+      const { name } = axis;
+      if (kind === "top" || kind === "above")
+        return {
+          hint:
+            `${name} are the tokens that a route chose from ${axis.count.parent}: \`put(x, route, …)\` brings them ` +
+            "back to all tokens",
+        };
+      if (kind !== "input")
+        return { hint: `${name} was made by \`concat\` or a slice; declare a name of its own for it in the result` };
+    }
+    return {};
+  }
+
+  /** The declared type, with the values of its dimensions where they are known. */
+  #print(type: TypeExpr): string {
+    const dims = type.dims.map((d) => {
+      if (d.kind === "rest") return "...";
+      const name = axisNameOf(d.value, this.#env.scope);
+      if (name !== null) return name;
+      const size = this.#size(d.value);
+      return size === null ? "?" : printSize(size);
+    });
+    return `${type.dtype}[${dims.join(", ")}]`;
+  }
+}
+
+/**
+ * The name of the axis that a dimension is: a capitalised name that stands for no compile-time value. Null where the
+ * dimension is an expression.
+ */
+export function axisNameOf(expr: Expr, scope: Scope): string | null {
+  if (expr.kind !== "name" || !/^[A-Z]/.test(expr.name)) return null;
+  // An axis of this function hides what lies further out.
+  const found = scope.table.get(expr.name);
+  if (found !== undefined) return expr.name;
+  const outer = scope.find(expr.name);
+  return outer === null || !mayBeNumber(outer) ? expr.name : null;
+}
+
+/** Whether a name may stand for a compile-time number, and so for no axis. */
+const mayBeNumber = (b: Binding): boolean =>
+  b.kind === "const" ||
+  (b.kind === "value" && b.value.kind !== "instance" && b.value.kind !== "list" && b.value.kind !== "string");
+
+const sizeOfBinding = (b: Binding): Size | null =>
+  b.kind === "value" && (b.value.kind === "number" || b.value.kind === "size") ? sizeFrom(b.value) : null;
+
+/** The greatest value a size can take, by the bounds of its axes; null where there is none. */
+export function greatest(size: Size, lookup: AxisLookup): number | null {
+  if (typeof size === "number") return size;
+  let sum = 0;
+  for (const term of size.terms) {
+    // A term that is taken away can be 0 at least, for all sizes are.
+    if (compare(term.coefficient, ZERO) < 0) continue;
+    let product = toNumber(term.coefficient);
+    for (const { atom } of term.atoms) {
+      const most = greatestAtom(atom, lookup);
+      if (most === null) return null;
+      product *= most;
+    }
+    sum += product;
+  }
+  return sum;
+}
+
+function greatestAtom(atom: Atom, lookup: AxisLookup): number | null {
+  switch (atom.kind) {
+    case "axis":
+      return lookup.axis(atom.axis).bound;
+    case "rows":
+    case "live":
+      return null;
+    case "ceil":
+    case "floor":
+    case "round": {
+      const [arg] = atom.args;
+      const most = arg === undefined ? null : greatest(arg, lookup);
+      return most === null ? null : Math.ceil(most);
+    }
+    case "min": {
+      const known = atom.args.map((a) => greatest(a, lookup)).filter((m) => m !== null);
+      return known.length === 0 ? null : Math.min(...known);
+    }
+    case "max": {
+      const all = atom.args.map((a) => greatest(a, lookup));
+      return all.reduce((a, b) => (a === null || b === null ? null : Math.max(a, b)), 0);
+    }
+    case "mod": {
+      const [, divisor] = atom.args;
+      return divisor === undefined ? null : greatest(divisor, lookup);
+    }
+    case "div":
+      return null;
+    default:
+      return atom satisfies never;
+  }
+}

@@ -1,0 +1,393 @@
+// Unrolls functions: the body of the entered function and of all it calls becomes one list of operations.
+import type { Code, DataOf } from "../../diagnostics/catalogue.js";
+import type { Note } from "../../diagnostics/diagnostic.js";
+import { invariant } from "../../base/invariant.js";
+import type { Span } from "../../diagnostics/span.js";
+import type { Axis, CountRule } from "../../size/axes.js";
+import type { Expr, Fn, Stmt } from "../../syntax/ast.js";
+import type { Binding, Instance, WeightRecord } from "../names/bindings.js";
+import { nameOfFunction } from "../eval/call.js";
+import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
+import { ERROR, type ConstValue, type Argument } from "../context.js";
+import { toValue } from "../tensors/convert.js";
+import { Emitted } from "./emitted.js";
+import type { Env, FunctionBody } from "../names/environment.js";
+import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
+import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
+import type { FoundLoss, FoundObserve, FoundRoute } from "./found.js";
+import { madeAt } from "../instances/made-at.js";
+import { TypeMatcher, type Typed } from "./match-types.js";
+import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "../model.js";
+import type { Checker, Trace } from "../checker.js";
+import { Tally } from "../instances/tally.js";
+import { describe, hasError, printType } from "../values.js";
+
+/** What a function without a result gives. */
+const NOTHING: ConstValue = { kind: "tuple", names: [], items: [] };
+
+/** One function of one instance being unrolled. */
+interface Frame extends ActiveCall {
+  readonly fn: Fn;
+  readonly env: Env;
+  readonly outer: Frame | null;
+  readonly depth: number;
+  readonly losses: Map<string, Stmt>;
+}
+
+export interface UnrollOptions {
+  readonly checker: Checker;
+  readonly entry: Entry;
+  readonly live: readonly LiveParameter[];
+}
+
+export class Unroller implements FunctionBody {
+  readonly phase: Phase;
+  readonly losses: FoundLoss[] = [];
+  readonly observes: FoundObserve[] = [];
+  readonly routes = new Map<Value, FoundRoute>();
+  readonly axes = new Map<string, Axis>();
+  batch: string | null = null;
+  readonly #options: UnrollOptions;
+  readonly #emitted = new Emitted();
+  readonly #inCalls = new Set<Value>();
+  readonly #weights = new Map<WeightRecord, Value>();
+  readonly #taken = new Map<string, number>();
+  readonly #calls: Tally<Fn>;
+  #frame: Frame | null = null;
+
+  constructor(options: UnrollOptions) {
+    this.#options = options;
+    this.#calls = new Tally(options.checker, "calls of functions", MAX_CALLS);
+    this.phase = options.checker.phase;
+  }
+
+  // --- what built-in functions and operators use
+
+  emit<K extends LogicalOp>(
+    op: K,
+    inputs: readonly Value[],
+    attrs: LogicalAttrs[K],
+    type: LogicalType,
+    span: Span,
+  ): Value<K> {
+    invariant(this.#frame !== null, "an operation outside of any function");
+    if (this.#emitted.count >= MAX_OPERATIONS) this.#checker.abort("operations", MAX_OPERATIONS, span);
+    if (type.shape.length > MAX_RANK) this.#checker.abort("dimensions in one tensor", MAX_RANK, span);
+    const value = this.#emitted.add(this.#frame.node, this.#checker.trace, { op, inputs, attrs, type, span });
+    if (this.#frame.depth > 1) this.#inCalls.add(value);
+    return value;
+  }
+
+  report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
+    this.#reportIn(this.#frame?.node ?? null, this.#checker.trace, code, data, span, notes);
+  }
+
+  /** Reports at a value's place, by the calls that led to it, when everything is unrolled. */
+  reportAt<C extends Code>(
+    value: Value,
+    code: C,
+    data: DataOf<C>,
+    span: Span = value.span,
+    notes: readonly Note[] = [],
+  ): void {
+    const { node, trace } = this.#emitted.madeBy(value);
+    this.#reportIn(node, trace, code, data, span, notes);
+  }
+
+  #reportIn<C extends Code>(
+    node: CallNode | null,
+    calls: Trace | null,
+    code: C,
+    data: DataOf<C>,
+    span: Span,
+    notes: readonly Note[],
+  ): void {
+    const made = node === null ? { trace: calls, notes: [] } : madeAt(this.#checker, code, span, node.instance, calls);
+    this.#checker.report(code, data, span, [...notes, ...made.notes], made.trace);
+  }
+
+  /** Whether a function called from the entered one made the value. */
+  madeInCall(value: Value): boolean {
+    return this.#inCalls.has(value);
+  }
+
+  axis(name: string): Axis {
+    const axis = this.axes.get(name);
+    invariant(axis !== undefined, `no axis ${name}`);
+    return axis;
+  }
+
+  live(name: string): LiveParameter {
+    const found = this.#options.live.find((l) => l.name === name);
+    invariant(found !== undefined, `no live parameter ${name}`);
+    return found;
+  }
+
+  makeAxis(hint: string, bound: number | null, count: CountRule): string {
+    const name = this.#freeName(hint);
+    this.axes.set(name, { role: "sequence", name, bound, count });
+    return name;
+  }
+
+  stream(): string {
+    invariant(this.#frame !== null, "random values outside of any function");
+    return this.#emitted.stream(this.#frame.node);
+  }
+
+  /** `K`, then `K2`, `K3`, …: the first that no axis bears. */
+  #freeName(hint: string): string {
+    let n = this.#taken.get(hint) ?? 0;
+    let name = hint;
+    do name = ++n === 1 ? hint : `${hint}${n}`;
+    while (this.axes.has(name));
+    this.#taken.set(hint, n);
+    return name;
+  }
+
+  get #checker(): Checker {
+    return this.#options.checker;
+  }
+
+  // --- what expressions use
+
+  weight(weight: WeightRecord): ConstValue {
+    let value = this.#weights.get(weight);
+    if (value === undefined) {
+      const { owner, decl, dtype, shape } = weight;
+      const path = owner.path === "" ? decl.name.text : `${owner.path}.${decl.name.text}`;
+      value = this.emit("weight", [], { path }, { dtype, shape }, decl.span);
+      this.#weights.set(weight, value);
+    }
+    return { kind: "tensor", value };
+  }
+
+  call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Argument>, span: Span): ConstValue {
+    const caller = this.#frame;
+    invariant(caller !== null, "a call outside of any function");
+    const callee = nameOfFunction(instance, fn);
+    for (let f: Frame | null = caller; f !== null; f = f.outer) {
+      if (f.fn === fn && f.node.instance === instance) {
+        this.#checker.report("recursive-function", { name: callee }, span);
+        return ERROR;
+      }
+    }
+    if (caller.depth >= MAX_DEPTH) this.#checker.abort("functions that call one another in a row", MAX_DEPTH, span);
+    this.#calls.add(fn, callee, span);
+    return this.#checker.traced(span, () => {
+      const matcher = new TypeMatcher(typeEnv(this.#checker, instance), callee, this);
+      const inputs = this.#arguments(fn, args, callee, span);
+      if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
+      const locals = new Map(matcher.axes);
+      for (const { typed, value } of inputs) locals.set(typed.name, { kind: "value", value });
+      return this.run({ instance, fn, node: enterCall(caller, instance), locals, matcher });
+    });
+  }
+
+  /** The arguments as tensors, beside the inputs they go to; null where one is none, which was reported. */
+  #arguments(
+    fn: Fn,
+    args: ReadonlyMap<string, Argument>,
+    callee: string,
+    span: Span,
+  ): readonly { readonly typed: Typed; readonly value: ConstValue }[] | null {
+    const all: { typed: Typed; value: ConstValue }[] = [];
+    for (const input of fn.inputs) {
+      const name = input.name.text;
+      const arg = args.get(name) ?? { value: ERROR, span };
+      const value = toValue(this, arg.value, input.type.dtype, [], `\`${name}\` of \`${callee}\``, arg.span);
+      if (value === null) return null;
+      all.push({
+        typed: { name, role: "input", declared: input.type, found: value.type, span: arg.span },
+        value: { kind: "tensor", value },
+      });
+    }
+    return all;
+  }
+
+  // --- functions and statements
+
+  /** Unrolls a function whose inputs are bound, and gives its result: a tensor, or several by name. */
+  run({
+    instance,
+    fn,
+    node,
+    locals,
+    matcher,
+  }: {
+    readonly instance: Instance;
+    readonly fn: Fn;
+    readonly node: CallNode;
+    readonly locals: Map<string, Binding>;
+    readonly matcher: TypeMatcher;
+  }): ConstValue {
+    const outer = this.#frame;
+    const scope = instance.bodyScope.inner(locals);
+    const env = environment(this.#checker, scope, "a function", { body: this });
+    const frame: Frame = { node, outer, fn, env, depth: (outer?.depth ?? 0) + 1, losses: new Map() };
+    this.#frame = frame;
+    const objective = fn.name.text === "objective";
+    const last = this.#statements(fn.body, frame, !objective);
+    const result = objective ? NOTHING : this.#results(fn, last, matcher, nameOfFunction(instance, fn));
+    this.#frame = outer;
+    return result;
+  }
+
+  /** Runs statements; gives the value of the last one where it is an expression. */
+  #statements(body: readonly Stmt[], frame: Frame, wanted: boolean): Result | null {
+    let last: Result | null = null;
+    for (const [i, stmt] of body.entries()) last = this.#statement(stmt, frame, wanted && i === body.length - 1);
+    return last;
+  }
+
+  #statement(stmt: Stmt, frame: Frame, wanted: boolean): Result | null {
+    const { env } = frame;
+    switch (stmt.kind) {
+      case "assign":
+        this.#assign(stmt, frame);
+        return null;
+      case "for":
+        this.#for(stmt, frame);
+        return null;
+      case "if": {
+        const chosen = conditionOf(stmt.condition, env);
+        if (chosen === null) return { value: ERROR, span: stmt.span };
+        return this.#checker.within(stmt.span, () => this.#statements(chosen ? stmt.then : stmt.else, frame, wanted));
+      }
+      case "loss":
+        this.#loss(stmt, frame);
+        return null;
+      case "observe":
+        this.#observe(stmt, frame);
+        return null;
+      case "expr": {
+        const value = evaluate(stmt.value, env);
+        if (!wanted && stmt.value.kind !== "call" && value.kind !== "error") this.report("unused-value", {}, stmt.span);
+        return { value, span: stmt.value.span };
+      }
+      default:
+        return stmt satisfies never;
+    }
+  }
+
+  #assign(stmt: Extract<Stmt, { kind: "assign" }>, { env, node }: Frame): void {
+    const value = evaluate(stmt.value, env);
+    const locals = env.scope.table;
+    const [first, ...more] = stmt.targets;
+    if (first !== undefined && more.length === 0) {
+      if (value === NOTHING) this.report("no-value", { what: "this call" }, stmt.value.span);
+      if (value.kind === "route" && !this.routes.has(value.value))
+        this.routes.set(value.value, { node, name: first.text, axis: value.value.attrs.axis });
+      locals.set(first.text, { kind: "value", value: value === NOTHING ? ERROR : value });
+      return;
+    }
+    const items = value.kind === "tuple" || value.kind === "list" ? value.items : null;
+    const fits = items !== null && items.length === stmt.targets.length;
+    if (!fits && value.kind !== "error")
+      this.report("unpack-count", { targets: stmt.targets.length, found: describe(value) }, stmt.value.span);
+    stmt.targets.forEach((t, i) => locals.set(t.text, { kind: "value", value: fits ? (items[i] ?? ERROR) : ERROR }));
+  }
+
+  /** The loop's variable is local; what the body binds is seen after it. */
+  #for(stmt: Extract<Stmt, { kind: "for" }>, frame: Frame): void {
+    const items = itemsOf(stmt.list, frame.env);
+    const locals = frame.env.scope.table;
+    const name = stmt.name.text;
+    const hidden = locals.get(name);
+    for (const value of items ?? [ERROR]) {
+      locals.set(name, { kind: "value", value });
+      this.#checker.within(stmt.span, () => this.#statements(stmt.body, frame, false));
+    }
+    if (hidden === undefined) locals.delete(name);
+    else locals.set(name, hidden);
+  }
+
+  #loss(stmt: Extract<Stmt, { kind: "loss" }>, frame: Frame): void {
+    const name = stmt.name.text;
+    const before = frame.losses.get(name);
+    if (before !== undefined && before !== stmt)
+      this.report("duplicate-name", { name, where: "among the losses of this function" }, stmt.name.span);
+    frame.losses.set(name, stmt);
+    const value = evaluate(stmt.value, frame.env);
+    if (hasError(value)) return;
+    const scalar =
+      value.kind === "tensor" || value.kind === "number"
+        ? toValue(this, value, "f32", [], `the loss \`${name}\``, stmt.value.span)
+        : null;
+    const { type } = scalar ?? { type: null };
+    if (scalar === null || type === null || type.dtype !== "f32" || type.shape.length > 0) {
+      this.report(
+        "loss-not-scalar",
+        { name, found: type === null ? describe(value) : printType(type) },
+        stmt.value.span,
+      );
+      return;
+    }
+    if (this.#options.entry === "objective")
+      this.losses.push({ node: frame.node, name, value: scalar, own: frame.outer === null });
+  }
+
+  #observe(stmt: Extract<Stmt, { kind: "observe" }>, frame: Frame): void {
+    const expr: Expr = { kind: "name", name: stmt.name.text, span: stmt.name.span };
+    const value = evaluate(expr, frame.env);
+    if (value.kind === "tensor" || value.kind === "route")
+      this.observes.push({ node: frame.node, name: stmt.name.text, value: value.value });
+    else if (value.kind !== "error")
+      this.report("not-observable", { name: stmt.name.text, found: describe(value) }, stmt.name.span);
+  }
+
+  // --- results
+
+  #results(fn: Fn, last: Result | null, matcher: TypeMatcher, callee: string): ConstValue {
+    const { results } = fn;
+    if (results.length === 0) return last?.value ?? NOTHING;
+    if (last !== null && hasError(last.value)) return ERROR;
+    const several = last?.value.kind === "list" || (last?.value.kind === "tuple" && last.value !== NOTHING);
+    const items =
+      last === null || last.value === NOTHING ? [] : several && "items" in last.value ? last.value.items : [last.value];
+    if (last === null || items.length !== results.length) {
+      this.report(
+        "result-count",
+        { callee, expected: results.length, found: last === null ? "no expression" : describe(last.value) },
+        last?.span ?? fn.name.span,
+      );
+      return ERROR;
+    }
+    const typed: Typed[] = [];
+    const values: ConstValue[] = [];
+    for (const [i, r] of results.entries()) {
+      const name = r.name?.text ?? "output";
+      const value = toValue(this, items[i] ?? ERROR, r.type.dtype, [], `the result of \`${callee}\``, last.span);
+      if (value === null) return ERROR;
+      typed.push({ name, role: "result", declared: r.type, found: value.type, span: last.span });
+      values.push({ kind: "tensor", value });
+    }
+    if (!matcher.match(typed)) return ERROR;
+    const [only] = values;
+    return only !== undefined && values.length === 1
+      ? only
+      : { kind: "tuple", names: typed.map((t) => t.name), items: values };
+  }
+
+  /** Unrolls the inputs of the entered function, which belong to the model's own call. */
+  within<T>(instance: Instance, fn: Fn, node: CallNode, work: () => T): T {
+    const env = environment(this.#checker, instance.bodyScope, "a function", { body: this });
+    this.#frame = { node, outer: null, fn, env, depth: 0, losses: new Map() };
+    const made = work();
+    this.#frame = null;
+    return made;
+  }
+
+  /** Once all calls are known, and have their paths. */
+  finish(): void {
+    this.#emitted.finish();
+  }
+}
+
+interface Result {
+  readonly value: ConstValue;
+  readonly span: Span;
+}
+
+/** What the types of an instance's functions see. */
+export const typeEnv = (checker: Checker, instance: Instance): Env =>
+  environment(checker, instance.memberScope, "a dimension");
