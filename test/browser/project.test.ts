@@ -18,11 +18,15 @@ window.both = async (source, weights) => {
   const device = await openDevice();
   const { program, diagnostics } = compile(source, { target: device.target });
   if (!program) throw new Error(formatDiagnostics(diagnostics));
-  const session = await load(program, device, await (await fetch(weights)).arrayBuffer(), { max: { B: 1, T: 8 } });
-  const b = (await session.run({ tokens })).output;
-  session.dispose();
+  const outputs = [];
+  for (const source of [new URL(weights, location.href), await fetch(weights)]) {
+    const session = await load(program, device, source, { max: { B: 1, T: 8 } });
+    outputs.push((await session.run({ tokens })).output);
+    session.dispose();
+  }
   device.destroy();
-  return { shape: b.shape, furthest: Math.max(...b.data.map((v, i) => Math.abs(v - a.data[i]))), largest: Math.max(...a.data.map(Math.abs)) };
+  const differences = outputs.flatMap((b) => [...b.data].map((v, i) => Math.abs(v - a.data[i])));
+  return { shape: outputs[1].shape, furthest: Math.max(...differences), largest: Math.max(...a.data.map(Math.abs)) };
 };
 window.ready = true;
 `;
