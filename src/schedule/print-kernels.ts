@@ -3,7 +3,8 @@
 import { nodesOf, type Node } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
 import { readsOf, type FusedOutput, type Selection } from "./fusion/selection.js";
-import type { ColumnSlice, Epilogue, Fusion } from "./fusion/fusion.js";
+import type { ColumnSlice } from "./fusion/epilogue.js";
+import type { Fusion } from "./fusion/fusion.js";
 import type { KernelGraph } from "./kernel-graph.js";
 import { isRowMajor, type Value } from "./addressing/layout.js";
 import type { FusedKernel } from "./kernels/fused-kernel.js";
@@ -63,7 +64,7 @@ const valueText = ({ node, result }: Value, ref: Ref): string =>
 
 function fusionLines(fusion: Fusion, ref: Ref): readonly string[] {
   const loaded = new Set(fusion.prologue?.operations ?? []);
-  const epilogues = new Set(fusion.columns.flatMap((c) => c.epilogues.flatMap(nodesIn)));
+  const epilogues = new Set(fusion.columns.flatMap((c) => c.epilogues.flatMap((e) => e.nodes)));
   const accumulators = new Set(fusion.columns.flatMap((c) => [...c.accumulators.keys()]));
   const rest = [...fusion.nodes].filter(
     (n) => !loaded.has(n) && !accumulators.has(n) && !epilogues.has(n) && n !== fusion.product,
@@ -72,42 +73,15 @@ function fusionLines(fusion: Fusion, ref: Ref): readonly string[] {
     ...[...loaded].map((n) => `loads ${computed(n, ref)}`),
     ...fusion.columns.flatMap((c) => [
       columnsText(c.slice, fusion.pairs),
-      ...c.epilogues.map((e) => `  ${epilogueText(e, ref)}`),
+      ...c.epilogues.map((e) => `  ${e.print({ ref, computed: (n) => computed(n, ref) })}`),
     ]),
     ...rest.map((n) => `computes ${computed(n, ref)}`),
   ];
 }
 
-/** The nodes that an epilogue is, beside values that it only stores. */
-function nodesIn(epilogue: Epilogue): readonly Node[] {
-  if (epilogue.kind === "store") return [];
-  const sets: readonly Node[] = epilogue.kind === "row sum" && epilogue.set ? [epilogue.set] : [];
-  const cached: readonly Node[] = epilogue.kind === "rotary" && epilogue.cached ? [epilogue.cached.node] : [];
-  return [epilogue.node, ...sets, ...cached];
-}
-
 function columnsText({ start, stop, second }: ColumnSlice, pairs: number): string {
   const other = second === null ? "" : ` with ${second}:${second + stop - start}`;
   return `columns ${start}:${stop}${other}${pairs === 0 ? "" : ` in pairs of ${pairs}`}`;
-}
-
-function epilogueText(epilogue: Epilogue, ref: Ref): string {
-  switch (epilogue.kind) {
-    case "store":
-      return `store ${ref(epilogue.node)}${epilogue.shared ? " where its columns stand" : ""}`;
-    case "rotary": {
-      const text = `rotate ${computed(epilogue.node, ref)} of ${ref(epilogue.of)}, heads of ${epilogue.width}`;
-      return epilogue.cached ? `${text}, cache write ${computed(epilogue.cached.node, ref)}` : text;
-    }
-    case "cache write":
-      return `cache write ${computed(epilogue.node, ref)} of ${ref(epilogue.of)}`;
-    case "scatter":
-      return `scatter ${computed(epilogue.node, ref)}`;
-    case "row sum":
-      return `row sum ${computed(epilogue.node, ref)}${epilogue.set ? `, set in ${computed(epilogue.set, ref)}` : ""}`;
-    default:
-      return epilogue satisfies never;
-  }
 }
 
 function selectionLines({ node, outputs, nodes }: Selection, ref: Ref): readonly string[] {

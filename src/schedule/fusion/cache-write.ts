@@ -1,40 +1,40 @@
 // The epilogue of KV-cache writes: rows of a slice are set in a cache as they are, or rotated where the slice is.
 import { isOp, type Node, isView } from "../../ir/graph.js";
 import { isRowMajor, viewed, type Layout } from "../addressing/layout.js";
-import type { BoundScatter, EpilogueKind } from "./epilogue.js";
-import { isFreeFor, isSettled, opsOf, type Draft } from "./fusion.js";
-import { bindingsOf, scatter, scatteredText, scatteredTo } from "./scatter.js";
+import type { Epilogue } from "./epilogue.js";
+import { isFreeFor, isSettled, opsOf, type CacheWrite, type Draft } from "./fusion.js";
+import { scattered } from "./scatter.js";
 
-export const cacheWrite: EpilogueKind<"cache write", "cache write", BoundScatter> = {
-  /** `head`: what reads a slice, or its rotation, on the way to the set. */
-  match(head, draft) {
-    const rotated = opsOf(draft, "rotary").find((op) => op.node === (isView(head) ? head.inputs[0] : head.inputs[2]));
-    if (rotated) {
-      const written = opsOf(draft, "cache write").some((op) => op.slice === rotated.slice);
-      const set = rotated.alone && !written && setBehind(rotated.node, rotated.alone, draft);
-      return set && isFreeFor(draft, set)
-        ? { kind: "cache write", node: set, of: rotated.of, slice: rotated.slice }
-        : null;
-    }
-    if (!isView(head)) return null;
-    const of = head.inputs[0];
-    const slice = draft.members.get(of);
-    if (
-      !slice ||
-      slice.second !== null ||
-      draft.members.get(draft.product) === slice ||
-      isSettled(draft, slice) ||
-      draft.lead.length !== 1
-    )
-      return null;
-    const set = setBehind(of, { strides: [slice.stop - slice.start, 1], offset: 0, parts: 1 }, draft);
-    return set && isFreeFor(draft, set) ? { kind: "cache write", node: set, of, slice } : null;
-  },
-  buffers: bindingsOf,
-  results: scatteredTo,
-  key: scatter.key,
-  wgsl: scatteredText,
-};
+/** `head`: what reads a slice, or its rotation, on the way to the set. */
+export function matchCacheWrite(head: Node, draft: Draft): CacheWrite | null {
+  const rotated = opsOf(draft, "rotary").find((op) => op.node === (isView(head) ? head.inputs[0] : head.inputs[2]));
+  if (rotated) {
+    const written = opsOf(draft, "cache write").some((op) => op.slice === rotated.slice);
+    const set = rotated.alone && !written && setBehind(rotated.node, rotated.alone, draft);
+    return set && isFreeFor(draft, set)
+      ? { kind: "cache write", node: set, of: rotated.of, slice: rotated.slice }
+      : null;
+  }
+  if (!isView(head)) return null;
+  const of = head.inputs[0];
+  const slice = draft.members.get(of);
+  if (
+    !slice ||
+    slice.second !== null ||
+    draft.members.get(draft.product) === slice ||
+    isSettled(draft, slice) ||
+    draft.lead.length !== 1
+  )
+    return null;
+  const set = setBehind(of, { strides: [slice.stop - slice.start, 1], offset: 0, parts: 1 }, draft);
+  return set && isFreeFor(draft, set) ? { kind: "cache write", node: set, of, slice } : null;
+}
+
+export const cacheWrite = ({ node, of }: CacheWrite): Epilogue => ({
+  ...scattered(node, of),
+  kind: "cache write",
+  print: ({ ref, computed }) => `cache write ${computed(node)} of ${ref(of)}`,
+});
 
 /**
  * The set that all of `from` goes into, through structure alone and by it alone, if each of its rows is then a row of

@@ -2,7 +2,8 @@
 // has at once.
 import { type Node, isPointwise } from "../../ir/graph.js";
 import type { KernelBuilder } from "../kernels/spec.js";
-import { opsOf, sliceOf, type ColumnSlice, type Draft, type FusedColumns } from "./fusion.js";
+import type { ColumnSlice } from "./epilogue.js";
+import { opsOf, sliceOf, type Draft, type FusedColumns } from "./fusion.js";
 
 /**
  * The slice on whose values an operator with these inputs works: theirs, or that of a pair of slices; null where they

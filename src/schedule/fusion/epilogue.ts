@@ -1,66 +1,69 @@
-// What every epilogue of a product's fusion says of itself: when it joins, what it binds, and its text.
+// What an epilogue of a product's fusion is: an object that says of itself what it is given, binds, computes and writes.
 import type { Node } from "../../ir/graph.js";
 import type { Expression } from "../addressing/expression.js";
 import type { RowText } from "../addressing/expression-text.js";
 import type { ElementCodec } from "../codecs/codec.js";
 import type { KernelBuilder } from "../kernels/spec.js";
-import type { Size } from "../../size/size.js";
 import type { Bindings } from "./buffers.js";
-import type { ColumnSlice, Draft, Epilogue, EpilogueOf, FusedOp, OpOf } from "./fusion.js";
 import type { Results } from "./results.js";
 
 /**
- * `O`: the op by which it joins; `E`: what it is in a fusion; `B`: the same with the kernel's inputs and results by
- * number.
+ * Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on
+ * from `second`.
  */
-export interface EpilogueKind<O extends FusedOp["kind"], E extends Epilogue["kind"], B extends Bound> {
-  /** The op by which a node joins; null where it cannot. */
-  readonly match: (node: Node, draft: Draft) => OpOf<O> | null;
-  /** What the kernel binds for it. */
-  readonly buffers: (epilogue: EpilogueOf<E>, product: Node) => Bindings;
-  /** Its results, numbered. */
-  readonly results: (epilogue: EpilogueOf<E>, results: Results, slice: ColumnSlice) => B;
-  /** Equal where the text is. */
-  readonly key: (bound: B) => string;
-  /** Its statements in the function of its slice. */
-  readonly wgsl: (bound: B, text: SliceText) => string;
+export interface ColumnSlice {
+  readonly start: number;
+  readonly stop: number;
+  readonly second: number | null;
 }
 
-/** An epilogue with the kernel's inputs and results by number. */
-export type Bound = BoundStore | BoundScatter | BoundRotary | BoundRowSum;
-/** Row `row` begins at row · stride + offset. */
-export interface BoundStore {
-  readonly kind: "store";
+/** What becomes of the values of a slice; several in the order in which the kernel does them. */
+export interface Epilogue {
+  /** `store`: in memory of its own; `column store`: where its columns stand in the product's memory. */
+  readonly kind: "store" | "column store" | "rotary" | "cache write" | "scatter" | "row sum";
+  /** What it is given an element of. */
+  readonly value: Node;
+  /** What it computes of that. */
+  readonly nodes: readonly Node[];
+  readonly buffers: Bindings;
+  /** What it reads from memory by itself. */
+  readonly reads: readonly Node[];
+  /** What it adds rows to or sets them in: a result takes over that memory. */
+  readonly rows: readonly Node<"put" | "set">[];
+  /** Row sums that it leaves, a partial sum for each panel; and the set, where they replace some of other ones. */
+  readonly sums: readonly { readonly sum: Node<"sum">; readonly set: Node<"set"> | null }[];
+  /** With the kernel's inputs and results by number. */
+  readonly bind: (results: Results, slice: ColumnSlice) => Bound;
+  /** For people. */
+  readonly print: (names: NodeNames) => string;
+}
+
+export interface NodeNames {
+  readonly ref: (node: Node) => string;
+  /** Its name, operator and inputs. */
+  readonly computed: (node: Node) => string;
+}
+
+/** A bound epilogue. */
+export type Bound = {
   readonly result: number;
-  readonly stride: Size;
-  readonly offset: Size;
-}
-/** Row `row` is row index[row] of something so wide; `index` is an input of the kernel. */
-export interface BoundScatter {
-  readonly kind: "scatter";
-  readonly result: number;
-  readonly index: number;
-  readonly stride: Size;
-  readonly replaces: boolean;
-}
-/** The angles of a row, the width of a head, and where heads are stored. */
-export interface BoundRotary {
-  readonly kind: "rotary";
-  readonly positions: number;
-  readonly angles: number;
-  readonly width: number;
-  readonly into: BoundStore | BoundScatter;
-}
-/**
- * Partial sums of row `row`; or, where `index` is an input of the kernel and not null, of row index[row] of something
- * else.
- */
-export interface BoundRowSum {
-  readonly kind: "row sum";
-  readonly result: number;
-  readonly panels: number;
-  readonly index: number | null;
-}
+  /** Equal where the text is. */
+  readonly key: string;
+  /** The kernel's inputs that are words, however others are stored; and whether its result is. */
+  readonly inputsInWords: readonly number[];
+  readonly resultInWords: boolean;
+} & (
+  | {
+      /** In the function of its slice; or, of `pairs`, what is done with pairs of columns instead of calling that. */
+      readonly kind: "statement" | "pairs";
+      readonly wgsl: (text: SliceText) => string;
+    }
+  | {
+      /** A term that the function returns; where its sum goes. */
+      readonly kind: "sum";
+      readonly keep: (kernel: KernelBuilder, sum: string) => string;
+    }
+);
 
 /** A slice's function while it is written. */
 export interface SliceText {

@@ -6,13 +6,9 @@ import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../addr
 import type { Extents } from "../analysis/extents.js";
 import type { ElementCodec } from "../codecs/codec.js";
 import { result, type KernelBuilder } from "../kernels/spec.js";
-import { cacheWrite } from "./cache-write.js";
 import { callsOf } from "./column-pairs.js";
-import type { Bound, BoundRowSum, SliceText } from "./epilogue.js";
+import type { Bound, SliceText } from "./epilogue.js";
 import type { FusedColumns } from "./fusion.js";
-import { pointwise } from "./pointwise.js";
-import { rotary } from "./rotary.js";
-import { rowSums } from "./row-sums.js";
 
 /** A slice with the kernel's inputs and results by number. */
 export interface BoundColumns {
@@ -33,11 +29,11 @@ interface FinishOptions {
 /** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. */
 export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColumns[], options: FinishOptions): void {
   const { pairs, codecs } = options;
-  const sums = slices.flatMap((s) => s.epilogues.filter((e) => e.kind === "row sum"));
+  const sums = slices.flatMap((s) => s.epilogues.filter((e) => e.kind === "sum"));
   kernel.function(`alias Sums = ${sumsType(sums.length)};`).constant("ROW_SUMS", sums.length);
   const results = new Map<number, DType>();
   for (const { epilogues, expression } of slices)
-    epilogues.forEach((e, i) => results.set(numberOf(e), dtypeAt(expression, expression.results[i]!)));
+    epilogues.forEach((e, i) => results.set(e.result, dtypeAt(expression, expression.results[i]!)));
   for (const s of sums) results.set(s.result, "f32");
   for (const [index, dtype] of [...results].toSorted(([a], [b]) => a - b))
     kernel.write(`y${index}`, codecs[index]!.element(dtype), result(index));
@@ -53,15 +49,8 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
     `fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  ` +
       `return sums;\n}`,
   );
-  const kept = sums.map((sum, i) => keptText(kernel, sum, sums.length === 1 ? "sums" : `sums[${i}]`));
+  const kept = sums.map((sum, i) => sum.keep(kernel, sums.length === 1 ? "sums" : `sums[${i}]`));
   kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
-}
-
-const numberOf = (bound: Bound): number => (bound.kind === "rotary" ? bound.into.result : bound.result);
-
-function keptText(kernel: KernelBuilder, { result: to, panels, index }: BoundRowSum, sum: string): string {
-  const at = index === null ? "row" : `${kernel.inputOnce(index, "u32")}[row]`;
-  return `  y${to}[${at} * ${kernel.size(panels)} + panel] = ${sum};\n`;
 }
 
 /** The function of a slice, and the statements of `finish` that call it. */
@@ -89,15 +78,15 @@ function blockOf(
     codecs,
   }));
   const [first] = epilogues;
-  if (first?.kind === "rotary") {
+  if (first?.kind === "pairs") {
     kernel.function(
       `fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ` +
         `${text.name(expression.results[0]!)};\n}`,
     );
-    return rotary.wgsl(first, slices[0]!);
+    return first.wgsl(slices[0]!);
   }
-  const stores = epilogues.flatMap((e, i) => (e.kind === "row sum" ? [] : [`  ${statementOf(e, slices[i]!)}\n`]));
-  const summed = epilogues.flatMap((e, i) => (e.kind === "row sum" ? [rowSums.wgsl(e, slices[i]!)] : []));
+  const stores = epilogues.flatMap((e, i) => (e.kind === "sum" ? [] : [`  ${e.wgsl(slices[i]!)}\n`]));
+  const summed = epilogues.flatMap((e, i) => (e.kind === "sum" ? [text.name(expression.results[i]!)] : []));
   const returned = summed.length === 0 ? "Sums()" : summed.length === 1 ? summed[0]! : `Sums(${summed.join(", ")})`;
   const registers = slice.second === null ? "register0: f32" : "register0: f32, register1: f32";
   kernel.function(
@@ -105,17 +94,4 @@ function blockOf(
       `${returned};\n}`,
   );
   return callsOf(kernel, columns, n, pairs);
-}
-
-function statementOf(bound: Exclude<Bound, { readonly kind: "row sum" }>, text: SliceText): string {
-  switch (bound.kind) {
-    case "store":
-      return pointwise.wgsl(bound, text);
-    case "scatter":
-      return cacheWrite.wgsl(bound, text);
-    case "rotary":
-      return rotary.wgsl(bound, text);
-    default:
-      return bound satisfies never;
-  }
 }

@@ -18,15 +18,9 @@ import {
   type FusedKernel,
   type FusedKernelOptions,
 } from "../kernels/fused-kernel.js";
-import { cacheWrite } from "./cache-write.js";
-import type { Bound } from "./epilogue.js";
 import { declareFinish, type BoundColumns } from "./finish.js";
-import { epiloguesOf, type ColumnSlice, type Epilogue, type FusedColumns, type Fusion } from "./fusion.js";
-import { pointwise } from "./pointwise.js";
+import type { FusedColumns, Fusion } from "./fusion.js";
 import { Results } from "./results.js";
-import { rotary } from "./rotary.js";
-import { rowSums } from "./row-sums.js";
-import { scatter } from "./scatter.js";
 
 interface Worked {
   readonly columns: FusedColumns;
@@ -49,13 +43,16 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     layouts,
     extents,
   );
-  const replacing = replacementsOf(fusion);
-  for (const node of replacing.rows) results.replace(node, results.own(node));
-  for (const node of replacing.sums) results.replace(node, results.partial(node));
+  const epilogues = fusion.columns.flatMap((c) => c.epilogues);
+  // The first results take over the memory of what is added to or replaced: rows, then sums over them.
+  const rows = epilogues.flatMap((e) => e.rows);
+  const sets = epilogues.flatMap((e) => e.sums.flatMap(({ set }) => set ?? []));
+  for (const node of rows) results.replace(node, results.own(node));
+  for (const node of sets) results.replace(node, results.partial(node));
   const worked = fusion.columns.map((own): Worked => {
-    const { slice, accumulators, epilogues } = own;
+    const { slice, accumulators } = own;
     const expression = layouts.expression(
-      epilogues.map(valueOf),
+      own.epilogues.map((e) => e.value),
       [...shape.slice(0, -1), slice.stop - slice.start],
       nodes,
       accumulators,
@@ -70,13 +67,11 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     return layout.value;
   };
   const bases = [
-    ...replacing.rows.map((node) => layouts.valueOf(node.inputs[0])),
-    ...replacing.sums.map((set) => partialOf(set.inputs[0])),
+    ...rows.map((node) => layouts.valueOf(node.inputs[0])),
+    ...sets.map((set) => partialOf(set.inputs[0])),
   ];
-  const indices = replacing.rows.map((node) => layouts.valueOf(node.inputs[1]));
-  const angles = fusion.columns.flatMap((c) =>
-    epiloguesOf(c, "rotary").flatMap((e) => e.node.inputs.slice(1).map((n) => layouts.valueOf(n))),
-  );
+  const indices = rows.map((node) => layouts.valueOf(node.inputs[1]));
+  const angles = epilogues.flatMap((e) => e.reads.map((n) => layouts.valueOf(n)));
   const reads = [
     ...new Set([
       ...valuesOf([loaded]),
@@ -93,7 +88,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     return {
       columns: own,
       expression: layouts.same(expression),
-      epilogues: own.epilogues.map((e) => bind(e, results, own.slice)),
+      epilogues: own.epilogues.map((e) => e.bind(results, own.slice)),
     };
   });
   for (const [node, layout] of results.lies) layouts.set(node, layout);
@@ -144,8 +139,8 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     `${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver.join()}`,
     expressionKey(loaded, extents, inputOf),
     ...bound.map(
-      ({ columns: own, epilogues, expression }) =>
-        `${JSON.stringify(own.slice)} ${epilogues.map((e) => `${e.kind} ${keyOf(e)}`).join(";")} ` +
+      ({ columns: own, epilogues: done, expression }) =>
+        `${JSON.stringify(own.slice)} ${done.map((e) => e.key).join(";")} ` +
         expressionKey(expression, extents, inputOf),
     ),
   ].join("\n");
@@ -155,89 +150,18 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     reads,
     writes: results.writes,
     inWords: new Set(
-      bound.flatMap(({ epilogues }) => epilogues.flatMap((e) => valuesInWords(e, reads, results.writes))),
+      bound.flatMap((b) =>
+        b.epilogues.flatMap(({ inputsInWords, resultInWords, result: to }) => [
+          ...inputsInWords.map((place) => reads[place]!),
+          ...(resultInWords ? [results.writes[to]!.value] : []),
+        ]),
+      ),
     ),
     decodes: weights[inputB] && !computedFrom.has(weight) ? weight : null,
     takesOver,
     key,
     make,
   };
-}
-
-/** The first results take over the memory of what is added to or replaced: rows, then sums over them. */
-function replacementsOf({ columns }: Fusion): {
-  readonly rows: readonly Node<"put" | "set">[];
-  readonly sums: readonly Node<"set">[];
-} {
-  const epilogues = columns.flatMap((c) => c.epilogues);
-  const rows = epilogues.flatMap((e): Node<"put" | "set">[] => {
-    if (e.kind === "rotary") return e.cached ? [e.cached.node] : [];
-    return e.kind === "scatter" || e.kind === "cache write" ? [e.node] : [];
-  });
-  return { rows, sums: epilogues.flatMap((e) => (e.kind === "row sum" && e.set ? [e.set] : [])) };
-}
-
-/** What an epilogue is given an element of. */
-function valueOf(epilogue: Epilogue): Node {
-  switch (epilogue.kind) {
-    case "store":
-      return epilogue.node;
-    case "row sum":
-      return epilogue.node.inputs[0];
-    case "rotary":
-    case "cache write":
-    case "scatter":
-      return epilogue.of;
-    default:
-      return epilogue satisfies never;
-  }
-}
-
-function bind(epilogue: Epilogue, results: Results, slice: ColumnSlice): Bound {
-  switch (epilogue.kind) {
-    case "store":
-      return pointwise.results(epilogue, results, slice);
-    case "rotary":
-      return rotary.results(epilogue, results, slice);
-    case "cache write":
-      return cacheWrite.results(epilogue, results, slice);
-    case "scatter":
-      return scatter.results(epilogue, results, slice);
-    case "row sum":
-      return rowSums.results(epilogue, results, slice);
-    default:
-      return epilogue satisfies never;
-  }
-}
-
-function keyOf(bound: Bound): string {
-  switch (bound.kind) {
-    case "store":
-      return pointwise.key(bound);
-    case "rotary":
-      return rotary.key(bound);
-    case "scatter":
-      return scatter.key(bound);
-    case "row sum":
-      return rowSums.key(bound);
-    default:
-      return bound satisfies never;
-  }
-}
-
-/** Rows are added to in f32, and rotary tables and sums are f32, too. */
-function valuesInWords(bound: Bound, reads: readonly Value[], writes: FusedKernel["writes"]): readonly Value[] {
-  switch (bound.kind) {
-    case "store":
-      return [];
-    case "rotary":
-      return [reads[bound.angles]!, ...valuesInWords(bound.into, reads, writes)];
-    case "scatter":
-    case "row sum":
-      return [writes[bound.result]!.value];
-    default:
-      return bound satisfies never;
-  }
 }
 
 /** The states that results of a fusion replace element by element, if nothing else that the kernel reads is of them. */
@@ -250,11 +174,12 @@ function updatedBy(
   const [first, ...others] = worked;
   if (!first || first.columns.slice.second !== null) return [];
   const { epilogues } = first.columns;
-  if (epilogues.some((e) => e.kind === "rotary" || (e.kind === "store" && e.shared))) return [];
+  if (epilogues.some((e) => e.kind === "rotary" || e.kind === "column store")) return [];
   const elsewhere = new Set([weight, ...valuesOf([...loaded, ...others.map((w) => w.expression)])]);
-  return epiloguesOf(first.columns, "store").map(({ node }) => {
-    const state = updatedState(node, first.expression, options);
-    return state && !elsewhere.has(state) ? state : null;
+  return epilogues.flatMap(({ kind, value }) => {
+    if (kind !== "store") return [];
+    const state = updatedState(value, first.expression, options);
+    return [state && !elsewhere.has(state) ? state : null];
   });
 }
 
@@ -262,13 +187,7 @@ function updatedBy(
 function isPlainStore(slices: readonly BoundColumns[], columns: number): boolean {
   const [only, ...more] = slices;
   if (!only || more.length > 0 || only.expression.operations.length > 0) return false;
-  const [store, ...others] = only.epilogues;
-  const { start, stop } = only.columns.slice;
-  return (
-    others.length === 0 &&
-    store?.kind === "store" &&
-    store.offset === 0 &&
-    store.stride === columns &&
-    stop - start === columns
-  );
+  const { slice, epilogues } = only.columns;
+  const [first, ...others] = epilogues;
+  return others.length === 0 && first?.kind === "store" && slice.start === 0 && slice.stop === columns;
 }

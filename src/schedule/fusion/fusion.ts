@@ -5,19 +5,10 @@ import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
 import type { Demand } from "../analysis/demand.js";
 import type { Extents } from "../analysis/extents.js";
+import type { ColumnSlice, Epilogue } from "./epilogue.js";
 import type { Layout } from "../addressing/layout.js";
 import type { ScoreTunings } from "../tunings/scores.js";
 import type { Inlined } from "./inline.js";
-
-/**
- * Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on
- * from `second`.
- */
-export interface ColumnSlice {
-  readonly start: number;
-  readonly stop: number;
-  readonly second: number | null;
-}
 
 /** A product's sums as they are, or a slice of their columns. */
 export interface Accumulator {
@@ -110,16 +101,6 @@ export interface FusionOptions {
   readonly isAssigned: (node: Node) => boolean;
 }
 
-/** What becomes of the values of a slice, in the order in which the kernel does it. */
-export type Epilogue =
-  /** Stored row-major in memory of its own, or where its columns stand in the product's memory. */
-  | { readonly kind: "store"; readonly node: Node; readonly shared: boolean }
-  | (Rotary & { readonly cached: CacheWrite | null })
-  | CacheWrite
-  | Scatter
-  | (RowSum & { readonly set: Node<"set"> | null });
-export type EpilogueOf<K extends Epilogue["kind"]> = Extract<Epilogue, { readonly kind: K }>;
-
 export interface FusedColumns {
   readonly slice: ColumnSlice;
   /** Nodes that are sums themselves: the product, or slices of it; in a pair the first and the second. */
@@ -141,11 +122,6 @@ export interface Fusion {
 
 export const opsOf = <K extends FusedOp["kind"]>({ ops }: Pick<Draft, "ops">, kind: K): readonly OpOf<K>[] =>
   ops.filter((op): op is OpOf<K> => op.kind === kind);
-export const epiloguesOf = <K extends Epilogue["kind"]>(
-  { epilogues }: FusedColumns,
-  kind: K,
-): readonly EpilogueOf<K>[] => epilogues.filter((e): e is EpilogueOf<K> => e.kind === kind);
-
 /** The same fusion with other ops. */
 export function withOps(draft: Draft, ops: readonly FusedOp[]): Draft {
   const members = ops.flatMap((op) =>

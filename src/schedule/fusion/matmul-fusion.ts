@@ -4,7 +4,8 @@ import { isOp, type Node, isPointwise, isScatter } from "../../ir/graph.js";
 import { canLieAt } from "../addressing/views.js";
 import { columnsOf } from "../addressing/layout.js";
 import { storageBuffers, type Bindings } from "./buffers.js";
-import { cacheWrite } from "./cache-write.js";
+import { cacheWrite, matchCacheWrite } from "./cache-write.js";
+import type { ColumnSlice, Epilogue } from "./epilogue.js";
 import { accumulatorsOf, pairsOf } from "./column-pairs.js";
 import {
   isApart,
@@ -13,23 +14,21 @@ import {
   opsOf,
   sliceOf,
   withOps,
-  type ColumnSlice,
   type Draft,
-  type Epilogue,
   type FusedColumns,
   type FusedOp,
   type Fusion,
   type FusionOptions,
 } from "./fusion.js";
 import { inline, isCheap, type Inlined } from "./inline.js";
-import { pointwise } from "./pointwise.js";
+import { matchPointwise, store } from "./pointwise.js";
 import { PriorityQueue } from "./priority-queue.js";
-import { rotary } from "./rotary.js";
-import { rowSums } from "./row-sums.js";
-import { scatter } from "./scatter.js";
+import { matchRotary, rotary } from "./rotary.js";
+import { matchRowSum, rowSum } from "./row-sums.js";
+import { matchScatter, scatter } from "./scatter.js";
 
 /** In the order in which they are tried. Dropped is what stands last here, and of that what joined last. */
-const EPILOGUES = [rotary, pointwise, cacheWrite, rowSums] as const;
+const MATCHES = [matchRotary, matchPointwise, matchCacheWrite, matchRowSum] as const;
 
 /** The fusion of a product of a matrix or of rows of any rank, within the buffers that its kernel may bind. */
 export function fuseMatmul(product: Node<"matmul">, columns: number, options: FusionOptions): Fusion {
@@ -114,13 +113,13 @@ function grown(start: Draft): Draft {
     reach(op.node);
   }
   for (const node of scatters) {
-    const op = scatter.match(node, draft);
+    const op = matchScatter(node, draft);
     if (op) return joined(draft, op);
   }
   return draft;
 }
 function firstMatch(node: Node, draft: Draft): FusedOp | null {
-  for (const { match } of EPILOGUES) {
+  for (const match of MATCHES) {
     const op = match(node, draft);
     if (op) return op;
   }
@@ -175,24 +174,7 @@ function fits(fusion: Fusion, { extents, mostBuffers }: FusionOptions): boolean 
 function bindingsOf({ product, prologue, columns, reads }: Fusion): readonly Bindings[] {
   const a = prologue?.reads ?? [product.inputs[0]];
   const own: Bindings = { reads: [...reads, ...a], writes: [], own: 1 }; // b
-  return [own, ...columns.flatMap(({ epilogues }) => epilogues.map((e) => bindings(e, product)))];
-}
-
-function bindings(epilogue: Epilogue, product: Node): Bindings {
-  switch (epilogue.kind) {
-    case "store":
-      return pointwise.buffers(epilogue, product);
-    case "rotary":
-      return rotary.buffers(epilogue, product);
-    case "cache write":
-      return cacheWrite.buffers(epilogue, product);
-    case "row sum":
-      return rowSums.buffers(epilogue, product);
-    case "scatter":
-      return scatter.buffers(epilogue, product);
-    default:
-      return epilogue satisfies never;
-  }
+  return [own, ...columns.flatMap(({ epilogues }) => epilogues.map((e) => e.buffers))];
 }
 
 function fusionOf(draft: Draft): Fusion {
@@ -236,9 +218,9 @@ function epiloguesOf(draft: Draft, slice: ColumnSlice): readonly Epilogue[] {
   const scattered = isWhole(draft, slice) ? opsOf(draft, "scatter") : [];
   const sums = isWhole(draft, slice) && slice.second === null ? opsOf(draft, "row sum") : [];
   return [
-    ...stored.map((node) => ({ kind: "store" as const, node, shared: shared && !rotated })),
-    ...(rotated ? [{ ...rotated, cached }] : cached ? [cached] : []),
-    ...scattered,
-    ...sums.map((op) => ({ ...op, set: scattered[0]?.sets.get(op.node) ?? null })),
+    ...stored.map((node) => store(node, shared && !rotated, draft.product)),
+    ...(rotated ? [rotary(rotated, cached, draft.product)] : cached ? [cacheWrite(cached)] : []),
+    ...scattered.map(scatter),
+    ...sums.map((op) => rowSum(op, scattered[0]?.sets.get(op.node) ?? null)),
   ];
 }

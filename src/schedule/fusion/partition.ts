@@ -8,7 +8,7 @@ import type { ProductAbilities } from "./abilities.js";
 import { selectionOf, type Selection } from "./selection.js";
 import { isSingleProduct, type Demand } from "../analysis/demand.js";
 import type { Extents } from "../analysis/extents.js";
-import { epiloguesOf, type Fusion } from "./fusion.js";
+import type { Fusion } from "./fusion.js";
 import { inlinePointwise } from "./inlining.js";
 import { fuseMatmul } from "./matmul-fusion.js";
 import { RowGroups, sumsBehind, sumsRows, type RowGroup } from "./row-groups.js";
@@ -106,9 +106,10 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     });
     fusions.set(product, fusion);
     if (panel !== null) sumsOver.set(product, panel);
-    for (const { node, set } of fusion.columns.flatMap((c) => epiloguesOf(c, "row sum")))
-      if (!set) fusedSums.set(node, Math.ceil(columns / panel!));
-    const angles = fusion.columns.flatMap((c) => epiloguesOf(c, "rotary").flatMap((e) => e.node.inputs.slice(1)));
+    const epilogues = fusion.columns.flatMap((c) => c.epilogues);
+    for (const { sum: own, set } of epilogues.flatMap((e) => e.sums))
+      if (!set) fusedSums.set(own, Math.ceil(columns / panel!));
+    const angles = epilogues.flatMap((e) => e.reads);
     assign(fusion.nodes, [...fusion.reads, ...angles, ...(fusion.prologue?.reads ?? [])], product);
   };
   const sum = (node: Node<"sum">): void => {

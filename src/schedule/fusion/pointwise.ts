@@ -2,44 +2,67 @@
 // something else reads it.
 import { type Node, isPointwise } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
-import { printSize } from "../../size/size.js";
+import { printSize, type Size } from "../../size/size.js";
 import { dtypeAt, stored } from "../addressing/expression-text.js";
 import { jointSlice } from "./column-pairs.js";
-import type { BoundStore, EpilogueKind, SliceText } from "./epilogue.js";
-import { baseOf, operationsOf, opsOf, type Draft } from "./fusion.js";
+import type { Bound, Epilogue, SliceText } from "./epilogue.js";
+import { baseOf, operationsOf, opsOf, type Draft, type Pointwise } from "./fusion.js";
 import { inline, MOST_OPERATIONS, type Inlined } from "./inline.js";
 
-export const pointwise: EpilogueKind<"pointwise", "store", BoundStore> = {
-  match(node, draft) {
-    if (!isPointwise(node) || operationsOf(draft).length >= MOST_OPERATIONS) return null;
-    const slice = jointSlice(draft, node.inputs);
-    if (!slice || !equalShapes(node.types[0]!.shape, [...draft.lead, slice.stop - slice.start])) return null;
-    const others = node.inputs.filter((input) => !draft.members.has(input)).map((input) => besides(input, node, draft));
-    const inlined = others.flatMap((found) => found ?? []);
-    if (inlined.length < others.length) return null;
-    const operations = new Set(inlined.flatMap((i) => [...i.operations]));
-    return {
-      kind: "pointwise",
-      node,
-      slice,
-      inlined: { operations, reads: new Set(inlined.flatMap((i) => [...i.reads])) },
-    };
-  },
-  buffers: ({ node, shared }, product) => ({ reads: [], writes: [shared ? product : node] }),
-  results({ node, shared }, results, { start, stop }) {
-    if (!shared) return { kind: "store", result: results.own(node), stride: stop - start, offset: 0 };
+export function matchPointwise(node: Node, draft: Draft): Pointwise | null {
+  if (!isPointwise(node) || operationsOf(draft).length >= MOST_OPERATIONS) return null;
+  const slice = jointSlice(draft, node.inputs);
+  if (!slice || !equalShapes(node.types[0]!.shape, [...draft.lead, slice.stop - slice.start])) return null;
+  const others = node.inputs.filter((input) => !draft.members.has(input)).map((input) => besides(input, node, draft));
+  const inlined = others.flatMap((found) => found ?? []);
+  if (inlined.length < others.length) return null;
+  const operations = new Set(inlined.flatMap((i) => [...i.operations]));
+  return {
+    kind: "pointwise",
+    node,
+    slice,
+    inlined: { operations, reads: new Set(inlined.flatMap((i) => [...i.reads])) },
+  };
+}
+
+/** `isShared`: where its columns stand in the memory of the product. */
+export const store = (node: Node, isShared: boolean, product: Node): Epilogue => ({
+  kind: isShared ? "column store" : "store",
+  value: node,
+  nodes: [],
+  buffers: { reads: [], writes: [isShared ? product : node] },
+  reads: [],
+  rows: [],
+  sums: [],
+  bind(results, { start, stop }) {
+    if (!isShared) return storeAt({ result: results.own(node), stride: stop - start, offset: 0 });
     results.place(node, start);
-    return { kind: "store", result: results.shared(), stride: results.columns, offset: start };
+    return storeAt({ result: results.shared(), stride: results.columns, offset: start });
   },
-  key: ({ result, stride, offset }) => `${result} ${printSize(stride)}+${printSize(offset)}`,
-  wgsl({ result, stride, offset }, text) {
+  print: ({ ref }) => `store ${ref(node)}${isShared ? " where its columns stand" : ""}`,
+});
+
+/** Row `row` begins at row · stride + offset. */
+export interface StorePlace {
+  readonly result: number;
+  readonly stride: Size;
+  readonly offset: Size;
+}
+
+const storeAt = ({ result, stride, offset }: StorePlace): Bound => ({
+  kind: "statement",
+  result,
+  key: `store ${result} ${printSize(stride)}+${printSize(offset)}`,
+  inputsInWords: [],
+  resultInWords: false,
+  wgsl(text) {
     const { kernel } = text;
     const word = wordOf(text, result);
     const row = stride === 1 ? "row" : `row * ${kernel.size(stride)}`;
     const from = offset === 0 ? "" : ` + ${kernel.size(offset)}`;
     return `y${result}[${row}${from} + k] = ${word};`;
   },
-};
+});
 
 /** An element of the epilogue's value as it is stored. */
 export function wordOf({ expression, text, place, codecs }: SliceText, result: number): string {

@@ -6,63 +6,75 @@ import { canLieAt } from "../addressing/views.js";
 import { dtypeAt } from "../addressing/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import { viewed, type Layout } from "../addressing/layout.js";
-import { cacheWrite } from "./cache-write.js";
 import { canPair, columnIn, TWICE, withinSlice } from "./column-pairs.js";
-import type { BoundRotary, EpilogueKind, SliceText } from "./epilogue.js";
-import { isApart, isSettled, isWhole, opsOf, type Draft } from "./fusion.js";
+import type { Epilogue, SliceText } from "./epilogue.js";
+import { isApart, isSettled, isWhole, opsOf, type CacheWrite, type Draft, type Rotary } from "./fusion.js";
+import type { StorePlace } from "./pointwise.js";
+import { scatterBindings, scatterPlace, type ScatterPlace } from "./scatter.js";
 
-export const rotary: EpilogueKind<"rotary", "rotary", BoundRotary> = {
-  /** `head`: structure on the way from a slice to its rotation. */
-  match(head, draft) {
-    if (!isView(head)) return null;
-    const { product, lead, options } = draft;
-    const { demand, required, scheduledAt, extents, position } = options;
-    const of = head.inputs[0];
-    const slice = draft.members.get(of);
-    if (!slice || slice.second !== null || required.has(of) || isSettled(draft, slice)) return null;
-    if (isWhole(draft, slice) && opsOf(draft, "row sum").length > 0) return null;
-    const found = rotationBehind(head, draft);
-    if (!found) return null;
-    const { node, chain } = found;
-    const [, positions, table] = node.inputs;
-    const width = node.types[0]!.shape.at(-1)!;
-    const before = position(product);
-    if (typeof width !== "number" || scheduledAt(positions) >= before || scheduledAt(table) >= before) return null;
-    const [rows, ...others] = lead;
-    if (rows === undefined || others.length > 0 || !isApart(draft, slice)) return null;
-    const { start, stop } = slice;
-    const layout = rotatedLayout(chain, { product, rows, across: draft.columns, start, stop }, width, extents);
-    if (!layout || !canLieAt(node, layout, demand, extents) || !canPair(draft, width / 2, start)) return null;
-    const alone = rotatedLayout(
-      chain,
-      { product, rows, across: stop - start, start: 0, stop: stop - start },
-      width,
-      extents,
-    );
-    return { kind: "rotary", node, of, slice, width, layout, alone };
-  },
-  buffers({ node, cached }, product) {
-    const [, ...angles] = node.inputs;
-    if (!cached) return { reads: angles, writes: [product] };
-    const written = cacheWrite.buffers(cached, product);
-    return { ...written, reads: [...angles, ...written.reads] };
-  },
-  results({ node, width, layout, cached }, results, slice) {
-    if (!cached) results.rotated(node, layout);
-    const into = cached
-      ? cacheWrite.results(cached, results, slice)
-      : { kind: "store" as const, result: results.shared(), stride: results.columns, offset: slice.start };
-    return {
-      kind: "rotary",
-      positions: results.input(node.inputs[1]),
-      angles: results.input(node.inputs[2]),
-      width,
-      into,
-    };
-  },
-  key: (bound) => JSON.stringify(bound),
-  wgsl: rotatedPairs,
-};
+/** `head`: structure on the way from a slice to its rotation. */
+export function matchRotary(head: Node, draft: Draft): Rotary | null {
+  if (!isView(head)) return null;
+  const { product, lead, options } = draft;
+  const { demand, required, scheduledAt, extents, position } = options;
+  const of = head.inputs[0];
+  const slice = draft.members.get(of);
+  if (!slice || slice.second !== null || required.has(of) || isSettled(draft, slice)) return null;
+  if (isWhole(draft, slice) && opsOf(draft, "row sum").length > 0) return null;
+  const found = rotationBehind(head, draft);
+  if (!found) return null;
+  const { node, chain } = found;
+  const [, positions, table] = node.inputs;
+  const width = node.types[0]!.shape.at(-1)!;
+  const before = position(product);
+  if (typeof width !== "number" || scheduledAt(positions) >= before || scheduledAt(table) >= before) return null;
+  const [rows, ...others] = lead;
+  if (rows === undefined || others.length > 0 || !isApart(draft, slice)) return null;
+  const { start, stop } = slice;
+  const layout = rotatedLayout(chain, { product, rows, across: draft.columns, start, stop }, width, extents);
+  if (!layout || !canLieAt(node, layout, demand, extents) || !canPair(draft, width / 2, start)) return null;
+  const alone = rotatedLayout(
+    chain,
+    { product, rows, across: stop - start, start: 0, stop: stop - start },
+    width,
+    extents,
+  );
+  return { kind: "rotary", node, of, slice, width, layout, alone };
+}
+
+/** `cached`: where the rotated heads are written to a cache. */
+export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite | null, product: Node): Epilogue {
+  const [, positions, table] = node.inputs;
+  const written = cached ? scatterBindings(cached.node) : { reads: [], writes: [product] };
+  return {
+    kind: "rotary",
+    value: of,
+    nodes: cached ? [node, cached.node] : [node],
+    buffers: { ...written, reads: [positions, table, ...written.reads] },
+    reads: [positions, table],
+    rows: cached ? [cached.node] : [],
+    sums: [],
+    bind(results, slice) {
+      if (!cached) results.rotated(node, layout);
+      const into = cached
+        ? scatterPlace(cached.node, results, slice)
+        : { result: results.shared(), stride: results.columns, offset: slice.start };
+      const [atPositions, angles] = [results.input(positions), results.input(table)];
+      return {
+        kind: "pairs",
+        result: into.result,
+        key: `rotary ${JSON.stringify([atPositions, angles, width, into])}`,
+        inputsInWords: [angles],
+        resultInWords: cached !== null,
+        wgsl: (text) => rotatedPairs({ positions: atPositions, angles, width, into }, text),
+      };
+    },
+    print({ ref, computed }) {
+      const text = `rotate ${computed(node)} of ${ref(of)}, heads of ${width}`;
+      return cached ? `${text}, cache write ${computed(cached.node)}` : text;
+    },
+  };
+}
 
 /** The rotation behind structure that starts at `head`, read by nothing on the way but by each other. */
 function rotationBehind(
@@ -122,15 +134,23 @@ function rotatedLayout(
   return along && heads && typeof offset === "number" && offset < across ? { strides, offset, parts } : null;
 }
 
+/** The inputs of a rotation by number, the width of a head, and where heads are stored. */
+interface Rotation {
+  readonly positions: number;
+  readonly angles: number;
+  readonly width: number;
+  readonly into: StorePlace | ScatterPlace;
+}
+
 function rotatedPairs(
-  { positions, angles, width, into }: BoundRotary,
+  { positions, angles, width, into }: Rotation,
   { kernel, expression, slice, place, codecs, n, pairs }: SliceText,
 ): string {
   const dtype = dtypeAt(expression, place);
   const table = kernel.inputOnce(angles, "f32");
   const half = kernel.size(pairs);
   const start =
-    into.kind === "store"
+    "offset" in into
       ? `row * ${kernel.size(into.stride)} + ${kernel.size(into.offset)}`
       : `${kernel.inputOnce(into.index, "u32")}[row] * ${kernel.size(into.stride)}`;
   const stored = (value: string): string => codecs[into.result]!.store(value, dtype);

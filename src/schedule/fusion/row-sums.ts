@@ -2,31 +2,49 @@
 // panel of columns.
 import { isOp, type Node } from "../../ir/graph.js";
 import { packedAxis } from "../../ir/typing.js";
-import type { BoundRowSum, EpilogueKind } from "./epilogue.js";
-import { isSettled, isWhole, opsOf, type Draft } from "./fusion.js";
+import type { Epilogue } from "./epilogue.js";
+import { isSettled, isWhole, opsOf, type Draft, type RowSum } from "./fusion.js";
 
 const MOST_SUMS = 4;
 
-export const rowSums: EpilogueKind<"row sum", "row sum", BoundRowSum> = {
-  match(node, draft) {
-    if (!isOp(node, "sum")) return null;
-    const { required, sumsOver } = draft.options;
-    const slice = draft.members.get(node.inputs[0]);
-    const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === draft.lead.length;
-    if (!slice || isSettled(draft, slice) || !isWhole(draft, slice)) return null;
-    const full = opsOf(draft, "row sum").length === MOST_SUMS;
-    if (sumsOver === null || !along || full || required.has(node) || node.types[0]!.dtype !== "f32") return null;
-    return canBePartial(node, draft) ? { kind: "row sum", node, slice } : null;
+export function matchRowSum(node: Node, draft: Draft): RowSum | null {
+  if (!isOp(node, "sum")) return null;
+  const { required, sumsOver } = draft.options;
+  const slice = draft.members.get(node.inputs[0]);
+  const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === draft.lead.length;
+  if (!slice || isSettled(draft, slice) || !isWhole(draft, slice)) return null;
+  const full = opsOf(draft, "row sum").length === MOST_SUMS;
+  if (sumsOver === null || !along || full || required.has(node) || node.types[0]!.dtype !== "f32") return null;
+  return canBePartial(node, draft) ? { kind: "row sum", node, slice } : null;
+}
+
+/** `set`: where the sums of rows that are scattered replace those that there were. */
+export const rowSum = ({ node }: RowSum, set: Node<"set"> | null): Epilogue => ({
+  kind: "row sum",
+  value: node.inputs[0],
+  nodes: set ? [node, set] : [node],
+  buffers: { reads: [], writes: [node] },
+  reads: [],
+  rows: [],
+  sums: [{ sum: node, set }],
+  bind(results) {
+    const result = set ? results.replaced(set) : results.partial(node);
+    const index = set && results.input(set.inputs[1]);
+    const { panels } = results;
+    return {
+      kind: "sum",
+      result,
+      key: `row sum ${result} ${panels} ${index}`,
+      inputsInWords: [],
+      resultInWords: true,
+      keep(kernel, sum) {
+        const row = index === null ? "row" : `${kernel.inputOnce(index, "u32")}[row]`;
+        return `  y${result}[${row} * ${kernel.size(panels)} + panel] = ${sum};\n`;
+      },
+    };
   },
-  buffers: ({ node }) => ({ reads: [], writes: [node] }),
-  results: ({ node, set }, results) =>
-    set
-      ? { kind: "row sum", result: results.replaced(set), panels: results.panels, index: results.input(set.inputs[1]) }
-      : { kind: "row sum", result: results.partial(node), panels: results.panels, index: null },
-  key: (bound) => JSON.stringify(bound),
-  /** What the slice's function returns of it. */
-  wgsl: (_bound, { text, place }) => text.name(place),
-};
+  print: ({ computed }) => `row sum ${computed(node)}${set ? `, set in ${computed(set)}` : ""}`,
+});
 
 /** Whether all that reads sums can add up the partial sums of panels. */
 export function canBePartial(sums: Node, draft: Draft): boolean {

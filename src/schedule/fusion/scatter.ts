@@ -1,9 +1,9 @@
 // The epilogue of scatters: rows of a product added to, or set in, rows of something else, in the memory of that.
 import { isOp, type Node, isScatter } from "../../ir/graph.js";
-import { printSize } from "../../size/size.js";
+import { printSize, type Size } from "../../size/size.js";
 import { dtypeAt } from "../addressing/expression-text.js";
 import type { Bindings } from "./buffers.js";
-import type { BoundScatter, EpilogueKind, SliceText } from "./epilogue.js";
+import type { Bound, ColumnSlice, Epilogue } from "./epilogue.js";
 import {
   baseOf,
   isFreeFor,
@@ -12,72 +12,89 @@ import {
   loads,
   operationsOf,
   opsOf,
-  type ColumnSlice,
   type Draft,
+  type Scatter,
 } from "./fusion.js";
 import { wordOf } from "./pointwise.js";
 import type { Results } from "./results.js";
 import { canBePartial } from "./row-sums.js";
 
-export const scatter: EpilogueKind<"scatter", "scatter", BoundScatter> = {
-  /** Matched when all else has joined: it is known then what else reads the rows that are scattered. */
-  match(node, draft) {
-    if (!isScatter(node)) return null;
-    const { demand, scheduledAt, isAssigned, position } = draft.options;
-    const before = position(draft.product);
-    const [x, index, of] = node.inputs;
-    const slice = draft.members.get(of);
-    const fits = node.attrs.dim === 0 && draft.lead.length === 1 && isWhole(draft, slice) && slice!.second === null;
-    if (
-      !fits ||
-      isAssigned(node) ||
-      scheduledAt(x) >= before ||
-      scheduledAt(index) >= before ||
-      isSettled(draft, slice)
-    )
-      return null;
-    const within = (r: Node): boolean =>
-      r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
-    if (!demand.isReadWithin(of, within)) return null;
-    // A kernel for these rows alone would come later, when all others have read x.
-    const alone = demand.isReadWithin(of, (r) => r === node);
-    if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
-      return null;
-    if (loads(draft, x) || !readsOnlyAt(x, index, draft)) return null;
-    const sets = opsOf(draft, "row sum").flatMap((op) =>
-      setOf(op.node, node, draft).map((set) => [op.node, set] as const),
-    );
-    return { kind: "scatter", node, of, slice: slice!, sets: new Map(sets) };
-  },
-  buffers: bindingsOf,
-  results: scatteredTo,
-  key: ({ result, index, stride, replaces }) => `${result} ${printSize(stride)}*[${index}]${replaces ? "=" : "+="}`,
-  wgsl: scatteredText,
-};
-
-interface Scattered {
-  readonly node: Node<"put" | "set">;
+/** Matched when all else has joined: it is known then what else reads the rows that are scattered. */
+export function matchScatter(node: Node, draft: Draft): Scatter | null {
+  if (!isScatter(node)) return null;
+  const { demand, scheduledAt, isAssigned, position } = draft.options;
+  const before = position(draft.product);
+  const [x, index, of] = node.inputs;
+  const slice = draft.members.get(of);
+  const fits = node.attrs.dim === 0 && draft.lead.length === 1 && isWhole(draft, slice) && slice!.second === null;
+  if (!fits || isAssigned(node) || scheduledAt(x) >= before || scheduledAt(index) >= before || isSettled(draft, slice))
+    return null;
+  const within = (r: Node): boolean =>
+    r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
+  if (!demand.isReadWithin(of, within)) return null;
+  // A kernel for these rows alone would come later, when all others have read x.
+  const alone = demand.isReadWithin(of, (r) => r === node);
+  if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
+    return null;
+  if (loads(draft, x) || !readsOnlyAt(x, index, draft)) return null;
+  const sets = opsOf(draft, "row sum").flatMap((op) =>
+    setOf(op.node, node, draft).map((set) => [op.node, set] as const),
+  );
+  return { kind: "scatter", node, of, slice: slice!, sets: new Map(sets) };
 }
+
+export const scatter = ({ node, of }: Scatter): Epilogue => ({
+  ...scattered(node, of),
+  kind: "scatter",
+  print: ({ computed }) => `scatter ${computed(node)}`,
+});
+
+/** What scatters and cache writes have in common. */
+export const scattered = (node: Node<"put" | "set">, of: Node): Omit<Epilogue, "kind" | "print"> => ({
+  value: of,
+  nodes: [node],
+  buffers: scatterBindings(node),
+  reads: [],
+  rows: [node],
+  sums: [],
+  bind: (results, slice) => scatterAt(scatterPlace(node, results, slice), isOp(node, "set")),
+});
 
 /** What is written where it replaces is not bound again. */
-export function bindingsOf({ node }: Scattered): Bindings {
-  return { reads: [node.inputs[1]], writes: [node], replaces: node.inputs[0] };
+export const scatterBindings = (node: Node<"put" | "set">): Bindings => ({
+  reads: [node.inputs[1]],
+  writes: [node],
+  replaces: node.inputs[0],
+});
+
+/** Row `row` is row index[row] of something so wide; `index` is an input of the kernel. */
+export interface ScatterPlace {
+  readonly result: number;
+  readonly index: number;
+  readonly stride: Size;
 }
 
-export function scatteredTo({ node }: Scattered, results: Results, { start, stop }: ColumnSlice): BoundScatter {
+export function scatterPlace(node: Node<"put" | "set">, results: Results, { start, stop }: ColumnSlice): ScatterPlace {
   const index = results.input(node.inputs[1]);
-  return { kind: "scatter", result: results.replaced(node), index, stride: stop - start, replaces: isOp(node, "set") };
+  return { result: results.replaced(node), index, stride: stop - start };
 }
 
-export function scatteredText({ result, index, stride, replaces }: BoundScatter, text: SliceText): string {
-  const { kernel, expression, place, codecs } = text;
-  const word = wordOf(text, result);
-  const at = `${kernel.inputOnce(index, "u32")}[row] * ${kernel.size(stride)} + k`;
-  if (replaces) return `y${result}[${at}] = ${word};`;
-  const sum = `y${result}[${at}] + ${text.text.name(place)}`;
-  const rounded = codecs[result]!.store(sum, dtypeAt(expression, place));
-  return `y${result}[${at}] = ${rounded};`;
-}
+/** Rows are added to in f32. */
+const scatterAt = ({ result, index, stride }: ScatterPlace, replaces: boolean): Bound => ({
+  kind: "statement",
+  result,
+  key: `scatter ${result} ${printSize(stride)}*[${index}]${replaces ? "=" : "+="}`,
+  inputsInWords: [],
+  resultInWords: true,
+  wgsl(text) {
+    const { kernel, expression, place, codecs } = text;
+    const word = wordOf(text, result);
+    const at = `${kernel.inputOnce(index, "u32")}[row] * ${kernel.size(stride)} + k`;
+    if (replaces) return `y${result}[${at}] = ${word};`;
+    const sum = `y${result}[${at}] + ${text.text.name(place)}`;
+    return `y${result}[${at}] = ${codecs[result]!.store(sum, dtypeAt(expression, place))};`;
+  },
+});
 
 /** Whether of x what follows the product reads no element but the one it will write next. */
 function readsOnlyAt(x: Node, index: Node, draft: Draft): boolean {
