@@ -12,7 +12,7 @@ import { joinedByReader } from "./analysis/joined.js";
 import { keptRows } from "./analysis/kept-rows.js";
 import type { Layouts } from "./addressing/layouts.js";
 import { orderOf } from "./analysis/order.js";
-import { partition, sumsReadWhole, type Partition } from "./fusion/partition.js";
+import { partition, sumsReadWhole, type Partition, type PartitionOptions } from "./fusion/partition.js";
 import { routedStatistics } from "./analysis/routed-statistics.js";
 import { sharedRows } from "./analysis/shared-rows.js";
 import { madeWhenPacked } from "./analysis/side-by-side.js";
@@ -64,9 +64,7 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
   const uses = new Demand(order, required, new Set([...kept, ...views.opaque]), views.written);
   const abilities = (product: Node<"matmul">) => abilitiesOf(product, tunings.products, extents);
   const options = { uses, extents, limits: target.limits, required, views, scores: tunings.scores, isGiven, abilities };
-  const first = partition(order, { ...options, whole: new Set() });
-  const whole = sumsReadWhole(order, first);
-  const fused = whole.size === 0 ? first : partition(order, { ...options, whole });
+  const fused = partitionOf(order, options);
   const packed = madeWhenPacked(order, required);
   const updates = new Map(prepared.states.map((s) => [s.next, s.name]));
   const { kernels, layouts } = kernelsOf(order, required, {
@@ -78,6 +76,20 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
     updates,
   });
   return { graph: prepared, extents, order, results, sources, partition: fused, kernels, layouts, packed };
+}
+
+/**
+ * A partition in which no kernel reads sums that a product leaves in parts as if they were whole. Those that one would
+ * are made whole in the next, whose products may then have room for others.
+ */
+function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "whole">): Partition {
+  const whole = new Set<Node>();
+  for (;;) {
+    const found = partition(order, { ...options, whole });
+    const more = sumsReadWhole(order, found);
+    if (more.length === 0) return found;
+    for (const sum of more) whole.add(sum);
+  }
 }
 
 /**

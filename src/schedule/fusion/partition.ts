@@ -53,11 +53,8 @@ export interface PartitionOptions {
 }
 
 /** Sums that products leave in parts, and that a kernel of its own sets in others, which it reads whole. */
-export function sumsReadWhole(order: readonly Node[], { taken, fusedSums }: Partition): ReadonlySet<Node> {
-  return new Set(
-    order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]) ? [n.inputs[0]] : [])),
-  );
-}
+export const sumsReadWhole = (order: readonly Node[], { taken, fusedSums }: Partition): readonly Node[] =>
+  order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]) ? [n.inputs[0]] : []));
 
 /**
  * Which kernel computes what. Products, sums over rows and selections are fused in order; then what is left of

@@ -87,10 +87,10 @@ class KernelMaker {
     }));
   }
 
-  #expressionKernel(node: Node, own: ReadonlySet<Node> = new Set([node])): FusedKernel {
+  #expressionKernel(node: Node): FusedKernel {
     const { extents, tunings } = this.#with;
     const type = node.types[0]!;
-    const expression = this.layouts.expression([node], type.shape, own);
+    const expression = this.layouts.expression([node], type.shape, new Set([node]));
     const reads = valuesOf([expression]);
     const inputOf = indexIn(reads);
     const { operations } = expression;
@@ -209,17 +209,7 @@ class KernelMaker {
     const layout = kernelOf(node.op).readsViews?.includes(index) ? this.layouts.of(from) : null;
     if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape))
       return { value: layout.value, view: layout };
-    return {
-      value: (this.layouts.of(from)?.parts ?? 1) > 1 ? this.#total(from) : this.layouts.valueOf(from),
-      view: null,
-    };
-  }
-  /** Memory for sums that lie in parts, added up. */
-  #total(sums: Node): Value {
-    const value = { node: sums, result: 0 };
-    const { bytes } = this.#writes(sums)[0]!;
-    this.#push({ ...this.#expressionKernel(sums, new Set()), writes: [{ value, bytes }] });
-    return value;
+    return { value: this.layouts.valueOf(from), view: null };
   }
   #sameView({ strides, offset }: View): View {
     const { equal } = this.#with.extents;

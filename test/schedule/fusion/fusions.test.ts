@@ -102,6 +102,15 @@ ${heads("h1", "one", 2, 4)}\n${heads("h2", "two", 2, 4)}\n${cache("ca", "h1")}\n
 %s = sum {"axes":[1],"keep":false}(%two)\n%t = exp(%s)\n${result("t", "[B, T] packed T 0 1")}`,
     SUBGROUPS,
   ],
+  // The first sum is needed whole, which makes room for the second, which is so, too.
+  "sums that are read whole one after the other": [
+    `${product("p", "x", 64)}\n${ROUTE}\n%q = mul(%p, %p)\n%s = sum {"axes":[1],"keep":true}(%q)\n%e = exp(%p)
+%t = sum {"axes":[1],"keep":true}(%e)\n%rows = take {"dim":0}(%x, %index)\n%r = sum {"axes":[1],"keep":true}(%rows)
+%ys = set {"dim":0}(%s, %index, %r)\n%yt = set {"dim":0}(%t, %index, %r)\n${result("ys", "[B, T, 1] packed T 0 1")}
+${result("yt", "[B, T, 1] packed T 0 1")}\n${result("p", "[B, T, 64] packed T 0 1")}`,
+    few(4),
+    "axis K = sequence top of T; k = 2",
+  ],
 };
 
 describe("the kernels of", () => {
