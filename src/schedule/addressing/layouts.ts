@@ -19,24 +19,17 @@ export interface StoredNodes {
 export class Layouts {
   readonly #extents: Extents;
   readonly #partition: StoredNodes;
-  readonly #fill: (constant: Node) => void;
   readonly #values = new Map<Node, Value[]>();
   readonly #layouts = new Map<Node, Layout>();
-  readonly #filled = new Set<Node>();
 
-  /** `fill` writes a constant to memory. */
-  constructor(extents: Extents, partition: StoredNodes, fill: (constant: Node) => void) {
+  constructor(extents: Extents, partition: StoredNodes) {
     this.#extents = extents;
     this.#partition = partition;
-    this.#fill = fill;
   }
 
-  /** The memory that holds a node's elements row-major. */
+  /** The memory that holds a node's elements row-major; that of a constant, which expressions write out, is filled. */
   valueOf(node: Node): Value {
-    if (isOp(node, "constant") && !this.#filled.has(node)) {
-      this.#fill(node);
-      this.#filled.add(node);
-    }
+    if (isOp(node, "constant")) return this.result(node, 0);
     const layout = this.of(node);
     invariant(
       layout && isRowMajor(this.#extents, layout, node.types[0]!.shape),
@@ -75,9 +68,8 @@ export class Layouts {
   };
   #baseLayout(node: Node): Layout | null {
     const [extents, partition] = [this.#extents, this.#partition];
-    if (isOp(node, "constant"))
-      return this.#filled.has(node) ? rowMajor(extents, this.result(node, 0), node.types[0]!.shape) : null;
-    const computed = partition.taken.has(node) || (isPointwise(node) && !partition.stored.has(node));
+    const computed =
+      isOp(node, "constant") || partition.taken.has(node) || (isPointwise(node) && !partition.stored.has(node));
     if (computed) return null;
     const value = isOp(node, "pick") ? this.result(node.inputs[0], node.attrs.result) : this.result(node, 0);
     const layout = rowMajor(extents, value, node.types[0]!.shape);

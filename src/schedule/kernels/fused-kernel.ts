@@ -9,6 +9,7 @@ import type { Extents } from "../analysis/extents.js";
 import { specs } from "./index.js";
 import type { KernelContext, Stored, Work } from "./spec.js";
 import { isRowMajor, type Value } from "../addressing/layout.js";
+import type { Layouts } from "../addressing/layouts.js";
 import type { Partition } from "../fusion/partition.js";
 import type { Tunings } from "../tunings/index.js";
 
@@ -68,6 +69,10 @@ export function contextOf<K extends OpName>(
 
 /** The steps of a node by its operator's spec. */
 export const runSpec = <K extends KernelOp>(op: K, context: KernelContext<K>): Work => specs[op](context);
+
+/** All results of a node. */
+export const writesOf = (node: Node, layouts: Layouts, { extents }: FusedKernelOptions): FusedKernel["writes"] =>
+  node.types.map((type, i) => ({ value: layouts.result(node, i), bytes: extents.bytes(extents.equal.type(type)) }));
 
 /** The place of a value among a kernel's reads. */
 export function indexIn(reads: readonly Value[]): (value: Value) => number {

@@ -41,7 +41,7 @@ function handedOn(fused: KernelGraph): readonly Value[] {
   const { order, kernels, layouts, results, sources } = fused;
   const kept = new Set<Value>([...results.required].map((node) => layouts.valueOf(node)));
   for (const node of [...order.filter(accumulates), ...readForChoices(fused)]) {
-    const value = layouts.of(node)?.value;
+    const value = isOp(node, "constant") ? layouts.valueOf(node) : layouts.of(node)?.value;
     if (value) kept.add(value);
   }
   for (const { reads, writes, inWords, takesOver } of kernels) {
