@@ -1,4 +1,4 @@
-// What an epilogue of a product's fusion is: an object that says of itself what it is given, binds, computes and writes.
+// What an epilogue of a product's fusion is: an object that says of itself what it is given, binds and writes.
 import type { Node } from "../../ir/graph.js";
 import type { Expression } from "../addressing/expression.js";
 import type { RowText } from "../addressing/expression-text.js";

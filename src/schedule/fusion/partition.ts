@@ -1,6 +1,7 @@
 // Which kernel computes what: regions of products, sums over rows, and pointwise operators that are stored or computed
 // where they are read.
 import { isOp, type Node } from "../../ir/graph.js";
+import { printShape } from "../../ir/typing.js";
 import type { Limits } from "../../program/target.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
@@ -11,7 +12,7 @@ import type { Extents } from "../analysis/extents.js";
 import type { Fusion } from "./fusion.js";
 import { inlinePointwise } from "./inlining.js";
 import { fuseMatmul } from "./matmul-fusion.js";
-import { RowGroups, sumsBehind, sumsRows, type RowGroup } from "./row-groups.js";
+import { NO_SUMS, summedShape, sumsBehind, sumsRows, withSum, type RowGroup } from "./row-groups.js";
 import type { ScoreTunings } from "../tunings/scores.js";
 
 export interface Partition {
@@ -83,7 +84,9 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     for (const n of reads) read.add(n);
   };
   const schedule = { demand: uses, views, scheduledAt, isAssigned };
-  const rowGroups = new RowGroups(mostBuffers, extents, position);
+  /** By the first sum; of those over a shape, the latest may take in more. */
+  const rowGroups = new Map<Node, RowGroup>();
+  const latest = new Map<string, RowGroup>();
 
   const fuse = (product: Node<"matmul">): void => {
     const { packs, sumsOver: panel } = options.abilities(product);
@@ -110,13 +113,24 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     assign(fusion.nodes, [...fusion.reads, ...angles, ...(fusion.prologue?.reads ?? [])], product);
   };
   const sum = (node: Node<"sum">): void => {
-    const group = rowGroups.add(node, schedule);
-    if (!group) return;
-    assign(group.nodes, group.reads, group.sums[0]!);
-    if (group.sums.length > 1) return;
+    const shape = printShape(summedShape(node));
+    const grouping = { ...schedule, extents, mostBuffers, position };
+    const open = latest.get(shape);
+    const joined = open ? withSum(open, node, grouping) : null;
+    const started = joined ?? withSum(NO_SUMS, node, grouping);
+    if (!started) return;
+    let group: RowGroup = started;
+    const [first = node] = group.sums;
+    assign(group.nodes, group.reads, first);
     // What else can be summed then is, though it comes later: a product may need it in between.
-    for (const other of sumsBehind([...group.reads], uses))
-      if (!isAssigned(other) && rowGroups.join(group, other, schedule)) assign(group.nodes, group.reads, node);
+    for (const other of joined ? [] : sumsBehind([...group.reads], uses)) {
+      const more = isAssigned(other) ? null : withSum(group, other, grouping);
+      if (!more) continue;
+      group = more;
+      assign(group.nodes, group.reads, first);
+    }
+    rowGroups.set(first, group);
+    latest.set(shape, group);
   };
   const select = (node: Node<"above">): void => {
     const selection = selectionOf(node, { ...schedule, before: position(node), extents, mostBuffers });
@@ -139,12 +153,11 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     isAssigned,
     isRead: (node) => read.has(node),
   });
-  const groups = new Map(rowGroups.all.map((group) => [group.sums[0]!, group]));
-  const sumParts = sumPartsOf(rowGroups.all, fusedSums, options);
+  const sumParts = sumPartsOf([...rowGroups.values()], fusedSums, options);
   return {
     demand: uses,
     fusions,
-    rowGroups: groups,
+    rowGroups,
     selections,
     stored,
     taken: new Set(assigned.keys()),

@@ -1,16 +1,17 @@
 // Sums over each row that read the same rows are computed together.
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
-import { equalShapes, printShape } from "../../ir/typing.js";
-import { inline, MOST_OPERATIONS, type Inlined, type InlineOptions } from "./inline.js";
+import { equalShapes } from "../../ir/typing.js";
+import { inline, MOST_OPERATIONS, type InlineOptions } from "./inline.js";
 import { storageBuffers } from "./buffers.js";
 import type { Demand } from "../analysis/demand.js";
+import type { Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 
 export interface RowGroup {
   /** In order; the kernel stands where the first does. */
-  readonly sums: Node<"sum">[];
-  readonly reads: Set<Node>;
-  readonly nodes: Set<Node>;
+  readonly sums: readonly Node<"sum">[];
+  readonly reads: ReadonlySet<Node>;
+  readonly nodes: ReadonlySet<Node>;
 }
 
 const MOST_SUMS = 4;
@@ -47,65 +48,30 @@ export function sumsBehind(values: readonly Node[], demand: Demand): readonly No
   return [...found];
 }
 
-export class RowGroups {
-  readonly all: RowGroup[] = [];
-  /** The latest group over a shape. */
-  readonly #open = new Map<string, RowGroup>();
-  readonly #mostBuffers: number;
-  readonly #extents: Extents;
-  readonly #position: (node: Node) => number;
-
-  constructor(mostBuffers: number, extents: Extents, position: (node: Node) => number) {
-    this.#mostBuffers = mostBuffers;
-    this.#extents = extents;
-    this.#position = position;
-  }
-
-  /** Takes in a sum; returns its group, or null where it reads too much. */
-  add(node: Node<"sum">, options: Omit<InlineOptions, "before" | "allows">): RowGroup | null {
-    const [x] = node.inputs;
-    const key = printShape(x.types[0]!.shape);
-    const open = this.#open.get(key);
-    if (open && this.join(open, node, options)) return open;
-    const alone = this.#inline(node, node, options);
-    const group: RowGroup = { sums: [], reads: new Set(), nodes: new Set() };
-    if (!alone || !this.#fits(group, node, alone)) return null;
-    this.#include(group, node, alone);
-    this.#open.set(key, group);
-    this.all.push(group);
-    return group;
-  }
-  /**
-   * Takes a sum into a group, if it is over rows of the same shape and what it reads is there when the group is
-   * computed.
-   */
-  join(group: RowGroup, node: Node<"sum">, options: Omit<InlineOptions, "before" | "allows">): boolean {
-    const [first] = group.sums;
-    if (
-      group.sums.length >= MOST_SUMS ||
-      !equalShapes(first!.inputs[0].types[0]!.shape, node.inputs[0].types[0]!.shape)
-    )
-      return false;
-    const joint = this.#inline(node, first!, options);
-    if (!joint || !this.#fits(group, node, joint)) return false;
-    this.#include(group, node, joint);
-    return true;
-  }
-  #inline(node: Node<"sum">, at: Node, options: Omit<InlineOptions, "before" | "allows">): Inlined | null {
-    return inline(node.inputs[0], node, { ...options, before: this.#position(at), allows: () => true });
-  }
-  /** Whether it has something to read in common, and all fits into one kernel. */
-  #fits({ sums, reads }: RowGroup, node: Node<"sum">, more: Inlined): boolean {
-    const all = new Set([...reads, ...more.reads]);
-    const common = sums.length === 0 || all.size < reads.size + more.reads.size;
-    const parts = [{ reads: all, writes: [...sums, node] }];
-    const types = node.inputs.flatMap((n) => n.types);
-    return common && storageBuffers(parts, types, this.#extents) <= this.#mostBuffers;
-  }
-  #include(group: RowGroup, node: Node<"sum">, { operations, reads }: Inlined): void {
-    group.sums.push(node);
-    group.nodes.add(node);
-    for (const n of operations) group.nodes.add(n);
-    for (const n of reads) group.reads.add(n);
-  }
+export interface RowGroupOptions extends Omit<InlineOptions, "before" | "allows"> {
+  readonly extents: Extents;
+  readonly mostBuffers: number;
+  readonly position: (node: Node) => number;
 }
+
+export const NO_SUMS: RowGroup = { sums: [], reads: new Set(), nodes: new Set() };
+
+/**
+ * A group with one sum more; null where that is over rows of another shape or reads nothing that the others do, what it
+ * reads is not there when the group is computed, or a kernel cannot bind it all.
+ */
+export function withSum(group: RowGroup, node: Node<"sum">, options: RowGroupOptions): RowGroup | null {
+  const { sums, reads } = group;
+  const { position, extents, mostBuffers } = options;
+  const [first = node] = sums;
+  if (sums.length >= MOST_SUMS || !equalShapes(summedShape(first), summedShape(node))) return null;
+  const found = inline(node.inputs[0], node, { ...options, before: position(first), allows: () => true });
+  if (!found) return null;
+  const all = { sums: [...sums, node], reads: new Set([...reads, ...found.reads]) };
+  const shares = sums.length === 0 || all.reads.size < reads.size + found.reads.size;
+  const types = node.inputs.flatMap((n) => n.types);
+  const fits = storageBuffers([{ reads: all.reads, writes: all.sums }], types, extents) <= mostBuffers;
+  return shares && fits ? { ...all, nodes: new Set([...group.nodes, node, ...found.operations]) } : null;
+}
+
+export const summedShape = (sum: Node<"sum">): readonly Size[] => sum.inputs[0].types[0]!.shape;
