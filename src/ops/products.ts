@@ -120,34 +120,93 @@ function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
   for (let l = 0; l < countOf(lead); l++) {
     const aStart = (aMatrix ? aMatrix[l]! : l) * m * k;
     const bStart = (bMatrix ? bMatrix[l]! : l) * k * n;
-    const multiply = transposed ? multiplyRows : multiplyColumns;
     multiply(
       a.data.subarray(aStart, aStart + m * k),
-      b.data.subarray(bStart, bStart + k * n),
+      { data: b.data.subarray(bStart, bStart + k * n), down: transposed ? 1 : n, across: transposed ? k : 1 },
       out.subarray(l * m * n, (l + 1) * m * n),
-      m,
-      k,
-      n,
+      [m, k, n],
     );
   }
   return store(tensor(a.dtype, [...lead, m, n], out));
 }
 
-/** c[M, N] = a[M, K] · b[N, K]ᵀ */
-function multiplyRows(a: Float64Array, b: Float64Array, c: Float64Array, m: number, k: number, n: number): void {
-  for (let i = 0; i < m; i++)
-    for (let j = 0; j < n; j++) {
-      let sum = 0;
-      for (let p = 0, x = i * k, y = j * k; p < k; p++) sum += a[x++]! * b[y++]!;
-      c[i * n + j] = sum;
+/** A matrix [K, N] whose neighbours in a column, and in a row, lie so far apart. */
+interface Matrix {
+  readonly data: Float64Array;
+  readonly down: number;
+  readonly across: number;
+}
+
+/**
+ * c[M, N] = a[M, K] · b[K, N]. Every sum is added up in order, whatever stands beside it. A sum waits for its last
+ * addition; eight of them, of two rows and four columns, do not wait for one another.
+ */
+function multiply(
+  a: Float64Array,
+  b: Matrix,
+  c: Float64Array,
+  [m, k, n]: readonly [m: number, k: number, n: number],
+): void {
+  const sums = new Float64Array(8);
+  for (let i = 0; i < m; i += 2)
+    for (let j = 0; j < n; j += 4) {
+      addUp(sums, { a, k, i, last: m - 1 }, { b, j, last: n - 1 });
+      for (let r = 0; r < 2 && i + r < m; r++)
+        for (let q = 0; q < 4 && j + q < n; q++) c[(i + r) * n + j + q] = sums[4 * r + q]!;
     }
 }
 
-/** c[M, N] = a[M, K] · b[K, N], row by row of b so that memory is read in order. */
-function multiplyColumns(a: Float64Array, b: Float64Array, c: Float64Array, m: number, k: number, n: number): void {
-  for (let i = 0; i < m; i++)
-    for (let p = 0; p < k; p++) {
-      const factor = a[i * k + p]!;
-      for (let j = 0, x = i * n, y = p * n; j < n; j++, x++) c[x] = c[x]! + factor * b[y++]!;
-    }
+/**
+ * Sums of the rows i and i + 1 of `a` times four columns of `b` from j on. Beyond the last row and column theirs are
+ * made again.
+ */
+function addUp(
+  sums: Float64Array,
+  {
+    a,
+    k,
+    i,
+    last: lastRow,
+  }: { readonly a: Float64Array; readonly k: number; readonly i: number; readonly last: number },
+  { b, j, last: lastColumn }: { readonly b: Matrix; readonly j: number; readonly last: number },
+): void {
+  const { data, down, across } = b;
+  const x0 = i * k;
+  const x1 = Math.min(i + 1, lastRow) * k;
+  const y0 = j * across;
+  const y1 = Math.min(j + 1, lastColumn) * across;
+  const y2 = Math.min(j + 2, lastColumn) * across;
+  const y3 = Math.min(j + 3, lastColumn) * across;
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let s4 = 0;
+  let s5 = 0;
+  let s6 = 0;
+  let s7 = 0;
+  for (let p = 0, at = 0; p < k; p++, at += down) {
+    const f = a[x0 + p]!;
+    const g = a[x1 + p]!;
+    const b0 = data[y0 + at]!;
+    const b1 = data[y1 + at]!;
+    const b2 = data[y2 + at]!;
+    const b3 = data[y3 + at]!;
+    s0 += f * b0;
+    s1 += f * b1;
+    s2 += f * b2;
+    s3 += f * b3;
+    s4 += g * b0;
+    s5 += g * b1;
+    s6 += g * b2;
+    s7 += g * b3;
+  }
+  sums[0] = s0;
+  sums[1] = s1;
+  sums[2] = s2;
+  sums[3] = s3;
+  sums[4] = s4;
+  sums[5] = s5;
+  sums[6] = s6;
+  sums[7] = s7;
 }
