@@ -10,6 +10,7 @@ import { random } from "../random.js";
 import { choicesOf, difference, differentiated, held, leafOf, outputName } from "./differences.js";
 import { MODELS } from "./sources.js";
 import { trial } from "./trial.js";
+import { expectClose } from "../close.js";
 
 /** As for single operators: differences in 64 bits, extrapolated. */
 const TOLERANCE = 1e-6;
@@ -44,10 +45,7 @@ describe.each(MODELS)("$name", (model) => {
 
   // Sums of a row's 0 and of rows that are not there differ in rounding alone.
   const expectSame = (found: typeof outputs): void => {
-    for (const [name, { data }] of outputs)
-      found
-        .get(name)!
-        .data.forEach((v, i) => expect(Math.abs(v - data[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-12));
+    for (const [name, { data }] of outputs) expectClose(found.get(name)!.data, data, () => 1e-12, name);
   };
 
   it("has the same gradients after the passes", () => {

@@ -10,6 +10,7 @@ import { evaluate } from "../../src/reference/evaluate.js";
 import { random } from "../random.js";
 import { differentiated, outputName } from "./differences.js";
 import { exampleSource, lowered } from "./models.js";
+import { expectClose } from "../close.js";
 
 const SCRIPT = fileURLToPath(new URL("pytorch.py", import.meta.url));
 /** Debian's own first, for which its package python3-torch is. */
@@ -81,12 +82,9 @@ function ask(cases: readonly unknown[]): readonly Answer[] {
  * 64-bit sums in another order: relative to the largest of a tensor. Ten steps of an optimiser that divides by the root
  * of its moments widen it.
  */
-function expectClose(found: ArrayLike<number>, expected: readonly number[], tolerance: number, name: string): void {
-  expect(found.length, name).toBe(expected.length);
+function expectLike(found: ArrayLike<number>, expected: readonly number[], tolerance: number, name: string): void {
   const largest = expected.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
-  expected.forEach((v, i) =>
-    expect(Math.abs(found[i]! - v), `${name}[${i}]: ${found[i]} against ${v}`).toBeLessThanOrEqual(tolerance * largest),
-  );
+  expectClose(found, expected, () => tolerance * largest, name);
 }
 
 // Importing torch alone may take long.
@@ -103,9 +101,9 @@ describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
       expect(leaves.length).toBe(weights.length);
       const whole = differentiated(graph, graph.outputs.find((o) => o.name === "loss")!.node, leaves);
       const { outputs } = evaluate(whole, { inputs, weights: new Map(weights.map((w) => [w.path, w])) });
-      expectClose(outputs.get("loss")!.data, answer(i).losses.slice(0, 1), 1e-12, "loss");
+      expectLike(outputs.get("loss")!.data, answer(i).losses.slice(0, 1), 1e-12, "loss");
       for (const { path } of weights)
-        expectClose(
+        expectLike(
           outputs.get(outputName({ kind: "weight", name: path }))!.data,
           answer(i).gradients[path]!,
           1e-9,
@@ -123,9 +121,9 @@ describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
     RATE.forEach((rate, n) => {
       const rates = { shape: [5], data: [rate, DECAY, 1 - BETA1 ** (n + 1), 1 - BETA2 ** (n + 1), 1] };
       const run = evaluate(step.graph, { inputs: new Map([...inputs, [RATES, rates]]), weights: started, states });
-      expectClose(run.outputs.get("loss")!.data, answer(i).losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
+      expectLike(run.outputs.get("loss")!.data, answer(i).losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
       states = run.states;
     });
-    for (const { path } of weights) expectClose(states.get(path)!.data, answer(i).weights[path]!, 1e-8, path);
+    for (const { path } of weights) expectLike(states.get(path)!.data, answer(i).weights[path]!, 1e-8, path);
   });
 });

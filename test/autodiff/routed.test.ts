@@ -13,6 +13,7 @@ import { differentiated, floatLeaves, type Given, type Values } from "./differen
 import { exampleSource, lowered } from "./models.js";
 import { MODELS, ROUTED } from "./sources.js";
 import { trial } from "./trial.js";
+import { expectClose } from "../close.js";
 
 /** Nodes that the loss does not need: the backward pass. */
 function backwardOf(graph: Graph): readonly Node[] {
@@ -131,14 +132,8 @@ function randomGiven(graph: Graph, seed = 5): Given {
 }
 
 const graphOf = (source: string): Graph => lowered(source).graph;
-const close = (found: readonly number[], expected: readonly number[]): void => {
-  expect(found.length).toBe(expected.length);
-  found.forEach((v, i) =>
-    expect(Math.abs(v - expected[i]!), `element ${i}: ${v} against ${expected[i]}`).toBeLessThanOrEqual(
-      1e-12 * Math.max(1, Math.abs(v)),
-    ),
-  );
-};
+const close = (found: readonly number[], expected: readonly number[]): void =>
+  expectClose(found, expected, (v) => 1e-12 * Math.max(1, Math.abs(v)));
 
 describe("gradients through a choice", () => {
   it("of the golden model are as worked out by hand (case B3)", () => {

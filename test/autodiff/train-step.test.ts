@@ -20,6 +20,7 @@ import { optimize } from "../../src/passes/index.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { random } from "../random.js";
 import { exampleSource, lowered } from "./models.js";
+import { expectClose } from "../close.js";
 
 const SMALL = { dim: "16", heads: "2", depth: "2", vocab: "11", context: "16" };
 const { model, graph: objective } = lowered(exampleSource("moby.mod"), { set: SMALL });
@@ -96,11 +97,9 @@ function gradientsOf(
 const normOf = (gradient: Tensors): number =>
   Math.sqrt([...gradient.values()].reduce((sum, g) => sum + g.data.reduce((s, v) => s + v * v, 0), 0));
 
-function expectClose(found: Tensor, wanted: ArrayLike<number>, what: string): void {
+function expectSame({ data }: Tensor, wanted: ArrayLike<number>, what: string): void {
   const largest = Array.from(wanted).reduce((m, v) => Math.max(m, Math.abs(v)), 1e-30);
-  found.data.forEach((v, i) =>
-    expect(Math.abs(v - wanted[i]!) / largest, `${what}[${i}]: ${v} against ${wanted[i]!}`).toBeLessThan(1e-9),
-  );
+  expectClose(data, wanted, () => 1e-9 * largest, what);
 }
 
 describe("the training step", () => {
@@ -143,8 +142,8 @@ describe("the training step", () => {
           w[i] =
             w[i]! - 0.01 * (m[i] / (1 - 0.9 ** step) / (Math.sqrt(v[i] / (1 - 0.95 ** step)) + 1e-8) + decay * w[i]!);
         });
-        expectClose(states.get(path)!, w, path);
-        expectClose(states.get(momentState("v", path))!, v, `v of ${path}`);
+        expectSame(states.get(path)!, w, path);
+        expectSame(states.get(momentState("v", path))!, v, `v of ${path}`);
       }
     }
   });
@@ -159,7 +158,7 @@ describe("the training step", () => {
     const factor = 0.25 / (normOf(of) + 1e-6);
     expect(factor).toBeLessThan(1);
     for (const [path, g] of of)
-      expectClose(
+      expectSame(
         states.get(path)!,
         weights.get(path)!.data.map((w, i) => w - factor * g.data[i]!),
         path,
@@ -248,7 +247,7 @@ describe("the training step", () => {
     );
     expect(outputs.get(GRADIENT_NORM)!.data[0]!).toBeCloseTo(normOf(mean), 9);
     for (const [path, g] of mean)
-      expectClose(
+      expectSame(
         after.get(path)!,
         weights.get(path)!.data.map((w, i) => w - 0.5 * 1.9 * g.data[i]!),
         path,

@@ -24,6 +24,7 @@ import { optimize } from "../../src/passes/index.js";
 import { evaluate, type EvaluateOptions } from "../../src/reference/evaluate.js";
 import { random } from "../random.js";
 import { MODELS } from "./models.js";
+import { expectClose } from "../close.js";
 
 function lowered(source: string): Graph {
   const checked = check({ file: "model.mod", text: source }, { phase: "generate", set: {}, read: () => null });
@@ -105,12 +106,7 @@ const rowOf = (t: Tensor, row: number): number[] => {
 
 /** Within what reordering sums of 64-bit floats leaves. */
 function expectSame(found: readonly number[], wanted: readonly number[], what: string): void {
-  expect(found.length, what).toBe(wanted.length);
-  found.forEach((v, i) =>
-    expect(Math.abs(v - wanted[i]!), `${what}[${i}]: ${v}, ${wanted[i]}`).toBeLessThan(
-      1e-10 * (1 + Math.abs(wanted[i]!)),
-    ),
-  );
+  expectClose(found, wanted, (v) => 1e-10 * (1 + Math.abs(v)), what);
 }
 
 const PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6], [2], [7, 1, 8, 2, 8]];

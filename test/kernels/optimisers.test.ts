@@ -1,6 +1,6 @@
 // Optimisers over several steps against plain formulas: the same numbers as PyTorch's, whose order of operations they
 // have.
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { createEmit } from "../../src/ir/build.js";
 import type { Graph, GraphInput, Node } from "../../src/ir/graph.js";
@@ -11,6 +11,7 @@ import { type Device, load } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { testDevice } from "../device.js";
 import { randomFrom } from "../ops/bench.js";
+import { expectClose } from "../close.js";
 
 const SHAPE = [7, 5] as const;
 const COUNT = 35;
@@ -69,10 +70,8 @@ async function runSteps(device: Device, graph: Graph, settings: (t: number) => r
 }
 
 /** Twelve steps of a hundredth, each with a dozen roundings of a number around one: 12 · 12 · 2^−24 at worst. */
-const expectClose = (found: readonly number[], expected: readonly number[]): void =>
-  expected.forEach((v, i) =>
-    expect(Math.abs(found[i]! - v), `weight ${i}`).toBeLessThanOrEqual(8.6e-6 * Math.max(1, Math.abs(v))),
-  );
+const expectWeights = (found: readonly number[], expected: readonly number[]): void =>
+  expectClose(found, expected, (v) => 8.6e-6 * Math.max(1, Math.abs(v)), "weight");
 
 describe.each(["default", "swiftshader"] as const)("on the %s device", (which) => {
   let device: Device;
@@ -93,7 +92,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
         const [meanHat, squareHat] = [m[i] / (1 - beta1 ** t), v[i] / (1 - beta2 ** t)];
         w[i] = w[i]! - (rate / t) * (meanHat / (Math.sqrt(squareHat) + eps) + decay * w[i]!);
       });
-      expectClose(found[t - 1]!, w);
+      expectWeights(found[t - 1]!, w);
     }
   });
 
@@ -115,7 +114,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
         m[i] = momentum * m[i]! + g;
         w[i] = w[i]! - rate * (nesterov ? g + momentum * m[i] : m[i]);
       });
-      expectClose(found[t - 1]!, w);
+      expectWeights(found[t - 1]!, w);
     }
   });
 });

@@ -15,6 +15,7 @@ import { testDevice } from "../device.js";
 import { Bench, type Case } from "../ops/bench.js";
 import { expectAgreement } from "../end-to-end/agree.js";
 import { compiled, onDevice, randomLengths, randomTokens, randomWeights, reference } from "../end-to-end/model.js";
+import { expectClose } from "../close.js";
 
 const packs = (plan: Plan): number =>
   plan.steps.filter((s) => s.kind === "dispatch" && s.kernel.file.startsWith("panels")).length;
@@ -50,9 +51,7 @@ async function compareAsStates(
     );
     const { outputs } = evaluate(graph, options);
     for (const [name, { data }] of outputs)
-      data.forEach((v, i) =>
-        expect(Math.abs(results[name]!.data[i]! - v), `${name}[${i}]`).toBeLessThanOrEqual(6e-6 + 2e-6 * Math.abs(v)),
-      );
+      expectClose(results[name]!.data, data, (v) => 6e-6 + 2e-6 * Math.abs(v), name);
   } finally {
     session.dispose();
   }

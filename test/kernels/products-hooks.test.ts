@@ -19,6 +19,7 @@ import {
 import type { Step } from "../../src/schedule/plan.js";
 import { candidates, tuningsFor, type ProductTunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
+import { expectClose } from "../close.js";
 
 const [M, K, N] = [37, 67, 72];
 
@@ -143,8 +144,12 @@ const name = (products: ProductTunings): string => JSON.stringify(products.byVal
 
 function check(products: ProductTunings, { y, kept }: Results, data: Data, expected: readonly number[]): void {
   // 1e-5: 67 terms below 1, each rounded twice.
-  for (let at = 0; at < M * N; at++)
-    expect(Math.abs(y[at]! - expected[at]! - data.bias[at % N]!), `${name(products)}, ${at}`).toBeLessThan(1e-5);
+  expectClose(
+    y,
+    Float64Array.from({ length: M * N }, (_, at) => expected[at]! + data.bias[at % N]!),
+    () => 1e-5,
+    name(products),
+  );
   if (!supportsRowSums(products.byValue)) return;
   const width = 4 * products.subgroupSize!;
   const panels = Math.ceil(N / width);

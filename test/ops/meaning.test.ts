@@ -9,6 +9,7 @@ import { rational } from "../../src/size/rational.js";
 import { applySize, axisSize, multiplySizes, rowsSize, sizeOf, type Size } from "../../src/size/size.js";
 import { Bench, randomFrom, type Setting } from "./bench.js";
 import { allSamples, caseOf } from "./samples.js";
+import { expectClose } from "../close.js";
 
 const UNEQUAL = { batch: 3, tokens: 5, lengths: [5, 2, 4] } as const;
 
@@ -204,9 +205,8 @@ describe("attention", () => {
     );
     const found = evaluate(made.graph, made.options).outputs.get("y0")!.data;
     const inputs = ["x1", "x2", "x3"].map((name) => made.options.inputs.get(name)!.data);
-    dense(inputs, n, d, (i, j) => (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window)).forEach((e, i) =>
-      expect(found[i]).toBeCloseTo(e, 12),
-    );
+    const expected = dense(inputs, n, d, (i, j) => (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window));
+    expectClose(found, expected, () => 5e-13);
   });
 
   it("costs its seen pairs exactly where all sequences are full", () => {

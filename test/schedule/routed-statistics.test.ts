@@ -7,6 +7,7 @@ import { evaluate } from "../../src/reference/evaluate.js";
 import { routedStatistics } from "../../src/schedule/analysis/routed-statistics.js";
 import { random } from "../random.js";
 import { graphOf } from "./graphs.js";
+import { expectClose } from "../close.js";
 
 const AXES = { axes: "axis K = sequence above of T; expected = 1/2" };
 const weight = (name: string, shape: readonly number[]): string =>
@@ -56,7 +57,7 @@ describe("statistics of routed rows", () => {
       (g) => evaluate(g, { inputs, weights, lengths: [9, 0, 4] }).outputs.get("z")!.data,
     );
     // Sums of 64 numbers in 64 bits, in another order.
-    found!.forEach((value, i) => expect(Math.abs(value - wanted![i]!)).toBeLessThan(1e-13));
+    expectClose(found!, wanted!, () => 1e-13);
   });
 
   it.each([

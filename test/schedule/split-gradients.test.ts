@@ -18,6 +18,7 @@ import { compileTraining } from "../../src/train/programs.js";
 import { difference, type Given } from "../autodiff/differences.js";
 import { random } from "../random.js";
 import { CLASSES, HEADS, LIMIT, narrow, ROWS } from "./large-heads.js";
+import { expectClose } from "../close.js";
 
 function objectiveOf(source: string, gradients: boolean): Graph {
   const { graph, diagnostics, sources } = compile(source, { phase: "train", gradients, verify: true });
@@ -60,7 +61,7 @@ describe.each(Object.entries(HEADS))("%s", (_name, source) => {
       const most = data.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
       expect(most, name).toBeGreaterThan(0);
       // Sums over classes run part by part: the last digits of 64 bits.
-      data.forEach((v, i) => expect(Math.abs(got.data[i]! - v), `${name}[${i}]`).toBeLessThanOrEqual(1e-12 * most));
+      expectClose(got.data, data, () => 1e-12 * most, name);
     }
   });
 

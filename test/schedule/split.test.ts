@@ -23,6 +23,7 @@ import { random } from "../random.js";
 import { cases as casesOf, seedOf } from "../soak.js";
 import { graphOf as graphFromText } from "./graphs.js";
 import { FEED_FORWARD, MODELS, NARROW, SMALL, VOCABULARY } from "./vocabularies.js";
+import { expectClose } from "../close.js";
 
 const graphOf = (source: string, entry: "forward" | "objective"): Graph => {
   const { graph, diagnostics, sources } = compile(source, { entry, verify: true });
@@ -76,9 +77,7 @@ describe.each(cases)("%s: %s", (_name, entry, source) => {
       const got = cut.outputs.get(name)!;
       expect(got.shape).toEqual(shape);
       // Sums over all classes run part by part: the last digits of 64 bits.
-      data.forEach((v, i) =>
-        expect(Math.abs(got.data[i]! - v), `${name}[${i}]`).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(v))),
-      );
+      expectClose(got.data, data, (v) => 1e-12 * Math.max(1, Math.abs(v)), name);
     }
   });
 

@@ -12,6 +12,7 @@ import { exampleSource, lowered } from "../autodiff/models.js";
 import { testDevice } from "../device.js";
 import { soaking } from "../soak.js";
 import { random } from "../random.js";
+import { expectClose } from "../close.js";
 
 const SMALL = { dim: "32", heads: "2", depth: "2", vocab: "13", context: "32", capacity: "50%" };
 const [ROWS, LENGTH] = [2, 24];
@@ -195,7 +196,7 @@ describe("a trainer", () => {
     for (const { path } of whole.model.weights) {
       const values = Array.from(a.get(path)!.data);
       const largest = values.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-      values.forEach((v, i) => expect(Math.abs(v - b.get(path)!.data[i]!) / largest, path).toBeLessThan(1e-5));
+      expectClose(b.get(path)!.data, values, () => 1e-5 * largest, path);
     }
     await expect(two.step([half(0)], { learningRate: 0.1 })).rejects.toThrow(/2 micro-batches, not 1/);
     one.dispose();

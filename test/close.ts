@@ -1,0 +1,15 @@
+// Numbers that must be near others. All are held by one assertion: one for each number takes longer than computing it.
+import { expect } from "vitest";
+
+/** Each within what is allowed of the expected one; the first that is not, or is no number, is named. */
+export function expectClose(
+  found: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  allowed: (expected: number) => number,
+  what = "value",
+): void {
+  expect(found.length, what).toBe(expected.length);
+  let at = 0;
+  while (at < expected.length && Math.abs(found[at]! - expected[at]!) <= allowed(expected[at]!)) at++;
+  expect(at < expected.length ? `${what}[${at}] is ${found[at]}, not ${expected[at]}` : null).toBeNull();
+}
