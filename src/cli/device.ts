@@ -1,10 +1,14 @@
 // Which device the flags ask for, and how to get a better one.
-import type { DeviceInfo, DeviceKind } from "../runtime/device-info.js";
+import type { DeviceInfo, OpenDeviceOptions } from "../runtime/device-info.js";
+import { io } from "./io.js";
 import type { DeviceFlags } from "./options.js";
 
 /** What `openDevice` is asked for. */
-export const wantedDevice = ({ device }: DeviceFlags): { readonly kind?: DeviceKind } =>
-  device === undefined ? {} : { kind: device };
+export function wantedDevice({ device: kind }: DeviceFlags): OpenDeviceOptions {
+  const device = io().device(kind ?? null);
+  if (device) return { device };
+  return kind === undefined ? {} : { kind };
+}
 
 /** What to install where the device is only software; null where nothing can be said. */
 export function mendingHint(info: DeviceInfo): string | null {

@@ -22,6 +22,7 @@ import { openWeights } from "../runtime/node.js";
 import { parseAxes } from "../runtime/sizes.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import type { DType } from "../base/dtype.js";
+import { wantedDevice } from "./device.js";
 import type { ForTarget } from "./frontend.js";
 import type { GivenInputs } from "./inputs.js";
 import { showLoading } from "./loading.js";
@@ -88,7 +89,7 @@ export async function onDevice<T>(
   await expectFittingWeights(job.program, job.weights);
   progress.report("opening the device");
   const started = performance.now();
-  const device = job.device ?? (await openDevice(kind === null ? {} : { kind }));
+  const device = job.device ?? (await openDevice(wantedDevice(kind === null ? {} : { device: kind })));
   try {
     const opened = performance.now();
     const program = job.forTarget ? job.forTarget(device.target, await tuningsFor(device, job)) : job.program;
@@ -104,9 +105,11 @@ export async function onDevice<T>(
       device: opened - started,
       load: performance.now() - compiled,
     };
-    const result = await use({ session, program, device, times });
-    session.dispose();
-    return result;
+    try {
+      return await use({ session, program, device, times });
+    } finally {
+      session.dispose();
+    }
   } finally {
     progress.clear();
     if (!job.device) device.destroy();

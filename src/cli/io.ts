@@ -2,6 +2,7 @@
 // process.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readSync } from "node:fs";
+import type { DeviceKind } from "../runtime/device-info.js";
 import { readToEnd } from "../runtime/regular-node.js";
 import { UserError } from "./exit.js";
 
@@ -24,6 +25,8 @@ export interface CliIo {
    * the process.
    */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** A device of the caller's own for what `--device` gives, null: the best there is. Where it has none, one is opened. */
+  readonly device: (kind: DeviceKind | null) => GPUDevice | null;
 }
 
 const ofProcess: CliIo = {
@@ -31,6 +34,7 @@ const ofProcess: CliIo = {
   stderr: process.stderr,
   stdin: readStandardInput,
   env: process.env,
+  device: () => null,
 };
 
 /** Beyond any text a person wrote or a compiler made. */

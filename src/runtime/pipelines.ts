@@ -23,7 +23,10 @@ interface CompiledKernel {
 /** Kernels a device keeps beyond the sessions that use them, those used last. */
 const KEPT_KERNELS = 256;
 
-/** What the sessions of one device share: layouts by what is bound, kernels by their text. */
+/**
+ * What the sessions of one GPUDevice share, whoever opened it how often: layouts by what is bound, kernels by their
+ * text.
+ */
 class Pool {
   readonly layouts = new Map<string, Layout>();
   readonly #kernels = new Map<string, CompiledKernel>();
@@ -42,15 +45,15 @@ class Pool {
     this.#kernels.set(key, kernel);
     if (this.#kernels.size > KEPT_KERNELS) this.#kernels.delete(this.#kernels.keys().next().value!);
   }
-  delete(key: string): void {
-    this.#kernels.delete(key);
+  delete(key: string, kernel: CompiledKernel): void {
+    if (this.#kernels.get(key) === kernel) this.#kernels.delete(key);
   }
 }
 
-const pools = new WeakMap<Device, Pool>();
-function poolOf(device: Device): Pool {
-  let pool = pools.get(device);
-  if (!pool) pools.set(device, (pool = new Pool()));
+const pools = new WeakMap<GPUDevice, Pool>();
+function poolOf({ gpu }: Device): Pool {
+  let pool = pools.get(gpu);
+  if (!pool) pools.set(gpu, (pool = new Pool()));
   return pool;
 }
 
@@ -136,11 +139,14 @@ export class Pipelines {
   }
   async #begin(kernel: number): Promise<void> {
     const key = this.#keys[kernel]!;
+    const compiled = this.#compiled(key) ?? this.#start(kernel, key);
     try {
-      await (this.#compiled(key) ?? this.#start(kernel, key)).ready;
+      await compiled.ready;
     } catch (error) {
-      this.#pool.delete(key);
+      this.#pool.delete(key, compiled);
       this.#used.delete(key);
+      // Whoever asked for it first has given up the device, which he had opened for himself.
+      if (error instanceof DeviceLostError && this.#device.lostError === null) return this.#begin(kernel);
       throw error;
     }
   }

@@ -1,5 +1,8 @@
 // Runs the command line in this process, from its source: for tests where a process of its own is not the point.
+import type { CliIo } from "../../src/cli/io.js";
 import { runCli } from "../../src/cli/run-cli.js";
+import type { Device } from "../../src/runtime/index.js";
+import { testDevice, type TestDevice } from "../device.js";
 
 export interface Ran {
   readonly status: number;
@@ -22,6 +25,22 @@ export async function run(words: readonly string[], { stdin = "", env = {} }: Ru
     stderr: { write: (text) => stderr.push(text) },
     stdin: () => (typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin),
     env,
+    device: await openDevices(),
   });
   return { status, stdout: stdout.join(""), stderr: stderr.join("").replaceAll(/^[a-z][a-z ,]* …\n/gm, "") };
 }
+
+/** The devices of the tests: what one command line compiles for a device, the next one finds there. */
+async function openDevices(): Promise<CliIo["device"]> {
+  // One after the other: while one is opened, the environment names its driver.
+  const best = await opened("default");
+  const swiftshader = await opened("swiftshader");
+  return (kind) => {
+    const device = kind === "swiftshader" ? swiftshader : best;
+    const suits = kind === null || kind === "swiftshader" || device?.info.software === (kind === "software");
+    return device && suits ? device.gpu : null;
+  };
+}
+
+/** Null where there is none. */
+const opened = (which: TestDevice): Promise<Device | null> => testDevice(which).catch(() => null);

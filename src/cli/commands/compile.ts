@@ -2,6 +2,7 @@
 import type { Program } from "../../program/program.js";
 import { printProgram } from "../../program/serialize.js";
 import { openDevice } from "../../runtime/index.js";
+import { wantedDevice } from "../device.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
@@ -54,7 +55,7 @@ async function chosen({ program, forTarget }: Finished, flags: CompileFlags): Pr
     const { target, tunings } = readTunings(flags.tunings);
     return forTarget(target, tunings);
   }
-  const device = await openDevice(flags.device === "best" ? {} : { kind: flags.device });
+  const device = await openDevice(wantedDevice(flags.device === "best" ? {} : { device: flags.device }));
   try {
     return forTarget(device.target, tuningsOn(device, flags) ?? undefined);
   } finally {

@@ -5,6 +5,7 @@ import type { Program } from "../../program/program.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { memoryOf, openDevice, type MemoryUse } from "../../runtime/index.js";
 import { parseAxes } from "../../runtime/sizes.js";
+import { wantedDevice } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { chosenExtents, printExtents } from "../extents.js";
 import { programName } from "../frontend.js";
@@ -66,7 +67,7 @@ async function planned(file: string, { program, forTarget }: Given, target: Devi
 
 async function ownTarget(otherwise: Target): Promise<Target> {
   try {
-    const device = await openDevice();
+    const device = await openDevice(wantedDevice({}));
     const { target } = device;
     device.destroy();
     return target;

@@ -52,7 +52,7 @@ interface Shape {
   readonly amount: number;
 }
 
-const ROUNDS = 512;
+const ROUNDS = 128;
 /** Times a loop says the same, so that counting it costs little. */
 const UNROLLED = 4;
 const INVOCATIONS = 16_384;
