@@ -16,13 +16,14 @@ import type { Graph } from "../../src/ir/graph.js";
 import type { Program } from "../../src/program/program.js";
 import { PORTABLE } from "../../src/program/target.js";
 import { evaluate } from "../../src/reference/evaluate.js";
-import { type Device, matchWeights, openDevice, readSafetensors, readWeight } from "../../src/runtime/index.js";
+import { type Device, matchWeights, readSafetensors, readWeight } from "../../src/runtime/index.js";
+import { sparingDevice } from "../device.js";
 import { random } from "../random.js";
 import { MODELS } from "./models.js";
 
 let device: Device;
 beforeAll(async () => {
-  device = await openDevice();
+  device = await sparingDevice();
 });
 afterAll(() => device.destroy());
 

@@ -11,13 +11,14 @@ import {
   type Generator,
   type GeneratorOptions,
 } from "../../src/generate/index.js";
-import { type Device, initialWeights, InputError, memoryOf, openDevice } from "../../src/runtime/index.js";
+import { type Device, initialWeights, InputError, memoryOf } from "../../src/runtime/index.js";
+import { sparingDevice } from "../device.js";
 import { MODELS } from "./models.js";
 
 let device: Device;
 let mixed: Generation;
 beforeAll(async () => {
-  device = await openDevice();
+  device = await sparingDevice();
   mixed = compileGeneration(MODELS["mixture of depths"]!, { target: device.target }).generation!;
 });
 afterAll(() => device.destroy());

@@ -11,14 +11,15 @@ import {
   type TextCodec,
   type TokenDecoder,
 } from "../../src/generate/index.js";
-import { type Device, initialWeights, openDevice } from "../../src/runtime/index.js";
+import { type Device, initialWeights } from "../../src/runtime/index.js";
+import { sparingDevice } from "../device.js";
 import { random } from "../random.js";
 import { MODELS } from "./models.js";
 
 let device: Device;
 let generator: Generator;
 beforeAll(async () => {
-  device = await openDevice();
+  device = await sparingDevice();
   const { generation } = compileGeneration(MODELS["dense"]!, { target: device.target, set: { vocab: 256 } });
   generator = await createGenerator(generation!, device, (w) => initialWeights(3)(w).map((v) => 6 * v));
 });

@@ -7,7 +7,8 @@ import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createGenerator, type Generation } from "../../src/generate/index.js";
 import type { LoadedModel, LoadModelOptions, PackagedModel } from "../../src/packaged/model.js";
-import { load, openDevice } from "../../src/runtime/index.js";
+import { load } from "../../src/runtime/index.js";
+import { sparingDevice } from "../device.js";
 import { generationOf, packageOf, programOf, startingWeights, type BuiltPackage } from "../build/packages.js";
 import { root } from "../cli/spawn.js";
 import { SENTENCE_PIECE } from "../tokenizer/files.js";
@@ -63,7 +64,7 @@ async function expected(
   prompt: readonly number[],
   maxTokens: number,
 ): Promise<readonly number[]> {
-  const device = await openDevice();
+  const device = await sparingDevice();
   const generator = await createGenerator(generation, device, weights);
   const tokens: number[] = [];
   for await (const { token } of generator.generate([prompt], { maxTokens })) tokens.push(token);
@@ -89,7 +90,7 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
   it("goes on from a text as the generator does, and runs as a session does", async () => {
     const bytes = [...new TextEncoder().encode("Call me")];
     const wanted = await expected(generation, weights, bytes, 12);
-    const device = await openDevice();
+    const device = await sparingDevice();
     const session = await load(run, device, weights);
     const logits = (await session.run({ tokens: [bytes] }))["output"]!.data;
     session.dispose();

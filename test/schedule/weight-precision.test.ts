@@ -6,8 +6,9 @@ import { compileGeneration } from "../../src/compile-generation.js";
 import { compile } from "../../src/compile.js";
 import { createGenerator } from "../../src/generate/index.js";
 import type { Program, ProgramWeight } from "../../src/program/program.js";
-import { initialValues, load, openDevice, type Device } from "../../src/runtime/index.js";
+import { initialValues, load, type Device } from "../../src/runtime/index.js";
 import { rounded, type EncodingName } from "../../src/program/encodings/index.js";
+import { sparingDevice } from "../device.js";
 import { random } from "../random.js";
 
 const MOBY = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
@@ -56,7 +57,7 @@ describe("which weights", () => {
 
 describe("on the device", { timeout: 60_000 }, () => {
   let device: Device;
-  beforeAll(async () => void (device = await openDevice()));
+  beforeAll(async () => void (device = await sparingDevice()));
   afterAll(() => device.destroy());
 
   const values = (encoding: EncodingName, forms: ReadonlyMap<string, ReadonlySet<string>>) => (w: ProgramWeight) => {

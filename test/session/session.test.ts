@@ -10,8 +10,9 @@ import {
   type GenerateTextOptions,
   type Generator,
 } from "../../src/generate/index.js";
-import { type Device, openDevice } from "../../src/runtime/index.js";
+import type { Device } from "../../src/runtime/index.js";
 import { openSession, type OpenSessionOptions, type Prompts, type TextSession } from "../../src/session/index.js";
+import { sparingDevice } from "../device.js";
 import { SPECIAL, TOKENIZER, wordsOf, writeTextFolder } from "./folder.js";
 
 const examples = join(import.meta.dirname, "../../examples");
@@ -26,7 +27,7 @@ beforeAll(async () => {
     { eos_token_id: SPECIAL.end, do_sample: true, temperature: 2, top_k: 0, max_new_tokens: 7, num_beams: 2 },
     5,
   );
-  device = await openDevice();
+  device = await sparingDevice();
   moby = await openSession(join(examples, "moby.mod"), { weights: join(examples, "moby.safetensors"), device });
   chat = await openSession(folder, { device });
 });
