@@ -3,7 +3,8 @@
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Axis, CountRule } from "../size/axes.js";
+import type { Axis } from "../size/axes.js";
+import type { CountRule } from "../size/count-rules.js";
 import type { Rational } from "../size/rational.js";
 import type { SizeExpr } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";

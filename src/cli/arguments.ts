@@ -1,5 +1,5 @@
 // Reading the values of options: name=value, numbers, lists.
-import { MOST_EXTENT } from "../size/axes.js";
+import { MOST_EXTENT } from "../size/counts.js";
 import { isInteger, parseDecimal } from "../size/rational.js";
 import { parseRatio } from "../train/schedule.js";
 import { EXIT, UserError } from "./exit.js";

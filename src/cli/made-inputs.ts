@@ -3,7 +3,8 @@ import { isFloat } from "../base/dtype.js";
 import type { Program } from "../program/program.js";
 import { initialValues } from "../runtime/index.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
-import { parseAxes, sizeOfText } from "../runtime/sizes.js";
+import { parseAxes } from "../runtime/sizes.js";
+import { sizeOfText } from "../size/parse-size.js";
 import type { GivenInputs, GivenTensor } from "./inputs.js";
 
 /** Classes of whole numbers that have no limit. */

@@ -5,7 +5,7 @@
 import { Option } from "@commander-js/extra-typings";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../program/target.js";
 import { PROGRAM_NAMES } from "../program/names.js";
-import { MOST_EXTENT } from "../size/axes.js";
+import { MOST_EXTENT } from "../size/counts.js";
 import { faultOf, TRAIN_OPTIONS, type TrainOption, type TrainSettings } from "../train/options.js";
 import { parseRatio } from "../train/schedule.js";
 import { bytesOf, extentsOf, shareOf, withPair, wholeNumber, wholeNumbers, type Pairs } from "./arguments.js";

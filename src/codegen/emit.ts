@@ -14,8 +14,6 @@ import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
   type Program,
-  type ProgramAxis,
-  type ProgramCount,
   type ProgramKernel,
   type ProgramStep,
   type ProgramTable,
@@ -23,7 +21,7 @@ import {
   type ProgramWeight,
   type SizeText,
 } from "../program/program.js";
-import type { Axis, CountRule } from "../size/axes.js";
+import { mapAxis } from "../size/axes.js";
 import { printRational } from "../size/rational.js";
 import { printSize, type Size } from "../size/size.js";
 import { LineTable } from "./lines.js";
@@ -58,7 +56,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     precision: plan.precision,
     tunings: tuningsDigest(plan.tunings),
     parameters: model?.parameters.map(({ name, value }) => ({ name, value })) ?? [],
-    axes: graph.axes.map(emitAxis),
+    axes: graph.axes.map((axis) => mapAxis(axis, { size: sizeText, ratio: printRational })),
     live: graph.live.map((l) => ({ name: l.name, kind: l.kind, default: printRational(l.default) })),
     inputs: graph.inputs.map((i) => ({
       name: i.name,
@@ -180,33 +178,6 @@ export function emitUniform(uniform: Uniform): ProgramUniform {
 }
 
 const bitsOf = (value: number): number => new Uint32Array(new Float32Array([value]).buffer)[0]!;
-
-function emitAxis(axis: Axis): ProgramAxis {
-  if (axis.role !== "sequence") return { role: axis.role, name: axis.name, bound: axis.bound };
-  return { role: axis.role, name: axis.name, bound: axis.bound, count: emitCount(axis.count) };
-}
-
-function emitCount(rule: CountRule): ProgramCount {
-  switch (rule.kind) {
-    case "input":
-      return { kind: "input" };
-    case "top":
-      return { kind: "top", parent: rule.parent, k: sizeText(rule.k) };
-    case "above":
-      return { kind: "above", parent: rule.parent, expected: printRational(rule.expected) };
-    case "span":
-      return {
-        kind: "span",
-        parent: rule.parent,
-        start: sizeText(rule.start),
-        stop: rule.stop === null ? null : sizeText(rule.stop),
-      };
-    case "join":
-      return { kind: "join", parts: rule.parts };
-    default:
-      return rule satisfies never;
-  }
-}
 
 function emitTable(table: PlanTable): ProgramTable {
   switch (table.kind) {

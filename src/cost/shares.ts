@@ -1,6 +1,7 @@
 // Exact shares: what sizes would be if a capacity never had to be rounded to whole tokens, as papers count.
 import { bug } from "../base/invariant.js";
-import type { Axis, CountRule, RunSizes } from "../size/axes.js";
+import type { Axis, RunSizes } from "../size/axes.js";
+import type { Rule, RuleKind } from "../size/count-rules.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { evaluateSize, substitute, type Atom, type Size } from "../size/size.js";
@@ -38,28 +39,21 @@ export function resolveShares(
     counts.set(name, made);
     return made;
   }
-  function countOf(name: string, rule: CountRule): Rational {
-    switch (rule.kind) {
-      case "input":
-        return q.rational(extent(name));
-      case "top":
-        return dense ? count(rule.parent) : between(evaluate(rule.k), count(rule.parent));
-      case "above":
-        return dense ? count(rule.parent) : q.multiply(count(rule.parent), rule.expected);
-      case "span": {
-        const whole = count(rule.parent);
-        const at = (size: Size): Rational => {
-          const value = evaluateSize(size, () => whole);
-          return between(q.compare(value, q.ZERO) < 0 ? q.add(value, whole) : value, whole);
-        };
-        return between(q.subtract(rule.stop === null ? whole : at(rule.stop), at(rule.start)), whole);
-      }
-      case "join":
-        return rule.parts.map(count).reduce(q.add, q.ZERO);
-      default:
-        return rule satisfies never;
-    }
-  }
+  const shares: { readonly [K in RuleKind]: (rule: Rule<K>, axis: string) => Rational } = {
+    input: (_, axis) => q.rational(extent(axis)),
+    top: ({ parent, k }) => (dense ? count(parent) : between(evaluate(k), count(parent))),
+    above: ({ parent, expected }) => (dense ? count(parent) : q.multiply(count(parent), expected)),
+    span({ parent, start, stop }) {
+      const whole = count(parent);
+      const at = (size: Size): Rational => {
+        const value = evaluateSize(size, () => whole);
+        return between(q.compare(value, q.ZERO) < 0 ? q.add(value, whole) : value, whole);
+      };
+      return between(q.subtract(stop === null ? whole : at(stop), at(start)), whole);
+    },
+    join: ({ parts }) => parts.map(count).reduce(q.add, q.ZERO),
+  };
+  const countOf = <K extends RuleKind>(axis: string, rule: Rule<K>): Rational => shares[rule.kind](rule, axis);
   function evaluate(size: Size): Rational {
     return evaluateSize(unrounded(size), (atom) => {
       if (atom.kind === "rows") return q.multiply(batch, count(atom.axis));

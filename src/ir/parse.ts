@@ -1,5 +1,6 @@
 // IR text back into a graph: the inverse of `printGraph`, for tests, tools and hand-written graphs.
-import type { Axis, CountRule } from "../size/axes.js";
+import type { Axis } from "../size/axes.js";
+import { fieldsOf, makeRule, ruleKinds, type CountRule } from "../size/count-rules.js";
 import { parseSize } from "../size/parse-size.js";
 import { parseRational, type Rational } from "../size/rational.js";
 import { isDType } from "../base/dtype.js";
@@ -167,26 +168,18 @@ function parseRule(text: string): CountRule {
       fail(`the rule ${kind} states ${name}, found ${JSON.stringify(text)}`);
     return part.slice(name.length + 3);
   };
-  if (kind === "input" && of === undefined) return { kind };
-  if (of !== "of" || first === undefined)
+  const known = ruleKinds().find((name) => name === kind);
+  const bare = known !== undefined && fieldsOf(known).length === 0;
+  if (known === undefined || (bare ? of !== undefined : of !== "of" || first === undefined))
     return fail(`expected a count rule such as top of T; k = 2, found ${JSON.stringify(text)}`);
-  switch (kind) {
-    case "top":
-      return { kind, parent: first, k: parseSize(value("k")) };
-    case "above":
-      return { kind, parent: first, expected: parseNumber(value("expected")) };
-    case "span":
-      return {
-        kind,
-        parent: first,
-        start: parseSize(value("start")),
-        stop: value("stop") === "end" ? null : parseSize(value("stop")),
-      };
-    case "join":
-      return { kind, parts: [first, ...parts] };
-    default:
-      return fail(`expected a count rule, found ${JSON.stringify(text)}`);
-  }
+  return makeRule(known, {
+    axis: () => first!,
+    axes: () => [first!, ...parts],
+    size: (name) => parseSize(value(name)),
+    place: (name) => parseSize(value(name)),
+    end: (name) => (value(name) === "end" ? null : parseSize(value(name))),
+    ratio: (name) => parseNumber(value(name)),
+  });
 }
 
 const parseNumber = (text: string): Rational =>

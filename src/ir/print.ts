@@ -1,6 +1,7 @@
 // A graph as text that one can read, and that `parseGraph` reads back.
 import type { Span } from "../diagnostics/span.js";
-import type { Axis, CountRule } from "../size/axes.js";
+import type { Axis } from "../size/axes.js";
+import { mapRule, type CountRule } from "../size/count-rules.js";
 import { printRational } from "../size/rational.js";
 import { printSize, type Size } from "../size/size.js";
 import { printAttrs } from "./attrs.js";
@@ -67,23 +68,11 @@ function printAxis(axis: Axis): string {
 }
 
 function printRule(rule: CountRule): string {
-  switch (rule.kind) {
-    case "input":
-      return "input";
-    case "top":
-      return `top of ${rule.parent}; k = ${printSize(rule.k)}`;
-    case "above":
-      return `above of ${rule.parent}; expected = ${printRational(rule.expected)}`;
-    case "span":
-      return (
-        `span of ${rule.parent}; start = ${printSize(rule.start)}; stop = ` +
-        (rule.stop === null ? "end" : printSize(rule.stop))
-      );
-    case "join":
-      return `join of ${rule.parts.join("; ")}`;
-    default:
-      return rule satisfies never;
-  }
+  const { kind, ...fields } = mapRule(rule, { size: printSize, ratio: printRational });
+  const [made, ...others] = Object.entries<string | readonly string[] | null>(fields);
+  if (!made) return kind;
+  const from = [made[1]].flat().join("; ");
+  return [`${kind} of ${from}`, ...others.map(([name, value]) => `${name} = ${String(value ?? "end")}`)].join("; ");
 }
 
 /** `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1] u32[rows(K)]  // layers.1 moby.mod@120-135` */

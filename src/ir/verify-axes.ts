@@ -1,5 +1,6 @@
 // The verifier's view of axes: are they sound, and is every size made of axes that exist.
 import { knownOnHost, type Axis } from "../size/axes.js";
+import { axesIn, parentsOf, sizesOf } from "../size/count-rules.js";
 import { atomsOf, printSize, type Size } from "../size/size.js";
 import type { Graph } from "./graph.js";
 
@@ -38,30 +39,19 @@ function ruleProblems(
         : [`its rule mentions ${a.kind === "rows" ? "rows of " : ""}${a.axis}, which is no axis before it`];
     });
   const rule = axis.count;
+  const problems = [...parentsOf(rule).flatMap(sequence), ...sizesOf(rule).flatMap(known)];
+  if (problems.length > 0) return problems;
   switch (rule.kind) {
-    case "input":
-      return [];
-    case "top": {
-      const problems = [...sequence(rule.parent), ...known(rule.k)];
-      if (problems.length > 0) return problems;
-      const names = new Set(
-        [...atomsOf(rule.k)].flatMap((a) =>
-          a.kind === "axis" && before.get(a.axis)?.role === "sequence" ? [a.axis] : [],
-        ),
-      );
-      return names.size > 1 ? [`k = ${printSize(rule.k)} mentions more than one sequence axis`] : [];
-    }
+    case "top":
+      return new Set(axesIn(rule.k).filter((name) => sequence(name).length === 0)).size > 1
+        ? [`k = ${printSize(rule.k)} mentions more than one sequence axis`]
+        : [];
     case "above":
-      return [
-        ...sequence(rule.parent),
-        ...(rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : []),
-      ];
-    case "span":
-      return [...sequence(rule.parent), ...known(rule.start), ...(rule.stop === null ? [] : known(rule.stop))];
+      return rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : [];
     case "join":
-      return [...(rule.parts.length === 0 ? ["joins nothing"] : []), ...rule.parts.flatMap(sequence)];
+      return rule.parts.length === 0 ? ["joins nothing"] : [];
     default:
-      return rule satisfies never;
+      return [];
   }
 }
 

@@ -8,7 +8,8 @@ import { equalShapes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
-import { countingAxis, type Axis, type CountRule, type SequenceAxis } from "../size/axes.js";
+import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
+import type { CountRule, Rule } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import { axisSize, type Size } from "../size/size.js";
 import { AxisTable } from "./layout.js";
@@ -159,7 +160,7 @@ export class Lowering {
     return axisSize(root);
   }
   /** The axis whose counts decide k. */
-  countingAxis(rule: Extract<CountRule, { kind: "top" }>): string {
+  countingAxis(rule: Rule<"top">): string {
     return countingAxis(this.axes.all, rule);
   }
 }

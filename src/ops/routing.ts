@@ -5,7 +5,9 @@
 import { invariant } from "../base/invariant.js";
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import { countingAxis, spanOf, type Axis, type CountRule } from "../size/axes.js";
+import { countingAxis, type Axis } from "../size/axes.js";
+import { spanOf } from "../size/counting.js";
+import type { CountRule, RuleKind } from "../size/count-rules.js";
 import { startsOf } from "../size/counts.js";
 import { addSizes, multiplySizes, rowsSize } from "../size/size.js";
 import type { Node } from "../ir/graph.js";
@@ -32,22 +34,22 @@ import { around, at, store, tensor } from "./tensors.js";
 
 type Routing = "top" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
 
-type RuleOf<K extends CountRule["kind"]> = Extract<CountRule, { kind: K }>;
+type RuleOf<K extends RuleKind> = Extract<CountRule, { kind: K }>;
 
-const isRule = <K extends CountRule["kind"]>(rule: CountRule, kind: K): rule is RuleOf<K> => rule.kind === kind;
+const isRule = <K extends RuleKind>(rule: CountRule, kind: K): rule is RuleOf<K> => rule.kind === kind;
 
 /** The count rule of an axis; null where it is not of the kind. */
-const ruleOfAxis = <K extends CountRule["kind"]>(axis: Axis | undefined, kind: K): RuleOf<K> | null =>
+const ruleOfAxis = <K extends RuleKind>(axis: Axis | undefined, kind: K): RuleOf<K> | null =>
   axis?.role === "sequence" && isRule(axis.count, kind) ? axis.count : null;
 
-const ruleIn = <K extends CountRule["kind"]>(axes: readonly Axis[], name: string, kind: K): RuleOf<K> | null =>
+const ruleIn = <K extends RuleKind>(axes: readonly Axis[], name: string, kind: K): RuleOf<K> | null =>
   ruleOfAxis(
     axes.find((a) => a.name === name),
     kind,
   );
 
 /** The count rule of the axis that an operator makes; it must be of the operator's kind. */
-const ruleOf = <K extends CountRule["kind"]>(context: InferContext, name: string, kind: K): RuleOf<K> =>
+const ruleOf = <K extends RuleKind>(context: InferContext, name: string, kind: K): RuleOf<K> =>
   ruleOfAxis(context.axis(name), kind) ?? mismatch(`${name} must be an axis made by ${kind}`);
 
 /** index and starts of the rows that an operator chooses. */

@@ -1,5 +1,5 @@
 // The manifest of a built package: every file with its size and hash, and where in which shard each weight lies.
-import { Reader } from "../program/reader.js";
+import { format, itself, list, object, Reader, text as string, version, whole } from "../program/reader.js";
 import { FILE_DTYPES, type TensorEntry } from "../runtime/weights/source.js";
 import { PackageError } from "./errors.js";
 import { sha256 } from "./hash.js";
@@ -66,45 +66,44 @@ export function parseManifest(text: string): Manifest {
   const refuse = (what: string, options?: ErrorOptions): PackageError =>
     new PackageError("bad-package", MANIFEST, `${MANIFEST} is none of a built package: ${what}`, options);
   const root = Reader.parse(text, refuse);
-  root.fields(["format", "version", "model", "files", "shards", "tensors", "digest"]);
-  if (root.get("format").string() !== MANIFEST_FORMAT)
-    root.get("format").fail(`must be ${JSON.stringify(MANIFEST_FORMAT)}`);
-  const version = root.get("version").integer(0);
-  if (version !== MANIFEST_VERSION) root.get("version").fail(`is ${version}: this runtime reads ${MANIFEST_VERSION}`);
+  const { digest: _digest, ...at } = object({
+    format: format(MANIFEST_FORMAT),
+    version: version(MANIFEST_VERSION, "runtime"),
+    model: string,
+    files: list(readFile),
+    shards: itself,
+    tensors: itself,
+    digest: itself,
+  })(root);
   root.get("files").unique("name");
-  root.get("tensors").unique("key");
-  const files = root.get("files").list(readFile);
-  const sizes = new Map(files.map((f) => [f.name, f.bytes]));
-  const shards = root.get("shards").list((r) => {
+  at.tensors.unique("key");
+  const sizes = new Map(at.files.map((f) => [f.name, f.bytes]));
+  const shards = at.shards.list((r) => {
     const name = r.string();
     return sizes.has(name) ? name : r.fail(`is ${JSON.stringify(name)}, which is no file`);
   });
-  const whole = shards.reduce((sum, name) => sum + sizes.get(name)!, 0);
-  const tensors = root.get("tensors").list((r) => readTensor(r, whole));
-  return {
-    format: MANIFEST_FORMAT,
-    version: MANIFEST_VERSION,
-    model: root.get("model").string(),
-    files,
-    shards,
-    tensors,
-  };
+  const most = shards.reduce((sum, name) => sum + sizes.get(name)!, 0);
+  const tensors = at.tensors.list((r) => readTensor(r, most));
+  return { ...at, shards, tensors };
 }
 
-function readFile(r: Reader): ManifestFile {
-  r.fields(["name", "bytes", "sha256"]);
-  const sha256 = r.get("sha256").string();
-  if (!/^[0-9a-f]{64}$/.test(sha256)) r.get("sha256").fail("is no SHA-256");
-  return { name: r.get("name").string(), bytes: r.get("bytes").integer(0), sha256 };
-}
+const readFile = object({
+  name: string,
+  bytes: whole(0),
+  sha256: (r): string => (/^[0-9a-f]{64}$/.test(r.string()) ? r.string() : r.fail("is no SHA-256")),
+});
 
-function readTensor(r: Reader, whole: number): ManifestTensor {
-  r.fields(["key", "dtype", "shape", "offset", "bytes"]);
-  const dtype = r.get("dtype").string();
+function readTensor(r: Reader, most: number): ManifestTensor {
+  const tensor = object({
+    key: string,
+    dtype: string,
+    shape: list(whole(0), MOST_RANK),
+    offset: whole(0),
+    bytes: whole(0, most),
+  })(r);
+  const { dtype, shape, bytes } = tensor;
   const width = FILE_DTYPES.get(dtype) ?? r.get("dtype").fail(`is ${JSON.stringify(dtype)}, which is no type`);
-  const shape = r.get("shape").list((s) => s.integer(0), MOST_RANK);
-  const bytes = r.get("bytes").integer(0, whole);
   if (shape.reduce((n, d) => n * d, width) !== bytes) r.get("bytes").fail("do not fit the shape");
-  const offset = r.get("offset").integer(0, whole - bytes);
-  return { key: r.get("key").string(), dtype, shape, offset, bytes };
+  whole(0, most - bytes)(r.get("offset"));
+  return tensor;
 }

@@ -1,7 +1,7 @@
 // A model compiled to generate: two programs over the same states, and what a host must know to drive them. Plain data,
 // printed and read back as programs are.
 import type { Program } from "./program.js";
-import { Reader } from "./reader.js";
+import { format, itself, object, orNull, Reader, real, text as string, version, whole, type Read } from "./reader.js";
 import { printProgram, readProgram } from "./serialize.js";
 
 export const GENERATION_FORMAT = "modc-generation";
@@ -69,77 +69,50 @@ export interface GenerationLayer {
 /** Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
 export function parseGeneration(text: string): Generation {
   const root = Reader.parse(text);
-  root.fields([
-    "format",
-    "version",
-    "prompt",
-    "step",
-    "input",
-    "vocabulary",
-    "context",
-    "batchAxis",
-    "tokenAxis",
-    "sequenceAxis",
-    "sampling",
-    "counts",
-    "axes",
-    "layers",
-  ]);
-  if (root.get("format").string() !== GENERATION_FORMAT)
-    root.get("format").fail(`must be ${JSON.stringify(GENERATION_FORMAT)}`);
-  const version = root.get("version").integer(0);
-  if (version !== GENERATION_VERSION)
-    root.get("version").fail(`is ${version}: this version of modc reads ${GENERATION_VERSION}`);
-  const programs = [readProgram(root.get("prompt")), readProgram(root.get("step"))] as const;
-  const [prompt, step] = programs;
-  const known = (r: Reader, names: (program: Program) => readonly string[], what: string): string => {
-    const name = r.string();
-    return programs.every((p) => names(p).includes(name))
-      ? name
-      : r.fail(`is ${JSON.stringify(name)}, which is no ${what} of both programs`);
-  };
-  const axis = (r: Reader): string => known(r, (p) => p.axes.map((a) => a.name), "axis");
-  const state = (r: Reader): string => known(r, (p) => p.states.map((s) => s.name), "state");
-  const sampling = root.get("sampling");
-  sampling.fields(["settings", "seeds", "bias"]);
-  const input = root.get("input").string();
-  if (!prompt.inputs.some((i) => i.name === input))
-    root.get("input").fail(`is ${JSON.stringify(input)}, which the prompt does not read`);
-  const axes = root.get("axes").list((r): GenerationAxis => {
-    r.fields(["axis", "capacity", "positions", "path", "expected"]);
-    return {
-      axis: axis(r.get("axis")),
-      capacity: r.get("capacity").orNull(axis),
-      positions: r.get("positions").orNull(state),
-      path: r.get("path").string(),
-      expected: r.get("expected").number(),
+  const at = object({
+    format: format(GENERATION_FORMAT),
+    version: version(GENERATION_VERSION),
+    prompt: readProgram,
+    step: readProgram,
+    input: string,
+    vocabulary: whole(1),
+    context: orNull(whole(1)),
+    batchAxis: itself,
+    tokenAxis: itself,
+    sequenceAxis: itself,
+    sampling: itself,
+    counts: itself,
+    axes: itself,
+    layers: itself,
+  })(root);
+  const known =
+    (what: string, names: (program: Program) => readonly string[]): Read<string> =>
+    (r) => {
+      const name = r.string();
+      const both = [at.prompt, at.step].every((program) => names(program).includes(name));
+      return both ? name : r.fail(`is ${JSON.stringify(name)}, which is no ${what} of both programs`);
     };
-  });
+  const axis = known("axis", (p) => p.axes.map((a) => a.name));
+  const state = known("state", (p) => p.states.map((s) => s.name));
+  const result = known("result", (p) => p.outputs.map((o) => o.name));
+  if (!at.prompt.inputs.some((i) => i.name === at.input))
+    root.get("input").fail(`is ${JSON.stringify(at.input)}, which the prompt does not read`);
+  const axes = at.axes.list(
+    object({ axis, capacity: orNull(axis), positions: orNull(state), path: string, expected: real }),
+  );
   const [first] = axes;
-  if (!first || first.axis !== root.get("tokenAxis").string() || first.capacity === null)
-    root.get("axes").fail("must begin with the axis of all tokens");
+  const tokenAxis = axis(at.tokenAxis);
+  if (!first || first.axis !== tokenAxis || first.capacity === null)
+    at.axes.fail("must begin with the axis of all tokens");
   return {
-    format: GENERATION_FORMAT,
-    version: GENERATION_VERSION,
-    prompt,
-    step,
-    input,
-    vocabulary: root.get("vocabulary").integer(1),
-    context: root.get("context").orNull((c) => c.integer(1)),
-    batchAxis: axis(root.get("batchAxis")),
-    tokenAxis: axis(root.get("tokenAxis")),
-    sequenceAxis: axis(root.get("sequenceAxis")),
-    sampling: {
-      settings: state(sampling.get("settings")),
-      seeds: state(sampling.get("seeds")),
-      bias: state(sampling.get("bias")),
-    },
-    counts: known(root.get("counts"), (p) => p.outputs.map((o) => o.name), "result"),
+    ...at,
+    batchAxis: axis(at.batchAxis),
+    tokenAxis,
+    sequenceAxis: axis(at.sequenceAxis),
+    sampling: object({ settings: state, seeds: state, bias: state })(at.sampling),
+    counts: result(at.counts),
     axes,
-    layers: root.get("layers").list((r): GenerationLayer => {
-      r.fields(["path", "axis", "bytes"]);
-      return { path: r.get("path").string(), axis: axis(r.get("axis")), bytes: r.get("bytes").integer(0) };
-    }),
+    layers: at.layers.list(object({ path: string, axis, bytes: whole(0) })),
   };
 }
 

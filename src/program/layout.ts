@@ -1,47 +1,40 @@
 // Reading where weights lie on the device, and whether those that share a slot fill it side by side.
 import type { EncodingName } from "./encodings/index.js";
 import type { PanelLayout, ProgramWeight, ProgramWeightSlot, WeightLayout } from "./program.js";
-import type { Reader } from "./reader.js";
+import { flag, object, placeIn, variant, whole, type Reader } from "./reader.js";
 
 /** Reads the layout of a weight of so many values, as untrusted input. */
 export function readLayout(r: Reader, elements: number): WeightLayout {
-  const kind = r.get("kind").oneOf(["given", "panels"]);
-  switch (kind) {
-    case "given":
-      r.fields(["kind"]);
-      return { kind };
-    case "panels": {
-      r.fields(["kind", "depth", "width", "transposed", "columns", "first", "total", "pairs"]);
-      const [depth, width] = [r.get("depth").integer(1), r.get("width").integer(1)];
-      if (elements % (depth * width) !== 0)
-        r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
-      const total = r.get("total").integer(width);
-      const pairs = r.get("pairs").integer(0, total);
-      if (pairs > 0 && total % (2 * pairs) !== 0)
-        r.get("pairs").fail(`is ${pairs}: ${total} columns are no multiple of ${2 * pairs}`);
-      const columns = r.get("columns").integer(1, 0x7fff_ffff);
-      return {
-        kind,
-        depth,
-        width,
-        transposed: r.get("transposed").boolean(),
-        columns,
-        first: r.get("first").integer(0, total - width),
-        total,
-        pairs,
-      };
-    }
-    default:
-      return kind satisfies never;
-  }
+  const layout = variant({
+    given: {},
+    panels: {
+      depth: whole(1),
+      width: whole(1),
+      transposed: flag,
+      columns: whole(1, 0x7fff_ffff),
+      first: whole(0),
+      total: whole(1),
+      pairs: whole(0),
+    },
+  })(r);
+  if (layout.kind === "given") return layout;
+  const { depth, width, total, pairs } = layout;
+  if (elements % (depth * width) !== 0)
+    r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
+  whole(width)(r.get("total"));
+  whole(0, total - width)(r.get("first"));
+  whole(0, total)(r.get("pairs"));
+  if (pairs > 0 && total % (2 * pairs) !== 0)
+    r.get("pairs").fail(`is ${pairs}: ${total} columns are no multiple of ${2 * pairs}`);
+  return layout;
 }
 
 /** Which part of a weight of this shape lies in a slot. */
 export function readPart(r: Reader, shape: readonly number[]): NonNullable<ProgramWeightSlot["part"]> {
-  r.fields(["axis", "start", "stop"]);
-  const axis = r.get("axis").index(shape.length);
-  const start = r.get("start").integer(0, shape[axis]);
-  return { axis, start, stop: r.get("stop").integer(start, shape[axis]) };
+  const part = object({ axis: placeIn(shape.length), start: whole(0), stop: whole(0) })(r);
+  whole(0, shape[part.axis])(r.get("start"));
+  whole(part.start, shape[part.axis])(r.get("stop"));
+  return part;
 }
 
 /** Values of a weight, or of a part of it. */

@@ -1,5 +1,6 @@
 // The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
 import type { DType } from "../base/dtype.js";
+import type { Axis } from "../size/axes.js";
 import { bytesOf } from "./encodings/encoding.js";
 import { encodings, type EncodingName } from "./encodings/index.js";
 import type { ActivationType, Requirements, Target } from "./target.js";
@@ -46,17 +47,8 @@ export interface Program {
   readonly origins: readonly ProgramOrigin[];
 }
 
-export type ProgramAxis =
-  | { readonly role: "batch" | "free"; readonly name: string; readonly bound: number | null }
-  | { readonly role: "sequence"; readonly name: string; readonly bound: number | null; readonly count: ProgramCount };
-
-/** As `CountRule` in `size/axes.ts`, sizes and ratios printed. */
-export type ProgramCount =
-  | { readonly kind: "input" }
-  | { readonly kind: "top"; readonly parent: string; readonly k: SizeText }
-  | { readonly kind: "above"; readonly parent: string; readonly expected: string }
-  | { readonly kind: "span"; readonly parent: string; readonly start: SizeText; readonly stop: SizeText | null }
-  | { readonly kind: "join"; readonly parts: readonly string[] };
+/** Its sizes and ratios are printed. */
+export type ProgramAxis = Axis<SizeText, string>;
 
 export interface ProgramPacking {
   readonly axis: string;

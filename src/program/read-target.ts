@@ -1,25 +1,20 @@
 // Reads what a program was compiled for, or tunings measured on.
-import type { Reader } from "./reader.js";
-import { DEFAULT_LIMITS, DEVICE_CLASSES, type SubgroupRange, type Target } from "./target.js";
+import { flag, object, oneOf, orNull, whole, type Read, type Reader } from "./reader.js";
+import { DEVICE_CLASSES, type SubgroupRange, type Target } from "./target.js";
 
 /** Fails through the reader for what no device reports. */
-export function readTarget(r: Reader): Target {
-  r.fields(["device", "subgroups", "f16", "limits"]);
-  const limits = r.get("limits");
-  limits.fields(Object.keys(DEFAULT_LIMITS));
-  return {
-    device: r.get("device").oneOf(DEVICE_CLASSES),
-    subgroups: r.get("subgroups").orNull(readSubgroups),
-    f16: r.get("f16").boolean(),
-    limits: {
-      storageBuffersPerStage: limits.get("storageBuffersPerStage").integer(1),
-      invocationsPerWorkgroup: limits.get("invocationsPerWorkgroup").integer(1),
-      workgroupStorageBytes: limits.get("workgroupStorageBytes").integer(0),
-      storageBindingBytes: limits.get("storageBindingBytes").integer(1),
-      bufferBytes: limits.get("bufferBytes").integer(1),
-    },
-  };
-}
+export const readTarget: Read<Target> = object({
+  device: oneOf(DEVICE_CLASSES),
+  subgroups: orNull(readSubgroups),
+  f16: flag,
+  limits: object({
+    storageBuffersPerStage: whole(1),
+    invocationsPerWorkgroup: whole(1),
+    workgroupStorageBytes: whole(0),
+    storageBindingBytes: whole(1),
+    bufferBytes: whole(1),
+  }),
+});
 
 function readSubgroups(r: Reader): SubgroupRange {
   const widths = r.list(readSubgroupSize, 2);
@@ -30,4 +25,4 @@ function readSubgroups(r: Reader): SubgroupRange {
 }
 
 /** WebGPU has subgroups of at most 128 invocations. */
-export const readSubgroupSize = (r: Reader): number => r.integer(1, 128);
+export const readSubgroupSize = whole(1, 128);

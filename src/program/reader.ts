@@ -22,33 +22,33 @@ const noProgram: Refuse = (what, options) => new ProgramError(`not a compiled pr
 
 export class Reader {
   readonly value: unknown;
-  readonly #path: string;
   readonly #refuse: Refuse;
+  readonly #path: string;
 
-  private constructor(value: unknown, path: string, refuse: Refuse) {
+  /** Reads data that somebody has parsed, or made. */
+  constructor(value: unknown, refuse: Refuse, path = "") {
     this.value = value;
-    this.#path = path;
     this.#refuse = refuse;
+    this.#path = path;
   }
 
   /** Reads JSON of at most so many characters. By default a program, for which it throws ProgramError. */
   static parse(text: string, refuse: Refuse = noProgram, mostCharacters = MOST_CHARACTERS): Reader {
     if (text.length > mostCharacters) throw refuse("it is too long");
-    let value: unknown;
     try {
-      value = JSON.parse(text);
+      return new Reader(JSON.parse(text), refuse);
     } catch (cause) {
       throw refuse("it is not JSON", { cause });
     }
-    return new Reader(value, "", refuse);
-  }
-  /** Reads data that somebody else has parsed, or made. */
-  static of(value: unknown, refuse: Refuse): Reader {
-    return new Reader(value, "", refuse);
   }
 
   fail(what: string): never {
     throw this.#refuse(`${this.#path === "" ? "it" : this.#path} ${what}`);
+  }
+
+  /** Fails for a value of another type. */
+  unlike(wanted: string): never {
+    this.fail(`must be ${wanted}, found ${describe(this.value)}`);
   }
 
   isObject(): boolean {
@@ -57,8 +57,7 @@ export class Reader {
 
   /** An object with these fields and no others. */
   fields(names: readonly string[]): void {
-    if (!this.isObject()) this.fail(`must be an object, found ${describe(this.value)}`);
-    const found = Object.keys(this.value as object);
+    const found = Object.keys(this.#record());
     for (const name of names) if (!found.includes(name)) this.fail(`has no ${name}`);
     for (const name of found)
       if (!names.includes(name)) this.fail(`has an unknown field ${JSON.stringify(name.slice(0, 80))}`);
@@ -66,18 +65,20 @@ export class Reader {
 
   /** A field of an object; a missing one reads as undefined, which nothing accepts. */
   get(name: string): Reader {
-    if (!this.isObject()) this.fail(`must be an object, found ${describe(this.value)}`);
-    const value: unknown = Object.hasOwn(this.value as object, name)
-      ? (this.value as Record<string, unknown>)[name]
-      : undefined; // an own field of parsed JSON
-    return new Reader(value, this.#path === "" ? name : `${this.#path}.${name}`, this.#refuse);
+    const record = this.#record();
+    const value = Object.hasOwn(record, name) ? record[name] : undefined;
+    return new Reader(value, this.#refuse, this.#path === "" ? name : `${this.#path}.${name}`);
+  }
+
+  #record(): Readonly<Record<string, unknown>> {
+    return this.isObject() ? (this.value as Readonly<Record<string, unknown>>) : this.unlike("an object");
   }
 
   list<T>(read: (item: Reader) => T, most = MOST_ITEMS): readonly T[] {
     const { value } = this;
-    if (!Array.isArray(value)) return this.fail(`must be a list, found ${describe(value)}`);
+    if (!Array.isArray(value)) return this.unlike("a list");
     if (value.length > most) this.fail(`must hold at most ${most} items, found ${value.length}`);
-    return value.map((item: unknown, i) => read(new Reader(item, `${this.#path}[${i}]`, this.#refuse)));
+    return value.map((item: unknown, i) => read(new Reader(item, this.#refuse, `${this.#path}[${i}]`)));
   }
 
   /** No two items of this list may have the same value in a field. */
@@ -92,20 +93,12 @@ export class Reader {
 
   string(most = MOST_NAME_CHARACTERS): string {
     const { value } = this;
-    if (typeof value !== "string") return this.fail(`must be a string, found ${describe(value)}`);
+    if (typeof value !== "string") return this.unlike("a string");
     return value.length <= most ? value : this.fail(`must have at most ${most} characters, found ${value.length}`);
   }
 
   number(): number {
-    return typeof this.value === "number" && Number.isFinite(this.value)
-      ? this.value
-      : this.fail(`must be a number, found ${describe(this.value)}`);
-  }
-
-  boolean(): boolean {
-    return typeof this.value === "boolean"
-      ? this.value
-      : this.fail(`must be true or false, found ${describe(this.value)}`);
+    return typeof this.value === "number" && Number.isFinite(this.value) ? this.value : this.unlike("a number");
   }
 
   integer(least: number, most = Number.MAX_SAFE_INTEGER): number {
@@ -114,25 +107,89 @@ export class Reader {
       ? n
       : this.fail(`must be a whole number from ${least} to ${most}, found ${n}`);
   }
-
-  /** The place of one of `count` things. */
-  index(count: number): number {
-    const n = this.number();
-    return Number.isSafeInteger(n) && n >= 0 && n < count ? n : this.fail(`is ${n}: there are ${count}`);
-  }
-
-  oneOf<const T extends string>(choices: readonly T[]): T {
-    const text = this.string();
-    return (
-      choices.find((c) => c === text) ??
-      this.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(text.slice(0, 80))}`)
-    );
-  }
-
-  orNull<T>(read: (r: Reader) => T): T | null {
-    return this.value === null ? null : read(this);
-  }
 }
 
 const describe = (value: unknown): string =>
   value === null ? "null" : value === undefined ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value}`;
+
+// --- schemas: how a value is read, with its type
+
+/** Reads what stands in one place. */
+export type Read<T> = (r: Reader) => T;
+type Fields<T> = { readonly [N in keyof T]: Read<T[N]> };
+type Variant<V> = { [K in keyof V]: { readonly kind: K } & Readonly<V[K]> }[keyof V];
+
+export const itself: Read<Reader> = (r) => r;
+export const text: Read<string> = (r) => r.string();
+export const real: Read<number> = (r) => r.number();
+export const flag: Read<boolean> = (r) => (typeof r.value === "boolean" ? r.value : r.unlike("true or false"));
+
+export const whole =
+  (least: number, most?: number): Read<number> =>
+  (r) =>
+    r.integer(least, most);
+
+/** The place of one of `count` things. */
+export const placeIn =
+  (count: number): Read<number> =>
+  (r) => {
+    const n = r.number();
+    return Number.isSafeInteger(n) && n >= 0 && n < count ? n : r.fail(`is ${n}: there are ${count}`);
+  };
+
+export const oneOf =
+  <const T extends string>(choices: readonly T[]): Read<T> =>
+  (r) => {
+    const found = r.string();
+    const choice = choices.find((c) => c === found);
+    return choice ?? r.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(found.slice(0, 80))}`);
+  };
+
+/** One of these numbers. */
+export const among =
+  (allowed: readonly number[]): Read<number> =>
+  (r) => {
+    const n = r.number();
+    return allowed.includes(n) ? n : r.fail(`must be one of ${allowed.join(", ")}, found ${n}`);
+  };
+
+export const orNull =
+  <T>(read: Read<T>): Read<T | null> =>
+  (r) =>
+    r.value === null ? null : read(r);
+
+export const list =
+  <T>(read: Read<T>, most?: number): Read<readonly T[]> =>
+  (r) =>
+    r.list(read, most);
+
+/** An object with these fields and no others, each read in turn. */
+export const object =
+  <T extends object>(fields: Fields<T>): Read<T> =>
+  (r) => {
+    const entries = Object.entries<Read<unknown>>(fields);
+    r.fields(entries.map(([name]) => name));
+    return Object.fromEntries(entries.map(([name, read]) => [name, read(r.get(name))])) as T; // field by field
+  };
+
+/** An object of one of these kinds, with the fields of its kind. */
+export const variant =
+  <V extends object>(kinds: { readonly [K in keyof V]: Fields<V[K]> }): Read<Variant<V>> =>
+  (r) => {
+    const kind = oneOf(Object.keys(kinds) as (keyof V & string)[])(r.get("kind"));
+    return object({ kind: () => kind, ...kinds[kind] })(r) as Variant<V>; // of its kind
+  };
+
+/** What tells a format from others. */
+export const format =
+  <const T extends string>(name: T): Read<T> =>
+  (r) =>
+    r.string() === name ? name : r.fail(`must be ${JSON.stringify(name)}`);
+
+/** The only version that is read, by such a `reader`. */
+export const version =
+  <const T extends number>(known: T, reader = "version of modc"): Read<T> =>
+  (r) => {
+    const found = r.integer(0);
+    return found === known ? known : r.fail(`is ${found}: this ${reader} reads ${known}`);
+  };

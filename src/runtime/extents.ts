@@ -1,7 +1,8 @@
 // The extents of a run's axes, from the shapes of its inputs; live parameters and lengths, checked.
 import { bug } from "../base/invariant.js";
 import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
-import { MOST_EXTENT, type Axis } from "../size/axes.js";
+import { MOST_EXTENT } from "../size/counts.js";
+import type { Axis } from "../size/axes.js";
 import { evaluateSize } from "../size/size.js";
 import {
   compare,
@@ -17,7 +18,8 @@ import {
 } from "../size/rational.js";
 import { InputError } from "./errors.js";
 import type { FlatInput } from "./inputs.js";
-import { inputAxes, lengthsAxis, rationalOf, sizeOfText } from "./sizes.js";
+import { inputAxes, lengthsAxis } from "./sizes.js";
+import { rationalOf, sizeOfText } from "../size/parse-size.js";
 import { inspect } from "./inspect.js";
 
 /** A live parameter's value: a number, or text such as `12.5%`, `1/8`, `0.125`. */

@@ -1,8 +1,7 @@
 // The sizes of a program, parsed once and each distinct one evaluated once for a run.
-import type { Program, ProgramAxis, ProgramCount, SizeText } from "../program/program.js";
-import type { Axis, CountRule, Sizes } from "../size/axes.js";
-import { parseSize } from "../size/parse-size.js";
-import { parseRational, type Rational } from "../size/rational.js";
+import type { Program, SizeText } from "../program/program.js";
+import type { Axis, Sizes } from "../size/axes.js";
+import { parseAxis, sizeOfText } from "../size/parse-size.js";
 import type { Size } from "../size/size.js";
 
 /** Number of a distinct size in a SizeTable. */
@@ -18,7 +17,7 @@ export class SizeTable {
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
     const index = this.#sizes.length;
-    this.#sizes.push(typeof text === "number" ? text : parseSize(text));
+    this.#sizes.push(sizeOfText(text));
     this.#byText.set(text, index);
     return index;
   }
@@ -40,35 +39,7 @@ export class SizeTable {
 }
 
 /** The axes of a program, their rules parsed. */
-export const parseAxes = (program: Pick<Program, "axes">): readonly Axis[] => program.axes.map(parseAxis);
-
-function parseAxis(axis: ProgramAxis): Axis {
-  return axis.role === "sequence" ? { ...axis, count: parseCount(axis.count) } : axis;
-}
-
-function parseCount(count: ProgramCount): CountRule {
-  switch (count.kind) {
-    case "input":
-    case "join":
-      return count;
-    case "top":
-      return { ...count, k: sizeOfText(count.k) };
-    case "above":
-      return { ...count, expected: rationalOf(count.expected) };
-    case "span":
-      return { ...count, start: sizeOfText(count.start), stop: count.stop === null ? null : sizeOfText(count.stop) };
-    default:
-      return count satisfies never;
-  }
-}
-
-export const sizeOfText = (text: SizeText): Size => (typeof text === "number" ? text : parseSize(text));
-
-export function rationalOf(text: string): Rational {
-  const value = parseRational(text);
-  if (!value) throw new SyntaxError(`not a rational number: ${JSON.stringify(text)}`);
-  return value;
-}
+export const parseAxes = ({ axes }: Pick<Program, "axes">): readonly Axis[] => axes.map(parseAxis);
 
 /** The sequence axis that `lengths` speaks of: the first of the inputs. */
 export const lengthsAxis = (axes: readonly Axis[]): string | null =>

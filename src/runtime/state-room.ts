@@ -13,7 +13,8 @@ import type { Buffers, Move } from "./buffers.js";
 import type { Device } from "./device.js";
 import { InputError } from "./errors.js";
 import { checkMax } from "./extents.js";
-import { inputAxes, sizeOfText } from "./sizes.js";
+import { inputAxes } from "./sizes.js";
+import { sizeOfText } from "../size/parse-size.js";
 
 export class StateRoom {
   readonly #program: Program;

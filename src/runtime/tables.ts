@@ -1,21 +1,15 @@
 // Tables: data the host computes from sizes, live parameters and the seed, and writes to the device when they change.
 import { bug } from "../base/invariant.js";
 import type { CountedTable, Program, ProgramTable } from "../program/program.js";
-import {
-  type Axis,
-  type CountRule,
-  kTable,
-  type RunSizes,
-  type SequenceAxis,
-  type Sizes,
-  spanFunction,
-} from "../size/axes.js";
+import { type Axis, kTable, type RunSizes, type SequenceAxis, type Sizes } from "../size/axes.js";
+import type { Rule, RuleKind } from "../size/count-rules.js";
+import { spanFunction } from "../size/counting.js";
 import { Counts } from "../size/counts.js";
 import { toNumber } from "../size/rational.js";
 import { ropeFrequencies } from "../size/rope.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
-import { sizeOfText } from "./sizes.js";
+import { sizeOfText } from "../size/parse-size.js";
 
 type RopeTable = Extract<ProgramTable, { kind: "rope" }>;
 type AxisCounts = Extract<ProgramTable, { readonly kind: CountedTable }>;
@@ -138,17 +132,13 @@ function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, size
   }
 }
 
-function ruleOf<K extends CountRule["kind"]>(
-  axes: readonly Axis[],
-  name: string,
-  kind: K,
-): Extract<CountRule, { kind: K }> {
+function ruleOf<K extends RuleKind>(axes: readonly Axis[], name: string, kind: K): Rule<K> {
   const axis = axes.find((a): a is SequenceAxis => a.name === name && a.role === "sequence");
   if (axis?.count.kind !== kind) bug(`axis ${name} is not made by ${kind}`);
-  return axis.count as Extract<CountRule, { kind: K }>; // its kind was compared
+  return axis.count as Rule<K>; // its kind was compared
 }
 
-function spanTable(rule: Extract<CountRule, { kind: "span" }>, sizes: Sizes): Uint32Array {
+function spanTable(rule: Rule<"span">, sizes: Sizes): Uint32Array {
   const { longest } = sizes.sequence(rule.parent);
   const span = spanFunction(rule, longest);
   const table = new Uint32Array(2 * (longest + 1));

@@ -1,9 +1,11 @@
 // Axes: what the symbols in sizes stand for, and their values in one run.
 import { bug } from "../base/invariant.js";
+import { axesIn, countedOnDevice, mapRule, type CountRule, type Rule, type RuleMap } from "./count-rules.js";
+import { countsOf, kFunction, type Counting, type CountMode } from "./counting.js";
 import { Counts } from "./counts.js";
 import { toNumber, type Rational } from "./rational.js";
-import { atomsOf, axisSize, evaluateSize, printSize, rowsSize, type Size } from "./size.js";
-import { largestOf, sizeFunction, type OpenAtom } from "./size-function.js";
+import { axisSize, evaluateSize, printSize, rowsSize, type Size } from "./size.js";
+import type { OpenAtom } from "./size-function.js";
 
 /**
  * An axis is an extent known only when the program runs.
@@ -11,29 +13,24 @@ import { largestOf, sizeFunction, type OpenAtom } from "./size-function.js";
  * - `sequence`: tokens of each sequence, of a length of its own; its rows are packed, all sequences one after the other
  * - `free`: any other axis of an input
  */
-export type Axis =
+export type Axis<S = Size, R = Rational> =
   | { readonly role: "batch" | "free"; readonly name: string; readonly bound: number | null }
-  | { readonly role: "sequence"; readonly name: string; readonly bound: number | null; readonly count: CountRule };
+  | {
+      readonly role: "sequence";
+      readonly name: string;
+      readonly bound: number | null;
+      readonly count: CountRule<S, R>;
+    };
 
 export type SequenceAxis = Extract<Axis, { role: "sequence" }>;
 
-/**
- * How many tokens each sequence has on a sequence axis. Inside `k`, `start` and `stop`, an axis atom means that
- * sequence's own count.
- */
-export type CountRule =
-  /** An axis of the model's inputs: `lengths`, or the input's extent. */
-  | { readonly kind: "input" }
-  /** The k best of `parent`: min(max(k, 0), count of parent). */
-  | { readonly kind: "top"; readonly parent: string; readonly k: Size }
-  /** Those of `parent` above a threshold: known only on the device; `expected` is the share assumed for costs. */
-  | { readonly kind: "above"; readonly parent: string; readonly expected: Rational }
-  /**
-   * The tokens start … stop − 1 of `parent`, as Python slices: negative from the end, clamped; null is the end itself.
-   */
-  | { readonly kind: "span"; readonly parent: string; readonly start: Size; readonly stop: Size | null }
-  /** The tokens of each part, one part after the other. */
-  | { readonly kind: "join"; readonly parts: readonly string[] };
+/** The same axis of other sizes and ratios. */
+export function mapAxis<S, R, T, Q>(axis: Axis<S, R>, to: RuleMap<S, R, T, Q>): Axis<T, Q> {
+  const { name, bound } = axis;
+  return axis.role === "sequence"
+    ? { role: axis.role, name, bound, count: mapRule(axis.count, to) }
+    : { role: axis.role, name, bound };
+}
 
 /** Values of the input axes for one run. */
 export interface RunSizes {
@@ -43,12 +40,6 @@ export interface RunSizes {
   readonly lengths: ReadonlyMap<string, Uint32Array>;
   readonly live: ReadonlyMap<string, Rational>;
 }
-
-/**
- * What to assume where only the device knows a count: `bound`: all of the parent's tokens; `expected`: the stated
- * share; `dense`: every routed axis keeps all tokens (nothing skipped).
- */
-export type CountMode = "bound" | "expected" | "dense";
 
 export interface Sizes {
   readonly batch: number;
@@ -80,28 +71,13 @@ class AxisTable {
 
   #add(axis: Axis): void {
     this.byName.set(axis.name, axis);
-    if (axis.role === "sequence" && this.#madeOnDevice(axis.count)) this.onDevice.add(axis.name);
-  }
-
-  #madeOnDevice(rule: CountRule): boolean {
-    switch (rule.kind) {
-      case "input":
-        return false;
-      case "above":
-        return true;
-      case "join":
-        return rule.parts.some((p) => this.onDevice.has(p));
-      case "top":
-        return this.onDevice.has(rule.parent) || axesIn(rule.k).some((n) => this.onDevice.has(n));
-      case "span":
-        return this.onDevice.has(rule.parent);
-      default:
-        return rule satisfies never;
-    }
+    if (axis.role === "sequence" && countedOnDevice(axis.count, (name) => this.onDevice.has(name)))
+      this.onDevice.add(axis.name);
   }
 }
 
-const axesIn = (size: Size): string[] => [...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : []));
+/** The axis of that name, found at once however many there are. */
+export const axisNamed = (axes: readonly Axis[], name: string): Axis | undefined => AxisTable.of(axes).byName.get(name);
 
 /** Whether the counts of this axis are known before the program runs. Axes stand after those they are made from. */
 export const knownOnHost = (axes: readonly Axis[], name: string): boolean => !AxisTable.of(axes).onDevice.has(name);
@@ -110,23 +86,9 @@ export const knownOnHost = (axes: readonly Axis[], name: string): boolean => !Ax
  * The axis whose counts decide k: the one sequence axis that `k` mentions, or the parent where it mentions none. The
  * checker refuses two.
  */
-export function countingAxis(axes: readonly Axis[], rule: Extract<CountRule, { kind: "top" }>): string {
+export function countingAxis(axes: readonly Axis[], rule: Rule<"top">): string {
   const { byName } = AxisTable.of(axes);
   return axesIn(rule.k).find((n) => byName.get(n)?.role === "sequence") ?? rule.parent;
-}
-
-/** The largest extent of an axis: kernels count in 32 bits. */
-export const MOST_EXTENT = 0xffffffff;
-
-/** k as a u32, for each n = 0 … most of a sequence's tokens on the axis `by`; `value` gives the other atoms. */
-function kFunction(
-  k: Size,
-  by: string,
-  most: number,
-  value: (atom: OpenAtom) => number | Rational,
-): (n: number) => number {
-  const whole = sizeFunction(k, by, most, value);
-  return (n) => Math.floor(Math.max(0, Math.min(MOST_EXTENT, whole(n))));
 }
 
 /**
@@ -144,6 +106,8 @@ export function resolveSizes(
   const batch = batchAxis ? extent(batchAxis.name) : 1;
   const sequences = new Map<string, Counts>();
   const values = new Map<string, Rational>();
+  const by = (rule: Rule<"top">): string => countingAxis(axes, rule);
+  const counting: Counting = { mode, batch, input, sequence, atom, countingAxis: by };
 
   function extent(name: string): number {
     const e = run.extents.get(name);
@@ -156,62 +120,15 @@ export function resolveSizes(
     const axis = byName.get(name);
     if (axis?.role !== "sequence") bug(`${name} is not a sequence axis`);
     const learned = known.get(name);
-    const made = learned ? Counts.listed(learned, true) : resolve(axis);
+    const made = learned ? Counts.listed(learned, true) : countsOf(axis.count, counting, name);
     sequences.set(name, made);
     return made;
   }
-  function resolve(axis: SequenceAxis): Counts {
-    const rule = axis.count;
-    switch (rule.kind) {
-      case "input": {
-        const lengths = run.lengths.get(axis.name);
-        const full = extent(axis.name);
-        // The extent of an input stands whatever its lengths are.
-        return lengths ? Counts.listed(lengths, true, full) : Counts.equal(batch, full, true);
-      }
-      case "top": {
-        const parent = sequence(rule.parent);
-        if (mode === "dense") return parent;
-        const counting = countingAxis(axes, rule);
-        const by = sequence(counting);
-        const exact = parent.exact && by.exact;
-        const k = exact ? kFunction(rule.k, counting, by.longest, atom) : largestK(rule.k, counting, by);
-        return Counts.made(batch, [parent, by], exact, (n, m) => Math.min(k(m), n));
-      }
-      case "above": {
-        const parent = sequence(rule.parent);
-        if (mode !== "expected") return Counts.made(batch, [parent], false, (n) => n);
-        const { num, den } = { num: Number(rule.expected.num), den: Number(rule.expected.den) };
-        return Counts.made(batch, [parent], false, (n) => Math.min(n, Math.ceil((n * num) / den)));
-      }
-      case "span": {
-        const parent = sequence(rule.parent);
-        const span = spanFunction(rule, parent.longest);
-        return Counts.made(batch, [parent], parent.exact, (n) => {
-          const [a, b] = span(n);
-          return b - a;
-        });
-      }
-      case "join": {
-        const parts = rule.parts.map(sequence);
-        const exact = parts.every((p) => p.exact);
-        return Counts.made(batch, parts, exact, (...counts) => counts.reduce((sum, n) => sum + n, 0));
-      }
-      default:
-        return rule satisfies never;
-    }
-  }
-  /** Where the counts are only bounds, k need not grow with them: the largest k of any count up to each. */
-  function largestK(k: Size, axis: string, by: Counts): (n: number) => number {
-    if (typeof k === "number") return () => Math.max(0, Math.min(MOST_EXTENT, k));
-    const found = new Map<number, number>();
-    let [from, most] = [0, 0n];
-    for (const n of by.distinct) {
-      most = largestOf(k, axis, from, n, atom, most);
-      found.set(n, Math.min(MOST_EXTENT, Number(most)));
-      from = n;
-    }
-    return (n) => found.get(n)!;
+  function input(name: string): Counts {
+    const lengths = run.lengths.get(name);
+    const full = extent(name);
+    // The extent of an input stands whatever its lengths are.
+    return lengths ? Counts.listed(lengths, true, full) : Counts.equal(batch, full, true);
   }
   function atom(a: OpenAtom): number | Rational {
     if (a.kind === "live") {
@@ -236,27 +153,6 @@ export function resolveSizes(
   };
 }
 
-type SpanRule = Extract<CountRule, { kind: "span" }>;
-
-/** First token and the one after the last of a span, on sequences of n = 0 … most tokens. */
-export function spanFunction({ start, stop }: SpanRule, most: number): (n: number) => readonly [number, number] {
-  const at = (size: Size): ((n: number) => number) => {
-    const end = typeof size === "number" ? () => size : sizeFunction(size, null, most, () => 0);
-    return (n) => {
-      const v = end(n);
-      return Math.max(0, Math.min(n, v < 0 ? v + n : v));
-    };
-  };
-  const [from, to] = [at(start), stop === null ? null : at(stop)];
-  return (n) => {
-    const a = from(n);
-    return [a, Math.max(a, to ? to(n) : n)];
-  };
-}
-
-/** The same on one sequence of n tokens. */
-export const spanOf = (rule: SpanRule, n: number): readonly [number, number] => spanFunction(rule, n)(n);
-
 /** Tables of one run by k and the axis that decides it: the layers of a model mostly share one rule. */
 const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
 
@@ -264,12 +160,7 @@ const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
  * `table[n]` = k for a sequence of n tokens, n = 0 … longest: how `top` learns its k on the device, exactly. Equal
  * rules share a table.
  */
-export function kTable(
-  axes: readonly Axis[],
-  rule: Extract<CountRule, { kind: "top" }>,
-  run: RunSizes,
-  sizes: Sizes,
-): Uint32Array {
+export function kTable(axes: readonly Axis[], rule: Rule<"top">, run: RunSizes, sizes: Sizes): Uint32Array {
   const by = countingAxis(axes, rule);
   const key = `${by} ${printSize(rule.k)}`;
   let made = kTables.get(sizes);

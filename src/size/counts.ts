@@ -2,6 +2,9 @@
 // list where they have not.
 import type { Rational } from "./rational.js";
 
+/** The largest extent of an axis: kernels count in 32 bits. */
+export const MOST_EXTENT = 0xffffffff;
+
 /** The counts of each sequence, their sum and their largest. */
 export class Counts {
   /** Number of sequences. */

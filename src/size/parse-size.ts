@@ -1,5 +1,6 @@
 // Reads the printed form of a size back, as it stands in IR text and in compiled programs.
-import { parseRational } from "./rational.js";
+import { mapAxis, type Axis } from "./axes.js";
+import { parseRational, type Rational } from "./rational.js";
 import {
   addSizes,
   applySize,
@@ -104,3 +105,16 @@ export function parseSize(text: string): Size {
   if (i !== tokens.length) fail();
   return s;
 }
+
+/** A size as a program has it: a whole number, or the text of one. */
+export const sizeOfText = (text: number | string): Size => (typeof text === "number" ? text : parseSize(text));
+
+export function rationalOf(text: string): Rational {
+  const value = parseRational(text);
+  if (!value) throw new SyntaxError(`not a rational number: ${JSON.stringify(text)}`);
+  return value;
+}
+
+/** An axis whose sizes and ratios are printed. */
+export const parseAxis = (axis: Axis<number | string, string>): Axis =>
+  mapAxis(axis, { size: sizeOfText, ratio: rationalOf });

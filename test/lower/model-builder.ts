@@ -1,6 +1,7 @@
 // Models made by hand, one logical operation at a time, for tests of lowering that need no text.
 import type { LogicalAttrs, LogicalOp, Model, ModelInput, Value } from "../../src/check/model.js";
-import type { Axis, CountRule } from "../../src/size/axes.js";
+import type { Axis } from "../../src/size/axes.js";
+import type { CountRule } from "../../src/size/count-rules.js";
 import type { DType } from "../../src/base/dtype.js";
 import { parseSize } from "../../src/size/parse-size.js";
 import { normal, type Size } from "../../src/size/size.js";

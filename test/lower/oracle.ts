@@ -2,7 +2,7 @@
 // nested loops. With one sequence nothing is packed, padded or masked, so it shares no idea with lowering. It knows no
 // random values. Of functions of one element it asks the records, whose samples are worked by hand.
 import type { LogicalAttrs, Model, Value } from "../../src/check/model.js";
-import { spanOf } from "../../src/size/axes.js";
+import { spanOf } from "../../src/size/counting.js";
 import { evaluateSize, type Size } from "../../src/size/size.js";
 import { toNumber, type Rational } from "../../src/size/rational.js";
 import { applied, type Arr } from "./oracle-elements.js";

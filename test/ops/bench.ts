@@ -17,7 +17,8 @@ import type { OpAttrs, OpName } from "../../src/ir/vocabulary.js";
 import type { EvaluateOptions } from "../../src/reference/evaluate.js";
 import { ops } from "../../src/ops/index.js";
 import { store, tensor } from "../../src/ops/tensors.js";
-import { countingAxis, type Axis, type CountRule } from "../../src/size/axes.js";
+import { countingAxis, type Axis } from "../../src/size/axes.js";
+import type { CountRule, Rule, RuleKind } from "../../src/size/count-rules.js";
 import type { DType } from "../../src/base/dtype.js";
 import { normalOf, philox, uniformOf } from "../../src/size/philox.js";
 import type { Rational } from "../../src/size/rational.js";
@@ -215,10 +216,10 @@ export class Bench {
     return node;
   }
 
-  #rule<K extends CountRule["kind"]>(name: string, kind: K): Extract<CountRule, { kind: K }> {
+  #rule<K extends RuleKind>(name: string, kind: K): Rule<K> {
     const axis = this.axes.find((a) => a.name === name);
     if (axis?.role !== "sequence" || axis.count.kind !== kind) throw new Error(`${name} is not made by ${kind}`);
-    return axis.count as Extract<CountRule, { kind: K }>; // its kind has just been compared
+    return axis.count as Rule<K>; // its kind has just been compared
   }
 
   #made<K extends "top" | "above" | "span">(axis: string, node: Node<K>): Node<K> {

@@ -1,7 +1,7 @@
 // Samples of routing: choices with ties, NaN and infinity, empty and full, and the ways there and back.
 import { rational } from "../../src/size/rational.js";
 import { applySize, axisSize, liveSize, multiplySizes, sizeOf, type Size } from "../../src/size/size.js";
-import type { CountRule } from "../../src/size/axes.js";
+import type { CountRule } from "../../src/size/count-rules.js";
 import type { DType } from "../../src/base/dtype.js";
 import { expectOp, type Bench, type Setting } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";

@@ -1,19 +1,12 @@
 // Axes: which axis decides a count, what the host knows, and the counts of one run.
 import { describe, expect, it } from "vitest";
-import {
-  countingAxis,
-  knownOnHost,
-  kTable,
-  resolveSizes,
-  type Axis,
-  type CountRule,
-  type RunSizes,
-} from "../../src/size/axes.js";
+import { countingAxis, knownOnHost, kTable, resolveSizes, type Axis, type RunSizes } from "../../src/size/axes.js";
+import type { CountRule, Rule } from "../../src/size/count-rules.js";
 import { parseSize } from "../../src/size/parse-size.js";
 import { rational } from "../../src/size/rational.js";
 
 const sequence = (name: string, count: CountRule): Axis => ({ role: "sequence", name, bound: 64, count });
-const top = (parent: string, k: string): Extract<CountRule, { kind: "top" }> => ({
+const top = (parent: string, k: string): Rule<"top"> => ({
   kind: "top",
   parent,
   k: parseSize(k),

@@ -1,18 +1,10 @@
 // Counts: what the closed forms for equal sequences, and for k that grows, give is what a look at each sequence and
 // each length gives; and the batch costs nothing.
 import { describe, expect, it } from "vitest";
-import {
-  countingAxis,
-  kTable,
-  MOST_EXTENT,
-  resolveSizes,
-  spanFunction,
-  type Axis,
-  type CountMode,
-  type CountRule,
-  type RunSizes,
-} from "../../src/size/axes.js";
-import { Counts } from "../../src/size/counts.js";
+import { countingAxis, kTable, resolveSizes, type Axis, type RunSizes } from "../../src/size/axes.js";
+import { MOST_EXTENT, Counts } from "../../src/size/counts.js";
+import { spanFunction, type CountMode } from "../../src/size/counting.js";
+import type { CountRule } from "../../src/size/count-rules.js";
 import { parseSize } from "../../src/size/parse-size.js";
 import { rational, toNumber, type Rational } from "../../src/size/rational.js";
 import { axisSize, evaluateSize, rowsSize, type Size } from "../../src/size/size.js";

@@ -11,7 +11,9 @@ import {
   subtractSizes,
   type Size,
 } from "../../size/size.js";
-import { spanOf, type CountRule, type SequenceAxis } from "../../size/axes.js";
+import { spanOf } from "../../size/counting.js";
+import type { Rule } from "../../size/count-rules.js";
+import type { SequenceAxis } from "../../size/axes.js";
 import { batchFirst } from "./broadcast.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type EvaluatedIndex } from "../context.js";
 import { hintFor } from "./convert.js";
@@ -231,7 +233,7 @@ function sliceTokens(
       return null;
     }
   }
-  const rule: Extract<CountRule, { kind: "span" }> = { kind: "span", parent: axis.name, start, stop };
+  const rule: Rule<"span"> = { kind: "span", parent: axis.name, start, stop };
   const bound = longestSpan(rule, axis.bound);
   if (bound === 0) {
     emitter.report("empty-slice", { shape: printType(x.type) }, index.span);
@@ -261,7 +263,7 @@ const UNBOUNDED = 2 ** 31;
  * The most tokens a slice can have: its length is piecewise linear in the sequence's, so the largest stands at a
  * corner.
  */
-function longestSpan(rule: Extract<CountRule, { kind: "span" }>, bound: number | null): number | null {
+function longestSpan(rule: Rule<"span">, bound: number | null): number | null {
   const { start, stop } = rule;
   if (typeof start !== "number" || !isFixed(stop)) return bound;
   const [a, b] = [Math.abs(start), Math.abs(stop ?? 0)];

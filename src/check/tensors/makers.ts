@@ -1,5 +1,6 @@
 // Which value made a sequence axis, so that what only measures the axis still reaches it.
-import type { Axis, CountRule } from "../../size/axes.js";
+import type { Axis } from "../../size/axes.js";
+import type { CountRule } from "../../size/count-rules.js";
 import { atomsOf, type Size } from "../../size/size.js";
 import type { Emitter } from "../context.js";
 import type { Value } from "../model.js";

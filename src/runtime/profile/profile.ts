@@ -6,7 +6,7 @@ import { atomsOf } from "../../size/size.js";
 import type { Buffers } from "../buffers.js";
 import type { Device } from "../device.js";
 import { InputError } from "../errors.js";
-import { sizeOfText } from "../sizes.js";
+import { sizeOfText } from "../../size/parse-size.js";
 import type { Steps } from "../steps.js";
 import { clockFor, type Interval, submitted } from "./clock.js";
 import { median } from "./statistics.js";

@@ -2,6 +2,8 @@
 // rules are equal.
 import type { TensorType } from "../../ir/types.js";
 import type { Axis, SequenceAxis } from "../../size/axes.js";
+import { mapRule, ruleKey } from "../../size/count-rules.js";
+import { printRational } from "../../size/rational.js";
 import { axisSize, printSize, rowsSize, substitute, type Size } from "../../size/size.js";
 
 /** Speaks of the first of all axes that are made alike, so that what they say in common is said once. */
@@ -56,22 +58,8 @@ export class EqualAxes {
   }
 
   #ruleKey({ name, count: rule }: SequenceAxis): string {
-    switch (rule.kind) {
-      case "input":
-        return `input ${name}`;
-      case "top":
-        return `top ${this.axis(rule.parent)} ${printSize(this.size(rule.k))}`;
-      case "above":
-        return `above ${this.axis(rule.parent)}`;
-      case "span":
-        return (
-          `span ${this.axis(rule.parent)} ${printSize(rule.start)} ` +
-          (rule.stop === null ? "end" : printSize(rule.stop))
-        );
-      case "join":
-        return `join ${rule.parts.map((p) => this.axis(p)).join(" ")}`;
-      default:
-        return rule satisfies never;
-    }
+    if (rule.kind === "input") return name;
+    const printed = mapRule(rule, { size: (size) => printSize(this.size(size)), ratio: printRational });
+    return ruleKey(printed, (parent) => this.axis(parent));
   }
 }

@@ -2,7 +2,9 @@
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { Encoding } from "../../program/encodings/encoding.js";
-import { countingAxis, type Axis, type SequenceAxis } from "../../size/axes.js";
+import { countingAxis, type Axis } from "../../size/axes.js";
+import { countedOnDevice } from "../../size/count-rules.js";
+import { mostOf } from "../../size/counting.js";
 import { rational } from "../../size/rational.js";
 import {
   applySize,
@@ -42,9 +44,12 @@ export class Extents {
     const batch = axes.find((a) => a.role === "batch");
     this.batch = batch ? axisSize(batch.name) : 1;
     for (const axis of axes) {
-      if (dependsOnDevice(axes, axis, this.#onDevice)) this.#onDevice.add(axis.name);
       if (axis.role !== "sequence") continue;
-      this.#most.set(axis.name, mostOf(axis, this.#most));
+      if (countedOnDevice(axis.count, (name) => this.#onDevice.has(name))) this.#onDevice.add(axis.name);
+      this.#most.set(
+        axis.name,
+        mostOf(axis.count, axis.bound, (name) => this.#most.get(name) ?? null),
+      );
       if (axis.count.kind === "top") this.#countedBy.set(axis.name, countingAxis(axes, axis.count));
       if (axis.count.kind === "span") this.#countedBy.set(axis.name, axis.count.parent);
     }
@@ -143,45 +148,3 @@ export class Extents {
 }
 
 const keyOf = (size: Size): string | number => (typeof size === "number" ? size : size.key);
-
-function dependsOnDevice(axes: readonly Axis[], axis: Axis, onDevice: ReadonlySet<string>): boolean {
-  if (axis.role !== "sequence") return false;
-  const rule = axis.count;
-  switch (rule.kind) {
-    case "input":
-      return false;
-    case "above":
-      return true;
-    case "top":
-      return onDevice.has(rule.parent) || onDevice.has(countingAxis(axes, rule));
-    case "span":
-      return onDevice.has(rule.parent);
-    case "join":
-      return rule.parts.some((p) => onDevice.has(p));
-    default:
-      return rule satisfies never;
-  }
-}
-
-/** From the axis's bound and its count rule; `known` holds the axes it is made from. */
-function mostOf({ bound, count: rule }: SequenceAxis, known: ReadonlyMap<string, number | null>): number | null {
-  const of = (axis: string): number | null => known.get(axis) ?? null;
-  const least = (...sizes: readonly (number | null)[]): number | null =>
-    sizes.reduce((a, b) => (a === null ? b : b === null ? a : Math.min(a, b)), null);
-  switch (rule.kind) {
-    case "input":
-      return bound;
-    case "top":
-      return least(bound, of(rule.parent), typeof rule.k === "number" ? rule.k : null);
-    case "above":
-    case "span":
-      return least(bound, of(rule.parent));
-    case "join":
-      return rule.parts.reduce(
-        (sum: number | null, part) => (sum === null || of(part) === null ? null : sum + of(part)!),
-        0,
-      );
-    default:
-      return rule satisfies never;
-  }
-}

@@ -1,5 +1,5 @@
 // Tunings of attention: which kernel, and how many queries share what it loads.
-import type { Reader } from "../../program/reader.js";
+import { among, variant, whole } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
@@ -72,26 +72,12 @@ export const attention: Family<AttentionTuning> = {
       tunings,
     }));
   },
-  read(r: Reader) {
-    const kind = r.get("kind").oneOf(["workgroup", "subgroup"]);
-    switch (kind) {
-      case "workgroup":
-        r.fields(["kind", "lanes", "tile"]);
-        return { kind, lanes: oneOf(r.get("lanes"), LANES), tile: oneOf(r.get("tile"), TILES) };
-      case "subgroup":
-        r.fields(["kind", "width", "tile"]);
-        return { kind, width: r.get("width").integer(WIDTHS.least, WIDTHS.most), tile: oneOf(r.get("tile"), HALVED) };
-      default:
-        return kind satisfies never;
-    }
-  },
+  read: variant({
+    workgroup: { lanes: among(LANES), tile: among(TILES) },
+    subgroup: { width: whole(WIDTHS.least, WIDTHS.most), tile: among(HALVED) },
+  }),
   incompatibility(tuning, target) {
     if (tuning.kind === "workgroup" || tuning.width === subgroupWidth(target)) return null;
     return `attention needs subgroups of ${tuning.width}, which the target does not have in one width`;
   },
 };
-
-function oneOf(r: Reader, allowed: readonly number[]): number {
-  const n = r.number();
-  return allowed.includes(n) ? n : r.fail(`must be one of ${allowed.join(", ")}, found ${n}`);
-}

@@ -1,6 +1,6 @@
 // Tunings of kernels that go through elements one by one, such as pointwise expressions and optimisers' steps: how the
 // elements are shared out.
-import type { Reader } from "../../program/reader.js";
+import { among, object } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
@@ -34,15 +34,7 @@ export const elements: Family<ElementTunings> = {
     LANES.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup).flatMap((lanes) =>
       [1, 8, 32].map((each) => ({ name: `${lanes} lanes × ${each}`, tunings: { lanes, each } })),
     ),
-  read(r: Reader) {
-    r.fields(["lanes", "each"]);
-    return { lanes: oneOf(r.get("lanes"), LANES), each: oneOf(r.get("each"), EACH) };
-  },
+  read: object({ lanes: among(LANES), each: among(EACH) }),
   incompatibility: ({ lanes }, target) =>
     lanes <= target.limits.invocationsPerWorkgroup ? null : `kernels of elements need workgroups of ${lanes}`,
 };
-
-function oneOf(r: Reader, allowed: readonly number[]): number {
-  const n = r.number();
-  return allowed.includes(n) ? n : r.fail(`must be one of ${allowed.join(", ")}, found ${n}`);
-}

@@ -1,7 +1,7 @@
 // Files of tunings: what was measured on one device, with one driver, for one version of the kernels.
 import { ModcError, type FaultOptions } from "../../base/errors.js";
 import { kernelsDigest } from "../../embedded.js";
-import { Reader, type Refuse } from "../../program/reader.js";
+import { format, itself, object, Reader, version, type Read, type Refuse } from "../../program/reader.js";
 import { readTarget } from "../../program/read-target.js";
 import type { Target } from "../../program/target.js";
 import { families, misfitOf, type FamilyName, type Tunings } from "./index.js";
@@ -73,43 +73,31 @@ const noTunings: Refuse = (what, options) =>
 export const parseTunings = (text: string): TuningsFile => readFile(Reader.parse(text, noTunings, MOST_CHARACTERS));
 
 /** Checks data that somebody else has parsed, as `parseTunings` does. */
-export const checkTunings = (data: unknown): TuningsFile => readFile(Reader.of(data, noTunings));
+export const checkTunings = (data: unknown): TuningsFile => readFile(new Reader(data, noTunings));
 
 function readFile(root: Reader): TuningsFile {
-  root.fields(["format", "version", "kernels", "adapter", "target", "tunings"]);
-  if (root.get("format").string() !== TUNINGS_FORMAT)
-    root.get("format").fail(`must be ${JSON.stringify(TUNINGS_FORMAT)}`);
-  const version = root.get("version").integer(0);
-  if (version !== TUNINGS_VERSION)
-    root.get("version").fail(`is ${version}: this version of modc reads ${TUNINGS_VERSION}`);
-  const kernels = root.get("kernels").string(MOST_NAME);
+  const { kernels, ...at } = object({
+    format: format(TUNINGS_FORMAT),
+    version: version(TUNINGS_VERSION),
+    kernels: readName,
+    adapter: itself,
+    target: itself,
+    tunings: itself,
+  })(root);
   if (kernels !== kernelsDigest)
     throw new TuningsError(
       "stale",
       "the tunings were measured with other kernels than this version of modc has",
       "run `modc tune` again",
     );
-  const target = readTarget(root.get("target"));
-  const tunings = readTunings(root.get("tunings"));
+  const [target, tunings] = [readTarget(at.target), readTunings(at.tunings)];
   const misfit = misfitOf(tunings, target);
-  if (misfit !== null) root.get("tunings").fail(`do not fit their own target: ${misfit}`);
-  return {
-    format: TUNINGS_FORMAT,
-    version: TUNINGS_VERSION,
-    kernels,
-    adapter: readAdapter(root.get("adapter")),
-    target,
-    tunings,
-  };
+  if (misfit !== null) at.tunings.fail(`do not fit their own target: ${misfit}`);
+  return { ...at, kernels, adapter: readAdapter(at.adapter), target, tunings };
 }
 
-const MOST_NAME = 1000;
-
-function readAdapter(r: Reader): Adapter {
-  r.fields(["name", "vendor", "architecture", "driver"]);
-  const text = (field: keyof Adapter): string => r.get(field).string(MOST_NAME);
-  return { name: text("name"), vendor: text("vendor"), architecture: text("architecture"), driver: text("driver") };
-}
+const readName: Read<string> = (r) => r.string(1000);
+const readAdapter = object({ name: readName, vendor: readName, architecture: readName, driver: readName });
 
 function readTunings(r: Reader): Tunings {
   const names = Object.keys(families) as readonly FamilyName[]; // the keys of the total table

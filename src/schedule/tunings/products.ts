@@ -1,5 +1,5 @@
 // Tunings of matrix products: which kernel, its tile, and the panels a weight is packed in.
-import type { Reader } from "../../program/reader.js";
+import { among, itself, object, orNull, variant, whole, type Read, type Reader } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 
@@ -232,50 +232,71 @@ const WIDTHS = { least: 4, most: 128 } as const;
 const MOST_CASES = 16;
 const MOST_SHAPES = 1024;
 
+const readTuning: Read<ProductTuning> = variant({
+  plain: {},
+  tiled: {},
+  vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
+  subgroup: { rows: among(ROWS.subgroup), vectors: among(VECTORS) },
+});
+
 function readProducts(r: Reader): ProductTunings {
-  r.fields(["subgroupSize", "panel", "leastColumns", "byWeight", "byWeightAnyRows", "shapes", "byValue"]);
-  const subgroupSize = r.get("subgroupSize").orNull((s) => s.integer(WIDTHS.least, WIDTHS.most));
-  const byValue = readTuning(r.get("byValue"));
+  const at = object({
+    subgroupSize: orNull(whole(WIDTHS.least, WIDTHS.most)),
+    panel: readPanel,
+    leastColumns: whole(1, 65_536),
+    byWeight: itself,
+    byWeightAnyRows: itself,
+    shapes: itself,
+    byValue: readTuning,
+  })(r);
+  const { subgroupSize, byValue } = at;
   if (byValue.kind === "tiled") r.get("byValue").fail("must not be tiled: what is computed is not packed");
   if (byValue.kind === "subgroup" && subgroupSize === null)
     r.get("byValue").fail("is subgroup, and the tunings are for subgroups of no width");
   return {
-    subgroupSize,
-    ...readWeightTunings(r, subgroupSize),
-    leastColumns: r.get("leastColumns").integer(1, 65_536),
-    shapes: r.get("shapes").list((s) => readShape(s, subgroupSize), MOST_SHAPES),
-    byValue,
+    ...at,
+    ...readByWeight(at, subgroupSize),
+    shapes: at.shapes.list((s) => readShape(s, subgroupSize), MOST_SHAPES),
   };
 }
+
+const shape = object({
+  depth: whole(1),
+  columns: whole(1),
+  panel: readPanel,
+  byWeight: itself,
+  byWeightAnyRows: itself,
+});
 
 function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
-  r.fields(["depth", "columns", "panel", "byWeight", "byWeightAnyRows"]);
-  return {
-    depth: r.get("depth").integer(1),
-    columns: r.get("columns").integer(1),
-    ...readWeightTunings(r, subgroupSize),
-  };
+  const at = shape(r);
+  return { ...at, ...readByWeight(at, subgroupSize) };
 }
 
-function readWeightTunings(r: Reader, subgroupSize: number | null): WeightTunings {
-  const panel = r.get("panel").integer(4, 4 * WIDTHS.most);
-  if (panel % 4 !== 0) r.get("panel").fail(`must be a multiple of 4, found ${panel}`);
+function readPanel(r: Reader): number {
+  const panel = r.integer(4, 4 * WIDTHS.most);
+  return panel % 4 === 0 ? panel : r.fail(`must be a multiple of 4, found ${panel}`);
+}
+
+/** The cases of products by weights in panels of so many columns. */
+function readByWeight(
+  at: { readonly panel: number; readonly byWeight: Reader; readonly byWeightAnyRows: Reader },
+  subgroupSize: number | null,
+): Pick<WeightTunings, "byWeight" | "byWeightAnyRows"> {
   return {
-    panel,
-    byWeight: readCases(r.get("byWeight"), panel, subgroupSize),
-    byWeightAnyRows: readCases(r.get("byWeightAnyRows"), panel, subgroupSize),
+    byWeight: readCases(at.byWeight, at.panel, subgroupSize),
+    byWeightAnyRows: readCases(at.byWeightAnyRows, at.panel, subgroupSize),
   };
 }
 
 function readCases(r: Reader, panel: number, subgroupSize: number | null): readonly ProductCase[] {
   const cases = r.list((c): ProductCase => {
-    c.fields(["most", "tuning"]);
-    const tuning = readTuning(c.get("tuning"));
-    if (tuning.kind === "tiled" && panel !== 64)
-      c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
-    if (tuning.kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
+    const found = object({ most: orNull(whole(1)), tuning: readTuning })(c);
+    const { kind } = found.tuning;
+    if (kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
+    if (kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
       c.get("tuning").fail(`is subgroup, which takes panels of four times the width of a subgroup, found ${panel}`);
-    return { most: c.get("most").orNull((m) => m.integer(1)), tuning };
+    return found;
   }, MOST_CASES);
   if (cases.length === 0) r.fail("must hold a case");
   cases.forEach(({ most }, i) => {
@@ -290,25 +311,4 @@ function readCases(r: Reader, panel: number, subgroupSize: number | null): reado
     if (most !== null && most <= before) r.fail(`must go up, found ${most} after ${before}`);
   });
   return cases;
-}
-
-function readTuning(r: Reader): ProductTuning {
-  const kind = r.get("kind").oneOf(["plain", "vectors", "subgroup", "tiled"]);
-  switch (kind) {
-    case "plain":
-    case "tiled":
-      r.fields(["kind"]);
-      return { kind };
-    case "vectors":
-    case "subgroup":
-      r.fields(["kind", "rows", "vectors"]);
-      return { kind, rows: oneOf(r.get("rows"), ROWS[kind]), vectors: oneOf(r.get("vectors"), VECTORS) };
-    default:
-      return kind satisfies never;
-  }
-}
-
-function oneOf(r: Reader, allowed: readonly number[]): number {
-  const n = r.number();
-  return allowed.includes(n) ? n : r.fail(`must be one of ${allowed.join(", ")}, found ${n}`);
 }

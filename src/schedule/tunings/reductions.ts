@@ -1,5 +1,5 @@
 // Tunings of long reductions, softmax, cross-entropy and choices by a threshold: how many invocations share a row.
-import type { Reader } from "../../program/reader.js";
+import { among, object, whole } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
@@ -40,12 +40,7 @@ export const reductions: Family<ReductionTunings> = {
     LANES.filter((lanes) => lanes <= target.limits.invocationsPerWorkgroup)
       .map((lanes) => ({ name: `${lanes} lanes`, tunings: { lanes, alone: 0 } }))
       .concat({ name: "one invocation", tunings: { lanes: 32, alone: MOST_ALONE } }),
-  read(r: Reader) {
-    r.fields(["lanes", "alone"]);
-    const lanes = r.get("lanes").number();
-    if (!LANES.some((n) => n === lanes)) r.get("lanes").fail(`must be one of ${LANES.join(", ")}, found ${lanes}`);
-    return { lanes, alone: r.get("alone").integer(0, MOST_ALONE) };
-  },
+  read: object({ lanes: among(LANES), alone: whole(0, MOST_ALONE) }),
   incompatibility: ({ lanes }, target) =>
     lanes <= target.limits.invocationsPerWorkgroup ? null : `reductions need workgroups of ${lanes}`,
 };

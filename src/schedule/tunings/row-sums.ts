@@ -1,5 +1,5 @@
 // Tunings of sums over rows: how many lanes share a row, and how many rows they go through at once.
-import type { Reader } from "../../program/reader.js";
+import { among, variant, whole } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
@@ -49,19 +49,10 @@ export const rowSums: Family<RowSumsTuning> = {
     );
     return [...byWorkgroup, ...bySubgroup].map((tunings) => ({ name: rowSumsName(tunings), tunings }));
   },
-  read(r: Reader) {
-    const kind = r.get("kind").oneOf(["workgroup", "subgroup"]);
-    switch (kind) {
-      case "workgroup":
-        r.fields(["kind", "lanes", "rows"]);
-        return { kind, lanes: oneOf(r.get("lanes"), LANES), rows: oneOf(r.get("rows"), ROWS) };
-      case "subgroup":
-        r.fields(["kind", "width", "rows"]);
-        return { kind, width: r.get("width").integer(WIDTHS.least, WIDTHS.most), rows: oneOf(r.get("rows"), ROWS) };
-      default:
-        return kind satisfies never;
-    }
-  },
+  read: variant({
+    workgroup: { lanes: among(LANES), rows: among(ROWS) },
+    subgroup: { width: whole(WIDTHS.least, WIDTHS.most), rows: among(ROWS) },
+  }),
   incompatibility(tuning, target) {
     if (tuning.kind === "workgroup" || tuning.width === subgroupWidth(target)) return null;
     return `sums over rows need subgroups of ${tuning.width}, which the target does not have in one width`;
@@ -71,8 +62,3 @@ export const rowSums: Family<RowSumsTuning> = {
 /** `workgroup 16 × 4`, `subgroup 4` */
 export const rowSumsName = (tuning: RowSumsTuning): string =>
   tuning.kind === "workgroup" ? `workgroup ${tuning.lanes} × ${tuning.rows}` : `subgroup ${tuning.rows}`;
-
-function oneOf(r: Reader, allowed: readonly number[]): number {
-  const n = r.number();
-  return allowed.includes(n) ? n : r.fail(`must be one of ${allowed.join(", ")}, found ${n}`);
-}

@@ -1,5 +1,5 @@
 // Tunings of scores: where the sum that scores a row for `top` is made.
-import type { Reader } from "../../program/reader.js";
+import { object, whole } from "../../program/reader.js";
 import type { Family } from "./family.js";
 
 /**
@@ -27,9 +27,6 @@ export const scores: Family<ScoreTunings> = {
     { name: "alone", tunings: { tokens: 0, panels: 0 } },
     { name: "in the product", tunings: MOST },
   ],
-  read(r: Reader) {
-    r.fields(["tokens", "panels"]);
-    return { tokens: r.get("tokens").integer(0, MOST.tokens), panels: r.get("panels").integer(0, MOST.panels) };
-  },
+  read: object({ tokens: whole(0, MOST.tokens), panels: whole(0, MOST.panels) }),
   incompatibility: () => null,
 };

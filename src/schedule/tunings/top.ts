@@ -1,5 +1,5 @@
 // Tunings of `top`: how the k best rows of a sequence are found.
-import type { Reader } from "../../program/reader.js";
+import { among, object, orNull, variant, whole, type Read, type Reader } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
@@ -59,10 +59,7 @@ export const top: Family<TopTunings> = {
     }));
   },
   read(r: Reader) {
-    const cases = r.list((c): TopCase => {
-      c.fields(["most", "tuning"]);
-      return { most: c.get("most").orNull((m) => m.integer(1)), tuning: readTuning(c.get("tuning")) };
-    }, MOST_CASES);
+    const cases = r.list(readCase, MOST_CASES);
     if (cases.length === 0) r.fail("must hold a case");
     cases.forEach(({ most }, i) => {
       if ((most === null) !== (i === cases.length - 1))
@@ -83,23 +80,7 @@ export const top: Family<TopTunings> = {
   },
 };
 
-function readTuning(r: Reader): TopTuning {
-  const kind = r.get("kind").oneOf(["workgroup", "subgroup"]);
-  switch (kind) {
-    case "workgroup": {
-      r.fields(["kind", "lanes"]);
-      const lanes = r.get("lanes").number();
-      return {
-        kind,
-        lanes: LANES.some((n) => n === lanes)
-          ? lanes
-          : r.get("lanes").fail(`must be one of ${LANES.join(", ")}, found ${lanes}`),
-      };
-    }
-    case "subgroup":
-      r.fields(["kind", "width"]);
-      return { kind, width: r.get("width").integer(WIDTHS.least, WIDTHS.most) };
-    default:
-      return kind satisfies never;
-  }
-}
+const readCase: Read<TopCase> = object({
+  most: orNull(whole(1)),
+  tuning: variant({ workgroup: { lanes: among(LANES) }, subgroup: { width: whole(WIDTHS.least, WIDTHS.most) } }),
+});
