@@ -18,6 +18,27 @@ export const option = <const F extends string>(flags: F, description: string) =>
 export const required = <const F extends string>(flags: F, description: string) =>
   option(flags, description).makeOptionMandatory();
 
+/** One whose value is the path of a file that the command writes. */
+export class OutputOption<const F extends string> extends Option<F> {}
+
+/** A file in place of standard output, which `-` is as well. */
+export const printed = <const F extends string>(flags: F, description: string) => new OutputOption(flags, description);
+
+/** A file that is no text. */
+export const binary = <const F extends string>(flags: F, description: string) =>
+  notPrinted(new OutputOption(flags, description), "it is no text");
+
+/** A file beside what is told on standard output. */
+export const beside = <const F extends string>(flags: F, description: string) =>
+  notPrinted(new OutputOption(flags, description), "standard output has what the command itself tells");
+
+function notPrinted<const F extends string>(made: OutputOption<F>, why: string) {
+  return made.argParser((path) => {
+    if (path !== "-") return path;
+    throw new UserError(`${made.long} - would go to standard output: ${why}`, "name a file", EXIT.usage);
+  });
+}
+
 /** One with a value that is read as soon as it is given; `read` is told the option's name, for what it refuses. */
 export function valued<const F extends string, T>(
   flags: F,

@@ -8,10 +8,11 @@ import { NOT_REGULAR } from "../base/errno.js";
  */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag, and no such pipes
 
-function refuse(path: string, folder: boolean): never {
-  const code = folder ? "EISDIR" : NOT_REGULAR;
-  throw Object.assign(new Error(`${code}: ${path} is no regular file`), { code });
-}
+/** An error as the file system throws it, of what it would not refuse itself. */
+export const refusal = (code: string, path: string): Error =>
+  Object.assign(new Error(`${code}: ${path} is no regular file`), { code });
+
+const irregular = (path: string, folder: boolean): Error => refusal(folder ? "EISDIR" : NOT_REGULAR, path);
 
 /**
  * Opens a regular file to be read. Throws what the file system throws, and an error of the code ENOTREGULAR (EISDIR for
@@ -21,7 +22,8 @@ export async function openRegular(path: string): Promise<FileHandle> {
   const handle = await open(path, FLAGS);
   try {
     const found = await handle.stat();
-    return found.isFile() ? handle : refuse(path, found.isDirectory());
+    if (!found.isFile()) throw irregular(path, found.isDirectory());
+    return handle;
   } catch (error) {
     await handle.close();
     throw error;
@@ -71,7 +73,7 @@ function readWhole(path: string, most: number, tooLarge: (bytes: number) => Erro
   const file = openSync(path, flags);
   try {
     const found = fstatSync(file);
-    if (found.isDirectory() || (flags === FLAGS && !found.isFile())) refuse(path, found.isDirectory());
+    if (found.isDirectory() || (flags === FLAGS && !found.isFile())) throw irregular(path, found.isDirectory());
     if (found.size > most) throw tooLarge(found.size);
     return readToEnd((into) => readSync(file, into), most, tooLarge, found.size + 1);
   } finally {

@@ -2,14 +2,13 @@
 // only.
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { isFloat, type Words } from "../base/dtype.js";
-import { randomBytes } from "node:crypto";
-import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, shownName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
-import { leftover } from "./leftovers-node.js";
+import { whyUnwritten, writePieces } from "./place-node.js";
 import { openRegular, readRegular } from "./regular-node.js";
 import { fileDtype, toBytes } from "./weights/convert.js";
 import { parseJson } from "./weights/json.js";
@@ -190,45 +189,17 @@ export async function saveWeights(
     shape: weight.shape,
   }));
   const header = writeHeader(entries, new Map([["format", "pt"]]));
-  await writeWhole(path, async (write) => {
-    await write(header);
-    for (const { weight, dtype } of entries) {
-      const words = await values(weight);
-      // An interrupt is heard between two writes.
-      for (let first = 0; first < words.length; first += PIECE)
-        await write(toBytes(words.subarray(first, first + PIECE), dtype));
-    }
-  });
-}
-
-/** Writes a file beside its place, syncs it, and renames it. Throws WeightsError where the place cannot be written. */
-export async function writeWhole(
-  path: string,
-  body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  await reaching("write", path, async () => {
-    const gone = leftover(fresh);
-    try {
-      const handle = await open(fresh, "wx");
-      try {
-        await body(async (bytes) => {
-          let done = 0;
-          while (done < bytes.length)
-            done += (await handle.write(bytes, done, Math.min(bytes.length - done, 1 << 30))).bytesWritten;
-        });
-        await handle.sync();
-      } finally {
-        await handle.close();
+  await reaching("write", path, () =>
+    writePieces(path, async (write) => {
+      await write(header);
+      for (const { weight, dtype } of entries) {
+        const words = await values(weight);
+        // An interrupt is heard between two writes.
+        for (let first = 0; first < words.length; first += PIECE)
+          await write(toBytes(words.subarray(first, first + PIECE), dtype));
       }
-      await rename(fresh, path);
-    } catch (error) {
-      await rm(fresh, { force: true });
-      throw error;
-    } finally {
-      gone();
-    }
-  });
+    }),
+  );
 }
 
 /** Turns what the file system refuses into one sentence. */
@@ -237,8 +208,8 @@ async function reaching<T>(what: "open" | "write", path: string, body: () => Pro
     return await body();
   } catch (cause) {
     const code = errnoOf(cause);
-    if (code === null) throw cause;
-    const reason = reasonOf(code, what === "write" ? { ENOENT: `there is no folder ${dirname(path)}` } : {});
+    const reason = what === "write" ? whyUnwritten(cause, path) : code === null ? null : reasonOf(code);
+    if (reason === null) throw cause;
     throw new WeightsError(`cannot ${what} ${path}: ${reason}`, { cause });
   }
 }

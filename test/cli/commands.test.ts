@@ -1,5 +1,5 @@
 // The commands that run nothing: what each prints, as text and as JSON.
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parseGraph } from "../../src/ir/parse.js";
@@ -174,6 +174,22 @@ describe("init", () => {
     expect((await modc(["init", "examples/golden.mod", "-o", after, "--weights", before, "--seed", "1"])).status).toBe(
       2,
     );
+  });
+
+  it("takes the weights of a folder that holds some; with a seed, or of one that holds none, starting values", async () => {
+    const [before, after] = [join(folder.path, "trained.safetensors"), join(folder.path, "of-folder.safetensors")];
+    await fine("init", "examples/golden.mod", "-o", before);
+    const trained = readFileSync(before);
+    trained[trained.length - 2]! ^= 1;
+    writeFileSync(before, trained);
+    const own = folder.folder("golden");
+    copyFileSync(join(root, "examples", "golden.mod"), join(own, "model.mod"));
+    expect(await json("init", own, "-o", after)).toMatchObject({ seed: 0 });
+    copyFileSync(before, join(own, "model.safetensors"));
+    expect(await json("init", own, "-o", after)).toMatchObject({ from: own });
+    expect(readFileSync(after)).toEqual(trained);
+    expect(await json("init", own, "-o", after, "--seed", "4")).toMatchObject({ seed: 4 });
+    expect(readFileSync(after)).not.toEqual(trained);
   });
 });
 

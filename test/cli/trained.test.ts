@@ -121,6 +121,11 @@ describe("a run's folder is weights", () => {
     });
     await run(["init", file, ...SAID, "-o", from]);
     expect(readFileSync(output)).toEqual(readFileSync(from));
+    expect(await run(["init", ran, "-o", output])).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/ of Small, [\d,]+ numbers, from .*step-00000020\n$/),
+    });
+    expect(readFileSync(output)).toEqual(readFileSync(from));
     const words = ["--prompt", "Call me", "--max-tokens", "6"];
     const named = await run(["generate", file, ...SAID, ...words]);
     expect(await run(["generate", file, "--weights", ran, ...set, ...words])).toMatchObject({

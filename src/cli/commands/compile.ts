@@ -5,9 +5,10 @@ import { openDevice } from "../../runtime/index.js";
 import { wantedDevice } from "../device.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../exit.js";
-import { writeText } from "../files.js";
+import { isPrinted, writeText } from "../files.js";
 import { compileFile, type Finished } from "../frontend.js";
 import { out, outJson, outRaw } from "../terminal.js";
+import { plural } from "../units.js";
 import { readTunings, tuningsOn } from "../tunings.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -18,7 +19,7 @@ type CompileFlags = Flags<typeof sourceCommands.compile>;
 export async function compile(file: string, flags: CompileFlags): Promise<ExitCode> {
   const program = await chosen(await compileFile(file, flags), flags);
   const text = printProgram(program);
-  if (flags.output === undefined) {
+  if (isPrinted(flags.output)) {
     outRaw(text);
     return EXIT.fine;
   }
@@ -39,8 +40,8 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
     });
   else
     out(
-      `${flags.output}: ${model}, ${phase} ${entry}: ${kernels.length} kernels, ${steps.length} steps, ` +
-        `${weights.length} weights, ${formatBytes(Buffer.byteLength(text))}`,
+      `${flags.output}: ${model}, ${phase} ${entry}: ${plural(kernels.length, "kernel")}, ` +
+        `${plural(steps.length, "step")}, ${plural(weights.length, "weight")}, ${formatBytes(Buffer.byteLength(text))}`,
     );
   return EXIT.fine;
 }

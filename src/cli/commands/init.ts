@@ -1,5 +1,5 @@
-// `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored
-// otherwise.
+// `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint or a
+// folder, stored otherwise.
 import { countOf } from "../../base/collections.js";
 import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeightsInTurns } from "../../runtime/init.js";
@@ -9,16 +9,21 @@ import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { turn } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile } from "../frontend.js";
+import { folderOf } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
-import { grouped } from "../units.js";
+import { plural } from "../units.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
-/** The same file on every machine: starting values depend on the seed and on each weight's path alone. */
+/**
+ * A folder's own weights, unless others or a seed are given. Starting values are the same on every machine: they depend
+ * on the seed and on each weight's path alone.
+ */
 export async function init(file: string, flags: Flags<typeof weightCommands.init>): Promise<ExitCode> {
   if (flags.weights !== undefined && flags.seed !== undefined)
     throw new UserError("--weights and --seed are two ways to begin", "give one of them", EXIT.usage);
-  const seed = flags.seed ?? 0;
+  const { seed = 0 } = flags;
+  const from = flags.weights ?? (flags.seed === undefined ? folderOf(file)?.weights : null) ?? null;
   const { model } = await checkFile(file, flags);
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>
@@ -26,16 +31,16 @@ export async function init(file: string, flags: Flags<typeof weightCommands.init
       keys: flags.paths ? "paths" : "mapped",
       ...(flags.weightsAs === undefined ? {} : { floats: FLOATS[flags.weightsAs] }),
     });
-  if (flags.weights === undefined) await save(initialWeightsInTurns(seed, turn));
-  else await fromCheckpoint(flags.weights, { weights, ignore: model.ignore }, save);
+  if (from === null) await save(initialWeightsInTurns(seed, turn));
+  else await fromCheckpoint(from, { weights, ignore: model.ignore }, save);
   const numbers = weights.reduce((sum, w) => sum + countOf(w.shape), 0);
-  const origin = flags.weights === undefined ? { seed } : { from: flags.weights };
+  const origin = from === null ? { seed } : { from };
   if (flags.json)
     outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });
   else
     out(
-      `${flags.output}: ${weights.length} weights of ${model.name}, ${grouped(numbers)} numbers, ` +
-        (flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`),
+      `${flags.output}: ${plural(weights.length, "weight")} of ${model.name}, ${plural(numbers, "number")}, ` +
+        (from === null ? `seed ${seed}` : `from ${from}`),
     );
   return EXIT.fine;
 }

@@ -8,9 +8,9 @@ import {
   type DeviceKind,
   type Words,
 } from "../../runtime/index.js";
-import { writeWhole } from "../../runtime/node.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "../execute.js";
+import { writeText } from "../files.js";
 import { expectWeights, withFolder } from "../model-file.js";
 import { readInputs } from "../inputs.js";
 import { faultOf, programOf } from "../program.js";
@@ -70,7 +70,7 @@ export async function run(file: string, given: Flags<typeof runningCommands.run>
     },
   );
   const verdict = checked ? await verifyRun(job, checked, done.values) : null;
-  if (flags.output !== undefined) await save(flags.output, done.values);
+  if (flags.output !== undefined) save(flags.output, done.values);
   const times = flags.time && done.times ? { ...done.times, compile: done.times.compile + compileMs } : null;
   report(job, done, times, verdict, flags.json ?? false);
   return verdict === null || verdict.agrees ? EXIT.fine : EXIT.check;
@@ -100,7 +100,7 @@ async function runOn(job: Job, kind: DeviceKind | null, graph: Graph | null, ste
 }
 
 /** Results and losses by name, observed routes as `<path>.index` and `<path>.count`. */
-async function save(path: string, values: Values): Promise<void> {
+function save(path: string, values: Values): void {
   const bytes = writeSafetensors(
     [...values].map(([key, v]) => ({
       key,
@@ -109,7 +109,7 @@ async function save(path: string, values: Values): Promise<void> {
       data: toBytes(words(v), fileDtype(v.dtype)),
     })),
   );
-  await writeWhole(path, (write) => write(bytes));
+  writeText(path, bytes);
 }
 
 function words({ dtype, data }: Value): Words {

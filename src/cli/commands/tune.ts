@@ -1,7 +1,6 @@
 // `modc tune`: measures kernels and tiles on this device, and stores the best for later runs on it.
 import type { Graph } from "../../ir/graph.js";
 import { openDevice, type Device } from "../../runtime/index.js";
-import { writeWhole } from "../../runtime/node.js";
 import { printTunings, tuningsFile } from "../../schedule/tunings/file.js";
 import { tuningsDigest } from "../../schedule/tunings/digest.js";
 import { tuningsFor } from "../../schedule/tunings/index.js";
@@ -9,7 +8,7 @@ import { linesOf, tune as measure, type TunedSize, type Tuned } from "../../tune
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { ensureWritable } from "../files.js";
+import { ensureWritable, writeText } from "../files.js";
 import { compileFile } from "../frontend.js";
 import { table } from "../table.js";
 import { out, outJson, Progress, say } from "../terminal.js";
@@ -44,7 +43,7 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
       if (stop.signal.aborted) return EXIT.interrupted;
       throw nothingMeasured(tuned, budgetSeconds);
     }
-    const path = await store(device, tuned, flags.output);
+    const path = store(device, tuned, flags.output);
     report(
       device,
       tuned,
@@ -80,11 +79,11 @@ function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: n
   return new UserError(`in ${budgetSeconds} s nothing could be compared${why}`, "give it longer: --budget 2m");
 }
 
-async function store(device: Device, { tunings }: Tuned, output: string | undefined): Promise<string> {
+function store(device: Device, { tunings }: Tuned, output: string | undefined): string {
   if (output === undefined) makeTuningsFolder();
   const path = output ?? tuningsPath(device.info);
   const text = printTunings(tuningsFile(device.info, device.target, tunings));
-  await writeWhole(path, (write) => write(new TextEncoder().encode(text)));
+  writeText(path, text);
   return path;
 }
 

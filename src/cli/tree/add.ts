@@ -26,7 +26,9 @@ export function add(
     const opened =
       opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
     try {
-      finish(await act(...(opened as never[]))); // commander has checked what stands there
+      const { keepingInputs } = await import("../outputs.js");
+      // commander has checked what stands there
+      finish(await keepingInputs(command, opened, () => act(...(opened as never[]))));
     } catch (fault) {
       throw await withExplanation(fault, command.name(), opened);
     }

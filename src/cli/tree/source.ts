@@ -45,7 +45,7 @@ export const sourceCommands = {
     opens: true,
     does: "write the compiled program as JSON",
     options: [
-      o.option("-o, --output <path>", "the file to write (default: print it)"),
+      o.printed("-o, --output <path>", "the file to write (default: print it)"),
       o
         .option("--device <kind>", "compile for this device (default: for any, or such as --tunings are for)")
         .choices(["best", "gpu", "software", "swiftshader"]),

@@ -10,11 +10,22 @@ export const weightCommands = {
   init: declare({
     takes: "<file>",
     opens: true,
-    does: "write the starting values of a model's weights, or those of a checkpoint, stored otherwise",
+    does:
+      "write the starting values of a model's weights; or those of a checkpoint, or of a folder, as one file and " +
+      "stored otherwise",
     options: [
-      o.required("-o, --output <path>", "the safetensors file to write"),
-      o.seed,
-      o.option("--weights <path>", "the values of this file or checkpoint instead of the starting ones"),
+      o.binary("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(true),
+      o.whole(
+        "--seed <n>",
+        "of starting values, 0 to 4294967295 (default 0); of a folder, these instead of the weights it holds",
+        0,
+        0xffffffff,
+      ),
+      o.option(
+        "--weights <path>",
+        "the values of this file or checkpoint instead of the starting ones (default: those of the folder, where " +
+          "the model is one that holds weights)",
+      ),
       o
         .option("--weights-as <type>", "the type in which floats are written (default: as the model has them)")
         .choices(FILE_FLOATS),
@@ -27,7 +38,7 @@ export const weightCommands = {
   import: declare({
     takes: "<folder>",
     does: "write the .mod file that a checkpoint's config.json describes",
-    options: [o.option("-o, --output <path>", "the file to write (default: print it)"), o.json],
+    options: [o.printed("-o, --output <path>", "the file to write (default: print it)"), o.json],
   }),
   convert: declare({
     takes: "<folder>",
@@ -55,7 +66,7 @@ export const weightCommands = {
       o.weights,
       o.tokenizer,
       o.option("-o, --output <folder>", "the folder to write"),
-      o.option(
+      o.beside(
         "--single-file <path>",
         "a page (.html) with everything in it, which works from disk; for small models that generate",
       ),

@@ -1,0 +1,145 @@
+// What a command writes: never over what it reads, and to devices and links as to files.
+import { execFileSync } from "node:child_process";
+import {
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { run } from "./in-process.js";
+import { GOLDEN, temporaryFolder } from "./spawn.js";
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+const path = (...names: readonly string[]): string => join(folder.path, ...names);
+const CONFIG = JSON.stringify({
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  hidden_size: 8,
+  intermediate_size: 16,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  vocab_size: 256,
+  max_position_embeddings: 16,
+  rms_norm_eps: 1e-5,
+});
+
+beforeAll(async () => {
+  copyFileSync("examples/golden.mod", path("golden.mod"));
+  folder.file("lib.mod", "block Twice { forward(x: f32[B, T, 2]) -> f32[B, T, 2] { x + x } }\n");
+  folder.file(
+    "main.mod",
+    'import { Twice } from "./lib.mod"\nmodel M { b: Twice\n  forward(x: f32[B, T, 2]) -> f32[B, T, 2] { b(x) } }\n',
+  );
+  expect((await run(["init", path("golden.mod"), "-o", path("golden.safetensors")])).status).toBe(0);
+  folder.folder("checkpoint");
+  folder.file("checkpoint/config.json", CONFIG);
+  copyFileSync(path("golden.safetensors"), path("checkpoint", "model.safetensors"));
+});
+
+describe("what a command reads is never written over", () => {
+  const [mod, weights] = [path("golden.mod"), path("golden.safetensors")];
+  const checkpoint = path("checkpoint");
+  const x = GOLDEN.slice(1);
+
+  it.each([
+    ["compile", mod, "-o", mod],
+    ["init", mod, "-o", mod],
+    ["run", mod, ...x, "--device", "reference", "-o", mod],
+    ["run", mod, ...x, "--device", "reference", "--weights", weights, "-o", weights],
+    ["run", mod, "--device", "reference", "--input", `x=@${path("x.json")}`, "-o", path("x.json")],
+    ["build", mod, "--weights", weights, "--single-file", mod],
+    ["build", mod, "--weights", weights, "--single-file", weights],
+    ["generate", mod, "--prompt", "a", "--heatmap", mod],
+    ["generate", mod, "--prompt", `@${path("x.json")}`, "--heatmap", path("x.json")],
+    ["profile", mod, "--trace", mod],
+    ["verify", mod, "-o", mod],
+    ["tune", mod, "-o", mod],
+    ["import", checkpoint, "-o", join(checkpoint, "config.json")],
+    ["init", checkpoint, "-o", join(checkpoint, "model.safetensors")],
+    ["compile", path("main.mod"), "-o", path("lib.mod")],
+  ])("%s %s %s %s …", async (...words) => {
+    writeFileSync(path("x.json"), "[[[1],[3],[2],[4]]]");
+    const target = words.at(-1)!;
+    const before = readFileSync(target);
+    const { status, stdout, stderr } = await run(words);
+    expect([status, stdout, stderr]).toEqual([
+      target === path("lib.mod") ? 1 : 2,
+      "",
+      expect.stringMatching(/-- ?[a-z-]+ \S+ would be written over \S+, which the command reads/),
+    ]);
+    expect(readFileSync(target)).toEqual(before);
+  });
+
+  it("by another name, or through links, either way", async () => {
+    symlinkSync(path("golden.mod"), path("link.mod"));
+    linkSync(path("golden.mod"), path("hard.mod"));
+    for (const [source, output] of [
+      ["golden.mod", "link.mod"],
+      ["link.mod", "golden.mod"],
+      ["golden.mod", "hard.mod"],
+    ] as const)
+      expect(await run(["compile", path(source), "-o", path(output)])).toMatchObject({ status: 2, stdout: "" });
+  });
+
+  it("but other files of its folder are, and the model.mod that no configuration is read from", async () => {
+    for (const _ of [1, 2])
+      expect(await run(["import", checkpoint, "-o", join(checkpoint, "model.mod")])).toMatchObject({ status: 0 });
+    for (const _ of [1, 2])
+      expect(await run(["compile", checkpoint, "-o", join(checkpoint, "program.json")])).toMatchObject({ status: 0 });
+  });
+});
+
+const kinds = (): readonly string[] => ["init", "run"];
+const wordsOf = (kind: string, output: string): readonly string[] =>
+  kind === "init"
+    ? ["init", path("golden.mod"), "-o", output]
+    : ["run", path("golden.mod"), ...GOLDEN.slice(1), "--device", "reference", "-o", output];
+
+describe.skipIf(process.platform === "win32")("safetensors are written", () => {
+  it.each(kinds())("%s: where a link leads, be it there already or not", async (kind) => {
+    mkdirSync(path(kind));
+    symlinkSync(join(kind, "real.safetensors"), path(`${kind}-link`));
+    for (const _ of ["made", "written again"]) {
+      expect(await run(wordsOf(kind, path(`${kind}-link`)))).toMatchObject({ status: 0 });
+      expect(lstatSync(path(`${kind}-link`)).isSymbolicLink()).toBe(true);
+      expect(statSync(path(kind, "real.safetensors")).size).toBeGreaterThan(8);
+    }
+    expect(readdirSync(path(kind))).toEqual(["real.safetensors"]);
+  });
+
+  it.skipIf(process.getuid?.() !== 0 || process.platform !== "linux").each(kinds())(
+    "%s: to a device, which stays one",
+    async (kind) => {
+      const device = path(`${kind}-null`);
+      execFileSync("mknod", [device, "c", "1", "3"]);
+      expect(await run(wordsOf(kind, device))).toMatchObject({ status: 0 });
+      expect(lstatSync(device).isCharacterDevice()).toBe(true);
+    },
+  );
+});
+
+describe("- as the file to write", () => {
+  it("is standard output of what stands there without one", async () => {
+    for (const words of [
+      ["compile", path("golden.mod")],
+      ["import", path("checkpoint")],
+    ])
+      expect(await run([...words, "-o", "-"])).toEqual(await run(words));
+  });
+
+  it("is refused of what is no text, or stands beside what is told", async () => {
+    for (const [words, why] of [
+      [["init", path("golden.mod"), "-o", "-"], "--output - would go to standard output: it is no text"],
+      [["profile", path("golden.mod"), "--trace", "-"], "--trace - would go to standard output: standard output has"],
+    ] as const)
+      expect(await run(words)).toMatchObject({ status: 2, stdout: "", stderr: expect.stringContaining(why) });
+  });
+});
