@@ -21,7 +21,7 @@ import type { Rational } from "../size/rational.js";
 import type { Size } from "../size/size.js";
 import type { TensorType } from "./types.js";
 import type { Arity } from "./schema.js";
-import { schemas, type ArityOf, type KernelOp, type OpAttrs, type OpName } from "./vocabulary.js";
+import { schemas, type ArityOf, type KernelOp, type SourceOp, type OpAttrs, type OpName } from "./vocabulary.js";
 
 /** Where in the source a node comes from: the call path, and the span of the expression. */
 export interface Origin {
@@ -180,6 +180,9 @@ export function axisMade(node: Node): { readonly axis: string; readonly starts: 
 }
 
 export const isPointwise = ({ op }: Node): boolean => schemas[op].kind === "pointwise";
+
+/** Whether the caller or the runtime fills it. */
+export const isSource = (node: Node): node is Node<SourceOp> => schemas[node.op].kind === "source";
 
 /** Whether it is computed by kernels of its own. */
 export const hasKernel = (node: Node): node is Node<KernelOp> => schemas[node.op].kind === "kernel";

@@ -261,6 +261,8 @@ type OfKind<P extends OpKind> = { [K in OpName]: KindOf<K> extends P ? K : never
 export type PointwiseOp = OfKind<"pointwise">;
 /** Those without attributes: what they are applied to says all. */
 export type PlainPointwiseOp = { [K in PointwiseOp]: keyof OpAttrs[K] extends never ? K : never }[PointwiseOp];
+/** Slots that the caller or the runtime fills. */
+export type SourceOp = OfKind<"source">;
 /** Operators with kernels of their own. */
 export type KernelOp = OfKind<"kernel">;
 

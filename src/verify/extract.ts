@@ -1,6 +1,7 @@
 // Parts of a graph as graphs of their own: what leads to a node, or the node with what it reads as inputs.
 import { createEmit } from "../ir/build.js";
 import {
+  isSource,
   isAlias,
   isOp,
   nodesReaching,
@@ -116,7 +117,7 @@ export function partOf(
 /** Floats computed by some operator, a row for each of the caller's. */
 function isCut(graph: Graph, node: Node): boolean {
   const [type, more] = node.types;
-  if (!type || more || (type.dtype !== "f32" && type.dtype !== "f16") || isSource(node) || !isShown(graph, node))
+  if (!type || more || (type.dtype !== "f32" && type.dtype !== "f16") || isGiven(node) || !isShown(graph, node))
     return false;
   const axis = type.shape.map(packedAxis).find((a) => a !== null);
   return (
@@ -125,8 +126,9 @@ function isCut(graph: Graph, node: Node): boolean {
 }
 
 /** Read from somewhere, or the same at every run. */
-export const isSource = (node: Node): boolean => ops[node.op].lower.kind === "source" || isOp(node, "constant");
+/** Given, or a literal: nothing computes it. */
+const isGiven = (node: Node): boolean => isSource(node) || isOp(node, "constant");
 
 /** Every node whose results some operator computes, in order. */
 export const computedNodes = (graph: Graph, roots: readonly Node[]): readonly Node[] =>
-  nodesReaching(roots).filter((n) => !isSource(n) && !isAlias(n) && isShown(graph, n));
+  nodesReaching(roots).filter((n) => !isGiven(n) && !isAlias(n) && isShown(graph, n));

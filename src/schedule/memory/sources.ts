@@ -1,9 +1,9 @@
 // Memory that the caller or the runtime fills: inputs, weights, states and tables, one storage for each name.
 import { countOf } from "../../base/collections.js";
 import { invariant } from "../../base/invariant.js";
-import { isOp, type Node } from "../../ir/graph.js";
+import { isOp, isSource, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
-import type { OpAttrs } from "../../ir/vocabulary.js";
+import type { OpAttrs, SourceOp } from "../../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
@@ -46,23 +46,29 @@ export class Sources {
     this.#extents = extents;
   }
 
+  /** Total by type: a source without memory does not compile. */
+  readonly #made: { readonly [K in SourceOp]: (node: Node<K>, bytes: Size) => Storage } = {
+    input: ({ attrs: { name } }, bytes) => once(this.#inputs, name, () => this.#hold(bytes, name)),
+    weight: (node) => this.weight(node, GIVEN, "word"),
+    state: ({ attrs: { name } }, bytes) => this.state(name, bytes),
+    starts: ({ attrs: { axis } }, bytes) => this.#counted("starts", axis, bytes),
+    live: ({ attrs: { name } }) => this.#table(`live(${name})`, { kind: "live", name }, 4),
+    seed: () => this.#table("seed", { kind: "seed" }, 4),
+    size: ({ attrs }) => this.#table(`${attrs.dtype}(${printSize(attrs.size)})`, { kind: "size", ...attrs }, 4),
+    rope_table: ({ attrs }, bytes) => this.#table(`rope(${attrsKey(attrs)})`, { kind: "rope", attrs }, bytes, "rope"),
+  };
+
   /** The memory of a source, or of what the host counts; null for any other node. */
   of(node: Node): Storage | null {
-    const bytes = (): Size => this.#extents.bytes(node.types[0]!);
-    if (isOp(node, "input")) return once(this.#inputs, node.attrs.name, () => this.#hold(bytes(), node.attrs.name));
-    if (isOp(node, "weight")) return this.weight(node, GIVEN, "word");
-    if (isOp(node, "state")) return this.state(node.attrs.name, bytes());
-    if (isOp(node, "starts")) return this.#counted("starts", node.attrs.axis, bytes());
-    if (isOp(node, "positions") || isOp(node, "segments") || isOp(node, "counts")) {
-      const starts = node.inputs[0];
-      return isOp(starts, "starts") ? this.#counted(node.op, starts.attrs.axis, bytes()) : null;
-    }
-    if (isOp(node, "live")) return this.#table(`live(${node.attrs.name})`, { kind: "live", name: node.attrs.name }, 4);
-    if (isOp(node, "seed")) return this.#table("seed", { kind: "seed" }, 4);
-    if (isOp(node, "size"))
-      return this.#table(`${node.attrs.dtype}(${printSize(node.attrs.size)})`, { kind: "size", ...node.attrs }, 4);
-    if (isOp(node, "rope_table")) return this.#rope(node.attrs, bytes());
-    return null;
+    if (isSource(node)) return this.#source(node);
+    if (!isOp(node, "positions") && !isOp(node, "segments") && !isOp(node, "counts")) return null;
+    const starts = node.inputs[0];
+    return isOp(starts, "starts")
+      ? this.#counted(node.op, starts.attrs.axis, this.#extents.bytes(node.types[0]!))
+      : null;
+  }
+  #source<K extends SourceOp>(node: Node<K>): Storage {
+    return this.#made[node.op](node, this.#extents.bytes(node.types[0]!));
   }
   /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
   weight({ attrs }: Node<"weight">, layout: WeightLayout, form: EncodingName): Storage {
@@ -114,9 +120,6 @@ export class Sources {
   #counted(kind: CountedTable, name: string, bytes: Size): Storage {
     const axis = this.#extents.equal.axis(name);
     return this.#table(`${kind}(${axis})`, { kind, axis }, this.#extents.equal.size(bytes));
-  }
-  #rope(attrs: OpAttrs["rope_table"], bytes: Size): Storage {
-    return this.#table(`rope(${attrsKey(attrs)})`, { kind: "rope", attrs }, bytes, "rope");
   }
   #table(key: string, table: TableKey, bytes: Size, label = key): Storage {
     return once(this.#tables, key, () => ({ table, storage: this.#hold(bytes, label) })).storage;
