@@ -5,20 +5,22 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that take longest. They begin first, so that at the end no worker waits for another. */
 const LONG = [
-  "kernels/swiftshader",
   "docs/samples",
-  "end-to-end/examples",
-  "autodiff/device",
-  "kernels/products",
-  "playground/page",
   "cli/train",
-  "train/trainer",
-  "end-to-end/targets",
-  "kernels/tunings",
-  "cli/tune",
+  "end-to-end/examples",
   "build/project",
-  "train/programs",
+  "end-to-end/digests",
   "kernels/operators",
+  "cli/generate",
+  "end-to-end/targets",
+  "kernels/swiftshader",
+  "kernels/tunings",
+  "train/trainer",
+  "cli/profile",
+  "cli/tune",
+  "train/programs",
+  "train/recompute",
+  "check/limits",
 ];
 
 class LongestFirst extends BaseSequencer {
