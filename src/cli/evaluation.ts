@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { batchesOf } from "../train/batches.js";
 import { openCorpus, type Corpus } from "../train/corpus-node.js";
+import { findSources } from "../train/sources-node.js";
 import { evaluateText, type Evaluated } from "../train/evaluate.js";
 import { expectFits } from "../train/run-node.js";
 import { usualContext, type TrainingModel } from "../train/model.js";
@@ -12,6 +13,7 @@ import type { Batch, Rule } from "../train/types.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import type { Results } from "../runtime/index.js";
 import { leftover } from "../runtime/node.js";
+import { sessionTexts } from "../session/open-node.js";
 import { split, wholeWindows, type Window } from "../train/windows.js";
 import { BeyondBound } from "./beyond-bound.js";
 import { dataIn } from "./data.js";
@@ -44,6 +46,16 @@ export interface Found {
 
 /** Told of the results of each batch, observed routes among them. */
 export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
+
+/**
+ * What `evaluateRules` begins with, looked for before other work: an objective, the text, a tokenizer. Throws as it does.
+ */
+export async function expectEvaluable(file: string, given: EvaluationFlags): Promise<void> {
+  const flags = withFolder(file, given);
+  await checkedModel(await modelText(file), flags, () => undefined); // warnings come when it is evaluated
+  if (flags.data !== STDIN) await findSources(flags.data);
+  if (flags.tokenizer !== undefined) await sessionTexts(file, flags.tokenizer);
+}
 
 /** Runs the objective over the text. */
 export async function evaluateRules(

@@ -4,7 +4,8 @@ import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import type { Allocator } from "./allocator.js";
 import type { Device } from "./device.js";
-import { DisposedError, LimitError, OutOfMemoryError } from "./errors.js";
+import { DisposedError, OutOfMemoryError, type LimitError } from "./errors.js";
+import { roomOn } from "./room.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
 
 /** A binding must not be empty, and copies go by words. */
@@ -12,12 +13,6 @@ const LEAST_BYTES = 16;
 
 /** Bytes of the buffer that holds so many. */
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
-
-const SMALLER =
-  "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of " +
-  "its inputs";
-const COMPILE_FOR_IT =
-  "compile with `target: device.target`, so that weights are loaded in parts that this device can bind";
 
 /** A slot of another session. */
 export interface SharedSlot {
@@ -38,10 +33,7 @@ export class Buffers {
   readonly #device: Device;
   readonly #allocator: Allocator;
   readonly #labels: readonly string[];
-  /** What helps where a slot is too large. */
-  readonly #hints: readonly string[];
-  /** Whether a slot is bound by a dispatch, and so under the limit of a binding. */
-  readonly #bound: readonly boolean[];
+  readonly #room: ReturnType<typeof roomOn>;
   /** Slots whose contents outlive a run and are kept when they grow. */
   readonly #lasting: ReadonlySet<number>;
   readonly #buffers: GPUBuffer[] = [];
@@ -66,14 +58,9 @@ export class Buffers {
     this.#device = device;
     this.#allocator = allocator;
     this.#labels = program.slots.map((s, slot) => s.label || `slot ${slot}`);
-    const { storageBindingBytes } = program.target.limits;
-    const elsewhere = device.info.limits.maxStorageBufferBindingSize < storageBindingBytes;
-    this.#hints = program.slots.map(({ bytes }) => (elsewhere && typeof bytes === "number" ? COMPILE_FOR_IT : SMALLER));
+    this.#room = roomOn(program, device.info.limits);
     this.#bytes = program.slots.map(() => 0);
     this.#lasting = lasting;
-    const bound = program.slots.map(() => false);
-    for (const step of program.steps) if (step.kind === "dispatch") for (const slot of step.slots) bound[slot] = true;
-    this.#bound = bound;
     this.#shared = shared;
     this.#owners = [...new Set([...shared.values()].map((s) => s.buffers))];
   }
@@ -112,17 +99,7 @@ export class Buffers {
 
   /** The first slot that this device cannot hold at these sizes, as an error; null where all fit. */
   limitFault(needed: readonly number[]): LimitError | null {
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.info.limits;
-    for (let slot = 0; slot < needed.length; slot++) {
-      const bytes = needed[slot]!;
-      const label = this.#labels[slot]!;
-      const fault = (limit: string, allowed: number): LimitError =>
-        new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, this.#hints[slot]);
-      if (bytes > maxBufferSize) return fault("maxBufferSize", maxBufferSize);
-      if (this.#bound[slot] && bytes > maxStorageBufferBindingSize)
-        return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
-    }
-    return null;
+    return this.#room(needed);
   }
 
   /** Throws LimitError where the device cannot hold slots of these sizes. */

@@ -78,6 +78,8 @@ export class LimitError extends RuntimeError {
   readonly limit: string;
   readonly needed: number;
   readonly allowed: number;
+  /** Whether smaller sizes of the run help. */
+  readonly sizes: boolean;
   constructor(
     fault: {
       readonly label: string;
@@ -85,6 +87,7 @@ export class LimitError extends RuntimeError {
       readonly needed: number;
       readonly allowed: number;
       readonly unit: "bytes" | "count";
+      readonly sizes?: boolean;
     },
     hint: string | null = null,
   ) {
@@ -98,6 +101,7 @@ export class LimitError extends RuntimeError {
     this.limit = fault.limit;
     this.needed = fault.needed;
     this.allowed = fault.allowed;
+    this.sizes = fault.sizes ?? false;
   }
 }
 

@@ -4,6 +4,7 @@ import type { Program } from "../program/program.js";
 import type { Device } from "./device.js";
 import { checkSeed } from "./extents.js";
 import { checkRequirements } from "./requirements.js";
+import { WeightsError } from "./errors.js";
 import { Session, type LoadOptions } from "./session.js";
 import { locateWeights, type WeightsInput } from "./weights.js";
 
@@ -11,6 +12,9 @@ import { locateWeights, type WeightsInput } from "./weights.js";
  * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws
  * ProgramError for what is no program, UnsupportedError or LimitError before anything is allocated, WeightsError before
  * any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
+ *
+ * Without weights they start from `options.seed`, which says that this is meant: without either, WeightsError. A program
+ * whose weights all begin as ones or zeros, or that finds them where another session put them, needs neither.
  */
 export async function load(
   program: Program,
@@ -22,6 +26,7 @@ export async function load(
   if (device.lostError) throw device.lostError;
   options.signal?.throwIfAborted();
   checkRequirements(program, device);
+  if (weights === undefined) expectNoneWanted(program, options);
   const session = new Session(program, device, options);
   const values = await locateWeights(program, weights, checkSeed(options.seed ?? 0), options.signal);
   try {
@@ -33,4 +38,14 @@ export async function load(
   } finally {
     await values.close();
   }
+}
+
+/** A name that is mistyped gives undefined weights, and a model that has learned nothing runs as well as another. */
+function expectNoneWanted({ model, weights }: Program, { seed, statesOf, weightsOf }: LoadOptions): void {
+  if (seed !== undefined || statesOf !== undefined || weightsOf !== undefined) return;
+  const learned = weights.filter(({ init }) => init.kind !== "ones" && init.kind !== "zeros").length;
+  if (learned === 0) return;
+  throw new WeightsError(`${model} has weights to be learned (${learned}), and none are given`, {
+    hint: "give them; or, to begin with untrained ones, a seed: load(program, device, undefined, { seed: 0 })",
+  });
 }

@@ -4,8 +4,9 @@ import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes } from "../size/axes.js";
 import { bufferBytes } from "./buffers.js";
-import { formatBytes } from "./errors.js";
+import { formatBytes, type LimitError } from "./errors.js";
 import { checkLive, checkMax, type LiveValue } from "./extents.js";
+import { roomOn, type RoomLimits } from "./room.js";
 import { placeOutputs, selectOutputs } from "./outputs.js";
 import { inputAxes, parseAxes, SizeTable } from "./sizes.js";
 import { stagingBytes } from "./staging.js";
@@ -75,6 +76,10 @@ export function memoryAt(program: Program, axes: readonly Axis[], run: RunSizes)
   const { bytes } = placeOutputs(selectOutputs(program, { observe: true }), table, values, sizes);
   return { slots: slots.map((index) => bufferBytes(values[index]!)), staging: stagingBytes(bytes) };
 }
+
+/** The first slot of a run of these sizes that has no room on such a device, as an error; null where all have. */
+export const roomFor = (program: Program, limits: RoomLimits, run: RunSizes): LimitError | null =>
+  roomOn(program, limits)(memoryAt(program, parseAxes(program), run).slots);
 
 type Part = Exclude<keyof MemoryUse, "uniforms" | "staging" | "total" | "reading">;
 

@@ -12,7 +12,7 @@ import { whyUnwritten, writePieces } from "./place-node.js";
 import { openRegular, readRegular } from "./regular-node.js";
 import { fileDtype, toBytes } from "./weights/convert.js";
 import { parseJson } from "./weights/json.js";
-import { headerBytes, parseHeader, writeHeader, type FileTensor } from "./weights/safetensors.js";
+import { headerBytes, parseHeader, TRUNCATED, writeHeader, type FileTensor } from "./weights/safetensors.js";
 import type { TensorEntry, WeightSource } from "./weights/source.js";
 
 const INDEX = "model.safetensors.index.json";
@@ -76,7 +76,8 @@ async function readExactly(handle: FileHandle, offset: number, bytes: number, na
   let done = 0;
   while (done < bytes) {
     const { bytesRead } = await handle.read(out, done, Math.min(bytes - done, 1 << 30), offset + done);
-    if (bytesRead === 0) throw new WeightsError(`${name} is truncated: it ends at byte ${offset + done}`);
+    if (bytesRead === 0)
+      throw new WeightsError(`${name} is truncated: it ends at byte ${offset + done}`, { hint: TRUNCATED });
     done += bytesRead;
   }
   return out;

@@ -25,7 +25,7 @@ import type { WeightSource } from "./weights/source.js";
 
 /**
  * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes, an opened one, or a function
- * that gives each weight's values. Without any, weights start from the seed.
+ * that gives each weight's values. Without any, weights start from the seed that is given instead.
  *
  * A text is an address in a page; in Node it is one where it begins with `http:`, `https:` or `file:`, else the path of
  * a file, a folder or an index of shards. What comes over the network is read as it comes, and its header held against
@@ -62,7 +62,7 @@ export async function locateWeights(
   if (typeof input === "function")
     return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
   const opened = await openGiven(input, signal === undefined ? {} : { signal });
-  const source = opened ?? (input as WeightSource); // the one kind that is left
+  const source = opened ?? (input as WeightSource); // the one kind that is left, as `openGiven` has seen to
   try {
     const matched = matchWeights(program, source);
     if (isFetched(source)) source.only(new Set([...matched.values()].flat()));
@@ -76,11 +76,27 @@ export async function locateWeights(
   }
 }
 
-/** What must be opened first; null where somebody has done so. */
+/** What must be opened first; null where somebody has done so. Throws WeightsError for what is none of the kinds. */
 async function openGiven(
   input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>,
   options: FetchOptions,
 ): Promise<WeightSource | null> {
+  const given: unknown = input; // what a caller without types gives
+  const found = typeof given === "object" && given !== null ? given : {};
+  const known =
+    typeof given === "string" ||
+    found instanceof ArrayBuffer ||
+    found instanceof Uint8Array ||
+    isResponse(found) ||
+    ("href" in found && typeof found.href === "string") ||
+    ("tensors" in found && "read" in found && typeof found.read === "function");
+  if (!known)
+    throw new WeightsError(
+      `these are no weights: ${given === null || typeof given !== "object" ? String(given) : Object.prototype.toString.call(given)}`,
+      {
+        hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
+      },
+    );
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) return readSafetensors(input);
   if (isResponse(input)) return (await import("./weights/fetched.js")).openResponse(input, options);
   if (typeof input !== "string" && !("href" in input)) return null;
@@ -106,8 +122,8 @@ export async function expectFittingWeights(
 }
 
 /** Whether it is what `fetch` gave. */
-export const isResponse = (input: WeightsInput | undefined): input is FetchedFile =>
-  typeof input === "object" && "headers" in input && "bodyUsed" in input && "status" in input;
+export const isResponse = (input: unknown): input is FetchedFile =>
+  typeof input === "object" && input !== null && "headers" in input && "bodyUsed" in input && "status" in input;
 
 const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;
 

@@ -172,6 +172,7 @@ export async function createSession(
     const generator = await createGenerator(generationFor(device), device, weights ?? undefined, {
       recover: another,
       ...rest,
+      seed: rest.seed ?? 0, // as `weights` says of none
     });
     return new TextSession({
       name: model.name,

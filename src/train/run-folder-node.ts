@@ -16,6 +16,7 @@ import { TrainError } from "./errors.js";
 import { settledFrom } from "./settings.js";
 
 export const CHECKPOINTS = "checkpoints";
+export const CACHE = ".cache";
 const NAME = /^step-(\d{8,})$/;
 const SET_ASIDE = /^set-aside-(\d+)$/;
 
@@ -70,7 +71,7 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
   const point = (which: "last" | "best", step: number): Promise<void> => pointTo(folder, which, nameOf(step), on);
   return {
     path,
-    cache: join(path, ".cache"),
+    cache: join(path, CACHE),
     log,
     report: join(path, "report.html"),
     steps,

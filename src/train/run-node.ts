@@ -13,25 +13,33 @@ import { reportOf } from "./report-node.js";
 import type { RunOrigin } from "../session/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
-import { bestLoss, openRunFolder, type RunFolder } from "./run-folder-node.js";
+import { bestLoss, CACHE, openRunFolder, type RunFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
 import { resumed, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import type { Batch, Trainer, TrainingState } from "./types.js";
 import { Turns } from "./turns.js";
+import { noteFolder } from "./unbegun-node.js";
 import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
 
 /**
- * Trains a model on a text and tells what happens, to the end or until the signal is aborted. Throws TrainError and
- * what the runtime throws.
+ * Trains a model on a text and tells what happens, to the end or until the signal is aborted. A run that does not begin
+ * leaves nothing in its folder. Throws TrainError and what the runtime throws.
  */
 export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
+  const unbegun = await noteFolder(options.output, { cache: CACHE });
   const unlock = await lockFolder(options.output);
+  let begun = false;
   try {
-    yield* unlocked(options);
+    for await (const event of unlocked(options)) {
+      begun = true;
+      yield event;
+    }
   } finally {
+    if (!begun) await unbegun.inside();
     await unlock();
+    if (!begun) await unbegun.folder();
   }
 }
 

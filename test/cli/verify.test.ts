@@ -80,10 +80,12 @@ describe("verify", () => {
   it.each([
     [["--device", "reference"], 2, "'reference' is invalid. Allowed choices are gpu, software, swiftshader."],
     [["--length", "9999"], 1, "--length 9999: the model allows 256"],
+    [["--data", "nope"], 1, "cannot read nope: there is no such file"],
+    [["--batch", "4000000000"], 1, "give smaller sizes: --batch, --length, --at"],
   ])("refuses %s", async (args, status, message) => {
     const ended = await modc([...SMALL, ...args]);
     expect(ended.stderr).toContain(message);
-    expect(ended.status).toBe(status);
+    expect([ended.status, ended.stdout]).toEqual([status, ""]);
   });
 
   it("refuses a file that is no reproduction", async () => {

@@ -14,6 +14,7 @@ import { createGenerator } from "../../src/generate/index.js";
 import { load, WeightsError, writeSafetensors, type WeightsInput } from "../../src/runtime/index.js";
 import { locateWeights } from "../../src/runtime/weights.js";
 import { openResponse } from "../../src/runtime/weights/fetched.js";
+import { TRUNCATED } from "../../src/runtime/weights/safetensors.js";
 import { testDevice } from "../device.js";
 
 const SOURCE = `model M() {
@@ -146,15 +147,40 @@ describe("weights from an address", () => {
       "many servers answer so where there is no such file",
     ],
     ["/pointer", /looks like the pointer that Git LFS leaves/, "serve the file itself"],
-    ["/short", /is truncated: it ends at byte \d+/, null],
-    ["/short-told", /ends at byte 32 of the data, the file holds 28: it is truncated/, null],
+    ["/short", /is truncated: it ends at byte \d+/, TRUNCATED],
+    ["/short-told", /ends at byte 32 of the data, the file holds 28: it is truncated/, TRUNCATED],
     ["/long", /bytes behind byte \d+ belong to no tensor/, null],
-    ["/broken", /broke off after \d+ bytes: /, null],
-    ["/claims", /is truncated: it ends at byte 8/, null],
+    ["/broken", /broke off after \d+ bytes: /, "load it again, or fetch it to the end first and give its bytes"],
+    ["/claims", /is truncated: it ends at byte 8/, TRUNCATED],
   ])("%s is told", async (path, message, hint) => {
     const { message: told, hint: mend } = await fault(`${at}${path}`);
     expect(told).toMatch(message);
     expect(mend).toBe(hint);
+  });
+
+  it.each([
+    ["<!doctype html><title>a page</title>", /\.safetensors is no safetensors file: it looks like a page of HTML$/],
+    ["version https://git-lfs.github.com/spec/v1\n", /file: it looks like the pointer that Git LFS leaves in place/],
+    ["no weights at all", /: its header would have \d+ bytes, the format allows 100000000$/],
+  ])("and of a file, by path or address: %s", async (text, message) => {
+    const path = join(folder, "instead.safetensors");
+    writeFileSync(path, text);
+    for (const place of [path, pathToFileURL(path).href])
+      expect(await fault(place)).toMatchObject({
+        message: expect.stringMatching(message),
+        hint: expect.stringMatching(/^(download|fetch) the file itself|^is it one, whole/),
+      });
+  });
+
+  it("are read whatever their header's length is, also where it begins like a page", async () => {
+    const spaces = " ".repeat((0x3c - FILE[0]! + 256) % 256);
+    const header = new TextDecoder().decode(FILE.subarray(8, 8 + FILE[0]!)) + spaces;
+    const padded = Buffer.concat([Buffer.alloc(8), Buffer.from(header), FILE.subarray(8 + FILE[0]!)]);
+    padded.writeBigUInt64LE(BigInt(header.length));
+    expect(String.fromCharCode(padded[0]!)).toBe("<");
+    const opened = await openResponse(new Response(padded));
+    expect([...opened.tensors.keys()].sort()).toEqual(["b", "w"]);
+    await opened.close();
   });
 
   it("that do not fit are told from the header, before room is made for them", async () => {

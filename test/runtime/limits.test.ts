@@ -51,7 +51,7 @@ describe("a device that binds 128 KiB", () => {
     async (_name, source) => {
       const own = program(source, { target: device.target });
       bound = 0;
-      const session = await load(own, device, undefined, { max: { B: 2, T: 12 } });
+      const session = await load(own, device, undefined, { seed: 0, max: { B: 2, T: 12 } });
       expect(session.memory.bytes).toBe(
         memoryOf(own, { uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment }).total,
       );
@@ -64,7 +64,7 @@ describe("a device that binds 128 KiB", () => {
   );
 
   it("refuses what is compiled for others, naming the weight and the remedy", async () => {
-    const refused = load(program(tied, {}), device);
+    const refused = load(program(tied, {}), device, undefined, { seed: 0 });
     await expect(refused).rejects.toThrow(LimitError);
     await expect(refused).rejects.toMatchObject({
       label: expect.stringMatching(/^embed/),
@@ -79,6 +79,7 @@ describe("a device that binds 128 KiB", () => {
   it("refuses rows that cannot be cut, and runs on with fewer", async () => {
     const unbounded = tied.replaceAll("B <= 2, T <= 12", "B, T").replace("dim: int = 32", "dim: int = 64");
     const session = await load(program(unbounded, { target: device.target }), device, undefined, {
+      seed: 0,
       max: { B: 2, T: 12 },
     });
     const long = session.run({ tokens: { data: new Uint32Array(600), shape: [1, 600] } });

@@ -78,7 +78,7 @@ async function prepare(
   const onProgress = (event: { readonly kind: string; readonly done?: number; readonly total?: number }): void => {
     if (event.kind !== "grow") tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` });
   };
-  const generator = await createGenerator(generation, device, found?.values, { signal, onProgress });
+  const generator = await createGenerator(generation, device, found?.values, { seed: 0, signal, onProgress });
   ready = { key, generator, weights: found?.name ?? "random weights, so the text is noise", trained: found !== null };
   return ready;
 }

@@ -3,7 +3,9 @@
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Program } from "../../program/program.js";
 import { formatBytes } from "../../runtime/errors.js";
+import { checkLive } from "../../runtime/extents.js";
 import { memoryOf, openDevice, type MemoryUse } from "../../runtime/index.js";
+import { roomFor } from "../../runtime/memory.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { wantedDevice } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
@@ -28,6 +30,13 @@ export async function plan(file: string, flags: Flags<typeof sourceCommands.plan
   const live = flags.live ?? {};
   const works = planWorks(program, extents, live);
   const memory = memoryOf(program, { max: Object.fromEntries(extents), live });
+  const { bufferBytes, storageBindingBytes } = program.target.limits;
+  const tooLarge = roomFor(
+    program,
+    { maxBufferSize: bufferBytes, maxStorageBufferBindingSize: storageBindingBytes },
+    { extents, lengths: new Map(), live: checkLive(program, live, null) },
+  );
+  if (tooLarge) say(`warning: it does not run at these sizes: ${tooLarge.message}`);
   if (flags.json)
     outJson({
       model: program.model,
@@ -39,6 +48,7 @@ export async function plan(file: string, flags: Flags<typeof sourceCommands.plan
       extents: Object.fromEntries(extents),
       works,
       memory,
+      tooLarge: tooLarge?.message ?? null,
     });
   else
     out(

@@ -44,21 +44,21 @@ interface Measured {
   readonly extents: ReadonlyMap<string, number>;
 }
 
-export async function profile(file: string, asked: ProfileFlags): Promise<ExitCode> {
-  const flags = withFolder(file, asked);
+export async function profile(file: string, words: ProfileFlags): Promise<ExitCode> {
+  const flags = withFolder(file, words);
   const repeat = flags.repeat ?? 9;
   // A step is measured behind a prompt.
   const step = flags.program === "step" ? await programOf(file, flags) : null;
   const source = await programOf(file, step ? { ...flags, program: "prompt" } : flags);
   const [seed, live] = [flags.seed ?? 0, flags.live ?? {}];
-  const given = await inputsOf(source.program, step ? { ...flags, program: "prompt" } : flags, live, seed);
+  const asked = await inputsOf(source.program, step ? { ...flags, program: "prompt" } : flags, live, seed);
   // A path that cannot be written is told now, and not after minutes of measuring.
   if (flags.trace !== undefined) ensureWritable(flags.trace);
   const progress = new Progress();
   const job = {
     ...source,
     tunings: flags.tunings,
-    extents: given.extents,
+    extents: asked.extents,
     weights: flags.weights ?? null,
     live,
     seed,
@@ -68,6 +68,7 @@ export async function profile(file: string, asked: ProfileFlags): Promise<ExitCo
     job,
     flags.device ?? null,
     async ({ session, program, device }): Promise<Measured> => {
+      const given = asked.inputs();
       progress.report("measuring what the device can do");
       const before = await measureRoofline(device);
       progress.report("profiling");
@@ -103,25 +104,28 @@ const better = (a: Roofline, b: Roofline): Roofline => ({
   copyBytes: Math.max(a.copyBytes, b.copyBytes),
 });
 
+/** Inputs of known sizes; those that are made are made once the device has room for them. */
+interface AskedInputs {
+  readonly extents: ReadonlyMap<string, number>;
+  readonly inputs: () => GivenInputs;
+}
+
 /** What the flags give; where they give nothing, random values. */
 async function inputsOf(
   program: Program,
   flags: ProfileFlags,
   live: Readonly<Record<string, string>>,
   seed: number,
-): Promise<GivenInputs> {
+): Promise<AskedInputs> {
   if (flags.input === undefined && flags.text === undefined) {
     if (flags.lengths !== undefined) throw new UserError("--lengths belongs to --input", null, EXIT.usage);
     const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
-    return madeInputs(
-      program,
-      {
-        extents: flags.program === "prompt" ? roomForAll(extents) : extents,
-        lengths: new Map(),
-        live: checkLive(program, live, null),
-      },
-      seed,
-    );
+    const run = {
+      extents: flags.program === "prompt" ? roomForAll(extents) : extents,
+      lengths: new Map(),
+      live: checkLive(program, live, null),
+    };
+    return { extents: run.extents, inputs: () => madeInputs(program, run, seed) };
   }
   const sizes = [flags.batch, flags.length, flags.at].some((size) => size !== undefined);
   if (sizes)
@@ -130,7 +134,8 @@ async function inputsOf(
       "the inputs have their own sizes",
       EXIT.usage,
     );
-  return readInputs(program, flags);
+  const given = await readInputs(program, flags);
+  return { extents: given.extents, inputs: () => given };
 }
 
 // --- what the works come to

@@ -10,6 +10,7 @@ import { lower } from "../../lower/lower.js";
 import { optimize, passes as usualPasses, type Pass } from "../../passes/index.js";
 import type { Program } from "../../program/program.js";
 import { openDevice, type Device } from "../../runtime/index.js";
+import { roomFor } from "../../runtime/memory.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
 import type { Axis } from "../../size/axes.js";
@@ -21,7 +22,7 @@ import { checkSteps } from "../../verify/steps.js";
 import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
 import { Agreement } from "../agreement.js";
 import { wantedDevice } from "../device.js";
-import { evaluateRules, nameOf, type EvaluationFlags } from "../evaluation.js";
+import { evaluateRules, expectEvaluable, nameOf, type EvaluationFlags } from "../evaluation.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { readWeights } from "../execute.js";
 import { chosenExtents, printExtents } from "../extents.js";
@@ -52,6 +53,7 @@ export async function verify(file: string, given: VerifyFlags, trial: VerifyTria
   const flags = withFolder(file, given);
   const compiled = file.endsWith(".json") ? null : await compileFile(file, { ...flags, phase: "infer" });
   if (compiled) await expectFittingWeights(compiled.program, flags.weights ?? null);
+  if (compiled && flags.data !== undefined) await expectEvaluable(file, { ...flags, data: flags.data });
   const device = await openDevice({ ...wantedDevice(flags), spare: false });
   const tell = new Telling(flags);
   try {
@@ -99,6 +101,12 @@ async function verified(
   const axes = parseAxes(program);
   const open = chosenExtents(axes, flags, USUAL.tokens);
   const extents = flags.batch === undefined ? withBatch(axes, open) : open;
+  const tooLarge = roomFor(compiled.forTarget(machine.device.target, machine.tunings), machine.device.info.limits, {
+    extents,
+    lengths: new Map(),
+    live: new Map(),
+  });
+  if (tooLarge) throw tooLarge;
   if (!program.inputs.some((i) => i.packing))
     throw new UserError(`${model.name} has no input along a sequence: there is nothing that comes later`);
   return {

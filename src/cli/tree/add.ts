@@ -5,6 +5,7 @@ import { isFolder } from "../../tokenizer/folder-node.js";
 import { WeightsError } from "../../runtime/errors.js";
 import type { BeyondBound } from "../beyond-bound.js";
 import { UserError, type ExitCode } from "../exit.js";
+import { spoken } from "../spoken.js";
 import type { Declared } from "./declare.js";
 
 /** `act` is given the arguments and then the flags, as commander has them. */
@@ -30,7 +31,7 @@ export function add(
       // commander has checked what stands there
       finish(await keepingInputs(command, opened, () => act(...(opened as never[]))));
     } catch (fault) {
-      throw await withExplanation(fault, command.name(), opened);
+      throw await withExplanation(spoken(fault, command), command.name(), opened);
     }
   });
 }

@@ -2,7 +2,7 @@
 // of it is made room for.
 import { shownName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
-import { headerBytes, parseHeader, type FileTensor } from "./safetensors.js";
+import { headerBytes, parseHeader, TRUNCATED, type FileTensor } from "./safetensors.js";
 import type { WeightSource } from "./source.js";
 
 /** What `fetch` gives, in words that need no types of a page. */
@@ -68,7 +68,8 @@ export async function openResponse(
   try {
     const size = sizeOf(response);
     const prefix = await stream.collect(8);
-    const header = await stream.collect(headerSize(prefix, size, name, response.headers.get("content-type")));
+    const sent = { type: response.headers.get("content-type") };
+    const header = await stream.collect(headerBytes(prefix, size ?? Infinity, name, sent));
     return new Streamed(name, parseHeader(header, size, name).tensors, stream, options.keep ?? false);
   } catch (error) {
     stream.cancel();
@@ -88,24 +89,6 @@ function sizeOf({ headers, type }: FetchedFile): number | null {
   return length === null || !/^\d+$/.test(length) || type === "cors" || headers.get("content-encoding") !== null
     ? null
     : Number(length);
-}
-
-/** The header's bytes; where it is none, what was sent instead. */
-function headerSize(prefix: Uint8Array, size: number | null, name: string, type: string | null): number {
-  const begins = new TextDecoder("latin1").decode(prefix);
-  if (begins.trimStart().startsWith("<")) {
-    const hint = "many servers answer so where there is no such file";
-    throw new WeightsError(
-      `${name} is no safetensors file: the server sent a page${type ? ` (${shownName(type)})` : ""}`,
-      { hint },
-    );
-  }
-  if (begins === "version ")
-    throw new WeightsError(
-      `${name} is no safetensors file: it looks like the pointer that Git LFS leaves in place of one`,
-      { hint: "serve the file itself" },
-    );
-  return headerBytes(prefix, size ?? Infinity, name);
 }
 
 function refused(name: string, { status, statusText }: FetchedFile): WeightsError {
@@ -195,6 +178,9 @@ class Streamed implements FetchedWeights {
   }
 }
 
+const ended = (name: string, byte: number): WeightsError =>
+  new WeightsError(`${name} is truncated: it ends at byte ${byte}`, { hint: TRUNCATED });
+
 /** Bytes in the order in which they come. */
 class ByteStream {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -254,8 +240,7 @@ class ByteStream {
 
   /** One to `most` bytes; throws where there are no more. */
   async #some(most: number): Promise<Uint8Array> {
-    while (this.#rest.length === 0)
-      if (!(await this.#next())) throw new WeightsError(`${this.name} is truncated: it ends at byte ${this.#read}`);
+    while (this.#rest.length === 0) if (!(await this.#next())) throw ended(this.name, this.#read);
     const piece = this.#rest.subarray(0, most);
     this.#rest = this.#rest.subarray(piece.length);
     this.#read += piece.length;
@@ -273,7 +258,10 @@ class ByteStream {
     } catch (cause) {
       this.#ended = true;
       this.signal?.throwIfAborted();
-      throw new WeightsError(`${this.name} broke off after ${this.#read} bytes: ${reasonOf(cause)}`, { cause });
+      throw new WeightsError(`${this.name} broke off after ${this.#read} bytes: ${reasonOf(cause)}`, {
+        hint: "load it again, or fetch it to the end first and give its bytes",
+        cause,
+      });
     }
   }
 }

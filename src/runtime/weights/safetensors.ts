@@ -23,23 +23,52 @@ export interface FileHeader {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
+/** Of a file that a server sent. */
+export interface Sent {
+  /** What the server says that it is. */
+  readonly type: string | null;
+}
+
 /** The bytes of the header, from the file's first eight; throws WeightsError where the file cannot hold it. */
-export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string): number {
+export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string, sent: Sent | null = null): number {
   if (prefix.length < PREFIX_BYTES || fileBytes < PREFIX_BYTES)
     throw new WeightsError(
       `${file} is no safetensors file: it has ${fileBytes} bytes, fewer than the eight of a header's length`,
     );
   const size = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES).getBigUint64(0, true);
-  if (size > BigInt(MOST_HEADER_BYTES))
-    throw new WeightsError(
-      `${file} is no safetensors file: its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`,
-    );
+  if (size > BigInt(MOST_HEADER_BYTES)) throw other(prefix, size, file, sent);
   if (Number(size) > fileBytes - PREFIX_BYTES)
     throw new WeightsError(
       `${file} is truncated: its header would have ${size} bytes, the file has ${fileBytes - PREFIX_BYTES} after ` +
         "the length",
+      { hint: TRUNCATED },
     );
   return Number(size);
+}
+
+/** How a file is mended that ends too early. */
+export const TRUNCATED = "it is as a download that broke off leaves it: fetch it again";
+
+/** What is often found in place of a file of weights, by how it begins. */
+function other(prefix: Uint8Array, size: bigint, file: string, sent: Sent | null): WeightsError {
+  const begins = new TextDecoder("latin1").decode(prefix);
+  const [what, hint] = begins.trimStart().startsWith("<")
+    ? sent === null
+      ? ["it looks like a page of HTML", "download the file itself, not the page that shows it"]
+      : [
+          `the server sent a page${sent.type === null ? "" : ` (${shownName(sent.type)})`}`,
+          "many servers answer so where there is no such file",
+        ]
+    : begins === "version "
+      ? [
+          "it looks like the pointer that Git LFS leaves in place of one",
+          sent === null ? "fetch the file itself: git lfs pull" : "serve the file itself",
+        ]
+      : [
+          `its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`,
+          "is it one, whole and not packed?",
+        ];
+  return new WeightsError(`${file} is no safetensors file: ${what}`, { hint });
 }
 
 /**
@@ -83,8 +112,8 @@ function parseMetadata(entry: Json, file: string): ReadonlyMap<string, string> {
 }
 
 function parseEntry(key: string, entry: Json, data: number, fileBytes: number, file: string): FileTensor {
-  const fail = (what: string): never => {
-    throw new WeightsError(`${file}: tensor ${quotedName(key)} ${what}`);
+  const fail = (what: string, hint: string | null = null): never => {
+    throw new WeightsError(`${file}: tensor ${quotedName(key)} ${what}`, { hint });
   };
   if (!isObject(entry)) return fail("is not described by an object");
   for (const field of entry.keys())
@@ -107,7 +136,7 @@ function parseEntry(key: string, entry: Json, data: number, fileBytes: number, f
   const [begin, end] = offsets as [number, number];
   if (begin > end) fail(`ends before it begins: data_offsets [${begin}, ${end}]`);
   if (end > fileBytes - data)
-    fail(`ends at byte ${end} of the data, the file holds ${fileBytes - data}: it is truncated`);
+    fail(`ends at byte ${end} of the data, the file holds ${fileBytes - data}: it is truncated`, TRUNCATED);
   if (end - begin !== bytes) fail(`has ${end - begin} bytes, ${dtype} of shape [${shape.join(", ")}] has ${bytes}`);
   return { dtype, shape, bytes, offset: data + begin };
 }
