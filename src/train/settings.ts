@@ -6,7 +6,8 @@ import { learningRate, parsePoints, piecewiseLinear, type Point, type Schedule }
 import type { StepSettings } from "./types.js";
 
 /**
- * What is not given takes its usual value, some of it by what is given. Throws TrainError for values that none can have.
+ * What is not given takes its usual value, some of it by what is given. Throws TrainError for values that none can
+ * have.
  */
 export function withDefaults(given: Partial<TrainSettings> & { readonly context: number }): TrainSettings {
   const all: Record<string, unknown> = {};

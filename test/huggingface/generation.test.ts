@@ -26,13 +26,13 @@ describe("a generation_config.json", () => {
       ends: [151645, 151643],
       maxTokens: null,
       sampling: { temperature: 0.6, topK: 20, topP: 0.95, minP: 0 },
-      unheeded: [],
+      ignored: [],
     });
     expect(read({ eos_token_id: 2, repetition_penalty: 1.1, max_new_tokens: 50 })).toEqual({
       ends: [2],
       maxTokens: 50,
       sampling: { repetitionPenalty: 1.1 },
-      unheeded: [],
+      ignored: [],
     });
   });
 
@@ -79,7 +79,7 @@ describe("the text of a folder", () => {
     expect(await checkpointText(folder)).toEqual({
       tokenizer: null,
       chat: null,
-      generation: { ends: [], maxTokens: null, sampling: {}, unheeded: [] },
+      generation: { ends: [], maxTokens: null, sampling: {}, ignored: [] },
     });
     write("tokenizer.json", SENTENCE_PIECE);
     write("tokenizer_config.json", { eos_token: "</s>", chat_template: "{{ messages[0].content }}{{ eos_token }}" });
