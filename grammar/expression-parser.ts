@@ -3,7 +3,7 @@
 import { RecoveringParser } from "./recovering-parser.js";
 import * as t from "./tokens.js";
 
-/** Few rules for each level of brackets: the depth of the stack bounds the nesting that can be read. */
+/** Uses few rules per level of brackets, since the parser's stack depth limits the nesting. */
 export abstract class ExpressionParser extends RecoveringParser {
   protected expression = this.RULE("expression", () => {
     this.OR([
@@ -26,7 +26,7 @@ export abstract class ExpressionParser extends RecoveringParser {
     ]);
   });
 
-  /** What follows the condition: a chain of `else if` is one level, however long. */
+  /** The rest of an `if` expression after its condition: a chain of `else if` is one level of nesting, however long. */
   protected choice = this.RULE("choice", () => {
     this.CONSUME(t.Then);
     this.SUBRULE(this.expression);
@@ -51,7 +51,7 @@ export abstract class ExpressionParser extends RecoveringParser {
     });
   });
 
-  /** A dimension or its bound: a chain without comparisons. */
+  /** A dimension or its bound: an operator chain without comparisons. */
   protected size = this.RULE("size", () => {
     this.MANY(() => this.CONSUME(t.PrefixOperator));
     this.SUBRULE(this.term);
@@ -62,7 +62,7 @@ export abstract class ExpressionParser extends RecoveringParser {
     });
   });
 
-  /** Several expressions in parentheses make a list; on the left of `=` they are names. */
+  /** Several expressions in parentheses form a list; on the left of `=`, the names to bind. */
   protected term = this.RULE("term", () => {
     this.OR([
       { ALT: () => this.CONSUME(t.NumberLiteral) },

@@ -1,11 +1,11 @@
-// What is generated from the grammar, as text by path: a script writes it, a test checks that it is current.
+// Generates files from the grammar, as text by path: a script writes them, a test checks that they are current.
 import { generateCstDts } from "chevrotain";
 import { ModcParser } from "./parser.js";
 import { railroad } from "./railroad.js";
 import { textMate } from "./textmate.js";
 
 export interface Generated {
-  /** From the root of the repository. */
+  /** Path relative to the root of the repository. */
   readonly path: string;
   readonly text: string;
 }

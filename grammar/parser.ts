@@ -1,6 +1,6 @@
-// The grammar, as a chevrotain parser without actions: it makes a concrete syntax tree and recovers from errors. It
-// reads tokens as `src/syntax/layout.ts` leaves them: a separator before each item, brackets balanced, no trailing
-// commas. `modc.ebnf` is the same grammar for people; a test compares them.
+// The grammar, as a chevrotain parser without actions: it builds a concrete syntax tree and recovers from errors. Its
+// tokens are those that `src/syntax/layout.ts` produces: a separator before each item, balanced brackets, no trailing
+// commas. `modc.ebnf` is the same grammar in EBNF; a test compares the two.
 import { ExpressionParser } from "./expression-parser.js";
 import type { ParserOptions } from "./recovering-parser.js";
 import * as t from "./tokens.js";

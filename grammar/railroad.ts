@@ -1,7 +1,10 @@
-// Railroad diagrams of the grammar as one page of SVG: no script, no network.
+// Generates railroad diagrams of the grammar as one page of SVG, without scripts or network access.
 import { grammarShape, type Shape } from "./shape.js";
 
-/** A drawing that enters at the left and leaves at the right on one height, with room above and below it. */
+/**
+ * A drawing whose line enters at the left and leaves at the right at the same height; `above` and `below` are its
+ * extents from that line.
+ */
 interface Track {
   readonly width: number;
   readonly above: number;
@@ -59,7 +62,7 @@ function inSequence(tracks: readonly Track[]): Track {
 
 const nothing: Track = { width: 0, above: 0, below: 0, draw: () => "" };
 
-/** The first on the line itself, the others below it. */
+/** Parallel branches: the first on the main line, the others below it. */
 function branches(tracks: readonly Track[]): Track {
   const inner = Math.max(...tracks.map((t) => t.width));
   const heights: number[] = [];
@@ -97,7 +100,7 @@ function branches(tracks: readonly Track[]): Track {
   return { width, above: Math.max(ROW, tracks[0]!.above), below: depth, draw };
 }
 
-/** Through the item, and back below it as often as wanted, or past it. */
+/** A repetition: the line passes through the item and returns below it, or bypasses it. */
 function loop(item: Track): Track {
   const once = branches([nothing, item]);
   const back = once.below + GAP;
@@ -162,7 +165,7 @@ const STYLE = `
   svg text { font: 12.5px ui-monospace, monospace; text-anchor: middle; fill: var(--ink); }
 `;
 
-/** The text of `docs/railroad.html`. */
+/** Generates the text of `docs/railroad.html`. */
 export function railroad(): string {
   const diagrams = [...grammarShape()].map(([name, shape]) => diagram(name, shape));
   return `<!doctype html>

@@ -1,11 +1,10 @@
-// What chevrotain's parser does at an error, made to fit this language: it skips whole groups in brackets, never half
-// of one.
+// Adapts chevrotain's error recovery to this language: it skips whole bracket groups, never half of one.
 import { CstParser, tokenMatcher, type IParserErrorMessageProvider } from "chevrotain";
 import * as t from "./tokens.js";
 
 export interface ParserOptions {
   readonly messages?: IParserErrorMessageProvider;
-  /** Whether to check the grammar itself for ambiguity, which takes time and never changes: tests do. */
+  /** Whether to check the grammar for ambiguity. Only tests do: the check takes time and the grammar is fixed. */
   readonly validate?: boolean;
 }
 
@@ -27,13 +26,13 @@ export abstract class RecoveringParser extends CstParser {
     });
   }
 
-  /** A name invented by the parser would mean nothing; everything else may be inserted. */
+  /** Recovery may insert any token except a name, which would have no meaning. */
   protected override canTokenTypeBeInsertedInRecovery(type: t.TokenType): boolean {
     return type !== t.Identifier && type !== t.StringLiteral;
   }
 
-  // Recovery skips whole groups in brackets, never half of one: brackets are balanced, and what stands in a group of
-  // something unreadable is no place to go on.
+  // Recovery skips whole bracket groups: brackets are balanced, and a token inside a group that could not be parsed is
+  // no point to resume at.
 
   protected override canTokenTypeBeDeletedInRecovery(): boolean {
     return !PARTNERS.has(this.LA(1).tokenType);
@@ -46,11 +45,11 @@ export abstract class RecoveringParser extends CstParser {
   }
 
   /**
-   * As chevrotain's own, which looks at each token, but from group to group. The name is not in its public types; the
-   * version is pinned.
+   * Overrides chevrotain's method, which examines every token, to move from group to group. The method is not in
+   * chevrotain's public types; the version is pinned.
    */
   findReSyncTokenType(): t.TokenType {
-    // Marked boundary: a method of chevrotain's parser that its types leave out.
+    // Cast: chevrotain's types omit this method.
     const follow = (this as unknown as { flattenFollowSet(): readonly t.TokenType[] }).flattenFollowSet();
     for (let k = 1; ; k = this.#groupEnd(k) + 1) {
       const found = follow.find((type) => tokenMatcher(this.LA(k), type));
@@ -58,7 +57,7 @@ export abstract class RecoveringParser extends CstParser {
     }
   }
 
-  /** Where the group that begins with token k ends: k itself where none begins. */
+  /** Index of the last token of the bracket group that begins at token k; k if none begins there. */
   #groupEnd(k: number): number {
     let depth = 0;
     for (let i = k; ; i++) {

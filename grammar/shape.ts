@@ -1,5 +1,4 @@
-// The grammar as plain data, read off the parser: what diagrams are drawn from, and what the page for people is held
-// to.
+// The grammar as plain data, extracted from the parser; the source of the diagrams, and compared with `modc.ebnf`.
 import {
   Alternation,
   Alternative,
@@ -21,11 +20,11 @@ export type Shape =
   | { readonly kind: "sequence"; readonly items: readonly Shape[] }
   | { readonly kind: "choice"; readonly items: readonly Shape[] }
   | { readonly kind: "optional"; readonly item: Shape }
-  /** Any number of times. */
+  /** Zero or more times. */
   | { readonly kind: "repeat"; readonly item: Shape }
-  /** A word or sign as it stands. */
+  /** A literal keyword or sign. */
   | { readonly kind: "text"; readonly text: string }
-  /** A sort of word: `name`, `number`, `string`, `end`. */
+  /** A token class: `name`, `number`, `string`, `end`. */
   | { readonly kind: "word"; readonly name: string }
   | { readonly kind: "rule"; readonly name: string };
 
@@ -35,17 +34,17 @@ const WORDS: ReadonlyMap<TokenType, string> = new Map([
   [t.StringLiteral, "string"],
   [t.Separator, "end"],
 ]);
-/** Sorts of operators, shown as rules of their own. */
+/** Operator categories, shown as separate rules. */
 const OPERATORS: ReadonlyMap<TokenType, string> = new Map([
   [t.BinaryOperator, "operator"],
   [t.ArithmeticOperator, "arithmetic"],
   [t.PrefixOperator, "prefix"],
 ]);
 
-/** The rules of the parser in their order, from the whole file down to its parts. */
+/** The rules of the parser in order, from the file down to its parts. */
 export function grammarShape(): ReadonlyMap<string, Shape> {
   const rules = Object.values(new ModcParser({ validate: true }).getGAstProductions());
-  // The rules of expressions are made first, and come last.
+  // chevrotain defines the rules of the superclass (expressions) first; move them to the end.
   const start = rules.findIndex((rule) => rule.name === "file");
   const shapes = new Map(
     [...rules.slice(start), ...rules.slice(0, start)].map((rule) => [rule.name, sequence(rule.definition)]),
@@ -68,7 +67,7 @@ export function grammarShape(): ReadonlyMap<string, Shape> {
   return shapes;
 }
 
-/** The text of a token that has only one. */
+/** The text of a token type with a fixed text; null for any other. */
 function textOf(type: TokenType): string | null {
   if (typeof type.PATTERN === "string") return type.PATTERN;
   return type === t.Weight || t.reservedTokens.includes(type) ? (type.LABEL ?? "").replaceAll("`", "") : null;

@@ -1,4 +1,4 @@
-// The TextMate grammar for editors, made from the tokens: keywords and operators stand in one place.
+// Generates the TextMate grammar for editors from the token types, the single list of keywords and operators.
 import { foreignOperators, lexerTokens, type TokenType } from "./tokens.js";
 import { CONSTANTS, DECLARING, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "./words.js";
 
@@ -7,7 +7,7 @@ const words = (list: readonly string[]): string => `\\b(?:${list.join("|")})\\b`
 
 const named = (list: readonly string[]): string[] => RESERVED.filter((w) => list.includes(w));
 
-/** Signs of the language, longest first, without brackets, comma and `;`. */
+/** Operator signs of the language, longest first, without brackets, comma and `;`. */
 function operators(): string[] {
   const foreign = new Set(foreignOperators.map((f) => f.token));
   return lexerTokens
@@ -19,7 +19,7 @@ function operators(): string[] {
     .sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
 }
 
-/** The text of `grammar/modc.tmLanguage.json`. */
+/** Generates the text of `grammar/modc.tmLanguage.json`. */
 export function textMate(): string {
   const control = RESERVED.filter((w) => ![...CONSTANTS, ...WORD_OPERATORS, ...DECLARING].some((x) => x === w));
   const grammar = {

@@ -1,21 +1,21 @@
-// The words of the language: one token type each, with the text people see when a message names it.
+// The token types of the language, each with its name in diagnostics.
 import { createToken, EOF, Lexer, type CustomPatternMatcherFunc, type IToken, type TokenType } from "chevrotain";
 import type { Reserved } from "./words.js";
 
 export { DTYPES, PARAM_KINDS, RESERVED, type Reserved } from "./words.js";
 
-/** Abstract: what ends a statement, a member, a declaration or an entry of `names`. */
+/** Category: tokens that end a statement, a member, a declaration or an entry of `names`. */
 export const Separator = createToken({ name: "Separator", pattern: Lexer.NA, label: "the end of the line" });
-/** Abstract: between two values. */
+/** Category: binary operators. */
 export const BinaryOperator = createToken({ name: "BinaryOperator", pattern: Lexer.NA, label: "an operator" });
-/** Abstract: the binary operators on numbers and tensors, which may stand in a dimension. */
+/** Category: binary operators on numbers and tensors, which may also occur in a dimension. */
 export const ArithmeticOperator = createToken({
   name: "ArithmeticOperator",
   pattern: Lexer.NA,
   categories: [BinaryOperator],
   label: "an operator",
 });
-/** Abstract: before a value. */
+/** Category: prefix operators. */
 export const PrefixOperator = createToken({ name: "PrefixOperator", pattern: Lexer.NA, label: "`-` or `not`" });
 
 export const Identifier = createToken({ name: "Identifier", pattern: /[A-Za-z_][A-Za-z0-9_]*/, label: "a name" });
@@ -78,8 +78,8 @@ export const reservedTokens: readonly TokenType[] = [
 ];
 
 /**
- * `12`, `0.125`, `1e-5`, `12.5%`. Wider than the language: `1.`, `.5`, `2x` and `1_000` match too, so that they are one
- * token and one message.
+ * `12`, `0.125`, `1e-5`, `12.5%`. The pattern also matches the malformed `1.`, `.5`, `2x` and `1_000`, so that each is
+ * one token and causes one diagnostic.
  */
 export const NumberLiteral = createToken({
   name: "NumberLiteral",
@@ -87,7 +87,9 @@ export const NumberLiteral = createToken({
   label: "a number",
 });
 
-/** From a quote to the next one on the line, or to the line's end: the reader reports what is missing. */
+/**
+ * Matches from a quote to the next one on the line, or to the end of the line; `literals.ts` reports a missing quote.
+ */
 const quoted =
   (quote: string): CustomPatternMatcherFunc =>
   (text, offset) => {
@@ -109,7 +111,7 @@ export const StringLiteral = createToken({
   line_breaks: false,
   label: "a string",
 });
-/** Never legal; read as a string after a message. */
+/** Not in the language: reported, and parsed as a string. */
 export const SingleQuoted = createToken({
   name: "SingleQuoted",
   pattern: quoted("'"),
@@ -157,7 +159,7 @@ export const Newline = createToken({
 });
 export const Semicolon = createToken({ name: "Semicolon", pattern: ";", categories: [Separator], label: "`;`" });
 
-/** Blanks of a line; a carriage return only before its newline. */
+/** Blanks within a line; a carriage return only before a newline. */
 export const Blank = createToken({ name: "Blank", pattern: /[ \t]+|\r(?=\n)/, group: Lexer.SKIPPED });
 /** The lexer's group that holds all comments. */
 export const COMMENTS = "comments";
@@ -169,7 +171,7 @@ export const Comment = createToken({
   start_chars_hint: ["/"],
   line_breaks: false,
 });
-/** Comments of other languages: never legal, read as comments after a message. */
+/** Comments of other languages, which are not in the language: reported, and treated as comments. */
 export const HashComment = createToken({
   name: "HashComment",
   pattern: /#[^\n]*/,
@@ -191,8 +193,8 @@ export const BlockComment = createToken({
 });
 
 /**
- * Any character the language does not use. The hints touch each of the lexer's buckets of first characters (255 codes
- * wide).
+ * Matches any character that the language does not use. `everyFirstCharacter` has one character code in each of the
+ * lexer's buckets of first characters.
  */
 const anyCharacter: CustomPatternMatcherFunc = (text, offset) => [String.fromCodePoint(text.codePointAt(offset) ?? 0)];
 const everyFirstCharacter = Array.from({ length: 256 + (65536 - 256) / 64 }, (_, i) =>
@@ -206,11 +208,11 @@ export const Unknown = createToken({
   label: "a character",
 });
 
-/** Operators of other languages, read as the language's own after a message. */
+/** Operators of other languages: reported, and replaced by the language's own. */
 export interface ForeignOperator {
   readonly token: TokenType;
   readonly instead: TokenType;
-  /** What the hint recommends. */
+  /** The hint of the diagnostic. */
   readonly advice: string;
 }
 const foreign = (name: string, text: string, instead: TokenType, advice: string): ForeignOperator => ({
@@ -235,7 +237,7 @@ export const foreignOperators: readonly ForeignOperator[] = [
   foreign("Bar", "|", Or, "write `or`"),
 ];
 
-/** What the lexer tries, in this order: the longer before its beginning. */
+/** The token types in the order in which the lexer tries them: longer ones before their prefixes. */
 export const lexerTokens: TokenType[] = [
   Blank,
   Newline,
@@ -280,7 +282,7 @@ export const lexerTokens: TokenType[] = [
   Unknown,
 ];
 
-/** What the parser may meet. */
+/** The token types that the parser may encounter. */
 export const parserTokens: TokenType[] = [
   Separator,
   BinaryOperator,
@@ -321,7 +323,7 @@ export const parserTokens: TokenType[] = [
   Identifier,
 ];
 
-/** After one of these a line cannot be complete: a newline means nothing. */
+/** Tokens after which a line is incomplete, so that the newline is ignored. */
 export const continuing: ReadonlySet<TokenType> = new Set([
   Plus,
   Minus,
@@ -350,7 +352,8 @@ export const continuing: ReadonlySet<TokenType> = new Set([
 ]);
 
 /**
- * How tightly binary operators bind: a larger number binds tighter. `^` groups to the right, the others to the left.
+ * Precedence of binary operators: a larger number binds tighter. `^` is right-associative, the others are
+ * left-associative.
  */
 export const PRECEDENCE = {
   or: 1,
@@ -369,7 +372,7 @@ export const PRECEDENCE = {
   "@": 6,
   "^": 8,
 } as const;
-/** Unary operators stand between: `not` below the comparisons, `-` below `^`. */
+/** Precedence of unary operators: `not` below the comparisons, `-` below `^`. */
 export const UNARY_PRECEDENCE = { not: 3, "-": 7 } as const;
 
 export { EOF };

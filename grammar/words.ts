@@ -1,6 +1,6 @@
-// The words of the language as text alone: for what shows sources and needs no lexer.
+// The keywords of the language as plain text, for syntax highlighting without a lexer.
 
-/** Reserved everywhere. `weight` is not here: it is a keyword only where it heads a member. */
+/** Words that are reserved everywhere. Not `weight`, which is a keyword only at the start of a member. */
 export const RESERVED = [
   "import",
   "from",
@@ -27,11 +27,11 @@ export const RESERVED = [
 
 export type Reserved = (typeof RESERVED)[number];
 
-/** Names with a fixed meaning where the grammar asks for a type or a kind; elsewhere they are names like any other. */
+/** Names with a fixed meaning where the grammar expects a type or a kind; elsewhere they are ordinary names. */
 export { DTYPES } from "../src/base/dtype.js";
 export const PARAM_KINDS = ["int", "float", "ratio", "bool", "string", "block"] as const;
 
-/** Reserved words by what they do: values, operators, and what heads a declaration. The others control. */
+/** Reserved words by role: constants, operators, and declarations. The rest are control words. */
 export const CONSTANTS: readonly Reserved[] = ["true", "false", "None"];
 export const WORD_OPERATORS: readonly Reserved[] = ["and", "or", "not"];
 export const DECLARING: readonly Reserved[] = ["import", "from", "const", "block", "model", "live", "names", "ignore"];

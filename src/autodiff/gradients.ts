@@ -1,4 +1,4 @@
-// Gradients by walking a graph backwards: the records say what each operator does to cotangents.
+// Reverse-mode differentiation of a graph, with the gradient rule of each operator's record.
 import { invariant } from "../base/invariant.js";
 import type { Emit } from "../ir/build.js";
 import { isOp, nodesReaching, typeOf, type Node, isScatter } from "../ir/graph.js";
@@ -10,16 +10,16 @@ import { ops } from "../ops/index.js";
 import { isFloat } from "../base/dtype.js";
 
 export interface GradientOptions {
-  /** Layers whose results are computed again for the backward pass rather than kept. */
+  /** Layers whose results are recomputed in the backward pass rather than stored. */
   readonly recompute?: Recompute;
 }
 
 /**
- * The gradient of the loss (of the sum of its elements) with respect to each leaf, of the leaf's type; none for a leaf
- * that it does not depend on. Leaves are weights and states that stand for weights, and stand in the map in the order
- * in which the walk, from the loss, is done with them. Only what lies between a leaf and the loss gets a cotangent.
- * Contributions are summed in a fixed order, from the last reader to the first; every node comes from where the node
- * comes from whose cotangent it serves. Iterative and linear in the nodes.
+ * The gradient of the loss (of the sum of its elements) with respect to each leaf, of the leaf's type; no entry for a
+ * leaf on which the loss does not depend. Leaves are weights, or states that represent weights; the map has them in the
+ * order in which the backward walk completes them. Only nodes between a leaf and the loss get a cotangent.
+ * Contributions to a cotangent are summed in a fixed order, from the last reader to the first. A gradient node has the
+ * origin of the forward node that it differentiates. Iterative and linear in the number of nodes.
  */
 export function gradients(
   emit: Emit,
@@ -29,33 +29,34 @@ export function gradients(
 ): ReadonlyMap<Node, Node> {
   const order = nodesReaching([loss]);
   const between = dependents(order, new Set(leaves));
-  const wanted = new Set(leaves);
-  const uses = usesOf(order, wanted);
+  const leafSet = new Set(leaves);
+  const uses = usesOf(order, leafSet);
   const cotangents = new Cotangents(emit);
-  const reads = new Rematerialization(emit, order, options.recompute ?? null);
-  const found = new Map<Node, Node>();
+  const rematerialization = new Rematerialization(emit, order, options.recompute ?? null);
+  const gradientOf = new Map<Node, Node>();
   if (between.has(loss)) cotangents.add(loss, 0, emit.node("constant", [], { value: 1, ...typeOf(loss) }, loss.origin));
   for (const node of order.toReversed()) {
     const dys = cotangents.of(node);
     if (!dys) continue;
-    if (wanted.has(node)) found.set(node, dys[0]!);
-    reads.enter(node, dys);
-    if (isScatter(node)) reads.undo(node, dys[0]!);
-    const dxs = inputCotangents(emit, reads.asRead(node), dys);
+    if (leafSet.has(node)) gradientOf.set(node, dys[0]!);
+    rematerialization.enter(node, dys);
+    if (isScatter(node)) rematerialization.restoreInput(node, dys[0]!);
+    const dxs = inputCotangents(emit, rematerialization.withReadInputs(node), dys);
     dxs.forEach((dx, i) => {
       const input = node.inputs[i]!;
       if (!dx || !between.has(input)) return;
       cotangents.add(input, isOp(node, "pick") ? node.attrs.result : 0, dx);
       const left = uses.get(input);
       if (left !== undefined) uses.set(input, left - 1);
-      // A part of a gradient that is not whole for long.
-      if (left !== undefined && left > 1) reads.waitFor(dx);
+      // A partial gradient of a leaf with several readers: schedule the contributions early, so that their inputs can
+      // be freed.
+      if (left !== undefined && left > 1) rematerialization.waitFor(dx);
     });
   }
-  return found;
+  return gradientOf;
 }
 
-/** How many nodes read each leaf. */
+/** The number of readers of each leaf. */
 function usesOf(order: readonly Node[], leaves: ReadonlySet<Node>): Map<Node, number> {
   const uses = new Map<Node, number>();
   for (const node of order)
@@ -63,7 +64,7 @@ function usesOf(order: readonly Node[], leaves: ReadonlySet<Node>): Map<Node, nu
   return uses;
 }
 
-/** The leaves, and what is computed from them through operators that are differentiable. */
+/** The leaves, and the nodes that depend on them through differentiable operators. */
 function dependents(order: readonly Node[], leaves: ReadonlySet<Node>): ReadonlySet<Node> {
   const found = new Set<Node>();
   for (const node of order) {
@@ -85,7 +86,7 @@ const backward = <K extends OpName>(
   dys: readonly (Node | null)[],
 ): readonly (Node | null)[] => ops[node.op].grad?.(emit, node, dys) ?? [];
 
-/** Cotangents of every result of the nodes reached so far. */
+/** The cotangents of all results of the nodes visited so far. */
 class Cotangents {
   readonly #emit: Emit;
   readonly #of = new Map<Node, (Node | null)[]>();

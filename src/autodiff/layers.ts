@@ -1,14 +1,14 @@
-// Layers by call path: what is computed again as a whole where memory is short.
+// Layers by call path: the units of rematerialization.
 import { nodesOf, type Graph } from "../ir/graph.js";
 import type { Recompute } from "./rematerialization.js";
 
 /**
- * The layer that a call path lies in: up to its first number, `layers.3` of `layers.3.inner.mlp`, and of a layer that
- * is called several times the call: `shared.0#2`.
+ * The layer of a call path: the path up to its first number, `layers.3` of `layers.3.inner.mlp`; for a layer with
+ * several calls also the call: `shared.0#2`.
  */
 export const layerOf = (path: string): string | null => /^(?:.*?\.)?\d+(?:#\d+)?(?=\.|$)/.exec(path)?.[0] ?? null;
 
-/** What of these layers is not kept is computed again; for `gradients`. */
+/** The `recompute` option of `gradients` for a set of layers. */
 export const recomputing =
   (layers: ReadonlySet<string>): Recompute =>
   (path) => {

@@ -1,4 +1,4 @@
-// Which value of a graph is the first that is not finite: a graph that says it of every one.
+// Finds the first value of a graph that is not finite, by a graph that tests every value.
 import { createEmit } from "../ir/build.js";
 import { nodesOf, typeOf, type Graph, type Node, type Origin } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -6,22 +6,22 @@ import { algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
 import { LARGEST, isFloat } from "../base/dtype.js";
 
-/** A value that is watched: what computes it, and from where. */
+/** A tested value: its operator and its origin. */
 export interface Watched {
   readonly op: string;
   readonly origin: Origin | null;
-  /** The name of the state or input it is; null for other nodes. In training weights are states. */
+  /** The name of the state or input; null for other nodes. In training, weights are states. */
   readonly source: string | null;
 }
 
 export interface Probe {
-  /** Its one result, `finite`, is f32[watched]: 0 where every element is finite, else 1. */
+  /** Its single result `finite` is f32[watched]: 0 if every element of the value is finite, else 1. */
   readonly graph: Graph;
-  /** In an order in which inputs stand before what is computed of them. */
+  /** Inputs before the nodes that read them. */
   readonly watched: readonly Watched[];
 }
 
-/** A graph without states' new values that tells of each float value whether it is finite. */
+/** Builds a graph that tests every float value; it does not update states. */
 export function finiteProbe(graph: Graph): Probe {
   const emit = createEmit(ops, graph.axes);
   const watched: Watched[] = [];
@@ -29,7 +29,7 @@ export function finiteProbe(graph: Graph): Probe {
   for (const node of nodesOf(graph)) {
     if (node.types.length !== 1 || node.op === "constant" || !isFloat(typeOf(node).dtype)) continue;
     const x = typeOf(node).dtype === "f32" ? node : emit.node("cast", [node], { dtype: "f32" });
-    // ¬(|x| ≤ largest): true of NaN too
+    // ¬(|x| ≤ largest), which is true for NaN too
     const m = algebra(emit.node, x);
     const fault = m.where(m.le(m.abs(x), LARGEST.f32), 0, 1);
     const axes = typeOf(node).shape.map((_, i) => i);

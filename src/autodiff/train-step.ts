@@ -1,5 +1,5 @@
-// The training step as a graph: losses, their gradients, clipping, and the optimiser's new values of weights and
-// moments, all states.
+// Builds the graph of a training step: losses, gradients, clipping, and the optimiser's new weights and moments, which
+// are states.
 import { bug } from "../base/invariant.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
@@ -19,51 +19,51 @@ export interface DeclaredWeight {
 }
 
 export type Optimizer =
-  /** Loshchilov and Hutter 2019, as PyTorch's AdamW computes it: decay apart from the gradient, bias correction. */
+  /** Loshchilov and Hutter 2019, as in PyTorch's AdamW: decoupled weight decay, bias correction. */
   | { readonly kind: "adamw"; readonly beta1: number; readonly beta2: number; readonly eps: number }
-  /** PyTorch's SGD: momentum without dampening, decay added to the gradient. */
+  /** As in PyTorch's SGD: momentum without dampening, weight decay added to the gradient. */
   | { readonly kind: "sgd"; readonly momentum: number; readonly nesterov: boolean };
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
   /**
-   * The largest norm of all gradients together; beyond it all are scaled down alike (Pascanu et al. 2013). Null: none.
+   * The maximum global norm of the gradients; beyond it all are scaled down by the same factor (Pascanu et al. 2013).
+   * Null: no clipping.
    */
   readonly clip: number | null;
-  /** Whether gradients of micro-batches were added up before this one. */
+  /** Whether the step continues from accumulated gradients of micro-batches. */
   readonly accumulated: boolean;
-  /** Which weights learn; by default all that hold floats. */
+  /** Selects the weights to train; default: all float weights. */
   readonly trained?: (weight: DeclaredWeight) => boolean;
-  /** Layers (`layersOf`) whose results are computed again for the backward pass rather than kept; by default none. */
+  /** Layers (`layersOf`) whose results are recomputed in the backward pass rather than stored; default: none. */
   readonly recompute?: ReadonlySet<string>;
-  /** Whether a step may be begun before it is known how the one before ended (`FOLLOWS`); by default not. */
+  /** Whether a step may be submitted before the result of the previous one is known (`FOLLOWS`); default: no. */
   readonly inFlight?: boolean;
   /**
-   * Which of them decay; by default those of two dimensions and more that are not looked up by index, so that norms,
-   * biases and embeddings are spared.
+   * Selects the trained weights with weight decay. Default: those with at least two dimensions that are not embedding
+   * tables, which excludes norms and biases.
    */
   readonly decays?: (weight: DeclaredWeight) => boolean;
 }
 
 /**
- * What a step is told beside the model's inputs, f32[5]: learning rate, decay, 1 − beta1^t, 1 − beta2^t with t the
- * number of this step from 1 (SGD ignores both), and the share of each micro-batch in the gradient, 1 over their
- * number.
+ * The input f32[5] of a step: learning rate, weight decay, 1 − beta1^t and 1 − beta2^t with t the number of this step
+ * from 1 (SGD ignores both), and the weight of each micro-batch in the gradient, 1 over their number.
  */
 export const RATES = "step.rates";
-/** f32[]: 0 for the first micro-batch of a step, whose gradients replace those of the step before; 1 for others. */
-export const KEEP = "step.keep";
 /**
- * f32[], where steps are in flight: 1 for a step that was begun before it was known how the one before ended, 0 for
+ * The input f32[]: 0 for the first micro-batch of a step, which discards the gradients of the previous step; 1 for the
  * others.
  */
+export const KEEP = "step.keep";
+/** The input f32[], with `inFlight`: 1 for a step submitted before the result of the previous one was known, else 0. */
 export const FOLLOWS = "step.follows";
 /**
- * The state f32[] that says whether the step before was one that changed nothing: 1 then. What follows such a step
- * changes nothing either.
+ * The state f32[]: 1 if the previous step was skipped, for non-finite values. A step in flight that follows a skipped
+ * step is skipped too.
  */
 export const HELD = "step.held";
-/** Result of a step: the norm of all gradients together, before clipping. */
+/** The result of a step with the global norm of the gradients before clipping. */
 export const GRADIENT_NORM = "gradient.norm";
 
 export const gradientState = (path: string): string => `gradient.${path}`;
@@ -71,13 +71,13 @@ export const momentState = (kind: "m" | "v", path: string): string => `optimizer
 
 export interface TrainStep {
   readonly graph: Graph;
-  /** Paths of the weights that the step changes, in order of declaration. */
+  /** Paths of the trained weights, in order of declaration. */
   readonly trained: readonly string[];
-  /** Weights that should learn and of which the loss is no function. */
+  /** Weights selected for training on which the loss does not depend. */
   readonly idle: readonly string[];
 }
 
-/** The graph of an objective in which every weight is a state, with its gradients. */
+/** The graph of an objective with its weights as states, and its gradients. */
 interface Prepared {
   readonly graph: Graph;
   readonly emit: Emit;
@@ -88,10 +88,7 @@ interface Prepared {
   }[];
 }
 
-/**
- * Gradients, clipping and optimiser in one graph: weights and moments are states whose next values are those after the
- * step.
- */
+/** Builds gradients, clipping and optimiser as one graph, whose states are weights and moments. */
 export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
   const { graph, emit, weights } = prepare(objective, declared, options);
   const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [5] });
@@ -114,8 +111,8 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
     learning.map((l) => l.gradient),
   );
   const norm = m.mul(share, gradientNorm);
-  const held = options.inFlight ? holding(emit) : null;
-  const fine = finite(m, [norm, m.abs(lossOf(graph))], held);
+  const held = options.inFlight ? skipState(emit) : null;
+  const fine = mayUpdate(m, [norm, m.abs(lossOf(graph))], held);
   if (held)
     states.push({
       name: HELD,
@@ -154,7 +151,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   };
 }
 
-/** Adds the gradients of a micro-batch to those before it; weights stay as they are. */
+/** Builds the graph that accumulates the gradients of a micro-batch and leaves the weights unchanged. */
 export function accumulateStep(
   objective: Graph,
   declared: readonly DeclaredWeight[],
@@ -199,8 +196,8 @@ function prepare(
     leaves,
     options.recompute ? { recompute: recomputing(options.recompute) } : {},
   );
-  // In the order of the walk, which is the order of computation: what a gradient is made from is done with before the
-  // next.
+  // In the order of the backward walk, which is the order of computation: the inputs of one gradient are freed before
+  // the next gradient.
   const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
   const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));
   return { graph, emit, weights: weights.sort((a, b) => (place.get(a.node) ?? -1) - (place.get(b.node) ?? -1)) };
@@ -231,7 +228,7 @@ const plainInput = (node: Node<"input">): GraphInput => ({
   below: null,
 });
 
-/** √Σ g², over every element of every gradient. */
+/** The global norm √Σ g² of all gradients. */
 function normOf(emit: Emit, m: Algebra, all: readonly Node[]): Node {
   const squares = all.map((g) =>
     emit.node("sum", [m.powi(g, 2)], { axes: typeOf(g).shape.map((_, i) => i), keep: false }),
@@ -239,18 +236,18 @@ function normOf(emit: Emit, m: Algebra, all: readonly Node[]): Node {
   return m.sqrt(squares.reduce((sum, s) => m.add(sum, s), m.number(0)));
 }
 
-/** What gradients are multiplied by: min(1, clip / (norm + 1e-6)) as PyTorch's `clip_grad_norm_` has it. */
+/** The clipping factor of the gradients: min(1, clip / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. */
 const clipping = (m: Algebra, norm: Node, clip: number | null): Node =>
   clip === null ? m.number(1) : m.min(1, m.div(clip, m.add(norm, 1e-6)));
 
-interface Holding {
+interface SkipState {
   readonly state: Node<"state">;
   readonly follows: Node<"input">;
-  /** Whether this step follows one that changed nothing. */
+  /** Whether this step follows a skipped one. */
   readonly held: Node;
 }
 
-function holding(emit: Emit): Holding {
+function skipState(emit: Emit): SkipState {
   const state = emit.node("state", [], { name: HELD, dtype: "f32", shape: [] });
   const follows = emit.node("input", [], { name: FOLLOWS, dtype: "f32", shape: [] });
   const m = algebra(emit.node, state);
@@ -259,10 +256,10 @@ function holding(emit: Emit): Holding {
 }
 
 /**
- * Whether a step may change anything: these are finite, and nothing holds it. Where it may not, gradients are
- * multiplied by NaN, at which the optimisers change nothing.
+ * Whether the step may update anything: all values are finite, and the step does not follow a skipped one. Otherwise
+ * gradients are multiplied by NaN, for which the optimisers change nothing.
  */
-function finite(m: Algebra, values: readonly Node[], holds: Holding | null): Node {
+function mayUpdate(m: Algebra, values: readonly Node[], holds: SkipState | null): Node {
   const each = [...values.map((x) => m.le(x, LARGEST.f32)), ...(holds ? [m.not(holds.held)] : [])];
   return each.reduce((all, one) => m.and(all, one));
 }
@@ -284,7 +281,7 @@ interface Update {
   readonly settings: Node;
 }
 
-/** The states of one weight after the step. */
+/** The next states of one weight. */
 function updated(emit: Emit, { own, node, gradient, settings }: Update, optimizer: Optimizer): readonly State[] {
   const type = typeOf(node);
   const moment = (kind: "m" | "v"): Node<"state"> =>
@@ -317,7 +314,7 @@ function updated(emit: Emit, { own, node, gradient, settings }: Update, optimize
   }
 }
 
-/** The starts of every axis that the larger graph mentions. */
+/** Adds the starts of every axis that the larger graph mentions. */
 function withStarts(from: Graph, graph: Graph): Graph {
   return { ...graph, starts: reachedStarts(graph, (axis) => from.starts.get(axis) ?? null) };
 }

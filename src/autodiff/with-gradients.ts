@@ -1,4 +1,4 @@
-// An objective with the gradient of its loss for every weight among its results.
+// Adds the gradients of the loss with respect to every weight to the results of an objective.
 import { bug } from "../base/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphOutput } from "../ir/graph.js";
@@ -7,26 +7,26 @@ import { ops } from "../ops/index.js";
 import { gradients } from "./gradients.js";
 
 /**
- * `grad.<path>` for each weight of floats that the objective reads: zeros where its loss is no function of it. The
- * graph must have a loss.
+ * Adds a result `grad.<path>` for each float weight of the objective: zeros for a weight on which the loss does not
+ * depend. The graph must have a loss.
  */
 export function withGradients(graph: Graph): Graph {
   const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
   if (!loss) bug("a graph without a loss has no gradients");
   const emit = createEmit(ops, graph.axes);
   const weights = nodesOf(graph).filter((n) => isOp(n, "weight") && n.attrs.dtype === "f32");
-  const found = gradients(emit, loss.node, weights);
+  const gradientOf = gradients(emit, loss.node, weights);
   const outputs = weights.map((node): GraphOutput => {
     const { dtype, shape } = typeOf(node);
     const path = isOp(node, "weight") ? node.attrs.path : "";
     return {
       name: `grad.${path}`,
       role: "result",
-      node: found.get(node) ?? emit.node("constant", [], { value: 0, dtype, shape }),
+      node: gradientOf.get(node) ?? emit.node("constant", [], { value: 0, dtype, shape }),
       shape,
       packing: null,
     };
   });
-  const made = { ...graph, outputs: [...graph.outputs, ...outputs] };
-  return { ...made, starts: reachedStarts(made, (axis) => graph.starts.get(axis) ?? null) };
+  const withResults = { ...graph, outputs: [...graph.outputs, ...outputs] };
+  return { ...withResults, starts: reachedStarts(withResults, (axis) => graph.starts.get(axis) ?? null) };
 }

@@ -1,11 +1,10 @@
-// Small questions about lists that every room asks: how many elements a shape has, who reads what, and how many they
-// are.
+// Helpers on lists that every folder uses: the number of elements of a shape, readers of a node, lists of known length.
 import { invariant } from "./invariant.js";
 
 /** The number of elements of a shape. */
 export const countOf = (shape: readonly number[]): number => shape.reduce((count, size) => count * size, 1);
 
-/** For each thing those that read it, each once, in order; nothing for what nobody reads. */
+/** Maps each node to its readers, each once, in order; no entry for a node without readers. */
 export function readersOf<N extends { readonly inputs: readonly N[] }>(
   order: readonly N[],
 ): ReadonlyMap<N, readonly N[]> {
@@ -26,7 +25,7 @@ type ListOf<T, N extends number, L extends readonly T[] = readonly []> = L["leng
 const counts = <T, N extends number>(list: readonly T[], count: N): list is readonly T[] & ListOf<T, N> =>
   list.length === count;
 
-/** A list that has so many, as its type says from here on. */
+/** Checks the length of a list; its type states that length from here on. */
 export function exactly<T, const N extends number>(count: N, list: readonly T[]): ListOf<T, N> {
   invariant(counts(list, count), `${list.length} where ${count} are wanted`);
   return list;

@@ -1,4 +1,4 @@
-// Element types, and what their values can be.
+// Element types, their value ranges and their typed arrays.
 
 export const DTYPES = ["f32", "f16", "u32", "i32", "bool"] as const;
 export type DType = (typeof DTYPES)[number];
@@ -9,10 +9,10 @@ export const NUMBERS = ["f32", "f16", "u32", "i32"] as const satisfies readonly 
 export const isDType = (value: unknown): value is DType => DTYPES.some((dtype) => dtype === value);
 export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 
-/** Values in words of four bytes: f32 and f16 as f32, u32 and bool as u32. */
+/** Typed arrays with four bytes per value: f32 and f16 as f32, u32 and bool as u32. */
 export type Words = Float32Array | Uint32Array | Int32Array;
 
-/** Room for so many values. */
+/** Allocates an array of `length` values. */
 export function wordsFor(dtype: DType, length: number): Words {
   switch (dtype) {
     case "f32":
@@ -28,7 +28,7 @@ export function wordsFor(dtype: DType, length: number): Words {
   }
 }
 
-/** The largest value of each type of numbers. */
+/** The largest finite value of each numeric dtype. */
 export const LARGEST: Readonly<Record<Exclude<DType, "bool">, number>> = {
   f32: 3.4028234663852886e38,
   f16: 65504,

@@ -1,6 +1,6 @@
-// What a file system refuses, in words.
+// File system error codes, as text.
 
-/** The code for what is no regular file, and no folder either: a device, a pipe. The system has none. */
+/** The code for a path that is neither a regular file nor a folder, such as a device or a pipe; not a system code. */
 export const NOT_REGULAR = "ENOTREGULAR";
 
 const REASONS: ReadonlyMap<string, string> = new Map([
@@ -20,12 +20,12 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["ENAMETOOLONG", "the name is too long"],
 ]);
 
-/** The code of what a file system refuses, such as ENOENT; null for any other error. */
+/** The code of a file system error, such as ENOENT; null for any other error. */
 export function errnoOf(cause: unknown): string | null {
   const code = cause instanceof Error && "code" in cause ? cause.code : null;
   return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : null;
 }
 
-/** A code in words; `own`: the words of a place that knows more of the file. */
+/** Describes a code in words; `own` overrides the description of some codes. */
 export const reasonOf = (code: string, own: Readonly<Record<string, string>> = {}): string =>
   own[code] ?? REASONS.get(code) ?? code;

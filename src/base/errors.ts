@@ -1,28 +1,28 @@
-// Errors that users and callers meet: what kind each is, how a command ends by it, and how to mend it.
+// The base class of all errors shown to users and callers: code, exit status and hint.
 
 /**
- * The status a command exits with. user: the source, inputs or weights are at fault. usage: the command line itself.
- * device: no GPU, or it was lost. check: a verification failed. bug: a fault of modc. interrupted: with what was done
- * so far kept; where nothing is to be kept, the signal itself ends the process.
+ * The exit status of a command. user: the source, inputs or weights are at fault. usage: the command line itself.
+ * device: no GPU, or it was lost. check: a verification failed. bug: a bug of modc. interrupted: stopped, with partial
+ * results saved; a command that saves nothing is ended by the signal itself.
  */
 export const EXIT = { fine: 0, user: 1, usage: 2, device: 3, check: 4, bug: 70, interrupted: 130 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export interface FaultOptions {
-  /** How to mend it. */
+  /** How to fix the error. */
   readonly hint?: string | null;
-  /** How a command ends by it. Default `EXIT.user`. */
+  /** Exit status of a command that fails with the error. Default `EXIT.user`. */
   readonly exit?: ExitCode;
   readonly cause?: unknown;
 }
 
-/** An error whose message is a sentence. Each class writes its `name` out, for bundlers rename classes. */
+/** An error whose message is a sentence. Each subclass sets `name` as a literal, because bundlers rename classes. */
 export class ModcError<Code extends string = string> extends Error {
-  /** What kind of fault it is, for programs: words with hyphens. */
+  /** The kind of error, for programs: words with hyphens. */
   readonly code: Code;
-  /** How a command ends by it. */
+  /** Exit status of a command that fails with the error. */
   readonly exit: ExitCode;
-  /** How to mend it; null where nothing simple helps. */
+  /** How to fix the error; null if there is no simple fix. */
   readonly hint: string | null;
 
   constructor(code: Code, message: string, { hint = null, exit = EXIT.user, cause }: FaultOptions = {}) {

@@ -1,19 +1,19 @@
-// Faults of modc itself, told apart from faults of its user.
+// Bugs of modc itself, as opposed to faults of its user.
 import { EXIT, ModcError } from "./errors.js";
 
-/** A fault of modc: never the user's doing. The command line exits with 70. */
+/** A bug of modc, never the user's fault. The command line exits with 70. */
 export class CompilerBug extends ModcError<"modc-bug"> {
   override readonly name = "CompilerBug";
 
   constructor(
-    /** The message without the word that it is a bug. */
+    /** The message without the prefix `modc bug`. */
     readonly what: string,
   ) {
     super("modc-bug", `modc bug: ${what}`, { exit: EXIT.bug });
   }
 }
 
-/** Where only a fault of modc leads. */
+/** Throws a CompilerBug; for code that only a bug can reach. */
 export function bug(what: string): never {
   throw new CompilerBug(what);
 }

@@ -1,5 +1,5 @@
 // Generated text on standard output as it comes: one text as it is, several by lines with their numbers, or JSON lines.
-import { escapeText, replaceSteering } from "../size/shown.js";
+import { escapeText, replaceControls } from "../size/shown.js";
 import type { GeneratedText } from "../generate/index.js";
 import type { DepthText } from "./depth.js";
 import { DepthLines } from "./depth-lines.js";
@@ -113,4 +113,4 @@ export const jsonLine = (value: unknown): string =>
   );
 
 /** As many characters, none of which steers a terminal. */
-const printable = (text: string): string => replaceSteering(text, "\ufffd");
+const printable = (text: string): string => replaceControls(text, "\ufffd");

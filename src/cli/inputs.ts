@@ -1,7 +1,7 @@
 // What a run is given on the command line: tensors as JSON, from files, or from text.
 import { isFloat, type Words } from "../base/dtype.js";
 import type { Program, ProgramInput } from "../program/program.js";
-import { quotedName, shownName } from "../size/shown.js";
+import { quotedName, escapedName } from "../size/shown.js";
 import { inspect } from "../runtime/inspect.js";
 import { converts, fromBytes } from "../runtime/weights/convert.js";
 import { openWeights } from "../runtime/weights-node.js";
@@ -128,7 +128,7 @@ async function fromSafetensors(input: ProgramInput, path: string): Promise<Given
         `it holds ${
           [...source.tensors.keys()]
             .slice(0, 8)
-            .map((name) => shownName(name))
+            .map((name) => escapedName(name))
             .join(", ") || "none"
         }`,
       );

@@ -1,4 +1,4 @@
-// Every diagnostic the compiler can give: code → what it says. Entries stand in `codes/`, by room.
+// Every diagnostic the compiler can report, by code. The entries are in `codes/`, one file per topic.
 import type { CodeDef } from "./define.js";
 import { syntaxCodes } from "./codes/syntax.js";
 import { nameCodes } from "./codes/names.js";
@@ -32,7 +32,7 @@ const known: Readonly<Record<string, { readonly severity: string }>> = Object.as
 /** The codes of all warnings. */
 export const warnings: readonly string[] = Object.keys(known).filter((code) => known[code]!.severity === "warning");
 
-/** Whether it is the code of a warning. */
+/** Whether the text is the code of a warning. */
 export const isWarning = (text: string): boolean => known[text]?.severity === "warning";
 
 export type DataOf<C extends Code> = (typeof catalogue)[C] extends CodeDef<infer D> ? D : never;

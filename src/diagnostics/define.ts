@@ -1,16 +1,17 @@
-// How an entry of the catalogue is written: one code, the data it needs, its message, hint and explanation.
+// The definition of a diagnostic: its code, the data it needs, its message, hint and explanation.
 
-/** A note is for those who ask, as `modc check` does: nothing is wrong. */
+/** `modc check` prints notes; they report no fault. */
 export type Severity = "error" | "warning" | "note";
 
 /** Messages and hints: one sentence, lower case, no full stop; the message says what was found. */
 export interface CodeDef<Data> {
   readonly severity: Severity;
   readonly message: (data: Data) => string;
-  /** How to mend it; null where nothing fits. */
+  /** How to fix the fault; null where no hint applies. */
   readonly hint: (data: Data) => string | null;
   /**
-   * For `modc explain <code>`: what the rule is and why, with a small example; plain text, lines under 100 characters.
+   * Text of `modc explain <code>`: the rule and its reason, with a small example; plain text, lines under 100
+   * characters.
    */
   readonly explain: string;
 }

@@ -1,4 +1,4 @@
-// One finding of the compiler, and the bag that collects them.
+// The type `Diagnostic`, and the collection `Diagnostics` that the compiler reports into.
 import { catalogue, type Code, type DataOf } from "./catalogue.js";
 import type { CodeDef, Severity } from "./define.js";
 import { escapeText } from "../size/shown.js";
@@ -18,14 +18,14 @@ export interface Diagnostic {
   readonly notes: readonly Note[];
 }
 
-/** Makes the diagnostic of a code from its data. */
+/** Creates the diagnostic of a code from its data. */
 export function diagnose<C extends Code>(
   code: C,
   data: DataOf<C>,
   span: Span,
   notes: readonly Note[] = [],
 ): Diagnostic {
-  // Marked boundary: the table's entries are unions of their data types; `C` ties entry and data together.
+  // Cast: the catalogue's entries are a union over all data types; `C` ties this entry to its data.
   const def = catalogue[code] as unknown as CodeDef<DataOf<C>>;
   const hint = def.hint(data);
   return {
@@ -41,19 +41,16 @@ export function diagnose<C extends Code>(
 const MAX_LENGTH = 1000;
 
 /**
- * Names and strings of a source may be as long as the file, and hold what steers a terminal: what nobody reads is left
- * out, the rest is spelled.
+ * Cuts names and strings from the source, which may be as long as the file, to a readable length, and escapes control
+ * characters.
  */
 const readable = (text: string): string =>
   escapeText(text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 100)} … ${text.slice(-90)}` : text);
 
-/**
- * At most this many errors are kept, and as many warnings: past it a file is beyond reading. Warnings never crowd out
- * an error.
- */
+/** The limit on stored errors, and the separate limit on stored warnings, so that warnings never displace errors. */
 export const MAX_DIAGNOSTICS = 100;
 
-/** Collects diagnostics; the same one at the same place is kept once. */
+/** Collects diagnostics; drops a diagnostic equal to an earlier one at the same place. */
 export class Diagnostics {
   readonly #found = new Map<string, Diagnostic>();
   readonly #kept: Record<Severity, number> = { error: 0, warning: 0, note: 0 };
@@ -70,11 +67,11 @@ export class Diagnostics {
   get hasErrors(): boolean {
     return this.#kept.error > 0;
   }
-  /** Whether no further error would be kept. */
+  /** Whether the limit on errors is reached. */
   get full(): boolean {
     return this.#kept.error >= MAX_DIAGNOSTICS;
   }
-  /** In order of file and place; each file in order of its first finding. */
+  /** Sorted by file and position; files in the order of their first diagnostic. */
   get all(): readonly Diagnostic[] {
     const files = [...new Set([...this.#found.values()].map((d) => d.span.file))];
     return [...this.#found.values()].sort(

@@ -1,21 +1,21 @@
 // Diagnostics as text: a headline, the source line with carets, hint and notes.
-import { replaceSteering } from "../size/shown.js";
+import { replaceControls } from "../size/shown.js";
 import type { Diagnostic } from "./diagnostic.js";
 import type { Severity } from "./define.js";
 import { sourcesOf } from "./sources.js";
-import { shownName } from "../size/shown.js";
+import { escapedName } from "../size/shown.js";
 import { lineAndColumn, type SourceFile, type Span } from "./span.js";
 
 export interface FormatOptions {
   /**
-   * Sources by file name, before those that the diagnostics bring along. Without the source of a place, only the
-   * headline is printed.
+   * Sources by file name; they take precedence over the sources attached to the diagnostics. A diagnostic without a
+   * source is printed as its headline only.
    */
   readonly sources?: ReadonlyMap<string, SourceFile> | readonly SourceFile[];
   readonly color?: boolean;
 }
 
-/** As a terminal shows them, one after the other, without a trailing newline. */
+/** Formats the diagnostics one after the other, without a trailing newline. */
 export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: FormatOptions = {}): string {
   const list = options.sources ?? [];
   const given = [...(list instanceof Map ? list.values() : (list as readonly SourceFile[]))];
@@ -41,7 +41,7 @@ function formatOne(d: Diagnostic, sources: ReadonlyMap<string, string>, color: b
 
 function place(span: Span, sources: ReadonlyMap<string, string>): string {
   const text = sources.get(span.file);
-  const file = shownName(span.file);
+  const file = escapedName(span.file);
   if (text === undefined) return `${file}: `;
   const { line, column } = lineAndColumn(text, span.start);
   return `${file}:${line}:${column}: `;
@@ -50,7 +50,9 @@ function place(span: Span, sources: ReadonlyMap<string, string>): string {
 const TAB = "    ";
 const MAX_WIDTH = 160;
 
-/** The line with its number, and carets under the span (to the end of the line where the span goes on). */
+/**
+ * The source line with its number, and carets under the span (up to the end of the line for a span over several lines).
+ */
 function frame(span: Span, sources: ReadonlyMap<string, string>, paint: (text: string) => string): string[] {
   const text = sources.get(span.file);
   if (text === undefined) return [];
@@ -58,7 +60,7 @@ function frame(span: Span, sources: ReadonlyMap<string, string>, paint: (text: s
   const start = span.start - (column - 1);
   const newline = text.indexOf("\n", start);
   const whole = text.slice(start, newline === -1 ? text.length : newline).replace(/\r$/, "");
-  // A very long line shows the part around the span.
+  // Of a very long line, print the part around the span.
   const from = column > MAX_WIDTH - 40 ? column - 40 : 0;
   const shown = whole.slice(from, from + MAX_WIDTH);
   const before = whole.slice(from, column - 1);
@@ -69,5 +71,5 @@ function frame(span: Span, sources: ReadonlyMap<string, string>, paint: (text: s
   return [gutter + wide(shown), " ".repeat(gutter.length - 2) + "| " + " ".repeat(wide(before).length) + paint(carets)];
 }
 
-/** Control characters would reach the terminal as commands. */
-const printable = (s: string): string => replaceSteering(s, "\ufffd");
+/** Replaces control characters, which a terminal would execute. */
+const printable = (s: string): string => replaceControls(s, "\ufffd");

@@ -1,15 +1,15 @@
-// The sources that diagnostics speak of, kept beside them: whoever prints a diagnostic need not have kept the text.
+// Maps each diagnostic to the source files it refers to, so that printing needs no other access to the text.
 import type { Diagnostic } from "./diagnostic.js";
 import type { SourceFile } from "./span.js";
 
-// Not a field of the diagnostic: its JSON would carry whole files.
+// A WeakMap rather than a field of `Diagnostic`, whose JSON would otherwise contain whole files.
 const known = new WeakMap<Diagnostic, readonly SourceFile[]>();
 
-/** The same diagnostics; `sourcesOf` gives these files for each of them from now on. */
+/** Attaches source files to the diagnostics, for `sourcesOf`; returns the same diagnostics. */
 export function withSources(diagnostics: readonly Diagnostic[], sources: readonly SourceFile[]): readonly Diagnostic[] {
   for (const d of diagnostics) known.set(d, sources);
   return diagnostics;
 }
 
-/** The files that were read where this diagnostic was found; none for a copy of it. */
+/** The source files attached to this diagnostic; none for a copy of the object. */
 export const sourcesOf = (diagnostic: Diagnostic): readonly SourceFile[] => known.get(diagnostic) ?? [];

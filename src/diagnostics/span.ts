@@ -1,14 +1,14 @@
-// Places in source text.
+// Spans of source text, source files, and line and column of an offset.
 
-/** A stretch of one file, as offsets into its text (UTF-16 code units), end exclusive. */
+/** A range of one file, as offsets into its text (UTF-16 code units), end exclusive. */
 export interface Span {
-  /** As shown to the user and given to `read`: `moby.mod`, `std/mod.mod`. */
+  /** The file name as shown to the user and passed to `read`: `moby.mod`, `std/mod.mod`. */
   readonly file: string;
   readonly start: number;
   readonly end: number;
 }
 
-/** A file the compiler has read. */
+/** A source file: its name and text. */
 export interface SourceFile {
   readonly file: string;
   readonly text: string;
@@ -26,8 +26,8 @@ export function lineAndColumn(text: string, offset: number): { readonly line: nu
 }
 
 /**
- * `moby.mod:3:4`, the file by the name it was read under. A graph has far fewer places than nodes: each is looked up
- * once.
+ * Returns a function that formats a span as `moby.mod:3:4`. Results are cached, since a graph has far fewer places than
+ * nodes.
  */
 export function placer(sources: readonly SourceFile[]): (span: Span) => string {
   const texts = new Map(sources.map((s) => [s.file, s.text]));

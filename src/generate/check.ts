@@ -1,9 +1,9 @@
-// Prompts and options, checked before the device is asked for anything.
+// Checks prompts and options before anything is submitted to the device.
 import type { Generation } from "../program/generation.js";
 import { InputError } from "../runtime/index.js";
 import type { GenerateOptions, GeneratorOptions } from "./types.js";
 
-/** How much is handed to the device at once. */
+/** Limits on the work submitted to the device at once. */
 export interface Limits {
   readonly chunk: number;
   readonly ahead: number;
@@ -17,13 +17,13 @@ export function checkOptions({ context }: Generation, { chunk = 256, ahead = 8 }
   return { chunk: Math.min(chunk, context ?? chunk), ahead };
 }
 
-const TOLD = ["sampling", "maxTokens", "ends", "signal"] satisfies readonly (keyof GenerateOptions)[];
-/** `until` is what texts are ended by, and not for those who ask in a package. */
-const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...TOLD, "until"]);
+const LISTED_OPTIONS = ["sampling", "maxTokens", "ends", "signal"] satisfies readonly (keyof GenerateOptions)[];
+/** Valid options. `until` is internal (used by `generateText`), so the error message does not list it. */
+const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...LISTED_OPTIONS, "until"]);
 
 /**
- * For each prompt how many tokens can be added to it, at most: the context holds all that are read, and the last one
- * need not be.
+ * The maximum number of generated tokens for each prompt: the context must hold all tokens that are read, and the last
+ * generated token is not read.
  */
 export function checkPrompts(
   generation: Generation,
@@ -36,7 +36,7 @@ export function checkPrompts(
       throw new InputError(
         name,
         `there is no option ${name}`,
-        `there are ${TOLD.join(", ")}, and \`stop\` where texts are generated`,
+        `there are ${LISTED_OPTIONS.join(", ")}, and \`stop\` where texts are generated`,
       );
   const { context, vocabulary } = generation;
   if (prompts.length === 0) throw new InputError("prompts", "there is no prompt");

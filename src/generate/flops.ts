@@ -1,20 +1,21 @@
-// Floating-point operations of generated tokens, from what the program of a step says of its work.
+// Floating-point operations of generated tokens, from the work recorded in the step program.
 import type { Program } from "../program/program.js";
 import { parseSize } from "../size/parse-size.js";
 import { add, parseRational, type Rational, toNumber, ZERO } from "../size/rational.js";
 import { evaluateSize } from "../size/size.js";
 
-/** Sizes of many steps together, whole numbers by axis. */
+/** Sizes summed over many steps, by axis. */
 export interface StepSizes {
-  /** Rows of all steps. */
+  /** The sum of rows over all steps. */
   readonly rows: ReadonlyMap<string, number>;
-  /** Extents: of the axes of caches, the rows that a sequence had on average. */
+  /** Extents; for capacity axes the average number of rows per sequence. */
   readonly extents: ReadonlyMap<string, number>;
 }
 
-/** Operations of all steps; a multiply-add is two. */
+/** Floating-point operations of all steps; a multiply-add counts as two. */
 export function flopsOf(program: Pick<Program, "works" | "live">, { rows, extents }: StepSizes): number {
-  const live = new Map(program.live.map((l) => [l.name, parseRational(l.default)!])); // parsed when the program was
+  // valid: checked when the program was parsed
+  const live = new Map(program.live.map((l) => [l.name, parseRational(l.default)!]));
   let sum: Rational = ZERO;
   for (const { flops } of program.works) {
     const value = evaluateSize(typeof flops === "number" ? flops : parseSize(flops), (atom) => {

@@ -1,17 +1,17 @@
-// A model that generates, on a device: two programs with their weights and caches, which one generation at a time uses.
+// A generator: a model's prompt and step programs on a device with weights and caches, for one generation at a time.
 import type { Generation } from "../program/generation.js";
 import { type Device, type DeviceLostError, InputError, openDevice, RuntimeError } from "../runtime/index.js";
 import { isResponse } from "../runtime/weights.js";
 import { openResponse } from "../runtime/weights/fetched.js";
 import { checkOptions, checkPrompts, type Limits } from "./check.js";
 import { samplingTables } from "./options.js";
-import { leave, type Place, placeOn } from "./place.js";
+import { disposePlace, type Place, placeOn } from "./place.js";
 import { Run } from "./run.js";
 import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, WeightsInput } from "./types.js";
 
 /**
- * Puts a compiled generation and its weights on a device. Both programs read the same weights and the same caches.
- * Throws what `load` throws, and InputError for an option that is none.
+ * Loads a compiled generation and its weights onto a device. Both programs share weights and caches. Throws what `load`
+ * throws, and InputError for an unknown option.
  */
 export async function createGenerator(
   generation: Generation,
@@ -20,11 +20,11 @@ export async function createGenerator(
   options: GeneratorOptions = {},
 ): Promise<Generator> {
   const limits = checkOptions(generation, options);
-  // Both programs read them, and another device may.
+  // Keep the response: both programs read the weights, and so does a replacement device.
   const opened = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
   try {
     const place = await placeOn(generation, device, opened ?? weights, limits, options);
-    if (opened && !elsewhere(options)) await opened.close();
+    if (opened && !replacementOf(options)) await opened.close();
     return new Generator(place, limits, opened ?? weights, options, () => opened?.close());
   } catch (error) {
     await opened?.close();
@@ -32,8 +32,8 @@ export async function createGenerator(
   }
 }
 
-/** What opens another device in place of a lost one; null where nothing does. */
-const elsewhere = ({ recover, weightsOf }: GeneratorOptions): NonNullable<GeneratorOptions["recover"]> | null =>
+/** The function that opens a replacement for a lost device; null if there is none. */
+const replacementOf = ({ recover, weightsOf }: GeneratorOptions): NonNullable<GeneratorOptions["recover"]> | null =>
   recover === undefined && !weightsOf ? async () => ({ device: await openDevice() }) : (recover ?? null);
 
 export class Generator {
@@ -42,8 +42,8 @@ export class Generator {
   readonly #options: GeneratorOptions;
   readonly #closeWeights: () => unknown;
   #place: Place;
-  /** The device that it opened itself, in place of one that was lost. */
-  #own: Device | null = null;
+  /** The replacement device that the generator opened, which it must destroy. */
+  #replacementDevice: Device | null = null;
   #busy = false;
   #summary: Summary | null = null;
   #run: Run | null = null;
@@ -67,27 +67,27 @@ export class Generator {
     return this.#place.generation;
   }
 
-  /** Where it runs: another one after that was lost. */
+  /** The current device; a replacement after a loss. */
   get device(): Device {
     return this.#place.device;
   }
 
-  /** Of both sessions together. */
+  /** Memory of both sessions. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
     const [a, b] = [this.#place.prompt.memory, this.#place.step.memory];
     return { buffers: a.buffers + b.buffers, bytes: a.bytes + b.bytes };
   }
 
-  /** Of the last generation, as far as it came; null before the first. */
+  /** Summary of the last generation, perhaps incomplete; null before the first. */
   get summary(): Summary | null {
     return this.#summary;
   }
 
   /**
-   * Continues each prompt, tokens in the order in which they are known; several sequences take turns. One generation at
-   * a time: another may begin when this one has ended, or its iterator was left. Where the device is lost it goes on
-   * from another (`recover`). Throws InputError for a prompt that is empty, holds what is no token or is longer than
-   * the context.
+   * Continues each prompt, and yields the tokens of all sequences in the order of generation. One generation at a time:
+   * the next may begin when this one has ended or its iterator was closed. After the loss of the device it continues on
+   * another one (`recover`). Throws InputError for a prompt that is empty, contains an invalid token, or exceeds the
+   * context.
    */
   async *generate(
     prompts: readonly ArrayLike<number>[],
@@ -97,8 +97,11 @@ export class Generator {
     const sampling = samplingTables(options.sampling ?? {}, prompts.length, this.generation.vocabulary);
     if (this.#busy) throw busy();
     this.#busy = true;
-    const run = (this.#run = new Run(this.#place, this.#limits, { prompts, most, options, sampling }, (lost) =>
-      this.#goElsewhere(lost, options.signal),
+    const run = (this.#run = new Run(
+      this.#place,
+      this.#limits,
+      { prompts, maxTokens: most, options, sampling },
+      (lost) => this.#openReplacement(lost, options.signal),
     ));
     try {
       yield* run.tokens();
@@ -111,33 +114,36 @@ export class Generator {
   }
 
   /**
-   * Of the last generation: for each route of its summary, the positions of the tokens that took it, by sequence; null
-   * for a route of which nothing is kept, as no attention lies on it. Of a sequence that has ended only those of its
-   * text, not what steps computed that were under way then.
+   * For each route of the last generation's summary, the positions of the tokens that took it, by sequence; null for a
+   * route without attention, which has no cache. For a sequence that has ended, excludes tokens computed by steps that
+   * were still in flight.
    */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     if (this.#busy) throw busy();
     return this.#run === null ? [] : this.#run.taken();
   }
 
-  /** Another device with the weights, for one that was lost; what tells of it once the caches are as they were. */
-  async #goElsewhere(
+  /**
+   * Opens a replacement device and loads the weights; returns it with the callback to call once the caches are
+   * restored.
+   */
+  async #openReplacement(
     lost: DeviceLostError,
     signal: AbortSignal | undefined,
   ): Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }> {
     const { recover: _, onRecovered, weightsOf: __, ...options } = this.#options;
-    const open = elsewhere(this.#options);
+    const open = replacementOf(this.#options);
     if (!open) throw lost;
     const began = performance.now();
     try {
       const { device, generation = this.generation } = await open(lost);
-      this.#own?.destroy();
-      this.#own = device;
+      this.#replacementDevice?.destroy();
+      this.#replacementDevice = device;
       const place = await placeOn(expectSame(generation, this.generation), device, this.#weights, this.#limits, {
         ...options,
         ...(signal && { signal }),
       });
-      leave(this.#place);
+      disposePlace(this.#place);
       this.#place = place;
       return {
         place,
@@ -154,8 +160,8 @@ export class Generator {
   }
 
   dispose(): void {
-    leave(this.#place);
-    this.#own?.destroy();
+    disposePlace(this.#place);
+    this.#replacementDevice?.destroy();
     this.#closeWeights();
   }
 }
@@ -167,7 +173,7 @@ const busy = (): InputError =>
     "leave its iterator first, or make another generator",
   );
 
-/** Throws InputError for another model. */
+/** Throws InputError unless the generation is of the same model. */
 function expectSame(generation: Generation, before: Generation): Generation {
   const shape = ({ vocabulary, context, axes, layers }: Generation): string =>
     JSON.stringify([vocabulary, context, axes, layers]);

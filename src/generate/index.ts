@@ -1,4 +1,4 @@
-// The public API of generation, without the compiler: programs compiled beforehand, a device and weights give tokens.
+// The public API of generation, without the compiler: compiled programs, a device and weights produce tokens.
 /// <reference path="../ambient.ts" preserve="true" />
 export { parseGeneration, printGeneration, type Generation } from "../program/generation.js";
 export { createGenerator, type Generator } from "./generator.js";

@@ -1,62 +1,56 @@
-// How tokens are chosen, as a user says it, checked, and as the tables that the operator `sample` reads.
+// Sampling options: checks them, and converts them to the input tables of the operator `sample`.
 import { InputError } from "../runtime/index.js";
 import { SAMPLING_COLUMNS, type SamplingColumn } from "../size/sampling.js";
 
 /**
- * The order in which they act is that of Hugging Face transformers: bias, repetition penalty, temperature, top-k,
- * top-p, min-p. Equals stay or go together.
+ * Sampling options, applied in the order of Hugging Face transformers: bias, repetition penalty, temperature, top-k,
+ * top-p, min-p. A filter keeps or drops all of several equal logits.
  */
 export interface SamplingOptions {
   /**
-   * What logits are divided by; 0 takes the largest, whatever the filters below. Default 0, or 1 where one of `topK`,
-   * `topP`, `minP`, `seed` is given.
+   * The divisor of the logits; 0: take the largest logit, without filters. Default 0, or 1 if one of `topK`, `topP`,
+   * `minP`, `seed` is set.
    */
   readonly temperature?: number;
-  /** The k most likely tokens stay. Default 0: all. */
+  /** Keeps the k most likely tokens. Default 0: all. */
   readonly topK?: number;
   /**
-   * The most likely tokens stay whose probabilities come to this share, the one that reaches it included. From 0, the
-   * most likely alone, to 1, the default: all.
+   * Keeps the most likely tokens until their total probability reaches this share, including the one that reaches it.
+   * From 0, only the most likely token, to 1, the default: all.
    */
   readonly topP?: number;
-  /** Tokens stay whose probability is at least this share of the largest. From 0, the default: all, to 1. */
+  /** Keeps tokens whose probability is at least this share of the largest. From 0, the default: all, to 1. */
   readonly minP?: number;
   /**
-   * Positive logits of tokens in the prompt or the text so far are divided by it, negative ones multiplied. Above 0;
-   * default 1.
+   * Divides positive logits of tokens that occur in the prompt or the text so far, and multiplies negative ones. Above
+   * 0; default 1.
    */
   readonly repetitionPenalty?: number;
-  /**
-   * A whole number from 0 to 2^53 − 1. Default 0. Of several sequences under one seed the next one has the next seed,
-   * so that equal prompts give unlike texts.
-   */
+  /** An integer from 0 to 2^53 − 1. Default 0. Sequence i uses seed + i, so that equal prompts give different texts. */
   readonly seed?: number;
   /** Added to the logits of tokens; −Infinity: never. */
   readonly logitBias?: ReadonlyMap<number, number> | Readonly<Record<number, number>>;
-  /**
-   * Whether the log-probability of each token is computed: under the logits as they come, before any of the above.
-   * Default false.
-   */
+  /** Whether to compute the log-probability of each token, under the unadjusted logits. Default false. */
   readonly logprobs?: boolean;
 }
 
-/** Settings, seeds and biases of each sequence, row after row: inputs 1, 2 and 4 of `sample`. */
+/** Settings, seeds and biases, one row for each sequence: inputs 1, 2 and 4 of `sample`. */
 export interface SamplingTables {
   /** f32[sequences, 7] */
   readonly settings: Float32Array;
   /** u32[sequences, 2] */
   readonly seeds: Uint32Array;
-  /** f32[sequences, vocabulary]; null where no sequence has biases, which then are not read. */
+  /** f32[sequences, vocabulary]; null if no sequence has biases: the kernel then does not read them. */
   readonly bias: Float32Array | null;
-  /** Whether every sequence takes the likeliest token, its logits as they come, and tells no log-probability. */
+  /** Whether every sequence takes the token with the largest unadjusted logit and needs no log-probability. */
   readonly greedy: boolean;
-  /** Whether any sequence looks at the tokens it has seen. */
+  /** Whether any sequence has a repetition penalty, and so reads its set of seen tokens. */
   readonly penalised: boolean;
 }
 
 /**
- * Tables for so many sequences, all by the same options or each by its own. Throws InputError for an option that is
- * none.
+ * Builds the tables for all sequences, from shared options or from one set for each. Throws InputError for an invalid
+ * option.
  */
 export function samplingTables(
   options: SamplingOptions | readonly SamplingOptions[],
@@ -64,7 +58,7 @@ export function samplingTables(
   vocabulary: number,
 ): SamplingTables {
   const each = perSequence(options, sequences);
-  const all = each.map((own) => checked(own, vocabulary));
+  const all = each.map((own) => validate(own, vocabulary));
   const settings = new Float32Array(all.flatMap((own) => SAMPLING_COLUMNS.map((name) => own.settings[name])));
   const seeds = new Uint32Array(all.flatMap(({ seed }) => [seed % 2 ** 32, Math.floor(seed / 2 ** 32)]));
   let bias: Float32Array | null = null;
@@ -92,27 +86,29 @@ function perSequence(
   }
   const { seed } = options;
   return Array.from({ length: sequences }, (_, i) =>
-    seed === undefined ? { ...options, ...(i > 0 && drawn(options) && { seed: i }) } : { ...options, seed: seed + i },
+    seed === undefined
+      ? { ...options, ...(i > 0 && isSampled(options) && { seed: i }) }
+      : { ...options, seed: seed + i },
   );
 }
 
-/** What `Array.isArray` does not tell of readonly lists. */
+/** A type guard: `Array.isArray` does not narrow readonly lists. */
 const isList = (options: SamplingOptions | readonly SamplingOptions[]): options is readonly SamplingOptions[] =>
   Array.isArray(options);
 
-/** Whether a token is drawn at all. */
-const drawn = (options: SamplingOptions): boolean => temperatureOf(options) > 0;
+/** Whether tokens are drawn at random. */
+const isSampled = (options: SamplingOptions): boolean => temperatureOf(options) > 0;
 
 const temperatureOf = ({ temperature, topK, topP, minP, seed }: SamplingOptions): number =>
   temperature ?? ([topK, topP, minP, seed].every((o) => o === undefined) ? 0 : 1);
 
-interface Checked {
+interface ValidatedOptions {
   readonly settings: Readonly<Record<SamplingColumn, number>>;
   readonly seed: number;
   readonly bias: readonly (readonly [number, number])[];
 }
 
-function checked(options: SamplingOptions, vocabulary: number): Checked {
+function validate(options: SamplingOptions, vocabulary: number): ValidatedOptions {
   for (const name of Object.keys(options))
     if (!NAMES.has(name))
       throw new InputError(name, `there is no sampling option ${name}`, `there are ${[...NAMES].join(", ")}`);
@@ -121,8 +117,8 @@ function checked(options: SamplingOptions, vocabulary: number): Checked {
   expect(
     "temperature",
     temperature,
-    temperature === 0 || (temperature >= LEAST && temperature <= MOST),
-    `0, or from ${LEAST} to ${MOST}`,
+    temperature === 0 || (temperature >= MIN_SCALE && temperature <= MAX_SCALE),
+    `0, or from ${MIN_SCALE} to ${MAX_SCALE}`,
   );
   expect("topK", topK, Number.isSafeInteger(topK) && topK >= 0, "a whole number, 0 for all tokens");
   expect("topP", topP, topP >= 0 && topP <= 1, "from 0 to 1");
@@ -130,14 +126,14 @@ function checked(options: SamplingOptions, vocabulary: number): Checked {
   expect(
     "repetitionPenalty",
     repetitionPenalty,
-    repetitionPenalty >= LEAST && repetitionPenalty <= MOST,
-    `from ${LEAST} to ${MOST}`,
+    repetitionPenalty >= MIN_SCALE && repetitionPenalty <= MAX_SCALE,
+    `from ${MIN_SCALE} to ${MAX_SCALE}`,
   );
   expect("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 − 1");
   expect("logprobs", logprobs, typeof logprobs === "boolean", "true or false");
   const bias = biasOf(options.logitBias, vocabulary);
   return {
-    // More than the vocabulary has is all of it.
+    // A top-k beyond the vocabulary keeps all tokens.
     settings: {
       temperature,
       topK: Math.min(topK, vocabulary),
@@ -152,9 +148,9 @@ function checked(options: SamplingOptions, vocabulary: number): Checked {
   };
 }
 
-/** Beyond these a 32-bit float no longer tells logits apart, or overflows. */
-const LEAST = 1e-4;
-const MOST = 1e4;
+/** Bounds of temperature and repetition penalty: beyond them f32 logits overflow or become indistinguishable. */
+const MIN_SCALE = 1e-4;
+const MAX_SCALE = 1e4;
 
 /** Total by type: an option without a name here does not compile. */
 const OPTIONS: Readonly<Record<keyof SamplingOptions, true>> = {
@@ -173,11 +169,11 @@ function expect(name: string, value: unknown, holds: boolean, what: string): voi
   if (!holds) throw new InputError(name, `${name} must be ${what}, found ${String(value)}`);
 }
 
-function biasOf(given: SamplingOptions["logitBias"], vocabulary: number): readonly (readonly [number, number])[] {
-  if (given === undefined) return [];
-  const entries: Iterable<readonly [number, number]> = isMap(given)
-    ? given
-    : Object.entries(given).map(([token, value]) => [Number(token), value] as const);
+function biasOf(biases: SamplingOptions["logitBias"], vocabulary: number): readonly (readonly [number, number])[] {
+  if (biases === undefined) return [];
+  const entries: Iterable<readonly [number, number]> = isMap(biases)
+    ? biases
+    : Object.entries(biases).map(([token, value]) => [Number(token), value] as const);
   return Array.from(entries, ([token, value]) => {
     expect(
       "logitBias",
@@ -188,8 +184,8 @@ function biasOf(given: SamplingOptions["logitBias"], vocabulary: number): readon
     expect(
       "logitBias",
       value,
-      value === -Infinity || (Number.isFinite(value) && Math.abs(value) <= MOST_BIAS),
-      `a number up to ${MOST_BIAS} in size, or −Infinity`,
+      value === -Infinity || (Number.isFinite(value) && Math.abs(value) <= MAX_BIAS),
+      `a number up to ${MAX_BIAS} in size, or −Infinity`,
     );
     return [token, value];
   });
@@ -198,5 +194,5 @@ function biasOf(given: SamplingOptions["logitBias"], vocabulary: number): readon
 const isMap = (given: NonNullable<SamplingOptions["logitBias"]>): given is ReadonlyMap<number, number> =>
   given instanceof Map;
 
-/** Far beyond any logit, and far from overflow. */
-const MOST_BIAS = 1e6;
+/** Far larger than any logit, without overflow. */
+const MAX_BIAS = 1e6;

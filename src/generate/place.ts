@@ -1,4 +1,4 @@
-// Where a generation runs: its two programs on a device, with weights and caches that both read.
+// Loads the two programs of a generation onto a device, with shared weights and caches.
 import type { Generation } from "../program/generation.js";
 import type { ProgramWeight } from "../program/program.js";
 import { type Device, load, type Session } from "../runtime/index.js";
@@ -15,10 +15,10 @@ export interface Place {
   readonly step: Session;
 }
 
-/** Tokens of a prompt, to guess which kernels it needs: most are of a length at which the same do. */
-const LIKELY_PROMPT = 32;
+/** The assumed prompt length for compiling kernels in advance: most lengths select the same kernels. */
+const LIKELY_PROMPT_LENGTH = 32;
 
-/** Loads both programs, or leaves nothing behind. Throws what `load` throws. */
+/** Loads both programs; frees everything if one fails. Throws what `load` throws. */
 export async function placeOn(
   generation: Generation,
   device: Device,
@@ -39,9 +39,9 @@ export async function placeOn(
     compile: "run",
     ...(weightsOf && { weightsOf }),
     max: { ...max, [tokenAxis]: chunk },
-    likely: { ...max, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT) },
+    likely: { ...max, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT_LENGTH) },
   });
-  const own = new LateWeights(() => locateWeights(generation.step, weights, seed ?? 0, signal));
+  const own = new LazyWeights(() => locateWeights(generation.step, weights, seed ?? 0, signal));
   try {
     const step = await load(generation.step, device, (weight) => own.values(weight), {
       ...shared,
@@ -61,10 +61,10 @@ export async function placeOn(
 }
 
 /**
- * Of a program that finds its weights on the device, as a rule all: opened when one is asked for. They are those that
- * the other program fits.
+ * Weights of the step program, which usually shares all of them with the prompt program: opened only when one is
+ * requested.
  */
-class LateWeights {
+class LazyWeights {
   #opened: Promise<WeightValues> | null = null;
 
   constructor(private readonly open: () => Promise<WeightValues>) {}
@@ -79,7 +79,7 @@ class LateWeights {
   }
 }
 
-export function leave({ prompt, step }: Place): void {
+export function disposePlace({ prompt, step }: Place): void {
   step.dispose();
   prompt.dispose();
 }

@@ -1,7 +1,7 @@
-// Which tokens took which route, read back from the caches. Packages leave it out.
+// Reads from the caches which tokens took which route. Not in packages.
 import type { Place } from "./place.js";
 
-/** By axis, of each sequence, the positions of its `rows`; null where they are not kept. */
+/** By axis, the positions of the `rows` of each sequence; null for an axis without cached positions. */
 export async function positionsOn(
   { generation, prompt }: Pick<Place, "generation" | "prompt">,
   rows: (axis: number) => readonly number[],

@@ -1,4 +1,4 @@
-// What texts go on from: texts, tokens, messages of a chat; and options that a checkpoint fills in.
+// Prompts (texts, tokens, or chat messages), and options with the checkpoint's defaults.
 import { InputError } from "../runtime/index.js";
 import type { SamplingOptions } from "./options.js";
 
@@ -7,13 +7,13 @@ export interface Message {
   readonly content: string;
 }
 
-/** A text, its tokens, or the messages of a chat, whose last one is to be answered. */
+/** A text, a list of tokens, or the messages of a chat, the last of which is to be answered. */
 export type Prompt = string | ArrayLike<number> | readonly Message[];
 
-/** One prompt, or several that go on at once. */
+/** One prompt, or several to be continued together. */
 export type Prompts = Prompt | { readonly prompts: readonly Prompt[] };
 
-/** Throws InputError for what is no prompt. */
+/** The list of prompts. Throws InputError for an invalid prompt. */
 export function promptsOf(given: Prompts): readonly Prompt[] {
   const prompts = typeof given === "object" && given !== null && "prompts" in given ? given.prompts : [given];
   for (const prompt of prompts)
@@ -28,13 +28,13 @@ export function promptsOf(given: Prompts): readonly Prompt[] {
 export const isChat = (prompt: Prompt): prompt is readonly Message[] =>
   typeof prompt !== "string" && typeof prompt[0] === "object";
 
-/** Of each sequence, or of all, its own options, else those of the checkpoint. */
+/** Completes sampling options, given for each sequence or for all, with the checkpoint's defaults. */
 export const withDefaults = (
   own: SamplingOptions,
   given: SamplingOptions | readonly SamplingOptions[] = {},
 ): SamplingOptions | readonly SamplingOptions[] =>
   isList(given) ? given.map((one) => ({ ...own, ...one })) : { ...own, ...given };
 
-/** What `Array.isArray` does not tell of readonly lists. */
+/** A type guard: `Array.isArray` does not narrow readonly lists. */
 const isList = (options: SamplingOptions | readonly SamplingOptions[]): options is readonly SamplingOptions[] =>
   Array.isArray(options);

@@ -1,5 +1,4 @@
-// One generation: prompts are read in chunks, then tokens are added a step at a time, several steps ahead of what the
-// host has heard.
+// One generation: reads the prompts in chunks, then adds a token per step, with several steps in flight.
 import { DeviceLostError, type Results, type RunOptions } from "../runtime/index.js";
 import { SAMPLING_COLUMNS } from "../size/sampling.js";
 import { Capacity } from "./capacity.js";
@@ -10,80 +9,84 @@ import { positionsOn } from "./positions.js";
 import { layersOn, summarise, Timing } from "./summary.js";
 import type { Finish, GeneratedToken, GenerateOptions, Summary } from "./types.js";
 
-/** A run that the device has. */
+/** A submitted run. */
 interface Pending {
   readonly lengths: Uint32Array;
   readonly results: Promise<Results>;
 }
 
-/** What one generation is asked for. */
+/** The request for a generation. */
 export interface GenerationRequest {
   readonly prompts: readonly ArrayLike<number>[];
-  /** Tokens to be added to each, at most. */
-  readonly most: readonly number[];
+  /** The maximum number of generated tokens of each sequence. */
+  readonly maxTokens: readonly number[];
   readonly options: GenerateOptions;
   readonly sampling: SamplingTables;
 }
 
-/** What a run chose for a sequence. */
-interface Chosen {
+/** The token that a run chose for a sequence. */
+interface ChosenToken {
   readonly token: number;
   readonly logprob: number;
-  /** Whether the token before it took each axis; null where several were read. */
+  /** For each axis, whether the previous token took it; null if the run read several tokens. */
   readonly routes: readonly boolean[] | null;
 }
 
-const chosen = (results: Results, sequence: number, routes: Chosen["routes"]): Chosen => ({
+const chosenToken = (results: Results, sequence: number, routes: ChosenToken["routes"]): ChosenToken => ({
   token: results["token"]!.data[sequence]!,
   logprob: results["logprob"]!.data[sequence]!,
   routes,
 });
 
-/** Another place for one whose device was lost; `recovered` is told how many tokens were read again there. */
-export type GoElsewhere = (
+/**
+ * Opens a replacement after the loss of a device; `recovered` is called with the number of tokens that were read again.
+ */
+export type OpenReplacement = (
   lost: DeviceLostError,
 ) => Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }>;
 
 /** One generation. */
 export class Run {
   #place: Place;
-  readonly #goElsewhere: GoElsewhere;
+  readonly #openReplacement: OpenReplacement;
   readonly #limits: Limits;
   readonly #prompts: readonly ArrayLike<number>[];
-  /** Tokens to be added to each sequence, at most. */
-  readonly #most: readonly number[];
+  /** The maximum number of generated tokens of each sequence. */
+  readonly #maxTokens: readonly number[];
   readonly #options: GenerateOptions;
   readonly #sampling: SamplingTables;
   readonly #ends: ReadonlySet<number>;
   #capacity: Capacity;
-  /** In places that were lost. */
+  /** Compile time on lost devices. */
   #compiledBefore = 0;
   readonly #timing: Timing;
   readonly #pending: Pending[] = [];
-  /** Of each sequence: the tokens that were handed out, how many the device was asked for, and whether it has ended. */
+  /**
+   * For each sequence: the generated tokens, how many tokens were requested from the device, and whether it has ended.
+   */
   readonly #generated: readonly number[][];
   readonly #requested: Uint32Array;
   readonly #ended: Uint8Array;
-  /** Of each sequence that has ended: by axis, its rows then. Steps that were under way go on to compute it. */
+  /** For each sequence that has ended, its rows by axis at that time: steps in flight still compute more. */
   readonly #rowsAtEnd: (readonly number[] | undefined)[];
   readonly #outputs: readonly string[];
   readonly #layers: readonly number[];
-  /** By axis, of each sequence: the rows of its prompt. */
+  /** By axis, the rows of each sequence's prompt. */
   #rowsRead: readonly (readonly number[])[] = [];
 
   constructor(
     place: Place,
     limits: Limits,
-    { prompts, most, options, sampling }: GenerationRequest,
-    goElsewhere: GoElsewhere,
+    { prompts, maxTokens, options, sampling }: GenerationRequest,
+    openReplacement: OpenReplacement,
   ) {
     this.#place = place;
-    // Of another place, after a device was lost, what is compiled there counts from nothing.
+    // On a replacement device the compile times begin at zero.
     this.#timing = new Timing(() => this.#compiledBefore + this.#place.prompt.compiling + this.#place.step.compiling);
-    this.#goElsewhere = goElsewhere;
+    this.#openReplacement = openReplacement;
     this.#limits = limits;
     this.#prompts = prompts;
-    this.#most = most;
+    this.#maxTokens = maxTokens;
     this.#options = options;
     this.#sampling = sampling;
     this.#ends = new Set(options.ends);
@@ -97,13 +100,13 @@ export class Run {
   }
 
   #newCapacity(): Capacity {
-    const longest = Math.max(...this.#prompts.map((p, b) => p.length + this.#most[b]! - 1));
+    const longest = Math.max(...this.#prompts.map((p, b) => p.length + this.#maxTokens[b]! - 1));
     return new Capacity(this.#place.generation, this.#prompts.length, longest);
   }
 
   async *tokens(): AsyncGenerator<GeneratedToken, void> {
     let recovered: ((tokens: number) => void) | null = null;
-    for (let before = -1; ;) {
+    for (let countAtLoss = -1; ;) {
       try {
         yield* this.#read(recovered);
         for (;;) {
@@ -113,15 +116,15 @@ export class Run {
           yield* this.#receive(next, await next.results);
         }
       } catch (fault) {
-        const said = this.#generated.reduce((n, tokens) => n + tokens.length, 0);
-        // Two devices that were lost with no token between them: a third would be too.
-        if (!(fault instanceof DeviceLostError) || said === before) throw fault;
-        before = said;
+        const generatedCount = this.#generated.reduce((n, tokens) => n + tokens.length, 0);
+        // Two losses without a token in between: a third device would be lost too.
+        if (!(fault instanceof DeviceLostError) || generatedCount === countAtLoss) throw fault;
+        countAtLoss = generatedCount;
         await this.end();
-        const elsewhere = await this.#goElsewhere(fault);
+        const replacement = await this.#openReplacement(fault);
         this.#compiledBefore += this.#place.prompt.compiling + this.#place.step.compiling;
-        this.#place = elsewhere.place;
-        recovered = elsewhere.recovered;
+        this.#place = replacement.place;
+        recovered = replacement.recovered;
         this.#pending.length = 0;
         this.#capacity = this.#newCapacity();
       }
@@ -129,8 +132,8 @@ export class Run {
   }
 
   /**
-   * Reads what there is of each text, a chunk of each at a time: the prompts, and what was said before a device was
-   * lost. Each sequence's next token comes with its last chunk.
+   * Reads each text, a chunk of each per run: the prompts, and after the loss of a device the tokens generated before.
+   * The last chunk of a sequence yields its next token.
    */
   async *#read(recovered: ((tokens: number) => void) | null): AsyncGenerator<GeneratedToken, void> {
     const { generation, prompt } = this.#place;
@@ -141,7 +144,7 @@ export class Run {
     await prompt.writeStates(new Map([...tables, ...biases].map(([name, data]) => [name, { data }])));
     const texts = this.#prompts.map((p, b) => this.#textOf(p, b));
     const at = new Uint32Array(texts.length);
-    const next: Chosen[] = [];
+    const next: ChosenToken[] = [];
     for (;;) {
       this.#options.signal?.throwIfAborted();
       const lengths = Uint32Array.from(texts, (t, b) =>
@@ -154,7 +157,7 @@ export class Run {
       texts.forEach((t, b) => {
         for (let i = 0; i < lengths[b]!; i++) data[b * width + i] = t[at[b]! + i]!;
       });
-      this.#capacity.give(lengths);
+      this.#capacity.submit(lengths);
       const results = await prompt.run(
         { [generation.input]: { data, shape: [texts.length, width] } },
         { ...this.#runOptions(), lengths },
@@ -162,13 +165,13 @@ export class Run {
       const routes = this.#routes(results);
       this.#capacity.record(lengths, this.#counts(results));
       lengths.forEach((n, b) => {
-        if (n > 0) next[b] = chosen(results, b, n === 1 ? routes[b]! : null);
+        if (n > 0) next[b] = chosenToken(results, b, n === 1 ? routes[b]! : null);
         at[b]! += n;
       });
     }
     if (this.#rowsRead.length === 0) {
       this.#timing.first();
-      this.#rowsRead = generation.axes.map((_, i) => [...this.#capacity.known(i)]);
+      this.#rowsRead = generation.axes.map((_, i) => [...this.#capacity.answeredRows(i)]);
     }
     recovered?.(at.reduce((a, b) => a + b, 0));
     for (const [b, choice] of next.entries()) {
@@ -178,41 +181,45 @@ export class Run {
     }
   }
 
-  /** The tokens of a sequence so far; the last one of a text that has ended need not be read. */
+  /** The tokens of a sequence so far; without the last token of an ended text, which need not be read. */
   #textOf(prompt: ArrayLike<number>, sequence: number): ArrayLike<number> {
     const said = this.#generated[sequence]!;
     return said.length === 0 ? prompt : [...Array.from(prompt), ...(this.#ended[sequence] ? said.slice(0, -1) : said)];
   }
   /**
-   * How many of so many tokens are read at once. The last one that was said is read by itself, as it was before, so
-   * that it is known which routes it took.
+   * The size of the next chunk. The last generated token is read by itself, as it was before the loss, so that its
+   * routes are known.
    */
   #chunkOf(left: number, said: boolean): number {
     return Math.min(this.#limits.chunk, said && left > 1 ? left - 1 : left);
   }
 
-  /** Hands steps to the device, as many as may be under way. */
+  /** Submits steps up to the limit on steps in flight. */
   async #dispatchAhead(): Promise<void> {
     while (this.#pending.length < this.#limits.ahead) {
       this.#options.signal?.throwIfAborted();
       const lengths = Uint32Array.from(this.#prompts, (_, b) =>
-        Number(!this.#ended[b] && this.#requested[b]! < this.#most[b]!),
+        Number(!this.#ended[b] && this.#requested[b]! < this.#maxTokens[b]!),
       );
       if (!lengths.includes(1)) return;
       if (!this.#capacity.fits(lengths)) {
-        // What is under way may have taken less than it might have.
+        // Wait for the steps in flight: they may have used fewer rows than assumed.
         if (this.#pending.length > 0) return;
         await this.#grow(lengths);
       }
       const { batchAxis, tokenAxis } = this.#place.generation;
-      const asks = this.#runOptions();
+      const runOptions = this.#runOptions();
       const results = this.#place.step.run(
         {},
-        { ...asks, extents: { ...asks.extents, [batchAxis]: this.#prompts.length, [tokenAxis]: 1 }, lengths },
+        {
+          ...runOptions,
+          extents: { ...runOptions.extents, [batchAxis]: this.#prompts.length, [tokenAxis]: 1 },
+          lengths,
+        },
       );
-      results.catch(() => {}); // whoever hears of it, or ends the run, has it
+      results.catch(() => {}); // reported by the reader of `#pending`
       this.#pending.push({ lengths, results });
-      this.#capacity.give(lengths);
+      this.#capacity.submit(lengths);
       lengths.forEach((n, b) => (this.#requested[b]! += n));
     }
   }
@@ -221,13 +228,13 @@ export class Run {
     const routes = this.#routes(results);
     this.#capacity.record(lengths, this.#counts(results));
     for (const [b, n] of lengths.entries())
-      if (n > 0 && !this.#ended[b]) yield this.#token(b, chosen(results, b, routes[b]!));
+      if (n > 0 && !this.#ended[b]) yield this.#token(b, chosenToken(results, b, routes[b]!));
     this.#timing.token();
   }
 
-  #token(sequence: number, { token, logprob, routes }: Chosen): GeneratedToken {
+  #token(sequence: number, { token, logprob, routes }: ChosenToken): GeneratedToken {
     const index = this.#generated[sequence]!.push(token) - 1;
-    const last = index + 1 === this.#most[sequence];
+    const last = index + 1 === this.#maxTokens[sequence];
     const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
     const finish: Finish | null = this.#ends.has(token)
       ? "end"
@@ -240,15 +247,23 @@ export class Run {
             : null;
     if (finish !== null) {
       this.#ended[sequence] = 1;
-      this.#rowsAtEnd[sequence] = this.#place.generation.axes.map((_, i) => this.#capacity.known(i)[sequence]!);
+      this.#rowsAtEnd[sequence] = this.#place.generation.axes.map((_, i) => this.#capacity.answeredRows(i)[sequence]!);
     }
-    const asked =
+    const wantsLogProbability =
       this.#sampling.settings[sequence * SAMPLING_COLUMNS.length + SAMPLING_COLUMNS.indexOf("logProbability")] === 1;
     const depth = routes && routes.reduce((sum, taken, i) => sum + (taken ? this.#layers[i]! : 0), 0);
-    return { sequence, index, token, logprob: asked || Number.isNaN(logprob) ? logprob : null, depth, routes, finish };
+    return {
+      sequence,
+      index,
+      token,
+      logprob: wantsLogProbability || Number.isNaN(logprob) ? logprob : null,
+      depth,
+      routes,
+      finish,
+    };
   }
 
-  /** What is asked of every run. */
+  /** Options of every run. */
   #runOptions(): Pick<RunOptions, "outputs" | "extents" | "promises"> {
     const extents = { [this.#place.generation.sequenceAxis]: 1, ...this.#capacity.extents };
     return { outputs: this.#outputs, extents, promises: this.#sampling.greedy ? ["greedy"] : [] };
@@ -259,10 +274,10 @@ export class Run {
     const batch = this.#prompts.length;
     return axes.map((_, i) => data.subarray(i * batch, (i + 1) * batch));
   }
-  /** Of each sequence: whether its token of a run took each axis. */
+  /** For each sequence and axis, whether the token of a run took the axis. */
   #routes(results: Results): readonly (readonly boolean[])[] {
     const counts = this.#counts(results);
-    return this.#prompts.map((_, b) => counts.map((rows, i) => rows[b]! > this.#capacity.known(i)[b]!));
+    return this.#prompts.map((_, b) => counts.map((rows, i) => rows[b]! > this.#capacity.answeredRows(i)[b]!));
   }
 
   async #grow(lengths: Uint32Array): Promise<void> {
@@ -270,17 +285,17 @@ export class Run {
     await this.#place.prompt.growStates(this.#capacity.extents);
   }
 
-  /** The rows of each sequence on an axis, as far as its text goes. */
+  /** The rows of each sequence on an axis, up to the end of its text. */
   #rows(axis: number): readonly number[] {
-    return Array.from(this.#capacity.known(axis), (rows, b) => this.#rowsAtEnd[b]?.[axis] ?? rows);
+    return Array.from(this.#capacity.answeredRows(axis), (rows, b) => this.#rowsAtEnd[b]?.[axis] ?? rows);
   }
 
-  /** By axis, of each sequence, the positions of its rows; null where they are not kept. */
+  /** By axis, the positions of the rows of each sequence; null for an axis without cached positions. */
   taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     return positionsOn(this.#place, (axis) => this.#rows(axis));
   }
 
-  /** Waits for what is under way. */
+  /** Waits for the runs in flight. */
   async end(): Promise<void> {
     await Promise.allSettled(this.#pending.map((p) => p.results));
   }

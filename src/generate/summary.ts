@@ -1,14 +1,17 @@
-// What a generation came to: time, tokens of each layer, memory of its caches, operations.
+// The summary of a generation: time, tokens of each layer, memory of its caches, operations.
 import type { Generation } from "../program/generation.js";
 import type { Capacity } from "./capacity.js";
 import { flopsOf, type StepSizes } from "./flops.js";
 import type { Summary } from "./types.js";
 
-/** Attentions on each axis; a route without any counts as a layer, and all tokens take none for that reason alone. */
+/**
+ * The number of attentions on each axis; 1 for a route without attention, 0 for the axis of all tokens without
+ * attention.
+ */
 export const layersOn = ({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly number[] =>
   axes.map(({ axis }, i) => Math.max(layers.filter((l) => l.axis === axis).length, i === 0 ? 0 : 1));
 
-/** When things happened, in milliseconds. */
+/** Timing of a generation, in milliseconds. */
 export class Timing {
   readonly #compiled: () => number;
   readonly #begin = performance.now();
@@ -18,13 +21,13 @@ export class Timing {
   #reading = 0;
   #adding = 0;
 
-  /** `compiled`: how long kernels have been waited for so far, in milliseconds. */
+  /** `compiled`: the time spent waiting for kernel compilation so far, in milliseconds. */
   constructor(compiled: () => number = () => 0) {
     this.#compiled = compiled;
     this.#before = compiled();
   }
 
-  /** The prompts are read. */
+  /** Records that the prompts have been read. */
   first(): void {
     this.#first = this.#last = performance.now();
     this.#reading = this.#compiled() - this.#before;
@@ -36,23 +39,23 @@ export class Timing {
   get firstToken(): number {
     return this.#first - this.#begin;
   }
-  /** Of that, what kernels were waited for. */
+  /** The part of `firstToken` that was spent waiting for kernel compilation. */
   get compiling(): number {
     return Math.min(this.#reading, this.firstToken);
   }
-  /** Without what kernels were waited for. */
+  /** Time after the first token, without waiting for kernel compilation. */
   get generation(): number {
     return Math.max(0, this.#last - this.#first - this.#adding);
   }
 }
 
 export interface Done {
-  /** Tokens of each prompt, and those added to each. */
+  /** Tokens of each prompt, and generated tokens of each sequence. */
   readonly prompts: readonly number[];
   readonly given: readonly number[];
-  /** Rows of the prompts on each axis; empty where they were not read to their end. */
+  /** Rows of the prompts on each axis; empty if they were not read completely. */
   readonly read: readonly (readonly number[])[];
-  /** The rows of each sequence on each axis, as far as its text goes. */
+  /** The rows of each sequence on each axis, up to the end of its text. */
   readonly rows: readonly (readonly number[])[];
   readonly capacity: Capacity;
   readonly timing: Timing;
@@ -83,7 +86,7 @@ export function summarise(generation: Generation, { prompts, given, read, rows, 
   };
 }
 
-/** Of the steps alone: rows are what was added since the prompts were read, caches as long as on average. */
+/** Operations of the steps alone: the rows added since the prompts were read, with caches of average length. */
 function flopsPerToken(
   generation: Generation,
   totals: readonly number[],

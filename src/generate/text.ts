@@ -1,42 +1,42 @@
-// Texts go on as texts: prompts become tokens, tokens become characters as they come, and stop strings end a sequence,
-// each by its own.
+// Generates text: encodes prompts to tokens, decodes generated tokens to characters, and ends each sequence at its stop
+// strings.
 import type { Generator } from "./generator.js";
 import { StopMatcher } from "./stop.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "./types.js";
 
-/** The text of one sequence's tokens as they come. */
+/** A streaming decoder of one sequence's tokens. */
 export interface TokenDecoder {
   /** The characters that a token completes; often none. */
   add(token: number): string;
-  /** What is left when no more come. */
+  /** The remaining text after the last token. */
   finish(): string;
 }
 
-/** Between the texts of a model and its tokens. */
+/** Converts between a model's texts and its tokens. */
 export interface TextCodec {
   encode(text: string): ArrayLike<number>;
-  /** A new one for each sequence. */
+  /** Creates a decoder for one sequence. */
   decoder(): TokenDecoder;
-  /** Tokens that end a text, and are no part of it. */
+  /** Tokens that end a text and are not part of it. */
   readonly ends?: readonly number[];
 }
 
 export interface GenerateTextOptions extends GenerateOptions {
-  /** A string that ends a text, and is no part of it, or several. */
+  /** One or several strings that end a text and are not part of it. */
   readonly stop?: string | readonly string[];
 }
 
 export interface GeneratedText extends GeneratedToken {
   /**
-   * What the token adds to the text of its sequence. Characters that are not complete, or that may become a stop
-   * string, come with a later token; with the last comes all that is left.
+   * The text that the token adds to its sequence. Incomplete characters, and text that may become a stop string, are
+   * added by a later token; the last token adds all that remains.
    */
   readonly text: string;
 }
 
 /**
- * Goes on from each prompt, a text or tokens, in the order in which tokens are known. `ends` of the options replace
- * those of the codec. Throws what `generate` and the codec throw, and InputError for a stop string that is none.
+ * Continues each prompt, a text or tokens, in the order of generation. `ends` of the options replaces the codec's.
+ * Throws what `generate` and the codec throw, and InputError for an invalid stop string.
  */
 export async function* generateText(
   generator: Pick<Generator, "generate">,
@@ -51,7 +51,7 @@ export async function* generateText(
     {
       ...(codec.ends && { ends: codec.ends }),
       ...options,
-      // In this order: a text that the caller ends has the characters of its last token.
+      // Add the token first: a text that the caller's `until` ends includes its last token.
       until: (sequence, token) => writers[sequence]!.add(token) || (options.until?.(sequence, token) ?? false),
     },
   );
@@ -68,11 +68,11 @@ export async function* generateText(
       };
     }
   } finally {
-    await tokens.return(undefined as never); // nobody sees what it returns
+    await tokens.return(undefined as never); // the return value is not used
   }
 }
 
-/** The text of one sequence, as far as it can be shown. */
+/** Collects the text of one sequence that can be shown. */
 class Writer {
   readonly #matcher: StopMatcher;
   #fresh = "";
@@ -90,17 +90,17 @@ class Writer {
     return this.#stopped;
   }
 
-  /** Returns whether the text ends with a stop string. */
+  /** Adds a token; returns whether a stop string has ended the text. */
   add(token: number): boolean {
     return this.#write(this.decoder.add(token));
   }
 
-  /** What was held back is text after all, unless a stop string ends it. */
+  /** Adds the withheld text, unless a stop string ended the text. */
   finish(): void {
     if (!this.#stopped && !this.#write(this.decoder.finish())) this.#fresh += this.#matcher.end();
   }
 
-  /** The text since it was last taken. */
+  /** Returns the text since the last call. */
   take(): string {
     const text = this.#fresh;
     this.#fresh = "";

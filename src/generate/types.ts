@@ -1,99 +1,96 @@
-// What is asked of a generation and what it gives.
+// Options and results of generation.
 import type { SamplingOptions } from "./options.js";
 import type { Generation } from "../program/generation.js";
 import type { Device, DeviceLostError, LiveValue, Session, SessionEvent, WeightsInput } from "../runtime/index.js";
 
 export interface GeneratorOptions {
-  /** Tokens of a prompt that are read at once, at most. Default 256. */
+  /** The maximum number of prompt tokens per run. Default 256. */
   readonly chunk?: number;
-  /**
-   * Steps that the device is given before the first of them is answered, 1 to 8: waiting costs a turn of the event loop
-   * each time. Default 8.
-   */
+  /** Steps in flight, 1 to 8: awaiting each step costs a turn of the event loop. Default 8. */
   readonly ahead?: number;
   readonly live?: Readonly<Record<string, LiveValue>>;
-  /** For weights where none are given, and for the model's own random values: a u32. Default 0. */
+  /** A u32 seed for the model's random values, and for random initial weights. Default 0. */
   readonly seed?: number;
   /**
-   * A session of the same model whose weights the generator reads, where both keep them alike. It must outlive the
-   * generator.
+   * A session of the same model, whose weights the generator shares if both store them in the same form. It must
+   * outlive the generator.
    */
   readonly weightsOf?: Session;
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: SessionEvent) => void;
   /**
-   * Opens the device to go on from when this one was lost, with the generation compiled for it where that is another;
-   * the generator destroys it in the end. By default the best there is, unless `weightsOf` is given; null: a lost
-   * device ends the generation. Weights are read again from where they came.
+   * Opens a replacement for a lost device, with the generation compiled for it if that differs; the generator destroys
+   * the device at the end. By default the best available device, unless `weightsOf` is set; null: the loss of the
+   * device ends the generation. Weights are read again from their source.
    */
   readonly recover?:
     | ((lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>)
     | null;
-  /** Told once when a generation goes on from another device. */
+  /** Called when a generation continues on a replacement device. */
   readonly onRecovered?: (event: Recovered) => void;
 }
 
 export interface Recovered {
   readonly lost: DeviceLostError;
-  /** The one that it goes on from. */
+  /** The replacement device. */
   readonly device: Device;
-  /** Tokens that were read again, so that the caches are as they were. */
+  /** The number of tokens that were read again to restore the caches. */
   readonly tokens: number;
   readonly milliseconds: number;
 }
 
 export interface GenerateOptions {
-  /** How tokens are chosen, of all sequences or of each. By default the most likely. */
+  /** Sampling options, shared or for each sequence. Default: the most likely token. */
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
   /**
-   * Tokens added to each sequence, at most; without it until it ends or the context is full. Needed where the model has
-   * no longest context.
+   * The maximum number of generated tokens per sequence; by default until the sequence ends or the context is full.
+   * Required if the model has no maximum context.
    */
   readonly maxTokens?: number;
   /** Tokens that end a sequence. */
   readonly ends?: readonly number[];
   /**
-   * Told of each token that ends no text yet, in order; true makes it the last of its sequence. For ends that tokens
-   * alone do not show, such as stop strings.
+   * Called for each token that does not end its text, in order; returning true makes it the last of its sequence. For
+   * ends that single tokens do not show, such as stop strings.
    */
   readonly until?: (sequence: number, token: number) => boolean;
-  /** Ends the generation: the iterator throws its reason, and the device is left idle. */
+  /** Aborts the generation: the iterator throws the signal's reason, and the device is left idle. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Why a sequence ended: `end`, a token that ends a text; `stop`, a stop string, or else `until`; `length`, as many
- * tokens as were asked for; `context`, the model reads no more.
+ * Why a sequence ended. `end`: a token that ends a text; `stop`: a stop string or `until`; `length`: the maximum number
+ * of tokens; `context`: the context is full.
  */
 export type Finish = "end" | "stop" | "length" | "context";
 
 export interface GeneratedToken {
-  /** Which of the prompts it continues. */
+  /** The index of its prompt. */
   readonly sequence: number;
-  /** Its place among the tokens added to that. */
+  /** Its index among the generated tokens of its sequence. */
   readonly index: number;
   readonly token: number;
   /**
-   * The natural logarithm of its probability, where sampling is to tell it; else null. NaN, asked for or not, where the
-   * logits were no numbers.
+   * The natural logarithm of its probability if `logprobs` is set, else null. NaN in any case if the logits were not
+   * finite numbers.
    */
   readonly logprob: number | null;
   /**
-   * How many layers computed the token before it, from which it was chosen; null where that was read with others of its
-   * prompt.
+   * The number of layers that computed the previous token, from which it was sampled; null if that was read together
+   * with other prompt tokens.
    */
   readonly depth: number | null;
-  /** Whether that token took each route of the summary, all tokens first; null as `depth` is. */
+  /** Whether the previous token took each route of the summary, the axis of all tokens first; null if `depth` is. */
   readonly routes: readonly boolean[] | null;
-  /** Why this is the last of its sequence; null: it is not. */
+  /** Why the sequence ends with this token; null if it continues. */
   readonly finish: Finish | null;
 }
 
-/** Tokens on an axis at the end, of all sequences. */
+/** The tokens on an axis at the end of a generation, over all sequences. */
 export interface RouteUse {
-  /** What the route is called, which no other is; "" for all tokens. */
+  /** The unique name of the route; "" for the axis of all tokens. */
   readonly path: string;
-  /** Attentions on it, at least 1. */
+  /** The number of attentions on it, at least 1. */
   readonly layers: number;
   readonly tokens: number;
 }
@@ -102,22 +99,21 @@ export interface Summary {
   readonly promptTokens: number;
   readonly generatedTokens: number;
   /**
-   * Milliseconds from the call to the first token; how many of them kernels were waited for; and from then to the last,
-   * without what kernels were waited for.
+   * Milliseconds from the call to the first token; the part of them spent waiting for kernel compilation; and
+   * milliseconds from the first token to the last, without waiting for kernel compilation.
    */
   readonly firstToken: number;
   readonly compiling: number;
   readonly generation: number;
-  /** All tokens first, then each route. Tokens that were chosen last have not been read, and are not counted. */
-  readonly routes: readonly RouteUse[];
   /**
-   * Bytes of keys and values: of the tokens that took each layer, of all memory set aside, and of a model in which
-   * every token takes every layer.
+   * The axis of all tokens, then each route. The last generated token of a sequence was not read and is not counted.
    */
+  readonly routes: readonly RouteUse[];
+  /** Bytes of keys and values: in use, allocated, and in use by a model in which every token takes every layer. */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /**
-   * Floating-point operations of a generated token on average, and where every token takes every layer; null where none
-   * was read.
+   * Average floating-point operations of a generated token, and of one that takes every layer; null if no generated
+   * token was read.
    */
   readonly flops: { readonly own: number; readonly dense: number } | null;
 }

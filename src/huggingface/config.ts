@@ -1,36 +1,36 @@
-// `config.json` of a decoder, read as what its layers compute. What modc does not know is refused by field and value.
+// Parses the `config.json` of a decoder as a description of its layers. Unknown fields and values are refused by name.
 import { CheckpointError } from "./errors.js";
 import { families, type Biases, type Family } from "./families.js";
 import { Fields } from "./fields.js";
 import { rotaryOf, type Rotary } from "./rotary.js";
 
-/** What the layers of a decoder are made of. */
+/** The architecture of a decoder. */
 export interface DecoderConfig {
   readonly family: Family;
-  /** Tokens there are. */
+  /** The size of the vocabulary. */
   readonly vocab: number;
-  /** Width of the stream. */
+  /** The width of the residual stream. */
   readonly dim: number;
-  /** Width inside the network on each token. */
+  /** The hidden width of the MLP. */
   readonly hidden: number;
   readonly depth: number;
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
-  /** The most tokens of a sequence. */
+  /** The maximum length of a sequence. */
   readonly context: number;
-  /** Of the norms. */
+  /** The epsilon of the norms. */
   readonly eps: number;
   readonly activation: Activation;
   readonly biases: Biases;
-  /** Whether logits are products with the embedding. */
+  /** Whether the output weights are tied to the embedding. */
   readonly tied: boolean;
-  /** How far each layer sees; 0: no limit. */
+  /** The attention window of each layer; 0: no limit. */
   readonly windows: readonly number[];
   readonly rotary: Rotary;
 }
 
-/** A function of the language. */
+/** The activation, a function of the language. */
 export type Activation = "silu" | "gelu" | "gelu_tanh" | "relu";
 
 const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
@@ -42,10 +42,10 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
   ["relu", "relu"],
 ]);
 
-/** Types of weights that are read. */
+/** Supported dtypes of weights. */
 const DTYPES = new Set(["float32", "float16", "bfloat16"]);
 
-/** Reads a configuration. Throws CheckpointError that names the field and its value. */
+/** Parses a configuration. Throws a CheckpointError that names the field and its value. */
 export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const config = Fields.parse(text, file);
   const family = familyOf(config);
@@ -87,7 +87,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     windows: family.windows(config, depth),
     rotary,
   };
-  refuseOthers(config);
+  refuseUnsupported(config);
   return read;
 }
 
@@ -105,7 +105,7 @@ function familyOf(config: Fields): Family {
   return other === undefined ? family : config.refuse("architectures", `modc reads ${family.architecture}`);
 }
 
-/** Read above or in the family. */
+/** Fields that are read above or by the family. */
 const READ = [
   "model_type architectures vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads " +
     "num_key_value_heads head_dim",
@@ -114,8 +114,8 @@ const READ = [
   "partial_rotary_factor sliding_window use_sliding_window max_window_layers layer_types",
 ];
 
-/** Says nothing of what a pass over tokens computes: training, generation (read from its own file), bookkeeping. */
-const SILENT = [
+/** Fields that do not affect the forward pass: training, generation (which has its own file), bookkeeping. */
+const WITHOUT_EFFECT = [
   "_name_or_path name_or_path transformers_version torch_dtype dtype initializer_range attention_dropout " +
     "hidden_dropout resid_pdrop embd_pdrop",
   "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id use_cache " +
@@ -133,10 +133,13 @@ const SILENT = [
 ];
 
 const words = (lines: readonly string[]): ReadonlySet<string> => new Set(lines.flatMap((line) => line.split(" ")));
-const [read, silent] = [words(READ), words(SILENT)];
+const [read, silent] = [words(READ), words(WITHOUT_EFFECT)];
 
-/** A field that nobody here knows may change what is computed, unless it says no. */
-function refuseOthers(config: Fields): void {
+/**
+ * Refuses unsupported settings, and unknown fields, which may change the computation, unless their value is false or
+ * empty.
+ */
+function refuseUnsupported(config: Fields): void {
   if (config.flag("rope_interleaved") === true)
     config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
   if (config.flag("use_mrope") === true) config.refuse("use_mrope", "modc knows positions in one dimension");
@@ -165,7 +168,7 @@ function isOff(config: Fields, name: string): boolean {
   );
 }
 
-/** A number as the language writes a float. */
+/** Formats a number as a float literal of the language. */
 export function floatText(value: number): string {
   if (!Number.isFinite(value))
     throw new CheckpointError("bad-config", `${value} is no number that a model can be written with`);

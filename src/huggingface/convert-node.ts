@@ -1,5 +1,5 @@
-// A dense checkpoint as a Mixture-of-Depths model that computes the same at the start: its text, its weights, its
-// tokenizer. Node only.
+// Converts a dense checkpoint to a Mixture-of-Depths model that initially computes the same function: model text,
+// weights, tokenizer. Node only.
 import { countOf } from "../base/collections.js";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -18,43 +18,43 @@ import { checkpointConfig, checkpointText, readConfigText } from "./folder-node.
 
 export interface ConvertOptions {
   readonly routing: Routing;
-  /** Of the predictors' inner weights, which nothing of the dense model determines. */
+  /** Seed of the predictors' inner weights, which the dense model does not determine. */
   readonly seed: number;
-  /** The dense model's weights; by default the folder's. */
+  /** The dense model's weights; by default those in its folder. */
   readonly weights?: string;
 }
 
 export interface Converted {
   /** The model's name. */
   readonly model: string;
-  /** Layers, and how many of them are routed. */
+  /** The number of layers, and of routed layers. */
   readonly layers: number;
   readonly routed: number;
-  /** Numbers in all weights, and those that are new. */
+  /** The number of parameters, and of new ones. */
   readonly parameters: number;
   readonly added: number;
 }
 
 /**
- * Logits of a predictor at the start: sigmoid(2) = 0.88, so every token is kept, and training can soon say otherwise.
+ * The initial logits of a predictor: sigmoid(2) = 0.88, so that every token is kept, and training can soon change it.
  */
-const KEEP = 2;
+const KEEP_LOGIT = 2;
 
 /**
- * Where new weights begin: no score, so that each gate is 1 + 0.2 · tanh(0) = 1, and predictors that keep every token.
- * Others follow from the seed.
+ * Initial values of new weights: zero scores, so that each gate is 1 + 0.2 · tanh(0) = 1, and predictors that keep
+ * every token. Other new weights are drawn by the seed.
  */
-const STARTS: readonly (readonly [ending: string, value: number])[] = [
+const INITIAL_VALUES: readonly (readonly [ending: string, value: number])[] = [
   [".router.weight", 0],
   [".guess.down.weight", 0],
-  [".guess.down.bias", KEEP],
+  [".guess.down.bias", KEEP_LOGIT],
 ];
 
-/** Whether a weight is of the routing: the dense model has none such. */
+/** Whether a weight belongs to the routing, and so is not in the dense model. */
 const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(?:router|guess)\./.test(path);
 
 /**
- * Writes a folder that commands open as they open the dense one. It appears whole, or not at all. Throws
+ * Writes a folder that commands open like the dense one. The folder appears complete or not at all. Throws
  * CheckpointError and WeightsError.
  */
 export async function convertFolder(
@@ -110,10 +110,13 @@ export async function convertFolder(
   };
 }
 
-/** An interrupt is heard between two: what is temporary then is removed. */
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+/** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
+const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
-/** In the type the checkpoint has its weights in, where it is one; else F32. */
+/**
+ * Writes the weights of the converted model: in F16 or BF16 if all the checkpoint's weights have that dtype, else in
+ * F32.
+ */
 async function writeWeights(
   from: string,
   to: string,
@@ -126,10 +129,10 @@ async function writeWeights(
     const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
     const [dtype, ...others] = new Set([...source.tensors.values()].map((t) => t.dtype));
     const floats = others.length === 0 && (dtype === "F16" || dtype === "BF16") ? dtype : "F32";
-    const fromSeed = initialWeightsInTurns(seed, turn);
+    const fromSeed = initialWeightsInTurns(seed, yieldToEvents);
     const values = (weight: ProgramWeight): Words | Promise<Words> => {
-      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(turn));
-      const start = STARTS.find(([ending]) => weight.path.endsWith(ending));
+      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(yieldToEvents));
+      const start = INITIAL_VALUES.find(([ending]) => weight.path.endsWith(ending));
       return start === undefined ? fromSeed(weight) : new Float32Array(countOf(weight.shape)).fill(start[1]);
     };
     await saveWeights(to, { weights }, values, { floats });
@@ -138,7 +141,7 @@ async function writeWeights(
   }
 }
 
-/** What `config.json` says of the end of a text, which is not copied, for it describes the dense model. */
+/** Copies the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
 async function writeEnds(from: string, to: string): Promise<void> {
   const { ends } = (await checkpointText(from)).generation;
   if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);

@@ -1,20 +1,19 @@
-// From what a decoder's layers compute to the text of a `.mod` file that computes it, dense or with every n-th layer
-// routed.
+// Generates the `.mod` source of a decoder from its configuration, dense or with every n-th layer routed.
 import { invariant } from "../base/invariant.js";
 import { formatSource } from "../syntax/format-source.js";
 import { floatText, type DecoderConfig } from "./config.js";
 
-/** Which layers are routed, and the capacity that training is meant to come to, as the language writes it. */
+/** Which layers are routed, and the final capacity for training, as an expression of the language. */
 export interface Routing {
-  /** Every so many-th layer. */
+  /** Every n-th layer is routed. */
   readonly every: number;
   readonly capacity: string;
 }
 
 /**
- * The model as source text in the canonical form; its weights have the keys of Hugging Face's checkpoints. A routed one
- * computes what the dense one does, to rounding, where routers are zero and predictors keep every token: its capacity
- * starts at 100%, its gates at 1.
+ * The model as source text in the canonical form; its weights have Hugging Face's keys. A routed model computes the
+ * same as the dense one, up to rounding, if router weights are zero and predictors keep every token: its capacity
+ * starts at 100% and its gates at 1.
  */
 export function decoderSource(config: DecoderConfig, routing: Routing | null = null): string {
   const text = [
@@ -34,7 +33,7 @@ function imports(routing: Routing | null): string {
   return `import { Embedding, Linear, ${routing === null ? "" : "MoD, "}Residual, RMSNorm } from "std"`;
 }
 
-/** Angles and windows that no formula of the language gives. */
+/** Tables of angles and windows that no formula of the language expresses. */
 function constants({ rotary, windows }: DecoderConfig): readonly string[] {
   const angles =
     rotary.frequencies === null
@@ -52,8 +51,8 @@ function constants({ rotary, windows }: DecoderConfig): readonly string[] {
 const isUniform = (windows: readonly number[]): boolean => windows.every((w) => w === windows[0]);
 const hasWindows = ({ windows }: DecoderConfig): boolean => windows.some((w) => w > 0);
 
-/** Parameters of a block with those that some configurations need. */
-const listed = (...names: readonly (string | false)[]): string => names.filter((name) => name !== false).join(", ");
+/** Parameters of a block, without the ones that the configuration does not need. */
+const joinNames = (...names: readonly (string | false)[]): string => names.filter((name) => name !== false).join(", ");
 
 function attention(config: DecoderConfig): string {
   const { biases, family, rotary } = config;
@@ -64,11 +63,11 @@ function attention(config: DecoderConfig): string {
   const angles =
     rotary.frequencies === null
       ? "theta"
-      : listed("frequencies: frequencies", rotary.scale !== 1 && `scale: ${floatText(rotary.scale)}`);
+      : joinNames("frequencies: frequencies", rotary.scale !== 1 && `scale: ${floatText(rotary.scale)}`);
   const head = (x: string): string =>
     `rearrange(${x}(x), "b t (h d) -> b h t d", h: ${x === "q" ? "heads" : "kv_heads"})`;
   const turned = (x: string): string => `rope(${family.headNorms ? `${x}_norm(${head(x)})` : head(x)}, ${angles})`;
-  const parameters = listed(
+  const parameters = joinNames(
     "dim: int",
     "heads: int",
     "kv_heads: int",
@@ -107,7 +106,7 @@ block MLP(dim: int, hidden: int) {
 function layer(config: DecoderConfig): string {
   const { family, rotary } = config;
   const [theta, windowed] = [rotary.frequencies === null, hasWindows(config)];
-  const parameters = listed(
+  const parameters = joinNames(
     "dim: int",
     "heads: int",
     "kv_heads: int",
@@ -121,7 +120,7 @@ function layer(config: DecoderConfig): string {
   return `/// A pre-norm layer. It returns its update only.
 block DecoderLayer(${parameters}) {
   attn_norm: RMSNorm(dim, eps: eps)
-  attn: Attention(${listed(heads, theta && "theta", family.headNorms && "eps", windowed && "window")})
+  attn: Attention(${joinNames(heads, theta && "theta", family.headNorms && "eps", windowed && "window")})
   mlp_norm: RMSNorm(dim, eps: eps)
   mlp: MLP(dim, hidden)
 
@@ -135,7 +134,7 @@ block DecoderLayer(${parameters}) {
 function model(config: DecoderConfig, routing: Routing | null): string {
   const { family, tied, rotary, windows } = config;
   const windowed = hasWindows(config);
-  const parameters = listed(
+  const parameters = joinNames(
     `vocab: int = ${config.vocab}`,
     `dim: int = ${config.dim}`,
     `heads: int = ${config.heads}`,
@@ -152,7 +151,7 @@ function model(config: DecoderConfig, routing: Routing | null): string {
   );
   const window = windowed && (isUniform(windows) ? "window" : "windows[i]");
   const theta = rotary.frequencies === null && "theta";
-  const one = `DecoderLayer(${listed("dim, heads, kv_heads, head_dim, hidden", theta, "eps", window)})`;
+  const one = `DecoderLayer(${joinNames("dim, heads, kv_heads, head_dim, hidden", theta, "eps", window)})`;
   const layers =
     routing === null
       ? `[for i in 0..depth: Residual(${one})]`
@@ -198,7 +197,7 @@ function keys({ family, biases, tied }: DecoderConfig): readonly string[] {
   const theirs = "model.layers.{i}";
   const rule = (path: string, ...keysOf: readonly string[]): string =>
     `"${path}" = ${keysOf.map((key) => `"${key}"`).join(" or ")}`;
-  // With norms of heads beside them the maps are named one by one: a placeholder would match q_norm too.
+  // With head norms the linear maps are named one by one: a placeholder would match q_norm too.
   const maps = family.headNorms ? ["q", "k", "v", "o"] : ["{p}"];
   const biased = biases.qkv && biases.o ? maps : biases.qkv ? ["q", "k", "v"] : [];
   return [

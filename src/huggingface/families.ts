@@ -1,9 +1,8 @@
-// The families of decoders modc reads: what their configurations leave out, and which weights their layers have.
-//
-// One record for each `model_type`; values are the defaults of Hugging Face's configuration classes.
+// The supported decoder families: the defaults of their configurations, and the weights of their layers. One record for
+// each `model_type`; defaults are those of Hugging Face's configuration classes.
 import type { Fields } from "./fields.js";
 
-/** Which linear maps of a layer have a bias. */
+/** Whether the linear maps of a layer have a bias. */
 export interface Biases {
   readonly qkv: boolean;
   readonly o: boolean;
@@ -13,19 +12,19 @@ export interface Biases {
 export interface Family {
   /** `model_type`. */
   readonly type: string;
-  /** Of the `.mod` file's model. */
+  /** The name of the model in the `.mod` file. */
   readonly model: string;
   readonly architecture: string;
-  /** `max_position_embeddings` where the configuration gives none. */
+  /** Default of `max_position_embeddings`. */
   readonly positions: number;
-  /** Width of a head where the configuration gives none; null: dim / heads. */
+  /** Default width of a head; null: dim / heads. */
   readonly headDim: number | null;
-  /** Heads of keys and values where the configuration gives none; null: as many as queries have. */
+  /** Default number of key and value heads; null: that of the query heads. */
   readonly kvHeads: number | null;
   biases(config: Fields): Biases;
-  /** Whether each head of q and k is normalised. */
+  /** Whether each head of q and k has a norm. */
   readonly headNorms: boolean;
-  /** How far each of `depth` layers sees; 0: no limit. */
+  /** The attention window of each of `depth` layers; 0: no limit. */
   windows(config: Fields, depth: number): readonly number[];
 }
 
@@ -95,7 +94,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
   [llama, mistral, qwen2, qwen3].map((family) => [family.type, family]),
 );
 
-/** The same for all layers; `layer_types`, which these families have no use for, must not say otherwise. */
+/** One window for all layers; `layer_types` is redundant in these families and must agree. */
 function uniform(config: Fields, depth: number, window: number): readonly number[] {
   const [one] = (config.texts("layer_types") ?? []).filter(
     (type) => type !== (window === 0 ? "full_attention" : "sliding_attention"),
@@ -109,7 +108,7 @@ function noBias(config: Fields, name: string): false {
   return false;
 }
 
-/** The layers from `max_window_layers` on have a window, and none where `use_sliding_window` is not true. */
+/** Layers from `max_window_layers` on have a window; none has if `use_sliding_window` is not true. */
 function qwenWindows(config: Fields, depth: number): readonly number[] {
   const used = config.flag("use_sliding_window") ?? false;
   const window = used ? (config.has("sliding_window") ? config.whole("sliding_window") : 4096) : null;
@@ -119,7 +118,7 @@ function qwenWindows(config: Fields, depth: number): readonly number[] {
   );
 }
 
-/** As `layer_types` says, where it is given. */
+/** Windows according to `layer_types`; null without it. */
 function layerWindows(config: Fields, depth: number, window: number | null): readonly number[] | null {
   const types = config.texts("layer_types");
   if (types === null) return null;

@@ -1,9 +1,9 @@
-// Fields of a configuration from outside, read as what they must be: what is wrong is told by file, field and value.
+// Typed access to the fields of an external configuration; errors name file, field and value.
 import { parseJson, type Json } from "../runtime/weights/json.js";
-import { shownName } from "../size/shown.js";
+import { escapedName } from "../size/shown.js";
 import { CheckpointError } from "./errors.js";
 
-/** The fields of one object of a JSON file. A field that is null counts as absent, as Python's `None` is written. */
+/** The fields of one object of a JSON file. A null field counts as absent, since Python writes `None` as null. */
 export class Fields {
   private constructor(
     private readonly values: ReadonlyMap<string, Json>,
@@ -11,7 +11,7 @@ export class Fields {
     private readonly prefix: string,
   ) {}
 
-  /** Reads a file's text. Throws CheckpointError where it is no JSON object. */
+  /** Parses a file's text. Throws CheckpointError if it is not a JSON object. */
   static parse(text: string, file: string): Fields {
     let json: Json;
     try {
@@ -32,21 +32,21 @@ export class Fields {
     return [...this.values].flatMap(([name, value]) => (value === null ? [] : [name]));
   }
 
-  /** Whether the field is there, be it null. */
+  /** Whether the field is present, possibly null. */
   has(name: string): boolean {
     return this.values.has(name);
   }
 
-  /** The value as it stands; null where there is none. */
+  /** The raw value; null if absent. */
   raw(name: string): Json {
     return this.values.get(name) ?? null;
   }
 
-  /** Refuses a field: the message names it and shows its value. */
+  /** Throws a CheckpointError that names the field and shows its value. */
   refuse(name: string, why: string, hint: string | null = null): never {
     throw new CheckpointError(
       "bad-config",
-      `${this.place}: ${this.prefix}${name} is ${shown(this.raw(name))}: ${why}`,
+      `${this.place}: ${this.prefix}${name} is ${shortened(this.raw(name))}: ${why}`,
       { hint },
     );
   }
@@ -55,7 +55,7 @@ export class Fields {
     throw new CheckpointError("bad-config", `${this.place} has no ${this.prefix}${name}`);
   }
 
-  /** The fields of an object in this one; null where there is none. */
+  /** The fields of a nested object; null if absent. */
   object(name: string): Fields | null {
     const value = this.raw(name);
     if (value === null) return null;
@@ -100,7 +100,7 @@ export class Fields {
       : this.refuse(name, "it must be a list of strings");
   }
 
-  /** A whole number, or a list of them. */
+  /** An integer or a list of integers. */
   wholes(name: string): readonly number[] | null {
     const value = this.raw(name);
     if (value === null) return null;
@@ -114,8 +114,8 @@ export class Fields {
   }
 }
 
-/** A value as its file has it, cut short. */
-function shown(value: Json): string {
+/** A value as JSON, shortened. */
+function shortened(value: Json): string {
   const text = JSON.stringify(value, (_, v: unknown) => (v instanceof Map ? Object.fromEntries(v) : v));
-  return shownName(text, 60);
+  return escapedName(text, 60);
 }

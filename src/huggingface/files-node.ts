@@ -1,4 +1,4 @@
-// Which files of a checkpoint's folder say what the model is, hold its weights, and read its text. Node only.
+// Finds the files of a checkpoint's folder: model, weights, tokenizer. Node only.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
@@ -6,11 +6,14 @@ export const MODEL_FILE = "model.mod";
 export const CONFIG_FILE = "config.json";
 const WEIGHTS = ["model.safetensors.index.json", "model.safetensors"];
 
-/** Files of a folder by what they are for; null where it has none. */
+/** Files of a folder by purpose; null for missing ones. */
 export interface CheckpointFiles {
-  /** What the model's text is called in messages, whether it is there or written from the configuration. */
+  /**
+   * The file name of the model's source in messages, whether the file exists or the source is generated from the
+   * configuration.
+   */
   readonly model: string;
-  /** The folder itself where it holds weights. */
+  /** The folder if it contains weights. */
   readonly weights: string | null;
   readonly tokenizer: string | null;
   readonly tokenizerConfig: string | null;
@@ -18,7 +21,7 @@ export interface CheckpointFiles {
   readonly generationConfig: string | null;
 }
 
-/** What a folder holds, without reading any of it. */
+/** Finds the files of a folder without reading any. */
 export function checkpointFiles(folder: string): CheckpointFiles {
   const found = (name: string): string | null => (existsSync(join(folder, name)) ? join(folder, name) : null);
   return {

@@ -1,4 +1,4 @@
-// The model of a checkpoint's folder: its own text, or what its configuration describes. Node only.
+// Opens the model of a checkpoint's folder: its own source, or one generated from its configuration. Node only.
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
@@ -14,10 +14,10 @@ import { checkpointFiles, MODEL_FILE } from "./files-node.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 const CONFIG = "config.json";
-/** Beyond any configuration a person or a program wrote. */
-const MOST_BYTES = 16 * 1024 * 1024;
+/** The limit on the size of a configuration file. */
+const MAX_BYTES = 16 * 1024 * 1024;
 
-/** The model of a folder: its own `model.mod`, or what its `config.json` describes. Throws CheckpointError. */
+/** The model's source: the folder's `model.mod`, or one generated from its `config.json`. Throws CheckpointError. */
 export function checkpointSource(folder: string): SourceFile {
   const file = join(folder, MODEL_FILE);
   return existsSync(file)
@@ -25,7 +25,7 @@ export function checkpointSource(folder: string): SourceFile {
     : { file, text: decoderSource(checkpointConfig(folder)) };
 }
 
-/** What the `config.json` of a folder describes. Throws CheckpointError. */
+/** Parses the `config.json` of a folder. Throws CheckpointError. */
 export function checkpointConfig(folder: string): DecoderConfig {
   const file = join(folder, CONFIG);
   if (existsSync(file)) return parseConfig(readConfigText(file), file);
@@ -34,17 +34,20 @@ export function checkpointConfig(folder: string): DecoderConfig {
   });
 }
 
-/** How a folder's text begins, ends and is chosen. */
+/** The tokenizer, chat template and generation defaults of a folder. */
 export interface CheckpointText {
-  /** Null where the folder has no `tokenizer.json`. */
+  /** Null if the folder has no `tokenizer.json`. */
   readonly tokenizer: Tokenizer | null;
-  /** Null where it has no template. */
+  /** Null if the folder has no template. */
   readonly chat: ChatTemplate | null;
-  /** Its tokens that end a text are those of `generation_config.json`, else of `config.json`, else of the tokenizer. */
+  /**
+   * Generation defaults. The tokens that end a text come from `generation_config.json`, else from `config.json`, else
+   * from the tokenizer.
+   */
   readonly generation: GenerationDefaults;
 }
 
-/** Opens what a folder has for texts. Throws CheckpointError and TokenizerError. */
+/** Opens the text files of a folder. Throws CheckpointError and TokenizerError. */
 export async function checkpointText(folder: string): Promise<CheckpointText> {
   const files = checkpointFiles(folder);
   const opened = files.tokenizer === null ? null : await openTokenizer(files.tokenizer);
@@ -60,14 +63,14 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   };
 }
 
-/** Text of a small file in UTF-8, without a byte-order mark. Throws CheckpointError. */
+/** Reads a small UTF-8 file, without its byte-order mark. Throws CheckpointError. */
 export function readConfigText(path: string): string {
   const tooLarge = (size: number): CheckpointError =>
     new CheckpointError("bad-folder", `${path} has ${size} bytes: no ${basename(path)} is so large`);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MOST_BYTES, tooLarge));
+    return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MAX_BYTES, tooLarge));
   } catch (cause) {
-    // as Node's errors have it
+    // Node's errors have a `code`
     const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA";
     if (undecoded) throw new CheckpointError("bad-folder", `${path} is not UTF-8 text`, { cause });
     const code = errnoOf(cause);

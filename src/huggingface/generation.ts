@@ -1,14 +1,14 @@
-// `generation_config.json`: which tokens end a text, and how tokens are chosen where nobody says otherwise.
-import { shownName } from "../size/shown.js";
+// Parses `generation_config.json`: the tokens that end a text, and the default sampling options.
+import { escapedName } from "../size/shown.js";
 import { Fields } from "./fields.js";
 
-/** Defaults of a checkpoint, by the names that options of sampling have; what it does not say is not there. */
+/** The generation defaults of a checkpoint, with the names of the sampling options; unset ones are absent. */
 export interface GenerationDefaults {
   /** Tokens that end a text. */
   readonly ends: readonly number[];
-  /** Tokens added at most; null where it says nothing. */
+  /** Maximum number of generated tokens; null if unset. */
   readonly maxTokens: number | null;
-  /** Empty: the largest logit is taken. */
+  /** Empty: greedy decoding. */
   readonly sampling: {
     readonly temperature?: number;
     readonly topK?: number;
@@ -16,15 +16,15 @@ export interface GenerationDefaults {
     readonly minP?: number;
     readonly repetitionPenalty?: number;
   };
-  /** Fields that change how Hugging Face generates, and that modc does not heed, as `name = value`. */
+  /** Fields, as `name = value`, that change how Hugging Face generates but that modc does not support. */
   readonly ignored: readonly string[];
 }
 
-/** Of a folder that says nothing. */
+/** The defaults of a folder without settings. */
 export const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, ignored: [] };
 
-/** What would change a text, with the values that change nothing. */
-const UNHEEDED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
+/** Unsupported fields that change a text, with the values that have no effect. */
+const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
   ["num_beams", [1]],
   ["num_beam_groups", [1]],
   ["penalty_alpha", []],
@@ -45,11 +45,11 @@ const UNHEEDED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readon
   ["exponential_decay_length_penalty", []],
 ]);
 
-/** Where Hugging Face draws tokens and the file says nothing. */
-const TOP_K = 50;
+/** Hugging Face's default top-k when it samples. */
+const DEFAULT_TOP_K = 50;
 
 /**
- * Reads a `generation_config.json`, or of a `config.json` what it says of generation. Throws CheckpointError that names
+ * Parses a `generation_config.json`, or the generation fields of a `config.json`. Throws a CheckpointError that names
  * the field and its value.
  */
 export function parseGenerationConfig(text: string, file = "generation_config.json"): GenerationDefaults {
@@ -62,7 +62,7 @@ export function parseGenerationConfig(text: string, file = "generation_config.js
   const drawn = config.flag("do_sample") ?? false;
   const temperature = config.number("temperature") ?? 1;
   if (temperature < 0) config.refuse("temperature", "it must be 0 or above");
-  const [topK, topP, minP] = [config.whole("top_k", 0) ?? TOP_K, share("top_p") ?? 1, share("min_p") ?? 0];
+  const [topK, topP, minP] = [config.whole("top_k", 0) ?? DEFAULT_TOP_K, share("top_p") ?? 1, share("min_p") ?? 0];
   return {
     ends: config.wholes("eos_token_id") ?? [],
     maxTokens: config.whole("max_new_tokens"),
@@ -71,10 +71,10 @@ export function parseGenerationConfig(text: string, file = "generation_config.js
       ...(penalty === null || penalty === 1 ? {} : { repetitionPenalty: penalty }),
     },
     ignored: config.names.flatMap((name) => {
-      const harmless = UNHEEDED.get(name);
+      const harmless = UNSUPPORTED.get(name);
       const value = config.raw(name);
       const idle = harmless === undefined || harmless.includes(value) || (Array.isArray(value) && value.length === 0);
-      return idle ? [] : [shownName(`${name} = ${JSON.stringify(value)}`)];
+      return idle ? [] : [escapedName(`${name} = ${JSON.stringify(value)}`)];
     }),
   };
 }

@@ -1,4 +1,4 @@
-// Rotary positions of a checkpoint: the base, or the angles that its scaling makes of it.
+// Rotary embedding of a checkpoint: the base, or the angles after scaling.
 //
 // The kinds are those of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default", "linear"
 // (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023, arXiv
@@ -8,13 +8,13 @@ import type { Fields } from "./fields.js";
 
 export interface Rotary {
   readonly theta: number;
-  /** Radians a position of each pair, head_dim / 2 of them; null: those of theta. */
+  /** Angle per position of each of the head_dim / 2 pairs, in radians; null: computed from theta. */
   readonly frequencies: readonly number[] | null;
-  /** Multiplies sine and cosine. */
+  /** The factor on sine and cosine. */
   readonly scale: number;
-  /** For people: `llama3, factor 32`; null where nothing is scaled. */
+  /** Description for messages: `llama3, factor 32`; null without scaling. */
   readonly scaling: string | null;
-  /** Positions that the scaling reaches, where it says so. */
+  /** The number of positions that the scaling supports, if stated. */
   readonly reach: number | null;
 }
 
@@ -22,11 +22,11 @@ export interface RotaryContext {
   readonly headDim: number;
   /** `max_position_embeddings`. */
   readonly positions: number;
-  /** Base where the configuration gives none. */
+  /** Default base. */
   readonly theta: number;
 }
 
-/** Fields that every kind may have. */
+/** Fields that are valid for every kind. */
 const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
 const OF_KIND: ReadonlyMap<string, readonly string[]> = new Map([
   ["default", []],
@@ -47,7 +47,7 @@ const OF_KIND: ReadonlyMap<string, readonly string[]> = new Map([
   ],
 ]);
 
-/** Reads both spellings. Throws CheckpointError for a kind or a field that modc does not know. */
+/** Parses both spellings. Throws CheckpointError for an unsupported kind or field. */
 export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
   const [older, newer] = [config.object("rope_scaling"), config.object("rope_parameters")];
   const fields = newer ?? older;
@@ -59,7 +59,7 @@ export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
   const kind = fields.text(field) ?? "default";
   const known = OF_KIND.get(kind) ?? fields.refuse(field, `modc knows ${[...OF_KIND.keys()].join(", ")}`);
   whole(fields);
-  // The default kind written out with the fields of another means nothing by them.
+  // An explicit default kind may have fields of other kinds, which have no effect.
   const allowed = kind === "default" ? [...OF_KIND.values()].flat() : known;
   const unknown = fields.names.find((name) => !COMMON.includes(name) && !allowed.includes(name));
   if (unknown !== undefined) fields.refuse(unknown, `modc does not know this field of ${kind} scaling`);
@@ -86,8 +86,8 @@ function whole(fields: Fields): void {
 type Scaled = Pick<Rotary, "frequencies" | "scale" | "scaling" | "reach">;
 
 /**
- * Long waves are slowed by the factor, short ones stay, and those between are blended by how often they turn in the
- * original context.
+ * Divides the frequencies of long waves by the factor, keeps those of short waves, and interpolates in between, by the
+ * number of rotations in the original context.
  */
 function llama3(fields: Fields, base: readonly number[]): Scaled {
   const factor = fields.positive("factor") ?? fields.missing("factor");
@@ -98,21 +98,21 @@ function llama3(fields: Fields, base: readonly number[]): Scaled {
   if (high <= low) fields.refuse("high_freq_factor", `it must be above low_freq_factor, ${low}`);
   const frequencies = base.map((f) => {
     const turns = (original * f) / (2 * Math.PI);
-    const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
-    return ((1 - kept) * f) / factor + kept * f;
+    const keptShare = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return ((1 - keptShare) * f) / factor + keptShare * f;
   });
   return { frequencies, scale: 1, scaling: `llama3, factor ${factor} of ${original} positions`, reach: null };
 }
 
 /**
- * Pairs that turn often stay, those that turn seldom are slowed by the factor, with a ramp between; attention is
- * sharpened by the scale.
+ * Keeps the frequencies of pairs with many rotations, divides those with few by the factor, with a linear ramp between;
+ * `scale` raises the attention scores.
  */
 function yarn(fields: Fields, base: readonly number[], { headDim, positions, theta }: RotaryContext): Scaled {
   const factor = fields.positive("factor") ?? fields.missing("factor");
   const original = fields.whole("original_max_position_embeddings") ?? positions;
   const [fast, slow] = [fields.positive("beta_fast") ?? 32, fields.positive("beta_slow") ?? 1];
-  /** The dimension whose pair turns so often in the original context. */
+  /** The dimension whose pair makes `turns` rotations in the original context. */
   const dimensionOf = (turns: number): number =>
     (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
   const truncate = fields.flag("truncate") ?? true;
@@ -120,13 +120,14 @@ function yarn(fields: Fields, base: readonly number[], { headDim, positions, the
   const high = Math.min(headDim - 1, truncate ? Math.ceil(dimensionOf(slow)) : dimensionOf(slow));
   const width = low === high ? 0.001 : high - low;
   const frequencies = base.map((f, i) => {
-    const slowed = Math.min(1, Math.max(0, (i - low) / width));
-    return slowed * (f / factor) + (1 - slowed) * f;
+    const slowedShare = Math.min(1, Math.max(0, (i - low) / width));
+    return slowedShare * (f / factor) + (1 - slowedShare) * f;
   });
-  const sharpened = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
+  const attentionScale = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
   const [m, all] = [fields.number("mscale") ?? 0, fields.number("mscale_all_dim") ?? 0];
   const scale =
-    fields.positive("attention_factor") ?? (m !== 0 && all !== 0 ? sharpened(m) / sharpened(all) : sharpened(1));
+    fields.positive("attention_factor") ??
+    (m !== 0 && all !== 0 ? attentionScale(m) / attentionScale(all) : attentionScale(1));
   return {
     frequencies,
     scale,

@@ -1,4 +1,4 @@
-// Attributes as text, and whether they are what the vocabulary says.
+// Prints, parses and checks the attributes of nodes.
 import { isDType } from "../base/dtype.js";
 import { parseSize } from "../size/parse-size.js";
 import { printSize, type Size } from "../size/size.js";
@@ -9,7 +9,7 @@ export const isOpName = (name: string): name is OpName => Object.hasOwn(schemas,
 
 const entriesOf = (op: OpName): [string, AttrKind][] => Object.entries(schemas[op].attrs);
 
-/** The attributes as one line of JSON, sizes as text; empty where the operator has none. */
+/** Prints the attributes as one line of JSON, sizes as text; empty if the operator has none. */
 export function printAttrs(op: OpName, attrs: object): string {
   const entries = entriesOf(op);
   if (entries.length === 0) return "";
@@ -20,7 +20,7 @@ export function printAttrs(op: OpName, attrs: object): string {
   return ` {${given.map(field).join(",")}}`;
 }
 
-/** Sizes that are no numbers become text, and so do the numbers that JSON lacks. */
+/** JSON lacks symbolic sizes, NaN and infinity: encodes them as text. */
 function encode(kind: AttrKind, value: unknown): unknown {
   switch (kind) {
     case "size":
@@ -46,7 +46,9 @@ const encodeNumber = (value: unknown): unknown =>
       : `${value}`
     : value;
 
-/** Attributes from JSON, in the order of the vocabulary. Throws a SyntaxError that says which attribute is amiss. */
+/**
+ * Parses attributes from JSON, in the order of the vocabulary. Throws a SyntaxError that names the faulty attribute.
+ */
 export function parseAttrs<K extends OpName>(op: K, json: string): OpAttrs[K] {
   const values: unknown = JSON.parse(json === "" ? "{}" : json);
   if (typeof values !== "object" || values === null || Array.isArray(values))
@@ -144,7 +146,7 @@ function holds(kind: AttrKind, value: unknown): boolean {
   }
 }
 
-/** What is wrong with the attributes of a node, or null. */
+/** Describes what is wrong with the attributes of a node; null if nothing is. */
 export function attrsProblem(op: OpName, attrs: object): string | null {
   const given = new Map<string, unknown>(Object.entries(attrs));
   for (const [name, kind] of entriesOf(op)) {

@@ -1,4 +1,4 @@
-// Making nodes: types are inferred, and equal nodes made once.
+// Creates nodes: infers their types, and returns an existing node instead of an equal new one (hash consing).
 import type { Axis } from "../size/axes.js";
 import type { InputsOf, Node, Origin } from "./graph.js";
 import { attrsKey } from "./key.js";
@@ -7,15 +7,15 @@ import type { OpAttrs, OpName } from "./vocabulary.js";
 
 export interface Emit {
   /**
-   * A node of the operator; the same one for the same operator, inputs and attributes, its origin that of the first.
-   * Throws TypeMismatch.
+   * A node of the operator. A call with equal operator, inputs and attributes returns the same node, whose origin is
+   * that of the first call. Throws TypeMismatch.
    */
   readonly node: <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin?: Origin | null) => Node<K>;
-  /** One result of a node: the node itself where it has only one. */
+  /** One result of a node: the node itself if it has a single result. */
   pick(node: Node, result: number, origin?: Origin | null): Node;
 }
 
-/** Makes nodes over these axes, typed by the operator table. */
+/** A builder of nodes over these axes, typed by the operator table. */
 export function createEmit(typing: Typing, axes: readonly Axis[]): Emit {
   const context = inferContext(axes);
   const made = new Map<string, Node>();

@@ -1,19 +1,19 @@
-// The graph: what a program computes.
+// The graph that a program computes. A node is a pure function of its inputs; it has one or several results (`types`),
+// and `pick` selects one of several.
 //
-// A node is a pure function of its inputs; it has one or several results (`types`), and `pick` reads one of several. A
-// graph is its outputs, losses, observed values, states and the starts of its axes: what none of them reaches does not
-// exist. Evaluation visits inputs before the nodes that read them, in any such order.
+// A graph consists of the nodes reachable from its outputs, losses, observed values, states and the starts of its axes.
+// Evaluation visits inputs before the nodes that read them, in any such order.
 //
 // An axis is an extent known only when the program runs. A sequence axis has a count for each sequence; a tensor along
 // it is stored packed: its `rows(axis)` rows are those of the first sequence, then of the second, with `starts` beside
-// them. After `above` the counts are known only on the device: `rows(axis)` is then the value of the last entry of the
-// node `starts(axis)`.
+// them. After `above` the counts are known only on the device: `rows(axis)` is then the last entry of the node
+// `starts(axis)`.
 //
-// A route is an axis made from another by choosing tokens (`top`, `above`) or slicing (`span`), together with the node
-// that gives, for each of its rows, the row of the parent: ascending and distinct.
+// A route is an axis derived from a parent axis by selecting tokens (`top`, `above`) or slicing (`span`), together with
+// the node that gives, for each row of the route, its row of the parent: ascending and distinct.
 //
-// A state has a value that outlives the run: reads of `state` see the old value, `next` is computed from them and
-// replaces it. Its memory may be taken over by `next` once every reader of the old value has run.
+// A state is a value that persists between runs: `state` nodes read the old value; `next` is computed from them and
+// replaces it. `next` may reuse the memory of the old value once every reader of the old value has run.
 import { bug } from "../base/invariant.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Axis } from "../size/axes.js";
@@ -23,7 +23,7 @@ import type { TensorType } from "./types.js";
 import type { Arity } from "./schema.js";
 import { schemas, type ArityOf, type KernelOp, type SourceOp, type OpAttrs, type OpName } from "./vocabulary.js";
 
-/** Where in the source a node comes from: the call path, and the span of the expression. */
+/** Source location of a node: the call path, and the span of the expression. */
 export interface Origin {
   readonly path: string;
   readonly span: Span;
@@ -31,7 +31,7 @@ export interface Origin {
 
 export interface Node<K extends OpName = OpName> {
   readonly op: K;
-  /** As many as the vocabulary says, where the operator is known. */
+  /** Their number is that of the vocabulary. */
   readonly inputs: InputsOf<K>;
   readonly attrs: OpAttrs[K];
   /** Types of its results. */
@@ -40,7 +40,7 @@ export interface Node<K extends OpName = OpName> {
 }
 
 /**
- * So many nodes. Not a tuple, so that nodes of any operator have inputs of which one can ask what one asks of arrays.
+ * A list of N nodes. Not a tuple type, so that the inputs of nodes of different operators share the methods of arrays.
  */
 type Nodes<N extends number, M> = readonly Node[] & { readonly length: N } & { readonly [I in keyof M]: Node };
 interface NodesByCount {
@@ -63,16 +63,16 @@ type NodesOf<N extends Arity> = N extends keyof NodesByCount
     : never;
 type InputsByOp = { readonly [K in OpName]: NodesOf<ArityOf<K>> };
 
-/** The inputs of an operator: as many as the vocabulary says. */
+/** The inputs of an operator, in the number that the vocabulary states. */
 export type InputsOf<K extends OpName> = InputsByOp[K];
 
-/** What a function gives for each input of a node. */
+/** Applies a function to each input of a node. */
 export const mapInputs = <K extends OpName>(node: Node<K>, of: (input: Node) => Node): InputsOf<K> =>
   node.inputs.map(of) as readonly Node[] as InputsOf<K>; // as many as there were
 
 /**
- * How a packed value unfolds for the caller: dimension `dim` of the tensor is rows(axis); unfolded, the batch stands at
- * `batchDim` and the tokens at `tokenDim`.
+ * How a packed value is presented to the caller: dimension `dim` of the tensor is rows(axis); in the caller's shape the
+ * batch is dimension `batchDim` and the tokens are `tokenDim`.
  */
 export interface Packing {
   readonly axis: string;
@@ -83,15 +83,15 @@ export interface Packing {
 export interface GraphInput {
   readonly name: string;
   readonly node: Node<"input">;
-  /** As the caller gives it: `[B, T, 3]`. */
+  /** The shape of the caller's tensor: `[B, T, 3]`. */
   readonly shape: readonly Size[];
   readonly packing: Packing | null;
   /**
-   * Where there is a limit, values are at least this: 0, or −1 for labels that may be none, or −below for indices that
-   * may count from the end.
+   * The minimum of the values if `below` is set: 0, or −1 for labels that may be absent, or −below for indices that may
+   * count from the end.
    */
   readonly least: number;
-  /** Values must be below this (rows of the smallest table they index, classes of a loss); null: no limit. */
+  /** Exclusive maximum of the values (rows of the smallest table they index, classes of a loss); null: no limit. */
   readonly below: number | null;
 }
 
@@ -111,7 +111,7 @@ export interface State {
   readonly next: Node;
 }
 
-/** How a state begins; `filled`: every element is this value. */
+/** The initial value of a state; `filled`: every element has this value. */
 export type StateInit =
   | { readonly kind: "zeros" }
   | { readonly kind: "filled"; readonly value: number }
@@ -124,15 +124,15 @@ export interface Graph {
   readonly inputs: readonly GraphInput[];
   readonly outputs: readonly GraphOutput[];
   readonly states: readonly State[];
-  /** The node that computes `starts` of each sequence axis that a reached node mentions. */
+  /** For each sequence axis mentioned by a reachable node, the node that computes its `starts`. */
   readonly starts: ReadonlyMap<string, Node>;
 }
 
-/** Every node a graph reaches, inputs before readers, in a fixed order. Iterative: graphs are deep. */
+/** The reachable nodes of a graph, inputs before readers, in a fixed order. Iterative: graphs are deep. */
 export const nodesOf = (graph: Pick<Graph, "outputs" | "states" | "starts">): readonly Node[] =>
   nodesReaching([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
 
-/** The roots and all that they are computed from, inputs before readers, in a fixed order. */
+/** The nodes that the roots depend on, and the roots, inputs before readers, in a fixed order. */
 export function nodesReaching(roots: readonly Node[]): readonly Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();
@@ -157,7 +157,7 @@ export function nodesReaching(roots: readonly Node[]): readonly Node[] {
   return order;
 }
 
-/** The type of a value with one result. */
+/** The type of a node with a single result. */
 export function typeOf(node: Node): TensorType {
   const [type] = node.types;
   if (type === undefined || node.types.length !== 1) bug(`${node.op} has ${node.types.length} results; pick one`);
@@ -166,14 +166,14 @@ export function typeOf(node: Node): TensorType {
 
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<K> => node.op === op;
 
-/** The node that computes a value: what a pick picks from. */
+/** The node that computes a value: of a `pick` its input, else the node itself. */
 export const producerOf = (node: Node): Node => (isOp(node, "pick") ? node.inputs[0] : node);
 
-/** Whether it puts rows into others: all but the rows of its index stay bit for bit. */
+/** Whether the node adds or writes rows into its first input, all other rows of which keep their bits. */
 export const isScatter = (node: Node): node is Node<"put"> | Node<"set"> => isOp(node, "put") || isOp(node, "set");
 
-/** The axis that a node makes, and which result is its starts; null where it makes none. */
-export function axisMade(node: Node): { readonly axis: string; readonly starts: number } | null {
+/** The axis that a node defines, and the index of the result that is its starts; null if it defines none. */
+export function definedAxis(node: Node): { readonly axis: string; readonly starts: number } | null {
   const { makes } = schemas[node.op];
   if (makes === undefined || !("axis" in node.attrs) || typeof node.attrs.axis !== "string") return null;
   return { axis: node.attrs.axis, starts: makes };
@@ -184,14 +184,14 @@ export const isPointwise = ({ op }: Node): boolean => schemas[op].kind === "poin
 /** Whether the caller or the runtime fills it. */
 export const isSource = (node: Node): node is Node<SourceOp> => schemas[node.op].kind === "source";
 
-/** Whether it is computed by kernels of its own. */
+/** Whether the operator has kernels of its own. */
 export const hasKernel = (node: Node): node is Node<KernelOp> => schemas[node.op].kind === "kernel";
 
-/** A view of the same elements in the same order. */
+/** Whether the node is a view of the same elements in the same order. */
 export const isSameView = ({ op }: Node): boolean => schemas[op].kind === "same";
 
-/** A view: its result is elements of its first input, which need be neither computed nor moved. */
+/** Whether the node is a view: its elements are elements of its first input, so nothing need be computed or copied. */
 export const isView = (node: Node): boolean => isSameView(node) || schemas[node.op].kind === "moved";
 
-/** Whether its result is the memory that its first input has, or one of those that it has. */
+/** Whether the node's result is the memory of its first input, or of one of the results of that input. */
 export const isAlias = (node: Node): boolean => isSameView(node) || isOp(node, "pick");

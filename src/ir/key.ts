@@ -1,7 +1,6 @@
-// A key for the attributes of a node: equal exactly where the attributes are, so that equal nodes can be found in a
-// Map.
+// A Map key for the attributes of a node: two keys are equal exactly if the attributes are.
 
-/** Sizes by their canonical form, numbers with the sign of zero and NaN kept. */
+/** Uses the canonical form of sizes, and distinguishes −0 from 0 and NaN from null. */
 export function attrsKey(attrs: object): string {
   const entries = Object.entries(attrs);
   return entries.length === 0

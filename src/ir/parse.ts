@@ -1,4 +1,4 @@
-// IR text back into a graph: the inverse of `printGraph`, for tests, tools and hand-written graphs.
+// Parses IR text into a graph: the inverse of `printGraph`, for tests, tools and hand-written graphs.
 import type { Axis } from "../size/axes.js";
 import { fieldsOf, makeRule, ruleKinds, type CountRule } from "../size/count-rules.js";
 import { parseSize } from "../size/parse-size.js";
@@ -19,7 +19,7 @@ import {
   type Typing,
 } from "./typing.js";
 
-/** Raised where a line of IR text is not what it should be; `line` counts from 1. */
+/** Thrown for a faulty line of IR text; `line` counts from 1. */
 export class IrSyntaxError extends SyntaxError {
   override readonly name = "IrSyntaxError";
   constructor(
@@ -51,8 +51,8 @@ interface Draft {
 }
 
 /**
- * Reads IR text, typing every node with the operator table. A node's types may be left out; where they stand they must
- * be those inferred. Blank lines and lines that begin with `//` are passed over. Throws IrSyntaxError.
+ * Parses IR text and infers the type of every node from the operator table. Types in the text are optional, but must
+ * equal the inferred ones. Blank lines and lines that begin with `//` are ignored. Throws IrSyntaxError.
  */
 export function parseGraph(text: string, typing: Typing): Graph {
   const into: Draft = {
@@ -141,7 +141,7 @@ function parseString(text: string): string {
   return typeof value === "string" ? value : fail(`expected a quoted name, found ${text}`);
 }
 
-/** A quoted name at the head of a text, and what follows it. */
+/** Splits a text into its leading quoted name and the rest. */
 function quoted(text: string): readonly [string, string] {
   const [literal] = match(/^"(?:[^"\\]|\\.)*"/, text, '"name"');
   return [parseString(literal), text.slice(literal.length).trim()];
@@ -285,7 +285,7 @@ function expectTypes(stated: readonly TensorType[], inferred: readonly TensorTyp
     fail(`stated type ${stated.map(printType).join(" ")}, inferred ${inferred.map(printType).join(" ")}`);
 }
 
-/** The JSON object that begins at an offset; empty where none does. */
+/** The JSON object that begins at an offset; empty if none does. */
 function jsonAt(line: string, from: number): string {
   if (line[from] !== "{") return "";
   let depth = 0;
@@ -306,7 +306,7 @@ function parseTypes(text: string): readonly TensorType[] {
   }));
 }
 
-/** `[B, min(3, T), 2]`: commas within parentheses belong to a size. */
+/** Parses `[B, min(3, T), 2]`: commas within parentheses belong to a size. */
 function parseShape(text: string): readonly Size[] {
   const inner = text.slice(1, -1).trim();
   if (inner === "") return [];
@@ -321,7 +321,7 @@ function parseShape(text: string): readonly Size[] {
   return parts.map((p) => parseSize(p.trim()));
 }
 
-/** A place given by offsets; any other comment is passed over. */
+/** Parses an origin with a span in offsets; ignores any other comment. */
 function parseOrigin(comment: string | undefined): Origin | null {
   const found = comment === undefined ? null : /^(\S+) (.+)@(\d+)-(\d+)$/.exec(comment);
   if (!found) return null;

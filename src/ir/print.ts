@@ -1,4 +1,4 @@
-// A graph as text that one can read, and that `parseGraph` reads back.
+// Prints a graph as readable text, which `parseGraph` parses.
 import type { Span } from "../diagnostics/span.js";
 import type { Axis } from "../size/axes.js";
 import { mapRule, type CountRule } from "../size/count-rules.js";
@@ -19,8 +19,8 @@ import { printShape, printType } from "./typing.js";
 
 export interface PrintOptions {
   /**
-   * How the place of a node is shown, such as `moby.mod:3:4`; without it, as offsets, which parse back. Null: without
-   * places.
+   * Formats the source location of a node, such as `moby.mod:3:4`. Default: as offsets, which `parseGraph` reads. Null:
+   * no locations.
    */
   readonly place?: ((span: Span) => string) | null;
 }
@@ -55,7 +55,7 @@ export function printGraph(graph: Graph, options: PrintOptions = {}): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Nodes in the order of their printing: those that results need, then inputs that nothing reads. */
+/** The nodes in printing order: the reachable ones, then inputs that nothing reads. */
 function allNodes(graph: Graph): readonly Node[] {
   const reached = nodesOf(graph);
   const seen = new Set(reached);
@@ -75,7 +75,7 @@ function printRule(rule: CountRule): string {
   return [`${kind} of ${from}`, ...others.map(([name, value]) => `${name} = ${String(value ?? "end")}`)].join("; ");
 }
 
-/** `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1] u32[rows(K)]  // layers.1 moby.mod@120-135` */
+/** Prints `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1] u32[rows(K)] // layers.1 moby.mod@120-135`. */
 function printNode(node: Node, ref: (node: Node) => string, place: PrintOptions["place"]): string {
   const origin = node.origin && place !== null ? `  // ${printOrigin(node.origin, place)}` : "";
   return (

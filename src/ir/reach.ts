@@ -1,11 +1,11 @@
-// Which sequence axes a graph needs: those its nodes mention, and those their starts are computed from.
+// The sequence axes that a graph needs: those its nodes mention, and those that the starts of these axes depend on.
 import type { Size } from "../size/size.js";
 import { atomsOf } from "../size/size.js";
 import { isOp, type Graph, type Node } from "./graph.js";
 
 /**
- * The starts of every sequence axis that a node mentions, reached from outputs and states. `startsOf` gives null for an
- * axis of another role.
+ * The starts of every sequence axis that a node reachable from outputs and states mentions. `startsOf` returns null for
+ * axes of another role.
  */
 export function reachedStarts(
   graph: Pick<Graph, "outputs" | "states">,

@@ -1,55 +1,61 @@
-// What the vocabulary says of one operator: how many inputs it takes and what its attributes hold. Types follow from
+// The schema of an operator: the number of its inputs and the kinds of its attributes. The types of nodes derive from
 // it.
 import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 
-/** The elements from `start` on along one axis of a weight that has `of` of them there; how many, its shape says. */
+/**
+ * A slice of a weight along one axis, which has `of` elements in the whole weight: the slice begins at `start`; its
+ * length is that of the node's shape.
+ */
 export interface WeightPart {
   readonly axis: number;
   readonly start: number;
   readonly of: number;
 }
 
-/** What an attribute holds, by kind. */
+/** The TypeScript type of each kind of attribute. */
 export interface AttrTypes {
   text: string;
   number: number;
   flag: boolean;
   dtype: DType;
-  /** A dtype that a size can have. */
+  /** A dtype for the value of a size. */
   numeric: "f32" | "u32" | "i32";
   size: Size;
   sizes: readonly Size[];
   numbers: readonly number[];
   numbersOrNull: readonly number[] | null;
   numberOrNull: number | null;
-  /** May be absent. */
+  /** Optional. */
   part: WeightPart;
 }
 
 export type AttrKind = keyof AttrTypes;
 export type AttrSchema = Readonly<Record<string, AttrKind>>;
 
-/** A number of inputs; the least and the most; `any`, or `some`: at least one. */
+/** The number of inputs; or its minimum and maximum; `any`: any number; `some`: at least one. */
 export type Arity = number | readonly [number, number] | "any" | "some";
 
 /**
- * What becomes of an operator in a program:
- * - `source`: a slot that the runtime fills; `constant`: an expression without inputs;
- * - `pick`: one result of a node that has several, its memory;
- * - `same` and `moved`: a view, the elements of the first input in the same order, or in another, repeated or fewer;
- * - `pointwise`: an expression over the elements of the inputs that broadcasting pairs;
+ * How the compiler implements an operator:
+ * - `source`: a buffer that the runtime fills; `constant`: an expression without inputs;
+ * - `pick`: one result of a node that has several, in the same memory;
+ * - `same`: a view with the elements of the first input in the same order; `moved`: a view with them reordered,
+ *   repeated or selected;
+ * - `pointwise`: an expression over elements of the inputs, paired by broadcasting;
  * - `kernel`: kernels of its own (`schedule/kernels/`);
- * - `rewritten`: replaced by other operators before it is scheduled.
+ * - `rewritten`: replaced by other operators before scheduling.
  */
 export type OpKind = "source" | "constant" | "pick" | "same" | "moved" | "pointwise" | "kernel" | "rewritten";
 
 export interface OpSchema {
   readonly inputs: Arity;
-  /** In the order in which they are printed. */
+  /** In printing order. */
   readonly attrs: AttrSchema;
   readonly kind: OpKind;
-  /** The result that is the starts of the axis that it makes, which its attribute `axis` names. */
+  /**
+   * The index of the result that holds the starts of the axis that the operator defines; the attribute `axis` names it.
+   */
   readonly makes?: number;
 }
 
@@ -62,7 +68,7 @@ export interface Schema<N extends Arity, S extends AttrSchema, P extends OpKind>
 /** No attributes. */
 export type NoAttrs = Readonly<Record<never, AttrKind>>;
 
-/** A function that makes schemas of one kind. */
+/** Returns a function that creates schemas of one kind. */
 export function schemasOf<const P extends OpKind>(kind: P) {
   function schema<const N extends Arity>(inputs: N): Schema<N, NoAttrs, P>;
   function schema<const N extends Arity, const S extends AttrSchema>(inputs: N, attrs: S): Schema<N, S, P>;
@@ -72,15 +78,15 @@ export function schemasOf<const P extends OpKind>(kind: P) {
   return schema;
 }
 
-/** The schema of an operator that makes an axis: which result is its starts. */
-export const makesAxis = <S extends OpSchema & { readonly attrs: { readonly axis: "text" } }>(
+/** The schema of an operator that defines an axis; `makes` is the index of the result that holds its starts. */
+export const definesAxis = <S extends OpSchema & { readonly attrs: { readonly axis: "text" } }>(
   result: number,
   schema: S,
 ): S & { readonly makes: number } => ({ ...schema, makes: result });
 
 export type Optional<S extends AttrSchema> = { [A in keyof S]: S[A] extends "part" ? A : never }[keyof S];
 
-/** The attributes that a schema describes. */
+/** The type of the attributes that a schema describes. */
 export type AttrsOf<S extends AttrSchema> = { readonly [A in Exclude<keyof S, Optional<S>>]: AttrTypes[S[A]] } & {
   readonly [A in Optional<S>]?: AttrTypes[S[A]];
 };

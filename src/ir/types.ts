@@ -1,9 +1,10 @@
-// Types of the values of a graph.
+// The tensor types of a graph's values.
 import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 
 /**
- * Row-major. A packed dimension is the size `rows(axis)`: the tokens of all sequences, one sequence after the other.
+ * A dtype and a row-major shape. The size of a packed dimension is `rows(axis)`: the tokens of all sequences, one
+ * sequence after the other.
  */
 export interface TensorType {
   readonly dtype: DType;

@@ -1,4 +1,4 @@
-// How types are compared, printed and inferred: what the IR needs of the operators without importing their records.
+// Compares, prints and infers types, without importing the operators' records.
 import { knownOnHost, type Axis } from "../size/axes.js";
 import { axisSize, equalSizes, printSize, type Size } from "../size/size.js";
 import type { InputsOf, Node } from "./graph.js";
@@ -6,25 +6,25 @@ import type { TensorType } from "./types.js";
 import type { Arity } from "./schema.js";
 import { schemas, type OpAttrs, type OpName } from "./vocabulary.js";
 
-/** What typing may look at beside inputs and attributes. */
+/** The context of type inference besides inputs and attributes. */
 export interface InferContext {
-  /** Throws TypeMismatch for a name that is no axis. */
+  /** The axis of that name. Throws TypeMismatch if there is none. */
   axis(name: string): Axis;
   /** Whether the counts of an axis are known before the program runs. */
   onHost(axis: string): boolean;
-  /** Extent of the batch axis; 1 where there is none. */
+  /** Extent of the batch axis; 1 without one. */
   readonly batch: Size;
 }
 
-/** Raised by `infer` where the inputs do not fit: the verifier and the IR parser report it. */
+/** Thrown by `infer` for inputs that do not fit; reported by the verifier and the IR parser. */
 export class TypeMismatch extends Error {
   override readonly name = "TypeMismatch";
 }
 
-/** Inputs of a node that are the starts of an axis; null: of one that has no name. */
+/** The indices of a node's inputs that must be the starts of an axis, with that axis; null: of any axis. */
 export type StartsRead = readonly (readonly [axis: string | null, input: number])[];
 
-/** The part of the operator table that the IR itself uses; `ops` in `ops/index.ts` is one. */
+/** The part of the operator table that the IR uses; `ops` in `ops/index.ts` implements it. */
 export type Typing = {
   readonly [K in OpName]: {
     infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[];
@@ -47,7 +47,8 @@ export function inferContext(axes: readonly Axis[]): InferContext {
 }
 
 /**
- * Types of the results of an operator. The inputs of `pick` are all results of the node it reads. Throws TypeMismatch.
+ * Infers the types of the results of an operator. For `pick` the inputs' types are all results of the node that it
+ * reads. Throws TypeMismatch.
  */
 export function inferTypes<K extends OpName>(
   typing: Typing,
@@ -60,10 +61,10 @@ export function inferTypes<K extends OpName>(
   return typing[op].infer(inputTypes(op, inputs), attrs, context);
 }
 
-/** A list of nodes as the inputs of an operator. Throws TypeMismatch where they are too few or too many. */
+/** Checks that the number of nodes is right for the operator's inputs. Throws TypeMismatch if it is not. */
 export function inputsFor<K extends OpName>(op: K, nodes: readonly Node[]): InputsOf<K> {
   checkArity(schemas[op].inputs, nodes.length);
-  return nodes as InputsOf<K>; // counted
+  return nodes as InputsOf<K>; // checkArity has checked the number
 }
 
 function checkArity(arity: Arity, found: number): void {
@@ -71,11 +72,13 @@ function checkArity(arity: Arity, found: number): void {
   const [least, most] = typeof arity === "number" ? [arity, arity] : arity === "some" ? [1, Infinity] : arity;
   if (found >= least && found <= most) return;
   const count = found < least ? least : most;
-  const wanted = `${arity === "some" ? "at least one" : count} input${count === 1 ? "" : "s"}`;
-  throw new TypeMismatch(`takes ${wanted}, found ${found === 0 && arity === "some" ? "none" : found}`);
+  const expected = `${arity === "some" ? "at least one" : count} input${count === 1 ? "" : "s"}`;
+  throw new TypeMismatch(`takes ${expected}, found ${found === 0 && arity === "some" ? "none" : found}`);
 }
 
-/** The types that `infer`, `cost` and kernels see of a node's inputs: for `pick` all results of the node it reads. */
+/**
+ * The types of a node's inputs as `infer`, `cost` and kernels see them; for `pick` all results of the node it reads.
+ */
 export function inputTypes(op: OpName, inputs: readonly Node[]): readonly TensorType[] {
   if (op === "pick") return inputs[0]?.types ?? [];
   return inputs.map((n) => {
@@ -86,10 +89,10 @@ export function inputTypes(op: OpName, inputs: readonly Node[]): readonly Tensor
   });
 }
 
-/** The axis of a packed dimension: T where the size is exactly rows(T), else null. */
+/** The axis T of a packed dimension if the size is exactly rows(T), else null. */
 export const packedAxis = (size: Size): string | null => soleAtom(size, "rows");
 
-/** T where the size is exactly the axis T, else null. */
+/** The axis T if the size is exactly that axis, else null. */
 export const plainAxis = (size: Size): string | null => soleAtom(size, "axis");
 
 function soleAtom(size: Size, kind: "rows" | "axis"): string | null {

@@ -1,10 +1,10 @@
-// The verifier's view of axes: are they sound, and is every size made of axes that exist.
+// Verifies the axes of a graph, and that every size mentions existing axes only.
 import { knownOnHost, type Axis } from "../size/axes.js";
 import { axesIn, parentsOf, sizesOf } from "../size/count-rules.js";
 import { atomsOf, printSize, type Size } from "../size/size.js";
 import type { Graph } from "./graph.js";
 
-/** What is wrong with the axes of a graph and their count rules. An axis stands after those it is made from. */
+/** Problems of the graph's axes and count rules. An axis must follow the axes it is derived from. */
 export function axesProblems(graph: Graph): string[] {
   const problems: string[] = [];
   const before = new Map<string, Axis>();
@@ -55,7 +55,7 @@ function ruleProblems(
   }
 }
 
-/** Looks axes up by name, and remembers which sequence axes have been mentioned. */
+/** Looks up axes by name, and records which sequence axes have been mentioned. */
 export class AxisIndex {
   readonly #axes: ReadonlyMap<string, Axis>;
   readonly #live: ReadonlySet<string>;
@@ -73,14 +73,14 @@ export class AxisIndex {
   isLive(name: string): boolean {
     return this.#live.has(name);
   }
-  /** What is wrong with the name of an axis. */
+  /** Problems of an axis name. */
   name(name: string): string[] {
     const axis = this.#axes.get(name);
     if (!axis) return [`there is no axis ${name}`];
     if (axis.role === "sequence") this.#mentioned.add(name);
     return [];
   }
-  /** What is wrong with the axes a size mentions. */
+  /** Problems of the axes that a size mentions. */
   size(size: Size): string[] {
     if (typeof size === "number") return Number.isInteger(size) && size >= 0 ? [] : [`${size} is no extent`];
     let problems = this.#checked.get(size.key);
@@ -96,11 +96,11 @@ export class AxisIndex {
       return this.name(a.axis);
     });
   }
-  /** Whether the size can be told before the program runs. */
+  /** Whether the size is known before the program runs. */
   onHost(size: Size): boolean {
     return [...atomsOf(size)].every((a) => a.kind === "live" || knownOnHost(this.graph.axes, a.axis));
   }
-  /** Sequence axes that were mentioned and have no starts. */
+  /** Mentioned sequence axes without starts. */
   unstarted(): string[] {
     return [...this.#mentioned].filter((name) => !this.graph.starts.has(name));
   }

@@ -1,12 +1,12 @@
-// The verifier's view of what a graph shows outside: inputs, outputs and the starts of its axes.
+// Verifies the interface of a graph: inputs, outputs and the starts of its axes.
 import { addSizes, rowsSize, type Size } from "../size/size.js";
-import { axisMade, isOp, type Graph, type Node, type Packing } from "./graph.js";
+import { definedAxis, isOp, type Graph, type Node, type Packing } from "./graph.js";
 import type { TensorType } from "./types.js";
 import { wholeShape } from "./weight-part.js";
 import { equalShapes, inferContext, plainAxis, printShape, printType } from "./typing.js";
 import type { AxisIndex } from "./verify-axes.js";
 
-/** What is wrong with inputs, outputs and starts. */
+/** Problems of inputs, outputs and starts. */
 export function interfaceProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): string[] {
   return [
     ...inputProblems(graph, nodes, axes),
@@ -49,7 +49,7 @@ function outputProblems(graph: Graph, axes: AxisIndex): string[] {
   return problems;
 }
 
-/** A value as the caller sees it must be the node's, unfolded along its packing. */
+/** The caller's shape of a value must be the node's type, unpacked. */
 function valueProblems(
   node: Node,
   shape: readonly Size[],
@@ -80,7 +80,9 @@ function valueProblems(
       ];
 }
 
-/** The shape in memory of a value that the caller sees in `shape`: without the batch, rows in place of tokens. */
+/**
+ * The packed shape of a value whose shape for the caller is `shape`: no batch dimension, and rows instead of tokens.
+ */
 export const packedShape = (shape: readonly Size[], { axis, batchDim, tokenDim }: Packing): readonly Size[] =>
   shape.map((s, d) => (d === tokenDim ? rowsSize(axis) : s)).filter((_, d) => d !== batchDim);
 
@@ -92,19 +94,19 @@ function startsProblems(graph: Graph, axes: AxisIndex): string[] {
     const [type] = node.types;
     if (node.types.length !== 1 || type?.dtype !== "u32" || !equalShapes(type.shape, wanted))
       return [`starts of ${name} must be u32${printShape(wanted)}, found ${node.types.map(printType).join(" ")}`];
-    const made = axisMadeBy(node);
+    const made = startsAxis(node);
     return made === null || made === name ? [] : [`starts of ${name} are those of ${made}`];
   });
 }
 
-/** The axis whose starts a node gives, where its operator says. */
-function axisMadeBy(node: Node): string | null {
+/** The axis whose starts the node computes; null if it computes none. */
+function startsAxis(node: Node): string | null {
   if (isOp(node, "starts")) return node.attrs.axis;
-  const made = isOp(node, "pick") ? axisMade(node.inputs[0]) : null;
+  const made = isOp(node, "pick") ? definedAxis(node.inputs[0]) : null;
   return isOp(node, "pick") && made?.starts === node.attrs.result ? made.axis : null;
 }
 
-/** Weights of one path are of one type, and no axis is made twice. */
+/** All weight nodes of one path must have the same type, and no axis may be defined twice. */
 function sourceProblems(nodes: readonly Node[]): string[] {
   const problems: string[] = [];
   const weights = new Map<string, TensorType>();
@@ -117,7 +119,7 @@ function sourceProblems(nodes: readonly Node[]): string[] {
         problems.push(`weight ${node.attrs.path} is both ${printType(known)} and ${printType(type)}`);
       weights.set(node.attrs.path, type);
     }
-    const made = axisMade(node);
+    const made = definedAxis(node);
     if (made === null) continue;
     if (makers.has(made.axis)) problems.push(`axis ${made.axis} is made by two nodes`);
     makers.set(made.axis, node);

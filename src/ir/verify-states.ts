@@ -1,10 +1,10 @@
-// The verifier's view of states: what is read is declared, and the next value can take over the memory of the old one.
+// Verifies states: every state that is read is declared, and its next value can reuse the memory of the old one.
 import { readersOf } from "../base/collections.js";
 import { isOp, isSameView, type Graph, type Node, type State, producerOf } from "./graph.js";
 import { equalTypes, printType } from "./typing.js";
 import { duplicates } from "./verify-interface.js";
 
-/** What is wrong with the states of a graph. */
+/** Problems of the graph's states. */
 export function stateProblems(graph: Graph, nodes: readonly Node[]): string[] {
   const problems = duplicates(graph.states.map((s) => s.name)).map((n) => `state ${n} is declared twice`);
   const byName = new Map(graph.states.map((s) => [s.name, s]));
@@ -30,7 +30,7 @@ export function stateProblems(graph: Graph, nodes: readonly Node[]): string[] {
   return problems;
 }
 
-/** One value cannot live in the memory of two states. */
+/** Two states must not have the same next value, which cannot be in the memory of both. */
 function sharedProblems(states: readonly State[]): string[] {
   const owners = new Map<Node, string>();
   return states.flatMap((s) => {
@@ -41,9 +41,9 @@ function sharedProblems(states: readonly State[]): string[] {
 }
 
 /**
- * The next value may take the memory of the old one once every reader of the old one has run; so no reader of the old
- * value may need the next. Only what reads a next value is walked, which in a program is little: states are computed
- * last.
+ * The next value may reuse the memory of the old one once every reader of the old one has run; so no reader of the old
+ * value may depend on the next value. The walk covers only dependents of next values; there are few, since states are
+ * computed last.
  */
 function takeOverProblems(
   states: readonly State[],
@@ -54,12 +54,12 @@ function takeOverProblems(
   return states.flatMap((state) => {
     const old = reads.get(state.name) ?? [];
     if (isOp(state.next, "state") || old.length === 0) return [];
-    // An operator with several results gives them at once.
+    // An operator with several results computes them together.
     const made = producerOf(state.next);
     const after = reachedFrom([made], (n) => readers.get(n) ?? []);
     after.delete(made);
     if (after.size === 0) return [];
-    // Views are the memory of what they view.
+    // Views share the memory of their input.
     const memory = reachedFrom(old, (n) => (readers.get(n) ?? []).filter((r) => isSameView(r) && r.inputs[0] === n));
     const late = [...after].find((n) => n.inputs.some((i) => memory.has(i)));
     return late

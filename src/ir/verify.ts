@@ -1,5 +1,4 @@
-// Checks that a graph keeps the promises stated in `graph.ts`. Passes and `lower` must never break one, so what is
-// found here is a fault of modc.
+// Checks the invariants stated in `graph.ts`. A violation by `lower` or a pass is a bug of modc.
 import { bug } from "../base/invariant.js";
 import { attrsProblem, sizesInAttrs } from "./attrs.js";
 import { isOp, nodesOf, type Graph, type Node } from "./graph.js";
@@ -9,10 +8,7 @@ import { AxisIndex, axesProblems } from "./verify-axes.js";
 import { interfaceProblems } from "./verify-interface.js";
 import { stateProblems } from "./verify-states.js";
 
-/**
- * Everything that is wrong with a graph, one sentence each, in order; empty where it is sound. Linear in the size of
- * the graph.
- */
+/** All problems of a graph, one sentence each, in order; empty if it is sound. Linear in the size of the graph. */
 export function verify(graph: Graph, typing: Typing): readonly string[] {
   const nodes = nodesOf(graph);
   const label = labels(nodes);
@@ -23,7 +19,7 @@ export function verify(graph: Graph, typing: Typing): readonly string[] {
     ...cycleProblems(nodes, label),
     ...unknown.map((node) => `${label(node)}: there is no operator ${node.op}`),
   ];
-  // Nothing else can be asked of a graph whose axes are unsound, that has a cycle, or operators that nobody knows.
+  // The remaining checks assume sound axes, known operators and no cycle.
   if (structure.length > 0) return structure;
   const context = inferContext(graph.axes);
   return [
@@ -35,7 +31,7 @@ export function verify(graph: Graph, typing: Typing): readonly string[] {
   ];
 }
 
-/** Throws a CompilerBug that names the stage that made the graph and everything that is wrong with it. */
+/** Throws a CompilerBug with the stage that produced the graph and all its problems. */
 export function assertSound(graph: Graph, typing: Typing, stage: string): void {
   const problems = verify(graph, typing);
   if (problems.length === 0) return;
@@ -43,13 +39,13 @@ export function assertSound(graph: Graph, typing: Typing, stage: string): void {
   bug(`${stage} made a malformed graph:\n  ${problems.slice(0, 20).join("\n  ")}${more}`);
 }
 
-/** `%5 = top`, as the printed graph numbers it, with the call it comes from. */
+/** Labels a node as the printed graph does, with its call path: `%5 = top`. */
 function labels(nodes: readonly Node[]): (node: Node) => string {
   const ids = new Map(nodes.map((n, i) => [n, i]));
   return (node) => `%${ids.get(node)} = ${node.op}${node.origin?.path ? ` (${node.origin.path})` : ""}`;
 }
 
-/** In a sound graph every input stands before its readers. */
+/** In a sound graph every input precedes its readers. */
 function cycleProblems(nodes: readonly Node[], label: (node: Node) => string): string[] {
   const done = new Set<Node>();
   const problems: string[] = [];
@@ -93,7 +89,7 @@ function nodeProblems(
   return [];
 }
 
-/** Where a node reads the starts of an axis, they are that axis's own: types alone cannot tell. */
+/** An input that must be the starts of an axis must be that axis's own starts node: types alone cannot tell. */
 function startsProblems<K extends OpName>(node: Node<K>, graph: Graph, typing: Typing): string[] {
   if (node.inputs.some((n) => n.types.length !== 1)) return [];
   const read = typing[node.op].starts?.(node, graph.axes) ?? [];

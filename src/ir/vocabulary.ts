@@ -1,6 +1,6 @@
 // The vocabulary of the IR: every operator, its inputs and its attributes. What an operator means stands in its record
 // (`ops/`).
-import { makesAxis, schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
+import { definesAxis, schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
 
 const source = schemasOf("source");
 const constant = schemasOf("constant");
@@ -12,25 +12,28 @@ const kernel = schemasOf("kernel");
 const rewritten = schemasOf("rewritten");
 
 /**
- * In the comments: N = rows(axis), M = rows of another axis, B = sequences; `starts` is u32[B+1], the first packed row
- * of each sequence and, last, the number of rows. Shapes of pointwise inputs broadcast as NumPy's do.
+ * Notation of the comments: N = rows(axis), M = rows of another axis, B = sequences; `starts` is u32[B+1], the first
+ * packed row of each sequence, followed by the number of rows. Shapes of pointwise inputs broadcast as in NumPy.
  */
 const vocabulary = {
   // --- sources
   /** The model's input of that name, packed if it lies along a sequence axis. */
   input: source(0, { name: "text", dtype: "dtype", shape: "sizes" }),
-  /** A weight, or a part of one, loaded as if it were a weight of its own. */
+  /** A weight, or a slice of one that is loaded as a separate weight. */
   weight: source(0, { path: "text", dtype: "dtype", shape: "numbers", part: "part" }),
   state: source(0, { name: "text", dtype: "dtype", shape: "sizes" }),
   /** A live parameter as an f32 scalar. */
   live: source(0, { name: "text" }),
-  /** The seed of random values, u32[]: an input of each run. */
+  /** The seed of random values, u32[]; set for each run. */
   seed: source(0),
   /** A tensor of one value (for f16: rounded; for bool: 0 or 1). */
   constant: constant(0, { value: "number", dtype: "dtype", shape: "sizes" }),
-  /** The value of a size, the same for all sequences, as a scalar. */
+  /** The value of a size, as a scalar; the size must be the same for all sequences. */
   size: source(0, { size: "size", dtype: "numeric" }),
-  /** u32[B+1] of an axis whose counts the host knows: of the inputs, or made from such by `top`, `span` or `join`. */
+  /**
+   * The starts u32[B+1] of an axis whose counts the host knows: an axis of the inputs, or one derived from such by
+   * `top`, `span` or `join`.
+   */
   starts: source(0, { axis: "text" }),
   /** f32[positions, width]: cosines of the width/2 angles of each position, then their sines, both times scale. */
   rope_table: source(0, {
@@ -42,18 +45,18 @@ const vocabulary = {
   }),
 
   // --- structure
-  /** One result of an operator that has several. */
+  /** Result number `result` of an operator with several results. */
   pick: pick(1, { result: "number" }),
   reshape: same(1, { shape: "sizes" }),
   permute: moved(1, { order: "numbers" }),
   broadcast: moved(1, { shape: "sizes" }),
-  /** Along a dimension that is not packed. */
+  /** Elements start … stop − 1 along a dimension that is not packed. */
   slice: moved(1, { axis: "number", start: "number", stop: "number" }),
   concat: kernel("any", { axis: "number" }),
   cast: pointwise(1, { dtype: "dtype" }),
-  /** The same value; no gradient. */
+  /** The same value, with a gradient of zero. */
   stop_gradient: same(1),
-  /** The first input, once the others exist; no rewrite rule crosses it. */
+  /** The first input, available once the other inputs have been computed. No rewrite rule matches across a barrier. */
   barrier: same("some"),
 
   // --- pointwise
@@ -97,7 +100,7 @@ const vocabulary = {
   sum: kernel(1, { axes: "numbers", keep: "flag" }),
   reduce_max: kernel(1, { axes: "numbers", keep: "flag" }),
   reduce_min: kernel(1, { axes: "numbers", keep: "flag" }),
-  /** u32: the first of equals. */
+  /** u32 index of the maximum; of equal maxima the first. */
   argmax: kernel(1, { axis: "number", keep: "flag" }),
   softmax: kernel(1, { axis: "number" }),
 
@@ -105,19 +108,20 @@ const vocabulary = {
   /** a[…, M, K] @ b[…, K, N]; with `transposed`, b is […, N, K]. Leading dimensions broadcast. */
   matmul: kernel(2, { transposed: "flag" }),
   /**
-   * table[V, …], indices u32[…] → indices.shape + table.shape[1:]. Indices beyond read the last row; `lower` makes
-   * signed ones row numbers.
+   * table[V, …], indices u32[…] → indices.shape + table.shape[1:]. Out-of-range indices read the last row; `lower`
+   * converts signed (negative) indices to row numbers.
    */
   gather: kernel(2),
 
   // --- sequences
   /** starts → u32[N]: 0 … n − 1 for each sequence. */
   positions: kernel(1, { axis: "text" }),
-  /** starts → u32[N]: the sequence of each row. */
+  /** starts → u32[N]: the index of the sequence of each row. */
   segments: kernel(1, { axis: "text" }),
   /**
-   * counts u32[B], starts(axis) (, starts of a longer axis) → u32[N]: the place of each row in its sequence, behind the
-   * rows that the sequence had before, `counts`; with the third input, the row of the longer axis at that place.
+   * counts u32[B], starts(axis) (, starts of a longer axis) → u32[N]: the position of each row in its sequence, offset
+   * by `counts`, the rows that the sequence had before this run; with the third input, the row of the longer axis at
+   * that position.
    */
   append: kernel([2, 3], { axis: "text" }),
   /** starts → u32[B] */
@@ -130,8 +134,8 @@ const vocabulary = {
   /** [B, …, T, …], starts → […, N, …]: the inverse; `dim` is the packed dimension of the result. */
   pack: kernel(2, { dim: "number", axis: "text" }),
   /**
-   * starts of any axis → u32[rows(axis)], `axis` having one row for each sequence: the last row of the sequence there;
-   * of one without rows, the last before.
+   * starts of any axis → u32[rows(axis)], where `axis` has one row for each sequence: the row number of the last row of
+   * that sequence; for a sequence without rows, of the row before its start.
    */
   last: kernel(1, { axis: "text" }),
   /** x[B, …, T, …], starts → x with `fill` where the index along `dim` is not below the sequence's count. */
@@ -143,16 +147,16 @@ const vocabulary = {
    * starts(axis), positions u32[M] (the place of each row in its sequence of the parent). k stands in the axis's count
    * rule.
    */
-  top: makesAxis(1, kernel(3, { axis: "text" })),
+  top: definesAxis(1, kernel(3, { axis: "text" })),
   /** score[N], threshold f32[] or f32[N], starts(parent) → index u32[M], starts(axis): rows with score > threshold. */
-  above: makesAxis(1, kernel(3, { axis: "text" })),
+  above: definesAxis(1, kernel(3, { axis: "text" })),
   /** starts(parent) → index u32[M], starts(axis): rows of the slice in the axis's count rule. */
-  span: makesAxis(1, kernel(1, { axis: "text" })),
+  span: definesAxis(1, kernel(1, { axis: "text" })),
   /**
-   * starts of each part → starts(axis), then for each part u32[rows(part)]: the row of the joined axis where each of
-   * its rows goes.
+   * starts of each part → starts(axis), then for each part u32[rows(part)]: the destination row on the joined axis of
+   * each row of the part.
    */
-  join: makesAxis(0, kernel("any", { axis: "text" })),
+  join: definesAxis(0, kernel("any", { axis: "text" })),
   /** x[…, N, …], index u32[M] → […, M, …] along `dim`. */
   take: moved(2, { dim: "number" }),
   /**
@@ -160,7 +164,7 @@ const vocabulary = {
    * Indices are distinct.
    */
   put: kernel(3, { dim: "number" }),
-  /** The same, replacing the rows. */
+  /** Like `put`, but replaces the rows instead of adding to them. */
   set: kernel(3, { dim: "number" }),
   /** index u32[M], starts(parent) → bool[N]: true at the rows of `index`. `axis` is the parent. */
   route_mask: kernel(2, { axis: "text" }),
@@ -179,9 +183,9 @@ const vocabulary = {
   /** logits[…, V], targets[…] (u32 or i32; negative: ignored, 0) → f32[…]: −log softmax at the target. */
   cross_entropy: kernel(2),
   /**
-   * (sums before f32[…, 3],) logits[…, C], targets[…] → f32[…, 3]: of each row of the logits of classes `first` … first
-   * + C − 1, after those before: the largest m, Σ exp(logit − m), and the logit of the target (0 where it has not come
-   * yet); targets are held at the last of all `classes`.
+   * (previous sums f32[…, 3],) logits[…, C], targets[…] → f32[…, 3]: running softmax statistics of each row after the
+   * classes `first` … first + C − 1: the maximum m, Σ exp(logit − m), and the logit of the target (0 until its class is
+   * reached); targets are clamped to the last of all `classes`.
    */
   class_sums: kernel([2, 3], { first: "number", classes: "number" }),
 
@@ -189,8 +193,8 @@ const vocabulary = {
   /** a[N, K], b[N, M] → [K, M]: Σ over n of a[n, ·]ᵀ b[n, ·]. */
   contract: rewritten(2),
   /**
-   * indices u32[…], dy[…, D…] → [rows, D…]: for each row of a table the sum of what came to those who looked it up;
-   * indices beyond read the last row.
+   * indices u32[…], dy[…, D…] → [rows, D…]: for each table row the sum of the dy of the lookups that read it;
+   * out-of-range indices read the last row.
    */
   gather_grad: kernel(2, { rows: "size" }),
   /**
@@ -199,15 +203,18 @@ const vocabulary = {
    */
   cross_entropy_grad: kernel(3),
   /**
-   * logits[…, C], sums f32[…, 3], targets[…] (u32 or i32), dloss f32[…] → […, C]: `cross_entropy_grad` for the classes
-   * `first` … first + C − 1 of all `classes`, by the `class_sums` of all of them.
+   * logits[…, C], sums f32[…, 3], targets[…] (u32 or i32), dloss f32[…] → […, C]: `cross_entropy_grad` restricted to
+   * the classes `first` … first + C − 1 of all `classes`; `sums` are the `class_sums` over all classes.
    */
   class_grad: kernel(4, { first: "number", classes: "number" }),
-  /** As `attention`, and f32[H, N]: log Σ over the keys a query sees of exp(scaled score); 0 where it sees none. */
+  /**
+   * The result of `attention`, and f32[H, N] for its gradient: log Σ exp(scaled score) over the keys that a query
+   * attends to; 0 if there are none.
+   */
   attention_kept: kernel(7, { causal: "flag", window: "number", scale: "number" }),
   /**
-   * q, k, v, starts of q, starts of k, positions of q, of k, the f32[H, N] of `attention_kept`, f32[H, N] Σ over the
-   * columns of dy · y, dy[H, N, e] → dq, dk, dv.
+   * q, k, v, starts of q, starts of k, positions of q, of k, the f32[H, N] of `attention_kept`, f32[H, N] the row sums
+   * of dy · y, dy[H, N, e] → dq, dk, dv.
    */
   attention_grad: kernel(10, { causal: "flag", window: "number", scale: "number" }),
 
@@ -226,21 +233,21 @@ const vocabulary = {
   // --- sampling
   /**
    * logits f32[S, V], settings f32[S, 7] (`size/sampling.ts`), seeds u32[S, 2], positions u32[S], bias f32[S, V], seen
-   * u32[S, ceil(V / 32)] (`mark`) → the next token u32[S], and f32[S] the log of its probability under the logits as
-   * they came (0 where not asked for). Draws depend on seed and position alone. Where the largest adjusted logit is NaN
-   * or infinite the first such is taken; where that of the logits is, the log-probability is NaN.
+   * u32[S, ceil(V / 32)] (`mark`) → the next token u32[S], and f32[S] its log-probability under the unadjusted logits
+   * (0 if not requested). Draws depend on seed and position alone. If the largest adjusted logit is NaN or infinite,
+   * the first such token is taken; if the largest unadjusted logit is, the log-probability is NaN.
    */
   sample: kernel(6),
   /**
-   * A set of tokens for each sequence u32[S, words], tokens u32[N], starts, or tokens u32[S] alone → the set with the
-   * tokens of each sequence added; tokens beyond its words are none.
+   * token sets u32[S, words] (one per sequence), tokens u32[N], starts, or tokens u32[S] alone → the sets with the
+   * tokens of each sequence added; tokens beyond the last word are ignored.
    */
   mark: kernel([2, 3]),
 
   // --- random; keyed by seed, stream, position and channel, never by row or batch
   /**
-   * seed, positions u32[N] (or nothing where no packed dimension exists) → f32 of `shape`, packed dimension `dim` (or
-   * null).
+   * seed, positions u32[N] (absent without a packed dimension) → f32 of `shape`; `dim` is the packed dimension, or
+   * null.
    */
   random_uniform: kernel([1, 2], { shape: "sizes", dim: "numberOrNull", stream: "number" }),
   random_normal: kernel([1, 2], { shape: "sizes", dim: "numberOrNull", stream: "number" }),
@@ -249,7 +256,7 @@ const vocabulary = {
 type Vocabulary = typeof vocabulary;
 type AttrsByOp = { readonly [K in keyof Vocabulary]: AttrsOf<Vocabulary[K]["attrs"]> };
 
-/** The attributes of each operator. */
+/** The type of the attributes of each operator. */
 export interface OpAttrs extends AttrsByOp {}
 
 export type OpName = keyof Vocabulary;
@@ -259,7 +266,7 @@ export type KindOf<K extends OpName> = Vocabulary[K]["kind"];
 type OfKind<P extends OpKind> = { [K in OpName]: KindOf<K> extends P ? K : never }[OpName];
 
 export type PointwiseOp = OfKind<"pointwise">;
-/** Those without attributes: what they are applied to says all. */
+/** Pointwise operators without attributes. */
 export type PlainPointwiseOp = { [K in PointwiseOp]: keyof OpAttrs[K] extends never ? K : never }[PointwiseOp];
 /** Slots that the caller or the runtime fills. */
 export type SourceOp = OfKind<"source">;

@@ -1,6 +1,6 @@
-// Weights that are loaded in parts.
+// Shapes of weights that are loaded in parts.
 import type { OpAttrs } from "./vocabulary.js";
 
-/** The shape of the weight that a node is, or is a part of. */
+/** The shape of the whole weight, of which the node may be a part. */
 export const wholeShape = ({ shape, part }: OpAttrs["weight"]): readonly number[] =>
   shape.map((n, d) => (d === part?.axis ? part.of : n));

@@ -1,16 +1,16 @@
-// Which whole numbers an input may hold: rows of the tables it indexes, classes of the losses it labels.
+// Value ranges of integer inputs, from the tables they index and the losses they label.
 import { isOp } from "../check/types.js";
 import type { Value } from "../check/model.js";
 
-/** From `least` up to, not including, `below`. */
+/** The integers from `least` (inclusive) to `below` (exclusive). */
 export interface Range {
   readonly least: number;
   readonly below: number;
 }
 
 /**
- * For each input that is used, as it is or reshaped or cast, as indices or labels: the numbers it may hold. Signed
- * indices count from the end where they are negative; a signed label of −1 means none.
+ * The range of each input that is used as indices or labels, directly or after a reshape or cast. Negative signed
+ * indices count from the end; the signed label −1 means that there is no label.
  */
 export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range> {
   const ranges = new Map<string, Range>();
@@ -32,7 +32,10 @@ export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range
   return ranges;
 }
 
-/** The input that a value repeats, and whether negative numbers reach it; a cast to bool or f16 may change numbers. */
+/**
+ * The input whose elements a value consists of, and whether it is signed. Null through casts to bool or f16, which may
+ * change numbers.
+ */
 function sourceOf(used: Value | undefined): { readonly name: string; readonly signed: boolean } | null {
   let signed = true;
   for (let v = used; v; v = v.inputs[0]) {

@@ -1,11 +1,11 @@
-// Caches: a graph of phase generate that reads whole sequences becomes one that continues them, with what earlier runs
-// left in states.
+// Adds key-value caches: turns a graph that reads whole sequences into one that continues them, with the results of
+// earlier runs in states.
 //
-// Each axis along which keys lie gets a longer one, its capacity, with as many rows for every sequence, and a state
-// that counts those in use. An attention keeps keys and values there: the new rows are set behind the old ones, in
-// place, and queries see all of them by their positions in the model's input. Rows not in use have the largest number
-// for a position, which no query sees. All else must read its own tokens only, as its record says (`tokens`); what does
-// not is refused.
+// For each axis of attention keys there is a capacity axis, with an equal number of rows for every sequence, and a
+// state with the number of rows in use. Each attention stores its keys and values along the capacity axis: new rows are
+// written after the existing ones, in place, and queries attend to all of them by their positions in the model's input.
+// Unused rows have the largest possible position, so that the causal mask hides them. Every other operator may read
+// only its own token, according to its record (`tokens`); an operator that reads others is refused.
 import { exactly } from "../base/collections.js";
 import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
@@ -18,7 +18,7 @@ import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import { axisSize, rowsSize, substitute, type Size } from "../size/size.js";
 
-/** A graph that no generation can be made of: the message says why. */
+/** Thrown for a graph that cannot be used for generation; the message states the reason. */
 export class GenerationError extends ModcError<"generation"> {
   override readonly name = "GenerationError";
 
@@ -27,20 +27,23 @@ export class GenerationError extends ModcError<"generation"> {
   }
 }
 
-/** An axis of the tokens of one run, and what is kept of those of earlier runs. */
+/** A sequence axis of one run's tokens, and the states that hold the tokens of earlier runs on it. */
 export interface CachedAxis {
   readonly axis: string;
-  /** Along which caches lie, `capacity` rows for each sequence; null where no attention has keys on it. */
+  /** The axis of the caches, with `capacity` rows for each sequence; null if no attention has keys on this axis. */
   readonly capacity: string | null;
-  /** State, u32[B]: the rows that each sequence has. */
+  /** Name of the state u32[B] with the number of rows of each sequence. */
   readonly counts: string;
-  /** State, u32[rows(capacity)]: the position of each row in the model's input; null where that is its place. */
+  /**
+   * Name of the state u32[rows(capacity)] with the position of each row in the model's input; null if the position is
+   * the row's index in its sequence.
+   */
   readonly positions: string | null;
-  /** The call that chose it; "" for the axis of the input. */
+  /** The call path of the route that defines the axis; "" for the axis of the input. */
   readonly path: string;
 }
 
-/** What one attention keeps. States `keys` and `values` are [rows(capacity), heads, width]. */
+/** The states of one attention's cache: `keys` and `values` are [rows(capacity), heads, width]. */
 export interface CachedLayer {
   readonly path: string;
   readonly axis: string;
@@ -50,51 +53,51 @@ export interface CachedLayer {
 
 export interface Cached {
   readonly graph: Graph;
-  /** The axis of the input first. */
+  /** Begins with the axis of the input. */
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
 }
 
-/** The position of a row that is not in use. */
-export const NOWHERE = 0xffffffff;
+/** The position of an unused cache row. */
+export const UNUSED_POSITION = 0xffffffff;
 
 /**
- * The graph whose runs continue each other. Throws GenerationError where the tokens of a sequence do not come from one
- * input.
+ * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
+ * the tokens of a sequence do not come from one input.
  */
 export function withCaches(graph: Graph): Cached {
-  return new Caching(graph).result();
+  return new CacheRewriter(graph).result();
 }
 
-/** What is said of an operator that looks beyond its token, and for which there is no rule above. */
-const refusal = ({ op, origin }: Node, tokens: "earlier" | "all"): string =>
+/** The error message for an operator that reads other tokens and has no cache rule. */
+const unsupportedMessage = ({ op, origin }: Node, tokens: "earlier" | "all"): string =>
   `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a ` +
   "sequence, " +
   "and nothing says what generation keeps of them";
 
-class Caching {
+class CacheRewriter {
   readonly #graph: Graph;
   readonly #nodes: readonly Node[];
   readonly #root: SequenceAxis;
-  /** Axes along which keys lie. */
-  readonly #keyed: ReadonlySet<string>;
+  /** Axes on which some attention has its keys. */
+  readonly #keyAxes: ReadonlySet<string>;
   readonly #axes: readonly Axis[];
   readonly #along: Along;
   readonly #emit: Emit;
   readonly #rewrittenNodes = new Map<Node, Node>();
   readonly #states = new Map<string, State>();
-  readonly #counted = new Map<string, CachedAxis>();
+  readonly #cachedAxes = new Map<string, CachedAxis>();
   readonly #layers: CachedLayer[] = [];
-  /** What keeps a key or value, by the axis it lies along. */
-  readonly #kept = new Map<string, Node>();
+  /** The next value of the state of key positions, by axis. */
+  readonly #positionStates = new Map<string, Node>();
 
   constructor(graph: Graph) {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#root = rootOf(graph);
     this.#along = alongSequences(graph.axes);
-    this.#keyed = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [axisOf(n.inputs[1])] : [])));
-    const capacities = [...new Set([this.#root.name, ...this.#keyed])].map((name): Axis => {
+    this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [axisOf(n.inputs[1])] : [])));
+    const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].map((name): Axis => {
       const { bound } = this.#sequence(name);
       return { role: "sequence", name: capacityOf(name), bound, count: { kind: "input" } };
     });
@@ -104,8 +107,8 @@ class Caching {
 
   result(): Cached {
     for (const node of this.#nodes) this.#rewrittenNodes.set(node, this.#rewritten(node));
-    // Every route is counted, whether or not an attention lies on it: the caller is told how many tokens each layer
-    // computed.
+    // Counts the rows of every route, even of one without attention: the summary reports the number of tokens that each
+    // layer computed.
     for (const axis of this.#graph.axes)
       if (axis.role === "sequence" && (axis === this.#root || this.#graph.starts.has(axis.name)))
         this.#countsOf(axis.name);
@@ -113,7 +116,7 @@ class Caching {
     const graph: Graph = {
       ...this.#graph,
       axes: this.#axes,
-      // an input stays one
+      // an input is never replaced by another operator
       inputs: this.#graph.inputs.map((i) => ({
         ...i,
         node: (this.#rewrittenNodes.get(i.node) ?? i.node) as Node<"input">,
@@ -125,8 +128,8 @@ class Caching {
         ...this.#capacities().map((name) => [name, this.#startsOf(name)] as const),
       ]),
     };
-    const root = this.#counted.get(this.#root.name)!;
-    return { graph, axes: [root, ...[...this.#counted.values()].filter((a) => a !== root)], layers: this.#layers };
+    const root = this.#cachedAxes.get(this.#root.name)!;
+    return { graph, axes: [root, ...[...this.#cachedAxes.values()].filter((a) => a !== root)], layers: this.#layers };
   }
 
   #rewritten(node: Node): Node {
@@ -138,7 +141,7 @@ class Caching {
       return this.#emit.node(
         "rope_table",
         [],
-        { ...node.attrs, positions: this.#overAll(node.attrs.positions) },
+        { ...node.attrs, positions: this.#overCapacity(node.attrs.positions) },
         origin,
       );
     if (isOp(node, "attention") && node.attrs.causal) {
@@ -146,7 +149,7 @@ class Caching {
       const axis = axisOf(node.inputs[1]);
       const capacity = this.#startsOf(capacityOf(axis));
       const positions = this.#keyPositions(axis, positionsK, origin);
-      const [keys, values] = this.#keep(node, axis, k, v);
+      const [keys, values] = this.#appendKeysAndValues(node, axis, k, v);
       return this.#emit.node(
         "attention",
         [q, keys, values, startsQ, capacity, positionsQ, positions],
@@ -155,25 +158,35 @@ class Caching {
       );
     }
     const tokens = tokensOf(node, this.#along);
-    if (tokens !== "own") throw new GenerationError(refusal(node, tokens));
+    if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
     return this.#emit.node(node.op, inputs, node.attrs, origin);
   }
 
-  /** Keys and values of all tokens so far, [heads, rows(capacity), width]. */
-  #keep(node: Node<"attention">, axis: string, k: Node, v: Node): readonly [Node, Node] {
+  /**
+   * Writes the new keys and values into the cache; returns those of all tokens so far, [heads, rows(capacity), width].
+   */
+  #appendKeysAndValues(node: Node<"attention">, axis: string, k: Node, v: Node): readonly [Node, Node] {
     const path = node.origin?.path ?? "";
     const taken = this.#layers.filter((l) => l.path === path).length;
     const name = `cache.${path === "" ? "" : `${path}.`}${taken === 0 ? "" : `${taken}.`}`;
     const [keys, values] = [
-      this.#keptIn(`${name}keys`, axis, k, node.origin),
-      this.#keptIn(`${name}values`, axis, v, node.origin),
+      this.#appendToState(`${name}keys`, axis, k, node.origin),
+      this.#appendToState(`${name}values`, axis, v, node.origin),
     ];
     this.#layers.push({ path, axis, keys: keys.state, values: values.state });
     return [keys.node, values.node];
   }
 
-  /** x[heads, rows(axis), width] set behind what a state holds; where two attentions read the same, it is kept once. */
-  #keptIn(name: string, axis: string, x: Node, origin: Origin | null): { readonly node: Node; readonly state: string } {
+  /**
+   * Writes x[heads, rows(axis), width] after the rows that the state holds. Two attentions with the same x share one
+   * state.
+   */
+  #appendToState(
+    name: string,
+    axis: string,
+    x: Node,
+    origin: Origin | null,
+  ): { readonly node: Node; readonly state: string } {
     const { dtype, shape } = typeOf(x);
     const [heads, , width] = exactly(3, shape);
     const rows = this.#emit.node("permute", [x], { order: [1, 0, 2] }, origin);
@@ -204,31 +217,34 @@ class Caching {
   }
 
   /**
-   * u32[rows(capacity)]. On the axis of the input a row's place is its position, so those not in use come after every
-   * query.
+   * u32[rows(capacity)]: the position of each cache row. On the axis of the input a row's index is its position, so
+   * unused rows come after every query.
    */
   #keyPositions(axis: string, positions: Node, origin: Origin | null): Node {
     if (axis === this.#root.name)
       return this.#emit.node("positions", [this.#startsOf(capacityOf(axis))], { axis: capacityOf(axis) }, origin);
-    let made = this.#kept.get(axis);
+    let made = this.#positionStates.get(axis);
     if (!made) {
       const type = { dtype: "u32", shape: [rowsSize(capacityOf(axis))] } as const;
-      made = this.#setInState(positionsState(axis), axis, type, positions, origin, { kind: "filled", value: NOWHERE });
-      this.#kept.set(axis, made);
+      made = this.#setInState(positionsState(axis), axis, type, positions, origin, {
+        kind: "filled",
+        value: UNUSED_POSITION,
+      });
+      this.#positionStates.set(axis, made);
     }
     return made;
   }
 
-  /** u32[B]: the rows that each sequence has before this run. */
+  /** u32[B]: the number of rows of each sequence before this run. */
   #countsOf(name: string): Node {
     const axis = this.#sequence(name);
     const [batch] = this.#graph.axes.filter((a) => a.role === "batch").map((a) => axisSize(a.name));
-    const type = { dtype: "u32", shape: [batch!] } as const; // `rootOf` has found one
+    const type = { dtype: "u32", shape: [batch!] } as const; // `rootOf` has checked that there is a batch axis
     const counts = `generate.count.${name}`;
     const before = this.#emit.node("state", [], { name: counts, ...type });
-    if (this.#counted.has(name)) return before;
-    const keyed = this.#keyed.has(name);
-    this.#counted.set(name, {
+    if (this.#cachedAxes.has(name)) return before;
+    const keyed = this.#keyAxes.has(name);
+    this.#cachedAxes.set(name, {
       axis: name,
       capacity: keyed || axis === this.#root ? capacityOf(name) : null,
       counts,
@@ -252,8 +268,8 @@ class Caching {
   #capacities(): readonly string[] {
     return this.#axes.slice(this.#graph.axes.length).map((a) => a.name);
   }
-  /** Of a size along the input's axis that along all the tokens there will be. */
-  #overAll(size: Size): Size {
+  /** Replaces the input's axis in a size by its capacity axis. */
+  #overCapacity(size: Size): Size {
     return typeof size === "number"
       ? size
       : substitute(size, (atom) =>
@@ -275,7 +291,7 @@ function axisOf(heads: Node): string {
   return axis;
 }
 
-/** The axis of the tokens; all others must be chosen from it. */
+/** The sequence axis of the input; every other sequence axis must be a route of it. */
 function rootOf(graph: Graph): SequenceAxis {
   if (!graph.axes.some((a) => a.role === "batch")) throw new GenerationError("the model has no batch of sequences");
   const roots = graph.axes.filter((a): a is SequenceAxis => a.role === "sequence" && a.count.kind === "input");

@@ -1,5 +1,4 @@
-// The state of one lowering: nodes are made here, and what belongs to an axis (starts, positions, segments) is made
-// once.
+// The state of one lowering: creates nodes, and caches the nodes of each axis (starts, positions, segments).
 import { invariant } from "../base/invariant.js";
 import type { LogicalType, Value } from "../check/model.js";
 import { createEmit, type Emit } from "../ir/build.js";
@@ -12,23 +11,23 @@ import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import type { CountRule, Rule } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import { axisSize, type Size } from "../size/size.js";
-import { AxisTable } from "./layout.js";
+import { ModelAxes } from "./layout.js";
 
-/** A logical value in memory. */
+/** The node that holds a logical value, with its packing. */
 export interface Placed {
   readonly node: Node;
   readonly type: LogicalType;
   readonly packing: Packing | null;
 }
 
-/** A sequence axis as the graph knows it: its starts, and, where it chooses rows of a parent, which. */
+/** The nodes of a sequence axis: its starts, and for a route the index of its rows in the parent. */
 interface AxisNodes {
   readonly starts: Node;
   readonly index: Node | null;
 }
 
 export class Lowering {
-  readonly axes: AxisTable;
+  readonly axes: ModelAxes;
   readonly #nodes = new Map<string, AxisNodes>();
   readonly #positions = new Map<string, Node>();
   readonly #values = new Map<Value, Placed>();
@@ -36,12 +35,12 @@ export class Lowering {
   #origin: Origin | null = null;
 
   constructor(axes: readonly Axis[]) {
-    this.axes = new AxisTable(axes);
+    this.axes = new ModelAxes(axes);
     this.#emit = createEmit(ops, axes);
   }
 
   // --- values
-  /** Nodes made from now on come from this value. */
+  /** Sets the value that is the origin of all nodes created from now on. */
   enter(value: Value): void {
     this.#origin = { path: value.path, span: value.span };
   }
@@ -53,17 +52,17 @@ export class Lowering {
     invariant(placed, `value ${value?.id} is read before it is made`);
     return placed;
   }
-  /** The node holds a value of this type, stored as its type demands. */
+  /** Pairs a node with the logical type that it holds and the packing of that type. */
   placed(node: Node, type: LogicalType): Placed {
     return { node, type, packing: this.axes.packingOf(type) };
   }
 
   // --- nodes
-  /** The same node whenever operator, inputs and attributes are the same. */
+  /** Creates a node; returns the existing one for equal operator, inputs and attributes. */
   emit<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]): Node<K> {
     return this.#emit.node(op, inputs, attrs, this.#origin);
   }
-  /** Formulas over nodes, whose numbers take the dtype of `like`. */
+  /** Arithmetic on nodes, in which numbers take the dtype of `like`. */
   algebra(like: Node): Algebra {
     return algebra((op, inputs, attrs) => this.emit(op, inputs, attrs), like);
   }
@@ -92,7 +91,7 @@ export class Lowering {
     invariant(axis.role === "sequence", `${name} is not a sequence axis`);
     return axis;
   }
-  /** An axis made from others: `results` are its starts and the rows it keeps. */
+  /** Registers the nodes of a derived axis: its starts, and the index of its rows. */
   defineAxis(name: string, nodes: AxisNodes): void {
     invariant(!this.#nodes.has(name), `axis ${name} is made twice`);
     this.#nodes.set(name, nodes);
@@ -100,34 +99,34 @@ export class Lowering {
   isDefined(name: string): boolean {
     return this.#nodes.has(name);
   }
-  /** u32[B+1] */
+  /** The starts of an axis, u32[B+1]. */
   starts(name: string): Node {
     const made = this.#nodes.get(name);
     if (made) return made.starts;
     invariant(this.sequence(name).count.kind === "input", `axis ${name} is used before it is made`);
     return this.emit("starts", [], { axis: name });
   }
-  /** u32[B] */
+  /** The counts of an axis, u32[B]. */
   counts(name: string): Node {
     return this.emit("counts", [this.starts(name)], {});
   }
-  /** u32[M]: packed rows of the parent. */
+  /** The index of a route, u32[M]: packed rows of the parent. */
   index(name: string): Node {
     const index = this.#nodes.get(name)?.index;
     invariant(index, `axis ${name} is no route`);
     return index;
   }
-  /** u32[N]: the sequence of each row. */
+  /** u32[N]: the index of the sequence of each row. */
   segments(name: string): Node {
     return this.emit("segments", [this.starts(name)], { axis: name });
   }
-  /** u32[N]: 0 … n − 1 in each sequence. */
+  /** u32[N]: 0 … n − 1 within each sequence. */
   within(name: string): Node {
     return this.emit("positions", [this.starts(name)], { axis: name });
   }
   /**
-   * u32[N]: positions in the model's input, through all the routes between; from 0 on an axis made by concatenation or
-   * slicing.
+   * u32[N]: positions in the model's input, traced through all parent routes; on an axis defined by concatenation or
+   * slicing they begin at 0.
    */
   positions(name: string): Node {
     const chain: string[] = [];
@@ -148,7 +147,7 @@ export class Lowering {
     }
     return positions;
   }
-  /** The longest position that `positions` can give, plus one. */
+  /** One more than the largest position that `positions` can contain. */
   positionExtent(name: string): Size {
     let root = name;
     for (
@@ -159,12 +158,12 @@ export class Lowering {
       root = parent;
     return axisSize(root);
   }
-  /** The axis whose counts decide k. */
+  /** The axis whose counts determine k. */
   countingAxis(rule: Rule<"top">): string {
     return countingAxis(this.axes.all, rule);
   }
 }
 
-/** The parent of an axis whose tokens keep the positions they had. */
+/** The parent axis if the tokens of the axis keep their positions, else null. */
 const chosenFrom = (rule: CountRule): string | null =>
   rule.kind === "top" || rule.kind === "above" ? rule.parent : null;

@@ -1,5 +1,5 @@
-// Moving a value between its forms: packed by rows, padded to the longest sequence, and fitted to the rows of another
-// value.
+// Converts a value between its forms: packed by rows, padded to the longest sequence, and broadcast to the rows of
+// another value.
 import type { LogicalType } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import { typeOf, type Node, type Packing } from "../ir/graph.js";
@@ -8,19 +8,19 @@ import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { storedShape } from "./layout.js";
 
-/** [B, …, T, …] as it reads: a packed value padded with zeros; others are unchanged. */
+/** The value in its logical shape [B, …, T, …]: a packed value is padded with zeros, any other is unchanged. */
 export const padded = (cx: Lowering, { node, packing }: Placed): Node =>
   packing ? unpack(cx, node, packing.tokenDim, packing.axis) : node;
 
-/** The value of this type held by a padded node, stored as its type demands. */
+/** The value of this type from a padded node; packed if its type is stored packed. */
 export function fromPadded(cx: Lowering, node: Node, type: LogicalType): Placed {
   const packing = cx.axes.packingOf(type);
   return { node: packing ? pack(cx, node, packing.tokenDim, packing.axis) : node, type, packing };
 }
 
 /**
- * Packed along the sequence dimension `dim`, whatever other sequence dimensions there are (they stay padded). `row` is
- * the packed dimension.
+ * The value packed along its sequence dimension `dim`; its other sequence dimensions stay padded. `row` is the packed
+ * dimension.
  */
 export function packedAlong(
   cx: Lowering,
@@ -32,7 +32,7 @@ export function packedAlong(
   return { node: packing ? node : pack(cx, node, dim, axis), row: dim - 1, axis };
 }
 
-/** The inverse: the value of this type whose rows along `dim` are packed in the node. */
+/** The inverse of `packedAlong`: the value of this type from a node that is packed along `dim`. */
 export function fromPackedAlong(cx: Lowering, node: Node, type: LogicalType, dim: number): Placed {
   const packing = cx.axes.packingOf(type);
   return { node: packing ? node : unpack(cx, node, dim, cx.axes.sequenceOf(type.shape[dim])!), type, packing };
@@ -43,15 +43,15 @@ const unpack = (cx: Lowering, node: Node, dim: number, axis: string): Node =>
 const pack = (cx: Lowering, node: Node, dim: number, axis: string): Node =>
   cx.emit("pack", [node, cx.starts(axis)], { dim: dim - 1, axis });
 
-/** A padded node of this logical shape with `fill` in place of the tokens that do not exist along `dims`. */
+/** Fills the padding of a padded node of this logical shape along `dims` with `fill`. */
 export const masked = (cx: Lowering, node: Node, shape: readonly Size[], dims: readonly number[], fill: number): Node =>
   dims.reduce((x, dim) => cx.emit("mask", [x, cx.starts(cx.axes.sequenceOf(shape[dim])!)], { dim, fill }), node);
 
 /**
- * The value as an operand of a pointwise operator whose result has `rank` dimensions and lies as `packing` says: its
- * shape broadcasts against the others as NumPy's does. A value per sequence is read by the sequence of each row.
+ * The value as an operand of a pointwise operator whose result has `rank` dimensions and the packing `packing`, so that
+ * NumPy broadcasting applies. A value with one element per sequence is gathered to the rows of each sequence.
  */
-export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packing | null): Node {
+export function alignedOperand(cx: Lowering, value: Placed, rank: number, packing: Packing | null): Node {
   if (!packing) return padded(cx, value);
   const { tokenDim, axis } = packing;
   const { shape } = value.type;
@@ -67,7 +67,7 @@ export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packi
   return lead > 0 ? value.node : cx.reshape(value.node, shape.slice(1));
 }
 
-/** [B, …, 1, …] read by the sequence of each row: […, N, …]. */
+/** Gathers [B, …, 1, …] to the rows of each sequence: […, N, …]. */
 function perRow(cx: Lowering, { node, type }: Placed, { tokenDim }: Packing, segments: Node): Node {
   const picked = cx.emit(
     "gather",
@@ -86,13 +86,13 @@ function perRow(cx: Lowering, { node, type }: Placed, { tokenDim }: Packing, seg
   return cx.permute(picked, [...others.slice(0, tokenDim - 1), 0, ...others.slice(tokenDim - 1)]);
 }
 
-/** Fitted, and broadcast to the whole stored shape of the type. */
-export function spread(cx: Lowering, value: Placed, type: LogicalType): Node {
+/** `fitted`, and broadcast to the full stored shape of the type. */
+export function broadcastToType(cx: Lowering, value: Placed, type: LogicalType): Node {
   const packing = cx.axes.packingOf(type);
-  return cx.broadcast(fitted(cx, value, type.shape.length, packing), storedShape(type, packing));
+  return cx.broadcast(alignedOperand(cx, value, type.shape.length, packing), storedShape(type, packing));
 }
 
-/** The least value of a dtype, −∞ for floats: what a maximum ignores, whatever the tokens that exist hold. */
+/** The smallest value of a dtype, −∞ for floats: the neutral element of max. */
 export function lowest(dtype: DType): number {
   switch (dtype) {
     case "f32":
@@ -108,7 +108,7 @@ export function lowest(dtype: DType): number {
   }
 }
 
-/** The greatest value of a dtype, ∞ for floats: what a minimum ignores, whatever the tokens that exist hold. */
+/** The largest value of a dtype, ∞ for floats: the neutral element of min. */
 export function highest(dtype: DType): number {
   switch (dtype) {
     case "f32":

@@ -1,11 +1,11 @@
-// Sources, elementwise functions and changes of shape.
+// Lowers sources, elementwise functions and reshapes.
 import type { Value } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import { inputsFor } from "../ir/typing.js";
 import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
-import { fitted, fromPadded, padded, spread } from "./convert.js";
+import { alignedOperand, fromPadded, padded, broadcastToType } from "./convert.js";
 import { storedShape } from "./layout.js";
 
 export function lowerInput(cx: Lowering, value: Value<"input">): Placed & { readonly node: Node<"input"> } {
@@ -28,12 +28,12 @@ function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
 
 function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
   const packing = cx.axes.packingOf(value.type);
-  const operands = value.inputs.map((v) => fitted(cx, cx.get(v), value.type.shape.length, packing));
+  const operands = value.inputs.map((v) => alignedOperand(cx, cx.get(v), value.type.shape.length, packing));
   const node = cx.emit(value.attrs.fn, inputsFor(value.attrs.fn, operands), {});
   return { node: cx.broadcast(node, storedShape(value.type, packing)), type: value.type, packing };
 }
 
-/** An operation on each element that keeps the shape. */
+/** Lowers an elementwise operation that preserves the shape. */
 function lowerPowi(cx: Lowering, value: Value<"powi">): Placed {
   const input = cx.get(value.inputs[0]);
   return { ...input, node: cx.emit("powi", [input.node], value.attrs) };
@@ -84,8 +84,8 @@ function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
   const { axis } = value.attrs;
   const parts = value.inputs.map((v) => {
     const part = cx.get(v);
-    // Only the joined dimension may differ between the parts.
-    return spread(cx, part, {
+    // Only the concatenated dimension may differ between the parts.
+    return broadcastToType(cx, part, {
       dtype: part.type.dtype,
       shape: value.type.shape.map((s, i) => (i === axis ? part.type.shape[i]! : s)),
     });
@@ -94,8 +94,8 @@ function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
 }
 
 /**
- * table[V, …] is the same for all rows; each index reads one of its rows. A negative index counts from the end; one
- * outside reads the nearest row.
+ * Lowers table[indices]: `table` is shared by all rows. A negative index counts from the end; an out-of-range index
+ * reads the nearest row.
  */
 function lowerGather(cx: Lowering, value: Value<"gather">): Placed {
   const table = cx.get(value.inputs[0]);
@@ -107,7 +107,7 @@ function lowerGather(cx: Lowering, value: Value<"gather">): Placed {
   return fromPadded(cx, cx.emit("gather", [padded(cx, table), asU32(padded(cx, indices))], {}), value.type);
 }
 
-/** Signed indices as row numbers: i + rows where i is negative, and 0 where that still is. */
+/** Converts signed indices to row numbers: i + rows for negative i, and 0 if that is still negative. */
 function rowNumbers(cx: Lowering, indices: Node, rows: Size): Node {
   if (typeOf(indices).dtype !== "i32") return cx.cast(indices, "u32");
   const zero = cx.constant(0, "i32");
@@ -115,7 +115,7 @@ function rowNumbers(cx: Lowering, indices: Node, rows: Size): Node {
   return cx.cast(cx.emit("where", [cx.emit("lt", [indices, zero], {}), fromEnd, indices], {}), "u32");
 }
 
-/** By operation. */
+/** Lowerings by operation. */
 export const elementwiseLowerings = {
   live: (cx: Lowering, value: Value<"live">): Placed => cx.placed(cx.emit("live", [], value.attrs), value.type),
   number: (cx: Lowering, value: Value<"number">): Placed =>

@@ -1,6 +1,5 @@
-// The two programs of generation as graphs: one reads a chunk of a prompt, the other adds the token that was chosen
-// before. Both keep what later runs need in the same states, and choose a token for each sequence from the logits of
-// its last row.
+// The two graphs of generation: `prompt` reads a chunk of a prompt, `step` reads the token chosen last. Both share
+// their cache states, and choose a token for each sequence from the logits of its last row.
 import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Graph, type GraphInput, type GraphOutput, type Node, type State } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -13,20 +12,20 @@ import { axisSize, equalSizes, rowsSize } from "../size/size.js";
 import { GenerationError, withCaches, type CachedAxis, type CachedLayer } from "./caches.js";
 
 /**
- * Results of both graphs: the token chosen for each sequence, u32[B, 1], and the logarithm of its probability, f32[B,
- * 1], 0 where its settings do not ask for it.
+ * Names of the results of both graphs: the chosen token of each sequence, u32[B, 1], and its log-probability, f32[B,
+ * 1], which is 0 if not requested.
  */
 export const TOKEN = "token";
 export const LOG_PROBABILITY = "logprob";
-/** Logits: those of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
+/** The logits of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
 export const LOGITS = "logits";
-/** u32[axes, B]: of each axis the rows that each sequence has on it after the run. */
+/** u32[axes, B]: the number of rows of each sequence on each axis after the run. */
 export const COUNTS = "counts";
-/** The token chosen last for each sequence. */
+/** The state with the last chosen token of each sequence. */
 export const TOKEN_STATE = "generate.token";
 /**
- * What tokens are chosen by, a row for each sequence (`sample`): states that the host writes, and the set of tokens in
- * the text so far.
+ * States with the inputs of `sample`, one row for each sequence: settings, seeds and biases that the host writes, and
+ * the set of tokens in the text so far.
  */
 export const SAMPLING_STATES = {
   settings: "sampling.settings",
@@ -37,13 +36,13 @@ export const SAMPLING_STATES = {
 
 export interface GenerationGraphs {
   /**
-   * Reads `input`, any number of tokens of each sequence, 0 included; of such a sequence the token stays, and the
-   * logits mean nothing.
+   * Reads any number of tokens of each sequence from `input`. A sequence with 0 tokens keeps its chosen token, and its
+   * logits are undefined.
    */
   readonly prompt: Graph;
-  /** Reads the token that was chosen before, of each sequence or of none. */
+  /** Reads the last chosen token of each sequence, or nothing of a sequence without rows. */
   readonly step: Graph;
-  /** The model's input. */
+  /** Name of the model's input. */
   readonly input: string;
   readonly vocabulary: number;
   readonly axes: readonly CachedAxis[];
@@ -51,24 +50,24 @@ export interface GenerationGraphs {
 }
 
 export interface GenerationOptions {
-  /** all: the prompt's logits of every row rather than of the last one. Default last. */
+  /** all: the prompt graph returns the logits of every row. Default last: of the last row of each sequence. */
   readonly logits?: "last" | "all";
 }
 
 /**
- * From the graph of `forward` in phase generate. Throws GenerationError where it is no model of one token after
- * another.
+ * Builds both graphs from the graph of `forward` in phase generate. Throws GenerationError if the model is not
+ * autoregressive.
  */
 export function generationGraphs(graph: Graph, { logits = "last" }: GenerationOptions = {}): GenerationGraphs {
   const { input, result, vocabulary } = interfaceOf(graph);
   const starts = reachedStarts({ outputs: [result], states: [] }, (axis) => graph.starts.get(axis) ?? null);
   const cached = withCaches({ ...graph, outputs: [result], starts });
   const root = cached.axes[0]!.axis;
-  const prompt = new Choosing(cached.graph, root, logits).withOutputs(cached.axes);
-  const step = new Choosing(shortened(cached.graph, root), root, "last").withOutputs(cached.axes);
+  const prompt = new SamplingGraph(cached.graph, root, logits).withOutputs(cached.axes);
+  const step = new SamplingGraph(oneTokenPerSequence(cached.graph, root), root, "last").withOutputs(cached.axes);
   return {
     prompt,
-    step: fedBack(step, input, root),
+    step: readingLastToken(step, input, root),
     input: input.name,
     vocabulary,
     axes: cached.axes,
@@ -76,7 +75,7 @@ export function generationGraphs(graph: Graph, { logits = "last" }: GenerationOp
   };
 }
 
-/** The one input and the one result of a language model. */
+/** The single input and the logits of a language model. */
 function interfaceOf(graph: Graph): {
   readonly input: GraphInput;
   readonly result: GraphOutput;
@@ -111,8 +110,8 @@ function interfaceOf(graph: Graph): {
   return { input, result, vocabulary };
 }
 
-/** The choice of tokens behind a graph that gives logits. */
-class Choosing {
+/** Appends the sampling of tokens to a graph that computes logits. */
+class SamplingGraph {
   readonly #graph: Graph;
   readonly #root: string;
   readonly #axes: readonly Axis[];
@@ -135,8 +134,8 @@ class Choosing {
       { dim: 0 },
     );
     const [batch, , vocabulary] = all!.shape;
-    const [choice, sampling] = this.#sampled(rows, Number(vocabulary), cached[0]!);
-    const token = this.#token(this.#emit.pick(choice, 0));
+    const [choice, sampling] = this.#sample(rows, Number(vocabulary), cached[0]!);
+    const token = this.#tokenState(this.#emit.pick(choice, 0));
     const probability = this.#emit.pick(choice, 1);
     const packing = { axis: SEQUENCES, batchDim: 0, tokenDim: 1 };
     const counts = this.#counts(cached);
@@ -153,49 +152,52 @@ class Choosing {
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
   }
 
-  /** Of each axis the rows of each sequence, in one value, for the caller reads one faster than several. */
+  /** The row counts of all axes in one value: the caller reads one buffer faster than several. */
   #counts(cached: readonly CachedAxis[]): Node {
     const rows = cached.map(({ counts }) => {
-      const { next } = this.#graph.states.find((s) => s.name === counts)!; // every axis is counted
+      const { next } = this.#graph.states.find((s) => s.name === counts)!; // `withCaches` adds a count for every axis
       return this.#emit.node("reshape", [next], { shape: [1, ...typeOf(next).shape] });
     });
     return rows.length === 1 ? rows[0]! : this.#emit.node("concat", rows, { axis: 0 });
   }
 
   /**
-   * A token and its log-probability from each row of logits, and the states they are chosen by. Draws are numbered by
-   * the length of the text.
+   * Samples a token and its log-probability from each row of logits; returns also the sampling states. The draw of a
+   * token is numbered by the length of the text.
    */
-  #sampled(rows: Node, vocabulary: number, { counts }: CachedAxis): readonly [Node<"sample">, readonly State[]] {
+  #sample(rows: Node, vocabulary: number, { counts }: CachedAxis): readonly [Node<"sample">, readonly State[]] {
     const { settings, seeds, bias, seen } = SAMPLING_STATES;
     const state = (name: string, dtype: "f32" | "u32", width: number): Node<"state"> =>
       this.#emit.node("state", [], { name, dtype, shape: [rowsSize(SEQUENCES), width] });
-    const kept = [
+    const hostWritten = [
       state(settings, "f32", SAMPLING_COLUMNS.length),
       state(seeds, "u32", 2),
       state(bias, "f32", vocabulary),
     ] as const;
     const before = state(seen, "u32", seenWords(vocabulary));
     const marked = this.#emit.node("mark", [before, this.#tokens(), this.#startsOf(this.#root)], {});
-    const length = this.#graph.states.find((s) => s.name === counts)!.next; // every axis is counted
+    const length = this.#graph.states.find((s) => s.name === counts)!.next; // `withCaches` adds a count for every axis
     const position = this.#emit.node(
       "gather",
       [length, this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES })],
       {},
     );
-    const states = [...kept, before].map((node): State => {
+    const states = [...hostWritten, before].map((node): State => {
       const { name } = node.attrs;
       return { name, type: typeOf(node), init: { kind: "zeros" }, next: node === before ? marked : node };
     });
-    return [this.#emit.node("sample", [rows, kept[0], kept[1], position, kept[2], marked], {}), states];
+    return [
+      this.#emit.node("sample", [rows, hostWritten[0], hostWritten[1], position, hostWritten[2], marked], {}),
+      states,
+    ];
   }
   #tokens(): Node {
-    const { node } = this.#graph.inputs[0]!; // there is one
+    const { node } = this.#graph.inputs[0]!; // `interfaceOf` has checked that there is one
     return node.attrs.dtype === "u32" ? node : this.#emit.node("cast", [node], { dtype: "u32" });
   }
 
-  /** What was chosen for the sequences that had rows; the token of others stays. */
-  #token(chosen: Node): State {
+  /** The state of the chosen token: replaced for sequences with rows in this run, unchanged for others. */
+  #tokenState(chosen: Node): State {
     const type = { dtype: "u32", shape: [rowsSize(SEQUENCES)] } as const;
     const before = this.#emit.node("state", [], { name: TOKEN_STATE, ...type });
     const sequence = this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES });
@@ -221,14 +223,14 @@ class Choosing {
   }
 }
 
-/** With one token a sequence at most. */
-const shortened = (graph: Graph, root: string): Graph => ({
+/** Bounds the input's axis by one token per sequence. */
+const oneTokenPerSequence = (graph: Graph, root: string): Graph => ({
   ...graph,
   axes: graph.axes.map((a) => (a.name === root ? { ...a, bound: 1 } : a)),
 });
 
-/** The graph that reads, in place of its input, the token chosen last of each sequence. */
-function fedBack(graph: Graph, input: GraphInput, root: string): Graph {
+/** Replaces the input of a graph by the last chosen token of each sequence. */
+function readingLastToken(graph: Graph, input: GraphInput, root: string): Graph {
   const emit = createEmit(ops, graph.axes);
   const token = emit.node("state", [], { name: TOKEN_STATE, dtype: "u32", shape: [rowsSize(SEQUENCES)] });
   const sequence = emit.node("segments", [graph.starts.get(root)!], { axis: root });

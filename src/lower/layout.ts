@@ -1,5 +1,5 @@
-// Where the dimensions of a logical tensor lie in memory: packed by rows where it runs along one sequence axis, else as
-// it reads.
+// Memory layout of logical tensors: a tensor with exactly one sequence dimension is packed by rows; any other has its
+// logical shape.
 import type { LogicalType } from "../check/model.js";
 import { bug, invariant } from "../base/invariant.js";
 import type { Packing } from "../ir/graph.js";
@@ -8,10 +8,10 @@ import type { Axis } from "../size/axes.js";
 import { rowsSize, type Size } from "../size/size.js";
 
 /** The axes of a model, by name and by role. */
-export class AxisTable {
+export class ModelAxes {
   readonly all: readonly Axis[];
   readonly #axes: ReadonlyMap<string, Axis>;
-  /** The axis of sequences; null where no input has one. */
+  /** The batch axis; null if no input has one. */
   readonly batch: string | null;
 
   constructor(axes: readonly Axis[]) {
@@ -25,7 +25,7 @@ export class AxisTable {
     if (!axis) bug(`unknown axis ${name}`);
     return axis;
   }
-  /** The sequence axis a dimension lies along, or null. */
+  /** The sequence axis of a dimension, or null. */
   sequenceOf(size: Size | undefined): string | null {
     const name = size === undefined ? null : plainAxis(size);
     return name !== null && this.get(name).role === "sequence" ? name : null;
@@ -33,16 +33,19 @@ export class AxisTable {
   isBatch(size: Size | undefined): boolean {
     return size !== undefined && this.batch !== null && plainAxis(size) === this.batch;
   }
-  /** Whether there is a batch: the checker keeps it the first dimension. */
+  /** Whether the shape has a batch dimension, which the checker keeps first. */
   hasBatch(shape: readonly Size[]): boolean {
     invariant(shape.findLastIndex((s) => this.isBatch(s)) <= 0, "the batch is not the first dimension");
     return this.isBatch(shape[0]);
   }
-  /** Dimensions that lie along sequence axes, ascending. */
+  /** Indices of the sequence dimensions, ascending. */
   sequenceDims(shape: readonly Size[]): number[] {
     return shape.flatMap((s, i) => (this.sequenceOf(s) === null ? [] : [i]));
   }
-  /** A tensor with exactly one sequence dimension is packed; any other is stored as it reads. */
+  /**
+   * The packing of a tensor with exactly one sequence dimension; null for any other, which is stored in its logical
+   * shape.
+   */
   packingOf({ shape }: LogicalType): Packing | null {
     const [tokenDim, second] = this.sequenceDims(shape);
     const batched = this.hasBatch(shape);
@@ -53,10 +56,10 @@ export class AxisTable {
   }
 }
 
-/** `[B, H, T, D]` packed along its dimension 2: `[H, rows(T), D]`. */
+/** The packed shape: `[B, H, T, D]` with tokenDim 2 becomes `[H, rows(T), D]`. */
 export const packedShape = (shape: readonly Size[], tokenDim: number, axis: string): readonly Size[] =>
   shape.map((s, i) => (i === tokenDim ? rowsSize(axis) : s)).slice(1);
 
-/** Shape in memory. */
+/** The shape in memory. */
 export const storedShape = ({ shape }: LogicalType, packing: Packing | null): readonly Size[] =>
   packing ? packedShape(shape, packing.tokenDim, packing.axis) : shape;

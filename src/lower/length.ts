@@ -1,4 +1,4 @@
-// Sizes as values: on the host where every sequence has the same, from the counts on the device where each has its own.
+// Lowers sizes used as values: computed on the host if equal for all sequences, else on the device from the counts.
 import type { Value } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import type { Node } from "../ir/graph.js";
@@ -30,14 +30,14 @@ function lowerLength(cx: Lowering, value: Value<"length">): Placed {
 const isPerSequence = (cx: Lowering, size: Size): boolean =>
   [...atomsOf(size)].some((a) => a.kind === "axis" && cx.axes.sequenceOf(axisSize(a.axis)) !== null);
 
-/** The count of an axis itself needs no arithmetic. */
+/** A size that is just the count of an axis needs no arithmetic. */
 function axisCount(cx: Lowering, size: Size, dtype: "f32" | "u32" | "i32"): Node | null {
   const axis = cx.axes.sequenceOf(size);
   return axis === null ? null : cx.cast(cx.counts(axis), dtype);
 }
 
 /**
- * f32[B] or f32[]: the size for each sequence. Whole numbers are exact to 2^24, and so are the quotients that `ceil`,
+ * The size for each sequence, f32[B] or f32[]. Integers are exact up to 2^24, and so are the quotients that `ceil`,
  * `floor` and `mod` round.
  */
 function perSequence(cx: Lowering, size: Size): Node {
@@ -63,12 +63,12 @@ function atomValue(cx: Lowering, atom: Atom): Node {
     case "live":
       return cx.size(liveSize(atom.name), "f32");
     case "floor":
-      return floorOf(cx, atom.args[0]!);
-    // ⌈x⌉ = −⌊−x⌋, and half away from zero is ⌊x + ½⌋ for what sizes are: not negative.
+      return floorOfSize(cx, atom.args[0]!);
+    // ⌈x⌉ = −⌊−x⌋; sizes are not negative, so rounding half away from zero is ⌊x + ½⌋.
     case "ceil":
-      return op(cx, "sub", cx.constant(0, "f32"), floorOf(cx, multiplySizes(-1, atom.args[0]!)));
+      return op(cx, "sub", cx.constant(0, "f32"), floorOfSize(cx, multiplySizes(-1, atom.args[0]!)));
     case "round":
-      return floorOf(cx, addSizes(atom.args[0]!, half));
+      return floorOfSize(cx, addSizes(atom.args[0]!, half));
     case "min":
       return atom.args.map((a) => perSequence(cx, a)).reduce((x, y) => op(cx, "min", x, y));
     case "max":
@@ -86,8 +86,8 @@ function atomValue(cx: Lowering, atom: Atom): Node {
 
 const half: Size = sizeOf(rational(1, 2));
 
-/** ⌊size⌋ by whole numbers: the sum over its common denominator, divided. */
-function floorOf(cx: Lowering, size: Size): Node {
+/** ⌊size⌋ in integers: the numerator over the common denominator, divided. */
+function floorOfSize(cx: Lowering, size: Size): Node {
   const terms = typeof size === "number" ? [] : size.terms;
   const denominator = terms.reduce((d, t) => lcm(d, t.coefficient.den), 1n);
   return floorDivide(
@@ -103,7 +103,7 @@ const lcm = (a: bigint, b: bigint): bigint => {
   return (a / x) * b;
 };
 
-/** ⌊a / b⌋ in f32 for b > 0: the truncated quotient set right by its remainder, which is exact. */
+/** ⌊a / b⌋ in f32 for b > 0: the truncated quotient, corrected by its remainder, which is exact. */
 function floorDivide(cx: Lowering, a: Node, b: Node): Node {
   const near = cx.emit("cast", [cx.emit("cast", [op(cx, "div", a, b)], { dtype: "i32" })], { dtype: "f32" });
   const rest = op(cx, "sub", a, op(cx, "mul", near, b));
@@ -112,7 +112,7 @@ function floorDivide(cx: Lowering, a: Node, b: Node): Node {
   return op(cx, "add", op(cx, "sub", near, below), above);
 }
 
-/** By operation. */
+/** Lowerings by operation. */
 export const lengthLowerings = {
   length: lowerLength,
 };

@@ -1,5 +1,5 @@
-// From the model to the graph: every logical operation becomes nodes on packed rows, and positions, starts and counts
-// become ordinary inputs.
+// Lowers the model to the graph: every logical operation becomes nodes on packed rows; positions, starts and counts
+// become explicit nodes.
 import type { LogicalOp, Model, Value } from "../check/model.js";
 import { isChoice, isOp } from "../check/types.js";
 import type { Graph, GraphInput, GraphOutput, Node } from "../ir/graph.js";
@@ -15,7 +15,7 @@ import { randomLowerings } from "./random.js";
 import { reductionLowerings } from "./reduce.js";
 import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence.js";
 
-/** How each operation becomes nodes. Total by type: one without a lowering does not compile. */
+/** The lowering of each operation. Total by type: an operation without a lowering does not compile. */
 export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
   ...elementwiseLowerings,
   ...lengthLowerings,
@@ -26,7 +26,7 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
   ...sequenceLowerings,
 };
 
-/** The graph of a model for its phase and entry. Every node carries the call and the span it comes from. */
+/** Lowers a model for its phase and entry. Every node has the call path and the span of its source as its origin. */
 export function lower(model: Model): Graph {
   const values = reachedValues(model);
   const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)]);
@@ -58,7 +58,7 @@ function lowerValue<K extends LogicalOp>(cx: Lowering, value: Value<K>): Placed 
   return lowerings[value.op](cx, value);
 }
 
-/** Values that a result, loss or observation needs, in order of making. */
+/** Values that a result, loss or observation depends on, in order of creation. */
 function reachedValues(model: Model): readonly Value[] {
   const reached = new Set<Value>();
   const pending = [...model.outputs, ...model.losses, ...model.observes].map(({ value }) => value);
@@ -86,7 +86,7 @@ function inputsOf(cx: Lowering, model: Model, values: readonly Value[]): readonl
   });
 }
 
-/** Padded results are zero beyond the end of each sequence, as packed ones are when they are unfolded. */
+/** Zeroes the padding of a padded result, as unpacking does for a packed one. */
 function outputOf(cx: Lowering, name: string, role: GraphOutput["role"], value: Value): GraphOutput {
   cx.enter(value);
   const placed = cx.get(value);
@@ -95,7 +95,7 @@ function outputOf(cx: Lowering, name: string, role: GraphOutput["role"], value: 
   return { name, role, node, shape, packing: placed.packing };
 }
 
-/** `loss`, the sum of all that reached the objective, then each by its path. */
+/** The output `loss`, the sum of all losses of the objective, then each loss by its path. */
 function lossesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   if (model.entry !== "objective") return [];
   const loss = (name: string, node: Node): GraphOutput => ({ name, role: "loss", node, shape: [], packing: null });
@@ -120,8 +120,8 @@ function observesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
 }
 
 /**
- * In training, of each predictor that learns a route: `<path>.agreement`, the share of tokens of which it says what the
- * route does.
+ * In training, adds `<path>.agreement` for each predictor that learns a route: the share of tokens for which its
+ * prediction equals the route's choice.
  */
 function agreementsOf(cx: Lowering, model: Model, values: readonly Value[]): readonly GraphOutput[] {
   if (model.phase !== "train" || model.entry !== "objective") return [];

@@ -1,19 +1,21 @@
-// Matrix products: on packed rows where each row meets the same matrix or a matrix of its own, else padded, with absent
-// tokens masked out of the sums.
+// Lowers matrix products: on packed rows if each row is multiplied by the same matrix or by a matrix of its own, else
+// padded, with padding masked out of the sums.
 import type { Value } from "../check/model.js";
 import type { Node, Packing } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
-import { fitted, fromPadded, masked, padded } from "./convert.js";
+import { alignedOperand, fromPadded, masked, padded } from "./convert.js";
 
 function lowerMatmul(cx: Lowering, value: Value<"matmul">): Placed {
   const a = cx.get(value.inputs[0]);
   const b = cx.get(value.inputs[1]);
   const packing = cx.axes.packingOf(value.type);
   if (packing && isRowwise(cx, a, b, value.type.shape.length, packing)) {
-    // Each operand without its batch dimension; leading dimensions still align from the right.
+    // Both operands lose their batch dimension; leading dimensions still align from the right.
     const rank = value.type.shape.length;
     return {
-      node: cx.emit("matmul", [fitted(cx, a, rank, packing), fitted(cx, b, rank, packing)], { transposed: false }),
+      node: cx.emit("matmul", [alignedOperand(cx, a, rank, packing), alignedOperand(cx, b, rank, packing)], {
+        transposed: false,
+      }),
       type: value.type,
       packing,
     };
@@ -27,9 +29,9 @@ function lowerMatmul(cx: Lowering, value: Value<"matmul">): Placed {
 }
 
 /**
- * Whether the product is one of packed rows: the batch is a leading dimension, and the tokens are
- * - a leading one, where each operand has them or is the same for all;
- * - rows of a or columns of b, where the other operand is the same for all.
+ * Whether the product can be computed on packed rows: the batch is a leading dimension, and the token dimension is
+ * - a leading one, if each operand has it or is shared by all tokens;
+ * - the rows of a or the columns of b, if the other operand is shared by all tokens.
  */
 function isRowwise(cx: Lowering, a: Placed, b: Placed, rank: number, packing: Packing): boolean {
   const same = ({ type: { shape } }: Placed): boolean =>
@@ -40,13 +42,13 @@ function isRowwise(cx: Lowering, a: Placed, b: Placed, rank: number, packing: Pa
   return packing.tokenDim === rank - 2 ? rows(a) && same(b) : rows(b) && same(a);
 }
 
-/** The operand padded, with zeros for tokens that do not exist wherever the sum over `dim` would see them. */
+/** The padded operand, with zeros as padding if the product sums over `dim` and `dim` is a sequence dimension. */
 function summable(cx: Lowering, value: Placed, dim: number): Node {
   const { shape } = value.type;
   return masked(cx, padded(cx, value), shape, cx.axes.sequenceOf(shape[dim]) === null ? [] : [dim], 0);
 }
 
-/** By operation. */
+/** Lowerings by operation. */
 export const productLowerings = {
   matmul: lowerMatmul,
 };

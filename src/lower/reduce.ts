@@ -1,4 +1,4 @@
-// Reductions and softmax: over static dimensions as they stand, over sequences of existing tokens only.
+// Lowers reductions and softmax. Along sequence dimensions only existing tokens count.
 import type { LogicalType, Value } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
@@ -8,16 +8,16 @@ import type { Lowering, Placed } from "./context.js";
 import { fromPadded, highest, lowest, masked, padded } from "./convert.js";
 import { storedShape } from "./layout.js";
 
-/** A value in the form it is reduced in, with all that depends on which of its elements exist. */
-export interface Space {
+/** A value in the form in which it is reduced, with the operations that depend on which of its elements exist. */
+export interface ReducedForm {
   readonly node: Node;
-  /** The reduced dimensions of the node. */
+  /** The reduced dimensions of `node`. */
   readonly axes: readonly number[];
-  /** Elements that do not exist replaced. */
+  /** Replaces padding elements by `fill`. */
   mask(node: Node, fill: number): Node;
   /**
-   * How many elements each result is made of, f32, in a shape that broadcasts against results with their dimensions
-   * kept.
+   * The number of elements reduced into each result, f32, in a shape that broadcasts against results with reduced
+   * dimensions kept.
    */
   count(): Node;
   /** Whether that number may be 0. */
@@ -25,10 +25,10 @@ export interface Space {
 }
 
 /**
- * The form in which `value` is reduced over the logical dimensions `axes`. Over the batch only together with every
- * sequence, as the checker demands.
+ * Converts `value` to the form in which it is reduced over the logical dimensions `axes`. The checker ensures that the
+ * batch is reduced only together with every sequence.
  */
-export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): Space {
+export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): ReducedForm {
   const { shape } = value.type;
   const overBatch = cx.axes.hasBatch(shape) && axes.includes(0);
   const sequences = cx.axes.sequenceDims(shape);
@@ -62,7 +62,7 @@ export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): S
   };
 }
 
-/** Rows of all sequences together times `rest`, f32[]. */
+/** The number of rows of all sequences, times `rest`, f32[]. */
 function rowCount(cx: Lowering, axis: string, rest: Size): Node {
   if (knownOnHost(cx.axes.all, axis)) return cx.size(multiplySizes(rowsSize(axis), rest), "f32");
   const rows = cx.emit("sum", [cx.emit("cast", [cx.counts(axis)], { dtype: "f32" })], { axes: [0], keep: false });
@@ -70,7 +70,8 @@ function rowCount(cx: Lowering, axis: string, rest: Size): Node {
 }
 
 /**
- * The product of the counts along `ragged` and `rest`: f32[B, 1, …], summed over the batch where that is reduced too.
+ * The product of `rest` and the counts along the sequence dimensions `ragged`: f32[B, 1, …], summed over the batch if
+ * that is reduced too.
  */
 function countPadded(
   cx: Lowering,
@@ -88,15 +89,15 @@ function countPadded(
   return overBatch ? cx.emit("sum", [each], { axes: [0], keep: true }) : each;
 }
 
-/** Sum of the elements that exist, dimensions kept. */
-const sumKept = (cx: Lowering, space: Space, node: Node): Node =>
+/** Sum of the existing elements, reduced dimensions kept. */
+const sumKeepingDims = (cx: Lowering, space: ReducedForm, node: Node): Node =>
   cx.emit("sum", [space.mask(node, 0)], { axes: space.axes, keep: true });
 
-/** Mean of the elements that exist, dimensions kept; 0 where there are none. */
-function meanKept(cx: Lowering, space: Space, node: Node): Node {
+/** Mean of the existing elements, reduced dimensions kept; 0 if there are none. */
+function meanKeepingDims(cx: Lowering, space: ReducedForm, node: Node): Node {
   const count = space.count();
   const m = cx.algebra(count);
-  return m.div(sumKept(cx, space, node), space.mayBeEmpty ? m.max(count, 1) : count);
+  return m.div(sumKeepingDims(cx, space, node), space.mayBeEmpty ? m.max(count, 1) : count);
 }
 
 function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
@@ -104,7 +105,7 @@ function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
   const input = cx.get(value.inputs[0]);
   if (axes.length === 0 && fn !== "argmax") return withoutAxes(cx, input, value);
   const space = spaceOf(cx, input, axes);
-  // Means are taken in f32: in f16 their number would not be exact.
+  // Means are computed in f32: f16 cannot represent the number of elements exactly.
   const x =
     fn === "mean" || fn === "var"
       ? cx.cast(space.node, "f32")
@@ -115,13 +116,13 @@ function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
   const reduced = ((): Node => {
     switch (fn) {
       case "sum":
-        return sumKept(cx, space, x);
+        return sumKeepingDims(cx, space, x);
       case "mean":
-        return meanKept(cx, space, x);
+        return meanKeepingDims(cx, space, x);
       case "var": {
         const m = cx.algebra(x);
-        const apart = m.sub(x, meanKept(cx, space, x));
-        return meanKept(cx, space, m.mul(apart, apart));
+        const apart = m.sub(x, meanKeepingDims(cx, space, x));
+        return meanKeepingDims(cx, space, m.mul(apart, apart));
       }
       case "max":
         return existing(
@@ -138,26 +139,26 @@ function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
       case "argmax": {
         const [axis] = space.axes;
         invariant(axis !== undefined, "argmax over no axis");
-        // The first of equals: the tokens that do not exist come last, so even the least value of one that does is
-        // found before them.
+        // argmax takes the first of equal maxima. Padding comes last, so an existing token is found first even if it
+        // has the lowest value.
         return cx.emit("argmax", [space.mask(x, lowest(dtype))], { axis, keep: true });
       }
       default:
         return fn satisfies never;
     }
   })();
-  return stored(cx, cx.cast(reduced, value.type.dtype), input, value.type);
+  return fromReducedForm(cx, cx.cast(reduced, value.type.dtype), input, value.type);
 }
 
-/** The maximum of no tokens is 0, as everything beyond the end of a sequence. */
-function existing(cx: Lowering, space: Space, node: Node): Node {
+/** The maximum of no tokens is 0, like all values beyond the end of a sequence. */
+function existing(cx: Lowering, space: ReducedForm, node: Node): Node {
   if (!space.mayBeEmpty) return node;
   const count = space.count();
   return cx.algebra(node).where(cx.algebra(count).gt(count, 0), node, 0);
 }
 
-/** From the reduced form, dimensions kept, to the form the result's type demands. */
-function stored(cx: Lowering, node: Node, input: Placed, type: LogicalType): Placed {
+/** Converts a result from the reduced form, dimensions kept, to the form that its type requires. */
+function fromReducedForm(cx: Lowering, node: Node, input: Placed, type: LogicalType): Placed {
   const packing = cx.axes.packingOf(type);
   if (input.packing && packing) return { node: cx.reshape(node, storedShape(type, packing)), type, packing };
   return fromPadded(cx, cx.reshape(node, type.shape), type);
@@ -169,12 +170,12 @@ function withoutAxes(cx: Lowering, input: Placed, value: Value<"reduce">): Place
   return { ...input, node: zero ? cx.emit("sub", [node, node], {}) : node, type: value.type };
 }
 
-/** Mean over everything that exists of f32 values, or over those where `valid`: f32[]. The mean of none is 0. */
+/** Mean of all existing f32 values, or of those where `valid` holds: f32[]. The mean of none is 0. */
 export function meanOfAll(cx: Lowering, value: Placed, valid: Placed | null): Node {
   const axes = value.type.shape.map((_, i) => i);
   if (axes.length === 0 && !valid) return value.node;
   const space = spaceOf(cx, value, axes);
-  const total = (s: Space): Node =>
+  const total = (s: ReducedForm): Node =>
     s.axes.length === 0 ? s.node : cx.emit("sum", [s.mask(s.node, 0)], { axes: s.axes, keep: false });
   const count = valid
     ? total(spaceOf(cx, { ...valid, node: cx.cast(valid.node, "f32") }, axes))
@@ -193,11 +194,11 @@ function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   const { shape, dtype } = input.type;
   const soft = cx.emit("softmax", [masked(cx, padded(cx, input), shape, ragged, lowest(dtype))], { axis });
   const packing = cx.axes.packingOf(value.type);
-  // Packing leaves out the tokens that do not exist; padded, their share of a sequence without tokens would remain.
+  // Packing drops the padding; a padded softmax would keep weights for sequences without tokens.
   return fromPadded(cx, packing ? soft : masked(cx, soft, shape, ragged, 0), value.type);
 }
 
-/** By operation. */
+/** Lowerings by operation. */
 export const reductionLowerings = {
   reduce: lowerReduce,
   softmax: lowerSoftmax,

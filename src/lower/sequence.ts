@@ -1,4 +1,5 @@
-// What works along a sequence axis: routes and their rows, slices and concatenations, positions, rotation, attention.
+// Lowers operations along a sequence axis: routes, their rows, slices and concatenations, positions, rotary embedding,
+// attention.
 import { exactly } from "../base/collections.js";
 import type { LogicalType, Value } from "../check/model.js";
 import { isChoice, isOp as isOperation } from "../check/types.js";
@@ -7,8 +8,8 @@ import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Axis } from "../size/axes.js";
 import { axisSize, multiplySizes, type Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
-import { fromPackedAlong, fromPadded, packedAlong, spread } from "./convert.js";
-import { AxisTable, packedShape } from "./layout.js";
+import { fromPackedAlong, fromPadded, packedAlong, broadcastToType } from "./convert.js";
+import { ModelAxes, packedShape } from "./layout.js";
 
 // --- routes
 
@@ -28,14 +29,16 @@ function lowerAbove(cx: Lowering, value: Value<"above">): Placed {
   const score = cx.get(value.inputs[0]);
   const bar = cx.get(value.inputs[1]);
   const threshold =
-    bar.type.shape.length === 0 ? bar.node : spread(cx, bar, { dtype: bar.type.dtype, shape: score.type.shape });
+    bar.type.shape.length === 0
+      ? bar.node
+      : broadcastToType(cx, bar, { dtype: bar.type.dtype, shape: score.type.shape });
   const node = cx.emit("above", [packedAlong(cx, score, 1).node, cx.cast(threshold, "f32"), cx.starts(rule.parent)], {
     axis,
   });
   return defineRoute(cx, axis, node, value.type);
 }
 
-/** Results 0 and 1 are the index and the starts. The value of a route is its index. */
+/** Registers a routing node, whose results 0 and 1 are the index and the starts. The value of a route is its index. */
 function defineRoute(cx: Lowering, axis: string, node: Node, type: LogicalType): Placed {
   const index = cx.emit("pick", [node], { result: 0 });
   cx.defineAxis(axis, { index, starts: cx.emit("pick", [node], { result: 1 }) });
@@ -59,7 +62,7 @@ function lowerMask(cx: Lowering, value: Value<"mask">): Placed {
   return cx.placed(cx.emit("route_mask", [cx.index(axis), cx.starts(parent)], { axis: parent }), value.type);
 }
 
-/** u32[M] along the route's axis: the place of each row in its own sequence of the parent. */
+/** u32[M] along the route's axis: the index of each row within its sequence of the parent. */
 export function routeIndex(cx: Lowering, route: Value): Node {
   const axis = routeAxis(route);
   return cx.emit("take", [cx.within(parentOf(cx, axis)), cx.index(axis)], { dim: 0 });
@@ -76,7 +79,7 @@ function lowerTake(cx: Lowering, value: Value<"take">): Placed {
   return rowsOf(cx, cx.get(value.inputs[0]), value.attrs.dim, routeAxis(value.inputs[1]), value.type);
 }
 
-/** The rows of x that an axis made from x's keeps. */
+/** The rows of x that belong to an axis derived from the axis of x. */
 function rowsOf(cx: Lowering, x: Placed, dim: number, axis: string, type: LogicalType): Placed {
   const { node, row } = packedAlong(cx, x, dim);
   return fromPackedAlong(cx, cx.emit("take", [node, cx.index(axis)], { dim: row }), type, dim);
@@ -88,9 +91,9 @@ function lowerPut(cx: Lowering, value: Value<"put">): Placed {
   const x = cx.get(value.inputs[0]);
   const y = cx.get(value.inputs[2]);
   const { node, row } = packedAlong(cx, x, dim);
-  // The update may be smaller where it is the same for several channels.
+  // The update may have size 1 in dimensions that broadcast over channels.
   const rows = { dtype: y.type.dtype, shape: x.type.shape.with(dim, axisSize(axis)) };
-  const update = packedAlong(cx, cx.placed(spread(cx, y, rows), rows), dim).node;
+  const update = packedAlong(cx, cx.placed(broadcastToType(cx, y, rows), rows), dim).node;
   return fromPackedAlong(cx, cx.emit("put", [node, cx.index(axis), update], { dim: row }), value.type, dim);
 }
 
@@ -111,7 +114,7 @@ function lowerSpan(cx: Lowering, value: Value<"span">): Placed {
   return rowsOf(cx, cx.get(value.inputs[0]), dim, axis, value.type);
 }
 
-/** A span of one token, or of none where the sequence is too short, summed: zeros where there is none. */
+/** One token of each sequence: the sum over a span of at most one token; zeros if the sequence is too short. */
 function lowerToken(cx: Lowering, value: Value<"token">): Placed {
   const { dim, index } = value.attrs;
   const x = cx.get(value.inputs[0]);
@@ -120,7 +123,7 @@ function lowerToken(cx: Lowering, value: Value<"token">): Placed {
   defineSpan(cx, axis);
   const taken = cx.emit("take", [node, cx.index(axis)], { dim: row });
   const { dtype } = x.type;
-  // [B, …, 0 or 1, …] without the tokens' dimension
+  // [B, …, 0 or 1, …], to be summed over the token dimension
   const numbers = cx.emit("unpack", [cx.cast(taken, dtype === "bool" ? "u32" : dtype), cx.starts(axis)], {
     dim: row,
     axis,
@@ -132,12 +135,9 @@ function lowerToken(cx: Lowering, value: Value<"token">): Placed {
 const tokenAxis = (parent: string, index: number): string =>
   `${parent}.${index < 0 ? `last${-index}` : `token${index}`}`;
 
-/**
- * The axes that single tokens of sequences are read through: one for each axis and index, of at most one token a
- * sequence.
- */
+/** Axes for reading single tokens: one for each axis and index, with at most one token per sequence. */
 export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): readonly Axis[] {
-  const table = new AxisTable(axes);
+  const table = new ModelAxes(axes);
   const made = new Map<string, Axis>();
   for (const value of values) {
     if (!isOperation(value, "token")) continue;
@@ -145,7 +145,7 @@ export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): read
     const parent = table.sequenceOf(value.inputs[0]?.type.shape[dim]);
     invariant(parent !== null, "a token of no sequence");
     const name = tokenAxis(parent, index);
-    // Both ends are clamped: where the sequence is too short they meet, and the span is empty.
+    // Both ends are clamped: if the sequence is too short they are equal, and the span is empty.
     made.set(name, {
       role: "sequence",
       name,
@@ -156,7 +156,7 @@ export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): read
   return [...made.values()];
 }
 
-/** Each part's rows are set where the joined axis has them. */
+/** Writes the rows of each part to their rows of the joined axis. */
 function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
   const { dim, axis } = value.attrs;
   const rule = cx.sequence(axis).count;
@@ -186,7 +186,7 @@ function lowerPosition(cx: Lowering, value: Value<"position">): Placed {
   return cx.placed(cx.positions(value.attrs.axis), value.type);
 }
 
-/** x[…, N, d], with the rows brought beside the channels for the rotation. */
+/** Lowers rotary embedding: x is permuted to […, N, d], rows next to channels. */
 function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
   const { dim, theta, frequencies, scale } = value.attrs;
   const x = cx.get(value.inputs[0]);
@@ -221,7 +221,7 @@ function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
   const [pq, pk, pv] = [rows(q), rows(k), rows(v)];
   const width = q.type.shape[q.type.shape.length - 1];
   invariant(typeof width === "number", "attention needs a static last dimension");
-  // [H, N, d]: leading dimensions are heads; without any there is one
+  // [H, N, d]: leading dimensions are the heads; one head if there are none
   const heads = (node: Node): Node => {
     const { shape } = typeOf(node);
     const lead = shape.slice(0, -2).reduce((n: Size, s) => multiplySizes(n, s), 1);
@@ -245,7 +245,7 @@ function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
   return fromPackedAlong(cx, cx.reshape(out, stored), value.type, dim);
 }
 
-/** By operation. */
+/** Lowerings by operation. */
 export const sequenceLowerings = {
   top: lowerTop,
   above: lowerAbove,

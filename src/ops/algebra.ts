@@ -1,8 +1,8 @@
-// Arithmetic on nodes, so that what is built of them reads as its formula.
+// Arithmetic on nodes, so that gradients read as their formulas.
 import { typeOf, type Node } from "../ir/graph.js";
 import type { EmitGrad } from "./define.js";
 
-/** Formulas over nodes and numbers, which take the dtype of `like`. */
+/** Arithmetic on nodes and numbers; numbers take the dtype of `like`. */
 export function algebra(emit: EmitGrad, like: Node) {
   const number = (value: number): Node => emit("constant", [], { value, dtype: typeOf(like).dtype, shape: [] });
   const node = (value: Node | number): Node => (typeof value === "number" ? number(value) : value);

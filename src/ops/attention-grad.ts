@@ -1,4 +1,4 @@
-// Attention that keeps what its gradient needs, and that gradient.
+// Attention with the statistics that its gradient needs, and that gradient.
 import { exactly } from "../base/collections.js";
 import type { Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
@@ -12,7 +12,7 @@ import { at, store, tensor } from "./tensors.js";
 
 const zeros = (emit: EmitGrad, type: TensorType): Node => emit("constant", [], { value: 0, ...type });
 
-/** Records of attention where it is trained. */
+/** Records of attention in training. */
 export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_grad"> = {
   attention_kept: {
     doc:
@@ -51,7 +51,7 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       expectType(inputs, 9, y.dtype, y.shape);
       return [inputs[0]!, inputs[1]!, inputs[2]!];
     },
-    // Scores and the products with dy once more, and three products for the gradients: 5 where attention has 2.
+    // The scores again, the products with dy, and three products for the gradients: 5 products, where attention has 2.
     cost: (inputs, attrs, results) => ({
       flops: multiplySizes(GRADIENT_WORK, attentionFlops(inputs, attrs)),
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
@@ -71,8 +71,8 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
 };
 
 /**
- * With heads as wide in v as in q, five products in place of two; half as much again, so that the number stays whole,
- * is what a kernel for dq and one for dk and dv compute between them.
+ * With equal head widths in q and v the backward pass has five products where attention has two: a factor of 2.5.
+ * Rounded up to an integer, since the two kernels (for dq, and for dk and dv) repeat some of the work.
  */
 const GRADIENT_WORK = 3;
 
@@ -100,7 +100,7 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_gra
   }
   return [q, k, v].map((t, r) => store(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
 
-  /** What a query and a key that it sees add to the gradients. */
+  /** Adds the contribution of a query and a key that it attends to. */
   function addPair(query: number, key: number): void {
     const [x, y, z, e] = [query * width, key * width, key * outWidth, query * outWidth];
     let [score, dWeight] = [0, 0];

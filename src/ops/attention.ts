@@ -1,4 +1,4 @@
-// Attention over packed rows, and the rotation of positions.
+// Attention over packed rows, and rotary embedding.
 import { countOf, exactly } from "../base/collections.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { inputsFor, packedAxis, printShape, printType } from "../ir/typing.js";
@@ -33,7 +33,7 @@ import {
 } from "./shapes.js";
 import { at, store, tensor } from "./tensors.js";
 
-/** Records of attention and rotation. */
+/** Records of attention and rotary embedding. */
 export const attentions: Pick<OpTable, "rope" | "attention"> = {
   rope: {
     doc:
@@ -64,7 +64,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     rows: (node, dim) => (dim === lastDim(node) - 1 ? [dim, 0, null] : null),
     tokens: "own",
     columns: null,
-    // The transpose of a rotation: dy turned the other way.
+    // The transpose of a rotation is the inverse rotation of dy.
     grad: (emit, { inputs: [, positions, table] }, [dy]) => [
       emit("rope", [dy!, positions, turnedBack(emit, table)], {}),
       null,
@@ -79,7 +79,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       return { flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, attrs) => [attend(inputs, attrs).y],
-    // The queries only: their starts become those of the chosen rows.
+    // Chosen rows are rows of the queries: the starts of q become those of the chosen rows.
     starts: (node) => [
       [rowsAlong(node, 0, 1), 3],
       [rowsAlong(node, 1, 1), 4],
@@ -97,8 +97,8 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
 };
 
 /**
- * Cotangents of the inputs of attention whose statistics are kept, from those of y and of the logarithms: dlogit =
- * p·(dp − (Σ dy·y − dlse)).
+ * The cotangents of the inputs of `attention_kept`, from those of y and of the log-sum-exp lse: dlogit = p·(dp − (Σ
+ * dy·y − dlse)).
  */
 export function attentionCotangents(
   emit: EmitGrad,
@@ -113,7 +113,7 @@ export function attentionCotangents(
   return kept.inputs.map((_, i) => (i < 3 ? emit("pick", [made], { result: i }) : null));
 }
 
-/** The type of y; the first seven inputs are those of attention. */
+/** Infers the type of y; the first seven inputs are those of attention. */
 export function attentionType(inputs: readonly TensorType[], context: InferContext): TensorType {
   const [q, k, v] = [
     expectDtype(inputs, 0, ...FLOATS),
@@ -146,10 +146,10 @@ export function attentionFlops(inputs: readonly TensorType[], attrs: OpAttrs["at
 }
 
 /**
- * How many pairs of a query and a key are seen. On one axis with n rows in every sequence it is exact: n(n + 1)/2 if
+ * The number of (query, key) pairs that attend. On one axis with n rows in every sequence it is exact: n(n + 1)/2 if
  * causal, n² if not, and with a window w, m = min(w, n): m·n − m(m − 1)/2 if causal, (2m − 1)·n − m(m − 1) if not.
- * Sequences of unlike lengths count as if all their rows were in sequences of the longest, rows of a routed axis as if
- * they stood side by side; on different axes every pair counts.
+ * Sequences of different lengths count as if all their rows were in sequences of the longest length, rows of a routed
+ * axis as if they were adjacent; for different axes every pair counts.
  */
 function pairsOf(queries: string, keys: string, { causal, window }: OpAttrs["attention"]): Size {
   const rows = rowsSize(queries);
@@ -183,7 +183,7 @@ function rotate(x: Tensor, positions: Tensor, table: Tensor): Tensor {
   return store(tensor(x.dtype, x.shape, out));
 }
 
-/** The table of the opposite angles. */
+/** The rotary table with negated angles. */
 function turnedBack(emit: EmitGrad, table: Node): Node {
   if (isOp(table, "rope_table"))
     return emit("rope_table", [], { ...table.attrs, frequencies: ropeFrequencies(table.attrs).map((f) => -f) });
@@ -193,15 +193,13 @@ function turnedBack(emit: EmitGrad, table: Node): Node {
   return emit("concat", [cosines, emit("neg", [sines], {})], { axis: 1 });
 }
 
-/** Whether a query at position i sees a key at position j of its sequence. */
+/** Whether a query at position i attends to a key at position j of its sequence. */
 export const sight =
   ({ causal, window }: OpAttrs["attention"]) =>
   (i: number, j: number): boolean =>
     (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
 
-/**
- * y, and the log of the sum over the keys that a query sees of the exponentials of its scores; 0 where it sees none.
- */
+/** y, and the log-sum-exp of the scores over the keys that a query attends to; 0 if there are none. */
 export function attend(
   inputs: readonly Tensor[],
   attrs: OpAttrs["attention"],
@@ -244,7 +242,7 @@ export function attend(
   }
   return { y: store(tensor(q.dtype, [heads, n, outWidth], out)), lse: tensor("f32", [heads, n], lse) };
 
-  /** The values of the keys that query i sees, weighted by the softmax of their scores. */
+  /** The values of the keys that query i attends to, weighted by the softmax of their scores. */
   function mix(i: number, b: number, group: number, h: number, max: number): void {
     const into = (h * n + i) * outWidth;
     let sum = 0;

@@ -1,15 +1,15 @@
-// What gradients share: cotangents back in the shape of what was broadcast or reduced, and constants.
+// Helpers for gradients: reduction of cotangents to the shape of a broadcast value, and constants.
 import { typeOf, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { EmitGrad } from "./define.js";
 
-/** A number of the dtype of a node's value. */
+/** A scalar constant of the dtype of a node. */
 export const numberLike = (emit: EmitGrad, node: Node, value: number): Node =>
   emit("constant", [], { value, dtype: typeOf(node).dtype, shape: [] });
 
-/** A constant of the type of a node's value. */
+/** A constant of the type of a node. */
 export const filledLike = (emit: EmitGrad, node: Node, value: number): Node =>
   emit("constant", [], { value, ...typeOf(node) });
 
@@ -17,15 +17,15 @@ export const filledLike = (emit: EmitGrad, node: Node, value: number): Node =>
 export const scaled = (emit: EmitGrad, node: Node, factor: number): Node =>
   factor === 1 ? node : emit("mul", [node, numberLike(emit, node, factor)], {});
 
-/** The same elements in another shape; the node itself where it has that shape. */
+/** Reshapes a node; returns the node itself if it has the shape already. */
 export const reshaped = (emit: EmitGrad, node: Node, shape: readonly Size[]): Node =>
   equalShapes(typeOf(node).shape, shape) ? node : emit("reshape", [node], { shape });
 
-/** Repeated to a shape; the node itself where it has that shape. */
+/** Broadcasts a node to a shape; returns the node itself if it has the shape already. */
 export const broadcasted = (emit: EmitGrad, node: Node, shape: readonly Size[]): Node =>
   equalShapes(typeOf(node).shape, shape) ? node : emit("broadcast", [node], { shape });
 
-/** Cotangent of a value of `type` that was broadcast to the shape of dy: summed over what it was repeated along. */
+/** The cotangent of a value of `type` that was broadcast to the shape of dy: sums dy over the repeated dimensions. */
 export function unbroadcast(emit: EmitGrad, dy: Node, type: TensorType): Node {
   const { shape } = typeOf(dy);
   const added = shape.length - type.shape.length;
@@ -35,7 +35,7 @@ export function unbroadcast(emit: EmitGrad, dy: Node, type: TensorType): Node {
   return reshaped(emit, axes.length > 0 ? emit("sum", [dy], { axes, keep: false }) : dy, type.shape);
 }
 
-/** What was reduced over `axes`, beside the elements of x: [3, 1, 5] for [3, 5] and axis 1. */
+/** Reshapes a value that was reduced over `axes` so that it broadcasts against x: [3, 1, 5] for [3, 5] and axis 1. */
 export function besideElements(emit: EmitGrad, reduced: Node, x: Node, axes: readonly number[]): Node {
   return reshaped(
     emit,
@@ -45,8 +45,8 @@ export function besideElements(emit: EmitGrad, reduced: Node, x: Node, axes: rea
 }
 
 /**
- * [rows, width] of the elements of […, width], or null where packed rows stand beside other leading dimensions, from
- * which a reshape cannot take them.
+ * Reshapes […, width] to [rows, width]; null if a packed dimension is next to other leading dimensions, which a reshape
+ * cannot merge.
  */
 export function asRows(emit: EmitGrad, x: Node): Node | null {
   const { shape } = typeOf(x);

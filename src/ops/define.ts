@@ -1,4 +1,4 @@
-// What an operator's record holds.
+// The type of an operator's record.
 import type { Node, InputsOf } from "../ir/graph.js";
 import type { InferContext, StartsRead } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
@@ -19,34 +19,34 @@ export interface Tensor {
   readonly data: Float64Array;
 }
 
-/** What the evaluation of one run knows beside the inputs of a node. */
+/** The context of one run's evaluation besides the inputs of a node. */
 export interface EvaluateContext {
   readonly axes: readonly Axis[];
-  /** Sizes of this run. Counts of axes made by nodes already evaluated are exact, `above` included. */
+  /** Sizes of this run. Counts of axes that evaluated nodes define are exact, also for `above`. */
   readonly sizes: Sizes;
-  /** The value of a count rule's sizes: live parameters by name. */
+  /** Live parameters by name, for the sizes of count rules. */
   readonly live: ReadonlyMap<string, Rational>;
   readonly seed: number;
-  /** What a source reads: packed rows where it lies along a sequence axis. */
+  /** The value of a source, with packed rows if it has a sequence axis. */
   source(kind: "input" | "weight" | "state", name: string, type: TensorType): Tensor;
-  /** Choices of another run, to be taken as they are; null: choose. */
+  /** The choice of another run, to be used instead of the computed one; null: compute it. */
   forced(axis: string): { readonly index: Tensor; readonly starts: Tensor } | null;
 }
 
-/** Work of one node as exact expressions over the axes. */
+/** The work of one node, as exact expressions over the axes. */
 export interface Cost {
   /** Floating-point operations; a multiply-add is two. */
   readonly flops: Size;
-  /** Bytes of inputs read and results written once, 4 a value. */
+  /** Bytes of all inputs and results, each accessed once, at 4 bytes per value. */
   readonly bytes: Size;
 }
 
-/** Makes a node of the backward pass; where it comes from is where the node that is differentiated comes from. */
+/** Creates a node of the backward pass, with the origin of the forward node. */
 export type EmitGrad = <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]) => Node<K>;
 
 /**
- * Cotangents of the inputs, null for those that have none, from those of the results, null for those that nothing of
- * the loss reads.
+ * Computes the cotangents of the inputs (null for an input without one) from those of the results (null for a result on
+ * which the loss does not depend).
  */
 export type Grad<K extends OpName> = (
   emit: EmitGrad,
@@ -54,56 +54,60 @@ export type Grad<K extends OpName> = (
   dys: readonly (Node | null)[],
 ) => readonly (Node | null)[];
 
-/** For each input the dimension whose rows go with those of the result; null where every row needs all of it. */
+/**
+ * For each input the dimension that corresponds to the rows of the result; null if every row depends on the whole
+ * input.
+ */
 export type RowInputs = readonly (number | null)[];
 
 /**
- * How the inputs of a node go with the rows along a packed dimension of its result: row i needs row i of some inputs,
- * all of the others, and nothing else. Null: not so.
+ * How the inputs of a node correspond to the rows along a packed dimension of its result: row i depends on row i of
+ * some inputs and on all of the others. Null: the operator is not row-wise.
  */
 export type Rows<K extends OpName> = (node: Node<K>, dim: number) => RowInputs | null;
 
 /**
- * The tokens of the sequence that a token of the result is made from: itself alone, those before it too, or any.
- * Generation continues sequences: what reads earlier tokens needs a rule for what it keeps of them (`lower/caches.ts`).
+ * The tokens of the sequence on which a token of the result depends: itself alone, also earlier ones, or all.
+ * Generation continues sequences, so an operator that reads earlier tokens needs a cache rule (`lower/caches.ts`).
  */
 export type Tokens = "own" | "earlier" | "all";
 
-/** Whether a size counts tokens of a sequence axis. */
+/** Whether a size is along a sequence axis. */
 export type Along = (size: Size) => boolean;
 
 /**
- * What becomes of the columns of input 0, its last dimension: `kept`, each column of the result being made from the
- * same column; `reduced` to what has none, part by part if it must. Null: neither.
+ * How the operator treats the columns of input 0, its last dimension. `kept`: each column of the result depends on the
+ * same column of the input; `reduced`: the result has no columns, and can be computed in parts. Null: neither.
  */
 export type Columns = "kept" | "reduced" | null;
 
-/** Bytes of values, at 4 each. */
+/** Bytes accessed, at 4 per value. */
 export interface Touched {
-  /** Of input 0, those that are read. */
+  /** Bytes of input 0 that are read. */
   readonly read: Size;
-  /** Of the result, those that are written; null: all. */
+  /** Bytes of the result that are written; null: all. */
   readonly written: Size | null;
 }
 
-/** How an operator becomes part of a program, by its kind in the vocabulary. */
+/** The lowering of an operator to WGSL, by its kind in the vocabulary. */
 export interface Lowering<K extends OpName> {
   source: { readonly kind: "source" };
   pick: { readonly kind: "pick" };
   same: { readonly kind: "same" };
   moved: { readonly kind: "moved" };
   rewritten: { readonly kind: "rewritten" };
-  /** A literal of WGSL. */
+  /** A WGSL literal. */
   constant: { readonly kind: "constant"; wgsl(attrs: OpAttrs[K]): string };
   /**
-   * An expression of WGSL over the arguments' elements. f16 values travel as f32 (the expression rounds its result to
-   * f16); bool as bool. Each argument stands once in it; it may call the functions of `wgslHelpers` (`ops/wgsl.ts`).
+   * A WGSL expression over elements of the arguments. f16 values are computed as f32 (the expression rounds its result
+   * to f16), bool as bool. Each argument occurs once; the expression may call the functions of `wgslHelpers`
+   * (`ops/wgsl.ts`).
    */
   pointwise: {
     readonly kind: "pointwise";
-    /** Whether it costs little to compute an element again. */
+    /** Whether recomputing an element is cheap. */
     readonly cheap?: true;
-    /** Whether it has one result, however a driver compiles it. */
+    /** Whether every driver computes bit-identical results. */
     readonly exact?: true;
     wgsl(args: readonly string[], attrs: OpAttrs[K], inputs: readonly TensorType[]): string;
   };
@@ -111,70 +115,67 @@ export interface Lowering<K extends OpName> {
 }
 
 /**
- * What the kernels of an operator can do beside reading inputs and writing results. A kernel that says nothing can do
- * nothing more, and is right.
+ * Capabilities of an operator's kernels besides reading inputs and writing results. The default, no capabilities, is
+ * always correct.
  */
 export interface KernelLowering {
   readonly kind: "kernel";
-  /** The input whose elements they may compute, or read through views. */
+  /** The input whose elements the kernels can compute inline, or read through views. */
   readonly computes?: number;
-  /** For each result, from the first on, the input whose memory it may take over when nothing else reads that. */
+  /** For each result, the input whose memory it may reuse if nothing else reads that input. */
   readonly inPlace?: readonly number[];
-  /** Inputs that they read at any strides, where they lie. */
+  /** Inputs that the kernels can read in place at any strides. */
   readonly readsViews?: readonly number[];
-  /** Results that they can write at any strides, so that whoever reads a permutation finds it row-major. */
+  /** Results that the kernels can write at any strides, so that the reader of a permutation finds it row-major. */
   readonly writesViews?: readonly number[];
   /**
-   * Inputs that they can read where each value is an element of another encoding than words. What a kernel computes of
-   * an input, it computes of either.
+   * Inputs that the kernels can read in an encoding other than 32-bit words. Elements that are computed inline may be
+   * encoded too.
    */
   readonly readsEncoded?: readonly number[];
-  /** Whether they can store result 0 in another encoding than words. */
+  /** Whether the kernels can store result 0 in an encoding other than 32-bit words. */
   readonly writesEncoded?: true;
-  /** The input that they read, if it is a weight, by functions of whatever encoding it lies in. */
+  /** The input that, if it is a weight, the kernels read through the decoding functions of its encoding. */
   readonly decodes?: number;
-  /** Where they compute an input: so many buffers they bind beside inputs and results. */
+  /** The number of buffers, besides inputs and results, that the kernels bind when they compute an input inline. */
   readonly scratch?: number;
 }
 
 /**
- * All there is to know of an operator beside its inputs and attributes, which the vocabulary has. A fact whose absence
- * would make a program wrong must be given; one whose absence costs speed alone may be left out.
+ * The record of an operator; its inputs and attributes are in the vocabulary. A property whose absence would make
+ * programs wrong is required; one that only improves speed is optional.
  */
 export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
-  /** One sentence: what it computes. */
+  /** One sentence that states what the operator computes. */
   readonly doc: string;
-  /** Types of the results; throws TypeMismatch where the inputs do not fit. */
+  /** Infers the types of the results; throws TypeMismatch if the inputs do not fit. */
   infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[];
   cost(inputs: readonly TensorType[], attrs: OpAttrs[K], results: readonly TensorType[]): Cost;
-  /** What its operations count as; absent: other work. */
+  /** The category of its work in cost reports; absent: other work. */
   readonly work?: "products" | "attention";
-  /** What the operator means: plain loops, 64-bit floats, no cleverness. */
+  /** The reference semantics: plain loops in 64-bit floats. */
   evaluate(inputs: readonly Tensor[], attrs: OpAttrs[K], context: EvaluateContext): readonly Tensor[];
   /**
-   * Whether zeros at an input make zeros, whatever the others hold; of `where` and `concat` the other values must be
-   * zero too.
+   * Whether zeros at an input give zeros, for any values of the others; for `where` and `concat` the other values must
+   * be zero too.
    */
   readonly linear?: (input: number) => boolean;
   readonly rows: Rows<K> | null;
   readonly tokens: Tokens | ((node: Node<K>, along: Along) => Tokens);
   readonly columns: Columns | ((node: Node<K>) => Columns);
-  /**
-   * An explicit null where it is not differentiable: nothing flows through it. Cotangents are of the types of the
-   * inputs.
-   */
+  /** The gradient; an explicit null if the operator is not differentiable. Cotangents have the types of the inputs. */
   readonly grad: Grad<K> | null;
-  /** Inputs that are the starts of an axis. Types cannot tell whose; the verifier holds them to it. */
+  /** Inputs that must be the starts of an axis, which types cannot express; the verifier checks them. */
   readonly starts?: (node: Node<K>, axes: readonly Axis[]) => StartsRead;
-  /** Inputs that decide which rows are chosen. They stay exact however other values are stored. */
+  /** Inputs that decide which rows are chosen. They are never stored in a lossy encoding. */
   readonly chooses?: readonly number[];
-  /** How much it touches of input 0 and of its result; absent: all. */
+  /** The bytes of input 0 and of the result that it accesses; absent: all. */
   readonly touches?: (node: Node<K>) => Touched;
-  /** `again`: the backward pass computes the result once more rather than keep it, as it does with pointwise work. */
+  /** `again`: the backward pass recomputes the result instead of storing it, as for pointwise operators. */
   readonly saved?: "again";
-  /** Whether the kernels of its gradient can compute the inputs that it reads. */
+  /** Whether the kernels of its gradient can compute their inputs inline. */
   readonly gradComputes?: true;
-  /** Of the kind that the vocabulary says. */
+  /** The lowering, of the kind that the vocabulary states. */
   readonly lower: Lowering<K>[P];
 }
 

@@ -2,7 +2,7 @@
 
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 
-/** erf(x) = 2/√π · ∫₀ˣ e^−t² dt, within a few units of the last place. */
+/** erf(x) = 2/√π · ∫₀ˣ e^−t² dt, accurate to a few units in the last place. */
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (Number.isNaN(a)) return x;

@@ -1,4 +1,4 @@
-// Gradients that no other operator computes: of weights, of tables and of the loss.
+// Operators that occur only in gradients: of weights, of embedding tables and of the loss.
 import { countOf, exactly } from "../base/collections.js";
 import { equalShapes, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes } from "../size/size.js";

@@ -1,4 +1,4 @@
-// Losses of single rows; means are written out by `lower`.
+// Losses of single rows; `lower` expresses the mean with other operators.
 import { equalShapes, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { addSizes, multiplySizes, printSize } from "../size/size.js";
@@ -70,7 +70,7 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
     rows: null,
     tokens: "own",
     columns: null,
-    // made by the scheduler of losses that are differentiated already
+    // the scheduler creates this operator after differentiation
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -112,14 +112,14 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
   },
 };
 
-/** Logits of the classes `first` and following, among all. */
+/** Checks that the logits are of classes in the range of all `classes`. */
 function expectClasses(logits: TensorType, first: number, classes: number): void {
   const own = logits.shape.at(-1)!;
   if (typeof own !== "number" || own === 0 || first + own > classes)
     mismatch(`classes ${first} to ${first} + ${printSize(own)} are not among ${classes}`);
 }
 
-/** Logits and their targets; the shape of the targets. */
+/** Checks logits and targets; returns the shape of the targets. */
 function expectTargets(inputs: readonly TensorType[]): TensorType["shape"] {
   const logits = expectDtype(inputs, 0, ...FLOATS);
   const targets = expectDtype(inputs, 1, "u32", "i32");

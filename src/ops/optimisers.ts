@@ -1,4 +1,4 @@
-// Steps of optimisers, in PyTorch's order of operations. Weights and moments are replaced in place.
+// Optimiser steps, in PyTorch's order of operations. They replace weights and moments in place.
 import { exactly } from "../base/collections.js";
 import type { TensorType } from "../ir/types.js";
 import { equalTypes, printType } from "../ir/typing.js";
@@ -6,7 +6,10 @@ import type { OpTable, Tensor } from "./define.js";
 import { costPerResult, expectDtype, expectType, mismatch } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
-/** So many tensors of one type, and as many settings: the types of all but the last tensor, the gradient. */
+/**
+ * Checks that there are `tensors` tensors of one type and `settings` settings; returns the types of all tensors except
+ * the last, which is the gradient.
+ */
 function stepTypes(inputs: readonly TensorType[], tensors: number, settings: number): readonly TensorType[] {
   const own = inputs.slice(0, tensors).map((_, i) => expectDtype(inputs, i, "f32"));
   for (const t of own)
@@ -16,7 +19,7 @@ function stepTypes(inputs: readonly TensorType[], tensors: number, settings: num
   return own.slice(0, -1);
 }
 
-/** Results of the shapes of the first inputs. */
+/** Results with the shapes of the first inputs. */
 const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): readonly Tensor[] =>
   data.map((d, i) => tensor("f32", at(inputs, i).shape, d));
 

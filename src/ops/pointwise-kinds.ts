@@ -1,4 +1,4 @@
-// Kinds of pointwise operators: records made from what computes one element, and marks that a record may bear.
+// Builds the records of pointwise operators from a function of one element, and adds properties to records.
 import { countOf } from "../base/collections.js";
 import { typeOf } from "../ir/graph.js";
 import { isFloat, type DType } from "../base/dtype.js";
@@ -11,7 +11,7 @@ import { broadcastShapes, costPerResult, expectDtype, FLOATS, NUMBERS, sameDtype
 import type { Slope, Slopes } from "./slopes.js";
 import { at, broadcastNumbers, broadcastOffsets, store, tensor } from "./tensors.js";
 
-/** Applied to every group of paired elements. */
+/** Applies f to the elements of the inputs, paired by broadcasting. */
 export function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: number, c: number) => number): Tensor {
   const shape = broadcastNumbers(inputs.map((t) => t.shape));
   const out = new Float64Array(countOf(shape));
@@ -24,10 +24,13 @@ export function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: n
   return store(tensor(dtype, shape, out));
 }
 
-/** Each element, and so each row, token and column, is made from its own. */
+/**
+ * The properties of all elementwise operators: each row, token and column of the result depends on the same one of the
+ * inputs.
+ */
 export const ELEMENTWISE = { rows: aligned, tokens: "own", columns: "kept" } as const;
 
-/** An f16 result is rounded where it arises. */
+/** Rounds an f16 result. */
 export const rounded = (dtype: DType, wgsl: string): string => (dtype === "f16" ? `modc_f16(${wgsl})` : wgsl);
 
 export type Plain = OpDef<PlainPointwiseOp>;
@@ -92,7 +95,7 @@ export const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"):
   },
 });
 
-/** A comparison; `helper` is what floats need so that NaN compares as it should. */
+/** A comparison; `onFloats` is its WGSL for floats, in which NaN compares as IEEE 754 requires. */
 export const comparison = (
   doc: string,
   f: (a: number, b: number) => boolean,
@@ -121,11 +124,11 @@ export const arithmetic = (
 interface Expression {
   readonly lower: Lowering<OpName>["pointwise"];
 }
-/** What costs little to compute again. */
+/** Marks a record as cheap to recompute. */
 export const cheap = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lower, cheap: true } });
-/** What has one result, however a driver compiles it. */
+/** Marks a record as bit-identical on every driver. */
 export const exact = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lower, exact: true } });
-/** What makes zeros of zeros at those inputs. */
+/** Marks a record as linear in the selected inputs: zeros there give zeros. */
 export const linear = <D extends Expression>(def: D, at: (input: number) => boolean = () => true): D => ({
   ...def,
   linear: at,

@@ -1,8 +1,8 @@
-// Pointwise operators: each element of the result from the elements of the inputs that broadcasting pairs.
+// Pointwise operators: each element of the result is a function of the elements of the inputs that broadcasting pairs.
 //
-// Whole numbers wrap. Their division truncates, and by zero gives the dividend, as WGSL has it. NaN compares as IEEE
-// says (only `ne` holds); `min`, `max` and `relu` propagate it, as PyTorch's do. Casts of floats to whole numbers
-// truncate and are held at the ends of the range; NaN becomes 0; a float is true unless it is ±0.
+// Integers wrap. Integer division truncates, and division by zero returns the dividend, as in WGSL. NaN compares as in
+// IEEE 754 (only `ne` is true); `min`, `max` and `relu` propagate it, as in PyTorch. Casts of floats to integers
+// truncate and clamp to the range; NaN becomes 0; a float is true unless it is ±0.
 import { multiplySizes } from "../size/size.js";
 import { isFloat, type DType } from "../base/dtype.js";
 import { typeOf } from "../ir/graph.js";
@@ -71,7 +71,7 @@ const WHOLE: Readonly<Record<"u32" | "i32", { readonly low: number; readonly hig
 function castValue(x: number, from: DType, to: DType): number {
   if (to === "bool") return Number(x !== 0);
   if (!isFloat(to) && isFloat(from)) {
-    const { low, high } = WHOLE[to as "u32" | "i32"]; // neither bool nor a float here
+    const { low, high } = WHOLE[to as "u32" | "i32"]; // bool and floats are handled above
     return Number.isNaN(x) ? 0 : Math.min(high, Math.max(low, Math.trunc(x)));
   }
   return x;

@@ -60,7 +60,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       if (table.shape.length === 0) mismatch("the table must have a dimension to look up along, found a scalar");
       return [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
     },
-    // Only the rows that are looked up are read.
+    // Reads the looked-up rows only.
     cost: (inputs, _attrs, results) => ({
       flops: 0,
       bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))),
@@ -90,7 +90,8 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
 };
 
 /**
- * Rows of the result go with those of a, columns with those of b, leading dimensions with those of both that have them.
+ * Rows of the result correspond to rows of a, columns to columns of b, leading dimensions to those of both operands
+ * that have them.
  */
 function productRows(node: Node<"matmul">, dim: number): RowInputs {
   const rank = typeOf(node).shape.length;
@@ -100,7 +101,7 @@ function productRows(node: Node<"matmul">, dim: number): RowInputs {
   return aligned(node, dim);
 }
 
-/** aᵀ·b for a[…, M, K] and b[…, M, N], summed over what `type`, […, K, N], lacks of the leading dimensions. */
+/** aᵀ·b for a[…, M, K] and b[…, M, N], summed over the leading dimensions that `type`, […, K, N], lacks. */
 function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {
   const [rowsA, rowsB] = type.shape.slice(0, -2).every((size) => size === 1)
     ? [asRows(emit, a), asRows(emit, b)]

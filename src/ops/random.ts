@@ -1,6 +1,6 @@
-// Random values, keyed by seed, stream, position and channel (`size/philox.ts`): never by batch row or batch size. The
-// channel of an element is its place among the dimensions that are neither packed rows nor the batch, in row-major
-// order; its position is that of its row in the model's input, 0 where no dimension is packed.
+// Random values, keyed by seed, stream, position and channel (`size/philox.ts`), and independent of the batch. The
+// channel of an element is its row-major index among the dimensions other than packed rows and batch. Its position is
+// that of its row in the model's input; 0 without a packed dimension.
 import { countOf } from "../base/collections.js";
 import { inferContext, packedAxis, printShape } from "../ir/typing.js";
 import { normalOf, philox, RANDOM_KEY, uniformOf, type Words } from "../size/philox.js";
@@ -23,10 +23,10 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
     if (stream !== stream >>> 0) mismatch(`the stream must be a u32, found ${stream}`);
     return [{ dtype: "f32", shape }];
   },
-  // Ten rounds of two multiplications and four other operations; not floating-point ones, so nominal.
+  // Nominal: ten rounds of two multiplications and four other integer operations.
   cost: costPerResult(60),
   evaluate: (inputs, attrs, context) => [generate(inputs, attrs, context, from)],
-  // Rows are known by their positions, so any of them can be drawn again.
+  // A row is determined by its position, so any subset of rows can be generated.
   rows: ({ attrs }, dim) => (attrs.dim === dim ? [null, 0] : null),
   tokens: "own",
   columns: null,
@@ -36,8 +36,8 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
 });
 
 /**
- * The number of a channel must not depend on the sequences of a batch: only the first dimension, whose extent numbers
- * nothing, may be as long as the longest.
+ * The channel number must not depend on the other sequences of a batch: only the first dimension, whose extent does not
+ * enter the channel number, may be the longest sequence.
  */
 function expectChannels(shape: readonly Size[], size: Size, first: boolean, context: InferContext): void {
   if (packedAxis(size) !== null)
@@ -58,7 +58,7 @@ function generate(
   const positions = dim === null ? null : at(inputs, 1).data;
   const out = tensor("f32", shapeOf(shape, context));
   const { rowStep, channelSteps } = stepsOf(shape, out.shape, dim, context);
-  // Two walks in the same order: which row an element belongs to, and which channel.
+  // Two walks in the same order: the row index and the channel of each element.
   const rows = new Int32Array(countOf(out.shape));
   walk(out.shape, rowStep, (i, row) => {
     rows[i] = row;
@@ -70,7 +70,7 @@ function generate(
   return out;
 }
 
-/** How far a step along each dimension moves among rows and among channels. */
+/** The stride of each dimension in row indices and in channels. */
 function stepsOf(shape: readonly Size[], numbers: readonly number[], dim: number | null, context: EvaluateContext) {
   const { batch } = inferContext(context.axes);
   const skipped = shape.map((s, d) => d === dim || (batch !== 1 && equalSizes(s, batch)));

@@ -1,5 +1,6 @@
-// Reductions. NaN wins in `reduce_max`, `reduce_min` and `argmax` (its first), as in PyTorch. Over nothing the sum is
-// 0, the largest value −∞ (the least of whole numbers), the smallest ∞ (the greatest), and the argmax 0.
+// Reductions. `reduce_max`, `reduce_min` and `argmax` (the first NaN) propagate NaN, as in PyTorch. Over no elements
+// the sum is 0, the maximum −∞ (the minimum of an integer type), the minimum ∞ (the maximum of an integer type), and
+// argmax 0.
 import { countOf } from "../base/collections.js";
 import type { TensorType } from "../ir/types.js";
 import type { DType } from "../base/dtype.js";
@@ -24,7 +25,7 @@ const costPerInput =
     bytes: addSizes(bytesOf(inputs), bytesOf(results)),
   });
 
-/** Combines the elements along the axes, from `start(dtype)`. */
+/** A reduction that combines the elements along the axes with f, from `start(dtype)`. */
 const reduction = (
   doc: string,
   start: (dtype: DType) => number,
@@ -59,7 +60,7 @@ const reduction = (
 const least = (dtype: DType): number => (dtype === "u32" ? 0 : dtype === "i32" ? -0x80000000 : -Infinity);
 const greatest = (dtype: DType): number => (dtype === "u32" ? 0xffffffff : dtype === "i32" ? 0x7fffffff : Infinity);
 
-/** Every element that is the extreme gets an equal part of dy, as in PyTorch. */
+/** All elements that equal the extremum share dy equally, as in PyTorch. */
 const ofExtreme: Grad<"sum" | "reduce_max" | "reduce_min"> = (emit, node, [dy]) => {
   const [x] = node.inputs;
   const { axes } = node.attrs;

@@ -1,7 +1,5 @@
-// Routing: which rows of an axis go on, and the ways there and back.
-//
-// Scores order as numbers do, −0 equal to 0 and NaN behind all; equal scores order by position, earlier first. So a
-// choice is total: the same on every machine.
+// Routing: chooses rows of an axis, gathers and scatters them. Scores order as numbers, with −0 equal to 0 and NaN
+// last; equal scores order by position, earlier first. The order is total, so every machine makes the same choice.
 import { invariant } from "../base/invariant.js";
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
@@ -38,7 +36,7 @@ type RuleOf<K extends RuleKind> = Extract<CountRule, { kind: K }>;
 
 const isRule = <K extends RuleKind>(rule: CountRule, kind: K): rule is RuleOf<K> => rule.kind === kind;
 
-/** The count rule of an axis; null where it is not of the kind. */
+/** The count rule of an axis; null if it is of another kind. */
 const ruleOfAxis = <K extends RuleKind>(axis: Axis | undefined, kind: K): RuleOf<K> | null =>
   axis?.role === "sequence" && isRule(axis.count, kind) ? axis.count : null;
 
@@ -48,11 +46,11 @@ const ruleIn = <K extends RuleKind>(axes: readonly Axis[], name: string, kind: K
     kind,
   );
 
-/** The count rule of the axis that an operator makes; it must be of the operator's kind. */
+/** The count rule of the axis that an operator defines; it must be of the operator's kind. */
 const ruleOf = <K extends RuleKind>(context: InferContext, name: string, kind: K): RuleOf<K> =>
   ruleOfAxis(context.axis(name), kind) ?? mismatch(`${name} must be an axis made by ${kind}`);
 
-/** index and starts of the rows that an operator chooses. */
+/** The types of index and starts of the rows that an operator chooses. */
 const routeTypes = (axis: string, context: InferContext): readonly TensorType[] => [
   rowsType(axis),
   startsType(context),
@@ -73,8 +71,8 @@ const readAll =
   });
 
 /**
- * Results of `top`, `above` and `span`: forced from outside, or the rows that `choose` gives for each sequence,
- * ascending.
+ * Evaluates `top`, `above` and `span`: the choice is the forced one, or the rows that `choose` returns for each
+ * sequence, ascending.
  */
 function route(
   axis: string,
@@ -93,7 +91,7 @@ function route(
   return [tensor("u32", [rows.length], Float64Array.from(rows)), out];
 }
 
-/** The place of each chosen row in its sequence of the parent. */
+/** The index of each chosen row within its sequence of the parent. */
 function placesOf(index: Tensor, starts: Tensor, parent: Tensor): Tensor {
   const out = tensor("u32", [index.data.length]);
   for (let b = 0; b + 1 < starts.data.length; b++)
@@ -110,7 +108,7 @@ export function compareScores(score: ArrayLike<number>, a: number, b: number): n
   return a - b;
 }
 
-/** Rows first … end − 1 by rank, best first. */
+/** Rows first … end − 1, sorted by rank, best first. */
 export const ranked = (score: ArrayLike<number>, first: number, end: number): number[] =>
   Array.from({ length: end - first }, (_, i) => first + i).sort((a, b) => compareScores(score, a, b));
 
@@ -229,7 +227,7 @@ export const routing: Pick<OpTable, Routing> = {
       expectPacked(x.shape, dim);
       return [{ dtype: x.dtype, shape: replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1))) }];
     },
-    // Only the rows taken are read.
+    // Reads the taken rows only.
     cost: (inputs, _attrs, results) => ({
       flops: 0,
       bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))),
@@ -247,7 +245,7 @@ export const routing: Pick<OpTable, Routing> = {
     rows: null,
     tokens: "own",
     columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
-    // Each row of dy goes back where it was read.
+    // The cotangent of x in take(x, index): scatters the rows of dy to `index`.
     grad: (emit, { inputs: [x, index], attrs }, [dy]) => [
       emit("put", [filledLike(emit, x, 0), index, dy!], attrs),
       null,
@@ -258,14 +256,14 @@ export const routing: Pick<OpTable, Routing> = {
     "x with y added to the rows of an index; every other row as it was",
     1,
     (x, y) => x + y,
-    // The stream passes by.
+    // The cotangent of x is dy.
     (_emit, _index, dy) => dy,
   ),
   set: write(
     "x with y in the rows of an index; every other row as it was",
     0,
     (_x, y) => y,
-    // None for the rows that were replaced.
+    // The replaced rows of x have no cotangent.
     (emit, index, dy, rows, attrs) => emit("set", [dy, index, filledLike(emit, rows, 0)], attrs),
   ),
   route_mask: {
@@ -292,7 +290,7 @@ export const routing: Pick<OpTable, Routing> = {
   },
 };
 
-/** The axis whose rows are chosen by the index at an input. */
+/** The axis of the index at an input. */
 function indexAxis(inputs: readonly TensorType[], input: number): string {
   const index = expectDtype(inputs, input, "u32");
   return (
@@ -301,7 +299,7 @@ function indexAxis(inputs: readonly TensorType[], input: number): string {
   );
 }
 
-/** `put` and `set`. */
+/** Builds the records of `put` and `set`. */
 function write(
   doc: string,
   perValue: number,
@@ -319,7 +317,7 @@ function write(
       if (!equalShapes(y.shape, wanted)) mismatch(`the rows must be ${printShape(wanted)}, found ${printType(y)}`);
       return [x];
     },
-    // In place: only the rows of the index are read and written.
+    // In place: accesses the rows of the index only.
     cost: (inputs) => ({
       flops: perValue === 0 ? 0 : elements(inputs[2]!),
       bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(perValue === 0 ? 2 : 3, bytesOf([inputs[2]!]))),
@@ -347,9 +345,7 @@ function write(
   };
 }
 
-/**
- * Visits each run of elements behind one row of the index: where it lies in the whole, and among the rows of the index.
- */
+/** Visits the contiguous elements of each row of the index, with their offset in x and among the chosen rows. */
 function eachRun(
   shape: readonly number[],
   dim: number,
@@ -364,7 +360,7 @@ function eachRun(
 const range = (from: number, to: number): number[] =>
   Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
 
-/** The starts of the joined axis, then for each part where its rows go. */
+/** The starts of the joined axis, then for each part the destinations of its rows. */
 function join(parts: readonly Float64Array[]): readonly Tensor[] {
   const sequences = parts[0]!.length - 1;
   const counts = new Uint32Array(sequences).map((_, b) => parts.reduce((n, s) => n + s[b + 1]! - s[b]!, 0));

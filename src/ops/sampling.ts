@@ -1,6 +1,7 @@
-// The choice of the next token, and which tokens a sequence has seen. The order is that of Hugging Face transformers
-// (`_get_logits_processor`): bias, repetition penalty, temperature, top-k, top-p, min-p. What stays is always all
-// tokens from some logit on, so equals stay or go together, and the largest stays.
+// Sampling of the next token, and the set of tokens that a sequence contains. Filters apply in the order of Hugging
+// Face transformers (`_get_logits_processor`): bias, repetition penalty, temperature, top-k, top-p, min-p. Each filter
+// keeps all tokens from some logit upwards, so it keeps or drops all of several equal logits, and always keeps the
+// largest.
 import { exactly } from "../base/collections.js";
 import { packedAxis, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
@@ -11,14 +12,14 @@ import { at, tensor } from "./tensors.js";
 
 export type SamplingSettings = { readonly [C in SamplingColumn]: number };
 
-/** One sequence as `sample` sees it. */
+/** The inputs of `sample` for one sequence. */
 export interface SampleRow {
   readonly logits: Float64Array;
   readonly settings: SamplingSettings;
   readonly seed: readonly [number, number];
   readonly position: number;
   readonly bias: Float64Array;
-  /** A bit for each token. */
+  /** A bit set over the tokens. */
   readonly seen: Float64Array;
 }
 
@@ -31,7 +32,7 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
       const [sequences, vocabulary] = logits.shape;
       if (logits.shape.length !== 2 || typeof vocabulary !== "number" || vocabulary === 0 || vocabulary > MOST_TOKENS)
         mismatch(`logits must be f32[sequences, vocabulary], found ${printType(logits)}`);
-      const [rows, tokens] = [sequences!, vocabulary as number]; // both have just been checked
+      const [rows, tokens] = [sequences!, vocabulary as number]; // both were checked above
       expectType(inputs, 1, "f32", [rows, SAMPLING_COLUMNS.length]);
       expectType(inputs, 2, "u32", [rows, 2]);
       expectType(inputs, 3, "u32", [rows]);
@@ -42,8 +43,7 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
         { dtype: "f32", shape: [rows] },
       ];
     },
-    // Largest, exponentials and their sum of every logit; filters go on with those near the largest, nominally a
-    // handful.
+    // The maximum, exponentials and their sum over all logits; the filters then process a few large ones.
     cost: (inputs, _attrs, results) => ({
       flops: multiplySizes(6, elements(inputs[0]!)),
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
@@ -109,12 +109,12 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
 };
 
 /**
- * Masses are sums of so many parts of at most 1 in fixed point: 24 bits before the point's 8, and a device's kernels
- * tell tokens by so many bits.
+ * Masses are fixed-point sums of values of at most 1, with 24 bits before the 8 fractional bits; device kernels also
+ * identify tokens by that many bits.
  */
 const MOST_TOKENS = 2 ** 24;
 
-/** The inputs of `sample`, sequence by sequence. */
+/** The inputs of `sample` for each sequence. */
 export function sampleRows(inputs: readonly Tensor[]): readonly SampleRow[] {
   const [sequences, vocabulary] = exactly(2, at(inputs, 0).shape);
   const row = (input: number, b: number, width: number): Float64Array =>
@@ -124,7 +124,7 @@ export function sampleRows(inputs: readonly Tensor[]): readonly SampleRow[] {
     const [low, high] = exactly(2, [...row(2, b, 2)]);
     return {
       logits: row(0, b, vocabulary),
-      // all of the columns
+      // has every column
       settings: Object.fromEntries(SAMPLING_COLUMNS.map((name, i) => [name, settings[i]!])) as SamplingSettings,
       seed: [low, high],
       position: at(inputs, 3).data[b]!,
@@ -134,7 +134,7 @@ export function sampleRows(inputs: readonly Tensor[]): readonly SampleRow[] {
   });
 }
 
-/** Logits with bias and repetition penalty: what greedy decoding takes the largest of. */
+/** Logits with bias and repetition penalty; greedy decoding takes the largest of them. */
 export function adjustedLogits({ logits, settings, bias, seen }: SampleRow): Float64Array {
   return logits.map((logit, token) => {
     const x = settings.biased > 0 ? logit + bias[token]! : logit;
@@ -144,7 +144,7 @@ export function adjustedLogits({ logits, settings, bias, seen }: SampleRow): Flo
   });
 }
 
-/** The first of the largest; NaN is larger than any number, as in `argmax`. */
+/** Index of the first maximum; NaN is larger than any number, as in `argmax`. */
 function largest(x: Float64Array): number {
   let best = 0;
   for (let i = 1; i < x.length; i++) if (!Number.isNaN(x[best]) && (Number.isNaN(x[i]) || x[i]! > x[best]!)) best = i;
@@ -152,8 +152,8 @@ function largest(x: Float64Array): number {
 }
 
 /**
- * Whether anything is drawn: not for temperature 0, nor where the largest is no finite number, which is then taken as
- * it is.
+ * Whether a token is drawn at random: not for temperature 0, nor if the maximum is not finite, which is then taken
+ * itself.
  */
 export const draws = (x: Float64Array, { temperature }: SamplingSettings): boolean =>
   temperature > 0 && Number.isFinite(x[largest(x)]);
@@ -174,7 +174,7 @@ function drawToken(row: SampleRow): number {
   return last;
 }
 
-/** exp((x − max x) / temperature) of the tokens that the filters keep, 0 of the others: what a draw is made from. */
+/** Sampling weights: exp((x − max x) / temperature) of the tokens that the filters keep, 0 for the others. */
 export function keptWeights(x: Float64Array, settings: SamplingSettings): Float64Array {
   const { temperature, topK, topP, minP } = settings;
   const max = x[largest(x)]!;
@@ -182,7 +182,7 @@ export function keptWeights(x: Float64Array, settings: SamplingSettings): Float6
   const sorted = x.toSorted((a, b) => b - a);
   const k = Math.floor(topK);
   const least = k > 0 && k < x.length ? sorted[k - 1]! : -Infinity;
-  // Top-p: a value stays where the larger ones that top-k kept weigh less than the share.
+  // Top-p keeps a value if the larger values that top-k kept have less mass than the share.
   let bound = least;
   if (topP < 1) {
     const among = x.reduce((s, v, i) => (v >= least ? s + weights[i]! : s), 0);
@@ -197,8 +197,8 @@ export function keptWeights(x: Float64Array, settings: SamplingSettings): Float6
 }
 
 /**
- * ln softmax(logits)[token] before bias, penalty and temperature; NaN where the largest is no finite number; 0 where it
- * was not asked for.
+ * ln softmax(logits)[token] without bias, penalty and temperature; NaN if the maximum is not finite; 0 if not
+ * requested.
  */
 function logProbabilityOf({ logits, settings }: SampleRow, token: number): number {
   const max = logits[largest(logits)]!;

@@ -1,4 +1,4 @@
-// Rows of sequences: positions, counts, and the ways between packed rows and sequences side by side.
+// Rows of sequences: positions, counts, packing and unpacking.
 import { countOf } from "../base/collections.js";
 import { DTYPES } from "../base/dtype.js";
 import { typeOf } from "../ir/graph.js";
@@ -240,8 +240,8 @@ function eachRow(starts: Float64Array, visit: (sequence: number, row: number) =>
 }
 
 /**
- * Visits each run of elements behind one row of a packed tensor, with its offset there and with sequences side by side
- * (batch in front, `longest` rows each).
+ * Visits the contiguous elements of each row of a packed tensor, with their offset in it and in the unpacked tensor
+ * (batch first, `longest` rows for each sequence).
  */
 export function copyRows(
   starts: ArrayLike<number>,

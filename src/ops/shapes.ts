@@ -1,4 +1,4 @@
-// What records share when they type their inputs and count their work.
+// Shared type checks and cost formulas of records.
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { DType } from "../base/dtype.js";
@@ -9,12 +9,12 @@ export const mismatch = (text: string): never => {
   throw new TypeMismatch(text);
 };
 
-/** Exactly so many inputs. */
+/** Checks the number of inputs. */
 export function arity(inputs: readonly TensorType[], count: number): void {
   if (inputs.length !== count) mismatch(`takes ${count} input${count === 1 ? "" : "s"}, found ${inputs.length}`);
 }
 
-/** The input at `index`, of one of these dtypes. */
+/** Checks that the input at `index` has one of these dtypes. */
 export function expectDtype(inputs: readonly TensorType[], index: number, ...dtypes: readonly DType[]): TensorType {
   const type = inputs[index] ?? mismatch(`input ${index} is missing`);
   return dtypes.includes(type.dtype)
@@ -22,7 +22,7 @@ export function expectDtype(inputs: readonly TensorType[], index: number, ...dty
     : mismatch(`input ${index} must be ${dtypes.join(" or ")}, found ${printType(type)}`);
 }
 
-/** The input at `index`, of this dtype and shape. */
+/** Checks that the input at `index` has this dtype and shape. */
 export function expectType(
   inputs: readonly TensorType[],
   index: number,
@@ -40,7 +40,7 @@ export { FLOATS, NUMBERS } from "../base/dtype.js";
 export const sameDtype = (a: TensorType, b: TensorType): DType =>
   a.dtype === b.dtype ? a.dtype : mismatch(`inputs must have one dtype, found ${printType(a)} and ${printType(b)}`);
 
-/** The shape of tensors of these shapes combined, as NumPy broadcasts: aligned from the right, 1 stretches. */
+/** The shape to which the shapes broadcast in NumPy: aligned from the right, size 1 stretches. */
 export function broadcastShapes(shapes: readonly (readonly Size[])[]): readonly Size[] {
   const rank = Math.max(0, ...shapes.map((s) => s.length));
   return Array.from({ length: rank }, (_, i) => {
@@ -59,7 +59,7 @@ export function broadcastShapes(shapes: readonly (readonly Size[])[]): readonly 
   });
 }
 
-/** A dimension's index, checked. */
+/** Checks a dimension index; returns the size. */
 export function expectDim(shape: readonly Size[], dim: number): Size {
   return (
     (Number.isInteger(dim) && dim >= 0 ? shape[dim] : undefined) ??
@@ -67,7 +67,7 @@ export function expectDim(shape: readonly Size[], dim: number): Size {
   );
 }
 
-/** A dimension that is not made of packed rows. */
+/** Checks that a dimension is not packed; returns the size. */
 export function expectUnpacked(shape: readonly Size[], dim: number): Size {
   const size = expectDim(shape, dim);
   return packedAxis(size) === null
@@ -75,7 +75,7 @@ export function expectUnpacked(shape: readonly Size[], dim: number): Size {
     : mismatch(`dimension ${dim} of ${printShape(shape)} holds packed rows, sequences one after the other`);
 }
 
-/** The axis whose rows are packed along a dimension. */
+/** Checks that a dimension is packed; returns its axis. */
 export function expectPacked(shape: readonly Size[], dim: number): string {
   const size = expectDim(shape, dim);
   return packedAxis(size) ?? mismatch(`dimension ${dim} of ${printShape(shape)} must hold packed rows`);
@@ -86,11 +86,11 @@ export function expectSequence(context: InferContext, name: string): void {
   if (axis.role !== "sequence") mismatch(`${name} must be a sequence axis, found a ${axis.role} axis`);
 }
 
-/** u32[B + 1]. */
+/** The shape of `starts`: [B + 1]. */
 export const startsShape = (context: InferContext): readonly Size[] => [addSizes(context.batch, 1)];
 export const startsType = (context: InferContext): TensorType => ({ dtype: "u32", shape: startsShape(context) });
 
-/** u32[rows(axis)]. */
+/** The type u32[rows(axis)]. */
 export const rowsType = (axis: string): TensorType => ({ dtype: "u32", shape: [rowsSize(axis)] });
 
 export const replaceDim = (shape: readonly Size[], dim: number, ...sizes: readonly Size[]): readonly Size[] => [
@@ -99,7 +99,7 @@ export const replaceDim = (shape: readonly Size[], dim: number, ...sizes: readon
   ...shape.slice(dim + 1),
 ];
 
-/** Distinct dimensions, ascending. */
+/** Checks that axes are distinct dimensions in ascending order. */
 export function expectAxes(shape: readonly Size[], axes: readonly number[]): void {
   axes.forEach((a, i) => {
     expectDim(shape, a);
@@ -107,15 +107,18 @@ export function expectAxes(shape: readonly Size[], axes: readonly number[]): voi
   });
 }
 
-/** Number of elements. */
+/** The number of elements. */
 export const elements = (type: Pick<TensorType, "shape">): Size =>
   type.shape.reduce((n: Size, s) => multiplySizes(n, s), 1);
 
-/** Bytes of values that take 4 bytes each. */
+/** Bytes of the values, at 4 bytes each. */
 export const bytesOf = (types: readonly Pick<TensorType, "shape">[]): Size =>
   types.reduce((n: Size, t) => addSizes(n, multiplySizes(4, elements(t))), 0);
 
-/** `perElement` operations for each element of the first result; every input read and every result written once. */
+/**
+ * Cost of `perElement` operations for each element of the first result, with every input read and every result written
+ * once.
+ */
 export const costPerResult =
   (perElement: number) =>
   (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
@@ -123,5 +126,5 @@ export const costPerResult =
     bytes: addSizes(bytesOf(inputs), bytesOf(results)),
   });
 
-/** Neither work nor traffic: the result is the memory of an input, or of a slot the runtime fills. */
+/** No work and no memory traffic: the result is the memory of an input or a buffer that the runtime fills. */
 export const noCost = (): Cost => ({ flops: 0, bytes: 0 });

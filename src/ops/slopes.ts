@@ -1,17 +1,17 @@
-// Derivatives of the pointwise operators, as nodes: what each does to a cotangent.
+// Derivatives of the pointwise operators: the cotangents of their inputs as nodes.
 import type { Node } from "../ir/graph.js";
 import type { Algebra } from "./algebra.js";
 
-/** Cotangent of x where y = f(x) has the cotangent dy. */
+/** The cotangent of x for y = f(x), from the cotangent dy. */
 export type Slope = (m: Algebra, dy: Node, x: Node, y: Node) => Node;
 
-/** Cotangents of a and b, still in the shape of y = f(a, b), whose cotangent is dy. */
+/** The cotangents of a and b for y = f(a, b), from the cotangent dy; both have the shape of y. */
 export type Slopes = (m: Algebra, dy: Node, a: Node, b: Node, y: Node) => readonly [Node, Node];
 
 export const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
 const INVERSE_SQRT_2_PI = 1 / Math.sqrt(2 * Math.PI);
 
-/** All of dy goes to what was chosen; of equals each gets half, as in PyTorch. */
+/** The chosen operand gets dy; equal operands get half each, as in PyTorch. */
 const ofChosen =
   (chosen: "lt" | "gt"): Slopes =>
   (m, dy, a, b) => {

@@ -1,4 +1,4 @@
-// Operators without inputs: what the caller, the weights, the states and the sizes of a run provide.
+// Operators without inputs: values from the caller, weights, states and sizes.
 import { invariant } from "../base/invariant.js";
 import { wholeShape } from "../ir/weight-part.js";
 import { toNumber } from "../size/rational.js";
@@ -174,7 +174,7 @@ export const sources: Pick<OpTable, Source> = {
   },
 };
 
-/** Starts of an axis by its counts in this run. */
+/** The starts of an axis from its counts in this run. */
 const startsTensor = (context: EvaluateContext, axis: string) => {
   const starts = context.sizes.sequence(axis).starts();
   return tensor("u32", [starts.length], Float64Array.from(starts));

@@ -1,4 +1,4 @@
-// Operators that move, name or order values without computing new ones.
+// Operators that move, select or order values without computing new ones.
 import { typeOf, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
@@ -35,7 +35,7 @@ export const structure: Pick<OpTable, Structure> = {
     rows: null,
     tokens: "own",
     columns: null,
-    // Of the result it picks: the walk knows which.
+    // The walk in `gradients` adds dy to the picked result.
     grad: (_emit, _node, [dy]) => [dy!],
     lower: { kind: "pick" },
   },
@@ -177,7 +177,7 @@ export const structure: Pick<OpTable, Structure> = {
     tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
     columns: null,
     grad(emit, { inputs, attrs: { axis } }, [dy]) {
-      // Typing has made sure that only a single part may be of a length known later.
+      // Type inference permits a part of unknown length only if it is the only part.
       if (inputs.length === 1) return [dy!];
       let start = 0;
       return inputs.map((x) => {
@@ -213,7 +213,7 @@ export const structure: Pick<OpTable, Structure> = {
   },
 };
 
-/** Packed dimensions stay what they are: between two of them the number of elements is the same before and after. */
+/** A reshape must preserve packed dimensions: the number of elements before, between and after them must not change. */
 function checkReshape(from: readonly Size[], to: readonly Size[]): void {
   if (!equalSizes(elements({ shape: from }), elements({ shape: to })))
     mismatch(`${printShape(from)} and ${printShape(to)} hold different numbers of elements`);
@@ -222,7 +222,7 @@ function checkReshape(from: readonly Size[], to: readonly Size[]): void {
     mismatch(`a reshape from ${printShape(from)} to ${printShape(to)} takes packed rows apart`);
 }
 
-/** Packed dimensions survive a reshape in their order. */
+/** The input dimension of a packed dimension: a reshape preserves their order. */
 function samePacked(to: readonly Size[], dim: number, from: readonly Size[]): number {
   const packed = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (packedAxis(s) === null ? [] : [d]));
   return packed(from)[packed(to).indexOf(dim)]!;

@@ -1,5 +1,4 @@
-// Tensors as the evaluation of operators handles them: shapes of numbers, broadcasting, and what a dtype does to a
-// value.
+// Tensors of the reference evaluation: numeric shapes, broadcasting, and rounding to a dtype.
 import { countOf } from "../base/collections.js";
 import { invariant } from "../base/invariant.js";
 import type { DType } from "../base/dtype.js";
@@ -20,14 +19,14 @@ export function tensor(
 export const shapeOf = (shape: readonly Size[], context: EvaluateContext): number[] =>
   shape.map((s) => context.sizes.number(s));
 
-/** The input at `index`; typing has made sure that it is there. */
+/** The input at `index`, which type inference has checked to exist. */
 export function at(inputs: readonly Tensor[], index: number): Tensor {
   const t = inputs[index];
   invariant(t, `input ${index} is missing`);
   return t;
 }
 
-/** What storing a value of this dtype does to it: f16 rounds, u32 and i32 wrap, f32 stays a 64-bit float. */
+/** The effect of storing a value in this dtype: f16 rounds, u32 and i32 wrap, f32 stays a 64-bit float (null). */
 export function stored(dtype: DType): ((x: number) => number) | null {
   switch (dtype) {
     case "f32":
@@ -44,7 +43,7 @@ export function stored(dtype: DType): ((x: number) => number) | null {
   }
 }
 
-/** The same tensor after storing its values in place. */
+/** Rounds the values of a tensor to its dtype, in place. */
 export function store(t: Tensor): Tensor {
   const f = stored(t.dtype);
   if (f) for (let i = 0; i < t.data.length; i++) t.data[i] = f(t.data[i]!);
@@ -68,8 +67,8 @@ export function broadcastNumbers(shapes: readonly (readonly number[])[]): number
 }
 
 /**
- * For each element of a tensor of shape `to`, in order, the element of one of shape `from` that broadcasting pairs with
- * it; null where each pairs with itself.
+ * For each element of shape `to`, in order, the offset of the element of shape `from` that broadcasting pairs with it;
+ * null if each pairs with itself.
  */
 export function broadcastOffsets(from: readonly number[], to: readonly number[]): Int32Array | null {
   const total = countOf(to);
@@ -88,7 +87,7 @@ export function broadcastOffsets(from: readonly number[], to: readonly number[])
   return offsets;
 }
 
-/** Visits the elements of a shape in order, with the offset that strides give each. */
+/** Visits the elements of a shape in order, with their offsets under each set of strides. */
 export function walk(
   shape: readonly number[],
   steps: readonly number[],
@@ -114,7 +113,7 @@ export function stridesOf(shape: readonly number[]): number[] {
   return strides;
 }
 
-/** A shape seen around one dimension: elements before it, along it and behind it. */
+/** The number of elements before, along and after one dimension. */
 export function around(
   shape: readonly number[],
   dim: number,

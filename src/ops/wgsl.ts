@@ -1,15 +1,14 @@
-// WGSL that pointwise expressions share: literals, and helper functions that mean on every device what `evaluate`
-// means.
+// WGSL for pointwise expressions: literals, and helper functions that have the semantics of `evaluate` on every device.
 import type { DType } from "../base/dtype.js";
 import { roundToF16 } from "../base/f16.js";
 
-/** The WGSL type an element travels as: f16 as f32. */
+/** The WGSL type in which an element is computed: f32 for f16. */
 export const wgslType = (dtype: DType): "f32" | "u32" | "i32" | "bool" => (dtype === "f16" ? "f32" : dtype);
 
 /**
- * Source of each helper function by its name. An expression that contains `<name>(` needs `<name>`, and what that one
- * contains in turn; `helpersIn` finds them. WGSL lets a compiler assume that NaN and infinity never occur, so they are
- * told by their bits and never written as constants.
+ * The source of each helper function, by name. An expression that contains `<name>(` needs that helper and the helpers
+ * that it calls; `helpersIn` finds them. WGSL lets a compiler assume that NaN and infinity never occur, so they are
+ * detected and created by their bits and never written as constants.
  */
 export const wgslHelpers: ReadonlyMap<string, string> = new Map(
   Object.entries({
@@ -19,7 +18,8 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
     modc_nan: `fn modc_nan(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }`,
-    // To the nearest binary16 value, ties to even, in integer arithmetic: built-in conversions may round otherwise.
+    // Rounds to the nearest binary16 value, ties to even, in integer arithmetic: built-in conversions may round
+    // differently.
     modc_f16: `fn modc_f16(x: f32) -> f32 {
   let bits = bitcast<u32>(x);
   let sign = bits & 0x80000000u;
@@ -42,7 +42,7 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
     modc_eq: `fn modc_eq(a: f32, b: f32) -> bool {
   return a == b && !modc_nan(a) && !modc_nan(b);
 }`,
-    // NaN wins, as in PyTorch and NumPy.
+    // Propagates NaN, as PyTorch and NumPy do.
     modc_min: `fn modc_min(a: f32, b: f32) -> f32 {
   return select(select(min(a, b), b, modc_nan(b)), a, modc_nan(a));
 }`,
@@ -52,7 +52,7 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
     modc_relu: `fn modc_relu(x: f32) -> f32 {
   return select(max(x, 0.0), x, modc_nan(x));
 }`,
-    // Toward zero, held at the ends of the range; NaN is 0.
+    // Rounds toward zero and clamps to the range; NaN becomes 0.
     modc_u32: `fn modc_u32(x: f32) -> u32 {
   if (modc_nan(x) || x <= 0.0) { return 0u; }
   if (x >= 4294967296.0) { return 0xffffffffu; }
@@ -78,7 +78,7 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
     modc_softplus: `fn modc_softplus(x: f32) -> f32 {
   return max(x, 0.0) + log(1.0 + exp(-abs(x)));
 }`,
-    // A polynomial below 0.625 (Cephes, tanhf), else 1 − 2 / (1 + e^2x), which is 1 from 10 on.
+    // A polynomial below 0.625 (Cephes, tanhf), else 1 − 2 / (1 + e^2x), which rounds to 1 from 10 on.
     modc_tanh: `fn modc_tanh(x: f32) -> f32 {
   let a = min(abs(x), 10.0);
   let z = a * a;
@@ -91,7 +91,7 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
   let t = 1.0 / (1.0 + 0.3275911 * x);
   return ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * exp(-x * x);
 }`,
-    // x · Φ(x), Φ by the tail on the side of x, so that nothing cancels.
+    // x · Φ(x), with Φ computed from the tail on the side of x, which avoids cancellation.
     modc_gelu: `fn modc_gelu(x: f32) -> f32 {
   let tail = 0.5 * modc_erfc(min(abs(x), 1.0e4) * 0.70710678118654752);
   return x * select(1.0 - tail, tail, x < 0.0);
@@ -100,8 +100,8 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
   let a = clamp(x, -1.0e4, 1.0e4);
   return x * modc_sigmoid(1.5957691216057308 * (a + 0.044715 * a * a * a));
 }`,
-    // Reduced by multiples of π/2 in three parts, then the polynomials of Cephes' sinf and cosf on [−π/4, π/4]. Good
-    // for |x| up to some 8000.
+    // Argument reduction by π/2 in three parts, then the polynomials of Cephes' sinf and cosf on [−π/4, π/4]. Accurate
+    // for |x| up to about 8000.
     modc_sin: `fn modc_sin(x: f32) -> f32 {
   return modc_turn(x, 0u);
 }`,
@@ -118,7 +118,7 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
   let v = select(s, c, (q & 1u) == 1u);
   return select(v, -v, q >= 2u);
 }`,
-    // IEEE's pow: x^0 is 1; a negative x has a power where y is whole.
+    // IEEE 754 pow: x^0 is 1; for negative x the result is NaN unless y is an integer.
     modc_pow: `fn modc_pow(x: f32, y: f32) -> f32 {
   if (y == 0.0 || x == 1.0) { return 1.0; }
   let whole = floor(y) == y;
@@ -154,7 +154,7 @@ function powi(type: "f32" | "u32" | "i32"): string {
 }`;
 }
 
-/** The names of the helpers an expression calls, with those they call; each stands after the ones it needs. */
+/** The names of the helpers that an expression calls, directly or indirectly; each follows the helpers it needs. */
 export function helpersIn(wgsl: string): readonly string[] {
   const found = new Set<string>();
   const visit = (text: string): void => {
@@ -169,7 +169,7 @@ export function helpersIn(wgsl: string): readonly string[] {
   return [...found];
 }
 
-/** A constant of the dtype as WGSL. f16 travels as f32; NaN, infinity and subnormals are given by their bits. */
+/** A WGSL literal of a value. f16 is written as f32; NaN, infinity and subnormals by their bits. */
 export function wgslLiteral(value: number, dtype: DType): string {
   const type = wgslType(dtype);
   switch (type) {

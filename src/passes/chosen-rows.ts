@@ -1,4 +1,5 @@
-// What is computed for all rows and read for some is computed for those: a gather moves up through row-wise operators.
+// Moves gathers up through row-wise operators: a value of which only some rows are read is computed for those rows
+// only.
 import { invariant } from "../base/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node, isScatter } from "../ir/graph.js";
@@ -13,30 +14,30 @@ import { callerReads } from "./readers.js";
 import type { Emit, Trace } from "./rewrite.js";
 import { rowSumOf } from "./row-sums.js";
 
-/** The rows that every reader of a value wants. */
+/** The rows that all readers of a value require. */
 interface RowRequirement {
   readonly index: Node;
   readonly dim: number;
 }
 
 /**
- * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as nothing else needs all the rows. Every row that is
- * left is computed as it was. What a route is chosen by is wanted for all rows, so no choice comes to depend on itself.
- * Rows that are no fewer than all move only as far as reading them costs nothing. Linear in the nodes.
+ * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as no other reader needs all the rows. Remaining rows
+ * are computed as before. A route's scores are required for all rows, so no choice depends on itself. If a selection
+ * may contain all rows, the gather moves only as long as that adds no memory traffic. Linear in the number of nodes.
  */
 export function chosenRows(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
-  const most = wantedRows(graph, nodes, new Set(), new Set());
+  const most = rowRequirements(graph, nodes, new Set(), new Set());
   if (most.size === 0) return graph;
-  const wanted = wantedRows(graph, nodes, sharedReadings(nodes, most), queriesBesideKeys(nodes, most));
+  const wanted = rowRequirements(graph, nodes, sharedSums(nodes, most), queriesBesideKeys(nodes, most));
   return wanted.size === 0 ? graph : new Rebuilding(graph, wanted, trace).graph();
 }
 
 /**
- * The values whose rows are all summed for some reader: further statistics of theirs cost less with those sums than by
- * another reading of the chosen rows.
+ * The values of which some reader sums all rows: summing further statistics in the same pass is cheaper than a second
+ * pass over the chosen rows.
  */
-function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, RowRequirement>): ReadonlySet<Node> {
+function sharedSums(nodes: readonly Node[], chosen: ReadonlyMap<Node, RowRequirement>): ReadonlySet<Node> {
   return new Set(
     nodes.flatMap((node) => {
       const read = chosen.has(node) ? null : rowSumOf(node);
@@ -46,9 +47,10 @@ function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, RowReq
 }
 
 /**
- * Queries of the last row of each sequence whose product reads what those of keys and values read of all rows. One
- * product of all rows makes them as in every other layer: products apart would be kernels of their own, each with the
- * norm before it stored, to spare a model of n dense layers 1 of some 12 n − 10 parts of its work.
+ * Queries of the last row of each sequence whose product has the same input as the products of keys and values, which
+ * need all rows. One product over all rows is computed, as in every other layer. Separate products would need their own
+ * kernels, each with its own copy of the preceding norm; in a model of n dense layers they would save 1 of about 12 n −
+ * 10 parts of the work.
  */
 function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, RowRequirement>): ReadonlySet<Node> {
   const ofAll = new Set(
@@ -57,7 +59,7 @@ function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, Row
   return new Set(
     nodes.flatMap((node) => {
       const [queries] = isOp(node, "attention") ? node.inputs : [];
-      // The rows of some may have been taken before.
+      // The gather may have been moved above some of them already.
       const whole = queries && isOp(queries, "take") ? queries.inputs[0] : queries;
       if (!whole || chosen.get(whole)?.index.op !== "last") return [];
       let at = whole;
@@ -69,47 +71,50 @@ function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, Row
 
 const isProductOfWeight = (node: Node): boolean => isOp(node, "matmul") && isOp(node.inputs[1], "weight");
 
-/** The values that are computed for chosen rows only; `shared` are those whose sums are not, nor are those `whole`. */
-function wantedRows(
+/**
+ * The row requirement of each value that is computed for chosen rows only. Excludes sums of `shared` values, and the
+ * values in `whole`.
+ */
+function rowRequirements(
   graph: Graph,
   nodes: readonly Node[],
   shared: ReadonlySet<Node>,
   whole: ReadonlySet<Node>,
 ): ReadonlyMap<Node, RowRequirement> {
-  const wants = new Map<Node, RowRequirement | "all">();
-  const want = (node: Node, rows: RowRequirement | "all"): void => {
-    const known = wants.get(node);
+  const requirements = new Map<Node, RowRequirement | "all">();
+  const addRequirement = (node: Node, rows: RowRequirement | "all"): void => {
+    const known = requirements.get(node);
     const same =
       known === undefined ||
       (known !== "all" && rows !== "all" && known.index === rows.index && known.dim === rows.dim);
-    wants.set(node, same ? rows : "all");
+    requirements.set(node, same ? rows : "all");
   };
-  for (const node of callerReads(graph)) want(node, "all");
+  for (const node of callerReads(graph)) addRequirement(node, "all");
   const found = new Map<Node, RowRequirement>();
   const often = readSeveralTimes(nodes);
   for (const node of nodes.toReversed()) {
-    const own = wants.get(node);
+    const own = requirements.get(node);
     if (own === undefined) continue;
-    const stays =
+    const computesAllRows =
       own === "all" ||
       whole.has(node) ||
       isShared(node, shared) ||
       (!isFewer(graph, own.index) && (often.has(node) || isOp(node, "sum")));
-    const inputs = stays ? null : inputsFor(graph, node, own);
+    const inputs = computesAllRows ? null : inputsFor(graph, node, own);
     if (inputs && own !== "all") {
       found.set(node, own);
       inputs.forEach((dim, i) => {
-        if (dim !== "none") want(node.inputs[i]!, dim === null ? "all" : { index: own.index, dim });
+        if (dim !== "none") addRequirement(node.inputs[i]!, dim === null ? "all" : { index: own.index, dim });
       });
     } else if (isOp(node, "take")) {
-      want(node.inputs[0], { index: node.inputs[1], dim: node.attrs.dim });
-      want(node.inputs[1], "all");
-    } else for (const input of node.inputs) want(input, "all");
+      addRequirement(node.inputs[0], { index: node.inputs[1], dim: node.attrs.dim });
+      addRequirement(node.inputs[1], "all");
+    } else for (const input of node.inputs) addRequirement(input, "all");
   }
   return found;
 }
 
-/** Whether so chosen rows may be fewer than all: not the last of each sequence where none has a second. */
+/** Whether an index may select fewer rows than all: not `last` on an axis with at most one token per sequence. */
 function isFewer({ axes, starts }: Graph, index: Node): boolean {
   if (!isOp(index, "last")) return true;
   const [from] = index.inputs;
@@ -128,7 +133,7 @@ function isShared(node: Node, shared: ReadonlySet<Node>): boolean {
   return read !== null && shared.has(read);
 }
 
-/** As `RowInputs`; "none" where the chosen rows need nothing of an input. */
+/** As `RowInputs`; "none" for an input of which the chosen rows need nothing. */
 type ChosenInputs = readonly (RowInputs[number] | "none")[];
 
 function inputsFor(graph: Graph, node: Node, { index, dim }: RowRequirement): ChosenInputs | null {
@@ -138,18 +143,18 @@ function inputsFor(graph: Graph, node: Node, { index, dim }: RowRequirement): Ch
     const same = node.inputs[1] === index && node.attrs.dim === dim;
     return same ? [isOp(node, "put") ? dim : "none", "none", null] : null;
   }
-  if (isOp(node, "attention") && !graph.starts.has(axisOf(index))) return null;
+  if (isOp(node, "attention") && !graph.starts.has(indexAxis(index))) return null;
   return rowInputs(node, dim);
 }
 
-/** The axis whose rows an index chooses. */
-function axisOf(index: Node): string {
+/** The axis of an index. */
+function indexAxis(index: Node): string {
   const axis = packedAxis(typeOf(index).shape[0]!);
   invariant(axis !== null, "an index lies along an axis");
   return axis;
 }
 
-/** A value to make: as it was, or its chosen rows. */
+/** A rewriting task: a value with all rows, or with the chosen rows only. */
 interface Task {
   readonly node: Node;
   readonly rows: RowRequirement | null;
@@ -206,7 +211,7 @@ class Rebuilding {
     if (!rows)
       return isOp(node, "take") && this.#wanted.has(node.inputs[0]) ? [part(node.inputs[0])] : node.inputs.map(whole);
     const inputs = inputsFor(this.#graph, node, rows)!;
-    const starts = isOp(node, "attention") ? [whole(this.#graph.starts.get(axisOf(rows.index))!)] : [];
+    const starts = isOp(node, "attention") ? [whole(this.#graph.starts.get(indexAxis(rows.index))!)] : [];
     return [
       whole(rows.index),
       ...starts,
@@ -224,7 +229,7 @@ class Rebuilding {
   }
   #rowsOf(node: Node, { index, dim }: RowRequirement): Node {
     const emit = this.#make;
-    const rows = rowsSize(axisOf(index));
+    const rows = rowsSize(indexAxis(index));
     const kept = this.#whole.get(index)!;
     const { shape } = typeOf(node);
     const inputs = inputsFor(this.#graph, node, { index, dim })!.map((at, i): Node | null => {
@@ -239,9 +244,9 @@ class Rebuilding {
         return emit("constant", [], { value: 1, dtype: "bool", shape: [rows] satisfies readonly Size[] });
       if (isOp(node, "set")) return inputs[2]!;
       if (isOp(node, "put")) return emit("add", [inputs[0]!, inputs[2]!], {});
-      const all = inputs as Node[]; // "none" stands only at the operators above
+      const all = inputs as Node[]; // only the operators handled above have "none"
       const given = isOp(node, "attention")
-        ? all.with(3, this.#whole.get(this.#graph.starts.get(axisOf(index))!)!)
+        ? all.with(3, this.#whole.get(this.#graph.starts.get(indexAxis(index))!)!)
         : all;
       return emit(node.op, given, attrsWith(node, dim, rows));
     })();

@@ -1,12 +1,12 @@
-// Common subexpressions: nodes with the same operator, inputs and attributes become one.
+// Common subexpression elimination: merges nodes with equal operator, inputs and attributes.
 import { isOp, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 
 /**
- * Every node that equals an earlier one is replaced by it, and attention that is computed once more with its statistics
- * by that. `barrier` stays apart: that is what it is for.
+ * Replaces every node by an equal earlier one, and `attention` by an `attention_kept` with the same inputs. Does not
+ * merge barriers, whose purpose is to separate.
  */
 export function cse(graph: Graph, trace: Trace | null): Graph {
   const keyOf = keys();
@@ -28,7 +28,7 @@ export function cse(graph: Graph, trace: Trace | null): Graph {
   });
 }
 
-/** Text that is the same for nodes that compute the same. */
+/** Keys that are equal for nodes that compute the same. */
 function keys(): (op: OpName, node: Node) => string {
   const ids = new Map<Node, number>();
   const idOf = (node: Node): number => {
@@ -39,7 +39,7 @@ function keys(): (op: OpName, node: Node) => string {
   return (op, node) => `${op}(${node.inputs.map(idOf).join(",")})${attrsKey(node.attrs)}`;
 }
 
-/** Whether attention of the same inputs is computed with its statistics, too. */
+/** Whether the graph contains an `attention_kept` with the inputs of an attention. */
 function keptAttention(graph: Graph): (attention: Node) => boolean {
   const keyOf = keys();
   const found = new Set(

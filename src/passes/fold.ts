@@ -1,4 +1,4 @@
-// Constant folding, and operands that need no broadcast of their own: rules that hold for every pointwise operator.
+// Constant folding, and removal of redundant broadcasts: rules for all pointwise operators.
 import { bug } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalTypes } from "../ir/typing.js";
@@ -9,7 +9,7 @@ import type { Rule } from "./rewrite.js";
 
 const pointwise = (Object.keys(ops) as OpName[]).filter((name) => ops[name].lower.kind === "pointwise");
 
-/** An operator on constants is a constant, where its value is finite: shaders have no other literals. */
+/** Folds an operator on constants if the value is finite: WGSL has no other literals. */
 export const foldConstants: Rule = {
   name: "fold-constants",
   at: pointwise,
@@ -42,8 +42,8 @@ const NOTHING: EvaluateContext = {
   forced: unasked,
 };
 
-/** pointwise(broadcast(x), y) → pointwise(x, y) where y alone gives the shape. */
-export const spreadOperands: Rule = {
+/** pointwise(broadcast(x), y) → pointwise(x, y) if y alone determines the shape. */
+export const dropBroadcasts: Rule = {
   name: "broadcast-of-operand",
   at: pointwise,
   rewrite(root, emit) {

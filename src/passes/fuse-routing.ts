@@ -1,29 +1,29 @@
-// Routing in the form its kernels compute: scores as row sums, statistics of rows before they are gathered, positions
-// and starts with the choice.
+// Rewrites routing into the form of its kernels: scores as row sums, row statistics before the gather, positions and
+// starts as results of the choice.
 import { exactly } from "../base/collections.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { multiplySizes } from "../size/size.js";
 import { any, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
-import { rowSumBases, rowSumOf, withBase } from "./row-sums.js";
+import { rowSumBases, rowSumOf, substituteBase } from "./row-sums.js";
 
 /**
- * Recognised from primitive operators, whoever wrote them: the score of a row and what its norm needs are then computed
- * in one reading of the rows, all of them, before any is chosen.
+ * Recognises routing from primitive operators, whoever wrote them. The score of a row and the statistics of its norm
+ * are then computed in one pass over all rows, before the choice.
  */
 export const fuseRouting = (graph: Graph, trace: Trace | null): Graph =>
   statisticsFirst(rewrite(graph, routingRules(graph), trace), trace);
 
-/** A weight, be it loaded or a state. */
-const isKept = (node: Node): boolean => isOp(node, "weight") || isOp(node, "state");
+/** Whether the node is a weight, loaded or as a state. */
+const isWeight = (node: Node): boolean => isOp(node, "weight") || isOp(node, "state");
 
-/** The rules for one graph; what it knows of its axes decides about starts. */
+/** The rules for one graph; the rules about starts depend on its axes. */
 export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => [
   rule("score-as-row-sum", {
     // Σₖ x[i, k] · w[k]: the same terms in the same order. In f16 a product would be rounded, so it stays.
     match: op("matmul", [any("x"), any("w")]),
     when: ({ w }, root) =>
-      typeOf(root).shape.at(-1) === 1 && isKept(w) && typeOf(w).shape.length === 2 && typeOf(w).dtype === "f32",
+      typeOf(root).shape.at(-1) === 1 && isWeight(w) && typeOf(w).shape.length === 2 && typeOf(w).dtype === "f32",
     build({ x, w }, emit, root) {
       const [rows, columns] = exactly(2, typeOf(w).shape);
       const vector = emit("reshape", [w], { shape: [multiplySizes(rows, columns)] });
@@ -31,11 +31,11 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
     },
   }),
   rule("score-by-vector-as-row-sum", {
-    // The same where the weight is a vector to begin with.
+    // The same for a weight that is a vector.
     match: op("matmul", [any("x"), op("reshape", [any("w")], "column")]),
     when: ({ w, column }, root) =>
       typeOf(root).shape.at(-1) === 1 &&
-      isKept(w) &&
+      isWeight(w) &&
       typeOf(w).shape.length === 1 &&
       typeOf(column).shape.length === 2 &&
       typeOf(w).dtype === "f32",
@@ -43,7 +43,7 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
       emit("sum", [emit("mul", [x, w], {})], { axes: [typeOf(root).shape.length - 1], keep: true }),
   }),
   rule("positions-with-choice", {
-    // The place of each chosen row in its sequence is known where it is chosen.
+    // `top` already computes the index of each chosen row within its sequence.
     match: op("take", [op("positions", [any("starts")], "all"), op("pick", [of("top", "top")], "index")]),
     when: ({ all, index, top, starts }) =>
       index.attrs.result === 0 && top.inputs[1] === starts && typeOf(all).shape.length === 1,
@@ -58,7 +58,7 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
   ),
 ];
 
-/** Σ f(take(x, r)) → take(Σ f(x), r), f pointwise, where another sum reads all rows of x anyway. */
+/** Σ f(take(x, r)) → take(Σ f(x), r) for pointwise f, if another sum reads all rows of x anyway. */
 function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
   const summed = new Set<Node>();
   for (const node of nodesOf(graph)) {
@@ -72,8 +72,8 @@ function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
     if (!taken || !isOp(taken, "take") || !readAnyway.has(taken.inputs[0])) return node;
     const [x, index] = taken.inputs;
     const emit = emitFrom(node);
-    // `rowSumOf` has looked
-    const sum = emit("sum", [withBase(node.inputs[0], taken, x, emit)], (node as Node<"sum">).attrs);
+    // `rowSumOf` has checked the operator
+    const sum = emit("sum", [substituteBase(node.inputs[0], taken, x, emit)], (node as Node<"sum">).attrs);
     const made = emit("take", [sum, index], taken.attrs);
     trace?.("statistics-before-gather", node, made);
     return made;

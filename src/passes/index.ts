@@ -1,4 +1,4 @@
-// The passes in order, and how they are run.
+// The list of passes, and `optimize`, which runs them.
 import type { Graph } from "../ir/graph.js";
 import { assertSound } from "../ir/verify.js";
 import { ops } from "../ops/index.js";
@@ -9,10 +9,10 @@ import type { Trace } from "./rewrite.js";
 import { simplify } from "./simplify.js";
 import { skipBranch } from "./skip-branch.js";
 
-/** A pure function of the graph that preserves what it evaluates to. */
+/** A pure function of the graph that preserves its results. */
 export interface Pass {
   readonly name: string;
-  /** One sentence: what it does. */
+  /** One sentence that describes the pass. */
   readonly doc: string;
   run(graph: Graph, trace: Trace | null): Graph;
 }
@@ -48,20 +48,20 @@ export const passes: readonly Pass[] = [
 ];
 
 export interface OptimizeOptions {
-  /** Others than the usual ones: for trials of what a faulty pass would look like. */
+  /** Replaces the default passes; used by tests with faulty passes. */
   readonly passes?: readonly Pass[];
   /** The last pass to run; `lower` runs none. */
   readonly after?: string;
   /** Verify the graph before the first and after each pass; throws where it is malformed. */
   readonly verify?: boolean;
-  /** Told of each rule that fires. */
+  /** Called for each rule that fires. */
   readonly trace?: (pass: string, ...fired: Parameters<Trace>) => void;
 }
 
-/** Names that `after` may have. */
+/** The valid values of `after`. */
 export const stages: readonly string[] = ["lower", ...passes.map((p) => p.name)];
 
-/** The graph after all passes, or after those up to `after`; throws a RangeError where there is no such pass. */
+/** Runs all passes, or those up to `after`; throws a RangeError if there is no such pass. */
 export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
   const { after, trace } = options;
   if (after !== undefined && !stages.includes(after))

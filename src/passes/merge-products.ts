@@ -1,4 +1,4 @@
-// Products of the same rows by several weights become one: q, k and v, or gate and up, are read and computed together.
+// Merges products of the same rows with several weights: q, k and v, or gate and up, become one product.
 import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin } from "../ir/graph.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 import { callerReads } from "./readers.js";
@@ -6,7 +6,7 @@ import { callerReads } from "./readers.js";
 type Product = Node<"matmul">;
 type Weight = Node<"weight"> | Node<"state">;
 
-/** Weights side by side in place of one of them: `start` is where its columns begin. */
+/** The position of a weight in a concatenation of weights: `start` is its first column. */
 interface Place {
   readonly weights: readonly Weight[];
   readonly transposed: boolean;
@@ -14,24 +14,24 @@ interface Place {
   readonly width: number;
 }
 
-/** A slice of fewer columns is not worth a place in a wide product. */
-const LEAST_COLUMNS = 16;
-/** Slices begin where a vector does. */
+/** Weights with fewer columns are not merged. */
+const MIN_COLUMNS = 16;
+/** Slices are aligned to vectors of this many elements. */
 const VECTOR = 4;
-/** The largest buffer that every device binds: weights that fit alone must not exceed it together. */
-const MOST_BYTES = 128 * 1024 * 1024;
+/** The largest buffer that every device can bind: the limit on the concatenated weights. */
+const MAX_BYTES = 128 * 1024 * 1024;
 
 /**
  * a · b₁, a · b₂ … become slices of a · [b₁ b₂ …], where the b are weights; each element is the same sum in the same
- * order. Weights stand in order of appearance, and only those together that are multiplied by the same values
- * everywhere, so that none is kept twice. Of states, which are packed for the products that want it, only the
- * transposed are merged, whatever else reads them: others are read where they lie.
+ * order. Weights are concatenated in order of appearance, and only if exactly the same values are multiplied by all of
+ * them, so that no weight is stored twice. Weights that are states are merged only if transposed: these are repacked
+ * for their products anyway, whereas others are read in place.
  */
 export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
   const places = placesOf(graph);
   if (places.size === 0) return graph;
   return mapGraph(graph, (node, emitFrom, before) => {
-    // an input that is no weight has no place
+    // `places` has no entry for an input that is not a weight
     const place = isProduct(before) ? places.get(before.inputs[1] as Weight) : undefined;
     if (!place || place.transposed !== (node as Product).attrs.transposed) return node;
     const { weights, transposed, start, width } = place;
@@ -53,17 +53,17 @@ const isMatrix = (b: Node): b is Weight =>
   (isOp(b, "weight") || isOp(b, "state")) &&
   b.attrs.shape.length === 2 &&
   b.attrs.shape.every((n) => typeof n === "number" && n > 0);
-/** Products by a state that is not transposed read it as it lies. */
+/** Products with a state that is not transposed read it in place. */
 const isMerged = (node: Node): node is Product =>
   isProduct(node) && (node.attrs.transposed || isOp(node.inputs[1], "weight"));
 const columnsOf = (b: Weight, transposed: boolean): number => Number(b.attrs.shape[transposed ? 0 : 1]);
 const pathOf = (b: Weight): string => (isOp(b, "weight") ? b.attrs.path : b.attrs.name);
 
-/** For each weight that is merged, where it stands. */
+/** The place of each merged weight. */
 function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   const uses = new Map<Weight, Product[]>();
   const nodes = nodesOf(graph);
-  // `isMerged` has looked
+  // `isMerged` has checked that it is a weight
   for (const node of nodes) if (isMerged(node)) entry(uses, node.inputs[1] as Weight, () => []).push(node);
   const apart = new Set<Weight>();
   const stored = callerReads(graph);
@@ -71,12 +71,12 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
     const { transposed } = products[0]!.attrs;
     const width = columnsOf(weight, transposed);
     const fits =
-      width >= LEAST_COLUMNS &&
+      width >= MIN_COLUMNS &&
       width % VECTOR === 0 &&
       products.every((p) => p.attrs.transposed === transposed && !stored.has(p));
     if (!fits) apart.add(weight);
   }
-  // Weights of one key are multiplied by the same values.
+  // Weights with equal keys are multiplied by the same values.
   const ids = new Map<Node, number>();
   const idOf = (node: Node): number => entry(ids, node, () => ids.size);
   const groups = new Map<string, Weight[]>();
@@ -89,7 +89,7 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   for (const weights of groups.values()) {
     const { transposed } = uses.get(weights[0]!)![0]!.attrs;
     const bytes = weights.reduce((n, w) => n + 4 * columnsOf(w, true) * columnsOf(w, false), 0);
-    if (weights.length < 2 || bytes > MOST_BYTES) continue;
+    if (weights.length < 2 || bytes > MAX_BYTES) continue;
     let start = 0;
     for (const weight of weights) {
       const width = columnsOf(weight, transposed);
@@ -101,8 +101,8 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
 }
 
 /**
- * The origin of the first, as far as its call path is that of all the weights: a joint product counts for the block
- * that holds them.
+ * The origin of the first product, with its call path cut to the common prefix of all weights: a merged product belongs
+ * to the block that contains them.
  */
 function commonOrigin(origin: Origin | null, weights: readonly Weight[]): Origin | null {
   if (!origin) return null;

@@ -1,7 +1,7 @@
-// Who reads a value.
+// Values that the caller reads.
 import { isAlias, type Graph, type Node } from "../ir/graph.js";
 
-/** The nodes whose memory the caller reads: outputs, new states and starts, looked at through views. */
+/** The nodes whose memory the caller reads: outputs, new states and starts, traced through views. */
 export function callerReads(graph: Graph): ReadonlySet<Node> {
   const read = new Set<Node>();
   for (const root of [

@@ -7,13 +7,15 @@ import { equalTypes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
 
-/** The nodes a pattern has named so far. */
+/** The captures of a pattern match so far. */
 type Bindings = Map<string, Node>;
 
-/** What a node must look like. `C` is what it captures: name → node. A name used twice must be the same node. */
+/**
+ * A pattern over nodes. `C` is the type of its captures: name → node. Two captures with one name must be the same node.
+ */
 export interface Pattern<C extends object> {
   test(node: Node, found: Bindings): boolean;
-  /** Never present: it carries the type. */
+  /** Never present: a phantom field for the type. */
   readonly captures?: C;
 }
 
@@ -31,7 +33,7 @@ export const any = <N extends string>(name: N): Pattern<Record<N, Node>> => ({
   test: (node, found) => node.types.length === 1 && bind(found, name, node),
 });
 
-/** A node of this operator, whatever its inputs. */
+/** A node of this operator with any inputs. */
 export const of = <K extends OpName, N extends string>(op: K, name: N): Pattern<Record<N, Node<K>>> => ({
   test: (node, found) => node.op === op && bind(found, name, node),
 });
@@ -50,7 +52,7 @@ export const op = <K extends OpName, const P extends readonly Pattern<object>[],
     inputs.every((p, i) => p.test(node.inputs[i]!, found)),
 });
 
-/** The same for an operator of two inputs whose order does not matter. */
+/** As `op`, for a commutative operator of two inputs. */
 export const commuted = <K extends OpName, A extends object, B extends object>(
   kind: K,
   a: Pattern<A>,
@@ -71,18 +73,20 @@ const copy = (from: Bindings, to: Bindings): true => {
   return true;
 };
 
-/** Makes a node that comes from where the rewritten one came from. */
+/** Creates a node with the origin of the rewritten one. */
 export type Emit = <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]) => Node<K>;
 
 export interface Rule {
   readonly name: string;
-  /** Operators of the nodes it is tried at. */
+  /** The operators at which the rule is tried. */
   readonly at: readonly OpName[];
-  /** A node of the same type to stand in place of `root`, or null. */
+  /** Returns a node of the same type to replace `root`, or null. */
   rewrite(root: Node, emit: Emit): Node | null;
 }
 
-/** A rule from a pattern: `build` makes the replacement wherever `match` fits and `when` agrees. */
+/**
+ * Creates a rule from a pattern: replaces a node that matches `match` and satisfies `when` by the result of `build`.
+ */
 export function rule<K extends OpName, C extends object>(
   name: string,
   parts: {
@@ -97,7 +101,7 @@ export function rule<K extends OpName, C extends object>(
     rewrite(node, emit) {
       const found: Bindings = new Map();
       if (!parts.match.test(node, found)) return null;
-      // Boundary: the pattern's type says which names it binds, and it has just matched a node of its operator.
+      // Cast: the pattern's type lists its captures, and it has just matched.
       const captures = Object.fromEntries(found) as C;
       const root = node as Node<K>;
       return parts.when && !parts.when(captures, root) ? null : parts.build(captures, emit, root);
@@ -105,20 +109,20 @@ export function rule<K extends OpName, C extends object>(
   };
 }
 
-/** Told of each rule that fires: its name, the node before and after. */
+/** Called for each rule that fires, with its name and the node before and after. */
 export type Trace = (rule: string, before: Node, after: Node) => void;
 
-/** A rule may lead to another at the same node, so often and no more. */
-const MOST_FIRINGS_AT_A_NODE = 64;
-/** Nodes that rules make are themselves seen by the next sweep. */
-const MOST_SWEEPS = 4;
+/** The limit on successive rewrites of one node. */
+const MAX_FIRINGS_PER_NODE = 64;
+/** The limit on sweeps; nodes created by rules are visited by the next sweep. */
+const MAX_SWEEPS = 4;
 
-/** The graph with the rules applied from the inputs up, until none fires or a few sweeps are done. */
+/** Applies the rules from the inputs up, until none fires or MAX_SWEEPS sweeps are done. */
 export function rewrite(graph: Graph, rules: readonly Rule[], trace: Trace | null): Graph {
   const byOp = new Map<OpName, Rule[]>();
   for (const r of rules) for (const at of r.at) byOp.set(at, [...(byOp.get(at) ?? []), r]);
   let current = graph;
-  for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
+  for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
     const next = mapGraph(current, (node, emit) => rewriteToFixpoint(node, byOp, emit, trace));
     if (next === current) break;
     current = next;
@@ -134,7 +138,7 @@ function rewriteToFixpoint(
 ): Node {
   let current = node;
   for (let fired = 0; ; fired++) {
-    if (fired > MOST_FIRINGS_AT_A_NODE) bug(`rewrite rules do not settle at ${node.op}`);
+    if (fired > MAX_FIRINGS_PER_NODE) bug(`rewrite rules do not settle at ${node.op}`);
     const next = fireOne(current, byOp.get(current.op) ?? [], emit(current), trace);
     if (!next) return current;
     current = next;
@@ -156,8 +160,8 @@ function fireOne(node: Node, rules: readonly Rule[], emit: Emit, trace: Trace | 
 }
 
 /**
- * The graph with each node replaced by `replace`, which sees nodes whose inputs are replaced already, and beside them
- * what they were. Axes nothing mentions any more lose their starts. The same graph where nothing changes.
+ * Maps each node by `replace`, which receives the node with mapped inputs, and the original node. Axes that are no
+ * longer mentioned lose their starts. Returns the same graph if nothing changes.
  */
 export function mapGraph(
   graph: Graph,

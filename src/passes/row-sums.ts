@@ -1,14 +1,14 @@
-// Statistics of rows: sums over the last dimension of what a few pointwise operators make of a value.
+// Row statistics: sums over the last dimension of a few pointwise operators on one value.
 import { isPointwise, isOp, typeOf, type Node } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import type { Emit } from "./rewrite.js";
 
-/** Operations of a statistic that are worth doing for rows that are not chosen. */
-const MOST_OPERATIONS = 4;
+/** The limit on pointwise operators of a statistic that is computed for all rows instead of the chosen ones. */
+const MAX_OPERATIONS = 4;
 
 /**
- * The values of which a sum over the last dimension can be said to read the rows, by a few pointwise operators with
- * what is the same for all rows: what it sums, and what that alone is computed of. None for any other node.
+ * The values that a sum over the last dimension can be regarded as a statistic of: its input, and each value from which
+ * alone (apart from values shared by all rows) a few pointwise operators compute that input. Empty for any other node.
  */
 export function rowSumBases(node: Node): readonly Node[] {
   if (!isOp(node, "sum") || node.attrs.axes.length !== 1) return [];
@@ -17,7 +17,7 @@ export function rowSumBases(node: Node): readonly Node[] {
     return [];
   const bases: Node[] = [];
   let pending = new Set([node.inputs[0]]);
-  for (let found = 0; found <= MOST_OPERATIONS; found++) {
+  for (let found = 0; found <= MAX_OPERATIONS; found++) {
     const [only, ...others] = pending;
     if (
       only &&
@@ -26,7 +26,7 @@ export function rowSumBases(node: Node): readonly Node[] {
       (!isOp(only, "take") || only.attrs.dim < shape.length - 1)
     )
       bases.push(only);
-    // What another one reads comes after it.
+    // Expand a pointwise node that no other pending node reads: readers before inputs.
     const next = [...pending].find((n) => isPointwise(n) && ![...pending].some((other) => other.inputs.includes(n)));
     if (!next) break;
     pending = new Set([...pending, ...next.inputs.filter(hasRows)]);
@@ -35,7 +35,7 @@ export function rowSumBases(node: Node): readonly Node[] {
   return bases;
 }
 
-/** The last of them, where it is computed by no such operator. */
+/** The last of the row-sum bases, if it is not the result of a pointwise operator; else null. */
 export function rowSumOf(node: Node): Node | null {
   const last = rowSumBases(node).at(-1);
   return last && !isPointwise(last) ? last : null;
@@ -44,13 +44,13 @@ export function rowSumOf(node: Node): Node | null {
 /** Whether a value has a packed dimension. */
 export const hasRows = (node: Node): boolean => typeOf(node).shape.some((s) => packedAxis(s) !== null);
 
-/** What such operators make of x, as they make `node` of `base`. */
-export function withBase(node: Node, base: Node, x: Node, emit: Emit): Node {
+/** Recomputes `node`, a pointwise expression over `base`, with `x` in place of `base`. */
+export function substituteBase(node: Node, base: Node, x: Node, emit: Emit): Node {
   if (node === base) return x;
   if (!hasRows(node)) return node;
   return emit(
     node.op,
-    node.inputs.map((n) => withBase(n, base, x, emit)),
+    node.inputs.map((n) => substituteBase(n, base, x, emit)),
     node.attrs,
   );
 }

@@ -1,5 +1,5 @@
-// Values that are zero but for the rows of a route, as gradients of chosen rows are: what is linear in them is computed
-// for those rows only.
+// Scattered values are zero outside the rows of a route, as are gradients of gathered rows. Operators that are linear
+// in such a value are computed for those rows only.
 import { isOp, mapInputs, typeOf, type Node, isScatter } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
@@ -9,7 +9,7 @@ import { rowInputs } from "../ops/traits.js";
 import type { Size } from "../size/size.js";
 import type { Emit, Rule } from "./rewrite.js";
 
-/** The rows of a value that is zero elsewhere. */
+/** A scattered value: its rows, their index, and the packed dimension. */
 interface Scattered {
   readonly index: Node;
   readonly rows: Node;
@@ -25,8 +25,11 @@ function scatteredOf(node: Node | undefined): Scattered | null {
 const isZeros = (node: Node | undefined): boolean =>
   node !== undefined && isOp(node, "constant") && node.attrs.value === 0;
 
-/** The result at the rows of a route and zero elsewhere, or null where it is not so. */
-function linear(root: Node, emit: Emit): Node | null {
+/**
+ * Rewrites an operator that is linear in a scattered input to a scattered result; null if its result is not zero
+ * elsewhere.
+ */
+function rewriteLinear(root: Node, emit: Emit): Node | null {
   const { shape } = typeOf(root);
   for (const [i, input] of root.inputs.entries()) {
     const found = ops[root.op].linear?.(i) ? scatteredOf(input) : null;
@@ -38,7 +41,7 @@ function linear(root: Node, emit: Emit): Node | null {
       if (along?.[i] !== found.dim || !othersAreZero(root, found)) continue;
       const count = typeOf(found.index).shape[0]!;
       const inputs = root.inputs.map((other, j) =>
-        j === i ? found.rows : rowsOf(other, along[j]!, found.index, count, emit),
+        j === i ? found.rows : routeRows(other, along[j]!, found.index, count, emit),
       );
       const rows = emit(root.op, inputs, attrsWith(root, dim, count));
       return emit("put", [emit("constant", [], { value: 0, ...typeOf(root) }), found.index, rows], { dim });
@@ -47,7 +50,7 @@ function linear(root: Node, emit: Emit): Node | null {
   return null;
 }
 
-/** What a `where` or `concat` holds beside is zero, or lies at the same rows. */
+/** Whether every other operand of a `where` or `concat` is zero or scattered to the same rows. */
 function othersAreZero(root: Node, { index, dim }: Scattered): boolean {
   if (!isOp(root, "where") && !isOp(root, "concat")) return true;
   const values = isOp(root, "where") ? root.inputs.slice(1) : root.inputs;
@@ -57,8 +60,8 @@ function othersAreZero(root: Node, { index, dim }: Scattered): boolean {
   });
 }
 
-/** The rows of a route of an input whose rows go with those of the result. */
-function rowsOf(input: Node, dim: number | null, index: Node, count: Size, emit: Emit): Node {
+/** The route's rows of an input; the whole input if its rows do not correspond to those of the result (`dim` null). */
+function routeRows(input: Node, dim: number | null, index: Node, count: Size, emit: Emit): Node {
   if (dim === null) return input;
   if (isOp(input, "constant")) return emit("constant", [], attrsWith(input, dim, count));
   const found = scatteredOf(input);
@@ -66,11 +69,15 @@ function rowsOf(input: Node, dim: number | null, index: Node, count: Size, emit:
 }
 
 /**
- * In the order they are tried. They drop sums with zeros and products with them: a row's −0 may become 0, and an
- * infinite factor of a zero does no harm.
+ * The rules, in the order in which they are tried. They drop additions of zeros and products with zeros: −0 may become
+ * 0, and 0 times infinity becomes 0.
  */
 export const scatteredRules: readonly Rule[] = [
-  { name: "linear-of-scattered", at: (Object.keys(ops) as OpName[]).filter((op) => ops[op].linear), rewrite: linear },
+  {
+    name: "linear-of-scattered",
+    at: (Object.keys(ops) as OpName[]).filter((op) => ops[op].linear),
+    rewrite: rewriteLinear,
+  },
   {
     name: "take-of-scattered",
     at: ["take"],
@@ -88,16 +95,16 @@ export const scatteredRules: readonly Rule[] = [
       if (!isOp(root, "put")) return null;
       const [x, index, y] = root.inputs;
       const { dim } = root.attrs;
-      // Onto rows that are there already.
-      const under = scatteredOf(x);
-      if (under && under.index === index && under.dim === dim) {
+      // x is scattered to the same rows: add to its rows.
+      const scatteredX = scatteredOf(x);
+      if (scatteredX && scatteredX.index === index && scatteredX.dim === dim) {
         const zeros = emit("constant", [], { value: 0, ...typeOf(x) });
-        return emit("put", [zeros, index, emit("add", [under.rows, y], {})], { dim });
+        return emit("put", [zeros, index, emit("add", [scatteredX.rows, y], {})], { dim });
       }
-      // Rows of which only some are not zero.
-      const some = scatteredOf(y);
-      return some?.dim === dim
-        ? emit("put", [x, emit("take", [index, some.index], { dim: 0 }), some.rows], { dim })
+      // y is itself scattered: compose the two indices.
+      const scatteredY = scatteredOf(y);
+      return scatteredY?.dim === dim
+        ? emit("put", [x, emit("take", [index, scatteredY.index], { dim: 0 }), scatteredY.rows], { dim })
         : null;
     },
   },
@@ -130,7 +137,7 @@ export const scatteredRules: readonly Rule[] = [
       const count = typeOf(found.index).shape[0]!;
       return emit(
         "contract",
-        mapInputs(root, (input) => rowsOf(input, 0, found.index, count, emit)),
+        mapInputs(root, (input) => routeRows(input, 0, found.index, count, emit)),
         {},
       );
     },

@@ -1,11 +1,11 @@
-// Algebra on constants and no-ops. Every rule keeps each bit of each element: −0, infinities and the order of sums
-// included.
+// Algebraic simplification of constants and no-ops. Every rule preserves all bits of each element, including −0,
+// infinities and the order of sums.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { Graph } from "../ir/graph.js";
 import { isFloat, type DType } from "../base/dtype.js";
 import { equalSizes, type Size } from "../size/size.js";
-import { foldConstants, spreadOperands } from "./fold.js";
+import { foldConstants, dropBroadcasts } from "./fold.js";
 import { any, commuted, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
 
 const x = any("x");
@@ -20,7 +20,7 @@ const swapsLastTwo = (order: readonly number[]): boolean => {
   return n >= 2 && order.every((d, i) => d === (i === n - 1 ? n - 2 : i === n - 2 ? n - 1 : i));
 };
 
-/** Whether every value of `from` is one of `to`. */
+/** Whether a cast is lossless: every value of `from` is a value of `to`. */
 const isExact = (from: DType, to: DType): boolean => from === to || from === "bool" || (from === "f16" && to === "f32");
 
 const reshapes: readonly Rule[] = [
@@ -47,7 +47,7 @@ const reshapes: readonly Rule[] = [
     build: ({ x }, emit, root) => emit("broadcast", [x], root.attrs),
   }),
   rule("scaled-broadcast", {
-    // Fewer elements are scaled.
+    // Multiply before broadcasting: fewer elements.
     match: commuted("mul", op("broadcast", [x], "spread"), constant),
     when: ({ c, spread }, root) => c.attrs.shape.length === 0 && sameShape(spread, root),
     build: ({ x, c, spread }, emit) => emit("broadcast", [emit("mul", [x, c], {})], spread.attrs),
@@ -70,7 +70,7 @@ const permutes: readonly Rule[] = [
       emit("permute", [x], { order: root.attrs.order.map((d) => inner.attrs.order[d]!) }),
   }),
   rule("permute-of-ones", {
-    // Moving dimensions of one element moves nothing in memory.
+    // Permuting dimensions of size 1 moves nothing in memory.
     match: op("permute", [x]),
     when: ({ x }, root) => {
       const moved = root.attrs.order.filter((d) => typeOf(x).shape[d] !== 1);
@@ -86,7 +86,7 @@ const permutes: readonly Rule[] = [
   {
     name: "permute-of-contract",
     at: ["permute"],
-    // (aᵀ·b)ᵀ = bᵀ·a, and so for sums of such products: a weight that several products read.
+    // (aᵀ·b)ᵀ = bᵀ·a, also for sums of such products, which are the gradients of a weight with several readers.
     rewrite(root, emit) {
       if (!isOp(root, "permute") || !swapsLastTwo(root.attrs.order)) return null;
       const parts = addends(root.inputs[0]);
@@ -103,7 +103,7 @@ const permutes: readonly Rule[] = [
   }),
 ];
 
-/** What a chain of additions to the first of two adds up, in order. */
+/** The operands of a left-associated chain of additions, in order. */
 function addends(node: Node): readonly Node[] {
   const found: Node[] = [];
   let at = node;
@@ -111,7 +111,10 @@ function addends(node: Node): readonly Node[] {
   return [at, ...found.toReversed()];
 }
 
-/** [K, 1] read as [1, K] or the other way round, leading dimensions alike: turning it moves nothing. */
+/**
+ * Whether a permutation only turns [K, 1] into [1, K] or back, leading dimensions unchanged, which moves nothing in
+ * memory.
+ */
 const turnsVector = (from: readonly Size[], to: readonly Size[]): boolean => {
   const n = from.length;
   return (
@@ -137,7 +140,7 @@ const arithmetic: readonly Rule[] = [
     build: ({ x }) => x,
   }),
   rule("plus-zero", {
-    // −0 + 0 is 0: of the floating-point zeros only −0 may go.
+    // −0 + 0 is 0, so only the addition of −0 can be dropped for floats.
     match: commuted("add", x, constant),
     when: ({ x, c }, root) => (isFloat(c.attrs.dtype) ? isNumber(c, -0) : isZero(c)) && sameShape(x, root),
     build: ({ x }) => x,
@@ -187,7 +190,7 @@ const structure: readonly Rule[] = [
     build: ({ x }) => x,
   }),
   rule("mask-of-unpack", {
-    // Unpacking fills with zeros already.
+    // `unpack` already pads with zeros.
     match: op("mask", [op("unpack", [x, any("starts")], "inner"), any("starts")]),
     when: ({ inner }, root) => isNumberZero(root.attrs.fill) && root.attrs.dim === inner.attrs.dim + 1,
     build: ({ inner }) => inner,
@@ -201,14 +204,14 @@ const structure: readonly Rule[] = [
 
 const isNumberZero = (value: number): boolean => Object.is(value, 0);
 
-/** In the order they are tried at a node. */
+/** The rules, in the order in which they are tried at a node. */
 export const simplifyRules: readonly Rule[] = [
   ...reshapes,
   ...permutes,
   ...arithmetic,
   ...structure,
   foldConstants,
-  spreadOperands,
+  dropBroadcasts,
 ];
 
 export const simplify = (graph: Graph, trace: Trace | null): Graph => rewrite(graph, simplifyRules, trace);

@@ -1,9 +1,9 @@
-// Rows that a route skips are neither computed, nor read, nor written: the stream is updated in place.
+// Skips the rows outside a route: they are neither computed, read nor written, and the stream is updated in place.
 import { isOp, isScatter, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import { isFloat } from "../base/dtype.js";
 import { chosenRows } from "./chosen-rows.js";
-import { chosenOf, maskOf, unmasked } from "./masks.js";
+import { chosenRowsOf, maskOf, unmasked } from "./masks.js";
 import { callerReads } from "./readers.js";
 import { scatteredRules } from "./scattered.js";
 import { any, commuted, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
@@ -17,9 +17,8 @@ const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take"
   a.attrs.dim === b.attrs.dim;
 
 /**
- * In the order they are tried at a node. Rows that are chosen keep every bit; so do the others, but for two things that
- * masking by arithmetic does and skipping does not: −0 + 0 is 0, and 0 times an infinite value is NaN. A skipped row
- * stays as it is.
+ * The rules, in the order in which they are tried at a node. Chosen rows keep every bit. Skipped rows keep their old
+ * value, whereas arithmetic masking turns −0 into 0 (−0 + 0) and yields NaN for an infinite update (0 · ∞).
  */
 export const skipRules: readonly Rule[] = [
   ...scatteredRules,
@@ -64,7 +63,7 @@ export const skipRules: readonly Rule[] = [
       if (!route) return null;
       const [y, x] = route.inverted ? [b, a] : [a, b];
       const rest = sameShape(x, root) ? x : isOp(x, "constant") ? emit("constant", [], { ...x.attrs, shape }) : null;
-      const rows = rest && chosenOf(y, root, route, emit);
+      const rows = rest && chosenRowsOf(y, root, route, emit);
       return rows && typeOf(rows).dtype === dtype ? emit("set", [rest, route.index, rows], { dim: route.dim }) : null;
     },
   },
@@ -80,7 +79,7 @@ export const skipRules: readonly Rule[] = [
         [b, a],
       ] as const) {
         const found = sameShape(x, root) && sameShape(update, root) ? unmasked(update, emit) : null;
-        const rows = found && chosenOf(found.value, root, found, emit);
+        const rows = found && chosenRowsOf(found.value, root, found, emit);
         if (rows) return emit("put", [x, found.index, rows], { dim: found.dim });
       }
       return null;
@@ -88,15 +87,18 @@ export const skipRules: readonly Rule[] = [
   },
 ];
 
-/** Blocks of one route after another in a block of another route, and no deeper, settle in so many rounds. */
-const MOST_ROUNDS = 4;
+/**
+ * The limit on rounds: enough for successive blocks of one route within a block of another route, and no deeper
+ * nesting.
+ */
+const MAX_ROUNDS = 4;
 
 export function skipBranch(graph: Graph, trace: Trace | null): Graph {
-  // Without what the rules match there is nothing to skip.
+  // A graph without these operators has nothing to skip.
   const isRouted = (node: Node): boolean => isOp(node, "take") || isScatter(node) || isOp(node, "route_mask");
   if (!nodesOf(graph).some(isRouted)) return graph;
   let current = graph;
-  for (let round = 0; round < MOST_ROUNDS; round++) {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
     const next = oneScatter(chosenRows(rewrite(current, skipRules, trace), trace), trace);
     if (next === current) break;
     current = next;
@@ -105,8 +107,8 @@ export function skipBranch(graph: Graph, trace: Trace | null): Graph {
 }
 
 /**
- * put(put(x, r, u), r, v) → set(x, r, take(x, r) + u + v), summed in the same order, where nothing else reads the
- * first: the rows are written once.
+ * put(put(x, r, u), r, v) → set(x, r, take(x, r) + u + v), summed in the same order, if nothing else reads the inner
+ * put: the rows are written once.
  */
 function oneScatter(graph: Graph, trace: Trace | null): Graph {
   const readers = new Map<Node, number>();

@@ -1,4 +1,5 @@
-// The reference evaluator: runs a graph in 64-bit floats, node by node. It defines what every compiled program means.
+// The reference evaluator: runs a graph in 64-bit floats, node by node. It defines the semantics of every compiled
+// program.
 import { invariant } from "../base/invariant.js";
 import { isOp, nodesOf, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
@@ -15,55 +16,55 @@ import { marginsOf } from "./margins.js";
 import { packRows, unpackRows } from "./pack.js";
 
 export interface EvaluateOptions {
-  /** By name, as the caller sees them: sequences side by side, whatever lies beyond the end of each ignored. */
+  /** Inputs by name, in the caller's shape: padded sequences; the padding is ignored. */
   readonly inputs: ReadonlyMap<string, GivenInput>;
-  /** By path; their values, whatever their dtype, in row-major order. */
+  /** Weights by path; their values, whatever their dtype, in row-major order. */
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
-  /** Of axes along which no input lies. */
+  /** Extents of axes that no input has. */
   readonly extents?: ReadonlyMap<string, number>;
-  /** Tokens of each sequence, 0 to T; without it all are full. */
+  /** Number of tokens of each sequence, 0 to T; by default all have T. */
   readonly lengths?: ArrayLike<number>;
-  /** Live parameters; without a value, their default. */
+  /** Live parameters; by default their declared defaults. */
   readonly live?: ReadonlyMap<string, Rational>;
-  /** Of random values; 0 without it. */
+  /** Seed of random values; default 0. */
   readonly seed?: number;
-  /** Values of states before the run; without one, as the state begins. */
+  /** Values of states before the run; by default their initial values. */
   readonly states?: ReadonlyMap<string, Tensor>;
-  /** Choices of another run by the axis they make, in packed rows (`packRoute`): taken as they are. */
+  /**
+   * Choices of another run by the axis that they define, in packed rows (`packRoute`); used instead of the computed
+   * ones.
+   */
   readonly forced?: ReadonlyMap<string, Choice>;
 }
 
-/** The rows of its parent that an axis holds, packed, and its starts. */
+/** The packed rows of the parent that a route contains, and the starts of its axis. */
 export interface Choice {
   readonly index: Tensor;
   readonly starts: Tensor;
 }
 
-/** What one `top` or `above` chose. */
+/** The result of one `top` or `above`. */
 export interface Route {
   readonly axis: string;
   readonly parent: string;
-  /** What was used: forced, or the same as `chosen`. */
+  /** The choice that the run used: the forced one, or `chosen`. */
   readonly used: Choice;
-  /** What these scores choose. */
+  /** The choice that the scores imply. */
   readonly chosen: Choice;
-  /**
-   * For each sequence, by how much a score would have to change before the choice could. Infinity where no change
-   * matters.
-   */
+  /** For each sequence, the smallest change of a score that could change the choice. Infinity if no change can. */
   readonly margins: Float64Array;
 }
 
 export interface Evaluation {
-  /** By name, as the caller sees them; zeros beyond the end of each sequence. */
+  /** Outputs by name, in the caller's shape; padded with zeros. */
   readonly outputs: ReadonlyMap<string, Tensor>;
   /** Values of the states after the run. */
   readonly states: ReadonlyMap<string, Tensor>;
-  /** By the axis they make. */
+  /** Routes by the axis that they define. */
   readonly routes: ReadonlyMap<string, Route>;
 }
 
-/** Runs a graph. Throws InputError where inputs, weights or lengths do not fit it. */
+/** Runs a graph. Throws InputError if inputs, weights or lengths do not fit it. */
 export function evaluate(graph: Graph, options: EvaluateOptions): Evaluation {
   const steps = new Run(graph, options).steps();
   for (;;) {
@@ -72,10 +73,10 @@ export function evaluate(graph: Graph, options: EvaluateOptions): Evaluation {
   }
 }
 
-/** Milliseconds of work without a pause, as far as operations end. */
-const LONGEST_TURN = 50;
+/** Milliseconds between two pauses; an operation in progress is finished first. */
+const MAX_TURN_MS = 50;
 
-/** The same, with `pause` called now and then between two operations: to let a user interrupt it, say. */
+/** As `evaluate`, but awaits `pause` at intervals between operations, for example to let the user interrupt it. */
 export async function evaluateInTurns(
   graph: Graph,
   options: EvaluateOptions,
@@ -85,7 +86,7 @@ export async function evaluateInTurns(
   for (let last = performance.now(); ;) {
     const { done, value } = steps.next();
     if (done) return value;
-    if (performance.now() - last < LONGEST_TURN) continue;
+    if (performance.now() - last < MAX_TURN_MS) continue;
     await pause();
     last = performance.now();
   }
@@ -97,7 +98,7 @@ class Run {
   readonly #options: EvaluateOptions;
   readonly #run: RunSizes;
   readonly #inputs = new Map<string, Tensor>();
-  /** Counts learned by running, and the sizes they give. */
+  /** Counts of `top` and `above` axes computed so far, and the sizes that follow from them. */
   readonly #known = new Map<string, Uint32Array>();
   #sizes: Sizes;
   readonly #values = new Map<Node, readonly Tensor[]>();
@@ -132,7 +133,7 @@ class Run {
     return resolveSizes(this.#graph.axes, this.#run, "bound", this.#known);
   }
 
-  /** Evaluates a node at each step. */
+  /** Evaluates one node at each step. */
   *steps(): Generator<void, Evaluation> {
     const uses = usesOf(this.#graph, this.#nodes);
     for (const node of this.#nodes) {
@@ -140,7 +141,7 @@ class Run {
       for (const input of node.inputs) {
         const left = uses.get(input)! - 1;
         uses.set(input, left);
-        // A value is dropped after its last use, so that deep models fit in memory.
+        // Free a value after its last use, so that deep models fit in memory.
         if (left === 0) this.#values.delete(input);
       }
       yield;
@@ -155,12 +156,12 @@ class Run {
   #evaluate(node: Node): readonly Tensor[] {
     const inputs = node.op === "pick" ? this.#results(node.inputs[0]) : node.inputs.map((n) => this.#one(n));
     const results = evaluateNode(node, inputs, this.#context(this.#options.forced));
-    if (isOp(node, "top") || isOp(node, "above")) this.#learn(node, inputs, results);
+    if (isOp(node, "top") || isOp(node, "above")) this.#recordCounts(node, inputs, results);
     this.#expectTypes(node, results);
     return results;
   }
 
-  /** What a node computes is of the types that were inferred for it. */
+  /** Checks that the results of a node have its inferred types. */
   #expectTypes({ op, types }: Node, results: readonly Tensor[]): void {
     invariant(results.length === types.length, `${op} gave ${results.length} results of ${types.length}`);
     types.forEach((type, i) => {
@@ -173,8 +174,8 @@ class Run {
     });
   }
 
-  /** After a choice the counts of its axis are known. */
-  #learn(node: Node<"top"> | Node<"above">, inputs: readonly Tensor[], results: readonly Tensor[]): void {
+  /** Records the counts of the axis that a `top` or `above` defines. */
+  #recordCounts(node: Node<"top"> | Node<"above">, inputs: readonly Tensor[], results: readonly Tensor[]): void {
     const { axis: name } = node.attrs;
     const axis = this.#graph.axes.find((a) => a.name === name);
     invariant(
@@ -268,7 +269,7 @@ function givenInput({ inputs }: EvaluateOptions, name: string, dtype: DType): Te
 const countsOf = ({ data }: Tensor): Uint32Array =>
   new Uint32Array(data.length - 1).map((_, b) => data[b + 1]! - data[b]!);
 
-/** How often each node is read; results of the graph are read once more, and so never dropped. */
+/** The number of readers of each node; results of the graph have one more, so that they are never freed. */
 function usesOf(graph: Graph, nodes: readonly Node[]): Map<Node, number> {
   const uses = new Map<Node, number>();
   const use = (node: Node): void => void uses.set(node, (uses.get(node) ?? 0) + 1);

@@ -1,4 +1,4 @@
-// What the caller gives a run, checked against the graph: tensors, the extents of the axes, lengths, live parameters.
+// Checks the caller's arguments of a run against the graph: tensors, extents of axes, lengths, live parameters.
 import { countOf } from "../base/collections.js";
 import { ModcError } from "../base/errors.js";
 import type { Graph, GraphInput } from "../ir/graph.js";
@@ -12,10 +12,10 @@ import type { Rational } from "../size/rational.js";
 /** Numbers (or truth values) in nested arrays, one level for each dimension. */
 export type Nested = number | boolean | readonly Nested[];
 
-/** A tensor by its shape and its elements in row-major order, or as nested arrays. */
+/** A tensor as its shape and row-major elements, or as nested arrays. */
 export type GivenInput = { readonly shape: readonly number[]; readonly data: ArrayLike<number> } | Nested;
 
-/** A fault of the caller: an input that is missing, of the wrong shape, or out of range. */
+/** A faulty argument: an input that is missing, of the wrong shape, or out of range. */
 export class InputError extends ModcError<"bad-input"> {
   override readonly name = "InputError";
 
@@ -24,7 +24,7 @@ export class InputError extends ModcError<"bad-input"> {
   }
 }
 
-/** The elements of nested arrays and their shape; all arrays at one depth must be of one length. */
+/** The elements and the shape of nested arrays; all arrays at one depth must have one length. */
 export function fromNested(
   name: string,
   value: Nested,
@@ -48,9 +48,9 @@ export function fromNested(
 
 const isList = (v: GivenInput | undefined): v is readonly Nested[] => Array.isArray(v);
 
-/** A caller's value as a tensor of the input's dtype. */
+/** Converts a caller's value to a tensor of the input's dtype. */
 export function toTensor(name: string, given: GivenInput, dtype: DType): Tensor {
-  // the rest of the union
+  // an object that is not a list has `shape` and `data`
   const { shape, data } = typeof given === "object" && !isList(given) ? given : fromNested(name, given);
   if (data.length !== countOf(shape))
     throw new InputError(`${name}: shape [${shape.join(", ")}] holds ${countOf(shape)} values, found ${data.length}`);
@@ -63,18 +63,20 @@ export function toTensor(name: string, given: GivenInput, dtype: DType): Tensor 
   return store(tensor(dtype, shape, values));
 }
 
-/** What the shapes of the inputs do not tell of a run: extents of axes along which none lies. */
-export interface Beside {
+/**
+ * Parameters of a run that the shapes of the inputs do not determine: lengths, and extents of axes that no input has.
+ */
+export interface RunParameters {
   readonly lengths: ArrayLike<number> | null;
   readonly live: ReadonlyMap<string, Rational>;
   readonly extents: ReadonlyMap<string, number>;
 }
 
-/** Extents and lengths of the run, from the shapes of the inputs. */
+/** The extents and lengths of the run, from the shapes of the inputs. */
 export function runSizes(
   graph: Graph,
   inputs: ReadonlyMap<string, Tensor>,
-  { lengths, live, extents: given }: Beside,
+  { lengths, live, extents: given }: RunParameters,
 ): RunSizes {
   const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
@@ -116,7 +118,7 @@ function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Ma
   });
 }
 
-/** Values that index a table or label a class must be one; only existing tokens are looked at. */
+/** Checks that indices and labels are in range; padding is not checked. */
 export function checkRange(input: GraphInput, packed: Tensor): void {
   if (input.below === null) return;
   for (const v of packed.data)

@@ -1,12 +1,12 @@
-// How narrow a choice was: where the margin exceeds the error of another computation, that one must choose alike.
+// Margins of routing choices: a computation whose error is below the margin must make the same choice.
 import type { Tensor } from "../ops/define.js";
 import { compareScores } from "../ops/routing.js";
 
 /**
- * For each sequence, by how much scores may change before the choice of `top` or `above` could. For `top` it is the gap
- * between the worst row chosen and the best one refused, for `above` the least distance of a score from its threshold.
- * Infinity where nothing could change: all rows or none chosen by a count, or NaN on one side, which no small error
- * turns into a number.
+ * For each sequence, how far scores may change before the choice of `top` or `above` could change. For `top` this is
+ * the gap between the lowest chosen score and the highest rejected one, for `above` the smallest distance of a score
+ * from its threshold. Infinity if no change matters: all or none are chosen because of k, or one side is NaN, which no
+ * small error makes a number.
  */
 export function marginsOf(
   op: "top" | "above",
@@ -33,16 +33,16 @@ function gap(score: Float64Array, isChosen: Uint8Array, first: number, end: numb
     if (isChosen[row]) worst = worst < 0 || compareScores(score, worst, row) < 0 ? row : worst;
     else best = best < 0 || compareScores(score, row, best) < 0 ? row : best;
   if (worst < 0 || best < 0) return Infinity;
-  return between(score[worst]!, score[best]!);
+  return scoreDistance(score[worst]!, score[best]!);
 }
 
 function distance(score: Float64Array, threshold: Tensor, first: number, end: number): number {
   let least = Infinity;
   for (let row = first; row < end; row++)
-    least = Math.min(least, between(score[row]!, threshold.data[threshold.shape.length === 0 ? 0 : row]!));
+    least = Math.min(least, scoreDistance(score[row]!, threshold.data[threshold.shape.length === 0 ? 0 : row]!));
   return least;
 }
 
-/** The distance of two scores; equal infinities are a tie. */
-const between = (a: number, b: number): number =>
+/** The distance between two scores; 0 for equal infinities. */
+const scoreDistance = (a: number, b: number): number =>
   Number.isNaN(a) || Number.isNaN(b) ? Infinity : a === b ? 0 : Math.abs(a - b);

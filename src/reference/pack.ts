@@ -1,11 +1,11 @@
-// Between tensors as a caller sees them, sequences side by side, and packed rows, sequences one after the other.
+// Converts between the caller's padded tensors and packed rows.
 import { countOf } from "../base/collections.js";
 import type { Packing } from "../ir/graph.js";
 import type { Tensor } from "../ops/define.js";
 import { copyRows } from "../ops/sequences.js";
 import { stridesOf, tensor, walk } from "../ops/tensors.js";
 
-/** `[…, B, …, T, …]` to the rows that exist: `[…, rows, …]`. `starts` has B + 1 entries. */
+/** Packs `[…, B, …, T, …]` to the existing rows `[…, rows, …]`. `starts` has B + 1 entries. */
 export function packRows(x: Tensor, { batchDim, tokenDim }: Packing, starts: ArrayLike<number>): Tensor {
   const front = moveDim(x, batchDim, 0);
   const dim = tokenDim - (batchDim < tokenDim ? 1 : 0);
@@ -17,7 +17,7 @@ export function packRows(x: Tensor, { batchDim, tokenDim }: Packing, starts: Arr
   return out;
 }
 
-/** Packed rows to `[…, B, …, T, …]` with T = `longest`; zeros beyond the end of each sequence. */
+/** Unpacks rows to `[…, B, …, T, …]` with T = `longest`; zeros beyond the end of each sequence. */
 export function unpackRows(
   x: Tensor,
   { batchDim, tokenDim }: Packing,
@@ -33,8 +33,8 @@ export function unpackRows(
 }
 
 /**
- * A route as the caller sees it, `index` u32[B, K] relative to each sequence of the axis it was chosen on and `count`
- * u32[B], as the packed rows that the graph's routing operators give. `width` is K, the row length of `index`.
+ * Converts a route in the caller's form to packed rows, the form of the graph's routing operators. The caller's `index`
+ * u32[B, K] counts from the start of each sequence of the parent axis; `count` is u32[B]. `width` is K.
  */
 export function packRoute(
   index: ArrayLike<number>,
@@ -50,7 +50,7 @@ export function packRoute(
   return { index: tensor("u32", [rows.length], rows), starts: tensor("u32", [starts.length], starts) };
 }
 
-/** The same tensor with one dimension moved to another place. */
+/** Moves one dimension of a tensor to another place. */
 function moveDim(x: Tensor, from: number, to: number): Tensor {
   if (from === to) return x;
   const order = x.shape.map((_, d) => d).filter((d) => d !== from);

@@ -1,15 +1,13 @@
-// How narrow the choice of a token was: where the margin exceeds the error of another computation, that one must choose
-// alike.
+// Margins of sampled tokens: a computation whose error is below the margin must choose the same token.
 import { adjustedLogits, draws, keptWeights, sampleRows, type SampleRow } from "../ops/sampling.js";
 import type { Tensor } from "../ops/define.js";
 import { sampleWord } from "../size/sampling.js";
 
 /**
- * For each sequence of the inputs of `sample`, by how much adjusted logits may differ from one another before the token
- * could be another, in units of logits: the gap between the largest two, or, where a token is drawn, the least of what
- * keeps every filter's bound and both edges of the token's mass where they are (masses that differ by a share s are
- * logits that differ by s times the temperature). Infinity where nothing could change; 0 where equals are told apart by
- * their order alone.
+ * For each sequence, how far adjusted logits may differ before the sampled token could change, in units of logits.
+ * Without a draw this is the gap between the two largest; with a draw, the smallest change that moves a filter's bound
+ * or an edge of the token's probability interval past its threshold (a relative change s of mass is a change of s times
+ * the temperature in logits). Infinity if no change matters; 0 if only the order decides between equal logits.
  */
 export const sampleMargins = (inputs: readonly Tensor[]): readonly number[] => sampleRows(inputs).map(marginOf);
 
@@ -36,8 +34,8 @@ const least = (values: readonly number[]): number => values.reduce((m, v) => Mat
 const sumOf = (values: Float64Array): number => values.reduce((s, v) => s + v, 0);
 
 /**
- * The share of the mass by which a bound of top-p is missed: of each value the mass of the larger ones is on one side
- * of the share.
+ * The distance of the top-p filter from a change, as a share of the mass: for each value, the mass of all larger values
+ * is on one side of top-p.
  */
 function nucleusMargin(x: Float64Array, weights: Float64Array, topP: number): number {
   const order = [...x.keys()].filter((i) => weights[i]! > 0).toSorted((a, b) => x[b]! - x[a]!);
@@ -51,7 +49,7 @@ function nucleusMargin(x: Float64Array, weights: Float64Array, topP: number): nu
   return margin;
 }
 
-/** How far the draw is from the edges of its token's mass, as a share of all. */
+/** The distance of the draw from the edges of its token's interval, as a share of the total mass. */
 function edgeMargin({ seed, position }: SampleRow, weights: Float64Array): number {
   const total = sumOf(weights);
   const goal = sampleWord(seed, position) / 2 ** 32;

@@ -6,7 +6,7 @@ import { realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Program, ProgramWeight } from "../program/program.js";
-import { quotedName, shownName } from "../size/shown.js";
+import { quotedName, escapedName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
 import { whyUnwritten, writePieces } from "./place-node.js";
 import { openRegular, readRegular } from "./regular-node.js";
@@ -40,7 +40,7 @@ function pathOfAddress(address: string): string {
     return fileURLToPath(address);
   } catch (cause) {
     throw new WeightsError(
-      `cannot open ${shownName(address)}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `cannot open ${escapedName(address)}: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
   }
@@ -94,7 +94,7 @@ async function openShards(path: string): Promise<WeightSource> {
   };
   try {
     for (const file of new Set(places.values()))
-      shards.set(file, await openFile(await shardPath(folder, file, name), shownName(file)));
+      shards.set(file, await openFile(await shardPath(folder, file, name), escapedName(file)));
     const tensors = joinShards(places, shards, name);
     return {
       name,
@@ -149,13 +149,14 @@ function joinShards(
   const tensors = new Map<string, TensorEntry>();
   for (const [key, file] of places) {
     const entry = shards.get(file)?.tensors.get(key);
-    if (!entry) throw new WeightsError(`${name} says that ${quotedName(key)} is in ${shownName(file)}, but it is not`);
+    if (!entry)
+      throw new WeightsError(`${name} says that ${quotedName(key)} is in ${escapedName(file)}, but it is not`);
     tensors.set(key, entry);
   }
   for (const [file, shard] of shards)
     for (const key of shard.tensors.keys())
       if (places.get(key) !== file)
-        throw new WeightsError(`${shownName(file)} holds ${quotedName(key)}, which ${name} does not place there`);
+        throw new WeightsError(`${escapedName(file)} holds ${quotedName(key)}, which ${name} does not place there`);
   return tensors;
 }
 

@@ -1,11 +1,10 @@
-// Errors of opening a model to generate: what is wrong with it, in one sentence with a hint, or the findings of its
-// source.
+// Errors of sessions: what is wrong with a model, in one sentence with a hint, or the diagnostics of its source.
 import { ModcError, type FaultOptions } from "../base/errors.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../diagnostics/format.js";
 import type { SourceFile } from "../diagnostics/span.js";
 
-/** A model that cannot be opened, or what is asked of its session and it does not have. */
+/** A model that cannot be opened, or an unsupported request to its session. */
 export class SessionError extends ModcError<"session" | "source"> {
   override readonly name: string = "SessionError";
 
@@ -17,7 +16,7 @@ export class SessionError extends ModcError<"session" | "source"> {
   }
 }
 
-/** A source with errors; the message shows them in their places. */
+/** A source with errors; the message contains the formatted diagnostics. */
 export class SourceError extends SessionError {
   override readonly name = "SourceError";
 

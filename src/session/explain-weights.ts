@@ -1,12 +1,12 @@
-// Which parameters of a model explain why weights do not fit it: found by asking the model what each parameter does to
-// its weights, inverting that, and trying.
+// Finds the model parameters that explain why weights do not fit: measures how each parameter changes the weights'
+// shapes, inverts that relation, and checks the result.
 import { check } from "../check/check.js";
 import type { Read } from "../check/names/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { mismatches, type Tensors } from "../runtime/weights/match.js";
 
-/** A model, as it was opened. */
+/** The model that was opened, and its options. */
 export interface ModelRequest {
   readonly source: SourceFile;
   readonly read: Read;
@@ -14,19 +14,19 @@ export interface ModelRequest {
   readonly set: Readonly<Record<string, string>>;
 }
 
-/** A value with which weights would fit. */
+/** A parameter value with which the weights would fit. */
 export interface Explanation {
   readonly name: string;
   readonly value: string;
-  /** What the model has. */
+  /** The current value. */
   readonly before: string;
 }
 
-/** How often the model is checked at most, and how many parameters may be other ones together. */
-const MOST_CHECKS = 64;
+/** The limit on checks of the model, and on the number of changed parameters. */
+const MAX_CHECKS = 64;
 const MOST_PARAMETERS = 4;
 
-/** A model under some parameters, and how many tensors do not fit it. */
+/** A model with some parameters, and the number of tensors that do not fit it. */
 interface Attempt {
   readonly set: Readonly<Record<string, string>>;
   readonly parameters: ReadonlyMap<string, string>;
@@ -34,11 +34,11 @@ interface Attempt {
   readonly faults: number;
 }
 
-/** The parameters with which every tensor fits; null where there are none such, or too many. */
+/** The parameters with which every tensor fits; null if there are none, or if too many would change. */
 export function explainWeights(asked: ModelRequest, tensors: Tensors): readonly Explanation[] | null {
   let checks = 0;
   const tried = (set: Readonly<Record<string, string>>): Attempt | null => {
-    if (++checks > MOST_CHECKS) return null;
+    if (++checks > MAX_CHECKS) return null;
     const { source, read, model: name } = asked;
     const { model } = check(source, { phase: "infer", set, read, ...(name === undefined ? {} : { model: name }) });
     if (!model) return null;
@@ -81,23 +81,23 @@ function candidates(
   if (value === "true" || value === "false") return [String(value === "false")];
   if (!/^\d+$/.test(value)) return [];
   const n = Number(value);
-  // Twice as much keeps what divides it; where that is refused, one more may not be.
+  // Doubling preserves divisibility; if the doubled value is invalid, n + 1 may be valid.
   for (const probe of [2 * n, n + 1]) {
     const other = probe === n ? null : tried({ ...now.set, [name]: String(probe) });
-    if (other) return inverted(now, other, n, probe, tensors);
+    if (other) return extrapolated(now, other, n, probe, tensors);
   }
   return [];
 }
 
 /**
- * Sizes and numbers of weights grow by so much with the parameter: the values at which they are those of the tensors,
- * the most frequent first.
+ * Extrapolates linearly: from two attempts derives the parameter values at which sizes and numbers of weights equal
+ * those of the tensors, most frequent first.
  */
-function inverted(now: Attempt, other: Attempt, n: number, probe: number, tensors: Tensors): readonly string[] {
+function extrapolated(now: Attempt, other: Attempt, n: number, probe: number, tensors: Tensors): readonly string[] {
   const votes = new Map<number, number>();
   const vote = (has: number, hasThen: number, wanted: number): void => {
     if (hasThen === has) return;
-    // In proportion, plus what does not change; or what is divided by it.
+    // Inversely proportional to the parameter, or linear in it.
     const value =
       has * n === hasThen * probe ? (has * n) / wanted : n + ((wanted - has) * (probe - n)) / (hasThen - has);
     if (Number.isSafeInteger(value) && value > 0 && value !== n) votes.set(value, (votes.get(value) ?? 0) + 1);
@@ -110,7 +110,11 @@ function inverted(now: Attempt, other: Attempt, n: number, probe: number, tensor
       for (const [d, size] of shape.entries()) vote(size, after[d]!, wanted[d]!);
   }
   const keysOf = ({ weights }: Attempt): readonly string[] => weights.flatMap((w) => [...w.keys, w.path]);
-  const [lists, listsThen, wanted] = [numbered(keysOf(now)), numbered(keysOf(other)), numbered(tensors.keys())];
+  const [lists, listsThen, wanted] = [
+    listLengths(keysOf(now)),
+    listLengths(keysOf(other)),
+    listLengths(tensors.keys()),
+  ];
   for (const [list, items] of lists) if (wanted.has(list)) vote(items, listsThen.get(list) ?? 0, wanted.get(list)!);
   return [...votes]
     .toSorted(([, a], [, b]) => b - a)
@@ -118,8 +122,8 @@ function inverted(now: Attempt, other: Attempt, n: number, probe: number, tensor
     .map(([candidate]) => String(candidate));
 }
 
-/** The items of each list in some paths: one more than the largest number behind `layers`. */
-function numbered(paths: Iterable<string>): ReadonlyMap<string, number> {
+/** The length of each list in the paths: one more than the largest index after `layers`. */
+function listLengths(paths: Iterable<string>): ReadonlyMap<string, number> {
   const items = new Map<string, number>();
   for (const path of paths)
     for (const { index, 1: number } of path.matchAll(/(?<=\.)(\d+)(?=\.|$)/g)) {
@@ -129,7 +133,7 @@ function numbered(paths: Iterable<string>): ReadonlyMap<string, number> {
   return items;
 }
 
-/** `every mismatch would fit with dim: 256 (the model has 128)`, and how to say so. */
+/** The hint `every mismatch would fit with dim: 256 (the model has 128)`, and the options that set the values. */
 export function explanation(found: readonly Explanation[]): { readonly text: string; readonly set: string } {
   return {
     text:

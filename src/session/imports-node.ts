@@ -1,11 +1,11 @@
-// Files that a model's file imports: those of its own folder and no others. Node only.
+// Reads the imports of a model's file, restricted to the file's own folder. Node only.
 import { realpathSync } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
 import type { Read } from "../check/names/files.js";
 
 /**
- * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose
- * real path leaves that folder are refused, links included.
+ * Returns a function that reads imported files by their path relative to the root file's folder: null for a missing
+ * file. Refuses files whose real path is outside that folder, also through links.
  */
 export function importsBeside(root: string, readText: (path: string) => Exclude<ReturnType<Read>, null>): Read {
   const folder = dirname(resolve(root));
@@ -15,7 +15,7 @@ export function importsBeside(root: string, readText: (path: string) => Exclude<
     try {
       real = realpathSync(full);
     } catch {
-      return null; // the compiler says where it is imported
+      return null; // the compiler reports it at the import
     }
     const home = realpathSync(folder);
     if (!real.startsWith(home.endsWith(sep) ? home : home + sep)) {

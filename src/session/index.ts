@@ -1,4 +1,4 @@
-// The public API of sessions, in Node: a model's file or folder becomes something that goes on from texts.
+// The public API of sessions, in Node: opens a model's file or folder to generate text.
 /// <reference path="../ambient.ts" preserve="true" />
 export { SessionError, SourceError } from "./errors.js";
 export { openSession, type OpenSessionOptions } from "./open-node.js";

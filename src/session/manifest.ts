@@ -2,7 +2,7 @@
 import { parseJson, type Json, type JsonObject } from "../runtime/weights/json.js";
 import { SessionError } from "./errors.js";
 
-/** Of a checkpoint's folder. */
+/** The manifest's file name in a checkpoint's folder. */
 export const MANIFEST = "manifest.json";
 export const MODEL = "model.safetensors";
 export const STATE = "state.safetensors";
@@ -10,57 +10,51 @@ export const TUNINGS = "tunings.json";
 const FORMAT = "modc-checkpoint";
 const VERSION = 1;
 
-/** The largest manifest that is read. */
-export const MOST_MANIFEST_BYTES = 16 * 1024 * 1024;
+/** The limit on the size of a manifest. */
+export const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 
 export type Setting = string | number | boolean | null;
 export type Settings = Readonly<Record<string, Setting>>;
 
 export interface ManifestFile {
-  /** In the checkpoint's own folder: no path. */
+  /** A file name in the checkpoint's folder, not a path. */
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
 }
 
-/**
- * Where text and parameters came from when the run was begun: what one that goes on takes where it is told nothing
- * else.
- */
+/** The data and the parameters with which the run was started, which are the defaults when it is resumed. */
 export interface RunOrigin {
   /** A path from the root, or a package. */
   readonly data: string;
   readonly tokenizer: string | null;
   readonly field: string | null;
-  /** Parameters that were given, as expressions. */
+  /** Parameters that were set explicitly, as expressions. */
   readonly set: Readonly<Record<string, string>>;
 }
 
 export interface Manifest {
-  /** Steps done. */
+  /** The number of completed steps. */
   readonly step: number;
   readonly model: string;
   readonly parameters: Readonly<Record<string, string>>;
   /**
-   * The model's source and what it imports: the name it was read by, and the file here that holds it; the model's own
+   * The model's source files: the name of each in imports, and the file in this folder with its text; the root file
    * first.
    */
   readonly sources: readonly { readonly path: string; readonly file: string }[];
-  /** How it is trained: optimiser, schedules, sizes of a step, seeds. */
+  /** Training settings: optimiser, schedules, sizes of a step, seeds. */
   readonly settings: Settings;
-  /** What the bits of its numbers depend on beside all that: device, driver, tunings. */
+  /** Other facts on which the exact numbers depend: device, driver, tunings. */
   readonly machine: Readonly<Record<string, string>>;
   readonly data: { readonly digest: string; readonly position: { readonly epoch: number; readonly window: number } };
-  /** Null: the checkpoint is older than this was kept. */
+  /** Null in checkpoints written before this field existed. */
   readonly begun: RunOrigin | null;
-  /**
-   * Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured
-   * here.
-   */
+  /** Validation loss at this step, under the rule that selects the best checkpoint; null if it was not measured. */
   readonly validation: number | null;
-  /** Paths of weights that no step changes, because nothing that is trained reads them. */
+  /** Paths of weights that no step changes because the trained loss does not depend on them. */
   readonly unused: readonly string[];
-  /** Every other file of the folder. */
+  /** All other files of the folder. */
   readonly files: readonly ManifestFile[];
 }
 
@@ -68,8 +62,8 @@ export const printManifest = (manifest: Manifest): string =>
   `${JSON.stringify({ format: FORMAT, version: VERSION, ...manifest }, null, 1)}\n`;
 
 /**
- * Throws SessionError where anything is missing, of the wrong kind, or names a file that is not in the folder. `place`
- * is the checkpoint, for messages.
+ * Parses and validates a manifest. Throws SessionError if a field is missing or of the wrong type, or refers to a file
+ * outside the folder. `place` is the checkpoint, for messages.
  */
 export function parseManifest(text: string, place: string): Manifest {
   const fail = (what: string): never => {
@@ -84,7 +78,7 @@ export function parseManifest(text: string, place: string): Manifest {
   const record = (value: Json | undefined, name: string): JsonObject =>
     value instanceof Map ? value : fail(`has no ${name}`);
   const list = (value: Json | undefined, name: string): readonly Json[] =>
-    // Array.isArray forgets readonly
+    // `Array.isArray` drops readonly
     Array.isArray(value) ? (value as readonly Json[]) : fail(`has no list of ${name}`);
   const string = (value: Json | undefined, name: string): string =>
     typeof value === "string" ? value : fail(`has no ${name}`);
@@ -155,7 +149,7 @@ export function parseManifest(text: string, place: string): Manifest {
   };
 }
 
-/** Without a prototype, for any name may come. */
+/** A record without a prototype, because keys are arbitrary. */
 function recordOf<T>(from: JsonObject, value: (json: Json) => T): Readonly<Record<string, T>> {
   const record = Object.create(null) as Record<string, T>; // filled below
   for (const [name, json] of from) record[name] = value(json);

@@ -26,24 +26,21 @@ import { TextSession, type SessionTexts } from "./session.js";
 
 export interface OpenSessionOptions extends GeneratorOptions {
   /**
-   * A run's folder too. By default those of the folder, where the model is one; a file without weights begins with
-   * those of `seed`, which have learned nothing.
+   * Weights, or the folder of a training run. By default the weights of the model's folder; for a `.mod` file random
+   * initial weights from `seed`.
    */
   readonly weights?: WeightsInput;
-  /**
-   * A `tokenizer.json`, or the folder of one. By default that of the folder, where the model is one; else each byte is
-   * a token.
-   */
+  /** A `tokenizer.json`, or its folder. By default the tokenizer of the model's folder; else one token per byte. */
   readonly tokenizer?: string;
-  /** Which model, where the file declares several. */
+  /** The name of the model, if the file declares several. */
   readonly model?: string;
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /** The types of weights and activations in memory. Default f32. */
   readonly precision?: Precision;
-  /** One that is open, or which to open. By default the best there is. */
+  /** An open device, or options for opening one. By default the best available. */
   readonly device?: Device | OpenDeviceOptions;
-  /** For the device that was opened; by default those of its class. */
+  /** The tunings for a device; by default those of its class. */
   readonly tunings?: (device: Device) => Tunings | null;
 }
 
@@ -66,20 +63,20 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   onRecovered: true,
 };
 
-/** A model's text, how what it imports is read, and how its texts are. */
+/** A model's source, the function that reads its imports, its text codec and its weights. */
 export interface SessionSource {
   readonly source: SourceFile;
   readonly read: Read;
   readonly texts: Omit<SessionTexts, "tokenizer"> & { readonly tokenizer: SessionTexts["tokenizer"] | null };
-  /** Null: starting ones. */
+  /** Null: random initial weights. */
   readonly weights: WeightsInput | null;
 }
 
 /**
- * Opens a `.mod` file, a folder as Hugging Face stores a checkpoint, or what `train` wrote: a run's folder, which is
- * its best checkpoint, or one of them. Throws SourceError for errors of the source, GenerationError for a model that is
- * none of one token after another, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and
- * `openDevice` throw.
+ * Opens a `.mod` file, a Hugging Face checkpoint folder, or the output of `train`: a run's folder, which means its best
+ * checkpoint, or one of its checkpoints. Throws SourceError for errors of the source, GenerationError for a model that
+ * is not autoregressive, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and `openDevice`
+ * throw.
  */
 export async function openSession(path: string, options: OpenSessionOptions = {}): Promise<TextSession> {
   const trained = openTrained(path);
@@ -88,24 +85,24 @@ export async function openSession(path: string, options: OpenSessionOptions = {}
   const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
   const texts = await sessionTexts(path, options.tokenizer ?? null);
   const weights = trainedWeights(options.weights) ?? (folder ? checkpointFiles(path).weights : null);
-  return explaining({ source, read: importsBeside(source.file, readText), texts, weights }, options);
+  return createExplained({ source, read: importsBeside(source.file, readText), texts, weights }, options);
 }
 
-/** A checkpoint has the text, the parameters and the tokenizer that it was trained with. */
+/** Opens a training checkpoint with the source, the parameters and the tokenizer of its run. */
 async function openRun(trained: Trained, options: OpenSessionOptions): Promise<TextSession> {
   const { manifest, path, read, set, source } = trained;
   if (options.model !== undefined && options.model !== manifest.model)
     throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
   const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null));
   const weights = trainedWeights(options.weights) ?? join(path, MODEL);
-  return explaining(
+  return createExplained(
     { source, read, texts, weights },
     { ...options, model: manifest.model, set: { ...set, ...options.set } },
   );
 }
 
-/** A session; where its weights do not fit, with the parameter that explains it. */
-async function explaining(given: SessionSource, options: OpenSessionOptions): Promise<TextSession> {
+/** Creates a session; if the weights do not fit, the error states the parameters that would make them fit. */
+async function createExplained(given: SessionSource, options: OpenSessionOptions): Promise<TextSession> {
   try {
     return await createSession(given, options);
   } catch (fault) {
@@ -120,8 +117,8 @@ async function explaining(given: SessionSource, options: OpenSessionOptions): Pr
 }
 
 /**
- * How texts of a model are read: by the tokenizer that is named, else by its folder's, else by none. Throws
- * CheckpointError and TokenizerError.
+ * The tokenizer, chat template and defaults of a model: the tokenizer at the path `tokenizer`, else that of the model's
+ * folder, else none. Throws CheckpointError and TokenizerError.
  */
 export async function sessionTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
   const own = isFolder(path) ? await checkpointText(path) : null;
@@ -136,14 +133,16 @@ export async function sessionTexts(path: string, tokenizer: string | null): Prom
   };
 }
 
-/** Compiles a model for a device and puts it there. Throws as `openSession` does. */
+/** Compiles a model for a device and loads it. Throws as `openSession` does. */
 export async function createSession(
   { source, read, texts, weights }: SessionSource,
   options: OpenSessionOptions = {},
 ): Promise<TextSession> {
-  const strange = Object.keys(options).find((key) => !Object.hasOwn(OPTIONS, key));
-  if (strange !== undefined)
-    throw new SessionError(`there is no option ${strange}`, { hint: `there are ${Object.keys(OPTIONS).join(", ")}` });
+  const unknownOption = Object.keys(options).find((key) => !Object.hasOwn(OPTIONS, key));
+  if (unknownOption !== undefined)
+    throw new SessionError(`there is no option ${unknownOption}`, {
+      hint: `there are ${Object.keys(OPTIONS).join(", ")}`,
+    });
   const { set, model: name, precision, device: wanted = {}, tunings, ...rest } = options;
   const compiled = generationModel(source.text, {
     file: source.file,
@@ -154,7 +153,7 @@ export async function createSession(
   });
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
-  const tokenizer = texts.tokenizer ?? bytesFor(graphs.vocabulary);
+  const tokenizer = texts.tokenizer ?? byteTokenizerFor(graphs.vocabulary);
   await expectFittingWeights(
     { weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore },
     weights,
@@ -188,26 +187,26 @@ export async function createSession(
   }
 }
 
-/** Without a tokenizer a model is one of bytes. */
-function bytesFor(vocabulary: number): SessionTexts["tokenizer"] {
+/** The tokenizer of a model without one: a token per byte. */
+function byteTokenizerFor(vocabulary: number): SessionTexts["tokenizer"] {
   if (vocabulary === bytesTokenizer.vocabulary) return bytesTokenizer;
   throw new SessionError(`the model has ${vocabulary} tokens and no tokenizer: only one of 256 reads bytes`, {
     hint: "name the tokenizer.json that it was trained with",
   });
 }
 
-const MOST_BYTES = 64 * 1024 * 1024;
+const MAX_BYTES = 64 * 1024 * 1024;
 
-/** Text in UTF-8; a byte-order mark is dropped. Throws SessionError. */
+/** Reads UTF-8 text, without its byte-order mark. Throws SessionError. */
 export function readText(path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(
-      readRegular(path, MOST_BYTES, (size) => new SessionError(`${path} has ${size} bytes: no source is so large`)),
+      readRegular(path, MAX_BYTES, (size) => new SessionError(`${path} has ${size} bytes: no source is so large`)),
     );
   } catch (cause) {
     if (cause instanceof SessionError) throw cause;
     const code = errnoOf(cause);
-    // as Node's errors have it
+    // Node's errors have a `code`
     const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA";
     const reason = code !== null ? reasonOf(code) : undecoded ? "it is not UTF-8 text" : String(cause);
     throw new SessionError(`cannot read ${path}: ${reason}`, { cause });

@@ -1,12 +1,12 @@
-// Tokens of what a session goes on from.
+// Encodes the prompts of a session as tokens.
 import { isChat, type Prompt } from "../generate/prompts.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { SessionError } from "./errors.js";
 
 /**
- * A text is read with what the tokenizer puts around a whole text; the template of a chat has that already. Throws
- * TokenizerError, and SessionError for a chat without a template.
+ * Encodes a prompt. For a text the tokenizer adds the tokens that it puts around a whole text; a chat template already
+ * contains them. Throws TokenizerError, and SessionError for a chat if there is no template.
  */
 export function tokensOf(prompt: Prompt, tokenizer: Tokenizer, chat: ChatTemplate | null): ArrayLike<number> {
   if (typeof prompt === "string") return tokenizer.encode(prompt, { template: true });

@@ -1,4 +1,4 @@
-// A model that goes on from texts: compiled, on a device, with its weights and what its texts are read by.
+// A text session: a compiled model on a device with its weights, tokenizer and chat template.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import {
@@ -17,10 +17,10 @@ import { TextStream } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { tokensOf } from "./prompts.js";
 
-/** How a model's texts are read and written, and how its checkpoint says that they are chosen. */
+/** A model's tokenizer and chat template, and its checkpoint's generation defaults. */
 export interface SessionTexts {
   readonly tokenizer: Tokenizer;
-  /** Null where there is no template. */
+  /** Null if there is no template. */
   readonly chat: ChatTemplate | null;
   readonly defaults: GenerationDefaults;
 }
@@ -52,28 +52,27 @@ export class TextSession {
     this.#close = parts.close;
   }
 
-  /** What was compiled. */
+  /** The compiled generation. */
   get generation(): Generation {
     return this.#generator.generation;
   }
-  /** Where it runs. */
+  /** The current device. */
   get device(): Device {
     return this.#generator.device;
   }
-  /** Of the last generation, as far as it came; null before the first. */
+  /** Summary of the last generation, perhaps incomplete; null before the first. */
   get summary(): Summary | null {
     return this.#generator.summary;
   }
-  /** Buffers made so far and the bytes of those in use. */
+  /** The number of buffers created so far, and the bytes of those in use. */
   get memory(): Generator["memory"] {
     return this.#generator.memory;
   }
 
   /**
-   * Goes on from a prompt, or from several at once: tokens with their text, in the order in which they are known. What
-   * the options leave out is as the checkpoint says, else the most likely token is taken, until the text ends or the
-   * context is full. One generation at a time. Throws InputError, TokenizerError, SessionError, and the reason of
-   * `signal`.
+   * Continues one prompt or several together; yields tokens with their text, in the order of generation. Unset options
+   * default to the checkpoint's, else to greedy decoding until the text ends or the context is full. One generation at
+   * a time. Throws InputError, TokenizerError, SessionError, and the reason of `signal`.
    */
   async *generate(prompt: Prompts, options: GenerateTextOptions = {}): AsyncGenerator<GeneratedText, Summary> {
     const { tokenizer, chat, defaults } = this.texts;
@@ -95,12 +94,12 @@ export class TextSession {
     );
   }
 
-  /** As `taken` of a generator. */
+  /** See `Generator.taken`. */
   taken(): ReturnType<Generator["taken"]> {
     return this.#generator.taken();
   }
 
-  /** Frees what it has on the device, and the device unless that was given. */
+  /** Frees the session's memory on the device, and the device itself unless it was passed in. */
   dispose(): void {
     this.#generator.dispose();
     this.#close();

@@ -1,5 +1,5 @@
-// What training wrote, as a model to open: a run's folder or one of its checkpoints, with the text, the parameters and
-// the tokenizer that it was trained with. Node only.
+// Opens the output of training: a run's folder or one of its checkpoints, with the source, the parameters and the
+// tokenizer of the run. Node only.
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
@@ -12,54 +12,57 @@ import { SessionError } from "./errors.js";
 import {
   MANIFEST,
   MODEL,
-  MOST_MANIFEST_BYTES,
+  MAX_MANIFEST_BYTES,
   parseManifest,
   STATE,
   type Manifest,
   type ManifestFile,
 } from "./manifest.js";
 
-/** Where a run keeps its checkpoints, and the names that lead to them, the first that is there before the others. */
+/** The folder of a run's checkpoints, and the links to them in order of preference. */
 const CHECKPOINTS = "checkpoints";
 const LINKS = ["best", "last"] as const;
-const STEP = /^step-\d{8,}$/;
+const STEP_FOLDER = /^step-\d{8,}$/;
 const stepOf = (name: string): number => Number(name.slice("step-".length));
 
-/** What is in folders that are models, or weights, of others. */
-const OTHERS = ["config.json", "model.mod", MODEL, `${MODEL}.index.json`];
+/** Files that identify a folder as another kind of model or weights. */
+const OTHER_MODEL_FILES = ["config.json", "model.mod", MODEL, `${MODEL}.index.json`];
 
-/** Beyond any source that compiles. */
-const MOST_SOURCE_BYTES = 64 * 1024 * 1024;
+/** The limit on the size of a source file. */
+const MAX_SOURCE_BYTES = 64 * 1024 * 1024;
 
 export interface Trained {
   /** The checkpoint's folder. */
   readonly path: string;
-  /** How a run's folder led to it; null: it was named itself. */
+  /** How the checkpoint was selected from a run's folder; null if it was named itself. */
   readonly chosen: "best" | "last" | "newest" | null;
   readonly manifest: Manifest;
-  /** As it was trained: the checkpoint keeps it, wherever the file is by now. */
+  /** The source at the time of training, from the checkpoint's copy. */
   readonly source: SourceFile;
   readonly read: Read;
-  /** Sources by name that are another text now than the one that was trained. */
+  /** Names of sources whose files have changed since training. */
   readonly changed: readonly string[];
-  /** Parameters that were given, as expressions. */
+  /** Parameters that were set explicitly, as expressions. */
   readonly set: Readonly<Record<string, string>>;
-  /** Null: each byte is a token. */
+  /** Null: one token per byte. */
   readonly tokenizer: string | null;
 }
 
 /**
- * What a path leads to; null where it is no run and no checkpoint of one. Throws SessionError for a run without a
- * checkpoint, and for a checkpoint that is not as it was written.
+ * Opens the checkpoint at a path; null if the path is neither a run nor a checkpoint. Throws SessionError for a run
+ * without a checkpoint, and for a damaged checkpoint.
  */
 export function openTrained(path: string): Trained | null {
   const found = placeOf(path);
   if (found === null) return null;
   const manifest = readManifest(found.path);
   const size = fileOf(found.path, manifest, MODEL);
-  expectBytes(found.path, size);
+  checkSize(found.path, size);
   const texts = new Map(
-    manifest.sources.map(({ path: name, file }) => [name, textOf(found.path, fileOf(found.path, manifest, file))]),
+    manifest.sources.map(({ path: name, file }) => [
+      name,
+      verifiedText(found.path, fileOf(found.path, manifest, file)),
+    ]),
   );
   const [own] = manifest.sources;
   if (!own)
@@ -72,18 +75,21 @@ export function openTrained(path: string): Trained | null {
     source: { file: own.path, text: texts.get(own.path)! },
     read: (name) => texts.get(name) ?? texts.get(`./${name}`) ?? null,
     changed: manifest.sources.flatMap(({ path: name, file }) =>
-      isOther(name, fileOf(found.path, manifest, file)) ? [name] : [],
+      hasChanged(name, fileOf(found.path, manifest, file)) ? [name] : [],
     ),
     set: manifest.begun?.set ?? manifest.parameters,
     tokenizer: manifest.begun?.tokenizer ?? null,
   };
 }
 
-/** Weights as they are given; a path of a run's folder is its checkpoint's. Throws as `openTrained` does. */
+/**
+ * Replaces the path of a run's folder by that of its checkpoint; any other weights are unchanged. Throws as
+ * `openTrained` does.
+ */
 export const trainedWeights = <W>(weights: W): W | string =>
   typeof weights === "string" ? (openTrained(weights)?.path ?? weights) : weights;
 
-/** The tokenizer that was named, else that of the run. Throws SessionError where it has gone. */
+/** The named tokenizer, else that of the run. Throws SessionError if the latter no longer exists. */
 export function trainedTokenizer({ path, tokenizer }: Trained, named: string | null): string | null {
   if (named !== null || tokenizer === null) return named;
   if (isAbsolute(tokenizer) && !existsSync(tokenizer))
@@ -103,11 +109,11 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
     folder === path
       ? undefined
       : readdirSync(folder)
-          .filter((name) => STEP.test(name) && isCheckpoint(join(folder, name)))
+          .filter((name) => STEP_FOLDER.test(name) && isCheckpoint(join(folder, name)))
           .sort((a, b) => stepOf(a) - stepOf(b))
           .at(-1);
   if (newest !== undefined) return { path: join(folder, newest), chosen: "newest" };
-  if (folder === path || OTHERS.some((name) => existsSync(join(path, name)))) return null;
+  if (folder === path || OTHER_MODEL_FILES.some((name) => existsSync(join(path, name)))) return null;
   throw new SessionError(`${path} has no checkpoint yet`, {
     hint: "training writes one every --checkpoint-every steps, whenever validation is the best so far, and at its end",
   });
@@ -120,7 +126,7 @@ function readManifest(path: string): Manifest {
     new SessionError(`${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
   try {
     return parseManifest(
-      new TextDecoder().decode(readRegular(join(path, MANIFEST), MOST_MANIFEST_BYTES, tooLarge)),
+      new TextDecoder().decode(readRegular(join(path, MANIFEST), MAX_MANIFEST_BYTES, tooLarge)),
       path,
     );
   } catch (fault) {
@@ -136,25 +142,25 @@ function readManifest(path: string): Manifest {
   }
 }
 
-/** As the manifest lists it. */
+/** The manifest's entry of a file. */
 function fileOf(path: string, { files }: Manifest, name: string): ManifestFile {
   const found = files.find((file) => file.name === name);
   if (!found) throw new SessionError(`${path}: ${MANIFEST} does not list ${name}`);
   return found;
 }
 
-/** A plain file of the size that was written. */
-function expectBytes(path: string, { name, bytes }: ManifestFile): void {
+/** Checks that a file is a plain file of the recorded size. */
+function checkSize(path: string, { name, bytes }: ManifestFile): void {
   const found = lstatSync(join(path, name), { throwIfNoEntry: false });
   if (!found) throw new SessionError(`${path}: ${name} is missing`);
   if (!found.isFile()) throw new SessionError(`${path}: ${name} is no plain file`);
   if (found.size !== bytes) throw new SessionError(`${path}: ${name} has ${found.size} bytes, ${bytes} were written`);
 }
 
-/** The text of a source that was kept, held against its hash. */
-function textOf(path: string, file: ManifestFile): string {
-  expectBytes(path, file);
-  if (file.bytes > MOST_SOURCE_BYTES)
+/** The text of a checkpoint's source copy, verified by its hash. */
+function verifiedText(path: string, file: ManifestFile): string {
+  checkSize(path, file);
+  if (file.bytes > MAX_SOURCE_BYTES)
     throw new SessionError(`${path}: ${file.name} has ${file.bytes} bytes: no source is so large`);
   const bytes = readFileSync(join(path, file.name));
   if (hashOf(bytes) !== file.sha256)
@@ -162,17 +168,12 @@ function textOf(path: string, file: ManifestFile): string {
   return new TextDecoder().decode(bytes);
 }
 
-/**
- * Whether there is a file of that name which is not the one that was kept. One that cannot be read is not known to be
- * another.
- */
-function isOther(name: string, { bytes, sha256 }: ManifestFile): boolean {
+/** Whether the file of that name differs from the checkpoint's copy; false if it cannot be read. */
+function hasChanged(name: string, { bytes, sha256 }: ManifestFile): boolean {
   const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: no source is so large`);
   try {
     const found = statSync(name);
-    return (
-      found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MOST_SOURCE_BYTES, tooLarge)) !== sha256)
-    );
+    return found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MAX_SOURCE_BYTES, tooLarge)) !== sha256);
   } catch (fault) {
     if (errnoOf(fault) === null) throw fault;
     return false;

@@ -1,4 +1,4 @@
-// Axes: what the symbols in sizes stand for, and their values in one run.
+// Axes, the symbols in sizes, and their extents and per-sequence counts in one run.
 import { bug } from "../base/invariant.js";
 import { axesIn, countedOnDevice, mapRule, type CountRule, type Rule, type RuleMap } from "./count-rules.js";
 import { countsOf, kFunction, type Counting, type CountMode } from "./counting.js";
@@ -10,7 +10,8 @@ import type { OpenAtom } from "./size-function.js";
 /**
  * An axis is an extent known only when the program runs.
  * - `batch`: the first axis of the inputs, the number of sequences
- * - `sequence`: tokens of each sequence, of a length of its own; its rows are packed, all sequences one after the other
+ * - `sequence`: the tokens of each sequence, whose lengths may differ; rows of a tensor along it are packed, sequence
+ *   after sequence
  * - `free`: any other axis of an input
  */
 export type Axis<S = Size, R = Rational> =
@@ -36,29 +37,26 @@ export function mapAxis<S, R, T, Q>(axis: Axis<S, R>, to: RuleMap<S, R, T, Q>): 
 export interface RunSizes {
   /** Extent of each batch, free and input sequence axis. */
   readonly extents: ReadonlyMap<string, number>;
-  /** Length of each sequence on the first input sequence axis; null: all full. */
+  /** Length of each sequence on the first input sequence axis; null: every sequence has the full extent. */
   readonly lengths: ReadonlyMap<string, Uint32Array>;
   readonly live: ReadonlyMap<string, Rational>;
 }
 
 export interface Sizes {
   readonly batch: number;
-  /** Counts of a sequence axis; throws for a name that is none. */
+  /** Counts of a sequence axis; throws if the axis is not a sequence axis. */
   sequence(axis: string): Counts;
-  /** Exact value of a size; axis atoms are the longest sequence. */
+  /** Exact value of a size; a sequence axis has the length of the longest sequence. */
   rational(size: Size): Rational;
-  /** The same as a number. */
+  /** `rational(size)` as a number. */
   number(size: Size): number;
 }
 
-/**
- * What is known of a list of axes, which may grow at its end: graphs have an axis for each route, so nothing is looked
- * for twice.
- */
+/** Lookup tables for a list of axes that may grow at its end. Cached, since graphs have an axis for each route. */
 class AxisTable {
   static readonly #tables = new WeakMap<readonly Axis[], AxisTable>();
   readonly byName = new Map<string, Axis>();
-  /** Those whose counts only the device knows. */
+  /** Names of the axes whose counts only the device knows. */
   readonly onDevice = new Set<string>();
   #read = 0;
 
@@ -79,11 +77,13 @@ class AxisTable {
 /** The axis of that name, found at once however many there are. */
 export const axisNamed = (axes: readonly Axis[], name: string): Axis | undefined => AxisTable.of(axes).byName.get(name);
 
-/** Whether the counts of this axis are known before the program runs. Axes stand after those they are made from. */
+/**
+ * Whether the counts of this axis are known before the program runs. An axis must follow the axes it is derived from.
+ */
 export const knownOnHost = (axes: readonly Axis[], name: string): boolean => !AxisTable.of(axes).onDevice.has(name);
 
 /**
- * The axis whose counts decide k: the one sequence axis that `k` mentions, or the parent where it mentions none. The
+ * The axis whose counts determine k: the one sequence axis that `k` mentions, or the parent where it mentions none. The
  * checker refuses two.
  */
 export function countingAxis(axes: readonly Axis[], rule: Rule<"top">): string {
@@ -92,8 +92,8 @@ export function countingAxis(axes: readonly Axis[], rule: Rule<"top">): string {
 }
 
 /**
- * Resolves every axis for one run. Axes stand after those they are made from. Results are computed when asked for,
- * once. `known` holds counts learned by running.
+ * Resolves every axis for one run. An axis must follow the axes it is derived from. Results are computed lazily and
+ * cached. `known` holds counts read back from earlier runs.
  */
 export function resolveSizes(
   axes: readonly Axis[],
@@ -127,7 +127,7 @@ export function resolveSizes(
   function input(name: string): Counts {
     const lengths = run.lengths.get(name);
     const full = extent(name);
-    // The extent of an input stands whatever its lengths are.
+    // The padded extent of an input does not depend on the lengths.
     return lengths ? Counts.listed(lengths, true, full) : Counts.equal(batch, full, true);
   }
   function atom(a: OpenAtom): number | Rational {
@@ -153,12 +153,12 @@ export function resolveSizes(
   };
 }
 
-/** Tables of one run by k and the axis that decides it: the layers of a model mostly share one rule. */
+/** Tables of one run by k and its counting axis: most layers of a model share one rule. */
 const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
 
 /**
- * `table[n]` = k for a sequence of n tokens, n = 0 … longest: how `top` learns its k on the device, exactly. Equal
- * rules share a table.
+ * `table[n]` = k for a sequence of n tokens, n = 0 … longest. The kernel of `top` reads its k from this table, which is
+ * exact. Equal rules share a table.
  */
 export function kTable(axes: readonly Axis[], rule: Rule<"top">, run: RunSizes, sizes: Sizes): Uint32Array {
   const by = countingAxis(axes, rule);

@@ -3,7 +3,7 @@ import { Counts, MOST_EXTENT } from "./counts.js";
 import type { Rule, RuleKind } from "./count-rules.js";
 import type { Rational } from "./rational.js";
 import type { Size } from "./size.js";
-import { largestOf, sizeFunction, type OpenAtom } from "./size-function.js";
+import { maxOverRange, sizeFunction, type OpenAtom } from "./size-function.js";
 
 /**
  * What to assume where only the device knows a count: `bound`: all of the parent's tokens; `expected`: the stated
@@ -34,16 +34,16 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
     const by = run.sequence(counting);
     const exact = parent.exact && by.exact;
     const k = exact ? kFunction(rule.k, counting, by.longest, run.atom) : largestK(rule.k, counting, by, run.atom);
-    return Counts.made(run.batch, [parent, by], exact, (n, m) => Math.min(k(m), n));
+    return Counts.derived(run.batch, [parent, by], exact, (n, m) => Math.min(k(m), n));
   },
   above({ parent, expected }, { batch, mode, sequence }) {
     const [num, den] = mode === "expected" ? [Number(expected.num), Number(expected.den)] : [1, 1];
-    return Counts.made(batch, [sequence(parent)], false, (n) => Math.min(n, Math.ceil((n * num) / den)));
+    return Counts.derived(batch, [sequence(parent)], false, (n) => Math.min(n, Math.ceil((n * num) / den)));
   },
   span(rule, { batch, sequence }) {
     const parent = sequence(rule.parent);
     const span = spanFunction(rule, parent.longest);
-    return Counts.made(batch, [parent], parent.exact, (n) => {
+    return Counts.derived(batch, [parent], parent.exact, (n) => {
       const [a, b] = span(n);
       return b - a;
     });
@@ -51,7 +51,7 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
   join(rule, { batch, sequence }) {
     const parts = rule.parts.map(sequence);
     const exact = parts.every((p) => p.exact);
-    return Counts.made(batch, parts, exact, (...counts) => counts.reduce((sum, n) => sum + n, 0));
+    return Counts.derived(batch, parts, exact, (...counts) => counts.reduce((sum, n) => sum + n, 0));
   },
 };
 
@@ -93,7 +93,7 @@ function largestK(k: Size, axis: string, by: Counts, atom: Counting["atom"]): (n
   const found = new Map<number, number>();
   let [from, most] = [0, 0n];
   for (const n of by.distinct) {
-    most = largestOf(k, axis, from, n, atom, most);
+    most = maxOverRange(k, axis, from, n, atom, most);
     found.set(n, Math.min(MOST_EXTENT, Number(most)));
     from = n;
   }

@@ -1,5 +1,5 @@
-// How many tokens each sequence has: one number where all have equally many, so that nothing grows with the batch; a
-// list where they have not.
+// The number of tokens of each sequence: one number where all sequences are equally long, so that memory does not grow
+// with the batch; a list otherwise.
 import type { Rational } from "./rational.js";
 
 /** The largest extent of an axis: kernels count in 32 bits. */
@@ -9,14 +9,14 @@ export const MOST_EXTENT = 0xffffffff;
 export class Counts {
   /** Number of sequences. */
   readonly batch: number;
-  /** Tokens of every sequence, where all have equally many; else null. */
+  /** Tokens of every sequence if all are equally long, else null. */
   readonly each: number | null;
   readonly rows: number;
-  /** Largest count; of an input's axis its extent, whatever the lengths are. */
+  /** Largest count; for an axis of the inputs the input's extent, which may exceed every length. */
   readonly longest: number;
-  /** False where `above` stands between this axis and the inputs: the counts are upper bounds, or estimates. */
+  /** False if the axis derives from `above`: the counts are then upper bounds or estimates. */
   readonly exact: boolean;
-  /** `rows`, also where it is beyond what a number holds exactly. */
+  /** The exact value of `rows`, which may exceed the safe integers. */
   readonly rowsExactly: number | Rational;
   #list: Uint32Array | null;
 
@@ -50,7 +50,7 @@ export class Counts {
     );
   }
 
-  /** Counts one by one; `longest` where it is not the largest of them. */
+  /** Counts from a list; `longest` overrides the maximum of the list. */
   static listed(list: Uint32Array, exact: boolean, longest?: number): Counts {
     let rows: number | bigint = 0;
     let most = 0;
@@ -63,9 +63,10 @@ export class Counts {
   }
 
   /**
-   * What `count` makes of the counts of a sequence on each of `from`, which are of one batch. Equal where those are.
+   * Applies `count` to the counts of each sequence on the axes `from`, which have one batch size. The result is one
+   * number if all of `from` are.
    */
-  static made(
+  static derived(
     batch: number,
     from: readonly Counts[],
     exact: boolean,
@@ -77,23 +78,23 @@ export class Counts {
     return Counts.listed(list, exact);
   }
 
-  /** Of one sequence. */
+  /** The count of one sequence. */
   at(sequence: number): number {
     return this.each ?? this.#list![sequence]!;
   }
 
-  /** One by one: as long as the batch, so only for what has data of that size anyway. */
+  /** The counts as a list of batch size; use only where other data of that size is allocated anyway. */
   get list(): Uint32Array {
     return (this.#list ??= new Uint32Array(this.batch).fill(this.each!));
   }
 
-  /** The counts that there are, ascending. */
+  /** The distinct counts, ascending. */
   get distinct(): readonly number[] {
     if (this.each !== null) return this.batch === 0 ? [] : [this.each];
     return [...new Set(this.#list)].toSorted((a, b) => a - b);
   }
 
-  /** Whether each sequence has as many tokens as there. */
+  /** Whether each sequence has the same count in `other`. */
   equals(other: Counts): boolean {
     if (this === other) return true;
     if (this.batch !== other.batch || this.rows !== other.rows) return false;
@@ -102,7 +103,10 @@ export class Counts {
     return true;
   }
 
-  /** `starts[b]`: the first packed row of sequence b; the last entry is the number of rows. As long as the batch. */
+  /**
+   * `starts[b]`: the first packed row of sequence b; the last entry is the number of rows. Its length is the batch size
+   * plus 1.
+   */
   starts(): Uint32Array {
     return startsOf(this.list);
   }

@@ -1,13 +1,13 @@
 // Nearest names for "did you mean".
 
-/** Nobody mistypes a longer one, and the time taken grows with the square of the length. */
+/** Longer names get no suggestion: the edit distance takes quadratic time. */
 const MAX_LENGTH = 300;
 
-/** The candidate that differs least from the name, if it is near enough to be meant; null otherwise. */
+/** The candidate with the smallest edit distance to the name; null if none is similar enough. */
 export function nearest(name: string, candidates: Iterable<string>): string | null {
   if (name.length > MAX_LENGTH) return null;
   let best: string | null = null;
-  // One letter is like any other: of short names only the case may differ.
+  // Names of one or two letters may differ in case only.
   let least = name.length < 3 ? 1 : Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const c of candidates) {
     if (c === name || Math.abs(c.length - name.length) >= least) continue;
@@ -17,7 +17,7 @@ export function nearest(name: string, candidates: Iterable<string>): string | nu
   return best;
 }
 
-/** Edits between two words: insert, delete, replace, or swap two neighbours. */
+/** Edit distance between two words: insert, delete, replace, or swap two neighbours. */
 function distance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

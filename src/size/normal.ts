@@ -1,10 +1,9 @@
-// Standard normals from random words, the same bits on every machine: by inverting the distribution (Wichura 1988,
-// algorithm AS 241, PPND16: 16 digits).
-//
-// Only + − · / √ are used, which IEEE 754 rounds one way. Polynomials are written out by Horner's rule, and those draws
-// that need a logarithm are left for a second loop: weights have millions of numbers.
+// Standard normals from random words, bit-identical on every machine, by the inverse distribution function (Wichura
+// 1988, algorithm AS 241, PPND16: 16 digits). The code uses only + − · / √, which IEEE 754 rounds in one way. For speed
+// (weights have millions of numbers) polynomials are unrolled by Horner's rule, and samples in the tails, which need a
+// logarithm, are computed in a second loop.
 
-/** One for each two words. At most 65536. */
+/** One normal from each two words. At most 65536 normals per call. */
 export function exactNormals(to: Float64Array, words: Int32Array): void {
   let left = 0;
   for (let i = 0; i < to.length; i++) {
@@ -39,19 +38,19 @@ export function exactNormals(to: Float64Array, words: Int32Array): void {
   }
 }
 
-/** Places of the numbers beyond 0.425 of the distribution on either side of its middle. */
+/** Indices of the samples in the tails, more than 0.425 of probability away from the median. */
 const inTail = new Uint16Array(65536);
 
 /**
- * From two words the centre of one of 2^53 cells of (0, 1); in the upper half it is taken from the other end, so that
- * both tails are alike.
+ * Maps two words to the centre of one of 2^53 cells of (0, 1). For the upper half the distance from 1 is used, so that
+ * both tails have the same precision.
  */
 function tailOf(x: number, y: number): number {
   const side = x >> 31;
   return ((x ^ side) * 0x200000 + ((y ^ side) >>> 11) + 0.5) / 0x20000000000000;
 }
 
-/** A single one. */
+/** One normal from two words. */
 export function exactNormal(x: number, y: number): number {
   pair[0] = x;
   pair[1] = y;
@@ -99,11 +98,11 @@ export function exactLog(x: number): number {
 const LN2_HIGH = 0.6931471803691238;
 const LN2_LOW = 1.9082149292705877e-10;
 
-/** A number and its two words, the lower first, as on every platform with WebGPU. */
+/** A double and its two words, the lower first: WebGPU platforms are little-endian. */
 const double = new Float64Array(1);
 const words = new Uint32Array(double.buffer);
 
-/** 2^(1023 − i), by doubling: what a number of exponent i is multiplied by to lie in [1, 2). */
+/** 2^(1023 − i): scales a number of biased exponent i to [1, 2). */
 const POWERS = new Float64Array(2047);
 for (let i = 2046, power = 2 ** -1023; i > 0; i--, power *= 2) POWERS[i] = power;
 

@@ -1,4 +1,4 @@
-// Reads the printed form of a size back, as it stands in IR text and in compiled programs.
+// Parses the printed form of a size, as used in IR text and in compiled programs.
 import { mapAxis, type Axis } from "./axes.js";
 import { parseRational, type Rational } from "./rational.js";
 import {
@@ -27,17 +27,17 @@ const FUNCTIONS: Readonly<Record<string, SizeFunction>> = {
 };
 
 /**
- * More terms, or factors of a term, than any size of a program has: what is written to be expanded without end stops
- * here.
+ * The limit on terms, and on factors of a term; no size of a real program reaches it. It stops the expansion of
+ * adversarial input.
  */
-const MOST_TERMS = 1024;
+const MAX_TERMS = 1024;
 const MOST_FACTORS = 64;
 
 const termsOf = (size: Size): number => (typeof size === "number" ? 1 : size.terms.length);
 const factorsOf = (size: Size): number =>
   typeof size === "number" ? 0 : Math.max(0, ...size.terms.map((t) => t.atoms.length));
 
-/** Throws a SyntaxError that names the text where it is not a size. */
+/** Throws a SyntaxError that quotes the text if it is not a size. */
 export function parseSize(text: string): Size {
   const tokens: string[] = [];
   TOKEN.lastIndex = 0;
@@ -61,7 +61,7 @@ export function parseSize(text: string): Size {
     while (tokens[i] === "+") {
       i++;
       s = addSizes(s, product(depth));
-      if (termsOf(s) > MOST_TERMS) fail();
+      if (termsOf(s) > MAX_TERMS) fail();
     }
     return s;
   };
@@ -70,7 +70,7 @@ export function parseSize(text: string): Size {
     while (tokens[i] === "*") {
       i++;
       const f = factor(depth);
-      if (termsOf(s) * termsOf(f) > MOST_TERMS || factorsOf(s) + factorsOf(f) > MOST_FACTORS) fail();
+      if (termsOf(s) * termsOf(f) > MAX_TERMS || factorsOf(s) + factorsOf(f) > MOST_FACTORS) fail();
       s = multiplySizes(s, f);
     }
     return s;
@@ -97,7 +97,7 @@ export function parseSize(text: string): Size {
     }
     expect(")");
     const arity = fn === "mod" || fn === "div" ? 2 : fn === "min" || fn === "max" ? args.length : 1;
-    // A constant divisor of 0 has no value to fold to.
+    // Division by the constant 0 has no value.
     if (args.length !== arity || ((fn === "mod" || fn === "div") && args[1] === 0)) fail();
     return applySize(fn, args);
   };

@@ -15,15 +15,15 @@ export type Words = readonly [number, number, number, number];
 
 /** Philox4x32 with 10 rounds: four random words from a counter and a key. */
 export function philox(counter: Words, key: readonly [number, number]): Words {
-  philoxBlocks(single, counter, key);
-  return [single[0]! >>> 0, single[1]! >>> 0, single[2]! >>> 0, single[3]! >>> 0];
+  philoxBlocks(oneBlock, counter, key);
+  return [oneBlock[0]! >>> 0, oneBlock[1]! >>> 0, oneBlock[2]! >>> 0, oneBlock[3]! >>> 0];
 }
 
-const single = new Int32Array(4);
+const oneBlock = new Int32Array(4);
 
 /**
- * The words of as many blocks as fit, the first word of the counter one more for each: nothing is allocated, and all is
- * arithmetic of 32 bits.
+ * Fills `out` with consecutive blocks: block i uses the counter with its first word increased by i. Allocates nothing
+ * and uses 32-bit arithmetic only.
  */
 export function philoxBlocks(
   out: Int32Array,
@@ -38,7 +38,8 @@ export function philoxBlocks(
     let k0 = key0 | 0;
     let k1 = key1 | 0;
     for (let round = 0; round < 10; round++) {
-      // The upper words of 0xd2511f53 · a and 0xcd9e8d57 · c, from products of their halves: each sum fits 32 bits.
+      // The high words of the 64-bit products 0xd2511f53 · a and 0xcd9e8d57 · c, from products of 16-bit halves: each
+      // sum fits 32 bits.
       const al = a & 0xffff;
       const ah = a >>> 16;
       const lowA = (Math.imul(ah, 0x1f53) + (Math.imul(al, 0x1f53) >>> 16)) | 0;
@@ -65,10 +66,10 @@ export function philoxBlocks(
   }
 }
 
-/** In [0, 1), a multiple of 2^−24: exact as f32. */
+/** Uniform in [0, 1): a multiple of 2^−24, exact as f32. */
 export const uniformOf = ([x]: Words): number => (x >>> 8) / 0x1000000;
 
-/** Standard normal by Box and Muller's method, at most 5.77 in size. */
+/** Standard normal by the Box–Muller method; its absolute value is at most 5.77. */
 export function normalOf([x, y]: Words): number {
   const u = ((x >>> 8) + 1) / 0x1000000;
   const v = (y >>> 8) / 0x1000000;

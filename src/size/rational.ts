@@ -49,7 +49,7 @@ export function floor(a: Rational): Rational {
 }
 export const ceil = (a: Rational): Rational => negate(floor(negate(a)));
 
-/** Half away from zero, as the language's `round`. */
+/** Rounds half away from zero, as the language's `round` does. */
 export function round(a: Rational): Rational {
   const half = rational(1, 2);
   return a.num < 0n ? negate(floor(add(negate(a), half))) : floor(add(a, half));
@@ -60,7 +60,7 @@ export const modulo = (a: Rational, b: Rational): Rational => subtract(a, multip
 
 export const toNumber = (a: Rational): number => (a.den === 1n ? Number(a.num) : divideToNumber(a));
 
-/** Correctly scaled even where num or den exceed the range of a double. */
+/** Correct even if num or den exceed the range of a double. */
 function divideToNumber(a: Rational): number {
   const n = Number(a.num);
   const d = Number(a.den);
@@ -79,7 +79,7 @@ export function parseDecimal(text: string): Rational | null {
   return exponent >= 0 ? rational(digits * 10n ** BigInt(exponent)) : rational(digits, 10n ** BigInt(-exponent));
 }
 
-/** `3`, `1/8`: parses back with `parseRational`. */
+/** Prints `3` or `1/8`; `parseRational` is the inverse. */
 export const printRational = (a: Rational): string => (a.den === 1n ? `${a.num}` : `${a.num}/${a.den}`);
 
 export function parseRational(text: string): Rational | null {

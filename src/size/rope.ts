@@ -1,7 +1,9 @@
-// The angles of rotary positions, alike for the reference, the runtime that writes their tables, and gradients.
+// The angles of rotary embeddings, shared by the reference, the runtime (which writes the cosine tables) and the
+// gradients.
 
 /**
- * Radians a position of each pair (i, i + width/2): θ^(−2i/width) (RoFormer, Su et al. 2021, equation 15), or as given.
+ * Angle per position of each pair (i, i + width/2), in radians: θ^(−2i/width) (RoFormer, Su et al. 2021, equation 15),
+ * or the explicit frequencies of the table.
  */
 export const ropeFrequencies = (table: {
   readonly width: number;

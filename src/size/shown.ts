@@ -1,44 +1,40 @@
-// Text from outside as it may be printed: what would steer a terminal, or turn the order of what is read, is spelled
-// out.
+// Escapes control characters in external text before it is printed.
 
 /**
- * C0 and C1 controls with DEL, but for tab and line feed; marks that turn the direction of writing; the separators that
- * editors and terminals take for line ends; and what shows as nothing at the head of a file (U+FEFF).
+ * C0 and C1 control characters and DEL, except tab and line feed; marks that change the text direction; separators that
+ * editors and terminals treat as line ends; and the byte order mark (U+FEFF).
  */
-const STEERING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
-/** Text with each character that steers replaced; tabs and line feeds stay. */
-export const replaceSteering = (text: string, by: string | ((character: string) => string)): string =>
-  typeof by === "string" ? text.replace(STEERING, () => by) : text.replace(STEERING, by);
+/** Replaces each control character by `by`; tabs and line feeds stay. */
+export const replaceControls = (text: string, by: string | ((character: string) => string)): string =>
+  typeof by === "string" ? text.replace(CONTROLS, () => by) : text.replace(CONTROLS, by);
 
-const NAMED: ReadonlyMap<string, string> = new Map([
+const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
   ["\r", "\\r"],
   ["\n", "\\n"],
   ["\t", "\\t"],
 ]);
 
-const spelled = (character: string): string =>
-  NAMED.get(character) ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const escapeCharacter = (character: string): string =>
+  SHORT_ESCAPES.get(character) ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
-/**
- * Text of any number of lines: characters that steer are spelled as `\u202e`; tabs and line feeds stay. What is escaped
- * already stays as it is.
- */
-export const escapeText = (text: string): string => replaceSteering(text, spelled);
+/** Escapes control characters as `\u202e`; tabs and line feeds stay. Escaping twice changes nothing. */
+export const escapeText = (text: string): string => replaceControls(text, escapeCharacter);
 
-/** Longer names say no more to a person. */
-const LONGEST_NAME = 160;
+/** The length to which printed names are shortened. */
+const MAX_NAME_LENGTH = 160;
 
-/** A name from a file, in one line: escaped, and its middle left out where it is long. */
-export const shownName = (name: string, longest = LONGEST_NAME): string =>
-  escapeText(cut(name, longest)).replace(/[\n\t]/g, spelled);
+/** A name from a file as one printable line: escaped, and shortened in the middle. */
+export const escapedName = (name: string, longest = MAX_NAME_LENGTH): string =>
+  escapeText(elideMiddle(name, longest)).replace(/[\n\t]/g, escapeCharacter);
 
-/** The same in the quotes of JSON. */
-export const quotedName = (name: string, longest = LONGEST_NAME): string =>
-  escapeText(JSON.stringify(cut(name, longest)));
+/** `escapedName` as a JSON string, with quotes. */
+export const quotedName = (name: string, longest = MAX_NAME_LENGTH): string =>
+  escapeText(JSON.stringify(elideMiddle(name, longest)));
 
-/** The first two thirds and the end; the cut falls between characters. */
-function cut(text: string, longest: number): string {
+/** Shortens a text in the middle: keeps the first two thirds and the end, without splitting a surrogate pair. */
+function elideMiddle(text: string, longest: number): string {
   if (text.length <= longest) return text;
   const head = Math.ceil((longest * 2) / 3);
   const tail = longest - head - 3;

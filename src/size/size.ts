@@ -1,14 +1,14 @@
-// Sizes: exact integers or small expressions over axes, in one canonical form so that equal sizes compare equal.
+// Sizes: exact integers or small expressions over axes, in a canonical form, so that equal sizes compare equal.
 import { bug } from "../base/invariant.js";
 import * as q from "./rational.js";
 import type { Rational } from "./rational.js";
 
 /**
  * A size is a sum of terms, each an exact coefficient times a product of atoms.
- * - `axis T`: along a sequence axis the number of tokens of the longest sequence (or, inside a count rule, of each
- *   sequence); of any other axis its extent
- * - `rows T`: tokens of all sequences together on a sequence axis: the extent of packed rows
- * - `live name`: a parameter given at run time
+ * - `axis T`: for a sequence axis the length of the longest sequence (inside a count rule, of each sequence); for any
+ *   other axis its extent
+ * - `rows T`: the tokens of all sequences on a sequence axis, which is the extent of packed rows
+ * - `live name`: a parameter that is set for each run
  */
 export type Atom =
   | { readonly kind: "axis"; readonly axis: string }
@@ -26,7 +26,7 @@ export interface Term {
 
 export interface SizeExpr {
   readonly terms: readonly Term[];
-  /** The printed form: equal for equal sizes; parses back with `parseSize`. */
+  /** The printed form, which `parseSize` reads; equal for equal sizes. */
   readonly key: string;
 }
 
@@ -49,7 +49,7 @@ export function toExpr(size: Size): SizeExpr {
   return e;
 }
 
-/** The exact value where no axis is involved, else null. */
+/** The exact value if the size mentions no axis or parameter, else null. */
 export function constantOf(size: Size): Rational | null {
   if (typeof size === "number") return q.rational(size);
   if (size.terms.length === 0) return q.ZERO;
@@ -57,7 +57,7 @@ export function constantOf(size: Size): Rational | null {
   return size.terms.length === 1 && t!.atoms.length === 0 ? t!.coefficient : null;
 }
 
-/** Whole constants become numbers, so that `typeof size === "number"` tells static sizes. */
+/** Converts integer constants to numbers: `typeof size === "number"` holds exactly for static integer sizes. */
 export function normal(size: Size): Size {
   const c = constantOf(size);
   return c !== null && q.isInteger(c) ? Number(c.num) : size;
@@ -67,18 +67,18 @@ export const equalSizes = (a: Size, b: Size): boolean =>
   typeof a === "number" && typeof b === "number" ? a === b : toExpr(a).key === toExpr(b).key;
 
 /**
- * Sums or products that were made of a size: a model's layers ask for the same ones again and again, from the same
+ * Cache of sums or products with a size as left operand: the layers of a model compute the same sizes from the same
  * objects.
  */
-type Made = WeakMap<SizeExpr, Map<Size, Size>>;
-const sums: Made = new WeakMap();
-const products: Made = new WeakMap();
+type ResultCache = WeakMap<SizeExpr, Map<Size, Size>>;
+const sums: ResultCache = new WeakMap();
+const products: ResultCache = new WeakMap();
 
-function once(made: Made, a: Size, b: Size, make: (a: Size, b: Size) => Size): Size {
+function once(cache: ResultCache, a: Size, b: Size, make: (a: Size, b: Size) => Size): Size {
   const [whole, part] = typeof a === "number" ? [b, a] : [a, b];
   if (typeof whole === "number") return make(a, b);
-  let known = made.get(whole);
-  if (!known) made.set(whole, (known = new Map()));
+  let known = cache.get(whole);
+  if (!known) cache.set(whole, (known = new Map()));
   let size = known.get(part);
   if (size === undefined) known.set(part, (size = make(whole, part)));
   return size;
@@ -167,7 +167,7 @@ function wholeAtom(atom: Atom): boolean {
   }
 }
 
-/** Every axis, rows or live atom the size mentions, at any depth. */
+/** The axis, rows and live atoms of the size, at any depth. */
 export function* atomsOf(size: Size): Generator<Extract<Atom, { kind: "axis" | "rows" | "live" }>> {
   if (typeof size === "number") return;
   for (const t of size.terms)
@@ -177,7 +177,7 @@ export function* atomsOf(size: Size): Generator<Extract<Atom, { kind: "axis" | "
     }
 }
 
-/** The same size with every axis, rows or live atom replaced where `replace` gives one. */
+/** Substitutes each axis, rows or live atom for which `replace` returns a size. */
 export function substitute(size: Size, replace: (atom: Atom) => Size | null): Size {
   if (typeof size === "number") return size;
   let sum: Size = 0;
@@ -199,7 +199,7 @@ export function substitute(size: Size, replace: (atom: Atom) => Size | null): Si
   return sum;
 }
 
-/** The exact value, given the value of each axis, rows and live atom. */
+/** The exact value; `value` evaluates each axis, rows and live atom. */
 export function evaluateSize(
   size: Size,
   value: (atom: Extract<Atom, { kind: "axis" | "rows" | "live" }>) => number | Rational,
@@ -223,7 +223,7 @@ export function evaluateSize(
   return sum;
 }
 
-/** As one reads it: `3`, `T`, `ceil(1/8*T)`, `rows(T)*128`, `live(capacity)`. */
+/** Prints a size: `3`, `T`, `ceil(1/8*T)`, `rows(T)*128`, `live(capacity)`. */
 export const printSize = (size: Size): string => (typeof size === "number" ? `${size}` : size.key);
 
 const atomKeys = (atom: Atom): string => {

@@ -1,4 +1,4 @@
-// `// @allow code: reason`: a comment that silences one kind of warning in what follows it, or on its line.
+// `// @allow code: reason`: a comment that suppresses one kind of warning in the item that follows it, or on its line.
 import type { IToken } from "../../grammar/tokens.js";
 import { Newline } from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
@@ -11,10 +11,13 @@ import type { Comment } from "./lex.js";
 const DIRECTIVE = /^\/\/\/?[ \t]*@allow\b(.*)$/;
 const FORM = /^[ \t]+([\w-]+)[ \t]*(?::[ \t]*(.*))?$/;
 
-/** Whether a comment silences, or means to; such lines are no documentation. */
+/** Whether a comment is an `@allow` directive, perhaps malformed; such lines are not documentation. */
 export const isAllow = (comment: Comment): boolean => DIRECTIVE.test(comment.text);
 
-/** Those of a file. What names no warning, or gives no reason, is reported and silences nothing. */
+/**
+ * The `@allow` directives of a file. One without a known warning or without a reason is reported and suppresses
+ * nothing.
+ */
 export function allowsOf(
   { file, text }: SourceFile,
   comments: readonly Comment[],
@@ -42,8 +45,8 @@ export function allowsOf(
 }
 
 /**
- * Behind something its own line; else the declaration, parameter, member or statement that follows, or where there is
- * none the line.
+ * The range that a directive covers: a trailing comment covers its line; any other covers the declaration, parameter,
+ * member or statement that follows, or the next line if there is none.
  */
 function coverOf(
   text: string,
@@ -59,7 +62,7 @@ function coverOf(
   return { start: next, end: Math.max(ends.get(next) ?? 0, line === -1 ? text.length : line) };
 }
 
-/** Where the first word or sign behind an offset begins. */
+/** Offset of the first token after an offset. */
 function firstAfter(tokens: readonly IToken[], offset: number): number | null {
   let low = 0;
   let high = tokens.length;
@@ -73,10 +76,7 @@ function firstAfter(tokens: readonly IToken[], offset: number): number | null {
   return null;
 }
 
-/**
- * Where what begins at an offset ends: the longest of the declarations, parameters, members and statements that begin
- * there.
- */
+/** For each offset, the end of the longest declaration, parameter, member or statement that begins there. */
 function endsOf(declarations: readonly Declaration[]): ReadonlyMap<number, number> {
   const ends = new Map<number, number>();
   const note = ({

@@ -1,4 +1,4 @@
-// The syntax tree: what the source says, with a span on everything a diagnostic may point at.
+// The syntax tree, with a span on every node that a diagnostic may point at.
 import type { Span } from "../diagnostics/span.js";
 import type { Rational } from "../size/rational.js";
 import type { DType } from "../base/dtype.js";
@@ -17,10 +17,10 @@ export interface File {
   readonly span: Span;
 }
 
-/** `// @allow code: reason`: warnings of the code that begin in `covers` are meant. */
+/** `// @allow code: reason`: suppresses warnings of the code whose span begins in `covers`. */
 export interface Allow {
   readonly code: string;
-  /** The comment. */
+  /** Span of the comment. */
   readonly span: Span;
   readonly covers: Span;
 }
@@ -44,7 +44,7 @@ export interface Const {
   readonly span: Span;
 }
 
-/** A `block`, or a `model`: a block that gets compiled. */
+/** A `block`, or a `model`, which is a block that is compiled. */
 export interface Block {
   readonly kind: "block";
   readonly model: boolean;
@@ -95,17 +95,17 @@ export interface MemberIf {
   readonly kind: "member-if";
   readonly condition: Expr;
   readonly then: readonly Member[];
-  /** `else if` is an else that holds one `member-if`. */
+  /** `else if` is represented as an else branch with one `member-if`. */
   readonly else: readonly Member[];
   readonly span: Span;
 }
 
-/** `forward`, `objective`, or any other function of a block. */
+/** A function of a block: `forward`, `objective`, or any other. */
 export interface Fn {
   readonly kind: "function";
   readonly name: Name;
   readonly inputs: readonly Input[];
-  /** What follows `->`; none for an objective. */
+  /** The result types after `->`; empty for an objective. */
   readonly results: readonly Result[];
   readonly body: readonly Stmt[];
   readonly doc: string | null;
@@ -119,7 +119,7 @@ export interface Input {
 }
 
 export interface Result {
-  /** Null for a bare type: the result is then called `output`. */
+  /** Null for a type without a name: the result is then called `output`. */
   readonly name: Name | null;
   readonly type: TypeExpr;
 }
@@ -145,7 +145,7 @@ export type NamesEntry =
   | { readonly kind: "map"; readonly from: Text; readonly to: readonly Text[]; readonly span: Span }
   | { readonly kind: "ignore"; readonly pattern: Text; readonly span: Span };
 
-/** The value of a string literal, and where it stands. */
+/** The value of a string literal, and its span. */
 export interface Text {
   readonly value: string;
   readonly span: Span;
@@ -172,7 +172,7 @@ export type Stmt =
   | { readonly kind: "expr"; readonly value: Expr; readonly span: Span };
 
 export type Expr =
-  /** `12`, `1e-5`, `12.5%`: the exact value, and how it was written. */
+  /** `12`, `1e-5`, `12.5%`: the exact value, and its notation. */
   | { readonly kind: "number"; readonly value: Rational; readonly form: "int" | "float" | "ratio"; readonly span: Span }
   | { readonly kind: "string"; readonly value: string; readonly span: Span }
   | { readonly kind: "bool"; readonly value: boolean; readonly span: Span }
@@ -207,7 +207,7 @@ export type Expr =
 export type BinaryOp = "+" | "-" | "*" | "/" | "%" | "^" | "@" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "and" | "or";
 
 export interface Arg {
-  /** The name in `name: value`. */
+  /** The name in a named argument `name: value`; null for a positional one. */
   readonly name: Name | null;
   readonly value: Expr;
   readonly span: Span;

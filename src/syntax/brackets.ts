@@ -1,4 +1,4 @@
-// Brackets are paired before parsing, so that a missing one costs one message and not the rest of the file.
+// Matches brackets before parsing, so that a missing bracket causes one error rather than many.
 import * as t from "../../grammar/tokens.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnose } from "../diagnostics/diagnostic.js";
@@ -6,7 +6,7 @@ import type { SourceFile } from "../diagnostics/span.js";
 import { MAX_NESTING } from "./limits.js";
 
 export interface Balanced {
-  /** Each bracket has its partner; those put in have an empty image. Null where they nest too deep. */
+  /** The tokens with matched brackets; inserted brackets have an empty image. Null if brackets nest too deep. */
   readonly tokens: readonly t.IToken[] | null;
   readonly diagnostics: readonly Diagnostic[];
 }
@@ -20,8 +20,8 @@ const CLOSERS: ReadonlySet<t.TokenType> = new Set(CLOSER.values());
 const DECLARATIONS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, t.Block, t.Model]);
 
 /**
- * Braces are paired as they stand; where that does not come out, once more with the indentation as a witness, since the
- * brace that is missing is rarely the last one.
+ * Matches the brackets as written; if that fails, once more with the indentation as evidence of where the missing brace
+ * belongs, since it is rarely the last one.
  */
 export function balance(tokens: readonly t.IToken[], source: SourceFile): Balanced {
   const plain = new Balancer(tokens, source, false).run();
@@ -33,11 +33,11 @@ export function balance(tokens: readonly t.IToken[], source: SourceFile): Balanc
 interface Open {
   readonly token: t.IToken;
   readonly close: t.TokenType;
-  /** Of the line it stands on. */
+  /** Indentation of the bracket's line. */
   readonly indentation: number;
-  /** A list in braces, as of an import: newlines mean nothing there. */
+  /** Braces around a list, as in an import, in which newlines are ignored. */
   readonly list: boolean;
-  /** Where it would have ended if its line ended it: an index into the output. */
+  /** Index into the output at which the bracket would be closed if it ended with its line. */
   candidate: number | null;
 }
 
@@ -47,7 +47,7 @@ class Balancer {
   readonly #inserted: { readonly at: number; readonly token: t.IToken }[] = [];
   readonly #found: Diagnostic[] = [];
   #tooDeep = false;
-  /** Of the line being read: its indentation, and whether the token at hand begins it. */
+  /** Indentation of the current line, and whether the current token begins it. */
   #indentation = 0;
   #first = false;
   readonly #tokens: readonly t.IToken[];
@@ -88,8 +88,8 @@ class Balancer {
   }
 
   /**
-   * A declaration ends everything before it; with the indentation as witness, so does a line that stands no deeper than
-   * an open brace's.
+   * A declaration closes all open brackets; with the indentation as evidence, a line indented no deeper than the line
+   * of an open brace closes that brace.
    */
   #lineStarts(i: number): void {
     const { startOffset } = this.#tokens[i]!;
@@ -98,11 +98,11 @@ class Balancer {
     if (this.#stack.length === 0) return;
     const type = this.#tokens[i]!.tokenType;
     const next = this.#tokens[i + 1]?.tokenType;
-    // Before the newline; but a brace missing before `else` would stand on its line.
+    // Insert before the newline, except before `else`, whose brace belongs on the same line.
     const at = this.#out.length - (this.#out.at(-1)?.tokenType === t.Newline && type !== t.Else ? 1 : 0);
     if (DECLARATIONS.has(type) && (next === t.Identifier || next === t.Weight || next === t.LBrace)) {
-      // One that is indented stands inside the braces before it, which the parser refuses; it is no sign that those
-      // should have ended.
+      // An indented declaration is inside the open braces, which the parser rejects; it is no evidence that the braces
+      // should be closed.
       while (this.#top && (this.#top.close !== t.RBrace || this.#indentation <= this.#top.indentation))
         this.#abandon(at);
     } else if (
@@ -119,7 +119,7 @@ class Balancer {
     }
   }
 
-  /** The token before the newline that token i follows. */
+  /** The type of the token before the newline that precedes token i. */
   #before(i: number): t.TokenType | undefined {
     return this.#tokens[i - 2]?.tokenType;
   }
@@ -150,7 +150,7 @@ class Balancer {
         this.#found.push(diagnose("unmatched-bracket", { found: token.image, expected: null }, this.#span(token)));
         return;
       }
-      // `f(a]`: read as the bracket that was due.
+      // `f(a]`: replace it by the expected bracket.
       this.#found.push(
         diagnose("unmatched-bracket", { found: token.image, expected: shown(top.close) }, this.#span(token)),
       );
@@ -163,7 +163,7 @@ class Balancer {
     this.#out.push(token);
   }
 
-  /** The nearest open bracket of that kind within the innermost braces, or −1. */
+  /** Index of the innermost open bracket of that kind within the innermost braces, or −1. */
   #partner(close: t.TokenType): number {
     for (let i = this.#stack.length - 1; i >= 0; i--) {
       const open = this.#stack[i]!;
@@ -182,7 +182,7 @@ class Balancer {
     return aligned === -1 ? innermost : aligned;
   }
 
-  /** The innermost bracket has no partner: one is put where its line ended, or at `at`. */
+  /** Closes the innermost bracket, which has no partner, at the end of its line or at `at`. */
   #abandon(at: number): void {
     const open = this.#stack.pop()!;
     const place = open.candidate ?? at;
@@ -193,7 +193,7 @@ class Balancer {
     this.#inserted.push({ at: place, token: virtual(open.close, before.startOffset + before.image.length) });
   }
 
-  /** Whether a newline here would end a statement if no bracket were open. */
+  /** Whether this newline would end a statement if no bracket were open. */
   #lineCouldEnd(newline: number): boolean {
     const before = this.#tokens[newline - 1]?.tokenType;
     if (!before || t.continuing.has(before) || CLOSER.has(before)) return false;
@@ -225,9 +225,9 @@ const isBinary = (type: t.TokenType): boolean =>
 
 const shown = (close: t.TokenType): string => (close === t.RParen ? ")" : close === t.RBracket ? "]" : "}");
 
-/** A bracket that stands nowhere in the text. */
+/** An inserted bracket, which is not in the text. */
 function virtual(type: t.TokenType, offset: number): t.IToken {
-  // Marked boundary: chevrotain gives each type its number when the lexer is made.
+  // Cast: chevrotain adds `tokenTypeIdx` to each type when the lexer is created.
   const { tokenTypeIdx } = type as t.TokenType & { readonly tokenTypeIdx: number };
   return { image: "", startOffset: offset, endOffset: offset - 1, tokenType: type, tokenTypeIdx };
 }

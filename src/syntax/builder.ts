@@ -1,5 +1,5 @@
-// What the makers of the syntax tree share: spans, names, limits, and a way to leave out what the parser could not
-// read.
+// Shared by the functions that build the syntax tree: spans, names, limits, and the omission of pieces that the parser
+// could not read.
 import type { CstNode } from "chevrotain";
 import type { IToken } from "../../grammar/tokens.js";
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
@@ -7,11 +7,11 @@ import type { Diagnostics } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Expr, Name } from "./ast.js";
 import type { DocFinder } from "./docs.js";
-import { MAX_LEVELS } from "./limits.js";
+import { MAX_EXPRESSION_HEIGHT } from "./limits.js";
 
 /**
- * Thrown where a piece of the tree is missing after an error already reported; the nearest statement, member or
- * parameter is left out.
+ * Thrown if a piece of the tree is missing because of an error that is already reported; the enclosing statement,
+ * member or parameter is then omitted.
  */
 export class Incomplete extends Error {}
 
@@ -20,10 +20,10 @@ export class Builder {
   readonly doc: DocFinder;
   readonly #diagnostics: Diagnostics;
   readonly #quiet: (offset: number) => boolean;
-  /** Levels of each expression made so far. */
+  /** Height of each expression built so far. */
   readonly #levels = new WeakMap<Expr, number>();
 
-  /** `quiet` tells of offsets where the parser has complained already. */
+  /** `quiet`: whether the parser has already reported an error near an offset. */
   constructor(file: string, doc: DocFinder, diagnostics: Diagnostics, quiet: (offset: number) => boolean) {
     this.file = file;
     this.doc = doc;
@@ -54,38 +54,38 @@ export class Builder {
     return { text: image, span: this.tokenSpan(this.need(token)) };
   }
 
-  /** The parser leaves out what it could not read. */
+  /** Returns a piece that the parser omits if it could not read it. Throws Incomplete if it is missing. */
   need<T>(piece: T | undefined | null): T {
     if (piece === undefined || piece === null) throw new Incomplete();
     return piece;
   }
 
-  /** Keeps an expression, one level above its parts. */
+  /** Records the height of an expression, one more than that of its parts, and checks the limit. */
   expr<E extends Expr>(made: E, parts: readonly Expr[] = []): E {
     let level = 0;
     for (const part of parts) level = Math.max(level, this.#levels.get(part) ?? 0);
-    if (level >= MAX_LEVELS) {
-      this.report("nesting-too-deep", { limit: MAX_LEVELS }, made.span);
+    if (level >= MAX_EXPRESSION_HEIGHT) {
+      this.report("nesting-too-deep", { limit: MAX_EXPRESSION_HEIGHT }, made.span);
       throw new Incomplete();
     }
     this.#levels.set(made, level + 1);
     return made;
   }
 
-  /** The same expression in parentheses: its span takes them in. */
-  widened(inner: Expr, span: Span): Expr {
+  /** The expression with the span of its parentheses. */
+  parenthesized(inner: Expr, span: Span): Expr {
     const made = { ...inner, span };
     this.#levels.set(made, this.#levels.get(inner) ?? 0);
     return made;
   }
 
-  /** Makes each that is complete. */
-  each<N, T>(nodes: readonly N[] | undefined, make: (node: N) => T | readonly T[]): T[] {
+  /** Builds each node; omits the incomplete ones. */
+  buildAll<N, T>(nodes: readonly N[] | undefined, make: (node: N) => T | readonly T[]): T[] {
     const made: T[] = [];
     for (const node of nodes ?? []) {
       const one = this.attempt(() => make(node));
       if (Array.isArray(one)) for (const each of one) made.push(each as T);
-      // Marked boundary: `isArray` does not narrow readonly arrays away.
+      // Cast: `isArray` does not narrow readonly arrays.
       else if (one !== null) made.push(one as T);
     }
     return made;

@@ -1,4 +1,4 @@
-// Imports, constants, blocks and their members.
+// Builds imports, constants, blocks and their members.
 import type * as cst from "../../grammar/cst.js";
 import { DTYPES, PARAM_KINDS } from "../../grammar/tokens.js";
 import type { DType } from "../base/dtype.js";
@@ -25,14 +25,14 @@ import { MAX_NESTING } from "./limits.js";
 import { stringLiteral } from "./literals.js";
 import { body } from "./statements.js";
 
-/** `length` is that of the source. */
+/** `length` is the length of the source text. */
 export function fileOf(b: Builder, node: cst.FileCstNode, length: number): Omit<File, "allows"> {
   const all = node.children.declaration ?? [];
-  const imports = b.each(
+  const imports = b.buildAll(
     all.flatMap((d) => d.children.importDeclaration ?? []),
     (i) => importOf(b, i),
   );
-  const declarations = b.each(all, (d): (Const | Block)[] => {
+  const declarations = b.buildAll(all, (d): (Const | Block)[] => {
     const { constDeclaration, blockDeclaration } = d.children;
     return [
       ...(constDeclaration ?? []).map((c) => constant(b, c)),
@@ -68,7 +68,7 @@ function constant(b: Builder, node: cst.ConstDeclarationCstNode): Const {
 
 function block(b: Builder, node: cst.BlockDeclarationCstNode): Block {
   const { Model, Identifier, parameter: parameters, members: bodies } = node.children;
-  const params = b.each(parameters, (p) => parameter(b, p));
+  const params = b.buildAll(parameters, (p) => parameter(b, p));
   const inner = members(b, bodies?.[0]);
   const span = b.nodeSpan(node);
   return {
@@ -109,7 +109,7 @@ function kindOf(b: Builder, node: cst.ParameterKindCstNode): ParamKind {
 }
 
 function members(b: Builder, node: cst.MembersCstNode | undefined): readonly Member[] {
-  return b.each(b.need(node).children.member, (m) => member(b, m));
+  return b.buildAll(b.need(node).children.member, (m) => member(b, m));
 }
 
 function member(b: Builder, node: cst.MemberCstNode): Member {
@@ -131,7 +131,7 @@ function member(b: Builder, node: cst.MemberCstNode): Member {
   const names = b.need(namesMember?.[0]);
   return {
     kind: "names",
-    entries: b.each(names.children.namesEntry, (e) => namesEntry(b, e)),
+    entries: b.buildAll(names.children.namesEntry, (e) => namesEntry(b, e)),
     span: b.nodeSpan(names),
   };
 }
@@ -182,7 +182,7 @@ function conditional(b: Builder, node: cst.MemberIfCstNode): MemberIf {
 function fn(b: Builder, node: cst.FunctionMemberCstNode): Fn {
   const { Identifier, functionInput, results: declared, body: bodies } = node.children;
   const inner = body(b, bodies?.[0]);
-  const inputs = b.each(functionInput, (i) => input(b, i));
+  const inputs = b.buildAll(functionInput, (i) => input(b, i));
   const span = b.nodeSpan(node);
   return {
     kind: "function",

@@ -1,4 +1,4 @@
-// Which documentation belongs to a declaration: the `///` lines that stand directly above it.
+// Finds the documentation of a declaration: the `///` lines directly above it.
 import { isAllow } from "./allow.js";
 import type { Comment } from "./lex.js";
 
@@ -22,7 +22,7 @@ export function docFinder(text: string, comments: readonly Comment[]): DocFinder
   };
 }
 
-/** Three slashes, but not a rule of four or more. */
+/** A documentation comment: exactly three slashes. Four or more are a separator line. */
 export const isDoc = (comment: Comment): boolean => comment.text.startsWith("///") && !comment.text.startsWith("////");
 
 function lastBefore(comments: readonly Comment[], offset: number): number {

@@ -1,4 +1,4 @@
-// Expressions: chains of operators, flat in the concrete tree, are grouped by precedence; nothing here recurses over a
+// Builds expressions. Operator chains, flat in the concrete tree, are grouped by precedence, without recursion over a
 // chain.
 import type * as cst from "../../grammar/cst.js";
 import { PRECEDENCE, UNARY_PRECEDENCE, type IToken } from "../../grammar/tokens.js";
@@ -24,7 +24,7 @@ export function valueOrRange(b: Builder, sides: readonly cst.ChainCstNode[] | un
 export function choice(b: Builder, head: IToken, condition: Expr, node: cst.ChoiceCstNode): Expr {
   const ifs = [head, ...(node.children.If ?? [])];
   const values = (node.children.expression ?? []).map((e) => expression(b, e));
-  // Conditions and values alternate after the first value; the last value is the final else.
+  // After the first value, conditions and values alternate; the last value is that of the final else.
   if (values.length !== 2 * ifs.length) b.need(null);
   let result = b.need(values.at(-1));
   for (let i = ifs.length - 1; i >= 0; i--) {
@@ -42,13 +42,13 @@ interface Operator {
 }
 
 function operatorOf(b: Builder, token: IToken): Operator {
-  // Marked boundary: only tokens of the operators' categories come here; one read in place of a foreign one has that
-  // one's image.
+  // Cast: only tokens of the operator categories occur here; a token that replaces a foreign operator has the image of
+  // the foreign one.
   const text = b.need(token.tokenType.LABEL?.replaceAll("`", "")) as BinaryOp | "not";
   return { text, span: b.tokenSpan(token) };
 }
 
-/** Operators and operands of a chain, also of a dimension or its bound. */
+/** Builds the expression of an operator chain, also in a dimension or its bound. */
 export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | undefined): Expr {
   const { children } = b.need(node);
   const terms = b.need(children.term);
@@ -64,7 +64,7 @@ export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | und
   const before: Operator[][] = [];
   let next = 0;
   for (let i = 0; i < terms.length; i++) {
-    // Those that stand before operator i stand before term i.
+    // Prefix operators before binary operator i belong to term i.
     const end = binary[i]?.startOffset ?? Number.POSITIVE_INFINITY;
     const own: Operator[] = [];
     for (; next < prefixes.length && prefixes[next]!.startOffset < end; next++)
@@ -81,7 +81,7 @@ export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | und
   );
 }
 
-/** `a < b < c` means nothing, and `not` stands only where a truth value begins. */
+/** Reports `a < b < c`, and `not` where no truth value can begin. */
 function reportMisuse(b: Builder, ops: readonly Operator[], before: readonly (readonly Operator[])[]): void {
   let comparison: Operator | null = null;
   for (let i = 0; i < before.length; i++) {
@@ -147,7 +147,7 @@ function climb(
     const op = ops[i];
     if (!op) continue;
     const precedence = precedenceOf(op);
-    // `^` waits for what stands on its right.
+    // `^` is right-associative.
     const binds = (p: Pending): boolean =>
       p.precedence > precedence || (p.precedence === precedence && op.text !== "^");
     while (pending.length > 0 && binds(pending.at(-1)!)) apply();
@@ -214,9 +214,9 @@ function atom(b: Builder, node: cst.TermCstNode): Expr {
   const [open, close] = [b.need(children.LParen[0]), b.need(children.RParen?.[0])];
   const span = b.span(open.startOffset, close.startOffset + close.image.length);
   const values = b.need(children.expression).map((e) => expression(b, e));
-  // A list by another bracket, for those who write `(logits, hidden)` as in Python.
+  // `(logits, hidden)`: parentheses with several values are a list, as in Python.
   if (values.length > 1) return b.expr({ kind: "list", items: values, span }, values);
-  return b.widened(b.need(values[0]), span);
+  return b.parenthesized(b.need(values[0]), span);
 }
 
 function list(b: Builder, node: cst.ListCstNode): Expr {

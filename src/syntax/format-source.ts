@@ -1,23 +1,23 @@
-// `modc fmt`: source text in its one canonical form, with every comment kept.
+// `modc fmt`: formats source text in its canonical form, with all comments.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { Tokens } from "./format/comments.js";
 import { print, type Line } from "./format/doc.js";
 import { file as fileDoc } from "./format/items.js";
 import { parseTree } from "./parse.js";
 
-/** Columns that lines of code keep to where they can; comments may be longer. */
+/** The maximum width of lines of code, where breaks allow it; comments may be longer. */
 export const WIDTH = 100;
 
 export interface Formatted {
-  /** Null where the text has errors: it is then left as it is. */
+  /** Null if the text has errors: it must then stay unchanged. */
   readonly text: string | null;
   readonly diagnostics: readonly Diagnostic[];
 }
 
 /**
- * The canonical form: two blanks a level, lines of 100 columns, signs of neighbouring members and bindings aligned.
- * The author decides on empty lines (one at most), on bodies of one item in one line, and where a long list breaks.
- * Formatting twice changes nothing, and the syntax tree stays what it was.
+ * Formats in the canonical form: indentation of two blanks, lines of at most 100 columns, the `:` and `=` of
+ * neighbouring members and bindings aligned. The author decides about blank lines (one at most), whether a body of one
+ * item is on one line, and whether a long list is broken. Formatting is idempotent and preserves the syntax tree.
  */
 export function formatSource(text: string, file: string): Formatted {
   const { tree, diagnostics } = parseTree({ file, text });
@@ -29,8 +29,8 @@ export function formatSource(text: string, file: string): Formatted {
 }
 
 /**
- * Comments behind neighbouring lines stand in one column: where their author put them, or else two blanks behind the
- * longest line.
+ * Aligns the trailing comments of neighbouring lines in one column: at the author's column, or else two blanks after
+ * the longest line.
  */
 function withComments(lines: readonly Line[]): readonly string[] {
   const result: string[] = [];

@@ -1,8 +1,8 @@
-// What usually mends a syntax error: the slips of people who come from other languages.
+// Hints for syntax errors: common mistakes of people who know other languages.
 import * as t from "../../grammar/tokens.js";
-import type { Complaint } from "./complaint.js";
+import type { ParserError } from "./parser-error.js";
 
-/** Words that begin something elsewhere and are mere names here. */
+/** Keywords of other languages that are plain names here. */
 const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
   ...["def", "fn", "func", "function", "fun"].map((w): [string, string] => [
     w,
@@ -28,9 +28,9 @@ const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
   ["pub", "every declaration of a file can be imported"],
 ]);
 
-/** A hint for a complaint, or null. `offender` is the token the message points at. */
-export function hintFor(complaint: Complaint, offender: t.IToken): string | null {
-  const { rule, expected, found, previous } = complaint;
+/** A hint for a parser error, or null. `offender` is the token that the message points at. */
+export function hintFor(error: ParserError, offender: t.IToken): string | null {
+  const { rule, expected, found, previous } = error;
   const type = offender.tokenType;
   const word =
     (previous && isName(previous) ? FOREIGN_WORDS.get(previous.image) : undefined) ??
@@ -47,7 +47,7 @@ export function hintFor(complaint: Complaint, offender: t.IToken): string | null
   if (type === t.Plus && rule === "term") return "there is no unary `+`";
   if ((expected === t.RParen || expected === t.RBracket) && BEGINS_VALUE.has(type))
     return "put a comma between them, or an operator";
-  return hintOfRule(complaint, offender);
+  return hintOfRule(error, offender);
 }
 
 const DTYPES: ReadonlySet<string> = new Set(t.DTYPES);
@@ -61,7 +61,7 @@ const BEGINS_VALUE: ReadonlySet<t.TokenType> = new Set([
   t.None,
 ]);
 
-function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken): string | null {
+function hintOfRule({ rule, expected, previous }: ParserError, offender: t.IToken): string | null {
   const type = offender.tokenType;
   switch (rule) {
     case "file":

@@ -1,4 +1,4 @@
-// Which newlines mean something: the tokens as the parser reads them, with a separator before each item of a body.
+// Decides which newlines are significant: produces the parser's tokens, with a separator before each item of a body.
 import * as t from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -7,25 +7,25 @@ import { MAX_NESTING } from "./limits.js";
 export interface Laid {
   readonly tokens: readonly t.IToken[];
   /**
-   * Offsets at which a new statement, member, declaration or parameter may begin, ascending: one error is reported in
-   * each stretch.
+   * Start offsets of statements, members, declarations and parameters, ascending. They divide the text into stretches,
+   * in each of which one error is reported.
    */
   readonly stretches: readonly number[];
 }
 
 interface Level {
-  /** Newlines mean nothing between these brackets. */
+  /** Newlines are ignored between these brackets. */
   readonly list: boolean;
-  /** Commas between these separate parameters or arguments of the statement itself. */
+  /** Whether commas between these brackets separate parameters or arguments of the enclosing item. */
   readonly items: boolean;
-  /** `if`s whose `else` has not come. */
+  /** The number of `if`s that still lack their `else`. */
   ifs: number;
 }
 
 const OPENERS: ReadonlySet<t.TokenType> = new Set([t.LParen, t.LBracket, t.LBrace]);
 const CLOSERS: ReadonlySet<t.TokenType> = new Set([t.RParen, t.RBracket, t.RBrace]);
 const NEVER_FIRST: ReadonlySet<t.TokenType> = new Set([t.LBrace, t.Then, t.Else]);
-/** What begins or ends items and cannot stand in an expression outside of brackets. */
+/** Tokens that begin or end items and cannot occur in an expression outside of brackets. */
 const STARTERS: ReadonlySet<t.TokenType> = new Set([
   t.For,
   t.Loss,
@@ -40,9 +40,9 @@ const STARTERS: ReadonlySet<t.TokenType> = new Set([
 ]);
 
 /**
- * Newlines and `;` become one separator before each item, the first of a body too; those inside `( )` and `[ ]`, after
- * an operator, a comma, `then` or `else`, and before `}`, are dropped, and so are trailing commas. Null where `if`s
- * nest too deep.
+ * Replaces newlines and `;` by one separator before each item, including the first of a body. Drops newlines inside `(
+ * )` and `[ ]`, after an operator, a comma, `then` or `else`, and before `}`; drops trailing commas. Null if `if`s nest
+ * too deep.
  */
 export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: Diagnostics): Laid | null {
   const out: t.IToken[] = [];
@@ -114,16 +114,16 @@ export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagno
   return { tokens: out, stretches };
 }
 
-/** Stands before the first item of a body. */
+/** The separator before the first item of a body, which is not in the text. */
 function virtualSeparator(offset: number): t.IToken {
-  // Marked boundary: chevrotain gives each type its number when the lexer is made.
+  // Cast: chevrotain adds `tokenTypeIdx` to each type when the lexer is created.
   const { tokenTypeIdx } = t.Newline as t.TokenType & { readonly tokenTypeIdx: number };
   return { image: "", startOffset: offset, endOffset: offset - 1, tokenType: t.Newline, tokenTypeIdx };
 }
 
 /**
- * Whether what follows a newline begins an item whatever stood before: then the line before it is incomplete, and says
- * so.
+ * Whether the tokens after a newline begin an item regardless of the line before; if so, an incomplete line before it
+ * is reported as such.
  */
 function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
   const first = tokens[newline + 1]?.tokenType;
@@ -136,7 +136,7 @@ function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
   );
 }
 
-/** `{`, `then` and `else` never begin an item: the newline before one is reported, then forgotten. */
+/** `{`, `then` and `else` never begin an item: reports the newline before one, and drops it. */
 function breaksBefore(
   tokens: readonly t.IToken[],
   newline: number,
@@ -159,7 +159,7 @@ function endsList(tokens: readonly t.IToken[], comma: number): boolean {
   return next !== undefined && CLOSERS.has(next);
 }
 
-/** Which stretch an offset lies in. */
+/** Index of the stretch that contains an offset. */
 export function stretchAt(stretches: readonly number[], offset: number): number {
   let low = 0;
   let high = stretches.length;

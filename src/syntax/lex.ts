@@ -1,12 +1,12 @@
-// Text → tokens and comments; what other languages write differently is reported and read as what was meant.
+// Lexer: text → tokens and comments. Notations of other languages are reported and replaced by their equivalents.
 import { Lexer } from "chevrotain";
 import * as t from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
 import { invariant } from "../base/invariant.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { MAX_NAME, MAX_SOURCE, MAX_TOKENS } from "./limits.js";
+import { MAX_NAME_LENGTH, MAX_SOURCE_LENGTH, MAX_TOKENS } from "./limits.js";
 
-/** A comment with its slashes, to the end of its line. */
+/** A comment: its text with the slashes, up to the end of its line. */
 export interface Comment {
   readonly text: string;
   readonly start: number;
@@ -14,21 +14,21 @@ export interface Comment {
 }
 
 export interface Lexed {
-  /** Newlines (never two in a row) and semicolons among them; `endOffset` is set. */
+  /** Tokens including newlines (never two in a row) and semicolons; `endOffset` is set. */
   readonly tokens: readonly t.IToken[];
-  /** In order. */
+  /** In source order. */
   readonly comments: readonly Comment[];
 }
 
 let lexer: Lexer | null = null;
 
-/** Null where the file is too large or is not text. */
+/** Null if the file is too large or is not text. */
 export function lex(source: SourceFile, diagnostics: Diagnostics): Lexed | null {
   const { file, text } = source;
-  if (text.length > MAX_SOURCE) {
+  if (text.length > MAX_SOURCE_LENGTH) {
     diagnostics.report(
       "source-too-large",
-      { what: "characters", count: text.length, limit: MAX_SOURCE },
+      { what: "characters", count: text.length, limit: MAX_SOURCE_LENGTH },
       { file, start: 0, end: 0 },
     );
     return null;
@@ -69,9 +69,7 @@ function isText({ file, text }: SourceFile, diagnostics: Diagnostics): boolean {
 
 const REPLACED = new Map(t.foreignOperators.map((f) => [f.token, f]));
 
-/**
- * Unknown characters leave, foreign operators become the language's, empty lines are one newline with the line before.
- */
+/** Drops unknown characters, replaces operators of other languages, and merges successive newlines. */
 function mended(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: Diagnostics): t.IToken[] {
   const kept: t.IToken[] = [];
   for (const token of tokens) {
@@ -90,8 +88,8 @@ function mended(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: 
       else diagnostics.report("unterminated-string", { quote: "'" }, span);
       kept.push(retyped(token, t.StringLiteral));
     } else {
-      if (token.tokenType === t.Identifier && token.image.length > MAX_NAME)
-        diagnostics.report("name-too-long", { length: token.image.length, limit: MAX_NAME }, span);
+      if (token.tokenType === t.Identifier && token.image.length > MAX_NAME_LENGTH)
+        diagnostics.report("name-too-long", { length: token.image.length, limit: MAX_NAME_LENGTH }, span);
       kept.push(token);
     }
   }
@@ -101,7 +99,7 @@ function mended(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: 
 const retyped = (token: t.IToken, type: t.TokenType): t.IToken => ({
   ...token,
   tokenType: type,
-  // Marked boundary: chevrotain gives each type its number when the lexer is made.
+  // Cast: chevrotain adds `tokenTypeIdx` to each type when the lexer is created.
   tokenTypeIdx: (type as t.TokenType & { readonly tokenTypeIdx: number }).tokenTypeIdx,
 });
 

@@ -1,22 +1,22 @@
-// How large a source may be: past these a diagnostic is given, never a hang or an overflow of the stack.
+// Limits on source files. A source beyond them gets a diagnostic instead of a hang or a stack overflow.
 
 /** UTF-16 code units of one file: 4 MiB. */
-export const MAX_SOURCE = 4 * 1024 * 1024;
+export const MAX_SOURCE_LENGTH = 4 * 1024 * 1024;
 
 /** Tokens of one file: some 4 MiB of ordinary text. */
 export const MAX_TOKENS = 1_500_000;
 
-/** Levels of brackets, blocks and `if`s: the parser's stack holds more than three times as many. */
+/** Nesting depth of brackets, blocks and `if`s; the parser's stack can hold more than three times as many. */
 export const MAX_NESTING = 100;
 
-/** Levels of one expression's tree: `a + b + c` has two. */
-export const MAX_LEVELS = 250;
+/** Height of an expression's tree: 2 for `a + b + c`. */
+export const MAX_EXPRESSION_HEIGHT = 250;
 
 /** Digits of a number literal, the zeros of its exponent included. */
 export const MAX_DIGITS = 400;
 
-/** Letters of a name: paths are made of names, and there are as many paths as weights. */
-export const MAX_NAME = 250;
+/** Letters of a name; limited because each weight's path consists of names. */
+export const MAX_NAME_LENGTH = 250;
 
-/** Errors of the parser after which the rest of a file is not read. */
+/** Number of parser errors after which the rest of a file is skipped. */
 export const MAX_ERRORS = 100;

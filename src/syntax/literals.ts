@@ -1,4 +1,4 @@
-// Literals: exact numbers, and strings with their escapes resolved.
+// Builds literals: exact numbers, and strings with their escapes resolved.
 import type { IToken } from "../../grammar/tokens.js";
 import { divide, parseDecimal, rational } from "../size/rational.js";
 import type { Expr, Text } from "./ast.js";
@@ -7,7 +7,7 @@ import { MAX_DIGITS } from "./limits.js";
 
 const NUMBER = /^\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
-/** `12`, `1e-5`, `12.5%`; what is malformed counts as 1, after a message. */
+/** Builds `12`, `1e-5`, `12.5%`; reports a malformed number and uses 1 instead. */
 export function numberLiteral(builder: Builder, token: IToken): Expr {
   const span = builder.tokenSpan(token);
   const ratio = token.image.endsWith("%");
@@ -48,7 +48,7 @@ function advice(text: string): string {
 
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", n: "\n", t: "\t" };
 
-/** The value of a string literal; an escape that is none stands for itself, after a message. */
+/** The value of a string literal; reports an unknown escape and keeps it as text. */
 export function stringLiteral(builder: Builder, token: IToken): Text {
   const { image } = token;
   const quote = image[0] ?? "";

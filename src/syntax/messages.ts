@@ -1,12 +1,12 @@
-// The parser's complaints in words: what was found, what was expected, and what usually mends it.
+// Diagnostics of parser errors: the found and the expected token, and a hint.
 import * as t from "../../grammar/tokens.js";
 import { diagnose, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Complaint } from "./complaint.js";
+import type { ParserError } from "./parser-error.js";
 import { hintFor } from "./hints.js";
 
 const RESERVED: ReadonlySet<t.TokenType> = new Set(t.reservedTokens);
-/** Reserved words that never begin or join a value or a statement: where one stands, a name was meant. */
+/** Reserved words that cannot occur in a value or a statement; in such a place the author meant a name. */
 const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([
   t.Import,
   t.From,
@@ -21,33 +21,29 @@ const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([
   t.Observe,
 ]);
 
-/** The diagnostic of a complaint. */
-export function explain(complaint: Complaint, file: string, text: string): Diagnostic {
-  const { rule, expected, previous, next } = complaint;
-  const second = atSecond(complaint);
-  const found = second ? complaint.next! : complaint.found;
-  const before = second ? complaint.found : previous;
-  const late =
-    before !== undefined &&
-    !startsItem(before) &&
-    MISSED.has(found.tokenType) &&
-    text.slice(before.startOffset, found.startOffset).includes("\n");
-  const span = spanOf(late ? null : found, before, file, text);
-  const words = late ? "the end of the line" : describe(found, text);
-  const word = nameMeant(complaint);
+/** The diagnostic of a parser error. */
+export function parserDiagnostic(error: ParserError, file: string, text: string): Diagnostic {
+  const { rule, expected, previous, next } = error;
+  const second = isAtSecondToken(error);
+  const found = second ? error.next! : error.found;
+  const previousToken = second ? error.found : previous;
+  const atLineEnd =
+    previousToken !== undefined &&
+    !isSeparator(previousToken) &&
+    LINE_STARTERS.has(found.tokenType) &&
+    text.slice(previousToken.startOffset, found.startOffset).includes("\n");
+  const span = spanOf(atLineEnd ? null : found, previousToken, file, text);
+  const foundText = atLineEnd ? "the end of the line" : describe(found, text);
+  const word = reservedWordAsName(error);
   if (word) return diagnose("reserved-word", { word: word.image }, spanOf(word, undefined, file, text));
-  if (DECLARATIONS.has(found.tokenType) && INSIDE.has(rule)) {
+  if (DECLARATION_WORDS.has(found.tokenType) && BODY_RULES.has(rule)) {
     const where = rule === "members" || rule === "member" ? "a block" : "a function";
     return diagnose("misplaced-declaration", { word: found.image, where }, span);
   }
-  if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: words }, span);
-  if (rule === "choice" && expected === t.Else) return diagnose("missing-else", { found: words }, span);
-  if (rule === "member" && isName(complaint.found) && next?.tokenType === t.Equal) {
-    return diagnose(
-      "member-needs-colon",
-      { name: complaint.found.image },
-      spanOf(complaint.found, previous, file, text),
-    );
+  if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: foundText }, span);
+  if (rule === "choice" && expected === t.Else) return diagnose("missing-else", { found: foundText }, span);
+  if (rule === "member" && isName(error.found) && next?.tokenType === t.Equal) {
+    return diagnose("member-needs-colon", { name: error.found.image }, spanOf(error.found, previous, file, text));
   }
   if (
     rule === "body" &&
@@ -55,24 +51,24 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
     found.tokenType === t.Colon &&
     previous &&
     isName(previous) &&
-    startsItem(complaint.beforePrevious)
+    isSeparator(error.beforePrevious)
   ) {
     return diagnose("statement-needs-equals", { name: previous.image }, span);
   }
   return diagnose(
     "unexpected-token",
-    { expected: expectation(complaint), found: words, hint: hintFor(complaint, found) },
+    { expected: expectation(error), found: foundText, hint: hintFor(error, found) },
     span,
   );
 }
 
-const DECLARATIONS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, t.Block, t.Model]);
+const DECLARATION_WORDS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, t.Block, t.Model]);
 
-/** Rules of what stands in the braces of a block or a function. */
-const INSIDE: ReadonlySet<string> = new Set(["members", "member", "body", "statement"]);
+/** Grammar rules inside the braces of a block or a function. */
+const BODY_RULES: ReadonlySet<string> = new Set(["members", "member", "body", "statement"]);
 
-/** Where one of these begins the next line, what is missing belongs at the end of the line before. */
-const MISSED: ReadonlySet<t.TokenType> = new Set([
+/** If a token of these types begins the next line, the missing token is reported at the end of the line before. */
+const LINE_STARTERS: ReadonlySet<t.TokenType> = new Set([
   t.RParen,
   t.RBracket,
   t.RBrace,
@@ -85,12 +81,12 @@ const MISSED: ReadonlySet<t.TokenType> = new Set([
   t.None,
 ]);
 
-/** A member is told by its first two tokens: where the first could begin one, the second is at fault. */
-const atSecond = ({ rule, found, next }: Complaint): boolean =>
+/** The parser distinguishes members by their first two tokens: if the first is a name, the second is the faulty one. */
+const isAtSecondToken = ({ rule, found, next }: ParserError): boolean =>
   rule === "member" && next !== undefined && isName(found);
 
-/** The reserved word that stands where a name was meant. */
-function nameMeant({ rule, expected, found, next, previous }: Complaint): t.IToken | null {
+/** The reserved word that the author used as a name; null if there is none. */
+function reservedWordAsName({ rule, expected, found, next, previous }: ParserError): t.IToken | null {
   const type = found.tokenType;
   if (
     type === t.Colon &&
@@ -112,10 +108,10 @@ function nameMeant({ rule, expected, found, next, previous }: Complaint): t.ITok
 }
 
 const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;
-const startsItem = (before: t.IToken | undefined): boolean =>
+const isSeparator = (before: t.IToken | undefined): boolean =>
   before?.tokenType === t.Newline || before?.tokenType === t.Semicolon;
 
-/** How a token is spoken of. */
+/** The name of a token in messages. */
 function describe(token: t.IToken, text: string): string {
   const type = token.tokenType;
   if (type === t.EOF) return "the end of the file";
@@ -128,7 +124,7 @@ function describe(token: t.IToken, text: string): string {
 
 const shortened = (image: string): string => (image.length > 40 ? `${image.slice(0, 40)}…` : image);
 
-/** Where nothing stands (the end of a line, of the file) the place behind what came before. */
+/** The span of a token; for the end of a line or of the file, the empty span after the previous token. */
 function spanOf(token: t.IToken | null, previous: t.IToken | undefined, file: string, text: string): Span {
   if (token && token.tokenType !== t.EOF && token.tokenType !== t.Newline && token.image !== "") {
     return { file, start: token.startOffset, end: token.startOffset + token.image.length };
@@ -142,7 +138,7 @@ function spanOf(token: t.IToken | null, previous: t.IToken | undefined, file: st
 const MEMBER = "a member (`name: Block(…)`, `weight name: f32[…]`, a function, `if` or `names`)";
 const STATEMENT = "a statement (`x = e`, `for`, `if`, `loss`, `observe`) or a value";
 
-/** What each choice is between. */
+/** The expected alternatives in each grammar rule. */
 const CHOICES: ReadonlyMap<string, string> = new Map([
   ["declaration", "a declaration (`import`, `const`, `block` or `model`)"],
   ["blockDeclaration", "`block` or `model`"],
@@ -160,7 +156,7 @@ const CHOICES: ReadonlyMap<string, string> = new Map([
   ["index", "an index"],
 ]);
 
-/** Lists: after an item comes another one or the end. */
+/** Grammar rules with lists: after an item follows another item or the end. */
 const LISTS: ReadonlySet<string> = new Set([
   "blockDeclaration",
   "functionMember",
@@ -172,9 +168,9 @@ const LISTS: ReadonlySet<string> = new Set([
   "importDeclaration",
 ]);
 
-function expectation(complaint: Complaint): string {
-  const { rule, expected, found, previous } = complaint;
-  if (atSecond(complaint)) return "`:` or `(` after the member's name";
+function expectation(error: ParserError): string {
+  const { rule, expected, found, previous } = error;
+  if (isAtSecondToken(error)) return "`:` or `(` after the member's name";
   if (expected === null) return CHOICES.get(rule) ?? "something else";
   if (expected === t.EOF) return "the end of the line after the declaration";
   if (expected === t.RBrace && rule !== "importDeclaration") {

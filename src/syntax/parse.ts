@@ -1,4 +1,4 @@
-// Text → syntax tree. Each step is a file: lex, balance brackets, lay out lines, parse, build the tree.
+// Parser: text → syntax tree. Each step is a file: lex, balance brackets, lay out lines, parse, build the tree.
 import type { FileCstNode } from "../../grammar/cst.js";
 import { ModcParser } from "../../grammar/parser.js";
 import type { IToken } from "../../grammar/tokens.js";
@@ -14,27 +14,25 @@ import { fileOf } from "./declarations.js";
 import { docFinder } from "./docs.js";
 import { layOut, stretchAt } from "./layout.js";
 import { lex, type Comment } from "./lex.js";
-import { Complaints, TooManyErrors } from "./complaint.js";
-import { explain } from "./messages.js";
+import { ParserErrors, TooManyErrors } from "./parser-error.js";
+import { parserDiagnostic } from "./messages.js";
 
 export interface Parsed {
-  /** Without the statements, members and declarations that could not be read. */
+  /** The syntax tree without the statements, members and declarations that could not be parsed. */
   readonly file: File;
   readonly diagnostics: readonly Diagnostic[];
 }
 
 /**
- * Never throws for a fault of the source. A tree with diagnostics beside it is partial: it is fit for tools, not for
- * checking.
+ * Parses a source; never throws for a fault of the source. A tree that comes with diagnostics is partial: tools may use
+ * it, the checker must not.
  */
 export function parse(source: SourceFile): Parsed {
   const { file, diagnostics } = parseTree(source);
   return { file, diagnostics };
 }
 
-/**
- * Also the concrete tree, the tokens it was made of and the comments between them; null where no tree could be made.
- */
+/** The result of parsing with the concrete tree, its tokens and its comments; null if no tree could be built. */
 export interface ParsedTree extends Parsed {
   readonly tree: {
     readonly cst: FileCstNode;
@@ -67,12 +65,12 @@ function parseText(source: SourceFile): ParsedTree {
   const laid = balanced.tokens && layOut(balanced.tokens, source, diagnostics);
   if (!laid) return failed();
 
-  const { cst, complaints } = parseTokens(laid.tokens, source);
-  // One message a stretch: what follows an error in the same statement is usually its echo.
+  const { cst, parserErrors } = parseTokens(laid.tokens, source);
+  // One error per stretch: later errors in a statement usually follow from the first.
   const told = new Set(
     diagnostics.all.filter((d) => BREAKING.has(d.code)).map((d) => stretchAt(laid.stretches, d.span.start)),
   );
-  for (const d of complaints) {
+  for (const d of parserErrors) {
     const stretch = stretchAt(laid.stretches, d.span.start);
     if (!told.has(stretch)) diagnostics.add(d);
     told.add(stretch);
@@ -85,7 +83,7 @@ function parseText(source: SourceFile): ParsedTree {
   return { file, diagnostics: diagnostics.all, tree: { cst, tokens: laid.tokens, comments: lexed.comments } };
 }
 
-/** Errors before parsing that what the parser finds in the same stretch may come from. */
+/** Codes of lexer and layout errors that may cause the parser's error in the same stretch, which is then dropped. */
 const BREAKING: ReadonlySet<Code> = new Set<Code>([
   "unclosed-bracket",
   "unmatched-bracket",
@@ -93,23 +91,23 @@ const BREAKING: ReadonlySet<Code> = new Set<Code>([
   "misplaced-line-break",
 ]);
 
-let parser: { readonly parser: ModcParser; readonly complaints: Complaints } | null = null;
+let parser: { readonly parser: ModcParser; readonly parserErrors: ParserErrors } | null = null;
 
 function parseTokens(
   tokens: readonly IToken[],
   { file, text }: SourceFile,
-): { cst: FileCstNode | null; complaints: readonly Diagnostic[] } {
+): { cst: FileCstNode | null; parserErrors: readonly Diagnostic[] } {
   if (!parser) {
-    const messages = new Complaints();
-    parser = { complaints: messages, parser: new ModcParser({ messages }) };
+    const messages = new ParserErrors();
+    parser = { parserErrors: messages, parser: new ModcParser({ messages }) };
   }
   parser.parser.input = [...tokens];
   let cst: FileCstNode | null = null;
   try {
-    // Marked boundary: chevrotain types every tree alike; `cst.ts` is generated from this grammar.
+    // Cast: chevrotain types all trees alike; `cst.ts` is generated from this grammar.
     cst = parser.parser.file() as FileCstNode;
   } catch (error) {
     if (!(error instanceof TooManyErrors)) throw error;
   }
-  return { cst, complaints: parser.complaints.take(tokens).map((c) => explain(c, file, text)) };
+  return { cst, parserErrors: parser.parserErrors.take(tokens).map((c) => parserDiagnostic(c, file, text)) };
 }

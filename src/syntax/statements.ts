@@ -1,4 +1,4 @@
-// Statements of a function's body.
+// Builds the statements of a function's body.
 import type * as cst from "../../grammar/cst.js";
 import type { Name, Stmt } from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
@@ -6,7 +6,7 @@ import { choice, expression, valueOrRange } from "./expressions.js";
 import { MAX_NESTING } from "./limits.js";
 
 export function body(b: Builder, node: cst.BodyCstNode | undefined): readonly Stmt[] {
-  return b.each(b.need(node).children.statement, (s) => statement(b, s));
+  return b.buildAll(b.need(node).children.statement, (s) => statement(b, s));
 }
 
 function statement(b: Builder, node: cst.StatementCstNode): Stmt {
@@ -23,7 +23,9 @@ function statement(b: Builder, node: cst.StatementCstNode): Stmt {
   return binding(b, b.need(bindingOrValue?.[0]));
 }
 
-/** The body of a loop or branch is kept even where its head could not be read, for the messages it may hold. */
+/**
+ * Builds the body of a loop or branch even if its head could not be parsed, so that errors in the body are reported.
+ */
 function loop(b: Builder, node: cst.ForStatementCstNode): Stmt {
   const { Identifier, expression: lists, body: bodies } = node.children;
   const inner = body(b, bodies?.[0]);
@@ -81,7 +83,7 @@ function binding(b: Builder, node: cst.BindingOrValueCstNode): Stmt {
   return { kind: "assign", targets: b.need(targets), value: b.need(value), span };
 }
 
-/** `x`, or `(a, b)`; null for anything else. */
+/** The targets of an assignment, `x` or `(a, b)`; null for anything else. */
 function targetsOf(b: Builder, node: cst.ChainCstNode): readonly Name[] | null {
   const term = soleTerm(node);
   if (term?.children.Identifier) return [b.name(term.children.Identifier[0])];
@@ -93,7 +95,7 @@ function targetsOf(b: Builder, node: cst.ChainCstNode): readonly Name[] | null {
   return names.includes(undefined) ? null : names.map((n) => b.name(n));
 }
 
-/** The term that a chain consists of, without operators and suffixes. */
+/** The single term of a chain without operators and suffixes; null for any other chain. */
 function soleTerm(node: cst.ChainCstNode): cst.TermCstNode | null {
   const { BinaryOperator, PrefixOperator, term: terms } = node.children;
   const only = BinaryOperator || PrefixOperator ? undefined : terms?.[0];

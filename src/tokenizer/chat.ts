@@ -1,5 +1,5 @@
-// Chat templates: messages become the text that a model was trained to go on from.
-import { shownName } from "../size/shown.js";
+// Chat templates: format messages as the text that a model was trained to continue.
+import { escapedName } from "../size/shown.js";
 import { TokenizerError } from "./errors.js";
 import { parseTemplate } from "./template.js";
 
@@ -9,21 +9,19 @@ export interface Message {
 }
 
 export interface ChatOptions {
-  /** Whether the text ends where the model is to answer; true without it. */
+  /** Whether the text ends with the beginning of the model's answer. Default true. */
   readonly answer?: boolean;
   /** Further variables of the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-/** A template with the special tokens it may name. */
+/** A compiled template with the special tokens that it may refer to. */
 export interface ChatTemplate {
-  /**
-   * The prompt of messages; it holds its special tokens as text. Throws TokenizerError where the template refuses them.
-   */
+  /** Formats messages as a prompt, with special tokens as text. Throws TokenizerError if the template rejects them. */
   prompt(messages: readonly Message[], options?: ChatOptions): string;
 }
 
-/** What a `tokenizer_config.json` says of chats: names of special tokens, and the template; null where it has none. */
+/** The chat settings of a `tokenizer_config.json`: special tokens by name, and the template; null if it has none. */
 export interface ChatConfig {
   readonly template: string | null;
   /** `bos_token`, `eos_token` and the like, as text. */
@@ -57,14 +55,14 @@ export function parseChatConfig(json: string, file: string): ChatConfig {
   return { template: templateOf(fields.get("chat_template") ?? null, file), specials };
 }
 
-/** A string, or an object that has it as its content; undefined: neither. */
+/** The text of a token: a string, or the `content` of an object; undefined for any other value. */
 function tokenText(value: unknown): string | null | undefined {
   if (value === null || typeof value === "string") return value;
   const content = typeof value === "object" && "content" in value ? value.content : undefined;
   return typeof content === "string" ? content : undefined;
 }
 
-/** A template, or a list of named ones, of which `default` is meant. */
+/** A template, or the one named `default` of a list. */
 function templateOf(value: unknown, file: string): string | null {
   if (value === null || typeof value === "string") return value;
   if (!Array.isArray(value))
@@ -85,9 +83,9 @@ function templateOf(value: unknown, file: string): string | null {
   throw new TokenizerError("bad-tokenizer", `${file}: chat_template has no template called default`);
 }
 
-/** Compiles a template; `file` names where it is from. Throws TokenizerError where it is none. */
+/** Compiles a template; `file` is its file, for messages. Throws TokenizerError for an invalid template. */
 export function chatTemplate(template: string, specials: ReadonlyMap<string, string>, file: string): ChatTemplate {
-  const compiled = trying(`the chat template of ${file} cannot be read`, () => parseTemplate(template));
+  const compiled = convertingErrors(`the chat template of ${file} cannot be read`, () => parseTemplate(template));
   return {
     prompt(messages, { answer = true, variables = {} } = {}) {
       if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
@@ -102,7 +100,7 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
           );
       const characters = messages.reduce((sum, { role, content }) => sum + role.length + content.length, 0);
       const given = { ...Object.fromEntries(specials), messages, add_generation_prompt: answer, ...variables };
-      const prompt: unknown = trying(`the chat template of ${file} refuses the messages`, () =>
+      const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, () =>
         compiled(given, messages.length, characters),
       );
       if (typeof prompt !== "string")
@@ -112,21 +110,21 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
   };
 }
 
-/** Templates are programs from outside: whatever they throw is their fault. */
-function trying<T>(what: string, body: () => T): T {
+/** Runs a template, which is external code; converts whatever it throws to a TokenizerError. */
+function convertingErrors<T>(what: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    // The engine says so where the stack is full.
+    // A RangeError means a stack overflow.
     const reason =
       cause instanceof RangeError
         ? "it nests or calls itself too deep"
         : cause instanceof Error
           ? cause.message
           : String(cause);
-    throw new TokenizerError("bad-template", `${what}: ${shownName(reason, LONGEST_REASON)}`, { cause });
+    throw new TokenizerError("bad-template", `${what}: ${escapedName(reason, MAX_REASON)}`, { cause });
   }
 }
 
-/** What a template says is its author's. */
-const LONGEST_REASON = 500;
+/** The limit on text from the template in a message. */
+const MAX_REASON = 500;

@@ -3,7 +3,7 @@ import { ModcError } from "../base/errors.js";
 
 export type TokenizerErrorCode = "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token";
 
-/** A fault of a tokenizer's files, or of what it is given. */
+/** An error in a tokenizer's files, or in the text or messages passed to it. */
 export class TokenizerError extends ModcError<TokenizerErrorCode> {
   override readonly name = "TokenizerError";
 }

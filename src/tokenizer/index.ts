@@ -1,4 +1,4 @@
-// The public API of tokenizers, in Node: text to tokens and back, text as it comes, prompts of chats.
+// The public API of tokenizers, in Node: encoding, decoding, streaming, and chat prompts.
 /// <reference path="../ambient.ts" preserve="true" />
 export { chatTemplate, type ChatOptions, type ChatTemplate, type Message } from "./chat.js";
 export { TokenizerError, type TokenizerErrorCode } from "./errors.js";

@@ -1,25 +1,26 @@
-// What a chat template may still do: steps, and characters of a text.
+// The budget of a chat template: steps, and characters of a text.
 
 /**
- * Steps for any messages, and how many more for each and for each of its characters. A step takes a microsecond or two.
+ * The base number of steps, and the steps added for each message and each of its characters. A step takes one or two
+ * microseconds.
  */
 const STEPS = { any: 300_000, message: 300, character: 0.25 } as const;
-/** Characters of any text that comes up, and how many more for each that is given. */
+/** The base limit on the length of any text, and the characters added for each input character. */
 const TEXT = { any: 4_000_000, character: 8 } as const;
 
-/** What a template does that would not end, or not soon. */
+/** Thrown if a template would run too long or produce too much text. */
 export class TemplateLimit extends Error {
   override readonly name = "TemplateLimit";
 }
 
-/** What may still be done. */
+/** The remaining budget. */
 export class Budget {
   readonly #most: number;
   #left: number;
-  /** Characters of the longest text. */
+  /** The limit on the length of a text. */
   readonly text: number;
 
-  /** For a template that is given so many messages, of so many characters together. */
+  /** The budget for a number of messages with a total number of characters. */
   constructor(messages: number, characters: number) {
     this.#most = STEPS.any + STEPS.message * messages + Math.ceil(STEPS.character * characters);
     this.#left = this.#most;

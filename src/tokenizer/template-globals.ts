@@ -1,7 +1,7 @@
-// Names that every chat template knows, as transformers gives them.
+// Global names of chat templates, as in Hugging Face transformers.
 import type { Budget } from "./template-budget.js";
 
-/** By name: constants, and functions whose work `budget` counts. */
+/** Constants and functions by name; `budget` counts the work of the functions. */
 export const globals = (budget: Budget): Readonly<Record<string, unknown>> => ({
   false: false,
   true: true,
@@ -42,7 +42,7 @@ const MONTHS = [
   "December",
 ] as const;
 
-/** As Python writes dates, as far as templates ask. */
+/** Python's strftime, limited to the directives that templates use. */
 function strftime(date: Date, format: string): string {
   const two = (n: number): string => String(n).padStart(2, "0");
   const month = MONTHS[date.getMonth()]!;

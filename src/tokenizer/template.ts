@@ -1,10 +1,10 @@
-// A chat template as a program that comes to its end: templates are from outside, and whatever they loop over or
-// multiply is counted before it is done.
+// Runs a chat template with bounded work: templates are external code, so the cost of each operation is counted before
+// it is done.
 import * as jinja from "@huggingface/jinja";
 import { Budget, TemplateLimit } from "./template-budget.js";
 import { globals } from "./template-globals.js";
 
-/** A node of the tree, by its fields; a value that was computed already is a node of its own, `Held`. */
+/** A node of the syntax tree, by its fields. A computed value is wrapped in a node of type `Held`. */
 interface Node {
   readonly type: string;
   readonly [field: string]: unknown;
@@ -23,8 +23,8 @@ interface Engine {
   evaluate(node: Node | undefined, scope: Scope): Value;
 }
 
-// Marked boundary: the package's declarations name files that TypeScript does not find under Node's rules. These are
-// the parts that are used.
+// Cast: the package's declarations refer to files that TypeScript does not find under Node's rules. These are the parts
+// in use.
 const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
   readonly Environment: new () => Scope;
   readonly Interpreter: new (scope: Scope) => Engine;
@@ -36,33 +36,35 @@ const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
 };
 
 /**
- * Beyond any template: the largest known has 30 000. Longer ones, and long blanks, take the parser time that grows with
- * their square.
+ * The limit on a template's length; the longest known one has 30 000 characters. The parser takes quadratic time for
+ * long templates and long runs of blanks.
  */
-const MOST_CHARACTERS = 200_000;
+const MAX_CHARACTERS = 200_000;
 const LONG_BLANK = /\s{1000}/;
 
-/** Operations inside one another, macros that call macros among them: what the stack has room for in any browser. */
-const MOST_DEPTH = 300;
-/** What some operations come to, in steps. */
+/** The limit on nested operations, including macros that call macros; fits the stack of every browser. */
+const MAX_DEPTH = 300;
+/** Costs of operations, in steps. */
 const COST = {
-  /** Of a loop, for each thing it is over. */
+  /** Per item of a loop. */
   item: 3,
-  /** An error is made and caught: a name that is not known, `break` and `continue`. */
+  /** An operation that creates and catches an error: an unknown name, `break`, `continue`. */
   thrown: 10,
-  /** A method of a text, which is made with all others. */
+  /** Access to a string method: the interpreter creates all methods of the string each time. */
   method: 10,
-  /** Characters that are scanned, copied or compared, in a step; and those that become texts of their own. */
+  /**
+   * Characters per step that are scanned, copied or compared (`scanned`), or that become separate strings (`split`).
+   */
   scanned: 64,
   split: 8,
 } as const;
 
-/** Reads a template. Throws what the parser throws, and TemplateLimit. */
+/** Parses a template. Throws what the parser throws, and TemplateLimit. */
 export function parseTemplate(
   text: string,
-): (given: Readonly<Record<string, unknown>>, messages: number, characters: number) => unknown {
-  if (text.length > MOST_CHARACTERS)
-    throw new TemplateLimit(`it has ${text.length} characters, modc reads up to ${MOST_CHARACTERS}`);
+): (variables: Readonly<Record<string, unknown>>, messages: number, characters: number) => unknown {
+  if (text.length > MAX_CHARACTERS)
+    throw new TemplateLimit(`it has ${text.length} characters, modc reads up to ${MAX_CHARACTERS}`);
   if (LONG_BLANK.test(text)) throw new TemplateLimit("it has more than 1000 blanks in a row");
   const tree = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
   const printed = statementsOf(tree);
@@ -71,11 +73,11 @@ export function parseTemplate(
     const budget = new Budget(messages, characters);
     for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(given)])
       environment.set(name, value);
-    return new Counted(environment, budget, printed).run(tree).value;
+    return new MeteredInterpreter(environment, budget, printed).run(tree).value;
   };
 }
 
-/** The nodes whose values are printed: those that stand in a body by themselves. */
+/** The nodes whose values are printed: expression statements in a body. */
 function statementsOf(tree: Node): WeakSet<object> {
   const printed = new WeakSet<object>();
   const open: unknown[] = [tree];
@@ -91,14 +93,14 @@ function statementsOf(tree: Node): WeakSet<object> {
   return printed;
 }
 
-/** What a value comes to where all of it is written out: shared parts count wherever they stand. */
+/** The size of a value when printed completely; shared parts count each time they occur. */
 interface Extent {
   readonly values: number;
   readonly depth: number;
 }
 
-/** Filters that look at no more than the length. */
-const FREE: ReadonlySet<string> = new Set([
+/** Filters of constant cost. */
+const CONSTANT_COST: ReadonlySet<string> = new Set([
   "length",
   "first",
   "last",
@@ -110,9 +112,9 @@ const FREE: ReadonlySet<string> = new Set([
   "abs",
   "bool",
 ]);
-/** Filters that write out what they are given. */
-const WRITING: ReadonlySet<string> = new Set(["tojson", "string", "join", "unique", "sort", "dictsort"]);
-/** Filters whose result may be as long as the product of what they are given. */
+/** Filters that print their operand completely. */
+const PRINTING: ReadonlySet<string> = new Set(["tojson", "string", "join", "unique", "sort", "dictsort"]);
+/** Filters whose result may be as long as the product of the lengths of operand and arguments. */
 const MULTIPLYING: ReadonlySet<string> = new Set(["replace", "join", "indent", "tojson"]);
 
 const isText = (value: Value): value is Value & { readonly value: string } => value.type === "StringValue";
@@ -121,11 +123,11 @@ const isList = (value: Value): value is Value & { readonly value: readonly Value
 const held = (value: Value): Node => ({ type: "Held", value });
 
 /**
- * The interpreter, told what each operation is given before it is done: operands are computed first, and handed to it
- * as they are.
+ * An interpreter that counts the cost of each operation before it is done: computes the operands first, and passes them
+ * on as `Held` nodes.
  */
-class Counted extends Interpreter {
-  readonly #guarded = new WeakSet<object>();
+class MeteredInterpreter extends Interpreter {
+  readonly #meteredMethods = new WeakSet<object>();
   #depth = 0;
 
   constructor(
@@ -138,22 +140,22 @@ class Counted extends Interpreter {
 
   override evaluate(node: Node | undefined, environment: Scope): Value {
     if (node === undefined) return super.evaluate(node, environment);
-    if (node.type === "Held") return node["value"] as Value; // as `held` made it
+    if (node.type === "Held") return node["value"] as Value; // `held` put a Value there
     this.budget.spend(1);
-    if (this.#depth >= MOST_DEPTH) throw new TemplateLimit("it nests or calls itself too deep");
+    if (this.#depth >= MAX_DEPTH) throw new TemplateLimit("it nests or calls itself too deep");
     const depth = this.#depth++;
     let value: Value;
     try {
-      value = this.#counted(node, environment);
+      value = this.#evaluateMetered(node, environment);
     } finally {
       this.#depth = depth;
     }
     if (isText(value)) this.budget.expectText(value.value.length);
-    else if (this.printed.has(node)) this.#extent(value);
+    else if (this.printed.has(node)) this.#measure(value);
     return value;
   }
 
-  #counted(node: Node, environment: Scope): Value {
+  #evaluateMetered(node: Node, environment: Scope): Value {
     const of = (field: string): Value => this.evaluate(node[field] as Node, environment);
     const done = (changed: Readonly<Record<string, unknown>>): Value =>
       super.evaluate({ ...node, ...changed }, environment);
@@ -182,20 +184,22 @@ class Counted extends Interpreter {
         );
       case "TestExpression": {
         const operand = of("operand");
-        this.#scan(operand);
+        this.#chargeScan(operand);
         return done({ operand: held(operand) });
       }
       case "CallExpression":
-        return done({ args: this.#given(node["args"] as readonly Node[], environment).nodes });
+        return done({ args: this.#evaluateArguments(node["args"] as readonly Node[], environment).nodes });
       case "CallStatement": {
         const call = node["call"] as Node;
-        return done({ call: { ...call, args: this.#given(call["args"] as readonly Node[], environment).nodes } });
+        return done({
+          call: { ...call, args: this.#evaluateArguments(call["args"] as readonly Node[], environment).nodes },
+        });
       }
       case "MemberExpression":
         return this.#member(node, of("object"), environment);
       case "ObjectLiteral":
         for (const key of (node["value"] as ReadonlyMap<Node, unknown>).keys())
-          this.#scan(this.evaluate(key, environment));
+          this.#chargeScan(this.evaluate(key, environment));
         return done({});
       case "For": {
         const iterable = node["iterable"] as Node;
@@ -209,7 +213,7 @@ class Counted extends Interpreter {
     }
   }
 
-  /** The further out a name is, the longer it takes to find. */
+  /** Charges the lookup of a name, by the number of enclosing scopes. */
   #expectFound(name: string, environment: Scope): void {
     let out = 0;
     for (let scope: Scope | undefined = environment; scope !== undefined; scope = scope.parent, out++)
@@ -222,11 +226,11 @@ class Counted extends Interpreter {
     if (operator === "in" || operator === "not in") {
       if (isList(right))
         this.budget.spend((right.value.length * (4 + (isText(left) ? left.value.length : 0))) / COST.scanned);
-      else this.#scan(right);
+      else this.#chargeScan(right);
     } else if (isList(list)) {
       if (isList(other)) this.budget.spend((list.value.length + other.value.length) / 16);
-      // Beside what is no list it becomes text.
-      else this.#extent(list);
+      // Added to a value that is not a list, it is converted to text.
+      else this.#measure(list);
     } else if (operator === "==" || operator === "!=")
       this.budget.spend(Math.min(lengthOf(left), lengthOf(right)) / COST.scanned);
   }
@@ -234,17 +238,17 @@ class Counted extends Interpreter {
   #filter(filter: Node, operand: Value, environment: Scope): Value {
     const called = filter.type === "CallExpression";
     const name = String(called ? (filter["callee"] as Node)["value"] : filter["value"]);
-    const extent = WRITING.has(name) ? this.#extent(operand) : { values: lengthOf(operand), depth: 0 };
-    if (!FREE.has(name)) this.#scan(operand);
+    const extent = PRINTING.has(name) ? this.#measure(operand) : { values: lengthOf(operand), depth: 0 };
+    if (!CONSTANT_COST.has(name)) this.#chargeScan(operand);
     if (name === "sort" || name === "dictsort") this.budget.spend(extent.values * Math.log2(2 + extent.values));
     if (name === "join" && isText(operand)) this.budget.spend(operand.value.length / COST.split);
-    let given = filter;
+    let callFilter = filter;
     if (called) {
-      const { nodes, largest } = this.#given(filter["args"] as readonly Node[], environment);
+      const { nodes, largest } = this.#evaluateArguments(filter["args"] as readonly Node[], environment);
       if (MULTIPLYING.has(name)) this.#expectProduct(extent.values + 1, (extent.depth + 1) * largest);
-      given = { ...filter, args: nodes };
+      callFilter = { ...filter, args: nodes };
     }
-    return super.evaluate({ type: "FilterExpression", operand: held(operand), filter: given }, environment);
+    return super.evaluate({ type: "FilterExpression", operand: held(operand), filter: callFilter }, environment);
   }
 
   #member(node: Node, object: Value, environment: Scope): Value {
@@ -252,22 +256,22 @@ class Counted extends Interpreter {
     const whole = node["computed"] === true;
     if (whole && property.type === "SliceExpression")
       this.budget.spend(isText(object) ? object.value.length / COST.split : lengthOf(object) / 16);
-    else if (whole && isText(object)) this.#scan(object);
+    else if (whole && isText(object)) this.#chargeScan(object);
     const key = whole && property.type !== "SliceExpression" ? this.evaluate(property, environment) : null;
-    if (key !== null) this.#scan(key);
+    if (key !== null) this.#chargeScan(key);
     const changed = { ...node, object: held(object), property: key === null ? property : held(key) };
     const value = super.evaluate(changed, environment);
     if (value.type === "FunctionValue" && isText(object))
-      this.#guard(object.value, String(key === null ? property["value"] : key.value), value);
+      this.#meterMethod(object.value, String(key === null ? property["value"] : key.value), value);
     return value;
   }
 
-  /** A method of a text looks at what it is given before it does it. */
-  #guard(text: string, name: string, method: Value): void {
+  /** Wraps a string method so that it charges for its arguments before it runs. */
+  #meterMethod(text: string, name: string, method: Value): void {
     this.budget.spend(COST.method);
-    if (this.#guarded.has(method)) return;
-    this.#guarded.add(method);
-    const own = method as { value: (args: Value[], scope: Scope) => Value }; // a FunctionValue's
+    if (this.#meteredMethods.has(method)) return;
+    this.#meteredMethods.add(method);
+    const own = method as { value: (args: Value[], scope: Scope) => Value }; // the shape of a FunctionValue
     const { value } = own;
     own.value = (args, scope) => {
       this.budget.spend(text.length / COST.scanned);
@@ -280,8 +284,8 @@ class Counted extends Interpreter {
   }
 
   /**
-   * That so many pieces, each so long, are no longer than a text may be; of pieces that must be found in one, no more
-   * than that text has room for.
+   * Checks the limit on text for `pieces` pieces of `longest` characters each. If each piece replaces an occurrence of
+   * `found`, there are at most as many as fit in the text.
    */
   #expectProduct(pieces: number, longest: number, found = ""): void {
     const most = pieces / Math.max(1, found.length);
@@ -289,17 +293,17 @@ class Counted extends Interpreter {
     this.budget.spend((most * longest) / COST.scanned + most / 16);
   }
 
-  /**
-   * Arguments as values, in the order the interpreter takes them; `largest`: the longest text or the largest number
-   * among them.
-   */
-  #given(args: readonly Node[], environment: Scope): { readonly nodes: readonly Node[]; readonly largest: number } {
+  /** Evaluates arguments in the interpreter's order; `largest`: the longest text or the largest number among them. */
+  #evaluateArguments(
+    args: readonly Node[],
+    environment: Scope,
+  ): { readonly nodes: readonly Node[]; readonly largest: number } {
     let largest = 0;
     const value = (node: unknown): Node => {
       const own = node as Node;
-      // Some filters look at how an argument is written.
+      // Some filters inspect the literal node of an argument: keep string literals as they are.
       const result = this.evaluate(own, environment);
-      this.#scan(result);
+      this.#chargeScan(result);
       const parts = isList(result) ? result.value.slice(0, 2) : [result];
       for (const part of parts)
         largest = Math.max(largest, isText(part) ? part.value.length : typeof part.value === "number" ? part.value : 0);
@@ -320,12 +324,12 @@ class Counted extends Interpreter {
     return { nodes, largest };
   }
 
-  #scan(value: Value): void {
+  #chargeScan(value: Value): void {
     this.budget.spend(lengthOf(value) / (isText(value) ? COST.scanned : 16));
   }
 
-  /** Walks all that would be written. A namespace may hold itself: that ends with the budget. */
-  #extent(value: Value): Extent {
+  /** Measures a value as if printed completely. A namespace may contain itself: the budget then ends the walk. */
+  #measure(value: Value): Extent {
     let [values, deepest, characters] = [0, 0, 0];
     const open: (readonly [Value, number])[] = [[value, 0]];
     for (let next = open.pop(); next !== undefined; next = open.pop()) {
@@ -345,7 +349,7 @@ class Counted extends Interpreter {
   }
 }
 
-/** Characters, or entries; 0 for what has neither. */
+/** The number of characters or entries; 0 for any other value. */
 function lengthOf({ value }: Value): number {
   if (typeof value === "string" || Array.isArray(value)) return value.length;
   return value instanceof Map ? value.size : 0;

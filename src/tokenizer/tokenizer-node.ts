@@ -1,4 +1,4 @@
-// Tokenizers on disk: a `tokenizer.json`, and what stands beside it. Node only.
+// Reads tokenizers from disk: a `tokenizer.json` and the files beside it. Node only.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
@@ -8,23 +8,23 @@ import { TokenizerError } from "./errors.js";
 import { isFolder } from "./folder-node.js";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.js";
 
-/** A tokenizer with what its folder says of chats. */
+/** A tokenizer with the chat settings of its folder. */
 export interface OpenedTokenizer {
   readonly tokenizer: Tokenizer;
-  /** Null where there is no template. */
+  /** Null if there is no template. */
   readonly chat: ChatTemplate | null;
-  /** The token that ends a text, by `tokenizer_config.json`; null where it names none. */
+  /** The token that ends a text according to `tokenizer_config.json`; null if it names none. */
   readonly end: number | null;
-  /** The texts of its files; null for those that are not there. */
+  /** The texts of its files; null for missing ones. */
   readonly texts: { readonly tokenizer: string; readonly config: string | null; readonly template: string | null };
 }
 
-/** Beyond any tokenizer's file. */
-const MOST_BYTES = 256 * 1024 * 1024;
+/** The limit on the size of a tokenizer's file. */
+const MAX_BYTES = 256 * 1024 * 1024;
 
 /**
- * Opens a `tokenizer.json`, or that of a folder; reads `tokenizer_config.json` and `chat_template.jinja` beside it.
- * Throws TokenizerError.
+ * Opens a `tokenizer.json`, given its path or its folder, with `tokenizer_config.json` and `chat_template.jinja` beside
+ * it. Throws TokenizerError.
  */
 export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   const file = isFolder(path) ? join(path, "tokenizer.json") : path;
@@ -51,10 +51,10 @@ function readText(path: string): string {
   try {
     const tooLarge = (size: number): TokenizerError =>
       new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
-    return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MOST_BYTES, tooLarge));
+    return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MAX_BYTES, tooLarge));
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
-    // as Node's errors have it
+    // Node's errors have a `code`
     const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA";
     if (undecoded) throw new TokenizerError("bad-tokenizer", `${path} is not UTF-8 text`, { cause });
     const code = errnoOf(cause);

@@ -1,25 +1,24 @@
-// Between text and tokens: bytes as they are, or what a `tokenizer.json` describes.
+// Converts between text and tokens: one token per byte, or by a `tokenizer.json`.
 import { TokenizerError } from "./errors.js";
 
-/** A vocabulary, and how it is applied. */
+/** A tokenizer. */
 export interface Tokenizer {
-  /** One more than the largest token. */
+  /** The size of the vocabulary: one more than the largest token. */
   readonly vocabulary: number;
   /**
-   * Tokens of a text. What is written as a special token becomes one. With `template`, what the tokenizer puts around a
-   * whole text (a token for its beginning, say) is added. Throws TokenizerError for what no token stands for.
+   * Encodes a text. The text of a special token becomes that token. With `template`, adds the tokens that the tokenizer
+   * puts around a whole text, such as a beginning-of-text token. Throws TokenizerError for text that no token
+   * represents.
    */
   encode(text: string, options?: { readonly template?: boolean }): readonly number[];
-  /**
-   * The text of tokens, special ones left out unless they are asked for. Throws TokenizerError for what is no token.
-   */
+  /** Decodes tokens; omits special tokens unless `special` is set. Throws TokenizerError for an invalid token. */
   decode(tokens: readonly number[], options?: { readonly special?: boolean }): string;
-  /** The token that is written so; null where there is none. */
+  /** The token with this text; null if there is none. */
   idOf(text: string): number | null;
   isSpecial(token: number): boolean;
 }
 
-/** Each byte of UTF-8 is a token, as for models that read bytes. */
+/** A tokenizer with one token per UTF-8 byte, for models that read bytes. */
 export const bytesTokenizer: Tokenizer = {
   vocabulary: 256,
   encode: (text) => [...new TextEncoder().encode(text)],
@@ -36,16 +35,16 @@ export const bytesTokenizer: Tokenizer = {
 };
 
 /**
- * The tokenizer that a `tokenizer.json` describes, as Hugging Face writes it; `config` is the text of the
- * `tokenizer_config.json` beside it. Decoding never cleans up spaces, so that text comes back as it was. Throws
- * TokenizerError where modc cannot read it.
+ * Creates the tokenizer of a Hugging Face `tokenizer.json`; `config` is the text of the `tokenizer_config.json` beside
+ * it. Decoding never cleans up spaces, so that decoding an encoded text gives the same text. Throws TokenizerError for
+ * a file that modc cannot read.
  */
 export async function parseTokenizer(json: string, file: string, config: string | null = null): Promise<Tokenizer> {
   const { Tokenizer: Library } = await import("@huggingface/tokenizers");
   let library: InstanceType<typeof Library>;
   try {
-    const described = complete(JSON.parse(json));
-    // Of a WordLevel model the library takes the token for what is unknown from the other file.
+    const described = withOptionalFields(JSON.parse(json));
+    // For a WordLevel model the library takes the unknown token from the other file.
     library = new Library(described, { ...parseObject(config), unk_token: described.model.unk_token });
     if (library.get_vocab().size === 0) throw new Error("it has no tokens");
   } catch (cause) {
@@ -71,9 +70,12 @@ export async function parseTokenizer(json: string, file: string, config: string 
     vocabulary,
     encode(text, { template = false } = {}) {
       const { ids, tokens } = read(text, template);
-      const at = holeIn(ids);
+      const at = firstUnrepresentable(ids);
       if (at < 0) return ids;
-      const whole = tokens[at] === HOLE ? [...new Set(text)].find((c) => holeIn(read(c, false).ids) >= 0) : tokens[at];
+      const whole =
+        tokens[at] === UNREPRESENTABLE
+          ? [...new Set(text)].find((c) => firstUnrepresentable(read(c, false).ids) >= 0)
+          : tokens[at];
       throw new TokenizerError(
         "bad-text",
         `${file} has no token for ${JSON.stringify(whole ?? text.slice(0, 40))}, nor one for what is unknown`,
@@ -94,16 +96,13 @@ export async function parseTokenizer(json: string, file: string, config: string 
 
 const MODELS = new Set<unknown>(["BPE", "Unigram", "WordLevel", "WordPiece", undefined]);
 
-/**
- * Stands for what a vocabulary has no token for, and is none of it: the library would leave such characters out, and
- * say nothing.
- */
-const HOLE = "\u0000 unknown";
-/** The library gives no number where there is neither a token nor one for what is unknown. */
-const holeIn = (ids: readonly (number | undefined)[]): number => ids.indexOf(undefined);
+/** A placeholder for text without a token, not in the vocabulary: the library would drop such characters silently. */
+const UNREPRESENTABLE = "\u0000 unknown";
+/** The library returns undefined if there is neither a token nor an unknown token. */
+const firstUnrepresentable = (ids: readonly (number | undefined)[]): number => ids.indexOf(undefined);
 
-/** With the fields that may be left out, which the library asks for. */
-function complete(
+/** Adds the optional fields that the library requires. */
+function withOptionalFields(
   read: unknown,
 ): Readonly<Record<string, unknown>> & { readonly model: { readonly unk_token?: unknown } } {
   if (typeof read !== "object" || read === null || !("model" in read)) throw new Error("it has no model");
@@ -119,7 +118,7 @@ function complete(
     post_processor: null,
     decoder: null,
     ...read,
-    model: type === "BPE" && !known ? { ...model, unk_token: HOLE } : model,
+    model: type === "BPE" && !known ? { ...model, unk_token: UNREPRESENTABLE } : model,
   };
 }
 

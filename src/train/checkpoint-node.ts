@@ -25,7 +25,7 @@ import { TrainError } from "./errors.js";
 import {
   MANIFEST,
   MODEL,
-  MOST_MANIFEST_BYTES,
+  MAX_MANIFEST_BYTES,
   parseManifest,
   printManifest,
   STATE,
@@ -204,7 +204,7 @@ export async function readManifest(path: string): Promise<Manifest> {
     const file = await openFile(path, MANIFEST, null);
     try {
       const { size } = await file.stat();
-      if (size > MOST_MANIFEST_BYTES)
+      if (size > MAX_MANIFEST_BYTES)
         throw new TrainError("bad-checkpoint", `${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
       return parseManifest(await file.readFile("utf8"), path);
     } finally {

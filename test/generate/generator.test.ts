@@ -266,9 +266,9 @@ describe("capacity", () => {
     expect(capacity.extents).toEqual({ "T.capacity": 4096, "K.capacity": 512 });
     const chunk = Uint32Array.of(256, 100);
     expect(capacity.fits(chunk)).toBe(true);
-    capacity.give(chunk);
+    capacity.submit(chunk);
     capacity.record(chunk, [chunk, [30, 10]]);
-    capacity.give(chunk);
+    capacity.submit(chunk);
     // 30 are known, 256 were given since and may all have taken the route.
     expect(capacity.fits(Uint32Array.of(226, 0))).toBe(true);
     expect(capacity.fits(Uint32Array.of(227, 0))).toBe(false);

@@ -8,7 +8,7 @@ import type { CountRule } from "../../src/size/count-rules.js";
 import { parseSize } from "../../src/size/parse-size.js";
 import { rational, toNumber, type Rational } from "../../src/size/rational.js";
 import { axisSize, evaluateSize, rowsSize, type Size } from "../../src/size/size.js";
-import { largestOf, sizeFunction } from "../../src/size/size-function.js";
+import { maxOverRange, sizeFunction } from "../../src/size/size-function.js";
 import { random, type Random } from "../random.js";
 
 interface Plain {
@@ -293,7 +293,7 @@ describe("a size as a function of an axis", () => {
           return (num - (((num % den) + den) % den)) / den;
         };
         const all = Array.from({ length: high - low + 1 }, (_, i) => at(low + i));
-        expect(largestOf(size, "A", low, high, value, 0n), `${text} in ${low} … ${high}`).toBe(
+        expect(maxOverRange(size, "A", low, high, value, 0n), `${text} in ${low} … ${high}`).toBe(
           all.reduce((a, b) => (a > b ? a : b), 0n),
         );
       }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { escapeText, quotedName, replaceSteering, shownName } from "../../src/size/shown.js";
+import { escapeText, quotedName, replaceControls, escapedName } from "../../src/size/shown.js";
 
 describe("text from outside", () => {
   it("spells every character that steers a terminal or turns the reading", () => {
@@ -25,7 +25,7 @@ describe("text from outside", () => {
     for (const code of steering) {
       const shown = escapeText(`a${String.fromCharCode(code)}b`);
       expect(shown).toBe(code === 13 ? "a\\rb" : `a\\u${code.toString(16).padStart(4, "0")}b`);
-      expect(replaceSteering(`a${String.fromCharCode(code)}b`, "$&")).toBe("a$&b");
+      expect(replaceControls(`a${String.fromCharCode(code)}b`, "$&")).toBe("a$&b");
     }
   });
 
@@ -37,12 +37,12 @@ describe("text from outside", () => {
   });
 
   it("puts a name into one line and cuts its middle between characters", () => {
-    expect(shownName("a\nb\tc\u001b")).toBe("a\\nb\\tc\\u001b");
+    expect(escapedName("a\nb\tc\u001b")).toBe("a\\nb\\tc\\u001b");
     expect(quotedName('a"\n\u202e')).toBe('"a\\"\\n\\u202e"');
-    const long = shownName(`${"x".repeat(1_000_000)}.weight`);
+    const long = escapedName(`${"x".repeat(1_000_000)}.weight`);
     expect(long).toHaveLength(160);
     expect(long).toMatch(/^x{107} … x{43}\.weight$/);
     for (let before = 0; before < 4; before++)
-      expect(shownName("x".repeat(before) + "🙂".repeat(500))).not.toMatch(/\p{Cs}/u);
+      expect(escapedName("x".repeat(before) + "🙂".repeat(500))).not.toMatch(/\p{Cs}/u);
   });
 });

@@ -2,7 +2,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { formatSource } from "../../src/syntax/format-source.js";
-import { MAX_DIGITS, MAX_ERRORS, MAX_LEVELS, MAX_NESTING, MAX_SOURCE } from "../../src/syntax/limits.js";
+import {
+  MAX_DIGITS,
+  MAX_ERRORS,
+  MAX_EXPRESSION_HEIGHT,
+  MAX_NESTING,
+  MAX_SOURCE_LENGTH,
+} from "../../src/syntax/limits.js";
 import { parse } from "../../src/syntax/parse.js";
 import { soaking } from "../soak.js";
 
@@ -45,9 +51,10 @@ describe("nesting", () => {
   }
   for (const [what, make] of Object.entries(CHAINS)) {
     it(`of ${what} is read up to the limit and refused past it`, () => {
-      expect(codes(make(MAX_LEVELS - 2))).toEqual([]);
-      expect(formatSource(make(MAX_LEVELS - 2), "a.mod").text).not.toBeNull();
-      for (const k of [MAX_LEVELS + 1, 20_000]) expect(codes(make(k)), String(k)).toEqual(["nesting-too-deep"]);
+      expect(codes(make(MAX_EXPRESSION_HEIGHT - 2))).toEqual([]);
+      expect(formatSource(make(MAX_EXPRESSION_HEIGHT - 2), "a.mod").text).not.toBeNull();
+      for (const k of [MAX_EXPRESSION_HEIGHT + 1, 20_000])
+        expect(codes(make(k)), String(k)).toEqual(["nesting-too-deep"]);
     });
   }
 
@@ -75,9 +82,9 @@ describe("nesting", () => {
 
 describe("size", () => {
   it("of a source is bounded in characters and in words", () => {
-    expect(codes(`// ${"a".repeat(MAX_SOURCE - 4)}\n`)).toEqual([]);
-    expect(codes(`// ${"a".repeat(MAX_SOURCE)}\n`)).toEqual(["source-too-large"]);
-    expect(codes("x;".repeat(MAX_SOURCE / 2))).toEqual(["source-too-large"]);
+    expect(codes(`// ${"a".repeat(MAX_SOURCE_LENGTH - 4)}\n`)).toEqual([]);
+    expect(codes(`// ${"a".repeat(MAX_SOURCE_LENGTH)}\n`)).toEqual(["source-too-large"]);
+    expect(codes("x;".repeat(MAX_SOURCE_LENGTH / 2))).toEqual(["source-too-large"]);
   });
   it("of a number is bounded", () => {
     expect(codes(`const a = ${"9".repeat(MAX_DIGITS)}`)).toEqual([]);

@@ -1,6 +1,6 @@
-// What to write instead: hints for habits from elsewhere, and examples of values.
+// Hints for syntax and habits from other languages, and example values of each kind.
 
-/** How a value of each kind is written. */
+/** An example value of each kind. */
 export const EXAMPLES: Readonly<Record<string, string>> = {
   "an int": ", such as `8`",
   "a float": ", such as `0.5`",
@@ -10,7 +10,7 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   "a block": ", such as `Linear(8, 8)`",
 };
 
-/** What each operator is for. */
+/** The operand types that each operator accepts, as a hint. */
 export const OPERANDS: Readonly<Record<string, string>> = {
   "+": "it adds numbers and joins two lists; strings are not joined",
   and: "it joins two conditions: `a > 0 and b > 0`",
@@ -21,7 +21,7 @@ export const OPERANDS: Readonly<Record<string, string>> = {
   "@": "it is the product of two tensors; numbers are multiplied with `*`",
 };
 
-/** For those who know PyTorch: what is given by position there, and by name here. */
+/** Hint for PyTorch users: arguments that PyTorch takes by position must be named here. */
 export function byName(callee: string, named: readonly string[]): string {
   if (callee === "transpose") return 'it swaps the last two axes; `rearrange(x, "b t d -> t b d")` moves any others';
   if (callee === "concat") return "write the tensors as a list: `concat([a, b], axis: -1)`";
@@ -29,7 +29,7 @@ export function byName(callee: string, named: readonly string[]): string {
   return named.length > 0 ? `give ${named.map((n) => `\`${n}\``).join(", ")} by name` : "leave out what is too much";
 }
 
-/** What other languages write as a method or field of a tensor. */
+/** Hint for a function that other languages provide as a method or field of a tensor. */
 export const ofTensor = (name: string): string =>
   name === "shape" || name === "size"
     ? "name the sizes in the type of the input, `f32[B, T, dim]`, and use those names"
@@ -37,7 +37,7 @@ export const ofTensor = (name: string): string =>
       ? "write `transpose(x)`"
       : `a tensor has no members; functions are built in: \`${name}(x)\``;
 
-/** A name that is spelled like the one that was not found. */
+/** Suggests the known name that is spelled most like the unknown one. */
 export const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
   suggestion === null ? null : `did you mean \`${suggestion}\`?`;
 

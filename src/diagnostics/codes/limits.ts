@@ -1,4 +1,4 @@
-// Diagnostics of what would never end, or take too long.
+// Diagnostics of compile-time limits: recursion, and models with too many calls, values or steps.
 import { code } from "../define.js";
 
 export const limitCodes = {
@@ -19,7 +19,7 @@ would never end.`,
   "limit-exceeded": code<{
     readonly what: string;
     readonly limit: number;
-    /** What comes most often among what was counted, and how often. */
+    /** The most frequent item among those counted, and its number of occurrences. */
     readonly most?: { readonly name: string; readonly times: number } | null;
   }>({
     severity: "error",

@@ -2,7 +2,7 @@
 import { code } from "../define.js";
 import { didYouMean } from "./hints.js";
 
-/** Names that Python or its libraries have. */
+/** Names from Python and its libraries, with their equivalents here. */
 const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
   ["True", "did you mean `true`?"],
   ["False", "did you mean `false`?"],
@@ -69,7 +69,7 @@ forward slashes.`,
   "import-path": code<{
     readonly path: string;
     readonly reason: string;
-    /** The path is in order, the file at its end is not. */
+    /** The import path is valid, but the file it names cannot be read. */
     readonly atFile?: boolean;
   }>({
     severity: "error",

@@ -1,4 +1,4 @@
-// Diagnostics of reading source text and parsing it.
+// Diagnostics of the lexer and the parser.
 import { code } from "../define.js";
 
 export const syntaxCodes = {

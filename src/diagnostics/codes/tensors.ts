@@ -4,7 +4,7 @@ import { code } from "../define.js";
 const list = (items: readonly string[]): string =>
   items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} or ${items[items.length - 1] ?? ""}`;
 
-/** What to write for an operand that is missing. */
+/** Example operand for each operator, for the hint about a missing operand. */
 const GIVE: Readonly<Record<string, string>> = {
   "two tensors": "numbers are multiplied with `*`; `@` is the product of two tensors",
   "a list of tensors": "put tensors in the list: `concat([a, b], axis: -1)`",

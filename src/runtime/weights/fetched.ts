@@ -1,6 +1,6 @@
 // Weights over the network: a safetensors file read as it comes. Its header is held against the model before anything
 // of it is made room for.
-import { shownName } from "../../size/shown.js";
+import { escapedName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
 import { headerBytes, parseHeader, TRUNCATED, type FileTensor } from "./safetensors.js";
 import type { WeightSource } from "./source.js";
@@ -49,7 +49,7 @@ export async function openResponse(
   options: FetchOptions = {},
   url = response.url,
 ): Promise<FetchedWeights> {
-  const name = shownName(url || "the response");
+  const name = escapedName(url || "the response");
   if (response.type === "opaque")
     throw new WeightsError(`${name} was fetched in a way that lets nobody read it`, {
       hint: "fetch it without mode: no-cors",
@@ -98,7 +98,7 @@ function refused(name: string, { status, statusText }: FetchedFile): WeightsErro
     [403, "the server does not let it be read"],
   ]).get(status);
   return new WeightsError(
-    `${name} cannot be had: the server answered ${status}${statusText ? ` ${shownName(statusText)}` : ""}`,
+    `${name} cannot be had: the server answered ${status}${statusText ? ` ${escapedName(statusText)}` : ""}`,
     hint === undefined ? {} : { hint },
   );
 }
@@ -111,7 +111,7 @@ function unreachable(url: string, cause: unknown): WeightsError {
   const hint = foreign
     ? `if the server is up, it must allow pages of ${page.origin} to read the file: Access-Control-Allow-Origin`
     : "is the address right, and the server up?";
-  return new WeightsError(`${shownName(url)} cannot be reached: ${reason}`, { hint, cause });
+  return new WeightsError(`${escapedName(url)} cannot be reached: ${reason}`, { hint, cause });
 }
 
 function reasonOf(cause: unknown): string {
@@ -119,7 +119,7 @@ function reasonOf(cause: unknown): string {
   const inner = cause.cause;
   // one for each address of a host
   const reason = inner instanceof AggregateError && inner.errors.length > 0 ? (inner.errors[0] as unknown) : inner;
-  return shownName(reason instanceof Error && reason.message !== "" ? reason.message : cause.message);
+  return escapedName(reason instanceof Error && reason.message !== "" ? reason.message : cause.message);
 }
 
 /** Tensors in the order of the file, each made room for when its bytes come. */

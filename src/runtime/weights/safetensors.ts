@@ -1,7 +1,7 @@
 // The safetensors format (https://github.com/huggingface/safetensors): a length, a JSON header, and the tensors one
 // after the other.
 import { bug } from "../../base/invariant.js";
-import { quotedName, shownName } from "../../size/shown.js";
+import { quotedName, escapedName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
 import { parseJson, type Json } from "./json.js";
 import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
@@ -56,7 +56,7 @@ function other(prefix: Uint8Array, size: bigint, file: string, sent: Sent | null
     ? sent === null
       ? ["it looks like a page of HTML", "download the file itself, not the page that shows it"]
       : [
-          `the server sent a page${sent.type === null ? "" : ` (${shownName(sent.type)})`}`,
+          `the server sent a page${sent.type === null ? "" : ` (${escapedName(sent.type)})`}`,
           "many servers answer so where there is no such file",
         ]
     : begins === "version "
@@ -122,7 +122,7 @@ function parseEntry(key: string, entry: Json, data: number, fileBytes: number, f
   const dtype = entry.get("dtype");
   const element = typeof dtype === "string" ? FILE_DTYPES.get(dtype) : undefined;
   if (typeof dtype !== "string" || element === undefined)
-    return fail(`has an unknown dtype ${shownName(JSON.stringify(dtype ?? null))}`);
+    return fail(`has an unknown dtype ${escapedName(JSON.stringify(dtype ?? null))}`);
   const shape = entry.get("shape");
   if (!isList(shape) || !shape.every(isCount)) return fail("has no shape of whole numbers");
   if (shape.length > MOST_DIMENSIONS) return fail(`has ${shape.length} dimensions`);

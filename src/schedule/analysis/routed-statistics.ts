@@ -5,7 +5,7 @@ import { attrsKey } from "../../ir/key.js";
 import { equalShapes } from "../../ir/typing.js";
 import { cse } from "../../passes/cse.js";
 import { mapGraph, type Emit } from "../../passes/rewrite.js";
-import { hasRows, rowSumOf, withBase } from "../../passes/row-sums.js";
+import { hasRows, rowSumOf, substituteBase } from "../../passes/row-sums.js";
 import type { ProductAbilities } from "../fusion/abilities.js";
 
 type Sum = Node<"sum">;
@@ -154,4 +154,4 @@ function replacing({ inputs, attrs }: Node<"put">, emit: Emit): Node {
 
 /** The same sum, of x in place of what it is of. */
 const sumOf = (x: Node, { inputs, attrs }: Sum, base: Node, emit: Emit): Node =>
-  emit("sum", [withBase(inputs[0], base, x, emit)], attrs);
+  emit("sum", [substituteBase(inputs[0], base, x, emit)], attrs);

@@ -1,4 +1,4 @@
-// Which token a comment belongs to, so that printing every token prints every comment.
+// Attaches each comment to a token, so that printing every token prints every comment.
 import type { CstNode } from "chevrotain";
 import * as t from "../../../grammar/tokens.js";
 import type { Comment } from "../lex.js";
@@ -6,18 +6,18 @@ import { blankLine, type Doc } from "./doc.js";
 
 interface OwnLine {
   readonly text: string;
-  /** Whether an empty line stands before it. */
+  /** Whether a blank line precedes the comment. */
   readonly blank: boolean;
 }
 
 interface Attached {
-  /** On lines of their own above the token. */
+  /** Comments on lines of their own above the token. */
   readonly leading: OwnLine[];
-  /** Behind it on its line. */
+  /** Trailing comment on the token's line. */
   trailing: { readonly text: string; readonly gap: number } | null;
-  /** Whether an empty line stands between the token and what comes before. */
+  /** Whether a blank line precedes the token. */
   blank: boolean;
-  /** Whether the token, or its first comment, begins a line. */
+  /** Whether the token, or its first comment, is the first on its line. */
   breaks: boolean;
 }
 
@@ -31,7 +31,8 @@ export class Tokens {
     let next = 0;
     let end = 0;
     let last: Attached | null = null;
-    // What stands between two elements: nothing but blanks, newlines and what the layout dropped.
+    // Counts the line breaks between two elements; only blanks, newlines and tokens dropped by the layout are between
+    // them.
     const newlines = (start: number): number => text.slice(end, start).split("\n").length - 1;
     const real = tokens.filter(
       (token) => token.image !== "" && token.tokenType !== t.Newline && token.tokenType !== t.Semicolon,
@@ -59,23 +60,23 @@ export class Tokens {
     }
   }
 
-  /** The token with its comments, those above it on lines of their own. */
+  /** The token with its comments; leading comments on lines of their own. */
   print(token: t.IToken): Doc {
     return [this.above(token), this.bare(token)];
   }
 
-  /** The token and the comment behind it, without those above. */
+  /** The token and its trailing comment, without its leading comments. */
   bare(token: t.IToken): Doc {
     const trailing = this.#of(token)?.trailing;
     return trailing ? [token.image, { kind: "comment", ...trailing }] : token.image;
   }
 
-  /** The comments above a token; whether an empty line stands before the first is told by `separates`. */
+  /** The leading comments of a token; `separates` tells whether a blank line precedes the first. */
   above(token: t.IToken): Doc {
     return this.hasAbove(token) && this.#of(token)!.blank ? [this.ending(token), blankLine] : this.ending(token);
   }
 
-  /** The comments above a closing bracket, or the end of the file: no empty line stands behind them. */
+  /** The leading comments of a closing bracket or of the end of the file, without a blank line after them. */
   ending(token: t.IToken | null): Doc {
     return (this.#of(token)?.leading ?? []).map((c, i): Doc =>
       c.blank && i > 0 ? [blankLine, ownLine(c.text)] : ownLine(c.text),
@@ -86,23 +87,23 @@ export class Tokens {
     return (this.#of(token)?.leading.length ?? 0) > 0;
   }
 
-  /** Whether an empty line stands before the token and the comments above it. */
+  /** Whether a blank line precedes the token and its leading comments. */
   separates(token: t.IToken | null): boolean {
     const own = this.#of(token);
     return own !== undefined && (own.leading[0] ? own.leading[0].blank : own.blank);
   }
 
-  /** Whether the token, or the first comment above it, begins a line of the source. */
+  /** Whether the token, or its first leading comment, is the first on its source line. */
   beginsLine(token: t.IToken): boolean {
     return this.#of(token)?.breaks ?? false;
   }
 
-  /** Whether a comment stands between the beginning and the end of a node. */
+  /** Whether the node contains a comment. */
   within({ location }: CstNode): boolean {
     return location !== undefined && this.between(location.startOffset, location.endOffset ?? location.startOffset);
   }
 
-  /** Whether a comment stands between two offsets. */
+  /** Whether there is a comment between two offsets. */
   between(start: number, end: number): boolean {
     let low = 0;
     let high = this.#comments.length;
@@ -128,7 +129,7 @@ function gapBefore(text: string, offset: number): number {
   return offset - start;
 }
 
-/** The token that a node begins with. */
+/** The first token of a node. */
 export function firstToken(node: CstNode): t.IToken {
   let first: t.IToken | null = null;
   for (const elements of Object.values(node.children)) {
@@ -137,6 +138,6 @@ export function firstToken(node: CstNode): t.IToken {
     const token = "children" in element ? firstToken(element) : element;
     if (!first || token.startOffset < first.startOffset) first = token;
   }
-  // The formatter sees complete trees only: every rule of the grammar has a token.
+  // The formatter gets complete trees only, and every rule of the grammar has a token.
   return first!;
 }

@@ -1,26 +1,29 @@
-// Documents: text with places where a line may break, and the printer that decides which do.
-// After Wadler's "A prettier printer" and Prettier's commands; comments at line ends wait until the line does end.
+// Documents (text with possible line breaks), and the printer that chooses the breaks. After Wadler's "A prettier
+// printer" and Prettier's commands. A trailing comment is deferred to the end of its line.
 
 export type Doc =
   | string
   | readonly Doc[]
   | { readonly kind: "group"; readonly doc: Doc; readonly broken: boolean }
   | { readonly kind: "indent"; readonly by: number; readonly doc: Doc }
-  /** Lines inside begin `by` columns right of where this begins. */
+  /** Indents inner lines by `by` columns, relative to the column where the document begins. */
   | { readonly kind: "align"; readonly by: number; readonly doc: Doc }
-  /** A break: flat it is `flat`; `hard` ones are always taken, and break the groups around them. */
+  /**
+   * A possible break, printed as `flat` if it is not taken. A `hard` break is always taken, and breaks all enclosing
+   * groups.
+   */
   | { readonly kind: "line"; readonly flat: string; readonly hard: boolean }
-  /** An empty line and a new one. */
+  /** A blank line. */
   | { readonly kind: "blank" }
-  /** One of the two, as the group around it is broken or flat. */
+  /** `broken` or `flat`, depending on the enclosing group. */
   | { readonly kind: "choice"; readonly broken: Doc; readonly flat: Doc }
-  /** Text that goes before the comment which waits for the end of the line. */
+  /** Text that is inserted before a deferred trailing comment. */
   | { readonly kind: "tack"; readonly text: string }
-  /** A comment that runs to the end of the line; `gap` is how far its author put it from the code. */
+  /** A trailing comment; `gap` is its distance from the code in the source. */
   | { readonly kind: "comment"; readonly text: string; readonly gap: number }
   /** A comment on lines of its own. */
   | { readonly kind: "own-line"; readonly text: string }
-  /** Parts from `from` on, as many a line as fit; one that is forced begins a line. */
+  /** Prints the parts from index `from` on, as many on a line as fit; a part with `forced` begins a new line. */
   | { readonly kind: "fill"; readonly parts: readonly Part[]; readonly from: number };
 
 export interface Part {
@@ -37,12 +40,15 @@ export const align = (by: number, doc: Doc): Doc => ({ kind: "align", by, doc })
 export const fill = (parts: readonly Part[]): Doc => ({ kind: "fill", parts, from: 0 });
 export const ifBroken = (broken: Doc, flat: Doc): Doc => ({ kind: "choice", broken, flat });
 
-/** Flat if it fits and holds no hard line; `broken` where a comment within it ends a line. */
+/**
+ * Printed flat if it fits and contains no hard break; `broken` forces the breaks, as for a group with a trailing
+ * comment inside.
+ */
 export const group = (doc: Doc, broken = false): Doc => ({ kind: "group", doc, broken: broken || mustBreak(doc) });
 
 /**
- * Whether a document holds a line that is always broken; groups know already. Comments do not count: the last one
- * stands behind the group.
+ * Whether a document contains a hard break; groups cache the answer. Comments do not count: a trailing comment is
+ * printed after the group.
  */
 function mustBreak(doc: Doc): boolean {
   if (typeof doc === "string") return false;
@@ -70,7 +76,7 @@ function mustBreak(doc: Doc): boolean {
   }
 }
 
-/** A printed line: its code without blanks at the end, and the comment behind it. */
+/** A printed line: its code without trailing blanks, and its trailing comment. */
 export interface Line {
   readonly code: string;
   readonly comment: { readonly text: string; readonly gap: number } | null;
@@ -82,7 +88,7 @@ interface Command {
   readonly doc: Doc;
 }
 
-/** Lays a document out in lines of at most `width` columns where its breaks allow it. */
+/** Prints a document in lines of at most `width` columns, where its breaks allow it. */
 export function print(doc: Doc, width: number): readonly Line[] {
   return new Printer(width).print(doc);
 }
@@ -92,7 +98,7 @@ class Printer {
   readonly #stack: Command[] = [];
   #code = "";
   #comment: { readonly text: string; readonly gap: number } | null = null;
-  /** The line is a comment: nothing can follow on it. */
+  /** Whether the current line is a comment, after which nothing can be printed. */
   #closed = false;
   readonly #width: number;
 
@@ -145,20 +151,20 @@ class Printer {
     }
   }
 
-  /** One part at a time: the next stays on the line where it fits. */
+  /** Prints one part and schedules the rest; a part stays on the current line if it fits. */
   #fill(parts: readonly Part[], from: number, indentation: number, flat: boolean): void {
     const part = parts[from];
     if (!part) return;
-    const begun = from > 0 || this.#comment !== null || this.#closed;
-    if (begun && flat) {
+    const lineStarted = from > 0 || this.#comment !== null || this.#closed;
+    if (lineStarted && flat) {
       this.#text(" ", indentation);
-    } else if (begun) {
-      const full =
+    } else if (lineStarted) {
+      const breakLine =
         part.forced ||
         this.#comment !== null ||
         this.#closed ||
         !this.#fits({ indentation, flat: true, doc: [" ", part.doc] });
-      if (full) this.#endLine(indentation);
+      if (breakLine) this.#endLine(indentation);
       else this.#code += " ";
     }
     this.#stack.push(
@@ -173,7 +179,7 @@ class Printer {
     this.#closed = true;
   }
 
-  /** Text after a comment begins a new line. */
+  /** Appends text; after a comment, on a new line. */
   #text(text: string, indentation: number): void {
     if (this.#closed || this.#comment !== null) {
       if (text.trim() === "") return;
@@ -190,14 +196,14 @@ class Printer {
     this.#closed = false;
   }
 
-  /** Whether a command fits on the line, together with what follows up to the next possible break. */
+  /** Whether a command and the text after it, up to the next possible break, fit on the current line. */
   #fits(first: Command): boolean {
     let room = this.#width - this.#code.length;
-    let rest = this.#stack.length - 1;
-    const own: Command[] = [first];
+    let stackIndex = this.#stack.length - 1;
+    const pending: Command[] = [first];
     for (;;) {
       if (room < 0) return false;
-      const next = own.pop() ?? (rest >= 0 ? this.#stack[rest--] : undefined);
+      const next = pending.pop() ?? (stackIndex >= 0 ? this.#stack[stackIndex--] : undefined);
       if (!next) return true;
       const { flat, doc, indentation } = next;
       if (typeof doc === "string") {
@@ -205,17 +211,17 @@ class Printer {
         continue;
       }
       if ("length" in doc) {
-        for (let i = doc.length - 1; i >= 0; i--) own.push({ indentation, flat, doc: doc[i]! });
+        for (let i = doc.length - 1; i >= 0; i--) pending.push({ indentation, flat, doc: doc[i]! });
         continue;
       }
       switch (doc.kind) {
         case "group":
           if (flat && doc.broken) return false;
-          own.push({ indentation, flat, doc: doc.doc });
+          pending.push({ indentation, flat, doc: doc.doc });
           break;
         case "indent":
         case "align":
-          own.push({ indentation, flat, doc: doc.doc });
+          pending.push({ indentation, flat, doc: doc.doc });
           break;
         case "line":
           if (!flat || doc.hard) return true;
@@ -229,13 +235,13 @@ class Printer {
           room -= doc.text.length;
           break;
         case "choice":
-          own.push({ indentation, flat, doc: flat ? doc.flat : doc.broken });
+          pending.push({ indentation, flat, doc: flat ? doc.flat : doc.broken });
           break;
         case "fill":
           if (!flat && doc.from > 0) return true;
           if (doc.from < doc.parts.length) {
-            own.push({ indentation, flat, doc: { ...doc, from: doc.from + 1 } });
-            own.push({
+            pending.push({ indentation, flat, doc: { ...doc, from: doc.from + 1 } });
+            pending.push({
               indentation,
               flat,
               doc: doc.from > 0 ? [" ", doc.parts[doc.from]!.doc] : doc.parts[doc.from]!.doc,

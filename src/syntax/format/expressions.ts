@@ -1,4 +1,4 @@
-// The canonical form of expressions and of lists in brackets.
+// Formats expressions and bracketed lists.
 import type { CstNode } from "chevrotain";
 import type * as cst from "../../../grammar/cst.js";
 import * as t from "../../../grammar/tokens.js";
@@ -6,8 +6,8 @@ import { firstToken, type Tokens } from "./comments.js";
 import { align, fill, group, hardline, ifBroken, indent, line, softline, type Doc } from "./doc.js";
 
 /**
- * Where an expression stands: inside brackets lines may break anywhere, outside only after operators, `then` and
- * `else`.
+ * Whether an expression is inside brackets, where lines may break anywhere, or outside, where they break only after
+ * operators, `then` and `else`.
  */
 export type Place = "inside" | "outside";
 
@@ -20,7 +20,7 @@ export function range(k: Tokens, sides: readonly cst.ChainCstNode[], dots: reado
   return dots ? [chain(k, sides[0]!), k.print(dots[0]!), chain(k, sides[1]!)] : chain(k, sides[0]!);
 }
 
-/** Inside brackets a branch a line, below the `if`; outside, lines end with `else`. */
+/** Inside brackets each branch is on its own line, aligned with the `if`; outside, lines end with `else`. */
 export function choice(
   k: Tokens,
   head: t.IToken,
@@ -132,7 +132,7 @@ function index(k: Tokens, node: cst.IndexCstNode): Doc {
   return [docs.slice(0, before), k.print(Colon[0]!), docs.slice(before)];
 }
 
-/** A comprehension breaks after its `:`, three columns in from the bracket. */
+/** A comprehension breaks after its `:`, indented by three columns from the bracket. */
 function list(k: Tokens, node: cst.ListCstNode): Doc {
   const { LBracket, RBracket, For, Identifier, In, Colon, Comma, expression: values = [] } = node.children;
   const docs = values.map((v) => expression(k, v, "inside"));
@@ -167,7 +167,10 @@ export interface Item {
   readonly doc: Doc;
 }
 
-/** On one line if it fits; else as many items a line as fit, where the author broke lines, with a comma at the end. */
+/**
+ * Prints a bracketed list on one line if it fits; else fills lines with items, broken where the author broke them, with
+ * a trailing comma.
+ */
 export function bracketed(
   k: Tokens,
   open: t.IToken,
@@ -194,7 +197,7 @@ export function bracketed(
   );
 }
 
-/** Never broken: indices and dimensions. */
+/** Indices and dimensions, which are never broken. */
 export function unbroken(
   k: Tokens,
   open: t.IToken,

@@ -1,4 +1,4 @@
-// The canonical form of declarations, members and statements: items of a body, one a line, with their signs aligned.
+// Formats declarations, members and statements: one item per line, with the `:` and `=` of neighbours aligned.
 import type { CstNode } from "chevrotain";
 import type * as cst from "../../../grammar/cst.js";
 import type { IToken } from "../../../grammar/tokens.js";
@@ -6,12 +6,12 @@ import { firstToken, type Tokens } from "./comments.js";
 import { blankLine, group, hardline, indent, line, type Doc } from "./doc.js";
 import { bracketed, choice, expression, range, tensorType } from "./expressions.js";
 
-/** An item, and where its sign may be aligned with those above and below it. */
+/** An item of a body, and the position of its `:` or `=` for alignment with its neighbours. */
 interface Row {
   readonly node: CstNode;
-  /** The item with that many blanks put in at its sign. */
+  /** Prints the item with `padding` blanks before its `:` or `=`. */
   readonly print: (padding: number) => Doc;
-  /** What it is aligned with, and the columns up to its sign; null where it stands alone. */
+  /** The kind of items it is aligned with, and the columns before its `:` or `=`; null if it is not aligned. */
   readonly aligned: { readonly with: string; readonly width: number; readonly step: number } | null;
 }
 
@@ -22,7 +22,7 @@ export function file(k: Tokens, node: cst.FileCstNode): Doc {
   const declarations = node.children.declaration ?? [];
   declarations.forEach((d, i) => {
     const before = declarations[i - 1];
-    // A block stands apart from its neighbours.
+    // A blank line separates blocks from their neighbours.
     const apart =
       before && (d.children.blockDeclaration || before.children.blockDeclaration || k.separates(firstToken(d)));
     if (before) docs.push(apart ? blankLine : hardline);
@@ -44,7 +44,7 @@ function declaration(k: Tokens, { children }: cst.DeclarationCstNode): Doc {
       Comma,
       StringLiteral,
     } = children.importDeclaration[0]!.children;
-    // Each name is a node of its own to the list.
+    // `list` takes nodes: wrap each name in a node.
     const items = Identifier.map((name) => ({
       node: { name: "name", children: { Identifier: [name] } },
       doc: k.print(name),
@@ -110,9 +110,7 @@ function kind(k: Tokens, { children }: cst.ParameterKindCstNode): Doc {
   return k.print((children.Block ?? children.Identifier)![0]!);
 }
 
-/**
- * Braces and what is between them, on one line where the author left a single item there and the group around it fits.
- */
+/** Prints a body in braces; on one line if the author wrote its single item so and the enclosing group fits. */
 function braces(k: Tokens, open: IToken, rows: readonly Row[], close: IToken): Doc {
   if (rows.length === 0) {
     const empty = !k.hasAbove(close);
@@ -130,8 +128,8 @@ function braces(k: Tokens, open: IToken, rows: readonly Row[], close: IToken): D
 }
 
 /**
- * Rows one below the other. Neighbours of the same sort, without an empty line or a comment between them, have their
- * signs in one column.
+ * Prints rows one below the other. The signs of neighbouring rows of the same kind, with no blank line or comment
+ * between them, are aligned.
  */
 function aligned(k: Tokens, rows: readonly Row[]): Doc {
   const docs: Doc[] = [];
@@ -233,7 +231,7 @@ function member(k: Tokens, node: cst.MemberCstNode): Row {
   );
 }
 
-/** The `=` of entries stand in a column that is a multiple of four from their start. */
+/** The `=` of entries are aligned at a multiple of four columns from their start. */
 function entry(k: Tokens, node: cst.NamesEntryCstNode): Row {
   const { Ignore, StringLiteral, Equal, Or = [] } = node.children;
   if (Ignore) return plain(node, [k.print(Ignore[0]!), " ", k.print(StringLiteral![0]!)]);
@@ -353,7 +351,7 @@ function statement(k: Tokens, node: cst.StatementCstNode): Row {
   return { node, print, aligned: name ? { with: "assign", width: name.image.length, step: 1 } : null };
 }
 
-/** `if c { } else if d { } else { }`: all on one line, or none. */
+/** Formats `if c { } else if d { } else { }`: all branches on one line, or none. */
 function branches(
   k: Tokens,
   ifs: readonly IToken[],

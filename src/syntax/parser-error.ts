@@ -1,34 +1,33 @@
-// What the parser complains of, collected from chevrotain: the rule it was in, what it expected, and the tokens about
-// it.
+// Collects the parser's errors from chevrotain: the grammar rule, the expected token, and the tokens around the error.
 import type { IParserErrorMessageProvider } from "chevrotain";
 import * as t from "../../grammar/tokens.js";
 import { invariant } from "../base/invariant.js";
 import { MAX_ERRORS } from "./limits.js";
 
-/** What the parser itself knows when it complains. */
-interface Raw {
+/** The data that chevrotain provides with an error. */
+interface RawError {
   readonly rule: string;
-  /** The token it insisted on; null where it had a choice. */
+  /** The one expected token; null if several alternatives were possible. */
   readonly expected: t.TokenType | null;
   readonly found: t.IToken;
 }
 
-/** A complaint among the tokens it is about. */
-export interface Complaint extends Raw {
+/** A parser error with the tokens around it. */
+export interface ParserError extends RawError {
   readonly next: t.IToken | undefined;
   readonly previous: t.IToken | undefined;
   readonly beforePrevious: t.IToken | undefined;
 }
 
-/** Thrown through the parser once a file has more errors than anyone reads. */
+/** Thrown through the parser once a file exceeds MAX_ERRORS. */
 export class TooManyErrors extends Error {}
 
-/** Collects complaints; the texts that chevrotain would keep are empty. */
-export class Complaints implements IParserErrorMessageProvider {
-  #list: Raw[] = [];
+/** Collects parser errors; returns empty messages to chevrotain. */
+export class ParserErrors implements IParserErrorMessageProvider {
+  #list: RawError[] = [];
 
-  /** Those since the last call, each with the tokens about it. */
-  take(tokens: readonly t.IToken[]): readonly Complaint[] {
+  /** The errors since the last call, each with the tokens around it. */
+  take(tokens: readonly t.IToken[]): readonly ParserError[] {
     const list = this.#list;
     this.#list = [];
     if (list.length === 0) return [];
