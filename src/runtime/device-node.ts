@@ -29,11 +29,20 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
   await importDawn();
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
-  const found = await findAdapter(kind, fallback);
+  const found = await oneAtATime(() => findAdapter(kind, fallback));
   if (!found) throw kind === "swiftshader" ? noSwiftShader() : noAdapter(kind);
   const { adapter, gpu } = found;
   if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
   return { adapter, keep: [gpu], waitFor: (software) => (software ? "backoff" : "native") };
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** Devices that are asked for at the same time: while one is looked for, the environment names its driver alone. */
+function oneAtATime<T>(body: () => Promise<T>): Promise<T> {
+  const result = last.then(body);
+  last = result.catch(() => null);
+  return result;
 }
 
 interface FoundAdapter {

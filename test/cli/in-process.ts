@@ -32,9 +32,7 @@ export async function run(words: readonly string[], { stdin = "", env = {} }: Ru
 
 /** The devices of the tests: what one command line compiles for a device, the next one finds there. */
 async function openDevices(): Promise<CliIo["device"]> {
-  // One after the other: while one is opened, the environment names its driver.
-  const best = await opened("default");
-  const swiftshader = await opened("swiftshader");
+  const [best, swiftshader] = await Promise.all([opened("default"), opened("swiftshader")]);
   return (kind) => {
     const device = kind === "swiftshader" ? swiftshader : best;
     const suits = kind === null || kind === "swiftshader" || device?.info.software === (kind === "software");

@@ -53,6 +53,11 @@ describe("opening a device", () => {
     expect(device.waitMode).toBe(device.info.software ? "backoff" : "native");
   });
 
+  it.runIf(onLinux)("gives each its own driver where two are opened at the same time", async () => {
+    const { info } = await openElsewhere({ beside: { kind: "swiftshader" } });
+    expect(info?.name).toBe((await testDevice()).info.name);
+  });
+
   it.runIf(onLinux)(
     "unpacks SwiftShader where no driver is found, and keeps stdout and the environment clean",
     async () => {

@@ -1,9 +1,12 @@
-// Opens a device as its arguments say and prints one line of JSON: what it is, or the error.
+// Opens a device as its arguments say, and another beside it where they say so, and prints one line of JSON: what the
+// first is, or the error.
 import { openDevice, RuntimeError, type OpenDeviceOptions } from "../../../src/runtime/index.js";
 
-const options = JSON.parse(process.argv[2] ?? "{}") as OpenDeviceOptions;
+const { beside, ...options } = JSON.parse(process.argv[2] ?? "{}") as OpenDeviceOptions & {
+  readonly beside?: OpenDeviceOptions;
+};
 try {
-  const device = await openDevice(options);
+  const [device] = await Promise.all([openDevice(options), ...(beside ? [openDevice(beside)] : [])]);
   // An error that no scope catches: it must not reach stdout.
   device.gpu.createBuffer({ size: 4, usage: 0 });
   await device.gpu.queue.onSubmittedWorkDone();
