@@ -1,4 +1,5 @@
 // The programs a model becomes: as what each is checked, and which graph of it is optimized and compiled.
+import { once } from "./base/once.js";
 import { accumulateStep, trainStep, type StepOptions, type TrainStep } from "./autodiff/train-step.js";
 import { weightsAsStates } from "./autodiff/weights-as-states.js";
 import { withGradients } from "./autodiff/with-gradients.js";
@@ -96,8 +97,3 @@ export const recipes: { readonly [N in ProgramName]: Recipe } = {
     weightsAsStates(m.lowered()),
   ),
 };
-
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | null = null;
-  return () => (made ??= { value: make() }).value;
-}

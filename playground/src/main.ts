@@ -1,4 +1,5 @@
 // The page: an editor, and beside it in tabs what becomes of the model.
+import { once } from "../../src/base/once.js";
 import type { Phase } from "../../src/check/model.js";
 import type { Checked } from "./compiler/checked.js";
 import { choice, field, h } from "./dom.js";
@@ -160,10 +161,5 @@ const startWorker = (name: "compiler" | "device"): Worker =>
   name === "compiler"
     ? new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "compiler" })
     : new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "device" });
-
-function once<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => (made ??= make());
-}
 
 start();

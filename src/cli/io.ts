@@ -1,5 +1,6 @@
 // What a command line reads and writes beside files: the streams of the process, or those of a caller in the same
 // process.
+import { once } from "../base/once.js";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readSync } from "node:fs";
 import type { DeviceKind } from "../runtime/device-info.js";
@@ -70,11 +71,6 @@ export const io = (): CliIo => given.getStore() ?? ofProcess;
 /** Runs `body`, and whatever it waits for, with other streams. Several may run at the same time. */
 export const withIo = <T>(other: Partial<CliIo>, body: () => T): T => {
   const all = { ...ofProcess, ...other };
+  // A command reads a source several times: standard input comes once.
   return given.run({ ...all, stdin: once(all.stdin) }, body);
 };
-
-/** A command reads a source several times: standard input comes once. */
-function once(read: () => Uint8Array): () => Uint8Array {
-  let bytes: Uint8Array | null = null;
-  return () => (bytes ??= read());
-}

@@ -1,4 +1,5 @@
 // What was compiled last: each stage is computed once for a source, when it is first asked for.
+import { once } from "../../../src/base/once.js";
 import { check, type Checked } from "../../../src/check/check.js";
 import { programFor } from "../../../src/compile.js";
 import type { Graph } from "../../../src/ir/graph.js";
@@ -65,9 +66,4 @@ function stagesOf(lowered: Graph): readonly Stage[] {
     found.push({ name, doc, graph, fired });
   }
   return found;
-}
-
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | null = null;
-  return () => (made ??= { value: make() }).value;
 }
