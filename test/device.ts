@@ -8,8 +8,8 @@ export type TestDevice = "default" | "swiftshader";
 const opened = new Map<TestDevice, Promise<Device>>();
 
 /**
- * The best there is for a session that may be spared kernels; what others have compiled is there. Giving it up leaves it
- * to them.
+ * The best there is for a session that may be spared kernels; what others have compiled is there. Giving it up leaves
+ * it to them.
  */
 export const sparingDevice = async (): Promise<Device> => openDevice({ device: (await testDevice()).gpu });
 

@@ -1,7 +1,7 @@
 // Which device the flags ask for, and how to get a better one.
 import type { DeviceInfo, OpenDeviceOptions } from "../runtime/device-info.js";
-import { io } from "./io.js";
-import type { DeviceFlags } from "./options.js";
+import { io } from "./terminal/io.js";
+import type { DeviceFlags } from "./tree/options.js";
 
 /** What `openDevice` is asked for. */
 export function wantedDevice({ device: kind }: DeviceFlags): OpenDeviceOptions {

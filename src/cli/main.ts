@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The program `modc`: a command line on the streams of its process.
-import { end, handleStreams } from "./ending.js";
+import { end, handleStreams } from "./terminal/ending.js";
 
 // Before anything is loaded whose lines a trace may show.
 if (process.env["MODC_DEBUG"]) process.setSourceMapsEnabled(true);

@@ -1,11 +1,11 @@
 // A command line from its words to its exit code, in this process: what `modc` does, and what tests and other programs
 // call.
 import { CommanderError } from "@commander-js/extra-typings";
-import { commandLine } from "./command-line.js";
-import { EXIT, type ExitCode } from "./exit.js";
-import { report } from "./failure.js";
-import { withIo, type CliIo } from "./io.js";
-import { expectOneReader, usageError } from "./usage.js";
+import { commandLine } from "./tree/command-line.js";
+import { EXIT, type ExitCode } from "./terminal/exit.js";
+import { report } from "./terminal/failure.js";
+import { withIo, type CliIo } from "./terminal/io.js";
+import { expectOneReader, usageError } from "./tree/usage.js";
 
 /**
  * Runs `modc …` and returns the code it ends with. `words` are what follows the program's name: `["check", "model.mod",

@@ -76,7 +76,9 @@ function languageModelHeads(graph: Graph, computed: Computed): ReadonlySet<Node>
   return heads;
 }
 
-/** The one computed input of what moves elements or computes each by itself; null where a sum of streams has several. */
+/**
+ * The one computed input of what moves elements or computes each by itself; null where a sum of streams has several.
+ */
 function onlyComputed(node: Node, computed: Computed): Node | null {
   const [only, ...more] = computed(node);
   const keeps = isPointwise(node) || isView(node) || costOf(node).flops === 0;

@@ -13,8 +13,8 @@ import { locateWeights, type WeightsInput } from "./weights.js";
  * ProgramError for what is no program, UnsupportedError or LimitError before anything is allocated, WeightsError before
  * any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
  *
- * Without weights they start from `options.seed`, which says that this is meant: without either, WeightsError. A program
- * whose weights all begin as ones or zeros, or that finds them where another session put them, needs neither.
+ * Without weights they start from `options.seed`, which says that this is meant: without either, WeightsError. A
+ * program whose weights all begin as ones or zeros, or that finds them where another session put them, needs neither.
  */
 export async function load(
   program: Program,

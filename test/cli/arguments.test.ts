@@ -1,8 +1,8 @@
 // Values of options: whole numbers as people write them, and what is none refused by its own text.
 import { describe, expect, it } from "vitest";
-import { extentsOf, wholeNumber } from "../../src/cli/arguments.js";
-import { chosenExtents } from "../../src/cli/extents.js";
-import { batch, length } from "../../src/cli/options.js";
+import { extentsOf, wholeNumber } from "../../src/cli/tree/arguments.js";
+import { chosenExtents } from "../../src/cli/source/extents.js";
+import { batch, length } from "../../src/cli/tree/options.js";
 import type { Axis } from "../../src/size/axes.js";
 
 const axes: readonly Axis[] = [

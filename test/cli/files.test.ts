@@ -15,9 +15,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { dataIn } from "../../src/cli/data.js";
-import { ensureWritable, writeText } from "../../src/cli/files.js";
-import { withIo } from "../../src/cli/io.js";
+import { dataIn } from "../../src/cli/source/data.js";
+import { ensureWritable, writeText } from "../../src/cli/source/files.js";
+import { withIo } from "../../src/cli/terminal/io.js";
 import { scratch } from "../train/folder.js";
 
 const folder = scratch();

@@ -1,10 +1,10 @@
 // How generated tokens are shown: as lines, as colours, as a page.
 import { describe, expect, it } from "vitest";
-import { DepthText } from "../../src/cli/depth.js";
-import { jsonLine, oneText, severalTexts } from "../../src/cli/generated.js";
-import { summaryLines } from "../../src/cli/generation-summary.js";
-import { heated } from "../../src/cli/heated.js";
-import { renderHeatmap } from "../../src/cli/heatmap.js";
+import { DepthText } from "../../src/cli/generate/depth.js";
+import { jsonLine, oneText, severalTexts } from "../../src/cli/generate/generated.js";
+import { summaryLines } from "../../src/cli/generate/generation-summary.js";
+import { heated } from "../../src/cli/generate/heated.js";
+import { renderHeatmap } from "../../src/cli/generate/heatmap.js";
 import type { GeneratedText, Generation, Summary } from "../../src/generate/index.js";
 
 const event = (

@@ -1,5 +1,5 @@
 // Runs the command line in this process, from its source: for tests where a process of its own is not the point.
-import type { CliIo } from "../../src/cli/io.js";
+import type { CliIo } from "../../src/cli/terminal/io.js";
 import { runCli } from "../../src/cli/run-cli.js";
 import type { Device } from "../../src/runtime/index.js";
 import { testDevice, type TestDevice } from "../device.js";

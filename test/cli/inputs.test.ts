@@ -1,6 +1,6 @@
 // Inputs on the command line: numbers that JSON lacks, by their names and places.
 import { describe, expect, it } from "vitest";
-import { readInputs } from "../../src/cli/inputs.js";
+import { readInputs } from "../../src/cli/run/inputs.js";
 import { scaleProgram, tablesProgram } from "../runtime/programs.js";
 
 const [floats, whole] = [scaleProgram(), tablesProgram];

@@ -4,7 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { ensureWritable } from "../../src/cli/files.js";
+import { ensureWritable } from "../../src/cli/source/files.js";
 import { writeHeader } from "../../src/runtime/weights/safetensors.js";
 import { run } from "./in-process.js";
 import { main, temporaryFolder } from "./spawn.js";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { memoryOf, parseProgram } from "../../src/runtime/index.js";
-import type { PlannedWork } from "../../src/cli/planned.js";
+import type { PlannedWork } from "../../src/cli/program/planned.js";
 import { readFileSync } from "node:fs";
 import { modc, NO_DEVICE, temporaryFolder } from "./spawn.js";
 

@@ -1,8 +1,8 @@
 // What is told of progress where no terminal is: each line once, and only what is done.
 import { afterEach, expect, it, vi } from "vitest";
-import { withIo } from "../../src/cli/io.js";
-import { showLoading } from "../../src/cli/loading.js";
-import { Progress } from "../../src/cli/terminal.js";
+import { withIo } from "../../src/cli/terminal/io.js";
+import { showLoading } from "../../src/cli/terminal/loading.js";
+import { Progress } from "../../src/cli/terminal/terminal.js";
 
 afterEach(() => vi.useRealTimers());
 

@@ -1,8 +1,8 @@
 // The picture of the routes, and the verdict on a run.
 import { describe, expect, it } from "vitest";
-import { drawRoutes, observedRoutes, strip } from "../../src/cli/routes.js";
-import { printableBytes, printablePieces } from "../../src/cli/text-reader.js";
-import { showValue } from "../../src/cli/show.js";
+import { drawRoutes, observedRoutes, strip } from "../../src/cli/run/routes.js";
+import { printableBytes, printablePieces } from "../../src/cli/run/text-reader.js";
+import { showValue } from "../../src/cli/terminal/show.js";
 import { modc, temporaryFolder } from "./spawn.js";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

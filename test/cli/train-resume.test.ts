@@ -3,7 +3,7 @@
 import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { tuningsPath } from "../../src/cli/tunings.js";
+import { tuningsPath } from "../../src/cli/program/tunings.js";
 import { printTunings, tuningsFile } from "../../src/schedule/tunings/file.js";
 import { tuningsDigest } from "../../src/schedule/tunings/digest.js";
 import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
-import { verify } from "../../src/cli/commands/verify.js";
-import { EXIT } from "../../src/cli/exit.js";
+import { verify } from "../../src/cli/run/verify.js";
+import { EXIT } from "../../src/cli/terminal/exit.js";
 import type { Program } from "../../src/program/program.js";
 import { modc, temporaryFolder } from "./spawn.js";
 

@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { validationText } from "../../src/cli/train-progress.js";
+import { validationText } from "../../src/cli/train/train-progress.js";
 import type { TrainEvent } from "../../src/train/events.js";
 import { readLog } from "../../src/train/log-node.js";
 import { Outcome } from "../../src/train/result.js";

@@ -1,7 +1,7 @@
 // The operations of a step, as the log has them: with the live parameters it ran with, and its optimiser once however
 // many micro-batches there are.
 import { describe, expect, it } from "vitest";
-import { targetOf } from "../../src/cli/targets.js";
+import { targetOf } from "../../src/cli/program/targets.js";
 import { ledger } from "../../src/cost/ledger.js";
 import type { Target } from "../../src/program/target.js";
 import { rational } from "../../src/size/rational.js";

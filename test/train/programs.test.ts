@@ -1,7 +1,7 @@
 // A training step compiles for every kind of device, whichever weights learn: what a kernel reads may be computed by
 // one that needs a copy first.
 import { describe, expect, it } from "vitest";
-import { targetOf } from "../../src/cli/targets.js";
+import { targetOf } from "../../src/cli/program/targets.js";
 import { DEVICE_CLASSES } from "../../src/program/target.js";
 import { compileTraining } from "../../src/train/programs.js";
 import { soaking } from "../soak.js";

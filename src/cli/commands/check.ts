@@ -5,15 +5,15 @@ import { Diagnostics, type Diagnostic } from "../../diagnostics/diagnostic.js";
 import type { SourceFile } from "../../diagnostics/span.js";
 import type { Block, Member } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
-import { EXIT, type ExitCode } from "../exit.js";
-import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
-import { compileOptions } from "../frontend.js";
-import { STDIN, STDIN_NAME } from "../files.js";
-import { readModel } from "../model-file.js";
-import { out, outJson } from "../terminal.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { diagnosticJson, showDiagnostics } from "../terminal/diagnostics.js";
+import { compileOptions } from "../source/frontend.js";
+import { STDIN, STDIN_NAME } from "../source/files.js";
+import { readModel } from "../source/model-file.js";
+import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
-import type { ModelFlags } from "../options.js";
+import type { ModelFlags } from "../tree/options.js";
 
 type CheckFlags = Flags<typeof sourceCommands.check>;
 

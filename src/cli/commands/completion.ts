@@ -5,9 +5,9 @@ import { bash } from "../completion/bash.js";
 import { fish } from "../completion/fish.js";
 import type { Completed, CompletedOption, Values } from "../completion/words.js";
 import { zsh } from "../completion/zsh.js";
-import { EXIT, type ExitCode } from "../exit.js";
-import { io } from "../io.js";
-import { REPEATABLE } from "../options.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { io } from "../terminal/io.js";
+import { REPEATABLE } from "../tree/options.js";
 
 const SCRIPTS = { bash, zsh, fish } as const;
 export type Shell = keyof typeof SCRIPTS;

@@ -3,10 +3,10 @@ import { type Documented, documentedIn, functionDocs, libraryDocs } from "../../
 import type { SourceFile } from "../../diagnostics/span.js";
 import { parse } from "../../syntax/parse.js";
 import { SourceError } from "../../session/errors.js";
-import { didYouMean } from "../did-you-mean.js";
-import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { readSource, STDIN } from "../files.js";
-import { out, outJson } from "../terminal.js";
+import { didYouMean } from "../tree/did-you-mean.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { readSource, STDIN } from "../source/files.js";
+import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { aboutCommands } from "../tree/about.js";
 

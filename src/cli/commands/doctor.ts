@@ -2,8 +2,8 @@
 import { openDevice, type DeviceInfo } from "../../runtime/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { mendingHint, wantedDevice } from "../device.js";
-import { EXIT, type ExitCode } from "../exit.js";
-import { out, outJson } from "../terminal.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 

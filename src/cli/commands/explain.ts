@@ -1,9 +1,9 @@
 // `modc explain`: what a diagnostic's code means and how to mend it.
 import { catalogue, type Code } from "../../diagnostics/catalogue.js";
-import { didYouMean } from "../did-you-mean.js";
-import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { table } from "../table.js";
-import { out, outJson } from "../terminal.js";
+import { didYouMean } from "../tree/did-you-mean.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { table } from "../terminal/table.js";
+import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { aboutCommands } from "../tree/about.js";
 

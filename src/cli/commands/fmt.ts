@@ -1,9 +1,9 @@
 // `modc fmt`: prints files in the one canonical form, in place, or says which are not in it.
 import { formatSource } from "../../syntax/format-source.js";
-import { EXIT, type ExitCode } from "../exit.js";
-import { readSource, STDIN, writeText } from "../files.js";
-import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
-import { out, outJson, outRaw } from "../terminal.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { readSource, STDIN, writeText } from "../source/files.js";
+import { diagnosticJson, showDiagnostics } from "../terminal/diagnostics.js";
+import { out, outJson, outRaw } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 

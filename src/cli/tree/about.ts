@@ -1,5 +1,5 @@
 // Commands that explain, and the one that completes what is typed.
-import * as o from "../options.js";
+import * as o from "./options.js";
 import { declare } from "./declare.js";
 
 export const aboutCommands = {

@@ -3,9 +3,9 @@
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { WeightsError } from "../../runtime/errors.js";
-import type { BeyondBound } from "../beyond-bound.js";
-import { UserError, type ExitCode } from "../exit.js";
-import { spoken } from "../spoken.js";
+import type { BeyondBound } from "../source/beyond-bound.js";
+import { UserError, type ExitCode } from "../terminal/exit.js";
+import { spoken } from "../terminal/spoken.js";
 import type { Declared } from "./declare.js";
 
 /** `act` is given the arguments and then the flags, as commander has them. */
@@ -27,7 +27,7 @@ export function add(
     const opened =
       opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
     try {
-      const { keepingInputs } = await import("../outputs.js");
+      const { keepingInputs } = await import("../source/outputs.js");
       // commander has checked what stands there
       finish(await keepingInputs(command, opened, () => act(...(opened as never[]))));
     } catch (fault) {
@@ -41,7 +41,7 @@ async function withRunWeights(words: readonly unknown[]): Promise<readonly unkno
   const flags = words.at(-1) as { readonly weights?: unknown }; // the options stand last
   const { weights } = flags;
   if (typeof weights !== "string" || !isFolder(weights)) return words;
-  const { checkpointOf } = await import("../trained.js");
+  const { checkpointOf } = await import("../source/trained.js");
   return [...words.slice(0, -1), { ...flags, weights: checkpointOf(weights) }];
 }
 
@@ -51,7 +51,7 @@ async function asTrained(
   path: string,
   others: readonly unknown[],
 ): Promise<readonly unknown[]> {
-  const { withTrained } = await import("../trained.js");
+  const { withTrained } = await import("../source/trained.js");
   const [model, flags] = withTrained(command, path, others.at(-1) as object); // the options stand last
   return [model, ...others.slice(0, -1), flags];
 }
@@ -66,7 +66,7 @@ async function withExplanation(
   const beyond = fault instanceof UserError && "asked" in fault;
   if ((!misfit && !beyond) || typeof path !== "string" || path.endsWith(".json")) return fault;
   if (!misfit) {
-    const { raisingBound } = await import("../beyond-bound.js");
+    const { raisingBound } = await import("../source/beyond-bound.js");
     const ofObjective = command === "train" || command === "eval";
     // As its field says; the options stand last.
     return raisingBound(
@@ -76,6 +76,6 @@ async function withExplanation(
       ofObjective ? { phase: "train", enter: "objective" } : {},
     );
   }
-  const { explained } = await import("../misfit.js");
+  const { explained } = await import("../source/misfit.js");
   return explained(fault, path, others.at(-1) as object); // the options stand last
 }

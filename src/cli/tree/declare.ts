@@ -1,7 +1,7 @@
 // How a command is declared: its arguments, what it does in a sentence, and its options. What it calls is in `acts.ts`,
 // so that a command's own file can have the types that follow from here.
 import type { InferArguments } from "@commander-js/extra-typings";
-import type { AnyOption, FlagsOf } from "../flags.js";
+import type { AnyOption, FlagsOf } from "./flags.js";
 
 export interface Declared<
   Takes extends string = string,

@@ -1,6 +1,6 @@
 // Commands that run a model on a device.
-import { anyNumber, durationOf } from "../arguments.js";
-import * as o from "../options.js";
+import { anyNumber, durationOf } from "./arguments.js";
+import * as o from "./options.js";
 import { declare } from "./declare.js";
 
 export const runningCommands = {

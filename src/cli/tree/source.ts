@@ -1,6 +1,6 @@
 // Commands that look at a source: what is wrong with it, how it is written, what becomes of it.
-import { positiveNumber } from "../arguments.js";
-import * as o from "../options.js";
+import { positiveNumber } from "./arguments.js";
+import * as o from "./options.js";
 import { declare } from "./declare.js";
 
 export const sourceCommands = {

@@ -1,6 +1,6 @@
 // Commands that train a model and measure what it learned.
-import { wholeNumber } from "../arguments.js";
-import * as o from "../options.js";
+import { wholeNumber } from "./arguments.js";
+import * as o from "./options.js";
 import { declare, type Flags } from "./declare.js";
 
 export const trainingCommands = {

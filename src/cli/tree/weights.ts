@@ -1,6 +1,6 @@
 // Commands that make weights, checkpoints and packages.
-import { bytesOf } from "../arguments.js";
-import * as o from "../options.js";
+import { bytesOf } from "./arguments.js";
+import * as o from "./options.js";
 import { declare } from "./declare.js";
 
 /** Types of floats in files of weights. */

@@ -1,0 +1,52 @@
+// How many layers computed each token, shown with the text: as the colour behind it, or as a digit below it.
+import type { Generation } from "../../program/generation.js";
+import { layersOn } from "../../generate/summary.js";
+import { markOf } from "./depth-lines.js";
+
+/** Backgrounds of the 256-colour palette from few layers to many, and what is legible on each. */
+const SHADES = [
+  [255, 16],
+  [189, 16],
+  [153, 16],
+  [111, 16],
+  [69, 231],
+  [27, 231],
+] as const;
+
+/** Writes texts of tokens with their depths. Without `color` the digits are those of `DepthLines`. */
+export class DepthText {
+  /** Layers that every token takes, and all there are. */
+  readonly least: number;
+  readonly most: number;
+
+  constructor(
+    generation: Pick<Generation, "axes" | "layers">,
+    readonly color: boolean,
+  ) {
+    const layers = layersOn(generation);
+    this.least = layers[0] ?? 0;
+    this.most = layers.reduce((a, b) => a + b, 0);
+  }
+
+  /** In colours: a text whose tokens so many layers computed; null: nobody knows. Line ends are left as they are. */
+  show(text: string, depth: number | null): string {
+    if (depth === null || text === "" || !this.color) return text;
+    return text.replaceAll(/[^\n]+/g, (line) => this.#shaded(line, depth));
+  }
+
+  /** The depths there are and how they look. */
+  legend(): string {
+    const depths = Array.from({ length: this.most - this.least + 1 }, (_, i) => this.least + i);
+    return depths
+      .map((depth) =>
+        this.color ? this.#shaded(` ${depth} `, depth) : depth < 10 ? markOf(depth) : `${markOf(depth)}=${depth}`,
+      )
+      .join(this.color ? "" : " ");
+  }
+
+  #shaded(text: string, depth: number): string {
+    const share = this.most === this.least ? 0 : (depth - this.least) / (this.most - this.least);
+    const [back, front] = SHADES[Math.round(share * (SHADES.length - 1))]!;
+    return `\u001b[48;5;${back};38;5;${front}m${text}\u001b[0m`;
+  }
+}

@@ -1,0 +1,249 @@
+// `modc generate`: goes on from prompts, streams what is generated, and tells what it came to.
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { GeneratedText, Prompt, Summary } from "../../generate/index.js";
+import { createSession, sessionTexts, type OpenSessionOptions, type SessionSource } from "../../session/open-node.js";
+import { tokensOf } from "../../session/prompts.js";
+import type { TextSession } from "../../session/session.js";
+import { piecesOf } from "../../tokenizer/text-stream.js";
+import { DepthText } from "./depth.js";
+import { wantedDevice } from "../device.js";
+import { onInterrupt } from "../terminal/ending.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { writeText } from "../source/files.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { compileOptions, precisionOf } from "../source/frontend.js";
+import { io } from "../terminal/io.js";
+import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "./generated.js";
+import { summaryLines } from "./generation-summary.js";
+import { heated } from "./heated.js";
+import { renderHeatmap } from "./heatmap.js";
+import { showLoading } from "../terminal/loading.js";
+import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { expectTokens, promptsOf } from "./prompts.js";
+import { samplingOf } from "./sampling.js";
+import { columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
+import { tuningsOn } from "../program/tunings.js";
+import { milliseconds, percent, plural } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+
+type GenerateFlags = Flags<typeof runningCommands.generate>;
+
+/** Where neither flags nor checkpoint say how long a text may become. */
+const USUAL_TOKENS = 256;
+
+/** What a trial does at each token that comes, such as losing the device. */
+export interface GenerateTrial {
+  readonly told?: (session: TextSession, event: GeneratedText) => void;
+  readonly recover?: OpenSessionOptions["recover"];
+}
+
+export async function generate(file: string, flags: GenerateFlags, trial: GenerateTrial = {}): Promise<ExitCode> {
+  const chosen = samplingOf(flags);
+  const prompts = promptsOf(flags);
+  if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
+    throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
+  const progress = new Progress();
+  const session = await open(file, flags, prompts, progress, trial);
+  const stop = new AbortController();
+  let restore = (): void => {};
+  const events: GeneratedText[][] = prompts.map(() => []);
+  const shown = shownBy(session, flags, prompts.length);
+  try {
+    // What the tokenizer or the template refuses is said before anything runs.
+    const { tokenizer, chat, defaults } = session.texts;
+    const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
+    const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
+    progress.report("reading the prompt");
+    const coming = session.generate(
+      { prompts: tokens },
+      { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal },
+    );
+    const interrupted = await listen(coming, stop.signal, (event) => {
+      progress.end();
+      // From the first token on there is something to keep. Before it an interrupt ends the process, whatever the
+      // driver compiles.
+      if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
+      events[event.sequence]!.push(event);
+      shown.add(event);
+      trial.told?.(session, event);
+    }).finally(() => shown.end());
+    const summary = session.summary;
+    if (summary) report(session, summary, events, flags, interrupted);
+    if (flags.heatmap !== undefined && summary) {
+      writeText(flags.heatmap, await heatmap(session, summary, tokens, events));
+      say(`${flags.heatmap} shows which layers computed which tokens`);
+    }
+    return interrupted ? EXIT.interrupted : EXIT.fine;
+  } finally {
+    progress.clear();
+    restore();
+    session.dispose();
+  }
+}
+
+async function open(
+  file: string,
+  flags: GenerateFlags,
+  prompts: readonly Prompt[],
+  progress: Progress,
+  trial: GenerateTrial,
+): Promise<TextSession> {
+  const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
+  const { set, model, read } = compileOptions(file, flags);
+  const { source } = await modelText(file);
+  const texts = await sessionTexts(file, flags.tokenizer ?? null);
+  expectTokens(prompts, texts);
+  const given: SessionSource = { source, read, texts, weights: weights ?? null };
+  for (const option of texts.defaults.ignored)
+    say(`note: generation_config.json says ${option}, which modc does not heed`);
+  const seed = flags.seed ?? 0;
+  expectWeights(file, weights);
+  if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  try {
+    const session = await createSession(given, {
+      set,
+      seed,
+      live: flags.live ?? {},
+      ...(model === undefined ? {} : { model }),
+      precision: precisionOf(flags),
+      device: wantedDevice(flags),
+      tunings: (device) => tuningsOn(device, flags),
+      ...(trial.recover && { recover: trial.recover }),
+      onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
+        say(
+          `note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} ` +
+            `were read again in ${milliseconds(ms)} ms`,
+        ),
+      onProgress: (event) => {
+        if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
+      },
+    });
+    showDiagnostics(session.diagnostics, session.sources);
+    return session;
+  } catch (fault) {
+    progress.clear();
+    throw fault;
+  }
+}
+
+/** Hands on what comes; returns whether it was interrupted. */
+async function listen(
+  events: AsyncIterable<GeneratedText>,
+  signal: AbortSignal,
+  tell: (event: GeneratedText) => void,
+): Promise<boolean> {
+  try {
+    for await (const event of events) tell(event);
+    return false;
+  } catch (fault) {
+    if (signal.aborted) return true;
+    throw fault;
+  }
+}
+
+function shownBy(session: TextSession, { json, showDepth }: GenerateFlags, sequences: number): Shown {
+  const write = (text: string): void => void io().stdout.write(text);
+  if (json) return jsonLines(write);
+  const depth = showDepth ? new DepthText(session.generation, useColor(io().stdout)) : null;
+  const safe = Boolean(io().stdout.isTTY);
+  return sequences === 1
+    ? oneText(write, depth, safe, columns())
+    : severalTexts(write, sequences, depth, safe, columns());
+}
+
+function report(
+  session: TextSession,
+  summary: Summary,
+  events: readonly (readonly GeneratedText[])[],
+  flags: GenerateFlags,
+  interrupted: boolean,
+): void {
+  const broken = events.flat().find((e) => Number.isNaN(e.logprob));
+  if (broken)
+    say(
+      `warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: ` +
+        "are its weights right?",
+    );
+  const finishes = events.map((own) => own.at(-1)?.finish ?? "interrupted");
+  if (flags.json) {
+    const texts = events.map((own, sequence) => ({
+      sequence,
+      text: own.map((e) => e.text).join(""),
+      tokens: own.map((e) => e.token),
+      finish: own.at(-1)?.finish ?? null,
+    }));
+    io().stdout.write(
+      `${jsonLine({ model: session.name, device: session.device.info.name, texts, interrupted, summary })}\n`,
+    );
+    return;
+  }
+  say(
+    `${session.name} on ${session.device.info.name}: ` +
+      (finishes.length === 1
+        ? `ended by ${ENDED[finishes[0]!]}`
+        : finishes.map((f, b) => `[${b}] ended by ${ENDED[f]}`).join(", ")),
+  );
+  for (const line of summaryLines(summary, finishes.length, columns())) say(line);
+  if (flags.logprobs) for (const line of likelihoods(events)) say(line);
+  if (flags.showDepth)
+    sayPainted(`depth   ${new DepthText(session.generation, useColor()).legend()} layers computed what chose a token`);
+}
+
+const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted", string>> = {
+  end: "a token that ends a text",
+  stop: "a stop string",
+  length: "the number of tokens asked for",
+  context: "the model's context",
+  interrupted: "an interrupt",
+};
+
+/** How likely what was chosen was, under the logits as they came. */
+const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly string[] =>
+  events.flatMap((own, b) => {
+    if (own.length === 0) return [];
+    const mean = own.reduce((sum, e) => sum + (e.logprob ?? 0), 0) / own.length;
+    return [
+      `logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ` +
+        Math.exp(-mean).toPrecision(4),
+    ];
+  });
+
+async function heatmap(
+  session: TextSession,
+  summary: Summary,
+  prompts: readonly ArrayLike<number>[],
+  events: readonly (readonly GeneratedText[])[],
+): Promise<string> {
+  const taken = await session.taken();
+  const texts = prompts.flatMap((prompt, b) => {
+    const own = events[b]!;
+    if (own.length === 0) return [];
+    const shown = piecesOf(session.texts.tokenizer, [...Array.from(prompt), ...own.map((e) => e.token)]);
+    return [
+      {
+        shown,
+        ...heated(
+          session.generation,
+          prompt.length,
+          own,
+          taken.map((route) => route?.[b] ?? null),
+        ),
+      },
+    ];
+  });
+  const { firstToken, generation, generatedTokens, flops, cache } = summary;
+  const later = generatedTokens - events.length;
+  return renderHeatmap({
+    model: session.name,
+    device: session.device.info.name,
+    facts: [
+      ["first token after", `${milliseconds(firstToken)} ms`],
+      ...(later > 0 ? [["then", `${((1000 * later) / generation).toPrecision(3)} tokens/s`] as const] : []),
+      ...(flops ? [["operations, against dense", percent(flops.own, flops.dense)] as const] : []),
+      ["cache, against dense", percent(cache.used, cache.dense)],
+    ],
+    texts,
+  });
+}

@@ -1,0 +1,116 @@
+// Generated text on standard output as it comes: one text as it is, several by lines with their numbers, or JSON lines.
+import { escapeText, replaceControls } from "../../size/shown.js";
+import type { GeneratedText } from "../../generate/index.js";
+import type { DepthText } from "./depth.js";
+import { DepthLines } from "./depth-lines.js";
+
+/** Where text goes. */
+export type Write = (text: string) => void;
+
+/** Takes what is generated, token by token. */
+export interface Shown {
+  add(event: GeneratedText): void;
+  /** Nothing more comes, of whatever is not complete. */
+  end(): void;
+}
+
+/**
+ * One text, which ends with its line. `safe`: what would move a terminal's cursor is replaced. Depths without colours
+ * stand below lines of at most so many columns, each when it is whole.
+ */
+export function oneText(write: Write, depth: DepthText | null, safe: boolean, columns: number): Shown {
+  if (depth && !depth.color) return textOverDepths(write, safe, columns);
+  let inLine = false;
+  return {
+    add(event) {
+      const text = safe ? printable(event.text) : event.text;
+      if (text === "") return;
+      inLine = !text.endsWith("\n");
+      write(depth ? depth.show(text, event.depth) : text);
+    },
+    end: () => {
+      if (inLine) write("\n");
+    },
+  };
+}
+
+function textOverDepths(write: Write, safe: boolean, width: number): Shown {
+  let first = true;
+  const lines = new DepthLines(width, (text, marks) => {
+    write(`${first ? "" : "\n"}${text}\n${marks === "" ? "" : `${marks}\n`}`);
+    first = false;
+  });
+  return {
+    add: ({ text, depth }) => lines.add(safe ? printable(text) : text, depth),
+    end: () => {
+      if (!lines.empty) lines.end();
+    },
+  };
+}
+
+/** Several texts: each line as soon as it is whole, behind the number of its sequence. */
+export function severalTexts(
+  write: Write,
+  sequences: number,
+  depth: DepthText | null,
+  safe: boolean,
+  columns: number,
+): Shown {
+  if (depth && !depth.color) return severalOverDepths(write, sequences, safe, columns);
+  const lines = Array<string>(sequences).fill("");
+  const any = Array<boolean>(sequences).fill(false);
+  const width = String(sequences - 1).length;
+  const flush = (b: number): void => {
+    write(`[${String(b).padStart(width)}] ${lines[b]!}\n`);
+    lines[b] = "";
+    any[b] = true;
+  };
+  return {
+    add({ sequence, text, depth: layers, finish }) {
+      const parts = (safe ? printable(text) : text).split("\n");
+      parts.forEach((part, i) => {
+        lines[sequence] += depth ? depth.show(part, layers) : part;
+        if (i + 1 < parts.length) flush(sequence);
+      });
+      // A text that ends without a character is a line too.
+      if (finish !== null && (lines[sequence] !== "" || !any[sequence])) flush(sequence);
+    },
+    end: () => lines.forEach((line, b) => line !== "" && flush(b)),
+  };
+}
+
+function severalOverDepths(write: Write, sequences: number, safe: boolean, width: number): Shown {
+  const digits = String(sequences - 1).length;
+  const margin = digits + 3;
+  const any = Array<boolean>(sequences).fill(false);
+  const lines = any.map(
+    (_, b) =>
+      new DepthLines(Math.max(16, width - margin), (text, marks) => {
+        write(`[${String(b).padStart(digits)}] ${text}\n${marks === "" ? "" : `${" ".repeat(margin)}${marks}\n`}`);
+        any[b] = true;
+      }),
+  );
+  return {
+    add({ sequence, text, depth, finish }) {
+      const own = lines[sequence]!;
+      own.add(safe ? printable(text) : text, depth);
+      if (finish !== null && (!own.empty || !any[sequence])) own.end();
+    },
+    end: () => lines.forEach((own) => own.empty || own.end()),
+  };
+}
+
+/** A JSON object a line for each token. */
+export const jsonLines = (write: Write): Shown => ({
+  add: (event) => write(`${jsonLine(event)}\n`),
+  end: () => {},
+});
+
+/** JSON in one line, numbers that JSON lacks as strings; what would steer a terminal is escaped as JSON does it. */
+export const jsonLine = (value: unknown): string =>
+  escapeText(
+    JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v)),
+  );
+
+/** As many characters, none of which steers a terminal. */
+const printable = (text: string): string => replaceControls(text, "\ufffd");

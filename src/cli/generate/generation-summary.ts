@@ -1,0 +1,44 @@
+// What a generation came to, in a few lines: time, tokens of each layer, operations, memory of caches.
+import type { Summary } from "../../generate/index.js";
+import { formatBytes } from "../../runtime/errors.js";
+import { grouped, milliseconds, operations, percent, plural, wrap } from "../terminal/units.js";
+
+/** Lines of at most so many columns. */
+export function summaryLines(summary: Summary, sequences: number, width: number): readonly string[] {
+  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops } = summary;
+  const [all, ...routed] = routes;
+  const later = Math.max(0, generatedTokens - sequences);
+  const reading = firstToken - compiling;
+  // Less is not worth a word: a run whose kernels a cache holds still waits for them a little.
+  const compiled =
+    compiling >= Math.max(100, firstToken / 10) ? `${milliseconds(compiling)} ms of it compiling kernels, ` : "";
+  const speed = [
+    `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms ` +
+      `(${compiled}${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, reading)})`,
+    ...(later === 0 ? [] : [`then ${plural(later, "token")} at ${rate(later, generation)}`]),
+  ];
+  const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);
+  return [
+    ...(generatedTokens === 0 ? [] : wrap("time    ", speed, ", ", width)),
+    ...(computed.length === 0 || all!.tokens === 0 || generatedTokens === 0
+      ? []
+      : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
+    ...(flops === null
+      ? []
+      : [
+          `work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ` +
+            `${operations(flops.dense)} with nothing skipped`,
+        ]),
+    // A model may keep nothing of the tokens before.
+    ...(cache.dense === 0 && cache.allocated === 0
+      ? []
+      : [
+          `cache   ${formatBytes(cache.used)}, ${percent(cache.used, cache.dense)} of the ` +
+            `${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} set aside`,
+        ]),
+  ];
+}
+
+/** `23.1 tokens/s` */
+const rate = (tokens: number, ms: number): string => (ms > 0 ? `${short((1000 * tokens) / ms)} tokens/s` : "at once");
+const short = (value: number): string => (value >= 100 ? grouped(Math.round(value)) : value.toPrecision(3));

@@ -1,0 +1,43 @@
+// Prompts as flags say them: a text, the text of a file or of standard input, or the message of a chat.
+import type { Prompt } from "../../generate/prompts.js";
+import { InputError } from "../../runtime/errors.js";
+import { tokensOf } from "../../session/prompts.js";
+import type { SessionSource } from "../../session/open-node.js";
+import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { pathIn, readText } from "../source/files.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+
+export function promptsOf({ prompt = [], chat, system }: Flags<typeof runningCommands.generate>): readonly Prompt[] {
+  if (prompt.length === 0)
+    throw new UserError(
+      "there is no prompt",
+      'give --prompt "…", --prompt @file, or --prompt - for standard input',
+      EXIT.usage,
+    );
+  if (system !== undefined && !chat)
+    throw new UserError("--system is a message of a chat", "give --chat too", EXIT.usage);
+  const texts = prompt.map((text) => {
+    const path = pathIn(text);
+    return path === null ? text : readText(path);
+  });
+  if (!chat) return texts;
+  const before = system === undefined ? [] : [{ role: "system", content: system }];
+  return texts.map((content) => [...before, { role: "user", content }]);
+}
+
+/**
+ * What a model cannot go on from is said before its weights are read and a device is opened. Throws TokenizerError,
+ * InputError for a prompt without tokens, and SessionError for a chat without a template.
+ */
+export function expectTokens(prompts: readonly Prompt[], { tokenizer, chat }: SessionSource["texts"]): void {
+  for (const [i, prompt] of prompts.entries()) {
+    if (tokensOf(prompt, tokenizer ?? bytesTokenizer, chat).length > 0) continue;
+    throw new InputError(
+      "prompts",
+      `${prompts.length === 1 ? "the prompt" : `prompt ${i}`} is empty`,
+      "give --prompt a text to go on from",
+    );
+  }
+}

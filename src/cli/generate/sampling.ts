@@ -1,0 +1,57 @@
+// How tokens are chosen, as flags say it: what they leave out is the checkpoint's.
+import { InputError } from "../../runtime/errors.js";
+import { samplingTables, type SamplingOptions } from "../../generate/options.js";
+import { checkStops } from "../../generate/stop.js";
+import { anyNumber, type Pairs } from "../tree/arguments.js";
+import { UserError, EXIT } from "../terminal/exit.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+
+export interface Sampling {
+  readonly sampling: SamplingOptions;
+  readonly stop: readonly string[];
+  readonly maxTokens: number | null;
+}
+
+/** What is wrong with the options is said before anything is opened. Throws UserError. */
+export function samplingOf(flags: Flags<typeof runningCommands.generate>): Sampling {
+  const bias = biasOf(flags.logitBias ?? {});
+  const { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs } = flags;
+  const given = { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs };
+  const sampling: SamplingOptions = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  );
+  try {
+    samplingTables(sampling, 1, 1); // tokens with a bias are held against the vocabulary where that is known
+    checkStops(flags.stop ?? []);
+  } catch (fault) {
+    if (!(fault instanceof InputError)) throw fault;
+    const option = `--${(fault.input ?? "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    throw new UserError(
+      fault.message.startsWith(`${fault.input} `) ? fault.message.replace(fault.input!, option) : fault.message,
+      fault.hint,
+      EXIT.usage,
+    );
+  }
+  return {
+    sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },
+    stop: flags.stop ?? [],
+    maxTokens: flags.maxTokens ?? null,
+  };
+}
+
+/** `65=-inf`, `65=2.5`: token and what is added to its logit. */
+function biasOf(given: Pairs): ReadonlyMap<number, number> {
+  return new Map(
+    Object.entries(given).map(([token, value]) => {
+      if (!/^\d+$/.test(token))
+        throw new UserError(
+          `--logit-bias ${token}=${value}: ${JSON.stringify(token)} is no token's number`,
+          null,
+          EXIT.usage,
+        );
+      const never = /^[-−]inf(inity)?$/i.test(value);
+      return [Number(token), never ? -Infinity : anyNumber(`--logit-bias ${token}=`, value)];
+    }),
+  );
+}

@@ -1,0 +1,118 @@
+// `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and
+// the memory of a session.
+import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../cost/ledger.js";
+import type { Model } from "../../check/model.js";
+import { optimize } from "../../passes/index.js";
+import { programFor, recipeOf } from "../../compile.js";
+import { materialOf } from "../../recipes.js";
+import { formatBytes } from "../../runtime/errors.js";
+import { memoryOf, type MemoryUse } from "../../runtime/memory.js";
+import { divide, parseDecimal, parseRational, printRational, rational, type Rational } from "../../size/rational.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { chosenExtents } from "../source/extents.js";
+import { checkFile, precisionOf, programName } from "../source/frontend.js";
+import { memoryLines } from "./memory.js";
+import { table } from "../terminal/table.js";
+import { columns, out, outJson } from "../terminal/terminal.js";
+import { grouped, withPrefix } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
+
+export async function cost(file: string, flags: Flags<typeof sourceCommands.cost>): Promise<ExitCode> {
+  const budget = flags.budget ?? null;
+  const stepTokens = flags.stepTokens ?? null;
+  if ((budget === null) !== (stepTokens === null))
+    throw new UserError(
+      "--budget and --step-tokens belong together",
+      "--budget 16.5e18 --step-tokens 2097152",
+      EXIT.usage,
+    );
+  const { model, sources } = await checkFile(file, flags);
+  const graph = optimize(recipeOf(flags, model).graph(materialOf(model)));
+  const extents = chosenExtents(graph.axes, flags, null);
+  const live = liveValues(model, flags.live ?? {});
+  const found = ledger(graph, model, {
+    extents,
+    live,
+    convention: flags.convention ?? "executed",
+    bytesPerValue: flags.activationsAs === "f16" ? 2 : 4,
+  });
+  const steps = budget !== null && stepTokens !== null ? stepsWithin(budget, found, stepTokens) : null;
+  // Kernels are chosen by device, and with them what they need beside: this is the plan for any.
+  const memory = memoryOf(programFor({ graph, model, sources }, undefined, undefined, precisionOf(flags)), {
+    max: Object.fromEntries(extents),
+    live: printedLive(live),
+  });
+  if (flags.json)
+    outJson({
+      model: model.name,
+      phase: model.phase,
+      ...(flags.program && { program: flags.program }),
+      ...found,
+      memory,
+      ...(steps === null ? {} : { steps }),
+    });
+  else out(printed(model, programName(flags, model), found, memory, steps));
+  return EXIT.fine;
+}
+
+function liveValues(model: Model, given: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> {
+  return new Map(
+    Object.entries(given).map(([name, text]) => {
+      if (!model.live.some((l) => l.name === name))
+        throw new UserError(
+          `the model has no live parameter ${name}`,
+          model.live.length > 0 ? `it has ${model.live.map((l) => l.name).join(", ")}` : null,
+        );
+      const percent = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : null;
+      const value = percent ? divide(percent, rational(100)) : (parseDecimal(text) ?? parseRational(text));
+      if (!value) throw new UserError(`--live ${name}=${text}: write a number such as 0.5, 12.5% or 1/8`);
+      return [name, value];
+    }),
+  );
+}
+
+const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<string, string>> =>
+  Object.fromEntries([...live].map(([name, value]) => [name, printRational(value)]));
+
+function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, steps: number | null): string {
+  const at = Object.entries(found.extents)
+    .map(([name, n]) => `${name}=${n}`)
+    .join(" ");
+  const counted = found.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
+  const { total, tokens, embeddingParameters } = found;
+  const rows = [...found.rows, { name: "total", ...total }];
+  const lines = [
+    `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ` +
+      `${found.bytesPerValue} bytes a value${counted}`,
+    "",
+    table(["", "operations", "of dense", "bytes", "of dense", "cache", "of dense", "parameters"], rows.map(cells)),
+    "",
+    `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
+      `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
+      withPrefix(total.dense.flops / tokens),
+    `${grouped(total.parameters)} parameters, ${grouped(total.parameters - embeddingParameters)} of them outside ` +
+      "embeddings",
+  ];
+  lines.push(...memoryLines(memory, columns()));
+  if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);
+  return lines.join("\n");
+}
+
+function cells({ name, executed, dense, parameters }: LedgerRow): readonly (string | number)[] {
+  const bytes = (value: number): string => (value === 0 ? "-" : formatBytes(value));
+  return [
+    name,
+    executed.flops === 0 ? "-" : withPrefix(executed.flops),
+    ratio(executed.flops, dense.flops),
+    bytes(executed.bytes),
+    ratio(executed.bytes, dense.bytes),
+    bytes(executed.cache),
+    ratio(executed.cache, dense.cache),
+    parameters === 0 ? "-" : grouped(parameters),
+  ];
+}
+
+const share = (part: "products" | "attention" | "other", work: Work): string =>
+  `${part === "other" ? "the rest" : part} ${work.flops === 0 ? "0" : ((100 * work[part]) / work.flops).toFixed(1)}%`;
+const ratio = (executed: number, dense: number): string => (dense === 0 ? "-" : (executed / dense).toFixed(4));

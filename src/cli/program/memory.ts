@@ -1,0 +1,14 @@
+// The memory of a session in words.
+import { formatBytes } from "../../runtime/errors.js";
+import type { MemoryUse } from "../../runtime/memory.js";
+import { wrap } from "../terminal/units.js";
+
+/** What memory is for, largest first, leaving out what has less than a thousandth. */
+export function memoryLines({ total, reading, ...parts }: MemoryUse, width: number): readonly string[] {
+  const listed = Object.entries(parts)
+    .toSorted(([, a], [, b]) => b - a)
+    .filter(([, bytes]) => bytes >= total / 1000)
+    .map(([name, bytes]) => `${name} ${formatBytes(bytes)}`);
+  if (reading >= total / 1000) listed.push(`and ${formatBytes(reading)} while states are read`);
+  return wrap(`memory of a session ${formatBytes(total)}: `, listed, ", ", width);
+}

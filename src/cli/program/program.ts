@@ -1,0 +1,56 @@
+// The program a command works on: compiled from a source, or read as `modc compile` wrote it.
+import { CompilerBug } from "../../base/invariant.js";
+import type { Graph } from "../../ir/graph.js";
+import type { Program } from "../../program/program.js";
+import { parseProgram } from "../../program/serialize.js";
+import { KernelError } from "../../runtime/errors.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { readText, STDIN } from "../source/files.js";
+import { compileFile, type ForTarget } from "../source/frontend.js";
+import type { ModelFlags, PrecisionFlags, TuningsFlags } from "../tree/options.js";
+
+export interface Given {
+  readonly program: Program;
+  /** Null where the program was compiled already. */
+  readonly graph: Graph | null;
+  /** The same for a device; null: as it is. */
+  readonly forTarget: ForTarget | null;
+}
+
+/** A compiled program has its parameters and phase built in, and no graph. */
+export async function programOf(file: string, flags: ModelFlags & PrecisionFlags & TuningsFlags): Promise<Given> {
+  if (!isProgram(file)) return compileFile(file, flags);
+  const built = [
+    ["--set", flags.set],
+    ["--phase", flags.phase],
+    ["--enter", flags.enter],
+    ["--program", flags.program],
+    ["--model", flags.model],
+    ["--tunings", flags.tunings],
+    ["--activations-as", flags.activationsAs],
+    ["--weights-as", flags.weightsAs],
+  ].find(([, value]) => value !== undefined);
+  if (built)
+    throw new UserError(
+      `${file} is compiled already: ${String(built[0])} has no effect on it`,
+      "give it to `modc compile`",
+      EXIT.usage,
+    );
+  return { program: parseProgram(readText(file)), graph: null, forTarget: null };
+}
+
+/** By its name; what is on standard input by how it begins. */
+const isProgram = (file: string): boolean => (file === STDIN ? /^\s*\{/.test(readText(file)) : file.endsWith(".json"));
+
+/**
+ * What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may
+ * be the file's.
+ */
+export function faultOf(file: string, { graph }: Given, fault: unknown): unknown {
+  if (graph !== null || !(fault instanceof CompilerBug || fault instanceof KernelError)) return fault;
+  const [what] = fault.what.split("\n", 1);
+  return new UserError(
+    `${file} does not run: ${what}`,
+    "compile it again from its source; where that does not run either, it is a fault of modc",
+  );
+}

@@ -1,0 +1,124 @@
+// `modc tune`: measures kernels and tiles on this device, and stores the best for later runs on it.
+import type { Graph } from "../../ir/graph.js";
+import { openDevice, type Device } from "../../runtime/index.js";
+import { printTunings, tuningsFile } from "../../schedule/tunings/file.js";
+import { tuningsDigest } from "../../schedule/tunings/digest.js";
+import { tuningsFor } from "../../schedule/tunings/index.js";
+import { linesOf, tune as measure, type TunedSize, type Tuned } from "../../tune/tune.js";
+import { wantedDevice } from "../device.js";
+import { onInterrupt } from "../terminal/ending.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { ensureWritable, writeText } from "../source/files.js";
+import { compileFile } from "../source/frontend.js";
+import { table } from "../terminal/table.js";
+import { out, outJson, Progress, say } from "../terminal/terminal.js";
+import { found, makeTuningsFolder, tuningsPath } from "./tunings.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+
+type TuneFlags = Flags<typeof runningCommands.tune>;
+
+const USUAL_SECONDS = 60;
+
+export async function tune(file: string | undefined, flags: TuneFlags): Promise<ExitCode> {
+  const budgetSeconds = flags.budget ?? USUAL_SECONDS;
+  const graph = file === undefined ? null : await graphOf(file, flags);
+  if (flags.output !== undefined) ensureWritable(flags.output);
+  const device = await openDevice({ ...wantedDevice(flags), spare: false });
+  const progress = new Progress();
+  const stop = new AbortController();
+  const restore = onInterrupt(() => stop.abort());
+  try {
+    const base = (flags.fresh ? null : found(device)?.tunings) ?? tuningsFor(device.target);
+    const tuned = await measure(device, {
+      graph,
+      base,
+      budgetSeconds,
+      signal: stop.signal,
+      onProgress: (stage, detail) => progress.report(stage, detail),
+    });
+    progress.clear();
+    const lines = tuned.measured.flatMap(linesOf);
+    if (lines.length === 0) {
+      if (stop.signal.aborted) return EXIT.interrupted;
+      throw nothingMeasured(tuned, budgetSeconds);
+    }
+    const path = store(device, tuned, flags.output);
+    report(
+      device,
+      tuned,
+      lines,
+      { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) },
+      flags.json ?? false,
+    );
+    if (tuned.fault !== null) throw tuned.fault;
+    return stop.signal.aborted ? EXIT.interrupted : EXIT.fine;
+  } finally {
+    restore();
+    progress.clear();
+    device.destroy();
+  }
+}
+
+async function graphOf(file: string, flags: TuneFlags): Promise<Graph> {
+  if (file.endsWith(".json"))
+    throw new UserError(
+      `${file} is compiled already: its kernels are chosen`,
+      "give `modc tune` the model's source",
+      EXIT.usage,
+    );
+  return (await compileFile(file, flags)).graph;
+}
+
+function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: number): unknown {
+  if (fault !== null) return fault;
+  if (workloads === 0)
+    return new UserError("the model has neither products by weights nor attention: there is nothing to tune");
+  const why =
+    measured.flatMap((m) => m.refused.slice(0, 1).map(({ name, why: what }) => ` (${name} ${what})`))[0] ?? "";
+  return new UserError(`in ${budgetSeconds} s nothing could be compared${why}`, "give it longer: --budget 2m");
+}
+
+function store(device: Device, { tunings }: Tuned, output: string | undefined): string {
+  if (output === undefined) makeTuningsFolder();
+  const path = output ?? tuningsPath(device.info);
+  const text = printTunings(tuningsFile(device.info, device.target, tunings));
+  writeText(path, text);
+  return path;
+}
+
+interface Stored {
+  readonly path: string;
+  readonly changed: boolean;
+}
+
+function report(
+  device: Device,
+  { measured, workloads }: Tuned,
+  lines: readonly TunedSize[],
+  { path, changed }: Stored,
+  json: boolean,
+): void {
+  const refused = measured.flatMap((m) => m.refused.map(({ name, why }) => ({ workload: m.workload.name, name, why })));
+  if (json) {
+    const { name, vendor, architecture, driver } = device.info;
+    outJson({ path, changed, device: { name, vendor, architecture, driver }, workloads, measured: lines, refused });
+    return;
+  }
+  for (const { workload, name, why } of refused) say(`warning: ${workload}: ${name} ${why}`);
+  const rows = lines.map(({ workload, size, counts, best, seconds, baselineSeconds, flops }) => [
+    workload,
+    `${size} ${counts}`,
+    best,
+    (1e6 * seconds).toFixed(1),
+    flops === null ? "" : (flops / seconds / 1e9).toFixed(1),
+    baselineSeconds === null ? "" : (1e6 * baselineSeconds).toFixed(1),
+    baselineSeconds === null ? "" : (baselineSeconds / seconds).toFixed(2),
+  ]);
+  out(table(["workload", "size", "best", "µs", "GFLOP/s", "before, µs", "ratio"], rows));
+  for (const { workload, tried, of } of measured)
+    if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
+  if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);
+  const { name } = device.info;
+  out(`\n${path}: ${changed ? `tunings for ${name}` : `nothing gains on what ${name} has already`}`);
+}

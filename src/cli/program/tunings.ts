@@ -1,0 +1,114 @@
+// Files of tunings: where each user's lie, and which of them a device gets.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import type { Device } from "../../runtime/index.js";
+import { isOf, parseTunings, TuningsError, type Adapter, type TuningsFile } from "../../schedule/tunings/file.js";
+import { misfitOf, type Tunings } from "../../schedule/tunings/index.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { readText } from "../source/files.js";
+import { io } from "../terminal/io.js";
+import { say } from "../terminal/terminal.js";
+
+/**
+ * The user's folder for them: XDG_CACHE_HOME where that is an absolute path, as its specification wants, else ~/.cache;
+ * on Windows the local data of applications.
+ */
+export function tuningsFolder(env: Readonly<Record<string, string | undefined>> = io().env): string {
+  const named = process.platform === "win32" ? env["LOCALAPPDATA"] : env["XDG_CACHE_HOME"];
+  return join(named && isAbsolute(named) ? named : join(homedir(), ".cache"), "modc", "tunings");
+}
+
+/**
+ * The file for a device and its driver. Its name holds nothing of theirs but letters, digits and hyphens, and a digest
+ * tells apart what they leave out.
+ */
+export function tuningsPath({ name, vendor, architecture, driver }: Adapter, folder = tuningsFolder()): string {
+  const readable = name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replaceAll(/^-+|-+$/g, "")
+    .slice(0, 40);
+  const digest = createHash("sha256")
+    .update(JSON.stringify([name, vendor, architecture, driver]))
+    .digest("hex")
+    .slice(0, 12);
+  return join(folder, `${readable || "device"}-${digest}.json`);
+}
+
+/** Makes the user's folder. */
+export function makeTuningsFolder(folder = tuningsFolder()): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new UserError(
+      `cannot make the folder ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      "name a file with --output",
+    );
+  }
+}
+
+/**
+ * The tunings a device gets: of the file that is named, which must be right for it, else of the user's, if there is a
+ * usable one; null: those of its class.
+ */
+export function tuningsOn(device: Device, { tunings }: { readonly tunings?: string | undefined }): Tunings | null {
+  if (tunings === "none") return null;
+  if (tunings !== undefined) return named(tunings, device).tunings;
+  return found(device)?.tunings ?? null;
+}
+
+/** Reads a file that was named; what is wrong with it ends the command. */
+export function readTunings(path: string): TuningsFile {
+  try {
+    return parseTunings(readText(path));
+  } catch (fault) {
+    throw fault instanceof TuningsError ? new UserError(`${path}: ${fault.message}`, fault.hint) : fault;
+  }
+}
+
+function named(path: string, device: Device): TuningsFile {
+  const file = readTunings(path);
+  const fault = foreign(file, device);
+  if (fault !== null)
+    throw new UserError(`${path}: ${fault}`, "`--tunings none` takes none; `modc tune` measures this device");
+  return file;
+}
+
+/**
+ * What of the user's own folder fits the device. A file that is there and cannot be used is said once, and passed over.
+ */
+export function found(device: Device): TuningsFile | null {
+  const path = tuningsPath(device.info);
+  if (!existsSync(path)) return null;
+  try {
+    const file = parseTunings(readText(path));
+    const fault = foreign(file, device);
+    if (fault === null) return file;
+    say(`warning: ${path} is ignored: ${fault}`);
+  } catch (fault) {
+    if (!(fault instanceof TuningsError || (fault instanceof UserError && fault.exit === EXIT.user))) throw fault;
+    say(
+      `warning: ${path} is ignored: ` +
+        fault.message +
+        (fault instanceof TuningsError && fault.fault === "stale" ? "; `modc tune` measures them again" : ""),
+    );
+  }
+  return null;
+}
+
+/** Why a file is not this device's, as a clause; null where it is. */
+function foreign(file: TuningsFile, device: Device): string | null {
+  const { name, driver } = device.info;
+  if (!isOf(file, device.info))
+    return `it was measured on ${describe(file.adapter)}, and this is ${describe({ name, driver })}`;
+  const misfit = misfitOf(file.tunings, device.target);
+  return misfit === null ? null : `it does not fit the device: ${misfit}`;
+}
+
+/** Nothing of a file reaches a terminal but printable characters. */
+const describe = ({ name, driver }: Pick<Adapter, "name" | "driver">): string => {
+  const text = driver === "" || driver === name ? name : `${name} (${driver})`;
+  return text.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200);
+};

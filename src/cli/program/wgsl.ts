@@ -1,0 +1,34 @@
+// `modc wgsl`: which kernels a model needs, or the shader of one of them.
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { compileFile } from "../source/frontend.js";
+import { table } from "../terminal/table.js";
+import { out, outJson } from "../terminal/terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { sourceCommands } from "../tree/source.js";
+
+export async function wgsl(
+  file: string,
+  name: string | undefined,
+  flags: Flags<typeof sourceCommands.wgsl>,
+): Promise<ExitCode> {
+  const { program } = await compileFile(file, flags);
+  const uses = program.kernels.map(
+    (_, k) => program.steps.filter((step) => step.kind === "dispatch" && step.kernel === k).length,
+  );
+  const chosen = name === undefined ? program.kernels : program.kernels.filter((kernel) => kernel.name === name);
+  if (chosen.length === 0)
+    throw new UserError(
+      `the program has no kernel ${JSON.stringify(name)}`,
+      `it has ${program.kernels.map((kernel) => kernel.name).join(", ")}`,
+    );
+  if (flags.json) outJson(chosen.map((kernel) => ({ ...kernel, dispatches: uses[program.kernels.indexOf(kernel)] })));
+  else if (name !== undefined || flags.all) out(chosen.map((kernel) => kernel.wgsl.trimEnd()).join("\n\n"));
+  else
+    out(
+      table(
+        ["kernel", "dispatches", "bindings", "lines"],
+        chosen.map((kernel, k) => [kernel.name, uses[k]!, kernel.access.length, kernel.wgsl.split("\n").length]),
+      ),
+    );
+  return EXIT.fine;
+}

@@ -1,0 +1,201 @@
+// Runs a program on a device, or its graph on the reference, with the same inputs, weights and results for both.
+import type { Graph } from "../../ir/graph.js";
+import type { Program, ProgramWeight } from "../../program/program.js";
+import type { Choice, Evaluation } from "../../reference/evaluate.js";
+import { checkLengths, checkLive, type LiveValue } from "../../runtime/extents.js";
+import {
+  type Device,
+  type DeviceInfo,
+  type DeviceKind,
+  initialValues,
+  load,
+  matchWeights,
+  openDevice,
+  readWeight,
+  type Session,
+  type Words,
+} from "../../runtime/index.js";
+import { median } from "../../runtime/profile/statistics.js";
+import { expectFittingWeights } from "../../runtime/weights.js";
+import { asStored } from "../../runtime/weights/stored.js";
+import { openWeights } from "../../runtime/node.js";
+import { parseAxes } from "../../runtime/sizes.js";
+import type { Tunings } from "../../schedule/tunings/index.js";
+import type { DType } from "../../base/dtype.js";
+import { wantedDevice } from "../device.js";
+import type { ForTarget } from "../source/frontend.js";
+import type { GivenInputs } from "./inputs.js";
+import { showLoading } from "../terminal/loading.js";
+import type { Progress } from "../terminal/terminal.js";
+
+export interface Job {
+  readonly program: Program;
+  /** The program for the device that was opened; null: as it is. */
+  readonly forTarget: ForTarget | null;
+  /** A file of tunings, or `none`; undefined: what is found for the device. */
+  readonly tunings?: string | undefined;
+  readonly given: GivenInputs;
+  /** Path of a checkpoint; null: starting values from the seed. */
+  readonly weights: string | null;
+  readonly live: Readonly<Record<string, LiveValue>>;
+  readonly seed: number;
+  readonly progress: Progress;
+  /** One that is open, which the program is for; it stays open. */
+  readonly device?: Device;
+}
+
+/** A value as the commands show it: row-major, sequences side by side. */
+export interface Value {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+/** Results, losses and observed values by name, in the program's order. */
+export type Values = ReadonlyMap<string, Value>;
+
+/** Where the time went, in milliseconds. */
+export interface Times {
+  /** From source to program, for the device that was opened; 0 where it was compiled already. */
+  compile: number;
+  device: number;
+  /** Buffers, kernels and weights. */
+  load: number;
+  /** The first run: a software device compiles its kernels then. */
+  first: number;
+  /** The middle of the runs after that, and how many there were. */
+  steady: number;
+  runs: number;
+}
+
+/** A device with the program on it. */
+export interface Loaded {
+  readonly session: Session;
+  readonly program: Program;
+  readonly device: Device;
+  readonly times: Pick<Times, "compile" | "device" | "load">;
+}
+
+/**
+ * Opens a device of that kind, the best there is for null, loads the job's program, and hands both over; the device is
+ * gone afterwards.
+ */
+export async function onDevice<T>(
+  job: Omit<Job, "given"> & { readonly extents: ReadonlyMap<string, number> },
+  kind: DeviceKind | null,
+  use: (loaded: Loaded) => Promise<T>,
+): Promise<T> {
+  const { progress } = job;
+  await expectFittingWeights(job.program, job.weights);
+  progress.report("opening the device");
+  const started = performance.now();
+  const device = job.device ?? (await openDevice(wantedDevice(kind === null ? {} : { device: kind })));
+  try {
+    const opened = performance.now();
+    const program = job.forTarget ? job.forTarget(device.target, await tuningsFor(device, job)) : job.program;
+    const compiled = performance.now();
+    const session = await load(program, device, job.weights ?? undefined, {
+      max: Object.fromEntries(job.extents),
+      live: job.live,
+      seed: job.seed,
+      onProgress: (event) => showLoading(event, progress, { given: job.weights !== null }),
+    });
+    const times = {
+      compile: job.forTarget ? compiled - opened : 0,
+      device: opened - started,
+      load: performance.now() - compiled,
+    };
+    try {
+      return await use({ session, program, device, times });
+    } finally {
+      session.dispose();
+    }
+  } finally {
+    progress.clear();
+    if (!job.device) device.destroy();
+  }
+}
+
+/**
+ * Those of a file; undefined: those of the device's class. The compiler's rooms are loaded only for a program that is
+ * compiled here.
+ */
+async function tuningsFor(device: Device, job: Pick<Job, "tunings">): Promise<Tunings | undefined> {
+  const { tuningsOn } = await import("../program/tunings.js");
+  return tuningsOn(device, job) ?? undefined;
+}
+
+/** Runs on a device of that kind, the best there is for null; `steadyRuns` times more where times are wanted. */
+export function runOnDevice(
+  job: Job,
+  kind: DeviceKind | null,
+  steadyRuns = 0,
+): Promise<{ readonly values: Values; readonly device: DeviceInfo; readonly times: Times }> {
+  const { given, progress } = job;
+  const options = given.lengths ? { lengths: given.lengths } : {};
+  return onDevice({ ...job, extents: given.extents }, kind, async ({ session, program, device, times }) => {
+    progress.report("running");
+    const time = async <T>(body: () => Promise<T>): Promise<readonly [T, number]> => {
+      const before = performance.now();
+      return [await body(), performance.now() - before];
+    };
+    const [results, first] = await time(() => session.run(given.inputs, { observe: true, ...options }));
+    const steady: number[] = [];
+    for (let i = 0; i < steadyRuns; i++) steady.push((await time(() => session.run(given.inputs, options)))[1]);
+    const values = new Map(program.outputs.flatMap(({ name }) => (results[name] ? [[name, results[name]]] : [])));
+    return { values, device: device.info, times: { ...times, first, steady: median(steady), runs: steadyRuns } };
+  });
+}
+
+/** Runs the graph a program was made from, in 64-bit floats. `forced`: choices of another run. */
+export async function runOnReference(
+  job: Job,
+  graph: Graph,
+  forced?: ReadonlyMap<string, Choice>,
+): Promise<Evaluation> {
+  const { program, given, progress } = job;
+  const axes = parseAxes(program);
+  checkLengths(given.lengths ?? undefined, axes, given.extents);
+  const { evaluateInTurns } = await import("../../reference/evaluate.js");
+  progress.report("running the reference");
+  const weights = await readWeights(job);
+  const options = {
+    inputs: given.inputs,
+    weights,
+    live: checkLive(program, job.live, null),
+    seed: job.seed,
+    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...(forced ? { forced } : {}),
+  };
+  // An interrupt is heard between two turns.
+  const evaluation = await evaluateInTurns(graph, options, () => new Promise((resolve) => void setImmediate(resolve)));
+  progress.clear();
+  return evaluation;
+}
+
+/** Values of every weight: of the checkpoint, or the starting ones; rounded to what the program stores them in. */
+export async function readWeights({
+  program,
+  weights,
+  seed,
+}: Pick<Job, "program" | "weights" | "seed">): Promise<
+  ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>
+> {
+  const entry = (
+    w: ProgramWeight,
+    data: Words,
+  ): [string, { readonly shape: readonly number[]; readonly data: Words }] => [
+    w.path,
+    { shape: w.shape, data: asStored(w, data) },
+  ];
+  if (weights === null) return new Map(program.weights.map((w) => entry(w, initialValues(w, seed))));
+  const source = await openWeights(weights);
+  try {
+    const matched = matchWeights(program, source);
+    const values = new Map<string, { readonly shape: readonly number[]; readonly data: Words }>();
+    for (const w of program.weights) values.set(...entry(w, await readWeight(w, matched.get(w)!, source)));
+    return values;
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,94 @@
+// Which tokens each observed route chose, and a picture of it: one line a route over the text.
+import type { Program } from "../../program/program.js";
+import type { Value, Values } from "./execute.js";
+
+export interface ShownRoute {
+  /** `layers.1.chosen` */
+  readonly path: string;
+  /** The axis it makes, and the one it was chosen on. */
+  readonly axis: string;
+  readonly parent: string;
+  /**
+   * Of each sequence: the chosen tokens, as positions in the model's input where all routes in between are observed,
+   * else on `parent`.
+   */
+  readonly chosen: readonly (readonly number[])[];
+  /** Whether the positions are those of the model's input. */
+  readonly absolute: boolean;
+}
+
+/** Every observed route, in the program's order. */
+export function observedRoutes(program: Pick<Program, "axes" | "outputs">, values: Values): readonly ShownRoute[] {
+  const shown: ShownRoute[] = [];
+  // The same route may be observed under several names; what is chosen on it needs one of them.
+  const byAxis = new Map<string, ShownRoute>();
+  const axes = new Map(program.axes.map((a) => [a.name, a]));
+  for (const output of program.outputs) {
+    const axis =
+      output.role === "observe" && output.name.endsWith(".index") ? axes.get(output.packing?.axis ?? "") : undefined;
+    if (axis?.role !== "sequence" || (axis.count.kind !== "top" && axis.count.kind !== "above")) continue;
+    const path = output.name.slice(0, -".index".length);
+    const [index, count] = [values.get(output.name), values.get(`${path}.count`)];
+    if (!index || !count) continue;
+    const { parent } = axis.count;
+    const outer = byAxis.get(parent);
+    const parentAxis = axes.get(parent);
+    const isInput = parentAxis?.role === "sequence" && parentAxis.count.kind === "input";
+    const relative = rowsOf(index, count);
+    const chosen = outer ? relative.map((rows, b) => rows.map((row) => outer.chosen[b]![row]!)) : relative;
+    const route: ShownRoute = {
+      path,
+      axis: axis.name,
+      parent,
+      chosen,
+      absolute: isInput || (outer?.absolute ?? false),
+    };
+    shown.push(route);
+    byAxis.set(axis.name, route);
+  }
+  return shown;
+}
+
+/** The rows of index[B, K] that count[B] says exist. */
+function rowsOf(index: Value, count: Value): readonly (readonly number[])[] {
+  const width = index.shape[1] ?? 0;
+  return Array.from({ length: count.shape[0] ?? 0 }, (_, b) =>
+    Array.from({ length: count.data[b]! }, (_row, i) => index.data[b * width + i]!),
+  );
+}
+
+/** `█` for each chosen token, `·` for each other. */
+export function strip(chosen: readonly number[], tokens: number): string {
+  const cells = Array<string>(tokens).fill("·");
+  for (const token of chosen) cells[token] = "█";
+  return cells.join("");
+}
+
+/**
+ * Strips below the text, a column for each token, in pieces of `width` columns. `tokens` is the length of the sequence.
+ * Routes chosen on one that is not observed have counts only.
+ */
+export function drawRoutes(
+  routes: readonly ShownRoute[],
+  sequence: number,
+  tokens: number,
+  text: string | null,
+  width: number,
+): string {
+  const drawn = routes.filter((r) => r.absolute);
+  const labelOf = (r: ShownRoute): string => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`;
+  const margin = Math.max(0, ...drawn.map((r) => labelOf(r).length)) + 2;
+  const piece = Math.max(16, width - margin);
+  const strips = drawn.map((r) => strip(r.chosen[sequence] ?? [], tokens));
+  const lines: string[] = routes
+    .filter((r) => !r.absolute)
+    .map((r) => `${labelOf(r)}, of a route that is not observed`);
+  for (let from = 0; drawn.length > 0 && from < tokens; from += piece) {
+    if (text !== null) lines.push(`${"".padEnd(margin)}${text.slice(from, from + piece)}`.trimEnd());
+    strips.forEach((s, i) =>
+      lines.push(`${(from === 0 ? labelOf(drawn[i]!) : "").padEnd(margin)}${s.slice(from, from + piece)}`),
+    );
+    if (from + piece < tokens) lines.push("");
+  }
+  return lines.join("\n");
+}

@@ -1,0 +1,365 @@
+// `modc verify`: proves on the user's model and device that programs compute what the model means, and that the causal
+// rule keeps its laws.
+import { check } from "../../check/check.js";
+import { compileGeneration, GenerationError } from "../../compile-generation.js";
+import type { SourceFile, Span } from "../../diagnostics/span.js";
+import { lineAndColumn } from "../../diagnostics/span.js";
+import type { Graph } from "../../ir/graph.js";
+import { printGraph } from "../../ir/print.js";
+import { lower } from "../../lower/lower.js";
+import { optimize, passes as usualPasses, type Pass } from "../../passes/index.js";
+import type { Program } from "../../program/program.js";
+import { openDevice, type Device } from "../../runtime/index.js";
+import { roomFor } from "../../runtime/memory.js";
+import { parseAxes } from "../../runtime/sizes.js";
+import { expectFittingWeights } from "../../runtime/weights.js";
+import type { Axis } from "../../size/axes.js";
+import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
+import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
+import { checkReproduction } from "../../verify/again.js";
+import { parseReproduction } from "../../verify/reproduction.js";
+import { checkSteps } from "../../verify/steps.js";
+import { verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
+import { Agreement } from "../train/agreement.js";
+import { wantedDevice } from "../device.js";
+import { evaluateRules, expectEvaluable, nameOf, type EvaluationFlags } from "../train/evaluation.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { readWeights } from "./execute.js";
+import { chosenExtents, printExtents } from "../source/extents.js";
+import { readText, writeText } from "../source/files.js";
+import { compileFile, compileOptions, type Finished } from "../source/frontend.js";
+import { madeInputs } from "../program/made-inputs.js";
+import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { out, outJson, Progress, say } from "../terminal/terminal.js";
+import { tuningsOn } from "../program/tunings.js";
+import { percent } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+
+type VerifyFlags = Flags<typeof runningCommands.verify>;
+
+/** What stands between a source and a device, for trials of what a fault would look like. */
+export interface VerifyTrial {
+  readonly passes?: readonly Pass[];
+  readonly amend?: (program: Program) => Program;
+}
+
+/** Sequences and tokens where nobody says: enough for every tile, and for a prefix before its last token. */
+const USUAL = { batch: 3, tokens: 64 } as const;
+/** Sequences of the text of `--data` where `--windows` does not say. */
+const USUAL_WINDOWS = 16;
+
+export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
+  const flags = withFolder(file, given);
+  const compiled = file.endsWith(".json") ? null : await compileFile(file, { ...flags, phase: "infer" });
+  if (compiled) await expectFittingWeights(compiled.program, flags.weights ?? null);
+  if (compiled && flags.data !== undefined) await expectEvaluable(file, { ...flags, data: flags.data });
+  const device = await openDevice({ ...wantedDevice(flags), spare: false });
+  const tell = new Telling(flags);
+  try {
+    const machine: Machine = { device, tunings: tuningsOn(device, flags) ?? undefined, amend: trial.amend };
+    if (!compiled) return await verifyAgain(file, machine, tell);
+    const model = await verified(file, flags, compiled, machine, trial);
+    say(`${model.name} on ${device.info.name}, ${printExtents(model.extents)}`);
+    const holds = await verifyModel(model.subject, tell);
+    if (holds) await verifySteps(file, flags, model, device, tell);
+    if (flags.data !== undefined) await tellOfText(file, { ...flags, data: flags.data }, model, tell);
+    return tell.end(model.name, device);
+  } finally {
+    tell.clear();
+    device.destroy();
+  }
+}
+
+interface Verified {
+  readonly name: string;
+  readonly subject: VerifyTarget;
+  readonly extents: ReadonlyMap<string, number>;
+  readonly weights: Weights;
+}
+
+/** The model under its rules, with weights and inputs. */
+async function verified(
+  file: string,
+  flags: VerifyFlags,
+  compiled: Finished,
+  machine: Machine,
+  trial: VerifyTrial,
+): Promise<Verified> {
+  const { program, model, graph, sources } = compiled;
+  const seed = flags.seed ?? 0;
+  const weights =
+    flags.weights === undefined
+      ? nonDegenerateWeights(program.weights, seed)
+      : await readWeights({ program, weights: flags.weights, seed });
+  expectWeights(file, flags.weights);
+  if (flags.weights === undefined)
+    say(
+      `note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its ` +
+        "results",
+    );
+  const axes = parseAxes(program);
+  const open = chosenExtents(axes, flags, USUAL.tokens);
+  const extents = flags.batch === undefined ? withBatch(axes, open) : open;
+  const tooLarge = roomFor(compiled.forTarget(machine.device.target, machine.tunings), machine.device.info.limits, {
+    extents,
+    lengths: new Map(),
+    live: new Map(),
+  });
+  if (tooLarge) throw tooLarge;
+  if (!program.inputs.some((i) => i.packing))
+    throw new UserError(`${model.name} has no input along a sequence: there is nothing that comes later`);
+  return {
+    name: model.name,
+    extents,
+    weights,
+    subject: {
+      rules: await rulesOf(file, flags, lower(model), graph),
+      machine,
+      weights,
+      place: placer(sources),
+      ...(trial.passes ? { passes: trial.passes } : {}),
+      inputs: (draw, unequal) => {
+        const { inputs } = madeInputs(program, { extents, lengths: new Map(), live: new Map() }, draw);
+        return { inputs, lengths: unequal ? unequalLengths(axes, extents) : null };
+      },
+    },
+  };
+}
+
+const withBatch = (axes: readonly Axis[], extents: ReadonlyMap<string, number>): ReadonlyMap<string, number> =>
+  new Map(
+    [...extents].map(([name, n]) => [name, axes.some((a) => a.name === name && a.role === "batch") ? USUAL.batch : n]),
+  );
+
+/** The longest, and shorter ones. */
+function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): readonly number[] | null {
+  const batch = axes.find((a) => a.role === "batch");
+  const tokens = axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+  if (!batch || !tokens) return null;
+  const longest = extents.get(tokens.name)!;
+  return Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b / 2))));
+}
+
+/** Top-k and the causal rule; one of them where they are the same graph, or where the model has no other. */
+async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: Graph): Promise<readonly RuleGraph[]> {
+  const { source, read } = await modelText(file);
+  const named = flags.model === undefined ? {} : { model: flags.model };
+  const { model, diagnostics } = check(source, {
+    phase: "generate",
+    entry: "forward",
+    set: flags.set ?? {},
+    read,
+    ...named,
+  });
+  if (!model) {
+    say(
+      "note: the model has no causal rule: " +
+        (diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"),
+    );
+    return [{ rule: "top-k", graph: top }];
+  }
+  const causal = lower(model);
+  const text = (graph: Graph): string => printGraph(graph, { place: null });
+  const same = text(optimize(causal)) === text(optimized);
+  return same
+    ? [{ rule: "causal", graph: causal }]
+    : [
+        { rule: "causal", graph: causal },
+        { rule: "top-k", graph: top },
+      ];
+}
+
+/** Prompts and steps, where the model generates. */
+async function verifySteps(
+  file: string,
+  flags: VerifyFlags,
+  { subject, extents, weights }: Verified,
+  device: Device,
+  tell: Telling,
+): Promise<void> {
+  const causal = subject.rules.find((r) => r.rule === "causal");
+  if (!causal)
+    return tell.onFinding({
+      check: "steps",
+      rule: null,
+      state: "skipped",
+      text: "steps need the causal rule",
+      fault: null,
+    });
+  const { source } = await modelText(file);
+  tell.onProgress("prompts and steps");
+  let compiled;
+  try {
+    compiled = compileGeneration(source.text, {
+      ...compileOptions(file, { ...flags, phase: "generate" }),
+      target: device.target,
+    });
+  } catch (fault) {
+    if (!(fault instanceof GenerationError)) throw fault;
+    return tell.onFinding({ check: "steps", rule: "causal", state: "skipped", text: fault.message, fault: null });
+  }
+  const { generation } = compiled;
+  if (!generation) return;
+  const whole = await loadGraph(subject.machine, optimize(causal.graph), weights);
+  try {
+    const longest = Math.min(extents.get(generation.tokenAxis) ?? USUAL.tokens, generation.context ?? Infinity);
+    const { shape, data } = subject.inputs(4, false).inputs.get(generation.input)!;
+    const prompts = PROMPTS.map((part, b) =>
+      Array.from(data)
+        .slice((b % shape[0]!) * shape[1]!)
+        .slice(0, Math.max(1, Math.floor(longest * part))),
+    );
+    const tokens = Math.max(1, Math.min(24, Math.floor(longest / 3)));
+    const {
+      tokens: added,
+      difference,
+      faults,
+    } = await checkSteps({ machine: subject.machine, generation, weights, whole, prompts, tokens });
+    const text = `prompts of ${prompts.map((p) => p.length).join(", ")} tokens and ${added} steps`;
+    tell.onFinding(
+      faults.length === 0
+        ? {
+            check: "steps",
+            rule: "causal",
+            state: "holds",
+            text:
+              `${text} give what the whole sequence gives: log-probabilities differ by at most ` +
+              difference.toExponential(1),
+            fault: null,
+          }
+        : {
+            check: "steps",
+            rule: "causal",
+            state: "fails",
+            text: `${text} differ from the whole sequence in ${faults.length} places: ${faults[0]!}`,
+            fault: null,
+          },
+    );
+  } finally {
+    whole.dispose();
+  }
+}
+
+/** Shares of the longest text: one token, a piece, more than a piece. */
+const PROMPTS = [0, 0.1, 0.5] as const;
+
+/**
+ * What both rules come to on a text, and how alike they route it. Batch and length are those of the made-up inputs, not
+ * of the text.
+ */
+async function tellOfText(
+  file: string,
+  { batch: _batch, length: _length, ...flags }: EvaluationFlags,
+  { subject }: Verified,
+  tell: Telling,
+): Promise<void> {
+  const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
+  const found = await evaluateRules(file, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
+  for (const { path, agrees, recall, top, causal } of agreement.layers())
+    tell.onFinding({
+      check: "agreement",
+      rule: null,
+      state: "told",
+      text:
+        `${path}: both rules do the same with ${percent(agrees, 1)} of the tokens; of those top-k computes ` +
+        `(${percent(top, 1)}) the predictor takes ${percent(recall, 1)}, of all ${percent(causal, 1)}`,
+      fault: null,
+    });
+  for (const [rule, { loss, tokens }] of found.rules)
+    tell.onFinding({
+      check: "perplexity",
+      rule: subject.rules.length > 1 ? rule : null,
+      state: "told",
+      text: `perplexity ${Math.exp(loss).toPrecision(4)} by ${nameOf(rule)}, on ${tokens} tokens`,
+      fault: null,
+    });
+}
+
+/** Paths of observed routes that are chosen among all tokens, not among those of another route. */
+function routesOfTokens({ axes, outputs }: Graph): readonly string[] {
+  const rule = (name: string | undefined) =>
+    axes.flatMap((a) => (a.name === name && a.role === "sequence" ? [a.count] : []))[0];
+  return outputs.flatMap(({ name, packing }) => {
+    const own = rule(packing?.axis);
+    const chosen = (own?.kind === "top" || own?.kind === "above") && rule(own.parent)?.kind === "input";
+    return chosen && name.endsWith(".index") ? [name.slice(0, -".index".length)] : [];
+  });
+}
+
+/** A file that an earlier run wrote. */
+async function verifyAgain(file: string, machine: Machine, tell: Telling): Promise<ExitCode> {
+  const reproduction = parseReproduction(readText(file));
+  const difference = await checkReproduction(machine, reproduction, usualPasses);
+  const { kind, name } = reproduction.fault;
+  const text =
+    difference === null
+      ? `the ${kind} ${name} agrees with the reference`
+      : `the ${kind} ${name} still differs: ${difference}`;
+  tell.onFinding({
+    check: kind === "pass" ? "passes" : "operators",
+    rule: null,
+    state: difference === null ? "holds" : "fails",
+    text,
+    fault: null,
+  });
+  return tell.end(reproduction.graph.name, machine.device);
+}
+
+/** Prints findings as they come, or all at the end; writes what reproduces the first fault. */
+class Telling {
+  readonly #findings: Finding[] = [];
+  readonly #progress = new Progress();
+
+  constructor(readonly flags: VerifyFlags) {}
+
+  onFinding(finding: Finding): void {
+    this.clear();
+    this.#findings.push(finding);
+    if (!this.flags.json) out(lineOf(finding));
+    if (!finding.fault) return;
+    const path = this.flags.output ?? "modc-fault.json";
+    writeText(path, finding.fault.reproduction);
+    say(`${path} shows the fault, and nothing else of the model: modc verify ${path}`);
+  }
+  onProgress(stage: string, detail?: string): void {
+    this.#progress.report(stage, detail);
+  }
+  clear(): void {
+    this.#progress.clear();
+  }
+  end(model: string, { info }: Device): ExitCode {
+    this.clear();
+    const holds = this.#findings.every((f) => f.state !== "fails");
+    if (this.flags.json)
+      outJson({
+        model,
+        device: { name: info.name, software: info.software },
+        holds,
+        findings: this.#findings.map(({ fault, ...rest }) => ({
+          ...rest,
+          fault: fault === null ? null : { kind: fault.kind, name: fault.name, place: fault.place },
+        })),
+      });
+    else out(holds ? "everything holds" : "something is wrong");
+    return holds ? EXIT.fine : EXIT.check;
+  }
+}
+
+const MARKS: Readonly<Record<Finding["state"], string>> = {
+  holds: "holds  ",
+  fails: "FAILS  ",
+  told: "note   ",
+  skipped: "skipped",
+};
+
+const lineOf = ({ state, check: what, rule, text, fault }: Finding): string =>
+  `${MARKS[state]}  ${what.padEnd(10)}  ${(rule ?? "").padEnd(6)}  ${text}${fault?.place ? ` (${fault.place})` : ""}`;
+
+/** `moby.mod:3:4` */
+const placer =
+  (sources: readonly SourceFile[]) =>
+  ({ file, start }: Span): string => {
+    const { line, column } = lineAndColumn(sources.find((s) => s.file === file)?.text ?? "", start);
+    return `${file}:${line}:${column}`;
+  };

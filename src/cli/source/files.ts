@@ -1,0 +1,140 @@
+// Reading and writing files for the commands, with one sentence for whatever goes wrong.
+import { mkdirSync } from "node:fs";
+import { errnoOf, reasonOf } from "../../base/errno.js";
+import type { Read } from "../../check/names/files.js";
+import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
+import { placeOf, whyUnwritten, writeWhole } from "../../runtime/place-node.js";
+import { readAny, readRegular } from "../../runtime/regular-node.js";
+import { importsBeside } from "../../session/imports-node.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { io } from "../terminal/io.js";
+import { expectKept } from "./outputs.js";
+
+/** Why the system refused; null where it did not. */
+function refusalOf(cause: unknown): string | null {
+  const code = errnoOf(cause);
+  return code === null ? null : reasonOf(code);
+}
+
+/** Runs `body`, turning what the file system refuses into a UserError. */
+function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    const reason = what === "write" ? whyUnwritten(cause, path) : refusalOf(cause);
+    if (reason === null) throw cause;
+    throw new UserError(`cannot ${what} ${path}: ${reason}`, null, EXIT.user, `cannot-${what}`);
+  }
+}
+
+/** Beyond any text a person wrote or a compiler made. */
+const MOST_BYTES = 512 * 1024 * 1024;
+
+/** In place of a path: what is on standard input. */
+export const STDIN = "-";
+/** What its text is called in messages. */
+export const STDIN_NAME = "<stdin>";
+/** Whether what goes there is printed: nothing is named, or standard output, which `-` is here. */
+export const isPrinted = (output: string | undefined): output is undefined | typeof STDIN =>
+  output === undefined || output === STDIN;
+const isStdin = (path: string): boolean => path === STDIN || path === STDIN_NAME;
+
+export function readBytes(path: string): Uint8Array {
+  if (isStdin(path)) return io().stdin();
+  expectKept(path);
+  return reaching("read", path, () => readAny(path, MOST_BYTES, (size) => tooLarge(path, size)));
+}
+
+const tooLarge = (path: string, size: number): UserError =>
+  new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
+
+/** Text in UTF-8; a byte-order mark is dropped. */
+export function readText(path: string): string {
+  const bytes = readBytes(path);
+  const text = decoded(bytes);
+  if (text !== null) return text;
+  const { line, column, byte } = faultIn(bytes);
+  const name = isStdin(path) ? STDIN_NAME : path;
+  throw new UserError(`${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} begins no character`);
+}
+
+/** Null for what is no UTF-8. */
+function decoded(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+/** Of the first byte that is no UTF-8: line and column, both from 1; columns count UTF-16 code units. */
+function faultIn(bytes: Uint8Array): { readonly byte: number; readonly line: number; readonly column: number } {
+  const byte = firstInvalid(bytes);
+  const before = new TextDecoder("utf-8").decode(bytes.subarray(0, byte));
+  return { byte, ...lineAndColumn(before, before.length) };
+}
+
+/** The offset of the first byte that is no UTF-8. */
+function firstInvalid(bytes: Uint8Array): number {
+  // What a lenient decoder replaces, it replaces by U+FFFD; everything before it encodes to as many bytes as it had.
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  let at = 0;
+  for (const character of text) {
+    const length = Buffer.byteLength(character);
+    const same = Buffer.from(character).equals(Buffer.from(bytes.subarray(at, at + length)));
+    if (!same) return at;
+    at += length;
+  }
+  return at;
+}
+
+/** The path in what is a text or `@path`; `-` is standard input in both. Null for a text. */
+export const pathIn = (text: string): string | null =>
+  text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null;
+
+/** What was there stays until the new text is whole; see `placeOf` for where it goes. */
+export const writeText = (path: string, text: string | Uint8Array): void =>
+  reaching("write", path, () => writeWhole(path, text));
+
+/**
+ * Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes
+ * nothing.
+ */
+export const ensureWritable = (path: string): void => reaching("write", path, () => void placeOf(path));
+
+/** Makes a folder and those above it, where they are missing. */
+export const makeFolder = (path: string): void =>
+  reaching("write", path, () => void mkdirSync(path, { recursive: true }));
+
+/** Makes a new folder that nobody else can look into. */
+export const makePrivateFolder = (path: string): void =>
+  reaching("write", path, () => mkdirSync(path, { mode: 0o700 }));
+
+/**
+ * A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working
+ * directory. What is no UTF-8 comes as U+FFFD, which the compiler refuses in its place.
+ */
+export const readSource = (path: string): SourceFile => ({
+  file: path === STDIN ? STDIN_NAME : path,
+  text: new TextDecoder("utf-8").decode(readBytes(path)),
+});
+
+/**
+ * Reads files that a root file imports, of its own folder only. Why one cannot be read is told where it is imported. It
+ * must be a regular file, for a pipe would be waited for.
+ */
+export const importReader = (root: string): Read =>
+  importsBeside(root, (path) => {
+    try {
+      expectKept(path);
+      const bytes = readRegular(path, MOST_BYTES, (size) => tooLarge("it", size));
+      const text = decoded(bytes);
+      if (text !== null) return text;
+      const { line, column, byte } = faultIn(bytes);
+      return { refused: `byte ${byte}, at its line ${line}, column ${column}, is not UTF-8` };
+    } catch (cause) {
+      const refused = cause instanceof UserError ? cause.message : refusalOf(cause);
+      if (refused === null) throw cause;
+      return { refused };
+    }
+  });

@@ -1,0 +1,119 @@
+// From a file's name to a model or a program, its findings printed on the way.
+import type { CompileOptions, Compiled } from "../../compile.js";
+import type { SourceFile } from "../../diagnostics/span.js";
+import type { Model } from "../../check/model.js";
+import type { Program } from "../../program/program.js";
+import type { Precision, Target } from "../../program/target.js";
+import type { Tunings } from "../../schedule/tunings/index.js";
+import { SourceError } from "../../session/errors.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import type { Read } from "../../check/names/files.js";
+import { modelName, modelReader, modelText, readModel, type ModelText } from "./model-file.js";
+import type { ModelFlags, PrecisionFlags } from "../tree/options.js";
+
+/** The same as the library takes it. */
+export const precisionOf = ({ weightsAs, activationsAs }: PrecisionFlags): Precision => ({
+  ...(weightsAs && { weights: weightsAs }),
+  ...(activationsAs && { activations: activationsAs }),
+});
+
+/** Which program of a model is meant, as a heading says it. */
+export const programName = (
+  { program }: Pick<ModelFlags, "program">,
+  { phase, entry }: { readonly phase: string; readonly entry: string },
+): string => program ?? `${phase} ${entry}`;
+
+/** The options of `compile` and `check` for a file. */
+export function compileOptions(
+  file: string,
+  flags: ModelFlags,
+): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
+  const phase = flags.phase ?? "infer";
+  const contradicts = [flags.phase && "--phase", flags.enter && "--enter", flags.gradients && "--gradients"].find(
+    Boolean,
+  );
+  if (flags.program !== undefined && contradicts)
+    throw new UserError(
+      `--program ${flags.program} says what is compiled: ${contradicts} has no effect on it`,
+      "leave it out",
+      EXIT.usage,
+    );
+  if (flags.gradients && (flags.enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
+    throw new UserError(
+      "--gradients needs a loss, which an objective has",
+      "give --phase train, or --enter objective",
+      EXIT.usage,
+    );
+  return {
+    file: modelName(file),
+    ...(flags.program === undefined ? { phase } : { program: flags.program }),
+    ...(flags.gradients ? { gradients: true } : {}),
+    set: flags.set ?? {},
+    read: modelReader(file),
+    ...(flags.enter === undefined ? {} : { entry: flags.enter }),
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+  };
+}
+
+/** The same model compiled for a device, by the tunings of its class unless others are given. */
+export type ForTarget = (target: Target, tunings?: Tunings) => Program;
+
+export type Finished = Compiled & {
+  readonly forTarget: ForTarget;
+  readonly program: NonNullable<Compiled["program"]>;
+  readonly graph: NonNullable<Compiled["graph"]>;
+  readonly model: Model;
+};
+
+/**
+ * Compiles a file, for any device where no target is given; prints its warnings, by `show`. Throws SourceError where it
+ * does not compile.
+ */
+export async function compileFile(
+  file: string,
+  flags: ModelFlags & PrecisionFlags,
+  { target, show = showDiagnostics }: { readonly target?: Target; readonly show?: typeof showDiagnostics } = {},
+): Promise<Finished> {
+  const source = await readModel(file);
+  const precision = precisionOf(flags);
+  const options = { ...compileOptions(file, flags), precision, ...(target && { target }) };
+  const { compile, programFor } = await import("../../compile.js");
+  const compiled = compile(source.text, options);
+  const { program, graph, model } = compiled;
+  if (!program || !graph || !model) throw new SourceError(compiled.diagnostics, compiled.sources);
+  show(compiled.diagnostics, compiled.sources);
+  return {
+    ...compiled,
+    program,
+    graph,
+    model,
+    forTarget: (target, tunings) => programFor({ graph, model, sources: compiled.sources }, target, tunings, precision),
+  };
+}
+
+/** Checks a file only; prints its warnings. Throws SourceError where there is no model. */
+export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typeof checkText> => {
+  compileOptions(file, flags); // what contradicts itself is said before anything is read
+  return checkText(await modelText(file), flags);
+};
+
+/** The same of a text. */
+export async function checkText(
+  { source, read }: ModelText,
+  { program, phase = "infer", enter, model: name, set = {} }: ModelFlags,
+): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
+  const { check } = await import("../../check/check.js");
+  const { recipes } = await import("../../recipes.js");
+  const { model, diagnostics, sources } = check(source, {
+    phase,
+    set,
+    read,
+    ...(enter === undefined ? {} : { entry: enter }),
+    ...(program === undefined ? {} : { phase: recipes[program].phase, entry: recipes[program].entry }),
+    ...(name === undefined ? {} : { model: name }),
+  });
+  if (!model) throw new SourceError(diagnostics, sources);
+  showDiagnostics(diagnostics, sources);
+  return { model, sources };
+}

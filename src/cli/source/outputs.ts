@@ -1,0 +1,89 @@
+// What a command writes is nothing that it reads: told before any work, of every option that names a file to be
+// written.
+import type { CommandUnknownOpts } from "@commander-js/extra-typings";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { errnoOf } from "../../base/errno.js";
+import { MODEL_FILE } from "../../huggingface/files-node.js";
+import { MANIFEST } from "../../session/manifest.js";
+import { isFolder } from "../../tokenizer/folder-node.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { OutputOption } from "../tree/options.js";
+
+/** The options of the command that is running here, by the files that they name and that are there already. */
+const claimed = new AsyncLocalStorage<ReadonlyMap<string, string>>();
+
+/**
+ * Runs `act` on `words`, the command's arguments with its flags last. Throws UserError where an option names a file to
+ * be written that another option, or an argument, names to be read, or that is one of a folder which they name.
+ */
+export function keepingInputs<T>(command: CommandUnknownOpts, words: readonly unknown[], act: () => T): T {
+  const flags = words.at(-1) as Readonly<Record<string, unknown>>; // the options stand last
+  const outputs = new Map<string, string>();
+  for (const option of command.options) {
+    const path = flags[option.attributeName()];
+    const file = option instanceof OutputOption && typeof path === "string" ? identityOf(path) : null;
+    if (file !== null) outputs.set(file, `${option.long} ${String(path)}`);
+  }
+  if (outputs.size === 0) return act();
+  return claimed.run(outputs, () => {
+    command.registeredArguments.forEach((argument, i) => {
+      for (const path of textsOf(words[i])) expectAllKept(path, { described: argument.name() === "folder" });
+    });
+    for (const option of command.options)
+      if (!(option instanceof OutputOption))
+        for (const path of pathsOf(option.flags, flags[option.attributeName()]))
+          expectAllKept(path, { described: false });
+    return act();
+  });
+}
+
+/** Throws UserError where the command that is running here is to write the file of that path, which it reads. */
+export function expectKept(path: string): void {
+  const outputs = claimed.getStore();
+  const file = outputs === undefined ? null : identityOf(path);
+  const found = file === null ? undefined : outputs?.get(file);
+  if (found === undefined) return;
+  throw new UserError(
+    `${found} would be written over ${path}, which the command reads`,
+    "name another file to be written",
+    EXIT.usage,
+    "writes-input",
+  );
+}
+
+/** Names of a checkpoint's files. */
+const OWN = /^(?:config|generation_config|tokenizer_config|tokenizer|special_tokens_map)\.json$|\.jinja$|\.safetensors/;
+
+/** The same of a folder's files. `described`: its model is what its configuration says, and model.mod is not read. */
+function expectAllKept(path: string, { described }: { readonly described: boolean }): void {
+  if (!isFolder(path)) return expectKept(path);
+  const names = readdirSync(path);
+  const trained = names.includes(MANIFEST); // and whatever is there is its own
+  for (const name of names)
+    if (trained || OWN.test(name) || (name === MODEL_FILE && !described)) expectKept(join(path, name));
+}
+
+/** The same for all names of a file; null where no regular file is there, so that nothing is lost. */
+function identityOf(path: string): string | null {
+  try {
+    const found = statSync(path, { bigint: true });
+    return found.isFile() ? `${found.dev}:${found.ino}` : null;
+  } catch (fault) {
+    if (errnoOf(fault) === null && !(fault instanceof TypeError)) throw fault; // told where the file is used
+    return null;
+  }
+}
+
+/** Paths among the values of an option: those of options that take paths, and `@path` in others. */
+function pathsOf(flags: string, value: unknown): readonly string[] {
+  const takesPath = /<(?:path|what)>/.test(flags);
+  return textsOf(value).flatMap((text) => (text.startsWith("@") ? [text, text.slice(1)] : takesPath ? [text] : []));
+}
+
+/** All texts of a value: one, a list, or those by name. */
+function textsOf(value: unknown): readonly string[] {
+  const all: readonly unknown[] = typeof value === "object" && value !== null ? Object.values(value) : [value];
+  return all.filter((one) => typeof one === "string");
+}

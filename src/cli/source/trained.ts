@@ -1,0 +1,117 @@
+// A command on what `modc train` wrote, as if it had been told all that the run knows.
+import type { CommandUnknownOpts } from "@commander-js/extra-typings";
+import { check } from "../../check/check.js";
+import type { Model } from "../../check/model.js";
+import { openTrained, trainedTokenizer, type Trained } from "../../session/trained-node.js";
+import { mergedPairs, type Pairs } from "../tree/arguments.js";
+import { weightsOf } from "./beyond-bound.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { percent } from "../terminal/units.js";
+import { say } from "../terminal/terminal.js";
+
+/** What of the options follows from a run. */
+interface RunFlags {
+  readonly set?: Pairs;
+  readonly model?: string;
+  readonly weights?: string;
+  readonly tokenizer?: string;
+  readonly data?: string;
+  readonly field?: string;
+  readonly validation?: number;
+  /** Tokens of a window of the run: how long those of its evaluation are by default. */
+  readonly ownContext?: number;
+}
+
+/**
+ * The checkpoint instead of the run's folder, and the options with what they leave out; as they are where the path is
+ * no run. Throws SessionError and UserError.
+ */
+export function withTrained<F extends RunFlags>(
+  command: CommandUnknownOpts,
+  path: string,
+  flags: F,
+): readonly [string, F] {
+  const has = (name: string): boolean => command.options.some((o) => o.attributeName() === name);
+  const trained = openTrained(path);
+  if (trained === null) return [path, flags];
+  const { manifest } = trained;
+  if (flags.model !== undefined && flags.model !== manifest.model)
+    throw new UserError(
+      `${path} is of ${manifest.model}: --model ${flags.model} contradicts it`,
+      "leave --model out",
+      EXIT.usage,
+    );
+  const set = mergedPairs(trained.set, flags.set ?? {});
+  expectSameWeights(trained, flags.set ?? {});
+  const tokenizer = has("tokenizer") ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
+  const text = command.name() === "eval" && flags.data === undefined ? heldOut(trained, flags) : {};
+  const { context } = manifest.settings;
+  tell(path, trained);
+  for (const name of trained.changed)
+    say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
+  const own = typeof context === "number" ? { ownContext: context } : {};
+  return [
+    trained.path,
+    {
+      ...flags,
+      ...own,
+      set,
+      ...(has("model") ? { model: manifest.model } : {}),
+      ...(tokenizer === null ? {} : { tokenizer }),
+      ...text,
+    },
+  ];
+}
+
+/** Of weights: the checkpoint where the path is a run's folder, else the path. Throws SessionError. */
+export function checkpointOf(path: string): string {
+  const trained = openTrained(path);
+  if (trained === null) return path;
+  tell(path, trained);
+  return trained.path;
+}
+
+/** Says which checkpoint it is. */
+export function tell(path: string, { chosen, manifest }: Trained): void {
+  const which = { best: ", the best so far", last: ", the last", newest: ", the newest" } as const;
+  if (chosen !== null) say(`note: ${path}: the checkpoint of step ${manifest.step}${which[chosen]}`);
+}
+
+/** A parameter that is given anew may say how the model computes, not which weights it has. */
+function expectSameWeights(trained: Trained, given: Pairs): void {
+  const again = Object.entries(given).filter(([name, value]) => trained.set[name] !== value);
+  if (again.length === 0) return;
+  const modelWith = (set: Readonly<Record<string, string>>): Model | null =>
+    check(trained.source, { phase: "infer", model: trained.manifest.model, set, read: trained.read }).model;
+  const own = modelWith(trained.set);
+  for (const [name, value] of again) {
+    const other = modelWith({ ...trained.set, [name]: value });
+    // what does not check is told where it is compiled
+    if (own === null || other === null || weightsOf(own) === weightsOf(other)) continue;
+    const before = trained.set[name] ?? own.parameters.find((p) => p.name === name)?.value;
+    throw new UserError(
+      `--set ${name}=${value} contradicts ${trained.path}, whose weights are of ${name} = ${before ?? "another value"}`,
+      "leave it out",
+      EXIT.user,
+    );
+  }
+}
+
+/** The text of the run, and the part of it that was held out. */
+function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {
+  const { begun, settings } = manifest;
+  if (begun === null)
+    throw new UserError(`${path} does not say which text it was trained on`, "name one: --data", EXIT.usage);
+  const held = settings["validation"];
+  const validation = flags.validation ?? (typeof held === "number" && held > 0 ? held : undefined);
+  const part =
+    validation === undefined
+      ? ""
+      : `, its last ${percent(validation, 1)}${validation === held ? ", which training held out" : ""}`;
+  say(`note: the text is ${begun.data}${part}`);
+  return {
+    data: begun.data,
+    ...(begun.field === null || flags.field !== undefined ? {} : { field: begun.field }),
+    ...(validation === undefined ? {} : { validation }),
+  };
+}

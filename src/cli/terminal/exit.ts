@@ -1,0 +1,31 @@
+// How a command ends: the statuses it exits with, and what is said of an error.
+import { EXIT, ModcError, type ExitCode } from "../../base/errors.js";
+import { CompilerBug } from "../../base/invariant.js";
+
+export { EXIT, type ExitCode };
+
+/** A fault of what the user gave: one sentence, and how to mend it. */
+export class UserError extends ModcError {
+  override readonly name = "UserError";
+
+  constructor(
+    message: string,
+    hint: string | null = null,
+    exit: ExitCode = EXIT.user,
+    code = exit === EXIT.usage ? "usage" : "refused",
+  ) {
+    super(code, message, { hint, exit });
+  }
+}
+
+const BUG = "this is a fault of modc, not of your input; MODC_DEBUG=1 shows where it happened";
+
+/** What is said of an error: one that was not made to be told is a fault of modc. */
+export function describeError(error: unknown): Pick<ModcError, "exit" | "code" | "message" | "hint"> {
+  const fault =
+    error instanceof ModcError
+      ? error
+      : new CompilerBug((error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!);
+  const { exit, code, message, hint } = fault;
+  return { exit, code, message, hint: exit === EXIT.bug ? BUG : hint };
+}

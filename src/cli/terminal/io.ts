@@ -1,0 +1,78 @@
+// What a command line reads and writes beside files: the streams of the process, or those of a caller in the same
+// process.
+import { once } from "../../base/once.js";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { readSync } from "node:fs";
+import type { DeviceKind } from "../../runtime/device-info.js";
+import { readToEnd } from "../../runtime/regular-node.js";
+import { UserError } from "./exit.js";
+
+/** Where text goes; a stream of Node is one. */
+export interface Output {
+  write(text: string): unknown;
+  /** Whether a person reads along, so that lines are drawn over and coloured. */
+  readonly isTTY?: boolean;
+  /** Width in characters, where it is known. */
+  readonly columns?: number;
+}
+
+export interface CliIo {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** All of standard input. */
+  readonly stdin: () => Uint8Array;
+  /**
+   * What the command line itself reads of the environment: colours, where tunings lie, MODC_DEBUG. Drivers read that of
+   * the process.
+   */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /**
+   * A device of the caller's own for what `--device` gives, null: the best there is. Where it has none, one is opened.
+   */
+  readonly device: (kind: DeviceKind | null) => GPUDevice | null;
+}
+
+const ofProcess: CliIo = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: readStandardInput,
+  env: process.env,
+  device: () => null,
+};
+
+/** Beyond any text a person wrote or a compiler made. */
+const MOST_BYTES = 512 * 1024 * 1024;
+
+/** To its end. A pipe that a shell has set not to wait is asked again. */
+function readStandardInput(): Uint8Array {
+  return readToEnd(
+    readPiece,
+    MOST_BYTES,
+    () => new UserError(`standard input has more than ${MOST_BYTES} bytes: modc reads no more`),
+  );
+}
+
+function readPiece(piece: Uint8Array): number {
+  for (;;) {
+    try {
+      return readSync(0, piece);
+    } catch (fault) {
+      const { code } = fault as NodeJS.ErrnoException; // as the system's errors have it
+      if (code === "EOF") return 0;
+      if (code !== "EAGAIN") throw new UserError(`cannot read standard input: ${code ?? String(fault)}`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+const given = new AsyncLocalStorage<CliIo>();
+
+/** Of the command line that is running here, else of the process. */
+export const io = (): CliIo => given.getStore() ?? ofProcess;
+
+/** Runs `body`, and whatever it waits for, with other streams. Several may run at the same time. */
+export const withIo = <T>(other: Partial<CliIo>, body: () => T): T => {
+  const all = { ...ofProcess, ...other };
+  // A command reads a source several times: standard input comes once.
+  return given.run({ ...all, stdin: once(all.stdin) }, body);
+};

@@ -1,0 +1,105 @@
+// Results as a person reads them.
+import type { Program } from "../../program/program.js";
+import type { Value, Values } from "../run/execute.js";
+import type { GivenInputs, GivenTexts } from "../run/inputs.js";
+import { drawRoutes, observedRoutes } from "../run/routes.js";
+
+/** The whole of what a run gave: results, losses, and a picture of the routes. */
+export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {
+  const parts: string[] = [];
+  for (const { name, role } of program.outputs) {
+    const value = values.get(name);
+    if (!value || (role === "observe" && isRoute(program, name))) continue;
+    parts.push(
+      role === "result" && given.texts && value.shape.length === 3
+        ? showNext(name, value, given.texts)
+        : showValue(name, value),
+    );
+  }
+  const routes = observedRoutes(program, values);
+  if (routes.length > 0) for (const b of sequencesOf(given, routes[0]!.chosen.length)) parts.push(showSequence(b));
+  return parts.join("\n");
+
+  function showSequence({ sequence, tokens }: { readonly sequence: number; readonly tokens: number }): string {
+    const title = routes[0]!.chosen.length > 1 ? `sequence ${sequence}: ` : "";
+    return (
+      `\n${title}tokens computed (█) and skipped ` +
+      `(·)\n${drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width)}`
+    );
+  }
+}
+
+const isRoute = (program: Program, name: string): boolean =>
+  program.outputs.some(
+    (o) => o.name.endsWith(".index") && (o.name === name || `${o.name.slice(0, -".index".length)}.count` === name),
+  );
+
+/** Sequences with tokens, and how many. */
+export function sequencesOf(
+  given: GivenInputs,
+  batch: number,
+): readonly { readonly sequence: number; readonly tokens: number }[] {
+  const [first] = [...given.inputs.values()];
+  const longest = first?.shape[1] ?? 0;
+  return Array.from({ length: batch }, (_, sequence) => ({
+    sequence,
+    tokens: given.lengths?.[sequence] ?? longest,
+  })).filter(({ tokens }) => tokens > 0);
+}
+
+const MOST_NEXT = 5;
+
+/** Logits of a byte-level model at the end of each text: the most likely bytes to come. */
+const stripOf = (texts: GivenTexts | null, sequence: number): string | null => {
+  const tokens = texts?.tokens[sequence];
+  return texts && tokens ? texts.reader.strip(tokens) : null;
+};
+
+function showNext(name: string, { shape, data }: Value, { tokens, reader }: GivenTexts): string {
+  const [, T, V] = shape as [number, number, number];
+  return tokens
+    .map((text, b) => {
+      const start = (b * T + text.length - 1) * V;
+      const logits = Array.from({ length: V }, (_, v) => data[start + v]!);
+      const most = logits.reduce((a, x) => (x > a ? x : a), -Infinity);
+      const weights = logits.map((x) => Math.exp(x - most));
+      const sum = weights.reduce((a, w) => a + w, 0);
+      const best = [...weights.keys()].sort((i, j) => weights[j]! - weights[i]! || i - j).slice(0, MOST_NEXT);
+      const after = tokens.length > 1 ? ` after sequence ${b}` : "";
+      return (
+        `${name}: most likely next ${reader.unit}s${after}: ` +
+        best.map((v) => `${reader.show(v)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")
+      );
+    })
+    .join("\n");
+}
+
+const MOST_VALUES = 64;
+
+/** `output: f32[1, 4, 1] = [[[1], [12], [2], [18]]]`; of large values the range, the mean and the first few. */
+export function showValue(name: string, { dtype, shape, data }: Value): string {
+  const head = `${name}: ${dtype}[${shape.join(", ")}]`;
+  if (data.length <= MOST_VALUES) return `${head} = ${nested(shape, data, dtype)}`;
+  let [low, high, sum] = [Infinity, -Infinity, 0];
+  for (let i = 0; i < data.length; i++) {
+    const x = data[i]!;
+    if (x < low) low = x;
+    if (x > high) high = x;
+    sum += x;
+  }
+  return (
+    `${head}: from ${short(low)} to ${short(high)}, mean ${short(sum / data.length)}; begins ` +
+    `${Array.from({ length: 6 }, (_, i) => short(data[i]!)).join(", ")}, …`
+  );
+}
+
+function nested(shape: readonly number[], data: ArrayLike<number>, dtype: string): string {
+  const at = (depth: number, offset: number, stride: number): string => {
+    if (depth === shape.length) return dtype === "bool" ? String(data[offset] !== 0) : short(data[offset]!);
+    const inner = shape[depth] === 0 ? 0 : stride / shape[depth]!;
+    return `[${Array.from({ length: shape[depth]! }, (_, i) => at(depth + 1, offset + i * inner, inner)).join(", ")}]`;
+  };
+  return at(0, 0, data.length);
+}
+
+const short = (x: number): string => (Number.isInteger(x) ? String(x) : String(Number(x.toPrecision(6))));

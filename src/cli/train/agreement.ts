@@ -1,0 +1,75 @@
+// How often the causal rule computes the tokens that top-k would: of each layer, as both rules route one text.
+import type { Results } from "../../runtime/index.js";
+import type { Batch, Rule } from "../../train/types.js";
+import type { Observe } from "./evaluation.js";
+
+export interface LayerAgreement {
+  /** The call that chooses. */
+  readonly path: string;
+  /** Tokens that both compute or both skip, as a share of all. */
+  readonly agrees: number;
+  /** Of the tokens that top-k computes, the share that the causal rule computes too. */
+  readonly recall: number;
+  /** Shares of tokens that each computes. */
+  readonly top: number;
+  readonly causal: number;
+}
+
+/** Collects the choices of both rules over the same batches. */
+export class Agreement {
+  /** `paths`: of routes chosen among all tokens, whose places tell tokens. */
+  constructor(readonly paths: ReadonlySet<string>) {}
+
+  readonly #chosen: Readonly<Record<Rule, Map<string, Uint8Array[]>>> = { "top-k": new Map(), causal: new Map() };
+
+  readonly observe: Observe = (rule, results, batch) => {
+    for (const [name, { data, shape }] of Object.entries(results)) {
+      if (!name.endsWith(".index")) continue;
+      const path = name.slice(0, -".index".length);
+      if (!this.paths.has(path)) continue;
+      const batches = this.#chosen[rule].get(path) ?? [];
+      batches.push(chosenOf(data, shape[1] ?? 0, results[`${path}.count`]!, batch));
+      this.#chosen[rule].set(path, batches);
+    }
+  };
+
+  /** Of every such route that both rules observed. */
+  layers(): readonly LayerAgreement[] {
+    return [...this.#chosen["top-k"]].flatMap(([path, top]): LayerAgreement[] => {
+      const causal = this.#chosen.causal.get(path);
+      if (!causal) return [];
+      let [tokens, same, both, byTop, byRule] = [0, 0, 0, 0, 0];
+      for (const [i, a] of top.entries())
+        for (const [at, x] of a.entries()) {
+          const y = causal[i]![at]!;
+          tokens++;
+          same += Number(x === y);
+          both += x & y;
+          byTop += x;
+          byRule += y;
+        }
+      return [
+        {
+          path,
+          agrees: same / tokens,
+          recall: byTop === 0 ? 1 : both / byTop,
+          top: byTop / tokens,
+          causal: byRule / tokens,
+        },
+      ];
+    });
+  }
+}
+
+/** 1 for each token of the batch that is computed: places in the sequence are what the caller sees of a route. */
+function chosenOf(
+  index: ArrayLike<number>,
+  width: number,
+  counts: Results[string],
+  { rows, length }: Batch,
+): Uint8Array {
+  const chosen = new Uint8Array(rows * length);
+  for (let b = 0; b < rows; b++)
+    for (let i = 0; i < counts.data[b]!; i++) chosen[b * length + index[b * width + i]!] = 1;
+  return chosen;
+}

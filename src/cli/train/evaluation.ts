@@ -1,0 +1,195 @@
+// A model on a text under its rules: for commands that tell its loss, or how it routes.
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { batchesOf } from "../../train/batches.js";
+import { openCorpus, type Corpus } from "../../train/corpus-node.js";
+import { findSources } from "../../train/sources-node.js";
+import { evaluateText, type Evaluated } from "../../train/evaluate.js";
+import { expectFits } from "../../train/run-node.js";
+import { usualContext, type TrainingModel } from "../../train/model.js";
+import type { Batch, Rule } from "../../train/types.js";
+import { expectFittingWeights } from "../../runtime/weights.js";
+import type { Results } from "../../runtime/index.js";
+import { leftover } from "../../runtime/node.js";
+import { sessionTexts } from "../../session/open-node.js";
+import { split, wholeWindows, type Window } from "../../train/windows.js";
+import { BeyondBound } from "../source/beyond-bound.js";
+import { dataIn } from "../source/data.js";
+import { type showDiagnostics, showingOnce } from "../terminal/diagnostics.js";
+import { UserError } from "../terminal/exit.js";
+import { onDevice } from "../run/execute.js";
+import { makePrivateFolder, STDIN } from "../source/files.js";
+import { compileFile } from "../source/frontend.js";
+import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { Progress, say } from "../terminal/terminal.js";
+import { checkedModel } from "./training.js";
+import type { Flags } from "../tree/declare.js";
+import type { trainingCommands } from "../tree/training.js";
+
+/** The flags of `eval`, with a text. */
+export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
+  readonly data: string;
+  /** Of a run: how long the windows are where no length is given and the model allows it. */
+  readonly ownContext?: number;
+};
+
+const PHASES = { "top-k": "infer", causal: "generate" } as const;
+
+/** The losses and shares of each rule that was asked for. */
+export interface Found {
+  readonly model: TrainingModel;
+  readonly corpus: Pick<Corpus, "tokens" | "bytes">;
+  readonly rules: ReadonlyMap<Rule, Evaluated>;
+}
+
+/** Told of the results of each batch, observed routes among them. */
+export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
+
+/**
+ * What `evaluateRules` begins with, looked for before other work: an objective, the text, a tokenizer. Throws as it
+ * does.
+ */
+export async function expectEvaluable(file: string, given: EvaluationFlags): Promise<void> {
+  const flags = withFolder(file, given);
+  await checkedModel(await modelText(file), flags, () => undefined); // warnings come when it is evaluated
+  if (flags.data !== STDIN) await findSources(flags.data);
+  if (flags.tokenizer !== undefined) await sessionTexts(file, flags.tokenizer);
+}
+
+/** Runs the objective over the text. */
+export async function evaluateRules(
+  file: string,
+  given: EvaluationFlags,
+  observe: Observe | null = null,
+): Promise<Found> {
+  const flags = withFolder(file, given);
+  expectWeights(file, flags.weights);
+  const rows = flags.batch ?? 8;
+  const most = flags.windows ?? 0;
+  const show = showingOnce();
+  const model = await checkedModel(await modelText(file), flags, show);
+  const context = flags.length ?? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity);
+  if (model.bound !== null && context > model.bound)
+    throw new BeyondBound({
+      option: `--length ${context}`,
+      axis: null,
+      extent: context,
+      bound: model.bound,
+      model: model.run.name,
+    });
+  if (flags.weights === undefined)
+    say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and has learned nothing`);
+  await expectFittingWeights(model.run, flags.weights ?? null);
+  const progress = new Progress();
+  const corpus = await openedOnce(flags);
+  try {
+    expectFits(corpus, { data: flags.data === STDIN ? "the text" : flags.data, model: model.run });
+    const windows = windowsOf(corpus, context, flags.validation ?? 0, most);
+    const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
+    const found = new Map<Rule, Evaluated>();
+    for (const rule of rules)
+      found.set(
+        rule,
+        await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe, show }, rule),
+      );
+    return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
+  } finally {
+    progress.clear();
+    await corpus.close();
+  }
+}
+
+/** The text's tokens, in a file that is gone as soon as it is closed. */
+async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
+  const cache = join(tmpdir(), `modc-eval-${randomBytes(6).toString("hex")}`);
+  const gone = leftover(cache);
+  const remove = (): void => {
+    rmSync(cache, { recursive: true, force: true });
+    gone();
+  };
+  try {
+    makePrivateFolder(cache);
+    const corpus = await openCorpus({
+      data: dataIn(cache, flags.data, flags.field),
+      ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
+      ...(flags.field === undefined ? {} : { field: flags.field }),
+      cache,
+    });
+    // Windows removes no file that is open; elsewhere nothing is left to be removed while the text is read.
+    if (process.platform !== "win32") remove();
+    return { ...corpus, close: () => corpus.close().finally(remove) };
+  } catch (fault) {
+    remove();
+    throw fault;
+  }
+}
+
+/** Of the whole text, or of the last share of it, which training holds out; `most` of them, evenly apart; 0: all. */
+function windowsOf({ tokens }: Corpus, context: number, share: number, most: number): readonly Window[] {
+  if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
+  const from = share === 0 ? 0 : split(tokens, context, share).boundary;
+  const windows = wholeWindows(from, tokens, context);
+  return most === 0 || most >= windows.length
+    ? windows
+    : Array.from({ length: most }, (_, i) => windows[Math.floor((i * windows.length) / most)]!);
+}
+
+interface Job {
+  readonly file: string;
+  readonly flags: EvaluationFlags;
+  readonly model: TrainingModel;
+  readonly corpus: Corpus;
+  readonly windows: readonly Window[];
+  readonly rows: number;
+  readonly context: number;
+  readonly progress: Progress;
+  readonly observe: Observe | null;
+  readonly show: typeof showDiagnostics;
+}
+
+async function evaluateRule(
+  { file, flags, model, corpus, windows, rows, context, progress, observe, show }: Job,
+  rule: Rule,
+): Promise<Evaluated> {
+  const { program, forTarget } = await compileFile(
+    file,
+    { ...flags, phase: PHASES[rule], enter: "objective" },
+    { show },
+  );
+  const extents = new Map(
+    program.axes.flatMap((axis): [string, number][] => {
+      if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];
+      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, context]] : [];
+    }),
+  );
+  const job = {
+    program,
+    forTarget,
+    tunings: flags.tunings,
+    weights: flags.weights ?? null,
+    live: flags.live ?? {},
+    seed: flags.seed ?? 0,
+    progress,
+    extents,
+  };
+  const total = windows.reduce((n, w) => n + w.length, 0);
+  return onDevice(job, flags.device ?? null, ({ session }) => {
+    const routes = program.outputs.flatMap((o) =>
+      o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [],
+    );
+    const losses = model.run.own.map((path) => `loss.${path}`);
+    return evaluateText(
+      session,
+      { losses, routes },
+      batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context }),
+      {
+        ...(observe && { onResults: (results, batch) => observe(rule, results, batch) }),
+        onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
+      },
+    );
+  });
+}
+
+export const nameOf = (rule: Rule): string => (rule === "causal" ? "the causal rule" : "top-k");

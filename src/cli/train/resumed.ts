@@ -1,0 +1,68 @@
+// What `modc train --resume` takes from the folder of the run: the model's source, and the options that are not given
+// again.
+import { existsSync } from "node:fs";
+import { isAbsolute } from "node:path";
+import type { Before } from "../../train/resume-node.js";
+import { mergedPairs } from "../tree/arguments.js";
+import { EXIT, UserError } from "../terminal/exit.js";
+import { modelText, withFolder, type ModelText } from "../source/model-file.js";
+import type { TrainFlags } from "../tree/training.js";
+
+/** What a run trains, and on which text. */
+export interface Asked {
+  readonly text: ModelText;
+  readonly flags: TrainFlags & { readonly data: string };
+}
+
+/**
+ * The model and the options as they are given, and where they are not, as the run has them that goes on; `before` is
+ * null for one that begins. Throws UserError for what neither says.
+ */
+export async function askedFor(file: string | undefined, given: TrainFlags, before: Before | null): Promise<Asked> {
+  const flags = file === undefined ? given : withFolder(file, given);
+  const begun = before?.manifest.begun ?? null;
+  if (file === undefined && before === null)
+    throw new UserError("missing required argument 'file'", "only --resume knows the model", EXIT.usage);
+  if (before !== null && flags.model !== undefined && flags.model !== before.manifest.model)
+    throw new UserError(
+      `the run trains ${before.manifest.model}, not ${flags.model}`,
+      "leave --model out to go on with it",
+    );
+  const data = flags.data ?? begun?.data;
+  if (data === undefined)
+    throw new UserError(
+      "required option '--data <what>' not specified",
+      before === null ? null : "the checkpoint was written by an earlier modc, and does not say which text it was",
+      EXIT.usage,
+    );
+  const tokenizer = flags.tokenizer ?? begun?.tokenizer ?? null;
+  for (const [option, path, own] of [
+    ["--data", data, flags.data],
+    ["--tokenizer", tokenizer, flags.tokenizer],
+  ] as const)
+    if (own === undefined && path !== null && isAbsolute(path) && !existsSync(path))
+      throw new UserError(`${path}, which the run was begun with, is gone`, `say where it is now: ${option}`);
+  const field = flags.field ?? begun?.field ?? null;
+  return {
+    text: file === undefined ? keptText(before!) : await modelText(file),
+    flags: {
+      ...flags,
+      data,
+      ...(tokenizer === null ? {} : { tokenizer }),
+      ...(field === null ? {} : { field }),
+      set: mergedPairs(begun?.set ?? {}, flags.set ?? {}),
+      ...(before === null ? {} : { model: flags.model ?? before.manifest.model }),
+    },
+  };
+}
+
+/** The source that the checkpoint keeps, as if it were still where it was. */
+function keptText({ sources }: Before): ModelText {
+  const [own, ...imported] = sources;
+  if (!own) throw new UserError("the checkpoint keeps no source of its model", "name the model's file");
+  const texts = new Map(imported.map(({ path, text }) => [path, text]));
+  return {
+    source: { file: own.path, text: own.text },
+    read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null,
+  };
+}

@@ -1,0 +1,50 @@
+// What to do with what was trained: where the best checkpoint is, and a command that takes it.
+import { check } from "../../check/check.js";
+import { GenerationError } from "../../lower/caches.js";
+import { generationGraphs } from "../../lower/generation.js";
+import { lower } from "../../lower/lower.js";
+import type { ModelChoice } from "../../train/model.js";
+import type { TrainResult } from "../../train/result.js";
+import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
+import type { ModelText } from "../source/model-file.js";
+
+/** Lines that are said after a run; none where it left no checkpoint. */
+export function nextLines(
+  { output, checkpoint, best }: TrainResult,
+  text: ModelText,
+  choice: ModelChoice & { readonly tokenizer: string | null },
+): readonly string[] {
+  const path = best?.checkpoint ?? checkpoint;
+  if (path === null) return [];
+  const run = shellWord(output);
+  return [
+    `the ${best === null ? "last" : "best"} checkpoint is ${path}`,
+    `try it with ${generates(text, choice) ? `modc generate ${run} --prompt "…"` : `modc eval ${run}`}`,
+  ];
+}
+
+/** Whether `modc generate` takes the model. */
+function generates(
+  { source, read }: ModelText,
+  { model: name, set, tokenizer }: Parameters<typeof nextLines>[2],
+): boolean {
+  const { model } = check(source, {
+    phase: "generate",
+    entry: "forward",
+    set,
+    read,
+    ...(name === undefined ? {} : { model: name }),
+  });
+  if (model === null) return false;
+  try {
+    // Without a tokenizer only bytes are text.
+    return generationGraphs(lower(model)).vocabulary === bytesTokenizer.vocabulary || tokenizer !== null;
+  } catch (fault) {
+    if (fault instanceof GenerationError) return false;
+    throw fault;
+  }
+}
+
+/** A path as a shell reads it: in quotes where it needs them. */
+export const shellWord = (path: string): string =>
+  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;

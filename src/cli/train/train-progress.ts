@@ -1,0 +1,168 @@
+// What a run of training shows while it goes: a line kept up to date in a terminal, elsewhere one now and then.
+import type { TrainEvent } from "../../train/events.js";
+import { io } from "../terminal/io.js";
+import type { Validated } from "../../train/result.js";
+import { meanShare } from "../../train/skipping.js";
+import type { Evaluation } from "../../train/types.js";
+import { say } from "../terminal/terminal.js";
+import { percent, withPrefix } from "../terminal/units.js";
+
+/** Milliseconds between two lines where there is no terminal, and between two updates where there is. */
+const APART = { plain: 10_000, terminal: 100 } as const;
+/** Steps that speed is taken over. */
+const RECENT = 20;
+
+type Step = Extract<TrainEvent, { kind: "step" }>;
+
+export class TrainProgress {
+  readonly #terminal = io().stderr.isTTY;
+  readonly #recent: { readonly tokens: number; readonly seconds: number; readonly flops: number }[] = [];
+  #steps = 0;
+  #last = -Infinity;
+  #shown = false;
+
+  show(event: TrainEvent): void {
+    switch (event.kind) {
+      case "begin":
+        this.#steps = event.steps;
+        for (const line of beginLines(event)) this.#line(line);
+        break;
+      case "step":
+        this.#step(event);
+        break;
+      case "validation":
+        this.#line(`step ${event.step}: validation ${validationText(event)}`);
+        break;
+      case "checkpoint":
+        this.#line(`step ${event.step}: saved ${event.path}${event.best ? ", the best so far" : ""}`);
+        break;
+      case "warning":
+        this.#line(`warning: step ${event.step}: ${event.message}`);
+        break;
+      case "end":
+        this.clear();
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  clear(): void {
+    if (this.#shown) io().stderr.write("\r\u001b[K");
+    this.#shown = false;
+  }
+
+  #line(text: string): void {
+    this.clear();
+    say(text);
+  }
+
+  #step(event: Step): void {
+    const { tokens, seconds, first, flops } = event.metrics;
+    // What a driver compiles in the first step is no speed.
+    if (!first) this.#recent.push({ tokens, seconds, flops });
+    if (this.#recent.length > RECENT) this.#recent.shift();
+    const now = performance.now();
+    const last = event.step === this.#steps;
+    if (!last && now - this.#last < (this.#terminal ? APART.terminal : APART.plain)) return;
+    this.#last = now;
+    const text = stepText(event, this.#steps, this.#recent);
+    if (!this.#terminal) say(text);
+    else {
+      this.clear();
+      io().stderr.write(text.slice(0, Math.max(20, (io().stderr.columns || 120) - 1)));
+      this.#shown = true;
+      if (last) {
+        io().stderr.write("\n");
+        this.#shown = false;
+      }
+    }
+  }
+}
+
+function beginLines({
+  step,
+  steps,
+  tokens,
+  bytesPerToken,
+  cache,
+  from,
+}: Extract<TrainEvent, { kind: "begin" }>): readonly string[] {
+  const each = bytesPerToken === 1 ? "" : `, ${bytesPerToken.toFixed(2)} bytes each`;
+  return [
+    `text: ${withPrefix(tokens.training)} tokens to train on, ${withPrefix(tokens.validation)} held out${each}; ` +
+      `kept in ${cache}`,
+    ...(from === null ? [] : [`going on from ${from}: ${step} of ${steps} steps are done`]),
+  ];
+}
+
+/**
+ * Without speed where `recent` has no step. `step 120/1000 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52 12.34 k
+ * tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
+ */
+export function stepText(
+  event: Step,
+  steps: number,
+  recent: readonly { readonly tokens: number; readonly seconds: number; readonly flops: number }[],
+): string {
+  const { metrics, step, bitsPerByte, learningRate, live } = event;
+  const sum = (of: "tokens" | "seconds" | "flops"): number => recent.reduce((n, r) => n + r[of], 0);
+  const seconds = Math.max(1e-9, sum("seconds"));
+  const timed = recent.length > 0;
+  const agreement = Object.values(metrics.agreement);
+  const parts = [
+    `step ${step}/${steps}`,
+    `loss ${metrics.loss.toFixed(4)}`,
+    `${bitsPerByte.toFixed(3)} bits/byte`,
+    `lr ${brief(learningRate)}`,
+    `|g| ${brief(metrics.gradientNorm)}`,
+    ...(timed
+      ? [`${withPrefix(sum("tokens") / seconds)} tokens/s`, `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`]
+      : []),
+    ...(metrics.computedShare < 1 ? [`computed ${percent(metrics.computedShare, 1)}`] : []),
+    ...(agreement.length > 0
+      ? [
+          `predictor ${percent(
+            agreement.reduce((a, b) => a + b, 0),
+            agreement.length,
+          )}`,
+        ]
+      : []),
+    ...Object.entries(live).map(([name, value]) => `${name} ${brief(value)}`),
+    ...(timed && step < steps ? [`${timeText(((steps - step) * seconds) / recent.length)} left`] : []),
+  ];
+  return parts.join("  ");
+}
+
+/** Three digits that matter: `0.00098`, `12.3`. */
+const brief = (value: number): string => String(Number(value.toPrecision(3)));
+
+/** A validation, and where it has just been made how it compares with those before. */
+type Told = Validated & { readonly counts?: boolean; readonly best?: boolean };
+
+/**
+ * `loss 1.4715 by top-k (2.123 bits/byte, 12.5% computed), 1.5256 by the causal rule, which decides (2.201 bits/byte,
+ * 13.1% computed), the best so far`
+ */
+export function validationText({ byRule, live, counts = true, loss, bitsPerByte, best = false }: Told): string {
+  const told = ({ loss: nats, shares }: Pick<Evaluation, "loss" | "shares">, rule: string): string => {
+    const bits = (loss === 0 ? 0 : (nats * bitsPerByte) / loss).toFixed(3);
+    const share = meanShare(shares);
+    return `${nats.toFixed(4)}${rule} (${bits} bits/byte${share === null ? "" : `, ${percent(share, 1)} computed`})`;
+  };
+  const { "top-k": topK, causal } = byRule;
+  const both =
+    causal && topK
+      ? `${told(topK, " by top-k")}, ${told(causal, " by the causal rule, which decides")}`
+      : told((causal ?? topK)!, "");
+  const changing = Object.entries(live).map(([name, value]) => `${name} ${brief(value)}`);
+  const compared = counts ? "" : `; not compared while it changes: ${changing.join(", ")}`;
+  return `loss ${both}${best ? ", the best so far" : compared}`;
+}
+
+/** `2 h 05 min`, `3 min 20 s`, `12 s` */
+export function timeText(seconds: number): string {
+  const s = Math.round(seconds);
+  if (s >= 3600) return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")} min`;
+  return s >= 60 ? `${Math.floor(s / 60)} min ${String(s % 60).padStart(2, "0")} s` : `${s} s`;
+}

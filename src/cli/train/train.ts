@@ -1,0 +1,141 @@
+// `modc train`: trains a model on a text, shows how it goes, and leaves checkpoints, a log and a report in a folder.
+import { expectFittingWeights } from "../../runtime/weights.js";
+import type { ChooseTunings, Preparation } from "../../train/open-trainer.js";
+import { Outcome, type TrainResult } from "../../train/result.js";
+import { before } from "../../train/resume-node.js";
+import { trainModel } from "../../train/run-node.js";
+import type { TrainSettings } from "../../train/options.js";
+import { BeyondBound } from "../source/beyond-bound.js";
+import { dataIn } from "../source/data.js";
+import { wantedDevice } from "../device.js";
+import { onInterrupt } from "../terminal/ending.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { askedFor } from "./resumed.js";
+import { out, outJson, Progress, say } from "../terminal/terminal.js";
+import type { TrainFlags } from "../tree/training.js";
+import { nextLines } from "./train-next.js";
+import { TrainProgress, validationText } from "./train-progress.js";
+import { checkedModel, choiceOf, showPreparation } from "./training.js";
+import { tuningsOn } from "../program/tunings.js";
+import { settingsIn, type TuningsFlags } from "../tree/options.js";
+
+export async function train(file: string | undefined, asked: TrainFlags): Promise<ExitCode> {
+  const resume = asked.resume === true ? "last" : (asked.resume ?? null);
+  if (resume !== null && asked.weights !== undefined)
+    throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
+  const given = settingsOf(asked);
+  const { text, flags } = await askedFor(
+    file,
+    asked,
+    resume === null ? null : await before(asked.output, resume === "last" ? null : resume),
+  );
+  const model = await checkedModel(text, flags);
+  const weights = resume === null ? (flags.weights ?? null) : null;
+  const { checkAgainst, usualContext } = await import("../../train/model.js");
+  const { openTrainer, startingValue } = await import("../../train/open-trainer.js");
+  await expectFittingWeights(model.run, weights);
+  const from = { given: resume !== null || weights !== null };
+  const progress = new Progress();
+  const shown = new TrainProgress();
+  const stop = new AbortController();
+  let restore = (): void => undefined;
+  // From the first step on there is something to keep. Before it an interrupt ends the process, whatever it is doing.
+  const listen = (): void => {
+    restore = onInterrupt(() => {
+      shown.clear();
+      say("stopping after this step; once more stops at once");
+      stop.abort();
+    });
+  };
+  const outcome = new Outcome();
+  try {
+    const events = trainModel({
+      model: model.run,
+      data: dataIn(flags.output, flags.data, flags.field),
+      ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
+      ...(flags.field === undefined ? {} : { field: flags.field }),
+      output: flags.output,
+      settings: given,
+      usualContext: usualContext(model.bound),
+      resume,
+      createTrainer: (settings, kept) => {
+        // By the name of its option.
+        if (model.bound !== null && settings.context > model.bound)
+          throw new BeyondBound({
+            option: `--length ${settings.context}`,
+            axis: null,
+            extent: settings.context,
+            bound: model.bound,
+            model: model.run.name,
+          });
+        checkAgainst(settings, model);
+        const told = {
+          onProgress: (done: Preparation) => showPreparation(done, progress, from),
+          onNote: (note: string) => say(`note: ${note}`),
+        };
+        const opened = {
+          text,
+          choice: choiceOf(flags),
+          device: wantedDevice(flags),
+          tunings: chosenTunings(flags),
+          weights,
+          kept,
+        };
+        return openTrainer({ ...opened, rules: model.run.rules, ...told }, settings);
+      },
+      initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
+      signal: stop.signal,
+      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress, from),
+    });
+    for await (const event of events) {
+      progress.clear();
+      outcome.add(event);
+      shown.show(event);
+      if (event.kind !== "begin") continue;
+      listen();
+      if (event.step < event.steps) progress.report("running the first step");
+    }
+  } finally {
+    restore();
+    progress.clear();
+    shown.clear();
+  }
+  const result = outcome.result(flags.output);
+  report(result, flags.json ?? false);
+  if (!flags.json)
+    for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: flags.tokenizer ?? null })) say(line);
+  return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
+}
+
+/** Those that are named, else those that the run kept, else what there is for the device. */
+const chosenTunings =
+  (flags: TuningsFlags): ChooseTunings =>
+  (device, kept) =>
+    flags.tunings === undefined && kept !== null ? kept : tuningsOn(device, flags);
+
+/** What the flags say of how it trains, and nothing else. */
+function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
+  const live = liveOf(flags);
+  return { ...settingsIn(flags), ...(live !== "" && { live }) };
+}
+
+/** A line for each live parameter: a value, or values at steps. */
+function liveOf({ live = {}, liveSchedule = {} }: TrainFlags): string {
+  const twice = Object.keys(live).find((name) => Object.hasOwn(liveSchedule, name));
+  if (twice !== undefined)
+    throw new UserError(`${twice} is given twice by --live and --live-schedule`, null, EXIT.usage);
+  return [...Object.entries(live), ...Object.entries(liveSchedule)]
+    .map(([name, value]) => `${name}=${value}`)
+    .join("\n");
+}
+
+function report(result: TrainResult, json: boolean): void {
+  if (json) return outJson(result);
+  const { output, reason, step, steps, validation, checkpoint, best } = result;
+  const validated = validation ? `; validation at step ${validation.step}: ${validationText(validation)}` : "";
+  out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
+  if (checkpoint !== null)
+    out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; --resume goes on from it"}`);
+  if (best !== null && best.checkpoint !== checkpoint) out(`${best.checkpoint}: the best: ${validationText(best)}`);
+  if (result.report !== null) out(`${result.report}: the report`);
+}

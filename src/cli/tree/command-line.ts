@@ -1,0 +1,45 @@
+// All commands in their order, with what is said of them together.
+import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
+import { actsOf, COMMANDS, type CommandName } from "./acts.js";
+import type { ExitCode } from "../terminal/exit.js";
+import { io, type Output } from "../terminal/io.js";
+import { add } from "./add.js";
+import type { Declared } from "./declare.js";
+import { modcVersion } from "./version.js";
+
+const EXIT_CODES = `Exit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or
+GPU lost, 4 check failed, 70 fault of modc, 130 interrupted. With --json a fault
+is an object with exit, code, message, hint and spans, alone on a line. Ctrl-C
+and SIGTERM end a command that has nothing to keep by the signal itself, which
+shells tell as 130 and 143.`;
+
+/** Columns of a terminal; where there is none, those of most. */
+const widthOf = ({ isTTY, columns }: Output): number => (isTTY && columns ? columns : 80);
+
+/**
+ * The commands, none of them run yet; `finish` is told the code that one ends with. Throws CommanderError for what is
+ * no call of one, and says nothing of it.
+ */
+export function commandLine(finish: (code: ExitCode) => void): CommandUnknownOpts {
+  const program = new Command("modc")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io().stdout.write(text),
+      writeErr: (text) => io().stderr.write(text),
+      outputError: () => undefined,
+      getOutHelpWidth: () => widthOf(io().stdout),
+      getErrHelpWidth: () => widthOf(io().stderr),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .description("Compiles Mixture-of-Depths models to GPU kernels and runs them.")
+    .version(modcVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this")
+    .helpCommand(false)
+    .addHelpText("after", `\n${EXIT_CODES}\n`);
+  const acts = actsOf(program);
+  for (const [group, commands] of Object.entries(COMMANDS))
+    for (const [name, declared] of Object.entries<Declared>(commands))
+      add(program, name, declared, acts[name as CommandName], finish).helpGroup(group); // the keys of constant tables
+  return program;
+}

@@ -1,0 +1,86 @@
+// What is wrong with the words of a command line, and what was meant.
+import type { CommandUnknownOpts, CommanderError } from "@commander-js/extra-typings";
+import { EXIT, UserError } from "../terminal/exit.js";
+
+/** A fault of the command line itself. */
+export class UsageError extends UserError {
+  constructor(code: string, message: string, hint: string | null) {
+    super(message, hint, EXIT.usage, code);
+  }
+}
+
+/** Options under their names of before, where a command has the new one: what is to be written instead of it. */
+const RENAMED: Readonly<Record<string, { readonly option: string; readonly value: string | null }>> = {
+  "--context": { option: "--length", value: null },
+  "--floats": { option: "--weights-as", value: null },
+  "--last": { option: "--validation", value: null },
+  "--precision": { option: "--activations-as", value: null },
+  "--require-gpu": { option: "--device", value: "gpu" },
+  "--validation-windows": { option: "--windows", value: null },
+};
+
+/** What commander found, with a hint: the command it found it in, `words`, is the first that is one. */
+export function usageError(found: CommanderError, program: CommandUnknownOpts, words: readonly string[]): UsageError {
+  const command = program.commands.find((c) => c.name() === words[0]) ?? program;
+  // split gives one part at least
+  const [message, meant] = found.message.replace(/^error: /, "").split(/\n\(Did you mean |\?\)$/) as [string, string?];
+  const code = found.code.replace(/^commander\./, "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  // Whatever else was found first: a word of before is most likely why.
+  const old = words.map((w) => w.replace(/=.*/s, "")).find((w) => Object.hasOwn(RENAMED, w));
+  const renamed = old === undefined ? undefined : RENAMED[old];
+  if (renamed && command.options.some((o) => o.long === renamed.option)) {
+    const given =
+      renamed.value ??
+      valueBehind(old!, words) ??
+      command.options.find((o) => o.long === renamed.option)!.flags.replace(/^.* /, "");
+    return new UsageError(
+      "renamed-option",
+      `${old!} is called ${renamed.option}${renamed.value === null ? "" : ` ${renamed.value}`}`,
+      `write ${renamed.option} ${given}`,
+    );
+  }
+  const help =
+    command === program ? "`modc help` lists the commands" : `\`modc help ${command.name()}\` lists its options`;
+  return new UsageError(code, message, meant === undefined ? help : `did you mean ${meant.replace(/^one of /, "")}?`);
+}
+
+/** What was given to an option. */
+function valueBehind(option: string, words: readonly string[]): string | null {
+  const at = words.findIndex((w) => w === option || w.startsWith(`${option}=`));
+  const [, joined] = words[at]?.split(/=(.*)/s) ?? [];
+  const next = words[at + 1];
+  return joined ?? (next !== undefined && !next.startsWith("-") ? next : null);
+}
+
+/** Options and arguments that read a file, `@file` in a text among them. */
+const READERS = ["weights", "tokenizer", "tunings", "data", "prompt", "text", "input"];
+const NAMES_FILES = new Set(["file", "files", "what"]);
+
+/** Standard input can be read once. Throws UsageError where two ask for it. */
+export function expectOneReader(command: CommandUnknownOpts): void {
+  const asks = (value: unknown): boolean => value === "-" || value === "@-";
+  const values = (value: unknown): readonly unknown[] =>
+    typeof value === "object" && value !== null ? Object.values(value) : [value];
+  const readers = [
+    ...command.registeredArguments.flatMap((argument, i) =>
+      NAMES_FILES.has(argument.name())
+        ? values(command.processedArgs[i]).flatMap((v) => (v === "-" ? [`<${argument.name()}>`] : []))
+        : [],
+    ),
+    ...READERS.flatMap((name) => values(command.opts()[name]).flatMap((v) => (asks(v) ? [`--${name}`] : []))),
+  ];
+  const [first, second] = readers;
+  if (second !== undefined)
+    throw new UsageError(
+      "stdin-twice",
+      `standard input can be read once: ${first!} and ${second} both ask for it`,
+      "put one of them in a file",
+    );
+  const apart = ["weights", "tokenizer"].find((name) => asks(command.opts()[name]));
+  if (apart !== undefined)
+    throw new UsageError(
+      "stdin-unseekable",
+      `--${apart} - cannot be read from standard input`,
+      "name a file: it is read in several places, or has others beside it",
+    );
+}
