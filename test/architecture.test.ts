@@ -295,7 +295,7 @@ describe("files", () => {
       /^\s*it\(|`/.test(lines[i]!) || (lines.slice(0, i).join("").split("`").length - 1) % 2 === 1;
     const long = [...all, ...filesUnder("kernels", ".wgsl")].flatMap((file) =>
       linesOf(file).flatMap((line, i, lines) =>
-        line.length > 120 && !isPattern(line) && !(file.startsWith("test/") && isText(lines, i))
+        Array.from(line).length > 120 && !isPattern(line) && !(file.startsWith("test/") && isText(lines, i))
           ? [`${file}:${i + 1}`]
           : [],
       ),

@@ -92,7 +92,7 @@ async function openGiven(
     ("tensors" in found && "read" in found && typeof found.read === "function");
   if (!known)
     throw new WeightsError(
-      `these are no weights: ${given === null || typeof given !== "object" ? String(given) : Object.prototype.toString.call(given)}`,
+      `these are no weights: ${found === given ? Object.prototype.toString.call(given) : String(given)}`,
       {
         hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
       },

@@ -95,13 +95,15 @@ function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
     if (depth === shape.length) {
       const number =
         typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
-      if (number === undefined)
+      if (number === undefined) {
+        const found = Array.isArray(v) ? "a list where the first entry is none" : inspect(v);
         throw new UserError(
           NOT_FINITE.has(v)
             ? `${place} is ${String(v)}: ${dtype} takes ${dtype === "bool" ? "true and false" : "whole numbers"}`
-            : `${place} is ${Array.isArray(v) ? "a list where the first entry is none" : inspect(v)}, which is no number`,
+            : `${place} is ${found}, which is no number`,
           v === null && float ? IN_QUOTES : null,
         );
+      }
       data.push(number);
       return;
     }
