@@ -1,4 +1,4 @@
-// Source text to model: reads files, resolves names, makes instances, unrolls the entered function.
+// The checker: source text → model. Reads files, resolves names, creates instances, unrolls the entered function.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
@@ -31,9 +31,9 @@ import { weightKeys } from "./unroll/weight-keys.js";
 
 export interface CheckOptions {
   readonly phase: Phase;
-  /** By default the objective in train, else forward. */
+  /** The function to enter; default: objective in train, else forward. */
   readonly entry?: Entry;
-  /** Which model, where the file declares several. */
+  /** The name of the model, if the file declares several. */
   readonly model?: string;
   /** Parameters of the model, as expressions of the language. */
   readonly set?: Readonly<Record<string, string>>;
@@ -41,12 +41,12 @@ export interface CheckOptions {
 }
 
 export interface Checked {
-  /** Null where there are errors. */
+  /** Null after errors. */
   readonly model: Model | null;
   readonly diagnostics: readonly Diagnostic[];
-  /** Every file read, the root first, and a pseudo-file for each parameter that was set. */
+  /** Every file that was read, the root first, and a pseudo-file for each parameter that was set. */
   readonly sources: readonly SourceFile[];
-  /** Every `@allow` of the user's files, and whether it silenced a warning here. */
+  /** Every `@allow` in the user's files, and whether it suppressed a warning here. */
   readonly allows: readonly (Allow & { readonly used: boolean })[];
 }
 
@@ -59,7 +59,7 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
     const files = loadFiles(checker, root, options.read, sources);
     if (!files.broken) model = checkModel(checker, files, options, sources);
   } catch (fault) {
-    // A limit was passed; that is reported already.
+    // A limit was exceeded, which has been reported.
     if (!(fault instanceof Abort)) throw fault;
   }
   return {
@@ -72,7 +72,7 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
 
 function checkModel(checker: Checker, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
   const own = files.all.filter((file) => !file.library);
-  // Where one model is asked for, the others of the file have their own checks.
+  // When one model is selected, the other models of the file are skipped.
   const skip = (block: Block): boolean =>
     block.model && options.model !== undefined && block.name.text !== options.model;
   for (const file of own) checkNames(checker, file, skip);
@@ -120,7 +120,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));
   checkRouters(model, reportAt);
   checkResiduals(model, reportAt);
-  // Where something is wrong, what is not read yet may well be meant to be.
+  // With errors elsewhere an unread member may not be a mistake of its own.
   if (!checker.hasErrors) checkUnread(checker, files.all, skip);
   return model;
 }
@@ -146,7 +146,7 @@ function chooseModel(checker: Checker, files: Files, wanted: string | undefined)
   return second === undefined ? (only ?? null) : null;
 }
 
-/** A live parameter stands for its value at run time; what it is declared or set to is its default. */
+/** Makes a live parameter a symbolic size; its declared or set value is its default. */
 function asLive(name: string, kind: LiveParameter["kind"], value: ConstValue, live: LiveParameter[]): ConstValue {
   if (value.kind !== "number") return ERROR;
   const fallback: Rational = value.value;

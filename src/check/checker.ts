@@ -1,4 +1,4 @@
-// One run of the checker: what it has found, where it is, and how much work is left.
+// The state of one run of the checker: diagnostics, the current calls, and the remaining work.
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import { diagnose, Diagnostics, type Diagnostic, type Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -7,19 +7,16 @@ import type { ConstValue } from "./context.js";
 import { MAX_EVALUATIONS, MAX_NESTING } from "./limits.js";
 import type { Phase } from "./model.js";
 
-/**
- * Thrown where a limit is passed, after it was reported, and where there are more errors than anyone reads; caught by
- * `check` alone.
- */
+/** Thrown after the report of an exceeded limit, or after too many errors; caught by `check`. */
 export class Abort extends Error {}
 
-/** The calls that led to a place, innermost last: linked, so that a value can keep its own cheaply. */
+/** The calls that led to a place, as a linked list from the innermost, so that each value can store its own. */
 export interface Trace {
   readonly span: Span;
   readonly outer: Trace | null;
 }
 
-/** Something that comes many times, as messages call it: a function that is called, a block that is made. */
+/** A counted item, as named in messages: a function that is called, a block that is instantiated. */
 export interface Counted {
   readonly name: string;
   readonly times: number;
@@ -33,15 +30,15 @@ interface AllowUse {
 export class Checker {
   readonly #bag = new Diagnostics();
   readonly #places = new Set<string>();
-  /** By code and file. */
+  /** `@allow` directives by code and file. */
   readonly #allows = new Map<string, AllowUse[]>();
   #evaluations = 0;
   #nesting = 0;
-  /** Spans of the calls being unrolled and the instances being made. */
+  /** The calls being unrolled and the instances being created. */
   trace: Trace | null = null;
-  /** Values of constants already needed; "open" while one is being computed. */
+  /** Values of constants that have been evaluated; "open" during evaluation. */
   readonly constants = new Map<Const, ConstValue | "open">();
-  /** Pseudo-files whose text is shown from a later character on than it was parsed from: `const ` stands in front. */
+  /** Pseudo-files of which messages show the text after a prefix (`const `) of this length. */
   readonly shifts = new Map<string, number>();
 
   constructor(
@@ -51,8 +48,8 @@ export class Checker {
   ) {}
 
   /**
-   * Reports at a place; inside the library, at the user's line that led there, with the library's as a note. Once per
-   * code and place.
+   * Reports at a span; for a span inside the library at the user's line that led there, with a note about the
+   * library's. Once per code and span.
    */
   report<C extends Code>(
     code: C,
@@ -77,14 +74,14 @@ export class Checker {
   }
 
   /**
-   * Whether the code was reported at this place of a file of the user's already: what the message needs need not be
-   * looked for again.
+   * Whether the code has been reported at this span of a user's file, so that the data of the message need not be
+   * computed again.
    */
-  hasTold(code: Code, span: Span): boolean {
+  hasReported(code: Code, span: Span): boolean {
     return this.#places.has(placeOf(code, span, span));
   }
 
-  /** The innermost of the calls that stands in a file of the user's. */
+  /** The innermost call in a user's file. */
   userSpan(trace: Trace | null): Span | null {
     let t = trace;
     while (t !== null && this.isLibrary(t.span.file)) t = t.outer;
@@ -101,12 +98,12 @@ export class Checker {
             ...diagnostic,
             span: { ...span, start: Math.max(0, span.start - shift), end: Math.max(0, span.end - shift) },
           };
-    if (this.#isAllowed(shown)) return; // before it is counted: what is silenced crowds out nothing
+    if (this.#isAllowed(shown)) return; // before counting: suppressed warnings must not displace others
     this.#bag.add(shown);
     if (this.#bag.full) throw new Abort();
   }
 
-  /** From now on, warnings that these cover are silenced. */
+  /** Suppresses the warnings that these directives cover. */
   allow(allows: readonly Allow[]): void {
     for (const allow of allows) {
       const key = `${allow.code} ${allow.covers.file}`;
@@ -126,24 +123,24 @@ export class Checker {
     return allowed;
   }
 
-  /** All of them, and whether each silenced a warning so far. */
+  /** All directives, and whether each has suppressed a warning. */
   get allows(): readonly (Allow & { readonly used: boolean })[] {
     return [...this.#allows.values()].flat().map(({ allow, used }) => ({ ...allow, used }));
   }
 
-  /** Reports that a limit is passed, and stops the check. `most` is what comes most often among what was counted. */
+  /** Reports an exceeded limit and stops the check. `most` is the most frequent of the counted items. */
   abort(what: string, limit: number, span: Span, most: Counted | null = null): never {
     this.report("limit-exceeded", { what, limit, most }, span);
     throw new Abort();
   }
 
-  /** Counts work about to be done: expressions, statements, items of lists. */
+  /** Counts work before it is done: expressions, statements, items of lists. */
   spend(work: number, span: Span): void {
     this.#evaluations += work;
     if (this.#evaluations > MAX_EVALUATIONS) this.abort("expressions to evaluate", MAX_EVALUATIONS, span);
   }
 
-  /** Counts one evaluation, and runs it one level deeper. */
+  /** Runs work one nesting level deeper, and counts it as one evaluation. */
   within<T>(span: Span, work: () => T): T {
     this.spend(1, span);
     if (++this.#nesting > MAX_NESTING)
@@ -156,7 +153,7 @@ export class Checker {
   }
 
   /** Runs work as part of a call at `span`. */
-  traced<T>(span: Span, work: () => T): T {
+  withinCall<T>(span: Span, work: () => T): T {
     const outer = this.trace;
     this.trace = { span, outer };
     try {

@@ -1,5 +1,5 @@
-// What the rooms of the checker share: the values an expression may have, and what a function body can do while it is
-// unrolled.
+// Types that the checker's files share: the values of expressions, and the operations available in a function body
+// during unrolling.
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -10,7 +10,7 @@ import type { SizeExpr } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
 import type { LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
 
-/** What an expression evaluates to. */
+/** The value of an expression. */
 export type ConstValue =
   /** Exact. `form` is its kind: int, ratio (12.5%, 1/8) or float. */
   | { readonly kind: "number"; readonly value: Rational; readonly form: "int" | "float" | "ratio" }
@@ -18,8 +18,8 @@ export type ConstValue =
   | { readonly kind: "string"; readonly value: string }
   | { readonly kind: "none" }
   /**
-   * `broken`: whether an item, at any depth, was already reported. Lists may share items many times over: whatever
-   * walks one at any depth goes through each once.
+   * `broken`: whether an item, at any depth, is an error. Lists may share items; every recursive walk must visit a
+   * shared list once.
    */
   | { readonly kind: "list"; readonly items: readonly ConstValue[]; readonly broken: boolean }
   | { readonly kind: "instance"; readonly instance: InstanceRef }
@@ -30,12 +30,12 @@ export type ConstValue =
   | { readonly kind: "route"; readonly value: Value<"top"> | Value<"above"> }
   /** Several named results of a function. */
   | { readonly kind: "tuple"; readonly names: readonly string[]; readonly items: readonly ConstValue[] }
-  /** Something already reported: whatever is done with it is an error too, silently. */
+  /** A value whose error has been reported: every use of it is silently an error too. */
   | { readonly kind: "error" };
 
 export const ERROR: ConstValue = { kind: "error" };
 
-/** An instance of a block, as the tensor rooms need to know it: by name only. */
+/** An instance of a block as the tensor operations see it: by name only. */
 export interface InstanceRef {
   readonly path: string;
   readonly block: string;
@@ -45,10 +45,10 @@ export type ListValue = Extract<ConstValue, { kind: "list" }>;
 export type TensorValue = Extract<ConstValue, { kind: "tensor" }>;
 export type RouteValue = Extract<ConstValue, { kind: "route" }>;
 
-/** What builtins and operators can do in the body being unrolled. */
+/** The operations available to builtins and operators in the body being unrolled. */
 export interface Emitter {
   readonly phase: Phase;
-  /** Adds an operation; `path` is that of the call being unrolled. */
+  /** Adds an operation; its path is that of the call being unrolled. */
   emit<K extends LogicalOp>(
     op: K,
     inputs: readonly Value[],
@@ -60,36 +60,36 @@ export interface Emitter {
   axis(name: string): Axis;
   /** The batch axis of the program; null where no input has one. */
   readonly batch: string | null;
-  /** The live parameter of that name: capacities are judged by its default. */
+  /** The live parameter of that name; capacities are checked with its default. */
   live(name: string): LiveParameter;
-  /** Makes a sequence axis with a name of its own, like `hint`, which is what the user sees. */
+  /** Creates a sequence axis with a unique name based on `hint`, which is the name that users see. */
   makeAxis(hint: string, bound: number | null, count: CountRule): string;
-  /** The name for the random values of one call: the call's path and a number. */
+  /** A stream name for the random values of one call: the call's path and a number. */
   stream(): string;
 }
 
-/** An argument as a builtin receives it. */
+/** An evaluated argument of a builtin. */
 export interface Argument {
   readonly value: ConstValue;
   readonly span: Span;
-  /** What was written, so that a message can point inside it. */
+  /** The expression, so that a message can point inside it. */
   readonly expr?: Expr;
 }
 
 export interface BuiltinParam {
   readonly name: string;
   readonly optional?: true;
-  /** Given by name only: `axis:`. */
+  /** Accepted by name only: `axis:`. */
   readonly named?: true;
 }
 
 /**
  * A built-in function on tensors. The caller has bound the arguments and reported missing, surplus and misnamed ones;
- * none is an error value.
+ * no argument is an error value.
  */
 export interface Builtin {
   readonly params: readonly BuiltinParam[];
-  /** Takes any further named arguments too (`rearrange`'s sizes); they come with their names. */
+  /** Whether further named arguments are accepted (`rearrange`'s sizes); they are passed with their names. */
   readonly rest?: true;
   readonly doc: string;
   apply(body: Emitter, args: ReadonlyMap<string, Argument>, span: Span): ConstValue;

@@ -1,5 +1,5 @@
-// What is documented under a name: the library's blocks, built-in functions, and what a file declares. For `modc doc`
-// and editors.
+// Documentation by name: the library's blocks, built-in functions, and the declarations of a file. For `modc doc` and
+// editors.
 import type { Declaration, File, Param, ParamKind } from "../syntax/ast.js";
 import { families } from "./builtins/index.js";
 import { compileTimeFunctions } from "./eval/compile-time.js";
@@ -13,14 +13,14 @@ export interface Documented {
   readonly parameters: readonly { readonly name: string; readonly doc: string | null }[];
 }
 
-/** Everything `"std"` gives. */
+/** Documentation of everything that `"std"` exports. */
 export const libraryDocs = (): readonly Documented[] =>
   [...librarySources.values()].flatMap(({ file, text }) => {
     const tree = libraryFile(file);
     return tree ? documentedIn(tree, text) : [];
   });
 
-/** What a file declares, from its tree and the text it was read from. */
+/** Documentation of a file's declarations, from its tree and its text. */
 export const documentedIn = (file: File, text: string): readonly Documented[] =>
   file.declarations.map((d) => declared(d, text));
 
@@ -44,7 +44,7 @@ function declared(d: Declaration, text: string): Documented {
   };
 }
 
-/** A parameter as it was written: `live capacity: ratio = 12.5%`. */
+/** The source text of a parameter: `live capacity: ratio = 12.5%`. */
 export const parameterText = (p: Param, text: string): string =>
   `${p.live ? "live " : ""}${p.name.text}: ` +
   `${kindOf(p.type)}${p.default ? ` = ${text.slice(p.default.span.start, p.default.span.end)}` : ""}`;
@@ -52,8 +52,8 @@ export const parameterText = (p: Param, text: string): string =>
 const kindOf = (kind: ParamKind): string => (kind.kind === "list" ? `[${kindOf(kind.of)}]` : kind.kind);
 
 /**
- * Built-in functions, of tensors and then those of compile-time values alone. The documentation of each begins with its
- * signature.
+ * Documentation of built-in functions: those of tensors, then those of compile-time values alone. Each text begins with
+ * the signature.
  */
 export function functionDocs(): readonly Documented[] {
   const tensors = [...families.values()].flatMap((family) =>

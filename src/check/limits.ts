@@ -1,29 +1,27 @@
-// Limits against runaway input: past each, the checker stops with `limit-exceeded` instead of working on without end.
+// Limits against runaway input: beyond each the checker stops with `limit-exceeded`.
 
-/** Expressions evaluated in one check, and items of lists made on the way: six times what a thousand layers need. */
+/** Evaluated expressions and created list items in one check: six times the number for a thousand layers. */
 export const MAX_EVALUATIONS = 2_000_000;
-/** Items of one list. */
+/** Length of a list. */
 export const MAX_LIST = 100_000;
-/** Instances of blocks in one model: six times what a thousand layers need. */
+/** Instances in one model: six times the number for a thousand layers. */
 export const MAX_INSTANCES = 100_000;
-/**
- * Calls of functions in one program, those of functions within functions too: four times what a thousand layers need.
- */
+/** Function calls in one program, nested ones included: four times the number for a thousand layers. */
 export const MAX_CALLS = 60_000;
-/** Blocks that make blocks that make blocks …; also functions that call functions. */
+/** Depth of nested instances, and of nested function calls. */
 export const MAX_DEPTH = 200;
-/** Expressions within expressions, calls included: what the stack of the host bears. */
+/** Depth of nested expressions, calls included: limited by the host's stack. */
 export const MAX_NESTING = 600;
-/** Operations a function unrolls to: four times those of a thousand layers. */
+/** Operations in one program: four times the number for a thousand layers. */
 export const MAX_OPERATIONS = 250_000;
 /** Dimensions of one tensor, as in NumPy. */
 export const MAX_RANK = 64;
-/** Letters in the path of a weight, and in the key a checkpoint holds it under. */
+/** Letters in the path of a weight, and in its checkpoint key. */
 export const MAX_PATH = 4_000;
 /** Bits of numerator or denominator of a compile-time number. */
 export const MAX_BITS = 2_048;
 /** Largest extent of a dimension. */
 export const MAX_EXTENT = 2 ** 31 - 1;
-/** Length of a size in print, and functions within functions in it. */
+/** Length of a printed size, and depth of its nested functions. */
 export const MAX_SIZE_CHARACTERS = 2_000;
 export const MAX_SIZE_DEPTH = 24;

@@ -1,4 +1,4 @@
-// Walking the values of a finished model: what the checks that need the whole of it stand on.
+// Walks the values of a finished model, for checks that need the whole model.
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
 import { invariant } from "../base/invariant.js";
@@ -6,9 +6,7 @@ import type { Span } from "../diagnostics/span.js";
 import type { Model, Value } from "./model.js";
 import type { AxisLookup } from "./types.js";
 
-/**
- * Reports at a value of the finished model: at its span, or another given, by way of the calls that led to the value.
- */
+/** Reports at a value of the finished model: at its span or an explicit one, with the calls that led to the value. */
 export type ReportAt = <C extends Code>(
   value: Value,
   code: C,
@@ -17,7 +15,7 @@ export type ReportAt = <C extends Code>(
   notes?: readonly Note[],
 ) => void;
 
-/** What the program computes for its caller: results, losses and observed values. */
+/** The values that the program returns: results, losses and observed values. */
 export const rootsOf = (model: Model): readonly Value[] => [
   ...model.outputs.map((o) => o.value),
   ...model.losses.map((l) => l.value),
@@ -25,8 +23,8 @@ export const rootsOf = (model: Model): readonly Value[] => [
 ];
 
 /**
- * Every value that the roots read, by ascending id: inputs before their readers. `into` says which inputs to follow;
- * all without it.
+ * Every value on which the roots depend, by ascending id: inputs before their readers. `into` selects the inputs to
+ * follow; default: all.
  */
 export function reachable(
   roots: readonly Value[],
@@ -43,7 +41,7 @@ export function reachable(
   return [...seen].sort((a, b) => a.id - b.id);
 }
 
-/** Finds the axes of a model by name. */
+/** Looks up the axes of a model by name. */
 export function axesOfModel(model: Model): AxisLookup {
   const axes = new Map(model.axes.map((a) => [a.name, a]));
   return {

@@ -1,5 +1,5 @@
-// What the checker hands to `lower`: a model with every name resolved, every block instantiated, every compile-time
-// value gone, and the entered function unrolled into a list of typed operations on logical tensors.
+// The model, the checker's result: names resolved, blocks instantiated, compile-time values evaluated, and the entered
+// function unrolled into a list of typed operations on logical tensors.
 import type { Span } from "../diagnostics/span.js";
 import type { Axis } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
@@ -22,7 +22,7 @@ export interface Value<K extends LogicalOp = LogicalOp> {
   readonly attrs: LogicalAttrs[K];
   readonly type: LogicalType;
   readonly span: Span;
-  /** The call it belongs to, as a path: `layers.1.inner.attn`, `shared#1`; empty for the model's own functions. */
+  /** Path of the call that emitted it: `layers.1.inner.attn`, `shared#1`; empty for the model's own functions. */
   readonly path: string;
 }
 
@@ -38,8 +38,8 @@ export interface ModelWeight {
   readonly shape: readonly number[];
   readonly init: Initialiser;
   /**
-   * Keys a checkpoint may hold it under, by `names`; the path itself where no rule matches. Any one, or several when
-   * byte-equal.
+   * Checkpoint keys under which the weight may be stored, from `names`; its path if no rule matches. A checkpoint has
+   * one of them, or several with equal bytes.
    */
   readonly keys: readonly string[];
   readonly doc: string | null;
@@ -60,7 +60,7 @@ export interface LiveParameter {
 }
 
 export interface ModelLoss {
-  /** `next_token` for the objective's own, `layers.1.predictor` for one a call added. */
+  /** `next_token` for a loss of the objective itself, `layers.1.predictor` for one of a call. */
   readonly path: string;
   readonly value: Value;
   readonly own: boolean;
@@ -85,20 +85,23 @@ export interface Model {
   readonly file: string;
   readonly phase: Phase;
   readonly entry: Entry;
-  /** The values its parameters were given, printed. */
+  /** The values of its parameters, printed. */
   readonly parameters: readonly { readonly name: string; readonly value: string }[];
-  /** Batch first, then in order of making: an axis stands after those it is made from. */
+  /** The batch first, then in order of creation: an axis follows the axes it is derived from. */
   readonly axes: readonly Axis[];
   readonly live: readonly LiveParameter[];
   readonly instances: readonly Instance[];
-  /** Every declared weight in order of declaration, reached by the entry or not: a checkpoint must hold them all. */
+  /**
+   * Every declared weight in order of declaration, whether the entered function uses it or not: a checkpoint must
+   * contain all of them.
+   */
   readonly weights: readonly ModelWeight[];
-  /** Patterns of checkpoint keys to pass over; `{x}` matches one segment. */
+  /** Patterns of checkpoint keys to ignore; `{x}` matches one segment. */
   readonly ignore: readonly string[];
   readonly inputs: readonly ModelInput[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
   readonly losses: readonly ModelLoss[];
   readonly observes: readonly ModelObserve[];
-  /** Routes that are bound to a name, each by a path of its own: `layers.1`, `layers.0.moe.expert#3`, `chosen`. */
+  /** Routes that are bound to a name, each with a unique path: `layers.1`, `layers.0.moe.expert#3`, `chosen`. */
   readonly routes: readonly { readonly axis: string; readonly path: string }[];
 }

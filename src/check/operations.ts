@@ -1,58 +1,59 @@
-// The language's operations, a row each: its attributes, what kind of thing it is, and which tokens it reads. The types
-// of values follow from the rows, and the checks of a finished model ask them.
+// The table of the language's operations: the attributes, kind and token dependence of each. The types of values derive
+// from it, and checks of a finished model read it.
 import type { DType } from "../base/dtype.js";
 import type { PlainPointwiseOp } from "../ir/vocabulary.js";
 import type { Size } from "../size/size.js";
 
 /**
- * A tensor as the language sees it: `f32[B, T, dim]`, sequences side by side, nothing packed.
- * A dimension that is exactly an axis atom of a sequence axis lies along that sequence.
- * The batch, where there is one, is the first dimension and no other; sequence dimensions stand only behind it.
+ * The type of a tensor in the language: `f32[B, T, dim]`, unpacked. A dimension whose size is exactly the axis atom of
+ * a sequence axis is along that sequence. The batch, if any, is the first dimension and no other; sequence dimensions
+ * occur only after it.
  */
 export interface LogicalType {
   readonly dtype: DType;
   readonly shape: readonly Size[];
 }
 
-/** Elementwise functions; all broadcast as NumPy does. The names are those of the IR's pointwise operators. */
+/** Elementwise functions, with NumPy broadcasting. The names are those of the IR's pointwise operators. */
 export type PointwiseName = PlainPointwiseOp;
 
 /**
- * - `source`: from outside, or from the text; no data flows into it;
- * - `elementwise`: an element from those that broadcasting pairs; `structure`: elements moved;
- * - `compute`: what a model is drawn as made of;
- * - `choice`: of rows: its value is a route; `route`: what is done by one, or told of it;
+ * Kinds of operations.
+ * - `source`: a value from outside or from the text, without data flowing in;
+ * - `elementwise`: a function of elements paired by broadcasting; `structure`: moves elements;
+ * - `compute`: an operation that diagrams of a model show;
+ * - `choice`: chooses rows; its value is a route; `route`: uses a route;
  * - `random`.
  */
 export type OperationKind = "source" | "elementwise" | "structure" | "compute" | "choice" | "route" | "random";
 
-/** What a row may ask about the value of an operation. */
+/** The properties of an operation's value that a table row may use. */
 interface Applied<A> {
   readonly attrs: A;
   readonly inputs: readonly { readonly type: LogicalType }[];
 }
 
-/** Which sizes have to do with sequences. */
+/** Predicates on sizes with regard to sequences. */
 export interface Lengths {
-  /** Whether a dimension lies along a sequence. */
+  /** Whether a dimension is along a sequence. */
   readonly along: (size: Size | undefined) => boolean;
-  /** Whether a size mentions the length of one. */
+  /** Whether a size mentions the length of a sequence. */
   readonly mentions: (size: Size) => boolean;
 }
 
 /**
- * The tokens of the sequence that a token of the result is made from: its `own`, with earlier ones at most; or a clause
- * that says how it reads later ones, null where it does not. `choice`: which tokens there are depends on all of them.
- * Broadcasting that pairs tokens need not be told.
+ * The tokens of the sequence on which a token of the result depends. `own`: itself and earlier tokens at most; a
+ * function: returns a clause that describes how it reads later tokens, or null if it does not. `choice`: which tokens
+ * exist depends on all of them. Broadcasting that pairs tokens is checked separately.
  */
 type Tokens<A> = "own" | "choice" | ((value: Applied<A>, lengths: Lengths) => string | null);
 
 export interface Operation<A> {
   readonly kind: OperationKind;
   readonly tokens: Tokens<A>;
-  /** No gradient flows through it, be its result and inputs floats. */
+  /** Whether it blocks gradients, even between floats. */
   readonly stops?: true;
-  /** The rows of its first input stand in the result as they are, but for shape and type. */
+  /** Whether the rows of its first input are summands of the result, up to shape and type. */
   readonly carries?: true;
 }
 
@@ -78,8 +79,8 @@ const random = (): Operation<{ readonly stream: string }> => ({ kind: "random", 
 
 interface Nothing {}
 
-/** Always so. */
-const told = (clause: string) => (): string => clause;
+/** The same clause for every value. */
+const always = (clause: string) => (): string => clause;
 
 /** A mean over all elements. */
 const meanLoss = ({ inputs: [x] }: Applied<Nothing>, { along }: Lengths): string | null =>
@@ -94,15 +95,15 @@ const rows = {
   /** A compile-time number as a scalar of the value's dtype. */
   number: source<{ readonly value: number }>(),
   /**
-   * A size as a value. Shape [] where it is the same for all sequences; [B, 1, … 1] where it mentions a sequence axis
-   * and so differs. dtype f32, u32 or i32. Its inputs are the values that made those axes (top, above, span, join), so
-   * that they are reached.
+   * A size as a value. Shape [] if it is the same for all sequences; [B, 1, … 1] if it mentions a sequence axis. dtype
+   * f32, u32 or i32. Its inputs are the values that defined those axes (top, above, span, join), so that these are
+   * reachable.
    */
   length: source<{ readonly size: Size }>(({ attrs }, { mentions }) =>
     mentions(attrs.size) ? "the length of the sequence is known at its end" : null,
   ),
   pointwise: elementwise<{ readonly fn: PointwiseName }>(),
-  /** x to a whole power, by multiplication. */
+  /** x to an integer power, by multiplication. */
   powi: elementwise<{ readonly exponent: number }>(),
   cast: elementwise<Nothing>({ carries: true }),
   /**
@@ -129,38 +130,38 @@ const rows = {
     return pairs ? "this product pairs a token with all others" : null;
   }),
   /**
-   * To the value's type. Batch and sequence dimensions survive in order; only static ones are split, merged, added or
-   * dropped.
+   * Reshapes to the value's type. Batch and sequence dimensions keep their order; only static ones are split, merged,
+   * added or dropped.
    */
   reshape: structure<Nothing>("own", { carries: true }),
   /** Dimension i of the result is dimension order[i] of the input. */
   permute: structure<{ readonly order: readonly number[] }>("own", { carries: true }),
-  /** Along a dimension that is no sequence axis; clamped already. */
+  /** A slice along a dimension that is not a sequence; start and stop are clamped. */
   slice: structure<{ readonly axis: number; readonly start: number; readonly stop: number }>("own"),
   /**
-   * Tokens of a slice along a sequence axis, on the fresh axis of the value's type at that dimension (count rule
-   * `span`).
+   * A slice of tokens along a sequence axis, onto a new axis (count rule `span`), which is that dimension of the
+   * value's type.
    */
   span: structure<{ readonly dim: number; readonly axis: string }>(
-    told("indexing along the sequence reads other tokens"),
+    always("indexing along the sequence reads other tokens"),
   ),
   /**
-   * One token of each sequence along its sequence axis at `dim` (that dimension is dropped); negative from the end;
-   * zeros where there is none.
+   * One token of each sequence along its sequence axis at `dim` (drops that dimension); negative indices count from the
+   * end; zeros if there is no such token.
    */
   token: structure<{ readonly dim: number; readonly index: number }>(
-    told("indexing along the sequence reads other tokens"),
+    always("indexing along the sequence reads other tokens"),
   ),
   concat: structure<{ readonly axis: number }>("own"),
-  /** Concatenation along sequence axes, on a fresh axis (count rule `join`). */
+  /** Concatenation along sequence axes, onto a new axis (count rule `join`). */
   join: structure<{ readonly dim: number; readonly axis: string }>(
-    told("concatenation along the sequence moves tokens"),
+    always("concatenation along the sequence moves tokens"),
   ),
   /** table[V, …] by indices[…]: shape is that of indices, then the rest of table's. */
   gather: compute<Nothing>("own"),
   /**
-   * x[…, d] turned by its positions; `dim` is the sequence dimension. `frequencies` replaces theta's (d/2 of them);
-   * `scale` multiplies sine and cosine.
+   * x[…, d] with rotary embedding; `dim` is the sequence dimension. `frequencies` (d/2 of them) replaces those of
+   * theta; `scale` multiplies sine and cosine.
    */
   rope: compute<{
     readonly dim: number;
@@ -168,15 +169,15 @@ const rows = {
     readonly frequencies: readonly number[] | null;
     readonly scale: number;
   }>("own"),
-  /** q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e]; window 0 is none; scale null is 1/√d. */
+  /** q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e]; window 0: no window; scale null: 1/√d. */
   attention: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
     ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
   ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
   position: route<{ readonly axis: string }>("own"),
   /**
-   * inputs [score[B, T]]; `axis` is the sequence axis it makes, whose count rule holds k. The value is the route; its
-   * type u32[B, axis].
+   * inputs [score[B, T]]; `axis` is the sequence axis that it defines, whose count rule contains k. The value is the
+   * route; its type is u32[B, axis].
    */
   top: choice<{ readonly axis: string }>("choice"),
   /** inputs [score[B, T], threshold (scalar or [B, T])]. */
@@ -185,16 +186,16 @@ const rows = {
   take: route<{ readonly dim: number }>("own"),
   /** inputs [x, route, y]: y added to the chosen rows of x. */
   put: route<{ readonly dim: number }>("own", { carries: true }),
-  /** inputs [route]: bool[B, T]; u32[B, K] relative to the axis it was chosen on; u32[B]. */
+  /** inputs [route]: mask bool[B, T]; index u32[B, K], relative to the axis on which it was chosen; count u32[B]. */
   mask: route<Nothing>("own"),
   index: route<Nothing>("own"),
-  count: route<Nothing>(told("how many tokens a route chose is known at the end of the sequence")),
+  count: route<Nothing>(always("how many tokens a route chose is known at the end of the sequence")),
   /** inputs [logits[…, V], targets[…]]: scalar mean. */
   cross_entropy: compute<Nothing>(meanLoss),
   /** inputs [logit, target (bool or f32)]: scalar mean. */
   bce: compute<Nothing>(meanLoss),
   stop_gradient: structure<Nothing>("own", { carries: true, stops: true }),
-  /** Only in train; elsewhere the checker passes x on. `stream` names the call, for random values. */
+  /** Only in train; in other phases the checker returns x. `stream` names the call, for random values. */
   dropout: elementwise<{ readonly p: number; readonly stream: string }>({ carries: true }),
   /** inputs [like], for its shape only. */
   random_normal: random(),

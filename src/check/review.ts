@@ -1,4 +1,4 @@
-// What `modc check` finds beside the findings of each phase: what only shows over several.
+// Checks of `modc check` that compare several phases.
 import type { Entry, Phase } from "./model.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnose } from "../diagnostics/diagnostic.js";
@@ -6,12 +6,12 @@ import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import { check, type Checked, type CheckOptions } from "./check.js";
 
-/** As many places are noted that stand in the way of generating: enough to see what it is about. */
-const MOST_NOTES = 3;
+/** The limit on notes about obstacles to generation. */
+const MAX_NOTES = 3;
 
 /**
- * Why a model of tokens that is in order cannot be generated with, a note for each place; none where it can, or has
- * errors.
+ * Notes that explain why a valid model of tokens cannot be used for generation, one for each place; none if it can, or
+ * if it has errors.
  */
 export function generationNotes(
   root: SourceFile,
@@ -25,14 +25,14 @@ export function generationNotes(
     phase: "generate" satisfies Phase,
     entry: "forward" satisfies Entry,
   });
-  const errors = diagnostics.filter((d) => d.severity === "error").slice(0, MOST_NOTES);
+  const errors = diagnostics.filter((d) => d.severity === "error").slice(0, MAX_NOTES);
   return withSources(
     errors.map(({ message, span, notes }) => diagnose("cannot-generate", { why: message }, span, notes)),
     sources,
   );
 }
 
-/** Every `@allow` that silenced nothing in any of the passes over all models and phases of a file. */
+/** Every `@allow` that suppressed no warning in any pass over the models and phases of a file. */
 export function unusedAllows(passes: readonly Checked[]): readonly Diagnostic[] {
   const placed = (span: Span): string => `${span.file}:${span.start}`;
   const used = new Set(passes.flatMap(({ allows }) => allows.filter((a) => a.used).map((a) => placed(a.span))));

@@ -1,4 +1,4 @@
-// Types of tensors as the checker sees them: roles of their dimensions.
+// Types of tensors in the checker: the roles of their dimensions.
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import { equalSizes, type Size } from "../size/size.js";
@@ -6,7 +6,7 @@ import type { Emitter } from "./context.js";
 import type { LogicalOp, LogicalType, Value } from "./model.js";
 import { operations } from "./operations.js";
 
-/** The axis a dimension is exactly; null for a number or a computed size. */
+/** The name of the axis if the size is exactly that axis; null for a number or a computed size. */
 export function axisName(size: Size): string | null {
   if (typeof size === "number" || size.terms.length !== 1) return null;
   const [term] = size.terms;
@@ -15,16 +15,16 @@ export function axisName(size: Size): string | null {
   return atom?.kind === "axis" ? atom.axis : null;
 }
 
-/** What finds an axis by its name: a body, or a finished model's list of axes. */
+/** Looks up an axis by name: a function body, or the axes of a finished model. */
 export type AxisLookup = Pick<Emitter, "axis">;
 
-/** The axis a dimension lies along; null for a number or a computed size. */
+/** The axis of a dimension; null for a number or a computed size. */
 export function axisOf(axes: AxisLookup, size: Size): Axis | null {
   const name = axisName(size);
   return name === null ? null : axes.axis(name);
 }
 
-/** The sequence axis a dimension lies along, or null. */
+/** The sequence axis of a dimension, or null. */
 export function sequenceOf(axes: AxisLookup, size: Size): SequenceAxis | null {
   const axis = axisOf(axes, size);
   return axis?.role === "sequence" ? axis : null;
@@ -33,17 +33,17 @@ export function sequenceOf(axes: AxisLookup, size: Size): SequenceAxis | null {
 export const isSequence = (axes: AxisLookup, size: Size): boolean => sequenceOf(axes, size) !== null;
 export const isBatch = (axes: AxisLookup, size: Size): boolean => axisOf(axes, size)?.role === "batch";
 
-/** The dimensions that lie along sequences, ascending. */
+/** Indices of the sequence dimensions, ascending. */
 export const sequenceDims = (axes: AxisLookup, shape: readonly Size[]): readonly number[] =>
   shape.flatMap((size, dim) => (isSequence(axes, size) ? [dim] : []));
 
-/** Whether a route made the axis. */
+/** Whether the axis is that of a route. */
 export const isRouted = (axis: Axis | null): boolean =>
   axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
 
 /**
- * The axis whose tokens these are: routes are followed back to where they chose; slices and concatenations count anew
- * from 0.
+ * The axis whose positions the tokens have: follows routes to their parents; slices and concatenations number positions
+ * anew from 0.
  */
 export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
   let at = axis;
@@ -60,9 +60,9 @@ export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean =>
 
 export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ dtype, shape });
 
-/** Values have one operator each; this tells which. */
+/** Type guard on a value's operation. */
 export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => value.op === op;
 
-/** Whether it chooses rows: its value is a route. */
+/** Whether the operation chooses rows, so that its value is a route. */
 export const isChoice = (value: Value): value is Value<"top"> | Value<"above"> =>
   operations[value.op].kind === "choice";

@@ -1,4 +1,4 @@
-// Values of expressions: how they are made, and how messages speak of them.
+// Creates values of expressions, and formats them for messages.
 import { compare, isInteger, ONE, printRational, rational, toNumber, type Rational } from "../size/rational.js";
 import { constantOf, printSize, type Size } from "../size/size.js";
 import type { ConstValue, ListValue } from "./context.js";
@@ -7,7 +7,7 @@ import type { LogicalType } from "./model.js";
 export type NumberValue = Extract<ConstValue, { kind: "number" }>;
 export type SizeValue = Extract<ConstValue, { kind: "size" }>;
 
-/** The whole numbers that ranges are made of: one object each, however many lists hold them. */
+/** Cached integer values of ranges: one object each, shared by all lists. */
 const small: NumberValue[] = [];
 const SMALL = 100_000;
 
@@ -18,14 +18,14 @@ export function int(value: number): NumberValue {
 export const bool = (value: boolean): ConstValue => ({ kind: "bool", value });
 export const numberOf = (value: Rational, form: NumberValue["form"]): NumberValue => ({ kind: "number", value, form });
 
-/** A size as a value: a number where it is constant. */
+/** Converts a size to a value: a number if it is constant. */
 export function sizeValue(size: Size): NumberValue | SizeValue {
   const c = constantOf(size);
   if (c !== null) return numberOf(c, isInteger(c) ? "int" : "ratio");
   return typeof size === "number" ? int(size) : { kind: "size", size };
 }
 
-/** A value with an article, for messages: `the number 3`, `a tensor f32[B, T]`. */
+/** Describes a value with an article, for messages: `the number 3`, `a tensor f32[B, T]`. */
 export function describe(value: ConstValue): string {
   switch (value.kind) {
     case "number":
@@ -60,15 +60,15 @@ function describeSize(size: Size): string {
   return live === undefined ? `the size ${showSize(size)}` : `the live parameter \`${live}\``;
 }
 
-/** A size as the source would write it: `round(c*T)`, `T - 20`. */
+/** Prints a size in the syntax of the language: `round(c*T)`, `T - 20`. */
 export const showSize = (size: Size): string =>
   printSize(size)
     .replace(/live\((\w+)\)/g, "$1")
     .replaceAll(" + -", " - ");
 
 /**
- * As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. `spend` is told of each item: a list that is
- * shared is written as often as it stands there.
+ * Prints a value in the syntax of the language: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. Calls `spend` for each
+ * item, because a shared list is printed at each occurrence.
  */
 export function printValue(value: ConstValue, spend: (items: number) => void): string {
   switch (value.kind) {
@@ -89,13 +89,13 @@ export function printValue(value: ConstValue, spend: (items: number) => void): s
   }
 }
 
-/** How much of a long string counts as one item of work. */
+/** The number of characters of a string that count as one item of work. */
 const CHARACTERS_AN_ITEM = 64;
 
 export const quote = (text: string): string => JSON.stringify(text);
 
 export function printNumber({ value, form }: NumberValue): string {
-  // A quotient of whole numbers is a ratio, but above 1 it is seldom meant as a share.
+  // A quotient of integers is a ratio, but above 1 it is seldom meant as a share.
   if (form === "ratio" && value.num >= 0n && value.num <= value.den) {
     const percent = decimal(rational(value.num * 100n, value.den));
     return percent === null ? printRational(value) : `${percent}%`;
@@ -103,7 +103,7 @@ export function printNumber({ value, form }: NumberValue): string {
   return decimal(value) ?? printRational(value);
 }
 
-/** A finite decimal of at most nine places, or null. */
+/** The decimal form with at most nine places, or null. */
 function decimal(value: Rational): string | null {
   if (isInteger(value)) return String(value.num);
   let { den } = value;
@@ -127,7 +127,7 @@ function decimal(value: Rational): string | null {
 
 export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;
 
-/** Whether a value, or an item of it at any depth, was already reported. */
+/** Whether a value, or an item of it at any depth, is an error. */
 export function hasError(value: ConstValue): boolean {
   if (value.kind === "error") return true;
   return value.kind === "list" ? value.broken : value.kind === "tuple" && value.items.some(hasError);

@@ -1,5 +1,5 @@
-// The vocabulary of the IR: every operator, its inputs and its attributes. What an operator means stands in its record
-// (`ops/`).
+// The vocabulary of the IR: every operator with its inputs and attributes. The records in `ops/` define the operators'
+// semantics.
 import { definesAxis, schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
 
 const source = schemasOf("source");
@@ -144,7 +144,7 @@ const vocabulary = {
   // --- routing
   /**
    * score[N], starts(parent), starts(counting axis) → index u32[M] (packed rows of the parent, ascending),
-   * starts(axis), positions u32[M] (the place of each row in its sequence of the parent). k stands in the axis's count
+   * starts(axis), positions u32[M] (the index of each row within its sequence of the parent). k is in the axis's count
    * rule.
    */
   top: definesAxis(1, kernel(3, { axis: "text" })),
@@ -160,8 +160,8 @@ const vocabulary = {
   /** x[…, N, …], index u32[M] → […, M, …] along `dim`. */
   take: moved(2, { dim: "number" }),
   /**
-   * x[…, N, …], index u32[M], y[…, M, …] → x with y added to the rows `index`; every other row bit for bit as it was.
-   * Indices are distinct.
+   * x[…, N, …], index u32[M], y[…, M, …] → x with y added to the rows `index`; every other row keeps its bits. Indices
+   * are distinct.
    */
   put: kernel(3, { dim: "number" }),
   /** Like `put`, but replaces the rows instead of adding to them. */

@@ -4,11 +4,11 @@ import type { Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { addSizes, multiplySizes, type Size } from "../size/size.js";
-import { attend, attentionCotangents, attentionFlops, attentionType, sight } from "./attention.js";
+import { attend, attentionCotangents, attentionFlops, attentionType, attends } from "./attention.js";
 import type { EmitGrad, OpTable, Tensor } from "./define.js";
 import { bytesOf, expectType } from "./shapes.js";
 import { rowsAlong } from "./rows.js";
-import { at, store, tensor } from "./tensors.js";
+import { at, roundStored, tensor } from "./tensors.js";
 
 const zeros = (emit: EmitGrad, type: TensorType): Node => emit("constant", [], { value: 0, ...type });
 
@@ -90,7 +90,7 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_gra
   const outWidth = v.shape[2]!;
   const zeros = (t: Tensor): Float64Array => new Float64Array(t.data.length);
   const [dq, dk, dv] = [zeros(q), zeros(k), zeros(v)];
-  const sees = sight(attrs);
+  const sees = attends(attrs);
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);
     for (let b = 0; b + 1 < qStarts.length; b++)
@@ -98,7 +98,7 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_gra
         for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++)
           if (sees(qPositions[i]!, kPositions[j]!)) addPair(h * n + i, group * m + j);
   }
-  return [q, k, v].map((t, r) => store(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
+  return [q, k, v].map((t, r) => roundStored(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
 
   /** Adds the contribution of a query and a key that it attends to. */
   function addPair(query: number, key: number): void {

@@ -31,7 +31,7 @@ import {
   sameDtype,
   startsShape,
 } from "./shapes.js";
-import { at, store, tensor } from "./tensors.js";
+import { at, roundStored, tensor } from "./tensors.js";
 
 /** Records of attention and rotary embedding. */
 export const attentions: Pick<OpTable, "rope" | "attention"> = {
@@ -66,7 +66,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     columns: null,
     // The transpose of a rotation is the inverse rotation of dy.
     grad: (emit, { inputs: [, positions, table] }, [dy]) => [
-      emit("rope", [dy!, positions, turnedBack(emit, table)], {}),
+      emit("rope", [dy!, positions, inverseTable(emit, table)], {}),
       null,
       null,
     ],
@@ -180,11 +180,11 @@ function rotate(x: Tensor, positions: Tensor, table: Tensor): Tensor {
       out[at2] = x.data[at2]! * cos + x.data[at1]! * sin;
     }
   }
-  return store(tensor(x.dtype, x.shape, out));
+  return roundStored(tensor(x.dtype, x.shape, out));
 }
 
 /** The rotary table with negated angles. */
-function turnedBack(emit: EmitGrad, table: Node): Node {
+function inverseTable(emit: EmitGrad, table: Node): Node {
   if (isOp(table, "rope_table"))
     return emit("rope_table", [], { ...table.attrs, frequencies: ropeFrequencies(table.attrs).map((f) => -f) });
   const width = Number(typeOf(table).shape[1]);
@@ -194,7 +194,7 @@ function turnedBack(emit: EmitGrad, table: Node): Node {
 }
 
 /** Whether a query at position i attends to a key at position j of its sequence. */
-export const sight =
+export const attends =
   ({ causal, window }: OpAttrs["attention"]) =>
   (i: number, j: number): boolean =>
     (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
@@ -218,7 +218,7 @@ export function attend(
   const out = new Float64Array(heads * n * outWidth);
   const weights = new Float64Array(m);
   const lse = new Float64Array(heads * n);
-  const sees = sight(attrs);
+  const sees = attends(attrs);
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);
     for (let b = 0; b + 1 < qStarts.length; b++)
@@ -237,13 +237,13 @@ export function attend(
           max = Math.max(max, weights[j]!);
           seen++;
         }
-        if (seen > 0) mix(i, b, group, h, max);
+        if (seen > 0) weightedValues(i, b, group, h, max);
       }
   }
-  return { y: store(tensor(q.dtype, [heads, n, outWidth], out)), lse: tensor("f32", [heads, n], lse) };
+  return { y: roundStored(tensor(q.dtype, [heads, n, outWidth], out)), lse: tensor("f32", [heads, n], lse) };
 
   /** The values of the keys that query i attends to, weighted by the softmax of their scores. */
-  function mix(i: number, b: number, group: number, h: number, max: number): void {
+  function weightedValues(i: number, b: number, group: number, h: number, max: number): void {
     const into = (h * n + i) * outWidth;
     let sum = 0;
     for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) {

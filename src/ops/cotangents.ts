@@ -36,7 +36,7 @@ export function unbroadcast(emit: EmitGrad, dy: Node, type: TensorType): Node {
 }
 
 /** Reshapes a value that was reduced over `axes` so that it broadcasts against x: [3, 1, 5] for [3, 5] and axis 1. */
-export function besideElements(emit: EmitGrad, reduced: Node, x: Node, axes: readonly number[]): Node {
+export function keepingReduced(emit: EmitGrad, reduced: Node, x: Node, axes: readonly number[]): Node {
   return reshaped(
     emit,
     reduced,

@@ -5,7 +5,7 @@ import { addSizes, equalSizes, multiplySizes } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { lastDim } from "./rows.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
-import { at, store, tensor } from "./tensors.js";
+import { at, roundStored, tensor } from "./tensors.js";
 
 /** Records of gradients. */
 export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entropy_grad"> = {
@@ -31,7 +31,7 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
           const factor = a.data[n * k + i]!;
           for (let j = 0, x = i * m, y = n * m; j < m; j++, x++) out[x] = out[x]! + factor * b.data[y++]!;
         }
-      return [store(tensor(a.dtype, [k, m], out))];
+      return [roundStored(tensor(a.dtype, [k, m], out))];
     },
     rows: null,
     tokens: "all",
@@ -70,7 +70,7 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
         const row = Math.min(v, rows - 1) * width;
         for (let c = 0; c < width; c++) out.data[row + c] = out.data[row + c]! + dy.data[i * width + c]!;
       });
-      return [store(out)];
+      return [roundStored(out)];
     },
     rows: null,
     tokens: "all",
@@ -108,7 +108,7 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
         for (let c = 0; c < classes; c++)
           out.data[row * classes + c] = (Math.exp(x[c]! - max) / sum - (c === goal ? 1 : 0)) * dloss.data[row]!;
       });
-      return [store(out)];
+      return [roundStored(out)];
     },
     linear: (input) => input === 2,
     rows: (node, dim) => (dim < lastDim(node) ? [dim, dim, dim] : null),

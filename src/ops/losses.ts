@@ -3,9 +3,9 @@ import { equalShapes, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { addSizes, multiplySizes, printSize } from "../size/size.js";
 import type { OpTable } from "./define.js";
-import { alike } from "./rows.js";
+import { sameDim } from "./rows.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch } from "./shapes.js";
-import { at, store, tensor } from "./tensors.js";
+import { at, roundStored, tensor } from "./tensors.js";
 
 /** Records of losses. */
 export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"> = {
@@ -31,7 +31,7 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       });
       return [tensor("f32", targets.shape, data)];
     },
-    rows: alike,
+    rows: sameDim,
     tokens: "own",
     columns: "reduced",
     grad: (emit, { inputs: [logits, targets] }, [dy]) => [emit("cross_entropy_grad", [logits, targets, dy!], {}), null],
@@ -102,7 +102,7 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
         for (let c = 0, i = row * own; c < own; c++, i++)
           out.data[i] = (Math.exp(logits.data[i]! - m!) / sum! - (c === held ? 1 : 0)) * dloss.data[row]!;
       });
-      return [store(out)];
+      return [roundStored(out)];
     },
     rows: null,
     tokens: "own",

@@ -9,7 +9,7 @@ import type { Lowering, OpDef, Tensor } from "./define.js";
 import { aligned } from "./rows.js";
 import { broadcastShapes, costPerResult, expectDtype, FLOATS, NUMBERS, sameDtype } from "./shapes.js";
 import type { Slope, Slopes } from "./slopes.js";
-import { at, broadcastNumbers, broadcastOffsets, store, tensor } from "./tensors.js";
+import { at, broadcastNumbers, broadcastOffsets, roundStored, tensor } from "./tensors.js";
 
 /** Applies f to the elements of the inputs, paired by broadcasting. */
 export function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: number, c: number) => number): Tensor {
@@ -21,7 +21,7 @@ export function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: n
     const y = b ? b.data[b.offsets ? b.offsets[i]! : i]! : 0;
     out[i] = f(x, y, c ? c.data[c.offsets ? c.offsets[i]! : i]! : 0);
   }
-  return store(tensor(dtype, shape, out));
+  return roundStored(tensor(dtype, shape, out));
 }
 
 /**

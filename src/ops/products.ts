@@ -8,7 +8,7 @@ import type { EmitGrad, OpTable, RowInputs, Tensor } from "./define.js";
 import { asRows, reshaped, unbroadcast } from "./cotangents.js";
 import { aligned, lastDim, tokensAlong } from "./rows.js";
 import { broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
-import { at, broadcastNumbers, broadcastOffsets, store, tensor } from "./tensors.js";
+import { at, broadcastNumbers, broadcastOffsets, roundStored, tensor } from "./tensors.js";
 
 /** Records of products and look-ups. */
 export const products: Pick<OpTable, "matmul" | "gather"> = {
@@ -128,7 +128,7 @@ function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
       [m, k, n],
     );
   }
-  return store(tensor(a.dtype, [...lead, m, n], out));
+  return roundStored(tensor(a.dtype, [...lead, m, n], out));
 }
 
 /** A matrix [K, N] whose neighbours in a column, and in a row, lie so far apart. */

@@ -8,10 +8,10 @@ import { addSizes, multiplySizes, type Size } from "../size/size.js";
 import { typeOf } from "../ir/graph.js";
 import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";
 import { algebra } from "./algebra.js";
-import { besideElements, broadcasted } from "./cotangents.js";
-import { alike, beforeReduction, lastDim, tokensAlong } from "./rows.js";
+import { keepingReduced, broadcasted } from "./cotangents.js";
+import { sameDim, beforeReduction, lastDim, tokensAlong } from "./rows.js";
 import { bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
-import { around, at, broadcastOffsets, store, tensor } from "./tensors.js";
+import { around, at, broadcastOffsets, roundStored, tensor } from "./tensors.js";
 
 type Reduction = OpDef<"sum" | "reduce_max" | "reduce_min">;
 
@@ -48,7 +48,7 @@ const reduction = (
       const o = offsets ? offsets[i]! : i;
       out[o] = combine(out[o]!, x.data[i]!);
     }
-    return [store(tensor(x.dtype, without(x.shape, axes, keep), out))];
+    return [roundStored(tensor(x.dtype, without(x.shape, axes, keep), out))];
   },
   rows: ({ attrs }, dim) => [beforeReduction(dim, attrs.axes, attrs.keep)],
   tokens: (node, along) => tokensAlong(node, along, node.attrs.axes),
@@ -65,9 +65,9 @@ const ofExtreme: Grad<"sum" | "reduce_max" | "reduce_min"> = (emit, node, [dy]) 
   const [x] = node.inputs;
   const { axes } = node.attrs;
   const m = algebra(emit, node);
-  const chosen = m.eq(x, besideElements(emit, node, x, axes));
+  const chosen = m.eq(x, keepingReduced(emit, node, x, axes));
   const count = emit("sum", [emit("cast", [chosen], { dtype: typeOf(node).dtype })], { axes, keep: true });
-  return [m.where(chosen, m.div(besideElements(emit, dy!, x, axes), count), 0)];
+  return [m.where(chosen, m.div(keepingReduced(emit, dy!, x, axes), count), 0)];
 };
 
 /** Records of the reductions. */
@@ -78,7 +78,7 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
       () => 0,
       (a, b) => a + b,
       (emit, { inputs: [x], attrs: { axes } }, [dy]) => [
-        broadcasted(emit, besideElements(emit, dy!, x, axes), typeOf(x).shape),
+        broadcasted(emit, keepingReduced(emit, dy!, x, axes), typeOf(x).shape),
       ],
     ),
     linear: () => true,
@@ -122,7 +122,7 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
     // subtract the maximum, exponential, sum, divide
     cost: costPerInput(4),
     evaluate: (inputs, { axis }) => [softmax(at(inputs, 0), axis)],
-    rows: alike,
+    rows: sameDim,
     tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
     columns: (node) => (node.attrs.axis === lastDim(node) ? "kept" : null),
     // dx = y·(dy − Σ dy·y)
@@ -146,5 +146,5 @@ function softmax(x: Tensor, axis: number): Tensor {
       for (let j = 0; j < n; j++) sum += out[first + j * inner] = Math.exp(x.data[first + j * inner]! - max);
       for (let j = 0; j < n; j++) out[first + j * inner] = out[first + j * inner]! / sum;
     }
-  return store(tensor(x.dtype, x.shape, out));
+  return roundStored(tensor(x.dtype, x.shape, out));
 }

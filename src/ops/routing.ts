@@ -28,7 +28,7 @@ import {
   startsShape,
   startsType,
 } from "./shapes.js";
-import { around, at, store, tensor } from "./tensors.js";
+import { around, at, roundStored, tensor } from "./tensors.js";
 
 type Routing = "top" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
 
@@ -92,7 +92,7 @@ function route(
 }
 
 /** The index of each chosen row within its sequence of the parent. */
-function placesOf(index: Tensor, starts: Tensor, parent: Tensor): Tensor {
+function positionsInParent(index: Tensor, starts: Tensor, parent: Tensor): Tensor {
   const out = tensor("u32", [index.data.length]);
   for (let b = 0; b + 1 < starts.data.length; b++)
     for (let i = starts.data[b]!; i < starts.data[b + 1]!; i++) out.data[i] = index.data[i]! - parent.data[b]!;
@@ -132,7 +132,7 @@ export const routing: Pick<OpTable, Routing> = {
           .slice(0, counts.at(b))
           .sort((x, y) => x - y),
       );
-      return [...chosen, placesOf(at(chosen, 0), at(chosen, 1), at(inputs, 1))];
+      return [...chosen, positionsInParent(at(chosen, 0), at(chosen, 1), at(inputs, 1))];
     },
     starts({ attrs }, axes) {
       const rule = ruleIn(axes, attrs.axis, "top");
@@ -328,7 +328,7 @@ function write(
       eachRun(x.shape, dim, index, (there, here, width) => {
         for (let i = 0; i < width; i++) out.data[there + i] = combine(x.data[there + i]!, y.data[here + i]!);
       });
-      return [store(out)];
+      return [roundStored(out)];
     },
     touches({ inputs: [, , rows] }) {
       const written = bytesOf(rows.types);

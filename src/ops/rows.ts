@@ -18,7 +18,7 @@ export function aligned(node: Node, dim: number): RowInputs {
 }
 
 /** Row correspondence if every input has the rows along the same dimension as the result. */
-export const alike = (node: Node, dim: number): RowInputs => node.inputs.map(() => dim);
+export const sameDim = (node: Node, dim: number): RowInputs => node.inputs.map(() => dim);
 
 /** The input dimension of a reduction over `axes` that corresponds to dimension `dim` of the result. */
 export function beforeReduction(dim: number, axes: readonly number[], keep: boolean): number {

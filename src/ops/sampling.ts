@@ -30,7 +30,7 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
     infer(inputs) {
       const logits = expectDtype(inputs, 0, "f32");
       const [sequences, vocabulary] = logits.shape;
-      if (logits.shape.length !== 2 || typeof vocabulary !== "number" || vocabulary === 0 || vocabulary > MOST_TOKENS)
+      if (logits.shape.length !== 2 || typeof vocabulary !== "number" || vocabulary === 0 || vocabulary > MAX_TOKENS)
         mismatch(`logits must be f32[sequences, vocabulary], found ${printType(logits)}`);
       const [rows, tokens] = [sequences!, vocabulary as number]; // both were checked above
       expectType(inputs, 1, "f32", [rows, SAMPLING_COLUMNS.length]);
@@ -109,10 +109,10 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
 };
 
 /**
- * Masses are fixed-point sums of values of at most 1, with 24 bits before the 8 fractional bits; device kernels also
- * identify tokens by that many bits.
+ * Masses are sums of values of at most 1 in fixed point with 24 integer bits and 8 fractional bits, and kernels store
+ * token numbers in 24 bits.
  */
-const MOST_TOKENS = 2 ** 24;
+const MAX_TOKENS = 2 ** 24;
 
 /** The inputs of `sample` for each sequence. */
 export function sampleRows(inputs: readonly Tensor[]): readonly SampleRow[] {

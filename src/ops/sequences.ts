@@ -18,7 +18,7 @@ import {
   rowsType,
   startsShape,
 } from "./shapes.js";
-import { at, stored, tensor } from "./tensors.js";
+import { at, roundingOf, tensor } from "./tensors.js";
 
 type Sequences = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask";
 
@@ -210,7 +210,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       const n = x.shape[dim]!;
       const inner = countOf(x.shape.slice(dim + 1));
       const perSequence = countOf(x.shape.slice(1));
-      const beyond = stored(x.dtype)?.(fill) ?? fill;
+      const beyond = roundingOf(x.dtype)?.(fill) ?? fill;
       const data = x.data.map((v, i) => {
         const b = Math.floor(i / perSequence);
         return Math.floor(i / inner) % n < starts[b + 1]! - starts[b]! ? v : beyond;

@@ -12,7 +12,7 @@ export const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
 const INVERSE_SQRT_2_PI = 1 / Math.sqrt(2 * Math.PI);
 
 /** The chosen operand gets dy; equal operands get half each, as in PyTorch. */
-const ofChosen =
+const ofExtremum =
   (chosen: "lt" | "gt"): Slopes =>
   (m, dy, a, b) => {
     const half = m.where(m.eq(a, b), m.mul(dy, 0.5), 0);
@@ -31,8 +31,8 @@ const binary = {
     m.where(m.eq(b, 0), 0, m.mul(dy, b, m.pow(a, m.sub(b, 1)))),
     m.where(m.gt(a, 0), m.mul(dy, y, m.log(m.where(m.gt(a, 0), a, 1))), 0),
   ],
-  min: ofChosen("lt"),
-  max: ofChosen("gt"),
+  min: ofExtremum("lt"),
+  max: ofExtremum("gt"),
 } satisfies Readonly<Record<string, Slopes>>;
 
 const unary = {

@@ -6,7 +6,7 @@ import { ropeFrequencies } from "../size/rope.js";
 import { isWhole, printSize } from "../size/size.js";
 import type { EvaluateContext, OpTable } from "./define.js";
 import { bytesOf, mismatch, noCost, startsType } from "./shapes.js";
-import { partAlong, shapeOf, store, tensor } from "./tensors.js";
+import { partAlong, shapeOf, roundStored, tensor } from "./tensors.js";
 import { wgslLiteral } from "./wgsl.js";
 
 type Source = "input" | "weight" | "state" | "live" | "seed" | "constant" | "size" | "starts" | "rope_table";
@@ -103,7 +103,7 @@ export const sources: Pick<OpTable, Source> = {
     evaluate(_inputs, { value, dtype, shape }, context) {
       const t = tensor(dtype, shapeOf(shape, context));
       t.data.fill(value);
-      return [store(t)];
+      return [roundStored(t)];
     },
     rows: null,
     tokens: "own",
@@ -120,7 +120,7 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { size, dtype }, context) => [
-      store(tensor(dtype, [], Float64Array.of(context.sizes.number(size)))),
+      roundStored(tensor(dtype, [], Float64Array.of(context.sizes.number(size)))),
     ],
     rows: null,
     tokens: ({ attrs }, along) => (along(attrs.size) ? "all" : "own"),

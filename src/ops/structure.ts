@@ -5,7 +5,7 @@ import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { reshaped, unbroadcast } from "./cotangents.js";
-import { aligned, alike, lastDim, tokensAlong } from "./rows.js";
+import { aligned, sameDim, lastDim, tokensAlong } from "./rows.js";
 import {
   broadcastShapes,
   bytesOf,
@@ -128,7 +128,7 @@ export const structure: Pick<OpTable, Structure> = {
     evaluate: (inputs, { axis, start, stop }) => [partAlong(at(inputs, 0), axis, start, stop)],
     linear: () => true,
     touches: ({ types }) => ({ read: bytesOf(types), written: null }),
-    rows: alike,
+    rows: sameDim,
     tokens: "own",
     columns: (node) => (node.attrs.axis === lastDim(node) ? null : "kept"),
     // zeros before and behind
@@ -173,7 +173,7 @@ export const structure: Pick<OpTable, Structure> = {
       return [out];
     },
     linear: () => true,
-    rows: alike,
+    rows: sameDim,
     tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
     columns: null,
     grad(emit, { inputs, attrs: { axis } }, [dy]) {
@@ -194,7 +194,7 @@ export const structure: Pick<OpTable, Structure> = {
     infer: (inputs) => [only(inputs)],
     cost: noCost,
     evaluate: (inputs) => [at(inputs, 0)],
-    rows: alike,
+    rows: sameDim,
     tokens: "own",
     columns: "kept",
     grad: null,

@@ -27,7 +27,7 @@ export function at(inputs: readonly Tensor[], index: number): Tensor {
 }
 
 /** The effect of storing a value in this dtype: f16 rounds, u32 and i32 wrap, f32 stays a 64-bit float (null). */
-export function stored(dtype: DType): ((x: number) => number) | null {
+export function roundingOf(dtype: DType): ((x: number) => number) | null {
   switch (dtype) {
     case "f32":
     case "bool":
@@ -44,8 +44,8 @@ export function stored(dtype: DType): ((x: number) => number) | null {
 }
 
 /** Rounds the values of a tensor to its dtype, in place. */
-export function store(t: Tensor): Tensor {
-  const f = stored(t.dtype);
+export function roundStored(t: Tensor): Tensor {
+  const f = roundingOf(t.dtype);
   if (f) for (let i = 0; i < t.data.length; i++) t.data[i] = f(t.data[i]!);
   return t;
 }

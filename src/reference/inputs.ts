@@ -4,7 +4,7 @@ import { ModcError } from "../base/errors.js";
 import type { Graph, GraphInput } from "../ir/graph.js";
 import { plainAxis, printShape } from "../ir/typing.js";
 import type { Tensor } from "../ops/define.js";
-import { store, tensor } from "../ops/tensors.js";
+import { roundStored, tensor } from "../ops/tensors.js";
 import type { RunSizes } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
@@ -60,7 +60,7 @@ export function toTensor(name: string, given: GivenInput, dtype: DType): Tensor 
   if (whole)
     for (const v of values)
       if (!Number.isInteger(v) || v < whole[0]! || v > whole[1]!) throw new InputError(`${name}: ${v} is no ${dtype}`);
-  return store(tensor(dtype, shape, values));
+  return roundStored(tensor(dtype, shape, values));
 }
 
 /**

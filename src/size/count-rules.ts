@@ -1,43 +1,46 @@
-// Count rules: how many tokens each sequence has on a sequence axis. Here are the kinds of rules and what they are made
-// of; what they count is in `counting.ts`.
+// Count rules: how the number of tokens of each sequence on an axis is computed. This file defines the kinds of rules
+// and their fields; `counting.ts` evaluates them.
 import type { Rational } from "./rational.js";
 import { atomsOf, type Size } from "./size.js";
 
-/** What a field of a rule holds, where sizes are of type S and ratios of type R. */
+/** The type of each form of field, with sizes of type S and ratios of type R. */
 interface Forms<S, R> {
-  /** An axis the rule is made from, or several. */
+  /** An axis, or several, that the rule derives from. */
   readonly axis: string;
   readonly axes: readonly string[];
   readonly size: S;
-  /** A token: its number, or negative from the end. */
+  /** Index of a token; negative values count from the end. */
   readonly place: S;
-  /** The token behind the last; null is the end itself. */
+  /** Index after the last token; null is the end of the sequence. */
   readonly end: S | null;
   readonly ratio: R;
 }
 type Form = keyof Forms<unknown, unknown>;
 
 /**
- * The fields of each kind, those that say which axes it is made from first. Inside a `size`, a `place` and an `end`, an
- * axis atom means that sequence's own count.
+ * The fields of each kind of rule; axes first. In a `size`, a `place` and an `end`, an axis atom is the sequence's own
+ * count.
  */
 const FIELDS = {
-  /** An axis of the model's inputs: `lengths`, or the input's extent. */
+  /** A sequence axis of the model's inputs: the counts are `lengths`, or the input's extent for every sequence. */
   input: {},
-  /** The k best of `parent`: min(max(k, 0), count of parent). */
+  /** The k tokens of `parent` with the highest scores: min(max(k, 0), count of parent) tokens. */
   top: { parent: "axis", k: "size" },
-  /** Those of `parent` above a threshold: known only on the device; `expected` is the share assumed for costs. */
+  /**
+   * The tokens of `parent` whose score exceeds a threshold. The counts are known only on the device; `expected` is the
+   * share that cost estimates assume.
+   */
   above: { parent: "axis", expected: "ratio" },
-  /** The tokens start … stop − 1 of `parent`, as Python slices, clamped. */
+  /** The tokens start … stop − 1 of `parent`, clamped, as Python slices are. */
   span: { parent: "axis", start: "place", stop: "end" },
-  /** The tokens of each part, one part after the other. */
+  /** The concatenated tokens of the parts. */
   join: { parts: "axes" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Form>>>>;
 type Fields = typeof FIELDS;
 
 export type RuleKind = keyof Fields;
 
-/** A rule of some kinds. */
+/** A rule of one of the kinds K. */
 export type Rule<K extends RuleKind, S = Size, R = Rational> = {
   [P in K]: { readonly kind: P } & { readonly [N in keyof Fields[P]]: Forms<S, R>[Fields[P][N] & Form] };
 }[K];
@@ -47,22 +50,22 @@ export type CountRule<S = Size, R = Rational> = Rule<RuleKind, S, R>;
 export const ruleKinds = (): readonly RuleKind[] => Object.keys(FIELDS) as RuleKind[]; // the keys of a constant table
 export const fieldsOf = (kind: RuleKind): readonly string[] => Object.keys(FIELDS[kind]);
 
-/** A field of a rule with its form and what it holds. */
+/** A field of a rule: its name, its form and its value. */
 type Field<S, R> = { [F in Form]: readonly [name: string, form: F, value: Forms<S, R>[F]] }[Form];
 
 const entriesOf = <S, R>(rule: CountRule<S, R>): readonly Field<S, R>[] =>
   Object.entries<Form>(FIELDS[rule.kind]).map(
-    // of the form that its kind says
+    // FIELDS states the form of each field of this kind
     ([name, form]) => [name, form, (rule as Readonly<Record<string, unknown>>)[name]] as Field<S, R>,
   );
 
-/** What to make of the parts of a rule. */
+/** How `mapRule` converts sizes and ratios. */
 export interface RuleMap<S, R, T, Q> {
   readonly size: (size: S) => T;
   readonly ratio: (ratio: R) => Q;
 }
 
-/** The same rule of other sizes or ratios. */
+/** Converts the sizes and ratios of a rule. */
 export const mapRule = <S, R, T, Q>(rule: CountRule<S, R>, { size, ratio }: RuleMap<S, R, T, Q>): CountRule<T, Q> =>
   ({
     kind: rule.kind,
@@ -74,17 +77,17 @@ export const mapRule = <S, R, T, Q>(rule: CountRule<S, R>, { size, ratio }: Rule
     ),
   }) as CountRule<T, Q>; // with the fields of its kind
 
-/** The axes a rule is made from, in their order. */
+/** The axes that a rule derives from, in order. */
 export const parentsOf = (rule: CountRule<unknown, unknown>): readonly string[] =>
   entriesOf(rule).flatMap(([, form, value]) => (form === "axis" || form === "axes" ? value : []));
 
-/** The sizes a rule is made of. */
+/** The sizes in a rule. */
 export const sizesOf = <S>(rule: CountRule<S, unknown>): readonly S[] =>
   entriesOf(rule).flatMap(([, form, value]) =>
     (form === "size" || form === "place" || form === "end") && value !== null ? [value] : [],
   );
 
-/** A rule whose fields are made one by one, in their order, each as its form says. */
+/** Creates a rule: `make` returns the value of each field, in order, by its form. */
 export function makeRule<S, R>(
   kind: RuleKind,
   make: { readonly [F in Form]: (field: string) => Forms<S, R>[F] },
@@ -93,7 +96,7 @@ export function makeRule<S, R>(
   return { kind, ...Object.fromEntries(fields) } as CountRule<S, R>; // with the fields of its kind
 }
 
-/** A text by which rules are alike that count the same of the same axes; `axis` says what an axis is called. */
+/** A key that is equal for rules that compute the same counts; `axis` maps the names of axes. */
 export const ruleKey = <S, R>(rule: CountRule<S, R>, axis: (name: string) => string): string =>
   JSON.stringify(
     entriesOf(rule).reduce(
@@ -105,10 +108,10 @@ export const ruleKey = <S, R>(rule: CountRule<S, R>, axis: (name: string) => str
     ),
   );
 
-/** Names of the axes that a size mentions by their counts. */
+/** Names of the axes in a size. */
 export const axesIn = (size: Size): readonly string[] =>
   [...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : []));
 
-/** Whether only the device knows the counts that a rule gives; `onDevice` says it of the axes before. */
+/** Whether only the device knows the counts of a rule; `onDevice` answers this for preceding axes. */
 export const countedOnDevice = (rule: CountRule, onDevice: (axis: string) => boolean): boolean =>
   rule.kind === "above" || [...parentsOf(rule), ...sizesOf(rule).flatMap(axesIn)].some(onDevice);

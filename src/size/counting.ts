@@ -1,4 +1,4 @@
-// What each kind of count rule counts.
+// Evaluates count rules: the tokens of each sequence on an axis, by the kind of its rule.
 import { Counts, MOST_EXTENT } from "./counts.js";
 import type { Rule, RuleKind } from "./count-rules.js";
 import type { Rational } from "./rational.js";
@@ -6,25 +6,25 @@ import type { Size } from "./size.js";
 import { maxOverRange, sizeFunction, type OpenAtom } from "./size-function.js";
 
 /**
- * What to assume where only the device knows a count: `bound`: all of the parent's tokens; `expected`: the stated
- * share; `dense`: every routed axis keeps all tokens (nothing skipped).
+ * The assumption for counts that only the device knows. `bound`: all tokens of the parent; `expected`: the declared
+ * share of them; `dense`: every routed axis has all tokens of its parent (nothing is skipped).
  */
 export type CountMode = "bound" | "expected" | "dense";
 
-/** A run, as a rule sees it. */
+/** The values of one run that rules need. */
 export interface Counting {
   readonly mode: CountMode;
   readonly batch: number;
   /** Counts of an axis of the inputs. */
   readonly input: (axis: string) => Counts;
-  /** Counts of an axis that the rule is made from. */
+  /** Counts of an axis that the rule derives from. */
   readonly sequence: (axis: string) => Counts;
-  /** The axis whose counts decide k. */
+  /** The axis whose counts determine k. */
   readonly countingAxis: (rule: Rule<"top">) => string;
   readonly atom: (atom: OpenAtom) => number | Rational;
 }
 
-/** The tokens of each sequence on an axis of a rule, by its kind. */
+/** The evaluation of each kind of rule. */
 const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: string) => Counts } = {
   input: (_, run, axis) => run.input(axis),
   top(rule, run) {
@@ -55,13 +55,16 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
   },
 };
 
-/** Counts of each sequence on an axis of the rule, in a run. */
+/** Evaluates the rule of an axis in a run. */
 export const countsOf = <K extends RuleKind>(rule: Rule<K>, run: Counting, axis: string): Counts =>
   COUNTS[rule.kind](rule, run, axis);
 
 type Most = (axis: string) => number | null;
 
-/** The most tokens that a sequence can have, by kind, from that number of each axis before. Null: it is not known. */
+/**
+ * The maximum length of a sequence for each kind of rule, from the maximum lengths `of` the axes it derives from. Null:
+ * unknown.
+ */
 const MOST: { readonly [K in RuleKind]: (rule: Rule<K>, of: Most) => number | null } = {
   input: () => null,
   top: ({ parent, k }, of) => least(of(parent), typeof k === "number" ? k : null),
@@ -70,13 +73,16 @@ const MOST: { readonly [K in RuleKind]: (rule: Rule<K>, of: Most) => number | nu
   join: ({ parts }, of) => parts.map(of).reduce((sum, n) => (sum === null || n === null ? null : sum + n), 0),
 };
 
-/** The most tokens of a sequence on an axis of the rule, which has a bound or none. */
+/** The maximum length of a sequence on an axis with this rule and, possibly, a declared bound. */
 export const mostOf = <K extends RuleKind>(rule: Rule<K>, bound: number | null, of: Most): number | null =>
   least(bound, MOST[rule.kind](rule, of));
 
 const least = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.min(a, b));
 
-/** k as a u32, for each n = 0 … most of a sequence's tokens on the axis `by`; `value` gives the other atoms. */
+/**
+ * k as a u32 as a function of n, the tokens of a sequence on the axis `by` (n = 0 … most); `value` evaluates the other
+ * atoms.
+ */
 export function kFunction(
   k: Size,
   by: string,
@@ -87,7 +93,7 @@ export function kFunction(
   return (n) => Math.floor(Math.max(0, Math.min(MOST_EXTENT, whole(n))));
 }
 
-/** Where the counts are only bounds, k need not grow with them: the largest k of any count up to each. */
+/** For counts that are upper bounds: n ↦ the largest k of all counts up to n, since k need not be monotonic in n. */
 function largestK(k: Size, axis: string, by: Counts, atom: Counting["atom"]): (n: number) => number {
   if (typeof k === "number") return () => Math.max(0, Math.min(MOST_EXTENT, k));
   const found = new Map<number, number>();
@@ -100,7 +106,7 @@ function largestK(k: Size, axis: string, by: Counts, atom: Counting["atom"]): (n
   return (n) => found.get(n)!;
 }
 
-/** First token and the one after the last of a span, on sequences of n = 0 … most tokens. */
+/** First (inclusive) and last (exclusive) token of a span, as a function of the sequence length n = 0 … most. */
 export function spanFunction({ start, stop }: Rule<"span">, most: number): (n: number) => readonly [number, number] {
   const at = (size: Size): ((n: number) => number) => {
     const end = typeof size === "number" ? () => size : sizeFunction(size, null, most, () => 0);
@@ -116,5 +122,5 @@ export function spanFunction({ start, stop }: Rule<"span">, most: number): (n: n
   };
 }
 
-/** The same on one sequence of n tokens. */
+/** `spanFunction` for one sequence of n tokens. */
 export const spanOf = (rule: Rule<"span">, n: number): readonly [number, number] => spanFunction(rule, n)(n);

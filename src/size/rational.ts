@@ -69,7 +69,7 @@ function divideToNumber(a: Rational): number {
   return Number(a.num >> shift) / Number(a.den >> shift);
 }
 
-/** The exact value of a decimal literal such as `12`, `0.125`, `1e-5`; null where the text is not one. */
+/** The exact value of a decimal literal such as `12`, `0.125`, `1e-5`; null for any other text. */
 export function parseDecimal(text: string): Rational | null {
   const m = /^(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,4}))?$/.exec(text);
   if (!m) return null;

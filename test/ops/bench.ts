@@ -16,7 +16,7 @@ import { inputsFor, packedAxis } from "../../src/ir/typing.js";
 import type { OpAttrs, OpName } from "../../src/ir/vocabulary.js";
 import type { EvaluateOptions } from "../../src/reference/evaluate.js";
 import { ops } from "../../src/ops/index.js";
-import { store, tensor } from "../../src/ops/tensors.js";
+import { roundStored, tensor } from "../../src/ops/tensors.js";
 import { countingAxis, type Axis } from "../../src/size/axes.js";
 import type { CountRule, Rule, RuleKind } from "../../src/size/count-rules.js";
 import type { DType } from "../../src/base/dtype.js";
@@ -154,7 +154,7 @@ export class Bench {
         : Float64Array.from(values);
     this.#inputs.push({ name, node, shape, packing, least: 0, below: null });
     // 32-bit values, so that a device starts from the same ones.
-    const kept = store(tensor(dtype, logical, dtype === "f32" ? data.map(Math.fround) : data));
+    const kept = roundStored(tensor(dtype, logical, dtype === "f32" ? data.map(Math.fround) : data));
     this.#values.set(name, { shape: [...logical], data: kept.data });
     return node;
   }

@@ -2,7 +2,7 @@
 // gradients and generation.
 import { beforeAll, describe, expect, it } from "vitest";
 import { unary } from "../../src/check/builtins/elementwise.js";
-import { given } from "../../src/check/builtins/arguments.js";
+import { requiredArg } from "../../src/check/builtins/arguments.js";
 import { ERROR } from "../../src/check/context.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { GenerationError } from "../../src/lower/caches.js";
@@ -10,7 +10,7 @@ import { isPointwise, nodesOf, type Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import type { OpDef, Tokens } from "../../src/ops/define.js";
 import { floats } from "../../src/ops/pointwise-kinds.js";
-import { alike } from "../../src/ops/rows.js";
+import { sameDim } from "../../src/ops/rows.js";
 import { around, at, tensor } from "../../src/ops/tensors.js";
 import { costPerResult } from "../../src/ops/shapes.js";
 import type { Device } from "../../src/runtime/index.js";
@@ -73,7 +73,7 @@ const cumsum = (tokens: Tokens): NewOperator => ({
     params: [{ name: "x" }],
     doc: "cumsum(x: float[...]) -> the type of x\nSums of the tokens of each sequence up to each.",
     apply(body, args, span) {
-      const x = given(args, "x").value;
+      const x = requiredArg(args, "x").value;
       if (x.kind !== "tensor") return ERROR;
       return { kind: "tensor", value: body.emit(asLogical("cumsum"), [x.value], {}, x.value.type, span) };
     },
@@ -117,7 +117,7 @@ const runningSums: OpDef<OpName, "kernel"> = {
   doc: "the sum of the channels of a row up to each; with `keep` from each on",
   infer: ([x]) => [x!],
   cost: costPerResult(1),
-  rows: alike,
+  rows: sameDim,
   tokens: "own",
   columns: null,
   evaluate(inputs, attrs) {
@@ -144,7 +144,7 @@ const RUNNING: NewOperator = {
     params: [{ name: "x" }],
     doc: "running(x: float[...]) -> the type of x\nSums of the channels up to each.",
     apply(body, args, span) {
-      const x = given(args, "x").value;
+      const x = requiredArg(args, "x").value;
       if (x.kind !== "tensor") return ERROR;
       return { kind: "tensor", value: body.emit(asLogical("running"), [x.value], {}, x.value.type, span) };
     },

@@ -1,4 +1,4 @@
-// Reading the arguments of built-in functions: each reader reports what does not fit and gives null.
+// Reads the arguments of built-in functions: each reader returns null after reporting an argument that does not fit.
 import type { Span } from "../../diagnostics/span.js";
 import { isFloat, type DType } from "../../base/dtype.js";
 import { isInteger, printRational, toNumber, type Rational } from "../../size/rational.js";
@@ -11,14 +11,14 @@ export type Args = ReadonlyMap<string, Argument>;
 
 const NOWHERE: Span = { file: "", start: 0, end: 0 };
 
-/** A required argument: the caller of a builtin has made sure that it is there. */
-export function given(args: Args, name: string): Argument {
+/** A required argument, which the caller of the builtin has checked to exist. */
+export function requiredArg(args: Args, name: string): Argument {
   return args.get(name) ?? { value: { kind: "none" }, span: NOWHERE };
 }
 
 /** An argument that must be a tensor. */
 export function tensorArg(emitter: Emitter, args: Args, fn: string, name: string): Value | null {
-  const { value, span } = given(args, name);
+  const { value, span } = requiredArg(args, name);
   if (value.kind === "tensor") return value.value;
   wrong(emitter, fn, name, "a tensor", value, span);
   return null;
@@ -27,7 +27,7 @@ export function tensorArg(emitter: Emitter, args: Args, fn: string, name: string
 /** A tensor of f32 or f16. */
 export function floatArg(emitter: Emitter, args: Args, fn: string, name: string): Value | null {
   const value = tensorArg(emitter, args, fn, name);
-  return value && requireDtype(emitter, value, ["f32", "f16"], fn, given(args, name).span) ? value : null;
+  return value && requireDtype(emitter, value, ["f32", "f16"], fn, requiredArg(args, name).span) ? value : null;
 }
 
 export function requireDtype(emitter: Emitter, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
@@ -45,13 +45,13 @@ export function requireDtype(emitter: Emitter, value: Value, needs: readonly DTy
 }
 
 export function routeArg(emitter: Emitter, args: Args, fn: string, name: string): Value<"top"> | Value<"above"> | null {
-  const { value, span } = given(args, name);
+  const { value, span } = requiredArg(args, name);
   if (value.kind === "route") return value.value;
   wrong(emitter, fn, name, "a route, the value of `top` or `above`", value, span);
   return null;
 }
 
-/** A compile-time number; `otherwise` where the argument is left out. */
+/** A compile-time number; `otherwise` is its default. */
 export function rationalArg(
   emitter: Emitter,
   args: Args,
@@ -74,7 +74,7 @@ export function numberArg(emitter: Emitter, args: Args, fn: string, name: string
   return value && toNumber(value);
 }
 
-/** A whole compile-time number within limits. */
+/** A compile-time integer within limits. */
 export function integerArg(
   emitter: Emitter,
   args: Args,
@@ -85,7 +85,7 @@ export function integerArg(
 ): number | null {
   if (!args.has(name)) return otherwise;
   const value = rationalArg(emitter, args, fn, name, null);
-  return value && wholeNumber(emitter, value, `\`${name}\` of \`${fn}\``, least, given(args, name).span);
+  return value && wholeNumber(emitter, value, `\`${name}\` of \`${fn}\``, least, requiredArg(args, name).span);
 }
 
 const LARGEST = 0x7fffffff;
@@ -120,13 +120,13 @@ export function listArg(
   name: string,
   of: string,
 ): readonly ConstValue[] | null {
-  const { value, span } = given(args, name);
+  const { value, span } = requiredArg(args, name);
   if (value.kind === "list") return value.items;
   wrong(emitter, fn, name, `a list of ${of}`, value, span);
   return null;
 }
 
-/** Axes of a tensor, counted from 0, ascending; null where one was reported. `value` is a number or a list of them. */
+/** Axes of a tensor, counted from 0, ascending; null after a report. `value` is a number or a list of numbers. */
 export function axesOf(
   emitter: Emitter,
   value: ConstValue,
@@ -161,7 +161,7 @@ export function axesOf(
   return axes.sort((a, b) => a - b);
 }
 
-/** One axis of a tensor; `otherwise` where the argument is left out. */
+/** One axis of a tensor; `otherwise` is its default. */
 export function axisArg(
   emitter: Emitter,
   args: Args,

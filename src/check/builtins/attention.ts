@@ -1,4 +1,4 @@
-// `attention`, `rope` and `position`: what knows where tokens stand in the model's input.
+// `attention`, `rope` and `position`: the built-in functions that use token positions in the model's input.
 import type { Span } from "../../diagnostics/span.js";
 import { toNumber } from "../../size/rational.js";
 import type { SequenceAxis } from "../../size/axes.js";
@@ -9,7 +9,17 @@ import type { LogicalType, Value } from "../model.js";
 import { toOperands } from "../tensors/operators.js";
 import { isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../types.js";
 import { printType } from "../values.js";
-import { boolArg, floatArg, given, integerArg, listArg, numberArg, tensorArg, wrong, type Args } from "./arguments.js";
+import {
+  boolArg,
+  floatArg,
+  requiredArg,
+  integerArg,
+  listArg,
+  numberArg,
+  tensorArg,
+  wrong,
+  type Args,
+} from "./arguments.js";
 
 export const attention: Builtin = {
   params: [
@@ -74,7 +84,7 @@ function emitAttention(
   span: Span,
 ): Value {
   if (shape.length <= 4) return emitter.emit("attention", [q, k, v], attrs, typeOf(q.type.dtype, shape), span);
-  // More leading dimensions than one stand as heads: they are equal in all three.
+  // Merge several leading dimensions into one of heads; they are equal in q, k and v.
   const flat = (value: Value): Value =>
     emitter.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
   const result = emitter.emit(
@@ -93,7 +103,7 @@ const flatten = (shape: readonly Size[]): readonly Size[] => [
   ...shape.slice(-2),
 ];
 
-/** [B, H, Tq, e], or null where something was reported. `compares` says what needs common positions. */
+/** The result shape [B, H, Tq, e], or null after a report. `compares` names what requires common positions. */
 function attentionShape(
   emitter: Emitter,
   q: Value,
@@ -103,13 +113,13 @@ function attentionShape(
   compares: string | null,
   span: Span,
 ): readonly Size[] | null {
-  const at = (name: string): Span => given(args, name).span;
+  const at = (name: string): Span => requiredArg(args, name).span;
   for (const [name, value] of [
     ["q", q],
     ["k", k],
     ["v", v],
   ] as const)
-    if (!attendable(emitter, name, value, at(name))) return null;
+    if (!checkOperand(emitter, name, value, at(name))) return null;
   const [tq, tk, tv] = [q, k, v].map((x) => x.type.shape.at(-2) ?? 1);
   const [d, dk, e] = [q, k, v].map((x) => x.type.shape.at(-1) ?? 1);
   if (
@@ -132,7 +142,7 @@ function attentionShape(
     );
     return null;
   }
-  if (!leadingFit(emitter, q, k, v, args)) return null;
+  if (!checkLeading(emitter, q, k, v, args)) return null;
   const [query, key] = [sequenceOf(emitter, tq), sequenceOf(emitter, tk)];
   if (compares !== null && query && key && rootOf(emitter, query).name !== rootOf(emitter, key).name) {
     emitter.report("attention-across", { query: query.name, key: key.name, what: compares }, span);
@@ -146,8 +156,8 @@ function mismatch(emitter: Emitter, left: LogicalType, x: Size, right: LogicalTy
   return null;
 }
 
-/** [..., T, d] with the batch in front and T a sequence. */
-function attendable(emitter: Emitter, name: string, value: Value, at: Span): boolean {
+/** Checks that a value is [..., T, d], with the batch first and T a sequence. */
+function checkOperand(emitter: Emitter, name: string, value: Value, at: Span): boolean {
   const { shape } = value.type;
   const what = `\`${name}\` of \`attention\``;
   const dims = sequenceDims(emitter, shape);
@@ -176,15 +186,15 @@ function attendable(emitter: Emitter, name: string, value: Value, at: Span): boo
 }
 
 /**
- * Batch equal; with four dimensions the heads of k and v divide those of q; with more, all leading dimensions are
- * equal.
+ * Checks the leading dimensions: equal batches; with four dimensions the heads of k and v divide those of q; with more,
+ * all leading dimensions are equal.
  */
-function leadingFit(emitter: Emitter, q: Value, k: Value, v: Value, args: Args): boolean {
+function checkLeading(emitter: Emitter, q: Value, k: Value, v: Value, args: Args): boolean {
   const lead = (x: Value): readonly Size[] => x.type.shape.slice(0, -2);
   const same = (a: Value, b: Value): boolean => lead(a).every((size, i) => equalSizes(size, lead(b)[i] ?? -1));
   const report = (a: Value, b: Value, name: string): false => {
     const i = lead(a).findIndex((size, dim) => !equalSizes(size, lead(b)[dim] ?? -1));
-    reportSizes(emitter, "`attention`", a.type, lead(a)[i] ?? 1, b.type, lead(b)[i] ?? 1, given(args, name).span);
+    reportSizes(emitter, "`attention`", a.type, lead(a)[i] ?? 1, b.type, lead(b)[i] ?? 1, requiredArg(args, name).span);
     return false;
   };
   if (!same(k, v)) return report(k, v, "v");
@@ -193,14 +203,14 @@ function leadingFit(emitter: Emitter, q: Value, k: Value, v: Value, args: Args):
   const [other, groups] = lead(k);
   if (!equalSizes(batch ?? 1, other ?? -1)) return report(q, k, "k");
   if (typeof heads === "number" && typeof groups === "number" && heads % groups !== 0) {
-    emitter.report("heads-mismatch", { query: heads, key: groups }, given(args, "k").span);
+    emitter.report("heads-mismatch", { query: heads, key: groups }, requiredArg(args, "k").span);
     return false;
   }
   return true;
 }
 
-/** The one sequence dimension of x. */
-function theSequence(
+/** The single sequence dimension of x; null after a report. */
+function sequenceDim(
   emitter: Emitter,
   fn: string,
   x: Value,
@@ -230,8 +240,8 @@ export const rope: Builtin = {
     "`scale` multiplies sine and cosine.",
   apply(emitter, args, span) {
     const x = floatArg(emitter, args, "rope", "x");
-    const at = given(args, "x").span;
-    const along = x && theSequence(emitter, "rope", x, at);
+    const at = requiredArg(args, "x").span;
+    const along = x && sequenceDim(emitter, "rope", x, at);
     if (!x || !along) return ERROR;
     const width = x.type.shape.at(-1);
     if (typeof width !== "number" || width % 2 !== 0) {
@@ -274,7 +284,7 @@ function rotation(emitter: Emitter, args: Args, width: number, span: Span): Omit
     emitter.report(
       "argument-out-of-range",
       { what: "`theta` of `rope`", needs: "above 0", found: String(theta) },
-      given(args, "theta").span,
+      requiredArg(args, "theta").span,
     );
     return null;
   }
@@ -283,7 +293,7 @@ function rotation(emitter: Emitter, args: Args, width: number, span: Span): Omit
 
 function frequencyList(emitter: Emitter, args: Args, width: number): readonly number[] | null {
   const items = listArg(emitter, args, "rope", "frequencies", "numbers");
-  const { span } = given(args, "frequencies");
+  const { span } = requiredArg(args, "frequencies");
   if (!items) return null;
   const numbers: number[] = [];
   for (const item of items) {
@@ -313,7 +323,7 @@ export const position: Builtin = {
     "sequence axis of x.",
   apply(emitter, args, span): ConstValue {
     const x = tensorArg(emitter, args, "position", "x");
-    const along = x && theSequence(emitter, "position", x, given(args, "x").span);
+    const along = x && sequenceDim(emitter, "position", x, requiredArg(args, "x").span);
     if (!x || !along) return ERROR;
     const [batch] = x.type.shape;
     if (batch === undefined || !isBatch(emitter, batch)) return ERROR;

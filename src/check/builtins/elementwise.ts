@@ -1,17 +1,17 @@
-// Built-in functions that treat each element by itself: casts, functions of one tensor, `where`.
+// Elementwise built-in functions: casts, functions of one tensor, `where`.
 import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
 import { toValue } from "../tensors/convert.js";
 import type { PointwiseName } from "../model.js";
 import { pointwise, toOperands } from "../tensors/operators.js";
 import { typeOf } from "../types.js";
-import { given, requireDtype } from "./arguments.js";
+import { requiredArg, requireDtype } from "./arguments.js";
 
 const cast = (dtype: DType, meaning: string): Builtin => ({
   params: [{ name: "x" }],
   doc: `${dtype}(x: any[...]) -> ${dtype}[...]\n${meaning} A number or a size becomes a scalar.`,
   apply(emitter, args, span) {
-    const { value: x, span: at } = given(args, "x");
+    const { value: x, span: at } = requiredArg(args, "x");
     if (x.kind !== "tensor") {
       const value = x.kind === "bool" ? null : toValue(emitter, x, dtype, [], `\`${dtype}\``, at);
       if (x.kind === "bool")
@@ -34,7 +34,7 @@ export const unary = (name: PointwiseName, meaning: string, dtypes: readonly DTy
   params: [{ name: "x" }],
   doc: `${name}(x: ${dtypes === FLOATS ? "float" : "number"}[...]) -> the type of x\n${meaning}`,
   apply(emitter, args, span) {
-    const x = given(args, "x");
+    const x = requiredArg(args, "x");
     const operands = toOperands(emitter, `\`${name}\``, [x.value], x.span);
     const [value] = operands?.values ?? [];
     if (!value || !requireDtype(emitter, value, dtypes, name, x.span)) return ERROR;
@@ -48,7 +48,7 @@ const where: Builtin = {
     "where(condition: bool[...], a, b) -> the dtype of a and b\na where the condition is true, b elsewhere, " +
     "element by element; the three broadcast. A number takes the dtype of the other.",
   apply(emitter, args, span) {
-    const [condition, a, b] = [given(args, "condition"), given(args, "a"), given(args, "b")];
+    const [condition, a, b] = [requiredArg(args, "condition"), requiredArg(args, "a"), requiredArg(args, "b")];
     const mask = toValue(emitter, condition.value, "bool", [], "`condition` of `where`", condition.span);
     if (!mask || !requireDtype(emitter, mask, ["bool"], "where", condition.span)) return ERROR;
     const operands = toOperands(emitter, "`where`", [a.value, b.value], span, [a.span, b.span]);

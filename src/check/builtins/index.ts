@@ -44,5 +44,5 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
   ["Training and chance", losses],
 ]);
 
-/** By name. */
+/** Built-in functions by name. */
 export const builtins: ReadonlyMap<string, Builtin> = new Map([...families.values()].flatMap((family) => [...family]));

@@ -1,11 +1,11 @@
-// Losses, and what only matters when training: `cross_entropy`, `bce`, `stop_gradient`, `dropout`, random values.
+// Losses and functions for training: `cross_entropy`, `bce`, `stop_gradient`, `dropout`, random values.
 import { printSize, type Size } from "../../size/size.js";
 import { reportMismatch } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../context.js";
 import type { LogicalOp, Value } from "../model.js";
 import { equalShapes, typeOf } from "../types.js";
 import { printType } from "../values.js";
-import { floatArg, given, numberArg, requireDtype, tensorArg } from "./arguments.js";
+import { floatArg, requiredArg, numberArg, requireDtype, tensorArg } from "./arguments.js";
 
 const crossEntropy: Builtin = {
   params: [{ name: "logits" }, { name: "targets" }],
@@ -16,9 +16,10 @@ const crossEntropy: Builtin = {
   apply(emitter, args, span) {
     const logits = tensorArg(emitter, args, "cross_entropy", "logits");
     const targets = tensorArg(emitter, args, "cross_entropy", "targets");
-    const at = given(args, "logits").span;
+    const at = requiredArg(args, "logits").span;
     if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], "cross_entropy", at)) return ERROR;
-    if (!requireDtype(emitter, targets, ["u32", "i32"], "cross_entropy", given(args, "targets").span)) return ERROR;
+    if (!requireDtype(emitter, targets, ["u32", "i32"], "cross_entropy", requiredArg(args, "targets").span))
+      return ERROR;
     const classes = logits.type.shape.at(-1);
     if (typeof classes !== "number") {
       if (classes === undefined)
@@ -37,7 +38,7 @@ const crossEntropy: Builtin = {
         logits,
         logits.type.shape.slice(0, -1),
         targets,
-        given(args, "targets").span,
+        requiredArg(args, "targets").span,
       )
     )
       return ERROR;
@@ -54,8 +55,9 @@ const bce: Builtin = {
   apply(emitter, args, span) {
     const logit = tensorArg(emitter, args, "bce", "logit");
     const target = tensorArg(emitter, args, "bce", "target");
-    if (!logit || !target || !requireDtype(emitter, logit, ["f32"], "bce", given(args, "logit").span)) return ERROR;
-    const at = given(args, "target").span;
+    if (!logit || !target || !requireDtype(emitter, logit, ["f32"], "bce", requiredArg(args, "logit").span))
+      return ERROR;
+    const at = requiredArg(args, "target").span;
     if (
       !requireDtype(emitter, target, ["f32", "bool"], "bce", at) ||
       !sameShape(emitter, "`bce`", logit, logit.type.shape, target, at)
@@ -113,7 +115,7 @@ const dropout: Builtin = {
       emitter.report(
         "argument-out-of-range",
         { what: "`p` of `dropout`", needs: "at least 0 and below 1", found: String(p) },
-        given(args, "p").span,
+        requiredArg(args, "p").span,
       );
       return ERROR;
     }

@@ -1,15 +1,15 @@
-// `concat` and `split`: tensors put together and taken apart along an axis.
+// `concat` and `split`: concatenate and split tensors along an axis.
 import type { Span } from "../../diagnostics/span.js";
 import { addSizes, axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
 import type { SequenceAxis } from "../../size/axes.js";
 import { reportSizes } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../context.js";
-import { cutAxis, rememberMaker } from "../tensors/makers.js";
+import { sharedAxis, recordDefinition } from "../tensors/makers.js";
 import type { Value } from "../model.js";
 import { toOperands } from "../tensors/operators.js";
 import { axisOf, sequenceOf, typeOf } from "../types.js";
 import { printType } from "../values.js";
-import { axisArg, given, listArg, tensorArg, wholeNumber, wrong } from "./arguments.js";
+import { axisArg, requiredArg, listArg, tensorArg, wholeNumber, wrong } from "./arguments.js";
 
 export const concat: Builtin = {
   params: [{ name: "tensors" }, { name: "axis", named: true }],
@@ -19,28 +19,28 @@ export const concat: Builtin = {
     "Along a sequence axis the tokens of each sequence follow one another on a fresh axis, with positions from 0.",
   apply(emitter, args, span) {
     const items = listArg(emitter, args, "concat", "tensors", "tensors");
-    const at = given(args, "tensors").span;
+    const at = requiredArg(args, "tensors").span;
     const odd = items?.find((i) => i.kind !== "tensor");
     if (!items) return ERROR;
     if (odd || items.length === 0) {
-      wrong(emitter, "concat", "tensors", "a list of tensors", odd ?? given(args, "tensors").value, at);
+      wrong(emitter, "concat", "tensors", "a list of tensors", odd ?? requiredArg(args, "tensors").value, at);
       return ERROR;
     }
     const operands = toOperands(emitter, "`concat`", items, at);
     const [first] = operands?.values ?? [];
     const axis = first ? axisArg(emitter, args, first, "concat", span) : null;
-    if (!operands || !first || axis === null || !alike(emitter, operands.values, axis, at)) return ERROR;
+    if (!operands || !first || axis === null || !haveEqualShapes(emitter, operands.values, axis, at)) return ERROR;
     const value = joined(emitter, operands.values, first, axis, {
       list: at,
-      axis: given(args, "axis").span,
+      axis: requiredArg(args, "axis").span,
       call: span,
     });
     return value ? { kind: "tensor", value } : ERROR;
   },
 };
 
-/** Whether all have the first one's shape but for the axis. */
-function alike(emitter: Emitter, values: readonly Value[], axis: number, at: Span): boolean {
+/** Checks that all shapes equal the first, except along the axis. */
+function haveEqualShapes(emitter: Emitter, values: readonly Value[], axis: number, at: Span): boolean {
   const [first, ...others] = values;
   for (const other of others) {
     if (!first) return false;
@@ -119,7 +119,7 @@ function joined(emitter: Emitter, values: readonly Value[], first: Value, dim: n
   );
 }
 
-/** Along sequence axes: on a fresh axis, as long as all parts together. */
+/** Concatenates along sequence axes, onto a new axis as long as all parts together. */
 function join(
   emitter: Emitter,
   values: readonly Value[],
@@ -130,7 +130,7 @@ function join(
 ): Value {
   const parts = axes.map((a) => a.name);
   const bound = axes.reduce<number | null>((sum, a) => (sum === null || a.bound === null ? null : sum + a.bound), 0);
-  const axis = cutAxis(emitter, parts[0] ?? "", `join ${parts.join(" ")}`, bound, { kind: "join", parts });
+  const axis = sharedAxis(emitter, parts[0] ?? "", `join ${parts.join(" ")}`, bound, { kind: "join", parts });
   const value = emitter.emit(
     "join",
     values,
@@ -138,7 +138,7 @@ function join(
     typeOf(first.type.dtype, first.type.shape.with(dim, axisSize(axis))),
     span,
   );
-  rememberMaker(emitter, axis, value);
+  recordDefinition(emitter, axis, value);
   return value;
 }
 
@@ -152,7 +152,7 @@ export const split: Builtin = {
     const items = x && listArg(emitter, args, "split", "sizes", "whole numbers");
     const axis = items && axisArg(emitter, args, x, "split", span);
     if (!x || !items || axis === null) return ERROR;
-    const at = given(args, "sizes").span;
+    const at = requiredArg(args, "sizes").span;
     const sizes: number[] = [];
     for (const item of items) {
       if (item.kind !== "number") wrong(emitter, "split", "sizes", "a list of whole numbers", item, at);

@@ -1,7 +1,7 @@
 // The pattern language of `rearrange`: "b t (h d) -> b h t d".
 import { MAX_RANK } from "../limits.js";
 
-/** One dimension: names merged in it (none: size 1), or all dimensions not named. */
+/** One dimension: a group of merged names (without names: size 1), or `rest`, all dimensions not named. */
 export type PatternDim = { readonly kind: "group"; readonly names: readonly string[] } | { readonly kind: "rest" };
 
 export interface Pattern {
@@ -9,7 +9,7 @@ export interface Pattern {
   readonly right: readonly PatternDim[];
 }
 
-/** The pattern, or what is wrong with it: a phrase that follows `the pattern "…"`. */
+/** Parses a pattern; for an invalid one returns a phrase that follows `the pattern "…"` in messages. */
 export function parsePattern(text: string): Pattern | string {
   const sides = text.split("->");
   const [before, after] = sides;
@@ -31,7 +31,7 @@ export function parsePattern(text: string): Pattern | string {
   return rests[0] === rests[1] ? { left, right } : "has `...` on one side only";
 }
 
-/** The names of a side in order; those of a group follow one another. */
+/** The names of one side in order; the names of a group are adjacent. */
 export const namesOf = (side: readonly PatternDim[]): readonly string[] =>
   side.flatMap((d) => (d.kind === "group" ? d.names : []));
 

@@ -6,7 +6,7 @@ import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } fro
 import type { Value } from "../model.js";
 import { axisOf, equalShapes, typeOf } from "../types.js";
 import { printType } from "../values.js";
-import { given, tensorArg, wrong, wholeNumber, type Args } from "./arguments.js";
+import { requiredArg, tensorArg, wrong, wholeNumber, type Args } from "./arguments.js";
 import { namesOf, parsePattern, type Pattern, type PatternDim } from "./pattern.js";
 
 export const rearrange: Builtin = {
@@ -23,18 +23,18 @@ export const rearrange: Builtin = {
     const pattern = x && readPattern(emitter, args);
     const sizes = pattern && readSizes(emitter, args, pattern);
     if (!x || !pattern || !sizes) return ERROR;
-    const value = rearranged(emitter, x, pattern, sizes, textOf(args), given(args, "pattern").span, span);
+    const value = rearranged(emitter, x, pattern, sizes, textOf(args), requiredArg(args, "pattern").span, span);
     return value ? { kind: "tensor", value } : ERROR;
   },
 };
 
 function textOf(args: Args): string {
-  const { value } = given(args, "pattern");
+  const { value } = requiredArg(args, "pattern");
   return value.kind === "string" ? value.value : "";
 }
 
 function readPattern(emitter: Emitter, args: Args): Pattern | null {
-  const { value, span } = given(args, "pattern");
+  const { value, span } = requiredArg(args, "pattern");
   if (value.kind !== "string") {
     wrong(emitter, "rearrange", "pattern", "a string", value, span);
     return null;
@@ -68,7 +68,7 @@ function readSize(emitter: Emitter, name: string, { value, span }: Argument): Si
   return null;
 }
 
-/** A dimension after the split: its name, or one of those under `...`. */
+/** A dimension after splitting: a named one, or one of those matched by `...`. */
 interface Part {
   readonly key: string;
   readonly size: Size;
@@ -119,7 +119,7 @@ function rearranged(
 
 type Problem = (reason: string) => null;
 
-/** The parts of one dimension on the left; at most one of several may have no size given. */
+/** Splits one dimension of the left side into its parts, of which at most one may lack a size. */
 function splitDim(
   emitter: Emitter,
   size: Size,
@@ -157,7 +157,7 @@ function splittable(emitter: Emitter, size: Size, at: Span): boolean {
   return false;
 }
 
-/** For each dimension of the right side before merging, the part it is. */
+/** For each dimension of the right side before merging, the index of its part. */
 function newOrder(right: readonly PatternDim[], parts: readonly Part[], hidden: number): readonly number[] {
   const place = new Map(parts.map((p, i) => [p.key, i]));
   const keys = right.flatMap((d) =>
@@ -183,7 +183,7 @@ function mergeDims(
     const members = d.names.map((n) => sizes.get(n) ?? 1);
     if (members.length > 1) {
       const axis = members.map((m) => axisOf(emitter, m)).find((a) => a?.role === "batch" || a?.role === "sequence");
-      // A sequence in the group is named before the batch: "b t d -> (b t) d" is refused for its ragged tokens.
+      // Name a sequence in the group rather than the batch: "b t d -> (b t) d" is refused because of its ragged tokens.
       const sequence = members.map((m) => axisOf(emitter, m)).find((a) => a?.role === "sequence");
       if (sequence) emitter.report("ragged-axis", { axis: sequence.name, how: "merged with another" }, at);
       else if (axis) emitter.report("batch-axis", { what: "merging the batch", batch: axis.name }, at);
@@ -222,7 +222,7 @@ function emitSteps(
   return reshape(moved, merged);
 }
 
-/** `transpose(x)`: the last two axes change places. */
+/** `transpose(x)`: swaps the last two axes. */
 export const transpose: Builtin = {
   params: [{ name: "x" }],
   doc: "transpose(x: any[..., m, n]) -> any[..., n, m]\nThe last two axes change places.",
@@ -230,7 +230,7 @@ export const transpose: Builtin = {
     const x = tensorArg(emitter, args, "transpose", "x");
     if (!x) return ERROR;
     const { shape, dtype } = x.type;
-    const at = given(args, "x").span;
+    const at = requiredArg(args, "x").span;
     if (shape.length < 2) {
       emitter.report(
         "wrong-rank",

@@ -1,11 +1,11 @@
-// Built-in functions that reduce axes, `softmax`, and `min` and `max` in both their meanings.
+// Reductions, `softmax`, and the two meanings of `min` and `max`.
 import type { Span } from "../../diagnostics/span.js";
 import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
 import { printSize } from "../../size/size.js";
 import { ERROR, type ConstValue, type Emitter, type Builtin, type BuiltinParam } from "../context.js";
 import type { LogicalAttrs, Value } from "../model.js";
 import { isBatch, isSequence, typeOf } from "../types.js";
-import { axesOf, axisArg, boolArg, floatArg, given, requireDtype, tensorArg, type Args } from "./arguments.js";
+import { axesOf, axisArg, boolArg, floatArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 import { smallerOrLarger } from "./elementwise.js";
 
 type Reduction = LogicalAttrs["reduce"]["fn"];
@@ -47,7 +47,7 @@ const extremum = (fn: "min" | "max", word: string): Builtin => ({
       );
       return ERROR;
     }
-    const a = given(args, "a");
+    const a = requiredArg(args, "a");
     return smallerOrLarger(emitter, fn, [a.value, b.value], [a.span, b.span], span);
   },
 });
@@ -62,7 +62,7 @@ function reduce(
 ): ConstValue {
   const x = tensorArg(emitter, args, fn, name);
   const keep = boolArg(emitter, args, fn, "keep", false);
-  if (!x || keep === null || !requireDtype(emitter, x, dtypes, fn, given(args, name).span)) return ERROR;
+  if (!x || keep === null || !requireDtype(emitter, x, dtypes, fn, requiredArg(args, name).span)) return ERROR;
   const axis = args.get("axis");
   const axes = axis ? axesOf(emitter, axis.value, x, fn, axis.span) : x.type.shape.map((_, i) => i);
   if (!axes) return ERROR;
@@ -74,8 +74,8 @@ function reduce(
     );
     return ERROR;
   }
-  if (!spareBatch(emitter, fn, x, axes, axis?.span ?? span)) return ERROR;
-  // The sum, mean, largest of one element is the element; only its variance differs.
+  if (!checkBatchReduction(emitter, fn, x, axes, axis?.span ?? span)) return ERROR;
+  // Over no axes sum, mean and maximum return x; only the variance differs.
   if (axes.length === 0 && fn !== "var") return { kind: "tensor", value: x };
   return reduced(emitter, x, fn, axes, keep, span);
 }
@@ -95,8 +95,8 @@ function reduced(
   };
 }
 
-/** The batch may be reduced only together with all tokens, or with everything. */
-function spareBatch(emitter: Emitter, fn: Reduction, x: Value, axes: readonly number[], span: Span): boolean {
+/** Checks that the batch is reduced only together with all tokens, or with all dimensions. */
+function checkBatchReduction(emitter: Emitter, fn: Reduction, x: Value, axes: readonly number[], span: Span): boolean {
   const { shape } = x.type;
   const batch = axes.find((i) => isBatch(emitter, shape[i] ?? 1));
   if (batch === undefined) return true;

@@ -1,7 +1,8 @@
-// The reference of all built-in functions, from their `doc` fields: `docs/builtins.md`, and what `modc doc` prints.
+// Generates the reference of all built-in functions from their `doc` fields: `docs/builtins.md`, and the output of
+// `modc doc`.
 import { families } from "./index.js";
 
-/** One function: signatures, and what it means. */
+/** Documentation of one function: its signatures and its text. */
 export interface BuiltinDoc {
   readonly name: string;
   readonly family: string;
@@ -19,7 +20,7 @@ export function builtinDocs(): readonly BuiltinDoc[] {
   );
 }
 
-/** As Markdown. */
+/** The reference as Markdown. */
 export function builtinReference(): string {
   const docs = builtinDocs();
   const section = (family: string): string =>
@@ -32,7 +33,7 @@ export function builtinReference(): string {
   return [HEAD, ...[...families.keys()].map(section)].join("\n\n") + "\n";
 }
 
-/** A paragraph in lines of at most 100 columns. Code in backticks stays on one line. */
+/** Wraps a paragraph at 100 columns. Code in backticks stays on one line. */
 function wrapped(paragraph: string): string {
   const lines = [""];
   for (const word of paragraph.match(/(?:`[^`]*`|[^ `])+/g) ?? []) {

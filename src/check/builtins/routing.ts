@@ -1,4 +1,4 @@
-// `top`, `above`, `take`, `put`: choosing tokens, computing on them, and putting the results back.
+// `top`, `above`, `take`, `put`: choose tokens, gather them, and scatter the results.
 import type { Span } from "../../diagnostics/span.js";
 import { compare, isInteger, ONE, printRational, toNumber, ZERO, type Rational } from "../../size/rational.js";
 import type { SequenceAxis } from "../../size/axes.js";
@@ -7,13 +7,13 @@ import { reportSizes } from "../tensors/broadcast.js";
 import { atDefaults, boundOfRoute, checkCapacity, percent } from "../tensors/capacity.js";
 import { ERROR, type Emitter, type Argument, type Builtin } from "../context.js";
 import { toValue } from "../tensors/convert.js";
-import { rememberMaker } from "../tensors/makers.js";
+import { recordDefinition } from "../tensors/makers.js";
 import type { Value } from "../model.js";
 import { equalShapes, sequenceDims, sequenceOf, typeOf } from "../types.js";
 import { printType, showSize } from "../values.js";
-import { given, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
+import { requiredArg, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
 
-/** What the user sees an axis of chosen tokens called. */
+/** The name that users see for an axis of chosen tokens. */
 const CHOSEN = "K";
 
 export const top: Builtin = {
@@ -24,15 +24,15 @@ export const top: Builtin = {
     "k may be 0 and is capped at the length. Ties go to the earlier token; NaN ranks last.",
   apply(emitter, args, span) {
     const score = scoreArg(emitter, args, "top");
-    const k = score && kArg(emitter, given(args, "k"));
-    if (!score || k === null || !checkCapacity(emitter, k, score.axis, given(args, "k"))) return ERROR;
+    const k = score && kArg(emitter, requiredArg(args, "k"));
+    if (!score || k === null || !checkCapacity(emitter, k, score.axis, requiredArg(args, "k"))) return ERROR;
     const axis = emitter.makeAxis(CHOSEN, boundOfRoute(emitter, k, score.axis), {
       kind: "top",
       parent: score.axis.name,
       k,
     });
     const value = emitter.emit("top", [score.value], { axis }, typeOf("u32", [score.batch, axisSize(axis)]), span);
-    rememberMaker(emitter, axis, value);
+    recordDefinition(emitter, axis, value);
     return { kind: "route", value };
   },
 };
@@ -47,7 +47,7 @@ export const above: Builtin = {
   apply(emitter, args, span) {
     const score = scoreArg(emitter, args, "above");
     if (!score) return ERROR;
-    const limit = given(args, "threshold");
+    const limit = requiredArg(args, "threshold");
     const threshold = toValue(
       emitter,
       limit.value,
@@ -70,7 +70,7 @@ export const above: Builtin = {
       typeOf("u32", [score.batch, axisSize(axis)]),
       span,
     );
-    rememberMaker(emitter, axis, value);
+    recordDefinition(emitter, axis, value);
     return { kind: "route", value };
   },
 };
@@ -90,10 +90,10 @@ interface Score {
   readonly axis: SequenceAxis;
 }
 
-/** f32[B, T] along a sequence axis. */
+/** Reads a score: f32[B, T] along a sequence axis. */
 function scoreArg(emitter: Emitter, args: Args, fn: string): Score | null {
   const value = tensorArg(emitter, args, fn, "score");
-  const { span } = given(args, "score");
+  const { span } = requiredArg(args, "score");
   if (!value || !requireDtype(emitter, value, ["f32"], fn, span)) return null;
   const [batch, tokens, ...more] = value.type.shape;
   const what = `\`score\` of \`${fn}\``;
@@ -142,7 +142,7 @@ export const take: Builtin = {
   apply(emitter, args, span) {
     const x = tensorArg(emitter, args, "take", "x");
     const route = x && routeArg(emitter, args, "take", "route");
-    const dim = route ? dimOf(emitter, "take", x, route, given(args, "x").span) : null;
+    const dim = route ? dimOf(emitter, "take", x, route, requiredArg(args, "x").span) : null;
     if (!x || !route || dim === null) return ERROR;
     const shape = x.type.shape.with(dim, axisSize(route.attrs.axis));
     return { kind: "tensor", value: emitter.emit("take", [x, route], { dim }, typeOf(x.type.dtype, shape), span) };
@@ -159,15 +159,20 @@ export const put: Builtin = {
     const x = tensorArg(emitter, args, "put", "x");
     const route = routeArg(emitter, args, "put", "route");
     const y = tensorArg(emitter, args, "put", "y");
-    if (!x || !route || !y || !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", given(args, "x").span))
+    if (
+      !x ||
+      !route ||
+      !y ||
+      !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", requiredArg(args, "x").span)
+    )
       return ERROR;
-    const dim = dimOf(emitter, "put", x, route, given(args, "x").span);
-    if (dim === null || !rowsFit(emitter, x, y, route, dim, given(args, "y").span)) return ERROR;
+    const dim = dimOf(emitter, "put", x, route, requiredArg(args, "x").span);
+    if (dim === null || !rowsFit(emitter, x, y, route, dim, requiredArg(args, "y").span)) return ERROR;
     return { kind: "tensor", value: emitter.emit("put", [x, route, y], { dim }, x.type, span) };
   },
 };
 
-/** The dimension of x along the axis the route was chosen on: the first of several. */
+/** The first dimension of x along the axis on which the route was chosen; null after a report. */
 function dimOf(emitter: Emitter, fn: string, x: Value, route: Value<"top"> | Value<"above">, at: Span): number | null {
   const parent = route.inputs[0]?.type.shape[1] ?? 1;
   const dim = x.type.shape.findIndex((size) => equalSizes(size, parent));
@@ -186,7 +191,7 @@ function dimOf(emitter: Emitter, fn: string, x: Value, route: Value<"top"> | Val
   return null;
 }
 
-/** y has x's shape with the route's axis in place of its parent, and x's dtype. */
+/** Checks that y has the dtype of x, and its shape with the route's axis instead of the parent. */
 function rowsFit(
   emitter: Emitter,
   x: Value,

@@ -1,5 +1,5 @@
-// In phase generate a token must not depend on those after it: operations that read later tokens, as their rows say,
-// are refused.
+// Checks the causal rule: in phase generate no token may depend on later ones, so operations that read later tokens are
+// refused.
 import { atomsOf } from "../../size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
 import type { LogicalOp, Model, Value } from "../model.js";
@@ -7,9 +7,9 @@ import { operations, type Lengths } from "../operations.js";
 import { isSequence, type AxisLookup } from "../types.js";
 
 /**
- * Reports each value that breaks the causal rule. Losses, and what only they read, are exempt. In an objective that is
- * what its own body does with the results of the functions it calls; `madeInCall` tells the values that a call made
- * from it.
+ * Reports each value that breaks the causal rule. Losses, and values that only losses read, are exempt. In an objective
+ * this exempts what its own body computes from the results of the functions it calls; `madeInCall` tells which values a
+ * called function computed.
  */
 export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (value: Value) => boolean): void {
   if (model.phase !== "generate") return;
@@ -24,7 +24,7 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
   }
 }
 
-/** What counts: results and observed values; of an objective, what its calls gave it. */
+/** The values that must be causal: results and observed values; in an objective, values from called functions. */
 function readByOthers(model: Model, madeInCall: (value: Value) => boolean): readonly Value[] {
   const observed = model.observes.map((o) => o.value);
   if (model.entry === "forward") return [...model.outputs.map((o) => o.value), ...observed];
@@ -32,14 +32,17 @@ function readByOthers(model: Model, madeInCall: (value: Value) => boolean): read
   return [...reachable(own, (v) => (madeInCall(v) ? [] : v.inputs)).filter(madeInCall), ...observed];
 }
 
-/** How a value reads later tokens, as a clause; null where it does not. */
+/** A clause that describes how a value reads later tokens; null if it does not. */
 function readsAhead<K extends LogicalOp>(value: Value<K>, lengths: Lengths): string | null {
   const { tokens } = operations[value.op];
   const clause = typeof tokens === "function" ? tokens(value, lengths) : null;
   return clause ?? (pairsTokens(value, lengths) ? "this pairs each token with all others" : null);
 }
 
-/** Broadcasting [B, T, 1] against [B, 1, T]: two sequence dimensions where no input had them. */
+/**
+ * Whether broadcasting pairs tokens, as of [B, T, 1] with [B, 1, T]: the result has two sequence dimensions and no
+ * input does.
+ */
 function pairsTokens(value: Value, { along }: Lengths): boolean {
   const count = (v: Value): number => v.type.shape.filter(along).length;
   return count(value) > 1 && value.inputs.length > 0 && value.inputs.every((i) => count(i) < 2);

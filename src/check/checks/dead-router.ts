@@ -1,5 +1,4 @@
-// Warns of a router that cannot learn: a score that decides a route but reaches no loss through anything with a
-// gradient.
+// Warns of a router that cannot learn: a score that decides a route but reaches no loss through a differentiable path.
 import { isFloat } from "../../base/dtype.js";
 import { reachable, rootsOf, type ReportAt } from "../model-values.js";
 import type { Model, Value } from "../model.js";
@@ -7,8 +6,8 @@ import { operations } from "../operations.js";
 import { isChoice } from "../types.js";
 
 /**
- * In phase train of a model that has losses. A score that depends on no weight has nothing to learn; one that is
- * computed a second time for the gate learns by that.
+ * Checks routers in phase train of a model with losses. A score that depends on no weight is ignored; a score that is
+ * computed a second time for the gate learns through the gate.
  */
 export function checkRouters(model: Model, reportAt: ReportAt): void {
   if (model.phase !== "train" || model.losses.length === 0) return;
@@ -27,18 +26,18 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
     const [score] = route.inputs;
     if (!isChoice(route) || !score || routers.has(score)) continue;
     routers.add(score);
-    if (weights.has(score) && !learns(score, trained, learners) && elsewhere.get(score) !== true)
+    if (weights.has(score) && !receivesGradient(score, trained, learners) && elsewhere.get(score) !== true)
       reportAt(score, "dead-router", { choice: route.op });
   }
 }
 
-/** The inputs that a gradient of the value reaches: floats alone have one. */
+/** The inputs that receive a gradient of the value: floats only. */
 function gradientInputs(value: Value): readonly Value[] {
   if (operations[value.op].stops || !isFloat(value.type.dtype)) return [];
   return value.inputs.filter((v) => isFloat(v.type.dtype));
 }
 
-/** The values that depend on a weight by way of the inputs given: values in ascending order. */
+/** The values that depend on a weight through the inputs that `inputs` selects; `values` are in ascending order. */
 function dependents(values: readonly Value[], inputs: (value: Value) => readonly Value[]): ReadonlySet<Value> {
   const found = new Set<Value>();
   for (const v of values) if (v.op === "weight" || inputs(v).some((i) => found.has(i))) found.add(v);
@@ -46,8 +45,8 @@ function dependents(values: readonly Value[], inputs: (value: Value) => readonly
 }
 
 /**
- * Whether the weights that make a value by themselves, not by way of values that are trained, are trained elsewhere:
- * all, or not all.
+ * For each value that depends on weights other than through trained values: whether all of these weights are trained
+ * elsewhere.
  */
 function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>): ReadonlyMap<Value, boolean> {
   const all = new Map<Value, boolean>();
@@ -65,11 +64,11 @@ function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>)
 }
 
 /**
- * Whether training reaches the score itself and goes on to a weight, or so the value that it is a function of alone (a
- * sigmoid taken for the choice only): one number for each score, since a row of features is only what a score was
- * computed from.
+ * Whether a gradient reaches a weight through the score itself, or through the value that the score is an elementwise
+ * function of alone (such as the logit of a sigmoid that only the choice uses). That value must have one number per
+ * score, like a logit; a row of features is not enough.
  */
-function learns(score: Value, trained: ReadonlySet<Value>, learners: ReadonlySet<Value>): boolean {
+function receivesGradient(score: Value, trained: ReadonlySet<Value>, learners: ReadonlySet<Value>): boolean {
   const numbers = (v: Value): number => v.type.shape.filter((size) => size !== 1).length;
   for (let v: Value | undefined = score; v && numbers(v) === numbers(score);) {
     if (trained.has(v)) return learners.has(v);

@@ -1,13 +1,13 @@
-// Warns where the update given to `put` contains the taken rows themselves, which `put` adds to what is there already.
+// Warns if the update passed to `put` contains the taken rows themselves: `put` adds it to those rows.
 import { reachable, rootsOf, type ReportAt } from "../model-values.js";
 import type { Model, Value } from "../model.js";
 import { operations } from "../operations.js";
 import { isOp } from "../types.js";
 
-/** The rows a value contains are followed up to this many takes. */
-const MOST_TAKES = 8;
+/** The limit on the number of takes that are traced. */
+const MAX_TAKES = 8;
 
-/** A value contains rows where it is reached from them through sums, gates and changes of shape alone. */
+/** Checks every `put`. A value contains rows if it depends on them only through sums, gates and reshapes. */
 export function checkResiduals(model: Model, reportAt: ReportAt): void {
   const rows = new Map<Value, readonly Value[]>();
   for (const value of reachable(rootsOf(model))) {
@@ -24,23 +24,23 @@ export function checkResiduals(model: Model, reportAt: ReportAt): void {
 const within = (inner: Value, outer: Value): boolean =>
   inner.span.file === outer.span.file && inner.span.start >= outer.span.start && inner.span.end <= outer.span.end;
 
-/** The takes whose rows stand in the value as summands. */
+/** The takes whose rows are summands of the value. */
 function rowsIn(value: Value, rows: ReadonlyMap<Value, readonly Value[]>): readonly Value[] {
   const [first, second] = value.inputs;
   const of = (v: Value | undefined): readonly Value[] => (v && rows.get(v)) ?? [];
-  // What is subtracted is there no longer: `inner(rows) - rows` is an update again.
+  // Subtraction removes the rows: `inner(rows) - rows` is an update again.
   if (isOp(value, "pointwise") && value.attrs.fn === "sub")
     return of(first).filter((taken) => !of(second).includes(taken));
-  return union(carriers(value).map(of));
+  return union(summands(value).map(of));
 }
 
 function union(sets: readonly (readonly Value[])[]): readonly Value[] {
   const [only, ...more] = sets.filter((s) => s.length > 0);
-  return more.length === 0 ? (only ?? []) : [...new Set([only ?? [], ...more].flat())].slice(0, MOST_TAKES);
+  return more.length === 0 ? (only ?? []) : [...new Set([only ?? [], ...more].flat())].slice(0, MAX_TAKES);
 }
 
-/** The inputs whose rows stand in the value as they are, or times a gate. */
-function carriers(value: Value): readonly Value[] {
+/** The inputs whose rows are summands of the value, unchanged or multiplied by a gate. */
+function summands(value: Value): readonly Value[] {
   const [first, second] = value.inputs;
   if (first === undefined) return [];
   if (isOp(value, "pointwise")) {
@@ -63,6 +63,6 @@ const gated = (value: Value, a: Value, b: Value): readonly Value[] => [
   ...(isGate(a, value) ? [b] : []),
 ];
 
-/** One factor for a whole row, not one for each feature. */
+/** Whether a factor is a gate: one factor for each row rather than for each feature. */
 const isGate = (factor: Value, product: Value): boolean =>
   factor.type.shape.length === 0 || (product.type.shape.at(-1) !== 1 && factor.type.shape.at(-1) === 1);

@@ -1,5 +1,5 @@
-// Names in every block of a file, used by the model or not: what is unknown or declared twice is found without making
-// instances.
+// Checks the names in every block of a file, whether the model uses it or not: finds unknown and duplicate names
+// without instantiation.
 import { isInteger, toNumber } from "../../size/rational.js";
 import type { Block, Expr, Fn, Input, Member, Name, Param, Stmt, TypeExpr } from "../../syntax/ast.js";
 import type { Binding, LoadedFile, Scope } from "../names/bindings.js";
@@ -13,13 +13,10 @@ import { axisNameOf } from "../unroll/match-types.js";
 import { nameOfKind } from "../instances/parameters.js";
 import type { Checker } from "../checker.js";
 
-/** A name is known; what it stands for does not matter here. */
+/** A binding for a known name, whose value does not matter here. */
 const KNOWN: Binding = { kind: "value", value: ERROR };
 
-/**
- * Reports names that nothing in sight bears, and names declared twice, in all declarations of a file but the blocks to
- * skip.
- */
+/** Reports unknown and duplicate names in all declarations of a file except the blocks to skip. */
 export function checkNames(checker: Checker, file: LoadedFile, skip: (block: Block) => boolean = () => false): void {
   for (const d of file.tree.declarations) {
     if (d.kind === "block" && skip(d)) continue;
@@ -57,7 +54,7 @@ const holdsBlock = (kind: Param["type"]): boolean =>
   kind.kind === "list" ? holdsBlock(kind.of) : kind.kind === "block";
 
 interface Scopes {
-  /** What types, conditions and right-hand sides of members see. */
+  /** The scope of types, conditions and right-hand sides of members. */
   readonly types: Scope;
   readonly bodies: Scope;
 }
@@ -95,7 +92,7 @@ function checkMembers(checker: Checker, block: Block, members: readonly Member[]
   }
 }
 
-/** The head of an initialiser is no name of the file: `zeros`, `normal(…)`. */
+/** The function of an initialiser, such as `zeros` or `normal(…)`, is not a name of the file. */
 function checkInitialiser(checker: Checker, init: Expr, scope: Scope): void {
   if (init.kind === "if") {
     checkExpr(checker, init.condition, scope);
@@ -149,7 +146,7 @@ function checkDims(checker: Checker, type: TypeExpr, scope: Scope, what = "a dim
   }
 }
 
-/** A literal is no extent whatever the parameters of the block are. */
+/** Reports a literal that is not a valid extent for any parameters of the block. */
 function checkExtent(checker: Checker, expr: Expr, what: string): void {
   if (expr.kind !== "number" || !isInteger(expr.value)) return;
   const n = toNumber(expr.value);
@@ -157,7 +154,7 @@ function checkExtent(checker: Checker, expr: Expr, what: string): void {
     checker.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
 }
 
-/** The losses that a function has had so far: those of a branch, and of what it stands in. */
+/** The names of the losses of a function so far: those of a branch, and of the enclosing body. */
 interface Losses {
   readonly names: Set<string>;
   readonly outer: Losses | null;
@@ -168,7 +165,7 @@ function hasLoss(losses: Losses | null, name: string): boolean {
   return false;
 }
 
-/** In the order of the text; what an `if` or a `for` binds is seen after it. */
+/** Checks statements in source order; names bound in an `if` or a `for` are visible after it. */
 function checkStatements(checker: Checker, body: readonly Stmt[], scope: Scope, losses: Losses): void {
   for (const s of body) {
     switch (s.kind) {
@@ -186,7 +183,7 @@ function checkStatements(checker: Checker, body: readonly Stmt[], scope: Scope, 
       }
       case "if":
         checkExpr(checker, s.condition, scope);
-        // Only one branch runs, so each may have a loss of the same name.
+        // Only one branch runs, so both may have a loss of the same name.
         checkStatements(checker, s.then, scope, { names: new Set(), outer: losses });
         checkStatements(checker, s.else, scope, { names: new Set(), outer: losses });
         break;
@@ -220,7 +217,7 @@ function checkName(checker: Checker, { text, span }: Name, scope: Scope): void {
   if (!known) unknownName(text, span, { checker, scope, pending: null });
 }
 
-/** With a list of what is left to do rather than by recursion: `a + b + c + …` may be long. */
+/** Checks an expression with an explicit stack instead of recursion: `a + b + c + …` may be long. */
 function checkExpr(checker: Checker, root: Expr, outer: Scope): void {
   const todo: { readonly expr: Expr; readonly scope: Scope }[] = [{ expr: root, scope: outer }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
@@ -276,7 +273,7 @@ function checkExpr(checker: Checker, root: Expr, outer: Scope): void {
   }
 }
 
-/** Functions among members, those in either branch of an `if` too. */
+/** Functions among members, including both branches of an `if`. */
 function functionsOf(members: readonly Member[]): Fn[] {
   return members.flatMap((m) =>
     m.kind === "function" ? [m] : m.kind === "member-if" ? [...functionsOf(m.then), ...functionsOf(m.else)] : [],

@@ -1,14 +1,15 @@
-// Warns of weights and sub-blocks that no function mentions, in whatever phase: a look at the text, so it holds for
-// every instance.
+// Warns of weights and sub-blocks that no function mentions in any phase. Works on the text, and so for all instances.
 import type { Block, Member } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
 import { isNode } from "../names/nodes.js";
 import type { Checker } from "../checker.js";
 
-/** In all blocks of the user's files but those to skip. What another block reads as `inner.name` is read. */
+/**
+ * Checks all blocks of the user's files except those to skip. A mention `inner.name` in another block counts as a read.
+ */
 export function checkUnread(checker: Checker, files: readonly LoadedFile[], skip: (block: Block) => boolean): void {
   const accessed = new Set<string>();
-  for (const { tree } of files) mentions(tree.declarations, accessed, "member");
+  for (const { tree } of files) collectMentions(tree.declarations, accessed, "member");
   for (const { tree, library } of files) {
     if (library) continue;
     for (const d of tree.declarations) if (d.kind === "block" && !skip(d)) checkBlock(checker, d, accessed);
@@ -17,10 +18,10 @@ export function checkUnread(checker: Checker, files: readonly LoadedFile[], skip
 
 function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string>): void {
   const [bodies, others] = [new Set<string>(), new Set<string>()];
-  const all = flat(block.members);
+  const all = flattenMembers(block.members);
   for (const m of all) {
-    if (m.kind === "function") mentions(m.body, bodies, "name");
-    else if (m.kind === "sub-block") mentions(m.value, others, "name");
+    if (m.kind === "function") collectMentions(m.body, bodies, "name");
+    else if (m.kind === "sub-block") collectMentions(m.value, others, "name");
   }
   for (const m of all) {
     if (m.kind !== "weight" && m.kind !== "sub-block") continue;
@@ -30,15 +31,15 @@ function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string
   }
 }
 
-/** Members, those in either branch of an `if` too. */
-const flat = (members: readonly Member[]): readonly Member[] =>
-  members.flatMap((m) => (m.kind === "member-if" ? [...flat(m.then), ...flat(m.else)] : [m]));
+/** Members, including both branches of an `if`. */
+const flattenMembers = (members: readonly Member[]): readonly Member[] =>
+  members.flatMap((m) => (m.kind === "member-if" ? [...flattenMembers(m.then), ...flattenMembers(m.else)] : [m]));
 
 /**
- * Adds every name that stands as a value below a node (`observe x` too), or behind a dot. With a list of what is left
- * to do: sums may be long.
+ * Adds every name used as a value below a node (also in `observe x`), or every name after a dot. Uses an explicit
+ * stack: sums may be long.
  */
-function mentions(root: unknown, found: Set<string>, kind: "name" | "member"): void {
+function collectMentions(root: unknown, found: Set<string>, kind: "name" | "member"): void {
   const todo: unknown[] = [root];
   for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
     if (!isNode(node)) continue;

@@ -30,8 +30,8 @@ export interface Operation {
 }
 
 /**
- * The value of a binary operator whose operands are no tensors; `and` and `or` have been decided by their left side
- * already.
+ * Evaluates a binary operator on compile-time operands; for `and` and `or` the left side has already been handled
+ * (short circuit).
  */
 export function computeBinary(o: Operation): ConstValue {
   const { left, right, op } = o;
@@ -66,7 +66,7 @@ export function computeUnary(checker: Checker, op: "-" | "not", operand: ConstVa
 export const isQuantity = (value: ConstValue): value is NumberValue | SizeValue =>
   value.kind === "number" || value.kind === "size";
 
-/** A number or size as a size: exact, whether whole or not. */
+/** Converts a number or size to a size, without rounding. */
 export const sizeFrom = (value: NumberValue | SizeValue): Size =>
   value.kind === "size" ? value.size : normal(sizeOf(value.value));
 
@@ -86,18 +86,18 @@ function onNumbers(o: Operation, left: NumberValue, right: NumberValue): ConstVa
         : "int";
   switch (o.op) {
     case "+":
-      return limited(o.checker, numberOf(q.add(a, b), form), o.span);
+      return withinLimit(o.checker, numberOf(q.add(a, b), form), o.span);
     case "-":
-      return limited(o.checker, numberOf(q.subtract(a, b), form), o.span);
+      return withinLimit(o.checker, numberOf(q.subtract(a, b), form), o.span);
     case "*":
-      return limited(o.checker, numberOf(q.multiply(a, b), form), o.span);
+      return withinLimit(o.checker, numberOf(q.multiply(a, b), form), o.span);
     case "/": {
       if (b.num === 0n) return divisionByZero(o);
       const value = q.divide(a, b);
-      return limited(o.checker, numberOf(value, form === "int" && !q.isInteger(value) ? "ratio" : form), o.span);
+      return withinLimit(o.checker, numberOf(value, form === "int" && !q.isInteger(value) ? "ratio" : form), o.span);
     }
     case "%":
-      return b.num === 0n ? divisionByZero(o) : limited(o.checker, numberOf(q.modulo(a, b), form), o.span);
+      return b.num === 0n ? divisionByZero(o) : withinLimit(o.checker, numberOf(q.modulo(a, b), form), o.span);
     case "^":
       return power(o, a, right, form);
     case "==":
@@ -121,12 +121,10 @@ function onNumbers(o: Operation, left: NumberValue, right: NumberValue): ConstVa
   }
 }
 
-/**
- * What arithmetic with a long number costs beside other expressions: fractions are brought to lowest terms bit by bit.
- */
+/** The cost of arithmetic with long numbers relative to other expressions: reducing fractions takes time per bit. */
 function workOf({ num, den }: Rational): number {
   if (num < LONG && num > -LONG && den < LONG) return 0;
-  // A hexadecimal digit is four bits, and is quicker counted.
+  // Counts hexadecimal digits, of four bits each, which is faster than bits.
   return num.toString(16).length + den.toString(16).length;
 }
 
@@ -146,21 +144,21 @@ function power(o: Operation, base: Rational, exponent: NumberValue, form: Number
   if (n < 0n && base.num === 0n) return divisionByZero(o);
   const magnitude = n < 0n ? -n : n;
   const bits = Math.max(bitsOf(base.num), bitsOf(base.den));
-  // 0, 1 and -1 have powers of any size; of other numbers each doubling adds a bit.
+  // 0, 1 and −1 have powers of any exponent; for other numbers the bits grow in proportion to the exponent.
   if (bits > 1 && BigInt(bits - 1) * magnitude > BigInt(MAX_BITS)) return tooLarge(o.checker, o.span);
   const e = bits > 1 ? magnitude : magnitude % 2n;
   const value = { num: base.num ** e, den: base.den ** e };
   if (magnitude !== 0n && e === 0n) return numberOf(base.num === 0n ? q.ZERO : q.ONE, form);
   const result = n < 0n ? q.divide(q.ONE, value) : value;
-  return limited(o.checker, numberOf(result, form === "int" && !q.isInteger(result) ? "ratio" : form), o.span);
+  return withinLimit(o.checker, numberOf(result, form === "int" && !q.isInteger(result) ? "ratio" : form), o.span);
 }
 
 const bitsOf = (n: bigint): number => (n < 0n ? -n : n).toString(2).length;
 
-/** The number itself, unless it has grown out of bounds. */
-export function limited(checker: Checker, value: NumberValue, span: Span): ConstValue {
+/** Returns the number; reports one that exceeds MAX_BITS. */
+export function withinLimit(checker: Checker, value: NumberValue, span: Span): ConstValue {
   const { num, den } = value.value;
-  // A comparison is quick; counting bits is not.
+  // A fast path: counting bits is slower than a comparison.
   if (num < LARGEST && num > -LARGEST && den < LARGEST) return value;
   return tooLarge(checker, span);
 }
@@ -176,22 +174,22 @@ function onSizes(o: Operation, a: Size, b: Size): ConstValue {
   const { checker, op, span } = o;
   switch (op) {
     case "+":
-      return limitedSize(checker, addSizes(a, b), span);
+      return sizeWithinLimit(checker, addSizes(a, b), span);
     case "-":
-      return limitedSize(checker, subtractSizes(a, b), span);
+      return sizeWithinLimit(checker, subtractSizes(a, b), span);
     case "*":
-      return limitedSize(checker, multiplySizes(a, b), span);
+      return sizeWithinLimit(checker, multiplySizes(a, b), span);
     case "/": {
       const quotient = divideSizes(a, b);
-      return quotient === null ? divisionByZero(o) : limitedSize(checker, quotient, span);
+      return quotient === null ? divisionByZero(o) : sizeWithinLimit(checker, quotient, span);
     }
     case "%":
-      return b === 0 ? divisionByZero(o) : limitedSize(checker, applySize("mod", [a, b]), span);
+      return b === 0 ? divisionByZero(o) : sizeWithinLimit(checker, applySize("mod", [a, b]), span);
     case "^": {
       if (typeof b !== "number" || b < 0 || b > 8 || !Number.isInteger(b)) return wrongOperands(o);
       let product: ConstValue = numberOf(q.ONE, "int");
       for (let i = 0; i < b && isQuantity(product); i++)
-        product = limitedSize(checker, multiplySizes(sizeFrom(product), a), span);
+        product = sizeWithinLimit(checker, multiplySizes(sizeFrom(product), a), span);
       return product;
     }
     case "==":
@@ -217,8 +215,8 @@ function onSizes(o: Operation, a: Size, b: Size): ConstValue {
   }
 }
 
-/** A size as a value, unless it has grown out of bounds. */
-export function limitedSize(checker: Checker, size: Size, span: Span): ConstValue {
+/** Returns a size as a value; reports one that exceeds the limit. */
+export function sizeWithinLimit(checker: Checker, size: Size, span: Span): ConstValue {
   if (typeof size === "number") return sizeValue(size);
   const { length } = size.key;
   if (length > MAX_SIZE_CHARACTERS || depthOf(size) > MAX_SIZE_DEPTH)
@@ -235,7 +233,7 @@ function depthOf(size: SizeExpr): number {
   return deepest;
 }
 
-/** `ceil floor round min max` of numbers and sizes. */
+/** Evaluates `ceil floor round min max` on numbers and sizes. */
 export function computeFunction(
   checker: Checker,
   fn: SizeFunction,
@@ -259,5 +257,5 @@ export function computeFunction(
         break;
     }
   }
-  return limitedSize(checker, applySize(fn, args.map(sizeFrom)), span);
+  return sizeWithinLimit(checker, applySize(fn, args.map(sizeFrom)), span);
 }

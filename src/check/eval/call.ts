@@ -1,4 +1,4 @@
-// Calls: of blocks, instances, functions and built-in functions.
+// Evaluates calls of blocks, instances, functions and built-in functions.
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Expr, Fn } from "../../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "../names/arguments.js";
@@ -61,7 +61,7 @@ function callValue(value: ConstValue, expr: Call, env: Env): ConstValue {
   return ERROR;
 }
 
-/** As messages call a function of a block: `Linear.forward`. */
+/** The name of a block's function in messages: `Linear.forward`. */
 export const nameOfFunction = (instance: Instance, fn: Fn): string => `${instance.block}.${fn.name.text}`;
 
 function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): ConstValue {
@@ -86,7 +86,7 @@ function signatureOf(instance: Instance, fn: Fn): Signature {
   return known;
 }
 
-/** Arguments by parameter, evaluated in the order in which they stand; null where one is wrong, which was reported. */
+/** Evaluates arguments in source order; returns them by parameter, or null after a report. */
 function evaluateArguments(
   signature: Signature,
   args: readonly Arg[],
@@ -168,6 +168,6 @@ function signatureOfBuiltin(name: string, builtin: Builtin): Signature {
   return known;
 }
 
-/** How much there is to look at in an argument: of a list its items, of a pattern its letters. */
+/** The work of inspecting an argument: the items of a list, the letters of a pattern. */
 const weightOf = (value: ConstValue): number =>
   value.kind === "list" ? value.items.length : value.kind === "string" ? Math.ceil(value.value.length / 8) : 0;

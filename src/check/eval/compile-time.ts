@@ -1,4 +1,4 @@
-// Built-in names of compile time: the phases, and functions of numbers, sizes and lists.
+// Compile-time built-in names: the phases, and functions of numbers, sizes and lists.
 import type { Span } from "../../diagnostics/span.js";
 import { computeFunction, isQuantity } from "./arithmetic.js";
 import { ERROR, type ConstValue } from "../context.js";
@@ -21,18 +21,18 @@ export const compileTimeFunctions: ReadonlyMap<string, string> = new Map([
 
 export const isCompileTimeFunction = (name: string): name is FunctionName => NAMES.has(name);
 
-/** `train` and `generate`: whether the program is made for that phase. */
+/** The value of `train` and `generate`: whether the program is compiled for that phase. */
 export const phaseValue = (name: string, phase: Phase): ConstValue | null =>
   name === "train" || name === "generate" ? bool(phase === name) : null;
 
-/** Whether the call is none of tensors, which `min` and `max` are functions of too. */
+/** Whether no argument is a tensor: `min` and `max` are also functions of tensors. */
 export function isCompileTimeCall(name: FunctionName, args: readonly ConstValue[]): boolean {
   if (name !== "min" && name !== "max") return true;
   return args.length > 0 && !args.some((a) => a.kind === "tensor" || a.kind === "route");
 }
 
-/** The arguments as numbers and sizes, a single list standing for its items; null where there are others. */
-function quantities(args: readonly ConstValue[]): readonly (NumberValue | SizeValue)[] | null {
+/** The arguments as numbers and sizes; a single list stands for its items. Null if there are other values. */
+function toQuantities(args: readonly ConstValue[]): readonly (NumberValue | SizeValue)[] | null {
   const [first] = args;
   const all = args.length === 1 && first?.kind === "list" && first.items.length > 0 ? first.items : args;
   return all.every(isQuantity) ? all : null;
@@ -55,7 +55,7 @@ export function callCompileTime(
     if (arg?.kind === "list") return int(arg.items.length);
     return wrong(checker, "`len`", "a list", arg, span);
   }
-  const numbers = quantities(args);
+  const numbers = toQuantities(args);
   checker.spend(numbers?.length ?? 1, span);
   if (numbers === null || (name !== "min" && name !== "max" && !(arg !== undefined && isQuantity(arg)))) {
     return wrong(

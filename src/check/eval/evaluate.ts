@@ -1,9 +1,9 @@
-// Evaluates expressions: exactly at compile time, by emitting operations where tensors are involved.
+// Evaluates expressions: compile-time values exactly, tensors by emitting operations.
 import type { Span } from "../../diagnostics/span.js";
 import { invariant } from "../../base/invariant.js";
 import { isInteger, toNumber } from "../../size/rational.js";
 import type { BinaryOp, Expr, Index } from "../../syntax/ast.js";
-import { computeBinary, computeUnary, limited } from "./arithmetic.js";
+import { computeBinary, computeUnary, withinLimit } from "./arithmetic.js";
 import type { Scope } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
 import { evaluateCall } from "./call.js";
@@ -20,7 +20,7 @@ import { bool, describe, hasError, int, listOf, numberOf, printNumber } from "..
 
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
 
-/** How an expression at some place is evaluated, outside of functions unless told otherwise. */
+/** Creates the environment of a place; by default one outside functions. */
 export const environment = (
   checker: Checker,
   scope: Scope,
@@ -37,14 +37,14 @@ export const environment = (
   ...may,
 });
 
-/** The value of an expression; an error value where something was reported. */
+/** Evaluates an expression; returns an error value after a report. */
 export const evaluate = (expr: Expr, env: Env): ConstValue =>
   env.checker.within(expr.span, () => evaluateKind(expr, env));
 
 function evaluateKind(expr: Expr, env: Env): ConstValue {
   switch (expr.kind) {
     case "number":
-      return limited(env.checker, numberOf(expr.value, expr.form), expr.span);
+      return withinLimit(env.checker, numberOf(expr.value, expr.form), expr.span);
     case "string":
       return { kind: "string", value: expr.value };
     case "bool":
@@ -80,7 +80,7 @@ function evaluateKind(expr: Expr, env: Env): ConstValue {
 
 const needsBody = (value: ConstValue): boolean => value.kind === "tensor" || value.kind === "route";
 
-/** Reports a tensor where the program does not run. */
+/** Reports a tensor outside a function. */
 function outsideFunction(env: Env, value: ConstValue, span: Span): ConstValue {
   env.checker.report("not-compile-time", { what: env.place, value: describe(value) }, span);
   return ERROR;
@@ -110,7 +110,7 @@ function evaluateUnary(expr: Of<"unary">, env: Env): ConstValue {
     : applyUnary(env.body, expr.op, operand, expr.span);
 }
 
-/** Goes down the left side in a loop: `a + b + c + …` may be long. */
+/** Iterates over the left operands: `a + b + c + …` may be long. */
 function evaluateBinary(expr: Of<"binary">, env: Env): ConstValue {
   const spine: Of<"binary">[] = [];
   let first: Expr = expr;
@@ -124,7 +124,7 @@ function combine(node: Of<"binary">, left: ConstValue, env: Env): ConstValue {
   const { op, opSpan, span } = node;
   if (op === "and" || op === "or") {
     if (left.kind === "bool")
-      return left.value === (op === "or") ? left : decided(node, op, evaluate(node.right, env), env);
+      return left.value === (op === "or") ? left : shortCircuit(node, op, evaluate(node.right, env), env);
     if (left.kind === "error") return ERROR;
   }
   const right = evaluate(node.right, env);
@@ -135,8 +135,8 @@ function combine(node: Of<"binary">, left: ConstValue, env: Env): ConstValue {
   return applyBinary(env.body, op, left, right, span, opSpan);
 }
 
-/** `true and right`, `false or right`: the right side itself. */
-function decided(node: Of<"binary">, op: BinaryOp, right: ConstValue, env: Env): ConstValue {
+/** The value of `true and right` and `false or right`: the right side. */
+function shortCircuit(node: Of<"binary">, op: BinaryOp, right: ConstValue, env: Env): ConstValue {
   const fits =
     right.kind === "bool" || right.kind === "error" || (right.kind === "tensor" && right.value.type.dtype === "bool");
   if (fits) return right;
@@ -148,7 +148,7 @@ function decided(node: Of<"binary">, op: BinaryOp, right: ConstValue, env: Env):
   return ERROR;
 }
 
-/** A compile-time condition; null where it is none, which was reported. */
+/** A compile-time condition; null after a report. */
 export function conditionOf(expr: Expr, env: Env): boolean | null {
   const value = evaluate(expr, env);
   switch (value.kind) {
@@ -175,7 +175,7 @@ export function conditionOf(expr: Expr, env: Env): boolean | null {
 
 // --- lists
 
-/** The items of a list to go through; null where it is none, which was reported. */
+/** The items of a list; null after a report. */
 export function itemsOf(expr: Expr, env: Env): readonly ConstValue[] | null {
   const value = evaluate(expr, env);
   if (value.kind === "list") return value.items;
@@ -203,7 +203,7 @@ function evaluateRange(expr: Of<"range">, env: Env): ConstValue {
   return { kind: "list", items: Array.from({ length }, (_, i) => int(from + i)), broken: false };
 }
 
-/** A whole compile-time number; null where it is none, which was reported. */
+/** A compile-time integer; null after a report. */
 export function integerOf(value: ConstValue, what: string, span: Span, env: Env): number | null {
   if (value.kind === "number") {
     const n = toNumber(value.value);
@@ -297,7 +297,7 @@ const indexHasError = (index: EvaluatedIndex): boolean =>
     ? hasError(index.value)
     : index.kind === "slice" && [index.start, index.stop].some((b) => b !== null && hasError(b.value));
 
-/** `list[i]`, from the end where i is negative, and `list[a:b]`, clamped. */
+/** Evaluates `list[i]`, where negative i count from the end, and `list[a:b]`, clamped. */
 function indexList(items: readonly ConstValue[], expr: Of<"index">, env: Env): ConstValue {
   const [index, surplus] = expr.indices;
   invariant(index !== undefined, "an index without indices");

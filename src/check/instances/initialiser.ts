@@ -1,4 +1,4 @@
-// How a weight starts: `zeros`, `ones`, `normal(std)`, `uniform(lo, hi)`, `orthogonal(gain)`.
+// Initialisers of weights: `zeros`, `ones`, `normal(std)`, `uniform(lo, hi)`, `orthogonal(gain)`.
 import type { Span } from "../../diagnostics/span.js";
 import type { DType } from "../../base/dtype.js";
 import { isFloat } from "../../base/dtype.js";
@@ -20,7 +20,7 @@ const PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
   ["orthogonal", ["gain"]],
 ]);
 
-/** Without an initialiser: normal(1/√n) with n the last axis, zeros for a single axis. */
+/** The default initialiser: normal(1/√n) with n the last dimension, zeros for a vector. */
 export function defaultInitialiser(dtype: DType, shape: readonly number[]): Initialiser {
   const last = shape[shape.length - 1];
   return shape.length < 2 || last === undefined || !isFloat(dtype)
@@ -28,7 +28,7 @@ export function defaultInitialiser(dtype: DType, shape: readonly number[]): Init
     : { kind: "normal", std: 1 / Math.sqrt(last) };
 }
 
-/** Reads the expression after `=`; null where it is none, which was reported. */
+/** Evaluates the initialiser after `=`; null after a report. */
 export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[], env: Env): Initialiser | null {
   const { checker } = env;
   if (expr.kind === "if") {

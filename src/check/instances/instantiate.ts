@@ -1,4 +1,4 @@
-// Makes instances of blocks: binds their parameters, evaluates their members, and so on down.
+// Instantiates blocks: binds parameters and evaluates members, recursively.
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "../names/arguments.js";
@@ -7,7 +7,7 @@ import { ERROR, type ConstValue, type ListValue } from "../context.js";
 import type { Env } from "../names/environment.js";
 import { conditionOf, environment, evaluate, integerOf } from "../eval/evaluate.js";
 import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
-import { adopt } from "../names/instance.js";
+import { assignOwner } from "../names/instance.js";
 import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "../limits.js";
 import { checkOption } from "./options.js";
 import { namesOf } from "../names/nodes.js";
@@ -16,7 +16,7 @@ import { Abort, type Checker } from "../checker.js";
 import { Tally } from "./tally.js";
 import { describe, hasError } from "../values.js";
 
-/** What a block takes, and its parameters by name. */
+/** The signature of a block, and its parameters by name. */
 interface Interface {
   readonly takes: Signature;
   readonly params: ReadonlyMap<string, Param>;
@@ -37,7 +37,7 @@ function interfaceOf(block: Block): Interface {
   return known;
 }
 
-/** Makes the instances of one model. */
+/** Creates the instances of one model. */
 export class Instantiator {
   readonly #made: Tally<Block>;
   #depth = 0;
@@ -63,13 +63,13 @@ export class Instantiator {
     }
     if (bound === null) return ERROR;
     const instance = new Instance(block, file, span);
-    this.checker.traced(span, () => this.bindParameters(instance, (p, value) => given.get(p.name.text) ?? value()));
+    this.checker.withinCall(span, () => this.bindParameters(instance, (p, value) => given.get(p.name.text) ?? value()));
     return { kind: "instance", instance };
   };
 
   /**
-   * Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by
-   * asking.
+   * Binds the parameters and members of an instance. `given` returns the value of a parameter; its second argument
+   * computes the default.
    */
   bindParameters(instance: Instance, given: (param: Param, value: () => ConstValue) => ConstValue): void {
     const { checker } = this;
@@ -82,7 +82,7 @@ export class Instantiator {
     for (const p of instance.decl.params) {
       const name = p.name.text;
       const value = given(p, () => this.#default(p, instance));
-      adopt(value, instance, name);
+      assignOwner(value, instance, name);
       instance.params.set(name, { kind: "value", value });
     }
     const pending = new Set(namesOf(instance.decl.members));
@@ -131,7 +131,7 @@ export class Instantiator {
     }
   }
 
-  /** Gives a member its name; false where the name is taken, which is reported. */
+  /** Declares a member; false, after a report, if the name is taken. */
   #declare(instance: Instance, name: Name, binding: Binding): boolean {
     if (instance.bodyNames.has(name.text)) {
       this.checker.report("duplicate-name", { name: name.text, where: "among the members" }, name.span);
@@ -142,7 +142,7 @@ export class Instantiator {
     return true;
   }
 
-  /** A member that may or may not exist: its use is an error already. */
+  /** Declares a member that exists only under an undecidable condition: its use is already an error. */
   #unknown(instance: Instance, name: string): void {
     if (!instance.bodyNames.has(name)) instance.bodyNames.set(name, { kind: "value", value: ERROR });
   }
@@ -153,7 +153,7 @@ export class Instantiator {
     if (stranger !== null)
       this.checker.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
     const value = stranger !== null || hasError(found) ? ERROR : found;
-    if (this.#declare(instance, m.name, { kind: "value", value })) adopt(value, instance, m.name.text);
+    if (this.#declare(instance, m.name, { kind: "value", value })) assignOwner(value, instance, m.name.text);
   }
 
   #weight(m: Weight, instance: Instance, env: Env): void {
@@ -193,7 +193,7 @@ export class Instantiator {
   }
 }
 
-/** A whole compile-time number from 1 to the largest extent; null where it is none, which was reported. */
+/** An integer from 1 to the largest extent; null after a report. */
 export function extentOf(expr: Expr, what: string, env: Env): number | null {
   const n = integerOf(evaluate(expr, env), what, expr.span, env);
   if (n === null || (n >= 1 && n <= MAX_EXTENT)) return n;
@@ -201,10 +201,10 @@ export function extentOf(expr: Expr, what: string, env: Env): number | null {
   return null;
 }
 
-/** Lists of instances alone, at any depth. */
+/** Lists that contain only instances, at any depth. */
 const ofBlocks = new WeakSet<ListValue>();
 
-/** The first item, at any depth, that is no instance. Goes through each list once, however often it is shared. */
+/** The first item, at any depth, that is not an instance. Visits each shared list once. */
 function firstThatIsNoBlock(root: ConstValue): ConstValue | null {
   const seen = new Set<ListValue>();
   const todo = [root];

@@ -1,11 +1,12 @@
-// Faults of how an instance was made, found in the library where it is called: they are told where the user made it.
+// Redirects diagnostics found inside the library to the place where the user created the instance, if its arguments are
+// the cause.
 import type { Code } from "../../diagnostics/catalogue.js";
 import type { Note } from "../../diagnostics/diagnostic.js";
 import type { Span } from "../../diagnostics/span.js";
 import type { Instance } from "../names/bindings.js";
 import type { Checker, Trace } from "../checker.js";
 
-/** Codes whose cause is an argument of the block, a ratio or what it was given to run, and no tensor. */
+/** Codes caused by an argument of the block (a ratio, or an inner block) rather than by a tensor. */
 const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
   "capacity-out-of-range",
   "capacity-rounds-to-zero",
@@ -13,7 +14,7 @@ const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
   "doubled-residual",
 ]);
 
-/** Where a diagnostic at `span`, in a function of the instance, goes: the calls to go by, and what to note. */
+/** The calls for a diagnostic at `span` in a function of the instance, and the note to add. */
 export function madeAt(
   checker: Checker,
   code: Code,

@@ -1,5 +1,5 @@
-// Strings that choose among options: a parameter that a block does nothing with but compare it to literals takes one of
-// those.
+// Detects string parameters that are options: a parameter that a block only compares with literals must be one of those
+// literals.
 import type { Span } from "../../diagnostics/span.js";
 import type { Block, Param } from "../../syntax/ast.js";
 import type { ConstValue } from "../context.js";
@@ -7,7 +7,7 @@ import { isNode, namesOf } from "../names/nodes.js";
 import type { Checker } from "../checker.js";
 import { nearest } from "../../size/nearest.js";
 
-/** Warns of a string that is none of the parameter's options; `span` is where it was given. */
+/** Warns of a string that is not one of the parameter's options; `span` is that of the argument. */
 export function checkOption(checker: Checker, block: Block, param: Param, value: ConstValue, span: Span): void {
   if (param.type.kind !== "string" || value.kind !== "string") return;
   const options = optionsOf(block, param);
@@ -20,7 +20,9 @@ export function checkOption(checker: Checker, block: Block, param: Param, value:
   );
 }
 
-/** The options of each parameter of a block that has them: its default and what it is compared with, in order. */
+/**
+ * The options of each parameter of a block that has any: its default and the literals it is compared with, in order.
+ */
 const known = new WeakMap<Block, ReadonlyMap<string, readonly string[]>>();
 
 function optionsOf(block: Block, { name }: Param): readonly string[] | null {
@@ -29,7 +31,7 @@ function optionsOf(block: Block, { name }: Param): readonly string[] | null {
   return options.get(name.text) ?? null;
 }
 
-/** A parameter that is never compared, or used otherwise too, has none. */
+/** A parameter that is never compared, or is used in another way, has no options. */
 function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
   const strings = block.params.filter((p) => p.type.kind === "string");
   const uses = usesOf(block, new Set(strings.map((p) => p.name.text)));
@@ -38,7 +40,7 @@ function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
     const literals = uses.get(name.text) ?? [];
     const compared = literals.filter((l) => l !== null);
     const first = value?.kind === "string" ? [value.value] : [];
-    // A default that is computed may be anything.
+    // A computed default may be any string.
     const open = compared.length === 0 || compared.length < literals.length || (value !== null && first.length === 0);
     if (!open) options.set(name.text, [...new Set([...first, ...compared])]);
   }
@@ -46,8 +48,8 @@ function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
 }
 
 /**
- * Where a block mentions its parameters of these names: what each is compared with, or null where it is used otherwise.
- * Function bodies see a member of the same name instead.
+ * The uses of a block's parameters of these names: the literal of a comparison, or null for any other use. In function
+ * bodies a member of the same name shadows the parameter.
  */
 function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, readonly (string | null)[]> {
   const hidden = new Set(namesOf(block.members));

@@ -1,4 +1,4 @@
-// `--set name=value`: parameters of the model given from outside, as expressions of the language.
+// `--set name=value`: sets parameters of the model from outside, as expressions of the language.
 import type { SourceFile } from "../../diagnostics/span.js";
 import type { Block, Expr, Param } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
@@ -11,13 +11,13 @@ import type { Checker } from "../checker.js";
 import { nearest } from "../../size/nearest.js";
 
 export interface ParameterOverrides {
-  /** The value of each parameter that was set, computed where the parameters before it are known. */
+  /** The value of each parameter that was set; evaluated when the preceding parameters are known. */
   readonly values: ReadonlyMap<string, (params: Map<string, Binding>) => ConstValue>;
-  /** One pseudo-file for each, which messages point into. */
+  /** A pseudo-file for each set parameter, for messages to point into. */
   readonly sources: readonly SourceFile[];
 }
 
-/** Reads what was set; unknown names and values that are no expressions are reported. */
+/** Parses the set parameters; reports unknown names and invalid expressions. */
 export function givenParameters(
   checker: Checker,
   root: LoadedFile,
@@ -46,10 +46,10 @@ export function givenParameters(
   return { values, sources };
 }
 
-/** Makes a declaration of what was set, for the parser. */
+/** Prefix that makes the assignment a declaration for the parser. */
 const HEAD = "const ";
 
-/** The expression in `const name=…`; null where it is none, which was reported. */
+/** The expression in `const name=…`; null after a report. */
 function expressionOf(checker: Checker, source: SourceFile): Expr | null {
   const { file, diagnostics } = parse(source);
   for (const d of diagnostics) checker.add(d);

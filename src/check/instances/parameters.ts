@@ -1,4 +1,4 @@
-// Parameters of blocks: whether a value has the declared kind, and as what it is kept.
+// Parameters of blocks: checks that a value has the declared kind, and converts it.
 import type { Span } from "../../diagnostics/span.js";
 import { isInteger } from "../../size/rational.js";
 import { atomsOf } from "../../size/size.js";
@@ -7,7 +7,7 @@ import { ERROR, type ConstValue, type ListValue } from "../context.js";
 import type { Checker } from "../checker.js";
 import { describe, listOf, numberOf, printNumber } from "../values.js";
 
-/** A value as one of the given kind. `what` names its place in messages: "`dim` of `Linear`". */
+/** Converts a value to the declared kind. `what` names the parameter in messages: "`dim` of `Linear`". */
 export function convert(checker: Checker, value: ConstValue, kind: ParamKind, what: string, span: Span): ConstValue {
   if (value.kind === "error") return ERROR;
   if (kind.kind === "list" && value.kind === "list") return convertList(checker, value, kind, what, span, new Map());
@@ -26,7 +26,7 @@ export function convert(checker: Checker, value: ConstValue, kind: ParamKind, wh
     case "float":
     case "ratio":
       if (value.kind === "number") return numberOf(value.value, kind.kind);
-      // A live parameter passed on, or computed from.
+      // A live parameter, or a size computed from live parameters.
       if (value.kind === "size" && [...atomsOf(value.size)].every((a) => a.kind === "live")) return value;
       break;
     case "bool":
@@ -47,7 +47,7 @@ export function convert(checker: Checker, value: ConstValue, kind: ParamKind, wh
 
 type ListKind = Extract<ParamKind, { kind: "list" }>;
 
-/** Item by item; a list that is shared is converted once for each kind that is asked of it. */
+/** Converts a list item by item; a shared list is converted once per kind. */
 function convertList(
   checker: Checker,
   list: ListValue,
@@ -73,7 +73,7 @@ function convertList(
   return converted;
 }
 
-/** With an article, for messages: `an int`, `a list of blocks`. */
+/** The name of a kind with an article, for messages: `an int`, `a list of blocks`. */
 export function nameOfKind(kind: ParamKind): string {
   switch (kind.kind) {
     case "int":
@@ -85,5 +85,5 @@ export function nameOfKind(kind: ParamKind): string {
   }
 }
 
-/** As the language writes it: `int`, `[[int]]`. */
+/** The kind in the syntax of the language: `int`, `[[int]]`. */
 export const printKind = (kind: ParamKind): string => (kind.kind === "list" ? `[${printKind(kind.of)}]` : kind.kind);

@@ -1,4 +1,4 @@
-// Counts what a model makes or calls against a limit, and knows what of it comes most often.
+// Counts instances or calls against a limit, and determines the most frequent.
 import type { Span } from "../../diagnostics/span.js";
 import type { Checker } from "../checker.js";
 
@@ -8,12 +8,12 @@ export class Tally<Key> {
 
   constructor(
     readonly checker: Checker,
-    /** As messages call them: `calls of functions`. */
+    /** The name of the counted items in messages: `calls of functions`. */
     readonly what: string,
     readonly limit: number,
   ) {}
 
-  /** One more of `key`, which messages call `name`; stops the check where it is one too many. */
+  /** Counts one more `key`, named `name` in messages; aborts the check beyond the limit. */
   add(key: Key, name: string, span: Span): void {
     const before = this.#each.get(key);
     if (before === undefined) this.#each.set(key, { name, times: 1 });

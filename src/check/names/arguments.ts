@@ -1,4 +1,4 @@
-// Which argument goes to which parameter: blocks, functions and built-in functions alike.
+// Binds arguments to parameters, for blocks, functions and built-in functions.
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg } from "../../syntax/ast.js";
 import type { Checker } from "../checker.js";
@@ -7,18 +7,18 @@ import { nearest } from "../../size/nearest.js";
 export interface Parameter {
   readonly name: string;
   readonly optional: boolean;
-  /** Given by name only. */
+  /** Whether the parameter accepts named arguments only. */
   readonly named: boolean;
 }
 
 export interface Signature {
-  /** As messages call it: `Linear`, `Moby.forward`. */
+  /** The name in messages: `Linear`, `Moby.forward`. */
   readonly callee: string;
   readonly parameters: readonly Parameter[];
-  /** Takes any further named arguments too. */
+  /** Whether further named arguments are accepted. */
   readonly rest: boolean;
   readonly names: ReadonlySet<string>;
-  /** Those that can be given by position. */
+  /** The positional parameters. */
   readonly places: readonly Parameter[];
 }
 
@@ -30,7 +30,10 @@ export const signature = (callee: string, parameters: readonly Parameter[], rest
   places: parameters.filter((p) => !p.named),
 });
 
-/** The argument of each parameter that was given one; null where missing, surplus or misnamed ones were reported. */
+/**
+ * Maps each parameter to its argument, if it has one; null if arguments were missing, surplus or misnamed, which is
+ * reported.
+ */
 export function bindArguments(
   checker: Checker,
   to: Signature,
@@ -75,7 +78,7 @@ export function bindArguments(
       else put(place.name, arg, arg.span);
     }
   }
-  // A misnamed argument may well be the missing one: one message is enough.
+  // A misnamed argument may be the missing one: report one error only.
   if (ok) {
     for (const p of parameters)
       if (!p.optional && !bound.has(p.name))

@@ -1,5 +1,4 @@
-// What names stand for, and where they are looked up: bindings, chains of them, and the files and instances that hold
-// them.
+// Bindings of names, scopes, and the files and instances that contain them.
 import type { Span } from "../../diagnostics/span.js";
 import type { DType } from "../../base/dtype.js";
 import type { Block, Const, File, Fn, Names, Weight } from "../../syntax/ast.js";
@@ -23,7 +22,7 @@ export type Binding =
   | { readonly kind: "block"; readonly block: Block; readonly file: LoadedFile }
   | { readonly kind: "const"; readonly decl: Const; readonly file: LoadedFile };
 
-/** A chain of names: the inner hides the outer. Tables may be shared between chains and grow. */
+/** A chain of name tables; inner names shadow outer ones. Chains may share a table, and a table may grow. */
 export class Scope {
   constructor(
     readonly table: Map<string, Binding>,
@@ -38,7 +37,7 @@ export class Scope {
     return new Scope(table, this);
   }
 
-  /** Every name that can be seen, inner first. */
+  /** Every visible name, innermost first. */
   *names(): Generator<string> {
     yield* this.table.keys();
     if (this.outer !== null) yield* this.outer.names();
@@ -47,16 +46,16 @@ export class Scope {
 
 export interface LoadedFile {
   readonly tree: File;
-  /** Relative to the root file's folder, or `std/…` in the library. */
+  /** The path relative to the root file's folder, or `std/…` for the library. */
   readonly path: string;
   readonly library: boolean;
-  /** Declarations and imports: the outermost names but for the built-in ones. */
+  /** The scope of declarations and imports, outside which are only the built-in names. */
   readonly scope: Scope;
-  /** Own declarations: what others may import. */
+  /** The file's own declarations, which other files can import. */
   readonly exports: ReadonlyMap<string, Binding>;
 }
 
-/** Where an instance lives: the member or parameter of another one that made or received it first. */
+/** The owner of an instance: the instance whose member or parameter first held it, and that member's path segment. */
 export interface Home {
   readonly parent: Instance;
   /** `attn`, `inner`, `layers.3`. */
@@ -65,24 +64,27 @@ export interface Home {
 
 export class Instance implements InstanceRef {
   home: Home | null = null;
-  /** Parameters: types and right-hand sides of members see them first. */
+  /** Parameters, which types and right-hand sides of members see before other names. */
   readonly params = new Map<string, Binding>();
   /** Sub-blocks and weights. */
   readonly members = new Map<string, Binding>();
-  /** Sub-blocks, weights and functions: what function bodies see. */
+  /** Sub-blocks, weights and functions, which function bodies see. */
   readonly bodyNames = new Map<string, Binding>();
-  /** Instances and weights that live here, in order. */
+  /** Owned instances and weights, in order. */
   readonly owned: (Instance | WeightRecord)[] = [];
-  /** The `names` of a model; they count only where it is the one compiled, for its checkpoint is the file. */
+  /**
+   * The `names` declarations of a model. Only those of the compiled model are used, because a checkpoint corresponds to
+   * one model.
+   */
   readonly names: Names[] = [];
-  /** The calls that led to it, its own innermost: what diagnostics about its members go by. */
+  /** The calls that led to the instance's creation, innermost first; for diagnostics about its members. */
   trace: Trace | null = null;
   #path: string | null = null;
 
   constructor(
     readonly decl: Block,
     readonly file: LoadedFile,
-    /** The call that made it; the declaration for the model itself. */
+    /** The span of the call that created it; of the declaration for the model itself. */
     readonly span: Span,
   ) {}
 
@@ -90,18 +92,18 @@ export class Instance implements InstanceRef {
     return this.decl.name.text;
   }
 
-  /** Empty for the model itself, and for an instance that no member holds. */
+  /** The path; empty for the model itself and for an instance without an owner. */
   get path(): string {
     if (this.home === null) return "";
     return (this.#path ??= joinPath(this.home.parent.path, this.home.segment));
   }
 
-  /** Names as types, conditions and right-hand sides of members see them. */
+  /** The scope of types, conditions and right-hand sides of members. */
   get memberScope(): Scope {
     return this.file.scope.inner(this.members).inner(this.params);
   }
 
-  /** Names as function bodies see them. */
+  /** The scope of function bodies. */
   get bodyScope(): Scope {
     return this.file.scope.inner(this.params).inner(this.bodyNames);
   }

@@ -1,13 +1,13 @@
-// Where an expression stands: what it can see, and what it may do.
+// The environment of an expression: its scope, and what it may do.
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Block, Expr, Fn } from "../../syntax/ast.js";
 import type { Instance, LoadedFile, Scope, WeightRecord } from "./bindings.js";
 import type { ConstValue, Emitter, Argument } from "../context.js";
 import type { Checker } from "../checker.js";
 
-/** A function body while it is unrolled, as expressions use it. */
+/** A function body during unrolling, as expressions use it. */
 export interface FunctionBody extends Emitter {
-  /** Unrolls a function of an instance with arguments by the names of its inputs. */
+  /** Unrolls a function of an instance; arguments are keyed by the names of its inputs. */
   call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Argument>, span: Span): ConstValue;
   /** A weight as a tensor. */
   weight(weight: WeightRecord): ConstValue;
@@ -16,14 +16,14 @@ export interface FunctionBody extends Emitter {
 export interface Env {
   readonly checker: Checker;
   readonly scope: Scope;
-  /** The value of an expression, in this environment or one made of it; an error value where something was reported. */
+  /** Evaluates an expression in this environment or one derived from it; returns an error value after a report. */
   readonly evaluate: (expr: Expr, env: Env) => ConstValue;
-  /** For messages: `a member`, `a constant`, `a function`. */
+  /** The kind of place, for messages: `a member`, `a constant`, `a function`. */
   readonly place: string;
-  /** Null where the program does not run: outside functions. */
+  /** The function body; null outside functions. */
   readonly body: FunctionBody | null;
-  /** Makes an instance of a block; null where none can be made. */
+  /** Creates an instance of a block; null where instances are not permitted. */
   readonly make: ((block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env) => ConstValue) | null;
-  /** Members of the block that do not exist yet. */
+  /** Members of the block that are declared later. */
   readonly pending: ReadonlySet<string> | null;
 }

@@ -1,4 +1,4 @@
-// Reads the root file and everything it imports, and makes the table of names of each file.
+// Reads the root file and its imports, and builds the name table of each file.
 import type { SourceFile } from "../../diagnostics/span.js";
 import type { Declaration, File, Import, Name } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
@@ -11,8 +11,8 @@ import type { Checker } from "../checker.js";
 import { nearest } from "../../size/nearest.js";
 
 /**
- * The text of an imported file, by its path relative to the root file's folder; null where there is none, or why it is
- * not read.
+ * Returns the text of an imported file by its path relative to the root file's folder; null for a missing file, or the
+ * reason for refusing to read it.
  */
 export type Read = (path: string) => string | null | { readonly refused: string };
 
@@ -20,13 +20,13 @@ export interface Files {
   readonly root: LoadedFile;
   /** Every file read, the root first. */
   readonly all: readonly LoadedFile[];
-  /** Whether some file did not parse. */
+  /** Whether some file had syntax errors. */
   readonly broken: boolean;
 }
 
 /**
- * `read` gives the text of a file by its path relative to the root file's folder. Each file read is added to `sources`
- * at once, the root first: messages point into them even where reading stops at a limit.
+ * Loads all files. `read` returns the text of a file by its path relative to the root file's folder. Each file is
+ * appended to `sources` immediately, the root first, since messages refer to sources even if loading stops at a limit.
  */
 export function loadFiles(checker: Checker, source: SourceFile, read: Read, sources: SourceFile[]): Files {
   const loader = new Loader(checker, read, sources);
@@ -37,7 +37,7 @@ export function loadFiles(checker: Checker, source: SourceFile, read: Read, sour
 class Loader {
   readonly loaded = new Map<string, LoadedFile>();
   broken = false;
-  /** Files whose imports are being read, outermost first. */
+  /** Files whose imports are being loaded, outermost first; to detect cycles. */
   readonly #open: string[] = [];
 
   constructor(
@@ -90,7 +90,7 @@ class Loader {
     return file;
   }
 
-  /** What an import reads from: a file, the library as a whole, or null where that was reported. */
+  /** The target of an import: a file, the library as a whole, or null after a report. */
   #target(importer: LoadedFile, i: Import): LoadedFile | "library" | null {
     const target = resolveImport(importer.path, i.from);
     if (target.kind === "library") return "library";
@@ -119,7 +119,7 @@ class Loader {
       this.checker.report("import-path", { path: i.from, reason: text.refused, atFile: true }, i.fromSpan);
       return "refused";
     }
-    // A user's own folder `std` is not the library's.
+    // A user's own folder `std` is not the library: prefix its paths.
     return text === null ? null : this.load(path, { file: librarySources.has(path) ? `./${path}` : path, text });
   }
 
@@ -140,7 +140,7 @@ class Loader {
     return unknown;
   }
 
-  /** The library's file that declares a name. */
+  /** The library file that declares a name. */
   #declaring(name: string): LoadedFile | null {
     const file = libraryExports().get(name);
     return file === undefined ? null : (this.loaded.get(keyOf(file, true)) ?? this.#loadLibrary(file));

@@ -1,4 +1,4 @@
-// Where an import leads: paths relative to the importing file, kept inside the folder tree of the root file.
+// Resolves import paths, which are relative to the importing file and must stay inside the root file's folder.
 
 export type ImportTarget =
   | { readonly kind: "library" }
@@ -25,6 +25,6 @@ export function resolveImport(importer: string, from: string): ImportTarget {
   return { kind: "file", path: segments.join("/") };
 }
 
-/** The last segment: the root file as its imports see it. */
+/** The last segment of a path: the root file's name for its imports. */
 export const baseName = (file: string): string =>
   file.slice(Math.max(file.lastIndexOf("/"), file.lastIndexOf("\\")) + 1);

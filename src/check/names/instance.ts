@@ -1,20 +1,20 @@
-// Instances in values: which one a reference means, and the homes of those that have none yet.
+// Instances in values: resolving references, and assigning owners.
 import type { Instance } from "./bindings.js";
 import type { ConstValue, InstanceRef, ListValue } from "../context.js";
 
-/** Lists whose instances all have homes. */
-const settled = new WeakSet<ListValue>();
+/** Lists whose instances all have an owner. */
+const fullyOwned = new WeakSet<ListValue>();
 
 /**
- * Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. In order, and
- * each list once, however often it is shared.
+ * Makes `parent` the owner of every instance in a value that has none yet; an instance with an owner is shared and
+ * keeps it. In order; visits each shared list once.
  */
-export function adopt(root: ConstValue, parent: Instance, member: string): void {
+export function assignOwner(root: ConstValue, parent: Instance, member: string): void {
   const todo: { readonly value: ConstValue; readonly segment: string }[] = [{ value: root, segment: member }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { value, segment } = next;
-    if (value.kind === "list" && !settled.has(value)) {
-      settled.add(value);
+    if (value.kind === "list" && !fullyOwned.has(value)) {
+      fullyOwned.add(value);
       for (let i = value.items.length - 1; i >= 0; i--)
         todo.push({ value: value.items[i]!, segment: `${segment}.${i}` });
     } else if (value.kind === "instance") {
@@ -26,7 +26,5 @@ export function adopt(root: ConstValue, parent: Instance, member: string): void 
   }
 }
 
-/**
- * The instance behind a reference. Marked boundary: every reference the checker hands out is one of its own instances.
- */
+/** The instance of a reference. Cast: every reference that the checker creates is one of its instances. */
 export const instanceOf = (ref: InstanceRef): Instance => ref as Instance;

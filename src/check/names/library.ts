@@ -7,14 +7,14 @@ import type { SourceFile } from "../../diagnostics/span.js";
 
 const FOLDER = "std/";
 
-/** Sources by the names spans give them: `std/linear.mod`. */
+/** Sources of the library by file name, as in spans: `std/linear.mod`. */
 export const librarySources: ReadonlyMap<string, SourceFile> = new Map(
   Object.entries(stdFiles).map(([name, text]) => [FOLDER + name, { file: FOLDER + name, text }]),
 );
 
 const parsed = new Map<string, File>();
 
-/** The tree of one file of the library; null where there is none of that name. */
+/** The tree of a library file; null if there is no such file. */
 export function libraryFile(file: string): File | null {
   const source = librarySources.get(file);
   if (source === undefined) return null;
@@ -30,7 +30,7 @@ export function libraryFile(file: string): File | null {
 
 let exportsOf: ReadonlyMap<string, string> | null = null;
 
-/** Every name `"std"` gives, with the file that declares it. */
+/** Every name that `"std"` exports, with the file that declares it. */
 export function libraryExports(): ReadonlyMap<string, string> {
   if (exportsOf === null) {
     const names = new Map<string, string>();

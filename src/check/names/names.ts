@@ -1,4 +1,4 @@
-// What a name stands for, as a value, and the message where it stands for nothing.
+// Resolves a name to its value, and reports unknown names.
 import type { Span } from "../../diagnostics/span.js";
 import type { Binding } from "./bindings.js";
 import { builtins } from "../builtins/index.js";
@@ -6,7 +6,7 @@ import { ERROR, type ConstValue } from "../context.js";
 import type { Env } from "./environment.js";
 import { nearest } from "../../size/nearest.js";
 
-/** What a name stands for, as a value. */
+/** The value of a name's binding. */
 export function valueOf(found: Binding, name: string, span: Span, env: Env): ConstValue {
   switch (found.kind) {
     case "value":
@@ -26,10 +26,10 @@ export function valueOf(found: Binding, name: string, span: Span, env: Env): Con
   }
 }
 
-/** Reports a name that nothing in sight bears. */
+/** Reports an unknown name. */
 export function unknownName(name: string, span: Span, env: Pick<Env, "checker" | "scope" | "pending">): ConstValue {
   if (env.pending?.has(name)) env.checker.report("declared-later", { name }, span);
-  else if (!env.checker.hasTold("unknown-name", span)) {
+  else if (!env.checker.hasReported("unknown-name", span)) {
     const candidates = new Set([
       ...env.scope.names(),
       ...builtins.keys(),
@@ -45,7 +45,7 @@ export function unknownName(name: string, span: Span, env: Pick<Env, "checker" |
   return ERROR;
 }
 
-/** A constant's value, computed when it is first needed. */
+/** The value of a constant, computed on first use. */
 export function constantOf(
   { decl, file }: Extract<Binding, { kind: "const" }>,
   span: Span,

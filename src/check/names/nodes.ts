@@ -1,14 +1,14 @@
-// The syntax tree as those see it who ask what it holds: a walk over all kinds of nodes, and the names among members.
+// Generic traversal of the syntax tree, and the names among members.
 import type { Member } from "../../syntax/ast.js";
 
 /**
- * Nodes of the tree and lists of them. Marked boundary: the walk looks at every node alike, by the fields that all
- * kinds have.
+ * Whether a value is a node of the tree or a list of nodes. Cast: the walk treats all kinds of nodes alike, by their
+ * fields.
  */
 export const isNode = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;
 
-/** Names of the sub-blocks and weights among members, those in either branch of an `if` too. */
+/** Names of the sub-blocks and weights among members, including both branches of an `if`. */
 export function namesOf(members: readonly Member[]): string[] {
   return members.flatMap((m) => {
     switch (m.kind) {

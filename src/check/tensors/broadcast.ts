@@ -1,4 +1,4 @@
-// NumPy's broadcasting on symbolic shapes, and the messages where shapes do not fit.
+// NumPy broadcasting of symbolic shapes, and the diagnostics for shapes that do not fit.
 import type { Span } from "../../diagnostics/span.js";
 import type { Axis } from "../../size/axes.js";
 import { equalSizes, printSize, type Size } from "../../size/size.js";
@@ -7,7 +7,10 @@ import type { LogicalType, Value } from "../model.js";
 import { axisOf, isBatch, isRouted, isSequence } from "../types.js";
 import { printType } from "../values.js";
 
-/** The shape that all values broadcast to; reports where there is none, or where the batch would not come first. */
+/**
+ * The shape to which all values broadcast; null, with a report, if there is none or if the batch would not be the first
+ * dimension.
+ */
 export function broadcastTypes(
   emitter: Emitter,
   what: string,
@@ -28,7 +31,7 @@ export function broadcastTypes(
   return batchFirst(emitter, what, shape, span) ? shape : null;
 }
 
-/** The shape both broadcast to; null where some dimension fits neither as equal nor as 1. */
+/** The shape to which both broadcast; null if two dimensions are neither equal nor 1. */
 export function broadcastShapes(a: readonly Size[], b: readonly Size[]): readonly Size[] | null {
   const rank = Math.max(a.length, b.length);
   const shape: Size[] = [];
@@ -42,7 +45,7 @@ export function broadcastShapes(a: readonly Size[], b: readonly Size[]): readonl
   return shape;
 }
 
-/** Whether the batch, where there is one, is the first dimension and no other; reports it otherwise. */
+/** Checks that the batch, if the shape has one, is the first dimension and no other; reports a violation. */
 export function batchFirst(emitter: Emitter, what: string, shape: readonly Size[], span: Span): boolean {
   const at = shape.findLastIndex((size) => isBatch(emitter, size));
   if (at > 0) emitter.report("batch-axis", { what, batch: printSize(shape[at] ?? 0) }, span);
@@ -50,8 +53,8 @@ export function batchFirst(emitter: Emitter, what: string, shape: readonly Size[
 }
 
 /**
- * Two dimensions that should be equal are not: `unordered-route` where rows of a route meet other tokens, else a shape
- * mismatch. Looks for the culprit from the last dimension to the first, as broadcasting does.
+ * Reports two shapes that do not fit: `unordered-route` if rows of a route meet other tokens, else a shape mismatch.
+ * Searches for the mismatch from the last dimension to the first, as broadcasting does.
  */
 export function reportMismatch(
   emitter: Emitter,
@@ -75,7 +78,7 @@ export function reportMismatch(
   );
 }
 
-/** The same for two sizes at known places. */
+/** Reports two sizes that do not fit. */
 export function reportSizes(
   emitter: Emitter,
   what: string,
@@ -98,8 +101,8 @@ export function reportSizes(
   const gate =
     left.shape.length !== right.shape.length &&
     Math.min(left.shape.length, right.shape.length) > 1 &&
-    sameStart(left.shape, right.shape);
-  const made = [x, y].filter((size) => isMade(axisOf(emitter, size)));
+    isPrefix(left.shape, right.shape);
+  const made = [x, y].filter((size) => isDerived(axisOf(emitter, size)));
   const data = {
     what,
     left: printType(left),
@@ -112,28 +115,28 @@ export function reportSizes(
       ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" }
       : made.length === 0
         ? data
-        : { ...data, hint: emitter.phase === "generate" ? unseen(made) : ofItsOwn(made) },
+        : { ...data, hint: emitter.phase === "generate" ? causalHint(made) : ownAxisHint(made) },
     span,
   );
 }
 
-/** Whether `concat` or a slice made the axis. */
-function isMade(axis: Axis | null): boolean {
+/** Whether a slice or `concat` defined the axis. */
+function isDerived(axis: Axis | null): boolean {
   return axis?.role === "sequence" && (axis.count.kind === "join" || axis.count.kind === "span");
 }
 
-const ofItsOwn = (made: readonly Size[]): string =>
+const ownAxisHint = (made: readonly Size[]): string =>
   `\`concat\` and slices along a sequence make an axis of their own, here ${made.map(printSize).join(" and ")}: ` +
   "its tokens pair with those of no other axis";
 
-/** Under the causal rule there is more against it than the shapes. */
-const unseen = (made: readonly Size[]): string =>
+/** Under the causal rule the shapes are not the only obstacle. */
+const causalHint = (made: readonly Size[]): string =>
   `${made.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase ` +
   "generate no token can see those: each is computed by itself, " +
   "and sees earlier ones through `attention(…, causal: true)` alone";
 
-/** `f32[B, T]` beside `f32[B, T, 64]`: what was meant lacks a last dimension. */
-function sameStart(a: readonly Size[], b: readonly Size[]): boolean {
+/** Whether one shape is the beginning of the other, as `f32[B, T]` and `f32[B, T, 64]`: a last dimension is missing. */
+function isPrefix(a: readonly Size[], b: readonly Size[]): boolean {
   const [short, long] = a.length < b.length ? [a, b] : [b, a];
   return short.every((size, i) => equalSizes(size, long[i] ?? -1));
 }

@@ -1,4 +1,4 @@
-// How many tokens `top` chooses: k as a size, what is wrong with it, and the most it can be.
+// The number of tokens that `top` chooses: validity and bound of k.
 import type { Span } from "../../diagnostics/span.js";
 import type { SequenceAxis } from "../../size/axes.js";
 import {
@@ -17,7 +17,7 @@ import type { Expr } from "../../syntax/ast.js";
 import type { Emitter, Argument } from "../context.js";
 import { printNumber, showSize } from "../values.js";
 
-/** Whether k is in order for a score along `parent`; reports errors, and the warning that it rounds to zero. */
+/** Checks k for a score along `parent`; reports errors, and warns if k rounds to zero. */
 export function checkCapacity(emitter: Emitter, k: Size, parent: SequenceAxis, argument: Argument): boolean {
   if (typeof k === "number") {
     if (k === 0 && isComputed(argument))
@@ -49,15 +49,15 @@ export function checkCapacity(emitter: Emitter, k: Size, parent: SequenceAxis, a
 }
 
 /**
- * Whether k came out as 0 without a 0 being written: `ceil(capacity * T)`. What is written, `0` or `ceil(0% * T)`, is
- * taken as meant.
+ * Whether k is 0 as the result of a computation, such as `ceil(capacity * T)`. A literal `0` or `ceil(0% * T)` is
+ * assumed to be intended.
  */
 const isComputed = (argument: Argument): boolean =>
   argument.expr?.kind !== "number" && argument.expr?.kind !== "name" && literalSpan(argument, ZERO) === argument.span;
 
 /**
- * The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of
- * the parent's.
+ * The bound of the chosen axis, for memory and messages: k at the parent's bound if k grows with it, else the parent's
+ * bound.
  */
 export function boundOfRoute(emitter: Emitter, k: Size, parent: SequenceAxis): number | null {
   if (typeof k === "number") return Math.max(1, parent.bound === null ? k : Math.min(k, parent.bound));
@@ -67,7 +67,7 @@ export function boundOfRoute(emitter: Emitter, k: Size, parent: SequenceAxis): n
     parent,
   );
   const plain = [...atomsOf(k)].every((a) => a.kind === "axis" && a.axis === counted.name);
-  if (parent.bound === null || counted.bound === null || !plain || !grows(k)) return parent.bound;
+  if (parent.bound === null || counted.bound === null || !plain || !isMonotonic(k)) return parent.bound;
   return Math.max(1, Math.min(parent.bound, toNumber(valueAt(emitter, k, counted.name, counted.bound))));
 }
 
@@ -82,8 +82,8 @@ interface Share {
 }
 
 /**
- * A ratio outside [0, 1] that multiplies an axis, at any depth. A negative share beside other terms only takes away
- * from them.
+ * Finds a ratio outside [0, 1] that multiplies an axis, at any depth. A negative term next to others only reduces the
+ * total.
  */
 function outOfRange(emitter: Emitter, size: SizeExpr): Share | null {
   for (const term of size.terms) {
@@ -101,7 +101,7 @@ function outOfRange(emitter: Emitter, size: SizeExpr): Share | null {
   return null;
 }
 
-/** What an axis is multiplied with in this term; live parameters count as their default. */
+/** The factor of an axis in this term; live parameters count with their defaults. */
 function shareOf(emitter: Emitter, term: Term): Share | null {
   if (!term.atoms.some(({ atom }) => atom.kind === "axis" && emitter.axis(atom.axis).role === "sequence")) return null;
   const live = term.atoms.flatMap(({ atom }) => (atom.kind === "live" ? [atom.name] : []));
@@ -109,14 +109,14 @@ function shareOf(emitter: Emitter, term: Term): Share | null {
   return { value, live: live[0] ?? null };
 }
 
-/** As a share, also beyond 100%. */
+/** Formats a ratio as a percentage, also beyond 100%. */
 export function percent(value: Rational): string {
   const hundred = multiply(value, rational(100));
   const text = printNumber({ kind: "number", value: hundred, form: "float" });
   return text.includes("/") ? printRational(value) : `${text}%`;
 }
 
-/** Where the ratio itself is written, if it is; else the whole argument. */
+/** The span of the ratio's literal, else of the whole argument. */
 function literalSpan(argument: Argument, value: Rational): Span {
   const pending: Expr[] = argument.expr ? [argument.expr] : [];
   for (let e = pending.pop(); e; e = pending.pop()) {
@@ -130,32 +130,32 @@ function literalSpan(argument: Argument, value: Rational): Span {
   return argument.span;
 }
 
-/** Beyond this many lengths none is tried: a k that falls as the sequence grows is rare. */
+/** The limit on tried lengths: a k that decreases with the length is rare. */
 const LENGTHS = 1024;
 
 /** The shortest length from 1 to the bound at which k is below 1; null where there is none. */
 function firstZero(emitter: Emitter, k: SizeExpr, axis: SequenceAxis): number | null {
-  const last = grows(k) ? 1 : Math.min(axis.bound ?? LENGTHS, LENGTHS);
+  const last = isMonotonic(k) ? 1 : Math.min(axis.bound ?? LENGTHS, LENGTHS);
   for (let n = 1; n <= last; n++) if (compare(valueAt(emitter, k, axis.name, n), ONE) < 0) return n;
   return null;
 }
 
-/** k for a sequence of n tokens; live parameters have their defaults, other axes their least extent, 1. */
+/** k for a sequence of n tokens, with live parameters at their defaults and other axes at their minimum, 1. */
 const valueAt = (emitter: Emitter, k: Size, axis: string, n: number): Rational =>
   evaluateSize(k, (atom) =>
     atom.kind === "live" ? emitter.live(atom.name).default : atom.kind === "axis" && atom.axis === axis ? n : 1,
   );
 
-/** Whether the size never falls as its axes grow: sums and roundings of positive shares. */
-function grows(size: Size): boolean {
+/** Whether the size is monotonically increasing in its axes: sums and roundings of positive terms. */
+function isMonotonic(size: Size): boolean {
   if (typeof size === "number") return true;
   return (
     size.terms.every((t) => t.coefficient.num > 0n || t.atoms.length === 0) &&
-    size.terms.every((t) => t.atoms.every(({ atom }) => growingAtom(atom)))
+    size.terms.every((t) => t.atoms.every(({ atom }) => isMonotonicAtom(atom)))
   );
 }
 
-function growingAtom(atom: Atom): boolean {
+function isMonotonicAtom(atom: Atom): boolean {
   switch (atom.kind) {
     case "axis":
     case "rows":
@@ -166,11 +166,11 @@ function growingAtom(atom: Atom): boolean {
     case "div":
       return false;
     default:
-      return atom.args.every(grows);
+      return atom.args.every(isMonotonic);
   }
 }
 
-/** The value of a size over live parameters alone, at their defaults; null where it mentions an axis. */
+/** The value of a size over live parameters alone, at their defaults; null if it mentions an axis. */
 export function atDefaults(emitter: Emitter, size: Size): Rational | null {
   const axes = [...atomsOf(size)].some((a) => a.kind !== "live");
   return axes ? null : evaluateSize(size, (a) => (a.kind === "live" ? emitter.live(a.name).default : rational(0)));

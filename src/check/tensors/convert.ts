@@ -1,15 +1,19 @@
-// Operands as tensors: compile-time numbers, booleans, sizes and live parameters become values of the dtype they meet.
+// Converts operands to tensors: compile-time numbers, booleans, sizes and live parameters take the dtype of the other
+// operand.
 import type { Span } from "../../diagnostics/span.js";
 import { LARGEST, type DType } from "../../base/dtype.js";
 import { isInteger, toNumber, type Rational } from "../../size/rational.js";
 import { atomsOf, axisSize, isWhole, type Atom, type Size, type SizeExpr } from "../../size/size.js";
 import type { ConstValue, Emitter } from "../context.js";
-import { makersOf } from "./makers.js";
+import { definitionsOf } from "./makers.js";
 import type { Value } from "../model.js";
 import { isBatch, typeOf } from "../types.js";
 import { describe, printNumber, showSize } from "../values.js";
 
-/** An operand as a value of `dtype`; reports what cannot be one. `beside` is the shape it will broadcast against. */
+/**
+ * Converts an operand to a value of `dtype`; null after a report. `beside` is the shape of the other operand, for
+ * broadcasting.
+ */
 export function toValue(
   emitter: Emitter,
   operand: ConstValue,
@@ -42,7 +46,7 @@ export function toValue(
   }
 }
 
-/** What helps where a tensor was wanted. */
+/** Hint for an operand that should be a tensor. */
 export const hintFor = (found: ConstValue): { readonly hint?: string } =>
   found.kind === "route"
     ? { hint: "a route's tensors are its members: `route.mask`, `route.index`, `route.count`" }
@@ -52,7 +56,7 @@ export const hintFor = (found: ConstValue): { readonly hint?: string } =>
 
 /** A compile-time number as a scalar. */
 export function numberValue(emitter: Emitter, number: Rational, dtype: DType, span: Span): Value | null {
-  const reason = unfitting(number, dtype);
+  const reason = misfitReason(number, dtype);
   if (reason !== null) {
     emitter.report(
       "number-does-not-fit",
@@ -68,7 +72,7 @@ export function numberValue(emitter: Emitter, number: Rational, dtype: DType, sp
   return emitter.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);
 }
 
-function unfitting(number: Rational, dtype: DType): string | null {
+function misfitReason(number: Rational, dtype: DType): string | null {
   if (dtype === "bool") return "a truth value is not a number";
   const value = toNumber(number);
   const whole = dtype === "u32" || dtype === "i32";
@@ -79,8 +83,8 @@ function unfitting(number: Rational, dtype: DType): string | null {
 }
 
 /**
- * A size over axes or live parameters as a value. Where it mentions a sequence axis each sequence has its own, so it is
- * shaped [B, 1, …, 1] to stand beside the other operand; else it is a scalar.
+ * Converts a size over axes or live parameters to a value. A size that mentions a sequence axis differs between
+ * sequences: its shape is [B, 1, …, 1], which broadcasts against the other operand. Any other size is a scalar.
  */
 function sizeValue(emitter: Emitter, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
   if (dtype === "bool" || ((dtype === "u32" || dtype === "i32") && !isWhole(size))) {
@@ -90,10 +94,10 @@ function sizeValue(emitter: Emitter, size: SizeExpr, dtype: DType, beside: reado
   }
   const shape = shapeOfSize(emitter, size, beside);
   const own = dtype === "f16" ? "f32" : dtype;
-  const live = liveAlone(size);
+  const live = soleLiveParameter(size);
   const value: Value =
     live === null
-      ? emitter.emit("length", makersOf(emitter, size), { size }, typeOf(own, shape), span)
+      ? emitter.emit("length", definitionsOf(emitter, size), { size }, typeOf(own, shape), span)
       : emitter.emit("live", [], { name: live }, typeOf("f32", []), span);
   return own === dtype ? value : emitter.emit("cast", [value], {}, typeOf(dtype, shape), span);
 }
@@ -106,8 +110,8 @@ function shapeOfSize(emitter: Emitter, size: SizeExpr, beside: readonly Size[]):
   return [axisSize(emitter.batch), ...Array.from({ length: ones }, () => 1)];
 }
 
-/** The live parameter that the size is, and nothing else. */
-function liveAlone(size: SizeExpr): string | null {
+/** The live parameter if the size is exactly one, else null. */
+function soleLiveParameter(size: SizeExpr): string | null {
   const [term] = size.terms;
   if (size.terms.length !== 1 || term?.coefficient.num !== 1n || term.coefficient.den !== 1n || term.atoms.length !== 1)
     return null;

@@ -17,7 +17,7 @@ import type { SequenceAxis } from "../../size/axes.js";
 import { batchFirst } from "./broadcast.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type EvaluatedIndex } from "../context.js";
 import { hintFor } from "./convert.js";
-import { cutAxis, rememberMaker } from "./makers.js";
+import { sharedAxis, recordDefinition } from "./makers.js";
 import type { Value } from "../model.js";
 import { axisOf, isBatch, typeOf } from "../types.js";
 import { describe, printType, showSize } from "../values.js";
@@ -39,7 +39,9 @@ export function applyIndex(
     return ERROR;
   }
   const rows = indices.find((i): i is At => i.kind === "at" && i.value.kind === "tensor");
-  const value = rows ? gather(emitter, object.value, rows, indices, span) : cut(emitter, object.value, indices, span);
+  const value = rows
+    ? gather(emitter, object.value, rows, indices, span)
+    : applyIndices(emitter, object.value, indices, span);
   return value ? { kind: "tensor", value } : ERROR;
 }
 
@@ -92,8 +94,8 @@ function gather(
   return emitter.emit("gather", [table, index], {}, typeOf(table.type.dtype, [...index.type.shape, ...row]), span);
 }
 
-/** The indices one by one, from the first dimension on; what they drop or add is one reshape at the end. */
-function cut(emitter: Emitter, x: Value, indices: readonly EvaluatedIndex[], span: Span): Value | null {
+/** Applies the indices one by one from the first dimension; a final reshape drops and adds dimensions. */
+function applyIndices(emitter: Emitter, x: Value, indices: readonly EvaluatedIndex[], span: Span): Value | null {
   const named = indices.filter((i) => i.kind === "at" || i.kind === "slice").length;
   const rests = indices.filter((i) => i.kind === "rest").length;
   const surplus = named - x.type.shape.length;
@@ -116,7 +118,7 @@ function cut(emitter: Emitter, x: Value, indices: readonly EvaluatedIndex[], spa
       case "at": {
         const next: Value | null = take(emitter, value, dim, index, span);
         if (!next) return null;
-        // A token drops its dimension itself; a position of a static axis leaves 1, which the reshape drops.
+        // A token index drops its dimension; an index of a static axis leaves size 1, which the final reshape drops.
         if (next.type.shape.length === value.type.shape.length) dim++;
         value = next;
         break;
@@ -138,11 +140,11 @@ function cut(emitter: Emitter, x: Value, indices: readonly EvaluatedIndex[], spa
   return same ? value : emitter.emit("reshape", [value], {}, typeOf(x.type.dtype, shape), span);
 }
 
-/** x[…, i, …]: one position of a static axis (kept as 1), or one token of each sequence (dropped). */
+/** x[…, i, …]: one position of a static axis (keeps size 1), or one token of each sequence (drops the dimension). */
 function take(emitter: Emitter, x: Value, dim: number, index: At, span: Span): Value | null {
   const size = x.type.shape[dim] ?? 1;
   const axis = axisOf(emitter, size);
-  const at = wholeOf(emitter, index.value, "an index", index.span);
+  const at = toIntegerOrSize(emitter, index.value, "an index", index.span);
   if (at === null) return null;
   if (axis?.role === "batch") {
     emitter.report("batch-axis", { what: "an index of the batch", batch: axis.name }, index.span);
@@ -182,10 +184,10 @@ function take(emitter: Emitter, x: Value, dim: number, index: At, span: Span): V
 /** x[…, a:b, …], clamped. */
 function slice(emitter: Emitter, x: Value, dim: number, index: Slice, span: Span): Value | null {
   const size = x.type.shape[dim] ?? 1;
-  const start = endOf(emitter, index.start, 0);
-  const stop = endOf(emitter, index.stop, null);
+  const start = sliceBound(emitter, index.start, 0);
+  const stop = sliceBound(emitter, index.stop, null);
   if (start === undefined || stop === undefined) return null;
-  // A whole axis is left as it is: what starts at 0 and ends at the end, or at the axis's own size.
+  // A slice of the whole axis, from 0 to the end or to the axis's own size, changes nothing.
   if ((start === 0 || start === null) && (stop === null || equalSizes(stop, size))) return x;
   const axis = axisOf(emitter, size);
   if (axis?.role === "batch") {
@@ -239,7 +241,7 @@ function sliceTokens(
     emitter.report("empty-slice", { shape: printType(x.type) }, index.span);
     return null;
   }
-  const fresh = cutAxis(
+  const fresh = sharedAxis(
     emitter,
     axis.name,
     `span ${printSize(start)}:${stop === null ? "" : printSize(stop)}`,
@@ -253,15 +255,14 @@ function sliceTokens(
     typeOf(x.type.dtype, x.type.shape.with(dim, axisSize(fresh))),
     span,
   );
-  rememberMaker(emitter, fresh, value);
+  recordDefinition(emitter, fresh, value);
   return value;
 }
 
 const UNBOUNDED = 2 ** 31;
 
 /**
- * The most tokens a slice can have: its length is piecewise linear in the sequence's, so the largest stands at a
- * corner.
+ * The bound of a slice's length, which is piecewise linear in the sequence's length: the maximum is at a breakpoint.
  */
 function longestSpan(rule: Rule<"span">, bound: number | null): number | null {
   const { start, stop } = rule;
@@ -277,14 +278,14 @@ function longestSpan(rule: Rule<"span">, bound: number | null): number | null {
   return bound === null && longest > UNBOUNDED / 2 ? null : longest;
 }
 
-/** One end of a slice: `otherwise` where it is left out; undefined where it was reported. */
-function endOf(emitter: Emitter, end: Argument | null, otherwise: number | null): Size | null | undefined {
+/** One end of a slice; `otherwise` is its default; undefined after a report. */
+function sliceBound(emitter: Emitter, end: Argument | null, otherwise: number | null): Size | null | undefined {
   if (end === null || end.value.kind === "none") return otherwise;
-  return wholeOf(emitter, end.value, "the end of a slice", end.span) ?? undefined;
+  return toIntegerOrSize(emitter, end.value, "the end of a slice", end.span) ?? undefined;
 }
 
-/** A whole number or size; null where it was reported. */
-function wholeOf(emitter: Emitter, value: ConstValue, what: string, span: Span): Size | null {
+/** An integer or size; null after a report. */
+function toIntegerOrSize(emitter: Emitter, value: ConstValue, what: string, span: Span): Size | null {
   if (value.kind === "number") {
     if (isInteger(value.value)) return toNumber(value.value);
     emitter.report("not-an-integer", { what, value: printRational(value.value) }, span);

@@ -1,34 +1,39 @@
-// Which value made a sequence axis, so that what only measures the axis still reaches it.
+// Records which value defined each sequence axis, so that a value that only measures the axis depends on it.
 import type { Axis } from "../../size/axes.js";
 import type { CountRule } from "../../size/count-rules.js";
 import { atomsOf, type Size } from "../../size/size.js";
 import type { Emitter } from "../context.js";
 import type { Value } from "../model.js";
 
-/** Keyed by the axis itself, so that it lives as long as the check that made it. */
-const makers = new WeakMap<Axis, Value>();
+/** Keyed by the axis object, so that entries live as long as the check. */
+const definingValues = new WeakMap<Axis, Value>();
 /**
- * Axes made by slices and concatenations, by what they are made of: equal ones share an axis, so that keys and values
- * still meet.
+ * Axes of slices and concatenations by their parts: equal ones share an axis, so that keys and values sliced alike fit.
  */
-const cut = new WeakMap<Axis, Map<string, string>>();
+const sharedAxes = new WeakMap<Axis, Map<string, string>>();
 
-/** Remembers the value whose operator made the axis: `top`, `above`, `span` or `join`. */
-export function rememberMaker(emitter: Emitter, axis: string, value: Value): void {
-  makers.set(emitter.axis(axis), value);
+/** Records the value whose operator defined the axis: `top`, `above`, `span` or `join`. */
+export function recordDefinition(emitter: Emitter, axis: string, value: Value): void {
+  definingValues.set(emitter.axis(axis), value);
 }
 
-/** The values that made the sequence axes a size mentions; those of the model's inputs need none. */
-export function makersOf(emitter: Emitter, size: Size): readonly Value[] {
+/** The values that defined the sequence axes in a size; axes of the model's inputs have none. */
+export function definitionsOf(emitter: Emitter, size: Size): readonly Value[] {
   const names = new Set([...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : [])));
-  return [...names].flatMap((name) => makers.get(emitter.axis(name)) ?? []);
+  return [...names].flatMap((name) => definingValues.get(emitter.axis(name)) ?? []);
 }
 
-/** The axis for a slice or a concatenation: the one made before from the same parts, or a new one. */
-export function cutAxis(emitter: Emitter, parent: string, key: string, bound: number | null, count: CountRule): string {
+/** The axis of a slice or a concatenation: an existing one with the same parts, or a new one. */
+export function sharedAxis(
+  emitter: Emitter,
+  parent: string,
+  key: string,
+  bound: number | null,
+  count: CountRule,
+): string {
   const axis = emitter.axis(parent);
-  let known = cut.get(axis);
-  if (!known) cut.set(axis, (known = new Map()));
+  let known = sharedAxes.get(axis);
+  if (!known) sharedAxes.set(axis, (known = new Map()));
   let name = known.get(key);
   if (name === undefined) known.set(key, (name = emitter.makeAxis(parent, bound, count)));
   return name;

@@ -6,7 +6,7 @@ import { nearest } from "../../size/nearest.js";
 import { typeOf } from "../types.js";
 import { describe } from "../values.js";
 
-/** `object.name` where the object is a tensor, a route, a size or a number: only routes have members. */
+/** Evaluates `object.name` for a tensor, a route, a size or a number: only routes have members. */
 export function applyMember(emitter: Emitter, object: ConstValue, name: string, span: Span): ConstValue {
   if (object.kind === "error") return ERROR;
   const member = object.kind === "route" ? routeMember(emitter, object.value, name, span) : null;

@@ -1,4 +1,5 @@
-// Operators on tensors: arithmetic, comparison, logic and products, with numbers, sizes and live parameters mixed in.
+// Evaluates operators on tensors: arithmetic, comparison, logic and products, also with numbers, sizes and live
+// parameters as operands.
 import type { Span } from "../../diagnostics/span.js";
 import { isFloat, type DType } from "../../base/dtype.js";
 import { isInteger, toNumber } from "../../size/rational.js";
@@ -34,7 +35,7 @@ const LOGIC: ReadonlyMap<BinaryOp, PointwiseName> = new Map([
   ["or", "or"],
 ]);
 
-/** `left op right` where at least one side is a tensor or a route. Faults are reported at the operator. */
+/** Evaluates `left op right` if at least one side is a tensor or a route. Errors are reported at the operator. */
 export function applyBinary(
   emitter: Emitter,
   op: BinaryOp,
@@ -61,7 +62,7 @@ export function applyBinary(
     return ERROR;
   }
   if (op === "^" && right.kind === "number" && isInteger(right.value))
-    return wholePower(emitter, left, right, span, opSpan);
+    return integerPower(emitter, left, right, span, opSpan);
   const operands = toOperands(emitter, what, [left, right], opSpan);
   if (!operands) return ERROR;
   const fn = ARITHMETIC.get(op) ?? COMPARISON.get(op) ?? LOGIC.get(op);
@@ -111,8 +112,8 @@ export interface Operands {
 }
 
 /**
- * Operands as values of one dtype: that of the tensors among them, or f32 where there is none. Numbers and sizes take
- * it. `spans` points at each operand where the caller knows it.
+ * Converts operands to values of one dtype: that of the tensors among them, or f32 if there are none; numbers and sizes
+ * are converted to it. `spans` has the span of each operand, if known.
  */
 export function toOperands(
   emitter: Emitter,
@@ -148,7 +149,7 @@ export function toOperands(
   return { values, dtype };
 }
 
-/** Emits an elementwise function on values that broadcast. `at` is where a mismatch is reported. */
+/** Emits an elementwise function with broadcasting. A shape mismatch is reported at `at`. */
 export function pointwise(
   emitter: Emitter,
   fn: PointwiseName,
@@ -190,8 +191,8 @@ function hintForDtype(op: BinaryOp, dtype: DType): string {
 
 const LARGEST_POWER = 0x7fffffff;
 
-/** x ^ n with n whole: multiplications, so that negative x are fine. A negative n is the reciprocal. */
-function wholePower(
+/** x ^ n for integer n, by multiplication, which supports negative x. For negative n the reciprocal. */
+function integerPower(
   emitter: Emitter,
   left: ConstValue,
   right: Extract<ConstValue, { kind: "number" }>,

@@ -9,7 +9,7 @@ import type { Value } from "../model.js";
 import { isBatch, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
 
-/** a[…, M, K] @ b[…, K, N] → […, M, N]; a vector stands as a row on the left, as a column on the right. */
+/** a[…, M, K] @ b[…, K, N] → […, M, N]; a vector is a row on the left, a column on the right. */
 export function product(emitter: Emitter, left: ConstValue, right: ConstValue, span: Span, at: Span): ConstValue {
   const a = factor(emitter, left, at);
   const b = a && factor(emitter, right, at);
@@ -63,7 +63,7 @@ function factor(emitter: Emitter, operand: ConstValue, at: Span): Value | null {
 }
 
 interface ProductShape {
-  /** Of a and b as matrices. */
+  /** The shapes of a and b as matrices. */
   readonly a: readonly Size[];
   readonly b: readonly Size[];
   readonly matrix: readonly Size[];

@@ -1,12 +1,12 @@
-// Calls of instances, and the paths that name them: `layers.1.inner`, `shared#0` and `shared#1` where an instance is
-// called more than once.
+// The tree of calls of instances, and their paths: `layers.1.inner`, `shared#0` and `shared#1` for an instance with
+// several calls.
 import { type Instance, joinPath } from "../names/bindings.js";
 
-/** One call of an instance, within the call of the instance it lives in. Its path is known once all calls are. */
+/** One call of an instance, within the call of its owner. Its path is known once all calls are. */
 export class CallNode {
-  /** Calls of the instances that live in this one, made during this call. */
+  /** Calls of owned instances during this call. */
   readonly #calls = new Map<Instance, CallNode[]>();
-  /** Stands for an instance that is not being called itself, though one inside it is. */
+  /** Placeholders for instances that are not called themselves while an instance inside them is. */
   readonly #idle = new Map<Instance, CallNode>();
   #path: string | null = null;
 
@@ -21,7 +21,7 @@ export class CallNode {
     return new CallNode(model, null, 0, []);
   }
 
-  /** A further call of an instance that lives here. */
+  /** Adds a call of an owned instance. */
   call(instance: Instance): CallNode {
     let calls = this.#calls.get(instance);
     if (calls === undefined) this.#calls.set(instance, (calls = []));
@@ -36,7 +36,7 @@ export class CallNode {
     return node;
   }
 
-  /** To be asked for only when everything is unrolled: a second call numbers the first too. */
+  /** Valid only after unrolling: a second call of an instance also numbers the first. */
   get path(): string {
     if (this.parent === null) return "";
     const segment = this.instance.home?.segment ?? this.instance.block;
@@ -44,19 +44,19 @@ export class CallNode {
   }
 }
 
-/** The calls being unrolled, innermost first. */
+/** The stack of calls being unrolled, innermost first. */
 export interface ActiveCall {
   readonly node: CallNode;
   readonly outer: ActiveCall | null;
 }
 
-/** The node for a call of `instance` made from the innermost active call. */
+/** The node of a call of `instance` from the innermost active call. */
 export function enterCall(active: ActiveCall, instance: Instance): CallNode {
-  // A function that calls another of its own instance stays in the same call.
+  // A call of a function of the same instance belongs to the same call node.
   return active.node.instance === instance ? active.node : home(active, instance).call(instance);
 }
 
-/** The call of the instance that `instance` lives in. */
+/** The call of the owner of `instance`. */
 function home(active: ActiveCall, instance: Instance): CallNode {
   const parent = instance.home?.parent ?? null;
   let root = active.node;

@@ -1,9 +1,9 @@
-// The operations of a model while it is unrolled, in their order, each with the call that emitted it.
+// The operations of a model during unrolling, in order, each with the call that emitted it.
 import type { CallNode } from "./call-tree.js";
 import type { LogicalAttrs, LogicalOp, Value } from "../model.js";
 import type { Trace } from "../checker.js";
 
-/** A value while its model is being made: paths and streams get their names at the end. */
+/** A value during unrolling: paths and streams are set at the end. */
 interface Draft {
   path: string;
   attrs: LogicalAttrs[LogicalOp];
@@ -19,7 +19,7 @@ export class Emitted {
     return this.#values.length;
   }
 
-  /** Adds an operation that `node` emitted, reached by the calls of `trace`. */
+  /** Adds an operation emitted by the call `node`, reached through the calls of `trace`. */
   add<K extends LogicalOp>(
     node: CallNode,
     trace: Trace | null,
@@ -37,13 +37,13 @@ export class Emitted {
     return { node: this.#nodes[id] ?? null, trace: this.#traces[id] ?? null };
   }
 
-  /** A stream of random values that `node` asks for: a placeholder until calls have their paths. */
+  /** A placeholder for a stream of random values of the call `node`, named once paths are known. */
   stream(node: CallNode): string {
     this.#streams.push(node);
     return `${this.#streams.length - 1}`;
   }
 
-  /** Gives every value the path of its call, and random values their streams, once all calls are known. */
+  /** Sets the path of every value and the names of the random streams; called once all calls are known. */
   finish(): void {
     const numbers = new Map<CallNode, number>();
     const streams = this.#streams.map((node) => {

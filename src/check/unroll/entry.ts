@@ -1,4 +1,4 @@
-// Enters a model: its function's inputs make the axes of the program.
+// Enters a model: the inputs of its function define the axes of the program.
 import { invariant } from "../../base/invariant.js";
 import type { Axis } from "../../size/axes.js";
 import { axisSize, type Size } from "../../size/size.js";
@@ -19,11 +19,11 @@ import { describe } from "../values.js";
 
 export interface Entered {
   readonly inputs: readonly ModelInput[];
-  /** A tensor, several by name, or nothing. */
+  /** The result: a tensor, a tuple of named tensors, or an empty tuple. */
   readonly result: ConstValue;
 }
 
-/** Unrolls the entered function; null where its inputs cannot be a program's, which was reported. */
+/** Unrolls the entered function; null after a report if its inputs cannot be inputs of a program. */
 export function enter(checker: Checker, unroller: Unroller, model: Instance, fn: Fn): Entered | null {
   const axes = new Map<string, Binding>();
   const env: Env = { ...typeEnv(checker, model), scope: model.memberScope.inner(axes) };
@@ -54,7 +54,7 @@ interface EntryDim {
   readonly bound: number | null;
 }
 
-/** The shape of one input; null where a dimension is neither an axis nor known, which was reported. */
+/** The shape of one input; null after a report if a dimension is neither an axis nor known. */
 function shapeOf(input: Input, axes: Map<string, Binding>, env: Env): readonly EntryDim[] | null {
   const { checker } = env;
   const name = input.name.text;
@@ -115,8 +115,9 @@ function toSizeExpr(size: Size): Exclude<Size, number> {
 }
 
 /**
- * Roles of the axes: the first axis of the first input that begins with one is the batch; an axis second to the batch
- * is a sequence; others are free. Null where one stands where it cannot, which was reported.
+ * Determines the roles of the axes: an axis that is the first dimension of the first input that begins with an axis is
+ * the batch; an axis directly after the batch is a sequence; others are free. Null after a report if an axis is in an
+ * invalid place.
  */
 function placeAxes(
   checker: Checker,

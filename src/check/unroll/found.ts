@@ -1,4 +1,4 @@
-// What unrolling finds beside operations, each with the call it was found in: losses, observed values and routes.
+// By-products of unrolling, each with its call: losses, observed values and routes.
 import type { CallNode } from "./call-tree.js";
 import type { Value } from "../model.js";
 
@@ -15,7 +15,7 @@ export interface FoundObserve {
   readonly value: Value;
 }
 
-/** A route, by the name it was first bound to. */
+/** A route with the name to which it was first bound. */
 export interface FoundRoute {
   readonly node: CallNode;
   readonly name: string;

@@ -1,4 +1,4 @@
-// What a model holds once it is made: instances and weights by their paths, losses and observed values by their calls.
+// Collects the contents of an instantiated model: instances and weights by path, losses and observed values by call.
 import type { Span } from "../../diagnostics/span.js";
 import { Instance, joinPath } from "../names/bindings.js";
 import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "../model.js";
@@ -11,21 +11,21 @@ export interface Inside {
   readonly weights: readonly FoundWeight[];
 }
 
-/** A weight, but for its keys, which `names` decides. */
+/** A weight without its checkpoint keys, which `names` determines. */
 export interface FoundWeight {
   readonly weight: Omit<ModelWeight, "keys">;
-  /** The calls that led to its instance. */
+  /** The calls that created its instance. */
   readonly trace: Trace | null;
 }
 
-/** Every instance below the model and every weight, in order of making; two with one path are reported. */
+/** Every instance below the model and every weight, in order of creation; reports two with one path. */
 export function inspect(checker: Checker, model: Instance): Inside {
   const instances: InstanceEntry[] = [];
   const weights: FoundWeight[] = [];
   const paths = new Set<string>();
   const claim = (path: string, span: Span, trace: Trace | null): boolean => {
     if (path.length > MAX_PATH) checker.abort("letters in one path", MAX_PATH, span);
-    // Paths repeat the names of all they lie in.
+    // Charge for the length of paths, which repeat the names of all enclosing instances.
     checker.spend(Math.ceil(path.length / 32), span);
     if (paths.has(path)) {
       checker.report("path-taken", { path }, span, [], trace);
@@ -53,7 +53,7 @@ export function inspect(checker: Checker, model: Instance): Inside {
   return { instances, weights };
 }
 
-/** Losses and observed values by their paths; those whose paths are equal are numbered. */
+/** Losses and observed values by path; equal paths are numbered. */
 export function nameCalls({ losses, observes }: Unroller): {
   readonly losses: readonly ModelLoss[];
   readonly observes: readonly ModelObserve[];
@@ -66,7 +66,7 @@ export function nameCalls({ losses, observes }: Unroller): {
   };
 }
 
-/** Those that are equal are numbered: `y#0`, `y#1`. */
+/** Numbers equal paths: `y#0`, `y#1`. */
 export function numbered(paths: readonly string[]): readonly string[] {
   const total = new Map<string, number>();
   for (const p of paths) total.set(p, (total.get(p) ?? 0) + 1);

@@ -1,4 +1,4 @@
-// Matches the declared types of a function's inputs and results with the tensors it is given and computes.
+// Matches the declared types of a function's inputs and results with the actual tensors.
 import type { Span } from "../../diagnostics/span.js";
 import { equalSizes, printSize, type Atom, type Size } from "../../size/size.js";
 import { compare, toNumber, ZERO } from "../../size/rational.js";
@@ -13,26 +13,26 @@ import type { LogicalType } from "../model.js";
 import { describe, printType, sizeValue } from "../values.js";
 
 export interface Typed {
-  /** Of the input or result. */
+  /** Name of the input or result. */
   readonly name: string;
   readonly role: "input" | "result";
   readonly declared: TypeExpr;
   readonly found: LogicalType;
-  /** The argument, or the expression that gives the result. */
+  /** Span of the argument, or of the result expression. */
   readonly span: Span;
 }
 
 type Dim = Extract<DimExpr, { kind: "dim" }>;
 
-/** Axes of one call of a function: what the names its inputs introduce stand for. */
+/** Matches types in one call of a function; holds the axes that the names in its input types stand for. */
 export class TypeMatcher {
   readonly axes = new Map<string, Binding>();
-  /** What `...` stood for in each input. */
-  readonly #rests: (readonly Size[])[] = [];
+  /** The dimensions matched by `...` in each input. */
+  readonly #ellipses: (readonly Size[])[] = [];
   readonly #env: Env;
 
   constructor(
-    /** What types see: parameters, members, the file. */
+    /** The environment of types: parameters, members, the file. */
     env: Env,
     readonly callee: string,
     readonly lookup: AxisLookup,
@@ -40,7 +40,7 @@ export class TypeMatcher {
     this.#env = { ...env, scope: env.scope.inner(this.axes), place: "a dimension", body: null, make: null };
   }
 
-  /** Binds the axes that the types introduce, then compares; false where something was reported. */
+  /** Binds the axes that the types introduce, then compares; false after a report. */
   match(all: readonly Typed[]): boolean {
     const aligned = all.map((t) => ({ t, pairs: this.#align(t) }));
     let ok = true;
@@ -52,9 +52,7 @@ export class TypeMatcher {
     return ok;
   }
 
-  /**
-   * Each declared dimension with the size that stands there; null where the dtype or the number of dimensions differ.
-   */
+  /** Pairs each declared dimension with its actual size; null if the dtype or the number of dimensions differ. */
   #align(t: Typed): readonly (readonly [Dim, Size])[] | null {
     const { dims, dtype } = t.declared;
     const { shape } = t.found;
@@ -68,15 +66,16 @@ export class TypeMatcher {
     }
     if (rest !== -1) {
       const covered = shape.slice(rest, rest + open);
-      if (t.role === "input") this.#rests.push(covered);
-      else if (!this.#restFits(covered)) return this.#mismatch(t, "`...` stands for the same axes as in the inputs");
+      if (t.role === "input") this.#ellipses.push(covered);
+      else if (!this.#ellipsisFits(covered))
+        return this.#mismatch(t, "`...` stands for the same axes as in the inputs");
     }
     return fixed.map((d, i) => [d, shape[rest === -1 || i < rest ? i : i + open] ?? 1] as const);
   }
 
-  /** `...` of a result stands for what it stood for in the inputs, where those agree. */
-  #restFits(covered: readonly Size[]): boolean {
-    const [first, ...others] = this.#rests;
+  /** Checks that `...` of a result matches the dimensions that `...` matched in the inputs, if those agree. */
+  #ellipsisFits(covered: readonly Size[]): boolean {
+    const [first, ...others] = this.#ellipses;
     const same = (a: readonly Size[], b: readonly Size[]): boolean =>
       a.length === b.length && a.every((s, i) => equalSizes(s, b[i] ?? -1));
     return first === undefined || others.some((o) => !same(o, first)) || same(covered, first);
@@ -101,8 +100,8 @@ export class TypeMatcher {
   }
 
   /**
-   * A result may name an axis that the function made (a slice, a route), not give another name to one of the inputs, or
-   * to a number.
+   * Whether a result may bind a new name to the size: only to an axis that the function created (a slice, a route), not
+   * to an axis of the inputs or a number.
    */
   #isFresh(size: Size): boolean {
     return typeof size !== "number" && [...this.axes.values()].every((b) => !equalSizes(sizeOfBinding(b) ?? -1, size));
@@ -120,7 +119,7 @@ export class TypeMatcher {
     if (dim.bound === null) return true;
     const bound = extentOf(dim.bound, "a bound", this.#env);
     if (bound === null) return false;
-    const most = greatest(size, this.lookup);
+    const most = maximumOf(size, this.lookup);
     if (most !== null && most <= bound) return true;
     const found =
       typeof size === "number"
@@ -157,15 +156,15 @@ export class TypeMatcher {
     else
       checker.report(
         "wrong-result",
-        { callee, result, expected, found, reason, ...this.#mend(t.found) },
+        { callee, result, expected, found, reason, ...this.#hint(t.found) },
         t.span,
         notes,
       );
     return null;
   }
 
-  /** A result that lies on fewer tokens than declared, or on others. */
-  #mend({ shape }: LogicalType): { readonly hint?: string } {
+  /** Hint for a result on fewer tokens than declared, or on other ones. */
+  #hint({ shape }: LogicalType): { readonly hint?: string } {
     for (const size of shape) {
       const axis = sequenceOf(this.lookup, size);
       if (axis === null || !this.#isFresh(size)) continue;
@@ -183,7 +182,7 @@ export class TypeMatcher {
     return {};
   }
 
-  /** The declared type, with the values of its dimensions where they are known. */
+  /** The declared type, with the known values of its dimensions. */
   #print(type: TypeExpr): string {
     const dims = type.dims.map((d) => {
       if (d.kind === "rest") return "...";
@@ -196,20 +195,17 @@ export class TypeMatcher {
   }
 }
 
-/**
- * The name of the axis that a dimension is: a capitalised name that stands for no compile-time value. Null where the
- * dimension is an expression.
- */
+/** The axis name of a dimension: a capitalised name that is no compile-time value. Null for any other expression. */
 export function axisNameOf(expr: Expr, scope: Scope): string | null {
   if (expr.kind !== "name" || !/^[A-Z]/.test(expr.name)) return null;
-  // An axis of this function hides what lies further out.
+  // An axis of this function shadows outer names.
   const found = scope.table.get(expr.name);
   if (found !== undefined) return expr.name;
   const outer = scope.find(expr.name);
   return outer === null || !mayBeNumber(outer) ? expr.name : null;
 }
 
-/** Whether a name may stand for a compile-time number, and so for no axis. */
+/** Whether a name may be a compile-time number, and so no axis. */
 const mayBeNumber = (b: Binding): boolean =>
   b.kind === "const" ||
   (b.kind === "value" && b.value.kind !== "instance" && b.value.kind !== "list" && b.value.kind !== "string");
@@ -217,12 +213,12 @@ const mayBeNumber = (b: Binding): boolean =>
 const sizeOfBinding = (b: Binding): Size | null =>
   b.kind === "value" && (b.value.kind === "number" || b.value.kind === "size") ? sizeFrom(b.value) : null;
 
-/** The greatest value a size can take, by the bounds of its axes; null where there is none. */
-export function greatest(size: Size, lookup: AxisLookup): number | null {
+/** The maximum of a size under the bounds of its axes; null if unbounded. */
+export function maximumOf(size: Size, lookup: AxisLookup): number | null {
   if (typeof size === "number") return size;
   let sum = 0;
   for (const term of size.terms) {
-    // A term that is taken away can be 0 at least, for all sizes are.
+    // A negative term is at most 0, because sizes are not negative.
     if (compare(term.coefficient, ZERO) < 0) continue;
     let product = toNumber(term.coefficient);
     for (const { atom } of term.atoms) {
@@ -246,20 +242,20 @@ function greatestAtom(atom: Atom, lookup: AxisLookup): number | null {
     case "floor":
     case "round": {
       const [arg] = atom.args;
-      const most = arg === undefined ? null : greatest(arg, lookup);
+      const most = arg === undefined ? null : maximumOf(arg, lookup);
       return most === null ? null : Math.ceil(most);
     }
     case "min": {
-      const known = atom.args.map((a) => greatest(a, lookup)).filter((m) => m !== null);
+      const known = atom.args.map((a) => maximumOf(a, lookup)).filter((m) => m !== null);
       return known.length === 0 ? null : Math.min(...known);
     }
     case "max": {
-      const all = atom.args.map((a) => greatest(a, lookup));
+      const all = atom.args.map((a) => maximumOf(a, lookup));
       return all.reduce((a, b) => (a === null || b === null ? null : Math.max(a, b)), 0);
     }
     case "mod": {
       const [, divisor] = atom.args;
-      return divisor === undefined ? null : greatest(divisor, lookup);
+      return divisor === undefined ? null : maximumOf(divisor, lookup);
     }
     case "div":
       return null;

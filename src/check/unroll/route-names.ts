@@ -1,13 +1,13 @@
-// What routes are called wherever they are printed: by the call that chooses, and where that does not tell them apart,
-// by the name they are bound to.
+// The names of routes in output: the path of the choosing call; if that is not unique, with the name to which the route
+// is bound.
 import { joinPath } from "../names/bindings.js";
 import { numbered } from "./inspect.js";
 import type { Model } from "../model.js";
 import type { FoundRoute } from "./found.js";
 
 /**
- * The call's path where it makes one route; else with the name, `layers.0.moe.expert#3`; in the model's own functions
- * the name alone.
+ * The call's path if the call has one route; else with the bound name, `layers.0.moe.expert#3`; the bound name alone in
+ * the model's own functions.
  */
 export function nameRoutes(found: readonly FoundRoute[]): Model["routes"] {
   const made = new Map<string, number>();

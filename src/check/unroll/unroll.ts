@@ -1,4 +1,4 @@
-// Unrolls functions: the body of the entered function and of all it calls becomes one list of operations.
+// Unrolls functions: the entered function and all it calls become one list of operations.
 import type { Code, DataOf } from "../../diagnostics/catalogue.js";
 import type { Note } from "../../diagnostics/diagnostic.js";
 import { invariant } from "../../base/invariant.js";
@@ -23,10 +23,10 @@ import type { Checker, Trace } from "../checker.js";
 import { Tally } from "../instances/tally.js";
 import { describe, hasError, printType } from "../values.js";
 
-/** What a function without a result gives. */
-const NOTHING: ConstValue = { kind: "tuple", names: [], items: [] };
+/** The value of a function without results. */
+const NO_RESULT: ConstValue = { kind: "tuple", names: [], items: [] };
 
-/** One function of one instance being unrolled. */
+/** A stack frame: one function of one instance that is being unrolled. */
 interface Frame extends ActiveCall {
   readonly fn: Fn;
   readonly env: Env;
@@ -83,7 +83,7 @@ export class Unroller implements FunctionBody {
     this.#reportIn(this.#frame?.node ?? null, this.#checker.trace, code, data, span, notes);
   }
 
-  /** Reports at a value's place, by the calls that led to it, when everything is unrolled. */
+  /** Reports at a value's span, with the calls that led to it; for use after unrolling. */
   reportAt<C extends Code>(
     value: Value,
     code: C,
@@ -107,7 +107,7 @@ export class Unroller implements FunctionBody {
     this.#checker.report(code, data, span, [...notes, ...made.notes], made.trace);
   }
 
-  /** Whether a function called from the entered one made the value. */
+  /** Whether a function called by the entered one emitted the value. */
   madeInCall(value: Value): boolean {
     return this.#inCalls.has(value);
   }
@@ -135,7 +135,7 @@ export class Unroller implements FunctionBody {
     return this.#emitted.stream(this.#frame.node);
   }
 
-  /** `K`, then `K2`, `K3`, …: the first that no axis bears. */
+  /** The first unused axis name of `K`, `K2`, `K3`, …. */
   #freeName(hint: string): string {
     let n = this.#taken.get(hint) ?? 0;
     let name = hint;
@@ -174,7 +174,7 @@ export class Unroller implements FunctionBody {
     }
     if (caller.depth >= MAX_DEPTH) this.#checker.abort("functions that call one another in a row", MAX_DEPTH, span);
     this.#calls.add(fn, callee, span);
-    return this.#checker.traced(span, () => {
+    return this.#checker.withinCall(span, () => {
       const matcher = new TypeMatcher(typeEnv(this.#checker, instance), callee, this);
       const inputs = this.#arguments(fn, args, callee, span);
       if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
@@ -184,7 +184,7 @@ export class Unroller implements FunctionBody {
     });
   }
 
-  /** The arguments as tensors, beside the inputs they go to; null where one is none, which was reported. */
+  /** Converts the arguments to tensors, paired with their inputs; null after a report. */
   #arguments(
     fn: Fn,
     args: ReadonlyMap<string, Argument>,
@@ -207,7 +207,7 @@ export class Unroller implements FunctionBody {
 
   // --- functions and statements
 
-  /** Unrolls a function whose inputs are bound, and gives its result: a tensor, or several by name. */
+  /** Unrolls a function whose inputs are bound; returns its result: a tensor, or a tuple of named tensors. */
   run({
     instance,
     fn,
@@ -228,12 +228,12 @@ export class Unroller implements FunctionBody {
     this.#frame = frame;
     const objective = fn.name.text === "objective";
     const last = this.#statements(fn.body, frame, !objective);
-    const result = objective ? NOTHING : this.#results(fn, last, matcher, nameOfFunction(instance, fn));
+    const result = objective ? NO_RESULT : this.#results(fn, last, matcher, nameOfFunction(instance, fn));
     this.#frame = outer;
     return result;
   }
 
-  /** Runs statements; gives the value of the last one where it is an expression. */
+  /** Executes statements; returns the value of the last one if it is an expression. */
   #statements(body: readonly Stmt[], frame: Frame, wanted: boolean): Result | null {
     let last: Result | null = null;
     for (const [i, stmt] of body.entries()) last = this.#statement(stmt, frame, wanted && i === body.length - 1);
@@ -275,10 +275,10 @@ export class Unroller implements FunctionBody {
     const locals = env.scope.table;
     const [first, ...more] = stmt.targets;
     if (first !== undefined && more.length === 0) {
-      if (value === NOTHING) this.report("no-value", { what: "this call" }, stmt.value.span);
+      if (value === NO_RESULT) this.report("no-value", { what: "this call" }, stmt.value.span);
       if (value.kind === "route" && !this.routes.has(value.value))
         this.routes.set(value.value, { node, name: first.text, axis: value.value.attrs.axis });
-      locals.set(first.text, { kind: "value", value: value === NOTHING ? ERROR : value });
+      locals.set(first.text, { kind: "value", value: value === NO_RESULT ? ERROR : value });
       return;
     }
     const items = value.kind === "tuple" || value.kind === "list" ? value.items : null;
@@ -288,7 +288,7 @@ export class Unroller implements FunctionBody {
     stmt.targets.forEach((t, i) => locals.set(t.text, { kind: "value", value: fits ? (items[i] ?? ERROR) : ERROR }));
   }
 
-  /** The loop's variable is local; what the body binds is seen after it. */
+  /** The loop variable is local to the loop; names bound in the body are visible after it. */
   #for(stmt: Extract<Stmt, { kind: "for" }>, frame: Frame): void {
     const items = itemsOf(stmt.list, frame.env);
     const locals = frame.env.scope.table;
@@ -340,11 +340,15 @@ export class Unroller implements FunctionBody {
 
   #results(fn: Fn, last: Result | null, matcher: TypeMatcher, callee: string): ConstValue {
     const { results } = fn;
-    if (results.length === 0) return last?.value ?? NOTHING;
+    if (results.length === 0) return last?.value ?? NO_RESULT;
     if (last !== null && hasError(last.value)) return ERROR;
-    const several = last?.value.kind === "list" || (last?.value.kind === "tuple" && last.value !== NOTHING);
+    const several = last?.value.kind === "list" || (last?.value.kind === "tuple" && last.value !== NO_RESULT);
     const items =
-      last === null || last.value === NOTHING ? [] : several && "items" in last.value ? last.value.items : [last.value];
+      last === null || last.value === NO_RESULT
+        ? []
+        : several && "items" in last.value
+          ? last.value.items
+          : [last.value];
     if (last === null || items.length !== results.length) {
       this.report(
         "result-count",
@@ -369,7 +373,7 @@ export class Unroller implements FunctionBody {
       : { kind: "tuple", names: typed.map((t) => t.name), items: values };
   }
 
-  /** Unrolls the inputs of the entered function, which belong to the model's own call. */
+  /** Runs `work` in the frame of the entered function, for its inputs, which belong to the model's own call. */
   within<T>(instance: Instance, fn: Fn, node: CallNode, work: () => T): T {
     const env = environment(this.#checker, instance.bodyScope, "a function", { body: this });
     this.#frame = { node, outer: null, fn, env, depth: 0, losses: new Map() };
@@ -378,7 +382,7 @@ export class Unroller implements FunctionBody {
     return made;
   }
 
-  /** Once all calls are known, and have their paths. */
+  /** Sets paths and streams, once all calls are known. */
   finish(): void {
     this.#emitted.finish();
   }
@@ -389,6 +393,6 @@ interface Result {
   readonly span: Span;
 }
 
-/** What the types of an instance's functions see. */
+/** The environment of the types in an instance's functions. */
 export const typeEnv = (checker: Checker, instance: Instance): Env =>
   environment(checker, instance.memberScope, "a dimension");

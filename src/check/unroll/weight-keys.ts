@@ -1,4 +1,4 @@
-// `names`: the keys under which a checkpoint holds the weights.
+// `names`: maps weights to their keys in a checkpoint.
 import type { NamesEntry, Text } from "../../syntax/ast.js";
 import type { Instance } from "../names/bindings.js";
 import type { FoundWeight } from "./inspect.js";
@@ -8,7 +8,7 @@ import { nearest } from "../../size/nearest.js";
 
 type Rule = Extract<NamesEntry, { kind: "map" }>;
 
-/** Keys of each weight by its path, and the patterns of keys to pass over. */
+/** The keys of each weight by path, and the patterns of keys to ignore. */
 export interface WeightKeys {
   readonly keys: ReadonlyMap<string, readonly string[]>;
   readonly ignore: readonly string[];
@@ -60,8 +60,8 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 /**
- * Matches paths: {x} stands for one segment, or a part of one; the same {x} twice for the same text. Linear in the
- * path.
+ * Compiles a pattern on paths: {x} matches one segment or a part of one; the same {x} must match the same text. Linear
+ * in the path.
  */
 function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMap<string, string> | null {
   const matchers = pattern.split(".").map(segmentOf);
@@ -73,11 +73,11 @@ function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMa
 }
 
 /**
- * Matches one segment, and binds what its placeholders stand for: of several each takes as little as it can, the last
- * one the rest.
+ * Compiles a pattern on one segment, which binds its placeholders: each matches as little as possible, the last one the
+ * rest.
  */
 function segmentOf(pattern: string): (segment: string, bound: Map<string, string>) => boolean {
-  // Text and names take turns: `a{x}b` gives a, x, b.
+  // Text and names alternate: `a{x}b` is split into a, x, b.
   const [head = "", ...rest] = pattern.split(PLACEHOLDER);
   const names = rest.filter((_, i) => i % 2 === 0);
   const texts = rest.filter((_, i) => i % 2 === 1);
@@ -114,12 +114,12 @@ function placeholdersBound(checker: Checker, rule: Rule): boolean {
 
 const placeholders = (text: Text): string[] => [...text.value.matchAll(PLACEHOLDER)].map((m) => m[1] ?? "");
 
-/** A segment of a path that counts the items of a list. */
+/** A path segment that is the index of a list item. */
 const ITEM = /(^|\.)\d+(?=\.|$)/g;
 
 /**
- * The paths of one shape (`layers.{}.weight`) as a pattern, written as in the one given where that has a number or
- * placeholder too.
+ * The paths of one shape (`layers.{}.weight`) as a pattern, which uses the placeholders of `pattern` where it has a
+ * number or placeholder too.
  */
 function patternLike(pattern: string, shape: string): string {
   const written = pattern.split(".");
@@ -131,15 +131,15 @@ function patternLike(pattern: string, shape: string): string {
     .join(".");
 }
 
-/** Whether the pattern goes through a list of the model that is empty as its parameters stand: `--set depth=0`. */
+/** Whether the pattern goes through a list that is empty for the model's parameters, as with `--set depth=0`. */
 function emptyList(model: Instance, pattern: string): boolean {
   const member = model.members.get(pattern.split(".")[0] ?? "");
   return member?.kind === "value" && member.value.kind === "list" && member.value.items.length === 0;
 }
 
 /**
- * Two weights with one key are an error, unless an entry accepts further keys and it is not the one it is saved under.
- * `written`: where entries give keys.
+ * Reports two weights with one key, unless an entry accepts further keys and this is not the key under which the weight
+ * is saved. `written`: the places where entries state keys.
  */
 function checkCollisions(
   checker: Checker,
