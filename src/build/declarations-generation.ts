@@ -1,6 +1,6 @@
-// The part of a built package's `index.d.ts` that only models which generate have.
+// The parts of a package's `index.d.ts` for models that generate.
 
-/** Types of `generate`, and of what it takes and gives. */
+/** The types of `generate`: its options and results. */
 export const GENERATION_TYPES = `
 export interface Message {
   readonly role: string;

@@ -1,10 +1,10 @@
-// `index.d.ts` of a built package: the model's own inputs and results as types.
+// Prints `index.d.ts` of a built package, with types of the model's inputs and results.
 import { GENERATE_MEMBER, GENERATION_TYPES, USE_MEMBER } from "./declarations-generation.js";
 import type { Programs } from "../packaged/programs.js";
 import type { Program, ProgramInput, ProgramOutput, SizeText } from "../program/program.js";
 import type { DType } from "../base/dtype.js";
 
-/** The types a page or a program in Node sees. The same for the same programs. */
+/** The text of `index.d.ts`. Equal programs give equal text. */
 export function declarations({ run, generation }: Programs): string {
   const results = run.outputs.filter((o) => o.role !== "observe");
   const observed = run.outputs.filter((o) => o.role === "observe");
@@ -56,10 +56,7 @@ const ARRAYS: { readonly [D in DType]: string } = {
   bool: "Uint8Array",
 };
 
-/**
- * Names of parameters and results may be anything an identifier is, and paths with dots: quoted where TypeScript needs
- * it.
- */
+/** The name as a TypeScript property: quoted where it is a path with dots or another name that is no identifier. */
 const propertyOf = (name: string): string => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : JSON.stringify(name));
 
 const HEAD = `// Made by modc build; do not edit.

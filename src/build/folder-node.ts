@@ -1,5 +1,4 @@
-// A package on disk: written to a new folder beside its place and then renamed, so that a build is there whole or not
-// at all.
+// Writes a package to disk atomically: to a new folder beside its destination, which is then renamed.
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError, type FaultOptions } from "../base/errors.js";
 import { randomBytes } from "node:crypto";
@@ -10,7 +9,7 @@ import { MANIFEST, MANIFEST_FORMAT } from "../packaged/manifest.js";
 import { leftover } from "../runtime/node.js";
 import type { WriteFile } from "./package.js";
 
-/** The folder cannot be written, or holds what no build has made. */
+/** The folder cannot be written, or holds files that are not a build. */
 export class FolderError extends ModcError<"cannot-write"> {
   override readonly name = "FolderError";
 
@@ -20,8 +19,8 @@ export class FolderError extends ModcError<"cannot-write"> {
 }
 
 /**
- * Calls `body` with a way to write files, and puts them at `path` when it is done; whatever is thrown before leaves
- * `path` as it was.
+ * Calls `body` with a function that writes files, and puts them at `path` when it is done. If `body` throws, `path`
+ * stays as it was.
  */
 export async function writeFolder<T>(path: string, body: (write: WriteFile) => Promise<T>): Promise<T> {
   const place = resolve(path);
@@ -30,16 +29,16 @@ export async function writeFolder<T>(path: string, body: (write: WriteFile) => P
   const old = `${fresh}-old`;
   const temporary = [leftover(fresh), leftover(old)];
   try {
-    await reaching(path, () => mkdir(fresh, { recursive: true }));
+    await mapErrno(path, () => mkdir(fresh, { recursive: true }));
     const made = await body((name, bytes) =>
-      reaching(path, async () => {
+      mapErrno(path, async () => {
         await mkdir(dirname(join(fresh, name)), { recursive: true });
         await writeFile(join(fresh, name), bytes);
       }),
     );
-    await reaching(path, async () => {
+    await mapErrno(path, async () => {
       const replaces = await exists(place);
-      // Both at once: an interrupt between them would find no build there.
+      // Both renames are synchronous: an interrupt between them would leave no build there.
       if (replaces) renameSync(place, old);
       try {
         renameSync(fresh, place);
@@ -56,7 +55,7 @@ export async function writeFolder<T>(path: string, body: (write: WriteFile) => P
   }
 }
 
-/** Nothing but an empty folder or an earlier build is written over. */
+/** Throws unless `path` is free, an empty folder or an earlier build. */
 async function expectReplaceable(path: string, place: string): Promise<void> {
   let names: readonly string[];
   try {
@@ -87,7 +86,7 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function reaching<T>(path: string, body: () => Promise<T>): Promise<T> {
+async function mapErrno<T>(path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {

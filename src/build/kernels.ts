@@ -1,4 +1,4 @@
-// Programs as a package stores them: each kernel's text once, in a file of its own.
+// Programs in the form a package stores: each distinct kernel text in its own file.
 import type { Programs } from "../packaged/programs.js";
 import type { Program } from "../program/program.js";
 import { printGeneration } from "../program/generation.js";
@@ -7,7 +7,7 @@ import { printProgram } from "../program/serialize.js";
 export interface StoredPrograms {
   /** `program.json`. */
   readonly text: string;
-  /** WGSL by the names of their files. */
+  /** WGSL texts by file name. */
   readonly kernels: ReadonlyMap<string, string>;
 }
 

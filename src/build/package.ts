@@ -1,4 +1,4 @@
-// A model as a package that needs no compiler: its files, one after the other, the same for the same input.
+// Builds a package that runs a model without the compiler. Equal inputs give equal files.
 import type { Program } from "../program/program.js";
 import { formatBytes } from "../runtime/errors.js";
 import { fileDtype, toBytes } from "../runtime/weights/convert.js";
@@ -26,28 +26,28 @@ import { readme } from "./readme.js";
 export interface PackageInput {
   /** The package's name for npm. */
   readonly name: string;
-  /** What was built from, for people: `moby.mod`. */
+  /** The name of the source, for readers: `moby.mod`. */
   readonly source: string;
-  /** All of the same weights. */
+  /** The programs of the package, all with the same weights. */
   readonly programs: Programs;
   readonly weights: WeightSource;
   /** Null where the model has none. */
   readonly tokenizer: TokenizerTexts | null;
-  /** How the model generates where nobody says otherwise. */
+  /** Defaults of the options of generation. */
   readonly defaults: Defaults;
-  /** Files of the runtime by name, and those of its tokenizer. */
+  /** Files of the runtime by name, and those of its tokenizer part. */
   readonly runtime: Readonly<Record<string, string>>;
   readonly tokenizerRuntime: Readonly<Record<string, string>>;
-  /** Of modc. */
+  /** The version of modc. */
   readonly version: string;
-  /** The largest shard of weights. */
+  /** Largest size of a shard of weights. */
   readonly shardBytes: number;
 }
 
 /** Writes one file of the package; names have slashes. */
 export type WriteFile = (name: string, bytes: Uint8Array) => Promise<void>;
 
-/** Hands over every file, the manifest last. Throws WeightsError where weights do not fit. */
+/** Writes every file with `write`, the manifest last. Throws WeightsError where the weights do not fit the model. */
 export async function buildPackage(
   input: PackageInput,
   write: WriteFile,
@@ -102,13 +102,13 @@ export async function buildPackage(
 
 const textEntry = (name: string, text: string | null): [string, string][] => (text === null ? [] : [[name, text]]);
 
-/** In a file of its own, or in the configuration. */
+/** Whether there is a chat template, in its own file or in the configuration. */
 const hasTemplate = ({ template, config }: TokenizerTexts): boolean =>
   template !== null || (config !== null && /"chat_template"\s*:\s*["[]/.test(config));
 
 const byName = (a: ManifestFile, b: ManifestFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
-/** Weights in the order they are loaded in, as the checkpoint stores their values, cut where a shard is full. */
+/** Writes the weights in the order of loading, with the checkpoint's element types, split into shards. */
 async function putWeights(
   { weights, shardBytes }: PackageInput,
   run: Program,
@@ -140,7 +140,7 @@ async function putWeights(
       bytes: values.bytes.length,
     });
     offset += values.bytes.length;
-    // A shard begins anew where what comes next would not fit; what fits in none is spread.
+    // Start a new shard if the tensor would not fit; a tensor larger than a shard is split.
     if (bytes > 0 && bytes + values.bytes.length > shardBytes) await flush();
     for (let at = 0; at < values.bytes.length; at += shardBytes) {
       const piece = values.bytes.subarray(at, at + shardBytes);
@@ -154,7 +154,7 @@ async function putWeights(
   return { shards, tensors };
 }
 
-/** Bytes as the checkpoint has them where it holds the values once; copies are compared. */
+/** The checkpoint's own bytes where one tensor holds the weight; where several do, they are read and compared. */
 async function stored(
   weight: Program["weights"][number],
   keys: readonly string[],
@@ -177,7 +177,7 @@ function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
   return whole;
 }
 
-/** A line for each file and tensor. */
+/** The manifest as JSON, a line for each file and tensor. */
 function manifestText(manifest: Manifest): Promise<string> {
   const lines = Object.entries(manifest).map(([key, value]: [string, unknown]) => {
     const text =
@@ -193,7 +193,7 @@ const TOKENIZER = '() => import("./runtime/tokenizer.js")';
 const fileLine = (name: string): string =>
   `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`;
 
-/** Each place spelled out, so that a bundler finds the files and takes them along. */
+/** Each file's URL is spelled out, so that a bundler finds and includes the files. */
 const indexText = (
   model: string,
   files: readonly string[],

@@ -1,4 +1,4 @@
-// The style of a page with a model in it: light and dark, from a phone up.
+// The style sheet of a page that contains a model: light and dark, for phones and larger screens.
 
 const SHADES = [0, 8, 16, 24, 33, 42, 52, 63, 75];
 

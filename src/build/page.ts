@@ -1,27 +1,26 @@
-// A model as one page that works from disk: its package's files, the runtime and a form to try it with, all in one
-// file.
+// A model as a single HTML file that works from disk: the package's files, the runtime and a form to try it.
 import { sha256Base64 } from "../packaged/hash.js";
 import { PROGRAMS } from "../packaged/manifest.js";
 import type { Generation } from "../program/generation.js";
 import { PAGE_STYLE } from "./page-style.js";
 
 export interface PageInput {
-  /** Files of the package by name, its manifest among them. */
+  /** The package's files by name, including its manifest. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly model: string;
-  /** What was built from, for people. */
+  /** The name of the source, for readers. */
   readonly source: string;
   readonly generation: Generation;
   /** The page's script. */
   readonly script: string;
-  /** Of modc. */
+  /** The version of modc. */
   readonly version: string;
-  /** Their bytes, for people. */
+  /** The size of the weights, for readers. */
   readonly weights: string;
   readonly prompt: string;
 }
 
-/** The page. It has leave to run its own script and nothing else, and asks nothing of any server. */
+/** The text of the page. Its content security policy allows only its own script and no connections. */
 export async function pageText({
   files,
   model,
@@ -44,7 +43,7 @@ export async function pageText({
       loaded.map(([name, bytes]) => [name, `data:application/octet-stream;base64,${base64(bytes)}`]),
     ),
   };
-  // esbuild leaves no end of a script in a string; a text that had one all the same would end the page's.
+  // esbuild escapes `</script` in strings; any that remained would end the page's script element.
   const own = script.replaceAll(/<\/(script)/gi, "<\\/$1");
   const policy = [
     "default-src 'none'",
@@ -100,7 +99,7 @@ const escape = (text: string): string =>
 /** RFC 4648. */
 function base64(bytes: Uint8Array): string {
   let text = "";
-  const PIECE = 0x8000 - (0x8000 % 3); // so that pieces fit together
+  const PIECE = 0x8000 - (0x8000 % 3); // a multiple of 3, so that the base64 of pieces can be concatenated
   for (let at = 0; at < bytes.length; at += PIECE) text += btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)));
   return text;
 }

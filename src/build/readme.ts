@@ -6,9 +6,9 @@ export interface ReadmeInput {
   readonly source: string;
   readonly programs: Programs;
   readonly version: string;
-  /** Their bytes, for people. */
+  /** The size of the weights, for readers. */
   readonly weights: string;
-  /** Whether it has a chat template. */
+  /** Whether the model has a chat template. */
   readonly chat: boolean;
 }
 

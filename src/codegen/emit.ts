@@ -30,15 +30,15 @@ import { worksOf } from "./works.js";
 
 export interface EmitOptions {
   /**
-   * Where the plan comes from: its weights, parameters and phase. Without it, weights are those the plan reads, and
-   * start as zeros.
+   * The model the plan was compiled from: its weights, parameters and phase. Without it, the program lists the weights
+   * that the plan reads, initialized with zeros.
    */
   readonly model?: Model;
-  /** Texts that origins point into; a file that is not among them has line 0. */
+  /** Source texts that origins point into. Origins in other files get line 0. */
   readonly sources?: readonly SourceFile[];
 }
 
-/** Turns a plan into the data a runtime needs. Kernels of equal text are one. */
+/** Turns a plan into a program, the data a runtime needs. Kernels with equal text are stored once. */
 export function emit(plan: Plan, options: EmitOptions = {}): Program {
   const { graph } = plan;
   const { model } = options;
@@ -104,7 +104,7 @@ function requirementsOf(plan: Plan): Requirements {
   };
 }
 
-/** Kernels by their text. */
+/** The program's kernels, deduplicated by their text. */
 class Kernels {
   readonly all: ProgramKernel[] = [];
   readonly #byKernel = new Map<Kernel, number>();
@@ -158,7 +158,9 @@ function emitStep(step: PlanStep, kernels: Kernels, work: number): ProgramStep {
 
 const sizeText = (size: Size): SizeText => (typeof size === "number" ? size : printSize(size));
 
-/** Values that JSON cannot hold as they are (NaN, infinities, −0) go as the bits of the word. */
+/**
+ * The JSON form of a uniform. Values that JSON cannot hold (NaN, infinities, −0) are written as the bits of the word.
+ */
 export function emitUniform(uniform: Uniform): ProgramUniform {
   if ("size" in uniform) return sizeText(uniform.size);
   const { value, dtype } = uniform;
@@ -203,7 +205,7 @@ function emitTable(table: PlanTable): ProgramTable {
   }
 }
 
-/** All the model declares: a checkpoint must hold them, read or not. */
+/** All weights that the model declares, whether the plan reads them or not: a checkpoint must hold them all. */
 function weightsOf(plan: Plan, model: Model | undefined): readonly ProgramWeight[] {
   const slotsOf = (path: string): ProgramWeight["slots"] => plan.weights.get(path) ?? [];
   if (model) return model.weights.map((weight) => asProgramWeight(weight, slotsOf(weight.path)));

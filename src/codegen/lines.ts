@@ -1,4 +1,4 @@
-// Offsets into sources as line numbers, by binary search: thousands of steps ask.
+// Converts offsets into sources to line numbers, by binary search: a program has thousands of steps.
 import type { SourceFile, Span } from "../diagnostics/span.js";
 
 export class LineTable {
@@ -12,7 +12,7 @@ export class LineTable {
     }
   }
 
-  /** From 1; 0 where the text of the file is not known. */
+  /** The line on which the span starts, counted from 1; 0 where the text of the file is not known. */
   lineOf({ file, start }: Span): number {
     const starts = this.#starts.get(file);
     if (!starts) return 0;

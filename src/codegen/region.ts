@@ -1,5 +1,5 @@
-// The parameters region of a kernel as WGSL: uniform words, bindings and the declarations in which uses of a file
-// differ.
+// Prints the parameters region of a kernel as WGSL: uniform words, bindings, and the declarations that vary between
+// uses of one kernel file.
 import { invariant } from "../base/invariant.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
@@ -16,7 +16,7 @@ export function assemble(source: string, kernel: Kernel): string {
   return source.slice(0, begin) + printRegion(kernel) + source.slice(end + END.length);
 }
 
-/** The region's text; equal for kernels that do the same. */
+/** The text of the parameters region. Kernels that compute the same have equal text. */
 export function printRegion(kernel: Kernel): string {
   // Directives come before any declaration.
   const enables = kernel.buffers.some((b) => b.element === "f16") ? "enable f16;\n" : "";

@@ -1,5 +1,4 @@
-// What each step of a plan computes: its operators, their places in the source, and its cost from the operators'
-// records.
+// Metadata of each step: the operators it computes, their source locations, and its cost by the operators' records.
 import { invariant } from "../base/invariant.js";
 import { isOp, nodesOf, type Node, type Origin } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
@@ -18,42 +17,42 @@ import type { LineTable } from "./lines.js";
 export interface Works {
   readonly works: readonly ProgramWork[];
   readonly origins: readonly ProgramOrigin[];
-  /** The work of each step. */
+  /** Index into `works` for each step. */
   readonly ofStep: readonly number[];
 }
 
-/** Steps that compute the same nodes, one after the other, are one work. Linear in the nodes of the plan. */
+/** Consecutive steps that compute the same nodes share one work entry. Linear in the nodes of the plan. */
 export function worksOf(plan: Plan, lines: LineTable): Works {
-  const units = unitsOf(plan.steps);
-  const places = new Places(lines);
+  const units = groupSteps(plan.steps);
+  const places = new Locations(lines);
   const order = new Map(nodesOf(plan.graph).map((node, i) => [node, i]));
   const traffic = new Traffic(plan, units);
   const costs = new Map<object, Pick<ProgramWork, "flops" | "bytes">>();
   const works = units.map((unit): ProgramWork => {
-    const [named] = unit.nodes;
-    invariant(named, "a step computes nothing");
+    const [primary] = unit.nodes;
+    invariant(primary, "a step computes nothing");
     const [first] = unit.steps;
     if (first!.kind !== "dispatch" && !unit.computes)
-      return { ops: [{ op: first!.kind, origin: places.of(named.origin) }], main: 0, ...moved(unit) };
+      return { ops: [{ op: first!.kind, origin: places.of(primary.origin) }], main: 0, ...copyCost(unit) };
     const nodes = unit.nodes.toSorted((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0));
     const operators = nodes.map((n): ProgramOperator => ({ op: n.op, origin: places.of(n.origin) }));
-    // Equal steps share their uniforms, and cost the same: layers are counted once.
+    // Equal steps share their array of uniforms and have the same cost, so that repeated layers are counted once.
     const key = unit.steps.flatMap((s) => (s.kind === "dispatch" ? [s.uniforms] : []))[0]!;
     let cost = costs.get(key);
-    if (!cost) costs.set(key, (cost = unitCost(unit, traffic)));
-    return { ops: operators, main: nodes.indexOf(named), ...cost };
+    if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic)));
+    return { ops: operators, main: nodes.indexOf(primary), ...cost };
   });
   return { works, origins: places.all, ofStep: units.flatMap((unit, i) => unit.steps.map(() => i)) };
 }
 
-interface Unit {
+interface StepGroup {
   readonly nodes: readonly Node[];
   readonly steps: readonly PlanStep[];
-  /** Whether a kernel is among its steps. */
+  /** Whether one of the steps is a dispatch. */
   readonly computes: boolean;
 }
 
-function unitsOf(steps: readonly PlanStep[]): readonly Unit[] {
+function groupSteps(steps: readonly PlanStep[]): readonly StepGroup[] {
   const groups: PlanStep[][] = [];
   for (const step of steps) {
     const last = groups.at(-1);
@@ -72,8 +71,8 @@ function unitsOf(steps: readonly PlanStep[]): readonly Unit[] {
   }));
 }
 
-/** Places by what they say. */
-class Places {
+/** Source locations, deduplicated by path, file and line. */
+class Locations {
   readonly all: ProgramOrigin[] = [];
   readonly #lines: LineTable;
   readonly #byOrigin = new Map<Origin, number>();
@@ -101,39 +100,39 @@ class Places {
   }
 }
 
-/** A value in memory: a result of a node that is computed, or a source. */
-interface Place {
+/** A value in memory: a result of a node that a kernel computes, or of a source. */
+interface StoredValue {
   readonly root: Node;
   readonly result: number;
 }
 
-/** Which values units read from memory and leave there. */
+/** Counts the bytes that groups of steps read from memory and write to it. */
 class Traffic {
   /** The nodes that some kernel computes. */
   readonly #computed = new Set<Node>();
-  /** Results that are read from memory, of nodes that are computed. */
+  /** For each node that a kernel computes, the results that are read from memory. */
   readonly #stored = new Map<Node, Set<number>>();
 
   readonly #encodings: Plan["encodings"];
 
-  constructor({ graph, encodings: encoded }: Plan, units: readonly Unit[]) {
+  constructor({ graph, encodings: encoded }: Plan, units: readonly StepGroup[]) {
     this.#encodings = encoded;
     for (const unit of units) if (unit.computes) for (const node of unit.nodes) this.#computed.add(node);
-    const keep = (node: Node): void => {
-      for (const { root, result } of this.#placesOf(node))
+    const markStored = (node: Node): void => {
+      for (const { root, result } of this.#storedValuesOf(node))
         this.#stored.set(root, (this.#stored.get(root) ?? new Set()).add(result));
     };
     for (const unit of units) {
       const own = new Set(unit.nodes);
-      for (const node of unit.nodes) for (const input of node.inputs) if (!own.has(input)) keep(input);
+      for (const node of unit.nodes) for (const input of node.inputs) if (!own.has(input)) markStored(input);
     }
-    for (const { node } of graph.outputs) keep(node);
-    for (const { next } of graph.states) keep(next);
-    for (const node of graph.starts.values()) keep(node);
+    for (const { node } of graph.outputs) markStored(node);
+    for (const { next } of graph.states) markStored(next);
+    for (const node of graph.starts.values()) markStored(node);
   }
 
-  /** What lies behind views, and behind what is packed when weights are loaded. */
-  *#placesOf(node: Node): Generator<Place & { readonly type: TensorType }> {
+  /** The stored values that a node is a view of, or that it is packed from when weights are loaded. */
+  *#storedValuesOf(node: Node): Generator<StoredValue & { readonly type: TensorType }> {
     const pending: { node: Node; result: number; type: TensorType }[] = [{ node, result: 0, type: node.types[0]! }];
     for (let at = pending.pop(); at; at = pending.pop()) {
       if (this.#computed.has(at.node) || at.node.inputs.length === 0) {
@@ -141,15 +140,17 @@ class Traffic {
         continue;
       }
       const result = isOp(at.node, "pick") ? at.node.attrs.result : at.result;
-      // A view may show a part of what it is a view of; a value that is repeated or put beside others is read as it is.
+      // A view may show a part of its input. A value that is broadcast or concatenated is read whole.
       const whole = at.node.op === "broadcast" || at.node.inputs.length > 1;
       for (const input of at.node.inputs)
         pending.push({ node: input, result, type: whole ? input.types[0]! : at.type });
     }
   }
 
-  /** Bytes of what comes from outside, each once, and of what stays in memory. */
-  bytes(unit: Unit): Size {
+  /**
+   * Bytes of the inputs that other steps or the host provide, each counted once, and of the results that are stored.
+   */
+  bytes(unit: StepGroup): Size {
     const own = new Set(unit.nodes);
     const reads = new Map<string, { readonly whole: Size; readonly parts: Map<string, Size> }>();
     const ids = new Map<Node, number>();
@@ -157,7 +158,7 @@ class Traffic {
       node.inputs.forEach((input, i) => {
         if (own.has(input)) return;
         const rows = i === 0 ? (touched(node)?.read ?? null) : null;
-        for (const { root, result, type } of this.#placesOf(input)) {
+        for (const { root, result, type } of this.#storedValuesOf(input)) {
           if (own.has(root) || root.op === "constant") continue;
           if (!ids.has(root)) ids.set(root, ids.size);
           const key = `${ids.get(root)!} ${result}`;
@@ -168,7 +169,7 @@ class Traffic {
               (read = { whole: this.#inMemory(root, result, bytesOf([root.types[result]!])), parts: new Map() }),
             );
           const part = this.#inMemory(root, result, rows ?? bytesOf([type]));
-          // Two different views of one value show different parts of it; looks at the same rows are one.
+          // Two different views of one value show different parts of it; two reads of the same rows are counted once.
           read.parts.set(rows === null ? `${printSize(part)} ${viewKey(input, ids)}` : `rows ${printSize(part)}`, part);
         }
       });
@@ -182,14 +183,14 @@ class Traffic {
         sum = addSizes(sum, this.#inMemory(node, result, touched(node)?.written ?? bytesOf([node.types[result]!])));
     return sum;
   }
-  /** Of so many bytes at four a value, those of a result as it is stored. */
+  /** Converts a byte count at four bytes a value to the bytes of the result's encoding. */
   #inMemory(node: Node, result: number, bytes: Size): Size {
     const { block } = encodings[(result === 0 && this.#encodings.get(node)) || "word"];
     return multiplySizes(sizeOf(rational(block.bytes, 4 * block.values)), bytes);
   }
 }
 
-/** Tells slices of one value apart. */
+/** A number that tells slices of one value apart. */
 function viewKey(node: Node, ids: Map<Node, number>): number {
   if (!ids.has(node)) ids.set(node, ids.size);
   return ids.get(node)!;
@@ -198,7 +199,7 @@ function viewKey(node: Node, ids: Map<Node, number>): number {
 /** How much of input 0 and of its result a node touches; null: all. */
 const touched = <K extends OpName>(node: Node<K>): Touched | null => ops[node.op].touches?.(node) ?? null;
 
-function unitCost(unit: Unit, traffic: Traffic): Pick<ProgramWork, "flops" | "bytes"> {
+function costOfGroup(unit: StepGroup, traffic: Traffic): Pick<ProgramWork, "flops" | "bytes"> {
   let flops: Size = 0;
   for (const node of unit.nodes) flops = addSizes(flops, costOf(node).flops);
   const copies = unit.steps.filter((s) => s.kind !== "dispatch");
@@ -207,8 +208,8 @@ function unitCost(unit: Unit, traffic: Traffic): Pick<ProgramWork, "flops" | "by
   return { flops: sizeText(flops), bytes: sizeText(bytes) };
 }
 
-/** Copies and clears alone. */
-function moved(unit: Unit): Pick<ProgramWork, "flops" | "bytes"> {
+/** The cost of a group without a dispatch: the bytes of its copies and clears. */
+function copyCost(unit: StepGroup): Pick<ProgramWork, "flops" | "bytes"> {
   return { flops: 0, bytes: sizeText(unit.steps.map(bytesMoved).reduce(addSizes, 0)) };
 }
 

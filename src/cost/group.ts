@@ -1,10 +1,10 @@
-// Which row of the ledger a call path belongs to.
+// Maps a call path to its row of the ledger.
 
-/** The row of what belongs to no block: the model's own functions. */
+/** The row for the model's own functions, which belong to no block. */
 export const MODEL_GROUP = "(model)";
 
 /**
- * The first segment of a path, with the indices that follow where it names a list, all calls of an instance together:
+ * The first segment of a path with the list indices that follow it. All calls of an instance share a row:
  * `layers.3.inner.attn` → `layers.3`, `shared.0#2.mlp` → `shared.0`.
  */
 export function groupOf(path: string): string {

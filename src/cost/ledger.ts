@@ -1,5 +1,5 @@
-// The ledger: operations, bytes, parameters and cache of what is executed, layer by layer, beside the same model with
-// nothing skipped.
+// The cost ledger: operations, bytes, parameters and cache that a model executes, layer by layer, beside those of the
+// same model with nothing skipped.
 import { countOf } from "../base/collections.js";
 import type { Model } from "../check/model.js";
 import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
@@ -17,18 +17,18 @@ import { MODEL_GROUP, groupOf } from "./group.js";
 import { resolveShares, type SizeValues } from "./shares.js";
 
 /**
- * `executed`: every operator of the optimized graph, capacities rounded as they run, `above` at its expected share.
- * `mor`: as the Mixture-of-Recursions paper counts (`convention.ts`), exact shares.
+ * `executed`: counts every operator of the optimized graph, with capacities rounded as in a run and `above` at its
+ * expected share. `mor`: counts as the Mixture-of-Recursions paper does (`convention.ts`), with exact shares.
  */
 export type Convention = "executed" | "mor";
 
 export interface LedgerOptions {
   /** Extents of the batch, free and input sequence axes; every sequence is full. */
   readonly extents: ReadonlyMap<string, number>;
-  /** Values of live parameters; their defaults where none is given. */
+  /** Values of live parameters; the default of each parameter that is not listed. */
   readonly live?: ReadonlyMap<string, Rational>;
   readonly convention?: Convention;
-  /** Bytes that every value takes: 4 (f32), or 2 to see what f16 would come to. Default 4. */
+  /** Bytes that every value takes: 4 (f32), or 2 for what f16 would cost. Default 4. */
   readonly bytesPerValue?: 2 | 4;
 }
 
@@ -47,12 +47,12 @@ export interface Work {
 }
 
 export interface LedgerRow {
-  /** `layers.3`: all calls of that instance together; `(model)` for what belongs to no block. */
+  /** `layers.3`: all calls of that instance together; `(model)` for operators outside any block. */
   readonly name: string;
   readonly executed: Work;
-  /** The same with nothing skipped. */
+  /** The work if no token skipped a block. */
   readonly dense: Work;
-  /** Numbers in the weights declared there. */
+  /** Number of values in the weights that the block declares. */
   readonly parameters: number;
 }
 
@@ -65,11 +65,11 @@ export interface Ledger {
   /** In order of first appearance. */
   readonly rows: readonly LedgerRow[];
   readonly total: Omit<LedgerRow, "name">;
-  /** Weights that are looked up by index, as embeddings are; they are part of the parameters too. */
+  /** Number of values in weights whose rows are looked up, as those of embeddings are. The parameters include them. */
   readonly embeddingParameters: number;
 }
 
-/** What a model costs at given sizes. The graph is an optimized one of this model. */
+/** The cost of a model at the extents in `options`. `graph` is the optimized graph of this model. */
 export function ledger(graph: Graph, model: Pick<Model, "weights">, options: LedgerOptions): Ledger {
   const convention = options.convention ?? "executed";
   const bytesPerValue = options.bytesPerValue ?? 4;
@@ -77,23 +77,25 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
   const run: RunSizes = { extents: options.extents, lengths: new Map(), live };
   const nodes = nodesOf(graph);
   const count = counterOf(graph, convention);
-  const unmade = madeWhenPacked(nodes, callerReads(graph));
+  const packedAtLoad = madeWhenPacked(nodes, callerReads(graph));
   const groups = new Map<string, Group>();
-  const ways = [measure(graph, run, convention, false), measure(graph, run, convention, true)] as const;
+  const evaluators = [measure(graph, run, convention, false), measure(graph, run, convention, true)] as const;
   for (const node of nodes) {
-    if (unmade.has(node)) continue;
-    const group = entry(groups, groupOf(node.origin?.path ?? ""), newGroup);
+    if (packedAtLoad.has(node)) continue;
+    const group = getOrCreate(groups, groupOf(node.origin?.path ?? ""), newGroup);
     const work = count(node);
-    ways.forEach((sizes, way) => addWork(group.work[way]!, node, work, sizes));
+    evaluators.forEach((sizes, way) => addWork(group.work[way]!, node, work, sizes));
   }
   for (const { path, values } of cached(nodes)) {
-    const group = entry(groups, groupOf(path), newGroup);
-    ways.forEach((sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))));
+    const group = getOrCreate(groups, groupOf(path), newGroup);
+    evaluators.forEach(
+      (sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))),
+    );
   }
   for (const weight of model.weights) {
-    entry(groups, groupOf(weight.path), newGroup).parameters += countOf(weight.shape);
+    getOrCreate(groups, groupOf(weight.path), newGroup).parameters += countOf(weight.shape);
   }
-  const rows = [...groups].map(([name, group]) => rowOf(name, group, bytesPerValue)).filter(isWorthARow);
+  const rows = [...groups].map(([name, group]) => rowOf(name, group, bytesPerValue)).filter(isNonZero);
   const tables = embeddingTables(nodes);
   return {
     convention,
@@ -107,8 +109,8 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
 }
 
 /**
- * The operations of an optimized graph, as `executed` counts them, for as many sizes and live values as one asks: what
- * depends on neither is done once.
+ * The operations of an optimized graph as `executed` counts them, as a function of extents and live values. The graph
+ * is walked once, not at each call.
  */
 export function flopsOf(
   graph: Graph,
@@ -119,7 +121,7 @@ export function flopsOf(
   for (const node of nodes) {
     if (unmade.has(node)) continue;
     const { flops } = costOf(node);
-    if (flops !== 0) entry(times, printSize(flops), () => ({ size: flops, count: 0 })).count++;
+    if (flops !== 0) getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count++;
   }
   return ({ extents, live: given }) => {
     const live = new Map(graph.live.map((l) => [l.name, given?.get(l.name) ?? l.default]));
@@ -128,14 +130,14 @@ export function flopsOf(
   };
 }
 
-/** Sums while they are gathered: exact, in values rather than bytes. */
+/** Exact running sums of a group's work. */
 interface Sums {
   products: Rational;
   attention: Rational;
   other: Rational;
-  /** Bytes as the records count them, 4 a value. */
+  /** Bytes at 4 a value, as the operators' records count them. */
   bytes: Rational;
-  /** Values, not bytes. */
+  /** Number of values, not bytes. */
   cache: Rational;
 }
 interface Group {
@@ -145,7 +147,7 @@ interface Group {
 const newSums = (): Sums => ({ products: q.ZERO, attention: q.ZERO, other: q.ZERO, bytes: q.ZERO, cache: q.ZERO });
 const newGroup = (): Group => ({ work: [newSums(), newSums()], parameters: 0 });
 
-function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+function getOrCreate<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   let value = map.get(key);
   if (value === undefined) map.set(key, (value = make()));
   return value;
@@ -176,17 +178,20 @@ function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, size
   if (bytes !== 0) sums.bytes = q.add(sums.bytes, sizes.rational(bytes));
 }
 
-/** Keys and values that causal attention reads, each once however many read it: what generating would have to keep. */
+/**
+ * Keys and values that causal attention reads, each once even if several nodes read it: what a generation cache would
+ * hold.
+ */
 function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; readonly values: Size }> {
   const seen = new Set<Node>();
   for (const node of nodes) {
     if (!isOp(node, "attention") || !node.attrs.causal) continue;
-    for (const kept of [node.inputs[1], node.inputs[2]]) {
-      if (seen.has(kept)) continue;
-      seen.add(kept);
+    for (const keyOrValue of [node.inputs[1], node.inputs[2]]) {
+      if (seen.has(keyOrValue)) continue;
+      seen.add(keyOrValue);
       yield {
         path: node.origin?.path ?? "",
-        values: typeOf(kept).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
+        values: typeOf(keyOrValue).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
       };
     }
   }
@@ -201,11 +206,11 @@ function embeddingTables(nodes: readonly Node[]): ReadonlySet<string> {
 }
 
 function tokensOf(graph: Graph, run: RunSizes): number {
-  const of = (role: "batch" | "sequence"): number => {
+  const extentOf = (role: "batch" | "sequence"): number => {
     const axis = graph.axes.find((a) => a.role === role && (a.role !== "sequence" || a.count.kind === "input"));
     return axis ? (run.extents.get(axis.name) ?? 1) : 1;
   };
-  return of("batch") * of("sequence");
+  return extentOf("batch") * extentOf("sequence");
 }
 
 function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {
@@ -226,7 +231,7 @@ function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {
   return { name, executed: work(group.work[0]), dense: work(group.work[1]), parameters: group.parameters };
 }
 
-const isWorthARow = (row: LedgerRow): boolean => row.parameters > 0 || row.dense.flops > 0 || row.dense.bytes > 0;
+const isNonZero = (row: LedgerRow): boolean => row.parameters > 0 || row.dense.flops > 0 || row.dense.bytes > 0;
 
 function totalOf(rows: readonly LedgerRow[]): Omit<LedgerRow, "name"> {
   const sum = (of: (row: LedgerRow) => number): number => rows.reduce((total, row) => total + of(row), 0);
@@ -246,8 +251,8 @@ function totalOf(rows: readonly LedgerRow[]): Omit<LedgerRow, "name"> {
 }
 
 /**
- * How many steps of so many tokens a budget of operations pays for: budget / (operations a token · tokens a step), not
- * rounded.
+ * How many training steps of `stepTokens` tokens a budget of operations pays for, not rounded: budget / (operations a
+ * token · tokens a step).
  */
 export const stepsWithin = (budget: number, ledgerOf: Pick<Ledger, "total" | "tokens">, stepTokens: number): number =>
   budget / ((ledgerOf.total.executed.flops / ledgerOf.tokens) * stepTokens);

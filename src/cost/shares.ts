@@ -1,4 +1,4 @@
-// Exact shares: what sizes would be if a capacity never had to be rounded to whole tokens, as papers count.
+// Sizes with exact shares, as papers count: capacities are not rounded to whole tokens.
 import { bug } from "../base/invariant.js";
 import type { Axis, RunSizes } from "../size/axes.js";
 import type { Rule, RuleKind } from "../size/count-rules.js";
@@ -6,14 +6,14 @@ import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { evaluateSize, substitute, type Atom, type Size } from "../size/size.js";
 
-/** Values of sizes under one way of counting. */
+/** Evaluates sizes, with exact shares or with rounded counts. */
 export interface SizeValues {
   rational(size: Size): Rational;
 }
 
 /**
- * Sizes where `ceil(c·T)` is c·T itself, and every sequence is full. `dense`: routed axes keep all tokens.
- * Counts are fractions of tokens, so this serves ledgers and nothing that runs.
+ * Evaluates sizes with `ceil(c·T)` as c·T and every sequence full. `dense`: routed axes keep all tokens. Counts are
+ * fractions of tokens, so only ledgers can use them, not runs.
  */
 export function resolveShares(
   axes: readonly Axis[],
@@ -35,21 +35,21 @@ export function resolveShares(
     const done = counts.get(name);
     if (done) return done;
     const axis = byName.get(name);
-    const made = axis?.role === "sequence" ? countOf(axis.name, axis.count) : q.rational(extent(name));
-    counts.set(name, made);
-    return made;
+    const value = axis?.role === "sequence" ? countOf(axis.name, axis.count) : q.rational(extent(name));
+    counts.set(name, value);
+    return value;
   }
   const shares: { readonly [K in RuleKind]: (rule: Rule<K>, axis: string) => Rational } = {
     input: (_, axis) => q.rational(extent(axis)),
-    top: ({ parent, k }) => (dense ? count(parent) : between(evaluate(k), count(parent))),
+    top: ({ parent, k }) => (dense ? count(parent) : clamp(evaluate(k), count(parent))),
     above: ({ parent, expected }) => (dense ? count(parent) : q.multiply(count(parent), expected)),
     span({ parent, start, stop }) {
       const whole = count(parent);
       const at = (size: Size): Rational => {
         const value = evaluateSize(size, () => whole);
-        return between(q.compare(value, q.ZERO) < 0 ? q.add(value, whole) : value, whole);
+        return clamp(q.compare(value, q.ZERO) < 0 ? q.add(value, whole) : value, whole);
       };
-      return between(q.subtract(stop === null ? whole : at(stop), at(start)), whole);
+      return clamp(q.subtract(stop === null ? whole : at(stop), at(start)), whole);
     },
     join: ({ parts }) => parts.map(count).reduce(q.add, q.ZERO),
   };
@@ -73,8 +73,8 @@ export function resolveShares(
   };
 }
 
-/** The value held between 0 and `most`. */
-const between = (value: Rational, most: Rational): Rational =>
+/** The value clamped to 0 … `most`. */
+const clamp = (value: Rational, most: Rational): Rational =>
   q.compare(value, q.ZERO) < 0 ? q.ZERO : q.compare(value, most) > 0 ? most : value;
 
 /** The size without `ceil`, `floor` and `round`. */

@@ -1,27 +1,28 @@
-// From measured products to tunings: cases for each shape of weight, and, where no model was given, for all others too.
+// Derives product tunings from measured times: cases for each shape of weight and, where no model was measured, for all
+// other shapes too.
 import type { Candidate, ProductCase, ProductTunings, WeightTunings } from "../schedule/tunings/index.js";
 import { bestOf, chooseCases, type Case, type Times } from "./choose.js";
 
 type Choice = Candidate<ProductTunings>;
 
-/** A shape, with the times of forced choices and those of the tunings that hold so far. */
+/** The measured times of one weight shape: with each candidate, and with the current tunings. */
 export interface ProductTimes {
   readonly depth: number;
   readonly columns: number;
   readonly times: Times<Choice>;
-  /** Of the tunings so far, by size; null: not measured. */
+  /** Seconds with the current tunings, by size; null: not measured. */
   readonly baseline: readonly (number | null)[];
 }
 
-const MOST_CASES = 8;
-/** Where rows are counted when it runs each case is one more dispatch. */
-const MOST_CASES_ANY_ROWS = 3;
-/** What a change must gain, over all sizes in the mean. */
-const LEAST_GAIN = Math.log(1.03);
+const MAX_CASES = 8;
+/** Where the number of rows is known only at run time, each case is one more dispatch. */
+const MAX_CASES_ANY_ROWS = 3;
+/** The least mean gain over all sizes, as a logarithm, for which tunings are changed. */
+const MIN_GAIN = Math.log(1.03);
 
 /**
- * The tunings with those of each measured shape where they gain by it; `general`: those of shapes that are not listed
- * are made of all that was measured as well.
+ * `base` with new tunings for each measured shape that gains by them. `general`: the tunings of shapes that are not
+ * listed are derived from all measured shapes as well.
  */
 export function adoptProducts(
   base: ProductTunings,
@@ -39,25 +40,26 @@ export function adoptProducts(
       shapes: [...shapes, { depth, columns, ...found.tunings }],
     };
   }
-  const all = general && measured.length > 0 ? together(measured) : null;
+  const all = general && measured.length > 0 ? combineShapes(measured) : null;
   const found = all && chooseWeightTunings(all.times, all.baseline);
   return found ? { ...tunings, subgroupSize: found.subgroupSize ?? tunings.subgroupSize, ...found.tunings } : tunings;
 }
 
-interface FoundTunings {
+interface ChosenTunings {
   readonly tunings: WeightTunings;
   readonly subgroupSize: number | null;
 }
 
-/** Null where nothing gains on what holds so far. */
-function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | null)[]): FoundTunings | null {
-  // One weight, one panel: its cases must agree on it. What takes weights as they are given stands alone.
+/** Null where no candidate gains on the current tunings. */
+function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | null)[]): ChosenTunings | null {
+  // A weight is packed with one panel width, so all its cases must have the same one. Cases that read unpacked weights
+  // form a group of their own.
   const panels = new Set(times.choices.map(panelOf));
   let found: { readonly tunings: WeightTunings; readonly loss: number; readonly choices: readonly Choice[] } | null =
     null;
   for (const panel of panels) {
     const allowed = (choice: Choice): boolean => panelOf(choice) === panel;
-    const [known, any] = [chooseCases(times, MOST_CASES, allowed), chooseCases(times, MOST_CASES_ANY_ROWS, allowed)];
+    const [known, any] = [chooseCases(times, MAX_CASES, allowed), chooseCases(times, MAX_CASES_ANY_ROWS, allowed)];
     if (!known || !any || any.loss >= (found?.loss ?? Infinity)) continue;
     const choices = [...known.cases, ...any.cases].map((c) => c.choice);
     found = {
@@ -70,7 +72,7 @@ function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | 
       choices,
     };
   }
-  if (!found || found.loss + LEAST_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
+  if (!found || found.loss + MIN_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
   return {
     tunings: found.tunings,
     subgroupSize: found.choices.find((c) => c.tunings.subgroupSize !== null)?.tunings.subgroupSize ?? null,
@@ -85,14 +87,14 @@ const panelOf = (choice: Choice): number | "given" =>
 const casesOf = (cases: readonly Case<Choice>[]): readonly ProductCase[] =>
   cases.map(({ most, choice }) => ({ most, tuning: tuningOf(choice) }));
 
-/** As `chooseCases` counts it; infinite where the baseline does not run. */
+/** The baseline's loss as `chooseCases` counts it; infinite where the baseline does not run. */
 function lossOf(times: Times<Choice>, baseline: readonly (number | null)[]): number {
   const best = bestOf(times);
   return baseline.reduce<number>((sum, seconds, s) => sum + Math.log((seconds ?? Infinity) / best[s]!), 0);
 }
 
-/** All shapes as one: of each choice its time relative to the best, in the geometric mean. */
-function together(measured: readonly ProductTimes[]): {
+/** All shapes as one: for each choice, the geometric mean over the shapes of its time relative to the best. */
+function combineShapes(measured: readonly ProductTimes[]): {
   readonly times: Times<Choice>;
   readonly baseline: readonly (number | null)[];
 } {

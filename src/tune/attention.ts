@@ -1,4 +1,4 @@
-// Attention as a workload: the forms a model has of it, and what each must give.
+// Attention as a workload: the shapes of attention in a model, and the expected results of each.
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
@@ -9,10 +9,10 @@ import { axisSize, rowsSize } from "../size/size.js";
 import { normals } from "./normals.js";
 import type { Workload } from "./workload.js";
 
-/** Widths are of a head. */
+/** The shape of one attention operator. Widths are those of one head. */
 export interface AttentionShape {
   readonly heads: number;
-  /** Heads of keys and values, each shared by as many of queries. */
+  /** Heads of keys and values, each shared by heads / groups heads of queries. */
   readonly groups: number;
   readonly width: number;
   readonly valueWidth: number;
@@ -24,7 +24,7 @@ export const COMMON_ATTENTION: readonly AttentionShape[] = [
   { heads: 8, groups: 8, width: 64, valueWidth: 64, causal: true, window: 0 },
 ];
 
-/** The forms of attention in a graph, in the order it computes them. */
+/** The distinct shapes of attention in a graph, in order of computation. */
 export function attentionShapes(graph: Graph): readonly AttentionShape[] {
   const found = new Map<string, AttentionShape>();
   for (const node of nodesOf(graph)) {
@@ -39,7 +39,7 @@ export function attentionShapes(graph: Graph): readonly AttentionShape[] {
   return [...found.values()];
 }
 
-/** One sequence of T tokens that attends to itself. */
+/** The workload of self-attention over one sequence of T tokens. */
 export function attentionWorkload(shape: AttentionShape, tokens: readonly number[]): Workload {
   const { heads, width, valueWidth, causal, window } = shape;
   const made = new Map<number, Data>();
@@ -48,23 +48,23 @@ export function attentionWorkload(shape: AttentionShape, tokens: readonly number
     made.set(T, known);
     return known;
   };
-  const ahead = (T: number): number => (causal ? (T * (T + 1)) / 2 : T * T);
+  const pairsOf = (T: number): number => (causal ? (T * (T + 1)) / 2 : T * T);
   return {
     name: `attention ${heads} × ${width}${causal ? ", causal" : ""}${window > 0 ? `, window ${window}` : ""}`,
     graph: attentionGraph(shape),
     sizes: tokens,
     counts: "tokens",
     sameBits: false,
-    flops: (T) => (window > 0 ? null : 2 * heads * (width + valueWidth) * ahead(T)),
+    flops: (T) => (window > 0 ? null : 2 * heads * (width + valueWidth) * pairsOf(T)),
     weights: () => new Float32Array(),
     inputs: (T) => data(T).inputs,
     async prepare(pause) {
       for (const T of tokens) made.set(T, made.get(T) ?? (await inTurns(attentionData(shape, T), pause)));
     },
     faultOf(results, T) {
-      const [y, right] = [results["y"]!.data, data(T).expected];
-      const at = y.findIndex((value, i) => !(Math.abs(value - right[i]!) <= ALLOWED));
-      return at < 0 ? null : `gives ${y[at]} for ${right[at]} at ${at}, of ${T} tokens`;
+      const [y, expected] = [results["y"]!.data, data(T).expected];
+      const at = y.findIndex((value, i) => !(Math.abs(value - expected[i]!) <= ALLOWED));
+      return at < 0 ? null : `gives ${y[at]} for ${expected[at]} at ${at}, of ${T} tokens`;
     },
   };
 }
@@ -76,8 +76,8 @@ interface Data {
 }
 
 /**
- * Normal values, the same on every machine, and what they give on the host: heads that share keys by themselves, which
- * are pieces.
+ * Normal values, the same on every machine, and the expected results, computed on the host. Yields after each group of
+ * heads that share keys.
  */
 function* attentionData({ heads, groups, ...rest }: AttentionShape, T: number): Generator<void, Data> {
   const sizes = [heads * rest.width, groups * rest.width, groups * rest.valueWidth].map((n) => n * T);
@@ -101,7 +101,10 @@ function* attentionData({ heads, groups, ...rest }: AttentionShape, T: number): 
   return { inputs: inputsOf(all, heads, groups), expected };
 }
 
-/** Means of normal values, whose weights 32 bits give to about 1e-5: what is wrong is off by far more. */
+/**
+ * Allowed error. Results are means of normal values, with weights that f32 computes to about 1e-5; a wrong kernel is
+ * off by far more.
+ */
 const ALLOWED = 2e-4;
 
 function attentionGraph({ heads, groups, width, valueWidth, causal, window }: AttentionShape): Graph {

@@ -1,6 +1,6 @@
-// From times to cases: the fewest changes of kernel that lose little, over sizes that rise.
+// Chooses a kernel for each range of sizes from measured times: as few changes of kernel as lose little time.
 
-/** Times of choices at each size, in seconds; a choice that has none at a size cannot be taken there. */
+/** Times of choices at each size, in seconds. A choice without a time at a size cannot be taken there. */
 export interface Times<C> {
   readonly sizes: readonly number[];
   readonly choices: readonly C[];
@@ -8,15 +8,15 @@ export interface Times<C> {
   readonly seconds: readonly (readonly (number | null)[])[];
 }
 
-/** A choice for all sizes up to `most`; null: for all beyond those before. */
+/** A choice for all sizes up to `most` that no earlier case covers; null: for all larger sizes. */
 export interface Case<C> {
   readonly most: number | null;
   readonly choice: C;
 }
 
 /**
- * What one more case must gain at a size: it is one more kernel to compile, and where sizes are not known, a dispatch
- * to skip.
+ * The least gain, as a logarithm summed over sizes, for which a case is added: it is one more kernel to compile and,
+ * where sizes are known only at run time, one more dispatch.
  */
 const CASE_COST = Math.log(1.05);
 
@@ -25,30 +25,30 @@ export const bestOf = ({ sizes, seconds }: Times<unknown>): readonly number[] =>
   sizes.map((_, s) => Math.min(...seconds.map((row) => row[s] ?? Infinity)));
 
 /**
- * At most so many cases, the last for any size, whose times, relative to the best at each size, have the smallest
- * product. Null where no choice of those allowed has a time for some size. `loss` is the logarithm of that product.
+ * At most `mostCases` cases, the last for any size, that minimize the product over sizes of the time relative to the
+ * best. `loss` is the logarithm of that product. Null where some size has a time for no allowed choice.
  */
 export function chooseCases<C>(
   times: Times<C>,
-  mostCases: number,
+  maxCases: number,
   allowed: (choice: C) => boolean = () => true,
 ): { readonly cases: readonly Case<C>[]; readonly loss: number } | null {
   const { sizes, choices, seconds } = times;
   const best = bestOf(times);
   if (sizes.length === 0) return null;
   const loss = (c: number, s: number): number => Math.log((seconds[c]![s] ?? Infinity) / best[s]!);
-  // ends[n]: the best way to cover the first n sizes.
-  type Way = {
+  // ends[n]: the cheapest cover of the first n sizes.
+  type Cover = {
     readonly loss: number;
     readonly count: number;
-    readonly before: Way | null;
+    readonly before: Cover | null;
     readonly from: number;
     readonly choice: number;
   };
-  let ends: (Way | null)[] = [{ loss: 0, count: 0, before: null, from: 0, choice: -1 }, ...sizes.map(() => null)];
-  let found: Way | null = null;
-  for (let count = 1; count <= mostCases; count++) {
-    const next: (Way | null)[] = [null, ...sizes.map(() => null)];
+  let ends: (Cover | null)[] = [{ loss: 0, count: 0, before: null, from: 0, choice: -1 }, ...sizes.map(() => null)];
+  let found: Cover | null = null;
+  for (let count = 1; count <= maxCases; count++) {
+    const next: (Cover | null)[] = [null, ...sizes.map(() => null)];
     for (let from = 0; from < sizes.length; from++) {
       const before = ends[from];
       if (!before) continue;
@@ -69,7 +69,7 @@ export function chooseCases<C>(
   if (!found) return null;
   const cases: Case<C>[] = [];
   let until = sizes.length;
-  for (let way: Way | null = found; way !== null && way.choice >= 0; way = way.before) {
+  for (let way: Cover | null = found; way !== null && way.choice >= 0; way = way.before) {
     cases.unshift({ most: until === sizes.length ? null : sizes[until - 1]!, choice: choices[way.choice]! });
     until = way.from;
   }
@@ -77,12 +77,11 @@ export function chooseCases<C>(
 }
 
 /**
- * The one choice that loses least over all that was measured, if it gains on what holds so far by so much in the mean;
- * null: none does.
+ * The choice with the least loss over all workloads; null where none gains on the baseline by `leastGain` in the mean.
  */
 export function chooseOne<C>(
   measured: readonly { readonly times: Times<C>; readonly baseline: readonly (number | null)[] }[],
-  leastGain: number,
+  minGain: number,
 ): C | null {
   const [first] = measured;
   if (!first) return null;
@@ -91,7 +90,7 @@ export function chooseOne<C>(
     return times.sizes.reduce((sum, _, s) => sum + Math.log((seconds[s] ?? Infinity) / best[s]!), 0);
   };
   const sizes = measured.reduce((n, m) => n + m.times.sizes.length, 0);
-  let least = measured.reduce((sum, m) => sum + loss(m.times, m.baseline), 0) - leastGain * sizes;
+  let least = measured.reduce((sum, m) => sum + loss(m.times, m.baseline), 0) - minGain * sizes;
   let found: C | null = null;
   for (const choice of first.times.choices) {
     const total = measured.reduce((sum, { times }) => {

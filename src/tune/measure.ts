@@ -1,14 +1,13 @@
-// Measuring one candidate: loaded, checked at every size, and timed by how much longer many computations take than one.
+// Measures one candidate: loads it, runs it at every size, and times it by how much longer many computations take than
+// one.
 import { load, type Device, type Results, type Session } from "../runtime/index.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { repeatedName, repeatedProgram, REPEATS, type Workload } from "./workload.js";
 
-/**
- * A run that is timed takes at least so long, by how it is waited for: a software device is asked every millisecond.
- */
-const LEAST_SECONDS = { backoff: 0.01, native: 0.002 } as const;
+/** The least duration of a timed run, by the device's wait mode: a software device is polled every millisecond. */
+const MIN_SECONDS = { backoff: 0.01, native: 0.002 } as const;
 
-/** A workload by one candidate on a device. Dispose of it. */
+/** A workload loaded on a device with one candidate's tunings. Dispose of it. */
 export class Trial {
   readonly #session: Session;
   readonly #workload: Workload;
@@ -44,22 +43,25 @@ export class Trial {
     return (performance.now() - start) / 1000;
   }
 
-  /** A first look: the least seconds so far of a run that computes once, waiting and all. */
+  /** The least seconds so far of a run that computes the workload once, including the wait for its end. */
   async once(size: number): Promise<number> {
     const least = Math.min(this.#once.get(size) ?? Infinity, await this.#seconds(size, 1));
     this.#once.set(size, least);
     return least;
   }
 
-  /** How many computations take long enough to be timed. */
+  /** How many computations in one run take long enough to be timed. */
   async repeatsFor(size: number): Promise<number> {
     const once = await this.once(size);
     for (const times of REPEATS.slice(1))
-      if ((await this.#seconds(size, times)) - once >= LEAST_SECONDS[this.#session.device.waitMode]) return times;
+      if ((await this.#seconds(size, times)) - once >= MIN_SECONDS[this.#session.device.waitMode]) return times;
     return REPEATS.at(-1)!;
   }
 
-  /** Seconds of one computation: what a run of `times` takes longer than a run of one; null where noise hides it. */
+  /**
+   * Seconds of one computation, from the difference between a run of `times` computations and a run of one; null where
+   * noise hides it.
+   */
   async sample(size: number, times: number): Promise<number | null> {
     const once = await this.once(size);
     const seconds = ((await this.#seconds(size, times)) - once) / (times - 1);

@@ -1,4 +1,4 @@
-// Normal values for what is measured: the same on every machine.
+// Normally distributed values for measurements, the same on every machine.
 import { normalOf, philox } from "../size/philox.js";
 
 /** Second word of the key of these random numbers: "tune" in ASCII. */
@@ -6,7 +6,7 @@ const TUNE_KEY = 0x74756e65;
 
 const PIECE = 4096;
 
-/** As many as asked for of one of several streams, a piece at a time. */
+/** `count` values of one random stream. Yields after each piece. */
 export function* normals(count: number, stream: number): Generator<void, Float32Array> {
   const values = new Float32Array(count);
   for (let first = 0; first < count; first += PIECE) {

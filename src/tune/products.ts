@@ -1,4 +1,4 @@
-// Matrix products as workloads: by which weights a model multiplies, and what each product must give.
+// Matrix products as workloads: the shapes of weights in a model, and the expected results of each product.
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
@@ -15,14 +15,14 @@ export interface ProductShape {
   readonly transposed: boolean;
 }
 
-/** Of models of some 512 channels, where none is given. */
+/** Shapes of models of some 512 channels, for tuning without a model. */
 export const COMMON_SHAPES: readonly ProductShape[] = [
   { depth: 512, columns: 512, transposed: true },
   { depth: 512, columns: 2048, transposed: true },
   { depth: 2048, columns: 512, transposed: true },
 ];
 
-/** Shapes that the products of a graph have, by how often they are computed at full length, the most work first. */
+/** The distinct shapes of weights that products of a graph read, the most work first. */
 export function productShapes(graph: Graph): readonly ProductShape[] {
   const found = new Map<string, { readonly shape: ProductShape; count: number }>();
   for (const node of nodesOf(graph)) {
@@ -95,19 +95,19 @@ function productGraph({ depth, columns, transposed }: ProductShape): Graph {
 // --- values
 
 /**
- * Rows of x that differ; row i is row i mod DISTINCT. It divides no tile, so that a row that is taken for another
- * shows.
+ * The number of distinct rows of x: row i is row i mod DISTINCT. It divides no tile size, so a kernel that reads a
+ * wrong row gives wrong results.
  */
 const DISTINCT = 7;
 
 interface Data {
   /** f32[DISTINCT, K] */
   readonly x: Float32Array;
-  /** As the weight lies in a checkpoint. */
+  /** In the layout of the checkpoint. */
   readonly w: Float32Array;
   /** [DISTINCT, N], summed in 64 bits. */
   readonly expected: Float64Array;
-  /** [DISTINCT, N]: how far a sum in 32 bits may be off. */
+  /** [DISTINCT, N]: the allowed error of a sum in f32. */
   readonly allowed: Float64Array;
 }
 
@@ -130,13 +130,13 @@ function* productData({ depth, columns, transposed }: ProductShape): Generator<v
       size[r * columns + n] = magnitude;
       yield;
     }
-  // A sum of sums of 64 terms is off by at most so many roundings of the sum of magnitudes (Higham 2002, 4.2); twice
-  // that, as a device may round products too.
+  // Rounding errors of a sum of sums of 64 terms, relative to the sum of magnitudes (Higham 2002, 4.2); twice that, as
+  // a device may round products too.
   const roundings = 2 * (64 + Math.ceil(depth / 64));
   return { x, w, expected, allowed: size.map((s) => s * roundings * 2 ** -24) };
 }
 
-/** [1, rows, K] as a run takes it. */
+/** The input x of a run: [1, rows, K]. */
 function inputRows(
   { x }: Data,
   depth: number,
@@ -147,7 +147,7 @@ function inputRows(
   return { shape: [1, rows, depth], data };
 }
 
-/** Each row must be near the host's, and have the same bits wherever it stands. */
+/** Each row must be close to the host's, and have the same bits at every position. */
 function faultOf({ expected, allowed }: Data, y: ArrayLike<number>, columns: number, rows: number): string | null {
   if (y.length !== rows * columns) return `gives ${y.length} values for ${rows * columns}`;
   for (let i = 0; i < y.length; i++) {

@@ -1,5 +1,5 @@
-// Measures contenders on a device within a budget: every one checked before it counts, the best of them again, taking
-// turns.
+// Measures contenders on a device within a budget: checks each one's results, times it once, then times the best again
+// in turns.
 import { bug } from "../base/invariant.js";
 import { DeviceLostError, type Device, type Results } from "../runtime/index.js";
 import type { Tunings } from "../schedule/tunings/index.js";
@@ -7,49 +7,49 @@ import type { Times } from "./choose.js";
 import { median, Trial } from "./measure.js";
 import type { Workload } from "./workload.js";
 
-/** Tunings to be measured, by a short name. */
+/** Tunings to measure, with a short name. */
 export interface Contender {
   readonly name: string;
   readonly tunings: Tunings;
 }
 
 export interface Limits {
-  /** Milliseconds as `performance.now()` counts them. */
+  /** When to stop, on the clock of `performance.now()`. */
   readonly deadline: number;
-  /** Aborted by an interrupt: what is measured by then counts. */
+  /** Aborted by an interrupt. Measurements made before that count. */
   readonly signal: AbortSignal;
   readonly report: (detail: string) => void;
 }
 
 export interface Measured {
   readonly workload: Workload;
-  /** What is taken without measuring. */
+  /** The tunings in use before this measurement. */
   readonly baseline: Contender;
-  /** Seconds of one computation by each contender that runs and agrees, the baseline first, unless it does not. */
+  /**
+   * Seconds of one computation with each contender that runs and gives correct results. The baseline is first if it
+   * does.
+   */
   readonly times: Times<Contender>;
-  /** How often the best of each size took turns. */
+  /** How many rounds the finalists of each size were timed again. */
   readonly rounds: number;
-  /** Contenders that do not run here, or give something else. */
+  /** Contenders that do not run on this device or give wrong results. */
   readonly refused: readonly { readonly name: string; readonly why: string }[];
-  /** How many were measured or refused; fewer than there are where time was up. */
+  /** How many contenders were measured or refused: fewer than `of` where time ran out. */
   readonly tried: number;
   readonly of: number;
 }
 
-/** Share of a workload's time for the first look at every contender; the rest is for the best. */
-const FIRST_LOOK = 0.5;
-/** Contenders of a size that are measured again, besides the first. */
+/** Share of a workload's time for timing every contender once; the rest is for the finalists. */
+const FIRST_ROUND_SHARE = 0.5;
+/** How many contenders of a size are measured again, besides the baseline. */
 const FINALISTS = 3;
 const ROUNDS = 7;
-/** Rounds below which a lucky moment of one contender may look like a gain. */
-export const LEAST_ROUNDS = 3;
-/** A first look that takes so many times as long as the best, waiting and all, is not timed. */
-const HOPELESS = 3;
+/** With fewer rounds than this, noise in one contender's favour may look like a gain. */
+export const MIN_ROUNDS = 3;
+/** A contender whose single run takes this many times as long as the best is not timed further. */
+const HOPELESS_RATIO = 3;
 
-/**
- * Measures the contenders, of which the first is what is taken without measuring. Throws what the device throws when it
- * is gone.
- */
+/** Measures the contenders, the first of which is the baseline. Throws what the device throws when it is lost. */
 export async function measure(
   device: Device,
   workload: Workload,
@@ -58,27 +58,35 @@ export async function measure(
 ): Promise<Measured> {
   const [baseline] = contenders;
   if (!baseline) bug("nothing is to be measured");
-  const looked = new FirstLook(device, workload);
+  const tournament = new Tournament(device, workload);
   const start = performance.now();
-  const until = start + FIRST_LOOK * (limits.deadline - start);
+  const until = start + FIRST_ROUND_SHARE * (limits.deadline - start);
   const over = (deadline: number): boolean => limits.signal.aborted || performance.now() >= deadline;
   let tried = 0;
-  const ready = await prepared(workload, limits);
+  const ready = await prepareWorkload(workload, limits);
   for (const contender of contenders) {
     if (!ready || over(until)) break;
     limits.report(`${tried + 1}/${contenders.length} ${contender.name}`);
-    await looked.at(contender, () => over(limits.deadline));
+    await tournament.enter(contender, () => over(limits.deadline));
     tried++;
   }
-  const rounds = await looked.again(
+  const rounds = await tournament.runFinals(
     () => over(limits.deadline),
     (round) => limits.report(`the best again, round ${round}/${ROUNDS}`),
   );
-  return { workload, baseline, times: looked.times(), rounds, refused: looked.refused, tried, of: contenders.length };
+  return {
+    workload,
+    baseline,
+    times: tournament.times(),
+    rounds,
+    refused: tournament.refused,
+    tried,
+    of: contenders.length,
+  };
 }
 
-/** Whether what is measured was made; false where that was interrupted. */
-async function prepared(workload: Workload, { signal, report }: Limits): Promise<boolean> {
+/** Prepares inputs and expected results; false where that was interrupted. */
+async function prepareWorkload(workload: Workload, { signal, report }: Limits): Promise<boolean> {
   try {
     await workload.prepare(async () => {
       report("what it must give");
@@ -94,27 +102,27 @@ async function prepared(workload: Workload, { signal, report }: Limits): Promise
 
 const medianOrNull = (samples: readonly number[]): number | null => (samples.length === 0 ? null : median(samples));
 
-function keep(samples: number[], seconds: number | null): void {
+function pushSample(samples: number[], seconds: number | null): void {
   if (seconds !== null) samples.push(seconds);
 }
 
 interface Entry {
   readonly contender: Contender;
-  /** Of each size: seconds of one computation, at the first look. */
+  /** By size: seconds of one computation, from the first round. */
   readonly samples: number[][];
-  /** The same, taking turns with the other best. */
-  readonly turns: number[][];
+  /** By size: seconds of one computation, from the rounds of the finalists. */
+  readonly finalSamples: number[][];
 }
 
-class FirstLook {
+class Tournament {
   readonly #device: Device;
   readonly #workload: Workload;
   readonly #entries: Entry[] = [];
   readonly refused: { readonly name: string; readonly why: string }[] = [];
-  /** What the first contender gave, by size: where bits are promised, all others must give the same. */
-  readonly #given = new Map<number, Results>();
+  /** Results of the first contender, by size. Where the workload promises equal bits, all others must match them. */
+  readonly #firstResults = new Map<number, Results>();
   readonly #bestOnce: number[];
-  /** How many computations are timed at once, by size: as many for all. */
+  /** How many computations a timed run has, by size; the same for all contenders. */
   readonly #repeats = new Map<number, number>();
 
   constructor(device: Device, workload: Workload) {
@@ -123,22 +131,23 @@ class FirstLook {
     this.#bestOnce = workload.sizes.map(() => Infinity);
   }
 
-  async at(contender: Contender, over: () => boolean): Promise<void> {
+  async enter(contender: Contender, over: () => boolean): Promise<void> {
     const { sizes } = this.#workload;
     let trial: Trial | null = null;
     try {
       trial = await Trial.load(this.#device, this.#workload, contender.tunings);
-      const entry: Entry = { contender, samples: sizes.map(() => []), turns: sizes.map(() => []) };
+      const entry: Entry = { contender, samples: sizes.map(() => []), finalSamples: sizes.map(() => []) };
       const given = new Map<number, Results>();
       for (const size of sizes) {
         if (over()) return;
         const results = await trial.results(size);
         const fault =
-          this.#workload.faultOf(results, size) ?? (this.#workload.sameBits ? this.#otherBits(results, size) : null);
+          this.#workload.faultOf(results, size) ??
+          (this.#workload.sameBits ? this.#differingBits(results, size) : null);
         if (fault !== null) return void this.refused.push({ name: contender.name, why: fault });
         given.set(size, results);
       }
-      for (const [size, results] of given) if (!this.#given.has(size)) this.#given.set(size, results);
+      for (const [size, results] of given) if (!this.#firstResults.has(size)) this.#firstResults.set(size, results);
       this.#entries.push(entry);
       for (const [s, size] of sizes.entries()) {
         if (over()) return;
@@ -156,18 +165,18 @@ class FirstLook {
     const once = await trial.once(size);
     const best = this.#bestOnce[s]!;
     this.#bestOnce[s] = Math.min(best, once);
-    // What is far behind needs no better number than this one, which is on the safe side.
-    keep(entry.samples[s]!, once > HOPELESS * best ? once : await this.#sample(trial, size));
+    // A contender far behind needs no better number: this one overestimates.
+    pushSample(entry.samples[s]!, once > HOPELESS_RATIO * best ? once : await this.#sample(trial, size));
   }
   async #sample(trial: Trial, size: number): Promise<number | null> {
     let repeats = this.#repeats.get(size);
     if (repeats === undefined) this.#repeats.set(size, (repeats = await trial.repeatsFor(size)));
-    // Where noise hides it, once more.
+    // If noise hides the difference, measure once more.
     return (await trial.sample(size, repeats)) ?? trial.sample(size, repeats);
   }
 
-  #otherBits(results: Results, size: number): string | null {
-    const given = this.#given.get(size);
+  #differingBits(results: Results, size: number): string | null {
+    const given = this.#firstResults.get(size);
     if (!given) return null;
     for (const { name } of this.#workload.graph.outputs) {
       const [a, b] = [results[name]!.data, given[name]!.data];
@@ -177,11 +186,8 @@ class FirstLook {
     return null;
   }
 
-  /**
-   * Those that are best at some size, and the first, measured in turns as long as there is time; the rounds that were
-   * finished.
-   */
-  async again(over: () => boolean, report: (round: number) => void): Promise<number> {
+  /** Times the finalists of each size in turns as long as there is time. Returns the number of rounds finished. */
+  async runFinals(over: () => boolean, report: (round: number) => void): Promise<number> {
     const { sizes } = this.#workload;
     const finals = sizes.map((_, s) => this.#finalists(s));
     const trials = new Map<Entry, Trial>();
@@ -191,7 +197,7 @@ class FirstLook {
         if (over()) return 0;
         const trial = await Trial.load(this.#device, this.#workload, entry.contender.tunings);
         trials.set(entry, trial);
-        // Kernels are compiled by the first run that needs them.
+        // The first run compiles the kernels.
         for (const [s, size] of sizes.entries()) if (finals[s]!.includes(entry)) await trial.results(size);
       }
       for (let round = 1; round <= ROUNDS; round++) {
@@ -199,7 +205,7 @@ class FirstLook {
         for (const [s, size] of sizes.entries())
           for (const entry of finals[s]!) {
             if (over()) return round - 1;
-            keep(entry.turns[s]!, await this.#sample(trials.get(entry)!, size));
+            pushSample(entry.finalSamples[s]!, await this.#sample(trials.get(entry)!, size));
           }
       }
       return ROUNDS;
@@ -219,7 +225,9 @@ class FirstLook {
     return {
       sizes: this.#workload.sizes,
       choices: this.#entries.map((e) => e.contender),
-      seconds: this.#entries.map((e) => e.samples.map((first, s) => medianOrNull(e.turns[s]!) ?? medianOrNull(first))),
+      seconds: this.#entries.map((e) =>
+        e.samples.map((first, s) => medianOrNull(e.finalSamples[s]!) ?? medianOrNull(first)),
+      ),
     };
   }
 }

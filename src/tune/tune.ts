@@ -1,72 +1,72 @@
-// `tune`: measures what a model computes on a device, and gives the tunings with what gains by it.
+// `tune`: measures a model's products and attention on a device, and adopts the tunings that gain.
 import type { Graph } from "../ir/graph.js";
 import type { Device } from "../runtime/index.js";
 import { candidates, type Candidate, type ProductTunings, type Tunings } from "../schedule/tunings/index.js";
 import { adoptProducts, type ProductTimes } from "./adopt-products.js";
 import { attentionShapes, attentionWorkload, COMMON_ATTENTION } from "./attention.js";
 import { bestOf, chooseOne, type Times } from "./choose.js";
-import { LEAST_ROUNDS, measure, type Contender, type Measured } from "./tournament.js";
+import { MIN_ROUNDS, measure, type Contender, type Measured } from "./tournament.js";
 import { COMMON_SHAPES, productShapes, productWorkload, type ProductShape } from "./products.js";
 import type { Workload } from "./workload.js";
 
 export interface TuneOptions {
   /** The optimized graph of a model; null: shapes of models of some 512 channels. */
   readonly graph: Graph | null;
-  /** What is taken without measuring: those of the device's class, or of an earlier measurement. */
+  /** The tunings to start from: those of the device's class, or of an earlier measurement. */
   readonly base: Tunings;
-  /** How long it may take; what is under way then is finished. */
+  /** How long it may take; a run that has started is finished. */
   readonly budgetSeconds: number;
-  /** Ends it; what was measured by then counts. */
+  /** Ends it early; measurements made before that count. */
   readonly signal: AbortSignal;
-  /** Called before each step of it. */
+  /** Called before each measurement. */
   readonly onProgress: (stage: string, detail: string) => void;
 }
 
 export interface Tuned {
   readonly tunings: Tunings;
   readonly measured: readonly Measured[];
-  /** What was to be measured, and how much of it was at least begun. */
+  /** The number of workloads to measure; `measured` holds those that were at least begun. */
   readonly workloads: number;
-  /** What ended it before its time: the device was lost, or something else went wrong. */
+  /** The error that ended it early: the device was lost, or something else went wrong. */
   readonly fault: Error | null;
 }
 
 const ROWS = [1, 4, 8, 32, 128, 512] as const;
 const TOKENS = [64, 256] as const;
-/** What a choice for all of a family must gain, in the mean. */
-const LEAST_GAIN = Math.log(1.03);
+/** The least mean gain, as a logarithm, for which a family's tunings are changed. */
+const MIN_GAIN = Math.log(1.03);
 
-/** A workload with what is tried on it. */
+/** A workload and the contenders to measure on it. */
 interface Job {
   readonly workload: Workload;
   readonly contenders: readonly Contender[];
-  /** Of a product. */
+  /** The weight's shape if the workload is a product; null for attention. */
   readonly shape: ProductShape | null;
 }
 
-/** Never throws for what happens on the way: what was measured is not lost by it. */
+/** Never throws for a failed measurement: the fault is in the result, with all earlier measurements. */
 export async function tune(
   device: Device,
   { graph, base, budgetSeconds, signal, onProgress }: TuneOptions,
 ): Promise<Tuned> {
   const { target } = device;
   const products = candidates("products", target);
-  // What is in use already would race against itself, and noise would look like a gain.
+  // The candidate that is already in use is left out: it would race against itself, and noise would look like a gain.
   const used = JSON.stringify(base.attention);
   const attentions = candidates("attention", target).filter((c) => JSON.stringify(c.tunings) !== used);
-  const asItIs: Contender = { name: "as it is", tunings: base };
+  const baseline: Contender = { name: "as it is", tunings: base };
   const jobs: readonly Job[] = [
     ...(graph ? productShapes(graph) : COMMON_SHAPES).map((shape) => ({
       workload: productWorkload(shape, sizesUpTo(ROWS, graph)),
       contenders: [
-        asItIs,
-        ...likely(products, base.products).map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } })),
+        baseline,
+        ...usedFirst(products, base.products).map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } })),
       ],
       shape,
     })),
     ...(graph ? attentionShapes(graph) : COMMON_ATTENTION).map((shape) => ({
       workload: attentionWorkload(shape, sizesUpTo(TOKENS, graph)),
-      contenders: [asItIs, ...attentions.map((c) => ({ name: c.name, tunings: { ...base, attention: c.tunings } }))],
+      contenders: [baseline, ...attentions.map((c) => ({ name: c.name, tunings: { ...base, attention: c.tunings } }))],
       shape: null,
     })),
   ];
@@ -76,7 +76,8 @@ export async function tune(
   for (const [i, { workload, contenders, shape }] of jobs.entries()) {
     const now = performance.now();
     if (signal.aborted || now >= end) break;
-    // Each has its share of what is left, the first twice as much: kernels are compiled with it.
+    // Each job gets an equal share of the remaining time; the first gets twice as much, since it also compiles
+    // kernels.
     const share = i === 0 && jobs.length > 1 ? 2 / (jobs.length + 1) : 1 / (jobs.length - i);
     const limits = {
       deadline: now + (end - now) * share,
@@ -90,13 +91,13 @@ export async function tune(
       break;
     }
   }
-  const compared = measured.filter((m) => m.rounds >= LEAST_ROUNDS);
+  const compared = measured.filter((m) => m.rounds >= MIN_ROUNDS);
   const shaped = compared.flatMap(({ shape, ...m }): readonly ProductTimes[] =>
     shape ? [{ ...shape, ...timesOf(m, products) }] : [],
   );
   const attention = chooseOne(
     compared.filter((m) => m.shape === null).map((m) => timesOf(m, attentions)),
-    LEAST_GAIN,
+    MIN_GAIN,
   );
   const tunings: Tunings = {
     ...base,
@@ -106,7 +107,7 @@ export async function tune(
   return { tunings, measured, workloads: jobs.length, fault };
 }
 
-/** Up to the longest sequence of the model, and that. */
+/** The sizes below the model's longest sequence, and that length itself. */
 function sizesUpTo(sizes: readonly number[], graph: Graph | null): readonly number[] {
   const bounds = (graph?.axes ?? []).flatMap((a) =>
     a.role === "sequence" && a.count.kind === "input" ? [a.bound ?? Infinity] : [],
@@ -115,8 +116,8 @@ function sizesUpTo(sizes: readonly number[], graph: Graph | null): readonly numb
   return [...sizes.filter((n) => n < most), most];
 }
 
-/** In the order they are tried: kernels that are in use already first. */
-function likely(
+/** The candidates in the order of trial: kernels that are already in use first. */
+function usedFirst(
   choices: readonly Candidate<ProductTunings>[],
   base: ProductTunings,
 ): readonly Candidate<ProductTunings>[] {
@@ -125,7 +126,7 @@ function likely(
   return [...choices.filter(isUsed), ...choices.filter((c) => !isUsed(c))];
 }
 
-/** Times of the candidates that were measured, and of what holds without them. */
+/** Times of the candidates that were measured, and of the baseline. */
 function timesOf<T>(
   { times, baseline }: Measured,
   choices: readonly Candidate<T>[],
@@ -139,7 +140,7 @@ function timesOf<T>(
   };
 }
 
-/** One line of what was found: the best of a size beside what is taken without measuring. */
+/** One line of the report: the best contender at a size beside the baseline. */
 export interface TunedSize {
   readonly workload: string;
   readonly size: number;
@@ -147,14 +148,14 @@ export interface TunedSize {
   readonly counts: string;
   readonly best: string;
   readonly seconds: number;
-  /** Null where the tunings so far do not run here, or give something else. */
+  /** Null where the baseline does not run on this device or gives wrong results. */
   readonly baselineSeconds: number | null;
   readonly flops: number | null;
 }
 
-/** A line for each size at which contenders took turns. */
+/** A line for each size at which finalists were compared. */
 export function linesOf({ workload, baseline, times, rounds }: Measured): readonly TunedSize[] {
-  if (rounds < LEAST_ROUNDS) return [];
+  if (rounds < MIN_ROUNDS) return [];
   const best = bestOf(times);
   const base = times.choices.findIndex((c) => c === baseline);
   return times.sizes.flatMap((size, s): readonly TunedSize[] => {

@@ -1,5 +1,5 @@
-// What is measured: a small graph at several sizes, as a program that can compute it once or many times over, and what
-// it must give.
+// A workload to measure: a small graph at several sizes, as a program that computes it once or many times in a run, and
+// its expected results.
 import { emit } from "../codegen/emit.js";
 import type { Graph } from "../ir/graph.js";
 import type { Program, ProgramWeight } from "../program/program.js";
@@ -15,34 +15,37 @@ export interface Workload {
   /** `product 512 × 2048` */
   readonly name: string;
   readonly graph: Graph;
-  /** Numbers of rows or tokens it is measured at, rising. */
+  /** The numbers of rows or tokens to measure at, in increasing order. */
   readonly sizes: readonly number[];
   /** What a size counts: `rows`. */
   readonly counts: string;
-  /** Whether all tunings of it promise the same bits. */
+  /** Whether the results have the same bits with all tunings. */
   readonly sameBits: boolean;
-  /** Operations of one computation of a size; null where there is nothing to count by. */
+  /** Operations of one computation at a size; null where they cannot be counted. */
   readonly flops: (size: number) => number | null;
   readonly weights: (weight: ProgramWeight) => Words;
   readonly inputs: (size: number) => Inputs;
   /**
-   * Makes what it is given and must give, which takes the host long where it is large; else that is made at once when
-   * it is needed.
+   * Computes the inputs and expected results ahead, with pauses: large ones take the host long. Without this call they
+   * are computed when first needed, without pauses.
    */
   readonly prepare: (pause: Pause) => Promise<void>;
-  /** What is wrong with results of a size, by the names of the graph's outputs, as a clause; null where nothing is. */
+  /**
+   * What is wrong with the results at a size, as a clause; null where they are right. Results go by the names of the
+   * graph's outputs.
+   */
   readonly faultOf: (results: Results, size: number) => string | null;
 }
 
-/** How often a run can compute the graph. */
+/** How many times one run can compute the graph. */
 export const REPEATS = [1, 4, 16, 64, 256] as const;
 
-/** The name of a graph's output that is computed so many times. */
+/** The name of the output `name` when it is computed `times` times in a run. */
 export const repeatedName = (name: string, times: number): string => (times === 1 ? name : `${name} × ${times}`);
 
 /**
- * Computes the graph once for its own outputs, and so many times for each of their further names: only what is asked
- * for is run.
+ * A program with the graph's outputs computed once, and again under further names (`repeatedName`) computed many times.
+ * A run executes only the steps that the requested outputs need.
  */
 export function repeatedProgram({ graph }: Workload, target: Target, tunings: Tunings): Program {
   const plan = schedule(graph, target, tunings);

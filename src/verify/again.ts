@@ -1,4 +1,4 @@
-// Whether a fault that was written to a file is still there.
+// Runs a reproduction file again: tells whether its fault is still there.
 import type { Pass } from "../passes/index.js";
 import { largestDifference } from "./compare.js";
 import { evaluateGraph, type Machine } from "./machine.js";
@@ -6,7 +6,7 @@ import { OPERATOR_ALLOWED, trial } from "./operators.js";
 import { PASS_TOLERANCE } from "./passes.js";
 import { ReproductionError, type Reproduction } from "./reproduction.js";
 
-/** What differs, in words; null: nothing does. */
+/** What differs, in words; null if nothing does. */
 export async function checkReproduction(
   machine: Machine,
   { fault, graph, given, weights }: Reproduction,

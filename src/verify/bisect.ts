@@ -6,9 +6,9 @@ import { computedNodes } from "./extract.js";
 export type Differs = (node: Node) => boolean | Promise<boolean>;
 
 /**
- * A node that differs while all it is computed from agrees, reached from one that differs. What differs usually makes
- * all that follows differ, so halving the nodes in order of computation finds it in few trials; where it does not, the
- * inputs are tried one by one.
+ * A node whose results differ although those of all its inputs agree, found from a node `from` that differs. A
+ * difference usually makes all later nodes differ, so bisecting the nodes in order of computation needs few trials;
+ * where it does not, the inputs are tried one by one.
  */
 export async function bisect(graph: Graph, from: Node, differs: Differs): Promise<Node> {
   const tried = new Map<Node, boolean>();
@@ -26,18 +26,18 @@ export async function bisect(graph: Graph, from: Node, differs: Differs): Promis
       if (await test(before[middle]!)) differing = middle;
       else agreeing = middle;
     }
-    const earlier = before[differing] ?? (await anyOf(nearest(found, new Set(before)), test));
+    const earlier = before[differing] ?? (await firstThat(nearest(found, new Set(before)), test));
     if (earlier === null) return found;
     found = earlier;
   }
 }
 
-async function anyOf(nodes: readonly Node[], test: (node: Node) => Promise<boolean>): Promise<Node | null> {
+async function firstThat(nodes: readonly Node[], test: (node: Node) => Promise<boolean>): Promise<Node | null> {
   for (const node of nodes) if (await test(node)) return node;
   return null;
 }
 
-/** Of some nodes those that are read first on the way to a node. */
+/** The nodes of `among` from which `node` is reached without passing another node of `among`. */
 function nearest(node: Node, among: ReadonlySet<Node>): readonly Node[] {
   const found = new Set<Node>();
   const pending = [...node.inputs];

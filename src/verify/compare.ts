@@ -1,4 +1,4 @@
-// Holds a run on a device against the reference: equal choices, then close values.
+// Compares a run on a device with the reference: routing choices must be equal, then values close.
 import type { ActivationType } from "../program/target.js";
 import type { Program } from "../program/program.js";
 import type { Choice, Evaluation } from "../reference/evaluate.js";
@@ -6,7 +6,7 @@ import { packRoute } from "../reference/pack.js";
 import { startsOf } from "../size/counts.js";
 import type { DType } from "../base/dtype.js";
 
-/** A value as a run gives it: row-major, sequences side by side. */
+/** A result of a run: row-major, with sequences side by side. */
 export interface Value {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -16,30 +16,29 @@ export interface Value {
 /** Results, losses and observed values by name. */
 export type Values = ReadonlyMap<string, Value>;
 
-/** What a run was given: inputs by name, and the tokens of each sequence; null: all are full. */
+/** The inputs of a run by name, and the number of tokens in each sequence; null: all sequences are full. */
 export interface RunInputs {
   readonly inputs: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
   readonly lengths: readonly number[] | null;
 }
 
-/** What a run is held to. */
+/** Tolerances for comparing a run with the reference. */
 export interface Allowed {
   /** Largest difference, as a share of the largest magnitude of a result. */
   readonly values: number;
-  /** A choice may differ where scores are closer than this. */
+  /** A routing choice may differ where scores are closer than this. */
   readonly scores: number;
 }
 
 /**
- * Sums in 32 bits over thousands of terms, exponentials with relative errors of 1e-6 and a few layers on top of one
- * another come to about 1e-5; and 32-bit scores are not exact.
+ * f32 sums over thousands of terms and exponentials with relative errors of 1e-6, through a few layers, differ by about
+ * 1e-5; f32 scores are not exact either.
  */
 const BY_F32: Allowed = { values: 1e-4, scores: 1e-3 };
 
 /**
- * Values that lie in memory as f16 are rounded by 2^-11 whenever they are stored, and weights once: a layer stores some
- * five on the way to what it adds. Of examples with random weights half of this is used. What is chosen by the sum of
- * several layers may differ by as much again, and by ranks.
+ * Each store in f16 rounds by 2^-11: weights once, activations some five times in a layer. The examples with random
+ * weights differ by half of this. Choices by the sum of several layers may differ by as much again, and by ranks.
  */
 const BY_F16: Allowed = { values: 16 * 2 ** -11, scores: 64 * 2 ** -11 };
 
@@ -50,8 +49,8 @@ export const allowedBy = (precision: ActivationType): Allowed => ALLOWED[precisi
 export interface Verdict {
   readonly agrees: boolean;
   /**
-   * Sequences in which a route was chosen otherwise than the reference would, by a near-tie; the reference then took
-   * the device's choices.
+   * Number of sequences whose route differs from the reference's by a near-tie; the reference then used the device's
+   * choices.
    */
   readonly ties: number;
   /** Largest difference of each result and loss, as a share of its largest magnitude. */
@@ -60,7 +59,9 @@ export interface Verdict {
   readonly faults: readonly string[];
 }
 
-/** `evaluate` runs the same on the reference, with these choices where they are given. */
+/**
+ * Compares the values of a run with the reference. `evaluate` runs the reference, with forced choices if it gets any.
+ */
 export async function compareRun(
   program: Pick<Program, "axes" | "outputs" | "precision">,
   given: RunInputs,
@@ -78,7 +79,7 @@ export async function compareRun(
     for (const b of differing(choice, route.chosen)) {
       const margin = route.margins[b]!;
       if (margin <= allowed.scores) ties++;
-      // Behind a choice that differs, others may too: they are judged only where nothing before them did.
+      // After a choice that differs, later ones may differ too: they are compared only if none before them differs.
       else if (ties === 0)
         faults.push(`the route on ${axis} differs in sequence ${b}, though its scores are ${margin} apart`);
     }
@@ -96,7 +97,10 @@ export async function compareRun(
   return { agrees: faults.length === 0, ties, differences, faults };
 }
 
-/** The choices of observed routes, packed as the reference takes them. Parents stand before what is chosen on them. */
+/**
+ * The choices of observed routes, packed as the reference takes them. A parent route stands before the routes chosen
+ * from it.
+ */
 function choicesOf(
   program: Pick<Program, "axes" | "outputs">,
   given: RunInputs,
@@ -128,7 +132,7 @@ function inputCounts(given: RunInputs, batch: number): Uint32Array {
   return given.lengths ? Uint32Array.from(given.lengths) : new Uint32Array(batch).fill(first?.shape[1] ?? 0);
 }
 
-/** Sequences in which two choices are not the same rows. */
+/** The sequences in which two choices select different rows. */
 function differing(a: Choice, b: Choice): readonly number[] {
   const rows = ({ index, starts }: Choice, s: number): string =>
     index.data.slice(starts.data[s], starts.data[s + 1]).join();

@@ -1,4 +1,5 @@
-// Parts of a graph as graphs of their own: what leads to a node, or the node with what it reads as inputs.
+// Extracts parts of a graph as graphs: all that a node is computed from, or a node with values shortly before it as
+// inputs.
 import { createEmit } from "../ir/build.js";
 import {
   isSource,
@@ -18,10 +19,10 @@ import { substituteNodes } from "../ir/replace.js";
 import { ops } from "../ops/index.js";
 import { axisSize, type Size } from "../size/size.js";
 
-/** The name of result i of the node a part ends in. */
+/** The output name of result i of the node that a part ends in. */
 export const resultName = (i: number): string => `y${i}`;
 
-/** How a caller sees values of a type; null where it does not unfold: rows counted otherwise than one by one. */
+/** The caller's shape and packing of a value; null where the value has none, as its rows are not those of one axis. */
 function unfolded({ axes }: Graph, { shape }: TensorType): Pick<GraphOutput, "shape" | "packing"> | null {
   const batch = axes.find((a) => a.role === "batch");
   const packed = shape.flatMap((size, d) => (packedAxis(size) === null ? [] : [d]));
@@ -34,20 +35,17 @@ function unfolded({ axes }: Graph, { shape }: TensorType): Pick<GraphOutput, "sh
   return { shape: [axisSize(batch.name), ...own], packing: { axis, batchDim: 0, tokenDim: dim + 1 } };
 }
 
-/** Neither a number, nor an axis, nor rows of one, as in a product of two. */
+/** Whether the size mentions rows other than as the plain rows of one axis, as a product of two does. */
 const mentionsRows = (size: Size): boolean =>
   typeof size !== "number" &&
   plainAxis(size) === null &&
   size.terms.some((t) => t.atoms.some((a) => a.atom.kind === "rows"));
 
-/** Whether the results of a node can be looked at. */
+/** Whether the results of a node can be outputs of a graph. */
 export const isShown = (graph: Graph, node: Node): boolean =>
   node.types.every((type) => unfolded(graph, type) !== null);
 
-/**
- * The graph whose results are those of the nodes, one after the other, and whatever of its observed routes lies on the
- * way to them.
- */
+/** The graph that ends in these nodes: their results are its outputs, with the observed routes that they depend on. */
 export function endingIn(
   graph: Graph,
   nodes: readonly Node[],
@@ -73,15 +71,15 @@ export function endingIn(
   };
 }
 
-/** What a cut-off value is called, as an input. */
+/** A value that is cut off and becomes an input, and its name. */
 export interface Cut {
   readonly name: string;
   readonly node: Node;
 }
 
 /**
- * The graph that computes a node from what stands `depth` steps before it, and those values, which are inputs of it.
- * What cannot be given is computed: whole numbers, such as routes, and rows of routes, whose number no input tells.
+ * The graph that computes a node from the values `depth` steps before it, which become its inputs (`cuts`). Values that
+ * cannot be inputs are computed in it: integers, such as routes, and rows of routes, whose number no input determines.
  */
 export function partOf(
   graph: Graph,
@@ -114,7 +112,7 @@ export function partOf(
   return { graph: substituteNodes({ ...ended, inputs: [...graph.inputs, ...inputs] }, others), cuts };
 }
 
-/** Floats computed by some operator, a row for each of the caller's. */
+/** Whether a value can become an input: floats that an operator computes, with one row for each row of the caller's. */
 function isCut(graph: Graph, node: Node): boolean {
   const [type, more] = node.types;
   if (!type || more || (type.dtype !== "f32" && type.dtype !== "f16") || isGiven(node) || !isShown(graph, node))
@@ -125,8 +123,7 @@ function isCut(graph: Graph, node: Node): boolean {
   );
 }
 
-/** Read from somewhere, or the same at every run. */
-/** Given, or a literal: nothing computes it. */
+/** Whether a node is an input, a weight, a state or a constant, which no kernel computes. */
 const isGiven = (node: Node): boolean => isSource(node) || isOp(node, "constant");
 
 /** Every node whose results some operator computes, in order. */

@@ -1,27 +1,28 @@
-// Laws of a program on a device: what comes later changes nothing before, and sequences do not see one another.
+// Checks two laws of a program on a device: later tokens do not change earlier results, and sequences do not affect one
+// another.
 import { countOf } from "../base/collections.js";
 import type { ProgramPacking } from "../program/program.js";
 import { largestDifference, type RunInputs, type Value } from "./compare.js";
 import type { Loaded } from "./machine.js";
 
-/** What was compared: pairs of runs, of which some differ. */
+/** The outcome of one law: the compared pairs of runs, and those that differ. */
 export interface LawChecked {
-  /** Prefixes in tokens, or sequences by their number. */
+  /** Lengths of prefixes in tokens, or numbers of sequences. */
   readonly cases: readonly number[];
   readonly failing: readonly number[];
-  /** Largest difference of any, as a share of the largest magnitude. */
+  /** Largest difference of any pair, as a share of the largest magnitude. */
   readonly difference: number;
 }
 
-/** Kernels sum a row alike in any tile, so results are the same bits; this much is allowed all the same. */
+/** Kernels sum a row in the same order in any tile, so results have equal bits; this much is allowed nevertheless. */
 export const LAW_TOLERANCE = 1e-6;
 
-/** Prefixes of so many tokens: around what tiles and halves of 64 tokens end at. */
+/** Lengths of the prefixes in tokens: around the boundaries of tiles and half tiles of 64 tokens. */
 export const PREFIXES: readonly number[] = [1, 3, 7, 15, 31, 32, 63];
 
 /**
- * For each prefix, whether results of its tokens stay what they are when all inputs behind it are others. `given` and
- * `others` are of the same shapes, all sequences full.
+ * For each prefix, whether the results of its tokens stay the same when all inputs after it change. `given` and
+ * `others` have the same shapes and full sequences.
  */
 export async function checkCausality(loaded: Loaded, given: RunInputs, others: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
@@ -55,7 +56,7 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
   return { cases, failing, difference };
 }
 
-/** For each sequence, whether its results are those it has alone. */
+/** For each sequence, whether its results in the batch equal those of a run with it alone. */
 export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
   const { lengths } = given;
@@ -112,7 +113,7 @@ function worst(
 
 const largerOf = (a: number, b: number): number => (Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b));
 
-/** Elements of the tokens and sequences that `keeps` says, in order. */
+/** The elements of the tokens and sequences for which `keeps` is true, in order. */
 function within(
   { shape, data }: Pick<Value, "shape" | "data">,
   { batchDim, tokenDim }: ProgramPacking,
@@ -124,7 +125,7 @@ function within(
   );
 }
 
-/** The first tokens of the one, the rest of the other. */
+/** The inputs with the first tokens of one run and the rest of the other. */
 function spliced(
   own: ArrayLike<number>,
   other: ArrayLike<number>,

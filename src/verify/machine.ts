@@ -1,4 +1,5 @@
-// Runs graphs on a device as the user's programs run there, and on the reference, with the same inputs and weights.
+// Runs graphs on a device, compiled as a user's program is, and on the reference interpreter, with the same inputs and
+// weights.
 import { emit } from "../codegen/emit.js";
 import type { Graph } from "../ir/graph.js";
 import type { Program, ProgramWeight } from "../program/program.js";
@@ -10,12 +11,12 @@ import type { RunInputs, Values } from "./compare.js";
 
 export type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>;
 
-/** A device and how programs for it are made. */
+/** A device and how programs for it are compiled. */
 export interface Machine {
   readonly device: Device;
-  /** Those of the device's class unless others are given. */
+  /** Default: the tunings of the device's class. */
   readonly tunings?: Tunings | undefined;
-  /** What becomes of each program before it is loaded: for trials of what a fault would look like. */
+  /** Changes each program before it is loaded: tests use it to inject faults. */
   readonly amend?: ((program: Program) => Program) | undefined;
 }
 
@@ -53,7 +54,7 @@ export async function loadGraph(machine: Machine, graph: Graph, weights: Weights
   };
 }
 
-/** The same in 64 bits. */
+/** Evaluates a graph on the reference interpreter, in f64. `forced`: choices of routes to use in place of its own. */
 export function evaluateGraph(
   graph: Graph,
   given: RunInputs,

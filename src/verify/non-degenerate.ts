@@ -1,12 +1,12 @@
-// Weights for trials of a model that has none: random ones under which every part of it shows in the results.
+// Random weights for testing a model without a checkpoint, such that every part of it affects the results.
 import type { ProgramWeight } from "../program/program.js";
 import { initialValues } from "../runtime/index.js";
 import type { Weights } from "./machine.js";
 
 /**
- * Starting values are made to begin a training quietly: some are zeros, behind which no fault could be seen. These are
- * normal, matrices such that they keep the size of what they are multiplied with, what begins as ones around 1. The
- * same for the same seed.
+ * Initial values are chosen for training: some are zeros, which would hide faults. These weights are normal: matrices
+ * scaled to keep the magnitude of activations, weights that are initialized with ones around 1. Equal seeds give equal
+ * weights.
  */
 export const nonDegenerateWeights = (weights: readonly ProgramWeight[], seed: number): Weights =>
   new Map(

@@ -1,5 +1,5 @@
-// Every operator of a graph alone on the device against the reference, and, where a whole program disagrees, the first
-// kernel that does.
+// Compares every operator of a graph, alone on the device, with the reference; where only the whole program differs,
+// finds the first kernel that does.
 import { printAttrs } from "../ir/attrs.js";
 import { producerOf, type Graph, type Node } from "../ir/graph.js";
 import { printType } from "../ir/typing.js";
@@ -13,14 +13,14 @@ import { valuesOf, withCuts, type Part } from "./part.js";
 import { bisect } from "./bisect.js";
 
 /**
- * One operator begins with the values of the reference: what it adds up is all that it may be wrong by. Choices are
- * then the same but for equals.
+ * Tolerances for one operator, which starts from the reference's values: only its own rounding counts, and choices
+ * differ only between equal scores.
  */
 export const OPERATOR_ALLOWED: Allowed = { values: 3e-5, scores: 1e-4 };
 
 export interface KernelFault {
   readonly node: Node;
-  /** The kernel that computes it, and the operators it computes with it, in order. */
+  /** The kernel that computes the node, and all operators that are fused in it, in order. */
   readonly kernel: string;
   readonly ops: readonly string[];
   /** What differs, in words. */
@@ -29,10 +29,10 @@ export interface KernelFault {
 }
 
 export interface OperatorsChecked {
-  /** Nodes of the graph, and how many of them are of a kind of their own: operator, attributes, types. */
+  /** The number of nodes in the graph, and of distinct kinds among them: operator, attributes and types. */
   readonly nodes: number;
   readonly kinds: number;
-  /** Largest difference of one, as a share of its largest magnitude. */
+  /** Largest difference of any operator, as a share of its largest magnitude. */
   readonly difference: number;
   readonly fault: KernelFault | null;
 }
@@ -42,11 +42,13 @@ export interface Trial {
   readonly graph: Graph;
   readonly given: RunInputs;
   readonly weights: Weights;
-  /** Told of each operator before it runs. */
+  /** Called before each operator runs. */
   readonly onProgress?: ((done: number, all: number) => void) | undefined;
 }
 
-/** Each kind of operator once, in order; ends at the first that disagrees. `seen`: kinds that need no second trial. */
+/**
+ * Checks each kind of operator once, in order, up to the first that differs. `seen`: kinds that were checked before.
+ */
 export async function checkOperators(
   { machine, graph, given, weights, onProgress }: Trial,
   seen = new Set<string>(),
@@ -76,12 +78,12 @@ export async function checkOperators(
   return { nodes: nodes.length, kinds: kinds.size, difference, fault: null };
 }
 
-/** What tells two nodes apart to a kernel. */
+/** A key that is equal for nodes which kernels compute alike: operator, attributes, types. */
 const kindOf = (node: Node): string =>
   `${node.op}${printAttrs(node.op, node.attrs)}(` +
   `${node.inputs.map((n) => `${n.op === "weight" ? "weight " : ""}${n.types.map(printType).join()}`).join("; ")})`;
 
-/** A text in which routed axes are called by what makes them, so that the routes of two like layers are alike. */
+/** Renames routed axes by the rule that creates them, so that the routes of two like layers have equal text. */
 function axisNames({ axes }: Graph): (text: string) => string {
   const names = new Map<string, string>();
   for (const axis of axes) {
@@ -100,16 +102,16 @@ const distinct = <T extends { readonly node: Node }>(cuts: readonly T[]): readon
   ...new Map(cuts.map((c) => [c.node, c])).values(),
 ];
 
-/** The whole program: results and losses, and the choices on the way. */
+/** Checks the whole program: its results, losses and routing choices. */
 export async function checkWhole(
-  of: Trial,
+  whole: Trial,
 ): Promise<{ readonly verdict: Verdict; readonly fault: KernelFault | null }> {
-  const { machine, graph, given, weights } = of;
+  const { machine, graph, given, weights } = whole;
   const { verdict, program } = await trial(machine, { graph, given }, weights);
-  return { verdict, fault: verdict.agrees ? null : await locate(of, program, verdict) };
+  return { verdict, fault: verdict.agrees ? null : await locate(whole, program, verdict) };
 }
 
-/** The first kernel that disagrees: programs that end in each of the nodes it may be. */
+/** Finds the first kernel that differs, with programs that end in each candidate node. */
 async function locate(
   { machine, graph, given, weights, onProgress }: Trial,
   program: Program,
@@ -135,7 +137,7 @@ async function locate(
     const ending = await trial(machine, part, weights);
     return faultOf(found, ending.program, ending.verdict, part);
   }
-  // Only all of it together: what shares memory, or the order of steps.
+  // Only the whole program differs: the fault lies in shared memory or in the order of steps.
   return faultOf(graph.outputs[0]!.node, program, verdict, whole);
 }
 
@@ -168,7 +170,7 @@ function faultOf(node: Node, program: Program, verdict: Verdict, part: Part): Ke
   return { node, kernel, ops: work?.ops.map((o) => o.op) ?? [], text: verdict.faults.join("; "), part };
 }
 
-/** The last step that computes an operator like the node's, else the last that computes anything. */
+/** The kernel of the last step that computes an operator like the node's, else of the last step. */
 function lastWork(program: Program, node: Node): { readonly kernel: string; readonly work: ProgramWork | null } {
   const dispatches = program.steps.flatMap((s) =>
     s.kind === "dispatch" && s.work !== null

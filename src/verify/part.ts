@@ -1,5 +1,5 @@
-// A part of a graph with what it is run with: values that it takes from before it are inputs, as the reference gives
-// them, in 32 bits.
+// A part of a graph with its inputs: values computed before the part are inputs, taken from the reference and rounded
+// to f32.
 import type { Graph, Node } from "../ir/graph.js";
 import type { Tensor } from "../ops/define.js";
 import type { RunInputs } from "./compare.js";
@@ -11,7 +11,7 @@ export interface Part {
   readonly given: RunInputs;
 }
 
-/** The values of nodes with one result, as a caller sees them. */
+/** The reference's values of nodes with one result, in the caller's shape. */
 export function valuesOf(
   graph: Graph,
   cuts: readonly Pick<Cut, "node">[],
@@ -28,7 +28,10 @@ export function valuesOf(
   return new Map(nodes.map((node, n) => [node, outputs.get(`v${n}`)!]));
 }
 
-/** The values rounded to 32 bits, so that a device and the reference begin with the same. */
+/**
+ * The part with the cut values as inputs, rounded to f32, so that the device and the reference start from equal
+ * values.
+ */
 export const withCuts = (
   { graph, cuts }: { readonly graph: Graph; readonly cuts: readonly Cut[] },
   given: RunInputs,

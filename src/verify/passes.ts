@@ -1,5 +1,5 @@
-// Whether the passes keep what a graph evaluates to, in 64 bits; and if not, which one changes it first, and at which
-// node.
+// Checks in f64 that the passes preserve the results of a graph; if not, finds the first pass that changes them, and
+// the node.
 import { producerOf, type Graph, type Node } from "../ir/graph.js";
 import type { Pass } from "../passes/index.js";
 import { largestDifference, type RunInputs } from "./compare.js";
@@ -8,14 +8,14 @@ import { evaluateGraph, type Weights } from "./machine.js";
 import { valuesOf, type Part, withCuts } from "./part.js";
 import { bisect } from "./bisect.js";
 
-/** Passes reorder sums, in 64 bits: thousands of terms come to some 1e-13. */
+/** Allowed relative difference. Passes reorder sums; in f64, thousands of terms differ by some 1e-13. */
 export const PASS_TOLERANCE = 1e-9;
 
 export interface PassFault {
   readonly pass: string;
-  /** Largest difference of results, as a share of the largest magnitude. */
+  /** Largest difference between results, as a share of the largest magnitude. */
   readonly difference: number;
-  /** The node behind which they differ, and the smallest part that shows it. */
+  /** The first node whose results differ, and the smallest part of the graph that shows it. */
   readonly node: Node;
   readonly part: Part;
 }
@@ -34,29 +34,29 @@ export async function checkPasses(
   weights: Weights,
 ): Promise<PassesChecked> {
   const optimized = passes.reduce((graph, pass) => pass.run(graph, null), lowered);
-  const difference = between(lowered, optimized, given, weights);
+  const difference = largestResultDifference(lowered, optimized, given, weights);
   if (difference <= PASS_TOLERANCE) return { optimized, difference, fault: null };
   let before = lowered;
   for (const pass of passes) {
     const after = pass.run(before, null);
-    const own = between(before, after, given, weights);
+    const own = largestResultDifference(before, after, given, weights);
     if (!(own <= PASS_TOLERANCE))
-      return { optimized, difference, fault: await located(before, pass, own, given, weights) };
+      return { optimized, difference, fault: await locateFault(before, pass, own, given, weights) };
     before = after;
   }
-  // Each pass within bounds and all of them beyond: the last one is named.
+  // Each pass is within the tolerance and all together are not: the last pass is reported.
   const last = passes.at(-1)!;
-  return { optimized, difference, fault: await located(lowered, last, difference, given, weights) };
+  return { optimized, difference, fault: await locateFault(lowered, last, difference, given, weights) };
 }
 
-/** Of results and losses. */
-function between(a: Graph, b: Graph, given: RunInputs, weights: Weights): number {
+/** The largest difference between the results and losses of two graphs. */
+function largestResultDifference(a: Graph, b: Graph, given: RunInputs, weights: Weights): number {
   const [x, y] = [evaluateGraph(a, given, weights).outputs, evaluateGraph(b, given, weights).outputs];
   const all = a.outputs.map(({ name }) => largestDifference(y.get(name)!.data, x.get(name)!.data));
   return all.reduce((m, d) => (Number.isNaN(d) || d > m ? d : m), 0);
 }
 
-async function located(
+async function locateFault(
   before: Graph,
   pass: Pass,
   difference: number,
@@ -64,7 +64,7 @@ async function located(
   weights: Weights,
 ): Promise<PassFault> {
   const changes = (graph: Graph, inputs: RunInputs): boolean =>
-    !(between(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
+    !(largestResultDifference(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
   const differing = before.outputs.map((o) => producerOf(o.node)).find((n) => changes(endingIn(before, [n]), given));
   const whole = { graph: before, given };
   if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };

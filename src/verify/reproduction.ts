@@ -1,5 +1,5 @@
-// A fault as a file: the smallest graph that shows it, as text, with its inputs and weights. It holds nothing else of
-// the model.
+// Reduced test cases as files: the smallest graph that shows a fault, as text, with its inputs and weights. The file
+// holds nothing else of the model.
 import { countOf } from "../base/collections.js";
 import { ModcError, type FaultOptions } from "../base/errors.js";
 import { isOp, nodesOf, type Graph } from "../ir/graph.js";
@@ -13,14 +13,14 @@ import type { Weights } from "./machine.js";
 import type { Part } from "./part.js";
 
 export interface Reproduction {
-  /** Which computation differs from the reference: a pass, in 64 bits, or a kernel, on a device. */
+  /** What differs from the reference: the results of a pass, in f64, or those of a kernel on a device. */
   readonly fault: { readonly kind: "pass" | "kernel"; readonly name: string };
   readonly graph: Graph;
   readonly given: RunInputs;
   readonly weights: Weights;
 }
 
-/** The file is no reproduction that modc can read. */
+/** The file is not a reproduction that modc can read. */
 export class ReproductionError extends ModcError<"reproduction"> {
   override readonly name = "ReproductionError";
 
@@ -29,7 +29,7 @@ export class ReproductionError extends ModcError<"reproduction"> {
   }
 }
 
-/** In files: 32-bit words, little endian, in base64. */
+/** A tensor in the file: 32-bit words, little endian, in base64. */
 interface StoredTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -38,7 +38,7 @@ interface StoredTensor {
 
 const FORMAT = "modc reproduction 1";
 
-/** As JSON. Weights that the part does not read are left out. */
+/** The text of the file, as JSON, without weights that the part does not read. */
 export function printReproduction(fault: Reproduction["fault"], { graph, given }: Part, weights: Weights): string {
   const types = new Map(graph.inputs.map((i) => [i.name, i.node.attrs.dtype]));
   const read = new Map(
@@ -75,7 +75,7 @@ function stored(
   return { dtype, shape, base64: btoa(text) };
 }
 
-/** Throws ReproductionError for what is none. */
+/** Reads the text of a file. Throws ReproductionError for any other text. */
 export function parseReproduction(text: string): Reproduction {
   try {
     const { format, fault, graph, lengths, inputs, weights } = record(JSON.parse(text));

@@ -1,13 +1,14 @@
-// Whether a prompt and steps over caches give what the whole sequence gives, position by position.
+// Checks that generation with caches (a prompt, then steps) gives the same logits as the whole sequence, position by
+// position.
 import { createGenerator } from "../generate/index.js";
 import type { Generation } from "../program/generation.js";
 import type { Values } from "./compare.js";
 import type { Loaded, Machine, Weights } from "./machine.js";
 
 export interface StepsChecked {
-  /** Tokens that were added. */
+  /** Number of tokens generated. */
   readonly tokens: number;
-  /** Largest difference of a token's log-probability. */
+  /** Largest difference between log-probabilities of a token. */
   readonly difference: number;
   /** What disagrees, in words. */
   readonly faults: readonly string[];
@@ -17,21 +18,23 @@ export interface StepsOf {
   readonly machine: Machine;
   readonly generation: Generation;
   readonly weights: Weights;
-  /** The causal rule over whole sequences. */
+  /** The program that computes whole sequences under the causal rule. */
   readonly whole: Loaded;
   readonly prompts: readonly (readonly number[])[];
   readonly tokens: number;
 }
 
 /**
- * Logits of 32 bits come to some 1e-6 of their size; through the exponentials of a softmax, of up to a hundred, to
- * this.
+ * Allowed difference of log-probabilities. f32 logits, of up to a hundred, have relative errors of some 1e-6, which the
+ * exponentials of a softmax amplify.
  */
 const STEP_TOLERANCE = 1e-3;
-/** Prompts are read in pieces of so many tokens, so that pieces begin in mid-prompt. */
+/** Prompts are read in chunks of this many tokens, so that chunks begin in mid-prompt. */
 const CHUNK = 7;
 
-/** Once the likeliest tokens, once drawn ones: each is held against the whole sequence that it ends in. */
+/**
+ * Generates once greedily and once by sampling, and compares each token's log-probability with the whole sequence's.
+ */
 export async function checkSteps({
   machine,
   generation,
@@ -84,7 +87,7 @@ export async function checkSteps({
   return { tokens: added, difference, faults };
 }
 
-/** The logits behind each token of texts of unequal lengths, without the last, behind which nothing was asked. */
+/** The logits that follow each token of texts of unequal lengths, except the last token of each. */
 async function logitsOf(
   whole: Loaded,
   input: string,

@@ -1,5 +1,5 @@
-// Proves on a device that a model computes what it means: every operator, the passes, the whole program, and the laws
-// of the causal rule.
+// Checks on a device that a model computes what its source says: every operator, the passes, the whole program, and the
+// laws of the causal rule.
 import type { Span } from "../diagnostics/span.js";
 import type { Graph } from "../ir/graph.js";
 import { passes as usual, type Pass } from "../passes/index.js";
@@ -12,7 +12,7 @@ import { printReproduction } from "./reproduction.js";
 
 export type RuleName = "top-k" | "causal";
 
-/** The model under one rule, before any pass. */
+/** The model's graph under one routing rule, before any pass. */
 export interface RuleGraph {
   readonly rule: RuleName;
   readonly graph: Graph;
@@ -22,15 +22,15 @@ export interface VerifyTarget {
   readonly rules: readonly RuleGraph[];
   readonly machine: Machine;
   readonly weights: Weights;
-  /** Inputs of some sequences, by the number of a draw; whose lengths are unequal where that is asked. */
+  /** Random inputs; `draw` numbers the random stream, `unequal` asks for sequences of unequal lengths. */
   readonly inputs: (draw: number, unequal: boolean) => RunInputs;
-  /** Where a span lies, for people. */
+  /** The source location of a span, for messages. */
   readonly place: (span: Span) => string;
-  /** Instead of the usual ones. */
+  /** Passes to check in place of the default ones. */
   readonly passes?: readonly Pass[];
 }
 
-/** `holds` and `fails` are verdicts; `told`: what is so, and no fault; `skipped`: what could not be tried. */
+/** `holds` and `fails` are verdicts; `told`: information, not a verdict; `skipped`: the check could not run. */
 export type State = "holds" | "fails" | "told" | "skipped";
 
 export interface Finding {
@@ -38,7 +38,7 @@ export interface Finding {
   readonly rule: RuleName | null;
   readonly state: State;
   readonly text: string;
-  /** Where it fails: the pass or kernel at fault, where in the source, and a file that shows it. */
+  /** For a failure: the pass or kernel at fault, its place in the source, and the reproduction file's text. */
   readonly fault: {
     readonly kind: "pass" | "kernel";
     readonly name: string;
@@ -49,30 +49,30 @@ export interface Finding {
 
 export interface VerifyReporter {
   onFinding(finding: Finding): void;
-  /** `stage` is what is being done; `detail` how far it is. */
+  /** `stage` names the running check, `detail` its progress. */
   onProgress(stage: string, detail?: string): void;
 }
 
-/** All checks that need nothing but the model; in turn. Says whether all hold. */
-export async function verifyModel(subject: VerifyTarget, watch: VerifyReporter): Promise<boolean> {
+/** Runs all checks that need only the model, one after the other. Returns whether all hold. */
+export async function verifyModel(target: VerifyTarget, reporter: VerifyReporter): Promise<boolean> {
   let holds = true;
   const seen = new Set<string>();
-  for (const { rule, graph } of subject.rules) {
-    const optimized = await verifyPasses(subject, rule, graph, tell);
-    if (optimized === null || !(await verifyDevice(subject, rule, optimized, { tell, watch, seen }))) continue;
-    await verifyLaws(subject, rule, optimized, tell, watch);
+  for (const { rule, graph } of target.rules) {
+    const optimized = await verifyPasses(target, rule, graph, tell);
+    if (optimized === null || !(await verifyDevice(target, rule, optimized, { tell, watch: reporter, seen }))) continue;
+    await verifyLaws(target, rule, optimized, tell, reporter);
   }
   return holds;
 
   function tell(finding: Finding): void {
     if (finding.state === "fails") holds = false;
-    watch.onFinding(finding);
+    reporter.onFinding(finding);
   }
 }
 
 type Tell = (finding: Finding) => void;
 
-/** The graph after the passes, or null where they are at fault. */
+/** Checks the passes. Returns the graph after them, or null where a pass is at fault. */
 async function verifyPasses(
   { weights, inputs, place, passes = usual }: VerifyTarget,
   rule: RuleName,
