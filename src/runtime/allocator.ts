@@ -1,13 +1,13 @@
-// Where a session's buffers come from: each is counted, and none may be made while a run is under way.
+// Creates and counts the buffers of a session, and refuses to create any while a run is under way.
 import { bug } from "../base/invariant.js";
 
 export class Allocator {
   readonly #gpu: GPUDevice;
   readonly #sizes = new Map<GPUBuffer, number>();
   #running = 0;
-  /** How many buffers were made so far. */
+  /** Number of buffers created so far. */
   made = 0;
-  /** Of the buffers in use. */
+  /** Total bytes of the buffers in use. */
   bytes = 0;
 
   constructor(gpu: GPUDevice) {
@@ -29,7 +29,7 @@ export class Allocator {
     buffer.destroy();
   }
 
-  /** Runs `body`, in which no buffer may be made. */
+  /** Runs `body`; creating a buffer in it is a bug. */
   async sealed<T>(body: () => Promise<T>): Promise<T> {
     this.#running++;
     try {

@@ -1,4 +1,4 @@
-// What one run asks for: its inputs and options, checked and copied before the device is asked.
+// Reads one call of `run`: checks and copies its inputs and options before the device is involved.
 import type { Program, RunPromise } from "../program/program.js";
 import type { Axis, RunSizes } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
@@ -9,7 +9,7 @@ import type { Selection, Selections } from "./selections.js";
 import type { RunOptions } from "./session-options.js";
 import type { Words } from "../base/dtype.js";
 
-/** What one call of `run` asks for. */
+/** One call of `run`, checked. */
 export interface Call {
   readonly resolved: Resolved;
   readonly seed: number;
@@ -20,14 +20,14 @@ export interface Call {
   readonly signal: AbortSignal | undefined;
 }
 
-/** What a call is read against: the session's program and its own values of options. */
+/** What a call is checked against: the session's program and its default options. */
 interface Callee {
   readonly program: Program;
   readonly axes: readonly Axis[];
   readonly live: ReadonlyMap<string, Rational>;
   readonly seed: number;
   readonly selections: Selections;
-  /** The sizes of a run. Throws where they do not fit. */
+  /** Resolves the sizes of a run. Throws where they do not fit. */
   resolve(run: RunSizes): Resolved;
 }
 

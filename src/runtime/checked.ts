@@ -1,4 +1,4 @@
-// Calls into the device whose faults are told: within an error scope, as errors of their own class.
+// Calls into the device within an error scope, whose faults become KernelErrors.
 import type { Device } from "./device.js";
 import { KernelError } from "./errors.js";
 
@@ -15,7 +15,7 @@ export async function checked<T>(device: Device, what: string, body: () => T | P
     result = body();
   } finally {
     scope = device.wait(() => gpu.popErrorScope());
-    scope.catch(() => {}); // looked at below, unless `body` threw
+    scope.catch(() => {}); // awaited below, unless `body` threw
   }
   const [value, error] = await Promise.allSettled([result, scope]);
   if (error.status === "fulfilled" && error.value)

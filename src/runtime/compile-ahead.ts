@@ -1,5 +1,5 @@
-// A software device compiles a kernel when it is first dispatched: it is given dispatches of no workgroups while the
-// host does other work.
+// Compiles kernels ahead on a software device, which compiles a kernel at its first dispatch: dispatches of zero
+// workgroups are submitted while the host does other work.
 import { PROMISES } from "../program/program.js";
 import { checked } from "./checked.js";
 import type { Device } from "./device.js";
@@ -7,7 +7,7 @@ import { BUFFER_USAGE } from "./gpu-flags.js";
 import type { Pipelines } from "./pipelines.js";
 import type { Steps } from "./steps.js";
 
-/** Kernels that the device is given at once: whoever waits for what is written to the device waits for them too. */
+/** Kernels that are submitted at once. A caller who waits for a write to the device waits for them too. */
 const AHEAD = 2;
 
 /** What a session lends. */
@@ -18,8 +18,8 @@ export interface Lent {
 }
 
 /**
- * Has the device compile the kernels of a run of these sizes, in their order, as long as `goesOn` says so. A kernel
- * that the device refuses is passed over: the run that needs it throws what is wrong.
+ * Compiles the kernels of a run at these sizes, in order, while `goesOn` returns true. A kernel that the device refuses
+ * is skipped: the run that needs it throws the error.
  */
 export async function compileAhead(
   { pipelines, steps, device }: Lent,
@@ -27,13 +27,13 @@ export async function compileAhead(
   goesOn: () => boolean,
 ): Promise<void> {
   const { gpu } = device;
-  // Those that a run needs whatever is promised of it.
+  // The kernels that a run needs whichever promises it makes.
   const promised = new Set(steps.dispatchesAt(values, PROMISES).map(({ kernel }) => kernel));
   const dispatches = steps.dispatchesAt(values).filter(({ kernel }) => promised.has(kernel));
   const fresh = new Set(pipelines.fresh(dispatches.map(({ kernel }) => kernel)));
   const whether = (done: Promise<void>): Promise<boolean> => done.then(() => true).catch(() => false);
   const compiled = new Map([...fresh].map((kernel) => [kernel, whether(pipelines.compile([kernel]))]));
-  // A count of 0 that the device reads: where the host gives it, Dawn prints a warning.
+  // The count of 0 is read from a buffer: for a direct dispatch of 0 workgroups Dawn prints a warning.
   const none = gpu.createBuffer({ label: "no workgroups", size: 12, usage: BUFFER_USAGE.indirect });
   const pieces: Promise<boolean>[] = [];
   for (const { step, kernel } of dispatches) {

@@ -1,24 +1,21 @@
-// Which class of device an adapter belongs to, as far as WebGPU tells: names, for it does not say whether a GPU has
-// memory of its own.
+// Classifies adapters by name, as WebGPU does not tell whether a GPU has its own memory.
 import type { DeviceClass } from "../program/target.js";
 import type { DeviceInfo } from "./device-info.js";
 
-/** What an adapter says of itself that a class can be told by. */
+/** The properties of an adapter that determine its class. */
 export type Identity = Pick<DeviceInfo, "name" | "vendor" | "architecture" | "driver" | "software">;
 
-/** Makers whose GPUs all share the processor's memory. */
+/** Vendors whose GPUs all share the processor's memory. */
 const SHARING = /apple|qualcomm|arm|img|imagination|samsung|broadcom|huawei|mediatek|vivante/i;
-/** Intel's Arc, by the names of architectures in Dawn and by what drivers call them. */
+/** Intel's Arc, by Dawn's names of architectures and by the names that drivers report. */
 const ARC = /hpg|alchemist|battlemage|\bdg[12]\b|\barc\b.*\b[ab]\d{3}/i;
-/**
- * A Radeon inside a processor is called so, without a number of its own, or by the code name of that processor in Mesa.
- */
+/** A Radeon integrated in a processor: its name has no model number, or Mesa names it by the processor's code name. */
 const RADEON_INSIDE =
   /radeon(\(tm\))? (vega \d+ )?graphics|radeon(\(tm\))? \d{3}m\b|raven|renoir|cezanne|rembrandt|phoenix|van ?gogh|mendocino|strix/i;
-/** NVIDIA's processors with a GPU. */
+/** NVIDIA's processors with an integrated GPU. */
 const TEGRA = /tegra|orin|xavier/i;
 
-/** The class whose tunings fit; `portable`, and not a guess, where the maker is not known. */
+/** The device class, whose tunings are used; `portable` where the vendor is unknown. */
 export function classOf({ name, vendor, architecture, driver, software }: Identity): DeviceClass {
   const all = `${name} ${driver}`;
   if (software) return /llvmpipe|lavapipe/i.test(all) ? "mesa-software" : "swiftshader";

@@ -1,20 +1,20 @@
-// What is known of a device: what may be asked for, what an adapter says of itself, its features and limits.
+// Types of devices: options for opening one, and its name, features and limits.
 import { NoDeviceError } from "./errors.js";
 import type { WaitMode } from "./wait.js";
 
 /**
- * `gpu`: hardware. `software`: a processor that plays a GPU: Mesa's lavapipe where it is installed, else SwiftShader.
- * `swiftshader`: that one, whatever else there is.
+ * `gpu`: hardware. `software`: a GPU emulated on the processor: Mesa's lavapipe where it is installed, else
+ * SwiftShader. `swiftshader`: SwiftShader even if there are others.
  */
 export type DeviceKind = "gpu" | "software" | "swiftshader";
 
 export interface OpenDeviceOptions {
   /**
-   * What the device must be. Without it, in Node the environment variable MODC_DEVICE decides, else hardware comes
-   * first.
+   * The kind of device required. Default: in Node the environment variable MODC_DEVICE; without it, hardware if there
+   * is any.
    */
   readonly kind?: DeviceKind;
-  /** Your own device; nothing else is opened, and `destroy` leaves it alone. */
+  /** Your own device. No other is opened, and `destroy` does not destroy it. */
   readonly device?: GPUDevice;
   /**
    * Whether SwiftShader may be unpacked from an installed npm package where no driver is found. Default true, or false
@@ -22,29 +22,30 @@ export interface OpenDeviceOptions {
    */
   readonly fallback?: boolean;
   /**
-   * Whether, on a software device, kernels that are compiled sooner stand in for faster ones until those pay, with the
-   * same bits. False for who measures or tests kernels, or knows that they will run for long. Default true.
+   * Whether a software device may use kernels that compile faster in place of kernels that run faster, until compiling
+   * the latter pays off. Results have the same bits. Set false to measure or test kernels, or for long runs. Default
+   * true.
    */
   readonly spare?: boolean;
 }
 
 export interface DeviceInfo {
-  /** As the driver calls it: `llvmpipe`, `NVIDIA H100`. */
+  /** The driver's name for it: `llvmpipe`, `NVIDIA H100`. */
   readonly name: string;
   readonly vendor: string;
   readonly architecture: string;
-  /** Name and version of the driver, as far as it tells. */
+  /** Name and version of the driver, where it reports them. */
   readonly driver: string;
   /** True where the device shares the processor with this program. */
   readonly software: boolean;
-  /** Smallest and largest width of a subgroup; null where there are none or nobody says. */
+  /** Smallest and largest subgroup size; null where there are no subgroups or the sizes are unknown. */
   readonly subgroups: readonly [number, number] | null;
   /** Enabled features, sorted. */
   readonly features: readonly string[];
   readonly limits: Readonly<Record<DeviceLimit, number>>;
 }
 
-/** Limits a compiled program may meet. */
+/** The limits that a compiled program may reach. */
 export const DEVICE_LIMITS = [
   "maxStorageBuffersPerShaderStage",
   "maxBindingsPerBindGroup",
@@ -62,28 +63,28 @@ export const DEVICE_LIMITS = [
 ] as const;
 export type DeviceLimit = (typeof DEVICE_LIMITS)[number];
 
-/** What the platform part found: an adapter and the objects that must outlive the device. */
+/** An adapter as Node or a page opens it, with the objects that must outlive the device. */
 export interface OpenedAdapter {
   readonly adapter: GPUAdapter;
   readonly keep: readonly unknown[];
-  /** How to wait on it: see `wait.ts`. */
+  /** How to wait for the device: see `wait.ts`. */
   readonly waitFor: (software: boolean) => WaitMode;
 }
 
-/** Whether the adapter is a processor that plays a GPU. */
+/** Whether the adapter is emulated on the processor. */
 export const isSoftware = (info: GPUAdapterInfo): boolean =>
   info.isFallbackAdapter ||
   /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i.test(
     `${info.description} ${info.device} ${info.architecture}`,
   );
 
-/** A short name: the description up to the driver's version, or what else the adapter says. */
+/** A short name: the description without the driver's version, else the architecture or vendor. */
 export function nameOf(info: GPUAdapterInfo): string {
   const words = info.description.split(/[:(]| driver\b/)[0]!.trim();
   return words || info.device || info.architecture || info.vendor || "unknown adapter";
 }
 
-/** The error where hardware was asked for and only software found. */
+/** The error where hardware was required and only a software device found. */
 export const softwareOnly = (info: GPUAdapterInfo): NoDeviceError =>
   new NoDeviceError(`no hardware GPU was found, only ${nameOf(info)}`, {
     hint: "install the driver of your GPU, or ask for a software device",

@@ -1,4 +1,4 @@
-// Opening a device in Node: Dawn through the `webgpu` package, and SwiftShader where no driver is found.
+// Opens a device in Node: Dawn through the `webgpu` package, with SwiftShader where no driver is found.
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type * as Dawn from "webgpu";
@@ -13,19 +13,18 @@ import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
 
-/** Which driver an instance of Dawn sees: what the system has, Mesa's lavapipe alone, or SwiftShader alone. */
+/** The drivers an instance of Dawn sees: the system's, Mesa's lavapipe alone, or SwiftShader alone. */
 type Driver = "system" | "lavapipe" | "swiftshader";
 
-/** What brings Dawn to Node, of the version that is tested. */
+/** The package that provides Dawn to Node, in the tested version. */
 export const DAWN_PACKAGE = "webgpu@0.6.2";
 
-// One `create()` for each driver: an instance loads drivers once and never looks again. What `create()` returns must
-// stay referenced.
+// One instance (`create()`) for each driver: an instance loads drivers only once. Instances must stay referenced.
 const instances = new Map<Driver, Promise<GPU>>();
 
 /** An adapter of the wanted kind; throws NoDeviceError. */
 export async function openNodeAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
-  // Before a driver is looked for: without Dawn none would help.
+  // Dawn first: without it no driver would help.
   await importDawn();
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
@@ -66,8 +65,8 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<
 }
 
 /**
- * Without any driver or loader Dawn is not asked: it would complain on standard error, in C++, though there is nothing
- * wrong.
+ * Asks the system's drivers. Without any driver or loader Dawn is not asked: it would print errors on standard error
+ * although nothing is wrong.
  */
 async function askSystem(): Promise<FoundAdapter | null> {
   return process.platform === "linux" && (driverManifests(process.env).length === 0 || !loadVulkan(SYSTEM_LOADER))
@@ -92,11 +91,11 @@ function kindFromEnvironment(): DeviceKind | null {
 
 async function createInstance(): Promise<GPU> {
   const { create } = await importDawn();
-  // Timestamps in full: the default steps by 65.5 µs.
+  // Full timestamp resolution: by default Dawn quantizes to 65.5 µs.
   return create(["disable-dawn-features=timestamp_quantization"]);
 }
 
-/** The package is an optional peer: who compiles only, or runs in a page, does without its 130 MB. */
+/** The package is an optional peer dependency of 130 MB, which compiling only, or running in a page, does not need. */
 async function importDawn(): Promise<typeof Dawn> {
   try {
     return await import("webgpu");
@@ -123,24 +122,24 @@ async function openLavapipe(): Promise<FoundAdapter | null> {
   return found && isSoftware(found.adapter.info) ? found : null;
 }
 
-/** Mesa's, where it is installed, whatever drivers the environment names. */
+/** The manifest of Mesa's lavapipe where it is installed, even if the environment names other drivers. */
 function lavapipeManifest(): string | null {
   if (process.platform !== "linux") return null;
   const { VK_DRIVER_FILES: _files, VK_ICD_FILENAMES: _names, ...env } = process.env;
   return driverManifests(env).find((path) => /^lvp_icd.*\.json$/.test(basename(path))) ?? null;
 }
 
-/** Null where it cannot be had on this machine. */
+/** Null where SwiftShader is not available on this machine. */
 async function openSwiftShader(): Promise<FoundAdapter | null> {
   const shader = unpackSwiftShader();
   if (!shader) return null;
-  // Where the system has no Vulkan loader either, the one beside the driver is taken.
+  // If the system has no Vulkan loader, use the one beside the driver.
   return loadVulkan(SYSTEM_LOADER) || loadVulkan(shader.loader)
     ? withDriver(shader.manifest, () => ask("swiftshader"))
     : null;
 }
 
-/** With only this driver's manifest known to the Vulkan loader; the environment is as before afterwards. */
+/** Runs `body` with only this driver's manifest visible to the Vulkan loader, then restores the environment. */
 async function withDriver<T>(manifest: string, body: () => Promise<T>): Promise<T> {
   const names = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
   const before = names.map((name) => process.env[name]);
@@ -171,7 +170,7 @@ const noSwiftShader = (): NoDeviceError =>
       })
     : new NoDeviceError(`SwiftShader runs on Linux x64 only, this is ${process.platform} ${process.arch}`);
 
-/** The one command that brings a device to this machine. */
+/** The command that installs a device on this machine. */
 export function mendingCommand(kind: "gpu" | "software" | null): string {
   if (kind === "gpu") return "install the driver of your GPU";
   if (process.platform !== "linux")
@@ -196,6 +195,6 @@ function linuxFamily(): string {
       .filter((line) => /^ID(_LIKE)?=/.test(line))
       .join(" ");
   } catch {
-    return ""; // not every system has one
+    return ""; // not every system has this file
   }
 }

@@ -1,4 +1,4 @@
-// The device: a GPUDevice with everything that must live as long as it, and what is known of it.
+// The device: a GPUDevice with the objects that must live as long as it, and its description.
 import type { Target } from "../program/target.js";
 import { classOf } from "./device-class.js";
 import {
@@ -16,18 +16,18 @@ import { DeviceLostError, NoDeviceError } from "./errors.js";
 import { living } from "./living.js";
 import { settle, type WaitMode } from "./wait.js";
 
-/** Features asked for wherever the adapter has them. */
+/** Features that are requested if the adapter has them. */
 const WANTED_FEATURES: readonly string[] = ["timestamp-query", "shader-f16", "subgroups", "subgroup-size-control"];
 
 export class Device {
   readonly gpu: GPUDevice;
   readonly info: DeviceInfo;
   readonly waitMode: WaitMode;
-  /** Whether kernels may be spared their compilation: see `OpenDeviceOptions.spare`. */
+  /** Whether the compilation of kernels may be avoided: see `OpenDeviceOptions.spare`. */
   readonly spares: boolean;
-  /** Resolves, and never rejects, when the device is gone. */
+  /** Resolves when the device is lost; never rejects. */
   readonly lost: Promise<DeviceLostError>;
-  /** Messages of errors that no scope caught, oldest first, at most 100. */
+  /** Messages of errors that no error scope caught, oldest first, at most 100. */
   readonly uncaptured: readonly string[];
   readonly #keep: readonly unknown[];
   readonly #owned: boolean;
@@ -63,7 +63,7 @@ export class Device {
     );
   }
 
-  /** What to compile for, to have programs that fit this device. */
+  /** The target to compile programs for this device with. */
   get target(): Target {
     const { features, subgroups, limits } = this.info;
     return {
@@ -80,7 +80,7 @@ export class Device {
     };
   }
 
-  /** The reason where the device is gone, else null. */
+  /** The error if the device is lost, else null. */
   get lostError(): DeviceLostError | null {
     return this.#lostError;
   }
@@ -91,8 +91,8 @@ export class Device {
   }
 
   /**
-   * Starts an asynchronous call into the device, before it returns, and waits for it without starving a software
-   * device. Throws DeviceLostError once the device is gone.
+   * Calls `begin`, which starts an asynchronous call into the device, synchronously; then waits for it without starving
+   * a software device. Throws DeviceLostError once the device is lost.
    */
   async wait<T>(begin: () => Promise<T>): Promise<T> {
     if (this.#lostError) throw this.#lostError;
@@ -104,7 +104,7 @@ export class Device {
     try {
       return await Promise.race([settle(this.waitMode, begin), gone]);
     } catch (error) {
-      // A lost device first aborts what is pending, and only then says that it is lost.
+      // A lost device first aborts pending calls and only then resolves `lost`.
       if (error instanceof Error && error.name === "AbortError") await Promise.race([this.lost, sleep(50)]);
       throw this.#lostError ?? error;
     } finally {
@@ -131,8 +131,8 @@ export class Device {
 }
 
 /**
- * Opens the best device there is: in Node through Dawn, in a page through `navigator.gpu`. Throws NoDeviceError, with
- * what is missing and how to get it, where there is none.
+ * Opens the best device available: in Node through Dawn, in a page through `navigator.gpu`. Where there is none, throws
+ * NoDeviceError, which says what is missing and how to install it.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Device> {
   if (options.device) return wrap(options.device, options.spare);
@@ -182,7 +182,7 @@ async function request({ adapter, keep, waitFor }: OpenedAdapter, spare: boolean
 }
 
 function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {
-  // An older implementation does not tell of which adapter a device is.
+  // Older implementations do not have `adapterInfo`.
   const adapterInfo = (gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo ?? null;
   const info = describe(gpu, adapterInfo);
   return new Device({

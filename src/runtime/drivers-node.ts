@@ -1,4 +1,4 @@
-// Which Vulkan drivers this system has, by the manifests that the Vulkan loader would read. Node only.
+// Finds the Vulkan drivers of this system by the manifests that the Vulkan loader would read. Node only.
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -6,8 +6,7 @@ import { delimiter, join } from "node:path";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Where Mesa and other drivers put their manifests, beside what the environment adds: the loader's own places, and
- * NixOS's and Flatpak's.
+ * Folders of drivers' manifests: the loader's own, and those of NixOS and Flatpak. Environment variables add others.
  */
 const SYSTEM = [
   "/usr/local/etc",
@@ -20,8 +19,8 @@ const SYSTEM = [
 ];
 
 /**
- * Paths of all manifests, in the loader's order: what VK_DRIVER_FILES (before it VK_ICD_FILENAMES) names stands in for
- * the system's, what VK_ADD_DRIVER_FILES names comes first. Files that are named but do not exist are none.
+ * Paths of all manifests, in the loader's order: those in VK_DRIVER_FILES (or its predecessor VK_ICD_FILENAMES) replace
+ * the system's, those in VK_ADD_DRIVER_FILES come first. Files that do not exist are left out.
  */
 export function driverManifests(env: Environment, system: readonly string[] = SYSTEM): readonly string[] {
   const named = env["VK_DRIVER_FILES"] || env["VK_ICD_FILENAMES"];
@@ -41,7 +40,7 @@ export function driverManifests(env: Environment, system: readonly string[] = SY
 const split = (list: string | undefined): readonly string[] =>
   (list ?? "").split(delimiter).filter((place) => place !== "");
 
-/** A manifest, or all those in a folder. */
+/** The manifest at a path, or all manifests in a folder. */
 function manifestsAt(place: string): readonly string[] {
   if (!existsSync(place)) return [];
   if (!statSync(place).isDirectory()) return [place];

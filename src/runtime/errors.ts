@@ -12,7 +12,10 @@ export type RuntimeErrorCode =
   | "bad-weights"
   | "disposed";
 
-/** The class of each code, by its text, for a bundler renames classes, and how a command ends by it. */
+/**
+ * The class name of each code, as text since a bundler renames classes, and the exit code of a command that fails with
+ * it.
+ */
 const KINDS: { readonly [C in RuntimeErrorCode]: readonly [name: string, exit: ExitCode] } = {
   "no-device": ["NoDeviceError", EXIT.device],
   "device-lost": ["DeviceLostError", EXIT.device],
@@ -25,7 +28,7 @@ const KINDS: { readonly [C in RuntimeErrorCode]: readonly [name: string, exit: E
   disposed: ["DisposedError", EXIT.bug],
 };
 
-/** What every error of the runtime has: a code, a message of one sentence, and, where there is a mend, a hint. */
+/** Base class of the runtime's errors: a code, a message of one sentence and, where there is a remedy, a hint. */
 export class RuntimeError extends ModcError<RuntimeErrorCode> {
   constructor(code: RuntimeErrorCode, message: string, options: FaultOptions = {}) {
     const [name, exit] = KINDS[code];
@@ -35,7 +38,8 @@ export class RuntimeError extends ModcError<RuntimeErrorCode> {
 }
 
 /**
- * No device of the wanted kind can be opened. The message says what is missing, the hint the one command that mends it.
+ * No device of the requested kind can be opened. The message says what is missing; the hint is the command that
+ * installs it.
  */
 export class NoDeviceError extends RuntimeError {
   constructor(message: string, options: FaultOptions = {}) {
@@ -43,7 +47,7 @@ export class NoDeviceError extends RuntimeError {
   }
 }
 
-/** The device went away: every pending and later call on it fails with this error. */
+/** The device was lost: every pending and later call on it fails with this error. */
 export class DeviceLostError extends RuntimeError {
   /** `destroyed` where the program itself destroyed the device. */
   readonly reason: "destroyed" | "unknown";
@@ -60,7 +64,7 @@ export class DeviceLostError extends RuntimeError {
 
 /** The device has too little memory for the buffers of a session. */
 export class OutOfMemoryError extends RuntimeError {
-  /** What could not be allocated. */
+  /** The label of the buffer that could not be allocated. */
   readonly label: string;
   readonly bytes: number;
   constructor(label: string, bytes: number, options: FaultOptions = {}) {
@@ -74,7 +78,7 @@ export class OutOfMemoryError extends RuntimeError {
 export class LimitError extends RuntimeError {
   /** What is too large: the label of a slot, or the name of a kernel. */
   readonly label: string;
-  /** The limit as WebGPU calls it. */
+  /** WebGPU's name of the limit. */
   readonly limit: string;
   readonly needed: number;
   readonly allowed: number;
@@ -105,7 +109,7 @@ export class LimitError extends RuntimeError {
   }
 }
 
-/** A program was compiled for a device that has what this one lacks. */
+/** The program was compiled for a device with features that this one lacks. */
 export class UnsupportedError extends RuntimeError {
   constructor(message: string, hint: string) {
     super("unsupported", message, { hint });
@@ -115,7 +119,7 @@ export class UnsupportedError extends RuntimeError {
 /** The device refused a kernel or a command of a compiled program: a fault of the compiler or of the driver. */
 export class KernelError extends RuntimeError {
   constructor(
-    /** The message without the word that it is a bug. */
+    /** The message without the note that it is a bug. */
     readonly what: string,
     cause?: unknown,
   ) {
@@ -125,7 +129,7 @@ export class KernelError extends RuntimeError {
 
 /** An input of a run has the wrong shape, type or value; the message names the input and the place. */
 export class InputError extends RuntimeError {
-  /** The input at fault; null where the fault is of no one input. */
+  /** The input at fault; null where no single input is. */
   readonly input: string | null;
   constructor(input: string | null, message: string, hint: string | null = null) {
     super("bad-input", message, { hint });
@@ -133,9 +137,9 @@ export class InputError extends RuntimeError {
   }
 }
 
-/** A weights file is broken, or does not fit the model; several faults stand in one message, a line each. */
+/** A weights file is broken or does not fit the model. The message has a line for each fault. */
 export class WeightsError extends RuntimeError {
-  /** Where weights do not fit a model: the tensors there are. */
+  /** Where weights do not fit a model: the tensors of the file. */
   readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }> | null;
 
   constructor(message: string, options: FaultOptions & { readonly tensors?: WeightsError["tensors"] } = {}) {

@@ -1,4 +1,5 @@
-// The extents of a run's axes, from the shapes of its inputs; live parameters and lengths, checked.
+// Infers the extents of a run's axes from the shapes of its inputs, and checks live parameters, lengths and other
+// options.
 import { bug } from "../base/invariant.js";
 import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
 import { MOST_EXTENT } from "../size/counts.js";
@@ -75,7 +76,7 @@ function checkExtent(input: string, axis: Axis, extent: number): void {
     throw new InputError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`);
 }
 
-/** Dimensions that are no axis must be what the program says. */
+/** Dimensions that are not an axis must have the program's extent. */
 function checkFixed(
   input: string,
   shape: readonly number[],
@@ -102,7 +103,7 @@ function checkFixed(
 const shapeError = (input: string, shape: readonly number[], wanted: readonly SizeText[]): InputError =>
   new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${wanted.join(", ")}]`);
 
-/** The lengths of the sequences, where they are given: u32[B], 0 to T. */
+/** Checks the lengths of the sequences, if any: u32[B], 0 to T. */
 export function checkLengths(
   value: unknown,
   axes: readonly Axis[],
@@ -127,7 +128,7 @@ export function checkLengths(
   return new Map([[axis, Uint32Array.from(numbers as readonly number[])]]); // checked just above
 }
 
-/** Values of all live parameters: those given, else those before, which begin with the defaults. */
+/** Values of all live parameters: those of the call, else those of the session, which start as the defaults. */
 export function checkLive(
   program: Program,
   given: Readonly<Record<string, LiveValue>> | undefined,
@@ -156,7 +157,7 @@ export function checkLive(
   return values;
 }
 
-/** A decimal counts as it is written: 0.29 is 29/100, not the double nearest to it. */
+/** Parses a decimal exactly: 0.29 is 29/100, not the nearest double. */
 function parseLive(value: unknown): Rational | null {
   if (typeof value === "number") return Number.isFinite(value) ? parseLive(String(value).replace("e+", "e")) : null;
   if (typeof value !== "string") return null;
@@ -176,14 +177,14 @@ export function checkSeed(seed: number): number {
   return seed;
 }
 
-/** Runs that may be on the device at once. */
+/** Checks the number of runs that may be on the device at once. */
 export function checkInFlight(count = 1): number {
   if (!Number.isSafeInteger(count) || count < 1 || count > 8)
     throw new InputError(null, `inFlight is ${inspect(count)}: it must be 1 to 8`);
   return count;
 }
 
-/** Promises of a run, each of them one that there is. */
+/** Checks that the promises of a run are known ones. */
 export function checkPromises(given: readonly RunPromise[] = []): readonly RunPromise[] {
   if (!Array.isArray(given))
     throw new InputError(
@@ -201,7 +202,7 @@ export function checkPromises(given: readonly RunPromise[] = []): readonly RunPr
   return given;
 }
 
-/** Extents by axis; throws InputError for an axis that is none, or beyond its bound. */
+/** Extents by axis; throws InputError for a name that is not an axis, and for an extent beyond the axis's bound. */
 export function checkMax(
   axes: readonly Axis[],
   max: Readonly<Record<string, number>> | undefined,

@@ -1,6 +1,6 @@
-// Runs that need kernels which no run needed before. A device's driver compiles them all at once beforehand; a software
-// device compiles each when it is first dispatched, one after the other, so that there a run is handed over in pieces,
-// which tell how far it is, while the kernels behind are still being read.
+// Runs that need kernels which no earlier run used. A GPU's driver compiles them all in parallel before the run. A
+// software device compiles each at its first dispatch, so there the run is submitted in pieces: progress is reported
+// after each, while later kernels are still being parsed.
 import type { Buffers } from "./buffers.js";
 import { compileAhead } from "./compile-ahead.js";
 import type { Device } from "./device.js";
@@ -17,7 +17,7 @@ export interface Lent {
   readonly tell: (event: SessionEvent) => void;
 }
 
-/** Calls into the device whose faults are told. */
+/** Runs `body` in an error scope of the device. */
 type OnDevice = (body: () => Promise<undefined>) => Promise<undefined>;
 
 /** A step and its kernel. */
@@ -28,9 +28,9 @@ interface Dispatched {
 
 export class FirstRuns {
   readonly #lent: Lent;
-  /** Choices of steps that have nothing left to compile at the sizes now set. */
+  /** Sets of needed steps whose kernels are all compiled at the current sizes. */
   readonly #ready = new Set<Uint8Array>();
-  /** In which runs waited for kernels. */
+  /** Milliseconds in which runs waited for kernels. */
   milliseconds = 0;
   #goesAhead = true;
 
@@ -47,8 +47,8 @@ export class FirstRuns {
   }
 
   /**
-   * Compiles what is known to be needed; `valuesAt`: sizes at extents. On a software device what the first run is
-   * likely to need goes on being compiled until a run begins.
+   * Compiles the kernels of a run at `max`. `valuesAt` gives the sizes at extents. On a software device the kernels
+   * that the first run is likely to need are compiled in the background until a run begins.
    */
   async load(
     { compile, max, likely }: LoadSettings,
@@ -61,16 +61,16 @@ export class FirstRuns {
       return;
     }
     const missing = pipelines.missing(steps.dispatchesAt(valuesAt(max)).map(({ kernel }) => kernel));
-    // A software device says so only when it does it.
+    // A software device compiles later, at the first dispatch, so it reports no progress here.
     await pipelines.compile(missing, software ? undefined : this.#counting(missing.length));
   }
 
-  /** Compiles no more ahead of what runs ask for. */
+  /** Stops compiling ahead of runs. */
   stop(): void {
     this.#goesAhead = false;
   }
 
-  /** Compiles what the steps need at the sizes now set, for whoever dispatches them otherwise. */
+  /** Compiles the kernels of these steps at the current sizes, for callers that dispatch the steps themselves. */
   async compile(needed: Uint8Array): Promise<void> {
     this.stop();
     const { pipelines } = this.#lent;
@@ -80,8 +80,8 @@ export class FirstRuns {
   }
 
   /**
-   * Begins a run for which kernels have to be compiled, and waits for those; the first step that is left to be handed
-   * over.
+   * Compiles the kernels that a run still needs and, on a software device, submits its first steps. Returns the first
+   * step that is not yet submitted.
    */
   async begin(needed: Uint8Array, onDevice: OnDevice): Promise<number> {
     this.stop();
@@ -112,8 +112,8 @@ export class FirstRuns {
   }
 
   /**
-   * Every step whose kernel is new goes by itself, so that its end tells when that was compiled; what stands between
-   * them goes together.
+   * Submits each step whose kernel is new alone, so that its end tells when the kernel was compiled, and the steps
+   * between two such steps together.
    */
   async #inPieces(
     dispatches: readonly Dispatched[],
@@ -125,11 +125,11 @@ export class FirstRuns {
     const counting = this.#counting(fresh.length);
     const waiting = new Set(fresh);
     const began = performance.now();
-    // A kernel that is refused when steps before it have written states would leave half a run behind; what takes long
-    // comes when they are dispatched.
+    // Compile all first: a kernel that is refused after earlier steps have written states would leave half a run done.
+    // This is quick here, as the slow part happens at dispatch.
     await pipelines.compile(fresh);
-    // Of the time until the last piece ended, what the steps took whose kernels were there: the rest was waiting for
-    // kernels, to be read or compiled.
+    // `running` is the part of the time taken by steps with compiled kernels; the rest was waiting for kernels to be
+    // parsed or compiled.
     let [last, running] = [performance.now(), 0];
     const ended = (isNew: boolean, submitted: number): void => {
       const now = performance.now();
@@ -141,7 +141,7 @@ export class FirstRuns {
     const submit = (from: number, end: number, isNew: boolean): void => {
       const submitted = performance.now();
       const piece = this.#submit(needed, from, end, onDevice, () => ended(isNew, submitted));
-      piece.catch(() => {}); // waited for below
+      piece.catch(() => {}); // awaited below
       pieces.push(piece);
     };
     let first = 0;

@@ -1,5 +1,5 @@
-// How weights start: from the seed and their own paths alone, in exact arithmetic, so that every machine starts the
-// same.
+// Initial values of weights: a function of the seed and the weight's path alone, with exact arithmetic, so that all
+// machines get equal values.
 import { countOf } from "../base/collections.js";
 import type { ProgramWeight } from "../program/program.js";
 import { wordsFor, type Words } from "../base/dtype.js";
@@ -13,12 +13,12 @@ const INIT_KEY = 0x696e6974;
 
 /**
  * Initial values of a weight. Element i draws from Philox4x32-10 with counter (⌊i/n⌋ low, high, hash of the path low,
- * high), n the draws in a block: so a weight starts the same whatever others a model has. Only + − × ÷ √ are used,
- * which round one way everywhere. They are computed in 64 bits, a piece at a time, and rounded once.
+ * high), n the draws in a block: so the values of a weight do not depend on the model's other weights. Only + − × ÷ √
+ * are used, which round alike everywhere. Values are computed in f64, a piece at a time, and rounded once.
  */
 export const initialValues = (weight: ProgramWeight, seed: number): Words => atOnce(inPieces(weight, seed));
 
-/** A piece takes some milliseconds. */
+/** Yields after each piece, every few milliseconds. */
 function* inPieces({ path, dtype, shape, init }: ProgramWeight, seed: number): Generator<void, Words> {
   const out = wordsFor(dtype, countOf(shape));
   const rounds = dtype === "f16";
@@ -44,26 +44,26 @@ export const initialWeights =
   (weight: ProgramWeight): Words =>
     initialValues(weight, seed);
 
-/** The same, with pauses in those that take long. */
+/** The same, with pauses during large weights. */
 export const initialWeightsInTurns =
   (seed: number, pause: Pause) =>
   (weight: ProgramWeight): Promise<Words> =>
     inTurns(inPieces(weight, seed), pause);
 
-/** What becomes of a number that was drawn: value · scale + shift, rounded once. */
+/** The map of a random draw to a value: draw · scale + shift, rounded once. */
 interface Rounding {
   readonly scale: number;
   readonly shift: number;
-  /** To f16. */
+  /** Whether values are rounded to f16. */
   readonly rounds: boolean;
 }
 
-/** Fills `to` with the elements from `first` on, which is a multiple of four. */
+/** Fills `to` with the draws from element `first` on, a multiple of four. */
 type Draw = (to: Float64Array, first: number) => void;
 
 const PIECE = 4096;
 
-/** Weights are large: only a piece of one is ever held in 64 bits. */
+/** Draws piece by piece: weights are large, so only one piece at a time is held in f64. */
 function* drawn(out: Words, draw: Draw, rounding: Rounding): Generator<void, Words> {
   const piece = new Float64Array(Math.min(PIECE, out.length));
   for (let first = 0; first < out.length; first += PIECE) {
@@ -88,7 +88,7 @@ function put(out: Words, first: number, values: Float64Array, { scale, shift, ro
   else for (let i = 0; i < values.length; i++) out[first + i] = values[i]! * scale + shift;
 }
 
-/** Standard normals, two from a block. */
+/** Standard normal draws, two from a block. */
 function normals(path: string, seed: number): Draw {
   const draw = blocks(path, seed);
   return (to, first) => {
@@ -97,7 +97,7 @@ function normals(path: string, seed: number): Draw {
   };
 }
 
-/** Multiples of 2^−32 in [0, 1), four from a block. */
+/** Uniform draws, multiples of 2^−32 in [0, 1), four from a block. */
 function uniforms(path: string, seed: number): Draw {
   const draw = blocks(path, seed);
   return (to, first) => {
@@ -107,8 +107,8 @@ function uniforms(path: string, seed: number): Draw {
 }
 
 /**
- * The words of so many blocks, which the next call writes over. The number of the first is a multiple of that of a
- * piece.
+ * The words of `count` Philox blocks from number `first` on. The next call overwrites the returned array. `first` is a
+ * multiple of the blocks in a piece.
  */
 function blocks(path: string, seed: number): (first: number, count: number) => Int32Array {
   const [low, high] = hash(path);
@@ -120,7 +120,7 @@ function blocks(path: string, seed: number): (first: number, count: number) => I
   };
 }
 
-/** FNV-1a of 64 bits over the UTF-8 bytes, as two words. */
+/** 64-bit FNV-1a over the UTF-8 bytes, as two words. */
 function hash(text: string): readonly [number, number] {
   let h = 0xcbf29ce484222325n;
   for (const byte of new TextEncoder().encode(text)) h = BigInt.asUintN(64, (h ^ BigInt(byte)) * 0x100000001b3n);
@@ -128,9 +128,9 @@ function hash(text: string): readonly [number, number] {
 }
 
 /**
- * Of [rows, columns] (further axes are columns): the shorter side's vectors are orthonormal. Gram and Schmidt's method
- * on normal vectors, each projected twice, which keeps them orthogonal to the last bits; as its R has a positive
- * diagonal, all orthogonal matrices are equally likely (Mezzadri 2007).
+ * A random matrix [rows, columns] (further dimensions count as columns) whose vectors along the shorter side are
+ * orthonormal, by Gram-Schmidt on normal vectors. Each is projected twice, which keeps them orthogonal to the last
+ * bits; as R has a positive diagonal, all orthogonal matrices are equally likely (Mezzadri 2007).
  */
 function* orthogonal(shape: readonly number[], draw: Draw): Generator<void, Float64Array> {
   const rows = shape[0] ?? 1;

@@ -1,4 +1,4 @@
-// What the caller gives a run: read from arrays of any form, checked, packed into the words of the device.
+// Inputs of a run: read from arrays of any form, checked, and packed into the device's words.
 import { countOf } from "../base/collections.js";
 import type { Program, ProgramInput } from "../program/program.js";
 import type { Sizes } from "../size/axes.js";
@@ -36,13 +36,13 @@ export type InputValue =
 /** Inputs by name. */
 export type Inputs = Readonly<Record<string, InputValue>> | ReadonlyMap<string, InputValue>;
 
-/** An input's elements in a row, not yet checked. */
+/** An input's elements as a flat list, not yet checked. */
 export interface FlatInput {
   readonly data: ArrayLike<number | bigint | boolean>;
   readonly shape: readonly number[];
 }
 
-/** Reads one input's form; throws InputError where it is no tensor. */
+/** Flattens one input; throws InputError where it is not a tensor. */
 export function flatten(name: string, value: unknown): FlatInput {
   if (typeof value === "number" || typeof value === "boolean") return { data: [value], shape: [] };
   if (isNumberArray(value)) return { data: value, shape: [value.length] };
@@ -117,7 +117,7 @@ const place = (name: string, index: readonly number[]): string =>
   index.length === 0 ? `input ${name}` : `${name}${index.map((i) => `[${i}]`).join("")}`;
 
 /**
- * Checks an input's values and packs them as the device keeps them. Padding beyond a sequence's end is dropped unread.
+ * Checks an input's values and packs them in the device's layout. Padding beyond a sequence's end is dropped unread.
  */
 export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): Words {
   const check = checker(input, flat);

@@ -1,5 +1,5 @@
-// A caller's value in an error's message: numbers by their names, NaN and infinities too, which JSON would call null;
-// all else short.
+// Prints a caller's value for an error message: NaN and infinities by name, which JSON would print as null, and long
+// values shortened.
 import { quotedName } from "../size/shown.js";
 
 export function inspect(value: unknown): string {

@@ -1,4 +1,4 @@
-// Temporary files and folders that are there now, so that whoever ends the process early can remove them. Node only.
+// The temporary files and folders that exist now, for removal if the process ends early. Node only.
 import { rmSync } from "node:fs";
 import { errnoOf } from "../base/errno.js";
 
@@ -6,7 +6,7 @@ const paths = new Set<string>();
 let told: (any: boolean) => void = () => {};
 
 /**
- * Says that `path` is temporary, before it is made. Returns what says that it is no more, once it was renamed or
+ * Registers `path` as temporary, before it is created. Call the returned function once the path was renamed or
  * removed.
  */
 export function leftover(path: string): () => void {
@@ -18,18 +18,21 @@ export function leftover(path: string): () => void {
   };
 }
 
-/** Removes them all, at once. One that cannot be removed stays. */
+/** Removes all registered paths, synchronously. A path that cannot be removed stays. */
 export function removeLeftovers(): void {
   for (const path of paths) {
     try {
       rmSync(path, { recursive: true, force: true });
     } catch (fault) {
-      if (errnoOf(fault) === null) throw fault; // what the file system refuses cannot be mended here
+      if (errnoOf(fault) === null) throw fault; // errors of the file system cannot be handled here
     }
   }
 }
 
-/** Calls `listener` whenever there are some, or none any more: one listener, that of the command line. */
+/**
+ * Sets the listener, which is called when the first path is registered and when the last is released. Only the command
+ * line uses it.
+ */
 export function watchLeftovers(listener: (any: boolean) => void): void {
   told = listener;
 }

@@ -1,12 +1,12 @@
-// Devices that were opened and not yet given up: what must be quiet before a process can end.
-
-/** Each is held here for as long as it lives: Dawn crashes where the objects behind a living device are collected. */
-export const living = new Set<{ destroy(): void }>();
+// Devices that are open: they must be destroyed before a process can end.
 
 /**
- * Gives all of them up. Dawn first waits for what the driver's threads are at, kernels that are being compiled
- * included.
+ * The open devices. The set keeps them referenced: Dawn crashes if the objects of an open device are
+ * garbage-collected.
  */
+export const living = new Set<{ destroy(): void }>();
+
+/** Destroys all open devices. Dawn first waits for the driver's threads, including kernels that are being compiled. */
 export function destroyLiving(): void {
   for (const device of living) device.destroy();
 }

@@ -1,5 +1,5 @@
-// The memory of a session, known before there is one: bytes of every buffer at any batch and length, from the sizes of
-// a program's slots.
+// Predicts the memory of a session: bytes of every buffer at any batch and length, from the sizes of a program's
+// slots.
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes } from "../size/axes.js";
@@ -13,23 +13,23 @@ import { stagingBytes } from "./staging.js";
 import { readingBytes } from "./states.js";
 import { uniformBytes } from "./uniforms.js";
 
-/** Bytes on the device, by what they are for. A slot that serves two is counted under the first. */
+/** Bytes on the device by purpose. A slot with two purposes is counted under the first of these. */
 export interface MemoryUse {
   readonly weights: number;
   readonly states: number;
   readonly inputs: number;
   readonly results: number;
-  /** What the host computes from sizes: starts, positions, rotary angles. */
+  /** Tables that the host computes from sizes: starts, positions, rotary angles. */
   readonly tables: number;
-  /** Everything between inputs and results: the peak, for slots are reused within a run. */
+  /** Intermediate values: the peak, as slots are reused within a run. */
   readonly activations: number;
-  /** Sizes and constants of the kernels. */
+  /** Uniforms: sizes and constants of the kernels. */
   readonly uniforms: number;
-  /** Where results are read back through. */
+  /** Buffers through which results are read back. */
   readonly staging: number;
-  /** All that a session has as long as it lives. */
+  /** Everything a session holds for its whole life. */
   readonly total: number;
-  /** Where states are read back through: only while that is done, and so no part of `total`. */
+  /** The buffer through which states are read back. It exists only during such a read, so `total` excludes it. */
   readonly reading: number;
 }
 
@@ -44,9 +44,9 @@ export interface MemoryOptions {
 }
 
 /**
- * What a session of the program will allocate at these extents: exactly, as `session.memory.bytes` tells after `load`.
- * By default an axis has its bound, and 1 where it has none. Throws InputError for an extent or a live parameter that
- * does not fit.
+ * The exact memory that a session of the program will allocate at these extents: `total` equals `session.memory.bytes`
+ * after `load`. An axis's default extent is its bound, or 1 without one. Throws InputError for an extent or a live
+ * parameter that does not fit.
  */
 export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryUse {
   const axes = parseAxes(program);
@@ -61,7 +61,7 @@ export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryU
   );
 }
 
-/** The sizes of a session's buffers for one run: of each slot, and of the one results are read through. */
+/** The buffer sizes that one run needs: of each slot, and of the staging buffer. */
 export interface BufferSizes {
   readonly slots: readonly number[];
   readonly staging: number;
@@ -91,10 +91,10 @@ function summarise(program: Program, { slots, staging }: BufferSizes, uniforms: 
   return { ...sums, uniforms, staging: inFlight * staging, total, reading: readingBytes(program.states) };
 }
 
-/** What each slot is for. */
+/** The purpose of each slot. */
 function partsOf(program: Program): readonly Part[] {
   const parts = program.slots.map((): Part => "activations");
-  // The last to claim a slot has it.
+  // Later assignments override earlier ones.
   for (const { slot } of program.tables) parts[slot] = "tables";
   for (const output of program.outputs)
     for (const { slot } of [output, ...output.parts, ...output.starts]) parts[slot] = "results";
@@ -104,14 +104,14 @@ function partsOf(program: Program): readonly Part[] {
   return parts;
 }
 
-/** Holds what a session allocates against what its program says it takes, over all runs so far. */
+/** Checks a session's allocations against the prediction, over all runs so far. */
 export class Prediction {
   readonly #program: Program;
   readonly #axes: readonly Axis[];
   readonly #uniforms: number;
-  /** Slots that another session has made. */
+  /** Slots whose buffers another session owns. */
   readonly #shared: ReadonlySet<number>;
-  /** Buffers that results are read back through. */
+  /** Number of staging buffers. */
   readonly #inFlight: number;
   #slots: readonly number[] = [];
   #staging = 0;
@@ -129,7 +129,7 @@ export class Prediction {
     this.#inFlight = inFlight;
   }
 
-  /** Throws where the buffers in use are not as large as a run of these sizes, and those before it, need. */
+  /** Throws where the bytes in use are not what this run and the earlier ones need. */
   expect(run: RunSizes, bytes: number): void {
     const { slots, staging } = memoryAt(this.#program, this.#axes, run);
     this.#slots = slots.map((b, slot) => Math.max(b, this.#slots[slot] ?? 0));
@@ -142,7 +142,7 @@ export class Prediction {
   }
 }
 
-/** What a session says when its buffers grow for a run. */
+/** The message when buffers grow for a run. */
 export function growthMessage(model: string, { extents }: RunSizes, bytes: number): string {
   const [at, max] = [" ", ", "].map((between) =>
     [...extents].map(([axis, n]) => (between === " " ? `${axis}=${n}` : `${axis}: ${n}`)).join(between),

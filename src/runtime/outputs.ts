@@ -1,4 +1,4 @@
-// What a run gives back: which values are read, which steps they need, and how packed rows unfold.
+// Results of a run: selects the outputs to read and the steps they need, and unpacks packed rows.
 import { countOf } from "../base/collections.js";
 import type { Program, ProgramOutput, ProgramStep } from "../program/program.js";
 import type { Sizes } from "../size/axes.js";
@@ -25,15 +25,15 @@ export type Results = Readonly<Record<string, Result>>;
 
 /** Which values a run reads back. */
 export interface OutputSelection {
-  /** Exactly these, by name. Without it: results and losses. */
+  /** Exactly these outputs, by name. Default: results and losses. */
   readonly outputs?: readonly string[];
   /**
-   * Observed values besides: all of them, or those whose names are, or begin with, one of these (`layers.1.chosen`).
+   * Observed values to read as well: all, or those whose names equal or begin with one of these (`layers.1.chosen`).
    */
   readonly observe?: boolean | readonly string[];
 }
 
-/** Chooses the outputs to read; throws InputError for a name that is none. */
+/** The outputs to read; throws InputError for a name that is not an output. */
 export function selectOutputs(
   program: Pick<Program, "outputs">,
   { outputs, observe }: OutputSelection,
@@ -62,9 +62,7 @@ const listed = (outputs: readonly ProgramOutput[]): string =>
         .map((o) => o.name)
         .join(", ") + (outputs.length > 8 ? `, … (${outputs.length} in all)` : "");
 
-/**
- * For each step, whether an output that is read, or a state, may depend on it: what nobody asked for is not computed.
- */
+/** For each step, whether an output that is read, or a state, may depend on it: other steps are skipped. */
 export function neededSteps(program: Program, outputs: readonly ProgramOutput[]): Uint8Array {
   const live = new Set<number>(program.states.map((s) => s.slot));
   for (const o of outputs) {
@@ -75,7 +73,7 @@ export function neededSteps(program: Program, outputs: readonly ProgramOutput[])
     const { reads, writes } = effects(program.steps[i]!, program);
     if (!writes.some((slot) => live.has(slot))) continue;
     needed[i] = 1;
-    // A slot stays live before a step that writes it: the step may write a part only.
+    // A slot stays live before a step that writes it: the step may write only a part.
     for (const slot of reads) live.add(slot);
   }
   return needed;
@@ -99,22 +97,22 @@ function effects(
   }
 }
 
-/** Where the bytes of one output lie in the buffer that is read back. */
+/** Where the bytes of one output lie in the staging buffer. */
 export interface ReadPlace {
   readonly output: ProgramOutput;
   readonly shape: readonly number[];
-  /** Of its values, as the device keeps them: all, or columns of the last dimension. */
+  /** The device's slots of the output: one with all values, or one for each group of columns of the last dimension. */
   readonly parts: readonly {
     readonly slot: number;
     readonly columns: number;
     readonly offset: number;
     readonly bytes: number;
   }[];
-  /** Of each dimension that only the device counts: its starts' slot, and where they lie. */
+  /** For each dimension whose extent only the device knows: the slot of its starts, and their offset. */
   readonly starts: readonly { readonly dim: number; readonly slot: number; readonly offset: number }[];
 }
 
-/** Lays the outputs out one after the other. */
+/** Lays out the outputs one after the other in the staging buffer. */
 export function placeOutputs(
   outputs: readonly ProgramOutput[],
   table: SizeTable,
@@ -142,7 +140,7 @@ export function placeOutputs(
   return { places, bytes: end };
 }
 
-/** The copies that bring outputs, and the starts they need, to where they are read. */
+/** The copies of outputs, and of the starts they need, to the staging buffer. */
 export function copiesOf(places: readonly ReadPlace[], batch: number): readonly Copy[] {
   return places.flatMap(({ parts, starts }) => [
     ...parts.map(({ slot, offset, bytes }) => ({ slot, to: offset, bytes })),
@@ -150,7 +148,7 @@ export function copiesOf(places: readonly ReadPlace[], batch: number): readonly 
   ]);
 }
 
-/** The words of parts that lie side by side in each row. */
+/** Concatenates the parts' columns in each row. */
 function joined(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
   const words = parts.map(({ offset, bytes }) => new Uint32Array(back, offset, bytes / 4));
   if (words.length === 1) return words[0]!;
@@ -165,10 +163,10 @@ function joined(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
   return out;
 }
 
-/** Unfolds one output from the bytes read back. */
+/** Builds one result from the bytes read back. */
 export function readOutput({ output, shape, parts, starts }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
   const words = joined(parts, back);
-  // Where only the device knew how many tokens there are, a dimension is as large as that, not as its bound.
+  // Where only the device knows the number of tokens, the dimension's extent is that number, not its bound.
   const counted = new Map(
     starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]),
   );
@@ -182,7 +180,7 @@ export function readOutput({ output, shape, parts, starts }: ReadPlace, back: Ar
   return makeResult(output.dtype, unfolded, out);
 }
 
-/** The first entries along each dimension: of a tensor as large as its bounds, the part that exists. */
+/** Shrinks a tensor from its bounds to its actual extents: the first entries along each dimension. */
 function corner(words: Uint32Array, from: readonly number[], to: readonly number[]): Uint32Array<ArrayBuffer> {
   const out = new Uint32Array(countOf(to));
   const index = to.map(() => 0);
@@ -212,7 +210,7 @@ function countsOf(starts: Uint32Array): Counts {
   return Counts.listed(counts, true);
 }
 
-/** Values as their type, from the words of the device. */
+/** A result from the device's words. */
 function makeResult(dtype: DType, shape: readonly number[], words: Uint32Array<ArrayBuffer>): Result {
   const data = typed(dtype, words);
   return { dtype, shape, data, toArray: () => nest(dtype, shape, data) };

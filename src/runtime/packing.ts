@@ -1,9 +1,9 @@
-// How packed rows lie in the caller's tensors: runs of elements that are contiguous in both.
+// Maps packed rows to the caller's padded tensors, as runs of elements that are contiguous in both.
 import { countOf } from "../base/collections.js";
 
-/** A tensor's unfolded form and where its packed rows are. */
+/** A tensor's padded shape and the positions of its packed rows. */
 export interface PackedLayout {
-  /** Unfolded: batch and tokens among the dimensions. */
+  /** The padded shape, with batch and tokens among its dimensions. */
   readonly shape: readonly number[];
   readonly batchDim: number;
   readonly tokenDim: number;
@@ -16,8 +16,9 @@ export interface PackedLayout {
 }
 
 /**
- * Visits every run: elements `packed …` of the packed form, whose shape is the unfolded one without the batch and with
- * the rows in place of the tokens, are elements `unfolded …` of the other.
+ * Visits every contiguous run: `length` elements from `packed` on in the packed form correspond to those from
+ * `unfolded` on in the padded form. The packed shape is the padded one without the batch, with rows in place of
+ * tokens.
  */
 export function forEachRun(
   layout: PackedLayout,
@@ -43,7 +44,7 @@ export function forEachRun(
   }
 }
 
-/** Elements of the packed form. */
+/** Number of elements in the packed form. */
 export const packedLength = ({ shape, batchDim, tokenDim, rows }: Omit<PackedLayout, "starts" | "counts">): number =>
   shape.reduce((n, d, i) => n * (i === batchDim ? 1 : i === tokenDim ? rows : d), 1);
 
@@ -65,7 +66,7 @@ function strides({ shape, batchDim, tokenDim, rows }: PackedLayout): {
   return { unfolded, packed };
 }
 
-/** Where the o-th combination of the outer dimensions begins in both forms. */
+/** The offset of the o-th combination of outer dimensions in both forms. */
 function offsets(
   o: number,
   outer: readonly number[],

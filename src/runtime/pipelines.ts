@@ -1,5 +1,5 @@
-// Pipelines of programs: each distinct kernel is compiled once, asynchronously, when a run first needs it, for all
-// sessions of a device.
+// Compute pipelines: each distinct kernel of a device's sessions is compiled once, asynchronously, when a run first
+// needs it.
 import { bug } from "../base/invariant.js";
 import type { Program, ProgramKernel } from "../program/program.js";
 import type { Device } from "./device.js";
@@ -14,13 +14,13 @@ interface Layout {
 /** A kernel on the device. */
 interface CompiledKernel {
   pipeline: GPUComputePipeline | null;
-  /** Resolves when `pipeline` is there. */
+  /** Resolves when `pipeline` is set. */
   readonly ready: Promise<void>;
-  /** Whether it was dispatched: a software device compiles it then, whatever it said before. */
+  /** Whether the kernel was dispatched: a software device compiles it only then. */
   dispatched: boolean;
 }
 
-/** Kernels a device keeps beyond the sessions that use them, those used last. */
+/** Number of most recently used kernels that a device keeps after the sessions that use them. */
 const KEPT_KERNELS = 256;
 
 /**
@@ -37,8 +37,8 @@ class Pool {
     return found;
   }
   /**
-   * Makes it the last used, and drops the least recently used beyond the limit: sessions that run it hold it
-   * themselves.
+   * Marks a kernel as most recently used, and drops the least recently used beyond the limit. Sessions hold the kernels
+   * they run.
    */
   set(key: string, kernel: CompiledKernel): void {
     this.#kernels.delete(key);
@@ -63,7 +63,7 @@ export class Pipelines {
   readonly #kernels: readonly ProgramKernel[];
   readonly #keys: readonly string[];
   readonly #layouts: readonly Layout[];
-  /** By key, those of this program that were asked for. */
+  /** Kernels of this program that were compiled, by key. */
   readonly #used = new Map<string, CompiledKernel>();
 
   /** Throws LimitError where a kernel binds more than the device allows. */
@@ -103,11 +103,11 @@ export class Pipelines {
     return found;
   }
 
-  /** Of these kernels those that are not compiled yet, each text once. */
+  /** The kernels among these that are not compiled yet, each text once. */
   missing(kernels: Iterable<number>): readonly number[] {
     return this.#each(kernels, (compiled) => !compiled?.pipeline);
   }
-  /** Of these kernels those that no run has dispatched, each text once. */
+  /** The kernels among these that no run has dispatched, each text once. */
   fresh(kernels: Iterable<number>): readonly number[] {
     return this.#each(kernels, (compiled) => !compiled?.dispatched);
   }
@@ -126,8 +126,8 @@ export class Pipelines {
   }
 
   /**
-   * Compiles these kernels, all at once, where they are not compiled yet or under way. `done` is told of each that it
-   * waited for. Throws KernelError where the device refuses one, which is tried again when it is next asked for.
+   * Compiles those of these kernels that are not compiled, in parallel, and waits for those under way. `done` is called
+   * for each one waited for. Throws KernelError where the device refuses one; the next call tries it again.
    */
   async compile(kernels: Iterable<number>, done: () => void = () => {}): Promise<void> {
     const wanted = this.missing(kernels).map(async (kernel) => {
@@ -188,7 +188,8 @@ async function compileOne(
   { pipelineLayout }: Layout,
 ): Promise<GPUComputePipeline> {
   const { gpu } = device;
-  // A faulty module is reported by the pipeline; its own error must not reach the device uncaught.
+  // A faulty module fails in the pipeline's creation; the module's own error must not become an uncaptured error of the
+  // device.
   gpu.pushErrorScope("validation");
   const module = gpu.createShaderModule({ label: kernel.name, code: kernel.wgsl });
   const moduleError = device.wait(() => gpu.popErrorScope());

@@ -1,4 +1,4 @@
-// States read back whole. Packages leave it out.
+// Reads whole states back. Built packages leave this out.
 import { countOf } from "../base/collections.js";
 import type { Program } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
@@ -8,8 +8,8 @@ import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
 import { bytesThrough, typed, type StateShape, type StateValue } from "./states.js";
 
 /**
- * Reads the states of these names, one after the other, through a buffer that is made for it. Throws InputError for a
- * name that no state of the program has.
+ * Reads the named states one after the other, through a temporary buffer. Throws InputError for a name that is not a
+ * state.
  */
 export async function readStates(
   device: Device,

@@ -1,11 +1,9 @@
-// Files that are read as files: what is a pipe, a device or a folder is refused, not waited for. Node only.
+// Reads regular files only: pipes, devices and folders are refused instead of waited for. Node only.
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { NOT_REGULAR } from "../base/errno.js";
 
-/**
- * Opening a pipe that nobody writes would wait for one who does; what is opened is then looked at, and not its name.
- */
+/** Non-blocking: opening a pipe without a writer would block. The opened file is then examined, not its name. */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag, and no such pipes
 
 /** An error as the file system throws it, of what it would not refuse itself. */
@@ -31,21 +29,21 @@ export async function openRegular(path: string): Promise<FileHandle> {
 }
 
 /**
- * All of a file of at most so many bytes; one that has more throws what `tooLarge` makes of its size, or of what was
- * read. Throws as `openRegular` does.
+ * Reads a whole file of at most `most` bytes. For a larger one throws the error of `tooLarge`, called with its size or
+ * the bytes read. Throws as `openRegular` does.
  */
 export const readRegular = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array =>
   readWhole(path, most, tooLarge, FLAGS);
 
-/** The same of whatever can be read to its end, pipes included: it waits for who writes them. */
+/** The same for any file that can be read to its end, including pipes, whose writer it waits for. */
 export const readAny = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array =>
   readWhole(path, most, tooLarge, constants.O_RDONLY);
 
 const PIECE = 1 << 16;
 
 /**
- * What `read` gives until it gives nothing, however little at a time; `first`: room to begin with. A device may have no
- * end, and a file may grow.
+ * Collects what `read` returns until it returns nothing. `first`: initial size of the buffer. The limit matters: a
+ * device may have no end, and a file may grow.
  */
 export function readToEnd(
   read: (into: Uint8Array) => number,

@@ -1,10 +1,10 @@
-// Whether a device has what a program was compiled for.
+// Checks that a device meets a program's requirements.
 import type { Program } from "../program/program.js";
 import { subgroupWidth } from "../program/target.js";
 import type { Device } from "./device.js";
 import { UnsupportedError } from "./errors.js";
 
-/** Throws UnsupportedError where the device lacks what the program's kernels rely on. */
+/** Throws UnsupportedError where the device lacks a feature that the program's kernels require. */
 export function checkRequirements({ requires, target }: Program, { info, target: own }: Device): void {
   const missing: string[] = requires.features.filter((f) => !info.features.includes(f));
   const width = subgroupWidth(own);

@@ -1,4 +1,4 @@
-// The sizes of a run: every distinct size of a program, evaluated once.
+// Resolves the sizes of a run: evaluates every distinct size of a program once.
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
 import { printRational, type Rational } from "../size/rational.js";
 import { inputAxes, type SizeTable } from "./sizes.js";
@@ -8,7 +8,7 @@ export interface Resolved {
   readonly key: string;
   readonly run: RunSizes;
   readonly sizes: Sizes;
-  /** Of each distinct size. */
+  /** The value of each distinct size. */
   readonly values: Float64Array;
 }
 
@@ -17,14 +17,14 @@ export class Resolver {
   readonly #table: SizeTable;
   readonly #live: ReadonlyMap<string, Rational>;
 
-  /** `live`: where a session is given none for a run. */
+  /** `live`: values of live parameters for `most`. */
   constructor(axes: readonly Axis[], table: SizeTable, live: ReadonlyMap<string, Rational>) {
     this.#axes = axes;
     this.#table = table;
     this.#live = live;
   }
 
-  /** The sizes of a run; `current` where they are the same. */
+  /** The sizes of a run; returns `current` if they are equal to it. */
   resolve(run: RunSizes, current: Resolved | null): Resolved {
     const lengths = [...run.lengths].map(([axis, l]) => `${axis}: ${l.join()}`);
     const key = [...run.extents, ...lengths, ...[...run.live].map(([name, v]) => `${name}=${printRational(v)}`)].join(
@@ -35,7 +35,10 @@ export class Resolver {
     return { key, run, sizes, values: this.#table.values(sizes) };
   }
 
-  /** Sizes at the extents given, else at the bounds; where those do not fit, at 1: such buffers grow when they must. */
+  /**
+   * Sizes at these extents, with the bound for other axes; where that does not fit the device, with 1: the buffers then
+   * grow on demand.
+   */
   most(given: ReadonlyMap<string, number>, fits: (resolved: Resolved) => boolean): Resolved {
     const at = (otherwise: (bound: number | null) => number): Resolved => {
       const extents = new Map(inputAxes(this.#axes).map((a) => [a.name, given.get(a.name) ?? otherwise(a.bound)]));

@@ -1,11 +1,12 @@
-// The order of a session's runs: each begins when the one before has begun, so that two may be on the device at once.
+// Orders a session's runs: each is started after the one before was started, so that several may be on the device at
+// once.
 
 export class RunQueue {
   #last: Promise<unknown> = Promise.resolve();
-  /** Runs that the device has, and whose results are not read yet. */
+  /** Runs on the device whose results are not read yet. */
   readonly #reading = new Set<Promise<unknown>>();
 
-  /** Calls `begin` in its turn. The next turn does not care whether this one failed; the caller has the error. */
+  /** Calls `begin` in its turn. If it fails, the caller gets the error and the next turn proceeds. */
   next<T>(begin: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(begin);
     this.#last = Promise.allSettled([turn]);
@@ -27,7 +28,7 @@ export class RunQueue {
     return held;
   }
 
-  /** Once no run is on the device. */
+  /** Resolves once no run is on the device. */
   async drained(): Promise<void> {
     await Promise.allSettled(this.#reading);
   }

@@ -1,12 +1,12 @@
-// Which outputs a caller asks for, and all that follows from that: the steps they need, where they are read back. Found
-// once for each choice and size.
+// Selections of outputs, with the steps they need and their places in the staging buffer, cached by selection and
+// size.
 import type { Program, ProgramOutput } from "../program/program.js";
 import { copiesOf, neededSteps, type OutputSelection, placeOutputs, type ReadPlace, selectOutputs } from "./outputs.js";
 import type { Resolved } from "./resolver.js";
 import type { SizeTable } from "./sizes.js";
 import type { Copy } from "./staging.js";
 
-/** Where chosen outputs are read back at some sizes. */
+/** The places of selected outputs in the staging buffer at some sizes. */
 export interface Placed {
   readonly resolved: Resolved;
   readonly places: readonly ReadPlace[];
@@ -17,7 +17,7 @@ export interface Placed {
 export class Selection {
   readonly #table: SizeTable;
   readonly outputs: readonly ProgramOutput[];
-  /** Of each step whether it is needed. */
+  /** For each step, whether the outputs need it. */
   readonly needed: Uint8Array;
   #placed: Placed | null = null;
 
@@ -44,7 +44,7 @@ export class Selections {
     this.#table = table;
   }
 
-  /** Throws InputError for a name that is none. */
+  /** The selection of these options. Throws InputError for a name that is not an output. */
   of(options: OutputSelection): Selection {
     const key = JSON.stringify([options.outputs, options.observe]);
     let known = this.#known.get(key);

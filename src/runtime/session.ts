@@ -1,4 +1,4 @@
-// A session: a program with its weights on a device, its buffers made once, ready to run again and again.
+// A session: a program on a device with its weights and buffers, which can run many times.
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import type { Axis, RunSizes } from "../size/axes.js";
@@ -33,11 +33,11 @@ import { uploadWeights, type WeightValues } from "./weights.js";
 
 /** Options of loading. */
 export interface LoadOptions extends LoadSettings {
-  /** A session whose states this one shares by name: what either writes, the other reads. It must outlive this one. */
+  /** A session whose states this one shares by name: each reads what the other writes. It must outlive this one. */
   readonly statesOf?: Session;
   /**
-   * A session whose weights this one reads, where both keep them alike; others are loaded here too. It must outlive
-   * this one.
+   * A session whose weights this one shares where both store them alike; other weights are loaded again. It must
+   * outlive this one.
    */
   readonly weightsOf?: Session;
 }
@@ -48,7 +48,7 @@ export class Session {
   readonly #axes: readonly Axis[];
   readonly #table = new SizeTable();
   readonly #resolver: Resolver;
-  /** Of the session whose states these are. */
+  /** The sizes of the states; those of the session that owns the states. */
   readonly #room: StateRoom;
   readonly #slotBytes: readonly number[];
   readonly #allocator: Allocator;
@@ -104,17 +104,17 @@ export class Session {
     this.#room = statesOf ? statesOf.#room : new StateRoom(program, this.#axes, this.#resolveMost(options.max).run);
   }
 
-  /** Buffers made so far and the bytes of those in use: the same after every run that needs no more room. */
+  /** Number of buffers created so far, and bytes of those in use: unchanged by every run that needs no more room. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
     return { buffers: this.#allocator.made, bytes: this.#allocator.bytes };
   }
 
-  /** Milliseconds in which runs waited for kernels to be compiled, so far. */
+  /** Milliseconds that runs have waited for kernels to be compiled. */
   get compiling(): number {
     return this.#firstRuns?.milliseconds ?? 0;
   }
 
-  /** The part of `load` that talks to the device. */
+  /** The part of `load` that uses the device. */
   async prepare(weights: WeightValues, options: LoadOptions): Promise<void> {
     const most = this.#resolveMost(options.max);
     await this.#buffers.ensure(this.#bytesOf(most));
@@ -131,9 +131,9 @@ export class Session {
       if (!this.#statesOf) this.#room.begin(this.device, this.#buffers);
     });
     this.#prediction.expect(most.run, this.#allocator.bytes);
-    // Compiled by other threads while this one reads weights, at sizes resolved anew: the steps have brought theirs.
+    // Other threads compile while this one reads weights.
     const compiled = this.#firstRuns!.load(options, (extents) => this.#resolveMost(extents).values);
-    compiled.catch(() => {}); // looked at below, unless reading the weights throws
+    compiled.catch(() => {}); // awaited below, unless reading the weights throws
     await uploadWeights(this.device, this.program, this.#buffers, weights, {
       signal: options.signal,
       shared: this.#shared,
@@ -144,16 +144,16 @@ export class Session {
   }
 
   /**
-   * Runs the program once. Calls are taken in their order; inputs are copied before `run` returns, so the caller may
-   * change them at once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError, DisposedError.
+   * Runs the program once. Calls run in order. Inputs are copied before `run` returns, so the caller may change them
+   * afterwards. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError, DisposedError.
    */
   run(inputs: Inputs, options: RunOptions = {}): Promise<Results> {
     return this.#enqueue(inputs, options, (call) => this.#start(call)).then(({ results }) => results);
   }
 
   /**
-   * Values of states, all or those named, once the runs before have ended. Throws InputError for a name that is none,
-   * and what `run` throws.
+   * Reads all states, or the named ones, after the earlier runs. Throws InputError for a name that is not a state, and
+   * what `run` throws.
    */
   readStates(
     names: readonly string[] = this.program.states.map((s) => s.name),
@@ -163,8 +163,8 @@ export class Session {
   }
 
   /**
-   * Replaces values of states, once the runs before have ended; those not named stay. Throws InputError, with nothing
-   * written, for what does not fit.
+   * Replaces the values of the named states after the earlier runs. Throws InputError, and writes nothing, if a value
+   * does not fit.
    */
   writeStates(values: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void> {
     return this.#afterAll(async () =>
@@ -173,8 +173,9 @@ export class Session {
   }
 
   /**
-   * States as they begin, but for those that begin as weights, at these extents of the axes they lie along; others
-   * stay. The sessions that share them must have no run under way. Throws InputError, LimitError, OutOfMemoryError.
+   * Resets the states to their initial values, except states that start as weights, with these extents of their axes;
+   * other axes keep theirs. Sessions that share the states must have no run under way. Throws InputError, LimitError,
+   * OutOfMemoryError.
    */
   resetStates(extents: Readonly<Record<string, number>> = {}): Promise<void> {
     const begin = (): void => this.#room.begin(this.device, this.#buffers);
@@ -182,8 +183,8 @@ export class Session {
   }
 
   /**
-   * Room for more rows in the states along these axes: the rows that each sequence has stay its first. As `resetStates`
-   * otherwise.
+   * Makes room for more rows in the states along these axes. The present rows of each sequence stay its first rows.
+   * Otherwise as `resetStates`.
    */
   growStates(extents: Readonly<Record<string, number>>): Promise<void> {
     return this.#changeRoom(
@@ -215,14 +216,14 @@ export class Session {
   }
 
   /**
-   * Runs the program several times and tells where the time goes: of each step and work, medians. Changes nothing that
-   * a later run sees, states included. Throws what `run` throws.
+   * Runs the program several times and returns the median times of its steps. Restores the states afterwards. Throws
+   * what `run` throws.
    */
   profile(inputs: Inputs, options: ProfileOptions & RunOptions = {}): Promise<Profile> {
     return this.#enqueue(inputs, options, (call) => this.#profileNow(call, options));
   }
 
-  /** Does `body` in its turn, with no run under way. */
+  /** Calls `body` in its turn, with no run under way. */
   #afterAll<T>(body: () => Promise<T>): Promise<T> {
     return this.#queue.alone(async () => {
       this.#expectAlive();
@@ -240,7 +241,7 @@ export class Session {
     return this.#queue.next(() => begin(call));
   }
 
-  /** All that is known before the device is asked. */
+  /** Checks a call without using the device. */
   #read(given: Inputs, options: RunOptions): Call {
     this.#expectAlive();
     options.signal?.throwIfAborted();
@@ -258,10 +259,7 @@ export class Session {
     });
   }
 
-  /**
-   * Hands a run to the device as soon as there is a buffer to read its results through; they come later, so that the
-   * next may begin.
-   */
+  /** Submits a run as soon as a staging buffer is free. The results resolve later, so that the next run may start. */
   async #start(call: Call): Promise<{ readonly results: Promise<Results> }> {
     const staging = await this.#staging.take();
     const { resolved, grown } = await this.#makeRoom(call).catch((error: unknown) => {
@@ -270,7 +268,7 @@ export class Session {
     });
     const { places, copies, bytes } = call.selection.at(resolved);
     const { needed } = call.selection;
-    // Where anything is new, the sizes come first: by them it is known which kernels the run needs.
+    // If anything changed, set the sizes first: the kernels that the run needs depend on them.
     const known =
       !this.#setting!.changes(resolved, call.promises) && grown.size === 0 && this.#firstRuns!.isReady(needed);
     let first = 0;
@@ -297,7 +295,7 @@ export class Session {
       for (const place of places) found[place.output.name] = readOutput(place, back, resolved.sizes);
       return found;
     });
-    results.catch(() => {}); // the caller has it
+    results.catch(() => {}); // the caller gets the error
     if (!this.#staging.inOneTurn(bytes)) await Promise.allSettled([reading]);
     return { results };
   }
@@ -315,11 +313,11 @@ export class Session {
     );
   }
 
-  /** Waits for the room that a call needs; the sizes it runs at, and the slots that are new. */
+  /** Grows the buffers for a call if needed. Returns the sizes of the run, and the slots with new buffers. */
   async #makeRoom(call: Call): Promise<{ readonly resolved: Resolved; readonly grown: ReadonlySet<number> }> {
     this.#expectAlive();
     call.signal?.throwIfAborted();
-    // A run before this one may have brought the same sizes to the device.
+    // An earlier run may have had the same sizes.
     const current = this.#setting?.sizes ?? null;
     const resolved = current?.key === call.resolved.key ? current : call.resolved;
     if (resolved !== current) await this.#queue.drained();
@@ -332,7 +330,7 @@ export class Session {
     return this.#allocator
       .sealed(() => checked(this.device, what, body))
       .catch((error: unknown) => {
-        // Disposing of the session takes away what the device was about to read back.
+        // Disposing of the session destroys the staging buffer under a pending read.
         throw this.#disposed ? new DisposedError() : error;
       });
   }
@@ -342,7 +340,7 @@ export class Session {
     this.#setting!.set(resolved, promises, seed, spare);
     this.program.inputs.forEach(({ slot }, i) => {
       if (slot !== null && words[i]!.length > 0)
-        // a caller's shared memory is copied by the queue just so
+        // shared memory of a caller is copied by the queue in the same way
         this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>);
     });
   }
@@ -363,8 +361,8 @@ export class Session {
   }
 
   /**
-   * Sizes at the extents given, else at the bounds; where those bounds are too large for the device, at 1: such buffers
-   * grow when they must.
+   * Sizes at the extents in `max`, with the bound for other axes; where the bounds are too large for the device, with
+   * 1: the buffers then grow on demand.
    */
   #resolveMost(max: LoadOptions["max"]): Resolved {
     return this.#resolver.most(
@@ -383,7 +381,7 @@ export class Session {
     return this.#selections.of({ observe: true }).at(resolved).bytes;
   }
 
-  /** Makes room for a run; the slots that are new. */
+  /** Grows the buffers for a run. Returns the slots with new buffers. */
   async #grow(resolved: Resolved): Promise<ReadonlySet<number>> {
     const replaced = this.#buffers.replacedElsewhere();
     if (resolved === this.#setting!.sizes) return replaced;

@@ -1,4 +1,4 @@
-// What the device was last told of a run: its sizes, what is promised of it, and the seed.
+// The settings of the last run on the device: its sizes, promises and seed.
 import type { RunPromise } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import type { FirstRuns } from "./first-runs.js";
@@ -11,7 +11,7 @@ export class Setting {
   readonly #tables: Tables;
   readonly #firstRuns: FirstRuns;
   #sizes: Resolved | null = null;
-  /** What is promised of the runs that steps were chosen for; null: they are to be chosen anew. */
+  /** Key of the promises for which stand-ins were chosen; null: they must be chosen again. */
   #promised: string | null = null;
 
   constructor(steps: Steps, tables: Tables, firstRuns: FirstRuns) {
@@ -20,17 +20,20 @@ export class Setting {
     this.#firstRuns = firstRuns;
   }
 
-  /** Sizes whose uniforms and tables the device has. */
+  /** The sizes whose uniforms and tables are on the device. */
   get sizes(): Resolved | null {
     return this.#sizes;
   }
 
-  /** Whether the device has to be told of such a run. */
+  /** Whether a run with these sizes and promises needs new settings. */
   changes(sizes: Resolved, promises: readonly RunPromise[], spare = true): boolean {
     return sizes !== this.#sizes || keyOf(promises, spare) !== this.#promised;
   }
 
-  /** Tells it; `spare`: kernels that do not pay yet may be spared. Not yet set where anything throws. */
+  /**
+   * Writes the settings. `spare`: the compilation of kernels that do not pay yet may be avoided. If anything throws,
+   * the settings stay unset.
+   */
   set(sizes: Resolved, promises: readonly RunPromise[], seed: number, spare = true): void {
     const changes = this.changes(sizes, promises, spare);
     this.#sizes = null;
@@ -44,14 +47,14 @@ export class Setting {
     this.#promised = keyOf(promises, spare);
   }
 
-  /** Slots have other buffers now. */
+  /** Called when slots have new buffers. */
   newBuffers(buffers: Buffers, slots: ReadonlySet<number>): void {
     if (slots.size === 0) return;
     this.#steps.bind(buffers);
     this.#tables.forget();
   }
 
-  /** The steps were handed over once. */
+  /** Called after the steps were submitted once. */
   ran(): void {
     if (this.#steps.ran()) this.#promised = null;
   }

@@ -1,18 +1,18 @@
-// The sizes of a program, parsed once and each distinct one evaluated once for a run.
+// The sizes of a program: parsed once, and each distinct one evaluated once for a run.
 import type { Program, SizeText } from "../program/program.js";
 import type { Axis, Sizes } from "../size/axes.js";
 import { parseAxis, sizeOfText } from "../size/parse-size.js";
 import type { Size } from "../size/size.js";
 
-/** Number of a distinct size in a SizeTable. */
+/** Index of a distinct size in a SizeTable. */
 export type SizeIndex = number;
 
-/** Distinct sizes by number. */
+/** Distinct sizes by index. */
 export class SizeTable {
   readonly #sizes: Size[] = [];
   readonly #byText = new Map<SizeText, SizeIndex>();
 
-  /** The number of a size, parsed where it is new. */
+  /** The index of a size, which is parsed if it is new. */
   index(text: SizeText): SizeIndex {
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
@@ -27,8 +27,8 @@ export class SizeTable {
   }
 
   /**
-   * The value of each size; whole and not negative, or NaN where it is not (a share, for the tables that hold one).
-   * Sizes beyond 2^53 are rounded: no device holds what has them.
+   * The value of each size: a whole number from 0 on, or NaN where it is not one (a share, for tables that hold
+   * shares). Sizes above 2^53 are rounded: no device holds such buffers.
    */
   values(sizes: Sizes): Float64Array {
     return Float64Array.from(this.#sizes, (size) => {
@@ -38,13 +38,13 @@ export class SizeTable {
   }
 }
 
-/** The axes of a program, their rules parsed. */
+/** The axes of a program with their rules parsed. */
 export const parseAxes = ({ axes }: Pick<Program, "axes">): readonly Axis[] => axes.map(parseAxis);
 
-/** The sequence axis that `lengths` speaks of: the first of the inputs. */
+/** The sequence axis whose lengths the option `lengths` sets: the first of the inputs. */
 export const lengthsAxis = (axes: readonly Axis[]): string | null =>
   axes.find((a) => a.role === "sequence" && a.count.kind === "input")?.name ?? null;
 
-/** Axes whose extents the caller decides. */
+/** Axes whose extents the caller's inputs determine. */
 export const inputAxes = (axes: readonly Axis[]): readonly Axis[] =>
   axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");

@@ -1,5 +1,5 @@
-// The buffers that results are read back through, one for each run that may be under way at once: in one turn, or in
-// several where results are larger than any device's buffers.
+// Staging buffers, through which results are read back: one for each run that may be under way at once. Results larger
+// than a device's largest buffer are read in several turns.
 import { bug } from "../base/invariant.js";
 import { DEFAULT_LIMITS } from "../program/target.js";
 import type { Allocator } from "./allocator.js";
@@ -7,13 +7,13 @@ import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
 import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
 
-/** Of a buffer that every device can make. */
+/** The largest buffer that every device can create. */
 const MOST_BYTES = DEFAULT_LIMITS.bufferBytes;
 
-/** Bytes of a buffer through which so many are read. */
+/** The size of a staging buffer for `bytes` bytes of results. */
 export const stagingBytes = (bytes: number, most = MOST_BYTES): number => Math.max(16, Math.min(bytes, most));
 
-/** The first `bytes` of a slot go to the place `to` of what is read; places are multiples of 8. */
+/** Copies the first `bytes` of a slot to offset `to`, a multiple of 8, of the bytes read. */
 export interface Copy {
   readonly slot: number;
   readonly to: number;
@@ -25,11 +25,11 @@ export class Staging {
   readonly #allocator: Allocator;
   readonly #most: number;
   readonly #buffers: (GPUBuffer | null)[];
-  /** Buffers that no run reads through, by number, and the runs that wait for one. */
+  /** Indices of free buffers, and the runs that wait for one. */
   readonly #free: number[];
   readonly #waiting: ((place: number) => void)[] = [];
 
-  /** `count`: how many runs may be under way at once. `most`: bytes of one turn, a multiple of 8. */
+  /** `count`: how many runs may be under way at once. `most`: the most bytes of one turn, a multiple of 8. */
   constructor(
     device: Device,
     allocator: Allocator,
@@ -42,17 +42,20 @@ export class Staging {
     this.#free = this.#buffers.map((_, i) => i);
   }
 
-  /** Of each buffer. */
+  /** Bytes of each buffer. */
   get bytes(): number {
     return this.#buffers[0]?.size ?? 0;
   }
 
-  /** Whether so many bytes are read with the steps that made them; else no other run may begin meanwhile. */
+  /**
+   * Whether `bytes` bytes can be read in one turn, in the submit of the steps that write them; if not, no other run may
+   * begin meanwhile.
+   */
   inOneTurn(bytes: number): boolean {
     return bytes <= this.#most;
   }
 
-  /** Makes room for so many bytes in each buffer; no run may be under way. */
+  /** Grows each buffer to `bytes` bytes; no run may be under way. */
   ensure(bytes: number): void {
     const size = stagingBytes(bytes, this.#most);
     if (this.bytes >= size) return;
@@ -66,7 +69,7 @@ export class Staging {
     });
   }
 
-  /** The number of a buffer that is the caller's until it gives it back; waits for one. */
+  /** Waits for a free buffer and returns its index. The caller owns it until `giveBack`. */
   async take(): Promise<number> {
     const free = this.#free.pop();
     return free ?? new Promise((resolve) => this.#waiting.push(resolve));
@@ -79,8 +82,8 @@ export class Staging {
   }
 
   /**
-   * Submits what is encoded with the copies behind it, and gives the bytes, read through the buffer of that number,
-   * once the device has filled them.
+   * Submits the encoded commands followed by the copies, and returns the bytes read through the buffer at index
+   * `place`.
    */
   async read(
     place: number,
@@ -109,7 +112,7 @@ export class Staging {
     return back.buffer;
   }
 
-  /** Bytes from `start` to `stop` of what is read. */
+  /** Reads the bytes from `start` to `stop`. */
   async #turn(
     through: GPUBuffer,
     encoder: GPUCommandEncoder,

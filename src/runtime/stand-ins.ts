@@ -1,10 +1,10 @@
-// Which steps stand in for others in a run: those that are promised to do, and, where kernels are compiled slowly,
-// those that spare a kernel its compilation as long as that would take longer than it gains.
+// Chooses steps that stand in for others in a run: those that a promise allows and, where kernels compile slowly, those
+// that avoid compiling a kernel as long as its compilation would cost more time than it saves.
 import type { RunPromise, StandInCase } from "../program/program.js";
 import type { Pipelines } from "./pipelines.js";
 import type { SizeIndex } from "./sizes.js";
 
-/** What is to be known of a step. */
+/** The part of a step that this choice depends on. */
 type Step =
   | {
       readonly kind: "dispatch";
@@ -16,7 +16,10 @@ type Step =
 
 type Dispatch = Extract<Step, { kind: "dispatch" }>;
 
-/** One step in place of another. */
+/**
+ * A stand-in that was chosen to avoid compiling `kernel`: the operations it does, and the total after which compiling
+ * pays.
+ */
 export interface Chosen {
   readonly kernel: number;
   readonly flops: number;
@@ -27,17 +30,17 @@ export class StandIns {
   readonly #steps: readonly Step[];
   readonly #pipelines: Pick<Pipelines, "fresh">;
   readonly #slow: boolean;
-  /** Of each kernel that was spared so far, the floating-point operations that others did for it. */
+  /** For each kernel not compiled so far, the floating-point operations that its stand-ins did. */
   readonly #spared = new Map<number, number>();
 
-  /** `slow`: kernels are compiled one after the other, when they are first dispatched. */
+  /** `slow`: the device compiles kernels one after the other, at their first dispatch. */
   constructor(steps: readonly Step[], pipelines: Pick<Pipelines, "fresh">, slow: boolean) {
     this.#steps = steps;
     this.#pipelines = pipelines;
     this.#slow = slow;
   }
 
-  /** Moves workgroups of steps to those that stand in for them; which spare a kernel. */
+  /** Moves the workgroups of steps to their stand-ins. Returns the stand-ins that avoid compiling a kernel. */
   choose(
     values: Float64Array,
     amounts: Float64Array,
@@ -45,7 +48,7 @@ export class StandIns {
     spare = true,
   ): readonly Chosen[] {
     const chosen: Chosen[] = [];
-    // A kernel is spared in a whole run or not at all.
+    // A kernel is replaced in a whole run or not at all.
     const sums = new Map<number, number>();
     const running = (step: Step, i: number): step is Dispatch => step.kind === "dispatch" && amounts[i]! > 0;
     this.#steps.forEach((step, i) => {
@@ -72,7 +75,7 @@ export class StandIns {
     move((where, _, other) =>
       where.kind === "promised" ? promises.includes(where.promise) : where.kind === "spared" && spares(where, other),
     );
-    // What is compiled anyway is known when all others are chosen.
+    // Which kernels are compiled anyway is known only after the other choices.
     const needed = new Set(this.#steps.flatMap((step, i) => (running(step, i) ? [step.kernel] : [])));
     const isThere = (kernel: number): boolean => needed.has(kernel) || this.#pipelines.fresh([kernel]).length === 0;
     move((where, kernel, other) => where.kind === "shared" && isThere(kernel) && spares(where, other));
@@ -82,7 +85,7 @@ export class StandIns {
     return (this.#spared.get(kernel) ?? 0) + flops <= total && this.#pipelines.fresh([kernel]).length > 0;
   }
 
-  /** Counts a run in which these were chosen; whether the next one is to be chosen for anew. */
+  /** Counts a run with these stand-ins. Returns whether the next run needs a new choice. */
   ran(chosen: readonly Chosen[]): boolean {
     for (const { kernel, flops } of chosen) this.#spared.set(kernel, (this.#spared.get(kernel) ?? 0) + flops);
     return chosen.some(({ kernel, flops, total }) => this.#spared.get(kernel)! + flops > total);

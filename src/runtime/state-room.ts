@@ -1,8 +1,7 @@
-// How large the states of a session are, and where their rows lie: fixed when it is loaded, and changed on request
-// between runs.
+// The sizes of a session's states and the offsets of their rows: set at loading, and changed on request between runs.
 //
-// A state along a sequence axis holds the rows of each sequence one after the other, so where the axis grows, the rows
-// of all sequences but the first move.
+// A state along a sequence axis stores the sequences' rows one sequence after the other, so when the axis grows, the
+// rows of all sequences but the first move.
 import { countOf } from "../base/collections.js";
 import { isFloat } from "../base/dtype.js";
 import type { Program, ProgramState } from "../program/program.js";
@@ -25,7 +24,7 @@ export class StateRoom {
   #run: RunSizes;
   #sizes: Sizes;
 
-  /** `run`: the sizes that the states are made for. */
+  /** `run`: the sizes for which the states are created. */
   constructor(program: Program, axes: readonly Axis[], run: RunSizes) {
     this.#program = program;
     this.#axes = axes;
@@ -38,11 +37,11 @@ export class StateRoom {
     return [full, resolveSizes(this.#axes, full)];
   }
 
-  /** The shape of a state now; also of one of a program that shares it. */
+  /** The present shape of a state, also for the state of a program that shares it. */
   readonly shapeOf = (state: Pick<ProgramState, "shape">): readonly number[] =>
     state.shape.map((text) => this.#sizes.number(sizeOfText(text)));
 
-  /** Throws InputError where a run would find the states in other places. */
+  /** Throws InputError where a run's extents differ from those of the states. */
   expect({ extents }: RunSizes): void {
     for (const axis of this.#along) {
       const [wanted, found] = [extents.get(axis), this.#run.extents.get(axis)];
@@ -56,8 +55,8 @@ export class StateRoom {
   }
 
   /**
-   * The sizes of the states at other extents; axes not named stay as they are. Throws InputError for a name that is
-   * none, or no extent.
+   * The sizes of the states with these extents changed. Throws InputError for a name that is not an axis, and for an
+   * invalid extent.
    */
   with(extents: Readonly<Record<string, number>>): RunSizes {
     const given = checkMax(this.#axes, extents);
@@ -68,12 +67,12 @@ export class StateRoom {
     };
   }
 
-  /** The states are at these sizes now. */
+  /** Sets the sizes of the states. */
   set(run: RunSizes): void {
     [this.#run, this.#sizes] = this.#at(run);
   }
 
-  /** Where the rows of each sequence move, of the states that are not where they were, by slot. */
+  /** By slot, the moves of each sequence's rows, for the states whose layout changes. */
   movesTo(run: RunSizes): ReadonlyMap<number, readonly Move[]> {
     const [, after] = this.#at(run);
     const moves = new Map<number, readonly Move[]>();
@@ -86,7 +85,7 @@ export class StateRoom {
     return moves;
   }
 
-  /** Writes how the states begin: those of these slots, and there only the rows beyond what they had, or all of all. */
+  /** Writes the initial values of all states. */
   begin(device: Device, buffers: Buffers): void {
     const encoder = device.gpu.createCommandEncoder();
     for (const { init, slot } of this.#program.states)
@@ -95,7 +94,7 @@ export class StateRoom {
     for (const state of this.#program.states) fill(device, buffers, state, 0, buffers.bytes(state.slot));
   }
 
-  /** Writes how the rows begin that states of these slots did not have before; what is new is zero anyway. */
+  /** Writes the initial values of rows that are new in states of these slots. New buffers are zero already. */
   beginRows(device: Device, buffers: Buffers, moved: ReadonlyMap<number, readonly Move[]>): void {
     for (const state of this.#program.states) {
       const kept = moved.get(state.slot)?.toSorted((a, b) => a.to - b.to);
@@ -125,8 +124,8 @@ function fill(
 }
 
 /**
- * Of a state whose first dimension may be the rows of a sequence axis: each sequence's, as many as there are before and
- * after.
+ * The moves of a state whose first dimension is the rows of a sequence axis: for each sequence, the rows that exist
+ * both before and after.
  */
 function rowMoves(
   { name, shape: texts }: ProgramState,

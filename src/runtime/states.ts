@@ -1,4 +1,4 @@
-// The states of a session as the host sees them: read whole, written whole, and shared between sessions by name.
+// States on the host side: reads and writes whole states, and shares them between sessions by name.
 import { countOf } from "../base/collections.js";
 import type { Program, ProgramState } from "../program/program.js";
 import type { DType, Words } from "../base/dtype.js";
@@ -14,11 +14,11 @@ export interface StateValue {
   readonly data: Words;
 }
 
-/** The shape that a state has now. */
+/** Returns the present shape of a state. */
 export type StateShape = (state: ProgramState) => readonly number[];
 
 /**
- * The slots of `owner`'s states by those that `program` has for states of the same name. Throws InputError where the
+ * For each state of `program`, its slot → the slot of `owner`'s state of the same name. Throws InputError where the
  * owner lacks one, or has it in another shape.
  */
 function sharedStates(program: Program, owner: SlotOwner): ReadonlyMap<number, SharedSlot> {
@@ -39,13 +39,13 @@ function sharedStates(program: Program, owner: SlotOwner): ReadonlyMap<number, S
   );
 }
 
-/** A session as the owner of slots. */
+/** A session that owns slots. */
 export interface SlotOwner {
   readonly program: Program;
   readonly buffers: Buffers;
 }
 
-/** The slots of `program` that other sessions own: those of its states, and those of its weights. */
+/** The slots of `program` that other sessions own: those of its states and of its weights. */
 export const sharedSlots = (
   program: Program,
   statesOf: SlotOwner | null,
@@ -67,7 +67,7 @@ function sharedWeights(program: Program, owner: SlotOwner): ReadonlyMap<number, 
   );
 }
 
-/** What lies in each slot of weights, as text. */
+/** A key of the contents of each weight slot. */
 function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
   const held = new Map<number, string[]>();
   for (const { path, slots } of weights)
@@ -76,12 +76,12 @@ function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
   return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
 }
 
-/** Bytes read back in one piece, so that the buffer for it stays small. */
+/** Bytes read back in one piece, which bounds the staging buffer. */
 const PIECE = 16 * 1024 * 1024;
 
 /**
- * Bytes of the buffer through which states are read, one after the other; 0 where there are none, and of those whose
- * extents depend on the run none are counted.
+ * Bytes of the buffer through which states are read one after the other; 0 without states. States whose extents depend
+ * on the run are not counted.
  */
 export function readingBytes(states: readonly ProgramState[]): number {
   return bytesThrough(states, (s) => s.shape.map((d) => (typeof d === "number" ? d : 0)));
@@ -92,8 +92,8 @@ export const bytesThrough = (states: readonly ProgramState[], shapeOf: StateShap
   states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...states.map((s) => 4 * countOf(shapeOf(s))))));
 
 /**
- * Writes these values; throws InputError, before anything is written, for a name that is no state or a value that does
- * not fit.
+ * Writes the values of states. Throws InputError, before anything is written, for a name that is not a state or a value
+ * that does not fit.
  */
 export function writeStates(
   device: Device,
@@ -121,7 +121,7 @@ export function writeStates(
     if (data.length > 0) device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
 }
 
-/** The words of a state over bytes. */
+/** A typed view of a state's bytes. */
 export function typed(dtype: DType, buffer: ArrayBuffer): Words {
   switch (dtype) {
     case "f32":

@@ -1,5 +1,5 @@
-// The steps of a program made ready for the device: uniform words laid out, bindings grouped, workgroups counted,
-// commands encoded.
+// Prepares a program's steps for the device: lays out uniforms, creates bind groups, counts workgroups, encodes
+// commands.
 import { bug } from "../base/invariant.js";
 import type { Program, ProgramStep, RunPromise, StandInCase } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
@@ -17,11 +17,11 @@ export type Step =
       readonly kind: "dispatch";
       readonly kernel: number;
       readonly slots: readonly number[];
-      /** Of its words in the uniform buffer; −1 for none. */ readonly offset: number;
+      /** Offset of its words in the uniform buffer; −1 for none. */ readonly offset: number;
       readonly words: number;
       readonly workgroups: SizeIndex;
       readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
-      /** Of what it computes; null where nobody says. */
+      /** Floating-point operations; null where unknown. */
       readonly flops: SizeIndex | null;
       readonly group: string;
     }
@@ -30,7 +30,7 @@ export type Step =
 
 type Dispatch = Extract<Step, { kind: "dispatch" }>;
 
-/** Where the times before and after a step are written. */
+/** The queries that record the times before and after a step. */
 export interface TimeStamps {
   readonly querySet: GPUQuerySet;
   readonly begin: number;
@@ -43,15 +43,15 @@ export class Steps {
   readonly #program: Program;
   readonly #pipelines: Pipelines;
   readonly #steps: readonly Step[];
-  /** Words of the whole uniform buffer, by place. */
+  /** The words of the uniform buffer, with their offsets. */
   readonly #words: readonly { readonly at: number; readonly word: Word }[];
   readonly #uniforms: GPUBuffer;
   readonly #uniformData: Uint32Array;
   readonly #groups = new Map<string, GPUBindGroup>();
-  /** Workgroups of each dispatch, bytes of each copy and clear, for the sizes now set. */
+  /** Workgroups of each dispatch, and bytes of each copy and clear, at the current sizes. */
   readonly #amounts: Float64Array;
   readonly #standIns: StandIns;
-  /** What stands in for others at the sizes now set. */
+  /** The stand-ins at the current sizes. */
   #chosen: readonly Chosen[] = [];
   #layoutOf: readonly (readonly [number, number])[] = [];
 
@@ -73,15 +73,15 @@ export class Steps {
     this.#standIns = new StandIns(this.#steps, pipelines, device.spares);
   }
 
-  /** Tells that the steps were handed over once; whether others would be now. */
+  /** Call after the steps were submitted once. Returns whether the next run needs a new choice of stand-ins. */
   ran(): boolean {
     return this.#standIns.ran(this.#chosen);
   }
 
   /**
-   * Sets the sizes of the coming runs, and what is promised of them; `spare`: kernels that do not pay yet may be
-   * spared. Writes uniforms, counts workgroups, lets steps stand in for others. Throws LimitError where a dispatch is
-   * larger than the device allows.
+   * Sets the sizes and promises of the next runs: writes uniforms, counts workgroups, chooses stand-ins. `spare`: the
+   * compilation of kernels that do not pay yet may be avoided. Throws LimitError where a dispatch is larger than the
+   * device allows.
    */
   setSizes(values: Float64Array, promises: readonly RunPromise[] = [], spare = true): void {
     this.#steps.forEach((step, i) => {
@@ -102,7 +102,7 @@ export class Steps {
     this.#device.gpu.queue.writeBuffer(this.#uniforms, 0, this.#uniformData as Uint32Array<ArrayBuffer>);
   }
 
-  /** Makes bindings anew after slots got new buffers. */
+  /** Creates the bind groups again after slots got new buffers. */
   bind(buffers: Buffers): void {
     this.#groups.clear();
     for (const step of this.#steps) {
@@ -123,12 +123,12 @@ export class Steps {
     }
   }
 
-  /** Numbers of the steps that do anything at the sizes now set, of those that are needed. */
+  /** Indices of the needed steps that do any work at the current sizes. */
   active(needed: Uint8Array): readonly number[] {
     return this.#steps.flatMap((_, i) => (needed[i] && this.#amounts[i]! > 0 ? [i] : []));
   }
 
-  /** The steps that a run at these sizes dispatches, with their kernels. */
+  /** The steps that a run at these sizes would dispatch, with their kernels. */
   dispatchesAt(
     values: Float64Array,
     promises: readonly RunPromise[] = [],
@@ -140,18 +140,18 @@ export class Steps {
     );
   }
 
-  /** Workgroups of a dispatch, bytes of a copy or clear, at the sizes now set. */
+  /** Workgroups of a dispatch, or bytes of a copy or clear, at the current sizes. */
   amount(step: number): number {
     return this.#amounts[step]!;
   }
 
-  /** The kernel that a step dispatches; null for one that moves memory. */
+  /** The kernel that a step dispatches; null for a copy or clear. */
   kernel(step: number): number | null {
     const found = this.#steps[step]!;
     return found.kind === "dispatch" ? found.kernel : null;
   }
 
-  /** Encodes the steps that are needed, in order: all, or those from `first` up to, and without, `end`. */
+  /** Encodes the needed steps in order, from `first` up to but excluding `end`. */
   encode(encoder: GPUCommandEncoder, buffers: Buffers, needed: Uint8Array, first = 0, end = this.#steps.length): void {
     let pass: GPUComputePassEncoder | null = null;
     let pipeline: GPUComputePipeline | null = null;
@@ -170,7 +170,7 @@ export class Steps {
     pass?.end();
   }
 
-  /** Encodes one step alone, between two time stamps where they are wanted. */
+  /** Encodes one step alone, between two time stamps if `stamps` is set. */
   encodeOne(encoder: GPUCommandEncoder, buffers: Buffers, index: number, stamps: TimeStamps | null): void {
     const step = this.#steps[index]!;
     const { querySet, begin, end } = stamps ?? { querySet: null, begin: 0, end: 0 };
@@ -182,13 +182,13 @@ export class Steps {
       pass.end();
       return;
     }
-    // Only passes are stamped: empty ones stand before and behind a copy.
+    // Only passes have time stamps: empty passes are encoded before and after a copy.
     if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: begin } }).end();
     this.#move(encoder, buffers, index, step);
     if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, endOfPassWriteIndex: end } }).end();
   }
 
-  /** What a dispatch of a step binds; null for one without a kernel. */
+  /** The bind group of a dispatch; null for a copy or clear. */
   bindings(index: number): GPUBindGroup | null {
     const step = this.#steps[index]!;
     return step.kind === "dispatch" ? this.#groups.get(step.group)! : null;
@@ -255,7 +255,7 @@ function wordOf(value: number): number {
   return value;
 }
 
-/** `count` workgroups over x and y, neither above the limit, with as few beyond the count as may be. */
+/** Splits `count` workgroups into x and y, neither above the limit, with the fewest in excess of the count. */
 export function fold(count: number, limit: number, name: () => string): readonly [number, number] {
   const y = Math.ceil(count / limit);
   if (y > limit)

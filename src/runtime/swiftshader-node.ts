@@ -1,5 +1,5 @@
-// SwiftShader, a software GPU, from an npm package: unpacked once into a cache, for machines without a Vulkan driver.
-// Node only.
+// Unpacks SwiftShader, a software GPU, from an npm package into a cache, for machines without a Vulkan driver. Node
+// only.
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
@@ -10,14 +10,14 @@ import { brotliDecompressSync } from "node:zlib";
 import { leftover } from "./leftovers-node.js";
 import { untar } from "./untar.js";
 
-/** The npm package that carries it. */
+/** The npm package that contains SwiftShader. */
 export const SWIFTSHADER_PACKAGE = "@sparticuz/chromium";
 
 const NEEDED = ["libvk_swiftshader.so", "libvulkan.so.1", "vk_swiftshader_icd.json"] as const;
-/** Far above the unpacked size, so that a wrong file cannot fill the memory. */
+/** Limit of the unpacked size, far above the real one, so that a wrong file cannot fill the memory. */
 const MOST_BYTES = 256 * 1024 * 1024;
 
-/** Where it was unpacked. */
+/** The paths of an unpacked SwiftShader. */
 export interface SwiftShader {
   /** The Vulkan loader. */
   readonly loader: string;
@@ -25,7 +25,9 @@ export interface SwiftShader {
   readonly manifest: string;
 }
 
-/** Unpacks SwiftShader, or finds it unpacked; null where this machine cannot run it or the package is not installed. */
+/**
+ * Finds SwiftShader in a cache or unpacks it; null where this machine cannot run it or the package is not installed.
+ */
 export function unpackSwiftShader(): SwiftShader | null {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
   const archive = findArchive();
@@ -37,7 +39,7 @@ export function unpackSwiftShader(): SwiftShader | null {
     try {
       return located(unpackInto(cache, name, packed));
     } catch (error) {
-      // A cache that cannot be written (a read-only installation) is no fault: the next one is tried.
+      // If a cache cannot be written (a read-only installation), try the next.
       if (!isAccessError(error)) throw error;
       last = error;
     }
@@ -52,7 +54,7 @@ const located = (folder: string): SwiftShader => ({
 
 function findArchive(): string | null {
   try {
-    // Its entry lies in `build/` or below, by version.
+    // The package's entry point is in `build/` or below, depending on the version.
     let folder = dirname(createRequire(import.meta.url).resolve(SWIFTSHADER_PACKAGE));
     for (
       let parent = dirname(folder);
@@ -69,7 +71,7 @@ function findArchive(): string | null {
   }
 }
 
-/** node_modules/.cache beside this package first; then the user's cache; then a temporary folder. */
+/** Candidate cache folders: node_modules/.cache beside this package, the user's cache, a temporary folder. */
 function* cacheFolders(): Generator<string> {
   let folder = dirname(fileURLToPath(import.meta.url));
   for (;;) {
@@ -86,11 +88,11 @@ function* cacheFolders(): Generator<string> {
   yield join(tmpdir(), `modc-${process.getuid?.() ?? 0}`);
 }
 
-/** Whole or not at all: unpacked beside its place, then renamed. */
+/** Unpacks atomically: into a new folder, which is then renamed. */
 function unpackInto(cache: string, name: string, packed: Uint8Array): string {
   const folder = join(cache, name);
   mkdirSync(cache, { recursive: true, mode: 0o700 });
-  // Nobody else may have put libraries there.
+  // No other user may be able to place libraries there.
   const uid = process.getuid?.();
   const owner = statSync(cache).uid;
   if (uid !== undefined && owner !== uid && owner !== 0)
@@ -111,7 +113,7 @@ function unpackInto(cache: string, name: string, packed: Uint8Array): string {
       if (existsSync(folder) && !isComplete(folder)) rmSync(folder, { recursive: true });
       renameSync(fresh, folder);
     } catch (error) {
-      // Another process was quicker.
+      // Another process unpacked it first.
       if (!isComplete(folder)) throw error;
     }
   } finally {
@@ -126,17 +128,17 @@ const isComplete = (folder: string): boolean => NEEDED.every((file) => existsSyn
 const isAccessError = (error: unknown): boolean =>
   ["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"].includes(String((error as NodeJS.ErrnoException).code));
 
-/** The Vulkan loader by the name that Dawn looks for. */
+/** The file name of the Vulkan loader that Dawn looks for. */
 export const SYSTEM_LOADER = "libvulkan.so.1";
 
-/** Loads a Vulkan loader into this process, where Dawn then finds it by its name; false where there is none. */
+/** Loads a Vulkan loader into this process, so that Dawn finds it by its name; false where there is none. */
 export function loadVulkan(loader: string): boolean {
   // RTLD_NODELETE of glibc: `os.constants.dlopen` does not list it.
   const keepLoaded = 0x1000;
   try {
     process.dlopen({ exports: {} }, loader, constants.dlopen.RTLD_NOW | keepLoaded);
   } catch (error) {
-    // It is no add-on of Node, which says so once the library is loaded.
+    // The library is not a Node add-on; Node reports that only after it has loaded the library.
     return error instanceof Error && /did not self-register/.test(error.message);
   }
   return true;

@@ -1,4 +1,5 @@
-// Tables: data the host computes from sizes, live parameters and the seed, and writes to the device when they change.
+// Tables: data that the host computes from sizes, live parameters and the seed, and writes to the device when it
+// changes.
 import { bug } from "../base/invariant.js";
 import type { CountedTable, Program, ProgramTable } from "../program/program.js";
 import { type Axis, kTable, type RunSizes, type SequenceAxis, type Sizes } from "../size/axes.js";
@@ -21,9 +22,9 @@ export class Tables {
   readonly #program: Pick<Program, "tables">;
   readonly #axes: readonly Axis[];
   readonly #buffers: Buffers;
-  /** Positions written of each rope table, by slot. */
+  /** Number of positions written in each rope table, by slot. */
   readonly #positions = new Map<number, number>();
-  /** What each other table was written for, by slot: the counts of its axis, or its contents. */
+  /** The last-written counts or contents of each other table, by slot. */
   readonly #written = new Map<number, Data | Counts>();
   #seed: number | null = null;
 
@@ -34,14 +35,14 @@ export class Tables {
     this.#buffers = buffers;
   }
 
-  /** Slots got new buffers: what was written may be gone. */
+  /** Call when slots get new buffers: their contents may be lost. */
   forget(): void {
     this.#positions.clear();
     this.#written.clear();
     this.#seed = null;
   }
 
-  /** Writes the tables, but the seed, that these sizes change. */
+  /** Writes the tables, except the seed, whose contents change with these sizes. */
   write(run: RunSizes, sizes: Sizes): void {
     for (const table of this.#program.tables)
       switch (table.kind) {
@@ -78,8 +79,8 @@ export class Tables {
   }
 
   /**
-   * The positions that are new, and as many again while there is room, so that growing by one position at a time stays
-   * cheap.
+   * Writes new positions, at least as many as are already written where there is room, so that growing by one position
+   * at a time stays cheap.
    */
   #writeRope(table: RopeTable, positions: number): void {
     const done = this.#positions.get(table.slot) ?? 0;
@@ -96,7 +97,7 @@ export class Tables {
   }
 }
 
-/** What follows from the counts of each sequence. */
+/** The contents of a table that depends on the counts of each sequence. */
 function countedData(kind: CountedTable, counts: Counts): Uint32Array {
   if (kind === "counts") return counts.list;
   if (kind === "starts") return counts.starts();
@@ -161,8 +162,8 @@ function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes)
 }
 
 /**
- * Rows from … to − 1 of a rope table: cosines of each position's angles, then their sines, both times the scale; angles
- * in 64 bits.
+ * Rows from … to − 1 of a rope table: cosines of each position's angles, then their sines, both multiplied by the
+ * scale. Angles are computed in f64.
  */
 function ropeRows(table: RopeTable, from: number, to: number): Float32Array {
   const half = table.width / 2;

@@ -1,12 +1,12 @@
-// Work that takes long, in pieces: whatever waits for the event loop, such as an interrupt, is heard between two.
+// Runs long work in pieces, so that the event loop can handle other events, such as an interrupt, between two pieces.
 
-/** Lets others have a turn; what it throws ends the work. */
+/** Yields to the event loop. If it throws, the work ends. */
 export type Pause = () => Promise<void>;
 
-/** Milliseconds that nobody else has a turn, or as long as a piece of the work takes. */
+/** Milliseconds between two pauses, or the length of a piece if that is longer. */
 const LONGEST_TURN = 50;
 
-/** Goes through the pieces with pauses. */
+/** Runs all pieces, with pauses. */
 export async function inTurns<T>(pieces: Generator<void, T>, pause: Pause): Promise<T> {
   for (let last = performance.now(); ;) {
     const { done, value } = pieces.next();
@@ -17,7 +17,7 @@ export async function inTurns<T>(pieces: Generator<void, T>, pause: Pause): Prom
   }
 }
 
-/** Goes through the pieces at once. */
+/** Runs all pieces without pauses. */
 export function atOnce<T>(pieces: Generator<void, T>): T {
   for (;;) {
     const { done, value } = pieces.next();

@@ -1,10 +1,10 @@
-// Where the uniform words of a program's steps lie: all in one buffer, equal blocks in one place.
+// Lays out the uniform blocks of a program's steps in one buffer; equal blocks share an offset.
 import type { Program, ProgramUniform } from "../program/program.js";
 import { type SizeIndex, SizeTable } from "./sizes.js";
 
 export type Word = { readonly size: SizeIndex } | { readonly bits: number };
 
-/** Places of uniform blocks in one buffer; equal blocks share a place. */
+/** The offsets of uniform blocks in one buffer. Equal blocks share an offset. */
 export class UniformLayout {
   readonly words: { readonly at: number; readonly word: Word }[] = [];
   readonly #offsets = new Map<string, number>();
@@ -17,7 +17,7 @@ export class UniformLayout {
     this.#sizes = sizes;
   }
 
-  /** Bytes of the buffer. */
+  /** Bytes of the uniform buffer. */
   get bytes(): number {
     return Math.max(16, this.#end);
   }
@@ -28,7 +28,7 @@ export class UniformLayout {
     if (known !== undefined) return known;
     const offset = Math.ceil(this.#end / this.#alignment) * this.#alignment;
     uniforms.forEach((uniform, i) => this.words.push({ at: offset / 4 + i, word: wordFor(uniform, this.#sizes) }));
-    // A struct of words may be as long as a multiple of 16 bytes.
+    // WGSL may round the size of a struct of words up to a multiple of 16 bytes.
     this.#end = offset + Math.ceil(uniforms.length / 4) * 16;
     this.#offsets.set(key, offset);
     return offset;

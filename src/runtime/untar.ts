@@ -11,7 +11,7 @@ const BLOCK = 512;
 
 /**
  * The regular files of an archive. Throws an Error for links, devices, names that are not plain file names, a wrong
- * checksum or a truncated archive. Folders are passed over; extended headers are refused.
+ * checksum or a truncated archive. Folders are skipped; extended headers are refused.
  */
 export function untar(archive: Uint8Array): readonly TarEntry[] {
   const entries: TarEntry[] = [];

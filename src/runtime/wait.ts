@@ -1,21 +1,21 @@
-// Waiting for the device without taking the processor from it.
+// Waits for the device without taking processor time from it.
 //
 // dawn.node waits by posting itself to `setImmediate` again and again: a loop that keeps one core busy. Where the
-// device is software that core is the device's own, and everything runs at about half speed. So, on a software device,
-// the function that Dawn posts is caught (only during our own synchronous calls into Dawn, so that nobody else ever
-// sees another `setImmediate`) and called by a loop that spins a few times and then sleeps a millisecond between polls.
-// On real hardware, and in a page, waiting is left as it is.
+// device is software it needs that core itself, and everything runs at about half speed. So, on a software device,
+// `setImmediate` is replaced to catch the function that Dawn posts (only during our own synchronous calls into Dawn, so
+// that no other code sees the replacement), and a loop calls that function: it spins a few times and then sleeps a
+// millisecond between polls. On hardware, and in a page, waiting is unchanged.
 
-/** `native`: as the platform does it. `backoff`: sleep between polls. */
+/** `native`: the platform's way of waiting. `backoff`: sleep between polls. */
 export type WaitMode = "native" | "backoff";
 
 type Tick = () => void;
 
-// Taken once, so that a host program's fake timers do not stop the device.
+// Captured at loading, so that a host program's fake timers do not stop the device.
 const realSetTimeout = globalThis.setTimeout;
 const realSetImmediate: typeof setImmediate | undefined = globalThis.setImmediate;
 
-/** Polls before the first sleep: short work is answered at once. */
+/** Polls before the first sleep, so that short work ends without delay. */
 const SPINS = 20;
 
 let held: Tick[] = [];
@@ -35,8 +35,8 @@ export function settle<T>(mode: WaitMode, begin: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Lets whatever waits for its turn have it, in Node; in a page, whose devices call back by themselves, that would cost
- * milliseconds.
+ * In Node, lets the event loop turn once. In a page it does nothing: devices call back by themselves there, and a turn
+ * would cost milliseconds.
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
@@ -48,7 +48,7 @@ export function nextTurn(): Promise<void> {
 function poll(): void {
   const ticks = held;
   held = [];
-  // A tick posts itself again, into `held`, as long as anything is pending.
+  // A tick posts itself again as long as anything is pending.
   for (const tick of ticks) catchTicks(tick);
   if (held.length === 0) {
     running = false;
@@ -58,7 +58,7 @@ function poll(): void {
   else realSetTimeout(poll, 1);
 }
 
-/** Runs `call`, keeping the functions that native code posts meanwhile. */
+/** Runs `call` and collects the functions that native code posts meanwhile. */
 function catchTicks<T>(call: () => T): T {
   const outer = globalThis.setImmediate;
   const caught = (callback: (...args: unknown[]) => void, ...args: unknown[]): unknown => {
@@ -66,7 +66,7 @@ function catchTicks<T>(call: () => T): T {
     held.push(callback);
     return undefined;
   };
-  // The one place where the global is replaced: for the length of a synchronous call.
+  // The only place where the global is replaced, for the duration of a synchronous call.
   globalThis.setImmediate = caught as typeof setImmediate;
   try {
     return call();
@@ -75,6 +75,9 @@ function catchTicks<T>(call: () => T): T {
   }
 }
 
-/** Dawn posts a native function without a name; whatever a listener of the host posts meanwhile is JavaScript. */
+/**
+ * Whether Dawn posted the function: a native one without a name. Functions that listeners of the host post are
+ * JavaScript.
+ */
 const isNative = (f: (...args: never[]) => unknown): boolean =>
   f.name === "" && /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(f));

@@ -1,5 +1,5 @@
-// Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node
-// only.
+// Weights on disk: reads safetensors files tensor by tensor, with or without an index of shards, and writes them
+// atomically. Node only.
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { isFloat, type Words } from "../base/dtype.js";
 import { realpath, stat, type FileHandle } from "node:fs/promises";
@@ -34,7 +34,7 @@ export async function openWeights(place: string): Promise<WeightSource> {
   });
 }
 
-/** An address may be none of a file here: another computer's, or one with a slash in a name. */
+/** The path of a `file:` address. Some name no local file: those of another computer, or with an encoded slash. */
 function pathOfAddress(address: string): string {
   try {
     return fileURLToPath(address);
@@ -70,7 +70,7 @@ async function readTensor(
   return reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name));
 }
 
-/** A single read may give less than was asked for, and never more than 2 GiB. */
+/** Reads exactly `bytes` bytes: a single read may return fewer, and at most 2 GiB. */
 async function readExactly(handle: FileHandle, offset: number, bytes: number, name: string): Promise<Uint8Array> {
   const out = new Uint8Array(bytes);
   let done = 0;
@@ -83,7 +83,7 @@ async function readExactly(handle: FileHandle, offset: number, bytes: number, na
   return out;
 }
 
-/** An index names for each key the shard that holds it, as Hugging Face writes it. */
+/** Opens an index of shards in Hugging Face's format, which maps each key to the file that holds it. */
 async function openShards(path: string): Promise<WeightSource> {
   const name = basename(path);
   const places = await readIndex(path, name);
@@ -131,7 +131,7 @@ async function readIndex(path: string, name: string): Promise<ReadonlyMap<string
   return places;
 }
 
-/** The real path of a shard, which must lie in the folder of the index, links followed. */
+/** The real path of a shard. After following links it must be in the folder of the index. */
 async function shardPath(folder: string, file: string, index: string): Promise<string> {
   const outside = (): WeightsError =>
     new WeightsError(`${index}: shard ${quotedName(file)} lies outside the folder of the index`);
@@ -174,10 +174,10 @@ export interface SaveOptions {
   readonly floats?: "F32" | "F16" | "BF16";
 }
 
-/** Values that are converted at once. */
+/** Number of values converted in one piece. */
 const PIECE = 1 << 20;
 
-/** Writes all weights of a program to a safetensors file. The file appears whole, or not at all. */
+/** Writes all weights of a program to a safetensors file, atomically. */
 export async function saveWeights(
   path: string,
   program: Pick<Program, "weights">,
@@ -196,7 +196,7 @@ export async function saveWeights(
       await write(header);
       for (const { weight, dtype } of entries) {
         const words = await values(weight);
-        // An interrupt is heard between two writes.
+        // Written in pieces, so that an interrupt is handled between two.
         for (let first = 0; first < words.length; first += PIECE)
           await write(toBytes(words.subarray(first, first + PIECE), dtype));
       }
@@ -204,7 +204,7 @@ export async function saveWeights(
   );
 }
 
-/** Turns what the file system refuses into one sentence. */
+/** Converts errors of the file system to WeightsErrors. */
 async function reaching<T>(what: "open" | "write", path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();

@@ -1,5 +1,5 @@
-// The kernel graph: what was decided before memory. Which nodes are fused into which kernels, what each reads and
-// writes, and where values lie.
+// The kernel graph, the result of fusion before memory is assigned: the kernels with their nodes, reads and writes, and
+// the layouts of values.
 import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { printSize } from "../size/size.js";
@@ -23,33 +23,33 @@ import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { kernelsOf } from "./kernels/fused-kernels.js";
 
 export interface KernelGraph {
-  /** The graph as it is scheduled: in parts where something exceeds what can be bound. */
+  /** The scheduled graph: values too large for a binding are split. */
   readonly graph: Graph;
   readonly extents: Extents;
   /** Nodes in the order of computation. */
   readonly order: readonly Node[];
   readonly results: ResultNodes;
-  /** Memory that the caller or the runtime fills. */
+  /** Storages that the caller or the runtime fills. */
   readonly sources: Sources;
   readonly partition: Partition;
-  /** In order; none has memory yet. */
+  /** The kernels in order, without memory. */
   readonly kernels: readonly FusedKernel[];
   readonly layouts: Layouts;
-  /** Concatenations of weights that are made where those are packed. */
+  /** Concatenations of weights that are packed at load instead of computed. */
   readonly packed: ReadonlySet<Node>;
 }
 
-/** What outlives the kernels. */
+/** Nodes whose values outlive the kernels. */
 export interface ResultNodes {
-  /** Put together by whoever reads them: their parts are the results. */
+  /** Concatenations that the caller's side performs: their inputs are the stored results. */
   readonly joined: ReadonlySet<Node>;
-  /** Starts of the axes that only the device counts. */
+  /** Row offsets (starts) of axes whose counts only the device knows. */
   readonly starts: readonly Node[];
-  /** What must lie row-major for the caller, a state or the starts of an axis. */
+  /** Nodes that must be stored row-major: results, new values of states, starts of axes. */
   readonly required: ReadonlySet<Node>;
 }
 
-/** Which kernels compute a graph on a device, by its tunings or by others. Linear in its nodes. */
+/** Fuses a graph into kernels for a device, by default with the tunings of its class. Linear in its nodes. */
 export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): KernelGraph {
   const prepared = prepare(graph, target, tunings);
   const extents = new Extents(prepared.axes);
@@ -93,8 +93,8 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
 }
 
 /**
- * The graph without what no kernel computes: in parts within the limits, and with sums over rows where products can
- * make them.
+ * The graph rewritten for kernels: split to fit the limits, contractions as products, and row sums where products can
+ * compute them.
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const whole = split(contractionsAsProducts(graph), target.limits);
@@ -118,13 +118,13 @@ export const piecesOf = ({ node }: GraphOutput, joined: ReadonlySet<Node>): read
   joined.has(node) ? node.inputs : [node];
 
 /**
- * The states that are read where a node is: itself, or those that stand side by side in it, of which the parts may be
- * read in its stead.
+ * The states that are read when a node is read: the node itself, or the states it concatenates, which may be read in
+ * its place.
  */
 export const statesBehind = (node: Node): readonly Node<"state">[] =>
   isOp(node, "state") ? [node] : isOp(node, "concat") ? node.inputs.filter((n) => isOp(n, "state")) : [];
 
-/** Dimensions of an output, as the caller sees it, along axes that only the device counts. */
+/** Dimensions of an output, in the caller's shape, whose extents only the device knows. */
 export const deviceDims = (
   { shape }: GraphOutput,
   extents: Extents,

@@ -1,4 +1,4 @@
-// The plan: which kernels run on which buffers, in which order, before any WGSL is written.
+// The plan: the kernels, their buffers and their order, before WGSL is generated.
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { EncodingName } from "../program/encodings/index.js";
@@ -12,16 +12,16 @@ export interface Plan {
   readonly graph: Graph;
   readonly target: Target;
   readonly tunings: Tunings;
-  /** What kernels hand to kernels. */
+  /** Storage type of activations between kernels. */
   readonly precision: ActivationType;
-  /** Of nodes whose first result lies in no words. */
+  /** Encodings of nodes whose first result is not stored in words. */
   readonly encodings: ReadonlyMap<Node, EncodingName>;
   readonly slots: readonly PlanSlot[];
   readonly steps: readonly PlanStep[];
   readonly tables: readonly PlanTable[];
   /** Slots by name; inputs that no kernel reads have none. */
   readonly inputs: ReadonlyMap<string, number>;
-  /** By path: a slot for each layout that a kernel reads. */
+  /** By path of the weight: a slot for each layout that a kernel reads. */
   readonly weights: ReadonlyMap<string, readonly PlanWeight[]>;
   readonly states: ReadonlyMap<string, number>;
   /** In the order of the graph's outputs. */
@@ -29,7 +29,7 @@ export interface Plan {
 }
 
 export interface PlanSlot {
-  /** Largest size of the values that live in it, one after the other. */
+  /** Largest size of the values that share the slot. */
   readonly bytes: Size;
   readonly label: string;
 }
@@ -40,7 +40,7 @@ export interface PlanOutput {
   readonly slot: number;
   /** As `ProgramOutput.parts`. */
   readonly parts: readonly ProgramOutputPart[];
-  /** Of each dimension along an axis that only the device counts: the slot of its starts. */
+  /** For each dimension whose extent only the device knows: the slot of its axis's starts. */
   readonly starts: readonly { readonly dim: number; readonly slot: number }[];
 }
 
@@ -51,22 +51,19 @@ export type PlanTable =
   | { readonly kind: "seed"; readonly slot: number }
   | { readonly kind: "rope"; readonly attrs: OpAttrs["rope_table"]; readonly slot: number };
 
-/** `B` is how a step names a buffer: an operand within a kernel's spec, a slot within a plan. */
+/** `B` identifies a buffer: an operand in a kernel's spec, a storage during scheduling, a slot in a plan. */
 export type Step<B> =
   | {
       readonly kind: "dispatch";
       readonly kernel: Kernel;
-      /** In order of the kernel's buffers. */
+      /** In the order of the kernel's buffers. */
       readonly buffers: readonly B[];
       readonly uniforms: readonly Uniform[];
-      /** How many workgroups; at the bound where only the device knows the extent. */
+      /** Number of workgroups; for the axis's bound where only the device knows the extent. */
       readonly workgroups: Size;
-      /** Where it stands in for one of the steps right behind it. */
+      /** Set if the step may run in place of one of the steps right after it. */
       readonly standIn?: StandIn;
-      /**
-       * Which algorithm and tile were chosen, for people: `subgroup, 16 × 64`. By default the kernel's constants are
-       * named.
-       */
+      /** The chosen algorithm and tile, for display: `subgroup, 16 × 64`. Default: the kernel's constants. */
       readonly tuning?: string;
     }
   | { readonly kind: "copy"; readonly from: B; readonly to: B; readonly bytes: Size }
@@ -79,24 +76,24 @@ export interface StandIn {
   readonly where: StandInCase;
 }
 
-/** `nodes`: all that the step computes, the one it is named for first. */
+/** `nodes`: all nodes that the step computes; the step is named after the first. */
 export type PlanStep = Step<number> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };
 
 /** A word of the uniform buffer: a size, or a constant. */
 export type Uniform = { readonly size: Size } | { readonly value: number; readonly dtype: DType };
 
 /**
- * A kernel: a file of `kernels/` and what stands in its parameters region. Equal kernels have equal text and are
+ * A kernel: a file of `kernels/` and the contents of its parameters region. Equal kernels have equal text and are
  * compiled once.
  */
 export interface Kernel {
   /** Name of the file, without `.wgsl`. */
   readonly file: string;
-  /** What it does here, for people: the file's name, or the operators of a generated expression. */
+  /** A name for display: the file's name, or the operators of a generated expression. */
   readonly name: string;
-  /** Fields of `Sizes`, in order of the uniform words. */
+  /** Fields of the uniform struct `Sizes`, in the order of its words. */
   readonly fields: readonly Field[];
-  /** Bindings from 1. */
+  /** Storage buffers, at bindings from 1 on. */
   readonly buffers: readonly Buffer[];
   readonly declarations: readonly Declaration[];
   readonly requires: Requirements;
@@ -119,20 +116,20 @@ export interface Buffer {
   readonly element: WgslType | "f16" | "vec4f" | "vec4u" | "vec2u" | "atomic<u32>";
 }
 
-/** What varies between the uses of a kernel's file: declarations, and nothing in the bodies. */
+/** A declaration of the parameters region. Only these vary between the uses of a kernel file, never function bodies. */
 export type Declaration =
   /** `alias name = type;` */
   | { readonly kind: "alias"; readonly name: string; readonly type: WgslType }
-  /** `const name = value;`: the few sizes that are worth a compilation of their own. */
+  /** `const name = value;`: for the few sizes for which specializing the kernel pays off. */
   | { readonly kind: "constant"; readonly name: string; readonly value: number }
   /** `fn name() -> u32`: an extent. */
   | { readonly kind: "count"; readonly name: string; readonly count: Count }
-  /** `fn name(i: u32) -> u32`: from the number of an element in one order to its offset in another. */
+  /** `fn name(i: u32) -> u32`: maps an element's index in one order to its offset in a buffer. */
   | { readonly kind: "index"; readonly name: string; readonly map: IndexMap }
-  /** A function as WGSL; may call the helpers of `ops/wgsl.ts`. */
+  /** A function as WGSL; it may call the helpers of `ops/wgsl.ts`. */
   | { readonly kind: "function"; readonly wgsl: string };
 
-/** An extent or stride as a kernel knows it. */
+/** An extent or stride in a kernel. */
 export type Count =
   | { readonly kind: "one" }
   | { readonly kind: "zero" }
@@ -150,14 +147,14 @@ export type Count =
       readonly plus: string | null;
     };
 
-/** offset + Σ coordinate(d) · stride(d), the coordinates of element i over `sizes`, row-major. */
+/** offset + Σ coordinate(d) · stride(d), where the coordinates are those of element i over `sizes`, row-major. */
 export interface IndexMap {
   readonly sizes: readonly Count[];
   readonly strides: readonly Count[];
   readonly offset: Count;
 }
 
-/** The same step over other buffers. */
+/** The same step with its buffers mapped by `to`. */
 export function mapStep<A, B>(step: Step<A>, to: (buffer: A) => B): Step<B> {
   switch (step.kind) {
     case "dispatch":

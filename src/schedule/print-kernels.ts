@@ -1,5 +1,5 @@
-// The kernel graph as text: what each kernel computes, reads and writes, and where values lie that are not row-major in
-// memory of their own.
+// Prints the kernel graph: what each kernel computes, reads and writes, and the layouts of values that are not
+// row-major in their own memory.
 import { nodesOf, type Node } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
 import { readsOf, type FusedOutput, type Selection } from "./fusion/selection.js";
@@ -58,7 +58,7 @@ function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonl
 
 const computed = (node: Node, ref: Ref): string => `${ref(node)} = ${node.op}(${node.inputs.map(ref).join(", ")})`;
 
-/** A value, by its node, and by which of the node's results it is. */
+/** A value as text: its node and, if that has several results, the number of the result. */
 const valueText = ({ node, result }: Value, ref: Ref): string =>
   node.types.length === 1 ? ref(node) : `${ref(node)}.${result}`;
 
@@ -95,7 +95,7 @@ const outputText = (output: FusedOutput, ref: Ref): string =>
   `${output.kind} ${computed(output.node, ref)}` +
   (readsOf(output).length > 0 ? ` from ${readsOf(output).map(ref).join(" ")}` : "");
 
-/** Where a node lies, unless that is row-major in memory of its own, or nowhere. */
+/** The layout of a node, unless it is row-major in its own memory or not stored. */
 function layoutText(node: Node, { layouts, extents }: KernelGraph, ref: Ref): readonly string[] {
   const layout = layouts.of(node);
   if (!layout || (layout.value.node === node && isRowMajor(extents, layout, node.types[0]!.shape))) return [];

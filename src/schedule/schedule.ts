@@ -20,8 +20,8 @@ import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { updatesAfterReaders } from "./memory/kernel-order.js";
 
 /**
- * Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws
- * TargetError for f16 where the target has none, CompilerBug where a kernel needs more than the limits allow.
+ * Chooses kernels and memory for a graph on a device, by default with the tunings of its class. Linear in its nodes.
+ * Throws TargetError for f16 on a target without it, CompilerBug where a kernel exceeds the limits.
  */
 export function schedule(
   graph: Graph,
@@ -63,7 +63,7 @@ function expectF16({ activations }: StorageTypes, target: Target): void {
     );
 }
 
-/** Kernels so that new values of states come once the old ones have been read. */
+/** Orders the kernels such that the old values of states are read before the new ones are written. */
 function kernelsInOrder({ graph, extents, kernels, layouts, results }: KernelGraph): readonly FusedKernel[] {
   return updatesAfterReaders(kernels, {
     statesOf: ({ node }) => statesBehind(node).map((s) => s.attrs.name),

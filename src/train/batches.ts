@@ -1,14 +1,14 @@
-// Batches of windows of a text: in random order for training, in order for evaluation.
+// Batches of text windows: in random order for training, in order for evaluation.
 import type { Corpus } from "./corpus-node.js";
 import type { Batch } from "./types.js";
 import { nextWindows, type DataPosition, type Split, type Window } from "./windows.js";
 
-/** The objective's inputs that a text fills: the tokens, and for each the one that follows. */
+/** Names of the objective's inputs that a text fills: the tokens, and the next token of each. */
 export interface TextInputs {
   readonly tokens: string;
-  /** Null where the objective takes tokens only. */
+  /** Null where the objective has no targets. */
   readonly targets: string | null;
-  /** Whether a target may be none (-1): then nothing is learned across the end of a document. */
+  /** Whether a target may be -1 (no target): then the last token of a document has none. */
   readonly signed: boolean;
 }
 
@@ -20,7 +20,7 @@ export interface BatchOptions {
   readonly context: number;
 }
 
-/** The batch at a position, and the position after it: a pure function of the two and the seed. */
+/** The batch at a position, and the next position: a pure function of the options, the position and the seed. */
 export async function batchAt(
   position: DataPosition,
   seed: number,
@@ -34,7 +34,7 @@ export async function batchAt(
   return { batch: await batchOf(offsets, options.context, options), next };
 }
 
-/** Windows in order, as many in a batch as are given; those of another length than the context stand alone. */
+/** Batches of `rows` windows in order; a window shorter than the context forms its own batch. */
 export async function* batchesOf(
   windows: readonly Window[],
   options: Omit<BatchOptions, "split">,
@@ -53,7 +53,7 @@ export async function* batchesOf(
   }
 }
 
-/** One window alone. */
+/** A batch of one window. */
 export const windowBatch = (
   { offset, length }: Window,
   options: Pick<BatchOptions, "corpus" | "inputs">,

@@ -35,43 +35,42 @@ import {
 } from "../session/manifest.js";
 import type { StateTensor, TrainingState } from "./types.js";
 
-/** What is kept of a run at a step. */
+/** The contents of a checkpoint. */
 export interface CheckpointContents extends Omit<Manifest, "files" | "sources" | "unused"> {
   readonly sources: Sources;
   /** Every weight the model declares. */
   readonly weights: readonly ProgramWeight[];
-  /** Of the trainer: weights by their paths, and everything else that a step reads and changes. */
+  /** The trainer's state: weights by their paths, and everything else that a step reads and changes. */
   readonly state: TrainingState;
-  /** The tunings of its programs, as the text of a file of them; null: they are not known. */
+  /** The tunings of the programs, as the text of a tunings file; null: unknown. */
   readonly tunings: string | null;
-  /** Values of a weight that the trainer does not hold, because nothing that is trained reads it. */
+  /** Values of a weight that the trainer does not hold, because training does not read it. */
   readonly unusedValues: (weight: ProgramWeight) => Words | Promise<Words>;
 }
 
-/** A checkpoint that was read and is whole. */
+/** A checkpoint that was read and verified. */
 export interface Checkpoint {
   readonly manifest: Manifest;
-  /** As the trainer gave it. */
+  /** The trainer's state. */
   readonly state: TrainingState;
   /** Weights that the trainer does not hold. */
   readonly unused: ReadonlyMap<string, Words>;
   readonly sources: Sources;
-  /** The text of a file of tunings; null: there is none. */
+  /** The text of the tunings file; null: there is none. */
   readonly tunings: string | null;
 }
 
-/** The model's source and what it imports, the model's own first. */
+/** The model's source file, then the files it imports. */
 export type Sources = readonly { readonly path: string; readonly text: string }[];
 
 /**
- * What the names of folders that are not yet, or no longer, checkpoints begin with: one that is being written, one that
- * is being replaced, one that is being removed.
+ * Name prefixes of folders that are not yet, or no longer, checkpoints: being written, being replaced, being removed.
  */
 export const UNFINISHED = ".new-";
 export const REPLACED = ".old-";
 export const DISCARDED = ".gone-";
 
-/** Whether the folder holds every file that its manifest lists, in its size. */
+/** Whether the folder holds every file that its manifest lists, with the listed size. */
 export async function isComplete(path: string): Promise<boolean> {
   try {
     const { files } = await readManifest(path);
@@ -84,9 +83,9 @@ export async function isComplete(path: string): Promise<boolean> {
 }
 
 /**
- * Writes a checkpoint as the folder `path`: beside it first, synced, then renamed, so that it is whole or absent
- * whenever the power goes. One of that name is replaced. Throws TrainError where the disk does not take it; nothing is
- * changed then.
+ * Writes a checkpoint to the folder `path` atomically, also under power cuts: it writes and syncs a temporary folder,
+ * then renames it. An existing checkpoint is replaced. Throws TrainError where the disk refuses; nothing is changed
+ * then.
  */
 export async function writeCheckpoint(path: string, contents: CheckpointContents, on: Disk = disk): Promise<void> {
   const folder = dirname(path);
@@ -100,7 +99,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
       await syncFolder(fresh, on);
       await replace(fresh, path, join(folder, `${REPLACED}${basename(path)}-${unique}`), on);
     } catch (error) {
-      // Best effort: what cannot be removed now is removed when the run goes on.
+      // Best effort: a remainder is removed when the run is resumed.
       await on.remove(fresh).catch(() => undefined);
       throw error;
     }
@@ -108,7 +107,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
   }).finally(gone);
 }
 
-/** Bytes that are hashed and written at once. */
+/** Bytes that are hashed and written in one piece. */
 const PART = 1 << 23;
 
 async function fill(folder: string, contents: CheckpointContents, on: Disk): Promise<void> {
@@ -119,7 +118,7 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
     let bytes = 0;
     async function* hashed(): AsyncIterable<Uint8Array> {
       for await (const whole of pieces) {
-        // In parts, each of which is waited for, so that an interrupt is heard while a large tensor is written.
+        // In parts, with an await after each, so that an interrupt is handled while a large tensor is written.
         for (let at = 0; at < whole.length; at += PART) {
           const piece = whole.subarray(at, at + PART);
           hash.update(piece);
@@ -167,7 +166,7 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
   await writeSynced(join(folder, MANIFEST), [new TextEncoder().encode(printManifest(manifest))], on);
 }
 
-/** Floats in 32 bits, whatever the model computes with: training goes on exactly where it was. */
+/** Floats are stored in f32 whatever the model computes with, so that a resumed run continues exactly. */
 const stored = ({ dtype }: ProgramWeight): string => (dtype === "f16" ? "F32" : fileDtype(dtype));
 
 async function* tensors<T extends TensorToWrite>(
@@ -178,7 +177,7 @@ async function* tensors<T extends TensorToWrite>(
   for (const entry of entries) yield bytes(entry);
 }
 
-/** Renames the new folder to its place. What was there is moved aside first, and is put back where that fails. */
+/** Renames the new folder to `path`. An old folder is moved aside first, and restored if that fails. */
 async function replace(fresh: string, path: string, aside: string, on: Disk): Promise<void> {
   let moved = false;
   try {
@@ -196,7 +195,7 @@ async function replace(fresh: string, path: string, aside: string, on: Disk): Pr
   if (moved) await on.remove(aside);
 }
 
-/** Reads what a checkpoint says of itself. Throws TrainError where there is none. */
+/** Reads a checkpoint's manifest. Throws TrainError where there is none. */
 export async function readManifest(path: string): Promise<Manifest> {
   return reading(path, async () => {
     const found = await lstat(path);
@@ -214,8 +213,8 @@ export async function readManifest(path: string): Promise<Manifest> {
 }
 
 /**
- * Reads a checkpoint and checks all of it: sizes before anything is allocated, hashes, and that its tensors are those
- * of the model. Throws TrainError with what is wrong where it is not whole or is not this model's.
+ * Reads and verifies a checkpoint: sizes before anything is allocated, hashes, and that its tensors are those of the
+ * model. Throws TrainError where it is damaged or of another model.
  */
 export async function readCheckpoint(path: string, model: Pick<Program, "weights" | "ignore">): Promise<Checkpoint> {
   const manifest = await readManifest(path);
@@ -225,7 +224,7 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
     const state = new Map<string, StateTensor>();
     const unused = new Map<string, Words>();
     await withTensors(join(path, MODEL), async (source) => {
-      // Floats are what was stored: no rounding to a weight's own type on the way back.
+      // Floats are read as stored, without rounding to the weight's type.
       const weights = model.weights.map((weight) =>
         weight.dtype === "f16" ? { ...weight, dtype: "f32" as const } : weight,
       );
@@ -257,7 +256,7 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
   });
 }
 
-/** The sources a checkpoint keeps, checked. Throws TrainError. */
+/** Reads the sources stored in a checkpoint and verifies them. Throws TrainError. */
 export async function readSources(path: string, manifest: Manifest): Promise<Sources> {
   return reading(path, async () => {
     const names = new Set(manifest.sources.map((s) => s.file));
@@ -273,7 +272,7 @@ async function textsOf(path: string, manifest: Manifest): Promise<Sources> {
   return sources;
 }
 
-/** A file of the folder itself: no link. `bytes` null: of any size. */
+/** Opens a regular file of the folder, not a link. `bytes`: the expected size; null: any. */
 async function openFile(folder: string, name: string, bytes: number | null): Promise<FileHandle> {
   const path = join(folder, name);
   const found = await lstat(path);
@@ -288,7 +287,7 @@ async function openFile(folder: string, name: string, bytes: number | null): Pro
 async function checkFile(folder: string, { name, bytes, sha256 }: ManifestFile): Promise<void> {
   const handle = await openFile(folder, name, bytes);
   const hash = createHash("sha256");
-  // a stream without an encoding gives buffers; it closes the handle
+  // a stream without an encoding yields buffers; it closes the handle
   for await (const chunk of handle.createReadStream()) hash.update(chunk as Buffer);
   if (hash.digest("hex") !== sha256)
     throw new TrainError("bad-checkpoint", `${folder}: ${name} was changed: its hash is not the one that was written`);
@@ -303,7 +302,7 @@ async function withTensors(path: string, use: (source: WeightSource) => Promise<
   }
 }
 
-/** What the file system or the reader of tensors refuses, as a sentence about the checkpoint. */
+/** Converts errors of the file system and the tensor reader to TrainErrors about the checkpoint. */
 async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();

@@ -1,4 +1,5 @@
-// The tokens of a text: made once, kept in a file that windows are read from, so that no text is ever whole in memory.
+// The tokens of a text, encoded once into a cache file from which windows are read, so that the text is never whole in
+// memory.
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
@@ -15,7 +16,7 @@ import { Turns } from "./turns.js";
 export interface CorpusOptions {
   /** A file, a folder, or an installed package. */
   readonly data: string;
-  /** Folder for the file of tokens; it is made where it is missing. */
+  /** Folder of the token file; created if it does not exist. */
   readonly cache: string;
   /** A `tokenizer.json`; without one, bytes. */
   readonly tokenizer?: string;
@@ -25,28 +26,31 @@ export interface CorpusOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** The tokens of a text, one after the other. */
+/** A tokenized text. */
 export interface Corpus {
   readonly tokens: number;
-  /** Bytes of text they stand for. */
+  /** Bytes of the text. */
   readonly bytes: number;
   readonly largestToken: number;
-  /** Of the text and how it was turned into tokens: equal for equal tokens. */
+  /** Digest of the text and the tokenizer: equal digests mean equal tokens. */
   readonly digest: string;
-  /** The file of tokens. */
+  /** Path of the token file. */
   readonly path: string;
-  /** The token that stands between documents; null: none does. */
+  /** The token between documents; null: there is none. */
   readonly separator: number | null;
   /** Tokens from `at`; throws TrainError where the file was damaged. */
   read(at: number, count: number): Promise<Uint32Array>;
-  /** Texts of tokens, for people. */
+  /** The text of each token, for display. */
   show(tokens: readonly number[]): readonly string[];
-  /** What has become of the text since, as a sentence; null: nothing. The tokens stay as they were. */
+  /**
+   * How the text's files have changed since they were read, as a sentence; null: they have not. The tokens do not
+   * change.
+   */
   changed(): Promise<string | null>;
   close(): Promise<void>;
 }
 
-/** Changes with anything that would make other tokens of the same text. */
+/** To be changed with anything that makes the tokens of a text differ. */
 const FORMAT = "modc-tokens-1";
 
 interface Described {
@@ -54,11 +58,11 @@ interface Described {
   readonly tokens: number;
   readonly bytes: number;
   readonly largestToken: number;
-  /** SHA-256 of the file of tokens. */
+  /** SHA-256 of the token file. */
   readonly sha256: string;
 }
 
-/** Finds the tokens of a text in the cache, or makes them. Throws TrainError. */
+/** Finds the tokens of a text in the cache, or encodes the text. Throws TrainError. */
 export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const field = options.field ?? "text";
   const encoder = options.tokenizer === undefined ? bytesEncoder : await readTokenizer(options.tokenizer);
@@ -89,10 +93,10 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   };
 }
 
-/** Beyond any tokenizer's file. */
+/** Larger than any tokenizer file. */
 const MOST_TOKENIZER_BYTES = 256 * 1024 * 1024;
 
-/** Removes what a process that was killed had begun to write to a cache. No other may be writing to it. */
+/** Removes files that a killed process left unfinished in a cache. No other process may be writing to it. */
 export async function removeUnfinished(cache: string): Promise<void> {
   await writing(cache, async () => {
     await makeFolder(cache);
@@ -122,7 +126,7 @@ async function readTokenizer(path: string): Promise<Encoder> {
   return jsonEncoder(json.toString("utf8"), path, createHash("sha256").update(json).digest("hex"));
 }
 
-/** What the cache says of its tokens; null where there are none, or where they are not what was written. */
+/** The description of cached tokens; null where there are none, or the token file does not match its hash. */
 async function readDescription(path: string): Promise<Described | null> {
   let text: string;
   try {
@@ -136,7 +140,7 @@ async function readDescription(path: string): Promise<Described | null> {
   const found = parseDescription(text);
   if (found === null) return null;
   const hash = createHash("sha256");
-  // a stream without an encoding gives buffers
+  // a stream without an encoding yields buffers
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest("hex") === found.sha256 ? found : null;
 }
@@ -147,12 +151,12 @@ function parseDescription(text: string): Described | null {
     const whole = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
     return json.format === FORMAT && whole && typeof json.sha256 === "string" ? (json as Described) : null;
   } catch (cause) {
-    if (cause instanceof SyntaxError) return null; // torn: made again
+    if (cause instanceof SyntaxError) return null; // incomplete: encoded again
     throw cause;
   }
 }
 
-/** Writes the tokens beside their place and renames them; the description last. */
+/** Writes the tokens to a temporary file and renames it; the description is written last. */
 async function make(
   path: string,
   encoder: Encoder,
@@ -220,7 +224,7 @@ async function* countBytes(
 
 const BUFFERED = 1 << 18;
 
-/** Writes documents as tokens of one width, little-endian, with the separator between two. */
+/** Writes documents as tokens of one width, little-endian, with the separator between documents. */
 class TokenWriter {
   readonly #handle: FileHandle;
   readonly #encoder: Encoder;
@@ -258,7 +262,7 @@ class TokenWriter {
     if (begun) this.#separated = false;
   }
 
-  /** The buffer has room for two. */
+  /** The buffer must have room for two tokens. */
   #put(token: number): void {
     const { width } = this.#encoder;
     if (width === 1) this.#buffer.setUint8(this.#filled, token);

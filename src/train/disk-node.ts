@@ -1,5 +1,5 @@
-// Writing to disk so that a power cut leaves the old or the new, and never half: files and folders are synced, then
-// renamed.
+// Atomic writes to disk: files and folders are synced, then renamed, so that a power cut leaves either the old or the
+// new contents.
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
@@ -10,7 +10,7 @@ const HINTS: ReadonlyMap<string, string> = new Map([
   ["EDQUOT", "free some space, or write elsewhere with --output; what was saved before is intact"],
 ]);
 
-/** Turns what the file system refuses into one sentence about `path`. */
+/** Converts errors of the file system to TrainErrors about `path`. */
 export async function writing<T>(path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
@@ -25,8 +25,8 @@ export async function writing<T>(path: string, body: () => Promise<T>): Promise<
 }
 
 /**
- * Makes a folder and those above it. Node calls a disk that is read-only a folder that is not there: asked for one
- * folder alone, it says what is wrong.
+ * Creates a folder and its parents, one at a time: for a recursive call on a read-only disk Node reports ENOENT instead
+ * of the real error.
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -39,14 +39,14 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** What is asked of an open file, in words that need no types of Node. */
+/** The operations needed of an open file, declared without Node's types. */
 export interface OpenedFile {
   write(bytes: Uint8Array, offset?: number, length?: number): Promise<{ readonly bytesWritten: number }>;
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What writing needs of the file system: tests give one that fails. */
+/** The file-system operations that writing needs; tests pass an implementation that fails. */
 export interface Disk {
   open(path: string, flags: string): Promise<OpenedFile>;
   mkdir(path: string): Promise<void>;
@@ -61,7 +61,7 @@ export const disk: Disk = {
   remove: (path) => rm(path, { recursive: true, force: true }),
 };
 
-/** A new file, written in pieces and synced. */
+/** Creates a file, writes it in pieces and syncs it. */
 export async function writeSynced(
   path: string,
   pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
@@ -77,7 +77,7 @@ export async function writeSynced(
   }
 }
 
-/** Makes the names in a folder last. Where folders cannot be synced (Windows), the system does it in its own time. */
+/** Syncs a folder's entries. On Windows folders cannot be synced; the system writes them later. */
 export async function syncFolder(path: string, on: Disk = disk): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await on.open(path, "r");
@@ -88,7 +88,7 @@ export async function syncFolder(path: string, on: Disk = disk): Promise<void> {
   }
 }
 
-/** Replaces a small file, or makes it: whole or not at all. */
+/** Creates or replaces a small file atomically. */
 export async function replaceFile(path: string, text: string, on: Disk = disk): Promise<void> {
   const fresh = join(dirname(path), `.new-${basename(path)}`);
   await on.remove(fresh);

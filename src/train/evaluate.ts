@@ -1,16 +1,16 @@
-// The mean loss of a program over batches of text, and how much its routed layers compute.
+// Evaluates a program over batches of text: its mean loss, and the shares of tokens that its routes choose.
 import type { Results, Session } from "../runtime/index.js";
 import type { Batch } from "./types.js";
 
 export interface Evaluated {
-  /** Mean of the given losses over all tokens, in nats. */
+  /** Mean over all tokens of the sum of `losses`, in nats. */
   readonly loss: number;
   readonly tokens: number;
-  /** Of each observed route, the share of tokens that it chose. */
+  /** For each observed route, the share of tokens that it chose. */
   readonly shares: Readonly<Record<string, number>>;
 }
 
-/** `losses` are outputs of the program, whose sum is taken; `routes` observed routes. */
+/** `losses`: names of outputs, whose sum is the loss; `routes`: names of observed routes. */
 export async function evaluateText(
   session: Session,
   { losses, routes }: { readonly losses: readonly string[]; readonly routes: readonly string[] },
@@ -18,7 +18,7 @@ export async function evaluateText(
   options: {
     readonly signal?: AbortSignal;
     readonly onBatch?: (tokens: number) => void;
-    /** Told what each batch gave, losses and observed routes. */
+    /** Called with the losses and observed routes of each batch. */
     readonly onResults?: (results: Results, batch: Batch) => void;
   } = {},
 ): Promise<Evaluated> {

@@ -1,10 +1,9 @@
-// What a run tells as it goes.
+// The events of a training run.
 import type { DataPosition } from "./windows.js";
 import type { Evaluation, Rule, StepMetrics } from "./types.js";
 
 /**
- * A passage of the validation text and which of its tokens each routed layer computed under each rule: 1 for those it
- * did.
+ * A passage of the validation text, with a mask for each routed layer and rule: 1 for tokens that the layer computed.
  */
 export interface Passage {
   readonly tokens: readonly number[];
@@ -14,14 +13,14 @@ export interface Passage {
 export type TrainEvent =
   | {
       readonly kind: "begin";
-      /** Steps done already. */
+      /** Number of steps done before. */
       readonly step: number;
       readonly steps: number;
       readonly tokens: { readonly training: number; readonly validation: number };
       readonly bytesPerToken: number;
-      /** File of the tokens. */
+      /** Path of the token file. */
       readonly cache: string;
-      /** The checkpoint the run goes on from; null: it begins. */
+      /** The checkpoint the run resumes from; null for a new run. */
       readonly from: string | null;
     }
   | {
@@ -37,11 +36,11 @@ export type TrainEvent =
       readonly kind: "validation";
       readonly step: number;
       readonly byRule: { readonly [R in Rule]?: Evaluation };
-      /** Values of live parameters it was made with: those of the step that follows. */
+      /** The live parameters of the validation: those of the next step. */
       readonly live: Readonly<Record<string, number>>;
-      /** Whether live parameters have the values they keep: before that it cannot be the best. */
+      /** Whether the live parameters have their final values: only such a validation can be the best. */
       readonly counts: boolean;
-      /** Of the rule that decides: the causal one where it was run. */
+      /** Loss under the deciding rule: the causal rule if it was evaluated. */
       readonly loss: number;
       readonly bitsPerByte: number;
       readonly best: boolean;
@@ -60,6 +59,6 @@ export type TrainEvent =
       readonly step: number;
       readonly reason: "finished" | "interrupted";
       readonly checkpoint: string | null;
-      /** The page with the run's curves; null: it could not be written, or nothing was done that it would show. */
+      /** Path of the report page; null: it could not be written, or there is nothing to show. */
       readonly report: string | null;
     };

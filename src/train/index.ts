@@ -1,4 +1,4 @@
-// The public API of training, in Node: a model's file and a text become a trained model; and the parts that is made of.
+// The public API of training, for Node: `train`, which trains a model file on a text, and its parts.
 /// <reference path="../ambient.ts" preserve="true" />
 export { batchAt, batchesOf, type TextInputs } from "./batches.js";
 export { readCheckpoint, type Checkpoint } from "./checkpoint-node.js";

@@ -1,13 +1,13 @@
-// JSONL: one document a line, the text in a named field.
+// Reads JSONL: one document a line, with the text in a named field.
 import { TrainError } from "./errors.js";
 
-/** No text of a line is longer. */
+/** The longest line allowed. */
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 10;
 
 /**
- * The texts of a file's lines; blank lines are passed over. Throws TrainError, with the line, for what is no UTF-8, no
- * JSON, or has no such field.
+ * The texts of a file's lines, without blank lines. Throws TrainError with the line number where a line is not UTF-8,
+ * not JSON, or lacks the field.
  */
 export async function* lineDocuments(
   bytes: AsyncIterable<Uint8Array>,
@@ -57,7 +57,7 @@ function textOf(line: Uint8Array, place: string, field: string, first: boolean):
   });
 }
 
-/** Lines without their ends, gathered over the pieces they come in. */
+/** Splits a stream of bytes into lines, without their ends. */
 async function* lines(bytes: AsyncIterable<Uint8Array>, path: string): AsyncIterable<Uint8Array> {
   let parts: Uint8Array[] = [];
   let length = 0;

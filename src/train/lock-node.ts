@@ -1,14 +1,13 @@
-// One process at a time trains into a folder.
+// A lock on a run's folder: one process at a time trains into it.
 //
-// The lock is a folder, `.lock`, with one entry, whose name says which process has it. Neither ever holds anything, so
-// a full disk leaves no half of one. Each change is one call that the file system carries out whole, and that succeeds
+// The lock is a folder, `.lock`, with one empty entry, whose name identifies the process that owns it. Neither has
+// contents, so a full disk cannot leave a partial lock. Each change is one atomic call of the file system that succeeds
 // for one process only:
 //
-// - To take what nobody has, a folder that was made with its entry is renamed to `.lock`, which fails where a folder
-//   with an entry is.
-// - To take over from a process that is gone, its entry is renamed, which fails where it is not there any more. No two
-//   entries are ever named alike, so nothing that came later is renamed.
-// - To give back, the own entry is removed, and no other; then the folder, which fails where there is an entry again.
+// - To take a free lock, a new folder with its entry is renamed to `.lock`, which fails if `.lock` has an entry.
+// - To take over from a dead process, its entry is renamed, which fails if it no longer exists. Entry names are unique,
+//   so a newer entry is never renamed.
+// - To release, the process's own entry is removed, then the folder, which fails if it has a new entry.
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { makeFolder, writing } from "./disk-node.js";
@@ -16,15 +15,15 @@ import { TrainError } from "./errors.js";
 import { newOwner, parseOwner, printOwner, runs, stateOf } from "./owner-node.js";
 
 const NAME = ".lock";
-/** Beyond what others can do meanwhile: something else is in the way. */
+/** More attempts than other processes can cause: something else is in the way. */
 const MOST_TURNS = 1000;
-/** Followed by the entry: a lock that is being made. */
+/** Prefix of the folder of a lock that is being created; the entry's name follows. */
 const FRESH = ".lock-";
 
 /**
- * Takes a run's folder, which it makes where it is missing, for this process; returns what gives it back. A lock whose
- * process is gone is taken over, by one process however many try. Throws TrainError where another has it, or might:
- * of a process on another machine it cannot be told.
+ * Locks a run's folder, created if missing, for this process; returns a function that releases it. The lock of a dead
+ * process is taken over by exactly one process, however many try. Throws TrainError where another process has the lock
+ * or may have it: the state of a process on another machine is unknown.
  */
 export async function lockFolder(path: string): Promise<() => Promise<void>> {
   const entry = printOwner(newOwner());
@@ -44,11 +43,11 @@ async function take(path: string, entry: string): Promise<void> {
   const fresh = join(path, `${FRESH}${entry}`);
   try {
     await mkdir(join(fresh, entry), { recursive: true });
-    // Each further turn is another process's doing: it took the lock or gave it back meanwhile.
+    // Each further attempt is due to another process that took or released the lock meanwhile.
     for (let turn = 0; turn < MOST_TURNS; turn++) {
       if (await put(fresh, lock)) return;
       const other = await entryOf(lock);
-      if (other === entry) return; // over a network a call may fail for the answer alone
+      if (other === entry) return; // on a network file system a call may succeed although its reply fails
       if (other === "file") await removeOlder(path, lock);
       else if (other === null) await clear(lock);
       else {
@@ -62,7 +61,7 @@ async function take(path: string, entry: string): Promise<void> {
   }
 }
 
-/** What says that another has it, or had it a moment ago. */
+/** Error codes that mean that another process has the lock, or had it a moment ago. */
 const TAKEN: ReadonlySet<unknown> = new Set([
   "EEXIST",
   "ENOTEMPTY",
@@ -74,7 +73,7 @@ const put = (from: string, to: string): Promise<boolean> => attempt(TAKEN, () =>
 const replace = (from: string, to: string): Promise<boolean> => attempt(GONE, () => rename(from, to));
 const GONE: ReadonlySet<unknown> = new Set(["ENOENT", ...(process.platform === "win32" ? ["EPERM", "EACCES"] : [])]);
 
-/** Whether it was done; false for those codes. */
+/** Calls `body`; false if it fails with one of these codes. */
 async function attempt(codes: ReadonlySet<unknown>, body: () => Promise<void>): Promise<boolean> {
   try {
     await body();
@@ -85,7 +84,7 @@ async function attempt(codes: ReadonlySet<unknown>, body: () => Promise<void>): 
   }
 }
 
-/** The entry of the lock; `file`: what an earlier modc left; null: nobody has it. */
+/** The entry of the lock; `file`: the lock file of an earlier modc; null: the lock is free. */
 async function entryOf(lock: string): Promise<string | null> {
   try {
     return (await readdir(lock))[0] ?? null;
@@ -97,10 +96,13 @@ async function entryOf(lock: string): Promise<string | null> {
   }
 }
 
-/** Where a rename does not replace an empty folder (Windows): one whose process was stopped while it gave it back. */
+/**
+ * Removes an empty lock folder, left by a process that was killed during release: on Windows a rename does not replace
+ * it.
+ */
 const clear = (lock: string): Promise<boolean> => attempt(new Set(["ENOENT", ...TAKEN]), () => rmdir(lock));
 
-/** Throws where the process of an entry runs, or cannot be looked for. */
+/** Throws where the process of an entry runs, or cannot be checked. */
 async function expectGone(path: string, entry: string): Promise<void> {
   const owner = parseOwner(entry);
   const state = owner === null ? "elsewhere" : stateOf(owner);
@@ -116,7 +118,7 @@ async function expectGone(path: string, entry: string): Promise<void> {
   );
 }
 
-/** When a lock was taken, which is when its folder changed last; nothing where it has been given back meanwhile. */
+/** When the lock was taken (the last change of its folder); empty if it was released meanwhile. */
 async function sinceOf(lock: string): Promise<string> {
   try {
     const { mtime } = await stat(lock);
@@ -135,8 +137,8 @@ const taken = (path: string, who: string, when: string): TrainError =>
   });
 
 /**
- * An earlier modc wrote the number of its process to a file. Removing a file never removes a folder that took its
- * place.
+ * Removes the lock file of an earlier modc, which holds a process number. Removing a file cannot remove a folder that
+ * replaced it.
  */
 async function removeOlder(path: string, lock: string): Promise<void> {
   const pid = Number(await readFile(lock, "utf8").catch(() => ""));
@@ -144,7 +146,7 @@ async function removeOlder(path: string, lock: string): Promise<void> {
   await attempt(new Set(["ENOENT", "EISDIR", "EPERM"]), () => unlink(lock));
 }
 
-/** Removes what processes that were killed were about to make. */
+/** Removes unfinished locks of killed processes. */
 async function sweep(path: string): Promise<void> {
   for (const name of await readdir(path)) {
     const owner = name.startsWith(FRESH) ? parseOwner(name.slice(FRESH.length)) : null;
@@ -152,7 +154,7 @@ async function sweep(path: string): Promise<void> {
   }
 }
 
-/** Whatever is there now, of another process or of somebody who removed the lock by hand, stays. */
+/** Releases the lock. The entries of other processes stay. */
 async function giveBack(path: string, entry: string): Promise<void> {
   const lock = join(path, NAME);
   if (await attempt(GONE, () => rmdir(join(lock, entry)))) await clear(lock);

@@ -1,14 +1,11 @@
-// The log of a run: a JSON object a line, appended as things happen; a run that goes on cuts it where it goes on from.
+// The log of a run: JSON Lines, appended during the run. A resumed run truncates it at the step it resumes from.
 import { createReadStream } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 
-/**
- * A line: what it is about, and the step it belongs to. Numbers that JSON lacks stand as the strings "NaN", "Infinity"
- * and "-Infinity".
- */
+/** A line of the log. Numbers that JSON lacks are stored as the strings "NaN", "Infinity" and "-Infinity". */
 export interface LogEntry {
   readonly kind: string;
   readonly step: number;
@@ -17,14 +14,14 @@ export interface LogEntry {
 
 export interface Log {
   append(entry: LogEntry): Promise<void>;
-  /** Makes what was appended last. */
+  /** Syncs the appended lines to disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * Opens a log to append to it. What belongs to steps beyond `step` is cut off, and so is a last line that was torn; 0
- * begins anew. Throws TrainError where the file holds something else, or cannot be written.
+ * Opens a log for appending. Lines of steps after `step` and an incomplete last line are removed; step 0 starts a new
+ * log. Throws TrainError where the file is not a log, or cannot be written.
  */
 export async function openLog(path: string, step: number): Promise<Log> {
   return writing(path, async () => {
@@ -50,7 +47,7 @@ const printEntry = (entry: LogEntry): string =>
 
 const NEWLINE = 10;
 
-/** Where the first line ends that is whole and belongs to no later step, and all before it. */
+/** Bytes of the leading lines that are complete and belong to steps up to `step`. */
 async function keptBytes(handle: FileHandle, path: string, step: number): Promise<number> {
   let kept = 0;
   let at = 0;
@@ -83,7 +80,7 @@ function parseEntry(text: string, path: string, line: number): LogEntry {
       "step" in entry &&
       typeof entry.step === "number"
     )
-      return entry as LogEntry; // as was looked at
+      return entry as LogEntry; // checked above
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
@@ -92,7 +89,7 @@ function parseEntry(text: string, path: string, line: number): LogEntry {
   });
 }
 
-/** The entries of a log in order, a torn last line left out. */
+/** The entries of a log in order, without an incomplete last line. */
 export async function* readLog(path: string): AsyncIterable<LogEntry> {
   const stream = createReadStream(path, "utf8");
   let line = 0;

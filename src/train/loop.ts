@@ -1,24 +1,24 @@
-// The loop of training: steps, validation and checkpoints at their intervals, as an iterator that can be stopped.
+// The training loop: steps, with validation and checkpoints at intervals, as an iterator that can be stopped.
 import { TrainError } from "./errors.js";
 import type { Passage, TrainEvent } from "./events.js";
 import type { Batch, EvaluateOptions, Evaluation, Rule, StepMetrics, StepSettings, Trainer } from "./types.js";
 import type { DataPosition } from "./windows.js";
 
-/** Where a run stands between two steps. */
+/** The progress of a run between two steps. */
 export interface Place {
-  /** Steps done. */
+  /** Number of steps done. */
   readonly step: number;
   readonly position: DataPosition;
-  /** The lowest validation loss so far; null: none was measured. */
+  /** The lowest validation loss so far; null before the first. */
   readonly best: number | null;
 }
 
 export interface LoopOptions {
   readonly trainer: Trainer;
   readonly from: Place;
-  /** Steps in all. */
+  /** Total number of steps. */
   readonly steps: number;
-  /** Of the step after so many. */
+  /** Settings of the step after `done` steps. */
   readonly settings: (done: number) => StepSettings;
   /** The micro-batches of the step at a position, and the position after them: a function of the position alone. */
   readonly batches: (
@@ -27,29 +27,29 @@ export interface LoopOptions {
   readonly toBitsPerByte: (nats: number) => number;
   /** Paths of the objective's own losses. */
   readonly own: readonly string[];
-  /** Null: the text holds nothing out. */
+  /** Null: no part of the text is held out. */
   readonly validation: {
     readonly every: number;
-    /** The first step whose validation may be the best: from here on live parameters keep their values. */
+    /** The first step whose validation may be the best: live parameters no longer change from there on. */
     readonly countsFrom: number;
-    /** In order; the last decides which checkpoint is the best. */
+    /** The rules to evaluate, in order; the last decides which checkpoint is the best. */
     readonly rules: readonly Rule[];
     readonly batches: () => AsyncIterable<Batch>;
-    /** One short batch of a single row for the picture of routes; null: no layer is routed. */
+    /** A short batch of one row for the picture of routes; null: no layer is routed. */
     readonly passage: (() => Promise<Batch>) | null;
-    /** The input of it that holds the tokens. */
+    /** The name of the passage's input that holds the tokens. */
     readonly tokens: string;
   } | null;
   readonly checkpoints: {
     readonly every: number;
-    /** Writes one and returns its path. */
+    /** Writes a checkpoint and returns its path. */
     readonly save: (
       at: Omit<Place, "best"> & { readonly validation: number | null; readonly isBest: boolean },
     ) => Promise<string>;
   };
-  /** The checkpoint that is there already; null: there is none. */
+  /** The last checkpoint written before this run; null: there is none. */
   readonly lastCheckpoint: string | null;
-  /** What has become of the text, as a sentence; null: nothing. */
+  /** How the text's files have changed, as a sentence; null: they have not. */
   readonly changed: () => Promise<string | null>;
   readonly signal?: AbortSignal;
 }
@@ -57,10 +57,11 @@ export interface LoopOptions {
 type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
 
 /**
- * Trains to the last step, or until `signal` is aborted: steps under way, two at most, are finished then, and a
- * checkpoint written. Validates every so many steps and after the last; writes a checkpoint every so many, after the
- * last, and whenever the validation loss is the lowest so far, of those that count. Throws TrainError where a loss or a
- * gradient is no number: nothing is written then, so that the last checkpoint is a good one.
+ * Trains to the last step, or until `signal` is aborted: then steps under way, at most two, are finished and a
+ * checkpoint is written. Validates every `validation.every` steps and after the last. Writes a checkpoint every
+ * `checkpoints.every` steps, after the last, and whenever a validation that counts has the lowest loss so far. Throws
+ * TrainError where a loss or a gradient is not finite; nothing is written then, so that the last checkpoint stays
+ * good.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
@@ -80,7 +81,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       const given: Submitted = await (ahead ?? submit(options, place.step, place.position));
       const { micro, settings, next } = given;
       const done = place.step + 1;
-      // The device gets the next step while this one still runs, unless something comes between them.
+      // The next step is submitted while this one still runs, unless a validation or checkpoint comes between them.
       ahead = done === steps || stopped() || comesBetween(options, done) ? null : begun(submit(options, done, next));
       const metrics = await given.result;
       const wrong = notFinite(metrics);
@@ -99,7 +100,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       let validated: Of<"validation"> | null = null;
       if (validation && (done % validation.every === 0 || done === steps) && !stopped()) {
         validated = await validate(options, place).catch((fault: unknown) => {
-          if (stopped()) return null; // broken off
+          if (stopped()) return null; // aborted
           throw fault;
         });
         if (validated) {
@@ -128,11 +129,11 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
   };
 }
 
-/** A step that the device was given. */
+/** A step that was submitted to the device. */
 interface Submitted {
   readonly micro: readonly Batch[];
   readonly settings: StepSettings;
-  /** The place in the data after it. */
+  /** The position in the data after the step. */
   readonly next: DataPosition;
   readonly result: Promise<StepMetrics>;
 }
@@ -147,22 +148,22 @@ async function submit(
   return { micro, settings, next, result: begun(trainer.step(micro, settings)) };
 }
 
-/** Waits until the device has done a step, however it ends. */
+/** Waits until a submitted step has ended, successfully or not. */
 async function ended(step: Promise<Submitted> | null): Promise<void> {
   if (step !== null) await Promise.allSettled([step.then(({ result }) => result)]);
 }
 
-/** Whether the weights of so many steps are evaluated or saved. */
+/** Whether a validation or a checkpoint follows step `done`. */
 const comesBetween = ({ validation, checkpoints }: LoopOptions, done: number): boolean =>
   done % checkpoints.every === 0 || (validation !== null && done % validation.every === 0);
 
-/** Work that is waited for later: until then its failure is no unhandled one. */
+/** Marks a promise as handled: it is awaited later. */
 function begun<T>(work: Promise<T>): Promise<T> {
   work.catch(() => undefined);
   return work;
 }
 
-/** Which number of a step is none, as a clause; null: all are. */
+/** Which metric of a step is not finite, as a clause; null: all are finite. */
 function notFinite({ loss, losses, gradientNorm }: StepMetrics): string | null {
   const numbers = [
     ["the loss", loss],
@@ -173,7 +174,7 @@ function notFinite({ loss, losses, gradientNorm }: StepMetrics): string | null {
   return wrong ? `${wrong[0]} is ${wrong[1]}` : null;
 }
 
-/** `last`: the checkpoint that is still good; null: none was written yet. */
+/** The error of a diverged run. `last`: the last good checkpoint; null: there is none. */
 export function diverged(message: string, last: string | null): TrainError {
   const good = last === null ? "no checkpoint was written yet" : `the last good checkpoint is ${last}`;
   return new TrainError("diverged", message, {
@@ -200,7 +201,7 @@ function stepEvent(
 async function validate(options: LoopOptions, { step, best }: Place): Promise<Of<"validation">> {
   const { trainer, validation, toBitsPerByte, signal } = options;
   const { rules, batches, passage, tokens, countsFrom } = validation!;
-  // As the next step has them: after the last one a schedule that ends with the run is at its end.
+  // The live parameters of the next step, so that after the last step schedules have reached their ends.
   const { live = {} } = options.settings(step);
   const byRule: { [R in Rule]?: Evaluation } = {};
   for (const rule of rules) byRule[rule] = await trainer.evaluate(batches(), rule, { live, signal });

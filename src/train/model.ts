@@ -1,4 +1,4 @@
-// From a model's text to what training needs of it: its text inputs, its losses, its live parameters, its bounds.
+// Checks a model's source for training: finds its text inputs, losses, live parameters and bounds.
 import { check } from "../check/check.js";
 import type { Read } from "../check/names/files.js";
 import type { Model } from "../check/model.js";
@@ -16,13 +16,13 @@ import { livePoints } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import { textInputsOf } from "./text-inputs.js";
 
-/** A model's text, and how what it imports is read. */
+/** A model's source, and a function that reads its imports. */
 export interface ModelSource {
   readonly source: SourceFile;
   readonly read: Read;
 }
 
-/** Which model of a file, and its parameters as expressions of the language. */
+/** Selects a model of a file and sets its parameters, as expressions of the language. */
 export interface ModelChoice {
   readonly model?: string | undefined;
   readonly set: Readonly<Record<string, string>>;
@@ -31,7 +31,7 @@ export interface ModelChoice {
 export interface TrainingModel {
   readonly run: RunModel;
   readonly live: Model["live"];
-  /** The most tokens of a sequence; null: any number. */
+  /** Maximum length of a sequence in tokens; null: unbounded. */
   readonly bound: number | null;
 }
 
@@ -43,8 +43,8 @@ export interface CheckedModel {
 }
 
 /**
- * Reads and checks a model's objective. Throws SourceError where its source has errors, and TrainError for inputs that
- * no text fills.
+ * Checks a model's objective. Throws SourceError where its source has errors, and TrainError for inputs that a text
+ * cannot fill.
  */
 export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedModel {
   const { model, diagnostics, sources } = checkObjective(text, choice, "train");
@@ -66,7 +66,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     vocabulary: limits.length === 0 ? null : Math.min(...limits),
     own: model.losses.filter((l) => l.own).map((l) => l.path),
     routed,
-    // That an objective has no causal form is no fault of a model that is only trained.
+    // A model that is only trained need not have a causal form.
     rules: routed && checkObjective(text, choice, "generate").model !== null ? ["top-k", "causal"] : ["top-k"],
   };
   return { model: { run, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
@@ -83,7 +83,7 @@ function checkObjective(
 const sequenceOf = (model: Model): Axis | undefined =>
   model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
 
-/** The files a model was read from, its own first, without the library and the values of parameters. */
+/** The source files of a model, its own first, without the standard library and pseudo-files of parameters. */
 function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[]): RunModel["sources"] {
   const own = sources.find((s) => s.file === source.file)!;
   const imported = sources.filter((s) => s !== own && typeof read(s.file) === "string");
@@ -103,12 +103,12 @@ function textInputs(model: Model): TextInputs {
   );
 }
 
-/** Tokens of a sequence where nobody says: as many as the model allows, within reason. */
+/** The default context: the model's bound, or 256 without one, and at most 2048. */
 export const usualContext = (bound: number | null): number => Math.min(bound ?? 256, 2048);
 
 /**
- * That settings and model agree: the context within its bound, weights that it has, live parameters that it has,
- * ratios that are some. Throws TrainError.
+ * Checks settings against the model: the context, patterns of weights, live parameters and their values. Throws
+ * TrainError.
  */
 export function checkAgainst(settings: TrainSettings, { bound, live, run }: TrainingModel): void {
   const fail = (message: string, hint: string | null = null): never => {

@@ -1,4 +1,4 @@
-// A trainer for a model's text: compiled for a device, with its weights and tunings there.
+// Opens a trainer: compiles a model's source for a device, and loads weights and tunings.
 import {
   openDevice,
   Device,
@@ -24,7 +24,7 @@ import type { TrainSettings } from "./options.js";
 import { createTrainer, type TrainerProgram } from "./trainer.js";
 import type { Rule, Trainer } from "./types.js";
 
-/** What goes on before the first step; `of` is the program that it is done for, and `done` of `total` how far it is. */
+/** Progress before the first step; `of` is the program concerned. */
 export type Preparation =
   | { readonly kind: "text"; readonly done: number; readonly total: number }
   | { readonly kind: "device" | "compile" }
@@ -36,31 +36,31 @@ export type Preparation =
     };
 
 /**
- * Which tunings a device gets; `kept` are those of the run that goes on, where they are right for it. Null: those of
- * its class.
+ * Chooses the tunings of a device. `kept`: those of the resumed run, if they fit the device. Null: those of the
+ * device's class.
  */
 export type ChooseTunings = (device: Device, kept: Tunings | null) => Tunings | null;
 
 export interface OpenTrainerOptions {
   readonly text: ModelSource;
   readonly choice: ModelChoice;
-  /** One that is open, or which to open. */
+  /** An open device, or options for opening one. */
   readonly device: Device | OpenDeviceOptions;
   readonly tunings: ChooseTunings;
-  /** Starting values; null: from the seed. */
+  /** Initial weights; null: initialized from the seed. */
   readonly weights: WeightsInput | null;
-  /** The file of tunings that the run kept; null: none. */
+  /** The text of the resumed run's tunings file; null: none. */
   readonly kept: string | null;
   readonly rules: readonly Rule[];
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (done: Preparation) => void;
-  /** Told what is no fault and worth knowing, in a sentence. */
+  /** Called with remarks that are not errors, each a sentence. */
   readonly onNote: (text: string) => void;
 }
 
 /**
- * A trainer, and its device with it unless that was given. Throws SourceError, TrainError, and what `openDevice` and
- * `load` throw.
+ * Opens a trainer, and its device unless an open one is passed. Throws SourceError, TrainError, and what `openDevice`
+ * and `load` throw.
  */
 export async function openTrainer(options: OpenTrainerOptions, settings: TrainSettings): Promise<Trainer> {
   const { device: wanted, onProgress, onNote, signal } = options;
@@ -155,13 +155,13 @@ const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) 
     ? ({ kind: "adamw", beta1, beta2, eps } as const)
     : ({ kind: "sgd", momentum, nesterov: false } as const);
 
-/** Whether a weight's path is one of some patterns. */
+/** Returns a predicate: whether a weight's path matches one of the patterns. */
 function matching(patterns: string): (weight: { readonly path: string }) => boolean {
   const each = weightPatterns(patterns);
   return ({ path }) => each.some((p) => p.test(path));
 }
 
-/** What is chosen, and the file of it: where it is what the run kept, that file as it is. */
+/** The chosen tunings and the text of their file; the resumed run's own text if they are its tunings. */
 function tuningsOf(
   device: Device,
   { kept: text, tunings: choose, onNote }: OpenTrainerOptions,
@@ -174,7 +174,7 @@ function tuningsOf(
   };
 }
 
-/** Tunings that a run kept, where they are right for the device; null, which is told, where they are not. */
+/** The resumed run's tunings, if they fit the device; null, with a note, if they do not. */
 function keptTunings(text: string, device: Device, onNote: (text: string) => void): Tunings | null {
   const fault = (why: string): null => {
     onNote(`the tunings that the run kept are not used: ${why}`);
@@ -212,7 +212,7 @@ const withDevice = (
 
 type Weighted = Pick<RunModel, "weights" | "ignore">;
 
-/** Starting value of one weight: of what is given, or from the seed. */
+/** Initial value of one weight: from `weights`, or from the seed. */
 export async function startingValue(
   weight: ProgramWeight,
   seed: number,

@@ -1,10 +1,10 @@
-// How a run trains: each option once, with its flag, its range, its usual value and what it does. From here come the
-// options of `modc train`, those of the library, what a run that goes on may change, and the table of docs/training.md.
+// The table of training options: flag, range, default and meaning of each. It defines the options of `modc train` and
+// of the library, which options a resumed run may change, and the table in docs/training.md.
 import { LEARNING_RATES } from "./schedule.js";
 
-/** What may be given for an option. */
+/** The valid values of an option. */
 interface Range<T> {
-  /** How the command line reads a text: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, or not at all. */
+  /** How the command line parses a value: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, or as text. */
   readonly kind: "number" | "bytes" | "text" | "live";
   /** `a whole number from 1 to 8` */
   readonly must: string;
@@ -13,18 +13,18 @@ interface Range<T> {
 }
 
 export interface TrainOption<T = string | number> extends Range<T> {
-  /** As the command line has it: `--min-lr <rate>`. */
+  /** The flag on the command line: `--min-lr <rate>`. */
   readonly flag: string;
   readonly doc: string;
-  /** Where nobody says; it may follow from options that stand before. Null: the model decides. */
+  /** The default value; it may depend on earlier options. Null: it depends on the model. */
   readonly usual: T | ((before: Before) => T) | null;
-  /** The same for people: `a tenth of --lr`. */
+  /** The default value in words: `a tenth of --lr`. */
   readonly usually: string;
-  /** Whether a run that goes on may change it, because it changes nothing of what was learned so far. */
+  /** Whether a resumed run may change it: it does not affect what was learned before. */
   readonly resumable: boolean;
 }
 
-/** What the usual values of others follow from. */
+/** The options that default values of others depend on. */
 interface Before {
   readonly steps: number;
   readonly optimizer: "adamw" | "sgd";
@@ -45,7 +45,7 @@ const whole = (least: number, most = 1e9): Range<number> =>
   numbers(`a whole number from ${least} to ${most}`, (n) => Number.isInteger(n) && n >= least && n <= most);
 const aboveZero = numbers("a number above 0", (x) => x > 0);
 const fromZero = numbers("a number from 0 on", (x) => x >= 0);
-// The device computes in 32 bits.
+// The device computes in f32.
 const share = numbers("a number from 0 to below 1", (x) => x >= 0 && Math.fround(x) < 1);
 const bytes = numbers("a whole number of bytes, 0 for any", (n) => Number.isSafeInteger(n) && n >= 0, "bytes");
 const text: Range<string> = { kind: "text", must: "a text", has: (value) => typeof value === "string" };
@@ -153,13 +153,13 @@ export type TrainSettings = {
 };
 export type SettingName = keyof TrainSettings;
 
-/** In the order of the table. */
+/** The options in the order of the table. */
 export const TRAIN_OPTIONS: readonly (readonly [SettingName, TrainOption])[] = Object.entries(trainOptions) as [
   SettingName, // its keys
   TrainOption,
 ][];
 
-/** What is wrong with a value, as a clause; null: nothing. */
+/** What is wrong with a value, as a clause; null if it is valid. */
 export function faultOf({ must, has }: Pick<TrainOption, "must" | "has">, value: unknown): string | null {
   if (!has(value)) return `it must be ${must}`;
   const float = typeof value === "number" ? Math.fround(value) : 1;

@@ -1,27 +1,25 @@
-// Who has a lock: a process, named such that another one can tell whether it still runs.
+// Identifies the process that owns a lock, so that another process can tell whether it still runs.
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { errnoOf } from "../base/errno.js";
 
-/** A process, and one of the locks it took. */
+/** A process, and a unique name for one of its locks. */
 export interface Owner {
-  /** Name of the machine, for people. */
+  /** Name of the machine, for messages. */
   readonly host: string;
   /**
-   * Where its number means anything: the machine, and on Linux the namespace of processes (a container has its own).
+   * Identifies the namespace of process numbers: the machine, and on Linux the PID namespace (a container has its
+   * own).
    */
   readonly place: string;
   readonly pid: number;
-  /**
-   * When the process started, so that another of the same number is not taken for it; "0" where the system does not
-   * say.
-   */
+  /** When the process started, to tell it from a later process with the same number; "0" where unknown. */
   readonly started: string;
   readonly unique: string;
 }
 
-/** A name for a new lock of this process, no two alike. */
+/** A new, unique owner record for this process. */
 export const newOwner = (): Owner => ({ ...self(), unique: randomBytes(8).toString("hex") });
 
 let known: Omit<Owner, "unique"> | null = null;
@@ -34,7 +32,7 @@ function self(): Omit<Owner, "unique"> {
 export const printOwner = ({ host, place, pid, started, unique }: Owner): string =>
   [host, place, pid, started, unique].join("_");
 
-/** Null for what no `printOwner` wrote. */
+/** Parses the output of `printOwner`; null for anything else. */
 export function parseOwner(name: string): Owner | null {
   const found = /^([a-zA-Z0-9.-]{1,40})_([0-9a-f]{16})_([1-9]\d{0,14})_([0-9a-f]{1,32})_([0-9a-f]{16})$/.exec(name);
   if (!found) return null;
@@ -42,7 +40,7 @@ export function parseOwner(name: string): Owner | null {
   return { host: host!, place: place!, pid: Number(pid), started: started!, unique: unique! };
 }
 
-/** `elsewhere`: on another machine, or in another container, where this one cannot look. */
+/** The state of the process; `elsewhere`: on another machine or in another container, so unknown. */
 export function stateOf({ place, pid, started }: Owner): "runs" | "gone" | "elsewhere" {
   if (place !== self().place) return "elsewhere";
   if (!runs(pid)) return "gone";
@@ -50,9 +48,7 @@ export function stateOf({ place, pid, started }: Owner): "runs" | "gone" | "else
   return started !== "0" && now !== null && now !== started ? "gone" : "runs";
 }
 
-/**
- * Whether a process of that number runs, be it another user's. One that was killed and not waited for yet has ended.
- */
+/** Whether a process with this number runs, of any user. A zombie process counts as ended. */
 export function runs(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0) return false;
   try {
@@ -65,7 +61,7 @@ export function runs(pid: number): boolean {
 
 const hostOf = (name: string): string => name.replaceAll(/[^a-zA-Z0-9.-]/g, "-").slice(0, 40) || "unknown";
 
-/** Machines of one name are told apart by the number that systemd gave them, where it did. */
+/** Machines with the same name are distinguished by systemd's machine id, where there is one. */
 const placeOf = (): string =>
   digest([
     hostname(),
@@ -74,10 +70,7 @@ const placeOf = (): string =>
     read(() => readlinkSync("/proc/self/ns/pid")),
   ]).slice(0, 16);
 
-/**
- * When a process started, as a digest of the ticks since the system did and of which start of the system that was; null
- * where that cannot be told.
- */
+/** When a process started: a digest of its start time in ticks since boot and of the boot id; null where unknown. */
 function startOf(pid: number): string | null {
   const ticks = statOf(pid)?.[19];
   const boot = read(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8"));
@@ -85,8 +78,8 @@ function startOf(pid: number): string | null {
 }
 
 /**
- * What Linux says of a process behind its name, which may hold anything (proc_pid_stat(5)): its state first, its start
- * as the twentieth.
+ * The fields of /proc/PID/stat after the process name, which may contain anything (proc_pid_stat(5)): first the state,
+ * twentieth the start time.
  */
 function statOf(pid: number): readonly string[] | null {
   const stat = read(() => readFileSync(`/proc/${pid}/stat`, "utf8"));

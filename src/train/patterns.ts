@@ -1,4 +1,4 @@
-// Patterns of names as options give them: separated by commas, `*` for any characters.
+// Patterns of names in options: separated by commas, `*` for any characters.
 import { nearest } from "../size/nearest.js";
 
 export interface NamePattern {
@@ -10,8 +10,8 @@ export const namePatterns = (texts: string): readonly NamePattern[] =>
   patterns(texts, (expression) => `^${expression}$`);
 
 /**
- * Patterns of weights: of whole paths, or of any run of their segments, so that `router` is every weight of members of
- * that name.
+ * Patterns of weights. Each matches a whole path or any consecutive segments of it, so that `router` matches every
+ * weight of members of that name.
  */
 export const weightPatterns = (texts: string): readonly NamePattern[] =>
   patterns(texts, (expression) => `^(?:.*\\.)?${expression}(?:\\..*)?$`);
@@ -24,24 +24,21 @@ const patterns = (texts: string, around: (expression: string) => string): readon
     return { text, test: (name) => expression.test(name) };
   });
 
-/** The first pattern that is none of the names; null: each is one. */
+/** The first pattern that matches none of the names; null: each matches one. */
 export const unmatched = (patterns: readonly NamePattern[], names: readonly string[]): string | null =>
   patterns.find((p) => !names.some((name) => p.test(name)))?.text ?? null;
 
-/**
- * What may have been meant by a pattern of weights that none of the paths is: the nearest name in them, else routers
- * where there are some, else the paths.
- */
+/** The hint for a pattern that matches no weight: the nearest name in the paths, else the routers, else the paths. */
 export function weightHint(pattern: string, paths: readonly string[]): string {
   const names = new Set(paths.flatMap((path) => [path, ...path.split(".").filter((name) => !/^\d+$/.test(name))]));
   const near = nearest(pattern, names);
   if (near !== null) return `did you mean ${near}?`;
-  // The whole member that has the weights of a router.
+  // The path of the member that is a router.
   const routers = [...new Set(paths.flatMap((path) => /^(?:.*\.)?router(?=\.)/.exec(path) ?? []))];
   const some = routers.length === 0 ? "the weights are" : routers.length === 1 ? "its router is" : "its routers are";
   return `${some} ${listed(routers.length > 0 ? routers : paths)}`;
 }
 
-/** The first four, and how many more there are. */
+/** The first four paths, and the number of others. */
 export const listed = (paths: readonly string[]): string =>
   `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ` and ${paths.length - 4} more` : ""}`;

@@ -1,22 +1,22 @@
-// A random order of any number of things without a list of them: a Feistel network over the counter-based generator.
+// Random permutations without a stored list: a Feistel network over the counter-based generator.
 import { philox } from "../size/philox.js";
 
 /** Second word of the key of every random number of training's data: "data" in ASCII. */
 export const DATA_KEY = 0x64617461;
 
-/** What a random number of the data is for: the third word of its counter. */
+/** The use of a random number: the third word of its counter. */
 export const DRAW = { round: 0, offset: 1 } as const;
 
 const ROUNDS = 6;
 
 /**
- * Place i of a random order of 0 … n − 1, for n up to 2^48: a bijection for each seed and epoch. A Feistel network
- * permutes the smallest even number of bits that holds n; a value beyond n is sent through again until it falls below,
- * which takes at most four tries on average (Black and Rogaway 2002, "cycle walking").
+ * Element i of a random permutation of 0 … n − 1, for n up to 2^48: a bijection for each seed and epoch. A Feistel
+ * network permutes the smallest even number of bits that holds n; a value above n − 1 is permuted again until it is
+ * below n, which takes at most four tries on average (Black and Rogaway 2002, "cycle walking").
  */
 export function permuted(i: number, n: number, seed: number, epoch: number): number {
   let bits = 1;
-  while (4 ** bits < n) bits++; // of each half
+  while (4 ** bits < n) bits++; // bits of each half
   const half = 2 ** bits;
   let x = i;
   do {

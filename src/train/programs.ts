@@ -1,5 +1,5 @@
-// The programs of a training run, all over the states of the first: the step, micro-batches before it, evaluation under
-// both rules.
+// Compiles the programs of a training run, which share the states of the first: the step, gradient accumulation,
+// evaluation under both rules.
 import { check } from "../check/check.js";
 import type { Read } from "../check/names/files.js";
 import type { Model } from "../check/model.js";
@@ -31,14 +31,17 @@ export interface TrainingSource {
   readonly set?: Readonly<Record<string, string>>;
 }
 
-/** What a training run compiles beside the step's own options. */
+/** Options of a training run's programs. */
 export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight"> {
   readonly microBatches: number;
-  /** Layers whose results are computed again rather than kept: `none` (the default), `all`, or patterns of paths. */
+  /**
+   * Layers that are rematerialized in the backward pass instead of saving their activations: `none` (the default),
+   * `all`, or patterns of paths.
+   */
   readonly recompute?: RecomputeChoice;
   /**
-   * Bytes on the device that all programs together may take at so many rows of a length: as many layers more are
-   * computed again as that needs.
+   * The most bytes on the device that all programs together may take with `rows` sequences of `length` tokens. As many
+   * more layers are rematerialized as it requires.
    */
   readonly budget?: {
     readonly bytes: number;
@@ -59,29 +62,27 @@ export interface TrainingPrograms {
   /** The differentiated and optimized step. */
   readonly graph: Graph;
   readonly trained: readonly string[];
-  /** Weights that should learn and of which the loss is no function. */
+  /** Weights that should be trained but do not affect the loss. */
   readonly idle: readonly string[];
-  /** Layers whose results are computed again for the backward pass. */
+  /** Layers that are rematerialized in the backward pass. */
   readonly recomputed: readonly string[];
   readonly step: Program;
-  /** Null where a step is one batch. */
+  /** Adds the gradients of a micro-batch; null where a step is one batch. */
   readonly accumulate: Program | null;
-  /** By rule; a model that routes nothing, or cannot generate, has one program for both. */
+  /** Evaluation by rule; a model without routes, or one that cannot generate, has one program for both. */
   readonly evaluate: Readonly<Record<Rule, Program>>;
-  /** Which tokens of a passage each routed layer computes can be told: the model observes its routes. */
+  /** Paths of the observed routes: for these it is known which tokens a layer computes. */
   readonly routes: readonly string[];
   /**
-   * Floating-point operations of one step at these sizes, all its micro-batches together, as kernels do them; live
-   * parameters that are not given have their defaults.
+   * Floating-point operations that kernels execute in one step at these sizes, over all its micro-batches. Live
+   * parameters default to their own defaults.
    */
   flops(extents: ReadonlyMap<string, number>, live?: ReadonlyMap<string, Rational>): number;
-  /**
-   * The program that tells which value of a micro-batch is not finite, and what it watches. Compiled when asked for.
-   */
+  /** Compiles the program that finds the first non-finite value in a micro-batch, and the values it watches. */
   probe(): { readonly program: Program; readonly watched: readonly Watched[] };
 }
 
-/** The step, and what comes before it where it has micro-batches. */
+/** The compiled step, and the accumulation of gradients where it has micro-batches. */
 interface Compiled {
   readonly made: TrainStep;
   readonly graph: Graph;
@@ -99,8 +100,8 @@ export type CompiledTraining =
   | { readonly programs: null; readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly SourceFile[] };
 
 /**
- * Compiles a model for training. Never throws for a fault of the source: then `programs` is null and `diagnostics` says
- * why. Throws TrainError for layers that there are none of, and for a budget that does not suffice.
+ * Compiles a model for training. For errors of the source `programs` is null and `diagnostics` has them. Throws
+ * TrainError for patterns that match no layer, and for a budget that does not suffice.
  */
 export function compileTraining(
   source: TrainingSource,
@@ -112,7 +113,7 @@ export function compileTraining(
   if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
   const inferred = checkFor(source, "evaluate");
   if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
-  // A model that cannot generate, an encoder or one without a predictor, can be trained all the same.
+  // A model that cannot generate, such as an encoder or one without a predictor, can be trained nevertheless.
   const causal = checkFor(source, "evaluate-causal").model;
   const emitted = (graph: Graph, of: Model): Program =>
     programFor({ graph, model: of, sources: checked.sources }, target, ...(tunings ? [tunings] : []));
@@ -167,7 +168,7 @@ export function compileTraining(
     flops: (extents, live = new Map()) =>
       stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
     probe: () => {
-      // Of a micro-batch by itself: what was added up would only tell that one of them went wrong.
+      // For each micro-batch by itself: accumulated gradients would not tell which one is not finite.
       const training: StepOptions = { ...own, recompute: recomputed, accumulated: false };
       const { graph: probe, watched } = finiteProbe(
         materialOf(model, { lowered: objective, training }).training().graph,
@@ -178,7 +179,7 @@ export function compileTraining(
   return { programs, diagnostics: checked.diagnostics, sources: checked.sources };
 }
 
-/** The batch and the sequence of a model's inputs. */
+/** Extents of the batch and sequence axes of a model's inputs. */
 export function extentsOf(model: Pick<Model, "axes">, rows: number, length: number): ReadonlyMap<string, number> {
   return new Map(
     model.axes.flatMap((axis): [string, number][] => {
@@ -189,8 +190,8 @@ export function extentsOf(model: Pick<Model, "axes">, rows: number, length: numb
 }
 
 /**
- * Bytes on the device that a trainer takes at most: of all programs, whose states are those of the step, and what a
- * checkpoint reads them through. `live`: the largest values that live parameters will have.
+ * The most bytes on the device that a trainer takes: of all programs, which share the step's states, and of the staging
+ * buffer for checkpoints. `live`: the largest values of live parameters.
  */
 export function bytesOf(
   { step, accumulate, evaluate }: Pick<TrainingPrograms, "step" | "accumulate" | "evaluate">,

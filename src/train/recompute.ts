@@ -1,4 +1,4 @@
-// Which layers compute their results again for the backward pass: those asked for, or as few as a memory budget needs.
+// Chooses the layers to rematerialize in the backward pass: those named, or as few as a memory budget requires.
 import { layersOf } from "../autodiff/layers.js";
 import type { Graph } from "../ir/graph.js";
 import { formatBytes } from "../runtime/errors.js";
@@ -8,7 +8,7 @@ import { namePatterns, unmatched } from "./patterns.js";
 /** `none`, `all`, or layers by path, `*` for any characters, separated by commas: `layers.0,layers.2*`. */
 export type RecomputeChoice = string;
 
-/** The layers that a choice names; throws TrainError where it names none of the model's. */
+/** The layers that a choice names; throws TrainError for a pattern that matches no layer. */
 export function chosenLayers(objective: Graph, choice: RecomputeChoice): ReadonlySet<string> {
   const layers = layersOf(objective);
   if (choice === "none") return new Set();
@@ -26,9 +26,9 @@ const listed = (names: readonly string[]): string =>
   names.length > 6 ? `${names.slice(0, 6).join(", ")} and ${names.length - 6} more` : names.join(", ") || "none";
 
 /**
- * The fewest layers, from the first on (their results are kept the longest), with which a step fits so many bytes;
- * `bytesWith` tells what it takes with some. Every layer saves, so the number is found by halving. Throws TrainError
- * where all of them do not suffice.
+ * The fewest layers to rematerialize, from the first on (their activations are saved the longest), for a step to fit
+ * the budget. `bytesWith` returns the bytes with some layers rematerialized. Each layer saves memory, so the number is
+ * found by bisection. Throws TrainError where all layers do not suffice.
  */
 export function layersWithin(
   objective: Graph,

@@ -1,4 +1,5 @@
-// The report of a run from its log, read as a stream: however long the run was, each curve has a few hundred points.
+// Builds the report of a run from its log, read as a stream: each curve has at most a few hundred points, however long
+// the run.
 import type { Passage } from "./events.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import { renderReport, type Curve, type ReportedValidation } from "./report/report.js";
@@ -9,14 +10,14 @@ export interface ReportOptions {
   readonly log: string;
   readonly model: { readonly name: string; readonly parameters: Readonly<Record<string, string>> };
   readonly settings: TrainSettings;
-  /** Texts of tokens. */
+  /** The text of each token. */
   readonly show: (tokens: readonly number[]) => readonly string[];
   readonly finished: boolean;
 }
 
-/** Points of a curve. */
+/** The most points of a curve. */
 const MOST_POINTS = 400;
-/** Steps that the present speed is taken over. */
+/** Number of last steps over which the current speed is computed. */
 const RECENT = 50;
 
 export async function reportOf({ log, model, settings, show, finished }: ReportOptions): Promise<string> {
@@ -45,7 +46,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     step = entry.step;
     tokens += own.tokens;
     seconds += own.seconds;
-    // What a driver compiles in a first step is no speed.
+    // The first step includes compilation by the driver, so it is no measure of speed.
     if (entry["first"] !== true) {
       recent.push(own);
       if (recent.length > RECENT) recent.shift();
@@ -88,15 +89,15 @@ interface Timed {
   readonly seconds: number;
 }
 
-/** Tokens over the time that was waited for them. */
+/** Tokens per second over these steps. */
 function rateOf(steps: readonly Timed[]): number {
   const seconds = steps.reduce((n, step) => n + step.seconds, 0);
   return steps.reduce((n, step) => n + step.tokens, 0) / Math.max(1e-9, seconds);
 }
 
 /**
- * Tokens a second of several steps at a time: of two that are heard of together, the first has all of the time and the
- * second none, so that neither by itself has a speed.
+ * Tokens per second over groups of steps: when two steps end at about the same time, the first is assigned all the time
+ * and the second none, so single steps have no speed.
  */
 class Speed {
   readonly #width: number;
@@ -118,7 +119,7 @@ class Speed {
   curve(): Curve {
     const [whole, rest] = [this.#groups.filter((g) => g.steps.length === this.#width), this.#groups.at(-1)];
     const last = whole.at(-1);
-    // The last steps of a run may be too few for a point of their own.
+    // The last steps of a run may be too few for their own point.
     const groups =
       !rest || rest === last
         ? whole
@@ -134,7 +135,7 @@ class Speed {
   }
 }
 
-/** Values of steps, put together so that no more than MOST_POINTS are left. */
+/** Values of steps, grouped into at most MOST_POINTS points. */
 class Gathered {
   readonly #width: number;
   readonly #points: { x: number; sum: number; n: number; low: number; high: number }[] = [];
@@ -180,7 +181,7 @@ function validated(entry: LogEntry): ReportedValidation {
   };
 }
 
-/** As the log keeps it, the masks as texts of 0 and 1; null where there is none. */
+/** The passage in a log entry, whose masks are texts of 0 and 1; null where there is none. */
 function passageOf(value: unknown): Passage | null {
   const { tokens, routes } = recordOf(value);
   if (!Array.isArray(tokens) || !Array.isArray(routes)) return null;
@@ -196,8 +197,8 @@ function passageOf(value: unknown): Passage | null {
   };
 }
 
-/** What a line of the log holds under a name; an empty record where it is none. */
+/** The value as a record; an empty record if it is not one. */
 const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {}; // an object's fields
-/** NaN for what is no number. */
+/** The value as a number; NaN if it is not one. */
 const numberOf = (value: unknown): number => (typeof value === "number" ? value : Number.NaN);

@@ -1,4 +1,4 @@
-// What a run of training came to, gathered from its events.
+// The result of a training run, collected from its events.
 import type { TrainEvent } from "./events.js";
 import type { Rule } from "./types.js";
 
@@ -7,12 +7,12 @@ type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
 /** A validation of the run, losses in nats. */
 export interface Validated {
   readonly step: number;
-  /** Of the rule that decides which checkpoint is the best. */
+  /** Loss under the rule that decides which checkpoint is the best. */
   readonly loss: number;
   readonly bitsPerByte: number;
-  /** Values of live parameters it was made with. */
+  /** Values of live parameters during the validation. */
   readonly live: Readonly<Record<string, number>>;
-  /** `shares`: of each routed layer, the share of tokens it computed. */
+  /** `shares`: for each routed layer, the share of tokens it computed. */
   readonly byRule: {
     readonly [R in Rule]?: { readonly loss: number; readonly shares: Readonly<Record<string, number>> };
   };
@@ -22,23 +22,23 @@ export interface TrainResult {
   /** The folder of the run. */
   readonly output: string;
   readonly reason: "finished" | "interrupted";
-  /** Steps done, and in all. */
+  /** Number of steps done, and in total. */
   readonly step: number;
   readonly steps: number;
-  /** Folders of checkpoints, which `weights` takes; null: none was written, none is the best. */
+  /** Folders of the last and best checkpoints, usable as `weights`; null: there is none. */
   readonly checkpoint: string | null;
   readonly best: (Validated & { readonly checkpoint: string }) | null;
-  /** The page with its curves; null: there is none. */
+  /** Path of the report page; null: there is none. */
   readonly report: string | null;
-  /** Of the last step; null: none was done. */
+  /** Loss of the last step; null: no step was done. */
   readonly loss: number | null;
   readonly bitsPerByte: number | null;
-  /** The last; null: there was none. */
+  /** The last validation; null: there was none. */
   readonly validation: Validated | null;
   readonly warnings: readonly string[];
 }
 
-/** Listens to a run. */
+/** Collects the events of a run. */
 export class Outcome {
   #begin: Of<"begin"> | null = null;
   #step: Of<"step"> | null = null;
@@ -72,7 +72,7 @@ export class Outcome {
     }
   }
 
-  /** `best` is that of this run: of one that goes on, null where none was better than before. */
+  /** The result. `best` is that of this run: for a resumed run, null where none was better than before. */
   result(output: string): TrainResult {
     return {
       output,
@@ -92,6 +92,6 @@ export class Outcome {
 
 function validatedBy({ step, loss, bitsPerByte, live, byRule }: Of<"validation">): Validated {
   const rules = Object.entries(byRule).map(([rule, { loss: own, shares }]) => [rule, { loss: own, shares }]);
-  // the rules it was made by
+  // the rules that were evaluated
   return { step, loss, bitsPerByte, live, byRule: Object.fromEntries(rules) as Validated["byRule"] };
 }

@@ -1,4 +1,5 @@
-// The checkpoint that a run goes on from: the newest or that of a step, whole, or which other one is.
+// Finds the checkpoint a run resumes from: the newest or that of a step. If it is damaged, the error names one that is
+// not.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Program } from "../program/program.js";
@@ -15,20 +16,20 @@ import { lockFolder } from "./lock-node.js";
 import type { Manifest } from "../session/manifest.js";
 import { CHECKPOINTS, openRunFolder, type RunFolder } from "./run-folder-node.js";
 
-/** What a run that goes on is to know before its model is compiled. */
+/** The parts of a checkpoint that are read before the model is compiled. */
 export interface Before {
   readonly manifest: Manifest;
   readonly sources: Sources;
 }
 
 /**
- * Reads what the checkpoint to go on from says of itself, and its model's source: the newest, or that of a step. Throws
- * TrainError where there is none, or another process trains.
+ * Reads the manifest and sources of the checkpoint to resume from: the newest, or that of a step. Throws TrainError
+ * where there is none, or where another process trains.
  */
 export async function before(output: string, step: number | null): Promise<Before> {
   const there = await stat(join(output, CHECKPOINTS)).then(
     (found) => found.isDirectory(),
-    () => false, // whatever is in the way, nothing can be read there
+    () => false, // whatever the reason, nothing can be read there
   );
   if (!there) throw nothingIn(output);
   const unlock = await lockFolder(output);
@@ -41,9 +42,9 @@ export async function before(output: string, step: number | null): Promise<Befor
 }
 
 /**
- * Reads the checkpoint to go on from: the newest, or that of a step. Throws TrainError where it is not whole or its
- * weights are not the model's, and names another one that can be gone on from; and what `expect` throws, which sees
- * what the checkpoint says before its tensors are read.
+ * Reads the checkpoint to resume from: the newest, or that of a step. Throws TrainError where it is damaged or has
+ * other weights than the model; the error names a checkpoint that can be resumed. `expect` is called with the manifest
+ * and sources before the tensors are read, and may throw.
  */
 export async function resumeFrom(
   run: RunFolder,
@@ -82,7 +83,7 @@ const nothingIn = (output: string): TrainError =>
     hint: "leave --resume out to begin",
   });
 
-/** Newer than what `last` says can only be one that was written whole just before the run was killed. */
+/** A checkpoint newer than `last` is complete: the run was killed just after it was written. */
 async function chosen(run: RunFolder, step: number | null): Promise<string> {
   const steps = await run.steps();
   const found = step ?? steps.at(-1);
@@ -94,7 +95,7 @@ async function chosen(run: RunFolder, step: number | null): Promise<string> {
   return run.checkpoint(found);
 }
 
-/** What is wrong with a checkpoint, with the newest other one that can be gone on from. */
+/** Adds to the error of a checkpoint the newest other one that can be resumed. */
 async function withOlder(
   fault: unknown,
   run: RunFolder,

@@ -1,4 +1,4 @@
-// The folder of a run: its checkpoints, which is the last and the best, and which are kept.
+// The folder of a run: its checkpoints, links to the last and the best, and deletion of old ones.
 import { randomBytes } from "node:crypto";
 import { copyFile, readdir, readlink, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -29,31 +29,28 @@ const stepOf = (name: string): number | null => {
 /** A folder that a run writes to. */
 export interface RunFolder {
   readonly path: string;
-  /** Where tokens are kept. */
+  /** Folder of the token cache. */
   readonly cache: string;
   readonly log: string;
   readonly report: string;
-  /**
-   * Writes a checkpoint, makes it the last, and the best where it is, and discards those that are not kept. Returns its
-   * path.
-   */
+  /** Writes a checkpoint, links it as the last, and as the best if `best`, and deletes old ones. Returns its path. */
   save(contents: CheckpointContents, options: { readonly keep: number; readonly best: boolean }): Promise<string>;
   /** The folder of the last checkpoint, or the best; null: there is none. */
   find(which: "last" | "best"): Promise<string | null>;
-  /** Steps of all checkpoints, ascending. */
+  /** Steps of all checkpoints, in ascending order. */
   steps(): Promise<readonly number[]>;
   checkpoint(step: number): string;
   /**
-   * Makes a checkpoint the last, and of it and those before it that of the lowest validation loss the best. Those after
-   * it, whose steps will be done anew, are set aside in a folder of their own with the log as it was. Returns that
+   * Links a checkpoint as the last, and the one with the lowest validation loss up to it as the best. Later
+   * checkpoints, whose steps will be repeated, are moved to a separate folder with a copy of the log. Returns that
    * folder; null where there are none.
    */
   goBackTo(step: number): Promise<string | null>;
 }
 
 /**
- * Opens a run's folder, making it where it is missing, and mends what a run that was killed left half-done. Throws
- * TrainError where it cannot be written.
+ * Opens a run's folder, created if missing, and repairs what a killed run left incomplete. Throws TrainError where it
+ * cannot be written.
  */
 export async function openRunFolder(path: string, on: Disk = disk): Promise<RunFolder> {
   const folder = join(path, CHECKPOINTS);
@@ -81,7 +78,7 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
       writing(folder, async () => {
         const all = await steps();
         const best = await bestOf(all.filter((s) => s <= step).map(checkpoint));
-        // Those after it go first, so that whatever else is newer than the last belongs to the run.
+        // Later checkpoints are moved first, so that any checkpoint newer than `last` belongs to this run.
         const aside = await setAside(folder, all.filter((s) => s > step).map(nameOf), log, on);
         await point("last", step);
         if (best === null) await on.remove(join(folder, "best"));
@@ -92,7 +89,7 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
       const { step } = contents;
       await writeCheckpoint(checkpoint(step), contents, on);
       return writing(folder, async () => {
-        // The last comes last: where both are not the same any more, `goBackTo` finds out.
+        // `last` is linked last: `goBackTo` repairs the case that only `best` was linked.
         if (best) await point("best", step);
         await point("last", step);
         await discard(
@@ -108,8 +105,7 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
 }
 
 /**
- * A checkpoint that was moved aside for another, which then never came, goes back to its place; whatever else is
- * half-done is removed.
+ * Restores a checkpoint that was moved aside for one that was never completed, and removes other incomplete folders.
  */
 async function mend(folder: string, on: Disk): Promise<void> {
   const names = await readdir(folder);
@@ -125,7 +121,7 @@ async function mend(folder: string, on: Disk): Promise<void> {
 }
 
 /**
- * The first checkpoint of the lowest validation loss, of those that count; null where none has one. What cannot be read
+ * The first checkpoint with the lowest validation loss that counts; null where none has one. An unreadable checkpoint
  * has none.
  */
 async function bestOf(paths: readonly string[]): Promise<string | null> {
@@ -137,12 +133,12 @@ async function bestOf(paths: readonly string[]): Promise<string | null> {
   return best?.path ?? null;
 }
 
-/** Null where there is none that counts, or the checkpoint cannot be read. */
+/** The validation loss of a checkpoint; null where it has none that counts, or cannot be read. */
 async function validationOf(path: string): Promise<number | null> {
   try {
     const { validation, step, settings } = await readManifest(path);
     const { live, steps } = settings;
-    // Before its schedules came to their ends, the model was another one.
+    // A loss measured before the live parameters reached their final values does not count.
     const counts = typeof live !== "string" || typeof steps !== "number" || step >= settledFrom({ live, steps });
     return counts ? validation : null;
   } catch (fault) {
@@ -151,14 +147,14 @@ async function validationOf(path: string): Promise<number | null> {
   }
 }
 
-/** Moves checkpoints, the newest first, and a copy of the log to a folder of a name that is new. */
+/** Moves checkpoints, the newest first, and a copy of the log to a new folder. */
 async function setAside(folder: string, names: readonly string[], log: string, on: Disk): Promise<string | null> {
   if (names.length === 0) return null;
   const numbers = (await readdir(folder)).map((name) => Number(SET_ASIDE.exec(name)?.[1] ?? 0));
   const aside = join(folder, `set-aside-${1 + Math.max(0, ...numbers)}`);
   await on.mkdir(aside);
   await copyFile(log, join(aside, basename(log))).catch((cause: unknown) => {
-    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause; // a run without a log has none to keep
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause; // the run has no log
   });
   for (const name of names.toReversed()) await on.rename(join(folder, name), join(aside, name));
   await syncFolder(aside, on);
@@ -166,17 +162,20 @@ async function setAside(folder: string, names: readonly string[], log: string, o
   return aside;
 }
 
-/** A link of that name to a checkpoint, replaced in one go. */
+/** Creates or atomically replaces the link `which` to a checkpoint. */
 async function pointTo(folder: string, which: "last" | "best", name: string, on: Disk): Promise<void> {
   const fresh = join(folder, `${UNFINISHED}${which}`);
   await on.remove(fresh);
   await symlink(name, fresh, "junction");
-  if (process.platform === "win32") await on.remove(join(folder, which)); // its rename replaces no link
+  // on Windows a rename does not replace a link
+  if (process.platform === "win32") await on.remove(join(folder, which));
   await on.rename(fresh, join(folder, which));
   await syncFolder(folder, on);
 }
 
-/** Null where there is no such link, or it leads to no checkpoint of this folder. */
+/**
+ * The checkpoint a link points to; null where there is no link, or it does not point to a checkpoint of this folder.
+ */
 async function pointedAt(folder: string, which: "last" | "best"): Promise<string | null> {
   try {
     const name = await readlink(join(folder, which));
@@ -188,8 +187,8 @@ async function pointedAt(folder: string, which: "last" | "best"): Promise<string
 }
 
 /**
- * Keeps the newest `keep`, the last and the best. One that goes is renamed first, so that none is ever seen
- * half-removed.
+ * Deletes all checkpoints but the newest `keep`, the last and the best. Each is renamed before deletion, so that no
+ * partly deleted checkpoint is ever visible.
  */
 async function discard(folder: string, steps: readonly number[], keep: number, on: Disk): Promise<void> {
   const kept = new Set([...steps.slice(-keep).map(nameOf), ...(await names(folder))]);
@@ -207,7 +206,7 @@ async function names(folder: string): Promise<readonly string[]> {
   return found.flatMap((path) => (path === null ? [] : [path.slice(folder.length + 1)]));
 }
 
-/** Validation loss of the best checkpoint; null where there is none, it is not whole, or its loss does not count. */
+/** Validation loss of the best checkpoint; null where there is none, it is damaged, or its loss does not count. */
 export async function bestLoss(run: RunFolder): Promise<number | null> {
   const path = await run.find("best");
   return path === null ? null : validationOf(path);

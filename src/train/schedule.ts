@@ -1,31 +1,33 @@
-// What changes from step to step: the learning rate and live parameters, as pure functions of the step.
+// Schedules of the learning rate and of live parameters, as pure functions of the step.
 import { TrainError } from "./errors.js";
 
 export const LEARNING_RATES = ["cosine", "constant", "linear", "wsd"] as const;
 export type LearningRateKind = (typeof LEARNING_RATES)[number];
 
 /**
- * In steps, counted from 0. Every kind rises over the first `warmup` steps to `peak`, which step `warmup` − 1 reaches.
+ * Steps are counted from 0. Every kind rises during the first `warmup` steps to `peak`, which step `warmup` − 1
+ * reaches.
  */
 export interface LearningRateOptions {
   /**
    * `constant` stays at `peak`; `cosine` and `linear` fall to `minimum` at the last step; `wsd` (warm-up, stable,
-   * decay; Hu et al. 2024, arXiv 2404.06395) stays there and falls linearly over the last `decay` steps.
+   * decay; Hu et al. 2024, arXiv 2404.06395) stays at `peak` and falls linearly to `minimum` over the last `decay`
+   * steps.
    */
   readonly kind: LearningRateKind;
   readonly peak: number;
   readonly minimum: number;
   readonly warmup: number;
-  /** Of the whole run. */
+  /** Number of steps of the whole run. */
   readonly steps: number;
-  /** Of `wsd`, at least 1. */
+  /** Decay steps of `wsd`, at least 1. */
   readonly decay: number;
 }
 
-/** A function of the step; throws TrainError for options that make no schedule. */
+/** A value as a function of the step. */
 export type Schedule = (step: number) => number;
 
-/** The learning rate of each step; beyond the last it stays where it ended. */
+/** The learning rate of each step, constant after the last. Throws TrainError for invalid options. */
 export function learningRate(options: LearningRateOptions): Schedule {
   checkLearningRate(options);
   const { kind, peak, minimum, warmup, steps, decay } = options;
@@ -65,8 +67,8 @@ export interface Point {
 }
 
 /**
- * Straight lines from point to point, the first value before the first, the last after the last. Throws TrainError
- * where the steps do not rise.
+ * Linear interpolation between the points; constant before the first and after the last. Throws TrainError where the
+ * steps do not increase.
  */
 export function piecewiseLinear(points: readonly Point[]): Schedule {
   if (points.length === 0) throw new TrainError("bad-option", "a schedule needs at least one point");
@@ -90,7 +92,7 @@ export function piecewiseLinear(points: readonly Point[]): Schedule {
 }
 
 /**
- * `100%@0,12.5%@2000`: values with the steps they hold at, which may be shares of the run: `12.5%@50%`. Throws
+ * Parses `100%@0,12.5%@2000`: values with their steps, which may be shares of the run (`12.5%@50%`). Throws
  * TrainError.
  */
 export function parsePoints(text: string, steps: number): readonly Point[] {

@@ -1,15 +1,16 @@
-// How much routed layers compute under each rule, and whether their predictors have learned to skip.
+// Compares the shares of tokens that routed layers compute under each rule, and finds predictors that have not learned
+// to skip.
 import type { Evaluation, Rule } from "./types.js";
 
 type Shares = Evaluation["shares"];
 
-/** Of all routed layers together, the share of tokens they compute; null where none is routed. */
+/** Mean share of tokens that routed layers compute; null where no layer is routed. */
 export function meanShare(shares: Shares): number | null {
   const own = Object.values(shares);
   return own.length === 0 ? null : own.reduce((a, b) => a + b, 0) / own.length;
 }
 
-/** Of a validation, by rule. */
+/** The shares of a validation, by rule. */
 export const sharesOf = ({
   byRule,
 }: {
@@ -24,11 +25,12 @@ export interface Unskipping {
   readonly topK: number;
 }
 
-/** A share of tokens that is worth telling of. */
+/** The smallest share of skipped tokens for which a warning is given. */
 const NOTABLE = 0.05;
 
 /**
- * Those of which a validation shows that their predictors keep what they should skip; none where only one rule was run.
+ * Routes whose predictors keep tokens that they should skip, by one validation; empty where only one rule was
+ * evaluated.
  */
 export function unskipping(shares: { readonly [R in Rule]?: Shares }): readonly Unskipping[] {
   const { "top-k": byTopK, causal: byCausal } = shares;
@@ -39,7 +41,7 @@ export function unskipping(shares: { readonly [R in Rule]?: Shares }): readonly 
   });
 }
 
-/** As a sentence; null where there are none. */
+/** The warning as a sentence; null where there are no such routes. */
 export function unskippingText(found: readonly Unskipping[]): string | null {
   if (found.length === 0) return null;
   const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;

@@ -1,4 +1,5 @@
-// Where text comes from: a file, a folder of them, JSONL, or an installed package; read as a stream, hashed on the way.
+// Finds and reads training text: a file, a folder, JSONL, or an installed package, as a stream that is hashed while it
+// is read.
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
@@ -7,7 +8,7 @@ import { errnoOf, reasonOf } from "../base/errno.js";
 import { TrainError } from "./errors.js";
 import { lineDocuments } from "./json-lines.js";
 
-/** A file as it was when it was first read. */
+/** A file, with its size and time when it was found. */
 export interface SourceFile {
   readonly path: string;
   readonly kind: "text" | "lines";
@@ -16,22 +17,22 @@ export interface SourceFile {
   readonly modified: number;
 }
 
-/** One text, to be read to its end before the next. */
+/** One document, which must be read to its end before the next. */
 export interface Document {
   /** For messages. */
   readonly place: string;
   readonly pieces: AsyncIterable<Uint8Array>;
 }
 
-/** Ends of names of files that a folder is searched for. */
+/** Extensions of the files that a folder is searched for. */
 const TEXT = [".txt", ".text", ".md"] as const;
 const LINES = [".jsonl", ".ndjson"] as const;
 const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(\/.+)?$/;
 
 /**
- * The files that `data` names: a file; a folder's .txt, .text, .md, .jsonl and .ndjson files, its folders' too, by
- * path, without hidden and empty ones; or an installed package's text: its data/data.txt, else the files of its folder
- * `data`; `name/path` for any other of it. Throws TrainError.
+ * The files that `data` names: a file; the .txt, .text, .md, .jsonl and .ndjson files of a folder and its subfolders,
+ * sorted by path, without hidden and empty ones; or an installed package's text: its data/data.txt, else the files of
+ * its folder `data`, or with `name/path` any other file or folder of it. Throws TrainError.
  */
 export async function findSources(data: string, from = process.cwd()): Promise<readonly SourceFile[]> {
   const path = placeOf(data, from);
@@ -50,13 +51,13 @@ export async function findSources(data: string, from = process.cwd()): Promise<r
   return files;
 }
 
-/** A name that means the same wherever it is read: the whole path where it is one, else the package. */
+/** A name that does not depend on the current folder: the absolute path, or the package's name. */
 export function lastingName(data: string, from = process.cwd()): string {
   const path = resolve(from, data);
   return existsSync(path) ? path : data;
 }
 
-/** A path that exists, else a package that is installed where the command runs or in a folder above. */
+/** The path itself if it exists, else that of a package installed in `from` or a folder above. */
 function placeOf(data: string, from: string): string {
   const path = resolve(from, data);
   if (existsSync(path)) return path;
@@ -93,7 +94,7 @@ async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
     .sort();
   const files: SourceFile[] = [];
   for (const path of names) {
-    const found = await reaching(path, () => stat(path)); // a link counts as what it points at
+    const found = await reaching(path, () => stat(path)); // follows links
     if (found.isFile())
       files.push({ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs });
   }
@@ -103,8 +104,8 @@ async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
 const isLines = (path: string): boolean => LINES.some((end) => path.endsWith(end));
 
 /**
- * The file's documents, streamed; `hash` sees every byte of it. Throws TrainError where it is gone, was changed, or
- * holds what it should not.
+ * The file's documents, as a stream; `hash` is updated with every byte. Throws TrainError where the file is missing,
+ * was changed, or has invalid contents.
  */
 export async function* documents(
   file: SourceFile,
@@ -120,11 +121,11 @@ export async function* documents(
 /** A digest of the file's content. */
 export async function digestOf(file: SourceFile, signal?: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
-  for await (const _ of fileBytes(file, hash, signal)); // only the hash is wanted
+  for await (const _ of fileBytes(file, hash, signal)); // only the hash is needed
   return hash.digest("hex");
 }
 
-/** Throws the signal's reason between two pieces. */
+/** Reads a file in pieces; throws the signal's reason between two. */
 async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
   const stream = createReadStream(file.path, { highWaterMark: 1 << 18 });
   try {
@@ -142,7 +143,7 @@ async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | un
   signal?.throwIfAborted();
 }
 
-/** What has become of the files since they were read, as a sentence; null: nothing. */
+/** How the files have changed since they were read, as a sentence; null: they have not. */
 export async function changeOf(files: readonly SourceFile[]): Promise<string | null> {
   for (const { path, bytes, modified } of files) {
     try {
@@ -155,10 +156,10 @@ export async function changeOf(files: readonly SourceFile[]): Promise<string | n
   return null;
 }
 
-/** A TrainError passes through; what the file system refuses becomes one. */
+/** Converts an error of the file system to a TrainError; a TrainError is returned as it is. */
 function unreadable(path: string, cause: unknown): Error {
   const code = errnoOf(cause);
-  if (code === null) return cause as Error; // as it was thrown
+  if (code === null) return cause as Error; // unchanged
   return new TrainError("bad-data", `cannot read ${path}: ${reasonOf(code, { ENOENT: "the file is gone" })}`, {
     cause,
   });

@@ -1,10 +1,10 @@
-// Which inputs of an objective a text fills.
+// Finds the inputs of an objective that a text fills.
 import type { Model } from "../check/model.js";
 import type { TextInputs } from "./batches.js";
 
 /**
- * One of whole numbers for each token, and one called `targets` beside it; null where the objective takes anything
- * else.
+ * An integer input with a value for each token, and optionally one named `targets`; null where the objective has any
+ * other input.
  */
 export function textInputsOf(model: Pick<Model, "inputs">): TextInputs | null {
   const whole = model.inputs.filter(

@@ -1,26 +1,24 @@
-// From text to tokens: bytes as they are, or through a `tokenizer.json`, a piece of a document at a time.
+// Encodes text as tokens, as bytes or with a `tokenizer.json`, one piece of a document at a time.
 import { TokenizerError } from "../tokenizer/errors.js";
 import { piecesOf } from "../tokenizer/text-stream.js";
 import { parseTokenizer } from "../tokenizer/tokenizer.js";
 import { TrainError } from "./errors.js";
 
-/** A way to turn documents into tokens. */
+/** Encodes documents as tokens. */
 export interface Encoder {
-  /** Identifies the vocabulary and how it is applied: part of the key of cached tokens. */
+  /** Identifies the vocabulary and the encoding: part of the key of cached tokens. */
   readonly name: string;
-  /** Bytes that keep any of its tokens. */
+  /** Bytes per token, enough for the largest. */
   readonly width: 1 | 2 | 4;
-  /** Stands between two documents; null: nothing does. */
+  /** The token between two documents; null: none. */
   readonly separator: number | null;
-  /** Tokens of a document that comes in pieces; `place` names it in messages. */
+  /** The tokens of a document read in pieces; `place` names it in messages. */
   encode(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<ArrayLike<number>>;
-  /**
-   * The text each of some tokens stands for, for people; that of a character of several tokens stands with one of them.
-   */
+  /** The text of each token, for display. A character that several tokens encode is shown with one of them. */
   show(tokens: readonly number[]): readonly string[];
 }
 
-/** Each byte is a token. Byte 0, which no text holds, stands between documents. */
+/** Each byte is a token. Byte 0, which texts do not contain, separates documents. */
 export const bytesEncoder: Encoder = {
   name: "bytes",
   width: 1,
@@ -46,18 +44,17 @@ function showBytes(tokens: readonly number[]): readonly string[] {
   return shown;
 }
 
-/** Characters that are tokenized at once: a longer document is cut behind a line's end. */
+/** Characters that are tokenized at once: a longer document is split after a line end. */
 const PIECE = 1 << 16;
-/** Where there is no line's end for so long, it is cut behind a space, or anywhere. */
+/** A document without a line end for so many characters is split after a space, or anywhere. */
 const LONGEST_PIECE = 1 << 20;
 
-/** Tokens that end a text in common vocabularies, in the order they are looked for. */
+/** End-of-text tokens of common vocabularies, in the order of search. */
 const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"] as const;
 
 /**
- * The tokenizer a `tokenizer.json` describes. Special tokens are not added, but for its token for the end of a text
- * between documents, where it has one of the usual names. A document longer than 65,536 characters is tokenized in
- * pieces that end with a line.
+ * An encoder for a `tokenizer.json`. It adds no special tokens except, between documents, the end-of-text token if that
+ * has one of the usual names. A document longer than 65,536 characters is tokenized in pieces that end with a line.
  */
 export async function jsonEncoder(json: string, file: string, digest: string): Promise<Encoder> {
   const tokenizer = await asTraining(() => parseTokenizer(json, file));
@@ -73,7 +70,7 @@ export async function jsonEncoder(json: string, file: string, digest: string): P
   };
 }
 
-/** Faults of a tokenizer are faults of the data here. */
+/** Converts errors of the tokenizer to TrainErrors about the data. */
 async function asTraining<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();
@@ -84,7 +81,7 @@ async function asTraining<T>(body: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Text of UTF-8 bytes, cut behind line ends. Throws TrainError for what is no UTF-8. */
+/** Decodes UTF-8 bytes into pieces of text, split after line ends. Throws TrainError for invalid UTF-8. */
 export async function* textPieces(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
@@ -111,7 +108,7 @@ export async function* textPieces(pieces: AsyncIterable<Uint8Array>, place: stri
   if (text !== "") yield text;
 }
 
-/** Where a long text is cut; 0: not yet. */
+/** The index at which a long text is split; 0: not yet. */
 function cutOf(text: string): number {
   if (text.length < PIECE) return 0;
   const line = text.lastIndexOf("\n", PIECE - 2) + 1;
@@ -122,5 +119,5 @@ function cutOf(text: string): number {
   const space = text.lastIndexOf(" ", LONGEST_PIECE - 1);
   if (space > 0) return space;
   const last = text.charCodeAt(LONGEST_PIECE - 1);
-  return last >= 0xd800 && last < 0xdc00 ? LONGEST_PIECE - 1 : LONGEST_PIECE; // no character is cut in two
+  return last >= 0xd800 && last < 0xdc00 ? LONGEST_PIECE - 1 : LONGEST_PIECE; // do not split a surrogate pair
 }

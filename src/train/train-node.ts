@@ -1,4 +1,4 @@
-// Trains a `.mod` file or a checkpoint's folder on a text: opens what it needs, and tells what came of it. Node only.
+// `train`: trains a `.mod` file or a Hugging Face checkpoint on a text, from paths to the result. Node only.
 import { checkpointFiles } from "../huggingface/files-node.js";
 import { checkpointSource } from "../huggingface/folder-node.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../runtime/index.js";
@@ -16,13 +16,13 @@ import { before, type Before } from "./resume-node.js";
 import { trainModel } from "./run-node.js";
 import { trainOptions, type TrainSettings } from "./options.js";
 
-/** How a run trains (`TrainSettings`, what is not given takes its usual value), on what, and where. */
+/** Options of `train`: the settings (`TrainSettings`, each with a default), the text, and the output folder. */
 export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
-  /** A file, a folder, or an installed package; a run that goes on knows its own. */
+  /** A file, a folder, or an installed package; a resumed run has its own. */
   readonly data?: string;
-  /** The folder for checkpoints, log and report; it is made where it is missing. */
+  /** The folder for checkpoints, log and report; created if missing. */
   readonly output: string;
-  /** A `tokenizer.json`. By default that of the folder, where the model is one; else each byte is a token. */
+  /** A `tokenizer.json`. Default: that of the model's folder if the model is one, else each byte is a token. */
   readonly tokenizer?: string;
   /** The field of JSONL that holds the text. Default "text". */
   readonly field?: string;
@@ -31,32 +31,35 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /**
-   * To begin with: a run's folder too. By default those of the folder, where the model is one; else starting ones of
-   * `seed`.
+   * Initial weights, which may be the folder of a run. Default: those of the model's folder if the model is one, else
+   * initialized from `seed`.
    */
   readonly weights?: WeightsInput;
-  /** Goes on from the last checkpoint of `output`, or from that of a step. */
+  /** Resumes from the last checkpoint of `output`, or from that of a step. */
   readonly resume?: boolean | number;
   /** Live parameters: a value, or values at steps: `{ capacity: "100%@0,12.5%@50%" }`. */
   readonly live?: Readonly<Record<string, number | string>>;
-  /** One that is open, or which to open. By default the best there is. */
+  /** An open device, or options for opening one. Default: the best available. */
   readonly device?: Device | OpenDeviceOptions;
-  /** For the device that was opened, and told what the run kept; by default that, else those of its class. */
+  /**
+   * Chooses the tunings, given the opened device and the resumed run's tunings. Default: the resumed run's, else those
+   * of the device's class.
+   */
   readonly tunings?: ChooseTunings;
   /**
-   * Aborted: the steps under way are finished, a checkpoint is written, and the result says so. Before the first step
-   * there is nothing to keep: then its reason is thrown.
+   * If aborted, the steps under way are finished, a checkpoint is written, and the result has the reason `interrupted`.
+   * If aborted before the first step, its reason is thrown.
    */
   readonly signal?: AbortSignal;
-  /** Told what happens, as it happens; what it returns is waited for. */
+  /** Called for each event; a returned promise is awaited. */
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  /** Told what goes on before the first step. */
+  /** Called with progress before the first step. */
   readonly onProgress?: (progress: Preparation) => void;
-  /** Told what is no fault and worth knowing, in a sentence. */
+  /** Called with remarks that are not errors, each a sentence. */
   readonly onNote?: (text: string) => void;
 }
 
-/** All but settings. */
+/** The options that are not settings. */
 const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "live", true>> = {
   data: true,
   output: true,
@@ -76,9 +79,9 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
 };
 
 /**
- * Trains to the last step, and returns what came of it. `path` is a `.mod` file or a folder as Hugging Face stores a
- * checkpoint; null takes the source that a run keeps which goes on. Throws SourceError for errors of the source,
- * TrainError, CheckpointError, SessionError, WeightsError, and what `openDevice` throws; what was saved stays.
+ * Trains to the last step and returns the result. `path` is a `.mod` file or the folder of a Hugging Face checkpoint;
+ * null takes the source stored in the resumed run. Throws SourceError for errors of the source, TrainError,
+ * CheckpointError, SessionError, WeightsError, and what `openDevice` throws; saved checkpoints stay.
  */
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
   const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !Object.hasOwn(trainOptions, key));
@@ -132,7 +135,7 @@ interface Asked {
   readonly weights: WeightsInput | null;
 }
 
-/** What is given, and what is not as the run has it that goes on; `before` is null for one that begins. */
+/** The options, completed from the resumed run; `kept` is null for a new run. */
 function askedFor(path: string | null, options: TrainOptions, kept: Before | null): Asked {
   const fail = (message: string): never => {
     throw new TrainError("bad-option", message);
@@ -149,7 +152,7 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
     text: path === null ? (kept ? keptText(kept) : fail("only a run that goes on knows its model")) : textOf(path),
     choice: {
       model: options.model ?? kept?.manifest.model,
-      // any name may be given
+      // any name is allowed
       set: Object.assign(Object.create(null) as Record<string, string>, begun?.set, Object.fromEntries(set)),
     },
     data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
@@ -162,7 +165,7 @@ function textOf(path: string): ModelSource {
   return { source, read: importsBeside(source.file, readText) };
 }
 
-/** The source that a checkpoint keeps, as if it were still where it was. */
+/** The source stored in a checkpoint, under its original paths. */
 export function keptText({ sources }: Before): ModelSource {
   const [own, ...imported] = sources;
   if (!own)
@@ -176,7 +179,7 @@ export function keptText({ sources }: Before): ModelSource {
   };
 }
 
-/** Those of the options that say how a run trains. */
+/** The settings among the options. */
 function settingsIn({ live, ...options }: TrainOptions): Partial<TrainSettings> {
   const given = Object.entries(options).filter(
     ([name, value]) => Object.hasOwn(trainOptions, name) && value !== undefined,

@@ -1,4 +1,4 @@
-// A model under training on a device: steps, evaluation under both rules, and its whole state.
+// The trainer on a device: steps, evaluation under both rules, and the training state.
 import { LineTable } from "../codegen/lines.js";
 import { bug } from "../base/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
@@ -28,32 +28,30 @@ import {
   type TrainingState,
 } from "./types.js";
 
-/** The name of the state that counts the steps; it lives on the host. */
+/** The name of the step counter in the training state; the counter is kept on the host. */
 export const STEP_STATE = "step.count";
 
-/**
- * What a trainer loads: the step, what adds up the gradients of micro-batches before it, and evaluation by each rule.
- */
+/** The programs of a trainer: the step, the accumulation of micro-batch gradients, and evaluation by each rule. */
 export type TrainerProgram = "step" | "accumulate" | Rule;
 
 export interface TrainerOptions {
   readonly programs: TrainingPrograms;
   readonly device: Device;
-  /** Starting values; from the seed where there are none. */
+  /** Initial weights; default: initialized from the seed. */
   readonly weights?: WeightsInput | undefined;
   readonly optimizer: StepOptions["optimizer"];
   readonly weightDecay: number;
-  /** Sequences of a micro-batch, and their length. */
+  /** Number of sequences in a micro-batch, and their length. */
   readonly rows: number;
   readonly length: number;
   readonly microBatches: number;
   readonly seed: number;
-  /** The largest values that live parameters will have: buffers are made for them. */
+  /** The largest values of live parameters, for which buffers are allocated. */
   readonly live?: Readonly<Record<string, number>>;
-  /** Ends loading between two steps of it. */
+  /** Aborts loading. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (event: SessionEvent, of: TrainerProgram) => void;
-  /** What it can evaluate by: what it need not, it does not load. By default both. */
+  /** The rules it can evaluate by; programs for others are not loaded. Default: both. */
   readonly rules?: readonly Rule[];
 }
 
@@ -65,7 +63,7 @@ export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
     seed,
     live: options.live ?? {},
     ...(options.signal && { signal: options.signal }),
-    // The others share the states of the step, weights among them.
+    // The other programs share the states of the step, including the weights.
     onProgress: (event) => (event.kind === "weights" && of !== "step" ? undefined : options.onProgress?.(event, of)),
   });
   const step = await load(programs.step, device, options.weights, { ...shared("step"), inFlight: IN_FLIGHT });
@@ -101,26 +99,26 @@ interface Sessions {
   readonly others: readonly Session[];
 }
 
-/** A step of the optimiser that is begun. */
+/** An optimizer step that has begun. */
 interface PendingStep {
   readonly settings: StepSettings;
   readonly step: number;
-  /** Whether it is not known yet how the one before ended. */
+  /** Whether the outcome of the previous step is not known yet. */
   readonly follows: boolean;
 }
 
 class DeviceTrainer implements Trainer {
   readonly #options: TrainerOptions;
   readonly #sessions: Sessions;
-  /** Of the last step, and the live parameters it had. */
+  /** Operations of the last step, and its live parameters, as a cache. */
   #flops: { readonly live: string; readonly count: number } | null = null;
   #steps = 0;
   /** Whether a step has ended. */
   #warm = false;
-  /** Steps that were begun and of which it is not known how they ended. */
+  /** Number of steps whose outcome is not known yet. */
   #underWay = 0;
   #lastEnd = 0;
-  /** The step with micro-batches that is under way. */
+  /** The last step with micro-batches. */
   #before: Promise<unknown> = Promise.resolve();
 
   constructor(options: TrainerOptions, sessions: Sessions) {
@@ -185,8 +183,8 @@ class DeviceTrainer implements Trainer {
   }
 
   /**
-   * Runs all micro-batches of a step. Sessions do not wait for each other: so gradients are added up by the time the
-   * step begins that takes them, and a step with micro-batches begins once the one before is done.
+   * Runs all micro-batches of a step. Sessions do not wait for each other, so the step is submitted only after the
+   * gradients of its micro-batches are accumulated, and a step with micro-batches only after the previous one is done.
    */
   async #run(micro: readonly Batch[], begun: PendingStep): Promise<readonly Results[]> {
     const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i);
@@ -199,7 +197,7 @@ class DeviceTrainer implements Trainer {
     return turn;
   }
 
-  /** Hands micro-batch i of a step to the device. */
+  /** Submits micro-batch i of a step to the device. */
   #submit(batch: Batch, { settings, step, follows }: PendingStep, i: number): Promise<Results> {
     const { step: session, accumulate } = this.#sessions;
     const { microBatches, seed } = this.#options;
@@ -258,7 +256,7 @@ class DeviceTrainer implements Trainer {
   async state(): Promise<TrainingState> {
     const states = await this.#sessions.step.readStates(this.#kept());
     const tensors = [...states].map(([name, { shape, data }]): [string, StateTensor] => {
-      // Signed numbers by their bits: no step changes them.
+      // Signed integers are stored by their bits: no step changes them.
       const words = data instanceof Int32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
       return [name, { dtype: words instanceof Float32Array ? "f32" : "u32", shape, data: words }];
     });
@@ -289,7 +287,7 @@ class DeviceTrainer implements Trainer {
     this.#steps = count.data[0]!;
   }
 
-  /** Names of the states that outlive a step: no step is held that begins when it is known how the one before ended. */
+  /** Names of the states to save: not the flag that blocks a step after a failed one, as no step is under way here. */
   #kept(): readonly string[] {
     return this.#options.programs.step.states.flatMap(({ name }) => (name === HELD ? [] : [name]));
   }
@@ -333,7 +331,7 @@ interface InputTensor {
 const shaped = ({ inputs, rows, length }: Batch): Record<string, InputTensor> =>
   Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
 
-/** What a step tells beside losses: counts of routes and how predictors agree. */
+/** Observed outputs of a step beside losses: counts of routes and agreement of predictors. */
 const observedOf = ({ program }: Session): readonly string[] =>
   program.outputs.flatMap(({ name, role }) =>
     role === "observe" && (name.endsWith(".count") || name.endsWith(".agreement")) ? [name] : [],
@@ -347,7 +345,7 @@ function shareOf(results: readonly Results[], counts: readonly string[], tokens:
   return computed / (counts.length * tokens);
 }
 
-/** Which tokens a route chose: 1 or 0, [B, T]. */
+/** The mask of a route: 1 for chosen tokens, else 0, [B, T]. */
 function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8Array {
   const mask = new Uint8Array(rows * length);
   const { data: counts } = results[`${path}.count`]!;

@@ -1,6 +1,6 @@
-// Long work in pieces: between two of them whatever else waits has its turn, signals and timers among it.
+// Yields to the event loop between pieces of long work, so that signals and timers are handled.
 
-/** Milliseconds without a turn for others. */
+/** Milliseconds between two turns. */
 const MOST_MS = 50;
 
 export class Turns {
@@ -11,7 +11,7 @@ export class Turns {
     this.#signal = signal;
   }
 
-  /** Between two pieces; throws the signal's reason once it is aborted. */
+  /** Call between two pieces. Throws the signal's reason once it is aborted. */
   async take(): Promise<void> {
     if (performance.now() - this.#last >= MOST_MS) {
       await new Promise((resolve) => void setImmediate(resolve));

@@ -1,29 +1,26 @@
-// Which tokens each step reads: the split, the windows of an epoch, their random order, and the place in it as a record
-// that a checkpoint keeps.
+// Determines the tokens that each step reads: the split, the windows of an epoch, their random order, and the position,
+// which a checkpoint stores.
 import { TrainError } from "./errors.js";
 import { draw, DRAW, permuted } from "./permutation.js";
 
-/**
- * The tokens for training, [0, boundary), and those held out, [boundary, tokens): never the same ones, targets
- * included.
- */
+/** The tokens for training, [0, boundary), and those held out, [boundary, tokens): disjoint, including targets. */
 export interface Split {
   readonly tokens: number;
   readonly boundary: number;
 }
 
-/** The next window to be read. With the seed, the split and the context it says everything that follows. */
+/** The next window to read. With the seed, the split and the context it determines all later windows. */
 export interface DataPosition {
   readonly epoch: number;
-  /** Windows of the epoch that were read already. */
+  /** Number of windows of the epoch already read. */
   readonly window: number;
 }
 
 export const START: DataPosition = { epoch: 0, window: 0 };
 
 /**
- * The last `share` of the tokens is held out, and at least one window of them; 0 holds nothing out. A window has
- * `context` tokens and one more, the target of its last. Throws TrainError where either part is shorter than a window.
+ * Holds out the last `share` of the tokens, but at least one window; 0 holds nothing out. A window has `context` + 1
+ * tokens: the additional one is the target of the last. Throws TrainError where either part is shorter than a window.
  */
 export function split(tokens: number, context: number, share: number): Split {
   if (!(share >= 0 && share < 1))
@@ -49,21 +46,23 @@ export function split(tokens: number, context: number, share: number): Split {
   return { tokens, boundary: tokens - held };
 }
 
-/** Where an epoch's windows begin: each epoch cuts the text at other places. At least one window fits. */
+/**
+ * Offset and number of an epoch's windows: each epoch splits the text at different places. At least one window fits.
+ */
 export function epochWindows(
   boundary: number,
   context: number,
   seed: number,
   epoch: number,
 ): { readonly first: number; readonly windows: number } {
-  const slack = Math.min(context, boundary - context); // offsets below it leave room for a window
+  const slack = Math.min(context, boundary - context); // smaller offsets leave room for a window
   const first = slack <= 0 ? 0 : draw(seed, epoch, DRAW.offset, 0, 0) % slack;
   return { first, windows: Math.floor((boundary - 1 - first) / context) };
 }
 
 /**
- * First tokens of the next windows, and the position after them. An epoch reads each of its windows once; a batch may
- * reach into the next epoch.
+ * Offsets of the next windows, and the position after them. An epoch reads each window once; a batch may extend into
+ * the next epoch.
  */
 export function nextWindows(
   position: DataPosition,
@@ -82,13 +81,16 @@ export function nextWindows(
   return { offsets, next: { epoch, window } };
 }
 
-/** So many tokens from one on; their targets reach one token further. */
+/** `length` tokens from `offset` on; their targets extend one token further. */
 export interface Window {
   readonly offset: number;
   readonly length: number;
 }
 
-/** The windows of a stretch of tokens in order; the last may be shorter. Every token but the first is a target once. */
+/**
+ * The windows of a range of tokens in order; the last may be shorter. Every token but the first is a target exactly
+ * once.
+ */
 export function wholeWindows(from: number, to: number, context: number): readonly Window[] {
   const windows = [];
   for (let offset = from; offset < to - 1; offset += context)

@@ -1,4 +1,4 @@
-// How long each step takes: by the device's own time stamps, or, where it has none, by waiting for each step.
+// Times each step: by the device's time stamps or, where it has none, by waiting for each step.
 import type { Buffers } from "../buffers.js";
 import { checked } from "../checked.js";
 import type { Device } from "../device.js";
@@ -6,7 +6,7 @@ import { BUFFER_USAGE, MAP_READ } from "../gpu-flags.js";
 import type { Steps } from "../steps.js";
 import { median } from "./statistics.js";
 
-/** When a step began and ended, in milliseconds from the first. */
+/** When a step began and ended, in milliseconds since the first step began. */
 export interface Interval {
   readonly start: number;
   readonly end: number;
@@ -19,7 +19,7 @@ export interface Clock {
   destroy(): void;
 }
 
-/** `active`: the steps that do anything, in order. */
+/** `active`: indices of the steps that do any work, in order. */
 export async function clockFor(
   device: Device,
   steps: Steps,
@@ -31,7 +31,7 @@ export async function clockFor(
     : SubmitClock.open(device, steps, buffers, active);
 }
 
-/** Queries of one set (WebGPU, 20.1). */
+/** The most queries in a query set (WebGPU, 20.1). */
 const MOST_QUERIES = 4096;
 
 class StampClock implements Clock {
@@ -84,7 +84,7 @@ class StampClock implements Clock {
     const stamps = new BigUint64Array(this.#back.getMappedRange().slice(0));
     this.#back.unmap();
     const zero = stamps[0] ?? 0n;
-    // Nanoseconds; a driver may let its clock jump back.
+    // The stamps are in nanoseconds; with some drivers the clock jumps back.
     const at = (i: number): number => Number((stamps[i] ?? zero) - zero) / 1e6;
     return this.#active.map((_, i) => ({ start: at(2 * i), end: Math.max(at(2 * i), at(2 * i + 1)) }));
   }
@@ -98,7 +98,7 @@ class StampClock implements Clock {
 
 class SubmitClock implements Clock {
   readonly kind = "submits";
-  /** What it takes to submit nothing and wait for it, in milliseconds. */
+  /** Milliseconds to submit an empty command buffer and wait for it. */
   readonly #empty: number;
   readonly #device: Device;
   readonly #steps: Steps;
@@ -136,7 +136,7 @@ class SubmitClock implements Clock {
   destroy(): void {}
 }
 
-/** Milliseconds on the host's clock from submitting to the end. */
+/** Milliseconds on the host's clock from the submit to its end. */
 export async function submitted(device: Device, encode: (encoder: GPUCommandEncoder) => void): Promise<number> {
   const { queue } = device.gpu;
   let before = 0;

@@ -1,4 +1,4 @@
-// Where the time of a run goes: each step timed several times, and what the program says each of them computes.
+// Profiles a run: times each step several times, and reports the operators and cost of each.
 import type { Program } from "../../program/program.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../../size/axes.js";
 import { toNumber } from "../../size/rational.js";
@@ -12,30 +12,30 @@ import { clockFor, type Interval, submitted } from "./clock.js";
 import { median } from "./statistics.js";
 
 export interface ProfileOptions {
-  /** Runs that are timed, after two that warm up: 1 to 1000, default 9. */
+  /** Number of timed runs, after two warm-up runs: 1 to 1000, default 9. */
   readonly repeat?: number;
 }
 
 export interface Profile {
   /**
-   * `timestamps`: by the device's clock, around each step. `submits`: the device has none; by the host's, each step
-   * submitted and waited for alone.
+   * `timestamps`: by the device's clock, around each step. `submits`: the device has no time stamps; by the host's
+   * clock, with each step submitted and waited for alone.
    */
   readonly clock: "timestamps" | "submits";
   readonly repeat: number;
-  /** A whole run in one submit, from there to its end on the host's clock: the median, in milliseconds. */
+  /** The median time of a whole run in one submit, on the host's clock, in milliseconds. */
   readonly wholeMs: number;
-  /** In order of the steps. */
+  /** In the order of the steps. */
   readonly works: readonly ProfiledWork[];
 }
 
-/** Steps of one work of the program that ran: see `ProgramWork`. */
+/** The executed steps of one work of the program: see `ProgramWork`. */
 export interface ProfiledWork {
-  /** Of `program.works`; null where the program does not say. */
+  /** Index in `program.works`; null where the program has no such entry. */
   readonly work: number | null;
-  /** Of `program.steps`. */
+  /** Indices in `program.steps`. */
   readonly steps: readonly number[];
-  /** From the begin of the run that took the middle time, in milliseconds. */
+  /** Start time in the run of median duration, in milliseconds. */
   readonly startMs: number;
   /** The sum of the medians of its steps. */
   readonly ms: number;
@@ -45,31 +45,31 @@ export interface ProfiledWork {
 }
 
 /**
- * What a work does at the sizes of a run. Where only the device knows how many rows are chosen, the share that is
- * expected.
+ * The cost of a work at the sizes of a run. Where only the device knows how many rows are chosen, the expected share
+ * counts.
  */
 export interface WorkCost {
   /** Floating-point operations; a multiply-add is two. */
   readonly flops: number;
   readonly bytes: number;
-  /** The same were nothing skipped. */
+  /** The operations if no token were skipped. */
   readonly denseFlops: number;
   readonly denseBytes: number;
   readonly rows: RoutedRows | null;
 }
 
 /**
- * Rows of the routed axis that something works on, and of the axis those are chosen from; null for what works on no
- * routed one.
+ * Rows of the routed axis that a work computes, and of the axis they are chosen from; null for a work without a routed
+ * axis.
  */
 export interface RoutedRows {
   readonly kept: number;
   readonly of: number;
-  /** False where only the device knows how many, and `kept` is what is expected. */
+  /** False where only the device knows the number, and `kept` is the expected one. */
   readonly exact: boolean;
 }
 
-/** What a session lends. */
+/** The parts of a session that profiling uses. */
 export interface Lent {
   readonly program: Program;
   readonly device: Device;
@@ -172,7 +172,7 @@ export class WorkCosts {
     const { rows: kept, exact } = this.#expected.sequence(axis);
     return { kept, of: this.#expected.sequence(this.#parentOf(axis)).rows, exact };
   }
-  /** The axis that tokens were chosen from in the first place. */
+  /** The unrouted axis that the tokens were originally chosen from. */
   #parentOf(name: string): string {
     let at = name;
     for (

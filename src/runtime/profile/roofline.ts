@@ -1,5 +1,5 @@
-// What a device can do at best: multiply-adds in registers, and bytes read and copied in a second. Measured, for nobody
-// tells.
+// Measures the roofline of a device: multiply-adds in registers, and bytes read and copied, in a second. No API reports
+// them.
 import type { Device } from "../device.js";
 import { BUFFER_USAGE } from "../gpu-flags.js";
 import { submitted } from "./clock.js";
@@ -13,7 +13,7 @@ export interface Roofline {
   readonly copyBytes: number;
 }
 
-/** The time that some work takes at best, in milliseconds, and which of the two holds it up. */
+/** The least time of some work, in milliseconds, and whether arithmetic or memory bounds it. */
 export function timeAtBest(
   { flops, bytes }: { readonly flops: number; readonly bytes: number },
   roofline: Roofline,
@@ -22,7 +22,7 @@ export function timeAtBest(
   return arithmetic >= memory ? { ms: 1000 * arithmetic, by: "arithmetic" } : { ms: 1000 * memory, by: "memory" };
 }
 
-/** Measures by the host's clock, the best of several shapes and tries: about a second on a software device. */
+/** Measures by the host's clock; the best of several shapes and tries. Takes about a second on a software device. */
 export async function measureRoofline(device: Device): Promise<Roofline> {
   const { limits } = device.info;
   const bytes = Math.min(64 * 1024 * 1024, limits.maxStorageBufferBindingSize, limits.maxBufferSize);
@@ -53,11 +53,14 @@ interface Shape {
 }
 
 const ROUNDS = 128;
-/** Times a loop says the same, so that counting it costs little. */
+/** How many times the body of a loop is repeated, so that loop overhead is small. */
 const UNROLLED = 4;
 const INVOCATIONS = 16_384;
 
-/** Independent sums in scalars; how many of them in workgroups of which width fill a device differs. */
+/**
+ * Kernels with independent scalar sums. How many sums and which workgroup size saturate a device differs between
+ * devices.
+ */
 const ARITHMETIC: readonly Shape[] = [
   { sums: 12, width: 8 },
   { sums: 16, width: 64 },
@@ -80,7 +83,7 @@ ${Array.from({ length: sums * UNROLLED }, (_, i) => `    s${i % sums} = fma(s${i
   amount: 2 * sums * UNROLLED * ROUNDS * INVOCATIONS,
 }));
 
-/** Vectors of four that an invocation moves. */
+/** Number of vec4 values that an invocation moves. */
 const EACH = 16;
 
 function movements(kind: "read" | "copy", bytes: number): readonly Shape[] {
@@ -114,11 +117,11 @@ fn main(
   });
 }
 
-/** A dispatch so short that the wait would count is repeated within a submit. */
+/** A dispatch shorter than this is repeated within a submit, so that the wait does not count. */
 const LEAST_MS = 8;
 const TRIES = 3;
 
-/** Amounts a second. */
+/** Amount per second. */
 async function rateOf(
   device: Device,
   { wgsl, workgroups, amount }: Shape,

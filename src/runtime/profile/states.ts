@@ -1,4 +1,4 @@
-// Runs something that may change the states of a program, and puts them back as they were.
+// Runs a function that may change the states of a program, and restores them afterwards.
 import type { Program } from "../../program/program.js";
 import type { Buffers } from "../buffers.js";
 import type { Device } from "../device.js";
@@ -33,7 +33,7 @@ export async function keepingStates<T>(
   try {
     return await body();
   } finally {
-    // A session that was disposed of meanwhile has no states.
+    // If the session was disposed of meanwhile, there are no states to restore.
     if (kept.every(({ slot, own }) => buffers.buffer(slot) === own)) move("copy", "own");
     for (const { copy } of kept) copy.destroy();
   }

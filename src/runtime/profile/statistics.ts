@@ -1,6 +1,6 @@
-// What is made of several measurements.
+// Statistics of measurements.
 
-/** The middle of some numbers; of an even count the lower of the two, so that it is one that was measured. */
+/** The median; of an even count the lower of the two, so that the result is a measured value. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;

@@ -1,8 +1,8 @@
-// A profile as a Chrome trace (the Trace Event Format), which Perfetto and chrome://tracing open.
+// Writes a profile as a Chrome trace (Trace Event Format), which Perfetto and chrome://tracing open.
 import type { Program } from "../../program/program.js";
 import type { Profile, ProfiledWork } from "./profile.js";
 
-/** `X`: something that took a while, from `ts` for `dur` microseconds. `M`: a name. */
+/** `X`: a complete event, from `ts` for `dur` microseconds. `M`: metadata that names a process or thread. */
 export type TraceEvent =
   | {
       readonly ph: "X";
@@ -27,8 +27,8 @@ const LAYERS = 1;
 const KERNELS = 2;
 
 /**
- * One run, of the kernels' middle times, laid out one after the other from where each began: on one row the call paths,
- * nested, and below it the kernels.
+ * A run with the median times of its kernels, each from its start: one row shows the nested call paths, the row below
+ * it the kernels.
  */
 export function chromeTrace(
   program: Program,
@@ -54,7 +54,10 @@ interface Span {
   readonly end: number;
 }
 
-/** In microseconds. A work begins where it began, or where the one before ends, if that is later: two never overlap. */
+/**
+ * The spans in microseconds. A work starts at its start time or at the end of the one before, if that is later, so that
+ * spans never overlap.
+ */
 function spansOf(program: Program, works: readonly ProfiledWork[]): readonly Span[] {
   let now = 0;
   return works.map((work) => {
@@ -64,7 +67,7 @@ function spansOf(program: Program, works: readonly ProfiledWork[]): readonly Spa
   });
 }
 
-/** Segments of the call path of the operator a work is named for. */
+/** Segments of the call path of a work's main operator. */
 function pathOf(program: Program, { work }: ProfiledWork): readonly string[] {
   const found = work === null ? undefined : program.works[work];
   const origin = found?.ops[found.main]?.origin ?? null;
@@ -72,7 +75,7 @@ function pathOf(program: Program, { work }: ProfiledWork): readonly string[] {
   return path === "" ? [] : path.split(".");
 }
 
-/** A span for each stretch of works below one call path, outer ones first. */
+/** A span for each sequence of consecutive works below one call path, outer paths first. */
 function layerEvents(spans: readonly Span[]): readonly TraceEvent[] {
   const events: { name: string; ts: number; end: number }[] = [];
   const open: { segment: string; event: { name: string; ts: number; end: number } }[] = [];

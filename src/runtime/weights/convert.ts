@@ -1,4 +1,4 @@
-// Between the element types of a file and the words a program computes with.
+// Converts between the element types of a file and the words of a program.
 import { bug } from "../../base/invariant.js";
 import { isFloat, type DType, type Words } from "../../base/dtype.js";
 import { f16Values, roundToF16 } from "../../base/f16.js";
@@ -9,8 +9,8 @@ const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16"]);
 const INTEGERS: ReadonlySet<string> = new Set(["I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"]);
 
 /**
- * Whether values of a file's type can become values of the program's: floats of up to 32 bits into one another, whole
- * numbers into whole numbers they fit.
+ * Whether a file's element type can be converted to a program's: floats of up to 32 bits to floats, integers to
+ * integers.
  */
 export function converts(from: string, to: DType): boolean {
   if (isFloat(to)) return FLOATS.has(from);
@@ -19,7 +19,8 @@ export function converts(from: string, to: DType): boolean {
 }
 
 /**
- * Converts little-endian bytes; a string says which value does not fit. The types must be ones that `converts` allows.
+ * Converts little-endian bytes, or returns a string that says which value does not fit. `converts` must allow the
+ * types.
  */
 export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | string {
   const data = readable(bytes, from);
@@ -49,7 +50,7 @@ type Readable =
   | BigInt64Array
   | BigUint64Array;
 
-/** A view of the bytes in their own type, copied where they are not aligned. */
+/** A typed view of the bytes, copied if they are not aligned. */
 function readable(bytes: Uint8Array, from: string): Readable {
   // `slice` of a Buffer would share its memory
   const aligned = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
@@ -110,11 +111,11 @@ function whole<T extends Uint32Array | Int32Array>(
   return out;
 }
 
-/** Element type in which a file keeps a program's type. */
+/** The element type that a file uses for a program's type. */
 export const fileDtype = (dtype: DType): string =>
   ({ f32: "F32", f16: "F16", u32: "U32", i32: "I32", bool: "BOOL" })[dtype];
 
-/** The bytes of a tensor as a file of that type keeps it; floats may be stored as F32, F16 or BF16. */
+/** The bytes of a tensor in element type `to`; floats may be stored as F32, F16 or BF16. */
 export function toBytes(words: Words, to: string): Uint8Array {
   switch (to) {
     case "F32":

@@ -1,5 +1,5 @@
-// Weights of a checkpoint read in pieces: whatever waits for the event loop, such as an interrupt, is heard between
-// two.
+// Compares and converts weights in pieces, so that the event loop can handle other events, such as an interrupt,
+// between two.
 import { countOf } from "../../base/collections.js";
 import type { ProgramWeight } from "../../program/program.js";
 import { inTurns, type Pause } from "../turns.js";
@@ -7,7 +7,7 @@ import type { Words } from "../../base/dtype.js";
 import { fromBytes } from "./convert.js";
 import type { Reading } from "./match.js";
 
-/** Bytes of a piece: a multiple of what any value takes. */
+/** Bytes of a piece: a multiple of the size of any value. */
 const PIECE_BYTES = 1 << 21;
 
 export const readingInTurns = (pause: Pause): Reading => ({
@@ -33,7 +33,7 @@ function* floatsFrom(
   from: string,
   { dtype, shape }: ProgramWeight,
 ): Generator<void, Words | string> {
-  if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // as they are
+  if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // unchanged
   const out = new Float32Array(countOf(shape));
   const size = bytes.length / out.length;
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {

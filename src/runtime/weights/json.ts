@@ -1,5 +1,5 @@
-// A small JSON reader for headers from outside: refuses duplicate keys, which `JSON.parse` swallows, and keeps objects
-// as Maps, so that `__proto__` is a key like any other.
+// A small JSON parser for untrusted headers: it refuses duplicate keys, which `JSON.parse` ignores, and returns objects
+// as Maps, so that `__proto__` is an ordinary key.
 import { quotedName } from "../../size/shown.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
@@ -7,7 +7,7 @@ export type JsonObject = ReadonlyMap<string, Json>;
 
 const MOST_DEPTH = 32;
 
-/** Throws a SyntaxError that says what is wrong and at which character. */
+/** Parses a text. Throws a SyntaxError with the fault and its character position. */
 export function parseJson(text: string): Json {
   let at = 0;
   const fail = (what: string): never => {
@@ -31,14 +31,14 @@ export function parseJson(text: string): Json {
     const found = literal.exec(text);
     if (!found) return fail("expected a value");
     at = literal.lastIndex;
-    return JSON.parse(found[0]) as boolean | number | null; // the pattern lets nothing else through
+    return JSON.parse(found[0]) as boolean | number | null; // the pattern matches nothing else
   }
   function string(): string {
     quoted.lastIndex = at;
     const found = quoted.exec(text);
     if (!found) return fail("unfinished string");
     at = quoted.lastIndex;
-    return JSON.parse(found[0]) as string; // a quoted string is one
+    return JSON.parse(found[0]) as string; // the pattern matches only strings
   }
   function object(depth: number): JsonObject {
     const members = new Map<string, Json>();

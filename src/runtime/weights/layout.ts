@@ -1,5 +1,4 @@
-// Layouts of weights: from a checkpoint's row-major values to the order in which a kernel reads them, a piece at a
-// time.
+// Rearranges weights, piece by piece, from a checkpoint's row-major layout to the layout that kernels read.
 import { countOf } from "../../base/collections.js";
 import type { PanelLayout, ProgramWeightSlot, WeightLayout } from "../../program/program.js";
 import type { Words } from "../../base/dtype.js";
@@ -7,10 +6,10 @@ import type { Words } from "../../base/dtype.js";
 /** Words of a piece, unless one panel alone is larger. */
 const PIECE = 1 << 20;
 
-/** Panels of one slot that hold columns of several weights, until all have come; by their place in the slot. */
+/** Panels that hold columns of several weights and are not complete yet, by their index in the slot. */
 export type OpenPanels = Map<number, { readonly words: Words; missing: number }>;
 
-/** The values of a part of a weight, or all: a view of them where they lie together. */
+/** The values of a part of a weight, or all of them; a view where they are contiguous. */
 export function partOf(values: Words, shape: readonly number[], part: ProgramWeightSlot["part"]): Words {
   if (!part) return values;
   const { axis, start, stop } = part;
@@ -24,8 +23,8 @@ export function partOf(values: Words, shape: readonly number[], part: ProgramWei
 }
 
 /**
- * Visits a weight in a layout piece by piece; `words` are valid during the visit alone, `at` is where they begin. A
- * panel that others share is visited with the last of them.
+ * Visits a weight in its layout, piece by piece: `words`, valid only during the visit, start at offset `at`. A panel
+ * shared by several weights is visited with the last of them.
  */
 export function forEachPiece(
   values: Words,
@@ -90,33 +89,33 @@ function forEachPanels(
   flush();
 }
 
-/** For each place among a row's panels the column of the weight that lies there, or −1. */
+/** For each position in a row of panels, the weight's column stored there, or −1. */
 function sourcesOf({ width, first, pairs }: PanelLayout, places: number): Int32Array {
   const sources = new Int32Array(places).fill(-1);
   for (let n = 0; n < width; n++) sources[placeOf(first + n, pairs)] = n;
   return sources;
 }
 
-/** Where column n lies: g·2D + 2·j + h for n = g·2D + h·D + j. */
+/** The position of column n: g·2D + 2·j + h for n = g·2D + h·D + j. */
 function placeOf(n: number, pairs: number): number {
   if (pairs === 0) return n;
   const within = n % (2 * pairs);
   return n - within + 2 * (within % pairs) + Math.floor(within / pairs);
 }
 
-/** A panel all of whose columns are the matrix's, zeros beyond the last. */
+/** Writes a panel whose columns all come from this matrix, with zeros after the last. */
 function writeColumns(matrix: Words, layout: PanelLayout, source: Int32Array, into: Words): void {
   const { depth, width, columns, transposed, pairs } = layout;
   const used = source.includes(-1) ? source.indexOf(-1) : columns;
   if (used < columns) into.fill(0);
-  // A call for each row costs more than some tens of values.
+  // For short rows, a call for each row costs more than copying single values.
   if (transposed || pairs > 0 || used < 64) putColumns(matrix, layout, source, into);
   else
     for (let k = 0; k < depth; k++)
       into.set(matrix.subarray(k * width + source[0]!, k * width + source[0]! + used), k * columns);
 }
 
-/** In the order in which the matrix lies. */
+/** Writes the columns in the order of the matrix in memory. */
 function putColumns(
   matrix: Words,
   { depth, width, columns, transposed }: PanelLayout,

@@ -1,4 +1,4 @@
-// Which tensors of a checkpoint are which weights of a program: strict, with every fault listed at once.
+// Matches the tensors of a checkpoint to the weights of a program: strictly, listing every fault at once.
 import { bug } from "../../base/invariant.js";
 import { quotedName } from "../../size/shown.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
@@ -7,23 +7,24 @@ import type { Words } from "../../base/dtype.js";
 import { converts, fromBytes } from "./convert.js";
 import type { WeightSource } from "./source.js";
 
-/** For each weight the keys of the source that hold it: one, or several copies that must be equal. */
+/** For each weight, the keys of the source that hold it: one, or several whose tensors must be equal. */
 export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;
 
-/** What a source holds, by key. */
+/** The tensors of a source, by key. */
 export type Tensors = ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>;
 
-/** Of faults of a kind: enough to see what it is about. */
+/** Most faults of a kind that are listed. */
 const MOST_LISTED = 10;
 
 /**
- * Finds every weight, by the keys the model's `names` give it or, in a file keyed so, by its path. Throws one
- * WeightsError that lists what is missing, what nothing declares or ignores, and what has the wrong shape or type.
+ * Finds every weight by the keys of the model's `names` or, in a file keyed by paths, by its path. Throws one
+ * WeightsError that lists missing weights, tensors that the model neither declares nor ignores, and wrong shapes and
+ * types.
  */
 export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: WeightSource): Matched {
   const { matched, faults } = better(program, source.tensors);
   if (faults.length === 0) return matched;
-  // First what a name that was mistyped, or another model's, shows by.
+  // Unexpected keys first: they reveal a mistyped name or another model's file.
   const lines = KINDS.flatMap((kind) => {
     const own = faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`);
     return own.length > MOST_LISTED
@@ -42,11 +43,11 @@ interface Fault {
   readonly text: string;
 }
 
-/** How many weights and tensors have no fitting other. */
+/** How many weights and tensors have no counterpart. */
 export const mismatches = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number =>
   better(program, tensors).faults.length;
 
-/** By the keys that `names` gives, or by paths where those fit better. */
+/** Matches by the keys of `names`, or by paths if those fit better. */
 function better(program: Pick<Program, "weights" | "ignore">, tensors: Tensors): Attempt {
   const mapped = attempt(program, tensors, (w) => w.keys);
   if (mapped.faults.length === 0) return mapped;
@@ -98,10 +99,10 @@ function attempt(
   return { matched, faults };
 }
 
-/** How bytes of a checkpoint are compared and converted: at once, or with turns for others between pieces of them. */
+/** Compares and converts the bytes of a checkpoint, with or without pauses between pieces. */
 export interface Reading {
   equal(a: Uint8Array, b: Uint8Array): boolean | Promise<boolean>;
-  /** The values, or what is wrong with them. */
+  /** The values as words, or a text that says what is wrong with them. */
   words(bytes: Uint8Array, from: string, weight: ProgramWeight): Words | string | Promise<Words | string>;
 }
 
@@ -139,7 +140,9 @@ export function keyPattern(pattern: string): (key: string) => boolean {
   };
 }
 
-/** The pieces in order, with at least one character between two; linear in the segment. */
+/**
+ * Whether the segment consists of the pieces in order with at least one character between two; linear in the segment.
+ */
 function matchSegment(pieces: readonly string[], segment: string): boolean {
   const first = pieces[0]!;
   if (pieces.length === 1) return segment === first;

@@ -1,4 +1,4 @@
-// Where weights come from: anything that lists its tensors and reads one at a time.
+// The interface of a source of weights: it lists its tensors and reads one at a time.
 
 /** Element types of a safetensors file, and the bytes of one element. */
 export const FILE_DTYPES = new Map<string, number>([
@@ -32,6 +32,6 @@ export interface WeightSource {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** The bytes of one tensor; throws WeightsError where they cannot be read. */
   read(key: string): Promise<Uint8Array>;
-  /** Frees what it holds open. */
+  /** Closes open files. */
   close(): Promise<void>;
 }

@@ -1,24 +1,24 @@
-// How an element of a result finds the elements it is computed from: coordinates as sums over those of the result,
-// through the rows of a route where there is one.
+// Access functions: the coordinates of input elements as affine functions of a result element's coordinates, with at
+// most one indirection through the row indices of a route.
 import { isOp, type Node } from "../../ir/graph.js";
 import { addSizes, equalSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { dimensionGroups, type Layout, type Value } from "./layout.js";
 
-/** Σ over the dimensions of the result of its coordinate times a stride, plus an offset. */
+/** An affine function: Σ over the dimensions of the result of coordinate · stride, plus an offset. */
 export interface Affine {
   readonly strides: readonly Size[];
   readonly offset: Size;
 }
 
-/** A coordinate; where there is an `index`, it is `index[affine] + plus`. */
+/** A coordinate: the affine function or, with an `index`, `index[affine] + plus`. */
 export interface Coordinate {
   readonly affine: Affine;
   readonly index: Value | null;
   readonly plus: Size;
 }
 
-/** An element: affine, plus `times` what the index holds. */
+/** The offset of an element: affine, plus `times` · the value of the index at `at`. */
 export interface Access {
   readonly affine: Affine;
   readonly indexed: { readonly index: Value; readonly at: Affine; readonly times: Size } | null;
@@ -32,10 +32,10 @@ const ownCoordinates = (rank: number): readonly Coordinate[] =>
   );
 const BY_RANK = Array.from({ length: 9 }, (_, rank) => ownCoordinates(rank));
 
-/** Each dimension its own coordinate. */
+/** The identity: each dimension is its own coordinate. */
 export const coordinatesOf = (rank: number): readonly Coordinate[] => BY_RANK[rank] ?? ownCoordinates(rank);
 
-/** Whether they find the same elements. */
+/** Whether two coordinate lists address the same elements. */
 export function sameCoordinates(a: readonly Coordinate[], b: readonly Coordinate[]): boolean {
   const same = (x: Affine, y: Affine): boolean =>
     equalSizes(x.offset, y.offset) && x.strides.every((s, d) => equalSizes(s, y.strides[d]!));
@@ -64,8 +64,8 @@ export function broadcastCoordinates(
 }
 
 /**
- * Coordinates in the first input of a structure operator, given those in its result; null where they are no such sums.
- * `indexOf` is where a route's rows lie.
+ * Maps coordinates in the result of a structure operator to coordinates in its first input; null where they are not
+ * affine. `indexOf` returns the value that holds a route's row indices.
  */
 export function inputCoordinates(
   extents: Extents,
@@ -85,7 +85,7 @@ export function inputCoordinates(
   if (isOp(node, "broadcast")) return broadcastCoordinates(at, from, to, rank);
   if (isOp(node, "take")) {
     const index = indexOf(node.inputs[1]);
-    // An element is found through one index.
+    // An access has at most one index.
     if (!index || at.some((c) => c.index)) return null;
     return at.map((c, d) => (d === node.attrs.dim ? { affine: c.affine, index, plus: 0 } : c));
   }
@@ -98,7 +98,7 @@ const shifted = (c: Coordinate, by: number): Coordinate =>
     ? { ...c, plus: addSizes(c.plus, by) }
     : plain({ strides: c.affine.strides, offset: addSizes(c.affine.offset, by) });
 
-/** Dimensions that were split are put together again; one that was made of several cannot be taken apart. */
+/** Dimensions that a reshape split are merged; a dimension that it merged cannot be split. */
 function reshapedCoordinates(
   extents: Extents,
   at: readonly Coordinate[],
@@ -135,7 +135,7 @@ const added = (extents: Extents, a: Affine, b: Affine, times: Size): Affine => (
   offset: addSizes(a.offset, extents.times(times, b.offset)),
 });
 
-/** Where an element of a value lies; null where two of its coordinates go through an index. */
+/** The access of an element in a layout; null where two of its coordinates have an index. */
 export function accessOf(extents: Extents, layout: Layout, at: readonly Coordinate[], rank: number): Access | null {
   let affine: Affine = { strides: nowhere(rank).affine.strides, offset: layout.offset };
   let indexed: Access["indexed"] = null;

@@ -1,5 +1,5 @@
-// Expressions as WGSL: loads, then one `let` for each operation; over rows and columns, what only the row needs is
-// computed once for it.
+// Prints expressions as WGSL: loads, then one `let` for each operation. Over rows and columns, terms that depend only
+// on the row are computed once for each row.
 import { invariant } from "../../base/invariant.js";
 import type { OpTable } from "../../ops/define.js";
 import { ops, wgslType } from "../../ops/index.js";
@@ -18,16 +18,16 @@ import type { KernelBuilder } from "../kernels/spec.js";
 import type { Value } from "./layout.js";
 import { printCoordinates } from "./text.js";
 
-/** Which input of the kernel a value is. */
+/** The kernel's input index of a value. */
 export type InputOf = (value: Value) => number;
 
-/** The kernel's inputs: which of them a value is, and how each is encoded. */
+/** The kernel's inputs: the index of a value among them, and the codec of each. */
 export interface Inputs {
   readonly of: InputOf;
   readonly codecs: readonly ElementCodec[];
 }
 
-/** `fn value(i: u32) -> …`: element i of the expression's only result, row-major, as it is stored. */
+/** `fn value(i: u32) -> …`: element i of the expression's only result, row-major, in its storage type. */
 export function declareValue(
   kernel: KernelBuilder,
   expression: Expression,
@@ -79,11 +79,11 @@ export function soleResult({ results }: Expression): number {
 export const dtypeAt = ({ leaves, operations }: Expression, place: number): DType =>
   place < 0 ? leaves[-1 - place]!.dtype : operations[place]!.node.types[0]!.dtype;
 
-/** The element of a value that is of its type already. */
+/** Converts a value of its type to the stored element. */
 export const stored = (value: string, dtype: DType, to: ElementCodec): string =>
   to.store(dtype === "bool" ? `u32(${value})` : value, "f32");
 
-/** The pieces of text that all expressions are made of. */
+/** Prints the parts common to all expressions: sizes, addresses, loads. */
 export class Texts {
   readonly #kernel: KernelBuilder;
   readonly #inputs: Inputs;
@@ -107,7 +107,7 @@ export class Texts {
     if (offset !== 0) terms.push(this.size(offset));
     return terms.join(" + ") || "0u";
   }
-  /** Where an element lies, its sums printed by `sum`. */
+  /** The address of an element; `sum` prints its affine functions. */
   address({ access: { affine, indexed } }: MemoryLeaf, sum: (affine: Affine) => string): string {
     const own = sum(affine);
     if (!indexed) return own;
@@ -156,14 +156,14 @@ function printNode<K extends OpName>(
   return lower.wgsl(operands, node.attrs, inputs);
 }
 
-/** Which coordinates something depends on: those before the last, the last, both, or none. */
+/** The coordinates a value depends on: the row (all dimensions but the last), the column (the last), both, or none. */
 type Reach = "row" | "column" | "both" | "none";
 
 const joined = (a: Reach, b: Reach): Reach => (a === b || b === "none" ? a : a === "none" ? b : "both");
 
 /**
- * An expression over rows (all dimensions but the last, as one) and columns, in pieces: what depends on the row alone,
- * on the column alone, and on both.
+ * Prints an expression over rows (all dimensions but the last, as one) and columns in three parts: statements that
+ * depend on the row alone, on the column alone, and on both.
  */
 export class RowText {
   readonly rowFields: { readonly name: string; readonly type: string }[] = [];
@@ -176,11 +176,11 @@ export class RowText {
   readonly #texts: Texts;
   readonly #reach: readonly Reach[];
   readonly #leafReach: readonly Reach[];
-  /** Names that another piece reads, and so are fields. */
+  /** Names that another part reads, which therefore are struct fields. */
   readonly #fields = new Set<string>();
   readonly #fixed = new Map<number, string>();
 
-  /** `row` and `k` are in scope of the lines; `r` and `c` hold the fields. */
+  /** `row` and `k` are in scope of the lines; `r` and `c` are the structs with the fields of row and column. */
   constructor(kernel: KernelBuilder, expression: Expression, extents: Extents, inputs: Inputs, prefix: string) {
     this.#expression = expression;
     this.#prefix = prefix;
@@ -189,7 +189,7 @@ export class RowText {
     const reach: Reach[] = [];
     for (const o of expression.operations) {
       const joint = o.operands.map((p) => (p < 0 ? this.#leafReach[-1 - p]! : reach[p]!)).reduce(joined, "none");
-      // What depends on neither is computed with the row.
+      // Values that depend on neither are computed with the row.
       reach.push(joint === "none" ? "row" : joint);
     }
     this.#reach = reach;
@@ -247,7 +247,7 @@ export class RowText {
       (reach === "both" ? this.lines : reach === "column" ? this.columnLines : this.rowLines).push(line);
     });
   }
-  /** A result, in the scope of `lines`. */
+  /** The name of a result, in the scope of `lines`. */
   name(place: number): string {
     return this.#nameIn(place, "both");
   }
@@ -267,7 +267,7 @@ export class RowText {
   }
 }
 
-/** Registers differ from row to row and column to column; what an index finds depends on the row. */
+/** Registers depend on row and column; an indexed access depends on the row. */
 function reachOf(leaf: Leaf): Reach {
   if (leaf.kind === "register") return "both";
   if (leaf.kind === "constant") return "none";
@@ -277,7 +277,7 @@ function reachOf(leaf: Leaf): Reach {
   return column ? (row ? "both" : "column") : "row";
 }
 
-/** Whether its rows and columns can be told apart: no index depends on the column. */
+/** Whether the expression can be split into rows and columns: no index depends on the column. */
 export const splitsByRow = ({ leaves }: Expression): boolean =>
   leaves.every((leaf) => leaf.kind !== "memory" || (leaf.access.indexed?.at.strides.at(-1) ?? 0) === 0);
 
@@ -295,8 +295,9 @@ export const structFunction = (
   `${name}(${fields.map((f) => f.name).join(", ") || "0u"});\n}`;
 
 /**
- * `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same of another letter: an element, or a
- * vector of several sums' terms. `place` is how the file names a row: its parameters, the last of which is `row`.
+ * Declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same with another letter. The
+ * value is an element, or a vector with the terms of several sums. `place`: the file's parameters that identify a row,
+ * the last of which is `row`.
  */
 export function declareRows(
   kernel: KernelBuilder,
@@ -318,5 +319,5 @@ export function declareRows(
   );
 }
 
-/** So many f32 together. */
+/** The WGSL type of `count` f32 values. */
 export const sumsType = (count: number): string => (count <= 1 ? "f32" : `vec${count}f`);

@@ -1,5 +1,5 @@
-// Expressions: pointwise operators computed where their results are needed, over elements that lie in memory or that a
-// kernel has just summed.
+// Expressions: trees of pointwise operators inlined into a kernel, over elements in memory or in the kernel's
+// accumulators.
 import { invariant } from "../../base/invariant.js";
 import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
@@ -29,7 +29,7 @@ export type Leaf =
       readonly parts: number;
     }
   | { readonly kind: "constant"; readonly value: number; readonly dtype: DType }
-  /** A sum that the kernel holds in a register: of a product, one of the two columns that it has side by side. */
+  /** An accumulator of the kernel; `which` selects one of a pair of columns. */
   | { readonly kind: "register"; readonly which: number; readonly dtype: DType };
 
 export type MemoryLeaf = Extract<Leaf, { readonly kind: "memory" }>;
@@ -41,29 +41,27 @@ export interface Operation {
   readonly operands: readonly number[];
 }
 
-/** Elements over `shape`, of equal coordinates. */
+/** One or more results of the same shape, computed element by element. */
 export interface Expression {
   readonly shape: readonly Size[];
   readonly leaves: readonly Leaf[];
   readonly operations: readonly Operation[];
-  /** Leaves or operations, as operands are named. */
+  /** Leaves or operations, numbered as operands are. */
   readonly results: readonly number[];
 }
 
-/** What an expression is made under. */
+/** What is stored where an expression is inlined. */
 export interface Inlining {
   readonly extents: Extents;
-  /**
-   * Where a value lies, seen through structure; null where nothing stores it, so that it is computed where it is read.
-   */
+  /** The layout of a value, seen through structure; null where it is not stored and must be inlined. */
   layoutOf(node: Node): Layout | null;
-  /** The register that holds it. */
+  /** The accumulator that holds the node; null where none does. */
   registerOf(node: Node): number | null;
 }
 
 /**
- * Gathers what results need. What can be addressed was decided before (`addressing/views.ts`), so every element is
- * found.
+ * Builds an expression from its results down to memory. Addressability was decided before (`addressing/views.ts`), so
+ * every access succeeds.
  */
 export class ExpressionBuilder {
   readonly #with: Inlining;
@@ -80,7 +78,7 @@ export class ExpressionBuilder {
     this.#shape = shape;
   }
 
-  /** One more result: the elements of a node of this shape, or of one that broadcasts to it. */
+  /** Adds a result: the elements of a node of this shape, or of one that broadcasts to it. */
   add(node: Node): void {
     const at = broadcastCoordinates(
       coordinatesOf(this.#shape.length),
@@ -99,7 +97,7 @@ export class ExpressionBuilder {
     const { extents } = this.#with;
     const rank = this.#shape.length;
     let [node, at] = [constantBehind(reached) ?? reached, from];
-    // Past structure that has no memory, down to what it moves.
+    // Descend through structure that is not stored, to the value that it moves.
     while (isView(node) && this.#with.registerOf(node) === null && !this.#with.layoutOf(node)) {
       const moved = inputCoordinates(extents, node, at, rank, (index) => this.#with.layoutOf(index)?.value ?? null);
       invariant(moved, `elements of ${node.op} are addressed that cannot be`);
@@ -153,14 +151,14 @@ export class ExpressionBuilder {
   }
 }
 
-/** The constant that structure views, all of whose elements are alike. */
+/** The constant below structure, all of whose elements are equal. */
 function constantBehind(node: Node): Node | null {
   let at = node;
   while (isView(at)) at = at.inputs[0]!;
   return isOp(at, "constant") ? at : null;
 }
 
-/** Values that it reads, each once, in the order of the first. */
+/** The values that the expressions read, each once, in order of first use. */
 export function valuesOf(expressions: readonly Expression[]): readonly Value[] {
   const values = new Set<Value>();
   for (const { leaves } of expressions)
@@ -172,9 +170,7 @@ export function valuesOf(expressions: readonly Expression[]): readonly Value[] {
   return [...values];
 }
 
-/**
- * Equal for expressions that are computed alike, whatever they are computed from; `nameOf` tells what they read apart.
- */
+/** A key that is equal for expressions of equal text, independent of the values read; `nameOf` numbers those values. */
 export function expressionKey(
   { shape, leaves, operations, results }: Expression,
   { equal }: Extents,

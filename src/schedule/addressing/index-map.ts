@@ -1,15 +1,15 @@
-// Walking several tensors at once: neighbouring dimensions that all of them cross in one stride are merged, so that
-// tensors of equal shape are walked by one number and a row against a matrix by two.
+// Iteration over several tensors at once. Neighbouring dimensions that are contiguous in all of them are merged, so
+// that tensors of equal shape need one index, and a row against a matrix two.
 import { equalSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 
-/** Sizes walked, row-major, and for each tensor its stride along each of them. */
+/** The iteration's sizes, row-major, and each tensor's stride along each of them. */
 export interface Walk {
   readonly sizes: readonly Size[];
   readonly strides: readonly (readonly Size[])[];
 }
 
-/** The same walk with as few dimensions as its strides allow. */
+/** The same iteration with as few dimensions as its strides allow. */
 export function collapse(extents: Extents, walk: Walk): Walk {
   const sizes: Size[] = [];
   const strides: Size[][] = walk.strides.map(() => []);
@@ -44,7 +44,9 @@ export function stridesOf(extents: Extents, shape: readonly Size[]): Size[] {
   return strides;
 }
 
-/** Strides of a tensor of shape `from` along the dimensions of `to`, to which it broadcasts: 0 where it is repeated. */
+/**
+ * Strides of a tensor of shape `from` along the dimensions of `to`, to which it broadcasts: 0 where it is broadcast.
+ */
 export function broadcastStrides(extents: Extents, from: readonly Size[], to: readonly Size[]): Size[] {
   const own = stridesOf(extents, from);
   return to.map((_, d) => {

@@ -1,10 +1,10 @@
-// Where the elements of a value lie in memory, and what structure operators make of that without moving anything.
+// Layouts of values in memory, and the layouts of their views.
 import type { Node } from "../../ir/graph.js";
 import { addSizes, equalSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { stridesOf } from "./index-map.js";
 
-/** A result of a node that is computed into memory. There is one object for each. */
+/** A stored result of a node. Values are compared by identity: there is one object for each. */
 export interface Value {
   readonly node: Node;
   readonly result: number;
@@ -15,11 +15,11 @@ export interface Layout {
   readonly value: Value;
   readonly strides: readonly Size[];
   readonly offset: Size;
-  /** 1; or an element is the sum of so many that lie side by side from there. */
+  /** Number of adjacent partial sums whose total is one element; 1: elements are stored whole. */
   readonly parts: number;
 }
 
-/** Row-major, alone in its memory. */
+/** The row-major layout in a value's own memory. */
 export const rowMajor = (extents: Extents, value: Value, shape: readonly Size[]): Layout => ({
   value,
   strides: stridesOf(extents, shape),
@@ -27,7 +27,7 @@ export const rowMajor = (extents: Extents, value: Value, shape: readonly Size[])
   parts: 1,
 });
 
-/** Columns from `start` on of rows that are `across` columns wide in memory. */
+/** The layout of columns from `start` on, in rows of `across` columns. */
 export function columnsOf(
   extents: Extents,
   value: Value,
@@ -39,7 +39,7 @@ export function columnsOf(
   return { ...lead, strides: [...lead.strides.map((s) => extents.times(s, across)), 1], offset: start };
 }
 
-/** The same elements, each the sum of so many side by side. */
+/** The layout with each element stored as `parts` adjacent partial sums. */
 export const inParts = (extents: Extents, whole: Layout, parts: number): Layout => ({
   ...whole,
   strides: whole.strides.map((s) => extents.times(s, parts)),
@@ -51,7 +51,7 @@ export function isRowMajor(extents: Extents, { strides, offset, parts }: Layout,
   return offset === 0 && parts === 1 && shape.every((s, d) => s === 1 || equalSizes(strides[d]!, own[d]!));
 }
 
-/** What `node` makes of where its first input lies; null where only a copy would do. */
+/** The layout of a view `node` of its first input; null where it needs a copy. */
 export function viewed(extents: Extents, node: Node, from: Layout): Layout | null {
   const shape = node.inputs[0].types[0]!.shape;
   switch (node.op) {
@@ -78,13 +78,16 @@ export function viewed(extents: Extents, node: Node, from: Layout): Layout | nul
   }
 }
 
-/** Dimensions of one shape that together are dimensions of another. */
+/** A group of dimensions of one shape that corresponds to a group of another. */
 export interface DimensionGroup {
   readonly from: readonly number[];
   readonly to: readonly number[];
 }
 
-/** How two shapes of equal size correspond, dimensions of one element left out; null where that cannot be told. */
+/**
+ * The correspondence of dimensions between two shapes of equal size, without dimensions of one element; null where it
+ * cannot be determined.
+ */
 export function dimensionGroups(
   extents: Extents,
   from: readonly Size[],

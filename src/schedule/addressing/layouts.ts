@@ -1,4 +1,4 @@
-// Where every value lies, and expressions over what lies somewhere.
+// The layouts of all values, and expressions over stored values.
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
@@ -7,12 +7,12 @@ import { ExpressionBuilder, type Expression, type Inlining } from "./expression.
 import type { Extents } from "../analysis/extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.js";
 
-/** What a partition says of where values lie. */
+/** The parts of a partition that determine layouts. */
 export interface StoredNodes {
   readonly demand: Pick<Demand, "isCopied">;
   /** Nodes that a fused kernel computes. */
   readonly taken: ReadonlySet<Node>;
-  /** Pointwise operators and structure that have memory of their own. */
+  /** Pointwise operators and structure that are stored. */
   readonly stored: ReadonlySet<Node>;
 }
 
@@ -44,7 +44,7 @@ export class Layouts {
     invariant(value, `${node.op} has no result ${index}`);
     return value;
   }
-  /** Where a node's elements lie, seen through structure; null where they are computed by whoever reads them. */
+  /** The layout of a node, seen through structure; null where its readers inline it. */
   readonly of = (node: Node): Layout | null => {
     const chain: Node[] = [];
     let at = node;
@@ -76,12 +76,12 @@ export class Layouts {
     this.#layouts.set(node, layout);
     return layout;
   }
-  /** Says where a node lies that a kernel for several stores. */
+  /** Sets the layout of a node that a fused kernel stores. */
   set(node: Node, layout: Layout): void {
     this.#layouts.set(node, layout);
   }
 
-  /** What `nodes` are over `shape`, computed within one kernel from what lies in memory. */
+  /** The expression of `nodes` over `shape`, computed in one kernel from stored values. */
   expression(
     nodes: readonly Node[],
     shape: readonly Size[],
@@ -97,7 +97,7 @@ export class Layouts {
     for (const node of nodes) builder.add(node);
     return builder.made();
   }
-  /** Sizes of layers that are made alike are said alike. */
+  /** The expression with equal axes of different layers replaced by one, so that equal kernels are found. */
   same(expression: Expression): Expression {
     const { equal } = this.#extents;
     const affine = ({

@@ -1,4 +1,4 @@
-// Extents, coordinates and offsets as WGSL.
+// Prints extents, coordinates and offsets as WGSL.
 import type { Count, IndexMap } from "../plan.js";
 
 /** An extent or stride as an expression of u32. */
@@ -29,8 +29,8 @@ export function printIndex({ sizes, strides, offset }: IndexMap): string {
 }
 
 /**
- * Statements that take `i` (or what it is called) apart into its coordinates over `sizes` (the first size is never
- * needed), for the dimensions that are wanted, and the name of each coordinate.
+ * Statements that split index `i` (under any name) into coordinates over `sizes` (the first size is never needed), for
+ * the dimensions in `wanted`; and the name of each coordinate.
  */
 export function printCoordinates(
   sizes: readonly Count[],
@@ -42,7 +42,7 @@ export function printCoordinates(
   const statements: string[] = [];
   const coordinates: string[] = [];
   let rest = i;
-  // Dimensions before the first that is wanted need no names.
+  // Dimensions before the first wanted one need no names.
   const first = wanted.includes(true) ? wanted.indexOf(true) : sizes.length;
   for (let d = sizes.length - 1; d >= Math.max(1, first); d--) {
     const count = printCount(sizes[d]!);

@@ -1,5 +1,5 @@
-// Addressability: which structure can be read in place and which has to be copied, decided by shapes and strides alone,
-// before fusion.
+// Addressability analysis: decides by shapes and strides, before fusion, which structure can be read in place and which
+// must be copied.
 import { readersOf } from "../../base/collections.js";
 import { isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
@@ -9,33 +9,33 @@ import { isSingleProduct, modeOf, type Demand } from "../analysis/demand.js";
 import type { Extents } from "../analysis/extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout } from "./layout.js";
 
-/** What is known of structure before any kernel is chosen. */
+/** The result of the analysis. */
 export interface Views {
   readonly extents: Extents;
-  /** Structure of which an element cannot be found by sums of coordinates: it is copied, and then read row-major. */
+  /** Structure without an affine access function: it is copied, and the copy is read row-major. */
   readonly opaque: ReadonlySet<Node>;
-  /** Permutations that the kernel of what they permute writes in their order. */
+  /** Permutations whose input's kernel writes directly in the permuted order. */
   readonly written: ReadonlySet<Node>;
-  /** Structure that lies at strides of the memory that it views, whatever structure below it is copied. */
+  /** Structure that is a strided view of memory, whichever structure below it is copied. */
   readonly strided: ReadonlySet<Node>;
 }
 
-/** Where a chain of structure leads. */
+/** The end of a chain of structure operators. */
 export interface Descent {
-  /** What the chain views: no structure, or structure that is copied. */
+  /** The node that the chain views: not structure, or structure that is copied. */
   readonly base: Node;
-  /** Coordinates in the base, by which its elements can be computed; null where they are no sums of coordinates. */
+  /** Coordinates in the base, for inlining it; null where they are not affine. */
   readonly computed: readonly Coordinate[] | null;
   /**
-   * Coordinates where the chain first lies at strides of memory, or else in the base; null where memory cannot be
+   * Coordinates in the first strided view of memory in the chain, or else in the base; null where memory cannot be
    * addressed.
    */
   readonly read: readonly Coordinate[] | null;
 }
 
 /**
- * The views of a graph, in linear time. `required`: what the caller reads row-major; `kept`: structure that is copied
- * in any case.
+ * Analyses the structure of a graph, in linear time. `required`: nodes the caller reads row-major; `kept`: structure
+ * that is always copied.
  */
 export function viewsOf(
   order: readonly Node[],
@@ -45,12 +45,12 @@ export function viewsOf(
 ): Views {
   const { memory, view } = neededBy(order, new Set([...required, ...kept]));
   const { written, permuted } = writtenPermutes(order, memory, extents);
-  /** What is copied whatever is found here. */
+  /** Structure that is copied regardless of this analysis. */
   const isCopied = (n: Node): boolean => memory.has(n) || (isOp(n, "take") && view.has(n));
   const opaque = new Set<Node>();
   const strided = new Set<Node>();
   const views = { extents, opaque, written, strided };
-  /** Layouts of structure: in the memory that it views, and in that of each copy which may be made on the way. */
+  /** The possible layouts of structure: in the memory it views, and in each copy that may be made in between. */
   const layouts = new Map<Node, readonly Layout[]>();
   const refuse = (node: Node): void => {
     opaque.add(node);
@@ -77,16 +77,13 @@ export function viewsOf(
   return views;
 }
 
-/** Row-major, in memory of its own. */
+/** The row-major layout in the node's own memory. */
 const alone = (node: Node, extents: Extents): Layout => rowMajor(extents, { node, result: 0 }, node.types[0]!.shape);
 
-/** Each dimension of a node its own coordinate. */
+/** The identity coordinates of a node. */
 const identity = (node: Node): readonly Coordinate[] => coordinatesOf(node.types[0]!.shape.length);
 
-/**
- * Coordinates in an input of a node that computes one element for each of its own; or in what a kernel reads element by
- * element, where those are its own.
- */
+/** Coordinates in an input of a pointwise node; or the identity in an input that a kernel reads element by element. */
 export function coordinatesIn(
   input: Node,
   reader: Node,
@@ -96,11 +93,11 @@ export function coordinatesIn(
   return broadcastCoordinates(at, input.types[0]!.shape, reader.types[0]!.shape, rank);
 }
 
-/** Coordinates in the first input of structure; null where they are no sums of those in its result. */
+/** Coordinates in the first input of structure; null where they are not affine. */
 export const stepInto = (node: Node, at: readonly Coordinate[], extents: Extents): readonly Coordinate[] | null =>
   inputCoordinates(extents, node, at, at[0]?.affine.strides.length ?? 0, (index) => ({ node: index, result: 0 }));
 
-/** Follows structure down from elements at these coordinates. */
+/** Follows a chain of structure down from elements at these coordinates. */
 export function descend(
   node: Node,
   from: readonly Coordinate[],
@@ -117,8 +114,8 @@ export function descend(
 }
 
 /**
- * The structure at which a chain cannot be followed further, from a node down to memory, which for a copy is not its
- * own; null where it can.
+ * The first structure below a node that prevents addressing memory; null if there is none. For a copied node, its own
+ * memory does not count.
  */
 function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): Node | null {
   if (!copied && strided.has(node)) return null;
@@ -132,13 +129,13 @@ function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): No
   return null;
 }
 
-/** Whether an index runs along the last dimension of what is computed. */
+/** Whether an index depends on the last dimension of the result. */
 export const indexesColumns = (at: readonly Coordinate[]): boolean =>
   at.some((c) => c.index && c.affine.strides.at(-1) !== 0);
 
 /**
- * Whether all that reads a value can read it where it lies so: nobody needs it row-major, and no view of it needs other
- * strides.
+ * Whether all readers of a value can read it in this layout: none needs it row-major, and its views can be strided
+ * views of it.
  */
 export function canLieAt(node: Node, layout: Omit<Layout, "value">, demand: Demand, extents: Extents): boolean {
   return demand.mayLieAnyhow(node) && viewsAllow(node, { ...layout, value: { node, result: 0 } }, extents, demand);
@@ -153,13 +150,13 @@ function viewsAllow(
   return demand.direct(node).every((reader) => {
     if (!isView(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
     const own = viewed(extents, reader, layout);
-    if (demand.isCopied(reader)) return true; // any strides can be copied
+    if (demand.isCopied(reader)) return true; // a copy can read any strides
     if (!own || !(demand.mayLieAnyhow(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
     return viewsAllow(reader, own, extents, demand);
   });
 }
 
-/** Permutations that are written in their order, and where what they permute then lies. */
+/** The permutations whose input is written in permuted order, and the layouts of those inputs. */
 function writtenPermutes(
   order: readonly Node[],
   memory: ReadonlySet<Node>,
@@ -189,13 +186,16 @@ function writtenPermutes(
   return { written, permuted };
 }
 
-/** Whether a value is a result that its operator's kernel can write at strides. */
+/** Whether the node's kernel can write its result at strides. */
 const makesViews = (node: Node): boolean =>
   isOp(node, "pick")
     ? (kernelOf(node.inputs[0].op).writesViews?.includes(node.attrs.result) ?? false)
     : (kernelOf(node.op).writesViews?.includes(0) ?? false);
 
-/** What somebody needs row-major, and what at strides of memory, seen through structure that is not copied for that. */
+/**
+ * The nodes that some reader needs row-major, and those that one needs as a strided view, seen through structure that
+ * is not copied.
+ */
 function neededBy(
   order: readonly Node[],
   required: ReadonlySet<Node>,

@@ -1,8 +1,11 @@
-// Contractions over rows as products: aᵀ · b is what the kernels of products compute when they read a by its columns.
+// Rewrites contractions over rows as products of a permuted a: aᵀ · b.
 import { isOp, type Graph } from "../../ir/graph.js";
 import { mapGraph } from "../../passes/rewrite.js";
 
-/** The graph with each `contract` a product of the permuted a, which no kernel needs to move. */
+/**
+ * The graph with each `contract` replaced by a product of the permuted a. Product kernels read the permutation in
+ * place.
+ */
 export const contractionsAsProducts = (graph: Graph): Graph =>
   mapGraph(graph, (node, emitFrom) => {
     if (!isOp(node, "contract")) return node;

@@ -1,26 +1,28 @@
-// Who reads a value, seen through views that need not move it, and what each reader asks of where it lies.
+// Consumer analysis: the readers of each value, seen through views that are not copied, and the layout that each
+// requires.
 import { readersOf } from "../../base/collections.js";
 import { isPointwise, isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { kernelOf } from "../../ops/traits.js";
 
-/** `memory`: row-major. `view`: at any strides. `element`: through whatever computes it. */
+/**
+ * A reader's layout requirement. `memory`: stored row-major. `view`: stored with any strides. `element`: may be
+ * inlined.
+ */
 export type Mode = "memory" | "view" | "element";
 
 export interface Reader {
-  /** Null: the caller, or a state. */
+  /** The reading node; null: the caller, or a state. */
   readonly node: Node | null;
   readonly mode: Mode;
-  /** Whether an element is read several times, for it is broadcast on the way. */
+  /** Whether elements are read several times, because of a broadcast in between. */
   readonly repeats: boolean;
 }
 
-/** The input whose elements the operator's own kernel may compute; null where there is none. */
+/** The input that the operator's kernel can inline; null where there is none. */
 export const elementInput = (node: Node): number | null => kernelOf(node.op).computes ?? null;
 
-/**
- * A product of a known number of columns in which one b serves all rows of a: its kernel computes a while it loads it.
- */
+/** A product with a known number of columns and one matrix b for all rows of a: its kernel can inline a. */
 export function isSingleProduct(node: Node): node is Node<"matmul"> {
   if (!isOp(node, "matmul")) return false;
   const [a, b] = node.inputs.map((n) => n.types[0]!.shape);
@@ -29,23 +31,23 @@ export function isSingleProduct(node: Node): node is Node<"matmul"> {
   return b!.slice(0, -2).every((s) => s === 1) && a!.length === node.types[0]!.shape.length;
 }
 
-/** Readers beyond so many are told by their modes alone: no kernel takes in more. */
+/** Of more readers than this only the modes are recorded: no kernel fuses more. */
 const MOST_READERS = 64;
 
 export function modeOf(reader: Node, input: number): Mode {
   if (isPointwise(reader)) return "element";
   if (input === elementInput(reader) || (input === 0 && isSingleProduct(reader))) return "element";
   if (kernelOf(reader.op).readsViews?.includes(input)) return "view";
-  // Rows of sums may be set where they lie in parts.
+  // Rows of sums may be set while they are stored as partial sums.
   if (isOp(reader, "set") && input === 0 && isOp(reader.inputs[0], "sum")) return "element";
   return "memory";
 }
 
-/** All that is asked of one value. */
+/** The readers of one value. */
 interface Asked {
-  /** Of very many the first. */
+  /** The first MOST_READERS readers. */
   readonly readers: Reader[];
-  /** Of all, as bits. */
+  /** The modes of all readers, as bits. */
   modes: number;
 }
 
@@ -58,8 +60,8 @@ export class Demand {
   readonly #written: ReadonlySet<Node>;
 
   /**
-   * `required`: what must lie row-major whoever reads it. `copied`: views that are read from memory of its own.
-   * `written`: permutations that are written in their order.
+   * `required`: nodes that must be stored row-major regardless of readers. `copied`: views that are copied. `written`:
+   * permutations whose input is written in permuted order.
    */
   constructor(
     order: readonly Node[],
@@ -81,7 +83,7 @@ export class Demand {
   #through(node: Node): void {
     const [from, ...others] = node.inputs;
     for (const other of others) this.#add(other, { node, mode: "memory", repeats: false });
-    // What is read row-major through it alone can be written so.
+    // A value read row-major only through this permutation can be written in its order.
     if (this.isWritten(node)) {
       for (const r of this.readers(node)) this.#add(from, r.mode === "memory" ? { ...r, mode: "view" } : r);
       return;
@@ -114,37 +116,37 @@ export class Demand {
     return ((this.#asked.get(node)?.modes ?? 0) & BITS[mode]) !== 0;
   }
 
-  /** Whether the kernel of what a permutation permutes writes it in that order. */
+  /** Whether the permutation's input is written in permuted order. */
   isWritten(node: Node): boolean {
     return this.#written.has(node);
   }
-  /** Those that work with it, whatever views stand between; of very many the first. */
+  /** The readers of a node, seen through views; at most MOST_READERS. */
   readers(node: Node): readonly Reader[] {
     return this.#asked.get(node)?.readers ?? [];
   }
-  /** Whether nobody reads it but such as compute its elements and pass the test. */
+  /** Whether all readers can inline the node and pass the test. */
   isReadWithin(node: Node, passes: (reader: Node) => boolean): boolean {
     const readers = this.readers(node);
     return (
       readers.length < MOST_READERS && readers.every((r) => r.mode === "element" && r.node !== null && passes(r.node))
     );
   }
-  /** The nodes that have it as an input. */
+  /** The nodes that have this one as an input. */
   direct(node: Node): readonly Node[] {
     return this.#direct.get(node) ?? [];
   }
-  /** A view whose result is written to memory of its own. */
+  /** Whether the node is a view that is copied. */
   isCopied(node: Node): boolean {
     return this.#copied.has(node);
   }
-  /** The one reader, if it can compute the elements itself; else null. */
+  /** The only reader, if it can inline the node; else null. */
   soleReader(node: Node): (Reader & { readonly node: Node }) | null {
     const [reader, ...more] = this.readers(node);
     return reader && more.length === 0 && reader.node && reader.mode === "element"
       ? { ...reader, node: reader.node }
       : null;
   }
-  /** Whether nobody asks for it row-major. */
+  /** Whether no reader requires it row-major. */
   mayLieAnyhow(node: Node): boolean {
     return !this.#asks(node, "memory");
   }

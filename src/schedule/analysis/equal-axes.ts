@@ -1,17 +1,16 @@
-// Axes that are made alike: a route of each layer has an axis of its own, and yet all have the same counts where their
-// rules are equal.
+// Equivalence of axes: each layer's route has its own axis, but axes with equal rules have equal counts.
 import type { TensorType } from "../../ir/types.js";
 import type { Axis, SequenceAxis } from "../../size/axes.js";
 import { mapRule, ruleKey } from "../../size/count-rules.js";
 import { printRational } from "../../size/rational.js";
 import { axisSize, printSize, rowsSize, substitute, type Size } from "../../size/size.js";
 
-/** Speaks of the first of all axes that are made alike, so that what they say in common is said once. */
+/** Replaces each axis by the first one with an equal rule, so that kernels of like layers are equal. */
 export class EqualAxes {
   readonly #first = new Map<string, string>();
   readonly #sizes = new Map<string, Size>();
 
-  /** `merges` tells of an axis whether it may stand for another of an equal rule, or another for it. */
+  /** `merges`: whether an axis may be replaced by, or replace, another of an equal rule. */
   constructor(axes: readonly Axis[], merges: (axis: string) => boolean) {
     const byRule = new Map<string, string>();
     for (const axis of axes) {
@@ -45,7 +44,7 @@ export class EqualAxes {
     return { dtype, shape: shape.map((s) => this.size(s)) };
   }
 
-  /** Of an operator: the axis it makes or works along, and the shape it has, where it has them. */
+  /** An operator's attributes with their `axis` and `shape`, if any, replaced. */
   attrs<A extends object>(attrs: A): A {
     // every operator's `shape` is a list of sizes
     const { axis, shape } = attrs as { readonly axis?: unknown; readonly shape?: readonly Size[] };

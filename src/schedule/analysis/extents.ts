@@ -1,4 +1,5 @@
-// Arithmetic on sizes for a schedule: results are remembered, and rows that only the device can count are told apart.
+// Arithmetic on sizes for the schedule, with cached results. Rows whose number only the device knows are
+// distinguished.
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { Encoding } from "../../program/encodings/encoding.js";
@@ -20,18 +21,18 @@ import {
 } from "../../size/size.js";
 import { EqualAxes } from "./equal-axes.js";
 
-/** A size that involves rows only the device can count: `rows(axis) · factor + plus`. */
+/** A size that depends on rows whose number only the device knows: `rows(axis) · factor + plus`. */
 export interface DeviceSize {
   readonly axis: string;
   readonly factor: Size;
-  /** Not 0 in offsets alone. */
+  /** 0 except in offsets. */
   readonly plus: Size;
 }
 
 export class Extents {
   /** Extent of the batch axis, 1 where there is none. */
   readonly batch: Size;
-  /** Axes of equal counts, which the host knows: kernels of layers that differ in nothing else are one. */
+  /** Axes whose counts the host knows and that have equal rules: kernels that differ in nothing else are merged. */
   readonly equal: EqualAxes;
   readonly #onDevice = new Set<string>();
   readonly #most = new Map<string, number | null>();
@@ -56,14 +57,14 @@ export class Extents {
     this.equal = new EqualAxes(axes, (name) => !this.#onDevice.has(name));
   }
 
-  /** The axis whose counts decide those of an axis made by `top` or `span`. */
+  /** The axis whose counts determine those of an axis created by `top` or `span`. */
   countedBy(axis: string): string {
     const by = this.#countedBy.get(axis);
     invariant(by !== undefined, `no axis decides the counts of ${axis}`);
     return by;
   }
 
-  /** The most rows that a sequence can have on this axis, where that is known beforehand. */
+  /** The most rows that a sequence can have on this axis; null where unknown. */
   most(axis: string): number | null {
     return this.#most.get(axis) ?? null;
   }
@@ -88,18 +89,18 @@ export class Extents {
     return shape.reduce((n: Size, s) => this.times(n, s), 1);
   }
 
-  /** Bytes of a value in memory at four an element, whatever its dtype. */
+  /** Bytes of a value at four an element, whatever its dtype. */
   bytes(type: TensorType): Size {
     return this.times(4, this.product(type.shape));
   }
 
-  /** Bytes of values in an encoding, in whole words, of those at four a value. */
+  /** Converts bytes at four a value to bytes in an encoding, in whole words. */
   encoded(bytes: Size, { block }: Encoding): Size {
     const words = multiplySizes(sizeOf(rational(block.bytes, 16 * block.values)), bytes);
     return this.times(4, applySize("ceil", [words]));
   }
 
-  /** ceil(size / divisor): workgroups for so many invocations. */
+  /** ceil(size / divisor), such as the number of workgroups. */
   ceilDivide(size: Size, divisor: number): Size {
     if (typeof size === "number") return Math.ceil(size / divisor);
     const key = `${divisor}|${size.key}`;
@@ -110,8 +111,8 @@ export class Extents {
   }
 
   /**
-   * The size as rows of an axis that only the device can count, times and plus what the host knows; null where the host
-   * knows it all.
+   * The size as a function of the rows of an axis whose number only the device knows; null where the host knows the
+   * size.
    */
   deviceSize(size: Size): DeviceSize | null {
     if (typeof size === "number" || this.#onDevice.size === 0) return null;
@@ -121,8 +122,7 @@ export class Extents {
   }
 
   /**
-   * Axes that only the device counts, whose starts a kernel has to read where it finds its way in values of these
-   * types.
+   * The axes whose counts only the device knows and whose starts a kernel must read to address values of these types.
    */
   countedIn(types: Iterable<TensorType>): ReadonlySet<string> {
     const axes = new Set<string>();

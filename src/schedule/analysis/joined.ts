@@ -1,11 +1,8 @@
-// Which results need not be put together on the device.
+// Finds concatenations of results that the host performs instead of the device.
 import { isOp, type Graph, type Node } from "../../ir/graph.js";
 import { widthOf } from "../split/columns.js";
 
-/**
- * Values side by side in the last dimension that the caller reads and no kernel does: they need not lie so on the
- * device.
- */
+/** Concatenations along the last dimension that only the caller reads. */
 export function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {
   const read = new Set([
     ...order.flatMap((n) => n.inputs),

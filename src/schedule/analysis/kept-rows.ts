@@ -1,11 +1,11 @@
-// Rows gathered from a value that is written over before they are last read: they are kept in memory of their own, so
-// that the writing can be in place.
+// Finds gathers of rows from a value that is overwritten before their last read. They are copied, so that the value can
+// be updated in place.
 import { readersOf } from "../../base/collections.js";
 import { isOp, isSameView, isView, type Node, isScatter } from "../../ir/graph.js";
 
 /**
- * Gathers that backward passes read, of streams that routed layers update: without a copy of the few rows, all rows
- * would have to be. Linear in the nodes but for rows that are updated often.
+ * Gathers that the backward pass reads, of streams that routed layers update: without a copy of these few rows, all
+ * rows would have to be copied. Linear in the nodes, except for rows that are updated often.
  */
 export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
   const updates = order.filter((n) => isScatter(n) && n.inputs[0].inputs.length > 0);
@@ -20,7 +20,7 @@ export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
   return kept;
 }
 
-/** The gather through which each later reader of a value's memory sees it; null for one that sees all of it. */
+/** For each later reader of a value's memory, the gather through which it reads; null for one that reads all of it. */
 function lateReaders(
   value: Node,
   at: number,
@@ -38,7 +38,7 @@ function lateReaders(
   return found;
 }
 
-/** What a view is a view of. */
+/** The node that a view is a view of. */
 function memoryOf(node: Node): Node {
   let at = node;
   while (isSameView(at)) at = at.inputs[0]!;

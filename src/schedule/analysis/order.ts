@@ -1,5 +1,5 @@
-// The order of computation: inputs before readers, the starts of an axis that only the device knows before what lies
-// along it, and rows' numbers as soon as can be.
+// The order of computation: inputs before readers; the starts of an axis that only the device counts before values
+// along it; integers of rows as early as possible.
 import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Extents } from "./extents.js";
 
@@ -37,13 +37,13 @@ function startsBefore(graph: Graph, node: Node, extents: Extents): Node[] {
     for (const size of type.shape) {
       const device = extents.deviceSize(size);
       const made = device && graph.starts.get(device.axis);
-      // What makes an axis makes its starts.
+      // The node that creates an axis computes its starts.
       if (made && made !== node && !(isOp(made, "pick") && made.inputs[0] === node)) starts.push(made);
     }
   return starts;
 }
 
-/** A whole number for each row: a position, a place to go to. */
+/** Whether a node is an integer for each row: a position or a destination index. */
 const isNumberOfRows = ({ inputs, types }: Node): boolean =>
   inputs.length > 0 &&
   types.length === 1 &&
@@ -51,8 +51,8 @@ const isNumberOfRows = ({ inputs, types }: Node): boolean =>
   (types[0]!.dtype === "u32" || types[0]!.dtype === "i32");
 
 /**
- * The same order, but that whole numbers of rows come once what they need is there: kernels of products turn and place
- * rows by them, and can only if they come before.
+ * The same order with integers of rows moved as early as their inputs allow: product kernels rotate and scatter rows by
+ * them, which requires that they come first.
  */
 function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly Node[]): readonly Node[] {
   const made: Node[] = [];
@@ -74,7 +74,7 @@ function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly
     for (let node = stack.pop(); node; node = stack.pop()) {
       if (done.has(node)) continue;
       done.add(node);
-      // Sources need nothing: they come where they are first read.
+      // Sources have no inputs: they come where they are first read.
       for (const n of node.inputs) {
         if (done.has(n)) continue;
         done.add(n);

@@ -1,5 +1,5 @@
-// Statistics of rows that a causal route reads and updates: summed over all rows by the product that makes them, and
-// kept beside them when some change.
+// Row statistics (such as a norm's sum of squares) of a stream that a causal route reads and updates: the product that
+// writes the rows sums all of them, and an update of some rows also updates their sums.
 import { isPointwise, isOp, nodesOf, typeOf, type Graph, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
 import { equalShapes } from "../../ir/typing.js";
@@ -10,21 +10,21 @@ import type { ProductAbilities } from "../fusion/abilities.js";
 
 type Sum = Node<"sum">;
 
-/** What is to be rewritten, by what it is before. */
+/** The nodes to rewrite. */
 interface Found {
   /** Sums over chosen rows. */
   readonly chosen: ReadonlySet<Node>;
-  /** Sums over rows of which some were updated. */
+  /** Sums over rows some of which were updated. */
   readonly updated: ReadonlySet<Node>;
-  /** Those updates. */
+  /** The updates of those rows. */
   readonly updates: ReadonlySet<Node>;
 }
 
 /**
- * Where a product makes x, whose kernel can sum over rows while it has them, and r are rows that `above` chose: Σ
- * f(take(x, r)) → take(Σ f(x), r). Where the like can be said of u: Σ f(put(x, r, u)) → set(Σ f(x), r, Σ f(v)) with v =
- * take(x, r) + u, and put(x, r, u) → set(x, r, v). So the statistics of a routed layer cost no kernel, nor do those of
- * the next one, which a layer that is skipped leaves as they are. Exact but for the order of sums.
+ * If x is written by a product whose kernel can compute row sums, and r are rows chosen by `above`: Σ f(take(x, r)) →
+ * take(Σ f(x), r). If u is written by such a product: Σ f(put(x, r, u)) → set(Σ f(x), r, Σ f(v)) with v = take(x, r) +
+ * u, and put(x, r, u) → set(x, r, v). So the statistics of a routed layer need no kernel, nor do those of the next one,
+ * which stay unchanged for rows that skip the layer. Exact but for the order of sums.
  */
 export function routedStatistics(graph: Graph, abilities: (product: Node<"matmul">) => ProductAbilities): Graph {
   const { chosen, updated, updates } = find(nodesOf(graph), abilities);
@@ -41,7 +41,8 @@ export function routedStatistics(graph: Graph, abilities: (product: Node<"matmul
 function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => ProductAbilities): Found {
   const makers = productsOf(nodes);
   /**
-   * In how many parts a sum over rows of a value is left by the kernel that makes those; null where that cannot sum.
+   * The number of partial sums in which the kernel that writes a value leaves a row sum of it; null where it cannot
+   * sum.
    */
   const partsOf = (node: Node): number | null => {
     const product = makers.get(node)?.product;
@@ -73,8 +74,8 @@ function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => Pr
 }
 
 /**
- * Whether its rows are chosen by what each says of itself: in training, where rows are chosen among all, the old sums
- * would be read again.
+ * Whether each row is chosen by its own score (`above`). In training, where `top` compares all rows, the old sums would
+ * have to be read again.
  */
 function isCausal({ inputs: [, index], attrs: { dim } }: Node<"take" | "put">): boolean {
   return dim === 0 && isOp(index, "pick") && index.attrs.result === 0 && isOp(index.inputs[0], "above");
@@ -82,23 +83,23 @@ function isCausal({ inputs: [, index], attrs: { dim } }: Node<"take" | "put">): 
 
 /** Biases, gates and residual additions between a product and the stream. */
 const MOST_STEPS = 4;
-/** Operators between such a gate and what was there before the product. */
+/** The most operators searched between such an operand and values computed before the product. */
 const MOST_SEEN = 32;
 
 /**
- * The product whose kernel makes a value: that of which it is the result, or what a few operators make of it, element
- * by element; of several the last. What else they read does not depend on it, as a norm of it would.
+ * The product whose kernel can compute a value: the value is the product's result, or a few pointwise operators of it;
+ * of several products the last. Their other operands must not depend on the product, as a norm of it would.
  */
 function productsOf(
   nodes: readonly Node[],
 ): ReadonlyMap<Node, { readonly product: Node<"matmul">; readonly steps: number }> {
   const makers = new Map<Node, { readonly product: Node<"matmul">; readonly steps: number; readonly at: number }>();
   const places = new Map(nodes.map((node, i) => [node, i]));
-  /** Whether a value may have to wait for the product at a place. */
+  /** Whether a value may depend on the product at position `place`. */
   const waits = (value: Node, place: number): boolean => {
     const seen = new Set([value]);
     for (const n of seen) {
-      if (places.get(n)! < place) continue; // what comes before it does not depend on it
+      if (places.get(n)! < place) continue; // earlier nodes do not depend on it
       if (isOp(n, "matmul") || isOp(n, "attention") || seen.size > MOST_SEEN) return true;
       for (const input of n.inputs) seen.add(input);
     }
@@ -118,7 +119,7 @@ function productsOf(
   return makers;
 }
 
-/** Texts that are equal where two sums are the same of what each is taken of. */
+/** Keys that are equal for two sums that are the same function of their bases. */
 class Keys {
   readonly #ids = new Map<Node, number>();
 
@@ -136,13 +137,13 @@ class Keys {
 }
 
 function ofAllRows(sum: Sum, emit: Emit): Node {
-  const taken = rowSumOf(sum) as Node<"take">; // as `find` has seen
+  const taken = rowSumOf(sum) as Node<"take">; // checked by `find`
   const [x, index] = taken.inputs;
   return emit("take", [sumOf(x, sum, taken, emit), index], taken.attrs);
 }
 
 function besideRows(sum: Sum, emit: Emit): Node {
-  const set = rowSumOf(sum) as Node<"set">; // as `replacing` has left it
+  const set = rowSumOf(sum) as Node<"set">; // created by `replacing`
   const [x, index, rows] = set.inputs;
   return emit("set", [sumOf(x, sum, set, emit), index, sumOf(rows, sum, set, emit)], set.attrs);
 }
@@ -152,6 +153,6 @@ function replacing({ inputs, attrs }: Node<"put">, emit: Emit): Node {
   return emit("set", [x, index, emit("add", [emit("take", [x, index], attrs), added], {})], attrs);
 }
 
-/** The same sum, of x in place of what it is of. */
+/** The same sum with x in place of its base. */
 const sumOf = (x: Node, { inputs, attrs }: Sum, base: Node, emit: Emit): Node =>
   emit("sum", [substituteBase(inputs[0], base, x, emit)], attrs);

@@ -1,10 +1,10 @@
-// Last rows that several kernels read are copied once: those kernels then read rows where they lie, as in other layers,
-// and are the same.
+// Finds gathers of last rows that several kernels read. They are copied once, so that the kernels read plain rows, as
+// in other layers, and are equal to those.
 import { isView, isOp, type Node } from "../../ir/graph.js";
 
-/** The gathers of last rows that several operators read, whatever structure stands between. */
+/** The gathers of last rows that several operators read, seen through structure. */
 export function sharedRows(order: readonly Node[]): ReadonlySet<Node> {
-  /** Of such a gather, and of structure behind it. */
+  /** The readers of each such gather, and of structure of it. */
   const readers = new Map<Node, Set<Node>>();
   const taken: Node[] = [];
   for (const node of order) {

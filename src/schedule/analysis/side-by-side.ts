@@ -1,17 +1,17 @@
-// Weights side by side: a concatenation that only products read is made where they are packed, when they are loaded or
-// before the first product, and never computed.
+// Concatenated weights (packed QKV): a concatenation that only products read is formed when its weights are packed, at
+// load or before the first product, so no kernel computes it.
 import { isOp, type Node } from "../../ir/graph.js";
 
 /**
- * What a product reads packed: a weight, which the runtime packs when it loads, or a state of known extents, which the
- * device packs in every run.
+ * An operand that a product reads packed: a weight, which the runtime packs at load, or a state of known extents, which
+ * the device packs in every run.
  */
 export type Packable = Node<"weight"> | Node<"state">;
 
 const isPackable = (node: Node): node is Packable =>
   isOp(node, "weight") || (isOp(node, "state") && node.attrs.shape.every((s) => typeof s === "number"));
 
-/** Its extents. */
+/** The extents of a packable operand. */
 export const shapeOf = (node: Packable): readonly number[] => node.attrs.shape.map(Number);
 
 /**
@@ -34,18 +34,15 @@ export const productWeights = (node: Node): readonly Packable[] | null =>
   isOp(node, "matmul") ? weightsOf(node.inputs[1], node.attrs.transposed) : null;
 
 /**
- * Whether the b of a product by weights lies in memory as it is given: one state, which a product reads where it lies
- * if it can, for packing it costs.
+ * Whether the b of a product by weights is stored unpacked (row-major): a single state, which products read in place if
+ * they can, since packing it costs time.
  */
 export function liesAsGiven(node: Node): boolean {
   const weights = productWeights(node);
   return weights?.length === 1 && isOp(weights[0]!, "state");
 }
 
-/**
- * The concatenations in a list of nodes that products read as weights and nothing else reads; `stored` are those that
- * the caller reads.
- */
+/** The concatenations among `nodes` that only products read, as weights. `stored`: nodes that the caller reads. */
 export function madeWhenPacked(nodes: readonly Node[], stored: ReadonlySet<Node>): ReadonlySet<Node> {
   const packed = new Set<Node>();
   const computed = new Set<Node>(stored);

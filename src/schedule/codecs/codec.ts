@@ -1,14 +1,14 @@
-// How kernels read and write values in an encoding, as WGSL. In a kernel they are f32, whatever they are in memory.
+// Codecs: WGSL for reading and writing values in an encoding. Kernels compute in f32 whatever the encoding.
 import type { DType } from "../../base/dtype.js";
 import type { EncodingName } from "../../program/encodings/index.js";
 import type { Buffer } from "../plan.js";
 
 type Element = Buffer["element"];
 
-/** Reads values, those of weights among them, by functions. */
+/** Decodes values by functions; used for weights. */
 export interface Codec {
   readonly encoding: EncodingName;
-  /** What a buffer consists of for the function that reads one value, and for that which reads four columns. */
+  /** The buffer's element type for the function that reads one value, and for the one that reads four. */
   readonly one: Element;
   readonly four: Element;
   /** `fn name(at: u32) -> f32`: value `at` of a buffer. The values of a block stand `stride` apart. */
@@ -17,20 +17,20 @@ export interface Codec {
   readonly readFour: (name: string, buffer: string, stride: number) => string;
 }
 
-/** Reads and writes what kernels hand to kernels, too: each value is an element of its buffer. */
+/** A codec that can also encode, for activations: each value is one element of the buffer. */
 export interface ElementCodec extends Codec {
-  /** What a buffer of such values consists of. */
+  /** The buffer's element type for values of a dtype. */
   readonly element: (dtype: DType) => Element;
   /** The value of an element. */
   readonly load: (element: string) => string;
-  /** Four columns of an element of `four`; null where `readFour` must do that. */
+  /** Four columns from an element of type `four`; null where `readFour` must be used. */
   readonly loadFour: (element: string) => string | null;
-  /** The element nearest to a value of arithmetic that is stored as this type. */
+  /** Rounds a computed value to an element. */
   readonly store: (value: string, dtype: DType) => string;
-  /** Four columns, a vec4f, as `four` has them; null where each is rounded by itself. */
+  /** Converts four columns, a vec4f, to an element of type `four`; null where each is rounded separately. */
   readonly storeFour: (x: string, dtype: DType) => string | null;
 }
 
-/** `fn name(v: f32) -> …`: what storing a value does to it. */
+/** `fn name(v: f32) -> …`: rounds a value as storing and loading it would. */
 export const rounding = (codec: ElementCodec, dtype: DType, name = "rounded"): string =>
   `fn ${name}(v: f32) -> ${codec.element(dtype)} { return ${codec.store("v", dtype)}; }`;

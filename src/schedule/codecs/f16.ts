@@ -1,10 +1,11 @@
-// binary16: elements of WGSL's own f16, which a device must have, or two packed in a word, which any device unpacks.
+// binary16: elements of WGSL type f16, which needs a device feature, or two packed in a word, which any device can
+// unpack.
 import type { Codec, ElementCodec } from "./codec.js";
 import { twoInWord } from "./two-in-word.js";
 
 export const packedF16: Codec = twoInWord("f16", (word) => `unpack2x16float(${word})`);
 
-/** Rounded beforehand, for WGSL lets a conversion round either way, and do anything with what is too large. */
+/** Rounds explicitly: WGSL allows a conversion to round in either direction, and leaves the overflow undefined. */
 const rounded = (value: string): string => `modc_f16(${value})`;
 const packed = (x: string, y: string): string => `pack2x16float(vec2f(${rounded(x)}, ${rounded(y)}))`;
 

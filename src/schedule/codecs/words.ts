@@ -1,9 +1,9 @@
-// Values in words of four bytes, which kernels compute with as they are: f16 as f32, bool as u32.
+// Values in words of four bytes, which kernels use without conversion: f16 as f32, bool as u32.
 import type { DType } from "../../base/dtype.js";
 import type { WgslType } from "../plan.js";
 import type { ElementCodec } from "./codec.js";
 
-/** What a value of the type is in a word. */
+/** The WGSL type of a word that holds a value of this dtype. */
 export const storageType = (dtype: DType): WgslType => (dtype === "f16" ? "f32" : dtype === "bool" ? "u32" : dtype);
 
 export const words: ElementCodec = {

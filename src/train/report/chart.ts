@@ -1,12 +1,12 @@
-// Line charts as SVG: axes with round numbers, a band where many steps share a place, values on hover.
+// Line charts as SVG: axes with round numbers, a band where a point stands for many steps, values on hover.
 import { escape, plain, scriptJson } from "./html.js";
 
 export interface Series {
   readonly name: string;
-  /** A class of the page's style that colours it: c1 … c6. */
+  /** The CSS class that colours it: c1 … c6. */
   readonly color: string;
   readonly points: readonly { readonly x: number; readonly y: number; readonly low?: number; readonly high?: number }[];
-  /** Few points, each of which was measured by itself. */
+  /** Whether to draw each point as a dot: for a few single measurements. */
   readonly dots?: boolean;
 }
 
@@ -19,23 +19,23 @@ export interface ChartOptions {
   readonly height: number;
   /** The last value of the horizontal axis. */
   readonly until: number;
-  /** Of values, and of the round numbers at the axis. */
+  /** Formats of values, and of the axis's ticks. */
   readonly format?: (y: number) => string;
   readonly tick?: (y: number) => string;
-  /** The vertical axis begins at 0. */
+  /** Whether the vertical axis begins at 0. */
   readonly fromZero?: boolean;
-  /** The vertical axis ends at least here. */
+  /** The least upper end of the vertical axis. */
   readonly atLeast?: number;
   readonly log?: boolean;
-  /** The vertical axis ends before what a few points alone reach. */
+  /** Whether to clip outliers at the top of the vertical axis. */
   readonly clip?: boolean;
-  /** Over the whole page where others stand side by side. */
+  /** Whether the chart has the full width of the page. */
   readonly wide?: boolean;
 }
 
 const MARGIN = { left: 56, right: 14, top: 10, bottom: 28 };
 
-/** A figure with a legend that tells each series' last value. Empty where there is nothing to draw. */
+/** A figure with a legend that shows each series' last value. Empty where there is nothing to draw. */
 export function lineChart(options: ChartOptions): string {
   const { id, title, note, width, height, until, format = plain, tick = roundText } = options;
   const series = options.series
@@ -99,7 +99,9 @@ ${box}${grid.join("")}${labels.join("")}<g clip-path="url(#${id}-clip)">${drawn.
 
 const at = (n: number): string => n.toFixed(1);
 
-/** Without what the first steps alone reach: they would flatten everything after them. */
+/**
+ * The range of the vertical axis. With `clip`, without the extremes of the first steps, which would flatten the rest.
+ */
 function domain(
   { until, fromZero, atLeast, log, clip }: ChartOptions,
   series: readonly Series[],
@@ -118,10 +120,10 @@ function domain(
   return [fromZero ? Math.min(0, least) : least - pad, most + (atLeast !== undefined && most <= atLeast ? 0 : pad)];
 }
 
-/** Times what nine of ten points reach at most. */
+/** Factor above the 90 % quantile at which the axis is clipped. */
 const CLIP = 1.5;
 
-/** The value that such a share of them does not exceed. */
+/** The quantile of the values. */
 const quantile = (values: readonly number[], share: number): number => {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(share * (sorted.length - 1))]!;
@@ -132,7 +134,7 @@ function scale(low: number, high: number, from: number, to: number, log: boolean
   return (y) => from + ((to - from) * (f(Math.max(y, log ? low / 10 : -Infinity)) - f(low))) / (f(high) - f(low) || 1);
 }
 
-/** Round numbers, about so many. */
+/** About `about` round numbers in a range. */
 export function ticks(low: number, high: number, about: number): readonly number[] {
   const raw = (high - low) / Math.max(1, about);
   if (!(raw > 0)) return [low];
@@ -153,7 +155,7 @@ function logTicks(low: number, high: number): readonly number[] {
   return found;
 }
 
-/** A round number as briefly as it goes: `0`, `2.5`, `5e-4`. */
+/** A round number in its shortest form: `0`, `2.5`, `5e-4`. */
 const roundText = (y: number): string => {
   if (y === 0) return "0";
   const text = String(Number(y.toPrecision(4)));

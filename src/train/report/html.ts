@@ -1,4 +1,4 @@
-// Pieces of HTML and SVG as text, everything from outside escaped.
+// Builds pieces of HTML and SVG as text, with external text escaped.
 
 const ENTITIES: Readonly<Record<string, string>> = {
   "&": "&amp;",
@@ -10,14 +10,14 @@ const ENTITIES: Readonly<Record<string, string>> = {
 
 export const escape = (text: string): string => text.replaceAll(/[&<>"']/g, (c) => ENTITIES[c]!);
 
-/** JSON that may stand within a script. */
+/** JSON that is safe within a script element. */
 export const scriptJson = (value: unknown): string =>
   JSON.stringify(value).replaceAll("<", "\\u003c").replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
 
 /** `1,234,567` */
 export const grouped = (n: number): string => Math.round(n).toLocaleString("en");
 
-/** `1.23 M`: four digits that matter. */
+/** `1.23 M`: up to four significant digits. */
 export function short(n: number): string {
   const prefixes = ["", "k", "M", "G", "T", "P"];
   const step = Math.max(0, Math.min(prefixes.length - 1, Math.floor(Math.log10(Math.max(1, Math.abs(n))) / 3)));
@@ -25,7 +25,7 @@ export function short(n: number): string {
   return step === 0 ? String(Math.round(n)) : `${scaled.toPrecision(3)} ${prefixes[step]!}`;
 }
 
-/** A number with the digits that matter in a table or a tooltip. */
+/** A number with as many digits as a table or tooltip needs. */
 export function plain(n: number): string {
   if (!Number.isFinite(n)) return "–";
   const size = Math.abs(n);

@@ -1,4 +1,4 @@
-// The report of a run as one HTML page that needs nothing else: no network, no other file.
+// The report of a run as one self-contained HTML page: it needs no network and no other file.
 import type { Passage } from "../events.js";
 import { unskipping, unskippingText } from "../skipping.js";
 import type { Rule } from "../types.js";
@@ -7,7 +7,7 @@ import { duration, escape, grouped, percent, short } from "./html.js";
 import { heatMap, shareBars } from "./routes.js";
 import { SCRIPT, STYLE } from "./style.js";
 
-/** A value over steps: the mean of those that share a place, and how far they spread. */
+/** A value over steps. Each point has the mean, minimum and maximum of a group of steps. */
 export interface Curve {
   readonly points: readonly { readonly x: number; readonly y: number; readonly low: number; readonly high: number }[];
 }
@@ -15,9 +15,9 @@ export interface Curve {
 /** A validation as the page shows it. */
 export interface ReportedValidation {
   readonly step: number;
-  /** Whether it could be the best: live parameters had the values that they keep. */
+  /** Whether it could be the best: live parameters had their final values. */
   readonly counts: boolean;
-  /** Bits a byte, by rule. */
+  /** Bits per byte, by rule. */
   readonly bitsPerByte: ReadonlyMap<Rule, number>;
   readonly shares: ReadonlyMap<Rule, Readonly<Record<string, number>>>;
 }
@@ -26,12 +26,12 @@ export interface ReportData {
   readonly model: string;
   readonly parameters: Readonly<Record<string, string>>;
   readonly settings: Readonly<Record<string, string | number>>;
-  /** Steps done, and in all. */
+  /** Number of steps done, and in total. */
   readonly step: number;
   readonly steps: number;
   readonly tokens: number;
   readonly seconds: number;
-  /** As the last steps did. */
+  /** Averages over the last steps. */
   readonly tokensPerSecond: number;
   readonly computedShare: number;
   readonly bitsPerByte: Curve;
@@ -39,7 +39,7 @@ export interface ReportData {
   readonly gradientNorm: Curve;
   readonly speed: Curve;
   readonly live: ReadonlyMap<string, Curve>;
-  /** Of each predictor. */
+  /** Agreement of each predictor with its router. */
   readonly agreement: ReadonlyMap<string, Curve>;
   readonly validations: readonly ReportedValidation[];
   readonly passage: Passage | null;
@@ -96,7 +96,7 @@ ${sections.filter((s) => s !== "").join("\n")}
 `;
 }
 
-/** What the last validation says of predictors that have not learned to skip. */
+/** The warning about predictors that have not learned to skip, by the last validation. */
 function warning({ shares, counts }: ReportedValidation): string {
   const text = counts ? unskippingText(unskipping(Object.fromEntries(shares))) : null;
   return text === null ? "" : `<p class="warning">${escape(text)}</p>`;
@@ -193,7 +193,7 @@ function smallCharts(data: ReportData): readonly string[] {
     },
   ];
   const shown = charts.filter(({ series }) => series.some((s) => s.points.length > 0));
-  // An odd one out has the width of two.
+  // The last of an odd number of charts has double width.
   return shown.map((chart, i) =>
     lineChart(
       i === shown.length - 1 && i % 2 === 0 ? { ...small, ...chart, width: 1040, wide: true } : { ...small, ...chart },
@@ -203,7 +203,7 @@ function smallCharts(data: ReportData): readonly string[] {
 
 const wholePercent = (share: number): string => `${Number((100 * share).toPrecision(3))}%`;
 
-/** Over the validations, by the rule that decides. */
+/** Shares of tokens over the validations, by the deciding rule. */
 function shareSeries(validations: readonly ReportedValidation[]): readonly Series[] {
   const shares = validations.map((v) => ({ x: v.step, of: v.shares.get("causal") ?? v.shares.get("top-k") ?? {} }));
   const paths = Object.keys(shares.at(-1)?.of ?? {}).slice(0, COLORS.length);
@@ -224,5 +224,5 @@ const table = (values: Readonly<Record<string, string | number>>): string =>
     )
     .join("")}</table>`;
 
-/** `10 k` where `short` says `10.0 k`. */
+/** `10 k` where `short` prints `10.0 k`. */
 const briefly = (n: number): string => short(n).replace(/\.?0+(?= )/, "");

@@ -1,11 +1,11 @@
-// The routes of a model in the report: how much each layer computes, and which tokens of a passage.
+// The routes of a model in the report: the share of tokens each layer computes, and which tokens of a passage.
 import type { Passage } from "../events.js";
 import type { Rule } from "../types.js";
 import { escape, percent } from "./html.js";
 
 const NAMES: { readonly [R in Rule]: string } = { "top-k": "top-k", causal: "causal rule" };
 
-/** Bars: for each routed layer the share of tokens it computes, under each rule. */
+/** A bar chart of the share of tokens each routed layer computes, under each rule. */
 export function shareBars(shares: ReadonlyMap<Rule, Readonly<Record<string, number>>>): string {
   const paths = [...new Set([...shares.values()].flatMap((byPath) => Object.keys(byPath)))];
   if (paths.length === 0) return "";
@@ -31,8 +31,8 @@ export function shareBars(shares: ReadonlyMap<Rule, Readonly<Record<string, numb
 }
 
 /**
- * The passage as text, each token the darker the more layers compute it, and below it which layer computes which, under
- * each rule. `shown` are the tokens' texts.
+ * The passage as text, with tokens shaded darker the more layers compute them, and below it a row for each layer under
+ * each rule. `shown`: the tokens' texts.
  */
 export function heatMap({ routes }: Passage, shown: readonly string[]): string {
   if (routes.length === 0 || shown.length === 0) return "";
@@ -65,7 +65,7 @@ const title = (i: number, layers: Passage["routes"]): string => {
   return escape(`token ${i}: ${by.length === 0 ? "skipped by all" : by.join(", ")}`);
 };
 
-/** A line's end is shown and kept; other signs that do not print stand as a dot. */
+/** Makes a token visible: a line end is shown and kept; other unprintable characters become a dot. */
 function visible(token: string): string {
   return escape(token.replaceAll(/[\p{Cc}\ufffd]/gu, (c) => (c === "\n" ? "\n" : "·"))).replaceAll(
     "\n",
@@ -73,7 +73,7 @@ function visible(token: string): string {
   );
 }
 
-/** One line of cells for each layer: tokens from left to right. */
+/** A row of cells for each layer, with tokens from left to right. */
 function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string {
   const own = routes.filter((r) => r.rule === rule);
   const [cell, high, gap] = [4, 18, 4];
@@ -101,7 +101,7 @@ function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string 
   );
 }
 
-/** Stretches of chosen tokens. */
+/** Runs of consecutive chosen tokens, as start and end. */
 function runs(mask: readonly number[]): readonly (readonly [number, number])[] {
   const found: [number, number][] = [];
   for (let i = 0; i < mask.length; i++) {
@@ -113,7 +113,7 @@ function runs(mask: readonly number[]): readonly (readonly [number, number])[] {
   return found;
 }
 
-/** How far the two rules choose alike. */
+/** The share of tokens on which both rules agree. */
 function agreement(routes: Passage["routes"]): string {
   let [same, all] = [0, 0];
   for (const a of routes.filter((r) => r.rule === "causal")) {

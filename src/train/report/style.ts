@@ -1,4 +1,4 @@
-// The look of the report, light and dark, and the few lines that show values under the pointer.
+// The style sheet of the report, light and dark, and the script that shows values under the pointer.
 
 export const STYLE = `
 :root{color-scheme:light dark;--page:#f7f7f5;--card:#fff;--ink:#1c1d1f;--soft:#62666d;
@@ -75,7 +75,7 @@ td:first-child{color:var(--soft)}
 @media print{body{background:#fff}figure,.tile{break-inside:avoid}}
 `;
 
-/** A line and a small table at the place of the pointer: the nearest point of each series. */
+/** Shows a line and a table at the pointer with the nearest point of each series. */
 export const SCRIPT = `
 for(const figure of document.querySelectorAll("figure.chart")){
   const svg=figure.querySelector("svg"),tip=figure.querySelector(".tip"),cross=figure.querySelector(".cross");
