@@ -1,4 +1,4 @@
-// What a block must give, by the reference evaluator; kept on disk, for a large block takes it a while.
+// Expected results of a block, by the reference evaluator; cached on disk, as a large block takes long.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,7 @@ import type { Prepared } from "./cases.js";
 
 const folder = fileURLToPath(new URL(".work/", import.meta.url));
 
-/** Results in 64 bits of one application. */
+/** Results of one application, in f64. */
 export function expected({ graph, data }: Prepared): Float64Array {
   const hash = createHash("sha256").update(printGraph(graph));
   for (const [name, { shape, data: values }] of [...data.weights, ...data.inputs]) {
@@ -24,10 +24,10 @@ export function expected({ graph, data }: Prepared): Float64Array {
   return values;
 }
 
-/** Above the errors of 32-bit arithmetic on these blocks (1e-6 to 1e-5), far below any mistake. */
+/** Tolerance: above the errors of f32 arithmetic on these blocks (1e-6 to 1e-5), far below any mistake. */
 export const TOLERANCE = 1e-4;
 
-/** Largest difference, over the largest magnitude expected; infinite where sizes differ or a value is no number. */
+/** Largest difference, divided by the largest expected magnitude; infinite where sizes differ or a value is NaN. */
 export function difference(actual: ArrayLike<number>, wanted: Float64Array): number {
   if (actual.length !== wanted.length) return Infinity;
   let most = 0;

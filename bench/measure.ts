@@ -1,4 +1,4 @@
-// Checks every peer against the reference, then times those that agree, round by round in turn.
+// Checks every peer against the reference, then times those that agree, in turns.
 import { cases, compileBlock, prepare, type Case, type Prepared } from "./cases.js";
 import type { PeakMeter } from "./peak.js";
 import { difference, expected, TOLERANCE } from "./expected.js";

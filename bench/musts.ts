@@ -1,4 +1,4 @@
-// What the project asks of itself, beside what was measured.
+// The project's performance goals beside the measurements.
 import { WEBGPU_PEERS, type FirstRuns, type Measured } from "./measure.js";
 import type { PeerName } from "./protocol.js";
 import { ratioOf, spreadOf, type Spread } from "./statistics.js";

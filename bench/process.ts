@@ -1,4 +1,4 @@
-// The other end of a peer's process.
+// The bench's side of a peer's process.
 import { fork, type ChildProcess } from "node:child_process";
 import { rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -34,12 +34,12 @@ function builtWorker(): string {
   return join(to, "bench", "worker.js");
 }
 
-/** Longer than anything measured here takes. */
+/** Timeout, longer than any measurement. */
 const PATIENCE = 10 * 60_000;
 
 const open = new Set<ChildProcess>();
 
-/** Ends all peers at once, whatever they are doing. */
+/** Kills all peers. */
 export function killAll(): void {
   for (const child of open) child.kill("SIGKILL");
 }

@@ -1,4 +1,4 @@
-// What the bench and the process of each peer say to each other.
+// The protocol between the bench and each peer's process.
 
 /** A tensor on its way to a peer. */
 export interface Sent {
@@ -8,7 +8,7 @@ export interface Sent {
 
 export type Kind = "dense" | "mod" | "routing" | "product" | "attention" | "moby";
 
-/** All that a peer needs to build a block: the same for every peer. */
+/** Everything a peer needs to build a block; the same for every peer. */
 export interface CaseData {
   readonly id: string;
   readonly kind: Kind;

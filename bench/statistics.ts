@@ -1,4 +1,4 @@
-// Medians and how far what was measured lies apart.
+// Medians and ranges of measurements.
 
 export interface Spread {
   readonly median: number;
@@ -14,14 +14,11 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median, low: sorted[0]!, high: sorted.at(-1)! };
 }
 
-/** Round by round, a over b. */
+/** The ratios a / b, round by round. */
 export const ratioOf = (a: readonly number[], b: readonly number[]): Spread =>
   spreadOf(a.map((value, i) => value / b[i]!));
 
-/**
- * Median, and between which values that of all such measurements lies in 95 of 100 cases, whatever their distribution:
- * from the order of those that there are.
- */
+/** The median and its 95 % confidence interval by order statistics, which assumes no distribution. */
 export function medianWithin(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
   const reach = 0.98 * Math.sqrt(sorted.length);

@@ -1,5 +1,4 @@
-// What can be read off a compiled program without running it: its dispatches, its operations, and the memory between
-// its ends.
+// Properties of a compiled program: its dispatches, operations, and memory of intermediate values.
 import type { Program } from "../src/program/program.js";
 import { memoryOf } from "../src/runtime/index.js";
 import { parseAxes, SizeTable } from "../src/runtime/sizes.js";

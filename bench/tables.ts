@@ -1,4 +1,4 @@
-// How results.md writes what it knows: tables, times, names.
+// Formats tables, times and names for results.md.
 import type { PeerName } from "./protocol.js";
 import { spreadOf } from "./statistics.js";
 

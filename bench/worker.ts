@@ -1,4 +1,5 @@
-// The process of one peer: it builds and runs what it is told. One Dawn instance a process, one peer an instance.
+// The process of one peer, which builds and runs requests. Each process has one Dawn instance, and each instance one
+// peer.
 import type { PeerName, Reply, Request } from "./protocol.js";
 import type { Built, Peer } from "./peers/peer.js";
 import { answerGeneration, asksForGeneration } from "./generating/answer.js";

@@ -10,10 +10,10 @@ import { PeerProcess } from "../process.js";
 
 /** Mesa compiles every kernel anew. */
 const NO_CACHE = { MESA_SHADER_CACHE_DISABLE: "true" };
-/** New processes of each. */
+/** Number of new processes for each peer. */
 const ROUNDS = 5;
 
-/** Milliseconds, round by round, of each that takes part; why others do not. */
+/** Milliseconds of each peer, round by round; the reason why others do not take part. */
 export interface FirstTokens {
   readonly decoder: { readonly times: ReadonlyMap<Way, readonly number[]>; readonly faults: ReadonlyMap<Way, string> };
   /** `modc generate` on examples/moby.mod: of this checkout, and of another one if that is given. */

@@ -1,4 +1,4 @@
-// What the process of a peer answers about generation.
+// Handles generation requests in the process of a peer.
 import type { MakeWriter, Writer } from "./generator.js";
 import type { GenerateReply, GenerateRequest, Way } from "./protocol.js";
 

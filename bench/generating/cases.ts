@@ -148,8 +148,8 @@ const biased = (weights: Weights, bias: (layer: string) => number): Weights =>
   );
 
 /**
- * Predictors that take about one token in eight: their biases follow from what they say of random tokens of which none
- * is computed.
+ * Predictors that select about one token in eight: their biases are set from their outputs for random tokens, none of
+ * which is computed.
  */
 function predicting(graph: Graph, weights: Weights): Weights {
   const none = biased(weights, () => -100);

@@ -1,4 +1,4 @@
-// Holds every peer's tokens against the reference, then times those that agree, round by round in turn.
+// Checks every peer's tokens against the reference, then times those that agree, in turns.
 import { evaluate } from "../../src/reference/evaluate.js";
 import { firstLine, openAll, rotated, say } from "../measure.js";
 import type { Options } from "../options.js";

@@ -7,8 +7,8 @@ import { timed, type Generated, type MakeWriter, type Writer } from "./generator
 import type { GenerateData } from "./protocol.js";
 
 /**
- * The decoder over N tokens at `places`, which see what `mask` lets them; with a cache also P past ones. The cosines
- * and sines of all places are constants.
+ * The decoder over N tokens at positions `places`, with attention mask `mask`; with a cache also over P past tokens.
+ * The cosines and sines of all positions are constants.
  */
 function decoder({ dim, heads, depth, weights, prompt, count }: GenerateData, cached: boolean): Uint8Array {
   const graph = new GraphBuilder();
@@ -99,5 +99,5 @@ const writer =
 
 /** Keys and values of past tokens are inputs and outputs of the graph, as exported decoders have them. */
 export const writeCached = writer(true);
-/** All tokens are read again for each new one. */
+/** Without a cache: all tokens are read again for each new one. */
 export const writeWhole = writer(false);

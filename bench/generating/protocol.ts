@@ -1,15 +1,15 @@
-// What the bench and the process of a peer say to each other about generation.
+// The protocol between the bench and a peer's process for generation.
 import type { Sent } from "../protocol.js";
 
 /**
- * How a peer adds a token: modc's step program; a graph with keys and values of past tokens as inputs; a graph that
- * reads the whole text for each token.
+ * How a peer generates a token: modc's step program; a graph with past keys and values as inputs; a graph that reads
+ * the whole text for each token.
  */
 export type Way = "modc" | "onnx-cache" | "onnx-whole";
 
 export const WAYS: readonly Way[] = ["modc", "onnx-cache", "onnx-whole"];
 
-/** All that a peer needs to generate: the same for every peer. */
+/** Everything a peer needs to generate; the same for every peer. */
 export interface GenerateData {
   readonly id: string;
   readonly dim: number;
@@ -25,11 +25,12 @@ export interface GenerateData {
 }
 
 /**
- * Tokens of a turn where skipped layers are measured: few, so that the turns of a round see the machine in one state.
+ * Tokens of a turn when skipped layers are measured: few, so that the turns of a round see the machine in the same
+ * state.
  */
 export const SKIPPED_TOKENS = 17;
 
-/** Milliseconds of a token, round by round, of a model of which every token skips the routed layers, in four forms. */
+/** Milliseconds per token, round by round, of four variants of a model whose routed layers every token skips. */
 export interface Skipped {
   readonly full: readonly number[];
   /** Without the dispatches that return at once. */

@@ -1,5 +1,5 @@
-// What a routed layer costs a token that skips it: the model in which all tokens do, generating in turn with itself
-// less some of its dispatches, and with the model that has no such layers.
+// Measures the cost of a routed layer for a token that skips it: compares a model in which all tokens skip with the
+// same model without some of its dispatches, and with a model without routed layers, in turns.
 import { Capacity } from "../../src/generate/capacity.js";
 import { createGenerator, type Generator } from "../../src/generate/index.js";
 import type { Generation } from "../../src/program/generation.js";
@@ -7,7 +7,7 @@ import type { Program } from "../../src/program/program.js";
 import { load, type Device } from "../../src/runtime/index.js";
 import { type Skipped, SKIPPED_TOKENS as TOKENS } from "./protocol.js";
 
-/** What can generate, and with what. */
+/** A generator and its inputs. */
 export interface Model {
   readonly generation: Generation;
   readonly generator: Generator;
@@ -65,10 +65,10 @@ async function turnOf(
   return { milliseconds: generator.summary!.generation / (TOKENS - 1), tokens };
 }
 
-/** Scores, predictors and choices of routed layers; what works on rows that were chosen. */
+/** Indices of the works that score and choose tokens, and of those that compute chosen rows. */
 type Role = "choice" | "idle";
 
-/** Of the steps that a token runs, those of routed layers. */
+/** The steps of a token that belong to routed layers. */
 async function rolesOf(device: Device, { generation, weights }: Model): Promise<ReadonlyMap<number, Role>> {
   const { step, axes, batchAxis, sequenceAxis, tokenAxis } = generation;
   const extents = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, TOKENS).extents, [tokenAxis]: 1 };

@@ -1,4 +1,4 @@
-// What the logs of finished runs say.
+// Collects the results of finished runs from their logs.
 import { join } from "node:path";
 import { readLog } from "../../src/train/log-node.js";
 import { spreadOf, type Spread } from "../statistics.js";
@@ -69,8 +69,8 @@ export function finalLoss({ results }: Group, rule: Rule): Spread | null {
 export type Verdict = "lower" | "higher" | "not distinguishable";
 
 /**
- * How a loss stands to another: by all seeds or not at all, for two seeds carry no finer test. Null where either has
- * fewer than two.
+ * Compares two losses: lower or higher for all seeds, or undecided, as two seeds allow no finer test. Null where either
+ * has fewer than two.
  */
 export function compared(a: Group, b: Group, rule: Rule): Verdict | null {
   const [x, y] = [finalLoss(a, rule), finalLoss(b, rule)];

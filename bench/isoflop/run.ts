@@ -1,4 +1,4 @@
-// One run of the experiment: `modc train` in a process of its own, in a folder that it goes on from.
+// One run of the experiment: `modc train` in its own process, in a folder from which it can resume.
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ export interface Place {
   readonly windows: number;
 }
 
-/** What `modc train` is told. */
+/** The arguments of `modc train`. */
 export function trainArguments(run: PlannedRun, { folder, windows }: Place, resume: boolean): readonly string[] {
   const every = (times: number): number => Math.max(1, Math.ceil(run.steps / times));
   const options = {
@@ -58,7 +58,7 @@ export function trainArguments(run: PlannedRun, { folder, windows }: Place, resu
   ];
 }
 
-/** Begins a run, or goes on with it. Rejects where it does not come to its end. */
+/** Starts or resumes a run. Rejects if it does not finish. */
 export async function trainRun(run: PlannedRun, place: Place): Promise<void> {
   const { folder } = place;
   const checkpoints = join(folder, "checkpoints");

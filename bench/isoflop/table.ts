@@ -1,4 +1,4 @@
-// What the experiment found, in Markdown.
+// The results of the experiment as Markdown.
 import type { Spread } from "../statistics.js";
 import { milliseconds, table } from "../tables.js";
 import { beside, compared, finalLoss, RULES, type Group, type Rule, type Verdict } from "./collect.js";
@@ -74,7 +74,7 @@ const rowOf =
     ];
   };
 
-/** And what part of the dense model's it is. */
+/** With its ratio to the dense model's. */
 function stepTime({ costs }: Group, groups: readonly Group[], times: StepTimes | null): string {
   const [own, dense] = [costs, beside(groups, { costs } as Group, "a").costs].map((c) => times?.medians[modelOf(c)]);
   if (own === undefined || dense === undefined) return "";
@@ -91,7 +91,7 @@ function lossText(spread: Spread | null, { results }: Group, rule: Rule): string
 
 const verdictText = (verdict: Verdict | null): string => verdict ?? "not yet";
 
-/** What the paper found, and what was found here. */
+/** The results of the paper beside ours. */
 function paperSection(groups: readonly Group[]): readonly string[] {
   const claims: readonly (readonly [VariantName, VariantName, string])[] = [
     ["b", "a", "at most the dense model's loss"],

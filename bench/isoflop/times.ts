@@ -1,5 +1,4 @@
-// How long a step of each variant takes: in turns, round by round, apart from the runs, which may have stood beside
-// other work.
+// Measures a step of each variant, in turns and separately from the runs, which may have shared the machine.
 import { readFileSync } from "node:fs";
 import { openDevice } from "../../src/runtime/index.js";
 import { createTrainer } from "../../src/train/trainer.js";
@@ -10,11 +9,11 @@ import { compileSteps } from "../training/modc.js";
 import type { StepTimes } from "./kept.js";
 import { BATCH, CONTEXT, MODEL, type PlannedRun } from "./plan.js";
 
-/** Steps for each wait, and rounds. */
+/** Steps between two waits, and number of rounds. */
 const STEPS = 5;
 const ROUNDS = 7;
 
-/** `a-0.2`: all seeds of a variant and size are one model. */
+/** `a-0.2`: the name of a size and variant; all seeds share a model. */
 export const modelOf = ({ variant, size }: Pick<PlannedRun, "variant" | "size">): string =>
   `${variant.name}-${size.name}`;
 

@@ -1,5 +1,5 @@
-// onnxruntime-node, on its WebGPU or its CPU execution provider. A session runs one graph and always waits, so the
-// repetitions stand in the graph.
+// onnxruntime-node, on its WebGPU or its CPU execution provider. A session runs one graph and always waits, so
+// repetitions are part of the graph.
 import type * as Ort from "onnxruntime-node";
 import type { CaseData } from "../protocol.js";
 import { block, resultOf, startOf } from "./blocks.js";
@@ -65,7 +65,7 @@ export function onnxruntime(provider: "webgpu" | "cpu"): Peer {
   };
 }
 
-/** Writes nodes down as the operators are called. A value is its name. */
+/** Records nodes as operators are called. A value is its name. */
 export class GraphBuilder {
   readonly nodes: OnnxNode[] = [];
   readonly constants: OnnxTensor[] = [];

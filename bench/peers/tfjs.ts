@@ -63,7 +63,7 @@ export const tfjs: Peer = {
   },
 };
 
-/** `kept` gets all constants. */
+/** Adds all constants to `kept`. */
 export function operators(tf: Tf, kept: Tensor[]): Ops<Tensor> {
   return {
     constant: (data, shape) => {

@@ -1,4 +1,4 @@
-// What the process of a peer answers about training.
+// Handles training requests in the process of a peer.
 import type { PeerName } from "../protocol.js";
 import type { TrainReply, TrainRequest } from "./protocol.js";
 import type { MakeTrainee, Trainee } from "./trainee.js";

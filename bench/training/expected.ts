@@ -1,4 +1,4 @@
-// The same steps in 64 bits, by the reference evaluator; kept on disk, for they take it minutes.
+// Expected training steps in f64, by the reference evaluator; cached on disk, as they take minutes.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ import { difference } from "../expected.js";
 import type { Standing, TrainData } from "./protocol.js";
 import { corrections } from "./trainee.js";
 
-/** Steps that every peer is held against. */
+/** Number of steps that every peer is checked against. */
 export const CHECKED_STEPS = 3;
 
 export interface Expected {
@@ -75,8 +75,8 @@ export function computeSteps(step: Graph, data: TrainData): Expected {
 /** Above the errors of 32-bit arithmetic in a step (1e-6 to 1e-5), far below any mistake. */
 export const STEP_TOLERANCE = 1e-4;
 /**
- * AdamW divides by the size of a gradient: where that is as small as rounding, a step of either sign is as good. So of
- * weights it is the mean difference that is held against the learning rate.
+ * AdamW divides by the size of a gradient: where that is as small as rounding errors, a step may have either sign. So
+ * for weights the mean difference is compared with the learning rate.
  */
 export const WEIGHT_TOLERANCE = 1e-2;
 

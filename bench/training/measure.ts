@@ -1,4 +1,4 @@
-// Holds every peer's training steps against the reference, then times those that agree, round by round in turn.
+// Checks every peer's training steps against the reference, then times those that agree, in turns.
 import { firstLine, openAll, rotated, say } from "../measure.js";
 import type { Options } from "../options.js";
 import type { PeakMeter } from "../peak.js";
@@ -21,7 +21,7 @@ import { TRAINERS, type Standing, type TrainData, type TrainerName } from "./pro
 const STEPS = 10;
 /** A quick run's. */
 const QUICK_STEPS = 2;
-/** Rounds, at most: a step takes seconds. */
+/** The most rounds: a step takes seconds. */
 const ROUNDS = 3;
 
 export interface MeasuredTraining {
@@ -142,7 +142,7 @@ interface Begun {
   readonly last: Standing;
 }
 
-/** Builds a model and goes the steps that are checked. */
+/** Builds a model and runs the steps that are checked. */
 async function begin(peer: PeerProcess, data: TrainData): Promise<Begun> {
   const { id } = data;
   const before = performance.now();

@@ -1,12 +1,12 @@
-// What the bench and the process of each peer say to each other about training steps.
+// The protocol between the bench and each peer's process for training steps.
 import type { PeerName, Sent } from "../protocol.js";
 
-/** Those that can train; onnxruntime for Node runs models only. */
+/** The peers that can train; onnxruntime for Node only runs models. */
 export type TrainerName = Extract<PeerName, "modc" | "jax" | "tfjs">;
 
 export const TRAINERS: readonly TrainerName[] = ["modc", "jax", "tfjs"];
 
-/** Tokens and what follows them, [B, T]. */
+/** Tokens and the next token of each, [B, T]. */
 export interface TrainBatch {
   readonly tokens: Uint32Array;
   readonly targets: Uint32Array;
@@ -23,7 +23,7 @@ export interface Settings {
   readonly clip: number;
 }
 
-/** All that a peer needs to train a model: the same for every peer. */
+/** Everything a peer needs to train a model; the same for every peer. */
 export interface TrainData {
   readonly id: string;
   readonly B: number;
@@ -47,7 +47,7 @@ export interface TrainData {
 export const decays = (path: string, { shape }: Pick<Sent, "shape">): boolean =>
   shape.length >= 2 && path !== "embed.table";
 
-/** Where training stands, by path and as modc stores weights. */
+/** Weights during training, by path, in modc's layout. */
 export interface Standing {
   readonly weights: readonly (readonly [string, Float32Array])[];
   /** The first moments of AdamW: after one step (1 − beta1) times the clipped gradients. */

@@ -1,9 +1,12 @@
-// Elements made from what they are, have and hold: all the page needs of a framework.
+// Creates elements from a tag, properties and children: all the page needs of a framework.
 
 type Child = Node | string | null;
 type Property = string | number | boolean | ((event: never) => void) | null | undefined;
 
-/** `on…` are listeners; true sets an attribute without a value, false, null and undefined leave it out. */
+/**
+ * Creates an HTML element. `on…` are listeners; true sets an attribute without a value; false, null and undefined omit
+ * it.
+ */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   properties: Readonly<Record<string, Property>> = {},
@@ -16,7 +19,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The same for pictures. */
+/** The same for SVG elements. */
 export function s<K extends keyof SVGElementTagNameMap>(
   tag: K,
   properties: Readonly<Record<string, Property>> = {},

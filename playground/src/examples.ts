@@ -1,10 +1,10 @@
-// The examples that come with modc, and sizes at which those of billions of numbers fit a page.
+// The examples of modc, with smaller sizes for those too large for a page.
 import { SMALL } from "./small.js";
 
 export interface Example {
   readonly name: string;
   readonly text: string;
-  /** Parameters that make it small enough to run here, and read bytes; null: it is as it stands. */
+  /** Parameters that make the model small enough for a page, and byte-level; null: none are needed. */
   readonly small: Readonly<Record<string, string>> | null;
 }
 
@@ -15,5 +15,5 @@ export const examples: readonly Example[] = Object.entries(files).map(([path, te
   return { name, text, small: SMALL[name] ?? null };
 });
 
-/** What the page opens with. */
+/** The initial example. */
 export const FIRST = "moby";

@@ -1,9 +1,9 @@
-// Links that hold a program: its text, parameters and phase, packed into the fragment of an address. Nothing of it is
-// ever run as code of the page.
+// Links that contain a program: its text, parameters and phase, packed into the fragment of an address. Its contents
+// are untrusted input and never run as code of the page.
 import type { Phase } from "../../src/check/model.js";
 import type { Source } from "./source.js";
 
-/** A link that holds no program, or none that is taken. */
+/** The link contains no valid program. */
 export class LinkError extends Error {
   constructor(message: string) {
     super(message);
@@ -12,15 +12,15 @@ export class LinkError extends Error {
 }
 
 const KEY = "#program=";
-/** Characters of a link: what browsers and mail carry. */
+/** The longest link in characters that browsers and mail support. */
 export const MOST_CHARACTERS = 64_000;
-/** Bytes of what it unpacks to: a small link may not fill the memory. */
+/** The most unpacked bytes, so that a small link cannot fill the memory. */
 export const MOST_BYTES = 512 * 1024;
 const PHASES: readonly Phase[] = ["infer", "generate", "train"];
 
 export const holdsProgram = (hash: string): boolean => hash.startsWith(KEY);
 
-/** The fragment of a program; throws LinkError for one that is too long. */
+/** The fragment of a program; throws LinkError if it is too long. */
 export async function linkOf({ text, set, phase }: Source): Promise<string> {
   const packed = await through(
     new TextEncoder().encode(JSON.stringify({ text, set, phase })),
@@ -33,7 +33,7 @@ export async function linkOf({ text, set, phase }: Source): Promise<string> {
   return hash;
 }
 
-/** The program of a fragment, checked as if an enemy had written it; throws LinkError. */
+/** The program of a fragment, read as untrusted input; throws LinkError. */
 export async function programOf(hash: string): Promise<Source> {
   if (!holdsProgram(hash)) throw new LinkError("the link holds no program");
   if (hash.length > MOST_CHARACTERS) throw new LinkError("the link is too long");
@@ -61,7 +61,7 @@ async function unpacked(text: string): Promise<unknown> {
   }
 }
 
-/** Throws LinkError where more than `most` bytes come out. */
+/** Passes bytes through a stream; throws LinkError if the output exceeds `most` bytes. */
 async function through(
   bytes: Uint8Array<ArrayBuffer>,
   stream: CompressionStream | DecompressionStream,
@@ -81,7 +81,7 @@ async function through(
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
-/** Of an address: without padding, `-` and `_` for what has a meaning there. */
+/** URL-safe base64 (base64url) without padding. */
 function base64(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);

@@ -1,4 +1,4 @@
-// The page: an editor, and beside it in tabs what becomes of the model.
+// The page: an editor, and tabs that show the compiled model.
 import { once } from "../../src/base/once.js";
 import type { Phase } from "../../src/check/model.js";
 import type { Checked } from "./compiler/checked.js";
@@ -102,7 +102,7 @@ function start(): void {
     editor.text = example.text;
     workspace.change({ set: {} });
   };
-  /** The program of the address, where it holds one. */
+  /** Opens the program of the address, if it has one. */
   const openLink = async (): Promise<void> => {
     if (!holdsProgram(location.hash)) return workspace.check();
     try {
@@ -140,7 +140,7 @@ function start(): void {
     FIRST,
     open,
   );
-  picker.options[picker.options.length - 1]!.disabled = true; // nothing one can choose
+  picker.options[picker.options.length - 1]!.disabled = true; // not selectable
   document
     .querySelector("#tools")!
     .append(
@@ -156,7 +156,7 @@ function start(): void {
   void openLink();
 }
 
-// The address and options stand in the call as they do, for the bundler reads them there.
+// The bundler requires the address and options as literals in the call.
 const startWorker = (name: "compiler" | "device"): Worker =>
   name === "compiler"
     ? new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "compiler" })

@@ -1,4 +1,4 @@
-// The model's parameters as fields: what is filled in stands for what the source says.
+// A form of the model's parameters, whose values override the source's defaults.
 import type { Parameter } from "./compiler/checked.js";
 import { h } from "./dom.js";
 
@@ -31,7 +31,7 @@ export class ParameterForm {
     );
   }
 
-  /** Sizes at which the model runs in a page, for the examples that are larger. */
+  /** Smaller sizes for running a large example in a page. */
   set small(sizes: Given | null) {
     this.#sizes = sizes;
     this.#small.hidden = sizes === null;
@@ -77,7 +77,7 @@ export class ParameterForm {
   }
 }
 
-/** Whether two descriptions of the form have the same fields: then what has the focus stays. */
+/** Whether two states of the form have the same fields, so that the focused field is kept. */
 function sameNames(a: string, b: string): boolean {
   const names = (text: string): string =>
     (JSON.parse(text) as readonly [readonly Parameter[], Given])[0].map((p) => p.name).join();

@@ -1,4 +1,4 @@
-// What the compiler found, as a list below the editor: each finding leads to its place.
+// The list of diagnostics below the editor, each with a link to its place.
 import type { Checked } from "./compiler/checked.js";
 import { h } from "./dom.js";
 import { short } from "./views/numbers.js";
@@ -42,14 +42,14 @@ export class ProblemList {
     this.#say([...found, ...(size === "" ? [] : [size])].join("; "), errors > 0 ? "bad" : warnings > 0 ? "warned" : "");
   }
 
-  /** A fault of the playground, not of the source. */
+  /** Shows an error of the playground, not of the source. */
   fail(message: string): void {
     this.#say(message, "bad");
   }
 
   #say(text: string, tone: string): void {
     this.#state.className = `state ${tone}`;
-    // The same again would be read out again.
+    // Setting the same text again would make screen readers repeat it.
     if (this.#state.textContent !== text) this.#state.textContent = text;
   }
 }

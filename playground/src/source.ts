@@ -1,4 +1,4 @@
-// A program of the language as the page has it.
+// The source of a program, with parameters and phase.
 import type { Phase } from "../../src/check/model.js";
 
 export interface Source {

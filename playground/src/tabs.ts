@@ -1,4 +1,4 @@
-// Tabs after the pattern of the ARIA Authoring Practices: one stop for the Tab key, arrows, Home and End between them.
+// Tabs by the ARIA Authoring Practices: one stop for the Tab key; arrows, Home and End move between tabs.
 import { h } from "./dom.js";
 
 export interface Tab {

@@ -1,10 +1,13 @@
-// Light and dark: as the system has it, until the reader says otherwise.
+// The light or dark theme: the system's, until the user chooses one.
 import { h } from "./dom.js";
 
 const KEY = "modc-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Browsers may refuse storage; then the choice lasts as long as the page. */
+/**
+ * The stored choice. The stored choice. The stored choice. Browsers may refuse storage; then the choice lasts as long
+ * as the page.
+ */
 function stored(): string | null {
   try {
     return localStorage.getItem(KEY);
@@ -17,11 +20,11 @@ function store(theme: string): void {
   try {
     localStorage.setItem(KEY, theme);
   } catch {
-    // Nothing is lost but the memory of it.
+    // Only the persistence of the choice is lost.
   }
 }
 
-/** A button that changes between the two. */
+/** A button that toggles the theme. */
 export function themeButton(): HTMLButtonElement {
   let chosen = stored();
   const button = h("button", { type: "button", class: "icon" });

@@ -1,15 +1,15 @@
-// The program one works on: its source, parameters and phase, and what the compiler last said of it.
+// The edited program: its source, parameters and phase, and its last check.
 import type { Phase } from "../../src/check/model.js";
 import type { Checked } from "./compiler/checked.js";
 import type { CompilerCalls } from "./worker/protocol.js";
 import type { Source } from "./source.js";
 import type { Remote } from "./worker/remote.js";
 
-/** Milliseconds without a key before the compiler is asked. */
+/** Milliseconds without typing before the source is checked. */
 const PAUSE = 200;
 
 export interface Listener {
-  /** The compiler has looked at a source, and it is still the one that is shown. */
+  /** Called when the current source was checked. */
   readonly checked: (source: Source, found: Checked) => void;
   readonly failed: (message: string) => void;
 }
@@ -40,7 +40,7 @@ export class Workspace {
     return this.#phase;
   }
 
-  /** What was typed is looked at after a pause, all else at once. */
+  /** Call after typing: the source is checked after a pause, other changes at once. */
   typed(): void {
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => void this.check(), PAUSE);
@@ -51,7 +51,7 @@ export class Workspace {
     void this.check();
   }
 
-  /** Asks the compiler, one question at a time: what changes meanwhile is asked once it has answered. */
+  /** Checks the source, one call at a time: changes during a check are checked after it. */
   async check(): Promise<void> {
     clearTimeout(this.#timer);
     this.#dirty = true;

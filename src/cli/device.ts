@@ -1,16 +1,16 @@
-// Which device the flags ask for, and how to get a better one.
+// The device that the flags request, and hints for getting a better one.
 import type { DeviceInfo, OpenDeviceOptions } from "../runtime/device-info.js";
 import { io } from "./terminal/io.js";
 import type { DeviceFlags } from "./tree/options.js";
 
-/** What `openDevice` is asked for. */
+/** The options for `openDevice`. */
 export function wantedDevice({ device: kind }: DeviceFlags): OpenDeviceOptions {
   const device = io().device(kind ?? null);
   if (device) return { device };
   return kind === undefined ? {} : { kind };
 }
 
-/** What to install where the device is only software; null where nothing can be said. */
+/** The hint on what to install if the device is only software; null: none. */
 export function mendingHint(info: DeviceInfo): string | null {
   const swiftShader = /swiftshader/i.test(`${info.name} ${info.driver}`);
   if (swiftShader && process.platform === "linux") {

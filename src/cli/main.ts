@@ -2,7 +2,7 @@
 // The program `modc`: a command line on the streams of its process.
 import { end, handleStreams } from "./terminal/ending.js";
 
-// Before anything is loaded whose lines a trace may show.
+// Before anything is imported that a stack trace may show.
 if (process.env["MODC_DEBUG"]) process.setSourceMapsEnabled(true);
 
 handleStreams();

@@ -1,5 +1,4 @@
-// A command line from its words to its exit code, in this process: what `modc` does, and what tests and other programs
-// call.
+// Runs a command line in this process, from its words to its exit code: for `modc` itself, tests and other programs.
 import { CommanderError } from "@commander-js/extra-typings";
 import { commandLine } from "./tree/command-line.js";
 import { EXIT, type ExitCode } from "./terminal/exit.js";
@@ -8,9 +7,8 @@ import { withIo, type CliIo } from "./terminal/io.js";
 import { expectOneReader, usageError } from "./tree/usage.js";
 
 /**
- * Runs `modc …` and returns the code it ends with. `words` are what follows the program's name: `["check", "model.mod",
- * "--json"]`. What `other` leaves out is the process's own: its streams and its environment; relative paths begin at
- * its working directory.
+ * Runs `modc …` and returns its exit code. `words` are the arguments after the program's name: `["check", "model.mod",
+ * "--json"]`. `other` overrides streams and environment of the process; relative paths start at its working directory.
  *
  * Never throws, and leaves nothing behind: it does not set the process's exit code, no listener of a signal or stream
  * outlives it for more than two turns of the event loop, and the device it opened is gone. Several may run at the same
@@ -31,15 +29,12 @@ export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Pr
     } catch (fault) {
       if (!(fault instanceof CommanderError)) return report(fault, asJson(words));
       if (fault.code.startsWith("commander.help") || fault.code === "commander.version")
-        return fault.exitCode === 0 ? EXIT.fine : EXIT.usage; // it is printed
+        return fault.exitCode === 0 ? EXIT.fine : EXIT.usage; // help or version was printed
       return report(usageError(fault, program, words), asJson(words));
     }
   });
 
-/**
- * Whether faults are told as JSON: where the option stands at all, for what is wrong with the others may be why nobody
- * has read it.
- */
+/** Whether faults are reported as JSON: `--json` is searched in the words, as a usage error may prevent its parsing. */
 function asJson(words: readonly string[]): boolean {
   const end = words.indexOf("--");
   return (end < 0 ? words : words.slice(0, end)).includes("--json");

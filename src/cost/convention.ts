@@ -1,4 +1,5 @@
-// How the Mixture-of-Recursions paper counts: which nodes of a graph its formula sees, and with which weight.
+// Counts operations as the Mixture-of-Recursions paper does: which nodes of a graph its formula counts, and with which
+// factor.
 import { isFloat } from "../base/dtype.js";
 import { isPointwise, isView, nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { costOf } from "../ops/traits.js";
@@ -6,17 +7,17 @@ import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { axisSize, multiplySizes, substitute, type Size } from "../size/size.js";
 
-/** What a node counts for. */
+/** The operations a convention counts for one node. */
 export interface Counted {
   readonly flops: Size;
-  /** A factor beside the sizes: what the convention adds to what is executed. */
+  /** Multiplies `flops`: how many times the convention counts what is executed once. */
   readonly factor: Rational;
 }
 
 /**
- * The counting of Mixture-of-Recursions (Bae et al. 2025, arXiv 2507.10524): products with weights as if every head had
- * keys and values of its own, attention as 2·T·d operations a token (half of T × T is seen), and neither the
- * language-model head, nor routers, nor anything that is no product. Returns null for what it does not count.
+ * Counts as in Mixture-of-Recursions (Bae et al. 2025, arXiv 2507.10524): weight products as if every head had its own
+ * keys and values; attention as 2·T·d operations a token (the causal mask leaves half of T × T). It does not count the
+ * language-model head, routers and operators that are not products: the result is null for those.
  */
 export function morConvention(graph: Graph): (node: Node) => Counted | null {
   const nodes = nodesOf(graph);
@@ -27,7 +28,7 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
     if (isOp(node, "attention")) {
       const [q3, k3, v3] = node.inputs;
       const [query, key, value] = [typeOf(q3).shape, typeOf(k3).shape, typeOf(v3).shape];
-      // 2 (d + e) for each pair and head; half of the pairs are seen.
+      // 2 (d + e) for each pair and head; the causal mask leaves half of the pairs.
       const width = (key[2] as number) + (value[2] as number);
       return {
         flops: multiplySizes(multiplySizes(query[1]!, axisOfRows(key[1]!)), multiplySizes(query[0]!, width)),
@@ -46,7 +47,7 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
 const axisOfRows = (size: Size): Size =>
   substitute(size, (atom) => (atom.kind === "rows" ? axisSize(atom.axis) : null));
 
-/** The floats among the inputs of a node that come from what the model is given: no weight, constant or place. */
+/** The float inputs of a node that depend on the model's inputs or states: not weights, constants or positions. */
 type Computed = (node: Node) => readonly Node[];
 
 function computedInputs(nodes: readonly Node[]): Computed {
@@ -57,8 +58,8 @@ function computedInputs(nodes: readonly Node[]): Computed {
 }
 
 /**
- * Products whose result is the model's, but for its shape and functions of each element, such as a scale and a bias; of
- * a loss: the logits of its cross entropy.
+ * Products whose result is a result of the model, or becomes one by views and pointwise functions such as a scale and a
+ * bias. With a loss: the products that give the logits of its cross entropy.
  */
 function languageModelHeads(graph: Graph, computed: Computed): ReadonlySet<Node> {
   const heads = new Set<Node>();
@@ -77,7 +78,8 @@ function languageModelHeads(graph: Graph, computed: Computed): ReadonlySet<Node>
 }
 
 /**
- * The one computed input of what moves elements or computes each by itself; null where a sum of streams has several.
+ * The one computed input of a node that moves elements or is pointwise; null where it has several, as a residual sum
+ * has.
  */
 function onlyComputed(node: Node, computed: Computed): Node | null {
   const [only, ...more] = computed(node);
@@ -86,8 +88,8 @@ function onlyComputed(node: Node, computed: Computed): Node | null {
 }
 
 /**
- * Products that make the keys and values of attention with fewer heads in k and v than in q → how often they count: as
- * many times as heads share one, as far as their columns are keys and values.
+ * Products that compute the keys and values of grouped-query attention → how many times they count. Columns of keys and
+ * values count once for each query head that shares them, other columns once.
  */
 function keyValueProducts(nodes: readonly Node[], computed: Computed): ReadonlyMap<Node, Rational> {
   const found = new Map<Node, Rational>();
@@ -114,8 +116,8 @@ function keyValueProducts(nodes: readonly Node[], computed: Computed): ReadonlyM
 }
 
 /**
- * The product of this width, or the slice of a wider one, from which a key or value comes by views, rotation, norms and
- * biases.
+ * The product of this width, or the slice of a wider product, that a key or value is computed from by views, rotation,
+ * norms and biases.
  */
 function columnsBehind(root: Node, width: number, computed: Computed): Node | null {
   const pending = [root];

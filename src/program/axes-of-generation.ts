@@ -1,16 +1,16 @@
-// The axes of the two programs of generation: their names, and how long they are for texts of a length.
+// The axes of the two programs of generation: their names, and their extents for texts of a given length.
 import type { Axis } from "../size/axes.js";
 import { toNumber } from "../size/rational.js";
 
-/** An axis of one row for each sequence: that of what is chosen for it. */
+/** An axis with one row for each sequence, for its next token. */
 export const SEQUENCES = "generate.sequence";
 
-/** The axis of as many rows as the caches of an axis have for each sequence. */
+/** The axis along which the caches of `axis` lie: its extent is the cache's capacity for each sequence. */
 export const capacityOf = (axis: string): string => `${axis}.capacity`;
 
 /**
- * Extents of the axes of `prompt` (`tokens` of each sequence) or `step` (`tokens`: 1), for sequences that have `length`
- * tokens then.
+ * Extents of the axes of `prompt` (`tokens` tokens of each sequence) or `step` (`tokens`: 1), for sequences that have
+ * `length` tokens after the run.
  */
 export function generationExtents(
   axes: readonly Axis[],

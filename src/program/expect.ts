@@ -1,4 +1,4 @@
-// Tells a program from something else, where a caller without types might give anything.
+// Checks that a value is a program, for callers without types.
 import { PROGRAM_FORMAT, PROGRAM_VERSION, type Program } from "./program.js";
 import { ProgramError } from "./reader.js";
 
@@ -20,8 +20,8 @@ const LISTS = [
 ] as const;
 
 /**
- * Throws ProgramError for what is no program of this version, as `compile` and `parseProgram` give them. Only
- * `parseProgram` looks into it.
+ * Throws ProgramError unless the value is a program of this version. Checks only the top level; `parseProgram` checks
+ * everything.
  */
 export function expectProgram(value: unknown): asserts value is Program {
   if (typeof value === "string")
@@ -30,7 +30,7 @@ export function expectProgram(value: unknown): asserts value is Program {
     throw new ProgramError(
       `not a compiled program: it is ${value === null ? "null, as where a source does not compile" : typeof value}`,
     );
-  // looked at field by field
+  // each field is checked
   const { format, version, ...fields } = value as { readonly [name in keyof Program]?: unknown };
   if (format !== PROGRAM_FORMAT)
     throw new ProgramError(`not a compiled program: format must be ${JSON.stringify(PROGRAM_FORMAT)}`);

@@ -1,5 +1,5 @@
-// A model compiled to generate: two programs over the same states, and what a host must know to drive them. Plain data,
-// printed and read back as programs are.
+// A model compiled for generation: two programs over shared states, and the metadata a host needs to run them. Plain
+// data, serialized like programs.
 import type { Program } from "./program.js";
 import { format, itself, object, orNull, Reader, real, text as string, version, whole, type Read } from "./reader.js";
 import { printProgram, readProgram } from "./serialize.js";
@@ -10,63 +10,63 @@ export const GENERATION_VERSION = 2;
 export interface Generation {
   readonly format: typeof GENERATION_FORMAT;
   readonly version: typeof GENERATION_VERSION;
-  /** Reads the next tokens of each sequence, as many as there are; 0 leave a sequence as it is. */
+  /** Reads the next tokens of each sequence, any number; with 0 tokens a sequence stays unchanged. */
   readonly prompt: Program;
-  /** Reads the token that was chosen last of each sequence, or of those whose length is 1. */
+  /** Reads the last chosen token of each sequence whose length is 1 (by default all). */
   readonly step: Program;
   /** The input of `prompt`, [batch, tokens]. */
   readonly input: string;
   readonly vocabulary: number;
-  /** The most tokens of a sequence, prompt and all; null: no limit. */
+  /** The most tokens of a sequence, including the prompt; null: no limit. */
   readonly context: number | null;
   readonly batchAxis: string;
   readonly tokenAxis: string;
   /** An axis of one row for each sequence, whose extent is always 1. */
   readonly sequenceAxis: string;
   /**
-   * States that say how tokens are chosen, a row for each sequence: f32[…, 7] and u32[…, 2] (`size/sampling.ts`),
-   * f32[…, vocabulary].
+   * States with the sampling settings, a row for each sequence: f32[…, 7] and u32[…, 2] (`size/sampling.ts`), f32[…,
+   * vocabulary].
    */
   readonly sampling: { readonly settings: string; readonly seeds: string; readonly bias: string };
-  /** Result u32[axes, B] of both programs: of each of `axes` the rows of each sequence after the run. */
+  /** Name of the result u32[axes, B] of both programs: for each of `axes`, the rows of each sequence after the run. */
   readonly counts: string;
-  /** That of all tokens first, then those of routes. */
+  /** The axis of all tokens first, then those of routes. */
   readonly axes: readonly GenerationAxis[];
-  /** Attentions, in order of computation. */
+  /** Attention layers, in order of computation. */
   readonly layers: readonly GenerationLayer[];
 }
 
-/** What is kept of the tokens on an axis: all, or those that take a route. */
+/** The cache of the tokens on an axis: all tokens, or those that take a route. */
 export interface GenerationAxis {
   readonly axis: string;
   /**
-   * The axis caches lie along, its extent the most rows that a sequence can have; null where no attention has keys on
-   * it.
+   * The axis along which caches lie, whose extent is the most rows of a sequence; null where no attention has keys on
+   * the axis.
    */
   readonly capacity: string | null;
   /**
-   * State u32[rows(capacity)]: the position of each row in its sequence; null where that is its place, or where nothing
-   * is kept.
+   * State u32[rows(capacity)]: the position of each row in its sequence; null where it is the row's index, or without a
+   * cache.
    */
   readonly positions: string | null;
   /**
-   * What the route is called, which no other is: the call that makes the choice, with the name it is bound to where
-   * that call makes several; "" for all tokens.
+   * The unique name of the route: the path of the call that chooses, with the bound name where that call makes several
+   * choices; "" for all tokens.
    */
   readonly path: string;
-  /** The share of all tokens that is expected on it: 1 for all. */
+  /** The expected share of all tokens: 1 for the axis of all tokens. */
   readonly expected: number;
 }
 
 export interface GenerationLayer {
-  /** The call, numbered where it has several attentions. */
+  /** The path of the call, numbered where it has several attentions. */
   readonly path: string;
   readonly axis: string;
   /** Bytes that a token's keys and values take in the caches. */
   readonly bytes: number;
 }
 
-/** Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
+/** Reads the text of a generation, as untrusted input. Throws ProgramError with the place in the data. */
 export function parseGeneration(text: string): Generation {
   const root = Reader.parse(text);
   const at = object({
@@ -116,7 +116,7 @@ export function parseGeneration(text: string): Generation {
   };
 }
 
-/** As text; the same generation always gives the same. */
+/** Prints a generation. Equal generations give equal text. */
 export function printGeneration(generation: Generation): string {
   const { prompt, step, ...rest } = generation;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`);

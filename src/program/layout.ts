@@ -1,9 +1,9 @@
-// Reading where weights lie on the device, and whether those that share a slot fill it side by side.
+// Reads the layouts of weights in slots, and checks that weights that share a slot fill it without gaps.
 import type { EncodingName } from "./encodings/index.js";
 import type { PanelLayout, ProgramWeight, ProgramWeightSlot, WeightLayout } from "./program.js";
 import { flag, object, placeIn, variant, whole, type Reader } from "./reader.js";
 
-/** Reads the layout of a weight of so many values, as untrusted input. */
+/** Reads the layout of a weight of `elements` values, as untrusted input. */
 export function readLayout(r: Reader, elements: number): WeightLayout {
   const layout = variant({
     given: {},
@@ -29,7 +29,7 @@ export function readLayout(r: Reader, elements: number): WeightLayout {
   return layout;
 }
 
-/** Which part of a weight of this shape lies in a slot. */
+/** Reads which part of a weight of this shape a slot holds. */
 export function readPart(r: Reader, shape: readonly number[]): NonNullable<ProgramWeightSlot["part"]> {
   const part = object({ axis: placeIn(shape.length), start: whole(0), stop: whole(0) })(r);
   whole(0, shape[part.axis])(r.get("start"));
@@ -37,7 +37,7 @@ export function readPart(r: Reader, shape: readonly number[]): NonNullable<Progr
   return part;
 }
 
-/** Values of a weight, or of a part of it. */
+/** Number of values of a weight, or of a part of it. */
 export const elementsOf = (shape: readonly number[], part: ProgramWeightSlot["part"]): number =>
   shape.reduce((n, d, axis) => n * (axis === part?.axis ? part.stop - part.start : d), 1);
 
@@ -46,11 +46,14 @@ interface Part {
   readonly weight: ProgramWeight;
   readonly form: EncodingName;
   readonly layout: WeightLayout;
-  /** How many values of the weight lie there. */
+  /** Number of the weight's values in the slot. */
   readonly elements: number;
 }
 
-/** A slot holds one weight as given, or weights whose columns follow one another without a gap or an overlap. */
+/**
+ * Checks that a slot holds one row-major weight, or weights whose columns follow one another without a gap or an
+ * overlap.
+ */
 export function checkWeightSlots(list: Reader, weights: readonly ProgramWeight[]): void {
   const slots = new Map<number, Part[]>();
   const places = list.list((r) => r.get("slots").list((s) => s));

@@ -1,4 +1,4 @@
-// The programs that a model becomes, by name: `recipes.ts` says how each is made.
+// The names of the programs compiled from a model; `recipes.ts` defines each.
 
 export const PROGRAM_NAMES = [
   "infer",

@@ -1,4 +1,4 @@
-// The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
+// The compiled program: plain, versioned, serializable data, the only input of the runtime.
 import type { DType } from "../base/dtype.js";
 import type { Axis } from "../size/axes.js";
 import { bytesOf } from "./encodings/encoding.js";
@@ -17,37 +17,37 @@ export interface Program {
   readonly model: string;
   readonly phase: "infer" | "train" | "generate";
   readonly entry: "forward" | "objective";
-  /** What it was compiled for, and what of that a device must have. */
+  /** The target it was compiled for, and the features of it that a device must have. */
   readonly target: Target;
   readonly requires: Requirements;
-  /** f16: the device must have `shader-f16`, whether or not a kernel turned out to use it. */
+  /** Storage type of activations. f16: the device must have `shader-f16`, even if no kernel uses it. */
   readonly precision: ActivationType;
-  /** Digest of the tunings its kernels and tiles were chosen by. */
+  /** Digest of the tunings that determined its kernels and tiles. */
   readonly tunings: string;
   /** Parameters of the model as they were set, printed. */
   readonly parameters: readonly { readonly name: string; readonly value: string }[];
-  /** Batch first; an axis stands after those it is made from. */
+  /** The batch axis first; each axis after those its rule depends on. */
   readonly axes: readonly ProgramAxis[];
   readonly live: readonly { readonly name: string; readonly kind: "ratio" | "float"; readonly default: string }[];
   readonly inputs: readonly ProgramInput[];
   readonly outputs: readonly ProgramOutput[];
   readonly weights: readonly ProgramWeight[];
-  /** Patterns of checkpoint keys to pass over; `{x}` matches one segment between dots. */
+  /** Patterns of checkpoint keys to ignore; `{x}` matches one segment between dots. */
   readonly ignore: readonly string[];
   readonly states: readonly ProgramState[];
-  /** Data the host computes for each run (or once), from sizes alone. */
+  /** Tables that the host computes for each run (or once), from sizes, live parameters and the seed. */
   readonly tables: readonly ProgramTable[];
-  /** Buffers, made once per session. */
+  /** Buffers, created once per session. */
   readonly slots: readonly ProgramSlot[];
   readonly kernels: readonly ProgramKernel[];
   readonly steps: readonly ProgramStep[];
-  /** What the steps compute, for people and profilers: nothing that runs depends on it. In order of the steps. */
+  /** Debug information: what the steps compute, for display and profilers. In the order of the steps. */
   readonly works: readonly ProgramWork[];
-  /** The places in the source that works come from, each once. */
+  /** The source locations of works, each once. */
   readonly origins: readonly ProgramOrigin[];
 }
 
-/** Its sizes and ratios are printed. */
+/** An axis with its sizes and ratios as text. */
 export type ProgramAxis = Axis<SizeText, string>;
 
 export interface ProgramPacking {
@@ -59,16 +59,16 @@ export interface ProgramPacking {
 export interface ProgramInput {
   readonly name: string;
   readonly dtype: DType;
-  /** As the caller gives it, sequences side by side. */
+  /** The caller's shape, with sequences padded to a common length. */
   readonly shape: readonly SizeText[];
-  /** How the session packs it before writing the slot; null: as it is. */
+  /** How the session packs the input before writing the slot; null: unchanged. */
   readonly packing: ProgramPacking | null;
   /**
-   * Where `below` is given, whole values must be at least this: 0, −1 for labels that may be none, −below for indices
+   * If `below` is set, integer values must be at least this: 0; −1 for labels that may be absent; −below for indices
    * that may count from the end.
    */
   readonly least: number;
-  /** Whole values must be below this; null: no limit. */
+  /** Integer values must be below this; null: no limit. */
   readonly below: number | null;
   /** Null where no kernel reads it. */
   readonly slot: number | null;
@@ -82,13 +82,13 @@ export interface ProgramOutput {
   readonly packing: ProgramPacking | null;
   readonly slot: number;
   /**
-   * Where its last dimension lies in several slots, side by side when read: all of them in order, `slot` first, and the
-   * columns of each. Else empty.
+   * If the last dimension is split over several slots: all of them in order, `slot` first, with the columns of each.
+   * Else empty.
    */
   readonly parts: readonly ProgramOutputPart[];
   /**
-   * For each dimension of `shape` along an axis that only the device counts: the slot of that axis's starts, u32[B+1].
-   * Its extent is then the longest count.
+   * For each dimension of `shape` along an axis whose counts only the device knows: the slot of the axis's starts,
+   * u32[B+1]. The extent is then the longest count.
    */
   readonly starts: readonly ProgramStarts[];
 }
@@ -112,38 +112,38 @@ export interface ProgramWeight {
     | { readonly kind: "normal"; readonly std: number }
     | { readonly kind: "uniform"; readonly low: number; readonly high: number }
     | { readonly kind: "orthogonal"; readonly gain: number };
-  /** Keys a checkpoint may hold it under; several, when byte-equal. */
+  /** Keys a checkpoint may hold it under; if several are present, their tensors must be byte-equal. */
   readonly keys: readonly string[];
   /**
-   * A slot for each layout that kernels read; none where no kernel reads it. Weights that stand side by side name the
-   * same one.
+   * A slot for each layout that kernels read; empty where no kernel reads the weight. Concatenated weights share a
+   * slot.
    */
   readonly slots: readonly ProgramWeightSlot[];
 }
 
 export interface ProgramWeightSlot {
   readonly slot: number;
-  /** Its encoding. */
+  /** The encoding of the slot. */
   readonly form: EncodingName;
-  /** Of what lies there as if it were a weight of its own. */
+  /** The layout of the weight, or of the part of it in this slot. */
   readonly layout: WeightLayout;
-  /** Elements `start` … `stop` − 1 along an axis lie there and no others; null: all. */
+  /** The slot holds only elements `start` … `stop` − 1 along an axis; null: all. */
   readonly part: { readonly axis: number; readonly start: number; readonly stop: number } | null;
 }
 
-/** How a weight lies in a slot; the runtime packs it when it is loaded. */
+/** The layout of a weight in a slot; the runtime packs it at load. */
 export type WeightLayout =
-  /** Row-major, as a checkpoint has it. */
+  /** Row-major, as in a checkpoint. */
   | { readonly kind: "given" }
   /**
-   * Matrices one after the other, each of `depth` × `total` (K × N), cut into panels of so many `columns` of N: of each
-   * k in turn the values of the panel's columns, zeros beyond the last. `f32[matrices, ceil(total / columns), K,
+   * Matrices one after the other, each `depth` × `total` (K × N), split into panels of `columns` columns. A panel
+   * stores for each k the values of its columns, with zeros after the last. `f32[matrices, ceil(total / columns), K,
    * columns]`.
    *
    * The weight's own matrices are `depth` × `width`, or `transposed` (`width` × `depth`), and its columns are `first` …
-   * `first + width` − 1: several weights of as many matrices may stand side by side in a slot, so that one product
-   * reads all of them. With `pairs` D > 0, columns j and j + D of each 2·D lie next to each other: place g·2D + 2·j + h
-   * holds column g·2D + h·D + j, h being 0 or 1 and j below D. `total` is then a multiple of 2·D.
+   * `first + width` − 1: several weights with equally many matrices may be concatenated in a slot, so that one product
+   * reads all of them. With `pairs` D > 0, columns j and j + D of each 2·D are adjacent: position g·2D + 2·j + h holds
+   * column g·2D + h·D + j, for h = 0 or 1 and j < D. `total` is then a multiple of 2·D.
    */
   | {
       readonly kind: "panels";
@@ -158,7 +158,9 @@ export type WeightLayout =
 
 export type PanelLayout = Extract<WeightLayout, { kind: "panels" }>;
 
-/** Values of a slot that holds a weight of so many `elements` in a layout, with what stands beside it. */
+/**
+ * Number of values in a slot that holds a weight of `elements` elements in a layout, including concatenated weights.
+ */
 export function packedLength(layout: WeightLayout, elements: number): number {
   switch (layout.kind) {
     case "given":
@@ -172,10 +174,7 @@ export function packedLength(layout: WeightLayout, elements: number): number {
   }
 }
 
-/**
- * A weight as a model declares it, in the form that is read and written: with the slots of the kernels that read it,
- * where there are any.
- */
+/** A weight as the model declares it, with the slots of the layouts that kernels read, in serialized form. */
 export const asProgramWeight = (
   { path, dtype, shape, init, keys }: Omit<ProgramWeight, "slots">,
   slots: readonly ProgramWeightSlot[] = [],
@@ -188,10 +187,10 @@ export const asProgramWeight = (
   slots,
 });
 
-/** How far apart the values of a block stand: blocks lie along the depth of panels, else along rows. */
+/** The distance between the values of a block: blocks lie along the depth of panels, else along rows. */
 export const blockStride = (layout: WeightLayout): number => (layout.kind === "given" ? 1 : layout.columns);
 
-/** Bytes of such a slot. */
+/** Bytes of a slot that holds the weight. */
 export const weightBytes = (layout: WeightLayout, elements: number, form: EncodingName): number =>
   bytesOf(encodings[form], packedLength(layout, elements));
 
@@ -199,7 +198,7 @@ export interface ProgramState {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly SizeText[];
-  /** `filled`: every element is this value, a whole number of 32 bits. */
+  /** `filled`: every element is this value, a 32-bit integer. */
   readonly init:
     | { readonly kind: "zeros" }
     | { readonly kind: "filled"; readonly value: number }
@@ -207,21 +206,21 @@ export interface ProgramState {
   readonly slot: number;
 }
 
-/** Tables that follow from the counts of an axis. */
+/** Tables computed from the counts of an axis. */
 export type CountedTable = "starts" | "counts" | "positions" | "segments";
 
 export type ProgramTable =
   /**
-   * Of an axis whose counts the host knows. `starts`, u32[B+1]: the first packed row of each sequence and, last, the
-   * number of rows; `counts`, u32[B]: the rows of each; `positions` and `segments`, u32[rows]: the place of each row in
-   * its sequence, and which sequence that is.
+   * Tables of an axis whose counts the host knows. `starts`, u32[B+1]: the row offsets of the sequences (cu_seqlens);
+   * `counts`, u32[B]: the number of rows of each; `positions` and `segments`, u32[rows]: the index of each row in its
+   * sequence, and its sequence.
    */
   | { readonly kind: CountedTable; readonly axis: string; readonly slot: number }
   /** u32[longest + 1]: k of `axis`'s rule for each count of the axis it depends on (`kTable`). */
   | { readonly kind: "k"; readonly axis: string; readonly slot: number }
   /**
-   * u32[2 · (longest + 1)]: for each count n of the parent of `axis` (rule `span`), the first token and the one after
-   * the last (`spanOf`).
+   * u32[2 · (longest + 1)]: for each count n of the parent of `axis` (rule `span`), the first token and the end of the
+   * span (`spanOf`).
    */
   | { readonly kind: "span"; readonly axis: string; readonly slot: number }
   /** One f32, u32 or i32: the value of a size. */
@@ -230,7 +229,7 @@ export type ProgramTable =
   | { readonly kind: "live"; readonly name: string; readonly slot: number }
   /** One u32. */
   | { readonly kind: "seed"; readonly slot: number }
-  /** f32[positions, width] (`rope_table` of the IR); computed in 64 bits, written when `positions` grows. */
+  /** f32[positions, width] (`rope_table` of the IR); computed in f64, written when `positions` grows. */
   | {
       readonly kind: "rope";
       readonly positions: SizeText;
@@ -244,7 +243,7 @@ export type ProgramTable =
 export interface ProgramSlot {
   /** Size at the bounds given to `load`; routed rows count as their bound. */
   readonly bytes: SizeText;
-  /** What is in it, for people: `layers.1.inner.attn.q`, `activations`. */
+  /** The contents, for display: `layers.1.inner.attn.q`, `activations`. */
   readonly label: string;
 }
 
@@ -257,7 +256,7 @@ export interface ProgramKernel {
   readonly access: readonly ("read" | "read_write")[];
   /** Number of u32 words in its uniform buffer. */
   readonly uniforms: number;
-  /** The algorithm and tile it was given, for people: `ROWS=16 VECTORS=2`; empty where there was nothing to choose. */
+  /** The chosen algorithm and tile, for display: `ROWS=16 VECTORS=2`; empty where there is no choice. */
   readonly tuning: string;
 }
 
@@ -272,15 +271,14 @@ export type ProgramStep =
       readonly slots: readonly number[];
       readonly uniforms: readonly ProgramUniform[];
       /**
-       * How many invocations or tiles there are: `count` workgroups, laid out by the runtime over x and y so that none
-       * exceeds the device's limit; the kernel numbers them `workgroup_id.x + workgroup_id.y · num_workgroups.x` and
-       * guards.
+       * Number of workgroups. The runtime splits it into x and y so that neither exceeds the device's limit; the kernel
+       * computes its number as `workgroup_id.x + workgroup_id.y · num_workgroups.x` and checks bounds.
        */
       readonly workgroups: SizeText;
-      /** Where it may be dispatched instead of one of the steps right behind it. */
+      /** Set if the step may be dispatched in place of one of the steps right after it. */
       readonly standIn?: ProgramStandIn;
       /**
-       * Of `works`; null where nobody says. Steps of one work follow one another; they may be alternatives, all but one
+       * Index in `works`; null where unknown. Steps of one work are consecutive; they may be alternatives, all but one
        * of which have no workgroups.
        */
       readonly work: number | null;
@@ -295,9 +293,9 @@ export type ProgramStep =
   | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeText; readonly work: number | null };
 
 /**
- * A step that computes, to the bit, what one of the next `steps` does, whichever has workgroups at the sizes of a run.
- * What stands in is compiled sooner, or compiled anyway, and what it stands in for is faster once it is compiled; or it
- * knows more of what it is given.
+ * A stand-in: the step computes bit by bit the same as one of the next `steps` steps, whichever has workgroups at the
+ * sizes of a run. Either its kernel compiles faster, or is compiled anyway, while the other runs faster; or it relies
+ * on a promise about the states.
  */
 export interface ProgramStandIn {
   readonly steps: number;
@@ -306,40 +304,37 @@ export interface ProgramStandIn {
 }
 
 /**
- * `spared`: while the other's kernel has not been compiled, in runs in which its work has at most `each` floating-point
- * operations, `total` in all. Only where kernels are compiled slowly. `shared`: as that, where its own kernel has been
- * compiled or will be for another step of the run. `promised`: in runs whose caller promises this
- * (`RunOptions.promises`).
+ * When a stand-in is used. `spared`: while the other kernel is not compiled, for steps of at most `each` floating-point
+ * operations, until `total` operations are done; only on devices that compile slowly. `shared`: the same, if the
+ * stand-in's kernel is compiled already or will be for another step of the run. `promised`: in runs whose caller makes
+ * this promise (`RunOptions.promises`).
  */
 export type StandInCase =
   | { readonly kind: "spared" | "shared"; readonly each: number; readonly total: number }
   | { readonly kind: "promised"; readonly promise: RunPromise };
 
 /**
- * What a caller may promise of a run. greedy: the states of sampling ask for the likeliest token of every sequence, as
- * the logits come, and for no log-probability.
+ * Promises a caller may make about a run. greedy: the sampling states request the likeliest token of every sequence,
+ * with unmodified logits and without log-probabilities.
  */
 export const PROMISES = ["greedy"] as const;
 export type RunPromise = (typeof PROMISES)[number];
 
-/** What one step, or several that belong together, compute, and what that costs. */
+/** Debug information on a step, or on several that belong together: their operators and cost. */
 export interface ProgramWork {
-  /**
-   * Operators in the order they are evaluated: those fused ahead of the one the work is named for, that one, and those
-   * fused behind it.
-   */
+  /** Operators in the order of evaluation: the fused prologue, the main operator, the fused epilogue. */
   readonly ops: readonly ProgramOperator[];
-  /** Which of `ops` it is named for. */
+  /** Index of the main operator in `ops`, after which the work is named. */
   readonly main: number;
   /** Floating-point operations; a multiply-add is two. */
   readonly flops: SizeText;
-  /** Bytes read from memory and written to it, every operand once. */
+  /** Bytes read from and written to memory, counting every operand once. */
   readonly bytes: SizeText;
 }
 
 export interface ProgramOperator {
   readonly op: string;
-  /** Of `origins`; null where nobody knows. */
+  /** Index in `origins`; null where unknown. */
   readonly origin: number | null;
 }
 

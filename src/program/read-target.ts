@@ -1,8 +1,8 @@
-// Reads what a program was compiled for, or tunings measured on.
+// Reads the target of a program or of tunings, as untrusted input.
 import { flag, object, oneOf, orNull, whole, type Read, type Reader } from "./reader.js";
 import { DEVICE_CLASSES, type SubgroupRange, type Target } from "./target.js";
 
-/** Fails through the reader for what no device reports. */
+/** Fails through the reader for values that no device reports. */
 export const readTarget: Read<Target> = object({
   device: oneOf(DEVICE_CLASSES),
   subgroups: orNull(readSubgroups),

@@ -1,7 +1,7 @@
-// Reading JSON that may be anything: every look into it checks what is there and knows its place.
+// A reader of untrusted JSON: every access checks the value, and errors name its place.
 import { ModcError, type FaultOptions } from "../base/errors.js";
 
-/** The data is no compiled program; the message names the place, such as `steps[3].slots[0]`. */
+/** The data is not a compiled program; the message names the place, such as `steps[3].slots[0]`. */
 export class ProgramError extends ModcError<"program"> {
   override readonly name = "ProgramError";
 
@@ -15,7 +15,7 @@ const MOST_CHARACTERS = 512 * 1024 * 1024;
 const MOST_NAME_CHARACTERS = 10_000;
 const MOST_ITEMS = 10_000_000;
 
-/** Makes the error for what is found; `what` is a clause that begins with a place or with "it". */
+/** Creates the error; `what` is a clause that begins with a place or with "it". */
 export type Refuse = (what: string, options?: ErrorOptions) => Error;
 
 const noProgram: Refuse = (what, options) => new ProgramError(`not a compiled program: ${what}`, options);
@@ -25,14 +25,14 @@ export class Reader {
   readonly #refuse: Refuse;
   readonly #path: string;
 
-  /** Reads data that somebody has parsed, or made. */
+  /** Reads parsed data. */
   constructor(value: unknown, refuse: Refuse, path = "") {
     this.value = value;
     this.#refuse = refuse;
     this.#path = path;
   }
 
-  /** Reads JSON of at most so many characters. By default a program, for which it throws ProgramError. */
+  /** Parses JSON of at most `mostCharacters` characters. By default errors are ProgramErrors. */
   static parse(text: string, refuse: Refuse = noProgram, mostCharacters = MOST_CHARACTERS): Reader {
     if (text.length > mostCharacters) throw refuse("it is too long");
     try {
@@ -55,7 +55,7 @@ export class Reader {
     return typeof this.value === "object" && this.value !== null && !Array.isArray(this.value);
   }
 
-  /** An object with these fields and no others. */
+  /** Checks that the value is an object with exactly these fields. */
   fields(names: readonly string[]): void {
     const found = Object.keys(this.#record());
     for (const name of names) if (!found.includes(name)) this.fail(`has no ${name}`);
@@ -81,7 +81,7 @@ export class Reader {
     return value.map((item: unknown, i) => read(new Reader(item, this.#refuse, `${this.#path}[${i}]`)));
   }
 
-  /** No two items of this list may have the same value in a field. */
+  /** Checks that no two items of this list have the same value in a field. */
   unique(field: string): void {
     const seen = new Set<unknown>();
     this.list((item) => {
@@ -114,7 +114,7 @@ const describe = (value: unknown): string =>
 
 // --- schemas: how a value is read, with its type
 
-/** Reads what stands in one place. */
+/** A schema: reads and checks one value. */
 export type Read<T> = (r: Reader) => T;
 type Fields<T> = { readonly [N in keyof T]: Read<T[N]> };
 type Variant<V> = { [K in keyof V]: { readonly kind: K } & Readonly<V[K]> }[keyof V];
@@ -129,7 +129,7 @@ export const whole =
   (r) =>
     r.integer(least, most);
 
-/** The place of one of `count` things. */
+/** An index below `count`. */
 export const placeIn =
   (count: number): Read<number> =>
   (r) => {
@@ -180,13 +180,13 @@ export const variant =
     return object({ kind: () => kind, ...kinds[kind] })(r) as Variant<V>; // of its kind
   };
 
-/** What tells a format from others. */
+/** The name of the format. */
 export const format =
   <const T extends string>(name: T): Read<T> =>
   (r) =>
     r.string() === name ? name : r.fail(`must be ${JSON.stringify(name)}`);
 
-/** The only version that is read, by such a `reader`. */
+/** The only supported version; `reader` names the reading program. */
 export const version =
   <const T extends number>(known: T, reader = "version of modc"): Read<T> =>
   (r) => {

@@ -1,4 +1,4 @@
-// Programs as text: JSON, printed so that a person can read it, and read back as untrusted input.
+// Serializes programs: prints them as readable JSON, and reads them back as untrusted input.
 import { DTYPES, isFloat, type DType } from "../base/dtype.js";
 import { ENCODING_NAMES } from "./encodings/index.js";
 import {
@@ -43,7 +43,7 @@ import { FEATURES, ACTIVATION_TYPES, type Requirements } from "./target.js";
 
 export { ProgramError } from "./reader.js";
 
-/** One line for each slot, kernel and step; the same program always gives the same text. */
+/** Prints a program with one line for each slot, kernel and step. Equal programs give equal text. */
 export function printProgram(program: Program): string {
   const lists = Object.entries(program).map(([key, value]) => {
     const long = Array.isArray(value) && value.length > 0;
@@ -53,10 +53,7 @@ export function printProgram(program: Program): string {
   return `{\n${lists.join(",\n")}\n}\n`;
 }
 
-/**
- * Reads a program back. Throws ProgramError, with the place in the data, for anything a compiler would not have
- * written.
- */
+/** Reads a program. Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
 export const parseProgram = (text: string): Program => readProgram(Reader.parse(text));
 
 /** A program within other data. */
@@ -115,7 +112,7 @@ export function readProgram(root: Reader): Program {
   };
 }
 
-/** What the parts of a program may speak of. */
+/** The declarations that the parts of a program may refer to. */
 interface Context {
   readonly symbols: Symbols;
   readonly slots: readonly ProgramSlot[];

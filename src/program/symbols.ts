@@ -1,4 +1,4 @@
-// What the sizes of a program may mention: its axes and live parameters, read and checked first.
+// The symbols of a program's sizes: its axes and live parameters, which are read and checked first.
 import { axisNamed, knownOnHost, type Axis } from "../size/axes.js";
 import { fieldsOf, makeRule, ruleKinds, type CountRule } from "../size/count-rules.js";
 import { parseAxis, parseSize } from "../size/parse-size.js";
@@ -14,10 +14,10 @@ const MOST_SIZE_CHARACTERS = 50_000;
 export class Symbols {
   readonly axes: readonly ProgramAxis[];
   readonly live: Program["live"];
-  /** Those read so far. */
+  /** The axes read so far. */
   readonly #axes: Axis[] = [];
   readonly #liveNames: ReadonlySet<string>;
-  /** What is wrong with each text met so far; null for nothing. */
+  /** The fault of each size text read so far; null: none. */
   readonly #sizes = new Map<string, string | null>();
 
   constructor(live: Reader, axes: Reader) {
@@ -37,7 +37,7 @@ export class Symbols {
     return this.#liveNames.has(name);
   }
 
-  /** Whether only the device counts the rows of this sequence axis. */
+  /** Whether only the device knows the counts of this sequence axis. */
   onDevice(axis: string): boolean {
     return !knownOnHost(this.#axes, axis);
   }

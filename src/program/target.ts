@@ -1,22 +1,18 @@
-// What a program is compiled for: the class of a device and what it offers, as plain data that compiler and runtime
-// share.
+// The target of compilation: a device's class, features and limits, as plain data shared by compiler and runtime.
 import { EXIT, ModcError } from "../base/errors.js";
 import { ENCODING_NAMES, type EncodingName } from "./encodings/index.js";
 
 /**
- * Which tunings fit. `portable`: nothing is known. `mesa-software`: Mesa's lavapipe. `swiftshader`: that one, and other
- * processors that play a GPU. `integrated`: a GPU that shares memory with the processor. `discrete`: a GPU with memory
- * of its own.
+ * Classes of devices, by which tunings are chosen. `portable`: unknown. `mesa-software`: Mesa's lavapipe.
+ * `swiftshader`: SwiftShader and other software GPUs. `integrated`: a GPU that shares memory with the processor.
+ * `discrete`: a GPU with its own memory.
  */
 export const DEVICE_CLASSES = ["portable", "mesa-software", "swiftshader", "integrated", "discrete"] as const;
 export type DeviceClass = (typeof DEVICE_CLASSES)[number];
 
 export interface Target {
   readonly device: DeviceClass;
-  /**
-   * The narrowest and the widest subgroup that a kernel may meet, as the adapter reports them; null where there are
-   * none.
-   */
+  /** The smallest and largest subgroup size of the adapter; null without subgroups. */
   readonly subgroups: SubgroupRange | null;
   /** Whether shaders may use f16. */
   readonly f16: boolean;
@@ -25,11 +21,11 @@ export interface Target {
 
 export type SubgroupRange = readonly [min: number, max: number];
 
-/** The width that every subgroup has: what a kernel may rely on. Null where there are none, or where it varies. */
+/** The size that every subgroup has, on which kernels may rely; null without subgroups, or where it varies. */
 export const subgroupWidth = ({ subgroups }: Pick<Target, "subgroups">): number | null =>
   subgroups !== null && subgroups[0] === subgroups[1] ? subgroups[0] : null;
 
-/** Limits of a device that a schedule must respect, by shorter names than WebGPU's. */
+/** Limits of a device that a schedule must respect, with shorter names than WebGPU's. */
 export interface Limits {
   readonly storageBuffersPerStage: number;
   readonly invocationsPerWorkgroup: number;

@@ -1,5 +1,5 @@
-// The buffers of a session: one for each slot, checked against the device's limits before any is made, grown when a
-// larger run asks.
+// The buffers of a session: one for each slot, checked against the device's limits before any is created, and grown
+// when a run needs more.
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import type { Allocator } from "./allocator.js";
@@ -8,10 +8,10 @@ import { DisposedError, OutOfMemoryError, type LimitError } from "./errors.js";
 import { roomOn } from "./room.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
 
-/** A binding must not be empty, and copies go by words. */
+/** The least size of a buffer: a binding must not be empty, and copies are in words. */
 const LEAST_BYTES = 16;
 
-/** Bytes of the buffer that holds so many. */
+/** The size of a buffer for `bytes` bytes of data. */
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
 
 /** A slot of another session. */
@@ -21,7 +21,8 @@ export interface SharedSlot {
 }
 
 /**
- * Bytes that keep what they hold when a buffer is replaced: where they lay, and where they lie then; multiples of 4.
+ * A range of bytes whose contents are kept when a buffer is replaced: its offsets in the old and the new buffer. All
+ * are multiples of 4.
  */
 export interface Move {
   readonly from: number;
@@ -34,21 +35,21 @@ export class Buffers {
   readonly #allocator: Allocator;
   readonly #labels: readonly string[];
   readonly #room: ReturnType<typeof roomOn>;
-  /** Slots whose contents outlive a run and are kept when they grow. */
+  /** Slots whose contents outlive a run: they are copied when the slot grows. */
   readonly #lasting: ReadonlySet<number>;
   readonly #buffers: GPUBuffer[] = [];
-  /** Bytes of each slot's buffer; 0 before the first. */
+  /** Bytes of each slot's buffer; 0 before it has one. */
   readonly #bytes: number[];
-  /** Slots whose buffers are another session's, and the buffer that each was when it was last looked for. */
+  /** Slots whose buffers belong to another session, and the buffer of each at the last call of `replacedElsewhere`. */
   readonly #shared: ReadonlyMap<number, SharedSlot>;
   readonly #seen = new Map<number, GPUBuffer>();
   readonly #owners: readonly Buffers[];
   #replacements = 0;
-  /** Of the owners, when shared buffers were last looked for. */
+  /** The sum of the owners' `replacements` at the last call of `replacedElsewhere`. */
   #seenReplacements = -1;
   #destroyed = false;
 
-  /** `shared`: slots of another session, by those that they stand for. */
+  /** `shared`: slots of other sessions, by the slot of this session that uses them. */
   constructor(
     device: Device,
     allocator: Allocator,
@@ -75,7 +76,7 @@ export class Buffers {
     return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
   }
 
-  /** How often buffers were made, here and where shared ones are. */
+  /** How many times buffers were created, here and in the sessions that own shared ones. */
   get replacements(): number {
     return this.#replacements + this.#elsewhere();
   }
@@ -83,7 +84,7 @@ export class Buffers {
     return this.#owners.reduce((n, o) => n + o.replacements, 0);
   }
 
-  /** Slots whose buffers the session that owns them has replaced since this was asked last. */
+  /** Shared slots whose owner has replaced their buffers since the last call. */
   replacedElsewhere(): ReadonlySet<number> {
     const replaced = new Set<number>();
     const replacements = this.#elsewhere();
@@ -97,7 +98,7 @@ export class Buffers {
     return replaced;
   }
 
-  /** The first slot that this device cannot hold at these sizes, as an error; null where all fit. */
+  /** The error for the first slot that this device cannot hold at these sizes; null where all fit. */
   limitFault(needed: readonly number[]): LimitError | null {
     return this.#room(needed);
   }
@@ -109,9 +110,10 @@ export class Buffers {
   }
 
   /**
-   * Makes every slot at least as large as needed, and those of `moves` anew: what such a slot held goes where its moves
-   * say. Returns the slots that are new. Throws LimitError before anything is made, OutOfMemoryError, with the buffers
-   * as they were, where the device has no room, DisposedError where they were destroyed meanwhile.
+   * Makes every slot at least as large as needed. Slots in `moves` get new buffers, to which the listed ranges of the
+   * old ones are copied. Returns the slots with new buffers. Throws LimitError before any buffer is created;
+   * OutOfMemoryError, with the buffers unchanged, where the device has no room; DisposedError where the buffers were
+   * destroyed meanwhile.
    */
   async ensure(
     needed: readonly number[],
@@ -168,7 +170,7 @@ export class Buffers {
     return new Set(grown);
   }
 
-  /** States keep what they hold: the old contents come first in the larger buffer. */
+  /** Copies the old contents of lasting slots to the start of their larger buffers, or to where `moves` puts them. */
   #keepContents(
     grown: readonly number[],
     made: readonly GPUBuffer[],

@@ -1,4 +1,4 @@
-// From a program to a session: checked, allocated, compiled and filled with weights, or nothing left behind.
+// Loads a program as a session: checks, allocates, compiles and reads weights; on failure everything is freed.
 import { expectProgram } from "../program/expect.js";
 import type { Program } from "../program/program.js";
 import type { Device } from "./device.js";
@@ -9,9 +9,10 @@ import { Session, type LoadOptions } from "./session.js";
 import { locateWeights, type WeightsInput } from "./weights.js";
 
 /**
- * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws
- * ProgramError for what is no program, UnsupportedError or LimitError before anything is allocated, WeightsError before
- * any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
+ * Loads a program on a device: checks that it fits, creates all buffers, compiles all kernels, reads the weights.
+ * Throws ProgramError for anything but a program, UnsupportedError or LimitError before anything is allocated,
+ * WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError,
+ * DeviceLostError.
  *
  * Without weights they start from `options.seed`, which says that this is meant: without either, WeightsError. A
  * program whose weights all begin as ones or zeros, or that finds them where another session put them, needs neither.

@@ -23,10 +23,7 @@ interface CompiledKernel {
 /** Number of most recently used kernels that a device keeps after the sessions that use them. */
 const KEPT_KERNELS = 256;
 
-/**
- * What the sessions of one GPUDevice share, whoever opened it how often: layouts by what is bound, kernels by their
- * text.
- */
+/** What the sessions of one GPUDevice share, whoever opened it how often: layouts by binding types, kernels by text. */
 class Pool {
   readonly layouts = new Map<string, Layout>();
   readonly #kernels = new Map<string, CompiledKernel>();

@@ -1,5 +1,5 @@
-// The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the
-// device one at a time.
+// Loads the weights of a session from a checkpoint, from values in memory, or from the seed; converts and uploads them
+// one at a time.
 import { countOf } from "../base/collections.js";
 import { isFloat, type Words } from "../base/dtype.js";
 import { bug } from "../base/invariant.js";
@@ -27,9 +27,9 @@ import type { WeightSource } from "./weights/source.js";
  * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes, an opened one, or a function
  * that gives each weight's values. Without any, weights start from the seed that is given instead.
  *
- * A text is an address in a page; in Node it is one where it begins with `http:`, `https:` or `file:`, else the path of
- * a file, a folder or an index of shards. What comes over the network is read as it comes, and its header held against
- * the model before room is made for any of it. A response can be read once.
+ * In a page a text is an address. In Node it is one if it begins with `http:`, `https:` or `file:`, else the path of a
+ * file, a folder or an index of shards. A download is read as a stream, and its header is checked against the model
+ * before its tensors are allocated. A response can be read only once.
  */
 export type WeightsInput =
   | ArrayBuffer
@@ -48,8 +48,8 @@ export interface WeightValues {
 }
 
 /**
- * Finds out where each weight comes from; throws WeightsError, before any is read, where a checkpoint does not fit the
- * program. `signal` ends what is fetched.
+ * Opens the weights and matches them to the program. Throws WeightsError, before any is read, where a checkpoint does
+ * not fit the program. `signal` aborts downloads.
  */
 export async function locateWeights(
   program: Pick<Program, "weights" | "ignore">,
@@ -62,7 +62,7 @@ export async function locateWeights(
   if (typeof input === "function")
     return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
   const opened = await openGiven(input, signal === undefined ? {} : { signal });
-  const source = opened ?? (input as WeightSource); // the one kind that is left, as `openGiven` has seen to
+  const source = opened ?? (input as WeightSource); // the only remaining kind, as `openGiven` has seen to
   try {
     const matched = matchWeights(program, source);
     if (isFetched(source)) source.only(new Set([...matched.values()].flat()));
@@ -76,7 +76,10 @@ export async function locateWeights(
   }
 }
 
-/** What must be opened first; null where somebody has done so. Throws WeightsError for what is none of the kinds. */
+/**
+ * Opens a place, a response or bytes; null where the input is already open. Throws WeightsError for what is none of
+ * the kinds.
+ */
 async function openGiven(
   input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>,
   options: FetchOptions,
@@ -107,8 +110,8 @@ async function openGiven(
 }
 
 /**
- * That weights are there, and fit a program by their names, types and shapes: what is wrong is said before anything is
- * compiled for them. What comes over a network is looked at when it is loaded. Throws WeightsError.
+ * Checks, before anything is compiled, that weights exist and fit a program by name, type and shape. Downloads are
+ * checked when they are loaded. Throws WeightsError.
  */
 export async function expectFittingWeights(
   program: Pick<Program, "weights" | "ignore">,
@@ -121,7 +124,7 @@ export async function expectFittingWeights(
   if (!far) await (await locateWeights(program, input, 0)).close();
 }
 
-/** Whether it is what `fetch` gave. */
+/** Whether the input is a response of `fetch`. */
 export const isResponse = (input: unknown): input is FetchedFile =>
   typeof input === "object" && input !== null && "headers" in input && "bodyUsed" in input && "status" in input;
 
@@ -139,10 +142,10 @@ function checkValues(weight: ProgramWeight, words: Words): Words {
   return words;
 }
 
-/** Bytes written before waiting: Dawn keeps a copy of what is written until the device has taken it. */
+/** Bytes written between two waits: Dawn keeps a copy of written bytes until the device has taken them. */
 const BYTES_BETWEEN_WAITS = 64 * 1024 * 1024;
 
-/** Reads all weights and writes those that a kernel reads, and the states that begin as a weight. */
+/** Reads all weights, and uploads those that kernels read, and the states that start as a weight. */
 export async function uploadWeights(
   device: Device,
   program: Program,
@@ -150,7 +153,7 @@ export async function uploadWeights(
   weights: WeightValues,
   options: {
     readonly signal: AbortSignal | undefined;
-    /** Slots of states and weights that another session has filled. */
+    /** Slots of states and weights that another session owns and has filled. */
     readonly shared: ReadonlySet<number>;
     readonly progress: (done: number, total: number) => void;
   },
@@ -184,7 +187,7 @@ export async function uploadWeights(
         open.set(slot, shared);
         const buffer = buffers.buffer(slot);
         const write = (piece: Words | Uint16Array, byte: number): void =>
-          queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
+          queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source returns shared memory
         const packer = packers.get(slot) ?? encodings[form].pack(write, blockStride(layout));
         packers.set(slot, packer);
         forEachPiece(own, layout, shared, packer.add);
@@ -195,7 +198,7 @@ export async function uploadWeights(
       }
     }
     options.progress(++done, program.weights.length);
-    // Values that are in memory leave no time for anything else.
+    // Reading values from memory never yields to the event loop by itself.
     await nextTurn();
   }
   for (const packer of packers.values()) packer.finish();

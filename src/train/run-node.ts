@@ -1,4 +1,5 @@
-// A whole run of training: the text, the trainer, the loop, and what it leaves in its folder.
+// A whole training run: opens the text and the trainer, runs the loop, and writes checkpoints, log and report to its
+// folder.
 import { existsSync } from "node:fs";
 import { lockFolder } from "./lock-node.js";
 import { batchAt, batchesOf, windowBatch } from "./batches.js";
@@ -43,7 +44,7 @@ export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEven
   }
 }
 
-/** The same, in a folder that is this process's alone. */
+/** The same, in a folder that this process has locked. */
 async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { model } = options;
   const run = await openRunFolder(options.output);
@@ -104,7 +105,7 @@ export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOption
   ...(field === undefined ? {} : { field }),
 });
 
-/** What a run that goes on needs not be told again. */
+/** The options that a resumed run reads from its checkpoint. */
 const begunBy = ({ data, tokenizer, field, model }: RunOptions): RunOrigin => ({
   data: lastingName(data),
   tokenizer: tokenizer === undefined ? null : lastingName(tokenizer),
@@ -128,7 +129,7 @@ function expectSameModel(model: RunModel, { manifest, sources }: Before, path: s
     fail(`it has ${model.sources.length} source files, that one ${sources.length}`);
 }
 
-/** That a text's tokens are ones the model knows. */
+/** Checks that a text's tokens are within the model's vocabulary. */
 export function expectFits(
   corpus: Corpus,
   { data, model }: TextOptions & { readonly model: Pick<RunModel, "vocabulary"> },
@@ -152,14 +153,11 @@ interface Opened {
   readonly trainer: Trainer;
   readonly log: Log;
   readonly found: { readonly path: string; readonly checkpoint: Checkpoint } | null;
-  /** Where checkpoints after that one are now; null: there were none. */
+  /** The folder to which later checkpoints were moved; null: there were none. */
   readonly aside: string | null;
 }
 
-/**
- * The loop's events, each written to the log before it is told; the report whenever there is a new validation, and at
- * the end.
- */
+/** Yields the loop's events after writing each to the log. Writes the report after each validation and at the end. */
 async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
   const { options, run, corpus, parts, settings, trainer, log, found, aside } = opened;
   const from = found?.checkpoint.manifest.step ?? 0;
@@ -192,7 +190,7 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     );
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
   let [stepped, next] = [false, -Infinity];
-  /** A report that cannot be written stops no run: why it cannot, or null. */
+  /** Writes the report. A failure does not stop the run: returns the reason, or null. */
   const report = async (finished: boolean): Promise<string | null> => {
     const began = performance.now();
     const show = (tokens: readonly number[]): readonly string[] => corpus.show(tokens);
@@ -205,7 +203,7 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
         throw fault;
       },
     );
-    // Of a long run it takes a while: at most a twentieth of the time.
+    // The report of a long run takes long: spend at most a twentieth of the time on it.
     next = performance.now() + 20 * (performance.now() - began);
     return failed;
   };
@@ -228,7 +226,7 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
   }
 }
 
-/** How a machine differs from the one before, as a clause; null: not. */
+/** How this machine differs from the earlier one, as a clause; null if it does not. */
 function differenceOf(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string | null {
   const changed = Object.keys(now).filter((name) => before[name] !== now[name]);
   return changed.length === 0
@@ -332,7 +330,7 @@ async function loopOptions({
 /** Tokens of the passage that the report shows. */
 const PASSAGE = 256;
 
-/** So many of a list, evenly apart; 0: all. */
+/** `most` evenly spaced elements of a list; 0: all. */
 function spread<T>(list: readonly T[], most: number): readonly T[] {
   if (most === 0 || list.length <= most) return list;
   return Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);

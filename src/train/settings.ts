@@ -1,14 +1,11 @@
-// The settings of a run: those of a run that begins and of one that goes on, and what they come to at each step.
+// The settings of a new or resumed run, and the settings of each step that follow from them.
 import { TrainError } from "./errors.js";
 import type { Settings } from "../session/manifest.js";
 import { faultOf, TRAIN_OPTIONS, trainOptions, type SettingName, type TrainSettings } from "./options.js";
 import { learningRate, parsePoints, piecewiseLinear, type Point, type Schedule } from "./schedule.js";
 import type { StepSettings } from "./types.js";
 
-/**
- * What is not given takes its usual value, some of it by what is given. Throws TrainError for values that none can
- * have.
- */
+/** Completes settings with defaults, some of which depend on other settings. Throws TrainError for invalid values. */
 export function withDefaults(given: Partial<TrainSettings> & { readonly context: number }): TrainSettings {
   const all: Record<string, unknown> = {};
   const settings = all as unknown as TrainSettings; // filled in the order of the table, each by its own option
@@ -39,30 +36,30 @@ function schedulesOf(s: TrainSettings): { readonly rate: Schedule; readonly live
   return { rate, live: new Map([...livePoints(s)].map(([name, points]) => [name, piecewiseLinear(points)])) };
 }
 
-/** The values that each live parameter has, and when. */
+/** The points of each live parameter's schedule. */
 export const livePoints = ({
   live,
   steps,
 }: Pick<TrainSettings, "live" | "steps">): ReadonlyMap<string, readonly Point[]> =>
   new Map(liveLines(live).map(([name, text]) => [name, parsePoints(text.includes("@") ? text : `${text}@0`, steps)]));
 
-/** The largest value that each live parameter that is given has. */
+/** The largest value of each live parameter that is set. */
 export const largestLive = (settings: Pick<TrainSettings, "live" | "steps">): Readonly<Record<string, number>> =>
   Object.fromEntries(
     [...livePoints(settings)].map(([name, points]) => [name, Math.max(...points.map((p) => p.value))]),
   );
 
-/** Steps that are done when every live parameter has the value that it keeps to the end. */
+/** The number of steps after which no live parameter changes any more. */
 export const settledFrom = (settings: Pick<TrainSettings, "live" | "steps">): number =>
   Math.max(0, ...[...livePoints(settings)].map(([, points]) => lastChange(points)));
 
-/** The step of the first of those points at the end that have one value. */
+/** The step at which the final value is reached. */
 function lastChange(points: readonly Point[]): number {
   const before = points.findLastIndex(({ value }) => value !== points.at(-1)!.value);
   return before < 0 ? 0 : points[before + 1]!.step;
 }
 
-/** The settings of the step after so many. */
+/** The settings of the step that follows `done` steps. */
 export function stepSettings(settings: TrainSettings): (done: number) => StepSettings {
   const { rate, live } = schedulesOf(settings);
   if (live.size === 0) return (done) => ({ learningRate: rate(done) });
@@ -85,13 +82,13 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
 }
 
 /**
- * The settings of a run that goes on: those of its checkpoint, and of what is given only what may change: its length
- * and how often it validates and saves. Throws TrainError for anything else that differs.
+ * The settings of a resumed run: those of its checkpoint, with changes only to resumable options (its length, and how
+ * often it validates and saves). Throws TrainError for any other difference.
  */
 export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
   for (const [name, option] of TRAIN_OPTIONS)
     if (!option.has(kept[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
-  const before = kept as unknown as TrainSettings; // each has just been held against its option
+  const before = kept as unknown as TrainSettings; // each was just checked against its option
   const changed = TRAIN_OPTIONS.filter(
     ([name, { resumable }]) => given[name] !== undefined && given[name] !== before[name] && !resumable,
   ).map(([name]) => name);
@@ -99,7 +96,7 @@ export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSet
   return withDefaults({ ...before, ...given });
 }
 
-/** Names the options as they are written on the command line, and what the run was begun with in their place. */
+/** The error for changed options: names their flags, and the values the run was started with. */
 function contradiction(
   changed: readonly SettingName[],
   before: TrainSettings,
@@ -125,7 +122,7 @@ function contradiction(
 /** The option of a setting: `--min-lr`. */
 const flagOf = (name: SettingName): string => trainOptions[name].flag.split(" ")[0]!;
 
-/** An option with its value: `--lr 0.001`; of live parameters one for each. */
+/** An option with its value: `--lr 0.001`; one for each live parameter. */
 function written(name: SettingName, value: string | number): string {
   if (name !== "live") return `${flagOf(name)} ${value}`;
   return liveLines(String(value))
@@ -133,5 +130,5 @@ function written(name: SettingName, value: string | number): string {
     .join(" ");
 }
 
-/** As a checkpoint keeps them. */
+/** The settings in the form a checkpoint stores. */
 export const settingsRecord = (settings: TrainSettings): Settings => ({ ...settings });

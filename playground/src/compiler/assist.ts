@@ -1,4 +1,4 @@
-// Help while one types: what can stand at a place of the source, and what a name means there.
+// Editor assistance: completions at a position of the source, and documentation of a name.
 import { libraryFile, librarySources } from "../../../src/check/names/library.js";
 import {
   documentedIn,
@@ -23,13 +23,13 @@ export interface Completion {
   readonly kind: "block" | "function" | "parameter" | "member" | "variable" | "constant" | "keyword" | "type";
   readonly detail: string;
   readonly doc: string;
-  /** What is written instead of the label. */
+  /** The text to insert in place of the label. */
   readonly apply?: string;
-  /** What else is written, so that the name is imported. */
+  /** An additional insertion that imports the name. */
   readonly imported?: { readonly at: number; readonly text: string };
 }
 
-/** What a name means. */
+/** Documentation of a name. */
 export interface Help {
   readonly from: number;
   readonly to: number;
@@ -38,7 +38,7 @@ export interface Help {
   readonly parameters: readonly { readonly name: string; readonly doc: string }[];
 }
 
-/** What routes have besides being routes. */
+/** The members of a route. */
 const ROUTE_MEMBERS: readonly Completion[] = [
   ["mask", "bool[B, T]", "whether each token was chosen"],
   ["index", "u32[B, K]", "the chosen tokens, in order of position"],
@@ -61,7 +61,7 @@ const libraryBlocks: ReadonlyMap<string, Read> = new Map(
   ),
 );
 
-/** The last source that parsed well enough to hold the declaration that is being written. */
+/** For each declaration, the last source in which it parsed. */
 const lastTrees = new Map<string, Read>();
 
 function read(text: string): File {
@@ -70,7 +70,7 @@ function read(text: string): File {
   return file;
 }
 
-/** The word before a place, and what stands before that. */
+/** The word before a position, and the text before the word. */
 export function completionsAt({
   text,
   at,
@@ -104,7 +104,7 @@ export function completionsAt({
   return { from, options: all.filter((c) => !seen.has(c.label) && seen.add(c.label)) };
 }
 
-/** What the name at a place means; null: nothing that is known. */
+/** Documentation of the name at a position; null: unknown. */
 export function helpAt({ text, at }: Assist): Help | null {
   const start = at - (/[A-Za-z_]\w*$/.exec(text.slice(0, at))?.[0].length ?? 0);
   const name = /^[A-Za-z_]\w*/.exec(text.slice(start))?.[0];
@@ -144,7 +144,7 @@ const documented = ({ name, kind, signature, doc }: Documented): Completion => (
   doc: doc?.trim() ?? "",
 });
 
-/** Where a name of the library is added to what the file imports of it. */
+/** The insertion that adds a library name to the file's imports. */
 function importOf(file: File, name: string): { readonly at: number; readonly text: string } {
   const last = file.imports.find((i) => i.from === "std")?.names.at(-1);
   return last ? { at: last.span.end, text: `, ${name}` } : { at: 0, text: `import { ${name} } from "std"\n` };
@@ -152,13 +152,13 @@ function importOf(file: File, name: string): { readonly at: number; readonly tex
 
 const importsOf = (file: File): ReadonlySet<string> => new Set(file.imports.flatMap((i) => i.names.map((n) => n.text)));
 
-/** The declaration that a place lies in, as it was when it could last be read. */
+/** The declaration that contains a position, from the last source in which it parsed. */
 function enclosing(before: string): Read | null {
   const name = [...before.matchAll(/^(?:block|model)\s+([A-Za-z_]\w*)/gm)].at(-1)?.[1];
   return (name !== undefined && lastTrees.get(name)) || null;
 }
 
-/** Names that can be seen at a place, inner first. */
+/** Names in scope at a position, inner scopes first. */
 function inScope(text: string, before: string, file: File): ReadonlyMap<string, Completion> {
   const found = new Map<string, Completion>();
   const add = (c: Completion): void => void (found.has(c.label) || found.set(c.label, c));
@@ -196,7 +196,7 @@ function inScope(text: string, before: string, file: File): ReadonlyMap<string, 
   return found;
 }
 
-/** What of a function's body stands before a place; null: it lies in none. */
+/** The text of the function body before a position; null outside functions. */
 function bodyBefore(before: string): string | null {
   let depth = 0;
   const start = before.search(/(?:^|\n)(?:block|model)\s[^\n]*(?![\s\S]*\n(?:block|model)\s)/);
@@ -243,7 +243,7 @@ function membersOfBlock(block: Block, text: string): readonly Completion[] {
 
 const oneLine = (text: string): string => text.trim().replaceAll(/\s+/g, " ").slice(0, 80);
 
-/** What stands behind `owner.`: members of the block it was made from, else those of a route. */
+/** Completions after `owner.`: members of its block, else those of a route. */
 function membersOf(owner: string, here: Read | null): readonly Completion[] {
   const member = here && allMembers(here.block.members).find((m) => m.kind === "sub-block" && m.name.text === owner);
   if (member?.kind !== "sub-block") return ROUTE_MEMBERS;
@@ -258,7 +258,7 @@ function membersOf(owner: string, here: Read | null): readonly Completion[] {
   });
 }
 
-/** The block whose arguments a place lies in; null: none. */
+/** The block whose arguments contain a position; null: none. */
 function calledAt(before: string): string | null {
   let depth = 0;
   for (let i = before.length - 1; i >= 0; i--) {

@@ -1,11 +1,11 @@
-// What changed between two lists of lines: a shortest script of lines taken away and added (Myers 1986).
+// The difference of two lists of lines: a shortest edit script of removals and additions (Myers 1986).
 
 export interface DiffLine {
   readonly text: string;
   readonly change: "same" | "added" | "removed";
 }
 
-/** Lines are equal where their keys are. Null where the lists differ in more than `most` lines. */
+/** The edit script. Lines with equal keys are equal. Null where the lists differ in more than `most` lines. */
 export function diffLines(
   before: readonly string[],
   after: readonly string[],
@@ -27,7 +27,7 @@ export function diffLines(
   return lines.reverse();
 }
 
-/** How far into `a` each diagonal k = x − y has come with fewer than d edits, k from −d − 1 to d + 1. */
+/** For each diagonal k = x − y, from −d − 1 to d + 1, the furthest x in `a` reached with fewer than d edits. */
 type Reached = Int32Array;
 const reached = (ends: Reached, d: number, k: number): number => ends[k + d + 1]!;
 
@@ -35,7 +35,9 @@ const reached = (ends: Reached, d: number, k: number): number => ends[k + d + 1]
 const comesFrom = (ends: Reached, d: number, k: number): number =>
   k === -d || (k !== d && reached(ends, d, k - 1) < reached(ends, d, k + 1)) ? k + 1 : k - 1;
 
-/** For each number of edits up to the least that suffices; null: `most` do not. */
+/**
+ * The furthest-reaching points for each number of edits up to the least that suffices; null if `most` do not suffice.
+ */
 function traceOf(a: readonly string[], b: readonly string[], most: number): readonly Reached[] | null {
   const trace: Reached[] = [];
   const middle = Math.min(most, a.length + b.length) + 1;

@@ -9,7 +9,7 @@ export interface Kernel {
   readonly dispatches: number;
 }
 
-/** For any device, in the order of their first use; null where the source has errors. */
+/** The kernels for any device, in the order of first use; null where the source has errors. */
 export function kernelsOf(source: Source): readonly Kernel[] | null {
   const program = compiledOf(source).program();
   if (!program) return null;

@@ -1,4 +1,4 @@
-// The parts of a model laid out from top to bottom, with everything a page needs to draw them.
+// Lays out the parts of a model from top to bottom for drawing.
 import { graphlib, layout } from "@dagrejs/dagre";
 import type { Cluster, Part, Parts, Wire } from "./picture.js";
 
@@ -13,20 +13,20 @@ export interface Picture {
   readonly model: string;
   readonly width: number;
   readonly height: number;
-  /** Their boxes' centres are at x and y. */
+  /** Boxes with their centres at x and y. */
   readonly parts: readonly (Part & Box)[];
   readonly clusters: readonly (Cluster & Box)[];
   readonly wires: readonly (Wire & {
     readonly points: readonly { readonly x: number; readonly y: number }[];
     readonly label: Box | null;
   })[];
-  /** Parts of the model where they are too many to draw; else null. */
+  /** The number of parts if they are too many to draw; else null. */
   readonly tooMany: number | null;
 }
 
-/** More would be a picture that nobody reads. */
+/** The most parts that are drawn. */
 export const MOST_PARTS = 400;
-/** Of the font that the picture is drawn in. */
+/** Width of a character in the picture's font. */
 const CHARACTER = 7.3;
 const LINE = 17;
 

@@ -1,10 +1,10 @@
-// The ledger of a model beside the same model with nothing skipped, at sizes one can choose.
+// The cost ledger of a model at chosen sizes, beside the same model with nothing skipped.
 import { ledger, type LedgerRow } from "../../../src/cost/ledger.js";
 import type { Axis } from "../../../src/size/axes.js";
 import type { Source } from "../source.js";
 import { compiledOf } from "./memo.js";
 
-/** An axis whose extent a caller decides. */
+/** An axis whose extent the caller chooses. */
 export interface OpenAxis {
   readonly name: string;
   readonly role: "batch" | "sequence" | "free";
@@ -19,7 +19,7 @@ export interface LedgerTable {
   readonly total: Omit<LedgerRow, "name">;
 }
 
-/** Null where the source has errors. Extents beyond what an axis allows are cut to it. */
+/** The ledger; null where the source has errors. Extents are clamped to the axes' bounds. */
 export function ledgerOf(source: Source, given: Readonly<Record<string, number>> = {}): LedgerTable | null {
   const { checked, graph } = compiledOf(source);
   const optimized = graph();
@@ -33,7 +33,7 @@ export function ledgerOf(source: Source, given: Readonly<Record<string, number>>
   return { axes, tokens, rows, total };
 }
 
-/** Tokens where the model has no bound. */
+/** Default number of tokens for a model without a bound. */
 const USUAL = 256;
 
 function openAxis({ name, role, bound }: Axis, given: number | undefined): OpenAxis {

@@ -1,4 +1,4 @@
-// What was compiled last: each stage is computed once for a source, when it is first asked for.
+// Caches the last compilation: each stage is computed once for a source, on first use.
 import { once } from "../../../src/base/once.js";
 import { check, type Checked } from "../../../src/check/check.js";
 import { programFor } from "../../../src/compile.js";
@@ -8,13 +8,13 @@ import { passes, stages } from "../../../src/passes/index.js";
 import type { Program } from "../../../src/program/program.js";
 import type { Source } from "../source.js";
 
-/** The name a source has in messages. */
+/** The name of a source in messages. */
 export const FILE = "model.mod";
 
 /** The graph after a pass, and the rules that fired in it. */
 export interface Stage {
   readonly name: string;
-  /** What the pass is for. */
+  /** The purpose of the pass. */
   readonly doc: string;
   readonly graph: Graph;
   readonly fired: ReadonlyMap<string, number>;
@@ -22,9 +22,9 @@ export interface Stage {
 
 export interface Compiled {
   readonly checked: Checked;
-  /** From the graph as it is lowered to the optimized one; empty where the source has errors. */
+  /** From the lowered graph to the optimized one; empty where the source has errors. */
   readonly stages: () => readonly Stage[];
-  /** The optimized graph, and the program of it for any device; null where the source has errors. */
+  /** The optimized graph, and its program for any device; null where the source has errors. */
   readonly graph: () => Graph | null;
   readonly program: () => Program | null;
 }

@@ -1,4 +1,4 @@
-// A model as parts and wires: its blocks as they are called, the choices of routes, and what skips them.
+// A model as a diagram of parts and wires: called blocks, choices of routes, and skip connections.
 import { groupOf, MODEL_GROUP } from "../../../src/cost/group.js";
 import type { Instance, Model, Value } from "../../../src/check/model.js";
 import { operations, type OperationKind } from "../../../src/check/operations.js";
@@ -17,24 +17,21 @@ export interface Part {
   readonly kind: PartKind;
   readonly title: string;
   readonly subtitle: string;
-  /** The cluster it lies in. */
+  /** The cluster that contains it. */
   readonly cluster: string | null;
   readonly cost: PartCost | null;
-  /** Where it stands in the source. */
+  /** Its place in the source. */
   readonly at: { readonly from: number; readonly to: number } | null;
 }
 
-/**
- * Operations of one run at the usual sizes, their share of the model's, and those of the same part with nothing
- * skipped.
- */
+/** Operations of one run at default sizes, their share of the model's, and those of the part with nothing skipped. */
 export interface PartCost {
   readonly flops: number;
   readonly share: number;
   readonly dense: number;
 }
 
-/** `skip`: the rows that a route leaves as they are. `choice`: which rows are chosen. */
+/** `skip`: rows that a route does not choose. `choice`: the chosen row indices. */
 export type WireKind = "data" | "skip" | "choice";
 
 export interface Wire {
@@ -45,7 +42,7 @@ export interface Wire {
   readonly shape: string;
 }
 
-/** A routed block: router, choice, and what the chosen rows go through. */
+/** A routed block: router, choice, and the block applied to the chosen rows. */
 export interface Cluster {
   readonly id: string;
   readonly title: string;
@@ -94,10 +91,10 @@ class Painter {
   readonly #sources = new Map<Value, Sources>();
   readonly #silent = new Set<Value>();
   readonly #instances: ReadonlyMap<string, Instance>;
-  /** Blocks that have a part. */
+  /** Blocks that are drawn as a part. */
   readonly #seen = new Set<string>();
   readonly #axes: ReadonlyMap<string, Axis>;
-  /** Groups in which a route is chosen. */
+  /** Groups that contain the choice of a route. */
   readonly #routed: ReadonlySet<string>;
 
   constructor(
@@ -139,7 +136,7 @@ class Painter {
     };
   }
 
-  /** Values that results and losses need, inputs first. */
+  /** Values that results and losses depend on, inputs first. */
   #reached(): readonly Value[] {
     const order: Value[] = [];
     const seen = new Set<Value>();
@@ -159,7 +156,7 @@ class Painter {
   }
 
   #visit(value: Value): void {
-    // What is made of weights alone is no part of the flow.
+    // Values computed from weights alone are not drawn.
     const isGiven = kindOf(value) === "source" && value.op !== "input";
     if (isGiven || (value.inputs.length > 0 && value.inputs.every((input) => this.#silent.has(input))))
       return void this.#silent.add(value);
@@ -174,7 +171,7 @@ class Painter {
     );
   }
 
-  /** Where what passes through a value comes from. */
+  /** The parts that a value's data comes from. */
   #through(value: Value): Sources {
     const found = new Map<string, WireKind>();
     value.inputs.forEach((input) => {
@@ -195,7 +192,7 @@ class Painter {
     }
   }
 
-  /** The part that a value belongs to, made when its first value comes; null: it is a wire, or nothing. */
+  /** The part of a value, created with its first value; null: the value is a wire or is not drawn. */
   #partOf(value: Value): string | null {
     if (value.op === "input")
       return this.#make(`input:${value.id}`, value, {
@@ -239,7 +236,7 @@ class Painter {
     const path = plain(call);
     const routed = this.#onRoute(axis);
     const id = `${path}@${axis}`;
-    // What all calls of a block cost together stands with its first part.
+    // The cost of all calls of a block is shown at its first part.
     const first = !this.#parts.has(id) && !this.#seen.has(path);
     this.#seen.add(path);
     return this.#make(id, value, {
@@ -250,7 +247,7 @@ class Painter {
     });
   }
 
-  /** Whether it brings together what comes from different parts, as a residual addition does. */
+  /** Whether it joins data of different parts, as a residual addition does. */
   #joins(value: Value): boolean {
     if (value.op !== "pointwise") return false;
     const from = value.inputs
@@ -288,7 +285,7 @@ class Painter {
     return id;
   }
 
-  /** Where an instance is made. */
+  /** The place of an instance's declaration. */
   #declared(path: string): Part["at"] {
     const span = this.#instances.get(path)?.span;
     return span?.file === FILE ? { from: span.start, to: span.end } : null;
@@ -309,7 +306,7 @@ class Painter {
     return text.length > 40 ? `${text.slice(0, 38)} …` : text;
   }
 
-  /** The sequence axis that its rows lie on, or those of what it is made from. */
+  /** The sequence axis of its rows, or of its inputs' rows. */
   #axisOf(value: Value): string | null {
     for (const size of value.type.shape) {
       const name = printSize(size);
@@ -323,7 +320,7 @@ class Painter {
     return axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
   }
 
-  /** How many rows are chosen, and of what. */
+  /** The number of chosen rows, and their parent axis. */
   #choiceText(value: Value): string {
     const axis = this.#axes.get(this.#axisOf(value) ?? "");
     if (axis?.role !== "sequence") return "";
@@ -342,7 +339,7 @@ function callOf(path: string): string {
   return [head, ...(end < 0 ? rest : rest.slice(0, end))].join(".");
 }
 
-/** An instance's path from that of a call. */
+/** The path of an instance, from that of a call. */
 const plain = (call: string): string => call.replaceAll(/#\d+/g, "");
 
 const placeOf = ({ span }: Value): Part["at"] => (span.file === FILE ? { from: span.start, to: span.end } : null);

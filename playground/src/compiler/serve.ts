@@ -1,4 +1,4 @@
-// The compiler's worker: what the page can ask about a source.
+// The compiler's worker: handlers of the page's calls about a source.
 import type { CompilerCalls } from "../worker/protocol.js";
 import { serve, type Server, type WorkerScope } from "../worker/serve.js";
 import { completionsAt, helpAt } from "./assist.js";

@@ -6,22 +6,24 @@ import { diffLines, type DiffLine } from "./diff.js";
 import { compiledOf, type Stage } from "./memo.js";
 
 export interface StageText {
-  /** Its name, and those of all. */
+  /** The name of the stage, and the names of all stages. */
   readonly stage: string;
   readonly stages: readonly string[];
   readonly lines: readonly DiffLine[];
   /** What the pass is for. */
   readonly doc: string;
-  /** Rules that fired, and how often. */
+  /** Rules that fired, with their counts. */
   readonly fired: readonly { readonly rule: string; readonly times: number }[];
-  /** False where so much changed that lines were not compared. */
+  /** False if there were too many changes to compare lines. */
   readonly compared: boolean;
 }
 
-/** Beyond so many changed lines a comparison takes long and tells little. */
+/** The most changed lines for a comparison: more take long and are not useful. */
 const MOST_CHANGES = 3000;
 
-/** Null where the source has errors. Throws for a stage that there is none of; the empty name is that of the last. */
+/**
+ * The text of a stage; the empty name selects the last. Null where the source has errors. Throws for an unknown stage.
+ */
 export function stageOf(source: Source, name: string): StageText | null {
   const { checked, stages } = compiledOf(source);
   const all = stages();
@@ -43,5 +45,5 @@ export function stageOf(source: Source, name: string): StageText | null {
   };
 }
 
-/** Nodes are numbered anew after each pass: a line is the same where all but the numbers is. */
+/** Each pass renumbers the nodes: lines are compared without numbers. */
 const withoutNumbers = (line: string): string => line.replaceAll(/%\d+/g, "%");

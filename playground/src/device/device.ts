@@ -1,4 +1,4 @@
-// The page's device, opened once and again where it was lost.
+// The page's device, opened on first use and again after it was lost.
 import { type Device, openDevice } from "../../../src/runtime/index.js";
 
 let opened: Promise<Device> | null = null;
@@ -11,6 +11,6 @@ export async function pageDevice(): Promise<Device> {
   return opened;
 }
 
-/** As people call it: a processor that plays a GPU is told apart. Some browsers keep the name to themselves. */
+/** The device's name for display, marked if it is software. Some browsers hide the name. */
 export const describeDevice = ({ info }: Device): string =>
   `${info.name === "unknown adapter" ? "this browser's device" : info.name}${info.software ? ", in software" : ""}`;

@@ -1,7 +1,7 @@
-// Why a model cannot do what was asked, for people.
+// Errors of running and training, for display.
 import { ModcError } from "../../../src/base/errors.js";
 
-/** A wish that the model does not fit; `hint` says how it would. */
+/** The model does not support the requested action; `hint` says what would help. */
 export class ModelError extends ModcError<"model"> {
   override readonly name = "ModelError";
 

@@ -1,8 +1,8 @@
-// What the page can ask the device to do.
+// The calls from the page to the device's worker.
 import type { Summary } from "../../../src/generate/index.js";
 import type { Source } from "../source.js";
 
-/** Where a model's weights come from: a file that fits it, what was trained here, or chance. */
+/** The source of a model's weights: the trained file, training in this page, or random values. */
 export type WeightsChoice = "trained" | "here" | "random";
 
 export interface RunAsk {
@@ -14,11 +14,11 @@ export interface RunAsk {
   readonly topP: number;
   readonly seed: number;
   readonly weights: WeightsChoice;
-  /** Address of the trained weights that the playground comes with. */
+  /** Address of the playground's trained weights. */
   readonly file: string;
 }
 
-/** A layer of the heat map, and the route, all tokens first, that says which of them it computes. */
+/** A layer of the heat map, and the index of its route (0: all tokens). */
 export interface Layer {
   readonly path: string;
   readonly axis: number;
@@ -28,7 +28,7 @@ export interface Layer {
 
 export type RunEvent =
   | { readonly kind: "stage"; readonly text: string }
-  /** What the device is, and which weights the model has. */
+  /** The device and the source of the weights. */
   | {
       readonly kind: "ready";
       readonly device: string;
@@ -36,21 +36,21 @@ export type RunEvent =
       readonly trained: boolean;
       readonly layers: readonly Layer[];
     }
-  /** The prompt, a piece of text a token; for each the routes that it took, null where nobody knows. */
+  /** The prompt as a text for each token, with the routes that each took; null where unknown. */
   | {
       readonly kind: "prompt";
       readonly pieces: readonly string[];
       readonly computed: readonly (readonly (boolean | null)[])[];
     }
-  /** `computed`: of the token before. */
+  /** `computed`: the routes of the previous token. */
   | { readonly kind: "token"; readonly text: string; readonly computed: readonly boolean[] | null };
 
 export interface TrainAsk {
   readonly source: Omit<Source, "phase">;
-  /** What it learns, as bytes. */
+  /** The training text, as bytes. */
   readonly text: string;
   readonly steps: number;
-  /** Sequences of a step, and bytes of each. */
+  /** Number of sequences in a step, and bytes of each. */
   readonly batch: number;
   readonly context: number;
   readonly learningRate: number;
@@ -59,7 +59,7 @@ export interface TrainAsk {
 export type TrainEvent =
   | { readonly kind: "stage"; readonly text: string }
   | { readonly kind: "ready"; readonly device: string; readonly weights: number }
-  /** A step that is done; the loss is the objective's own, in nats a byte. */
+  /** A finished step, with the objective's own loss in nats per byte. */
   | {
       readonly kind: "step";
       readonly step: number;
@@ -75,7 +75,7 @@ export interface TrainSummary {
 }
 
 export interface DeviceCalls {
-  /** What is stopped ends with what it has come to. */
+  /** A stopped call resolves with its result so far. */
   readonly train: { readonly ask: TrainAsk; readonly event: TrainEvent; readonly answer: TrainSummary };
   readonly run: { readonly ask: RunAsk; readonly event: RunEvent; readonly answer: Summary };
 }

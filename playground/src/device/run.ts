@@ -1,5 +1,4 @@
-// A model that continues a prompt: compiled for the page's device, its weights loaded, token after token told as it
-// comes.
+// Runs a model on a prompt: compiles it for the page's device, loads its weights, and reports each token.
 import { countOf } from "../../../src/base/collections.js";
 import { compileGeneration } from "../../../src/compile-generation.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
@@ -18,7 +17,7 @@ import { ModelError } from "./errors.js";
 import type { Layer, RunAsk, RunEvent } from "./protocol.js";
 import { learnedBy } from "./train.js";
 
-/** Numbers in all weights: more takes too long, and too much memory, in a page. */
+/** The most weight values of a model: more takes too long, and too much memory, in a page. */
 export const MOST_WEIGHTS = 100e6;
 
 interface Ready {
@@ -52,7 +51,7 @@ export async function run(ask: RunAsk, tell: (event: RunEvent) => void, signal: 
   }
 }
 
-/** Compiles and loads what was asked for, unless it is what was run last. */
+/** Compiles and loads the requested model, unless it is the last one run. */
 async function prepare(
   { source, weights, file }: RunAsk,
   tell: (event: RunEvent) => void,
@@ -83,7 +82,7 @@ async function prepare(
   return ready;
 }
 
-/** Frees what was run last. */
+/** Frees the last model. */
 export function discard(): void {
   ready?.generator.dispose();
   ready = null;
@@ -108,7 +107,7 @@ function expectRuns({ vocabulary, prompt }: Generation): void {
     );
 }
 
-/** The weights that the playground comes with, where the model is theirs; null where it is another. */
+/** The playground's trained weights, if they fit the model; else null. */
 async function trainedWeights(
   { prompt }: Generation,
   file: string,
@@ -126,7 +125,7 @@ async function trainedWeights(
   return { values: bytes, name: "weights trained on Moby-Dick" };
 }
 
-/** Throws where this very program has learned nothing here. */
+/** The weights trained in this page. Throws where this program was not trained. */
 function weightsLearned(source: RunAsk["source"]): {
   readonly values: (weight: ProgramWeight) => Words;
   readonly name: string;
@@ -137,7 +136,7 @@ function weightsLearned(source: RunAsk["source"]): {
   return { values: learned.values, name: `weights trained here for ${learned.steps} steps` };
 }
 
-/** A layer for each attention, by the block it lies in, and for each route without any. */
+/** A layer for each attention, named after its block, and for each route without attention. */
 export function layersOf({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly Layer[] {
   const found = layers.map(({ path, axis }) => ({ path, axis: axes.findIndex((a) => a.axis === axis) }));
   const bare = axes.flatMap(({ path, axis }, i) =>
@@ -151,8 +150,8 @@ export function layersOf({ axes, layers }: Pick<Generation, "axes" | "layers">):
 }
 
 /**
- * For each token of a prompt, route by route: whether it took it; null where nobody keeps that. The prompt is read for
- * a single token: what is generated then reads it again.
+ * For each token of a prompt and each route, whether the token took it; null where no cache records it. The prompt is
+ * read for a single token here, and again for the generation.
  */
 async function routesOf(
   generator: Generator,
@@ -164,7 +163,7 @@ async function routesOf(
   return prompt.map((_, t) => taken.map((positions, i) => (i === 0 ? true : (positions?.has(t) ?? null))));
 }
 
-/** The text that each byte completes. */
+/** The characters that each byte completes. */
 function piecesOf(bytes: readonly number[]): readonly string[] {
   const text = new ByteText();
   return bytes.map((byte, i) => text.push([byte]) + (i === bytes.length - 1 ? text.end() : ""));

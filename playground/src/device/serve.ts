@@ -1,4 +1,4 @@
-// The device's worker: what the page can ask it to compute, one thing at a time.
+// The device's worker: handlers of the page's calls, executed one at a time.
 import { serve, type Server, type WorkerScope } from "../worker/serve.js";
 import type { DeviceCalls } from "./protocol.js";
 import { discard, run } from "./run.js";
@@ -6,7 +6,7 @@ import { train } from "./train.js";
 
 export function serveDevice(scope: WorkerScope): Server {
   let last: Promise<unknown> = Promise.resolve();
-  /** Begins when what is under way has ended, however it ends. */
+  /** Starts after the current work has ended, successfully or not. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const next = last.then(work);
     last = next.catch(() => undefined);
@@ -20,7 +20,7 @@ export function serveDevice(scope: WorkerScope): Server {
     train: (ask, tell, signal) => {
       tell({ kind: "stage", text: "waiting for the device" });
       return inTurn(() => {
-        discard(); // training needs its room
+        discard(); // frees memory for training
         return train(ask, tell, signal);
       });
     },

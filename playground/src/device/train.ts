@@ -1,5 +1,4 @@
-// A model that learns a text on the page's device, step after step; what it has learned stays here for it to be run
-// with.
+// Trains a model on a text on the page's device, and keeps the trained weights for running it.
 import { countOf } from "../../../src/base/collections.js";
 import type { Program, ProgramWeight } from "../../../src/program/program.js";
 import { initialValues, type Words } from "../../../src/runtime/index.js";
@@ -16,10 +15,10 @@ import { describeDevice, pageDevice } from "./device.js";
 import { ModelError } from "./errors.js";
 import type { TrainAsk, TrainEvent, TrainSummary } from "./protocol.js";
 
-/** Numbers in all weights: training keeps four of each, and what it computes beside. */
+/** The most weight values of a model: training keeps four values for each, and activations. */
 const MOST_WEIGHTS = 25e6;
 
-/** What was learned last, and by which program. */
+/** The last trained weights, and their program. */
 let learned: {
   readonly key: string;
   readonly steps: number;
@@ -28,7 +27,7 @@ let learned: {
 
 const keyOf = ({ text, set }: TrainAsk["source"]): string => JSON.stringify([text, set]);
 
-/** The weights that this program has learned here; null where it has not, or is another by now. */
+/** The weights trained for this program; null where the last training was of another program. */
 export const learnedBy = (source: TrainAsk["source"]): typeof learned =>
   learned?.key === keyOf(source) ? learned : null;
 

@@ -1,4 +1,4 @@
-// Completion and documentation as one types, both asked of the compiler.
+// Completion and documentation in the editor, from the compiler.
 import {
   autocompletion,
   type Completion,
@@ -59,7 +59,7 @@ export function assist(compiler: Remote<CompilerCalls>): Extension {
   return [autocompletion({ override: [complete], icons: false }), hover];
 }
 
-/** What belongs to the place before what can stand anywhere. */
+/** Completions specific to the position rank before general ones. */
 const BOOST = {
   parameter: 3,
   variable: 3,

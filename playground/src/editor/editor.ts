@@ -1,4 +1,4 @@
-// The editor of a source: CodeMirror with the language, the compiler's findings and its help.
+// The source editor: CodeMirror with the language, diagnostics and assistance.
 import { closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching, indentOnInput, indentUnit } from "@codemirror/language";
@@ -14,7 +14,10 @@ import { assist } from "./assist.js";
 import { colours, modcLanguage } from "./language.js";
 import { style } from "./style.js";
 
-/** A place for an editor. In a shadow tree its styles are sheets and not elements, which the page's policy refuses. */
+/**
+ * A host element for an editor. In a shadow tree CodeMirror uses style sheets instead of style elements, which the
+ * page's content security policy refuses.
+ */
 export function shadowHost(className: string): { readonly element: HTMLElement; readonly root: ShadowRoot } {
   const element = h("div", { class: className });
   return { element, root: element.attachShadow({ mode: "open" }) };
@@ -42,7 +45,7 @@ export class Editor {
       colours,
       style,
       assist(compiler),
-      // Tab moves on to what comes after the editor, as everywhere on a page.
+      // Tab moves the focus to the next element, as everywhere on a page.
       keymap.of([
         ...closeBracketsKeymap,
         ...defaultKeymap,
@@ -74,7 +77,7 @@ export class Editor {
     });
   }
 
-  /** Underlines what the compiler found; a finding outside the source stands at its beginning. */
+  /** Underlines diagnostics; one outside the source is shown at its beginning. */
   showProblems(problems: readonly Problem[]): void {
     const { length } = this.#view.state.doc;
     const diagnostics = problems.map(({ severity, code, message, more, at }): Diagnostic => ({

@@ -1,4 +1,4 @@
-// How a source looks in the editor: its words are those of the compiler's own lexer.
+// Syntax highlighting of sources, with the word lists of the compiler's lexer.
 import {
   HighlightStyle,
   StreamLanguage,
@@ -17,7 +17,7 @@ const declaring: ReadonlySet<string> = new Set(DECLARING);
 const types: ReadonlySet<string> = new Set([...DTYPES, ...PARAM_KINDS]);
 
 interface State {
-  /** What came before on the line: a name behind `block` is one that is declared, a kind behind `:` is no name. */
+  /** The previous token on the line: a name after `block` is a declaration, a kind after `:` is not a name. */
   before: string;
 }
 
@@ -41,7 +41,7 @@ const parser: StreamParser<State> = {
     if (stream.match(/^\d+(?:\.\d+)?(?:[eE][+-]?\d+)?%?/)) return mark(state, "0", "number");
     const word = stream.match(/^[A-Za-z_]\w*/);
     if (word === null) return mark(state, stream.next() ?? "", "operator");
-    // Marked boundary: `match` with a pattern gives its match.
+    // Marked boundary: `match` with a pattern returns its match.
     const text = (word as RegExpMatchArray)[0];
     return mark(state, text, styleOf(text, before, stream.string.slice(stream.pos)));
   },
@@ -64,7 +64,7 @@ function styleOf(text: string, before: string, after: string): string {
   return /^\s*\(/.test(after) ? "function" : "variableName";
 }
 
-/** Which style each word of a text has; for what is held against the lexer. */
+/** The style of each word of a text; for tests against the lexer. */
 export function stylesOf(
   text: string,
 ): readonly { readonly from: number; readonly to: number; readonly style: string }[] {
@@ -93,7 +93,7 @@ export const modcLanguage = StreamLanguage.define({
   },
 });
 
-/** Colours are those of the page, which differ by theme. */
+/** The page's colours, which depend on the theme. */
 export const colours: Extension = syntaxHighlighting(
   HighlightStyle.define([
     { tag: [tags.keyword, tags.definitionKeyword, tags.operatorKeyword], color: "var(--code-keyword)" },

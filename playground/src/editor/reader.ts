@@ -1,4 +1,4 @@
-// Text to read, not to write: the IR and kernels. Only what is on the screen is in the page, so it may be long.
+// A read-only text view, for the IR and kernels. Only visible lines are in the page, so the text may be long.
 import { defaultKeymap } from "@codemirror/commands";
 import { StreamLanguage } from "@codemirror/language";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";

@@ -1,10 +1,10 @@
-// A curve that grows: a value for each step, and a smoother one over it.
+// A chart of values by step, with a smoothed curve.
 import { h, s } from "../dom.js";
 
 const WIDTH = 640;
 const HEIGHT = 260;
 const MARGIN = { left: 46, right: 12, top: 12, bottom: 28 };
-/** Of the smoothed curve: the share that a new value has. */
+/** The weight of a new value in the smoothed curve. */
 const SHARE = 0.15;
 
 export class Curve {
@@ -60,7 +60,7 @@ export class Curve {
   }
 }
 
-/** Exponential moving average, without the pull of its beginning. */
+/** Exponential moving average with bias correction. */
 function smoothed(values: readonly number[]): readonly number[] {
   let [sum, weight] = [0, 0];
   return values.map((v) => {
@@ -70,7 +70,7 @@ function smoothed(values: readonly number[]): readonly number[] {
   });
 }
 
-/** Round numbers between two, about five. */
+/** About five round numbers in a range. */
 function ticksOf(low: number, high: number): readonly number[] {
   const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));

@@ -3,7 +3,7 @@ import type { Layer } from "../device/protocol.js";
 import { h } from "../dom.js";
 import { percent } from "./numbers.js";
 
-/** Of each route, all tokens first: whether a token took it; null where that is not known. */
+/** For each route, with all tokens first, whether a token took it; null where unknown. */
 export type Computed = readonly (boolean | null)[];
 
 const CELL = 14;
@@ -28,7 +28,7 @@ export class HeatMap {
     new MutationObserver(() => this.#draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
-  /** Begins anew. */
+  /** Clears the map. */
   start(layers: readonly Layer[]): void {
     this.#layers = layers;
     this.#columns.length = 0;
@@ -40,21 +40,21 @@ export class HeatMap {
     this.#draw();
   }
 
-  /** A token, and which layers computed it; null: that will come. */
+  /** Adds a token and the layers that computed it; null: `fill` follows. */
   add(text: string, computed: Computed | null): void {
     this.#columns.push({ text, computed });
     this.#draw();
     this.#scroll.scrollLeft = this.#scroll.scrollWidth;
   }
 
-  /** Which layers computed the last token. */
+  /** Sets the layers that computed the last token. */
   fill(computed: Computed): void {
     const last = this.#columns.pop();
     if (last) this.#columns.push({ text: last.text, computed });
     this.#draw();
   }
 
-  /** The share of tokens that each layer computed, of those of which it is known. */
+  /** For each layer, the share of tokens it computed, among tokens for which this is known. */
   shares(): readonly { readonly layer: Layer; readonly share: number; readonly tokens: number }[] {
     return this.#layers.map((layer) => {
       const known = this.#columns.flatMap(({ computed }) => computed?.[layer.axis] ?? []);
@@ -97,7 +97,7 @@ export class HeatMap {
     this.#describe();
   }
 
-  /** The same in words. */
+  /** Updates the text alternative. */
   #describe(): void {
     const shares = this.shares().filter(({ layer }) => layer.routed);
     this.#canvas.setAttribute(
@@ -112,7 +112,7 @@ export class HeatMap {
   }
 }
 
-/** What prints in one column. */
+/** The text with one column for each character. */
 function visible(text: string): string {
   if (text === "\n") return "↵";
   if (text === " ") return "␣";

@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Formats numbers.
 
 const PREFIXES = ["", " k", " M", " G", " T", " P"];
 

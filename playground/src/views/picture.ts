@@ -1,4 +1,4 @@
-// The model as a picture: blocks from top to bottom, routed ones apart, with shapes, costs and the way round them.
+// The model as a diagram: blocks from top to bottom, routed ones in clusters, with shapes, costs and skip connections.
 import type { Picture } from "../compiler/layout.js";
 import type { Part } from "../compiler/picture.js";
 import { h, s } from "../dom.js";
@@ -65,7 +65,7 @@ export function pictureView({ compiler, reveal }: ViewContext): View {
       drawn = { svg: draw(picture, reveal), picture };
       drawing.replaceChildren(drawn.svg);
       resize(other ? 1 : scale);
-      // The first that one sees is where data come in.
+      // Scroll to the model's input first.
       if (other) drawing.scrollTo((picture.parts.find((p) => p.kind === "input")?.x ?? 0) - drawing.clientWidth / 2, 0);
     },
   };
@@ -190,7 +190,7 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
   return group;
 }
 
-/** What a screen reader says of a part: what it is, what it costs, where its data go. */
+/** The text of a part for screen readers: its kind, cost and outputs. */
 function spoken({ id, kind, title, subtitle, cost }: Part, { wires, parts }: Picture): string {
   const named = new Map(parts.map((p) => [p.id, p.title]));
   const next = wires

@@ -1,5 +1,5 @@
-// A model that continues a prompt: its text as it comes, each token shaded by the layers that computed it, and the map
-// of routes.
+// The run tab: continues a prompt, shades each token by the number of layers that computed it, and draws the map of
+// routes.
 import { ModcError } from "../../../src/base/errors.js";
 import weightsUrl from "../../../examples/moby.safetensors?url";
 import type { DeviceCalls, Layer, RunEvent, WeightsChoice } from "../device/protocol.js";
@@ -69,7 +69,7 @@ export function runView(
     let text = "";
     let where = "";
     const onEvent = (event: RunEvent): void => {
-      // Once it runs, stages are those of another device that takes over from one that was lost.
+      // Stages after the start are those of reopening a lost device.
       if (event.kind === "stage")
         status.textContent = where === "" ? `${event.text} …` : `the device was lost, another goes on: ${event.text} …`;
       else if (event.kind === "ready") {
@@ -129,7 +129,7 @@ export function runView(
   return { id: "run", label: "Run", panel, takeTrained, show: async (shown) => void (source = shown) };
 }
 
-/** The text on the page, token by token. What computed a token is known when the next one comes. */
+/** The generated text on the page. The layers that computed a token are known when the next token arrives. */
 class Shown {
   #last: HTMLSpanElement | null = null;
   #routed: readonly Layer[] = [];

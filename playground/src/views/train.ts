@@ -1,4 +1,4 @@
-// A model that learns a text pasted into the page: the loss of each step, as a curve.
+// The training tab: trains a model on a pasted text, and draws the loss of each step.
 import { ModcError } from "../../../src/base/errors.js";
 import text from "../../../examples/moby-dick.txt?raw";
 import type { DeviceCalls, TrainEvent } from "../device/protocol.js";
@@ -11,9 +11,9 @@ import { webgpuNote } from "./webgpu.js";
 import type { View, ViewContext } from "./view.js";
 
 export interface TrainOptions {
-  /** Something was learned that the model can be run with. */
+  /** Called when trained weights are available. */
   readonly onTrained: () => void;
-  /** Makes the model so small that it learns quickly; null where nobody knows how. */
+  /** Makes the model small enough to train quickly; null where no such sizes are known. */
   readonly tiny: () => (() => void) | null;
 }
 

@@ -1,4 +1,4 @@
-// What a tab is to the page: it shows a source when it is looked at, and says so where it cannot.
+// The interface of a tab's contents: a view shows the current source.
 import type { CompilerCalls } from "../worker/protocol.js";
 import type { Source } from "../source.js";
 import type { Remote } from "../worker/remote.js";
@@ -11,11 +11,11 @@ export interface View {
   show(source: Source): Promise<void>;
 }
 
-/** What views have in common. */
+/** Services that views share. */
 export interface ViewContext {
   readonly compiler: Remote<CompilerCalls>;
   /** Shows a place of the source in the editor. */
   readonly reveal: (place: { readonly from: number; readonly to: number }) => void;
-  /** Says something to who cannot see it happen. */
+  /** Announces a text to screen readers. */
   readonly say: (text: string) => void;
 }

@@ -1,4 +1,4 @@
-// What is said where the browser has no WebGPU: everything but the device works.
+// The note for browsers without WebGPU: only running and training need it.
 import { h } from "../dom.js";
 
 /** Null where there is WebGPU. */

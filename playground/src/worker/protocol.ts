@@ -1,4 +1,4 @@
-// What page and workers say to each other: calls by name, each with what is asked, told meanwhile and answered.
+// The protocol between page and workers: named calls, each with a request, events and an answer.
 import type { Assist, Completion, Help } from "../compiler/assist.js";
 import type { Checked } from "../compiler/checked.js";
 import type { Kernel } from "../compiler/kernels.js";
@@ -36,7 +36,7 @@ export type Ask<C extends Record<keyof C, { ask: unknown }>, K extends keyof C> 
 /** From the page. */
 export type Request =
   | { readonly kind: "call"; readonly id: number; readonly name: string; readonly ask: unknown }
-  /** Ends the call as soon as it can be. */
+  /** Aborts a call. */
   | { readonly kind: "cancel"; readonly id: number };
 
 /** From a worker. */
@@ -45,15 +45,15 @@ export type Reply =
   | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
   | { readonly kind: "failure"; readonly id: number; readonly failure: Failure };
 
-/** An error, as far as it can be sent. */
+/** The parts of an error that can be sent. */
 export interface Failure {
   readonly name: string;
   readonly message: string;
-  /** What one can do about it; null: nobody knows. */
+  /** What the user can do; null: unknown. */
   readonly hint: string | null;
 }
 
-/** What does the calls of a table. */
+/** The handlers of a table of calls. */
 export type Handlers<
   C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } },
 > = {

@@ -1,8 +1,8 @@
-// The side of the page: calls into a worker as promises.
+// The page's side: calls into a worker as promises.
 import { ModcError } from "../../../src/base/errors.js";
 import type { Failure, Reply, Request } from "./protocol.js";
 
-/** A call that a worker could not do; its name is that of the error there. */
+/** A call failed in a worker; it has the name of the worker's error. */
 export class RemoteError extends ModcError<"remote"> {
   constructor({ name, message, hint }: Failure) {
     super("remote", message, { hint });

@@ -1,11 +1,11 @@
-// The side of a worker: does what the page asks, one handler for each call.
+// The worker's side: dispatches the page's calls to handlers.
 import { ModcError } from "../../../src/base/errors.js";
 import type { Failure, Handlers, Reply, Request } from "./protocol.js";
 
-/** Takes what the page sends. */
+/** Handles a message of the page. */
 export type Server = (request: Request) => void;
 
-/** What a worker has of its global scope; the library of types for pages has no name for it. */
+/** The used part of a worker's global scope, for which TypeScript's DOM library has no type. */
 export interface WorkerScope {
   readonly name: string;
   postMessage(message: Reply): void;

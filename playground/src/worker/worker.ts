@@ -1,5 +1,4 @@
-// The one script of both workers, so that they share what they load: "compiler" answers about sources, "device"
-// computes.
+// The script of both workers, so that they share downloaded chunks: "compiler" handles sources, "device" computes.
 import { failureOf, type Server, type WorkerScope } from "./serve.js";
 
 const scope = globalThis as unknown as WorkerScope; // a worker's, for this script runs in one
@@ -9,7 +8,7 @@ const server: Promise<Server> =
     ? import("../device/serve.js").then(({ serveDevice }) => serveDevice(scope))
     : import("../compiler/serve.js").then(({ serveCompiler }) => serveCompiler(scope));
 
-// Listening begins at once: what comes before the part is loaded would be lost.
+// Listen at once: messages that arrive before the part is loaded would be lost.
 scope.addEventListener("message", ({ data }) => {
   server.then(
     (take) => take(data),

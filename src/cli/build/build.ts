@@ -117,7 +117,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   }
 }
 
-/** Weights of a page are text in it, and all of them in memory. */
+/** The largest page: it holds the weights as text, all in memory. */
 const MOST_PAGE_BYTES = 64 * 1024 * 1024;
 
 function expectPage(generation: Generation | string, { tokenizer }: PackageText): asserts generation is Generation {
@@ -161,10 +161,10 @@ async function writePage(
   writeText(path, await pageText(page));
 }
 
-/** What the page begins with. */
+/** The initial prompt of the page. */
 const PROMPT = "Call me";
 
-/** The programs that generate; or why the model has none. */
+/** The programs for generation, or the reason why the model has none. */
 async function generationOf(
   file: string,
   flags: BuildFlags,

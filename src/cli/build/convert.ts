@@ -37,7 +37,7 @@ export async function convert(
 }
 
 /**
- * The folder whose config.json says what the layers are, and the weights where a run has others. Throws UserError for
+ * The folder whose config.json describes the layers, and the weights if a run has trained others. Throws UserError for
  * any other model.
  */
 async function denseOf(path: string): Promise<{ readonly folder: string; readonly weights?: string }> {
@@ -49,7 +49,7 @@ async function denseOf(path: string): Promise<{ readonly folder: string; readonl
     if (trained !== null) tell(path, trained);
     return { folder, ...(trained === null ? {} : { weights: trained.path }) };
   }
-  if (trained === null && !existsSync(model)) return { folder: path }; // no checkpoint: said where it is read
+  if (trained === null && !existsSync(model)) return { folder: path }; // no checkpoint: reading it reports the error
   if (ofFolder && !existsSync(folder))
     throw new UserError(
       `${path} trained ${folder}, whose ${CONFIG_FILE} says what its layers are, and which is gone`,
@@ -70,7 +70,7 @@ async function denseOf(path: string): Promise<{ readonly folder: string; readonl
   );
 }
 
-/** Whether the model has routes; one that does not check has none. */
+/** Whether the model has routes; false for a model with errors. */
 async function isRouted(path: string): Promise<boolean> {
   const trained = openTrained(path);
   const { source, read } = await modelText(path);
@@ -82,7 +82,7 @@ async function isRouted(path: string): Promise<boolean> {
   return (model?.routes.length ?? 0) > 0;
 }
 
-/** `every=2 capacity=12.5%`; what is not given is so. */
+/** Parses `every=2 capacity=12.5%`, which are the defaults. */
 function routingOf(settings: readonly string[]): Routing {
   const given = new Map<string, string>();
   for (const setting of settings) {

@@ -1,16 +1,16 @@
-// What a built package takes along for texts: its tokenizer's files, and how it generates.
+// The text part of a built package: its tokenizer's files and generation defaults.
 import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../../packaged/text.js";
 
 export interface PackageText {
   readonly tokenizer: TokenizerTexts | null;
   readonly defaults: Defaults;
-  /** Of the tokenizer; 0 where there is none. */
+  /** Vocabulary of the tokenizer; 0 without one. */
   readonly vocabulary: number;
 }
 
 /**
- * As a session of the same model and tokenizer has them. Throws TokenizerError and CheckpointError for files that
- * cannot be read.
+ * The same as for a session with this model and tokenizer. Throws TokenizerError and CheckpointError for unreadable
+ * files.
  */
 export async function packageText(model: string, tokenizer: string | undefined): Promise<PackageText> {
   if (tokenizer === undefined) return { tokenizer: null, defaults: NO_DEFAULTS, vocabulary: 0 };

@@ -47,13 +47,13 @@ export async function check(file: string, flags: CheckFlags): Promise<ExitCode> 
     all.push(result);
     checked.push(result.model ? `${result.model.name} (${phase})` : phase);
   }
-  // A part of the models and phases cannot tell what is silenced in another.
+  // Unused suppressions can be reported only if all models and phases were checked.
   if (flags.phase === undefined && flags.enter === undefined && flags.model === undefined && !found.hasErrors)
     for (const d of unusedAllows(all)) found.add(d);
   return report(file, found.all, sources, models.length === 0 && flags.model === undefined, checked, flags);
 }
 
-/** What to check: each model that is meant, in each phase that is meant. */
+/** The passes of checking: each selected model in each selected phase. */
 function passesOf(models: readonly Block[], flags: CheckFlags): readonly Pick<ModelFlags, "phase" | "model">[] {
   const chosen = flags.model === undefined ? models : models.filter((m) => m.name.text === flags.model);
   if (chosen.length === 0) return [flags.phase === undefined ? {} : { phase: flags.phase }];
@@ -89,7 +89,7 @@ function report(
   const name = file === STDIN ? STDIN_NAME : file;
   if (flags.json)
     outJson({
-      ...(exit === EXIT.fine ? {} : { exit }), // as other faults are told
+      ...(exit === EXIT.fine ? {} : { exit }), // as for other faults
       file: name,
       errors,
       warnings,

@@ -1,5 +1,5 @@
-// `modc completion`: a script by which a shell completes commands, options and what stands behind them, made of the
-// commands there are.
+// `modc completion`: prints a shell's completion script for commands, options and their values, generated from the
+// command line.
 import type { Argument, CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 import { bash } from "../completion/bash.js";
 import { fish } from "../completion/fish.js";
@@ -18,7 +18,7 @@ export async function completion(shell: Shell, program: CommandUnknownOpts): Pro
   return EXIT.fine;
 }
 
-/** What can be completed of each command. `codes` are those of `explain`. */
+/** The completions of each command. `codes`: the arguments of `explain`. */
 export function wordsOf(program: CommandUnknownOpts, codes: readonly string[]): readonly Completed[] {
   const names = program.commands.map((c) => c.name());
   const help = {
@@ -50,7 +50,7 @@ const optionOf = (o: Option): CompletedOption => ({
   repeatable: o.variadic || o.description.endsWith(REPEATABLE),
 });
 
-/** By what its help calls the value. */
+/** The kind of an option's values, by their name in its help. */
 function optionValues({ argChoices, flags }: Option): Values {
   if (argChoices) return { kind: "words", words: argChoices };
   const name = /[<[]([^\s>\]]+)/.exec(flags)?.[1] ?? "";

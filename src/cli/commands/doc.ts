@@ -1,4 +1,4 @@
-// `modc doc`: the documentation that stands in a file, in the standard library, or of the built-in functions.
+// `modc doc`: prints the documentation of a file, of the standard library, or of the built-in functions.
 import { type Documented, documentedIn, functionDocs, libraryDocs } from "../../check/documented.js";
 import type { SourceFile } from "../../diagnostics/span.js";
 import { parse } from "../../syntax/parse.js";
@@ -10,7 +10,7 @@ import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { aboutCommands } from "../tree/about.js";
 
-/** `what` is a file, "std", "builtins", or, as a short way, the name of a library block or a function. */
+/** `what`: a file, "std", "builtins", or the name of a library block or a function. */
 export function doc(
   what: string | undefined,
   name: string | undefined,

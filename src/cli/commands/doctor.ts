@@ -1,4 +1,4 @@
-// `modc doctor`: which device there is, what it can do, and how to get a better one.
+// `modc doctor`: describes the device and how to get a better one.
 import { openDevice, type DeviceInfo } from "../../runtime/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { mendingHint, wantedDevice } from "../device.js";

@@ -1,4 +1,4 @@
-// `modc explain`: what a diagnostic's code means and how to mend it.
+// `modc explain`: explains a diagnostic's code and how to fix its cause.
 import { catalogue, type Code } from "../../diagnostics/catalogue.js";
 import { didYouMean } from "../tree/did-you-mean.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";

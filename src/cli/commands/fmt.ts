@@ -1,4 +1,4 @@
-// `modc fmt`: prints files in the one canonical form, in place, or says which are not in it.
+// `modc fmt`: formats files in place, or with `--check` lists those that are not formatted.
 import { formatSource } from "../../syntax/format-source.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN, writeText } from "../source/files.js";
@@ -8,8 +8,8 @@ import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
 /**
- * A file with syntax errors is left as it is. With `--check` nothing is written, and 1 says that some file would
- * change.
+ * A file with syntax errors stays unchanged. With `--check` nothing is written, and the exit code is 1 if some file
+ * would change.
  */
 export function fmt(files: readonly string[], flags: Flags<typeof sourceCommands.fmt>): ExitCode {
   const changed: string[] = [];

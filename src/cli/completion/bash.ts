@@ -45,7 +45,7 @@ export function bash(commands: readonly Completed[]): string {
   ]);
 }
 
-/** What bash is to offer: words have letters, digits, dots and hyphens only, and need no quotes. */
+/** The bash code that offers values. Words have only letters, digits, dots and hyphens, and need no quotes. */
 function offer(values: Values): string {
   switch (values.kind) {
     case "words":

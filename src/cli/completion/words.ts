@@ -1,8 +1,6 @@
-// What a shell can complete of a command.
+// The completions of a command, independent of the shell.
 
-/**
- * What stands behind an option, or as an argument: one of some words, a file, a folder, or what nobody can complete.
- */
+/** The kind of an option's value or of an argument: one of some words, a file, a folder, or anything. */
 export type Values =
   | { readonly kind: "words"; readonly words: readonly string[] }
   | { readonly kind: "file" | "folder" | "other" };
@@ -13,7 +11,7 @@ export interface CompletedOption {
   /** `--output` */
   readonly long: string;
   readonly does: string;
-  /** Null where it takes no value. */
+  /** Null if the option takes no value. */
   readonly values: Values | null;
   /** Whether the value may be left out. */
   readonly optional: boolean;
@@ -27,7 +25,7 @@ export interface Completed {
   readonly arguments: readonly { readonly name: string; readonly values: Values; readonly variadic: boolean }[];
 }
 
-/** The lines of a script, with how it is installed. */
+/** The text of a script, with instructions for its installation. */
 export const script = (shell: string, install: string, lines: readonly string[]): string =>
   `# Completion of modc for ${shell}, as \`modc completion ${shell}\` prints it. To install: ` +
   `${install}\n${lines.join("\n")}\n`;

@@ -1,7 +1,7 @@
-// How many layers computed each token, where there are no colours: text in lines, and below each line a digit under the
-// beginning of every token.
+// Shows the depth of each token (how many layers computed it) without colours: below each line of text a digit under
+// the start of every token.
 
-/** `0` to `9`, then letters; what is deeper is `+`. */
+/** Digits, then letters; larger depths are `+`. */
 const MARKS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 export const markOf = (depth: number): string => MARKS[depth] ?? "+";
@@ -13,8 +13,8 @@ interface Cell {
 }
 
 /**
- * Takes tokens, and hands on lines of at most `width` columns with what stands below each: empty where no depth is
- * known.
+ * Breaks tokens into lines of at most `width` columns, and passes each on with its line of depths, which is empty where
+ * no depth is known.
  */
 export class DepthLines {
   #cells: Cell[] = [];
@@ -25,7 +25,7 @@ export class DepthLines {
     private readonly line: (text: string, marks: string) => void,
   ) {}
 
-  /** A text whose tokens so many layers computed; null: nobody knows. */
+  /** Adds the text of a token and its depth; null: unknown. */
   add(text: string, depth: number | null): void {
     let mark = depth === null ? "" : markOf(depth);
     for (const sign of text.replaceAll("\t", " ")) {
@@ -41,7 +41,7 @@ export class DepthLines {
     }
   }
 
-  /** The line is whole, also an empty one. */
+  /** Ends the line, even if it is empty. */
   end(): void {
     this.#flush(this.#cells.length);
   }
@@ -50,7 +50,7 @@ export class DepthLines {
     return this.#cells.length === 0;
   }
 
-  /** Behind the last space, so that words stay whole where they can. */
+  /** Wraps after the last space, so that words stay whole where possible. */
   #wrap(): void {
     const space = this.#cells.findLastIndex((cell) => cell.text === " ");
     this.#flush(space < 0 ? this.#cells.length : space + 1);
@@ -70,8 +70,8 @@ export class DepthLines {
 }
 
 /**
- * Columns that a terminal gives a sign: two for the wide ones of East Asia and pictures, none for what is put on the
- * one before.
+ * The width of a character in a terminal: two columns for East Asian wide characters and emoji, none for combining
+ * characters.
  */
 function columnsOf(sign: string): number {
   if (/^[\p{M}\p{Cf}]$/u.test(sign)) return 0;

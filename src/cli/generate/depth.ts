@@ -1,4 +1,4 @@
-// How many layers computed each token, shown with the text: as the colour behind it, or as a digit below it.
+// Shows the depth of each token (how many layers computed it), as background colour or as a digit below the text.
 import type { Generation } from "../../program/generation.js";
 import { layersOn } from "../../generate/summary.js";
 import { markOf } from "./depth-lines.js";
@@ -15,7 +15,7 @@ const SHADES = [
 
 /** Writes texts of tokens with their depths. Without `color` the digits are those of `DepthLines`. */
 export class DepthText {
-  /** Layers that every token takes, and all there are. */
+  /** The number of layers that every token takes, and the number of all layers. */
   readonly least: number;
   readonly most: number;
 
@@ -28,13 +28,13 @@ export class DepthText {
     this.most = layers.reduce((a, b) => a + b, 0);
   }
 
-  /** In colours: a text whose tokens so many layers computed; null: nobody knows. Line ends are left as they are. */
+  /** The text of a token with its depth as background colour; null: unknown. Line ends are not coloured. */
   show(text: string, depth: number | null): string {
     if (depth === null || text === "" || !this.color) return text;
     return text.replaceAll(/[^\n]+/g, (line) => this.#shaded(line, depth));
   }
 
-  /** The depths there are and how they look. */
+  /** The legend of depths. */
   legend(): string {
     const depths = Array.from({ length: this.most - this.least + 1 }, (_, i) => this.least + i);
     return depths

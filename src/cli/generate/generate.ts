@@ -1,4 +1,4 @@
-// `modc generate`: goes on from prompts, streams what is generated, and tells what it came to.
+// `modc generate`: generates text from prompts, streams it, and prints a summary.
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { GeneratedText, Prompt, Summary } from "../../generate/index.js";
@@ -30,10 +30,10 @@ import type { runningCommands } from "../tree/running.js";
 
 type GenerateFlags = Flags<typeof runningCommands.generate>;
 
-/** Where neither flags nor checkpoint say how long a text may become. */
+/** The default number of tokens, where neither flags nor checkpoint set one. */
 const USUAL_TOKENS = 256;
 
-/** What a trial does at each token that comes, such as losing the device. */
+/** Hooks for tests: called at each token, for example to lose the device. */
 export interface GenerateTrial {
   readonly told?: (session: TextSession, event: GeneratedText) => void;
   readonly recover?: OpenSessionOptions["recover"];
@@ -51,7 +51,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   const events: GeneratedText[][] = prompts.map(() => []);
   const shown = shownBy(session, flags, prompts.length);
   try {
-    // What the tokenizer or the template refuses is said before anything runs.
+    // Report errors of the tokenizer and the template before anything runs.
     const { tokenizer, chat, defaults } = session.texts;
     const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
@@ -62,8 +62,8 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.end();
-      // From the first token on there is something to keep. Before it an interrupt ends the process, whatever the
-      // driver compiles.
+      // Handle interrupts only from the first token on. Before it an interrupt ends the process, even while the driver
+      // compiles.
       if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
       events[event.sequence]!.push(event);
       shown.add(event);
@@ -128,7 +128,7 @@ async function open(
   }
 }
 
-/** Hands on what comes; returns whether it was interrupted. */
+/** Passes events on; returns whether generation was interrupted. */
 async function listen(
   events: AsyncIterable<GeneratedText>,
   signal: AbortSignal,
@@ -199,7 +199,7 @@ const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted
   interrupted: "an interrupt",
 };
 
-/** How likely what was chosen was, under the logits as they came. */
+/** The likelihood of the chosen tokens under the unmodified logits. */
 const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly string[] =>
   events.flatMap((own, b) => {
     if (own.length === 0) return [];

@@ -1,4 +1,4 @@
-// Generated text on standard output as it comes: one text as it is, several by lines with their numbers, or JSON lines.
+// Streams generated text to standard output: one text directly, several as numbered lines, or JSON lines.
 import { escapeText, replaceControls } from "../../size/shown.js";
 import type { GeneratedText } from "../../generate/index.js";
 import type { DepthText } from "./depth.js";
@@ -7,16 +7,16 @@ import { DepthLines } from "./depth-lines.js";
 /** Where text goes. */
 export type Write = (text: string) => void;
 
-/** Takes what is generated, token by token. */
+/** Shows generated text token by token. */
 export interface Shown {
   add(event: GeneratedText): void;
-  /** Nothing more comes, of whatever is not complete. */
+  /** Ends the output, including incomplete lines. */
   end(): void;
 }
 
 /**
- * One text, which ends with its line. `safe`: what would move a terminal's cursor is replaced. Depths without colours
- * stand below lines of at most so many columns, each when it is whole.
+ * Shows one text, and ends its last line. `safe`: control characters are replaced. Without colours, depths are shown
+ * below lines of at most `columns` columns, when each is complete.
  */
 export function oneText(write: Write, depth: DepthText | null, safe: boolean, columns: number): Shown {
   if (depth && !depth.color) return textOverDepths(write, safe, columns);
@@ -48,7 +48,7 @@ function textOverDepths(write: Write, safe: boolean, width: number): Shown {
   };
 }
 
-/** Several texts: each line as soon as it is whole, behind the number of its sequence. */
+/** Shows several texts: each line when it is complete, after the number of its sequence. */
 export function severalTexts(
   write: Write,
   sequences: number,
@@ -106,11 +106,11 @@ export const jsonLines = (write: Write): Shown => ({
   end: () => {},
 });
 
-/** JSON in one line, numbers that JSON lacks as strings; what would steer a terminal is escaped as JSON does it. */
+/** JSON on one line, with numbers that JSON lacks as strings, and control characters escaped. */
 export const jsonLine = (value: unknown): string =>
   escapeText(
     JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v)),
   );
 
-/** As many characters, none of which steers a terminal. */
+/** The text with control characters replaced one by one. */
 const printable = (text: string): string => replaceControls(text, "\ufffd");

@@ -1,4 +1,4 @@
-// What a generation came to, in a few lines: time, tokens of each layer, operations, memory of caches.
+// The summary of a generation in a few lines: time, tokens of each layer, operations, memory of caches.
 import type { Summary } from "../../generate/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { grouped, milliseconds, operations, percent, plural, wrap } from "../terminal/units.js";
@@ -9,7 +9,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
   const [all, ...routed] = routes;
   const later = Math.max(0, generatedTokens - sequences);
   const reading = firstToken - compiling;
-  // Less is not worth a word: a run whose kernels a cache holds still waits for them a little.
+  // Short times are not printed: cached kernels also take a little time.
   const compiled =
     compiling >= Math.max(100, firstToken / 10) ? `${milliseconds(compiling)} ms of it compiling kernels, ` : "";
   const speed = [
@@ -29,7 +29,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
           `work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ` +
             `${operations(flops.dense)} with nothing skipped`,
         ]),
-    // A model may keep nothing of the tokens before.
+    // A model without attention has no caches.
     ...(cache.dense === 0 && cache.allocated === 0
       ? []
       : [

@@ -1,34 +1,34 @@
-// Which layers computed which tokens of a generation, put together from what its steps said and what its caches hold.
+// Determines which layers computed which tokens of a generation, from the events of its steps and the contents of its
+// caches.
 import type { GeneratedToken } from "../../generate/index.js";
 import type { Generation } from "../../program/generation.js";
 
 /**
- * 1: the layer computed the token; 0: it did not; null: nobody knows, as nothing is kept of it, or the token was not
- * read.
+ * 1: the layer computed the token; 0: it did not; null: unknown, as the layer has no cache or the token was not read.
  */
 export type Mark = 0 | 1 | null;
 
 export interface HeatedLayer {
   readonly path: string;
-  /** By token, those of the prompt first. */
+  /** One mark for each token, those of the prompt first. */
   readonly marks: readonly Mark[];
 }
 
 export interface Heated {
-  /** How many tokens are the prompt's. */
+  /** Number of tokens in the prompt. */
   readonly prompt: number;
-  /** Layers in order of computation, then routes on which no attention lies. */
+  /** Layers in order of computation, then routes without attention. */
   readonly layers: readonly HeatedLayer[];
 }
 
-/** `taken`: by axis the positions of the tokens that took it, or null; `events`: those of the sequence. */
+/** `taken`: for each axis, the positions of the tokens that took it, or null; `events`: the events of the sequence. */
 export function heated(
   { axes, layers }: Pick<Generation, "axes" | "layers">,
   prompt: number,
   events: readonly Pick<GeneratedToken, "routes">[],
   taken: readonly (ArrayLike<number> | null)[],
 ): Heated {
-  // The last token was chosen, and not read.
+  // The last token was chosen but not read.
   const read = prompt + events.length - 1;
   const byAxis = axes.map((_, i): readonly Mark[] => {
     const marks = Array<Mark>(read + 1).fill(null);

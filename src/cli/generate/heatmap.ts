@@ -1,4 +1,4 @@
-// A page that shows which layers computed which tokens of generated texts: one file, which needs nothing else.
+// A self-contained HTML page that shows which layers computed which tokens of generated texts.
 import { escape, percent } from "../../train/report/html.js";
 import { STYLE } from "../../train/report/style.js";
 import type { Heated, Mark } from "./heated.js";
@@ -10,19 +10,19 @@ export interface HeatedText extends Heated {
 
 export interface HeatmapData {
   readonly model: string;
-  /** Where it ran. */
+  /** The name of the device. */
   readonly device: string;
   /** Figures of the generation, as name and value. */
   readonly facts: readonly (readonly [string, string])[];
   readonly texts: readonly HeatedText[];
 }
 
-/** Height of a layer's cell where there are few, where there are many, and of what lies between two, in pixels. */
+/** Height of a layer's cell with few layers and with many, and of the gap between cells, in pixels. */
 const [CELL, SMALL_CELL, GAP] = [6, 3, 1];
 const MANY = 16;
 const cellOf = (layers: number): number => (layers > MANY ? SMALL_CELL : CELL);
 
-/** Text flows as text does; below each token stand its layers, the first on top. */
+/** Renders the page: the text with the layers of each token below it, the first on top. */
 export function renderHeatmap({ model, device, facts, texts }: HeatmapData): string {
   const patterns = new Patterns();
   const figures = texts.map((text, i) =>
@@ -93,13 +93,13 @@ function titleOf(i: number, marks: readonly Mark[], layers: Heated["layers"]): s
   );
 }
 
-/** Signs that do not print stand as a dot, a line's end as an arrow, and blanks as wide as they are. */
+/** Makes a token visible: unprintable characters become a dot, a line end an arrow, and spaces keep their width. */
 const visible = (token: string): string =>
   token === ""
     ? "&#8288;"
     : escape(token.replaceAll("\n", "↵").replaceAll(/[\p{Cc}\ufffd]/gu, "·")).replaceAll(" ", "&nbsp;");
 
-/** Ways in which layers took a token, each a style of its own. */
+/** Distinct combinations of marks, each with its CSS class. */
 class Patterns {
   readonly #names = new Map<string, string>();
 
@@ -127,7 +127,7 @@ const COLORS: ReadonlyMap<string, string> = new Map([
   ["n", UNKNOWN],
 ]);
 
-/** From the bottom upwards: the last layer first. */
+/** The CSS gradient, from the bottom upwards: the last layer first. */
 function gradient(key: string): string {
   const cell = cellOf(key.length);
   const read = /[01]/.test(key);

@@ -1,4 +1,4 @@
-// Prompts as flags say them: a text, the text of a file or of standard input, or the message of a chat.
+// Reads prompts from flags: a text, a file, standard input, or a chat message.
 import type { Prompt } from "../../generate/prompts.js";
 import { InputError } from "../../runtime/errors.js";
 import { tokensOf } from "../../session/prompts.js";
@@ -28,8 +28,8 @@ export function promptsOf({ prompt = [], chat, system }: Flags<typeof runningCom
 }
 
 /**
- * What a model cannot go on from is said before its weights are read and a device is opened. Throws TokenizerError,
- * InputError for a prompt without tokens, and SessionError for a chat without a template.
+ * Checks the prompts before weights are read and a device is opened. Throws TokenizerError, InputError for a prompt
+ * without tokens, and SessionError for a chat without a template.
  */
 export function expectTokens(prompts: readonly Prompt[], { tokenizer, chat }: SessionSource["texts"]): void {
   for (const [i, prompt] of prompts.entries()) {

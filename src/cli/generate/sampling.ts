@@ -1,4 +1,4 @@
-// How tokens are chosen, as flags say it: what they leave out is the checkpoint's.
+// Reads sampling options from flags; the checkpoint's defaults apply to the others.
 import { InputError } from "../../runtime/errors.js";
 import { samplingTables, type SamplingOptions } from "../../generate/options.js";
 import { checkStops } from "../../generate/stop.js";
@@ -13,7 +13,7 @@ export interface Sampling {
   readonly maxTokens: number | null;
 }
 
-/** What is wrong with the options is said before anything is opened. Throws UserError. */
+/** Reads and checks the options before anything is opened. Throws UserError. */
 export function samplingOf(flags: Flags<typeof runningCommands.generate>): Sampling {
   const bias = biasOf(flags.logitBias ?? {});
   const { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs } = flags;
@@ -40,7 +40,7 @@ export function samplingOf(flags: Flags<typeof runningCommands.generate>): Sampl
   };
 }
 
-/** `65=-inf`, `65=2.5`: token and what is added to its logit. */
+/** Parses `65=-inf`, `65=2.5`: a token and the bias of its logit. */
 function biasOf(given: Pairs): ReadonlyMap<number, number> {
   return new Map(
     Object.entries(given).map(([token, value]) => {

@@ -15,7 +15,7 @@ import type { sourceCommands } from "../tree/source.js";
 
 type CompileFlags = Flags<typeof sourceCommands.compile>;
 
-/** Without `-o` the program itself goes to standard output. */
+/** Without `-o` the program is written to standard output. */
 export async function compile(file: string, flags: CompileFlags): Promise<ExitCode> {
   const program = await chosen(await compileFile(file, flags), flags);
   const text = printProgram(program);
@@ -47,8 +47,8 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
 }
 
 /**
- * For any device; for the one that is named, with the tunings it gets; or, where only tunings are, for such a device as
- * they were measured on.
+ * The program for any device; for the named device with its tunings; or, with only tunings, for the target they were
+ * measured on.
  */
 async function chosen({ program, forTarget }: Finished, flags: CompileFlags): Promise<Program> {
   if (flags.device === undefined) {

@@ -38,7 +38,7 @@ export async function cost(file: string, flags: Flags<typeof sourceCommands.cost
     bytesPerValue: flags.activationsAs === "f16" ? 2 : 4,
   });
   const steps = budget !== null && stepTokens !== null ? stepsWithin(budget, found, stepTokens) : null;
-  // Kernels are chosen by device, and with them what they need beside: this is the plan for any.
+  // Kernels, and so scratch memory, depend on the device: this is the plan for any device.
   const memory = memoryOf(programFor({ graph, model, sources }, undefined, undefined, precisionOf(flags)), {
     max: Object.fromEntries(extents),
     live: printedLive(live),

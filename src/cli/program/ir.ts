@@ -1,4 +1,4 @@
-// `modc ir`: the graph as text, after all passes, after one of them, or with the kernels that it is fused into.
+// `modc ir`: prints the graph after all passes, after one of them, or as fused kernels.
 import { printGraph } from "../../ir/print.js";
 import { optimize, stages } from "../../passes/index.js";
 import { recipeOf } from "../../compile.js";
@@ -12,7 +12,7 @@ import { outJson, outRaw, say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
-/** What follows the passes: which kernels compute the graph on any device, before memory. */
+/** The stage after the passes: fused kernels for any device, before memory is assigned. */
 const FUSE = "fuse";
 
 export async function ir(file: string, flags: Flags<typeof sourceCommands.ir>): Promise<ExitCode> {

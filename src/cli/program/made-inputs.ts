@@ -1,4 +1,4 @@
-// Inputs for measuring where nobody gives any: random values of the right shapes, from a seed.
+// Random inputs for measuring, from a seed.
 import { isFloat } from "../../base/dtype.js";
 import type { Program } from "../../program/program.js";
 import { initialValues } from "../../runtime/index.js";
@@ -7,10 +7,10 @@ import { parseAxes } from "../../runtime/sizes.js";
 import { sizeOfText } from "../../size/parse-size.js";
 import type { GivenInputs, GivenTensor } from "../run/inputs.js";
 
-/** Classes of whole numbers that have no limit. */
+/** The limit of random integers for inputs without one. */
 const USUAL_BELOW = 256;
 
-/** Floats are normal; whole numbers lie below their limit. */
+/** Floats are normally distributed; integers are below their limit. */
 export function madeInputs(program: Program, run: RunSizes, seed: number): GivenInputs {
   const sizes = resolveSizes(parseAxes(program), run);
   const inputs = program.inputs.map(({ name, dtype, shape, below }): [string, GivenTensor] => {

@@ -1,9 +1,9 @@
-// The memory of a session in words.
+// Prints the memory use of a session.
 import { formatBytes } from "../../runtime/errors.js";
 import type { MemoryUse } from "../../runtime/memory.js";
 import { wrap } from "../terminal/units.js";
 
-/** What memory is for, largest first, leaving out what has less than a thousandth. */
+/** Memory by purpose, largest first, without purposes below a thousandth. */
 export function memoryLines({ total, reading, ...parts }: MemoryUse, width: number): readonly string[] {
   const listed = Object.entries(parts)
     .toSorted(([, a], [, b]) => b - a)

@@ -1,5 +1,5 @@
-// `modc plan`: which kernels a model becomes, what was fused into each and from which lines, its tuning, its slots and
-// its cost.
+// `modc plan`: prints the kernels of a model, with the fused operators and source lines, tuning, slots and cost of
+// each.
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Program } from "../../program/program.js";
 import { formatBytes } from "../../runtime/errors.js";
@@ -20,7 +20,7 @@ import { operations, percent, plural, wrap } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
-/** Tokens looked at where nobody says how many. */
+/** The default length in tokens. */
 const USUAL_TOKENS = 512;
 
 export async function plan(file: string, flags: Flags<typeof sourceCommands.plan>): Promise<ExitCode> {
@@ -60,7 +60,7 @@ export async function plan(file: string, flags: Flags<typeof sourceCommands.plan
   return EXIT.fine;
 }
 
-/** The program for the class of device that was asked for, else for the device that is there, else for any. */
+/** The program for the requested class of device, else for the device of this machine, else for any. */
 async function planned(file: string, { program, forTarget }: Given, target: DeviceClass | null): Promise<Program> {
   if (forTarget === null) {
     if (target !== null)
@@ -108,7 +108,7 @@ function printed(works: readonly PlannedWork[], memory: MemoryUse, width: number
 const INDENT = "      ";
 
 function describe(work: PlannedWork, names: number, width: number): readonly string[] {
-  // The cost is the work's: it stands at its first kernel.
+  // The cost belongs to the work and is printed at its first kernel.
   const costly = Math.max(
     0,
     work.steps.findIndex((s) => s.kind === "dispatch"),

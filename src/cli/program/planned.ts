@@ -1,5 +1,4 @@
-// A program's steps as a person asks after them: what each computes, from where, on what, and at what cost at given
-// sizes.
+// Describes a program's steps at given sizes: operators, source locations, slots and cost.
 import { groupOf } from "../../cost/group.js";
 import type { Program, ProgramOrigin, ProgramStep, ProgramWork } from "../../program/program.js";
 import type { LiveValue } from "../../runtime/extents.js";
@@ -10,18 +9,18 @@ import { resolveSizes, type RunSizes } from "../../size/axes.js";
 
 /** One work of the program: a step, or several that belong together. */
 export interface PlannedWork {
-  /** From 1, in the order they run. */
+  /** Numbered from 1, in the order of execution. */
   readonly number: number;
-  /** Call path of the operator it is named for; empty for the model's own functions. */
+  /** Call path of the main operator; empty for the model's own functions. */
   readonly path: string;
-  /** Operators as they are evaluated; `main` is the one it is named for. */
+  /** Operators in the order of evaluation; `main` is the main one. */
   readonly ops: readonly string[];
   readonly main: number;
-  /** Places in the sources, each once. */
+  /** Source locations, each once. */
   readonly sources: readonly string[];
-  /** What runs at these sizes. */
+  /** The steps that run at these sizes. */
   readonly steps: readonly PlannedStep[];
-  /** Steps in all, with those that do not run at these sizes. */
+  /** Number of steps, including those that do not run at these sizes. */
   readonly alternatives: number;
   readonly reads: readonly string[];
   readonly writes: readonly string[];
@@ -33,11 +32,11 @@ export interface PlannedStep {
   /** The kernel's name, `copy` or `clear`. */
   readonly name: string;
   readonly tuning: string;
-  /** Of a dispatch. */
+  /** Workgroups of a dispatch. */
   readonly workgroups: number;
 }
 
-/** Every work at these extents, in the order of the steps. */
+/** All works at these extents, in the order of the steps. */
 export function planWorks(
   program: Program,
   extents: ReadonlyMap<string, number>,
@@ -80,7 +79,7 @@ export function planWorks(
 const originOf = (program: Program, index: number | null): ProgramOrigin | null =>
   index === null ? null : (program.origins[index] ?? null);
 
-/** The call path of the operator that a work is named for. */
+/** The call path of a work's main operator. */
 export const pathOf = (program: Program, { ops, main }: ProgramWork): string =>
   originOf(program, ops[main]?.origin ?? null)?.path ?? "";
 
@@ -88,7 +87,7 @@ export const pathOf = (program: Program, { ops, main }: ProgramWork): string =>
 export const layerOf = (program: Program, work: number | null): string =>
   groupOf(work === null ? "" : pathOf(program, program.works[work]!));
 
-/** `std/linear.mod:18`, neighbouring lines of a file together: `std/norm.mod:20-23`. */
+/** Source locations as text: `std/linear.mod:18`, with neighbouring lines merged: `std/norm.mod:20-23`. */
 export function sourcesOf(program: Program, { ops }: ProgramWork): readonly string[] {
   const lines = new Map<string, Set<number>>();
   for (const { origin } of ops) {
@@ -134,7 +133,7 @@ function effectsOf(
   }
 }
 
-/** Labels, those of results by their names, with the slot's number where several have one label. */
+/** The names of slots: result names or labels, with the slot's number where several have the same label. */
 function slotNames(program: Program): readonly string[] {
   const labels = program.slots.map((s) => s.label);
   const given = new Set(

@@ -1,5 +1,4 @@
-// `modc profile`: where the time of a run goes, kernel by kernel and layer by layer, against what the device can do at
-// best.
+// `modc profile`: measures a run kernel by kernel and layer by layer, and compares it with the device's roofline.
 import { MODEL_GROUP } from "../../cost/group.js";
 import type { Program } from "../../program/program.js";
 import {
@@ -32,10 +31,10 @@ import type { runningCommands } from "../tree/running.js";
 
 type ProfileFlags = Flags<typeof runningCommands.profile>;
 
-/** Tokens of a run where nobody says how many. */
+/** The default length of a run in tokens. */
 const USUAL_TOKENS = 512;
 
-/** What was measured. */
+/** The measurements. */
 interface Measured {
   readonly program: Program;
   readonly profile: Profile;
@@ -47,12 +46,12 @@ interface Measured {
 export async function profile(file: string, words: ProfileFlags): Promise<ExitCode> {
   const flags = withFolder(file, words);
   const repeat = flags.repeat ?? 9;
-  // A step is measured behind a prompt.
+  // A step is measured after a prompt.
   const step = flags.program === "step" ? await programOf(file, flags) : null;
   const source = await programOf(file, step ? { ...flags, program: "prompt" } : flags);
   const [seed, live] = [flags.seed ?? 0, flags.live ?? {}];
   const asked = await inputsOf(source.program, step ? { ...flags, program: "prompt" } : flags, live, seed);
-  // A path that cannot be written is told now, and not after minutes of measuring.
+  // Report a path that cannot be written before minutes of measuring.
   if (flags.trace !== undefined) ensureWritable(flags.trace);
   const progress = new Progress();
   const job = {
@@ -76,7 +75,7 @@ export async function profile(file: string, words: ProfileFlags): Promise<ExitCo
       const extents = flags.program === "prompt" ? { extents: Object.fromEntries(given.extents) } : {};
       const own = step ? await profiledStep(step, job, { session, device }, given, repeat) : null;
       const found = own?.profile ?? (await session.profile(given.inputs, { repeat, ...lengths, ...extents }));
-      // Others may use the device: what it can do is the better of two measurements.
+      // Other processes may use the device: take the better of two measurements of the roofline.
       const roofline = better(before, await measureRoofline(device));
       return {
         program: own?.program ?? program,
@@ -110,7 +109,7 @@ interface AskedInputs {
   readonly inputs: () => GivenInputs;
 }
 
-/** What the flags give; where they give nothing, random values. */
+/** The inputs of the flags, or random values. */
 async function inputsOf(
   program: Program,
   flags: ProfileFlags,
@@ -148,11 +147,11 @@ interface Part {
   readonly flops: number;
   readonly bytes: number;
   readonly denseFlops: number;
-  /** The time it would take at best: the sum of its works' best. */
+  /** The roofline time: the sum of those of its works. */
   readonly bestMs: number;
-  /** What holds up more of that. */
+  /** The limiting resource of the larger part of it. */
   readonly by: "arithmetic" | "memory";
-  /** Rows of the routed axis it works on; null where on none. */
+  /** Rows of the routed axis that it computes; null without one. */
   readonly rows: RoutedRows | null;
 }
 
@@ -221,7 +220,7 @@ function printed(measured: Measured, name: string, width: number): string {
   ].join("\n");
 }
 
-/** One row for each part; `rows` adds a column for its rows, and one for its operations beside those of all. */
+/** A table with a row for each part; `rows` adds columns for its routed rows and its share of operations. */
 function partsTable(
   heading: string,
   parts: readonly Part[],
@@ -256,7 +255,7 @@ function partsTable(
   );
 }
 
-/** Of layers in a list, those that skip tokens against those that do not. */
+/** Compares routed layers with dense layers of the same list. */
 function routedAgainstDense(layers: readonly Part[]): readonly string[] {
   const routed = layers.filter((l) => l.rows !== null && l.name !== MODEL_GROUP);
   if (routed.length === 0) return [];
@@ -286,7 +285,7 @@ function routedAgainstDense(layers: readonly Part[]): readonly string[] {
 
 const SLOWEST = 10;
 
-/** The works that take longest, with where they come from. */
+/** The slowest works, with their source locations. */
 function slowest({ program, profile: { works }, roofline }: Measured, totalMs: number, width: number): string {
   const rows = works
     .toSorted((a, b) => b.ms - a.ms)

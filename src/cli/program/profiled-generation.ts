@@ -1,5 +1,4 @@
-// Profiles of the two programs of generation: caches as long as the text is, whatever routes choose, and a step behind
-// a prompt.
+// Profiles the two programs of generation, with caches large enough for any routing, and a step after a prompt.
 import { capacityOf } from "../../program/axes-of-generation.js";
 import type { Program } from "../../program/program.js";
 import { load, type Device, type Profile, type Session } from "../../runtime/index.js";
@@ -10,8 +9,8 @@ import type { Given } from "./program.js";
 import { tuningsOn } from "./tunings.js";
 
 /**
- * Extents in which the caches of routes are as long as that of all tokens: routes of a model that has learned nothing
- * may choose any.
+ * Extents in which the caches of routes have room for all tokens, since the routes of an untrained model may choose any
+ * number.
  */
 export function roomForAll(extents: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
   const capacities = [...extents].filter(([name]) => name.endsWith(capacityOf("")));
@@ -25,7 +24,7 @@ export interface ProfiledStep {
   readonly extents: ReadonlyMap<string, number>;
 }
 
-/** Reads a prompt of one token less than the text shall have, then profiles the step that adds the last one. */
+/** Reads a prompt one token shorter than the text, then profiles the step that adds the last token. */
 export async function profiledStep(
   { program: portable, forTarget }: Given,
   job: Omit<Job, "given" | "program">,
@@ -34,7 +33,7 @@ export async function profiledStep(
   repeat: number,
 ): Promise<ProfiledStep> {
   const axes = parseAxes(portable);
-  const tokens = axes.find(({ name }) => given.extents.has(capacityOf(name)))!.name; // of the tokens of one run
+  const tokens = axes.find(({ name }) => given.extents.has(capacityOf(name)))!.name; // the tokens of one run
   const sequences = given.extents.get(axes.find((a) => a.role === "batch")!.name)!;
   const length = given.extents.get(tokens)!;
   const options = { extents: Object.fromEntries(given.extents) };

@@ -1,4 +1,4 @@
-// The program a command works on: compiled from a source, or read as `modc compile` wrote it.
+// The program of a command: compiled from a source, or read from the output of `modc compile`.
 import { CompilerBug } from "../../base/invariant.js";
 import type { Graph } from "../../ir/graph.js";
 import type { Program } from "../../program/program.js";
@@ -11,13 +11,13 @@ import type { ModelFlags, PrecisionFlags, TuningsFlags } from "../tree/options.j
 
 export interface Given {
   readonly program: Program;
-  /** Null where the program was compiled already. */
+  /** Null if the program was compiled already. */
   readonly graph: Graph | null;
-  /** The same for a device; null: as it is. */
+  /** Compiles the program for a device; null: it is compiled already. */
   readonly forTarget: ForTarget | null;
 }
 
-/** A compiled program has its parameters and phase built in, and no graph. */
+/** Opens the program. A compiled one has fixed parameters and phase, and no graph. */
 export async function programOf(file: string, flags: ModelFlags & PrecisionFlags & TuningsFlags): Promise<Given> {
   if (!isProgram(file)) return compileFile(file, flags);
   const built = [
@@ -39,12 +39,12 @@ export async function programOf(file: string, flags: ModelFlags & PrecisionFlags
   return { program: parseProgram(readText(file)), graph: null, forTarget: null };
 }
 
-/** By its name; what is on standard input by how it begins. */
+/** Whether the file is a compiled program: by its name or, for standard input, its first character. */
 const isProgram = (file: string): boolean => (file === STDIN ? /^\s*\{/.test(readText(file)) : file.endsWith(".json"));
 
 /**
- * What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may
- * be the file's.
+ * The error to report: a ProgramError for a program that this process compiled is a bug of modc; for a file it is the
+ * file's fault.
  */
 export function faultOf(file: string, { graph }: Given, fault: unknown): unknown {
   if (graph !== null || !(fault instanceof CompilerBug || fault instanceof KernelError)) return fault;

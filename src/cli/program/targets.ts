@@ -1,9 +1,9 @@
-// Devices to plan for without having one: what those of a class usually offer.
+// Typical targets of each device class, for planning without the device.
 import { DEFAULT_LIMITS, type DeviceClass, PORTABLE, type Target } from "../../program/target.js";
 
 /**
- * Mesa 25 and SwiftShader as they describe themselves; GPUs as most of their kind: subgroups of 32 on discrete ones, of
- * varying width on integrated ones.
+ * Mesa 25 and SwiftShader as they report; GPUs as is typical: subgroups of 32 on discrete ones, of varying size on
+ * integrated ones.
  */
 const TARGETS: { readonly [C in DeviceClass]: Target } = {
   portable: PORTABLE,

@@ -1,4 +1,4 @@
-// Files of tunings: where each user's lie, and which of them a device gets.
+// Tunings files: the user's folder, and the choice of tunings for a device.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
@@ -12,8 +12,8 @@ import { io } from "../terminal/io.js";
 import { say } from "../terminal/terminal.js";
 
 /**
- * The user's folder for them: XDG_CACHE_HOME where that is an absolute path, as its specification wants, else ~/.cache;
- * on Windows the local data of applications.
+ * The user's folder of tunings: in XDG_CACHE_HOME if that is an absolute path, as its specification requires, else in
+ * ~/.cache; on Windows in the local application data.
  */
 export function tuningsFolder(env: Readonly<Record<string, string | undefined>> = io().env): string {
   const named = process.platform === "win32" ? env["LOCALAPPDATA"] : env["XDG_CACHE_HOME"];
@@ -21,8 +21,8 @@ export function tuningsFolder(env: Readonly<Record<string, string | undefined>> 
 }
 
 /**
- * The file for a device and its driver. Its name holds nothing of theirs but letters, digits and hyphens, and a digest
- * tells apart what they leave out.
+ * The file for a device and its driver. Its name has only their letters, digits and hyphens, and a digest that
+ * distinguishes the rest.
  */
 export function tuningsPath({ name, vendor, architecture, driver }: Adapter, folder = tuningsFolder()): string {
   const readable = name
@@ -37,7 +37,7 @@ export function tuningsPath({ name, vendor, architecture, driver }: Adapter, fol
   return join(folder, `${readable || "device"}-${digest}.json`);
 }
 
-/** Makes the user's folder. */
+/** Creates the user's folder. */
 export function makeTuningsFolder(folder = tuningsFolder()): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -50,8 +50,8 @@ export function makeTuningsFolder(folder = tuningsFolder()): void {
 }
 
 /**
- * The tunings a device gets: of the file that is named, which must be right for it, else of the user's, if there is a
- * usable one; null: those of its class.
+ * The tunings for a device: those of the named file, which must fit it, else those of the user's file if it is usable;
+ * null: those of the device's class.
  */
 export function tuningsOn(device: Device, { tunings }: { readonly tunings?: string | undefined }): Tunings | null {
   if (tunings === "none") return null;
@@ -59,7 +59,7 @@ export function tuningsOn(device: Device, { tunings }: { readonly tunings?: stri
   return found(device)?.tunings ?? null;
 }
 
-/** Reads a file that was named; what is wrong with it ends the command. */
+/** Reads a named file; throws if it is invalid. */
 export function readTunings(path: string): TuningsFile {
   try {
     return parseTunings(readText(path));
@@ -76,9 +76,7 @@ function named(path: string, device: Device): TuningsFile {
   return file;
 }
 
-/**
- * What of the user's own folder fits the device. A file that is there and cannot be used is said once, and passed over.
- */
+/** The user's file for the device. An unusable file is reported once and ignored. */
 export function found(device: Device): TuningsFile | null {
   const path = tuningsPath(device.info);
   if (!existsSync(path)) return null;
@@ -98,7 +96,7 @@ export function found(device: Device): TuningsFile | null {
   return null;
 }
 
-/** Why a file is not this device's, as a clause; null where it is. */
+/** Why a file does not belong to this device, as a clause; null if it does. */
 function foreign(file: TuningsFile, device: Device): string | null {
   const { name, driver } = device.info;
   if (!isOf(file, device.info))
@@ -107,7 +105,7 @@ function foreign(file: TuningsFile, device: Device): string | null {
   return misfit === null ? null : `it does not fit the device: ${misfit}`;
 }
 
-/** Nothing of a file reaches a terminal but printable characters. */
+/** Describes the adapter of a file with printable characters only. */
 const describe = ({ name, driver }: Pick<Adapter, "name" | "driver">): string => {
   const text = driver === "" || driver === name ? name : `${name} (${driver})`;
   return text.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200);

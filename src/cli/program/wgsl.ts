@@ -1,4 +1,4 @@
-// `modc wgsl`: which kernels a model needs, or the shader of one of them.
+// `modc wgsl`: lists the kernels of a model, or prints the shader of one.
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { compileFile } from "../source/frontend.js";
 import { table } from "../terminal/table.js";

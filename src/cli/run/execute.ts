@@ -1,4 +1,4 @@
-// Runs a program on a device, or its graph on the reference, with the same inputs, weights and results for both.
+// Runs a program on a device, or its graph on the reference, with the same interface for both.
 import type { Graph } from "../../ir/graph.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
 import type { Choice, Evaluation } from "../../reference/evaluate.js";
@@ -30,21 +30,21 @@ import type { Progress } from "../terminal/terminal.js";
 
 export interface Job {
   readonly program: Program;
-  /** The program for the device that was opened; null: as it is. */
+  /** Compiles the program for the opened device; null: the program is compiled already. */
   readonly forTarget: ForTarget | null;
-  /** A file of tunings, or `none`; undefined: what is found for the device. */
+  /** A tunings file, or `none`; undefined: the user's tunings for the device. */
   readonly tunings?: string | undefined;
   readonly given: GivenInputs;
-  /** Path of a checkpoint; null: starting values from the seed. */
+  /** Path of a checkpoint; null: weights are initialized from the seed. */
   readonly weights: string | null;
   readonly live: Readonly<Record<string, LiveValue>>;
   readonly seed: number;
   readonly progress: Progress;
-  /** One that is open, which the program is for; it stays open. */
+  /** An open device for which the program is compiled; it stays open. */
   readonly device?: Device;
 }
 
-/** A value as the commands show it: row-major, sequences side by side. */
+/** A value for display: row-major, with sequences padded to a common length. */
 export interface Value {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -54,21 +54,21 @@ export interface Value {
 /** Results, losses and observed values by name, in the program's order. */
 export type Values = ReadonlyMap<string, Value>;
 
-/** Where the time went, in milliseconds. */
+/** Times in milliseconds. */
 export interface Times {
-  /** From source to program, for the device that was opened; 0 where it was compiled already. */
+  /** Compilation of the source for the opened device; 0 if it was compiled already. */
   compile: number;
   device: number;
   /** Buffers, kernels and weights. */
   load: number;
   /** The first run: a software device compiles its kernels then. */
   first: number;
-  /** The middle of the runs after that, and how many there were. */
+  /** The median of the later runs, and their number. */
   steady: number;
   runs: number;
 }
 
-/** A device with the program on it. */
+/** A device with a loaded program. */
 export interface Loaded {
   readonly session: Session;
   readonly program: Program;
@@ -77,8 +77,8 @@ export interface Loaded {
 }
 
 /**
- * Opens a device of that kind, the best there is for null, loads the job's program, and hands both over; the device is
- * gone afterwards.
+ * Opens a device of this kind (null: the best available), loads the job's program, and calls `body`; then destroys the
+ * device.
  */
 export async function onDevice<T>(
   job: Omit<Job, "given"> & { readonly extents: ReadonlyMap<string, number> },
@@ -117,7 +117,7 @@ export async function onDevice<T>(
 }
 
 /**
- * Those of a file; undefined: those of the device's class. The compiler's rooms are loaded only for a program that is
+ * The tunings of a file; undefined: those of the device's class. The compiler is imported only for a program that is
  * compiled here.
  */
 async function tuningsFor(device: Device, job: Pick<Job, "tunings">): Promise<Tunings | undefined> {
@@ -125,7 +125,7 @@ async function tuningsFor(device: Device, job: Pick<Job, "tunings">): Promise<Tu
   return tuningsOn(device, job) ?? undefined;
 }
 
-/** Runs on a device of that kind, the best there is for null; `steadyRuns` times more where times are wanted. */
+/** Runs on a device of this kind (null: the best available), and `steadyRuns` more times to measure. */
 export function runOnDevice(
   job: Job,
   kind: DeviceKind | null,
@@ -147,7 +147,7 @@ export function runOnDevice(
   });
 }
 
-/** Runs the graph a program was made from, in 64-bit floats. `forced`: choices of another run. */
+/** Runs a program's graph on the reference, in f64. `forced`: routing choices of another run. */
 export async function runOnReference(
   job: Job,
   graph: Graph,
@@ -167,13 +167,13 @@ export async function runOnReference(
     ...(given.lengths ? { lengths: given.lengths } : {}),
     ...(forced ? { forced } : {}),
   };
-  // An interrupt is heard between two turns.
+  // In turns, so that an interrupt is handled in between.
   const evaluation = await evaluateInTurns(graph, options, () => new Promise((resolve) => void setImmediate(resolve)));
   progress.clear();
   return evaluation;
 }
 
-/** Values of every weight: of the checkpoint, or the starting ones; rounded to what the program stores them in. */
+/** Values of every weight, from the checkpoint or initialized, rounded to the program's storage type. */
 export async function readWeights({
   program,
   weights,

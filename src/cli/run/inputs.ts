@@ -1,4 +1,4 @@
-// What a run is given on the command line: tensors as JSON, from files, or from text.
+// Reads the inputs of a run from the command line: tensors as JSON, from files, or from text.
 import { isFloat, type Words } from "../../base/dtype.js";
 import type { Program, ProgramInput } from "../../program/program.js";
 import { quotedName, escapedName } from "../../size/shown.js";
@@ -11,15 +11,15 @@ import { say } from "../terminal/terminal.js";
 import { textReader, type TextReader } from "./text-reader.js";
 import type { InputFlags } from "../tree/options.js";
 
-/** Values in a row with their shape. */
+/** A tensor: flat values and a shape. */
 export interface GivenTensor {
   readonly shape: readonly number[];
   readonly data: readonly number[] | Words;
 }
 
-/** Texts that were read as tokens. */
+/** Texts encoded as tokens. */
 export interface GivenTexts {
-  /** Those of each text, as far as they are used. */
+  /** The tokens of each text, cut to the model's bound. */
   readonly tokens: readonly (readonly number[])[];
   readonly reader: TextReader;
 }
@@ -27,9 +27,9 @@ export interface GivenTexts {
 export interface GivenInputs {
   readonly inputs: ReadonlyMap<string, GivenTensor>;
   readonly lengths: readonly number[] | null;
-  /** Null where the tokens are no text. */
+  /** Null where the tokens do not come from texts. */
   readonly texts: GivenTexts | null;
-  /** The extent of each axis that a shape names. */
+  /** Extents of the axes in the inputs' shapes. */
   readonly extents: ReadonlyMap<string, number>;
 }
 
@@ -148,11 +148,11 @@ async function fromSafetensors(input: ProgramInput, path: string): Promise<Given
 
 interface TextInputs {
   readonly tokens: ProgramInput;
-  /** The input that wants the token after each token; null where there is none. */
+  /** The input for the next token of each token; null where there is none. */
   readonly targets: ProgramInput | null;
 }
 
-/** Which inputs text can feed: one of whole numbers for each token, and one called `targets` beside it. */
+/** The inputs that a text can fill: an integer input with a value for each token, and one named `targets`. */
 function textInputs(program: Program): TextInputs | null {
   const whole = program.inputs.filter(
     (i) => (i.dtype === "u32" || i.dtype === "i32") && i.shape.length === 2 && i.packing !== null,
@@ -162,7 +162,7 @@ function textInputs(program: Program): TextInputs | null {
   return tokens && !another ? { tokens, targets } : null;
 }
 
-/** Texts longer than the model's bound are cut, and it is said. */
+/** Encodes texts. Texts longer than the model's bound are cut, with a note. */
 function textTokens(
   program: Program,
   given: readonly string[],
@@ -198,13 +198,13 @@ function textTokens(
   return { tokens: targets ? texts.map((t) => t.slice(0, -1)) : texts, reader };
 }
 
-/** Null where all are equally long. */
+/** The lengths of the texts; null where all are equal. */
 function lengthsOf(texts: GivenTexts | null): readonly number[] | null {
   const lengths = texts?.tokens.map((t) => t.length) ?? [];
   return lengths.some((n) => n !== lengths[0]) ? lengths : null;
 }
 
-/** For the sizes of a session's buffers; whether the shapes fit at all is the runtime's to say. */
+/** Extents for the buffers of a session. The runtime checks whether the shapes fit. */
 function extentsOf(program: Program, inputs: ReadonlyMap<string, GivenTensor>): ReadonlyMap<string, number> {
   const axes = new Map(program.axes.map((a) => [a.name, a]));
   const extents = new Map<string, number>();

@@ -1,26 +1,26 @@
-// Which tokens each observed route chose, and a picture of it: one line a route over the text.
+// Observed routes: the tokens that each chose, and a picture with one line for each route.
 import type { Program } from "../../program/program.js";
 import type { Value, Values } from "./execute.js";
 
 export interface ShownRoute {
   /** `layers.1.chosen` */
   readonly path: string;
-  /** The axis it makes, and the one it was chosen on. */
+  /** The axis of the route, and its parent axis. */
   readonly axis: string;
   readonly parent: string;
   /**
-   * Of each sequence: the chosen tokens, as positions in the model's input where all routes in between are observed,
-   * else on `parent`.
+   * The chosen tokens of each sequence, as positions in the model's input if all routes in between are observed, else
+   * as positions on `parent`.
    */
   readonly chosen: readonly (readonly number[])[];
-  /** Whether the positions are those of the model's input. */
+  /** Whether the positions refer to the model's input. */
   readonly absolute: boolean;
 }
 
 /** Every observed route, in the program's order. */
 export function observedRoutes(program: Pick<Program, "axes" | "outputs">, values: Values): readonly ShownRoute[] {
   const shown: ShownRoute[] = [];
-  // The same route may be observed under several names; what is chosen on it needs one of them.
+  // A route may be observed under several names; routes chosen on it need only one.
   const byAxis = new Map<string, ShownRoute>();
   const axes = new Map(program.axes.map((a) => [a.name, a]));
   for (const output of program.outputs) {
@@ -49,7 +49,7 @@ export function observedRoutes(program: Pick<Program, "axes" | "outputs">, value
   return shown;
 }
 
-/** The rows of index[B, K] that count[B] says exist. */
+/** The first count[b] entries of each row of index[B, K]. */
 function rowsOf(index: Value, count: Value): readonly (readonly number[])[] {
   const width = index.shape[1] ?? 0;
   return Array.from({ length: count.shape[0] ?? 0 }, (_, b) =>
@@ -65,8 +65,8 @@ export function strip(chosen: readonly number[], tokens: number): string {
 }
 
 /**
- * Strips below the text, a column for each token, in pieces of `width` columns. `tokens` is the length of the sequence.
- * Routes chosen on one that is not observed have counts only.
+ * Strips below the text, a column for each token, in pieces of `width` columns. `tokens`: the length of the sequence.
+ * For routes on an unobserved parent only counts are shown.
  */
 export function drawRoutes(
   routes: readonly ShownRoute[],

@@ -22,7 +22,7 @@ import { verifyRun } from "./check.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 
-/** Runs after the first that `--time` takes the middle of. */
+/** Number of runs after the first, of which `--time` reports the median. */
 const STEADY_RUNS = 9;
 
 export async function run(file: string, given: Flags<typeof runningCommands.run>): Promise<ExitCode> {
@@ -81,14 +81,14 @@ function needGraph(graph: Graph | null, option: string): Graph {
   throw new UserError(`${option} needs the model's source: a compiled program holds kernels only`, null, EXIT.usage);
 }
 
-/** What a run gave; the device is null where it was the reference. */
+/** The outcome of a run; the device is null for the reference. */
 interface Done {
   readonly values: Values;
   readonly device: DeviceInfo | null;
   readonly times: Times | null;
 }
 
-/** Runs on the graph where there is one, else on a device of that kind. */
+/** Runs the graph on the reference if there is one, else the program on a device of this kind. */
 async function runOn(job: Job, kind: DeviceKind | null, graph: Graph | null, steadyRuns: number): Promise<Done> {
   if (graph === null) return runOnDevice(job, kind, steadyRuns);
   const { outputs } = await runOnReference(job, graph);

@@ -1,11 +1,11 @@
-// Text on the command line as a model's tokens, and tokens as people read them: by bytes, or through a tokenizer.
+// Encodes text of the command line as tokens, and shows tokens as text, by bytes or with a tokenizer.
 import { pathIn, readBytes, readText } from "../source/files.js";
 
 export interface TextReader {
   readonly unit: "byte" | "token";
-  /** Tokens of a text, or of the file behind an `@`. */
+  /** Tokens of a text, or of a file (`@path`). */
   encode(text: string): ArrayLike<number>;
-  /** A column for each token. */
+  /** The text with one column for each token. */
   strip(tokens: ArrayLike<number>): string;
   /** One token in quotes. */
   show(token: number): string;
@@ -27,7 +27,7 @@ function showByte(byte: number): string {
   return byte >= 0x20 && byte < 0x7f ? `'${String.fromCharCode(byte)}'` : `0x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** Reads by a `tokenizer.json`, with what it puts around a whole text; without one, by bytes. */
+/** A reader that uses a `tokenizer.json`, with its special tokens around a whole text; without one, bytes. */
 export async function textReader(tokenizerFile: string | undefined): Promise<TextReader> {
   if (tokenizerFile === undefined) return bytesReader;
   const { openTokenizer } = await import("../../tokenizer/tokenizer-node.js");
@@ -45,7 +45,7 @@ export async function textReader(tokenizerFile: string | undefined): Promise<Tex
   };
 }
 
-/** Bytes of text as one column each: what does not print, and the further bytes of a character, as a space. */
+/** Bytes as one column each: unprintable and continuation bytes become spaces. */
 export function printableBytes(bytes: Uint8Array): string {
   const cells: string[] = [];
   for (let i = 0; i < bytes.length;) {
@@ -58,10 +58,10 @@ export function printableBytes(bytes: Uint8Array): string {
   return cells.join("");
 }
 
-/** Combining and wide characters would shift what stands below. */
+/** Whether a character is one column wide: combining and wide characters would misalign the lines below. */
 const isNarrow = (character: string): boolean =>
   /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
 
-/** Tokens of text as one column each: the first character of each that prints. */
+/** Tokens as one column each: the first printable character of each. */
 export const printablePieces = (pieces: readonly string[]): string =>
   pieces.map((piece) => Array.from(piece.trim()).find(isNarrow) ?? " ").join("");

@@ -1,4 +1,4 @@
-// `modc verify`: proves on the user's model and device that programs compute what the model means, and that the causal
+// `modc verify`: checks on the user's model and device that programs compute what the model says, and that the causal
 // rule keeps its laws.
 import { check } from "../../check/check.js";
 import { compileGeneration, GenerationError } from "../../compile-generation.js";
@@ -38,15 +38,15 @@ import type { runningCommands } from "../tree/running.js";
 
 type VerifyFlags = Flags<typeof runningCommands.verify>;
 
-/** What stands between a source and a device, for trials of what a fault would look like. */
+/** Hooks for tests, which inject faults. */
 export interface VerifyTrial {
   readonly passes?: readonly Pass[];
   readonly amend?: (program: Program) => Program;
 }
 
-/** Sequences and tokens where nobody says: enough for every tile, and for a prefix before its last token. */
+/** Default sequences and tokens: enough for every tile, and for a prefix that ends before the last token. */
 const USUAL = { batch: 3, tokens: 64 } as const;
-/** Sequences of the text of `--data` where `--windows` does not say. */
+/** Default number of windows of the text of `--data`. */
 const USUAL_WINDOWS = 16;
 
 export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
@@ -132,7 +132,7 @@ const withBatch = (axes: readonly Axis[], extents: ReadonlyMap<string, number>):
     [...extents].map(([name, n]) => [name, axes.some((a) => a.name === name && a.role === "batch") ? USUAL.batch : n]),
   );
 
-/** The longest, and shorter ones. */
+/** Unequal lengths: the longest, and shorter ones. */
 function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): readonly number[] | null {
   const batch = axes.find((a) => a.role === "batch");
   const tokens = axes.find((a) => a.role === "sequence" && a.count.kind === "input");
@@ -141,7 +141,7 @@ function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, numb
   return Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b / 2))));
 }
 
-/** Top-k and the causal rule; one of them where they are the same graph, or where the model has no other. */
+/** The model's graphs under both rules; one where they are equal, or where the model has only one. */
 async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: Graph): Promise<readonly RuleGraph[]> {
   const { source, read } = await modelText(file);
   const named = flags.model === undefined ? {} : { model: flags.model };
@@ -170,7 +170,7 @@ async function rulesOf(file: string, flags: VerifyFlags, top: Graph, optimized: 
       ];
 }
 
-/** Prompts and steps, where the model generates. */
+/** Checks generation with caches, if the model can generate. */
 async function verifySteps(
   file: string,
   flags: VerifyFlags,
@@ -241,12 +241,12 @@ async function verifySteps(
   }
 }
 
-/** Shares of the longest text: one token, a piece, more than a piece. */
+/** Lengths of prompts as shares of the longest text: one token, a chunk, more than a chunk. */
 const PROMPTS = [0, 0.1, 0.5] as const;
 
 /**
- * What both rules come to on a text, and how alike they route it. Batch and length are those of the made-up inputs, not
- * of the text.
+ * Reports the loss of both rules on a text, and their agreement. `--batch` and `--length` apply to the random inputs,
+ * not to the text.
  */
 async function tellOfText(
   file: string,
@@ -287,7 +287,7 @@ function routesOfTokens({ axes, outputs }: Graph): readonly string[] {
   });
 }
 
-/** A file that an earlier run wrote. */
+/** Runs a reproduction file of an earlier run. */
 async function verifyAgain(file: string, machine: Machine, tell: Telling): Promise<ExitCode> {
   const reproduction = parseReproduction(readText(file));
   const difference = await checkReproduction(machine, reproduction, usualPasses);
@@ -306,7 +306,7 @@ async function verifyAgain(file: string, machine: Machine, tell: Telling): Promi
   return tell.end(reproduction.graph.name, machine.device);
 }
 
-/** Prints findings as they come, or all at the end; writes what reproduces the first fault. */
+/** Prints findings as they arrive, or all at the end as JSON; writes the reproduction file of the first fault. */
 class Telling {
   readonly #findings: Finding[] = [];
   readonly #progress = new Progress();

@@ -1,19 +1,19 @@
-// A length beyond what a model allows: with the parameter that sets its bound, where there is one.
+// The error for a length beyond a model's bound; its hint names the parameter that sets the bound, if there is one.
 import type { Model } from "../../check/model.js";
 import { mergedPairs } from "../tree/arguments.js";
 import { UserError } from "../terminal/exit.js";
 import { modelText } from "./model-file.js";
 import type { ModelFlags } from "../tree/options.js";
 
-/** Which extent was asked for, by its option, and what the model allows. */
+/** The requested extent with its option, and the model's bound. */
 export interface RequestedExtent {
   /** `--length 1000`, `--at S=300` */
   readonly option: string;
-  /** Null: that of its sequences that is given. */
+  /** Null: the model's only input sequence. */
   readonly axis: string | null;
   readonly extent: number;
   readonly bound: number;
-  /** Whose bound it is: `Small`. */
+  /** The model's name: `Small`. */
   readonly model: string;
 }
 
@@ -31,8 +31,8 @@ interface Flags extends Pick<ModelFlags, "set" | "phase" | "enter" | "model"> {
 }
 
 /**
- * The same fault with a hint, or itself where no parameter raises the bound, or only such as changes weights that are
- * given. `given` says what is compiled where the command has no option for it.
+ * The error with a hint; unchanged where no parameter raises the bound without changing the weights that were passed.
+ * `given`: what is compiled, for commands without an option for it.
  */
 export async function raisingBound(
   fault: BeyondBound,
@@ -70,6 +70,6 @@ const allows = ({ axes }: Model, name: string | null, extent: number): boolean =
     return asked && (axis.bound === null || axis.bound >= extent);
   });
 
-/** What weights of a model are alike by. */
+/** A key of a model's weights: their paths, types and shapes. */
 export const weightsOf = ({ weights }: Model): string =>
   JSON.stringify(weights.map(({ path, shape }) => [path, shape]));

@@ -1,4 +1,4 @@
-// The text of `--data -`: standard input as a file, for a text is read several times and in pieces.
+// Reads the text of `--data -`: saves standard input to a file, as texts are read several times and in pieces.
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -6,8 +6,8 @@ import { UserError } from "../terminal/exit.js";
 import { makeFolder, readBytes, STDIN, writeText } from "./files.js";
 
 /**
- * The name of the text: as it was given, or the file in `folder` that keeps what is on standard input. With a field of
- * JSONL named, it is JSONL.
+ * The path of the text: `data` itself, or a file in `folder` with the contents of standard input. With `field` that is
+ * JSONL.
  */
 export function dataIn(folder: string, data: string, field: string | undefined): string {
   if (data !== STDIN) return data;

@@ -1,4 +1,4 @@
-// At which batch and length a command looks: `--batch`, `--length`, and `--at` for axes that these do not name.
+// The extents a command uses: `--batch`, `--length`, and `--at` for other axes.
 import { capacityOf, generationExtents } from "../../program/axes-of-generation.js";
 import type { Axis } from "../../size/axes.js";
 import { BeyondBound } from "./beyond-bound.js";
@@ -7,8 +7,8 @@ import { UsageError } from "../tree/usage.js";
 import type { ExtentFlags } from "../tree/options.js";
 
 /**
- * The extent of each axis that a caller decides: what the flags say, else 1 for the batch, and for others their bound,
- * the tokens at most `usual`. `usual` null: the bound, and nothing else.
+ * The extent of each input axis: that of the flags, else 1 for the batch and the bound for others, with at most `usual`
+ * tokens. `usual` null: only the bound.
  */
 export function chosenExtents(
   axes: readonly Axis[],
@@ -29,7 +29,7 @@ export function chosenExtents(
         `--at: the model has no axis ${name}`,
         `it has ${open.map((axis) => axis.name).join(", ") || "none"}`,
       );
-    // One way to say one thing: where several sequences are given, none of them is the length.
+    // With several input sequences, `--length` is ambiguous and refused.
     const other = own.find(([, , axes]) => axes.length === 1 && axes[0]!.name === name);
     if (other)
       throw new UsageError(
@@ -68,9 +68,7 @@ export function chosenExtents(
   );
 }
 
-/**
- * `--length` is what a text has when the program has run: of a prompt all of it, of a step one token more than before.
- */
+/** For generation, `--length` is the length of the text after the run: of the whole prompt, or after a step. */
 function extentsOfGeneration(
   axes: readonly Axis[],
   flags: ExtentFlags,

@@ -1,4 +1,4 @@
-// Reading and writing files for the commands, with one sentence for whatever goes wrong.
+// Reads and writes files for the commands; errors are one sentence.
 import { mkdirSync } from "node:fs";
 import { errnoOf, reasonOf } from "../../base/errno.js";
 import type { Read } from "../../check/names/files.js";
@@ -10,13 +10,13 @@ import { EXIT, UserError } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
 import { expectKept } from "./outputs.js";
 
-/** Why the system refused; null where it did not. */
+/** The system's reason for an error, in words; null for other errors. */
 function refusalOf(cause: unknown): string | null {
   const code = errnoOf(cause);
   return code === null ? null : reasonOf(code);
 }
 
-/** Runs `body`, turning what the file system refuses into a UserError. */
+/** Runs `body`, converting errors of the file system to UserErrors. */
 function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
   try {
     return body();
@@ -27,12 +27,12 @@ function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
   }
 }
 
-/** Beyond any text a person wrote or a compiler made. */
+/** Larger than any text a person wrote or a compiler generated. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
-/** In place of a path: what is on standard input. */
+/** The path that stands for standard input. */
 export const STDIN = "-";
-/** What its text is called in messages. */
+/** The name of standard input in messages. */
 export const STDIN_NAME = "<stdin>";
 /** Whether what goes there is printed: nothing is named, or standard output, which `-` is here. */
 export const isPrinted = (output: string | undefined): output is undefined | typeof STDIN =>
@@ -58,7 +58,7 @@ export function readText(path: string): string {
   throw new UserError(`${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} begins no character`);
 }
 
-/** Null for what is no UTF-8. */
+/** The text; null if it is not UTF-8. */
 function decoded(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -67,16 +67,16 @@ function decoded(bytes: Uint8Array): string | null {
   }
 }
 
-/** Of the first byte that is no UTF-8: line and column, both from 1; columns count UTF-16 code units. */
+/** The first byte that is not UTF-8, with its line and column, both from 1; columns count UTF-16 code units. */
 function faultIn(bytes: Uint8Array): { readonly byte: number; readonly line: number; readonly column: number } {
   const byte = firstInvalid(bytes);
   const before = new TextDecoder("utf-8").decode(bytes.subarray(0, byte));
   return { byte, ...lineAndColumn(before, before.length) };
 }
 
-/** The offset of the first byte that is no UTF-8. */
+/** The offset of the first byte that is not UTF-8. */
 function firstInvalid(bytes: Uint8Array): number {
-  // What a lenient decoder replaces, it replaces by U+FFFD; everything before it encodes to as many bytes as it had.
+  // A lenient decoder replaces invalid bytes by U+FFFD; the text before the first one encodes to its original bytes.
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   let at = 0;
   for (const character of text) {
@@ -88,7 +88,7 @@ function firstInvalid(bytes: Uint8Array): number {
   return at;
 }
 
-/** The path in what is a text or `@path`; `-` is standard input in both. Null for a text. */
+/** The path of an argument that is a text or `@path`; `-` and `@-` are standard input. Null for a text. */
 export const pathIn = (text: string): string | null =>
   text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null;
 
@@ -96,23 +96,20 @@ export const pathIn = (text: string): string | null =>
 export const writeText = (path: string, text: string | Uint8Array): void =>
   reaching("write", path, () => writeWhole(path, text));
 
-/**
- * Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes
- * nothing.
- */
+/** Throws where `path` cannot be written, so that the error comes before long work. Changes nothing. */
 export const ensureWritable = (path: string): void => reaching("write", path, () => void placeOf(path));
 
-/** Makes a folder and those above it, where they are missing. */
+/** Creates a folder and its parents. */
 export const makeFolder = (path: string): void =>
   reaching("write", path, () => void mkdirSync(path, { recursive: true }));
 
-/** Makes a new folder that nobody else can look into. */
+/** Creates a new folder that only this user can read. */
 export const makePrivateFolder = (path: string): void =>
   reaching("write", path, () => mkdirSync(path, { mode: 0o700 }));
 
 /**
- * A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working
- * directory. What is no UTF-8 comes as U+FFFD, which the compiler refuses in its place.
+ * Reads a `.mod` file. The imports of a source on standard input are relative to the working directory. Invalid UTF-8
+ * becomes U+FFFD, which the compiler reports with its place.
  */
 export const readSource = (path: string): SourceFile => ({
   file: path === STDIN ? STDIN_NAME : path,
@@ -120,8 +117,8 @@ export const readSource = (path: string): SourceFile => ({
 });
 
 /**
- * Reads files that a root file imports, of its own folder only. Why one cannot be read is told where it is imported. It
- * must be a regular file, for a pipe would be waited for.
+ * Reads the imports of a root file, from its folder only. A failure is reported at the import. Imports must be regular
+ * files, as reading a pipe would block.
  */
 export const importReader = (root: string): Read =>
   importsBeside(root, (path) => {

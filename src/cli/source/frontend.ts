@@ -1,4 +1,4 @@
-// From a file's name to a model or a program, its findings printed on the way.
+// Compiles or checks a file for a command, and prints its diagnostics.
 import type { CompileOptions, Compiled } from "../../compile.js";
 import type { SourceFile } from "../../diagnostics/span.js";
 import type { Model } from "../../check/model.js";
@@ -12,13 +12,13 @@ import type { Read } from "../../check/names/files.js";
 import { modelName, modelReader, modelText, readModel, type ModelText } from "./model-file.js";
 import type { ModelFlags, PrecisionFlags } from "../tree/options.js";
 
-/** The same as the library takes it. */
+/** The precision flags as an option of the library. */
 export const precisionOf = ({ weightsAs, activationsAs }: PrecisionFlags): Precision => ({
   ...(weightsAs && { weights: weightsAs }),
   ...(activationsAs && { activations: activationsAs }),
 });
 
-/** Which program of a model is meant, as a heading says it. */
+/** The name of the selected program, for headings. */
 export const programName = (
   { program }: Pick<ModelFlags, "program">,
   { phase, entry }: { readonly phase: string; readonly entry: string },
@@ -56,7 +56,7 @@ export function compileOptions(
   };
 }
 
-/** The same model compiled for a device, by the tunings of its class unless others are given. */
+/** Compiles the model for a device, by default with the tunings of its class. */
 export type ForTarget = (target: Target, tunings?: Tunings) => Program;
 
 export type Finished = Compiled & {
@@ -67,8 +67,8 @@ export type Finished = Compiled & {
 };
 
 /**
- * Compiles a file, for any device where no target is given; prints its warnings, by `show`. Throws SourceError where it
- * does not compile.
+ * Compiles a file, for any device if no target is set; prints its warnings with `show`. Throws SourceError where it has
+ * errors.
  */
 export async function compileFile(
   file: string,
@@ -92,13 +92,13 @@ export async function compileFile(
   };
 }
 
-/** Checks a file only; prints its warnings. Throws SourceError where there is no model. */
+/** Checks a file without compiling it; prints its warnings. Throws SourceError where it has errors. */
 export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typeof checkText> => {
-  compileOptions(file, flags); // what contradicts itself is said before anything is read
+  compileOptions(file, flags); // report contradictory flags before anything is read
   return checkText(await modelText(file), flags);
 };
 
-/** The same of a text. */
+/** The same for a text. */
 export async function checkText(
   { source, read }: ModelText,
   { program, phase = "infer", enter, model: name, set = {} }: ModelFlags,

@@ -1,11 +1,11 @@
-// Weights that do not fit a model: with the parameter that explains it, where one does.
+// The error for weights that do not fit a model; its hint names the parameter that explains it, if there is one.
 import type { WeightsError } from "../../runtime/errors.js";
 import { explainWeights, explanation } from "../../session/explain-weights.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { modelText } from "./model-file.js";
 import type { ModelFlags } from "../tree/options.js";
 
-/** The same fault with a hint, or itself where no parameter explains it. */
+/** The error with a hint; unchanged where no parameter explains it. */
 export async function explained(
   fault: WeightsError,
   path: string,

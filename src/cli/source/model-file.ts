@@ -1,5 +1,4 @@
-// What a command takes for a model: a `.mod` file, or a checkpoint's folder, which brings its weights and its
-// tokenizer.
+// Opens the model argument of a command: a `.mod` file, or the folder of a checkpoint, with its weights and tokenizer.
 import type { SourceFile } from "../../diagnostics/span.js";
 import { checkpointFiles, type CheckpointFiles } from "../../huggingface/files-node.js";
 import type { Read } from "../../check/names/files.js";
@@ -8,19 +7,19 @@ import { isFolder } from "../../tokenizer/folder-node.js";
 import { UserError } from "../terminal/exit.js";
 import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
 
-/** What a checkpoint's folder holds; null where the path is no folder. */
+/** The files of a checkpoint's folder; null where the path is not a folder. */
 export function folderOf(path: string): CheckpointFiles | null {
   return path !== STDIN && isFolder(path) ? checkpointFiles(path) : null;
 }
 
-/** What the model's text is called in messages; what it imports is found beside it. */
+/** The name of the model's source in messages, to whose folder its imports are relative. */
 export const modelName = (path: string): string =>
   path === STDIN ? STDIN_NAME : (openTrained(path)?.source.file ?? folderOf(path)?.model ?? path);
 
-/** Reads what a model imports: beside its file, or as its checkpoint keeps it. */
+/** Reads a model's imports, from its file's folder or from its checkpoint. */
 export const modelReader = (path: string): Read => openTrained(path)?.read ?? importReader(modelName(path));
 
-/** The text of a model: a file's, or what a checkpoint's configuration describes. */
+/** The source of a model: a file, or the translation of a checkpoint's configuration. */
 export async function readModel(path: string): Promise<SourceFile> {
   const trained = openTrained(path);
   if (trained !== null) return trained.source;
@@ -29,7 +28,7 @@ export async function readModel(path: string): Promise<SourceFile> {
     : (await import("../../huggingface/folder-node.js")).checkpointSource(path);
 }
 
-/** A model's text, and how what it imports is read. */
+/** A model's source, and the reader of its imports. */
 export interface ModelText {
   readonly source: SourceFile;
   readonly read: Read;
@@ -41,8 +40,8 @@ export const modelText = async (path: string): Promise<ModelText> => ({
 });
 
 /**
- * A checkpoint whose weights cannot be read is no reason to start from others. Throws UserError for a folder without
- * safetensors where no others are given.
+ * Throws UserError for a checkpoint folder without safetensors if no other weights are passed: it must not silently
+ * start from initial weights.
  */
 export function expectWeights(path: string, weights: string | undefined): void {
   if (weights === undefined && folderOf(path) !== null)
@@ -52,7 +51,7 @@ export function expectWeights(path: string, weights: string | undefined): void {
     );
 }
 
-/** Flags with the weights and the tokenizer of the folder where neither says otherwise. */
+/** The flags, with the weights and tokenizer of the folder as defaults. */
 export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(
   path: string,
   flags: F,

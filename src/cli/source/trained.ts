@@ -1,4 +1,4 @@
-// A command on what `modc train` wrote, as if it had been told all that the run knows.
+// Runs a command on the folder of a training run: completes its options from the run.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../../check/check.js";
 import type { Model } from "../../check/model.js";
@@ -9,7 +9,7 @@ import { EXIT, UserError } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
 import { say } from "../terminal/terminal.js";
 
-/** What of the options follows from a run. */
+/** The options that a run determines. */
 interface RunFlags {
   readonly set?: Pairs;
   readonly model?: string;
@@ -18,13 +18,13 @@ interface RunFlags {
   readonly data?: string;
   readonly field?: string;
   readonly validation?: number;
-  /** Tokens of a window of the run: how long those of its evaluation are by default. */
+  /** The run's context: default length of evaluation windows. */
   readonly ownContext?: number;
 }
 
 /**
- * The checkpoint instead of the run's folder, and the options with what they leave out; as they are where the path is
- * no run. Throws SessionError and UserError.
+ * The checkpoint in place of the run's folder, and the completed options; unchanged where the path is not a run. Throws
+ * SessionError and UserError.
  */
 export function withTrained<F extends RunFlags>(
   command: CommandUnknownOpts,
@@ -63,7 +63,7 @@ export function withTrained<F extends RunFlags>(
   ];
 }
 
-/** Of weights: the checkpoint where the path is a run's folder, else the path. Throws SessionError. */
+/** The path of weights: the checkpoint if the path is a run's folder, else the path itself. Throws SessionError. */
 export function checkpointOf(path: string): string {
   const trained = openTrained(path);
   if (trained === null) return path;
@@ -71,13 +71,13 @@ export function checkpointOf(path: string): string {
   return trained.path;
 }
 
-/** Says which checkpoint it is. */
+/** Prints which checkpoint is used. */
 export function tell(path: string, { chosen, manifest }: Trained): void {
   const which = { best: ", the best so far", last: ", the last", newest: ", the newest" } as const;
   if (chosen !== null) say(`note: ${path}: the checkpoint of step ${manifest.step}${which[chosen]}`);
 }
 
-/** A parameter that is given anew may say how the model computes, not which weights it has. */
+/** Parameters that override the run's may change how the model computes, but not its weights. */
 function expectSameWeights(trained: Trained, given: Pairs): void {
   const again = Object.entries(given).filter(([name, value]) => trained.set[name] !== value);
   if (again.length === 0) return;
@@ -86,7 +86,7 @@ function expectSameWeights(trained: Trained, given: Pairs): void {
   const own = modelWith(trained.set);
   for (const [name, value] of again) {
     const other = modelWith({ ...trained.set, [name]: value });
-    // what does not check is told where it is compiled
+    // compilation reports a model with errors
     if (own === null || other === null || weightsOf(own) === weightsOf(other)) continue;
     const before = trained.set[name] ?? own.parameters.find((p) => p.name === name)?.value;
     throw new UserError(
@@ -97,7 +97,7 @@ function expectSameWeights(trained: Trained, given: Pairs): void {
   }
 }
 
-/** The text of the run, and the part of it that was held out. */
+/** The options for the run's text and its held-out part. */
 function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {
   const { begun, settings } = manifest;
   if (begun === null)

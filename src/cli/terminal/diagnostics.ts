@@ -1,4 +1,4 @@
-// Findings of the compiler as a terminal shows them, and as JSON with lines and columns.
+// Prints diagnostics of the compiler in a terminal, and as JSON with lines and columns.
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../../diagnostics/format.js";
 import { sourcesOf } from "../../diagnostics/sources.js";
@@ -6,14 +6,14 @@ import { lineAndColumn, type SourceFile, type Span } from "../../diagnostics/spa
 import { escapeText } from "../../size/shown.js";
 import { sayPainted, useColor } from "./terminal.js";
 
-/** Errors and warnings as a terminal shows them, on standard error. */
+/** Prints errors and warnings on standard error. */
 export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: readonly SourceFile[]): void {
   if (diagnostics.length === 0) return;
   // Colours are added around what is escaped already.
   sayPainted(`${formatDiagnostics(diagnostics.map(escaped), { sources, color: useColor() })}\n`);
 }
 
-/** The same, of several compilations of a text: what was shown before is not shown again. */
+/** The same for several compilations of a text: repeated diagnostics are shown once. */
 export function showingOnce(): typeof showDiagnostics {
   const shown = new Set<string>();
   return (diagnostics, sources) => {

@@ -1,6 +1,6 @@
-// How the process ends. This is the one place for it: a driver's threads may be at work at any moment, and the C
-// destructors that `process.exit` runs beside them crash. So an interrupt ends the process by the signal itself, which
-// runs none, and every other end first waits until the driver is quiet.
+// Ends the process; no other file may. A driver's threads may be running at any moment, and the C destructors that
+// `process.exit` runs concurrently crash. So an interrupt ends the process by the signal itself, which runs no
+// destructors, and every other end first waits until the driver's threads are idle.
 import { reasonOf } from "../../base/errno.js";
 import { destroyLiving } from "../../runtime/living.js";
 import { removeLeftovers, watchLeftovers } from "../../runtime/leftovers-node.js";
@@ -8,14 +8,14 @@ import { EXIT, describeError, type ExitCode } from "./exit.js";
 import { error, say } from "./terminal.js";
 
 /**
- * While nobody listens, a signal ends the process at once, whatever it is doing: JavaScript that takes long hears
- * nothing. So there are listeners only while there is something to keep (`onInterrupt`) or to remove (temporary files),
- * and no work that takes long then.
+ * Without a listener, a signal ends the process at once; with one, it is not handled while JavaScript runs for long. So
+ * listeners exist only while there are results to save (`onInterrupt`) or temporary files to remove, and no long
+ * synchronous work is done then.
  */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
 
-/** What the first interrupt calls. */
+/** The functions that the first interrupt calls. */
 const stops = new Set<() => void>();
 let toRemove = false;
 let listening = false;
@@ -34,12 +34,12 @@ function hear(signal: Signal): void {
   stops.clear();
   if (called.length === 0) return endBy(signal);
   for (const stop of called) stop();
-  listen(); // a second one ends at once
+  listen(); // a second signal ends the process at once
 }
 
 /**
- * The first interrupt calls `stop`, so that what was done so far can be kept; a second ends the process. Returns what
- * takes that back.
+ * Registers `stop`, which the first interrupt calls, so that results so far can be saved; a second interrupt ends the
+ * process. Returns a function that unregisters it.
  */
 export function onInterrupt(stop: () => void): () => void {
   stops.add(stop);
@@ -50,12 +50,12 @@ export function onInterrupt(stop: () => void): () => void {
   };
 }
 
-/** Whatever came before it is heard when this resolves: a whole turn of the event loop. */
+/** A whole turn of the event loop: when it resolves, earlier signals have been handled. */
 export const turn = async (): Promise<void> => {
   for (let i = 0; i < 2; i++) await new Promise((resolve) => void setImmediate(resolve));
 };
 
-/** Whether there are temporary files now. */
+/** Whether there are temporary files. */
 let temporary = false;
 watchLeftovers((any) => {
   temporary = any;
@@ -64,7 +64,7 @@ watchLeftovers((any) => {
   if (!any) void forget();
 });
 
-/** A signal that came while there was something to remove is heard before nobody listens any more. */
+/** Removes the listeners, after a turn in which signals that arrived before are handled. */
 async function forget(): Promise<void> {
   await turn();
   toRemove = temporary;
@@ -72,8 +72,8 @@ async function forget(): Promise<void> {
 }
 
 /**
- * Ends the process by a signal, as if nobody had listened: shells see that it was interrupted (130, and 143 for
- * SIGTERM), and no destructor runs.
+ * Ends the process by a signal with its default action: shells see the interrupt (130, and 143 for SIGTERM), and no
+ * destructor runs.
  */
 function endBy(signal: Signal): void {
   removeLeftovers();
@@ -89,7 +89,7 @@ function endNow(code: ExitCode): never {
   process.exit(code);
 }
 
-/** Ends the process once everything that was printed has left it, with a command's code. */
+/** Ends the process with a command's exit code, after all output was written. */
 export async function end(code: ExitCode): Promise<void> {
   for (const stream of [process.stdout, process.stderr])
     if (stream.writableLength > 0) await new Promise<void>((resolve) => void stream.write("", () => resolve()));
@@ -98,8 +98,8 @@ export async function end(code: ExitCode): Promise<void> {
 }
 
 /**
- * For the process that is the command line. A reader that stops reading (`modc … | head`) is no fault, and what nobody
- * caught is told as a fault of modc.
+ * Installs handlers for the command-line process: a closed pipe (`modc … | head`) is not an error, and uncaught errors
+ * are reported as bugs of modc.
  */
 export function handleStreams(): void {
   for (const stream of [process.stdout, process.stderr])

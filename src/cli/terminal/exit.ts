@@ -1,10 +1,10 @@
-// How a command ends: the statuses it exits with, and what is said of an error.
+// Errors of commands: user errors, and the exit code and text of any error.
 import { EXIT, ModcError, type ExitCode } from "../../base/errors.js";
 import { CompilerBug } from "../../base/invariant.js";
 
 export { EXIT, type ExitCode };
 
-/** A fault of what the user gave: one sentence, and how to mend it. */
+/** A fault of the user's input: one sentence, and a hint. */
 export class UserError extends ModcError {
   override readonly name = "UserError";
 
@@ -20,7 +20,7 @@ export class UserError extends ModcError {
 
 const BUG = "this is a fault of modc, not of your input; MODC_DEBUG=1 shows where it happened";
 
-/** What is said of an error: one that was not made to be told is a fault of modc. */
+/** Exit code, message and hint of an error. An error of an unknown class is a bug of modc. */
 export function describeError(error: unknown): Pick<ModcError, "exit" | "code" | "message" | "hint"> {
   const fault =
     error instanceof ModcError

@@ -1,11 +1,11 @@
-// What a command that fails says: sentences on standard error, or with --json an object on standard output.
+// Reports the failure of a command: sentences on standard error, or with --json an object on standard output.
 import { ModcError } from "../../base/errors.js";
 import type { SourceError } from "../../session/errors.js";
 import { describeError, type ExitCode } from "./exit.js";
 import { io } from "./io.js";
 import { error, outJsonLine, say } from "./terminal.js";
 
-/** Tells of a fault, and returns the code to end with. */
+/** Reports a fault, and returns the exit code. */
 export async function report(fault: unknown, json: boolean): Promise<ExitCode> {
   const { exit, code, message, hint } = describeError(fault);
   const source = ofSource(fault);
@@ -18,14 +18,14 @@ export async function report(fault: unknown, json: boolean): Promise<ExitCode> {
 
 type OfSource = Pick<SourceError, "diagnostics" | "sources">;
 
-/** By its code, so that telling of other faults loads nothing of the compiler. */
+/** Recognizes a SourceError by its code, so that reporting other faults does not import the compiler. */
 const ofSource = (fault: unknown): OfSource | null =>
-  fault instanceof ModcError && fault.code === "source" ? (fault as SourceError) : null; // no other has it
+  fault instanceof ModcError && fault.code === "source" ? (fault as SourceError) : null; // no other class has it
 
-/** The first error as the fault; all findings beside it, as `modc check --json` has them. */
+/** The first error as the fault, and all diagnostics, as in `modc check --json`. */
 async function asJson({ diagnostics, sources }: OfSource): Promise<object> {
   const { diagnosticJson, spanJson } = await import("./diagnostics.js");
-  // there is no such fault without a finding
+  // a SourceError has at least one diagnostic
   const first = diagnostics.find((d) => d.severity === "error") ?? diagnostics[0]!;
   const spans = [first.span, ...first.notes.flatMap(({ span }) => (span === null ? [] : [span]))];
   return {

@@ -1,5 +1,4 @@
-// What a command line reads and writes beside files: the streams of the process, or those of a caller in the same
-// process.
+// The streams and environment of a command line: those of the process, or those of a caller in the same process.
 import { once } from "../../base/once.js";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readSync } from "node:fs";
@@ -7,12 +6,12 @@ import type { DeviceKind } from "../../runtime/device-info.js";
 import { readToEnd } from "../../runtime/regular-node.js";
 import { UserError } from "./exit.js";
 
-/** Where text goes; a stream of Node is one. */
+/** A destination of text, such as a Node stream. */
 export interface Output {
   write(text: string): unknown;
-  /** Whether a person reads along, so that lines are drawn over and coloured. */
+  /** Whether it is a terminal, in which lines are redrawn and coloured. */
   readonly isTTY?: boolean;
-  /** Width in characters, where it is known. */
+  /** Width in characters, if known. */
   readonly columns?: number;
 }
 
@@ -43,7 +42,7 @@ const ofProcess: CliIo = {
 /** Beyond any text a person wrote or a compiler made. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
-/** To its end. A pipe that a shell has set not to wait is asked again. */
+/** Reads to the end of input. A non-blocking pipe is polled. */
 function readStandardInput(): Uint8Array {
   return readToEnd(
     readPiece,
@@ -67,12 +66,12 @@ function readPiece(piece: Uint8Array): number {
 
 const given = new AsyncLocalStorage<CliIo>();
 
-/** Of the command line that is running here, else of the process. */
+/** The streams of the command line running here, else of the process. */
 export const io = (): CliIo => given.getStore() ?? ofProcess;
 
-/** Runs `body`, and whatever it waits for, with other streams. Several may run at the same time. */
+/** Runs `body`, including its asynchronous continuations, with other streams. Several may run at the same time. */
 export const withIo = <T>(other: Partial<CliIo>, body: () => T): T => {
   const all = { ...ofProcess, ...other };
-  // A command reads a source several times: standard input comes once.
+  // Caches standard input, as a command may read a source several times.
   return given.run({ ...all, stdin: once(all.stdin) }, body);
 };

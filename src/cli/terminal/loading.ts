@@ -1,12 +1,12 @@
-// What a session does before it runs, as a line of progress.
+// Progress lines for loading a session.
 import type { SessionEvent } from "../../runtime/index.js";
 import { type Progress, say } from "./terminal.js";
 import { plural } from "./units.js";
 
-/** What is done for the weights: where none are given, their starting values are made. */
+/** The name of the weights stage: loading them, or initializing them if none were passed. */
 export const weightsStage = (given: boolean): string => (given ? "loading weights" : "making starting weights");
 
-/** Shows how far a session is; growth is said for good. `given` says whether there are weights to load. */
+/** Shows the progress of loading; growth of buffers is printed permanently. `given`: whether weights were passed. */
 export function showLoading(event: SessionEvent, progress: Progress, { given }: { readonly given: boolean }): void {
   switch (event.kind) {
     case "grow":

@@ -1,10 +1,10 @@
-// Results as a person reads them.
+// Prints results for reading.
 import type { Program } from "../../program/program.js";
 import type { Value, Values } from "../run/execute.js";
 import type { GivenInputs, GivenTexts } from "../run/inputs.js";
 import { drawRoutes, observedRoutes } from "../run/routes.js";
 
-/** The whole of what a run gave: results, losses, and a picture of the routes. */
+/** Prints a run: results, losses, and a picture of the routes. */
 export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {
   const parts: string[] = [];
   for (const { name, role } of program.outputs) {
@@ -34,7 +34,7 @@ const isRoute = (program: Program, name: string): boolean =>
     (o) => o.name.endsWith(".index") && (o.name === name || `${o.name.slice(0, -".index".length)}.count` === name),
   );
 
-/** Sequences with tokens, and how many. */
+/** The sequences that have tokens, with the number of tokens. */
 export function sequencesOf(
   given: GivenInputs,
   batch: number,
@@ -76,7 +76,10 @@ function showNext(name: string, { shape, data }: Value, { tokens, reader }: Give
 
 const MOST_VALUES = 64;
 
-/** `output: f32[1, 4, 1] = [[[1], [12], [2], [18]]]`; of large values the range, the mean and the first few. */
+/**
+ * Prints a value: `output: f32[1, 4, 1] = [[[1], [12], [2], [18]]]`; for large values the range, the mean and the first
+ * few elements.
+ */
 export function showValue(name: string, { dtype, shape, data }: Value): string {
   const head = `${name}: ${dtype}[${shape.join(", ")}]`;
   if (data.length <= MOST_VALUES) return `${head} = ${nested(shape, data, dtype)}`;

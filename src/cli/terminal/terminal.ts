@@ -1,17 +1,17 @@
-// Standard output and error: results on the one, everything else on the other.
+// Prints to standard output (results) and standard error (everything else).
 import { escapeText } from "../../size/shown.js";
 import { io, type Output } from "./io.js";
 
 /**
- * Prints a line of results. What came from files in it does not steer a terminal: it is escaped here, where it is
- * printed, as in whatever else is said; in JSON the escapes are JSON's own.
+ * Prints a line of results, with control characters escaped, as they may come from files; in JSON they are escaped by
+ * JSON's rules.
  */
 export const out = (text: string): void => outPainted(escapeText(text));
 
-/** A line whose colours are modc's own; everything else in it is escaped. */
+/** Prints a line with modc's own colour codes; the caller has escaped the rest. */
 export const outPainted = (text: string): void => void io().stdout.write(`${text}\n`);
 
-/** Prints what a command makes, byte for byte where it goes to a file or a pipe. */
+/** Prints generated text, unchanged if it goes to a file or a pipe. */
 export const outRaw = (text: string): void => void io().stdout.write(io().stdout.isTTY ? escapeText(text) : text);
 
 /** Prints a result as JSON: numbers that JSON lacks as the strings "NaN", "Infinity" and "-Infinity". */
@@ -22,10 +22,10 @@ export const outJsonLine = (value: unknown): void => out(JSON.stringify(value, f
 
 const finite = (_key: string, v: unknown): unknown => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v);
 
-/** Says something beside the results. */
+/** Prints a message on standard error. */
 export const say = (text: string): void => sayPainted(escapeText(text));
 
-/** The same of a text whose colours are modc's own; everything else in it is escaped. */
+/** The same with modc's own colour codes; the caller has escaped the rest. */
 export const sayPainted = (text: string): void => void io().stderr.write(`${text}\n`);
 
 export const error = (message: string, hint: string | null): void =>
@@ -40,14 +40,14 @@ export const useColor = (stream: Output = io().stderr): boolean =>
 
 const paint = (style: string, text: string): string => (useColor() ? `\u001b[${style}m${text}\u001b[0m` : text);
 
-/** Columns a table or strip may take. */
+/** The width for tables and strips. */
 export const columns = (): number => Math.max(40, Math.min(io().stdout.columns ?? 100, 160));
 
 const QUIET_MS = 1000;
 
 /**
- * Tells on standard error what is going on once it takes longer than a second: a line kept up to date in a terminal,
- * elsewhere one for each stage, and none twice.
+ * Shows progress on standard error once work takes longer than a second: an updated line in a terminal, else one line
+ * for each stage, without repetitions.
  */
 export class Progress {
   readonly #start = Date.now();
@@ -56,10 +56,7 @@ export class Progress {
   readonly #said = new Set<string>();
   #ended = false;
 
-  /**
-   * `stage` is what is being done; `detail` how far it is; `begun` what is said of it where lines are not kept up to
-   * date.
-   */
+  /** `stage`: the current work; `detail`: its progress; `begun`: the line printed outside a terminal. */
   report(stage: string, detail = "", begun = stage): void {
     if (this.#ended || Date.now() - this.#start < QUIET_MS) return;
     if (io().stderr.isTTY) {
@@ -73,7 +70,7 @@ export class Progress {
     this.#stage = stage;
   }
 
-  /** Says no more: what follows is for standard output, which a terminal shows in the same lines. */
+  /** Clears and stops the progress line, as standard output follows in the same terminal. */
   end(): void {
     this.clear();
     this.#ended = true;

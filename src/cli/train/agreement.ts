@@ -1,4 +1,5 @@
-// How often the causal rule computes the tokens that top-k would: of each layer, as both rules route one text.
+// Measures the agreement of the two rules on one text: for each layer, how often the causal rule computes the tokens
+// that top-k computes.
 import type { Results } from "../../runtime/index.js";
 import type { Batch, Rule } from "../../train/types.js";
 import type { Observe } from "./evaluation.js";
@@ -17,7 +18,7 @@ export interface LayerAgreement {
 
 /** Collects the choices of both rules over the same batches. */
 export class Agreement {
-  /** `paths`: of routes chosen among all tokens, whose places tell tokens. */
+  /** `paths`: routes chosen among all tokens, whose row indices identify tokens. */
   constructor(readonly paths: ReadonlySet<string>) {}
 
   readonly #chosen: Readonly<Record<Rule, Map<string, Uint8Array[]>>> = { "top-k": new Map(), causal: new Map() };
@@ -33,7 +34,7 @@ export class Agreement {
     }
   };
 
-  /** Of every such route that both rules observed. */
+  /** The agreement of every such route that both rules observed. */
   layers(): readonly LayerAgreement[] {
     return [...this.#chosen["top-k"]].flatMap(([path, top]): LayerAgreement[] => {
       const causal = this.#chosen.causal.get(path);
@@ -61,7 +62,10 @@ export class Agreement {
   }
 }
 
-/** 1 for each token of the batch that is computed: places in the sequence are what the caller sees of a route. */
+/**
+ * The mask of a route over the batch's tokens: 1 for computed tokens. The caller's form of a route lists positions in
+ * the sequence.
+ */
 function chosenOf(
   index: ArrayLike<number>,
   width: number,

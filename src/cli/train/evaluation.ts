@@ -1,4 +1,4 @@
-// A model on a text under its rules: for commands that tell its loss, or how it routes.
+// Evaluates a model on a text under both rules, for commands that report its loss or its routes.
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,20 +31,20 @@ import type { trainingCommands } from "../tree/training.js";
 /** The flags of `eval`, with a text. */
 export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
   readonly data: string;
-  /** Of a run: how long the windows are where no length is given and the model allows it. */
+  /** The default length of windows for a run: its training context, if the model allows it. */
   readonly ownContext?: number;
 };
 
 const PHASES = { "top-k": "infer", causal: "generate" } as const;
 
-/** The losses and shares of each rule that was asked for. */
+/** The losses and shares of each requested rule. */
 export interface Found {
   readonly model: TrainingModel;
   readonly corpus: Pick<Corpus, "tokens" | "bytes">;
   readonly rules: ReadonlyMap<Rule, Evaluated>;
 }
 
-/** Told of the results of each batch, observed routes among them. */
+/** Called with the results of each batch, including observed routes. */
 export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
 
 /**
@@ -101,7 +101,7 @@ export async function evaluateRules(
   }
 }
 
-/** The text's tokens, in a file that is gone as soon as it is closed. */
+/** The text's tokens, in a temporary file. */
 async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
   const cache = join(tmpdir(), `modc-eval-${randomBytes(6).toString("hex")}`);
   const gone = leftover(cache);
@@ -117,7 +117,7 @@ async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
       ...(flags.field === undefined ? {} : { field: flags.field }),
       cache,
     });
-    // Windows removes no file that is open; elsewhere nothing is left to be removed while the text is read.
+    // On Windows an open file cannot be removed; elsewhere it is removed at once.
     if (process.platform !== "win32") remove();
     return { ...corpus, close: () => corpus.close().finally(remove) };
   } catch (fault) {
@@ -126,7 +126,7 @@ async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
   }
 }
 
-/** Of the whole text, or of the last share of it, which training holds out; `most` of them, evenly apart; 0: all. */
+/** Windows of the whole text, or of its last share, which training holds out: `most` evenly spaced ones; 0: all. */
 function windowsOf({ tokens }: Corpus, context: number, share: number, most: number): readonly Window[] {
   if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
   const from = share === 0 ? 0 : split(tokens, context, share).boundary;

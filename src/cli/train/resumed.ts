@@ -1,5 +1,4 @@
-// What `modc train --resume` takes from the folder of the run: the model's source, and the options that are not given
-// again.
+// Completes `modc train --resume` from the run's folder: the model's source and the options.
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Before } from "../../train/resume-node.js";
@@ -8,15 +7,15 @@ import { EXIT, UserError } from "../terminal/exit.js";
 import { modelText, withFolder, type ModelText } from "../source/model-file.js";
 import type { TrainFlags } from "../tree/training.js";
 
-/** What a run trains, and on which text. */
+/** The model and options of a training run. */
 export interface Asked {
   readonly text: ModelText;
   readonly flags: TrainFlags & { readonly data: string };
 }
 
 /**
- * The model and the options as they are given, and where they are not, as the run has them that goes on; `before` is
- * null for one that begins. Throws UserError for what neither says.
+ * The model and options of the command, completed from the resumed run; `before` is null for a new run. Throws
+ * UserError for missing options.
  */
 export async function askedFor(file: string | undefined, given: TrainFlags, before: Before | null): Promise<Asked> {
   const flags = file === undefined ? given : withFolder(file, given);
@@ -56,7 +55,7 @@ export async function askedFor(file: string | undefined, given: TrainFlags, befo
   };
 }
 
-/** The source that the checkpoint keeps, as if it were still where it was. */
+/** The source stored in the checkpoint, under its original paths. */
 function keptText({ sources }: Before): ModelText {
   const [own, ...imported] = sources;
   if (!own) throw new UserError("the checkpoint keeps no source of its model", "name the model's file");

@@ -1,4 +1,4 @@
-// What to do with what was trained: where the best checkpoint is, and a command that takes it.
+// Suggests next steps after training: the best checkpoint, and a command that uses it.
 import { check } from "../../check/check.js";
 import { GenerationError } from "../../lower/caches.js";
 import { generationGraphs } from "../../lower/generation.js";
@@ -8,7 +8,7 @@ import type { TrainResult } from "../../train/result.js";
 import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
 import type { ModelText } from "../source/model-file.js";
 
-/** Lines that are said after a run; none where it left no checkpoint. */
+/** The lines printed after a run; none without a checkpoint. */
 export function nextLines(
   { output, checkpoint, best }: TrainResult,
   text: ModelText,
@@ -23,7 +23,7 @@ export function nextLines(
   ];
 }
 
-/** Whether `modc generate` takes the model. */
+/** Whether `modc generate` accepts the model. */
 function generates(
   { source, read }: ModelText,
   { model: name, set, tokenizer }: Parameters<typeof nextLines>[2],
@@ -37,7 +37,7 @@ function generates(
   });
   if (model === null) return false;
   try {
-    // Without a tokenizer only bytes are text.
+    // Without a tokenizer only byte-level models generate text.
     return generationGraphs(lower(model)).vocabulary === bytesTokenizer.vocabulary || tokenizer !== null;
   } catch (fault) {
     if (fault instanceof GenerationError) return false;
@@ -45,6 +45,6 @@ function generates(
   }
 }
 
-/** A path as a shell reads it: in quotes where it needs them. */
+/** A path quoted for a shell where necessary. */
 export const shellWord = (path: string): string =>
   /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;

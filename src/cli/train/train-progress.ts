@@ -1,4 +1,4 @@
-// What a run of training shows while it goes: a line kept up to date in a terminal, elsewhere one now and then.
+// Shows the progress of training: an updated line in a terminal, else a line every few seconds.
 import type { TrainEvent } from "../../train/events.js";
 import { io } from "../terminal/io.js";
 import type { Validated } from "../../train/result.js";
@@ -7,9 +7,9 @@ import type { Evaluation } from "../../train/types.js";
 import { say } from "../terminal/terminal.js";
 import { percent, withPrefix } from "../terminal/units.js";
 
-/** Milliseconds between two lines where there is no terminal, and between two updates where there is. */
+/** Milliseconds between two lines outside a terminal, and between two updates in one. */
 const APART = { plain: 10_000, terminal: 100 } as const;
-/** Steps that speed is taken over. */
+/** Number of steps over which speed is averaged. */
 const RECENT = 20;
 
 type Step = Extract<TrainEvent, { kind: "step" }>;
@@ -59,7 +59,7 @@ export class TrainProgress {
 
   #step(event: Step): void {
     const { tokens, seconds, first, flops } = event.metrics;
-    // What a driver compiles in the first step is no speed.
+    // The first step includes compilation by the driver, so it is no measure of speed.
     if (!first) this.#recent.push({ tokens, seconds, flops });
     if (this.#recent.length > RECENT) this.#recent.shift();
     const now = performance.now();
@@ -134,10 +134,10 @@ export function stepText(
   return parts.join("  ");
 }
 
-/** Three digits that matter: `0.00098`, `12.3`. */
+/** Three significant digits: `0.00098`, `12.3`. */
 const brief = (value: number): string => String(Number(value.toPrecision(3)));
 
-/** A validation, and where it has just been made how it compares with those before. */
+/** A validation; if it is new, also how it compares with earlier ones. */
 type Told = Validated & { readonly counts?: boolean; readonly best?: boolean };
 
 /**

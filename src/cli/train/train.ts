@@ -1,4 +1,4 @@
-// `modc train`: trains a model on a text, shows how it goes, and leaves checkpoints, a log and a report in a folder.
+// `modc train`: trains a model on a text, shows progress, and writes checkpoints, a log and a report to a folder.
 import { expectFittingWeights } from "../../runtime/weights.js";
 import type { ChooseTunings, Preparation } from "../../train/open-trainer.js";
 import { Outcome, type TrainResult } from "../../train/result.js";
@@ -39,7 +39,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   const shown = new TrainProgress();
   const stop = new AbortController();
   let restore = (): void => undefined;
-  // From the first step on there is something to keep. Before it an interrupt ends the process, whatever it is doing.
+  // Handle interrupts only from the first step on. Before it an interrupt ends the process at once.
   const listen = (): void => {
     restore = onInterrupt(() => {
       shown.clear();
@@ -59,7 +59,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       usualContext: usualContext(model.bound),
       resume,
       createTrainer: (settings, kept) => {
-        // By the name of its option.
+        // Report the bound with the name of the option.
         if (model.bound !== null && settings.context > model.bound)
           throw new BeyondBound({
             option: `--length ${settings.context}`,
@@ -107,13 +107,13 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
 }
 
-/** Those that are named, else those that the run kept, else what there is for the device. */
+/** The named tunings, else those of the resumed run, else the user's tunings of the device. */
 const chosenTunings =
   (flags: TuningsFlags): ChooseTunings =>
   (device, kept) =>
     flags.tunings === undefined && kept !== null ? kept : tuningsOn(device, flags);
 
-/** What the flags say of how it trains, and nothing else. */
+/** The settings among the flags. */
 function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
   const live = liveOf(flags);
   return { ...settingsIn(flags), ...(live !== "" && { live }) };

@@ -1,4 +1,4 @@
-// What training is for the command line: its model read and checked, its progress shown.
+// Training from the command line: checks the model and shows progress before the first step.
 import type { TrainingModel } from "../../train/model.js";
 import type { Preparation } from "../../train/open-trainer.js";
 import type { TrainerProgram } from "../../train/trainer.js";
@@ -9,7 +9,7 @@ import type { Progress } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import type { ModelFlags } from "../tree/options.js";
 
-/** Reads and checks a model's objective; prints its warnings, by `show`. Throws SourceError where there is none. */
+/** Checks a model's objective; prints its warnings with `show`. Throws SourceError where it has errors. */
 export async function checkedModel(
   text: ModelText,
   flags: Pick<ModelFlags, "set" | "model">,
@@ -21,7 +21,7 @@ export async function checkedModel(
   return model;
 }
 
-/** Which model, with which parameters. */
+/** The model's name and parameters of the flags. */
 export const choiceOf = ({
   set = {},
   model,
@@ -40,7 +40,7 @@ const PROGRAMS: Readonly<Record<TrainerProgram, string>> = {
   causal: "validation by the causal rule",
 };
 
-/** A line for each thing that is done before the first step. `given` says whether there are weights to load. */
+/** Shows a line for each stage before the first step. `given`: whether weights were passed. */
 export function showPreparation(done: Preparation, progress: Progress, { given }: { readonly given: boolean }): void {
   switch (done.kind) {
     case "text":

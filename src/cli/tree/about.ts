@@ -1,4 +1,4 @@
-// Commands that explain, and the one that completes what is typed.
+// Commands for help, and shell completion.
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 

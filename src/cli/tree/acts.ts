@@ -1,4 +1,4 @@
-// What each command calls, loaded only when the command is called.
+// The implementation of each command, imported only when the command is called.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { aboutCommands } from "./about.js";
@@ -9,7 +9,7 @@ import { trainingCommands } from "./training.js";
 import { weightCommands } from "./weights.js";
 import { UsageError } from "./usage.js";
 
-/** All commands in their order, by what they are for. */
+/** All commands in order, grouped by purpose. */
 export const COMMANDS = {
   "Sources:": sourceCommands,
   "Weights and packages:": weightCommands,

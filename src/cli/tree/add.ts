@@ -1,5 +1,4 @@
-// Adds a declared command to the command line: what it is given is looked at before its own code, and what goes wrong
-// in it after that.
+// Adds a declared command to the command line, with the common handling of arguments before it and of errors after it.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { WeightsError } from "../../runtime/errors.js";
@@ -8,7 +7,7 @@ import { UserError, type ExitCode } from "../terminal/exit.js";
 import { spoken } from "../terminal/spoken.js";
 import type { Declared } from "./declare.js";
 
-/** `act` is given the arguments and then the flags, as commander has them. */
+/** `act` is called with the arguments and then the flags, as by commander. */
 export function add(
   program: CommandUnknownOpts,
   name: string,
@@ -22,13 +21,13 @@ export function add(
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
   const given = command.registeredArguments.length + 1;
   return command.action(async (...all: unknown[]) => {
-    const words = await withRunWeights(all.slice(0, given)); // commander gives the command itself too
+    const words = await withRunWeights(all.slice(0, given)); // commander also passes the command itself
     const [model, ...others] = words;
     const opened =
       opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
     try {
       const { keepingInputs } = await import("../source/outputs.js");
-      // commander has checked what stands there
+      // commander has checked the arguments
       finish(await keepingInputs(command, opened, () => act(...(opened as never[]))));
     } catch (fault) {
       throw await withExplanation(spoken(fault, command), command.name(), opened);
@@ -36,7 +35,7 @@ export function add(
   });
 }
 
-/** With the checkpoint in place of a run's folder as the weights. */
+/** Replaces a run's folder by its checkpoint as the weights. */
 async function withRunWeights(words: readonly unknown[]): Promise<readonly unknown[]> {
   const flags = words.at(-1) as { readonly weights?: unknown }; // the options stand last
   const { weights } = flags;
@@ -45,7 +44,7 @@ async function withRunWeights(words: readonly unknown[]): Promise<readonly unkno
   return [...words.slice(0, -1), { ...flags, weights: checkpointOf(weights) }];
 }
 
-/** With all that a run knows, where the folder is one. */
+/** Completes the options if the model is a run's folder. */
 async function asTrained(
   command: CommandUnknownOpts,
   path: string,
@@ -56,7 +55,7 @@ async function asTrained(
   return [model, ...others.slice(0, -1), flags];
 }
 
-/** Of weights that do not fit, the parameter that explains it; of a length beyond the bound, the one that raises it. */
+/** Adds hints to errors: the parameter that explains weights that do not fit, or the one that raises a bound. */
 async function withExplanation(
   fault: unknown,
   command: string,

@@ -1,4 +1,4 @@
-// Reading the values of options: name=value, numbers, lists.
+// Parses the values of options: name=value, numbers, lists.
 import { MOST_EXTENT } from "../../size/counts.js";
 import { isInteger, parseDecimal } from "../../size/rational.js";
 import { parseRatio } from "../../train/schedule.js";
@@ -16,10 +16,10 @@ export function splitPair(option: string, text: string): readonly [string, strin
 /** Values by name. It has no prototype, so that `__proto__` is a name like any other. */
 export type Pairs = Readonly<Record<string, string>>;
 
-/** Of several, later ones stand in for earlier ones of the same name. */
+/** Merges pairs; later ones override earlier ones of the same name. */
 export const mergedPairs = (...all: readonly Pairs[]): Pairs => Object.assign(Object.create(null) as Pairs, ...all);
 
-/** With one `name=value` more. */
+/** The pairs with one more `name=value`. */
 export function withPair(option: string, text: string, before: Pairs = {}): Pairs {
   const [name, value] = splitPair(option, text);
   if (Object.hasOwn(before, name)) throw usage(`${option} gives ${name} twice`);
@@ -30,7 +30,7 @@ export function withPair(option: string, text: string, before: Pairs = {}): Pair
 export const wholeNumber = (option: string, text: string, low: number, high: number): number =>
   wholeIn(`${option} ${JSON.stringify(text)}`, text, low, high);
 
-/** The same, called as `what` says where it is none. */
+/** The same, with `what` as the name in messages. */
 function wholeIn(what: string, text: string, low: number, high: number): number {
   const value = parseDecimal(text.trim());
   const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;

@@ -1,4 +1,4 @@
-// All commands in their order, with what is said of them together.
+// Assembles the command line: all commands in order, and the general help.
 import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { actsOf, COMMANDS, type CommandName } from "./acts.js";
 import type { ExitCode } from "../terminal/exit.js";
@@ -13,12 +13,12 @@ is an object with exit, code, message, hint and spans, alone on a line. Ctrl-C
 and SIGTERM end a command that has nothing to keep by the signal itself, which
 shells tell as 130 and 143.`;
 
-/** Columns of a terminal; where there is none, those of most. */
+/** The width of the terminal; 80 where there is none. */
 const widthOf = ({ isTTY, columns }: Output): number => (isTTY && columns ? columns : 80);
 
 /**
- * The commands, none of them run yet; `finish` is told the code that one ends with. Throws CommanderError for what is
- * no call of one, and says nothing of it.
+ * The command line, ready to parse. `finish` is called with the exit code of a command. Parsing throws CommanderError
+ * for an invalid call, without printing it.
  */
 export function commandLine(finish: (code: ExitCode) => void): CommandUnknownOpts {
   const program = new Command("modc")

@@ -1,5 +1,5 @@
-// How a command is declared: its arguments, what it does in a sentence, and its options. What it calls is in `acts.ts`,
-// so that a command's own file can have the types that follow from here.
+// Declares a command: its arguments, a sentence of description, and its options. Its implementation is in `acts.ts`, so
+// that a command's file can use the types inferred here.
 import type { InferArguments } from "@commander-js/extra-typings";
 import type { AnyOption, FlagsOf } from "./flags.js";
 
@@ -8,15 +8,15 @@ export interface Declared<
   Options extends readonly AnyOption[] = readonly AnyOption[],
   Choice extends string = string,
 > {
-  /** Arguments: `<file> [kernel]`; empty: none. */
+  /** Arguments: `<file> [kernel]`; empty if there are none. */
   readonly takes: Takes;
   readonly does: string;
   readonly options: Options;
-  /** What its only argument may be, where that is one of some words. */
+  /** The choices of its only argument, if that is one of some words. */
   readonly choices?: readonly Choice[];
-  /** Below the options of its help. */
+  /** A note below the options in the help. */
   readonly note?: string;
-  /** Whether the first argument is a model, which may be what `train` wrote. */
+  /** Whether the first argument is a model, which may be a run's folder. */
   readonly opens?: boolean;
 }
 
@@ -31,7 +31,7 @@ export const declare = <
 /** The flags of a command. */
 export type Flags<Command extends Declared> = FlagsOf<Command["options"]>;
 
-/** What a command is called with: its arguments, then its flags. */
+/** The parameters of a command's implementation: its arguments, then its flags. */
 export type Given<Command> =
   Command extends Declared<infer Takes, infer Options, infer Choice>
     ? [...([Choice] extends [never] ? (Takes extends "" ? [] : InferArguments<Takes>) : [Choice]), FlagsOf<Options>]

@@ -1,7 +1,7 @@
-// Options that several commands take, in the same words and with the same meaning in each.
+// Options shared by several commands.
 //
-// What stands behind an option is what completion offers: a file behind `<path>`, a folder behind `<folder>`, either
-// behind `<what>`, else the choices there are.
+// The name of an option's value determines its completion: a file for `<path>`, a folder for `<folder>`, either for
+// `<what>`, else the choices.
 import { Option } from "@commander-js/extra-typings";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../../program/target.js";
 import { PROGRAM_NAMES } from "../../program/names.js";
@@ -14,7 +14,7 @@ import type { AnyOption, FlagsOf } from "./flags.js";
 
 export const option = <const F extends string>(flags: F, description: string) => new Option(flags, description);
 
-/** One that must be given. */
+/** A required option. */
 export const required = <const F extends string>(flags: F, description: string) =>
   option(flags, description).makeOptionMandatory();
 
@@ -39,7 +39,7 @@ function notPrinted<const F extends string>(made: OutputOption<F>, why: string) 
   });
 }
 
-/** One with a value that is read as soon as it is given; `read` is told the option's name, for what it refuses. */
+/** An option whose value is parsed by `read`, which gets the option's name for its messages. */
 export function valued<const F extends string, T>(
   flags: F,
   description: string,
@@ -53,17 +53,17 @@ export function valued<const F extends string, T>(
 export const whole = <const F extends string>(flags: F, description: string, low: number, high: number) =>
   valued(flags, description, (name, text) => wholeNumber(name, text, low, high));
 
-/** What stands in the help of an option that may be given several times. */
+/** The note in the help of a repeatable option. */
 export const REPEATABLE = "(repeatable)";
 
-/** One that may be given several times. */
+/** A repeatable option. */
 export const repeatable = <const F extends string>(flags: F, description: string) =>
   valued(flags, `${description} ${REPEATABLE}`, (_, text, before: readonly string[] = []): readonly string[] => [
     ...before,
     text,
   ]);
 
-/** The same, each time with a name and its value. */
+/** A repeatable option with a name and a value. */
 export const named = <const F extends string>(flags: F, description: string) =>
   valued(flags, `${description} ${REPEATABLE}`, (name, text, before?: Pairs) => withPair(name, text, before));
 
@@ -127,7 +127,7 @@ export const target = option(
 ).choices(DEVICE_CLASSES);
 
 const DEVICES = ["gpu", "software", "swiftshader"] as const;
-/** A device of that kind; where there is none, the command ends with 3. */
+/** The kind of device; if there is none, the command ends with exit code 3. */
 export const device = option(
   "--device <kind>",
   "where to run: gpu is a hardware GPU, or nothing (default: the best there is)",
@@ -191,15 +191,15 @@ function settingOption({ flag, doc, usually, kind, choices, ...range }: TrainOpt
   });
 }
 
-/** Those of the table that the library has; live parameters have options of their own. */
+/** The options of the library's table; live parameters have separate options. */
 const SETTINGS = TRAIN_OPTIONS.filter(([, { kind }]) => kind !== "live").map(
   ([name, row]) => [name, settingOption(row)] as const,
 );
 export const settings: readonly AnyOption[] = SETTINGS.map(([, made]) => made);
 
-/** The settings that the flags of such options give. */
+/** The settings among the flags. */
 export function settingsIn(flags: object): Partial<TrainSettings> {
-  const given = flags as Readonly<Record<string, unknown>>; // each of the type that its own parser gives
+  const given = flags as Readonly<Record<string, unknown>>; // each has the type of its parser's result
   return Object.fromEntries(
     SETTINGS.flatMap(([name, made]) => {
       const value = given[made.attributeName()];

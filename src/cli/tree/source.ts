@@ -1,4 +1,4 @@
-// Commands that look at a source: what is wrong with it, how it is written, what becomes of it.
+// Commands on sources: checking, formatting, compiling and inspecting.
 import { positiveNumber } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";

@@ -1,4 +1,4 @@
-// Commands that train a model and measure what it learned.
+// Commands that train and evaluate a model.
 import { wholeNumber } from "./arguments.js";
 import * as o from "./options.js";
 import { declare, type Flags } from "./declare.js";

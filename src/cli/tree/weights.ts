@@ -1,4 +1,4 @@
-// Commands that make weights, checkpoints and packages.
+// Commands that create weights, checkpoints and packages.
 import { bytesOf } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";

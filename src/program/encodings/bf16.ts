@@ -5,7 +5,7 @@ import { twoBytes } from "./two-bytes.js";
 
 export const bf16: Encoding = { block: { values: 1, bytes: 2 }, pack: twoBytes(encodeBf16) };
 
-/** What is read of values that were packed. */
+/** The values as read back after packing. */
 export function roundedToBf16(values: Words): Words {
   const bits = new Uint16Array(values.length);
   encodeBf16(values, bits);

@@ -6,7 +6,7 @@ import { twoBytes } from "./two-bytes.js";
 
 export const f16: Encoding = { block: { values: 1, bytes: 2 }, pack: twoBytes(encodeF16) };
 
-/** What is read of values that were packed. */
+/** The values as read back after packing. */
 export const roundedToF16 = (values: Words): Words => Float32Array.from(values, roundToF16);
 
 /** The bits of each value. */

@@ -1,4 +1,4 @@
-// Encodings by the names that programs have for them.
+// The encodings by their names in programs.
 import { bf16, roundedToBf16 } from "./bf16.js";
 import type { Words } from "../../base/dtype.js";
 import type { Encoding } from "./encoding.js";
@@ -10,7 +10,7 @@ export type EncodingName = (typeof ENCODING_NAMES)[number];
 
 export const encodings: Readonly<Record<EncodingName, Encoding>> = { word, f16, bf16 };
 
-/** What kernels read of values that were packed: the nearest ones, ties to even. No package needs to know. */
+/** Values as kernels read them after packing: rounded to nearest, ties to even. Built packages do not include this. */
 export const rounded: Readonly<Record<EncodingName, (values: Words) => Words>> = {
   word: (values) => values,
   f16: roundedToF16,

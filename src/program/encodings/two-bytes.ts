@@ -1,4 +1,4 @@
-// Packing values of two bytes each: in whole words, though a piece may begin or end within one.
+// Packs values of two bytes each into words. A piece may begin or end in the middle of a word.
 import type { Words } from "../../base/dtype.js";
 import type { Encoding } from "./encoding.js";
 
@@ -6,7 +6,7 @@ import type { Encoding } from "./encoding.js";
 export const twoBytes =
   (encode: (values: Words, to: Uint16Array) => void): Encoding["pack"] =>
   (write) => {
-    /** Bits of values whose word another piece completes, by their place. */
+    /** Bits of values whose word another piece completes, by their index. */
     const lone = new Map<number, number>();
     return {
       add(values, at) {
@@ -14,7 +14,10 @@ export const twoBytes =
         const [first, last] = [at - (at % 2), end + (end % 2)];
         const bits = new Uint16Array(last - first);
         encode(values, bits.subarray(at - first));
-        /** Fills in what shares a word with the piece's own value; false where that has not come, and its own waits. */
+        /**
+         * Fills in the value that shares a word with one of the piece; false where it has not arrived yet, so that the
+         * piece's value waits.
+         */
         const fills = (other: number, own: number): boolean => {
           const known = lone.get(other);
           if (known === undefined) lone.set(own, bits[own - first]!);

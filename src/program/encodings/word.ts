@@ -1,4 +1,4 @@
-// A value in a word of four bytes, as kernels compute with it: what every type of elements can be stored as.
+// A value in a word of four bytes, used by kernels without conversion. Every element type can be stored so.
 import type { Encoding } from "./encoding.js";
 
 export const word: Encoding = {

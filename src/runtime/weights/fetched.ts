@@ -1,11 +1,11 @@
-// Weights over the network: a safetensors file read as it comes. Its header is held against the model before anything
-// of it is made room for.
+// Reads a safetensors file from the network as a stream. The header is checked against the model before tensors are
+// allocated.
 import { escapedName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
 import { headerBytes, parseHeader, TRUNCATED, type FileTensor } from "./safetensors.js";
 import type { WeightSource } from "./source.js";
 
-/** What `fetch` gives, in words that need no types of a page. */
+/** A response of `fetch`, declared without the DOM's types. */
 export interface FetchedFile {
   readonly ok: boolean;
   readonly status: number;
@@ -19,17 +19,17 @@ export interface FetchedFile {
 }
 
 export interface FetchedWeights extends WeightSource {
-  /** Tensors that will be read; the bytes of others are passed over. */
+  /** Sets the tensors that will be read; the bytes of others are skipped. */
   only(keys: ReadonlySet<string>): void;
 }
 
 export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Whether a tensor can be read again, for which all that is read stays in memory. */
+  /** Whether tensors can be read again: all bytes read then stay in memory. */
   readonly keep?: boolean;
 }
 
-/** Asks for a file, and reads its header. Throws WeightsError, and what the signal was aborted with. */
+/** Fetches a file and reads its header. Throws WeightsError, and the reason of an aborted signal. */
 export async function fetchWeights(url: string, options: FetchOptions = {}): Promise<FetchedWeights> {
   const { signal } = options;
   signal?.throwIfAborted();
@@ -43,7 +43,7 @@ export async function fetchWeights(url: string, options: FetchOptions = {}): Pro
   return openResponse(response, options, url);
 }
 
-/** Reads the header of what was fetched. */
+/** Reads the header of a response. */
 export async function openResponse(
   response: FetchedFile,
   options: FetchOptions = {},
@@ -77,15 +77,15 @@ export async function openResponse(
   }
 }
 
-/** Nobody reads on, so that nobody asks whether the stream could be ended, or when. */
+/** Cancels a stream without waiting; a failure does not matter, as the stream is not read any more. */
 function letGo(stream: { cancel(): Promise<void> }): void {
   stream.cancel().catch(() => {});
 }
 
-/** Bytes of the file; null where the server does not say, or may count them packed. */
+/** Bytes of the file; null where the server does not report them, or may report the compressed size. */
 function sizeOf({ headers, type }: FetchedFile): number | null {
   const length = headers.get("content-length");
-  // Another origin's encoding is not shown.
+  // The encoding of a response from another origin is hidden.
   return length === null || !/^\d+$/.test(length) || type === "cors" || headers.get("content-encoding") !== null
     ? null
     : Number(length);
@@ -103,7 +103,7 @@ function refused(name: string, { status, statusText }: FetchedFile): WeightsErro
   );
 }
 
-/** A page is not told why; whether the file is another origin's is the most that it can know. */
+/** The error of a failed fetch. A page does not learn the reason, only whether the file is on another origin. */
 function unreachable(url: string, cause: unknown): WeightsError {
   const reason = reasonOf(cause);
   const page = (globalThis as { readonly location?: { readonly href: string; readonly origin: string } }).location;
@@ -117,17 +117,17 @@ function unreachable(url: string, cause: unknown): WeightsError {
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const inner = cause.cause;
-  // one for each address of a host
+  // it has an error for each address of a host
   const reason = inner instanceof AggregateError && inner.errors.length > 0 ? (inner.errors[0] as unknown) : inner;
   return escapedName(reason instanceof Error && reason.message !== "" ? reason.message : cause.message);
 }
 
-/** Tensors in the order of the file, each made room for when its bytes come. */
+/** Reads tensors in the order of the file, and allocates each when its bytes arrive. */
 class Streamed implements FetchedWeights {
   readonly #order: readonly (readonly [string, FileTensor])[];
   readonly #held = new Map<string, Uint8Array>();
   #wanted: ReadonlySet<string> | null = null;
-  /** How many of them came. */
+  /** How many tensors were read or skipped. */
   #came = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -144,7 +144,7 @@ class Streamed implements FetchedWeights {
     this.#wanted = keys;
   }
 
-  /** One at a time: there is one stream. */
+  /** Reads one tensor at a time, as there is only one stream. */
   read(key: string): Promise<Uint8Array> {
     const own = this.#turn.then(
       () => this.#read(key),
@@ -181,7 +181,7 @@ class Streamed implements FetchedWeights {
 const ended = (name: string, byte: number): WeightsError =>
   new WeightsError(`${name} is truncated: it ends at byte ${byte}`, { hint: TRUNCATED });
 
-/** Bytes in the order in which they come. */
+/** Reads bytes from a stream in order. */
 class ByteStream {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   #rest: Uint8Array = new Uint8Array(0);
@@ -196,7 +196,7 @@ class ByteStream {
     this.#reader = stream.getReader();
   }
 
-  /** So many bytes, of which somebody says that they are there: room is made as they come. */
+  /** Reads `bytes` bytes, a number that is not trusted: memory is allocated as they arrive. */
   async collect(bytes: number): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     for (let left = bytes; left > 0;) {
@@ -231,14 +231,14 @@ class ByteStream {
     throw new WeightsError(`${this.name}: bytes behind byte ${this.#read} belong to no tensor`);
   }
 
-  /** Lets the rest go. */
+  /** Cancels the rest of the stream. */
   cancel(): void {
     if (this.#ended) return;
     this.#ended = true;
     letGo(this.#reader);
   }
 
-  /** One to `most` bytes; throws where there are no more. */
+  /** Reads one to `most` bytes; throws at the end of the stream. */
   async #some(most: number): Promise<Uint8Array> {
     while (this.#rest.length === 0) if (!(await this.#next())) throw ended(this.name, this.#read);
     const piece = this.#rest.subarray(0, most);
@@ -247,7 +247,7 @@ class ByteStream {
     return piece;
   }
 
-  /** False at the end. */
+  /** Reads the next chunk; false at the end of the stream. */
   async #next(): Promise<boolean> {
     this.signal?.throwIfAborted();
     try {

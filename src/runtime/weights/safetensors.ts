@@ -6,13 +6,13 @@ import { WeightsError } from "../errors.js";
 import { parseJson, type Json } from "./json.js";
 import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
 
-/** The format's own limit. */
+/** The limit of the format. */
 export const MOST_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
-/** Beyond any tensor. */
+/** More dimensions than any tensor has. */
 const MOST_DIMENSIONS = 64;
 
-/** A tensor's place in a file. */
+/** A tensor and its offset in a file. */
 export interface FileTensor extends TensorEntry {
   /** From the beginning of the file. */
   readonly offset: number;
@@ -29,7 +29,7 @@ export interface Sent {
   readonly type: string | null;
 }
 
-/** The bytes of the header, from the file's first eight; throws WeightsError where the file cannot hold it. */
+/** The size of the header, from the file's first eight bytes; throws WeightsError where the file cannot hold it. */
 export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string, sent: Sent | null = null): number {
   if (prefix.length < PREFIX_BYTES || fileBytes < PREFIX_BYTES)
     throw new WeightsError(
@@ -72,8 +72,8 @@ function other(prefix: Uint8Array, size: bigint, file: string, sent: Sent | null
 }
 
 /**
- * Checks a whole header before anything is allocated: every range lies in the file, none overlaps, none is missing.
- * `fileBytes` is null where nobody knows them.
+ * Parses and checks a header before tensors are allocated: every range is in the file, and together they cover the data
+ * without overlap. `fileBytes` is null where unknown.
  */
 export function parseHeader(header: Uint8Array, fileBytes: number | null, file: string): FileHeader {
   const json = headerJson(header, file);
@@ -185,7 +185,7 @@ export function readSafetensors(
   };
 }
 
-/** A tensor to be written. */
+/** A tensor to write. */
 export interface TensorToWrite {
   readonly key: string;
   readonly dtype: string;
@@ -193,8 +193,8 @@ export interface TensorToWrite {
 }
 
 /**
- * The length and header of a file that holds these tensors one after the other, padded so that the data is aligned.
- * Throws WeightsError for a key that stands twice.
+ * The length prefix and header of a file that holds these tensors one after the other, padded so that the data is
+ * aligned. Throws WeightsError for a duplicate key.
  */
 export function writeHeader(
   tensors: readonly TensorToWrite[],
@@ -228,7 +228,7 @@ export function writeHeader(
   return header;
 }
 
-/** A whole file in memory: for pages, and for small ones. */
+/** A whole file in memory, for pages and for small files. */
 export function writeSafetensors(
   tensors: readonly (TensorToWrite & { readonly data: Uint8Array })[],
   metadata?: ReadonlyMap<string, string>,

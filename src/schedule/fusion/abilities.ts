@@ -1,4 +1,4 @@
-// What the kernels of a product can do beside it, as the tunings for its shape have them.
+// Capabilities of a product's kernels, by the tunings of its shape.
 import type { Node } from "../../ir/graph.js";
 import type { Extents } from "../analysis/extents.js";
 import { supportsRowSums } from "../kernels/products.js";
@@ -6,9 +6,9 @@ import { productWeights } from "../analysis/side-by-side.js";
 import { weightTunings, type ProductTunings } from "../tunings/products.js";
 
 export interface ProductAbilities {
-  /** Whether b is a weight, which is packed as its kernels read it. */
+  /** Whether b is a weight that is packed for its kernels. */
   readonly packs: boolean;
-  /** Columns of a panel that they can sum over, whatever the number of rows; null where one cannot. */
+  /** Columns of the panel over which every kernel of the shape can compute row sums; null where some kernel cannot. */
   readonly sumsOver: number | null;
 }
 

@@ -1,22 +1,22 @@
-// How many storage buffers a kernel binds: one sum for fusions, selections and reductions alike.
+// Counts the storage buffers that a kernel binds, for fusions, selections and reductions alike.
 import type { Node } from "../../ir/graph.js";
 import type { TensorType } from "../../ir/types.js";
 import type { Extents } from "../analysis/extents.js";
 
-/** What one part of a kernel binds. */
+/** The bindings of one part of a kernel. */
 export interface Bindings {
   readonly reads: Iterable<Node>;
-  /** Each with memory that the kernel writes; parts that write to the same memory name the same node. */
+  /** One node for each memory that the kernel writes; parts that write to the same memory name the same node. */
   readonly writes: Iterable<Node>;
-  /** A value in whose memory a result is written, so that it is not bound again. */
+  /** A value whose memory a result overwrites, so that it has no binding of its own. */
   readonly replaces?: Node;
-  /** Buffers that stand for no node. */
+  /** Number of buffers that belong to no node. */
   readonly own?: number;
 }
 
 /**
- * The buffers of a kernel's parts, with the starts of axes that only the device counts: those of what it reads, and of
- * `types`.
+ * The number of buffers of a kernel's parts, including the starts of axes that only the device counts, of its reads and
+ * of `types`.
  */
 export function storageBuffers(parts: readonly Bindings[], types: readonly TensorType[], extents: Extents): number {
   const reads = new Set(parts.flatMap((part) => [...part.reads]));

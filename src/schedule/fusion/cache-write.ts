@@ -1,11 +1,11 @@
-// The epilogue of KV-cache writes: rows of a slice are set in a cache as they are, or rotated where the slice is.
+// The KV-cache-write epilogue: rows of a slice, rotated if the slice is, are written to a cache.
 import { isOp, type Node, isView } from "../../ir/graph.js";
 import { isRowMajor, viewed, type Layout } from "../addressing/layout.js";
 import type { Epilogue } from "./epilogue.js";
 import { isFreeFor, isSettled, opsOf, type CacheWrite, type Draft } from "./fusion.js";
 import { scattered } from "./scatter.js";
 
-/** `head`: what reads a slice, or its rotation, on the way to the set. */
+/** `head`: the first reader of a slice, or of its rotation, in a chain that ends in the set. */
 export function matchCacheWrite(head: Node, draft: Draft): CacheWrite | null {
   const rotated = opsOf(draft, "rotary").find((op) => op.node === (isView(head) ? head.inputs[0] : head.inputs[2]));
   if (rotated) {
@@ -37,8 +37,8 @@ export const cacheWrite = ({ node, of }: CacheWrite): Epilogue => ({
 });
 
 /**
- * The set that all of `from` goes into, through structure alone and by it alone, if each of its rows is then a row of
- * `from` in the order in which `from` lies, and what it needs is there before the product; else null.
+ * The set that stores all of `from`, its only reader through structure, if each row of the set is a row of `from` in
+ * memory order and its other inputs are computed before the product; else null.
  */
 function setBehind(from: Node, lies: Omit<Layout, "value">, { product, options }: Draft): Node<"set"> | null {
   const { demand, extents, required, scheduledAt, isAssigned, position } = options;

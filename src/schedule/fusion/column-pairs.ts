@@ -1,13 +1,13 @@
-// Columns of two slices side by side: a gate and what it gates, or the halves of a rotary head, which one invocation so
-// has at once.
+// Column pairs: columns of two slices stored adjacently (a gate and its input, or the halves of a rotary head), so that
+// one invocation holds both.
 import { type Node, isPointwise } from "../../ir/graph.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import type { ColumnSlice } from "./epilogue.js";
 import { opsOf, sliceOf, type Draft, type FusedColumns } from "./fusion.js";
 
 /**
- * The slice on whose values an operator with these inputs works: theirs, or that of a pair of slices; null where they
- * are of more, or cannot stand side by side.
+ * The slice of an operator with these inputs: theirs, or a pair of their two slices; null where there are more slices,
+ * or they cannot be paired.
  */
 export function jointSlice(draft: Draft, inputs: readonly Node[]): ColumnSlice | null {
   const slices = [...new Set(inputs.flatMap((n) => draft.members.get(n) ?? []))].toSorted((a, b) => a.start - b.start);
@@ -21,14 +21,14 @@ export function jointSlice(draft: Draft, inputs: readonly Node[]): ColumnSlice |
   return plain && canPair(draft, apart, first.start) ? sliceOf(draft, first.start, first.stop, second.start) : null;
 }
 
-/** Whether columns so far apart can stand side by side, from a first one on. */
+/** Whether columns `apart` columns apart can be paired, from `start` on. */
 export function canPair(draft: Draft, apart: number, start: number): boolean {
   const fits = draft.options.packs && apart % 2 === 0 && start % (2 * apart) === 0 && draft.columns % (2 * apart) === 0;
   const known = pairsOf(draft);
   return fits && (known === 0 || known === apart);
 }
 
-/** How far apart columns are that stand side by side; 0: all in their order. */
+/** The distance between paired columns; 0: columns are in their order. */
 export function pairsOf(draft: Draft): number {
   const [rotary] = opsOf(draft, "rotary");
   if (rotary) return rotary.width / 2;
@@ -36,7 +36,7 @@ export function pairsOf(draft: Draft): number {
   return pair ? pair.second! - pair.start : 0;
 }
 
-/** Nodes that are sums themselves where a slice is worked on: the first of a pair, and the second. */
+/** The accumulators of a slice: in a pair, the first has number 0 and the second 1. */
 export function accumulatorsOf(draft: Draft, slice: ColumnSlice): ReadonlyMap<Node, number> {
   const accumulators = new Map<Node, number>();
   for (const [node, own] of draft.members) {
@@ -47,24 +47,25 @@ export function accumulatorsOf(draft: Draft, slice: ColumnSlice): ReadonlyMap<No
   return accumulators;
 }
 
-/** `if` some of the four columns, or of a group of pairs, are the slice's. */
+/** Wraps statements in an `if`: some of the four columns, or of a group of pairs, belong to the slice. */
 export function withinSlice(kernel: KernelBuilder, { start, stop }: ColumnSlice, pairs: number, text: string): string {
   const [low, high] = pairs === 0 ? ["column", "column + 4u"] : ["group", `group + ${kernel.size(2 * pairs)}`];
   const tests = [...(start > 0 ? [`${high} > ${kernel.size(start)}`] : []), `${low} < ${kernel.size(stop)}`];
   return `  if (${tests.join(" && ")}) {\n${text}  }\n`;
 }
 
-/** The begin of a loop that goes through h = 0 and 1, and stays rolled: a group has more columns than half of it. */
+/** Head of a loop over h = 0 and 1 that compilers do not unroll, as its bound is not constant. */
 export const TWICE = "for (var h = 0u; h < min(first + 2u, columnCount()) - first; h++) {";
 
-/** A column of the slice by its place in it. */
+/** The index of a column within the slice. */
 export const columnIn = (kernel: KernelBuilder, { start }: ColumnSlice, column: string): string =>
   start === 0 ? column : `${column} - ${kernel.size(start)}`;
 
-/** Calls of a slice's function for the columns that an invocation has: four neighbours, or two pairs. */
+/** Calls of a slice's function for the columns of an invocation: four neighbours, or two pairs. */
 export function callsOf(kernel: KernelBuilder, { slice }: FusedColumns, n: number, pairs: number): string {
   const row = `    let r = rowF${n}(row);\n`;
-  // Rolled, for its bound is no constant: a compiler's time grows with the loads in the text.
+  // A loop that compilers do not unroll, as its bound is not constant: compile time grows with the number of loads in
+  // the text.
   if (pairs === 0) {
     const end = `min(column + 4u, ${kernel.size(slice.stop)})`;
     const first = slice.start === 0 ? "column" : `max(column, ${kernel.size(slice.start)})`;

@@ -1,4 +1,4 @@
-// What an epilogue of a product's fusion is: an object that says of itself what it is given, binds and writes.
+// The interface of an epilogue of a fused product: an object with its input value, bindings and WGSL.
 import type { Node } from "../../ir/graph.js";
 import type { Expression } from "../addressing/expression.js";
 import type { RowText } from "../addressing/expression-text.js";
@@ -8,8 +8,8 @@ import type { Bindings } from "./buffers.js";
 import type { Results } from "./results.js";
 
 /**
- * Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on
- * from `second`.
+ * A column slice of a product: columns from `start` to `stop`; with `second`, each is paired with one of the equally
+ * many columns from `second` on.
  */
 export interface ColumnSlice {
   readonly start: number;
@@ -17,68 +17,72 @@ export interface ColumnSlice {
   readonly second: number | null;
 }
 
-/** What becomes of the values of a slice; several in the order in which the kernel does them. */
+/** An epilogue of a slice. A slice may have several, in the order of execution. */
 export interface Epilogue {
-  /** `store`: in memory of its own; `column store`: where its columns stand in the product's memory. */
+  /** `store`: in its own memory; `column store`: in its columns of the product's memory. */
   readonly kind: "store" | "column store" | "rotary" | "cache write" | "scatter" | "row sum";
-  /** What it is given an element of. */
+  /** The value whose elements it receives. */
   readonly value: Node;
-  /** What it computes of that. */
+  /** The nodes it computes. */
   readonly nodes: readonly Node[];
   readonly buffers: Bindings;
-  /** What it reads from memory by itself. */
+  /** The nodes it reads from memory. */
   readonly reads: readonly Node[];
-  /** What it adds rows to or sets them in: a result takes over that memory. */
+  /** The scatters it performs in place: a result takes over the memory of each one's input 0. */
   readonly rows: readonly Node<"put" | "set">[];
-  /** Row sums that it leaves, a partial sum for each panel; and the set, where they replace some of other ones. */
+  /** Row sums that it stores, as a partial sum for each panel; and the set, if they replace sums of the same rows. */
   readonly sums: readonly { readonly sum: Node<"sum">; readonly set: Node<"set"> | null }[];
-  /** With the kernel's inputs and results by number. */
+  /** The epilogue with the kernel's inputs and results as numbers. */
   readonly bind: (results: Results, slice: ColumnSlice) => Bound;
-  /** For people. */
+  /** Its text in a printed kernel graph. */
   readonly print: (names: NodeNames) => string;
 }
 
 export interface NodeNames {
   readonly ref: (node: Node) => string;
-  /** Its name, operator and inputs. */
+  /** A node's name, operator and inputs. */
   readonly computed: (node: Node) => string;
 }
 
 /** A bound epilogue. */
 export type Bound = {
   readonly result: number;
-  /** Equal where the text is. */
+  /** A key that is equal where the text is equal. */
   readonly key: string;
-  /** The kernel's inputs that are words, however others are stored; and whether its result is. */
+  /**
+   * The kernel's inputs that must be stored in words, whatever the others' encoding; and whether the result must be.
+   */
   readonly inputsInWords: readonly number[];
   readonly resultInWords: boolean;
 } & (
   | {
-      /** In the function of its slice; or, of `pairs`, what is done with pairs of columns instead of calling that. */
+      /**
+       * `statement`: a statement of its slice's function. `pairs`: statements on pairs of columns, in place of calls of
+       * that function.
+       */
       readonly kind: "statement" | "pairs";
       readonly wgsl: (text: SliceText) => string;
     }
   | {
-      /** A term that the function returns; where its sum goes. */
+      /** A term that the function returns; `keep` prints the store of its sum. */
       readonly kind: "sum";
       readonly keep: (kernel: KernelBuilder, sum: string) => string;
     }
 );
 
-/** A slice's function while it is written. */
+/** The context in which a slice's function is printed. */
 export interface SliceText {
   readonly kernel: KernelBuilder;
   readonly expression: Expression;
   readonly text: RowText;
   readonly slice: ColumnSlice;
   /**
-   * The number of the slice, and how far apart its columns stand that an invocation has side by side; 0: they are
-   * neighbours.
+   * The number of the slice, and the distance between its paired columns; 0: an invocation's columns are neighbours.
    */
   readonly n: number;
   readonly pairs: number;
-  /** The result of the expression that is the epilogue's. */
+  /** The epilogue's result among those of the expression. */
   readonly place: number;
-  /** Of the kernel's results. */
+  /** Codecs of the kernel's results. */
   readonly codecs: readonly ElementCodec[];
 }

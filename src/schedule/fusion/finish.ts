@@ -1,5 +1,5 @@
-// What a product's kernel does with its sums, as WGSL: `finish` for four neighbouring columns, and `keep` for sums over
-// a panel of them.
+// Prints a product kernel's epilogues as WGSL: `finish` for four neighbouring columns, and `keep` for row sums over a
+// panel.
 import type { DType } from "../../base/dtype.js";
 import type { Expression } from "../addressing/expression.js";
 import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../addressing/expression-text.js";
@@ -10,10 +10,10 @@ import { callsOf } from "./column-pairs.js";
 import type { Bound, SliceText } from "./epilogue.js";
 import type { FusedColumns } from "./fusion.js";
 
-/** A slice with the kernel's inputs and results by number. */
+/** A slice with the kernel's inputs and results as numbers. */
 export interface BoundColumns {
   readonly columns: FusedColumns;
-  /** Over [rows, columns of the slice]; registers are accumulators. A result for each epilogue, in order. */
+  /** Over [rows, columns of the slice], with accumulators as registers. It has a result for each epilogue, in order. */
   readonly expression: Expression;
   readonly epilogues: readonly Bound[];
 }
@@ -22,7 +22,7 @@ interface FinishOptions {
   readonly extents: Extents;
   readonly pairs: number;
   readonly inputs: Inputs;
-  /** Of the results. */
+  /** Codecs of the results. */
   readonly codecs: readonly ElementCodec[];
 }
 
@@ -53,7 +53,7 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
   kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
 }
 
-/** The function of a slice, and the statements of `finish` that call it. */
+/** Prints the function of a slice, and the statements of `finish` that call it. */
 function blockOf(
   kernel: KernelBuilder,
   { columns, expression, epilogues }: BoundColumns,
@@ -61,7 +61,7 @@ function blockOf(
   { extents, pairs, inputs, codecs }: FinishOptions,
 ): string {
   const text = new RowText(kernel, expression, extents, inputs, `f${n}`);
-  // Names that the lines use become fields before the functions that fill them are written.
+  // Print the lines first: names they use become fields of the structs printed below.
   for (const place of expression.results) text.name(place);
   kernel.function(structFunction(`RowF${n}`, `rowF${n}(row: u32)`, text.rowFields, text.rowLines));
   kernel.function(structFunction(`ColF${n}`, `colF${n}(k: u32)`, text.columnFields, text.columnLines));

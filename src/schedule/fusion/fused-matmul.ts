@@ -1,4 +1,5 @@
-// The kernel of a fused product: its operands, its results in order, and its text by parts.
+// Builds the kernel of a fused product: its operands, its numbered results, and the declarations of prologue and
+// epilogues.
 import { invariant } from "../../base/invariant.js";
 import type { Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
@@ -27,13 +28,13 @@ interface Worked {
   readonly expression: Expression;
 }
 
-/** A product with what it loads and finishes. */
+/** The kernel of a product with its prologue and epilogues. */
 export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
   const { extents, madeWhenPacked, partition } = options;
   const { product, nodes, pairs } = fusion;
   const [a, b] = product.inputs;
   const shape = product.types[0]!.shape;
-  const columns = shape.at(-1) as number; // fusions have a known number of columns
+  const columns = shape.at(-1) as number; // a fused product has a known number of columns
   const loaded = layouts.expression([a], a.types[0]!.shape, nodes);
   invariant(splitsByRow(loaded), "no index runs along the columns of what a product loads");
   const results = new Results(
@@ -44,7 +45,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     extents,
   );
   const epilogues = fusion.columns.flatMap((c) => c.epilogues);
-  // The first results take over the memory of what is added to or replaced: rows, then sums over them.
+  // The first results are scatters, which take over the memory of the values they update: rows, then sums over them.
   const rows = epilogues.flatMap((e) => e.rows);
   const sets = epilogues.flatMap((e) => e.sums.flatMap(({ set }) => set ?? []));
   for (const node of rows) results.replace(node, results.own(node));
@@ -98,7 +99,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     (value) => value && inputOf(value),
   );
   const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs): void => {
-    // What is added to, or replaced, is read from the memory that it shares with a result.
+    // A value that a scatter updates is read from the memory that it shares with the result.
     takesOver.forEach((place, i) => {
       if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
     });
@@ -164,7 +165,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   };
 }
 
-/** The states that results of a fusion replace element by element, if nothing else that the kernel reads is of them. */
+/** The states that results of a fusion update element by element, if the kernel does not read them otherwise. */
 function updatedBy(
   worked: readonly Worked[],
   loaded: readonly Expression[],
@@ -183,7 +184,7 @@ function updatedBy(
   });
 }
 
-/** The product as it is, row-major in memory of its own. */
+/** Whether the only result is the product itself, row-major in its own memory. */
 function isPlainStore(slices: readonly BoundColumns[], columns: number): boolean {
   const [only, ...more] = slices;
   if (!only || more.length > 0 || only.expression.operations.length > 0) return false;

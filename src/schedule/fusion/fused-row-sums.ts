@@ -1,4 +1,4 @@
-// The kernel of sums over the same rows.
+// Builds the kernel of a group of sums over the same rows.
 import { invariant } from "../../base/invariant.js";
 import { expressionKey, valuesOf } from "../addressing/expression.js";
 import { declareRows, splitsByRow } from "../addressing/expression-text.js";
@@ -9,7 +9,7 @@ import type { Layouts } from "../addressing/layouts.js";
 import type { RowGroup } from "./row-groups.js";
 import { indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
 
-/** Sums over the same rows, in one pass. */
+/** The kernel that computes a group of sums over the same rows in one pass. */
 export function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
   const { extents, tunings, partition } = options;
   const parts = partition.sumParts.get(sums[0]!) ?? 1;

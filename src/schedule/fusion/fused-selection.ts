@@ -1,4 +1,4 @@
-// The unit of a selection, with the scores it computes and what is fused with it.
+// Builds the kernel of a selection, with its scores and fused outputs.
 import { isOp, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
@@ -13,7 +13,7 @@ import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
 import { contextOf, indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
 
-/** Results of the selection itself: its rows and their starts. */
+/** Number of results of the selection itself: its rows and their starts. */
 const OWN_RESULTS = 2;
 
 export function fusedSelection(
@@ -25,7 +25,7 @@ export function fusedSelection(
   const [score, threshold, parent] = node.inputs;
   const scores = layouts.expression([score], score.types[0]!.shape, nodes);
   const known = new Set(valuesOf([scores]));
-  // A constant is a word of the kernel's.
+  // A constant threshold is a uniform word.
   const constant = isOp(threshold, "constant") ? threshold : null;
   const others = new Set(
     [...(constant ? [] : [threshold]), parent, ...outputs.flatMap(readsOf)].map((n) => layouts.valueOf(n)),
@@ -116,7 +116,8 @@ export function fusedSelection(
 }
 
 /**
- * What outputs do, as WGSL, in `publish(at, row, b, first)` for each row or in `finish(b, count)` for each sequence.
+ * Prints fused outputs as WGSL: statements of `publish(at, row, b, first)` for each row, or of `finish(b, count)` for
+ * each sequence.
  */
 class OutputText {
   readonly #kernel: KernelBuilder;

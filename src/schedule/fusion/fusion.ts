@@ -1,5 +1,5 @@
-// What a fusion is: a product with what its kernel computes of a while it loads it, and with what follows on its
-// columns before they are stored.
+// Types of a fusion: a product with a prologue, inlined into the load of a, and epilogues, applied to its columns
+// before they are stored.
 import { type Node, isView } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
@@ -10,13 +10,13 @@ import type { Layout } from "../addressing/layout.js";
 import type { ScoreTunings } from "../tunings/scores.js";
 import type { Inlined } from "./inline.js";
 
-/** A product's sums as they are, or a slice of their columns. */
+/** The product's accumulators, or a slice of their columns. */
 export interface Accumulator {
   readonly kind: "accumulator";
   readonly node: Node;
   readonly slice: ColumnSlice;
 }
-/** An operator on values of a slice, with what it reads beside them. */
+/** A pointwise operator on values of a slice, and what it inlines for its other operands. */
 export interface Pointwise {
   readonly kind: "pointwise";
   readonly node: Node;
@@ -24,7 +24,7 @@ export interface Pointwise {
   readonly inlined: Inlined;
 }
 /**
- * Rotary embedding of the heads of a slice, whose value `of` is; they are stored rotated, in the product's memory or in
+ * Rotary embedding of the heads of `of`, a value of a slice; the rotated heads are stored in the product's memory or in
  * a cache.
  */
 export interface Rotary {
@@ -34,48 +34,48 @@ export interface Rotary {
   readonly slice: ColumnSlice;
   /** Width of a head. */
   readonly width: number;
-  /** Where the heads lie in the product's memory, and where they would were the slice alone in its own. */
+  /** The layout of the heads in the product's memory, and the layout if the slice has its own memory. */
   readonly layout: Omit<Layout, "value">;
   readonly alone: Omit<Layout, "value"> | null;
 }
-/** Rows of a slice set in a cache, rotated where the slice is. */
+/** KV-cache write of the rows of a slice, rotated if the slice is. */
 export interface CacheWrite {
   readonly kind: "cache write";
   readonly node: Node<"set">;
   readonly of: Node;
   readonly slice: ColumnSlice;
 }
-/** A sum over each row of all columns, left in a partial sum for each panel of them. */
+/** A sum over all columns of each row, stored as one partial sum for each panel. */
 export interface RowSum {
   readonly kind: "row sum";
   readonly node: Node<"sum">;
   readonly slice: ColumnSlice;
 }
-/** Rows of all columns added to, or set in, rows of something else. */
+/** Whole rows of the product added to, or set in, rows of another value. */
 export interface Scatter {
   readonly kind: "scatter";
   readonly node: Node<"put" | "set">;
   readonly of: Node;
   readonly slice: ColumnSlice;
-  /** Row sums that replace those of the same rows: by each sum, the set. */
+  /** For each row sum, the set that stores it in place of the old sum of the same row. */
   readonly sets: ReadonlyMap<Node, Node<"set">>;
 }
 
-/** What joins a product, one node at a time. */
+/** A node that has joined the fusion of a product. */
 export type FusedOp = Accumulator | Pointwise | Rotary | CacheWrite | RowSum | Scatter;
 export type OpOf<K extends FusedOp["kind"]> = Extract<FusedOp, { readonly kind: K }>;
 
-/** A fusion as it grows. */
+/** A fusion under construction. */
 export interface Draft {
   readonly product: Node<"matmul">;
   readonly columns: number;
   /** The product's dimensions before its columns. */
   readonly lead: readonly Size[];
-  /** What input a is computed of; null where it is read as it lies. */
+  /** The computation of input a; null where a is read from memory. */
   readonly prologue: Inlined | null;
-  /** In the order in which they joined. */
+  /** In the order of joining. */
   readonly ops: readonly FusedOp[];
-  /** Accumulators and pointwise operators, by the slice that they are values of. */
+  /** Accumulators and pointwise operators, with the slice of each. */
   readonly members: ReadonlyMap<Node, ColumnSlice>;
   readonly options: FusionOptions;
 }
@@ -85,16 +85,16 @@ export interface FusionOptions {
   readonly extents: Extents;
   readonly views: Views;
   readonly required: ReadonlySet<Node>;
-  /** Sums over rows that are needed whole. */
+  /** Row sums that must not be stored as partial sums. */
   readonly whole: ReadonlySet<Node>;
   readonly mostBuffers: number;
-  /** Whether b is packed, so that columns may stand in another order. */
+  /** Whether b is packed, so that its columns can be reordered. */
   readonly packs: boolean;
-  /** Columns of a panel where the kernel can sum over rows; null where it cannot. */
+  /** Columns of a panel if the kernel can compute row sums; null where it cannot. */
   readonly sumsOver: number | null;
-  /** How many partial sums a product's kernel leaves of a sum; null where none makes it. */
+  /** The number of partial sums in which a product's kernel stores a sum; null where no product computes it. */
   readonly partialSums: (sum: Node) => number | null;
-  /** Where a selection may add up what a product's kernel sums. */
+  /** Limits within which a selection may add up a product's partial sums. */
   readonly scores: ScoreTunings;
   readonly position: (node: Node) => number;
   readonly scheduledAt: (node: Node) => number;
@@ -103,7 +103,7 @@ export interface FusionOptions {
 
 export interface FusedColumns {
   readonly slice: ColumnSlice;
-  /** Nodes that are sums themselves: the product, or slices of it; in a pair the first and the second. */
+  /** The accumulators: the product or slices of it, numbered 0 and 1 in a pair. */
   readonly accumulators: ReadonlyMap<Node, number>;
   readonly epilogues: readonly Epilogue[];
 }
@@ -112,11 +112,11 @@ export interface Fusion {
   readonly product: Node<"matmul">;
   readonly prologue: Inlined | null;
   readonly columns: readonly FusedColumns[];
-  /** Columns so far apart stand side by side; 0: in their order. */
+  /** The distance between paired columns; 0: columns are in their order. */
   readonly pairs: number;
-  /** All nodes that the kernel computes, the product first. */
+  /** All nodes that the kernel computes; the product is first. */
   readonly nodes: ReadonlySet<Node>;
-  /** What it reads for pointwise operators and rotations beside a and b. */
+  /** What the kernel reads beside a and b, for pointwise operators and rotations. */
   readonly reads: ReadonlySet<Node>;
 }
 
@@ -130,7 +130,7 @@ export function withOps(draft: Draft, ops: readonly FusedOp[]): Draft {
   return { ...draft, ops, members: new Map(members) };
 }
 
-/** The slice of a range, which ops of the same columns share. */
+/** The slice of a range of columns; ops on the same columns share one object. */
 export function sliceOf({ members }: Draft, start: number, stop: number, second: number | null = null): ColumnSlice {
   const known = [...members.values()].find((s) => s.start === start && s.stop === stop && s.second === second);
   return known ?? { start, stop, second };
@@ -139,39 +139,42 @@ export function sliceOf({ members }: Draft, start: number, stop: number, second:
 export const isWhole = ({ columns }: Pick<Draft, "columns">, slice: ColumnSlice | undefined): boolean =>
   slice !== undefined && slice.start === 0 && slice.stop === columns;
 
-/** Whether no other slice has some of its columns, so that what becomes of them may stand in the product's memory. */
+/**
+ * Whether no other slice overlaps this one, so that its values may be stored in its columns of the product's memory.
+ */
 export const isApart = (draft: Draft, slice: ColumnSlice): boolean =>
   opsOf(draft, "accumulator").every(
     ({ node, slice: s }) => node === draft.product || s === slice || s.stop <= slice.start || s.start >= slice.stop,
   );
 
 /**
- * Whether a value of a slice is rotated or written to a cache: its kernel can do that with one value of a slice only.
+ * Whether a value of the slice is rotated or written to a cache already: the kernel can do that with only one value of
+ * a slice.
  */
 export const isSettled = ({ ops }: Draft, slice: ColumnSlice | undefined): boolean =>
   ops.some((op) => (op.kind === "rotary" || op.kind === "cache write") && op.slice === slice);
 
-/** What structure views. */
+/** The node that a chain of structure views. */
 export function baseOf(node: Node, { demand }: FusionOptions): Node {
   let at = node;
   while (isView(at) && !demand.isCopied(at)) at = at.inputs[0]!;
   return at;
 }
 
-/** Operators that the kernel computes behind its sums. */
+/** Operators that the kernel computes after its sums. */
 export const operationsOf = (draft: Draft): readonly Node[] => [
   ...draft.members.keys(),
   ...opsOf(draft, "pointwise").flatMap((op) => [...op.inlined.operations]),
 ];
 
-/** Whether the product itself reads of x, whose rows other invocations write. */
+/** Whether the product itself reads x, whose rows other invocations write. */
 export function loads({ product, prologue, options }: Draft, x: Node): boolean {
   const [a, b] = product.inputs;
   const base = baseOf(x, options);
   return (prologue ? prologue.reads.has(base) : baseOf(a, options) === base) || baseOf(b, options) === base;
 }
 
-/** Whether nothing else that the kernel does is with what rows are set in. */
+/** Whether the kernel does not otherwise use the value in which rows are set. */
 export function isFreeFor(draft: Draft, { inputs: [x] }: Node<"set">): boolean {
   const { options } = draft;
   const base = baseOf(x, options);
@@ -182,7 +185,7 @@ export function isFreeFor(draft: Draft, { inputs: [x] }: Node<"set">): boolean {
   );
 }
 
-/** Whether something of the fusion reads a value of it, by the node that does. */
+/** Whether `reader`, a node of the fusion, reads `value`. */
 export function isReadBy(draft: Draft, reader: Node, value: Node): boolean {
   return (
     draft.members.has(reader) ||

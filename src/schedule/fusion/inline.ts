@@ -1,5 +1,5 @@
-// What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies
-// in memory by then.
+// Producer inlining (compute_inline): pointwise operators that only this kernel reads are computed in it, down to
+// values that are stored before it runs.
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { loweringOf } from "../../ops/traits.js";
 import { isFloat } from "../../base/dtype.js";
@@ -7,32 +7,32 @@ import { coordinatesOf, type Coordinate } from "../addressing/access.js";
 import { coordinatesIn, indexesColumns, stepInto, type Views } from "../addressing/views.js";
 import type { Demand } from "../analysis/demand.js";
 
-/** A kernel's text grows with its operations, and compiling it more so. */
+/** Limit of inlined operations: compile time grows faster than a kernel's text. */
 export const MOST_OPERATIONS = 24;
 
 export interface Inlined {
-  /** Pointwise operators computed within. */
+  /** Pointwise operators that are inlined. */
   readonly operations: ReadonlySet<Node>;
-  /** What is read from memory: bases behind structure, and the rows of routes. */
+  /** Nodes read from memory: bases of structure, and row indices of routes. */
   readonly reads: ReadonlySet<Node>;
 }
 
 export interface InlineOptions {
   readonly demand: Demand;
   readonly views: Pick<Views, "extents" | "strided">;
-  /** Whether no index may run along the columns of what is computed: the kernel finds rows first. */
+  /** Whether indices along the columns are disallowed, because the kernel computes addresses by row. */
   readonly byRow?: boolean;
-  /** The place in the order before which everything read must be computed. */
+  /** The position in the order before which everything read must be computed. */
   readonly before: number;
-  /** The place at which a node that is stored is computed. */
+  /** The position at which a stored node is computed. */
   readonly scheduledAt: (node: Node) => number;
-  /** Pointwise operators that some other kernel computes. */
+  /** Whether another kernel computes the operator. */
   readonly isAssigned: (node: Node) => boolean;
-  /** Whether an operator may be computed here, again for each use of an element. */
+  /** Whether an operator may be inlined, and so recomputed for each use of an element. */
   readonly allows: (node: Node) => boolean;
 }
 
-/** A node on the way down, with the coordinates by which it can be computed or read, if any. */
+/** A node reached from the root, with the coordinates for inlining and for reading it, if any. */
 interface Reached {
   readonly n: Node;
   readonly path: number;
@@ -41,15 +41,15 @@ interface Reached {
 }
 
 /**
- * What computing `node` within a kernel for `reader` takes; null where something it needs is not there in time or
- * cannot be addressed, or it is too much.
+ * What inlining `node` into the kernel of `reader` needs; null where an input is not computed in time or cannot be
+ * addressed, or where there are too many operations.
  */
 export function inline(node: Node, reader: Node, options: InlineOptions): Inlined | null {
   const { demand, views } = options;
   const operations = new Set<Node>();
   const reads = new Set<Node>();
   const paths = new Paths();
-  // Through unlike structure an operator is computed once for each.
+  // An operator reached through different structure is computed once for each.
   let count = 0;
   const within = (n: Node): boolean => demand.isReadWithin(n, (r) => r === reader || operations.has(r));
   const root = isPointwise(reader) ? reader : node;
@@ -94,7 +94,7 @@ export function inline(node: Node, reader: Node, options: InlineOptions): Inline
   return { operations, reads };
 }
 
-/** Ways through structure, numbered from 0, which is none. */
+/** Numbers paths through structure; 0 is the empty path. */
 class Paths {
   readonly #next = new Map<number, Map<Node, number>>();
   readonly #reached = new Map<Node, Set<number>>();
@@ -107,7 +107,7 @@ class Paths {
     if (to === undefined) from.set(structure, (to = ++this.#count));
     return to;
   }
-  /** Whether a node was not reached in this way before. */
+  /** Whether a node was not yet reached by this path. */
   isNew(node: Node, path: number): boolean {
     let paths = this.#reached.get(node);
     if (!paths) this.#reached.set(node, (paths = new Set()));
@@ -117,7 +117,7 @@ class Paths {
   }
 }
 
-/** Whether it costs little to compute an element again: for a whole row at once anything does. */
+/** Whether recomputing an element is cheap. Values of one element per row are always cheap. */
 export const isCheap = (node: Node): boolean => {
   const { shape, dtype } = node.types[0]!;
   return (shape.at(-1) ?? 1) === 1 || (loweringOf(node).cheap === true && (isFloat(dtype) || dtype === "bool"));

@@ -1,4 +1,4 @@
-// What is left of pointwise operators: each is computed by its only reader, or stored.
+// Decides for the remaining pointwise operators: each is inlined into its only reader, or stored.
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import { coordinatesOf, type Coordinate } from "../addressing/access.js";
@@ -13,12 +13,12 @@ interface InliningOptions {
   readonly views: Views;
   readonly required: ReadonlySet<Node>;
   readonly mostBuffers: number;
-  /** Whether a fused kernel computes it, or reads it from memory. */
+  /** Whether a fused kernel computes the node; whether one reads it from memory. */
   readonly isAssigned: (node: Node) => boolean;
   readonly isRead: (node: Node) => boolean;
 }
 
-/** What an operator computes in its kernel, its own operation included. */
+/** What an operator's kernel computes and reads, including the operator itself. */
 interface Inner {
   readonly operations: number;
   readonly reads: ReadonlySet<Node>;
@@ -26,20 +26,20 @@ interface Inner {
   readonly counted: ReadonlySet<string>;
 }
 
-/** What structure views, and the rows that it takes on the way. */
+/** The base of a chain of structure, and the row indices in the chain. */
 interface Behind {
   readonly base: Node;
   readonly indices: readonly Node[];
 }
 
 /**
- * Pointwise operators and structure that have memory and a kernel of their own. The others are computed by their only
- * reader, if that computes no element twice and its kernel does not grow too large.
+ * Returns the pointwise operators and structure that are stored, each with its own kernel. The others are inlined into
+ * their only reader, if that computes no element twice and its kernel stays small.
  */
 export function inlinePointwise(order: readonly Node[], options: InliningOptions): ReadonlySet<Node> {
   const { uses, extents, required, mostBuffers, isAssigned, isRead } = options;
   const stored = new Set<Node>();
-  /** Kernels that a reader may still take in. */
+  /** Kernels that a reader may still inline. */
   const open = new Map<Node, Inner>();
   const inlined = new Set<Node>();
   const known = new Map<Node, Behind>();
@@ -51,7 +51,7 @@ export function inlinePointwise(order: readonly Node[], options: InliningOptions
     if (isView(node) && uses.isCopied(node)) stored.add(node);
     if (!computes && elementInput(node) === null) continue;
     const reads = new Set<Node>();
-    // Read in several ways, a base is computed once for each.
+    // A base that is read by several paths is computed once for each.
     const ways = new Map<Node, number>();
     for (const input of new Set(node.inputs)) {
       const { base, indices } = behind(input, uses, known);
@@ -86,7 +86,7 @@ export function inlinePointwise(order: readonly Node[], options: InliningOptions
   return stored;
 }
 
-/** Whether the kernel of a node finds all elements that it reads, if it computes what is inlined by itself. */
+/** Whether the kernel of a node can address all that it reads, with its inlined operators. */
 function isAddressable(node: Node, { uses, views }: InliningOptions, isInlined: (node: Node) => boolean): boolean {
   const rank = (isPointwise(node) ? node : node.inputs[elementInput(node)!]!).types[0]!.shape.length;
   const finds = (input: Node, at: readonly Coordinate[]): boolean => {

@@ -1,5 +1,5 @@
-// The fusion of a product: it grows by whatever can join, in the order of computation, and gives up what joined last
-// until its kernel can bind it all.
+// Fuses a product: nodes join in the order of computation; then the last to join are dropped until the kernel's
+// bindings fit.
 import { isOp, type Node, isPointwise, isScatter } from "../../ir/graph.js";
 import { canLieAt } from "../addressing/views.js";
 import { columnsOf } from "../addressing/layout.js";
@@ -27,10 +27,13 @@ import { matchRotary, rotary } from "./rotary.js";
 import { matchRowSum, rowSum } from "./row-sums.js";
 import { matchScatter, scatter } from "./scatter.js";
 
-/** In the order in which they are tried. Dropped is what stands last here, and of that what joined last. */
+/**
+ * The epilogues in the order of trial. The last kind here is dropped first, and of each kind the node that joined
+ * last.
+ */
 const MATCHES = [matchRotary, matchPointwise, matchCacheWrite, matchRowSum] as const;
 
-/** The fusion of a product of a matrix or of rows of any rank, within the buffers that its kernel may bind. */
+/** The fusion of a product of a matrix, or of rows of any rank, within the limit of storage buffers. */
 export function fuseMatmul(product: Node<"matmul">, columns: number, options: FusionOptions): Fusion {
   let draft = pruned(grown(started(product, columns, options)));
   for (;;) {
@@ -44,7 +47,7 @@ export function fuseMatmul(product: Node<"matmul">, columns: number, options: Fu
   }
 }
 
-/** The product with slices of its columns, where nothing else reads it. */
+/** The initial fusion: the product, and slices of its columns if nothing else reads it. */
 function started(product: Node<"matmul">, columns: number, options: FusionOptions): Draft {
   const lead = product.types[0]!.shape.slice(0, -1);
   const empty: Draft = {
@@ -75,8 +78,7 @@ const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
   );
 
 /**
- * What is computed of a, an element at a time and while it is loaded. Half of what may be bound is left to b and what
- * follows.
+ * The prologue: pointwise operators inlined into the load of a. Half of the buffers are left for b and the epilogues.
  */
 function prologueOf(
   product: Node<"matmul">,
@@ -127,7 +129,7 @@ function firstMatch(node: Node, draft: Draft): FusedOp | null {
 }
 
 // --- what is given up
-/** Drops what would be stored for one reader that can as well compute it itself, of something stored anyway. */
+/** Drops values that would be stored for a single reader that can inline them from a value that is stored anyway. */
 function pruned(draft: Draft): Draft {
   const { demand, required } = draft.options;
   const isSpare = (node: Node): boolean => {
@@ -147,13 +149,13 @@ const isStored = (node: Node, draft: Draft): boolean =>
   draft.options.required.has(node) ||
   (!isCached(node, draft) && draft.options.demand.direct(node).some((n) => !isReadBy(draft, n, node)));
 
-/** Without a value, and what rotates it or writes it to a cache. */
+/** The draft without a value, its rotation and its cache write. */
 const withoutValue = (draft: Draft, node: Node): Draft =>
   without(draft, (op) => op.node === node || ((op.kind === "rotary" || op.kind === "cache write") && op.of === node));
 const withoutRotation = (draft: Draft, slice: ColumnSlice): Draft =>
   without(draft, (op) => (op.kind === "rotary" || op.kind === "cache write") && op.slice === slice);
 
-/** Without what joined last; null where there is nothing left to give up. */
+/** The draft without the op that joined last; null where nothing can be dropped. */
 function shrunk(draft: Draft): Draft | null {
   for (const kind of ["scatter", "row sum", "cache write"] as const) {
     const last = opsOf(draft, kind).at(-1);

@@ -1,5 +1,5 @@
-// Which kernel computes what: regions of products, sums over rows, and pointwise operators that are stored or computed
-// where they are read.
+// Assigns nodes to kernels: fusions of products, groups of row sums, selections, and pointwise operators, which are
+// stored or inlined.
 import { isOp, type Node } from "../../ir/graph.js";
 import { printShape } from "../../ir/typing.js";
 import type { Limits } from "../../program/target.js";
@@ -17,23 +17,23 @@ import type { ScoreTunings } from "../tunings/scores.js";
 
 export interface Partition {
   readonly demand: Demand;
-  /** By the product they grow from. */
+  /** By product. */
   readonly fusions: ReadonlyMap<Node, Fusion>;
-  /** By the first sum. */
+  /** By the group's first sum. */
   readonly rowGroups: ReadonlyMap<Node, RowGroup>;
-  /** By what chooses. */
+  /** By the selecting node. */
   readonly selections: ReadonlyMap<Node, Selection>;
-  /** Pointwise operators and structure that have memory and a kernel of their own. */
+  /** Pointwise operators and structure that are stored, each with its own kernel. */
   readonly stored: ReadonlySet<Node>;
-  /** Nodes that a region, a group or a selection computes. */
+  /** Nodes that a fusion, a row group or a selection computes. */
   readonly taken: ReadonlySet<Node>;
-  /** Of products whose kernels sum over rows: so many columns at a time. */
+  /** For products whose kernels compute row sums: the columns of a partial sum. */
   readonly sumsOver: ReadonlyMap<Node, number>;
-  /** Sums that kernels of products make, with how many parts they leave each in. */
+  /** Sums that product kernels compute, with the number of partial sums of each. */
   readonly fusedSums: ReadonlyMap<Node, number>;
   /**
-   * Of sums that other kernels make, but lie in parts as products leave them: in how many. So what reads either is one
-   * kernel.
+   * Sums of other kernels that are stored as partial sums too, with their number, so that their readers and readers of
+   * products' sums are equal kernels.
    */
   readonly sumParts: ReadonlyMap<Node, number>;
 }
@@ -42,32 +42,32 @@ export interface PartitionOptions {
   readonly uses: Demand;
   readonly extents: Extents;
   readonly limits: Limits;
-  /** What must lie row-major for the caller. */
+  /** Nodes that must be stored row-major for the caller. */
   readonly required: ReadonlySet<Node>;
   readonly scores: ScoreTunings;
   readonly views: Views;
-  /** Sums over rows that are needed whole: no product leaves them in parts. */
+  /** Row sums that must not be stored as partial sums. */
   readonly whole: ReadonlySet<Node>;
-  /** Whether it is there before the first step. */
+  /** Whether a node is available before the first step. */
   readonly isGiven: (node: Node) => boolean;
   readonly abilities: (product: Node<"matmul">) => ProductAbilities;
 }
 
-/** Sums that products leave in parts, and that a kernel of its own sets in others, which it reads whole. */
+/** Partial sums of products that a separate kernel sets in other sums, for which it reads them whole. */
 export const sumsReadWhole = (order: readonly Node[], { taken, fusedSums }: Partition): readonly Node[] =>
   order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]) ? [n.inputs[0]] : []));
 
 /**
- * Which kernel computes what. Products, sums over rows and selections are fused in order; then what is left of
- * pointwise operators is inlined or stored.
+ * Partitions a graph into kernels. Products, row sums and selections are fused in order; then the remaining pointwise
+ * operators are inlined or stored.
  */
 export function partition(order: readonly Node[], options: PartitionOptions): Partition {
   const { uses, extents, limits, required, scores, views, whole, isGiven } = options;
   const mostBuffers = limits.storageBuffersPerStage;
   const positions = new Map(order.map((node, i) => [node, i]));
-  /** Of what another kernel than its own computes: the position of that. */
+  /** For nodes that a fused kernel computes: the kernel's position. */
   const assigned = new Map<Node, number>();
-  /** Read from memory by a fused kernel. */
+  /** Nodes that a fused kernel reads from memory. */
   const read = new Set<Node>();
   const fusions = new Map<Node, Fusion>();
   const selections = new Map<Node, Selection>();
@@ -90,7 +90,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
 
   const fuse = (product: Node<"matmul">): void => {
     const { packs, sumsOver: panel } = options.abilities(product);
-    const columns = product.types[0]!.shape.at(-1) as number; // of a single product
+    const columns = product.types[0]!.shape.at(-1) as number; // known for single products
     const partialSums = (sum: Node): number | null => fusedSums.get(sum) ?? null;
     const fusion = fuseMatmul(product, columns, {
       ...schedule,
@@ -122,7 +122,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     let group: RowGroup = started;
     const [first = node] = group.sums;
     assign(group.nodes, group.reads, first);
-    // What else can be summed then is, though it comes later: a product may need it in between.
+    // Also join later sums over the same values now: a product may need them in between.
     for (const other of joined ? [] : sumsBehind([...group.reads], uses)) {
       const more = isAssigned(other) ? null : withSum(group, other, grouping);
       if (!more) continue;
@@ -168,8 +168,8 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
 }
 
 /**
- * In how many parts sums of other kernels lie that are as long as those of products, if all that reads them can add up
- * parts.
+ * For sums of other kernels over as many columns as those of products: the number of partial sums, if all their readers
+ * can add up partial sums.
  */
 function sumPartsOf(
   groups: readonly RowGroup[],

@@ -1,5 +1,5 @@
-// The epilogue of pointwise operators: what they make of a product's sums, computed where those are, and stored where
-// something else reads it.
+// The pointwise epilogue: operators applied to a product's accumulators, and stored if something else reads the
+// result.
 import { type Node, isPointwise } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { printSize, type Size } from "../../size/size.js";
@@ -64,12 +64,15 @@ const storeAt = ({ result, stride, offset }: StorePlace): Bound => ({
   },
 });
 
-/** An element of the epilogue's value as it is stored. */
+/** The stored form of an element of the epilogue's value. */
 export function wordOf({ expression, text, place, codecs }: SliceText, result: number): string {
   return stored(text.name(place), dtypeAt(expression, place), codecs[result]!);
 }
 
-/** What a joining node reads from outside, if that is there in time and no other invocation writes there. */
+/**
+ * What a joining node inlines for an operand from outside the fusion; null where that is not computed in time, or other
+ * invocations write it.
+ */
 function besides(input: Node, reader: Node, draft: Draft): Inlined | null {
   const { demand, views, position, scheduledAt, isAssigned } = draft.options;
   const assigned = (n: Node): boolean => isAssigned(n) || draft.members.has(n);

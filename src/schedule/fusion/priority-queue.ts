@@ -1,4 +1,4 @@
-// Nodes that wait for their turn: the earliest in the order first, each once.
+// A priority queue of nodes by position in the order; each node enters once.
 import type { Node } from "../../ir/graph.js";
 
 /** A binary heap. */
@@ -11,7 +11,7 @@ export class PriorityQueue {
     this.#position = position;
   }
 
-  /** Lets a node wait, unless it has waited before. */
+  /** Adds a node, unless it was added before. */
   add(node: Node): void {
     if (this.#seen.has(node)) return;
     this.#seen.add(node);
@@ -21,7 +21,7 @@ export class PriorityQueue {
       this.#swap(at, above);
   }
 
-  /** Takes out the earliest; undefined where none is left. */
+  /** Removes and returns the earliest node; undefined if the queue is empty. */
   next(): Node | undefined {
     const heap = this.#heap;
     const first = heap[0];

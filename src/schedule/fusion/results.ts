@@ -1,4 +1,4 @@
-// Results of a product's kernel as they are numbered, with the layouts in which their readers find them.
+// Numbers the results of a product's kernel, and records the layouts for their readers.
 import type { Node } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
 import { invariant } from "../../base/invariant.js";
@@ -13,7 +13,7 @@ export class Results {
   #inputOf: ((node: Node) => number) | null = null;
   #shared: number | null = null;
 
-  /** `columns` of the product; `panels` of them that row sums are left in. */
+  /** `columns`: columns of the product; `panels`: partial sums of a row sum. */
   constructor(
     readonly product: Node<"matmul">,
     readonly columns: number,
@@ -33,14 +33,14 @@ export class Results {
     this.lies.push([node, rowMajor(this.extents, value, node.types[0]!.shape)]);
     return this.#add(value, this.#bytes(node));
   }
-  /** Sums over the columns of each panel, side by side. */
+  /** Partial sums over each panel, adjacent in memory. */
   partial(node: Node): number {
     const { extents, panels } = this;
     const value = this.layouts.result(node, 0);
     this.lies.push([node, inParts(extents, rowMajor(extents, value, node.types[0]!.shape), panels)]);
     return this.#add(value, extents.times(panels, this.#bytes(node)));
   }
-  /** Numbers a result that takes over memory: those come first. */
+  /** Sets the number of a result that takes over memory: these come first. */
   replace(node: Node, number: number): void {
     this.#numbers.set(node, number);
   }
@@ -49,12 +49,12 @@ export class Results {
     invariant(number !== undefined, `${node.op} takes over no memory`);
     return number;
   }
-  /** The memory of the product, rows of all its columns. */
+  /** The product's memory, with rows of all its columns. */
   shared(): number {
     this.#shared ??= this.#add(this.layouts.result(this.product, 0), this.#bytes(this.product));
     return this.#shared;
   }
-  /** Says that a node lies in columns of it, from `start` on; or as a rotation does. */
+  /** Places a node in the product's memory, in columns from `start` on. */
   place(node: Node, start: number): void {
     this.lies.push([
       node,
@@ -64,7 +64,7 @@ export class Results {
   rotated(node: Node, layout: Omit<Layout, "value">): void {
     this.lies.push([node, { value: this.layouts.result(this.product, 0), ...layout }]);
   }
-  /** Which input of the kernel a value is, once all that it reads is known. */
+  /** The kernel's input index of a node. Valid after `numberInputs`. */
   input(node: Node): number {
     invariant(this.#inputOf, "the kernel's inputs have no numbers yet");
     return this.#inputOf(node);

@@ -1,5 +1,5 @@
-// The epilogue of rotary positions: heads of a slice are rotated by the angles of their row where they are stored (Su
-// et al. 2021, arXiv 2104.09864, equation 34).
+// The rotary-embedding epilogue: heads of a slice are rotated by the angles of their row before they are stored (Su et
+// al. 2021, arXiv 2104.09864, equation 34).
 import { isOp, type Node, isView } from "../../ir/graph.js";
 import { equalSizes, type Size } from "../../size/size.js";
 import { canLieAt } from "../addressing/views.js";
@@ -12,7 +12,7 @@ import { isApart, isSettled, isWhole, opsOf, type CacheWrite, type Draft, type R
 import type { StorePlace } from "./pointwise.js";
 import { scatterBindings, scatterPlace, type ScatterPlace } from "./scatter.js";
 
-/** `head`: structure on the way from a slice to its rotation. */
+/** `head`: structure between a slice and its rotation. */
 export function matchRotary(head: Node, draft: Draft): Rotary | null {
   if (!isView(head)) return null;
   const { product, lead, options } = draft;
@@ -76,7 +76,10 @@ export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite |
   };
 }
 
-/** The rotation behind structure that starts at `head`, read by nothing on the way but by each other. */
+/**
+ * The rotation at the end of a chain of structure that starts at `head`, where each node is the only reader of the one
+ * before.
+ */
 function rotationBehind(
   head: Node,
   { options: { demand, required } }: Draft,
@@ -94,21 +97,21 @@ function rotationBehind(
     : null;
 }
 
-/** Neighbouring columns of a product's rows. */
+/** A range of neighbouring columns of a product. */
 interface Columns {
   readonly product: Node;
   /** Rows of the product. */
   readonly rows: Size;
-  /** Columns of a row in memory. */
+  /** Length of a row in memory, in columns. */
   readonly across: number;
   readonly start: number;
   readonly stop: number;
 }
 
 /**
- * Where heads of `width` lie in a product's memory that structure makes of its columns; null unless each head is so
- * many neighbours of a row, as the columns are cut from the first on, and the rows are those of the product, which its
- * kernel rotates by their positions.
+ * The layout in a product's memory of the heads that structure forms of its columns; null unless each head is `width`
+ * consecutive columns of a row, cut from the first column on, and its rows are the product's rows, by whose positions
+ * the kernel rotates.
  */
 function rotatedLayout(
   chain: readonly Node[],
@@ -126,7 +129,7 @@ function rotatedLayout(
   const shape = chain.at(-1)?.types[0]!.shape ?? [rows, stop - start];
   const { strides, offset, parts } = layout;
   const steps = shape.map((s, d): Size => (s === 1 ? 0 : strides[d]!));
-  // Positions go along the dimension before the last.
+  // Positions index the second-last dimension.
   const along = equalSizes(shape.at(-2)!, rows) && equalSizes(steps.at(-2)!, across) && steps.at(-1) === 1;
   const heads = [...steps.slice(0, -2), offset].every(
     (s) => typeof s === "number" && (s - (s === offset ? start : 0)) % width === 0,

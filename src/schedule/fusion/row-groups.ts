@@ -1,4 +1,4 @@
-// Sums over each row that read the same rows are computed together.
+// Multi-output reduction fusion: row sums that read the same rows share a kernel.
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { inline, MOST_OPERATIONS, type InlineOptions } from "./inline.js";
@@ -8,19 +8,19 @@ import type { Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 
 export interface RowGroup {
-  /** In order; the kernel stands where the first does. */
+  /** In order; the kernel runs at the position of the first. */
   readonly sums: readonly Node<"sum">[];
   readonly reads: ReadonlySet<Node>;
   readonly nodes: ReadonlySet<Node>;
 }
 
 const MOST_SUMS = 4;
-/** Rows of fewer elements are summed an invocation each, as any reduction. */
+/** Shorter rows are summed by one invocation each, as in any reduction. */
 const LEAST_DEPTH = 16;
-/** Longer ones are shared by more lanes, and summed in more levels. */
+/** Longer rows are shared by more lanes, and summed in more levels. */
 const MOST_DEPTH = 16_384;
 
-/** Whether it sums over the last dimension, long enough to be worth a kernel of its own. */
+/** Whether the sum is over a last dimension of suitable length for a row-sum kernel. */
 export function sumsRows({ attrs, inputs, types }: Node<"sum">): boolean {
   const shape = inputs[0].types[0]!.shape;
   const depth = shape.at(-1);
@@ -34,7 +34,7 @@ export function sumsRows({ attrs, inputs, types }: Node<"sum">): boolean {
   );
 }
 
-/** Sums over rows of what is computed of these values, element by element. */
+/** Row sums that read these values, directly or through pointwise operators. */
 export function sumsBehind(values: readonly Node[], demand: Demand): readonly Node<"sum">[] {
   const found = new Set<Node<"sum">>();
   const seen = new Set(values);
@@ -57,8 +57,8 @@ export interface RowGroupOptions extends Omit<InlineOptions, "before" | "allows"
 export const NO_SUMS: RowGroup = { sums: [], reads: new Set(), nodes: new Set() };
 
 /**
- * A group with one sum more; null where that is over rows of another shape or reads nothing that the others do, what it
- * reads is not there when the group is computed, or a kernel cannot bind it all.
+ * The group with one more sum. Null where the sum has rows of another shape, shares no read with the others, reads a
+ * value computed after the group, or exceeds the buffer limit.
  */
 export function withSum(group: RowGroup, node: Node<"sum">, options: RowGroupOptions): RowGroup | null {
   const { sums, reads } = group;

@@ -1,5 +1,5 @@
-// The epilogue of row sums: what the next norm or router sums over each row is summed while the row is there, panel by
-// panel of columns.
+// The row-sum epilogue: the row sums of the next norm or router, computed by the product that writes the rows, as a
+// partial sum for each panel of columns.
 import { isOp, type Node } from "../../ir/graph.js";
 import { packedAxis } from "../../ir/typing.js";
 import type { Epilogue } from "./epilogue.js";
@@ -46,13 +46,13 @@ export const rowSum = ({ node }: RowSum, set: Node<"set"> | null): Epilogue => (
   print: ({ computed }) => `row sum ${computed(node)}${set ? `, set in ${computed(set)}` : ""}`,
 });
 
-/** Whether all that reads sums can add up the partial sums of panels. */
+/** Whether all readers of the sums can add up partial sums. */
 export function canBePartial(sums: Node, draft: Draft): boolean {
   const { whole, demand } = draft.options;
   return !whole.has(sums) && demand.isReadWithin(sums, (r) => r.op !== "top" || addsUp(r, draft));
 }
 
-/** Whether a selection may add up the panels of its scores. */
+/** Whether a selection may add up the partial sums of its scores. */
 function addsUp(selection: Node, { columns, options: { extents, scores, sumsOver } }: Draft): boolean {
   const axis = packedAxis(selection.inputs[0].types[0]!.shape[0]!);
   const tokens = axis === null ? null : extents.most(axis);

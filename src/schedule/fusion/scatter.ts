@@ -1,4 +1,4 @@
-// The epilogue of scatters: rows of a product added to, or set in, rows of something else, in the memory of that.
+// The scatter epilogue: rows of a product are added to, or set in, rows of another value, in place.
 import { isOp, type Node, isScatter } from "../../ir/graph.js";
 import { printSize, type Size } from "../../size/size.js";
 import { dtypeAt } from "../addressing/expression-text.js";
@@ -19,7 +19,7 @@ import { wordOf } from "./pointwise.js";
 import type { Results } from "./results.js";
 import { canBePartial } from "./row-sums.js";
 
-/** Matched when all else has joined: it is known then what else reads the rows that are scattered. */
+/** Matched after all other ops have joined, since it depends on all readers of the scattered rows. */
 export function matchScatter(node: Node, draft: Draft): Scatter | null {
   if (!isScatter(node)) return null;
   const { demand, scheduledAt, isAssigned, position } = draft.options;
@@ -32,7 +32,7 @@ export function matchScatter(node: Node, draft: Draft): Scatter | null {
   const within = (r: Node): boolean =>
     r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
   if (!demand.isReadWithin(of, within)) return null;
-  // A kernel for these rows alone would come later, when all others have read x.
+  // A separate kernel for these rows would run later, after all other reads of x.
   const alone = demand.isReadWithin(of, (r) => r === node);
   if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
     return null;
@@ -60,7 +60,7 @@ export const scattered = (node: Node<"put" | "set">, of: Node): Omit<Epilogue, "
   bind: (results, slice) => scatterAt(scatterPlace(node, results, slice), isOp(node, "set")),
 });
 
-/** What is written where it replaces is not bound again. */
+/** The result shares the binding of the value it updates. */
 export const scatterBindings = (node: Node<"put" | "set">): Bindings => ({
   reads: [node.inputs[1]],
   writes: [node],
@@ -96,7 +96,7 @@ const scatterAt = ({ result, index, stride }: ScatterPlace, replaces: boolean): 
   },
 });
 
-/** Whether of x what follows the product reads no element but the one it will write next. */
+/** Whether the fused operators read of x only the element that they then write. */
 function readsOnlyAt(x: Node, index: Node, draft: Draft): boolean {
   const base = baseOf(x, draft.options);
   return operationsOf(draft).every((n) =>
@@ -108,10 +108,7 @@ function readsOnlyAt(x: Node, index: Node, draft: Draft): boolean {
   );
 }
 
-/**
- * The set by which a sum of rows that are scattered replaces the one that there was, where that lies in as many partial
- * sums.
- */
+/** The set that stores the row sum of scattered rows in place of the old sum, if that has as many partial sums. */
 function setOf(sum: Node<"sum">, scattered: Node, draft: Draft): readonly Node<"set">[] {
   const { demand, required, scheduledAt, isAssigned, partialSums, sumsOver, position } = draft.options;
   const [set, ...more] = demand.direct(sum);

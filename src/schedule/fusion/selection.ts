@@ -1,5 +1,4 @@
-// What the kernel of a selection does beside choosing: it computes its scores, and what else is to be known of the rows
-// it chose and of how many there are.
+// Fusion of a selection (top-k) kernel: inlined scores, and fused outputs for the chosen rows and their number.
 import { isOp, type Node, isView } from "../../ir/graph.js";
 import { loweringOf } from "../../ops/traits.js";
 import { equalShapes } from "../../ir/typing.js";
@@ -9,22 +8,22 @@ import { storageBuffers, type Bindings } from "./buffers.js";
 
 export interface Selection {
   readonly node: Node<"above">;
-  /** Stored beside the rows and their starts, each after those it needs. */
+  /** Outputs stored beside the rows and their starts, each after those it depends on. */
   readonly outputs: readonly FusedOutput[];
   /** All nodes that the kernel computes. */
   readonly nodes: ReadonlySet<Node>;
-  /** What it reads beside the starts of the axis it chooses from. */
+  /** What the kernel reads beside the starts of the axis it selects from. */
   readonly reads: ReadonlySet<Node>;
 }
 
 export type FusedOutput =
-  /** What x, one value a row, has for a row that was chosen. */
+  /** The value of x, which has one element a row, for each chosen row. */
   | { readonly kind: "taken"; readonly node: Node<"take">; readonly x: Node }
-  /** The place of a row behind those its sequence had. */
+  /** The index of a chosen row, appended to the earlier rows of its sequence. */
   | { readonly kind: "appended"; readonly node: Node<"append">; readonly counts: Node; readonly longer: Node | null }
-  /** How many rows of a sequence were chosen, with those it had. */
+  /** The number of chosen rows of a sequence, plus the earlier rows. */
   | { readonly kind: "counted"; readonly node: Node<"counts"> | Node<"add">; readonly before: Node | null }
-  /** What was taken, set where a row was appended. */
+  /** A taken value, set at the index of the appended row. */
   | { readonly kind: "set"; readonly node: Node<"set">; readonly x: Node; readonly index: Node; readonly rows: Node };
 
 interface SelectionOptions extends Omit<InlineOptions, "allows"> {
@@ -32,17 +31,17 @@ interface SelectionOptions extends Omit<InlineOptions, "allows"> {
   readonly mostBuffers: number;
 }
 
-/** Starts read, counts kept between two kernels, rows and starts written. */
+/** Buffers of the selection itself: starts (read), counts between its two kernels, rows and starts (written). */
 const OWN_BUFFERS = 4;
 
 /**
- * The selection with all that can be fused with it, within so many buffers; null where its scores need what is not
- * there in time.
+ * The selection with all outputs that can be fused within the buffer limit; null where its scores need a value that is
+ * not computed in time.
  */
 export function selectionOf(node: Node<"above">, options: SelectionOptions): Selection | null {
   const { demand, extents, mostBuffers } = options;
   const [score, threshold] = node.inputs;
-  // Scores are computed several times, by kernels that must agree on which rows are above.
+  // Scores are computed several times, by kernels that must agree bit by bit: only exact operators are inlined.
   const scored = inline(score, node, { ...options, allows: (n) => loweringOf(n).exact === true });
   if (!scored) return null;
   const reads = new Set<Node>(isOp(threshold, "constant") ? scored.reads : [...scored.reads, threshold]);
@@ -53,13 +52,13 @@ export function selectionOf(node: Node<"above">, options: SelectionOptions): Sel
   for (const output of candidates(node, options)) {
     const needs = readsOf(output);
     if (!needs.every((n) => options.scheduledAt(n) < options.before && isStorable(n, options))) continue;
-    // Rows that are replaced in place are read by nobody else here, and counts not for the scores, which workgroups of
-    // other sequences read too.
+    // Rows that are updated in place must not be read elsewhere in this kernel; the same holds for counts read by the
+    // scores, which workgroups of other sequences read.
     if (output.kind === "set" && reads.has(output.x)) continue;
     if (output.kind === "counted" && output.before && (scored.reads.has(output.before) || output.before === threshold))
       continue;
     if (output.kind === "set" && !(nodes.has(output.index) && nodes.has(output.rows))) continue;
-    // What is set is in the memory that is read.
+    // A set writes to memory that is bound already.
     const more: Bindings = { reads: needs, writes: output.kind === "set" ? [] : [output.node] };
     if (storageBuffers([...parts, more], types, extents) > mostBuffers) continue;
     parts = [...parts, more];
@@ -72,7 +71,7 @@ export function selectionOf(node: Node<"above">, options: SelectionOptions): Sel
   return { node, outputs, nodes, reads };
 }
 
-/** What a fused output reads from memory. */
+/** The nodes that a fused output reads from memory. */
 export function readsOf(output: FusedOutput): readonly Node[] {
   switch (output.kind) {
     case "taken":
@@ -87,7 +86,7 @@ export function readsOf(output: FusedOutput): readonly Node[] {
   }
 }
 
-/** Whether it has memory, or will have where a kernel reads it. */
+/** Whether the node is stored, or will be if a kernel reads it. */
 const isStorable = (node: Node, { demand }: SelectionOptions): boolean =>
   !isOp(node, "constant") && (!isView(node) || demand.isCopied(node));
 

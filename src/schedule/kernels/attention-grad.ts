@@ -1,5 +1,4 @@
-// The spec of the gradient of attention: one kernel, run once for the rows of the queries and once for those of the
-// keys.
+// The spec of attention gradients: one kernel, dispatched once for the rows of queries and once for those of keys.
 import { invariant } from "../../base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
@@ -41,7 +40,7 @@ const attentionGrad: Spec<"attention_grad"> = (context) => {
   return work(steps, [rows.bytes, extents.times(2, extents.bytes(typeAt(inputs, 7)))]);
 };
 
-/** What both sides read of each query beside its row, in one buffer: there is room for no more. */
+/** The step that packs the per-query statistics that both dispatches read into one buffer, as no more can be bound. */
 function statsTable({ inputs, extents, tunings }: Context, to: Operand): Step<Operand> {
   const kernel = new KernelBuilder("pointwise", extents, "attention_stats")
     .read("lse", "f32", input(7))
@@ -54,7 +53,7 @@ function statsTable({ inputs, extents, tunings }: Context, to: Operand): Step<Op
   return kernel.spread(extents.times(2, count), tunings.elements);
 }
 
-/** Whose rows a tile holds, and whose it goes through. */
+/** The side whose rows a tile holds; the kernel loops over those of the other side. */
 type Side = "queries" | "keys";
 
 function sideStep(context: Context, side: Side): Step<Operand> {
@@ -127,12 +126,12 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   if (ofQueries) declareSight(kernel, attrs);
   else declareSeeing(kernel, attrs);
 
-  // Each sequence may leave a tile half filled.
+  // Each sequence may end with a partly filled tile.
   const tiles = addSizes(extents.ceilDivide(extents.times(ownGroup, own), tile), extents.batch);
   return kernel.dispatch(extents.times(shared, tiles));
 }
 
-/** The names by which the kernel knows the two sides. */
+/** The kernel file's names for the two sides. */
 function namesOf(ofQueries: boolean): readonly string[] {
   const [own, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
   const stats = `{
@@ -162,12 +161,12 @@ interface Tiled {
   readonly tile: number;
 }
 
-/** Vectors of columns that a lane may own of the rows of a half: as much as Mesa unrolls. */
+/** The most vectors of columns per lane for half a tile's rows: as many as Mesa unrolls. */
 const MOST_VECTORS = 16;
 /** Two columns each for vectors of a row up to 256 wide. */
 const LANES = [8, 16, 32] as const;
 
-/** The kernel with the constants of its tile; `most`: the most rows that a sequence can have. */
+/** The kernel with its tile's constants; `most`: the most rows of a sequence. */
 function tiled(tuning: AttentionTuning, quarters: number, quartersV: number, most: number, extents: Extents): Tiled {
   const needed = most === Infinity ? Infinity : 2 ** Math.ceil(Math.log2(Math.max(1, most)));
   if (tuning.kind === "subgroup" && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width) {

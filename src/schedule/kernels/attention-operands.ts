@@ -1,4 +1,4 @@
-// The operands of attention: where the rows of its heads lie, and how a kernel reads and writes four columns of one.
+// The operands of attention: the layouts of their heads' rows, and WGSL for reading and writing four columns of a row.
 import { invariant } from "../../base/invariant.js";
 import type { OpName } from "../../ir/vocabulary.js";
 import { packedAxis } from "../../ir/typing.js";
@@ -10,8 +10,8 @@ import type { Buffer, Step } from "../plan.js";
 import { input, KernelBuilder, result, typeAt, type Operand, type KernelContext, type View } from "./spec.js";
 
 /**
- * [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`:
- * four columns are one vector, and strides count those.
+ * The layout of [heads, rows, width]: `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in
+ * elements. `wide`: four columns are one vector, and strides are in vectors.
  */
 export interface HeadRows {
   readonly type: TensorType;
@@ -25,7 +25,7 @@ export interface HeadRows {
 /** The operands in the order of the node's inputs, and its result. */
 export interface AttentionOperands {
   readonly heads: number;
-  /** Heads of keys and values; each serves as many heads of queries. */
+  /** Number of query heads that share a head of keys and values. */
   readonly shared: number;
   readonly q: HeadRows;
   readonly k: HeadRows;
@@ -80,7 +80,7 @@ export function bindOperands(
   kernel.write("y", elementOf(y, isWideResult(y)), result());
 }
 
-/** Starts and positions as the node has them. */
+/** Binds starts and positions as separate buffers. */
 export function bindRowInputs(kernel: KernelBuilder): void {
   kernel
     .read("startsQ", "u32", input(3))
@@ -94,7 +94,7 @@ export function bindRowInputs(kernel: KernelBuilder): void {
     .function("fn positionK(row: u32) -> u32 { return positionsK[row]; }");
 }
 
-/** All four from one buffer, that of `rowsTable`, where there is no room for four. */
+/** Binds all four as one buffer, written by `rowsTable`, where there are not enough bindings. */
 export function bindRowsTable(kernel: KernelBuilder, table: Operand): void {
   kernel
     .read("rows", "u32", table)
@@ -132,7 +132,7 @@ const ROWS_TABLE = `fn value(i: u32) -> u32 {
   return positionK(row - queries);
 }`;
 
-/** Whether four columns of every operand are one vector. */
+/** Whether all operands can be read as vectors of four columns. */
 export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean =>
   q.wide && k.wide && v.wide && isWideResult(y);
 

@@ -1,4 +1,4 @@
-// Which keys a query of attention sees, and which queries see a key, as functions of positions.
+// Attention masks: the range of keys visible to a query, and of queries that see a key, as functions of positions.
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import type { KernelBuilder } from "./spec.js";
 
@@ -24,7 +24,7 @@ export function declareSeeing(kernel: KernelBuilder, attrs: OpAttrs["attention"]
   kernel.function(`fn lastSeeing(j: u32) -> u32 { return ${window > 0 ? AHEAD("j") : LAST}; }`);
 }
 
-/** No position is the largest number. */
+/** The largest position: below the largest u32. */
 const LAST = "0xfffffffeu";
 const BACK = (at: string): string => `${at} - min(${at}, window() - 1u)`;
 const AHEAD = (at: string): string => `min(${at}, ${LAST} - window()) + window() - 1u`;

@@ -1,4 +1,5 @@
-// The spec of attention: a kernel by the tunings, in tiles that suit the widths and the rows there can be.
+// The spec of attention: chooses the kernel by tunings, and tiles by the widths of heads and the possible numbers of
+// rows.
 import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
@@ -36,7 +37,7 @@ const attention: Spec<"attention"> = (context) => {
   return work(attentionSteps(context, bindRowInputs, (kernel) => kernel.function(keep)));
 };
 
-/** Also where what is kept goes. */
+/** Attention that also stores the values saved for its gradient. */
 const attentionKept: Spec<"attention_kept"> = (context) => {
   const table = rowsTable(context, scratch());
   const keep = "fn keep(head: u32, row: u32, x: f32) { lse[head * startQ(batch()) + row] = x; }";
@@ -51,7 +52,7 @@ const attentionKept: Spec<"attention_kept"> = (context) => {
 type Declare = (kernel: KernelBuilder) => void;
 
 /**
- * One query at a time spares the kernel of a tile its compilation, which takes ten times as long. Measured on Mesa
+ * A kernel for one query at a time avoids compiling the tiled kernel, which takes ten times as long. Measured on Mesa
  * 25.0.7, heads of 32 columns: 0.3 s of processor time for one row, 2.4 and 3.7 for tiles of 2 and of 16.
  */
 const ONE_ROW = { kind: "spared", each: 3e7, total: 2.5e8 } as const;
@@ -92,22 +93,19 @@ function attentionSteps(
   return all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
 }
 
-/** Fours of columns. */
+/** Number of vec4 columns. */
 const quartersOf = (width: number): number => Math.ceil(width / 4);
 
 interface Tiled {
   readonly kernel: KernelBuilder;
   /** Queries. */
   readonly tile: number;
-  /** One query is a whole workgroup. */
+  /** Whether a workgroup computes a single query. */
   readonly alone?: boolean;
 }
 type Make = (file: string) => KernelBuilder;
 
-/**
- * The kernel with the constants of its tile, before it what may stand in for it; `most`: the most queries that a
- * sequence can have.
- */
+/** The kernel with its tile's constants, preceded by its stand-in, if any; `most`: the most queries of a sequence. */
 function tiled(tuning: AttentionTuning, operands: AttentionOperands, most: number, make: Make): readonly Tiled[] {
   const [quarters, quartersV] = [quartersOf(operands.q.width), quartersOf(operands.v.width)];
   if (tuning.kind === "workgroup") return [byWorkgroup(tuning, quarters, quartersV, most, make)];
@@ -117,7 +115,7 @@ function tiled(tuning: AttentionTuning, operands: AttentionOperands, most: numbe
     : [byWorkgroup(PORTABLE_ATTENTION, quarters, quartersV, most, make)];
 }
 
-/** Invocations of a workgroup: a lane owns no more than two vectors of columns up to 256. */
+/** Invocations of a workgroup: for widths up to 256 a lane owns at most two vectors of columns. */
 const LANES = [8, 16, 32] as const;
 
 function byWorkgroup(
@@ -137,7 +135,7 @@ function byWorkgroup(
   return { kernel: kernel.constant("PARTS", Math.ceil(quartersV / lanes)), tile };
 }
 
-/** Vectors of columns that a lane may own of a row, and of a half of a tile: as much as Mesa unrolls. */
+/** The most vectors of columns per lane, of a row and of half a tile: as many as Mesa unrolls. */
 const MOST_VECTORS = 16;
 
 function bySubgroup(
@@ -160,7 +158,7 @@ function bySubgroup(
   return [row, { kernel: kernel.constant("CHUNKS", chunks).constant("PARTS", parts), tile: 2 * half }];
 }
 
-/** The least power of two that is no smaller. */
+/** The smallest power of two that is at least `n`. */
 const powerFrom = (n: number): number => (n === Infinity ? n : 2 ** Math.ceil(Math.log2(Math.max(1, n))));
 
 /** By operator. */

@@ -1,4 +1,4 @@
-// Specs of the kernels that compute: reductions and losses.
+// Specs of reductions and losses.
 import { isFloat, type DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
 import { stridesOf } from "../addressing/index-map.js";
@@ -18,10 +18,10 @@ import {
   type Spec,
 } from "./spec.js";
 
-/** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
+/** Reductions of at most this constant number of elements get one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
 
-/** Neighbours of a long reduction that read together: a line of most caches. */
+/** The most neighbouring reductions that read together: the width of a typical cache line. */
 const MOST_ACROSS = 16;
 
 interface Combination {
@@ -33,13 +33,13 @@ const LEAST = { u32: "0u", i32: "bitcast<i32>(0x80000000u)", f32: "modc_bits(0xf
 const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f800000u)" };
 
 /**
- * Reductions of so many elements to one are made in two steps, of parts and of what those give: one workgroup would
- * leave the device idle.
+ * Long reductions to one element are computed in two steps (split-K), of parts and of the partial results, as a single
+ * workgroup would leave the device idle.
  */
 const LEAST_PART = 2048;
 const MOST_PARTS = 1024;
 
-/** Into how many equal parts so many elements fall; 1 where they are few, or of an odd number. */
+/** The number of equal parts of a reduction; 1 for few elements, or where the number has no suitable divisor. */
 function partsOf(extent: Size): number {
   if (typeof extent !== "number") return 1;
   let parts = 1;
@@ -77,7 +77,7 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
           ] as const);
     const [made, count] = parts === 1 ? [result(), outputs] : [scratch(), parts];
     const short = typeof part === "number" && part <= SHORT_REDUCTION;
-    // Where neighbours lie side by side and the elements of one do not, neighbours read together.
+    // If neighbouring reductions are contiguous and the elements of one are not, neighbours read together.
     const across = parts > 1 || attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
     const kernel = short
       ? new KernelBuilder("reduce", extents)
@@ -117,7 +117,7 @@ const reduceMin: Spec<"reduce_min"> = reduction({
   combine: (t) => (isFloat(t) ? "modc_min(a, b)" : "min(a, b)"),
 });
 
-/** Integer keys of the same order as the values: NaN highest, −0 as 0. */
+/** Integer keys with the order of the values: NaN highest, −0 equal to 0. */
 const KEYS = {
   u32: "fn key(bits: u32) -> u32 { return bits; }",
   i32: "fn key(bits: u32) -> u32 { return bits ^ 0x80000000u; }",
@@ -146,7 +146,7 @@ const argmax: Spec<"argmax"> = ({ attrs, inputs, extents, tunings }) => {
   return work([short ? kernel.over(outputs) : kernel.dispatch(outputs)]);
 };
 
-/** Says how many invocations of a workgroup share a row of so many elements; returns the rows of a workgroup. */
+/** Declares how many invocations of a workgroup share a row of `extent` elements; returns the rows of a workgroup. */
 export function rowsTogether(kernel: KernelBuilder, extent: Size, { lanes, alone }: ReductionTunings): number {
   const single = typeof extent === "number" && extent <= alone;
   const [invocations, shared] = single ? [WORKGROUP, 1] : [lanes, lanes];

@@ -1,4 +1,4 @@
-// A fused kernel: what one kernel, or a few in turn, computes, with all it reads and writes.
+// A fused kernel: one dispatch, or a few in turn, with the nodes it computes, its reads and its writes.
 import { isOp, type Node } from "../../ir/graph.js";
 import { inputTypes } from "../../ir/typing.js";
 import type { KernelOp, OpName } from "../../ir/vocabulary.js";
@@ -14,24 +14,21 @@ import type { Partition } from "../fusion/partition.js";
 import type { Tunings } from "../tunings/index.js";
 
 export interface FusedKernel {
-  /** All that it computes, the one it is named for first. */
+  /** The nodes it computes; it is named after the first. */
   readonly nodes: readonly Node[];
   /** The kernels' inputs. */
   readonly reads: readonly Value[];
-  /** Their results, with their bytes at four a value. */
+  /** Its results, with their bytes at four a value. */
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
-  /** What of both they read or write in words alone. */
+  /** Reads and writes that must be stored in words. */
   readonly inWords: ReadonlySet<Value>;
-  /** The weight that they decode by functions of whatever encoding it lies in; null where there is none. */
+  /** The weight that the kernel can decode from any encoding; null where there is none. */
   readonly decodes: Value | null;
-  /**
-   * For each result, from the first on, the input whose memory it may take over, if any; if it does not, `make` knows
-   * what to do.
-   */
+  /** For each result, from the first on, the input whose memory it may take over, if any. `make` handles both cases. */
   readonly takesOver: readonly (number | null)[];
-  /** Equal for kernels whose work is equal. */
+  /** A key that is equal for kernels with equal work. */
   readonly key: string;
-  /** `inPlace`: for each of `takesOver` whether it does. */
+  /** Builds the steps. `inPlace`: for each of `takesOver`, whether memory is taken over. */
   make(inPlace: readonly boolean[], stored: Stored): Work;
 }
 
@@ -39,17 +36,15 @@ export interface FusedKernelOptions {
   readonly extents: Extents;
   readonly tunings: Tunings;
   readonly partition: Partition;
-  /** Whether it is there before the first step: sources, and what the host counts. */
+  /** Whether a node is available before the first step: sources, and tables of the host. */
   readonly isGiven: (node: Node) => boolean;
-  /** Concatenations of weights that are made where those are packed. */
+  /** Concatenations of weights that are packed at load instead of computed. */
   readonly madeWhenPacked: ReadonlySet<Node>;
-  /** The states whose new values nodes are. */
+  /** For nodes that are the new value of a state: the state. */
   readonly updates: ReadonlyMap<Node, string>;
 }
 
-/**
- * What a spec is told of every node, and of one that is fused with nothing. Layers that are made alike are said alike.
- */
+/** The spec context of a node without fusion. Equal axes of different layers are replaced by one. */
 export function contextOf<K extends OpName>(
   node: Node<K>,
   { extents, tunings }: FusedKernelOptions,
@@ -74,7 +69,7 @@ export const runSpec = <K extends KernelOp>(op: K, context: KernelContext<K>): W
 export const writesOf = (node: Node, layouts: Layouts, { extents }: FusedKernelOptions): FusedKernel["writes"] =>
   node.types.map((type, i) => ({ value: layouts.result(node, i), bytes: extents.bytes(extents.equal.type(type)) }));
 
-/** The place of a value among a kernel's reads. */
+/** The index of a value among a kernel's reads. */
 export function indexIn(reads: readonly Value[]): (value: Value) => number {
   const places = new Map(reads.map((value, i) => [value, i]));
   return (value) => {
@@ -84,10 +79,7 @@ export function indexIn(reads: readonly Value[]): (value: Value) => number {
   };
 }
 
-/**
- * The state whose new value a node is, if an expression that computes it reads of the old one no element but its own;
- * null where it reads none, or others.
- */
+/** The state whose new value the node is, if its expression reads the old value only at the same element; else null. */
 export function updatedState(
   node: Node,
   { leaves, shape }: Expression,

@@ -10,7 +10,9 @@ import { expressionKernel } from "./expression-kernel.js";
 import type { FusedKernel, FusedKernelOptions } from "./fused-kernel.js";
 import { operatorKernel } from "./operator-kernel.js";
 
-/** The kernels of a partition in order, and where values lie. `required`: what lies row-major for the caller. */
+/**
+ * The kernels of a partition in order, and the layouts of values. `required`: nodes stored row-major for the caller.
+ */
 export function kernelsOf(
   order: readonly Node[],
   required: Iterable<Node>,

@@ -1,4 +1,4 @@
-// Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
+// Specs of the kernels that move values as 32-bit words, shared by all dtypes.
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
 import { stridesOf } from "../addressing/index-map.js";
@@ -26,8 +26,8 @@ const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tunings }) =>
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
   const widths = inputs.map((_, i) => extents.times(typeAt(inputs, i).shape[attrs.axis]!, all.inner));
   const total = (sizes: readonly Size[]): Size => sizes.reduce((sum, size) => addSizes(sum, size), 0);
-  // Beside the parts the result, and starts where rows are counted on the device; of columns that are, a part says how
-  // many.
+  // Bindings beside the parts: the result, and starts if only the device knows the number of rows. If only it knows the
+  // number of columns, one part at a time is copied.
   const most = widths.some((w) => extents.deviceSize(w)) ? 1 : MOST_BUFFERS - (extents.deviceSize(all.outer) ? 2 : 1);
   const steps: Step<Operand>[] = [];
   for (let first = 0; first < widths.length; first += most) {
@@ -72,16 +72,16 @@ const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stored }) =
 };
 
 interface Moved {
-  /** Whether four elements of a row are moved as one word: an index is read once for them. */
+  /** Whether four elements of a row are moved at once, with one read of the index. */
   readonly fours: boolean;
-  /** What the table and the result consist of. */
+  /** The element type of the table's and result's buffers. */
   readonly values: Buffer["element"];
   readonly word: Buffer["element"];
   /** `fn wordAt(at: u32) -> Word`, and what it calls. */
   readonly functions: readonly string[];
 }
 
-/** What a gather moves: words that it does not look at, unless table and result are encoded differently. */
+/** The elements that a gather moves: plain words, unless table and result have different encodings. */
 function wordsOf({ reads, writes, packed }: Stored, inFours: boolean): Moved {
   const [from, to] = [reads[0]!, writes[0]!];
   const fours = inFours && to === words && (packed !== null || from === words);
@@ -181,7 +181,7 @@ const last: Spec<"last"> = ({ results, extents, tunings }) => {
   return work([kernel.spread(count, tunings.elements)]);
 };
 
-/** The counts that tell [B, outer, T, inner] from its packed rows. */
+/** Declares the extents that map [B, outer, T, inner] to its packed rows. */
 function sideBySide(kernel: KernelBuilder, outer: Size, longest: Size, inner: Size, batch: Size): KernelBuilder {
   return kernel.count("batch", batch).count("outer", outer).count("longest", longest).count("inner", inner);
 }

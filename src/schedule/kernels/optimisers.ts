@@ -1,4 +1,4 @@
-// Specs of the steps of optimisers: weights and moments are replaced where they lie, or in copies where those are still
+// Specs of optimizer steps: weights and moments are updated in place, or as copies where the old values are still
 // needed.
 import type { Step } from "../plan.js";
 import {

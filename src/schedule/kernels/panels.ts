@@ -1,5 +1,5 @@
-// The spec of packing on the device: a weight that changes from run to run is brought into panels before the first
-// product that reads it so.
+// Packing on the device: a weight that changes from run to run is packed into panels before the first product that
+// reads them.
 import type { PanelLayout } from "../../program/program.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
@@ -37,13 +37,13 @@ export function packPanels(
     .spread(matrices * depth * width, tunings);
 }
 
-/** Whether squares of four columns and four k can be turned as a whole. */
+/** Whether blocks of four columns by four k can be transposed as a whole. */
 function turnsSquares({ depth, width, transposed, columns, first, pairs }: PanelLayout): boolean {
   const apart = pairs === 0 || (first % (2 * pairs) === 0 && width % (2 * pairs) === 0);
   return transposed && apart && [depth, width, columns, first].every((n) => n % 4 === 0);
 }
 
-/** See `PanelLayout`: columns that are `pairs` apart stand side by side. */
+/** The position of a column. See `PanelLayout`: columns `pairs` apart are adjacent. */
 function placeOf({ pairs }: PanelLayout): string {
   const place =
     pairs === 0 ? "column" : `column - column % ${2 * pairs}u + 2u * (column % ${pairs}u) + column / ${pairs}u % 2u`;

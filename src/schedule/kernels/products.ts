@@ -22,7 +22,7 @@ import {
   type KernelContext,
 } from "./spec.js";
 
-/** What the kernel of a product does beside the product. */
+/** The fused prologue and epilogue of a product's kernel. */
 export interface MatmulContext {
   /**
    * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
@@ -34,9 +34,9 @@ export interface MatmulContext {
    * `Sums`, `ROW_SUMS` and `keep`. Columns are those of the packed b. Null: the result is stored, row-major.
    */
   readonly finishes: ((kernel: KernelBuilder) => void) | null;
-  /** Which input b is: 1, or behind what `loads` binds. */
+  /** The input number of b: 1, or after the inputs that `loads` binds. */
   readonly inputB: number;
-  /** Whether b, though a weight, also lies in memory row-major, and packing it costs. */
+  /** Whether b, though a weight, is also available row-major, and packing it costs time. */
   readonly unpacked: boolean;
   /**
    * Half the width of a rotary head whose pairs of columns lie side by side in the packed b; 0: columns in their order.
@@ -44,7 +44,7 @@ export interface MatmulContext {
   readonly pairs: number;
 }
 
-/** A product that does nothing beside. */
+/** A product without prologue and epilogue. */
 export const PLAIN: MatmulContext = { loads: null, finishes: null, inputB: 1, unpacked: false, pairs: 0 };
 
 type Context = KernelContext<"matmul"> & MatmulContext;

@@ -1,4 +1,4 @@
-// Specs of the choice of the next token and of the set of those that were seen.
+// Specs of sampling the next token, and of marking the tokens seen.
 import { SAMPLING_COLUMNS } from "../../size/sampling.js";
 import type { Step } from "../plan.js";
 import { input, KernelBuilder, result, standingIn, typeAt, work, type Operand, type Spec } from "./spec.js";
@@ -28,7 +28,7 @@ const sample: Spec<"sample"> = ({ inputs, extents }) => {
   ]);
 };
 
-/** Invocations that share a sequence where its largest logit is all that is looked for. */
+/** Invocations that share a sequence in greedy sampling. */
 const GREEDY_LANES = 64;
 
 /** Invocations that share a sequence: prompts are long, steps a token. */

@@ -1,4 +1,4 @@
-// What a kernel's spec is, and the builder that collects its buffers, uniform words and declarations.
+// The interface of kernel specs, and the builder that collects a kernel's buffers, uniform words and declarations.
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
@@ -16,15 +16,15 @@ import type { ElementTunings } from "../tunings/elements.js";
 import type { Tunings } from "../tunings/index.js";
 import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
 
-/** A buffer as a spec names it: by its place in the node, or as one the schedule adds. */
+/** A buffer in a spec: an input or result of the node by index, or one that the schedule adds. */
 export type Operand =
   | { readonly from: "input" | "result" | "scratch"; readonly index: number }
   /**
-   * An input that is a weight, or several side by side, in a layout that the runtime makes when it loads, or the device
-   * where they are states: that of one of their joint width.
+   * An input that is a weight, or several concatenated ones, in a packed layout of their total width. The runtime packs
+   * weights at load; the device packs states.
    */
   | { readonly from: "packed"; readonly index: number; readonly layout: PanelLayout }
-  /** Starts of an axis that only the device knows. */
+  /** Starts of an axis whose counts only the device knows. */
   | { readonly from: "starts"; readonly axis: string }
   /** A table the host computes for an axis: `counted` holds the starts of one whose counts it knows. */
   | { readonly from: "k" | "span" | "counted"; readonly axis: string };
@@ -35,23 +35,26 @@ export const result = (index = 0): Operand => ({ from: "result", index });
 export const scratch = (index = 0): Operand => ({ from: "scratch", index });
 
 /**
- * Where the elements of a value lie in its buffer, counted in elements: element (i, j, …) at offset + i · strides[0] +
- * j · strides[1] + …
+ * The layout of a value in its buffer, in elements: element (i, j, …) is at offset + i · strides[0] + j · strides[1] +
+ * …
  */
 export interface View {
   readonly strides: readonly Size[];
   readonly offset: Size;
 }
 
-/** How what a kernel reads and writes is encoded, by its place. */
+/** The codecs of a kernel's reads and writes, by index. */
 export interface Stored {
   readonly reads: readonly ElementCodec[];
   readonly writes: readonly ElementCodec[];
-  /** Of the weight that the kernel decodes, where that lies in no elements: `reads` has nothing to say of it then. */
+  /**
+   * The codec of the weight that the kernel decodes, if it is not stored as elements; its entry in `reads` is then
+   * unused.
+   */
   readonly packed: Codec | null;
 }
 
-/** What a spec sees of a node: nothing that tells two nodes of one signature apart. */
+/** The properties of a node that its spec may depend on: equal for nodes of equal signature. */
 export interface KernelContext<K extends OpName> {
   readonly attrs: OpAttrs[K];
   readonly inputs: readonly TensorType[];
@@ -59,33 +62,33 @@ export interface KernelContext<K extends OpName> {
   readonly extents: Extents;
   readonly tunings: Tunings;
   readonly stored: Stored;
-  /** For each input, whether it is a weight, or several side by side, which are read `packed` only. */
+  /** For each input, whether it is a weight or several concatenated ones, which can only be read `packed`. */
   readonly weights: readonly boolean[];
   /**
-   * For each input where it lies; null: row-major and alone in its buffer. Others come only to operators whose record
-   * says `readsViews`.
+   * For each input its layout; null: row-major in its own buffer. Other layouts occur only for operators whose record
+   * has `readsViews`.
    */
   readonly views: readonly (View | null)[];
   /**
-   * Where each result is to be written; null, or beyond the last: row-major. Others come only to operators whose record
-   * says `writesViews`.
+   * The layout of each result; null, or missing at the end: row-major. Other layouts occur only for operators whose
+   * record has `writesViews`.
    */
   readonly resultViews: readonly (View | null)[];
   /**
-   * For each result whether it takes over the memory of the record's `inPlace` input, which then holds the value of
-   * that already; none beyond the last.
+   * For each result, whether it takes over the memory of the record's `inPlace` input, so that it initially holds that
+   * input's value; missing entries: false.
    */
   readonly inPlace: readonly boolean[];
   /**
-   * Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`,
-   * its element i.
+   * If an input is inlined: binds the reads of its expression as the first inputs, and declares `fn value(i: u32)`, its
+   * element i.
    */
   readonly prologue: ((kernel: KernelBuilder) => void) | null;
-  /** For each input of the node which of the kernel's it is; −1 where it is computed. */
+  /** For each input of the node, its number among the kernel's inputs; −1 if it is inlined. */
   readonly places: readonly number[];
 }
 
-/** The steps that compute a node, and the bytes of the scratch buffers they need. */
+/** The steps that compute a node, and the sizes of their scratch buffers. */
 export interface Work {
   readonly steps: readonly Step<Operand>[];
   readonly scratch: readonly Size[];
@@ -98,10 +101,10 @@ export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Siz
   scratch: scratchBytes,
 });
 
-/** Invocations of a workgroup in kernels that give each element an invocation. */
+/** Invocations of a workgroup in kernels with one invocation for each element. */
 export const WORKGROUP = 64;
 
-/** Collects one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
+/** Builds one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
 export class KernelBuilder {
   readonly #file: string;
   readonly #name: string;
@@ -127,7 +130,7 @@ export class KernelBuilder {
     this.#bind({ name, access: "read", element }, operand);
     return this;
   }
-  /** Binds an input once, whoever asks for it; returns its name. */
+  /** Binds an input unless it is bound already; returns its name. */
   inputOnce(index: number, element: Buffer["element"]): string {
     let name = this.#inputs.get(index);
     if (name === undefined) {
@@ -137,7 +140,7 @@ export class KernelBuilder {
     }
     return name;
   }
-  /** Binds an input under a name by which whoever asks for it finds it, too. */
+  /** Binds an input under a name that `inputOnce` also returns. */
   readAs(name: string, element: Buffer["element"], index: number): this {
     this.inputIs(index, name);
     return this.read(name, element, input(index));
@@ -151,7 +154,7 @@ export class KernelBuilder {
     this.#operands.push(operand);
   }
 
-  /** The kernel's file relies on subgroups of this width. */
+  /** Requires subgroups of this size. */
   subgroups(width: number): this {
     this.#features.add("subgroups");
     this.#subgroupSize = width;
@@ -163,7 +166,7 @@ export class KernelBuilder {
     this.#declarations.push({ kind: "count", name, count: this.countOf(size, name) });
     return this;
   }
-  /** `fn name(i: u32) -> u32`: the offset of element i of a walk over `sizes`, in a tensor of these strides. */
+  /** `fn name(i: u32) -> u32`: the offset of element i, row-major over `sizes`, in a tensor of these strides. */
   index(name: string, sizes: readonly Size[], strides: readonly Size[], offset: Size = 0): this {
     const walk = collapse(this.#extents, { sizes, strides: [strides] });
     const map: IndexMap = {
@@ -174,7 +177,7 @@ export class KernelBuilder {
     this.#declarations.push({ kind: "index", name, map });
     return this;
   }
-  /** `fn name() -> …`: a constant, passed as a uniform word so that kernels which differ in it are one. */
+  /** `fn name() -> …`: a constant, passed as a uniform word so that kernels that differ only in it are equal. */
   value(name: string, value: number, dtype: DType): this {
     const type = storageType(dtype);
     return this.function(`fn ${name}() -> ${type} { return sizes.${this.word(value, dtype, name)}; }`);
@@ -196,7 +199,7 @@ export class KernelBuilder {
     return this;
   }
 
-  /** Says that an input is bound already, under this name. */
+  /** Registers that an input is bound already, under this name. */
   inputIs(index: number, name: string): void {
     this.#inputs.set(index, name);
   }
@@ -212,7 +215,7 @@ export class KernelBuilder {
   word(value: number, dtype: DType, field: string): string {
     return this.#field(field, storageType(dtype), { value, dtype });
   }
-  /** How the kernel knows a size; `field` is the uniform word that may be needed. */
+  /** A size as a count in the kernel; `field` is the name of a uniform word, if one is needed. */
   countOf(size: Size, field: string): Count {
     if (size === 0) return { kind: "zero" };
     if (size === 1) return { kind: "one" };
@@ -245,7 +248,7 @@ export class KernelBuilder {
     return name;
   }
 
-  /** So many workgroups of it. */
+  /** The dispatch with `workgroups` workgroups. */
   dispatch(workgroups: Size): Step<Operand> {
     const requires = { features: [...this.#features], subgroupSize: this.#subgroupSize };
     const kernel: Kernel = {
@@ -258,13 +261,13 @@ export class KernelBuilder {
     };
     return { kind: "dispatch", kernel, buffers: this.#operands, uniforms: this.#uniforms, workgroups };
   }
-  /** So many elements shared out by workgroups of LANES invocations, each of which goes through EACH. */
+  /** The dispatch over `elements` elements: workgroups of LANES invocations, each of which processes EACH elements. */
   spread(elements: Size, { lanes, each }: ElementTunings): Step<Operand> {
     return this.constant("LANES", lanes)
       .constant("EACH", each)
       .dispatch(this.#extents.ceilDivide(elements, lanes * each));
   }
-  /** One invocation for each of so many elements. */
+  /** The dispatch with one invocation for each element. */
   over(elements: Size): Step<Operand> {
     return this.dispatch(this.#extents.ceilDivide(elements, WORKGROUP));
   }
@@ -286,7 +289,7 @@ export function whereRows(
   return { ...step, workgroups: extents.times(step.workgroups, factor) };
 }
 
-/** The step with no workgroups of its own, or those it has, that stands in for one of so many steps behind it. */
+/** The step as a stand-in for one of the next steps, with no workgroups of its own unless it has some. */
 export const standingIn = (
   step: Step<Operand>,
   steps: number,
@@ -295,7 +298,7 @@ export const standingIn = (
 ): Step<Operand> =>
   step.kind === "dispatch" ? { ...step, workgroups, standIn: { steps, workgroups: step.workgroups, where } } : step;
 
-/** A shape seen around one dimension: elements before it, along it and behind it. */
+/** A shape split at one dimension: the number of elements before it, along it and after it. */
 export function around(
   extents: Extents,
   shape: readonly Size[],
@@ -306,7 +309,7 @@ export function around(
   return { outer: extents.product(shape.slice(0, dim)), rows, inner: extents.product(shape.slice(dim + 1)) };
 }
 
-/** The type at a place; typing has made sure that it is there. */
+/** The type at an index, which typing guarantees to exist. */
 export function typeAt(types: readonly TensorType[], index: number): TensorType {
   const type = types[index];
   invariant(type, `operand ${index} is missing`);

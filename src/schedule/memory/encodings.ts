@@ -1,5 +1,5 @@
-// Which values lie in memory in another encoding than words: weights, and what kernels hand to kernels. All else, and
-// all arithmetic, is f32.
+// Chooses the values that are stored in an encoding other than words: weights and activations. Everything else, and all
+// arithmetic, is f32.
 import { readersOf } from "../../base/collections.js";
 import { isFloat } from "../../base/dtype.js";
 import { isPointwise, isView, isOp, type Node, isScatter } from "../../ir/graph.js";
@@ -14,11 +14,11 @@ import { activationCodecs, weightCodecs } from "../codecs/index.js";
 import { words } from "../codecs/words.js";
 import { statesBehind, type KernelGraph } from "../kernel-graph.js";
 
-/** Values that lie in no words. */
+/** Values that are not stored in words. */
 export interface Encoded {
-  /** Each value is an element of its buffer: what kernels hand to kernels, and the weights beside it. */
+  /** Values with one buffer element each: activations, and weights of the same encoding. */
   readonly elements: ReadonlyMap<Value, ElementCodec>;
-  /** Weights that the kernels which read them decode. */
+  /** Weights that are decoded by the kernels that read them. */
   readonly packed: ReadonlyMap<Value, Codec>;
 }
 
@@ -32,10 +32,9 @@ export function encodedValues(fused: KernelGraph, { weights, activations }: Stor
 }
 
 /**
- * Floats that every kernel which reads or writes them can read or write encoded, but for three kinds: what the caller
- * gives or is given, with states and tables; sums of values as large as themselves, such as the residual stream, in
- * which every layer's rounding would add up; and what a choice is made by, with all that is read for it, so that no
- * route depends on how the rest is stored.
+ * Floats that all their kernels can read and write encoded, with three exceptions: inputs, results, states and tables;
+ * accumulated values such as the residual stream, in which the rounding of every layer would add up; and the scores of
+ * choices with everything read for them, so that no route depends on the storage type.
  */
 function handedOn(fused: KernelGraph): readonly Value[] {
   const { order, kernels, layouts, results, sources } = fused;
@@ -60,8 +59,8 @@ function handedOn(fused: KernelGraph): readonly Value[] {
 }
 
 /**
- * Weights that all their readers decode: those of products, and tables that rows are looked up in; but none that a
- * choice is made by, so that no route depends on how weights are stored. No device needs f16 for that.
+ * Weights that all their readers can decode: those of products, and lookup tables; not those read for choices, so that
+ * no route depends on the storage type. Decoding needs no device feature.
  */
 function decodedWeights(fused: KernelGraph, encoding: Encoding): readonly Value[] {
   const { kernels, layouts, results, packed } = fused;
@@ -77,7 +76,10 @@ function decodedWeights(fused: KernelGraph, encoding: Encoding): readonly Value[
   return [...found].filter((value) => !kept.has(value));
 }
 
-/** The encodings of nodes whose first results lie in no words; of weights side by side, of those that stand there. */
+/**
+ * The encodings of nodes whose first results are not stored in words. A concatenation of weights gives its inputs'
+ * encoding.
+ */
 export function encodingsOf(
   encoded: Encoded,
   { order, packed, layouts }: KernelGraph,
@@ -93,7 +95,10 @@ export function encodingsOf(
   );
 }
 
-/** Rows put into others, and sums of two values of one shape; adding a bias, which is repeated, is none. */
+/**
+ * Whether a node accumulates: rows put into others, and sums of two values of one shape; adding a broadcast bias does
+ * not count.
+ */
 function accumulates(node: Node): boolean {
   if (isScatter(node)) return true;
   if (!isOp(node, "add") && !isOp(node, "sub")) return false;
@@ -103,8 +108,8 @@ function accumulates(node: Node): boolean {
 }
 
 /**
- * Scores, whatever serves them alone, and all that kernels read from memory to compute that, with the weights of
- * products among it.
+ * Scores of choices, nodes that only they read, and everything that kernels read to compute these, including weights of
+ * products.
  */
 function readForChoices({ order, results: { required }, layouts }: KernelGraph): ReadonlySet<Node> {
   const readers = readersOf(order);
@@ -121,7 +126,7 @@ function readForChoices({ order, results: { required }, layouts }: KernelGraph):
     if (read.has(node)) continue;
     read.add(node);
     if (isOp(node, "matmul")) pending.push(node.inputs[1]);
-    // What lies in no memory is computed of what does; what is a part of something is read with it.
+    // An inlined node reads what its inputs store; a view reads its base.
     if (isView(node)) pending.push(node.inputs[0]);
     else if (isPointwise(node) && !layouts.of(node)) pending.push(...node.inputs);
   }

@@ -1,5 +1,5 @@
-// The order of kernels in which the new value of a state comes once nothing reads the old one any more, so that it can
-// take its memory.
+// Orders kernels such that a state's new value is computed after all reads of its old value, so that it can take over
+// the memory.
 import { invariant } from "../../base/invariant.js";
 import type { Value } from "../addressing/layout.js";
 import type { FusedKernel } from "../kernels/fused-kernel.js";
@@ -7,22 +7,22 @@ import type { FusedKernel } from "../kernels/fused-kernel.js";
 type OrderedKernel = Pick<FusedKernel, "nodes" | "reads" | "writes">;
 
 export interface OrderOptions<U extends OrderedKernel> {
-  /** The states whose old values reading a value is reading. */
+  /** The states whose old values are read when a value is read. */
   readonly statesOf: (value: Value) => readonly string[];
   /** The new value of each state. */
   readonly next: ReadonlyMap<string, Value>;
-  /** Values that a kernel needs beside those it reads: what counts the rows it runs over. */
+  /** Values that a kernel needs beside its reads: the counts of the rows it runs over. */
   readonly counts: (kernel: U) => readonly Value[];
 }
 
-/** For each kernel, others that come before it. */
+/** For each kernel, the kernels that must run before it. */
 type Edges = readonly (readonly number[])[];
 
 /**
- * Kernels as they were, but that before one that makes the new value of a state there run those that read the old one,
- * with all they need. Where such a kernel needs the new value itself, which fusion can bring about, it stays behind:
- * the memory of the old value then lasts as long as it is read, and the new one is copied into place when all is done.
- * What a kernel reads always comes before it.
+ * The kernels in their order, except that readers of a state's old value, with their dependences, run before the kernel
+ * that computes its new value. Where such a reader depends on the new value, as fusion can cause, it stays after it:
+ * the old value's memory then lives until its last read, and the new value is copied into place at the end. Dependences
+ * are always kept.
  */
 export function updatesAfterReaders<U extends OrderedKernel>(
   kernels: readonly U[],
@@ -47,12 +47,12 @@ export function updatesAfterReaders<U extends OrderedKernel>(
   return order.map((i) => kernels[i]!);
 }
 
-/** What is needed, and of what is waited for all but what would close a circle. */
+/** The dependences, and those anti-dependences that do not close a cycle. */
 function withoutCircles(needs: Edges, waits: Edges): Edges {
   const all = needs.map((own, i) => [...own, ...waits[i]!]);
   const component = componentsOf(all);
   const before = needs.map((own) => [...own]);
-  // Between components there are no circles; within one, each is tried by itself.
+  // Edges between components close no cycles; within a component each edge is checked separately.
   waits.forEach((own, i) => before[i]!.push(...own.filter((reader) => component[reader] !== component[i])));
   waits.forEach((own, i) => {
     for (const reader of own)
@@ -76,7 +76,7 @@ function reaches(before: Edges, from: number, to: number, within: (kernel: numbe
   return false;
 }
 
-/** Numbers that are equal for kernels which lead to each other (Tarjan 1972, without recursion). */
+/** Numbers of strongly connected components (Tarjan 1972, without recursion). */
 function componentsOf(before: Edges): Int32Array {
   const component = new Int32Array(before.length).fill(-1);
   const place = new Int32Array(before.length).fill(-1);
@@ -115,7 +115,7 @@ function componentsOf(before: Edges): Int32Array {
 
 const [UNSEEN, ENTERED, DONE] = [0, 1, 2];
 
-/** Depth first, in the order given. */
+/** A topological order, depth first in the original order. */
 function inOrder(before: Edges): readonly number[] {
   const order: number[] = [];
   const state = new Uint8Array(before.length);

@@ -1,4 +1,4 @@
-// Memory: which values share a slot. Two values that live at once never do.
+// Assigns storages to slots. Storages that are live at the same time never share one.
 import { invariant } from "../../base/invariant.js";
 import { resolveSizes, type Axis, type Sizes } from "../../size/axes.js";
 import { compare, type Rational } from "../../size/rational.js";
@@ -6,10 +6,10 @@ import { applySize, printSize, type Size, type SizeExpr } from "../../size/size.
 import { EqualAxes } from "../analysis/equal-axes.js";
 import type { PlanSlot, Step } from "../plan.js";
 
-/** Memory of one value, or of several that take it over from one another. */
+/** The memory of one value, or of several that take it over in place. */
 export interface Storage {
   readonly bytes: Size;
-  /** What it is called. */
+  /** A label for messages. */
   readonly label: string;
 }
 
@@ -23,14 +23,14 @@ interface Life {
 
 interface OpenSlot {
   readonly index: number;
-  /** Bytes at the nominal sizes. */
+  /** Bytes at nominal sizes. */
   capacity: number;
   readonly sizes: Map<string, Size>;
   readonly lives: Life[];
   readonly label: string;
 }
 
-/** What steps touch, in the order of the first touch. */
+/** The live ranges of storages, in the order of first use. */
 function livesOf(steps: readonly Step<Storage>[]): readonly Life[] {
   const lives = new Map<Storage, Life>();
   steps.forEach((step, i) => {
@@ -57,9 +57,9 @@ export function touched<B>(step: Step<B>): readonly B[] {
 }
 
 /**
- * Gives every storage a slot: the fixed ones their own, under their labels (in the order given, whether a step touches
- * them or not), the others, the largest first, the tightest one in which nothing lives meanwhile. Fit is judged at
- * nominal sizes, but a slot's size is the largest of all that live in it, so it is right at every size.
+ * Assigns a slot to every storage. Fixed storages get their own slots, with their labels, in order, whether or not a
+ * step uses them. The others, from the largest on, get the smallest free slot (best fit). Fit is judged at nominal
+ * sizes, but a slot's size is the maximum over its storages, so it is correct at every size.
  */
 export function assignSlots(
   steps: readonly Step<Storage>[],
@@ -68,7 +68,7 @@ export function assignSlots(
   live: ReadonlyMap<string, Rational>,
 ): { readonly slots: readonly PlanSlot[]; readonly slotOf: (storage: Storage) => number } {
   const nominal = nominalSizes(axes, live);
-  // Equal rules have equal bounds, so layers share slots though each has axes of its own.
+  // Axes with equal rules have equal bounds, so layers share slots although each has its own axes.
   const equal = new EqualAxes(axes, () => true);
   const slots: OpenSlot[] = [];
   const chosen = new Map<Storage, OpenSlot>();
@@ -91,7 +91,7 @@ export function assignSlots(
   };
   for (const s of fixed.keys()) settle(s, open(s));
 
-  // The largest first: what is smaller finds room beside them.
+  // The largest first: smaller storages then fit into the slots.
   const lives = livesOf(steps).filter((l) => !chosen.has(l.storage));
   const sized = lives.map((life) => ({ life, bytes: nominal(equal.size(life.storage.bytes)) }));
   const shared: OpenSlot[] = [];
@@ -112,30 +112,30 @@ export function assignSlots(
 }
 
 /**
- * The last slot made, and so the smallest, in which nothing lives while the value does, unless it is far too large;
- * null: there is none.
+ * The smallest slot (the last created) that is free during the live range, unless it is far too large; null where there
+ * is none.
  */
 function tightest(slots: readonly OpenSlot[], life: Life, bytes: number): OpenSlot | null {
   for (let i = slots.length - 1; i >= 0; i--) {
     const slot = slots[i]!;
-    if (slot.capacity > 8 * bytes + 4096) return null; // those before it are larger still
+    if (slot.capacity > 8 * bytes + 4096) return null; // earlier slots are even larger
     if (isFree(slot, life)) return slot;
   }
   return null;
 }
 
-/** A value that ends in the step where another begins is still read there. */
+/** A range that ends in the step where another begins overlaps it: the value is still read there. */
 function isFree({ lives }: OpenSlot, { first, last }: Life): boolean {
   const next = lowerBound(lives, first);
   return (next === 0 || lives[next - 1]!.last < first) && (next === lives.length || lives[next]!.first > last);
 }
 
-/** The values in a slot stay in the order in which they begin. */
+/** Inserts a live range; a slot's ranges are sorted by their start. */
 function occupy({ lives }: OpenSlot, life: Life): void {
   lives.splice(lowerBound(lives, life.first), 0, life);
 }
 
-/** The first value that begins at a step or later. */
+/** The index of the first range that begins at `step` or later. */
 function lowerBound(lives: readonly Life[], step: number): number {
   let low = 0;
   let high = lives.length;
@@ -147,7 +147,7 @@ function lowerBound(lives: readonly Life[], step: number): number {
   return low;
 }
 
-/** Bytes at sizes as they may come: four sequences of 512 tokens, or of the bound. */
+/** Bytes at nominal sizes: four sequences of 512 tokens, or of the bound. */
 function nominalSizes(axes: readonly Axis[], live: ReadonlyMap<string, Rational>): (size: Size) => number {
   const extents = new Map<string, number>();
   for (const axis of axes) {
@@ -159,7 +159,7 @@ function nominalSizes(axes: readonly Axis[], live: ReadonlyMap<string, Rational>
   return (size) => sizes.number(size);
 }
 
-/** The largest of some sizes: of those that differ by a factor only the greatest is kept. */
+/** The maximum of sizes; of sizes that differ by a constant factor only the largest is listed. */
 function largest(sizes: readonly Size[]): Size {
   const byAtoms = new Map<string, SizeExpr>();
   const others: Size[] = [];

@@ -1,4 +1,4 @@
-// Memory that the caller or the runtime fills: inputs, weights, states and tables, one storage for each name.
+// Storages that the caller or the runtime fills: inputs, weights, states and tables, one for each name.
 import { countOf } from "../../base/collections.js";
 import { invariant } from "../../base/invariant.js";
 import { isOp, isSource, type Node } from "../../ir/graph.js";
@@ -18,7 +18,7 @@ import { storage, type Storage } from "./slots.js";
 import { shapeOf, type Packable } from "../analysis/side-by-side.js";
 import type { Plan, PlanTable, PlanWeight } from "../plan.js";
 
-/** What lies in a storage: of a weight, where it is loaded in parts, which part. */
+/** The contents of a storage: a weight in a layout, or a part of one. */
 interface Held {
   readonly path: string;
   readonly layout: WeightLayout;
@@ -35,7 +35,7 @@ type TableKey = WithoutSlot<PlanTable>;
 export class Sources {
   readonly #extents: Extents;
   readonly #inputs = new Map<string, Storage>();
-  /** By paths, layout and form. */
+  /** By paths, layout and encoding. */
   readonly #weights = new Map<string, WeightStorage>();
   readonly #states = new Map<string, Storage>();
   readonly #tables = new Map<string, { readonly table: TableKey; readonly storage: Storage }>();
@@ -58,7 +58,7 @@ export class Sources {
     rope_table: ({ attrs }, bytes) => this.#table(`rope(${attrsKey(attrs)})`, { kind: "rope", attrs }, bytes, "rope"),
   };
 
-  /** The memory of a source, or of what the host counts; null for any other node. */
+  /** The storage of a source, or of a table that the host computes; null for any other node. */
   of(node: Node): Storage | null {
     if (isSource(node)) return this.#source(node);
     if (!isOp(node, "positions") && !isOp(node, "segments") && !isOp(node, "counts")) return null;
@@ -70,14 +70,14 @@ export class Sources {
   #source<K extends SourceOp>(node: Node<K>): Storage {
     return this.#made[node.op](node, this.#extents.bytes(node.types[0]!));
   }
-  /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
+  /** The storage of a weight in a layout. Panels that equal the row-major layout share its storage. */
   weight({ attrs }: Node<"weight">, layout: WeightLayout, form: EncodingName): Storage {
     const as = liesInPanels(layout, form) ? GIVEN : layout;
     const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
     const parts = [{ path: attrs.path, layout: as, part: partOf(attrs) }];
     return this.#weight({ parts, form }, weightBytes(as, countOf(attrs.shape), form), label);
   }
-  /** The memory of weights that stand side by side, in order, as one of their joint width would lie in panels. */
+  /** The storage of concatenated weights, in the panels of one weight of their total width. */
   weights(nodes: readonly Node<"weight">[], layout: PanelLayout, form: EncodingName): Storage {
     const [head] = nodes;
     invariant(head, "no weights stand side by side");
@@ -100,19 +100,19 @@ export class Sources {
     this.#held.add(made);
     return made;
   }
-  /** Whether the caller or the runtime fills it. */
+  /** Whether the caller or the runtime fills the storage. */
   holds(s: Storage): boolean {
     return this.#held.has(s);
   }
   isState(s: Storage): boolean {
     return this.#stateStorages.has(s);
   }
-  /** The table by which `top` learns k, or `span` its ends, from a count. */
+  /** The table with k of a `top`, or the ends of a `span`, as a function of the parent's count. */
   table(kind: "k" | "span", axis: string): Storage {
     const counts = addSizes(axisSize(this.#extents.countedBy(axis)), 1);
     return this.#table(`${kind}(${axis})`, { kind, axis }, this.#extents.times(kind === "k" ? 4 : 8, counts));
   }
-  /** The starts of an axis whose counts the host knows, whatever node the graph has for them. */
+  /** The starts of an axis whose counts the host knows, shared by all nodes for them. */
   starts(axis: string): Storage {
     return this.#counted("starts", axis, this.#extents.times(4, addSizes(this.#extents.batch, 1)));
   }
@@ -125,7 +125,7 @@ export class Sources {
     return once(this.#tables, key, () => ({ table, storage: this.#hold(bytes, label) })).storage;
   }
 
-  /** Those that steps or outputs use; every state. */
+  /** The storages in use, and those of all states. */
   storages(used: ReadonlySet<Storage>): readonly Storage[] {
     const stored = [...this.#weights.values(), ...this.#tables.values()].map((s) => s.storage);
     const all = [...this.#inputs.values(), ...this.#states.values(), ...stored];
@@ -158,7 +158,7 @@ function labelOf(attrs: OpAttrs["weight"]): string {
   return part ? `${attrs.path}[${":, ".repeat(part.axis)}${part.start}:${part.stop}]` : attrs.path;
 }
 
-/** The layouts of weights that stand side by side in one of their joint width. */
+/** The layouts of concatenated weights within the panels of their total width. */
 export function partsOf(nodes: readonly Packable[], layout: PanelLayout): readonly PanelLayout[] {
   let first = 0;
   const parts = nodes.map((node) => {
@@ -170,7 +170,10 @@ export function partsOf(nodes: readonly Packable[], layout: PanelLayout): readon
   return parts;
 }
 
-/** Whether panels of a weight alone are the memory it has as it is given, blocks of its values included. */
+/**
+ * Whether panels of a single weight have the same memory layout as the row-major weight, including its encoding's
+ * blocks.
+ */
 export const liesInPanels = (layout: WeightLayout, form: EncodingName): boolean =>
   layout.kind === "panels" &&
   layout.total === layout.width &&

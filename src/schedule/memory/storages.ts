@@ -1,5 +1,5 @@
-// Kernels in order → steps over storages: a result takes over memory where nothing else needs what was there, and
-// states are replaced where they lie.
+// Assigns storages to ordered kernels and builds their steps: a result takes over memory whose contents nothing else
+// needs, and states are updated in place.
 import { countOf } from "../../base/collections.js";
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, type Origin } from "../../ir/graph.js";
@@ -24,11 +24,11 @@ export type StoredStep = Step<Storage> & { readonly origin: Origin | null; reado
 
 export interface StoredKernels {
   readonly steps: readonly StoredStep[];
-  /** For each output, the memory of each of its pieces. */
+  /** For each output, the storage of each of its pieces. */
   readonly outputs: readonly (readonly Storage[])[];
-  /** Starts of the axes of outputs that only the device counts. */
+  /** Starts of the axes of outputs whose counts only the device knows. */
   readonly starts: ReadonlyMap<string, Storage>;
-  /** What the caller reads has memory of its own, named for what is read there. */
+  /** Labels of storages that the caller reads: the names of the results. */
   readonly labels: ReadonlyMap<Storage, string>;
 }
 
@@ -47,10 +47,10 @@ export function storeKernels(
   const { elements, packed: decoded } = options.encoded;
   const next = graph.states.map((s) => layouts.valueOf(s.next));
   const values = graph.outputs.map((o) => piecesOf(o, results.joined).map((n) => layouts.valueOf(n)));
-  // What counts an axis is read by whatever kernel runs over it.
+  // Every kernel that runs over an axis reads the axis's counts.
   const outliving = [...values.flat(), ...next, ...results.starts.map((node) => layouts.valueOf(node))];
   const lastRead = lastReads(kernels, outliving, sources);
-  /** The memory of the state whose new value a value is. */
+  /** The storage of the state whose new value a value is. */
   const stateOf = new Map(
     graph.states.flatMap((s, i) =>
       isOp(next[i]!.node, "state") ? [] : [[next[i]!, sources.state(s.name, extents.bytes(s.type))] as const],
@@ -79,25 +79,25 @@ export function storeKernels(
     checkBindings(step, options.limits);
     steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
   };
-  /** For each result that may take over memory, whether nothing else needs that. */
+  /** For each result that may take over memory, whether nothing else needs the old contents. */
   const takesOver = ({ takesOver: places, reads, writes }: FusedKernel, at: number): readonly boolean[] =>
     places.map((place, i) => {
       if (place === null) return false;
       const value = itemAt(reads, place);
       const own = storageOf(value);
       const state = stateOf.get(itemAt(writes, i).value);
-      // The new value of a state goes nowhere but into its memory.
+      // A state's new value may take over only the state's memory.
       if (sources.holds(own) ? own !== state : state !== undefined) return false;
       const others = places.some((other, j) => j !== i && other !== null && storageOf(itemAt(reads, other)) === own);
       const free = memoryOf(value, sources).every((m) => lastRead.get(m) === at) && !others;
       return free && reads.every((v) => v === value || fused.packed.has(v.node) || storageOf(v) !== own);
     });
-  /** The memory of the state whose new value a value is, where its old one has been read by all. */
+  /** The storage of the state whose new value a value is, if the old value has no later reads. */
   const freeState = (value: Value, at: number): Storage | null => {
     const state = stateOf.get(value);
     return state && (lastRead.get(state) ?? -1) < at ? state : null;
   };
-  /** Kernels whose work is equal are made once. */
+  /** Equal kernels are created once. */
   const workOf = (kernel: FusedKernel, inPlace: readonly boolean[]): Work => {
     const stored: Stored = {
       reads: kernel.reads.map(codecOf),
@@ -111,8 +111,8 @@ export function storeKernels(
     return work;
   };
   /**
-   * The memory of states in a layout, packed before the first step that reads them so: they stay what they are until
-   * all have.
+   * The storage of states in a packed layout. They are packed before the first step that reads them so, as their old
+   * values do not change until all reads are done.
    */
   const packedStates = (states: readonly Node<"state">[], layout: PanelLayout, nodes: readonly Node[]): Storage => {
     const memory = states.map((node) => sources.of(node)!);
@@ -179,8 +179,8 @@ export function storeKernels(
     for (const step of work.steps) push(mapStep(step, resolve), kernel.nodes);
   };
   /**
-   * Where the caller reads a result: states change before that, so their old values are copied. New ones of a number a
-   * row stay, which are read in one turn.
+   * The storage from which the caller reads a result. States are updated before that read, so old values are copied.
+   * New values are read in place if they have one number per row, since such small results are read in one turn.
    */
   const outputOf = (value: Value, name: string): Storage => {
     const own = storageOf(value);
@@ -191,8 +191,8 @@ export function storeKernels(
     return copy;
   };
   /**
-   * New values that could not be computed there go to the states' slots once all are computed; a state that becomes the
-   * old value of another is copied aside first.
+   * Copies new values that were not computed in place to the states' slots at the end. A state whose new value is
+   * another state's old value is copied aside first.
    */
   const updateStates = (): void => {
     const moves = graph.states.flatMap((state, i) => {
@@ -221,14 +221,17 @@ export function storeKernels(
   return { steps, outputs, starts, labels: labelsOf(named, sources) };
 }
 
-/** What the caller fills has its name already; all else is named for what is first read there. */
+/** Storages that the caller fills have labels already; others are labelled by the first result read from them. */
 function labelsOf(named: readonly (readonly [Storage, string])[], sources: Sources): ReadonlyMap<Storage, string> {
   const labels = new Map<Storage, string>();
   for (const [own, name] of named) if (!labels.has(own)) labels.set(own, sources.holds(own) ? own.label : name);
   return labels;
 }
 
-/** The kernel that reads a value last; infinite for what outlives all. Of states, by their memory. */
+/**
+ * The position of the last kernel that reads a value; infinite for values that outlive all kernels. States are counted
+ * by storage.
+ */
 function lastReads(
   kernels: readonly FusedKernel[],
   outliving: readonly Value[],
@@ -242,13 +245,13 @@ function lastReads(
   return last;
 }
 
-/** Reads of a state, by whatever node, are of one memory. */
+/** All nodes of a state share one storage. */
 const memoryOf = (value: Value, sources: Sources): readonly (Value | Storage)[] => [
   value,
   ...statesBehind(value.node).map((s) => sources.of(s)!),
 ];
 
-/** The weights that stand at an input of a kernel. */
+/** The weights (or states) at an input of a kernel. */
 function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packable[] | null {
   const value = itemAt(reads, index).node;
   if (isOp(value, "weight")) return [value];

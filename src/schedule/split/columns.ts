@@ -1,18 +1,19 @@
-// Operators that compute each column of their last dimension from the same column of an input: what is cut into columns
-// stays cut behind them.
+// Column-wise operators: each column of the last dimension depends on the same column of an input, so that a value
+// split into columns stays split.
 import { isPointwise, type Node } from "../../ir/graph.js";
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import { attrsWith } from "../../ops/rows.js";
 import { columnsOf } from "../../ops/traits.js";
 
-/** The last dimension of a value with one result, where it is known; 0 for any other. */
+/** The last dimension of a node with one result, if it is a constant; 0 otherwise. */
 export function widthOf(node: Node): number {
   const last = node.types.length === 1 ? node.types[0]!.shape.at(-1) : undefined;
   return typeof last === "number" ? last : 0;
 }
 
 /**
- * Whether columns of `node` need no others of `input` than their own, or, for softmax, what all columns have in common.
+ * Whether columns of `node` depend only on the same columns of `input` or, for softmax, also on reductions over all
+ * columns.
  */
 export function keepsColumns(node: Node, input: Node): boolean {
   const width = widthOf(input);
@@ -20,13 +21,13 @@ export function keepsColumns(node: Node, input: Node): boolean {
   return isPointwise(node) || (isReadFirst(node, input) && columnsOf(node) === "kept");
 }
 
-/** Whether a node reduces all columns of `input` to what has none, part by part if it must. */
+/** Whether a node reduces the columns of `input`, in a way that can be done part by part. */
 export const reducesColumns = (node: Node, input: Node): boolean =>
   isReadFirst(node, input) && columnsOf(node) === "reduced";
 
-/** Whether it is input 0 and no other. */
+/** Whether `input` is input 0 of the node and no other input. */
 const isReadFirst = (node: Node, input: Node): boolean => node.inputs[0] === input && node.inputs.indexOf(input, 1) < 0;
 
-/** The attributes of an operator that keeps columns, for so many of them. */
+/** The attributes of a column-wise operator for `columns` columns. */
 export const attrsFor = (node: Node, columns: number): OpAttrs[Node["op"]] =>
   attrsWith(node, node.types[0]!.shape.length - 1, columns);

@@ -1,5 +1,5 @@
-// What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that
-// are looked up, logits along their classes.
+// Finds values too large for one binding, and where to split them: weights along the columns of their products or the
+// rows of a lookup, logits along their classes.
 import { countOf, readersOf } from "../../base/collections.js";
 import { isPointwise, isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Limits } from "../../program/target.js";
@@ -16,26 +16,26 @@ export interface Range {
 }
 
 export interface Cuts {
-  /** Values that are made in parts of their last dimension. */
+  /** Values that are computed in parts of their last dimension. */
   readonly wide: ReadonlySet<Node>;
-  /** The parts, by the size of that dimension. */
+  /** The ranges of the parts, by the size of that dimension. */
   readonly columns: ReadonlyMap<number, readonly Range[]>;
-  /** Weights that rows are looked up in, and the rows of each part. */
+  /** Lookup tables, and the row range of each part. */
   readonly tables: ReadonlyMap<Node, readonly Range[]>;
-  /** Gradients of logits that are made in parts. */
+  /** Gradients of logits that are computed in parts. */
   readonly gradients: readonly GradientGroup[];
 }
 
 /**
- * Cross-entropy over more classes goes through so many at a time, whatever the limits: logits of 4096 rows then take
- * 128 MiB and not gigabytes, while a part is still wide enough for its product to run as fast as the whole would.
+ * Cross-entropy over more classes is computed this many at a time, regardless of limits: logits of 4096 rows then take
+ * 128 MiB instead of gigabytes, while the product of a part is still as fast as the whole.
  */
 export const MOST_CLASSES = 8192;
-/** Values are not cut narrower because of their rows: products of fewer columns cost more than they save. */
+/** Values with many rows are not split into narrower parts: products of fewer columns are too slow. */
 const LEAST_COLUMNS = 1024;
-/** Rows along an axis without a bound, as far as cutting goes. */
+/** The assumed number of rows along an axis without a bound. */
 const USUAL_ROWS = 4096;
-/** Of a value in memory, at most. */
+/** The most bytes of a value in memory. */
 const WORD = 4;
 
 export function findCuts(graph: Graph, limits: Limits): Cuts {
@@ -72,15 +72,18 @@ export function findCuts(graph: Graph, limits: Limits): Cuts {
 }
 
 /**
- * Whether a pointwise operator computes of parts alone, as the gate of a wide hidden layer does: what they make is then
- * put together once, not each of them.
+ * Whether a pointwise operator reads only split values, as the gate of a wide hidden layer does: then its result is
+ * concatenated once, instead of each operand.
  */
 function joinsParts(node: Node, wide: ReadonlySet<Node>): boolean {
   const repeats = (n: Node): boolean => isOp(n, "broadcast") || n.types[0]!.shape.every((s) => typeof s === "number");
   return isPointwise(node) && node.inputs.every((n) => wide.has(n) || widthOf(n) !== widthOf(node) || repeats(n));
 }
 
-/** How the columns of a value end: all of them reach the caller, or are reduced; `loss`: some by cross-entropy. */
+/**
+ * How the columns of a value are consumed: the caller reads them all, or they are reduced; `loss`: by a cross-entropy
+ * among others.
+ */
 interface End {
   readonly loss: boolean;
 }
@@ -89,7 +92,7 @@ interface Endings {
   readonly readers: ReadonlyMap<Node, readonly Node[]>;
   /** What the caller reads. */
   readonly results: ReadonlySet<Node>;
-  /** What others read whole: new values of states, starts. */
+  /** Nodes that are needed whole: new values of states, starts. */
   readonly kept: ReadonlySet<Node>;
   readonly groups: readonly GradientGroup[];
 }
@@ -113,7 +116,7 @@ function endsOf(nodes: readonly Node[], { readers, results, kept, groups }: Endi
   return ends;
 }
 
-/** Columns of a product whose weights fit a binding. */
+/** The most columns of a product for which its weights fit a binding. */
 function columnsOfWeights(node: Node, limit: number): number {
   const weights = productWeights(node);
   if (!weights) return Infinity;
@@ -156,10 +159,10 @@ function bytesAtBounds(graph: Graph): (type: TensorType) => number {
   };
 }
 
-/** Columns of a panel, at most: parts that begin and end with one waste nothing. */
+/** The widest panel: parts aligned to it need no padding. */
 const PANEL = 256;
 
-/** Equal parts of at most so many, in whole panels where they are large. */
+/** Equal ranges of at most `most` elements, aligned to panels where they are large. */
 export function rangesOf(size: number, most: number): readonly Range[] {
   const unit = most >= 4 * PANEL ? PANEL : 1;
   const units = Math.ceil(size / unit);

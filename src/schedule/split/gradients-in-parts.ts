@@ -1,30 +1,30 @@
-// Gradients of logits in parts: one part after the other its logits are computed again, their gradient, and what that
-// adds to each result.
+// Computes gradients of logits part by part: for each part, rematerializes its logits, and computes their gradient and
+// its contribution to each result.
 import { isOp, mapInputs, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import { attrsFor, widthOf } from "./columns.js";
 import type { Range } from "./cuts.js";
 import type { GradientGroup, GradientResult } from "./logit-gradients.js";
 
-/** What the graph in parts has so far, and how to add to it. */
+/** The split graph under construction. */
 export interface Making {
   readonly node: <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin: Origin | null) => Node;
-  /** All of a value. */
+  /** The whole of a value. */
   readonly now: (node: Node) => Node;
   readonly isWide: (node: Node) => boolean;
   readonly ranges: (node: Node) => readonly Range[];
-  /** Columns of a value, as the forward pass has them. */
+  /** Part `index` of a value's columns, from the forward pass. */
   readonly part: (node: Node, index: number) => Node;
   readonly slice: (node: Node, axis: number, range: Range) => Node;
-  /** Some columns of a product of a and b. */
+  /** A range of the columns of a product of a and b. */
   readonly product: (node: Node<"matmul">, a: Node, b: Node, range: Range) => Node;
-  /** What `class_sums` of all parts gives. */
+  /** The result of `class_sums` over all parts. */
   readonly sums: (logits: Node, targets: Node) => Node;
 }
 
 /**
- * The results of a group. Parts go through it from the last, whose logits the forward pass has just computed, and share
- * their memory: each waits for what came of the one before.
+ * The results of a group. Parts are processed from the last, whose logits the forward pass has just computed, and share
+ * memory: each waits for the results of the one before.
  */
 export function gradientsInParts(group: GradientGroup, making: Making): ReadonlyMap<Node, Node> {
   const ranges = making.ranges(group.columns[0]!);
@@ -53,7 +53,7 @@ class Part {
   readonly #making: Making;
   readonly #range: Range;
   readonly #index: number;
-  /** What the part before has come to; none for the first, which takes what the forward pass computed. */
+  /** The results of the previous part; none for the first, which uses the logits of the forward pass. */
   readonly #after: readonly Node[];
   readonly #made = new Map<Node, Node>();
 
@@ -68,7 +68,7 @@ class Part {
     this.#after = after;
   }
 
-  /** What this part adds to a result, or is of it. */
+  /** This part's contribution to a result, or its piece of it. */
   pieceOf({ node, of, kind }: GradientResult): Node {
     const { now, node: make, slice } = this.#making;
     const columns = this.#columns(of);
@@ -91,7 +91,7 @@ class Part {
     }
   }
 
-  /** The columns of a value that belong to the part. Recursive, over what stands between a product and its gradient. */
+  /** The part's columns of a value. Recursive over the nodes between a product and its gradient. */
   #columns(value: Node): Node {
     let made = this.#made.get(value);
     if (!made) this.#made.set(value, (made = this.#make(value)));
@@ -115,12 +115,12 @@ class Part {
     const inputs = value.inputs.map((n) => (widthOf(n) === widthOf(value) ? this.#columns(n) : now(n)));
     return make(value.op, inputs, attrsFor(value, this.#range.stop - this.#range.start), value.origin);
   }
-  /** Logits once more, in memory that the part before has left. */
+  /** Rematerializes logits, in the memory of the previous part. */
   #product(node: Node<"matmul">): Node {
     const { now, node: make, product } = this.#making;
     const [a, b] = mapInputs(node, now);
     const waiting = (value: Node): Node => make("barrier", [value, ...this.#after], {}, node.origin);
-    // A weight is loaded in parts; of anything else these are copied once more.
+    // A weight is loaded in parts; parts of any other b are copied again.
     return product(node, waiting(a), b.op === "weight" ? b : waiting(b), this.#range);
   }
 }

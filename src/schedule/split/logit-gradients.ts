@@ -1,20 +1,20 @@
-// Gradients of logits: where what is computed of them ends, so that they can be made in parts of the classes, one part
-// after the other.
+// Finds the gradients of logits and the results computed from them, so that they can be computed in parts of the
+// classes, one after the other.
 import { isOp, type Graph, type Node } from "../../ir/graph.js";
 import { keepsColumns } from "./columns.js";
 
 /**
- * What is computed of all columns of a gradient and has none of them: `added` is the sum over parts of products with
- * the rows of b that belong to them; `rows` and `columns` have the parts one below the other, or side by side.
+ * A result that reduces or moves the columns of a gradient. `added`: the sum over parts of products with the part's
+ * rows of b; `rows`, `columns`: a concatenation of the parts along rows or columns.
  */
 export interface GradientResult {
   readonly node: Node;
-  /** The gradient, or what is computed of each of its columns. */
+  /** The gradient, or a column-wise function of it. */
   readonly of: Node;
   readonly kind: "added" | "rows" | "columns";
 }
 
-/** Gradients of logits that have columns in common, with all that is computed of their columns. */
+/** Gradients of logits that share columns, with the column-wise functions of them. */
 export interface GradientGroup {
   /** In order of computation, inputs first. */
   readonly columns: readonly Node[];
@@ -22,8 +22,8 @@ export interface GradientGroup {
 }
 
 /**
- * Groups that can be made in parts: whatever reads their columns keeps them, or is one of their results, and no result
- * is needed to make another.
+ * Groups that can be computed in parts: every reader of their columns is column-wise or one of the results, and no
+ * result depends on another.
  */
 export function gradientGroups(
   nodes: readonly Node[],
@@ -36,14 +36,14 @@ export function gradientGroups(
     const all = results.every((r) => r !== null) ? results.flat() : [];
     return all.length > 0 ? [{ columns: [...columns], results: all }] : [];
   });
-  // What comes of any result: a group that needs some of it is left whole.
+  // Nodes that depend on a result: a group that needs one of them is not split.
   const below = new Set<Node>(groups.flatMap((g) => g.results.map((r) => r.node)));
   if (below.size === 0) return [];
   for (const node of nodes) if (!below.has(node) && node.inputs.some((n) => below.has(n))) below.add(node);
   return groups.filter((group) => neededBy(group).every((n) => !below.has(n)));
 }
 
-/** Gradients of logits, and what keeps their columns, each with all that it has columns in common with. */
+/** Gradients of logits and column-wise functions of them, each with the nodes it shares columns with. */
 function columnsInCommon(nodes: readonly Node[]): ReadonlyMap<Node, readonly Node[]> {
   const groupOf = new Map<Node, Node[]>();
   for (const node of nodes) {
@@ -57,13 +57,13 @@ function columnsInCommon(nodes: readonly Node[]): ReadonlyMap<Node, readonly Nod
   return groupOf;
 }
 
-/** What a group is made from, beside its own columns. */
+/** The inputs of a group from outside. */
 function neededBy({ columns, results }: GradientGroup): readonly Node[] {
   const made = new Set<Node>([...columns, ...results.map((r) => r.node)]);
   return [...made].flatMap((node) => node.inputs.filter((n) => !made.has(n)));
 }
 
-/** The results that a member of a group ends in; null where a reader needs its columns whole, or there is none. */
+/** The results that read a member of a group; null where a reader needs its columns whole, or nothing reads it. */
 function resultsOf(
   of: Node,
   columns: readonly Node[],
@@ -76,7 +76,7 @@ function resultsOf(
   return own.length > 0 && own.every((r) => r !== null) ? own.flat() : null;
 }
 
-/** What a reader of columns ends in; null where it needs them whole. */
+/** The results in which a reader of columns ends; null where it needs them whole. */
 function resultsBy(
   reader: Node,
   of: Node,
@@ -100,9 +100,7 @@ function resultsBy(
     : null;
 }
 
-/**
- * The nodes of a graph in order of computation, with every result of a group behind all that the group is made from.
- */
+/** The nodes of a graph in order of computation, with each group's results after all inputs of the group. */
 export function groupsLast(graph: Graph, groups: readonly GradientGroup[]): readonly Node[] {
   const before = new Map<Node, readonly Node[]>();
   for (const group of groups) {

@@ -1,5 +1,5 @@
-// Splitting: what exceeds the limit of a binding is computed, and loaded, in parts; so are the logits of a large
-// vocabulary that only a loss reads.
+// Splits values for binding limits: values that exceed the limit are computed and loaded in parts, as are the logits of
+// a large vocabulary that only a loss reads.
 import { invariant } from "../../base/invariant.js";
 import { createEmit, type Emit } from "../../ir/build.js";
 import { isOp, nodesOf, type Graph, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
@@ -15,8 +15,8 @@ import { gradientsInParts, type Making } from "./gradients-in-parts.js";
 import { groupsLast } from "./logit-gradients.js";
 
 /**
- * The same meaning in values and weights that fit the limits of a device, as far as they can be cut; the same graph
- * where all fit.
+ * An equivalent graph whose values and weights fit the limits of a device, as far as they can be split; the same graph
+ * if all fit.
  */
 export function split(graph: Graph, limits: Limits): Graph {
   const cuts = findCuts(graph, limits);
@@ -27,7 +27,7 @@ class Splitting {
   readonly #graph: Graph;
   readonly #cuts: Cuts;
   readonly #emit: Emit;
-  /** What stands for a node; of a wide one, once somebody wants all of it. */
+  /** The new node for each old one; for a split node, once the whole is needed. */
   readonly #whole = new Map<Node, Node>();
   readonly #parts = new Map<Node, readonly Node[]>();
   #origin: Origin | null = null;
@@ -49,7 +49,7 @@ class Splitting {
       this.#origin = node.origin;
       const group = groups.get(node);
       if (group) {
-        // With its first result comes all of a group, for by then there is all that it needs.
+        // A group is computed with its first result: all its inputs exist by then.
         if (!this.#whole.has(node) && !wide.has(node))
           for (const [result, made] of gradientsInParts(group, this.#making())) this.#whole.set(result, made);
       } else if (wide.has(node)) this.#parts.set(node, this.#partsOf(node));
@@ -78,7 +78,7 @@ class Splitting {
   #algebra(like: Node): Algebra {
     return algebra((op, inputs, attrs) => this.#node(op, inputs, attrs), like);
   }
-  /** All of a value: of one in parts, these side by side. */
+  /** The whole of a value; the parts of a split one are concatenated. */
   #now(node: Node): Node {
     let whole = this.#whole.get(node);
     if (!whole) {
@@ -106,15 +106,15 @@ class Splitting {
     const part = this.#parts.get(node)?.[index];
     if (part) return part;
     if (isOp(node, "constant"))
-      // of the same operator
+      // same operator, same kind of attributes
       return this.#node("constant", [], attrsFor(node, range.stop - range.start) as OpAttrs["constant"]);
     return this.#node("slice", [this.#now(node)], { axis: lastOf(node), ...range });
   }
-  /** Some columns of a product of a and b. */
+  /** A range of the columns of a product of a and b. */
   #productColumns({ attrs, origin }: Node<"matmul">, a: Node, b: Node, range: Range): Node {
     const rank = b.types[0]!.shape.length;
     const part = this.#sliced(b, rank - (attrs.transposed ? 2 : 1), range);
-    // Rows of what is no weight are turned when they are copied, which the fast kernels of products want.
+    // A slice of a b that is not a weight is transposed while it is copied, as the fast product kernels require.
     if (!attrs.transposed || rank !== 2 || !isOp(part, "slice"))
       return this.#emit.node("matmul", [a, part], attrs, origin);
     return this.#emit.node(
@@ -124,7 +124,7 @@ class Splitting {
       origin,
     );
   }
-  /** Some of the rows or columns of a matrix: of weights, parts that are loaded as such. */
+  /** A range of the rows or columns of a matrix; of a weight, a part that is loaded separately. */
   #sliced(b: Node, axis: number, range: Range): Node {
     if (isOp(b, "weight")) return this.#weightPart(b, axis, range);
     const joined = isOp(b, "concat") && b.attrs.axis === axis && b.inputs.every((n) => isOp(n, "weight"));
@@ -147,7 +147,7 @@ class Splitting {
     };
     return this.#emit.node("weight", [], attrs, origin);
   }
-  /** e^(x − m) / Σ e^(x − m) by the largest m and the sum over all parts. */
+  /** e^(x − m) / Σ e^(x − m), with the maximum m and the sum over all parts. */
   #softmax(node: Node<"softmax">): readonly Node[] {
     const { dtype } = node.types[0]!;
     const parts = this.#parts.get(node.inputs[0])!.map((n) => this.#cast(n, "f32"));
@@ -205,7 +205,7 @@ class Splitting {
       dtype,
     );
   }
-  /** log Σ e^(x − m) + m − x[target], each part read once, with what those before have come to. */
+  /** log Σ e^(x − m) + m − x[target], as a running sum that reads each part once. */
   #crossEntropy({ inputs, types }: Node<"cross_entropy">, parts: readonly Node[]): Node {
     const targets = this.#now(inputs[1]);
     const sums = this.#classSums(targets, parts, widthOf(inputs[0]));
@@ -221,13 +221,13 @@ class Splitting {
     let sums: Node | null = null;
     let first = 0;
     for (const part of parts) {
-      // The sums come first, so that parts are computed one after the other and share their memory.
+      // The sums are an input of the next part, so that parts are computed one after the other and share memory.
       sums = this.#node("class_sums", sums ? [sums, part, targets] : [part, targets], { first, classes });
       first += widthOf(part);
     }
     return sums!;
   }
-  /** The first of the largest; NaN is larger than any number, and no NaN than the first. */
+  /** The first of the largest elements; NaN counts as larger than any number, and the first NaN as the largest. */
   #argmax({ attrs }: Node<"argmax">, parts: readonly Node[]): Node {
     const along = { axes: [attrs.axis], keep: attrs.keep };
     let first = 0;
@@ -246,15 +246,18 @@ class Splitting {
       }, []);
     return best!.at;
   }
-  /** Rows from the part of the table that has them. Within a part of which a row is not, some other is read. */
+  /**
+   * Selects each row from the part of the table that contains it. In other parts, some other row is read and
+   * discarded.
+   */
   #gather({ inputs }: Node<"gather">, ranges: readonly Range[]): Node {
-    const [table, indices] = [inputs[0] as Node<"weight">, this.#now(inputs[1])]; // only weights are tables
+    const [table, indices] = [inputs[0] as Node<"weight">, this.#now(inputs[1])]; // tables are always weights
     const shape = [...indices.types[0]!.shape, ...table.attrs.shape.slice(1).map(() => 1)];
     const within = this.#node("reshape", [indices], { shape });
     let rows: Node | null = null;
     for (const range of ranges) {
       const m = this.#algebra(indices);
-      // A part is looked up once those before it are done with, so that no more than two have memory.
+      // Each lookup waits for the one before, so that at most two results are in memory.
       const after: Node = rows ? m.sub(this.#node("barrier", [indices, rows], {}), range.start) : indices;
       const own: Node = this.#node("gather", [this.#weightPart(table, 0, range), after], {});
       rows = rows ? m.where(m.lt(within, range.start), rows, own) : own;

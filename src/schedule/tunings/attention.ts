@@ -1,17 +1,15 @@
-// Tunings of attention: which kernel, and how many queries share what it loads.
+// Tunings of attention: the kernel, and the number of queries in a tile.
 import { among, variant, whole } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
 /**
- * `tile`: queries that go through the keys together, fewer where heads are wide; a row has the same bits in a tile of
- * any height.
+ * `tile`: queries that are processed together, fewer for wide heads. A row has the same bits in a tile of any height.
  */
 export type AttentionTuning = SharedAttention | SubgroupAttention;
 
 /**
- * `attention.wgsl`: at least so many invocations of a workgroup, more for wide heads. Takes operands of any width and
- * order.
+ * `attention.wgsl`: `lanes` invocations in a workgroup, more for wide heads. Operands may have any width and layout.
  */
 export interface SharedAttention {
   readonly kind: "workgroup";
@@ -19,7 +17,7 @@ export interface SharedAttention {
   readonly tile: number;
 }
 /**
- * `attention_subgroup.wgsl`: a workgroup is a subgroup of this width. Rows that are no whole vectors go by
+ * `attention_subgroup.wgsl`: a workgroup is a subgroup of this size. Rows that are not whole vectors use
  * `PORTABLE_ATTENTION`.
  */
 export interface SubgroupAttention {
@@ -31,13 +29,13 @@ export interface SubgroupAttention {
 const LANES = [8, 16, 32] as const;
 const TILES = [1, 2, 4, 8, 16] as const;
 const HALVED = [2, 4, 8, 16] as const;
-/** Fewer queries serve only where there are no more. */
+/** Smaller tiles are useful only if there are no more queries. */
 const TRIED = [4, 8, 16] as const;
 const WIDTHS = { least: 4, most: 128 } as const;
 
-/** Few lanes, for barriers cost with each invocation where a processor plays the GPU. */
+/** Few lanes, as on a software GPU the cost of barriers grows with the invocations. */
 export const PORTABLE_ATTENTION: SharedAttention = { kind: "workgroup", lanes: 8, tile: 8 };
-/** Lanes fill a warp, and a warp is a workgroup, whose barriers cost next to nothing. Not measured. */
+/** The lanes fill a warp, and a workgroup is a warp, in which barriers cost almost nothing. Not measured. */
 const GPU: SharedAttention = { kind: "workgroup", lanes: 32, tile: 8 };
 
 /**

@@ -1,10 +1,7 @@
-// A short name for tunings: the same for equal ones, on every machine.
+// A digest of tunings, equal for equal tunings on every machine.
 import type { Tunings } from "./index.js";
 
-/**
- * Sixteen hexadecimal digits of the JSON of the tunings, by FNV-1a (Fowler, Noll, Vo), 32 bits twice. It tells tunings
- * apart; it protects nothing.
- */
+/** Sixteen hexadecimal digits: FNV-1a (Fowler, Noll, Vo) of the tunings' JSON, 32 bits twice. Not cryptographic. */
 export function tuningsDigest(tunings: Tunings): string {
   const text = JSON.stringify(ordered(tunings));
   return [0x811c9dc5, 0x050c5d1f].map((offset) => fnv1a(text, offset).toString(16).padStart(8, "0")).join("");
@@ -16,7 +13,7 @@ function fnv1a(text: string, offset: number): number {
   return hash >>> 0;
 }
 
-/** With the fields of every object in one order. */
+/** The value with sorted object fields. */
 function ordered(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(ordered);
   if (typeof value !== "object" || value === null) return value;

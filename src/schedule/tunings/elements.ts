@@ -1,5 +1,5 @@
-// Tunings of kernels that go through elements one by one, such as pointwise expressions and optimisers' steps: how the
-// elements are shared out.
+// Tunings of elementwise kernels, such as pointwise expressions and optimizer steps: how elements are distributed over
+// invocations.
 import { among, object } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";

@@ -1,5 +1,4 @@
-// What a family of kernels says of its tunings: which a device starts with, which it may have, and how they are read
-// from a file.
+// The interface of a family of tunings: defaults of a device, candidates, and reading from a file.
 import type { Reader } from "../../program/reader.js";
 import type { Target } from "../../program/target.js";
 
@@ -10,23 +9,20 @@ import type { Target } from "../../program/target.js";
  */
 export interface Family<T> {
   /**
-   * For a device on which nobody has measured: those of its class, or those that run anywhere where its subgroups are
-   * not as its class has them.
+   * Defaults for a device without measurements: those of its class, or portable ones if its subgroups differ from those
+   * of its class.
    */
   readonly defaults: (target: Target) => T;
-  /**
-   * All that may be chosen on a target, each as the tunings that take it for everything. In a fixed order, the plainest
-   * first.
-   */
+  /** All candidates on a target, each as tunings that use it for everything. In a fixed order, the simplest first. */
   readonly candidates: (target: Target) => readonly Candidate<T>[];
   /** Reads tunings as untrusted input; fails through the reader. */
   readonly read: (r: Reader) => T;
-  /** What of them a target cannot run, as a clause; null where it can run all. */
+  /** What a target cannot run, as a clause; null where it can run everything. */
   readonly incompatibility: (tunings: T, target: Target) => string | null;
 }
 
 export interface Candidate<T> {
-  /** Short, for tables and names of tests: `subgroup 16 × 2`. */
+  /** A short name, for tables and tests: `subgroup 16 × 2`. */
   readonly name: string;
   readonly tunings: T;
 }

@@ -1,4 +1,4 @@
-// Files of tunings: what was measured on one device, with one driver, for one version of the kernels.
+// Tunings files: tunings measured on one device, with one driver, for one version of the kernels.
 import { ModcError, type FaultOptions } from "../../base/errors.js";
 import { kernelsDigest } from "../../embedded.js";
 import { format, itself, object, Reader, version, type Read, type Refuse } from "../../program/reader.js";
@@ -9,7 +9,7 @@ import { families, misfitOf, type FamilyName, type Tunings } from "./index.js";
 export const TUNINGS_FORMAT = "modc-tunings";
 export const TUNINGS_VERSION = 1;
 
-/** The device as its adapter describes it (`GPUAdapterInfo`); the driver with its version, as far as it tells. */
+/** The device by its adapter (`GPUAdapterInfo`); the driver with its version, if known. */
 export interface Adapter {
   readonly name: string;
   readonly vendor: string;
@@ -17,21 +17,21 @@ export interface Adapter {
   readonly driver: string;
 }
 
-/** As `modc tune` writes it; `compile` takes it as `tunings`. */
+/** The file that `modc tune` writes, and that `compile` accepts as `tunings`. */
 export interface TuningsFile {
   readonly format: typeof TUNINGS_FORMAT;
   readonly version: typeof TUNINGS_VERSION;
-  /** Digest of the kernels that were measured: others are not as fast with the same tunings. */
+  /** Digest of the measured kernels: tunings are not valid for other versions. */
   readonly kernels: string;
   readonly adapter: Adapter;
-  /** What the device offered. */
+  /** The target of the device. */
   readonly target: Target;
   readonly tunings: Tunings;
 }
 
 /**
- * Why tunings are refused. `invalid`: nothing that `modc tune` wrote. `stale`: for other kernels. `foreign`: for
- * another device.
+ * Why tunings are refused. `invalid`: not a file of `modc tune`. `stale`: for other kernels. `foreign`: for another
+ * device.
  */
 export type TuningsFault = "invalid" | "stale" | "foreign";
 
@@ -60,19 +60,19 @@ export const tuningsFile = (adapter: Adapter, target: Target, tunings: Tunings):
 
 export const printTunings = (file: TuningsFile): string => `${JSON.stringify(file, null, 1)}\n`;
 
-/** More text than all shapes of a model need. */
+/** Limit of the file's size, more than all shapes of a model need. */
 const MOST_CHARACTERS = 4 * 1024 * 1024;
 
 const noTunings: Refuse = (what, options) =>
   new TuningsError("invalid", `not a file of tunings: ${what}`, "`modc tune` writes one", options);
 
 /**
- * Reads the text of a file. Throws TuningsError for anything that `modc tune` would not have written, and for what was
- * measured with other kernels.
+ * Reads the text of a file. Throws TuningsError for anything that `modc tune` would not have written, and for tunings
+ * of other kernels.
  */
 export const parseTunings = (text: string): TuningsFile => readFile(Reader.parse(text, noTunings, MOST_CHARACTERS));
 
-/** Checks data that somebody else has parsed, as `parseTunings` does. */
+/** Checks parsed data as `parseTunings` does. */
 export const checkTunings = (data: unknown): TuningsFile => readFile(new Reader(data, noTunings));
 
 function readFile(root: Reader): TuningsFile {
@@ -106,7 +106,7 @@ function readTunings(r: Reader): Tunings {
   return Object.fromEntries(names.map((name) => [name, families[name].read(r.get(name))])) as unknown as Tunings;
 }
 
-/** Throws TuningsError where a target cannot run tunings, such as those of subgroups that it lacks. */
+/** Throws TuningsError where a target cannot run the tunings, for example for lack of subgroups. */
 export function expectFit(tunings: Tunings, target: Target): void {
   const misfit = misfitOf(tunings, target);
   if (misfit !== null)

@@ -1,5 +1,4 @@
-// Tunings: which algorithm and tile a kernel takes, by class of device and shape. Data, so that they can be measured,
-// shipped and saved.
+// Tunings: the algorithms and tiles of kernels, by class of device and shape, as data that can be measured and saved.
 import type { Target } from "../../program/target.js";
 import { attention, type AttentionTuning } from "./attention.js";
 import { elements, type ElementTunings } from "./elements.js";
@@ -39,7 +38,7 @@ export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = {
   top,
 };
 
-/** The tunings of a device on which nobody has measured. */
+/** The default tunings of a device. */
 export const tuningsFor = (target: Target): Tunings => ({
   attention: attention.defaults(target),
   elements: elements.defaults(target),
@@ -50,7 +49,7 @@ export const tuningsFor = (target: Target): Tunings => ({
   top: top.defaults(target),
 });
 
-/** What of the tunings a target cannot run, as a clause; null where it can run all. */
+/** What a target cannot run of the tunings, as a clause; null where it can run everything. */
 export function misfitOf(tunings: Tunings, target: Target): string | null {
   return (
     attention.incompatibility(tunings.attention, target) ??
@@ -63,6 +62,6 @@ export function misfitOf(tunings: Tunings, target: Target): string | null {
   );
 }
 
-/** Everything that may be chosen for a family on a target, each as the family's tunings that take it for everything. */
+/** All candidates of a family on a target, each as tunings that use it for everything. */
 export const candidates = <F extends FamilyName>(family: F, target: Target): readonly Candidate<Tunings[F]>[] =>
   families[family].candidates(target);

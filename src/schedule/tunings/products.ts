@@ -1,10 +1,10 @@
-// Tunings of matrix products: which kernel, its tile, and the panels a weight is packed in.
+// Tunings of matrix products: the kernel, its tile, and the panel width of packed weights.
 import { among, itself, object, orNull, variant, whole, type Read, type Reader } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 
 /**
- * How a product a · b is computed. All sum over k in the same order and the same blocks, so a row has the same bits in
+ * The kernel of a product a · b. All kernels sum over k in the same order and blocks, so a row has the same bits in
  * every tile.
  */
 export type ProductTuning =
@@ -17,7 +17,7 @@ export type ProductTuning =
   /** `matmul_tiled.wgsl`: 64 × 64 through workgroup memory. */
   | { readonly kind: "tiled" };
 
-/** The tuning of products of at most so many rows; null: of any number. */
+/** The tuning of products with at most `most` rows; null: any number. */
 export interface ProductCase {
   readonly most: number | null;
   readonly tuning: ProductTuning;
@@ -26,30 +26,32 @@ export interface ProductCase {
 /** How products by a weight are computed. */
 export interface WeightTunings {
   /**
-   * Columns of a panel of packed weights, the same in all cases, so that a weight is kept once. Four times the width of
-   * a subgroup; 64 where a case is tiled.
+   * Columns of a panel of packed weights, the same in all cases, so that a weight is stored once. Four times the
+   * subgroup size; 64 if a case is tiled.
    */
   readonly panel: number;
-  /** Where the number of rows is known when compiling: the first that fits; the last, and no other, fits all. */
+  /**
+   * Cases if the number of rows is known at compile time: the first that fits applies; only the last fits any number.
+   */
   readonly byWeight: readonly ProductCase[];
-  /** Where it is known when running: each of these is compiled, and all but one skipped. */
+  /** Cases if it is known only at run time: all are compiled, and all but one skipped in a run. */
   readonly byWeightAnyRows: readonly ProductCase[];
 }
 
-/** What was measured for weights of one shape. */
+/** Tunings for weights of one shape. */
 export interface ShapeTunings extends WeightTunings {
   readonly depth: number;
   readonly columns: number;
 }
 
 export interface ProductTunings extends WeightTunings {
-  /** The width of subgroups these are for; null where none relies on it. */
+  /** The required subgroup size; null if no case depends on it. */
   readonly subgroupSize: number | null;
-  /** Products of fewer columns are plain, unless their shape is listed. */
+  /** Products of fewer columns use the plain kernel, unless their shape is listed. */
   readonly leastColumns: number;
-  /** Weights of these shapes have tunings of their own. */
+  /** Weight shapes with their own tunings. */
   readonly shapes: readonly ShapeTunings[];
-  /** By what is computed, row after row, of a multiple of four columns. */
+  /** For products by a computed (unpacked) b with a multiple of four columns. */
   readonly byValue: ProductTuning;
 }
 
@@ -71,7 +73,7 @@ const vectors = (most: number | null, rows: number, count: number): ProductCase 
   tuning: { kind: "vectors", rows, vectors: count },
 });
 
-/** Nothing is known: no subgroups, no workgroup memory, whole vectors, and neighbours that read side by side. */
+/** For unknown devices: no subgroups, no workgroup memory, whole vectors, and coalesced reads. */
 const PORTABLE: ProductTunings = {
   subgroupSize: null,
   panel: 32,
@@ -172,7 +174,7 @@ interface Choice {
 
 const ROWS = { vectors: [1, 4, 8, 16, 32], subgroup: [1, 4, 8, 16, 24] } as const;
 const VECTORS = [1, 2, 4] as const;
-/** Vectors of sums beyond which compilers take seconds, and what they make is no faster. */
+/** The most vectors of accumulators: beyond this compilers take seconds, and kernels are no faster. */
 const MOST_SUMS = { vectors: 32, subgroup: 48 } as const;
 const FEW_SUMS = 8;
 
@@ -183,8 +185,8 @@ function tuningsOn(target: Target): readonly Choice[] {
     ROWS[kind].flatMap((rows) =>
       VECTORS.flatMap((count) => (rows * count <= most ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])),
     );
-  // Only what shares a panel can be cases of one weight: beside each kernel that wants its own, the small tiles for few
-  // rows.
+  // Only kernels with the same panel width can be cases of one weight: for each width that a kernel needs, also the
+  // small tiles for few rows.
   const others = [...new Set([64, ...(width === null ? [] : [4 * width])])].filter((panel) => panel !== 32);
   return [
     { tuning: { kind: "plain" }, panel: 32 },
@@ -227,7 +229,7 @@ export function tuningName(tuning: ProductTuning): string {
 
 // --- reading
 
-/** Of subgroups: wider than any device has. */
+/** Limits of subgroup sizes, beyond those of any device. */
 const WIDTHS = { least: 4, most: 128 } as const;
 const MOST_CASES = 16;
 const MOST_SHAPES = 1024;

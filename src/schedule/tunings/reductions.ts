@@ -1,17 +1,17 @@
-// Tunings of long reductions, softmax, cross-entropy and choices by a threshold: how many invocations share a row.
+// Tunings of long reductions, softmax, cross-entropy and threshold selections: how many invocations share a row.
 import { among, object, whole } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
 export interface ReductionTunings {
   /**
-   * Invocations that share a row, an output of a long reduction or the scores of a sequence, and meet in workgroup
-   * memory. The order of sums depends on it.
+   * Invocations that share a row, an output of a long reduction or the scores of a sequence, and combine results in
+   * workgroup memory. The order of summation depends on it.
    */
   readonly lanes: number;
   /**
-   * Rows of a softmax or a cross-entropy of at most so many elements, known when compiling, are gone through by one
-   * invocation each.
+   * Rows of a softmax or cross-entropy of at most this many elements, if known at compile time, get one invocation
+   * each.
    */
   readonly alone: number;
 }

@@ -1,11 +1,11 @@
-// Tunings of sums over rows: how many lanes share a row, and how many rows they go through at once.
+// Tunings of row sums: how many lanes share a row, and how many rows they process at once.
 import { among, variant, whole } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
 /** The order in which a row is summed depends on the lanes, never on the rows beside it. */
 export type RowSumsTuning =
-  /** `row_sums.wgsl`: so many of 64 invocations share `rows` rows. */
+  /** `row_sums.wgsl`: `lanes` of 64 invocations share `rows` rows. */
   | { readonly kind: "workgroup"; readonly lanes: number; readonly rows: number }
   /** `row_sums_subgroup.wgsl`: a subgroup of this width shares them. */
   | { readonly kind: "subgroup"; readonly width: number; readonly rows: number };
@@ -14,7 +14,7 @@ const LANES = [1, 4, 8, 16, 32, 64] as const;
 const ROWS = [1, 2, 4, 8] as const;
 const WIDTHS = { least: 4, most: 128 } as const;
 
-/** Neighbours read side by side; not measured where there is no device to measure on. */
+/** Coalesced reads. Not measured on GPUs. */
 const PORTABLE: RowSumsTuning = { kind: "workgroup", lanes: 16, rows: 4 };
 /** Each row is read by one warp or wave of the narrower kind. Not measured. */
 const GPU: RowSumsTuning = { kind: "workgroup", lanes: 32, rows: 2 };

@@ -1,11 +1,11 @@
-// Tunings of scores: where the sum that scores a row for `top` is made.
+// Tunings of routing scores: which kernel computes the sum that scores a row.
 import { object, whole } from "../../program/reader.js";
 import type { Family } from "./family.js";
 
 /**
- * A score may ride in the product that writes the stream it scores: its kernel sums over a panel of columns at a time,
- * and the choice adds the panels up each time it looks at a row. It does where a sequence has at most so many tokens
- * and a row so many panels; else the sum is a kernel of its own. None: `tokens` is 0.
+ * A score can be fused into the product that writes the scored stream: its kernel stores a partial sum for each panel
+ * of columns, and the selection adds them up each time it reads a row. It is fused if a sequence has at most `tokens`
+ * tokens and a row at most `panels` panels; else the sum has its own kernel. `tokens` 0: never.
  */
 export interface ScoreTunings {
   readonly tokens: number;
@@ -15,9 +15,9 @@ export interface ScoreTunings {
 const MOST = { tokens: 1_048_576, panels: 1024 } as const;
 
 /**
- * By arithmetic, not measured: the choice goes through a sequence's rows about six times with one subgroup or
- * workgroup, so 4096 rows of 16 panels are 0.4 million loads on one core of two, as many as summing those rows of 512
- * columns anew takes on both.
+ * Estimated, not measured: the selection reads a sequence's rows about six times with one subgroup or workgroup, so
+ * 4096 rows of 16 panels are 0.4 million loads on one core of two, as costly as summing those rows of 512 columns again
+ * on both.
  */
 const DEFAULTS: ScoreTunings = { tokens: 4096, panels: 16 };
 

@@ -1,4 +1,4 @@
-// Tunings of `top`: how the k best rows of a sequence are found.
+// Tunings of `top`: the kernel that finds the k best rows of a sequence.
 import { among, object, orNull, variant, whole, type Read, type Reader } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Family } from "./family.js";
@@ -10,13 +10,13 @@ export type TopTuning =
   /** `top_subgroup.wgsl`: a subgroup of this width, without barriers. */
   | { readonly kind: "subgroup"; readonly width: number };
 
-/** For sequences that cannot be longer than so many tokens; null: of any length. */
+/** The tuning for sequences of at most `most` tokens; null: of any length. */
 export interface TopCase {
   readonly most: number | null;
   readonly tuning: TopTuning;
 }
 
-/** The first case that fits is taken; the last fits all. */
+/** The first case that fits applies; the last fits any length. */
 export type TopTunings = readonly TopCase[];
 
 const LANES = [32, 64, 128, 256] as const;
@@ -25,7 +25,7 @@ const MOST_CASES = 16;
 
 const workgroup = (most: number | null, lanes: number): TopCase => ({ most, tuning: { kind: "workgroup", lanes } });
 
-/** Barriers cost more with each invocation, and a GPU needs many where sequences are long. */
+/** The cost of barriers grows with the invocations, but a GPU needs many invocations for long sequences. */
 const PORTABLE: TopTunings = [workgroup(1024, 32), workgroup(4096, 64), workgroup(null, 256)];
 /** Not measured. */
 const GPU: TopTunings = [workgroup(1024, 64), workgroup(null, 256)];
