@@ -46,11 +46,11 @@ export function gradients(
       const input = node.inputs[i]!;
       if (!dx || !between.has(input)) return;
       cotangents.add(input, isOp(node, "pick") ? node.attrs.result : 0, dx);
-      const left = uses.get(input);
-      if (left !== undefined) uses.set(input, left - 1);
+      const readersLeft = uses.get(input);
+      if (readersLeft !== undefined) uses.set(input, readersLeft - 1);
       // A partial gradient of a leaf with several readers: schedule the contributions early, so that their inputs can
       // be freed.
-      if (left !== undefined && left > 1) rematerialization.waitFor(dx);
+      if (readersLeft !== undefined && readersLeft > 1) rematerialization.waitFor(dx);
     });
   }
   return gradientOf;

@@ -93,15 +93,15 @@ export class Rematerialization {
     if (isView(node)) return this.#copyWith(node, node.inputs.with(0, this.#readByPointwise(node.inputs[0], layer)));
     const shared = this.#behindBarrier(node, this.#read(node), layer);
     if (shared === node || node.types.some((t) => isNumberPerRow(t) || !isFloat(t.dtype))) return shared;
-    const made =
+    const result =
       this.#steps.has(node) && this.#isRecomputed(node) && ops[node.op].saved !== "again"
         ? this.#copyWith(
             node,
             node.inputs.map((n) => this.#readByPointwise(n, layer)),
           )
         : this.#emit.node("barrier", [shared, ...this.#pendingDependencies.splice(0)], {}, node.origin);
-    this.#recomputed.set(node, made);
-    return made;
+    this.#recomputed.set(node, result);
+    return result;
   }
   /** The value as the backward pass reads it. Iterative: layers may be deep. */
   #read(root: Node): Node {
@@ -121,12 +121,12 @@ export class Rematerialization {
       if (known) read.set(node, known);
       else if (again) {
         const layer = this.#layers.get(node) ?? null;
-        const made = this.#copyWith(
+        const copy = this.#copyWith(
           node,
           node.inputs.map((n) => this.#behindBarrier(n, read.get(n)!, layer, ops[node.op].saved === "again")),
         );
-        read.set(node, made);
-        this.#rewritten.set(node, made);
+        read.set(node, copy);
+        this.#rewritten.set(node, copy);
       } else read.set(node, view ? this.#copyWith(node, node.inputs.with(0, read.get(node.inputs[0])!)) : node);
     }
     return read.get(root)!;
@@ -144,14 +144,19 @@ export class Rematerialization {
     if (read !== node || this.#sources.has(node) || !(any || node.types.every((t) => isFloat(t.dtype)))) return read;
     let behind = this.#barriers.get(layer);
     if (!behind) this.#barriers.set(layer, (behind = new Map()));
-    let made = behind.get(node);
+    let barrier = behind.get(node);
     const after = layer === null ? [] : [this.#layerCotangents.get(layer)!];
-    if (!made)
+    if (!barrier)
       behind.set(
         node,
-        (made = this.#emit.node("barrier", [node, ...after, ...this.#pendingDependencies.splice(0)], {}, node.origin)),
+        (barrier = this.#emit.node(
+          "barrier",
+          [node, ...after, ...this.#pendingDependencies.splice(0)],
+          {},
+          node.origin,
+        )),
       );
-    return made;
+    return barrier;
   }
   /** Values read from now on wait for this node, so that its inputs are freed early. */
   waitFor(node: Node): void {

@@ -128,7 +128,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
       ...updated(
         emit,
         {
-          own,
+          declared: own,
           node,
           gradient,
           settings: settingsOf(emit, options.optimizer, rates, decays ? null : m.number(0), factor),
@@ -260,8 +260,8 @@ function skipState(emit: Emit): SkipState {
  * gradients are multiplied by NaN, for which the optimisers change nothing.
  */
 function mayUpdate(m: Algebra, values: readonly Node[], holds: SkipState | null): Node {
-  const each = [...values.map((x) => m.le(x, LARGEST.f32)), ...(holds ? [m.not(holds.held)] : [])];
-  return each.reduce((all, one) => m.and(all, one));
+  const conditions = [...values.map((x) => m.le(x, LARGEST.f32)), ...(holds ? [m.not(holds.held)] : [])];
+  return conditions.reduce((all, one) => m.and(all, one));
 }
 
 /** [learning rate, decay, (AdamW: both corrections), factor]. */
@@ -275,14 +275,18 @@ function settingsOf(emit: Emit, optimizer: Optimizer, rates: Node, spared: Node 
 }
 
 interface Update {
-  readonly own: DeclaredWeight;
+  readonly declared: DeclaredWeight;
   readonly node: Node;
   readonly gradient: Node;
   readonly settings: Node;
 }
 
 /** The next states of one weight. */
-function updated(emit: Emit, { own, node, gradient, settings }: Update, optimizer: Optimizer): readonly State[] {
+function updated(
+  emit: Emit,
+  { declared: own, node, gradient, settings }: Update,
+  optimizer: Optimizer,
+): readonly State[] {
   const type = typeOf(node);
   const moment = (kind: "m" | "v"): Node<"state"> =>
     emit.node("state", [], { name: momentState(kind, own.path), dtype: "f32", shape: own.shape });
@@ -301,13 +305,13 @@ function updated(emit: Emit, { own, node, gradient, settings }: Update, optimize
   switch (optimizer.kind) {
     case "adamw": {
       const { beta1, beta2, eps } = optimizer;
-      const made = emit.node("adamw", [node, moment("m"), moment("v"), gradient, settings], { beta1, beta2, eps });
-      return [weight(emit.pick(made, 0)), state("m", emit.pick(made, 1)), state("v", emit.pick(made, 2))];
+      const step = emit.node("adamw", [node, moment("m"), moment("v"), gradient, settings], { beta1, beta2, eps });
+      return [weight(emit.pick(step, 0)), state("m", emit.pick(step, 1)), state("v", emit.pick(step, 2))];
     }
     case "sgd": {
       const { momentum, nesterov } = optimizer;
-      const made = emit.node("sgd", [node, moment("m"), gradient, settings], { momentum, nesterov });
-      return [weight(emit.pick(made, 0)), state("m", emit.pick(made, 1))];
+      const step = emit.node("sgd", [node, moment("m"), gradient, settings], { momentum, nesterov });
+      return [weight(emit.pick(step, 0)), state("m", emit.pick(step, 1))];
     }
     default:
       return optimizer satisfies never;

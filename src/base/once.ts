@@ -1,7 +1,8 @@
-// A value that is computed when it is first asked for.
+// Lazy values: computed on first use.
 
 /**
- * Calls `make` at the first call, and gives what it made at every one. Where `make` throws, the next call tries again.
+ * Returns a function that calls `make` on its first call and returns that result on every call. If `make` throws, the
+ * next call tries again.
  */
 export function once<T>(make: () => T): () => T {
   let made: { readonly value: T } | null = null;

@@ -71,23 +71,23 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
 }
 
 function checkModel(checker: Checker, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
-  const own = files.all.filter((file) => !file.library);
+  const userFiles = files.all.filter((file) => !file.library);
   // When one model is selected, the other models of the file are skipped.
   const skip = (block: Block): boolean =>
     block.model && options.model !== undefined && block.name.text !== options.model;
-  for (const file of own) checkNames(checker, file, skip);
-  for (const file of own)
+  for (const file of userFiles) checkNames(checker, file, skip);
+  for (const file of userFiles)
     for (const decl of file.tree.declarations)
       if (decl.kind === "const")
         constantOf({ kind: "const", decl, file }, decl.name.span, environment(checker, file.scope, "a constant"));
   const decl = chooseModel(checker, files, options.model);
   if (decl === null) return null;
-  const given = givenParameters(checker, files.root, decl, options.set ?? {});
-  sources.push(...given.sources);
+  const overrides = givenParameters(checker, files.root, decl, options.set ?? {});
+  sources.push(...overrides.sources);
   const live: LiveParameter[] = [];
   const instance = new Instance(decl, files.root, decl.name.span);
   new Instantiator(checker).bindParameters(instance, (p, value) => {
-    const set = given.values.get(p.name.text);
+    const set = overrides.values.get(p.name.text);
     const chosen = set === undefined ? value() : set(instance.params);
     return p.live ? asLive(p.name.text, p.type.kind === "float" ? "float" : "ratio", chosen, live) : chosen;
   });

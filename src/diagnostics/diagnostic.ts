@@ -53,23 +53,23 @@ export const MAX_DIAGNOSTICS = 100;
 /** Collects diagnostics; drops a diagnostic equal to an earlier one at the same place. */
 export class Diagnostics {
   readonly #found = new Map<string, Diagnostic>();
-  readonly #kept: Record<Severity, number> = { error: 0, warning: 0, note: 0 };
+  readonly #stored: Record<Severity, number> = { error: 0, warning: 0, note: 0 };
 
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
     this.add(diagnose(code, data, span, notes));
   }
   add(d: Diagnostic): void {
     const key = `${d.span.file}:${d.span.start}:${d.span.end}:${d.code}:${d.message}`;
-    if (this.#kept[d.severity] >= MAX_DIAGNOSTICS || this.#found.has(key)) return;
+    if (this.#stored[d.severity] >= MAX_DIAGNOSTICS || this.#found.has(key)) return;
     this.#found.set(key, d);
-    this.#kept[d.severity]++;
+    this.#stored[d.severity]++;
   }
   get hasErrors(): boolean {
-    return this.#kept.error > 0;
+    return this.#stored.error > 0;
   }
   /** Whether the limit on errors is reached. */
   get full(): boolean {
-    return this.#kept.error >= MAX_DIAGNOSTICS;
+    return this.#stored.error >= MAX_DIAGNOSTICS;
   }
   /** Sorted by file and position; files in the order of their first diagnostic. */
   get all(): readonly Diagnostic[] {

@@ -18,9 +18,9 @@ export interface FormatOptions {
 /** Formats the diagnostics one after the other, without a trailing newline. */
 export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: FormatOptions = {}): string {
   const list = options.sources ?? [];
-  const given = [...(list instanceof Map ? list.values() : (list as readonly SourceFile[]))];
+  const explicitSources = [...(list instanceof Map ? list.values() : (list as readonly SourceFile[]))];
   const textsOf = (d: Diagnostic): ReadonlyMap<string, string> =>
-    new Map([...sourcesOf(d), ...given].map((s) => [s.file, s.text]));
+    new Map([...sourcesOf(d), ...explicitSources].map((s) => [s.file, s.text]));
   return diagnostics.map((d) => formatOne(d, textsOf(d), options.color ?? false)).join("\n\n");
 }
 

@@ -57,8 +57,8 @@ export function samplingTables(
   sequences: number,
   vocabulary: number,
 ): SamplingTables {
-  const each = perSequence(options, sequences);
-  const all = each.map((own) => validate(own, vocabulary));
+  const optionSets = perSequence(options, sequences);
+  const all = optionSets.map((own) => validate(own, vocabulary));
   const settings = new Float32Array(all.flatMap((own) => SAMPLING_COLUMNS.map((name) => own.settings[name])));
   const seeds = new Uint32Array(all.flatMap(({ seed }) => [seed % 2 ** 32, Math.floor(seed / 2 ** 32)]));
   let bias: Float32Array | null = null;
@@ -191,8 +191,8 @@ function biasOf(biases: SamplingOptions["logitBias"], vocabulary: number): reado
   });
 }
 
-const isMap = (given: NonNullable<SamplingOptions["logitBias"]>): given is ReadonlyMap<number, number> =>
-  given instanceof Map;
+const isMap = (biases: NonNullable<SamplingOptions["logitBias"]>): biases is ReadonlyMap<number, number> =>
+  biases instanceof Map;
 
 /** Far larger than any logit, without overflow. */
 const MAX_BIAS = 1e6;

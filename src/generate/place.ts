@@ -41,9 +41,9 @@ export async function placeOn(
     max: { ...max, [tokenAxis]: chunk },
     likely: { ...max, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT_LENGTH) },
   });
-  const own = new LazyWeights(() => locateWeights(generation.step, weights, seed ?? 0, signal));
+  const stepWeights = new LazyWeights(() => locateWeights(generation.step, weights, seed ?? 0, signal));
   try {
-    const step = await load(generation.step, device, (weight) => own.values(weight), {
+    const step = await load(generation.step, device, (weight) => stepWeights.values(weight), {
       ...shared,
       compile: "run",
       max: { ...max, [tokenAxis]: 1 },
@@ -56,7 +56,7 @@ export async function placeOn(
     prompt.dispose();
     throw error;
   } finally {
-    await own.close();
+    await stepWeights.close();
   }
 }
 

@@ -9,11 +9,11 @@ export async function positionsOn(
   const { axes } = generation;
   const values = await prompt.readStates(axes.flatMap((a) => a.positions ?? []));
   return axes.map(({ positions, capacity }, i) => {
-    const own = rows(i);
-    if (i === 0) return own.map((n) => Uint32Array.from({ length: n }, (_, at) => at));
+    const rowCounts = rows(i);
+    if (i === 0) return rowCounts.map((n) => Uint32Array.from({ length: n }, (_, at) => at));
     if (positions === null || capacity === null) return null;
     const { data } = values.get(positions)!;
-    const room = data.length / own.length;
-    return own.map((n, b) => Uint32Array.from(data.subarray(b * room, b * room + n)));
+    const room = data.length / rowCounts.length;
+    return rowCounts.map((n, b) => Uint32Array.from(data.subarray(b * room, b * room + n)));
   });
 }

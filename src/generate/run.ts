@@ -183,15 +183,17 @@ export class Run {
 
   /** The tokens of a sequence so far; without the last token of an ended text, which need not be read. */
   #textOf(prompt: ArrayLike<number>, sequence: number): ArrayLike<number> {
-    const said = this.#generated[sequence]!;
-    return said.length === 0 ? prompt : [...Array.from(prompt), ...(this.#ended[sequence] ? said.slice(0, -1) : said)];
+    const generated = this.#generated[sequence]!;
+    return generated.length === 0
+      ? prompt
+      : [...Array.from(prompt), ...(this.#ended[sequence] ? generated.slice(0, -1) : generated)];
   }
   /**
    * The size of the next chunk. The last generated token is read by itself, as it was before the loss, so that its
    * routes are known.
    */
-  #chunkOf(left: number, said: boolean): number {
-    return Math.min(this.#limits.chunk, said && left > 1 ? left - 1 : left);
+  #chunkOf(left: number, hasGenerated: boolean): number {
+    return Math.min(this.#limits.chunk, hasGenerated && left > 1 ? left - 1 : left);
   }
 
   /** Submits steps up to the limit on steps in flight. */
@@ -305,7 +307,7 @@ export class Run {
     return summarise(this.#place.generation, {
       prompts,
       read: this.#rowsRead,
-      given: this.#generated.map((tokens) => tokens.length),
+      generatedTokens: this.#generated.map((tokens) => tokens.length),
       rows: this.#place.generation.axes.map((_, i) => this.#rows(i)),
       capacity: this.#capacity,
       timing: this.#timing,

@@ -52,7 +52,7 @@ export class Timing {
 export interface Done {
   /** Tokens of each prompt, and generated tokens of each sequence. */
   readonly prompts: readonly number[];
-  readonly given: readonly number[];
+  readonly generatedTokens: readonly number[];
   /** Rows of the prompts on each axis; empty if they were not read completely. */
   readonly read: readonly (readonly number[])[];
   /** The rows of each sequence on each axis, up to the end of its text. */
@@ -67,20 +67,23 @@ const sum = (list: Iterable<number>): number => {
   return total;
 };
 
-export function summarise(generation: Generation, { prompts, given, read, rows, capacity, timing }: Done): Summary {
+export function summarise(
+  generation: Generation,
+  { prompts, generatedTokens: given, read, rows, capacity, timing }: Done,
+): Summary {
   const { axes, layers } = generation;
   const totals = rows.map(sum);
   const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
   const room = axes.map(({ capacity: name }) => (name === null ? 0 : capacity.extents[name]! * prompts.length));
   const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);
-  const own = layersOn(generation);
+  const attentionsPerAxis = layersOn(generation);
   return {
     promptTokens: sum(prompts),
     generatedTokens: sum(given),
     firstToken: timing.firstToken,
     compiling: timing.compiling,
     generation: timing.generation,
-    routes: axes.map(({ path }, i) => ({ path, layers: own[i]!, tokens: totals[i]! })),
+    routes: axes.map(({ path }, i) => ({ path, layers: attentionsPerAxis[i]!, tokens: totals[i]! })),
     cache: { used: dot(bytes, totals), allocated: dot(bytes, room), dense: sum(bytes) * totals[0]! },
     flops: flopsPerToken(generation, totals, read, prompts.length),
   };

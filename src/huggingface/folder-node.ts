@@ -53,13 +53,13 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   const opened = files.tokenizer === null ? null : await openTokenizer(files.tokenizer);
   const config = join(folder, CONFIG);
   const read = (file: string): GenerationDefaults => parseGenerationConfig(readConfigText(file), file);
-  const own = files.generationConfig === null ? NO_DEFAULTS : read(files.generationConfig);
-  const ends = own.ends.length > 0 || !existsSync(config) ? own.ends : read(config).ends;
+  const generationDefaults = files.generationConfig === null ? NO_DEFAULTS : read(files.generationConfig);
+  const ends = generationDefaults.ends.length > 0 || !existsSync(config) ? generationDefaults.ends : read(config).ends;
   const last = opened === null || opened.end === null ? [] : [opened.end];
   return {
     tokenizer: opened?.tokenizer ?? null,
     chat: opened?.chat ?? null,
-    generation: { ...own, ends: ends.length > 0 ? ends : last },
+    generation: { ...generationDefaults, ends: ends.length > 0 ? ends : last },
   };
 }
 

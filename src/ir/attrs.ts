@@ -14,10 +14,10 @@ export function printAttrs(op: OpName, attrs: object): string {
   const entries = entriesOf(op);
   if (entries.length === 0) return "";
   const values = new Map<string, unknown>(Object.entries(attrs));
-  const given = entries.filter(([name]) => values.get(name) !== undefined);
-  const field = ([name, kind]: (typeof given)[number]): string =>
+  const present = entries.filter(([name]) => values.get(name) !== undefined);
+  const field = ([name, kind]: (typeof present)[number]): string =>
     `${JSON.stringify(name)}:${JSON.stringify(encode(kind, values.get(name)))}`;
-  return ` {${given.map(field).join(",")}}`;
+  return ` {${present.map(field).join(",")}}`;
 }
 
 /** JSON lacks symbolic sizes, NaN and infinity: encodes them as text. */
@@ -53,16 +53,16 @@ export function parseAttrs<K extends OpName>(op: K, json: string): OpAttrs[K] {
   const values: unknown = JSON.parse(json === "" ? "{}" : json);
   if (typeof values !== "object" || values === null || Array.isArray(values))
     throw new SyntaxError(`attributes of ${op} must be an object`);
-  const given = new Map<string, unknown>(Object.entries(values));
+  const byName = new Map<string, unknown>(Object.entries(values));
   const attrs: [string, unknown][] = entriesOf(op).flatMap(([name, kind]): [string, unknown][] => {
-    if (!given.has(name) && holds(kind, undefined)) return [];
-    if (!given.has(name)) throw new SyntaxError(`${op} lacks the attribute ${name}`);
-    const value = decode(kind, given.get(name));
-    given.delete(name);
+    if (!byName.has(name) && holds(kind, undefined)) return [];
+    if (!byName.has(name)) throw new SyntaxError(`${op} lacks the attribute ${name}`);
+    const value = decode(kind, byName.get(name));
+    byName.delete(name);
     if (!holds(kind, value)) throw new SyntaxError(`attribute ${name} of ${op} must be ${DESCRIPTIONS[kind]}`);
     return [[name, value]];
   });
-  for (const name of given.keys()) throw new SyntaxError(`${op} has no attribute ${name}`);
+  for (const name of byName.keys()) throw new SyntaxError(`${op} has no attribute ${name}`);
   return Object.fromEntries(attrs) as OpAttrs[K]; // each attribute has been checked against its kind
 }
 
@@ -148,13 +148,13 @@ function holds(kind: AttrKind, value: unknown): boolean {
 
 /** Describes what is wrong with the attributes of a node; null if nothing is. */
 export function attrsProblem(op: OpName, attrs: object): string | null {
-  const given = new Map<string, unknown>(Object.entries(attrs));
+  const byName = new Map<string, unknown>(Object.entries(attrs));
   for (const [name, kind] of entriesOf(op)) {
-    if (!given.has(name) && !holds(kind, undefined)) return `lacks the attribute ${name}`;
-    if (!holds(kind, given.get(name))) return `attribute ${name} must be ${DESCRIPTIONS[kind]}`;
-    given.delete(name);
+    if (!byName.has(name) && !holds(kind, undefined)) return `lacks the attribute ${name}`;
+    if (!holds(kind, byName.get(name))) return `attribute ${name} must be ${DESCRIPTIONS[kind]}`;
+    byName.delete(name);
   }
-  for (const name of given.keys()) return `has no attribute ${name}`;
+  for (const name of byName.keys()) return `has no attribute ${name}`;
   return null;
 }
 

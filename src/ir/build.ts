@@ -18,7 +18,7 @@ export interface Emit {
 /** A builder of nodes over these axes, typed by the operator table. */
 export function createEmit(typing: Typing, axes: readonly Axis[]): Emit {
   const context = inferContext(axes);
-  const made = new Map<string, Node>();
+  const nodes = new Map<string, Node>();
   const ids = new Map<Node, number>();
   const idOf = (node: Node): number => {
     let id = ids.get(node);
@@ -28,7 +28,7 @@ export function createEmit(typing: Typing, axes: readonly Axis[]): Emit {
   const emit: Emit = {
     node<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin: Origin | null = null): Node<K> {
       const key = `${op}(${inputs.map(idOf).join(",")})${attrsKey(attrs)}`;
-      const known = made.get(key);
+      const known = nodes.get(key);
       if (known) return known as Node<K>; // the key begins with the operator
       let node: Node<K>;
       try {
@@ -38,7 +38,7 @@ export function createEmit(typing: Typing, axes: readonly Axis[]): Emit {
         if (error instanceof TypeMismatch) throw new TypeMismatch(`${op}: ${error.message}`);
         throw error;
       }
-      made.set(key, node);
+      nodes.set(key, node);
       return node;
     },
     pick: (node, result, origin = null) =>

@@ -87,23 +87,25 @@ export const packedShape = (shape: readonly Size[], { axis, batchDim, tokenDim }
   shape.map((s, d) => (d === tokenDim ? rowsSize(axis) : s)).filter((_, d) => d !== batchDim);
 
 function startsProblems(graph: Graph, axes: AxisIndex): string[] {
-  const wanted = [addSizes(inferContext(graph.axes).batch, 1)];
+  const expectedShape = [addSizes(inferContext(graph.axes).batch, 1)];
   return [...graph.starts].flatMap(([name, node]) => {
     const axis = axes.get(name);
     if (axis?.role !== "sequence") return [`starts are given for ${name}, which is no sequence axis`];
     const [type] = node.types;
-    if (node.types.length !== 1 || type?.dtype !== "u32" || !equalShapes(type.shape, wanted))
-      return [`starts of ${name} must be u32${printShape(wanted)}, found ${node.types.map(printType).join(" ")}`];
-    const made = startsAxis(node);
-    return made === null || made === name ? [] : [`starts of ${name} are those of ${made}`];
+    if (node.types.length !== 1 || type?.dtype !== "u32" || !equalShapes(type.shape, expectedShape))
+      return [
+        `starts of ${name} must be u32${printShape(expectedShape)}, found ${node.types.map(printType).join(" ")}`,
+      ];
+    const startsOf = startsAxis(node);
+    return startsOf === null || startsOf === name ? [] : [`starts of ${name} are those of ${startsOf}`];
   });
 }
 
 /** The axis whose starts the node computes; null if it computes none. */
 function startsAxis(node: Node): string | null {
   if (isOp(node, "starts")) return node.attrs.axis;
-  const made = isOp(node, "pick") ? definedAxis(node.inputs[0]) : null;
-  return isOp(node, "pick") && made?.starts === node.attrs.result ? made.axis : null;
+  const defined = isOp(node, "pick") ? definedAxis(node.inputs[0]) : null;
+  return isOp(node, "pick") && defined?.starts === node.attrs.result ? defined.axis : null;
 }
 
 /** All weight nodes of one path must have the same type, and no axis may be defined twice. */
@@ -119,10 +121,10 @@ function sourceProblems(nodes: readonly Node[]): string[] {
         problems.push(`weight ${node.attrs.path} is both ${printType(known)} and ${printType(type)}`);
       weights.set(node.attrs.path, type);
     }
-    const made = definedAxis(node);
-    if (made === null) continue;
-    if (makers.has(made.axis)) problems.push(`axis ${made.axis} is made by two nodes`);
-    makers.set(made.axis, node);
+    const defined = definedAxis(node);
+    if (defined === null) continue;
+    if (makers.has(defined.axis)) problems.push(`axis ${defined.axis} is made by two nodes`);
+    makers.set(defined.axis, node);
   }
   return problems;
 }

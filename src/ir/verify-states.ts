@@ -55,9 +55,9 @@ function takeOverProblems(
     const old = reads.get(state.name) ?? [];
     if (isOp(state.next, "state") || old.length === 0) return [];
     // An operator with several results computes them together.
-    const made = producerOf(state.next);
-    const after = reachedFrom([made], (n) => readers.get(n) ?? []);
-    after.delete(made);
+    const producer = producerOf(state.next);
+    const after = reachedFrom([producer], (n) => readers.get(n) ?? []);
+    after.delete(producer);
     if (after.size === 0) return [];
     // Views share the memory of their input.
     const memory = reachedFrom(old, (n) => (readers.get(n) ?? []).filter((r) => isSameView(r) && r.inputs[0] === n));

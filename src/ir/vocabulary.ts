@@ -17,7 +17,7 @@ const rewritten = schemasOf("rewritten");
  */
 const vocabulary = {
   // --- sources
-  /** The model's input of that name, packed if it lies along a sequence axis. */
+  /** The model's input of that name, packed if it has a sequence axis. */
   input: source(0, { name: "text", dtype: "dtype", shape: "sizes" }),
   /** A weight, or a slice of one that is loaded as a separate weight. */
   weight: source(0, { path: "text", dtype: "dtype", shape: "numbers", part: "part" }),

@@ -223,16 +223,16 @@ class CacheRewriter {
   #keyPositions(axis: string, positions: Node, origin: Origin | null): Node {
     if (axis === this.#root.name)
       return this.#emit.node("positions", [this.#startsOf(capacityOf(axis))], { axis: capacityOf(axis) }, origin);
-    let made = this.#positionStates.get(axis);
-    if (!made) {
+    let positionState = this.#positionStates.get(axis);
+    if (!positionState) {
       const type = { dtype: "u32", shape: [rowsSize(capacityOf(axis))] } as const;
-      made = this.#setInState(positionsState(axis), axis, type, positions, origin, {
+      positionState = this.#setInState(positionsState(axis), axis, type, positions, origin, {
         kind: "filled",
         value: UNUSED_POSITION,
       });
-      this.#positionStates.set(axis, made);
+      this.#positionStates.set(axis, positionState);
     }
-    return made;
+    return positionState;
   }
 
   /** u32[B]: the number of rows of each sequence before this run. */

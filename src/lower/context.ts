@@ -101,8 +101,8 @@ export class Lowering {
   }
   /** The starts of an axis, u32[B+1]. */
   starts(name: string): Node {
-    const made = this.#nodes.get(name);
-    if (made) return made.starts;
+    const axisNodes = this.#nodes.get(name);
+    if (axisNodes) return axisNodes.starts;
     invariant(this.sequence(name).count.kind === "input", `axis ${name} is used before it is made`);
     return this.emit("starts", [], { axis: name });
   }

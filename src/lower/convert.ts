@@ -86,7 +86,7 @@ function perRow(cx: Lowering, { node, type }: Placed, { tokenDim }: Packing, seg
   return cx.permute(picked, [...others.slice(0, tokenDim - 1), 0, ...others.slice(tokenDim - 1)]);
 }
 
-/** `fitted`, and broadcast to the full stored shape of the type. */
+/** `alignedOperand`, broadcast to the full stored shape of the type. */
 export function broadcastToType(cx: Lowering, value: Placed, type: LogicalType): Node {
   const packing = cx.axes.packingOf(type);
   return cx.broadcast(alignedOperand(cx, value, type.shape.length, packing), storedShape(type, packing));

@@ -82,11 +82,11 @@ function countPadded(
 ): Node {
   const counts = ragged.map((d) => cx.emit("cast", [cx.counts(cx.axes.sequenceOf(shape[d])!)], { dtype: "f32" }));
   const factors = rest === 1 ? counts : [...counts, cx.size(rest, "f32")];
-  const each = cx.reshape(
+  const product = cx.reshape(
     factors.reduce((a, b) => cx.emit("mul", [a, b], {})),
     shape.map((s, i) => (i === 0 ? s : 1)),
   );
-  return overBatch ? cx.emit("sum", [each], { axes: [0], keep: true }) : each;
+  return overBatch ? cx.emit("sum", [product], { axes: [0], keep: true }) : product;
 }
 
 /** Sum of the existing elements, reduced dimensions kept. */

@@ -138,7 +138,7 @@ const tokenAxis = (parent: string, index: number): string =>
 /** Axes for reading single tokens: one for each axis and index, with at most one token per sequence. */
 export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): readonly Axis[] {
   const table = new ModelAxes(axes);
-  const made = new Map<string, Axis>();
+  const axesByName = new Map<string, Axis>();
   for (const value of values) {
     if (!isOperation(value, "token")) continue;
     const { dim, index } = value.attrs;
@@ -146,14 +146,14 @@ export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): read
     invariant(parent !== null, "a token of no sequence");
     const name = tokenAxis(parent, index);
     // Both ends are clamped: if the sequence is too short they are equal, and the span is empty.
-    made.set(name, {
+    axesByName.set(name, {
       role: "sequence",
       name,
       bound: 1,
       count: { kind: "span", parent, start: index, stop: index === -1 ? null : index + 1 },
     });
   }
-  return [...made.values()];
+  return [...axesByName.values()];
 }
 
 /** Writes the rows of each part to their rows of the joined axis. */

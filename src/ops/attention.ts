@@ -89,8 +89,8 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     columns: null,
     work: "attention",
     grad(emit, node, [dy]) {
-      const kept = emit("attention_kept", node.inputs, node.attrs);
-      return attentionCotangents(emit, kept, dy!, null);
+      const withStatistics = emit("attention_kept", node.inputs, node.attrs);
+      return attentionCotangents(emit, withStatistics, dy!, null);
     },
     lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0], readsEncoded: [0, 1, 2], writesEncoded: true },
   },
@@ -109,8 +109,8 @@ export function attentionCotangents(
   const [y, lse] = [emit("pick", [kept], { result: 0 }), emit("pick", [kept], { result: 1 })];
   const own = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
   const delta = dlse ? emit("sub", [own, dlse], {}) : own;
-  const made = emit("attention_grad", inputsFor("attention_grad", [...kept.inputs, lse, delta, dy]), kept.attrs);
-  return kept.inputs.map((_, i) => (i < 3 ? emit("pick", [made], { result: i }) : null));
+  const gradient = emit("attention_grad", inputsFor("attention_grad", [...kept.inputs, lse, delta, dy]), kept.attrs);
+  return kept.inputs.map((_, i) => (i < 3 ? emit("pick", [gradient], { result: i }) : null));
 }
 
 /** Infers the type of y; the first seven inputs are those of attention. */

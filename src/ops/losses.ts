@@ -55,15 +55,15 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
     evaluate(inputs, { first, classes }) {
       const before = inputs.length === 3 ? at(inputs, 0) : null;
       const [logits, targets] = [at(inputs, inputs.length - 2), at(inputs, inputs.length - 1)];
-      const own = logits.shape.at(-1)!;
+      const classCount = logits.shape.at(-1)!;
       const out = tensor("f32", [...targets.shape, 3]);
       targets.data.forEach((target, row) => {
-        const x = logits.data.subarray(row * own, (row + 1) * own);
+        const x = logits.data.subarray(row * classCount, (row + 1) * classCount);
         const [m, sum, logit] = before ? before.data.subarray(3 * row, 3 * row + 3) : [-Number.MAX_VALUE, 0, 0];
         const max = x.reduce((a, v) => Math.max(a, v), m!);
         const held = (target < 0 ? classes - 1 : Math.min(target, classes - 1)) - first;
         const total = x.reduce((s, v) => s + Math.exp(v - max), sum! * Math.exp(m! - max));
-        out.data.set([max, total, held >= 0 && held < own ? x[held]! : logit!], 3 * row);
+        out.data.set([max, total, held >= 0 && held < classCount ? x[held]! : logit!], 3 * row);
       });
       return [out];
     },
@@ -93,13 +93,13 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
     }),
     evaluate(inputs, { first, classes }) {
       const [logits, sums, targets, dloss] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), at(inputs, 3)];
-      const own = logits.shape.at(-1)!;
+      const classCount = logits.shape.at(-1)!;
       const out = tensor(logits.dtype, logits.shape);
       targets.data.forEach((target, row) => {
         if (target < 0) return;
         const [m, sum] = sums.data.subarray(3 * row, 3 * row + 2);
         const held = Math.min(target, classes - 1) - first;
-        for (let c = 0, i = row * own; c < own; c++, i++)
+        for (let c = 0, i = row * classCount; c < classCount; c++, i++)
           out.data[i] = (Math.exp(logits.data[i]! - m!) / sum! - (c === held ? 1 : 0)) * dloss.data[row]!;
       });
       return [roundStored(out)];
@@ -114,9 +114,9 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
 
 /** Checks that the logits are of classes in the range of all `classes`. */
 function expectClasses(logits: TensorType, first: number, classes: number): void {
-  const own = logits.shape.at(-1)!;
-  if (typeof own !== "number" || own === 0 || first + own > classes)
-    mismatch(`classes ${first} to ${first} + ${printSize(own)} are not among ${classes}`);
+  const classCount = logits.shape.at(-1)!;
+  if (typeof classCount !== "number" || classCount === 0 || first + classCount > classes)
+    mismatch(`classes ${first} to ${first} + ${printSize(classCount)} are not among ${classes}`);
 }
 
 /** Checks logits and targets; returns the shape of the targets. */

@@ -11,12 +11,12 @@ import { at, tensor } from "./tensors.js";
  * the last, which is the gradient.
  */
 function stepTypes(inputs: readonly TensorType[], tensors: number, settings: number): readonly TensorType[] {
-  const own = inputs.slice(0, tensors).map((_, i) => expectDtype(inputs, i, "f32"));
-  for (const t of own)
-    if (!equalTypes(t, own[0]!))
-      mismatch(`weight, moments and gradient must be of one shape, found ${own.map(printType).join(", ")}`);
+  const types = inputs.slice(0, tensors).map((_, i) => expectDtype(inputs, i, "f32"));
+  for (const t of types)
+    if (!equalTypes(t, types[0]!))
+      mismatch(`weight, moments and gradient must be of one shape, found ${types.map(printType).join(", ")}`);
   expectType(inputs, tensors, "f32", [settings]);
-  return own.slice(0, -1);
+  return types.slice(0, -1);
 }
 
 /** Results with the shapes of the first inputs. */

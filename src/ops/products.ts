@@ -131,7 +131,7 @@ function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
   return roundStored(tensor(a.dtype, [...lead, m, n], out));
 }
 
-/** A matrix [K, N] whose neighbours in a column, and in a row, lie so far apart. */
+/** A matrix [K, N] with its strides: `down` between rows, `across` between columns. */
 interface Matrix {
   readonly data: Float64Array;
   readonly down: number;
@@ -139,8 +139,8 @@ interface Matrix {
 }
 
 /**
- * c[M, N] = a[M, K] · b[K, N]. Every sum is added up in order, whatever stands beside it. A sum waits for its last
- * addition; eight of them, of two rows and four columns, do not wait for one another.
+ * c[M, N] = a[M, K] · b[K, N]. Each sum is accumulated in order of k. For speed eight sums (two rows, four columns) are
+ * accumulated together, so that their additions overlap.
  */
 function multiply(
   a: Float64Array,

@@ -41,9 +41,9 @@ const reduction = (
   cost: costPerInput(1),
   evaluate(inputs, { axes, keep }) {
     const x = at(inputs, 0);
-    const kept = without(x.shape, axes, true);
-    const out = new Float64Array(countOf(kept)).fill(start(x.dtype));
-    const offsets = broadcastOffsets(kept, x.shape);
+    const keptShape = without(x.shape, axes, true);
+    const out = new Float64Array(countOf(keptShape)).fill(start(x.dtype));
+    const offsets = broadcastOffsets(keptShape, x.shape);
     for (let i = 0; i < x.data.length; i++) {
       const o = offsets ? offsets[i]! : i;
       out[o] = combine(out[o]!, x.data[i]!);

@@ -313,8 +313,9 @@ function write(
       expectPacked(x.shape, dim);
       const y = inputs[2]!;
       sameDtype(x, y);
-      const wanted = replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1)));
-      if (!equalShapes(y.shape, wanted)) mismatch(`the rows must be ${printShape(wanted)}, found ${printType(y)}`);
+      const expectedShape = replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1)));
+      if (!equalShapes(y.shape, expectedShape))
+        mismatch(`the rows must be ${printShape(expectedShape)}, found ${printType(y)}`);
       return [x];
     },
     // In place: accesses the rows of the index only.

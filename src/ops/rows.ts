@@ -12,8 +12,8 @@ export function aligned(node: Node, dim: number): RowInputs {
   const rank = typeOf(node).shape.length;
   return node.inputs.map((input) => {
     const { shape } = typeOf(input);
-    const own = dim - rank + shape.length;
-    return own >= 0 && packedAxis(shape[own]!) !== null ? own : null;
+    const inputDim = dim - rank + shape.length;
+    return inputDim >= 0 && packedAxis(shape[inputDim]!) !== null ? inputDim : null;
   });
 }
 

@@ -46,14 +46,14 @@ export function broadcastShapes(shapes: readonly (readonly Size[])[]): readonly 
   return Array.from({ length: rank }, (_, i) => {
     let size: Size = 1;
     for (const shape of shapes) {
-      const own = shape[i - rank + shape.length];
-      if (own === undefined || own === 1 || equalSizes(own, size)) continue;
+      const sizeOfShape = shape[i - rank + shape.length];
+      if (sizeOfShape === undefined || sizeOfShape === 1 || equalSizes(sizeOfShape, size)) continue;
       if (size !== 1)
         mismatch(
           `shapes ${shapes.map(printShape).join(" and ")} do not broadcast: ${printSize(size)} against ` +
-            printSize(own),
+            printSize(sizeOfShape),
         );
-      size = own;
+      size = sizeOfShape;
     }
     return size;
   });

@@ -29,8 +29,8 @@ export function chosenRows(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
   const most = rowRequirements(graph, nodes, new Set(), new Set());
   if (most.size === 0) return graph;
-  const wanted = rowRequirements(graph, nodes, sharedSums(nodes, most), queriesBesideKeys(nodes, most));
-  return wanted.size === 0 ? graph : new Rebuilding(graph, wanted, trace).graph();
+  const requirements = rowRequirements(graph, nodes, sharedSums(nodes, most), queriesBesideKeys(nodes, most));
+  return requirements.size === 0 ? graph : new Rebuilding(graph, requirements, trace).graph();
 }
 
 /**
@@ -93,18 +93,18 @@ function rowRequirements(
   const found = new Map<Node, RowRequirement>();
   const often = readSeveralTimes(nodes);
   for (const node of nodes.toReversed()) {
-    const own = requirements.get(node);
-    if (own === undefined) continue;
+    const requirement = requirements.get(node);
+    if (requirement === undefined) continue;
     const computesAllRows =
-      own === "all" ||
+      requirement === "all" ||
       whole.has(node) ||
       isShared(node, shared) ||
-      (!isFewer(graph, own.index) && (often.has(node) || isOp(node, "sum")));
-    const inputs = computesAllRows ? null : inputsFor(graph, node, own);
-    if (inputs && own !== "all") {
-      found.set(node, own);
+      (!isFewer(graph, requirement.index) && (often.has(node) || isOp(node, "sum")));
+    const inputs = computesAllRows ? null : inputsFor(graph, node, requirement);
+    if (inputs && requirement !== "all") {
+      found.set(node, requirement);
       inputs.forEach((dim, i) => {
-        if (dim !== "none") addRequirement(node.inputs[i]!, dim === null ? "all" : { index: own.index, dim });
+        if (dim !== "none") addRequirement(node.inputs[i]!, dim === null ? "all" : { index: requirement.index, dim });
       });
     } else if (isOp(node, "take")) {
       addRequirement(node.inputs[0], { index: node.inputs[1], dim: node.attrs.dim });
@@ -164,7 +164,7 @@ interface Task {
 
 class Rebuilding {
   readonly #graph: Graph;
-  readonly #wanted: ReadonlyMap<Node, RowRequirement>;
+  readonly #requirements: ReadonlyMap<Node, RowRequirement>;
   readonly #trace: Trace | null;
   readonly #make: Emit;
   readonly #whole = new Map<Node, Node>();
@@ -172,7 +172,7 @@ class Rebuilding {
 
   constructor(graph: Graph, wanted: ReadonlyMap<Node, RowRequirement>, trace: Trace | null) {
     this.#graph = graph;
-    this.#wanted = wanted;
+    this.#requirements = wanted;
     this.#trace = trace;
     const emit = createEmit(ops, graph.axes);
     this.#make = (op, inputs, attrs) => emit.node(op, inputs, attrs, this.#origin);
@@ -191,25 +191,27 @@ class Rebuilding {
     const stack = [root];
     for (let task = stack.at(-1); task; task = stack.at(-1)) {
       const need = task.next < task.needs.length ? task.needs[task.next++]! : null;
-      const made = task.rows ? this.#chosen : this.#whole;
-      if (made.has(task.node)) stack.pop();
+      const rewritten = task.rows ? this.#chosen : this.#whole;
+      if (rewritten.has(task.node)) stack.pop();
       else if (need) stack.push(this.#task(need.node, need.rows));
       else {
         this.#origin = task.node.origin;
-        made.set(task.node, task.rows ? this.#rowsOf(task.node, task.rows) : this.#wholeOf(task.node));
+        rewritten.set(task.node, task.rows ? this.#rowsOf(task.node, task.rows) : this.#wholeOf(task.node));
         stack.pop();
       }
     }
   }
   #task(node: Node, rows: RowRequirement | null): Task {
-    const made = rows ? this.#chosen : this.#whole;
-    return { node, rows, needs: made.has(node) ? [] : this.#needs(node, rows), next: 0 };
+    const rewritten = rows ? this.#chosen : this.#whole;
+    return { node, rows, needs: rewritten.has(node) ? [] : this.#needs(node, rows), next: 0 };
   }
   #needs(node: Node, rows: RowRequirement | null): readonly Task[] {
     const whole = (n: Node): Task => ({ node: n, rows: null, needs: [], next: 0 });
-    const part = (n: Node): Task => ({ node: n, rows: this.#wanted.get(n) ?? null, needs: [], next: 0 });
+    const part = (n: Node): Task => ({ node: n, rows: this.#requirements.get(n) ?? null, needs: [], next: 0 });
     if (!rows)
-      return isOp(node, "take") && this.#wanted.has(node.inputs[0]) ? [part(node.inputs[0])] : node.inputs.map(whole);
+      return isOp(node, "take") && this.#requirements.has(node.inputs[0])
+        ? [part(node.inputs[0])]
+        : node.inputs.map(whole);
     const inputs = inputsFor(this.#graph, node, rows)!;
     const starts = isOp(node, "attention") ? [whole(this.#graph.starts.get(indexAxis(rows.index))!)] : [];
     return [
@@ -223,22 +225,22 @@ class Rebuilding {
 
   #wholeOf(node: Node): Node {
     const [x] = node.inputs;
-    if (isOp(node, "take") && this.#wanted.has(x)) return this.#chosen.get(x)!;
+    if (isOp(node, "take") && this.#requirements.has(x)) return this.#chosen.get(x)!;
     const inputs = node.inputs.map((n) => this.#whole.get(n)!);
     return inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs };
   }
   #rowsOf(node: Node, { index, dim }: RowRequirement): Node {
     const emit = this.#make;
     const rows = rowsSize(indexAxis(index));
-    const kept = this.#whole.get(index)!;
+    const rewrittenIndex = this.#whole.get(index)!;
     const { shape } = typeOf(node);
     const inputs = inputsFor(this.#graph, node, { index, dim })!.map((at, i): Node | null => {
       const input = node.inputs[i]!;
       if (at === "none") return null;
       if (at === null) return this.#whole.get(input)!;
-      return this.#chosen.get(input) ?? emit("take", [this.#whole.get(input)!, kept], { dim: at });
+      return this.#chosen.get(input) ?? emit("take", [this.#whole.get(input)!, rewrittenIndex], { dim: at });
     });
-    const made = ((): Node => {
+    const result = ((): Node => {
       if (isOp(node, "constant")) return emit("constant", [], attrsWith(node, dim, rows));
       if (isOp(node, "route_mask"))
         return emit("constant", [], { value: 1, dtype: "bool", shape: [rows] satisfies readonly Size[] });
@@ -251,10 +253,10 @@ class Rebuilding {
       return emit(node.op, given, attrsWith(node, dim, rows));
     })();
     invariant(
-      made.types.length === 1 && typeOf(made).shape.length === shape.length,
+      result.types.length === 1 && typeOf(result).shape.length === shape.length,
       `the chosen rows of ${node.op} have another shape`,
     );
-    this.#trace?.("chosen-rows-only", node, made);
-    return made;
+    this.#trace?.("chosen-rows-only", node, result);
+    return result;
   }
 }

@@ -10,7 +10,7 @@ import { mapGraph, type Trace } from "./rewrite.js";
  */
 export function cse(graph: Graph, trace: Trace | null): Graph {
   const keyOf = keys();
-  const kept = keptAttention(graph);
+  const hasStatistics = keptAttention(graph);
   const first = new Map<string, Node>();
   const once = (node: Node): Node => {
     const key = keyOf(node.op, node);
@@ -21,10 +21,12 @@ export function cse(graph: Graph, trace: Trace | null): Graph {
   };
   return mapGraph(graph, (node, emit, before) => {
     if (node.op === "barrier") return node;
-    if (!isOp(node, "attention") || !kept(before)) return once(node);
-    const made = once(emit(node)("pick", [once(emit(node)("attention_kept", node.inputs, node.attrs))], { result: 0 }));
-    trace?.("same-attention", node, made);
-    return made;
+    if (!isOp(node, "attention") || !hasStatistics(before)) return once(node);
+    const picked = once(
+      emit(node)("pick", [once(emit(node)("attention_kept", node.inputs, node.attrs))], { result: 0 }),
+    );
+    trace?.("same-attention", node, picked);
+    return picked;
   });
 }
 

@@ -50,12 +50,12 @@ export const dropBroadcasts: Rule = {
     for (let i = 0; i < root.inputs.length; i++) {
       const input = root.inputs[i]!;
       if (!isOp(input, "broadcast")) continue;
-      const made = emit(
+      const result = emit(
         root.op,
         root.inputs.map((n, j) => (j === i ? input.inputs[0] : n)),
         root.attrs,
       );
-      if (equalTypes(typeOf(made), typeOf(root))) return made;
+      if (equalTypes(typeOf(result), typeOf(root))) return result;
     }
     return null;
   },

@@ -74,8 +74,8 @@ function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
     const emit = emitFrom(node);
     // `rowSumOf` has checked the operator
     const sum = emit("sum", [substituteBase(node.inputs[0], taken, x, emit)], (node as Node<"sum">).attrs);
-    const made = emit("take", [sum, index], taken.attrs);
-    trace?.("statistics-before-gather", node, made);
-    return made;
+    const result = emit("take", [sum, index], taken.attrs);
+    trace?.("statistics-before-gather", node, result);
+    return result;
   });
 }

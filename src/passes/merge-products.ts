@@ -38,13 +38,13 @@ export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
     const emit = emitFrom({ origin: commonOrigin(node.origin, weights) });
     const joint = emit("concat", weights, { axis: transposed ? 0 : 1 });
     const product = emit("matmul", [node.inputs[0], joint], { transposed });
-    const made = emitFrom(node)("slice", [product], {
+    const columns = emitFrom(node)("slice", [product], {
       axis: typeOf(product).shape.length - 1,
       start,
       stop: start + width,
     });
-    trace?.("merge-products", node, made);
-    return made;
+    trace?.("merge-products", node, columns);
+    return columns;
   });
 }
 

@@ -147,14 +147,15 @@ function rewriteToFixpoint(
 
 function fireOne(node: Node, rules: readonly Rule[], emit: Emit, trace: Trace | null): Node | null {
   for (const r of rules) {
-    const made = r.rewrite(node, emit);
-    if (!made || made === node) continue;
+    const replacement = r.rewrite(node, emit);
+    if (!replacement || replacement === node) continue;
     invariant(
-      made.types.length === node.types.length && made.types.every((t, i) => equalTypes(t, node.types[i]!)),
+      replacement.types.length === node.types.length &&
+        replacement.types.every((t, i) => equalTypes(t, node.types[i]!)),
       `rule ${r.name} changes the type of ${node.op}`,
     );
-    trace?.(r.name, node, made);
-    return made;
+    trace?.(r.name, node, replacement);
+    return replacement;
   }
   return null;
 }
@@ -167,11 +168,11 @@ export function mapGraph(
   graph: Graph,
   replace: (node: Node, emit: (from: Pick<Node, "origin">) => Emit, before: Node) => Node,
 ): Graph {
-  const made = createEmit(ops, graph.axes);
+  const emitter = createEmit(ops, graph.axes);
   const emit =
     (from: Pick<Node, "origin">): Emit =>
     (kind, inputs, attrs) =>
-      made.node(kind, inputs, attrs, from.origin);
+      emitter.node(kind, inputs, attrs, from.origin);
   const replaced = new Map<Node, Node>();
   let changed = false;
   const now = (node: Node): Node => replaced.get(node) ?? node;

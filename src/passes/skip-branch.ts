@@ -133,8 +133,8 @@ function oneScatter(graph: Graph, trace: Trace | null): Graph {
     const emit = emitFrom(node);
     const [x, r, u] = inner.inputs;
     const rows = isOp(inner, "put") ? emit("add", [emit("take", [x, r], inner.attrs), u], {}) : u;
-    const made = emit("set", [x, r, emit("add", [rows, node.inputs[2]], {})], inner.attrs);
-    trace?.("put-of-put", node, made);
-    return made;
+    const result = emit("set", [x, r, emit("add", [rows, node.inputs[2]], {})], inner.attrs);
+    trace?.("put-of-put", node, result);
+    return result;
   });
 }

@@ -108,12 +108,13 @@ class Run {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#options = options;
-    const given = new Map(
+    const callerTensors = new Map(
       graph.inputs.map((input) => [input.name, givenInput(options, input.name, input.node.attrs.dtype)]),
     );
-    for (const name of options.inputs.keys()) if (!given.has(name)) throw new InputError(`there is no input ${name}`);
+    for (const name of options.inputs.keys())
+      if (!callerTensors.has(name)) throw new InputError(`there is no input ${name}`);
     const live = new Map(graph.live.map((l) => [l.name, options.live?.get(l.name) ?? l.default]));
-    this.#run = runSizes(graph, given, {
+    this.#run = runSizes(graph, callerTensors, {
       lengths: options.lengths ?? null,
       live,
       extents: options.extents ?? new Map(),
@@ -122,8 +123,8 @@ class Run {
     for (const input of graph.inputs) {
       const { packing, name } = input;
       const packed = packing
-        ? packRows(given.get(name)!, packing, this.#sizes.sequence(packing.axis).starts())
-        : given.get(name)!;
+        ? packRows(callerTensors.get(name)!, packing, this.#sizes.sequence(packing.axis).starts())
+        : callerTensors.get(name)!;
       checkRange(input, packed);
       this.#inputs.set(name, packed);
     }
@@ -139,10 +140,10 @@ class Run {
     for (const node of this.#nodes) {
       this.#values.set(node, this.#evaluate(node));
       for (const input of node.inputs) {
-        const left = uses.get(input)! - 1;
-        uses.set(input, left);
+        const readersLeft = uses.get(input)! - 1;
+        uses.set(input, readersLeft);
         // Free a value after its last use, so that deep models fit in memory.
-        if (left === 0) this.#values.delete(input);
+        if (readersLeft === 0) this.#values.delete(input);
       }
       yield;
     }
@@ -215,17 +216,17 @@ class Run {
   }
 
   #weight(path: string, type: TensorType): Tensor {
-    const given = this.#options.weights.get(path);
-    if (!given) throw new InputError(`there is no weight ${path}`);
+    const weight = this.#options.weights.get(path);
+    if (!weight) throw new InputError(`there is no weight ${path}`);
     const shape = shapeOf(type.shape, this.#context(undefined));
-    if (given.shape.length !== shape.length || given.shape.some((s, d) => s !== shape[d]))
-      throw new InputError(`weight ${path}: expected [${shape.join(", ")}], found [${given.shape.join(", ")}]`);
-    return toTensor(path, given, type.dtype);
+    if (weight.shape.length !== shape.length || weight.shape.some((s, d) => s !== shape[d]))
+      throw new InputError(`weight ${path}: expected [${shape.join(", ")}], found [${weight.shape.join(", ")}]`);
+    return toTensor(path, weight, type.dtype);
   }
 
   #state(name: string, type: TensorType): Tensor {
-    const given = this.#options.states?.get(name);
-    if (given) return given;
+    const initialState = this.#options.states?.get(name);
+    if (initialState) return initialState;
     const state = this.#graph.states.find((s) => s.name === name);
     invariant(state, `state ${name} is declared`);
     const { init } = state;
@@ -261,9 +262,9 @@ const evaluateNode = <K extends OpName>(
 ): readonly Tensor[] => ops[node.op].evaluate(inputs, node.attrs, context);
 
 function givenInput({ inputs }: EvaluateOptions, name: string, dtype: DType): Tensor {
-  const given = inputs.get(name);
-  if (given === undefined) throw new InputError(`input ${name} is missing`);
-  return toTensor(`input ${name}`, given, dtype);
+  const value = inputs.get(name);
+  if (value === undefined) throw new InputError(`input ${name} is missing`);
+  return toTensor(`input ${name}`, value, dtype);
 }
 
 const countsOf = ({ data }: Tensor): Uint32Array =>

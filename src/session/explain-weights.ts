@@ -35,18 +35,18 @@ interface Attempt {
 }
 
 /** The parameters with which every tensor fits; null if there are none, or if too many would change. */
-export function explainWeights(asked: ModelRequest, tensors: Tensors): readonly Explanation[] | null {
+export function explainWeights(request: ModelRequest, tensors: Tensors): readonly Explanation[] | null {
   let checks = 0;
   const tried = (set: Readonly<Record<string, string>>): Attempt | null => {
     if (++checks > MAX_CHECKS) return null;
-    const { source, read, model: name } = asked;
+    const { source, read, model: name } = request;
     const { model } = check(source, { phase: "infer", set, read, ...(name === undefined ? {} : { model: name }) });
     if (!model) return null;
     const weights = model.weights.map((weight) => asProgramWeight(weight));
     const parameters = new Map(model.parameters.map((p) => [p.name, p.value]));
     return { set, parameters, weights, faults: mismatches({ weights, ignore: model.ignore }, tensors) };
   };
-  const first = tried(asked.set);
+  const first = tried(request.set);
   if (!first || first.faults === 0) return null;
   let now = first;
   const changed: string[] = [];
@@ -102,12 +102,12 @@ function extrapolated(now: Attempt, other: Attempt, n: number, probe: number, te
       has * n === hasThen * probe ? (has * n) / wanted : n + ((wanted - has) * (probe - n)) / (hasThen - has);
     if (Number.isSafeInteger(value) && value > 0 && value !== n) votes.set(value, (votes.get(value) ?? 0) + 1);
   };
-  const then = new Map(other.weights.map((w) => [w.path, w.shape]));
+  const shapesThen = new Map(other.weights.map((w) => [w.path, w.shape]));
   for (const { path, keys, shape } of now.weights) {
-    const after = then.get(path);
-    const wanted = [...keys, path].map((key) => tensors.get(key)?.shape).find((found) => found !== undefined);
-    if (after?.length === shape.length && wanted?.length === shape.length)
-      for (const [d, size] of shape.entries()) vote(size, after[d]!, wanted[d]!);
+    const after = shapesThen.get(path);
+    const tensorShape = [...keys, path].map((key) => tensors.get(key)?.shape).find((found) => found !== undefined);
+    if (after?.length === shape.length && tensorShape?.length === shape.length)
+      for (const [d, size] of shape.entries()) vote(size, after[d]!, tensorShape[d]!);
   }
   const keysOf = ({ weights }: Attempt): readonly string[] => weights.flatMap((w) => [...w.keys, w.path]);
   const [lists, listsThen, wanted] = [

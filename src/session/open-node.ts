@@ -102,14 +102,14 @@ async function openRun(trained: Trained, options: OpenSessionOptions): Promise<T
 }
 
 /** Creates a session; if the weights do not fit, the error states the parameters that would make them fit. */
-async function createExplained(given: SessionSource, options: OpenSessionOptions): Promise<TextSession> {
+async function createExplained(sessionSource: SessionSource, options: OpenSessionOptions): Promise<TextSession> {
   try {
-    return await createSession(given, options);
+    return await createSession(sessionSource, options);
   } catch (fault) {
     if (!(fault instanceof WeightsError) || fault.tensors === null) throw fault;
     const { explainWeights, explanation } = await import("./explain-weights.js");
     const set = Object.fromEntries(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
-    const found = explainWeights({ ...given, model: options.model, set }, fault.tensors);
+    const found = explainWeights({ ...sessionSource, model: options.model, set }, fault.tensors);
     throw found
       ? new WeightsError(fault.message, { hint: explanation(found).text, cause: fault, tensors: fault.tensors })
       : fault;
@@ -121,9 +121,9 @@ async function createExplained(given: SessionSource, options: OpenSessionOptions
  * folder, else none. Throws CheckpointError and TokenizerError.
  */
 export async function sessionTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
-  const own = isFolder(path) ? await checkpointText(path) : null;
-  const defaults = own?.generation ?? NO_DEFAULTS;
-  if (tokenizer === null) return { tokenizer: own?.tokenizer ?? null, chat: own?.chat ?? null, defaults };
+  const checkpoint = isFolder(path) ? await checkpointText(path) : null;
+  const defaults = checkpoint?.generation ?? NO_DEFAULTS;
+  if (tokenizer === null) return { tokenizer: checkpoint?.tokenizer ?? null, chat: checkpoint?.chat ?? null, defaults };
   const opened = await openTokenizer(tokenizer);
   const ends = opened.end === null ? [] : [opened.end];
   return {

@@ -120,9 +120,9 @@ export function resolveSizes(
     const axis = byName.get(name);
     if (axis?.role !== "sequence") bug(`${name} is not a sequence axis`);
     const learned = known.get(name);
-    const made = learned ? Counts.listed(learned, true) : countsOf(axis.count, counting, name);
-    sequences.set(name, made);
-    return made;
+    const counts = learned ? Counts.listed(learned, true) : countsOf(axis.count, counting, name);
+    sequences.set(name, counts);
+    return counts;
   }
   function input(name: string): Counts {
     const lengths = run.lengths.get(name);
@@ -163,9 +163,9 @@ const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
 export function kTable(axes: readonly Axis[], rule: Rule<"top">, run: RunSizes, sizes: Sizes): Uint32Array {
   const by = countingAxis(axes, rule);
   const key = `${by} ${printSize(rule.k)}`;
-  let made = kTables.get(sizes);
-  if (!made) kTables.set(sizes, (made = new Map()));
-  let table = made.get(key);
+  let tables = kTables.get(sizes);
+  if (!tables) kTables.set(sizes, (tables = new Map()));
+  let table = tables.get(key);
   if (!table) {
     const value = (a: OpenAtom): number | Rational =>
       a.kind === "live"
@@ -175,7 +175,7 @@ export function kTable(axes: readonly Axis[], rule: Rule<"top">, run: RunSizes, 
     const k = kFunction(rule.k, by, longest, value);
     table = new Uint32Array(longest + 1);
     for (let n = 0; n <= longest; n++) table[n] = k(n);
-    made.set(key, table);
+    tables.set(key, table);
   }
   return table;
 }

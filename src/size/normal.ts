@@ -5,7 +5,7 @@
 
 /** One normal from each two words. At most 65536 normals per call. */
 export function exactNormals(to: Float64Array, words: Int32Array): void {
-  let left = 0;
+  let tailCount = 0;
   for (let i = 0; i < to.length; i++) {
     const side = words[2 * i]! >> 31;
     const q = 0.5 - tailOf(words[2 * i]!, words[2 * i + 1]!);
@@ -29,10 +29,10 @@ export function exactNormals(to: Float64Array, words: Int32Array): void {
         r +
       1;
     to[i] = q * (numerator / denominator) * (-1 - 2 * side);
-    inTail[left] = i;
-    left += q > 0.425 ? 1 : 0;
+    inTail[tailCount] = i;
+    tailCount += q > 0.425 ? 1 : 0;
   }
-  for (let j = 0; j < left; j++) {
+  for (let j = 0; j < tailCount; j++) {
     const i = inTail[j]!;
     to[i] = fromTail(Math.sqrt(-exactLog(tailOf(words[2 * i]!, words[2 * i + 1]!)))) * (-1 - 2 * (words[2 * i]! >> 31));
   }

@@ -106,7 +106,7 @@ export function parseSize(text: string): Size {
   return s;
 }
 
-/** A size as a program has it: a whole number, or the text of one. */
+/** A size as stored in a program: an integer, or its printed form. */
 export const sizeOfText = (text: number | string): Size => (typeof text === "number" ? text : parseSize(text));
 
 export function rationalOf(text: string): Rational {

@@ -248,9 +248,11 @@ function make(terms: readonly Term[]): SizeExpr {
     const old = merged.get(key);
     merged.set(key, old ? { coefficient: q.add(old.coefficient, t.coefficient), atoms: t.atoms } : t);
   }
-  const kept = [...merged].filter(([, t]) => t.coefficient.num !== 0n).sort(([a], [b]) => (a < b ? 1 : a > b ? -1 : 0));
-  const key = kept.map(([k, t]) => printTerm(k, t.coefficient)).join(" + ") || "0";
-  return { terms: kept.map(([, t]) => t), key };
+  const nonZero = [...merged]
+    .filter(([, t]) => t.coefficient.num !== 0n)
+    .sort(([a], [b]) => (a < b ? 1 : a > b ? -1 : 0));
+  const key = nonZero.map(([k, t]) => printTerm(k, t.coefficient)).join(" + ") || "0";
+  return { terms: nonZero.map(([, t]) => t), key };
 }
 
 const printTerm = (atoms: string, c: Rational): string =>

@@ -61,34 +61,34 @@ export class Builder {
   }
 
   /** Records the height of an expression, one more than that of its parts, and checks the limit. */
-  expr<E extends Expr>(made: E, parts: readonly Expr[] = []): E {
+  expr<E extends Expr>(built: E, parts: readonly Expr[] = []): E {
     let level = 0;
     for (const part of parts) level = Math.max(level, this.#levels.get(part) ?? 0);
     if (level >= MAX_EXPRESSION_HEIGHT) {
-      this.report("nesting-too-deep", { limit: MAX_EXPRESSION_HEIGHT }, made.span);
+      this.report("nesting-too-deep", { limit: MAX_EXPRESSION_HEIGHT }, built.span);
       throw new Incomplete();
     }
-    this.#levels.set(made, level + 1);
-    return made;
+    this.#levels.set(built, level + 1);
+    return built;
   }
 
   /** The expression with the span of its parentheses. */
   parenthesized(inner: Expr, span: Span): Expr {
-    const made = { ...inner, span };
-    this.#levels.set(made, this.#levels.get(inner) ?? 0);
-    return made;
+    const built = { ...inner, span };
+    this.#levels.set(built, this.#levels.get(inner) ?? 0);
+    return built;
   }
 
   /** Builds each node; omits the incomplete ones. */
   buildAll<N, T>(nodes: readonly N[] | undefined, make: (node: N) => T | readonly T[]): T[] {
-    const made: T[] = [];
+    const built: T[] = [];
     for (const node of nodes ?? []) {
       const one = this.attempt(() => make(node));
-      if (Array.isArray(one)) for (const each of one) made.push(each as T);
+      if (Array.isArray(one)) for (const each of one) built.push(each as T);
       // Cast: `isArray` does not narrow readonly arrays.
-      else if (one !== null) made.push(one as T);
+      else if (one !== null) built.push(one as T);
     }
-    return made;
+    return built;
   }
 
   attempt<T>(make: () => T): T | null {

@@ -201,13 +201,13 @@ function input(b: Builder, node: cst.FunctionInputCstNode): Input {
 }
 
 function results(b: Builder, node: cst.ResultsCstNode): readonly Result[] {
-  const made = b.need(node.children.result).map((r): Result => {
+  const results = b.need(node.children.result).map((r): Result => {
     const { Identifier, tensorType: types } = r.children;
     return { name: Identifier ? b.name(Identifier[0]) : null, type: tensorType(b, types?.[0]) };
   });
-  const unnamed = made.length > 1 ? made.find((r) => r.name === null) : undefined;
+  const unnamed = results.length > 1 ? results.find((r) => r.name === null) : undefined;
   if (unnamed) b.report("unnamed-result", {}, unnamed.type.span);
-  return made;
+  return results;
 }
 
 function tensorType(b: Builder, node: cst.TensorTypeCstNode | undefined): TypeExpr {

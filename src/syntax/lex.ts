@@ -42,16 +42,16 @@ export function lex(source: SourceFile, diagnostics: Diagnostics): Lexed | null 
   const { tokens, groups, errors } = lexer.tokenize(text.startsWith("\ufeff") ? " " + text.slice(1) : text);
   invariant(errors.length === 0, "the lexer met a character that no token matches");
   for (const token of tokens) token.endOffset = token.startOffset + token.image.length - 1;
-  const kept = mended(tokens, source, diagnostics);
-  if (kept.length > MAX_TOKENS) {
+  const cleaned = mended(tokens, source, diagnostics);
+  if (cleaned.length > MAX_TOKENS) {
     diagnostics.report(
       "source-too-large",
-      { what: "words and signs", count: kept.length, limit: MAX_TOKENS },
+      { what: "words and signs", count: cleaned.length, limit: MAX_TOKENS },
       { file, start: 0, end: 0 },
     );
     return null;
   }
-  return { tokens: kept, comments: readComments(groups[t.COMMENTS] ?? [], source, diagnostics) };
+  return { tokens: cleaned, comments: readComments(groups[t.COMMENTS] ?? [], source, diagnostics) };
 }
 
 function isText({ file, text }: SourceFile, diagnostics: Diagnostics): boolean {
@@ -71,29 +71,29 @@ const REPLACED = new Map(t.foreignOperators.map((f) => [f.token, f]));
 
 /** Drops unknown characters, replaces operators of other languages, and merges successive newlines. */
 function mended(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: Diagnostics): t.IToken[] {
-  const kept: t.IToken[] = [];
+  const cleaned: t.IToken[] = [];
   for (const token of tokens) {
     const span = { file, start: token.startOffset, end: token.startOffset + token.image.length };
     const foreign = REPLACED.get(token.tokenType);
     if (token.tokenType === t.Newline) {
-      if (kept.at(-1)?.tokenType !== t.Newline) kept.push(token);
+      if (cleaned.at(-1)?.tokenType !== t.Newline) cleaned.push(token);
     } else if (token.tokenType === t.Unknown) {
       diagnostics.report("unknown-character", describeCharacter(token.image), span);
     } else if (foreign) {
       diagnostics.report("foreign-operator", { found: token.image, advice: foreign.advice }, span);
-      kept.push(retyped(token, foreign.instead));
+      cleaned.push(retyped(token, foreign.instead));
     } else if (token.tokenType === t.SingleQuoted) {
       const ended = token.image.length > 1 && token.image.endsWith("'");
       if (ended) diagnostics.report("single-quotes", {}, span);
       else diagnostics.report("unterminated-string", { quote: "'" }, span);
-      kept.push(retyped(token, t.StringLiteral));
+      cleaned.push(retyped(token, t.StringLiteral));
     } else {
       if (token.tokenType === t.Identifier && token.image.length > MAX_NAME_LENGTH)
         diagnostics.report("name-too-long", { length: token.image.length, limit: MAX_NAME_LENGTH }, span);
-      kept.push(token);
+      cleaned.push(token);
     }
   }
-  return kept;
+  return cleaned;
 }
 
 const retyped = (token: t.IToken, type: t.TokenType): t.IToken => ({

@@ -67,19 +67,19 @@ function parseText(source: SourceFile): ParsedTree {
 
   const { cst, parserErrors } = parseTokens(laid.tokens, source);
   // One error per stretch: later errors in a statement usually follow from the first.
-  const told = new Set(
+  const reportedStretches = new Set(
     diagnostics.all.filter((d) => BREAKING.has(d.code)).map((d) => stretchAt(laid.stretches, d.span.start)),
   );
   for (const d of parserErrors) {
     const stretch = stretchAt(laid.stretches, d.span.start);
-    if (!told.has(stretch)) diagnostics.add(d);
-    told.add(stretch);
+    if (!reportedStretches.has(stretch)) diagnostics.add(d);
+    reportedStretches.add(stretch);
   }
   if (!cst) return failed();
-  const quiet = (offset: number): boolean => told.has(stretchAt(laid.stretches, offset));
+  const quiet = (offset: number): boolean => reportedStretches.has(stretchAt(laid.stretches, offset));
   const builder = new Builder(source.file, docFinder(source.text, lexed.comments), diagnostics, quiet);
-  const made = fileOf(builder, cst, source.text.length);
-  const file = { ...made, allows: allowsOf(source, lexed.comments, laid.tokens, made.declarations, diagnostics) };
+  const tree = fileOf(builder, cst, source.text.length);
+  const file = { ...tree, allows: allowsOf(source, lexed.comments, laid.tokens, tree.declarations, diagnostics) };
   return { file, diagnostics: diagnostics.all, tree: { cst, tokens: laid.tokens, comments: lexed.comments } };
 }
 

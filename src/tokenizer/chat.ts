@@ -99,9 +99,14 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
             },
           );
       const characters = messages.reduce((sum, { role, content }) => sum + role.length + content.length, 0);
-      const given = { ...Object.fromEntries(specials), messages, add_generation_prompt: answer, ...variables };
+      const templateVariables = {
+        ...Object.fromEntries(specials),
+        messages,
+        add_generation_prompt: answer,
+        ...variables,
+      };
       const prompt: unknown = convertingErrors(`the chat template of ${file} refuses the messages`, () =>
-        compiled(given, messages.length, characters),
+        compiled(templateVariables, messages.length, characters),
       );
       if (typeof prompt !== "string")
         throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`);

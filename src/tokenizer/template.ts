@@ -271,14 +271,14 @@ class MeteredInterpreter extends Interpreter {
     this.budget.spend(COST.method);
     if (this.#meteredMethods.has(method)) return;
     this.#meteredMethods.add(method);
-    const own = method as { value: (args: Value[], scope: Scope) => Value }; // the shape of a FunctionValue
-    const { value } = own;
-    own.value = (args, scope) => {
+    const functionValue = method as { value: (args: Value[], scope: Scope) => Value }; // the shape of a FunctionValue
+    const { value } = functionValue;
+    functionValue.value = (args, scope) => {
       this.budget.spend(text.length / COST.scanned);
-      const given = args.filter(isText).map((arg) => arg.value);
+      const texts = args.filter(isText).map((arg) => arg.value);
       if (name === "replace")
-        this.#expectProduct(text.length + 1, Math.max(0, ...given.map((part) => part.length)), given[0]);
-      if (name === "split") this.budget.spend(given[0] ? countOf(text, given[0]) : text.length / COST.split);
+        this.#expectProduct(text.length + 1, Math.max(0, ...texts.map((part) => part.length)), texts[0]);
+      if (name === "split") this.budget.spend(texts[0] ? countOf(text, texts[0]) : text.length / COST.split);
       return value(args, scope);
     };
   }

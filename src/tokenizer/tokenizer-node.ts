@@ -35,15 +35,15 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   const configText = configFile === null ? null : readText(configFile);
   const config = configText === null || configFile === null ? null : parseChatConfig(configText, configFile);
   const tokenizer = await parseTokenizer(json, file, configText);
-  const own = templateFile === null ? null : readText(templateFile);
-  const template = own ?? config?.template ?? null;
+  const templateText = templateFile === null ? null : readText(templateFile);
+  const template = templateText ?? config?.template ?? null;
   const specials = config?.specials ?? new Map<string, string>();
   const end = specials.get("eos_token");
   return {
     tokenizer,
     chat: template === null ? null : chatTemplate(template, specials, templateFile ?? configFile ?? file),
     end: end === undefined ? null : tokenizer.idOf(end),
-    texts: { tokenizer: json, config: configText, template: own },
+    texts: { tokenizer: json, config: configText, template: templateText },
   };
 }
 

@@ -84,10 +84,10 @@ export async function parseTokenizer(json: string, file: string, config: string 
     decode(tokens, { special: withSpecial = false } = {}) {
       const wrong = tokens.find((token) => !isToken(token, vocabulary) || library.id_to_token(token) === undefined);
       if (wrong !== undefined) throw unknown(wrong, `a token of ${file}`);
-      const kept = withSpecial ? tokens : tokens.filter((token) => !special.has(token));
-      return kept.length === 0
+      const shownTokens = withSpecial ? tokens : tokens.filter((token) => !special.has(token));
+      return shownTokens.length === 0
         ? ""
-        : library.decode([...kept], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+        : library.decode([...shownTokens], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
     },
     idOf: (text) => library.token_to_id(text) ?? null,
     isSpecial: (token) => special.has(token),

@@ -55,7 +55,7 @@ it.each([
     capacity.record(Uint32Array.of(0), rows);
     const { cache } = summarise(generation!, {
       prompts: [T],
-      given: [1],
+      generatedTokens: [1],
       read: rows.map((r) => [...r]),
       rows: rows.map((r) => [...r]),
       capacity,

@@ -24,8 +24,8 @@ export function parsePattern(text: string): Pattern | string {
   if (twice !== undefined) return `names ${twice} twice on one side`;
   const lost = from.find((n) => !to.includes(n));
   if (lost !== undefined) return `loses ${lost}: it stands on the left only`;
-  const made = to.find((n) => !from.includes(n));
-  if (made !== undefined) return `does not know ${made}: it stands on the right only`;
+  const newName = to.find((n) => !from.includes(n));
+  if (newName !== undefined) return `does not know ${newName}: it stands on the right only`;
   const rests = [left, right].map((side) => side.filter((d) => d.kind === "rest").length);
   if (Math.max(...rests) > 1) return "has `...` twice on one side";
   return rests[0] === rests[1] ? { left, right } : "has `...` on one side only";

@@ -131,10 +131,10 @@ function splitDim(
   const [only] = names;
   if (only === undefined) return size === 1 ? [] : problem(`has 1 where the tensor has ${printSize(size)}`);
   if (names.length === 1) {
-    const wanted = given.get(only);
-    return wanted === undefined || equalSizes(wanted, size)
+    const declaredSize = given.get(only);
+    return declaredSize === undefined || equalSizes(declaredSize, size)
       ? [{ key: only, size }]
-      : problem(`gives ${only} as ${printSize(wanted)}, but it is ${printSize(size)}`);
+      : problem(`gives ${only} as ${printSize(declaredSize)}, but it is ${printSize(size)}`);
   }
   if (!splittable(emitter, size, at)) return null;
   const open = names.filter((n) => !given.has(n));

@@ -28,8 +28,8 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
 function readByOthers(model: Model, madeInCall: (value: Value) => boolean): readonly Value[] {
   const observed = model.observes.map((o) => o.value);
   if (model.entry === "forward") return [...model.outputs.map((o) => o.value), ...observed];
-  const own = model.losses.filter((l) => l.own).map((l) => l.value);
-  return [...reachable(own, (v) => (madeInCall(v) ? [] : v.inputs)).filter(madeInCall), ...observed];
+  const ownLosses = model.losses.filter((l) => l.own).map((l) => l.value);
+  return [...reachable(ownLosses, (v) => (madeInCall(v) ? [] : v.inputs)).filter(madeInCall), ...observed];
 }
 
 /** A clause that describes how a value reads later tokens; null if it does not. */

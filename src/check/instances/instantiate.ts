@@ -39,11 +39,11 @@ function interfaceOf(block: Block): Interface {
 
 /** Creates the instances of one model. */
 export class Instantiator {
-  readonly #made: Tally<Block>;
+  readonly #created: Tally<Block>;
   #depth = 0;
 
   constructor(readonly checker: Checker) {
-    this.#made = new Tally(checker, "instances of blocks", MAX_INSTANCES);
+    this.#created = new Tally(checker, "instances of blocks", MAX_INSTANCES);
   }
 
   /** `Block(args)` in a member, a default or an argument. */
@@ -51,19 +51,21 @@ export class Instantiator {
     const callee = block.name.text;
     const { takes, params } = interfaceOf(block);
     const bound = bindArguments(this.checker, takes, args, span);
-    const given = new Map<string, ConstValue>();
+    const argumentValues = new Map<string, ConstValue>();
     for (const [name, arg] of bound ?? []) {
       const param = params.get(name);
       const value = evaluate(arg.value, env);
-      const kept = param
+      const converted = param
         ? convert(this.checker, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span)
         : value;
-      if (param) checkOption(this.checker, block, param, kept, arg.value.span);
-      given.set(name, kept);
+      if (param) checkOption(this.checker, block, param, converted, arg.value.span);
+      argumentValues.set(name, converted);
     }
     if (bound === null) return ERROR;
     const instance = new Instance(block, file, span);
-    this.checker.withinCall(span, () => this.bindParameters(instance, (p, value) => given.get(p.name.text) ?? value()));
+    this.checker.withinCall(span, () =>
+      this.bindParameters(instance, (p, value) => argumentValues.get(p.name.text) ?? value()),
+    );
     return { kind: "instance", instance };
   };
 
@@ -74,7 +76,7 @@ export class Instantiator {
   bindParameters(instance: Instance, given: (param: Param, value: () => ConstValue) => ConstValue): void {
     const { checker } = this;
     instance.trace = checker.trace;
-    this.#made.add(instance.decl, instance.block, instance.span);
+    this.#created.add(instance.decl, instance.block, instance.span);
     if (++this.#depth > MAX_DEPTH) {
       checker.report("endless-instances", { block: instance.block, limit: MAX_DEPTH }, instance.span);
       throw new Abort();

@@ -74,7 +74,7 @@ function valueOf(
   params: Map<string, Binding>,
 ): ConstValue {
   const value = evaluate(expr, environment(checker, file.scope.inner(params), "a parameter"));
-  const kept = convert(checker, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
-  checkOption(checker, model, param, kept, expr.span);
-  return kept;
+  const converted = convert(checker, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
+  checkOption(checker, model, param, converted, expr.span);
+  return converted;
 }

@@ -3,7 +3,7 @@ import type { Span } from "../../diagnostics/span.js";
 import type { Checker } from "../checker.js";
 
 export class Tally<Key> {
-  readonly #each = new Map<Key, { readonly name: string; times: number }>();
+  readonly #counts = new Map<Key, { readonly name: string; times: number }>();
   #all = 0;
 
   constructor(
@@ -15,11 +15,11 @@ export class Tally<Key> {
 
   /** Counts one more `key`, named `name` in messages; aborts the check beyond the limit. */
   add(key: Key, name: string, span: Span): void {
-    const before = this.#each.get(key);
-    if (before === undefined) this.#each.set(key, { name, times: 1 });
+    const before = this.#counts.get(key);
+    if (before === undefined) this.#counts.set(key, { name, times: 1 });
     else before.times++;
     if (++this.#all <= this.limit) return;
-    const [most] = [...this.#each.values()].sort((a, b) => b.times - a.times);
+    const [most] = [...this.#counts.values()].sort((a, b) => b.times - a.times);
     this.checker.abort(this.what, this.limit, span, most);
   }
 }

@@ -102,7 +102,7 @@ export function reportSizes(
     left.shape.length !== right.shape.length &&
     Math.min(left.shape.length, right.shape.length) > 1 &&
     isPrefix(left.shape, right.shape);
-  const made = [x, y].filter((size) => isDerived(axisOf(emitter, size)));
+  const derived = [x, y].filter((size) => isDerived(axisOf(emitter, size)));
   const data = {
     what,
     left: printType(left),
@@ -113,9 +113,9 @@ export function reportSizes(
     "shape-mismatch",
     gate
       ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" }
-      : made.length === 0
+      : derived.length === 0
         ? data
-        : { ...data, hint: emitter.phase === "generate" ? causalHint(made) : ownAxisHint(made) },
+        : { ...data, hint: emitter.phase === "generate" ? causalHint(derived) : ownAxisHint(derived) },
     span,
   );
 }
@@ -125,13 +125,13 @@ function isDerived(axis: Axis | null): boolean {
   return axis?.role === "sequence" && (axis.count.kind === "join" || axis.count.kind === "span");
 }
 
-const ownAxisHint = (made: readonly Size[]): string =>
-  `\`concat\` and slices along a sequence make an axis of their own, here ${made.map(printSize).join(" and ")}: ` +
+const ownAxisHint = (derived: readonly Size[]): string =>
+  `\`concat\` and slices along a sequence make an axis of their own, here ${derived.map(printSize).join(" and ")}: ` +
   "its tokens pair with those of no other axis";
 
 /** Under the causal rule the shapes are not the only obstacle. */
-const causalHint = (made: readonly Size[]): string =>
-  `${made.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase ` +
+const causalHint = (derived: readonly Size[]): string =>
+  `${derived.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase ` +
   "generate no token can see those: each is computed by itself, " +
   "and sees earlier ones through `attention(…, causal: true)` alone";
 

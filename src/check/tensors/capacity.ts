@@ -133,7 +133,7 @@ function literalSpan(argument: Argument, value: Rational): Span {
 /** The limit on tried lengths: a k that decreases with the length is rare. */
 const LENGTHS = 1024;
 
-/** The shortest length from 1 to the bound at which k is below 1; null where there is none. */
+/** The smallest length from 1 to the bound for which k is below 1; null if there is none. */
 function firstZero(emitter: Emitter, k: SizeExpr, axis: SequenceAxis): number | null {
   const last = isMonotonic(k) ? 1 : Math.min(axis.bound ?? LENGTHS, LENGTHS);
   for (let n = 1; n <= last; n++) if (compare(valueAt(emitter, k, axis.name, n), ONE) < 0) return n;

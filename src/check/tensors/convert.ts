@@ -93,13 +93,13 @@ function sizeValue(emitter: Emitter, size: SizeExpr, dtype: DType, beside: reado
     return null;
   }
   const shape = shapeOfSize(emitter, size, beside);
-  const own = dtype === "f16" ? "f32" : dtype;
+  const exactDtype = dtype === "f16" ? "f32" : dtype;
   const live = soleLiveParameter(size);
   const value: Value =
     live === null
-      ? emitter.emit("length", definitionsOf(emitter, size), { size }, typeOf(own, shape), span)
+      ? emitter.emit("length", definitionsOf(emitter, size), { size }, typeOf(exactDtype, shape), span)
       : emitter.emit("live", [], { name: live }, typeOf("f32", []), span);
-  return own === dtype ? value : emitter.emit("cast", [value], {}, typeOf(dtype, shape), span);
+  return exactDtype === dtype ? value : emitter.emit("cast", [value], {}, typeOf(dtype, shape), span);
 }
 
 function shapeOfSize(emitter: Emitter, size: SizeExpr, beside: readonly Size[]): readonly Size[] {

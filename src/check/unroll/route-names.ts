@@ -10,11 +10,11 @@ import type { FoundRoute } from "./found.js";
  * the model's own functions.
  */
 export function nameRoutes(found: readonly FoundRoute[]): Model["routes"] {
-  const made = new Map<string, number>();
-  for (const { node } of found) made.set(node.path, (made.get(node.path) ?? 0) + 1);
+  const routesPerCall = new Map<string, number>();
+  for (const { node } of found) routesPerCall.set(node.path, (routesPerCall.get(node.path) ?? 0) + 1);
   const paths = numbered(
     found.map(({ node, name }) =>
-      node.path !== "" && made.get(node.path) === 1 ? node.path : joinPath(node.path, name),
+      node.path !== "" && routesPerCall.get(node.path) === 1 ? node.path : joinPath(node.path, name),
     ),
   );
   return found.map(({ axis }, i) => ({ axis, path: paths[i]! }));

@@ -103,8 +103,8 @@ export class Unroller implements FunctionBody {
     span: Span,
     notes: readonly Note[],
   ): void {
-    const made = node === null ? { trace: calls, notes: [] } : madeAt(this.#checker, code, span, node.instance, calls);
-    this.#checker.report(code, data, span, [...notes, ...made.notes], made.trace);
+    const place = node === null ? { trace: calls, notes: [] } : madeAt(this.#checker, code, span, node.instance, calls);
+    this.#checker.report(code, data, span, [...notes, ...place.notes], place.trace);
   }
 
   /** Whether a function called by the entered one emitted the value. */
@@ -377,9 +377,9 @@ export class Unroller implements FunctionBody {
   within<T>(instance: Instance, fn: Fn, node: CallNode, work: () => T): T {
     const env = environment(this.#checker, instance.bodyScope, "a function", { body: this });
     this.#frame = { node, outer: null, fn, env, depth: 0, losses: new Map() };
-    const made = work();
+    const result = work();
     this.#frame = null;
-    return made;
+    return result;
   }
 
   /** Sets paths and streams, once all calls are known. */

@@ -39,24 +39,24 @@ export class Tokens {
     );
     for (let i = 0; i <= real.length; i++) {
       const start = real[i]?.startOffset ?? text.length;
-      const own: Attached = { leading: [], trailing: null, blank: false, breaks: false };
+      const attached: Attached = { leading: [], trailing: null, blank: false, breaks: false };
       for (; next < comments.length && comments[next]!.start < start; next++) {
         const comment = comments[next]!;
         const lines = newlines(comment.start);
         if (lines === 0 && last && last.trailing === null) {
           last.trailing = { text: comment.text, gap: gapBefore(text, comment.start) };
         } else {
-          own.leading.push({ text: comment.text, blank: lines > 1 && (end > 0 || own.leading.length > 0) });
-          own.breaks = true;
+          attached.leading.push({ text: comment.text, blank: lines > 1 && (end > 0 || attached.leading.length > 0) });
+          attached.breaks = true;
         }
         end = comment.end;
       }
       const lines = newlines(start);
-      own.blank = lines > 1 && end > 0;
-      own.breaks ||= lines > 0;
-      this.#attached.set(real[i]?.startOffset ?? -1, own);
+      attached.blank = lines > 1 && end > 0;
+      attached.breaks ||= lines > 0;
+      this.#attached.set(real[i]?.startOffset ?? -1, attached);
       end = real[i] ? start + real[i]!.image.length : end;
-      last = own;
+      last = attached;
     }
   }
 
@@ -89,8 +89,8 @@ export class Tokens {
 
   /** Whether a blank line precedes the token and its leading comments. */
   separates(token: t.IToken | null): boolean {
-    const own = this.#of(token);
-    return own !== undefined && (own.leading[0] ? own.leading[0].blank : own.blank);
+    const attached = this.#of(token);
+    return attached !== undefined && (attached.leading[0] ? attached.leading[0].blank : attached.blank);
   }
 
   /** Whether the token, or its first leading comment, is the first on its source line. */
