@@ -5,8 +5,8 @@ const KEY = "modc-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /**
- * The stored choice. The stored choice. The stored choice. Browsers may refuse storage; then the choice lasts as long
- * as the page.
+ * The stored choice. The stored choice. The stored choice. The stored choice. Browsers may refuse storage; then the
+ * choice lasts as long as the page.
  */
 function stored(): string | null {
   try {

@@ -7,7 +7,7 @@ import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { costOf } from "../ops/traits.js";
 import { callerReads } from "../passes/readers.js";
-import { madeWhenPacked } from "../schedule/analysis/side-by-side.js";
+import { packedAtLoad } from "../schedule/analysis/side-by-side.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
@@ -77,11 +77,11 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
   const run: RunSizes = { extents: options.extents, lengths: new Map(), live };
   const nodes = nodesOf(graph);
   const count = counterOf(graph, convention);
-  const packedAtLoad = madeWhenPacked(nodes, callerReads(graph));
+  const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const groups = new Map<string, Group>();
   const evaluators = [measure(graph, run, convention, false), measure(graph, run, convention, true)] as const;
   for (const node of nodes) {
-    if (packedAtLoad.has(node)) continue;
+    if (packedConcats.has(node)) continue;
     const group = getOrCreate(groups, groupOf(node.origin?.path ?? ""), newGroup);
     const work = count(node);
     evaluators.forEach((sizes, way) => addWork(group.work[way]!, node, work, sizes));
@@ -116,10 +116,10 @@ export function flopsOf(
   graph: Graph,
 ): (run: Pick<RunSizes, "extents"> & { readonly live?: ReadonlyMap<string, Rational> }) => number {
   const nodes = nodesOf(graph);
-  const unmade = madeWhenPacked(nodes, callerReads(graph));
+  const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const times = new Map<string, { readonly size: Size; count: number }>();
   for (const node of nodes) {
-    if (unmade.has(node)) continue;
+    if (packedConcats.has(node)) continue;
     const { flops } = costOf(node);
     if (flops !== 0) getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count++;
   }

@@ -1,11 +1,11 @@
-// Opening a device in Node for a built package: through Dawn, as the package `webgpu` brings it.
+// Opens a device in Node for a built package, with Dawn from the package `webgpu`.
 import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device-info.js";
 import { NoDeviceError } from "../runtime/errors.js";
 
-// What `create()` returns must stay referenced as long as a device of it lives.
+// The result of `create()` must stay referenced as long as one of its devices is alive.
 let instance: Promise<GPU> | null = null;
 
-/** The best adapter there is; throws NoDeviceError. */
+/** The best adapter available; throws NoDeviceError. */
 export async function openNodeAdapter(_options: OpenDeviceOptions): Promise<OpenedAdapter> {
   const gpu = await (instance ??= create());
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });

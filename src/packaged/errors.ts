@@ -1,9 +1,9 @@
-// What can be wrong with a built package beside what can be wrong with any session.
+// Errors of built packages, beside those of sessions.
 import { ModcError, type FaultOptions } from "../base/errors.js";
 
 export type PackageErrorCode = "corrupted" | "download-failed" | "bad-package";
 
-/** A file of a built package is not what it was, cannot be had, or is none of a package's. */
+/** A file of a built package is corrupted, cannot be downloaded, or is not valid. */
 export class PackageError extends ModcError<PackageErrorCode> {
   override readonly name = "PackageError";
 

@@ -1,4 +1,4 @@
-// Reading the files of a package from disk.
+// Reads the files of a package from disk.
 import { fileURLToPath } from "node:url";
 import { openRegular } from "../runtime/regular-node.js";
 

@@ -1,24 +1,24 @@
-// The files of a built package: fetched in a page, read from disk in Node, each held against its hash before anything
-// looks into it.
+// Reads the files of a built package, over the network in a page and from disk in Node, and checks each against its
+// hash before use.
 import { inNode } from "../runtime/device.js";
 import { formatBytes } from "../runtime/errors.js";
 import { PackageError } from "./errors.js";
 import { sha256 } from "./hash.js";
 import { expectSealed, MANIFEST, parseManifest, type Manifest } from "./manifest.js";
 
-/** Where each file of a package lies, by its name in the package. */
+/** The location of each file of a package, by its name in the package. */
 export type Places = Readonly<Record<string, URL | string>>;
 
 export interface FileOptions {
   readonly places: Places;
   readonly signal: AbortSignal | undefined;
-  /** Bytes of this file so far. */
+  /** Called with the bytes of a file received so far. */
   readonly progress: (file: string, bytes: number) => void;
 }
 
-/** Attempts at a download that breaks off, each from where the last one stopped. */
+/** Attempts at an interrupted download, each of which resumes where the last one stopped. */
 const ATTEMPTS = 4;
-/** Milliseconds before another attempt; each waits twice as long as the one before. */
+/** Milliseconds before the second attempt; each later one waits twice as long. */
 const PAUSE = 250;
 const MOST_MANIFEST_BYTES = 64 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ export async function readManifest(options: FileOptions): Promise<Manifest> {
   return parseManifest(text);
 }
 
-/** A file's bytes. Throws PackageError where it cannot be had, or is not the one that was built. */
+/** A file's bytes. Throws PackageError where it cannot be read, or does not match its hash. */
 export async function readFile(
   manifest: Manifest,
   name: string,
@@ -58,12 +58,12 @@ export function textOf(name: string, bytes: Uint8Array): string {
   }
 }
 
-/** At most so many bytes are kept: a longer file is cut behind them, and so is not the one that was built. */
+/** The contents of a file, cut after `most` bytes, so that a longer file does not match its hash. */
 async function contents(name: string, most: number, options: FileOptions): Promise<Uint8Array<ArrayBuffer>> {
   const place = options.places[name];
   if (place === undefined) throw new PackageError("bad-package", name, `the package has no ${name}`);
   const url = String(place);
-  // A bundler may put small files into the code; fetching those needs a page's leave that it need not have.
+  // A bundler may inline small files as data URLs, which a page's content security policy may forbid to fetch.
   if (url.startsWith("data:")) return fromDataUrl(name, url);
   if (url.startsWith("file:") && inNode()) return fromDisk(name, url);
   return download(name, url, most, options);
@@ -95,7 +95,7 @@ async function fromDisk(name: string, url: string): Promise<Uint8Array<ArrayBuff
   }
 }
 
-/** What has come of a download, kept over attempts. */
+/** The bytes received so far, over several attempts. */
 interface Received {
   pieces: Uint8Array[];
   bytes: number;
@@ -132,7 +132,7 @@ async function download(
   }
 }
 
-/** Adds to what was received until the file ends; rejects where the connection does first. */
+/** Receives the rest of the file; rejects where the connection ends first. */
 async function receive(
   name: string,
   url: string,
@@ -150,7 +150,7 @@ async function receive(
       name,
       `cannot fetch ${name}: the server answers ${response.status} ${response.statusText}`.trimEnd(),
     );
-  // A server that knows no ranges begins anew.
+  // A server without range requests sends the file from its beginning.
   if (response.status !== 206) Object.assign(received, { pieces: [], bytes: 0 } satisfies Received);
   const reader = response.body?.getReader();
   if (!reader) throw new Error("the answer has no body");

@@ -1,4 +1,4 @@
-// The hash that a package's files are held against.
+// Hashes of a package's files.
 
 /** SHA-256 (FIPS 180-4), 64 hexadecimal digits. */
 export async function sha256(bytes: Uint8Array): Promise<string> {
@@ -7,7 +7,7 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-/** SHA-256 of a text in UTF-8, in base64 (RFC 4648), as content security policies have it. */
+/** SHA-256 of a text in UTF-8, in base64 (RFC 4648), for content security policies. */
 export async function sha256Base64(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return btoa(String.fromCharCode(...new Uint8Array(digest)));

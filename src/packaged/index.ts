@@ -1,4 +1,4 @@
-// What a built package carries: the runtime and the loading of its files, and no compiler.
+// The runtime of a built package: it loads and runs a compiled model, without the compiler.
 export {
   createModel,
   type LoadedModel,

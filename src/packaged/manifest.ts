@@ -1,4 +1,4 @@
-// The manifest of a built package: every file with its size and hash, and where in which shard each weight lies.
+// The manifest of a built package: every file with its size and hash, and the location of each weight in the shards.
 import { format, itself, list, object, Reader, text as string, version, whole } from "../program/reader.js";
 import { FILE_DTYPES, type TensorEntry } from "../runtime/weights/source.js";
 import { PackageError } from "./errors.js";
@@ -6,9 +6,9 @@ import { sha256 } from "./hash.js";
 
 export const MANIFEST = "manifest.json";
 export const PROGRAMS = "program.json";
-/** How the model generates where nobody says otherwise. */
+/** Default options of generation. */
 export const DEFAULTS = "generation.json";
-/** Files that describe a tokenizer, as far as the model has them. */
+/** Files that describe a tokenizer, those that exist. */
 export const TOKENIZER_FILES = {
   tokenizer: "tokenizer/tokenizer.json",
   config: "tokenizer/tokenizer_config.json",
@@ -27,7 +27,7 @@ export interface ManifestFile {
 export interface ManifestTensor extends TensorEntry {
   /** Path of the weight in the model. */
   readonly key: string;
-  /** From the beginning of the first shard, as if all were one file. */
+  /** Offset in the concatenation of all shards. */
   readonly offset: number;
 }
 
@@ -35,22 +35,22 @@ export interface Manifest {
   readonly format: typeof MANIFEST_FORMAT;
   readonly version: typeof MANIFEST_VERSION;
   readonly model: string;
-  /** Every file of the package but the manifest, by name. */
+  /** Every file of the package except the manifest, sorted by name. */
   readonly files: readonly ManifestFile[];
   /** Names of the files that hold weights, in order. */
   readonly shards: readonly string[];
-  /** In the order of their places. */
+  /** In the order of their offsets. */
   readonly tensors: readonly ManifestTensor[];
 }
 
-/** What its text ends with: the hash of all before, for no other file holds that of the manifest. */
+/** The end of the text: the hash of everything before it, as no other file has the manifest's hash. */
 const END = /,\n"digest": "([0-9a-f]{64})"\n\}\n$/;
 
-/** The text of a manifest with its hash at the end; `fields` is what stands before, without the closing brace. */
+/** The text of a manifest with its hash at the end; `fields`: the text before it, without the closing brace. */
 export const sealed = async (fields: string): Promise<string> =>
   `${fields},\n"digest": "${await sha256(new TextEncoder().encode(fields))}"\n}\n`;
 
-/** Throws PackageError where the text is not the one that was sealed. */
+/** Throws PackageError where the text does not match its hash. */
 export async function expectSealed(text: string): Promise<void> {
   const end = END.exec(text);
   if (end && (await sha256(new TextEncoder().encode(text.slice(0, end.index)))) === end[1]) return;

@@ -1,4 +1,4 @@
-// A built model: loads its package's files onto a device, runs and generates.
+// The API of a built model: loads its package onto a device, runs it and generates.
 import {
   createGenerator,
   generateText,
@@ -22,7 +22,7 @@ import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights } from "./shards.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
-/** What loading has done so far: bytes of files, kernels compiled, weights on the device. */
+/** The progress of loading: bytes of files, kernels compiled, weights on the device. */
 export interface LoadProgress {
   readonly stage: "download" | "kernels" | "weights";
   readonly done: number;
@@ -35,9 +35,9 @@ export interface LoadModelOptions {
    * Node.
    */
   readonly device?: GPUDevice;
-  /** What it is loaded for; without it for both, as far as the model generates. */
+  /** What to load the model for. Default: both, if the model can generate. */
   readonly use?: "run" | "generate";
-  /** Extents of axes that buffers of `run` are made for, such as `{ B: 1, T: 256 }`; a larger run grows them. */
+  /** Extents of axes for which buffers of `run` are allocated, such as `{ B: 1, T: 256 }`; a larger run grows them. */
   readonly max?: Readonly<Record<string, number>>;
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly signal?: AbortSignal;
@@ -50,7 +50,7 @@ export type ModelGenerateOptions = GenerateTextOptions;
 export interface LoadedModel {
   /** Runs it once: inputs and results by name. */
   run(inputs: Inputs, options?: RunOptions): Promise<Results>;
-  /** Goes on from a prompt, or from each of several; a token at a time, as they come. */
+  /** Continues a prompt, or each of several; yields tokens as they are generated. */
   generate(prompt: Prompts, options?: ModelGenerateOptions): AsyncGenerator<GeneratedText, Summary>;
   /** The name of the device. */
   readonly device: string;
@@ -66,7 +66,8 @@ export interface PackagedModel {
 }
 
 /**
- * `places`: where the files of the package lie. `tokenizer` loads that part of the runtime, where the package has it.
+ * `places`: the locations of the package's files. `tokenizer`: imports the tokenizer part of the runtime, if the
+ * package has it.
  */
 export function createModel(
   name: string,
@@ -86,7 +87,7 @@ async function load(
   if (use !== undefined && use !== "run" && use !== "generate")
     throw new InputError("use", `use is ${String(use)}: it must be "run" or "generate"`);
   const report = options.onProgress ?? (() => {});
-  // The device first: without one nothing needs to be fetched.
+  // Open the device first: without one nothing needs to be downloaded.
   const device = await openDevice(options.device ? { device: options.device } : {});
   try {
     const { manifest, programs, read, files } = await open(places, signal, report);
@@ -115,7 +116,7 @@ async function load(
     await weights.close();
     return new Loaded({ device, session, generator, text, generates: generation !== null });
   } catch (error) {
-    device.destroy(); // and with it whatever a session holds there
+    device.destroy(); // and all buffers of sessions on it
     throw error;
   }
 }
@@ -125,12 +126,12 @@ const doesNotGenerate = (): UnsupportedError =>
 
 interface Parts {
   readonly device: Device;
-  /** Null where it is not loaded to run. */
+  /** Null if the model is not loaded for `run`. */
   readonly session: Session | null;
-  /** Null where it is not loaded to generate, as is the text. */
+  /** Null, like `text`, if the model is not loaded for `generate`. */
   readonly generator: Generator | null;
   readonly text: OpenedText | null;
-  /** Whether the package has programs for that. */
+  /** Whether the package has programs for generation. */
   readonly generates: boolean;
 }
 
@@ -185,7 +186,7 @@ class Loaded implements LoadedModel {
 interface Opened {
   readonly manifest: Manifest;
   readonly programs: Programs;
-  /** The bytes of a file, checked. */
+  /** Returns the bytes of a file after checking its hash. */
   readonly read: (name: string) => Promise<Uint8Array>;
   readonly files: FileOptions;
 }

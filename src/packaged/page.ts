@@ -1,26 +1,27 @@
-// A page with a whole model in it: goes on from a text, each token shaded by how many layers computed it.
+// The script of a page that contains a model: continues a text, with each token shaded by the number of layers that
+// computed it.
 import { ModcError } from "../base/errors.js";
 import type { GeneratedText, Summary } from "../generate/index.js";
 import { createModel, type LoadedModel, type LoadProgress } from "./model.js";
 import type { TokenizerPart } from "./text.js";
 
-/** What the page holds beside its own text: each file of the package as a data URL. */
+/** The data in the page: each file of the package as a data URL. */
 interface Contents {
   readonly model: string;
-  /** Layers of the model, the most that can compute a token; and how many compute every token. */
+  /** The number of layers, and of layers that compute every token. */
   readonly layers: number;
   readonly always: number;
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** The page's element of this name. */
+/** The page's element with this id. */
 function named<T extends HTMLElement>(id: string, kind: new () => T): T {
   const element = document.getElementById(id);
   if (!(element instanceof kind)) throw new Error(`the page has no ${id}`);
   return element;
 }
 
-/** Puts the page to work; called once, when it is there. */
+/** Starts the page; called once after it was loaded. */
 export function start(tokenizer: TokenizerPart | null): void {
   // as the build writes it
   const contents = JSON.parse(named("contents", HTMLScriptElement).textContent ?? "") as Contents;
@@ -45,7 +46,7 @@ export function start(tokenizer: TokenizerPart | null): void {
   const load = (): Promise<LoadedModel> => {
     loading ??= model.load({ use: "generate", onProgress: (progress) => say(progressText(progress)) }).then(
       (loaded) => {
-        // The next text loads it again.
+        // The next generation loads the model again.
         void loaded.lost.then(() => (loading = null));
         return loaded;
       },
@@ -97,7 +98,7 @@ function span(text: string, name: string): HTMLSpanElement {
   return element;
 }
 
-/** Shades of the page's style. */
+/** The number of shades in the page's style sheet. */
 const SHADES = 8;
 
 function shaded({ text, depth }: GeneratedText, { layers, always }: Contents): HTMLSpanElement {

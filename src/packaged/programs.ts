@@ -1,4 +1,5 @@
-// The programs of a built package as they lie in `program.json`: with the names of kernel files in place of their text.
+// Reads the programs of a built package from `program.json`, which has the names of kernel files in place of their
+// text.
 import type { Generation } from "../program/generation.js";
 import type { Program } from "../program/program.js";
 import { PackageError } from "./errors.js";
@@ -11,8 +12,8 @@ export interface Programs {
 }
 
 /**
- * The programs with the texts of their kernels filled in. The text has the hash that the manifest names, so it is what
- * was built; a session refuses what it does not know. Throws PackageError for what holds no programs.
+ * The programs with the texts of their kernels filled in. The text matches the manifest's hash, so it is not checked
+ * further; a session refuses unknown versions. Throws PackageError for other texts.
  */
 export async function readPrograms(text: string, kernel: (file: string) => Promise<string>): Promise<Programs> {
   const bad = (what: string): PackageError =>

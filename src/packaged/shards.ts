@@ -1,9 +1,9 @@
-// The weights of a built package: cut into shards, of which one at a time is held.
+// Reads the weights of a built package from shards, with one shard in memory at a time.
 import type { TensorEntry, WeightSource } from "../runtime/weights/source.js";
 import { WeightsError } from "../runtime/errors.js";
 import type { Manifest } from "./manifest.js";
 
-/** `shard` gives the bytes of a file, checked. */
+/** `shard` returns the bytes of a file after checking its hash. */
 export function shardedWeights(manifest: Manifest, shard: (name: string) => Promise<Uint8Array>): WeightSource {
   const sizes = new Map(manifest.files.map((f) => [f.name, f.bytes]));
   const tensors = new Map(manifest.tensors.map((t) => [t.key, t]));
@@ -19,7 +19,7 @@ export function shardedWeights(manifest: Manifest, shard: (name: string) => Prom
       const tensor = tensors.get(key);
       if (!tensor) throw new WeightsError(`the package has no weight ${key}`);
       const bytes = new Uint8Array(tensor.bytes);
-      let begin = 0; // of the shard, counted from the first one's beginning
+      let begin = 0; // offset of the shard in the concatenation of all
       for (const name of manifest.shards) {
         const end = begin + sizes.get(name)!;
         const [from, to] = [Math.max(begin, tensor.offset), Math.min(end, tensor.offset + tensor.bytes)];

@@ -1,4 +1,4 @@
-// Between texts and tokens of a built model: bytes, or the tokenizer that its package brings.
+// Converts between texts and tokens of a built model, as bytes or with the package's tokenizer.
 import { ByteText, type SamplingOptions, type TextCodec } from "../generate/index.js";
 import type { Message } from "../generate/prompts.js";
 import { InputError } from "../runtime/errors.js";
@@ -6,23 +6,23 @@ import { readFile, textOf, type FileOptions } from "./files.js";
 import { DEFAULTS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 
 export interface ModelText extends TextCodec {
-  /** Tokens of a conversation, where the model is to answer; null where the package has no chat template. */
+  /** Tokens of a conversation that the model is to continue; null if the package has no chat template. */
   readonly chat: ((messages: readonly Message[]) => ArrayLike<number>) | null;
 }
 
-/** The texts of the files that a tokenizer is described by; null for what the package does not have. */
+/** The texts of the tokenizer's files; null for files that the package does not have. */
 export interface TokenizerTexts {
   readonly tokenizer: string;
   readonly config: string | null;
   readonly template: string | null;
 }
 
-/** The part of the runtime that only packages with a tokenizer carry. */
+/** The part of the runtime that only packages with a tokenizer include. */
 export interface TokenizerPart {
   readText(texts: TokenizerTexts): Promise<ModelText>;
 }
 
-/** How the model generates where nobody says otherwise, as `generation.json` has it. */
+/** Default options of generation, from `generation.json`. */
 export interface Defaults {
   /** Tokens that end a text. */
   readonly ends: readonly number[];
@@ -61,7 +61,7 @@ export interface OpenedText {
 }
 
 /**
- * Reads what the package has for texts. `part` loads the tokenizer's part of the runtime, where there is one. Throws
+ * Reads the package's files for texts. `part` imports the tokenizer part of the runtime, if the package has it. Throws
  * PackageError, and what the tokenizer throws.
  */
 export async function openText(

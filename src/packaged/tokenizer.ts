@@ -1,5 +1,5 @@
-// The tokenizer of a built package and its chat template: a part of the runtime of its own, for packages whose model
-// has one.
+// The tokenizer and chat template of a built package: a separate part of the runtime, for packages that have a
+// tokenizer.
 import { chatTemplate, parseChatConfig } from "../tokenizer/chat.js";
 import { TextStream } from "../tokenizer/text-stream.js";
 import { parseTokenizer } from "../tokenizer/tokenizer.js";
@@ -8,7 +8,7 @@ import type { ModelText, TokenizerTexts } from "./text.js";
 
 export { TokenizerError } from "../tokenizer/errors.js";
 
-/** Throws TokenizerError where the files describe no tokenizer. */
+/** Reads the tokenizer's files; throws TokenizerError where they are invalid. */
 export async function readText({ tokenizer: json, config, template }: TokenizerTexts): Promise<ModelText> {
   const tokenizer = await parseTokenizer(json, TOKENIZER_FILES.tokenizer, config);
   const read = config === null ? null : parseChatConfig(config, TOKENIZER_FILES.config);
@@ -24,7 +24,7 @@ export async function readText({ tokenizer: json, config, template }: TokenizerT
   return {
     encode: (prompt) => tokenizer.encode(prompt, { template: true }),
     decoder: () => new TextStream(tokenizer),
-    // The template writes the special tokens itself.
+    // The template adds the special tokens itself.
     chat: chat && ((messages) => tokenizer.encode(chat.prompt(messages))),
   };
 }

@@ -11,7 +11,7 @@ import type { Steps } from "./steps.js";
 const AHEAD = 2;
 
 /** What a session lends. */
-export interface Lent {
+export interface SessionParts {
   readonly device: Device;
   readonly steps: Steps;
   readonly pipelines: Pipelines;
@@ -22,7 +22,7 @@ export interface Lent {
  * is skipped: the run that needs it throws the error.
  */
 export async function compileAhead(
-  { pipelines, steps, device }: Lent,
+  { pipelines, steps, device }: SessionParts,
   values: Float64Array,
   goesOn: () => boolean,
 ): Promise<void> {

@@ -9,7 +9,7 @@ import type { LoadSettings, SessionEvent } from "./session-options.js";
 import type { Steps } from "./steps.js";
 
 /** What a session lends. */
-export interface Lent {
+export interface SessionParts {
   readonly device: Device;
   readonly steps: Steps;
   readonly buffers: Buffers;
@@ -27,14 +27,14 @@ interface Dispatched {
 }
 
 export class FirstRuns {
-  readonly #lent: Lent;
+  readonly #lent: SessionParts;
   /** Sets of needed steps whose kernels are all compiled at the current sizes. */
   readonly #ready = new Set<Uint8Array>();
   /** Milliseconds in which runs waited for kernels. */
   milliseconds = 0;
   #goesAhead = true;
 
-  constructor(lent: Lent) {
+  constructor(lent: SessionParts) {
     this.#lent = lent;
   }
 

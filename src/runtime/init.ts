@@ -28,9 +28,9 @@ function* inPieces({ path, dtype, shape, init }: ProgramWeight, seed: number): G
     case "ones":
       return out.fill(1);
     case "normal":
-      return yield* drawn(out, normals(path, seed), { scale: init.std, shift: 0, rounds });
+      return yield* fillWithDraws(out, normals(path, seed), { scale: init.std, shift: 0, rounds });
     case "uniform":
-      return yield* drawn(out, uniforms(path, seed), { scale: init.high - init.low, shift: init.low, rounds });
+      return yield* fillWithDraws(out, uniforms(path, seed), { scale: init.high - init.low, shift: init.low, rounds });
     case "orthogonal":
       return yield* copied(out, yield* orthogonal(shape, normals(path, seed)), { scale: init.gain, shift: 0, rounds });
     default:
@@ -64,7 +64,7 @@ type Draw = (to: Float64Array, first: number) => void;
 const PIECE = 4096;
 
 /** Draws piece by piece: weights are large, so only one piece at a time is held in f64. */
-function* drawn(out: Words, draw: Draw, rounding: Rounding): Generator<void, Words> {
+function* fillWithDraws(out: Words, draw: Draw, rounding: Rounding): Generator<void, Words> {
   const piece = new Float64Array(Math.min(PIECE, out.length));
   for (let first = 0; first < out.length; first += PIECE) {
     const values = piece.subarray(0, out.length - first);

@@ -149,7 +149,7 @@ export function copiesOf(places: readonly ReadPlace[], batch: number): readonly 
 }
 
 /** Concatenates the parts' columns in each row. */
-function joined(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
+function concatColumns(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
   const words = parts.map(({ offset, bytes }) => new Uint32Array(back, offset, bytes / 4));
   if (words.length === 1) return words[0]!;
   const row = parts.reduce((n, p) => n + p.columns, 0);
@@ -165,14 +165,14 @@ function joined(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
 
 /** Builds one result from the bytes read back. */
 export function readOutput({ output, shape, parts, starts }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
-  const words = joined(parts, back);
+  const words = concatColumns(parts, back);
   // Where only the device knows the number of tokens, the dimension's extent is that number, not its bound.
   const counted = new Map(
     starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]),
   );
   const unfolded = shape.map((d, i) => counted.get(i)?.longest ?? d);
   if (!output.packing)
-    return makeResult(output.dtype, unfolded, counted.size === 0 ? words.slice() : corner(words, shape, unfolded));
+    return makeResult(output.dtype, unfolded, counted.size === 0 ? words.slice() : shrinkTo(words, shape, unfolded));
   const { axis, tokenDim } = output.packing;
   const layout = layoutOf(output.packing, unfolded, counted.get(tokenDim) ?? sizes.sequence(axis));
   const out = new Uint32Array(countOf(unfolded));
@@ -181,7 +181,7 @@ export function readOutput({ output, shape, parts, starts }: ReadPlace, back: Ar
 }
 
 /** Shrinks a tensor from its bounds to its actual extents: the first entries along each dimension. */
-function corner(words: Uint32Array, from: readonly number[], to: readonly number[]): Uint32Array<ArrayBuffer> {
+function shrinkTo(words: Uint32Array, from: readonly number[], to: readonly number[]): Uint32Array<ArrayBuffer> {
   const out = new Uint32Array(countOf(to));
   const index = to.map(() => 0);
   for (let i = 0; i < out.length; i++) {

@@ -234,7 +234,7 @@ export class Session {
   #enqueue<T>(inputs: Inputs, options: RunOptions, begin: (call: Call) => Promise<T>): Promise<T> {
     let call: Call;
     try {
-      call = this.#read(inputs, options);
+      call = this.#checkCall(inputs, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -242,7 +242,7 @@ export class Session {
   }
 
   /** Checks a call without using the device. */
-  #read(given: Inputs, options: RunOptions): Call {
+  #checkCall(given: Inputs, options: RunOptions): Call {
     this.#expectAlive();
     options.signal?.throwIfAborted();
     return readCall(given, options, {

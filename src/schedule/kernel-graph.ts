@@ -3,7 +3,7 @@
 import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { printSize } from "../size/size.js";
-import { abilitiesOf } from "./fusion/abilities.js";
+import { capabilitiesOf } from "./fusion/abilities.js";
 import { viewsOf } from "./addressing/views.js";
 import { contractionsAsProducts } from "./analysis/contractions.js";
 import { Demand } from "./analysis/demand.js";
@@ -15,7 +15,7 @@ import { orderOf } from "./analysis/order.js";
 import { partition, sumsReadWhole, type Partition, type PartitionOptions } from "./fusion/partition.js";
 import { routedStatistics } from "./analysis/routed-statistics.js";
 import { sharedRows } from "./analysis/shared-rows.js";
-import { madeWhenPacked } from "./analysis/side-by-side.js";
+import { packedAtLoad } from "./analysis/side-by-side.js";
 import { Sources } from "./memory/sources.js";
 import { split } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
@@ -62,17 +62,26 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
   const isGiven = (node: Node): boolean => sources.of(node) !== null;
   const views = viewsOf(order, required, kept, extents);
   const uses = new Demand(order, required, new Set([...kept, ...views.opaque]), views.written);
-  const abilities = (product: Node<"matmul">) => abilitiesOf(product, tunings.products, extents);
-  const options = { uses, extents, limits: target.limits, required, views, scores: tunings.scores, isGiven, abilities };
+  const capabilities = (product: Node<"matmul">) => capabilitiesOf(product, tunings.products, extents);
+  const options = {
+    uses,
+    extents,
+    limits: target.limits,
+    required,
+    views,
+    scores: tunings.scores,
+    isGiven,
+    capabilities,
+  };
   const fused = partitionOf(order, options);
-  const packed = madeWhenPacked(order, required);
+  const packed = packedAtLoad(order, required);
   const updates = new Map(prepared.states.map((s) => [s.next, s.name]));
   const { kernels, layouts } = kernelsOf(order, required, {
     extents,
     tunings,
     partition: fused,
     isGiven,
-    madeWhenPacked: packed,
+    packedAtLoad: packed,
     updates,
   });
   return { graph: prepared, extents, order, results, sources, partition: fused, kernels, layouts, packed };
@@ -99,7 +108,7 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const whole = split(contractionsAsProducts(graph), target.limits);
   const extents = new Extents(whole.axes);
-  return routedStatistics(whole, (product) => abilitiesOf(product, tunings.products, extents));
+  return routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
 }
 
 function resultsOf(graph: Graph, order: readonly Node[], extents: Extents): ResultNodes {

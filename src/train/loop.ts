@@ -82,7 +82,10 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       const { micro, settings, next } = given;
       const done = place.step + 1;
       // The next step is submitted while this one still runs, unless a validation or checkpoint comes between them.
-      ahead = done === steps || stopped() || comesBetween(options, done) ? null : begun(submit(options, done, next));
+      ahead =
+        done === steps || stopped() || evaluatesOrSaves(options, done)
+          ? null
+          : markHandled(submit(options, done, next));
       const metrics = await given.result;
       const wrong = notFinite(metrics);
       if (wrong !== null) {
@@ -145,7 +148,7 @@ async function submit(
 ): Promise<Submitted> {
   const { micro, next } = await batches(position);
   const settings = settingsAt(done);
-  return { micro, settings, next, result: begun(trainer.step(micro, settings)) };
+  return { micro, settings, next, result: markHandled(trainer.step(micro, settings)) };
 }
 
 /** Waits until a submitted step has ended, successfully or not. */
@@ -154,11 +157,11 @@ async function ended(step: Promise<Submitted> | null): Promise<void> {
 }
 
 /** Whether a validation or a checkpoint follows step `done`. */
-const comesBetween = ({ validation, checkpoints }: LoopOptions, done: number): boolean =>
+const evaluatesOrSaves = ({ validation, checkpoints }: LoopOptions, done: number): boolean =>
   done % checkpoints.every === 0 || (validation !== null && done % validation.every === 0);
 
 /** Marks a promise as handled: it is awaited later. */
-function begun<T>(work: Promise<T>): Promise<T> {
+function markHandled<T>(work: Promise<T>): Promise<T> {
   work.catch(() => undefined);
   return work;
 }

@@ -21,16 +21,16 @@ const MOST_POINTS = 400;
 const RECENT = 50;
 
 export async function reportOf({ log, model, settings, show, finished }: ReportOptions): Promise<string> {
-  const gather = (): Gathered => new Gathered(settings.steps);
+  const gather = (): GroupedCurve => new GroupedCurve(settings.steps);
   const [bits, rate, norm] = [gather(), gather(), gather()];
   const speed = new Speed(settings.steps);
-  const live = new Map<string, Gathered>();
-  const agreement = new Map<string, Gathered>();
+  const live = new Map<string, GroupedCurve>();
+  const agreement = new Map<string, GroupedCurve>();
   const validations: ReportedValidation[] = [];
   const recent: Timed[] = [];
   let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
   let passage: Passage | null = null;
-  const addAll = (to: Map<string, Gathered>, entry: LogEntry, field: string): void => {
+  const addAll = (to: Map<string, GroupedCurve>, entry: LogEntry, field: string): void => {
     for (const [name, value] of Object.entries(recordOf(entry[field]))) {
       if (!to.has(name)) to.set(name, gather());
       to.get(name)!.add(entry.step, numberOf(value));
@@ -59,7 +59,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     addAll(live, entry, "live");
     addAll(agreement, entry, "agreement");
   }
-  const curves = (from: ReadonlyMap<string, Gathered>): ReadonlyMap<string, Curve> =>
+  const curves = (from: ReadonlyMap<string, GroupedCurve>): ReadonlyMap<string, Curve> =>
     new Map([...from].map(([name, g]) => [name, g.curve()]));
   return renderReport({
     model: model.name,
@@ -136,7 +136,7 @@ class Speed {
 }
 
 /** Values of steps, grouped into at most MOST_POINTS points. */
-class Gathered {
+class GroupedCurve {
   readonly #width: number;
   readonly #points: { x: number; sum: number; n: number; low: number; high: number }[] = [];
 

@@ -35,7 +35,7 @@ export async function before(output: string, step: number | null): Promise<Befor
   const unlock = await lockFolder(output);
   try {
     const run = await openRunFolder(output);
-    return await said(run, await chosen(run, step));
+    return await readBefore(run, await chosen(run, step));
   } finally {
     await unlock();
   }
@@ -53,7 +53,7 @@ export async function resumeFrom(
   expect: (before: Before, path: string) => void = () => undefined,
 ): Promise<{ readonly path: string; readonly checkpoint: Checkpoint }> {
   const path = await chosen(run, step);
-  expect(await said(run, path), path);
+  expect(await readBefore(run, path), path);
   try {
     return { path, checkpoint: await readCheckpoint(path, model) };
   } catch (fault) {
@@ -69,7 +69,7 @@ export async function resumeFrom(
   }
 }
 
-async function said(run: RunFolder, path: string): Promise<Before> {
+async function readBefore(run: RunFolder, path: string): Promise<Before> {
   try {
     const manifest = await readManifest(path);
     return { manifest, sources: await readSources(path, manifest) };

@@ -17,7 +17,7 @@ import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 import { bestLoss, CACHE, openRunFolder, type RunFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
-import { resumed, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
+import { resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import type { Batch, Trainer, TrainingState } from "./types.js";
 import { Turns } from "./turns.js";
@@ -33,7 +33,7 @@ export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEven
   const unlock = await lockFolder(options.output);
   let begun = false;
   try {
-    for await (const event of unlocked(options)) {
+    for await (const event of trainLocked(options)) {
       begun = true;
       yield event;
     }
@@ -45,7 +45,7 @@ export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEven
 }
 
 /** The same, in a folder that this process has locked. */
-async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
+async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { model } = options;
   const run = await openRunFolder(options.output);
   const same = (before: Before, path: string): void => expectSameModel(model, before, path);
@@ -58,7 +58,7 @@ async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, 
       hint: "--resume goes on with it; else give another folder",
     });
   const settings = found
-    ? resumed(found.checkpoint.manifest.settings, options.settings)
+    ? resumedSettings(found.checkpoint.manifest.settings, options.settings)
     : withDefaults({ context: options.usualContext, ...options.settings });
   if (found && found.checkpoint.manifest.step > settings.steps)
     throw new TrainError(
@@ -87,7 +87,7 @@ async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, 
       const aside = found ? await run.goBackTo(found.checkpoint.manifest.step) : null;
       const log = await openLog(run.log, found?.checkpoint.manifest.step ?? 0);
       try {
-        yield* recorded({ options, run, corpus, parts, settings, trainer, log, found, aside });
+        yield* recordEvents({ options, run, corpus, parts, settings, trainer, log, found, aside });
       } finally {
         await log.close();
       }
@@ -106,7 +106,7 @@ export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOption
 });
 
 /** The options that a resumed run reads from its checkpoint. */
-const begunBy = ({ data, tokenizer, field, model }: RunOptions): RunOrigin => ({
+const runOrigin = ({ data, tokenizer, field, model }: RunOptions): RunOrigin => ({
   data: lastingName(data),
   tokenizer: tokenizer === undefined ? null : lastingName(tokenizer),
   field: field ?? null,
@@ -158,7 +158,7 @@ interface Opened {
 }
 
 /** Yields the loop's events after writing each to the log. Writes the report after each validation and at the end. */
-async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
+async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
   const { options, run, corpus, parts, settings, trainer, log, found, aside } = opened;
   const from = found?.checkpoint.manifest.step ?? 0;
   yield {
@@ -310,7 +310,7 @@ async function loopOptions({
             settings: settingsRecord(settings),
             machine: trainer.machine ?? {},
             data: { digest: corpus.digest, position },
-            begun: begunBy(options),
+            begun: runOrigin(options),
             validation,
             weights: model.weights,
             state,

@@ -85,7 +85,7 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
  * The settings of a resumed run: those of its checkpoint, with changes only to resumable options (its length, and how
  * often it validates and saves). Throws TrainError for any other difference.
  */
-export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
+export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
   for (const [name, option] of TRAIN_OPTIONS)
     if (!option.has(kept[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
   const before = kept as unknown as TrainSettings; // each was just checked against its option

@@ -254,7 +254,7 @@ class DeviceTrainer implements Trainer {
   }
 
   async state(): Promise<TrainingState> {
-    const states = await this.#sessions.step.readStates(this.#kept());
+    const states = await this.#sessions.step.readStates(this.#savedStates());
     const tensors = [...states].map(([name, { shape, data }]): [string, StateTensor] => {
       // Signed integers are stored by their bits: no step changes them.
       const words = data instanceof Int32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
@@ -267,7 +267,7 @@ class DeviceTrainer implements Trainer {
     const count = state.get(STEP_STATE);
     if (!count || count.data.length !== 1)
       throw new InputError(STEP_STATE, `the state of a training run has one number called ${STEP_STATE}`);
-    const missing = this.#kept().filter((name) => !state.has(name));
+    const missing = this.#savedStates().filter((name) => !state.has(name));
     if (missing.length > 0)
       throw new InputError(
         missing[0]!,
@@ -288,7 +288,7 @@ class DeviceTrainer implements Trainer {
   }
 
   /** Names of the states to save: not the flag that blocks a step after a failed one, as no step is under way here. */
-  #kept(): readonly string[] {
+  #savedStates(): readonly string[] {
     return this.#options.programs.step.states.flatMap(({ name }) => (name === HELD ? [] : [name]));
   }
 

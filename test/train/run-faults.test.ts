@@ -15,7 +15,7 @@ import { readManifest } from "../../src/train/checkpoint-node.js";
 import type { TrainEvent } from "../../src/train/events.js";
 import { trainModel } from "../../src/train/run-node.js";
 import type { RunOptions } from "../../src/train/run-options.js";
-import { resumed, settingsRecord, withDefaults } from "../../src/train/settings.js";
+import { resumedSettings, settingsRecord, withDefaults } from "../../src/train/settings.js";
 import { text } from "./folder.js";
 import { pretendModel, pretendRun, PretendTrainer } from "./pretend.js";
 import { all, fault, last, pretendRuns, settings } from "./pretend-runs.js";
@@ -95,8 +95,8 @@ describe("what is wrong is said, and nothing is lost:", () => {
     expect(hint).toContain("leave --batch and --lr out to go on as it was");
     await runTo(output, { resume: "last" }, { validateEvery: 3, checkpointEvery: 2, keep: 9, validationWindows: 0 });
     const kept = settingsRecord(withDefaults(settings));
-    expect(resumed(kept, { steps: 30 })).toEqual({ ...withDefaults(settings), steps: 30 });
-    expect(() => resumed({ ...kept, beta1: "0.9" }, {})).toThrow("the checkpoint does not say what beta1 was");
+    expect(resumedSettings(kept, { steps: 30 })).toEqual({ ...withDefaults(settings), steps: 30 });
+    expect(() => resumedSettings({ ...kept, beta1: "0.9" }, {})).toThrow("the checkpoint does not say what beta1 was");
     unchanged(output);
   });
 

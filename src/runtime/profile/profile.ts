@@ -70,7 +70,7 @@ export interface RoutedRows {
 }
 
 /** The parts of a session that profiling uses. */
-export interface Lent {
+export interface SessionParts {
   readonly program: Program;
   readonly device: Device;
   readonly buffers: Buffers;
@@ -83,7 +83,7 @@ export interface Lent {
 
 const WARM_UPS = 2;
 
-export async function profileSteps(lent: Lent, options: ProfileOptions): Promise<Profile> {
+export async function profileSteps(lent: SessionParts, options: ProfileOptions): Promise<Profile> {
   const repeat = options.repeat ?? 9;
   if (!Number.isInteger(repeat) || repeat < 1 || repeat > 1000)
     throw new InputError(null, `repeat is ${repeat}: it must be a whole number from 1 to 1000`);
@@ -108,7 +108,7 @@ export async function profileSteps(lent: Lent, options: ProfileOptions): Promise
 }
 
 function worksOf(
-  lent: Lent,
+  lent: SessionParts,
   active: readonly number[],
   runs: readonly (readonly Interval[])[],
 ): readonly ProfiledWork[] {

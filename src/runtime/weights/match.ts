@@ -22,7 +22,7 @@ const MOST_LISTED = 10;
  * types.
  */
 export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: WeightSource): Matched {
-  const { matched, faults } = better(program, source.tensors);
+  const { matched, faults } = bestAttempt(program, source.tensors);
   if (faults.length === 0) return matched;
   // Unexpected keys first: they reveal a mistyped name or another model's file.
   const lines = KINDS.flatMap((kind) => {
@@ -45,10 +45,10 @@ interface Fault {
 
 /** How many weights and tensors have no counterpart. */
 export const mismatches = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number =>
-  better(program, tensors).faults.length;
+  bestAttempt(program, tensors).faults.length;
 
 /** Matches by the keys of `names`, or by paths if those fit better. */
-function better(program: Pick<Program, "weights" | "ignore">, tensors: Tensors): Attempt {
+function bestAttempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors): Attempt {
   const mapped = attempt(program, tensors, (w) => w.keys);
   if (mapped.faults.length === 0) return mapped;
   const byPath = attempt(program, tensors, (w) => [w.path]);

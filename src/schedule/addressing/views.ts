@@ -55,7 +55,7 @@ export function viewsOf(
   const refuse = (node: Node): void => {
     opaque.add(node);
     strided.add(node);
-    layouts.set(node, [alone(node, extents)]);
+    layouts.set(node, [ownLayout(node, extents)]);
   };
   for (const node of order) {
     const from = node.inputs[0];
@@ -63,12 +63,12 @@ export function viewsOf(
       refuse(from);
     if (!isView(node)) continue;
     const copied = !isSameView(node) && !written.has(node) && isCopied(node);
-    if (written.has(node) || copied) layouts.set(node, [alone(node, extents)]);
+    if (written.has(node) || copied) layouts.set(node, [ownLayout(node, extents)]);
     else {
-      const below = layouts.get(from) ?? [permuted.get(from) ?? alone(from, extents)];
+      const below = layouts.get(from) ?? [permuted.get(from) ?? ownLayout(from, extents)];
       const own = below.flatMap((layout) => viewed(extents, node, layout) ?? []);
       const complete = own.length > 0 && own.length === below.length;
-      layouts.set(node, complete && !isSameView(node) ? [...own, alone(node, extents)] : complete ? own : []);
+      layouts.set(node, complete && !isSameView(node) ? [...own, ownLayout(node, extents)] : complete ? own : []);
     }
     if (layouts.get(node)!.length > 0) strided.add(node);
     const end = blindSpot(node, copied, views);
@@ -78,7 +78,8 @@ export function viewsOf(
 }
 
 /** The row-major layout in the node's own memory. */
-const alone = (node: Node, extents: Extents): Layout => rowMajor(extents, { node, result: 0 }, node.types[0]!.shape);
+const ownLayout = (node: Node, extents: Extents): Layout =>
+  rowMajor(extents, { node, result: 0 }, node.types[0]!.shape);
 
 /** The identity coordinates of a node. */
 const identity = (node: Node): readonly Coordinate[] => coordinatesOf(node.types[0]!.shape.length);
@@ -138,20 +139,20 @@ export const indexesColumns = (at: readonly Coordinate[]): boolean =>
  * views of it.
  */
 export function canLieAt(node: Node, layout: Omit<Layout, "value">, demand: Demand, extents: Extents): boolean {
-  return demand.mayLieAnyhow(node) && viewsAllow(node, { ...layout, value: { node, result: 0 } }, extents, demand);
+  return demand.allowsAnyLayout(node) && viewsAllow(node, { ...layout, value: { node, result: 0 } }, extents, demand);
 }
 
 function viewsAllow(
   node: Node,
   layout: Layout,
   extents: Extents,
-  demand: Pick<Demand, "direct" | "isCopied" | "mayLieAnyhow">,
+  demand: Pick<Demand, "direct" | "isCopied" | "allowsAnyLayout">,
 ): boolean {
   return demand.direct(node).every((reader) => {
     if (!isView(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
     const own = viewed(extents, reader, layout);
     if (demand.isCopied(reader)) return true; // a copy can read any strides
-    if (!own || !(demand.mayLieAnyhow(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
+    if (!own || !(demand.allowsAnyLayout(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
     return viewsAllow(reader, own, extents, demand);
   });
 }
@@ -167,7 +168,7 @@ function writtenPermutes(
   const candidates = order.filter((n): n is Node<"permute"> => isOp(n, "permute") && makesViews(n.inputs[0]));
   if (candidates.length === 0) return { written, permuted };
   const readers = readersOf(order);
-  const demand = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, mayLieAnyhow: () => true };
+  const demand = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, allowsAnyLayout: () => true };
   for (const node of candidates) {
     const from = node.inputs[0];
     const others = isOp(from, "pick")
@@ -176,7 +177,7 @@ function writtenPermutes(
     if (others.length > 1 || demand.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from))
       continue;
     const strides: Size[] = [];
-    const own = alone(node, extents).strides;
+    const own = ownLayout(node, extents).strides;
     node.attrs.order.forEach((d, n) => (strides[d] = own[n]!));
     const layout = { value: { node: from, result: 0 }, strides, offset: 0, parts: 1 };
     if (!viewsAllow(from, layout, extents, demand)) continue;

@@ -44,7 +44,7 @@ export function modeOf(reader: Node, input: number): Mode {
 }
 
 /** The readers of one value. */
-interface Asked {
+interface ReaderList {
   /** The first MOST_READERS readers. */
   readonly readers: Reader[];
   /** The modes of all readers, as bits. */
@@ -54,7 +54,7 @@ interface Asked {
 const BITS: { readonly [M in Mode]: number } = { memory: 1, view: 2, element: 4 };
 
 export class Demand {
-  readonly #asked = new Map<Node, Asked>();
+  readonly #readerLists = new Map<Node, ReaderList>();
   readonly #direct: ReadonlyMap<Node, readonly Node[]>;
   readonly #copied = new Set<Node>();
   readonly #written: ReadonlySet<Node>;
@@ -73,14 +73,14 @@ export class Demand {
     this.#direct = readersOf(order);
     for (const node of order.toReversed()) {
       if (required.has(node) || copied.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
-      if (isView(node)) this.#through(node);
+      if (isView(node)) this.#addThroughView(node);
       else
         node.inputs.forEach((input, i) =>
-          this.#add(input, { node, mode: modeOf(node, i), repeats: repeated(node, input) }),
+          this.#add(input, { node, mode: modeOf(node, i), repeats: repeatsElements(node, input) }),
         );
     }
   }
-  #through(node: Node): void {
+  #addThroughView(node: Node): void {
     const [from, ...others] = node.inputs;
     for (const other of others) this.#add(other, { node, mode: "memory", repeats: false });
     // A value read row-major only through this permutation can be written in its order.
@@ -89,7 +89,7 @@ export class Demand {
       return;
     }
     const copied =
-      !isSameView(node) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
+      !isSameView(node) && (this.#hasMode(node, "memory") || (node.op === "take" && this.#hasMode(node, "view")));
     if (copied) {
       this.#copied.add(node);
       this.#add(from, { node, mode: "element", repeats: node.op === "broadcast" });
@@ -97,23 +97,23 @@ export class Demand {
     }
     for (const r of this.readers(node))
       this.#add(from, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
-    const own = this.#asked.get(node);
-    if (own) this.#of(from).modes |= own.modes;
+    const own = this.#readerLists.get(node);
+    if (own) this.#listOf(from).modes |= own.modes;
   }
-  #of(node: Node): Asked {
-    let asked = this.#asked.get(node);
-    if (!asked) this.#asked.set(node, (asked = { readers: [], modes: 0 }));
+  #listOf(node: Node): ReaderList {
+    let asked = this.#readerLists.get(node);
+    if (!asked) this.#readerLists.set(node, (asked = { readers: [], modes: 0 }));
     return asked;
   }
   #add(node: Node, reader: Reader): void {
-    const asked = this.#of(node);
+    const asked = this.#listOf(node);
     asked.modes |= BITS[reader.mode];
     const { readers } = asked;
     if (readers.length < MOST_READERS && !readers.some((r) => r.node === reader.node && r.mode === reader.mode))
       readers.push(reader);
   }
-  #asks(node: Node, mode: Mode): boolean {
-    return ((this.#asked.get(node)?.modes ?? 0) & BITS[mode]) !== 0;
+  #hasMode(node: Node, mode: Mode): boolean {
+    return ((this.#readerLists.get(node)?.modes ?? 0) & BITS[mode]) !== 0;
   }
 
   /** Whether the permutation's input is written in permuted order. */
@@ -122,10 +122,10 @@ export class Demand {
   }
   /** The readers of a node, seen through views; at most MOST_READERS. */
   readers(node: Node): readonly Reader[] {
-    return this.#asked.get(node)?.readers ?? [];
+    return this.#readerLists.get(node)?.readers ?? [];
   }
   /** Whether all readers can inline the node and pass the test. */
-  isReadWithin(node: Node, passes: (reader: Node) => boolean): boolean {
+  isInlinedByAll(node: Node, passes: (reader: Node) => boolean): boolean {
     const readers = this.readers(node);
     return (
       readers.length < MOST_READERS && readers.every((r) => r.mode === "element" && r.node !== null && passes(r.node))
@@ -147,10 +147,10 @@ export class Demand {
       : null;
   }
   /** Whether no reader requires it row-major. */
-  mayLieAnyhow(node: Node): boolean {
-    return !this.#asks(node, "memory");
+  allowsAnyLayout(node: Node): boolean {
+    return !this.#hasMode(node, "memory");
   }
 }
 
-const repeated = (reader: Node, input: Node): boolean =>
+const repeatsElements = (reader: Node, input: Node): boolean =>
   isPointwise(reader) && !equalShapes(reader.types[0]!.shape, input.types[0]!.shape);

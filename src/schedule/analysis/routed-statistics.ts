@@ -6,12 +6,12 @@ import { equalShapes } from "../../ir/typing.js";
 import { cse } from "../../passes/cse.js";
 import { mapGraph, type Emit } from "../../passes/rewrite.js";
 import { hasRows, rowSumOf, substituteBase } from "../../passes/row-sums.js";
-import type { ProductAbilities } from "../fusion/abilities.js";
+import type { ProductCapabilities } from "../fusion/abilities.js";
 
 type Sum = Node<"sum">;
 
 /** The nodes to rewrite. */
-interface Found {
+interface Rewrites {
   /** Sums over chosen rows. */
   readonly chosen: ReadonlySet<Node>;
   /** Sums over rows some of which were updated. */
@@ -26,26 +26,26 @@ interface Found {
  * u, and put(x, r, u) → set(x, r, v). So the statistics of a routed layer need no kernel, nor do those of the next one,
  * which stay unchanged for rows that skip the layer. Exact but for the order of sums.
  */
-export function routedStatistics(graph: Graph, abilities: (product: Node<"matmul">) => ProductAbilities): Graph {
-  const { chosen, updated, updates } = find(nodesOf(graph), abilities);
+export function routedStatistics(graph: Graph, capabilities: (product: Node<"matmul">) => ProductCapabilities): Graph {
+  const { chosen, updated, updates } = findRewrites(nodesOf(graph), capabilities);
   if (chosen.size === 0) return graph;
   const made = mapGraph(graph, (node, emitFrom, before) => {
     const emit = emitFrom(node);
-    if (chosen.has(before)) return ofAllRows(node as Sum, emit);
-    if (updated.has(before)) return besideRows(node as Sum, emit);
-    return updates.has(before) ? replacing(node as Node<"put">, emit) : node;
+    if (chosen.has(before)) return sumThenTake(node as Sum, emit);
+    if (updated.has(before)) return setRowSums(node as Sum, emit);
+    return updates.has(before) ? putAsSet(node as Node<"put">, emit) : node;
   });
   return cse(made, null);
 }
 
-function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => ProductAbilities): Found {
-  const makers = productsOf(nodes);
+function findRewrites(nodes: readonly Node[], abilities: (product: Node<"matmul">) => ProductCapabilities): Rewrites {
+  const writers = productsOf(nodes);
   /**
    * The number of partial sums in which the kernel that writes a value leaves a row sum of it; null where it cannot
    * sum.
    */
   const partsOf = (node: Node): number | null => {
-    const product = makers.get(node)?.product;
+    const product = writers.get(node)?.product;
     const columns = product && typeOf(product).shape.at(-1);
     if (typeof columns !== "number") return null;
     const panel = abilities(product!).sumsOver;
@@ -96,7 +96,7 @@ function productsOf(
   const makers = new Map<Node, { readonly product: Node<"matmul">; readonly steps: number; readonly at: number }>();
   const places = new Map(nodes.map((node, i) => [node, i]));
   /** Whether a value may depend on the product at position `place`. */
-  const waits = (value: Node, place: number): boolean => {
+  const mayDependOn = (value: Node, place: number): boolean => {
     const seen = new Set([value]);
     for (const n of seen) {
       if (places.get(n)! < place) continue; // earlier nodes do not depend on it
@@ -114,7 +114,7 @@ function productsOf(
       .toSorted((a, b) => b.at - a.at);
     if (!last || last.steps === MOST_STEPS) return;
     const others = node.inputs.filter((n) => makers.get(n)?.product !== last.product);
-    if (!others.some((n) => waits(n, last.at))) makers.set(node, { ...last, steps: last.steps + 1 });
+    if (!others.some((n) => mayDependOn(n, last.at))) makers.set(node, { ...last, steps: last.steps + 1 });
   });
   return makers;
 }
@@ -136,19 +136,19 @@ class Keys {
   }
 }
 
-function ofAllRows(sum: Sum, emit: Emit): Node {
+function sumThenTake(sum: Sum, emit: Emit): Node {
   const taken = rowSumOf(sum) as Node<"take">; // checked by `find`
   const [x, index] = taken.inputs;
   return emit("take", [sumOf(x, sum, taken, emit), index], taken.attrs);
 }
 
-function besideRows(sum: Sum, emit: Emit): Node {
+function setRowSums(sum: Sum, emit: Emit): Node {
   const set = rowSumOf(sum) as Node<"set">; // created by `replacing`
   const [x, index, rows] = set.inputs;
   return emit("set", [sumOf(x, sum, set, emit), index, sumOf(rows, sum, set, emit)], set.attrs);
 }
 
-function replacing({ inputs, attrs }: Node<"put">, emit: Emit): Node {
+function putAsSet({ inputs, attrs }: Node<"put">, emit: Emit): Node {
   const [x, index, added] = inputs;
   return emit("set", [x, index, emit("add", [emit("take", [x, index], attrs), added], {})], attrs);
 }

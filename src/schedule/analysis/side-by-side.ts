@@ -37,13 +37,13 @@ export const productWeights = (node: Node): readonly Packable[] | null =>
  * Whether the b of a product by weights is stored unpacked (row-major): a single state, which products read in place if
  * they can, since packing it costs time.
  */
-export function liesAsGiven(node: Node): boolean {
+export function isUnpacked(node: Node): boolean {
   const weights = productWeights(node);
   return weights?.length === 1 && isOp(weights[0]!, "state");
 }
 
 /** The concatenations among `nodes` that only products read, as weights. `stored`: nodes that the caller reads. */
-export function madeWhenPacked(nodes: readonly Node[], stored: ReadonlySet<Node>): ReadonlySet<Node> {
+export function packedAtLoad(nodes: readonly Node[], stored: ReadonlySet<Node>): ReadonlySet<Node> {
   const packed = new Set<Node>();
   const computed = new Set<Node>(stored);
   for (const node of nodes)

@@ -5,14 +5,18 @@ import { supportsRowSums } from "../kernels/products.js";
 import { productWeights } from "../analysis/side-by-side.js";
 import { weightTunings, type ProductTunings } from "../tunings/products.js";
 
-export interface ProductAbilities {
+export interface ProductCapabilities {
   /** Whether b is a weight that is packed for its kernels. */
   readonly packs: boolean;
   /** Columns of the panel over which every kernel of the shape can compute row sums; null where some kernel cannot. */
   readonly sumsOver: number | null;
 }
 
-export function abilitiesOf(product: Node<"matmul">, tunings: ProductTunings, extents: Extents): ProductAbilities {
+export function capabilitiesOf(
+  product: Node<"matmul">,
+  tunings: ProductTunings,
+  extents: Extents,
+): ProductCapabilities {
   const [depth, columns, rows] = [
     product.inputs[0].types[0]!.shape.at(-1)!,
     product.types[0]!.shape.at(-1)!,

@@ -11,7 +11,7 @@ import { input, result, type KernelBuilder, type Operand, type Stored, type Work
 import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
-import { liesAsGiven, productWeights } from "../analysis/side-by-side.js";
+import { isUnpacked, productWeights } from "../analysis/side-by-side.js";
 import {
   contextOf,
   indexIn,
@@ -30,7 +30,7 @@ interface Worked {
 
 /** The kernel of a product with its prologue and epilogues. */
 export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
-  const { extents, madeWhenPacked, partition } = options;
+  const { extents, packedAtLoad, partition } = options;
   const { product, nodes, pairs } = fusion;
   const [a, b] = product.inputs;
   const shape = product.types[0]!.shape;
@@ -61,7 +61,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     return { columns: own, expression };
   });
-  const weight = madeWhenPacked.has(b) ? layouts.result(b, 0) : layouts.valueOf(b);
+  const weight = packedAtLoad.has(b) ? layouts.result(b, 0) : layouts.valueOf(b);
   const partialOf = (node: Node): Value => {
     const layout = layouts.of(node);
     invariant(layout?.parts === results.panels, "sums are set in others that lie in as many parts");
@@ -119,7 +119,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
         : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes }),
       inputB,
       pairs,
-      unpacked: liesAsGiven(product),
+      unpacked: isUnpacked(product),
     };
   };
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
@@ -136,7 +136,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   };
   const key = [
     `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
-      `${weights.map(Number).join("")}${Number(liesAsGiven(product))}`,
+      `${weights.map(Number).join("")}${Number(isUnpacked(product))}`,
     `${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver.join()}`,
     expressionKey(loaded, extents, inputOf),
     ...bound.map(

@@ -51,7 +51,7 @@ export function inline(node: Node, reader: Node, options: InlineOptions): Inline
   const paths = new Paths();
   // An operator reached through different structure is computed once for each.
   let count = 0;
-  const within = (n: Node): boolean => demand.isReadWithin(n, (r) => r === reader || operations.has(r));
+  const within = (n: Node): boolean => demand.isInlinedByAll(n, (r) => r === reader || operations.has(r));
   const root = isPointwise(reader) ? reader : node;
   const rank = root.types[0]!.shape.length;
   const stack: Reached[] = [

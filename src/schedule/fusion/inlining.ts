@@ -19,7 +19,7 @@ interface InliningOptions {
 }
 
 /** What an operator's kernel computes and reads, including the operator itself. */
-interface Inner {
+interface InlinedKernel {
   readonly operations: number;
   readonly reads: ReadonlySet<Node>;
   /** Axes whose starts the kernel reads. */
@@ -27,7 +27,7 @@ interface Inner {
 }
 
 /** The base of a chain of structure, and the row indices in the chain. */
-interface Behind {
+interface StructureBase {
   readonly base: Node;
   readonly indices: readonly Node[];
 }
@@ -40,10 +40,10 @@ export function inlinePointwise(order: readonly Node[], options: InliningOptions
   const { uses, extents, required, mostBuffers, isAssigned, isRead } = options;
   const stored = new Set<Node>();
   /** Kernels that a reader may still inline. */
-  const open = new Map<Node, Inner>();
+  const open = new Map<Node, InlinedKernel>();
   const inlined = new Set<Node>();
-  const known = new Map<Node, Behind>();
-  const fits = (node: Node, { reads, counted }: Inner): boolean =>
+  const known = new Map<Node, StructureBase>();
+  const fits = (node: Node, { reads, counted }: InlinedKernel): boolean =>
     reads.size + counted.size + node.types.length + (kernelOf(node.op).scratch ?? 0) <= mostBuffers;
   for (const node of order) {
     if (isAssigned(node)) continue;
@@ -54,18 +54,18 @@ export function inlinePointwise(order: readonly Node[], options: InliningOptions
     // A base that is read by several paths is computed once for each.
     const ways = new Map<Node, number>();
     for (const input of new Set(node.inputs)) {
-      const { base, indices } = behind(input, uses, known);
+      const { base, indices } = baseBehind(input, uses, known);
       for (const n of indices) reads.add(n);
       if (base.op === "constant") continue;
       reads.add(base);
       ways.set(base, (ways.get(base) ?? 0) + 1);
     }
     const types = [node, ...node.inputs, ...reads].flatMap((n) => n.types);
-    let own: Inner = { operations: computes ? 1 : 0, reads, counted: extents.countedIn(types) };
+    let own: InlinedKernel = { operations: computes ? 1 : 0, reads, counted: extents.countedIn(types) };
     for (const [base, times] of ways) {
       const inner = open.get(base);
       if (!inner) continue;
-      const joint: Inner = {
+      const joint: InlinedKernel = {
         operations: own.operations + times * inner.operations,
         reads: new Set([...[...own.reads].filter((n) => n !== base), ...inner.reads]),
         counted: new Set([...own.counted, ...inner.counted]),
@@ -100,14 +100,14 @@ function isAddressable(node: Node, { uses, views }: InliningOptions, isInlined: 
     : finds(node.inputs[elementInput(node)!]!, at);
 }
 
-function behind(node: Node, uses: Demand, known: Map<Node, Behind>): Behind {
+function baseBehind(node: Node, uses: Demand, known: Map<Node, StructureBase>): StructureBase {
   const chain: Node[] = [];
   let at = node;
   while (isView(at) && !uses.isCopied(at) && !known.has(at)) {
     chain.push(at);
     at = at.inputs[0]!;
   }
-  let found: Behind = known.get(at) ?? { base: at, indices: [] };
+  let found: StructureBase = known.get(at) ?? { base: at, indices: [] };
   for (const n of chain.toReversed()) {
     if (isOp(n, "take")) found = { base: found.base, indices: [...found.indices, n.inputs[1]] };
     known.set(n, found);

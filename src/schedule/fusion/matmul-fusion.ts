@@ -35,20 +35,20 @@ const MATCHES = [matchRotary, matchPointwise, matchCacheWrite, matchRowSum] as c
 
 /** The fusion of a product of a matrix, or of rows of any rank, within the limit of storage buffers. */
 export function fuseMatmul(product: Node<"matmul">, columns: number, options: FusionOptions): Fusion {
-  let draft = pruned(grown(started(product, columns, options)));
+  let draft = prune(grow(initialDraft(product, columns, options)));
   for (;;) {
     const fusion = fusionOf(draft);
     const mixed = fusion.columns.find(
       ({ epilogues }) => epilogues.some((e) => e.kind === "rotary") && epilogues.some((e) => e.kind === "store"),
     );
-    const next = mixed ? withoutRotation(draft, mixed.slice) : fits(fusion, options) ? null : shrunk(draft);
+    const next = mixed ? withoutRotation(draft, mixed.slice) : fits(fusion, options) ? null : dropLast(draft);
     if (!next) return fusion;
-    draft = pruned(next);
+    draft = prune(next);
   }
 }
 
 /** The initial fusion: the product, and slices of its columns if nothing else reads it. */
-function started(product: Node<"matmul">, columns: number, options: FusionOptions): Draft {
+function initialDraft(product: Node<"matmul">, columns: number, options: FusionOptions): Draft {
   const lead = product.types[0]!.shape.slice(0, -1);
   const empty: Draft = {
     product,
@@ -65,12 +65,12 @@ function started(product: Node<"matmul">, columns: number, options: FusionOption
   if (options.required.has(product) || slices.length < readers.length) return whole;
   return slices.reduce(
     (draft, node) =>
-      joined(draft, { kind: "accumulator", node, slice: sliceOf(draft, node.attrs.start, node.attrs.stop) }),
+      join(draft, { kind: "accumulator", node, slice: sliceOf(draft, node.attrs.start, node.attrs.stop) }),
     whole,
   );
 }
 
-const joined = (draft: Draft, op: FusedOp): Draft => withOps(draft, [...draft.ops, op]);
+const join = (draft: Draft, op: FusedOp): Draft => withOps(draft, [...draft.ops, op]);
 const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
   withOps(
     draft,
@@ -97,26 +97,26 @@ function prologueOf(
   return found && found.reads.size <= mostBuffers / 2 ? found : null;
 }
 
-function grown(start: Draft): Draft {
+function grow(start: Draft): Draft {
   const { demand, position } = start.options;
   const queue = new PriorityQueue(position);
   const scatters: Node[] = [];
-  const reach = (node: Node): void => {
+  const addReaders = (node: Node): void => {
     for (const reader of demand.direct(node)) queue.add(reader);
   };
-  for (const node of start.members.keys()) reach(node);
+  for (const node of start.members.keys()) addReaders(node);
   let draft = start;
   for (let node = queue.next(); node; node = queue.next()) {
     if (isScatter(node)) scatters.push(node);
     if (draft.members.has(node) || draft.options.isAssigned(node)) continue;
     const op = firstMatch(node, draft);
     if (!op) continue;
-    draft = joined(draft, op);
-    reach(op.node);
+    draft = join(draft, op);
+    addReaders(op.node);
   }
   for (const node of scatters) {
     const op = matchScatter(node, draft);
-    if (op) return joined(draft, op);
+    if (op) return join(draft, op);
   }
   return draft;
 }
@@ -130,17 +130,17 @@ function firstMatch(node: Node, draft: Draft): FusedOp | null {
 
 // --- what is given up
 /** Drops values that would be stored for a single reader that can inline them from a value that is stored anyway. */
-function pruned(draft: Draft): Draft {
+function prune(draft: Draft): Draft {
   const { demand, required } = draft.options;
-  const isSpare = (node: Node): boolean => {
+  const isRedundant = (node: Node): boolean => {
     if (!isPointwise(node) || !isStored(node, draft) || isRead(node, draft)) return false;
     const reader = demand.soleReader(node);
     const own = node.inputs.filter((n) => draft.members.has(n));
     const outside = own.every((n) => demand.direct(n).some((d) => !draft.members.has(d)) || required.has(n));
     return reader !== null && !reader.repeats && !isOp(reader.node, "matmul") && outside;
   };
-  const spare = [...draft.members.keys()].toReversed().find(isSpare);
-  return spare ? pruned(withoutValue(draft, spare)) : draft;
+  const redundant = [...draft.members.keys()].toReversed().find(isRedundant);
+  return redundant ? prune(withoutValue(draft, redundant)) : draft;
 }
 const isRead = (node: Node, draft: Draft): boolean =>
   isCached(node, draft) || draft.options.demand.direct(node).some((n) => isReadBy(draft, n, node));
@@ -156,7 +156,7 @@ const withoutRotation = (draft: Draft, slice: ColumnSlice): Draft =>
   without(draft, (op) => (op.kind === "rotary" || op.kind === "cache write") && op.slice === slice);
 
 /** The draft without the op that joined last; null where nothing can be dropped. */
-function shrunk(draft: Draft): Draft | null {
+function dropLast(draft: Draft): Draft | null {
   for (const kind of ["scatter", "row sum", "cache write"] as const) {
     const last = opsOf(draft, kind).at(-1);
     if (last) return without(draft, (op) => op === last);

@@ -5,7 +5,7 @@ import { printShape } from "../../ir/typing.js";
 import type { Limits } from "../../program/target.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
-import type { ProductAbilities } from "./abilities.js";
+import type { ProductCapabilities } from "./abilities.js";
 import { selectionOf, type Selection } from "./selection.js";
 import { isSingleProduct, type Demand } from "../analysis/demand.js";
 import type { Extents } from "../analysis/extents.js";
@@ -50,7 +50,7 @@ export interface PartitionOptions {
   readonly whole: ReadonlySet<Node>;
   /** Whether a node is available before the first step. */
   readonly isGiven: (node: Node) => boolean;
-  readonly abilities: (product: Node<"matmul">) => ProductAbilities;
+  readonly capabilities: (product: Node<"matmul">) => ProductCapabilities;
 }
 
 /** Partial sums of products that a separate kernel sets in other sums, for which it reads them whole. */
@@ -89,7 +89,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
   const latest = new Map<string, RowGroup>();
 
   const fuse = (product: Node<"matmul">): void => {
-    const { packs, sumsOver: panel } = options.abilities(product);
+    const { packs, sumsOver: panel } = options.capabilities(product);
     const columns = product.types[0]!.shape.at(-1) as number; // known for single products
     const partialSums = (sum: Node): number | null => fusedSums.get(sum) ?? null;
     const fusion = fuseMatmul(product, columns, {
@@ -182,7 +182,7 @@ function sumPartsOf(
     groups.flatMap(({ sums: [sum, ...more] }) => {
       const parts = known.get(depthOf(sum!)) ?? 1;
       const addsParts =
-        more.length === 0 && !required.has(sum!) && uses.isReadWithin(sum!, (r) => r.op !== "top" && r.op !== "set");
+        more.length === 0 && !required.has(sum!) && uses.isInlinedByAll(sum!, (r) => r.op !== "top" && r.op !== "set");
       return parts > 1 && addsParts ? [[sum!, parts] as const] : [];
     }),
   );

@@ -31,9 +31,9 @@ export function matchScatter(node: Node, draft: Draft): Scatter | null {
     return null;
   const within = (r: Node): boolean =>
     r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
-  if (!demand.isReadWithin(of, within)) return null;
+  if (!demand.isInlinedByAll(of, within)) return null;
   // A separate kernel for these rows would run later, after all other reads of x.
-  const alone = demand.isReadWithin(of, (r) => r === node);
+  const alone = demand.isInlinedByAll(of, (r) => r === node);
   if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
     return null;
   if (loads(draft, x) || !readsOnlyAt(x, index, draft)) return null;

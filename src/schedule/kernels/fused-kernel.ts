@@ -39,7 +39,7 @@ export interface FusedKernelOptions {
   /** Whether a node is available before the first step: sources, and tables of the host. */
   readonly isGiven: (node: Node) => boolean;
   /** Concatenations of weights that are packed at load instead of computed. */
-  readonly madeWhenPacked: ReadonlySet<Node>;
+  readonly packedAtLoad: ReadonlySet<Node>;
   /** For nodes that are the new value of a state: the state. */
   readonly updates: ReadonlyMap<Node, string>;
 }

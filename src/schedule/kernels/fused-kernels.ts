@@ -41,7 +41,7 @@ export function kernelsOf(
 
 /** The kernel that is named for a node, and says where what it stores lies; null where there is none. */
 function kernelNamedFor(node: Node, layouts: Layouts, options: FusedKernelOptions): FusedKernel | null {
-  const { partition, isGiven, madeWhenPacked } = options;
+  const { partition, isGiven, packedAtLoad } = options;
   const fusion = partition.fusions.get(node);
   if (fusion) return fusedMatmul(fusion, layouts, options);
   const selection = partition.selections.get(node);
@@ -50,7 +50,7 @@ function kernelNamedFor(node: Node, layouts: Layouts, options: FusedKernelOption
   if (group) return fusedRowSums(group, layouts, options);
   if (partition.taken.has(node)) return null;
   if (partition.stored.has(node)) return expressionKernel(node, layouts, options);
-  const isThere = isOp(node, "constant") || isGiven(node) || isOp(node, "pick") || madeWhenPacked.has(node);
+  const isThere = isOp(node, "constant") || isGiven(node) || isOp(node, "pick") || packedAtLoad.has(node);
   if (isThere || isView(node) || isPointwise(node)) return null;
   invariant(hasKernel(node), `${node.op} has no kernel`);
   return operatorKernel(node, layouts, options);

@@ -11,7 +11,7 @@ import { isRowMajor, rowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import { elementInput } from "../analysis/demand.js";
 import type { Extents } from "../analysis/extents.js";
-import { liesAsGiven, productWeights } from "../analysis/side-by-side.js";
+import { isUnpacked, productWeights } from "../analysis/side-by-side.js";
 import { contextOf, indexIn, runSpec, writesOf, type FusedKernel, type FusedKernelOptions } from "./fused-kernel.js";
 import { matmul, PLAIN } from "./products.js";
 import type { KernelBuilder, KernelContext, Stored, View, Work } from "./spec.js";
@@ -50,7 +50,7 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
   const weights = node.inputs.map((from, i) => isOp(from, "weight") || (i === 1 && productWeights(node) !== null));
   const key = [
     `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
-      `${weights.map(Number).join("")}${Number(liesAsGiven(node))}`,
+      `${weights.map(Number).join("")}${Number(isUnpacked(node))}`,
     context.results.map(printType).join(" "),
     prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
     [...views, ...resultViews].map((v) => (v ? viewKey(v, extents) : "")).join(";"),
@@ -108,9 +108,9 @@ function readOf(
   from: Node,
   index: number,
   layouts: Layouts,
-  { extents, madeWhenPacked }: FusedKernelOptions,
+  { extents, packedAtLoad }: FusedKernelOptions,
 ): { readonly value: Value; readonly view: View | null } {
-  if (madeWhenPacked.has(from)) return { value: layouts.result(from, 0), view: null };
+  if (packedAtLoad.has(from)) return { value: layouts.result(from, 0), view: null };
   const layout = kernelOf(node.op).readsViews?.includes(index) ? layouts.of(from) : null;
   if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape))
     return { value: layout.value, view: layout };
@@ -160,7 +160,7 @@ function stepsOf(
   rest: Omit<KernelContext<KernelOp>, "attrs" | "inputs" | "results" | "extents" | "tunings">,
 ): Work {
   if (isOp(node, "matmul"))
-    return matmul({ ...contextOf(node, options), ...rest }, { ...PLAIN, unpacked: liesAsGiven(node) });
+    return matmul({ ...contextOf(node, options), ...rest }, { ...PLAIN, unpacked: isUnpacked(node) });
   return runSpec(node.op, { ...contextOf(node, options), ...rest });
 }
 

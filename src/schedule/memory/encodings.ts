@@ -26,7 +26,7 @@ export function encodedValues(fused: KernelGraph, { weights, activations }: Stor
   const element = activationCodecs[activations];
   const codec = weightCodecs[weights === "f32" ? "word" : weights];
   if (element !== words)
-    return { elements: new Map(handedOn(fused).map((value) => [value, element])), packed: new Map() };
+    return { elements: new Map(encodableActivations(fused).map((value) => [value, element])), packed: new Map() };
   const packed = codec === words ? [] : decodedWeights(fused, encodings[codec.encoding]);
   return { elements: new Map(), packed: new Map(packed.map((value) => [value, codec])) };
 }
@@ -36,7 +36,7 @@ export function encodedValues(fused: KernelGraph, { weights, activations }: Stor
  * accumulated values such as the residual stream, in which the rounding of every layer would add up; and the scores of
  * choices with everything read for them, so that no route depends on the storage type.
  */
-function handedOn(fused: KernelGraph): readonly Value[] {
+function encodableActivations(fused: KernelGraph): readonly Value[] {
   const { order, kernels, layouts, results, sources } = fused;
   const kept = new Set<Value>([...results.required].map((node) => layouts.valueOf(node)));
   for (const node of [...order.filter(accumulates), ...readForChoices(fused)]) {

@@ -43,12 +43,12 @@ export function updatesAfterReaders<U extends OrderedKernel>(
     const maker = makers.get(value);
     if (maker !== undefined) waits[maker]!.push(...(readers.get(state) ?? []).filter((i) => i !== maker));
   }
-  const order = inOrder(withoutCircles(needs, waits));
+  const order = topologicalOrder(withoutCycles(needs, waits));
   return order.map((i) => kernels[i]!);
 }
 
 /** The dependences, and those anti-dependences that do not close a cycle. */
-function withoutCircles(needs: Edges, waits: Edges): Edges {
+function withoutCycles(needs: Edges, waits: Edges): Edges {
   const all = needs.map((own, i) => [...own, ...waits[i]!]);
   const component = componentsOf(all);
   const before = needs.map((own) => [...own]);
@@ -116,7 +116,7 @@ function componentsOf(before: Edges): Int32Array {
 const [UNSEEN, ENTERED, DONE] = [0, 1, 2];
 
 /** A topological order, depth first in the original order. */
-function inOrder(before: Edges): readonly number[] {
+function topologicalOrder(before: Edges): readonly number[] {
   const order: number[] = [];
   const state = new Uint8Array(before.length);
   for (const root of before.keys()) {

@@ -15,7 +15,7 @@ export interface Storage {
 
 export const storage = (bytes: Size, label: string): Storage => ({ bytes, label });
 
-interface Life {
+interface LiveRange {
   readonly storage: Storage;
   readonly first: number;
   last: number;
@@ -26,13 +26,13 @@ interface OpenSlot {
   /** Bytes at nominal sizes. */
   capacity: number;
   readonly sizes: Map<string, Size>;
-  readonly lives: Life[];
+  readonly lives: LiveRange[];
   readonly label: string;
 }
 
 /** The live ranges of storages, in the order of first use. */
-function livesOf(steps: readonly Step<Storage>[]): readonly Life[] {
-  const lives = new Map<Storage, Life>();
+function liveRangesOf(steps: readonly Step<Storage>[]): readonly LiveRange[] {
+  const lives = new Map<Storage, LiveRange>();
   steps.forEach((step, i) => {
     for (const s of touched(step)) {
       const life = lives.get(s);
@@ -83,23 +83,23 @@ export function assignSlots(
     slots.push(slot);
     return slot;
   };
-  const settle = (s: Storage, slot: OpenSlot): void => {
+  const assign = (s: Storage, slot: OpenSlot): void => {
     const size = equal.size(s.bytes);
     slot.sizes.set(printSize(size), size);
     slot.capacity = Math.max(slot.capacity, nominal(size));
     chosen.set(s, slot);
   };
-  for (const s of fixed.keys()) settle(s, open(s));
+  for (const s of fixed.keys()) assign(s, open(s));
 
   // The largest first: smaller storages then fit into the slots.
-  const lives = livesOf(steps).filter((l) => !chosen.has(l.storage));
+  const lives = liveRangesOf(steps).filter((l) => !chosen.has(l.storage));
   const sized = lives.map((life) => ({ life, bytes: nominal(equal.size(life.storage.bytes)) }));
   const shared: OpenSlot[] = [];
   for (const { life, bytes } of sized.toSorted((x, y) => y.bytes - x.bytes || x.life.first - y.life.first)) {
-    let slot = tightest(shared, life, bytes);
+    let slot = bestFit(shared, life, bytes);
     if (!slot) shared.push((slot = open(life.storage)));
-    occupy(slot, life);
-    settle(life.storage, slot);
+    insertRange(slot, life);
+    assign(life.storage, slot);
   }
   return {
     slots: slots.map(({ sizes, label }) => ({ bytes: largest([...sizes.values()]), label })),
@@ -115,7 +115,7 @@ export function assignSlots(
  * The smallest slot (the last created) that is free during the live range, unless it is far too large; null where there
  * is none.
  */
-function tightest(slots: readonly OpenSlot[], life: Life, bytes: number): OpenSlot | null {
+function bestFit(slots: readonly OpenSlot[], life: LiveRange, bytes: number): OpenSlot | null {
   for (let i = slots.length - 1; i >= 0; i--) {
     const slot = slots[i]!;
     if (slot.capacity > 8 * bytes + 4096) return null; // earlier slots are even larger
@@ -125,18 +125,18 @@ function tightest(slots: readonly OpenSlot[], life: Life, bytes: number): OpenSl
 }
 
 /** A range that ends in the step where another begins overlaps it: the value is still read there. */
-function isFree({ lives }: OpenSlot, { first, last }: Life): boolean {
+function isFree({ lives }: OpenSlot, { first, last }: LiveRange): boolean {
   const next = lowerBound(lives, first);
   return (next === 0 || lives[next - 1]!.last < first) && (next === lives.length || lives[next]!.first > last);
 }
 
 /** Inserts a live range; a slot's ranges are sorted by their start. */
-function occupy({ lives }: OpenSlot, life: Life): void {
+function insertRange({ lives }: OpenSlot, life: LiveRange): void {
   lives.splice(lowerBound(lives, life.first), 0, life);
 }
 
 /** The index of the first range that begins at `step` or later. */
-function lowerBound(lives: readonly Life[], step: number): number {
+function lowerBound(lives: readonly LiveRange[], step: number): number {
   let low = 0;
   let high = lives.length;
   while (low < high) {
