@@ -35,9 +35,13 @@ export class Rematerialization {
   readonly #boundary = new Set<Node>();
   /** For each layer that the walk has reached, one of its cotangents. */
   readonly #layerCotangents = new Map<string, Node>();
+  /** For each forward node that the backward pass recomputes or reconstructs, the node that it reads instead. */
   readonly #rewritten = new Map<Node, Node>();
+  /** Nodes that the next barrier waits for. */
   readonly #pendingDependencies: Node[] = [];
+  /** For each forward node, its copy within pointwise kernels of the backward pass. */
   readonly #recomputed = new Map<Node, Node>();
+  /** The barrier of each forward node, by the recomputed layer that reads it. */
   readonly #barriers = new Map<string | null, Map<Node, Node>>();
 
   /** `order`: the nodes, inputs before readers. */

@@ -69,7 +69,7 @@ const sum = (list: Iterable<number>): number => {
 
 export function summarise(
   generation: Generation,
-  { prompts, generatedTokens: given, read, rows, capacity, timing }: Done,
+  { prompts, generatedTokens, read, rows, capacity, timing }: Done,
 ): Summary {
   const { axes, layers } = generation;
   const totals = rows.map(sum);
@@ -79,7 +79,7 @@ export function summarise(
   const attentionsPerAxis = layersOn(generation);
   return {
     promptTokens: sum(prompts),
-    generatedTokens: sum(given),
+    generatedTokens: sum(generatedTokens),
     firstToken: timing.firstToken,
     compiling: timing.compiling,
     generation: timing.generation,

@@ -135,7 +135,7 @@ const vocabulary = {
   pack: kernel(2, { dim: "number", axis: "text" }),
   /**
    * starts of any axis → u32[rows(axis)], where `axis` has one row for each sequence: the row number of the last row of
-   * that sequence; for a sequence without rows, of the row before its start.
+   * that sequence; for a sequence without rows, of the row before its start (row 0 if there is none).
    */
   last: kernel(1, { axis: "text" }),
   /** x[B, …, T, …], starts → x with `fill` where the index along `dim` is not below the sequence's count. */

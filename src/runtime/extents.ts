@@ -2,7 +2,7 @@
 // options.
 import { bug } from "../base/invariant.js";
 import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
-import { MOST_EXTENT } from "../size/counts.js";
+import { MAX_EXTENT } from "../size/counts.js";
 import type { Axis } from "../size/axes.js";
 import { evaluateSize } from "../size/size.js";
 import {
@@ -224,10 +224,10 @@ export function checkMax(
         `${what}: the model has no axis ${name}`,
         `it has ${known.map((a) => a.name).join(", ") || "none"}`,
       );
-    if (!Number.isInteger(extent) || extent < 1 || extent > MOST_EXTENT)
+    if (!Number.isInteger(extent) || extent < 1 || extent > MAX_EXTENT)
       throw new InputError(
         null,
-        `${what}: ${name} is ${inspect(extent)}: it must be a whole number from 1 to ${MOST_EXTENT}`,
+        `${what}: ${name} is ${inspect(extent)}: it must be a whole number from 1 to ${MAX_EXTENT}`,
       );
     if (axis.bound !== null && extent > axis.bound)
       throw new InputError(null, `${what}: ${name} is ${extent}: the model allows ${axis.bound}`);

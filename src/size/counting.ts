@@ -1,5 +1,5 @@
 // Evaluates count rules: the tokens of each sequence on an axis, by the kind of its rule.
-import { Counts, MOST_EXTENT } from "./counts.js";
+import { Counts, MAX_EXTENT } from "./counts.js";
 import type { Rule, RuleKind } from "./count-rules.js";
 import type { Rational } from "./rational.js";
 import type { Size } from "./size.js";
@@ -90,17 +90,17 @@ export function kFunction(
   value: (atom: OpenAtom) => number | Rational,
 ): (n: number) => number {
   const whole = sizeFunction(k, by, most, value);
-  return (n) => Math.floor(Math.max(0, Math.min(MOST_EXTENT, whole(n))));
+  return (n) => Math.floor(Math.max(0, Math.min(MAX_EXTENT, whole(n))));
 }
 
 /** For counts that are upper bounds: n ↦ the largest k of all counts up to n, since k need not be monotonic in n. */
 function largestK(k: Size, axis: string, by: Counts, atom: Counting["atom"]): (n: number) => number {
-  if (typeof k === "number") return () => Math.max(0, Math.min(MOST_EXTENT, k));
+  if (typeof k === "number") return () => Math.max(0, Math.min(MAX_EXTENT, k));
   const found = new Map<number, number>();
   let [from, most] = [0, 0n];
   for (const n of by.distinct) {
     most = maxOverRange(k, axis, from, n, atom, most);
-    found.set(n, Math.min(MOST_EXTENT, Number(most)));
+    found.set(n, Math.min(MAX_EXTENT, Number(most)));
     from = n;
   }
   return (n) => found.get(n)!;

@@ -3,7 +3,7 @@
 import type { Rational } from "./rational.js";
 
 /** The largest extent of an axis: kernels count in 32 bits. */
-export const MOST_EXTENT = 0xffffffff;
+export const MAX_EXTENT = 0xffffffff;
 
 /** The counts of each sequence, their sum and their largest. */
 export class Counts {

@@ -2,7 +2,7 @@
 // each length gives; and the batch costs nothing.
 import { describe, expect, it } from "vitest";
 import { countingAxis, kTable, resolveSizes, type Axis, type RunSizes } from "../../src/size/axes.js";
-import { MOST_EXTENT, Counts } from "../../src/size/counts.js";
+import { MAX_EXTENT, Counts } from "../../src/size/counts.js";
 import { spanFunction, type CountMode } from "../../src/size/counting.js";
 import type { CountRule } from "../../src/size/count-rules.js";
 import { parseSize } from "../../src/size/parse-size.js";
@@ -53,7 +53,7 @@ function plainCounts(axes: readonly Axis[], run: RunSizes, mode: CountMode, name
           Math.max(
             0,
             Math.min(
-              MOST_EXTENT,
+              MAX_EXTENT,
               toNumber(evaluateSize(rule.k, (a) => (a.kind === "axis" && a.axis === counting ? n : value(a)))),
             ),
           ),
@@ -172,7 +172,7 @@ describe("counts", () => {
         const open = (n: number) => toNumber(evaluateSize(k, (a) => valueIn(a, by, n, sizes, run)));
         expect([...kTable(axes, axis.count, run, sizes)]).toEqual(
           Array.from({ length: sizes.sequence(by).longest + 1 }, (_, n) =>
-            Math.trunc(Math.max(0, Math.min(MOST_EXTENT, open(n)))),
+            Math.trunc(Math.max(0, Math.min(MAX_EXTENT, open(n)))),
           ),
         );
       }
@@ -195,21 +195,21 @@ describe("counts", () => {
       { role: "sequence", name: "J", bound: null, count: { kind: "join", parts: ["K", "L", "T"] } },
     ];
     const run: RunSizes = {
-      extents: new Map(Object.entries({ B: MOST_EXTENT, T: MOST_EXTENT })),
+      extents: new Map(Object.entries({ B: MAX_EXTENT, T: MAX_EXTENT })),
       lengths: new Map(),
       live: new Map(),
     };
     for (const mode of ["bound", "expected", "dense"] as const) {
       const sizes = resolveSizes(axes, run, mode);
       const each = axes.slice(1).map((a) => sizes.sequence(a.name).each);
-      const [full, k] = [MOST_EXTENT, 2 ** 29];
+      const [full, k] = [MAX_EXTENT, 2 ** 29];
       const wanted = {
         bound: [full, k, full, 1002, 2, k + 2 + full],
         expected: [full, k, k, 1002, 2, k + 2 + full],
         dense: [full, full, full, full, 2, 2 * full + 2],
       };
       expect(each).toEqual(wanted[mode]);
-      expect(sizes.rational(rowsSize("K"))).toEqual(rational(BigInt(MOST_EXTENT) * BigInt(each[1]!)));
+      expect(sizes.rational(rowsSize("K"))).toEqual(rational(BigInt(MAX_EXTENT) * BigInt(each[1]!)));
     }
   });
 
@@ -218,7 +218,7 @@ describe("counts", () => {
     expect(same(Counts.equal(3, 2, true), Counts.listed(Uint32Array.of(2, 2, 2), true))).toBe(true);
     expect(same(Counts.equal(3, 2, true), Counts.equal(2, 3, true))).toBe(false);
     expect(same(Counts.listed(Uint32Array.of(1, 3), true), Counts.listed(Uint32Array.of(3, 1), true))).toBe(false);
-    expect(Counts.equal(MOST_EXTENT, 7, true).equals(Counts.equal(MOST_EXTENT, 7, true))).toBe(true);
+    expect(Counts.equal(MAX_EXTENT, 7, true).equals(Counts.equal(MAX_EXTENT, 7, true))).toBe(true);
   });
 });
 

@@ -1,5 +1,5 @@
 // Parses the values of options: name=value, numbers, lists.
-import { MOST_EXTENT } from "../../size/counts.js";
+import { MAX_EXTENT } from "../../size/counts.js";
 import { isInteger, parseDecimal } from "../../size/rational.js";
 import { parseRatio } from "../../train/schedule.js";
 import { EXIT, UserError } from "../terminal/exit.js";
@@ -96,7 +96,7 @@ export function extentsOf(option: string, text: string): ReadonlyMap<string, num
   return new Map(
     Object.entries(given.reduce((before: Pairs, part) => withPair(option, part, before), {})).map(([name, value]) => [
       name,
-      wholeIn(`${option} ${name}=${value}`, value, 1, MOST_EXTENT),
+      wholeIn(`${option} ${name}=${value}`, value, 1, MAX_EXTENT),
     ]),
   );
 }

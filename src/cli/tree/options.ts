@@ -5,7 +5,7 @@
 import { Option } from "@commander-js/extra-typings";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../../program/target.js";
 import { PROGRAM_NAMES } from "../../program/names.js";
-import { MOST_EXTENT } from "../../size/counts.js";
+import { MAX_EXTENT } from "../../size/counts.js";
 import { faultOf, TRAIN_OPTIONS, type TrainOption, type TrainSettings } from "../../train/options.js";
 import { parseRatio } from "../../train/schedule.js";
 import { bytesOf, extentsOf, shareOf, withPair, wholeNumber, wholeNumbers, type Pairs } from "./arguments.js";
@@ -138,9 +138,9 @@ export const deviceOrReference = option(
 ).choices([...DEVICES, "reference"]);
 
 // --- how much
-export const batch = (usual: string) => whole("--batch <n>", `sequences at once (default ${usual})`, 1, MOST_EXTENT);
+export const batch = (usual: string) => whole("--batch <n>", `sequences at once (default ${usual})`, 1, MAX_EXTENT);
 export const length = (usual: string) =>
-  whole("--length <n>", `tokens of a sequence (default ${usual})`, 1, MOST_EXTENT);
+  whole("--length <n>", `tokens of a sequence (default ${usual})`, 1, MAX_EXTENT);
 export const at = valued(
   "--at <axis=n,…>",
   "extents of the model's other axes by their names, such as S=197,N=3",
