@@ -29,7 +29,7 @@ ${Array.from({ length: sums * UNROLLED }, (_, i) => `    s${i % sums} = fma(s${i
   if (sum == 12345.0) { data[3] = sum; }
 }`;
 
-/** Measures again and again, so that what is compared with the peak can be measured beside it. */
+/** Measures repeatedly, so that other measurements can be interleaved with it. */
 export class PeakMeter {
   readonly device: Device;
   readonly #kernels: readonly Kernel[];

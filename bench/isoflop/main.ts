@@ -1,4 +1,4 @@
-// `npm run isoflop`: trains what is not trained yet, then writes isoflop.md and isoflop.svg of all that is.
+// `npm run isoflop`: trains the models not trained yet, then writes isoflop.md and isoflop.svg.
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";

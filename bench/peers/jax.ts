@@ -1,4 +1,4 @@
-// jax-js on WebGPU. Its arrays are counted: a call takes what it is given, unless it is given `.ref`.
+// jax-js on WebGPU. Its arrays are reference-counted: a call consumes its arguments, unless it gets `.ref`.
 import type * as JaxModule from "@jax-js/jax";
 import type { Array as JaxArray } from "@jax-js/jax";
 import type { CaseData } from "../protocol.js";

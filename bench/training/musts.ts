@@ -1,4 +1,4 @@
-// What the project asks of itself in training, beside what was measured.
+// The project's performance goals in training beside the measurements.
 import { atLeast, atMost, between, row, times, two, type Got, type Must } from "../musts.js";
 import { ratioOf, spreadOf } from "../statistics.js";
 import { TITLES } from "../tables.js";

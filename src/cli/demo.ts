@@ -1,5 +1,5 @@
-// What `npm start` shows: a Mixture-of-Depths model compiled, run on a passage of Moby-Dick, held against the
-// reference, its routes drawn, and text that it generates.
+// The demonstration of `npm start`: compiles a Mixture-of-Depths model, runs it on a passage of Moby-Dick, compares it
+// with the reference, draws its routes, and generates text.
 import { countOf } from "../base/collections.js";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,7 +27,7 @@ import { verifyRun } from "./run/check.js";
 const example = (name: string): string =>
   relative(process.cwd(), fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url)));
 
-/** Prints as it goes, and ends the process: with 0 only where device and reference agree. */
+/** Runs the demonstration and ends the process: with exit code 0 only if device and reference agree. */
 export async function demo(): Promise<void> {
   handleStreams();
   await end(await shown());
@@ -47,7 +47,7 @@ async function shown(): Promise<ExitCode> {
   }
 }
 
-/** Paths of what is shown. */
+/** Paths of the example's files. */
 interface Shown {
   readonly file: string;
   readonly passage: string;
@@ -56,8 +56,8 @@ interface Shown {
 
 async function show(paths: Shown): Promise<ExitCode> {
   const { file, passage, weights } = paths;
-  // The device first, so that the model is compiled once, for it; where there is none, what compiles is told all the
-  // same.
+  // Open the device first, so that the model is compiled once, for it. Without a device, the compilation is shown
+  // nevertheless.
   const [opened] = await Promise.allSettled([openDevice()]);
   const device = opened.status === "fulfilled" ? opened.value : null;
   await import("../compile.js"); // loading the compiler is not compiling
@@ -110,17 +110,17 @@ async function runOn(
     );
     return verdict;
   };
-  // While the reference takes one processor, the driver compiles what generates on others.
+  // While the reference uses one processor, the driver compiles the generation's kernels on others.
   const [verdict, session] = await Promise.all([judged(), openSession(file, { weights, device })]);
   await goOn(session);
   out(whatNext(file, weights));
   return verdict.agrees ? EXIT.fine : EXIT.check;
 }
 
-/** What the demonstration goes on from, and by how many tokens: bytes. */
+/** The prompt of the demonstration, and the number of tokens (bytes) to generate. */
 const [PROMPT, TOKENS] = ["Call me Ishmael", 140] as const;
 
-/** Text that the model generates, each token shaded by its depth. */
+/** Generates text, with each token shaded by its depth. */
 async function goOn(session: TextSession): Promise<void> {
   try {
     const depth = new DepthText(session.generation, useColor(io().stdout));
@@ -134,7 +134,7 @@ async function goOn(session: TextSession): Promise<void> {
     const sampling = { temperature: 0.7, topP: 0.9, seed: 1 };
     for await (const event of session.generate(PROMPT, { maxTokens: TOKENS, sampling })) shown.add(event);
     shown.end();
-    out(`\n${summaryLines(session.summary!, 1, columns()).join("\n")}`); // it has come to its end
+    out(`\n${summaryLines(session.summary!, 1, columns()).join("\n")}`); // the generation has ended
   } finally {
     session.dispose();
   }
@@ -162,7 +162,7 @@ function saved({ graph, model }: Finished, { given }: Job): string {
   );
 }
 
-/** Three ways on. */
+/** Three suggested next commands. */
 const whatNext = (file: string, weights: string): string => `
 Try next:
   npm run playground

@@ -80,7 +80,7 @@ export class Symbols {
       : r.fail(`${JSON.stringify(name)} is no sequence axis that stands before`);
   }
 
-  /** A whole number from `least`, or the text of a size over what is declared. */
+  /** An integer of at least `least`, or the text of a size over declared symbols. */
   size(r: Reader, least = 0): SizeText {
     if (typeof r.value === "number") return r.integer(least);
     const text = r.string(MOST_SIZE_CHARACTERS);

@@ -67,7 +67,7 @@ export interface Precision {
 /** Both, neither left out. */
 export type StorageTypes = Required<Precision>;
 
-/** Both types. Throws TargetError for two that do not go together, and TypeError for what is no type. */
+/** Resolves both storage types. Throws TargetError for an invalid combination, and TypeError for an unknown type. */
 export function storageTypes({ weights, activations = "f32" }: Precision): StorageTypes {
   const both = { weights: weights ?? activations, activations };
   if (!ACTIVATION_TYPES.includes(activations))
@@ -100,7 +100,7 @@ export interface Requirements {
   readonly subgroupSize: number | null;
 }
 
-/** A program asks for what its target does not have. */
+/** A program requires a feature that its target lacks. */
 export class TargetError extends ModcError<"target"> {
   override readonly name = "TargetError";
 

@@ -23,7 +23,10 @@ interface CompiledKernel {
 /** Number of most recently used kernels that a device keeps after the sessions that use them. */
 const KEPT_KERNELS = 256;
 
-/** What the sessions of one GPUDevice share, whoever opened it how often: layouts by binding types, kernels by text. */
+/**
+ * The cache that sessions of one GPUDevice share, however often it was opened: layouts by binding types, kernels by
+ * text.
+ */
 class Pool {
   readonly layouts = new Map<string, Layout>();
   readonly #kernels = new Map<string, CompiledKernel>();

@@ -1,4 +1,4 @@
-// Where what is written to a path goes, and writing it there whole or not at all. Node only.
+// Finds the destination of a write to a path, and writes it atomically. Node only.
 import { randomBytes } from "node:crypto";
 import {
   accessSync,
@@ -27,7 +27,8 @@ export interface Place {
   /** What is there now. */
   readonly before: Stats | null;
   /**
-   * Whether it is written as it is: a pipe or a device, or a file that has other names, which would keep the old text.
+   * Whether it must be written in place: a pipe or a device, or a file with other hard links, which would keep the old
+   * text.
    */
   readonly asItIs: boolean;
 }
@@ -81,7 +82,7 @@ export function writeWhole(path: string, bytes: string | Uint8Array): void {
   }
 }
 
-/** The same of what is made piece by piece; a file is synced before it is renamed. */
+/** The same for contents written in pieces; a file is synced before it is renamed. */
 export async function writePieces(
   path: string,
   body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,

@@ -6,7 +6,7 @@ import { NOT_REGULAR } from "../base/errno.js";
 /** Non-blocking: opening a pipe without a writer would block. The opened file is then examined, not its name. */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag, and no such pipes
 
-/** An error as the file system throws it, of what it would not refuse itself. */
+/** An error in the form of the file system's, for files that the system itself would open. */
 export const refusal = (code: string, path: string): Error =>
   Object.assign(new Error(`${code}: ${path} is no regular file`), { code });
 

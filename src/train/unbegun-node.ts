@@ -1,10 +1,10 @@
-// A run that does not begin leaves nothing: what was made of its folder is taken away again. Node only.
+// Undoes the creation of a run's folder if the run fails before it begins. Node only.
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { errnoOf } from "../base/errno.js";
 
 export interface Unbegun {
-  /** Removes what was made inside the folder; for whoever has locked it. */
+  /** Removes the files created inside the folder. Call it while holding the lock. */
   inside(): Promise<void>;
   /** Removes the folder, and those above it that were made for it; for after that. */
   folder(): Promise<void>;
@@ -42,7 +42,7 @@ async function namesIn(path: string): Promise<readonly string[] | null> {
   }
 }
 
-/** What is no empty folder stays, and what cannot be removed: why the run did not begin is what is told. */
+/** Folders that are not empty, or cannot be removed, stay: the error that prevented the run is reported instead. */
 async function removeEmpty(path: string): Promise<void> {
   try {
     await rmdir(path);

@@ -3,7 +3,7 @@ import type { Summary } from "../../generate/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { grouped, milliseconds, operations, percent, plural, wrap } from "../terminal/units.js";
 
-/** Lines of at most so many columns. */
+/** The summary in lines of at most `width` columns. */
 export function summaryLines(summary: Summary, sequences: number, width: number): readonly string[] {
   const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops } = summary;
   const [all, ...routed] = routes;

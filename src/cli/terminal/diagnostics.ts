@@ -9,7 +9,7 @@ import { sayPainted, useColor } from "./terminal.js";
 /** Prints errors and warnings on standard error. */
 export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: readonly SourceFile[]): void {
   if (diagnostics.length === 0) return;
-  // Colours are added around what is escaped already.
+  // Colours are added after escaping.
   sayPainted(`${formatDiagnostics(diagnostics.map(escaped), { sources, color: useColor() })}\n`);
 }
 

@@ -28,7 +28,7 @@ export const printed = <const F extends string>(flags: F, description: string) =
 export const binary = <const F extends string>(flags: F, description: string) =>
   notPrinted(new OutputOption(flags, description), "it is no text");
 
-/** A file beside what is told on standard output. */
+/** A file to write in addition to standard output. */
 export const beside = <const F extends string>(flags: F, description: string) =>
   notPrinted(new OutputOption(flags, description), "standard output has what the command itself tells");
 

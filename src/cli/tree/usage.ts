@@ -1,4 +1,4 @@
-// What is wrong with the words of a command line, and what was meant.
+// Usage errors of a command line, with suggestions.
 import type { CommandUnknownOpts, CommanderError } from "@commander-js/extra-typings";
 import { EXIT, UserError } from "../terminal/exit.js";
 
@@ -9,7 +9,7 @@ export class UsageError extends UserError {
   }
 }
 
-/** Options under their names of before, where a command has the new one: what is to be written instead of it. */
+/** Former names of options, with the present option to suggest. */
 const RENAMED: Readonly<Record<string, { readonly option: string; readonly value: string | null }>> = {
   "--context": { option: "--length", value: null },
   "--floats": { option: "--weights-as", value: null },

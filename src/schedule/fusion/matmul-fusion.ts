@@ -128,7 +128,7 @@ function firstMatch(node: Node, draft: Draft): FusedOp | null {
   return null;
 }
 
-// --- what is given up
+// --- dropping
 /** Drops values that would be stored for a single reader that can inline them from a value that is stored anyway. */
 function prune(draft: Draft): Draft {
   const { demand, required } = draft.options;
@@ -168,7 +168,7 @@ function dropLast(draft: Draft): Draft | null {
   return draft.prologue && draft.prologue.reads.size > 1 ? { ...draft, prologue: null } : null;
 }
 
-// --- what it has become
+// --- result
 function fits(fusion: Fusion, { extents, mostBuffers }: FusionOptions): boolean {
   return storageBuffers(bindingsOf(fusion), fusion.product.types, extents) <= mostBuffers;
 }

@@ -18,7 +18,7 @@ export function matchRowSum(node: Node, draft: Draft): RowSum | null {
   return canBePartial(node, draft) ? { kind: "row sum", node, slice } : null;
 }
 
-/** `set`: where the sums of rows that are scattered replace those that there were. */
+/** `set`: the set by which sums of scattered rows replace the old sums. */
 export const rowSum = ({ node }: RowSum, set: Node<"set"> | null): Epilogue => ({
   kind: "row sum",
   value: node.inputs[0],

@@ -39,7 +39,7 @@ const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f8
 const LEAST_PART = 2048;
 const MOST_PARTS = 1024;
 
-/** The number of equal parts of a reduction; 1 for few elements, or where the number has no suitable divisor. */
+/** The number of equal parts of a reduction, a power of two; 1 for few elements, or an odd number of them. */
 function partsOf(extent: Size): number {
   if (typeof extent !== "number") return 1;
   let parts = 1;

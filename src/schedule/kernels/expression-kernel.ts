@@ -1,4 +1,4 @@
-// The kernel of an expression: a node that is stored, with what is inlined into it.
+// The kernel of a stored expression: a node with its inlined producers.
 import { isOp, type Node } from "../../ir/graph.js";
 import { expressionKey, valuesOf } from "../addressing/expression.js";
 import { declareValue, dtypeAt, soleResult } from "../addressing/expression-text.js";
@@ -6,7 +6,7 @@ import type { Layouts } from "../addressing/layouts.js";
 import { indexIn, updatedState, writesOf, type FusedKernel, type FusedKernelOptions } from "./fused-kernel.js";
 import { KernelBuilder, result, work, type Stored, type Work } from "./spec.js";
 
-/** A pointwise operator or a view that is stored, or a constant, with what is inlined into it. */
+/** The kernel of a stored pointwise operator, view or constant, with its inlined producers. */
 export function expressionKernel(node: Node, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
   const { extents, tunings } = options;
   const type = node.types[0]!;

@@ -39,7 +39,7 @@ export function kernelsOf(
   return { kernels, layouts };
 }
 
-/** The kernel that is named for a node, and says where what it stores lies; null where there is none. */
+/** The kernel named after a node, which also sets the layouts of its results; null where there is none. */
 function kernelNamedFor(node: Node, layouts: Layouts, options: FusedKernelOptions): FusedKernel | null {
   const { partition, isGiven, packedAtLoad } = options;
   const fusion = partition.fusions.get(node);

@@ -34,7 +34,7 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
   const base = isScatter(node) ? places[0]! : null;
   const conflict = isScatter(node) && expression && !readsOnlyWhatItWrites(expression, node, layouts, extents);
   const resultViews = resultViewsOf(node, layouts, options);
-  // Its old rows are still read while others are written: what is written begins as a copy.
+  // Old rows are still read while new ones are written: the result starts as a copy.
   const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).map((i) => places[i]!);
   // A kernel that replaces several values reads none of them twice.
   const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
@@ -77,7 +77,7 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
   return { nodes, reads, writes, inWords, decodes: isReadOnce ? weight : null, takesOver, key, make };
 }
 
-/** Whether what is put into x, or replaces its rows, reads of x no element but the one it goes to. */
+/** Whether the update of x reads of x only the element that it writes. */
 function readsOnlyWhatItWrites(
   { leaves }: Expression,
   node: Node<"put" | "set">,

@@ -17,8 +17,8 @@ import {
 type Context = KernelContext<"adamw" | "sgd">;
 
 /**
- * The step with the gradient, the settings and the results, which begin as the inputs of their number; what is not
- * taken over is copied first.
+ * The step with the gradient, the settings and the results. Each result starts as the input of the same number: by
+ * taking over its memory, else by a copy.
  */
 function stepOf(
   context: Context,

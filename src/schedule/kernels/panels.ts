@@ -7,8 +7,8 @@ import type { ElementTunings } from "../tunings/elements.js";
 import { input, KernelBuilder, result, type Operand } from "./spec.js";
 
 /**
- * The step that writes so many matrices, input 0, where they belong in result 0; what it does not write of that belongs
- * to others, or is beyond the last column.
+ * The step that packs matrices, input 0, into their columns of result 0. Other columns belong to other weights, or are
+ * padding.
  */
 export function packPanels(
   layout: PanelLayout,

@@ -167,7 +167,7 @@ function byValue(tunings: ProductTunings, rows: Size): ProductTuning {
   return found?.tuning.kind === tunings.byValue.kind ? found.tuning : tunings.byValue;
 }
 
-/** Rows of the tiles of products by what is computed. */
+/** Rows of a tile of products by a computed (unpacked) b. */
 const LEAST_ROWS = 16;
 
 /** What the product's weight is computed by. */
@@ -281,7 +281,7 @@ function tiledStep(context: Context, product: Product): Step<Operand> {
   });
 }
 
-/** The weight b in panels of so many columns. */
+/** The weight b in panels of `panel` columns. */
 function panels(context: Context, product: Product, panel = ownTunings(context, product).panel): Operand {
   const { attrs, inputB, pairs } = context;
   const { depth, columns } = product;
@@ -298,14 +298,14 @@ function panels(context: Context, product: Product, panel = ownTunings(context, 
   });
 }
 
-/** b in the order of its values; weights that stand side by side as one would. */
+/** The row-major b; concatenated weights as one. */
 function asGiven(context: Context, product: Product): Operand {
   const { attrs, inputB, weights } = context;
   if (!weights[inputB] || typeof product.columns !== "number") return input(inputB);
   return panels(context, product, attrs.transposed ? 1 : product.columns);
 }
 
-/** What kernels that read vectors of b have in common: one workgroup for each tile of so many rows and columns. */
+/** The common part of kernels that read vectors of b: one workgroup for each tile of rows and columns. */
 function vectorStep(
   kernel: KernelBuilder,
   context: Context,

@@ -28,14 +28,14 @@ export interface RowSums {
 /** `Sums`, by how many there are. */
 const SUMS = ["f32", "vec2f", "vec3f", "vec4f"] as const;
 
-/** The type of `Sums` for so many sums. */
+/** The WGSL type of `Sums` for `count` sums. */
 export function sumsType(count: number): (typeof SUMS)[number] {
   const type = SUMS[count - 1];
   invariant(type, `${count} sums are none or too many`);
   return type;
 }
 
-/** The step that computes sums over rows. A row has the same bits whatever rows stand beside it. */
+/** The step that computes row sums. The bits of a row's sums do not depend on other rows. */
 export function rowSums(
   { rows, depth, results, declare }: RowSums,
   extents: Extents,

@@ -289,7 +289,9 @@ export function whereRows(
   return { ...step, workgroups: extents.times(step.workgroups, factor) };
 }
 
-/** The step as a stand-in for one of the next steps, with no workgroups of its own unless it has some. */
+/**
+ * The step as a stand-in for one of the next `steps` steps. `workgroups`: those it runs in any case, by default none.
+ */
 export const standingIn = (
   step: Step<Operand>,
   steps: number,

@@ -280,7 +280,7 @@ function readPanel(r: Reader): number {
   return panel % 4 === 0 ? panel : r.fail(`must be a multiple of 4, found ${panel}`);
 }
 
-/** The cases of products by weights in panels of so many columns. */
+/** The cases of products by weights in panels of `panel` columns. */
 function readByWeight(
   at: { readonly panel: number; readonly byWeight: Reader; readonly byWeightAnyRows: Reader },
   subgroupSize: number | null,
