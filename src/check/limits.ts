@@ -6,8 +6,8 @@ export const MAX_EVALUATIONS = 2_000_000;
 export const MAX_LIST = 100_000;
 /** Instances in one model: six times the number for a thousand layers. */
 export const MAX_INSTANCES = 100_000;
-/** Function calls in one program, nested ones included: four times the number for a thousand layers. */
-export const MAX_CALLS = 60_000;
+/** Function calls in one program, nested ones included: the number for 1600 layers; half a second of work. */
+export const MAX_CALLS = 25_000;
 /** Depth of nested instances, and of nested function calls. */
 export const MAX_DEPTH = 200;
 /** Depth of nested expressions, calls included: limited by the host's stack. */

@@ -4,7 +4,7 @@ import { commandLine } from "./tree/command-line.js";
 import { EXIT, type ExitCode } from "./terminal/exit.js";
 import { report } from "./terminal/failure.js";
 import { withIo, type CliIo } from "./terminal/io.js";
-import { expectOneReader, usageError } from "./tree/usage.js";
+import { expectNamed, expectOneReader, usageError } from "./tree/usage.js";
 
 /**
  * Runs `modc …` and returns its exit code. `words` are the arguments after the program's name: `["check", "model.mod",
@@ -23,7 +23,10 @@ export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Pr
     let exit: ExitCode = EXIT.fine;
     const program = commandLine((code) => void (exit = code));
     try {
-      program.hook("preAction", (_, command) => expectOneReader(command));
+      program.hook("preAction", (_, command) => {
+        expectNamed(command);
+        expectOneReader(command);
+      });
       await program.parseAsync(words, { from: "user" });
       return exit;
     } catch (fault) {

@@ -67,6 +67,10 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const field = options.field ?? "text";
   const encoder = options.tokenizer === undefined ? bytesEncoder : await readTokenizer(options.tokenizer);
   const files = await findSources(options.data);
+  if (options.field !== undefined && files.every(({ kind }) => kind !== "lines"))
+    throw new TrainError("bad-option", `field has no effect: ${options.data} holds no JSONL`, {
+      hint: "leave it out: other texts have no fields",
+    });
   const digests: string[] = [];
   for (const file of files) digests.push(await digestOf(file, options.signal));
   const described = files.map((file, i) => [file.kind, file.kind === "lines" ? field : "", digests[i]!]);

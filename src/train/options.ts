@@ -20,8 +20,15 @@ export interface TrainOption<T = string | number> extends Range<T> {
   readonly usual: T | ((before: Before) => T) | null;
   /** The default value in words: `a tenth of --lr`. */
   readonly usually: string;
+  /** The option, and its values, without which this one has no effect; null: it always has one. */
+  readonly needs: Needs | null;
   /** Whether a resumed run may change it: it does not affect what was learned before. */
   readonly resumable: boolean;
+}
+
+interface Needs {
+  readonly option: "optimizer" | "schedule";
+  readonly values: readonly string[];
 }
 
 /** The options that default values of others depend on. */
@@ -61,8 +68,17 @@ const option = <T extends string | number>(
   range: Range<T>,
   usual: TrainOption<NoInfer<T>>["usual"],
   doc: string,
-  { usually = String(usual), resumable = false }: Partial<Pick<TrainOption, "usually" | "resumable">> = {},
-): TrainOption<T> => ({ ...range, flag, doc, usual, usually, resumable });
+  {
+    usually = String(usual),
+    resumable = false,
+    needs = null,
+  }: Partial<Pick<TrainOption, "usually" | "resumable" | "needs">> = {},
+): TrainOption<T> => ({ ...range, flag, doc, usual, usually, needs, resumable });
+
+const adamw: Needs = { option: "optimizer", values: ["adamw"] };
+const sgd: Needs = { option: "optimizer", values: ["sgd"] };
+const wsd: Needs = { option: "schedule", values: ["wsd"] };
+const falling: Needs = { option: "schedule", values: LEARNING_RATES.filter((kind) => kind !== "constant") };
 
 const resumable = true;
 const atEnd = "also at the end and whenever validation is the best so far";
@@ -92,13 +108,14 @@ export const trainOptions = {
   ),
   minLr: option("--min-lr <rate>", fromZero, ({ lr }) => lr / 10, "where cosine, linear and wsd end", {
     usually: "a tenth of --lr",
+    needs: falling,
   }),
   decay: option(
     "--decay <steps>",
     whole(1),
     ({ steps, warmup }) => Math.max(1, Math.min(steps - warmup, Math.floor(steps / 5))),
     "steps over which wsd falls",
-    { usually: "a fifth", resumable },
+    { usually: "a fifth", resumable, needs: wsd },
   ),
   weightDecay: option(
     "--weight-decay <x>",
@@ -107,10 +124,10 @@ export const trainOptions = {
     "of matrices, not of norms, biases and embeddings",
     { usually: "0.1; sgd 0" },
   ),
-  beta1: option("--beta1 <x>", share, 0.9, "of adamw"),
-  beta2: option("--beta2 <x>", share, 0.95, "of adamw"),
-  eps: option("--eps <x>", aboveZero, 1e-8, "of adamw"),
-  momentum: option("--momentum <x>", share, 0.9, "of sgd"),
+  beta1: option("--beta1 <x>", share, 0.9, "of adamw", { needs: adamw }),
+  beta2: option("--beta2 <x>", share, 0.95, "of adamw", { needs: adamw }),
+  eps: option("--eps <x>", aboveZero, 1e-8, "of adamw", { needs: adamw }),
+  momentum: option("--momentum <x>", share, 0.9, "of sgd", { needs: sgd }),
   clip: option("--clip <norm>", fromZero, 1, "largest norm of all gradients together; 0: any"),
   /** A line for each parameter: `capacity=50%`, or `capacity=100%@0,12.5%@2000`. */
   live: option("--live <name=value>", { ...text, kind: "live" }, "", "live parameters: values, or values at steps", {

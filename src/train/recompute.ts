@@ -17,7 +17,10 @@ export function chosenLayers(objective: Graph, choice: RecomputeChoice): Readonl
   const missed = unmatched(patterns, layers);
   if (missed !== null)
     throw new TrainError("bad-option", `no layer is called ${missed}`, {
-      hint: `the layers are ${listed(layers)}; all and none are choices too`,
+      hint:
+        layers.length === 0
+          ? "the model has none: all and none are the choices"
+          : `the layers are ${listed(layers)}; all and none are choices too`,
     });
   return new Set(layers.filter((layer) => patterns.some((p) => p.test(layer))));
 }

@@ -17,7 +17,7 @@ import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 import { bestLoss, CACHE, openRunFolder, type RunFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
-import { resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
+import { expectEffects, resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import type { Batch, Trainer, TrainingState } from "./types.js";
 import { Turns } from "./turns.js";
@@ -60,6 +60,7 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
   const settings = found
     ? resumedSettings(found.checkpoint.manifest.settings, options.settings)
     : withDefaults({ context: options.usualContext, ...options.settings });
+  expectEffects(options.settings, settings);
   if (found && found.checkpoint.manifest.step > settings.steps)
     throw new TrainError(
       "bad-option",

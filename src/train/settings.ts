@@ -20,6 +20,16 @@ export function withDefaults(given: Partial<TrainSettings> & { readonly context:
   return settings;
 }
 
+/** That each option that is given does something, as the others are. Throws TrainError. */
+export function expectEffects(given: Partial<TrainSettings>, settings: TrainSettings): void {
+  for (const [name, { needs }] of TRAIN_OPTIONS) {
+    if (needs === null || !Object.hasOwn(given, name) || needs.values.includes(settings[needs.option])) continue;
+    throw new TrainError("bad-option", `${name} has no effect: ${needs.option} is ${settings[needs.option]}`, {
+      hint: `it is for ${needs.option} ${needs.values.join(", ")}: leave it out, or choose that`,
+    });
+  }
+}
+
 const shown = (value: unknown): string =>
   typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "missing");
 

@@ -215,7 +215,8 @@ async function verifyLaws(
         rule,
         state: "holds",
         text:
-          `${rows.cases.length} sequences of unequal lengths have the results that each has alone: ` +
+          `${rows.cases.length === 1 ? "1 sequence has" : `${rows.cases.length} sequences of unequal lengths have`} ` +
+          `the results that each has alone: ` +
           (rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`),
         fault: null,
       });

@@ -34,15 +34,15 @@ const REFUSED: Readonly<Record<string, { readonly text: string; readonly says: R
         lines(LEVELS, (i) => `  f${i + 1}(x: f32[B, T, 4]) -> f32[B, T, 4] { f${i}(f${i}(x)) }`),
       `f${LEVELS}(x)`,
     ),
-    says: /60000 calls of functions, \d+ of them of `M.f0`/,
+    says: /25000 calls of functions, \d+ of them of `M.f0`/,
   },
   "members that call the one before twice": {
     text: model(TWICE, `  b0: Id()\n${lines(LEVELS, (i) => `  b${i + 1}: Two(b${i})`)}`, `b${LEVELS}(x)`),
-    says: /60000 calls of functions, \d+ of them of `Two.forward`/,
+    says: /25000 calls of functions, \d+ of them of `Two.forward`/,
   },
   "blocks in blocks that call their inner one twice": {
     text: model(TWICE, `  b: ${"Two(".repeat(LEVELS)}Id()${")".repeat(LEVELS)}`, "b(x)"),
-    says: /60000 calls of functions/,
+    says: /25000 calls of functions/,
   },
   "blocks that hold two of the one before": {
     text: model(

@@ -1,5 +1,4 @@
 // `modc build`: a model and its weights as a package that runs in Node and in any page, without the compiler.
-import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { buildPackage, type PackageInput, type WriteFile } from "../../build/package.js";
 import type { Manifest } from "../../packaged/manifest.js";
@@ -79,7 +78,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
     };
     const built = (write: WriteFile): Promise<Manifest> =>
       buildPackage(input, write, (done, total) => progress.report("writing weights", `${done}/${total}`));
-    if (flags.singleFile !== undefined) await writePage(flags.singleFile, input, built);
+    const pageBytes = flags.singleFile === undefined ? 0 : await writePage(flags.singleFile, input, built);
     const manifest = flags.output === undefined ? null : await writeFolder(flags.output, built);
     progress.clear();
     const bytes = manifest === null ? 0 : manifest.files.reduce((sum, f) => sum + f.bytes, 0);
@@ -105,10 +104,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
             `shard${shards.length === 1 ? "" : "s"}`,
         );
       if (page !== null)
-        out(
-          `${page}: a page that goes on from a text, ${formatBytes(statSync(page).size)}: open it in a browser ` +
-            "with WebGPU",
-        );
+        out(`${page}: a page that goes on from a text, ${formatBytes(pageBytes)}: open it in a browser with WebGPU`);
     }
     return EXIT.fine;
   } finally {
@@ -133,11 +129,12 @@ function expectPage(generation: Generation | string, { tokenizer }: PackageText)
     );
 }
 
+/** Returns its bytes. */
 async function writePage(
   path: string,
   input: PackageInput,
   built: (write: WriteFile) => Promise<Manifest>,
-): Promise<void> {
+): Promise<number> {
   const files = new Map<string, Uint8Array>();
   const { tensors } = await built(async (name, bytes) => void files.set(name, bytes));
   const weights = tensors.reduce((sum, t) => sum + t.bytes, 0);
@@ -158,7 +155,9 @@ async function writePage(
     weights: formatBytes(weights),
     prompt: PROMPT,
   };
-  writeText(path, await pageText(page));
+  const bytes = new TextEncoder().encode(await pageText(page));
+  writeText(path, bytes);
+  return bytes.length;
 }
 
 /** The initial prompt of the page. */

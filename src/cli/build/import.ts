@@ -1,26 +1,33 @@
-// `modc import`: writes the `.mod` file that a checkpoint's configuration describes.
+// `modc import`: writes the `.mod` file that a checkpoint's configuration describes, or that a run has trained.
 import { checkpointConfig } from "../../huggingface/folder-node.js";
 import { decoderSource } from "../../huggingface/decoder-source.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { folderOf } from "../source/model-file.js";
+import { openTrained } from "../../session/trained-node.js";
 import { out, outJson } from "../terminal/terminal.js";
+import { tell } from "../source/trained.js";
 import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 
 export function importFolder(folder: string, flags: Flags<typeof weightCommands.import>): ExitCode {
   if (folderOf(folder) === null)
     throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
-  const config = checkpointConfig(folder);
-  const source = decoderSource(config);
+  const { name, source } = described(folder);
   const output = isPrinted(flags.output) ? null : flags.output;
   if (output !== null) writeText(output, source);
-  if (flags.json) outJson({ model: config.family.model, output, ...(output === null ? { source } : {}) });
-  else
-    out(
-      output === null
-        ? source.trimEnd()
-        : `${output}: ${config.family.model}, of ${folder}; its weights are the folder's`,
-    );
+  if (flags.json) outJson({ model: name, output, ...(output === null ? { source } : {}) });
+  else out(output === null ? source.trimEnd() : `${output}: ${name}, of ${folder}; its weights are the folder's`);
   return EXIT.fine;
+}
+
+/** A model's name and text. */
+function described(folder: string): { readonly name: string; readonly source: string } {
+  const trained = openTrained(folder);
+  if (trained !== null) {
+    tell(folder, trained);
+    return { name: trained.manifest.model, source: trained.source.text };
+  }
+  const config = checkpointConfig(folder);
+  return { name: config.family.model, source: decoderSource(config) };
 }

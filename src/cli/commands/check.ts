@@ -7,10 +7,11 @@ import type { Block, Member } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { diagnosticJson, showDiagnostics } from "../terminal/diagnostics.js";
+import { sourceJson } from "../terminal/failure.js";
 import { compileOptions } from "../source/frontend.js";
 import { STDIN, STDIN_NAME } from "../source/files.js";
 import { readModel } from "../source/model-file.js";
-import { out, outJson } from "../terminal/terminal.js";
+import { out, outJson, outJsonLine } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 import type { ModelFlags } from "../tree/options.js";
@@ -75,27 +76,24 @@ const hasObjective = (members: readonly Member[]): boolean =>
       (m.kind === "member-if" && (hasObjective(m.then) || hasObjective(m.else))),
   );
 
-function report(
+async function report(
   file: string,
   found: readonly Diagnostic[],
   sources: ReadonlyMap<string, SourceFile>,
   library: boolean,
   checked: readonly string[],
   flags: CheckFlags,
-): ExitCode {
+): Promise<ExitCode> {
   const errors = found.filter((d) => d.severity === "error").length;
   const warnings = found.filter((d) => d.severity === "warning").length;
   const exit = errors === 0 ? EXIT.fine : EXIT.user;
   const name = file === STDIN ? STDIN_NAME : file;
-  if (flags.json)
-    outJson({
-      ...(exit === EXIT.fine ? {} : { exit }), // as for other faults
-      file: name,
-      errors,
-      warnings,
-      diagnostics: found.map((d) => diagnosticJson(d, sources.values())),
-    });
-  else {
+  if (flags.json) {
+    const counts = { file: name, errors, warnings };
+    const all = [...sources.values()];
+    if (exit === EXIT.fine) outJson({ ...counts, diagnostics: found.map((d) => diagnosticJson(d, all)) });
+    else outJsonLine({ exit, ...(await sourceJson({ diagnostics: found, sources: all })), ...counts });
+  } else {
     showDiagnostics(found, [...sources.values()]);
     const what = library ? "a library without a model" : checked.join(", ");
     out(

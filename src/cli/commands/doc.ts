@@ -6,26 +6,29 @@ import { SourceError } from "../../session/errors.js";
 import { didYouMean } from "../tree/did-you-mean.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN } from "../source/files.js";
+import { readModel } from "../source/model-file.js";
+import { isFolder } from "../../tokenizer/folder-node.js";
 import { out, outJson } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { aboutCommands } from "../tree/about.js";
 
-/** `what`: a file, "std", "builtins", or the name of a library block or a function. */
-export function doc(
+/** `what`: a file, a model's folder, "std", "builtins", or the name of a library block or a function. */
+export async function doc(
   what: string | undefined,
   name: string | undefined,
   flags: Flags<typeof aboutCommands.doc>,
-): ExitCode {
-  const entries = select(entriesOf(what), what, name);
+): Promise<ExitCode> {
+  const entries = select(await entriesOf(what), what, name);
   if (flags.json) outJson(entries);
   else out(entries.map(print).join("\n\n"));
   return EXIT.fine;
 }
 
-function entriesOf(what: string | undefined): readonly Documented[] {
+async function entriesOf(what: string | undefined): Promise<readonly Documented[]> {
   if (what === undefined || what === "std") return libraryDocs();
   if (what === "builtins") return functionDocs();
   if (what.endsWith(".mod") || what === STDIN) return fileEntries(readSource(what));
+  if (isFolder(what)) return fileEntries(await readModel(what));
   const all = [...libraryDocs(), ...functionDocs()];
   const found = all.filter((e) => e.name === what);
   if (found.length === 0)

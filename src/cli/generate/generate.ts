@@ -20,8 +20,9 @@ import { heated } from "./heated.js";
 import { renderHeatmap } from "./heatmap.js";
 import { showLoading } from "../terminal/loading.js";
 import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
 import { expectTokens, promptsOf } from "./prompts.js";
-import { samplingOf } from "./sampling.js";
+import { expectSampling, samplingOf, type Sampling } from "./sampling.js";
 import { columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
 import { tuningsOn } from "../program/tunings.js";
 import { milliseconds, percent, plural } from "../terminal/units.js";
@@ -45,7 +46,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
     throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
   const progress = new Progress();
-  const session = await open(file, flags, prompts, progress, trial);
+  const session = await open(file, flags, { prompts, chosen }, progress, trial);
   const stop = new AbortController();
   let restore = (): void => {};
   const events: GeneratedText[][] = prompts.map(() => []);
@@ -86,7 +87,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
 async function open(
   file: string,
   flags: GenerateFlags,
-  prompts: readonly Prompt[],
+  { prompts, chosen }: { readonly prompts: readonly Prompt[]; readonly chosen: Sampling },
   progress: Progress,
   trial: GenerateTrial,
 ): Promise<TextSession> {
@@ -95,6 +96,7 @@ async function open(
   const { source } = await modelText(file);
   const texts = await sessionTexts(file, flags.tokenizer ?? null);
   expectTokens(prompts, texts);
+  if (texts.tokenizer === null) expectSampling(chosen.sampling, bytesTokenizer.vocabulary);
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
   for (const option of texts.defaults.ignored)
     say(`note: generation_config.json says ${option}, which modc does not heed`);

@@ -21,9 +21,22 @@ export function samplingOf(flags: Flags<typeof runningCommands.generate>): Sampl
   const sampling: SamplingOptions = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
   );
+  expectSampling(sampling, 1); // tokens with a bias are held against the vocabulary where that is known
+  asOptions(() => checkStops(flags.stop ?? []));
+  return {
+    sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },
+    stop: flags.stop ?? [],
+    maxTokens: flags.maxTokens ?? null,
+  };
+}
+
+/** That a model of so many tokens can be sampled so. Throws UserError, by the names of the options. */
+export const expectSampling = (sampling: SamplingOptions, vocabulary: number): void =>
+  asOptions(() => void samplingTables(sampling, 1, vocabulary));
+
+function asOptions(check: () => void): void {
   try {
-    samplingTables(sampling, 1, 1); // tokens with a bias are held against the vocabulary where that is known
-    checkStops(flags.stop ?? []);
+    check();
   } catch (fault) {
     if (!(fault instanceof InputError)) throw fault;
     const option = `--${(fault.input ?? "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -33,11 +46,6 @@ export function samplingOf(flags: Flags<typeof runningCommands.generate>): Sampl
       EXIT.usage,
     );
   }
-  return {
-    sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },
-    stop: flags.stop ?? [],
-    maxTokens: flags.maxTokens ?? null,
-  };
 }
 
 /** Parses `65=-inf`, `65=2.5`: a token and the bias of its logit. */

@@ -2,10 +2,11 @@
 import { CompilerBug } from "../../base/invariant.js";
 import type { Graph } from "../../ir/graph.js";
 import type { Program } from "../../program/program.js";
-import { parseProgram } from "../../program/serialize.js";
+import { parseProgram, ProgramError } from "../../program/serialize.js";
 import { KernelError } from "../../runtime/errors.js";
 import { EXIT, UserError } from "../terminal/exit.js";
-import { readText, STDIN } from "../source/files.js";
+import { readText, STDIN, STDIN_NAME } from "../source/files.js";
+import { otherThanSource } from "../source/not-source.js";
 import { compileFile, type ForTarget } from "../source/frontend.js";
 import type { ModelFlags, PrecisionFlags, TuningsFlags } from "../tree/options.js";
 
@@ -36,7 +37,27 @@ export async function programOf(file: string, flags: ModelFlags & PrecisionFlags
       "give it to `modc compile`",
       EXIT.usage,
     );
-  return { program: parseProgram(readText(file)), graph: null, forTarget: null };
+  return { program: readProgram(file), graph: null, forTarget: null };
+}
+
+/** Throws UserError that names the file, and says what it is where that is known. */
+function readProgram(file: string): Program {
+  const text = readText(file);
+  try {
+    return parseProgram(text);
+  } catch (fault) {
+    if (!(fault instanceof ProgramError)) throw fault;
+    const other = otherThanSource(file, text);
+    const name = file === STDIN ? STDIN_NAME : file;
+    throw new UserError(
+      `${name} is ${fault.message}`,
+      other === null || other.what === "a compiled program"
+        ? "`modc compile` writes one"
+        : `it is ${other.what}: ${other.hint}`,
+      fault.exit,
+      fault.code,
+    );
+  }
 }
 
 /** Whether the file is a compiled program: by its name or, for standard input, its first character. */

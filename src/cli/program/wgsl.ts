@@ -15,7 +15,7 @@ export async function wgsl(
   const uses = program.kernels.map(
     (_, k) => program.steps.filter((step) => step.kind === "dispatch" && step.kernel === k).length,
   );
-  const chosen = name === undefined ? program.kernels : program.kernels.filter((kernel) => kernel.name === name);
+  const chosen = name === undefined ? program.kernels : named(program.kernels, name);
   if (chosen.length === 0)
     throw new UserError(
       `the program has no kernel ${JSON.stringify(name)}`,
@@ -31,4 +31,10 @@ export async function wgsl(
       ),
     );
   return EXIT.fine;
+}
+
+/** The kernel of that name; where there is none, those that differ from it by their number alone. */
+function named<K extends { readonly name: string }>(kernels: readonly K[], name: string): readonly K[] {
+  const own = kernels.filter((kernel) => kernel.name === name);
+  return own.length > 0 ? own : kernels.filter((kernel) => kernel.name.replace(/\.\d+$/, "") === name);
 }

@@ -87,7 +87,7 @@ export async function onDevice<T>(
 ): Promise<T> {
   const { progress } = job;
   await expectFittingWeights(job.program, job.weights);
-  progress.report("opening the device");
+  if (!job.device) progress.report("opening the device");
   const started = performance.now();
   const device = job.device ?? (await openDevice(wantedDevice(kind === null ? {} : { device: kind })));
   try {

@@ -5,6 +5,7 @@ import type { Read } from "../../check/names/files.js";
 import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
 import { placeOf, whyUnwritten, writeWhole } from "../../runtime/place-node.js";
 import { readAny, readRegular } from "../../runtime/regular-node.js";
+import { escapedName } from "../../size/shown.js";
 import { importsBeside } from "../../session/imports-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { io } from "../terminal/io.js";
@@ -23,7 +24,7 @@ function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
   } catch (cause) {
     const reason = what === "write" ? whyUnwritten(cause, path) : refusalOf(cause);
     if (reason === null) throw cause;
-    throw new UserError(`cannot ${what} ${path}: ${reason}`, null, EXIT.user, `cannot-${what}`);
+    throw new UserError(`cannot ${what} ${escapedName(path)}: ${reason}`, null, EXIT.user, `cannot-${what}`);
   }
 }
 

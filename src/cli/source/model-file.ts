@@ -5,6 +5,7 @@ import type { Read } from "../../check/names/files.js";
 import { openTrained } from "../../session/trained-node.js";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { UserError } from "../terminal/exit.js";
+import { notSource } from "./not-source.js";
 import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
 
 /** The files of a checkpoint's folder; null where the path is not a folder. */
@@ -23,9 +24,11 @@ export const modelReader = (path: string): Read => openTrained(path)?.read ?? im
 export async function readModel(path: string): Promise<SourceFile> {
   const trained = openTrained(path);
   if (trained !== null) return trained.source;
-  return folderOf(path) === null
-    ? readSource(path)
-    : (await import("../../huggingface/folder-node.js")).checkpointSource(path);
+  if (folderOf(path) !== null) return (await import("../../huggingface/folder-node.js")).checkpointSource(path);
+  const source = readSource(path);
+  const other = notSource(source.file, source.text);
+  if (other) throw other;
+  return source;
 }
 
 /** A model's source, and the reader of its imports. */

@@ -9,7 +9,7 @@ import { error, outJsonLine, say } from "./terminal.js";
 export async function report(fault: unknown, json: boolean): Promise<ExitCode> {
   const { exit, code, message, hint } = describeError(fault);
   const source = ofSource(fault);
-  if (json) outJsonLine({ exit, ...(source === null ? { code, message, hint, spans: [] } : await asJson(source)) });
+  if (json) outJsonLine({ exit, ...(source === null ? { code, message, hint, spans: [] } : await sourceJson(source)) });
   else if (source !== null) (await import("./diagnostics.js")).showDiagnostics(source.diagnostics, source.sources);
   else error(message, hint);
   if (io().env["MODC_DEBUG"] && fault instanceof Error) say(fault.stack ?? "");
@@ -22,8 +22,8 @@ type OfSource = Pick<SourceError, "diagnostics" | "sources">;
 const ofSource = (fault: unknown): OfSource | null =>
   fault instanceof ModcError && fault.code === "source" ? (fault as SourceError) : null; // no other class has it
 
-/** The first error as the fault, and all diagnostics, as in `modc check --json`. */
-async function asJson({ diagnostics, sources }: OfSource): Promise<object> {
+/** The first error as the fault, and all diagnostics. */
+export async function sourceJson({ diagnostics, sources }: OfSource): Promise<object> {
   const { diagnosticJson, spanJson } = await import("./diagnostics.js");
   // a SourceError has at least one diagnostic
   const first = diagnostics.find((d) => d.severity === "error") ?? diagnostics[0]!;

@@ -1,6 +1,7 @@
 // What the library says of its options, in the words of the command line: a fault names the option that was given.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { InputError, LimitError } from "../../runtime/errors.js";
+import { TrainError } from "../../train/errors.js";
 import { EXIT, UserError } from "./exit.js";
 
 /** Options that say how large a run is. */
@@ -16,6 +17,13 @@ export function spoken(fault: unknown, command: CommandUnknownOpts): unknown {
           fault.hint,
           EXIT.usage,
         )
+      : fault;
+  }
+  if (fault instanceof TrainError && fault.code === "bad-option") {
+    const [name = ""] = fault.message.split(" ", 1);
+    const option = command.options.find((o) => o.attributeName() === name);
+    return option?.long
+      ? new UserError(`${option.long}${fault.message.slice(name.length)}`, fault.hint, EXIT.usage)
       : fault;
   }
   if (!(fault instanceof LimitError) || fault.hint === null) return fault;

@@ -34,9 +34,12 @@ export const error = (message: string, hint: string | null): void =>
       `${escapeText(message)}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${escapeText(hint)}`}`,
   );
 
+/** Whether a person reads along on a terminal that draws over what stands there; one that calls itself dumb does not. */
+export const drawsOver = (stream: Output): boolean => Boolean(stream.isTTY) && io().env["TERM"] !== "dumb";
+
 /** Whether standard error may be coloured: a terminal, and NO_COLOR (https://no-color.org) not set. */
 export const useColor = (stream: Output = io().stderr): boolean =>
-  !io().env["NO_COLOR"] && (Boolean(stream.isTTY) || Boolean(io().env["FORCE_COLOR"]));
+  !io().env["NO_COLOR"] && (drawsOver(stream) || Boolean(io().env["FORCE_COLOR"]));
 
 const paint = (style: string, text: string): string => (useColor() ? `\u001b[${style}m${text}\u001b[0m` : text);
 
@@ -59,7 +62,7 @@ export class Progress {
   /** `stage`: the current work; `detail`: its progress; `begun`: the line printed outside a terminal. */
   report(stage: string, detail = "", begun = stage): void {
     if (this.#ended || Date.now() - this.#start < QUIET_MS) return;
-    if (io().stderr.isTTY) {
+    if (drawsOver(io().stderr)) {
       this.clear();
       this.#shown = escapeText(detail === "" ? stage : `${stage} ${detail}`);
       io().stderr.write(this.#shown);

@@ -11,12 +11,13 @@ import { expectFits } from "../../train/run-node.js";
 import { usualContext, type TrainingModel } from "../../train/model.js";
 import type { Batch, Rule } from "../../train/types.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
-import type { Results } from "../../runtime/index.js";
+import { openDevice, type Device, type Results } from "../../runtime/index.js";
 import { leftover } from "../../runtime/node.js";
 import { sessionTexts } from "../../session/open-node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
 import { BeyondBound } from "../source/beyond-bound.js";
 import { dataIn } from "../source/data.js";
+import { wantedDevice } from "../device.js";
 import { type showDiagnostics, showingOnce } from "../terminal/diagnostics.js";
 import { UserError } from "../terminal/exit.js";
 import { onDevice } from "../run/execute.js";
@@ -84,19 +85,26 @@ export async function evaluateRules(
   await expectFittingWeights(model.run, flags.weights ?? null);
   const progress = new Progress();
   const corpus = await openedOnce(flags);
+  let device: Device | null = null;
   try {
     expectFits(corpus, { data: flags.data === STDIN ? "the text" : flags.data, model: model.run });
     const windows = windowsOf(corpus, context, flags.validation ?? 0, most);
+    progress.report("opening the device");
+    device = await openDevice(wantedDevice(flags));
     const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
     const found = new Map<Rule, Evaluated>();
     for (const rule of rules)
       found.set(
         rule,
-        await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe, show }, rule),
+        await evaluateRule(
+          { file, flags, model, corpus, device, windows, rows, context, progress, observe, show },
+          rule,
+        ),
       );
     return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
   } finally {
     progress.clear();
+    device?.destroy();
     await corpus.close();
   }
 }
@@ -141,6 +149,8 @@ interface Job {
   readonly flags: EvaluationFlags;
   readonly model: TrainingModel;
   readonly corpus: Corpus;
+  /** Both rules run on it. */
+  readonly device: Device;
   readonly windows: readonly Window[];
   readonly rows: number;
   readonly context: number;
@@ -150,7 +160,7 @@ interface Job {
 }
 
 async function evaluateRule(
-  { file, flags, model, corpus, windows, rows, context, progress, observe, show }: Job,
+  { file, flags, model, corpus, device, windows, rows, context, progress, observe, show }: Job,
   rule: Rule,
 ): Promise<Evaluated> {
   const { program, forTarget } = await compileFile(
@@ -172,6 +182,7 @@ async function evaluateRule(
     live: flags.live ?? {},
     seed: flags.seed ?? 0,
     progress,
+    device,
     extents,
   };
   const total = windows.reduce((n, w) => n + w.length, 0);

@@ -4,7 +4,7 @@ import { io } from "../terminal/io.js";
 import type { Validated } from "../../train/result.js";
 import { meanShare } from "../../train/skipping.js";
 import type { Evaluation } from "../../train/types.js";
-import { say } from "../terminal/terminal.js";
+import { drawsOver, say } from "../terminal/terminal.js";
 import { percent, withPrefix } from "../terminal/units.js";
 
 /** Milliseconds between two lines outside a terminal, and between two updates in one. */
@@ -15,7 +15,7 @@ const RECENT = 20;
 type Step = Extract<TrainEvent, { kind: "step" }>;
 
 export class TrainProgress {
-  readonly #terminal = io().stderr.isTTY;
+  readonly #terminal = drawsOver(io().stderr);
   readonly #recent: { readonly tokens: number; readonly seconds: number; readonly flops: number }[] = [];
   #steps = 0;
   #last = -Infinity;

@@ -56,6 +56,18 @@ function valueBehind(option: string, words: readonly string[]): string | null {
 const READERS = ["weights", "tokenizer", "tunings", "data", "prompt", "text", "input"];
 const NAMES_FILES = new Set(["file", "files", "what"]);
 
+/** What an option or an argument names: a path of no letters names nothing. Throws UsageError. */
+export function expectNamed(command: CommandUnknownOpts): void {
+  const given: readonly (readonly [string, unknown])[] = [
+    ...command.registeredArguments.map((a, i) => [`<${a.name()}>`, command.processedArgs[i]] as const),
+    ...command.options.flatMap((o) =>
+      /<(?:path|folder|what)>/.test(o.flags) ? [[o.long!, command.opts()[o.attributeName()]] as const] : [],
+    ),
+  ];
+  const empty = given.find(([, value]) => value === "" || (Array.isArray(value) && value.includes("")));
+  if (empty) throw new UsageError("empty-name", `${empty[0]} is empty: it names nothing`, null);
+}
+
 /** Standard input can be read once. Throws UsageError where two ask for it. */
 export function expectOneReader(command: CommandUnknownOpts): void {
   const asks = (value: unknown): boolean => value === "-" || value === "@-";

@@ -1,0 +1,33 @@
+// What is given as a model's source and is another file of modc's, by how it begins: told by what it is, in place of a
+// hundred errors of syntax.
+import { dirname } from "node:path";
+import { PROGRAM_FORMAT } from "../../program/program.js";
+import { UserError } from "../terminal/exit.js";
+
+/** Null for what may be a source: none begins with a brace, or with the length of a header. */
+export function notSource(file: string, text: string): UserError | null {
+  const found = otherThanSource(file, text);
+  return found === null ? null : new UserError(`${file} is ${found.what}, and no model's source`, found.hint);
+}
+
+/** What a text is, and what takes it; null where it may be a source. */
+export function otherThanSource(file: string, text: string): { readonly what: string; readonly hint: string } | null {
+  const start = text.slice(0, MOST_START);
+  if (/^[^]{0,8}\{\s*"[^"]*":\s*\{/.test(start) && start.includes("\0"))
+    return { what: "a safetensors file", hint: `name the model first, and give its weights: --weights ${file}` };
+  if (!/^\s*\{/.test(start)) return null;
+  const format = /"format":\s*"([^"]*)"/.exec(start)?.[1] ?? "";
+  if (format === PROGRAM_FORMAT)
+    return {
+      what: "a compiled program",
+      hint: "`modc run`, `plan` and `profile` take it, under a name that ends with .json; others take the source",
+    };
+  if (format === "modc-checkpoint")
+    return { what: "the manifest of a checkpoint", hint: `name the folder that it is in: ${dirname(file)}` };
+  if (/^\s*\{"kind":/.test(start))
+    return { what: "the log of a run", hint: `name the folder that it is in: ${dirname(file)}` };
+  if (format.startsWith("modc reproduction")) return { what: "a fault that was found", hint: `modc verify ${file}` };
+  return { what: "JSON", hint: "give the model's .mod file, or the folder of a checkpoint or of a run" };
+}
+
+const MOST_START = 4096;
