@@ -15,7 +15,7 @@ export function spoken(fault: unknown, command: CommandUnknownOpts): unknown {
       ? new UserError(
           fault.message.replace(fault.input!, () => option.long!),
           fault.hint,
-          EXIT.usage,
+          fault.exit,
         )
       : fault;
   }
