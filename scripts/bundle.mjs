@@ -25,8 +25,15 @@ const LEFT_OUT = {
   "profile/profile": ["profileSteps"],
   "profile/states": ["keepingStates"],
 };
-/** What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once. */
-const IDLE = { "compile-ahead": ["compileAhead"] };
+/**
+ * What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once, and its
+ * weights are open before they are loaded.
+ */
+const IDLE = {
+  "compile-ahead": ["compileAhead"],
+  "weights/open-input": ["openInput"],
+  "weights-expected": ["expectWeights"],
+};
 const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).join("|")})\\.js$`);
 
 const nodeApart = {

@@ -1,7 +1,7 @@
 // A generator: a model's prompt and step programs on a device with weights and caches, for one generation at a time.
 import type { Generation } from "../program/generation.js";
 import { type Device, type DeviceLostError, InputError, openDevice, RuntimeError } from "../runtime/index.js";
-import { isResponse } from "../runtime/weights.js";
+import { isResponse } from "../runtime/weights/input.js";
 import { openResponse } from "../runtime/weights/fetched.js";
 import { checkOptions, checkPrompts, type Limits } from "./check.js";
 import { samplingTables } from "./options.js";

@@ -4,8 +4,8 @@ import type { Program } from "../program/program.js";
 import type { Device } from "./device.js";
 import { checkSeed } from "./extents.js";
 import { checkRequirements } from "./requirements.js";
-import { WeightsError } from "./errors.js";
 import { Session, type LoadOptions } from "./session.js";
+import { expectWeights } from "./weights-expected.js";
 import { locateWeights, type WeightsInput } from "./weights.js";
 
 /**
@@ -27,7 +27,7 @@ export async function load(
   if (device.lostError) throw device.lostError;
   options.signal?.throwIfAborted();
   checkRequirements(program, device);
-  if (weights === undefined) expectNoneWanted(program, options);
+  if (weights === undefined) expectWeights(program, options);
   const session = new Session(program, device, options);
   const values = await locateWeights(program, weights, checkSeed(options.seed ?? 0), options.signal);
   try {
@@ -39,14 +39,4 @@ export async function load(
   } finally {
     await values.close();
   }
-}
-
-/** A name that is mistyped gives undefined weights, and a model that has learned nothing runs as well as another. */
-function expectNoneWanted({ model, weights }: Program, { seed, statesOf, weightsOf }: LoadOptions): void {
-  if (seed !== undefined || statesOf !== undefined || weightsOf !== undefined) return;
-  const learned = weights.filter(({ init }) => init.kind !== "ones" && init.kind !== "zeros").length;
-  if (learned === 0) return;
-  throw new WeightsError(`${model} has weights to be learned (${learned}), and none are given`, {
-    hint: "give them; or, to begin with untrained ones, a seed: load(program, device, undefined, { seed: 0 })",
-  });
 }

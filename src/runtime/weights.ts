@@ -13,32 +13,18 @@ import {
   type ProgramWeightSlot,
 } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
-import { inNode, type Device } from "./device.js";
+import type { Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
 import { nextTurn } from "./wait.js";
 import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
-import { readSafetensors } from "./weights/safetensors.js";
-import type { FetchedFile, FetchedWeights, FetchOptions } from "./weights/fetched.js";
+import type { FetchedWeights } from "./weights/fetched.js";
+import { isResponse, type WeightsInput } from "./weights/input.js";
+import { openInput } from "./weights/open-input.js";
 import type { WeightSource } from "./weights/source.js";
 
-/**
- * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes, an opened one, or a function
- * that gives each weight's values. Without any, weights start from the seed that is given instead.
- *
- * In a page a text is an address. In Node it is one if it begins with `http:`, `https:` or `file:`, else the path of a
- * file, a folder or an index of shards. A download is read as a stream, and its header is checked against the model
- * before its tensors are allocated. A response can be read only once.
- */
-export type WeightsInput =
-  | ArrayBuffer
-  | Uint8Array
-  | string
-  | { readonly href: string }
-  | FetchedFile
-  | WeightSource
-  | ((weight: ProgramWeight) => Words | Promise<Words>);
+export type { WeightsInput } from "./weights/input.js";
 
 /** Values of one weight at a time. */
 export interface WeightValues {
@@ -61,8 +47,8 @@ export async function locateWeights(
   if (input === undefined) return { values: async (weight) => initialValues(weight, seed), close: keepOpen };
   if (typeof input === "function")
     return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
-  const opened = await openGiven(input, signal === undefined ? {} : { signal });
-  const source = opened ?? (input as WeightSource); // the only remaining kind, as `openGiven` has seen to
+  const opened = await openInput(input, signal === undefined ? {} : { signal });
+  const source = opened ?? (input as WeightSource); // the only remaining kind, as `openInput` has seen to
   try {
     const matched = matchWeights(program, source);
     if (isFetched(source)) source.only(new Set([...matched.values()].flat()));
@@ -74,39 +60,6 @@ export async function locateWeights(
     await opened?.close();
     throw error;
   }
-}
-
-/**
- * Opens a place, a response or bytes; null where the input is already open. Throws WeightsError for what is none of
- * the kinds.
- */
-async function openGiven(
-  input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>,
-  options: FetchOptions,
-): Promise<WeightSource | null> {
-  const given: unknown = input; // what a caller without types gives
-  const found = typeof given === "object" && given !== null ? given : {};
-  const known =
-    typeof given === "string" ||
-    found instanceof ArrayBuffer ||
-    found instanceof Uint8Array ||
-    isResponse(found) ||
-    ("href" in found && typeof found.href === "string") ||
-    ("tensors" in found && "read" in found && typeof found.read === "function");
-  if (!known)
-    throw new WeightsError(
-      `these are no weights: ${found === given ? Object.prototype.toString.call(given) : String(given)}`,
-      {
-        hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
-      },
-    );
-  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return readSafetensors(input);
-  if (isResponse(input)) return (await import("./weights/fetched.js")).openResponse(input, options);
-  if (typeof input !== "string" && !("href" in input)) return null;
-  const place = typeof input === "string" ? input : input.href;
-  if (inNode() && (/^file:/i.test(place) || (typeof input === "string" && !/^https?:/i.test(place))))
-    return (await import("./weights-node.js")).openWeights(place);
-  return (await import("./weights/fetched.js")).fetchWeights(place, options);
 }
 
 /**
@@ -123,10 +76,6 @@ export async function expectFittingWeights(
     /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");
   if (!far) await (await locateWeights(program, input, 0)).close();
 }
-
-/** Whether the input is a response of `fetch`. */
-export const isResponse = (input: unknown): input is FetchedFile =>
-  typeof input === "object" && input !== null && "headers" in input && "bodyUsed" in input && "status" in input;
 
 const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;
 

@@ -51,10 +51,8 @@ describe("the bundled command line", () => {
     expect(explain).not.toContain(chunkOf("src/embedded.ts"));
     const check = loadedWith([chunkOf("src/cli/commands/check.ts")]).chunks;
     expect(check).not.toContain(chunkOf("src/codegen/emit.ts"));
-    for (const command of ["check", "run", "generate", "train"])
-      expect(loadedWith([chunkOf(`src/cli/commands/${command}.ts`)]).chunks, command).not.toContain(
-        chunkOf("src/bundled.ts"),
-      );
+    for (const command of ["commands/check", "run/run", "generate/generate", "train/train"])
+      expect(loadedWith([chunkOf(`src/cli/${command}.ts`)]).chunks, command).not.toContain(chunkOf("src/bundled.ts"));
   });
 
   it("imports no package but Dawn's: what others have at other places cannot be taken for its own", () => {
@@ -76,12 +74,12 @@ describe("the bundled command line", () => {
           /\bimport\.meta\.url\b(?!\),)/.test(readFileSync(join(root, "src", name), "utf8")),
       )
       .toSorted();
-    expect(places).toEqual(["cli/demo.ts", "cli/version.ts", "runtime/swiftshader-node.ts"]);
+    expect(places).toEqual(["cli/demo.ts", "cli/tree/version.ts", "runtime/swiftshader-node.ts"]);
   });
 
   it("shows with MODC_DEBUG=1 lines of the sources", async () => {
     const { status, stderr } = await modcProcess(["check", "no-such-file.mod"], { env: { MODC_DEBUG: "1" } });
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/^ +at .*src\/cli\/files\.ts:\d+:\d+\)$/m)]);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^ +at .*src\/cli\/source\/files\.ts:\d+:\d+\)$/m)]);
     expect(stderr).not.toMatch(/chunk-/);
   });
 

@@ -46,8 +46,8 @@ page.`,
     message: (d) => `${d.escape} is not an escape`,
     hint: () => 'the escapes are `\\"`, `\\\\`, `\\n`, `\\t` and `\\u{…}` with one to six hexadecimal digits',
     explain: `In a string a backslash begins an escape: \`\\"\`, \`\\\\\`, \`\\n\`, \`\\t\`, or \`\\u{…}\` with the
-number of a Unicode character in hexadecimal (not above 10ffff, and not half of a surrogate pair). A
-backslash itself is written \`\\\\\`.`,
+number of a Unicode character in hexadecimal (not above 10ffff, and not half of a surrogate pair).
+A backslash itself is written \`\\\\\`.`,
   }),
   "single-quotes": code<Record<never, never>>({
     severity: "error",

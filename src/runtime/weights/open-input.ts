@@ -1,0 +1,41 @@
+// Opens what `load` is given as weights: a path, an address, a response or bytes. Packages leave it out.
+import type { ProgramWeight } from "../../program/program.js";
+import { inNode } from "../device.js";
+import { WeightsError } from "../errors.js";
+import type { FetchOptions } from "./fetched.js";
+import { isResponse, type WeightsInput } from "./input.js";
+import { readSafetensors } from "./safetensors.js";
+import type { WeightSource } from "./source.js";
+
+/**
+ * Opens a place, a response or bytes; null where the input is already open. Throws WeightsError for what is none of
+ * the kinds.
+ */
+export async function openInput(
+  input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>,
+  options: FetchOptions,
+): Promise<WeightSource | null> {
+  const given: unknown = input; // what a caller without types gives
+  const found = typeof given === "object" && given !== null ? given : {};
+  const known =
+    typeof given === "string" ||
+    found instanceof ArrayBuffer ||
+    found instanceof Uint8Array ||
+    isResponse(found) ||
+    ("href" in found && typeof found.href === "string") ||
+    ("tensors" in found && "read" in found && typeof found.read === "function");
+  if (!known)
+    throw new WeightsError(
+      `these are no weights: ${found === given ? Object.prototype.toString.call(given) : String(given)}`,
+      {
+        hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
+      },
+    );
+  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return readSafetensors(input);
+  if (isResponse(input)) return (await import("./fetched.js")).openResponse(input, options);
+  if (typeof input !== "string" && !("href" in input)) return null;
+  const place = typeof input === "string" ? input : input.href;
+  if (inNode() && (/^file:/i.test(place) || (typeof input === "string" && !/^https?:/i.test(place))))
+    return (await import("../weights-node.js")).openWeights(place);
+  return (await import("./fetched.js")).fetchWeights(place, options);
+}
