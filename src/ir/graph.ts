@@ -129,8 +129,18 @@ export interface Graph {
 }
 
 /** The reachable nodes of a graph, inputs before readers, in a fixed order. Iterative: graphs are deep. */
-export const nodesOf = (graph: Pick<Graph, "outputs" | "states" | "starts">): readonly Node[] =>
-  nodesReaching([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
+export function nodesOf(graph: Pick<Graph, "outputs" | "states" | "starts">): readonly Node[] {
+  let order = orders.get(graph);
+  if (order === undefined) {
+    const { outputs, states, starts } = graph;
+    order = nodesReaching([...outputs.map((o) => o.node), ...states.map((s) => s.next), ...starts.values()]);
+    orders.set(graph, order);
+  }
+  return order;
+}
+
+/** The order of each graph's nodes, computed once: a graph never changes, and many passes ask for it. */
+const orders = new WeakMap<object, readonly Node[]>();
 
 /** The nodes that the roots depend on, and the roots, inputs before readers, in a fixed order. */
 export function nodesReaching(roots: readonly Node[]): readonly Node[] {
