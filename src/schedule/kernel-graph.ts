@@ -3,10 +3,10 @@
 import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { printSize } from "../size/size.js";
-import { capabilitiesOf } from "./fusion/abilities.js";
+import { capabilitiesOf } from "./fusion/capabilities.js";
 import { viewsOf } from "./addressing/views.js";
 import { contractionsAsProducts } from "./analysis/contractions.js";
-import { Demand } from "./analysis/demand.js";
+import { Consumers } from "./analysis/consumers.js";
 import { Extents } from "./analysis/extents.js";
 import { joinedByReader } from "./analysis/joined.js";
 import { keptRows } from "./analysis/kept-rows.js";
@@ -61,7 +61,7 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
   const sources = new Sources(extents);
   const isGiven = (node: Node): boolean => sources.of(node) !== null;
   const views = viewsOf(order, required, kept, extents);
-  const uses = new Demand(order, required, new Set([...kept, ...views.opaque]), views.written);
+  const uses = new Consumers(order, required, new Set([...kept, ...views.opaque]), views.written);
   const capabilities = (product: Node<"matmul">) => capabilitiesOf(product, tunings.products, extents);
   const options = {
     uses,

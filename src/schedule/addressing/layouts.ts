@@ -2,14 +2,14 @@
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
-import type { Demand } from "../analysis/demand.js";
+import type { Consumers } from "../analysis/consumers.js";
 import { ExpressionBuilder, type Expression, type Inlining } from "./expression.js";
 import type { Extents } from "../analysis/extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.js";
 
 /** The parts of a partition that determine layouts. */
 export interface StoredNodes {
-  readonly demand: Pick<Demand, "isCopied">;
+  readonly consumers: Pick<Consumers, "isCopied">;
   /** Nodes that a fused kernel computes. */
   readonly taken: ReadonlySet<Node>;
   /** Pointwise operators and structure that are stored. */
@@ -52,7 +52,7 @@ export class Layouts {
     for (;;) {
       layout = this.#layouts.get(at) ?? null;
       if (layout) break;
-      if (isView(at) && !this.#partition.demand.isCopied(at)) {
+      if (isView(at) && !this.#partition.consumers.isCopied(at)) {
         chain.push(at);
         at = at.inputs[0]!;
         continue;

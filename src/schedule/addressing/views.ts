@@ -5,7 +5,7 @@ import { isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import type { Size } from "../../size/size.js";
 import { broadcastCoordinates, coordinatesOf, inputCoordinates, type Coordinate } from "./access.js";
-import { isSingleProduct, modeOf, type Demand } from "../analysis/demand.js";
+import { isSingleProduct, modeOf, type Consumers } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout } from "./layout.js";
 
@@ -138,22 +138,24 @@ export const indexesColumns = (at: readonly Coordinate[]): boolean =>
  * Whether all readers of a value can read it in this layout: none needs it row-major, and its views can be strided
  * views of it.
  */
-export function canLieAt(node: Node, layout: Omit<Layout, "value">, demand: Demand, extents: Extents): boolean {
-  return demand.allowsAnyLayout(node) && viewsAllow(node, { ...layout, value: { node, result: 0 } }, extents, demand);
+export function canLieAt(node: Node, layout: Omit<Layout, "value">, consumers: Consumers, extents: Extents): boolean {
+  return (
+    consumers.allowsAnyLayout(node) && viewsAllow(node, { ...layout, value: { node, result: 0 } }, extents, consumers)
+  );
 }
 
 function viewsAllow(
   node: Node,
   layout: Layout,
   extents: Extents,
-  demand: Pick<Demand, "direct" | "isCopied" | "allowsAnyLayout">,
+  consumers: Pick<Consumers, "direct" | "isCopied" | "allowsAnyLayout">,
 ): boolean {
-  return demand.direct(node).every((reader) => {
+  return consumers.direct(node).every((reader) => {
     if (!isView(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
     const own = viewed(extents, reader, layout);
-    if (demand.isCopied(reader)) return true; // a copy can read any strides
-    if (!own || !(demand.allowsAnyLayout(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
-    return viewsAllow(reader, own, extents, demand);
+    if (consumers.isCopied(reader)) return true; // a copy can read any strides
+    if (!own || !(consumers.allowsAnyLayout(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
+    return viewsAllow(reader, own, extents, consumers);
   });
 }
 
@@ -168,19 +170,19 @@ function writtenPermutes(
   const candidates = order.filter((n): n is Node<"permute"> => isOp(n, "permute") && makesViews(n.inputs[0]));
   if (candidates.length === 0) return { written, permuted };
   const readers = readersOf(order);
-  const demand = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, allowsAnyLayout: () => true };
+  const consumers = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, allowsAnyLayout: () => true };
   for (const node of candidates) {
     const from = node.inputs[0];
     const others = isOp(from, "pick")
-      ? demand.direct(from.inputs[0]).filter((n) => isOp(n, "pick") && n.attrs.result === from.attrs.result)
+      ? consumers.direct(from.inputs[0]).filter((n) => isOp(n, "pick") && n.attrs.result === from.attrs.result)
       : [from];
-    if (others.length > 1 || demand.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from))
+    if (others.length > 1 || consumers.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from))
       continue;
     const strides: Size[] = [];
     const own = ownLayout(node, extents).strides;
     node.attrs.order.forEach((d, n) => (strides[d] = own[n]!));
     const layout = { value: { node: from, result: 0 }, strides, offset: 0, parts: 1 };
-    if (!viewsAllow(from, layout, extents, demand)) continue;
+    if (!viewsAllow(from, layout, extents, consumers)) continue;
     written.add(node);
     permuted.set(from, layout);
   }

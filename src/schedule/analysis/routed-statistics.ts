@@ -6,7 +6,7 @@ import { equalShapes } from "../../ir/typing.js";
 import { cse } from "../../passes/cse.js";
 import { mapGraph, type Emit } from "../../passes/rewrite.js";
 import { hasRows, rowSumOf, substituteBase } from "../../passes/row-sums.js";
-import type { ProductCapabilities } from "../fusion/abilities.js";
+import type { ProductCapabilities } from "../fusion/capabilities.js";
 
 type Sum = Node<"sum">;
 
@@ -38,7 +38,10 @@ export function routedStatistics(graph: Graph, capabilities: (product: Node<"mat
   return cse(made, null);
 }
 
-function findRewrites(nodes: readonly Node[], abilities: (product: Node<"matmul">) => ProductCapabilities): Rewrites {
+function findRewrites(
+  nodes: readonly Node[],
+  capabilities: (product: Node<"matmul">) => ProductCapabilities,
+): Rewrites {
   const writers = productsOf(nodes);
   /**
    * The number of partial sums in which the kernel that writes a value leaves a row sum of it; null where it cannot
@@ -48,7 +51,7 @@ function findRewrites(nodes: readonly Node[], abilities: (product: Node<"matmul"
     const product = writers.get(node)?.product;
     const columns = product && typeOf(product).shape.at(-1);
     if (typeof columns !== "number") return null;
-    const panel = abilities(product!).sumsOver;
+    const panel = capabilities(product!).sumsOver;
     return panel && Math.ceil(columns / panel);
   };
   const keys = new Keys();

@@ -41,12 +41,12 @@ export const cacheWrite = ({ node, of }: CacheWrite): Epilogue => ({
  * memory order and its other inputs are computed before the product; else null.
  */
 function setBehind(from: Node, lies: Omit<Layout, "value">, { product, options }: Draft): Node<"set"> | null {
-  const { demand, extents, required, scheduledAt, isAssigned, position } = options;
+  const { consumers, extents, required, scheduledAt, isAssigned, position } = options;
   const before = position(product);
   let at = from;
   let layout: Layout | null = { value: { node: from, result: 0 }, ...lies };
   while (layout && !required.has(at)) {
-    const [next, ...more] = demand.direct(at);
+    const [next, ...more] = consumers.direct(at);
     if (!next || more.length > 0) return null;
     if (isOp(next, "set")) {
       const [x, index, rows] = next.inputs;
@@ -55,7 +55,7 @@ function setBehind(from: Node, lies: Omit<Layout, "value">, { product, options }
         ? next
         : null;
     }
-    if (!isView(next) || next.op === "take" || demand.isCopied(next)) return null;
+    if (!isView(next) || next.op === "take" || consumers.isCopied(next)) return null;
     layout = viewed(extents, next, layout);
     at = next;
   }

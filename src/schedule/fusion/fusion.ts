@@ -3,7 +3,7 @@
 import { type Node, isView } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
-import type { Demand } from "../analysis/demand.js";
+import type { Consumers } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import type { ColumnSlice, Epilogue } from "./epilogue.js";
 import type { Layout } from "../addressing/layout.js";
@@ -81,7 +81,7 @@ export interface Draft {
 }
 
 export interface FusionOptions {
-  readonly demand: Demand;
+  readonly consumers: Consumers;
   readonly extents: Extents;
   readonly views: Views;
   readonly required: ReadonlySet<Node>;
@@ -155,9 +155,9 @@ export const isSettled = ({ ops }: Draft, slice: ColumnSlice | undefined): boole
   ops.some((op) => (op.kind === "rotary" || op.kind === "cache write") && op.slice === slice);
 
 /** The node that a chain of structure views. */
-export function baseOf(node: Node, { demand }: FusionOptions): Node {
+export function baseOf(node: Node, { consumers }: FusionOptions): Node {
   let at = node;
-  while (isView(at) && !demand.isCopied(at)) at = at.inputs[0]!;
+  while (isView(at) && !consumers.isCopied(at)) at = at.inputs[0]!;
   return at;
 }
 

@@ -5,7 +5,7 @@ import { loweringOf } from "../../ops/traits.js";
 import { isFloat } from "../../base/dtype.js";
 import { coordinatesOf, type Coordinate } from "../addressing/access.js";
 import { coordinatesIn, indexesColumns, stepInto, type Views } from "../addressing/views.js";
-import type { Demand } from "../analysis/demand.js";
+import type { Consumers } from "../analysis/consumers.js";
 
 /** Limit of inlined operations: compile time grows faster than a kernel's text. */
 export const MOST_OPERATIONS = 24;
@@ -18,7 +18,7 @@ export interface Inlined {
 }
 
 export interface InlineOptions {
-  readonly demand: Demand;
+  readonly consumers: Consumers;
   readonly views: Pick<Views, "extents" | "strided">;
   /** Whether indices along the columns are disallowed, because the kernel computes addresses by row. */
   readonly byRow?: boolean;
@@ -45,13 +45,13 @@ interface Reached {
  * addressed, or where there are too many operations.
  */
 export function inline(node: Node, reader: Node, options: InlineOptions): Inlined | null {
-  const { demand, views } = options;
+  const { consumers, views } = options;
   const operations = new Set<Node>();
   const reads = new Set<Node>();
   const paths = new Paths();
   // An operator reached through different structure is computed once for each.
   let count = 0;
-  const within = (n: Node): boolean => demand.isInlinedByAll(n, (r) => r === reader || operations.has(r));
+  const within = (n: Node): boolean => consumers.isInlinedByAll(n, (r) => r === reader || operations.has(r));
   const root = isPointwise(reader) ? reader : node;
   const rank = root.types[0]!.shape.length;
   const stack: Reached[] = [
@@ -60,7 +60,7 @@ export function inline(node: Node, reader: Node, options: InlineOptions): Inline
   for (let top = stack.pop(); top; top = stack.pop()) {
     const { n, path, computed, read } = top;
     if (isOp(n, "constant") || !paths.isNew(n, path)) continue;
-    if (isView(n) && !demand.isCopied(n)) {
+    if (isView(n) && !consumers.isCopied(n)) {
       const next = computed && stepInto(n, computed, views.extents);
       stack.push({
         n: n.inputs[0],

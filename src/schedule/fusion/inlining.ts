@@ -3,12 +3,12 @@ import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import { coordinatesOf, type Coordinate } from "../addressing/access.js";
 import { coordinatesIn, descend, type Views } from "../addressing/views.js";
-import { elementInput, type Demand } from "../analysis/demand.js";
+import { elementInput, type Consumers } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import { MOST_OPERATIONS } from "./inline.js";
 
 interface InliningOptions {
-  readonly uses: Demand;
+  readonly uses: Consumers;
   readonly extents: Extents;
   readonly views: Views;
   readonly required: ReadonlySet<Node>;
@@ -100,7 +100,7 @@ function isAddressable(node: Node, { uses, views }: InliningOptions, isInlined: 
     : finds(node.inputs[elementInput(node)!]!, at);
 }
 
-function baseBehind(node: Node, uses: Demand, known: Map<Node, StructureBase>): StructureBase {
+function baseBehind(node: Node, uses: Consumers, known: Map<Node, StructureBase>): StructureBase {
   const chain: Node[] = [];
   let at = node;
   while (isView(at) && !uses.isCopied(at) && !known.has(at)) {

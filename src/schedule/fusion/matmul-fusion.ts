@@ -60,7 +60,7 @@ function initialDraft(product: Node<"matmul">, columns: number, options: FusionO
     options,
   };
   const whole = withOps(empty, [{ kind: "accumulator", node: product, slice: sliceOf(empty, 0, columns) }]);
-  const readers = options.demand.direct(product);
+  const readers = options.consumers.direct(product);
   const slices = readers.filter((n): n is Node<"slice"> => isOp(n, "slice") && n.attrs.axis === lead.length);
   if (options.required.has(product) || slices.length < readers.length) return whole;
   return slices.reduce(
@@ -82,11 +82,11 @@ const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
  */
 function prologueOf(
   product: Node<"matmul">,
-  { demand, views, position, scheduledAt, isAssigned, mostBuffers }: FusionOptions,
+  { consumers, views, position, scheduledAt, isAssigned, mostBuffers }: FusionOptions,
 ): Inlined | null {
   const [a] = product.inputs;
   const found = inline(a, product, {
-    demand,
+    consumers,
     views,
     byRow: true,
     before: position(product),
@@ -98,11 +98,11 @@ function prologueOf(
 }
 
 function grow(start: Draft): Draft {
-  const { demand, position } = start.options;
+  const { consumers, position } = start.options;
   const queue = new PriorityQueue(position);
   const scatters: Node[] = [];
   const addReaders = (node: Node): void => {
-    for (const reader of demand.direct(node)) queue.add(reader);
+    for (const reader of consumers.direct(node)) queue.add(reader);
   };
   for (const node of start.members.keys()) addReaders(node);
   let draft = start;
@@ -131,23 +131,23 @@ function firstMatch(node: Node, draft: Draft): FusedOp | null {
 // --- dropping
 /** Drops values that would be stored for a single reader that can inline them from a value that is stored anyway. */
 function prune(draft: Draft): Draft {
-  const { demand, required } = draft.options;
+  const { consumers, required } = draft.options;
   const isRedundant = (node: Node): boolean => {
     if (!isPointwise(node) || !isStored(node, draft) || isRead(node, draft)) return false;
-    const reader = demand.soleReader(node);
+    const reader = consumers.soleReader(node);
     const own = node.inputs.filter((n) => draft.members.has(n));
-    const outside = own.every((n) => demand.direct(n).some((d) => !draft.members.has(d)) || required.has(n));
+    const outside = own.every((n) => consumers.direct(n).some((d) => !draft.members.has(d)) || required.has(n));
     return reader !== null && !reader.repeats && !isOp(reader.node, "matmul") && outside;
   };
   const redundant = [...draft.members.keys()].toReversed().find(isRedundant);
   return redundant ? prune(withoutValue(draft, redundant)) : draft;
 }
 const isRead = (node: Node, draft: Draft): boolean =>
-  isCached(node, draft) || draft.options.demand.direct(node).some((n) => isReadBy(draft, n, node));
+  isCached(node, draft) || draft.options.consumers.direct(node).some((n) => isReadBy(draft, n, node));
 const isCached = (node: Node, draft: Draft): boolean => opsOf(draft, "cache write").some((op) => op.of === node);
 const isStored = (node: Node, draft: Draft): boolean =>
   draft.options.required.has(node) ||
-  (!isCached(node, draft) && draft.options.demand.direct(node).some((n) => !isReadBy(draft, n, node)));
+  (!isCached(node, draft) && draft.options.consumers.direct(node).some((n) => !isReadBy(draft, n, node)));
 
 /** The draft without a value, its rotation and its cache write. */
 const withoutValue = (draft: Draft, node: Node): Draft =>
@@ -204,7 +204,7 @@ function fusionOf(draft: Draft): Fusion {
 }
 
 function epiloguesOf(draft: Draft, slice: ColumnSlice): readonly Epilogue[] {
-  const { demand, extents, required } = draft.options;
+  const { consumers, extents, required } = draft.options;
   const stored = [...draft.members].flatMap(([node, own]) => (own === slice && isStored(node, draft) ? [node] : []));
   const [only] = stored;
   const product = { node: draft.product, result: 0 };
@@ -213,7 +213,12 @@ function epiloguesOf(draft: Draft, slice: ColumnSlice): readonly Epilogue[] {
     !isWhole(draft, slice) &&
     slice.second === null &&
     isApart(draft, slice) &&
-    canLieAt(only!, columnsOf(extents, product, only!.types[0]!.shape, draft.columns, slice.start), demand, extents) &&
+    canLieAt(
+      only!,
+      columnsOf(extents, product, only!.types[0]!.shape, draft.columns, slice.start),
+      consumers,
+      extents,
+    ) &&
     !required.has(only!);
   const cached = opsOf(draft, "cache write").find((op) => op.slice === slice) ?? null;
   const rotated = opsOf(draft, "rotary").find((op) => op.slice === slice);

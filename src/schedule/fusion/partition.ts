@@ -5,9 +5,9 @@ import { printShape } from "../../ir/typing.js";
 import type { Limits } from "../../program/target.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
-import type { ProductCapabilities } from "./abilities.js";
+import type { ProductCapabilities } from "./capabilities.js";
 import { selectionOf, type Selection } from "./selection.js";
-import { isSingleProduct, type Demand } from "../analysis/demand.js";
+import { isSingleProduct, type Consumers } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Fusion } from "./fusion.js";
 import { inlinePointwise } from "./inlining.js";
@@ -16,7 +16,7 @@ import { NO_SUMS, summedShape, sumsBehind, sumsRows, withSum, type RowGroup } fr
 import type { ScoreTunings } from "../tunings/scores.js";
 
 export interface Partition {
-  readonly demand: Demand;
+  readonly consumers: Consumers;
   /** By product. */
   readonly fusions: ReadonlyMap<Node, Fusion>;
   /** By the group's first sum. */
@@ -39,7 +39,7 @@ export interface Partition {
 }
 
 export interface PartitionOptions {
-  readonly uses: Demand;
+  readonly uses: Consumers;
   readonly extents: Extents;
   readonly limits: Limits;
   /** Nodes that must be stored row-major for the caller. */
@@ -83,7 +83,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     for (const n of nodes) assigned.set(n, position(at));
     for (const n of reads) read.add(n);
   };
-  const schedule = { demand: uses, views, scheduledAt, isAssigned };
+  const schedule = { consumers: uses, views, scheduledAt, isAssigned };
   /** By the first sum; of those over a shape, the latest may take in more. */
   const rowGroups = new Map<Node, RowGroup>();
   const latest = new Map<string, RowGroup>();
@@ -155,7 +155,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
   });
   const sumParts = sumPartsOf([...rowGroups.values()], fusedSums, options);
   return {
-    demand: uses,
+    consumers: uses,
     fusions,
     rowGroups,
     selections,

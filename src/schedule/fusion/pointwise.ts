@@ -74,10 +74,10 @@ export function wordOf({ expression, text, place, codecs }: SliceText, result: n
  * invocations write it.
  */
 function besides(input: Node, reader: Node, draft: Draft): Inlined | null {
-  const { demand, views, position, scheduledAt, isAssigned } = draft.options;
+  const { consumers, views, position, scheduledAt, isAssigned } = draft.options;
   const assigned = (n: Node): boolean => isAssigned(n) || draft.members.has(n);
   const found = inline(input, reader, {
-    demand,
+    consumers,
     views,
     before: position(draft.product),
     scheduledAt,

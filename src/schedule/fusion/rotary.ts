@@ -16,7 +16,7 @@ import { scatterBindings, scatterPlace, type ScatterPlace } from "./scatter.js";
 export function matchRotary(head: Node, draft: Draft): Rotary | null {
   if (!isView(head)) return null;
   const { product, lead, options } = draft;
-  const { demand, required, scheduledAt, extents, position } = options;
+  const { consumers, required, scheduledAt, extents, position } = options;
   const of = head.inputs[0];
   const slice = draft.members.get(of);
   if (!slice || slice.second !== null || required.has(of) || isSettled(draft, slice)) return null;
@@ -32,7 +32,7 @@ export function matchRotary(head: Node, draft: Draft): Rotary | null {
   if (rows === undefined || others.length > 0 || !isApart(draft, slice)) return null;
   const { start, stop } = slice;
   const layout = rotatedLayout(chain, { product, rows, across: draft.columns, start, stop }, width, extents);
-  if (!layout || !canLieAt(node, layout, demand, extents) || !canPair(draft, width / 2, start)) return null;
+  if (!layout || !canLieAt(node, layout, consumers, extents) || !canPair(draft, width / 2, start)) return null;
   const alone = rotatedLayout(
     chain,
     { product, rows, across: stop - start, start: 0, stop: stop - start },
@@ -82,17 +82,17 @@ export function rotary({ node, of, width, layout }: Rotary, cached: CacheWrite |
  */
 function rotationBehind(
   head: Node,
-  { options: { demand, required } }: Draft,
+  { options: { consumers, required } }: Draft,
 ): { readonly node: Node<"rope">; readonly chain: readonly Node[] } | null {
   const chain: Node[] = [];
   let [at, from]: [Node, Node] = [head, head.inputs[0]];
-  while (isView(at) && !required.has(at) && !demand.isCopied(at) && at.op !== "take") {
-    const [next] = demand.direct(at);
-    if (demand.direct(from).length !== 1 || !next) return null;
+  while (isView(at) && !required.has(at) && !consumers.isCopied(at) && at.op !== "take") {
+    const [next] = consumers.direct(at);
+    if (consumers.direct(from).length !== 1 || !next) return null;
     chain.push(at);
     [from, at] = [at, next];
   }
-  return isOp(at, "rope") && at.inputs[0] === from && demand.direct(from).length === 1 && !required.has(at)
+  return isOp(at, "rope") && at.inputs[0] === from && consumers.direct(from).length === 1 && !required.has(at)
     ? { node: at, chain }
     : null;
 }

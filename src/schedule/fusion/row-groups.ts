@@ -3,7 +3,7 @@ import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { inline, MOST_OPERATIONS, type InlineOptions } from "./inline.js";
 import { storageBuffers } from "./buffers.js";
-import type { Demand } from "../analysis/demand.js";
+import type { Consumers } from "../analysis/consumers.js";
 import type { Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 
@@ -35,12 +35,12 @@ export function sumsRows({ attrs, inputs, types }: Node<"sum">): boolean {
 }
 
 /** Row sums that read these values, directly or through pointwise operators. */
-export function sumsBehind(values: readonly Node[], demand: Demand): readonly Node<"sum">[] {
+export function sumsBehind(values: readonly Node[], consumers: Consumers): readonly Node<"sum">[] {
   const found = new Set<Node<"sum">>();
   const seen = new Set(values);
   let open = values;
   for (let steps = 0; open.length > 0 && steps < MOST_OPERATIONS; steps++) {
-    const next = open.flatMap((n) => demand.direct(n)).filter((n) => !seen.has(n));
+    const next = open.flatMap((n) => consumers.direct(n)).filter((n) => !seen.has(n));
     for (const n of next) seen.add(n);
     for (const n of next) if (isOp(n, "sum") && sumsRows(n)) found.add(n);
     open = next.filter((n) => isPointwise(n) || isView(n));

@@ -48,8 +48,8 @@ export const rowSum = ({ node }: RowSum, set: Node<"set"> | null): Epilogue => (
 
 /** Whether all readers of the sums can add up partial sums. */
 export function canBePartial(sums: Node, draft: Draft): boolean {
-  const { whole, demand } = draft.options;
-  return !whole.has(sums) && demand.isInlinedByAll(sums, (r) => r.op !== "top" || addsUp(r, draft));
+  const { whole, consumers } = draft.options;
+  return !whole.has(sums) && consumers.isInlinedByAll(sums, (r) => r.op !== "top" || addsUp(r, draft));
 }
 
 /** Whether a selection may add up the partial sums of its scores. */

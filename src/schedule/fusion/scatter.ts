@@ -22,7 +22,7 @@ import { canBePartial } from "./row-sums.js";
 /** Matched after all other ops have joined, since it depends on all readers of the scattered rows. */
 export function matchScatter(node: Node, draft: Draft): Scatter | null {
   if (!isScatter(node)) return null;
-  const { demand, scheduledAt, isAssigned, position } = draft.options;
+  const { consumers, scheduledAt, isAssigned, position } = draft.options;
   const before = position(draft.product);
   const [x, index, of] = node.inputs;
   const slice = draft.members.get(of);
@@ -31,10 +31,10 @@ export function matchScatter(node: Node, draft: Draft): Scatter | null {
     return null;
   const within = (r: Node): boolean =>
     r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
-  if (!demand.isInlinedByAll(of, within)) return null;
+  if (!consumers.isInlinedByAll(of, within)) return null;
   // A separate kernel for these rows would run later, after all other reads of x.
-  const alone = demand.isInlinedByAll(of, (r) => r === node);
-  if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
+  const alone = consumers.isInlinedByAll(of, (r) => r === node);
+  if (!alone && consumers.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before)))
     return null;
   if (loads(draft, x) || !readsOnlyAt(x, index, draft)) return null;
   const sets = opsOf(draft, "row sum").flatMap((op) =>
@@ -110,8 +110,8 @@ function readsOnlyAt(x: Node, index: Node, draft: Draft): boolean {
 
 /** The set that stores the row sum of scattered rows in place of the old sum, if that has as many partial sums. */
 function setOf(sum: Node<"sum">, scattered: Node, draft: Draft): readonly Node<"set">[] {
-  const { demand, required, scheduledAt, isAssigned, partialSums, sumsOver, position } = draft.options;
-  const [set, ...more] = demand.direct(sum);
+  const { consumers, required, scheduledAt, isAssigned, partialSums, sumsOver, position } = draft.options;
+  const [set, ...more] = consumers.direct(sum);
   if (!set || more.length > 0 || !isOp(set, "set") || isAssigned(set) || required.has(set)) return [];
   const [x, index, rows] = set.inputs;
   const fits =

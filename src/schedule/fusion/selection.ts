@@ -39,7 +39,7 @@ const OWN_BUFFERS = 4;
  * not computed in time.
  */
 export function selectionOf(node: Node<"above">, options: SelectionOptions): Selection | null {
-  const { demand, extents, mostBuffers } = options;
+  const { consumers, extents, mostBuffers } = options;
   const [score, threshold] = node.inputs;
   // Scores are computed several times, by kernels that must agree bit by bit: only exact operators are inlined.
   const scored = inline(score, node, { ...options, allows: (n) => loweringOf(n).exact === true });
@@ -65,7 +65,7 @@ export function selectionOf(node: Node<"above">, options: SelectionOptions): Sel
     outputs.push(output);
     nodes.add(output.node);
     if (isOp(output.node, "add"))
-      for (const n of output.node.inputs) if (isOp(n, "counts") && demand.direct(n).length === 1) nodes.add(n);
+      for (const n of output.node.inputs) if (isOp(n, "counts") && consumers.direct(n).length === 1) nodes.add(n);
     for (const n of needs) reads.add(n);
   }
   return { node, outputs, nodes, reads };
@@ -87,13 +87,13 @@ export function readsOf(output: FusedOutput): readonly Node[] {
 }
 
 /** Whether the node is stored, or will be if a kernel reads it. */
-const isStorable = (node: Node, { demand }: SelectionOptions): boolean =>
-  !isOp(node, "constant") && (!isView(node) || demand.isCopied(node));
+const isStorable = (node: Node, { consumers }: SelectionOptions): boolean =>
+  !isOp(node, "constant") && (!isView(node) || consumers.isCopied(node));
 
-function* candidates(node: Node<"above">, { demand, isAssigned }: SelectionOptions): Generator<FusedOutput> {
-  const readers = (of: Node): readonly Node[] => demand.direct(of).filter((n) => !isAssigned(n));
+function* candidates(node: Node<"above">, { consumers, isAssigned }: SelectionOptions): Generator<FusedOutput> {
+  const readers = (of: Node): readonly Node[] => consumers.direct(of).filter((n) => !isAssigned(n));
   const readersOf = (result: number): readonly Node[] =>
-    demand.direct(node).flatMap((n) => (isPickOf(n, node, result) ? readers(n) : []));
+    consumers.direct(node).flatMap((n) => (isPickOf(n, node, result) ? readers(n) : []));
   for (const reader of readersOf(0)) {
     const [x, index] = reader.inputs;
     const [type] = x.types;
@@ -102,7 +102,7 @@ function* candidates(node: Node<"above">, { demand, isAssigned }: SelectionOptio
       isPickOf(index, node, 0) &&
       type!.shape.length === 1 &&
       WORDS.has(type!.dtype) &&
-      demand.isCopied(reader)
+      consumers.isCopied(reader)
     )
       yield { kind: "taken", node: reader, x: x };
   }
@@ -113,7 +113,7 @@ function* candidates(node: Node<"above">, { demand, isAssigned }: SelectionOptio
   for (const n of appended) yield { kind: "appended", node: n, counts: n.inputs[0], longer: n.inputs[2] ?? null };
   for (const counts of ofStarts) {
     if (!isOp(counts, "counts")) continue;
-    const [sum, ...more] = demand.direct(counts);
+    const [sum, ...more] = consumers.direct(counts);
     const before =
       sum && more.length === 0 && isOp(sum, "add") && !isAssigned(sum)
         ? sum.inputs.find((n) => n !== counts)

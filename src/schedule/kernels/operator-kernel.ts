@@ -9,7 +9,7 @@ import { expressionKey, valuesOf, type Expression } from "../addressing/expressi
 import { declareValue } from "../addressing/expression-text.js";
 import { isRowMajor, rowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
-import { elementInput } from "../analysis/demand.js";
+import { elementInput } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import { isUnpacked, productWeights } from "../analysis/side-by-side.js";
 import { contextOf, indexIn, runSpec, writesOf, type FusedKernel, type FusedKernelOptions } from "./fused-kernel.js";
@@ -129,10 +129,10 @@ function viewKey(view: View, extents: Extents): string {
 
 /** Where results are written that their readers ask for in another order. */
 function resultViewsOf(node: Node, layouts: Layouts, options: FusedKernelOptions): readonly (View | null)[] {
-  const { demand } = options.partition;
+  const { consumers } = options.partition;
   return (kernelOf(node.op).writesViews ?? []).map((i) => {
     if (node.types.length === 1) return resultView(node, layouts.result(node, i), layouts, options);
-    const [pick, ...more] = demand.direct(node).filter((n) => isOp(n, "pick") && n.attrs.result === i);
+    const [pick, ...more] = consumers.direct(node).filter((n) => isOp(n, "pick") && n.attrs.result === i);
     return pick && more.length === 0 ? resultView(pick, layouts.result(node, i), layouts, options) : null;
   });
 }
@@ -144,8 +144,8 @@ function resultView(
   layouts: Layouts,
   { partition, extents }: FusedKernelOptions,
 ): View | null {
-  const reader = partition.demand.direct(node).find((n): n is Node<"permute"> => isOp(n, "permute"));
-  if (!reader || !partition.demand.isWritten(reader)) return null;
+  const reader = partition.consumers.direct(node).find((n): n is Node<"permute"> => isOp(n, "permute"));
+  if (!reader || !partition.consumers.isWritten(reader)) return null;
   const permuted = rowMajor(extents, result, reader.types[0]!.shape);
   const strides: Size[] = [];
   reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));

@@ -53,7 +53,7 @@ interface ReaderList {
 
 const BITS: { readonly [M in Mode]: number } = { memory: 1, view: 2, element: 4 };
 
-export class Demand {
+export class Consumers {
   readonly #readerLists = new Map<Node, ReaderList>();
   readonly #direct: ReadonlyMap<Node, readonly Node[]>;
   readonly #copied = new Set<Node>();
