@@ -1,6 +1,6 @@
 // The bench's side of a peer's process.
 import { fork, type ChildProcess } from "node:child_process";
-import { rmSync, symlinkSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
@@ -14,24 +14,30 @@ type Reply = BlockReply | TrainReply | GenerateReply;
 const worker = builtWorker();
 
 /**
- * The process of a peer translated beforehand, beside links to the modules of the build, as users run them: what is
- * translated while the clock runs would be most of a first run. It lies where the packages of the bench are found.
+ * The process of a peer, bundled beforehand as the package's modules are: what is found, read and translated while the
+ * clock runs would be much of a first run. It lies where the packages of the bench are found.
  */
 function builtWorker(): string {
   const here = fileURLToPath(new URL(".", import.meta.url));
   const to = join(here, "node_modules", ".modc-bench");
-  const sources = ["*.ts", "peers/*.ts", "generating/*.ts", "training/*.ts"].map((name) => join(here, name));
+  const { dependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as Manifest;
+  rmSync(to, { recursive: true, force: true });
   buildSync({
-    entryPoints: sources,
-    outbase: here,
-    outdir: join(to, "bench"),
+    entryPoints: [join(here, "worker.ts")],
+    outdir: to,
+    bundle: true,
+    splitting: true,
     format: "esm",
+    platform: "node",
     target: "es2022",
+    external: ["webgpu", "@huggingface/*", ...Object.keys(dependencies)],
     logLevel: "error",
   });
-  rmSync(join(to, "src"), { force: true });
-  symlinkSync(join(here, "..", "dist", "src"), join(to, "src"), "junction");
-  return join(to, "bench", "worker.js");
+  return join(to, "worker.js");
+}
+
+interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
 }
 
 /** Timeout, longer than any measurement. */

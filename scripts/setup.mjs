@@ -191,6 +191,9 @@ export function build() {
       "grammar",
       "scripts/bundle.mjs",
       "scripts/bundle-cli.mjs",
+      "scripts/bundle-library.mjs",
+      "scripts/licences.mjs",
+      "package.json",
       "tsconfig.json",
       "tsconfig.build.json",
       "package-lock.json",
@@ -213,6 +216,7 @@ export function build() {
     const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
     step("the build failed", tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", fresh);
     step("the command line could not be bundled", join(root, "scripts", "bundle-cli.mjs"), fresh);
+    step("the library could not be bundled", join(root, "scripts", "bundle-library.mjs"), fresh);
     chmodSync(join(fresh, "src", "cli", "main.js"), 0o755);
     writeFileSync(join(fresh, ".fingerprint"), fingerprint);
     if (existsSync(join(root, "dist"))) renameSync(join(root, "dist"), old);

@@ -3,7 +3,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { Tokens } from "./format/comments.js";
 import { print, type Line } from "./format/doc.js";
 import { file as fileDoc } from "./format/items.js";
-import { parseTree } from "./parse.js";
+import { parseTree } from "./parse-tree.js";
 
 /** The maximum width of lines of code, where breaks allow it; comments may be longer. */
 export const WIDTH = 100;

@@ -9,7 +9,7 @@ import { modc, root } from "../cli/spawn.js";
 import { packModc, project } from "./project.js";
 
 const TEXT = "Call me Ishmael. Some years ago";
-const DEPENDENCIES = ["webgpu", "@webgpu", "@types", "chevrotain", "@chevrotain", "commander", "@huggingface"];
+const DEPENDENCIES = ["webgpu", "@webgpu", "@types", "@huggingface"];
 
 describe("a project that installs modc and a model", () => {
   const own = project(DEPENDENCIES);

@@ -1,0 +1,39 @@
+// `node scripts/bundle-library.mjs <dist>` writes what package.json exports into <dist>/lib: a module for each entry,
+// and chunks that they share, with the parser's library in them. From hundreds of modules the compiler loads four times
+// as long. Types are those of <dist>/src.
+import { readFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { writeLicences } from "./licences.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folder = join(resolve(process.argv[2]), "lib");
+
+const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const entryPoints = Object.values(exports).flatMap(({ types, default: file }) =>
+  file === undefined
+    ? []
+    : [{ in: types.replace(/^\.\/dist\//, "").replace(/\.d\.ts$/, ".ts"), out: basename(file, ".js") }],
+);
+// What only Node loads has names of its own: package.json leaves it out in a page (`browser`).
+const node = ["device-node", "weights-node"].map((name) => ({ in: `src/runtime/${name}.ts`, out: name }));
+
+const { metafile } = await build({
+  absWorkingDir: root,
+  entryPoints: [...entryPoints, ...node],
+  outdir: folder,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "es2022",
+  external: ["webgpu", "@huggingface/*"],
+  chunkNames: "chunk-[hash]",
+  sourcemap: true,
+  sourcesContent: false,
+  charset: "utf8",
+  logLevel: "error",
+  metafile: true,
+});
+writeLicences(root, folder, metafile);
