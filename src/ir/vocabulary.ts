@@ -169,6 +169,21 @@ const vocabulary = {
   /** index u32[M], starts(parent) → bool[N]: true at the rows of `index`. `axis` is the parent. */
   route_mask: kernel(2, { axis: "text" }),
 
+  // --- choices among the entries of the last axis; an index of E or more is no entry
+  /**
+   * score f32[…, E] → u32[…, k]: the k best entries of the last axis, ascending by index. Of equal scores the lower
+   * index is better, −0 equals 0, NaN comes last. `choice` names the choice, for the reference to be given that of
+   * another run.
+   */
+  top_entries: kernel(1, { k: "number", choice: "text" }),
+  /** x[…, E], index u32[…, k] → […, k]: the entries of the index; zeros where it is no entry. */
+  take_entries: kernel(2),
+  /**
+   * x[…, E], index u32[…, k], y[…, k] → x with y added to the entries of the index; every other entry keeps its bits.
+   * The indices of a row are distinct.
+   */
+  put_entries: kernel(3),
+
   // --- attention
   /** x[…, N, d], positions u32[N], rope_table → halves rotated: (x1·cos − x2·sin, x2·cos + x1·sin). */
   rope: kernel(3),

@@ -2,6 +2,7 @@
 import { attentions } from "./attention.js";
 import { attentionGradients } from "./attention-grad.js";
 import type { OpTable } from "./define.js";
+import { entries } from "./entries.js";
 import { gradients } from "./gradients.js";
 import { losses } from "./losses.js";
 import { optimisers } from "./optimisers.js";
@@ -26,6 +27,7 @@ export const ops: OpTable = {
   ...products,
   ...sequences,
   ...routing,
+  ...entries,
   ...attentions,
   ...losses,
   ...gradients,

@@ -8,6 +8,7 @@ import { comparisonSamples } from "./samples-comparisons.js";
 import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { reductionSamples } from "./samples-reductions.js";
+import { entrySamples } from "./samples-entries.js";
 import { routingSamples } from "./samples-routing.js";
 import { samplingSamples } from "./samples-sampling.js";
 import { sequenceSamples } from "./samples-sequence.js";
@@ -43,6 +44,7 @@ export const samples: Samples<OpName> = {
   ...sequenceSamples,
   ...attentionSamples,
   ...routingSamples,
+  ...entrySamples,
   ...trainingSamples,
   ...lossSamples,
   ...samplingSamples,

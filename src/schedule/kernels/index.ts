@@ -3,6 +3,7 @@ import type { KernelOp } from "../../ir/vocabulary.js";
 import { attentionGradSpecs } from "./attention-grad.js";
 import { attentionSpecs } from "./attention.js";
 import { computeSpecs } from "./compute.js";
+import { entrySpecs } from "./entries.js";
 import { gradientSpecs } from "./gradients.js";
 import { movementSpecs } from "./movement.js";
 import { optimiserSpecs } from "./optimisers.js";
@@ -17,6 +18,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...attentionSpecs,
   ...attentionGradSpecs,
   ...computeSpecs,
+  ...entrySpecs,
   ...gradientSpecs,
   ...movementSpecs,
   ...optimiserSpecs,
