@@ -1,4 +1,5 @@
 // From text to a model that generates: the two programs that read a prompt and add tokens, compiled together.
+import { once } from "./base/once.js";
 import { check } from "./check/check.js";
 import { checkOptions, programFor, type CompileOptions } from "./compile.js";
 import type { Model } from "./check/model.js";
@@ -46,7 +47,7 @@ export interface GenerationModel extends Omit<CompiledGeneration, "generation"> 
 /**
  * Compiles a `.mod` source to generate. Never throws for a fault of the source; throws GenerationError for a model that
  * is none of one token after another: its `forward` takes u32[B, T] and gives f32[B, T, vocabulary], and all its
- * choices are made from the token alone.
+ * choices are made from the token alone. The program `step` is compiled when it is first read.
  */
 export function compileGeneration(source: string, options: CompileGenerationOptions = {}): CompiledGeneration {
   const tunings = options.tunings === undefined ? null : checkTunings(options.tunings);
@@ -71,16 +72,30 @@ export function generationModel(source: string, options: CompileGenerationOption
   const made = material.generation();
   const optimized = (name: ProgramName): Graph =>
     optimize(recipes[name].graph(material), { verify: options.verify ?? false });
-  const graphs: GenerationGraphs = { ...made, prompt: optimized("prompt"), step: optimized("step") };
+  const step = once(() => optimized("step"));
+  const graphs: GenerationGraphs = {
+    ...made,
+    prompt: optimized("prompt"),
+    get step() {
+      return step();
+    },
+  };
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
     const program = (graph: Graph): Program =>
       programFor({ graph, model, sources }, target, tunings, options.precision);
-    return generationOf(made, model.routes, program(graphs.prompt), program(graphs.step));
+    return generationOf(made, model.routes, program(graphs.prompt), () => program(graphs.step));
   };
   return { forTarget, graphs, model, diagnostics, sources };
 }
 
-function generationOf(made: GenerationGraphs, routes: Model["routes"], prompt: Program, step: Program): Generation {
+/** `makeStep` is called when the program is first read: the first token does not wait for it. */
+function generationOf(
+  made: GenerationGraphs,
+  routes: Model["routes"],
+  prompt: Program,
+  makeStep: () => Program,
+): Generation {
+  const step = once(makeStep);
   const { axes } = made.prompt;
   const [root] = made.axes;
   const names = routeNames(made.axes, routes);
@@ -89,7 +104,9 @@ function generationOf(made: GenerationGraphs, routes: Model["routes"], prompt: P
     format: GENERATION_FORMAT,
     version: GENERATION_VERSION,
     prompt,
-    step,
+    get step() {
+      return step();
+    },
     input: made.input,
     vocabulary: made.vocabulary,
     context: axisNamed(axes, root!.axis).bound,
