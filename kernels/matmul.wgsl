@@ -2,7 +2,7 @@
 // Method: an invocation owns 4 rows × 8 columns in registers: 12 loads for 32 multiply-adds. Rows and columns beyond
 // the edge read the last one and are not stored. k runs in blocks of 64 whose sums are added up, which keeps rounding
 // small.
-// Grid: one invocation for each tile, batch by batch, in the order of `placeOf`.
+// Grid: one invocation for each tile, in the order of `tileAt`.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32, depthStride: u32, columnStride: u32 }
@@ -18,11 +18,19 @@ fn depthStride() -> u32 { return sizes.depthStride; }
 fn columnStride() -> u32 { return sizes.columnStride; }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 fn baseB(batch: u32) -> u32 { return batch * sizes.depth * sizes.columns; }
+/** Rows of a batch that an invocation computes, from `first` to before `end`, and its place among `across` columns. */
+struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Row and column of a tile. Neighbours run along the rows of b where those lie in memory one after the other, else they
- * share them.
+ * The n-th tile of so many rows, batch by batch; beyond the last it has no rows. Neighbours run along the rows of b
+ * where those lie in memory one after the other, else they share them.
  */
-fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(tile / across, tile % across); }
+fn tileAt(n: u32, across: u32, height: u32) -> Tile {
+  let down = (rowCount() + height - 1u) / height;
+  let batch = n / (across * down);
+  return Tile(batch, n / across % down * height, select(0u, rowCount(), batch < batchCount()), n % across);
+}
+/** How many k a batch sums over. */
+fn reach(batch: u32) -> u32 { return depth(); }
 /** What one row of a needs: where it starts. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
@@ -50,16 +58,14 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tile = (group.x + group.y * groups.x) * 64u + lane;
-  let across = (columnCount() + 7u) / 8u;
-  let down = (rowCount() + 3u) / 4u;
-  if (tile >= across * down * batchCount()) { return; }
-  let batch = tile / (across * down);
-  let place = placeOf(tile % (across * down), across, down);
-  let row = place.x * 4u;
-  let first = place.y * 8u;
+  let tile = tileAt((group.x + group.y * groups.x) * 64u + lane, (columnCount() + 7u) / 8u, 4u);
+  if (tile.first >= tile.end) { return; }
+  let batch = tile.batch;
+  let row = tile.first;
+  let first = tile.place * 8u;
+  let count = reach(batch);
 
-  let last = rowCount() - 1u;
+  let last = tile.end - 1u;
   let row0 = rowA(batch, row);
   let row1 = rowA(batch, min(row + 1u, last));
   let row2 = rowA(batch, min(row + 2u, last));
@@ -72,8 +78,8 @@ fn main(
 
   var s00 = vec4f(); var s01 = vec4f(); var s10 = vec4f(); var s11 = vec4f();
   var s20 = vec4f(); var s21 = vec4f(); var s30 = vec4f(); var s31 = vec4f();
-  for (var begin = 0u; begin < depth(); begin += BLOCK) {
-    let end = min(begin + BLOCK, depth());
+  for (var begin = 0u; begin < count; begin += BLOCK) {
+    let end = min(begin + BLOCK, count);
     var p00 = vec4f(); var p01 = vec4f(); var p10 = vec4f(); var p11 = vec4f();
     var p20 = vec4f(); var p21 = vec4f(); var p30 = vec4f(); var p31 = vec4f();
     for (var k = begin; k < end; k++) {
@@ -101,6 +107,6 @@ fn main(
 
   var sums = array<vec4f, 8>(s00, s01, s10, s11, s20, s21, s30, s31);
   for (var i = 0u; i < 8u; i++) {
-    if (row + i / 2u < rowCount()) { finish(batch, row + i / 2u, first + i % 2u * 4u, sums[i]); }
+    if (row + i / 2u < tile.end) { finish(batch, row + i / 2u, first + i % 2u * 4u, sums[i]); }
   }
 }

@@ -3,7 +3,7 @@
 // VECTORS vectors of four columns in registers. For a value of k each lane loads the one of its own row of a, which a
 // shuffle from a fixed lane hands round. A sum is visited once for STEP of k. k runs in blocks of 64 whose sums are
 // added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
-// Grid: one workgroup for each tile, batch by batch, down the rows first, so that neighbours share columns.
+// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
 enable subgroups;
 
 // --- parameters
@@ -19,6 +19,16 @@ fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
+/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+struct Tile { batch: u32, first: u32, end: u32, place: u32 }
+/** The n-th tile of so many rows: batch by batch, down the rows first. Beyond the last it has no rows. */
+fn tileAt(n: u32, across: u32, height: u32) -> Tile {
+  let down = (rowCount() + height - 1u) / height;
+  let batch = n / (across * down);
+  return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
+}
+/** How many k a batch sums over. */
+fn reach(batch: u32) -> u32 { return depth(); }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
@@ -63,7 +73,7 @@ const TILE = ROWS * VECTORS;
 /** Rows of the tile, WIDTH at a time: a lane for each. */
 const GROUPS = (ROWS + WIDTH - 1u) / WIDTH;
 
-alias Tile = array<vec4f, TILE>;
+alias Products = array<vec4f, TILE>;
 /** Of each k in turn: the values of the rows, a lane for each, and the vectors of the columns. */
 alias Values = array<f32, GROUPS * STEP>;
 alias Columns = array<vec4f, VECTORS * STEP>;
@@ -72,7 +82,12 @@ alias Columns = array<vec4f, VECTORS * STEP>;
  * Adds what STEP values of k give to the sums of four rows from `first` on. A function, for Mesa unrolls no loop that
  * would become as long as all rows.
  */
-fn accumulate(part: ptr<function, Tile>, first: u32, values: ptr<function, Values>, columns: ptr<function, Columns>) {
+fn accumulate(
+  part: ptr<function, Products>,
+  first: u32,
+  values: ptr<function, Values>,
+  columns: ptr<function, Columns>,
+) {
   for (var r = first; r < min(first + 4u, ROWS); r++) {
     var value: array<vec4f, STEP>;
     for (var i = 0u; i < STEP; i++) { value[i] = vec4f(subgroupShuffle((*values)[i * GROUPS + r / WIDTH], r % WIDTH)); }
@@ -90,26 +105,26 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let tile = group.x + group.y * groups.x;
   let panels = (columnCount() + PANEL - 1u) / PANEL;
   let across = (panels + VECTORS - 1u) / VECTORS;
-  let down = (rowCount() + ROWS - 1u) / ROWS;
-  if (tile >= across * down * batchCount()) { return; }
-  let batch = tile / (across * down);
-  let row = (tile % down) * ROWS;
-  let panel = (tile / down % across) * VECTORS;
+  let tile = tileAt(group.x + group.y * groups.x, across, ROWS);
+  if (tile.first >= tile.end) { return; }
+  let batch = tile.batch;
+  let row = tile.first;
+  let panel = tile.place * VECTORS;
+  let count = reach(batch);
 
   var rows: array<RowA, GROUPS>;
-  for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * WIDTH + lane, rowCount() - 1u)); }
+  for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * WIDTH + lane, tile.end - 1u)); }
   var atB: array<u32, VECTORS>;
   for (var c = 0u; c < VECTORS; c++) {
     atB[c] = vectorB(matrixB(batch), min((panel + c) * WIDTH + lane, (columnCount() + 3u) / 4u - 1u));
   }
 
-  var sums: Tile;
-  for (var begin = 0u; begin < depth(); begin += BLOCK) {
-    let end = min(begin + BLOCK, depth());
-    var part: Tile;
+  var sums: Products;
+  for (var begin = 0u; begin < count; begin += BLOCK) {
+    let end = min(begin + BLOCK, count);
+    var part: Products;
     for (var r = 0u; r < ROWS; r++) {
       for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = vec4f(); }
     }
@@ -154,7 +169,7 @@ fn main(
   }
 
   // Rolled, for the bounds are no constants: `finish` may be long.
-  let bottom = min(row + ROWS, rowCount());
+  let bottom = min(row + ROWS, tile.end);
   let right = min(panel + VECTORS, panels);
   for (var r = row; r < bottom; r++) {
     for (var p = panel; p < right; p++) {

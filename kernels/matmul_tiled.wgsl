@@ -3,7 +3,7 @@
 // operands are brought to workgroup memory, from which every value is read sixteen times: what a GPU, whose memory is
 // far behind its arithmetic, wants (Volkov and Demmel 2008). Loads and stores of neighbouring invocations lie side by
 // side. k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl.
-// Grid: one workgroup for each tile, batch by batch, down the rows first, so that neighbours share their panel.
+// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panel.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -15,6 +15,16 @@ fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
+/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+struct Tile { batch: u32, first: u32, end: u32, place: u32 }
+/** The n-th tile of so many rows: batch by batch, down the rows first. Beyond the last it has no rows. */
+fn tileAt(n: u32, across: u32, height: u32) -> Tile {
+  let down = (rowCount() + height - 1u) / height;
+  let batch = n / (across * down);
+  return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
+}
+/** How many k a batch sums over. */
+fn reach(batch: u32) -> u32 { return depth(); }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
@@ -53,33 +63,33 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tile = group.x + group.y * groups.x;
   let across = (columnCount() + 63u) / 64u;
-  let down = (rowCount() + 63u) / 64u;
-  if (tile >= across * down * batchCount()) { return; }
-  let batch = tile / (across * down);
-  let row = (tile % down) * 64u;
-  let panel = tile / down % across;
+  let tile = tileAt(group.x + group.y * groups.x, across, 64u);
+  if (tile.first >= tile.end) { return; }
+  let batch = tile.batch;
+  let row = tile.first;
+  let panel = tile.place;
+  let reached = reach(batch);
   let own = vec2u(lane / 16u, lane % 16u);
   let atB = (matrixB(batch) * across + panel) * depth() * 16u;
 
   // Four rows of a for one k, neighbours along k; one vector of b, neighbours along its columns.
-  let last = rowCount() - 1u;
+  let last = tile.end - 1u;
   var rows: array<RowA, 4>;
   for (var r = 0u; r < 4u; r++) { rows[r] = rowA(batch, min(row + own.x * 4u + r, last)); }
 
   var sum: array<vec4f, 4>;
   for (var i = 0u; i < 4u; i++) { sum[i] = vec4f(); }
-  for (var begin = 0u; begin < depth(); begin += BLOCK) {
-    let end = min(begin + BLOCK, depth());
+  for (var begin = 0u; begin < reached; begin += BLOCK) {
+    let end = min(begin + BLOCK, reached);
     var part: array<vec4f, 4>;
     for (var i = 0u; i < 4u; i++) { part[i] = vec4f(); }
     for (var k = begin; k < end; k += STEP) {
-      let kA = min(k + own.y, depth() - 1u);
+      let kA = min(k + own.y, reached - 1u);
       let c = colA(kA);
       tileA[own.y][own.x] = vec4f(valueA(rows[0], c, kA), valueA(rows[1], c, kA), valueA(rows[2], c, kA),
         valueA(rows[3], c, kA));
-      tileB[own.x][own.y] = loadB(atB + min(k + own.x, depth() - 1u) * 16u + own.y);
+      tileB[own.x][own.y] = loadB(atB + min(k + own.x, reached - 1u) * 16u + own.y);
       workgroupBarrier();
       let count = min(STEP, end - k);
       for (var j = 0u; j < count; j++) {
@@ -97,6 +107,6 @@ fn main(
 
   for (var r = 0u; r < 4u; r++) {
     let i = row + own.x * 4u + r;
-    if (i < rowCount()) { finish(batch, i, panel * 64u + own.y * 4u, sum[r]); }
+    if (i < tile.end) { finish(batch, i, panel * 64u + own.y * 4u, sum[r]); }
   }
 }

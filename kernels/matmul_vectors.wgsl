@@ -2,8 +2,8 @@
 // Method: an invocation owns ROWS rows × VECTORS vectors of four columns in registers; the eight invocations of a row
 // of the workgroup read 32 columns side by side, 8 of its rows the same ones. k runs in blocks of 64 whose sums are
 // added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
-// Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, batch by batch, down the rows first, so
-// that neighbours share columns.
+// Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, in the order of `tileAt`, in which
+// neighbours share columns.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -17,6 +17,16 @@ fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
+/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+struct Tile { batch: u32, first: u32, end: u32, place: u32 }
+/** The n-th tile of so many rows: batch by batch, down the rows first. Beyond the last it has no rows. */
+fn tileAt(n: u32, across: u32, height: u32) -> Tile {
+  let down = (rowCount() + height - 1u) / height;
+  let batch = n / (across * down);
+  return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
+}
+/** How many k a batch sums over. */
+fn reach(batch: u32) -> u32 { return depth(); }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
@@ -51,25 +61,24 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tile = group.x + group.y * groups.x;
   let vectors = (columnCount() + 3u) / 4u;
   let across = (vectors + 8u * VECTORS - 1u) / (8u * VECTORS);
-  let down = (rowCount() + 8u * ROWS - 1u) / (8u * ROWS);
-  if (tile >= across * down * batchCount()) { return; }
-  let batch = tile / (across * down);
-  let row = (tile % down * 8u + lane / 8u) * ROWS;
-  let vector = (tile / down % across) * 8u * VECTORS + lane % 8u;
-  if (row >= rowCount()) { return; }
+  let tile = tileAt(group.x + group.y * groups.x, across, 8u * ROWS);
+  let batch = tile.batch;
+  let row = tile.first + lane / 8u * ROWS;
+  let vector = tile.place * 8u * VECTORS + lane % 8u;
+  if (row >= tile.end) { return; }
+  let count = reach(batch);
 
   var rows: array<RowA, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(row + r, rowCount() - 1u)); }
+  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(row + r, tile.end - 1u)); }
   var atB: array<u32, VECTORS>;
   for (var c = 0u; c < VECTORS; c++) { atB[c] = vectorB(matrixB(batch), min(vector + 8u * c, vectors - 1u)); }
 
   var sum: array<vec4f, TILE>;
   for (var i = 0u; i < TILE; i++) { sum[i] = vec4f(); }
-  for (var begin = 0u; begin < depth(); begin += BLOCK) {
-    let end = min(begin + BLOCK, depth());
+  for (var begin = 0u; begin < count; begin += BLOCK) {
+    let end = min(begin + BLOCK, count);
     var part: array<vec4f, TILE>;
     for (var i = 0u; i < TILE; i++) { part[i] = vec4f(); }
     for (var k = begin; k < end; k++) {
@@ -85,7 +94,7 @@ fn main(
   }
 
   for (var i = 0u; i < TILE; i++) {
-    if (row + i / VECTORS < rowCount()) {
+    if (row + i / VECTORS < tile.end) {
       finish(batch, row + i / VECTORS, (vector + 8u * (i % VECTORS)) * 4u, sum[i]);
     }
   }

@@ -182,6 +182,10 @@ export const producerOf = (node: Node): Node => (isOp(node, "pick") ? node.input
 /** Whether the node adds or writes rows into its first input, all other rows of which keep their bits. */
 export const isScatter = (node: Node): node is Node<"put"> | Node<"set"> => isOp(node, "put") || isOp(node, "set");
 
+/** Whether the node gathers rows of its first input by the index in its second. */
+export const isGather = (node: Node): node is Node<"take"> | Node<"entry_rows"> =>
+  isOp(node, "take") || isOp(node, "entry_rows");
+
 /** The axis that a node defines, and the index of the result that is its starts; null if it defines none. */
 export function definedAxis(node: Node): { readonly axis: string; readonly starts: number } | null {
   const { makes } = schemas[node.op];

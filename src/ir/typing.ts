@@ -92,6 +92,14 @@ export function inputTypes(op: OpName, inputs: readonly Node[]): readonly Tensor
 /** The axis T of a packed dimension if the size is exactly rows(T), else null. */
 export const packedAxis = (size: Size): string | null => soleAtom(size, "rows");
 
+/** The axis T and k if the size is k · rows(T) for a whole number k, else null. */
+export function rowsOf(size: Size): { readonly axis: string; readonly each: number } | null {
+  if (typeof size === "number" || size.terms.length !== 1) return null;
+  const { coefficient, atoms } = size.terms[0]!;
+  const atom = atoms.length === 1 ? atoms[0]!.atom : null;
+  return atom?.kind === "rows" && coefficient.den === 1n ? { axis: atom.axis, each: Number(coefficient.num) } : null;
+}
+
 /** The axis T if the size is exactly that axis, else null. */
 export const plainAxis = (size: Size): string | null => soleAtom(size, "axis");
 

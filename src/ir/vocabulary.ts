@@ -184,6 +184,26 @@ const vocabulary = {
    */
   put_entries: kernel(3),
 
+  // --- groups of rows, each with a matrix of its own
+  /**
+   * group u32[N, k]: the group of each of the k entries of N rows → entries u32[N·k], rows u32[N·k], place u32[N, k],
+   * starts u32[groups + 1], group u32[N·k]. The entries in a stable order by group: which entry is at each place, and
+   * its row; the place of each entry; the first place of each group; the group at each place. Entries of any other
+   * number have no group: they come last, from `starts[groups]` on, and are listed as of the last group.
+   */
+  sort_entries: kernel(1, { groups: "number" }),
+  /** x[N, …], index u32[N·k], place u32[N, k] → [N·k, …]: row `index` of x at each place; `place` are those of a row. */
+  entry_rows: moved(3),
+  /** y[N·k, …], place u32[N, k], index u32[N·k] (, x[N, …]) → [N, …]: (x plus) Σ over j of y[place[n, j]], in order. */
+  sum_entries: kernel([3, 4]),
+  /**
+   * a[M, K], b[G, K, N], starts u32[G + 1] → [M, N]: rows from starts[g] on times matrix g of b; zeros behind the last
+   * group. With `transposed`, b is [G, N, K].
+   */
+  grouped_matmul: kernel(3, { transposed: "flag" }),
+  /** a[M, K], b[M, N], starts u32[G + 1] → [G, K, N]: Σ over the rows m of each group of a[m, ·]ᵀ b[m, ·]. */
+  grouped_contract: kernel(3),
+
   // --- attention
   /** x[…, N, d], positions u32[N], rope_table → halves rotated: (x1·cos − x2·sin, x2·cos + x1·sin). */
   rope: kernel(3),

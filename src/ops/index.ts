@@ -4,6 +4,7 @@ import { attentionGradients } from "./attention-grad.js";
 import type { OpTable } from "./define.js";
 import { entries } from "./entries.js";
 import { gradients } from "./gradients.js";
+import { groups } from "./groups.js";
 import { losses } from "./losses.js";
 import { optimisers } from "./optimisers.js";
 import { pointwise } from "./pointwise.js";
@@ -28,6 +29,7 @@ export const ops: OpTable = {
   ...sequences,
   ...routing,
   ...entries,
+  ...groups,
   ...attentions,
   ...losses,
   ...gradients,

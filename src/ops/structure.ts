@@ -1,7 +1,7 @@
 // Operators that move, select or order values without computing new ones.
 import { typeOf, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
-import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
+import { equalShapes, packedAxis, printShape, rowsOf } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { reshaped, unbroadcast } from "./cotangents.js";
@@ -213,7 +213,10 @@ export const structure: Pick<OpTable, Structure> = {
   },
 };
 
-/** A reshape must preserve packed dimensions: the number of elements before, between and after them must not change. */
+/**
+ * A reshape must preserve packed dimensions: the number of elements before, between and after them must not change.
+ * Several rows for each token are its rows, and behind them so many.
+ */
 function checkReshape(from: readonly Size[], to: readonly Size[]): void {
   if (!equalSizes(elements({ shape: from }), elements({ shape: to })))
     mismatch(`${printShape(from)} and ${printShape(to)} hold different numbers of elements`);
@@ -222,21 +225,22 @@ function checkReshape(from: readonly Size[], to: readonly Size[]): void {
     mismatch(`a reshape from ${printShape(from)} to ${printShape(to)} takes packed rows apart`);
 }
 
-/** The input dimension of a packed dimension: a reshape preserves their order. */
-function samePacked(to: readonly Size[], dim: number, from: readonly Size[]): number {
-  const packed = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (packedAxis(s) === null ? [] : [d]));
-  return packed(from)[packed(to).indexOf(dim)]!;
+/** The input dimension of a packed dimension, as a reshape preserves their order; null where it has several rows each. */
+function samePacked(to: readonly Size[], dim: number, from: readonly Size[]): number | null {
+  const packed = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (rowsOf(s) === null ? [] : [d]));
+  const found = packed(from)[packed(to).indexOf(dim)]!;
+  return packedAxis(from[found]!) === null ? null : found;
 }
 
 function groups(shape: readonly Size[]): { readonly axes: readonly string[]; readonly between: readonly Size[] } {
   const axes: string[] = [];
   const between: Size[] = [1];
   shape.forEach((s) => {
-    const axis = packedAxis(s);
-    if (axis === null) between[between.length - 1] = multiplySizes(between[between.length - 1]!, s);
+    const rows = rowsOf(s);
+    if (rows === null) between[between.length - 1] = multiplySizes(between[between.length - 1]!, s);
     else {
-      axes.push(axis);
-      between.push(1);
+      axes.push(rows.axis);
+      between.push(rows.each);
     }
   });
   return { axes, between };

@@ -84,7 +84,14 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
     prologue: null,
     places: [-1, 2],
   };
-  const { steps } = matmul(context, { loads, finishes: finishes(panels, sums), inputB: 2, unpacked: false, pairs: 0 });
+  const { steps } = matmul(context, {
+    loads,
+    finishes: finishes(panels, sums),
+    inputStarts: -1,
+    inputB: 2,
+    unpacked: false,
+    pairs: 0,
+  });
   return Promise.all(steps.map((step) => runStep(device, step, panels, data)));
 }
 

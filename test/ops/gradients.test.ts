@@ -25,6 +25,7 @@ const FLAT: readonly OpName[] = [
   ] as const),
   ...(["eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "argmax"] as const),
   ...(["positions", "segments", "counts", "top", "above", "span", "join", "route_mask", "top_entries"] as const),
+  "sort_entries",
   ...(["append", "last", "sample", "mark"] as const),
   "stop_gradient",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.

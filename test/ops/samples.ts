@@ -5,6 +5,7 @@ import { Bench, type Case, type Setting } from "./bench.js";
 import { attentionSamples } from "./samples-attention.js";
 import { castSamples } from "./samples-casts.js";
 import { comparisonSamples } from "./samples-comparisons.js";
+import { groupSamples } from "./samples-groups.js";
 import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { reductionSamples } from "./samples-reductions.js";
@@ -45,6 +46,7 @@ export const samples: Samples<OpName> = {
   ...attentionSamples,
   ...routingSamples,
   ...entrySamples,
+  ...groupSamples,
   ...trainingSamples,
   ...lossSamples,
   ...samplingSamples,

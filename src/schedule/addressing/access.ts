@@ -1,6 +1,6 @@
 // Access functions: the coordinates of input elements as affine functions of a result element's coordinates, with at
 // most one indirection through the row indices of a route.
-import { isOp, type Node } from "../../ir/graph.js";
+import { isGather, isOp, type Node } from "../../ir/graph.js";
 import { addSizes, equalSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { dimensionGroups, type Layout, type Value } from "./layout.js";
@@ -83,11 +83,12 @@ export function inputCoordinates(
   }
   if (isOp(node, "slice")) return at.map((c, d) => (d === node.attrs.axis ? shifted(c, node.attrs.start) : c));
   if (isOp(node, "broadcast")) return broadcastCoordinates(at, from, to, rank);
-  if (isOp(node, "take")) {
+  if (isGather(node)) {
+    const dim = isOp(node, "take") ? node.attrs.dim : 0;
     const index = indexOf(node.inputs[1]);
     // An access has at most one index.
     if (!index || at.some((c) => c.index)) return null;
-    return at.map((c, d) => (d === node.attrs.dim ? { affine: c.affine, index, plus: 0 } : c));
+    return at.map((c, d) => (d === dim ? { affine: c.affine, index, plus: 0 } : c));
   }
   if (isOp(node, "reshape")) return reshapedCoordinates(extents, at, from, to, rank);
   return isOp(node, "stop_gradient") || isOp(node, "barrier") ? at : null;

@@ -1,7 +1,7 @@
 // Addressability analysis: decides by shapes and strides, before fusion, which structure can be read in place and which
 // must be copied.
 import { readersOf } from "../../base/collections.js";
-import { isSameView, isView, isOp, type Node } from "../../ir/graph.js";
+import { isGather, isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import type { Size } from "../../size/size.js";
 import { broadcastCoordinates, coordinatesOf, inputCoordinates, type Coordinate } from "./access.js";
@@ -46,7 +46,7 @@ export function viewsOf(
   const { memory, view } = neededBy(order, new Set([...required, ...kept]));
   const { written, permuted } = writtenPermutes(order, memory, extents);
   /** Structure that is copied regardless of this analysis. */
-  const isCopied = (n: Node): boolean => memory.has(n) || (isOp(n, "take") && view.has(n));
+  const isCopied = (n: Node): boolean => memory.has(n) || (isGather(n) && view.has(n));
   const opaque = new Set<Node>();
   const strided = new Set<Node>();
   const views = { extents, opaque, written, strided };
@@ -151,7 +151,7 @@ function viewsAllow(
   consumers: Pick<Consumers, "direct" | "isCopied" | "allowsAnyLayout">,
 ): boolean {
   return consumers.direct(node).every((reader) => {
-    if (!isView(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
+    if (!isView(reader) || reader.inputs[0] !== node || isGather(reader)) return true;
     const own = viewed(extents, reader, layout);
     if (consumers.isCopied(reader)) return true; // a copy can read any strides
     if (!own || !(consumers.allowsAnyLayout(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
@@ -205,7 +205,7 @@ function neededBy(
 ): { readonly memory: ReadonlySet<Node>; readonly view: ReadonlySet<Node> } {
   const [memory, view] = [new Set<Node>(required), new Set<Node>()];
   for (const node of order.toReversed()) {
-    const copied = !isSameView(node) && (memory.has(node) || (isOp(node, "take") && view.has(node)));
+    const copied = !isSameView(node) && (memory.has(node) || (isGather(node) && view.has(node)));
     node.inputs.forEach((input, i) => {
       const seen = isView(node) && i === 0;
       if (seen ? isSameView(node) && memory.has(node) : isView(node) || modeOf(node, i) === "memory") memory.add(input);

@@ -1,7 +1,7 @@
 // Consumer analysis: the readers of each value, seen through views that are not copied, and the layout that each
 // requires.
 import { readersOf } from "../../base/collections.js";
-import { isPointwise, isSameView, isView, isOp, type Node } from "../../ir/graph.js";
+import { isGather, isPointwise, isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { kernelOf } from "../../ops/traits.js";
 
@@ -89,7 +89,7 @@ export class Consumers {
       return;
     }
     const copied =
-      !isSameView(node) && (this.#hasMode(node, "memory") || (node.op === "take" && this.#hasMode(node, "view")));
+      !isSameView(node) && (this.#hasMode(node, "memory") || (isGather(node) && this.#hasMode(node, "view")));
     if (copied) {
       this.#copied.add(node);
       this.#add(from, { node, mode: "element", repeats: node.op === "broadcast" });

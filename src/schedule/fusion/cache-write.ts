@@ -1,5 +1,5 @@
 // The KV-cache-write epilogue: rows of a slice, rotated if the slice is, are written to a cache.
-import { isOp, type Node, isView } from "../../ir/graph.js";
+import { isGather, isOp, type Node, isView } from "../../ir/graph.js";
 import { isRowMajor, viewed, type Layout } from "../addressing/layout.js";
 import type { Epilogue } from "./epilogue.js";
 import { isFreeFor, isSettled, opsOf, type CacheWrite, type Draft } from "./fusion.js";
@@ -55,7 +55,7 @@ function setBehind(from: Node, lies: Omit<Layout, "value">, { product, options }
         ? next
         : null;
     }
-    if (!isView(next) || next.op === "take" || consumers.isCopied(next)) return null;
+    if (!isView(next) || isGather(next) || consumers.isCopied(next)) return null;
     layout = viewed(extents, next, layout);
     at = next;
   }

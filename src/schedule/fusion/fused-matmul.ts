@@ -6,7 +6,8 @@ import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
 import { expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
 import { declareRows, splitsByRow, type Inputs } from "../addressing/expression-text.js";
-import { matmul, type MatmulContext } from "../kernels/products.js";
+import { matmul } from "../kernels/products.js";
+import type { MatmulContext } from "../kernels/product-kernels.js";
 import { input, result, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
 import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
@@ -118,6 +119,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
         ? null
         : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes }),
       inputB,
+      inputStarts: -1,
       pairs,
       unpacked: isUnpacked(product),
     };

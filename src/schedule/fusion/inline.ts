@@ -1,6 +1,6 @@
 // Producer inlining (compute_inline): pointwise operators that only this kernel reads are computed in it, down to
 // values that are stored before it runs.
-import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
+import { isGather, isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { loweringOf } from "../../ops/traits.js";
 import { isFloat } from "../../base/dtype.js";
 import { coordinatesOf, type Coordinate } from "../addressing/access.js";
@@ -68,7 +68,7 @@ export function inline(node: Node, reader: Node, options: InlineOptions): Inline
         computed: next,
         read: read ?? (views.strided.has(n) ? computed : null),
       });
-      if (isOp(n, "take")) {
+      if (isGather(n)) {
         if (options.scheduledAt(n.inputs[1]) >= options.before) return null;
         reads.add(n.inputs[1]);
       }

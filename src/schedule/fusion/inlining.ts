@@ -1,5 +1,5 @@
 // Decides for the remaining pointwise operators: each is inlined into its only reader, or stored.
-import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
+import { isGather, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import { coordinatesOf, type Coordinate } from "../addressing/access.js";
 import { coordinatesIn, descend, type Views } from "../addressing/views.js";
@@ -109,7 +109,7 @@ function baseBehind(node: Node, uses: Consumers, known: Map<Node, StructureBase>
   }
   let found: StructureBase = known.get(at) ?? { base: at, indices: [] };
   for (const n of chain.toReversed()) {
-    if (isOp(n, "take")) found = { base: found.base, indices: [...found.indices, n.inputs[1]] };
+    if (isGather(n)) found = { base: found.base, indices: [...found.indices, n.inputs[1]] };
     known.set(n, found);
   }
   return found;

@@ -1,6 +1,6 @@
 // The rotary-embedding epilogue: heads of a slice are rotated by the angles of their row before they are stored (Su et
 // al. 2021, arXiv 2104.09864, equation 34).
-import { isOp, type Node, isView } from "../../ir/graph.js";
+import { isGather, isOp, type Node, isView } from "../../ir/graph.js";
 import { equalSizes, type Size } from "../../size/size.js";
 import { canLieAt } from "../addressing/views.js";
 import { dtypeAt } from "../addressing/expression-text.js";
@@ -86,7 +86,7 @@ function rotationBehind(
 ): { readonly node: Node<"rope">; readonly chain: readonly Node[] } | null {
   const chain: Node[] = [];
   let [at, from]: [Node, Node] = [head, head.inputs[0]];
-  while (isView(at) && !required.has(at) && !consumers.isCopied(at) && at.op !== "take") {
+  while (isView(at) && !required.has(at) && !consumers.isCopied(at) && !isGather(at)) {
     const [next] = consumers.direct(at);
     if (consumers.direct(from).length !== 1 || !next) return null;
     chain.push(at);

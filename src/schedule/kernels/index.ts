@@ -5,6 +5,7 @@ import { attentionSpecs } from "./attention.js";
 import { computeSpecs } from "./compute.js";
 import { entrySpecs } from "./entries.js";
 import { gradientSpecs } from "./gradients.js";
+import { groupSpecs } from "./groups.js";
 import { movementSpecs } from "./movement.js";
 import { optimiserSpecs } from "./optimisers.js";
 import { productSpecs } from "./products.js";
@@ -20,6 +21,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...computeSpecs,
   ...entrySpecs,
   ...gradientSpecs,
+  ...groupSpecs,
   ...movementSpecs,
   ...optimiserSpecs,
   ...productSpecs,

@@ -35,7 +35,7 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
   const conflict = isScatter(node) && expression && !readsOnlyWhatItWrites(expression, node, layouts, extents);
   const resultViews = resultViewsOf(node, layouts, options);
   // Old rows are still read while new ones are written: the result starts as a copy.
-  const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).map((i) => places[i]!);
+  const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).flatMap((i) => places[i] ?? []);
   // A kernel that replaces several values reads none of them twice.
   const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
   const context = contextOf(node, options);

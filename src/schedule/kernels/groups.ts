@@ -1,0 +1,95 @@
+// Specs of the kernels that sort entries into groups, multiply each group by its matrix, and add up a row's entries.
+import { invariant } from "../../base/invariant.js";
+import { rounding } from "../codecs/codec.js";
+import type { MatmulContext, Product, ProductContext } from "./product-kernels.js";
+import { contractedTiles, groupedTiles } from "./product-tiles.js";
+import { PLAIN, productWork } from "./products.js";
+import { input, KernelBuilder, result, typeAt, work, type KernelContext, type Spec, type Work } from "./spec.js";
+
+const sortEntries: Spec<"sort_entries"> = ({ attrs, inputs, extents, tunings }) => {
+  const { shape } = typeAt(inputs, 0);
+  const kernel = new KernelBuilder("sort_entries", extents).read("group", "u32", input(0));
+  ["entries", "rows", "place", "starts", "listed"].forEach((name, i) => kernel.write(name, "u32", result(i)));
+  return work([
+    kernel
+      .constant("LANES", tunings.reductions.lanes)
+      .count("entryCount", extents.product(shape))
+      .count("each", shape[1]!)
+      .count("groupCount", attrs.groups)
+      .dispatch(attrs.groups + 1),
+  ]);
+};
+
+const sumEntries: Spec<"sum_entries"> = ({ inputs, results, extents, tunings, stored, inPlace }) => {
+  const [place, sum] = [typeAt(inputs, 1), typeAt(results, 0)];
+  const [from, to] = [stored.reads[0]!, stored.writes[0]!];
+  const base = inputs.length > 3 ? stored.reads[3]! : null;
+  const kernel = new KernelBuilder("sum_entries", extents)
+    .read("y", from.element("f32"), input(0))
+    .read("place", "u32", input(1));
+  // Rows that are added to are read from the memory that they share with the result.
+  if (base && !inPlace[0]) kernel.read("x", base.element("f32"), input(3));
+  kernel
+    .write("sum", to.element("f32"), result())
+    .count("rowCount", place.shape[0]!)
+    .count("each", place.shape[1]!)
+    .count("width", extents.product(sum.shape.slice(1)))
+    .function(`fn valueAt(i: u32) -> f32 { return ${from.load("y[i]")}; }`)
+    .function(`fn baseAt(i: u32) -> f32 { return ${base ? base.load(inPlace[0] ? "sum[i]" : "x[i]") : "0.0"}; }`)
+    .function(rounding(to, sum.dtype));
+  return work([kernel.spread(extents.product(sum.shape), tunings.elements)]);
+};
+
+/** A product of groups of rows, each by its own matrix. */
+export const groupedMatmul = (node: KernelContext<"grouped_matmul">, fused: MatmulContext = PLAIN): Work => {
+  const context: ProductContext = { ...node, ...fused };
+  const [a, b, y] = [typeAt(node.inputs, 0), typeAt(node.inputs, 1), typeAt(node.results, 0)];
+  const [groups] = b.shape;
+  invariant(typeof groups === "number", "the number of groups is known");
+  return productWork(context, {
+    batches: groups,
+    rows: y.shape[0]!,
+    columns: y.shape[1]!,
+    depth: a.shape[1]!,
+    lead: [groups],
+    stepsA: [0],
+    stepsB: [1],
+    tiles: groupedTiles(groups, y.shape[0]!, fused.inputStarts),
+    groups,
+  });
+};
+
+/** Each group's matrix is a product whose depth is the group's rows, of which a lies transposed. */
+const groupedContract: Spec<"grouped_contract"> = (node) => {
+  const [a, b, y] = [typeAt(node.inputs, 0), typeAt(node.inputs, 1), typeAt(node.results, 0)];
+  const [groups] = y.shape;
+  invariant(typeof groups === "number", "the number of groups is known");
+  const loads = (kernel: KernelBuilder): void => {
+    const codec = node.stored.reads[0]!;
+    kernel.read("a", codec.element("f32"), input(0)).function(`struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(starts[batch] * rowCount() + row); }
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k * rowCount(); }
+fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + c]")}; }`);
+  };
+  const product: Product = {
+    batches: groups,
+    rows: a.shape[1]!,
+    columns: b.shape[1]!,
+    depth: a.shape[0]!,
+    lead: [groups],
+    stepsA: [0],
+    stepsB: [1],
+    tiles: contractedTiles(groups, a.shape[1]!, 2),
+    groups: null,
+  };
+  return productWork({ ...node, ...PLAIN, attrs: { transposed: false }, loads }, product);
+};
+
+/** By operator. */
+export const groupSpecs = {
+  sort_entries: sortEntries,
+  sum_entries: sumEntries,
+  grouped_matmul: groupedMatmul,
+  grouped_contract: groupedContract,
+};

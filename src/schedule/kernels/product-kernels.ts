@@ -1,0 +1,264 @@
+// The kernels of a matrix product and their tiles: what each reads, computes and stores.
+import { invariant } from "../../base/invariant.js";
+import { blockStride } from "../../program/program.js";
+import type { Size } from "../../size/size.js";
+import { rounding, type Codec } from "../codecs/codec.js";
+import type { Step } from "../plan.js";
+import type { ProductTuning } from "../tunings/index.js";
+import { weightTunings, type WeightTunings } from "../tunings/products.js";
+import type { Tiles } from "./product-tiles.js";
+import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
+
+/** The fused prologue and epilogue of a product's kernel. */
+export interface MatmulContext {
+  /**
+   * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
+   * `valueA` (see the kernels of products). Null: input 0 as it lies.
+   */
+  readonly loads: ((kernel: KernelBuilder) => void) | null;
+  /**
+   * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
+   * `Sums`, `ROW_SUMS` and `keep`. Columns are those of the packed b. Null: the result is stored, row-major.
+   */
+  readonly finishes: ((kernel: KernelBuilder) => void) | null;
+  /** The input number of b: 1, or after the inputs that `loads` binds. */
+  readonly inputB: number;
+  /** Whether b, though a weight, is also available row-major, and packing it costs time. */
+  readonly unpacked: boolean;
+  /** The input number of the starts of groups, where rows are in groups. */
+  readonly inputStarts: number;
+  /**
+   * Half the width of a rotary head whose pairs of columns lie side by side in the packed b; 0: columns in their order.
+   */
+  readonly pairs: number;
+}
+
+/** A product as its kernels see it: of one matrix, or of one a group of rows. */
+export type ProductContext = Omit<KernelContext<"matmul" | "grouped_matmul" | "grouped_contract">, "attrs"> &
+  MatmulContext & { readonly attrs: { readonly transposed: boolean } };
+
+/** A product as rows of a by matrices of b. */
+export interface Product {
+  readonly batches: Size;
+  readonly rows: Size;
+  readonly columns: Size;
+  readonly depth: Size;
+  /** Leading dimensions the batches are counted over; none where one b serves all rows. */
+  readonly lead: readonly Size[];
+  /** For each leading dimension, how many matrices of a and of b a step along it crosses. */
+  readonly stepsA: readonly Size[];
+  readonly stepsB: readonly Size[];
+  readonly tiles: Tiles;
+  /** Matrices of b of which each takes its share of the rows; null where each row meets every matrix of its batch. */
+  readonly groups: number | null;
+}
+
+type Context = ProductContext;
+
+/** What the product's weight is computed by. */
+export function ownTunings({ tunings }: ProductContext, { depth, columns }: Product): WeightTunings {
+  invariant(typeof columns === "number" && typeof depth === "number", "a weight's sizes are known");
+  return weightTunings(tunings.products, depth, columns);
+}
+
+/** The step of a product with this kernel. */
+export function stepOf(context: Context, product: Product, tuning: ProductTuning): Step<Operand> {
+  switch (tuning.kind) {
+    case "plain":
+      return plainStep(context, product);
+    case "subgroup":
+      return subgroupStep(context, product, tuning);
+    case "vectors":
+      return vectorsStep(context, product, tuning);
+    case "tiled":
+      return tiledStep(context, product);
+    default:
+      return tuning satisfies never;
+  }
+}
+
+const PLAIN_ROWS = 4;
+const PLAIN_COLUMNS = 8;
+
+function plainStep(context: Context, product: Product): Step<Operand> {
+  const { attrs, extents } = context;
+  const { columns, depth } = product;
+  const [b, codec] = [asGiven(context, product), codecB(context)];
+  const kernel = new KernelBuilder("matmul", extents);
+  declareLoads(kernel, context, product);
+  kernel
+    .read("b", codec.one, b)
+    .function(codec.readOne("loadB", "b", strideIn(b)))
+    .count("depthStride", attrs.transposed ? 1 : columns)
+    .count("columnStride", attrs.transposed ? depth : 1);
+  kernel.index("matrixB", product.lead, product.stepsB);
+  kernel.function(`${product.tiles.firstB}\nfn baseB(batch: u32) -> u32 { return firstB(matrixB(batch)); }`);
+  product.tiles.declare(kernel, attrs.transposed);
+  declareFinish(kernel, context, product);
+  return kernel.over(
+    extents.times(product.tiles.count(PLAIN_ROWS, extents), extents.ceilDivide(columns, PLAIN_COLUMNS)),
+  );
+}
+
+function subgroupStep(
+  context: Context,
+  product: Product,
+  { rows, vectors }: Extract<ProductTuning, { kind: "subgroup" }>,
+): Step<Operand> {
+  const { subgroupSize } = context.tunings.products;
+  invariant(subgroupSize !== null, "products rely on subgroups of one width");
+  const kernel = new KernelBuilder("matmul_subgroup", context.extents);
+  kernel.subgroups(subgroupSize).constant("WIDTH", subgroupSize).constant("ROWS", rows).constant("VECTORS", vectors);
+  const b = vectorsOf(kernel, context, product);
+  return vectorStep(kernel, context, product, { b, rows, columns: 4 * subgroupSize * vectors });
+}
+
+function vectorsStep(
+  context: Context,
+  product: Product,
+  { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>,
+): Step<Operand> {
+  const kernel = new KernelBuilder("matmul_vectors", context.extents)
+    .constant("ROWS", rows)
+    .constant("VECTORS", vectors);
+  return vectorStep(kernel, context, product, {
+    b: vectorsOf(kernel, context, product),
+    rows: 8 * rows,
+    columns: 32 * vectors,
+  });
+}
+
+/** How b is read, a weight or another value. */
+const strideIn = (b: Operand): number => (b.from === "packed" ? blockStride(b.layout) : 1);
+const codecB = ({ stored, inputB }: Context): Codec => stored.packed ?? stored.reads[inputB]!;
+
+/**
+ * b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it
+ * is.
+ */
+function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
+  const { attrs, weights, inputB, unpacked, pairs } = context;
+  const lies =
+    unpacked && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
+  const packs = weights[inputB]! && !lies;
+  if (!packs) {
+    kernel.function(`${product.tiles.firstB}\n${ROW_OFFSETS}`);
+    return input(inputB);
+  }
+  const width = ownTunings(context, product).panel / 4;
+  kernel.function(product.groups !== null && attrs.transposed ? stackedOffsets(width) : panelOffsets(width));
+  return panels(context, product);
+}
+
+const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return firstB(matrix) / 4u + n; }
+fn strideB() -> u32 { return columnCount() / 4u; }`;
+
+/** The columns of one matrix follow those of the one before, in one row of panels. */
+const stackedOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
+  let column = matrix * (columnCount() / 4u) + n;
+  return column / ${width}u * depth() * ${width}u + column % ${width}u;
+}
+fn strideB() -> u32 { return ${width}u; }`;
+
+/** `width`: vectors of a panel. */
+const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
+  let panels = (columnCount() + ${4 * width - 1}u) / ${4 * width}u;
+  return (matrix * panels + n / ${width}u) * depth() * ${width}u + n % ${width}u;
+}
+fn strideB() -> u32 { return ${width}u; }`;
+
+function tiledStep(context: Context, product: Product): Step<Operand> {
+  invariant(ownTunings(context, product).panel === 64, "a tile is a panel wide");
+  return vectorStep(new KernelBuilder("matmul_tiled", context.extents), context, product, {
+    b: panels(context, product),
+    rows: 64,
+    columns: 64,
+  });
+}
+
+/** The weight b in panels of `panel` columns. */
+function panels(context: Context, product: Product, panel = ownTunings(context, product).panel): Operand {
+  const { attrs, inputB, pairs } = context;
+  const { depth, columns, groups } = product;
+  invariant(typeof columns === "number" && typeof depth === "number", "a weight's sizes are known");
+  const width = attrs.transposed ? columns * (groups ?? 1) : columns;
+  return packed(inputB, {
+    kind: "panels",
+    depth,
+    width,
+    transposed: attrs.transposed,
+    columns: panel,
+    first: 0,
+    total: width,
+    pairs,
+  });
+}
+
+/** The row-major b; concatenated weights as one. */
+function asGiven(context: Context, product: Product): Operand {
+  const { attrs, inputB, weights } = context;
+  if (!weights[inputB] || typeof product.columns !== "number") return input(inputB);
+  return panels(context, product, attrs.transposed ? 1 : product.columns);
+}
+
+/** The common part of kernels that read vectors of b: one workgroup for each tile of rows and columns. */
+function vectorStep(
+  kernel: KernelBuilder,
+  context: Context,
+  product: Product,
+  tile: { readonly b: Operand; readonly rows: number; readonly columns: number },
+): Step<Operand> {
+  const { extents } = context;
+  declareLoads(kernel, context, product);
+  const codec = codecB(context);
+  kernel
+    .read("b", codec.four, tile.b)
+    .function(codec.readFour("loadB", "b", strideIn(tile.b)))
+    .index("matrixB", product.lead, product.stepsB);
+  product.tiles.declare(kernel, true);
+  declareFinish(kernel, context, product);
+  return kernel.dispatch(
+    extents.times(product.tiles.count(tile.rows, extents), extents.ceilDivide(product.columns, tile.columns)),
+  );
+}
+
+/** The extents, and how a is read. Comes first: what the context's own loads bind are the first inputs. */
+function declareLoads(kernel: KernelBuilder, context: Context, product: Product): void {
+  const { batches, rows, columns, depth, lead, stepsA } = product;
+  kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
+  if (context.loads) context.loads(kernel);
+  else {
+    const codec = context.stored.reads[0]!;
+    kernel
+      .read("a", codec.element("f32"), input(0))
+      .index("baseA", lead, scaled(context, stepsA, context.extents.times(rows, depth)))
+      .function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${codec.load("a[r.at + k]")}; }`);
+  }
+}
+
+const LOADS = `struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }`;
+
+/** What is done with the sums. */
+function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Context, { tiles }: Product): void {
+  if (finishes) finishes(kernel);
+  else
+    kernel
+      .write("y", stored.writes[0]!.element("f32"), result())
+      .function(rounding(stored.writes[0]!, typeAt(results, 0).dtype))
+      .function(storing(tiles.row));
+}
+
+const storing = (row: string): string => `alias Sums = f32;
+const ROW_SUMS = 0u;
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
+  let at = (${row}) * columnCount() + column;
+  for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
+  return 0.0;
+}
+fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;
+
+const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] =>
+  steps.map((s) => extents.times(s, size));

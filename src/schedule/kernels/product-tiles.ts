@@ -1,0 +1,83 @@
+// How the rows of a product fall into tiles: every batch has the same number, or each group of rows its own.
+import { addSizes, type Size } from "../../size/size.js";
+import type { Extents } from "../analysis/extents.js";
+import { input, type KernelBuilder } from "./spec.js";
+
+/** Which rows of which batch a tile computes, and where a batch's matrix b begins. */
+export interface Tiles {
+  /** Row tiles of all batches, of `height` rows each. */
+  count(height: number, extents: Extents): Size;
+  /** Declares `Tile`, `tileAt` and `reach`. Neighbours run down the rows first, or else across the columns. */
+  declare(kernel: KernelBuilder, downFirst: boolean): void;
+  /** `fn firstB(matrix: u32) -> u32`: where a matrix b begins that is not packed, in elements. */
+  readonly firstB: string;
+  /** A row's number in the result, by `batch` and `row`. */
+  readonly row: string;
+}
+
+const TILE = "struct Tile { batch: u32, first: u32, end: u32, place: u32 }";
+const FIRST_B = "fn firstB(matrix: u32) -> u32 { return matrix * depth() * columnCount(); }";
+const WHOLE = { reach: "fn reach(batch: u32) -> u32 { return depth(); }", firstB: FIRST_B };
+
+/** Batches of `rows` rows. */
+export const evenTiles = (batches: Size, rows: Size, { reach, firstB } = WHOLE): Tiles => ({
+  count: (height, extents) => extents.times(batches, extents.ceilDivide(rows, height)),
+  declare(kernel, downFirst) {
+    const [row, place] = downFirst ? ["n % down", "n / down % across"] : ["n / across % down", "n % across"];
+    kernel.function(`${TILE}
+fn tileAt(n: u32, across: u32, height: u32) -> Tile {
+  let down = (rowCount() + height - 1u) / height;
+  let batch = n / (across * down);
+  return Tile(batch, ${row} * height, select(0u, rowCount(), batch < batchCount()), ${place});
+}
+${reach}`);
+  },
+  firstB,
+  row: "batch * rowCount() + row",
+});
+
+/**
+ * Group g has the rows from `starts[g]` on; the rows behind all groups are a last one, which sums over nothing. The
+ * tiles of group g begin at number (starts[g] + g · (height − 1)) / height, whatever the groups before it have: that
+ * leaves room for all its rows, so no table of tiles is needed.
+ */
+export const groupedTiles = (groups: number, rows: Size, starts: number): Tiles => ({
+  count: (height, extents) => extents.ceilDivide(addSizes(rows, groups * (height - 1)), height),
+  declare(kernel, downFirst) {
+    const [row, place] = downFirst ? ["own % down", "own / down"] : ["own / across", "own % across"];
+    kernel.read("starts", "u32", input(starts)).count("groupCount", groups).function(`${TILE}
+fn startOf(group: u32) -> u32 { return select(rowCount(), starts[min(group, groupCount())], group <= groupCount()); }
+fn tilesBefore(group: u32, height: u32) -> u32 { return (startOf(group) + group * (height - 1u)) / height; }
+fn tileAt(n: u32, across: u32, height: u32) -> Tile {
+  var group = 0u;
+  var beyond = groupCount() + 1u;
+  if (n / across >= tilesBefore(beyond, height)) { return Tile(); }
+  while (group + 1u < beyond) {
+    let middle = (group + beyond) / 2u;
+    if (tilesBefore(middle, height) <= n / across) { group = middle; } else { beyond = middle; }
+  }
+  let before = tilesBefore(group, height);
+  let down = tilesBefore(group + 1u, height) - before;
+  let own = n - before * across;
+  return Tile(group, startOf(group) + ${row} * height, startOf(group + 1u), ${place});
+}
+fn reach(batch: u32) -> u32 { return select(0u, depth(), batch < groupCount()); }`);
+  },
+  firstB: FIRST_B,
+  row: "row",
+});
+
+/** Batch g sums over the rows of group g: those of a and of b from `starts[g]` on. */
+export function contractedTiles(groups: number, rows: Size, starts: number): Tiles {
+  const own = evenTiles(groups, rows, {
+    reach: "fn reach(batch: u32) -> u32 { return starts[batch + 1u] - starts[batch]; }",
+    firstB: "fn firstB(matrix: u32) -> u32 { return starts[matrix] * columnCount(); }",
+  });
+  return {
+    ...own,
+    declare(kernel, downFirst) {
+      kernel.read("starts", "u32", input(starts));
+      own.declare(kernel, downFirst);
+    },
+  };
+}
