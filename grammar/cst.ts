@@ -273,7 +273,8 @@ export interface WeightMemberCstNode extends CstNode {
 }
 
 export type WeightMemberCstChildren = {
-  Weight: IToken[];
+  Weight?: IToken[];
+  State?: IToken[];
   Identifier: IToken[];
   Colon: IToken[];
   tensorType: TensorTypeCstNode[];
@@ -401,6 +402,7 @@ export type StatementCstChildren = {
   ifStatement?: IfStatementCstNode[];
   lossStatement?: LossStatementCstNode[];
   observeStatement?: ObserveStatementCstNode[];
+  updateStatement?: UpdateStatementCstNode[];
   bindingOrValue?: BindingOrValueCstNode[];
 };
 
@@ -450,6 +452,18 @@ export interface ObserveStatementCstNode extends CstNode {
 export type ObserveStatementCstChildren = {
   Observe: IToken[];
   Identifier: IToken[];
+};
+
+export interface UpdateStatementCstNode extends CstNode {
+  name: "updateStatement";
+  children: UpdateStatementCstChildren;
+}
+
+export type UpdateStatementCstChildren = {
+  Update: IToken[];
+  Identifier: IToken[];
+  Equal: IToken[];
+  expression: ExpressionCstNode[];
 };
 
 export interface BindingOrValueCstNode extends CstNode {

@@ -101,7 +101,7 @@ export class ModcParser extends ExpressionParser {
   });
 
   private weightMember = this.RULE("weightMember", () => {
-    this.CONSUME(t.Weight);
+    this.OR([{ ALT: () => this.CONSUME(t.Weight) }, { ALT: () => this.CONSUME(t.State) }]);
     this.CONSUME(t.Identifier);
     this.CONSUME(t.Colon);
     this.SUBRULE(this.tensorType);
@@ -217,6 +217,7 @@ export class ModcParser extends ExpressionParser {
       { ALT: () => this.SUBRULE(this.ifStatement) },
       { ALT: () => this.SUBRULE(this.lossStatement) },
       { ALT: () => this.SUBRULE(this.observeStatement) },
+      { ALT: () => this.SUBRULE(this.updateStatement) },
       { ALT: () => this.SUBRULE(this.bindingOrValue) },
     ]);
   });
@@ -263,6 +264,13 @@ export class ModcParser extends ExpressionParser {
   private observeStatement = this.RULE("observeStatement", () => {
     this.CONSUME(t.Observe);
     this.CONSUME(t.Identifier);
+  });
+
+  private updateStatement = this.RULE("updateStatement", () => {
+    this.CONSUME(t.Update);
+    this.CONSUME(t.Identifier);
+    this.CONSUME(t.Equal);
+    this.SUBRULE(this.expression);
   });
 
   private bindingOrValue = this.RULE("bindingOrValue", () => {

@@ -70,7 +70,9 @@ export function grammarShape(): ReadonlyMap<string, Shape> {
 /** The text of a token type with a fixed text; null for any other. */
 function textOf(type: TokenType): string | null {
   if (typeof type.PATTERN === "string") return type.PATTERN;
-  return type === t.Weight || t.reservedTokens.includes(type) ? (type.LABEL ?? "").replaceAll("`", "") : null;
+  return t.headingTokens.includes(type) || t.reservedTokens.includes(type)
+    ? (type.LABEL ?? "").replaceAll("`", "")
+    : null;
 }
 
 function sequence(productions: readonly IProduction[]): Shape {

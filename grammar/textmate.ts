@@ -1,6 +1,6 @@
 // Generates the TextMate grammar for editors from the token types, the single list of keywords and operators.
 import { foreignOperators, lexerTokens, type TokenType } from "./tokens.js";
-import { CONSTANTS, DECLARING, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "./words.js";
+import { CONSTANTS, DECLARING, DTYPES, HEADING, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "./words.js";
 
 const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const words = (list: readonly string[]): string => `\\b(?:${list.join("|")})\\b`;
@@ -52,8 +52,12 @@ export function textMate(): string {
         captures: { 1: { name: "keyword.declaration.modc" }, 2: { name: "entity.name.type.modc" } },
       },
       {
-        match: String.raw`(?:^|(?<=[{;]))\s*(weight)\s+([A-Za-z_][A-Za-z0-9_]*)`,
+        match: String.raw`(?:^|(?<=[{;]))\s*(${HEADING.member.join("|")})\s+([A-Za-z_][A-Za-z0-9_]*)`,
         captures: { 1: { name: "keyword.declaration.modc" }, 2: { name: "variable.other.member.modc" } },
+      },
+      {
+        match: String.raw`(?:^|(?<=[{;]))\s*(${HEADING.statement.join("|")})\s+([A-Za-z_][A-Za-z0-9_]*)(?=\s*=)`,
+        captures: { 1: { name: "keyword.control.modc" }, 2: { name: "variable.other.member.modc" } },
       },
       { name: "storage.type.tensor.modc", match: String.raw`\b(?:${DTYPES.join("|")})(?=\s*\[)` },
       {

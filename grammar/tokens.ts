@@ -1,8 +1,8 @@
 // The token types of the language, each with its name in diagnostics.
 import { createToken, EOF, Lexer, type CustomPatternMatcherFunc, type IToken, type TokenType } from "chevrotain";
-import type { Reserved } from "./words.js";
+import type { Heading, Reserved } from "./words.js";
 
-export { DTYPES, PARAM_KINDS, RESERVED, type Reserved } from "./words.js";
+export { DTYPES, HEADING, PARAM_KINDS, RESERVED, type Reserved } from "./words.js";
 
 /** Category: tokens that end a statement, a member, a declaration or an entry of `names`. */
 export const Separator = createToken({ name: "Separator", pattern: Lexer.NA, label: "the end of the line" });
@@ -19,16 +19,18 @@ export const ArithmeticOperator = createToken({
 export const PrefixOperator = createToken({ name: "PrefixOperator", pattern: Lexer.NA, label: "`-` or `not`" });
 
 export const Identifier = createToken({ name: "Identifier", pattern: /[A-Za-z_][A-Za-z0-9_]*/, label: "a name" });
-export const Weight = createToken({
-  name: "Weight",
-  pattern: /weight/,
-  longer_alt: Identifier,
-  categories: [Identifier],
-  label: "`weight`",
-});
 
-const word = (name: string, text: Reserved, categories: TokenType[] = []): TokenType =>
+const word = (name: string, text: Reserved | Heading, categories: TokenType[] = []): TokenType =>
   createToken({ name, pattern: new RegExp(text), longer_alt: Identifier, categories, label: `\`${text}\`` });
+
+export const Weight = word("Weight", "weight", [Identifier]);
+export const State = word("State", "state", [Identifier]);
+export const Update = word("Update", "update", [Identifier]);
+/** In the order of `HEADING`: keywords in their place, names elsewhere. */
+export const headingTokens: readonly TokenType[] = [Weight, State, Update];
+/** Whether the token can be a name. */
+export const isName = ({ tokenType }: Pick<IToken, "tokenType">): boolean =>
+  tokenType === Identifier || headingTokens.includes(tokenType);
 
 export const Import = word("Import", "import");
 export const From = word("From", "from");
@@ -277,7 +279,7 @@ export const lexerTokens: TokenType[] = [
   RBrace,
   ...foreignOperators.filter((f) => ["!", "&", "|"].includes(String(f.token.PATTERN))).map((f) => f.token),
   ...reservedTokens,
-  Weight,
+  ...headingTokens,
   Identifier,
   Unknown,
 ];
@@ -319,7 +321,7 @@ export const parserTokens: TokenType[] = [
   LBrace,
   RBrace,
   ...reservedTokens,
-  Weight,
+  ...headingTokens,
   Identifier,
 ];
 

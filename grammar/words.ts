@@ -1,6 +1,6 @@
 // The keywords of the language as plain text, for syntax highlighting without a lexer.
 
-/** Words that are reserved everywhere. Not `weight`, which is a keyword only at the start of a member. */
+/** Words that are reserved everywhere. Not those of `HEADING`. */
 export const RESERVED = [
   "import",
   "from",
@@ -26,6 +26,10 @@ export const RESERVED = [
 ] as const;
 
 export type Reserved = (typeof RESERVED)[number];
+
+/** Words that are keywords only before a name, at the head of a member or of a statement; elsewhere they are names. */
+export const HEADING = { member: ["weight", "state"], statement: ["update"] } as const;
+export type Heading = (typeof HEADING)[keyof typeof HEADING][number];
 
 /** Names with a fixed meaning where the grammar expects a type or a kind; elsewhere they are ordinary names. */
 export { DTYPES } from "../src/base/dtype.js";

@@ -25,6 +25,7 @@ import { nameRoutes } from "./unroll/route-names.js";
 import { Abort, Checker } from "./checker.js";
 import { nearest } from "../size/nearest.js";
 import { checkUnread } from "./checks/unread.js";
+import { checkPasses } from "./checks/updates.js";
 import { Unroller } from "./unroll/unroll.js";
 import { printNumber, printValue } from "./values.js";
 import { weightKeys } from "./unroll/weight-keys.js";
@@ -120,6 +121,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));
   checkRouters(model, reportAt);
   checkResiduals(model, reportAt);
+  checkPasses(model, reportAt);
   // With errors elsewhere an unread member may not be a mistake of its own.
   if (!checker.hasErrors) checkUnread(checker, files.all, skip);
   return model;

@@ -15,11 +15,12 @@ export type ReportAt = <C extends Code>(
   notes?: readonly Note[],
 ) => void;
 
-/** The values that the program returns: results, losses and observed values. */
+/** The values that the program returns: results, losses, observed values and updates. */
 export const rootsOf = (model: Model): readonly Value[] => [
   ...model.outputs.map((o) => o.value),
   ...model.losses.map((l) => l.value),
   ...model.observes.map((o) => o.value),
+  ...model.updates.map((u) => u.value),
 ];
 
 /**

@@ -32,7 +32,9 @@ export type Initialiser =
   | { readonly kind: "uniform"; readonly low: number; readonly high: number }
   | { readonly kind: "orthogonal"; readonly gain: number };
 
+/** A weight, or a state: kept like one, and moved by updates instead of gradients. */
 export interface ModelWeight {
+  readonly kind: "weight" | "state";
   readonly path: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -72,6 +74,13 @@ export interface ModelObserve {
   readonly value: Value;
 }
 
+/** The value of a state after a step of training. */
+export interface ModelUpdate {
+  /** The path of the state. */
+  readonly path: string;
+  readonly value: Value;
+}
+
 /** One instance of a block, for documentation and the ledger. */
 export interface Instance {
   readonly path: string;
@@ -92,8 +101,8 @@ export interface Model {
   readonly live: readonly LiveParameter[];
   readonly instances: readonly Instance[];
   /**
-   * Every declared weight in order of declaration, whether the entered function uses it or not: a checkpoint must
-   * contain all of them.
+   * Every declared weight and state in order of declaration, whether the entered function uses it or not: a checkpoint
+   * must contain all of them.
    */
   readonly weights: readonly ModelWeight[];
   /** Patterns of checkpoint keys to ignore; `{x}` matches one segment. */
@@ -102,6 +111,8 @@ export interface Model {
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
   readonly losses: readonly ModelLoss[];
   readonly observes: readonly ModelObserve[];
+  /** Of each state at most one; only for the objective in train. */
+  readonly updates: readonly ModelUpdate[];
   /** Routes that are bound to a name, each with a unique path: `layers.1`, `layers.0.moe.expert#3`, `chosen`. */
   readonly routes: readonly { readonly axis: string; readonly path: string }[];
 }

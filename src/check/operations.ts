@@ -90,6 +90,8 @@ const rows = {
   /** An input of the entered function. */
   input: source<{ readonly name: string }>(),
   weight: source<{ readonly path: string }>(),
+  /** A tensor that updates move: loaded as a weight is, and constant within a run. No gradient reaches it. */
+  state: source<{ readonly path: string }>(),
   /** A live parameter as an f32 scalar. */
   live: source<{ readonly name: string }>(),
   /** A compile-time number as a scalar of the value's dtype. */

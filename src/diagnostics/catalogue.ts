@@ -9,6 +9,7 @@ import { functionCodes } from "./codes/functions.js";
 import { limitCodes } from "./codes/limits.js";
 import { tensorCodes } from "./codes/tensors.js";
 import { routingCodes } from "./codes/routing.js";
+import { stateCodes } from "./codes/states.js";
 
 export const catalogue = {
   ...syntaxCodes,
@@ -20,6 +21,7 @@ export const catalogue = {
   ...limitCodes,
   ...tensorCodes,
   ...routingCodes,
+  ...stateCodes,
 };
 
 export type Code = keyof typeof catalogue;

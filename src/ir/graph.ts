@@ -96,13 +96,24 @@ export interface GraphInput {
 }
 
 export interface GraphOutput {
-  /** `output`, `loss`, `loss.layers.1.predictor`; for observed routes `<path>.index`, `<path>.count`. */
+  /**
+   * `output`, `loss`, `loss.layers.1.predictor`; for observed routes `<path>.index`, `<path>.count`; for updates
+   * `state.<path>`.
+   */
   readonly name: string;
-  readonly role: "result" | "loss" | "observe";
+  /** `update`: the value of a state of the model after the step. */
+  readonly role: "result" | "loss" | "observe" | "update";
   readonly node: Node;
   readonly shape: readonly Size[];
   readonly packing: Packing | null;
 }
+
+const UPDATE = "state.";
+/** The name of the output that holds a state's value after the step. */
+export const updateName = (path: string): string => `${UPDATE}${path}`;
+/** For each state of the model that the graph updates, the node of its value after the step. */
+export const updatesOf = ({ outputs }: Pick<Graph, "outputs">): ReadonlyMap<string, Node> =>
+  new Map(outputs.flatMap((o) => (o.role === "update" ? [[o.name.slice(UPDATE.length), o.node]] : [])));
 
 export interface State {
   readonly name: string;

@@ -118,11 +118,12 @@ function parseLine(line: string, into: Draft, typing: Typing, number: number): v
     case "result":
     case "loss":
     case "observe":
+    case "update":
       into.outputs.push(parseOutput(word, rest, into));
       return;
     default:
       fail(
-        "expected graph, axis, live, input, %node, state, starts, result, loss or observe, found " +
+        "expected graph, axis, live, input, %node, state, starts, result, loss, observe or update, found " +
           JSON.stringify(line.slice(0, 40)),
       );
   }

@@ -18,7 +18,8 @@ export function lowerInput(cx: Lowering, value: Value<"input">): Placed & { read
   return { node, type: value.type, packing };
 }
 
-function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
+/** Weights and states alike: a program of training makes states of both. */
+function lowerWeight(cx: Lowering, value: Value<"weight" | "state">): Placed {
   const shape = value.type.shape.map((s) => {
     invariant(typeof s === "number", `weight ${value.attrs.path} has a shape that is not static`);
     return s;
@@ -122,6 +123,7 @@ export const elementwiseLowerings = {
     cx.placed(cx.constant(value.attrs.value, value.type.dtype), value.type),
   input: lowerInput,
   weight: lowerWeight,
+  state: lowerWeight,
   pointwise: lowerPointwise,
   powi: lowerPowi,
   cast: lowerCast,

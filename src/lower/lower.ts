@@ -2,7 +2,7 @@
 // become explicit nodes.
 import type { LogicalOp, Model, Value } from "../check/model.js";
 import { isChoice, isOp } from "../check/types.js";
-import type { Graph, GraphInput, GraphOutput, Node } from "../ir/graph.js";
+import { updateName, type Graph, type GraphInput, type GraphOutput, type Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
@@ -39,6 +39,7 @@ export function lower(model: Model): Graph {
     ...model.outputs.map(({ name, value }) => outputOf(cx, name, "result", value)),
     ...lossesOf(cx, model),
     ...observesOf(cx, model),
+    ...model.updates.map(({ path, value }) => outputOf(cx, updateName(path), "update", value)),
     ...agreementsOf(cx, model, values),
   ];
   return {
@@ -58,10 +59,10 @@ function lowerValue<K extends LogicalOp>(cx: Lowering, value: Value<K>): Placed 
   return lowerings[value.op](cx, value);
 }
 
-/** Values that a result, loss or observation depends on, in order of creation. */
+/** Values that a result, loss, observation or update depends on, in order of creation. */
 function reachedValues(model: Model): readonly Value[] {
   const reached = new Set<Value>();
-  const pending = [...model.outputs, ...model.losses, ...model.observes].map(({ value }) => value);
+  const pending = [...model.outputs, ...model.losses, ...model.observes, ...model.updates].map(({ value }) => value);
   for (let value = pending.pop(); value; value = pending.pop()) {
     if (reached.has(value)) continue;
     reached.add(value);

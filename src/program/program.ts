@@ -76,7 +76,8 @@ export interface ProgramInput {
 
 export interface ProgramOutput {
   readonly name: string;
-  readonly role: "result" | "loss" | "observe";
+  /** `update`: what a step of training makes of a state of the model. */
+  readonly role: "result" | "loss" | "observe" | "update";
   readonly dtype: DType;
   readonly shape: readonly SizeText[];
   readonly packing: ProgramPacking | null;

@@ -143,7 +143,7 @@ function readInput(r: Reader, { symbols, slot }: Context): ProgramInput {
 function readOutput(r: Reader, { symbols, slot }: Context): ProgramOutput {
   const output = object({
     name: text,
-    role: oneOf(["result", "loss", "observe"]),
+    role: oneOf(["result", "loss", "observe", "update"]),
     dtype: oneOf(DTYPES),
     shape: (shape) => symbols.shape(shape),
     packing: itself,

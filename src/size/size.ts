@@ -177,6 +177,22 @@ export function* atomsOf(size: Size): Generator<Extract<Atom, { kind: "axis" | "
     }
 }
 
+/**
+ * Whether the size of a whole is the sum of those of its parts, where parts have the counts that `counted` selects in
+ * turn: each term has exactly one such factor.
+ */
+export const addsUp = (size: Size, counted: (atom: Extract<Atom, { kind: "axis" | "rows" }>) => boolean): boolean => {
+  const within = (part: Size): number => [...atomsOf(part)].filter((a) => a.kind !== "live" && counted(a)).length;
+  return (
+    typeof size !== "number" &&
+    size.terms.every(
+      ({ atoms }) =>
+        atoms.reduce((n, { atom }) => n + within(atomSize(atom)), 0) === 1 &&
+        atoms.some(({ atom }) => (atom.kind === "axis" || atom.kind === "rows") && counted(atom)),
+    )
+  );
+};
+
 /** Substitutes each axis, rows or live atom for which `replace` returns a size. */
 export function substitute(size: Size, replace: (atom: Atom) => Size | null): Size {
   if (typeof size === "number") return size;

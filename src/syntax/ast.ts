@@ -81,8 +81,9 @@ export interface SubBlock {
   readonly span: Span;
 }
 
+/** `weight name: type`, or `state name: type`: a tensor that `update` moves, outside of the gradient. */
 export interface Weight {
-  readonly kind: "weight";
+  readonly kind: "weight" | "state";
   readonly name: Name;
   readonly type: TypeExpr;
   /** An initialiser: `zeros`, `ones`, or a call such as `normal(0.02)`. */
@@ -169,6 +170,7 @@ export type Stmt =
     }
   | { readonly kind: "loss"; readonly name: Name; readonly value: Expr; readonly span: Span }
   | { readonly kind: "observe"; readonly name: Name; readonly span: Span }
+  | { readonly kind: "update"; readonly name: Name; readonly value: Expr; readonly span: Span }
   | { readonly kind: "expr"; readonly value: Expr; readonly span: Span };
 
 export type Expr =

@@ -97,10 +97,11 @@ class Balancer {
       startOffset === 0 ? 0 : startOffset - (this.#source.text.lastIndexOf("\n", startOffset - 1) + 1);
     if (this.#stack.length === 0) return;
     const type = this.#tokens[i]!.tokenType;
-    const next = this.#tokens[i + 1]?.tokenType;
+    const after = this.#tokens[i + 1];
+    const next = after?.tokenType;
     // Insert before the newline, except before `else`, whose brace belongs on the same line.
     const at = this.#out.length - (this.#out.at(-1)?.tokenType === t.Newline && type !== t.Else ? 1 : 0);
-    if (DECLARATIONS.has(type) && (next === t.Identifier || next === t.Weight || next === t.LBrace)) {
+    if (DECLARATIONS.has(type) && after && (t.isName(after) || next === t.LBrace)) {
       // An indented declaration is inside the open braces, which the parser rejects; it is no evidence that the braces
       // should be closed.
       while (this.#top && (this.#top.close !== t.RBrace || this.#indentation <= this.#top.indentation))

@@ -137,10 +137,10 @@ function member(b: Builder, node: cst.MemberCstNode): Member {
 }
 
 function weight(b: Builder, node: cst.WeightMemberCstNode): Weight {
-  const { Identifier, tensorType: types, expression: values } = node.children;
+  const { State, Identifier, tensorType: types, expression: values } = node.children;
   const span = b.nodeSpan(node);
   return {
-    kind: "weight",
+    kind: State ? "state" : "weight",
     name: b.name(Identifier?.[0]),
     type: tensorType(b, types?.[0]),
     init: values ? expression(b, values[0]) : null,

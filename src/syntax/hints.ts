@@ -33,8 +33,8 @@ export function hintFor(error: ParserError, offender: t.IToken): string | null {
   const { rule, expected, found, previous } = error;
   const type = offender.tokenType;
   const word =
-    (previous && isName(previous) ? FOREIGN_WORDS.get(previous.image) : undefined) ??
-    (isName(found) ? FOREIGN_WORDS.get(found.image) : undefined);
+    (previous && t.isName(previous) ? FOREIGN_WORDS.get(previous.image) : undefined) ??
+    (t.isName(found) ? FOREIGN_WORDS.get(found.image) : undefined);
   if (word !== undefined) return word;
   if (type === t.Colon && (expected === t.LBrace || rule === "ifStatement")) return "bodies stand in braces: `{ … }`";
   if (type === t.NumberLiteral && previous?.tokenType === t.NumberLiteral && previous.image.endsWith("%")) {
@@ -53,7 +53,7 @@ export function hintFor(error: ParserError, offender: t.IToken): string | null {
 const DTYPES: ReadonlySet<string> = new Set(t.DTYPES);
 const BEGINS_VALUE: ReadonlySet<t.TokenType> = new Set([
   t.Identifier,
-  t.Weight,
+  ...t.headingTokens,
   t.NumberLiteral,
   t.StringLiteral,
   t.True,
@@ -61,7 +61,8 @@ const BEGINS_VALUE: ReadonlySet<t.TokenType> = new Set([
   t.None,
 ]);
 
-function hintOfRule({ rule, expected, previous }: ParserError, offender: t.IToken): string | null {
+function hintOfRule(error: ParserError, offender: t.IToken): string | null {
+  const { rule, expected, previous } = error;
   const type = offender.tokenType;
   switch (rule) {
     case "file":
@@ -69,7 +70,7 @@ function hintOfRule({ rule, expected, previous }: ParserError, offender: t.IToke
       if (type === t.From) return 'names come before the file: `import { A, B } from "std"`';
       if (type === t.Names || type === t.Loss || type === t.Observe || type === t.For || type === t.If)
         return "it belongs inside a `block` or `model`";
-      return type === t.Identifier || type === t.Weight
+      return t.isName(offender)
         ? "constants are `const name = e`; members and functions stand inside a `block` or `model`"
         : null;
     case "importDeclaration":
@@ -92,9 +93,13 @@ function hintOfRule({ rule, expected, previous }: ParserError, offender: t.IToke
     case "member":
       if (type === t.For)
         return "a list of sub-blocks is `layers: [for i in 0..n: Block(…)]`; statements stand inside a function";
-      return type === t.Loss || type === t.Observe ? "statements stand inside a function" : null;
+      return type === t.Loss || type === t.Observe || error.found.tokenType === t.Update
+        ? "statements stand inside a function"
+        : null;
     case "weightMember":
-      return "a weight is declared by `weight name: f32[…]`, with `= normal(0.02)` or another start";
+      return previous?.tokenType === t.State
+        ? "a state is declared by `state name: f32[…]`, with `= ones` or another start"
+        : "a weight is declared by `weight name: f32[…]`, with `= normal(0.02)` or another start";
     case "tensorType":
       if (expected !== t.LBracket) return null;
       return previous && DTYPES.has(previous.image)
@@ -105,12 +110,16 @@ function hintOfRule({ rule, expected, previous }: ParserError, offender: t.IToke
     case "body":
       if (expected === t.LBrace && (type === t.Identifier || type === t.LParen))
         return "the result's type follows `->`: `forward(x: f32[B, T]) -> f32[B, T] { … }`";
-      if (previous?.tokenType === t.Weight) return "weights are declared among the members, outside of functions";
-      return previous && isName(previous) && BEGINS_VALUE.has(type)
+      if (previous?.tokenType === t.Weight || previous?.tokenType === t.State)
+        return `${previous.image}s are declared among the members, outside of functions`;
+      if (previous?.tokenType === t.Update) return "a state is updated by `update name = e`";
+      return previous && t.isName(previous) && BEGINS_VALUE.has(type)
         ? "one statement a line; calls need parentheses"
         : null;
     case "observeStatement":
       return "`observe` takes the name of a value: bind it first";
+    case "updateStatement":
+      return "a state is updated by `update name = e`";
     case "lossStatement":
       return "a loss has a name: `loss next_token = cross_entropy(…)`";
     case "namesEntry":
@@ -123,5 +132,3 @@ function hintOfRule({ rule, expected, previous }: ParserError, offender: t.IToke
       return null;
   }
 }
-
-const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;

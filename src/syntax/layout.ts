@@ -126,14 +126,12 @@ function virtualSeparator(offset: number): t.IToken {
  * is reported as such.
  */
 function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
-  const first = tokens[newline + 1]?.tokenType;
-  const second = tokens[newline + 2]?.tokenType;
+  const first = tokens[newline + 1];
+  const second = tokens[newline + 2];
   if (first === undefined) return true;
-  if (STARTERS.has(first)) return true;
-  return (
-    (first === t.Identifier || first === t.Weight) &&
-    (second === t.Equal || second === t.Colon || second === t.Identifier)
-  );
+  if (STARTERS.has(first.tokenType)) return true;
+  if (second === undefined || !t.isName(first)) return false;
+  return second.tokenType === t.Equal || second.tokenType === t.Colon || t.isName(second);
 }
 
 /** `{`, `then` and `else` never begin an item: reports the newline before one, and drops it. */

@@ -42,7 +42,7 @@ export function parserDiagnostic(error: ParserError, file: string, text: string)
   }
   if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: foundText }, span);
   if (rule === "choice" && expected === t.Else) return diagnose("missing-else", { found: foundText }, span);
-  if (rule === "member" && isName(error.found) && next?.tokenType === t.Equal) {
+  if (rule === "member" && t.isName(error.found) && next?.tokenType === t.Equal) {
     return diagnose("member-needs-colon", { name: error.found.image }, spanOf(error.found, previous, file, text));
   }
   if (
@@ -50,7 +50,7 @@ export function parserDiagnostic(error: ParserError, file: string, text: string)
     expected === t.RBrace &&
     found.tokenType === t.Colon &&
     previous &&
-    isName(previous) &&
+    t.isName(previous) &&
     isSeparator(error.beforePrevious)
   ) {
     return diagnose("statement-needs-equals", { name: previous.image }, span);
@@ -73,7 +73,7 @@ const LINE_STARTERS: ReadonlySet<t.TokenType> = new Set([
   t.RBracket,
   t.RBrace,
   t.Identifier,
-  t.Weight,
+  ...t.headingTokens,
   t.NumberLiteral,
   t.StringLiteral,
   t.True,
@@ -83,7 +83,7 @@ const LINE_STARTERS: ReadonlySet<t.TokenType> = new Set([
 
 /** The parser distinguishes members by their first two tokens: if the first is a name, the second is the faulty one. */
 const isAtSecondToken = ({ rule, found, next }: ParserError): boolean =>
-  rule === "member" && next !== undefined && isName(found);
+  rule === "member" && next !== undefined && t.isName(found);
 
 /** The reserved word that the author used as a name; null if there is none. */
 function reservedWordAsName({ rule, expected, found, next, previous }: ParserError): t.IToken | null {
@@ -107,7 +107,6 @@ function reservedWordAsName({ rule, expected, found, next, previous }: ParserErr
   return meant ? found : null;
 }
 
-const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;
 const isSeparator = (before: t.IToken | undefined): boolean =>
   before?.tokenType === t.Newline || before?.tokenType === t.Semicolon;
 

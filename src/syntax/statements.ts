@@ -10,7 +10,7 @@ export function body(b: Builder, node: cst.BodyCstNode | undefined): readonly St
 }
 
 function statement(b: Builder, node: cst.StatementCstNode): Stmt {
-  const { forStatement, ifStatement, lossStatement, observeStatement, bindingOrValue } = node.children;
+  const { forStatement, ifStatement, lossStatement, observeStatement, updateStatement, bindingOrValue } = node.children;
   if (forStatement) return loop(b, forStatement[0]!);
   if (ifStatement) return conditional(b, ifStatement[0]!);
   if (lossStatement) {
@@ -19,6 +19,10 @@ function statement(b: Builder, node: cst.StatementCstNode): Stmt {
   }
   if (observeStatement) {
     return { kind: "observe", name: b.name(observeStatement[0]!.children.Identifier?.[0]), span: b.nodeSpan(node) };
+  }
+  if (updateStatement) {
+    const { Identifier, expression: values } = updateStatement[0]!.children;
+    return { kind: "update", name: b.name(Identifier?.[0]), value: expression(b, values?.[0]), span: b.nodeSpan(node) };
   }
   return binding(b, b.need(bindingOrValue?.[0]));
 }

@@ -76,6 +76,7 @@ export class ModelBuilder {
       live: [],
       instances: [],
       weights: [...this.weights].map(([path, { dtype, shape }]) => ({
+        kind: "weight",
         path,
         dtype,
         shape,
@@ -89,6 +90,7 @@ export class ModelBuilder {
       outputs: this.outputs,
       losses: [],
       observes: [],
+      updates: [],
       routes: [],
     };
   }

@@ -116,6 +116,8 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return run.inputs.get(attrs("input").name)!;
       case "weight":
         return run.weights.get(attrs("weight").path)!;
+      case "state":
+        return run.weights.get(attrs("state").path)!;
       case "live":
         return arr([], () => toNumber(run.live!.get(attrs("live").name)!));
       case "number":

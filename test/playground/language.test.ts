@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { Identifier, NumberLiteral, reservedTokens, StringLiteral, Weight } from "../../grammar/tokens.js";
+import { headingTokens, Identifier, NumberLiteral, reservedTokens, StringLiteral } from "../../grammar/tokens.js";
 import { stylesOf } from "../../playground/src/editor/language.js";
 import { Diagnostics } from "../../src/diagnostics/diagnostic.js";
 import { lex } from "../../src/syntax/lex.js";
@@ -45,8 +45,8 @@ describe("the editor's words", () => {
           ? ["number"]
           : tokenType === StringLiteral
             ? ["string"]
-            : tokenType === Weight
-              ? [...NAMES, "definitionKeyword"]
+            : headingTokens.includes(tokenType)
+              ? [...NAMES, "definitionKeyword", "keyword"]
               : tokenType === Identifier
                 ? NAMES
                 : ["operator"];

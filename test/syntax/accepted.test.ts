@@ -123,6 +123,7 @@ describe("expressions", () => {
     ['"naïve // no comment"', '"naïve // no comment"'],
     ["weight", "weight"],
     ["weight * weight.weight(weight: 1)", "(* weight weight.weight(weight:1))"],
+    ["state + update.state(update: 1)", "(+ state update.state(update:1))"],
     ["__proto__.constructor", "__proto__.constructor"],
     ["_", "_"],
     ["fn + var + struct", "(+ (+ fn var) struct)"],
@@ -206,6 +207,15 @@ describe("expressions", () => {
 describe("statements", () => {
   const table: readonly (readonly [string, string])[] = [
     ["x = 1", "x = 1"],
+    ["update x = 1", "update x 1"],
+    ["update update = update", "update update update"],
+    ["update = 1", "update = 1"],
+    ["update", "update"],
+    ["update\nx = 1", "update; x = 1"],
+    ["update(x)", "update(x)"],
+    ["state = weight", "state = weight"],
+    ["(state, update) = f(x)", "state,update = f(x)"],
+    ["for state in update { update state = 1 }", "for state update {update state 1}"],
     ["(a, b) = f(x)", "a,b = f(x)"],
     ["(a) = f(x)", "a = f(x)"],
     ["(a, b,) = f(x)", "a,b = f(x)"],

@@ -76,6 +76,12 @@ describe("the canonical form", () => {
       "block A() {\n  weight weight: f32[2] = ones\n  weight b:      f32[]\n  qq: B()\n}\n",
     ],
     [
+      "states are aligned with states, and updates stand by themselves",
+      "block A() {\nstate state: f32[ 2 ]=ones\nstate b: f32[ ]\nweight w: f32[]\nf(){\nx=1\nupdate   b=x+ 1\n}\n}",
+      "block A() {\n  state state: f32[2] = ones\n  state b:     f32[]\n  weight w: f32[]\n" +
+        "  f() {\n    x = 1\n    update b = x + 1\n  }\n}\n",
+    ],
+    [
       "bindings are aligned",
       "block A() {\nf(){\nx=1\nlong =2\n(a,b)= f(x)\ny=3\n}\n}",
       "block A() {\n  f() {\n    x    = 1\n    long = 2\n    (a, b) = f(x)\n    y = 3\n  }\n}\n",

@@ -4,7 +4,16 @@ import { describe, expect, it } from "vitest";
 import { generated } from "../../grammar/generate.js";
 import { ModcParser } from "../../grammar/parser.js";
 import { grammarShape, type Shape } from "../../grammar/shape.js";
-import { DTYPES, PARAM_KINDS, PRECEDENCE, RESERVED, reservedTokens, UNARY_PRECEDENCE } from "../../grammar/tokens.js";
+import {
+  DTYPES,
+  HEADING,
+  headingTokens,
+  PARAM_KINDS,
+  PRECEDENCE,
+  RESERVED,
+  reservedTokens,
+  UNARY_PRECEDENCE,
+} from "../../grammar/tokens.js";
 import { lex } from "../../src/syntax/lex.js";
 import { Diagnostics } from "../../src/diagnostics/diagnostic.js";
 
@@ -109,7 +118,7 @@ describe("the grammar", () => {
     expect([...RESERVED]).toEqual(words.split(" "));
     expect(reservedTokens.map((t) => String(t.LABEL))).toEqual(RESERVED.map((w) => `\`${w}\``));
     const quoted = new Set([...ebnf.replace(/\(\*[\s\S]*?\*\)/g, "").matchAll(/"([A-Za-z]+)"/g)].map((m) => m[1]!));
-    expect([...quoted].sort()).toEqual([...RESERVED, "weight"].sort());
+    expect([...quoted].sort()).toEqual([...RESERVED, ...HEADING.member, ...HEADING.statement].sort());
   });
 
   it("has generated files that are current (node --import tsx scripts/grammar.mjs)", () => {
@@ -161,7 +170,7 @@ describe("the editors' grammar", () => {
 
   it("knows every reserved word, dtype and kind", () => {
     const all = patterns.map((p) => p.match ?? "").join(" ");
-    for (const word of [...RESERVED, ...DTYPES, ...PARAM_KINDS, "weight"])
+    for (const word of [...RESERVED, ...DTYPES, ...PARAM_KINDS, ...HEADING.member, ...HEADING.statement])
       expect(all, word).toMatch(new RegExp(`\\b${word}\\b`));
   });
 
@@ -202,7 +211,7 @@ describe("the editors' grammar", () => {
         else if (type === "StringLiteral") expect(scope, token.image).toMatch(/^string/);
         else if (type === "Identifier")
           expect(scope, token.image).not.toMatch(/^(keyword\.control|keyword\.operator|string|comment|constant)/);
-        else if (type === "Weight") expect(scope).not.toMatch(/^(string|comment)/);
+        else if (headingTokens.includes(token.tokenType)) expect(scope).not.toMatch(/^(string|comment)/);
       }
       for (const comment of comments) expect(scopes[comment.start], comment.text).toMatch(/^comment/);
       expect(tokens.length).toBeGreaterThan(50);

@@ -51,7 +51,7 @@ const CHARACTERS = [
   " ",
 ];
 const SIGNS = lexerTokens.map((type) => type.PATTERN).filter((p): p is string => typeof p === "string");
-const WORDS = [...RESERVED, "weight", "return", "def", "x"];
+const WORDS = [...RESERVED, "weight", "state", "update", "return", "def", "x"];
 const PIECE = /[A-Za-z_]\w*|\d[\w.%]*|"[^"\n]*"|\s+|[^\w\s]/g;
 
 /** One change: of a character, of a word or sign, or of a line. */

@@ -13,6 +13,8 @@ const name = fc.constantFrom(
   "heads",
   "a_long_name",
   "weight",
+  "state",
+  "update",
   "B",
   "T",
   "constructor",
@@ -103,6 +105,7 @@ const { body } = fc.letrec<{ statement: string; body: string }>((tie) => ({
     { weight: 1, arbitrary: expression },
     { weight: 1, arbitrary: fc.tuple(name, expression).map(([n, e]) => `loss ${n} = ${e}`) },
     { weight: 1, arbitrary: name.map((n) => `observe ${n}`) },
+    { weight: 1, arbitrary: fc.tuple(name, expression).map(([n, e]) => `update ${n} = ${e}`) },
     { weight: 1, arbitrary: fc.tuple(name, expression, tie("body")).map(([n, l, b]) => `for ${n} in ${l} ${b}`) },
     {
       weight: 1,
@@ -148,8 +151,8 @@ const { members } = fc.letrec<{ member: string; members: string }>((tie) => ({
     {
       weight: 2,
       arbitrary: fc
-        .tuple(name, tensorType, fc.option(expression))
-        .map(([n, ty, e]) => `weight ${n}: ${ty}${e === null ? "" : ` = ${e}`}`),
+        .tuple(fc.constantFrom("weight", "state"), name, tensorType, fc.option(expression))
+        .map(([word, n, ty, e]) => `${word} ${n}: ${ty}${e === null ? "" : ` = ${e}`}`),
     },
     { weight: 2, arbitrary: functionMember },
     { weight: 1, arbitrary: fc.array(entry, { maxLength: 3 }).map((e) => `names {\n${e.join("\n")}\n}`) },
@@ -209,9 +212,10 @@ export function scrambled(text: string, r: Random): string {
     const inList = lists.at(-1) ?? false;
     const free =
       inList || (previous !== undefined && t.continuing.has(previous) && !CLOSERS.has(type) && type !== t.For);
-    const startsLine = type === t.Identifier || type === t.Weight;
+    const startsLine = t.isName(token);
     const next = tokens[i + 1]?.tokenType;
-    const safe = inList || !(startsLine && (next === t.Equal || next === t.Colon || next === t.Identifier));
+    const safe =
+      inList || !(startsLine && (next === t.Equal || next === t.Colon || (tokens[i + 1] && t.isName(tokens[i + 1]!))));
     if (
       inList &&
       (type === t.RParen || type === t.RBracket || type === t.RBrace) &&

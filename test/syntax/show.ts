@@ -80,6 +80,8 @@ export function showStmt(s: Stmt): string {
       return `if ${showExpr(s.condition)} {${s.then.map(showStmt).join("; ")}} {${s.else.map(showStmt).join("; ")}}`;
     case "loss":
       return `loss ${s.name.text} ${showExpr(s.value)}`;
+    case "update":
+      return `update ${s.name.text} ${showExpr(s.value)}`;
     case "observe":
       return `observe ${s.name.text}`;
     case "expr":
@@ -97,7 +99,8 @@ export function showMember(m: Member): string {
     case "sub-block":
       return `${showDoc(m.doc)}${m.name.text}: ${showExpr(m.value)}`;
     case "weight":
-      return `${showDoc(m.doc)}weight ${m.name.text}: ${showType(m.type)}${m.init ? ` = ${showExpr(m.init)}` : ""}`;
+    case "state":
+      return `${showDoc(m.doc)}${m.kind} ${m.name.text}: ${showType(m.type)}${m.init ? ` = ${showExpr(m.init)}` : ""}`;
     case "member-if":
       return `if ${showExpr(m.condition)} {${m.then.map(showMember).join("; ")}} {${m.else.map(showMember).join("; ")}}`;
     case "function": {

@@ -228,7 +228,7 @@ function membersOfBlock(block: Block, text: string): readonly Completion[] {
       return [
         { label: m.name.text, kind: "member", detail: oneLine(text.slice(m.value.span.start, m.value.span.end)), doc },
       ];
-    if (m.kind === "weight")
+    if (m.kind === "weight" || m.kind === "state")
       return [{ label: m.name.text, kind: "member", detail: text.slice(m.type.span.start, m.type.span.end), doc }];
     return [
       {

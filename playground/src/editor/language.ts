@@ -8,13 +8,24 @@ import {
 } from "@codemirror/language";
 import type { Extension } from "@codemirror/state";
 import { tags } from "@lezer/highlight";
-import { CONSTANTS, DECLARING, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "../../../grammar/words.js";
+import {
+  CONSTANTS,
+  DECLARING,
+  DTYPES,
+  HEADING,
+  PARAM_KINDS,
+  RESERVED,
+  WORD_OPERATORS,
+} from "../../../grammar/words.js";
 
 const reserved: ReadonlySet<string> = new Set(RESERVED);
 const constants: ReadonlySet<string> = new Set(CONSTANTS);
 const operators: ReadonlySet<string> = new Set(WORD_OPERATORS);
 const declaring: ReadonlySet<string> = new Set(DECLARING);
 const types: ReadonlySet<string> = new Set([...DTYPES, ...PARAM_KINDS]);
+
+const memberWords: ReadonlySet<string> = new Set(HEADING.member);
+const statementWords: ReadonlySet<string> = new Set(HEADING.statement);
 
 interface State {
   /** The previous token on the line: a name after `block` is a declaration, a kind after `:` is not a name. */
@@ -57,8 +68,9 @@ function styleOf(text: string, before: string, after: string): string {
   if (operators.has(text)) return "operatorKeyword";
   if (declaring.has(text)) return "definitionKeyword";
   if (reserved.has(text)) return "keyword";
-  // A keyword only where it heads a member.
-  if (text === "weight" && before === "" && /^\s+[A-Za-z_]/.test(after)) return "definitionKeyword";
+  // Keywords only where they head a member or a statement.
+  if (memberWords.has(text) && before === "" && /^\s+[A-Za-z_]/.test(after)) return "definitionKeyword";
+  if (statementWords.has(text) && before === "" && /^\s+[A-Za-z_]\w*\s*=/.test(after)) return "keyword";
   if (before === "block" || before === "model") return "className";
   if (types.has(text) && (/^\s*\[/.test(after) || before === ":" || before === "[")) return "typeName";
   return /^\s*\(/.test(after) ? "function" : "variableName";

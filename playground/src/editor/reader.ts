@@ -37,7 +37,8 @@ export const irLanguage = StreamLanguage.define({
     if (stream.match(/^\/\/.*/)) return "comment";
     if (stream.match(/^"(?:[^"\\]|\\.)*"/)) return "string";
     if (stream.match(/^%\d+/)) return "atom";
-    if (stream.sol() && stream.match(/^(?:graph|axis|live|input|state|starts|result|loss|observe)\b/)) return "keyword";
+    if (stream.sol() && stream.match(/^(?:graph|axis|live|input|state|starts|result|loss|observe|update)\b/))
+      return "keyword";
     if (stream.match(/^(?:f32|f16|u32|i32|bool)(?=\[)/)) return "typeName";
     if (stream.match(/^[A-Za-z_][\w-]*/)) return stream.match(/^(?= [{(]|\()/) === null ? "variableName" : "function";
     if (stream.match(/^\d[\d.]*/)) return "number";

@@ -72,7 +72,8 @@ function checkMembers(checker: Checker, block: Block, members: readonly Member[]
         checkExpr(checker, m.value, types);
         break;
       case "weight":
-        checkDims(checker, m.type, types, `a dimension of the weight \`${m.name.text}\``);
+      case "state":
+        checkDims(checker, m.type, types, `a dimension of the ${m.kind} \`${m.name.text}\``);
         if (m.init !== null) checkInitialiser(checker, m.init, types);
         break;
       case "member-if":
@@ -194,6 +195,10 @@ function checkStatements(checker: Checker, body: readonly Stmt[], scope: Scope, 
         break;
       case "observe":
         checkName(checker, s.name, scope);
+        break;
+      case "update":
+        checkName(checker, s.name, scope);
+        checkExpr(checker, s.value, scope);
         break;
       case "expr":
         checkExpr(checker, s.value, scope);

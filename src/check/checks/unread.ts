@@ -1,4 +1,5 @@
-// Warns of weights and sub-blocks that no function mentions in any phase. Works on the text, and so for all instances.
+// Warns of weights, states and sub-blocks that no function mentions in any phase. Works on the text, and so for all
+// instances.
 import type { Block, Member } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
 import { isNode } from "../names/nodes.js";
@@ -24,7 +25,7 @@ function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string
     else if (m.kind === "sub-block") collectMentions(m.value, others, "name");
   }
   for (const m of all) {
-    if (m.kind !== "weight" && m.kind !== "sub-block") continue;
+    if (m.kind !== "weight" && m.kind !== "state" && m.kind !== "sub-block") continue;
     const name = m.name.text;
     if (accessed.has(name) || bodies.has(name) || (m.kind === "sub-block" && others.has(name))) continue;
     checker.report("unread-weight", { kind: m.kind, name }, m.name.span);
@@ -35,9 +36,16 @@ function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string
 const flattenMembers = (members: readonly Member[]): readonly Member[] =>
   members.flatMap((m) => (m.kind === "member-if" ? [...flattenMembers(m.then), ...flattenMembers(m.else)] : [m]));
 
+/** Nodes that mention a name other than by a name's own node, and as what. */
+const MENTIONS: ReadonlyMap<unknown, "name" | "member"> = new Map([
+  ["member", "member"],
+  ["observe", "name"],
+  ["update", "name"],
+] as const);
+
 /**
- * Adds every name used as a value below a node (also in `observe x`), or every name after a dot. Uses an explicit
- * stack: sums may be long.
+ * Adds every name used as a value below a node (also in `observe x` and `update x`), or every name after a dot. Uses an
+ * explicit stack: sums may be long.
  */
 function collectMentions(root: unknown, found: Set<string>, kind: "name" | "member"): void {
   const todo: unknown[] = [root];
@@ -45,7 +53,7 @@ function collectMentions(root: unknown, found: Set<string>, kind: "name" | "memb
     if (!isNode(node)) continue;
     const { name } = node;
     if (node["kind"] === "name" && kind === "name" && typeof name === "string") found.add(name);
-    const named = node["kind"] === "member" ? "member" : node["kind"] === "observe" ? "name" : null;
+    const named = MENTIONS.get(node["kind"]);
     if (named === kind && isNode(name) && typeof name["text"] === "string") found.add(name["text"]);
     for (const child of Object.values(node)) if (isNode(child)) todo.push(child);
   }

@@ -1,4 +1,4 @@
-// Initialisers of weights: `zeros`, `ones`, `normal(std)`, `uniform(lo, hi)`, `orthogonal(gain)`.
+// Initialisers of weights and states: `zeros`, `ones`, `normal(std)`, `uniform(lo, hi)`, `orthogonal(gain)`.
 import type { Span } from "../../diagnostics/span.js";
 import type { DType } from "../../base/dtype.js";
 import { isFloat } from "../../base/dtype.js";
@@ -29,11 +29,19 @@ export function defaultInitialiser(dtype: DType, shape: readonly number[]): Init
 }
 
 /** Evaluates the initialiser after `=`; null after a report. */
-export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[], env: Env): Initialiser | null {
+export function initialiserOf(
+  expr: Expr,
+  {
+    kind,
+    dtype,
+    shape,
+  }: { readonly kind: "weight" | "state"; readonly dtype: DType; readonly shape: readonly number[] },
+  env: Env,
+): Initialiser | null {
   const { checker } = env;
   if (expr.kind === "if") {
     const chosen = conditionOf(expr.condition, env);
-    return chosen === null ? null : initialiserOf(chosen ? expr.then : expr.else, dtype, shape, env);
+    return chosen === null ? null : initialiserOf(chosen ? expr.then : expr.else, { kind, dtype, shape }, env);
   }
   const head = expr.kind === "call" ? expr.callee : expr;
   const names = head.kind === "name" ? PARAMETERS.get(head.name) : undefined;
@@ -42,7 +50,7 @@ export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[]
     if (value?.kind !== "error")
       checker.report(
         "unknown-initialiser",
-        { found: value === null ? `\`${nameOf(head)}\`` : describe(value) },
+        { kind, found: value === null ? `\`${nameOf(head)}\`` : describe(value) },
         expr.span,
       );
     return null;

@@ -111,7 +111,8 @@ export class Instantiator {
           pending.delete(m.name.text);
           break;
         case "weight":
-          this.#weight(m, instance, { ...env, place: "a weight" });
+        case "state":
+          this.#weight(m, instance, { ...env, place: `a ${m.kind}` });
           pending.delete(m.name.text);
           break;
         case "function":
@@ -159,16 +160,20 @@ export class Instantiator {
   }
 
   #weight(m: Weight, instance: Instance, env: Env): void {
+    const { kind } = m;
     const { dtype } = m.type;
     const shape = this.#shape(m, env);
     const init =
       shape === null
         ? ZEROS
-        : m.init === null
-          ? defaultInitialiser(dtype, shape)
-          : initialiserOf(m.init, dtype, shape, env);
-    if (dtype === "bool") this.checker.report("weight-type", { reason: "cannot be of bool" }, m.type.span);
-    if (shape === null || init === null || dtype === "bool") {
+        : m.init !== null
+          ? initialiserOf(m.init, { kind, dtype, shape }, env)
+          : kind === "state"
+            ? ZEROS
+            : defaultInitialiser(dtype, shape);
+    const unfit = kind === "state" ? dtype !== "f32" : dtype === "bool";
+    if (unfit) this.checker.report("weight-type", { kind, reason: `cannot be of ${dtype}` }, m.type.span);
+    if (shape === null || init === null || unfit) {
       this.#unknown(instance, m.name.text);
       return;
     }
@@ -182,12 +187,15 @@ export class Instantiator {
       if (d.kind === "rest" || d.bound !== null) {
         this.checker.report(
           "weight-type",
-          { reason: d.kind === "rest" ? "has no open dimensions" : "has no bounds, its dimensions are known" },
+          {
+            kind: m.kind,
+            reason: d.kind === "rest" ? "has no open dimensions" : "has no bounds, its dimensions are known",
+          },
           d.span,
         );
         return null;
       }
-      const size = extentOf(d.value, `a dimension of the weight \`${m.name.text}\``, env);
+      const size = extentOf(d.value, `a dimension of the ${m.kind} \`${m.name.text}\``, env);
       if (size === null) return null;
       shape.push(size);
     }

@@ -6,7 +6,7 @@ import type { ConstValue, InstanceRef } from "../context.js";
 import type { Initialiser } from "../model.js";
 import type { Trace } from "../checker.js";
 
-/** A weight of one instance. */
+/** A weight or state of one instance. */
 export interface WeightRecord {
   readonly owner: Instance;
   readonly decl: Weight;

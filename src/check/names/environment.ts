@@ -9,7 +9,7 @@ import type { Checker } from "../checker.js";
 export interface FunctionBody extends Emitter {
   /** Unrolls a function of an instance; arguments are keyed by the names of its inputs. */
   call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Argument>, span: Span): ConstValue;
-  /** A weight as a tensor. */
+  /** A weight or state as a tensor. */
   weight(weight: WeightRecord): ConstValue;
 }
 

@@ -13,7 +13,11 @@ export function valueOf(found: Binding, name: string, span: Span, env: Env): Con
       return found.value;
     case "weight":
       if (env.body !== null) return env.body.weight(found.weight);
-      env.checker.report("not-compile-time", { what: env.place, value: `the weight \`${name}\`` }, span);
+      env.checker.report(
+        "not-compile-time",
+        { what: env.place, value: `the ${found.weight.decl.kind} \`${name}\`` },
+        span,
+      );
       return ERROR;
     case "const":
       return constantOf(found, span, env);

@@ -8,12 +8,13 @@ import type { Member } from "../../syntax/ast.js";
 export const isNode = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;
 
-/** Names of the sub-blocks and weights among members, including both branches of an `if`. */
+/** Names of the sub-blocks, weights and states among members, including both branches of an `if`. */
 export function namesOf(members: readonly Member[]): string[] {
   return members.flatMap((m) => {
     switch (m.kind) {
       case "sub-block":
       case "weight":
+      case "state":
         return [m.name.text];
       case "member-if":
         return [...namesOf(m.then), ...namesOf(m.else)];

@@ -1,4 +1,7 @@
-// By-products of unrolling, each with its call: losses, observed values and routes.
+// By-products of unrolling, each with its call: losses, observed values, updates and routes.
+import type { Span } from "../../diagnostics/span.js";
+import type { Trace } from "../checker.js";
+import type { WeightRecord } from "../names/bindings.js";
 import type { CallNode } from "./call-tree.js";
 import type { Value } from "../model.js";
 
@@ -13,6 +16,16 @@ export interface FoundObserve {
   readonly node: CallNode;
   readonly name: string;
   readonly value: Value;
+}
+
+export interface FoundUpdate {
+  readonly node: CallNode;
+  /** The calls that led to it. */
+  readonly trace: Trace | null;
+  readonly state: WeightRecord;
+  readonly value: Value;
+  /** The name in the statement. */
+  readonly span: Span;
 }
 
 /** A route with the name to which it was first bound. */

@@ -1,7 +1,7 @@
 // Collects the contents of an instantiated model: instances and weights by path, losses and observed values by call.
 import type { Span } from "../../diagnostics/span.js";
 import { Instance, joinPath } from "../names/bindings.js";
-import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "../model.js";
+import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelUpdate, ModelWeight } from "../model.js";
 import { MAX_PATH } from "../limits.js";
 import type { Checker, Trace } from "../checker.js";
 import type { Unroller } from "./unroll.js";
@@ -44,7 +44,10 @@ export function inspect(checker: Checker, model: Instance): Inside {
         const { decl, dtype, shape, init } = owned;
         const path = joinPath(instance.path, decl.name.text);
         if (claim(path, decl.name.span, instance.trace)) {
-          weights.push({ weight: { path, dtype, shape, init, doc: decl.doc, span: decl.span }, trace: instance.trace });
+          weights.push({
+            weight: { kind: decl.kind, path, dtype, shape, init, doc: decl.doc, span: decl.span },
+            trace: instance.trace,
+          });
         }
       }
     }
@@ -53,16 +56,21 @@ export function inspect(checker: Checker, model: Instance): Inside {
   return { instances, weights };
 }
 
-/** Losses and observed values by path; equal paths are numbered. */
-export function nameCalls({ losses, observes }: Unroller): {
+/** Losses and observed values by path; equal paths are numbered. Updates by the path of their state. */
+export function nameCalls({ losses, observes, updates }: Unroller): {
   readonly losses: readonly ModelLoss[];
   readonly observes: readonly ModelObserve[];
+  readonly updates: readonly ModelUpdate[];
 } {
   const lossPaths = numbered(losses.map((l) => joinPath(l.node.path, l.name)));
-  const observePaths = numbered(observes.map((o) => joinPath(o.node.path, o.name)));
+  const states = updates.map(({ state }) => joinPath(state.owner.path, state.decl.name.text));
+  // Results are called by the paths of observed values, and `state.<path>`.
+  const taken = states.map((path) => joinPath("state", path));
+  const observePaths = numbered([...taken, ...observes.map((o) => joinPath(o.node.path, o.name))]).slice(taken.length);
   return {
     losses: losses.map((l, i) => ({ path: lossPaths[i] ?? l.name, value: l.value, own: l.own })),
     observes: observes.map((o, i) => ({ path: observePaths[i] ?? o.name, value: o.value })),
+    updates: updates.map(({ value }, i) => ({ path: states[i] ?? "", value })),
   };
 }
 

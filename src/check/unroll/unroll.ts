@@ -15,13 +15,14 @@ import { Emitted } from "./emitted.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
 import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
-import type { FoundLoss, FoundObserve, FoundRoute } from "./found.js";
+import type { FoundLoss, FoundObserve, FoundRoute, FoundUpdate } from "./found.js";
 import { madeAt } from "../instances/made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
+import { lossOf, updateOf } from "./training.js";
 import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "../model.js";
 import type { Checker, Trace } from "../checker.js";
 import { Tally } from "../instances/tally.js";
-import { describe, hasError, printType } from "../values.js";
+import { describe, hasError } from "../values.js";
 
 /** The value of a function without results. */
 const NO_RESULT: ConstValue = { kind: "tuple", names: [], items: [] };
@@ -45,6 +46,7 @@ export class Unroller implements FunctionBody {
   readonly phase: Phase;
   readonly losses: FoundLoss[] = [];
   readonly observes: FoundObserve[] = [];
+  readonly updates: FoundUpdate[] = [];
   readonly routes = new Map<Value, FoundRoute>();
   readonly axes = new Map<string, Axis>();
   batch: string | null = null;
@@ -156,7 +158,7 @@ export class Unroller implements FunctionBody {
     if (value === undefined) {
       const { owner, decl, dtype, shape } = weight;
       const path = owner.path === "" ? decl.name.text : `${owner.path}.${decl.name.text}`;
-      value = this.emit("weight", [], { path }, { dtype, shape }, decl.span);
+      value = this.emit(decl.kind, [], { path }, { dtype, shape }, decl.span);
       this.#weights.set(weight, value);
     }
     return { kind: "tensor", value };
@@ -260,6 +262,9 @@ export class Unroller implements FunctionBody {
       case "observe":
         this.#observe(stmt, frame);
         return null;
+      case "update":
+        this.#update(stmt, frame);
+        return null;
       case "expr": {
         const value = evaluate(stmt.value, env);
         if (!wanted && stmt.value.kind !== "call" && value.kind !== "error") this.report("unused-value", {}, stmt.span);
@@ -303,28 +308,13 @@ export class Unroller implements FunctionBody {
   }
 
   #loss(stmt: Extract<Stmt, { kind: "loss" }>, frame: Frame): void {
-    const name = stmt.name.text;
-    const before = frame.losses.get(name);
-    if (before !== undefined && before !== stmt)
-      this.report("duplicate-name", { name, where: "among the losses of this function" }, stmt.name.span);
-    frame.losses.set(name, stmt);
-    const value = evaluate(stmt.value, frame.env);
-    if (hasError(value)) return;
-    const scalar =
-      value.kind === "tensor" || value.kind === "number"
-        ? toValue(this, value, "f32", [], `the loss \`${name}\``, stmt.value.span)
-        : null;
-    const { type } = scalar ?? { type: null };
-    if (scalar === null || type === null || type.dtype !== "f32" || type.shape.length > 0) {
-      this.report(
-        "loss-not-scalar",
-        { name, found: type === null ? describe(value) : printType(type) },
-        stmt.value.span,
-      );
-      return;
-    }
-    if (this.#options.entry === "objective")
-      this.losses.push({ node: frame.node, name, value: scalar, own: frame.outer === null });
+    const loss = lossOf(stmt, frame, this);
+    if (loss !== null && this.#options.entry === "objective") this.losses.push(loss);
+  }
+
+  #update(stmt: Extract<Stmt, { kind: "update" }>, frame: Frame): void {
+    const update = updateOf(stmt, frame, this, this.#checker.trace);
+    if (update !== null && this.#options.entry === "objective" && this.phase === "train") this.updates.push(update);
   }
 
   #observe(stmt: Extract<Stmt, { kind: "observe" }>, frame: Frame): void {
@@ -382,9 +372,21 @@ export class Unroller implements FunctionBody {
     return result;
   }
 
-  /** Sets paths and streams, once all calls are known. */
+  /** Sets paths and streams, once all calls are known; reports states that are updated twice. */
   finish(): void {
     this.#emitted.finish();
+    const before = new Map<WeightRecord, FoundUpdate>();
+    for (const update of this.updates) {
+      const { state, node, trace, span } = update;
+      const first = before.get(state);
+      if (first === undefined) {
+        before.set(state, update);
+        continue;
+      }
+      const notes = first.span.start === span.start ? [] : [{ text: "the other update", span: first.span }];
+      const calls = [first.node.path, node.path] as const;
+      this.#reportIn(node, trace, "state-set-twice", { state: state.decl.name.text, calls }, span, notes);
+    }
   }
 }
 

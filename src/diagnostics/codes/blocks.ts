@@ -48,12 +48,11 @@ argument takes the name of the parameter, \`wrap.inner\`; a member of that block
   }),
 
   // --- weights
-  "unread-weight": code<{ readonly kind: "weight" | "sub-block"; readonly name: string }>({
+  "unread-weight": code<{ readonly kind: "weight" | "state" | "sub-block"; readonly name: string }>({
     severity: "warning",
     message: ({ kind, name }) =>
-      kind === "weight" ? `nothing reads the weight \`${name}\`` : `nothing calls or reads \`${name}\``,
-    hint: ({ kind }) =>
-      `${kind === "weight" ? "use it in a function of the block" : "call it in a function of the block"}, or remove it`,
+      kind === "sub-block" ? `nothing calls or reads \`${name}\`` : `nothing reads the ${kind} \`${name}\``,
+    hint: ({ kind }) => `${kind === "sub-block" ? "call" : "use"} it in a function of the block, or remove it`,
     explain: `A weight that no function mentions, in any phase, is loaded, kept and saved for nothing, and no
 training changes it; so are the weights of a sub-block that nothing calls. Mostly a line was
 forgotten.
@@ -61,9 +60,9 @@ forgotten.
   weight scale: f32[dim]
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x }`,
   }),
-  "unknown-initialiser": code<{ readonly found: string }>({
+  "unknown-initialiser": code<{ readonly kind: "weight" | "state"; readonly found: string }>({
     severity: "error",
-    message: ({ found }) => `a weight cannot start as ${found}`,
+    message: ({ kind, found }) => `a ${kind} cannot start as ${found}`,
     hint: () => "use zeros, ones, normal(std), uniform(lo, hi) or orthogonal(gain)",
     explain: `After \`=\` stands how a weight starts: \`zeros\`, \`ones\`, \`normal(std)\`, \`uniform(lo,
 hi)\`, \`orthogonal(gain)\`, or an \`if … then … else …\` between them. Without one it is
@@ -76,11 +75,14 @@ normal(1/√n) with n the last axis, and zeros for a single axis.`,
     explain: `A deviation is not negative, \`uniform(lo, hi)\` has lo ≤ hi, \`orthogonal\` needs at least two
 axes, and weights of whole numbers start as \`zeros\` or \`ones\`.`,
   }),
-  "weight-type": code<{ readonly reason: string }>({
+  "weight-type": code<{ readonly kind: "weight" | "state"; readonly reason: string }>({
     severity: "error",
-    message: ({ reason }) => `a weight ${reason}`,
-    hint: () => "write `weight w: f32[8, 4]`: a dtype of numbers, and dimensions known when compiling",
+    message: ({ kind, reason }) => `a ${kind} ${reason}`,
+    hint: ({ kind }) =>
+      kind === "weight"
+        ? "write `weight w: f32[8, 4]`: a dtype of numbers, and dimensions known when compiling"
+        : "write `state s: f32[8]`: f32, and dimensions known when compiling",
     explain: `A weight is a tensor of f32, f16, u32 or i32 whose dimensions are all known when compiling: it
-exists once, before any input.`,
+exists once, before any input. A state is one of f32.`,
   }),
 } as const;

@@ -172,13 +172,22 @@ function members(k: Tokens, { children }: cst.MembersCstNode): Doc {
 function member(k: Tokens, node: cst.MemberCstNode): Row {
   const { weightMember, subBlock, functionMember, memberIf, namesMember } = node.children;
   if (weightMember) {
-    const { Weight, Identifier, Colon, tensorType: types, Equal, expression: values } = weightMember[0]!.children;
+    const {
+      Weight,
+      State,
+      Identifier,
+      Colon,
+      tensorType: types,
+      Equal,
+      expression: values,
+    } = weightMember[0]!.children;
+    const word = (Weight ?? State)![0]!;
     const start = Equal ? [" ", k.print(Equal[0]!), " ", expression(k, values![0]!, "outside")] : "";
     return {
       node,
-      aligned: { with: "weight", width: Identifier[0]!.image.length, step: 1 },
+      aligned: { with: Weight ? "weight" : "state", width: Identifier[0]!.image.length, step: 1 },
       print: (padding) => [
-        k.print(Weight[0]!),
+        k.print(word),
         " ",
         k.print(Identifier[0]!),
         k.print(Colon[0]!),
@@ -297,7 +306,7 @@ function body(k: Tokens, { children }: cst.BodyCstNode): Doc {
 }
 
 function statement(k: Tokens, node: cst.StatementCstNode): Row {
-  const { forStatement, ifStatement, lossStatement, observeStatement, bindingOrValue } = node.children;
+  const { forStatement, ifStatement, lossStatement, observeStatement, updateStatement, bindingOrValue } = node.children;
   if (forStatement) {
     const { For, Identifier, In, expression: lists, body: bodies } = forStatement[0]!.children;
     return plain(node, [
@@ -328,15 +337,11 @@ function statement(k: Tokens, node: cst.StatementCstNode): Row {
   }
   if (lossStatement) {
     const { Loss, Identifier, Equal, expression: values } = lossStatement[0]!.children;
-    return plain(node, [
-      k.print(Loss[0]!),
-      " ",
-      k.print(Identifier[0]!),
-      " ",
-      k.print(Equal[0]!),
-      " ",
-      expression(k, values[0]!, "outside"),
-    ]);
+    return plain(node, named(k, Loss[0]!, Identifier[0]!, Equal[0]!, values[0]!));
+  }
+  if (updateStatement) {
+    const { Update, Identifier, Equal, expression: values } = updateStatement[0]!.children;
+    return plain(node, named(k, Update[0]!, Identifier[0]!, Equal[0]!, values[0]!));
   }
   if (observeStatement) {
     const { Observe, Identifier } = observeStatement[0]!.children;
@@ -350,6 +355,17 @@ function statement(k: Tokens, node: cst.StatementCstNode): Row {
   const name = sides[0]!.children.term[0]!.children.Identifier?.[0];
   return { node, print, aligned: name ? { with: "assign", width: name.image.length, step: 1 } : null };
 }
+
+/** `loss name = e`, `update name = e`. */
+const named = (k: Tokens, word: IToken, name: IToken, equal: IToken, value: cst.ExpressionCstNode): Doc => [
+  k.print(word),
+  " ",
+  k.print(name),
+  " ",
+  k.print(equal),
+  " ",
+  expression(k, value, "outside"),
+];
 
 /** Formats `if c { } else if d { } else { }`: all branches on one line, or none. */
 function branches(

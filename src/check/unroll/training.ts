@@ -1,0 +1,101 @@
+// Statements that count in training: losses, and updates of states.
+import type { Expr, Stmt } from "../../syntax/ast.js";
+import type { Binding } from "../names/bindings.js";
+import type { Env } from "../names/environment.js";
+import type { Emitter } from "../context.js";
+import { toValue } from "../tensors/convert.js";
+import { evaluate } from "../eval/evaluate.js";
+import type { Trace } from "../checker.js";
+import type { CallNode } from "./call-tree.js";
+import type { FoundLoss, FoundUpdate } from "./found.js";
+import { equalShapes, typeOf } from "../types.js";
+import { describe, hasError, printType } from "../values.js";
+
+/** What a statement sees of the function that is being unrolled. */
+interface Running {
+  readonly node: CallNode;
+  readonly env: Env;
+  /** The function that called it; null for the entered one. */
+  readonly outer: object | null;
+  readonly losses: Map<string, Stmt>;
+}
+
+/** Evaluates `loss name = e`; null after a report. */
+export function lossOf(
+  stmt: Extract<Stmt, { kind: "loss" }>,
+  { node, env, outer, losses }: Running,
+  body: Emitter,
+): FoundLoss | null {
+  const name = stmt.name.text;
+  const before = losses.get(name);
+  if (before !== undefined && before !== stmt)
+    body.report("duplicate-name", { name, where: "among the losses of this function" }, stmt.name.span);
+  losses.set(name, stmt);
+  const value = evaluate(stmt.value, env);
+  if (hasError(value)) return null;
+  const scalar =
+    value.kind === "tensor" || value.kind === "number"
+      ? toValue(body, value, "f32", [], `the loss \`${name}\``, stmt.value.span)
+      : null;
+  const { type } = scalar ?? { type: null };
+  if (scalar !== null && type?.dtype === "f32" && type.shape.length === 0)
+    return { node, name, value: scalar, own: outer === null };
+  body.report("loss-not-scalar", { name, found: type === null ? describe(value) : printType(type) }, stmt.value.span);
+  return null;
+}
+
+/** Evaluates `update name = e`; null after a report. `trace`: the calls that led here. */
+export function updateOf(
+  stmt: Extract<Stmt, { kind: "update" }>,
+  { node, env }: Running,
+  body: Emitter,
+  trace: Trace | null,
+): FoundUpdate | null {
+  const { text: name, span } = stmt.name;
+  const found = env.scope.find(name);
+  const value = evaluate(stmt.value, env);
+  if (found?.kind !== "weight" || found.weight.decl.kind !== "state") {
+    reportNoState(stmt.name, found, env);
+    return null;
+  }
+  if (hasError(value)) return null;
+  const type = typeOf("f32", found.weight.shape);
+  const next = toValue(body, value, "f32", [], `the update of \`${name}\``, stmt.value.span);
+  if (next === null) return null;
+  if (next.type.dtype === "f32" && equalShapes(next.type.shape, type.shape))
+    return { node, trace, state: found.weight, value: next, span };
+  body.report(
+    "shape-mismatch",
+    {
+      what: `\`update ${name}\``,
+      left: printType(type),
+      right: printType(next.type),
+      reason: "a state keeps its type",
+    },
+    stmt.value.span,
+  );
+  return null;
+}
+
+function reportNoState(name: { readonly text: string; readonly span: Expr["span"] }, found: Binding | null, env: Env) {
+  const { text, span } = name;
+  if (found === null) {
+    evaluate({ kind: "name", name: text, span }, env); // reports the unknown name
+    return;
+  }
+  const value = found.kind === "value" ? found.value : null;
+  if (value?.kind === "error") return;
+  env.checker.report(
+    "not-a-state",
+    { name: text, found: value ? describe(value) : NAMED[found.kind], weight: found.kind === "weight" },
+    span,
+  );
+}
+
+const NAMED: { readonly [K in Binding["kind"]]: string } = {
+  value: "a value",
+  weight: "a weight",
+  function: "a function",
+  block: "a block",
+  const: "a constant",
+};

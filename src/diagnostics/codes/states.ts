@@ -1,0 +1,56 @@
+// Diagnostics of states, which `update` moves in training.
+import { code } from "../define.js";
+
+export const stateCodes = {
+  "not-a-state": code<{ readonly name: string; readonly found: string; readonly weight: boolean }>({
+    severity: "error",
+    message: ({ name, found }) => `\`update ${name}\` needs a state of this block, found ${found}`,
+    hint: ({ name, weight }) =>
+      weight
+        ? `weights are moved by their gradients; a tensor that an update moves is declared by \`state ${name}: f32[…]\``
+        : `declare it among the members, \`state ${name}: f32[…]\`; a local of that name hides it`,
+    explain: `\`update name = e\` gives a state of the same block the value it has after a step of training.
+Only states are moved so: weights learn by their gradients, and everything else is computed anew
+each time.
+
+  state level: f32[]
+  forward(x: f32[B, T, 8]) -> f32[B, T, 8] { update level = 0.9 * level + 0.1 * mean(x); x }`,
+  }),
+  "state-set-twice": code<{ readonly state: string; readonly calls: readonly [string, string] }>({
+    severity: "error",
+    message: ({ state, calls: [first, second] }) =>
+      `the state \`${state}\` is updated twice in a step: ` +
+      (first === second ? `both times in ${called(first)}` : `in ${called(first)} and in ${called(second)}`),
+    hint: () => "update it once, with what all calls give; or let each call have an instance of its own",
+    explain: `A state has one value after a step, so at most one \`update\` of it may be reached: no later one
+wins. An instance that is called twice updates its states twice; its calls are numbered,
+\`shared#0\` and \`shared#1\`.`,
+  }),
+  "two-pass-update": code<{
+    readonly state: string;
+    readonly what: "reduction" | "variance" | "size";
+    readonly size?: string;
+  }>({
+    severity: "error",
+    message: ({ state, what, size }) =>
+      what === "size"
+        ? `the update of \`${state}\` reads ${size}, which is not known before the step has seen every sequence`
+        : `the update of \`${state}\` reduces over the batch what already depends on ` +
+          (what === "variance" ? "the mean over the batch, as `var` does" : "a reduction over it"),
+    hint: ({ what }) =>
+      what === "variance"
+        ? "write it as one pass: `mean(x ^ 2) - mean(x) ^ 2`"
+        : what === "size"
+          ? "let a reduction count: `mean`, or a multiple of the batch beside the reductions"
+          : "reduce what each sequence gives, and combine the results",
+    explain: `An update sees all sequences of a step, also where they are computed in parts (\`--accumulate\`):
+each part adds to sums, means, maxima and minima over the batch, and the rest is computed once, at
+the end. So what is reduced over the batch may not itself depend on such a reduction; that would
+take a second pass over parts that are gone. \`var\` over the batch needs its mean first.
+
+  update spread = mean((x - mean(x)) ^ 2)         // refused
+  update spread = mean(x ^ 2) - mean(x) ^ 2       // the same in one pass`,
+  }),
+} as const;
+
+const called = (path: string): string => (path === "" ? "the model itself" : `\`${path}\``);
