@@ -15,6 +15,8 @@ export interface Material {
   readonly lowered: () => Graph;
   /** Prompt and step. Throws GenerationError where the model is no decoder of one token after another. */
   readonly generation: () => GenerationGraphs;
+  /** The objective with a gradient for every weight. */
+  readonly gradients: () => Graph;
   /** Gradients, clipping and optimiser. */
   readonly training: () => TrainStep;
   /** Gradients of one micro-batch, added to those before it. */
@@ -44,6 +46,9 @@ export function materialOf(model: Model, options: MaterialOptions = {}): Materia
   return {
     lowered,
     generation: once(() => generationGraphs(lowered(), options.generation)),
+    gradients: once(() =>
+      withGradients(lowered(), new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])))),
+    ),
     training: once(() => trainStep(lowered(), model.weights, training)),
     microBatch: once(() => accumulateStep(lowered(), model.weights, training)),
   };
@@ -71,9 +76,7 @@ export const recipes: { readonly [N in ProgramName]: Recipe } = {
     m.lowered(),
   ),
   objective: recipe("train", "objective", "the loss of the objective", (m) => m.lowered()),
-  gradients: recipe("train", "objective", "the loss, and its gradient for every weight", (m) =>
-    withGradients(m.lowered()),
-  ),
+  gradients: recipe("train", "objective", "the loss, and its gradient for every weight", (m) => m.gradients()),
   prompt: recipe("generate", "forward", "reads a chunk of a prompt into the caches", (m) => m.generation().prompt),
   step: recipe(
     "generate",

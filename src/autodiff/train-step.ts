@@ -1,18 +1,20 @@
 // Builds the graph of a training step: losses, gradients, clipping, and the optimiser's new weights and moments, which
-// are states.
+// are states, as the model's own are.
 import { bug } from "../base/invariant.js";
 import { createEmit, type Emit } from "../ir/build.js";
-import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
+import { isOp, nodesOf, typeOf, updatesOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
 import { LARGEST, type DType } from "../base/dtype.js";
 import { gradients } from "./gradients.js";
 import { recomputing } from "./layers.js";
+import { accumulateReductions, wholeUpdates, type Updates } from "./updates.js";
 import { weightsAsStates, weightState } from "./weights-as-states.js";
 
-/** A weight as the model declares it. */
+/** A weight or state as the model declares it. */
 export interface DeclaredWeight {
+  readonly kind: "weight" | "state";
   readonly path: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -77,9 +79,10 @@ export interface TrainStep {
   readonly idle: readonly string[];
 }
 
-/** The graph of an objective with its weights as states, and its gradients. */
+/** The graph of an objective with its weights as states, its gradients, and its updates of states. */
 interface Prepared {
   readonly graph: Graph;
+  readonly updates: Updates;
   readonly emit: Emit;
   readonly weights: readonly {
     readonly declared: DeclaredWeight;
@@ -90,13 +93,14 @@ interface Prepared {
 
 /** Builds gradients, clipping and optimiser as one graph, whose states are weights and moments. */
 export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
-  const { graph, emit, weights } = prepare(objective, declared, options);
+  const { graph, emit, weights, updates } = prepare(objective, declared, options);
+  const whole = options.accumulated ? wholeUpdates(emit, updates, graph.axes) : { updates, states: [] };
   const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [5] });
   const m = algebra(emit.node, rates);
-  const states: State[] = [];
+  const states: State[] = [...whole.states];
   const learning = weights.flatMap(({ declared: own, node, gradient }) => {
     if (gradient === null) {
-      states.push(keeps(own, node));
+      if (!whole.updates.has(own.path)) states.push(keeps(own, node));
       return [];
     }
     if (!options.accumulated) return [{ own, node, gradient }];
@@ -120,6 +124,10 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
       init: { kind: "zeros" },
       next: m.where(fine, 0, 1),
     });
+  for (const { declared: own, node } of weights) {
+    const next = whole.updates.get(own.path);
+    if (next) states.push({ ...keeps(own, node), next: m.where(fine, next, node) });
+  }
   const factor = m.mul(share, m.where(fine, clipping(m, norm, options.clip), NaN));
   const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
   for (const { own, node, gradient } of learning) {
@@ -157,7 +165,7 @@ export function accumulateStep(
   declared: readonly DeclaredWeight[],
   options: Pick<StepOptions, "trained" | "recompute">,
 ): Graph {
-  const { graph, emit, weights } = prepare(objective, declared, options);
+  const { graph, emit, weights, updates } = prepare(objective, declared, options);
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
   const m = algebra(emit.node, keep);
   const continues = m.gt(keep, 0);
@@ -167,18 +175,24 @@ export function accumulateStep(
     const next = m.add(before, gradient);
     return [keeps(own, node), { name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next }];
   });
-  return withStarts(graph, { ...graph, inputs: [...graph.inputs, plainInput(keep)], states });
+  const reductions = accumulateReductions(emit, updates, graph.axes, continues);
+  return withStarts(graph, {
+    ...graph,
+    inputs: [...graph.inputs, plainInput(keep)],
+    states: [...states, ...reductions],
+  });
 }
 
 const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained">): boolean =>
-  weight.dtype === "f32" && (trained?.(weight) ?? true);
+  weight.kind === "weight" && weight.dtype === "f32" && (trained?.(weight) ?? true);
 
 function prepare(
   objective: Graph,
   declared: readonly DeclaredWeight[],
   options: Pick<StepOptions, "trained" | "recompute">,
 ): Prepared {
-  const graph = weightsAsStates(objective);
+  const whole = weightsAsStates(objective);
+  const graph = { ...whole, outputs: whole.outputs.filter((o) => o.role !== "update") };
   const emit = createEmit(ops, graph.axes);
   const read = new Map(graph.states.map((s) => [s.name, s.next]));
   const nodes = declared.map((own) => {
@@ -200,7 +214,13 @@ function prepare(
   // the next gradient.
   const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
   const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));
-  return { graph, emit, weights: weights.sort((a, b) => (place.get(a.node) ?? -1) - (place.get(b.node) ?? -1)) };
+  const updates = updatesOf(whole);
+  return {
+    graph,
+    emit,
+    updates,
+    weights: weights.sort((a, b) => (place.get(a.node) ?? -1) - (place.get(b.node) ?? -1)),
+  };
 }
 
 function lossOf(graph: Graph): Node {

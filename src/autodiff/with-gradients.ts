@@ -8,13 +8,15 @@ import { gradients } from "./gradients.js";
 
 /**
  * Adds a result `grad.<path>` for each float weight of the objective: zeros for a weight on which the loss does not
- * depend. The graph must have a loss.
+ * depend. The graph must have a loss. `states`: paths of those that are states, which have no gradient.
  */
-export function withGradients(graph: Graph): Graph {
+export function withGradients(graph: Graph, states: ReadonlySet<string> = new Set()): Graph {
   const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
   if (!loss) bug("a graph without a loss has no gradients");
   const emit = createEmit(ops, graph.axes);
-  const weights = nodesOf(graph).filter((n) => isOp(n, "weight") && n.attrs.dtype === "f32");
+  const weights = nodesOf(graph).filter(
+    (n) => isOp(n, "weight") && n.attrs.dtype === "f32" && !states.has(n.attrs.path),
+  );
   const gradientOf = gradients(emit, loss.node, weights);
   const outputs = weights.map((node): GraphOutput => {
     const { dtype, shape } = typeOf(node);

@@ -92,7 +92,8 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
       (sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))),
     );
   }
-  for (const weight of model.weights) {
+  const learned = model.weights.filter((w) => w.kind === "weight");
+  for (const weight of learned) {
     getOrCreate(groups, groupOf(weight.path), newGroup).parameters += countOf(weight.shape);
   }
   const rows = [...groups].map(([name, group]) => rowOf(name, group, bytesPerValue)).filter(isNonZero);
@@ -104,7 +105,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     bytesPerValue,
     rows: rows.sort((a, b) => Number(a.name === MODEL_GROUP) - Number(b.name === MODEL_GROUP)),
     total: totalOf(rows),
-    embeddingParameters: model.weights.filter((w) => tables.has(w.path)).reduce((sum, w) => sum + countOf(w.shape), 0),
+    embeddingParameters: learned.filter((w) => tables.has(w.path)).reduce((sum, w) => sum + countOf(w.shape), 0),
   };
 }
 
