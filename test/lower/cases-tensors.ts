@@ -30,6 +30,7 @@ export const tensorCases: readonly Case[] = [
   add("input", "a packed input", (m) => x(m)),
   add("input", "an input without tokens", (m) => m.input("flat", "f32", ["B", 3])),
   add("weight", "a weight", (m) => (x(m), m.weight("w", [3, 2]))),
+  add("state", "a state", (m) => (x(m), m.state("s", [3]))),
   add("number", "a number", (m) => (x(m), m.number(2.5))),
   add("length", "the length of each sequence", (m) =>
     m.value("length", [], { size: m.input("x", "f32", ["B", "T"]).type.shape[1]! }, "f32", ["B", 1]),

@@ -51,6 +51,10 @@ export class ModelBuilder {
     this.weights.set(path, { dtype, shape });
     return this.value("weight", [], { path }, dtype, shape);
   }
+  state(path: string, shape: readonly number[]): Value<"state"> {
+    this.weights.set(path, { dtype: "f32", shape });
+    return this.value("state", [], { path }, "f32", shape);
+  }
   number(value: number, dtype: DType = "f32"): Value<"number"> {
     return this.value("number", [], { value }, dtype, []);
   }
