@@ -18,6 +18,7 @@ import { materialOf, recipes } from "./recipes.js";
 import { checkTunings, expectFit } from "./schedule/tunings/file.js";
 import type { Tunings } from "./schedule/tunings/index.js";
 import type { Axis } from "./size/axes.js";
+import { chosenFrom, declaredShare } from "./size/count-rules.js";
 import { multiply, ONE, toNumber, type Rational } from "./size/rational.js";
 
 export { GenerationError } from "./lower/caches.js";
@@ -142,12 +143,12 @@ const axisNamed = (axes: readonly Axis[], name: string): Axis => axes.find((a) =
 /** The share of the model's tokens on an axis, through all the routes between. */
 function expectedOf(axes: readonly Axis[], name: string): Rational {
   let share = ONE;
-  for (
-    let axis = axisNamed(axes, name);
-    axis.role === "sequence" && axis.count.kind === "above";
-    axis = axisNamed(axes, axis.count.parent)
-  )
-    share = multiply(share, axis.count.expected);
+  for (let at: string | null = name; at !== null;) {
+    const axis = axisNamed(axes, at);
+    if (axis.role !== "sequence") break;
+    share = multiply(share, declaredShare(axis.count) ?? ONE);
+    at = chosenFrom(axis.count);
+  }
   return share;
 }
 

@@ -8,7 +8,7 @@ import type { CountRule } from "../size/count-rules.js";
 import type { Rational } from "../size/rational.js";
 import type { SizeExpr } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
-import type { LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
+import type { LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Route, Value } from "./model.js";
 
 /** The value of an expression. */
 export type ConstValue =
@@ -26,8 +26,8 @@ export type ConstValue =
   /** A size over axes or live parameters: `ceil(capacity * T)`. Never a constant. */
   | { readonly kind: "size"; readonly size: SizeExpr }
   | { readonly kind: "tensor"; readonly value: Value }
-  /** The value of `top` or `above`. */
-  | { readonly kind: "route"; readonly value: Value<"top"> | Value<"above"> }
+  /** The value of `top`, `above` or `those`. */
+  | { readonly kind: "route"; readonly value: Route }
   /** Several named results of a function. */
   | { readonly kind: "tuple"; readonly names: readonly string[]; readonly items: readonly ConstValue[] }
   /** A value whose error has been reported: every use of it is silently an error too. */

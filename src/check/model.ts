@@ -13,7 +13,7 @@ export type Entry = "forward" | "objective";
 
 /**
  * One operation. Its inputs are earlier values. Every value is one tensor;
- * a route is the value of `top` or `above`, whose type is that of `route.index`.
+ * a route is the value of a choice, whose type is that of `route.index`.
  */
 export interface Value<K extends LogicalOp = LogicalOp> {
   readonly id: number;
@@ -25,6 +25,9 @@ export interface Value<K extends LogicalOp = LogicalOp> {
   /** Path of the call that emitted it: `layers.1.inner.attn`, `shared#1`; empty for the model's own functions. */
   readonly path: string;
 }
+
+/** The value of an operation that chooses tokens. */
+export type Route = Value<"top"> | Value<"above"> | Value<"those">;
 
 export type Initialiser =
   | { readonly kind: "zeros" | "ones" }

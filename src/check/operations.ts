@@ -184,6 +184,8 @@ const rows = {
   top: choice<{ readonly axis: string }>("choice"),
   /** inputs [score[B, T], threshold (scalar or [B, T])]. */
   above: choice<{ readonly axis: string }>("own"),
+  /** inputs [mask bool[B, T]]: the tokens for which it holds. */
+  those: choice<{ readonly axis: string }>("own"),
   /** inputs [x, route]; `dim` is the sequence dimension of x. */
   take: route<{ readonly dim: number }>("own"),
   /** inputs [x, route, y]: y added to the chosen rows of x. */
@@ -197,6 +199,13 @@ const rows = {
   /** inputs [logit, target (bool or f32)]: scalar mean. */
   bce: compute<Nothing>(meanLoss),
   stop_gradient: structure<Nothing>("own", { carries: true, stops: true }),
+  /** inputs [hard (bool or f32), soft f32]: the value of the first, the gradient of the second. */
+  straight: elementwise<Nothing>(),
+  /**
+   * +0 everywhere. Its inputs are the values that defined its sequence axes, as those of `length`: it holds nothing of
+   * the tensor whose type it has.
+   */
+  zeros: source<Nothing>(),
   /** Only in train; in other phases the checker returns x. `stream` names the call, for random values. */
   dropout: elementwise<{ readonly p: number; readonly stream: string }>({ carries: true }),
   /** inputs [like], for its shape only. */

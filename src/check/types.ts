@@ -1,9 +1,10 @@
 // Types of tensors in the checker: the roles of their dimensions.
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
+import { chosenFrom } from "../size/count-rules.js";
 import { equalSizes, type Size } from "../size/size.js";
 import type { Emitter } from "./context.js";
-import type { LogicalOp, LogicalType, Value } from "./model.js";
+import type { LogicalOp, LogicalType, Route, Value } from "./model.js";
 import { operations } from "./operations.js";
 
 /** The name of the axis if the size is exactly that axis; null for a number or a computed size. */
@@ -38,8 +39,7 @@ export const sequenceDims = (axes: AxisLookup, shape: readonly Size[]): readonly
   shape.flatMap((size, dim) => (isSequence(axes, size) ? [dim] : []));
 
 /** Whether the axis is that of a route. */
-export const isRouted = (axis: Axis | null): boolean =>
-  axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
+export const isRouted = (axis: Axis | null): boolean => axis?.role === "sequence" && chosenFrom(axis.count) !== null;
 
 /**
  * The axis whose positions the tokens have: follows routes to their parents; slices and concatenations number positions
@@ -47,10 +47,10 @@ export const isRouted = (axis: Axis | null): boolean =>
  */
 export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
   let at = axis;
-  while (at.count.kind === "top" || at.count.kind === "above") {
-    const parent = axes.axis(at.count.parent);
-    if (parent.role !== "sequence") return at;
-    at = parent;
+  for (let parent = chosenFrom(at.count); parent !== null; parent = chosenFrom(at.count)) {
+    const from = axes.axis(parent);
+    if (from.role !== "sequence") return at;
+    at = from;
   }
   return at;
 }
@@ -64,5 +64,4 @@ export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ 
 export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => value.op === op;
 
 /** Whether the operation chooses rows, so that its value is a route. */
-export const isChoice = (value: Value): value is Value<"top"> | Value<"above"> =>
-  operations[value.op].kind === "choice";
+export const isChoice = (value: Value): value is Route => operations[value.op].kind === "choice";

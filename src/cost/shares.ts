@@ -43,6 +43,14 @@ export function resolveShares(
     input: (_, axis) => q.rational(extent(axis)),
     top: ({ parent, k }) => (dense ? count(parent) : clamp(evaluate(k), count(parent))),
     above: ({ parent, expected }) => (dense ? count(parent) : q.multiply(count(parent), expected)),
+    those: ({ parent, within, expected }) =>
+      within
+        .map(count)
+        .reduce(
+          (most, part) => (q.compare(part, most) < 0 ? part : most),
+          dense ? count(parent) : q.multiply(count(parent), expected),
+        ),
+    rest: ({ parent, taken }) => (dense ? count(parent) : q.subtract(count(parent), count(taken))),
     span({ parent, start, stop }) {
       const whole = count(parent);
       const at = (size: Size): Rational => {

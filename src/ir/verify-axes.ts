@@ -1,6 +1,6 @@
 // Verifies the axes of a graph, and that every size mentions existing axes only.
 import { knownOnHost, type Axis } from "../size/axes.js";
-import { axesIn, parentsOf, sizesOf } from "../size/count-rules.js";
+import { axesIn, chosenFrom, declaredShare, parentsOf, sizesOf, type CountRule } from "../size/count-rules.js";
 import { atomsOf, printSize, type Size } from "../size/size.js";
 import type { Graph } from "./graph.js";
 
@@ -46,13 +46,32 @@ function ruleProblems(
       return new Set(axesIn(rule.k).filter((name) => sequence(name).length === 0)).size > 1
         ? [`k = ${printSize(rule.k)} mentions more than one sequence axis`]
         : [];
+    case "those":
+    case "rest": {
+      const all = [...before.values(), axis];
+      const routes = rule.kind === "rest" ? [rule.taken] : rule.within;
+      return [
+        ...routes.flatMap((name) => {
+          const route = before.get(name);
+          if (route?.role === "sequence" && chosenFrom(route.count) === rule.parent && knownOnHost(all, name))
+            return [];
+          return [`its rule mentions ${name}, which is no route on ${rule.parent} whose counts the host knows`];
+        }),
+        ...shareProblems(rule),
+      ];
+    }
     case "above":
-      return rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : [];
+      return shareProblems(rule);
     case "join":
       return rule.parts.length === 0 ? ["joins nothing"] : [];
     default:
       return [];
   }
+}
+
+function shareProblems(rule: CountRule): string[] {
+  const share = declaredShare(rule);
+  return share && (share.num < 0n || share.num > share.den) ? ["expects a share outside 0 to 1"] : [];
 }
 
 /** Looks up axes by name, and records which sequence axes have been mentioned. */

@@ -56,6 +56,8 @@ const vocabulary = {
   cast: pointwise(1, { dtype: "dtype" }),
   /** The same value, with a gradient of zero. */
   stop_gradient: same(1),
+  /** hard, soft (f32, one shape): hard, with the gradient of soft. */
+  straight: same(2),
   /** The first input, available once the other inputs have been computed. No rewrite rule matches across a barrier. */
   barrier: same("some"),
 

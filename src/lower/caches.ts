@@ -16,6 +16,7 @@ import { ops } from "../ops/index.js";
 import { capacityOf } from "../program/axes-of-generation.js";
 import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../size/axes.js";
+import { declaredShare } from "../size/count-rules.js";
 import { axisSize, rowsSize, substitute, type Size } from "../size/size.js";
 
 /** Thrown for a graph that cannot be used for generation; the message states the reason. */
@@ -302,7 +303,7 @@ function rootOf(graph: Graph): SequenceAxis {
       `the model reads sequences along ${root.name} and ${second.name}: only tokens of one axis can be generated`,
     );
   for (const axis of graph.axes)
-    if (axis.role === "sequence" && axis !== root && axis.count.kind !== "above" && graph.starts.has(axis.name))
+    if (axis.role === "sequence" && axis !== root && declaredShare(axis.count) === null && graph.starts.has(axis.name))
       throw new GenerationError(
         `the axis ${axis.name} is made by ${axis.count.kind}, which looks at the whole sequence`,
       );

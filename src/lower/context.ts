@@ -8,7 +8,7 @@ import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
 import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
-import type { CountRule, Rule } from "../size/count-rules.js";
+import { chosenFrom, type Rule } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import { axisSize, type Size } from "../size/size.js";
 import { ModelAxes } from "./layout.js";
@@ -163,7 +163,3 @@ export class Lowering {
     return countingAxis(this.axes.all, rule);
   }
 }
-
-/** The parent axis if the tokens of the axis keep their positions, else null. */
-const chosenFrom = (rule: CountRule): string | null =>
-  rule.kind === "top" || rule.kind === "above" ? rule.parent : null;

@@ -1,4 +1,5 @@
 // Lowers sources, elementwise functions and reshapes.
+import { exactly } from "../base/collections.js";
 import type { Value } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
@@ -48,6 +49,24 @@ function lowerCast(cx: Lowering, value: Value<"cast">): Placed {
 function lowerStopGradient(cx: Lowering, value: Value<"stop_gradient">): Placed {
   const input = cx.get(value.inputs[0]);
   return { ...input, node: cx.emit("stop_gradient", [input.node], {}) };
+}
+
+function lowerStraight(cx: Lowering, value: Value<"straight">): Placed {
+  const [hard, soft] = exactly(
+    2,
+    value.inputs.map((v) => cx.get(v)),
+  );
+  const node = cx.emit("straight", [cx.cast(hard.node, "f32"), soft.node], {});
+  return { node, type: value.type, packing: soft.packing };
+}
+
+function lowerZeros(cx: Lowering, value: Value<"zeros">): Placed {
+  const packing = cx.axes.packingOf(value.type);
+  return {
+    node: cx.constant(0, value.type.dtype, storedShape(value.type, packing)),
+    type: value.type,
+    packing,
+  };
 }
 
 function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
@@ -128,6 +147,8 @@ export const elementwiseLowerings = {
   powi: lowerPowi,
   cast: lowerCast,
   stop_gradient: lowerStopGradient,
+  straight: lowerStraight,
+  zeros: lowerZeros,
   reshape: lowerReshape,
   permute: lowerPermute,
   slice: lowerSlice,

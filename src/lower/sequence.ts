@@ -6,6 +6,7 @@ import { isChoice, isOp as isOperation } from "../check/types.js";
 import { invariant } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Axis } from "../size/axes.js";
+import { chosenFrom } from "../size/count-rules.js";
 import { axisSize, multiplySizes, type Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fromPackedAlong, fromPadded, packedAlong, broadcastToType } from "./convert.js";
@@ -38,6 +39,14 @@ function lowerAbove(cx: Lowering, value: Value<"above">): Placed {
   return defineRoute(cx, axis, node, value.type);
 }
 
+/** The tokens of a mask are those at which it exceeds one half as a number. */
+function lowerThose(cx: Lowering, value: Value<"those">): Placed {
+  const { axis } = value.attrs;
+  const mask = cx.cast(packedAlong(cx, cx.get(value.inputs[0]), 1).node, "f32");
+  const node = cx.emit("above", [mask, cx.constant(0.5, "f32"), cx.starts(parentOf(cx, axis))], { axis });
+  return defineRoute(cx, axis, node, value.type);
+}
+
 /** Registers a routing node, whose results 0 and 1 are the index and the starts. The value of a route is its index. */
 function defineRoute(cx: Lowering, axis: string, node: Node, type: LogicalType): Placed {
   const index = cx.emit("pick", [node], { result: 0 });
@@ -52,8 +61,9 @@ function routeAxis(value: Value | undefined): string {
 
 const parentOf = (cx: Lowering, axis: string): string => {
   const rule = cx.sequence(axis).count;
-  invariant(rule.kind === "top" || rule.kind === "above" || rule.kind === "span", `axis ${axis} has no parent`);
-  return rule.parent;
+  const parent = rule.kind === "span" ? rule.parent : chosenFrom(rule);
+  invariant(parent !== null, `axis ${axis} has no parent`);
+  return parent;
 };
 
 function lowerMask(cx: Lowering, value: Value<"mask">): Placed {
@@ -249,6 +259,7 @@ function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
 export const sequenceLowerings = {
   top: lowerTop,
   above: lowerAbove,
+  those: lowerThose,
   mask: lowerMask,
   index: lowerIndex,
   count: lowerCount,

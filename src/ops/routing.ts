@@ -47,8 +47,9 @@ const ruleIn = <K extends RuleKind>(axes: readonly Axis[], name: string, kind: K
   );
 
 /** The count rule of the axis that an operator defines; it must be of the operator's kind. */
-const ruleOf = <K extends RuleKind>(context: InferContext, name: string, kind: K): RuleOf<K> =>
-  ruleOfAxis(context.axis(name), kind) ?? mismatch(`${name} must be an axis made by ${kind}`);
+const ruleOf = <K extends RuleKind>(context: InferContext, name: string, ...kinds: readonly K[]): RuleOf<K> =>
+  kinds.map((kind) => ruleOfAxis(context.axis(name), kind)).find((rule) => rule !== null) ??
+  mismatch(`${name} must be an axis made by ${kinds.join(" or ")}`);
 
 /** The types of index and starts of the rows that an operator chooses. */
 const routeTypes = (axis: string, context: InferContext): readonly TensorType[] => [
@@ -153,7 +154,7 @@ export const routing: Pick<OpTable, Routing> = {
   above: {
     doc: "the rows whose score exceeds the threshold; NaN exceeds nothing and is exceeded by nothing",
     infer(inputs, { axis }, context) {
-      const score = expectScore(inputs, ruleOf(context, axis, "above").parent);
+      const score = expectScore(inputs, ruleOf(context, axis, "above", "those", "rest").parent);
       const threshold = expectDtype(inputs, 1, ...FLOATS);
       sameDtype(score, threshold);
       if (threshold.shape.length > 0 && !equalShapes(threshold.shape, score.shape))

@@ -11,6 +11,7 @@ import {
   bytesOf,
   costPerResult,
   elements,
+  expectDtype,
   expectUnpacked,
   mismatch,
   noCost,
@@ -19,7 +20,16 @@ import {
 } from "./shapes.js";
 import { around, at, broadcastOffsets, partAlong, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
-type Structure = "pick" | "reshape" | "permute" | "broadcast" | "slice" | "concat" | "stop_gradient" | "barrier";
+type Structure =
+  | "pick"
+  | "reshape"
+  | "permute"
+  | "broadcast"
+  | "slice"
+  | "concat"
+  | "stop_gradient"
+  | "straight"
+  | "barrier";
 
 const only = (inputs: readonly TensorType[]): TensorType => {
   return inputs[0]!;
@@ -198,6 +208,23 @@ export const structure: Pick<OpTable, Structure> = {
     tokens: "own",
     columns: "kept",
     grad: null,
+    lower: { kind: "same" },
+  },
+  straight: {
+    doc: "the first input, whose gradient goes to the second",
+    infer(inputs) {
+      const [hard, soft] = [expectDtype(inputs, 0, "f32"), expectDtype(inputs, 1, "f32")];
+      return equalShapes(hard.shape, soft.shape)
+        ? [hard]
+        : mismatch(`both must be of one shape, found ${printShape(hard.shape)} and ${printShape(soft.shape)}`);
+    },
+    cost: noCost,
+    evaluate: (inputs) => [at(inputs, 0)],
+    rows: (_node, dim) => [dim, dim],
+    tokens: "own",
+    columns: "kept",
+    // The cotangent of soft is dy; hard has none.
+    grad: (_emit, _node, [dy]) => [null, dy!],
     lower: { kind: "same" },
   },
   barrier: {

@@ -49,7 +49,7 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
       index.attrs.result === 0 && top.inputs[1] === starts && typeOf(all).shape.length === 1,
     build: ({ top }, emit) => emit("pick", [top], { result: 2 }),
   }),
-  ...(["top", "span", "join"] as const).map((kind) =>
+  ...(["top", "above", "span", "join"] as const).map((kind) =>
     rule(`starts-of-${kind}-on-host`, {
       match: op("pick", [of(kind, "made")]),
       when: ({ made }, root) => root.attrs.result === (kind === "join" ? 0 : 1) && knownOnHost(axes, made.attrs.axis),

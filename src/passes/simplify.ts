@@ -172,6 +172,7 @@ const arithmetic: readonly Rule[] = [
 
 const structure: readonly Rule[] = [
   rule("stop-gradient", { match: op("stop_gradient", [x]), build: ({ x }) => x }),
+  rule("straight", { match: op("straight", [x, any("soft")]), build: ({ x }) => x }),
   rule("slice-of-all", {
     match: op("slice", [x]),
     when: ({ x }, { attrs: { axis, start, stop } }) => start === 0 && equalSizes(typeOf(x).shape[axis]!, stop),
@@ -183,6 +184,23 @@ const structure: readonly Rule[] = [
     build: ({ x, inner }, emit, { attrs: { axis, start, stop } }) =>
       emit("slice", [x], { axis, start: inner.attrs.start + start, stop: inner.attrs.start + stop }),
   }),
+  {
+    // A mask as a number exceeds one half where it holds; NaN exceeds nothing in either form.
+    name: "above-of-comparison",
+    at: ["above"],
+    rewrite(root, emit) {
+      if (!isOp(root, "above")) return null;
+      const [score, half, starts] = root.inputs;
+      if (!isOp(score, "cast") || !isOp(half, "constant") || half.attrs.value !== 0.5) return null;
+      const [compared] = score.inputs;
+      if (!isOp(compared, "gt") && !isOp(compared, "lt")) return null;
+      const [x, threshold] = isOp(compared, "gt") ? compared.inputs : [compared.inputs[1], compared.inputs[0]];
+      const isThreshold = typeOf(threshold).shape.length === 0 || sameShape(threshold, x);
+      return typeOf(x).dtype === "f32" && sameShape(x, score) && isThreshold
+        ? emit("above", [x, threshold, starts], root.attrs)
+        : null;
+    },
+  },
   rule("concat-of-one", { match: op("concat", [x]), build: ({ x }) => x }),
   rule("pack-of-unpack", {
     match: op("pack", [op("unpack", [x, any("starts")], "inner"), any("starts")]),

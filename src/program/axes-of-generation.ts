@@ -1,5 +1,6 @@
 // The axes of the two programs of generation: their names, and their extents for texts of a given length.
 import type { Axis } from "../size/axes.js";
+import { chosenFrom, declaredShare } from "../size/count-rules.js";
 import { toNumber } from "../size/rational.js";
 
 /** An axis with one row for each sequence, for its next token. */
@@ -24,8 +25,8 @@ export function generationExtents(
     axes.flatMap((axis): [string, number][] => {
       if (axis.role === "batch") return [[axis.name, sequences]];
       if (axis.role !== "sequence") return [];
-      if (axis.count.kind === "above")
-        shares.set(axis.name, (shares.get(axis.count.parent) ?? 1) * toNumber(axis.count.expected));
+      const [parent, share] = [chosenFrom(axis.count), declaredShare(axis.count)];
+      if (parent !== null && share) shares.set(axis.name, (shares.get(parent) ?? 1) * toNumber(share));
       if (axis.count.kind !== "input") return [];
       if (axis.name === SEQUENCES) return [[axis.name, 1]];
       if (!capacities.has(axis.name)) return [[axis.name, tokens]];

@@ -9,10 +9,12 @@ import type { EvaluateContext, Tensor } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { shapeOf, tensor } from "../ops/tensors.js";
 import { resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
+import { chosenFrom } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
 import { marginsOf } from "./margins.js";
+import { maskMargins, masksOfRoutes } from "./mask-margins.js";
 import { packRows, unpackRows } from "./pack.js";
 
 export interface EvaluateOptions {
@@ -103,10 +105,14 @@ class Run {
   #sizes: Sizes;
   readonly #values = new Map<Node, readonly Tensor[]>();
   readonly #routes = new Map<string, Route>();
+  /** Truth values that the scores of routes are made of, and the margins of those computed so far. */
+  readonly #masks: ReadonlySet<Node>;
+  readonly #margins = new Map<Node, Tensor>();
 
   constructor(graph: Graph, options: EvaluateOptions) {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
+    this.#masks = masksOfRoutes(this.#nodes);
     this.#options = options;
     const callerTensors = new Map(
       graph.inputs.map((input) => [input.name, givenInput(options, input.name, input.node.attrs.dtype)]),
@@ -143,7 +149,9 @@ class Run {
         const readersLeft = uses.get(input)! - 1;
         uses.set(input, readersLeft);
         // Free a value after its last use, so that deep models fit in memory.
-        if (readersLeft === 0) this.#values.delete(input);
+        if (readersLeft > 0) continue;
+        this.#values.delete(input);
+        this.#margins.delete(input);
       }
       yield;
     }
@@ -156,8 +164,13 @@ class Run {
 
   #evaluate(node: Node): readonly Tensor[] {
     const inputs = node.op === "pick" ? this.#results(node.inputs[0]) : node.inputs.map((n) => this.#one(n));
-    const results = evaluateNode(node, inputs, this.#context(this.#options.forced));
+    const context = this.#context(this.#options.forced);
+    const results = evaluateNode(node, inputs, context);
     if (isOp(node, "top") || isOp(node, "above")) this.#recordCounts(node, inputs, results);
+    if (this.#masks.has(node)) {
+      const margins = maskMargins(node, inputs, results[0]!, (n) => this.#margins.get(n) ?? null, context);
+      this.#margins.set(node, margins);
+    }
     this.#expectTypes(node, results);
     return results;
   }
@@ -179,10 +192,8 @@ class Run {
   #recordCounts(node: Node<"top"> | Node<"above">, inputs: readonly Tensor[], results: readonly Tensor[]): void {
     const { axis: name } = node.attrs;
     const axis = this.#graph.axes.find((a) => a.name === name);
-    invariant(
-      axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above"),
-      `${name} is made by a choice`,
-    );
+    const parent = axis?.role === "sequence" ? chosenFrom(axis.count) : null;
+    invariant(parent !== null, `${name} is made by a choice`);
     const used: Choice = { index: results[0]!, starts: results[1]! };
     const [index, starts] = this.#options.forced?.has(name)
       ? evaluateNode(node, inputs, this.#context(undefined))
@@ -190,10 +201,10 @@ class Run {
     const chosen: Choice = { index: index!, starts: starts! };
     this.#routes.set(name, {
       axis: name,
-      parent: axis.count.parent,
+      parent,
       used,
       chosen,
-      margins: marginsOf(node.op, inputs, chosen),
+      margins: marginsOf(node.op, inputs, chosen, this.#margins.get(node.inputs[0]) ?? null),
     });
     this.#known.set(name, countsOf(used.starts));
     this.#sizes = this.#resolve();

@@ -6,12 +6,13 @@ import { compareScores } from "../ops/routing.js";
  * For each sequence, how far scores may change before the choice of `top` or `above` could change. For `top` this is
  * the gap between the lowest chosen score and the highest rejected one, for `above` the smallest distance of a score
  * from its threshold. Infinity if no change matters: all or none are chosen because of k, or one side is NaN, which no
- * small error makes a number.
+ * small error makes a number. For a score that is a `mask` as a number, the margins of the mask count.
  */
 export function marginsOf(
   op: "top" | "above",
   inputs: readonly Tensor[],
   chosen: { readonly index: Tensor; readonly starts: Tensor },
+  mask: Tensor | null,
 ): Float64Array {
   const [score, threshold] = inputs;
   const parents = inputs[op === "top" ? 1 : 2]!.data;
@@ -22,9 +23,14 @@ export function marginsOf(
     margins[b] =
       op === "top"
         ? gap(score!.data, isChosen, parents[b]!, parents[b + 1]!)
-        : distance(score!.data, threshold!, parents[b]!, parents[b + 1]!);
+        : mask
+          ? leastOf(mask.data, parents[b]!, parents[b + 1]!)
+          : distance(score!.data, threshold!, parents[b]!, parents[b + 1]!);
   return margins;
 }
+
+const leastOf = (margins: Float64Array, first: number, end: number): number =>
+  margins.subarray(first, end).reduce((least, margin) => Math.min(least, margin), Infinity);
 
 function gap(score: Float64Array, isChosen: Uint8Array, first: number, end: number): number {
   let worst = -1;
@@ -44,5 +50,5 @@ function distance(score: Float64Array, threshold: Tensor, first: number, end: nu
 }
 
 /** The distance between two scores; 0 for equal infinities. */
-const scoreDistance = (a: number, b: number): number =>
+export const scoreDistance = (a: number, b: number): number =>
   Number.isNaN(a) || Number.isNaN(b) ? Infinity : a === b ? 0 : Math.abs(a - b);

@@ -31,6 +31,13 @@ const FIELDS = {
    * share that cost estimates assume.
    */
   above: { parent: "axis", expected: "ratio" },
+  /**
+   * The tokens of `parent` for which a mask holds, all of them among the tokens of each axis of `within`: routes on the
+   * same parent whose counts the host knows. `expected` as for `above`.
+   */
+  those: { parent: "axis", within: "axes", expected: "ratio" },
+  /** The tokens of `parent` that the route `taken` left. */
+  rest: { parent: "axis", taken: "axis" },
   /** The tokens start … stop − 1 of `parent`, clamped, as Python slices are. */
   span: { parent: "axis", start: "place", stop: "end" },
   /** The concatenated tokens of the parts. */
@@ -108,10 +115,17 @@ export const ruleKey = <S, R>(rule: CountRule<S, R>, axis: (name: string) => str
     ),
   );
 
+/** The axis from which a route chose its tokens, which keep their positions; null for an axis that no route made. */
+export const chosenFrom = (rule: CountRule<unknown, unknown>): string | null =>
+  rule.kind !== "span" && "parent" in rule ? rule.parent : null;
+
+/** The share of the parent's tokens that a choice by a mask or threshold declares; null for other rules. */
+export const declaredShare = <R>(rule: CountRule<unknown, R>): R | null => ("expected" in rule ? rule.expected : null);
+
 /** Names of the axes in a size. */
 export const axesIn = (size: Size): readonly string[] =>
   [...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : []));
 
 /** Whether only the device knows the counts of a rule; `onDevice` answers this for preceding axes. */
 export const countedOnDevice = (rule: CountRule, onDevice: (axis: string) => boolean): boolean =>
-  rule.kind === "above" || [...parentsOf(rule), ...sizesOf(rule).flatMap(axesIn)].some(onDevice);
+  "expected" in rule || [...parentsOf(rule), ...sizesOf(rule).flatMap(axesIn)].some(onDevice);

@@ -36,9 +36,12 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
     const k = exact ? kFunction(rule.k, counting, by.longest, run.atom) : largestK(rule.k, counting, by, run.atom);
     return Counts.derived(run.batch, [parent, by], exact, (n, m) => Math.min(k(m), n));
   },
-  above({ parent, expected }, { batch, mode, sequence }) {
-    const [num, den] = mode === "expected" ? [Number(expected.num), Number(expected.den)] : [1, 1];
-    return Counts.derived(batch, [sequence(parent)], false, (n) => Math.min(n, Math.ceil((n * num) / den)));
+  above: shareOf,
+  those: shareOf,
+  rest({ parent, taken }, { batch, mode, sequence }) {
+    const whole = sequence(parent);
+    if (mode === "dense") return whole;
+    return Counts.derived(batch, [whole, sequence(taken)], whole.exact, (n, gone) => Math.max(0, n - gone));
   },
   span(rule, { batch, sequence }) {
     const parent = sequence(rule.parent);
@@ -55,6 +58,17 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
   },
 };
 
+/** The tokens that a threshold or a mask chooses: their share, and no more than there are on any axis of `within`. */
+function shareOf(
+  { parent, within = [], expected }: Omit<Rule<"above">, "kind"> & Partial<Pick<Rule<"those">, "within">>,
+  { batch, mode, sequence }: Counting,
+): Counts {
+  const [num, den] = mode === "expected" ? [Number(expected.num), Number(expected.den)] : [1, 1];
+  return Counts.derived(batch, [parent, ...within].map(sequence), false, (n, ...most) =>
+    Math.min(n, Math.ceil((n * num) / den), ...most),
+  );
+}
+
 /** Evaluates the rule of an axis in a run. */
 export const countsOf = <K extends RuleKind>(rule: Rule<K>, run: Counting, axis: string): Counts =>
   COUNTS[rule.kind](rule, run, axis);
@@ -69,6 +83,8 @@ const MOST: { readonly [K in RuleKind]: (rule: Rule<K>, of: Most) => number | nu
   input: () => null,
   top: ({ parent, k }, of) => least(of(parent), typeof k === "number" ? k : null),
   above: ({ parent }, of) => of(parent),
+  those: ({ parent, within }, of) => [parent, ...within].map(of).reduce(least),
+  rest: ({ parent }, of) => of(parent),
   span: ({ parent }, of) => of(parent),
   join: ({ parts }, of) => parts.map(of).reduce((sum, n) => (sum === null || n === null ? null : sum + n), 0),
 };

@@ -8,6 +8,7 @@ import { lower } from "../lower/lower.js";
 import { asProgramWeight } from "../program/program.js";
 import { SourceError } from "../session/errors.js";
 import type { Axis } from "../size/axes.js";
+import { chosenFrom } from "../size/count-rules.js";
 import type { TextInputs } from "./batches.js";
 import { TrainError } from "./errors.js";
 import { unmatched, weightHint, weightPatterns } from "./patterns.js";
@@ -51,7 +52,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   if (!model) throw new SourceError(diagnostics, sources);
   const inputs = textInputs(model);
   const names = [inputs.tokens, ...(inputs.targets === null ? [] : [inputs.targets])];
-  const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
+  const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
   const limits = lower(model).inputs.flatMap(({ node, below }) =>
     names.includes(node.attrs.name) && below !== null ? [below] : [],
   );

@@ -19,6 +19,7 @@ import type { Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { memoryOf } from "../runtime/index.js";
 import type { Rational } from "../size/rational.js";
+import { chosenFrom } from "../size/count-rules.js";
 import { chosenLayers, layersWithin, type RecomputeChoice } from "./recompute.js";
 import { IN_FLIGHT, type Rule } from "./types.js";
 
@@ -137,7 +138,7 @@ export function compileTraining(
   const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program =>
     emitted(optimized(name, materialOf(of)), of);
   const topK = evaluation("evaluate", inferred.model);
-  const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
+  const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
   const evaluate = { "top-k": topK, causal: routed && causal ? evaluation("evaluate-causal", causal) : topK };
   const asked = chosenLayers(objective, choice);
   const recompute = budget

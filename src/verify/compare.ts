@@ -4,6 +4,7 @@ import type { Program } from "../program/program.js";
 import type { Choice, Evaluation } from "../reference/evaluate.js";
 import { packRoute } from "../reference/pack.js";
 import { startsOf } from "../size/counts.js";
+import { chosenFrom } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 
 /** A result of a run: row-major, with sequences side by side. */
@@ -109,7 +110,8 @@ function choicesOf(
 ): ReadonlyMap<string, Choice> {
   const choices = new Map<string, Choice>();
   for (const axis of program.axes) {
-    if (axis.role !== "sequence" || (axis.count.kind !== "top" && axis.count.kind !== "above")) continue;
+    const parent = axis.role === "sequence" ? chosenFrom(axis.count) : null;
+    if (parent === null) continue;
     const output = program.outputs.find(
       (o) => o.packing?.axis === axis.name && o.name.endsWith(".index") && o.role === "observe",
     );
@@ -117,7 +119,6 @@ function choicesOf(
       ? [values.get(output.name), values.get(`${output.name.slice(0, -".index".length)}.count`)]
       : [];
     if (!index || !count) continue;
-    const { parent } = axis.count;
     const starts =
       choices.get(parent)?.starts.data ??
       free.routes.get(parent)?.used.starts.data ??

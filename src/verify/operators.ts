@@ -4,6 +4,7 @@ import { printAttrs } from "../ir/attrs.js";
 import { producerOf, type Graph, type Node } from "../ir/graph.js";
 import { printType } from "../ir/typing.js";
 import type { Program, ProgramWork } from "../program/program.js";
+import { chosenFrom, mapRule, ruleKey } from "../size/count-rules.js";
 import { printRational } from "../size/rational.js";
 import { printSize } from "../size/size.js";
 import { compareRun, type Allowed, type RunInputs, type Verdict } from "./compare.js";
@@ -87,13 +88,9 @@ const kindOf = (node: Node): string =>
 function axisNames({ axes }: Graph): (text: string) => string {
   const names = new Map<string, string>();
   for (const axis of axes) {
-    if (axis.role !== "sequence" || (axis.count.kind !== "top" && axis.count.kind !== "above")) continue;
-    const { kind, parent } = axis.count;
-    names.set(
-      axis.name,
-      `<${kind} of ${names.get(parent) ?? parent}: ` +
-        `${axis.count.kind === "top" ? printSize(axis.count.k) : printRational(axis.count.expected)}>`,
-    );
+    if (axis.role !== "sequence" || chosenFrom(axis.count) === null) continue;
+    const rule = mapRule(axis.count, { size: printSize, ratio: printRational });
+    names.set(axis.name, `<${ruleKey(rule, (name) => names.get(name) ?? name)}>`);
   }
   return (text) => text.replaceAll(/[A-Za-z_][\w.]*/g, (word) => names.get(word) ?? word);
 }

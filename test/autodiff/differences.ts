@@ -100,7 +100,8 @@ export function difference(
 
 /**
  * The same loss with what `stop_gradient` lets through held at its values of this run, as inputs: what differences must
- * not see change either. Its values must lie along axes of the inputs.
+ * not see change either. `straight(hard, soft)` becomes hard + (soft − the value soft has now), hard held. These values
+ * must lie along axes of the inputs.
  */
 export function held(
   graph: Graph,
@@ -108,7 +109,10 @@ export function held(
   forced: ReadonlyMap<string, Choice>,
 ): { readonly graph: Graph; readonly given: Given } {
   const emit = createEmit(ops, graph.axes);
-  const stopped = nodesOf(graph).filter((n) => isOp(n, "stop_gradient"));
+  const nodes = nodesOf(graph);
+  const stopped = [
+    ...new Set(nodes.flatMap((n) => (isOp(n, "stop_gradient") ? [n] : isOp(n, "straight") ? n.inputs : []))),
+  ];
   const made = stopped.map((node, i): { readonly input: GraphInput; readonly output: GraphOutput } => {
     const { dtype, shape } = typeOf(node);
     const name = `held ${i}`;
@@ -123,10 +127,19 @@ export function held(
     };
   });
   const values = evaluate({ ...graph, outputs: made.map((m) => m.output) }, { ...given, forced }).outputs;
-  const now = new Map<Node, Node>(stopped.map((node, i) => [node, made[i]!.input.node]));
-  for (const node of nodesOf(graph)) {
-    if (now.has(node)) continue;
+  const heldAt = new Map<Node, Node>(stopped.map((node, i) => [node, made[i]!.input.node]));
+  const now = new Map<Node, Node>();
+  for (const node of nodes) {
+    if (isOp(node, "stop_gradient")) {
+      now.set(node, heldAt.get(node)!);
+      continue;
+    }
     const inputs = node.inputs.map((n) => now.get(n)!);
+    if (isOp(node, "straight")) {
+      const moved = emit.node("sub", [inputs[1]!, heldAt.get(node.inputs[1])!], {});
+      now.set(node, emit.node("add", [heldAt.get(node.inputs[0])!, moved], {}));
+      continue;
+    }
     now.set(node, inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs });
   }
   const replaced = replaceNodes(graph, (node) => now.get(node) ?? node);

@@ -49,6 +49,26 @@ model Small(vocab: int = 11, dim: int = 8, context: int = 8) {
   objective(tokens: u32[B, T <= context], targets: i32[B, T]) { loss next = cross_entropy(forward(tokens), targets) }
 }`;
 
+/** A block around another, written as given, between an embedding and its transpose. */
+const around = (forward: string): string => `import { Embedding, Layer, Linear, RMSNorm } from "std"
+
+block Routed(inner: block, dim: int) {
+  router: Linear(dim, 1, bias: false)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = router(x)[..., 0]
+    ${forward}
+  }
+}
+
+model Small(vocab: int = 11, dim: int = 8, context: int = 8) {
+  embed: Embedding(vocab, dim)
+  layer: Routed(Layer(dim, 2), dim)
+  norm: RMSNorm(dim)
+
+  forward(tokens: u32[B, T <= context]) -> f32[B, T, vocab] { norm(layer(embed(tokens))) @ transpose(embed.table) }
+  objective(tokens: u32[B, T <= context], targets: i32[B, T]) { loss next = cross_entropy(forward(tokens), targets) }
+}`;
+
 export const ROUTED = scored("router(x)[..., 0]");
 
 /** mor.mod says what the model is; what it learns is next tokens. */
@@ -80,6 +100,26 @@ export const MODELS: readonly ModelCase[] = [
   },
   { name: "a routed layer without a predictor", source: ROUTED, set: {} },
   { name: "random scores", source: scored("random_normal(like: router(x)[..., 0])"), set: {} },
+  {
+    name: "a mask with the slope of its sigmoid",
+    source: around(`run = top(score, ceil(50% * T))
+    x + inner(x) * straight(run.mask, sigmoid(score))[..., None]`),
+    set: {},
+  },
+  {
+    name: "those that a route left, in a sum that begins with zeros",
+    source: around(`run = top(score, ceil(50% * T))
+    rest = those(not run.mask)
+    some = put(zeros(like: x), run, inner(take(x, run)) * take(score, run)[..., None])
+    x + put(some, rest, inner(take(x, rest)) * take(1 - score, rest)[..., None])`),
+    set: {},
+  },
+  {
+    name: "those of two masks, gated by a hard number",
+    source: around(`run = those(score > 0.0 or position(x) < 1)
+    put(x, run, inner(take(x, run)) * take(straight(f32(i32(4 * score)), tanh(score)), run)[..., None])`),
+    set: {},
+  },
   {
     name: "dropout, its random values made again",
     source: body("Dropped(SwiGLU(dim, 12)), Residual(Layer(dim, heads))").replace(

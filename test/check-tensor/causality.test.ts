@@ -51,6 +51,12 @@ const accepted: readonly string[] = [
   "mean(w)",
   "softmax(w @ transpose(w))",
   "stop_gradient(x)",
+  "straight(s > 0, s)",
+  "zeros(like: x)",
+  "zeros(like: sum(x, axis: 2))",
+  "zeros(like: sum(x, axis: 1))",
+  "take(x, those(not above(s, 0).mask))",
+  "put(x, those(s > 0 or position(x) < 2), take(x, those(s > 0)) * 0.5)",
   "attention(take(x, above(s, 0)), x, x, causal: true)",
 ];
 

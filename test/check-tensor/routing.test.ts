@@ -40,6 +40,22 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
   ["above(s, 0, expected: 150%)", "capacity-out-of-range", "150%"],
   ["above(s, 0, expected: s)", "wrong-operand", "s"],
   ["above(s, 0, expected: T)", "wrong-operand", "T"],
+  ["those(s)", "wrong-dtype", "s"],
+  ["those(x > 0)", "wrong-rank", "x > 0"],
+  ["those(flat > 0)", "not-a-sequence", "flat > 0"],
+  ["those(true)", "wrong-operand", "true"],
+  ["those(r)", "wrong-operand", "r", R],
+  ["those(s > 0, expected: 101%)", "capacity-out-of-range", "101%"],
+  ["take(rows, those(not r.mask))", "unordered-route", "rows", R],
+  ["take(x, those(r.mask)) + rows", "unordered-route", "+", R],
+  ["straight(tokens, s)", "wrong-dtype", "tokens"],
+  ["straight(s > 0, half[..., 0])", "wrong-dtype", "half[..., 0]"],
+  ["straight(s > 0, s > 0)", "wrong-dtype", "s > 0"],
+  ["straight(s > 0, x)", "shape-mismatch", "x"],
+  ["straight(s[..., None] > 0, x)", "shape-mismatch", "x"],
+  ["straight(s, 1.0)", "wrong-operand", "1.0"],
+  ["zeros(like: r)", "wrong-operand", "r", R],
+  ["zeros(like: 3)", "wrong-operand", "3"],
   ["take(x, 3)", "wrong-operand", "3", R],
   ["take(r, r)", "wrong-operand", "r", R],
   ["take(other, r)", "unordered-route", "other", R],
@@ -114,6 +130,28 @@ describe("routing", () => {
     ["ceil(capacity * T)", 64],
   ])("bounds the axis of top(s, %s) by %i", (k, bound) => {
     expect(tell(`top(s, ${k})`, LIVE).model?.axes.find((a) => a.name === "K")?.bound).toBe(bound);
+  });
+
+  it.each([
+    ["those(s > 0)", { kind: "above" }],
+    ["those(not r.mask)", { kind: "rest", taken: "K" }],
+    ["those(not (not (not r.mask)))", { kind: "rest", taken: "K" }],
+    ["those(not q.mask)", { kind: "above" }],
+    ["those(r.mask)", { kind: "those", within: ["K"] }],
+    ["those(r.mask and s > 0)", { kind: "those", within: ["K"] }],
+    ["those(not r.mask and s > 0)", { kind: "those", within: ["T2"] }],
+    ["those(not (r.mask or s > 0))", { kind: "those", within: ["T2"] }],
+    ["those(r.mask or s > 0)", { kind: "above" }],
+    ["those(r.mask and q.mask)", { kind: "those", within: ["K"] }],
+    ["those(not (r.mask and q.mask))", { kind: "above" }],
+  ])("counts the tokens of %s by the routes in its mask", (expr, rule) => {
+    const { model } = tell(`take(x, ${expr})`, R);
+    expect(model?.axes.find((a) => a.name === "K3")).toMatchObject({ count: rule });
+  });
+
+  it("bounds the tokens of a conjunction by its parts", () => {
+    const { model } = tell("take(x, those(r.mask and s > 0))", { before: "r = top(s, 3)" });
+    expect(model?.axes.find((a) => a.name === "K2")?.bound).toBe(3);
   });
 
   it("counts a nested route by the axis its size mentions", () => {

@@ -215,5 +215,20 @@ export const tensorCases: readonly Case[] = [
       ["B", "T", 3],
     ),
   ),
+  add("straight", "is the first", (m) => m.value("straight", [x(m), x(m, "y")], {}, "f32", ["B", "T", D])),
+  add("straight", "of a mask is a number", (m) =>
+    m.value("straight", [pointwise(m, "gt", [x(m), m.number(0)], ["B", "T", D], "bool"), x(m, "y")], {}, "f32", [
+      "B",
+      "T",
+      D,
+    ]),
+  ),
+  add("zeros", "along a sequence", (m) =>
+    mul(m, x(m), pointwise(m, "exp", [m.value("zeros", [], {}, "f32", ["B", "T", D])], ["B", "T", D]), ["B", "T", D]),
+  ),
+  add("zeros", "of whole numbers", (m) => {
+    x(m);
+    return m.value("zeros", [], {}, "u32", ["B", 3]);
+  }),
   add("stop_gradient", "is the same value", (m) => m.value("stop_gradient", [x(m)], {}, "f32", ["B", "T", D])),
 ];

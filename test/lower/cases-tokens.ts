@@ -114,6 +114,30 @@ export const tokenCases: readonly Case[] = [
       D,
     ]),
   ),
+  add("those", "whatever another route left", (m) => {
+    const a = x(m);
+    const r = m.top(score(m, a), "T", "K", "ceil(1/2*T)");
+    const mask = m.value("mask", [r], {}, "bool", ["B", "T"]);
+    const rest = m.those(pointwise(m, "not", [mask], ["B", "T"], "bool"), "T", "R", {
+      kind: "rest",
+      parent: "T",
+      taken: "K",
+    });
+    return m.value("take", [a, rest], { dim: 1 }, "f32", ["B", "R", D]);
+  }),
+  add("those", "of two comparisons within another route", (m) => {
+    const a = x(m);
+    const r = m.top(score(m, a), "T", "K", "ceil(3/4*T)");
+    const mask = m.value("mask", [r], {}, "bool", ["B", "T"]);
+    const positive = pointwise(m, "gt", [score(m, x(m, "y")), m.number(-0.5)], ["B", "T"], "bool");
+    const rule = { kind: "those", parent: "T", within: ["K"], expected: { num: 1n, den: 1n } } as const;
+    const both = m.those(pointwise(m, "and", [positive, mask], ["B", "T"], "bool"), "T", "R", rule);
+    return m.value("put", [a, both, m.value("take", [a, both], { dim: 1 }, "f32", ["B", "R", D])], { dim: 1 }, "f32", [
+      "B",
+      "T",
+      D,
+    ]);
+  }),
   add("take", "queries of pairs", (m) => {
     const a = x(m);
     return m.value("take", [pairs(m, a), m.top(score(m, a), "T", "K", 2)], { dim: 2 }, "f32", ["B", 2, "K", "T"]);

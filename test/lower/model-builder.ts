@@ -66,6 +66,10 @@ export class ModelBuilder {
     this.sequence(axis, { kind: "above", parent, expected: { num: 1n, den: 1n } });
     return this.value("above", [score, threshold], { axis }, "u32", ["B", axis]);
   }
+  those(mask: Value, parent: string, axis: string, rule?: CountRule): Value<"those"> {
+    this.sequence(axis, rule ?? { kind: "above", parent, expected: { num: 1n, den: 1n } });
+    return this.value("those", [mask], { axis }, "u32", ["B", axis]);
+  }
   output(value: Value, name = "output"): void {
     this.outputs.push({ name, value });
   }

@@ -139,8 +139,11 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           return to === "bool" ? Number(n !== 0) : to === "u32" || to === "i32" ? Math.trunc(n) : n;
         });
       }
+      case "straight":
       case "stop_gradient":
         return x[0]!;
+      case "zeros":
+        return arr(shape(), () => 0);
       case "reduce":
         return reduce(x[0]!, attrs("reduce"));
       case "softmax": {
@@ -245,6 +248,11 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return route(
           v,
           x[0]!.data.flatMap((s, i) => (s > at(x[1]!, [0, i]) ? [i] : [])),
+        );
+      case "those":
+        return route(
+          v,
+          x[0]!.data.flatMap((holds, i) => (holds ? [i] : [])),
         );
       case "take": {
         const rows = routes.get(v.inputs[1]!)!;

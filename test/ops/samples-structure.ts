@@ -17,6 +17,7 @@ type Family =
   | "slice"
   | "concat"
   | "stop_gradient"
+  | "straight"
   | "barrier"
   | "gather";
 
@@ -142,6 +143,13 @@ export const structureSamples: Samples<Family> = {
       name: "the same",
       build: (b) => b.node("stop_gradient", [b.data("f32", [3], [1, nan, 3])], {}),
       expected: [[1, nan, 3]],
+    },
+  ]),
+  straight: within(exact, [
+    {
+      name: "the first, whatever the second is",
+      build: (b) => b.node("straight", [b.data("f32", [3], [1, nan, -0]), b.data("f32", [3], [0.5, 2, nan])], {}),
+      expected: [[1, nan, -0]],
     },
   ]),
   barrier: within(exact, [

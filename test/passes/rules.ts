@@ -1,4 +1,5 @@
 // For each rewrite rule, nodes at which it fires and nodes, much alike, at which it must not.
+import { maskRules } from "./rules-masks.js";
 
 export interface RuleCase {
   readonly rule: string;
@@ -21,6 +22,7 @@ const mask = `%r = route_mask {"axis":"T"}(%i, %s)\n%m = reshape {"shape":["rows
 const other = `%e = span {"axis":"S"}(%s)\n%j = pick {"result":0}(%e)\n%q = pick {"result":1}(%e)\nstarts S = %q`;
 
 export const ruleCases: readonly RuleCase[] = [
+  ...maskRules,
   { rule: "reshape-of-reshape", fires: `%1 = reshape {"shape":[24]}(%y)\n%2 = reshape {"shape":[3,8]}(%1)` },
   {
     rule: "reshape-to-itself",
@@ -106,6 +108,7 @@ export const ruleCases: readonly RuleCase[] = [
     spares: [`%1 = cast {"dtype":"f16"}(%y)\n%2 = cast {"dtype":"f32"}(%1)`],
   },
   { rule: "stop-gradient", fires: `%1 = neg(%y)\n%2 = stop_gradient(%1)` },
+  { rule: "straight", fires: `%1 = neg(%y)\n%2 = straight(%1, %y)` },
   {
     rule: "slice-of-all",
     fires: `%1 = slice {"axis":1,"start":0,"stop":6}(%y)`,
@@ -362,6 +365,8 @@ export function graphOf(lines: string): string {
     "axis T = sequence <= 8 input",
     "axis K = sequence <= 2 top of T; k = 2",
     "axis S = sequence <= 8 span of T; start = 1; stop = end",
+    "axis A = sequence <= 8 above of T; expected = 1",
+    "axis R = sequence <= 8 rest of T; taken = K",
     "axis J = sequence <= 16 join of T; T",
     ...used.flatMap(({ id, head }) => (id === "%s" || head === "" ? [] : [head])),
     ...used.map(({ id, node }) => `${id} = ${node}`),

@@ -1,10 +1,10 @@
 // Counts: what the closed forms for equal sequences, and for k that grows, give is what a look at each sequence and
 // each length gives; and the batch costs nothing.
 import { describe, expect, it } from "vitest";
-import { countingAxis, kTable, resolveSizes, type Axis, type RunSizes } from "../../src/size/axes.js";
+import { countingAxis, knownOnHost, kTable, resolveSizes, type Axis, type RunSizes } from "../../src/size/axes.js";
 import { MAX_EXTENT, Counts } from "../../src/size/counts.js";
 import { spanFunction, type CountMode } from "../../src/size/counting.js";
-import type { CountRule } from "../../src/size/count-rules.js";
+import { chosenFrom, type CountRule } from "../../src/size/count-rules.js";
 import { parseSize } from "../../src/size/parse-size.js";
 import { rational, toNumber, type Rational } from "../../src/size/rational.js";
 import { axisSize, evaluateSize, rowsSize, type Size } from "../../src/size/size.js";
@@ -70,6 +70,24 @@ function plainCounts(axes: readonly Axis[], run: RunSizes, mode: CountMode, name
       const share = toNumber(rule.expected);
       return summed(mode === "expected" ? counts.map((n) => Math.min(n, Math.ceil(n * share))) : counts, false);
     }
+    case "those": {
+      const { counts } = of(rule.parent);
+      const share = mode === "expected" ? toNumber(rule.expected) : 1;
+      const within = rule.within.map(of);
+      return summed(
+        counts.map((n, b) => Math.min(Math.ceil(n * share), ...within.map((c) => c.counts[b]!))),
+        false,
+      );
+    }
+    case "rest": {
+      const { counts, exact } = of(rule.parent);
+      const taken = of(rule.taken);
+      if (mode === "dense") return of(rule.parent);
+      return summed(
+        counts.map((n, b) => n - taken.counts[b]!),
+        exact,
+      );
+    }
     case "span": {
       const { counts, exact } = of(rule.parent);
       return summed(
@@ -112,9 +130,12 @@ KS.push("A*mod(7, A)", "ceil(1/2*S)", "rows(T)", "ceil(1/3*A) + -1*floor(1/4*A)"
 
 const pick = <T>(r: Random, list: readonly T[]): T => list[r.below(list.length)]!;
 
-function randomRule(r: Random, sequences: readonly string[]): CountRule {
+function randomRule(r: Random, sequences: readonly string[], axes: readonly Axis[]): CountRule {
   const parent = pick(r, sequences);
-  switch (r.below(4)) {
+  const routes = axes.flatMap((a) =>
+    a.role === "sequence" && chosenFrom(a.count) === parent && knownOnHost(axes, a.name) ? [a] : [],
+  );
+  switch (r.below(routes.length > 0 ? 6 : 4)) {
     case 0: {
       // S is another input's; a k mentions one sequence axis at most.
       const k = pick(r, KS);
@@ -122,6 +143,12 @@ function randomRule(r: Random, sequences: readonly string[]): CountRule {
     }
     case 1:
       return { kind: "above", parent, expected: rational(r.below(9), 8) };
+    case 4:
+      return { kind: "rest", parent, taken: pick(r, routes).name };
+    case 5: {
+      const some = (): string[] => routes.filter(() => r.below(2) === 0).map((a) => a.name);
+      return { kind: "those", parent, within: some(), expected: rational(r.below(9), 8) };
+    }
     case 2: {
       const end = (): Size => parseSize(pick(r, ["0", "1", "-2", "5", "floor(1/2*T)", "-1*ceil(1/4*T)"]));
       return { kind: "span", parent, start: end(), stop: r.below(3) === 0 ? null : end() };
@@ -139,7 +166,7 @@ describe("counts", () => {
       const axes: Axis[] = [{ role: "batch", name: "B", bound: null }, input("T"), input("S")];
       const sequences = ["T", "S"];
       for (let i = 0; i < 6; i++) {
-        axes.push({ role: "sequence", name: `A${i}`, bound: null, count: randomRule(r, sequences) });
+        axes.push({ role: "sequence", name: `A${i}`, bound: null, count: randomRule(r, sequences, axes) });
         sequences.push(`A${i}`);
       }
       const [batch, longest] = [1 + r.below(4), 1 + r.below(12)];

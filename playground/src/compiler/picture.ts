@@ -4,6 +4,7 @@ import type { Instance, Model, Value } from "../../../src/check/model.js";
 import { operations, type OperationKind } from "../../../src/check/operations.js";
 import { isChoice } from "../../../src/check/types.js";
 import type { Axis } from "../../../src/size/axes.js";
+import { chosenFrom, declaredShare } from "../../../src/size/count-rules.js";
 import { printRational } from "../../../src/size/rational.js";
 import { printSize, type Size } from "../../../src/size/size.js";
 import type { Source } from "../source.js";
@@ -317,7 +318,7 @@ class Painter {
 
   #onRoute(name: string): boolean {
     const axis = this.#axes.get(name);
-    return axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
+    return axis?.role === "sequence" && chosenFrom(axis.count) !== null;
   }
 
   /** The number of chosen rows, and their parent axis. */
@@ -325,7 +326,9 @@ class Painter {
     const axis = this.#axes.get(this.#axisOf(value) ?? "");
     if (axis?.role !== "sequence") return "";
     if (axis.count.kind === "top") return `the ${printSize(axis.count.k)} best of ${axis.count.parent}`;
-    if (axis.count.kind === "above") return `of ${axis.count.parent}, about ${printRational(axis.count.expected)}`;
+    const [parent, share] = [chosenFrom(axis.count), declaredShare(axis.count)];
+    if (parent !== null && share) return `of ${parent}, about ${printRational(share)}`;
+    if (axis.count.kind === "rest") return `what ${axis.count.taken} leaves of ${parent}`;
     return "";
   }
 }

@@ -4,7 +4,7 @@ import { isFloat, type DType } from "../../base/dtype.js";
 import { isInteger, printRational, toNumber, type Rational } from "../../size/rational.js";
 import type { ConstValue, Emitter, Argument } from "../context.js";
 import { hintFor } from "../tensors/convert.js";
-import type { Value } from "../model.js";
+import type { Route, Value } from "../model.js";
 import { describe, printType } from "../values.js";
 
 export type Args = ReadonlyMap<string, Argument>;
@@ -44,10 +44,10 @@ export function requireDtype(emitter: Emitter, value: Value, needs: readonly DTy
   return false;
 }
 
-export function routeArg(emitter: Emitter, args: Args, fn: string, name: string): Value<"top"> | Value<"above"> | null {
+export function routeArg(emitter: Emitter, args: Args, fn: string, name: string): Route | null {
   const { value, span } = requiredArg(args, name);
   if (value.kind === "route") return value.value;
-  wrong(emitter, fn, name, "a route, the value of `top` or `above`", value, span);
+  wrong(emitter, fn, name, "a route, the value of `top`, `above` or `those`", value, span);
   return null;
 }
 

@@ -6,7 +6,8 @@ import { losses } from "./losses.js";
 import { concat, split } from "./parts.js";
 import { rearrange, transpose } from "./rearrange.js";
 import { reductions } from "./reductions.js";
-import { above, put, take, top } from "./routing.js";
+import { above, put, take, those, top } from "./routing.js";
+import { zeros } from "./zeros.js";
 
 /** Families with a title, as documentation lists them. */
 export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new Map<
@@ -22,6 +23,7 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
       ["transpose", transpose],
       ["concat", concat],
       ["split", split],
+      ["zeros", zeros],
     ]),
   ],
   [
@@ -37,6 +39,7 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
     new Map([
       ["top", top],
       ["above", above],
+      ["those", those],
       ["take", take],
       ["put", put],
     ]),

@@ -1,4 +1,5 @@
 // Losses and functions for training: `cross_entropy`, `bce`, `stop_gradient`, `dropout`, random values.
+import { straight } from "./straight.js";
 import { printSize, type Size } from "../../size/size.js";
 import { reportMismatch } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../context.js";
@@ -141,6 +142,7 @@ export const losses: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
   ["cross_entropy", crossEntropy],
   ["bce", bce],
   ["stop_gradient", stopGradient],
+  ["straight", straight],
   ["dropout", dropout],
   ["random_normal", random("random_normal", "Random values of the standard normal distribution.")],
   ["random_uniform", random("random_uniform", "Random values, uniform from 0 to 1.")],

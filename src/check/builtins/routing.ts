@@ -1,4 +1,4 @@
-// `top`, `above`, `take`, `put`: choose tokens, gather them, and scatter the results.
+// `top`, `above`, `those`, `take`, `put`: choose tokens, gather them, and scatter the results.
 import type { Span } from "../../diagnostics/span.js";
 import { compare, isInteger, ONE, printRational, toNumber, ZERO, type Rational } from "../../size/rational.js";
 import type { SequenceAxis } from "../../size/axes.js";
@@ -7,8 +7,9 @@ import { reportSizes } from "../tensors/broadcast.js";
 import { atDefaults, boundOfRoute, checkCapacity, percent } from "../tensors/capacity.js";
 import { ERROR, type Emitter, type Argument, type Builtin } from "../context.js";
 import { toValue } from "../tensors/convert.js";
+import { boundOfMask, ruleOfMask } from "../tensors/mask-parts.js";
 import { recordDefinition } from "../tensors/makers.js";
-import type { Value } from "../model.js";
+import type { Route, Value } from "../model.js";
 import { equalShapes, sequenceDims, sequenceOf, typeOf } from "../types.js";
 import { printType, showSize } from "../values.js";
 import { requiredArg, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
@@ -56,7 +57,7 @@ export const above: Builtin = {
       "`threshold` of `above`",
       limit.span,
     );
-    const expected = expectedShare(emitter, args.get("expected"));
+    const expected = expectedShare(emitter, "above", args.get("expected"));
     if (!threshold || !expected || !requireDtype(emitter, threshold, ["f32"], "above", limit.span)) return ERROR;
     if (threshold.type.shape.length > 0 && !equalShapes(threshold.type.shape, score.value.type.shape)) {
       reportThreshold(emitter, score.value, threshold, limit.span);
@@ -75,6 +76,24 @@ export const above: Builtin = {
   },
 };
 
+export const those: Builtin = {
+  params: [{ name: "mask" }, { name: "expected", optional: true, named: true }],
+  doc:
+    "those(mask: bool[B, T], expected: 100%) -> route\nEvery token for which the mask holds, any number from none " +
+    "to all: `above(s, t)` is `those(s > t)`. Routes on one axis combine by their masks: " +
+    "`those(a.mask and not b.mask)`. `expected` is as for `above`.",
+  apply(emitter, args, span) {
+    const mask = oneEach(emitter, args, "those", "mask", "bool");
+    const expected = expectedShare(emitter, "those", args.get("expected"));
+    if (!mask || !expected) return ERROR;
+    const rule = ruleOfMask(emitter, mask.value, mask.axis, expected);
+    const axis = emitter.makeAxis(CHOSEN, boundOfMask(emitter, mask.axis, rule), rule);
+    const value = emitter.emit("those", [mask.value], { axis }, typeOf("u32", [mask.batch, axisSize(axis)]), span);
+    recordDefinition(emitter, axis, value);
+    return { kind: "route", value };
+  },
+};
+
 function reportThreshold(emitter: Emitter, score: Value, threshold: Value, at: Span): void {
   const reason = "a threshold is one number, or one for each score";
   emitter.report(
@@ -84,26 +103,28 @@ function reportThreshold(emitter: Emitter, score: Value, threshold: Value, at: S
   );
 }
 
-interface Score {
+/** A tensor with one element for each token. */
+interface OneEach {
   readonly value: Value;
   readonly batch: Size;
   readonly axis: SequenceAxis;
 }
 
 /** Reads a score: f32[B, T] along a sequence axis. */
-function scoreArg(emitter: Emitter, args: Args, fn: string): Score | null {
-  const value = tensorArg(emitter, args, fn, "score");
-  const { span } = requiredArg(args, "score");
-  if (!value || !requireDtype(emitter, value, ["f32"], fn, span)) return null;
+const scoreArg = (emitter: Emitter, args: Args, fn: string): OneEach | null =>
+  oneEach(emitter, args, fn, "score", "f32");
+
+/** Reads an argument of shape [B, T] along a sequence axis. */
+function oneEach(emitter: Emitter, args: Args, fn: string, name: string, dtype: "f32" | "bool"): OneEach | null {
+  const value = tensorArg(emitter, args, fn, name);
+  const { span } = requiredArg(args, name);
+  if (!value || !requireDtype(emitter, value, [dtype], fn, span)) return null;
   const [batch, tokens, ...more] = value.type.shape;
-  const what = `\`score\` of \`${fn}\``;
+  const what = `\`${name}\` of \`${fn}\``;
   if (batch === undefined || tokens === undefined || more.length > 0) {
-    const hint = more.length === 1 && more[0] === 1 ? { hint: "drop the last dimension: `score[..., 0]`" } : {};
-    emitter.report(
-      "wrong-rank",
-      { what, needs: "one number a token, f32[B, T]", found: printType(value.type), ...hint },
-      span,
-    );
+    const hint = more.length === 1 && more[0] === 1 ? { hint: `drop the last dimension: \`${name}[..., 0]\`` } : {};
+    const needs = `one ${dtype === "bool" ? "truth value" : "number"} a token, ${dtype}[B, T]`;
+    emitter.report("wrong-rank", { what, needs, found: printType(value.type), ...hint }, span);
     return null;
   }
   const axis = sequenceOf(emitter, tokens);
@@ -123,11 +144,11 @@ function kArg(emitter: Emitter, { value, span }: Argument): Size | null {
   return null;
 }
 
-function expectedShare(emitter: Emitter, argument: Argument | undefined): Rational | null {
+function expectedShare(emitter: Emitter, fn: string, argument: Argument | undefined): Rational | null {
   if (!argument) return ONE;
   const { value, span } = argument;
   const share = value.kind === "number" ? value.value : value.kind === "size" ? atDefaults(emitter, value.size) : null;
-  if (!share) wrong(emitter, "above", "expected", "a ratio", value, span);
+  if (!share) wrong(emitter, fn, "expected", "a ratio", value, span);
   else if (compare(share, ZERO) < 0 || compare(share, ONE) > 0)
     emitter.report("capacity-out-of-range", { found: percent(share) }, span);
   else return share;
@@ -173,7 +194,7 @@ export const put: Builtin = {
 };
 
 /** The first dimension of x along the axis on which the route was chosen; null after a report. */
-function dimOf(emitter: Emitter, fn: string, x: Value, route: Value<"top"> | Value<"above">, at: Span): number | null {
+function dimOf(emitter: Emitter, fn: string, x: Value, route: Route, at: Span): number | null {
   const parent = route.inputs[0]?.type.shape[1] ?? 1;
   const dim = x.type.shape.findIndex((size) => equalSizes(size, parent));
   if (dim >= 0) return dim;
@@ -192,14 +213,7 @@ function dimOf(emitter: Emitter, fn: string, x: Value, route: Value<"top"> | Val
 }
 
 /** Checks that y has the dtype of x, and its shape with the route's axis instead of the parent. */
-function rowsFit(
-  emitter: Emitter,
-  x: Value,
-  y: Value,
-  route: Value<"top"> | Value<"above">,
-  dim: number,
-  at: Span,
-): boolean {
+function rowsFit(emitter: Emitter, x: Value, y: Value, route: Route, dim: number, at: Span): boolean {
   if (x.type.dtype !== y.type.dtype) {
     emitter.report(
       "dtype-mismatch",

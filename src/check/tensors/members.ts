@@ -1,7 +1,7 @@
 // Members of tensors and routes: a route's mask, index and count.
 import type { Span } from "../../diagnostics/span.js";
 import { ERROR, type ConstValue, type Emitter } from "../context.js";
-import type { Value } from "../model.js";
+import type { Route, Value } from "../model.js";
 import { nearest } from "../../size/nearest.js";
 import { typeOf } from "../types.js";
 import { describe } from "../values.js";
@@ -15,7 +15,7 @@ export function applyMember(emitter: Emitter, object: ConstValue, name: string, 
   return ERROR;
 }
 
-function routeMember(emitter: Emitter, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
+function routeMember(emitter: Emitter, route: Route, name: string, span: Span): Value | null {
   const score = route.inputs[0]?.type.shape ?? [];
   switch (name) {
     case "mask":

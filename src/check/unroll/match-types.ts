@@ -1,6 +1,7 @@
 // Matches the declared types of a function's inputs and results with the actual tensors.
 import type { Span } from "../../diagnostics/span.js";
 import { equalSizes, printSize, type Atom, type Size } from "../../size/size.js";
+import { chosenFrom } from "../../size/count-rules.js";
 import { compare, toNumber, ZERO } from "../../size/rational.js";
 import type { DimExpr, Expr, TypeExpr } from "../../syntax/ast.js";
 import { sizeFrom } from "../eval/arithmetic.js";
@@ -170,10 +171,11 @@ export class TypeMatcher {
       if (axis === null || !this.#isFresh(size)) continue;
       const { kind } = axis.count;
       const { name } = axis;
-      if (kind === "top" || kind === "above")
+      const from = chosenFrom(axis.count);
+      if (from !== null)
         return {
           hint:
-            `${name} are the tokens that a route chose from ${axis.count.parent}: \`put(x, route, …)\` brings them ` +
+            `${name} are the tokens that a route chose from ${from}: \`put(x, route, …)\` brings them ` +
             "back to all tokens",
         };
       if (kind !== "input")

@@ -1,5 +1,6 @@
 // Observed routes: the tokens that each chose, and a picture with one line for each route.
 import type { Program } from "../../program/program.js";
+import { chosenFrom } from "../../size/count-rules.js";
 import type { Value, Values } from "./execute.js";
 
 export interface ShownRoute {
@@ -26,11 +27,12 @@ export function observedRoutes(program: Pick<Program, "axes" | "outputs">, value
   for (const output of program.outputs) {
     const axis =
       output.role === "observe" && output.name.endsWith(".index") ? axes.get(output.packing?.axis ?? "") : undefined;
-    if (axis?.role !== "sequence" || (axis.count.kind !== "top" && axis.count.kind !== "above")) continue;
+    if (axis?.role !== "sequence") continue;
+    const parent = chosenFrom(axis.count);
+    if (parent === null) continue;
     const path = output.name.slice(0, -".index".length);
     const [index, count] = [values.get(output.name), values.get(`${path}.count`)];
     if (!index || !count) continue;
-    const { parent } = axis.count;
     const outer = byAxis.get(parent);
     const parentAxis = axes.get(parent);
     const isInput = parentAxis?.role === "sequence" && parentAxis.count.kind === "input";

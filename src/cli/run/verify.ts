@@ -14,6 +14,7 @@ import { roomFor } from "../../runtime/memory.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
 import type { Axis } from "../../size/axes.js";
+import { chosenFrom } from "../../size/count-rules.js";
 import { nonDegenerateWeights } from "../../verify/non-degenerate.js";
 import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction } from "../../verify/again.js";
@@ -282,7 +283,8 @@ function routesOfTokens({ axes, outputs }: Graph): readonly string[] {
     axes.flatMap((a) => (a.name === name && a.role === "sequence" ? [a.count] : []))[0];
   return outputs.flatMap(({ name, packing }) => {
     const own = rule(packing?.axis);
-    const chosen = (own?.kind === "top" || own?.kind === "above") && rule(own.parent)?.kind === "input";
+    const parent = own ? chosenFrom(own) : null;
+    const chosen = parent !== null && rule(parent)?.kind === "input";
     return chosen && name.endsWith(".index") ? [name.slice(0, -".index".length)] : [];
   });
 }

@@ -89,7 +89,7 @@ joined with another axis. This holds whether or not a program is run with \`leng
 
   rearrange(x, "b t d -> b (t d)")                // refused`,
   }),
-  "dead-router": code<{ readonly choice: "top" | "above" }>({
+  "dead-router": code<{ readonly choice: "top" | "above" | "those" }>({
     severity: "warning",
     message: ({ choice }) =>
       `this score decides a route of \`${choice}\` but gets no gradient, so training cannot improve it`,

@@ -1,6 +1,7 @@
 // Profiles a run: times each step several times, and reports the operators and cost of each.
 import type { Program } from "../../program/program.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../../size/axes.js";
+import { chosenFrom } from "../../size/count-rules.js";
 import { toNumber } from "../../size/rational.js";
 import { atomsOf } from "../../size/size.js";
 import type { Buffers } from "../buffers.js";
@@ -175,12 +176,11 @@ export class WorkCosts {
   /** The unrouted axis that the tokens were originally chosen from. */
   #parentOf(name: string): string {
     let at = name;
-    for (
-      let axis = this.#axes.get(at);
-      axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
-      axis = this.#axes.get(at)
-    )
-      at = axis.count.parent;
+    for (let parent = this.#chosenFrom(at); parent !== null; parent = this.#chosenFrom(at)) at = parent;
     return at;
+  }
+  #chosenFrom(name: string): string | null {
+    const axis = this.#axes.get(name);
+    return axis?.role === "sequence" ? chosenFrom(axis.count) : null;
   }
 }

@@ -91,7 +91,7 @@ export function inputCoordinates(
     return at.map((c, d) => (d === dim ? { affine: c.affine, index, plus: 0 } : c));
   }
   if (isOp(node, "reshape")) return reshapedCoordinates(extents, at, from, to, rank);
-  return isOp(node, "stop_gradient") || isOp(node, "barrier") ? at : null;
+  return isOp(node, "stop_gradient") || isOp(node, "straight") || isOp(node, "barrier") ? at : null;
 }
 
 const shifted = (c: Coordinate, by: number): Coordinate =>

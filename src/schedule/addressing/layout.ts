@@ -71,6 +71,7 @@ export function viewed(extents: Extents, node: Node, from: Layout): Layout | nul
       return strides && { ...from, strides };
     }
     case "stop_gradient":
+    case "straight":
     case "barrier":
       return from;
     default:
