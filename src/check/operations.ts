@@ -53,11 +53,17 @@ export interface Operation<A> {
   readonly tokens: Tokens<A>;
   /** Whether it blocks gradients, even between floats. */
   readonly stops?: true;
+  /** Whether it reads the shape and the axes of its inputs alone, none of their elements. */
+  readonly measures?: true;
   /** Whether the rows of its first input are summands of the result, up to shape and type. */
   readonly carries?: true;
 }
 
-const source = <A>(tokens: Tokens<A> = "own"): Operation<A> => ({ kind: "source", tokens });
+const source = <A>(tokens: Tokens<A> = "own", more: Partial<Operation<A>> = {}): Operation<A> => ({
+  kind: "source",
+  tokens,
+  ...more,
+});
 const elementwise = <A>(more: Partial<Operation<A>> = {}): Operation<A> => ({
   kind: "elementwise",
   tokens: "own",
@@ -75,7 +81,12 @@ const route = <A>(tokens: Tokens<A>, more: Partial<Operation<A>> = {}): Operatio
   tokens,
   ...more,
 });
-const random = (): Operation<{ readonly stream: string }> => ({ kind: "random", tokens: "own", stops: true });
+const random = (): Operation<{ readonly stream: string }> => ({
+  kind: "random",
+  tokens: "own",
+  stops: true,
+  measures: true,
+});
 
 interface Nothing {}
 
@@ -101,8 +112,9 @@ const rows = {
    * f32, u32 or i32. Its inputs are the values that defined those axes (top, above, span, join), so that these are
    * reachable.
    */
-  length: source<{ readonly size: Size }>(({ attrs }, { mentions }) =>
-    mentions(attrs.size) ? "the length of the sequence is known at its end" : null,
+  length: source<{ readonly size: Size }>(
+    ({ attrs }, { mentions }) => (mentions(attrs.size) ? "the length of the sequence is known at its end" : null),
+    { measures: true },
   ),
   pointwise: elementwise<{ readonly fn: PointwiseName }>(),
   /** x to an integer power, by multiplication. */
@@ -176,7 +188,7 @@ const rows = {
     ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
   ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
-  position: route<{ readonly axis: string }>("own"),
+  position: route<{ readonly axis: string }>("own", { measures: true }),
   /**
    * inputs [score[B, T]]; `axis` is the sequence axis that it defines, whose count rule contains k. The value is the
    * route; its type is u32[B, axis].
@@ -205,7 +217,7 @@ const rows = {
    * +0 everywhere. Its inputs are the values that defined its sequence axes, as those of `length`: it holds nothing of
    * the tensor whose type it has.
    */
-  zeros: source<Nothing>(),
+  zeros: source<Nothing>("own", { measures: true }),
   /** Only in train; in other phases the checker returns x. `stream` names the call, for random values. */
   dropout: elementwise<{ readonly p: number; readonly stream: string }>({ carries: true }),
   /** inputs [like], for its shape only. */

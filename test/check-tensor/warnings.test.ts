@@ -40,6 +40,33 @@ describe("dead-router", () => {
       ),
     ],
     ["a feature taken for a score", routed("mlp(rows)", "x[..., 0] * 1.0 + norm(x)[..., 0]")],
+    ["a gate divided by itself", routed("mlp(rows) * (gate / gate)")],
+    [
+      "a gate divided by the sum of itself alone",
+      routed("mlp(rows) * (gate / (sum(gate, axis: -1, keep: true) + 1e-20))"),
+    ],
+    ["a softmax of one gate", routed("mlp(rows) * softmax(gate)")],
+    [
+      "those",
+      model("chosen = those(router(x)[..., 0] > 0.5 or x[..., 1] > 0.0)\n put(x, chosen, mlp(take(x, chosen)))"),
+    ],
+    [
+      "a mask that is straight with another's slope",
+      routed("mlp(rows) * take(straight(chosen.mask, x[..., 1]), chosen)[..., None]"),
+    ],
+    [
+      "a threshold that is learned",
+      model("chosen = above(x[..., 1], bar[0])\n put(x, chosen, mlp(take(x, chosen)))", "weight bar: f32[1]"),
+    ],
+    [
+      "the first of two routes, not what follows from it",
+      model(
+        "chosen = top(router(x)[..., 0], 4)\n rows = take(x, chosen)\n score = second(rows)[..., 0]\n " +
+          "least = top(score, 2)\n put(x, chosen, put(zeros(like: rows), least, " +
+          "mlp(take(rows, least)) * take(score, least)[..., None]))",
+        "second: Linear(8, 1)",
+      ),
+    ],
     ["above", model("score = router(x)[..., 0]\n chosen = above(score, 0)\n put(x, chosen, mlp(take(x, chosen)))")],
   ])("warns of %s", (_, source) => {
     const outcome = tellSource(source, "train");
@@ -72,11 +99,40 @@ describe("dead-router", () => {
           "chosen)[..., None])",
       ),
     ],
+    ["a mask that is straight", routed("mlp(rows) * take(straight(chosen.mask, sigmoid(score)), chosen)[..., None]")],
+    [
+      "experts by the entries of one softmax",
+      model(
+        "p = softmax(gates(x))\n y = zeros(like: x)\n for e in 0..3 { r = those(p[..., e] >= max(p, axis: -1))\n " +
+          "y = put(y, r, mlp(take(x, r)) * take(p[..., e] / sum(p, axis: -1), r)[..., None]) }\n x + y",
+        "gates: Linear(8, 3)",
+      ),
+    ],
+    [
+      "a choice by what attention learns from",
+      model(
+        "q = layer.attn.q(x)\n chosen = top(sum(q * layer.attn.k(x), axis: -1), 4)\n put(x + layer(x), chosen, " +
+          "mlp(take(x, chosen)))",
+      ),
+    ],
+    ["a choice by zeros", routed("mlp(rows)", "zeros(like: router(x)[..., 0])")],
+    ["a gate divided by the sum of several", routed("mlp(rows) * (gate / sum(gate, axis: 1, keep: true))")],
     ["a random choice, which has nothing to learn", routed("mlp(rows)", "random_normal(like: x[..., 0])")],
     ["a choice by position", routed("mlp(rows)", "f32(position(x))")],
     ["the standard library", model("routed(x)", "routed: MoD(Layer(8, 2), 8)")],
     ["the standard library with a sigmoid", model("routed(x)", 'routed: MoD(Layer(8, 2), 8, gate: "sigmoid")')],
   ])("does not warn of %s", (_, source) => expect(codes(source)).toBe(""));
+
+  it("names the weights of a score once, however many choices they decide", () => {
+    const source = model(
+      "p = gates(x)\n for e in 0..3 { chosen = top(p[..., e], 4)\n x = put(x, chosen, mlp(take(x, chosen))) }\n x",
+      "gates: Linear(8, 3)",
+    );
+    const { diagnostics } = tellSource(source, "train");
+    expect(diagnostics.map((d) => d.message)).toEqual([
+      "`gates.weight` and another weight decide what `top` chooses but get no gradient, so training cannot improve them",
+    ]);
+  });
 
   it("points at the score", () => {
     expect(pointed(tellSource(routed("mlp(rows)"), "train"))).toBe("router(x)[..., 0]");

@@ -1,13 +1,15 @@
-// Warns of a router that cannot learn: a score that decides a route but reaches no loss through a differentiable path.
+// Warns of a router that cannot learn: a weight that decides a choice of tokens but gets no gradient in any way.
 import { isFloat } from "../../base/dtype.js";
+import type { Size } from "../../size/size.js";
 import { reachable, rootsOf, type ReportAt } from "../model-values.js";
 import type { Model, Value } from "../model.js";
 import { operations } from "../operations.js";
-import { isChoice } from "../types.js";
+import { isOp } from "../types.js";
 
 /**
- * Checks routers in phase train of a model with losses. A score that depends on no weight is ignored; a score that is
- * computed a second time for the gate learns through the gate.
+ * Checks the weights that reach a choice in phase train of a model with losses. It looks at weights, not at scores: a
+ * score and a gate made from one logit learn together. Of what a choice is made from, other choices are left out: their
+ * weights are reported there. Each weight is reported once, with the others of the same score.
  */
 export function checkRouters(model: Model, reportAt: ReportAt): void {
   if (model.phase !== "train" || model.losses.length === 0) return;
@@ -18,62 +20,64 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
       gradientInputs,
     ),
   );
-  const weights = dependents(values, (v) => v.inputs);
-  const learners = dependents(values, gradientInputs);
-  const elsewhere = trainedElsewhere(values, trained);
-  const routers = new Set<Value>();
-  for (const route of values) {
-    const [score] = route.inputs;
-    if (!isChoice(route) || !score || routers.has(score)) continue;
-    routers.add(score);
-    if (weights.has(score) && !receivesGradient(score, trained, learners) && elsewhere.get(score) !== true)
-      reportAt(score, "dead-router", { choice: route.op });
+  const reported = new Set<Value>();
+  /** The weights without a gradient on which a value depends, without those that have been reported. */
+  const dead = new Map<Value, ReadonlySet<Value>>();
+  for (const value of values) {
+    const { kind, measures } = operations[value.op];
+    if (kind === "choice")
+      for (const input of value.inputs) {
+        const found = [...(dead.get(input) ?? [])].filter((weight) => !reported.has(weight));
+        const [first, ...others] = found.flatMap((weight) => (isOp(weight, "weight") ? [weight.attrs.path] : []));
+        if (first === undefined) continue;
+        for (const weight of found) reported.add(weight);
+        reportAt(input, "dead-router", { weight: first, others: others.length, choice: value.op });
+      }
+    else if (value.op === "weight" && !trained.has(value)) dead.set(value, new Set([value]));
+    else if (!measures) {
+      const known = value.inputs.flatMap((input) => dead.get(input) ?? []);
+      if (known.length > 0) dead.set(value, union(known, reported));
+    }
   }
 }
 
-/** The inputs that receive a gradient of the value: floats only. */
+/** The weights of all sets that have not been reported. */
+function union(sets: readonly ReadonlySet<Value>[], reported: ReadonlySet<Value>): ReadonlySet<Value> {
+  const [only] = sets;
+  if (sets.length === 1 && only) return only;
+  return new Set(sets.flatMap((set) => [...set].filter((weight) => !reported.has(weight))));
+}
+
+/** The inputs that receive a gradient of the value: floats only, and none where it is constant. */
 function gradientInputs(value: Value): readonly Value[] {
-  if (operations[value.op].stops || !isFloat(value.type.dtype)) return [];
-  return value.inputs.filter((v) => isFloat(v.type.dtype));
+  if (operations[value.op].stops || !isFloat(value.type.dtype) || isOne(value)) return [];
+  const inputs = isOp(value, "straight") ? value.inputs.slice(1) : value.inputs;
+  return inputs.filter((v) => isFloat(v.type.dtype));
 }
 
-/** The values that depend on a weight through the inputs that `inputs` selects; `values` are in ascending order. */
-function dependents(values: readonly Value[], inputs: (value: Value) => readonly Value[]): ReadonlySet<Value> {
-  const found = new Set<Value>();
-  for (const v of values) if (v.op === "weight" || inputs(v).some((i) => found.has(i))) found.add(v);
-  return found;
+/** Whether a value is 1 whatever its inputs are: one number divided by itself, or a softmax of one. */
+function isOne(value: Value): boolean {
+  const [first, second] = value.inputs;
+  if (isOp(value, "softmax")) return first?.type.shape[value.attrs.axis] === 1;
+  return (
+    isOp(value, "pointwise") && value.attrs.fn === "div" && !!first && !!second && number(first) === number(second)
+  );
 }
 
-/**
- * For each value that depends on weights other than through trained values: whether all of these weights are trained
- * elsewhere.
- */
-function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>): ReadonlyMap<Value, boolean> {
-  const all = new Map<Value, boolean>();
-  for (const v of values) {
-    if (v.op === "weight") all.set(v, trained.has(v));
-    if (v.op === "weight" || trained.has(v)) continue;
-    const known = gradientInputs(v).flatMap((i) => all.get(i) ?? []);
-    if (known.length > 0)
-      all.set(
-        v,
-        known.every((k) => k),
-      );
+/** What is added to a divisor so that it is not 0 changes no quotient that matters. */
+const TINY = 1e-6;
+
+/** The value of which this is a sum of one element, up to shape and tiny additions; else the value itself. */
+function number(value: Value): Value {
+  for (let at = value; ;) {
+    const [first, second] = at.inputs;
+    if (!first) return at;
+    if (isOp(at, "reshape") || (isOp(at, "reduce") && ofOne(at.attrs.axes, first.type.shape))) at = first;
+    else if (isOp(at, "slice") && first.type.shape[at.attrs.axis] === 1) at = first;
+    else if (isOp(at, "pointwise") && at.attrs.fn === "add" && second && isTiny(second)) at = first;
+    else return at;
   }
-  return all;
 }
 
-/**
- * Whether a gradient reaches a weight through the score itself, or through the value that the score is an elementwise
- * function of alone (such as the logit of a sigmoid that only the choice uses). That value must have one number per
- * score, like a logit; a row of features is not enough.
- */
-function receivesGradient(score: Value, trained: ReadonlySet<Value>, learners: ReadonlySet<Value>): boolean {
-  const numbers = (v: Value): number => v.type.shape.filter((size) => size !== 1).length;
-  for (let v: Value | undefined = score; v && numbers(v) === numbers(score);) {
-    if (trained.has(v)) return learners.has(v);
-    const inputs: readonly Value[] = gradientInputs(v).filter((i) => i.op !== "number" && i.op !== "live");
-    v = inputs.length === 1 ? inputs[0] : undefined;
-  }
-  return false;
-}
+const ofOne = (axes: readonly number[], shape: readonly Size[]): boolean => axes.every((axis) => shape[axis] === 1);
+const isTiny = (value: Value): boolean => isOp(value, "number") && Math.abs(value.attrs.value) <= TINY;

@@ -89,16 +89,25 @@ joined with another axis. This holds whether or not a program is run with \`leng
 
   rearrange(x, "b t d -> b (t d)")                // refused`,
   }),
-  "dead-router": code<{ readonly choice: "top" | "above" | "those" }>({
+  "dead-router": code<{
+    readonly weight: string;
+    /** How many weights more reach the same score. */
+    readonly others: number;
+    readonly choice: string;
+  }>({
     severity: "warning",
-    message: ({ choice }) =>
-      `this score decides a route of \`${choice}\` but gets no gradient, so training cannot improve it`,
+    message: ({ weight, others, choice }) =>
+      others === 0
+        ? `\`${weight}\` decides what \`${choice}\` chooses but gets no gradient, so training cannot improve it`
+        : `\`${weight}\` and ${others === 1 ? "another weight" : `${others} more weights`} decide what ` +
+          `\`${choice}\` chooses but get no gradient, so training cannot improve them`,
     hint: () =>
       "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, " +
       "route.mask)`",
-    explain: `Choosing tokens has no derivative. A router learns only where its score also reaches a loss: as a
-factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), or by a loss of its
-own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass nothing on.
+    explain: `Choosing has no derivative. A router learns only where what its weights compute also reaches a
+loss: as a factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), through
+\`straight\`, or by a loss of its own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass
+nothing on; nor does a gate that is divided by the sum of itself alone, which is 1.
 
   chosen = top(score, k)
   put(x, chosen, f(take(x, chosen)))              // the score is never multiplied in`,
