@@ -30,6 +30,8 @@ export interface ModelChoice {
 }
 
 export interface TrainingModel {
+  /** Paths of its weights, without its states, which nothing learns. */
+  readonly learned: readonly string[];
   readonly run: RunModel;
   readonly live: Model["live"];
   /** Maximum length of a sequence in tokens; null: unbounded. */
@@ -70,7 +72,8 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     // A model that is only trained need not have a causal form.
     rules: routed && checkObjective(text, choice, "generate").model !== null ? ["top-k", "causal"] : ["top-k"],
   };
-  return { model: { run, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
+  const learned = model.weights.flatMap((w) => (w.kind === "weight" ? [w.path] : []));
+  return { model: { run, learned, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
 }
 
 function checkObjective(
@@ -111,15 +114,14 @@ export const usualContext = (bound: number | null): number => Math.min(bound ?? 
  * Checks settings against the model: the context, patterns of weights, live parameters and their values. Throws
  * TrainError.
  */
-export function checkAgainst(settings: TrainSettings, { bound, live, run }: TrainingModel): void {
+export function checkAgainst(settings: TrainSettings, { bound, live, learned, run }: TrainingModel): void {
   const fail = (message: string, hint: string | null = null): never => {
     throw new TrainError("bad-option", message, { hint });
   };
   if (bound !== null && settings.context > bound)
     fail(`the context is ${settings.context}: ${run.name} allows ${bound}`);
-  const paths = run.weights.map((w) => w.path);
-  const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), paths);
-  if (missed !== null) fail(`no weight is called ${missed}`, weightHint(missed, paths));
+  const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), learned);
+  if (missed !== null) fail(`no weight is called ${missed}`, weightHint(missed, learned));
   for (const [name, points] of livePoints(settings)) {
     const found = live.find((l) => l.name === name);
     if (!found)

@@ -33,13 +33,27 @@ export async function init(file: string, flags: Flags<typeof weightCommands.init
     });
   if (from === null) await save(initialWeightsInTurns(seed, turn));
   else await fromCheckpoint(from, { weights, ignore: model.ignore }, save);
-  const numbers = weights.reduce((sum, w) => sum + countOf(w.shape), 0);
+  const [learned, states] = [
+    model.weights.filter((w) => w.kind === "weight"),
+    model.weights.filter((w) => w.kind === "state"),
+  ];
+  const numbersOf = (all: readonly { readonly shape: readonly number[] }[]): number =>
+    all.reduce((sum, w) => sum + countOf(w.shape), 0);
   const origin = from === null ? { seed } : { from };
   if (flags.json)
-    outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });
+    outJson({
+      output: flags.output,
+      model: model.name,
+      ...origin,
+      weights: learned.length,
+      states: states.length,
+      parameters: numbersOf(learned),
+    });
   else
     out(
-      `${flags.output}: ${plural(weights.length, "weight")} of ${model.name}, ${plural(numbers, "number")}, ` +
+      `${flags.output}: ${plural(learned.length, "weight")}` +
+        `${states.length > 0 ? ` and ${plural(states.length, "state")}` : ""} of ${model.name}, ` +
+        `${plural(numbersOf(weights), "number")}, ` +
         (from === null ? `seed ${seed}` : `from ${from}`),
     );
   return EXIT.fine;
