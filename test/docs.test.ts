@@ -85,7 +85,8 @@ describe.each(pages)("%s", (page) => {
   });
 
   it("links to files that are there", () => {
-    const links = [...text(page).matchAll(/\]\(([^)#]+?)(?:#[^)]*)?\)/g)]
+    const prose = text(page).replaceAll(/```[^]*?```|`[^`]*`/g, "");
+    const links = [...prose.matchAll(/\]\(([^)#]+?)(?:#[^)]*)?\)/g)]
       .map((m) => m[1]!)
       .filter((to) => !/^https?:/.test(to));
     expect(links.filter((to) => !existsSync(join(root, dirname(page), to)))).toEqual([]);

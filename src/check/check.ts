@@ -107,7 +107,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
     phase: options.phase,
     entry,
     parameters: decl.params.map((p) => ({ name: p.name.text, value: printParameter(checker, instance, p, live) })),
-    axes: [...unroller.axes.values()],
+    axes: unroller.axes.finished(),
     live,
     instances: inside.instances,
     weights: inside.weights.map(({ weight }) => ({ ...weight, keys: keys.get(weight.path) ?? [weight.path] })),

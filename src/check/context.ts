@@ -3,12 +3,11 @@
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Axis } from "../size/axes.js";
 import type { CountRule } from "../size/count-rules.js";
 import type { Rational } from "../size/rational.js";
 import type { SizeExpr } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
-import type { LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Route, Value } from "./model.js";
+import type { LiveParameter, LogicalAttrs, LogicalAxis, LogicalOp, LogicalType, Phase, Route, Value } from "./model.js";
 
 /** The value of an expression. */
 export type ConstValue =
@@ -28,6 +27,10 @@ export type ConstValue =
   | { readonly kind: "tensor"; readonly value: Value }
   /** The value of `top`, `above` or `those`. */
   | { readonly kind: "route"; readonly value: Route }
+  /** The value of `top` along a fixed axis. */
+  | { readonly kind: "choice"; readonly value: Value<"top_entries"> }
+  /** `blocks[choice]`: a list of blocks indexed by a choice, to be called. */
+  | { readonly kind: "experts"; readonly blocks: ListValue; readonly choice: Value<"top_entries"> }
   /** Several named results of a function. */
   | { readonly kind: "tuple"; readonly names: readonly string[]; readonly items: readonly ConstValue[] }
   /** A value whose error has been reported: every use of it is silently an error too. */
@@ -57,13 +60,15 @@ export interface Emitter {
     span: Span,
   ): Value<K>;
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes?: readonly Note[]): void;
-  axis(name: string): Axis;
+  axis(name: string): LogicalAxis;
   /** The batch axis of the program; null where no input has one. */
   readonly batch: string | null;
   /** The live parameter of that name; capacities are checked with its default. */
   live(name: string): LiveParameter;
   /** Creates a sequence axis with a unique name based on `hint`, which is the name that users see. */
   makeAxis(hint: string, bound: number | null, count: CountRule): string;
+  /** Creates an axis of entries, likewise. */
+  makeEntryAxis(hint: string, bound: number, ragged: boolean): string;
   /** A stream name for the random values of one call: the call's path and a number. */
   stream(): string;
 }

@@ -12,6 +12,22 @@ export type Phase = "infer" | "train" | "generate";
 export type Entry = "forward" | "objective";
 
 /**
+ * The entries that a choice took of a fixed axis. It exists while functions are unrolled, so that entries of two
+ * choices do not combine; in a finished model the dimension is a number, its bound.
+ */
+export interface EntryAxis {
+  readonly role: "entries";
+  readonly name: string;
+  /** How many there are, or of a ragged axis may be. */
+  readonly bound: number;
+  /** Whether tokens differ in how many they have. */
+  readonly ragged: boolean;
+}
+
+/** An axis during unrolling. */
+export type LogicalAxis = Axis | EntryAxis;
+
+/**
  * One operation. Its inputs are earlier values. Every value is one tensor;
  * a route is the value of a choice, whose type is that of `route.index`.
  */

@@ -23,9 +23,18 @@ export type PointwiseName = PlainPointwiseOp;
  * - `elementwise`: a function of elements paired by broadcasting; `structure`: moves elements;
  * - `compute`: an operation that diagrams of a model show;
  * - `choice`: chooses rows; its value is a route; `route`: uses a route;
+ * - `entries`: chooses entries of an axis of fixed size;
  * - `random`.
  */
-export type OperationKind = "source" | "elementwise" | "structure" | "compute" | "choice" | "route" | "random";
+export type OperationKind =
+  | "source"
+  | "elementwise"
+  | "structure"
+  | "compute"
+  | "choice"
+  | "entries"
+  | "route"
+  | "random";
 
 /** The properties of an operation's value that a table row may use. */
 interface Applied<A> {
@@ -76,6 +85,7 @@ const structure = <A>(tokens: Tokens<A>, more: Partial<Operation<A>> = {}): Oper
 });
 const compute = <A>(tokens: Tokens<A>): Operation<A> => ({ kind: "compute", tokens });
 const choice = <A>(tokens: Tokens<A>): Operation<A> => ({ kind: "choice", tokens });
+const entries = <A>(tokens: Tokens<A>): Operation<A> => ({ kind: "entries", tokens });
 const route = <A>(tokens: Tokens<A>, more: Partial<Operation<A>> = {}): Operation<A> => ({
   kind: "route",
   tokens,
@@ -198,6 +208,29 @@ const rows = {
   above: choice<{ readonly axis: string }>("own"),
   /** inputs [mask bool[B, T]]: the tokens for which it holds. */
   those: choice<{ readonly axis: string }>("own"),
+  /**
+   * inputs [score[…, E]]: for each position of the other axes the k best entries of the last axis; the value is the
+   * choice, of type u32[…, k], ascending. `choice` names it.
+   */
+  top_entries: entries<{ readonly k: number; readonly choice: string }>("own"),
+  /** inputs [choice] → bool[…, E], its score's shape. */
+  entry_mask: structure<Nothing>("own"),
+  /** inputs [choice] → u32[…]: how many entries each has. */
+  entry_count: structure<Nothing>("own"),
+  /** inputs [x[…, E], choice] → […, k]: the chosen entries. */
+  take_entries: compute<Nothing>("own"),
+  /** inputs [x[…, E], choice, y[…, k]]: y added to the chosen entries of x. */
+  put_entries: compute<Nothing>("own"),
+  /**
+   * inputs [x[…, T, k, …], choice, route of the tokens that chose `entry`] → […, K, …]: of each of these tokens what x
+   * holds for that entry; `dim` is the sequence dimension of x, the next its entries.
+   */
+  take_entry: route<{ readonly dim: number; readonly entry: number }>("own"),
+  /**
+   * inputs [choice, then for each entry e in order the route of the tokens that chose it and y_e[…, K_e, …]] → […, T,
+   * k, …]: entry j of token t, of index e, is the row of t in y_e; `dim` is the sequence dimension.
+   */
+  join_entries: route<{ readonly dim: number }>("own"),
   /** inputs [x, route]; `dim` is the sequence dimension of x. */
   take: route<{ readonly dim: number }>("own"),
   /** inputs [x, route, y]: y added to the chosen rows of x. */

@@ -1,10 +1,10 @@
 // Types of tensors in the checker: the roles of their dimensions.
-import type { Axis, SequenceAxis } from "../size/axes.js";
+import type { SequenceAxis } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import { chosenFrom } from "../size/count-rules.js";
 import { equalSizes, type Size } from "../size/size.js";
 import type { Emitter } from "./context.js";
-import type { LogicalOp, LogicalType, Route, Value } from "./model.js";
+import type { EntryAxis, LogicalAxis, LogicalOp, LogicalType, Route, Value } from "./model.js";
 import { operations } from "./operations.js";
 
 /** The name of the axis if the size is exactly that axis; null for a number or a computed size. */
@@ -20,7 +20,7 @@ export function axisName(size: Size): string | null {
 export type AxisLookup = Pick<Emitter, "axis">;
 
 /** The axis of a dimension; null for a number or a computed size. */
-export function axisOf(axes: AxisLookup, size: Size): Axis | null {
+export function axisOf(axes: AxisLookup, size: Size): LogicalAxis | null {
   const name = axisName(size);
   return name === null ? null : axes.axis(name);
 }
@@ -31,6 +31,24 @@ export function sequenceOf(axes: AxisLookup, size: Size): SequenceAxis | null {
   return axis?.role === "sequence" ? axis : null;
 }
 
+/** The entry axis of a dimension, or null. */
+export function entriesOf(axes: AxisLookup, size: Size): EntryAxis | null {
+  const axis = axisOf(axes, size);
+  return axis?.role === "entries" ? axis : null;
+}
+
+/** The size as a number where it is that of an entry axis whose extent is fixed. */
+export function plainSize(axes: AxisLookup, size: Size): Size {
+  const axis = entriesOf(axes, size);
+  return axis === null || axis.ragged ? size : axis.bound;
+}
+
+/** Whether two sizes are equal, or one is an entry axis of fixed extent and the other that number. */
+export const sameExtent = (axes: AxisLookup, a: Size, b: Size): boolean =>
+  equalSizes(a, b) ||
+  (typeof a === "number" && equalSizes(a, plainSize(axes, b))) ||
+  (typeof b === "number" && equalSizes(plainSize(axes, a), b));
+
 export const isSequence = (axes: AxisLookup, size: Size): boolean => sequenceOf(axes, size) !== null;
 export const isBatch = (axes: AxisLookup, size: Size): boolean => axisOf(axes, size)?.role === "batch";
 
@@ -39,7 +57,8 @@ export const sequenceDims = (axes: AxisLookup, shape: readonly Size[]): readonly
   shape.flatMap((size, dim) => (isSequence(axes, size) ? [dim] : []));
 
 /** Whether the axis is that of a route. */
-export const isRouted = (axis: Axis | null): boolean => axis?.role === "sequence" && chosenFrom(axis.count) !== null;
+export const isRouted = (axis: LogicalAxis | null): boolean =>
+  axis?.role === "sequence" && chosenFrom(axis.count) !== null;
 
 /**
  * The axis whose positions the tokens have: follows routes to their parents; slices and concatenations number positions

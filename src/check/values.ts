@@ -46,6 +46,10 @@ export function describe(value: ConstValue): string {
       return `a tensor ${printType(value.value.type)}`;
     case "route":
       return "a route";
+    case "choice":
+      return "a choice of entries";
+    case "experts":
+      return `a list of ${value.blocks.items.length} indexed by a choice`;
     case "tuple":
       return value.items.length === 0 ? "nothing" : `${value.items.length} results (${value.names.join(", ")})`;
     case "error":

@@ -10,6 +10,7 @@ import { limitCodes } from "./codes/limits.js";
 import { tensorCodes } from "./codes/tensors.js";
 import { routingCodes } from "./codes/routing.js";
 import { stateCodes } from "./codes/states.js";
+import { choiceCodes } from "./codes/choices.js";
 
 export const catalogue = {
   ...syntaxCodes,
@@ -22,6 +23,7 @@ export const catalogue = {
   ...tensorCodes,
   ...routingCodes,
   ...stateCodes,
+  ...choiceCodes,
 };
 
 export type Code = keyof typeof catalogue;

@@ -8,6 +8,7 @@ import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
 import { inputRanges } from "./bounds.js";
+import { entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
 import { lossLowerings, lowerAgreement } from "./loss.js";
 import { productLowerings } from "./product.js";
@@ -18,6 +19,7 @@ import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence
 /** The lowering of each operation. Total by type: an operation without a lowering does not compile. */
 export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
   ...elementwiseLowerings,
+  ...entryLowerings,
   ...lengthLowerings,
   ...lossLowerings,
   ...productLowerings,

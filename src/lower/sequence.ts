@@ -59,6 +59,9 @@ function routeAxis(value: Value | undefined): string {
   return value.attrs.axis;
 }
 
+/** u32[M]: the packed rows of the parent that a route chose. */
+export const routeRows = (cx: Lowering, route: Value): Node => cx.index(routeAxis(route));
+
 const parentOf = (cx: Lowering, axis: string): string => {
   const rule = cx.sequence(axis).count;
   const parent = rule.kind === "span" ? rule.parent : chosenFrom(rule);

@@ -4,6 +4,10 @@ model M() {
     b = top(x[..., 1], 8)
     same = take(x, a) + take(x, b)
     whole = x + take(x, a)
+    few = top(x, 2, axis: -1)
+    others = top(-x, 2, axis: -1)
+    entries = take(x, few) + take(x, others)
+    elsewhere = take(take(x, a), few)
     put(x, a, tanh(take(x, b)))
   }
 }

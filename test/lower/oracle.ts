@@ -6,6 +6,7 @@ import { spanOf } from "../../src/size/counting.js";
 import { evaluateSize, type Size } from "../../src/size/size.js";
 import { toNumber, type Rational } from "../../src/size/rational.js";
 import { applied, type Arr } from "./oracle-elements.js";
+import { isOfEntries, ofEntries } from "./oracle-entries.js";
 
 export interface OracleRun {
   /** Inputs of this sequence alone: batch of one, its own length. */
@@ -300,7 +301,7 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       case "random_uniform":
         throw new Error(`the oracle knows no ${op}`);
       default:
-        return op satisfies never;
+        return isOfEntries(op) ? ofEntries(op, v, x, shape(), routes) : (op satisfies never);
     }
   };
   const axisAt = (value: Value, dim: number): string => {

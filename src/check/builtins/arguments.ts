@@ -47,7 +47,7 @@ export function requireDtype(emitter: Emitter, value: Value, needs: readonly DTy
 export function routeArg(emitter: Emitter, args: Args, fn: string, name: string): Route | null {
   const { value, span } = requiredArg(args, name);
   if (value.kind === "route") return value.value;
-  wrong(emitter, fn, name, "a route, the value of `top`, `above` or `those`", value, span);
+  wrong(emitter, fn, name, "a route or a choice, the value of `top`, `above` or `those`", value, span);
   return null;
 }
 

@@ -5,6 +5,7 @@ import type { SequenceAxis } from "../../size/axes.js";
 import { axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
 import { reportSizes } from "../tensors/broadcast.js";
 import { ERROR, type ConstValue, type Emitter, type Builtin } from "../context.js";
+import { plainEverywhere } from "../tensors/entries.js";
 import type { LogicalType, Value } from "../model.js";
 import { toOperands } from "../tensors/operators.js";
 import { isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../types.js";
@@ -46,7 +47,10 @@ export const attention: Builtin = {
     const causal = boolArg(emitter, args, "attention", "causal", false);
     const window = integerArg(emitter, args, "attention", "window", 0, 0);
     const scale = args.has("scale") ? numberArg(emitter, args, "attention", "scale", 1) : undefined;
-    const [q, k, v] = values;
+    const [q, k, v] = values.map(
+      (value, i) =>
+        value && plainEverywhere(emitter, value, "attended along", requiredArg(args, ["q", "k", "v"][i] ?? "q").span),
+    );
     if (!q || !k || !v || causal === null || window === null || scale === null) return ERROR;
     if (
       !toOperands(

@@ -1,13 +1,14 @@
 // `concat` and `split`: concatenate and split tensors along an axis.
 import type { Span } from "../../diagnostics/span.js";
-import { addSizes, axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
+import { addSizes, axisSize, printSize, type Size } from "../../size/size.js";
 import type { SequenceAxis } from "../../size/axes.js";
 import { reportSizes } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../context.js";
+import { plainAlong } from "../tensors/entries.js";
 import { sharedAxis, recordDefinition } from "../tensors/makers.js";
 import type { Value } from "../model.js";
 import { toOperands } from "../tensors/operators.js";
-import { axisOf, sequenceOf, typeOf } from "../types.js";
+import { axisOf, plainSize, sameExtent, sequenceOf, typeOf } from "../types.js";
 import { printType } from "../values.js";
 import { axisArg, requiredArg, listArg, tensorArg, wholeNumber, wrong } from "./arguments.js";
 
@@ -52,7 +53,9 @@ function haveEqualShapes(emitter: Emitter, values: readonly Value[], axis: numbe
       );
       return false;
     }
-    const dim = first.type.shape.findIndex((size, i) => i !== axis && !equalSizes(size, other.type.shape[i] ?? -1));
+    const dim = first.type.shape.findIndex(
+      (size, i) => i !== axis && !sameExtent(emitter, size, other.type.shape[i] ?? -1),
+    );
     if (dim >= 0) {
       reportSizes(
         emitter,
@@ -84,12 +87,14 @@ function joined(emitter: Emitter, values: readonly Value[], first: Value, dim: n
   }
   const parts = sizes.map((s) => sequenceOf(emitter, s));
   if (parts.every((p) => p === null)) {
-    const total = sizes.reduce<Size>(addSizes, 0);
+    const total = sizes.reduce<Size>((sum, size) => addSizes(sum, plainSize(emitter, size)), 0);
+    const plain = values.map((v) => (values.length === 1 ? v : plainAlong(emitter, v, [dim], "joined", at.list)));
+    if (plain.includes(null)) return null;
     return values.length === 1
       ? first
       : emitter.emit(
           "concat",
-          values,
+          plain.flatMap((v) => v ?? []),
           { axis: dim },
           typeOf(first.type.dtype, first.type.shape.with(dim, total)),
           at.call,
@@ -160,8 +165,9 @@ export const split: Builtin = {
       if (size === null) return ERROR;
       sizes.push(size);
     }
-    const extent = fixedExtent(emitter, x, axis, args.get("axis")?.span ?? span);
-    if (extent === null) return ERROR;
+    const plain = plainAlong(emitter, x, [axis], "split", args.get("axis")?.span ?? span);
+    const extent = plain && fixedExtent(emitter, plain, axis, args.get("axis")?.span ?? span);
+    if (!plain || extent === null) return ERROR;
     const sum = sizes.reduce((a, b) => a + b, 0);
     if (sum !== extent) {
       emitter.report("split-sum", { sum, extent, shape: printType(x.type) }, at);
@@ -169,7 +175,7 @@ export const split: Builtin = {
     }
     return {
       kind: "list",
-      items: cutAt(emitter, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })),
+      items: cutAt(emitter, plain, axis, sizes, span).map((value) => ({ kind: "tensor", value })),
       broken: false,
     };
   },

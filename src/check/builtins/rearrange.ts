@@ -1,10 +1,11 @@
 // `rearrange`: split, reorder and merge dimensions by a pattern, as one reshape, one permutation and one reshape.
 import type { Span } from "../../diagnostics/span.js";
-import { constantOf, equalSizes, isWhole, multiplySizes, normal, printSize, type Size } from "../../size/size.js";
+import { constantOf, isWhole, multiplySizes, normal, printSize, type Size } from "../../size/size.js";
 import { batchFirst } from "../tensors/broadcast.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
 import type { Value } from "../model.js";
-import { axisOf, equalShapes, typeOf } from "../types.js";
+import { plainAlong } from "../tensors/entries.js";
+import { axisOf, equalShapes, sameExtent, typeOf } from "../types.js";
 import { printType } from "../values.js";
 import { requiredArg, tensorArg, wrong, wholeNumber, type Args } from "./arguments.js";
 import { namesOf, parsePattern, type Pattern, type PatternDim } from "./pattern.js";
@@ -76,7 +77,7 @@ interface Part {
 
 function rearranged(
   emitter: Emitter,
-  x: Value,
+  whole: Value,
   pattern: Pattern,
   given: ReadonlyMap<string, Size>,
   text: string,
@@ -87,11 +88,14 @@ function rearranged(
     emitter.report("bad-pattern", { pattern: text, problem: reason }, at);
     return null;
   };
-  const { shape, dtype } = x.type;
-  const hidden = shape.length - pattern.left.filter((d) => d.kind === "group").length;
+  const hidden = whole.type.shape.length - pattern.left.filter((d) => d.kind === "group").length;
   if (hidden < 0 || (hidden > 0 && !pattern.left.some((d) => d.kind === "rest"))) {
-    return problem(`has ${shape.length - hidden} dimensions on the left, but the tensor is ${printType(x.type)}`);
+    const named = whole.type.shape.length - hidden;
+    return problem(`has ${named} dimensions on the left, but the tensor is ${printType(whole.type)}`);
   }
+  const x = plainAlong(emitter, whole, cutOrMerged(pattern, hidden), "split or merged with another", at);
+  if (!x) return null;
+  const { shape, dtype } = x.type;
   const parts: Part[] = [];
   let dim = 0;
   for (const d of pattern.left) {
@@ -117,6 +121,17 @@ function rearranged(
   );
 }
 
+/** The dimensions that the pattern splits or merges. */
+function cutOrMerged(pattern: Pattern, hidden: number): readonly number[] {
+  const merged = new Set(pattern.right.flatMap((d) => (d.kind === "group" && d.names.length > 1 ? d.names : [])));
+  let dim = 0;
+  return pattern.left.flatMap((d) => {
+    const at = dim;
+    dim += d.kind === "rest" ? hidden : 1;
+    return d.kind === "group" && (d.names.length > 1 || d.names.some((name) => merged.has(name))) ? [at] : [];
+  });
+}
+
 type Problem = (reason: string) => null;
 
 /** Splits one dimension of the left side into its parts, of which at most one may lack a size. */
@@ -132,7 +147,7 @@ function splitDim(
   if (only === undefined) return size === 1 ? [] : problem(`has 1 where the tensor has ${printSize(size)}`);
   if (names.length === 1) {
     const declaredSize = given.get(only);
-    return declaredSize === undefined || equalSizes(declaredSize, size)
+    return declaredSize === undefined || sameExtent(emitter, declaredSize, size)
       ? [{ key: only, size }]
       : problem(`gives ${only} as ${printSize(declaredSize)}, but it is ${printSize(size)}`);
   }

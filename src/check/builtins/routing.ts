@@ -12,18 +12,23 @@ import { recordDefinition } from "../tensors/makers.js";
 import type { Route, Value } from "../model.js";
 import { equalShapes, sequenceDims, sequenceOf, typeOf } from "../types.js";
 import { printType, showSize } from "../values.js";
+import { choiceOf, putEntries, takeEntries, topEntries } from "./entries.js";
 import { requiredArg, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
 
 /** The name that users see for an axis of chosen tokens. */
 const CHOSEN = "K";
 
 export const top: Builtin = {
-  params: [{ name: "score" }, { name: "k" }],
+  params: [{ name: "score" }, { name: "k" }, { name: "axis", optional: true, named: true }],
   doc:
-    "top(score: f32[B, T], k) -> route\nThe k best tokens of each sequence: a number, or a size such as " +
+    "top(score: f32[B, T], k) -> route\ntop(score: f32[B, ..., E], k, axis: -1) -> choice\n" +
+    "Of a score of two axes the k best tokens of each sequence: a number, or a size such as " +
     "ceil(12.5% * T), in which each sequence's own length counts. " +
-    "k may be 0 and is capped at the length. Ties go to the earlier token; NaN ranks last.",
+    "k may be 0 and is capped at the length. Ties go to the earlier token; NaN ranks last. With `axis: -1` the k " +
+    "best entries of the last axis, which is of fixed size, for each position of the others; k is a number from 1 " +
+    "to E, and ties go to the lower index.",
   apply(emitter, args, span) {
+    if (args.has("axis")) return topEntries(emitter, args, span);
     const score = scoreArg(emitter, args, "top");
     const k = score && kArg(emitter, requiredArg(args, "k"));
     if (!score || k === null || !checkCapacity(emitter, k, score.axis, requiredArg(args, "k"))) return ERROR;
@@ -110,6 +115,10 @@ interface OneEach {
   readonly axis: SequenceAxis;
 }
 
+const BOTH_AXES =
+  "say along which axis: with `axis: -1` each token chooses among the entries of the last axis, with `axis: 1` each " +
+  "entry among the tokens";
+
 /** Reads a score: f32[B, T] along a sequence axis. */
 const scoreArg = (emitter: Emitter, args: Args, fn: string): OneEach | null =>
   oneEach(emitter, args, fn, "score", "f32");
@@ -122,7 +131,12 @@ function oneEach(emitter: Emitter, args: Args, fn: string, name: string, dtype: 
   const [batch, tokens, ...more] = value.type.shape;
   const what = `\`${name}\` of \`${fn}\``;
   if (batch === undefined || tokens === undefined || more.length > 0) {
-    const hint = more.length === 1 && more[0] === 1 ? { hint: `drop the last dimension: \`${name}[..., 0]\`` } : {};
+    const hint =
+      more.length === 1 && more[0] === 1
+        ? { hint: `drop the last dimension: \`${name}[..., 0]\`` }
+        : fn === "top" && more.length > 0
+          ? { hint: BOTH_AXES }
+          : {};
     const needs = `one ${dtype === "bool" ? "truth value" : "number"} a token, ${dtype}[B, T]`;
     emitter.report("wrong-rank", { what, needs, found: printType(value.type), ...hint }, span);
     return null;
@@ -158,9 +172,12 @@ function expectedShare(emitter: Emitter, fn: string, argument: Argument | undefi
 export const take: Builtin = {
   params: [{ name: "x" }, { name: "route" }],
   doc:
-    "take(x: any[B, T, ...], route) -> any[B, K, ...]\nThe chosen rows of x in order of position, on the axis of " +
-    "the route, which remembers where its tokens came from.",
+    "take(x: any[B, T, ...], route) -> any[B, K, ...]\ntake(x: any[B, ..., E], choice) -> any[B, ..., K]\n" +
+    "The chosen rows of x in order of position, on the axis of the route, which remembers where its tokens came " +
+    "from. By a choice the chosen entries in order of their index; x has the axes of the score.",
   apply(emitter, args, span) {
+    const by = choiceOf(args);
+    if (by) return takeEntries(emitter, args, by, span);
     const x = tensorArg(emitter, args, "take", "x");
     const route = x && routeArg(emitter, args, "take", "route");
     const dim = route ? dimOf(emitter, "take", x, route, requiredArg(args, "x").span) : null;
@@ -174,9 +191,12 @@ export const put: Builtin = {
   params: [{ name: "x" }, { name: "route" }, { name: "y" }],
   doc:
     "put(x: number[B, T, ...], route, y: number[B, K, ...]) -> the type of x\n" +
-    "x with y added to the chosen rows; every other row is bit for bit as it was. x lies on the axis the route " +
-    "was chosen on, y on the axis it made.",
+    "put(x: number[B, ..., E], choice, y: number[B, ..., K]) -> the type of x\n" +
+    "x with y added to the chosen rows, or entries; every other one is bit for bit as it was. x lies on the axis " +
+    "the route or choice was made on, y on the axis it made.",
   apply(emitter, args, span) {
+    const by = choiceOf(args);
+    if (by) return putEntries(emitter, args, by, span);
     const x = tensorArg(emitter, args, "put", "x");
     const route = routeArg(emitter, args, "put", "route");
     const y = tensorArg(emitter, args, "put", "y");

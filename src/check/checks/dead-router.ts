@@ -25,13 +25,17 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
   const dead = new Map<Value, ReadonlySet<Value>>();
   for (const value of values) {
     const { kind, measures } = operations[value.op];
-    if (kind === "choice")
+    if (kind === "choice" || kind === "entries")
       for (const input of value.inputs) {
         const found = [...(dead.get(input) ?? [])].filter((weight) => !reported.has(weight));
         const [first, ...others] = found.flatMap((weight) => (isOp(weight, "weight") ? [weight.attrs.path] : []));
         if (first === undefined) continue;
         for (const weight of found) reported.add(weight);
-        reportAt(input, "dead-router", { weight: first, others: others.length, choice: value.op });
+        reportAt(input, "dead-router", {
+          weight: first,
+          others: others.length,
+          choice: isOp(value, "top_entries") ? "top" : value.op,
+        });
       }
     else if (value.op === "weight" && !trained.has(value)) dead.set(value, new Set([value]));
     else if (!measures) {

@@ -4,6 +4,7 @@ import type { Arg, Expr, Fn } from "../../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "../names/arguments.js";
 import type { Instance } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
+import { functionsOf, throughExperts, type ExpertsValue } from "./experts.js";
 import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./compile-time.js";
 import { ERROR, type ConstValue, type Argument, type Builtin } from "../context.js";
 import type { Env } from "../names/environment.js";
@@ -43,6 +44,7 @@ export function evaluateCall(expr: Call, env: Env): ConstValue {
       );
       return ERROR;
     }
+    if (object.kind === "experts") return callExperts(object, callee.name.text, expr, env);
     if (object.kind === "error") return ERROR;
   }
   return callValue(env.evaluate(callee, env), expr, env);
@@ -50,6 +52,7 @@ export function evaluateCall(expr: Call, env: Env): ConstValue {
 
 function callValue(value: ConstValue, expr: Call, env: Env): ConstValue {
   if (value.kind === "error") return ERROR;
+  if (value.kind === "experts") return callExperts(value, "forward", expr, env);
   if (value.kind !== "instance") {
     env.checker.report("not-callable", { found: describe(value) }, expr.callee.span);
     return ERROR;
@@ -70,6 +73,22 @@ function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): ConstVa
   if (env.body !== null) return env.body.call(instance, fn, bound, expr.span);
   env.checker.report("not-compile-time", { what: env.place, value: "the result of a function" }, expr.span);
   return ERROR;
+}
+
+/** `blocks[choice].name(args)`: the arguments are evaluated once, and bound to the function of each block. */
+function callExperts(experts: ExpertsValue, name: string, expr: Call, env: Env): ConstValue {
+  const values = new Map(expr.args.map((a) => [a, env.evaluate(a.value, env)]));
+  const { body } = env;
+  if (body === null) {
+    env.checker.report("not-compile-time", { what: env.place, value: describe(experts) }, expr.span);
+    return ERROR;
+  }
+  const functions = functionsOf(experts, name, expr.callee.span, env);
+  return functions === null
+    ? ERROR
+    : throughExperts(body, experts.choice, functions, expr.span, ({ instance, fn }) =>
+        bindValues(signatureOf(instance, fn), expr.args, values, expr.span, env),
+      );
 }
 
 const signatures = new WeakMap<Fn | Builtin, Signature>();

@@ -28,7 +28,7 @@ export const phaseValue = (name: string, phase: Phase): ConstValue | null =>
 /** Whether no argument is a tensor: `min` and `max` are also functions of tensors. */
 export function isCompileTimeCall(name: FunctionName, args: readonly ConstValue[]): boolean {
   if (name !== "min" && name !== "max") return true;
-  return args.length > 0 && !args.some((a) => a.kind === "tensor" || a.kind === "route");
+  return args.length > 0 && !args.some((a) => a.kind === "tensor" || a.kind === "route" || a.kind === "choice");
 }
 
 /** The arguments as numbers and sizes; a single list stands for its items. Null if there are other values. */

@@ -8,7 +8,7 @@ import type { Scope } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
 import { evaluateCall } from "./call.js";
 import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
-import { ERROR, type ConstValue, type Argument, type EvaluatedIndex } from "../context.js";
+import { ERROR, type ConstValue, type Argument, type EvaluatedIndex, type ListValue } from "../context.js";
 import type { Env } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
 import { MAX_LIST } from "../limits.js";
@@ -78,7 +78,8 @@ function evaluateKind(expr: Expr, env: Env): ConstValue {
   }
 }
 
-const needsBody = (value: ConstValue): boolean => value.kind === "tensor" || value.kind === "route";
+const needsBody = (value: ConstValue): boolean =>
+  value.kind === "tensor" || value.kind === "route" || value.kind === "choice";
 
 /** Reports a tensor outside a function. */
 function outsideFunction(env: Env, value: ConstValue, span: Span): ConstValue {
@@ -158,6 +159,7 @@ export function conditionOf(expr: Expr, env: Env): boolean | null {
       return null;
     case "tensor":
     case "route":
+    case "choice":
     case "size": {
       const hint = value.kind === "tensor" ? "to choose element by element, use `where(condition, a, b)`" : undefined;
       env.checker.report(
@@ -250,6 +252,7 @@ function evaluateMember(expr: Of<"member">, env: Env): ConstValue {
     }
     case "tensor":
     case "route":
+    case "choice":
       return env.body === null
         ? outsideFunction(env, object, expr.object.span)
         : applyMember(env.body, object, name, expr.name.span);
@@ -262,7 +265,7 @@ function evaluateMember(expr: Of<"member">, env: Env): ConstValue {
 function evaluateIndex(expr: Of<"index">, env: Env): ConstValue {
   const object = evaluate(expr.object, env);
   if (object.kind === "error") return ERROR;
-  if (object.kind === "list") return indexList(object.items, expr, env);
+  if (object.kind === "list") return indexList(object, expr, env);
   const indices = expr.indices.map((i) => evaluatedIndex(i, env));
   if (!needsBody(object)) {
     env.checker.report("wrong-operands", { op: "[ ]", left: null, right: describe(object) }, expr.span);
@@ -297,8 +300,9 @@ const indexHasError = (index: EvaluatedIndex): boolean =>
     ? hasError(index.value)
     : index.kind === "slice" && [index.start, index.stop].some((b) => b !== null && hasError(b.value));
 
-/** Evaluates `list[i]`, where negative i count from the end, and `list[a:b]`, clamped. */
-function indexList(items: readonly ConstValue[], expr: Of<"index">, env: Env): ConstValue {
+/** Evaluates `list[i]`, where negative i count from the end, `list[a:b]`, clamped, and `list[choice]`. */
+function indexList(list: ListValue, expr: Of<"index">, env: Env): ConstValue {
+  const { items } = list;
   const [index, surplus] = expr.indices;
   invariant(index !== undefined, "an index without indices");
   if (surplus !== undefined || index.kind === "new-axis" || index.kind === "rest") {
@@ -317,7 +321,9 @@ function indexList(items: readonly ConstValue[], expr: Of<"index">, env: Env): C
     const stop = clamped(index.stop, items.length);
     return start === null || stop === null ? ERROR : listOf(items.slice(start, stop));
   }
-  const n = integerOf(evaluate(index.value, env), "the index of a list", index.span, env);
+  const at = evaluate(index.value, env);
+  if (at.kind === "choice") return { kind: "experts", blocks: list, choice: at.value };
+  const n = integerOf(at, "the index of a list", index.span, env);
   if (n === null) return ERROR;
   const item = items[n < 0 ? n + items.length : n];
   if (item !== undefined) return item;

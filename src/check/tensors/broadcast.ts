@@ -1,10 +1,9 @@
 // NumPy broadcasting of symbolic shapes, and the diagnostics for shapes that do not fit.
 import type { Span } from "../../diagnostics/span.js";
-import type { Axis } from "../../size/axes.js";
 import { equalSizes, printSize, type Size } from "../../size/size.js";
 import type { Emitter } from "../context.js";
-import type { LogicalType, Value } from "../model.js";
-import { axisOf, isBatch, isRouted, isSequence } from "../types.js";
+import type { LogicalAxis, LogicalType, Value } from "../model.js";
+import { axisOf, entriesOf, isBatch, isRouted, isSequence, sameExtent, type AxisLookup } from "../types.js";
 import { printType } from "../values.js";
 
 /**
@@ -20,7 +19,7 @@ export function broadcastTypes(
   let shape: readonly Size[] = [];
   let sofar: LogicalType | null = null;
   for (const { type } of values) {
-    const next = broadcastShapes(shape, type.shape);
+    const next = broadcastShapes(emitter, shape, type.shape);
     if (!next) {
       reportMismatch(emitter, what, sofar ?? type, type, span);
       return null;
@@ -31,15 +30,19 @@ export function broadcastTypes(
   return batchFirst(emitter, what, shape, span) ? shape : null;
 }
 
-/** The shape to which both broadcast; null if two dimensions are neither equal nor 1. */
-export function broadcastShapes(a: readonly Size[], b: readonly Size[]): readonly Size[] | null {
+/**
+ * The shape to which both broadcast; null if two dimensions are neither equal nor 1. What meets an entry axis of its
+ * extent lies on that axis.
+ */
+export function broadcastShapes(axes: AxisLookup, a: readonly Size[], b: readonly Size[]): readonly Size[] | null {
   const rank = Math.max(a.length, b.length);
   const shape: Size[] = [];
   for (let i = 0; i < rank; i++) {
     const x = a[i - (rank - a.length)] ?? 1;
     const y = b[i - (rank - b.length)] ?? 1;
     if (x === 1) shape.push(y);
-    else if (y === 1 || equalSizes(x, y)) shape.push(x);
+    else if (y === 1) shape.push(x);
+    else if (sameExtent(axes, x, y)) shape.push(typeof x === "number" ? y : x);
     else return null;
   }
   return shape;
@@ -67,7 +70,7 @@ export function reportMismatch(
   for (let i = 1; i <= rank; i++) {
     const x = left.shape[left.shape.length - i] ?? 1;
     const y = right.shape[right.shape.length - i] ?? 1;
-    if (x === 1 || y === 1 || equalSizes(x, y)) continue;
+    if (x === 1 || y === 1 || sameExtent(emitter, x, y)) continue;
     reportSizes(emitter, what, left, x, right, y, span);
     return;
   }
@@ -98,6 +101,12 @@ export function reportSizes(
     emitter.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
     return;
   }
+  const entries = [x, y].map((size) => entriesOf(emitter, size));
+  if (entries.every((axis) => axis !== null)) {
+    const reason = `${printSize(x)} and ${printSize(y)} are the entries of two different choices`;
+    emitter.report("unordered-route", { what, left: printType(left), right: printType(right), reason }, span);
+    return;
+  }
   const gate =
     left.shape.length !== right.shape.length &&
     Math.min(left.shape.length, right.shape.length) > 1 &&
@@ -121,7 +130,7 @@ export function reportSizes(
 }
 
 /** Whether a slice or `concat` defined the axis. */
-function isDerived(axis: Axis | null): boolean {
+function isDerived(axis: LogicalAxis | null): boolean {
   return axis?.role === "sequence" && (axis.count.kind === "join" || axis.count.kind === "span");
 }
 

@@ -50,9 +50,11 @@ export function toValue(
 export const hintFor = (found: ConstValue): { readonly hint?: string } =>
   found.kind === "route"
     ? { hint: "a route's tensors are its members: `route.mask`, `route.index`, `route.count`" }
-    : found.kind === "tuple"
-      ? { hint: `name one of them: \`(…).${found.names[0] ?? "output"}\`` }
-      : {};
+    : found.kind === "choice"
+      ? { hint: "a choice's tensors are its members: `choice.mask`, `choice.index`, `choice.count`" }
+      : found.kind === "tuple"
+        ? { hint: `name one of them: \`(…).${found.names[0] ?? "output"}\`` }
+        : {};
 
 /** A compile-time number as a scalar. */
 export function numberValue(emitter: Emitter, number: Rational, dtype: DType, span: Span): Value | null {

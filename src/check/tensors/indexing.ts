@@ -17,6 +17,7 @@ import type { SequenceAxis } from "../../size/axes.js";
 import { batchFirst } from "./broadcast.js";
 import { ERROR, type ConstValue, type Emitter, type Argument, type EvaluatedIndex } from "../context.js";
 import { hintFor } from "./convert.js";
+import { plainAlong, routeOfEntry } from "./entries.js";
 import { sharedAxis, recordDefinition } from "./makers.js";
 import type { Value } from "../model.js";
 import { axisOf, isBatch, typeOf } from "../types.js";
@@ -33,6 +34,7 @@ export function applyIndex(
   span: Span,
 ): ConstValue {
   if (object.kind === "error" || indices.some(isErroneous)) return ERROR;
+  if (object.kind === "choice") return routeOfEntry(emitter, object.value, indices, span);
   if (object.kind !== "tensor") {
     const hint = hintFor(object).hint ?? null;
     emitter.report("bad-index", { problem: `${describe(object)} cannot be indexed`, hint }, span);
@@ -82,7 +84,9 @@ function gather(
     );
     return null;
   }
-  const [first, ...row] = table.type.shape;
+  const plain = plainAlong(emitter, table, [0], "read by an index tensor", rows.span);
+  if (!plain) return null;
+  const [first, ...row] = plain.type.shape;
   if (first === undefined) {
     emitter.report("too-many-indices", { count: 1, shape: printType(table.type) }, rows.span);
     return null;
@@ -91,7 +95,7 @@ function gather(
     emitter.report("batch-axis", { what: "reading rows of the batch", batch: printSize(first) }, span);
     return null;
   }
-  return emitter.emit("gather", [table, index], {}, typeOf(table.type.dtype, [...index.type.shape, ...row]), span);
+  return emitter.emit("gather", [plain, index], {}, typeOf(table.type.dtype, [...index.type.shape, ...row]), span);
 }
 
 /** Applies the indices one by one from the first dimension; a final reshape drops and adds dimensions. */
@@ -141,7 +145,9 @@ function applyIndices(emitter: Emitter, x: Value, indices: readonly EvaluatedInd
 }
 
 /** x[…, i, …]: one position of a static axis (keeps size 1), or one token of each sequence (drops the dimension). */
-function take(emitter: Emitter, x: Value, dim: number, index: At, span: Span): Value | null {
+function take(emitter: Emitter, whole: Value, dim: number, index: At, span: Span): Value | null {
+  const x = plainAlong(emitter, whole, [dim], "indexed", index.span);
+  if (!x) return null;
   const size = x.type.shape[dim] ?? 1;
   const axis = axisOf(emitter, size);
   const at = toIntegerOrSize(emitter, index.value, "an index", index.span);
@@ -182,7 +188,10 @@ function take(emitter: Emitter, x: Value, dim: number, index: At, span: Span): V
 }
 
 /** x[…, a:b, …], clamped. */
-function slice(emitter: Emitter, x: Value, dim: number, index: Slice, span: Span): Value | null {
+function slice(emitter: Emitter, whole: Value, dim: number, index: Slice, span: Span): Value | null {
+  const untouched = index.start === null && index.stop === null;
+  const x = untouched ? whole : plainAlong(emitter, whole, [dim], "cut", index.span);
+  if (!x) return null;
   const size = x.type.shape[dim] ?? 1;
   const start = sliceBound(emitter, index.start, 0);
   const stop = sliceBound(emitter, index.stop, null);

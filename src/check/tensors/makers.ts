@@ -1,16 +1,15 @@
 // Records which value defined each sequence axis, so that a value that only measures the axis depends on it.
-import type { Axis } from "../../size/axes.js";
 import type { CountRule } from "../../size/count-rules.js";
 import { atomsOf, type Size } from "../../size/size.js";
 import type { Emitter } from "../context.js";
-import type { Value } from "../model.js";
+import type { LogicalAxis, Value } from "../model.js";
 
 /** Keyed by the axis object, so that entries live as long as the check. */
-const definingValues = new WeakMap<Axis, Value>();
+const definingValues = new WeakMap<LogicalAxis, Value>();
 /**
  * Axes of slices and concatenations by their parts: equal ones share an axis, so that keys and values sliced alike fit.
  */
-const sharedAxes = new WeakMap<Axis, Map<string, string>>();
+const sharedAxes = new WeakMap<LogicalAxis, Map<string, string>>();
 
 /** Records the value whose operator defined the axis: `top`, `above`, `span` or `join`. */
 export function recordDefinition(emitter: Emitter, axis: string, value: Value): void {

@@ -1,15 +1,21 @@
-// Members of tensors and routes: a route's mask, index and count.
+// Members of tensors, routes and choices: their mask, index and count.
 import type { Span } from "../../diagnostics/span.js";
 import { ERROR, type ConstValue, type Emitter } from "../context.js";
 import type { Route, Value } from "../model.js";
+import { countOf, maskOf } from "./entries.js";
 import { nearest } from "../../size/nearest.js";
 import { typeOf } from "../types.js";
 import { describe } from "../values.js";
 
-/** Evaluates `object.name` for a tensor, a route, a size or a number: only routes have members. */
+/** Evaluates `object.name` for a tensor, a route, a choice, a size or a number: routes and choices have members. */
 export function applyMember(emitter: Emitter, object: ConstValue, name: string, span: Span): ConstValue {
   if (object.kind === "error") return ERROR;
-  const member = object.kind === "route" ? routeMember(emitter, object.value, name, span) : null;
+  const member =
+    object.kind === "route"
+      ? routeMember(emitter, object.value, name, span)
+      : object.kind === "choice"
+        ? choiceMember(emitter, object.value, name, span)
+        : null;
   if (member) return { kind: "tensor", value: member };
   emitter.report("unknown-member", { object: describe(object), name, suggestion: suggestionFor(object, name) }, span);
   return ERROR;
@@ -29,6 +35,19 @@ function routeMember(emitter: Emitter, route: Route, name: string, span: Span): 
   }
 }
 
+function choiceMember(emitter: Emitter, choice: Value<"top_entries">, name: string, span: Span): Value | null {
+  switch (name) {
+    case "mask":
+      return maskOf(emitter, choice, span);
+    case "index":
+      return choice;
+    case "count":
+      return countOf(emitter, choice, span);
+    default:
+      return null;
+  }
+}
+
 const MEANT: ReadonlyMap<string, string> = new Map([
   ["masks", "mask"],
   ["indices", "index"],
@@ -40,6 +59,7 @@ const MEANT: ReadonlyMap<string, string> = new Map([
 ]);
 
 function suggestionFor(object: ConstValue, name: string): string | null {
-  if (object.kind === "route") return MEANT.get(name) ?? nearest(name, ["mask", "index", "count"]);
+  if (object.kind === "route" || object.kind === "choice")
+    return MEANT.get(name) ?? nearest(name, ["mask", "index", "count"]);
   return object.kind === "tensor" && (name === "T" || name === "mT") ? "transpose(x)" : null;
 }

@@ -47,8 +47,8 @@ export function applyBinary(
   if (left.kind === "error" || right.kind === "error") return ERROR;
   const what = `\`${op}\``;
   for (const side of [left, right])
-    if (side.kind === "route") {
-      emitter.report("unsupported-operator", { op, found: "a route", hint: hintFor(side).hint ?? null }, opSpan);
+    if (side.kind === "route" || side.kind === "choice") {
+      emitter.report("unsupported-operator", { op, found: describe(side), hint: hintFor(side).hint ?? null }, opSpan);
       return ERROR;
     }
   if (op === "@") return product(emitter, left, right, span, opSpan);

@@ -5,14 +5,18 @@ import { equalSizes, printSize, type Size } from "../../size/size.js";
 import { batchFirst, broadcastShapes, reportMismatch, reportSizes } from "./broadcast.js";
 import { ERROR, type ConstValue, type Emitter } from "../context.js";
 import { hintFor } from "./convert.js";
+import { plainAlong } from "./entries.js";
 import type { Value } from "../model.js";
 import { isBatch, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
 
 /** a[…, M, K] @ b[…, K, N] → […, M, N]; a vector is a row on the left, a column on the right. */
 export function product(emitter: Emitter, left: ConstValue, right: ConstValue, span: Span, at: Span): ConstValue {
-  const a = factor(emitter, left, at);
-  const b = a && factor(emitter, right, at);
+  const whole = factor(emitter, left, at);
+  const a = whole && plainAlong(emitter, whole, [whole.type.shape.length - 1], "summed over by a product", at);
+  const other = a && factor(emitter, right, at);
+  const depth = Math.max(0, (other?.type.shape.length ?? 0) - 2);
+  const b = other && plainAlong(emitter, other, [depth], "summed over by a product", at);
   if (!a || !b) return ERROR;
   if (a.type.dtype !== b.type.dtype) {
     emitter.report(
@@ -82,7 +86,7 @@ function productShape(emitter: Emitter, left: Value, right: Value, at: Span): Pr
     emitter.report("batch-axis", { what: "this product", batch: printSize(k) }, at);
     return null;
   }
-  const leading = broadcastShapes(a.slice(0, -2), b.slice(0, -2));
+  const leading = broadcastShapes(emitter, a.slice(0, -2), b.slice(0, -2));
   if (!leading) {
     reportMismatch(
       emitter,

@@ -1,12 +1,14 @@
 // The operations of a model during unrolling, in order, each with the call that emitted it.
 import type { CallNode } from "./call-tree.js";
-import type { LogicalAttrs, LogicalOp, Value } from "../model.js";
+import type { Size } from "../../size/size.js";
+import type { LogicalAttrs, LogicalOp, LogicalType, Value } from "../model.js";
 import type { Trace } from "../checker.js";
 
-/** A value during unrolling: paths and streams are set at the end. */
+/** A value during unrolling: paths, streams and the extents of entry axes are set at the end. */
 interface Draft {
   path: string;
   attrs: LogicalAttrs[LogicalOp];
+  type: LogicalType;
 }
 
 export class Emitted {
@@ -43,8 +45,11 @@ export class Emitted {
     return `${this.#streams.length - 1}`;
   }
 
-  /** Sets the path of every value and the names of the random streams; called once all calls are known. */
-  finish(): void {
+  /**
+   * Sets the path of every value and the names of the random streams, and converts all sizes; called once all calls are
+   * known.
+   */
+  finish(plain: (size: Size) => Size): void {
     const numbers = new Map<CallNode, number>();
     const streams = this.#streams.map((node) => {
       const n = numbers.get(node) ?? 0;
@@ -53,6 +58,8 @@ export class Emitted {
     });
     for (const value of this.#values) {
       value.path = this.#nodes[value.id]?.path ?? "";
+      value.type = { dtype: value.type.dtype, shape: value.type.shape.map(plain) };
+      if ("size" in value.attrs) value.attrs = { size: plain(value.attrs.size) };
       if ("stream" in value.attrs) value.attrs = { ...value.attrs, stream: streams[Number(value.attrs.stream)] ?? "" };
     }
   }

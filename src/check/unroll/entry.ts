@@ -31,7 +31,7 @@ export function enter(checker: Checker, unroller: Unroller, model: Instance, fn:
   const placed = placeAxes(checker, fn.inputs, shapes);
   if (placed === null) return null;
   unroller.batch = placed.batch;
-  for (const axis of placed.axes) unroller.axes.set(axis.name, axis);
+  for (const axis of placed.axes) unroller.axes.add(axis);
   const root = CallNode.root(model);
   const inputs = unroller.within(model, fn, root, () =>
     fn.inputs.map((input, i): ModelInput => {

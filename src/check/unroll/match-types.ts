@@ -6,7 +6,7 @@ import { compare, toNumber, ZERO } from "../../size/rational.js";
 import type { DimExpr, Expr, TypeExpr } from "../../syntax/ast.js";
 import { sizeFrom } from "../eval/arithmetic.js";
 import type { Binding, Scope } from "../names/bindings.js";
-import { sequenceOf, type AxisLookup } from "../types.js";
+import { sameExtent, sequenceOf, type AxisLookup } from "../types.js";
 import type { Env } from "../names/environment.js";
 import { evaluate, integerOf } from "../eval/evaluate.js";
 import { extentOf } from "../instances/instantiate.js";
@@ -78,7 +78,7 @@ export class TypeMatcher {
   #ellipsisFits(covered: readonly Size[]): boolean {
     const [first, ...others] = this.#ellipses;
     const same = (a: readonly Size[], b: readonly Size[]): boolean =>
-      a.length === b.length && a.every((s, i) => equalSizes(s, b[i] ?? -1));
+      a.length === b.length && a.every((s, i) => sameExtent(this.lookup, s, b[i] ?? -1));
     return first === undefined || others.some((o) => !same(o, first)) || same(covered, first);
   }
 
@@ -95,7 +95,7 @@ export class TypeMatcher {
       return true;
     }
     const before = sizeOfBinding(known);
-    if (before === null || equalSizes(before, size)) return true;
+    if (before === null || sameExtent(this.lookup, before, size)) return true;
     this.#mismatch(t, `\`${name}\` stands for ${printSize(before)} already, and for ${printSize(size)} here`);
     return false;
   }
@@ -112,7 +112,7 @@ export class TypeMatcher {
     if (axisNameOf(dim.value, this.#env.scope) === null) {
       const declared = this.#size(dim.value);
       if (declared === null) return false;
-      if (!equalSizes(declared, size)) {
+      if (!sameExtent(this.lookup, declared, size)) {
         this.#mismatch(t, `${printSize(size)} where ${printSize(declared)} is declared`);
         return false;
       }

@@ -3,7 +3,6 @@ import type { Code, DataOf } from "../../diagnostics/catalogue.js";
 import type { Note } from "../../diagnostics/diagnostic.js";
 import { invariant } from "../../base/invariant.js";
 import type { Span } from "../../diagnostics/span.js";
-import type { Axis } from "../../size/axes.js";
 import type { CountRule } from "../../size/count-rules.js";
 import type { Expr, Fn, Stmt } from "../../syntax/ast.js";
 import type { Binding, Instance, WeightRecord } from "../names/bindings.js";
@@ -16,10 +15,20 @@ import type { Env, FunctionBody } from "../names/environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
 import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
 import type { FoundLoss, FoundObserve, FoundRoute, FoundUpdate } from "./found.js";
+import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
 import { lossOf, updateOf } from "./training.js";
-import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "../model.js";
+import type {
+  Entry,
+  LiveParameter,
+  LogicalAttrs,
+  LogicalAxis,
+  LogicalOp,
+  LogicalType,
+  Phase,
+  Value,
+} from "../model.js";
 import type { Checker, Trace } from "../checker.js";
 import { Tally } from "../instances/tally.js";
 import { describe, hasError } from "../values.js";
@@ -48,13 +57,12 @@ export class Unroller implements FunctionBody {
   readonly observes: FoundObserve[] = [];
   readonly updates: FoundUpdate[] = [];
   readonly routes = new Map<Value, FoundRoute>();
-  readonly axes = new Map<string, Axis>();
+  readonly axes = new MadeAxes();
   batch: string | null = null;
   readonly #options: UnrollOptions;
   readonly #emitted = new Emitted();
   readonly #inCalls = new Set<Value>();
   readonly #weights = new Map<WeightRecord, Value>();
-  readonly #taken = new Map<string, number>();
   readonly #calls: Tally<Fn>;
   #frame: Frame | null = null;
 
@@ -114,10 +122,8 @@ export class Unroller implements FunctionBody {
     return this.#inCalls.has(value);
   }
 
-  axis(name: string): Axis {
-    const axis = this.axes.get(name);
-    invariant(axis !== undefined, `no axis ${name}`);
-    return axis;
+  axis(name: string): LogicalAxis {
+    return this.axes.axis(name);
   }
 
   live(name: string): LiveParameter {
@@ -127,24 +133,16 @@ export class Unroller implements FunctionBody {
   }
 
   makeAxis(hint: string, bound: number | null, count: CountRule): string {
-    const name = this.#freeName(hint);
-    this.axes.set(name, { role: "sequence", name, bound, count });
-    return name;
+    return this.axes.make(hint, bound, count);
+  }
+
+  makeEntryAxis(hint: string, bound: number, ragged: boolean): string {
+    return this.axes.makeEntries(hint, bound, ragged);
   }
 
   stream(): string {
     invariant(this.#frame !== null, "random values outside of any function");
     return this.#emitted.stream(this.#frame.node);
-  }
-
-  /** The first unused axis name of `K`, `K2`, `K3`, …. */
-  #freeName(hint: string): string {
-    let n = this.#taken.get(hint) ?? 0;
-    let name = hint;
-    do name = ++n === 1 ? hint : `${hint}${n}`;
-    while (this.axes.has(name));
-    this.#taken.set(hint, n);
-    return name;
   }
 
   get #checker(): Checker {
@@ -372,9 +370,9 @@ export class Unroller implements FunctionBody {
     return result;
   }
 
-  /** Sets paths and streams, once all calls are known; reports states that are updated twice. */
+  /** Sets paths, streams and the extents of entry axes, once all calls are known; reports states updated twice. */
   finish(): void {
-    this.#emitted.finish();
+    this.#emitted.finish((size) => this.axes.plain(size));
     const before = new Map<WeightRecord, FoundUpdate>();
     for (const update of this.updates) {
       const { state, node, trace, span } = update;

@@ -70,7 +70,10 @@ literal \`top(score, 0)\` is taken as meant.
   }>({
     severity: "error",
     message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}: ${reason}`,
-    hint: () => "rows chosen by one route belong to it: take both by the same route, or put the rows back first",
+    hint: ({ reason }) =>
+      /entries|choice/.test(reason)
+        ? "entries taken by one choice belong to it: take both by the same choice, or put the entries back first"
+        : "rows chosen by one route belong to it: take both by the same route, or put the rows back first",
     explain: `A route makes an axis of its own. Two takes by one route share it; two routes never do, even where
 they choose equally many tokens, because row 3 of the one is another token than row 3 of the
 other.
@@ -80,12 +83,19 @@ other.
   take(x, a) + take(x, b)                         // different tokens side by side
   put(x, a, f(take(x, b)))                        // and put back in the wrong places`,
   }),
-  "ragged-axis": code<{ readonly axis: string; readonly how: string }>({
+  "ragged-axis": code<{ readonly axis: string; readonly how: string; readonly entries?: true }>({
     severity: "error",
-    message: ({ axis, how }) => `the sequence axis ${axis} cannot be ${how}: its sequences may differ in length`,
-    hint: () => "leave the sequence axis as a dimension of its own",
+    message: ({ axis, how, entries }) =>
+      entries
+        ? `the entry axis ${axis} cannot be ${how}: tokens may have chosen different numbers of entries`
+        : `the sequence axis ${axis} cannot be ${how}: its sequences may differ in length`,
+    hint: ({ entries }) =>
+      entries
+        ? "reduce it, `sum(x, axis: -1)`, or put its entries back, `put(zeros, choice, x)`"
+        : "leave the sequence axis as a dimension of its own",
     explain: `Each sequence has a length of its own, so tokens do not form a rectangle that could be cut or
-joined with another axis. This holds whether or not a program is run with \`lengths\`.
+joined with another axis. This holds whether or not a program is run with \`lengths\`. Likewise the
+entries of a choice of which tokens may have different numbers.
 
   rearrange(x, "b t d -> b (t d)")                // refused`,
   }),

@@ -1,0 +1,127 @@
+// `top`, `take` and `put` along an axis of fixed size: choices of entries.
+import type { Span } from "../../diagnostics/span.js";
+import { axisSize, printSize } from "../../size/size.js";
+import { reportMismatch } from "../tensors/broadcast.js";
+import { ERROR, type ConstValue, type Emitter } from "../context.js";
+import { scoreOf, type Choice } from "../tensors/entries.js";
+import type { Value } from "../model.js";
+import { axisOf, equalShapes, isBatch, plainSize, sameExtent, sequenceDims, typeOf } from "../types.js";
+import { printType } from "../values.js";
+import { integerArg, numberArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
+
+/** The name that users see for an axis of chosen entries. */
+const CHOSEN = "K";
+
+/** The choice among the arguments of `take` and `put`, or null for a route. */
+export function choiceOf(args: Args): Choice | null {
+  const { value } = requiredArg(args, "route");
+  return value.kind === "choice" ? value.value : null;
+}
+
+/** `top(score: f32[B, …, E], k, axis: -1)`. */
+export function topEntries(emitter: Emitter, args: Args, span: Span): ConstValue {
+  const score = tensorArg(emitter, args, "top", "score");
+  const at = requiredArg(args, "score").span;
+  if (!score || !requireDtype(emitter, score, ["f32"], "top", at)) return ERROR;
+  const { shape } = score.type;
+  const axis = numberArg(emitter, args, "top", "axis", -1);
+  if (axis === null) return ERROR;
+  const last = shape.length - 1;
+  const [first] = shape;
+  if (last < 1 || first === undefined || !isBatch(emitter, first)) {
+    const needs = "scores of entries, f32[B, ..., E]";
+    emitter.report("wrong-rank", { what: "`score` of `top` with `axis`", needs, found: printType(score.type) }, at);
+    return ERROR;
+  }
+  if (axis !== -1 && axis !== last) {
+    emitter.report(
+      "argument-out-of-range",
+      { what: "`axis` of `top`", needs: "-1, the last axis", found: String(axis) },
+      requiredArg(args, "axis").span,
+    );
+    return ERROR;
+  }
+  const among = entriesAmong(emitter, score, at);
+  const k = among === null ? null : integerArg(emitter, args, "top", "k", 1, Number.MIN_SAFE_INTEGER);
+  if (among === null || k === null) return ERROR;
+  if (k < 1 || k > among) {
+    emitter.report("choice-too-large", { k, among }, requiredArg(args, "k").span);
+    return ERROR;
+  }
+  const choice = emitter.makeEntryAxis(CHOSEN, k, false);
+  const type = typeOf("u32", [...shape.slice(0, -1), k === 1 ? 1 : axisSize(choice)]);
+  return { kind: "choice", value: emitter.emit("top_entries", [score], { k, choice }, type, span) };
+}
+
+/** The extent of the last axis of a score; null after a report if it is not fixed. */
+function entriesAmong(emitter: Emitter, score: Value, at: Span): number | null {
+  const size = score.type.shape.at(-1) ?? 1;
+  const extent = plainSize(emitter, size);
+  if (typeof extent === "number") return extent;
+  const axis = axisOf(emitter, size);
+  if (axis?.role === "entries") {
+    emitter.report("ragged-axis", { axis: axis.name, how: "chosen from", entries: true }, at);
+    return null;
+  }
+  const hint = axis?.role === "sequence" ? "a score of two axes chooses tokens without `axis`: `top(score, k)`" : null;
+  emitter.report(
+    "wrong-rank",
+    {
+      what: "`score` of `top` with `axis: -1`",
+      needs: `a last axis of fixed size, not ${printSize(size)}`,
+      found: printType(score.type),
+      ...(hint === null ? {} : { hint }),
+    },
+    at,
+  );
+  return null;
+}
+
+export function takeEntries(emitter: Emitter, args: Args, choice: Choice, span: Span): ConstValue {
+  const x = tensorArg(emitter, args, "take", "x");
+  if (!x || !liesLikeScore(emitter, "take", x, choice, requiredArg(args, "x").span)) return ERROR;
+  const type = typeOf(x.type.dtype, choice.type.shape);
+  return { kind: "tensor", value: emitter.emit("take_entries", [x, choice], {}, type, span) };
+}
+
+export function putEntries(emitter: Emitter, args: Args, choice: Choice, span: Span): ConstValue {
+  const x = tensorArg(emitter, args, "put", "x");
+  const y = tensorArg(emitter, args, "put", "y");
+  const at = { x: requiredArg(args, "x").span, y: requiredArg(args, "y").span };
+  if (!x || !y || !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", at.x)) return ERROR;
+  if (!liesLikeScore(emitter, "put", x, choice, at.x)) return ERROR;
+  if (x.type.dtype !== y.type.dtype) {
+    const [left, right] = [printType(x.type), printType(y.type)];
+    emitter.report("dtype-mismatch", { what: "`put`", left, right, cast: x.type.dtype }, at.y);
+    return ERROR;
+  }
+  const rows = typeOf(x.type.dtype, choice.type.shape);
+  const fits =
+    rows.shape.length === y.type.shape.length &&
+    rows.shape.every((size, i) => sameExtent(emitter, size, y.type.shape[i] ?? -1));
+  if (!fits) {
+    reportMismatch(emitter, "`put`", rows, y.type, at.y);
+    return ERROR;
+  }
+  return { kind: "tensor", value: emitter.emit("put_entries", [x, choice, y], {}, x.type, span) };
+}
+
+/** Checks that x has the axes of the score of the choice. */
+function liesLikeScore(emitter: Emitter, fn: string, x: Value, choice: Choice, at: Span): boolean {
+  const score = scoreOf(choice).type;
+  if (equalShapes(x.type.shape, score.shape)) return true;
+  const [own, other] = [x.type.shape, score.shape].map((shape) => {
+    const [dim] = sequenceDims(emitter, shape);
+    return dim === undefined ? null : printSize(shape[dim] ?? 1);
+  });
+  if (own && other && own !== other) {
+    const reason = `the choice was made on ${other}, not on ${own}`;
+    const right = `a choice among ${printType(score)}`;
+    emitter.report("unordered-route", { what: `\`${fn}\``, left: printType(x.type), right, reason }, at);
+  } else {
+    const reason = "what a choice indexes has the axes of its score";
+    const [left, right] = [printType(x.type), printType(score)];
+    emitter.report("shape-mismatch", { what: `\`${fn}\` by this choice`, left, right, reason }, at);
+  }
+  return false;
+}

@@ -1,0 +1,125 @@
+// Choices of entries: their mask and count, the route of the tokens that chose one entry, and entry axes as plain
+// dimensions.
+import type { Span } from "../../diagnostics/span.js";
+import { isInteger, rational, toNumber } from "../../size/rational.js";
+import { axisSize, equalSizes, type Size } from "../../size/size.js";
+import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../context.js";
+import type { Value } from "../model.js";
+import { entriesOf, equalShapes, plainSize, sequenceOf, typeOf } from "../types.js";
+import { describe, printType } from "../values.js";
+import { recordDefinition } from "./makers.js";
+
+/** The value of a choice of entries. */
+export type Choice = Value<"top_entries">;
+
+/** The score of a choice: the tensor among whose last axis it chose. */
+export function scoreOf(choice: Choice): Value {
+  return choice.inputs[0]!; // as `top_entries` has
+}
+
+/** bool, of the score's shape: which entries are chosen. */
+export const maskOf = (emitter: Emitter, choice: Choice, span: Span): Value =>
+  emitter.emit("entry_mask", [choice], {}, typeOf("bool", scoreOf(choice).type.shape), span);
+
+/** u32: how many entries each token has. */
+export const countOf = (emitter: Emitter, choice: Choice, span: Span): Value =>
+  emitter.emit("entry_count", [choice], {}, typeOf("u32", scoreOf(choice).type.shape.slice(0, -1)), span);
+
+/**
+ * The value with the entry axes among these dimensions as plain numbers, which combine with any other; null, with a
+ * report, if one of them is ragged. `how` says what is done to them: `split`.
+ */
+export function plainAlong(emitter: Emitter, x: Value, dims: readonly number[], how: string, span: Span): Value | null {
+  const ragged = dims.map((dim) => entriesOf(emitter, x.type.shape[dim] ?? 1)).find((axis) => axis?.ragged);
+  if (ragged) {
+    emitter.report("ragged-axis", { axis: ragged.name, how, entries: true }, span);
+    return null;
+  }
+  const shape = x.type.shape.map((size, dim) => (dims.includes(dim) ? plainSize(emitter, size) : size));
+  return equalShapes(shape, x.type.shape) ? x : emitter.emit("reshape", [x], {}, typeOf(x.type.dtype, shape), span);
+}
+
+/** `plainAlong` every dimension. */
+export const plainEverywhere = (emitter: Emitter, x: Value, how: string, span: Span): Value | null =>
+  plainAlong(emitter, x, [...x.type.shape.keys()], how, span);
+
+/** The routes of each choice by entry: one each, so that two takes by `choice[e]` share an axis. */
+const routes = new WeakMap<Value, Map<number, Value<"those">>>();
+
+/** `choice[e]`: the route of the tokens that chose entry e. */
+export function routeOfEntry(
+  emitter: Emitter,
+  choice: Choice,
+  indices: readonly EvaluatedIndex[],
+  span: Span,
+): ConstValue {
+  const [index, ...more] = indices;
+  const among = entryCountOf(emitter, choice);
+  if (among === null) {
+    const found = printType(scoreOf(choice).type);
+    const what = "an index of a choice";
+    emitter.report("wrong-rank", { what, needs: "a choice for each token, made of f32[B, T, E]", found }, span);
+    return ERROR;
+  }
+  if (index?.kind !== "at" || more.length > 0 || index.value.kind !== "number" || !isInteger(index.value.value)) {
+    const problem =
+      index?.kind === "at" && more.length === 0
+        ? `${describe(index.value)} is no index of a choice`
+        : "a choice has one index";
+    const hint =
+      "`choice[e]`, e a whole number, is the route of the tokens that chose entry e; `choice.index` is a tensor";
+    emitter.report("bad-index", { problem, hint }, span);
+    return ERROR;
+  }
+  const at = toNumber(index.value.value);
+  if (at >= among || at < -among) {
+    emitter.report(
+      "position-out-of-range",
+      { index: at, extent: among, shape: printType(scoreOf(choice).type) },
+      index.span,
+    );
+    return ERROR;
+  }
+  return { kind: "route", value: entryRoute(emitter, choice, at < 0 ? at + among : at, span) };
+}
+
+/** The number of entries among which each token of a sequence chooses; null for a choice of another form. */
+export function entryCountOf(emitter: Emitter, choice: Choice): number | null {
+  const [, tokens, entries, ...more] = scoreOf(choice).type.shape;
+  if (tokens === undefined || entries === undefined || more.length > 0) return null;
+  const among = plainSize(emitter, entries);
+  return sequenceOf(emitter, tokens) !== null && typeof among === "number" ? among : null;
+}
+
+/** The route of the tokens that chose entry e: those for which the mask holds there. */
+export function entryRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Value<"those"> {
+  let known = routes.get(choice);
+  if (!known) routes.set(choice, (known = new Map()));
+  let route = known.get(e);
+  if (!route) known.set(e, (route = makeRoute(emitter, choice, e, span)));
+  return route;
+}
+
+function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Value<"those"> {
+  const [batch, tokens, entries] = scoreOf(choice).type.shape;
+  const parent = sequenceOf(emitter, tokens ?? 1);
+  const rows: readonly Size[] = [batch ?? 1, tokens ?? 1];
+  const mask = maskOf(emitter, choice, span);
+  const column = emitter.emit("slice", [mask], { axis: 2, start: e, stop: e + 1 }, typeOf("bool", [...rows, 1]), span);
+  const own = emitter.emit("reshape", [column], {}, typeOf("bool", rows), span);
+  const expected = rational(choice.attrs.k, Number(plainSize(emitter, entries ?? 1)));
+  const axis = emitter.makeAxis("K", parent?.bound ?? null, { kind: "above", parent: parent?.name ?? "", expected });
+  const route = emitter.emit("those", [own], { axis }, typeOf("u32", [rows[0] ?? 1, axisSize(axis)]), span);
+  recordDefinition(emitter, axis, route);
+  return route;
+}
+
+/** The last dimension of a choice: its entry axis, or 1. */
+export const entrySize = (choice: Choice): Size => choice.type.shape.at(-1) ?? 1;
+
+/** Whether a value has a choice's entry axis, and where; null without one. */
+export function entryDim(choice: Choice, x: Value): number | null {
+  const size = entrySize(choice);
+  const dim = size === 1 ? -1 : x.type.shape.findIndex((s) => equalSizes(s, size));
+  return dim < 0 ? null : dim;
+}

@@ -1,0 +1,59 @@
+// The axes of a model during unrolling: those of its inputs, and those that its operations make.
+import { invariant } from "../../base/invariant.js";
+import { mapAxis, type Axis } from "../../size/axes.js";
+import type { CountRule } from "../../size/count-rules.js";
+import type { Rational } from "../../size/rational.js";
+import { axisSize, substitute, type Size } from "../../size/size.js";
+import type { LogicalAxis } from "../model.js";
+import { entriesOf } from "../types.js";
+
+export class MadeAxes {
+  readonly #axes = new Map<string, LogicalAxis>();
+  readonly #taken = new Map<string, number>();
+
+  add(axis: LogicalAxis): void {
+    this.#axes.set(axis.name, axis);
+  }
+
+  axis(name: string): LogicalAxis {
+    const axis = this.#axes.get(name);
+    invariant(axis !== undefined, `no axis ${name}`);
+    return axis;
+  }
+
+  make(hint: string, bound: number | null, count: CountRule): string {
+    const name = this.#freeName(hint);
+    this.add({ role: "sequence", name, bound, count });
+    return name;
+  }
+
+  makeEntries(hint: string, bound: number, ragged: boolean): string {
+    const name = this.#freeName(hint);
+    this.add({ role: "entries", name, bound, ragged });
+    return name;
+  }
+
+  /** The first unused axis name of `K`, `K2`, `K3`, …. */
+  #freeName(hint: string): string {
+    let n = this.#taken.get(hint) ?? 0;
+    let name = hint;
+    do name = ++n === 1 ? hint : `${hint}${n}`;
+    while (this.#axes.has(name));
+    this.#taken.set(hint, n);
+    return name;
+  }
+
+  /** A size in which every entry axis is its bound. */
+  plain(size: Size): Size {
+    if (typeof size === "number") return size;
+    return substitute(size, (atom) =>
+      atom.kind === "axis" ? (entriesOf(this, axisSize(atom.axis))?.bound ?? null) : null,
+    );
+  }
+
+  /** The axes of the finished model, in which entry axes are numbers. */
+  finished(): readonly Axis[] {
+    const to = { size: (size: Size) => this.plain(size), ratio: (ratio: Rational) => ratio };
+    return [...this.#axes.values()].flatMap((axis) => (axis.role === "entries" ? [] : mapAxis(axis, to)));
+  }
+}

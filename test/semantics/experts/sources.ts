@@ -1,0 +1,79 @@
+// Small mixtures of experts: by `experts[choice]` and by the loop that is its meaning, with weights of the same paths.
+
+/** Kinds of experts: row by row, by attention among the tokens that chose them, and routing inside. */
+export const EXPERTS = {
+  swiglu: "[for e in 0..n: SwiGLU(dim, 6)]",
+  mixed: "[for e in 0..n: if e % 2 == 0 then SwiGLU(dim, 6) else GeluMLP(dim, 5)]",
+  attention: "[for e in 0..n: Attention(dim, 2)]",
+  routed: "[for e in 0..n: Deep(SwiGLU(dim, 6), dim)]",
+} as const;
+
+const DEEP = `
+block Deep(inner: block, dim: int) {
+  router: Linear(dim, 1, bias: false)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = router(x)[..., 0]
+    best = if generate then above(score, 0.0) else top(score, ceil(50% * T))
+    put(x, best, inner(take(x, best)) * take(score, best)[..., None])
+  }
+}`;
+
+const INDEXED = `
+    y = experts[chosen](x) * (w)[..., None]
+    sum(y, axis: -2)`;
+
+const LOOP = `
+    dense = put(zero * score, chosen, w)
+    y = zero * x
+    for e in 0..len(experts) {
+      route = chosen[e]
+      y = put(y, route, experts[e](take(x, route)) * take(dense[..., e], route)[..., None])
+    }
+    y`;
+
+export interface Mixture {
+  readonly experts: keyof typeof EXPERTS;
+  readonly n: number;
+  readonly k: number;
+  readonly loop: boolean;
+}
+
+/** A block with a router whose gates are divided by their sum. */
+const moe = (body: string): string => `
+block Moe(experts: [block], dim: int, k: int) {
+  router: Linear(dim, len(experts), bias: false)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score  = softmax(router(x))
+    chosen = top(score, k, axis: -1)
+    w = take(score, chosen)
+    w = w / sum(w, axis: -1, keep: true)${body}
+  }
+}`;
+
+const imports = `import { Attention, Embedding, GeluMLP, Layer, Linear, RMSNorm, SwiGLU } from "std"\n`;
+
+/** A residual mixture on vectors, with an objective. */
+export const mixture = ({ experts, n, k, loop }: Mixture): string => `${imports}${DEEP}
+${moe(loop ? LOOP.replaceAll("zero", "0.0") : INDEXED)}
+model Mixture(dim: int = 8, n: int = ${n}) {
+  moe: Moe(${EXPERTS[experts]}, dim, ${k})
+  forward(x: f32[B, T <= 64, dim]) -> f32[B, T, dim] { x + moe(x) }
+  objective(x: f32[B, T <= 64, dim]) { loss square = mean(forward(x) ^ 2 + forward(x)) }
+}`;
+
+/** A decoder of two layers, the second of which has a mixture. */
+export const decoder = ({ experts, n, k, loop }: Mixture): string => `${imports}${DEEP}
+${moe(loop ? LOOP.replaceAll("zero", "0.0") : INDEXED)}
+model Decoder(dim: int = 8, n: int = ${n}, vocab: int = 11) {
+  embed: Embedding(vocab, dim)
+  layer: Layer(dim, 2, hidden: 8)
+  norm:  RMSNorm(dim)
+  moe:   Moe(${EXPERTS[experts]}, dim, ${k})
+  last:  RMSNorm(dim)
+  forward(tokens: u32[B, T <= 32]) -> f32[B, T, vocab] {
+    x = embed(tokens)
+    x = x + layer(x)
+    x = x + moe(norm(x))
+    last(x) @ transpose(embed.table)
+  }
+}`;
