@@ -6,7 +6,7 @@ import { printSize } from "../size/size.js";
 import { capabilitiesOf } from "./fusion/capabilities.js";
 import { viewsOf } from "./addressing/views.js";
 import { contractionsAsProducts } from "./analysis/contractions.js";
-import { Consumers } from "./analysis/consumers.js";
+import { Consumers, type RowProduct } from "./analysis/consumers.js";
 import { Extents } from "./analysis/extents.js";
 import { joinedByReader } from "./analysis/joined.js";
 import { keptRows } from "./analysis/kept-rows.js";
@@ -62,7 +62,7 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
   const isGiven = (node: Node): boolean => sources.of(node) !== null;
   const views = viewsOf(order, required, kept, extents);
   const uses = new Consumers(order, required, new Set([...kept, ...views.opaque]), views.written);
-  const capabilities = (product: Node<"matmul">) => capabilitiesOf(product, tunings.products, extents);
+  const capabilities = (product: RowProduct) => capabilitiesOf(product, tunings.products, extents);
   const options = {
     uses,
     extents,

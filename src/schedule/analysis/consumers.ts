@@ -22,8 +22,12 @@ export interface Reader {
 /** The input that the operator's kernel can inline; null where there is none. */
 export const elementInput = (node: Node): number | null => kernelOf(node.op).computes ?? null;
 
-/** A product with a known number of columns and one matrix b for all rows of a: its kernel can inline a. */
-export function isSingleProduct(node: Node): node is Node<"matmul"> {
+/** A product of rows by one matrix, or by the matrix of each row's group. */
+export type RowProduct = Node<"matmul"> | Node<"grouped_matmul">;
+
+/** A product with a known number of columns whose rows of a each meet one matrix: its kernel can inline a. */
+export function isSingleProduct(node: Node): node is RowProduct {
+  if (isOp(node, "grouped_matmul")) return Number(node.types[0]!.shape[1]) > 0;
   if (!isOp(node, "matmul")) return false;
   const [a, b] = node.inputs.map((n) => n.types[0]!.shape);
   const columns = node.types[0]!.shape.at(-1)!;

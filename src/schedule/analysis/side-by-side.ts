@@ -29,9 +29,22 @@ export function weightsOf(b: Node, transposed: boolean): readonly Packable[] | n
   return matrices && weights.length === b.inputs.length && b.attrs.axis === 2 + columns ? weights : null;
 }
 
-/** The weights of a product, and null where `node` is no product by weights. */
-export const productWeights = (node: Node): readonly Packable[] | null =>
-  isOp(node, "matmul") ? weightsOf(node.inputs[1], node.attrs.transposed) : null;
+/** What holds the matrices b of a product: their stack is a reshape of it, which moves nothing. */
+export const heldB = ({ op, inputs }: Node): Node => {
+  const b = inputs[1]!;
+  return op === "grouped_matmul" && isOp(b, "reshape") ? b.inputs[0] : b;
+};
+
+/**
+ * The weights of a product, and null where `node` is no product by weights. Those of a grouped one stand side by side
+ * as if the columns of all its matrices were one's.
+ */
+export function productWeights(node: Node): readonly Packable[] | null {
+  if (!isOp(node, "matmul") && !isOp(node, "grouped_matmul")) return null;
+  const { transposed } = node.attrs;
+  const held = heldB(node);
+  return isOp(node, "matmul") || isPackable(held) || transposed ? weightsOf(held, transposed) : null;
+}
 
 /**
  * Whether the b of a product by weights is stored unpacked (row-major): a single state, which products read in place if
@@ -42,15 +55,22 @@ export function isUnpacked(node: Node): boolean {
   return weights?.length === 1 && isOp(weights[0]!, "state");
 }
 
+const behindReshape = (node: Node): Node =>
+  isOp(node, "reshape") && isOp(node.inputs[0], "concat") ? node.inputs[0] : node;
+
 /** The concatenations among `nodes` that only products read, as weights. `stored`: nodes that the caller reads. */
 export function packedAtLoad(nodes: readonly Node[], stored: ReadonlySet<Node>): ReadonlySet<Node> {
   const packed = new Set<Node>();
-  const computed = new Set<Node>(stored);
-  for (const node of nodes)
+  const computed = new Set<Node>([...stored].map(behindReshape));
+  for (const node of nodes) {
+    // Who reads a stack decides about what it is a reshape of.
+    if (behindReshape(node) !== node) continue;
     node.inputs.forEach((input, i) => {
-      if (!isOp(input, "concat")) return;
-      if (i === 1 && productWeights(node)) packed.add(input);
-      else computed.add(input);
+      const held = behindReshape(input);
+      if (!isOp(held, "concat")) return;
+      if (i === 1 && held === heldB(node) && productWeights(node)) packed.add(held);
+      else computed.add(held);
     });
+  }
   return new Set([...packed].filter((n) => !computed.has(n)));
 }

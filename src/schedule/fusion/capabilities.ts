@@ -1,5 +1,6 @@
 // Capabilities of a product's kernels, by the tunings of its shape.
-import type { Node } from "../../ir/graph.js";
+import { isOp } from "../../ir/graph.js";
+import type { RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import { supportsRowSums } from "../kernels/products.js";
 import { productWeights } from "../analysis/side-by-side.js";
@@ -12,17 +13,14 @@ export interface ProductCapabilities {
   readonly sumsOver: number | null;
 }
 
-export function capabilitiesOf(
-  product: Node<"matmul">,
-  tunings: ProductTunings,
-  extents: Extents,
-): ProductCapabilities {
+export function capabilitiesOf(product: RowProduct, tunings: ProductTunings, extents: Extents): ProductCapabilities {
   const [depth, columns, rows] = [
     product.inputs[0].types[0]!.shape.at(-1)!,
     product.types[0]!.shape.at(-1)!,
     product.types[0]!.shape.slice(0, -1),
   ];
   const packs = productWeights(product) !== null;
+  if (isOp(product, "grouped_matmul")) return { packs, sumsOver: null };
   if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
   const own = weightTunings(tunings, depth, columns);
   const count = extents.product(rows);

@@ -1,18 +1,19 @@
 // Builds the kernel of a fused product: its operands, its numbered results, and the declarations of prologue and
 // epilogues.
 import { invariant } from "../../base/invariant.js";
-import type { Node } from "../../ir/graph.js";
+import { isOp, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
 import { expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
 import { declareRows, splitsByRow, type Inputs } from "../addressing/expression-text.js";
+import { groupedMatmul } from "../kernels/groups.js";
 import { matmul } from "../kernels/products.js";
 import type { MatmulContext } from "../kernels/product-kernels.js";
 import { input, result, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
 import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
-import { isUnpacked, productWeights } from "../analysis/side-by-side.js";
+import { heldB, isUnpacked, productWeights } from "../analysis/side-by-side.js";
 import {
   contextOf,
   indexIn,
@@ -62,7 +63,9 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     return { columns: own, expression };
   });
-  const weight = packedAtLoad.has(b) ? layouts.result(b, 0) : layouts.valueOf(b);
+  const held = heldB(product);
+  const weight = packedAtLoad.has(held) ? layouts.result(held, 0) : layouts.valueOf(b);
+  const starts = isOp(product, "grouped_matmul") ? layouts.valueOf(product.inputs[2]) : null;
   const partialOf = (node: Node): Value => {
     const layout = layouts.of(node);
     invariant(layout?.parts === results.panels, "sums are set in others that lie in as many parts");
@@ -78,6 +81,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
     ...new Set([
       ...valuesOf([loaded]),
       weight,
+      ...(starts ? [starts] : []),
       ...valuesOf(worked.map((w) => w.expression)),
       ...bases,
       ...indices,
@@ -119,7 +123,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
         ? null
         : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes }),
       inputB,
-      inputStarts: -1,
+      inputStarts: starts ? inputOf(starts) : -1,
       pairs,
       unpacked: isUnpacked(product),
     };
@@ -127,17 +131,16 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
   const context = contextOf(product, options);
   const make = (inPlace: readonly boolean[], stored: Stored): Work => {
-    const { steps, scratch } = matmul(
-      { ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored },
-      fused(inPlace, stored),
-    );
+    const given = { ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored };
+    const compute = isOp(product, "grouped_matmul") ? groupedMatmul : matmul;
+    const { steps, scratch } = compute(given, fused(inPlace, stored));
     const copies = bases.flatMap((base, i): Step<Operand>[] =>
       inPlace[i] ? [] : [{ kind: "copy", from: input(inputOf(base)), to: result(i), bytes: results.writes[i]!.bytes }],
     );
     return { steps: [...copies, ...steps], scratch };
   };
   const key = [
-    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
+    `${product.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
       `${weights.map(Number).join("")}${Number(isUnpacked(product))}`,
     `${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver.join()}`,
     expressionKey(loaded, extents, inputOf),

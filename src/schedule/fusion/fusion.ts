@@ -3,7 +3,7 @@
 import { type Node, isView } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
-import type { Consumers } from "../analysis/consumers.js";
+import type { Consumers, RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import type { ColumnSlice, Epilogue } from "./epilogue.js";
 import type { Layout } from "../addressing/layout.js";
@@ -67,7 +67,7 @@ export type OpOf<K extends FusedOp["kind"]> = Extract<FusedOp, { readonly kind: 
 
 /** A fusion under construction. */
 export interface Draft {
-  readonly product: Node<"matmul">;
+  readonly product: RowProduct;
   readonly columns: number;
   /** The product's dimensions before its columns. */
   readonly lead: readonly Size[];
@@ -109,7 +109,7 @@ export interface FusedColumns {
 }
 
 export interface Fusion {
-  readonly product: Node<"matmul">;
+  readonly product: RowProduct;
   readonly prologue: Inlined | null;
   readonly columns: readonly FusedColumns[];
   /** The distance between paired columns; 0: columns are in their order. */

@@ -2,6 +2,7 @@
 // bindings fit.
 import { isOp, type Node, isPointwise, isScatter } from "../../ir/graph.js";
 import { canLieAt } from "../addressing/views.js";
+import type { RowProduct } from "../analysis/consumers.js";
 import { columnsOf } from "../addressing/layout.js";
 import { storageBuffers, type Bindings } from "./buffers.js";
 import { cacheWrite, matchCacheWrite } from "./cache-write.js";
@@ -34,7 +35,7 @@ import { matchScatter, scatter } from "./scatter.js";
 const MATCHES = [matchRotary, matchPointwise, matchCacheWrite, matchRowSum] as const;
 
 /** The fusion of a product of a matrix, or of rows of any rank, within the limit of storage buffers. */
-export function fuseMatmul(product: Node<"matmul">, columns: number, options: FusionOptions): Fusion {
+export function fuseMatmul(product: RowProduct, columns: number, options: FusionOptions): Fusion {
   let draft = prune(grow(initialDraft(product, columns, options)));
   for (;;) {
     const fusion = fusionOf(draft);
@@ -48,7 +49,7 @@ export function fuseMatmul(product: Node<"matmul">, columns: number, options: Fu
 }
 
 /** The initial fusion: the product, and slices of its columns if nothing else reads it. */
-function initialDraft(product: Node<"matmul">, columns: number, options: FusionOptions): Draft {
+function initialDraft(product: RowProduct, columns: number, options: FusionOptions): Draft {
   const lead = product.types[0]!.shape.slice(0, -1);
   const empty: Draft = {
     product,
@@ -81,7 +82,7 @@ const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
  * The prologue: pointwise operators inlined into the load of a. Half of the buffers are left for b and the epilogues.
  */
 function prologueOf(
-  product: Node<"matmul">,
+  product: RowProduct,
   { consumers, views, position, scheduledAt, isAssigned, mostBuffers }: FusionOptions,
 ): Inlined | null {
   const [a] = product.inputs;
@@ -137,7 +138,13 @@ function prune(draft: Draft): Draft {
     const reader = consumers.soleReader(node);
     const own = node.inputs.filter((n) => draft.members.has(n));
     const outside = own.every((n) => consumers.direct(n).some((d) => !draft.members.has(d)) || required.has(n));
-    return reader !== null && !reader.repeats && !isOp(reader.node, "matmul") && outside;
+    return (
+      reader !== null &&
+      !reader.repeats &&
+      !isOp(reader.node, "matmul") &&
+      !isOp(reader.node, "grouped_matmul") &&
+      outside
+    );
   };
   const redundant = [...draft.members.keys()].toReversed().find(isRedundant);
   return redundant ? prune(withoutValue(draft, redundant)) : draft;
@@ -175,7 +182,8 @@ function fits(fusion: Fusion, { extents, mostBuffers }: FusionOptions): boolean 
 
 function bindingsOf({ product, prologue, columns, reads }: Fusion): readonly Bindings[] {
   const a = prologue?.reads ?? [product.inputs[0]];
-  const own: Bindings = { reads: [...reads, ...a], writes: [], own: 1 }; // b
+  const starts = isOp(product, "grouped_matmul") ? [product.inputs[2]] : [];
+  const own: Bindings = { reads: [...reads, ...a, ...starts], writes: [], own: 1 }; // b
   return [own, ...columns.flatMap(({ epilogues }) => epilogues.map((e) => e.buffers))];
 }
 

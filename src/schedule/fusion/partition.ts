@@ -7,7 +7,7 @@ import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
 import type { ProductCapabilities } from "./capabilities.js";
 import { selectionOf, type Selection } from "./selection.js";
-import { isSingleProduct, type Consumers } from "../analysis/consumers.js";
+import { isSingleProduct, type Consumers, type RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Fusion } from "./fusion.js";
 import { inlinePointwise } from "./inlining.js";
@@ -50,7 +50,7 @@ export interface PartitionOptions {
   readonly whole: ReadonlySet<Node>;
   /** Whether a node is available before the first step. */
   readonly isGiven: (node: Node) => boolean;
-  readonly capabilities: (product: Node<"matmul">) => ProductCapabilities;
+  readonly capabilities: (product: RowProduct) => ProductCapabilities;
 }
 
 /** Partial sums of products that a separate kernel sets in other sums, for which it reads them whole. */
@@ -88,7 +88,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
   const rowGroups = new Map<Node, RowGroup>();
   const latest = new Map<string, RowGroup>();
 
-  const fuse = (product: Node<"matmul">): void => {
+  const fuse = (product: RowProduct): void => {
     const { packs, sumsOver: panel } = options.capabilities(product);
     const columns = product.types[0]!.shape.at(-1) as number; // known for single products
     const partialSums = (sum: Node): number | null => fusedSums.get(sum) ?? null;

@@ -4,6 +4,7 @@ import type { Size } from "../../size/size.js";
 import { invariant } from "../../base/invariant.js";
 import { columnsOf, inParts, rowMajor, type Layout, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
+import type { RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 
 export class Results {
@@ -15,7 +16,7 @@ export class Results {
 
   /** `columns`: columns of the product; `panels`: partial sums of a row sum. */
   constructor(
-    readonly product: Node<"matmul">,
+    readonly product: RowProduct,
     readonly columns: number,
     readonly panels: number,
     readonly layouts: Layouts,

@@ -160,6 +160,7 @@ function labelOf(attrs: OpAttrs["weight"]): string {
 
 /** The layouts of concatenated weights within the panels of their total width. */
 export function partsOf(nodes: readonly Packable[], layout: PanelLayout): readonly PanelLayout[] {
+  if (nodes.length === 1) return [layout];
   let first = 0;
   const parts = nodes.map((node) => {
     const part = { ...layout, width: shapeOf(node).at(layout.transposed ? -2 : -1)!, first };
