@@ -96,10 +96,11 @@ export const groups: Pick<OpTable, Groups> = {
       const [y, place] = [at(inputs, 0), at(inputs, 1)];
       const [rows, k] = exactly(2, place.shape);
       const width = countOf(y.shape.slice(1));
-      const out = tensor(y.dtype, [rows, ...y.shape.slice(1)], inputs[3]?.data.slice());
+      const out = tensor(y.dtype, [rows, ...y.shape.slice(1)]);
       for (let n = 0; n < rows * k; n++)
         for (let c = 0, to = Math.floor(n / k) * width, from = place.data[n]! * width; c < width; c++)
           out.data[to + c] = out.data[to + c]! + y.data[from + c]!;
+      inputs[3]?.data.forEach((v, i) => (out.data[i] = v + out.data[i]!));
       return [roundStored(out)];
     },
     linear: (input) => input === 0,

@@ -4,6 +4,7 @@ import { exactly } from "../base/collections.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { multiplySizes } from "../size/size.js";
+import { addedEntries } from "./added-entries.js";
 import { any, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
 import { rowSumBases, rowSumOf, substituteBase } from "./row-sums.js";
 
@@ -12,7 +13,7 @@ import { rowSumBases, rowSumOf, substituteBase } from "./row-sums.js";
  * are then computed in one pass over all rows, before the choice.
  */
 export const fuseRouting = (graph: Graph, trace: Trace | null): Graph =>
-  statisticsFirst(rewrite(graph, routingRules(graph), trace), trace);
+  addedEntries(statisticsFirst(rewrite(graph, routingRules(graph), trace), trace), trace);
 
 /** Whether the node is a weight, loaded or as a state. */
 const isWeight = (node: Node): boolean => isOp(node, "weight") || isOp(node, "state");

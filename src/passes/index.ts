@@ -5,6 +5,7 @@ import { ops } from "../ops/index.js";
 import { cse } from "./cse.js";
 import { fuseRouting } from "./fuse-routing.js";
 import { mergeProducts } from "./merge-products.js";
+import { mergeStacks } from "./merge-stacks.js";
 import type { Trace } from "./rewrite.js";
 import { simplify } from "./simplify.js";
 import { skipBranch } from "./skip-branch.js";
@@ -38,7 +39,7 @@ export const passes: readonly Pass[] = [
     doc:
       "products of the same rows by several weights become one, the weights packed side by side when they are " +
       "loaded",
-    run: mergeProducts,
+    run: (graph, trace) => mergeStacks(mergeProducts(graph, trace), trace),
   },
   {
     name: "tidy",

@@ -297,7 +297,7 @@ describe("sequences", () => {
   });
 });
 
-/** Operators whose results are numbers of packed rows, or sums over all of them. */
+/** Operators whose results are numbers of packed rows, in another order than rows, or sums over all of them. */
 const ROWS_OF_A_BATCH: ReadonlySet<string> = new Set([
   "top",
   "above",
@@ -307,6 +307,9 @@ const ROWS_OF_A_BATCH: ReadonlySet<string> = new Set([
   "join",
   "pick",
   "segments",
+  "sort_entries",
+  "entry_rows",
+  "grouped_matmul",
 ]);
 
 const row = ({ shape, data }: { readonly shape: readonly number[]; readonly data: Float64Array }, b: number) => {

@@ -1,5 +1,6 @@
 // For each rewrite rule, nodes at which it fires and nodes, much alike, at which it must not.
 import { maskRules } from "./rules-masks.js";
+import { groupCases } from "./rules-groups.js";
 
 export interface RuleCase {
   readonly rule: string;
@@ -22,6 +23,7 @@ const mask = `%r = route_mask {"axis":"T"}(%i, %s)\n%m = reshape {"shape":["rows
 const other = `%e = span {"axis":"S"}(%s)\n%j = pick {"result":0}(%e)\n%q = pick {"result":1}(%e)\nstarts S = %q`;
 
 export const ruleCases: readonly RuleCase[] = [
+  ...groupCases,
   ...maskRules,
   { rule: "reshape-of-reshape", fires: `%1 = reshape {"shape":[24]}(%y)\n%2 = reshape {"shape":[3,8]}(%1)` },
   {

@@ -30,10 +30,14 @@ export function weightsOf(b: Node, transposed: boolean): readonly Packable[] | n
 }
 
 /** What holds the matrices b of a product: their stack is a reshape of it, which moves nothing. */
-export const heldB = ({ op, inputs }: Node): Node => {
-  const b = inputs[1]!;
-  return op === "grouped_matmul" && isOp(b, "reshape") ? b.inputs[0] : b;
-};
+export function heldB(product: Node<"matmul"> | Node<"grouped_matmul">): Node {
+  const [, b] = product.inputs;
+  return isOp(product, "grouped_matmul") && isOp(b, "reshape") ? b.inputs[0] : b;
+}
+
+/** Whether the node is a product by these weights. */
+export const isProductBy = (node: Node, held: Node): boolean =>
+  (isOp(node, "matmul") || isOp(node, "grouped_matmul")) && heldB(node) === held && productWeights(node) !== null;
 
 /**
  * The weights of a product, and null where `node` is no product by weights. Those of a grouped one stand side by side
@@ -68,7 +72,7 @@ export function packedAtLoad(nodes: readonly Node[], stored: ReadonlySet<Node>):
     node.inputs.forEach((input, i) => {
       const held = behindReshape(input);
       if (!isOp(held, "concat")) return;
-      if (i === 1 && held === heldB(node) && productWeights(node)) packed.add(held);
+      if (i === 1 && isProductBy(node, held)) packed.add(held);
       else computed.add(held);
     });
   }

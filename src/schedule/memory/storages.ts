@@ -15,7 +15,7 @@ import { words } from "../codecs/words.js";
 import type { Encoded } from "./encodings.js";
 import { storage, type Storage } from "./slots.js";
 import { mapStep, type Step } from "../plan.js";
-import { heldB, productWeights, shapeOf, type Packable } from "../analysis/side-by-side.js";
+import { isProductBy, productWeights, shapeOf, type Packable } from "../analysis/side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, type Sources } from "./sources.js";
 import type { Tunings } from "../tunings/index.js";
 import type { FusedKernel } from "../kernels/fused-kernel.js";
@@ -255,7 +255,7 @@ const memoryOf = (value: Value, sources: Sources): readonly (Value | Storage)[] 
 function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packable[] | null {
   const value = itemAt(reads, index).node;
   if (isOp(value, "weight")) return [value];
-  return value === heldB(nodes[0]!) ? productWeights(nodes[0]!) : null;
+  return isProductBy(nodes[0]!, value) ? productWeights(nodes[0]!) : null;
 }
 
 function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Limits): void {

@@ -1,0 +1,95 @@
+// Merges products of the same groups of rows by several stacks of weights: gate and up of all experts become one.
+import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { callerReads } from "./readers.js";
+import { mapGraph, type Trace } from "./rewrite.js";
+
+type Product = Node<"grouped_matmul">;
+
+/** A stack of matrices of weights, each [columns, depth], one for each group. */
+interface Stack {
+  readonly weights: readonly Node[];
+  readonly columns: number;
+}
+
+/** The columns of a product within those of the merged one. */
+interface Place {
+  readonly stacks: readonly Stack[];
+  readonly start: number;
+  readonly columns: number;
+}
+
+/** As for single weights: slices are aligned to vectors, and narrow weights stay apart. */
+const VECTOR = 4;
+const MIN_COLUMNS = 16;
+
+/**
+ * a · u, a · v … of the same groups become slices of a · [u v …], the matrices of each group side by side: every
+ * element is the same sum in the same order.
+ */
+export function mergeStacks(graph: Graph, trace: Trace | null): Graph {
+  const places = placesOf(graph);
+  if (places.size === 0) return graph;
+  return mapGraph(graph, (node, emitFrom, before) => {
+    const place = places.get(before);
+    if (!place || !isOp(node, "grouped_matmul")) return node;
+    const [a, , starts] = node.inputs;
+    const { stacks, start, columns } = place;
+    const emit = emitFrom(node);
+    const [groups, depth] = [stacks[0]!.weights.length, typeOf(a).shape[1]!];
+    const weights = stacks[0]!.weights.flatMap((_, g) => stacks.map((s) => s.weights[g]!));
+    const joint = emit("concat", weights, { axis: 0 });
+    const shape = [groups, stacks.reduce((n, s) => n + s.columns, 0), depth];
+    const product = emit("grouped_matmul", [a, emit("reshape", [joint], { shape }), starts], { transposed: true });
+    const own = emit("slice", [product], { axis: 1, start, stop: start + columns });
+    trace?.("merge-stacks", node, own);
+    return own;
+  });
+}
+
+/** The place of each product that is merged. */
+function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
+  const nodes = nodesOf(graph);
+  const uses = new Map<Node, number>();
+  const ids = new Map<Node, number>(nodes.map((node, i) => [node, i]));
+  const alike = new Map<string, { readonly node: Product; readonly stack: Stack }[]>();
+  for (const node of nodes) {
+    if (!isOp(node, "grouped_matmul")) continue;
+    uses.set(node.inputs[1], (uses.get(node.inputs[1]) ?? 0) + 1);
+    const stack = stackOf(node);
+    if (!stack) continue;
+    const [a, , starts] = node.inputs;
+    const key = `${ids.get(a)} ${ids.get(starts)} ${stack.weights.length} ${stack.weights[0]!.op}`;
+    alike.set(key, [...(alike.get(key) ?? []), { node, stack }]);
+  }
+  const stored = callerReads(graph);
+  const places = new Map<Node, Place>();
+  for (const found of alike.values()) {
+    const merged = found.filter(({ node }) => uses.get(node.inputs[1]) === 1 && !stored.has(node));
+    if (merged.length < 2) continue;
+    const stacks = merged.map(({ stack }) => stack);
+    let start = 0;
+    for (const { node, stack } of merged) {
+      places.set(node, { stacks, start, columns: stack.columns });
+      start += stack.columns;
+    }
+  }
+  return places;
+}
+
+/** The weights that a product's stack consists of, one for each group; null where it does not. */
+function stackOf({ inputs: [, b], attrs: { transposed } }: Product): Stack | null {
+  if (!transposed || !isOp(b, "reshape") || !isOp(b.inputs[0], "concat") || b.inputs[0].attrs.axis !== 0) return null;
+  const [groups, columns, depth] = b.attrs.shape;
+  const weights = b.inputs[0].inputs;
+  const fits =
+    weights.length === groups &&
+    typeof columns === "number" &&
+    columns >= MIN_COLUMNS &&
+    columns % VECTOR === 0 &&
+    weights.every((w) => {
+      const { shape } = typeOf(w);
+      const held = (isOp(w, "weight") || isOp(w, "state")) && w.op === weights[0]!.op;
+      return held && shape.length === 2 && shape[0] === columns && shape[1] === depth;
+    });
+  return fits ? { weights, columns } : null;
+}

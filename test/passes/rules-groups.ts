@@ -1,0 +1,67 @@
+// For each rule on entries in groups, nodes at which it fires and nodes, much alike, at which it must not.
+import type { RuleCase } from "./rules.js";
+
+/** The rows of %x twice, in two groups. */
+const sorted = `%f = positions {"axis":"T"}(%s)
+%g = reshape {"shape":["rows(T)",1]}(%f)
+%e = sort_entries {"groups":2}(%g)
+%o = pick {"result":1}(%e)
+%p = pick {"result":2}(%e)
+%n = pick {"result":3}(%e)
+%z = entry_rows(%x, %o, %p)`;
+/** A stack of two weights. */
+const stack = (
+  name: string,
+  columns: number,
+): string => `%${name}0 = weight {"path":"${name}0","dtype":"f32","shape":[${columns},4]}()
+%${name}1 = weight {"path":"${name}1","dtype":"f32","shape":[${columns},4]}()
+%${name}2 = concat {"axis":0}(%${name}0, %${name}1)
+%${name} = reshape {"shape":[2,${columns},4]}(%${name}2)`;
+
+export const groupCases: readonly RuleCase[] = [
+  {
+    rule: "added-entries",
+    pass: "fuse-routing",
+    fires: `${sorted}
+%1 = neg(%z)
+%2 = sum_entries(%1, %p, %o)
+%3 = add(%x, %2)`,
+    spares: [
+      `${sorted}
+%1 = neg(%z)
+%2 = sum_entries(%1, %p, %o)
+%3 = add(%x, %2)
+%4 = mul(%3, %2)`,
+    ],
+  },
+  {
+    rule: "merge-stacks",
+    pass: "merge-products",
+    fires: `${sorted}
+${stack("u", 16)}
+${stack("v", 32)}
+%1 = grouped_matmul {"transposed":true}(%z, %u, %n)
+%2 = grouped_matmul {"transposed":true}(%z, %v, %n)
+%3 = concat {"axis":1}(%1, %2)
+%4 = sum_entries(%3, %p, %o)`,
+    spares: [
+      // other rows
+      `${sorted}
+${stack("u", 16)}
+${stack("v", 16)}
+%0 = neg(%z)
+%1 = grouped_matmul {"transposed":true}(%z, %u, %n)
+%2 = grouped_matmul {"transposed":true}(%0, %v, %n)
+%3 = add(%1, %2)
+%4 = sum_entries(%3, %p, %o)`,
+      // a stack that is read twice
+      `${sorted}
+${stack("u", 16)}
+%0 = neg(%z)
+%1 = grouped_matmul {"transposed":true}(%z, %u, %n)
+%2 = grouped_matmul {"transposed":true}(%0, %u, %n)
+%3 = add(%1, %2)
+%4 = sum_entries(%3, %p, %o)`,
+    ],
+  },
+];
