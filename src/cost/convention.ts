@@ -61,7 +61,7 @@ function computedInputs(nodes: readonly Node[]): Computed {
  * Products whose result is a result of the model, or becomes one by views and pointwise functions such as a scale and a
  * bias. With a loss: the products that give the logits of its cross entropy.
  */
-function languageModelHeads(graph: Graph, computed: Computed): ReadonlySet<Node> {
+export function languageModelHeads(graph: Graph, computed = computedInputs(nodesOf(graph))): ReadonlySet<Node> {
   const heads = new Set<Node>();
   const entropies = nodesOf(graph)
     .filter((node) => node.op === "cross_entropy")

@@ -14,6 +14,7 @@ import type { Rational } from "../size/rational.js";
 import { multiplySizes, printSize, type Size } from "../size/size.js";
 import { morConvention } from "./convention.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
+import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
 
 /**
@@ -67,6 +68,10 @@ export interface Ledger {
   readonly total: Omit<LedgerRow, "name">;
   /** Number of values in weights whose rows are looked up, as those of embeddings are. The parameters include them. */
   readonly embeddingParameters: number;
+  /** Number of values in the weights of the language-model head, unless they are a table too. */
+  readonly headParameters: number;
+  /** The parameters that are active for a token: each weight by the share of tokens that read it. */
+  readonly active: Parameters;
 }
 
 /** The cost of a model at the extents in `options`. `graph` is the optimized graph of this model. */
@@ -97,7 +102,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     getOrCreate(groups, groupOf(weight.path), newGroup).parameters += countOf(weight.shape);
   }
   const rows = [...groups].map(([name, group]) => rowOf(name, group, bytesPerValue)).filter(isNonZero);
-  const tables = embeddingTables(nodes);
+  const { all, active } = parametersOf(graph, model, run);
   return {
     convention,
     extents: Object.fromEntries(options.extents),
@@ -105,7 +110,9 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     bytesPerValue,
     rows: rows.sort((a, b) => Number(a.name === MODEL_GROUP) - Number(b.name === MODEL_GROUP)),
     total: totalOf(rows),
-    embeddingParameters: learned.filter((w) => tables.has(w.path)).reduce((sum, w) => sum + countOf(w.shape), 0),
+    embeddingParameters: all.tables,
+    headParameters: all.heads,
+    active,
   };
 }
 
@@ -196,14 +203,6 @@ function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; rea
       };
     }
   }
-}
-
-/** Paths of the weights whose rows are looked up. */
-function embeddingTables(nodes: readonly Node[]): ReadonlySet<string> {
-  const tables = new Set<string>();
-  for (const node of nodes)
-    if (node.op === "gather" && node.inputs[0] && isOp(node.inputs[0], "weight")) tables.add(node.inputs[0].attrs.path);
-  return tables;
 }
 
 function tokensOf(graph: Graph, run: RunSizes): number {

@@ -6,6 +6,8 @@ import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { evaluateSize, substitute, type Atom, type Size } from "../size/size.js";
 
+export type RunShares = Pick<RunSizes, "extents" | "live">;
+
 /** Evaluates sizes, with exact shares or with rounded counts. */
 export interface SizeValues {
   rational(size: Size): Rational;
@@ -15,11 +17,7 @@ export interface SizeValues {
  * Evaluates sizes with `ceil(c·T)` as c·T and every sequence full. `dense`: routed axes keep all tokens. Counts are
  * fractions of tokens, so only ledgers can use them, not runs.
  */
-export function resolveShares(
-  axes: readonly Axis[],
-  run: Pick<RunSizes, "extents" | "live">,
-  dense: boolean,
-): SizeValues {
+export function resolveShares(axes: readonly Axis[], run: RunShares, dense: boolean): SizeValues {
   const byName = new Map(axes.map((axis) => [axis.name, axis]));
   const batchAxis = axes.find((axis) => axis.role === "batch");
   const batch = batchAxis ? q.rational(extent(batchAxis.name)) : q.ONE;

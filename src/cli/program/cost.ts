@@ -80,7 +80,7 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
     .map(([name, n]) => `${name}=${n}`)
     .join(" ");
   const counted = found.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
-  const { total, tokens, embeddingParameters } = found;
+  const { total, tokens } = found;
   const rows = [...found.rows, { name: "total", ...total }];
   const lines = [
     `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ` +
@@ -91,12 +91,21 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
     `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
       `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
       withPrefix(total.dense.flops / tokens),
-    `${grouped(total.parameters)} parameters, ${grouped(total.parameters - embeddingParameters)} of them outside ` +
-      "embeddings",
+    ...parameterLines(found),
   ];
   lines.push(...memoryLines(memory, columns()));
   if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);
   return lines.join("\n");
+}
+
+/** The parameters, and those that are active for a token where these are fewer. */
+function parameterLines({ total, embeddingParameters, headParameters, active }: Ledger): readonly string[] {
+  const line = (what: string, all: number, tables: number, heads: number): string =>
+    `${grouped(Math.round(all))} ${what}, ${grouped(Math.round(all - tables))} of them outside embeddings` +
+    (heads > 0 ? `, ${grouped(Math.round(all - tables - heads))} outside the head too` : "");
+  const all = line("parameters", total.parameters, embeddingParameters, headParameters);
+  if (active.total >= total.parameters) return [all];
+  return [all, line("active for a token", active.total, active.tables, active.heads)];
 }
 
 function cells({ name, executed, dense, parameters }: LedgerRow): readonly (string | number)[] {
