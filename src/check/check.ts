@@ -1,4 +1,5 @@
 // The checker: source text → model. Reads files, resolves names, creates instances, unrolls the entered function.
+import { isOp } from "./types.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
@@ -101,6 +102,8 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   const entered = enter(checker, unroller, instance, fn);
   if (entered === null || entered.result.kind === "error") return null;
   unroller.finish();
+  const called = nameCalls(unroller);
+  for (const { path, value } of called.observes) if (isOp(value, "top_entries")) unroller.nameChoice(value, path);
   const model: Model = {
     name: decl.name.text,
     file: files.root.tree.file,
@@ -114,7 +117,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
     ignore,
     inputs: entered.inputs,
     outputs: outputsOf(entered.result, fn),
-    ...nameCalls(unroller),
+    ...called,
     routes: nameRoutes([...unroller.routes.values()]),
   };
   const reportAt: ReportAt = (...found) => unroller.reportAt(...found);

@@ -210,9 +210,12 @@ const rows = {
   those: choice<{ readonly axis: string }>("own"),
   /**
    * inputs [score[…, E]]: for each position of the other axes the k best entries of the last axis; the value is the
-   * choice, of type u32[…, k], ascending. `choice` names it.
+   * choice, of type u32[…, k], ascending. `choice` is the path under which it is
+   * observed, or empty.
    */
   top_entries: entries<{ readonly k: number; readonly choice: string }>("own"),
+  /** inputs [choice] → u32[…, k], its type: the entries as a tensor. */
+  entry_index: structure<Nothing>("own"),
   /** inputs [choice] → bool[…, E], its score's shape. */
   entry_mask: structure<Nothing>("own"),
   /** inputs [choice] → u32[…]: how many entries each has. */

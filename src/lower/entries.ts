@@ -14,6 +14,9 @@ function lowerTopEntries(cx: Lowering, value: Value<"top_entries">): Placed {
   return cx.placed(cx.emit("top_entries", [score.node], value.attrs), value.type);
 }
 
+/** A choice is stored as its index. */
+const lowerIndex = (cx: Lowering, value: Value<"entry_index">): Placed => cx.get(value.inputs[0]);
+
 /** True at the chosen entries: 1 added to zeros there. */
 function lowerMask(cx: Lowering, value: Value<"entry_mask">): Placed {
   const index = cx.get(value.inputs[0]).node;
@@ -22,10 +25,14 @@ function lowerMask(cx: Lowering, value: Value<"entry_mask">): Placed {
   return cx.placed(cx.cast(cx.emit("put_entries", [zeros, index, ones], {}), "bool"), value.type);
 }
 
-function lowerCount(cx: Lowering, value: Value<"entry_count">): Placed {
-  const k = Number(value.inputs[0]!.type.shape.at(-1)); // of fixed extent
-  return cx.placed(cx.constant(k, "u32", storedShape(value.type, cx.axes.packingOf(value.type))), value.type);
+/** u32: how many entries each token has. */
+export function entryCount(cx: Lowering, choice: Value): Placed {
+  const { shape } = choice.type;
+  const type = { dtype: "u32", shape: shape.slice(0, -1) } as const;
+  const k = Number(shape.at(-1)); // of fixed extent
+  return cx.placed(cx.constant(k, "u32", storedShape(type, cx.axes.packingOf(type))), type);
 }
+const lowerCount = (cx: Lowering, value: Value<"entry_count">): Placed => entryCount(cx, value.inputs[0]!);
 
 function lowerTake(cx: Lowering, value: Value<"take_entries">): Placed {
   const [x, choice] = [cx.get(value.inputs[0]), cx.get(value.inputs[1])];
@@ -88,6 +95,7 @@ function lowerJoinEntries(cx: Lowering, value: Value<"join_entries">): Placed {
 /** Lowerings by operation. */
 export const entryLowerings = {
   top_entries: lowerTopEntries,
+  entry_index: lowerIndex,
   entry_mask: lowerMask,
   entry_count: lowerCount,
   take_entries: lowerTake,

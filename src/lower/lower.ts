@@ -8,7 +8,7 @@ import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
 import { inputRanges } from "./bounds.js";
-import { entryLowerings } from "./entries.js";
+import { entryCount, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
 import { lossLowerings, lowerAgreement } from "./loss.js";
 import { productLowerings } from "./product.js";
@@ -111,8 +111,13 @@ function lossesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
 
 function observesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   return model.observes.flatMap(({ path, value }): readonly GraphOutput[] => {
-    if (!isChoice(value)) return [outputOf(cx, path, "observe", value)];
     cx.enter(value);
+    if (isOp(value, "top_entries")) {
+      const { node, type, packing } = entryCount(cx, value);
+      const count = { name: `${path}.count`, role: "observe", node, shape: type.shape, packing } as const;
+      return [outputOf(cx, `${path}.index`, "observe", value), count];
+    }
+    if (!isChoice(value)) return [outputOf(cx, path, "observe", value)];
     const { packing } = cx.get(value);
     const count = routeCount(cx, value);
     return [

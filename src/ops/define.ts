@@ -31,6 +31,8 @@ export interface EvaluateContext {
   source(kind: "input" | "weight" | "state", name: string, type: TensorType): Tensor;
   /** The choice of another run, to be used instead of the computed one; null: compute it. */
   forced(axis: string): { readonly index: Tensor; readonly starts: Tensor } | null;
+  /** Likewise the entries that another run chose, by the name of the choice. */
+  forcedEntries(choice: string): Tensor | null;
 }
 
 /** The work of one node, as exact expressions over the axes. */

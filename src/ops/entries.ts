@@ -36,7 +36,9 @@ export const entries: Pick<OpTable, "top_entries" | "take_entries" | "put_entrie
       flops: elements(inputs[0]!),
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
     }),
-    evaluate(inputs, { k }) {
+    evaluate(inputs, { k, choice }, context) {
+      const forced = context.forcedEntries(choice);
+      if (forced) return [forced];
       const score = at(inputs, 0);
       const among = score.shape.at(-1)!;
       const out = tensor("u32", [...score.shape.slice(0, -1), k]);

@@ -40,6 +40,7 @@ const NOTHING: EvaluateContext = {
   seed: 0,
   source: unasked,
   forced: unasked,
+  forcedEntries: unasked,
 };
 
 /** pointwise(broadcast(x), y) → pointwise(x, y) if y alone determines the shape. */

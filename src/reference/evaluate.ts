@@ -13,7 +13,7 @@ import { chosenFrom } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
-import { marginsOf } from "./margins.js";
+import { entryMargins, marginsOf } from "./margins.js";
 import { maskMargins, masksOfRoutes } from "./mask-margins.js";
 import { packRows, unpackRows } from "./pack.js";
 
@@ -37,7 +37,12 @@ export interface EvaluateOptions {
    * ones.
    */
   readonly forced?: ReadonlyMap<string, Choice>;
+  /** Choices of entries of another run by their names, u32[rows, …, k] in packed rows; likewise. */
+  readonly forcedEntries?: ReadonlyMap<string, Tensor>;
 }
+
+/** The choices of another run that a run takes over. */
+export type Forced = Pick<EvaluateOptions, "forced" | "forcedEntries">;
 
 /** The packed rows of the parent that a route contains, and the starts of its axis. */
 export interface Choice {
@@ -57,6 +62,16 @@ export interface Route {
   readonly margins: Float64Array;
 }
 
+/** The result of one `top_entries` that has a name. */
+export interface Entries {
+  /** The entries that the run used: the forced ones, or `chosen`. */
+  readonly used: Tensor;
+  /** The entries that the scores imply. */
+  readonly chosen: Tensor;
+  /** For each row of entries, the smallest change of a score that could change the choice. Infinity if none can. */
+  readonly margins: Float64Array;
+}
+
 export interface Evaluation {
   /** Outputs by name, in the caller's shape; padded with zeros. */
   readonly outputs: ReadonlyMap<string, Tensor>;
@@ -64,6 +79,8 @@ export interface Evaluation {
   readonly states: ReadonlyMap<string, Tensor>;
   /** Routes by the axis that they define. */
   readonly routes: ReadonlyMap<string, Route>;
+  /** Choices of entries by their names. */
+  readonly entries: ReadonlyMap<string, Entries>;
 }
 
 /** Runs a graph. Throws InputError if inputs, weights or lengths do not fit it. */
@@ -105,6 +122,7 @@ class Run {
   #sizes: Sizes;
   readonly #values = new Map<Node, readonly Tensor[]>();
   readonly #routes = new Map<string, Route>();
+  readonly #entries = new Map<string, Entries>();
   /** Truth values that the scores of routes are made of, and the margins of those computed so far. */
   readonly #masks: ReadonlySet<Node>;
   readonly #margins = new Map<Node, Tensor>();
@@ -159,14 +177,16 @@ class Run {
       outputs: new Map(this.#graph.outputs.map((o) => [o.name, this.#output(o)])),
       states: new Map(this.#graph.states.map((s) => [s.name, this.#one(s.next)])),
       routes: this.#routes,
+      entries: this.#entries,
     };
   }
 
   #evaluate(node: Node): readonly Tensor[] {
     const inputs = node.op === "pick" ? this.#results(node.inputs[0]) : node.inputs.map((n) => this.#one(n));
-    const context = this.#context(this.#options.forced);
+    const context = this.#context(this.#options);
     const results = evaluateNode(node, inputs, context);
     if (isOp(node, "top") || isOp(node, "above")) this.#recordCounts(node, inputs, results);
+    if (isOp(node, "top_entries") && node.attrs.choice !== "") this.#recordEntries(node, inputs, results[0]!);
     if (this.#masks.has(node)) {
       const margins = maskMargins(node, inputs, results[0]!, (n) => this.#margins.get(n) ?? null, context);
       this.#margins.set(node, margins);
@@ -195,9 +215,7 @@ class Run {
     const parent = axis?.role === "sequence" ? chosenFrom(axis.count) : null;
     invariant(parent !== null, `${name} is made by a choice`);
     const used: Choice = { index: results[0]!, starts: results[1]! };
-    const [index, starts] = this.#options.forced?.has(name)
-      ? evaluateNode(node, inputs, this.#context(undefined))
-      : results;
+    const [index, starts] = this.#options.forced?.has(name) ? evaluateNode(node, inputs, this.#context({})) : results;
     const chosen: Choice = { index: index!, starts: starts! };
     this.#routes.set(name, {
       axis: name,
@@ -210,7 +228,13 @@ class Run {
     this.#sizes = this.#resolve();
   }
 
-  #context(forced: EvaluateOptions["forced"]): EvaluateContext {
+  #recordEntries(node: Node<"top_entries">, inputs: readonly Tensor[], used: Tensor): void {
+    const { choice } = node.attrs;
+    const chosen = this.#options.forcedEntries?.has(choice) ? evaluateNode(node, inputs, this.#context({}))[0]! : used;
+    this.#entries.set(choice, { used, chosen, margins: entryMargins(inputs[0]!, chosen) });
+  }
+
+  #context({ forced, forcedEntries }: Forced): EvaluateContext {
     return {
       axes: this.#graph.axes,
       sizes: this.#sizes,
@@ -223,13 +247,14 @@ class Run {
             ? this.#state(name, type)
             : this.#weight(name, type),
       forced: (axis) => forced?.get(axis) ?? null,
+      forcedEntries: (choice) => forcedEntries?.get(choice) ?? null,
     };
   }
 
   #weight(path: string, type: TensorType): Tensor {
     const weight = this.#options.weights.get(path);
     if (!weight) throw new InputError(`there is no weight ${path}`);
-    const shape = shapeOf(type.shape, this.#context(undefined));
+    const shape = shapeOf(type.shape, this.#context({}));
     if (weight.shape.length !== shape.length || weight.shape.some((s, d) => s !== shape[d]))
       throw new InputError(`weight ${path}: expected [${shape.join(", ")}], found [${weight.shape.join(", ")}]`);
     return toTensor(path, weight, type.dtype);
@@ -242,7 +267,7 @@ class Run {
     invariant(state, `state ${name} is declared`);
     const { init } = state;
     if (init.kind === "weight") return this.#weight(init.path, type);
-    const begins = tensor(type.dtype, shapeOf(type.shape, this.#context(undefined)));
+    const begins = tensor(type.dtype, shapeOf(type.shape, this.#context({})));
     if (init.kind === "filled") begins.data.fill(init.value);
     return begins;
   }

@@ -29,6 +29,18 @@ export function marginsOf(
   return margins;
 }
 
+/** For each row of entries, the gap between the lowest chosen score and the highest rejected one. */
+export function entryMargins(score: Tensor, chosen: Tensor): Float64Array {
+  const [among, k] = [score.shape.at(-1)!, chosen.shape.at(-1)!];
+  const isChosen = new Uint8Array(score.data.length);
+  chosen.data.forEach((entry, i) => {
+    isChosen[Math.floor(i / k) * among + entry] = 1;
+  });
+  return Float64Array.from({ length: score.data.length / among }, (_, row) =>
+    gap(score.data, isChosen, row * among, (row + 1) * among),
+  );
+}
+
 const leastOf = (margins: Float64Array, first: number, end: number): number =>
   margins.subarray(first, end).reduce((least, margin) => Math.min(least, margin), Infinity);
 

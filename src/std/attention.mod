@@ -33,11 +33,11 @@ block Attention(
     q_norm: RMSNorm(head_dim)
     k_norm: RMSNorm(head_dim)
   }
-
-  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
-    queries = rearrange(q(x), "b t (h d) -> b h t d", h: heads)      // f32[B, heads, T, head_dim]
-    keys    = rearrange(k(x), "b t (h d) -> b h t d", h: kv_heads)
-    values  = rearrange(v(x), "b t (h d) -> b h t d", h: kv_heads)
+  /// Queries of the tokens of x, keys and values of all: where only some tokens attend.
+  attend(x: f32[B, K, dim], all: f32[B, T, dim]) -> f32[B, K, dim] {
+    queries = rearrange(q(x), "b t (h d) -> b h t d", h: heads)      // f32[B, heads, K, head_dim]
+    keys    = rearrange(k(all), "b t (h d) -> b h t d", h: kv_heads)
+    values  = rearrange(v(all), "b t (h d) -> b h t d", h: kv_heads)
     if qk_norm {
       queries = q_norm(queries)
       keys    = k_norm(keys)
@@ -49,4 +49,6 @@ block Attention(
     seen = attention(queries, keys, values, causal: causal, window: window)
     o(rearrange(seen, "b h t d -> b t (h d)"))
   }
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }
 }

@@ -44,3 +44,22 @@ block Residual(
 ) {
   forward(x: f32[...]) -> f32[...] { x + inner(x) }
 }
+
+/// A layer around any attention and any network on each token, such as a mixture of experts: a + mlp(mlp_norm(x + a))
+/// with a = attn(attn_norm(x)). It returns its update only, as `Layer` does.
+block LayerOf(
+  /// Tokens to tokens; returns its update.
+  attn: block,
+  /// The network; returns its update.
+  mlp: block,
+  /// Width of the stream.
+  dim: int,
+) {
+  attn_norm: RMSNorm(dim)
+  mlp_norm:  RMSNorm(dim)
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    a = attn(attn_norm(x))
+    a + mlp(mlp_norm(x + a))
+  }
+}

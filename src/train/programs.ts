@@ -1,5 +1,6 @@
 // Compiles the programs of a training run, which share the states of the first: the step, gradient accumulation,
 // evaluation under both rules.
+import { pathsOfRoutes } from "../program/observed.js";
 import { check } from "../check/check.js";
 import type { Read } from "../check/names/files.js";
 import type { Model } from "../check/model.js";
@@ -163,9 +164,7 @@ export function compileTraining(
     step,
     accumulate,
     evaluate,
-    routes: topK.outputs.flatMap((o) =>
-      o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [],
-    ),
+    routes: pathsOfRoutes(topK.outputs),
     flops: (extents, live = new Map()) =>
       stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
     probe: () => {

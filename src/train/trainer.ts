@@ -1,4 +1,6 @@
 // The trainer on a device: steps, evaluation under both rules, and the training state.
+import { pathsOfRoutes } from "../program/observed.js";
+import type { Program } from "../program/program.js";
 import { LineTable } from "../codegen/lines.js";
 import { bug } from "../base/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
@@ -162,11 +164,7 @@ class DeviceTrainer implements Trainer {
       first,
       flops: this.#flopsWith(settings.live),
       agreement: named("", ".agreement"),
-      computedShare: shareOf(
-        results,
-        outputs.filter(({ name }) => name.endsWith(".count")).map((o) => o.name),
-        tokens,
-      ),
+      computedShare: shareOf(results, countsOf(outputs), tokens),
     };
   }
 
@@ -332,10 +330,14 @@ const shaped = ({ inputs, rows, length }: Batch): Record<string, InputTensor> =>
   Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
 
 /** Observed outputs of a step beside losses: counts of routes and agreement of predictors. */
-const observedOf = ({ program }: Session): readonly string[] =>
-  program.outputs.flatMap(({ name, role }) =>
-    role === "observe" && (name.endsWith(".count") || name.endsWith(".agreement")) ? [name] : [],
-  );
+const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
+  ...countsOf(outputs),
+  ...outputs.flatMap(({ name, role }) => (role === "observe" && name.endsWith(".agreement") ? [name] : [])),
+];
+
+/** The names of the counts of observed routes. */
+const countsOf = (outputs: Program["outputs"]): readonly string[] =>
+  pathsOfRoutes(outputs).map((path) => `${path}.count`);
 
 const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
 

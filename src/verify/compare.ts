@@ -1,8 +1,11 @@
 // Compares a run on a device with the reference: routing choices must be equal, then values close.
 import type { ActivationType } from "../program/target.js";
 import type { Program } from "../program/program.js";
-import type { Choice, Evaluation } from "../reference/evaluate.js";
-import { packRoute } from "../reference/pack.js";
+import { observedEntries, observedRoute } from "../program/observed.js";
+import type { Choice, Evaluation, Forced } from "../reference/evaluate.js";
+import { packRoute, packRows } from "../reference/pack.js";
+import type { Tensor } from "../ops/define.js";
+import { tensor } from "../ops/tensors.js";
 import { startsOf } from "../size/counts.js";
 import { chosenFrom } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
@@ -67,7 +70,7 @@ export async function compareRun(
   program: Pick<Program, "axes" | "outputs" | "precision">,
   given: RunInputs,
   values: Values,
-  evaluate: (forced?: ReadonlyMap<string, Choice>) => Evaluation | Promise<Evaluation>,
+  evaluate: (forced?: Forced) => Evaluation | Promise<Evaluation>,
   allowed: Allowed = allowedBy(program.precision),
 ): Promise<Verdict> {
   const free = await evaluate();
@@ -85,7 +88,17 @@ export async function compareRun(
         faults.push(`the route on ${axis} differs in sequence ${b}, though its scores are ${margin} apart`);
     }
   }
-  const reference = ties > 0 ? await evaluate(forced) : free;
+  const entries = entriesOf(program, given, values, free, forced);
+  const others = [...entries].some(([name, own]) => rowsApart(own, free.entries.get(name)?.chosen).length > 0);
+  const reference = ties > 0 || others ? await evaluate({ forced, forcedEntries: entries }) : free;
+  // With the choices of the run, each choice of entries tells what its own scores imply, and by what margin.
+  for (const [name, own] of entries) {
+    const { chosen, margins } = reference.entries.get(name)!;
+    const apart = rowsApart(own, chosen);
+    const most = apart.reduce((margin, row) => Math.max(margin, margins[row]!), 0);
+    if (most <= allowed.scores) ties += apart.length;
+    else faults.push(`the entries of ${name} differ, though their scores are ${most} apart`);
+  }
   const differences = new Map<string, number>();
   for (const { name, role } of program.outputs) {
     if (role === "observe") continue;
@@ -96,6 +109,45 @@ export async function compareRun(
       faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);
   }
   return { agrees: faults.length === 0, ties, differences, faults };
+}
+
+/** The choices of entries that a run observed, by their names, in packed rows. */
+function entriesOf(
+  program: Pick<Program, "outputs">,
+  given: RunInputs,
+  values: Values,
+  free: Evaluation,
+  routes: ReadonlyMap<string, Choice>,
+): ReadonlyMap<string, Tensor> {
+  const entries = new Map<string, Tensor>();
+  for (const output of program.outputs) {
+    const path = observedEntries(output);
+    const value = values.get(output.name);
+    if (path === null || !value || !free.entries.has(path)) continue;
+    const { packing } = output;
+    const whole = tensor("u32", value.shape, Float64Array.from(value.data));
+    const starts = packing && startsOfAxis(packing.axis, given, free, routes, value.shape[packing.batchDim] ?? 0);
+    entries.set(path, packing && starts ? packRows(whole, packing, starts) : whole);
+  }
+  return entries;
+}
+
+/** The starts of an axis in the run: of the route that it observed, of the reference's, or of the inputs. */
+const startsOfAxis = (
+  axis: string,
+  given: RunInputs,
+  free: Evaluation,
+  routes: ReadonlyMap<string, Choice>,
+  batch: number,
+): ArrayLike<number> =>
+  routes.get(axis)?.starts.data ?? free.routes.get(axis)?.used.starts.data ?? startsOf(inputCounts(given, batch));
+
+/** The rows in which two choices have different entries; all of the first where there is no second. */
+function rowsApart(a: Tensor, b: Tensor | undefined): readonly number[] {
+  const k = a.shape.at(-1)!;
+  return Array.from({ length: a.data.length / k }, (_, row) => row).filter((row) =>
+    a.data.subarray(row * k, (row + 1) * k).some((entry, j) => entry !== b?.data[row * k + j]),
+  );
 }
 
 /**
@@ -112,17 +164,12 @@ function choicesOf(
   for (const axis of program.axes) {
     const parent = axis.role === "sequence" ? chosenFrom(axis.count) : null;
     if (parent === null) continue;
-    const output = program.outputs.find(
-      (o) => o.packing?.axis === axis.name && o.name.endsWith(".index") && o.role === "observe",
-    );
+    const output = program.outputs.find((o) => o.packing?.axis === axis.name && observedRoute(o) !== null);
     const [index, count] = output
       ? [values.get(output.name), values.get(`${output.name.slice(0, -".index".length)}.count`)]
       : [];
     if (!index || !count) continue;
-    const starts =
-      choices.get(parent)?.starts.data ??
-      free.routes.get(parent)?.used.starts.data ??
-      startsOf(inputCounts(given, count.data.length));
+    const starts = startsOfAxis(parent, given, free, choices, count.data.length);
     choices.set(axis.name, packRoute(index.data, index.shape[1] ?? 0, count.data, starts));
   }
   return choices;

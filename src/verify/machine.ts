@@ -3,7 +3,7 @@
 import { emit } from "../codegen/emit.js";
 import type { Graph } from "../ir/graph.js";
 import type { Program, ProgramWeight } from "../program/program.js";
-import { evaluate, type Choice, type Evaluation } from "../reference/evaluate.js";
+import { evaluate, type Forced, type Evaluation } from "../reference/evaluate.js";
 import { load, type Device, type Session, type Words } from "../runtime/index.js";
 import { schedule } from "../schedule/schedule.js";
 import type { Tunings } from "../schedule/tunings/index.js";
@@ -54,17 +54,12 @@ export async function loadGraph(machine: Machine, graph: Graph, weights: Weights
   };
 }
 
-/** Evaluates a graph on the reference interpreter, in f64. `forced`: choices of routes to use in place of its own. */
-export function evaluateGraph(
-  graph: Graph,
-  given: RunInputs,
-  weights: Weights,
-  forced?: ReadonlyMap<string, Choice>,
-): Evaluation {
+/** Evaluates a graph on the reference interpreter, in f64. `forced`: choices to use in place of its own. */
+export function evaluateGraph(graph: Graph, given: RunInputs, weights: Weights, forced: Forced = {}): Evaluation {
   return evaluate(graph, {
     inputs: given.inputs,
     weights,
     ...(given.lengths ? { lengths: given.lengths } : {}),
-    ...(forced ? { forced } : {}),
+    ...forced,
   });
 }

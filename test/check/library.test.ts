@@ -45,6 +45,13 @@ describe("the standard library", () => {
         "Residual(inner: block)",
         "Predictor(dim: int, hidden: int = max(ceil(dim / 16), 8))",
         'MoD(inner: block, dim: int, capacity: ratio = 12.5%, gate: string = "raw")',
+        "LayerOf(attn: block, mlp: block, dim: int)",
+        "Nothing()",
+        "Same()",
+        'MoE(experts: [block], dim: int, k: int, gate: string = "softmax", renormalize: bool = false, scale: float ' +
+          "= 1.0, router_bias: bool = false, groups: int = 1, open: int = groups, loss_free: bool = false, rate: " +
+          "float = 0.001, balance: float = 0.0, z: float = 0.0)",
+        "SharedMoE(moe: block, shared: block, dim: int, gated: bool = false)",
       ]),
     );
   });
@@ -110,6 +117,23 @@ describe("the standard library", () => {
       "guess.down.weight",
       "guess.down.bias",
     ]);
+    expect(Object.keys(weights("MoE([GeluMLP(8, 4), Same(), Linear(8, 8, false)], 8, 1, router_bias: true)"))).toEqual([
+      "experts.0.up.weight",
+      "experts.0.up.bias",
+      "experts.0.down.weight",
+      "experts.0.down.bias",
+      "experts.2.weight",
+      "router.weight",
+      "router.bias",
+    ]);
+    expect(Object.keys(weights("SharedMoE(MoE([Same(), Same()], 8, 1), Linear(8, 8, false), 8, gated: true)"))).toEqual(
+      ["moe.router.weight", "shared.weight", "shared_gate.weight"],
+    );
+    expect(Object.keys(weights("LayerOf(Linear(8, 8, false), Same(), 8)"))).toEqual([
+      "attn.weight",
+      "attn_norm.weight",
+      "mlp_norm.weight",
+    ]);
     expect(weights("Predictor(8)", undefined, "f32[B, T, 1]")["up.weight"]).toEqual([8, 8]);
     expect(weights("Predictor(320)", "x: f32[B, T, 320]", "f32[B, T, 1]")["up.weight"]).toEqual([20, 320]);
   });
@@ -126,6 +150,13 @@ describe("the standard library", () => {
         'MoD(Layer(8, 2, mlp: "gelu"), 8, 50%, gate: "sigmoid")',
         'MoD(Layer(8, 2), 8, gate: "identity")',
         "MoD(MoD(Layer(8, 4, 2), 8, 1 / 2), 8, 1 / 2)",
+        "LayerOf(Attention(8, 2), SwiGLU(8, 12), 8)",
+        "MoE([for e in 0..4: SwiGLU(8, 12)], 8, 2, renormalize: true, balance: 0.01, z: 0.001)",
+        "MoE([for e in 0..4: SwiGLU(8, 12)] + [Nothing(), Same()], 8, 6)",
+        'MoE([for e in 0..4: SwiGLU(8, 12)], 8, 1, gate: "chosen", router_bias: true)',
+        'MoE([for e in 0..8: SwiGLU(8, 12)], 8, 3, gate: "sigmoid", groups: 4, open: 2, loss_free: true)',
+        "SharedMoE(MoE([SwiGLU(8, 12), GeluMLP(8, 4)], 8, 1), SwiGLU(8, 12), 8, gated: true)",
+        "MoD(LayerOf(Attention(8, 2), MoE([for e in 0..4: SwiGLU(8, 12)], 8, 2), 8), 8, 50%)",
       ]) {
         expect(outputType(modelOf(using(call), { phase, entry: "forward" })), call).toBe("f32[B, T, 8]");
       }

@@ -80,7 +80,7 @@ describe("strips", () => {
       name,
       role: "observe",
       dtype: "u32",
-      shape: [],
+      shape: axis === null ? ["B"] : ["B", axis],
       slot: 0,
       parts: [],
       starts: [],

@@ -6,7 +6,7 @@ import { expect } from "vitest";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Evaluation } from "../../src/reference/evaluate.js";
 import type { Results } from "../../src/runtime/index.js";
-import { choicesOf, furthest, reference, type Case, type Weights } from "./model.js";
+import { choicesOf, entriesOf, furthest, reference, type Case, type Weights } from "./model.js";
 
 export interface Tolerance {
   readonly atol: number;
@@ -32,7 +32,7 @@ export function expectAgreement(
   own = reference(graph, weights, given),
 ): void {
   let wanted = own;
-  if (wanted.routes.size > 0) wanted = settled(graph, weights, given, results, wanted, tally);
+  if (wanted.routes.size + wanted.entries.size > 0) wanted = settled(graph, weights, given, results, wanted, tally);
   for (const out of graph.outputs) {
     const got = results[out.name]!;
     const want = wanted.outputs.get(out.name)!;
@@ -54,11 +54,14 @@ function settled(
   const device = choicesOf(graph, own, results, given);
   const same = (a: ArrayLike<number>, b: ArrayLike<number>): boolean =>
     a.length === b.length && Array.prototype.every.call(a, (v: number, i: number) => v === b[i]);
-  const differs = [...device].some(([axis, c]) => !same(c.index.data, own.routes.get(axis)!.chosen.index.data));
-  tally.choices += device.size;
+  const entries = entriesOf(graph, own, results, given, device);
+  const differs =
+    [...device].some(([axis, c]) => !same(c.index.data, own.routes.get(axis)!.chosen.index.data)) ||
+    [...entries].some(([path, index]) => !same(index.data, own.entries.get(path)!.chosen.data));
+  tally.choices += device.size + entries.size;
   if (!differs) return own;
   // With the device's choices forced, each route tells what its own scores would have chosen, and by what margin.
-  const forced = reference(graph, weights, given, device);
+  const forced = reference(graph, weights, given, device, entries);
   for (const [axis, choice] of device) {
     const route = forced.routes.get(axis)!;
     if (same(choice.index.data, route.chosen.index.data)) continue;
@@ -74,5 +77,18 @@ function settled(
       ).toBeLessThan(SCORE_ERROR);
     }
   }
+  for (const [path, { data, shape }] of entries) {
+    const { chosen, margins } = forced.entries.get(path)!;
+    const k = shape.at(-1)!;
+    const apart = [...margins.keys()].filter((row) => !same(rowOf(data, k, row), rowOf(chosen.data, k, row)));
+    if (apart.length > 0) tally.forced++;
+    for (const row of apart)
+      expect(
+        margins[row]!,
+        `${path}, row ${row}: chose otherwise with a margin beyond the error of the scores`,
+      ).toBeLessThan(SCORE_ERROR);
+  }
   return forced;
 }
+
+const rowOf = (data: Float64Array, k: number, row: number): Float64Array => data.subarray(row * k, (row + 1) * k);

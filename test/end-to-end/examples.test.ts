@@ -62,6 +62,22 @@ const EXAMPLES: readonly Example[] = [
     tolerance: { atol: 3e-5, rtol: 3e-5 },
     input: (B, T, s) => ({ tokens: randomTokens([B, T], 512, s) }),
   },
+  ...(["true", "false"] as const).map((staged) => ({
+    name: "mode",
+    bound: 256,
+    most: soaking ? Infinity : 128,
+    set: { staged, ...(soaking ? {} : { depth: "2", dim: "64", hidden: "96" }) },
+    tolerance: { atol: 3e-5, rtol: 3e-5 },
+    input: (B: number, T: number, s: number) => ({ tokens: randomTokens([B, T], 256, s) }),
+  })),
+  {
+    name: "moe",
+    bound: 256,
+    most: soaking ? Infinity : 128,
+    set: soaking ? {} : { depth: "1", dim: "64" },
+    tolerance: { atol: 3e-5, rtol: 3e-5 },
+    input: (B, T, s) => ({ tokens: randomTokens([B, T], 256, s) }),
+  },
 ];
 
 const DEVICES = ["default", "swiftshader"] as const;
@@ -84,7 +100,7 @@ const SIZES = [1, 2, 7, 64, 255].flatMap(
 
 for (const example of EXAMPLES)
   it(
-    `${example.name}.mod agrees with the reference at every size within its bounds, on both devices, from one program`,
+    `${[example.name, ...Object.entries(example.set).map((e) => e.join("="))].join(" ")} agrees with the reference at every size within its bounds, on both devices, from one program`,
     { timeout: 400_000 },
     async () => {
       const { program, graph } = compiled(source(example.name), { set: example.set });

@@ -5,7 +5,9 @@ import type { Graph } from "../../src/ir/graph.js";
 import type { Tensor } from "../../src/ops/define.js";
 import type { Program } from "../../src/program/program.js";
 import { evaluate, type Choice, type Evaluation } from "../../src/reference/evaluate.js";
-import { packRoute } from "../../src/reference/pack.js";
+import { observedEntries, observedRoute } from "../../src/program/observed.js";
+import { tensor } from "../../src/ops/tensors.js";
+import { packRoute, packRows } from "../../src/reference/pack.js";
 import { type Device, load, type Results, type Session } from "../../src/runtime/index.js";
 import { startsOf } from "../../src/size/counts.js";
 import { divide, parseDecimal, parseRational, rational, type Rational } from "../../src/size/rational.js";
@@ -92,6 +94,7 @@ export function reference(
   weights: Weights,
   given: Case,
   forced?: ReadonlyMap<string, Choice>,
+  forcedEntries?: ReadonlyMap<string, Tensor>,
 ): Evaluation {
   return evaluate(graph, {
     inputs: new Map(Object.entries(given.inputs)),
@@ -100,6 +103,7 @@ export function reference(
     ...(given.seed === undefined ? {} : { seed: given.seed }),
     ...(given.live ? { live: new Map(Object.entries(given.live).map(([k, v]) => [k, exact(v)])) } : {}),
     ...(forced ? { forced } : {}),
+    ...(forcedEntries ? { forcedEntries } : {}),
   });
 }
 
@@ -131,9 +135,7 @@ export function choicesOf(graph: Graph, evaluation: Evaluation, results: Results
       starts.set(axis.name, startsOf(given.lengths ?? new Uint32Array(batch).fill(extent)));
   const choices = new Map<string, Choice>();
   for (const axis of graph.axes) {
-    const out = graph.outputs.find(
-      (o) => o.role === "observe" && o.name.endsWith(".index") && printSize(o.shape[1]!) === axis.name,
-    );
+    const out = graph.outputs.find((o) => observedRoute(o) !== null && printSize(o.shape[1]!) === axis.name);
     if (!out) continue;
     const index = results[out.name]!;
     const count = results[out.name.replace(/index$/, "count")]!;
@@ -143,6 +145,29 @@ export function choicesOf(graph: Graph, evaluation: Evaluation, results: Results
     starts.set(axis.name, choice.starts.data);
   }
   return choices;
+}
+
+/** The entries a device chose, from its observed choices, likewise. */
+export function entriesOf(
+  graph: Graph,
+  evaluation: Evaluation,
+  results: Results,
+  given: Case,
+  routes: ReadonlyMap<string, Choice>,
+): Map<string, Tensor> {
+  const [batch, extent] = Object.values(given.inputs)[0]!.shape;
+  const entries = new Map<string, Tensor>();
+  for (const output of graph.outputs) {
+    const path = observedEntries(output);
+    if (path === null || !evaluation.entries.has(path)) continue;
+    const { data, shape } = results[output.name]!;
+    const whole = tensor("u32", shape, Float64Array.from(data));
+    const starts =
+      routes.get(output.packing?.axis ?? "")?.starts.data ??
+      startsOf(given.lengths ?? new Uint32Array(batch!).fill(extent!));
+    entries.set(path, output.packing ? packRows(whole, output.packing, starts) : whole);
+  }
+  return entries;
 }
 
 /** Largest |a − b| / (atol + rtol·|b|) with its place; below 1 is close. */

@@ -35,6 +35,7 @@ export const entryCases: readonly Case[] = [
   ...[1, 2, D].map((k) => add("top_entries", `${k} of ${D}`, (m) => chosenOf(m, x(m), k))),
   add("top_entries", "of a score for each sequence", (m) => chosenOf(m, x(m, "flat", ["B", 5]), 2)),
   add("top_entries", "in groups", (m) => chosenOf(m, x(m, "x", ["B", "T", 2, 3]), 2)),
+  add("entry_index", "of each token", (m) => m.value("entry_index", [chosenOf(m, x(m), 2)], {}, "u32", ["B", "T", 2])),
   add("entry_mask", "of each token", (m) => m.value("entry_mask", [chosenOf(m, x(m), 2)], {}, "bool", ["B", "T", D])),
   add("entry_count", "of each token", (m) => m.value("entry_count", [chosenOf(m, x(m), 3)], {}, "u32", ["B", "T"])),
   add("take_entries", "of another tensor", (m) =>

@@ -21,6 +21,7 @@ const NO_RUN: EvaluateContext = {
     throw new Error(`${kind} ${name}: a function of elements reads none`);
   },
   forced: () => null,
+  forcedEntries: () => null,
 };
 
 /** Of operands that broadcast. */

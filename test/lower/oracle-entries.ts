@@ -4,6 +4,7 @@ import type { Arr } from "./oracle-elements.js";
 
 const OPERATIONS = [
   "top_entries",
+  "entry_index",
   "entry_mask",
   "entry_count",
   "take_entries",
@@ -43,6 +44,8 @@ export function ofEntries(
         ),
       );
     }
+    case "entry_index":
+      return x[0]!;
     case "entry_mask":
       return of(
         rowsOf(x[0]!).flatMap((chosen) => Array.from({ length: shape.at(-1)! }, (_, e) => Number(chosen.includes(e)))),

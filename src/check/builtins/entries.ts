@@ -48,9 +48,9 @@ export function topEntries(emitter: Emitter, args: Args, span: Span): ConstValue
     emitter.report("choice-too-large", { k, among }, requiredArg(args, "k").span);
     return ERROR;
   }
-  const choice = emitter.makeEntryAxis(CHOSEN, k, false);
-  const type = typeOf("u32", [...shape.slice(0, -1), k === 1 ? 1 : axisSize(choice)]);
-  return { kind: "choice", value: emitter.emit("top_entries", [score], { k, choice }, type, span) };
+  const entries = k === 1 ? 1 : axisSize(emitter.makeEntryAxis(CHOSEN, k, false));
+  const type = typeOf("u32", [...shape.slice(0, -1), entries]);
+  return { kind: "choice", value: emitter.emit("top_entries", [score], { k, choice: "" }, type, span) };
 }
 
 /** The extent of the last axis of a score; null after a report if it is not fixed. */

@@ -40,7 +40,7 @@ function choiceMember(emitter: Emitter, choice: Value<"top_entries">, name: stri
     case "mask":
       return maskOf(emitter, choice, span);
     case "index":
-      return choice;
+      return emitter.emit("entry_index", [choice], {}, choice.type, span);
     case "count":
       return countOf(emitter, choice, span);
     default:

@@ -45,6 +45,11 @@ export class Emitted {
     return `${this.#streams.length - 1}`;
   }
 
+  nameChoice({ id, attrs }: Value<"top_entries">, choice: string): void {
+    const draft = this.#values[id];
+    if (draft) draft.attrs = { ...attrs, choice };
+  }
+
   /**
    * Sets the path of every value and the names of the random streams, and converts all sizes; called once all calls are
    * known.

@@ -1,6 +1,6 @@
 // Statements that count in training: losses, and updates of states.
 import type { Expr, Stmt } from "../../syntax/ast.js";
-import type { Binding } from "../names/bindings.js";
+import type { Binding, WeightRecord } from "../names/bindings.js";
 import type { Env } from "../names/environment.js";
 import type { Emitter } from "../context.js";
 import { toValue } from "../tensors/convert.js";
@@ -99,3 +99,16 @@ const NAMED: { readonly [K in Binding["kind"]]: string } = {
   block: "a block",
   const: "a constant",
 };
+
+/** Updates of states that have been updated before, each with the first. */
+export function secondUpdates(
+  updates: readonly FoundUpdate[],
+): readonly { readonly first: FoundUpdate; readonly second: FoundUpdate }[] {
+  const before = new Map<WeightRecord, FoundUpdate>();
+  return updates.flatMap((second) => {
+    const first = before.get(second.state);
+    if (first !== undefined) return [{ first, second }];
+    before.set(second.state, second);
+    return [];
+  });
+}

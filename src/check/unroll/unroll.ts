@@ -18,7 +18,7 @@ import type { FoundLoss, FoundObserve, FoundRoute, FoundUpdate } from "./found.j
 import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
-import { lossOf, updateOf } from "./training.js";
+import { lossOf, secondUpdates, updateOf } from "./training.js";
 import type {
   Entry,
   LiveParameter,
@@ -318,7 +318,7 @@ export class Unroller implements FunctionBody {
   #observe(stmt: Extract<Stmt, { kind: "observe" }>, frame: Frame): void {
     const expr: Expr = { kind: "name", name: stmt.name.text, span: stmt.name.span };
     const value = evaluate(expr, frame.env);
-    if (value.kind === "tensor" || value.kind === "route")
+    if (value.kind === "tensor" || value.kind === "route" || value.kind === "choice")
       this.observes.push({ node: frame.node, name: stmt.name.text, value: value.value });
     else if (value.kind !== "error")
       this.report("not-observable", { name: stmt.name.text, found: describe(value) }, stmt.name.span);
@@ -370,17 +370,16 @@ export class Unroller implements FunctionBody {
     return result;
   }
 
+  /** Sets the path under which a choice of entries is observed. */
+  nameChoice(choice: Value<"top_entries">, path: string): void {
+    this.#emitted.nameChoice(choice, path);
+  }
+
   /** Sets paths, streams and the extents of entry axes, once all calls are known; reports states updated twice. */
   finish(): void {
     this.#emitted.finish((size) => this.axes.plain(size));
-    const before = new Map<WeightRecord, FoundUpdate>();
-    for (const update of this.updates) {
-      const { state, node, trace, span } = update;
-      const first = before.get(state);
-      if (first === undefined) {
-        before.set(state, update);
-        continue;
-      }
+    for (const { first, second } of secondUpdates(this.updates)) {
+      const { state, node, trace, span } = second;
       const notes = first.span.start === span.start ? [] : [{ text: "the other update", span: first.span }];
       const calls = [first.node.path, node.path] as const;
       this.#reportIn(node, trace, "state-set-twice", { state: state.decl.name.text, calls }, span, notes);

@@ -1,7 +1,7 @@
 // Runs a program on a device, or its graph on the reference, with the same interface for both.
 import type { Graph } from "../../ir/graph.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
-import type { Choice, Evaluation } from "../../reference/evaluate.js";
+import type { Forced, Evaluation } from "../../reference/evaluate.js";
 import { checkLengths, checkLive, type LiveValue } from "../../runtime/extents.js";
 import {
   type Device,
@@ -147,12 +147,8 @@ export function runOnDevice(
   });
 }
 
-/** Runs a program's graph on the reference, in f64. `forced`: routing choices of another run. */
-export async function runOnReference(
-  job: Job,
-  graph: Graph,
-  forced?: ReadonlyMap<string, Choice>,
-): Promise<Evaluation> {
+/** Runs a program's graph on the reference, in f64. `forced`: choices of another run. */
+export async function runOnReference(job: Job, graph: Graph, forced: Forced = {}): Promise<Evaluation> {
   const { program, given, progress } = job;
   const axes = parseAxes(program);
   checkLengths(given.lengths ?? undefined, axes, given.extents);
@@ -165,7 +161,7 @@ export async function runOnReference(
     live: checkLive(program, job.live, null),
     seed: job.seed,
     ...(given.lengths ? { lengths: given.lengths } : {}),
-    ...(forced ? { forced } : {}),
+    ...forced,
   };
   // In turns, so that an interrupt is handled in between.
   const evaluation = await evaluateInTurns(graph, options, () => new Promise((resolve) => void setImmediate(resolve)));

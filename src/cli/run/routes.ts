@@ -1,4 +1,5 @@
 // Observed routes: the tokens that each chose, and a picture with one line for each route.
+import { observedRoute } from "../../program/observed.js";
 import type { Program } from "../../program/program.js";
 import { chosenFrom } from "../../size/count-rules.js";
 import type { Value, Values } from "./execute.js";
@@ -25,12 +26,11 @@ export function observedRoutes(program: Pick<Program, "axes" | "outputs">, value
   const byAxis = new Map<string, ShownRoute>();
   const axes = new Map(program.axes.map((a) => [a.name, a]));
   for (const output of program.outputs) {
-    const axis =
-      output.role === "observe" && output.name.endsWith(".index") ? axes.get(output.packing?.axis ?? "") : undefined;
-    if (axis?.role !== "sequence") continue;
+    const path = observedRoute(output);
+    const axis = path === null ? undefined : axes.get(output.packing?.axis ?? "");
+    if (path === null || axis?.role !== "sequence") continue;
     const parent = chosenFrom(axis.count);
     if (parent === null) continue;
-    const path = output.name.slice(0, -".index".length);
     const [index, count] = [values.get(output.name), values.get(`${path}.count`)];
     if (!index || !count) continue;
     const outer = byAxis.get(parent);

@@ -1,5 +1,6 @@
 // `modc verify`: checks on the user's model and device that programs compute what the model says, and that the causal
 // rule keeps its laws.
+import { observedRoute } from "../../program/observed.js";
 import { check } from "../../check/check.js";
 import { compileGeneration, GenerationError } from "../../compile-generation.js";
 import type { SourceFile, Span } from "../../diagnostics/span.js";
@@ -281,11 +282,12 @@ async function tellOfText(
 function routesOfTokens({ axes, outputs }: Graph): readonly string[] {
   const rule = (name: string | undefined) =>
     axes.flatMap((a) => (a.name === name && a.role === "sequence" ? [a.count] : []))[0];
-  return outputs.flatMap(({ name, packing }) => {
-    const own = rule(packing?.axis);
+  return outputs.flatMap((output) => {
+    const path = observedRoute(output);
+    const own = rule(output.packing?.axis);
     const parent = own ? chosenFrom(own) : null;
     const chosen = parent !== null && rule(parent)?.kind === "input";
-    return chosen && name.endsWith(".index") ? [name.slice(0, -".index".length)] : [];
+    return chosen && path !== null ? [path] : [];
   });
 }
 

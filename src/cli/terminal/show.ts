@@ -3,6 +3,7 @@ import type { Program } from "../../program/program.js";
 import type { Value, Values } from "../run/execute.js";
 import type { GivenInputs, GivenTexts } from "../run/inputs.js";
 import { drawRoutes, observedRoutes } from "../run/routes.js";
+import { pathsOfRoutes } from "../../program/observed.js";
 
 /** Prints a run: results, losses, and a picture of the routes. */
 export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {
@@ -30,9 +31,7 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
 }
 
 const isRoute = (program: Program, name: string): boolean =>
-  program.outputs.some(
-    (o) => o.name.endsWith(".index") && (o.name === name || `${o.name.slice(0, -".index".length)}.count` === name),
-  );
+  pathsOfRoutes(program.outputs).some((path) => name === `${path}.index` || name === `${path}.count`);
 
 /** The sequences that have tokens, with the number of tokens. */
 export function sequencesOf(

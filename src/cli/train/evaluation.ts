@@ -1,4 +1,5 @@
 // Evaluates a model on a text under both rules, for commands that report its loss or its routes.
+import { pathsOfRoutes } from "../../program/observed.js";
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -187,9 +188,7 @@ async function evaluateRule(
   };
   const total = windows.reduce((n, w) => n + w.length, 0);
   return onDevice(job, flags.device ?? null, ({ session }) => {
-    const routes = program.outputs.flatMap((o) =>
-      o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [],
-    );
+    const routes = pathsOfRoutes(program.outputs);
     const losses = model.run.own.map((path) => `loss.${path}`);
     return evaluateText(
       session,
