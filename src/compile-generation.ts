@@ -123,10 +123,10 @@ function generationOf(
       path: names[i]!,
       expected: toNumber(expectedOf(axes, axis)),
     })),
-    layers: made.layers.map(({ axis, keys, values }, i) => ({
+    layers: made.layers.map(({ axis, keys, values, weights }, i) => ({
       path: layers[i]!,
       axis,
-      bytes: bytesOf(made.prompt, keys) + bytesOf(made.prompt, values),
+      bytes: [keys, values, ...(weights === null ? [] : [weights])].reduce((n, s) => n + bytesOf(made.prompt, s), 0),
     })),
   };
 }
@@ -154,6 +154,6 @@ function expectedOf(axes: readonly Axis[], name: string): Rational {
 
 /** Bytes of a row of a state; kept in f32 whatever the model's dtype. */
 function bytesOf(graph: Graph, state: string): number {
-  const [, heads, width] = graph.states.find((s) => s.name === state)!.type.shape;
-  return 4 * Number(heads) * Number(width);
+  const [, ...each] = graph.states.find((s) => s.name === state)!.type.shape;
+  return each.reduce<number>((bytes, n) => bytes * Number(n), 4);
 }

@@ -193,7 +193,7 @@ const rows = {
     readonly frequencies: readonly number[] | null;
     readonly scale: number;
   }>("own"),
-  /** q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e]; window 0: no window; scale null: 1/√d. */
+  /** q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e] (, weights f32[B, Tk] of the keys); window 0: no window; scale null: 1/√d. */
   attention: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
     ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
   ),

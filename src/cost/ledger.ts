@@ -187,19 +187,20 @@ function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, size
 }
 
 /**
- * Keys and values that causal attention reads, each once even if several nodes read it: what a generation cache would
- * hold.
+ * Keys, values and weights of keys that causal attention reads, each once even if several nodes read it: what a
+ * generation cache would hold.
  */
 function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; readonly values: Size }> {
   const seen = new Set<Node>();
   for (const node of nodes) {
     if (!isOp(node, "attention") || !node.attrs.causal) continue;
-    for (const keyOrValue of [node.inputs[1], node.inputs[2]]) {
-      if (seen.has(keyOrValue)) continue;
-      seen.add(keyOrValue);
+    const weights = node.inputs.slice(7);
+    for (const kept of [node.inputs[1], node.inputs[2], ...weights]) {
+      if (seen.has(kept)) continue;
+      seen.add(kept);
       yield {
         path: node.origin?.path ?? "",
-        values: typeOf(keyOrValue).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
+        values: typeOf(kept).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
       };
     }
   }

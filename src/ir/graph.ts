@@ -52,7 +52,9 @@ interface NodesByCount {
   5: Nodes<5, Record<0 | 1 | 2 | 3 | 4, 0>>;
   6: Nodes<6, Record<0 | 1 | 2 | 3 | 4 | 5, 0>>;
   7: Nodes<7, Record<0 | 1 | 2 | 3 | 4 | 5 | 6, 0>>;
+  8: Nodes<8, Record<0 | 1 | 2 | 3 | 4 | 5 | 6 | 7, 0>>;
   10: Nodes<10, Record<0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9, 0>>;
+  11: Nodes<11, Record<0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10, 0>>;
   some: readonly Node[] & { readonly 0: Node };
   any: readonly Node[];
 }

@@ -212,9 +212,10 @@ const vocabulary = {
   /**
    * q[H, N, d], k[G, M, d], v[G, M, e], starts of q, starts of k, positions of q u32[N], of k u32[M] → [H, N, e]. G
    * divides H. Within a sequence, causal: i sees j where pos(j) ≤ pos(i); window w > 0: also |pos(i) − pos(j)| < w. No
-   * key: zeros.
+   * key: zeros. With weights f32[M] of the keys: Σ w·exp(score)·v / Σ w·exp(score) over the keys seen whose weight is
+   * above 0.
    */
-  attention: kernel(7, { causal: "flag", window: "number", scale: "number" }),
+  attention: kernel([7, 8], { causal: "flag", window: "number", scale: "number" }),
 
   // --- losses
   /** logits[…, V], targets[…] (u32 or i32; negative: ignored, 0) → f32[…]: −log softmax at the target. */
@@ -246,14 +247,15 @@ const vocabulary = {
   class_grad: kernel(4, { first: "number", classes: "number" }),
   /**
    * The result of `attention`, and f32[H, N] for its gradient: log Σ exp(scaled score) over the keys that a query
-   * attends to; 0 if there are none.
+   * attends to, with weights log Σ w·exp; if there are none 0, with weights the largest f32.
    */
-  attention_kept: kernel(7, { causal: "flag", window: "number", scale: "number" }),
+  attention_kept: kernel([7, 8], { causal: "flag", window: "number", scale: "number" }),
   /**
    * q, k, v, starts of q, starts of k, positions of q, of k, the f32[H, N] of `attention_kept`, f32[H, N] the row sums
-   * of dy · y, dy[H, N, e] → dq, dk, dv.
+   * of dy · y, dy[H, N, e] → dq, dk, dv. With weights f32[M] of the keys also their gradient for each head of keys,
+   * f32[G, M]: at a weight of 0 from above, below it 0.
    */
-  attention_grad: kernel(10, { causal: "flag", window: "number", scale: "number" }),
+  attention_grad: kernel([10, 11], { causal: "flag", window: "number", scale: "number" }),
 
   // --- optimisers
   /**

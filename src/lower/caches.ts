@@ -10,7 +10,7 @@ import { exactly } from "../base/collections.js";
 import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
-import { packedAxis } from "../ir/typing.js";
+import { inputsFor, packedAxis } from "../ir/typing.js";
 import type { Along } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { capacityOf } from "../program/axes-of-generation.js";
@@ -18,6 +18,7 @@ import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import { declaredShare } from "../size/count-rules.js";
 import { axisSize, rowsSize, substitute, type Size } from "../size/size.js";
+import { withKeysOfMasks } from "./keys-of-masks.js";
 
 /** Thrown for a graph that cannot be used for generation; the message states the reason. */
 export class GenerationError extends ModcError<"generation"> {
@@ -50,6 +51,8 @@ export interface CachedLayer {
   readonly axis: string;
   readonly keys: string;
   readonly values: string;
+  /** f32[rows(capacity)]; null if all keys weigh the same. */
+  readonly weights: string | null;
 }
 
 export interface Cached {
@@ -67,7 +70,7 @@ export const UNUSED_POSITION = 0xffffffff;
  * the tokens of a sequence do not come from one input.
  */
 export function withCaches(graph: Graph): Cached {
-  return new CacheRewriter(graph).result();
+  return new CacheRewriter(withKeysOfMasks(graph)).result();
 }
 
 /** The error message for an operator that reads other tokens and has no cache rule. */
@@ -150,13 +153,10 @@ class CacheRewriter {
       const axis = axisOf(node.inputs[1]);
       const capacity = this.#startsOf(capacityOf(axis));
       const positions = this.#keyPositions(axis, positionsK, origin);
-      const [keys, values] = this.#appendKeysAndValues(node, axis, k, v);
-      return this.#emit.node(
-        "attention",
-        [q, keys, values, startsQ, capacity, positionsQ, positions],
-        node.attrs,
-        origin,
-      );
+      const cached = this.#appendKeysAndValues(node, axis, k, v, inputs[7] ?? null);
+      const rows = [startsQ, capacity, positionsQ, positions];
+      const given = [q, cached.keys, cached.values, ...rows, ...(cached.weights ? [cached.weights] : [])];
+      return this.#emit.node("attention", inputsFor("attention", given), node.attrs, origin);
     }
     const tokens = tokensOf(node, this.#along);
     if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
@@ -164,18 +164,28 @@ class CacheRewriter {
   }
 
   /**
-   * Writes the new keys and values into the cache; returns those of all tokens so far, [heads, rows(capacity), width].
+   * Writes the new keys and values, and the weights of keys if there are any, into the cache; returns those of all
+   * tokens so far: [heads, rows(capacity), width], and [rows(capacity)].
    */
-  #appendKeysAndValues(node: Node<"attention">, axis: string, k: Node, v: Node): readonly [Node, Node] {
+  #appendKeysAndValues(
+    node: Node<"attention">,
+    axis: string,
+    k: Node,
+    v: Node,
+    weights: Node | null,
+  ): { readonly keys: Node; readonly values: Node; readonly weights: Node | null } {
     const path = node.origin?.path ?? "";
     const taken = this.#layers.filter((l) => l.path === path).length;
     const name = `cache.${path === "" ? "" : `${path}.`}${taken === 0 ? "" : `${taken}.`}`;
-    const [keys, values] = [
+    const type = { dtype: "f32", shape: [rowsSize(capacityOf(axis))] } as const;
+    const [keys, values, weighing] = [
       this.#appendToState(`${name}keys`, axis, k, node.origin),
       this.#appendToState(`${name}values`, axis, v, node.origin),
+      weights && this.#appendRows(`${name}weights`, axis, type, weights, node.origin),
     ];
-    this.#layers.push({ path, axis, keys: keys.state, values: values.state });
-    return [keys.node, values.node];
+    const states = { keys: keys.state, values: values.state, weights: weighing?.state ?? null };
+    this.#layers.push({ path, axis, ...states });
+    return { keys: keys.node, values: values.node, weights: weighing?.node ?? null };
   }
 
   /**
@@ -191,11 +201,22 @@ class CacheRewriter {
     const { dtype, shape } = typeOf(x);
     const [heads, , width] = exactly(3, shape);
     const rows = this.#emit.node("permute", [x], { order: [1, 0, 2] }, origin);
+    const type = { dtype, shape: [rowsSize(capacityOf(axis)), heads, width] };
+    const { node, state } = this.#appendRows(name, axis, type, rows, origin);
+    return { node: this.#emit.node("permute", [node], { order: [1, 0, 2] }, origin), state };
+  }
+  /** Writes rows after those that a state holds; equal rows share one state. */
+  #appendRows(
+    name: string,
+    axis: string,
+    type: State["type"],
+    rows: Node,
+    origin: Origin | null,
+  ): { readonly node: Node; readonly state: string } {
     const known = [...this.#states.values()].find((s) => isOp(s.next, "set") && s.next.inputs[2] === rows);
-    const next =
-      known?.next ??
-      this.#setInState(name, axis, { dtype, shape: [rowsSize(capacityOf(axis)), heads, width] }, rows, origin);
-    return { node: this.#emit.node("permute", [next], { order: [1, 0, 2] }, origin), state: known?.name ?? name };
+    return known
+      ? { node: known.next, state: known.name }
+      : { node: this.#setInState(name, axis, type, rows, origin), state: name };
   }
   #setInState(
     name: string,

@@ -5,6 +5,7 @@ import type { LogicalType, Value } from "../check/model.js";
 import { isChoice, isOp as isOperation } from "../check/types.js";
 import { invariant } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { inputsFor } from "../ir/typing.js";
 import type { Axis } from "../size/axes.js";
 import { chosenFrom } from "../size/count-rules.js";
 import { axisSize, multiplySizes, type Size } from "../size/size.js";
@@ -228,8 +229,9 @@ function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
   const { causal, window, scale } = value.attrs;
   const [q, k, v] = exactly(
     3,
-    value.inputs.map((x) => cx.get(x)),
+    value.inputs.slice(0, 3).map((x) => cx.get(x)),
   );
+  const weights = value.inputs.slice(3).map((x) => packedAlong(cx, cx.get(x), 1).node);
   const rows = (x: Placed): ReturnType<typeof packedAlong> => packedAlong(cx, x, x.type.shape.length - 2);
   const [pq, pk, pv] = [rows(q), rows(k), rows(v)];
   const width = q.type.shape[q.type.shape.length - 1];
@@ -240,17 +242,10 @@ function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
     const lead = shape.slice(0, -2).reduce((n: Size, s) => multiplySizes(n, s), 1);
     return cx.reshape(node, [lead, ...shape.slice(-2)]);
   };
+  const rowsOfBoth = [cx.starts(pq.axis), cx.starts(pk.axis), cx.positions(pq.axis), cx.positions(pk.axis)];
   const out = cx.emit(
     "attention",
-    [
-      heads(pq.node),
-      heads(pk.node),
-      heads(pv.node),
-      cx.starts(pq.axis),
-      cx.starts(pk.axis),
-      cx.positions(pq.axis),
-      cx.positions(pk.axis),
-    ],
+    inputsFor("attention", [heads(pq.node), heads(pk.node), heads(pv.node), ...rowsOfBoth, ...weights]),
     { causal, window, scale: scale ?? 1 / Math.sqrt(width) },
   );
   const dim = value.type.shape.length - 2;

@@ -16,10 +16,10 @@ const zeros = (emit: EmitGrad, type: TensorType): Node => emit("constant", [], {
 export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_grad"> = {
   attention_kept: {
     doc:
-      "attention, and for each query the logarithm of the sum of the exponentials of its scores; 0 for one that " +
-      "sees no key",
+      "attention, and for each query the logarithm of the sum of the exponentials of its scores; 0, or with weights " +
+      "the largest number, for one that sees no key",
     infer(inputs, _attrs, context) {
-      const y = attentionType(inputs, context);
+      const y = attentionType(inputs, 7, context);
       return [y, { dtype: "f32", shape: y.shape.slice(0, 2) }];
     },
     cost: (inputs, attrs, results) => ({
@@ -42,14 +42,15 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
     lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0] },
   },
   attention_grad: {
-    doc: "gradients of attention with respect to q, k and v; heads that share keys add up",
+    doc: "gradients of attention with respect to q, k, v and weights, if any; heads that share keys add up",
     infer(inputs, _attrs, context) {
-      const y = attentionType(inputs, context);
+      const y = attentionType(inputs, 10, context);
       const each: readonly Size[] = y.shape.slice(0, 2);
       expectType(inputs, 7, "f32", each);
       expectType(inputs, 8, "f32", each);
       expectType(inputs, 9, y.dtype, y.shape);
-      return [inputs[0]!, inputs[1]!, inputs[2]!];
+      const ofWeights: TensorType = { dtype: "f32", shape: inputs[1]!.shape.slice(0, 2) };
+      return [inputs[0]!, inputs[1]!, inputs[2]!, ...(inputs.length > 10 ? [ofWeights] : [])];
     },
     // The scores again, the products with dy, and three products for the gradients: 5 products, where attention has 2.
     cost: (inputs, attrs, results) => ({
@@ -90,23 +91,29 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_gra
   const outWidth = v.shape[2]!;
   const zeros = (t: Tensor): Float64Array => new Float64Array(t.data.length);
   const [dq, dk, dv] = [zeros(q), zeros(k), zeros(v)];
+  const keyWeights = inputs[10]?.data ?? null;
+  const ofWeights = new Float64Array(keyWeights ? groups * m : 0);
   const sees = attends(attrs);
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);
     for (let b = 0; b + 1 < qStarts.length; b++)
       for (let i = qStarts[b]!; i < qStarts[b + 1]!; i++)
         for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++)
-          if (sees(qPositions[i]!, kPositions[j]!)) addPair(h * n + i, group * m + j);
+          if (sees(qPositions[i]!, kPositions[j]!) && (keyWeights?.[j] ?? 1) >= 0)
+            addPair(h * n + i, group * m + j, keyWeights?.[j] ?? 1);
   }
-  return [q, k, v].map((t, r) => roundStored(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
+  const gradients = [q, k, v].map((t, r) => roundStored(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
+  return [...gradients, ...(keyWeights ? [tensor("f32", [groups, m], ofWeights)] : [])];
 
-  /** Adds the contribution of a query and a key that it attends to. */
-  function addPair(query: number, key: number): void {
+  /** Adds the contribution of a query and a key that it attends to, or would if it weighed something. */
+  function addPair(query: number, key: number, keyWeight: number): void {
     const [x, y, z, e] = [query * width, key * width, key * outWidth, query * outWidth];
     let [score, dWeight] = [0, 0];
     for (let c = 0; c < width; c++) score += q.data[x + c]! * k.data[y + c]!;
     for (let c = 0; c < outWidth; c++) dWeight += dy.data[e + c]! * v.data[z + c]!;
-    const weight = Math.exp(score * attrs.scale - lse[query]!);
+    const share = Math.exp(score * attrs.scale - lse[query]!);
+    if (keyWeights) ofWeights[key] = ofWeights[key]! + share * (dWeight - delta[query]!);
+    const weight = keyWeight * share;
     const dScore = weight * (dWeight - delta[query]!) * attrs.scale;
     for (let c = 0; c < outWidth; c++) dv[z + c] = dv[z + c]! + weight * dy.data[e + c]!;
     for (let c = 0; c < width; c++) {

@@ -74,7 +74,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
   },
   attention: {
     doc: "softmax(q · kᵀ · scale) · v within each sequence, by position; zeros for a query that sees no key",
-    infer: (inputs, _attrs, context) => [attentionType(inputs, context)],
+    infer: (inputs, _attrs, context) => [attentionType(inputs, 7, context)],
     cost(inputs, attrs, results) {
       return { flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
@@ -84,7 +84,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       [rowsAlong(node, 0, 1), 3],
       [rowsAlong(node, 1, 1), 4],
     ],
-    rows: (_node, dim) => (dim === 1 ? [1, null, null, null, null, 0, null] : null),
+    rows: ({ inputs }, dim) => (dim === 1 ? inputs.map((_, i) => (i === 0 ? 1 : i === 5 ? 0 : null)) : null),
     tokens: ({ attrs }) => (attrs.causal ? "earlier" : "all"),
     columns: null,
     work: "attention",
@@ -109,12 +109,18 @@ export function attentionCotangents(
   const [y, lse] = [emit("pick", [kept], { result: 0 }), emit("pick", [kept], { result: 1 })];
   const own = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
   const delta = dlse ? emit("sub", [own, dlse], {}) : own;
-  const gradient = emit("attention_grad", inputsFor("attention_grad", [...kept.inputs, lse, delta, dy]), kept.attrs);
-  return kept.inputs.map((_, i) => (i < 3 ? emit("pick", [gradient], { result: i }) : null));
+  const [rows, weights] = [kept.inputs.slice(0, 7), kept.inputs.slice(7)];
+  const inputs = inputsFor("attention_grad", [...rows, lse, delta, dy, ...weights]);
+  const gradient = emit("attention_grad", inputs, kept.attrs);
+  // All heads share the weights.
+  const ofWeights = weights.map(() =>
+    emit("sum", [emit("pick", [gradient], { result: 3 })], { axes: [0], keep: false }),
+  );
+  return [...rows.map((_, i) => (i < 3 ? emit("pick", [gradient], { result: i }) : null)), ...ofWeights];
 }
 
-/** Infers the type of y; the first seven inputs are those of attention. */
-export function attentionType(inputs: readonly TensorType[], context: InferContext): TensorType {
+/** Infers the type of y; the first seven inputs are those of attention, and `weights` is the place of the last, if any. */
+export function attentionType(inputs: readonly TensorType[], weights: number, context: InferContext): TensorType {
   const [q, k, v] = [
     expectDtype(inputs, 0, ...FLOATS),
     expectDtype(inputs, 1, ...FLOATS),
@@ -135,6 +141,7 @@ export function attentionType(inputs: readonly TensorType[], context: InferConte
   expectType(inputs, 4, "u32", startsShape(context));
   expectType(inputs, 5, "u32", rowsType(queries).shape);
   expectType(inputs, 6, "u32", rowsType(keys).shape);
+  if (inputs.length > weights) expectType(inputs, weights, "f32", rowsType(keys).shape);
   return { dtype: q.dtype, shape: [heads, q.shape[1]!, v.shape[2]!] };
 }
 
@@ -199,7 +206,10 @@ export const attends =
   (i: number, j: number): boolean =>
     (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
 
-/** y, and the log-sum-exp of the scores over the keys that a query attends to; 0 if there are none. */
+/** The log-sum-exp of a query whose keys all weigh nothing: exponentials of scores relative to it are 0. */
+export const NO_WEIGHT = 3.4028234663852886e38;
+
+/** y, and the log-sum-exp of the scores over the keys that a query attends to; see `attention_kept` if there are none. */
 export function attend(
   inputs: readonly Tensor[],
   attrs: OpAttrs["attention"],
@@ -216,9 +226,12 @@ export function attend(
   const [groups, m] = exactly(3, k.shape);
   const outWidth = v.shape[2]!;
   const out = new Float64Array(heads * n * outWidth);
-  const weights = new Float64Array(m);
-  const lse = new Float64Array(heads * n);
-  const sees = attends(attrs);
+  const keyWeights = inputs[7]?.data ?? null;
+  const scores = new Float64Array(m);
+  const lse = new Float64Array(heads * n).fill(keyWeights ? NO_WEIGHT : 0);
+  const seesAt = attends(attrs);
+  const weightOf = (j: number): number => keyWeights?.[j] ?? 1;
+  const sees = (i: number, j: number): boolean => seesAt(qPositions[i]!, kPositions[j]!) && weightOf(j) > 0;
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);
     for (let b = 0; b + 1 < qStarts.length; b++)
@@ -226,15 +239,12 @@ export function attend(
         let max = -Infinity;
         let seen = 0;
         for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) {
-          if (!sees(qPositions[i]!, kPositions[j]!)) {
-            weights[j] = NaN;
-            continue;
-          }
+          if (!sees(i, j)) continue;
           let dot = 0;
           for (let c = 0, x = (h * n + i) * width, y = (group * m + j) * width; c < width; c++)
             dot += q.data[x++]! * k.data[y++]!;
-          weights[j] = dot * scale;
-          max = Math.max(max, weights[j]!);
+          scores[j] = dot * scale;
+          max = Math.max(max, scores[j]!);
           seen++;
         }
         if (seen > 0) weightedValues(i, b, group, h, max);
@@ -242,13 +252,13 @@ export function attend(
   }
   return { y: roundStored(tensor(q.dtype, [heads, n, outWidth], out)), lse: tensor("f32", [heads, n], lse) };
 
-  /** The values of the keys that query i attends to, weighted by the softmax of their scores. */
+  /** The values of the keys that query i attends to, weighted by the softmax of their scores and their own weights. */
   function weightedValues(i: number, b: number, group: number, h: number, max: number): void {
     const into = (h * n + i) * outWidth;
     let sum = 0;
     for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) {
-      if (!sees(qPositions[i]!, kPositions[j]!)) continue;
-      const w = Math.exp(weights[j]! - max);
+      if (!sees(i, j)) continue;
+      const w = weightOf(j) * Math.exp(scores[j]! - max);
       sum += w;
       for (let c = 0, y = (group * m + j) * outWidth; c < outWidth; c++)
         out[into + c] = out[into + c]! + w * v.data[y++]!;

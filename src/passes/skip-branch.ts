@@ -1,6 +1,7 @@
 // Skips the rows outside a route: they are neither computed, read nor written, and the stream is updated in place.
 import { isOp, isScatter, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
+import { withKeysOfMasks } from "../lower/keys-of-masks.js";
 import { isFloat } from "../base/dtype.js";
 import { chosenRows } from "./chosen-rows.js";
 import { chosenRowsOf, maskOf, unmasked } from "./masks.js";
@@ -97,7 +98,7 @@ export function skipBranch(graph: Graph, trace: Trace | null): Graph {
   // A graph without these operators has nothing to skip.
   const isRouted = (node: Node): boolean => isOp(node, "take") || isScatter(node) || isOp(node, "route_mask");
   if (!nodesOf(graph).some(isRouted)) return graph;
-  let current = graph;
+  let current = withKeysOfMasks(graph, (before, after) => trace?.("keys-of-mask", before, after));
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const next = oneScatter(chosenRows(rewrite(current, skipRules, trace), trace), trace);
     if (next === current) break;

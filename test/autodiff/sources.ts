@@ -121,6 +121,25 @@ export const MODELS: readonly ModelCase[] = [
     set: {},
   },
   {
+    name: "keys that weigh what a mask with a slope says",
+    source: around(`run = top(score, ceil(50% * T))
+    m = straight(run.mask, sigmoid(score))
+    n = straight(0.25 + f32(run.mask), sigmoid(score))
+    q = rearrange(inner.attn.q(x), "b t (h d) -> b h t d", h: 2)
+    k = rearrange(inner.attn.k(x), "b t (h d) -> b h t d", h: 2)
+    v = rearrange(inner.attn.v(x), "b t (h d) -> b h t d", h: 2)
+    y = inner.attn.o(rearrange(attention(q, k, v, causal: true, weight: n), "b h t d -> b t (h d)"))
+    x + y * m[..., None]`),
+    set: {},
+  },
+  {
+    name: "keys that weigh more or less",
+    source: around(`heads = rearrange(x, "b t (h d) -> b h t d", h: 2)
+    y = attention(heads, heads, heads, causal: true, weight: exp(score))
+    x + inner(x) + rearrange(y, "b h t d -> b t (h d)")`),
+    set: {},
+  },
+  {
     name: "dropout, its random values made again",
     source: body("Dropped(SwiGLU(dim, 12)), Residual(Layer(dim, heads))").replace(
       "model Small",

@@ -71,6 +71,22 @@ block Left(dim: int) {
   }
 }`;
 
+/** Attention whose keys weigh more or less; and one whose keys are those of a route, with queries of the same. */
+const WEIGHTED = (body: string): string => `
+block Weighted(dim: int) {
+  q: Linear(dim, dim)
+  k: Linear(dim, dim)
+  router: Linear(dim, 1)
+  guess: Predictor(dim)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    queries = rope(rearrange(q(x), "b t (h d) -> b h t d", h: 2), 10000.0)
+    keys    = rope(rearrange(k(x), "b t (h d) -> b h t d", h: 2), 10000.0)
+    score   = router(x)[..., 0]
+    ${body}
+    rearrange(attention(queries, keys, keys, causal: true, weight: weight), "b h t d -> b t (h d)") * gate[..., None]
+  }
+}`;
+
 export const MODELS: Readonly<Record<string, string>> = {
   dense: LM(
     "",
@@ -113,6 +129,18 @@ export const MODELS: Readonly<Record<string, string>> = {
   "keys and values of one projection": LM(
     SHARED,
     "one: Residual(Shared(dim))\n  two: MoD(Shared(dim), dim, 50%)",
+    "x = two(one(x))",
+  ),
+  "weights of keys": LM(
+    WEIGHTED("weight = relu(score)\n gate = score"),
+    "one: Residual(Weighted(dim))\n  two: MoD(Weighted(dim), dim, 50%)",
+    "x = two(one(x))",
+  ),
+  "keys of those that ran": LM(
+    WEIGHTED(
+      "run = those(score > 0.5 or position(x) < 2)\n weight = straight(run.mask, sigmoid(score))\n gate = weight",
+    ),
+    "one: Residual(Weighted(dim))\n  two: Residual(Weighted(dim))",
     "x = two(one(x))",
   ),
   "products from the left": LM(LEFT, "one: Residual(Left(dim))\n  two: MoD(Left(dim), dim, 50%)", "x = two(one(x))"),

@@ -95,6 +95,16 @@ export const tokenCases: readonly Case[] = [
       ["B", 4, "T", 2],
     );
   }),
+  add("attention", "weights of keys, some of them 0 or below", (m) => {
+    const weight = score(m, x(m, "w"));
+    return m.value(
+      "attention",
+      [x(m), x(m, "k"), x(m, "v", ["B", "T", 3]), weight],
+      { causal: true, window: 0, scale: null },
+      "f32",
+      ["B", "T", 3],
+    );
+  }),
   add("attention", "chosen queries over all keys", (m) => {
     const a = x(m);
     const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");

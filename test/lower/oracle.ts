@@ -226,7 +226,7 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         });
       }
       case "attention":
-        return attention(v as Value<"attention">, x as [Arr, Arr, Arr]);
+        return attention(v as Value<"attention">, x as [Arr, Arr, Arr, Arr?]);
       case "position":
         return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
       case "top": {
@@ -309,7 +309,7 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
     if (typeof size === "number") throw new Error("not a sequence dimension");
     return size.key;
   };
-  const attention = (v: Value<"attention">, [q, k, val]: [Arr, Arr, Arr]): Arr => {
+  const attention = (v: Value<"attention">, [q, k, val, weight]: [Arr, Arr, Arr, Arr?]): Arr => {
     const { causal, window, scale } = v.attrs;
     const [pq, pk] = [0, 1].map((i) => positionsOf(axisAt(v.inputs[i]!, v.inputs[i]!.type.shape.length - 2))) as [
       readonly number[],
@@ -324,7 +324,8 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       const g = Math.floor(h! / group);
       const seen = pk.flatMap((p, j) => {
         const gap = pq[i!]! - p;
-        return (causal && gap < 0) || (window > 0 && Math.abs(gap) >= window) ? [] : [j];
+        const hidden = (causal && gap < 0) || (window > 0 && Math.abs(gap) >= window);
+        return hidden || (weight && !(weight.data[j]! > 0)) ? [] : [j];
       });
       const scores = seen.map(
         (j) =>
@@ -332,7 +333,7 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           (scale ?? 1 / Math.sqrt(d)),
       );
       const most = Math.max(...scores);
-      const shares = scores.map((s) => Math.exp(s - most));
+      const shares = scores.map((s, n) => (weight?.data[seen[n]!] ?? 1) * Math.exp(s - most));
       return seen.length === 0 ? 0 : sum(seen.map((j, n) => shares[n]! * get(fv, [g, j, e!]))) / sum(shares);
     });
     return { shape: [...q.shape.slice(0, -1), val.shape.at(-1)!], data: out.data };

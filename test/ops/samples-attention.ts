@@ -31,6 +31,8 @@ export interface Heads {
   readonly queries?: string;
   readonly keys?: string;
   readonly dtype?: "f32" | "f16";
+  /** What the weights of keys are drawn from; without it there are none. */
+  readonly weights?: readonly number[];
 }
 
 /**
@@ -49,28 +51,36 @@ export function attentionInputs(
     queries = "T",
     keys = "T",
     dtype = "f32",
+    weights,
   }: Heads,
 ): {
   readonly inputs: readonly Node[];
   readonly attrs: OpAttrs["attention"];
   readonly rowsOn: (axis: string, count: number, width: number) => Node;
+  /** The weights of keys, if any. */
+  readonly weights: readonly Node[];
 } {
   for (const axis of new Set([queries, keys])) if (axis !== "T") b.top(axis);
   const rowsOn = (axis: string, count: number, w: number): Node => {
     const x = b.rows([count], [w], dtype);
     return axis === "T" ? x : b.node("take", [x, b.index(axis)], { dim: 1 });
   };
+  const weightsOn = (values: readonly number[]): Node => {
+    const x = b.rows([], [], "f32", (random) => values[random.below(values.length)]!);
+    return keys === "T" ? x : b.node("take", [x, b.index(keys)], { dim: 0 });
+  };
   const [q, k, v] = [rowsOn(queries, heads, width), rowsOn(keys, groups, width), rowsOn(keys, groups, outWidth)];
   return {
     inputs: [q, k, v, b.starts(queries), b.starts(keys), b.positions(queries), b.positions(keys)],
     attrs: { causal, window, scale: 1 / Math.sqrt(width) },
     rowsOn,
+    weights: weights ? [weightsOn(weights)] : [],
   };
 }
 
 function attention(b: Bench, heads: Heads): Node<"attention"> {
-  const { inputs, attrs } = attentionInputs(b, heads);
-  return b.node("attention", inputs, attrs);
+  const { inputs, weights, attrs } = attentionInputs(b, heads);
+  return b.node("attention", [...inputs, ...weights], attrs);
 }
 
 const attends = (name: string, setting: Setting, heads: Heads): Sample<"attention"> => ({
@@ -83,8 +93,8 @@ const keeps = (name: string, setting: Setting, heads: Heads): Sample<"attention_
   name,
   setting,
   build(b) {
-    const { inputs, attrs } = attentionInputs(b, heads);
-    return b.node("attention_kept", inputs, attrs);
+    const { inputs, weights, attrs } = attentionInputs(b, heads);
+    return b.node("attention_kept", [...inputs, ...weights], attrs);
   },
 });
 
@@ -93,15 +103,31 @@ const differentiates = (name: string, setting: Setting, heads: Heads): Sample<"a
   name,
   setting,
   build(b) {
-    const { inputs, attrs, rowsOn } = attentionInputs(b, heads);
-    const kept = b.node("attention_kept", inputs, attrs);
+    const { inputs, weights, attrs, rowsOn } = attentionInputs(b, heads);
+    const kept = b.node("attention_kept", [...inputs, ...weights], attrs);
     const [y, lse] = [b.emit.pick(kept, 0), b.emit.pick(kept, 1)];
     const dy = rowsOn(heads.queries ?? "T", heads.heads, heads.outWidth ?? heads.width);
     const product = b.node("cast", [b.node("mul", [dy, y], {})], { dtype: "f32" });
     const delta = b.node("sum", [product], { axes: [2], keep: false });
-    return b.node("attention_grad", [...inputs, lse, delta, dy], attrs);
+    return b.node("attention_grad", [...inputs, lse, delta, dy, ...weights], attrs);
   },
 });
+
+/** Weights of keys: of 0 and below, 1, and others. */
+const WEIGHTS = [1, 0, 0.5, 2.5, -1, 0, 1] as const;
+const WEIGHTED: readonly (readonly [string, Setting, Heads])[] = [
+  ["weights, causal", UNEQUAL, { heads: 2, width: 8, weights: WEIGHTS }],
+  ["weights, groups of heads", SEVEN, { heads: 6, groups: 2, width: 4, outWidth: 7, causal: false, weights: WEIGHTS }],
+  [
+    "weights, several blocks of keys and a window",
+    { batch: 3, tokens: 100, lengths: [100, 33, 70] },
+    { heads: 2, groups: 1, width: 64, window: 60, weights: WEIGHTS },
+  ],
+  ["weights of chosen keys", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, keys: "K", weights: WEIGHTS }],
+  ["weights of 0 alone", UNEQUAL, { heads: 2, width: 4, weights: [0, -1] }],
+  ["weights, f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16", weights: WEIGHTS }],
+  ["weights, wide heads", { tokens: 9 }, { heads: 1, width: 300, outWidth: 160, weights: WEIGHTS }],
+];
 
 const SHAPES: readonly (readonly [string, Setting, Heads])[] = [
   ["causal, unequal lengths", UNEQUAL, { heads: 2, width: 8 }],
@@ -174,6 +200,21 @@ export const attentionSamples: Samples<"attention" | "attention_kept" | "attenti
         expected: [[1, 2, 4]],
       },
       {
+        name: "weighted means, and zeros where nothing weighs anything",
+        setting: { tokens: 4 },
+        build: (b) => {
+          const flat = b.rows([1], [1], "f32", () => 0);
+          const v = b.node("reshape", [b.rows([], [], "f32", [8, 1, 3, 7])], {
+            shape: [1, b.positions("T").types[0]!.shape[0]!, 1],
+          });
+          const weights = b.rows([], [], "f32", [0, 1, 3, -1]);
+          const rows = [b.starts("T"), b.starts("T"), b.positions("T"), b.positions("T")];
+          const attrs = { causal: true, window: 0, scale: 1 };
+          return b.node("attention", [flat, flat, v, ...rows, weights], attrs);
+        },
+        expected: [[0, 1, 2.5, 2.5]],
+      },
+      {
         name: "a key far ahead wins",
         setting: { tokens: 2 },
         build: (b) => {
@@ -188,6 +229,7 @@ export const attentionSamples: Samples<"attention" | "attention_kept" | "attenti
         },
         expected: [[1000, 1000]],
       },
+      ...WEIGHTED.map((sample) => attends(...sample)),
       attends("causal, one head", { tokens: 7 }, { heads: 1, width: 5 }),
       attends("causal, unequal lengths", UNEQUAL, { heads: 2, width: 8 }),
       attends("causal, seven sequences", SEVEN, { heads: 3, width: 4 }),
@@ -254,7 +296,7 @@ export const attentionSamples: Samples<"attention" | "attention_kept" | "attenti
       absolute: 2e-6,
       why: "as attention; the logarithm of a sum of exponentials is as good as the scores",
     },
-    SHAPES.filter(([name]) => KEPT.has(name)).map((shape) => keeps(...shape)),
+    [...SHAPES.filter(([name]) => KEPT.has(name)), ...WEIGHTED].map((shape) => keeps(...shape)),
   ),
   attention_grad: within(
     {
@@ -264,6 +306,6 @@ export const attentionSamples: Samples<"attention" | "attention_kept" | "attenti
         "weights are exp of a difference of scores; products with them, from which a sum of the same size is " +
         "taken, are summed up where terms cancel",
     },
-    SHAPES.map((shape) => differentiates(...shape)),
+    [...SHAPES, ...WEIGHTED].map((shape) => differentiates(...shape)),
   ),
 };

@@ -13,7 +13,23 @@ const comparedAt = (comparison: string, half = 0.5): string => `%d = constant {"
 starts A = %4
 %5 = counts(%4)`;
 
+/** Attention whose keys weigh what these lines make of the mask `%r` of the route. */
+const weighedBy = (weights: string): string => `%r = route_mask {"axis":"T"}(%i, %s)
+%1 = reshape {"shape":[1,"rows(T)",4]}(%x)
+%2 = positions {"axis":"T"}(%s)
+${weights}
+%9 = attention {"causal":true,"window":0,"scale":0.5}(%1, %1, %1, %s, %s, %2, %2, %w)`;
+
 export const maskRules: readonly RuleCase[] = [
+  {
+    rule: "keys-of-mask",
+    pass: "skip-branch",
+    fires: weighedBy('%w = cast {"dtype":"f32"}(%r)'),
+    spares: [
+      weighedBy('%3 = not(%r)\n%w = cast {"dtype":"f32"}(%3)'),
+      weighedBy('%3 = cast {"dtype":"f32"}(%r)\n%w = add(%3, %3)'),
+    ],
+  },
   {
     rule: "above-of-comparison",
     fires: comparedAt("lt(%d, %v)"),

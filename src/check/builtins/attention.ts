@@ -8,12 +8,13 @@ import { ERROR, type ConstValue, type Emitter, type Builtin } from "../context.j
 import { plainEverywhere } from "../tensors/entries.js";
 import type { LogicalType, Value } from "../model.js";
 import { toOperands } from "../tensors/operators.js";
-import { isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../types.js";
+import { equalShapes, isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../types.js";
 import { printType } from "../values.js";
 import {
   boolArg,
   floatArg,
   requiredArg,
+  requireDtype,
   integerArg,
   listArg,
   numberArg,
@@ -30,14 +31,17 @@ export const attention: Builtin = {
     { name: "causal", optional: true, named: true },
     { name: "window", optional: true, named: true },
     { name: "scale", optional: true, named: true },
+    { name: "weight", optional: true, named: true },
   ],
   doc:
     "attention(q: float[B, H, T, d], k: float[B, G, S, d], v: float[B, G, S, e], causal: false, window: 0, " +
-    "scale: 1/√d) -> float[B, H, T, e]\n" +
+    "scale: 1/√d, weight: f32[B, S]) -> float[B, H, T, e]\n" +
     "softmax(q·kᵀ·scale)·v for each head (Vaswani et al. 2017). The head axis may be missing; G divides H, and " +
     "each head of k and v serves a group of q's. " +
     "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
-    "q may lie on another axis of the same sequence than k and v. A query that sees no key yields zeros.",
+    "q may lie on another axis of the same sequence than k and v. A query that sees no key yields zeros. " +
+    "With weights of keys, Σ weight·exp(score)·v / Σ weight·exp(score): a weight of 0 hides its key, as does one " +
+    "below; the gradient of a weight of 0 is that from above.",
   apply(emitter, args, span) {
     const values = [
       floatArg(emitter, args, "attention", "q"),
@@ -70,30 +74,49 @@ export const attention: Builtin = {
       causal || window > 0 ? (causal ? "`causal: true`" : "`window`") : null,
       span,
     );
-    if (!shape) return ERROR;
+    const weight = args.has("weight") ? weightArg(emitter, args, k) : [];
+    if (!shape || !weight) return ERROR;
     return {
       kind: "tensor",
-      value: emitAttention(emitter, q, k, v, { causal, window, scale: scale ?? null }, shape, span),
+      value: emitAttention(emitter, [q, k, v, ...weight], { causal, window, scale: scale ?? null }, shape, span),
     };
   },
 };
 
+/** The weights of keys, one for each token of k; null after a report. */
+function weightArg(emitter: Emitter, args: Args, k: Value): readonly Value[] | null {
+  const weight = tensorArg(emitter, args, "attention", "weight");
+  const at = requiredArg(args, "weight").span;
+  if (!weight || !requireDtype(emitter, weight, ["f32"], "attention", at)) return null;
+  const wanted = typeOf("f32", [k.type.shape[0] ?? 1, k.type.shape.at(-2) ?? 1]);
+  if (equalShapes(weight.type.shape, wanted.shape)) return [weight];
+  const place = weight.type.shape.findIndex((size, i) => !equalSizes(size, wanted.shape[i] ?? -1));
+  const [x, y] = [weight.type.shape[place] ?? 1, wanted.shape[place] ?? 1];
+  if (weight.type.shape.length === 2) reportSizes(emitter, "`weight` of `attention`", weight.type, x, wanted, y, at);
+  else
+    emitter.report(
+      "wrong-rank",
+      { what: "`weight` of `attention`", needs: "one number a key, f32[B, S]", found: printType(weight.type) },
+      at,
+    );
+  return null;
+}
+
 function emitAttention(
   emitter: Emitter,
-  q: Value,
-  k: Value,
-  v: Value,
+  [q, k, v, ...weight]: readonly [Value, Value, Value, ...Value[]],
   attrs: Value<"attention">["attrs"],
   shape: readonly Size[],
   span: Span,
 ): Value {
-  if (shape.length <= 4) return emitter.emit("attention", [q, k, v], attrs, typeOf(q.type.dtype, shape), span);
+  if (shape.length <= 4)
+    return emitter.emit("attention", [q, k, v, ...weight], attrs, typeOf(q.type.dtype, shape), span);
   // Merge several leading dimensions into one of heads; they are equal in q, k and v.
   const flat = (value: Value): Value =>
     emitter.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
   const result = emitter.emit(
     "attention",
-    [flat(q), flat(k), flat(v)],
+    [flat(q), flat(k), flat(v), ...weight],
     attrs,
     typeOf(q.type.dtype, flatten(shape)),
     span,

@@ -9,6 +9,7 @@ import type { Step } from "../plan.js";
 import { PORTABLE_ATTENTION, type AttentionTuning } from "../tunings/attention.js";
 import {
   bindRowsTable,
+  declareWeights,
   elementOf,
   extent,
   isWideResult,
@@ -33,8 +34,16 @@ import {
 
 type Context = KernelContext<"attention_grad">;
 
+/** The place of the weights of keys among the inputs. */
+const WEIGHTS = 10;
+
 const attentionGrad: Spec<"attention_grad"> = (context) => {
   const { inputs, extents } = context;
+  if (inputs.length > WEIGHTS) {
+    // As many buffers as can be bound hold the rest, so statistics and weights lie in the table of rows.
+    const table = rowsTable(context, scratch(0), { weights: WEIGHTS, statistics: [7, 8] });
+    return work([table.step, sideStep(context, "queries"), sideStep(context, "keys")], [table.bytes]);
+  }
   const rows = rowsTable(context, scratch(0));
   const steps = [rows.step, statsTable(context, scratch(1)), sideStep(context, "queries"), sideStep(context, "keys")];
   return work(steps, [rows.bytes, extents.times(2, extents.bytes(typeAt(inputs, 7)))]);
@@ -68,11 +77,13 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   const own = (ofQueries ? q : k).type.shape[1]!;
   const ownGroup = ofQueries ? groupSize : 1;
   const most = extents.most(packedAxis(own)!);
+  const weighted = inputs.length > WEIGHTS;
   const { kernel, tile } = tiled(
     tunings.attention,
     Math.ceil(q.width / 4),
     Math.ceil(v.width / 4),
     most === null ? Infinity : most * ownGroup,
+    weighted,
     extents,
   );
 
@@ -84,7 +95,7 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   ] as const)
     kernel.read(name, elementOf(rows), input(place));
   bindRowsTable(kernel, scratch(0));
-  kernel.read("stats", "f32", scratch(1));
+  if (!weighted) kernel.read("stats", "f32", scratch(1));
   kernel
     .count("sharedHeads", shared)
     .count("groupSize", groupSize)
@@ -122,7 +133,8 @@ function sideStep(context: Context, side: Side): Step<Operand> {
     writer(kernel, `write${letter}`, `d${letter}`, to, `place${letter}`, declare);
   }
   if (ofQueries) kernel.function("fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}");
-  for (const f of namesOf(ofQueries)) kernel.function(f);
+  for (const f of namesOf(ofQueries, weighted)) kernel.function(f);
+  if (weighted) declareWeighing(kernel, ofQueries);
   if (ofQueries) declareSight(kernel, attrs);
   else declareSeeing(kernel, attrs);
 
@@ -131,14 +143,34 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   return kernel.dispatch(extents.times(shared, tiles));
 }
 
+/** The weights of keys on whichever side they are, and where their gradient goes. */
+function declareWeighing(kernel: KernelBuilder, ofQueries: boolean): void {
+  declareWeights(kernel, "keyWeight");
+  const [one, key] = ["{ return 1.0; }", "{ return keyWeight(row); }"];
+  kernel
+    .function(`fn ownWeight(row: u32) -> f32 ${ofQueries ? one : key}`)
+    .function(`fn otherWeight(row: u32) -> f32 ${ofQueries ? key : one}`);
+  if (ofQueries) kernel.function("fn writeWeight(head: u32, row: u32, x: f32) {}");
+  else
+    kernel
+      .write("dw", "f32", result(3))
+      .function("fn writeWeight(head: u32, row: u32, x: f32) { dw[head * startK(batch()) + row] = x; }");
+}
+
 /** The kernel file's names for the two sides. */
-function namesOf(ofQueries: boolean): readonly string[] {
+function namesOf(ofQueries: boolean, weighted: boolean): readonly string[] {
   const [own, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
-  const stats = `{
+  const inTable = `{
+  let queries = startQ(batch());
+  let at = 2u * batch() + 2u + queries + 2u * startK(batch()) + head * queries + row;
+  return vec2f(bitcast<f32>(rows[at]), bitcast<f32>(rows[at + sharedHeads() * groupSize() * queries]));
+}`;
+  const inBuffer = `{
   let queries = startQ(batch());
   let n = head * queries + row;
   return vec2f(stats[n], stats[sharedHeads() * groupSize() * queries + n]);
 }`;
+  const stats = weighted ? inTable : inBuffer;
   const none = "{ return vec2f(); }";
   return [
     `fn ownGroup() -> u32 { return ${ofQueries ? "groupSize()" : "1u"}; }`,
@@ -167,9 +199,16 @@ const MOST_VECTORS = 16;
 const LANES = [8, 16, 32] as const;
 
 /** The kernel with its tile's constants; `most`: the most rows of a sequence. */
-function tiled(tuning: AttentionTuning, quarters: number, quartersV: number, most: number, extents: Extents): Tiled {
+function tiled(
+  tuning: AttentionTuning,
+  quarters: number,
+  quartersV: number,
+  most: number,
+  weighted: boolean,
+  extents: Extents,
+): Tiled {
   const needed = most === Infinity ? Infinity : 2 ** Math.ceil(Math.log2(Math.max(1, most)));
-  if (tuning.kind === "subgroup" && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width) {
+  if (!weighted && tuning.kind === "subgroup" && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width) {
     const [chunks, parts] = [Math.ceil(quarters / tuning.width), Math.ceil(quartersV / tuning.width)];
     let half = Math.max(1, Math.min(tuning.tile, needed) / 2);
     while (half > 1 && half * Math.max(chunks, parts) > MOST_VECTORS) half /= 2;
@@ -182,8 +221,9 @@ function tiled(tuning: AttentionTuning, quarters: number, quartersV: number, mos
   const own = tuning.kind === "workgroup" ? tuning : PORTABLE_ATTENTION;
   const lanes = LANES.find((n) => n >= own.lanes && Math.max(quarters, quartersV) <= 2 * n) ?? LANES.at(-1)!;
   let tile = Math.min(own.tile, needed);
-  while (tile > 1 && 16 * tile * (quarters + quartersV + 2 * lanes) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
-  const kernel = new KernelBuilder("attention_grad", extents)
+  const each = 16 * (quarters + quartersV + 2 * lanes) + (weighted ? 4 * lanes : 0);
+  while (tile > 1 && tile * each > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  const kernel = new KernelBuilder(weighted ? "attention_weighted_grad" : "attention_grad", extents)
     .constant("LANES", lanes)
     .constant("TILE", tile)
     .constant("STAGED", tile * quarters);

@@ -104,33 +104,71 @@ export function bindRowsTable(kernel: KernelBuilder, table: Operand): void {
     .function("fn positionK(row: u32) -> u32 { return rows[2u * batch() + 2u + startQ(batch()) + row]; }");
 }
 
+/** `fn name(row: u32) -> f32`: the weight of a key, in the table that is bound as `rows`. */
+export function declareWeights(kernel: KernelBuilder, name: string): void {
+  const before = "2u * batch() + 2u + startQ(batch()) + startK(batch())";
+  kernel.function(`fn ${name}(row: u32) -> f32 { return bitcast<f32>(rows[${before} + row]); }`);
+}
+
+/** What a table holds behind the positions: the weights of keys, then statistics of queries; inputs by their places. */
+export interface MoreRows {
+  readonly weights: number;
+  readonly statistics?: readonly [number, number];
+}
+
 /**
- * The step that writes starts of queries and of keys, then positions of both, inputs 3 to 6, one after the other; and
- * the bytes they take.
+ * The step that writes starts of queries and of keys, then positions of both, inputs 3 to 6, one after the other, and
+ * numbers by their bits if there are `more`; and the bytes they take.
  */
 export function rowsTable(
   { inputs, extents, tunings }: Pick<KernelContext<OpName>, "inputs" | "extents" | "tunings">,
   table: Operand,
+  more: MoreRows | null = null,
 ): { readonly step: Step<Operand>; readonly bytes: Size } {
   const kernel = new KernelBuilder("pointwise", extents, "attention_rows");
   bindRowInputs(kernel);
+  const [lse, delta] = more?.statistics ?? [];
+  if (more) kernel.read("weights", "f32", input(more.weights));
+  if (lse !== undefined && delta !== undefined)
+    kernel.read("lse", "f32", input(lse)).read("delta", "f32", input(delta));
   kernel.write("y", "u32", table).count("batch", extents.batch);
+  const places = [3, 4, 5, 6, ...(more ? [more.weights, ...(more.statistics ?? [])] : [])];
+  const heads = typeAt(inputs, 0).shape[0]!;
+  if (lse !== undefined) kernel.count("heads", heads);
+  const positions = "2u * batch() + 2u + startQ(batch()) + startK(batch())";
+  const count = `${positions}${more ? " + startK(batch())" : ""}${
+    lse === undefined ? "" : " + 2u * heads() * startQ(batch())"
+  }`;
   kernel
-    .function("fn count() -> u32 { return 2u * batch() + 2u + startQ(batch()) + startK(batch()); }")
-    .function(ROWS_TABLE);
-  const entries = [3, 4, 5, 6].map((i) => extents.product(typeAt(inputs, i).shape)).reduce(addSizes);
+    .function(`fn count() -> u32 { return ${count}; }`)
+    .function(tableText(more ? (lse === undefined ? WEIGHTS : STATISTICS) : POSITIONS));
+  const entries = places.map((i) => extents.product(typeAt(inputs, i).shape)).reduce(addSizes);
   return { step: kernel.spread(entries, tunings.elements), bytes: extents.times(4, entries) };
 }
 
-const ROWS_TABLE = `fn value(i: u32) -> u32 {
+/** Entry i of the table; `behind` says what lies behind the positions of queries. */
+const tableText = (behind: string): string => `fn value(i: u32) -> u32 {
   let n = batch() + 1u;
   if (i < n) { return startQ(i); }
   if (i < 2u * n) { return startK(i - n); }
   let row = i - 2u * n;
   let queries = startQ(batch());
   if (row < queries) { return positionQ(row); }
-  return positionK(row - queries);
+${behind}
 }`;
+
+const POSITIONS = "  return positionK(row - queries);";
+const POSITIONS_FIRST = `  let key = row - queries;
+  let keys = startK(batch());
+  if (key < keys) { return positionK(key); }`;
+const WEIGHTS = `${POSITIONS_FIRST}
+  return bitcast<u32>(weights[key - keys]);`;
+const STATISTICS = `${POSITIONS_FIRST}
+  if (key < 2u * keys) { return bitcast<u32>(weights[key - keys]); }
+  let statistic = key - 2u * keys;
+  let each = heads() * queries;
+  if (statistic < each) { return bitcast<u32>(lse[statistic]); }
+  return bitcast<u32>(delta[statistic - each]);`;
 
 /** Whether all operands can be read as vectors of four columns. */
 export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean =>

@@ -15,6 +15,7 @@ import {
   bindOperands,
   bindRowInputs,
   bindRowsTable,
+  declareWeights,
   operandsOf,
   readsVectors,
   rowsTable,
@@ -30,24 +31,41 @@ import {
   type Operand,
   type Spec,
   type KernelContext,
+  type Work,
 } from "./spec.js";
 
 const attention: Spec<"attention"> = (context) => {
+  if (context.inputs.length > WEIGHTS) return withWeights(context, null);
   const keep = "fn keep(head: u32, row: u32, lse: f32) {}";
   return work(attentionSteps(context, bindRowInputs, (kernel) => kernel.function(keep)));
 };
 
 /** Attention that also stores the values saved for its gradient. */
 const attentionKept: Spec<"attention_kept"> = (context) => {
-  const table = rowsTable(context, scratch());
   const keep = "fn keep(head: u32, row: u32, x: f32) { lse[head * startQ(batch()) + row] = x; }";
-  const steps = attentionSteps(
-    context,
-    (kernel) => bindRowsTable(kernel, scratch()),
-    (kernel) => kernel.write("lse", "f32", result(1)).function(keep),
-  );
+  const declareKeep: Declare = (kernel) => void kernel.write("lse", "f32", result(1)).function(keep);
+  if (context.inputs.length > WEIGHTS) return withWeights(context, declareKeep);
+  const table = rowsTable(context, scratch());
+  const steps = attentionSteps(context, (kernel) => bindRowsTable(kernel, scratch()), declareKeep);
   return work([table.step, ...steps], [table.bytes]);
 };
+
+/** The place of the weights of keys among the inputs. */
+const WEIGHTS = 7;
+
+/** Attention whose keys weigh more or less. */
+function withWeights(context: KernelContext<"attention" | "attention_kept">, declareKeep: Declare | null): Work {
+  const table = rowsTable(context, scratch(), { weights: WEIGHTS });
+  const steps = attentionSteps(
+    context,
+    (kernel) => {
+      bindRowsTable(kernel, scratch());
+      declareWeights(kernel, "weightAt");
+    },
+    declareKeep ?? ((kernel) => kernel.function("fn keep(head: u32, row: u32, lse: f32) {}")),
+  );
+  return work([table.step, ...steps], [table.bytes]);
+}
 
 type Declare = (kernel: KernelBuilder) => void;
 
@@ -87,9 +105,9 @@ function attentionSteps(
     const tiles = addSizes(extents.ceilDivide(extents.times(groupSize, rows), tile), extents.batch);
     return kernel.dispatch(extents.times(shared, tiles));
   };
-  const all = tiled(context.tunings.attention, operands, most === null ? Infinity : most * groupSize, make).map(
-    dispatched,
-  );
+  const queries = most === null ? Infinity : most * groupSize;
+  const weighted = context.inputs.length > WEIGHTS;
+  const all = tiled(context.tunings.attention, operands, queries, weighted, make).map(dispatched);
   return all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
 }
 
@@ -106,19 +124,30 @@ interface Tiled {
 type Make = (file: string) => KernelBuilder;
 
 /** The kernel with its tile's constants, preceded by its stand-in, if any; `most`: the most queries of a sequence. */
-function tiled(tuning: AttentionTuning, operands: AttentionOperands, most: number, make: Make): readonly Tiled[] {
+function tiled(
+  tuning: AttentionTuning,
+  operands: AttentionOperands,
+  most: number,
+  weighted: boolean,
+  make: Make,
+): readonly Tiled[] {
   const [quarters, quartersV] = [quartersOf(operands.q.width), quartersOf(operands.v.width)];
-  if (tuning.kind === "workgroup") return [byWorkgroup(tuning, quarters, quartersV, most, make)];
+  if (weighted) {
+    const own = tuning.kind === "workgroup" ? tuning : PORTABLE_ATTENTION;
+    return [byWorkgroup("attention_weighted", own, quarters, quartersV, most, make)];
+  }
+  if (tuning.kind === "workgroup") return [byWorkgroup("attention", tuning, quarters, quartersV, most, make)];
   const fits = readsVectors(operands) && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width;
   return fits
     ? bySubgroup(tuning, quarters, quartersV, most, make)
-    : [byWorkgroup(PORTABLE_ATTENTION, quarters, quartersV, most, make)];
+    : [byWorkgroup("attention", PORTABLE_ATTENTION, quarters, quartersV, most, make)];
 }
 
 /** Invocations of a workgroup: for widths up to 256 a lane owns at most two vectors of columns. */
 const LANES = [8, 16, 32] as const;
 
 function byWorkgroup(
+  file: "attention" | "attention_weighted",
   { lanes: least, tile: wanted }: SharedAttention,
   quarters: number,
   quartersV: number,
@@ -127,8 +156,10 @@ function byWorkgroup(
 ): Tiled {
   const lanes = LANES.find((n) => n >= least && quartersV <= 2 * n) ?? LANES.at(-1)!;
   let tile = Math.min(wanted, powerFrom(most));
-  while (tile > 1 && tile * (16 * quarters + 20 * lanes + 4) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
-  const kernel = make("attention")
+  // With weights also whether a key was seen, by each lane and by all.
+  const more = file === "attention" ? 0 : 4 * lanes + 4;
+  while (tile > 1 && tile * (16 * quarters + 20 * lanes + 4 + more) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  const kernel = make(file)
     .constant("LANES", lanes)
     .constant("TILE", tile)
     .constant("STAGED", tile * quarters);
