@@ -1,7 +1,9 @@
 // Parses the `config.json` of a decoder as a description of its layers. Unknown fields and values are refused by name.
 import { CheckpointError } from "./errors.js";
-import { families, type Biases, type Family } from "./families.js";
+import { beyond, families, type Biases, type Family } from "./families.js";
 import { Fields } from "./fields.js";
+import { latentScale, type Latent } from "./latent.js";
+import type { Mixture } from "./mixture.js";
 import { rotaryOf, type Rotary } from "./rotary.js";
 
 /** The architecture of a decoder. */
@@ -28,6 +30,14 @@ export interface DecoderConfig {
   /** The attention window of each layer; 0: no limit. */
   readonly windows: readonly number[];
   readonly rotary: Rotary;
+  /** The mixture of experts of the layers that have one; null: none has. */
+  readonly mixture: Mixture | null;
+  /** Latent attention; null: each head has keys and values of its own, or shares them in groups. */
+  readonly latent: Latent | null;
+  /** The factor on attention scores; null: 1/√(width of a head). */
+  readonly scoreScale: number | null;
+  /** Layers behind the last whose weights a checkpoint may hold, which guess tokens further ahead. */
+  readonly ahead: number;
 }
 
 /** The activation, a function of the language. */
@@ -53,22 +63,24 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const [vocab, dim, hidden, depth, heads] = [
     needed("vocab_size"),
     needed("hidden_size"),
-    needed("intermediate_size"),
-    needed("num_hidden_layers"),
+    needed(family.fields.hidden),
+    needed(family.fields.depth),
     needed("num_attention_heads"),
   ];
   const kvHeads = config.whole("num_key_value_heads") ?? family.kvHeads ?? heads;
   if (heads % kvHeads !== 0) config.refuse("num_key_value_heads", `it must divide num_attention_heads, ${heads}`);
-  const headDim = config.whole("head_dim") ?? family.headDim ?? dim / heads;
+  const latent = family.latent(config, dim);
+  if (latent && kvHeads !== heads) config.refuse("num_key_value_heads", `it is num_attention_heads, ${heads}`);
+  const headDim = latent?.turned ?? config.whole("head_dim") ?? family.headDim ?? dim / heads;
   if (!Number.isInteger(headDim))
     config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, where there is no head_dim`);
   if (headDim % 2 !== 0)
     config.refuse(
-      config.has("head_dim") ? "head_dim" : "hidden_size",
+      latent ? "qk_rope_head_dim" : config.has("head_dim") ? "head_dim" : "hidden_size",
       `heads of width ${headDim} have no pairs to rotate`,
     );
   const positions = config.whole("max_position_embeddings") ?? family.positions;
-  const rotary = rotaryOf(config, { headDim, positions, theta: 10000 });
+  const rotary = rotaryOf(config, { headDim, positions, theta: family.theta });
   const act = config.text("hidden_act") ?? "silu";
   const read: DecoderConfig = {
     family,
@@ -86,6 +98,10 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     tied: config.flag("tie_word_embeddings") ?? false,
     windows: family.windows(config, depth),
     rotary,
+    mixture: family.mixture(config, depth),
+    latent,
+    scoreScale: latent && latentScale(config, latent),
+    ahead: config.whole("num_nextn_predict_layers", 0) ?? 0,
   };
   refuseUnsupported(config);
   return read;
@@ -93,6 +109,8 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
 
 function familyOf(config: Fields): Family {
   const type = config.text("model_type") ?? config.missing("model_type");
+  const why = beyond.get(type);
+  if (why !== undefined) return config.refuse("model_type", why);
   const known = [...families.keys()].join(", ");
   const family = families.get(type);
   if (!family)
@@ -112,6 +130,13 @@ const READ = [
   "max_position_embeddings rms_norm_eps hidden_act tie_word_embeddings attention_bias mlp_bias rope_theta " +
     "rope_scaling rope_parameters",
   "partial_rotary_factor sliding_window use_sliding_window max_window_layers layer_types",
+  "num_local_experts num_experts num_experts_per_tok moe_intermediate_size shared_expert_intermediate_size " +
+    "norm_topk_prob decoder_sparse_step mlp_only_layers qkv_bias",
+  "n_routed_experts n_shared_experts routed_scaling_factor n_group topk_group first_k_dense_replace " +
+    "moe_layer_freq scoring_func topk_method num_nextn_predict_layers",
+  "q_lora_rank kv_lora_rank qk_nope_head_dim qk_rope_head_dim qk_head_dim v_head_dim rope_interleave",
+  "num_layers ffn_hidden_size expert_ffn_hidden_size moe_topk zero_expert_num zero_expert_type router_bias " +
+    "mla_scale_q_lora mla_scale_kv_lora attention_method",
 ];
 
 /** Fields that do not affect the forward pass: training, generation (which has its own file), bookkeeping. */
@@ -130,6 +155,7 @@ const WITHOUT_EFFECT = [
     "use_bfloat16 pruned_heads attn_implementation",
   "_attn_implementation _attn_implementation_autoset is_llama_config transformers.js_config unsloth_version " +
     "unsloth_fixed rope_interleaved use_mrope",
+  "auto_map output_router_logits router_aux_loss_coef router_jitter_noise aux_loss_alpha seq_aux ep_size",
 ];
 
 const words = (lines: readonly string[]): ReadonlySet<string> => new Set(lines.flatMap((line) => line.split(" ")));

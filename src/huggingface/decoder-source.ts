@@ -1,7 +1,19 @@
 // Generates the `.mod` source of a decoder from its configuration, dense or with every n-th layer routed.
 import { invariant } from "../base/invariant.js";
 import { formatSource } from "../syntax/format-source.js";
+import { attention } from "./attention-source.js";
 import { floatText, type DecoderConfig } from "./config.js";
+import { keys } from "./keys-source.js";
+import { latentDefaults, latentNames } from "./latent-source.js";
+import {
+  hasDense,
+  mixtureBlocks,
+  mixtureConstants,
+  mixtureDefaults,
+  mixtureImports,
+  mixtureOfLayer,
+} from "./mixture-source.js";
+import { hasWindows, isUniform, joinNames } from "./source-text.js";
 
 /** Which layers are routed, and the final capacity for training, as an expression of the language. */
 export interface Routing {
@@ -17,10 +29,11 @@ export interface Routing {
  */
 export function decoderSource(config: DecoderConfig, routing: Routing | null = null): string {
   const text = [
-    imports(routing),
+    imports(config, routing),
     ...constants(config),
     attention(config),
     mlp(config),
+    ...mixtureBlocks(config),
     layer(config),
     model(config, routing),
   ].join("\n\n");
@@ -29,12 +42,15 @@ export function decoderSource(config: DecoderConfig, routing: Routing | null = n
   return formatted;
 }
 
-function imports(routing: Routing | null): string {
-  return `import { Embedding, Linear, ${routing === null ? "" : "MoD, "}Residual, RMSNorm } from "std"`;
+function imports(config: DecoderConfig, routing: Routing | null): string {
+  const used = ["Embedding", "Linear", ...(routing === null ? [] : ["MoD"]), "Residual", "RMSNorm"];
+  const all = [...used, ...mixtureImports(config)].sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1));
+  return `import { ${all.join(", ")} } from "std"`;
 }
 
 /** Tables of angles and windows that no formula of the language expresses. */
-function constants({ rotary, windows }: DecoderConfig): readonly string[] {
+function constants(config: DecoderConfig): readonly string[] {
+  const { rotary, windows } = config;
   const angles =
     rotary.frequencies === null
       ? []
@@ -45,51 +61,7 @@ function constants({ rotary, windows }: DecoderConfig): readonly string[] {
   const seen = isUniform(windows)
     ? []
     : [`/// How far each layer sees, itself included; 0 for no limit.\nconst windows = [${windows.join(", ")}]`];
-  return [...angles, ...seen];
-}
-
-const isUniform = (windows: readonly number[]): boolean => windows.every((w) => w === windows[0]);
-const hasWindows = ({ windows }: DecoderConfig): boolean => windows.some((w) => w > 0);
-
-/** Parameters of a block, without the ones that the configuration does not need. */
-const joinNames = (...names: readonly (string | false)[]): string => names.filter((name) => name !== false).join(", ");
-
-function attention(config: DecoderConfig): string {
-  const { biases, family, rotary } = config;
-  const windowed = hasWindows(config);
-  const norms = family.headNorms
-    ? `\n  q_norm: RMSNorm(head_dim, eps: eps)\n  k_norm: RMSNorm(head_dim, eps: eps)`
-    : "";
-  const angles =
-    rotary.frequencies === null
-      ? "theta"
-      : joinNames("frequencies: frequencies", rotary.scale !== 1 && `scale: ${floatText(rotary.scale)}`);
-  const head = (x: string): string =>
-    `rearrange(${x}(x), "b t (h d) -> b h t d", h: ${x === "q" ? "heads" : "kv_heads"})`;
-  const turned = (x: string): string => `rope(${family.headNorms ? `${x}_norm(${head(x)})` : head(x)}, ${angles})`;
-  const parameters = joinNames(
-    "dim: int",
-    "heads: int",
-    "kv_heads: int",
-    "head_dim: int",
-    rotary.frequencies === null && "theta: float",
-    family.headNorms && "eps: float",
-    windowed && "window: int",
-  );
-  return `/// Self-attention with rotary positions; heads of queries share keys and values in groups.
-block Attention(${parameters}) {
-  q: Linear(dim, heads * head_dim, bias: ${biases.qkv})
-  k: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
-  v: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
-  o: Linear(heads * head_dim, dim, bias: ${biases.o})${norms}
-
-  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
-    q = ${turned("q")}
-    k = ${turned("k")}
-    v = ${head("v")}
-    o(rearrange(attention(q, k, v, causal: true${windowed ? ", window: window" : ""}), "b h t d -> b t (h d)"))
-  }
-}`;
+  return [...angles, ...seen, ...mixtureConstants(config)];
 }
 
 function mlp({ activation, biases }: DecoderConfig): string {
@@ -103,26 +75,53 @@ block MLP(dim: int, hidden: int) {
 }`;
 }
 
+/** Arguments of a layer's attention, by their names. */
+const attentionArguments = (config: DecoderConfig, window: string | false): string => {
+  const { family, latent, rotary } = config;
+  const theta = rotary.frequencies === null && "theta";
+  return latent
+    ? joinNames("dim, heads", latentNames(latent), theta)
+    : joinNames("dim, heads, kv_heads, head_dim", theta, family.headNorms !== null && "eps", window);
+};
+
 function layer(config: DecoderConfig): string {
-  const { family, rotary } = config;
-  const [theta, windowed] = [rotary.frequencies === null, hasWindows(config)];
+  const { family, latent, mixture, rotary } = config;
+  const windowed = hasWindows(config);
   const parameters = joinNames(
     "dim: int",
     "heads: int",
-    "kv_heads: int",
-    "head_dim: int",
-    "hidden: int",
-    theta && "theta: float",
+    ...(latent ? latentNames(latent).split(", ") : ["kv_heads", "head_dim"]).map((name) => `${name}: int`),
+    (mixture === null || family.twofold) && "hidden: int",
+    rotary.frequencies === null && "theta: float",
     "eps: float",
     windowed && "window: int",
+    mixture !== null && (family.twofold ? "moe: block" : "mlp: block"),
   );
-  const heads = "dim, heads, kv_heads, head_dim";
+  const attn = `Attention(${attentionArguments(config, windowed && "window")})`;
+  if (family.twofold)
+    return `/// A layer of two halves, attention and a network each. A mixture of experts lies beside the second
+/// (ScMoE, arXiv 2404.05019). It returns its update only.
+block DecoderLayer(${parameters}) {
+  attn_norm: [for n in 0..2: RMSNorm(dim, eps: eps)]
+  attn: [for n in 0..2: ${attn}]
+  mlp_norm: [for n in 0..2: RMSNorm(dim, eps: eps)]
+  mlp: [for n in 0..2: MLP(dim, hidden)]
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    a = attn[0](attn_norm[0](x))
+    y = mlp_norm[0](x + a)
+    beside = moe(y)
+    a = a + mlp[0](y)
+    a = a + attn[1](attn_norm[1](x + a))
+    a + mlp[1](mlp_norm[1](x + a)) + beside
+  }
+}`;
   return `/// A pre-norm layer. It returns its update only.
 block DecoderLayer(${parameters}) {
   attn_norm: RMSNorm(dim, eps: eps)
-  attn: Attention(${joinNames(heads, theta && "theta", family.headNorms && "eps", windowed && "window")})
+  attn: ${attn}
   mlp_norm: RMSNorm(dim, eps: eps)
-  mlp: MLP(dim, hidden)
+  ${mixture === null ? "mlp: MLP(dim, hidden)" : ""}
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
     a = attn(attn_norm(x))
@@ -132,15 +131,15 @@ block DecoderLayer(${parameters}) {
 }
 
 function model(config: DecoderConfig, routing: Routing | null): string {
-  const { family, tied, rotary, windows } = config;
+  const { family, latent, mixture, tied, rotary, windows } = config;
   const windowed = hasWindows(config);
   const parameters = joinNames(
     `vocab: int = ${config.vocab}`,
     `dim: int = ${config.dim}`,
     `heads: int = ${config.heads}`,
-    `kv_heads: int = ${config.kvHeads}`,
-    `head_dim: int = ${config.headDim}`,
-    `hidden: int = ${config.hidden}`,
+    ...(latent ? latentDefaults(latent) : [`kv_heads: int = ${config.kvHeads}`, `head_dim: int = ${config.headDim}`]),
+    hasDense(config) && `hidden: int = ${config.hidden}`,
+    ...mixtureDefaults(config),
     `depth: int = ${config.depth}`,
     `context: int = ${config.context}`,
     rotary.frequencies === null && `theta: float = ${floatText(rotary.theta)}`,
@@ -151,7 +150,14 @@ function model(config: DecoderConfig, routing: Routing | null): string {
   );
   const window = windowed && (isUniform(windows) ? "window" : "windows[i]");
   const theta = rotary.frequencies === null && "theta";
-  const one = `DecoderLayer(${joinNames("dim, heads, kv_heads, head_dim, hidden", theta, "eps", window)})`;
+  const one = `DecoderLayer(${joinNames(
+    latent ? `dim, heads, ${latentNames(latent)}` : "dim, heads, kv_heads, head_dim",
+    (mixture === null || family.twofold) && "hidden",
+    theta,
+    "eps",
+    window,
+    mixture !== null && mixtureOfLayer({ ...config, mixture }),
+  )})`;
   const layers =
     routing === null
       ? `[for i in 0..depth: Residual(${one})]`
@@ -189,27 +195,4 @@ function about({ family }: DecoderConfig, routing: Routing | null): string {
 /// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
 /// it computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
 /// modc train --only router,guess --live-schedule capacity=100%@0,${routing.capacity}@50%`;
-}
-
-/** A layer's weights lie in what \`Residual\` or \`MoD\` received as \`inner\`. */
-function keys({ family, biases, tied }: DecoderConfig): readonly string[] {
-  const ours = "layers.{i}.inner";
-  const theirs = "model.layers.{i}";
-  const rule = (path: string, ...keysOf: readonly string[]): string =>
-    `"${path}" = ${keysOf.map((key) => `"${key}"`).join(" or ")}`;
-  // With head norms the linear maps are named one by one: a placeholder would match q_norm too.
-  const maps = family.headNorms ? ["q", "k", "v", "o"] : ["{p}"];
-  const biased = biases.qkv && biases.o ? maps : biases.qkv ? ["q", "k", "v"] : [];
-  return [
-    rule("embed.table", "model.embed_tokens.weight", ...(tied ? ["lm_head.weight"] : [])),
-    ...maps.map((p) => rule(`${ours}.attn.${p}.weight`, `${theirs}.self_attn.${p}_proj.weight`)),
-    ...biased.map((p) => rule(`${ours}.attn.${p}.bias`, `${theirs}.self_attn.${p}_proj.bias`)),
-    ...(family.headNorms ? [rule(`${ours}.attn.{p}_norm.weight`, `${theirs}.self_attn.{p}_norm.weight`)] : []),
-    rule(`${ours}.mlp.{p}.${biases.mlp ? "{w}" : "weight"}`, `${theirs}.mlp.{p}_proj.${biases.mlp ? "{w}" : "weight"}`),
-    rule(`${ours}.attn_norm.weight`, `${theirs}.input_layernorm.weight`),
-    rule(`${ours}.mlp_norm.weight`, `${theirs}.post_attention_layernorm.weight`),
-    rule("norm.weight", "model.norm.weight"),
-    ...(tied ? [] : [rule("head.weight", "lm_head.weight")]),
-    `ignore "model.layers.{i}.self_attn.rotary_emb.inv_freq"`,
-  ];
 }

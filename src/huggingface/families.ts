@@ -1,6 +1,16 @@
 // The supported decoder families: the defaults of their configurations, and the weights of their layers. One record for
 // each `model_type`; defaults are those of Hugging Face's configuration classes.
 import type { Fields } from "./fields.js";
+import { deepseekLatent, longcatLatent, type Latent } from "./latent.js";
+import {
+  deepseekMixture,
+  longcatMixture,
+  mixtralMixture,
+  olmoeMixture,
+  qwen2Mixture,
+  qwen3Mixture,
+  type Mixture,
+} from "./mixture.js";
 
 /** Whether the linear maps of a layer have a bias. */
 export interface Biases {
@@ -22,20 +32,40 @@ export interface Family {
   /** Default number of key and value heads; null: that of the query heads. */
   readonly kvHeads: number | null;
   biases(config: Fields): Biases;
-  /** Whether each head of q and k has a norm. */
-  readonly headNorms: boolean;
+  /** What of q and k has a norm: each head, all heads as one row, or nothing. */
+  readonly headNorms: "head" | "row" | null;
   /** The attention window of each of `depth` layers; 0: no limit. */
   windows(config: Fields, depth: number): readonly number[];
+  /** Fields of the network's hidden width and of the number of layers. */
+  readonly fields: { readonly hidden: string; readonly depth: string };
+  /** Default of `rope_theta`. */
+  readonly theta: number;
+  /** The mixture of experts of a family that has one. */
+  mixture(config: Fields, depth: number): Mixture | null;
+  /** The latent attention of a family that has it. */
+  latent(config: Fields, dim: number): Latent | null;
+  /** Whether a layer is two of each, attention and network, with the mixture beside the second half. */
+  readonly twofold: boolean;
 }
 
+/** What families have unless they say otherwise. */
+const usual = {
+  fields: { hidden: "intermediate_size", depth: "num_hidden_layers" },
+  theta: 10000,
+  headDim: null,
+  headNorms: null,
+  mixture: () => null,
+  latent: () => null,
+  twofold: false,
+} satisfies Partial<Family>;
+
 const llama: Family = {
+  ...usual,
   type: "llama",
   model: "Llama",
   architecture: "LlamaForCausalLM",
   positions: 2048,
-  headDim: null,
   kvHeads: null,
-  headNorms: false,
   biases(config) {
     const attention = config.flag("attention_bias") ?? false;
     return { qkv: attention, o: attention, mlp: config.flag("mlp_bias") ?? false };
@@ -47,13 +77,12 @@ const llama: Family = {
 };
 
 const mistral: Family = {
+  ...usual,
   type: "mistral",
   model: "Mistral",
   architecture: "MistralForCausalLM",
   positions: 4096 * 32,
-  headDim: null,
   kvHeads: 8,
-  headNorms: false,
   biases: (config) => (noBias(config, "attention_bias"), { qkv: false, o: false, mlp: noBias(config, "mlp_bias") }),
   windows(config, depth) {
     const window = config.has("sliding_window") ? config.whole("sliding_window") : 4096;
@@ -62,13 +91,12 @@ const mistral: Family = {
 };
 
 const qwen2: Family = {
+  ...usual,
   type: "qwen2",
   model: "Qwen2",
   architecture: "Qwen2ForCausalLM",
   positions: 32768,
-  headDim: null,
   kvHeads: 32,
-  headNorms: false,
   biases(config) {
     if (config.flag("attention_bias") === false) config.refuse("attention_bias", "this family has such weights always");
     return { qkv: true, o: false, mlp: noBias(config, "mlp_bias") };
@@ -82,17 +110,102 @@ const qwen3: Family = {
   model: "Qwen3",
   architecture: "Qwen3ForCausalLM",
   headDim: 128,
-  headNorms: true,
+  headNorms: "head",
   biases(config) {
     const attention = config.flag("attention_bias") ?? false;
     return { qkv: attention, o: attention, mlp: noBias(config, "mlp_bias") };
   },
 };
 
+const mixtral: Family = {
+  ...mistral,
+  type: "mixtral",
+  model: "Mixtral",
+  architecture: "MixtralForCausalLM",
+  theta: 1e6,
+  windows: (config, depth) => uniform(config, depth, config.whole("sliding_window") ?? 0),
+  mixture: mixtralMixture,
+};
+
+const olmoe: Family = {
+  ...llama,
+  type: "olmoe",
+  model: "OLMoE",
+  architecture: "OlmoeForCausalLM",
+  positions: 4096,
+  headNorms: "row",
+  mixture: olmoeMixture,
+};
+
+const qwen2Moe: Family = {
+  ...qwen2,
+  type: "qwen2_moe",
+  model: "Qwen2MoE",
+  architecture: "Qwen2MoeForCausalLM",
+  kvHeads: 16,
+  biases: (config) => ({ qkv: config.flag("qkv_bias") ?? true, o: false, mlp: noBias(config, "mlp_bias") }),
+  windows(config, depth) {
+    const used = config.flag("use_sliding_window") ?? false;
+    if (used && config.texts("layer_types") === null)
+      config.refuse("use_sliding_window", "which layers have a window is not said: layer_types says it");
+    return layerWindows(config, depth, used ? config.whole("sliding_window") : null) ?? uniform(config, depth, 0);
+  },
+  mixture: qwen2Mixture,
+};
+
+const qwen3Moe: Family = {
+  ...qwen3,
+  type: "qwen3_moe",
+  model: "Qwen3MoE",
+  architecture: "Qwen3MoeForCausalLM",
+  kvHeads: 4,
+  headDim: null,
+  windows(config, depth) {
+    const used = config.flag("use_sliding_window") ?? false;
+    const window = used ? (config.has("sliding_window") ? config.whole("sliding_window") : 4096) : null;
+    return layerWindows(config, depth, window) ?? uniform(config, depth, window ?? 0);
+  },
+  mixture: qwen3Mixture,
+};
+
+const deepseek: Family = {
+  ...llama,
+  type: "deepseek_v3",
+  model: "DeepSeek",
+  architecture: "DeepseekV3ForCausalLM",
+  positions: 4096,
+  mixture: deepseekMixture,
+  latent: deepseekLatent,
+};
+
+const longcat: Family = {
+  ...llama,
+  type: "longcat_flash",
+  model: "LongCat",
+  architecture: "LongcatFlashForCausalLM",
+  positions: 131072,
+  theta: 1e7,
+  fields: { hidden: "ffn_hidden_size", depth: "num_layers" },
+  mixture: longcatMixture,
+  latent: longcatLatent,
+  twofold: true,
+};
+
 /** By `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
-  [llama, mistral, qwen2, qwen3].map((family) => [family.type, family]),
+  [llama, mistral, qwen2, qwen3, mixtral, olmoe, qwen2Moe, qwen3Moe, deepseek, longcat].map((family) => [
+    family.type,
+    family,
+  ]),
 );
+
+/** By `model_type`, why modc cannot read a family that people try. */
+export const beyond: ReadonlyMap<string, string> = new Map([
+  [
+    "gpt_oss",
+    "its attention has a sink, a number of each head in the softmax, which modc's has not, and its experts are stacked",
+  ],
+]);
 
 /** One window for all layers; `layer_types` is redundant in these families and must agree. */
 function uniform(config: Fields, depth: number, window: number): readonly number[] {

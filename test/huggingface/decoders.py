@@ -1,4 +1,4 @@
-"""Decoders of the Llama family in plain PyTorch, 64-bit floats, from their configuration and safetensors files.
+"""Decoders of the Llama family, and mixtures of experts, in plain PyTorch, 64-bit floats, from their configuration and safetensors files.
 
 Reads a list of jobs as JSON from standard input: a folder, tokens whose logits are wanted, and prompts that are continued greedily. Written from
 the papers and from what Hugging Face documents of its configurations, not from modc: so that both are right, or wrong in the same way twice.
@@ -86,7 +86,7 @@ def rotary(config, width):
 
 def window_of(config, layer):
     kind = config["model_type"]
-    if kind == "mistral":
+    if kind in ("mistral", "mixtral"):
         return config.get("sliding_window")
     if not kind.startswith("qwen") or not config.get("use_sliding_window"):
         return None
@@ -105,52 +105,177 @@ def turn(x, cos, sin):
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
 
+# Of each kind: the router's key, the experts' folder and maps, how many there are and how many a token takes.
+MIXTURES = {
+    "mixtral": ("block_sparse_moe.gate.weight", "block_sparse_moe.experts", ("w1", "w3", "w2"), "num_local_experts", "num_experts_per_tok"),
+    "olmoe": ("mlp.gate.weight", "mlp.experts", ("gate_proj", "up_proj", "down_proj"), "num_experts", "num_experts_per_tok"),
+    "qwen2_moe": ("mlp.gate.weight", "mlp.experts", ("gate_proj", "up_proj", "down_proj"), "num_experts", "num_experts_per_tok"),
+    "qwen3_moe": ("mlp.gate.weight", "mlp.experts", ("gate_proj", "up_proj", "down_proj"), "num_experts", "num_experts_per_tok"),
+    "deepseek_v3": ("mlp.gate.weight", "mlp.experts", ("gate_proj", "up_proj", "down_proj"), "n_routed_experts", "num_experts_per_tok"),
+    "longcat_flash": ("mlp.router.classifier.weight", "mlp.experts", ("gate_proj", "up_proj", "down_proj"), "n_routed_experts", "moe_topk"),
+}
+
+
+def choose(config, logits, bias):
+    """The experts of one token, and their gates: from the logits of its router and what lifts scores for the choice."""
+    kind = config["model_type"]
+    k = config[MIXTURES[kind][4]]
+    if kind == "deepseek_v3":
+        scores = torch.sigmoid(logits)
+        lifted = (scores + bias).view(config["n_group"], -1)
+        worth = lifted.topk(2, -1).values.sum(-1)
+        closed = torch.ones(config["n_group"], dtype=torch.bool)
+        closed[worth.topk(config["topk_group"]).indices] = False
+        order = lifted.masked_fill(closed[:, None], -math.inf).flatten()
+    else:
+        scores = logits.softmax(-1)
+        order = scores + bias
+    chosen = order.topk(k).indices
+    gates = scores[chosen]
+    if kind == "mixtral" or config.get("norm_topk_prob"):
+        gates = gates / gates.sum()
+    return chosen.tolist(), (gates * config.get("routed_scaling_factor", 1.0)).tolist()
+
+
+def has_mixture(config, layer):
+    if config["model_type"] == "deepseek_v3":
+        return layer >= config["first_k_dense_replace"]
+    if layer in config.get("mlp_only_layers", []):
+        return False
+    return (layer + 1) % config.get("decoder_sparse_step", 1) == 0
+
+
 class Decoder:
     def __init__(self, folder):
         self.config = json.loads(Path(folder, "config.json").read_text())
         self.weights = read_weights(folder)
         c = self.config
+        self.kind = c["model_type"]
         self.heads, self.eps = c["num_attention_heads"], c["rms_norm_eps"]
         self.kv_heads = c.get("num_key_value_heads") or self.heads
-        self.width = c.get("head_dim") or c["hidden_size"] // self.heads
+        self.latent = "kv_lora_rank" in c
+        self.width = c["qk_rope_head_dim"] if self.latent else c.get("head_dim") or c["hidden_size"] // self.heads
         self.angles, self.scale = rotary(c, self.width)
+        self.act = ACTIVATIONS[c.get("hidden_act", "silu")]
 
     def linear(self, x, name):
         bias = self.weights.get(f"{name}.bias")
         y = x @ self.weights[f"{name}.weight"].T
         return y if bias is None else y + bias
 
-    def attention(self, x, prefix, layer):
-        batch, tokens, _ = x.shape
+    def norm(self, x, name, eps=None):
+        return rms_norm(x, self.weights[f"{name}.weight"], self.eps if eps is None else eps)
 
-        def heads(name, n):
-            y = self.linear(x, f"{prefix}.{name}_proj").view(batch, tokens, n, self.width)
-            norm = self.weights.get(f"{prefix}.{name}_norm.weight")
-            return (y if norm is None else rms_norm(y, norm, self.eps)).transpose(1, 2)
-
-        angle = torch.arange(tokens)[:, None] * torch.tensor(self.angles)
-        cos, sin = [torch.cat([f(angle)] * 2, -1) * self.scale for f in (torch.cos, torch.sin)]
-        q, k, v = turn(heads("q", self.heads), cos, sin), turn(heads("k", self.kv_heads), cos, sin), heads("v", self.kv_heads)
-        k, v = [y.repeat_interleave(self.heads // self.kv_heads, 1) for y in (k, v)]
+    def attend(self, q, k, v, scale, layer):
+        # q, k [B, H, T, d], v [B, H, T, e]
+        tokens = q.shape[2]
         distance = torch.arange(tokens)[:, None] - torch.arange(tokens)
         hidden = distance < 0
         window = window_of(self.config, layer)
         if window is not None:
             hidden |= distance >= window
-        scores = (q @ k.transpose(-1, -2) / math.sqrt(self.width)).masked_fill(hidden, -math.inf)
-        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, tokens, -1)
-        return self.linear(mixed, f"{prefix}.o_proj")
+        scores = (q @ k.transpose(-1, -2) * scale).masked_fill(hidden, -math.inf)
+        return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+    def turns(self, tokens):
+        angle = torch.arange(tokens)[:, None] * torch.tensor(self.angles)
+        return [torch.cat([f(angle)] * 2, -1) * self.scale for f in (torch.cos, torch.sin)]
+
+    def attention(self, x, prefix, layer):
+        if self.latent:
+            return self.latent_attention(x, prefix, layer)
+        batch, tokens, _ = x.shape
+
+        def heads(name, n):
+            y = self.linear(x, f"{prefix}.{name}_proj")
+            norm = self.weights.get(f"{prefix}.{name}_norm.weight")
+            if norm is not None and len(norm) > self.width:
+                y, norm = rms_norm(y, norm, self.eps), None
+            y = y.view(batch, tokens, n, self.width)
+            return (y if norm is None else rms_norm(y, norm, self.eps)).transpose(1, 2)
+
+        cos, sin = self.turns(tokens)
+        q, k, v = turn(heads("q", self.heads), cos, sin), turn(heads("k", self.kv_heads), cos, sin), heads("v", self.kv_heads)
+        k, v = [y.repeat_interleave(self.heads // self.kv_heads, 1) for y in (k, v)]
+        return self.linear(self.attend(q, k, v, 1 / math.sqrt(self.width), layer), f"{prefix}.o_proj")
+
+    def latent_attention(self, x, prefix, layer):
+        """DeepSeek-V2, section 2.1: equations 9 to 19, without absorbing a product into another."""
+        c = self.config
+        batch, tokens, dim = x.shape
+        still, value, rank = c["qk_nope_head_dim"], c["v_head_dim"], c["kv_lora_rank"]
+        longcat = self.kind == "longcat_flash"
+        if c["q_lora_rank"] is None:
+            q = self.linear(x, f"{prefix}.q_proj")
+        else:
+            q = self.linear(self.norm(self.linear(x, f"{prefix}.q_a_proj"), f"{prefix}.q_a_layernorm", 1e-6), f"{prefix}.q_b_proj")
+        q = q.view(batch, tokens, self.heads, -1).transpose(1, 2)
+        if longcat:
+            q = q * math.sqrt(dim / c["q_lora_rank"])
+        low = self.linear(x, f"{prefix}.kv_a_proj_with_mqa")
+        row, shared = self.norm(low[..., :rank], f"{prefix}.kv_a_layernorm", 1e-6), low[..., None, :, rank:].view(batch, 1, tokens, -1)
+        if longcat:
+            row = row * math.sqrt(dim / rank)
+        kv = self.linear(row, f"{prefix}.kv_b_proj").view(batch, tokens, self.heads, -1).transpose(1, 2)
+        cos, sin = self.turns(tokens)
+
+        def rotated(y):
+            if longcat or c.get("rope_interleave", True):
+                # complex numbers whose parts are neighbours
+                half = self.width // 2
+                z = torch.complex(y[..., 0::2], y[..., 1::2]) * torch.complex(cos[:, :half], sin[:, :half])
+                return torch.stack([z.real, z.imag], -1).flatten(-2)
+            return turn(y, cos, sin)
+
+        q = torch.cat([q[..., :still], rotated(q[..., still:])], -1)
+        k = torch.cat([kv[..., :still], rotated(shared).expand(-1, self.heads, -1, -1)], -1)
+        scale = 1 / math.sqrt(still + self.width)
+        scaling = c.get("rope_scaling") or {}
+        if scaling.get("mscale_all_dim"):
+            scale *= (0.1 * scaling["mscale_all_dim"] * math.log(scaling["factor"]) + 1) ** 2
+        return self.linear(self.attend(q, k, kv[..., still : still + value], scale, layer), f"{prefix}.o_proj")
+
+    def gated(self, x, prefix, maps=("gate_proj", "up_proj", "down_proj")):
+        gate, up, down = [f"{prefix}.{m}" for m in maps]
+        return self.linear(self.act(self.linear(x, gate)) * self.linear(x, up), down)
+
+    def mixture(self, x, prefix):
+        """Token by token, expert by expert."""
+        c = self.config
+        router, experts, maps, count, _ = MIXTURES[self.kind]
+        bias = next((w for key, w in self.weights.items() if key.startswith(f"{prefix}.") and key.endswith("e_score_correction_bias")), 0.0)
+        logits = x @ self.weights[f"{prefix}.{router}"].T
+        y = torch.zeros_like(x)
+        for b in range(x.shape[0]):
+            for t in range(x.shape[1]):
+                for e, gate in zip(*choose(c, logits[b, t], bias)):
+                    token = x[b, t]
+                    y[b, t] += gate * (self.gated(token, f"{prefix}.{experts}.{e}", maps) if e < c[count] else token)
+        if self.kind == "qwen2_moe":
+            y = y + torch.sigmoid(self.linear(x, f"{prefix}.mlp.shared_expert_gate")) * self.gated(x, f"{prefix}.mlp.shared_expert")
+        if self.kind == "deepseek_v3":
+            y = y + self.gated(x, f"{prefix}.mlp.shared_experts")
+        return y
+
+    def layer(self, x, i):
+        p = f"model.layers.{i}"
+        if self.kind == "longcat_flash":
+            x = x + self.attention(self.norm(x, f"{p}.input_layernorm.0"), f"{p}.self_attn.0", i)
+            y = self.norm(x, f"{p}.post_attention_layernorm.0")
+            beside = self.mixture(y, p)
+            x = x + self.gated(y, f"{p}.mlps.0")
+            x = x + self.attention(self.norm(x, f"{p}.input_layernorm.1"), f"{p}.self_attn.1", i)
+            return x + self.gated(self.norm(x, f"{p}.post_attention_layernorm.1"), f"{p}.mlps.1") + beside
+        x = x + self.attention(self.norm(x, f"{p}.input_layernorm"), f"{p}.self_attn", i)
+        y = self.norm(x, f"{p}.post_attention_layernorm")
+        return x + (self.mixture(y, p) if self.kind in MIXTURES and has_mixture(self.config, i) else self.gated(y, f"{p}.mlp"))
 
     def logits(self, tokens):
-        act = ACTIVATIONS[self.config.get("hidden_act", "silu")]
         embed = self.weights["model.embed_tokens.weight"]
         x = embed[torch.tensor(tokens)]
-        for i in range(self.config["num_hidden_layers"]):
-            p = f"model.layers.{i}"
-            x = x + self.attention(rms_norm(x, self.weights[f"{p}.input_layernorm.weight"], self.eps), f"{p}.self_attn", i)
-            y = rms_norm(x, self.weights[f"{p}.post_attention_layernorm.weight"], self.eps)
-            x = x + self.linear(act(self.linear(y, f"{p}.mlp.gate_proj")) * self.linear(y, f"{p}.mlp.up_proj"), f"{p}.mlp.down_proj")
-        x = rms_norm(x, self.weights["model.norm.weight"], self.eps)
+        for i in range(self.config.get("num_layers") or self.config["num_hidden_layers"]):
+            x = self.layer(x, i)
+        x = self.norm(x, "model.norm")
         return x @ (embed if self.config.get("tie_word_embeddings") else self.weights["lm_head.weight"]).T
 
     def greedy(self, prompt, steps):

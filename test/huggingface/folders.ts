@@ -37,13 +37,16 @@ const qwen2 = (more: Config): Config =>
 const qwen3 = (more: Config): Config =>
   config("qwen3", "Qwen3ForCausalLM", { rms_norm_eps: 1e-6, head_dim: 32, attention_bias: false, ...more });
 
-/** Kinds of what configurations may say, each at least once, and each family. */
-export const VARIANTS: readonly {
+/** A configuration, and how its weights are stored. */
+export interface Variant {
   readonly name: string;
   readonly config: Config;
   readonly dtype: "F32" | "F16" | "BF16";
   readonly shards: number;
-}[] = [
+}
+
+/** Kinds of what configurations may say, each at least once, and each family of dense decoders. */
+export const VARIANTS: readonly Variant[] = [
   {
     name: "Llama",
     config: llama({ rope_theta: 10000.0, rope_scaling: null, torch_dtype: "bfloat16", pretraining_tp: 1 }),
@@ -192,11 +195,12 @@ function tensorsOf(c: Config): readonly { readonly key: string; readonly shape: 
 /** Writes such a folder; matrices of deviation 1.5/√n, vectors around 1. */
 export function writeFolder(
   folder: string,
-  { config: c, dtype, shards }: (typeof VARIANTS)[number],
+  { config: c, dtype, shards }: Variant,
   seed: number,
+  tensorsIn: typeof tensorsOf = tensorsOf,
 ): void {
   const rng = random(seed);
-  const tensors = tensorsOf(c).map(({ key, shape }) => {
+  const tensors = tensorsIn(c).map(({ key, shape }) => {
     const count = shape.reduce((a, b) => a * b, 1);
     const scale = 1.5 / Math.sqrt(shape.at(-1)!);
     const value =

@@ -1,0 +1,69 @@
+// The `names` of a decoder's text: which key of a checkpoint each weight has.
+import type { DecoderConfig } from "./config.js";
+import { latentKeys } from "./latent-source.js";
+import { hasDense, mixtureKeys } from "./mixture-source.js";
+
+/** A layer's weights lie in what `Residual` or `MoD` received as `inner`. */
+const OURS = "layers.{i}.inner";
+const THEIRS = "model.layers.{i}";
+
+/** The entries of `names`, one a line. */
+export function keys(config: DecoderConfig): readonly string[] {
+  const { tied, family } = config;
+  // A layer that is two of each numbers them.
+  const nth = family.twofold ? ".{n}" : "";
+  return [
+    rule("embed.table", "model.embed_tokens.weight", ...(tied ? ["lm_head.weight"] : [])),
+    ...attentionKeys(config, nth),
+    ...(hasDense(config) ? denseKeys(config, nth) : []),
+    ...mixtureKeys(config).map(([ours, theirs]) => rule(`${OURS}.${ours}`, `${THEIRS}.${theirs}`)),
+    rule(`${OURS}.attn_norm${nth}.weight`, `${THEIRS}.input_layernorm${nth}.weight`),
+    rule(`${OURS}.mlp_norm${nth}.weight`, `${THEIRS}.post_attention_layernorm${nth}.weight`),
+    rule("norm.weight", "model.norm.weight"),
+    ...(tied ? [] : [rule("head.weight", "lm_head.weight")]),
+    `ignore "model.layers.{i}.self_attn.rotary_emb.inv_freq"`,
+    ...aheadKeys(config),
+  ];
+}
+
+const rule = (path: string, ...keysOf: readonly string[]): string =>
+  `"${path}" = ${keysOf.map((key) => `"${key}"`).join(" or ")}`;
+
+function attentionKeys({ family, biases, latent }: DecoderConfig, nth: string): readonly string[] {
+  const [ours, theirs] = [`${OURS}.attn${nth}`, `${THEIRS}.self_attn${nth}`];
+  if (latent) {
+    const biased = new Set([...(biases.qkv ? ["q_a", "kv_a"] : []), ...(biases.o ? ["o"] : [])]);
+    return latentKeys(latent).map(([p, key]) => {
+      const w = biased.has(p) ? "{w}" : "weight";
+      return rule(`${ours}.${p}.${w}`, `${theirs}.${key}.${w}`);
+    });
+  }
+  // With norms of q and k the linear maps are named one by one: a placeholder would match q_norm too.
+  const maps = family.headNorms === null ? ["{p}"] : ["q", "k", "v", "o"];
+  const biased = biases.qkv && biases.o ? maps : biases.qkv ? ["q", "k", "v"] : [];
+  return [
+    ...maps.map((p) => rule(`${ours}.${p}.weight`, `${theirs}.${p}_proj.weight`)),
+    ...biased.map((p) => rule(`${ours}.${p}.bias`, `${theirs}.${p}_proj.bias`)),
+    ...(family.headNorms === null ? [] : [rule(`${ours}.{p}_norm.weight`, `${theirs}.{p}_norm.weight`)]),
+  ];
+}
+
+function denseKeys({ biases, family, mixture }: DecoderConfig, nth: string): readonly string[] {
+  const theirs = `${THEIRS}.${family.twofold ? `mlps${nth}` : "mlp"}`;
+  const w = biases.mlp ? "{w}" : "weight";
+  // Beside mixtures the maps are named one by one: a placeholder would match the router too.
+  const maps = mixture === null || family.twofold ? ["{p}"] : ["gate", "up", "down"];
+  return maps.map((p) => rule(`${OURS}.mlp${nth}.${p}.${w}`, `${theirs}.${p}_proj.${w}`));
+}
+
+/** Layers that guess tokens further ahead are no part of the model. */
+function aheadKeys({ ahead, depth, mixture }: DecoderConfig): readonly string[] {
+  return Array.from({ length: ahead }, (_, i) => `model.layers.${depth + i}`).flatMap((layer) =>
+    [
+      `${layer}.{a}.weight`,
+      `${layer}.{a}.{b}.weight`,
+      ...(mixture ? [`${layer}.${mixture.keys.bias}`, `${layer}.mlp.{a}.{b}.weight`] : []),
+      ...(mixture ? [`${layer}.${mixture.keys.experts}.{e}.{p}.weight`] : []),
+    ].map((key) => `ignore "${key}"`),
+  );
+}

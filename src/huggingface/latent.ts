@@ -1,0 +1,63 @@
+// Multi-head latent attention of a checkpoint (DeepSeek-V2, arXiv 2405.04434): keys and values of all heads come from
+// one short row of each token, and a part of a head alone is rotated.
+import type { Fields } from "./fields.js";
+
+export interface Latent {
+  /** Width of the row from which queries are made; null: they are made from the stream. */
+  readonly queryRank: number | null;
+  /** Width of the row from which keys and values are made. */
+  readonly keyRank: number;
+  /** Widths of a head: of what is not rotated, of what is, and of values. */
+  readonly still: number;
+  readonly turned: number;
+  readonly value: number;
+  /** Whether rotated pairs are neighbours in the checkpoint, rather than halves. */
+  readonly neighbours: boolean;
+  /** Factors on the queries, and on the row of keys and values, behind their norms. */
+  readonly queryScale: number;
+  readonly keyScale: number;
+}
+
+/** Epsilon of the norms of both rows: these families do not say it in their configuration. */
+export const LATENT_EPS = 1e-6;
+
+export function deepseekLatent(config: Fields): Latent {
+  return {
+    queryRank: config.has("q_lora_rank") ? config.whole("q_lora_rank") : 1536,
+    keyRank: config.whole("kv_lora_rank") ?? 512,
+    still: config.whole("qk_nope_head_dim") ?? 128,
+    turned: config.whole("qk_rope_head_dim") ?? 64,
+    value: config.whole("v_head_dim") ?? 128,
+    neighbours: config.flag("rope_interleave") ?? true,
+    queryScale: 1,
+    keyScale: 1,
+  };
+}
+
+/** The same, with rows scaled to the size of the stream. */
+export function longcatLatent(config: Fields, dim: number): Latent {
+  const latent = deepseekLatent(config);
+  const rank = latent.queryRank ?? config.refuse("q_lora_rank", "the queries of this family are made from a short row");
+  for (const name of ["mla_scale_q_lora", "mla_scale_kv_lora"])
+    if (config.flag(name) === false) config.refuse(name, "this family scales these rows always");
+  const method = config.text("attention_method");
+  if (method !== null && method !== "MLA") config.refuse("attention_method", "modc knows MLA");
+  return {
+    ...latent,
+    neighbours: true,
+    queryScale: Math.sqrt(dim / rank),
+    keyScale: Math.sqrt(dim / latent.keyRank),
+  };
+}
+
+/**
+ * The factor on scores: 1/√width, raised for stretched positions as these families' code raises it; null where it is
+ * not raised.
+ */
+export function latentScale(config: Fields, { still, turned }: Latent): number | null {
+  const fields = config.object("rope_parameters") ?? config.object("rope_scaling");
+  const all = fields?.number("mscale_all_dim") ?? 0;
+  const factor = fields?.number("factor") ?? 1;
+  if (all === 0 || factor <= 1) return null;
+  return (0.1 * all * Math.log(factor) + 1) ** 2 / Math.sqrt(still + turned);
+}

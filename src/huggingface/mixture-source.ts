@@ -1,0 +1,118 @@
+// The `.mod` text of a decoder's mixtures of experts.
+import { floatText, type DecoderConfig } from "./config.js";
+import type { Mixture } from "./mixture.js";
+import { joinNames } from "./source-text.js";
+
+/** Blocks of the library that the mixture is written with. */
+export const mixtureImports = ({ mixture, family }: DecoderConfig): readonly string[] =>
+  mixture === null ? [] : family.twofold ? ["Same"] : ["MoE", ...(mixture.shared ? ["SharedMoE"] : [])];
+
+/** Whether some layers have the network of dense layers. */
+export const hasDense = ({ mixture, family }: DecoderConfig): boolean =>
+  mixture === null || family.twofold || mixture.layers.includes(false);
+
+/** The number of dense layers in front, where all others have the mixture; else null. */
+function denseInFront({ layers }: Mixture): number | null {
+  const first = layers.indexOf(true);
+  return first > 0 && layers.slice(first).every(Boolean) ? first : null;
+}
+
+/** Which layers have the mixture, where no number says it. */
+export function mixtureConstants({ mixture, family }: DecoderConfig): readonly string[] {
+  if (mixture === null || family.twofold || !mixture.layers.includes(false) || denseInFront(mixture) !== null)
+    return [];
+  return [`/// Which layers have a mixture of experts.\nconst mixed = [${mixture.layers.join(", ")}]`];
+}
+
+/** The mixture's parameters of the model, with their values. */
+export function mixtureDefaults({ mixture, family }: DecoderConfig): readonly string[] {
+  if (mixture === null) return [];
+  const dense = family.twofold ? null : denseInFront(mixture);
+  return [
+    ...(dense === null ? [] : [`dense: int = ${dense}`]),
+    `experts: int = ${mixture.experts}`,
+    ...(mixture.same > 0 ? [`same: int = ${mixture.same}`] : []),
+    `k: int = ${mixture.k}`,
+    `expert_hidden: int = ${mixture.hidden}`,
+    ...(mixture.shared ? [`shared_hidden: int = ${mixture.shared.hidden}`] : []),
+  ];
+}
+
+/** The network of layer i: a mixture, or that of dense layers. */
+export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixture }): string {
+  const { mixture, family } = config;
+  if (family.twofold)
+    return `ZeroMoE(${joinNames("dim", "expert_hidden", "experts", mixture.same > 0 && "same", "k")})`;
+  const options = joinNames(
+    mixture.gate !== "softmax" && `gate: "${mixture.gate}"`,
+    mixture.renormalize && "renormalize: true",
+    mixture.scale !== 1 && `scale: ${floatText(mixture.scale)}`,
+    mixture.groups > 1 && `groups: ${mixture.groups}, open: ${mixture.open}`,
+    mixture.lifted && "loss_free: true",
+  );
+  const experts = "[for e in 0..experts: MLP(dim, expert_hidden)]";
+  const moe = `MoE(${joinNames(experts, "dim", "k", options !== "" && options)})`;
+  const whole = mixture.shared
+    ? `SharedMoE(${joinNames(moe, "MLP(dim, shared_hidden)", "dim", mixture.shared.gated && "gated: true")})`
+    : moe;
+  if (!mixture.layers.includes(false)) return whole;
+  const dense = denseInFront(mixture) === null ? "not mixed[i]" : "i < dense";
+  return `if ${dense} then MLP(dim, hidden) else ${whole}`;
+}
+
+/** Blocks that the library lacks. */
+export function mixtureBlocks({ mixture, family }: DecoderConfig): readonly string[] {
+  if (mixture === null || !family.twofold) return [];
+  const { same, scale, k, experts } = mixture;
+  const all = same > 0 ? "experts + same" : "experts";
+  const list = `[for e in 0..experts: MLP(dim, hidden)]${same > 0 ? " + [for z in 0..same: Same()]" : ""}`;
+  const steered =
+    same > 0
+      ? `concat([bias[0:experts] + rate * (real / k / experts - share[0:experts]), bias[experts:]], axis: 0)`
+      : `bias + rate * (1.0 / experts - share)`;
+  const parameters = joinNames("dim: int", "hidden: int", "experts: int", same > 0 && "same: int", "k: int");
+  const rates = joinNames(
+    "rate: float = 0.001",
+    same > 0 && `real: float = ${floatText((k * experts) / (experts + same))}`,
+  );
+  return [
+    `/// Mixture of experts of which some give back their input (LongCat-Flash, arXiv 2509.01322). A bias
+/// lifts scores for the choice; training moves it towards \`real\` experts with weights for a token, spread evenly.
+block ZeroMoE(${parameters}, ${rates}) {
+  router: Linear(dim, ${all}, bias: false)
+  expert: ${list}
+  state bias: f32[${all}]
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = softmax(router(x))
+    chosen = top(score + bias, k, axis: -1)
+    observe chosen
+    if train {
+      share = mean(f32(chosen.mask), axis: [0, 1]) / k
+      update bias = ${steered}
+    }
+    sum(expert[chosen](x) * (${floatText(scale)} * take(score, chosen))[..., None], axis: -2)
+  }
+}`,
+  ];
+}
+
+/** Rules of \`names\` for the mixture's weights: our path and theirs. */
+export function mixtureKeys({ mixture, family }: DecoderConfig): readonly (readonly [string, string])[] {
+  if (mixture === null) return [];
+  const { keys, lifted, shared } = mixture;
+  const moe = family.twofold ? "moe" : shared ? "mlp.moe" : "mlp";
+  const maps = Object.entries(keys.maps);
+  const shortened = maps.every(([ours, theirs]) => theirs === `${ours}_proj`);
+  const each = (ours: string, theirs: string): readonly (readonly [string, string])[] =>
+    shortened
+      ? [[`${ours}.{p}.weight`, `${theirs}.{p}_proj.weight`]]
+      : maps.map(([p, key]) => [`${ours}.${p}.weight`, `${theirs}.${key}.weight`]);
+  return [
+    [`${moe}.router.weight`, `${keys.router}.weight`],
+    ...(lifted ? [[`${moe}.bias`, keys.bias] as const] : []),
+    ...each(`${moe}.${family.twofold ? "expert" : "experts"}.{e}`, `${keys.experts}.{e}`),
+    ...(shared ? each("mlp.shared", keys.shared) : []),
+    ...(shared?.gated ? [["mlp.shared_gate.weight", `${keys.sharedGate}.weight`] as const] : []),
+  ];
+}

@@ -1,0 +1,180 @@
+// The mixtures of experts of a checkpoint: how many experts, which a token takes, and by which gates.
+import type { Fields } from "./fields.js";
+
+/** A mixture of experts in the place of a layer's network. */
+export interface Mixture {
+  /** Number of experts with weights, and of those that give back their input, which follow them. */
+  readonly experts: number;
+  readonly same: number;
+  /** Experts that a token takes. */
+  readonly k: number;
+  /** The hidden width of an expert. */
+  readonly hidden: number;
+  readonly gate: "softmax" | "sigmoid";
+  /** Whether the gates of a token are divided by their sum. */
+  readonly renormalize: boolean;
+  /** The factor on gates. */
+  readonly scale: number;
+  /** Groups of experts, and in how many of them a token may choose. */
+  readonly groups: number;
+  readonly open: number;
+  /** Whether a bias that no gradient moves lifts the scores for the choice. */
+  readonly lifted: boolean;
+  /** A network beside the mixture that every token takes. */
+  readonly shared: { readonly hidden: number; readonly gated: boolean } | null;
+  /** For each layer, whether it has the mixture or the network of dense layers. */
+  readonly layers: readonly boolean[];
+  readonly keys: MixtureKeys;
+}
+
+/** Keys of a mixture's weights behind `model.layers.{i}.`, without `.weight`. */
+export interface MixtureKeys {
+  readonly router: string;
+  /** The key of the bias that lifts scores. */
+  readonly bias: string;
+  readonly shared: string;
+  readonly sharedGate: string;
+  /** The folder of experts, and the names of an expert's maps. */
+  readonly experts: string;
+  readonly maps: Readonly<Record<"gate" | "up" | "down", string>>;
+}
+
+const KEYS: MixtureKeys = {
+  router: "mlp.gate",
+  bias: "mlp.gate.e_score_correction_bias",
+  shared: "mlp.shared_expert",
+  sharedGate: "mlp.shared_expert_gate",
+  experts: "mlp.experts",
+  maps: { gate: "gate_proj", up: "up_proj", down: "down_proj" },
+};
+
+/** What a softmax over all experts, of which k are taken, has in every layer. */
+const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renormalize"> => ({
+  same: 0,
+  gate: "softmax",
+  scale: 1,
+  groups: 1,
+  open: 1,
+  lifted: false,
+  shared: null,
+  layers: Array<boolean>(depth).fill(true),
+  keys: KEYS,
+});
+
+const needed = (config: Fields, name: string): number => config.whole(name) ?? config.missing(name);
+
+/** Mixtral's: the gates of a token are a softmax of its chosen logits, which is what renormalising gives. */
+export function mixtralMixture(config: Fields, depth: number): Mixture {
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_local_experts") ?? 8,
+    k: config.whole("num_experts_per_tok") ?? 2,
+    hidden: needed(config, "intermediate_size"),
+    renormalize: true,
+    keys: {
+      ...KEYS,
+      router: "block_sparse_moe.gate",
+      experts: "block_sparse_moe.experts",
+      maps: { gate: "w1", up: "w3", down: "w2" },
+    },
+  });
+}
+
+export function olmoeMixture(config: Fields, depth: number): Mixture {
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_experts") ?? 64,
+    k: config.whole("num_experts_per_tok") ?? 8,
+    hidden: needed(config, "intermediate_size"),
+    renormalize: config.flag("norm_topk_prob") ?? false,
+  });
+}
+
+export function qwen3Mixture(config: Fields, depth: number): Mixture {
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_experts") ?? config.whole("num_local_experts") ?? 128,
+    k: config.whole("num_experts_per_tok") ?? 8,
+    hidden: config.whole("moe_intermediate_size") ?? 768,
+    renormalize: config.flag("norm_topk_prob") ?? false,
+    layers: qwenLayers(config, depth),
+  });
+}
+
+/** Beside the mixture a network for every token, with a gate of its own. */
+export function qwen2Mixture(config: Fields, depth: number): Mixture {
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_experts") ?? 60,
+    k: config.whole("num_experts_per_tok") ?? 4,
+    hidden: config.whole("moe_intermediate_size") ?? 1408,
+    renormalize: config.flag("norm_topk_prob") ?? false,
+    shared: { hidden: config.whole("shared_expert_intermediate_size") ?? 5632, gated: true },
+    layers: qwenLayers(config, depth),
+  });
+}
+
+/** Every n-th layer but those that are listed. */
+function qwenLayers(config: Fields, depth: number): readonly boolean[] {
+  const step = config.whole("decoder_sparse_step") ?? 1;
+  const dense = new Set(config.wholes("mlp_only_layers") ?? []);
+  return Array.from({ length: depth }, (_, i) => (i + 1) % step === 0 && !dense.has(i));
+}
+
+/** DeepSeek-V3's: sigmoids, lifted for a choice within the best groups, after some dense layers. */
+export function deepseekMixture(config: Fields, depth: number): Mixture {
+  const only = (name: string, value: string | number, why: string): void => {
+    if (config.has(name) && config.raw(name) !== value) config.refuse(name, why);
+  };
+  only("scoring_func", "sigmoid", "the scores of this family are sigmoids");
+  only("topk_method", "noaux_tc", "modc knows noaux_tc: a bias lifts the scores for the choice");
+  only("moe_layer_freq", 1, "all layers behind the dense ones have a mixture");
+  const hidden = config.whole("moe_intermediate_size") ?? 2048;
+  const dense = config.whole("first_k_dense_replace", 0) ?? 3;
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("n_routed_experts") ?? 256,
+    k: config.whole("num_experts_per_tok") ?? 8,
+    hidden,
+    gate: "sigmoid",
+    renormalize: config.flag("norm_topk_prob") ?? true,
+    scale: config.positive("routed_scaling_factor") ?? 2.5,
+    groups: config.whole("n_group") ?? 8,
+    open: config.whole("topk_group") ?? 4,
+    lifted: true,
+    shared: { hidden: hidden * (config.whole("n_shared_experts") ?? 1), gated: false },
+    layers: Array.from({ length: depth }, (_, i) => i >= dense),
+    keys: { ...KEYS, shared: "mlp.shared_experts" },
+  });
+}
+
+/** LongCat-Flash's: some experts cost nothing, they give back their input. */
+export function longcatMixture(config: Fields, depth: number): Mixture {
+  const type = config.text("zero_expert_type");
+  if (type !== null && type !== "identity") config.refuse("zero_expert_type", "modc knows identity");
+  if (config.flag("router_bias") === true) config.refuse("router_bias", "this family's routers have none");
+  return checked(config, "moe_topk", {
+    ...plain(depth),
+    experts: config.whole("n_routed_experts") ?? 512,
+    same: config.whole("zero_expert_num", 0) ?? 256,
+    k: config.whole("moe_topk") ?? 12,
+    hidden: config.whole("expert_ffn_hidden_size") ?? 2048,
+    renormalize: false,
+    scale: config.positive("routed_scaling_factor") ?? 6,
+    lifted: true,
+    keys: { ...KEYS, router: "mlp.router.classifier", bias: "mlp.router.e_score_correction_bias" },
+  });
+}
+
+function checked(config: Fields, k: string, mixture: Mixture): Mixture {
+  const all = mixture.experts + mixture.same;
+  if (mixture.k > all) config.refuse(k, `there are ${all} experts`);
+  if (mixture.experts % mixture.groups !== 0) config.refuse("n_group", `it must divide ${mixture.experts} experts`);
+  if (mixture.open > mixture.groups) config.refuse("topk_group", `there are ${mixture.groups} groups`);
+  const choices = (mixture.experts / mixture.groups) * mixture.open + mixture.same;
+  if (mixture.k > choices)
+    config.refuse("topk_group", `its groups have ${choices} experts, and a token takes ${mixture.k}`);
+  if (mixture.groups > 1 && mixture.experts / mixture.groups < 2)
+    config.refuse("n_group", "the two best experts of a group say how good it is, and each has one");
+  return mixture;
+}
