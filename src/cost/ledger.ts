@@ -70,6 +70,8 @@ export interface Ledger {
   readonly embeddingParameters: number;
   /** Number of values in the weights of the language-model head, unless they are a table too. */
   readonly headParameters: number;
+  /** Number of values in states, which are no parameters. */
+  readonly stateValues: number;
   /** The parameters that are active for a token: each weight by the share of tokens that read it. */
   readonly active: Parameters;
 }
@@ -112,6 +114,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     total: totalOf(rows),
     embeddingParameters: all.tables,
     headParameters: all.heads,
+    stateValues: model.weights.reduce((sum, w) => sum + (w.kind === "state" ? countOf(w.shape) : 0), 0),
     active,
   };
 }

@@ -99,13 +99,20 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
 }
 
 /** The parameters, and those that are active for a token where these are fewer. */
-function parameterLines({ total, embeddingParameters, headParameters, active }: Ledger): readonly string[] {
+function parameterLines({
+  total,
+  embeddingParameters,
+  headParameters,
+  active,
+  stateValues,
+}: Ledger): readonly string[] {
   const line = (what: string, all: number, tables: number, heads: number): string =>
     `${grouped(Math.round(all))} ${what}, ${grouped(Math.round(all - tables))} of them outside embeddings` +
     (heads > 0 ? `, ${grouped(Math.round(all - tables - heads))} outside the head too` : "");
   const all = line("parameters", total.parameters, embeddingParameters, headParameters);
-  if (active.total >= total.parameters) return [all];
-  return [all, line("active for a token", active.total, active.tables, active.heads)];
+  const states = stateValues === 0 ? [] : [`${grouped(stateValues)} numbers in states, which are no parameters`];
+  if (active.total >= total.parameters) return [all, ...states];
+  return [all, line("active for a token", active.total, active.tables, active.heads), ...states];
 }
 
 function cells({ name, executed, dense, parameters }: LedgerRow): readonly (string | number)[] {
