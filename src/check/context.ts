@@ -7,7 +7,17 @@ import type { CountRule } from "../size/count-rules.js";
 import type { Rational } from "../size/rational.js";
 import type { SizeExpr } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
-import type { LiveParameter, LogicalAttrs, LogicalAxis, LogicalOp, LogicalType, Phase, Route, Value } from "./model.js";
+import type {
+  EntryChoice,
+  LiveParameter,
+  LogicalAttrs,
+  LogicalAxis,
+  LogicalOp,
+  LogicalType,
+  Phase,
+  Route,
+  Value,
+} from "./model.js";
 
 /** The value of an expression. */
 export type ConstValue =
@@ -27,10 +37,10 @@ export type ConstValue =
   | { readonly kind: "tensor"; readonly value: Value }
   /** The value of `top`, `above` or `those`. */
   | { readonly kind: "route"; readonly value: Route }
-  /** The value of `top` along a fixed axis. */
-  | { readonly kind: "choice"; readonly value: Value<"top_entries"> }
+  /** The value of `top`, `above` or `those` along a fixed axis. */
+  | { readonly kind: "choice"; readonly value: EntryChoice }
   /** `blocks[choice]`: a list of blocks indexed by a choice, to be called. */
-  | { readonly kind: "experts"; readonly blocks: ListValue; readonly choice: Value<"top_entries"> }
+  | { readonly kind: "experts"; readonly blocks: ListValue; readonly choice: EntryChoice }
   /** Several named results of a function. */
   | { readonly kind: "tuple"; readonly names: readonly string[]; readonly items: readonly ConstValue[] }
   /** A value whose error has been reported: every use of it is silently an error too. */

@@ -24,6 +24,9 @@ export interface EntryAxis {
   readonly ragged: boolean;
 }
 
+/** The value of a choice of entries: its index, in which a number beyond the entries is none. */
+export type EntryChoice = Value<"top_entries"> | Value<"those_entries">;
+
 /** An axis during unrolling. */
 export type LogicalAxis = Axis | EntryAxis;
 

@@ -2,6 +2,7 @@
 // from it, and checks of a finished model read it.
 import type { DType } from "../base/dtype.js";
 import type { PlainPointwiseOp } from "../ir/vocabulary.js";
+import type { Rational } from "../size/rational.js";
 import type { Size } from "../size/size.js";
 
 /**
@@ -132,7 +133,7 @@ const rows = {
   cast: elementwise<Nothing>({ carries: true }),
   /**
    * `axes` ascending, from 0. `argmax` has one axis, dtype u32. Along sequence axes only existing tokens count; the
-   * mean of none is 0.
+   * mean of none is 0. Further inputs, of as many dimensions as the first, say which elements exist.
    */
   reduce: compute<{
     readonly fn: "sum" | "mean" | "max" | "min" | "var" | "argmax";
@@ -141,6 +142,7 @@ const rows = {
   }>(({ attrs: { fn, axes }, inputs: [x] }, { along }) =>
     axes.some((a) => along(x?.type.shape[a])) ? `\`${fn}\` reads all tokens of the sequence` : null,
   ),
+  /** Further inputs as for `reduce`; what does not exist is 0 in the result. */
   softmax: compute<{ readonly axis: number }>(({ attrs: { axis }, inputs: [x] }, { along }) =>
     along(x?.type.shape.at(axis)) ? "`softmax` reads all tokens of the sequence" : null,
   ),
@@ -201,9 +203,9 @@ const rows = {
   position: route<{ readonly axis: string }>("own", { measures: true }),
   /**
    * inputs [score[B, T]]; `axis` is the sequence axis that it defines, whose count rule contains k. The value is the
-   * route; its type is u32[B, axis].
+   * route; its type is u32[B, axis]. `entry` is the entry for which tokens are chosen, if it is one of several.
    */
-  top: choice<{ readonly axis: string }>("choice"),
+  top: choice<{ readonly axis: string; readonly entry?: number }>("choice"),
   /** inputs [score[B, T], threshold (scalar or [B, T])]. */
   above: choice<{ readonly axis: string }>("own"),
   /** inputs [mask bool[B, T]]: the tokens for which it holds. */
@@ -214,6 +216,10 @@ const rows = {
    * observed, or empty.
    */
   top_entries: entries<{ readonly k: number; readonly choice: string }>("own"),
+  /** inputs [mask[…, E]]: for each position of the other axes the entries for which it holds, likewise. */
+  those_entries: entries<{ readonly expected: Rational }>("own"),
+  /** inputs [choice] → bool[…, K]: which of the entries of its axis a token has. */
+  entry_exists: structure<Nothing>("own"),
   /** inputs [choice] → u32[…, k], its type: the entries as a tensor. */
   entry_index: structure<Nothing>("own"),
   /** inputs [choice] → bool[…, E], its score's shape. */

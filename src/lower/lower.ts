@@ -8,7 +8,7 @@ import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
 import { inputRanges } from "./bounds.js";
-import { entryCount, entryLowerings } from "./entries.js";
+import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
 import { lossLowerings, lowerAgreement } from "./loss.js";
 import { productLowerings } from "./product.js";
@@ -92,8 +92,11 @@ function inputsOf(cx: Lowering, model: Model, values: readonly Value[]): readonl
 /** Zeroes the padding of a padded result, as unpacking does for a packed one. */
 function outputOf(cx: Lowering, name: string, role: GraphOutput["role"], value: Value): GraphOutput {
   cx.enter(value);
-  const placed = cx.get(value);
-  const { shape } = value.type;
+  return outputFrom(cx, name, role, cx.get(value));
+}
+
+function outputFrom(cx: Lowering, name: string, role: GraphOutput["role"], placed: Placed): GraphOutput {
+  const { shape } = placed.type;
   const node = placed.packing ? placed.node : masked(cx, padded(cx, placed), shape, cx.axes.sequenceDims(shape), 0);
   return { name, role, node, shape, packing: placed.packing };
 }
@@ -112,10 +115,9 @@ function lossesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
 function observesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
   return model.observes.flatMap(({ path, value }): readonly GraphOutput[] => {
     cx.enter(value);
-    if (isOp(value, "top_entries")) {
-      const { node, type, packing } = entryCount(cx, value);
-      const count = { name: `${path}.count`, role: "observe", node, shape: type.shape, packing } as const;
-      return [outputOf(cx, `${path}.index`, "observe", value), count];
+    if (isOp(value, "top_entries") || isOp(value, "those_entries")) {
+      const [index, count] = [entryIndex(cx, value), entryCount(cx, value)];
+      return [outputFrom(cx, `${path}.index`, "observe", index), outputFrom(cx, `${path}.count`, "observe", count)];
     }
     if (!isChoice(value)) return [outputOf(cx, path, "observe", value)];
     const { packing } = cx.get(value);

@@ -5,7 +5,7 @@ import { typeOf, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { multiplySizes, rowsSize, type Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
-import { fromPadded, highest, lowest, masked, padded } from "./convert.js";
+import { alignedOperand, fromPadded, highest, lowest, masked, padded } from "./convert.js";
 import { storedShape } from "./layout.js";
 
 /** A value in the form in which it is reduced, with the operations that depend on which of its elements exist. */
@@ -62,6 +62,33 @@ export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): R
   };
 }
 
+/** The form in which only elements count that further inputs of the operation say exist, of which there may be none. */
+function amongExisting(
+  cx: Lowering,
+  value: Value<"reduce"> | Value<"softmax">,
+  input: Placed,
+  space: ReducedForm,
+): ReducedForm {
+  const [, ...others] = value.inputs;
+  if (others.length === 0) return space;
+  const { shape } = typeOf(space.node);
+  const rank = input.type.shape.length;
+  const packing = shape.length < rank ? input.packing : null;
+  const exists = others
+    .map((other) => alignedOperand(cx, cx.get(other), rank, packing))
+    .reduce((a, b) => cx.emit("and", [a, b], {}));
+  const whole = cx.broadcast(exists, shape);
+  const ones = cx.cast(whole, "f32");
+  return {
+    node: space.node,
+    axes: space.axes,
+    // Padding has no entries, so that nothing more need be masked.
+    mask: (node, fill) => cx.algebra(node).where(whole, node, fill),
+    count: () => cx.emit("sum", [ones], { axes: space.axes, keep: true }),
+    mayBeEmpty: true,
+  };
+}
+
 /** The number of rows of all sequences, times `rest`, f32[]. */
 function rowCount(cx: Lowering, axis: string, rest: Size): Node {
   if (knownOnHost(cx.axes.all, axis)) return cx.size(multiplySizes(rowsSize(axis), rest), "f32");
@@ -104,7 +131,7 @@ function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
   const { fn, axes } = value.attrs;
   const input = cx.get(value.inputs[0]);
   if (axes.length === 0 && fn !== "argmax") return withoutAxes(cx, input, value);
-  const space = spaceOf(cx, input, axes);
+  const space = amongExisting(cx, value, input, spaceOf(cx, input, axes));
   // Means are computed in f32: f16 cannot represent the number of elements exactly.
   const x =
     fn === "mean" || fn === "var"
@@ -188,6 +215,14 @@ function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   const input = cx.get(value.inputs[0]);
   const { axis } = value.attrs;
   const overTokens = cx.axes.sequenceOf(input.type.shape[axis]) !== null;
+  if (value.inputs.length > 1) {
+    // Along entries: each token has its own.
+    const space = amongExisting(cx, value, input, spaceOf(cx, input, [axis]));
+    const [along] = space.axes;
+    invariant(along !== undefined, "softmax over no axis");
+    const soft = cx.emit("softmax", [space.mask(space.node, lowest(input.type.dtype))], { axis: along });
+    return { ...input, type: value.type, node: space.mask(soft, 0) };
+  }
   if (input.packing && !overTokens)
     return { ...input, type: value.type, node: cx.emit("softmax", [input.node], { axis: axis - 1 }) };
   const ragged = overTokens ? [axis] : [];

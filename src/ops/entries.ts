@@ -9,6 +9,7 @@ import { ranked } from "./routing.js";
 import { sameDim } from "./rows.js";
 import {
   bytesOf,
+  costPerResult,
   elements,
   expectDtype,
   expectType,
@@ -21,7 +22,7 @@ import {
 import { at, roundStored, tensor } from "./tensors.js";
 
 /** Records of the operators on entries. */
-export const entries: Pick<OpTable, "top_entries" | "take_entries" | "put_entries"> = {
+export const entries: Pick<OpTable, "top_entries" | "those_entries" | "take_entries" | "put_entries"> = {
   top_entries: {
     doc: "the k best entries of the last axis, ascending by index",
     infer(inputs, { k }) {
@@ -52,6 +53,30 @@ export const entries: Pick<OpTable, "top_entries" | "take_entries" | "put_entrie
       return [out];
     },
     chooses: [0],
+    rows: sameDim,
+    tokens: "own",
+    columns: null,
+    grad: null,
+    lower: { kind: "kernel" },
+  },
+  those_entries: {
+    doc: "the entries of the last axis for which a mask holds, ascending; then their number, which is no entry",
+    infer(inputs) {
+      const mask = expectDtype(inputs, 0, "bool");
+      expectUnpacked(mask.shape, mask.shape.length - 1);
+      return [{ dtype: "u32", shape: mask.shape }];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs) {
+      const mask = at(inputs, 0);
+      const among = mask.shape.at(-1)!;
+      const out = tensor("u32", mask.shape, new Float64Array(mask.data.length).fill(among));
+      for (let first = 0; first < mask.data.length; first += among) {
+        let next = first;
+        for (let e = 0; e < among; e++) if (mask.data[first + e]) out.data[next++] = e;
+      }
+      return [out];
+    },
     rows: sameDim,
     tokens: "own",
     columns: null,

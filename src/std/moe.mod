@@ -96,3 +96,23 @@ block SharedMoE(
     moe(x) + (if gated then sigmoid(shared_gate(x)) * shared(x) else shared(x))
   }
 }
+
+/// Expert Choice (Zhou et al. 2022, arXiv 2202.09368): each expert takes its ceil(share · T) best tokens of a sequence.
+/// Not causal. Returns the update of each token, the sum of what the experts that took it make of it.
+block ExpertChoice(
+  /// What a token may go through.
+  experts: [block],
+  /// Width of the stream.
+  dim: int,
+  /// Share of a sequence's tokens that each expert takes.
+  share: ratio,
+) {
+  router: Linear(dim, len(experts), bias: false)
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    p      = softmax(router(x))
+    chosen = top(p, ceil(share * T), axis: 1)
+    observe chosen
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)
+  }
+}

@@ -41,7 +41,6 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
   ["above(s, 0, expected: s)", "wrong-operand", "s"],
   ["above(s, 0, expected: T)", "wrong-operand", "T"],
   ["those(s)", "wrong-dtype", "s"],
-  ["those(x > 0)", "wrong-rank", "x > 0"],
   ["those(flat > 0)", "not-a-sequence", "flat > 0"],
   ["those(true)", "wrong-operand", "true"],
   ["those(r)", "wrong-operand", "r", R],

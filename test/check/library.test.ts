@@ -52,6 +52,7 @@ describe("the standard library", () => {
           "= 1.0, router_bias: bool = false, groups: int = 1, open: int = groups, loss_free: bool = false, rate: " +
           "float = 0.001, balance: float = 0.0, z: float = 0.0)",
         "SharedMoE(moe: block, shared: block, dim: int, gated: bool = false)",
+        "ExpertChoice(experts: [block], dim: int, share: ratio)",
       ]),
     );
   });

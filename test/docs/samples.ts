@@ -40,6 +40,12 @@ const NOT_RUN: readonly {
     why: "what a command printed",
   },
   {
+    page: "docs/language.md",
+    language: "",
+    begins: /^wish   = top/,
+    why: "statements of a function; test/semantics/experts runs them",
+  },
+  {
     page: "kernels/README.md",
     language: "wgsl",
     begins: /./,

@@ -1,5 +1,6 @@
 // Cases of choices of entries: chosen, masked, counted, taken, put, and what routes of single entries give and get.
 import type { Value } from "../../src/check/model.js";
+import { rational } from "../../src/size/rational.js";
 import { add, D, x, type Case } from "./case-forms.js";
 import type { ModelBuilder } from "./model-builder.js";
 
@@ -31,7 +32,56 @@ const joined = (m: ModelBuilder, k: number, turned: boolean): Value => {
     : m.value("join_entries", [choice, ...parts.flat()], { dim: 1 }, "f32", ["B", "T", k, D]);
 };
 
+/** Those of x above 0, as a choice, and which of its entries exist. */
+const thoseOf = (m: ModelBuilder): { readonly choice: Value; readonly exists: Value } => {
+  const mask = m.value("pointwise", [x(m, "score"), m.number(0)], { fn: "gt" }, "bool", ["B", "T", D]);
+  const choice = m.value("those_entries", [mask], { expected: rational(1) }, "u32", ["B", "T", D]);
+  return { choice, exists: m.value("entry_exists", [choice], {}, "bool", ["B", "T", D]) };
+};
+
+const REDUCTIONS = ["sum", "mean", "max", "min", "var", "argmax"] as const;
+
 export const entryCases: readonly Case[] = [
+  add("those_entries", "of each token", (m) => thoseOf(m).choice),
+  add("entry_exists", "of each token", (m) => thoseOf(m).exists),
+  add("entry_index", "of what exists", (m) => m.value("entry_index", [thoseOf(m).choice], {}, "u32", ["B", "T", D])),
+  add("entry_count", "of what exists", (m) => m.value("entry_count", [thoseOf(m).choice], {}, "u32", ["B", "T"])),
+  add("entry_mask", "of what exists", (m) => m.value("entry_mask", [thoseOf(m).choice], {}, "bool", ["B", "T", D])),
+  add("take_entries", "of what exists", (m) =>
+    m.value("take_entries", [x(m), thoseOf(m).choice], {}, "f32", ["B", "T", D]),
+  ),
+  add("put_entries", "of what exists", (m) =>
+    m.value("put_entries", [x(m), thoseOf(m).choice, x(m, "y")], {}, "f32", ["B", "T", D]),
+  ),
+  ...REDUCTIONS.map((fn) =>
+    add("reduce", `${fn} over the entries that exist`, (m) =>
+      m.value("reduce", [x(m), thoseOf(m).exists], { fn, axes: [2], keep: false }, fn === "argmax" ? "u32" : "f32", [
+        "B",
+        "T",
+      ]),
+    ),
+  ),
+  ...(["sum", "mean", "max", "var"] as const).map((fn) =>
+    add("reduce", `${fn} over tokens and the entries that exist`, (m) =>
+      m.value("reduce", [x(m), thoseOf(m).exists], { fn, axes: [1, 2], keep: true }, "f32", ["B", 1, 1]),
+    ),
+  ),
+  add("reduce", "mean over the entries that exist, which stand before the tokens", (m) => {
+    const turned = m.value("permute", [x(m)], { order: [0, 2, 1] }, "f32", ["B", D, "T"]);
+    const exists = m.value("permute", [thoseOf(m).exists], { order: [0, 2, 1] }, "bool", ["B", D, "T"]);
+    return m.value("reduce", [turned, exists], { fn: "mean", axes: [1], keep: false }, "f32", ["B", "T"]);
+  }),
+  add("reduce", "mean over the entries that exist, of rows", (m) => {
+    const exists = m.value("reshape", [thoseOf(m).exists], {}, "bool", ["B", "T", D, 1]);
+    return m.value("reduce", [x(m, "y", ["B", "T", D, 3]), exists], { fn: "mean", axes: [2], keep: false }, "f32", [
+      "B",
+      "T",
+      3,
+    ]);
+  }),
+  add("softmax", "over the entries that exist", (m) =>
+    m.value("softmax", [x(m), thoseOf(m).exists], { axis: 2 }, "f32", ["B", "T", D]),
+  ),
   ...[1, 2, D].map((k) => add("top_entries", `${k} of ${D}`, (m) => chosenOf(m, x(m), k))),
   add("top_entries", "of a score for each sequence", (m) => chosenOf(m, x(m, "flat", ["B", 5]), 2)),
   add("top_entries", "in groups", (m) => chosenOf(m, x(m, "x", ["B", "T", 2, 3]), 2)),

@@ -4,6 +4,8 @@ import type { Arr } from "./oracle-elements.js";
 
 const OPERATIONS = [
   "top_entries",
+  "those_entries",
+  "entry_exists",
   "entry_index",
   "entry_mask",
   "entry_count",
@@ -15,6 +17,9 @@ const OPERATIONS = [
 type Operation = (typeof OPERATIONS)[number];
 
 export const isOfEntries = (op: LogicalOp): op is Operation => OPERATIONS.some((own) => own === op);
+
+/** Whether a choice has the same number of entries for every token. */
+const isTop = ({ op }: Value): boolean => op === "top_entries";
 
 /** The rows along the last dimension. */
 function rowsOf({ shape, data }: Arr): number[][] {
@@ -44,17 +49,30 @@ export function ofEntries(
         ),
       );
     }
+    case "those_entries": {
+      const width = shape.at(-1)!;
+      return of(
+        rowsOf(x[0]!).flatMap((row) => {
+          const chosen = row.flatMap((holds, e) => (holds ? [e] : []));
+          return Array.from({ length: width }, (_, j) => chosen[j] ?? width);
+        }),
+      );
+    }
+    case "entry_exists":
+      return of(x[0]!.data.map((e) => Number(e < shape.at(-1)!)));
     case "entry_index":
-      return x[0]!;
+      return of(x[0]!.data.map((e) => (isTop(value.inputs[0]!) || e < shape.at(-1)! ? e : 0)));
     case "entry_mask":
       return of(
         rowsOf(x[0]!).flatMap((chosen) => Array.from({ length: shape.at(-1)! }, (_, e) => Number(chosen.includes(e)))),
       );
     case "entry_count":
-      return of(rowsOf(x[0]!).map((chosen) => chosen.length));
+      return of(
+        rowsOf(x[0]!).map((chosen) => chosen.filter((e) => isTop(value.inputs[0]!) || e < chosen.length).length),
+      );
     case "take_entries": {
       const chosen = rowsOf(x[1]!);
-      return of(rowsOf(x[0]!).flatMap((row, r) => chosen[r]!.map((e) => row[e]!)));
+      return of(rowsOf(x[0]!).flatMap((row, r) => chosen[r]!.map((e) => row[e] ?? 0)));
     }
     case "put_entries": {
       const [chosen, y] = [rowsOf(x[1]!), rowsOf(x[2]!)];
@@ -77,6 +95,7 @@ export function ofEntries(
       return of(
         each(shape, (i) => {
           const e = chosen[i[dim]!]![i[dim + 1]!]!;
+          if (2 * e + 1 >= value.inputs.length) return 0;
           const row = routes.get(value.inputs[1 + 2 * e]!)!.indexOf(i[dim]!);
           return get(x[2 + 2 * e]!, [...i.slice(0, dim), row, ...i.slice(dim + 2)]);
         }),

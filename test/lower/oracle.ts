@@ -146,14 +146,16 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       case "zeros":
         return arr(shape(), () => 0);
       case "reduce":
-        return reduce(x[0]!, attrs("reduce"));
+        return reduce(x[0]!, x.slice(1), attrs("reduce"));
       case "softmax": {
         const { axis } = attrs("softmax");
-        const [a] = x as [Arr];
+        const [a, ...exists] = x as [Arr];
+        const holds = (i: readonly number[]): boolean => exists.every((e) => at(e, i) === 1);
         return arr(a.shape, (i) => {
-          const line = Array.from({ length: a.shape[axis]! }, (_, j) => get(a, replaced(i, axis, j)));
+          const all = Array.from({ length: a.shape[axis]! }, (_, j) => replaced(i, axis, j));
+          const line = all.filter(holds).map((j) => get(a, j));
           const most = Math.max(...line);
-          return Math.exp(get(a, i) - most) / sum(line.map((n) => Math.exp(n - most)));
+          return holds(i) ? Math.exp(get(a, i) - most) / sum(line.map((n) => Math.exp(n - most))) : 0;
         });
       }
       case "matmul": {
@@ -342,19 +344,16 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
   return values;
 }
 
-function reduce(a: Arr, { fn, axes, keep }: LogicalAttrs["reduce"]): Arr {
+function reduce(a: Arr, exists: readonly Arr[], { fn, axes, keep }: LogicalAttrs["reduce"]): Arr {
   const kept = a.shape.map((s, d) => (axes.includes(d) ? 1 : s));
   const full = arr(kept, (i) => {
     const line: number[] = [];
     arr(
       a.shape.map((s, d) => (axes.includes(d) ? s : 1)),
-      (j) =>
-        line.push(
-          get(
-            a,
-            a.shape.map((_, d) => (axes.includes(d) ? j[d]! : i[d]!)),
-          ),
-        ),
+      (j) => {
+        const place = a.shape.map((_, d) => (axes.includes(d) ? j[d]! : i[d]!));
+        return exists.every((e) => at(e, place) === 1) ? line.push(get(a, place)) : 0;
+      },
     );
     const n = line.length;
     const mean = n === 0 ? 0 : sum(line) / n;

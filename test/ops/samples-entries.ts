@@ -19,7 +19,7 @@ const best = (scores: readonly number[], k: number, chosen: readonly number[]): 
 const chosenRows = (b: Bench, among: number, k: number, before: readonly number[] = []) =>
   b.node("top_entries", [b.rows(before, [among], "f32", (r) => r.below(Math.ceil(among / 2)))], { k, choice: "C" });
 
-export const entrySamples: Samples<"top_entries" | "take_entries" | "put_entries"> = {
+export const entrySamples: Samples<"top_entries" | "those_entries" | "take_entries" | "put_entries"> = {
   top_entries: within(exact, [
     best([1, 3, 2, 4], 2, [1, 3]),
     best([5, 5, 5, 5], 2, [0, 1]),
@@ -36,6 +36,24 @@ export const entrySamples: Samples<"top_entries" | "take_entries" | "put_entries
     { name: "9 of 65 with groups in front", setting: UNEQUAL, build: (b) => chosenRows(b, 65, 9, [2]) },
     { name: "3 of 700", build: (b) => b.node("top_entries", [b.data("f32", [2, 3, 700])], { k: 3, choice: "C" }) },
     { name: "of f16", build: (b) => b.node("top_entries", [b.data("f16", [3, 9])], { k: 4, choice: "C" }) },
+  ]),
+  those_entries: within(exact, [
+    {
+      name: "worked by hand",
+      build: (b) => b.node("those_entries", [b.data("bool", [3, 4], [0, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1])], {}),
+      expected: [[1, 3, 4, 4, 4, 4, 4, 4, 0, 1, 2, 3]],
+    },
+    { name: "one", build: (b) => b.node("those_entries", [b.data("bool", [2, 1], [1, 0])], {}), expected: [[0, 1]] },
+    {
+      name: "of each row",
+      setting: UNEQUAL,
+      build: (b) => b.node("those_entries", [b.rows([], [67], "bool")], {}),
+    },
+    {
+      name: "behind groups",
+      setting: SEVEN,
+      build: (b) => b.node("those_entries", [b.rows([2], [5], "bool")], {}),
+    },
   ]),
   take_entries: within(exact, [
     {

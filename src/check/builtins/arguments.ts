@@ -1,11 +1,12 @@
 // Reads the arguments of built-in functions: each reader returns null after reporting an argument that does not fit.
 import type { Span } from "../../diagnostics/span.js";
 import { isFloat, type DType } from "../../base/dtype.js";
-import { isInteger, printRational, toNumber, type Rational } from "../../size/rational.js";
+import { compare, isInteger, printRational, toNumber, ZERO, type Rational } from "../../size/rational.js";
+import { isWhole, type Size } from "../../size/size.js";
 import type { ConstValue, Emitter, Argument } from "../context.js";
 import { hintFor } from "../tensors/convert.js";
 import type { Route, Value } from "../model.js";
-import { describe, printType } from "../values.js";
+import { describe, printType, showSize } from "../values.js";
 
 export type Args = ReadonlyMap<string, Argument>;
 
@@ -187,4 +188,17 @@ export function wrong(emitter: Emitter, fn: string, name: string, needs: string,
     { what: `\`${name}\` of \`${fn}\``, needs, found: describe(found), ...hintFor(found) },
     span,
   );
+}
+
+/** k of `top`: a whole number or size that is not negative. */
+export function kArg(emitter: Emitter, { value, span }: Argument): Size | null {
+  if (value.kind === "size") {
+    if (isWhole(value.size)) return value.size;
+    emitter.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
+  } else if (value.kind !== "number") wrong(emitter, "top", "k", "a number or a size", value, span);
+  else if (!isInteger(value.value))
+    emitter.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
+  else if (compare(value.value, ZERO) < 0) emitter.report("negative-k", { k: printRational(value.value) }, span);
+  else return toNumber(value.value);
+  return null;
 }

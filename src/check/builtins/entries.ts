@@ -1,13 +1,16 @@
-// `top`, `take` and `put` along an axis of fixed size: choices of entries.
+// `top`, `above`, `those`, `take` and `put` along an axis of fixed size: choices of entries.
 import type { Span } from "../../diagnostics/span.js";
 import { axisSize, printSize } from "../../size/size.js";
-import { reportMismatch } from "../tensors/broadcast.js";
+import { ONE, type Rational } from "../../size/rational.js";
+import { broadcastTypes, reportMismatch } from "../tensors/broadcast.js";
+import { boundOfRoute, checkCapacity } from "../tensors/capacity.js";
 import { ERROR, type ConstValue, type Emitter } from "../context.js";
-import { scoreOf, type Choice } from "../tensors/entries.js";
+import { recordRoutes, scoreOf, type Choice } from "../tensors/entries.js";
+import { recordDefinition } from "../tensors/makers.js";
 import type { Value } from "../model.js";
-import { axisOf, equalShapes, isBatch, plainSize, sameExtent, sequenceDims, typeOf } from "../types.js";
+import { axisOf, equalShapes, isBatch, plainSize, sameExtent, sequenceDims, sequenceOf, typeOf } from "../types.js";
 import { printType } from "../values.js";
-import { integerArg, numberArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
+import { kArg, integerArg, numberArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 
 /** The name that users see for an axis of chosen entries. */
 const CHOSEN = "K";
@@ -33,10 +36,11 @@ export function topEntries(emitter: Emitter, args: Args, span: Span): ConstValue
     emitter.report("wrong-rank", { what: "`score` of `top` with `axis`", needs, found: printType(score.type) }, at);
     return ERROR;
   }
+  if (axis === 1 && last === 2) return topTokens(emitter, args, score, span);
   if (axis !== -1 && axis !== last) {
     emitter.report(
       "argument-out-of-range",
-      { what: "`axis` of `top`", needs: "-1, the last axis", found: String(axis) },
+      { what: "`axis` of `top`", needs: "-1, the last axis, or 1, the tokens of f32[B, T, E]", found: String(axis) },
       requiredArg(args, "axis").span,
     );
     return ERROR;
@@ -54,7 +58,12 @@ export function topEntries(emitter: Emitter, args: Args, span: Span): ConstValue
 }
 
 /** The extent of the last axis of a score; null after a report if it is not fixed. */
-function entriesAmong(emitter: Emitter, score: Value, at: Span): number | null {
+function entriesAmong(
+  emitter: Emitter,
+  score: Value,
+  at: Span,
+  what = "`score` of `top` with `axis: -1`",
+): number | null {
   const size = score.type.shape.at(-1) ?? 1;
   const extent = plainSize(emitter, size);
   if (typeof extent === "number") return extent;
@@ -67,7 +76,7 @@ function entriesAmong(emitter: Emitter, score: Value, at: Span): number | null {
   emitter.report(
     "wrong-rank",
     {
-      what: "`score` of `top` with `axis: -1`",
+      what,
       needs: `a last axis of fixed size, not ${printSize(size)}`,
       found: printType(score.type),
       ...(hint === null ? {} : { hint }),
@@ -75,6 +84,99 @@ function entriesAmong(emitter: Emitter, score: Value, at: Span): number | null {
     at,
   );
   return null;
+}
+
+/** `top(score: f32[B, T, E], k, axis: 1)`: each entry chooses among the tokens, by a route of its own. */
+function topTokens(emitter: Emitter, args: Args, score: Value, span: Span): ConstValue {
+  const at = requiredArg(args, "score").span;
+  const [batch, tokens] = score.type.shape;
+  const among = entriesAmong(emitter, score, at);
+  const parent = sequenceOf(emitter, tokens ?? 1);
+  if (batch === undefined || tokens === undefined || among === null) return ERROR;
+  if (!parent) {
+    emitter.report("not-a-sequence", { what: "`top` with `axis: 1`", found: printType(score.type) }, at);
+    return ERROR;
+  }
+  const k = kArg(emitter, requiredArg(args, "k"));
+  if (k === null || !checkCapacity(emitter, k, parent, requiredArg(args, "k"))) return ERROR;
+  const plain = typeOf("f32", [batch, tokens, among]);
+  const whole = equalShapes(score.type.shape, plain.shape) ? score : emitter.emit("reshape", [score], {}, plain, span);
+  const made = Array.from({ length: among }, (_, entry) => {
+    const column = columnOf(emitter, whole, entry, span);
+    const axis = emitter.makeAxis(CHOSEN, boundOfRoute(emitter, k, parent), { kind: "top", parent: parent.name, k });
+    const route = emitter.emit("top", [column], { axis, entry }, typeOf("u32", [batch, axisSize(axis)]), span);
+    recordDefinition(emitter, axis, route);
+    return route;
+  });
+  const columns = made.map((route) => {
+    const own = emitter.emit("mask", [route], {}, typeOf("bool", [batch, tokens]), span);
+    return emitter.emit("reshape", [own], {}, typeOf("bool", [batch, tokens, 1]), span);
+  });
+  const [only] = columns;
+  const mask =
+    only && columns.length === 1
+      ? only
+      : emitter.emit("concat", columns, { axis: 2 }, typeOf("bool", [batch, tokens, among]), span);
+  const choice = entriesThat(emitter, mask, ONE, span);
+  recordRoutes(choice, made);
+  return { kind: "choice", value: choice };
+}
+
+/** x[…, e] of [B, T, E]. */
+function columnOf(emitter: Emitter, x: Value, e: number, span: Span): Value {
+  const { dtype, shape } = x.type;
+  const rows = shape.slice(0, -1);
+  const column = emitter.emit("slice", [x], { axis: 2, start: e, stop: e + 1 }, typeOf(dtype, [...rows, 1]), span);
+  return emitter.emit("reshape", [column], {}, typeOf(dtype, rows), span);
+}
+
+/** The choice of the entries for which a mask holds, none to all of them. */
+function entriesThat(emitter: Emitter, mask: Value, expected: Rational, span: Span): Choice {
+  const { shape } = mask.type;
+  const entries = emitter.makeEntryAxis(CHOSEN, Number(plainSize(emitter, shape.at(-1) ?? 1)), true);
+  const type = typeOf("u32", [...shape.slice(0, -1), axisSize(entries)]);
+  const choice = emitter.emit("those_entries", [mask], { expected }, type, span);
+  recordDefinition(emitter, entries, choice);
+  return choice;
+}
+
+/** `those(mask: bool[B, T, …, E])`, of a mask that is known to have more than two axes. */
+export function thoseEntries(emitter: Emitter, mask: Value, expected: Rational, at: Span, span: Span): ConstValue {
+  return liesOnTokens(emitter, "those", "mask", mask, at) &&
+    entriesAmong(emitter, mask, at, "`mask` of `those`") !== null
+    ? { kind: "choice", value: entriesThat(emitter, mask, expected, span) }
+    : ERROR;
+}
+
+/** `above(score: f32[B, T, …, E], threshold)`: those of score > threshold. */
+export function aboveEntries(
+  emitter: Emitter,
+  score: Value,
+  threshold: Value,
+  expected: Rational,
+  spans: { readonly score: Span; readonly threshold: Span; readonly call: Span },
+): ConstValue {
+  if (!liesOnTokens(emitter, "above", "score", score, spans.score)) return ERROR;
+  if (entriesAmong(emitter, score, spans.score, "`score` of `above`") === null) return ERROR;
+  const shape = broadcastTypes(emitter, "`above`", [score, threshold], spans.threshold);
+  if (!shape) return ERROR;
+  if (!equalShapes(shape, score.type.shape)) {
+    const reason = "a threshold broadcasts to the score";
+    const [left, right] = [printType(score.type), printType(threshold.type)];
+    emitter.report("shape-mismatch", { what: "`above`", left, right, reason }, spans.threshold);
+    return ERROR;
+  }
+  const mask = emitter.emit("pointwise", [score, threshold], { fn: "gt" }, typeOf("bool", shape), spans.call);
+  return { kind: "choice", value: entriesThat(emitter, mask, expected, spans.call) };
+}
+
+/** Checks that a value is [B, T, …, E], with tokens as its second axis. */
+function liesOnTokens(emitter: Emitter, fn: string, name: string, { type }: Value, at: Span): boolean {
+  const [batch, tokens] = type.shape;
+  if (batch !== undefined && isBatch(emitter, batch) && sequenceOf(emitter, tokens ?? 1)) return true;
+  const needs = `one value a token, ${type.dtype}[B, T], or several, ${type.dtype}[B, T, ..., E]`;
+  emitter.report("wrong-rank", { what: `\`${name}\` of \`${fn}\``, needs, found: printType(type) }, at);
+  return false;
 }
 
 export function takeEntries(emitter: Emitter, args: Args, choice: Choice, span: Span): ConstValue {

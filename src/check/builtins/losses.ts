@@ -3,6 +3,7 @@ import { straight } from "./straight.js";
 import { printSize, type Size } from "../../size/size.js";
 import { reportMismatch } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../context.js";
+import { plainEverywhere } from "../tensors/entries.js";
 import type { LogicalOp, Value } from "../model.js";
 import { equalShapes, typeOf } from "../types.js";
 import { printType } from "../values.js";
@@ -15,8 +16,10 @@ const crossEntropy: Builtin = {
     "The mean over all existing tokens of −log softmax(logits)[target]. With i32 targets −1 is ignored, in the " +
     "sum and in the number; the mean of none is 0.",
   apply(emitter, args, span) {
-    const logits = tensorArg(emitter, args, "cross_entropy", "logits");
-    const targets = tensorArg(emitter, args, "cross_entropy", "targets");
+    const whole = tensorArg(emitter, args, "cross_entropy", "logits");
+    const logits = whole && plainEverywhere(emitter, whole, "averaged by a loss", requiredArg(args, "logits").span);
+    const own = tensorArg(emitter, args, "cross_entropy", "targets");
+    const targets = own && plainEverywhere(emitter, own, "averaged by a loss", requiredArg(args, "targets").span);
     const at = requiredArg(args, "logits").span;
     if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], "cross_entropy", at)) return ERROR;
     if (!requireDtype(emitter, targets, ["u32", "i32"], "cross_entropy", requiredArg(args, "targets").span))
@@ -54,8 +57,11 @@ const bce: Builtin = {
     "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from " +
     "the logit without overflow.",
   apply(emitter, args, span) {
-    const logit = tensorArg(emitter, args, "bce", "logit");
-    const target = tensorArg(emitter, args, "bce", "target");
+    const whole = tensorArg(emitter, args, "bce", "logit");
+    const logit = whole && plainEverywhere(emitter, whole, "averaged by a loss", requiredArg(args, "logit").span);
+    const wholeTarget = tensorArg(emitter, args, "bce", "target");
+    const target =
+      wholeTarget && plainEverywhere(emitter, wholeTarget, "averaged by a loss", requiredArg(args, "target").span);
     if (!logit || !target || !requireDtype(emitter, logit, ["f32"], "bce", requiredArg(args, "logit").span))
       return ERROR;
     const at = requiredArg(args, "target").span;

@@ -4,6 +4,7 @@ import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
 import { printSize } from "../../size/size.js";
 import { ERROR, type ConstValue, type Emitter, type Builtin, type BuiltinParam } from "../context.js";
 import type { LogicalAttrs, Value } from "../model.js";
+import { existing, keepsRagged } from "../tensors/ragged-entries.js";
 import { isBatch, isSequence, typeOf } from "../types.js";
 import { axesOf, axisArg, boolArg, floatArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 import { smallerOrLarger } from "./elementwise.js";
@@ -75,6 +76,7 @@ function reduce(
     return ERROR;
   }
   if (!checkBatchReduction(emitter, fn, x, axes, axis?.span ?? span)) return ERROR;
+  if (keepsRagged(emitter, x, axes, axis?.span ?? span)) return ERROR;
   // Over no axes sum, mean and maximum return x; only the variance differs.
   if (axes.length === 0 && fn !== "var") return { kind: "tensor", value: x };
   return reduced(emitter, x, fn, axes, keep, span);
@@ -88,10 +90,18 @@ function reduced(
   keep: boolean,
   span: Span,
 ): ConstValue {
+  const exists = existing(emitter, x, axes, "reduced", span);
+  if (!exists) return ERROR;
   const shape = x.type.shape.flatMap((size, i) => (!axes.includes(i) ? [size] : keep ? [1] : []));
   return {
     kind: "tensor",
-    value: emitter.emit("reduce", [x], { fn, axes, keep }, typeOf(fn === "argmax" ? "u32" : x.type.dtype, shape), span),
+    value: emitter.emit(
+      "reduce",
+      [x, ...exists],
+      { fn, axes, keep },
+      typeOf(fn === "argmax" ? "u32" : x.type.dtype, shape),
+      span,
+    ),
   };
 }
 
@@ -125,7 +135,9 @@ const softmax: Builtin = {
       );
       return ERROR;
     }
-    return { kind: "tensor", value: emitter.emit("softmax", [x], { axis }, x.type, span) };
+    if (keepsRagged(emitter, x, [axis], args.get("axis")?.span ?? span)) return ERROR;
+    const exists = existing(emitter, x, [axis], "reduced", span);
+    return exists ? { kind: "tensor", value: emitter.emit("softmax", [x, ...exists], { axis }, x.type, span) } : ERROR;
   },
 };
 

@@ -1,8 +1,8 @@
 // `top`, `above`, `those`, `take`, `put`: choose tokens, gather them, and scatter the results.
 import type { Span } from "../../diagnostics/span.js";
-import { compare, isInteger, ONE, printRational, toNumber, ZERO, type Rational } from "../../size/rational.js";
+import { compare, ONE, ZERO, type Rational } from "../../size/rational.js";
 import type { SequenceAxis } from "../../size/axes.js";
-import { axisSize, equalSizes, isWhole, printSize, type Size } from "../../size/size.js";
+import { axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
 import { reportSizes } from "../tensors/broadcast.js";
 import { atDefaults, boundOfRoute, checkCapacity, percent } from "../tensors/capacity.js";
 import { ERROR, type Emitter, type Argument, type Builtin } from "../context.js";
@@ -11,9 +11,9 @@ import { boundOfMask, ruleOfMask } from "../tensors/mask-parts.js";
 import { recordDefinition } from "../tensors/makers.js";
 import type { Route, Value } from "../model.js";
 import { equalShapes, sequenceDims, sequenceOf, typeOf } from "../types.js";
-import { printType, showSize } from "../values.js";
-import { choiceOf, putEntries, takeEntries, topEntries } from "./entries.js";
-import { requiredArg, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
+import { printType } from "../values.js";
+import { aboveEntries, choiceOf, putEntries, takeEntries, thoseEntries, topEntries } from "./entries.js";
+import { kArg, requiredArg, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
 
 /** The name that users see for an axis of chosen tokens. */
 const CHOSEN = "K";
@@ -22,11 +22,12 @@ export const top: Builtin = {
   params: [{ name: "score" }, { name: "k" }, { name: "axis", optional: true, named: true }],
   doc:
     "top(score: f32[B, T], k) -> route\ntop(score: f32[B, ..., E], k, axis: -1) -> choice\n" +
+    "top(score: f32[B, T, E], k, axis: 1) -> choice\n" +
     "Of a score of two axes the k best tokens of each sequence: a number, or a size such as " +
     "ceil(12.5% * T), in which each sequence's own length counts. " +
     "k may be 0 and is capped at the length. Ties go to the earlier token; NaN ranks last. With `axis: -1` the k " +
     "best entries of the last axis, which is of fixed size, for each position of the others; k is a number from 1 " +
-    "to E, and ties go to the lower index.",
+    "to E, and ties go to the lower index. With `axis: 1` each entry chooses its k best tokens, as a route does.",
   apply(emitter, args, span) {
     if (args.has("axis")) return topEntries(emitter, args, span);
     const score = scoreArg(emitter, args, "top");
@@ -46,24 +47,24 @@ export const top: Builtin = {
 export const above: Builtin = {
   params: [{ name: "score" }, { name: "threshold" }, { name: "expected", optional: true, named: true }],
   doc:
-    "above(score: f32[B, T], threshold, expected: 100%) -> route\nEvery token whose score is above the " +
-    "threshold, any number from none to all: it looks at one token at a time. " +
-    "The threshold is a number or a tensor, one for all or one a token. `expected`, the share of tokens, sizes " +
-    "caches and costs and never changes a result.",
+    "above(score: f32[B, T], threshold, expected: 100%) -> route\n" +
+    "above(score: f32[B, T, ..., E], threshold, expected: 100%) -> choice\n" +
+    "Every token, or entry, whose score is above the threshold, any number from none to all: it looks at one token " +
+    "at a time. The threshold is a number or a tensor, one for all or one a token; of entries, what broadcasts to " +
+    "the score. `expected`, the share of tokens or entries, sizes caches and costs and never changes a result.",
   apply(emitter, args, span) {
-    const score = scoreArg(emitter, args, "above");
-    if (!score) return ERROR;
+    const several = severalEach(args, "score");
+    const score = several ? null : scoreArg(emitter, args, "above");
+    const scores = several ?? score?.value;
+    if (!scores || !requireDtype(emitter, scores, ["f32"], "above", requiredArg(args, "score").span)) return ERROR;
     const limit = requiredArg(args, "threshold");
-    const threshold = toValue(
-      emitter,
-      limit.value,
-      "f32",
-      score.value.type.shape,
-      "`threshold` of `above`",
-      limit.span,
-    );
+    const threshold = toValue(emitter, limit.value, "f32", scores.type.shape, "`threshold` of `above`", limit.span);
     const expected = expectedShare(emitter, "above", args.get("expected"));
     if (!threshold || !expected || !requireDtype(emitter, threshold, ["f32"], "above", limit.span)) return ERROR;
+    if (!score) {
+      const spans = { score: requiredArg(args, "score").span, threshold: limit.span, call: span };
+      return aboveEntries(emitter, scores, threshold, expected, spans);
+    }
     if (threshold.type.shape.length > 0 && !equalShapes(threshold.type.shape, score.value.type.shape)) {
       reportThreshold(emitter, score.value, threshold, limit.span);
       return ERROR;
@@ -84,12 +85,17 @@ export const above: Builtin = {
 export const those: Builtin = {
   params: [{ name: "mask" }, { name: "expected", optional: true, named: true }],
   doc:
-    "those(mask: bool[B, T], expected: 100%) -> route\nEvery token for which the mask holds, any number from none " +
+    "those(mask: bool[B, T], expected: 100%) -> route\nthose(mask: bool[B, T, ..., E], expected: 100%) -> choice\n" +
+    "Every token, or entry, for which the mask holds, any number from none " +
     "to all: `above(s, t)` is `those(s > t)`. Routes on one axis combine by their masks: " +
     "`those(a.mask and not b.mask)`. `expected` is as for `above`.",
   apply(emitter, args, span) {
-    const mask = oneEach(emitter, args, "those", "mask", "bool");
+    const several = severalEach(args, "mask");
+    const mask = several ? null : oneEach(emitter, args, "those", "mask", "bool");
     const expected = expectedShare(emitter, "those", args.get("expected"));
+    const at = requiredArg(args, "mask").span;
+    if (several && expected && requireDtype(emitter, several, ["bool"], "those", at))
+      return thoseEntries(emitter, several, expected, at, span);
     if (!mask || !expected) return ERROR;
     const rule = ruleOfMask(emitter, mask.value, mask.axis, expected);
     const axis = emitter.makeAxis(CHOSEN, boundOfMask(emitter, mask.axis, rule), rule);
@@ -113,6 +119,12 @@ interface OneEach {
   readonly value: Value;
   readonly batch: Size;
   readonly axis: SequenceAxis;
+}
+
+/** An argument of more than two dimensions, among which the last is chosen from; else null. */
+function severalEach(args: Args, name: string): Value | null {
+  const { value } = requiredArg(args, name);
+  return value.kind === "tensor" && value.value.type.shape.length > 2 ? value.value : null;
 }
 
 const BOTH_AXES =
@@ -144,18 +156,6 @@ function oneEach(emitter: Emitter, args: Args, fn: string, name: string, dtype: 
   const axis = sequenceOf(emitter, tokens);
   if (!axis) emitter.report("not-a-sequence", { what: `\`${fn}\``, found: printType(value.type) }, span);
   return axis && { value, batch, axis };
-}
-
-function kArg(emitter: Emitter, { value, span }: Argument): Size | null {
-  if (value.kind === "size") {
-    if (isWhole(value.size)) return value.size;
-    emitter.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
-  } else if (value.kind !== "number") wrong(emitter, "top", "k", "a number or a size", value, span);
-  else if (!isInteger(value.value))
-    emitter.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
-  else if (compare(value.value, ZERO) < 0) emitter.report("negative-k", { k: printRational(value.value) }, span);
-  else return toNumber(value.value);
-  return null;
 }
 
 function expectedShare(emitter: Emitter, fn: string, argument: Argument | undefined): Rational | null {

@@ -4,7 +4,7 @@ import { atomsOf } from "../../size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
 import type { LogicalOp, Model, Value } from "../model.js";
 import { operations, type Lengths } from "../operations.js";
-import { isSequence, type AxisLookup } from "../types.js";
+import { isOp, isSequence, type AxisLookup } from "../types.js";
 
 /**
  * Reports each value that breaks the causal rule. Losses, and values that only losses read, are exempt. In an objective
@@ -16,7 +16,11 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
   const lengths = lengthsOf(axesOfModel(model));
   for (const value of reachable(readByOthers(model, madeInCall))) {
     if (operations[value.op].tokens === "choice") {
-      reportAt(value, "non-causal-choice", {});
+      reportAt(
+        value,
+        "non-causal-choice",
+        isOp(value, "top") && value.attrs.entry !== undefined ? { entries: true } : {},
+      );
       continue;
     }
     const what = readsAhead(value, lengths);

@@ -5,7 +5,7 @@ import type { Span } from "../../diagnostics/span.js";
 import { axisSize, equalSizes, type Size } from "../../size/size.js";
 import type { Fn } from "../../syntax/ast.js";
 import { ERROR, type Argument, type ConstValue } from "../context.js";
-import type { LogicalType, Value } from "../model.js";
+import type { LogicalType, Route, Value } from "../model.js";
 import type { Instance } from "../names/bindings.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
@@ -91,7 +91,7 @@ export function throughExperts(
 
 interface Called {
   readonly path: string;
-  readonly route: Value<"those">;
+  readonly route: Route;
   readonly value: ConstValue;
 }
 
@@ -99,7 +99,7 @@ interface Called {
 function ofEntry(
   body: FunctionBody,
   choice: Choice,
-  route: Value<"those">,
+  route: Route,
   e: number,
   fn: Fn,
   name: string,

@@ -4,17 +4,16 @@ import type { Span } from "../../diagnostics/span.js";
 import { isInteger, rational, toNumber } from "../../size/rational.js";
 import { axisSize, equalSizes, type Size } from "../../size/size.js";
 import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../context.js";
-import type { Value } from "../model.js";
-import { entriesOf, equalShapes, plainSize, sequenceOf, typeOf } from "../types.js";
+import type { EntryChoice as Choice, Route, Value } from "../model.js";
+import { entriesOf, equalShapes, isOp, plainSize, sequenceOf, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
 import { recordDefinition } from "./makers.js";
 
-/** The value of a choice of entries. */
-export type Choice = Value<"top_entries">;
+export type { EntryChoice as Choice } from "../model.js";
 
-/** The score of a choice: the tensor among whose last axis it chose. */
+/** The score of a choice, or its mask: the tensor among whose last axis it chose. */
 export function scoreOf(choice: Choice): Value {
-  return choice.inputs[0]!; // as `top_entries` has
+  return choice.inputs[0]!; // as both operations have
 }
 
 /** bool, of the score's shape: which entries are chosen. */
@@ -44,7 +43,11 @@ export const plainEverywhere = (emitter: Emitter, x: Value, how: string, span: S
   plainAlong(emitter, x, [...x.type.shape.keys()], how, span);
 
 /** The routes of each choice by entry: one each, so that two takes by `choice[e]` share an axis. */
-const routes = new WeakMap<Value, Map<number, Value<"those">>>();
+const routes = new WeakMap<Value, Map<number, Route>>();
+
+/** Records the routes by which a choice was made, entry by entry. */
+export const recordRoutes = (choice: Choice, made: readonly Route[]): void =>
+  void routes.set(choice, new Map(made.entries()));
 
 /** `choice[e]`: the route of the tokens that chose entry e. */
 export function routeOfEntry(
@@ -92,7 +95,7 @@ export function entryCountOf(emitter: Emitter, choice: Choice): number | null {
 }
 
 /** The route of the tokens that chose entry e: those for which the mask holds there. */
-export function entryRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Value<"those"> {
+export function entryRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Route {
   let known = routes.get(choice);
   if (!known) routes.set(choice, (known = new Map()));
   let route = known.get(e);
@@ -107,7 +110,9 @@ function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Val
   const mask = maskOf(emitter, choice, span);
   const column = emitter.emit("slice", [mask], { axis: 2, start: e, stop: e + 1 }, typeOf("bool", [...rows, 1]), span);
   const own = emitter.emit("reshape", [column], {}, typeOf("bool", rows), span);
-  const expected = rational(choice.attrs.k, Number(plainSize(emitter, entries ?? 1)));
+  const expected = isOp(choice, "top_entries")
+    ? rational(choice.attrs.k, Number(plainSize(emitter, entries ?? 1)))
+    : choice.attrs.expected;
   const axis = emitter.makeAxis("K", parent?.bound ?? null, { kind: "above", parent: parent?.name ?? "", expected });
   const route = emitter.emit("those", [own], { axis }, typeOf("u32", [rows[0] ?? 1, axisSize(axis)]), span);
   recordDefinition(emitter, axis, route);

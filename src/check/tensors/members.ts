@@ -1,7 +1,7 @@
 // Members of tensors, routes and choices: their mask, index and count.
 import type { Span } from "../../diagnostics/span.js";
 import { ERROR, type ConstValue, type Emitter } from "../context.js";
-import type { Route, Value } from "../model.js";
+import type { EntryChoice, Route, Value } from "../model.js";
 import { countOf, maskOf } from "./entries.js";
 import { nearest } from "../../size/nearest.js";
 import { typeOf } from "../types.js";
@@ -35,7 +35,7 @@ function routeMember(emitter: Emitter, route: Route, name: string, span: Span): 
   }
 }
 
-function choiceMember(emitter: Emitter, choice: Value<"top_entries">, name: string, span: Span): Value | null {
+function choiceMember(emitter: Emitter, choice: EntryChoice, name: string, span: Span): Value | null {
   switch (name) {
     case "mask":
       return maskOf(emitter, choice, span);

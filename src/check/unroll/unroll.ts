@@ -10,6 +10,7 @@ import { nameOfFunction } from "../eval/call.js";
 import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
 import { ERROR, type ConstValue, type Argument } from "../context.js";
 import { toValue } from "../tensors/convert.js";
+import { endInZeros } from "../tensors/ragged-entries.js";
 import { Emitted } from "./emitted.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
@@ -318,9 +319,10 @@ export class Unroller implements FunctionBody {
   #observe(stmt: Extract<Stmt, { kind: "observe" }>, frame: Frame): void {
     const expr: Expr = { kind: "name", name: stmt.name.text, span: stmt.name.span };
     const value = evaluate(expr, frame.env);
-    if (value.kind === "tensor" || value.kind === "route" || value.kind === "choice")
-      this.observes.push({ node: frame.node, name: stmt.name.text, value: value.value });
-    else if (value.kind !== "error")
+    if (value.kind === "tensor" || value.kind === "route" || value.kind === "choice") {
+      const seen = value.kind === "tensor" ? endInZeros(this, value.value, stmt.span) : value.value;
+      this.observes.push({ node: frame.node, name: stmt.name.text, value: seen });
+    } else if (value.kind !== "error")
       this.report("not-observable", { name: stmt.name.text, found: describe(value) }, stmt.name.span);
   }
 
@@ -352,7 +354,7 @@ export class Unroller implements FunctionBody {
       const value = toValue(this, items[i] ?? ERROR, r.type.dtype, [], `the result of \`${callee}\``, last.span);
       if (value === null) return ERROR;
       typed.push({ name, role: "result", declared: r.type, found: value.type, span: last.span });
-      values.push({ kind: "tensor", value });
+      values.push({ kind: "tensor", value: this.#frame?.outer ? value : endInZeros(this, value, last.span) });
     }
     if (!matcher.match(typed)) return ERROR;
     const [only] = values;

@@ -2,11 +2,14 @@
 import { code } from "../define.js";
 
 export const routingCodes = {
-  "non-causal-choice": code<Record<never, never>>({
+  "non-causal-choice": code<{ /** Whether each entry of an axis chooses tokens. */ readonly entries?: true }>({
     severity: "error",
     message: () => "`top` looks at the whole sequence, so it cannot choose tokens in phase generate",
-    hint: () =>
-      "choose by the token alone there: `if generate then above(likely, 0.0, expected: capacity) else top(score, k)`",
+    hint: ({ entries }) =>
+      entries
+        ? "let tokens choose: `axis: -1`"
+        : "choose by the token alone there: `if generate then above(likely, 0.0, expected: capacity) else " +
+          "top(score, k)`",
     explain: `Top-k compares a token with those that come after it. When text is generated those do not exist
 yet, so a model that routes by \`top\` cannot generate causally. Give the phase generate a rule that
 looks at one token at a time: a predictor trained to guess the choice (\`MoD\` in the standard

@@ -14,6 +14,16 @@ const topEntries: Spec<"top_entries"> = ({ attrs, inputs, extents, tunings }) =>
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 
+const thoseEntries: Spec<"those_entries"> = ({ inputs, extents, tunings }) => {
+  const { shape } = typeAt(inputs, 0);
+  const kernel = new KernelBuilder("those_entries", extents)
+    .read("chosen", "u32", input(0))
+    .write("index", "u32", result());
+  const count = extents.product(shape);
+  kernel.count("count", count).count("among", shape.at(-1)!);
+  return work([kernel.spread(count, tunings.elements)]);
+};
+
 const takeEntries: Spec<"take_entries"> = ({ inputs, results, extents, tunings }) => {
   const y = typeAt(results, 0);
   const kernel = new KernelBuilder("take_entries", extents)
@@ -45,6 +55,7 @@ const putEntries: Spec<"put_entries"> = ({ inputs, extents, tunings, prologue, p
 /** By operator. */
 export const entrySpecs = {
   top_entries: topEntries,
+  those_entries: thoseEntries,
   take_entries: takeEntries,
   put_entries: putEntries,
 };

@@ -8,6 +8,18 @@ export const EXPERTS = {
   routed: "[for e in 0..n: Deep(SwiGLU(dim, 6), dim)]",
 } as const;
 
+/** Which experts a token goes through: k of them, any number, or as many as have room. */
+export const CHOICES = {
+  fixed: "chosen = top(score, k, axis: -1)",
+  above: "chosen = above(score, 0.9 / len(experts))",
+  those: "chosen = those(score > 1.2 / len(experts) or score < 0.7 / len(experts) or score == 1.0)",
+  expert: "chosen = top(score, ceil(40% * T), axis: 1)",
+  capacity:
+    "wish = top(score, k, axis: -1)\n" +
+    "early = top(where(wish.mask, -f32(position(x))[..., None], -1e9), ceil(50% * T), axis: 1)\n" +
+    "chosen = those(wish.mask and early.mask)",
+} as const;
+
 const DEEP = `
 block Deep(inner: block, dim: int) {
   router: Linear(dim, 1, bias: false)
@@ -33,18 +45,20 @@ const LOOP = `
 
 export interface Mixture {
   readonly experts: keyof typeof EXPERTS;
+  readonly choice: keyof typeof CHOICES;
   readonly n: number;
   readonly k: number;
   readonly loop: boolean;
 }
 
 /** A block with a router whose gates are divided by their sum. */
-const moe = (body: string): string => `
+const moe = (choice: keyof typeof CHOICES, body: string): string => `
 block Moe(experts: [block], dim: int, k: int) {
   router: Linear(dim, len(experts), bias: false)
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
     score  = softmax(router(x))
-    chosen = top(score, k, axis: -1)
+    ${CHOICES[choice]}
+    observe chosen
     w = take(score, chosen)
     w = w / sum(w, axis: -1, keep: true)${body}
   }
@@ -53,8 +67,8 @@ block Moe(experts: [block], dim: int, k: int) {
 const imports = `import { Attention, Embedding, GeluMLP, Layer, Linear, RMSNorm, SwiGLU } from "std"\n`;
 
 /** A residual mixture on vectors, with an objective. */
-export const mixture = ({ experts, n, k, loop }: Mixture): string => `${imports}${DEEP}
-${moe(loop ? LOOP.replaceAll("zero", "0.0") : INDEXED)}
+export const mixture = ({ experts, choice, n, k, loop }: Mixture): string => `${imports}${DEEP}
+${moe(choice, loop ? LOOP.replaceAll("zero", "0.0") : INDEXED)}
 model Mixture(dim: int = 8, n: int = ${n}) {
   moe: Moe(${EXPERTS[experts]}, dim, ${k})
   forward(x: f32[B, T <= 64, dim]) -> f32[B, T, dim] { x + moe(x) }
@@ -62,8 +76,8 @@ model Mixture(dim: int = 8, n: int = ${n}) {
 }`;
 
 /** A decoder of two layers, the second of which has a mixture. */
-export const decoder = ({ experts, n, k, loop }: Mixture): string => `${imports}${DEEP}
-${moe(loop ? LOOP.replaceAll("zero", "0.0") : INDEXED)}
+export const decoder = ({ experts, choice, n, k, loop }: Mixture): string => `${imports}${DEEP}
+${moe(choice, loop ? LOOP.replaceAll("zero", "0.0") : INDEXED)}
 model Decoder(dim: int = 8, n: int = ${n}, vocab: int = 11) {
   embed: Embedding(vocab, dim)
   layer: Layer(dim, 2, hidden: 8)
