@@ -240,6 +240,17 @@ const rows = {
    * k, …]: entry j of token t, of index e, is the row of t in y_e; `dim` is the sequence dimension.
    */
   join_entries: route<{ readonly dim: number }>("own"),
+  /** inputs: a weight of each expert, of one type: the weight of a row's own expert, on the axis of sorted entries. */
+  expert_weight: structure<Nothing>("own"),
+  /**
+   * inputs [x[B, T, …], choice among E] → [B, K, …]: a row for each entry of a token, sorted by entry, then by token;
+   * `axis` is K. Between it and `unsort_entries` each row is computed by itself.
+   */
+  sort_rows: route<{ readonly axis: string; readonly among: number }>("own"),
+  /** inputs [x[B, T, k, …], choice among E] → [B, K, …]: what x holds for each entry, in that order. */
+  sort_entries: route<{ readonly axis: string; readonly among: number }>("own"),
+  /** inputs [y[B, K, …], choice] → [B, T, k, …]: the row of each entry, where K is the axis of its sorted entries. */
+  unsort_entries: route<{ readonly axis: string; readonly among: number }>("own"),
   /** inputs [x, route]; `dim` is the sequence dimension of x. */
   take: route<{ readonly dim: number }>("own"),
   /** inputs [x, route, y]: y added to the chosen rows of x. */

@@ -2,7 +2,7 @@
 import { invariant } from "../base/invariant.js";
 import type { LogicalType, Value } from "../check/model.js";
 import { createEmit, type Emit } from "../ir/build.js";
-import { typeOf, type Node, type Origin, type Packing, type InputsOf } from "../ir/graph.js";
+import { typeOf, type Node, type Origin, type InputsOf } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { algebra, type Algebra } from "../ops/algebra.js";
@@ -11,13 +11,13 @@ import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import { chosenFrom, type Rule } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import { axisSize, type Size } from "../size/size.js";
-import { ModelAxes } from "./layout.js";
+import { ModelAxes, type RowPacking } from "./layout.js";
 
 /** The node that holds a logical value, with its packing. */
 export interface Placed {
   readonly node: Node;
   readonly type: LogicalType;
-  readonly packing: Packing | null;
+  readonly packing: RowPacking | null;
 }
 
 /** The nodes of a sequence axis: its starts, and for a route the index of its rows in the parent. */
@@ -26,17 +26,29 @@ interface AxisNodes {
   readonly index: Node | null;
 }
 
+/** The results of `sort_entries`, of a choice with k entries for each of N rows. */
+export interface SortedEntries {
+  readonly entries: Node;
+  readonly rows: Node;
+  /** u32[N, k] */
+  readonly place: Node;
+  readonly starts: Node;
+  readonly groups: Node;
+}
+
 export class Lowering {
   readonly axes: ModelAxes;
   readonly #nodes = new Map<string, AxisNodes>();
   readonly #positions = new Map<string, Node>();
+  readonly #sorted = new Map<string, SortedEntries>();
   readonly #values = new Map<Value, Placed>();
   readonly #emit: Emit;
   #origin: Origin | null = null;
 
-  constructor(axes: readonly Axis[]) {
-    this.axes = new ModelAxes(axes);
-    this.#emit = createEmit(ops, axes);
+  /** `sorted`: the rows of each axis of sorted entries. */
+  constructor(axes: readonly Axis[], sorted: ReadonlyMap<string, Size> = new Map()) {
+    this.axes = new ModelAxes(axes, sorted);
+    this.#emit = createEmit(ops, this.axes.all);
   }
 
   // --- values
@@ -98,6 +110,12 @@ export class Lowering {
   }
   isDefined(name: string): boolean {
     return this.#nodes.has(name);
+  }
+  /** The sorted entries of an axis, made where they are first asked for. */
+  sorted(axis: string, make: () => SortedEntries): SortedEntries {
+    let sorted = this.#sorted.get(axis);
+    if (!sorted) this.#sorted.set(axis, (sorted = make()));
+    return sorted;
   }
   /** The starts of an axis, u32[B+1]. */
   starts(name: string): Node {

@@ -8,6 +8,7 @@ import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { alignedOperand, fromPadded, padded, broadcastToType } from "./convert.js";
 import { storedShape } from "./layout.js";
+import { expertVectors, isOfExperts } from "./sorted.js";
 
 export function lowerInput(cx: Lowering, value: Value<"input">): Placed & { readonly node: Node<"input"> } {
   const packing = cx.axes.packingOf(value.type);
@@ -30,7 +31,12 @@ function lowerWeight(cx: Lowering, value: Value<"weight" | "state">): Placed {
 
 function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
   const packing = cx.axes.packingOf(value.type);
-  const operands = value.inputs.map((v) => alignedOperand(cx, cx.get(v), value.type.shape.length, packing));
+  const rank = value.type.shape.length;
+  const operands = value.inputs.map((v) =>
+    isOfExperts(v)
+      ? expertVectors(cx, v, { node: cx.get(v).node, type: value.type, packing }, rank)
+      : alignedOperand(cx, cx.get(v), rank, packing),
+  );
   const node = cx.emit(value.attrs.fn, inputsFor(value.attrs.fn, operands), {});
   return { node: cx.broadcast(node, storedShape(value.type, packing)), type: value.type, packing };
 }
@@ -78,6 +84,8 @@ function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
 
 function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
   const input = cx.get(value.inputs[0]);
+  // The matrices of experts are read as they lie by their product.
+  if (isOfExperts(value)) return input;
   const { order } = value.attrs;
   invariant(!cx.axes.hasBatch(input.type.shape) || order[0] === 0, "the batch is moved from the front");
   const stored = input.packing ? order.slice(1).map((d) => d - 1) : order;

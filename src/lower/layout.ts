@@ -7,16 +7,26 @@ import { plainAxis } from "../ir/typing.js";
 import type { Axis } from "../size/axes.js";
 import { rowsSize, type Size } from "../size/size.js";
 
+/** How a tensor is packed; `rows`: how many rows there are, where they are not those of the axis. */
+export interface RowPacking extends Packing {
+  readonly rows?: Size;
+}
+
 /** The axes of a model, by name and by role. */
 export class ModelAxes {
+  /** The sequence axes of the graph. Those of sorted entries are none there: their rows are several of each token. */
   readonly all: readonly Axis[];
   readonly #axes: ReadonlyMap<string, Axis>;
   /** The batch axis; null if no input has one. */
   readonly batch: string | null;
 
-  constructor(axes: readonly Axis[]) {
+  readonly #sorted: ReadonlyMap<string, Size>;
+
+  /** `sorted`: the rows of each axis of sorted entries. */
+  constructor(axes: readonly Axis[], sorted: ReadonlyMap<string, Size> = new Map()) {
     this.#axes = new Map(axes.map((a) => [a.name, a]));
-    this.all = axes;
+    this.#sorted = sorted;
+    this.all = axes.filter((a) => !sorted.has(a.name));
     this.batch = axes.find((a) => a.role === "batch")?.name ?? null;
   }
 
@@ -46,20 +56,26 @@ export class ModelAxes {
    * The packing of a tensor with exactly one sequence dimension; null for any other, which is stored in its logical
    * shape.
    */
-  packingOf({ shape }: LogicalType): Packing | null {
+  packingOf({ shape }: LogicalType): RowPacking | null {
     const [tokenDim, second] = this.sequenceDims(shape);
     const batched = this.hasBatch(shape);
     if (tokenDim === undefined) return null;
     invariant(batched, "a sequence stands without its batch");
     if (second !== undefined) return null;
-    return { axis: this.sequenceOf(shape[tokenDim])!, batchDim: 0, tokenDim };
+    const axis = this.sequenceOf(shape[tokenDim])!;
+    const rows = this.#sorted.get(axis);
+    return { axis, batchDim: 0, tokenDim, ...(rows !== undefined && { rows }) };
   }
 }
 
 /** The packed shape: `[B, H, T, D]` with tokenDim 2 becomes `[H, rows(T), D]`. */
-export const packedShape = (shape: readonly Size[], tokenDim: number, axis: string): readonly Size[] =>
-  shape.map((s, i) => (i === tokenDim ? rowsSize(axis) : s)).slice(1);
+export const packedShape = (
+  shape: readonly Size[],
+  tokenDim: number,
+  axis: string,
+  rows: Size = rowsSize(axis),
+): readonly Size[] => shape.map((s, i) => (i === tokenDim ? rows : s)).slice(1);
 
 /** The shape in memory. */
-export const storedShape = ({ shape }: LogicalType, packing: Packing | null): readonly Size[] =>
-  packing ? packedShape(shape, packing.tokenDim, packing.axis) : shape;
+export const storedShape = ({ shape }: LogicalType, packing: RowPacking | null): readonly Size[] =>
+  packing ? packedShape(shape, packing.tokenDim, packing.axis, packing.rows) : shape;

@@ -11,9 +11,11 @@ import { inputRanges } from "./bounds.js";
 import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
 import { lossLowerings, lowerAgreement } from "./loss.js";
+import { ModelAxes } from "./layout.js";
 import { productLowerings } from "./product.js";
 import { randomLowerings } from "./random.js";
 import { reductionLowerings } from "./reduce.js";
+import { sortedAxes, sortedLowerings } from "./sorted.js";
 import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence.js";
 
 /** The lowering of each operation. Total by type: an operation without a lowering does not compile. */
@@ -26,12 +28,14 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
   ...randomLowerings,
   ...reductionLowerings,
   ...sequenceLowerings,
+  ...sortedLowerings,
 };
 
 /** Lowers a model for its phase and entry. Every node has the call path and the span of its source as its origin. */
 export function lower(model: Model): Graph {
   const values = reachedValues(model);
-  const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)]);
+  const sorted = sortedAxes(values, new ModelAxes(model.axes));
+  const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)], sorted);
   for (const value of values) {
     cx.enter(value);
     cx.define(value, lowerValue(cx, value));

@@ -4,8 +4,10 @@ import type { Value } from "../check/model.js";
 import type { Node, Packing } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { alignedOperand, fromPadded, masked, padded } from "./convert.js";
+import { expertProduct, isOfExperts } from "./sorted.js";
 
 function lowerMatmul(cx: Lowering, value: Value<"matmul">): Placed {
+  if (isOfExperts(value.inputs[1])) return expertProduct(cx, value);
   const a = cx.get(value.inputs[0]);
   const b = cx.get(value.inputs[1]);
   const packing = cx.axes.packingOf(value.type);

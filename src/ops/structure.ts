@@ -58,7 +58,10 @@ export const structure: Pick<OpTable, Structure> = {
     },
     cost: noCost,
     linear: () => true,
-    rows: (node, dim) => [samePacked(typeOf(node).shape, dim, typeOf(node.inputs[0]).shape)],
+    rows(node, dim) {
+      const own = samePacked(typeOf(node).shape, dim, typeOf(node.inputs[0]).shape);
+      return own === null ? null : [own];
+    },
     tokens: "own",
     columns: "kept",
     grad: (emit, { inputs: [x] }, [dy]) => [reshaped(emit, dy!, typeOf(x).shape)],

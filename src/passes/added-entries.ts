@@ -10,16 +10,25 @@ export function addedEntries(graph: Graph, trace: Trace | null): Graph {
   if (!nodes.some((n) => isOp(n, "sum_entries"))) return graph;
   const readers = readersOf(nodes);
   const results = new Set<Node>([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next)]);
-  const isSum = (n: Node, before: Node): n is Node<"sum_entries"> =>
-    isOp(n, "sum_entries") && n.inputs.length === 3 && readers.get(before)!.length === 1 && !results.has(before);
+  const isReadOnce = (node: Node): boolean => readers.get(node)!.length === 1 && !results.has(node);
   return mapGraph(graph, (node, emitFrom, before) => {
     if (!isOp(node, "add")) return node;
-    const at = node.inputs.findIndex((n, i) => isSum(n, before.inputs[i]!));
-    const [sum, x] = [node.inputs[at], node.inputs[1 - at]];
-    if (!sum || !x || !equalShapes(typeOf(x).shape, typeOf(sum).shape)) return node;
-    const [y, place, index] = sum.inputs as Node<"sum_entries">["inputs"]; // as `isSum` says
-    const added = emitFrom(node)("sum_entries", [y, place, index, x], {});
-    trace?.("added-entries", node, added);
-    return added;
+    for (const at of [0, 1] as const) {
+      const sum = sumBehind(node.inputs[at], before.inputs[at], isReadOnce);
+      const x = node.inputs[1 - at]!;
+      if (!sum || !equalShapes(typeOf(x).shape, typeOf(sum).shape)) continue;
+      const [y, place, index] = sum.inputs;
+      const added = emitFrom(node)("sum_entries", [y, place, index, x], {});
+      trace?.("added-entries", node, added);
+      return added;
+    }
+    return node;
   });
+}
+
+/** The sum that a value is, in whatever shape; null where something else reads it too. */
+function sumBehind(node: Node, before: Node, isReadOnce: (before: Node) => boolean): Node<"sum_entries"> | null {
+  let [n, old] = [node, before];
+  while (isReadOnce(old) && isOp(n, "reshape") && isOp(old, "reshape")) [n, old] = [n.inputs[0], old.inputs[0]];
+  return isReadOnce(old) && isOp(n, "sum_entries") && n.inputs.length === 3 ? n : null;
 }

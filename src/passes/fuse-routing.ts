@@ -5,6 +5,7 @@ import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { multiplySizes } from "../size/size.js";
 import { addedEntries } from "./added-entries.js";
+import { summedEntries } from "./summed-entries.js";
 import { any, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
 import { rowSumBases, rowSumOf, substituteBase } from "./row-sums.js";
 
@@ -20,6 +21,7 @@ const isWeight = (node: Node): boolean => isOp(node, "weight") || isOp(node, "st
 
 /** The rules for one graph; the rules about starts depend on its axes. */
 export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => [
+  summedEntries,
   rule("score-as-row-sum", {
     // Σₖ x[i, k] · w[k]: the same terms in the same order. In f16 a product would be rounded, so it stays.
     match: op("matmul", [any("x"), any("w")]),

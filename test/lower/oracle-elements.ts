@@ -30,3 +30,19 @@ export function applied(op: PlainPointwiseOp, operands: readonly Arr[], dtypes: 
   const [y] = ops[op].evaluate(inputs, {}, NO_RUN);
   return { shape: y!.shape, data: [...y!.data] };
 }
+
+export const product = (shape: readonly number[]): number => shape.reduce((n, s) => n * s, 1);
+
+/** The array of this shape with a value for each index. */
+export const arr = (shape: readonly number[], at: (index: readonly number[]) => number): Arr => {
+  const data: number[] = [];
+  const index = shape.map(() => 0);
+  for (let i = 0; i < product(shape); i++) {
+    data.push(at(index));
+    for (let d = shape.length - 1; d >= 0; d--) {
+      if (++index[d]! < shape[d]!) break;
+      index[d] = 0;
+    }
+  }
+  return { shape: [...shape], data };
+};

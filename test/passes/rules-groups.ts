@@ -18,7 +18,40 @@ const stack = (
 %${name}2 = concat {"axis":0}(%${name}0, %${name}1)
 %${name} = reshape {"shape":[2,${columns},4]}(%${name}2)`;
 
+/** Two entries of each row, sorted, and read entry by entry. */
+const entries = `%f = positions {"axis":"T"}(%s)
+%g = reshape {"shape":["rows(T)",1]}(%f)
+%l = broadcast {"shape":["rows(T)",2]}(%g)
+%e = sort_entries {"groups":2}(%l)
+%u = pick {"result":0}(%e)
+%o = pick {"result":1}(%e)
+%p = pick {"result":2}(%e)
+%z = entry_rows(%x, %o, %p)
+%v = reshape {"shape":["2*rows(T)"]}(%p)
+%w = reshape {"shape":["2*rows(T)",1]}(%u)
+%1 = neg(%z)
+%2 = entry_rows(%1, %v, %w)
+%3 = reshape {"shape":["rows(T)",2,4]}(%2)
+%q = slice {"axis":1,"start":0,"stop":2}(%x)`;
+
 export const groupCases: readonly RuleCase[] = [
+  {
+    rule: "sum-of-entries",
+    fires: `${entries}
+%4 = reshape {"shape":["rows(T)",2,1]}(%q)
+%5 = mul(%3, %4)
+%6 = sum {"axes":[1],"keep":false}(%5)`,
+    spares: [
+      // over something else than entries
+      `${entries}
+%4 = sum {"axes":[2],"keep":false}(%3)`,
+      // a sum of entries and others
+      `${entries}
+%4 = reshape {"shape":["rows(T)",2,1]}(%q)
+%5 = add(%3, %4)
+%6 = sum {"axes":[1],"keep":false}(%5)`,
+    ],
+  },
   {
     rule: "added-entries",
     pass: "fuse-routing",

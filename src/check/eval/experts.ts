@@ -4,9 +4,9 @@ import { invariant } from "../../base/invariant.js";
 import type { Span } from "../../diagnostics/span.js";
 import { axisSize, equalSizes, type Size } from "../../size/size.js";
 import type { Fn } from "../../syntax/ast.js";
+import { atOnce, type ExpertFunction } from "./experts-at-once.js";
 import { ERROR, type Argument, type ConstValue } from "../context.js";
 import type { LogicalType, Route, Value } from "../model.js";
-import type { Instance } from "../names/bindings.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
 import { nearest } from "../../size/nearest.js";
@@ -15,12 +15,6 @@ import { equalShapes, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
 
 export type ExpertsValue = Extract<ConstValue, { kind: "experts" }>;
-
-/** A function of one block of a list. */
-export interface ExpertFunction {
-  readonly instance: Instance;
-  readonly fn: Fn;
-}
 
 /** The function of that name of every block of the list; null after a report. */
 export function functionsOf(
@@ -80,6 +74,8 @@ export function throughExperts(
   for (const [e, called] of functions.entries()) {
     const args = argumentsOf(called);
     if (args === null) return ERROR;
+    const whole = e === 0 ? atOnce(body, choice, functions, args, span) : null;
+    if (whole !== null) return whole;
     const route = entryRoute(body, choice, e, span);
     const own = new Map([...args].map(([name, arg]) => [name, ofEntry(body, choice, route, e, called.fn, name, arg)]));
     const value = body.call(called.instance, called.fn, own, span);

@@ -11,6 +11,15 @@ export interface FunctionBody extends Emitter {
   call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Argument>, span: Span): ConstValue;
   /** A weight or state as a tensor. */
   weight(weight: WeightRecord): ConstValue;
+  /**
+   * A call in which each of these weights stands for those of all experts. Null where the result is not accepted: the
+   * call is then as if it had not been made. It must have no effects but its result.
+   */
+  callForAll(
+    weights: ReadonlyMap<WeightRecord, readonly WeightRecord[]>,
+    call: () => ConstValue,
+    accepts: (result: ConstValue) => boolean,
+  ): ConstValue | null;
 }
 
 export interface Env {

@@ -30,6 +30,11 @@ export class CallNode {
     return node;
   }
 
+  /** Takes back the latest call of its instance. */
+  forget(): void {
+    if (this.parent !== null) this.parent.#calls.get(this.instance)?.pop();
+  }
+
   idle(instance: Instance): CallNode {
     let node = this.#idle.get(instance);
     if (node === undefined) this.#idle.set(instance, (node = new CallNode(instance, this, 0, [])));

@@ -20,6 +20,7 @@ import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
 import { lossOf, secondUpdates, updateOf } from "./training.js";
+import { WeightValues } from "./weight-values.js";
 import type {
   Entry,
   LiveParameter,
@@ -63,7 +64,7 @@ export class Unroller implements FunctionBody {
   readonly #options: UnrollOptions;
   readonly #emitted = new Emitted();
   readonly #inCalls = new Set<Value>();
-  readonly #weights = new Map<WeightRecord, Value>();
+  readonly #weights = new WeightValues((...operation) => this.emit(...operation));
   readonly #calls: Tally<Fn>;
   #frame: Frame | null = null;
 
@@ -153,15 +154,10 @@ export class Unroller implements FunctionBody {
   // --- what expressions use
 
   weight(weight: WeightRecord): ConstValue {
-    let value = this.#weights.get(weight);
-    if (value === undefined) {
-      const { owner, decl, dtype, shape } = weight;
-      const path = owner.path === "" ? decl.name.text : `${owner.path}.${decl.name.text}`;
-      value = this.emit(decl.kind, [], { path }, { dtype, shape }, decl.span);
-      this.#weights.set(weight, value);
-    }
-    return { kind: "tensor", value };
+    return { kind: "tensor", value: this.#weights.of(weight) };
   }
+
+  readonly callForAll: FunctionBody["callForAll"] = (...call) => this.#weights.callForAll(...call);
 
   call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Argument>, span: Span): ConstValue {
     const caller = this.#frame;
@@ -181,7 +177,9 @@ export class Unroller implements FunctionBody {
       if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
       const locals = new Map(matcher.axes);
       for (const { typed, value } of inputs) locals.set(typed.name, { kind: "value", value });
-      return this.run({ instance, fn, node: enterCall(caller, instance), locals, matcher });
+      const node = enterCall(caller, instance);
+      if (node !== caller.node) this.#weights.entered(node);
+      return this.run({ instance, fn, node, locals, matcher });
     });
   }
 

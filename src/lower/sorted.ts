@@ -1,0 +1,110 @@
+// Lowers what is computed for all entries of a choice at once: rows sorted by entry, and products and vectors by the
+// weights of each row's own expert.
+import type { Value } from "../check/model.js";
+import { bug, invariant } from "../base/invariant.js";
+import { typeOf, type Node } from "../ir/graph.js";
+import { multiplySizes, rowsSize, type Size } from "../size/size.js";
+import type { Lowering, Placed, SortedEntries } from "./context.js";
+import { packedAlong } from "./convert.js";
+import type { ModelAxes } from "./layout.js";
+
+type Sorting = Value<"sort_rows" | "sort_entries" | "unsort_entries">;
+
+const isSorting = (value: Value): value is Sorting =>
+  value.op === "sort_rows" || value.op === "sort_entries" || value.op === "unsort_entries";
+
+/** The rows of each axis of sorted entries among these values: as many of each token as it has entries. */
+export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyMap<string, Size> {
+  return new Map(
+    values.flatMap((value): readonly [string, Size][] => {
+      if (!isSorting(value)) return [];
+      const { shape } = value.inputs[1]!.type;
+      const tokens = axes.sequenceOf(shape[1]);
+      invariant(tokens !== null, "a choice among experts is made for each token");
+      return [[value.attrs.axis, multiplySizes(shape[2]!, rowsSize(tokens))]];
+    }),
+  );
+}
+
+/** The sorted entries of the choice, which several values share. */
+function sortedBy(cx: Lowering, { inputs: [, choice], attrs }: Sorting): SortedEntries {
+  return cx.sorted(attrs.axis, () => {
+    const sorted = cx.emit("sort_entries", [cx.get(choice).node], { groups: attrs.among });
+    const pick = (result: number): Node => cx.emit("pick", [sorted], { result });
+    return { entries: pick(0), rows: pick(1), place: pick(2), starts: pick(3), groups: pick(4) };
+  });
+}
+
+/** u32[N·k, 1] of u32[N·k]: where each of as many things is the only one of its row. */
+const alone = (cx: Lowering, index: Node): Node => cx.reshape(index, [...typeOf(index).shape, 1]);
+
+function lowerSortRows(cx: Lowering, value: Value<"sort_rows">): Placed {
+  const { rows, place } = sortedBy(cx, value);
+  const { node } = packedAlong(cx, cx.get(value.inputs[0]), 1);
+  return cx.placed(cx.emit("entry_rows", [node, rows, place], {}), value.type);
+}
+
+function lowerSortEntries(cx: Lowering, value: Value<"sort_entries">): Placed {
+  const { entries, place } = sortedBy(cx, value);
+  const { node } = packedAlong(cx, cx.get(value.inputs[0]), 1);
+  const flat = cx.reshape(node, [...typeOf(entries).shape, ...typeOf(node).shape.slice(2)]);
+  const places = alone(cx, cx.reshape(place, typeOf(entries).shape));
+  return cx.placed(cx.emit("entry_rows", [flat, entries, places], {}), value.type);
+}
+
+function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
+  const { entries, place } = sortedBy(cx, value);
+  const { node } = cx.get(value.inputs[0]);
+  const flat = cx.reshape(place, typeOf(entries).shape);
+  const own = cx.emit("entry_rows", [node, flat, alone(cx, entries)], {});
+  const type = cx.placed(own, value.type);
+  return { ...type, node: cx.reshape(own, [...typeOf(place).shape, ...typeOf(node).shape.slice(1)]) };
+}
+
+/** [E, …]: the weights of all experts, side by side. */
+function lowerExpertWeight(cx: Lowering, value: Value<"expert_weight">): Placed {
+  const [first, ...more] = value.inputs.map((input) => cx.get(input).node);
+  invariant(first, "a list of blocks has one or more");
+  const { shape } = typeOf(first);
+  const rows = shape.length === 0 ? [first, ...more].map((w) => cx.reshape(w, [1])) : [first, ...more];
+  const joint = rows.length === 1 ? rows[0]! : cx.emit("concat", rows, { axis: 0 });
+  return { node: cx.reshape(joint, [rows.length, ...shape]), type: value.type, packing: null };
+}
+
+/** Whether the value is a weight of each row's own expert, or a transposed one. */
+export const isOfExperts = (value: Value | undefined): boolean =>
+  value?.op === "expert_weight" || (value?.op === "permute" && value.inputs[0]?.op === "expert_weight");
+
+/** The product of each row of `a` and the matrix `b` of its expert. */
+export function expertProduct(cx: Lowering, value: Value<"matmul">): Placed {
+  const [a, b] = value.inputs;
+  const held = b!.op === "permute" ? b!.inputs[0] : b;
+  const rows = cx.get(a);
+  const { starts } = sortedOn(cx, rows);
+  const product = cx.emit("grouped_matmul", [rows.node, cx.get(held).node, starts], {
+    transposed: b!.op === "permute",
+  });
+  return cx.placed(product, value.type);
+}
+
+/** The vector of each row's expert, as an operand of a pointwise operator of `rank` logical dimensions. */
+export function expertVectors(cx: Lowering, weight: Value, like: Placed, rank: number): Node {
+  const { groups } = sortedOn(cx, like);
+  const own = cx.emit("gather", [cx.get(weight).node, groups], {});
+  const [rows, ...shape] = typeOf(own).shape;
+  const between = rank - 2 - shape.length;
+  return cx.reshape(own, [rows!, ...Array.from({ length: between }, () => 1), ...shape]);
+}
+
+function sortedOn(cx: Lowering, { packing }: Placed): SortedEntries {
+  invariant(packing, "rows of experts are packed");
+  return cx.sorted(packing.axis, () => bug(`nothing sorted the entries of ${packing.axis}`));
+}
+
+/** Lowerings by operation. */
+export const sortedLowerings = {
+  sort_rows: lowerSortRows,
+  sort_entries: lowerSortEntries,
+  unsort_entries: lowerUnsort,
+  expert_weight: lowerExpertWeight,
+};

@@ -1,0 +1,48 @@
+// Cases of rows sorted by their experts: sorted, computed by the weights of each, and back among their tokens.
+import type { Value } from "../../src/check/model.js";
+import { add, D, x, type Case } from "./case-forms.js";
+import type { ModelBuilder } from "./model-builder.js";
+
+/** A choice of k experts among D, and the axis of its sorted entries. */
+function sorting(m: ModelBuilder, k: number): { choice: Value; attrs: { axis: string; among: number } } {
+  const choice = m.value("top_entries", [x(m, "score")], { k, choice: "C" }, "u32", ["B", "T", k]);
+  const axis = m.sequence("E", { kind: "join", parts: Array.from({ length: k }, () => "T") });
+  return { choice, attrs: { axis, among: D } };
+}
+
+const weights = (m: ModelBuilder, name: string, shape: readonly number[]): Value => {
+  const own = Array.from({ length: D }, (_, e) => m.weight(`${e}.${name}`, shape));
+  return m.value("expert_weight", own, {}, "f32", shape);
+};
+
+/** Rows times the matrix of their expert, by its rows or its columns, plus its vector. */
+const computed = (m: ModelBuilder, k: number, turned: boolean): Value => {
+  const { choice, attrs } = sorting(m, k);
+  const rows = m.value("sort_rows", [x(m), choice], attrs, "f32", ["B", "E", D]);
+  const matrix = weights(m, "w", turned ? [6, D] : [D, 6]);
+  const b = turned ? m.value("permute", [matrix], { order: [1, 0] }, "f32", [D, 6]) : matrix;
+  const product = m.value("matmul", [rows, b], {}, "f32", ["B", "E", 6]);
+  const sum = m.value("pointwise", [product, weights(m, "b", [6])], { fn: "add" }, "f32", ["B", "E", 6]);
+  return m.value("unsort_entries", [sum, choice], attrs, "f32", ["B", "T", k, 6]);
+};
+
+export const sortedCases: readonly Case[] = [
+  add("sort_rows", "and back", (m) => {
+    const { choice, attrs } = sorting(m, 2);
+    const rows = m.value("sort_rows", [x(m), choice], attrs, "f32", ["B", "E", D]);
+    return m.value("unsort_entries", [rows, choice], attrs, "f32", ["B", "T", 2, D]);
+  }),
+  add("sort_entries", "with a number of each expert", (m) => {
+    const { choice, attrs } = sorting(m, 3);
+    const own = m.value("sort_entries", [x(m, "y", ["B", "T", 3]), choice], attrs, "f32", ["B", "E"]);
+    const apart = m.value("reshape", [own], {}, "f32", ["B", "E", 1]);
+    const scaled = m.value("pointwise", [apart, weights(m, "c", [])], { fn: "mul" }, "f32", ["B", "E", 1]);
+    return m.value("unsort_entries", [scaled, choice], attrs, "f32", ["B", "T", 3, 1]);
+  }),
+  ...[1, 2, D].flatMap((k) =>
+    [true, false].map((turned) =>
+      add("expert_weight", `of ${k} entries${turned ? ", turned" : ""}`, (m) => computed(m, k, turned)),
+    ),
+  ),
+  add("unsort_entries", "of all experts", (m) => computed(m, D, true)),
+];
