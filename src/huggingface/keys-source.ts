@@ -56,8 +56,13 @@ function denseKeys({ biases, family, mixture }: DecoderConfig, nth: string): rea
   return maps.map((p) => rule(`${OURS}.mlp${nth}.${p}.${w}`, `${theirs}.${p}_proj.${w}`));
 }
 
-/** Layers that guess tokens further ahead are no part of the model. */
-function aheadKeys({ ahead, depth, mixture }: DecoderConfig): readonly string[] {
+/** What guesses tokens further ahead is no part of the model: layers behind the last, or LongCat's `mtp`. */
+function aheadKeys({ ahead, depth, family, mixture }: DecoderConfig): readonly string[] {
+  if (family.twofold)
+    return [2, 3, 4, 5, 6].map((n) => {
+      const segments = Array.from({ length: n }, (_, i) => `{${String.fromCharCode(97 + i)}}`);
+      return `ignore "model.mtp.${segments.join(".")}"`;
+    });
   return Array.from({ length: ahead }, (_, i) => `model.layers.${depth + i}`).flatMap((layer) =>
     [
       `${layer}.{a}.weight`,

@@ -118,6 +118,11 @@ model LongCat(
     "norm.weight"                                   = "model.norm.weight"
     "head.weight"                                   = "lm_head.weight"
     ignore "model.layers.{i}.self_attn.rotary_emb.inv_freq"
+    ignore "model.mtp.{a}.{b}"
+    ignore "model.mtp.{a}.{b}.{c}"
+    ignore "model.mtp.{a}.{b}.{c}.{d}"
+    ignore "model.mtp.{a}.{b}.{c}.{d}.{e}"
+    ignore "model.mtp.{a}.{b}.{c}.{d}.{e}.{f}"
   }
 
   forward(tokens: u32[B, T <= context]) -> logits: f32[B, T, vocab] {

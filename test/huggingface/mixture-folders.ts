@@ -231,10 +231,16 @@ export function mixtureTensors(c: Config): Tensors {
       ...networkTensors(c, p, depth),
     ];
   });
+  const beside = [
+    { key: "model.mtp.norm.weight", shape: [dim] },
+    { key: "model.mtp.layers.0.enorm.m.weight", shape: [dim] },
+    { key: "model.mtp.layers.0.transformer_layer.mlp.gate_proj.weight", shape: [8, dim] },
+  ];
   return [
     { key: "model.embed_tokens.weight", shape: [vocab, dim] },
     ...layers.flat(),
     ...ahead.flat(),
+    ...(twofold ? beside : []),
     { key: "model.norm.weight", shape: [dim] },
     ...(c["tie_word_embeddings"] === true ? [] : [{ key: "lm_head.weight", shape: [vocab, dim] }]),
   ];
