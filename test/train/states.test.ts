@@ -73,16 +73,17 @@ function partsOf(n: number, micro: number): readonly Batch[] {
   });
 }
 
-const compiled = new Map<number, TrainingPrograms>();
-async function trainerOf(micro = 1): Promise<Trainer> {
+const compiled = new Map<string, TrainingPrograms>();
+async function trainerOf(micro = 1, text = source): Promise<Trainer> {
+  const key = `${micro} ${text}`;
   const programs =
-    compiled.get(micro) ??
+    compiled.get(key) ??
     compileTraining(
-      { source, file: "gates.mod" },
+      { source: text, file: "gates.mod" },
       { optimizer, clip: 1, microBatches: micro },
       { target: device.target },
     ).programs!;
-  compiled.set(micro, programs);
+  compiled.set(key, programs);
   return createTrainer({
     programs,
     device,
@@ -222,6 +223,55 @@ describe("states of a trainer", () => {
     };
     expect(await lossWith(100)).not.toBe(await lossWith(-100));
     trainer.dispose();
+  });
+});
+
+describe("the bias of the library's mixture", () => {
+  const mixture = `import { Embedding, GeluMLP, MoE } from "std"
+model M(vocab: int = ${VOCAB}, dim: int = ${DIM}, n: int = ${N}) {
+  embed: Embedding(vocab, dim)
+  moe:   MoE([for e in 0..n: GeluMLP(dim, 4)], dim, 2, loss_free: true, rate: ${RATE})
+
+  forward(tokens: u32[B, T <= 32]) -> f32[B, T, vocab] {
+    x = embed(tokens)
+    (x + moe(x)) @ transpose(embed.table)
+  }
+  objective(tokens: u32[B, T <= 32], targets: u32[B, T]) { loss fit = cross_entropy(forward(tokens), targets) }
+}
+`;
+
+  /** Tokens that choose each expert: the two best of softmax plus bias. */
+  function chosenLoad(state: TrainingState, tokens: Uint32Array): number[] {
+    const [table, matrix] = [numbers(state, "embed.table"), numbers(state, "moe.router.weight")];
+    const bias = numbers(state, "moe.bias");
+    const load = Array.from({ length: N }, () => 0);
+    for (const token of tokens) {
+      const logits = bias.map((_, e) => {
+        let sum = 0;
+        for (let d = 0; d < DIM; d++) sum += table[token * DIM + d]! * matrix[e * DIM + d]!;
+        return sum;
+      });
+      const total = logits.reduce((sum, l) => sum + Math.exp(l), 0);
+      const order = logits.map((l, e) => ({ e, score: Math.exp(l) / total + bias[e]! }));
+      order.sort((a, b) => b.score - a.score);
+      expect(order[1]!.score - order[2]!.score).toBeGreaterThan(1e-6);
+      for (const { e } of order.slice(0, 2)) load[e]!++;
+    }
+    return load;
+  }
+
+  it("moves by the loads of its choices over the whole step, in one part or two", async () => {
+    for (const micro of [1, 2]) {
+      const trainer = await trainerOf(micro, mixture);
+      for (let n = 0; n < STEPS; n++) {
+        const before = await trainer.state();
+        await trainer.step(partsOf(n, micro), { learningRate: 0.1 });
+        const after = await trainer.state();
+        const wanted = lifted(numbers(before, "moe.bias"), chosenLoad(before, steps[n]!.tokens));
+        expect(numbers(after, "moe.bias"), `step ${n} in ${micro} parts`).toEqual(wanted);
+      }
+      trainer.dispose();
+    }
   });
 });
 
