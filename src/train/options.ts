@@ -86,7 +86,12 @@ const atEnd = "also at the end and whenever validation is the best so far";
 export const trainOptions = {
   steps: option("--steps <n>", whole(1), 1000, "steps of the optimiser", { resumable }),
   batch: option("--batch <n>", whole(1), 8, "sequences at once"),
-  accumulate: option("--accumulate <n>", whole(1), 1, "batches of a step, whose gradients are added up"),
+  accumulate: option(
+    "--accumulate <n>",
+    whole(1),
+    1,
+    "batches of a step: gradients are added up, and updates of states see all",
+  ),
   context: option("--length <n>", whole(1), null, "tokens of a sequence", {
     usually: "as many as the model allows, at most 2048",
   }),
