@@ -69,6 +69,10 @@ def every_expert(case, x, positions, chosen, gate, weights, path):
     """Σ over the chosen e of gate[e] · expert e, from the lowest index up."""
     y = torch.zeros_like(x)
     for e, kind in enumerate(case["experts"]):
+        if case["wrong"] == "gates before the experts":
+            out = expert(kind, x * gate[..., e, None], weights, f"{path}.experts.{e}")
+            y = y + torch.where(chosen[..., e, None], out, torch.zeros(()))
+            continue
         if kind != "attention":
             out = expert(kind, x, weights, f"{path}.experts.{e}")
         else:  # among the tokens that chose it

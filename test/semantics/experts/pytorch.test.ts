@@ -1,6 +1,6 @@
 // Random mixtures of experts against PyTorch: results, losses, gradients and states after a step, in the reference and
-// on the device. Mistakes that implementations make are planted in PyTorch's account, and must show. Skipped, and saying
-// so, where Python has no torch.
+// on the device. Mistakes that implementations make are planted in PyTorch's account, and must show. Skipped, and
+// saying so, where Python has no torch.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -278,6 +278,7 @@ const MISTAKES: readonly (readonly [string, Partial<Case>])[] = [
   ["softmax over all", { options: { ...USUAL, gate: "chosen" } }],
   ["gates not renormalised", { options: { ...USUAL, renormalize: true } }],
   ["a bias reaches the gate", { options: { ...USUAL, gate: "sigmoid", loss_free: true } }],
+  ["gates before the experts", {}],
   ["the last token dropped", {}],
   ["positions compacted", { experts: ["attention", "attention", "attention"], k: 1 }],
   ["the first tokens dropped", { kind: "capacity", room: 2 }],
