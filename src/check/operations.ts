@@ -84,7 +84,11 @@ const structure = <A>(tokens: Tokens<A>, more: Partial<Operation<A>> = {}): Oper
   tokens,
   ...more,
 });
-const compute = <A>(tokens: Tokens<A>): Operation<A> => ({ kind: "compute", tokens });
+const compute = <A>(tokens: Tokens<A>, more: Partial<Operation<A>> = {}): Operation<A> => ({
+  kind: "compute",
+  tokens,
+  ...more,
+});
 const choice = <A>(tokens: Tokens<A>): Operation<A> => ({ kind: "choice", tokens });
 const entries = <A>(tokens: Tokens<A>): Operation<A> => ({ kind: "entries", tokens });
 const route = <A>(tokens: Tokens<A>, more: Partial<Operation<A>> = {}): Operation<A> => ({
@@ -198,6 +202,11 @@ const rows = {
   /** q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e] (, weights f32[B, Tk] of the keys); window 0: no window; scale null: 1/√d. */
   attention: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
     ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
+  ),
+  /** q[B, …, Tq, d], k[B, …, Tk, d]: f32[B, …, Tk], with the heads of q. */
+  received: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
+    always("how much attention a token receives is known when all queries are"),
+    { stops: true },
   ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
   position: route<{ readonly axis: string }>("own", { measures: true }),

@@ -218,6 +218,11 @@ const vocabulary = {
    * above 0.
    */
   attention: kernel([7, 8], { causal: "flag", window: "number", scale: "number" }),
+  /**
+   * q[H, N, d], k[G, M, d], starts of q, starts of k, positions of q u32[N], of k u32[M] → f32[H, M]: for each key the
+   * sum over the queries that see it of its share of their attention.
+   */
+  received: kernel(6, { causal: "flag", window: "number", scale: "number" }),
 
   // --- losses
   /** logits[…, V], targets[…] (u32 or i32; negative: ignored, 0) → f32[…]: −log softmax at the target. */

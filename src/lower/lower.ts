@@ -4,6 +4,7 @@ import type { LogicalOp, Model, Value } from "../check/model.js";
 import { isChoice, isOp } from "../check/types.js";
 import { updateName, type Graph, type GraphInput, type GraphOutput, type Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
+import { attentionLowerings } from "./attention.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
@@ -20,6 +21,7 @@ import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence
 
 /** The lowering of each operation. Total by type: an operation without a lowering does not compile. */
 export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
+  ...attentionLowerings,
   ...elementwiseLowerings,
   ...entryLowerings,
   ...lengthLowerings,

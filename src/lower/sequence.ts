@@ -1,14 +1,11 @@
-// Lowers operations along a sequence axis: routes, their rows, slices and concatenations, positions, rotary embedding,
-// attention.
-import { exactly } from "../base/collections.js";
+// Lowers operations along a sequence axis: routes, their rows, slices and concatenations, positions, rotary embedding.
 import type { LogicalType, Value } from "../check/model.js";
 import { isChoice, isOp as isOperation } from "../check/types.js";
 import { invariant } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
-import { inputsFor } from "../ir/typing.js";
 import type { Axis } from "../size/axes.js";
 import { chosenFrom } from "../size/count-rules.js";
-import { axisSize, multiplySizes, type Size } from "../size/size.js";
+import { axisSize } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fromPackedAlong, fromPadded, packedAlong, broadcastToType } from "./convert.js";
 import { ModelAxes, packedShape } from "./layout.js";
@@ -223,36 +220,6 @@ function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
   );
 }
 
-// --- attention
-
-function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
-  const { causal, window, scale } = value.attrs;
-  const [q, k, v] = exactly(
-    3,
-    value.inputs.slice(0, 3).map((x) => cx.get(x)),
-  );
-  const weights = value.inputs.slice(3).map((x) => packedAlong(cx, cx.get(x), 1).node);
-  const rows = (x: Placed): ReturnType<typeof packedAlong> => packedAlong(cx, x, x.type.shape.length - 2);
-  const [pq, pk, pv] = [rows(q), rows(k), rows(v)];
-  const width = q.type.shape[q.type.shape.length - 1];
-  invariant(typeof width === "number", "attention needs a static last dimension");
-  // [H, N, d]: leading dimensions are the heads; one head if there are none
-  const heads = (node: Node): Node => {
-    const { shape } = typeOf(node);
-    const lead = shape.slice(0, -2).reduce((n: Size, s) => multiplySizes(n, s), 1);
-    return cx.reshape(node, [lead, ...shape.slice(-2)]);
-  };
-  const rowsOfBoth = [cx.starts(pq.axis), cx.starts(pk.axis), cx.positions(pq.axis), cx.positions(pk.axis)];
-  const out = cx.emit(
-    "attention",
-    inputsFor("attention", [heads(pq.node), heads(pk.node), heads(pv.node), ...rowsOfBoth, ...weights]),
-    { causal, window, scale: scale ?? 1 / Math.sqrt(width) },
-  );
-  const dim = value.type.shape.length - 2;
-  const stored = [...typeOf(pq.node).shape.slice(0, -1), value.type.shape[dim + 1]!];
-  return fromPackedAlong(cx, cx.reshape(out, stored), value.type, dim);
-}
-
 /** Lowerings by operation. */
 export const sequenceLowerings = {
   top: lowerTop,
@@ -268,5 +235,4 @@ export const sequenceLowerings = {
   join: lowerJoin,
   position: lowerPosition,
   rope: lowerRope,
-  attention: lowerAttention,
 };

@@ -158,7 +158,7 @@ export function attentionFlops(inputs: readonly TensorType[], attrs: OpAttrs["at
  * Sequences of different lengths count as if all their rows were in sequences of the longest length, rows of a routed
  * axis as if they were adjacent; for different axes every pair counts.
  */
-function pairsOf(queries: string, keys: string, { causal, window }: OpAttrs["attention"]): Size {
+export function pairsOf(queries: string, keys: string, { causal, window }: OpAttrs["attention"]): Size {
   const rows = rowsSize(queries);
   const n = axisSize(keys);
   if (queries !== keys || (!causal && window === 0)) return multiplySizes(rows, n);

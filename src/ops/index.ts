@@ -10,6 +10,7 @@ import { optimisers } from "./optimisers.js";
 import { pointwise } from "./pointwise.js";
 import { products } from "./products.js";
 import { randoms } from "./random.js";
+import { receiving } from "./received.js";
 import { reductions } from "./reduce.js";
 import { routing } from "./routing.js";
 import { sampling } from "./sampling.js";
@@ -31,6 +32,7 @@ export const ops: OpTable = {
   ...entries,
   ...groups,
   ...attentions,
+  ...receiving,
   ...losses,
   ...gradients,
   ...attentionGradients,

@@ -17,6 +17,7 @@ const refused: readonly (readonly [expr: string, points: string])[] = [
   ["concat([x, x], axis: 1)", "concat([x, x], axis: 1)"],
   ["attention(x, x, x)", "attention(x, x, x)"],
   ["attention(x, x, x, window: 3)", "attention(x, x, x, window: 3)"],
+  ["received(x, x, causal: true)", "received(x, x, causal: true)"],
   ["x / T", "/"],
   ["f32(T)", "T"],
   ["cross_entropy(x, tokens)", "cross_entropy(x, tokens)"],

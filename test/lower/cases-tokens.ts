@@ -105,6 +105,32 @@ export const tokenCases: readonly Case[] = [
       ["B", "T", 3],
     );
   }),
+  ...[
+    { causal: true, window: 0, scale: null },
+    { causal: false, window: 2, scale: 0.4 },
+  ].map((attrs) =>
+    add("received", `by keys of rows and of heads, ${JSON.stringify(attrs)}`, (m) =>
+      m.value("received", [x(m), x(m, "k")], attrs, "f32", ["B", "T"]),
+    ),
+  ),
+  add("received", "by chosen keys, from grouped heads", (m) => {
+    const heads = (v: Value, n: number, axis: string): Value =>
+      m.value("permute", [m.value("reshape", [v], {}, "f32", ["B", axis, n, 2])], { order: [0, 2, 1, 3] }, "f32", [
+        "B",
+        n,
+        axis,
+        2,
+      ]);
+    const a = x(m);
+    const taken = m.value("take", [a, m.top(score(m, a), "T", "K", "ceil(1/2*T)")], { dim: 1 }, "f32", ["B", "K", D]);
+    return m.value(
+      "received",
+      [heads(x(m, "q", ["B", "T", 8]), 4, "T"), heads(taken, 2, "K")],
+      { causal: true, window: 0, scale: null },
+      "f32",
+      ["B", 4, "K"],
+    );
+  }),
   add("attention", "chosen queries over all keys", (m) => {
     const a = x(m);
     const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");

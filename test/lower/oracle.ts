@@ -5,7 +5,8 @@ import type { LogicalAttrs, Model, Value } from "../../src/check/model.js";
 import { spanOf } from "../../src/size/counting.js";
 import { evaluateSize, type Size } from "../../src/size/size.js";
 import { toNumber, type Rational } from "../../src/size/rational.js";
-import { applied, type Arr, arr, product } from "./oracle-elements.js";
+import { attended, receivedBy, type Sides } from "./oracle-attention.js";
+import { applied, type Arr, arr } from "./oracle-elements.js";
 import { isOfEntries, ofEntries } from "./oracle-entries.js";
 import { byExpert, isOfSorted, ofSorted, type Orders } from "./oracle-sorted.js";
 
@@ -220,7 +221,9 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         });
       }
       case "attention":
-        return attention(v as Value<"attention">, x as [Arr, Arr, Arr, Arr?]);
+        return attended(sidesOf(v, x, x[3]), x[2]!, attrs("attention"));
+      case "received":
+        return receivedBy(sidesOf(v, x), attrs("received"));
       case "position":
         return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
       case "top": {
@@ -304,34 +307,9 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
     if (typeof size === "number") throw new Error("not a sequence dimension");
     return size.key;
   };
-  const attention = (v: Value<"attention">, [q, k, val, weight]: [Arr, Arr, Arr, Arr?]): Arr => {
-    const { causal, window, scale } = v.attrs;
-    const [pq, pk] = [0, 1].map((i) => positionsOf(axisAt(v.inputs[i]!, v.inputs[i]!.type.shape.length - 2))) as [
-      readonly number[],
-      readonly number[],
-    ];
-    const d = q.shape.at(-1)!;
-    const heads = (a: Arr): number => product(a.shape.slice(0, -2));
-    const group = heads(q) / heads(k);
-    const flat = (a: Arr): Arr => ({ shape: [heads(a), ...a.shape.slice(-2)], data: a.data });
-    const [fq, fk, fv] = [flat(q), flat(k), flat(val)];
-    const out = arr([heads(q), q.shape.at(-2)!, val.shape.at(-1)!], ([h, i, e]) => {
-      const g = Math.floor(h! / group);
-      const seen = pk.flatMap((p, j) => {
-        const gap = pq[i!]! - p;
-        const hidden = (causal && gap < 0) || (window > 0 && Math.abs(gap) >= window);
-        return hidden || (weight && !(weight.data[j]! > 0)) ? [] : [j];
-      });
-      const scores = seen.map(
-        (j) =>
-          sum(Array.from({ length: d }, (_, c) => get(fq, [h!, i!, c]) * get(fk, [g, j, c]))) *
-          (scale ?? 1 / Math.sqrt(d)),
-      );
-      const most = Math.max(...scores);
-      const shares = scores.map((s, n) => (weight?.data[seen[n]!] ?? 1) * Math.exp(s - most));
-      return seen.length === 0 ? 0 : sum(seen.map((j, n) => shares[n]! * get(fv, [g, j, e!]))) / sum(shares);
-    });
-    return { shape: [...q.shape.slice(0, -1), val.shape.at(-1)!], data: out.data };
+  const sidesOf = (v: Value, [q, k]: readonly Arr[], weight?: Arr): Sides => {
+    const [positionsQ, positionsK] = v.inputs.map((i) => positionsOf(axisAt(i, i.type.shape.length - 2)));
+    return { q: q!, k: k!, positionsQ: positionsQ!, positionsK: positionsK!, weight };
   };
   for (const v of [...reached].sort((a, b) => a.id - b.id)) values.set(v, evaluate(v));
   return values;

@@ -37,7 +37,7 @@ const FLAT: readonly OpName[] = [
     "those_entries",
   ] as const),
   "sort_entries",
-  ...(["append", "last", "sample", "mark"] as const),
+  ...(["append", "last", "sample", "mark", "received"] as const),
   "stop_gradient",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.
   ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),

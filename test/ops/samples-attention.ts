@@ -171,7 +171,36 @@ const KEPT: ReadonlySet<string> = new Set([
   "f16",
 ]);
 
-export const attentionSamples: Samples<"attention" | "attention_kept" | "attention_grad"> = {
+const receives = (name: string, setting: Setting, heads: Heads): Sample<"received"> => ({
+  name,
+  setting,
+  build(b) {
+    const { inputs, attrs } = attentionInputs(b, heads);
+    return b.node("received", [...inputs.slice(0, 2), ...inputs.slice(3)], attrs);
+  },
+});
+
+export const attentionSamples: Samples<"attention" | "attention_kept" | "attention_grad" | "received"> = {
+  received: within(
+    {
+      relative: 3e-6,
+      absolute: 2e-6,
+      why: "as attention: shares are exponentials of differences of scores, which are sums of products",
+    },
+    [
+      {
+        name: "equal scores: each query gives every key it sees the same",
+        setting: { tokens: 4 },
+        build: (b) => {
+          const flat = b.rows([1], [1], "f32", () => 0);
+          const rows = [b.starts("T"), b.starts("T"), b.positions("T"), b.positions("T")];
+          return b.node("received", [flat, flat, ...rows], { causal: true, window: 2, scale: 1 });
+        },
+        expected: [[1.5, 1, 1, 0.5]],
+      },
+      ...SHAPES.map((shape) => receives(...shape)),
+    ],
+  ),
   attention: within(
     {
       relative: 3e-6,

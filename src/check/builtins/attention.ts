@@ -67,6 +67,7 @@ export const attention: Builtin = {
       return ERROR;
     const shape = attentionShape(
       emitter,
+      "attention",
       q,
       k,
       v,
@@ -112,8 +113,7 @@ function emitAttention(
   if (shape.length <= 4)
     return emitter.emit("attention", [q, k, v, ...weight], attrs, typeOf(q.type.dtype, shape), span);
   // Merge several leading dimensions into one of heads; they are equal in q, k and v.
-  const flat = (value: Value): Value =>
-    emitter.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
+  const flat = (value: Value): Value => mergedHeads(emitter, value, span);
   const result = emitter.emit(
     "attention",
     [flat(q), flat(k), flat(v), ...weight],
@@ -124,15 +124,20 @@ function emitAttention(
   return emitter.emit("reshape", [result], {}, typeOf(q.type.dtype, shape), span);
 }
 
+/** [B, …, T, d] with the dimensions between the batch and the tokens as one of heads. */
+export const mergedHeads = (emitter: Emitter, value: Value, span: Span): Value =>
+  emitter.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
+
 const flatten = (shape: readonly Size[]): readonly Size[] => [
   shape[0] ?? 1,
   shape.slice(1, -2).reduce<number>((n, size) => n * (typeof size === "number" ? size : 1), 1),
   ...shape.slice(-2),
 ];
 
-/** The result shape [B, H, Tq, e], or null after a report. `compares` names what requires common positions. */
-function attentionShape(
+/** The result shape [B, H, Tq, e] of `fn`, or null after a report. `compares` names what requires common positions. */
+export function attentionShape(
   emitter: Emitter,
+  fn: string,
   q: Value,
   k: Value,
   v: Value,
@@ -146,7 +151,7 @@ function attentionShape(
     ["k", k],
     ["v", v],
   ] as const)
-    if (!checkOperand(emitter, name, value, at(name))) return null;
+    if (!checkOperand(emitter, fn, name, value, at(name))) return null;
   const [tq, tk, tv] = [q, k, v].map((x) => x.type.shape.at(-2) ?? 1);
   const [d, dk, e] = [q, k, v].map((x) => x.type.shape.at(-1) ?? 1);
   if (
@@ -158,18 +163,18 @@ function attentionShape(
     e === undefined
   )
     return null;
-  if (!equalSizes(d, dk)) return mismatch(emitter, q.type, d, k.type, dk, at("k"));
-  if (!equalSizes(tk, tv)) return mismatch(emitter, k.type, tk, v.type, tv, at("v"));
+  if (!equalSizes(d, dk)) return mismatch(emitter, fn, q.type, d, k.type, dk, at("k"));
+  if (!equalSizes(tk, tv)) return mismatch(emitter, fn, k.type, tk, v.type, tv, at("v"));
   if (q.type.shape.length !== k.type.shape.length || k.type.shape.length !== v.type.shape.length) {
     const [other, name] = q.type.shape.length === k.type.shape.length ? ([v, "v"] as const) : ([k, "k"] as const);
     emitter.report(
       "shape-mismatch",
-      { what: "`attention`", left: printType(q.type), right: printType(other.type), reason: "their ranks differ" },
+      { what: `\`${fn}\``, left: printType(q.type), right: printType(other.type), reason: "their ranks differ" },
       at(name),
     );
     return null;
   }
-  if (!checkLeading(emitter, q, k, v, args)) return null;
+  if (!checkLeading(emitter, fn, q, k, v, args)) return null;
   const [query, key] = [sequenceOf(emitter, tq), sequenceOf(emitter, tk)];
   if (compares !== null && query && key && rootOf(emitter, query).name !== rootOf(emitter, key).name) {
     emitter.report("attention-across", { query: query.name, key: key.name, what: compares }, span);
@@ -178,15 +183,23 @@ function attentionShape(
   return [...q.type.shape.slice(0, -1), e];
 }
 
-function mismatch(emitter: Emitter, left: LogicalType, x: Size, right: LogicalType, y: Size, at: Span): null {
-  reportSizes(emitter, "`attention`", left, x, right, y, at);
+function mismatch(
+  emitter: Emitter,
+  fn: string,
+  left: LogicalType,
+  x: Size,
+  right: LogicalType,
+  y: Size,
+  at: Span,
+): null {
+  reportSizes(emitter, `\`${fn}\``, left, x, right, y, at);
   return null;
 }
 
 /** Checks that a value is [..., T, d], with the batch first and T a sequence. */
-function checkOperand(emitter: Emitter, name: string, value: Value, at: Span): boolean {
+function checkOperand(emitter: Emitter, fn: string, name: string, value: Value, at: Span): boolean {
   const { shape } = value.type;
-  const what = `\`${name}\` of \`attention\``;
+  const what = `\`${name}\` of \`${fn}\``;
   const dims = sequenceDims(emitter, shape);
   const [head, width] = [shape.slice(1, -2), shape.at(-1)];
   if (shape.length < 3)
@@ -205,7 +218,7 @@ function checkOperand(emitter: Emitter, name: string, value: Value, at: Span): b
   else if (typeof width !== "number" || head.some((size) => typeof size !== "number")) {
     emitter.report(
       "unknown-extent",
-      { what: "`attention`", size: printSize([...head, width ?? 1].find((size) => typeof size !== "number") ?? 1) },
+      { what: `\`${fn}\``, size: printSize([...head, width ?? 1].find((size) => typeof size !== "number") ?? 1) },
       at,
     );
   } else return true;
@@ -216,12 +229,12 @@ function checkOperand(emitter: Emitter, name: string, value: Value, at: Span): b
  * Checks the leading dimensions: equal batches; with four dimensions the heads of k and v divide those of q; with more,
  * all leading dimensions are equal.
  */
-function checkLeading(emitter: Emitter, q: Value, k: Value, v: Value, args: Args): boolean {
+function checkLeading(emitter: Emitter, fn: string, q: Value, k: Value, v: Value, args: Args): boolean {
   const lead = (x: Value): readonly Size[] => x.type.shape.slice(0, -2);
   const same = (a: Value, b: Value): boolean => lead(a).every((size, i) => equalSizes(size, lead(b)[i] ?? -1));
   const report = (a: Value, b: Value, name: string): false => {
     const i = lead(a).findIndex((size, dim) => !equalSizes(size, lead(b)[dim] ?? -1));
-    reportSizes(emitter, "`attention`", a.type, lead(a)[i] ?? 1, b.type, lead(b)[i] ?? 1, requiredArg(args, name).span);
+    reportSizes(emitter, `\`${fn}\``, a.type, lead(a)[i] ?? 1, b.type, lead(b)[i] ?? 1, requiredArg(args, name).span);
     return false;
   };
   if (!same(k, v)) return report(k, v, "v");

@@ -7,6 +7,7 @@ import { concat, split } from "./parts.js";
 import { rearrange, transpose } from "./rearrange.js";
 import { reductions } from "./reductions.js";
 import { above, put, take, those, top } from "./routing.js";
+import { received } from "./received.js";
 import { zeros } from "./zeros.js";
 
 /** Families with a title, as documentation lists them. */
@@ -30,6 +31,7 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
     "Sequences",
     new Map([
       ["attention", attention],
+      ["received", received],
       ["rope", rope],
       ["position", position],
     ]),

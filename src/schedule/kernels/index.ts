@@ -10,6 +10,7 @@ import { movementSpecs } from "./movement.js";
 import { optimiserSpecs } from "./optimisers.js";
 import { productSpecs } from "./products.js";
 import { randomSpecs } from "./random.js";
+import { receivedSpecs } from "./received.js";
 import { routingSpecs } from "./routing.js";
 import { samplingSpecs } from "./sampling.js";
 import type { Spec } from "./spec.js";
@@ -26,6 +27,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...optimiserSpecs,
   ...productSpecs,
   ...randomSpecs,
+  ...receivedSpecs,
   ...routingSpecs,
   ...samplingSpecs,
 };

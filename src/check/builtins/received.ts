@@ -1,0 +1,41 @@
+// `received`: how much attention each token gets.
+import { ERROR, type Builtin } from "../context.js";
+import { toOperands } from "../tensors/operators.js";
+import { typeOf } from "../types.js";
+import { boolArg, floatArg, integerArg, numberArg } from "./arguments.js";
+import { attentionShape, mergedHeads } from "./attention.js";
+
+export const received: Builtin = {
+  params: [
+    { name: "q" },
+    { name: "k" },
+    { name: "causal", optional: true, named: true },
+    { name: "window", optional: true, named: true },
+    { name: "scale", optional: true, named: true },
+  ],
+  doc:
+    "received(q: float[B, H, T, d], k: float[B, G, S, d], causal: false, window: 0, scale: 1/√d) -> f32[B, H, S]\n" +
+    "For each key the sum over the queries that see it of its share of their attention; what they see is as for " +
+    "`attention`. It is there to decide by: it has no gradient, and looks at all queries.",
+  apply(emitter, args, span) {
+    const [q, k] = [floatArg(emitter, args, "received", "q"), floatArg(emitter, args, "received", "k")];
+    const causal = boolArg(emitter, args, "received", "causal", false);
+    const window = integerArg(emitter, args, "received", "window", 0, 0);
+    const scale = args.has("scale") ? numberArg(emitter, args, "received", "scale", 1) : undefined;
+    if (!q || !k || causal === null || window === null || scale === null) return ERROR;
+    const operands = [q, k].map((value) => ({ kind: "tensor", value }) as const);
+    if (!toOperands(emitter, "`received`", operands, span)) return ERROR;
+    const compares = causal ? "`causal: true`" : window > 0 ? "`window`" : null;
+    if (!attentionShape(emitter, "received", q, k, k, args, compares, span)) return ERROR;
+    const shape = [...q.type.shape.slice(0, -2), k.type.shape.at(-2) ?? 1];
+    const [heads, keys] = shape.length <= 3 ? [q, k] : [q, k].map((value) => mergedHeads(emitter, value, span));
+    const flat = heads && [...heads.type.shape.slice(0, -2), k.type.shape.at(-2) ?? 1];
+    if (!heads || !keys || !flat) return ERROR;
+    const attrs = { causal, window, scale: scale ?? null };
+    const value = emitter.emit("received", [heads, keys], attrs, typeOf("f32", flat), span);
+    return {
+      kind: "tensor",
+      value: shape.length <= 3 ? value : emitter.emit("reshape", [value], {}, typeOf("f32", shape), span),
+    };
+  },
+};
