@@ -1,0 +1,174 @@
+// Published variants of routing, as examples/variants writes them: each checks without a word, gives on a device what
+// the reference gives, and, where it generates, later tokens change nothing and prompt and steps are one pass. Some are
+// held against accounts in plain loops, by the papers' own description.
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { check } from "../../src/check/check.js";
+import { formatDiagnostics } from "../../src/diagnostics/format.js";
+import { lower } from "../../src/lower/lower.js";
+import { optimize } from "../../src/passes/index.js";
+import { formatSource } from "../../src/syntax/format-source.js";
+import { checkCausality, checkRows, PREFIXES } from "../../src/verify/laws.js";
+import { loadGraph } from "../../src/verify/machine.js";
+import type { Graph } from "../../src/ir/graph.js";
+import type { Phase } from "../../src/check/model.js";
+import { testDevice } from "../device.js";
+import { expectAgreement, type Tally } from "../end-to-end/agree.js";
+import {
+  compiled,
+  onDevice,
+  randomInput,
+  randomLengths,
+  randomTokens,
+  randomWeights,
+  reference,
+  sessionOf,
+  type Case,
+  type GivenInput,
+} from "../end-to-end/model.js";
+import { expectGenerated } from "../ops/generated-whole.js";
+import { ACCOUNTS } from "./variant-accounts.js";
+
+const FOLDER = new URL("../../examples/variants/", import.meta.url);
+const NAMES = readdirSync(FOLDER).map((file) => file.replace(/\.mod$/, ""));
+const textOf = (name: string): string => readFileSync(new URL(`${name}.mod`, FOLDER), "utf8");
+
+/** Encoders, and routes over an image: they look at all tokens. */
+const WHOLE: ReadonlySet<string> = new Set(["a-mod", "colt5", "p-mod-multimodal"]);
+
+/** Two layers, of which one routes or both do. */
+const SMALL = { dim: "32", heads: "2", depth: "2" };
+const SET: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "a-mod": { ...SMALL, classes: "7" },
+  "d-llm": { ...SMALL, vocab: "19", hidden: "48", depth: "3" },
+  colt5: { ...SMALL, vocab: "19", hidden: "48", depth: "1" },
+  "mor-token-choice": { dim: "32", heads: "2", vocab: "19", layers: "1" },
+  modification: { ...SMALL, vocab: "19" },
+  threshold: { ...SMALL, vocab: "19" },
+  "layer-skip": { ...SMALL, vocab: "19" },
+  "p-mod-multimodal": SMALL,
+};
+const setOf = (name: string): Readonly<Record<string, string>> => SET[name] ?? { ...SMALL, vocab: "19", hidden: "48" };
+
+const checked = (name: string, phase: Phase) =>
+  check({ file: `${name}.mod`, text: textOf(name) }, { phase, set: setOf(name), read: () => null });
+function graphOf(name: string, phase: Phase): Graph {
+  const { model, diagnostics, sources } = checked(name, phase);
+  if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
+  return lower(model);
+}
+
+/** Inputs by their names: tokens, embedded tokens, or which of them are an image's. */
+function inputsOf(graph: Graph, batch: number, T: number, seed: number): Readonly<Record<string, GivenInput>> {
+  return Object.fromEntries(
+    graph.inputs.map(({ name, node }): [string, GivenInput] => {
+      if (name === "x") return [name, randomInput([batch, T, 32], seed)];
+      const tokens = randomTokens([batch, T], node.attrs.dtype === "bool" ? 2 : 19, seed + 1);
+      return [name, tokens];
+    }),
+  );
+}
+
+describe.each(NAMES)("%s", (name) => {
+  const phases: readonly Phase[] = WHOLE.has(name) ? ["infer", "train"] : ["infer", "train", "generate"];
+
+  it("is formatted, names its paper, and checks without a word", () => {
+    const text = textOf(name);
+    expect(formatSource(text, name).text).toBe(text);
+    expect(text).toMatch(/arXiv \d{4}\.\d{5}|NeurIPS/);
+    for (const phase of phases) {
+      const { diagnostics, sources } = checked(name, phase);
+      expect(formatDiagnostics(diagnostics, { sources }), phase).toBe("");
+    }
+    if (WHOLE.has(name))
+      expect(checked(name, "generate").diagnostics.map((d) => d.code)).toContain("non-causal-choice");
+  });
+
+  it("gives on a device what the reference gives", async () => {
+    const tally: Tally = { choices: 0, forced: 0 };
+    const { program, graph } = compiled(textOf(name), { phase: "infer", set: setOf(name) });
+    const weights = randomWeights(program, 5);
+    const session = await sessionOf(program, await testDevice(), weights, { B: 2, T: 16 });
+    for (const [batch, T] of [
+      [1, 1],
+      [3, 37],
+    ] as const) {
+      const given: Case = { inputs: inputsOf(graph, batch, T, T), lengths: randomLengths(batch, T, 3) };
+      expectAgreement(graph, weights, given, await onDevice(session, given), { atol: 5e-5, rtol: 5e-5 }, tally);
+    }
+    session.dispose();
+    expect(tally.forced).toBeLessThanOrEqual(1);
+    if (name !== "layer-skip") expect(tally.choices).toBeGreaterThan(1);
+  });
+
+  it("trains: a loss and gradients that the reference has too", async () => {
+    const { program, graph } = compiled(textOf(name), { phase: "train", set: setOf(name), gradients: true });
+    const weights = randomWeights(program, 5);
+    const session = await sessionOf(program, await testDevice(), weights, { B: 2, T: 16 });
+    const inputs = { ...inputsOf(graph, 2, 13, 4) };
+    for (const { name: input, shape } of graph.inputs)
+      if (input === "wanted") inputs[input] = randomInput([2, 13, 32], 9);
+      else if (input === "label") inputs[input] = { shape: [2], data: Uint32Array.of(3, 5) };
+      else expect(shape.length).toBeGreaterThan(1);
+    const given: Case = { inputs, seed: 3 };
+    const tally: Tally = { choices: 0, forced: 0 };
+    expectAgreement(graph, weights, given, await onDevice(session, given), { atol: 1e-4, rtol: 1e-4 }, tally);
+    expect(tally.forced).toBe(0);
+    session.dispose();
+    // Every weight of a router has a gradient.
+    const { outputs } = reference(graph, weights, given);
+    const routers = [...outputs.keys()].filter((o) => /^grad\..*(router|gate|asking|telling|thinking)/.test(o));
+    for (const router of routers)
+      expect(
+        outputs.get(router)!.data.some((v) => v !== 0),
+        router,
+      ).toBe(true);
+  });
+
+  if (!WHOLE.has(name)) {
+    it("is causal, and no sequence sees another", async () => {
+      const graph = graphOf(name, "generate");
+      const machine = { device: await testDevice() };
+      const weights = randomWeights(compiled(textOf(name), { phase: "generate", set: setOf(name) }).program, 5);
+      const loaded = await loadGraph(machine, optimize(graph), weights);
+      const given = (seed: number, batch: number, T: number) =>
+        new Map(Object.entries(inputsOf(graph, batch, T, seed)));
+      const causal = await checkCausality(
+        loaded,
+        { inputs: given(1, 1, 64), lengths: null },
+        { inputs: given(2, 1, 64), lengths: null },
+      );
+      expect(causal).toMatchObject({ cases: PREFIXES, failing: [] });
+      const rows = await checkRows(loaded, { inputs: given(3, 3, 21), lengths: [21, 1, 13] });
+      expect(rows).toMatchObject({ failing: [] });
+      loaded.dispose();
+    });
+
+    it("generates token by token what one pass gives", async () => {
+      const text = Object.entries(setOf(name)).reduce(
+        (source, [parameter, value]) => source.replace(new RegExp(`(\\b${parameter}: int = )\\d+`, "g"), `$1${value}`),
+        textOf(name),
+      );
+      await expectGenerated(text, await testDevice(), [
+        [3, 1, 4, 1, 5, 9, 2, 6],
+        [2, 7],
+        [18, 2, 8],
+      ]);
+    });
+  }
+});
+
+describe("accounts in plain loops", () => {
+  it.each(Object.keys(ACCOUNTS))("of %s agree", (name) => {
+    const { program, graph } = compiled(textOf(name), { phase: "infer", set: setOf(name) });
+    const T = 17;
+    for (const seed of [1, 2, 3]) {
+      const weights = randomWeights(program, seed);
+      const inputs = inputsOf(graph, 1, T, seed);
+      const wanted = ACCOUNTS[name]!({ weights, heads: 2 }, inputs).flat();
+      const found = reference(graph, weights, { inputs }).outputs.get("output")!.data;
+      expect(found).toHaveLength(wanted.length);
+      found.forEach((v, i) => expect(Math.abs(v - wanted[i]!), `${name}, seed ${seed}, at ${i}`).toBeLessThan(1e-9));
+    }
+  });
+});
