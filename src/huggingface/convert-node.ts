@@ -88,7 +88,8 @@ export async function convertFolder(
   try {
     mkdirSync(fresh);
     writeFileSync(join(fresh, MODEL_FILE), text);
-    await writeWeights(dense, join(fresh, "model.safetensors"), weights, model.ignore, seed);
+    const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
+    await writeWeights(dense, join(fresh, "model.safetensors"), { weights, ignore: model.ignore, kept }, seed);
     for (const file of [files.tokenizer, files.tokenizerConfig, files.chatTemplate, files.generationConfig])
       if (file !== null) writeFileSync(join(fresh, basename(file)), readConfigText(file));
     if (files.generationConfig === null) await writeEnds(folder, fresh);
@@ -115,19 +116,29 @@ const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImme
 
 /**
  * Writes the weights of the converted model: in F16 or BF16 if all the checkpoint's weights have that dtype, else in
- * F32.
+ * F32. States stay in F32.
  */
 async function writeWeights(
   from: string,
   to: string,
-  weights: readonly ProgramWeight[],
-  ignore: readonly string[],
+  {
+    weights,
+    ignore,
+    kept,
+  }: {
+    readonly weights: readonly ProgramWeight[];
+    readonly ignore: readonly string[];
+    readonly kept: ReadonlySet<string>;
+  },
   seed: number,
 ): Promise<void> {
   const source = await openWeights(from);
   try {
     const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
-    const [dtype, ...others] = new Set([...source.tensors.values()].map((t) => t.dtype));
+    const stored = weights.flatMap((w) =>
+      isNew(w) || kept.has(w.path) ? [] : matched.get(w)!.map((key) => source.tensors.get(key)!.dtype),
+    );
+    const [dtype, ...others] = new Set(stored);
     const floats = others.length === 0 && (dtype === "F16" || dtype === "BF16") ? dtype : "F32";
     const fromSeed = initialWeightsInTurns(seed, yieldToEvents);
     const values = (weight: ProgramWeight): Words | Promise<Words> => {
@@ -135,7 +146,7 @@ async function writeWeights(
       const start = INITIAL_VALUES.find(([ending]) => weight.path.endsWith(ending));
       return start === undefined ? fromSeed(weight) : new Float32Array(countOf(weight.shape)).fill(start[1]);
     };
-    await saveWeights(to, { weights }, values, { floats });
+    await saveWeights(to, { weights }, values, { floats, kept });
   } finally {
     await source.close();
   }

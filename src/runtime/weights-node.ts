@@ -172,6 +172,8 @@ export interface SaveOptions {
   readonly keys?: "mapped" | "paths";
   /** Type in which floats are stored; by default each weight's own. */
   readonly floats?: "F32" | "F16" | "BF16";
+  /** Paths of those that keep their own type whatever `floats` says. */
+  readonly kept?: ReadonlySet<string>;
 }
 
 /** Number of values converted in one piece. */
@@ -187,7 +189,10 @@ export async function saveWeights(
   const entries = program.weights.map((weight) => ({
     weight,
     key: options.keys === "paths" ? weight.path : (weight.keys[0] ?? weight.path),
-    dtype: options.floats !== undefined && isFloat(weight.dtype) ? options.floats : fileDtype(weight.dtype),
+    dtype:
+      options.floats !== undefined && isFloat(weight.dtype) && !options.kept?.has(weight.path)
+        ? options.floats
+        : fileDtype(weight.dtype),
     shape: weight.shape,
   }));
   const header = writeHeader(entries, new Map([["format", "pt"]]));

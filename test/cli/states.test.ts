@@ -47,6 +47,13 @@ describe("a model with a state", () => {
     expect(cost.stdout).toContain("14 parameters, 0 of them outside embeddings\n2 numbers in states, which are no");
   });
 
+  it("stays in f32 where weights are rounded", async () => {
+    const half = path("half.safetensors");
+    expect((await run(["init", model, "--weights", weights, "--weights-as", "f16", "-o", half])).status).toBe(0);
+    const { tensors } = readSafetensors(readFileSync(half));
+    expect([tensors.get("embed.table")!.dtype, tensors.get("running.mean")!.dtype]).toEqual(["F16", "F32"]);
+  });
+
   it("gives what the state is after a step in train alone, on the device as in the reference", async () => {
     const inputs = ["--input", "tokens=[[1,2,3]]", "--input", "targets=[[2,3,4]]", "--weights", weights];
     const { status, stdout } = await run(["run", model, "--phase", "train", ...inputs, "--gradients", "--check"]);

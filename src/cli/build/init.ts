@@ -29,6 +29,7 @@ export async function init(file: string, flags: Flags<typeof weightCommands.init
   const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>
     saveWeights(flags.output, { weights }, values, {
       keys: flags.paths ? "paths" : "mapped",
+      kept: new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : []))),
       ...(flags.weightsAs === undefined ? {} : { floats: FLOATS[flags.weightsAs] }),
     });
   if (from === null) await save(initialWeightsInTurns(seed, turn));
