@@ -63,6 +63,14 @@ describe("published parameters", () => {
     expect(countsAt(sourceOf(name), depth)).toMatchObject({ all, active, states: 0 });
   });
 
+  it("are those of whole models, whose layers are as alike as two of them", () => {
+    for (const [name, depth] of [
+      ["Mixtral-8x7B", 32],
+      ["Qwen3-30B-A3B", 48],
+    ] as const)
+      expect(countsOf(ledgerOf(sourceOf(name), depth))).toEqual(countsAt(sourceOf(name), depth));
+  });
+
   it("of Qwen3-30B-A3B without embeddings are 29.9 billion: without table and head", () => {
     const { all, tables, heads } = countsAt(sourceOf("Qwen3-30B-A3B"), 48);
     expect(billions(all - tables - heads, 2)).toBe("29.91");

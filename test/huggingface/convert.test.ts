@@ -13,6 +13,7 @@ import { compiled, furthest, randomTokens, reference } from "../end-to-end/model
 import { SENTENCE_PIECE } from "../tokenizer/files.js";
 import { weightsOf } from "./folder-weights.js";
 import { VARIANTS, writeFolder } from "./folders.js";
+import { MIXTURES, mixtureTensors } from "./mixture-folders.js";
 
 const root = mkdtempSync(join(tmpdir(), "modc-convert-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -67,6 +68,25 @@ describe("a converted checkpoint", () => {
       const { ratio, text } = furthest((await session.run(inputs)).logits!.data, expected.data, 1e-4, 0);
       expect(ratio, text).toBeLessThan(1);
       session.dispose();
+    },
+  );
+
+  it.each(["Mixtral", "DeepSeek-V3, stretched positions", "LongCat-Flash"])(
+    "of %s routes layers with experts, and keeps the bias that lifts scores as it is",
+    async (name) => {
+      const folder = place(`mixture-${made++}`);
+      const variant = { ...MIXTURES.find((v) => v.name === name)!, dtype: "BF16" as const, shards: 1 };
+      writeFolder(folder, variant, 31, mixtureTensors);
+      const out = `${folder}-mod`;
+      await convertFolder(folder, out, { routing: ROUTING, seed: 5 });
+      const inputs = { tokens: randomTokens([2, 13], 96, 3) };
+      const [one, other] = [folder, out].map((f) => ({ f, ...compiled(checkpointSource(f).text) }));
+      const logits = async ({ f, program, graph }: NonNullable<typeof one>) =>
+        reference(graph, await weightsOf(program, f), { inputs }).outputs.get("logits")!.data;
+      const { ratio, text } = furthest(await logits(other!), await logits(one!), 1e-12, 0);
+      expect(ratio, text).toBeLessThan(1);
+      for (const [key, { dtype }] of tensorsOf(out).tensors)
+        expect(dtype, key).toBe(key.endsWith("e_score_correction_bias") ? "F32" : "BF16");
     },
   );
 
