@@ -57,7 +57,7 @@ fn main(
     if (groupOf(entry) == own) {
       entries[at] = entry;
       rows[at] = entry / each();
-      listed[at] = min(own, groupCount() - 1u);
+      listed[at] = own;
       place[entry] = at;
       at++;
     }

@@ -105,6 +105,16 @@ const random = (): Operation<{ readonly stream: string }> => ({
 
 interface Nothing {}
 
+/** Stretches of the entries of a choice. */
+type Members = readonly { readonly first: number; readonly count: number }[];
+
+/** `axis` is that of the sorted entries, K; members are some `of` so many entries among which is chosen. */
+interface Sorting {
+  readonly axis: string;
+  readonly members: Members;
+  readonly of: number;
+}
+
 /** The same clause for every value. */
 const always = (clause: string) => (): string => clause;
 
@@ -251,15 +261,17 @@ const rows = {
   join_entries: route<{ readonly dim: number }>("own"),
   /** inputs: a weight of each expert, of one type: the weight of a row's own expert, on the axis of sorted entries. */
   expert_weight: structure<Nothing>("own"),
+  /** inputs [choice] → bool[…, k]: whether each entry is one of the members. */
+  entry_members: structure<{ readonly members: Members }>("own"),
   /**
-   * inputs [x[B, T, …], choice among E] → [B, K, …]: a row for each entry of a token, sorted by entry, then by token;
-   * `axis` is K. Between it and `unsort_entries` each row is computed by itself.
+   * inputs [x[B, T, …], choice] → [B, K, …]: a row for each entry of a token, sorted by entry, then by token; entries
+   * that are no members come last. Between it and `unsort_entries` each row is computed by itself.
    */
-  sort_rows: route<{ readonly axis: string; readonly among: number }>("own"),
-  /** inputs [x[B, T, k, …], choice among E] → [B, K, …]: what x holds for each entry, in that order. */
-  sort_entries: route<{ readonly axis: string; readonly among: number }>("own"),
-  /** inputs [y[B, K, …], choice] → [B, T, k, …]: the row of each entry, where K is the axis of its sorted entries. */
-  unsort_entries: route<{ readonly axis: string; readonly among: number }>("own"),
+  sort_rows: route<Sorting>("own"),
+  /** inputs [x[B, T, k, …], choice] → [B, K, …]: what x holds for each entry, in that order. */
+  sort_entries: route<Sorting>("own"),
+  /** inputs [y[B, K, …], choice] → [B, T, k, …]: the row of each entry; zeros where it is no member. */
+  unsort_entries: route<Sorting>("own"),
   /** inputs [x, route]; `dim` is the sequence dimension of x. */
   take: route<{ readonly dim: number }>("own"),
   /** inputs [x, route, y]: y added to the chosen rows of x. */

@@ -193,7 +193,7 @@ const vocabulary = {
    * group u32[N, k]: the group of each of the k entries of N rows → entries u32[N·k], rows u32[N·k], place u32[N, k],
    * starts u32[groups + 1], group u32[N·k]. The entries in a stable order by group: which entry is at each place, and
    * its row; the place of each entry; the first place of each group; the group at each place. Entries of any other
-   * number have no group: they come last, from `starts[groups]` on, and are listed as of the last group.
+   * number have no group: they come last, from `starts[groups]` on, and are listed as of group `groups`.
    */
   sort_entries: kernel(1, { groups: "number" }),
   /** x[N, …], index u32[N·k], place u32[N, k] → [N·k, …]: row `index` of x at each place; `place` are those of a row. */

@@ -10,6 +10,8 @@ import type { ModelAxes } from "./layout.js";
 
 type Sorting = Value<"sort_rows" | "sort_entries" | "unsort_entries">;
 
+type Members = Value<"entry_members">["attrs"]["members"];
+
 const isSorting = (value: Value): value is Sorting =>
   value.op === "sort_rows" || value.op === "sort_entries" || value.op === "unsort_entries";
 
@@ -29,10 +31,40 @@ export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyM
 /** The sorted entries of the choice, which several values share. */
 function sortedBy(cx: Lowering, { inputs: [, choice], attrs }: Sorting): SortedEntries {
   return cx.sorted(attrs.axis, () => {
-    const sorted = cx.emit("sort_entries", [cx.get(choice).node], { groups: attrs.among });
+    const groups = countOf(attrs.members);
+    const sorted = cx.emit("sort_entries", [groupsOf(cx, cx.get(choice).node, attrs)], { groups });
     const pick = (result: number): Node => cx.emit("pick", [sorted], { result });
     return { entries: pick(0), rows: pick(1), place: pick(2), starts: pick(3), groups: pick(4) };
   });
+}
+
+const countOf = (members: Members): number => members.reduce((n, { count }) => n + count, 0);
+
+/** The number of each entry among the members; theirs is beyond it where it is none. */
+function groupsOf(cx: Lowering, index: Node, { members, of }: Sorting["attrs"]): Node {
+  const m = cx.algebra(index);
+  let before = countOf(members);
+  if (before === of) return index;
+  let groups: Node = cx.constant(before, "u32", typeOf(index).shape);
+  for (const { first, count } of members.toReversed()) {
+    before -= count;
+    groups = m.where(within(cx, index, first, count), m.sub(m.add(index, before), first), groups);
+  }
+  return groups;
+}
+
+function within(cx: Lowering, index: Node, first: number, count: number): Node {
+  const m = cx.algebra(index);
+  const below = m.lt(index, first + count);
+  return first === 0 ? below : cx.emit("and", [m.ge(index, first), below], {});
+}
+
+function lowerMembers(cx: Lowering, value: Value<"entry_members">): Placed {
+  const index = cx.get(value.inputs[0]).node;
+  const [first, ...more] = value.attrs.members.map((s) => within(cx, index, s.first, s.count));
+  invariant(first, "a kind of block has members");
+  const any = more.reduce((a: Node, b) => cx.emit("or", [a, b], {}), first);
+  return cx.placed(any, value.type);
 }
 
 /** u32[N·k, 1] of u32[N·k]: where each of as many things is the only one of its row. */
@@ -53,8 +85,15 @@ function lowerSortEntries(cx: Lowering, value: Value<"sort_entries">): Placed {
 }
 
 function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
-  const { entries, place } = sortedBy(cx, value);
-  const { node } = cx.get(value.inputs[0]);
+  const { entries, place, groups } = sortedBy(cx, value);
+  const { members, of } = value.attrs;
+  const rows = cx.get(value.inputs[0]).node;
+  const all = countOf(members);
+  const ones = typeOf(rows)
+    .shape.slice(1)
+    .map(() => 1);
+  const isMember = (): Node => cx.reshape(cx.algebra(groups).lt(groups, all), [...typeOf(groups).shape, ...ones]);
+  const node = all === of ? rows : cx.algebra(rows).where(isMember(), rows, 0);
   const flat = cx.reshape(place, typeOf(entries).shape);
   const own = cx.emit("entry_rows", [node, flat, alone(cx, entries)], {});
   const type = cx.placed(own, value.type);
@@ -107,4 +146,5 @@ export const sortedLowerings = {
   sort_entries: lowerSortEntries,
   unsort_entries: lowerUnsort,
   expert_weight: lowerExpertWeight,
+  entry_members: lowerMembers,
 };

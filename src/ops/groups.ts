@@ -38,7 +38,7 @@ export const groups: Pick<OpTable, Groups> = {
         list(entries.map((entry) => Math.floor(entry / shape[1]!))),
         tensor("u32", shape, place),
         list(Float64Array.from(starts)),
-        list(entries.map((entry) => Math.min(data[entry]!, attrs.groups - 1))),
+        list(entries.map((entry) => Math.min(data[entry]!, attrs.groups))),
       ];
     },
     chooses: [0],

@@ -20,6 +20,8 @@ export const summedEntries: Rule = {
   rewrite(root, emit) {
     if (!isOp(root, "sum") || root.attrs.axes.length !== 1 || root.attrs.axes[0] !== 1) return null;
     const factors = factorsOf(root.inputs[0]);
+    const apart = sumsApart(root, factors, emit);
+    if (apart) return apart;
     const [unsorted, more] = factors.flatMap((f) => unsortedRows(f, emit) ?? []);
     if (!unsorted || more) return null;
     const { y, sorted, shape } = unsorted;
@@ -34,6 +36,25 @@ export const summedEntries: Rule = {
   },
 };
 
+/**
+ * Σ over j of (a + b) · g → Σ a · g + Σ b · g, where entries of several kinds of blocks add up, each zero where the
+ * others are not.
+ */
+function sumsApart(root: Node<"sum">, factors: readonly Node[], emit: Emit): Node | null {
+  const added = factors.find((f) => isOp(f, "add") && f.inputs.every(isOfKind));
+  if (!added) return null;
+  const others = factors.filter((f) => f !== added);
+  const [a, b] = added.inputs.map((part) => {
+    const product = others.reduce((p: Node, f) => emit("mul", [f, p], {}), part);
+    return emit("sum", [product], root.attrs);
+  }) as [Node, Node]; // of both inputs
+  return emit("add", [b, a], {});
+}
+
+/** What one or several kinds of blocks made of their entries: rows of theirs, or their input where it is theirs. */
+const isOfKind = (node: Node): boolean =>
+  isOp(node, "add") ? node.inputs.every(isOfKind) : isUnsorted(node) || isOp(node, "where");
+
 /** The factors of a product of several values. */
 const factorsOf = (node: Node): readonly Node[] => (isOp(node, "mul") ? node.inputs.flatMap(factorsOf) : [node]);
 
@@ -46,9 +67,11 @@ interface Unsorted {
   readonly shape: readonly Size[];
 }
 
+const isUnsorted = (node: Node): node is Node<"reshape"> => isOp(node, "reshape") && isOp(node.inputs[0], "entry_rows");
+
 /** Sorted rows that are read entry by entry: reshape(entry_rows(y, place, entries)). */
 function unsortedRows(node: Node, emit: Emit): Unsorted | null {
-  if (!isOp(node, "reshape") || !isOp(node.inputs[0], "entry_rows")) return null;
+  if (!isUnsorted(node) || !isOp(node.inputs[0], "entry_rows")) return null;
   const [y, place] = node.inputs[0].inputs;
   const { shape } = node.attrs;
   if (!isOp(place, "reshape") || !isOp(place.inputs[0], "pick") || place.inputs[0].attrs.result !== 2) return null;

@@ -1,30 +1,38 @@
 // Cases of rows sorted by their experts: sorted, computed by the weights of each, and back among their tokens.
-import type { Value } from "../../src/check/model.js";
+import type { LogicalAttrs, Value } from "../../src/check/model.js";
 import { add, D, x, type Case } from "./case-forms.js";
 import type { ModelBuilder } from "./model-builder.js";
 
+type Members = LogicalAttrs["entry_members"]["members"];
+
 /** A choice of k experts among D, and the axis of its sorted entries. */
-function sorting(m: ModelBuilder, k: number): { choice: Value; attrs: { axis: string; among: number } } {
+function sorting(m: ModelBuilder, k: number, members: Members = [{ first: 0, count: D }]) {
   const choice = m.value("top_entries", [x(m, "score")], { k, choice: "C" }, "u32", ["B", "T", k]);
   const axis = m.sequence("E", { kind: "join", parts: Array.from({ length: k }, () => "T") });
-  return { choice, attrs: { axis, among: D } };
+  return { choice, attrs: { axis, members, of: D } };
 }
 
-const weights = (m: ModelBuilder, name: string, shape: readonly number[]): Value => {
-  const own = Array.from({ length: D }, (_, e) => m.weight(`${e}.${name}`, shape));
+const weights = (m: ModelBuilder, name: string, shape: readonly number[], count = D): Value => {
+  const own = Array.from({ length: count }, (_, e) => m.weight(`${e}.${name}`, shape));
   return m.value("expert_weight", own, {}, "f32", shape);
 };
 
 /** Rows times the matrix of their expert, by its rows or its columns, plus its vector. */
-const computed = (m: ModelBuilder, k: number, turned: boolean): Value => {
-  const { choice, attrs } = sorting(m, k);
+const computed = (m: ModelBuilder, k: number, turned: boolean, members?: Members): Value => {
+  const { choice, attrs } = sorting(m, k, members);
+  const count = attrs.members.reduce((n, s) => n + s.count, 0);
   const rows = m.value("sort_rows", [x(m), choice], attrs, "f32", ["B", "E", D]);
-  const matrix = weights(m, "w", turned ? [6, D] : [D, 6]);
+  const matrix = weights(m, "w", turned ? [6, D] : [D, 6], count);
   const b = turned ? m.value("permute", [matrix], { order: [1, 0] }, "f32", [D, 6]) : matrix;
   const product = m.value("matmul", [rows, b], {}, "f32", ["B", "E", 6]);
-  const sum = m.value("pointwise", [product, weights(m, "b", [6])], { fn: "add" }, "f32", ["B", "E", 6]);
+  const sum = m.value("pointwise", [product, weights(m, "b", [6], count)], { fn: "add" }, "f32", ["B", "E", 6]);
   return m.value("unsort_entries", [sum, choice], attrs, "f32", ["B", "T", k, 6]);
 };
+
+const APART: Members = [
+  { first: 0, count: 1 },
+  { first: 2, count: 2 },
+];
 
 export const sortedCases: readonly Case[] = [
   add("sort_rows", "and back", (m) => {
@@ -44,5 +52,11 @@ export const sortedCases: readonly Case[] = [
       add("expert_weight", `of ${k} entries${turned ? ", turned" : ""}`, (m) => computed(m, k, turned)),
     ),
   ),
+  add("entry_members", "of two stretches", (m) => {
+    const { choice, attrs } = sorting(m, 2, APART);
+    return m.value("entry_members", [choice], { members: attrs.members }, "bool", ["B", "T", 2]);
+  }),
+  add("unsort_entries", "of some experts", (m) => computed(m, 2, true, [{ first: 1, count: 2 }])),
+  add("unsort_entries", "of experts apart", (m) => computed(m, 3, false, APART)),
   add("unsort_entries", "of all experts", (m) => computed(m, D, true)),
 ];

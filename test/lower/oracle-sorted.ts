@@ -2,7 +2,7 @@
 import type { LogicalAttrs, LogicalOp, Value } from "../../src/check/model.js";
 import type { Arr } from "./oracle-elements.js";
 
-const OPERATIONS = ["sort_rows", "sort_entries", "unsort_entries", "expert_weight"] as const;
+const OPERATIONS = ["sort_rows", "sort_entries", "unsort_entries", "expert_weight", "entry_members"] as const;
 type Operation = (typeof OPERATIONS)[number];
 
 export const isOfSorted = (op: LogicalOp): op is Operation => OPERATIONS.some((own) => own === op);
@@ -18,11 +18,20 @@ export type Orders = Map<string, readonly Entry[]>;
 
 const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** The entries of a choice [1, T, k], by expert and then by token. */
-function orderOf({ shape, data }: Arr): readonly Entry[] {
-  const k = shape[2]!;
-  const entries = data.map((expert, i) => ({ token: Math.floor(i / k), slot: i % k, expert }));
-  return entries.toSorted((a, b) => a.expert - b.expert || a.token - b.token);
+type Members = LogicalAttrs["entry_members"]["members"];
+
+/** The members, in order. */
+const listOf = (members: Members): readonly number[] =>
+  members.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
+
+/** The entries of a choice [1, T, k], by member and then by token; those of none, which have a number beyond, last. */
+function orderOf({ shape, data }: Arr, members: Members): readonly Entry[] {
+  const [k, list] = [shape[2]!, listOf(members)];
+  const entries = data.map((expert, i) => {
+    const at = list.indexOf(expert);
+    return { token: Math.floor(i / k), slot: i % k, expert: at < 0 ? list.length : at };
+  });
+  return entries.toSorted((a, b) => a.expert - b.expert || a.token - b.token || a.slot - b.slot);
 }
 
 /** The value of one operation on sorted entries; `x` are its inputs, `shape` its own shape. */
@@ -34,8 +43,13 @@ export function ofSorted(
   orders: Orders,
 ): Arr {
   if (op === "expert_weight") return { shape: [x.length, ...shape], data: x.flatMap((w) => w.data) };
-  const order = orderOf(x[1]!);
-  orders.set((value.attrs as LogicalAttrs["sort_rows"]).axis, order);
+  if (op === "entry_members") {
+    const list = listOf((value.attrs as LogicalAttrs["entry_members"]).members);
+    return { shape, data: x[0]!.data.map((expert) => Number(list.includes(expert))) };
+  }
+  const { axis, members } = value.attrs as LogicalAttrs["sort_rows"];
+  const order = orderOf(x[1]!, members);
+  orders.set(axis, order);
   const [a] = x as [Arr];
   const k = x[1]!.shape[2]!;
   const row = (n: number, width: number): readonly number[] => a.data.slice(n * width, (n + 1) * width);
@@ -46,7 +60,11 @@ export function ofSorted(
       return { shape, data: order.flatMap(({ token, slot }) => row(token * k + slot, product(shape.slice(2)))) };
     case "unsort_entries": {
       const places = x[1]!.data.map((_, i) => order.findIndex((e) => e.token * k + e.slot === i));
-      return { shape, data: places.flatMap((place) => row(place, product(shape.slice(3)))) };
+      const known = listOf(members).length;
+      const width = product(shape.slice(3));
+      const own = (place: number): readonly number[] =>
+        order[place]!.expert < known ? row(place, width) : Array.from({ length: width }, () => 0);
+      return { shape, data: places.flatMap(own) };
     }
     default:
       return op satisfies never;
@@ -69,7 +87,10 @@ export function byExpert(v: Value, x: readonly Arr[], orders: Orders): readonly 
   const rank = v.type.shape.length;
   const ofRow = ({ shape: [, ...own], data }: Arr): Arr => ({
     shape: [1, order.length, ...Array.from({ length: rank - 2 - own.length }, () => 1), ...own],
-    data: order.flatMap(({ expert }) => data.slice(expert * product(own), (expert + 1) * product(own))),
+    data: order.flatMap(({ expert }) => {
+      const at = Math.min(expert, data.length / product(own) - 1) * product(own);
+      return data.slice(at, at + product(own));
+    }),
   });
   if (v.op !== "matmul") return x.map((a, i) => (isOfExperts(v.inputs[i]!) ? ofRow(a) : a));
   const [a, w] = x as [Arr, Arr];
@@ -77,7 +98,7 @@ export function byExpert(v: Value, x: readonly Arr[], orders: Orders): readonly 
   const [, first, second] = w.shape as [number, number, number];
   const [depth, columns] = turned ? [second, first] : [first, second];
   const weight = (e: number, k: number, n: number): number =>
-    w.data[e * depth * columns + (turned ? n * depth + k : k * columns + n)]!;
+    e >= w.shape[0]! ? 0 : w.data[e * depth * columns + (turned ? n * depth + k : k * columns + n)]!;
   const data = order.flatMap(({ expert }, r) =>
     Array.from({ length: columns }, (_, n) =>
       Array.from({ length: depth }, (_k, k) => a.data[r * depth + k]! * weight(expert, k, n)).reduce(

@@ -98,7 +98,7 @@ export const groupSamples: Samples<Family> = {
         [0, 1, 2, 0, 2, 1],
         [0, 3, 1, 5, 2, 4],
         [0, 2, 3, 5],
-        [0, 0, 1, 2, 2, 2],
+        [0, 0, 1, 2, 2, 3],
       ],
     },
     ...FORMS.map((form) => ({

@@ -1,16 +1,16 @@
 // Calls of alike blocks for all their entries at once: blocks that differ in their weights only, and compute row by
-// row, are called once, on a row for each entry.
+// row, are called once, on a row for each entry. Blocks of a list that are of several kinds are called once a kind.
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn } from "../../syntax/ast.js";
 import { axisSize, equalSizes, type Size } from "../../size/size.js";
 import type { Argument, ConstValue } from "../context.js";
-import type { Value } from "../model.js";
-import { weightsOfAlike } from "../names/alike.js";
+import type { LogicalAttrs, Value } from "../model.js";
+import { weightsOfAlike, type AlikeWeights } from "../names/alike.js";
 import type { Instance } from "../names/bindings.js";
 import type { FunctionBody } from "../names/environment.js";
 import { entryDim, entrySize, scoreOf, type Choice } from "../tensors/entries.js";
 import { recordDefinition } from "../tensors/makers.js";
-import { entriesOf, plainSize, sequenceOf, typeOf } from "../types.js";
+import { entriesOf, equalShapes, plainSize, sequenceOf, typeOf } from "../types.js";
 import { isRowByRow, isWithoutEffects } from "./row-by-row.js";
 
 /** A function of one block of a list. */
@@ -19,52 +19,133 @@ export interface ExpertFunction {
   readonly fn: Fn;
 }
 
-/** The result of one call for all entries, `args` being those of the first function; null where the blocks need their own. */
+type Members = LogicalAttrs["entry_members"]["members"];
+type Sorting = LogicalAttrs["sort_rows"];
+
+/** Blocks of one kind. */
+interface Kind {
+  readonly first: ExpertFunction;
+  readonly members: Members;
+  readonly weights: AlikeWeights;
+}
+
+/** More kinds, or stretches of one, are called one by one: each is a comparison for every entry. */
+const MOST_STRETCHES = 16;
+
+/**
+ * The result of one call for each kind of block; null where blocks need calls of their own. `argumentsOf` returns the
+ * arguments of a function, or null after a report.
+ */
 export function atOnce(
   body: FunctionBody,
   choice: Choice,
   functions: readonly ExpertFunction[],
-  args: ReadonlyMap<string, Argument>,
+  argumentsOf: (called: ExpertFunction) => ReadonlyMap<string, Argument> | null,
   span: Span,
 ): ConstValue | null {
-  const [first] = functions;
-  if (!first || !isWithoutEffects(first.instance, first.fn)) return null;
-  const weights = weightsOfAlike(functions.map((f) => f.instance));
-  if (!weights || functions.some((f) => f.fn !== first.fn)) return null;
-  const sorting = sortingOf(body, choice, functions.length);
-  const own = sorting && argumentsOf(body, choice, sorting, args);
-  if (!own) return null;
-  const rows = axisSize(sorting.axis);
-  const isResult = (value: ConstValue): value is Extract<ConstValue, { kind: "tensor" }> =>
-    value.kind === "tensor" && equalSizes(value.value.type.shape[1] ?? 1, rows) && isRowByRow(value.value);
-  const result = body.callForAll(weights, () => body.call(first.instance, first.fn, own, span), isResult);
-  if (result === null || !isResult(result)) return result;
-  const { dtype, shape } = result.value.type;
-  const [, tokens] = scoreOf(choice).type.shape;
-  const whole = shape.toSpliced(1, 1, tokens ?? 1, entrySize(choice));
-  const value = body.emit("unsort_entries", [result.value, choice], sorting, typeOf(dtype, whole), span);
+  const kinds = kindsOf(functions);
+  if (!kinds) return null;
+  const calls: { readonly kind: Kind; readonly sorting: Sorting; readonly own: ReadonlyMap<string, Argument> }[] = [];
+  for (const kind of kinds) {
+    const args = argumentsOf(kind.first);
+    const sorting = args && sortingOf(body, choice, kind.members, functions.length);
+    const own = sorting && sortedArguments(body, choice, sorting, args);
+    if (!own) return null;
+    calls.push({ kind, sorting, own });
+  }
+  const results: ConstValue[] = [];
+  const call = (): ConstValue => {
+    for (const { kind, own } of calls) {
+      const result = body.call(kind.first.instance, kind.first.fn, own, span);
+      if (result.kind === "error") return result;
+      results.push(result);
+    }
+    return { kind: "list", items: results, broken: false };
+  };
+  const isUsable = (): boolean => results.every((r, i) => isRow(r, calls[i]!.sorting, choice)) && areAlike(results);
+  const weights = new Map(kinds.flatMap((kind) => [...kind.weights]));
+  const called = body.callForAll(weights, call, isUsable);
+  if (called === null || called.kind === "error") return called;
+  const parts = results.flatMap((r, i) => partOf(body, choice, r, calls[i]!.sorting, span) ?? []);
+  const [first, ...more] = parts;
+  if (!first) return null;
+  const value = more.reduce((sum, part) => body.emit("pointwise", [sum, part], { fn: "add" }, first.type, span), first);
   return { kind: "tensor", value };
 }
 
-interface Sorting {
-  /** The axis of sorted entries: of each token as many rows as it has entries. */
-  readonly axis: string;
-  readonly among: number;
+/** The kinds among the blocks, each with its stretches of the list; null where there are too many, or one has effects. */
+function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
+  const lists: { readonly all: ExpertFunction[]; readonly members: { first: number; count: number }[] }[] = [];
+  let stretches = 0;
+  for (const [e, called] of functions.entries()) {
+    let own = lists.find(({ all: [first] }) => isKindOf(first!, called));
+    if (!own) {
+      if (!isWithoutEffects(called.instance, called.fn)) return null;
+      lists.push((own = { all: [], members: [] }));
+    }
+    own.all.push(called);
+    const last = own.members.at(-1);
+    if (last && last.first + last.count === e) last.count++;
+    else if (++stretches > MOST_STRETCHES) return null;
+    else own.members.push({ first: e, count: 1 });
+  }
+  const kinds = lists.flatMap(({ all, members }): Kind[] => {
+    const weights = weightsOfAlike(all.map((f) => f.instance));
+    return weights ? [{ first: all[0]!, members, weights }] : [];
+  });
+  return kinds.length === lists.length ? kinds : null;
+}
+
+const isKindOf = (a: ExpertFunction, b: ExpertFunction): boolean =>
+  a.fn === b.fn && weightsOfAlike([a.instance, b.instance]) !== null;
+
+type TensorOf = Extract<ConstValue, { kind: "tensor" }>;
+
+/** Whether the result has a row for each sorted entry, made of it alone, or is zeros. */
+const isRow = (result: ConstValue, { axis }: Sorting, choice: Choice): result is TensorOf =>
+  result.kind === "tensor" &&
+  equalSizes(result.value.type.shape[1] ?? 1, axisSize(axis)) &&
+  (result.value.op === "zeros" || isRowByRow(result.value, choice));
+
+/** Whether results have one type, but for the axis of their entries. */
+function areAlike(results: readonly ConstValue[]): boolean {
+  const types = results.flatMap((r) => (r.kind === "tensor" ? [r.value.type] : []));
+  const [first] = types;
+  return types.every((t) => t.dtype === first!.dtype && equalShapes(t.shape.slice(2), first!.shape.slice(2)));
+}
+
+/** What a kind's result adds to the entries of all, [B, T, k, …]; null where that is nothing. */
+function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting: Sorting, span: Span): Value | null {
+  if (result.kind !== "tensor" || result.value.op === "zeros") return null;
+  const { value } = result;
+  const { dtype, shape } = value.type;
+  const [, tokens] = scoreOf(choice).type.shape;
+  const whole = typeOf(dtype, shape.toSpliced(1, 1, tokens ?? 1, entrySize(choice)));
+  if (value.op !== "sort_rows") return body.emit("unsort_entries", [value, choice], sorting, whole, span);
+  // Blocks that give back their input: nothing is sorted for them.
+  const lead = whole.shape.slice(0, 3);
+  const ones = whole.shape.slice(3).map(() => 1);
+  const { members } = sorting;
+  const own = body.emit("entry_members", [choice], { members }, typeOf("bool", lead), span);
+  const beside = body.emit("reshape", [own], {}, typeOf("bool", [...lead, ...ones]), span);
+  const x = body.emit("reshape", [value.inputs[0]!], {}, typeOf(dtype, whole.shape.with(2, 1)), span);
+  const none = body.emit("number", [], { value: 0 }, typeOf(dtype, []), span);
+  return body.emit("pointwise", [beside, x, none], { fn: "where" }, whole, span);
 }
 
 /** Null where tokens differ in how many entries they have. */
-function sortingOf(body: FunctionBody, choice: Choice, among: number): Sorting | null {
+function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: number): Sorting | null {
   const k = plainSize(body, entrySize(choice));
   const parent = sequenceOf(body, scoreOf(choice).type.shape[1] ?? 1);
   if (typeof k !== "number" || !parent || entriesOf(body, entrySize(choice))?.ragged) return null;
   const parts = Array.from({ length: k }, () => parent.name);
   const axis = body.makeAxis("E", parent.bound === null ? null : k * parent.bound, { kind: "join", parts });
   recordDefinition(body, axis, choice);
-  return { axis, among };
+  return { axis, members, of };
 }
 
 /** The arguments, sorted; null where one has its tokens elsewhere than behind the batch. */
-function argumentsOf(
+function sortedArguments(
   body: FunctionBody,
   choice: Choice,
   sorting: Sorting,

@@ -70,12 +70,12 @@ export function throughExperts(
   span: Span,
   argumentsOf: (called: ExpertFunction) => ReadonlyMap<string, Argument> | null,
 ): ConstValue {
+  const whole = atOnce(body, choice, functions, argumentsOf, span);
+  if (whole !== null) return whole;
   const results: Called[] = [];
   for (const [e, called] of functions.entries()) {
     const args = argumentsOf(called);
     if (args === null) return ERROR;
-    const whole = e === 0 ? atOnce(body, choice, functions, args, span) : null;
-    if (whole !== null) return whole;
     const route = entryRoute(body, choice, e, span);
     const own = new Map([...args].map(([name, arg]) => [name, ofEntry(body, choice, route, e, called.fn, name, arg)]));
     const value = body.call(called.instance, called.fn, own, span);

@@ -18,6 +18,7 @@ const ROW_FUNCTIONS: ReadonlySet<string> = new Set([
   "min",
   "max",
   "stop_gradient",
+  "zeros",
 ]);
 
 /**
@@ -87,12 +88,15 @@ type Role =
   | "same"
   | "other";
 
-/** Whether the value has a row for each sorted entry, each computed from its own entry, weights and constants alone. */
-export function isRowByRow(value: Value): boolean {
+/**
+ * Whether the value has a row for each sorted entry of the choice, each computed from its own entry, weights and
+ * constants alone. What is older than the choice does not come from its entries.
+ */
+export function isRowByRow(value: Value, choice: Value): boolean {
   const roles = new Map<Value, Role>();
   const roleOf = (v: Value): Role => {
     let role = roles.get(v);
-    if (role === undefined) roles.set(v, (role = newRole(v, v.inputs.map(roleOf))));
+    if (role === undefined) roles.set(v, (role = v.id <= choice.id ? outer(v) : newRole(v, v.inputs.map(roleOf))));
     return role;
   };
   return roleOf(value) === "rows";
@@ -103,11 +107,11 @@ const OUTER: ReadonlySet<Role> = new Set(["same", "other"]);
 function newRole(value: Value, inputs: readonly Role[]): Role {
   if (value.op === "sort_rows" || value.op === "sort_entries") return "rows";
   if (value.op === "expert_weight") return "weight";
-  if (inputs.every((role) => OUTER.has(role))) return isStatic(value) ? "same" : "other";
+  if (inputs.every((role) => OUTER.has(role))) return outer(value);
   return fits(value, inputs) ? (inputs[0] === "weight" && value.op === "permute" ? "matrix" : "rows") : "other";
 }
 
-const isStatic = ({ type }: Value): boolean => type.shape.every((size) => typeof size === "number");
+const outer = ({ type }: Value): Role => (type.shape.every((size) => typeof size === "number") ? "same" : "other");
 
 /** Whether an operation that has rows or weights of experts among its inputs computes row by row. */
 function fits(value: Value, inputs: readonly Role[]): boolean {

@@ -4,13 +4,13 @@ import type { ConstValue } from "../context.js";
 import type { Binding, Instance, WeightRecord } from "./bindings.js";
 import { instanceOf } from "./instance.js";
 
+export type AlikeWeights = ReadonlyMap<WeightRecord, readonly WeightRecord[]>;
+
 /**
  * For each weight of the first instance, those of all in their order; null where the instances differ in more. What
  * they share is the same for all.
  */
-export function weightsOfAlike(
-  instances: readonly Instance[],
-): ReadonlyMap<WeightRecord, readonly WeightRecord[]> | null {
+export function weightsOfAlike(instances: readonly Instance[]): AlikeWeights | null {
   const [first] = instances;
   if (first === undefined) return null;
   const weights = new Map<WeightRecord, WeightRecord[]>();

@@ -1,9 +1,10 @@
 // Small mixtures of experts: by `experts[choice]` and by the loop that is its meaning, with weights of the same paths.
 
-/** Kinds of experts: row by row, by attention among the tokens that chose them, and routing inside. */
+/** Kinds of experts: row by row, some of which do nothing, by attention among the tokens that chose them, and routing inside. */
 export const EXPERTS = {
   swiglu: "[for e in 0..n: SwiGLU(dim, 6)]",
   mixed: "[for e in 0..n: if e % 2 == 0 then SwiGLU(dim, 6) else GeluMLP(dim, 5)]",
+  idle: "[for e in 0..n: if e % 3 == 1 then Nothing() else if e % 3 == 2 then Same() else SwiGLU(dim, 6)]",
   attention: "[for e in 0..n: Attention(dim, 2)]",
   routed: "[for e in 0..n: Deep(SwiGLU(dim, 6), dim)]",
 } as const;
@@ -64,7 +65,7 @@ block Moe(experts: [block], dim: int, k: int) {
   }
 }`;
 
-const imports = `import { Attention, Embedding, GeluMLP, Layer, Linear, RMSNorm, SwiGLU } from "std"\n`;
+const imports = `import { Attention, Embedding, GeluMLP, Layer, Linear, Nothing, RMSNorm, Same, SwiGLU } from "std"\n`;
 
 /** A residual mixture on vectors, with an objective. */
 export const mixture = ({ experts, choice, n, k, loop }: Mixture): string => `${imports}${DEEP}
