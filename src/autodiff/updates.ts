@@ -61,7 +61,8 @@ function reductionsOf(updates: Updates, axes: readonly Axis[]): readonly Node<Me
   return reductions.map((node) => {
     if (!merges(node)) return bug(`an update reduces the batch by ${node.op}, which parts do not add up to`);
     if (isOp(node, "size") && !addsUp(node.attrs.size, counted)) bug("an update reads a size that does not add up");
-    const again = nodesReaching(node.inputs).find((n) => n.op !== "size" && reduces(n, counted));
+    // Other values of the whole batch, such as where the rows of each expert begin, say where a row is, not what.
+    const again = nodesReaching(node.inputs).find((n) => n.op !== "size" && merges(n) && reduces(n, counted));
     if (again) bug(`an update reduces the batch twice, by ${again.op} and by ${node.op}`);
     return node;
   });

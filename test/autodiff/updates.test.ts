@@ -168,6 +168,58 @@ describe("updates of states", () => {
       expect([...last.states.get(path)!.data], path).not.toEqual([...whole.states.get(path)!.data]);
   });
 
+  it("see what mixtures of experts make of rows, in parts as in the whole", () => {
+    const { model: deep, graph } = lowered(`import { GeluMLP, MoE } from "std"
+model Deep() {
+  layers: [for i in 0..3: MoE([for e in 0..4: GeluMLP(3, 4)], 3, 2, loss_free: true, rate: 0.25)]
+  state level: f32[3]
+
+  forward(x: f32[B, T <= 16, 3]) -> f32[B, T, 3] {
+    for layer in layers { x = x + layer(x) }
+    update level = 0.5 * level + mean(x, axis: [0, 1])
+    x
+  }
+  objective(x: f32[B, T <= 16, 3], labels: u32[B, T]) { loss fit = cross_entropy(forward(x), labels) }
+}`);
+    const rng = random(12);
+    const begun = new Map<string, Tensor>(
+      deep.weights.map(({ path, shape, kind }) => [
+        path,
+        {
+          dtype: "f32",
+          shape,
+          data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
+            kind === "state" ? 0 : rng.normal(),
+          ),
+        },
+      ]),
+    );
+    const step = (parts: readonly Part[]): Tensors => {
+      const accumulated = parts.length > 1;
+      const last = optimize(trainStep(graph, deep.weights, { ...sgd, accumulated }).graph, { verify: true });
+      const add = optimize(accumulateStep(graph, deep.weights, sgd), { verify: true });
+      let states: Tensors = begun;
+      const next = (of: Graph, { inputs, lengths }: Part, more: Part["inputs"]): Tensors =>
+        new Map([
+          ...states,
+          ...evaluate(of, { inputs: new Map([...inputs, ...more]), lengths, weights: begun, states }).states,
+        ]);
+      for (const [i, part] of parts.slice(0, -1).entries())
+        states = next(add, part, new Map([[KEEP, scalar(i === 0 ? 0 : 1)]]));
+      return next(last, parts.at(-1)!, new Map([[RATES, rates(1 / parts.length)]]));
+    };
+    const [whole, inParts] = [step([joined(PARTS)]), step(PARTS)];
+    for (const { path } of deep.weights.filter((w) => w.kind === "state")) {
+      const [a, b] = [whole.get(path)!.data, inParts.get(path)!.data];
+      if (path === "level") a.forEach((v, i) => expect(b[i], path).toBeCloseTo(v, 10));
+      else expect(b, path).toEqual(a);
+      expect(
+        a.some((v) => v !== 0),
+        `${path} moves`,
+      ).toBe(true);
+    }
+  });
+
   it("forget the parts of the step before", () => {
     const begun = start(5);
     const first = new Map([...begun, ...stepOver(PARTS, begun).states]);
