@@ -19,7 +19,7 @@ import type { Tensor } from "../../src/ops/define.js";
 import { optimize } from "../../src/passes/index.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { random } from "../random.js";
-import { lowered } from "./models.js";
+import { lowered, type Lowered } from "./models.js";
 
 /** Every reduction over the batch that an update may take, of rows, of routed rows and of whole sequences. */
 const SOURCE = `
@@ -114,6 +114,12 @@ function joined(parts: readonly Part[]): Part {
   };
 }
 
+const f64 = (shape: readonly number[], data: readonly number[]): Tensor => ({
+  dtype: "f32",
+  shape,
+  data: Float64Array.from(data),
+});
+
 function start(seed: number): Map<string, Tensor> {
   const rng = random(seed);
   return new Map(
@@ -148,6 +154,27 @@ function stepOver(parts: readonly Part[], begun: Tensors) {
     states = new Map([...states, ...next]);
   }
   return run(step, parts.at(-1)!, new Map([[RATES, rates(1 / parts.length)]]), states);
+}
+
+/** The states of another model after a step over the parts. */
+function stepWith(
+  { weights }: Pick<Lowered["model"], "weights">,
+  graph: Graph,
+  parts: readonly Part[],
+  begun: Tensors,
+): Tensors {
+  const accumulated = parts.length > 1;
+  const last = optimize(trainStep(graph, weights, { ...sgd, accumulated }).graph, { verify: true });
+  const add = optimize(accumulateStep(graph, weights, sgd), { verify: true });
+  let states: Tensors = begun;
+  const next = (of: Graph, { inputs, lengths }: Part, more: Part["inputs"]): Tensors =>
+    new Map([
+      ...states,
+      ...evaluate(of, { inputs: new Map([...inputs, ...more]), lengths, weights: begun, states }).states,
+    ]);
+  for (const [i, part] of parts.slice(0, -1).entries())
+    states = next(add, part, new Map([[KEEP, scalar(i === 0 ? 0 : 1)]]));
+  return next(last, parts.at(-1)!, new Map([[RATES, rates(1 / parts.length)]]));
 }
 
 const PARTS = [sequences(1, [7, 3]), sequences(2, [1, 6, 5]), sequences(3, [0, 2]), sequences(4, [4, 4])];
@@ -194,21 +221,7 @@ model Deep() {
         },
       ]),
     );
-    const step = (parts: readonly Part[]): Tensors => {
-      const accumulated = parts.length > 1;
-      const last = optimize(trainStep(graph, deep.weights, { ...sgd, accumulated }).graph, { verify: true });
-      const add = optimize(accumulateStep(graph, deep.weights, sgd), { verify: true });
-      let states: Tensors = begun;
-      const next = (of: Graph, { inputs, lengths }: Part, more: Part["inputs"]): Tensors =>
-        new Map([
-          ...states,
-          ...evaluate(of, { inputs: new Map([...inputs, ...more]), lengths, weights: begun, states }).states,
-        ]);
-      for (const [i, part] of parts.slice(0, -1).entries())
-        states = next(add, part, new Map([[KEEP, scalar(i === 0 ? 0 : 1)]]));
-      return next(last, parts.at(-1)!, new Map([[RATES, rates(1 / parts.length)]]));
-    };
-    const [whole, inParts] = [step([joined(PARTS)]), step(PARTS)];
+    const [whole, inParts] = [stepWith(deep, graph, [joined(PARTS)], begun), stepWith(deep, graph, PARTS, begun)];
     for (const { path } of deep.weights.filter((w) => w.kind === "state")) {
       const [a, b] = [whole.get(path)!.data, inParts.get(path)!.data];
       if (path === "level") a.forEach((v, i) => expect(b[i], path).toBeCloseTo(v, 10));
@@ -218,6 +231,54 @@ model Deep() {
         `${path} moves`,
       ).toBe(true);
     }
+  });
+
+  it.each([
+    "mean(x[:, -1])",
+    "max(x[:, 1:])",
+    "mean(concat([x, x[:, 0:2]], axis: 1))",
+    "mean(x[..., 0] / T)",
+    "sum(x[..., 0]) / (2 * B)",
+    "mean(softmax(x[..., 0], axis: 1) * x[..., 1])",
+    "mean(attention(x, x, x, causal: true))",
+    "max(received(x[:, None], x[:, None], causal: true))",
+    "mean(attention(x, x, x, weight: sigmoid(x[..., 2])))",
+    "mean(sum(f32(choice.mask), axis: 1))",
+    "sum(f32(choice.count)) + sum(f32(choice.index))",
+    "mean(take(x, choice)[..., 1])",
+    "mean(put(x, choice, take(x, choice)))",
+    "mean(max(take(x, some), axis: -1))",
+    "sum(f32(some.count))",
+    "mean(take(x, off))",
+    "min(take(x, off)[..., 0]) - max(take(x, on)[..., 0])",
+    "mean(take(take(x, on), top(take(x[..., 1], on), ceil(T / 3))))",
+    "mean(min(take(x[..., 0], on), axis: 1))",
+    "sum(f32(on.count)) / B + mean(f32(off.mask))",
+    "mean(straight(on.mask, sigmoid(x[..., 0])))",
+    "mean(zeros(like: x)) + mean(f32(argmax(x, axis: -1)))",
+    "mean(f32(position(x)))",
+    "mean(where(on.mask[..., None], x, 0.0)) * level",
+    "sum(u32(x > 0.0)) * 0 + 1",
+  ])("of %s are those of the whole", (e) => {
+    const as = e.startsWith("sum(u32") ? `f32(${e})` : e;
+    const { model: one, graph } = lowered(`model One() {
+  weight w: f32[3]
+  state level: f32[]
+  objective(x: f32[B, T <= 16, 3], labels: u32[B, T]) {
+    choice = top(x, 2, axis: -1)
+    some   = above(x, 0.3)
+    on     = those(x[..., 0] > 0.2)
+    off    = those(not on.mask)
+    update level = ${as}
+    loss fit = cross_entropy(x * w, labels)
+  }
+}`);
+    const begun = new Map<string, Tensor>([
+      ["w", f64([3], [1, 2, 3])],
+      ["level", f64([], [0.75])],
+    ]);
+    const [whole, inParts] = [stepWith(one, graph, [joined(PARTS)], begun), stepWith(one, graph, PARTS, begun)];
+    expect(inParts.get("level")!.data[0]).toBeCloseTo(whole.get("level")!.data[0]!, 10);
   });
 
   it("forget the parts of the step before", () => {
