@@ -103,7 +103,8 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   if (entered === null || entered.result.kind === "error") return null;
   unroller.finish();
   const called = nameCalls(unroller);
-  for (const { path, value } of called.observes) if (isOp(value, "top_entries")) unroller.nameChoice(value, path);
+  for (const { path, value } of called.observes)
+    if (isOp(value, "top_entries") || isOp(value, "those_entries")) unroller.nameChoice(value, path);
   const model: Model = {
     name: decl.name.text,
     file: files.root.tree.file,

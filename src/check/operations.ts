@@ -235,8 +235,11 @@ const rows = {
    * observed, or empty.
    */
   top_entries: entries<{ readonly k: number; readonly choice: string }>("own"),
-  /** inputs [mask[…, E]]: for each position of the other axes the entries for which it holds, likewise. */
-  those_entries: entries<{ readonly expected: Rational }>("own"),
+  /**
+   * inputs [mask[…, E]]: for each position of the other axes the entries for which it holds, likewise. `choice` is null
+   * where routes made the mask, which are choices themselves.
+   */
+  those_entries: entries<{ readonly expected: Rational; readonly choice: string | null }>("own"),
   /** inputs [choice] → bool[…, K]: which of the entries of its axis a token has. */
   entry_exists: structure<Nothing>("own"),
   /** inputs [choice] → u32[…, k], its type: the entries as a tensor. */

@@ -178,8 +178,11 @@ const vocabulary = {
    * another run.
    */
   top_entries: kernel(1, { k: "number", choice: "text" }),
-  /** mask bool[…, E] → u32[…, E]: the entries for which it holds, ascending; then E, which is no entry. */
-  those_entries: kernel(1),
+  /**
+   * mask bool[…, E] → u32[…, E]: the entries for which it holds, ascending; then E, which is no entry. `choice` as for
+   * `top_entries`.
+   */
+  those_entries: kernel(1, { choice: "text" }),
   /** x[…, E], index u32[…, k] → […, k]: the entries of the index; zeros where it is no entry. */
   take_entries: kernel(2),
   /**

@@ -15,24 +15,25 @@ function lowerTopEntries(cx: Lowering, value: Value<"top_entries">): Placed {
 }
 
 function lowerThoseEntries(cx: Lowering, value: Value<"those_entries">): Placed {
-  return cx.placed(cx.emit("those_entries", [cx.get(value.inputs[0]).node], {}), value.type);
+  return cx.placed(
+    cx.emit("those_entries", [cx.get(value.inputs[0]).node], { choice: value.attrs.choice ?? "" }),
+    value.type,
+  );
 }
 
 /** Which entries of a choice exist: an index beyond the entries is none. */
-function lowerExists(cx: Lowering, value: Value<"entry_exists">): Placed {
-  const [choice] = value.inputs;
+function exists(cx: Lowering, choice: Value): Node {
   const index = cx.get(choice).node;
-  const among = choice!.inputs[0]!.type.shape.at(-1)!;
-  return cx.placed(cx.algebra(index).lt(index, cx.size(among, "u32")), value.type);
+  return cx.algebra(index).lt(index, cx.size(choice.inputs[0]!.type.shape.at(-1)!, "u32"));
 }
+const lowerExists = (cx: Lowering, value: Value<"entry_exists">): Placed =>
+  cx.placed(exists(cx, value.inputs[0]!), value.type);
 
 /** The index of a choice as its users see it: 0 where there is no entry. */
 export function entryIndex(cx: Lowering, choice: Value): Placed {
   const placed = cx.get(choice);
   if (choice.op === "top_entries") return placed;
-  const among = cx.size(choice.inputs[0]!.type.shape.at(-1)!, "u32");
-  const m = cx.algebra(placed.node);
-  return { ...placed, node: m.where(m.lt(placed.node, among), placed.node, 0) };
+  return { ...placed, node: cx.algebra(placed.node).where(exists(cx, choice), placed.node, 0) };
 }
 const lowerIndex = (cx: Lowering, value: Value<"entry_index">): Placed => entryIndex(cx, value.inputs[0]!);
 
@@ -49,9 +50,9 @@ export function entryCount(cx: Lowering, choice: Value): Placed {
   const { shape } = choice.type;
   const type = { dtype: "u32", shape: shape.slice(0, -1) } as const;
   if (choice.op === "those_entries") {
-    const mask = cx.cast(cx.get(choice.inputs[0]).node, "u32");
-    const axes = [typeOf(mask).shape.length - 1];
-    return cx.placed(cx.emit("sum", [mask], { axes, keep: false }), type);
+    const chosen = cx.cast(exists(cx, choice), "u32");
+    const axes = [typeOf(chosen).shape.length - 1];
+    return cx.placed(cx.emit("sum", [chosen], { axes, keep: false }), type);
   }
   const k = Number(shape.at(-1)); // of fixed extent
   return cx.placed(cx.constant(k, "u32", storedShape(type, cx.axes.packingOf(type))), type);

@@ -67,7 +67,9 @@ export const entries: Pick<OpTable, "top_entries" | "those_entries" | "take_entr
       return [{ dtype: "u32", shape: mask.shape }];
     },
     cost: costPerResult(0),
-    evaluate(inputs) {
+    evaluate(inputs, { choice }, context) {
+      const forced = context.forcedEntries(choice);
+      if (forced) return [forced];
       const mask = at(inputs, 0);
       const among = mask.shape.at(-1)!;
       const out = tensor("u32", mask.shape, new Float64Array(mask.data.length).fill(among));

@@ -13,7 +13,7 @@ import { chosenFrom } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
-import { entryMargins, marginsOf } from "./margins.js";
+import { entryMargins, leastOfRows, marginsOf } from "./margins.js";
 import { maskMargins, masksOfRoutes } from "./mask-margins.js";
 import { packRows, unpackRows } from "./pack.js";
 
@@ -62,7 +62,7 @@ export interface Route {
   readonly margins: Float64Array;
 }
 
-/** The result of one `top_entries` that has a name. */
+/** The result of one `top_entries` or `those_entries` that has a name. */
 export interface Entries {
   /** The entries that the run used: the forced ones, or `chosen`. */
   readonly used: Tensor;
@@ -186,7 +186,7 @@ class Run {
     const context = this.#context(this.#options);
     const results = evaluateNode(node, inputs, context);
     if (isOp(node, "top") || isOp(node, "above")) this.#recordCounts(node, inputs, results);
-    if (isOp(node, "top_entries") && node.attrs.choice !== "") this.#recordEntries(node, inputs, results[0]!);
+    if (isOp(node, "top_entries") || isOp(node, "those_entries")) this.#recordEntries(node, inputs, results[0]!);
     if (this.#masks.has(node)) {
       const margins = maskMargins(node, inputs, results[0]!, (n) => this.#margins.get(n) ?? null, context);
       this.#margins.set(node, margins);
@@ -228,10 +228,13 @@ class Run {
     this.#sizes = this.#resolve();
   }
 
-  #recordEntries(node: Node<"top_entries">, inputs: readonly Tensor[], used: Tensor): void {
+  #recordEntries(node: Node<"top_entries"> | Node<"those_entries">, inputs: readonly Tensor[], used: Tensor): void {
     const { choice } = node.attrs;
+    if (choice === "") return;
     const chosen = this.#options.forcedEntries?.has(choice) ? evaluateNode(node, inputs, this.#context({}))[0]! : used;
-    this.#entries.set(choice, { used, chosen, margins: entryMargins(inputs[0]!, chosen) });
+    const mask = this.#margins.get(node.inputs[0]);
+    const margins = mask ? leastOfRows(mask) : entryMargins(inputs[0]!, chosen);
+    this.#entries.set(choice, { used, chosen, margins });
   }
 
   #context({ forced, forcedEntries }: Forced): EvaluateContext {

@@ -41,6 +41,12 @@ export function entryMargins(score: Tensor, chosen: Tensor): Float64Array {
   );
 }
 
+/** The least margin of each row of a mask. */
+export function leastOfRows({ data, shape }: Tensor): Float64Array {
+  const width = shape.at(-1)!;
+  return Float64Array.from({ length: data.length / width }, (_, row) => leastOf(data, row * width, (row + 1) * width));
+}
+
 const leastOf = (margins: Float64Array, first: number, end: number): number =>
   margins.subarray(first, end).reduce((least, margin) => Math.min(least, margin), Infinity);
 

@@ -10,11 +10,12 @@ import { tensor } from "../ops/tensors.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { scoreDistance } from "./margins.js";
 
-/** The scores that are truth values as numbers, and the truth values that these are made of. */
+/** The scores of choices that are truth values, as numbers or not, and the truth values that these are made of. */
 export function masksOfRoutes(nodes: readonly Node[]): ReadonlySet<Node> {
   const masks = new Set<Node>();
   for (const node of nodes.toReversed()) {
     if (isOp(node, "above") && isMaskAsNumber(node.inputs[0])) masks.add(node.inputs[0]);
+    if (isOp(node, "those_entries")) masks.add(node.inputs[0]);
     if (masks.has(node)) for (const input of node.inputs) if (isTruth(input)) masks.add(input);
   }
   return masks;

@@ -50,6 +50,22 @@ export function packRoute(
   return { index: tensor("u32", [rows.length], rows), starts: tensor("u32", [starts.length], starts) };
 }
 
+/**
+ * Entries u32[…, k] in the caller's form, of which each row has `count`, in the form of the graph's operators: a place
+ * beyond them holds k, which is no entry where rows differ in how many they have.
+ */
+export function existingEntries(
+  { shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+  count: ArrayLike<number>,
+): Tensor {
+  const k = shape.at(-1)!;
+  return tensor(
+    "u32",
+    shape,
+    Float64Array.from(data, (entry, i) => (i % k < count[Math.floor(i / k)]! ? entry : k)),
+  );
+}
+
 /** Moves one dimension of a tensor to another place. */
 function moveDim(x: Tensor, from: number, to: number): Tensor {
   if (from === to) return x;

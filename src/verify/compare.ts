@@ -3,9 +3,8 @@ import type { ActivationType } from "../program/target.js";
 import type { Program } from "../program/program.js";
 import { observedEntries, observedRoute } from "../program/observed.js";
 import type { Choice, Evaluation, Forced } from "../reference/evaluate.js";
-import { packRoute, packRows } from "../reference/pack.js";
+import { existingEntries, packRoute, packRows } from "../reference/pack.js";
 import type { Tensor } from "../ops/define.js";
-import { tensor } from "../ops/tensors.js";
 import { startsOf } from "../size/counts.js";
 import { chosenFrom } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
@@ -122,10 +121,10 @@ function entriesOf(
   const entries = new Map<string, Tensor>();
   for (const output of program.outputs) {
     const path = observedEntries(output);
-    const value = values.get(output.name);
-    if (path === null || !value || !free.entries.has(path)) continue;
+    const [value, count] = [values.get(output.name), values.get(`${path}.count`)];
+    if (path === null || !value || !count || !free.entries.has(path)) continue;
     const { packing } = output;
-    const whole = tensor("u32", value.shape, Float64Array.from(value.data));
+    const whole = existingEntries(value, count.data);
     const starts = packing && startsOfAxis(packing.axis, given, free, routes, value.shape[packing.batchDim] ?? 0);
     entries.set(path, packing && starts ? packRows(whole, packing, starts) : whole);
   }

@@ -6,8 +6,7 @@ import type { Tensor } from "../../src/ops/define.js";
 import type { Program } from "../../src/program/program.js";
 import { evaluate, type Choice, type Evaluation } from "../../src/reference/evaluate.js";
 import { observedEntries, observedRoute } from "../../src/program/observed.js";
-import { tensor } from "../../src/ops/tensors.js";
-import { packRoute, packRows } from "../../src/reference/pack.js";
+import { existingEntries, packRoute, packRows } from "../../src/reference/pack.js";
 import { type Device, load, type Results, type Session } from "../../src/runtime/index.js";
 import { startsOf } from "../../src/size/counts.js";
 import { divide, parseDecimal, parseRational, rational, type Rational } from "../../src/size/rational.js";
@@ -160,8 +159,7 @@ export function entriesOf(
   for (const output of graph.outputs) {
     const path = observedEntries(output);
     if (path === null || !evaluation.entries.has(path)) continue;
-    const { data, shape } = results[output.name]!;
-    const whole = tensor("u32", shape, Float64Array.from(data));
+    const whole = existingEntries(results[output.name]!, results[`${path}.count`]!.data);
     const starts =
       routes.get(output.packing?.axis ?? "")?.starts.data ??
       startsOf(given.lengths ?? new Uint32Array(batch!).fill(extent!));

@@ -35,7 +35,7 @@ const joined = (m: ModelBuilder, k: number, turned: boolean): Value => {
 /** Those of x above 0, as a choice, and which of its entries exist. */
 const thoseOf = (m: ModelBuilder): { readonly choice: Value; readonly exists: Value } => {
   const mask = m.value("pointwise", [x(m, "score"), m.number(0)], { fn: "gt" }, "bool", ["B", "T", D]);
-  const choice = m.value("those_entries", [mask], { expected: rational(1) }, "u32", ["B", "T", D]);
+  const choice = m.value("those_entries", [mask], { expected: rational(1), choice: "" }, "u32", ["B", "T", D]);
   return { choice, exists: m.value("entry_exists", [choice], {}, "bool", ["B", "T", D]) };
 };
 

@@ -40,19 +40,24 @@ export const entrySamples: Samples<"top_entries" | "those_entries" | "take_entri
   those_entries: within(exact, [
     {
       name: "worked by hand",
-      build: (b) => b.node("those_entries", [b.data("bool", [3, 4], [0, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1])], {}),
+      build: (b) =>
+        b.node("those_entries", [b.data("bool", [3, 4], [0, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1])], { choice: "C" }),
       expected: [[1, 3, 4, 4, 4, 4, 4, 4, 0, 1, 2, 3]],
     },
-    { name: "one", build: (b) => b.node("those_entries", [b.data("bool", [2, 1], [1, 0])], {}), expected: [[0, 1]] },
+    {
+      name: "one",
+      build: (b) => b.node("those_entries", [b.data("bool", [2, 1], [1, 0])], { choice: "C" }),
+      expected: [[0, 1]],
+    },
     {
       name: "of each row",
       setting: UNEQUAL,
-      build: (b) => b.node("those_entries", [b.rows([], [67], "bool")], {}),
+      build: (b) => b.node("those_entries", [b.rows([], [67], "bool")], { choice: "C" }),
     },
     {
       name: "behind groups",
       setting: SEVEN,
-      build: (b) => b.node("those_entries", [b.rows([2], [5], "bool")], {}),
+      build: (b) => b.node("those_entries", [b.rows([2], [5], "bool")], { choice: "C" }),
     },
   ]),
   take_entries: within(exact, [

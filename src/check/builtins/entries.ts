@@ -117,7 +117,7 @@ function topTokens(emitter: Emitter, args: Args, score: Value, span: Span): Cons
     only && columns.length === 1
       ? only
       : emitter.emit("concat", columns, { axis: 2 }, typeOf("bool", [batch, tokens, among]), span);
-  const choice = entriesThat(emitter, mask, ONE, span);
+  const choice = entriesThat(emitter, mask, { expected: ONE, choice: null }, span);
   recordRoutes(choice, made);
   return { kind: "choice", value: choice };
 }
@@ -131,11 +131,11 @@ function columnOf(emitter: Emitter, x: Value, e: number, span: Span): Value {
 }
 
 /** The choice of the entries for which a mask holds, none to all of them. */
-function entriesThat(emitter: Emitter, mask: Value, expected: Rational, span: Span): Choice {
+function entriesThat(emitter: Emitter, mask: Value, attrs: Value<"those_entries">["attrs"], span: Span): Choice {
   const { shape } = mask.type;
   const entries = emitter.makeEntryAxis(CHOSEN, Number(plainSize(emitter, shape.at(-1) ?? 1)), true);
   const type = typeOf("u32", [...shape.slice(0, -1), axisSize(entries)]);
-  const choice = emitter.emit("those_entries", [mask], { expected }, type, span);
+  const choice = emitter.emit("those_entries", [mask], attrs, type, span);
   recordDefinition(emitter, entries, choice);
   return choice;
 }
@@ -144,7 +144,7 @@ function entriesThat(emitter: Emitter, mask: Value, expected: Rational, span: Sp
 export function thoseEntries(emitter: Emitter, mask: Value, expected: Rational, at: Span, span: Span): ConstValue {
   return liesOnTokens(emitter, "those", "mask", mask, at) &&
     entriesAmong(emitter, mask, at, "`mask` of `those`") !== null
-    ? { kind: "choice", value: entriesThat(emitter, mask, expected, span) }
+    ? { kind: "choice", value: entriesThat(emitter, mask, { expected, choice: "" }, span) }
     : ERROR;
 }
 
@@ -167,7 +167,7 @@ export function aboveEntries(
     return ERROR;
   }
   const mask = emitter.emit("pointwise", [score, threshold], { fn: "gt" }, typeOf("bool", shape), spans.call);
-  return { kind: "choice", value: entriesThat(emitter, mask, expected, spans.call) };
+  return { kind: "choice", value: entriesThat(emitter, mask, { expected, choice: "" }, spans.call) };
 }
 
 /** Checks that a value is [B, T, …, E], with tokens as its second axis. */

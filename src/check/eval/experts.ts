@@ -2,7 +2,7 @@
 // it, on the axis of their route, and entry j of a token is what the block of its index made of it.
 import { invariant } from "../../base/invariant.js";
 import type { Span } from "../../diagnostics/span.js";
-import { axisSize, equalSizes, type Size } from "../../size/size.js";
+import { axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
 import type { Fn } from "../../syntax/ast.js";
 import { atOnce, type ExpertFunction } from "./experts-at-once.js";
 import { ERROR, type Argument, type ConstValue } from "../context.js";
@@ -11,7 +11,7 @@ import type { Env, FunctionBody } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
 import { nearest } from "../../size/nearest.js";
 import { entryCountOf, entryDim, entryRoute, entrySize, scoreOf, type Choice } from "../tensors/entries.js";
-import { equalShapes, typeOf } from "../types.js";
+import { equalShapes, sequenceDims, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
 
 export type ExpertsValue = Extract<ConstValue, { kind: "experts" }>;
@@ -70,6 +70,9 @@ export function throughExperts(
   span: Span,
   argumentsOf: (called: ExpertFunction) => ReadonlyMap<string, Argument> | null,
 ): ConstValue {
+  const [first] = functions;
+  const given = first === undefined ? null : argumentsOf(first);
+  if (given === null || liesElsewhere(body, choice, given)) return ERROR;
   const whole = atOnce(body, choice, functions, argumentsOf, span);
   if (whole !== null) return whole;
   const results: Called[] = [];
@@ -83,6 +86,25 @@ export function throughExperts(
     results.push({ path: called.instance.path, route, value });
   }
   return joined(body, choice, results, span);
+}
+
+/** Reports arguments of which none lies on the tokens of the choice, and one on others. */
+function liesElsewhere(body: FunctionBody, choice: Choice, args: ReadonlyMap<string, Argument>): boolean {
+  const score = scoreOf(choice).type;
+  const tokens = score.shape[1] ?? 1;
+  const given = [...args.values()].flatMap(({ value, span }) =>
+    value.kind === "tensor" ? [{ type: value.value.type, span }] : [],
+  );
+  if (given.some(({ type }) => type.shape.some((size) => equalSizes(size, tokens)))) return false;
+  for (const { type, span } of given) {
+    const [dim] = sequenceDims(body, type.shape);
+    if (dim === undefined) continue;
+    const reason = `the choice was made on ${printSize(tokens)}, not on ${printSize(type.shape[dim] ?? 1)}`;
+    const [what, right] = ["a list indexed by a choice", `a choice among ${printType(score)}`];
+    body.report("unordered-route", { what, left: printType(type), right, reason }, span);
+    return true;
+  }
+  return false;
 }
 
 interface Called {

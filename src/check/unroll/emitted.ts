@@ -1,7 +1,7 @@
 // The operations of a model during unrolling, in order, each with the call that emitted it.
 import type { CallNode } from "./call-tree.js";
 import type { Size } from "../../size/size.js";
-import type { LogicalAttrs, LogicalOp, LogicalType, Value } from "../model.js";
+import type { EntryChoice, LogicalAttrs, LogicalOp, LogicalType, Value } from "../model.js";
 import type { Trace } from "../checker.js";
 
 /** A value during unrolling: paths, streams and the extents of entry axes are set at the end. */
@@ -45,9 +45,9 @@ export class Emitted {
     return `${this.#streams.length - 1}`;
   }
 
-  nameChoice({ id, attrs }: Value<"top_entries">, choice: string): void {
+  nameChoice({ id, attrs }: EntryChoice, choice: string): void {
     const draft = this.#values[id];
-    if (draft) draft.attrs = { ...attrs, choice };
+    if (draft && attrs.choice !== null) draft.attrs = { ...attrs, choice };
   }
 
   /**

@@ -23,6 +23,7 @@ import { lossOf, secondUpdates, updateOf } from "./training.js";
 import { WeightValues } from "./weight-values.js";
 import type {
   Entry,
+  EntryChoice,
   LiveParameter,
   LogicalAttrs,
   LogicalAxis,
@@ -371,7 +372,7 @@ export class Unroller implements FunctionBody {
   }
 
   /** Sets the path under which a choice of entries is observed. */
-  nameChoice(choice: Value<"top_entries">, path: string): void {
+  nameChoice(choice: EntryChoice, path: string): void {
     this.#emitted.nameChoice(choice, path);
   }
 

@@ -182,10 +182,13 @@ describe("a call of a list of blocks", () => {
 });
 
 describe("the reference", () => {
-  const source = model("c = top(p, 2, axis: -1)\nobserve c\nsum(nets[c](x) * take(p, c)[..., None], axis: -2)");
+  const observed = (choice: string): string =>
+    model(`c = ${choice}\nobserve c\nsum(nets[c](x) * take(p, c)[..., None], axis: -2)`);
+  const source = observed("top(p, 2, axis: -1)");
   const run = ({ graph, program }: Compiled, entries?: number[]) => {
     const lengths = Uint32Array.of(2, 1);
-    const packed = entries && packRows(tensor("u32", [2, 2, 2], Float64Array.from(entries)), PACKING, [0, 2, 3]);
+    const shape = [2, 2, (entries?.length ?? 0) / 4];
+    const packed = entries && packRows(tensor("u32", shape, Float64Array.from(entries)), PACKING, [0, 2, 3]);
     return reference(
       graph,
       randomWeights(program, 3),
@@ -215,6 +218,26 @@ describe("the reference", () => {
     expect(other.entries.get("c")!.chosen).toEqual(free.entries.get("c")!.chosen);
     expect([...other.outputs.get("c.index")!.data]).toEqual([0, 1, 1, 2, 2, 3, 0, 0]);
     expect(other.outputs.get("output")).not.toEqual(free.outputs.get("output"));
+  });
+
+  it("does so where tokens have different numbers of entries", () => {
+    const own = compiled(observed("above(p, 0.25)"));
+    const free = run(own);
+    const { margins, chosen } = free.entries.get("c")!;
+    expect(chosen.shape).toEqual([3, 4]);
+    // The margin of a row is the distance of its nearest score from the threshold.
+    expect(margins).toHaveLength(3);
+    for (const margin of margins) expect(margin).toBeLessThan(0.25);
+    const none = run(
+      own,
+      Array.from({ length: 16 }, () => 4),
+    );
+    expect(none.outputs.get("output")!.data.every((v) => v === 0)).toBe(true);
+    expect(none.outputs.get("c.count")!.data.every((n) => n === 0)).toBe(true);
+    const some = run(own, [1, 4, 4, 4, 0, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4]);
+    expect([...some.outputs.get("c.count")!.data]).toEqual([1, 3, 0, 0]);
+    expect([...some.outputs.get("c.index")!.data]).toEqual([1, 0, 0, 0, 0, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    expect(some.entries.get("c")!.chosen).toEqual(chosen);
   });
 });
 
