@@ -231,6 +231,75 @@ block Part${id}(inner: block, dim: int) {
 }`,
     }));
 
+/** Routes that other routes and comparisons make, and masks that multiply an update. */
+const masks = (sizes: Sizes): fc.Arbitrary<Layer> =>
+  fc
+    .tuple(
+      inner(sizes),
+      pick("top(score[..., 0], ceil(1/3 * T))", "above(score[..., 0], 0.0)"),
+      pick(
+        "not a.mask",
+        "a.mask and b.mask",
+        "b.mask and not a.mask",
+        "a.mask or not b.mask",
+        "score[..., 1] > score[..., 0]",
+        "b.mask or position(x) < 2",
+      ),
+      pick(
+        "put(x, chosen, 0.5 * inner(take(x, chosen)))",
+        "x + inner(x) * straight(chosen.mask, sigmoid(score[..., 0]))[..., None]",
+        "x + inner(x) * f32(chosen.mask)[..., None]",
+        "x + put(zeros(like: x), chosen, inner(take(x, chosen)) * take(tanh(score), chosen)[..., 0:1])",
+      ),
+    )
+    .map(([i, first, mask, result]): Layer => ({
+      causal: i.causal && !first.startsWith("top"),
+      make: (id) => `Part${id}(${i.text}, dim)`,
+      declare: (id) => `
+block Part${id}(inner: block, dim: int) {
+  router: Linear(dim, 2)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = router(x)
+    a = ${first}
+    b = above(score[..., 1], 0.1)
+    chosen = those(${mask}, expected: 60%)
+    ${result}
+  }
+}`,
+    }));
+
+/** Attention whose keys weigh more or less, and tokens chosen by the attention they received. */
+const weighted: fc.Arbitrary<Layer> = fc
+  .tuple(
+    fc.boolean(),
+    pick(0, 2),
+    pick("relu(score)", "straight(run.mask, sigmoid(score))", "exp(min(score, 1.0))", "f32(run.mask) - 0.5"),
+    fc.boolean(),
+  )
+  .map(([causal, window, weight, received]) => ({
+    ...block(
+      (id) => `
+block Part${id}(dim: int, heads: int) {
+  parts: [for i in 0..3: Linear(dim, dim, bias: false)]
+  router: Linear(dim, 1)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    (q, k, v) = [for p in parts: rearrange(p(x), "b t (h d) -> b h t d", h: heads)]
+    score = router(x)[..., 0]
+    run = above(score, 0.0)
+    y = attention(q, k, v, causal: ${String(causal)}, window: ${window}, weight: ${weight})
+    y = rearrange(y, "b h t d -> b t (h d)") * sigmoid(score)[..., None]
+    if ${String(received)} {
+      looked = top(mean(received(q, k, causal: ${String(causal)}), axis: 1), 2)
+      y = put(y, looked, 0.5 * take(x, looked))
+    }
+    x + y
+  }
+}`,
+      causal && !received,
+      "dim, heads",
+    ),
+  }));
+
 const live = (sizes: Sizes): fc.Arbitrary<Layer> =>
   fc.tuple(inner(sizes), pick("25%", "60%")).map(([i, value]) => ({
     ...library(`MoD(${i.text}, dim, share)`, i.causal),
@@ -288,6 +357,8 @@ export const layer = (sizes: Sizes): fc.Arbitrary<Layer> =>
     norm,
     depths(sizes),
     route(sizes),
+    masks(sizes),
+    weighted,
     live(sizes),
     shared(sizes),
     conditional,
