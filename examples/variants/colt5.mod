@@ -17,9 +17,9 @@ block Soft(share: ratio, steps: int = 20, epsilon: float = 1.0) {
 }
 
 /// A layer of CoLT5's encoder (Ainslie et al. 2023, arXiv 2303.09752): light attention in a window and a light
-/// network for every token; beside them heavy attention of chosen queries over chosen keys, and a heavy network for
-/// chosen tokens. Three routers choose. Soft scores of queries and tokens multiply what those add; that of a key
-/// gives its value a slope alone.
+/// network for every token; beside them heavy attention of chosen queries over chosen keys, by three quarters of the
+/// heads, and a heavy network for chosen tokens. Three routers choose. Soft scores of queries and tokens multiply
+/// what those add; that of a key gives its value a slope alone.
 block Conditional(
   dim: int, heads: int, hidden: int, window: int, queries: ratio, keys: ratio, tokens: ratio,
 ) {
@@ -29,10 +29,10 @@ block Conditional(
   asked:      Soft(queries)
   telling:    Linear(dim, 1, bias: false)
   told:       Soft(keys)
-  q:          Linear(dim, dim, bias: false)
-  k:          Linear(dim, dim, bias: false)
-  v:          Linear(dim, dim, bias: false)
-  o:          Linear(dim, dim, bias: false)
+  q:          Linear(dim, dim * 3 / 4, bias: false)
+  k:          Linear(dim, dim * 3 / 4, bias: false)
+  v:          Linear(dim, dim * 3 / 4, bias: false)
+  o:          Linear(dim * 3 / 4, dim, bias: false)
   mlp_norm:   RMSNorm(dim)
   light_mlp:  GeluMLP(dim, hidden / 2, bias: false)
   thinking:   Linear(dim, 1, bias: false)
@@ -47,10 +47,10 @@ block Conditional(
     teller = top(tells, ceil(keys * T))
     observe asker
     observe teller
-    qs    = rope(rearrange(q(take(n, asker)), "b t (h d) -> b h t d", h: heads), 10000.0)
-    ks    = rope(rearrange(k(take(n, teller)), "b t (h d) -> b h t d", h: heads), 10000.0)
+    qs    = rope(rearrange(q(take(n, asker)), "b t (h d) -> b h t d", h: heads * 3 / 4), 10000.0)
+    ks    = rope(rearrange(k(take(n, teller)), "b t (h d) -> b h t d", h: heads * 3 / 4), 10000.0)
     vs    = v(take(n, teller)) * take(straight(teller.mask, tells), teller)[..., None]
-    heard = attention(qs, ks, rearrange(vs, "b t (h d) -> b h t d", h: heads))
+    heard = attention(qs, ks, rearrange(vs, "b t (h d) -> b h t d", h: heads * 3 / 4))
     heavy = o(rearrange(heard, "b h t d -> b t (h d)")) * take(asks, asker)[..., None]
     x     = put(x + light_attn(n), asker, heavy)
 
@@ -64,7 +64,7 @@ block Conditional(
 
 /// The encoder. It sees whole texts, so it does not generate.
 model CoLT5(
-  vocab: int = 256, dim: int = 128, heads: int = 4, hidden: int = 256, depth: int = 4,
+  vocab: int = 256, dim: int = 128, heads: int = 4, hidden: int = 4 * dim, depth: int = 4,
   context: int = 512,
   window: int = 127, queries: ratio = 1 / 16, keys: ratio = 1 / 8, tokens: ratio = 1 / 16,
 ) {

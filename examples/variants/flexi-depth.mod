@@ -3,13 +3,13 @@ import { Attention, Embedding, Linear, RMSNorm, SwiGLU } from "std"
 /// A layer of FlexiDepth (Luo et al. 2025, arXiv 2503.23798): tokens whose gate is above one half go through
 /// attention and network, times the gate; the others through a small adapter, times the rest of it. Keys are those of
 /// all tokens, so later ones find a whole context.
-block Flexible(dim: int, heads: int, hidden: int, expected: ratio) {
+block Flexible(dim: int, heads: int, kv_heads: int, hidden: int, expected: ratio) {
   router_norm: RMSNorm(dim)
   router_down: Linear(dim, dim / 16, bias: false)
   router_up:   Linear(dim / 16, dim, bias: false)
   router:      Linear(dim, 1, bias: false)
   attn_norm:   RMSNorm(dim)
-  attn:        Attention(dim, heads)
+  attn:        Attention(dim, heads, kv_heads)
   mlp_norm:    RMSNorm(dim)
   mlp:         SwiGLU(dim, hidden)
   adapter:     SwiGLU(dim, hidden / 16)
@@ -31,12 +31,11 @@ block Flexible(dim: int, heads: int, hidden: int, expected: ratio) {
 /// A decoder of such layers. The loss is the square of the gates' sum over layers, which falls hardest on tokens that
 /// run in many.
 model FlexiDepth(
-  vocab: int = 256, dim: int = 128, heads: int = 4, hidden: int = 352, depth: int = 6,
-  context: int = 256,
-  expected: ratio = 75%, rate: float = 0.001,
+  vocab: int = 256, dim: int = 128, heads: int = 4, kv_heads: int = heads, hidden: int = 352,
+  depth: int = 6, context: int = 256, expected: ratio = 75%, rate: float = 0.001,
 ) {
   embed:  Embedding(vocab, dim)
-  layers: [for i in 0..depth: Flexible(dim, heads, hidden, expected)]
+  layers: [for i in 0..depth: Flexible(dim, heads, kv_heads, hidden, expected)]
   norm:   RMSNorm(dim)
 
   forward(tokens: u32[B, T <= context]) -> f32[B, T, vocab] {

@@ -5,15 +5,15 @@ import { Embedding, Layer, Linear, Residual, RMSNorm } from "std"
 /// that went further are keys no more. What the last recursion of a token made, times the share that the router gave
 /// it, is added to what went in. A loss of balance keeps all depths in use.
 model MoRTokenChoice(
-  vocab: int = 256, dim: int = 128, heads: int = 4, layers: int = 2, recursions: int = 3,
-  context: int = 256,
+  vocab: int = 256, dim: int = 128, heads: int = 4, kv_heads: int = heads,
+  hidden: int = 4 * dim, layers: int = 2, recursions: int = 3, context: int = 256,
   balance: float = 0.1,
 ) {
   embed:  Embedding(vocab, dim)
-  first:  Residual(Layer(dim, heads))
+  first:  Residual(Layer(dim, heads, kv_heads, hidden))
   router: Linear(dim, recursions)
-  shared: [for i in 0..layers: Residual(Layer(dim, heads))]
-  last:   Residual(Layer(dim, heads))
+  shared: [for i in 0..layers: Residual(Layer(dim, heads, kv_heads, hidden))]
+  last:   Residual(Layer(dim, heads, kv_heads, hidden))
   norm:   RMSNorm(dim)
 
   forward(tokens: u32[B, T <= context]) -> f32[B, T, vocab] {

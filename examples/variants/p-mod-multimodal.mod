@@ -1,8 +1,8 @@
 import { Layer, Linear, RMSNorm } from "std"
 
-/// A layer of p-MoD (Zhang et al. 2024, arXiv 2412.04449): of the vision tokens those that score best go through it, as
-/// many as the layer's share of the vision tokens alone; all text goes through it. The gate of a vision token, 1 + 0.2 ·
-/// tanh of its score, multiplies what the network adds to it, and all of it where it skips.
+/// A layer of p-MoD (Zhang et al. 2024, arXiv 2412.04449): of the vision tokens those that score best go through it,
+/// as many as the layer's share of the vision tokens alone; all text goes through it. The gate of a vision token, 1 +
+/// 0.2 · tanh of its score, multiplies what the network adds to it, and all of it where it skips.
 block Vision(layer: block, dim: int, share: ratio) {
   router: Linear(dim, 1, bias: false)
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { pointed, tellSource } from "./harness.js";
 
 const model = (body: string, more = "", loss = "mean(forward(x) ^ 2)"): string => `
-import { Layer, Linear, MoD, Residual, RMSNorm } from "std"
+import { Layer, Linear, MoD, MoE, Residual, RMSNorm, SwiGLU } from "std"
 model M() {
   router: Linear(8, 1, bias: false)
   mlp: Linear(8, 8)
@@ -40,6 +40,14 @@ describe("dead-router", () => {
       ),
     ],
     ["a feature taken for a score", routed("mlp(rows)", "x[..., 0] * 1.0 + norm(x)[..., 0]")],
+    [
+      "a mixture that renormalizes the gate of one expert",
+      model("x + moe(x)", "moe: MoE([for e in 0..4: SwiGLU(8, 8)], 8, 1, renormalize: true)"),
+    ],
+    [
+      "a mixture whose gate is of the one chosen",
+      model("x + moe(x)", 'moe: MoE([for e in 0..4: SwiGLU(8, 8)], 8, 1, gate: "chosen")'),
+    ],
     ["a gate divided by itself", routed("mlp(rows) * (gate / gate)")],
     [
       "a gate divided by the sum of itself alone",
@@ -77,6 +85,12 @@ describe("dead-router", () => {
 
   it.each([
     ["a gate", routed("mlp(rows) * gate")],
+    ["a mixture of two", model("x + moe(x)", "moe: MoE([for e in 0..4: SwiGLU(8, 8)], 8, 2, renormalize: true)")],
+    ["a mixture of one", model("x + moe(x)", "moe: MoE([for e in 0..4: SwiGLU(8, 8)], 8, 1)")],
+    [
+      "a mixture of one that is balanced",
+      model("x + moe(x)", "moe: MoE([for e in 0..4: SwiGLU(8, 8)], 8, 1, renormalize: true, balance: 0.01)"),
+    ],
     ["a gate through a sigmoid", routed("mlp(rows) * sigmoid(gate)")],
     [
       "a loss on the score",

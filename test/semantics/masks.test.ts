@@ -2,6 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { isOp, nodesOf, typeOf, type Graph } from "../../src/ir/graph.js";
 import { packedAxis } from "../../src/ir/typing.js";
+import { resolveShares } from "../../src/cost/shares.js";
+import { resolveSizes } from "../../src/size/axes.js";
+import type { CountMode } from "../../src/size/counting.js";
+import { toNumber } from "../../src/size/rational.js";
+import { rowsSize } from "../../src/size/size.js";
 import type { Program } from "../../src/program/program.js";
 import { testDevice } from "../device.js";
 import { expectAgreement, type Tally } from "../end-to-end/agree.js";
@@ -90,6 +95,24 @@ describe("those", () => {
     // The host knows how many are left, so no tensor is sized by its bound and starts are tables.
     expect(graph.axes.find((a) => a.name === "K2")).toMatchObject({ count: { kind: "rest" } });
     expect(isOp(graph.starts.get("K2")!, "starts")).toBe(true);
+  });
+
+  it("are counted by what the host knows, in memory and in costs", () => {
+    const body = `a = top(s, ceil(T / 4))
+    rest = those(not a.mask)
+    few = those(a.mask and q > 0.0, expected: 75%)
+    put(put(x, rest, other(take(x, rest))), few, layer(take(x, few)))`;
+    const { graph } = compiled(source(body));
+    const run = { extents: new Map(Object.entries({ B: 2, T: 42 })), lengths: new Map(), live: new Map() };
+    const rows = (mode: CountMode): number[] =>
+      ["K2", "K3"].map((axis) => resolveSizes(graph.axes, run, mode).sequence(axis).rows);
+    expect(rows("bound")).toEqual([2 * (42 - 11), 2 * 11]);
+    expect(rows("expected")).toEqual([2 * (42 - 11), 2 * 11]);
+    expect(rows("dense")).toEqual([2 * 42, 2 * 42]);
+    const shares = (dense: boolean): number[] =>
+      ["K2", "K3"].map((axis) => toNumber(resolveShares(graph.axes, run, dense).rational(rowsSize(axis))));
+    expect(shares(false)).toEqual([2 * 31.5, 2 * 10.5]);
+    expect(shares(true)).toEqual([2 * 42, 2 * 42]);
   });
 
   it("reports margins of the comparisons that decide", () => {

@@ -41,8 +41,8 @@ const SMALL = { dim: "32", heads: "2", depth: "2" };
 const SET: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "a-mod": { ...SMALL, classes: "7" },
   "d-llm": { ...SMALL, vocab: "19", hidden: "48", depth: "3" },
-  colt5: { ...SMALL, vocab: "19", hidden: "48", depth: "1" },
-  "mor-token-choice": { dim: "32", heads: "2", vocab: "19", layers: "1" },
+  colt5: { ...SMALL, heads: "4", vocab: "19", hidden: "48", depth: "1" },
+  "mor-token-choice": { dim: "32", heads: "2", vocab: "19", hidden: "48", layers: "1" },
   modification: { ...SMALL, vocab: "19" },
   threshold: { ...SMALL, vocab: "19" },
   "layer-skip": { ...SMALL, vocab: "19" },

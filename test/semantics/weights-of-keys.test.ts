@@ -1,5 +1,8 @@
 // Keys that weigh more or less in attention: what the weights mean, and that those of a route make it a routed block.
 import { describe, expect, it } from "vitest";
+import { check } from "../../src/check/check.js";
+import { generationGraphs, type GenerationGraphs } from "../../src/lower/generation.js";
+import { lower } from "../../src/lower/lower.js";
 import { isOp, nodesOf, typeOf } from "../../src/ir/graph.js";
 import { packedAxis } from "../../src/ir/typing.js";
 import { evaluate } from "../../src/reference/evaluate.js";
@@ -129,6 +132,30 @@ model M(dim: int = ${D}) {
     }
     expect(gradient.filter((g, i) => i < 21 && table[i] === 0 && g !== 0).length).toBeGreaterThan(3);
   });
+});
+
+describe("caches of weighted keys", () => {
+  const layersOf = (weight: string): GenerationGraphs["layers"] => {
+    const text = `
+import { Attention, Embedding } from "std"
+model M(dim: int = ${D}) {
+  embed: Embedding(9, dim)
+  attn: Attention(dim, 2)
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, 9] {
+    x = embed(tokens)
+    s = x[..., 0]
+    r = above(s, 0.2)
+    ${ATTEND(`weight: ${weight}`)}
+    (x + y) @ transpose(embed.table)
+  }
+}`;
+    const { model } = check({ file: "m.mod", text }, { phase: "generate", set: {}, read: () => null });
+    return generationGraphs(lower(model!)).layers;
+  };
+  it("hold the weights beside the keys", () =>
+    expect(layersOf("relu(s)")).toMatchObject([{ axis: "T", weights: "cache.weights" }]));
+  it("hold the keys of a route alone where its mask weighs them", () =>
+    expect(layersOf("straight(r.mask, sigmoid(s))")).toMatchObject([{ axis: "K", weights: null }]));
 });
 
 describe("weights that are the mask of a route", () => {
