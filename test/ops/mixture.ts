@@ -24,8 +24,9 @@ export function mixture(b: Bench, x: Node, sizes: MixtureSizes, residual?: Node)
   const { dim, hidden, experts, k } = sizes;
   const [rows] = x.types[0]!.shape;
   const logits = b.node("matmul", [x, b.weight("router", "f32", [experts, dim])], { transposed: true });
-  const chosen = b.node("top_entries", [logits], { k, choice: "chosen" });
-  const gates = b.node("take_entries", [b.node("softmax", [logits], { axis: 1 }), chosen], {});
+  const score = b.node("softmax", [logits], { axis: 1 });
+  const chosen = b.node("top_entries", [score], { k, choice: "chosen" });
+  const gates = b.node("take_entries", [score, chosen], {});
   const sorted = b.node("sort_entries", [chosen], { groups: experts });
   const [entries, own, place, starts] = [0, 1, 2, 3].map((i) => b.emit.pick(sorted, i)) as [Node, Node, Node, Node];
   const input = b.node("entry_rows", [x, own, place], {});

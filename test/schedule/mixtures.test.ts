@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { expectClose } from "../close.js";
 import { evaluate } from "../../src/reference/evaluate.js";
+import type { Node } from "../../src/ir/graph.js";
 import { PORTABLE } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { testDevice } from "../device.js";
@@ -17,18 +18,69 @@ function made(setting: Setting, sizes: MixtureSizes, seed = 5) {
   return b.finish(mixture(b, x, sizes, b.rows([], [sizes.dim])), "mixture");
 }
 
+/** Operators of a router behind `score`, by the kernels that compute them. */
+const files = (build: (b: Bench, logits: Node) => Node): readonly string[] => {
+  const b = new Bench({ tokens: 5 }, 3);
+  return schedule(b.finish(build(b, b.rows([], [8])), "router").graph, PORTABLE).steps.map((s) =>
+    s.kind === "dispatch" ? s.kernel.file : s.kind,
+  );
+};
+
+describe("a choice of entries", () => {
+  const soft = (b: Bench, x: Node): Node => b.node("softmax", [x], { axis: 1 });
+  const taken = (b: Bench, x: Node): Node =>
+    b.node("take_entries", [x, b.node("top_entries", [x], { k: 2, choice: "" })], {});
+  const share = (b: Bench, x: Node, least: number): Node => {
+    const sum = b.node("sum", [x], { axes: [1], keep: true });
+    return b.node(
+      "div",
+      [
+        x,
+        least === 0 ? sum : b.node("add", [sum, b.node("constant", [], { value: least, dtype: "f32", shape: [] })], {}),
+      ],
+      {},
+    );
+  };
+  it.each([
+    ["scores", (b: Bench, x: Node) => taken(b, x)],
+    ["scores of a softmax", (b: Bench, x: Node) => taken(b, soft(b, x))],
+    ["shares", (b: Bench, x: Node) => share(b, taken(b, x), 0)],
+    ["shares of a softmax, and a least", (b: Bench, x: Node) => share(b, taken(b, soft(b, x)), 0.5)],
+    ["a softmax of the chosen", (b: Bench, x: Node) => soft(b, taken(b, x))],
+  ])("computes its gates: %s", async (_name, build) => {
+    expect(files(build)).toEqual(["choose_entries"]);
+    const b = new Bench({ batch: 2, tokens: 9, lengths: [9, 4] }, 11);
+    const own = b.finish(
+      build(
+        b,
+        b.rows([], [8], "f32", (r) => r.uniform(0.1, 2)),
+      ),
+      "router",
+    );
+    const { y0 } = await runOnDevice(device, own);
+    expectClose(y0!.data, evaluate(own.graph, own.options).outputs.get("y0")!.data, (v) => 1e-6 * Math.abs(v) + 1e-7);
+  });
+
+  it("leaves a softmax that something else reads", () => {
+    const found = files((b, x) => {
+      const score = soft(b, x);
+      return b.node("add", [b.node("sum", [score], { axes: [1], keep: true }), taken(b, score)], {});
+    });
+    expect(found[0]).toBe("softmax");
+    expect(found).toContain("choose_entries");
+  });
+});
+
 describe("a mixture of gated networks", () => {
-  it.each([2, 8, 64])("of %i experts gathers, gates and adds in its products and its sum", (experts) => {
+  it.each([2, 8, 64])("of %i experts takes six dispatches", (experts) => {
     const { graph } = made({ batch: 2, tokens: 16 }, { dim: 64, hidden: 96, experts, k: 2 });
     const files = schedule(graph, PORTABLE).steps.map((s) => (s.kind === "dispatch" ? s.kernel.file : s.kind));
-    const product = "matmul_vectors";
-    expect(files.slice(1)).toEqual([
-      "softmax",
-      "top_entries",
-      "take_entries",
+    expect(files).toEqual([
+      experts < 32 ? "matmul" : "matmul_vectors",
+      "choose_entries",
       "sort_entries",
-      product,
-      product,
+      "matmul_vectors",
+      "matmul_vectors",
       "sum_entries",
     ]);
   });
