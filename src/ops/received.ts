@@ -40,7 +40,7 @@ export const receiving: Pick<OpTable, "received"> = {
     columns: null,
     work: "attention",
     grad: null,
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", readsViews: [0, 1] },
   },
 };
 

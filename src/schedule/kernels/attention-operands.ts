@@ -80,13 +80,13 @@ export function bindOperands(
   kernel.write("y", elementOf(y, isWideResult(y)), result());
 }
 
-/** Binds starts and positions as separate buffers. */
-export function bindRowInputs(kernel: KernelBuilder): void {
+/** Binds starts and positions as separate buffers; `first` is the place of the first of them among the inputs. */
+export function bindRowInputs(kernel: KernelBuilder, first = 3): void {
   kernel
-    .read("startsQ", "u32", input(3))
-    .read("startsK", "u32", input(4))
-    .read("positionsQ", "u32", input(5))
-    .read("positionsK", "u32", input(6));
+    .read("startsQ", "u32", input(first))
+    .read("startsK", "u32", input(first + 1))
+    .read("positionsQ", "u32", input(first + 2))
+    .read("positionsK", "u32", input(first + 3));
   kernel
     .function("fn startQ(b: u32) -> u32 { return startsQ[b]; }")
     .function("fn startK(b: u32) -> u32 { return startsK[b]; }")

@@ -1,7 +1,13 @@
 // The spec of `received`: the sums of queries' exponentials, then the sums of keys' shares.
 import { invariant } from "../../base/invariant.js";
+import { packedAxis } from "../../ir/typing.js";
+import { DEFAULT_LIMITS } from "../../program/target.js";
+import { addSizes, type Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
-import { declareSight } from "./attention-sight.js";
+import { words } from "../codecs/words.js";
+import { PORTABLE_ATTENTION } from "../tunings/attention.js";
+import { bindRowInputs, elementOf, extent, reader, rowsOf } from "./attention-operands.js";
+import { declareSeeing, declareSight } from "./attention-sight.js";
 import {
   input,
   KernelBuilder,
@@ -14,43 +20,71 @@ import {
   type Spec,
 } from "./spec.js";
 
+type Context = KernelContext<"received">;
+
 const received: Spec<"received"> = (context) => {
   const { inputs, extents } = context;
-  const [heads, rows] = typeAt(inputs, 0).shape;
-  const keys = typeAt(inputs, 1).shape[1];
-  invariant(heads !== undefined && rows !== undefined && keys !== undefined, "q and k are [heads, rows, width]");
-  const sums = kernelOf("score_sums", context).write("lse", "f32", scratch());
-  const shares = kernelOf("received", context).read("lse", "f32", scratch()).write("y", "f32", result());
-  const steps: readonly Step<Operand>[] = [
-    sums.dispatch(extents.times(heads, rows)),
-    shares.dispatch(extents.times(heads, keys)),
-  ];
-  return work(steps, [extents.times(4, extents.times(heads, rows))]);
+  const [heads = 1, queries = 1] = typeAt(inputs, 0).shape;
+  const bytes = extents.times(4, extents.times(heads, queries));
+  return work([sideStep(context, "queries"), sideStep(context, "keys")], [bytes]);
 };
 
-/** A kernel of this file with what both read. */
-function kernelOf(file: string, { attrs, inputs, extents, tunings }: KernelContext<"received">): KernelBuilder {
-  const [heads, , width] = typeAt(inputs, 0).shape;
-  const groups = typeAt(inputs, 1).shape[0];
-  invariant(
-    typeof heads === "number" && typeof groups === "number" && typeof width === "number",
-    "heads and their width are known",
-  );
-  const kernel = new KernelBuilder(file, extents)
-    .read("q", "f32", input(0))
-    .read("k", "f32", input(1))
-    .read("startsQ", "u32", input(2))
-    .read("startsK", "u32", input(3))
-    .read("positionsQ", "u32", input(4))
-    .read("positionsK", "u32", input(5))
-    .constant("LANES", tunings.reductions.lanes)
-    .constant("WIDTH", width)
+/** The side whose rows a tile holds; the kernel loops over those of the other side. */
+function sideStep({ attrs, inputs, extents, tunings, views }: Context, side: "queries" | "keys"): Step<Operand> {
+  const [q, k] = [0, 1].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, words, extents));
+  invariant(q && k, "q and k are [heads, rows, width]");
+  const [heads, groups] = [q.type.shape[0], k.type.shape[0]];
+  invariant(typeof heads === "number" && typeof groups === "number", "the heads are known");
+  const ofQueries = side === "queries";
+  const own = ofQueries ? q : k;
+  const quarters = Math.ceil(q.width / 4);
+  const { lanes, tile: wanted } = tunings.attention.kind === "workgroup" ? tunings.attention : PORTABLE_ATTENTION;
+  let tile = wanted;
+  while (tile > 1 && tile * (16 * quarters + 8 * lanes) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+
+  const kernel = new KernelBuilder(ofQueries ? "score_sums" : "received", extents)
+    .read("q", elementOf(q), input(0))
+    .read("k", elementOf(k), input(1));
+  bindRowInputs(kernel, 2);
+  if (ofQueries) kernel.write("lse", "f32", scratch());
+  else kernel.read("lse", "f32", scratch()).write("y", "f32", result());
+  kernel
+    .constant("LANES", lanes)
+    .constant("TILE", tile)
+    .constant("STAGED", tile * quarters)
     .count("heads", heads)
     .count("groupSize", heads / groups)
     .count("batch", extents.batch)
+    .count("quarters", quarters)
     .value("scale", attrs.scale, "f32");
-  declareSight(kernel, attrs);
-  return kernel;
+  const [axisQ, axisK] = [packedAxis(q.type.shape[1]!), packedAxis(k.type.shape[1]!)];
+  const declare = (name: string, size: Size): void => extent(kernel, extents, name, size, axisQ, axisK);
+  reader(kernel, ofQueries ? "own" : "other", "q", q, declare);
+  reader(kernel, ofQueries ? "other" : "own", "k", k, declare);
+  for (const f of namesOf(ofQueries)) kernel.function(f);
+  if (ofQueries) declareSight(kernel, attrs);
+  else declareSeeing(kernel, attrs);
+
+  // Each sequence may end with a partly filled tile.
+  const tiles = addSizes(extents.ceilDivide(own.type.shape[1]!, tile), extents.batch);
+  return kernel.dispatch(extents.times(heads, tiles));
+}
+
+/** The kernel files' names for the two sides. */
+function namesOf(ofQueries: boolean): readonly string[] {
+  const [own, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
+  const [each, shared] = ["{ return h; }", "{ return h / groupSize(); }"];
+  return [
+    `fn ownHead(h: u32) -> u32 ${ofQueries ? each : shared}`,
+    `fn otherHead(h: u32) -> u32 ${ofQueries ? shared : each}`,
+    `fn ownStart(b: u32) -> u32 { return start${own}(b); }`,
+    `fn otherStart(b: u32) -> u32 { return start${other}(b); }`,
+    `fn ownPosition(row: u32) -> u32 { return position${own}(row); }`,
+    `fn otherPosition(row: u32) -> u32 { return position${other}(row); }`,
+    `fn pairs(i: u32, j: u32) -> bool { return ${ofQueries ? "sees(i, j)" : "sees(j, i)"}; }`,
+    `fn firstOf(i: u32) -> u32 { return ${ofQueries ? "firstSeen" : "firstSeeing"}(i); }`,
+    `fn lastOf(i: u32) -> u32 { return ${ofQueries ? "lastSeen" : "lastSeeing"}(i); }`,
+  ];
 }
 
 /** By operator. */
