@@ -35,6 +35,11 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
         factor: q.ONE,
       };
     }
+    if (isOp(node, "grouped_matmul")) {
+      const inner = typeOf(node.inputs[0]).shape.at(-1)!;
+      const values = typeOf(node).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1);
+      return { flops: multiplySizes(multiplySizes(2, inner), values), factor: q.ONE };
+    }
     if (!isOp(node, "matmul") || heads.has(node)) return null;
     const [width, inner] = [typeOf(node).shape.at(-1)!, typeOf(node.inputs[0]).shape.at(-1)!];
     if (width === 1) return null; // a router: one number for each token

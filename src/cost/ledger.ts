@@ -14,12 +14,14 @@ import type { Rational } from "../size/rational.js";
 import { multiplySizes, printSize, type Size } from "../size/size.js";
 import { morConvention } from "./convention.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
+import { shareOfMembers } from "./members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
 
 /**
- * `executed`: counts every operator of the optimized graph, with capacities rounded as in a run and `above` at its
- * expected share. `mor`: counts as the Mixture-of-Recursions paper does (`convention.ts`), with exact shares.
+ * `executed`: counts every operator of the optimized graph, with capacities rounded as in a run, and `above` and kinds
+ * of experts at their expected shares. `mor`: counts as the Mixture-of-Recursions paper does (`convention.ts`), with
+ * exact shares.
  */
 export type Convention = "executed" | "mor";
 
@@ -91,7 +93,8 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     if (packedConcats.has(node)) continue;
     const group = getOrCreate(groups, groupOf(node.origin?.path ?? ""), newGroup);
     const work = count(node);
-    evaluators.forEach((sizes, way) => addWork(group.work[way]!, node, work, sizes));
+    const executed = { ...work, factor: q.multiply(work.factor, shareOfMembers(node)) };
+    evaluators.forEach((sizes, way) => addWork(group.work[way]!, node, way === 0 ? executed : work, sizes));
   }
   for (const { path, values } of cached(nodes)) {
     const group = getOrCreate(groups, groupOf(path), newGroup);
@@ -132,7 +135,8 @@ export function flopsOf(
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
     const { flops } = costOf(node);
-    if (flops !== 0) getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count++;
+    if (flops === 0) continue;
+    getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count += q.toNumber(shareOfMembers(node));
   }
   return ({ extents, live: given }) => {
     const live = new Map(graph.live.map((l) => [l.name, given?.get(l.name) ?? l.default]));

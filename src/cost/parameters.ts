@@ -1,11 +1,12 @@
 // Parameters of a model, and those that are active for a token: what of its weights a token reads on average.
 import { countOf } from "../base/collections.js";
 import type { Model } from "../check/model.js";
-import { isOp, isView, nodesOf, producerOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, isView, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { atomsOf, axisSize, normal, rowsSize, type Size } from "../size/size.js";
 import { languageModelHeads } from "./convention.js";
+import { membersOf } from "./members.js";
 import { resolveShares, type RunShares, type SizeValues } from "./shares.js";
 
 /** Numbers of values in weights. */
@@ -76,23 +77,15 @@ function sharesOf(graph: Graph, sizes: SizeValues): ReadonlyMap<string, Rational
   const found = new Map<string, Rational>();
   for (const node of nodesOf(graph).toReversed()) {
     const share = tokens(node) ?? shares.get(node) ?? q.ZERO;
-    const groups = groupsRead(node);
-    for (const input of node.inputs) read(input, groups === null ? share : q.divide(share, q.rational(groups)));
+    // Each row reads the weights of one expert of all.
+    const members = membersOf(node);
+    for (const input of node.inputs) read(input, members ? q.divide(share, q.rational(members.of)) : share);
     if (!isOp(node, "weight")) continue;
     const { path } = node.attrs;
     const before = found.get(path);
     if (before === undefined || q.compare(before, share) < 0) found.set(path, share);
   }
   return found;
-}
-
-/** The number of matrices or vectors of which each row of the node reads one; null where a row reads all there is. */
-function groupsRead(node: Node): number | null {
-  const ofGroup =
-    isOp(node, "grouped_matmul") || (isOp(node, "gather") && producerOf(node.inputs[1]).op === "sort_entries");
-  if (!ofGroup) return null;
-  const groups = (isOp(node, "gather") ? node.inputs[0] : node.inputs[1])?.types[0]?.shape[0];
-  return typeof groups === "number" ? groups : null;
 }
 
 /** The share of all tokens for which a node has rows; null where it has none. */

@@ -89,6 +89,30 @@ model M(experts: int = 6) {
     expect(active.total).toBe(whole + 2 * expert);
   });
 
+  const kinds = (list: string): string => `
+import { Linear, MoE, Nothing, SwiGLU } from "std"
+model M() {
+  moe: MoE(${list}, 8, 3)
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] { moe(x) }
+}`;
+
+  it("are those of a list of several kinds by the share that each is of all", () => {
+    const { total, active } = ledgerOf(kinds("[for e in 0..4: SwiGLU(8, 16, bias: true)] + [Nothing(), Nothing()]"));
+    const expert = 3 * 8 * 16 + 2 * 16 + 8;
+    expect(total.parameters).toBe(8 * 6 + 4 * expert);
+    expect(active.total).toBe(8 * 6 + 3 * (4 / 6) * expert);
+  });
+
+  it("go with operations: experts that cost nothing save their share, and count as real ones where nothing skips", () => {
+    const products = 2 * 3 * 8 * 16;
+    const router = 2 * 8 * 6;
+    const { total, tokens } = ledgerOf(kinds("[for e in 0..4: SwiGLU(8, 16)] + [Nothing(), Nothing()]"));
+    expect(total.executed.products).toBe(tokens * (router + 3 * (4 / 6) * products));
+    expect(total.dense.products).toBe(tokens * (router + 3 * products));
+    const all = ledgerOf(kinds("[for e in 0..6: SwiGLU(8, 16)]"));
+    expect(all.total.executed.products).toBe(tokens * (router + 3 * products));
+  });
+
   it("count a weight with several readers by the one that reads for most tokens", () => {
     const text = `
 import { Linear } from "std"
