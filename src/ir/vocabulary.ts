@@ -183,11 +183,6 @@ const vocabulary = {
    * `top_entries`.
    */
   those_entries: kernel(1, { choice: "text" }),
-  /**
-   * x[…, E] → u32[…, k], f32[…, k]: `top_entries` of x, or of its softmax where `soft`, and gates made of the chosen
-   * scores: these, or their `shares` in their sum plus `least`, or their `softmax`. Made by the scheduler.
-   */
-  choose_entries: kernel(1, { k: "number", soft: "flag", gates: "text", least: "number" }),
   /** x[…, E], index u32[…, k] → […, k]: the entries of the index; zeros where it is no entry. */
   take_entries: kernel(2),
   /**

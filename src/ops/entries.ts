@@ -22,10 +22,7 @@ import {
 import { at, roundStored, tensor } from "./tensors.js";
 
 /** Records of the operators on entries. */
-export const entries: Pick<
-  OpTable,
-  "top_entries" | "choose_entries" | "those_entries" | "take_entries" | "put_entries"
-> = {
+export const entries: Pick<OpTable, "top_entries" | "those_entries" | "take_entries" | "put_entries"> = {
   top_entries: {
     doc: "the k best entries of the last axis, ascending by index",
     infer(inputs, { k }) {
@@ -54,54 +51,6 @@ export const entries: Pick<
         );
       }
       return [out];
-    },
-    chooses: [0],
-    rows: sameDim,
-    tokens: "own",
-    columns: null,
-    grad: null,
-    lower: { kind: "kernel" },
-  },
-  choose_entries: {
-    doc: "the k best entries of the last axis, ascending by index, and gates made of their scores",
-    infer(inputs, { k, gates }) {
-      const x = expectDtype(inputs, 0, "f32");
-      const among = expectUnpacked(x.shape, x.shape.length - 1);
-      if (!Number.isInteger(k) || k < 1 || typeof among !== "number" || k > among)
-        mismatch(`k is 1 to the number of entries, found ${k} of ${printType(x)}`);
-      if (gates !== "scores" && gates !== "shares" && gates !== "softmax")
-        mismatch(`gates are scores, shares or softmax, found ${gates}`);
-      const shape = [...x.shape.slice(0, -1), k];
-      return [
-        { dtype: "u32", shape },
-        { dtype: "f32", shape },
-      ];
-    },
-    // A softmax, and a comparison for each score.
-    cost: (inputs, { soft }, results) => ({
-      flops: multiplySizes(soft ? 5 : 1, elements(inputs[0]!)),
-      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
-    }),
-    evaluate(inputs, { k, soft, gates, least }) {
-      const x = at(inputs, 0);
-      const among = x.shape.at(-1)!;
-      const shape = [...x.shape.slice(0, -1), k];
-      const [index, gate] = [tensor("u32", shape), tensor("f32", shape)];
-      for (let row = 0; row < x.data.length / among; row++) {
-        const own = x.data.subarray(row * among, (row + 1) * among);
-        const scores = soft ? softmaxOf(own) : own;
-        const best = ranked(scores, 0, among)
-          .slice(0, k)
-          .sort((a, b) => a - b);
-        const chosen = Float64Array.from(best, (e) => scores[e]!);
-        const sum = chosen.reduce((a, b) => a + b, least);
-        index.data.set(best, row * k);
-        gate.data.set(
-          gates === "softmax" ? softmaxOf(chosen) : gates === "shares" ? chosen.map((s) => s / sum) : chosen,
-          row * k,
-        );
-      }
-      return [index, gate];
     },
     chooses: [0],
     rows: sameDim,
@@ -207,11 +156,4 @@ function eachEntry(x: Tensor, index: Tensor, visit: (there: number, here: number
   index.data.forEach((entry, here) => {
     if (entry < among) visit(Math.floor(here / k) * among + entry, here);
   });
-}
-
-function softmaxOf(x: Float64Array): Float64Array {
-  const most = x.reduce((m, v) => Math.max(m, v), -Infinity);
-  const powers = x.map((v) => Math.exp(v - most));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((p) => p / sum);
 }

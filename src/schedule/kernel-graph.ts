@@ -5,7 +5,6 @@ import { PORTABLE, type Target } from "../program/target.js";
 import { printSize } from "../size/size.js";
 import { capabilitiesOf } from "./fusion/capabilities.js";
 import { viewsOf } from "./addressing/views.js";
-import { chosenGates } from "./analysis/chosen-gates.js";
 import { contractionsAsProducts } from "./analysis/contractions.js";
 import { Consumers, type RowProduct } from "./analysis/consumers.js";
 import { Extents } from "./analysis/extents.js";
@@ -103,11 +102,11 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
 }
 
 /**
- * The graph rewritten for kernels: split to fit the limits, contractions as products, choices with their gates, and
- * row sums where products can compute them.
+ * The graph rewritten for kernels: split to fit the limits, contractions as products, and row sums where products can
+ * compute them.
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
-  const whole = split(chosenGates(contractionsAsProducts(graph)), target.limits);
+  const whole = split(contractionsAsProducts(graph), target.limits);
   const extents = new Extents(whole.axes);
   return routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
 }

@@ -32,16 +32,16 @@ export function printKernels(fused: KernelGraph): string {
 }
 
 function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonly string[] {
-  const { fusions, selections, rowGroups } = fused.partition;
+  const { fusions, selections, rowGroups, gatings } = fused.partition;
   const [head] = kernel.nodes;
   const fusion = fusions.get(head!);
   const selection = selections.get(head!);
   const own = fusion ? fusionLines(fusion, ref) : selection ? selectionLines(selection, ref) : [];
-  const sums: readonly Node[] = rowGroups.get(head!)?.sums ?? [];
+  const also: readonly Node[] = rowGroups.get(head!)?.sums ?? gatings.get(head!)?.nodes ?? [];
   const inlined =
     fusion || selection
       ? []
-      : kernel.nodes.slice(1).map((n) => `${sums.includes(n) ? "also" : "inlines"} ${computed(n, ref)}`);
+      : kernel.nodes.slice(1).map((n) => `${also.includes(n) ? "also" : "inlines"} ${computed(n, ref)}`);
   const values = (list: readonly Value[]): string => list.map((v) => valueText(v, ref)).join(" ") || "nothing";
   const lies = kernel.nodes.flatMap((n) => layoutText(n, fused, ref));
   return [

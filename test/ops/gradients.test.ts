@@ -40,7 +40,7 @@ const FLAT: readonly OpName[] = [
   ...(["append", "last", "sample", "mark", "received"] as const),
   "stop_gradient",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.
-  ...(["class_sums", "class_grad", "choose_entries", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
+  ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
 ];
 
 describe("gradients", () => {

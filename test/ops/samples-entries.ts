@@ -1,7 +1,7 @@
 // Samples of choices among the entries of the last axis: ties, NaN and infinity, one entry, all of them, none.
 import type { Bench } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
-import { exact, rounded, softened, within } from "./tolerance.js";
+import { exact, rounded, within } from "./tolerance.js";
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 
@@ -19,9 +19,7 @@ const best = (scores: readonly number[], k: number, chosen: readonly number[]): 
 const chosenRows = (b: Bench, among: number, k: number, before: readonly number[] = []) =>
   b.node("top_entries", [b.rows(before, [among], "f32", (r) => r.below(Math.ceil(among / 2)))], { k, choice: "C" });
 
-export const entrySamples: Samples<
-  "top_entries" | "choose_entries" | "those_entries" | "take_entries" | "put_entries"
-> = {
+export const entrySamples: Samples<"top_entries" | "those_entries" | "take_entries" | "put_entries"> = {
   top_entries: within(exact, [
     best([1, 3, 2, 4], 2, [1, 3]),
     best([5, 5, 5, 5], 2, [0, 1]),
@@ -38,56 +36,6 @@ export const entrySamples: Samples<
     { name: "9 of 65 with groups in front", setting: UNEQUAL, build: (b) => chosenRows(b, 65, 9, [2]) },
     { name: "3 of 700", build: (b) => b.node("top_entries", [b.data("f32", [2, 3, 700])], { k: 3, choice: "C" }) },
     { name: "of f16", build: (b) => b.node("top_entries", [b.data("f16", [3, 9])], { k: 4, choice: "C" }) },
-  ]),
-  choose_entries: within(softened, [
-    {
-      name: "worked by hand",
-      build: (b) =>
-        b.node("choose_entries", [b.data("f32", [2, 4], [1, 3, 2, 4, nan, 1, nan, -inf])], {
-          k: 2,
-          soft: false,
-          gates: "scores",
-          least: 0,
-        }),
-      expected: [
-        [1, 3, 1, 3],
-        [3, 4, 1, -inf],
-      ],
-    },
-    ...(["scores", "shares", "softmax"] as const).flatMap((gates) =>
-      [true, false].map((soft): Sample<"choose_entries"> => ({
-        name: `${gates}${soft ? " of a softmax" : ""}`,
-        setting: UNEQUAL,
-        build: (b) =>
-          b.node("choose_entries", [b.rows([], [67], "f32", (r) => r.uniform(0.1, 3))], {
-            k: 5,
-            soft,
-            gates,
-            least: 0.01,
-          }),
-      })),
-    ),
-    {
-      name: "equal scores",
-      setting: SEVEN,
-      build: (b) =>
-        b.node("choose_entries", [b.rows([], [9], "f32", (r) => r.below(3))], {
-          k: 4,
-          soft: true,
-          gates: "shares",
-          least: 0,
-        }),
-    },
-    {
-      name: "all of 5",
-      setting: SEVEN,
-      build: (b) => b.node("choose_entries", [b.rows([], [5])], { k: 5, soft: true, gates: "softmax", least: 0 }),
-    },
-    {
-      name: "3 of 700",
-      build: (b) =>
-        b.node("choose_entries", [b.data("f32", [2, 3, 700])], { k: 3, soft: false, gates: "scores", least: 0 }),
-    },
   ]),
   those_entries: within(exact, [
     {

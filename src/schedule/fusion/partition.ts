@@ -1,5 +1,5 @@
-// Assigns nodes to kernels: fusions of products, groups of row sums, selections, and pointwise operators, which are
-// stored or inlined.
+// Assigns nodes to kernels: fusions of products, groups of row sums, selections, what is computed around choices of
+// entries, and pointwise operators, which are stored or inlined.
 import { isOp, type Node } from "../../ir/graph.js";
 import { printShape } from "../../ir/typing.js";
 import type { Limits } from "../../program/target.js";
@@ -10,6 +10,7 @@ import { selectionOf, type Selection } from "./selection.js";
 import { isSingleProduct, type Consumers, type RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Fusion } from "./fusion.js";
+import { gatingOf, isChoiceOfEntries, type Gating } from "./gating.js";
 import { inlinePointwise } from "./inlining.js";
 import { fuseMatmul } from "./matmul-fusion.js";
 import { NO_SUMS, summedShape, sumsBehind, sumsRows, withSum, type RowGroup } from "./row-groups.js";
@@ -23,9 +24,11 @@ export interface Partition {
   readonly rowGroups: ReadonlyMap<Node, RowGroup>;
   /** By the selecting node. */
   readonly selections: ReadonlyMap<Node, Selection>;
+  /** By the choice of entries. */
+  readonly gatings: ReadonlyMap<Node, Gating>;
   /** Pointwise operators and structure that are stored, each with its own kernel. */
   readonly stored: ReadonlySet<Node>;
-  /** Nodes that a fusion, a row group or a selection computes. */
+  /** Nodes that a fusion, a row group, a selection or a gating computes. */
   readonly taken: ReadonlySet<Node>;
   /** For products whose kernels compute row sums: the columns of a partial sum. */
   readonly sumsOver: ReadonlyMap<Node, number>;
@@ -58,8 +61,8 @@ export const sumsReadWhole = (order: readonly Node[], { taken, fusedSums }: Part
   order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]) ? [n.inputs[0]] : []));
 
 /**
- * Partitions a graph into kernels. Products, row sums and selections are fused in order; then the remaining pointwise
- * operators are inlined or stored.
+ * Partitions a graph into kernels. Products, row sums, selections and gatings are fused in order; then the remaining
+ * pointwise operators are inlined or stored.
  */
 export function partition(order: readonly Node[], options: PartitionOptions): Partition {
   const { uses, extents, limits, required, scores, views, whole, isGiven } = options;
@@ -71,6 +74,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
   const read = new Set<Node>();
   const fusions = new Map<Node, Fusion>();
   const selections = new Map<Node, Selection>();
+  const gatings = new Map<Node, Gating>();
   const sumsOver = new Map<Node, number>();
   const fusedSums = new Map<Node, number>();
   const position = (node: Node): number => positions.get(node) ?? -1;
@@ -138,11 +142,19 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     selections.set(node, selection);
     assign(selection.nodes, selection.reads, node);
   };
+  const gate = (node: Node): void => {
+    const isElsewhere = (n: Node): boolean => isAssigned(n) || isGiven(n) || position(n) < 0;
+    const gating = gatingOf(node, { ...schedule, extents, mostBuffers, required, position, isElsewhere });
+    if (!gating) return;
+    gatings.set(node, gating);
+    assign(gating.nodes, gating.reads, node);
+  };
   for (const node of order) {
     if (isAssigned(node)) continue;
     if (isSingleProduct(node)) fuse(node);
     else if (isOp(node, "sum") && sumsRows(node)) sum(node);
     else if (isOp(node, "above")) select(node);
+    else if (isChoiceOfEntries(node)) gate(node);
   }
   const stored = inlinePointwise(order, {
     uses,
@@ -159,6 +171,7 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     fusions,
     rowGroups,
     selections,
+    gatings,
     stored,
     taken: new Set(assigned.keys()),
     sumsOver,

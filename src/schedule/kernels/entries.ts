@@ -14,27 +14,6 @@ const topEntries: Spec<"top_entries"> = ({ attrs, inputs, extents, tunings }) =>
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
 
-/** The numbers by which `choose_entries.wgsl` knows its gates. */
-const GATES: readonly string[] = ["scores", "shares", "softmax"];
-
-const chooseEntries: Spec<"choose_entries"> = ({ attrs, inputs, extents, tunings }) => {
-  const { shape } = typeAt(inputs, 0);
-  const rows = extents.product(shape.slice(0, -1));
-  const kernel = new KernelBuilder("choose_entries", extents)
-    .read("x", "f32", input(0))
-    .write("index", "u32", result(0))
-    .write("gates", "f32", result(1))
-    .constant("LANES", tunings.reductions.lanes)
-    .constant("AMONG", Number(shape.at(-1)))
-    .constant("K", attrs.k)
-    .constant("SOFT", Number(attrs.soft))
-    .constant("GATES", GATES.indexOf(attrs.gates))
-    .count("rowCount", rows)
-    .value("least", attrs.least, "f32")
-    .function("fn valueAt(at: u32) -> f32 { return x[at]; }");
-  return work([kernel.dispatch(rows)]);
-};
-
 const thoseEntries: Spec<"those_entries"> = ({ inputs, extents, tunings }) => {
   const { shape } = typeAt(inputs, 0);
   const kernel = new KernelBuilder("those_entries", extents)
@@ -76,7 +55,6 @@ const putEntries: Spec<"put_entries"> = ({ inputs, extents, tunings, prologue, p
 /** By operator. */
 export const entrySpecs = {
   top_entries: topEntries,
-  choose_entries: chooseEntries,
   those_entries: thoseEntries,
   take_entries: takeEntries,
   put_entries: putEntries,

@@ -3,6 +3,7 @@ import { isOp, type Node, isView, isPointwise, hasKernel } from "../../ir/graph.
 import { invariant } from "../../base/invariant.js";
 import type { Value } from "../addressing/layout.js";
 import { Layouts } from "../addressing/layouts.js";
+import { fusedGating } from "../fusion/fused-gating.js";
 import { fusedMatmul } from "../fusion/fused-matmul.js";
 import { fusedRowSums } from "../fusion/fused-row-sums.js";
 import { fusedSelection } from "../fusion/fused-selection.js";
@@ -46,6 +47,8 @@ function kernelNamedFor(node: Node, layouts: Layouts, options: FusedKernelOption
   if (fusion) return fusedMatmul(fusion, layouts, options);
   const selection = partition.selections.get(node);
   if (selection) return fusedSelection(selection, layouts, options);
+  const gating = partition.gatings.get(node);
+  if (gating) return fusedGating(gating, layouts, options);
   const group = partition.rowGroups.get(node);
   if (group) return fusedRowSums(group, layouts, options);
   if (partition.taken.has(node)) return null;

@@ -73,6 +73,17 @@ ${cache("keys", "back")}\n${heads("vh", "v", 2, 4)}\n${cache("values", "vh")}`,
     SUBGROUPS,
     "axis K = sequence top of T; k = 2",
   ],
+  "gates of a choice": [
+    `${product("p", "x", 8)}\n%s = softmax {"axis":1}(%p)\n%i = top_entries {"k":2,"choice":"C"}(%s)
+%t = take_entries(%s, %i)\n%m = sum {"axes":[1],"keep":true}(%t)\n%g = div(%t, %m)
+${result("i", "[B, T, 2] packed T 0 1")}\n${result("g", "[B, T, 2] packed T 0 1")}`,
+  ],
+  // What the score's other reader needs is stored; what is computed later than the choice does not join it.
+  "a choice among what others read": [
+    `${product("p", "x", 8)}\n%s = sigmoid(%p)\n%q = softmax {"axis":1}(%s)\n%i = top_entries {"k":2,"choice":"C"}(%q)
+%t = take_entries(%s, %i)\n${product("late", "q", 2, 8)}\n%g = mul(%t, %late)
+${result("i", "[B, T, 2] packed T 0 1")}\n${result("g", "[B, T, 2] packed T 0 1")}`,
+  ],
   // 16babd5: a store of the first columns of a wider product was taken for one of all of them.
   "the first columns of a wider product": [`${product("p", "x", 8)}\n${slice("y", "p", 0, 4)}\n${result("y")}`],
   // 16babd5: slices that overlap cannot stand in one memory.
