@@ -1,4 +1,5 @@
-// Parameters of published mixtures of experts, all and active for a token, from their configurations.
+// Parameters of published mixtures of experts, all and active for a token, from their configurations; of gpt-oss, whose
+// folders are refused, from a text of its sizes.
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
 import { ledger, type Ledger } from "../../src/cost/ledger.js";
