@@ -11,6 +11,7 @@ import { elementwiseLowerings, lowerInput } from "./elementwise.js";
 import { inputRanges } from "./bounds.js";
 import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
+import { loadsOf } from "./loads.js";
 import { lossLowerings, lowerAgreement } from "./loss.js";
 import { ModelAxes } from "./layout.js";
 import { productLowerings } from "./product.js";
@@ -49,6 +50,7 @@ export function lower(model: Model): Graph {
     ...observesOf(cx, model),
     ...model.updates.map(({ path, value }) => outputOf(cx, updateName(path), "update", value)),
     ...agreementsOf(cx, model, values),
+    ...loadsOf(cx, model),
   ];
   return {
     name: model.name,

@@ -26,3 +26,12 @@ export const observedEntries = (output: Output): string | null => (isOfRoute(out
 /** The paths of all observed routes. */
 export const pathsOfRoutes = (outputs: readonly Output[]): readonly string[] =>
   outputs.flatMap((output) => observedRoute(output) ?? []);
+
+/** The paths of all observed choices of entries. */
+export const pathsOfEntries = (outputs: readonly Output[]): readonly string[] =>
+  outputs.flatMap((output) => observedEntries(output) ?? []);
+
+/** The result of a training step with how many tokens have each entry of an observed choice, u32[E]. */
+export const loadName = (path: string): string => `${path}.load`;
+/** The same of the choice that a capacity left this one of. */
+export const wishedName = (path: string): string => `${path}.wished`;

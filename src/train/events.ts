@@ -1,5 +1,6 @@
 // The events of a training run.
 import type { DataPosition } from "./windows.js";
+import type { LoadWindow } from "./loads.js";
 import type { Evaluation, Rule, StepMetrics } from "./types.js";
 
 /**
@@ -53,6 +54,8 @@ export type TrainEvent =
       readonly best: boolean;
       readonly position: DataPosition;
     }
+  /** The loads of experts over the last steps, every hundred steps and at the end. */
+  | ({ readonly kind: "experts"; readonly step: number } & LoadWindow)
   | { readonly kind: "warning"; readonly step: number; readonly message: string }
   | {
       readonly kind: "end";

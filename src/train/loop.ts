@@ -1,5 +1,6 @@
 // The training loop: steps, with validation and checkpoints at intervals, as an iterator that can be stopped.
 import { TrainError } from "./errors.js";
+import { LOAD_WINDOW, LoadCounter, LoadWarnings } from "./loads.js";
 import type { Passage, TrainEvent } from "./events.js";
 import type { Batch, EvaluateOptions, Evaluation, Rule, StepMetrics, StepSettings, Trainer } from "./types.js";
 import type { DataPosition } from "./windows.js";
@@ -70,6 +71,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
   let saved = last === null ? -1 : place.step;
   let warned: string | null = null;
   let ahead: Promise<Submitted> | null = null;
+  const [loads, loadWarnings] = [new LoadCounter(), new LoadWarnings()];
   const stopped = (): boolean => signal?.aborted ?? false;
   const save = async (loss: number | null, isBest: boolean): Promise<Of<"checkpoint">> => {
     last = await checkpoints.save({ step: place.step, position: place.position, validation: loss, isBest });
@@ -100,6 +102,13 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       }
       place = { ...place, step: done, position: next };
       yield stepEvent(metrics, settings, options);
+      loads.add(metrics.loads);
+      const window = done % LOAD_WINDOW === 0 || done === steps ? loads.take() : null;
+      if (window) {
+        yield { kind: "experts", step: done, ...window };
+        const message = loadWarnings.of(window);
+        if (message !== null) yield { kind: "warning", step: done, message };
+      }
       let validated: Of<"validation"> | null = null;
       if (validation && (done % validation.every === 0 || done === steps) && !stopped()) {
         validated = await validate(options, place).catch((fault: unknown) => {

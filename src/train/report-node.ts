@@ -2,6 +2,8 @@
 // the run.
 import type { Passage } from "./events.js";
 import { readLog, type LogEntry } from "./log-node.js";
+import type { MixtureLoad } from "./loads.js";
+import type { ReportedLoads } from "./report/experts.js";
 import { renderReport, type Curve, type ReportedValidation } from "./report/report.js";
 import type { TrainSettings } from "./options.js";
 import { IN_FLIGHT, type Rule } from "./types.js";
@@ -26,20 +28,27 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
   const speed = new Speed(settings.steps);
   const live = new Map<string, GroupedCurve>();
   const agreement = new Map<string, GroupedCurve>();
+  const imbalance = new Map<string, GroupedCurve>();
+  let loads: ReportedLoads | null = null;
   const validations: ReportedValidation[] = [];
   const recent: Timed[] = [];
   let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
   let passage: Passage | null = null;
+  const add = (to: Map<string, GroupedCurve>, at: number, name: string, value: number): void => {
+    if (!to.has(name)) to.set(name, gather());
+    to.get(name)!.add(at, value);
+  };
   const addAll = (to: Map<string, GroupedCurve>, entry: LogEntry, field: string): void => {
-    for (const [name, value] of Object.entries(recordOf(entry[field]))) {
-      if (!to.has(name)) to.set(name, gather());
-      to.get(name)!.add(entry.step, numberOf(value));
-    }
+    for (const [name, value] of Object.entries(recordOf(entry[field]))) add(to, entry.step, name, numberOf(value));
   };
   for await (const entry of readLog(log)) {
     if (entry.kind === "validation") {
       validations.push(validated(entry));
       passage = passageOf(entry["passage"]);
+    }
+    if (entry.kind === "experts") {
+      loads = loadsOf(entry);
+      for (const { path, largest } of loads.mixtures) add(imbalance, entry.step, path, largest);
     }
     if (entry.kind !== "step") continue;
     const own = { tokens: numberOf(entry["tokens"]), seconds: numberOf(entry["seconds"]) };
@@ -77,6 +86,8 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     speed: speed.curve(),
     live: curves(live),
     agreement: curves(agreement),
+    imbalance: curves(imbalance),
+    loads,
     validations,
     passage,
     shown: passage ? show(passage.tokens) : [],
@@ -179,6 +190,20 @@ function validated(entry: LogEntry): ReportedValidation {
       ]),
     ),
   };
+}
+
+/** The loads of experts in a log entry. */
+function loadsOf({ step, over, mixtures }: LogEntry): ReportedLoads {
+  const numbers = (list: unknown): readonly number[] => (Array.isArray(list) ? list.map(numberOf) : []);
+  const read = ({ path, shares, mean, largest, idle, dropped }: Readonly<Record<string, unknown>>): MixtureLoad => ({
+    path: String(path),
+    shares: numbers(shares),
+    mean: numberOf(mean),
+    largest: numberOf(largest),
+    idle: numbers(idle),
+    dropped: dropped === null ? null : numberOf(dropped),
+  });
+  return { step, over: numberOf(over), mixtures: Array.isArray(mixtures) ? mixtures.map(recordOf).map(read) : [] };
 }
 
 /** The passage in a log entry, whose masks are texts of 0 and 1; null where there is none. */

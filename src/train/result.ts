@@ -61,6 +61,8 @@ export class Outcome {
       case "checkpoint":
         if (event.best && this.#validation) this.#best = { ...validatedBy(this.#validation), checkpoint: event.path };
         break;
+      case "experts":
+        break;
       case "warning":
         this.#warnings.push(event.message);
         break;

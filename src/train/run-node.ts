@@ -209,8 +209,7 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
     return failed;
   };
   for await (const event of loop(await loopOptions(opened))) {
-    if (event.kind === "step" || event.kind === "validation" || event.kind === "warning")
-      await log.append(entryOf(event));
+    if (isLogged(event)) await log.append(entryOf(event));
     if (event.kind === "step") stepped = true;
     if (event.kind === "validation") validated = event;
     const idle =
@@ -347,10 +346,15 @@ async function firstNotFinite(state: TrainingState): Promise<string | null> {
   return null;
 }
 
+type Logged = Extract<TrainEvent, { kind: "step" | "validation" | "experts" | "warning" }>;
+
+const isLogged = (event: TrainEvent): event is Logged =>
+  ["step", "validation", "experts", "warning"].includes(event.kind);
+
 /** A line of the log. */
-function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" | "warning" }>): LogEntry {
+function entryOf(event: Logged): LogEntry {
   const { kind, step } = event;
-  if (kind === "warning") return { kind, step, message: event.message };
+  if (kind === "warning" || kind === "experts") return { ...event };
   if (kind === "validation") {
     const { live, counts, loss, bitsPerByte, best } = event;
     const rules = Object.fromEntries(

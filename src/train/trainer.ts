@@ -1,5 +1,5 @@
 // The trainer on a device: steps, evaluation under both rules, and the training state.
-import { pathsOfRoutes } from "../program/observed.js";
+import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../program/observed.js";
 import type { Program } from "../program/program.js";
 import { LineTable } from "../codegen/lines.js";
 import { bug } from "../base/invariant.js";
@@ -22,6 +22,7 @@ import {
   type Batch,
   type EvaluateOptions,
   type Evaluation,
+  type Loads,
   type Rule,
   type StateTensor,
   type StepMetrics,
@@ -165,6 +166,7 @@ class DeviceTrainer implements Trainer {
       flops: this.#flopsWith(settings.live),
       agreement: named("", ".agreement"),
       computedShare: shareOf(results, countsOf(outputs), tokens),
+      loads: loadsOf(results, outputs),
     };
   }
 
@@ -329,15 +331,39 @@ interface InputTensor {
 const shaped = ({ inputs, rows, length }: Batch): Record<string, InputTensor> =>
   Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
 
-/** Observed outputs of a step beside losses: counts of routes and agreement of predictors. */
+/** Observed outputs of a step beside losses: counts of routes, loads of experts, and agreement of predictors. */
 const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
   ...countsOf(outputs),
+  ...loadsIn(outputs).flatMap(({ load, wished }) => (wished === null ? [load] : [load, wished])),
   ...outputs.flatMap(({ name, role }) => (role === "observe" && name.endsWith(".agreement") ? [name] : [])),
 ];
 
 /** The names of the counts of observed routes. */
 const countsOf = (outputs: Program["outputs"]): readonly string[] =>
   pathsOfRoutes(outputs).map((path) => `${path}.count`);
+
+/** The outputs with the loads of observed choices. */
+const loadsIn = (
+  outputs: Program["outputs"],
+): readonly { readonly path: string; readonly load: string; readonly wished: string | null }[] => {
+  const names = new Set(outputs.map(({ name }) => name));
+  return pathsOfEntries(outputs).flatMap((path) => {
+    const [load, wished] = [loadName(path), wishedName(path)];
+    return names.has(load) ? [{ path, load, wished: names.has(wished) ? wished : null }] : [];
+  });
+};
+
+/** Loads of a step, summed over its micro-batches. */
+function loadsOf(results: readonly Results[], outputs: Program["outputs"]): Loads {
+  const summed = (name: string): readonly number[] =>
+    Array.from(results[0]![name]!.data, (_, e) => results.reduce((sum, r) => sum + r[name]!.data[e]!, 0));
+  return Object.fromEntries(
+    loadsIn(outputs).map(({ path, load, wished }) => [
+      path,
+      { chosen: summed(load), wished: wished === null ? null : summed(wished) },
+    ]),
+  );
+}
 
 const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
 

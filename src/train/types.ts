@@ -40,6 +40,17 @@ export interface StepMetrics {
   readonly agreement: Readonly<Record<string, number>>;
   /** Tokens that layers compute, divided by those they would compute without routes. */
   readonly computedShare: number;
+  /** Loads of the entries of each observed choice, such as experts. */
+  readonly loads: Loads;
+}
+
+/** By the path of the choice, how many tokens of a step have each entry. */
+export type Loads = Readonly<Record<string, EntryLoads>>;
+
+export interface EntryLoads {
+  readonly chosen: ArrayLike<number>;
+  /** How many wished for each entry before a capacity dropped some; null: nothing drops any. */
+  readonly wished: ArrayLike<number> | null;
 }
 
 /** `top-k` chooses among the whole sequence, as in training; `causal` chooses token by token, as in generation. */

@@ -4,6 +4,7 @@ import type {
   Batch,
   EvaluateOptions,
   Evaluation,
+  Loads,
   Rule,
   StateTensor,
   StepMetrics,
@@ -20,6 +21,8 @@ export interface Pretence {
   /** Called before each step. */
   readonly before?: (step: number) => void | Promise<void>;
   readonly onEvaluate?: (rule: Rule, live: EvaluateOptions["live"]) => void;
+  /** Loads of experts in a step; by default there are none. */
+  readonly loads?: (step: number) => Loads;
   /** The share of tokens that predictors keep; by default about as many as are to be computed. */
   readonly keeps?: number;
 }
@@ -87,6 +90,7 @@ export class PretendTrainer implements Trainer {
       flops: 4.2e9,
       agreement: { "layers.1": rise(90), "layers.3": rise(160), "layers.5": rise(260) },
       computedShare: 0.125,
+      loads: this.#pretence.loads?.(step) ?? {},
     };
   }
 

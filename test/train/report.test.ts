@@ -27,6 +27,14 @@ const data: ReportData = {
   speed: curve(() => 12_000),
   live: new Map(),
   agreement: new Map([["layers.1", curve((x) => 1 - 0.4 / x)]]),
+  imbalance: new Map([["layers.0.mlp.chosen", curve((x) => 1 + 1 / x)]]),
+  loads: {
+    step: 100,
+    over: 100,
+    mixtures: [
+      { path: "layers.0.mlp.chosen", shares: [0.75, 0.25, 0, 0], mean: 250, largest: 3, idle: [2, 3], dropped: 0.125 },
+    ],
+  },
   validations: [50, 100].map((step) => ({
     step,
     counts: true,
@@ -88,6 +96,20 @@ describe("the report", () => {
     expect(html).toContain("<em>↵</em>\n");
     expect(html).toContain("Top-k decides alike for 50.0% of them");
     expect(html).toContain('<rect class="took" x="0" y="0" width="8" height="18"/>');
+  });
+
+  it("shows the load of each expert, those that starve and those that have too much", () => {
+    expect(html).toContain(
+      '<p class="warning">experts got nothing in the last 100 steps (layers.0.mlp.chosen: 2 and 3 of 4); ' +
+        "experts are overloaded (layers.0.mlp.chosen: 0 has 3.0 times the mean load)</p>",
+    );
+    expect(html).toContain('<i class="heat" style="--h:1.00" title="expert 0: 75.0% of the choices"></i>');
+    expect(html).toContain('<i class="heat" style="--h:0.50" title="expert 1: 25.0% of the choices"></i>');
+    expect(html.match(/<i class="idle"/g)).toHaveLength(2);
+    expect(html).toContain("expert 0 has 3.00 times the mean; 2 of 4 got nothing; 12.5% of the choices dropped");
+    expect(html).toContain("Largest load of an expert, over the mean");
+    const without = renderReport({ ...data, imbalance: new Map(), loads: null });
+    expect(without).not.toMatch(/expert/i);
   });
 
   it("escapes what comes from outside", () => {

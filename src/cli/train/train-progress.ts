@@ -36,6 +36,8 @@ export class TrainProgress {
       case "checkpoint":
         this.#line(`step ${event.step}: saved ${event.path}${event.best ? ", the best so far" : ""}`);
         break;
+      case "experts": // the report and the log have them
+        break;
       case "warning":
         this.#line(`warning: step ${event.step}: ${event.message}`);
         break;

@@ -4,6 +4,7 @@ import { unskipping, unskippingText } from "../skipping.js";
 import type { Rule } from "../types.js";
 import { lineChart, type ChartOptions, type Series } from "./chart.js";
 import { duration, escape, grouped, percent, short } from "./html.js";
+import { expertLoads, type ReportedLoads } from "./experts.js";
 import { heatMap, shareBars } from "./routes.js";
 import { SCRIPT, STYLE } from "./style.js";
 
@@ -41,6 +42,10 @@ export interface ReportData {
   readonly live: ReadonlyMap<string, Curve>;
   /** Agreement of each predictor with its router. */
   readonly agreement: ReadonlyMap<string, Curve>;
+  /** For each mixture, the largest load of an expert over the mean. */
+  readonly imbalance: ReadonlyMap<string, Curve>;
+  /** The last loads of experts; null: there are none. */
+  readonly loads: ReportedLoads | null;
   readonly validations: readonly ReportedValidation[];
   readonly passage: Passage | null;
   /** Texts of the passage's tokens. */
@@ -77,6 +82,7 @@ export function renderReport(data: ReportData): string {
           data.passage ? heatMap(data.passage, data.shown) : "",
         ]
       : []),
+    ...(data.loads ? ["<h2>Experts</h2>", expertLoads(data.loads)] : []),
     "<h2>How it was trained</h2>",
     "<details open><summary>Model and settings</summary><div " +
       `class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
@@ -168,6 +174,13 @@ function smallCharts(data: ReportData): readonly string[] {
       format: percent,
       tick: wholePercent,
       fromZero: true,
+    },
+    {
+      id: "imbalance",
+      title: "Largest load of an expert, over the mean",
+      series: lines(data.imbalance),
+      fromZero: true,
+      ...beyond(data.imbalance),
     },
     { id: "live", title: "Live parameters", series: lines(data.live), fromZero: true, ...beyond(data.live) },
     {

@@ -51,6 +51,10 @@ svg{display:block;width:100%;height:auto}
 .bar{display:flex;align-items:center;gap:8px;font-size:12.5px;padding-right:56px;line-height:1.35}
 .bar i{display:block;flex:none;height:9px;border-radius:0 4px 4px 0;background:var(--c);min-width:2px}
 .bar b{font-weight:500;font-variant-numeric:tabular-nums}
+.cells{display:flex;flex-wrap:wrap;gap:2px}
+.cells i{flex:1 1 8px;min-width:8px;max-width:48px;height:18px;border-radius:2px;border:1px solid var(--line);
+  background:color-mix(in srgb,var(--took) calc(var(--h)*62%),transparent)}
+.cells i.idle{background:none;border:1px dashed var(--c3)}
 .passage .text{font:15px/1.85 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;
   white-space:pre-wrap;overflow-wrap:anywhere;margin:6px 0 18px}
 .passage .text span{background:color-mix(in srgb,var(--took) calc(var(--h)*62%),transparent);
