@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`: makes the checkout and the bench's own packages
-// ready, then measures. Plain Node, for nothing may be installed yet.
+// `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`, or as `start.mjs mixtures` mixtures of experts: makes
+// the checkout and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -21,13 +21,8 @@ if (!installed(here)) {
 }
 const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolve("tsx")).href;
 const given = process.argv.slice(2);
-const isoflop = given[0] === "isoflop";
-run(process.execPath, [
-  "--import",
-  tsx,
-  join(here, isoflop ? "isoflop/main.ts" : "main.ts"),
-  ...given.slice(isoflop ? 1 : 0),
-]);
+const own = ["isoflop", "mixtures"].includes(given[0]) ? given[0] : null;
+run(process.execPath, ["--import", tsx, join(here, own ?? "", "main.ts"), ...given.slice(own === null ? 0 : 1)]);
 
 function run(command, args, env = process.env) {
   const { status, error } = spawnSync(command, args, {

@@ -18,6 +18,7 @@ import { sharedRows } from "./analysis/shared-rows.js";
 import { packedAtLoad } from "./analysis/side-by-side.js";
 import { Sources } from "./memory/sources.js";
 import { split } from "./split/split.js";
+import { splitStacks } from "./split/stacks.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { kernelsOf } from "./kernels/fused-kernels.js";
@@ -106,7 +107,8 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
  * compute them.
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
-  const whole = split(contractionsAsProducts(graph), target.limits);
+  const parted = splitStacks(contractionsAsProducts(graph), target.limits);
+  const whole = split(parted, target.limits);
   const extents = new Extents(whole.axes);
   return routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
 }

@@ -186,6 +186,16 @@ export const groupSamples: Samples<Family> = {
       },
       expected: [[5, 8, 0]],
     },
+    {
+      name: "by the matrices of some groups, those between two others",
+      setting: UNEQUAL,
+      build: (b) => {
+        const { rows, place, starts } = sorted(b, 3, 5);
+        const some = b.node("slice", [starts], { axis: 0, start: 1, stop: 4 });
+        const a = b.node("entry_rows", [b.rows([], [36]), rows, place], {});
+        return b.node("grouped_matmul", [a, b.weight("w", "f32", [2, 20, 36]), some], { transposed: true });
+      },
+    },
     ...each((form, own) => grouped(form, own, true, true)),
     ...each((form, own) => grouped(form, own, false, true)),
     ...each((form, own) => grouped(form, own, true, false)),

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { expectClose } from "../close.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import type { Node } from "../../src/ir/graph.js";
-import { PORTABLE } from "../../src/program/target.js";
+import { PORTABLE, type Limits } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { testDevice } from "../device.js";
 import { runOnDevice } from "../kernels/operators.js";
@@ -82,6 +82,20 @@ describe("a mixture of gated networks", () => {
       "matmul_vectors",
       "sum_entries",
     ]);
+  });
+
+  it("is computed in parts of its experts where a binding holds no more", async () => {
+    const own = made({ batch: 2, tokens: 30, lengths: [30, 11] }, { dim: 64, hidden: 96, experts: 7, k: 2 });
+    const expected = evaluate(own.graph, own.options).outputs.get("y0")!.data;
+    const largest = expected.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    // Two experts' gates and inputs, or five of the second matrices.
+    const target = { ...device.target, limits: { ...device.target.limits, storageBindingBytes: 120_000 } };
+    const steps = (limits: Limits): number => schedule(own.graph, { ...PORTABLE, limits }).steps.length;
+    expect(steps(PORTABLE.limits)).toBe(6);
+    // Four parts of the first product, and two of the second, with the starts of each.
+    expect(steps(target.limits)).toBeGreaterThan(10);
+    const { y0 } = await runOnDevice(device, own, target);
+    expectClose(y0!.data, expected, () => 2e-6 * largest);
   });
 
   it.each([

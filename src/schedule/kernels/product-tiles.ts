@@ -37,20 +37,23 @@ ${reach}`);
 });
 
 /**
- * Group g has the rows from `starts[g]` on; the rows behind all groups are a last one, which sums over nothing. The
- * tiles of group g begin at number (starts[g] + g · (height − 1)) / height, whatever the groups before it have: that
- * leaves room for all its rows, so no table of tiles is needed.
+ * Group g has the rows from `starts[g]` on. The rows before the first group and behind the last are two more, which sum
+ * over nothing. The tiles of a group begin at number (start + number of groups before it · (height − 1)) / height,
+ * whatever those have: that leaves room for all its rows, so no table of tiles is needed.
  */
 export const groupedTiles = (groups: number, rows: Size, starts: number): Tiles => ({
-  count: (height, extents) => extents.ceilDivide(addSizes(rows, groups * (height - 1)), height),
+  count: (height, extents) => extents.ceilDivide(addSizes(rows, (groups + 1) * (height - 1)), height),
   declare(kernel, downFirst) {
     const [row, place] = downFirst ? ["own % down", "own / down"] : ["own / across", "own % across"];
     kernel.read("starts", "u32", input(starts)).count("groupCount", groups).function(`${TILE}
-fn startOf(group: u32) -> u32 { return select(rowCount(), starts[min(group, groupCount())], group <= groupCount()); }
+fn startOf(group: u32) -> u32 {
+  if (group == 0u) { return 0u; }
+  return select(rowCount(), starts[min(group - 1u, groupCount())], group <= groupCount() + 1u);
+}
 fn tilesBefore(group: u32, height: u32) -> u32 { return (startOf(group) + group * (height - 1u)) / height; }
 fn tileAt(n: u32, across: u32, height: u32) -> Tile {
   var group = 0u;
-  var beyond = groupCount() + 1u;
+  var beyond = groupCount() + 2u;
   if (n / across >= tilesBefore(beyond, height)) { return Tile(); }
   while (group + 1u < beyond) {
     let middle = (group + beyond) / 2u;
@@ -59,7 +62,7 @@ fn tileAt(n: u32, across: u32, height: u32) -> Tile {
   let before = tilesBefore(group, height);
   let down = tilesBefore(group + 1u, height) - before;
   let own = n - before * across;
-  return Tile(group, startOf(group) + ${row} * height, startOf(group + 1u), ${place});
+  return Tile(group - 1u, startOf(group) + ${row} * height, startOf(group + 1u), ${place});
 }
 fn reach(batch: u32) -> u32 { return select(0u, depth(), batch < groupCount()); }`);
   },
