@@ -48,6 +48,7 @@ export function resolveShares(axes: readonly Axis[], run: RunShares, dense: bool
           (most, part) => (q.compare(part, most) < 0 ? part : most),
           dense ? count(parent) : q.multiply(count(parent), expected),
         ),
+    entry: ({ parent, expected }) => q.multiply(count(parent), expected),
     rest: ({ parent, taken }) => (dense ? count(parent) : q.subtract(count(parent), count(taken))),
     span({ parent, start, stop }) {
       const whole = count(parent);

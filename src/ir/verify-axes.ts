@@ -61,6 +61,7 @@ function ruleProblems(
       ];
     }
     case "above":
+    case "entry":
       return shareProblems(rule);
     case "join":
       return rule.parts.length === 0 ? ["joins nothing"] : [];

@@ -154,7 +154,7 @@ export const routing: Pick<OpTable, Routing> = {
   above: {
     doc: "the rows whose score exceeds the threshold; NaN exceeds nothing and is exceeded by nothing",
     infer(inputs, { axis }, context) {
-      const score = expectScore(inputs, ruleOf(context, axis, "above", "those", "rest").parent);
+      const score = expectScore(inputs, ruleOf(context, axis, "above", "those", "entry", "rest").parent);
       const threshold = expectDtype(inputs, 1, ...FLOATS);
       sameDtype(score, threshold);
       if (threshold.shape.length > 0 && !equalShapes(threshold.shape, score.shape))

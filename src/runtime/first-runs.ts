@@ -130,7 +130,8 @@ export class FirstRuns {
     await pipelines.compile(fresh);
     // `running` is the part of the time taken by steps with compiled kernels; the rest was waiting for kernels to be
     // parsed or compiled.
-    let [last, running] = [performance.now(), 0];
+    let last = performance.now();
+    let running = 0;
     const ended = (isNew: boolean, submitted: number): void => {
       const now = performance.now();
       if (isNew) counting();

@@ -143,7 +143,8 @@ function rowMoves(
   if (atom.kind === "axis") return [{ from: 0, to: 0, bytes: Math.min(shape[0]!, now[0]!) * width }];
   const [old, wanted] = [before.sequence(atom.axis), after.sequence(atom.axis)];
   const moves: Move[] = [];
-  let [from, to] = [0, 0];
+  let from = 0;
+  let to = 0;
   for (let b = 0; b < Math.min(old.batch, wanted.batch); b++) {
     const bytes = Math.min(old.at(b), wanted.at(b)) * width;
     if (bytes > 0) moves.push({ from, to, bytes });

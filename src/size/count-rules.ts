@@ -32,6 +32,11 @@ const FIELDS = {
    */
   above: { parent: "axis", expected: "ratio" },
   /**
+   * The tokens of `parent` that chose one of several entries, such as an expert. `expected` as for `above`, also where
+   * nothing is skipped: a choice among entries skips nothing.
+   */
+  entry: { parent: "axis", expected: "ratio" },
+  /**
    * The tokens of `parent` for which a mask holds, all of them among the tokens of each axis of `within`: routes on the
    * same parent whose counts the host knows. `expected` as for `above`.
    */

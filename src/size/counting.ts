@@ -1,13 +1,14 @@
 // Evaluates count rules: the tokens of each sequence on an axis, by the kind of its rule.
 import { Counts, MAX_EXTENT } from "./counts.js";
 import type { Rule, RuleKind } from "./count-rules.js";
-import type { Rational } from "./rational.js";
+import { ONE, type Rational } from "./rational.js";
 import type { Size } from "./size.js";
 import { maxOverRange, sizeFunction, type OpenAtom } from "./size-function.js";
 
 /**
  * The assumption for counts that only the device knows. `bound`: all tokens of the parent; `expected`: the declared
- * share of them; `dense`: every routed axis has all tokens of its parent (nothing is skipped).
+ * share of them; `dense`: every routed axis has all tokens of its parent (nothing is skipped), but for a choice of
+ * entries.
  */
 export type CountMode = "bound" | "expected" | "dense";
 
@@ -37,6 +38,7 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
     return Counts.derived(run.batch, [parent, by], exact, (n, m) => Math.min(k(m), n));
   },
   above: shareOf,
+  entry: (rule, run) => shareOf(rule, run.mode === "dense" ? { ...run, mode: "expected" } : run),
   those: shareOf,
   rest({ parent, taken }, { batch, mode, sequence }) {
     const whole = sequence(parent);
@@ -63,9 +65,9 @@ function shareOf(
   { parent, within = [], expected }: Omit<Rule<"above">, "kind"> & Partial<Pick<Rule<"those">, "within">>,
   { batch, mode, sequence }: Counting,
 ): Counts {
-  const [num, den] = mode === "expected" ? [Number(expected.num), Number(expected.den)] : [1, 1];
+  const { num, den } = mode === "expected" ? expected : ONE;
   return Counts.derived(batch, [parent, ...within].map(sequence), false, (n, ...most) =>
-    Math.min(n, Math.ceil((n * num) / den), ...most),
+    Math.min(n, Math.ceil((n * Number(num)) / Number(den)), ...most),
   );
 }
 
@@ -75,6 +77,12 @@ export const countsOf = <K extends RuleKind>(rule: Rule<K>, run: Counting, axis:
 
 type Most = (axis: string) => number | null;
 
+/** As many as the parent has, and each axis of `within`. */
+const ofParents = (
+  { parent, within = [] }: { readonly parent: string; readonly within?: readonly string[] },
+  of: Most,
+): number | null => [parent, ...within].map(of).reduce(least);
+
 /**
  * The maximum length of a sequence for each kind of rule, from the maximum lengths `of` the axes it derives from. Null:
  * unknown.
@@ -82,10 +90,11 @@ type Most = (axis: string) => number | null;
 const MOST: { readonly [K in RuleKind]: (rule: Rule<K>, of: Most) => number | null } = {
   input: () => null,
   top: ({ parent, k }, of) => least(of(parent), typeof k === "number" ? k : null),
-  above: ({ parent }, of) => of(parent),
-  those: ({ parent, within }, of) => [parent, ...within].map(of).reduce(least),
-  rest: ({ parent }, of) => of(parent),
-  span: ({ parent }, of) => of(parent),
+  above: ofParents,
+  entry: ofParents,
+  those: ofParents,
+  rest: ofParents,
+  span: ofParents,
   join: ({ parts }, of) => parts.map(of).reduce((sum, n) => (sum === null || n === null ? null : sum + n), 0),
 };
 
@@ -106,17 +115,21 @@ export function kFunction(
   value: (atom: OpenAtom) => number | Rational,
 ): (n: number) => number {
   const whole = sizeFunction(k, by, most, value);
-  return (n) => Math.floor(Math.max(0, Math.min(MAX_EXTENT, whole(n))));
+  return (n) => Math.floor(limited(whole(n)));
 }
+
+/** k as an extent that the runtime can hold. */
+const limited = (k: number): number => Math.max(0, Math.min(MAX_EXTENT, k));
 
 /** For counts that are upper bounds: n ↦ the largest k of all counts up to n, since k need not be monotonic in n. */
 function largestK(k: Size, axis: string, by: Counts, atom: Counting["atom"]): (n: number) => number {
-  if (typeof k === "number") return () => Math.max(0, Math.min(MAX_EXTENT, k));
+  if (typeof k === "number") return () => limited(k);
   const found = new Map<number, number>();
-  let [from, most] = [0, 0n];
+  let from = 0;
+  let most = 0n;
   for (const n of by.distinct) {
     most = maxOverRange(k, axis, from, n, atom, most);
-    found.set(n, Math.min(MAX_EXTENT, Number(most)));
+    found.set(n, limited(Number(most)));
     from = n;
   }
   return (n) => found.get(n)!;

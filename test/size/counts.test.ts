@@ -65,10 +65,12 @@ function plainCounts(axes: readonly Axis[], run: RunSizes, mode: CountMode, name
         exact,
       );
     }
-    case "above": {
+    case "above":
+    case "entry": {
       const { counts } = of(rule.parent);
       const share = toNumber(rule.expected);
-      return summed(mode === "expected" ? counts.map((n) => Math.min(n, Math.ceil(n * share))) : counts, false);
+      const shared = mode === "expected" || (mode === "dense" && rule.kind === "entry");
+      return summed(shared ? counts.map((n) => Math.min(n, Math.ceil(n * share))) : counts, false);
     }
     case "those": {
       const { counts } = of(rule.parent);
@@ -142,7 +144,7 @@ function randomRule(r: Random, sequences: readonly string[], axes: readonly Axis
       return { kind: "top", parent, k: parseSize(k.replaceAll("A", pick(r, sequences))) };
     }
     case 1:
-      return { kind: "above", parent, expected: rational(r.below(9), 8) };
+      return { kind: pick(r, ["above", "entry"] as const), parent, expected: rational(r.below(9), 8) };
     case 4:
       return { kind: "rest", parent, taken: pick(r, routes).name };
     case 5: {

@@ -113,7 +113,7 @@ function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Val
   const expected = isOp(choice, "top_entries")
     ? rational(choice.attrs.k, Number(plainSize(emitter, entries ?? 1)))
     : choice.attrs.expected;
-  const axis = emitter.makeAxis("K", parent?.bound ?? null, { kind: "above", parent: parent?.name ?? "", expected });
+  const axis = emitter.makeAxis("K", parent?.bound ?? null, { kind: "entry", parent: parent?.name ?? "", expected });
   const route = emitter.emit("those", [own], { axis }, typeOf("u32", [rows[0] ?? 1, axisSize(axis)]), span);
   recordDefinition(emitter, axis, route);
   return route;
