@@ -7,7 +7,11 @@ describe("packed rows", () => {
   it.each<[name: string, line: string, problem: RegExp]>([
     ["are not sliced", '%4 = slice {"axis":0,"start":0,"stop":1}(%3)', /slice: dimension 0 .* holds packed rows/],
     ["are not concatenated", '%4 = concat {"axis":0}(%3, %3)', /concat: dimension 0 .* holds packed rows/],
-    ["are not merged by a reshape", '%4 = reshape {"shape":["6*rows(T)"]}(%3)', /reshape: .* takes packed rows apart/],
+    [
+      "are not merged by a reshape with what lies before them",
+      '%4 = permute {"order":[1,0]}(%3)\n%5 = reshape {"shape":["6*rows(T)"]}(%4)',
+      /reshape: .* takes packed rows apart/,
+    ],
     ["are not split by a reshape", '%4 = reshape {"shape":[2,"rows(T)",3]}(%3)', /reshape: .* takes packed rows apart/],
     ["are not lost by a reshape", '%4 = reshape {"shape":[36]}(%3)', /reshape: .* hold different numbers of elements/],
     ["are no classes of a softmax", '%4 = softmax {"axis":0}(%3)', /softmax: dimension 0 .* holds packed rows/],
@@ -40,5 +44,9 @@ describe("packed rows", () => {
   ])("%s", (_name, line, problem) => {
     const head = '%2 = input {"name":"i","dtype":"u32","shape":["rows(U)"]}()';
     expect(() => rowsGraph("axis U = sequence input", head, rows, ...line.split("\n"))).toThrow(problem);
+  });
+
+  it("become several for each token by a reshape with what lies behind them", () => {
+    expect(() => rowsGraph("axis U = sequence input", rows, '%4 = reshape {"shape":["6*rows(T)"]}(%3)')).not.toThrow();
   });
 });
