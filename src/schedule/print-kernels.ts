@@ -37,7 +37,8 @@ function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonl
   const fusion = fusions.get(head!);
   const selection = selections.get(head!);
   const own = fusion ? fusionLines(fusion, ref) : selection ? selectionLines(selection, ref) : [];
-  const also: readonly Node[] = rowGroups.get(head!)?.sums ?? gatings.get(head!)?.nodes ?? [];
+  const gating = gatings.get(head!);
+  const also: readonly Node[] = gating ? kernel.nodes : (rowGroups.get(head!)?.sums ?? []);
   const inlined =
     fusion || selection
       ? []

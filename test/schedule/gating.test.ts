@@ -31,12 +31,13 @@ const tied = (r: Random): number => r.below(12) - 6;
 
 const keptSum = (b: Bench, x: Node): Node => b.node("sum", [x], { axes: [x.types[0]!.shape.length - 1], keep: true });
 
-/** Softmax, the k best of the scores, and their share of what they sum to. */
+/** Softmax, the k best of the scores, their share of what they sum to, and how many there are. */
 function renormalised(b: Bench, score: Node, k: number): readonly Node[] {
   const index = b.node("top_entries", [score], { k, choice: "C" });
   const p = b.node("softmax", [score], { axis: score.types[0]!.shape.length - 1 });
   const gates = b.node("take_entries", [p, index], {});
-  return [index, b.node("div", [gates, keptSum(b, gates)], {})];
+  const count = b.node("constant", [], { value: k, dtype: "u32", shape: score.types[0]!.shape.slice(0, -1) });
+  return [index, b.node("div", [gates, keptSum(b, gates)], {}), count];
 }
 
 /** The k best of those groups whose two best sum highest, as DeepSeek-V3 chooses. */

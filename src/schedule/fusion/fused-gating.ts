@@ -2,6 +2,7 @@
 import { invariant } from "../../base/invariant.js";
 import { countOf } from "../../base/collections.js";
 import { isOp, isPointwise, isView, type Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
 import { printType } from "../../ir/typing.js";
 import { ExpressionBuilder, expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
 import { declareCells, type Cells } from "../addressing/cells-text.js";
@@ -28,13 +29,13 @@ type GatingStep =
 
 export function fusedGating(gating: Gating, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
   const { extents, tunings } = options;
-  const { node, nodes, results } = gating;
+  const { node, nodes, results, constants } = gating;
   const { steps, cells, count, widest } = stepsOf(gating, layouts, options);
   const reads = valuesOf(steps.flatMap((s) => (s.kind === "each" ? [s.expression] : []))).filter(
     (v) => !cells.starts.has(v),
   );
   const inputOf = indexIn(reads);
-  const writes = results.map((n) => ({
+  const writes = [...results, ...constants].map((n) => ({
     value: layouts.result(n, 0),
     bytes: extents.bytes(extents.equal.type(n.types[0]!)),
   }));
@@ -68,6 +69,16 @@ export function fusedGating(gating: Gating, layouts: Layouts, options: FusedKern
           `for (var i = o.lane; i < ${width}u && o.exists; i += LANES) { y${i}[o.row * ${width}u + i] = ${value}; }`,
         );
       });
+      constants.forEach((n, i) => {
+        const { value, dtype } = n.attrs;
+        const name = `y${stores.length + i}`;
+        const width = rowWidth(n);
+        kernel.write(name, storageType(dtype), result(stores.length + i));
+        const word = `sizes.${kernel.word(value, dtype, `constant${i}`)}`;
+        lines.push(
+          `for (var i = o.lane; i < ${width}u && o.exists; i += LANES) { ${name}[o.row * ${width}u + i] = ${word}; }`,
+        );
+      });
       kernel.function(`fn compute(o: Own) {\n${lines.map((l) => `  ${l}\n`).join("")}}`);
     };
     return work([gatingKernel(shape, declare, extents, tunings)]);
@@ -81,9 +92,10 @@ export function fusedGating(gating: Gating, layouts: Layouts, options: FusedKern
         : `${s.name} ${s.cells.join()} ${s.counts.join()} ${s.lists}`,
     ),
     ...stores.map((s) => `${s.cell} ${s.width} ${s.type}`),
+    ...constants.map((n) => `${attrsKey({ value: n.attrs.value })} ${printType(extents.equal.type(n.types[0]!))}`),
   ].join("\n");
   return {
-    nodes: [node, ...nodes.filter((n) => n !== node)],
+    nodes: [node, ...nodes.filter((n) => n !== node), ...constants],
     reads,
     writes,
     inWords: new Set(writes.map((w) => w.value)),

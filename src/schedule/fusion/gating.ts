@@ -17,6 +17,8 @@ export interface Gating {
   readonly results: readonly Node[];
   /** What it reads from memory. */
   readonly reads: ReadonlySet<Node>;
+  /** Constants of the same rows that only the caller reads: it stores them, so that no kernel is there to fill them. */
+  readonly constants: readonly Node<"constant">[];
 }
 
 export interface GatingOptions {
@@ -29,6 +31,8 @@ export interface GatingOptions {
   /** The position in the order at which a stored node is computed. */
   readonly scheduledAt: (node: Node) => number;
   readonly position: (node: Node) => number;
+  /** Constants that only the caller reads, and no kernel stores. */
+  readonly constants: Iterable<Node<"constant">>;
   /** Whether a node needs no kernel of this graph, or another computes it. */
   readonly isElsewhere: (node: Node) => boolean;
 }
@@ -74,9 +78,11 @@ function gating(node: Node, nodes: readonly Node[], options: GatingOptions): Gat
   const results = nodes.filter((n) => isAskedFor(n) || readersOf(n, options).some((r) => !own.has(r)));
   const reads = new Set(nodes.flatMap((n) => readsOf(n, own, options)));
   const types = nodes.flatMap((n) => n.types);
-  if (storageBuffers([{ reads, writes: results }], types, extents) > mostBuffers) return null;
+  const room = mostBuffers - storageBuffers([{ reads, writes: results }], types, extents);
   const [rows] = node.types[0]!.shape;
-  return cellsOf(nodes, rows!) <= MOST_CELLS ? { node, nodes, results, reads } : null;
+  if (room < 0 || cellsOf(nodes, rows!) > MOST_CELLS) return null;
+  const constants = [...options.constants].filter((n) => widthOf(n, rows!) !== null).slice(0, room);
+  return { node, nodes, results, reads, constants };
 }
 
 /** At most so many cells does a row need: its nodes' values, and what operators read of others. */

@@ -142,11 +142,15 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     selections.set(node, selection);
     assign(selection.nodes, selection.reads, node);
   };
+  const constants = new Set(
+    [...required].filter((n): n is Node<"constant"> => isOp(n, "constant") && uses.direct(n).length === 0),
+  );
   const gate = (node: Node): void => {
     const isElsewhere = (n: Node): boolean => isAssigned(n) || isGiven(n) || position(n) < 0;
-    const gating = gatingOf(node, { ...schedule, extents, mostBuffers, required, position, isElsewhere });
+    const gating = gatingOf(node, { ...schedule, extents, mostBuffers, required, position, constants, isElsewhere });
     if (!gating) return;
     gatings.set(node, gating);
+    for (const n of gating.constants) constants.delete(n);
     assign(gating.nodes, gating.reads, node);
   };
   for (const node of order) {

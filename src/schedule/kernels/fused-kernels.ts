@@ -33,6 +33,7 @@ export function kernelsOf(
   for (const node of order) {
     const kernel = kernelNamedFor(node, layouts, options);
     if (!kernel) continue;
+    for (const { value } of kernel.writes) if (isOp(value.node, "constant")) filled.add(value.node);
     fill(kernel.reads);
     kernels.push(kernel);
   }
