@@ -10,8 +10,10 @@ import { Consumers, type RowProduct } from "./analysis/consumers.js";
 import { Extents } from "./analysis/extents.js";
 import { joinedByReader } from "./analysis/joined.js";
 import { keptRows } from "./analysis/kept-rows.js";
+import { isCheap } from "./fusion/inline.js";
 import type { Layouts } from "./addressing/layouts.js";
 import { orderOf } from "./analysis/order.js";
+import { ownPrologues } from "./analysis/own-prologues.js";
 import { partition, sumsReadWhole, type Partition, type PartitionOptions } from "./fusion/partition.js";
 import { routedStatistics } from "./analysis/routed-statistics.js";
 import { sharedRows } from "./analysis/shared-rows.js";
@@ -103,12 +105,12 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
 }
 
 /**
- * The graph rewritten for kernels: split to fit the limits, contractions as products, and row sums where products can
- * compute them.
+ * The graph rewritten for kernels: split to fit the limits, contractions as products, norms computed by each product
+ * of a mixture that reads them, and row sums where products can compute them.
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const parted = splitStacks(contractionsAsProducts(graph), target.limits);
-  const whole = split(parted, target.limits);
+  const whole = ownPrologues(split(parted, target.limits), isCheap);
   const extents = new Extents(whole.axes);
   return routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
 }

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { expectClose } from "../close.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import type { Node } from "../../src/ir/graph.js";
+import { compile } from "../../src/compile.js";
+import type { ProgramName } from "../../src/program/names.js";
 import { PORTABLE, type Limits } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { testDevice } from "../device.js";
@@ -16,6 +18,16 @@ function made(setting: Setting, sizes: MixtureSizes, seed = 5) {
   const b = new Bench(setting, seed);
   const x = b.rows([], [sizes.dim]);
   return b.finish(mixture(b, x, sizes, b.rows([], [sizes.dim])), "mixture");
+}
+
+/** The same of rows that are normed, which are the residual too. */
+function normed(setting: Setting, sizes: MixtureSizes) {
+  const b = new Bench(setting, 7);
+  const x = b.rows([], [sizes.dim]);
+  const squares = b.node("sum", [b.node("powi", [x], { exponent: 2 })], { axes: [1], keep: true });
+  const unit = b.node("mul", [x, b.node("rsqrt", [squares], {})], {});
+  const norm = b.node("mul", [unit, b.weight("norm", "f32", [sizes.dim])], {});
+  return b.finish(mixture(b, norm, sizes, x), "mixture");
 }
 
 /** Operators of a router behind `score`, by the kernels that compute them. */
@@ -67,6 +79,64 @@ describe("a choice of entries", () => {
       return b.node("add", [b.node("sum", [score], { axes: [1], keep: true }), taken(b, score)], {});
     });
     expect(found).toEqual(["gating"]);
+  });
+});
+
+/** The kernels of a mixture behind a norm, with these parameters of `MoE`; what it chose is observed. */
+const dispatches = (experts: number, parameters: string, program: ProgramName = "infer"): readonly string[] => {
+  const source = `import { Embedding, MoE, RMSNorm, SwiGLU } from "std"
+model M(dim: int = 32) {
+  embed: Embedding(64, dim)
+  norm: RMSNorm(dim)
+  moe: MoE([for e in 0..${experts}: SwiGLU(dim, 48)], dim, ${parameters})
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, 64] {
+    x = embed(tokens)
+    (x + moe(norm(x))) @ transpose(embed.table)
+  }
+}`;
+  const { graph } = compile(source, { program, target: PORTABLE });
+  if (!graph) throw new Error("the source does not compile");
+  return schedule(graph, PORTABLE).steps.map((s) => (s.kind === "dispatch" ? s.kernel.file : s.kind));
+};
+
+const EVERY = ["gating", "sort_entries", "matmul_vectors", "matmul_vectors", "sum_entries"];
+
+describe("a mixture behind a norm", () => {
+  it.each([
+    [2, "1"],
+    [8, "2, renormalize: true"],
+    [64, '4, gate: "chosen", router_bias: true'],
+    [64, '8, gate: "sigmoid", renormalize: true, scale: 2.5, groups: 8, open: 4, loss_free: true'],
+    [768, "12, scale: 6.0"],
+  ])("of %i experts, %s: six dispatches behind the statistic of the norm", (experts, parameters) => {
+    const found = dispatches(experts, parameters);
+    const [router] = found.slice(found.indexOf("row_sums") + 1);
+    expect(router).toMatch(/^matmul/);
+    expect(found).toEqual(["gather", "row_sums", router, ...EVERY, expect.stringMatching(/^matmul/)]);
+  });
+
+  it.each([
+    [
+      { batch: 2, tokens: 20, lengths: [20, 7] },
+      { dim: 64, hidden: 96, experts: 5, k: 2 },
+    ],
+    [{}, { dim: 37, hidden: 41, experts: 9, k: 3 }],
+  ] as const)("agrees with the reference", async (setting, sizes) => {
+    const own = normed(setting, sizes);
+    const expected = evaluate(own.graph, own.options).outputs.get("y0")!.data;
+    const largest = expected.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    for (const target of [device.target, PORTABLE]) {
+      const { y0 } = await runOnDevice(device, own, target);
+      expectClose(y0!.data, expected, () => 2e-6 * largest);
+    }
+  });
+
+  it("has the same in a step of generation", () => {
+    const found = dispatches(8, "2, renormalize: true", "step");
+    const first = found.indexOf("gating");
+    expect(found.slice(first, first + EVERY.length)).toEqual(EVERY);
+    expect(found[first - 1]).toMatch(/^matmul/);
+    expect(found[first - 2]).toBe("row_sums");
   });
 });
 

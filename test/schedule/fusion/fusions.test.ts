@@ -84,6 +84,16 @@ ${result("i", "[B, T, 2] packed T 0 1")}\n${result("g", "[B, T, 2] packed T 0 1"
 %t = take_entries(%s, %i)\n${product("late", "q", 2, 8)}\n%g = mul(%t, %late)
 ${result("i", "[B, T, 2] packed T 0 1")}\n${result("g", "[B, T, 2] packed T 0 1")}`,
   ],
+  // Router and experts each compute the norm where they load it; nothing stores it.
+  "a norm before a mixture": [
+    `%q = powi {"exponent":2}(%x)\n%s = sum {"axes":[1],"keep":true}(%q)\n%r = rsqrt(%s)\n%n = mul(%x, %r)
+${product("p", "n", 3)}\n%i = top_entries {"k":2,"choice":"C"}(%p)\n%sorted = sort_entries {"groups":3}(%i)
+%own = pick {"result":1}(%sorted)\n%place = pick {"result":2}(%sorted)\n%gstarts = pick {"result":3}(%sorted)
+%rows = entry_rows(%n, %own, %place)\n${[0, 1, 2].map((e) => weight(`e${e}`, 4, 4)).join("\n")}
+%all = concat {"axis":0}(%e0, %e1, %e2)\n%stack = reshape {"shape":[3,4,4]}(%all)
+%each = grouped_matmul {"transposed":true}(%rows, %stack, %gstarts)\n%y = sum_entries(%each, %place, %own)
+${result("y")}`,
+  ],
   // 16babd5: a store of the first columns of a wider product was taken for one of all of them.
   "the first columns of a wider product": [`${product("p", "x", 8)}\n${slice("y", "p", 0, 4)}\n${result("y")}`],
   // 16babd5: slices that overlap cannot stand in one memory.
