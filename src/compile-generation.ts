@@ -84,7 +84,7 @@ export function generationModel(source: string, options: CompileGenerationOption
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
     const program = (graph: Graph): Program =>
       programFor({ graph, model, sources }, target, tunings, options.precision);
-    return generationOf(made, model.routes, program(graphs.prompt), () => program(graphs.step));
+    return generationOf(made, model, program(graphs.prompt), () => program(graphs.step));
   };
   return { forTarget, graphs, model, diagnostics, sources };
 }
@@ -92,7 +92,7 @@ export function generationModel(source: string, options: CompileGenerationOption
 /** `makeStep` is called when the program is first read: the first token does not wait for it. */
 function generationOf(
   made: GenerationGraphs,
-  routes: Model["routes"],
+  { routes, observes }: Pick<Model, "routes" | "observes">,
   prompt: Program,
   makeStep: () => Program,
 ): Generation {
@@ -128,6 +128,12 @@ function generationOf(
       axis,
       bytes: [keys, values, ...(weights === null ? [] : [weights])].reduce((n, s) => n + bytesOf(made.prompt, s), 0),
     })),
+    ...(made.choices.length > 0 && {
+      choices: made.choices.map((choice) => {
+        const { value } = observes.find(({ path }) => path === choice.path)!; // each comes from one
+        return { ...choice, entries: Number(value.inputs[0]!.type.shape.at(-1)) };
+      }),
+    }),
   };
 }
 

@@ -18,8 +18,8 @@ export function checkOptions({ context }: Generation, { chunk = 256, ahead = 8 }
 }
 
 const LISTED_OPTIONS = ["sampling", "maxTokens", "ends", "signal"] satisfies readonly (keyof GenerateOptions)[];
-/** Valid options. `until` is internal (used by `generateText`), so the error message does not list it. */
-const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...LISTED_OPTIONS, "until"]);
+/** Valid options. `until` and `observe` are for `generateText` and `ExpertLog`: the error message lists neither. */
+const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...LISTED_OPTIONS, "until", "observe"]);
 
 /**
  * The maximum number of generated tokens for each prompt: the context must hold all tokens that are read, and the last

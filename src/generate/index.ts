@@ -1,6 +1,7 @@
 // The public API of generation, without the compiler: compiled programs, a device and weights produce tokens.
 /// <reference path="../ambient.ts" preserve="true" />
 export { parseGeneration, printGeneration, type Generation } from "../program/generation.js";
+export { ExpertLog, type ChosenEntries } from "./experts.js";
 export { createGenerator, type Generator } from "./generator.js";
 export type { SamplingOptions } from "./options.js";
 export type { Message, Prompt, Prompts } from "./prompts.js";
@@ -13,11 +14,13 @@ export {
   type TokenDecoder,
 } from "./text.js";
 export type {
+  EntryUse,
   Finish,
   GeneratedToken,
   GenerateOptions,
   GeneratorOptions,
   Recovered,
+  RowReader,
   RouteUse,
   Summary,
 } from "./types.js";

@@ -96,7 +96,7 @@ export class Run {
     this.#ended = new Uint8Array(prompts.length);
     this.#rowsAtEnd = prompts.map(() => undefined);
     this.#layers = layersOn(place.generation);
-    this.#outputs = ["token", "logprob", place.generation.counts];
+    this.#outputs = ["token", "logprob", place.generation.counts, ...(options.observe?.outputs ?? [])];
   }
 
   #newCapacity(): Capacity {
@@ -139,9 +139,12 @@ export class Run {
     const { generation, prompt } = this.#place;
     await prompt.resetStates({ [generation.batchAxis]: this.#prompts.length, ...this.#capacity.extents });
     const { settings, seeds, bias } = generation.sampling;
-    const tables = [[settings, this.#sampling.settings] as const, [seeds, this.#sampling.seeds] as const];
-    const biases = this.#sampling.bias ? [[bias, this.#sampling.bias] as const] : [];
-    await prompt.writeStates(new Map([...tables, ...biases].map(([name, data]) => [name, { data }])));
+    const tables = new Map([
+      [settings, { data: this.#sampling.settings }],
+      [seeds, { data: this.#sampling.seeds }],
+    ]);
+    if (this.#sampling.bias) tables.set(bias, { data: this.#sampling.bias });
+    await prompt.writeStates(tables);
     const texts = this.#prompts.map((p, b) => this.#textOf(p, b));
     const at = new Uint32Array(texts.length);
     const next: ChosenToken[] = [];
@@ -152,7 +155,7 @@ export class Run {
       );
       if (lengths.every((n) => n === 0)) break;
       if (!this.#capacity.fits(lengths)) await this.#grow(lengths);
-      const width = lengths.reduce((a, b) => Math.max(a, b), 0);
+      const width = Math.max(...lengths);
       const data = new Uint32Array(texts.length * width);
       texts.forEach((t, b) => {
         for (let i = 0; i < lengths[b]!; i++) data[b * width + i] = t[at[b]! + i]!;
@@ -237,7 +240,8 @@ export class Run {
   #token(sequence: number, { token, logprob, routes }: ChosenToken): GeneratedToken {
     const index = this.#generated[sequence]!.push(token) - 1;
     const last = index + 1 === this.#maxTokens[sequence];
-    const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
+    // Fewer than were asked for.
+    const full = last && index + 1 !== this.#options.maxTokens;
     const finish: Finish | null = this.#ends.has(token)
       ? "end"
       : this.#options.until?.(sequence, token)
@@ -276,9 +280,10 @@ export class Run {
     const batch = this.#prompts.length;
     return axes.map((_, i) => data.subarray(i * batch, (i + 1) * batch));
   }
-  /** For each sequence and axis, whether the token of a run took the axis. */
+  /** For each sequence and axis, whether the token of a run took the axis. Called once for each run. */
   #routes(results: Results): readonly (readonly boolean[])[] {
     const counts = this.#counts(results);
+    this.#options.observe?.add(results, this.#ended);
     return this.#prompts.map((_, b) => counts.map((rows, i) => rows[b]! > this.#capacity.answeredRows(i)[b]!));
   }
 

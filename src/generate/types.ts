@@ -1,7 +1,15 @@
 // Options and results of generation.
 import type { SamplingOptions } from "./options.js";
 import type { Generation } from "../program/generation.js";
-import type { Device, DeviceLostError, LiveValue, Session, SessionEvent, WeightsInput } from "../runtime/index.js";
+import type {
+  Device,
+  DeviceLostError,
+  LiveValue,
+  Results,
+  Session,
+  SessionEvent,
+  WeightsInput,
+} from "../runtime/index.js";
 
 export interface GeneratorOptions {
   /** The maximum number of prompt tokens per run. Default 256. */
@@ -39,6 +47,17 @@ export interface Recovered {
   readonly milliseconds: number;
 }
 
+/** Reads further results of the runs of a generation. */
+export interface RowReader {
+  /** Names of the results. */
+  readonly outputs: readonly string[];
+  /**
+   * Called with the results of each run. `ended`: for each sequence, 1 if its text had ended before, so that new rows
+   * are none of it. After the loss of a device the rows that were there come again, equal.
+   */
+  add(results: Results, ended: ArrayLike<number>): void;
+}
+
 export interface GenerateOptions {
   /** Sampling options, shared or for each sequence. Default: the most likely token. */
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
@@ -49,6 +68,8 @@ export interface GenerateOptions {
   readonly maxTokens?: number;
   /** Tokens that end a sequence. */
   readonly ends?: readonly number[];
+  /** Reads further results of the runs, such as `ExpertLog`. */
+  readonly observe?: RowReader;
   /**
    * Called for each token that does not end its text, in order; returning true makes it the last of its sequence. For
    * ends that single tokens do not show, such as stop strings.
@@ -82,6 +103,11 @@ export interface GeneratedToken {
   readonly depth: number | null;
   /** Whether the previous token took each route of the summary, the axis of all tokens first; null if `depth` is. */
   readonly routes: readonly boolean[] | null;
+  /**
+   * For each of the generation's `choices`, the entries of the previous token, null where it did not take their route;
+   * null if `depth` is. Of a session with the option `experts`.
+   */
+  readonly experts?: readonly (readonly number[] | null)[] | null;
   /** Why the sequence ends with this token; null if it continues. */
   readonly finish: Finish | null;
 }
@@ -93,6 +119,15 @@ export interface RouteUse {
   /** The number of attentions on it, at least 1. */
   readonly layers: number;
   readonly tokens: number;
+}
+
+/** The choices of a generation over all sequences. */
+export interface EntryUse {
+  readonly path: string;
+  /** The number of tokens that chose. */
+  readonly tokens: number;
+  /** For each entry, how many tokens have it. */
+  readonly loads: readonly number[];
 }
 
 export interface Summary {
@@ -116,6 +151,8 @@ export interface Summary {
    * token was read.
    */
   readonly flops: { readonly own: number; readonly dense: number } | null;
+  /** The entries of each choice that tokens have, of a session with the option `experts`. */
+  readonly experts?: readonly EntryUse[];
 }
 
 export type { WeightsInput };

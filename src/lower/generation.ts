@@ -10,6 +10,7 @@ import type { Axis } from "../size/axes.js";
 import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
 import { axisSize, equalSizes, rowsSize } from "../size/size.js";
 import { GenerationError, withCaches, type CachedAxis, type CachedLayer } from "./caches.js";
+import { observedChoices, type ObservedChoice } from "./observed-entries.js";
 
 /**
  * Names of the results of both graphs: the chosen token of each sequence, u32[B, 1], and its log-probability, f32[B,
@@ -47,6 +48,8 @@ export interface GenerationGraphs {
   readonly vocabulary: number;
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
+  /** Observed choices of entries, such as of experts. */
+  readonly choices: readonly ObservedChoice[];
 }
 
 export interface GenerationOptions {
@@ -60,8 +63,10 @@ export interface GenerationOptions {
  */
 export function generationGraphs(graph: Graph, { logits = "last" }: GenerationOptions = {}): GenerationGraphs {
   const { input, result, vocabulary } = interfaceOf(graph);
-  const starts = reachedStarts({ outputs: [result], states: [] }, (axis) => graph.starts.get(axis) ?? null);
-  const cached = withCaches({ ...graph, outputs: [result], starts });
+  const observed = observedChoices(graph);
+  const outputs = [result, ...observed.outputs];
+  const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
+  const cached = withCaches({ ...graph, outputs, starts });
   const root = cached.axes[0]!.axis;
   const prompt = new SamplingGraph(cached.graph, root, logits).withOutputs(cached.axes);
   const step = new SamplingGraph(oneTokenPerSequence(cached.graph, root), root, "last").withOutputs(cached.axes);
@@ -72,6 +77,7 @@ export function generationGraphs(graph: Graph, { logits = "last" }: GenerationOp
     vocabulary,
     axes: cached.axes,
     layers: cached.layers,
+    choices: observed.choices,
   };
 }
 
@@ -127,7 +133,7 @@ class SamplingGraph {
   }
 
   withOutputs(cached: readonly CachedAxis[]): Graph {
-    const [all] = this.#graph.outputs;
+    const [all, ...observed] = this.#graph.outputs;
     const rows = this.#emit.node(
       "take",
       [all!.node, this.#emit.node("last", [this.#startsOf(this.#root)], { axis: SEQUENCES })],
@@ -146,6 +152,7 @@ class SamplingGraph {
         ? { ...all!, name: LOGITS, role: "observe" }
         : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(SEQUENCES), vocabulary!], packing },
       { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
+      ...observed,
     ];
     const states = [...this.#graph.states, token, ...sampling];
     const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));

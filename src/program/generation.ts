@@ -34,6 +34,8 @@ export interface Generation {
   readonly axes: readonly GenerationAxis[];
   /** Attention layers, in order of computation. */
   readonly layers: readonly GenerationLayer[];
+  /** Observed choices of entries for each token, such as of experts. Of a compiled model: its text leaves them out. */
+  readonly choices?: readonly GenerationChoice[];
 }
 
 /** The cache of the tokens on an axis: all tokens, or those that take a route. */
@@ -64,6 +66,22 @@ export interface GenerationLayer {
   readonly axis: string;
   /** Bytes that a token's keys and values take in the caches. */
   readonly bytes: number;
+}
+
+export interface GenerationChoice {
+  /** `layers.0.mlp.chosen` */
+  readonly path: string;
+  /** The axis of the tokens that choose. */
+  readonly axis: string;
+  /** The number of entries among which each token chooses. */
+  readonly entries: number;
+  /**
+   * The result u32[B, tokens, columns] of both programs with the entries of each token of a run: from `column` on as
+   * many as it can have, `slots`, ascending; behind them how many it has.
+   */
+  readonly output: string;
+  readonly column: number;
+  readonly slots: number;
 }
 
 /** Reads the text of a generation, as untrusted input. Throws ProgramError with the place in the data. */
@@ -118,7 +136,7 @@ export function parseGeneration(text: string): Generation {
 
 /** Prints a generation. Equal generations give equal text. */
 export function printGeneration(generation: Generation): string {
-  const { prompt, step, ...rest } = generation;
+  const { prompt, step, choices: _, ...rest } = generation;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`);
   const programs = [`"prompt": ${printProgram(prompt).trim()}`, `"step": ${printProgram(step).trim()}`];
   return `{\n${[...fields, ...programs].join(",\n")}\n}\n`;

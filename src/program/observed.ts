@@ -31,6 +31,8 @@ export const pathsOfRoutes = (outputs: readonly Output[]): readonly string[] =>
 export const pathsOfEntries = (outputs: readonly Output[]): readonly string[] =>
   outputs.flatMap((output) => observedEntries(output) ?? []);
 
+/** The result with how many tokens, or entries of each token, an observed choice chose. */
+export const countName = (path: string): string => `${path}.count`;
 /** The result of a training step with how many tokens have each entry of an observed choice, u32[E]. */
 export const loadName = (path: string): string => `${path}.load`;
 /** The same of the choice that a capacity left this one of. */

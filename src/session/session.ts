@@ -2,6 +2,8 @@
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import {
+  type ChosenEntries,
+  ExpertLog,
   generateText,
   type GeneratedText,
   type Generator,
@@ -25,6 +27,14 @@ export interface SessionTexts {
   readonly defaults: GenerationDefaults;
 }
 
+export interface SessionGenerateOptions extends GenerateTextOptions {
+  /**
+   * Whether to read which entries of the model's observed choices, such as experts, tokens have: then tokens and the
+   * summary have `experts`. Default false.
+   */
+  readonly experts?: boolean;
+}
+
 export class TextSession {
   /** The model's name. */
   readonly name: string;
@@ -34,6 +44,8 @@ export class TextSession {
   readonly sources: readonly SourceFile[];
   readonly #generator: Generator;
   readonly #close: () => void;
+  /** Of the last generation; null where it was not asked for. */
+  #experts: ExpertLog | null = null;
 
   /** Use `openSession`. */
   constructor(parts: {
@@ -62,7 +74,7 @@ export class TextSession {
   }
   /** Summary of the last generation, perhaps incomplete; null before the first. */
   get summary(): Summary | null {
-    return this.#generator.summary;
+    return this.#summed(this.#generator.summary);
   }
   /** The number of buffers created so far, and the bytes of those in use. */
   get memory(): Generator["memory"] {
@@ -74,7 +86,10 @@ export class TextSession {
    * default to the checkpoint's, else to greedy decoding until the text ends or the context is full. One generation at
    * a time. Throws InputError, TokenizerError, SessionError, and the reason of `signal`.
    */
-  async *generate(prompt: Prompts, options: GenerateTextOptions = {}): AsyncGenerator<GeneratedText, Summary> {
+  async *generate(
+    prompt: Prompts,
+    { experts = false, ...options }: SessionGenerateOptions = {},
+  ): AsyncGenerator<GeneratedText, Summary> {
     const { tokenizer, chat, defaults } = this.texts;
     const codec = {
       encode: (text: string) => tokensOf(text, tokenizer, chat),
@@ -82,7 +97,8 @@ export class TextSession {
       ends: defaults.ends,
     };
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
-    return yield* generateText(
+    const log = experts ? new ExpertLog(this.generation) : null;
+    const events = generateText(
       this.#generator,
       codec,
       promptsOf(prompt).map((p) => tokensOf(p, tokenizer, chat)),
@@ -90,13 +106,41 @@ export class TextSession {
         ...options,
         sampling: withDefaults(defaults.sampling, options.sampling),
         ...(maxTokens !== null && { maxTokens }),
+        ...(log && { observe: log }),
       },
     );
+    if (!log) {
+      this.#experts = null;
+      return yield* events;
+    }
+    try {
+      for (let next = await events.next(); ; next = await events.next()) {
+        this.#experts = log;
+        if (next.done) return this.#summed(next.value);
+        const { sequence, routes } = next.value;
+        yield { ...next.value, experts: routes && log.last(sequence, routes) };
+      }
+    } finally {
+      // Where the caller leaves early. The generation's summary is then the generator's.
+      await events.return(this.#generator.summary!);
+    }
+  }
+
+  #summed<S extends Summary | null>(summary: S): S {
+    return summary && this.#experts ? { ...summary, experts: this.#experts.use } : summary;
   }
 
   /** See `Generator.taken`. */
   taken(): ReturnType<Generator["taken"]> {
     return this.#generator.taken();
+  }
+
+  /**
+   * For each of the generation's `choices`, the entries of each token on its axis in the last generation, by sequence;
+   * empty where `experts` was not asked for. `taken` has the places of those tokens.
+   */
+  experts(): readonly ChosenEntries[] {
+    return this.#experts?.chosen ?? [];
   }
 
   /** Frees the session's memory on the device, and the device itself unless it was passed in. */

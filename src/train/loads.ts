@@ -27,8 +27,8 @@ export interface LoadWindow {
 }
 
 interface Totals {
-  readonly chosen: number[];
-  wished: number | null;
+  readonly chosen: readonly number[];
+  readonly wished: number | null;
 }
 
 const sum = (list: ArrayLike<number>): number => Array.from(list).reduce((a, b) => a + b, 0);
@@ -58,7 +58,8 @@ export class LoadCounter {
   }
 }
 
-function mixtureLoad(path: string, { chosen, wished }: Totals): MixtureLoad {
+/** The load of a mixture from how many tokens chose each expert; `wished`: how many choices there were to be. */
+export function mixtureLoad(path: string, { chosen, wished }: Totals): MixtureLoad {
   const all = sum(chosen);
   const mean = all / chosen.length;
   return {
@@ -118,7 +119,7 @@ function told(mixtures: readonly MixtureLoad[], what: string, each: (own: Mixtur
 }
 
 /** `3`, `3 and 5`, `0, 1, 2 and 40 more` */
-function listed(experts: readonly number[]): string {
+export function listed(experts: readonly number[]): string {
   const shown = experts.length <= LISTED ? experts.slice(0, -1) : experts.slice(0, LISTED - 1);
   const last = experts.length <= LISTED ? String(experts.at(-1)) : `${experts.length - shown.length} more`;
   return shown.length === 0 ? last : `${shown.join(", ")} and ${last}`;

@@ -2,6 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { DepthText } from "../../src/cli/generate/depth.js";
 import { jsonLine, oneText, severalTexts } from "../../src/cli/generate/generated.js";
+import { chosenExperts } from "../../src/generate/chosen-experts.js";
+import { expertLines } from "../../src/cli/generate/expert-lines.js";
+import { expertStrips } from "../../src/cli/generate/expert-strips.js";
 import { summaryLines } from "../../src/cli/generate/generation-summary.js";
 import { heated } from "../../src/cli/generate/heated.js";
 import { renderHeatmap } from "../../src/cli/generate/heatmap.js";
@@ -145,7 +148,12 @@ describe("tokens and layers", () => {
 
   it("are a page that escapes what comes from outside and needs no other file", () => {
     const shown = ["<b>", " ", "\n", "é", "", "&"];
-    const html = renderHeatmap({ model: "A<b>", device: "d&", facts: [["x", "1"]], texts: [{ ...found, shown }] });
+    const html = renderHeatmap({
+      model: "A<b>",
+      device: "d&",
+      facts: [["x", "1"]],
+      texts: [{ ...found, shown, experts: [] }],
+    });
     expect(html).toContain("<h1>A&lt;b&gt;</h1>");
     expect(html.match(/<span class="k /g)).toHaveLength(6);
     expect(html.match(/class="k p\d+ g"/g)).toHaveLength(3);
@@ -157,6 +165,63 @@ describe("tokens and layers", () => {
     expect(html).toContain(`<code>two</code><div><div class="bar c2"><i style="width:50.00%">`);
     expect(html).not.toContain("<b>&lt;b&gt;<b>");
     expect(html).not.toMatch(/https?:|<script|<link|<img/);
+  });
+});
+
+describe("experts of each token", () => {
+  const generation = {
+    axes: GENERATION.axes,
+    choices: ["T", "K", "K2"].map((axis, i) => ({
+      path: `moe.${i}`,
+      axis,
+      entries: 4,
+      output: "entries.0",
+      column: 0,
+      slots: 2,
+    })),
+  };
+  const events = [{ experts: null }, { experts: [[1], [0], [2, 3]] }, { experts: [[1], null, null] }];
+  const rows = [[[0, 1], [0], [], [1], [1]], [[3], [0]], [[2, 3]]];
+
+  it("stand at their places on the route of the layer, and where nothing keeps those, as steps said", () => {
+    const found = chosenExperts(generation, 3, events, rows, [[0, 1, 2, 3, 4], [1, 3], null]);
+    expect(found.map(({ path, tokens }) => [path, tokens])).toEqual([
+      ["moe.0", [[0, 1], [0], [], [1], [1], null]],
+      ["moe.1", [null, [3], null, [0], null, null]],
+      ["moe.2", [null, null, null, [2, 3], null, null]],
+    ]);
+  });
+
+  it("are drawn below the layers, a strip for each mixture, with the load of each expert", () => {
+    const experts = chosenExperts(generation, 3, events, rows, [[0, 1, 2, 3, 4], [1, 3], null]).slice(0, 1);
+    const html = expertStrips(experts, ["a", "<", "c", "d", "e", "f"]);
+    expect(html.match(/<rect /g)).toHaveLength(5);
+    expect(html).toContain("<title>token 0 &quot;a&quot;: 0, 1</title>");
+    expect(html).toContain("<title>token 1 &quot;&lt;&quot;: 0</title>");
+    expect(html).toContain("expert 1 has 2.40 times the mean; 2 of 4 got nothing");
+    expect(html.match(/class="idle"/g)).toHaveLength(2);
+    expect(html).toContain('aria-label="experts of 5 of 6 tokens (83.3%) in moe.0"');
+    expect(expertStrips([], [])).toBe("");
+  });
+
+  it("are counted in the summary, a line for each mixture: shares, the largest, and who got nothing", () => {
+    expect(
+      expertLines(
+        [
+          { path: "a", loads: [30, 10, 0, 0] },
+          { path: "b", loads: [1, 999] },
+          { path: "none", loads: [0, 0] },
+          { path: "wide", loads: Array.from({ length: 64 }, (_, e) => (e === 7 ? 4 : 1)) },
+        ],
+        100,
+      ),
+    ).toEqual([
+      "experts a: 75% 25% 0% 0%, 0 has 3.00 times the mean, nothing for 2 and 3 of 4",
+      "experts b: <1% 100%, 1 has 2.00 times the mean",
+      "experts wide: 7 has 3.82 times the mean",
+    ]);
+    const many = Array.from({ length: 13 }, (_, i) => ({ path: `m${i}`, loads: [1, 1] }));
+    expect(expertLines(many, 100).at(-1)).toBe("experts of 1 more mixture: --json, or --heatmap");
   });
 });
 

@@ -57,6 +57,29 @@ describe("strips", () => {
     Array.from(inner!).forEach((c, t) => c === "█" && expect(outer![t]).toBe("█"));
   });
 
+  it("experts of each token stand below the routes, those in a routed layer where its tokens are", async () => {
+    const { stdout } = await modc([
+      "run",
+      "examples/mode.mod",
+      ...["dim=12", "heads=2", "hidden=8", "depth=2", "capacity=25%"].flatMap((s) => ["--set", s]),
+      "--text",
+      "Call me Ishmael.",
+      "--device",
+      "reference",
+    ]);
+    const stripOf = (path: string): string =>
+      Array.from(new RegExp(`^${path.replaceAll(".", "\\.")}(?: \\d+/16)? +(\\S{16})$`, "m").exec(stdout)![1]!).join(
+        "",
+      );
+    expect(stripOf("layers.0.inner.mlp.chosen")).toMatch(/^[0-3]{16}$/);
+    const [route, experts] = [stripOf("layers.1.chosen"), stripOf("layers.1.inner.mlp.chosen")];
+    expect(experts).toMatch(/[0-3]/);
+    Array.from(route).forEach((c, t) => expect(/[0-3]/.test(experts[t]!)).toBe(c === "█"));
+    const counted = /^layers\.1\.inner\.mlp\.chosen: (.*)$/m.exec(stdout)![1]!;
+    expect([...counted.matchAll(/by (\d+)/g)].reduce((n, [, by]) => n + Number(by), 0)).toBe(4);
+    expect(stdout).not.toContain(".index");
+  });
+
   it("a route observed under two names is shown under both", async () => {
     const folder = temporaryFolder();
     const lines = ["r = top(x[..., 0], 2)", "observe r", "q = r", "observe q", "put(x, r, take(x, r))"];

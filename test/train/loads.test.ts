@@ -65,9 +65,10 @@ describe("loads over a window", () => {
 });
 
 describe("a run", () => {
-  const { place, runTo } = pretendRuns();
+  const { place, runTo, undisturbed } = pretendRuns();
 
   it("tells loads every hundred steps and at its end, in its log and its report", async () => {
+    await undisturbed;
     const loads = (step: number) => ({ "moe.chosen": { chosen: step > 100 ? [60, 0] : [30, 30], wished: null } });
     const output = place();
     const events = await runTo(

@@ -103,8 +103,8 @@ describe("the report", () => {
       '<p class="warning">experts got nothing in the last 100 steps (layers.0.mlp.chosen: 2 and 3 of 4); ' +
         "experts are overloaded (layers.0.mlp.chosen: 0 has 3.0 times the mean load)</p>",
     );
-    expect(html).toContain('<i class="heat" style="--h:1.00" title="expert 0: 75.0% of the choices"></i>');
-    expect(html).toContain('<i class="heat" style="--h:0.50" title="expert 1: 25.0% of the choices"></i>');
+    expect(html).toContain('<i class="load" style="--h:1.00" title="expert 0: 75.0% of the choices"></i>');
+    expect(html).toContain('<i class="load" style="--h:0.50" title="expert 1: 25.0% of the choices"></i>');
     expect(html.match(/<i class="idle"/g)).toHaveLength(2);
     expect(html).toContain("expert 0 has 3.00 times the mean; 2 of 4 got nothing; 12.5% of the choices dropped");
     expect(html).toContain("Largest load of an expert, over the mean");

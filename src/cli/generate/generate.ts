@@ -6,6 +6,7 @@ import { createSession, sessionTexts, type OpenSessionOptions, type SessionSourc
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
 import { piecesOf } from "../../tokenizer/text-stream.js";
+import { chosenExperts } from "../../generate/chosen-experts.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../terminal/ending.js";
@@ -59,7 +60,13 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     progress.report("reading the prompt");
     const coming = session.generate(
       { prompts: tokens },
-      { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal },
+      {
+        sampling: chosen.sampling,
+        stop: chosen.stop,
+        maxTokens,
+        signal: stop.signal,
+        ...(session.generation.choices && { experts: true }),
+      },
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.end();
@@ -219,18 +226,22 @@ async function heatmap(
   events: readonly (readonly GeneratedText[])[],
 ): Promise<string> {
   const taken = await session.taken();
+  const experts = session.experts();
   const texts = prompts.flatMap((prompt, b) => {
     const own = events[b]!;
     if (own.length === 0) return [];
+    const places = taken.map((route) => route?.[b] ?? null);
     const shown = piecesOf(session.texts.tokenizer, [...Array.from(prompt), ...own.map((e) => e.token)]);
     return [
       {
         shown,
-        ...heated(
+        ...heated(session.generation, prompt.length, own, places),
+        experts: chosenExperts(
           session.generation,
           prompt.length,
           own,
-          taken.map((route) => route?.[b] ?? null),
+          experts.map((choice) => choice[b]!),
+          places,
         ),
       },
     ];

@@ -1,11 +1,12 @@
 // The summary of a generation in a few lines: time, tokens of each layer, operations, memory of caches.
 import type { Summary } from "../../generate/index.js";
 import { formatBytes } from "../../runtime/errors.js";
+import { expertLines } from "./expert-lines.js";
 import { grouped, milliseconds, operations, percent, plural, wrap } from "../terminal/units.js";
 
 /** The summary in lines of at most `width` columns. */
 export function summaryLines(summary: Summary, sequences: number, width: number): readonly string[] {
-  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops } = summary;
+  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops, experts } = summary;
   const [all, ...routed] = routes;
   const later = Math.max(0, generatedTokens - sequences);
   const reading = firstToken - compiling;
@@ -23,6 +24,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
     ...(computed.length === 0 || all!.tokens === 0 || generatedTokens === 0
       ? []
       : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
+    ...(generatedTokens === 0 ? [] : expertLines(experts ?? [], width)),
     ...(flops === null
       ? []
       : [

@@ -1,11 +1,15 @@
 // A self-contained HTML page that shows which layers computed which tokens of generated texts.
 import { escape, percent } from "../../train/report/html.js";
 import { STYLE } from "../../train/report/style.js";
+import type { ChosenExperts } from "../../generate/chosen-experts.js";
+import { expertStrips, STRIPS } from "./expert-strips.js";
 import type { Heated, Mark } from "./heated.js";
 
 /** One sequence, with the text of each token. */
 export interface HeatedText extends Heated {
   readonly shown: readonly string[];
+  /** By choice; empty without mixtures of experts. */
+  readonly experts: readonly ChosenExperts[];
 }
 
 export interface HeatmapData {
@@ -34,7 +38,8 @@ export function renderHeatmap({ model, device, facts, texts }: HeatmapData): str
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none';style-src 'unsafe-inline'">
-<title>${escape(model)}: which layers computed which tokens</title><style>${STYLE}${OWN}${patterns.css()}</style></head>
+<title>${escape(model)}: which layers computed which tokens</title>
+<style>${STYLE}${OWN}${STRIPS}${patterns.css()}</style></head>
 <body><main>
 <h1>${escape(model)}</h1><p class="sub">generated on ${escape(device)}</p>
 <div class="tiles">${tiles}</div>
@@ -80,7 +85,7 @@ function figure(text: HeatedText, title: string, patterns: Patterns): string {
   ${layers.length} layers, the first on top, as listed under the text; the stronger its shade, the more of them computed
   it. What they computed of a token chose the next one.</p><div class="legend">${legend.join("")}</div></figcaption>
 <div class="flow">${tokens.join("")}</div>
-<div class="shares">${names.join("\n")}</div></figure>`;
+<div class="shares">${names.join("\n")}</div></figure>${expertStrips(text.experts, shown)}`;
 }
 
 function titleOf(i: number, marks: readonly Mark[], layers: Heated["layers"]): string {

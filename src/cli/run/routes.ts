@@ -66,9 +66,15 @@ export function strip(chosen: readonly number[], tokens: number): string {
   return cells.join("");
 }
 
+/** A line below the text, with a character for each token. */
+export interface Strip {
+  readonly label: string;
+  readonly cells: string;
+}
+
 /**
- * Strips below the text, a column for each token, in pieces of `width` columns. `tokens`: the length of the sequence.
- * For routes on an unobserved parent only counts are shown.
+ * Strips below the text, a column for each token, in pieces of `width` columns, with `more` strips below those of
+ * routes. `tokens`: the length of the sequence. For routes on an unobserved parent only counts are shown.
  */
 export function drawRoutes(
   routes: readonly ShownRoute[],
@@ -76,20 +82,23 @@ export function drawRoutes(
   tokens: number,
   text: string | null,
   width: number,
+  more: readonly Strip[] = [],
 ): string {
   const drawn = routes.filter((r) => r.absolute);
   const labelOf = (r: ShownRoute): string => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`;
-  const margin = Math.max(0, ...drawn.map((r) => labelOf(r).length)) + 2;
+  const strips = [
+    ...drawn.map((r) => ({ label: labelOf(r), cells: strip(r.chosen[sequence] ?? [], tokens) })),
+    ...more,
+  ];
+  const margin = Math.max(0, ...strips.map(({ label }) => label.length)) + 2;
   const piece = Math.max(16, width - margin);
-  const strips = drawn.map((r) => strip(r.chosen[sequence] ?? [], tokens));
   const lines: string[] = routes
     .filter((r) => !r.absolute)
     .map((r) => `${labelOf(r)}, of a route that is not observed`);
-  for (let from = 0; drawn.length > 0 && from < tokens; from += piece) {
+  for (let from = 0; strips.length > 0 && from < tokens; from += piece) {
     if (text !== null) lines.push(`${"".padEnd(margin)}${text.slice(from, from + piece)}`.trimEnd());
-    strips.forEach((s, i) =>
-      lines.push(`${(from === 0 ? labelOf(drawn[i]!) : "").padEnd(margin)}${s.slice(from, from + piece)}`),
-    );
+    for (const { label, cells } of strips)
+      lines.push(`${(from === 0 ? label : "").padEnd(margin)}${cells.slice(from, from + piece)}`);
     if (from + piece < tokens) lines.push("");
   }
   return lines.join("\n");

@@ -2,36 +2,40 @@
 import type { Program } from "../../program/program.js";
 import type { Value, Values } from "../run/execute.js";
 import type { GivenInputs, GivenTexts } from "../run/inputs.js";
+import { loadText, observedChoices, stripsOf } from "../run/choices.js";
 import { drawRoutes, observedRoutes } from "../run/routes.js";
 import { pathsOfRoutes } from "../../program/observed.js";
 
 /** Prints a run: results, losses, and a picture of the routes. */
 export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {
   const parts: string[] = [];
+  const routes = observedRoutes(program, values);
+  const choices = observedChoices(program, values, routes);
+  const drawn = new Set([...pathsOfRoutes(program.outputs), ...choices.map(({ path }) => path)]);
   for (const { name, role } of program.outputs) {
     const value = values.get(name);
-    if (!value || (role === "observe" && isRoute(program, name))) continue;
+    if (!value || (role === "observe" && drawn.has(name.replace(/\.(index|count)$/, "")))) continue;
     parts.push(
       role === "result" && given.texts && value.shape.length === 3
         ? showNext(name, value, given.texts)
         : showValue(name, value),
     );
   }
-  const routes = observedRoutes(program, values);
-  if (routes.length > 0) for (const b of sequencesOf(given, routes[0]!.chosen.length)) parts.push(showSequence(b));
+  const batch = routes[0]?.chosen.length ?? choices[0]?.chosen.length ?? 0;
+  for (const b of sequencesOf(given, batch)) parts.push(showSequence(b));
   return parts.join("\n");
 
   function showSequence({ sequence, tokens }: { readonly sequence: number; readonly tokens: number }): string {
-    const title = routes[0]!.chosen.length > 1 ? `sequence ${sequence}: ` : "";
-    return (
-      `\n${title}tokens computed (█) and skipped ` +
-      `(·)\n${drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width)}`
-    );
+    const title = [
+      ...(routes.length > 0 ? ["tokens computed (█) and skipped (·)"] : []),
+      ...(choices.length > 0 ? ["the experts of each token (0–9, a–z, A–Z)"] : []),
+    ].join("; ");
+    const strips = choices.flatMap((choice) => stripsOf(choice, sequence, tokens));
+    const picture = drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width, strips);
+    const loads = choices.map((choice) => loadText(choice, sequence, tokens));
+    return [`\n${batch > 1 ? `sequence ${sequence}: ` : ""}${title}`, picture, ...loads].join("\n");
   }
 }
-
-const isRoute = (program: Program, name: string): boolean =>
-  pathsOfRoutes(program.outputs).some((path) => name === `${path}.index` || name === `${path}.count`);
 
 /** The sequences that have tokens, with the number of tokens. */
 export function sequencesOf(

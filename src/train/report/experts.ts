@@ -22,18 +22,19 @@ ${over === 1 ? "step" : "steps"}, divided by the mean of its mixture</p><div
 class="legend">${legend}</div></figcaption>${rows.join("\n")}</figure>`;
 }
 
-const cells = ({ shares, idle }: MixtureLoad): string =>
+/** A cell for each expert. */
+export const cells = ({ shares, idle }: MixtureLoad): string =>
   shares
     .map(
       (share, e) =>
-        `<i class="${idle.includes(e) ? "idle" : "heat"}" ` +
+        `<i class="${idle.includes(e) ? "idle" : "load"}" ` +
         `style="--h:${Math.min(1, (share * shares.length) / 2).toFixed(2)}" ` +
         `title="expert ${e}: ${percent(share)} of the choices"></i>`,
     )
     .join("");
 
 /** Largest load, experts without any, dropped choices. */
-function factsOf({ shares, largest, idle, dropped }: MixtureLoad): readonly string[] {
+export function factsOf({ shares, largest, idle, dropped }: MixtureLoad): readonly string[] {
   const most = shares.indexOf(Math.max(...shares));
   return [
     `expert ${most} has ${largest.toFixed(2)} times the mean`,
