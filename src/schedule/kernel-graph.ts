@@ -110,9 +110,11 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const parted = splitStacks(contractionsAsProducts(graph), target.limits);
-  const whole = ownPrologues(split(parted, target.limits), isCheap);
+  const whole = split(parted, target.limits);
   const extents = new Extents(whole.axes);
-  return routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
+  const summed = routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
+  // Last, for it makes equal nodes, which must stay apart.
+  return ownPrologues(summed, isCheap);
 }
 
 function resultsOf(graph: Graph, order: readonly Node[], extents: Extents): ResultNodes {

@@ -5,7 +5,7 @@ import { evaluate } from "../../src/reference/evaluate.js";
 import type { Node } from "../../src/ir/graph.js";
 import { compile } from "../../src/compile.js";
 import type { ProgramName } from "../../src/program/names.js";
-import { PORTABLE, type Limits } from "../../src/program/target.js";
+import { PORTABLE, type Limits, type Target } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { testDevice } from "../device.js";
 import { runOnDevice } from "../kernels/operators.js";
@@ -129,6 +129,26 @@ describe("a mixture behind a norm", () => {
       const { y0 } = await runOnDevice(device, own, target);
       expectClose(y0!.data, expected, () => 2e-6 * largest);
     }
+  });
+
+  it("stores no norm behind a routed layer either, whose statistics are rewritten", () => {
+    const source = `import { Attention, Embedding, Layer, LayerOf, MoD, MoE, SwiGLU } from "std"
+model M(dim: int = 64) {
+  embed: Embedding(256, dim)
+  layers: [Layer(dim, 4), MoD(Layer(dim, 4), dim, 12.5%)]
+  mixed: LayerOf(Attention(dim, 4), MoE([for e in 0..4: SwiGLU(dim, 96)], dim, 2), dim)
+  forward(tokens: u32[B, T <= 512]) -> f32[B, T, 256] {
+    x = embed(tokens)
+    for layer in layers { x = layer(x) }
+    mixed(x) @ transpose(embed.table)
+  }
+}`;
+    const target: Target = { ...PORTABLE, device: "mesa-software", subgroups: [8, 8] };
+    const { graph } = compile(source, { program: "step", target });
+    if (!graph) throw new Error("the source does not compile");
+    const computed = schedule(graph, target).steps.map((s) => s.nodes.map((n) => n.op));
+    const choice = computed.findIndex((ops) => ops.includes("top_entries"));
+    expect(computed[choice - 1]).toEqual(expect.arrayContaining(["rsqrt", "mul", "matmul"]));
   });
 
   it("has the same in a step of generation", () => {
