@@ -59,6 +59,8 @@ export class PeerProcess {
     this.name = name;
     this.#child = fork(worker, [name], {
       serialization: "advanced",
+      // Without the translator that the bench itself runs with.
+      execArgv: [],
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
