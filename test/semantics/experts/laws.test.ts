@@ -14,6 +14,7 @@ import {
   sessionOf,
 } from "../../end-to-end/model.js";
 import { expectGenerated } from "../../ops/generated-whole.js";
+import { soaking } from "../../soak.js";
 import { CHOICES, decoder, EXPERTS, mixture, type Mixture } from "./sources.js";
 
 const D = 8;
@@ -69,19 +70,24 @@ describe("a list of blocks indexed by a choice", () => {
       });
     }
 
-  it.each(pairs)("on the device is what it is in the reference: $experts, $choice", async (pair) => {
-    for (const [n, k, B, T] of shapes) {
-      const { program, graph } = compiled(mixture({ ...pair, n, k, loop: false }));
-      const weights = randomWeights(program, 7);
-      const session = await sessionOf(program, await testDevice(), weights, { B: 2, T: 16 });
-      const given = { inputs: { x: randomInput([B, T, D], n + k) }, lengths: randomLengths(B, T, 3) };
-      const tally: Tally = { choices: 0, forced: 0 };
-      expectAgreement(graph, weights, given, await onDevice(session, given), LAYER, tally);
-      session.dispose();
-    }
-  });
+  // In the short run each kind takes one shape, by turns.
+  it.each(pairs.map((pair, i) => ({ ...pair, i })))(
+    "on the device is what it is in the reference: $experts, $choice",
+    async ({ i, ...pair }) => {
+      for (const [n, k, B, T] of soaking ? shapes : [shapes[(3 * i) % shapes.length]!]) {
+        const { program, graph } = compiled(mixture({ ...pair, n, k, loop: false }));
+        const weights = randomWeights(program, 7);
+        const session = await sessionOf(program, await testDevice(), weights, { B: 2, T: 16 });
+        const given = { inputs: { x: randomInput([B, T, D], n + k) }, lengths: randomLengths(B, T, 3) };
+        const tally: Tally = { choices: 0, forced: 0 };
+        expectAgreement(graph, weights, given, await onDevice(session, given), LAYER, tally);
+        session.dispose();
+      }
+    },
+  );
 
-  it.each(pairs.filter(({ choice }) => choice !== "expert" && choice !== "capacity"))(
+  const causal = pairs.filter(({ choice }) => choice !== "expert" && choice !== "capacity");
+  it.each(causal.filter((_, i) => soaking || i % 2 === 0))(
     "continues sequences as one pass over them does: $experts, $choice",
     async (pair) => {
       await expectGenerated(decoder({ ...pair, n: 4, k: 2, loop: false }), await testDevice(), [[1, 2, 3], [4]]);

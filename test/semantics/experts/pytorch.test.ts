@@ -8,6 +8,7 @@ import { expectClose } from "../../close.js";
 import { testDevice } from "../../device.js";
 import { compiled, onDevice, randomInput, randomWeights, reference, sessionOf } from "../../end-to-end/model.js";
 import { random, type Random } from "../../random.js";
+import { soaking } from "../../soak.js";
 
 const SCRIPT = fileURLToPath(new URL("pytorch.py", import.meta.url));
 /** Debian's own first, for which its package python3-torch is. */
@@ -284,7 +285,7 @@ const MISTAKES: readonly (readonly [string, Partial<Case>])[] = [
   ["the first tokens dropped", { kind: "capacity", room: 2 }],
 ];
 
-const CASES = Array.from({ length: process.env.SOAK ? 300 : 36 }, (_, i) => drawn(1000 + i));
+const CASES = Array.from({ length: soaking ? 300 : 24 }, (_, i) => drawn(1000 + i));
 
 /** Sums in another order; the device's in 32 bits. */
 const [REFERENCE, DEVICE] = [1e-9, 1e-4];
