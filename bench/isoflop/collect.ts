@@ -1,6 +1,7 @@
 // Collects the results of finished runs from their logs.
 import { join } from "node:path";
-import { readLog } from "../../src/train/log-node.js";
+import type { LoadWindow } from "../../src/train/loads.js";
+import { readLog, type LogEntry } from "../../src/train/log-node.js";
 import { spreadOf, type Spread } from "../statistics.js";
 import type { Costs, PlannedRun, VariantName } from "./plan.js";
 
@@ -9,19 +10,29 @@ export const RULES: readonly Rule[] = ["top-k", "causal"];
 
 export interface Validation {
   readonly step: number;
-  /** Nats a byte. Dense models have one rule. */
+  /** Nats a byte. Models without routes have one rule. */
   readonly loss: Readonly<Record<Rule, number>>;
 }
 
 export interface RunResult {
   readonly run: PlannedRun;
   readonly validations: readonly Validation[];
+  /** The share of all choices in training that were no-op experts; null: the model has none. */
+  readonly noOps: number | null;
 }
 
 export async function readRun(run: PlannedRun, folder: string): Promise<RunResult> {
   const validations: Validation[] = [];
   const path = join(folder, "log.jsonl");
+  const noOps = { steps: 0, share: 0 };
   for await (const entry of readLog(path)) {
+    if (entry.kind === "experts") {
+      // as the loop writes them: the loads of the last steps, so many
+      const { over, mixtures } = entry as LogEntry & LoadWindow;
+      const shares = mixtures.map((m) => total(m.shares.slice(m.shares.length - (run.variant.noOps ?? 0))));
+      noOps.share += (over * total(shares)) / mixtures.length;
+      noOps.steps += over;
+    }
     if (entry.kind !== "validation") continue;
     // as the loop writes them
     const rules = entry["rules"] as Readonly<Partial<Record<Rule, { readonly loss: number }>>>;
@@ -33,8 +44,14 @@ export async function readRun(run: PlannedRun, folder: string): Promise<RunResul
   }
   if (validations.at(-1)?.step !== run.steps)
     throw new Error(`${path}: the last validation is not that of step ${run.steps}`);
-  return { run, validations };
+  return {
+    run,
+    validations,
+    noOps: run.variant.noOps === undefined ? null : numberOf(noOps.share / noOps.steps, path),
+  };
 }
+
+const total = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
 function numberOf(value: unknown, path: string): number {
   if (typeof value !== "number" || !Number.isFinite(value))

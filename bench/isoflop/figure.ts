@@ -1,4 +1,4 @@
-// isoflop.svg: validation loss over training operations, a panel for each size, a line for each variant.
+// Figures of a comparison: validation loss over training operations, a panel for each size, a line for each variant.
 import { spreadOf } from "../statistics.js";
 import type { Group } from "./collect.js";
 
@@ -15,10 +15,12 @@ const LINE = 20;
 const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 }
   .note { fill: #6e7781 }
 .axis { stroke: #d0d7de } .line { fill: none; stroke-width: 2 } .topk { stroke-dasharray: 4 4 } .area { opacity: 0.18 }
-.a { --c: #57606a } .b { --c: #1a7f64 } .c { --c: #8250df } .d { --c: #cf222e } .line { stroke: var(--c) }
+.a { --c: #57606a } .b { --c: #1a7f64 } .c { --c: #8250df } .d { --c: #cf222e }
+.e { --c: #0969da } .f { --c: #bc4c00 } .g { --c: #bf3989 } .line { stroke: var(--c) }
 .area { fill: var(--c) }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .note { fill: #8b949e } .axis { stroke: #444c56 }
-.a { --c: #9198a1 } .b { --c: #3fb68b } .c { --c: #a371f7 } .d { --c: #f85149 } }`;
+.a { --c: #9198a1 } .b { --c: #3fb68b } .c { --c: #a371f7 } .d { --c: #f85149 }
+.e { --c: #58a6ff } .f { --c: #f0883e } .g { --c: #db61a2 } }`;
 
 interface Point {
   readonly flops: number;
@@ -56,7 +58,7 @@ export function figure(groups: readonly Group[]): string {
   );
   const variants = groups.filter((g) => g.costs.size.name === sizes[0]).map((g) => g.costs.variant);
   const legend = variants.map(({ name, title }, i) => {
-    const [x, y] = [LEFT + (i % 2) * (width + GAP), HEIGHT + LINE * Math.floor(i / 2) + 8];
+    const [x, y] = [LEFT + (i % 2) * ((WIDTH - LEFT + GAP - 12) / 2), HEIGHT + LINE * Math.floor(i / 2) + 8];
     return (
       `<g class="${name}"><path class="line" d="M${x} ${y - 4}h22"/><text x="${x + 28}" y="${y}">(${name}) ` +
       `${escape(title)}</text></g>`

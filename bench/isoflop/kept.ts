@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RunResult, Validation } from "./collect.js";
-import type { PlannedRun } from "./plan.js";
+import type { ComparisonName, PlannedRun } from "./plan.js";
 
 /**
  * The plan that a folder keeps, so that a compiler that has changed since changes neither steps nor costs of what is
@@ -25,15 +25,16 @@ export function keptPlan(folder: string, planned: readonly PlannedRun[], begins:
 export function keptResult(folder: string, run: PlannedRun): RunResult | null {
   const path = join(folder, `${run.id}.json`);
   if (!existsSync(path)) return null;
-  const { steps, validations } = readJson(path) as {
+  const { steps, validations, noOps } = readJson(path) as {
     readonly steps: number;
     readonly validations: readonly Validation[];
+    readonly noOps: number | null;
   }; // written below
-  return steps === run.steps ? { run, validations } : null;
+  return steps === run.steps ? { run, validations, noOps } : null;
 }
 
-export function keepResult(folder: string, { run, validations }: RunResult): void {
-  writeJson(join(folder, `${run.id}.json`), { steps: run.steps, validations });
+export function keepResult(folder: string, { run, validations, noOps }: RunResult): void {
+  writeJson(join(folder, `${run.id}.json`), { steps: run.steps, validations, noOps });
 }
 
 /** Milliseconds of a step by variant and size, and the device. */
@@ -42,13 +43,16 @@ export interface StepTimes {
   readonly medians: Readonly<Record<string, number>>;
 }
 
-export function keptTimes(folder: string): StepTimes | null {
+export type TimesOf = Readonly<Partial<Record<ComparisonName, StepTimes>>>;
+
+/** Of the comparisons that were measured. */
+export function keptTimes(folder: string): TimesOf {
   const path = join(folder, "step-times.json");
-  return existsSync(path) ? (readJson(path) as StepTimes) : null; // written below
+  return existsSync(path) ? (readJson(path) as TimesOf) : {}; // written below
 }
 
-export function keepTimes(folder: string, times: StepTimes): void {
-  writeJson(join(folder, "step-times.json"), times);
+export function keepTimes(folder: string, name: ComparisonName, times: StepTimes): void {
+  writeJson(join(folder, "step-times.json"), { ...keptTimes(folder), [name]: times });
 }
 
 const readJson = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));

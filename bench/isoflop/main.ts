@@ -1,4 +1,4 @@
-// `npm run isoflop`: trains the models not trained yet, then writes isoflop.md and isoflop.svg.
+// `npm run isoflop`: trains the models not trained yet, then writes isoflop.md and a figure of each comparison.
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -6,9 +6,9 @@ import { replaceFile } from "../replace-file.js";
 import { groupsOf, readRun } from "./collect.js";
 import { figure } from "./figure.js";
 import { keepResult, keepTimes, keptPlan, keptResult, keptTimes } from "./kept.js";
-import { planRuns, type PlannedRun } from "./plan.js";
+import { COMPARISONS, planRuns, runsOf, type PlannedRun } from "./plan.js";
 import { FEW_WINDOWS, isFinished, trainRun, VALIDATION_WINDOWS } from "./run.js";
-import { experimentText } from "./table.js";
+import { experimentText, FIGURES } from "./table.js";
 import { measureSteps } from "./times.js";
 
 /** As Hoffmann et al. 2022 (arXiv 2203.15556) found best. */
@@ -17,7 +17,8 @@ const TOKENS_PER_PARAMETER = 20;
 const usage = `npm run isoflop -- [--only run] [--list] [--tokens-per-parameter n]
   --only run                 only runs whose name begins with this: variant, size, seed (a, b-0.4, a-0.2-1)
   --list                     train nothing: say what there is to do, and write what is finished
-  --times                    train nothing: measure how long steps take, and write that
+  --times                    train nothing: measure how long steps take, in each comparison that has a chosen run,
+                             and write that
   --tokens-per-parameter n   of the dense models (default ${TOKENS_PER_PARAMETER}); another number has
                              folders of its own and writes no files: to see that everything works
 Stopped at any moment, it goes on where it was when it is called again. What a run ended with stays in
@@ -60,7 +61,9 @@ async function main({ only, list, times, tokensPerParameter }: Options): Promise
   const chosen = all.filter((run) => run.id.startsWith(only));
   if (chosen.length === 0)
     throw new Error(`--only ${only}: no run has a name that begins so; there are ${all.map((r) => r.id).join(", ")}`);
-  if (times) keepTimes(kept, await measureSteps(chosen, say));
+  for (const comparison of times ? COMPARISONS : [])
+    if (runsOf(comparison, chosen).length > 0)
+      keepTimes(kept, comparison.name, await measureSteps(runsOf(comparison, all), say));
   for (const run of chosen) {
     const done = keptResult(kept, run) !== null;
     say(`${run.id}: ${run.steps} steps of ${(run.step / 1e9).toFixed(2)} GFLOP${done ? ", finished" : ""}`);
@@ -71,13 +74,13 @@ async function main({ only, list, times, tokensPerParameter }: Options): Promise
   }
   const results = all.flatMap((run) => keptResult(kept, run) ?? []);
   if (results.length === 0) return;
-  const groups = groupsOf(all, results);
-  const text = experimentText(groups, tokensPerParameter, keptTimes(kept));
+  const compared = COMPARISONS.map((c) => ({ name: c.name, groups: groupsOf(runsOf(c, all), results) }));
+  const text = experimentText(compared, tokensPerParameter, keptTimes(kept));
   process.stdout.write(text);
   if (!real) return;
   replaceFile("isoflop.md", text);
-  replaceFile("isoflop.svg", figure(groups));
-  say("wrote bench/isoflop.md and bench/isoflop.svg");
+  for (const { name, groups } of compared) replaceFile(FIGURES[name], figure(groups));
+  say(`wrote bench/isoflop.md, ${Object.values(FIGURES).join(" and ")}`);
 }
 
 try {

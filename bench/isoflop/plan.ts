@@ -1,42 +1,99 @@
 // Which models the experiment trains, and for how many steps: all of one size cost as many operations as its dense
 // model.
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { trainStep } from "../../src/autodiff/train-step.js";
 import { check } from "../../src/check/check.js";
 import type { Model, Phase } from "../../src/check/model.js";
-import { ledger } from "../../src/cost/ledger.js";
+import { ledger, type Ledger } from "../../src/cost/ledger.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import type { Graph } from "../../src/ir/graph.js";
 import { lower } from "../../src/lower/lower.js";
 import { optimize } from "../../src/passes/index.js";
 
-export const MODEL = new URL("../models/isoflop.mod", import.meta.url);
-
-export type VariantName = "a" | "b" | "c" | "d";
+export type VariantName = "a" | "b" | "c" | "d" | "e" | "f" | "g";
 
 export interface Variant {
   readonly name: VariantName;
   readonly title: string;
+  /** Name of its text in `bench/models`. */
+  readonly model: "isoflop" | "isoflop-experts";
   /** Parameters of the model, as expressions of the language. */
   readonly set: Readonly<Record<string, string>>;
+  /** How many entries of a mixture, the last, are experts that do nothing. */
+  readonly noOps?: number;
 }
 
-export const VARIANTS: readonly Variant[] = [
-  { name: "a", title: "dense", set: { routing: '"none"' } },
-  { name: "b", title: "MoD 12.5%, every second layer", set: { routing: '"learned"', capacity: "12.5%" } },
-  { name: "c", title: "MoD 50%, every second layer", set: { routing: '"learned"', capacity: "50%" } },
-  { name: "d", title: "as b, tokens chosen at random", set: { routing: '"random"', capacity: "12.5%" } },
-];
-
 export interface Size {
-  /** Millions of parameters beside the embedding, about. */
+  /** Millions of parameters of the dense model beside the embedding, about. */
   readonly name: string;
   readonly set: Readonly<Record<string, string>>;
 }
 
-export const SIZES: readonly Size[] = [
-  { name: "0.2", set: { dim: "48" } },
-  { name: "0.4", set: { dim: "64" } },
+const SMALL: Size = { name: "0.2", set: { dim: "48" } };
+const LARGE: Size = { name: "0.4", set: { dim: "64" } };
+
+const DENSE: Variant = { name: "a", title: "dense", model: "isoflop", set: { routing: '"none"' } };
+
+/** Beside 8 experts. Equal loads choose one of them in 43% of all cases; (f) skips 44% of all networks. */
+const NO_OPS = 6;
+
+export type ComparisonName = "depths" | "experts";
+
+/** What is compared at equal operations: every variant at every size. The dense model is among them. */
+export interface Comparison {
+  readonly name: ComparisonName;
+  readonly variants: readonly Variant[];
+  readonly sizes: readonly Size[];
+}
+
+export const COMPARISONS: readonly Comparison[] = [
+  {
+    name: "depths",
+    variants: [
+      DENSE,
+      {
+        name: "b",
+        title: "MoD 12.5%, every second layer",
+        model: "isoflop",
+        set: { routing: '"learned"', capacity: "12.5%" },
+      },
+      {
+        name: "c",
+        title: "MoD 50%, every second layer",
+        model: "isoflop",
+        set: { routing: '"learned"', capacity: "50%" },
+      },
+      {
+        name: "d",
+        title: "as b, tokens chosen at random",
+        model: "isoflop",
+        set: { routing: '"random"', capacity: "12.5%" },
+      },
+    ],
+    sizes: [SMALL, LARGE],
+  },
+  {
+    name: "experts",
+    variants: [
+      DENSE,
+      { name: "e", title: "MoE, 1 of 8 experts", model: "isoflop-experts", set: {} },
+      {
+        name: "f",
+        title: "staged MoDE: e, every second layer routed, 12.5%",
+        model: "isoflop-experts",
+        set: { staged: "true", capacity: "12.5%" },
+      },
+      {
+        name: "g",
+        title: "integrated MoDE: e and 6 no-op experts",
+        model: "isoflop-experts",
+        set: { idle: String(NO_OPS) },
+        noOps: NO_OPS,
+      },
+    ],
+    sizes: [SMALL],
+  },
 ];
 
 export const SEEDS = [1, 2] as const;
@@ -51,6 +108,8 @@ export interface Costs {
   readonly size: Size;
   /** Beside the embedding. */
   readonly parameters: number;
+  /** Of these, each by the share of tokens that read it. */
+  readonly active: number;
   /** Floating-point operations of a training step: forward, backward and optimiser, predictors included. */
   readonly step: number;
   /** Of a forward pass of one sequence: under top-k, and under the causal rule. */
@@ -66,9 +125,11 @@ export interface PlannedRun extends Costs {
 
 /** All runs; the dense model of each size sees so many tokens for each parameter beside the embedding. */
 export function planRuns(tokensPerParameter: number): readonly PlannedRun[] {
-  return SIZES.flatMap((size) => {
-    const costs = VARIANTS.map((variant) => costsOf(variant, size));
-    const dense = costs.find((c) => c.variant.name === "a")!;
+  const sizes = new Set(COMPARISONS.flatMap((c) => c.sizes));
+  return [...sizes].flatMap((size) => {
+    const variants = new Set(COMPARISONS.flatMap((c) => (c.sizes.includes(size) ? c.variants : [])));
+    const costs = [...variants].map((variant) => costsOf(variant, size));
+    const dense = costs.find((c) => c.variant === DENSE)!;
     const budget = dense.step * Math.max(1, Math.round((tokensPerParameter * dense.parameters) / (BATCH * CONTEXT)));
     return costs.flatMap((c) =>
       SEEDS.map((seed): PlannedRun => ({
@@ -81,19 +142,24 @@ export function planRuns(tokensPerParameter: number): readonly PlannedRun[] {
   });
 }
 
-const source = readFileSync(MODEL, "utf8");
+/** Those of the runs whose variant and size a comparison has. */
+export const runsOf = <R extends PlannedRun>({ variants, sizes }: Comparison, runs: readonly R[]): readonly R[] =>
+  runs.filter(
+    ({ variant, size }) => variants.some((v) => v.name === variant.name) && sizes.some((s) => s.name === size.name),
+  );
+
+/** The text of a variant's model. */
+export const modelUrl = ({ model }: Variant): URL => new URL(`../models/${model}.mod`, import.meta.url);
 
 function costsOf(variant: Variant, size: Size): Costs {
   const set = { ...variant.set, ...size.set, context: String(CONTEXT) };
-  const train = modelFor("train", set);
+  const checked = (phase: Phase): Model => modelFor(phase, modelUrl(variant), set);
+  const costs = (graph: Graph, model: Model, B: number): Ledger =>
+    ledger(optimize(graph), model, { extents: new Map(Object.entries({ B, T: CONTEXT })) });
+  const [train, infer, generate] = [checked("train"), checked("infer"), checked("generate")];
   const adamw = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
   const step = trainStep(lower(train), train.weights, { optimizer: adamw, clip: 1, accumulated: false });
-  const flops = (graph: Graph, model: Model, B: number): number =>
-    ledger(optimize(graph), model, { extents: new Map(Object.entries({ B, T: CONTEXT })) }).total.executed.flops;
-  const forward = (phase: Phase): number => {
-    const model = modelFor(phase, set);
-    return flops(lower(model), model, 1);
-  };
+  const forward = costs(lower(infer), infer, 1);
   return {
     variant,
     size,
@@ -101,15 +167,19 @@ function costsOf(variant: Variant, size: Size): Costs {
       (sum, w) => (w.path === "embed.table" ? sum : sum + w.shape.reduce((a, b) => a * b, 1)),
       0,
     ),
-    step: flops(step.graph, train, BATCH),
-    forward: { "top-k": forward("infer"), causal: forward("generate") },
+    active: forward.active.total - forward.active.tables,
+    step: costs(step.graph, train, BATCH).total.executed.flops,
+    forward: {
+      "top-k": forward.total.executed.flops,
+      causal: costs(lower(generate), generate, 1).total.executed.flops,
+    },
   };
 }
 
-function modelFor(phase: Phase, set: Readonly<Record<string, string>>): Model {
+function modelFor(phase: Phase, text: URL, set: Readonly<Record<string, string>>): Model {
   const entry = phase === "train" ? "objective" : "forward";
   const { model, diagnostics, sources } = check(
-    { file: "isoflop.mod", text: source },
+    { file: basename(text.pathname), text: readFileSync(text, "utf8") },
     { phase, entry, set, read: () => null },
   );
   if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BATCH, CONTEXT, MODEL, type PlannedRun } from "./plan.js";
+import { BATCH, CONTEXT, modelUrl, type PlannedRun } from "./plan.js";
 
 const cli = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
 /** Here the text is installed. */
@@ -51,7 +51,7 @@ export function trainArguments(run: PlannedRun, { folder, windows }: Place, resu
   const parameters = Object.entries({ ...run.variant.set, ...run.size.set, context: String(CONTEXT) });
   return [
     "train",
-    fileURLToPath(MODEL),
+    fileURLToPath(modelUrl(run.variant)),
     ...(resume ? ["--resume"] : []),
     ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]),
     ...parameters.flatMap(([name, value]) => ["--set", `${name}=${value}`]),

@@ -7,7 +7,7 @@ import { random } from "../random.js";
 import { spreadOf } from "../statistics.js";
 import { compileSteps } from "../training/modc.js";
 import type { StepTimes } from "./kept.js";
-import { BATCH, CONTEXT, MODEL, type PlannedRun } from "./plan.js";
+import { BATCH, CONTEXT, modelUrl, type PlannedRun } from "./plan.js";
 
 /** Steps between two waits, and number of rounds. */
 const STEPS = 5;
@@ -24,14 +24,18 @@ export async function measureSteps(runs: readonly PlannedRun[], say: (text: stri
   const tokens = (): Uint32Array => Uint32Array.from({ length: BATCH * CONTEXT }, () => draw.below(256));
   const batch: Batch = { inputs: { tokens: tokens(), targets: tokens() }, rows: BATCH, length: CONTEXT };
   const adamw = { beta1: 0.9, beta2: 0.95, eps: 1e-8 };
-  const source = readFileSync(MODEL, "utf8");
   const trainers = new Map<string, Trainer>();
   const times = new Map<string, number[]>();
   try {
     for (const [name, { variant, size }] of models) {
       const set = { ...variant.set, ...size.set, context: String(CONTEXT) };
       const programs = compileSteps(
-        { id: name, source, set, settings: { ...adamw, decay: 0.1, clip: 1, learningRate: 0 } },
+        {
+          id: name,
+          source: readFileSync(modelUrl(variant), "utf8"),
+          set,
+          settings: { ...adamw, decay: 0.1, clip: 1, learningRate: 0 },
+        },
         device.target,
       );
       const optimizer = { kind: "adamw", ...adamw } as const;

@@ -6,19 +6,40 @@ import { afterAll, describe, expect, it } from "vitest";
 import { beside, compared, finalLoss, groupsOf, readRun, type RunResult } from "../../bench/isoflop/collect.js";
 import { figure } from "../../bench/isoflop/figure.js";
 import { keepResult, keptPlan, keptResult } from "../../bench/isoflop/kept.js";
-import { BATCH, CONTEXT, planRuns, SEEDS, SIZES, VARIANTS, type PlannedRun } from "../../bench/isoflop/plan.js";
+import {
+  BATCH,
+  COMPARISONS,
+  CONTEXT,
+  planRuns,
+  runsOf,
+  SEEDS,
+  type ComparisonName,
+  type PlannedRun,
+} from "../../bench/isoflop/plan.js";
 import { trainArguments } from "../../bench/isoflop/run.js";
 import { experimentText } from "../../bench/isoflop/table.js";
 
 const plan = planRuns(20);
 const of = (id: string): PlannedRun => plan.find((r) => r.id === id)!;
+const sizes = [...new Set(plan.map((r) => r.size))];
+const runs = (name: ComparisonName): readonly PlannedRun[] =>
+  runsOf(
+    COMPARISONS.find((c) => c.name === name)!,
+    plan,
+  );
 const folder = mkdtempSync(join(tmpdir(), "isoflop-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("the plan", () => {
-  it("has every variant of every size with every seed once", () => {
-    expect(new Set(plan.map((r) => r.id)).size).toBe(VARIANTS.length * SIZES.length * SEEDS.length);
-    expect(plan).toHaveLength(VARIANTS.length * SIZES.length * SEEDS.length);
+  it("has every variant of a comparison at every of its sizes with every seed once, and nothing else", () => {
+    for (const comparison of COMPARISONS) {
+      const ids = comparison.sizes.flatMap((size) =>
+        comparison.variants.flatMap((variant) => SEEDS.map((seed) => `${variant.name}-${size.name}-${seed}`)),
+      );
+      expect(new Set(runsOf(comparison, plan).map((r) => r.id)), comparison.name).toEqual(new Set(ids));
+    }
+    expect(new Set(plan.map((r) => r.id)).size, "the dense runs of both are the same").toBe(plan.length);
+    expect(new Set([...runs("depths"), ...runs("experts")])).toEqual(new Set(plan));
   });
 
   it("spends as many operations on all of one size, to half a step", () => {
@@ -29,7 +50,7 @@ describe("the plan", () => {
   });
 
   it("shows the dense models twenty tokens for each parameter, of which there are about so many", () => {
-    for (const size of SIZES) {
+    for (const size of sizes) {
       const { parameters, steps } = of(`a-${size.name}-1`);
       expect(parameters / 1e6).toBeCloseTo(Number(size.name), 1);
       expect((steps * BATCH * CONTEXT) / parameters).toBeCloseTo(20, 1);
@@ -37,7 +58,7 @@ describe("the plan", () => {
   });
 
   it("routes at random at the cost of learned routes, predictors included, and more capacity costs more", () => {
-    for (const size of SIZES) {
+    for (const size of sizes) {
       const [a, b, c, d] = (["a", "b", "c", "d"] as const).map((name) => of(`${name}-${size.name}-1`)) as [
         PlannedRun,
         PlannedRun,
@@ -49,6 +70,34 @@ describe("the plan", () => {
       expect(b.forward["top-k"] / a.forward["top-k"]).toBeLessThan(0.6);
       expect(b.forward.causal, "with its predictors").toBeGreaterThan(b.forward["top-k"]);
     }
+  });
+
+  it("counts of a mixture what a token goes through: one network of eight, or none", () => {
+    const [a, b, e, f, g] = (["a", "b", "e", "f", "g"] as const).map((name) => of(`${name}-0.2-1`)) as [
+      PlannedRun,
+      PlannedRun,
+      PlannedRun,
+      PlannedRun,
+      PlannedRun,
+    ];
+    const [dim, layers] = [48, 6];
+    const network = 3 * dim * 4 * dim;
+    const router = 8 * dim;
+    expect(e.parameters - a.parameters).toBe(layers * (7 * network + router));
+    expect(e.active - a.active).toBe(layers * router);
+    expect(f.active - b.active).toBeCloseTo((layers / 2) * (1 + 1 / 8) * router, 6);
+    expect(g.active - e.active).toBeCloseTo(layers * (6 * dim - (6 / 14) * network), 6);
+    // Forward, the products of the networks that no-ops stand for are spared; a router's are not.
+    const products = CONTEXT * layers * 2 * (6 * dim - (6 / 14) * network);
+    expect((g.forward["top-k"] - e.forward["top-k"]) / products).toBeCloseTo(1, 1);
+    for (const [some, like] of [
+      [e, a],
+      [f, b],
+    ] as const) {
+      expect(some.step / like.step, some.id).toBeGreaterThan(1);
+      expect(some.step / like.step, some.id).toBeLessThan(1.02);
+    }
+    expect(e.forward.causal).toBe(e.forward["top-k"]);
   });
 
   it("stays as it was when the first run began", () => {
@@ -69,14 +118,18 @@ describe("the plan", () => {
     expect(given).toEqual(expect.arrayContaining(["dim=64", 'routing="learned"', "capacity=12.5%"]));
     expect(given).not.toContain("--resume");
     expect(trainArguments(run, { folder: "x", windows: 3 }, true)).toContain("--resume");
+    const mixture = trainArguments(of("g-0.2-1"), { folder: "x", windows: 3 }, false);
+    expect(mixture[1]).toMatch(/isoflop-experts\.mod$/);
+    expect(mixture).toEqual(expect.arrayContaining(["dim=48", "idle=6"]));
   });
 });
 
 /** A run that ended with these losses. */
-const ended = (id: string, topK: number, causal: number): RunResult => {
+const ended = (id: string, topK: number, causal: number, noOps: number | null = null): RunResult => {
   const run = of(id);
   return {
     run,
+    noOps,
     validations: [
       { step: Math.floor(run.steps / 2), loss: { "top-k": topK + 1, causal: causal + 1 } },
       { step: run.steps, loss: { "top-k": topK, causal } },
@@ -91,8 +144,13 @@ describe("what it found", () => {
     ended("b-0.2-1", 1.7, 1.95),
     ended("b-0.2-2", 1.8, 2.05),
     ended("d-0.2-1", 3, 3),
+    ended("f-0.2-1", 1.5, 1.6),
+    ended("f-0.2-2", 1.6, 1.7),
+    ended("g-0.2-1", 1.7, 1.7, 0.401),
+    ended("g-0.2-2", 2.2, 2.2, 0.452),
   ];
-  const groups = groupsOf(plan, results);
+  const groups = groupsOf(runs("depths"), results);
+  const experts = groupsOf(runs("experts"), results);
   const group = (name: string, size = "0.2") =>
     groups.find((g) => g.costs.variant.name === name && g.costs.size.name === size)!;
 
@@ -113,18 +171,36 @@ describe("what it found", () => {
   });
 
   it("is told in a table and a figure, unfinished runs as such", () => {
-    const text = experimentText(groups, 20, { device: "a device", medians: { "a-0.2": 300, "b-0.2": 150 } });
-    expect(text).toContain("**5 of 16 runs are finished**");
+    const times = { depths: { device: "a device", medians: { "a-0.2": 300, "b-0.2": 150 } } };
+    const [text, mixtures] = experimentText(
+      [
+        { name: "depths", groups },
+        { name: "experts", groups: experts },
+      ],
+      20,
+      times,
+    ).split("## Mixture-of-Depths-and-Experts") as [string, string];
+    expect(text).toContain("**5 of 16 runs are finished.**");
     expect(text).toMatch(
       /\| \(b\) MoD 12\.5%, every second layer, 0\.2 M \|.*\| 1\.7500 \(1\.7000 to 1\.8000\) \| 2\.0000 \(1\.9500 to 2\.0500\) \| not distinguishable \|/,
     );
     expect(text).toMatch(/\| \(a\) dense, 0\.2 M \|.*\| 300 \|/);
     expect(text).toContain("| 150 (0.50 ×) |");
     expect(text).toMatch(/\| \(d\) .*0\.2 M \|.*3\.0000 \(one seed\).*\| not yet \|/);
+    expect(mixtures).toContain("**6 of 8 runs are finished.**");
+    expect(mixtures).toContain("(g) chose a no-op in 40.1% to 45.2% of all cases");
+    expect(mixtures).toMatch(/\| \(a\) dense, 0\.2 M \| 222 k \| 222 k \|.*\|  \| 2\.0500 /);
+    expect(mixtures).toMatch(/\| \(f\) .* \| lower \|/);
+    expect(mixtures).toMatch(/\| \(g\) .* \| not distinguishable \|/);
+    expect(mixtures).toContain("| (g) against (e), 0.2 M | lower | not yet | not yet |");
     const svg = figure(groups);
     expect(svg.match(/class="line topk"/g)).toHaveLength(3);
     expect(svg).toContain("no run is finished");
     expect(svg).not.toContain("NaN");
+    const second = figure(experts);
+    expect(second.match(/class="line topk"/g)).toHaveLength(3);
+    expect(second).toContain("(e) MoE");
+    expect(second).not.toContain("NaN");
   });
 });
 
@@ -150,6 +226,25 @@ describe("a log", () => {
     keepResult(kept, result);
     expect(keptResult(kept, run)).toEqual(result);
     expect(keptResult(kept, { ...run, steps: run.steps + 1 })).toBeNull();
+  });
+
+  it("gives the share of choices that were no-ops, of all steps", async () => {
+    const mixture = of("g-0.2-1");
+    const loads = (over: number, ...noOps: readonly number[]): object => ({
+      kind: "experts",
+      step: over,
+      over,
+      mixtures: noOps.map((share) => ({
+        shares: Array.from({ length: 14 }, (_, i) => (i < 8 ? (1 - share) / 8 : share / 6)),
+      })),
+    });
+    const result = await readRun(
+      mixture,
+      write([loads(100, 0.2, 0.4), loads(50, 0.5, 0.7), validation(mixture.steps)]),
+    );
+    expect(result.noOps).toBeCloseTo(0.4, 12);
+    expect((await readRun(of("e-0.2-1"), write([validation(of("e-0.2-1").steps)]))).noOps).toBeNull();
+    await expect(readRun(mixture, write([validation(mixture.steps)]))).rejects.toThrow("is no number");
   });
 
   it("that does not reach the last step, or holds no number, is refused", async () => {
