@@ -8,6 +8,8 @@ import type { ProgramName } from "../../src/program/names.js";
 import { PORTABLE, type Limits, type Target } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { testDevice } from "../device.js";
+import { expectAgreement } from "../end-to-end/agree.js";
+import { compiled, onDevice, randomInput, randomLengths, randomWeights, sessionOf } from "../end-to-end/model.js";
 import { runOnDevice } from "../kernels/operators.js";
 import { Bench, type Setting } from "../ops/bench.js";
 import { mixture, type MixtureSizes } from "../ops/mixture.js";
@@ -149,6 +151,40 @@ model M(dim: int = 64) {
     const computed = schedule(graph, target).steps.map((s) => s.nodes.map((n) => n.op));
     const choice = computed.findIndex((ops) => ops.includes("top_entries"));
     expect(computed[choice - 1]).toEqual(expect.arrayContaining(["rsqrt", "mul", "matmul"]));
+  });
+
+  /** A mixture inside a route: without attention, its rows are the route's as they lie in the stream. */
+  const STAGED = `import { MoD, MoE, RMSNorm, SwiGLU } from "std"
+block Network(dim: int) {
+  norm: RMSNorm(dim)
+  moe:  MoE([for e in 0..5: SwiGLU(dim, 48)], dim, 2)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { moe(norm(x)) }
+}
+model Staged(dim: int = 32) {
+  layer: MoD(Network(dim), dim, 50%)
+  forward(x: f32[B, T <= 64, dim]) -> f32[B, T, dim] { layer(x) }
+}`;
+
+  it("reads the rows of a route where they lie, through both indices", () => {
+    const { graph } = compile(STAGED, { target: PORTABLE });
+    if (!graph) throw new Error("the source does not compile");
+    const computed = schedule(graph, PORTABLE).steps.map((s) => s.nodes.map((n) => n.op));
+    const sort = computed.findIndex((ops) => ops.includes("sort_entries"));
+    expect(computed[sort + 1]).toEqual(expect.arrayContaining(["rsqrt", "mul", "grouped_matmul", "silu"]));
+  });
+
+  it.each([
+    { batch: 1, T: 13 },
+    { batch: 3, T: 64 },
+  ])("gives what the reference gives inside a route: $batch × $T", async ({ batch, T }) => {
+    const { program, graph } = compiled(STAGED);
+    const given = { inputs: { x: randomInput([batch, T, 32], 5) }, lengths: randomLengths(batch, T, 3) };
+    const weights = randomWeights(program, 9);
+    const session = await sessionOf(program, device, weights, { B: batch, T });
+    const tally = { choices: 0, forced: 0 };
+    expectAgreement(graph, weights, given, await onDevice(session, given), { atol: 1e-5, rtol: 1e-5 }, tally);
+    expect(tally.choices).toBeGreaterThan(0);
+    session.dispose();
   });
 
   it("has the same in a step of generation", () => {

@@ -1,5 +1,5 @@
-// Access functions: the coordinates of input elements as affine functions of a result element's coordinates, with at
-// most one indirection through the row indices of a route.
+// Access functions: the coordinates of input elements as affine functions of a result element's coordinates, one of
+// them possibly through the row indices of a route, or of a route and then of the experts by which its rows are sorted.
 import { isGather, isOp, type Node } from "../../ir/graph.js";
 import { addSizes, equalSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
@@ -11,20 +11,30 @@ export interface Affine {
   readonly offset: Size;
 }
 
-/** A coordinate: the affine function or, with an `index`, `index[affine] + plus`. */
+/** A coordinate: the affine function or, with indices i, j, …, `…j[i[affine]] + plus`. */
 export interface Coordinate {
   readonly affine: Affine;
-  readonly index: Value | null;
+  readonly indices: readonly Value[];
   readonly plus: Size;
 }
 
-/** The offset of an element: affine, plus `times` · the value of the index at `at`. */
+/** The offset of an element: affine, plus `times` · what the indices give, each read at what the one before gave. */
 export interface Access {
   readonly affine: Affine;
-  readonly indexed: { readonly index: Value; readonly at: Affine; readonly times: Size } | null;
+  readonly indexed: Indexed | null;
 }
 
-const plain = (affine: Affine): Coordinate => ({ affine, index: null, plus: 0 });
+export interface Indexed {
+  /** The first is read at `at`. */
+  readonly indices: readonly Value[];
+  readonly at: Affine;
+  readonly times: Size;
+}
+
+/** Each is a read before the element's own, and a buffer: two for rows that a route chose and experts sorted. */
+const MOST_INDICES = 2;
+
+const plain = (affine: Affine): Coordinate => ({ affine, indices: [], plus: 0 });
 
 const ownCoordinates = (rank: number): readonly Coordinate[] =>
   Array.from({ length: rank }, (_, d) =>
@@ -42,11 +52,13 @@ export function sameCoordinates(a: readonly Coordinate[], b: readonly Coordinate
   return (
     a.length === b.length &&
     a.every(
-      (c, d) =>
-        c === b[d] || (c.index === b[d]!.index && equalSizes(c.plus, b[d]!.plus) && same(c.affine, b[d]!.affine)),
+      (c, d) => c === b[d] || (sameIndices(c, b[d]!) && equalSizes(c.plus, b[d]!.plus) && same(c.affine, b[d]!.affine)),
     )
   );
 }
+
+const sameIndices = (a: Coordinate, b: Coordinate): boolean =>
+  a.indices.length === b.indices.length && a.indices.every((index, n) => index === b.indices[n]);
 
 const nowhere = (rank: number): Coordinate => plain({ strides: Array.from({ length: rank }, () => 0), offset: 0 });
 
@@ -86,16 +98,18 @@ export function inputCoordinates(
   if (isGather(node)) {
     const dim = isOp(node, "take") ? node.attrs.dim : 0;
     const index = indexOf(node.inputs[1]);
-    // An access has at most one index.
-    if (!index || at.some((c) => c.index)) return null;
-    return at.map((c, d) => (d === dim ? { affine: c.affine, index, plus: 0 } : c));
+    // An access goes through indices along one dimension.
+    if (!index || at.some((c, d) => d !== dim && c.indices.length > 0)) return null;
+    const { affine, indices, plus } = at[dim]!;
+    if (indices.length === MOST_INDICES || plus !== 0) return null;
+    return at.with(dim, { affine, indices: [...indices, index], plus: 0 });
   }
   if (isOp(node, "reshape")) return reshapedCoordinates(extents, at, from, to, rank);
   return isOp(node, "stop_gradient") || isOp(node, "straight") || isOp(node, "barrier") ? at : null;
 }
 
 const shifted = (c: Coordinate, by: number): Coordinate =>
-  c.index
+  c.indices.length > 0
     ? { ...c, plus: addSizes(c.plus, by) }
     : plain({ strides: c.affine.strides, offset: addSizes(c.affine.offset, by) });
 
@@ -122,7 +136,7 @@ function reshapedCoordinates(
     let whole = nowhere(rank).affine;
     for (const t of group.to.toReversed()) {
       const c = at[t]!;
-      if (c.index) return null;
+      if (c.indices.length > 0) return null;
       whole = added(extents, whole, c.affine, step);
       step = extents.times(step, to[t]!);
     }
@@ -136,19 +150,19 @@ const added = (extents: Extents, a: Affine, b: Affine, times: Size): Affine => (
   offset: addSizes(a.offset, extents.times(times, b.offset)),
 });
 
-/** The access of an element in a layout; null where two of its coordinates have an index. */
+/** The access of an element in a layout; null where two of its coordinates have indices. */
 export function accessOf(extents: Extents, layout: Layout, at: readonly Coordinate[], rank: number): Access | null {
   let affine: Affine = { strides: nowhere(rank).affine.strides, offset: layout.offset };
   let indexed: Access["indexed"] = null;
   for (const [d, c] of at.entries()) {
     const times = layout.strides[d]!;
     if (times === 0) continue;
-    if (!c.index) {
+    if (c.indices.length === 0) {
       affine = added(extents, affine, c.affine, times);
       continue;
     }
     if (indexed) return null;
-    indexed = { index: c.index, at: c.affine, times };
+    indexed = { indices: c.indices, at: c.affine, times };
     affine = { strides: affine.strides, offset: addSizes(affine.offset, extents.times(times, c.plus)) };
   }
   return { affine, indexed };

@@ -111,7 +111,10 @@ export class Texts {
   address({ access: { affine, indexed } }: MemoryLeaf, sum: (affine: Affine) => string): string {
     const own = sum(affine);
     if (!indexed) return own;
-    const row = `${this.#kernel.inputOnce(this.#inputs.of(indexed.index), "u32")}[${sum(indexed.at)}]`;
+    const row = indexed.indices.reduce(
+      (at, index) => `${this.#kernel.inputOnce(this.#inputs.of(index), "u32")}[${at}]`,
+      sum(indexed.at),
+    );
     const through = indexed.times === 1 ? row : `${row} * ${this.size(indexed.times)}`;
     return own === "0u" ? through : `${through} + ${own}`;
   }

@@ -165,7 +165,7 @@ export function valuesOf(expressions: readonly Expression[]): readonly Value[] {
     for (const leaf of leaves) {
       if (leaf.kind !== "memory") continue;
       values.add(leaf.value);
-      if (leaf.access.indexed) values.add(leaf.access.indexed.index);
+      for (const index of leaf.access.indexed?.indices ?? []) values.add(index);
     }
   return [...values];
 }
@@ -194,6 +194,6 @@ function accessKey({ affine, indexed }: Access, nameOf: (value: Value) => number
   const sum = ({ strides, offset }: Affine): string =>
     `${strides.map((s) => printSize(same(s))).join(",")}+${printSize(same(offset))}`;
   return indexed
-    ? `${sum(affine)} ${printSize(same(indexed.times))}*${nameOf(indexed.index)}[${sum(indexed.at)}]`
+    ? `${sum(affine)} ${printSize(same(indexed.times))}*${indexed.indices.map(nameOf).join(" ")}[${sum(indexed.at)}]`
     : sum(affine);
 }

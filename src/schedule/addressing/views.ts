@@ -132,7 +132,7 @@ function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): No
 
 /** Whether an index depends on the last dimension of the result. */
 export const indexesColumns = (at: readonly Coordinate[]): boolean =>
-  at.some((c) => c.index && c.affine.strides.at(-1) !== 0);
+  at.some((c) => c.indices.length > 0 && c.affine.strides.at(-1) !== 0);
 
 /**
  * Whether all readers of a value can read it in this layout: none needs it row-major, and its views can be strided

@@ -79,7 +79,8 @@ const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
   );
 
 /**
- * The prologue: pointwise operators inlined into the load of a. Half of the buffers are left for b and the epilogues.
+ * The prologue: pointwise operators inlined into the load of a. Half of the buffers are left for b and the epilogues;
+ * of a product of groups only those for b, where groups start, and the result: rows may be read through two indices.
  */
 function prologueOf(
   product: RowProduct,
@@ -95,7 +96,8 @@ function prologueOf(
     isAssigned,
     allows: isCheap,
   });
-  return found && found.reads.size <= mostBuffers / 2 ? found : null;
+  const most = isOp(product, "grouped_matmul") ? mostBuffers - 3 : mostBuffers / 2;
+  return found && found.reads.size <= most ? found : null;
 }
 
 function grow(start: Draft): Draft {

@@ -92,7 +92,8 @@ function readsOnlyWhatItWrites(
     if (leaf.kind !== "memory" || leaf.value !== value) return true;
     const { affine, indexed } = leaf.access;
     const along =
-      indexed?.index === rows &&
+      indexed?.indices.length === 1 &&
+      indexed.indices[0] === rows &&
       equalSizes(indexed.times, strides[dim]!) &&
       indexed.at.offset === 0 &&
       indexed.at.strides.every((s, d) => s === (d === dim ? 1 : 0));

@@ -34,15 +34,26 @@ describe("a view is opaque", () => {
     const body = `%h = reshape {"shape":["rows(T)",2,2]}(%x)\n%m = reshape {"shape":["rows(T)",4]}(%h)`;
     expect(found(`${body}\n%y = exp(%m)\nresult "y" = %y ${OUTPUT}`).opaque).toEqual([]);
   });
-  it("where an element is found through two indices", () => {
-    const body = `%x2 = sum {"axes":[1],"keep":false}(%x)\n${ROUTES}
-%s = slice {"axis":1,"start":0,"stop":2}(%x)\n%a = take {"dim":0}(%s, %first)
-%again = top {"axis":"L"}(%s2, %kstarts, %kstarts)\n%second = pick {"result":0}(%again)\n%lstarts = pick {"result":1}(%again)\nstarts L = %lstarts
-%b = take {"dim":0}(%a, %second)\n%y = exp(%b)`;
-    const text = body.replace("%again = top", '%s1 = take {"dim":0}(%x2, %first)\n%s2 = exp(%s1)\n%again = top');
-    expect(
-      found(`${text}\nresult "y" = %y [B, L, 2] packed L 0 1`, `${AXES}\naxis L = sequence top of K; k = 1`).opaque,
-    ).toEqual(["take(slice)"]);
+  /** Rows that one route after another chooses, of `depth` routes. */
+  const throughIndices = (depth: number): readonly string[] => {
+    const levels = Array.from({ length: depth }, (_, i) => ({ of: i === 0 ? "T" : `K${i - 1}`, own: `K${i}`, i }));
+    const lines = levels.map(
+      ({ of, own, i }) => `%top${i} = top {"axis":"${own}"}(%score${i}, %s${of}, %s${of})
+%index${i} = pick {"result":0}(%top${i})\n%s${own} = pick {"result":1}(%top${i})\nstarts ${own} = %s${own}
+%picked${i} = take {"dim":0}(%score${i}, %index${i})\n%score${i + 1} = exp(%picked${i})
+%rows${i + 1} = take {"dim":0}(%rows${i}, %index${i})`,
+    );
+    const axes = levels.map(({ of, own }) => `axis ${own} = sequence top of ${of}; k = 1`).join("\n");
+    return found(
+      `%sT = reshape {"shape":["B + 1"]}(%starts)\n%score0 = sum {"axes":[1],"keep":false}(%x)
+%rows0 = slice {"axis":1,"start":0,"stop":2}(%x)\n${lines.join("\n")}\n%y = exp(%rows${depth})
+result "y" = %y [B, K${depth - 1}, 2] packed K${depth - 1} 0 1`,
+      axes,
+    ).opaque;
+  };
+  it("where an element is found through three indices, not through two", () => {
+    expect(throughIndices(2)).toEqual([]);
+    expect(throughIndices(3)).toEqual(["take(slice)"]);
   });
   it("where a product would look up a row for each column that it loads", () => {
     const body = `%x2 = sum {"axes":[1],"keep":false}(%x)\n${ROUTES}\n%a = take {"dim":0}(%x, %first)\n%b = exp(%a)
