@@ -1,18 +1,13 @@
 """The models of pytorch.test.ts in plain PyTorch, 64-bit floats: loss and gradients, then steps of AdamW.
 
-Reads a list of cases as JSON from standard input, writes a list of results. Written from the papers and the language's
+`answer` has the results of a case. Written from the papers and the language's
 documentation, not from modc: so that both are right, or wrong in the same way twice.
 """
 
-import json
 import math
-import sys
 
 import torch
 import torch.nn.functional as F
-
-torch.set_default_dtype(torch.float64)
-torch.set_num_threads(1)
 
 
 def rms_norm(x, weight, eps=1e-5):
@@ -80,7 +75,7 @@ def loss_of(case, weights):
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten()) + extra
 
 
-def run(case):
+def answer(case):
     weights = {path: torch.tensor(w["data"]).view(w["shape"]).requires_grad_() for path, w in case["weights"].items()}
     groups = [{"params": [weights[path]], "weight_decay": case["decay"] if path in case["decays"] else 0.0} for path in weights]
     optimizer = torch.optim.AdamW(groups, betas=tuple(case["betas"]), eps=case["eps"])
@@ -97,6 +92,3 @@ def run(case):
             group["lr"] = rate
         optimizer.step()
     return {"losses": losses, "gradients": gradients, "weights": {path: w.detach().flatten().tolist() for path, w in weights.items()}}
-
-
-json.dump([run(case) for case in json.load(sys.stdin)], sys.stdout)

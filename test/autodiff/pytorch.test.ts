@@ -1,23 +1,17 @@
 // Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides. Skipped, and saying so, where
 // Python has no torch.
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { RATES, trainStep } from "../../src/autodiff/train-step.js";
 import { isOp, nodesOf } from "../../src/ir/graph.js";
 import type { Tensor } from "../../src/ops/define.js";
 import { evaluate } from "../../src/reference/evaluate.js";
+import { expectClose } from "../close.js";
+import { askTorch, hasTorch, torchNote } from "../pytorch.js";
 import { random } from "../random.js";
 import { differentiated, outputName } from "./differences.js";
 import { exampleSource, lowered } from "./models.js";
-import { expectClose } from "../close.js";
 
-const SCRIPT = fileURLToPath(new URL("pytorch.py", import.meta.url));
-/** Debian's own first, for which its package python3-torch is. */
-const python = ["/usr/bin/python3", "python3"].find(
-  (command) => spawnSync(command, ["-c", "import torch"]).status === 0,
-);
-const note = python ? "" : " (skipped: python3 has no torch; on Debian it is python3-torch)";
+const SCRIPT = new URL("pytorch.py", import.meta.url);
 
 const [BATCH, TOKENS, VOCAB] = [2, 12, 17];
 const SET = { vocab: `${VOCAB}`, dim: "16", heads: "2", context: "16", capacity: "25%" };
@@ -68,16 +62,6 @@ function caseOf({ source, layers }: (typeof MODELS)[number], seed: number) {
   return { graph, model, weights, inputs, text };
 }
 
-function ask(cases: readonly unknown[]): readonly Answer[] {
-  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], {
-    input: JSON.stringify(cases),
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-  });
-  if (status !== 0) throw new Error(stderr);
-  return JSON.parse(stdout) as readonly Answer[]; // the script's own form
-}
-
 /**
  * 64-bit sums in another order: relative to the largest of a tensor. Ten steps of an optimiser that divides by the root
  * of its moments widen it.
@@ -88,42 +72,45 @@ function expectLike(found: ArrayLike<number>, expected: readonly number[], toler
 }
 
 // Importing torch alone may take long.
-describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
+describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
   const cases = MODELS.map((model, i) => caseOf(model, i + 1));
-  let asked: readonly Answer[] | null = null;
-  const answer = (i: number): Answer => (asked ??= ask(cases.map((c) => c.text)))[i]!;
+  let asked: Promise<readonly Answer[]>;
+  beforeAll(() => {
+    asked = askTorch(
+      SCRIPT,
+      cases.map((c) => c.text),
+    );
+  });
+  const answer = async (i: number): Promise<Answer> => (await asked)[i]!;
 
   it.each(MODELS.map(({ name }, i) => ({ name, i })))(
     "has the loss and the gradient of every weight of $name",
-    ({ i }) => {
+    async ({ i }) => {
       const { graph, weights, inputs } = cases[i]!;
       const leaves = nodesOf(graph).filter((n) => isOp(n, "weight"));
       expect(leaves.length).toBe(weights.length);
       const whole = differentiated(graph, graph.outputs.find((o) => o.name === "loss")!.node, leaves);
       const { outputs } = evaluate(whole, { inputs, weights: new Map(weights.map((w) => [w.path, w])) });
-      expectLike(outputs.get("loss")!.data, answer(i).losses.slice(0, 1), 1e-12, "loss");
+      const { losses, gradients } = await answer(i);
+      expectLike(outputs.get("loss")!.data, losses.slice(0, 1), 1e-12, "loss");
       for (const { path } of weights)
-        expectLike(
-          outputs.get(outputName({ kind: "weight", name: path }))!.data,
-          answer(i).gradients[path]!,
-          1e-9,
-          path,
-        );
+        expectLike(outputs.get(outputName({ kind: "weight", name: path }))!.data, gradients[path]!, 1e-9, path);
     },
   );
 
-  it.each(MODELS.map(({ name }, i) => ({ name, i })))("is where $name is after ten steps of AdamW", ({ i }) => {
+  it.each(MODELS.map(({ name }, i) => ({ name, i })))("is where $name is after ten steps of AdamW", async ({ i }) => {
     const { graph, model, weights, inputs } = cases[i]!;
     const optimizer = { kind: "adamw", beta1: BETA1, beta2: BETA2, eps: EPS } as const;
     const step = trainStep(graph, model.weights, { optimizer, clip: CLIP, accumulated: false });
     const started = new Map(weights.map((w) => [w.path, { shape: w.shape, data: w.data }]));
     let states: ReadonlyMap<string, Tensor> = new Map();
+    const { losses, weights: after } = await answer(i);
     RATE.forEach((rate, n) => {
       const rates = { shape: [5], data: [rate, DECAY, 1 - BETA1 ** (n + 1), 1 - BETA2 ** (n + 1), 1] };
       const run = evaluate(step.graph, { inputs: new Map([...inputs, [RATES, rates]]), weights: started, states });
-      expectLike(run.outputs.get("loss")!.data, answer(i).losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
+      expectLike(run.outputs.get("loss")!.data, losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
       states = run.states;
     });
-    for (const { path } of weights) expectLike(states.get(path)!.data, answer(i).weights[path]!, 1e-8, path);
+    for (const { path } of weights) expectLike(states.get(path)!.data, after[path]!, 1e-8, path);
   });
 });

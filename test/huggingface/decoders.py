@@ -1,20 +1,18 @@
 """Decoders of the Llama family, and mixtures of experts, in plain PyTorch, 64-bit floats, from their configuration and safetensors files.
 
-Reads a list of jobs as JSON from standard input: a folder, tokens whose logits are wanted, and prompts that are continued greedily. Written from
-the papers and from what Hugging Face documents of its configurations, not from modc: so that both are right, or wrong in the same way twice.
+Each job has a folder, and either tokens whose logits are wanted, or prompts and texts that may be their greedy
+continuations. Written from the papers and from what Hugging Face documents of its configurations, not from modc: so
+that both are right, or wrong in the same way twice.
 """
 
 import json
 import math
 import struct
-import sys
+from functools import cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-
-torch.set_default_dtype(torch.float64)
-torch.set_num_threads(1)
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 ACTIVATIONS = {
@@ -278,21 +276,18 @@ class Decoder:
         x = self.norm(x, "model.norm")
         return x @ (embed if self.config.get("tie_word_embeddings") else self.weights["lm_head.weight"]).T
 
-    def greedy(self, prompt, steps):
-        """Tokens that follow, and by how much the best of the closest step was ahead."""
-        tokens, margin = list(prompt), math.inf
-        for _ in range(steps):
-            best = self.logits([tokens])[0, -1].topk(2)
-            margin = min(margin, (best.values[0] - best.values[1]).item())
-            tokens.append(best.indices[0].item())
-        return {"tokens": tokens[len(prompt) :], "margin": margin}
+    def greedy(self, prompt, text):
+        """The best token after the prompt and each start of the text, and by how much it is ahead of the next."""
+        best = self.logits([prompt + text])[0, len(prompt) - 1 : -1].topk(2)
+        return {"tokens": best.indices[:, 0].tolist(), "ahead": (best.values[:, 0] - best.values[:, 1]).tolist()}
 
 
+decoder = cache(Decoder)
+
+
+@torch.no_grad()
 def answer(job):
-    decoder = Decoder(job["folder"])
-    logits = decoder.logits(job["tokens"])
-    return {"logits": logits.flatten().tolist(), "greedy": [decoder.greedy(p, job["steps"]) for p in job["prompts"]]}
-
-
-with torch.no_grad():
-    json.dump([answer(job) for job in json.load(sys.stdin)], sys.stdout)
+    own = decoder(job["folder"])
+    if "tokens" in job:
+        return own.logits(job["tokens"]).flatten().tolist()
+    return [own.greedy(prompt, text) for prompt, text in zip(job["prompts"], job["texts"])]

@@ -1,19 +1,14 @@
 """Mixtures of experts in plain PyTorch, 64-bit floats: results, losses, gradients, and states after a step.
 
-Reads a list of cases as JSON from standard input, writes a list of results. Written from the papers and the language's
+`answer` has the results of a case. Written from the papers and the language's
 documentation, not from modc. Every expert computes every token here, and what was not chosen is masked away: slow, and
 as far as can be from how modc computes it. `wrong` names a mistake to make on purpose.
 """
 
-import json
 import math
-import sys
 
 import torch
 import torch.nn.functional as F
-
-torch.set_default_dtype(torch.float64)
-torch.set_num_threads(1)
 
 
 def linear(x, weights, path):
@@ -166,7 +161,7 @@ def forward(case, x, weights, states):
     return x.scatter_add(1, gather, inner * score.gather(1, index)[..., None]), loss
 
 
-def run(case):
+def answer(case):
     weights = {p: torch.tensor(w["data"]).view(w["shape"]).requires_grad_() for p, w in case["weights"].items()}
     x, target = (torch.tensor(case[name]["data"]).view(case[name]["shape"]) for name in ("x", "target"))
     states = {}
@@ -182,6 +177,3 @@ def run(case):
         "gradients": {p: numbers(w.grad if w.grad is not None else torch.zeros_like(w)) for p, w in weights.items()},
         "states": {p: numbers(s) for p, s in states.items()},
     }
-
-
-json.dump([run(case) for case in json.load(sys.stdin)], sys.stdout)

@@ -1,21 +1,15 @@
 // Random mixtures of experts against PyTorch: results, losses, gradients and states after a step, in the reference and
 // on the device. Mistakes that implementations make are planted in PyTorch's account, and must show. Skipped, and
 // saying so, where Python has no torch.
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { expectClose } from "../../close.js";
 import { testDevice } from "../../device.js";
 import { compiled, onDevice, randomInput, randomWeights, reference, sessionOf } from "../../end-to-end/model.js";
+import { askTorch, hasTorch, torchNote } from "../../pytorch.js";
 import { random, type Random } from "../../random.js";
 import { soaking } from "../../soak.js";
 
-const SCRIPT = fileURLToPath(new URL("pytorch.py", import.meta.url));
-/** Debian's own first, for which its package python3-torch is. */
-const python = ["/usr/bin/python3", "python3"].find(
-  (command) => spawnSync(command, ["-c", "import torch"]).status === 0,
-);
-const note = python ? "" : " (skipped: python3 has no torch; on Debian it is python3-torch)";
+const SCRIPT = new URL("pytorch.py", import.meta.url);
 
 type Expert = "swiglu" | "gelu" | "nothing" | "same" | "attention";
 type Kind = "moe" | "capacity" | "expert choice" | "above";
@@ -171,16 +165,6 @@ interface Answer {
   readonly states: Readonly<Record<string, readonly number[]>>;
 }
 
-function ask(cases: readonly unknown[]): readonly Answer[] {
-  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], {
-    input: JSON.stringify(cases),
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-  });
-  if (status !== 0) throw new Error(stderr);
-  return JSON.parse(stdout) as readonly Answer[]; // the script's own form
-}
-
 function prepared(c: Case, seed: number) {
   const made = compiled(sourceOf(c), { phase: "train", gradients: true });
   const weights = randomWeights(made.program, seed, 2);
@@ -291,27 +275,39 @@ const CASES = Array.from({ length: soaking ? 300 : 24 }, (_, i) => drawn(1000 + 
 const [REFERENCE, DEVICE] = [1e-9, 1e-4];
 
 // Importing torch alone may take long.
-describe.skipIf(!python)(`mixtures in PyTorch${note}`, { timeout: 240_000 }, () => {
+describe.skipIf(!hasTorch)(`mixtures in PyTorch${torchNote}`, { timeout: 240_000 }, () => {
   const cases = [...CASES, ...MISTAKES.map(([, c]) => ({ ...BASE, ...c }))].map((c, i) => prepared(c, 3 * i + 1));
-  let asked: readonly Answer[] | null = null;
-  const answer = (i: number): Answer => (asked ??= ask(cases.map((c) => c.text(null))))[i]!;
+  let right: Promise<readonly Answer[]>;
+  let wrong: Promise<readonly Answer[]>;
+  beforeAll(() => {
+    right = askTorch(
+      SCRIPT,
+      cases.map((c) => c.text(null)),
+    );
+    wrong = askTorch(
+      SCRIPT,
+      MISTAKES.map(([mistake], i) => cases[CASES.length + i]!.text(mistake)),
+    );
+  });
 
   it.each(cases.map((_, i) => i))("case %i", async (i) => {
     const { graph, program, weights, given } = cases[i]!;
-    expectAnswer(reference(graph, weights, given).outputs, answer(i), REFERENCE);
+    const { outputs } = reference(graph, weights, given);
+    const answer = (await right)[i]!;
+    expectAnswer(outputs, answer, REFERENCE);
     const session = await sessionOf(program, await testDevice(), weights, { B: 7, T: 16 });
     try {
-      expectAnswer(new Map(Object.entries(await onDevice(session, given))), answer(i), DEVICE);
+      expectAnswer(new Map(Object.entries(await onDevice(session, given))), answer, DEVICE);
     } finally {
       session.dispose();
     }
   });
 
-  it("differs where a mistake is planted", () => {
-    const planted = MISTAKES.map(([wrong], i) => cases[CASES.length + i]!.text(wrong));
-    ask(planted).forEach(({ output }, i) => {
-      const right = answer(CASES.length + i).output;
-      const far = Math.max(...output.map((v, n) => Math.abs(v - right[n]!)));
+  it("differs where a mistake is planted", async () => {
+    const answers = await right;
+    (await wrong).forEach(({ output }, i) => {
+      const { output: expected } = answers[CASES.length + i]!;
+      const far = Math.max(...output.map((v, n) => Math.abs(v - expected[n]!)));
       expect(far, MISTAKES[i]![0]).toBeGreaterThan(1e-3);
     });
   });
