@@ -3,7 +3,7 @@ import { compile, type CompileOptions } from "../../src/compile.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Tensor } from "../../src/ops/define.js";
-import type { Program } from "../../src/program/program.js";
+import type { Program, ProgramWeight } from "../../src/program/program.js";
 import { evaluate, type Choice, type Evaluation } from "../../src/reference/evaluate.js";
 import { observedEntries, observedRoute } from "../../src/program/observed.js";
 import { existingEntries, packRoute, packRows } from "../../src/reference/pack.js";
@@ -35,10 +35,14 @@ export type Weights = ReadonlyMap<string, Filled>;
 /**
  * Every weight random: matrices of deviation `gain`/√n, vectors around 1, so that norms, biases and gates all matter.
  */
-export function randomWeights(program: Program, seed: number, gain = 1): Map<string, Filled> {
+export function randomWeights(
+  { weights }: { readonly weights: readonly Pick<ProgramWeight, "path" | "shape">[] },
+  seed: number,
+  gain = 1,
+): Map<string, Filled> {
   const rng = random(seed);
   return new Map(
-    program.weights.map((w) => {
+    weights.map((w) => {
       const count = w.shape.reduce((a, b) => a * b, 1);
       const scale = gain / Math.sqrt(w.shape.at(-1) ?? 1);
       const value = w.shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() * scale;

@@ -3,10 +3,10 @@
 // held against accounts in plain loops, by the papers' own description.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { once } from "../../src/base/once.js";
 import { check } from "../../src/check/check.js";
+import { programFor } from "../../src/compile.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { lower } from "../../src/lower/lower.js";
-import { optimize } from "../../src/passes/index.js";
 import { formatSource } from "../../src/syntax/format-source.js";
 import { checkCausality, checkRows, PREFIXES } from "../../src/verify/laws.js";
 import { loadGraph } from "../../src/verify/machine.js";
@@ -27,6 +27,7 @@ import {
   type GivenInput,
 } from "../end-to-end/model.js";
 import { expectGenerated } from "../ops/generated-whole.js";
+import { optimized } from "../optimized.js";
 import { soaking } from "../soak.js";
 import { ACCOUNTS } from "./variant-accounts.js";
 
@@ -36,6 +37,7 @@ const textOf = (name: string): string => readFileSync(new URL(`${name}.mod`, FOL
 
 /** Encoders, and routes over an image: they look at all tokens. */
 const WHOLE: ReadonlySet<string> = new Set(["a-mod", "colt5", "p-mod-multimodal"]);
+const CAUSAL = NAMES.filter((name) => !WHOLE.has(name));
 
 /** Two layers, of which one routes or both do. */
 const SMALL = { dim: "32", heads: "2", depth: "2" };
@@ -53,11 +55,11 @@ const setOf = (name: string): Readonly<Record<string, string>> => SET[name] ?? {
 
 const checked = (name: string, phase: Phase) =>
   check({ file: `${name}.mod`, text: textOf(name) }, { phase, set: setOf(name), read: () => null });
-function graphOf(name: string, phase: Phase): Graph {
-  const { model, diagnostics, sources } = checked(name, phase);
-  if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
-  return lower(model);
-}
+
+/** For `infer`, made once for all that looks at it. */
+const INFERRED = Object.fromEntries(
+  NAMES.map((name) => [name, once(() => optimized(textOf(name), { phase: "infer", set: setOf(name) }))]),
+);
 
 /** Inputs by their names: tokens, embedded tokens, or which of them are an image's. */
 function inputsOf(graph: Graph, batch: number, T: number, seed: number): Readonly<Record<string, GivenInput>> {
@@ -87,7 +89,8 @@ describe.each(NAMES)("%s", (name) => {
 
   it("gives on a device what the reference gives", async () => {
     const tally: Tally = { choices: 0, forced: 0 };
-    const { program, graph } = compiled(textOf(name), { phase: "infer", set: setOf(name) });
+    const { graph, model } = INFERRED[name]!();
+    const program = programFor({ graph, model, sources: [] });
     const weights = randomWeights(program, 5);
     const session = await sessionOf(program, await testDevice(), weights, { B: 2, T: 16 });
     for (const [batch, T] of [
@@ -131,11 +134,12 @@ describe.each(NAMES)("%s", (name) => {
   );
 
   if (!WHOLE.has(name)) {
-    it("is causal, and no sequence sees another", async () => {
-      const graph = graphOf(name, "generate");
-      const machine = { device: await testDevice() };
-      const weights = randomWeights(compiled(textOf(name), { phase: "generate", set: setOf(name) }).program, 5);
-      const loaded = await loadGraph(machine, optimize(graph), weights);
+    // What generates as one pass does is causal too: the short run has one of the two of each, by turns.
+    const turn = CAUSAL.indexOf(name) % 2;
+
+    it.skipIf(!soaking && turn === 1)("is causal, and no sequence sees another", async () => {
+      const { graph, model } = optimized(textOf(name), { phase: "generate", set: setOf(name) });
+      const loaded = await loadGraph({ device: await testDevice() }, graph, randomWeights(model, 5));
       const given = (seed: number, batch: number, T: number) =>
         new Map(Object.entries(inputsOf(graph, batch, T, seed)));
       const causal = await checkCausality(
@@ -149,7 +153,7 @@ describe.each(NAMES)("%s", (name) => {
       loaded.dispose();
     });
 
-    it("generates token by token what one pass gives", async () => {
+    it.skipIf(!soaking && turn === 0)("generates token by token what one pass gives", async () => {
       const text = Object.entries(setOf(name)).reduce(
         (source, [parameter, value]) => source.replace(new RegExp(`(\\b${parameter}: int = )\\d+`, "g"), `$1${value}`),
         textOf(name),
@@ -165,10 +169,10 @@ describe.each(NAMES)("%s", (name) => {
 
 describe("accounts in plain loops", () => {
   it.each(Object.keys(ACCOUNTS))("of %s agree", (name) => {
-    const { program, graph } = compiled(textOf(name), { phase: "infer", set: setOf(name) });
+    const { graph, model } = INFERRED[name]!();
     const T = 17;
     for (const seed of [1, 2, 3]) {
-      const weights = randomWeights(program, seed);
+      const weights = randomWeights(model, seed);
       const inputs = inputsOf(graph, 1, T, seed);
       const wanted = ACCOUNTS[name]!({ weights, heads: 2 }, inputs).flat();
       const found = reference(graph, weights, { inputs }).outputs.get("output")!.data;

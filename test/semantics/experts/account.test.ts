@@ -1,5 +1,6 @@
 // Random programs with experts against an account of them in plain loops, which must also notice mistakes.
 import { describe, expect, it } from "vitest";
+import { once } from "../../../src/base/once.js";
 import { testDevice } from "../../device.js";
 import { expectAgreement, type Tally } from "../../end-to-end/agree.js";
 import {
@@ -14,6 +15,7 @@ import {
   type Case,
   type Filled,
 } from "../../end-to-end/model.js";
+import { optimized, type Optimized } from "../../optimized.js";
 import { random } from "../../random.js";
 import { soaking } from "../../soak.js";
 import { account, type Mistake, type Numbers, type Spec, type Values } from "./account.js";
@@ -57,8 +59,8 @@ function trial(seed: number): Trial {
  * Random weights; every third router scores its first two experts alike, so that ties are decided. Not where experts
  * choose: of two alike each token's share is a half, up to a rounding that would decide between tokens.
  */
-function weightsOf({ program }: ReturnType<typeof compiled>, { spec }: Trial, seed: number): Map<string, Filled> {
-  const weights = randomWeights(program, seed);
+function weightsOf({ model }: Optimized, { spec }: Trial, seed: number): Map<string, Filled> {
+  const weights = randomWeights(model, seed);
   const router = weights.get("moe.router.weight")!;
   const width = router.shape[1]!;
   if (seed % 3 === 0 && spec.chooses !== "experts" && router.shape[0]! > 1) router.data.copyWithin(width, 0, width);
@@ -74,14 +76,22 @@ function padded(outputs: readonly (readonly (readonly number[])[])[], T: number,
 
 const sizes = ({ given, spec }: Trial): readonly [T: number, dim: number] => [given.inputs["x"]!.shape[1]!, spec.dim];
 
+/** Each program, and what the reference makes of it: a mistake is one of the account, and changes neither. */
+const programs = Array.from({ length: PROGRAMS }, (_, seed) =>
+  once(() => {
+    const made = trial(seed);
+    const own = optimized(made.source);
+    const weights = weightsOf(own, made, seed);
+    return { made, graph: own.graph, weights, wanted: reference(own.graph, weights, made.given) };
+  }),
+);
+
 describe("a random program with experts", () => {
   const seeds = Array.from({ length: PROGRAMS }, (_, seed) => seed);
 
   it.each(seeds)("%i computes what the account says", (seed) => {
-    const made = trial(seed);
-    const own = compiled(made.source);
-    const weights = weightsOf(own, made, seed);
-    const found = reference(own.graph, weights, made.given).outputs.get("output")!.data;
+    const { made, weights, wanted } = programs[seed]!();
+    const found = wanted.outputs.get("output")!.data;
     const { ratio, text } = furthest(
       found,
       padded(account(made.spec, weights, made.sequences).outputs, ...sizes(made)),
@@ -92,19 +102,17 @@ describe("a random program with experts", () => {
   });
 
   it.each(seeds.filter((seed) => seed % 3 === 1))("%i computes it on the device", async (seed) => {
-    const made = trial(seed);
-    const own = compiled(made.source);
-    const { program, graph } = own;
-    const weights = weightsOf(own, made, seed);
+    const { made, graph, weights, wanted } = programs[seed]!();
+    const { program } = compiled(made.source);
     const session = await sessionOf(program, await testDevice(), weights, { B: 1, T: 4 });
     const tally: Tally = { choices: 0, forced: 0 };
-    expectAgreement(graph, weights, made.given, await onDevice(session, made.given), DEVICE, tally);
+    expectAgreement(graph, weights, made.given, await onDevice(session, made.given), DEVICE, tally, wanted);
     session.dispose();
   });
 
   it.each(seeds.filter((seed) => seed % 2 === 0))("%i has the gradients of the account", (seed) => {
     const made = trial(seed);
-    const own = compiled(made.source, { phase: "train", gradients: true });
+    const own = optimized(made.source, { phase: "train", gradients: true });
     const weights = weightsOf(own, made, seed);
     const outputs = reference(own.graph, weights, made.given).outputs;
     const here = account(made.spec, weights, made.sequences);
@@ -132,7 +140,7 @@ describe("a random program with experts", () => {
 
   it.each(seeds.filter((seed) => isCausal(trial(seed).spec)))("%i is the same token after token", (seed) => {
     const made = trial(seed);
-    const own = compiled(made.source, { phase: "generate" });
+    const own = optimized(made.source, { phase: "generate" });
     const weights = weightsOf(own, made, seed);
     const found = reference(own.graph, weights, made.given).outputs.get("output")!.data;
     const { ratio, text } = furthest(
@@ -161,13 +169,10 @@ describe("the account", () => {
   ];
 
   it.each(mistakes)("notices the mistake: %s", (mistake) => {
-    const wrong = Array.from({ length: PROGRAMS }, (_, seed) => seed).filter((seed) => {
-      const made = trial(seed);
-      const own = compiled(made.source);
-      const weights = weightsOf(own, made, seed);
-      const found = reference(own.graph, weights, made.given).outputs.get("output")!.data;
+    const wrong = programs.filter((program) => {
+      const { made, weights, wanted } = program();
       const { outputs } = account(made.spec, weights, made.sequences, mistake);
-      return furthest(found, padded(outputs, ...sizes(made)), 1e-3, 1e-3).ratio > 1;
+      return furthest(wanted.outputs.get("output")!.data, padded(outputs, ...sizes(made)), 1e-3, 1e-3).ratio > 1;
     });
     expect(wrong.length).toBeGreaterThan(1);
   });

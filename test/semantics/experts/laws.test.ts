@@ -13,6 +13,7 @@ import {
   reference,
   sessionOf,
 } from "../../end-to-end/model.js";
+import { optimized } from "../../optimized.js";
 import { expectGenerated } from "../../ops/generated-whole.js";
 import { soaking } from "../../soak.js";
 import { CHOICES, decoder, EXPERTS, mixture, type Mixture } from "./sources.js";
@@ -46,8 +47,8 @@ describe("a list of blocks indexed by a choice", () => {
       const of = (loop: boolean): Mixture => ({ ...pair, n, k, loop });
 
       it(`is the loop over its blocks: ${named(pair)}, ${k} of ${n}, ${B} × ${T}`, () => {
-        const [own, loop] = [compiled(mixture(of(false))), compiled(mixture(of(true)))];
-        const weights = randomWeights(own.program, 7);
+        const [own, loop] = [optimized(mixture(of(false))), optimized(mixture(of(true)))];
+        const weights = randomWeights(own.model, 7);
         const [a, b] = [own, loop].map(({ graph }) => reference(graph, weights, given).outputs.get("output")!.data);
         const { ratio, text } = furthest(a!, b!, 1e-12, 1e-12);
         expect(ratio, text).toBeLessThan(1);
@@ -55,8 +56,8 @@ describe("a list of blocks indexed by a choice", () => {
 
       it(`has the gradients of the loop: ${named(pair)}, ${k} of ${n}, ${B} × ${T}`, () => {
         const train = { phase: "train", gradients: true } as const;
-        const [own, loop] = [compiled(mixture(of(false)), train), compiled(mixture(of(true)), train)];
-        const weights = randomWeights(own.program, 7);
+        const [own, loop] = [optimized(mixture(of(false)), train), optimized(mixture(of(true)), train)];
+        const weights = randomWeights(own.model, 7);
         const [a, b] = [own, loop].map(({ graph }) => reference(graph, weights, given).outputs);
         expect([...a!.keys()].sort()).toEqual([...b!.keys()].sort());
         let moving = 0;

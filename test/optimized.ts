@@ -1,0 +1,23 @@
+// The optimized graph of a source, for tests that look at the reference alone: nothing is scheduled, no kernel written.
+import { check } from "../src/check/check.js";
+import type { Model } from "../src/check/model.js";
+import { checkOptions, recipeOf, type CompileOptions } from "../src/compile.js";
+import { formatDiagnostics } from "../src/diagnostics/format.js";
+import type { Graph } from "../src/ir/graph.js";
+import { optimize } from "../src/passes/index.js";
+import { materialOf } from "../src/recipes.js";
+
+export interface Optimized {
+  readonly graph: Graph;
+  readonly model: Model;
+}
+
+/** What `compile` has of it before it schedules; fails with the diagnostics. */
+export function optimized(source: string, options: CompileOptions = {}): Optimized {
+  const { model, diagnostics, sources } = check(
+    { file: options.file ?? "model.mod", text: source },
+    checkOptions(options),
+  );
+  if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
+  return { graph: optimize(recipeOf(options, model).graph(materialOf(model)), { verify: true }), model };
+}
