@@ -8,12 +8,16 @@ const SOAK = Math.max(1, Number(process.env["SOAK"] ?? "1"));
 /** Whether this is a soak: what the short run leaves out is run too. */
 export const soaking = process.env["SOAK"] !== undefined;
 
+/** Of a list every `nth` in the short run, from the one at `turn`; in a soak all. */
+export const byTurns = <T>(list: readonly T[], nth: number, turn = 0): readonly T[] =>
+  soaking ? list : list.filter((_, i) => i % nth === turn % nth);
+
 /**
  * Of a list that the default device goes through: all on it and in a soak; on SwiftShader, which compiles slowly, every
  * `nth` in the short run, from the one at `first`.
  */
 export const thinned = <T>(which: TestDevice, list: readonly T[], nth: number, first = 0): readonly T[] =>
-  which === "default" || soaking ? list : list.filter((_, i) => i % nth === first % nth);
+  which === "default" ? list : byTurns(list, nth, first);
 
 /** Cases of a trial: so many, as many times as the soak goes on; two fifths of them in the short run. */
 export const cases = (once: number): number => Math.round(once * (soaking ? SOAK : 0.4));

@@ -8,6 +8,7 @@ import { testDevice } from "../device.js";
 import { Bench, type Case, type Setting } from "../ops/bench.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 import { expectClose } from "../close.js";
+import { byTurns } from "../soak.js";
 
 let device: Device;
 beforeAll(async () => {
@@ -89,8 +90,8 @@ describe("top", () => {
     ["NaN and infinities among them", (r) => [NaN, Infinity, -Infinity, 0, -0, 1][r.below(6)]!],
     ["scores that differ in the last bit", (r) => 1 + r.below(7) * 2 ** -23],
   ];
-  it.each(scores)("of 65,536 tokens: %s", async (_name, values) => {
-    for (const k of [1, 8192, 65_535]) {
+  it.each(scores.map((s, i) => [...s, i] as const))("of 65,536 tokens: %s", async (_name, values, i) => {
+    for (const k of byTurns([8192, 1, 65_535], 3, i)) {
       const b = bench({
         batch: 2,
         tokens: 65_536,

@@ -12,41 +12,56 @@ import type { Tunings } from "../../src/schedule/tunings/index.js";
 import type { DType } from "../../src/base/dtype.js";
 import { testDevice, type TestDevice } from "../device.js";
 import type { Case } from "../ops/bench.js";
-import { caseOf, samples } from "../ops/samples.js";
-import { soaking } from "../soak.js";
+import { comparisonSamples } from "../ops/samples-comparisons.js";
+import { pointwiseSamples } from "../ops/samples-pointwise.js";
+import { caseOf, samples, type Sample } from "../ops/samples.js";
+import { byTurns, soaking } from "../soak.js";
 
 /** Operators whose kernels SwiftShader compiles for seconds, with the samples that the short run has of them there. */
 const SLOW: { readonly [K in OpName]?: readonly string[] } = {
   attention: ["causal, unequal lengths", "f16"],
   attention_kept: ["causal, unequal lengths"],
   attention_grad: ["causal, unequal lengths"],
-  sample: ["more ties than are held"],
+  received: ["causal, unequal lengths"],
+  sample: [],
 };
 
 /**
- * One test for each sample of each operator. On SwiftShader the short run has every third of them, with those that hold
- * f16, which it lacks; and few of those that compile slowly.
+ * Operators of which the default device's short run has every `nth` sample, by turns: pointwise ones, which share their
+ * samples and the code that these are for, and those of attention, whose kernels are the largest.
  */
+const TURNS: ReadonlyMap<string, number> = new Map([
+  ...Object.keys({ ...pointwiseSamples, ...comparisonSamples }).map((op) => [op, 3] as const),
+  ...(["attention", "attention_kept", "attention_grad", "received"] as const).map((op) => [op, 3] as const),
+]);
+
+/** The samples of an operator in this run. On SwiftShader the short one has every fourth, and those that hold f16. */
+function chosenOf(which: TestDevice, op: OpName, list: readonly Sample[]): readonly Sample[] {
+  if (soaking) return list;
+  if (which === "default") return byTurns(list, TURNS.get(op) ?? 1, [...TURNS.keys()].indexOf(op) + 1);
+  const some = SLOW[op];
+  if (some) {
+    for (const sample of some) expect(list.map((c) => c.name)).toContain(sample);
+    return list.filter((sample) => some.includes(sample.name));
+  }
+  return list.filter((sample, i) => i % 4 === 0 || holdsHalves(caseOf(op, sample).graph));
+}
+
+/** One test for each chosen sample of each operator. */
 export function describeOperators(which: TestDevice): void {
-  const thin = which === "swiftshader" && !soaking;
   let device: Device;
   beforeAll(async () => {
     device = await testDevice(which);
   });
   for (const [name, { list }] of Object.entries(samples)) {
     const op = name as OpName; // a key of the total table
-    describe(op, () => {
-      const some = thin ? SLOW[op] : undefined;
-      const chosen = thin
-        ? list.filter((sample, i) =>
-            some ? some.includes(sample.name) : i % 3 === 0 || holdsHalves(caseOf(op, sample).graph),
-          )
-        : list;
-      for (const sample of some ?? []) expect(chosen.map((c) => c.name)).toContain(sample);
-      it.each(chosen.map((sample) => [sample.name, sample] as const))("%s", async (_name, sample) => {
-        await compareOnDevice(device, op, caseOf(op, sample));
+    const chosen = chosenOf(which, op, list);
+    if (chosen.length > 0)
+      describe(op, () => {
+        it.each(chosen.map((sample) => [sample.name, sample] as const))("%s", async (_name, sample) => {
+          await compareOnDevice(device, op, caseOf(op, sample));
+        });
       });
-    });
   }
 }
 

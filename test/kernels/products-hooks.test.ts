@@ -20,6 +20,7 @@ import type { Step } from "../../src/schedule/plan.js";
 import { candidates, tuningsFor, type ProductTunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { expectClose } from "../close.js";
+import { thinned } from "../soak.js";
 
 const [M, K, N] = [37, 67, 72];
 
@@ -192,7 +193,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     const tried = candidates("products", device.target).filter((c) =>
       /^(vectors|subgroup) (1 × 2|4 × 2|16 × 2)(, |$)/.test(c.name),
     );
-    for (const products of [plain, ...tried.map((c) => c.tunings)]) {
+    for (const products of [plain, ...thinned(which, tried, 2, 1).map((c) => c.tunings)]) {
       const runs = await run(device, products, data);
       const { byValue } = products;
       // For a tile of many sums another stands in, which is compiled sooner.

@@ -8,7 +8,7 @@ import { schedule } from "../../src/schedule/schedule.js";
 import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { Bench, type Case } from "../ops/bench.js";
-import { thinned } from "../soak.js";
+import { byTurns, thinned } from "../soak.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
 /** Some of all there are, by name; `tunings.test.ts` goes through them all, at fewer shapes. */
@@ -66,8 +66,9 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
   it.each(SHAPES.map(([name, c], i) => [name, c, i] as const))(
     "agree with the reference in every way: %s",
     async (_name, c, i) => {
-      // On SwiftShader a quarter of the ways for each shape, in turn.
-      for (const tunings of thinned(which, [...tuningsOf(device.target).values()], 4, i))
+      // In the short run a third of the ways for each shape, in turn, and on SwiftShader a sixth.
+      const ways = byTurns([...tuningsOf(device.target).values()], 3, i);
+      for (const tunings of thinned(which, ways, 2, Math.floor(i / 3)))
         await compareOnDevice(device, "matmul", c, device.target, tunings);
     },
   );
@@ -81,7 +82,7 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
     );
     const x = all.options.inputs.get("x1")!.data;
     let expected: readonly number[] | null = null;
-    for (const [name, tunings] of thinned(which, [...tuningsOf(device.target)], 4)) {
+    for (const [name, tunings] of thinned(which, [...tuningsOf(device.target)], 6)) {
       const bits = [...((await runOnDevice(device, all, device.target, tunings))["y0"]!.data as Float32Array)];
       expected ??= bits;
       expect(bits, name).toEqual(expected);
