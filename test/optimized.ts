@@ -12,12 +12,15 @@ export interface Optimized {
   readonly model: Model;
 }
 
-/** What `compile` has of it before it schedules; fails with the diagnostics. */
+/** What `compile` has of it before it schedules, each pass verified unless it says otherwise; fails with the diagnostics. */
 export function optimized(source: string, options: CompileOptions = {}): Optimized {
   const { model, diagnostics, sources } = check(
     { file: options.file ?? "model.mod", text: source },
     checkOptions(options),
   );
   if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
-  return { graph: optimize(recipeOf(options, model).graph(materialOf(model)), { verify: true }), model };
+  return {
+    graph: optimize(recipeOf(options, model).graph(materialOf(model)), { verify: options.verify ?? true }),
+    model,
+  };
 }

@@ -2,13 +2,10 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
-import { check } from "../../src/check/check.js";
+import { afterAll, describe, expect, it } from "vitest";
 import { groupOf } from "../../src/cost/group.js";
 import { ledger, stepsWithin, type Ledger, type LedgerOptions } from "../../src/cost/ledger.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { lower } from "../../src/lower/lower.js";
-import { optimize } from "../../src/passes/index.js";
+import { optimized, type Optimized } from "../optimized.js";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -21,10 +18,15 @@ interface Case extends Partial<Omit<LedgerOptions, "extents">> {
 const ledgerOfExample = (name: string, options: Case): Ledger =>
   ledgerOf(name, readFileSync(join(root, "examples", name), "utf8"), options);
 
+/** By text and parameters: deep models are asked of again and again. */
+const known = new Map<string, Optimized>();
+afterAll(() => known.clear());
+
 function ledgerOf(file: string, text: string, { set = {}, B = 1, T, ...options }: Case): Ledger {
-  const checked = check({ file, text }, { phase: "infer", set, read: () => null });
-  if (!checked.model) throw new Error(formatDiagnostics(checked.diagnostics, { sources: checked.sources }));
-  return ledger(optimize(lower(checked.model)), checked.model, {
+  const key = JSON.stringify([text, set]);
+  const { graph, model } = known.get(key) ?? optimized(text, { file, set, verify: false });
+  known.set(key, { graph, model });
+  return ledger(graph, model, {
     extents: new Map([
       ["B", B],
       ["T", T],

@@ -1,6 +1,6 @@
 // Parameters of published mixtures of experts, all and active for a token, from their configurations; of gpt-oss, whose
 // folders are refused, from a text of its sizes.
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
 import { ledger, type Ledger } from "../../src/cost/ledger.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
@@ -9,7 +9,18 @@ import { decoderSource } from "../../src/huggingface/decoder-source.js";
 import { lower } from "../../src/lower/lower.js";
 import { PUBLISHED } from "./published-folders.js";
 
+/** By text and depth: most are asked for again. */
+const known = new Map<string, Ledger>();
+afterAll(() => known.clear());
+
 function ledgerOf(text: string, depth: number): Ledger {
+  const key = `${depth} ${text}`;
+  const found = known.get(key) ?? countedOf(text, depth);
+  known.set(key, found);
+  return found;
+}
+
+function countedOf(text: string, depth: number): Ledger {
   const checked = check({ file: "m.mod", text }, { phase: "infer", set: { depth: String(depth) }, read: () => null });
   if (!checked.model) throw new Error(formatDiagnostics(checked.diagnostics, { sources: checked.sources }));
   // What is read of a weight is the same before the passes and after them.

@@ -7,6 +7,7 @@ import { Staging } from "../../src/runtime/staging.js";
 import { BUFFER_USAGE } from "../../src/runtime/gpu-flags.js";
 import { testDevice } from "../device.js";
 import { FEED_FORWARD, MODELS, SMALL, VOCABULARY, withBindings } from "../schedule/vocabularies.js";
+import { thinned } from "../soak.js";
 import { expectAgreement } from "./agree.js";
 import {
   compiled,
@@ -56,8 +57,9 @@ describe.each(["default", "swiftshader"] as const)("on %s", (which) => {
     return onDevice(session, given(objective));
   };
 
-  describe.each(Object.entries(MODELS))("%s", (_name, source) => {
-    it.each(["forward", "objective"] as const)(
+  // On SwiftShader one of the two for each model, in turn.
+  describe.each(Object.entries(MODELS).map((m, i) => [...m, i] as const))("%s", (_name, source, i) => {
+    it.each(thinned(which, ["forward", "objective"] as const, 2, i))(
       "%s agrees with the reference, and with itself in one piece",
       async (entry) => {
         const inParts = compiled(source, { entry, target: withBindings(device.target, SMALL) });

@@ -132,10 +132,13 @@ describe("a device that is lost", () => {
   });
 
   it("ends the generation where none takes its place, and says why", async () => {
-    const gone = await open({
-      ahead: 1,
-      recover: () => Promise.reject(new NoDeviceError("there is no other", { hint: "buy one" })),
-    });
+    const gone = await open(
+      {
+        ahead: 1,
+        recover: () => Promise.reject(new NoDeviceError("there is no other", { hint: "buy one" })),
+      },
+      dense,
+    );
     const failed = all(gone, PROMPTS, { maxTokens: 9 }, (n) => n === 6);
     await expect(failed).rejects.toThrow(
       expect.objectContaining({
@@ -145,9 +148,9 @@ describe("a device that is lost", () => {
       }) as Error,
     );
     expect(gone.summary!.generatedTokens).toBe(6);
-    const none = await open({ ahead: 1, recover: null });
+    const none = await open({ ahead: 1, recover: null }, dense);
     await expect(all(none, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(DeviceLostError);
-    const other = await open({ ahead: 1, recover: async () => ({ device: await openDevice(), generation: dense }) });
+    const other = await open({ ahead: 1, recover: async () => ({ device: await openDevice(), generation }) }, dense);
     await expect(all(other, PROMPTS, { maxTokens: 9 }, (n) => n === 2)).rejects.toThrow(
       /the generation to go on with is of another model/,
     );
@@ -155,28 +158,34 @@ describe("a device that is lost", () => {
 
   it("again and again, before anything is said, ends it too; so does its caller's signal", async () => {
     let opened = 0;
-    const doomed = await open({
-      ahead: 1,
-      recover: async () => {
-        opened++;
-        const device = await openDevice();
-        // It loads, and is lost as soon as it is to do something.
-        setTimeout(() => device.gpu.destroy(), 0);
-        return { device };
+    const doomed = await open(
+      {
+        ahead: 1,
+        recover: async () => {
+          opened++;
+          const device = await openDevice();
+          // It loads, and is lost as soon as it is to do something.
+          setTimeout(() => device.gpu.destroy(), 0);
+          return { device };
+        },
       },
-    });
+      dense,
+    );
     await expect(all(doomed, PROMPTS, { maxTokens: 9 }, (n) => n === 3)).rejects.toThrow(
       expect.objectContaining({ code: "device-lost" }) as Error,
     );
     expect(opened).toBe(1);
     const controller = new AbortController();
-    const stopped = await open({
-      ahead: 1,
-      recover: async () => {
-        controller.abort(new Error("enough"));
-        return { device: await openDevice() };
+    const stopped = await open(
+      {
+        ahead: 1,
+        recover: async () => {
+          controller.abort(new Error("enough"));
+          return { device: await openDevice() };
+        },
       },
-    });
+      dense,
+    );
     await expect(all(stopped, PROMPTS, { maxTokens: 9, signal: controller.signal }, (n) => n === 3)).rejects.toThrow(
       "enough",
     );

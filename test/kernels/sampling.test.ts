@@ -227,7 +227,7 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
 
   it("draws from the exact distribution, whatever is filtered", async () => {
     const vocabulary = 97;
-    const draws = slow ? 70 : 400;
+    const draws = slow ? (soaking ? 70 : 40) : 400;
     const batches = slow && !soaking ? 1 : 3;
     const logits = normals(randomFrom(3), vocabulary, 2);
     await using(vocabulary, draws, async (run) => {

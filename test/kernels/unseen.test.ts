@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { load } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { compiled, onDevice, randomInput, reference } from "../end-to-end/model.js";
-import { thinned } from "../soak.js";
+import { soaking, thinned } from "../soak.js";
 
 const source = (options: string): string => `
 model Seen(d: int = 4) {
@@ -38,7 +38,8 @@ describe.each(["default", "swiftshader"] as const)("attention on the %s device",
     session.dispose();
   });
 
-  it("tells scores that are all −∞ from no key", async () => {
+  // SwiftShader compiles the two of them for a second.
+  it.skipIf(which === "swiftshader" && !soaking)("tells scores that are all −∞ from no key", async () => {
     const { program, graph } = compiled(`
 model Lowest(d: int = 2) {
   forward(q: f32[B, T <= 64, d], k: f32[B, T, d]) -> (a: f32[B, T, 1], b: f32[B, T, 1]) {
