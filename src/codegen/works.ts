@@ -157,7 +157,9 @@ class Traffic {
     for (const node of unit.nodes)
       node.inputs.forEach((input, i) => {
         if (own.has(input)) return;
-        const rows = i === 0 ? (touched(node)?.read ?? null) : null;
+        const touches = touched(node);
+        const rows = i === 0 ? (touches?.read ?? null) : null;
+        const share = touches?.share?.input === i ? touches.share.of : null;
         for (const { root, result, type } of this.#storedValuesOf(input)) {
           if (own.has(root) || root.op === "constant") continue;
           if (!ids.has(root)) ids.set(root, ids.size);
@@ -168,7 +170,8 @@ class Traffic {
               key,
               (read = { whole: this.#inMemory(root, result, bytesOf([root.types[result]!])), parts: new Map() }),
             );
-          const part = this.#inMemory(root, result, rows ?? bytesOf([type]));
+          const seen = rows ?? (share === null ? bytesOf([type]) : multiplySizes(share, bytesOf([type])));
+          const part = this.#inMemory(root, result, seen);
           // Two different views of one value show different parts of it; two reads of the same rows are counted once.
           read.parts.set(rows === null ? `${printSize(part)} ${viewKey(input, ids)}` : `rows ${printSize(part)}`, part);
         }
@@ -196,7 +199,7 @@ function viewKey(node: Node, ids: Map<Node, number>): number {
   return ids.get(node)!;
 }
 
-/** How much of input 0 and of its result a node touches; null: all. */
+/** How much of its inputs and of its result a node touches; null: all. */
 const touched = <K extends OpName>(node: Node<K>): Touched | null => ops[node.op].touches?.(node) ?? null;
 
 function costOfGroup(unit: StepGroup, traffic: Traffic): Pick<ProgramWork, "flops" | "bytes"> {

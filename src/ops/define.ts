@@ -85,10 +85,12 @@ export type Columns = "kept" | "reduced" | null;
 
 /** Bytes accessed, at 4 per value. */
 export interface Touched {
-  /** Bytes of input 0 that are read. */
-  readonly read: Size;
+  /** Bytes of input 0 that are read; null: all. */
+  readonly read: Size | null;
   /** Bytes of the result that are written; null: all. */
   readonly written: Size | null;
+  /** The share of another input that is read; absent: all. */
+  readonly share?: { readonly input: number; readonly of: Size };
 }
 
 /** The lowering of an operator to WGSL, by its kind in the vocabulary. */
@@ -171,7 +173,7 @@ export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   readonly starts?: (node: Node<K>, axes: readonly Axis[]) => StartsRead;
   /** Inputs that decide which rows are chosen. They are never stored in a lossy encoding. */
   readonly chooses?: readonly number[];
-  /** The bytes of input 0 and of the result that it accesses; absent: all. */
+  /** The bytes of its inputs and of its result that it accesses; absent: all. */
   readonly touches?: (node: Node<K>) => Touched;
   /** `again`: the backward pass recomputes the result instead of storing it, as for pointwise operators. */
   readonly saved?: "again";

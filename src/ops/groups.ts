@@ -3,12 +3,18 @@ import { countOf, exactly } from "../base/collections.js";
 import { typeOf } from "../ir/graph.js";
 import { printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
+import { addSizes, applySize, divideSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { OpTable, Tensor } from "./define.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, roundStored, tensor } from "./tensors.js";
 
 type Groups = "sort_entries" | "entry_rows" | "sum_entries" | "grouped_matmul" | "grouped_contract";
+
+/** The largest share of the matrices in b that the rows of a can need. */
+function usedShare(a: TensorType, b: TensorType): Size {
+  const [groups, rows] = [b.shape[0]!, a.shape[0]!];
+  return divideSizes(applySize("min", [groups, rows]), groups) ?? 1;
+}
 
 /** Records of groups of rows. */
 export const groups: Pick<OpTable, Groups> = {
@@ -128,9 +134,15 @@ export const groups: Pick<OpTable, Groups> = {
       expectType(inputs, 2, "u32", [oneMore(count)]);
       return [{ dtype: sameDtype(a, b), shape: [a.shape[0]!, columns] }];
     },
-    cost: (inputs, _attrs, results) => ({
-      flops: multiplySizes(multiplySizes(2, inputs[0]!.shape[1]!), elements(results[0]!)),
-      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    // Reads the matrices of as many groups as there can be rows: at one token those of its experts.
+    cost: ([a, b, starts], _attrs, [y]) => ({
+      flops: multiplySizes(multiplySizes(2, a!.shape[1]!), elements(y!)),
+      bytes: addSizes(multiplySizes(usedShare(a!, b!), bytesOf([b!])), bytesOf([a!, starts!, y!])),
+    }),
+    touches: ({ inputs: [a, b] }) => ({
+      read: null,
+      written: null,
+      share: { input: 1, of: usedShare(typeOf(a), typeOf(b)) },
     }),
     evaluate(inputs, { transposed }) {
       const [a, b, starts] = [at(inputs, 0), at(inputs, 1), at(inputs, 2).data];
