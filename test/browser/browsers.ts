@@ -21,6 +21,8 @@ export interface TestPage {
   /** What the page logged as errors, and exceptions nobody caught. */
   readonly errors: readonly string[];
   screenshot(path: `${string}.png`): Promise<void>;
+  /** Ends what it still does, on its device too. */
+  close(): Promise<void>;
 }
 
 export interface TestBrowser {
@@ -60,6 +62,7 @@ async function launchChromium(executablePath: string): Promise<TestBrowser> {
         evaluate: (expression) => page.evaluate(expression),
         errors,
         screenshot: async (file) => void (await page.screenshot({ path: file })),
+        close: () => page.close(),
       };
     },
     close: () => browser.close(),
@@ -88,6 +91,7 @@ async function launchFirefox(executablePath: string): Promise<TestBrowser> {
         evaluate: (expression) => page.evaluate(expression),
         errors,
         screenshot: async (file) => void (await page.screenshot({ path: file })),
+        close: () => page.close(),
       };
     },
     close: () => browser.close(),

@@ -6,8 +6,8 @@ import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { createGenerator } from "../../src/generate/index.js";
-import { openDevice } from "../../src/runtime/index.js";
 import { modc, root, temporaryFolder } from "../cli/spawn.js";
+import { sparingDevice } from "../device.js";
 import { launch, programPath, type TestBrowser, type TestPage } from "./browsers.js";
 
 const TOKENS = 16;
@@ -36,7 +36,7 @@ describe.skipIf(!installed)(`modc build --single-file in chromium${note}`, { tim
       /moby\.html: a page that goes on from a text, [\d.]+ MiB: open it in a browser with WebGPU\n$/,
     );
     const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
-    const device = await openDevice();
+    const device = await sparingDevice();
     const generator = await createGenerator(generation!, device, WEIGHTS);
     const bytes: number[] = [];
     for await (const { token } of generator.generate([new TextEncoder().encode("Call me")], { maxTokens: TOKENS }))
