@@ -25,7 +25,7 @@ beforeAll(async () => {
  */
 const TYPING = String.raw`
 zmodload zsh/zpty; zpty it zsh -f -i
-zpty -w it "PROMPT=; autoload -U compinit; compinit -u -D; source ../zsh; zstyle ':completion:*' verbose no"
+zpty -w it "PROMPT=; autoload -U compinit; compinit -u -d ../zcompdump; source ../zsh; zstyle ':completion:*' verbose no"
 zpty -w it 'compadd () { if [[ \${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return $?; fi; local -a hits; builtin compadd -O hits "$@"; print -rl -- HITS $hits; }'
 zpty -w it 'bindkey ^I complete-word; print RE""ADY'; zpty -r -m it x '*READY*'
 zpty -n -w it "$1"$'\t'; zpty -n -w it $'\C-u'; zpty -n -w it $'print DO""NE\n'

@@ -136,7 +136,7 @@ describe("modc tune", () => {
 
   it("keeps what it found when it is interrupted", async () => {
     const output = join(folder.path, "interrupted.json");
-    const args = [join(root, "dist/src/cli/main.js"), "tune", model, "--budget", "16s", "--output", output, "--fresh"];
+    const args = [join(root, "dist/src/cli/main.js"), "tune", model, "--budget", "12s", "--output", output, "--fresh"];
     const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let [said, sent] = ["", false];
     child.stderr.setEncoding("utf8").on("data", (text: string) => {

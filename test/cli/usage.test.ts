@@ -218,7 +218,7 @@ describe("streams", () => {
   });
 
   it("a reader that goes away ends the command quietly", async () => {
-    const child = spawn(process.execPath, ["dist/src/cli/main.js", "ir", "examples/moby.mod", "--set", "depth=200"], {
+    const child = spawn(process.execPath, ["dist/src/cli/main.js", "ir", "examples/moby.mod", "--set", "depth=60"], {
       cwd: root,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -236,10 +236,8 @@ describe("streams", () => {
         "dist/src/cli/main.js",
         "run",
         "examples/moby.mod",
-        "--set",
-        "depth=60",
         "--text",
-        "Call me Ishmael",
+        "Call me Ishmael. ".repeat(15),
         "--device",
         "reference",
       ],
