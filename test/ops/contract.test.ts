@@ -1,5 +1,6 @@
 // The contract of the operator table: every record does what its other parts say, on every sample.
 import { describe, expect, it } from "vitest";
+import { once } from "../../src/base/once.js";
 import { nodesOf, type Node } from "../../src/ir/graph.js";
 import { parseGraph } from "../../src/ir/parse.js";
 import { printGraph } from "../../src/ir/print.js";
@@ -12,7 +13,7 @@ import { runSizes, toTensor } from "../../src/reference/inputs.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { resolveSizes } from "../../src/size/axes.js";
 import type { Case } from "./bench.js";
-import { allSamples, caseOf, samples } from "./samples.js";
+import { allSamples, caseOf, named, samples } from "./samples.js";
 
 const costOf = <K extends OpName>(node: Node<K>): Cost =>
   ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
@@ -35,61 +36,81 @@ function sizesOf({ graph, options }: Case) {
 describe.each(Object.keys(samples))("%s", (op) => {
   const own = allSamples
     .filter((s) => s.op === op)
-    .map(({ sample }) => ({ name: sample.name, sample, made: caseOf(op as OpName, sample) })); // a key of the table
+    .map(({ sample }) => {
+      const made = caseOf(op as OpName, sample); // a key of the table
+      return { name: sample.name, sample, made, outputs: once(() => evaluate(made.graph, made.options).outputs) };
+    });
+  const ofEach = (check: (sample: (typeof own)[number]) => void) => (): void => {
+    for (const sample of own) named(sample.name, () => check(sample));
+  };
 
   it("has samples of distinct names", () => {
     expect(own.length).toBeGreaterThan(0);
     expect(new Set(own.map((s) => s.name)).size).toBe(own.length);
   });
 
-  it.each(own)("$name: is sound, and holds the operator", ({ made }) => {
-    expect(verify(made.graph, ops)).toEqual([]);
-    expect(nodesOf(made.graph).map((n) => n.op)).toContain(op);
-  });
+  it(
+    "is sound, and holds the operator",
+    ofEach(({ made }) => {
+      expect(verify(made.graph, ops)).toEqual([]);
+      expect(nodesOf(made.graph).map((n) => n.op)).toContain(op);
+    }),
+  );
 
-  it.each(own)("$name: evaluates to what was worked out, in the types inferred", ({ made, sample }) => {
-    // The evaluator itself holds every result to its inferred type.
-    const { outputs } = evaluate(made.graph, made.options);
-    expect(outputs.size).toBeGreaterThan(0);
-    sample.expected?.forEach((values, i) => expectClose([...outputs.get(`y${i}`)!.data], values));
-  });
+  it(
+    "evaluates to what was worked out, in the types inferred",
+    ofEach(({ outputs, sample }) => {
+      // The evaluator itself holds every result to its inferred type.
+      expect(outputs().size).toBeGreaterThan(0);
+      sample.expected?.forEach((values, i) => expectClose([...outputs().get(`y${i}`)!.data], values));
+    }),
+  );
 
-  it.each(own)("$name: prints and parses to the same", ({ made }) => {
-    const text = printGraph(made.graph);
-    const parsed = parseGraph(text, ops);
-    expect(printGraph(parsed)).toBe(text);
-    expect(evaluate(parsed, made.options).outputs).toEqual(evaluate(made.graph, made.options).outputs);
-  });
+  it(
+    "prints and parses to the same",
+    ofEach(({ made, outputs }) => {
+      const text = printGraph(made.graph);
+      const parsed = parseGraph(text, ops);
+      expect(printGraph(parsed)).toBe(text);
+      expect(evaluate(parsed, made.options).outputs).toEqual(outputs());
+    }),
+  );
 
-  it.each(own)("$name: costs a finite number of operations and bytes", ({ made }) => {
-    const sizes = sizesOf(made);
-    for (const node of nodesOf(made.graph)) {
-      const { flops, bytes } = costOf(node);
-      for (const value of [sizes.number(flops), sizes.number(bytes)]) {
-        expect(Number.isFinite(value)).toBe(true);
-        expect(value).toBeGreaterThanOrEqual(0);
+  it(
+    "costs a finite number of operations and bytes",
+    ofEach(({ made }) => {
+      const sizes = sizesOf(made);
+      for (const node of nodesOf(made.graph)) {
+        const { flops, bytes } = costOf(node);
+        for (const value of [sizes.number(flops), sizes.number(bytes)]) {
+          expect(Number.isFinite(value)).toBe(true);
+          expect(value).toBeGreaterThanOrEqual(0);
+        }
       }
-    }
-  });
+    }),
+  );
 
-  it.each(own)("$name: ignores what lies beyond the end of a sequence", ({ made }) => {
-    const { graph, options } = made;
-    const lengths = options.lengths;
-    if (!lengths) return;
-    const noisy = new Map(
-      graph.inputs.map((input) => [
-        input.name,
-        input.packing
-          ? withNoise(
-              toTensor(input.name, options.inputs.get(input.name)!, input.node.attrs.dtype),
-              input.packing,
-              lengths,
-            )
-          : options.inputs.get(input.name)!,
-      ]),
-    );
-    expect(evaluate(graph, { ...options, inputs: noisy }).outputs).toEqual(evaluate(graph, options).outputs);
-  });
+  it(
+    "ignores what lies beyond the end of a sequence",
+    ofEach(({ made, outputs }) => {
+      const { graph, options } = made;
+      const lengths = options.lengths;
+      if (!lengths) return;
+      const noisy = new Map(
+        graph.inputs.map((input) => [
+          input.name,
+          input.packing
+            ? withNoise(
+                toTensor(input.name, options.inputs.get(input.name)!, input.node.attrs.dtype),
+                input.packing,
+                lengths,
+              )
+            : options.inputs.get(input.name)!,
+        ]),
+      );
+      expect(evaluate(graph, { ...options, inputs: noisy }).outputs).toEqual(outputs());
+    }),
+  );
 });
 
 describe("pointwise expressions", () => {

@@ -69,3 +69,12 @@ function seedOf(text: string): number {
   for (const c of text) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193) >>> 0;
   return hash;
 }
+
+/** What is checked of one of several samples in one test: where it fails, the sample is named. */
+export function named<T>(name: string, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}

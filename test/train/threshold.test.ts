@@ -9,6 +9,7 @@ import { check } from "../../src/check/check.js";
 import { lowered } from "../autodiff/models.js";
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
+import { soaking } from "../soak.js";
 
 const source = readFileSync(new URL("../../examples/variants/threshold.mod", import.meta.url), "utf8");
 const set = { vocab: "17", dim: "16", heads: "2", depth: "2", context: "32", capacity: "25%", rate: "0.25" };
@@ -81,7 +82,7 @@ describe("the example of a threshold that follows a capacity", () => {
       return { inputs: { tokens: words(), targets: words() }, rows, length };
     };
     const shares: number[] = [];
-    for (let n = 0; n < 40; n++) {
+    for (let n = 0; n < (soaking ? 40 : 28); n++) {
       const { computedShare } = await trainer.step([batch(), batch()], { learningRate: 0.002 });
       shares.push(computedShare);
     }
