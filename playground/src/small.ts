@@ -20,4 +20,6 @@ export const SMALL: Readonly<Record<string, Readonly<Record<string, string>>>> =
 export const TINY: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   moby: { dim: "32", heads: "2", depth: "4" },
   llama: { vocab: "256", dim: "32", heads: "2", kv_heads: "1", hidden: "64", depth: "2", context: "256" },
+  moe: { dim: "32", heads: "2", depth: "2", hidden: "48" },
+  mode: { dim: "32", heads: "2", depth: "2", hidden: "64" },
 };

@@ -26,6 +26,15 @@ export interface Layer {
   readonly routed: boolean;
 }
 
+/** A mixture of experts, and how many it has. */
+export interface Mixture {
+  readonly path: string;
+  readonly experts: number;
+}
+
+/** By mixture, the experts of a token; null where it did not get there, or where they are not known. */
+export type Chosen = readonly (readonly number[] | null)[];
+
 export type RunEvent =
   | { readonly kind: "stage"; readonly text: string }
   /** The device and the source of the weights. */
@@ -35,15 +44,22 @@ export type RunEvent =
       readonly weights: string;
       readonly trained: boolean;
       readonly layers: readonly Layer[];
+      readonly mixtures: readonly Mixture[];
     }
-  /** The prompt as a text for each token, with the routes that each took; null where unknown. */
+  /** The prompt as a text for each token, with the routes that each took, null where unknown, and its experts. */
   | {
       readonly kind: "prompt";
       readonly pieces: readonly string[];
       readonly computed: readonly (readonly (boolean | null)[])[];
+      readonly experts: readonly Chosen[];
     }
-  /** `computed`: the routes of the previous token. */
-  | { readonly kind: "token"; readonly text: string; readonly computed: readonly boolean[] | null };
+  /** `computed` and `experts`: the routes and experts of the previous token. */
+  | {
+      readonly kind: "token";
+      readonly text: string;
+      readonly computed: readonly boolean[] | null;
+      readonly experts: Chosen | null;
+    };
 
 export interface TrainAsk {
   readonly source: Omit<Source, "phase">;

@@ -1,10 +1,12 @@
 // Runs a model on a prompt: compiles it for the page's device, loads its weights, and reports each token.
+import { chosenExperts } from "../../../src/generate/chosen-experts.js";
 import { countOf } from "../../../src/base/collections.js";
 import { compileGeneration } from "../../../src/compile-generation.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
 import {
   ByteText,
   createGenerator,
+  ExpertLog,
   type Generation,
   type Generator,
   type Summary,
@@ -32,22 +34,30 @@ let ready: Ready | null = null;
 export async function run(ask: RunAsk, tell: (event: RunEvent) => void, signal: AbortSignal): Promise<Summary> {
   const { generator, weights, trained } = await prepare(ask, tell, signal);
   const { generation } = generator;
-  tell({ kind: "ready", device: describeDevice(generator.device), weights, trained, layers: layersOf(generation) });
+  const mixtures = (generation.choices ?? []).map(({ path, entries }) => ({
+    path: path.replace(/\.chosen$/, ""),
+    experts: entries,
+  }));
+  const layers = layersOf(generation);
+  tell({ kind: "ready", device: describeDevice(generator.device), weights, trained, layers, mixtures });
   const prompt = [...new TextEncoder().encode(ask.prompt)];
   if (prompt.length === 0) throw new ModelError("the prompt is empty", "give it at least one character");
-  tell({ kind: "prompt", pieces: piecesOf(prompt), computed: await routesOf(generator, prompt, signal) });
+  tell({ kind: "prompt", pieces: piecesOf(prompt), ...(await read(generator, prompt, signal)) });
   const text = new ByteText();
   const { temperature, topP, seed, maxTokens } = ask;
+  const log = new ExpertLog(generation);
   const tokens = generator.generate([prompt], {
     maxTokens,
     sampling: temperature === 0 ? {} : { temperature, topP, seed },
+    observe: log,
     signal,
   });
   for (;;) {
     const next = await tokens.next();
     if (next.done) return next.value;
     const { token, routes, finish } = next.value;
-    tell({ kind: "token", text: text.push([token]) + (finish === null ? "" : text.end()), computed: routes });
+    const added = text.push([token]) + (finish === null ? "" : text.end());
+    tell({ kind: "token", text: added, computed: routes, experts: routes && log.last(0, routes) });
   }
 }
 
@@ -75,7 +85,8 @@ async function prepare(
         ? weightsLearned(source)
         : null;
   const onProgress = (event: { readonly kind: string; readonly done?: number; readonly total?: number }): void => {
-    if (event.kind !== "grow") tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` });
+    const first = device.alive ? "" : "the device was lost, another goes on: ";
+    if (event.kind !== "grow") tell({ kind: "stage", text: `${first}${event.kind} ${event.done} of ${event.total}` });
   };
   const generator = await createGenerator(generation, device, found?.values, { seed: 0, signal, onProgress });
   ready = { key, generator, weights: found?.name ?? "random weights, so the text is noise", trained: found !== null };
@@ -150,17 +161,24 @@ export function layersOf({ axes, layers }: Pick<Generation, "axes" | "layers">):
 }
 
 /**
- * For each token of a prompt and each route, whether the token took it; null where no cache records it. The prompt is
- * read for a single token here, and again for the generation.
+ * For each token of a prompt and each route, whether the token took it, null where no cache records it; and its experts.
+ * The prompt is read for a single token here, and again for the generation.
  */
-async function routesOf(
+async function read(
   generator: Generator,
   prompt: readonly number[],
   signal: AbortSignal,
-): Promise<readonly (readonly (boolean | null)[])[]> {
-  for await (const _ of generator.generate([prompt], { maxTokens: 1, signal }));
-  const taken = (await generator.taken()).map((sequences) => sequences && new Set(sequences[0]));
-  return prompt.map((_, t) => taken.map((positions, i) => (i === 0 ? true : (positions?.has(t) ?? null))));
+): Promise<Pick<Extract<RunEvent, { readonly kind: "prompt" }>, "computed" | "experts">> {
+  const log = new ExpertLog(generator.generation);
+  for await (const _ of generator.generate([prompt], { maxTokens: 1, observe: log, signal }));
+  const places = (await generator.taken()).map((sequences) => sequences?.[0] ?? null);
+  const taken = places.map((positions) => positions && new Set(positions));
+  const rows = log.chosen.map((sequences) => sequences[0] ?? []);
+  const mixtures = chosenExperts(generator.generation, prompt.length, [], rows, places);
+  return {
+    computed: prompt.map((_, t) => taken.map((positions, i) => (i === 0 ? true : (positions?.has(t) ?? null)))),
+    experts: prompt.map((_, t) => mixtures.map(({ tokens }) => tokens[t] ?? null)),
+  };
 }
 
 /** The characters that each byte completes. */

@@ -6,7 +6,8 @@ import { percent } from "./numbers.js";
 /** For each route, with all tokens first, whether a token took it; null where unknown. */
 export type Computed = readonly (boolean | null)[];
 
-const CELL = 14;
+/** Width of a token. */
+export const CELL = 14;
 const ROW = 18;
 
 export class HeatMap {
@@ -113,7 +114,7 @@ export class HeatMap {
 }
 
 /** The text with one column for each character. */
-function visible(text: string): string {
+export function visible(text: string): string {
   if (text === "\n") return "↵";
   if (text === " ") return "␣";
   return Array.from(text.trim())[0] ?? "·";

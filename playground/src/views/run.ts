@@ -2,10 +2,11 @@
 // routes.
 import { ModcError } from "../../../src/base/errors.js";
 import weightsUrl from "../../../examples/moby.safetensors?url";
-import type { DeviceCalls, Layer, RunEvent, WeightsChoice } from "../device/protocol.js";
+import type { Chosen, DeviceCalls, Layer, Mixture, RunEvent, WeightsChoice } from "../device/protocol.js";
 import { choice, field, h } from "../dom.js";
 import type { Source } from "../source.js";
 import type { Remote } from "../worker/remote.js";
+import { ExpertMap } from "./experts.js";
 import { HeatMap, type Computed } from "./heat.js";
 import { percent } from "./numbers.js";
 import type { View, ViewContext } from "./view.js";
@@ -37,11 +38,18 @@ export function runView(
   const status = h("p", { class: "note told" });
   const stream = h("div", { class: "stream", role: "log", "aria-label": "Text", "aria-live": "off", tabindex: 0 });
   const heat = new HeatMap();
+  const experts = new ExpertMap();
   const legend = h(
     "p",
     { class: "note", hidden: true },
     "The darker a token, the more of the layers with routes computed it. Below: a column a token, a row a layer; " +
       "a dot where the layer was skipped.",
+  );
+  const expertLegend = h(
+    "p",
+    { class: "note", hidden: true },
+    "Experts: the numbers of those that a token took in each mixture, none where it skipped the layer. Below, the load " +
+      "of each expert: the darker, the more; dashed where no token took it.",
   );
   const note = webgpuNote("run");
   button.disabled = note !== null;
@@ -54,7 +62,8 @@ export function runView(
     field("Seed", seed),
     field("Weights", pick),
   );
-  const panel = h("div", {}, note, h("div", { class: "prompt" }, prompt), bar, status, stream, legend, heat.element);
+  const panel = h("div", {}, note, h("div", { class: "prompt" }, prompt), bar, status, stream, legend);
+  panel.append(heat.element, expertLegend, experts.element);
 
   async function start(): Promise<void> {
     if (!source || running) return;
@@ -63,24 +72,26 @@ export function runView(
     button.textContent = "Stop";
     stream.replaceChildren();
     heat.start([]);
-    legend.hidden = true;
-    const shown = new Shown(stream, heat);
+    experts.start([]);
+    legend.hidden = expertLegend.hidden = true;
+    const shown = new Shown(stream, heat, experts);
     const began = performance.now();
     let text = "";
     let where = "";
     const onEvent = (event: RunEvent): void => {
-      // Stages after the start are those of reopening a lost device.
-      if (event.kind === "stage")
-        status.textContent = where === "" ? `${event.text} …` : `the device was lost, another goes on: ${event.text} …`;
+      if (event.kind === "stage") status.textContent = `${event.text} …`;
       else if (event.kind === "ready") {
         status.textContent = where = `${event.device}; ${event.weights}`;
         say(`Generating with ${event.weights}`);
         legend.hidden = !event.layers.some((l) => l.routed);
-        shown.start(event.layers);
-      } else if (event.kind === "prompt") event.pieces.forEach((piece, i) => shown.prompt(piece, event.computed[i]!));
+        expertLegend.hidden = event.mixtures.length === 0;
+        shown.start(event.layers, event.mixtures);
+      } else if (event.kind === "prompt")
+        event.pieces.forEach((piece, i) => shown.prompt(piece, event.computed[i]!, event.experts[i]!));
       else {
+        status.textContent = where;
         text += event.text;
-        shown.token(event.text, event.computed);
+        shown.token(event.text, event.computed, event.experts);
       }
     };
     const ask = {
@@ -138,27 +149,32 @@ class Shown {
   constructor(
     readonly stream: HTMLElement,
     readonly heat: HeatMap,
+    readonly experts: ExpertMap,
   ) {}
 
-  start(layers: readonly Layer[]): void {
+  start(layers: readonly Layer[], mixtures: readonly Mixture[]): void {
     this.#routed = layers.filter((l) => l.routed);
     this.#layers = layers.length;
     this.heat.start(layers);
+    this.experts.start(mixtures);
   }
 
-  prompt(text: string, computed: Computed): void {
+  prompt(text: string, computed: Computed, chosen: Chosen): void {
     this.#append(text, "token given");
     this.#shade(computed);
     this.heat.add(text, computed);
+    this.experts.add(text, chosen);
   }
 
-  token(text: string, before: Computed | null): void {
+  token(text: string, before: Computed | null, chosen: Chosen | null): void {
     if (before) {
       this.#shade(before);
       this.heat.fill(before);
     }
+    if (chosen) this.experts.fill(chosen);
     this.#append(text, "token");
     this.heat.add(text, null);
+    this.experts.add(text, null);
   }
 
   #append(text: string, name: string): void {
