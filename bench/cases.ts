@@ -63,6 +63,27 @@ const product = (rows: number, size: number): Case => ({
   peers: null,
 });
 
+function mixture(of: {
+  readonly T: number;
+  readonly k: number;
+  readonly hidden: number;
+  readonly experts: number;
+}): Case {
+  const { T, k, hidden, experts } = of;
+  return {
+    id: `mixture-${k}of${experts}`,
+    title: `${k} of ${experts} experts, hidden ${hidden}, T = ${T}`,
+    kind: "mixture",
+    T,
+    dim: DIM,
+    heads: 1,
+    k,
+    set: { hidden, experts, k },
+    flops: 2 * T * DIM * (3 * k * hidden + experts),
+    peers: null,
+  };
+}
+
 export const cases: readonly Case[] = [
   block("dense", 512),
   block("mod", 512),
@@ -87,6 +108,7 @@ export const cases: readonly Case[] = [
     flops: 4 * 512 * 512 * DIM,
     peers: null,
   },
+  mixture({ T: 512, k: 2, hidden: 1024, experts: 8 }),
   {
     id: "moby",
     title: "moby.mod whole, T = 256",

@@ -48,6 +48,11 @@ export function musts(measured: readonly Measured[], firstRuns: readonly FirstRu
       return row(figure, [String(limits[0]), String(limits[1])], overDense(dense, mod, limits));
     }),
     row(
+      "mixture of 2 of 8 experts against the fastest correct WebGPU peer, which computes all, T = 512",
+      ["5 × faster", "8 ×"],
+      againstPeers(of("mixture-2of8"), [5, 8]),
+    ),
+    row(
       "score, selection and compaction, share of the MoD block at T = 2048",
       ["5%", "2%"],
       routingShare(of("mod-2048")),

@@ -6,7 +6,7 @@ export interface Sent {
   readonly data: Float32Array | Uint32Array;
 }
 
-export type Kind = "dense" | "mod" | "routing" | "product" | "attention" | "moby";
+export type Kind = "dense" | "mod" | "routing" | "product" | "attention" | "mixture" | "moby";
 
 /** Everything a peer needs to build a block; the same for every peer. */
 export interface CaseData {
@@ -15,7 +15,7 @@ export interface CaseData {
   readonly T: number;
   readonly dim: number;
   readonly heads: number;
-  /** Rows that a routed layer chooses. */
+  /** Rows that a routed layer chooses, or experts that a token chooses. */
   readonly k: number;
   /** The block as modc reads it, and parameters to set. */
   readonly source: string;

@@ -1,81 +1,75 @@
-// Mixtures of experts against a dense gated network that does as many operations: `node bench/start.mjs mixtures`.
+// Mixtures of experts against what does as many operations: `node bench/start.mjs mixtures` writes mixtures.md.
 //
 // Floor: the products alone, of rows in whole tiles. A group of rows ends in the middle of a tile: half a tile for each
-// expert, 6% of 128 rows each by tiles of 16, and 12% of 64. Weights are read once for each panel and expert instead of
-// once a panel; choice, sorting and sum read and write a few rows for each token. Expected before measuring: 1.1 and
-// 1.15; wanted: 1.25 at most.
-//
-// Both run in turns. Times are of the processor, which plays the device: other work on the machine moves them less.
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { compile } from "../../src/compile.js";
-import { load, openDevice, type Device } from "../../src/runtime/index.js";
-import { random } from "../random.js";
+// expert, 6% of 128 rows each by tiles of 16, 12% of 64, and half of 16, which a staged layer has at T = 512. Weights
+// are read once for each panel and expert instead of once a panel; choice, sorting and sum read and write a few rows
+// for each token. Expected before measuring: 1.1 and 1.15 over dense, 1.4 and 1.1 of staged layers.
+import { openDevice } from "../../src/runtime/index.js";
+import { atMost, between, two } from "../musts.js";
+import { replaceFile } from "../replace-file.js";
+import { ratioOf, spreadOf } from "../statistics.js";
+import { spread, table } from "../tables.js";
+import { COMPARISONS, type Comparison } from "./comparisons.js";
 
-const ROUNDS = 15;
-const DIM = 512;
+const ROUNDS = 7;
 
-interface Pair {
-  readonly title: string;
-  readonly tokens: number;
-  readonly k: number;
-  readonly hidden: number;
-  readonly experts: number;
+/** Milliseconds of a call, of several; and those of the processor, which on a software device is the device too. */
+async function timed(
+  call: () => Promise<void>,
+  times: number,
+): Promise<{ readonly wall: number; readonly processor: number }> {
+  const [begun, before] = [performance.now(), process.cpuUsage()];
+  for (let i = 0; i < times; i++) await call();
+  const { user, system } = process.cpuUsage(before);
+  return { wall: (performance.now() - begun) / times, processor: (user + system) / 1000 / times };
 }
 
-const PAIRS: readonly Pair[] = [
-  { title: "2 of 8 experts, hidden 1024, T = 512", tokens: 512, k: 2, hidden: 1024, experts: 8 },
-  { title: "4 of 64 experts, hidden 512, T = 1024", tokens: 1024, k: 4, hidden: 512, experts: 64 },
-];
-
-/** A function that runs a model of the bench once, and returns the milliseconds of the processor that it took. */
-async function prepared(
-  device: Device,
-  model: string,
-  set: Readonly<Record<string, string>>,
-  tokens: number,
-): Promise<() => Promise<number>> {
-  const text = readFileSync(join(import.meta.dirname, "..", "models", `${model}.mod`), "utf8");
-  const { program } = compile(text, { set, target: device.target });
-  if (!program) throw new Error(`${model}.mod has faults`);
-  const draws = random(7);
-  const normal = (count: number, scale: number): Float32Array =>
-    Float32Array.from({ length: count }, () => draws.normal() * scale);
-  const values = ({ shape }: { readonly shape: readonly number[] }): Float32Array =>
-    normal(
-      shape.reduce((n, s) => n * s, 1),
-      0.03,
-    );
-  const session = await load(program, device, values, { max: { B: 1, T: tokens } });
-  const inputs = { x: { shape: [1, tokens, DIM], data: normal(tokens * DIM, 1) } };
-  return async () => {
-    const before = process.cpuUsage();
-    await session.run(inputs, { outputs: ["output"] });
-    const { user, system } = process.cpuUsage(before);
-    return (user + system) / 1000;
-  };
+async function row(of: Comparison, by: "wall" | "processor"): Promise<readonly string[]> {
+  const times: { readonly own: number[]; readonly other: number[] } = { own: [], other: [] };
+  for (let round = 0; round <= ROUNDS; round++) {
+    // A turn of each takes about as long.
+    const [own, other] = [await timed(of.run, Math.round(1 / of.share)), await timed(of.beside, 1)];
+    if (round === 0) continue; // compiles kernels
+    times.own.push(own[by]);
+    times.other.push(other[by]);
+  }
+  const ratio = ratioOf(
+    times.own.map((ms) => ms / of.share),
+    times.other,
+  );
+  return [
+    of.title,
+    spread(times.own),
+    spread(times.other),
+    of.share.toFixed(3),
+    between(ratio, two),
+    two(spreadOf(times.own).low / spreadOf(times.other).low / of.share),
+    `${of.limits[0]}`,
+    atMost(ratio.median, of.limits),
+  ];
 }
-
-const sorted = (times: readonly number[]): readonly number[] => times.toSorted((a, b) => a - b);
 
 const device = await openDevice({ spare: false });
-for (const { title, tokens, k, hidden, experts } of PAIRS) {
-  const set = { hidden: `${hidden}` };
-  const mixture = await prepared(device, "mixture", { ...set, experts: `${experts}`, k: `${k}` }, tokens);
-  const dense = await prepared(device, "gated", set, tokens * k);
-  const times: { readonly mixture: number[]; readonly dense: number[] } = { mixture: [], dense: [] };
-  for (let round = 0; round <= ROUNDS; round++) {
-    const [own, other] = [await mixture(), await dense()];
-    // The first round compiles kernels.
-    if (round > 0) times.mixture.push(own);
-    if (round > 0) times.dense.push(other);
-  }
-  const [own, other] = [sorted(times.mixture), sorted(times.dense)];
-  const middle = Math.floor(ROUNDS / 2);
-  const shown = (ms: number): string => `${ms.toFixed(0)} ms`;
-  process.stdout.write(
-    `${title}: ${shown(own[middle]!)} against ${shown(other[middle]!)} of a dense network of ${k * tokens} rows, ` +
-      `${(own[middle]! / other[middle]!).toFixed(2)} in the middle, ${(own[0]! / other[0]!).toFixed(2)} at best\n`,
-  );
+const { software } = device.info;
+const rows: (readonly string[])[] = [];
+for (const prepared of COMPARISONS) {
+  const comparison = await prepared(device);
+  const found = await row(comparison, software ? "processor" : "wall");
+  comparison.dispose();
+  process.stderr.write(`mixtures: ${found[0]}: ${found[4]}, ${found[7]}\n`);
+  rows.push(found);
 }
 device.destroy();
+const text = `# Mixtures of experts beside what does as many operations
+
+\`node bench/start.mjs mixtures\` on ${device.info.name}. Both run in turns, ${ROUNDS} behind a first that compiles,
+the lighter as many times a turn as makes both as long, each applied 8 times to its own result; times are milliseconds
+${software ? "of the processor, which plays the device" : "of the clock"}, medians with the smallest and the largest.
+*Ratio* is the time of the first over that of the second and over *share*, the part of the second's work that the first
+has to do: by operations for staged layers, by choices for experts that do nothing. *At best* divides the shortest
+times.
+
+${table(["", "ms", "ms of the other", "share", "ratio", "at best", "must", ""], rows)}
+`;
+process.stdout.write(text);
+replaceFile("mixtures.md", text);

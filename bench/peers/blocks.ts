@@ -29,6 +29,8 @@ export function block<V>(ops: Ops<V>, data: CaseData, start: V): Block<V> {
       const layer = layerOf(ops, data, "layer", "gelu", data.kind === "mod");
       return { start, apply: layer, next: same };
     }
+    case "mixture":
+      return { start, apply: mixture(ops, data), next: same };
     case "moby":
       return { start, apply: moby(ops, data), next: (logits) => ops.argmax(logits) };
     case "routing":
@@ -230,6 +232,56 @@ function shared<V>(ops: Ops<V>, { T, dim, heads }: CaseData): Common<V> {
     sin: ops.constant(sin, [T, width]),
     mask: ops.constant(triangle(T), [T, T]),
   };
+}
+
+/**
+ * A mixture of gated networks behind a norm, added to x: [T, dim]. All experts compute all tokens, side by side in
+ * three products, and gates of 0 take out what was not chosen: plain operators have no rows by expert.
+ */
+function mixture<V>(ops: Ops<V>, data: CaseData): (x: V) => V {
+  const t = tensors(ops, data);
+  const { T, k } = data;
+  const { experts, hidden } = data.set as { readonly experts: number; readonly hidden: number }; // the case sets both
+  const all = (name: string): readonly Sent[] => {
+    const weights = new Map(data.weights);
+    return Array.from({ length: experts }, (_, e) => weights.get(`moe.experts.${e}.${name}.weight`)!);
+  };
+  const wide = (name: string): V => {
+    const { shape, data: values } = transposed(stacked(all(name)));
+    return ops.constant(values, shape);
+  };
+  const down = stacked(all("down").map(transposed));
+  const weights = [
+    t.raw("norm.weight"),
+    t.linear("moe.router.weight"),
+    wide("gate"),
+    wide("up"),
+    ops.constant(floats(down), down.shape),
+  ];
+  return (x) =>
+    ops.part(
+      "mixture",
+      ([x, norm, router, gate, up, down]) => {
+        const n = ops.mul(ops.normalise(x!), norm!);
+        const p = ops.softmax(ops.matmul(n, router!));
+        const gates = ops.reshape(ops.mul(p, ops.amongTop(p, k)), [T, experts, 1]);
+        const inner = ops.mul(ops.silu(ops.matmul(n, gate!)), ops.matmul(n, up!));
+        const gated = ops.mul(ops.reshape(inner, [T, experts, hidden]), gates);
+        return ops.add(x!, ops.matmul(ops.reshape(gated, [T, experts * hidden]), down!));
+      },
+      [x, ...weights],
+    );
+}
+
+/** Matrices of one width, one below the other. */
+function stacked(all: readonly Sent[]): Sent {
+  const data = new Float32Array(all.reduce((n, m) => n + m.data.length, 0));
+  let rows = 0;
+  for (const { shape, data: values } of all) {
+    data.set(values, rows * shape[1]!);
+    rows += shape[0]!;
+  }
+  return { shape: [rows, all[0]!.shape[1]!], data };
 }
 
 /** examples/moby.mod. */

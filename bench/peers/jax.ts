@@ -94,6 +94,12 @@ export function operators(
       values.dispose();
       return index;
     },
+    amongTop: (scores, k) => {
+      const [values, index] = lax.topK(scores.ref, k);
+      index.dispose();
+      const least = np.min(values, -1, { keepdims: true });
+      return np.where(np.greaterEqual(scores.ref, least), 1, 0);
+    },
     rows: (x, index) => np.take(x.ref, index.ref, 0),
     // There is no scatter to call: every row looks for its update. A product with the places took six times as long.
     putRows: (x, index, _, update) => {

@@ -73,6 +73,7 @@ declare module "@tensorflow/tfjs-core" {
   export function softmax(x: Tensor): Tensor;
   export function mean(x: Tensor, axis?: number, keepDims?: boolean): Tensor;
   export function argMax(x: Tensor, axis: number): Tensor;
+  export function min(x: Tensor, axis: number, keepDims: boolean): Tensor;
   export function reshape(x: Tensor, shape: number[]): Tensor;
   export function transpose(x: Tensor, order: number[]): Tensor;
   export function expandDims(x: Tensor, axis: number): Tensor;
@@ -136,5 +137,6 @@ declare module "@jax-js/jax" {
     greaterEqual(a: Array, b: Array): Array;
     argmax(x: Array, axis: number): Array;
     max(x: Array, axis: number): Array;
+    min(x: Array, axis: number, options: { readonly keepdims: boolean }): Array;
   };
 }

@@ -104,6 +104,11 @@ export class GraphBuilder {
         return call("Concat", [call("Neg", [b]), a], { axis: -1 });
       },
       top: (score, k) => this.node("TopK", [score, this.#whole([k])], {}, 2)[1]!,
+      amongTop: (scores, k) => {
+        const values = this.node("TopK", [scores, this.#whole([k])], {}, 2)[0]!;
+        const least = call("ReduceMin", [values, this.#whole([-1])], { keepdims: 1 });
+        return call("Where", [call("GreaterOrEqual", [scores, least]), this.#number(1), this.#number(0)]);
+      },
       rows: (x, index) => call("Gather", [x, index], { axis: 0 }),
       putRows: (x, index, before, update) => call("ScatterND", [x, column(index), call("Add", [before, update])]),
       causalMask: (index, k) => {

@@ -22,6 +22,8 @@ export interface Ops<V> {
   turned(x: V, width: number): V;
   /** Places of the k largest of a vector. */
   top(score: V, k: number): V;
+  /** 1 where an element is one of the k largest of its row, else 0. */
+  amongTop(scores: V, k: number): V;
   /** Rows of x: x[index]. */
   rows(x: V, index: V): V;
   /** x with `update` added to the rows at `index`, which are `before`. */

@@ -91,6 +91,10 @@ export function operators(tf: Tf, kept: Tensor[]): Ops<Tensor> {
       values.dispose();
       return indices;
     },
+    amongTop: (scores, k) => {
+      const { values } = tf.topk(scores, k);
+      return tf.where(tf.greaterEqual(scores, tf.min(values, -1, true)), 1, 0);
+    },
     rows: (x, index) => tf.gather(x, index),
     putRows: (x, index, before, update) => tf.tensorScatterUpdate(x, tf.expandDims(index, 1), tf.add(before, update)),
     causalMask: (index) => tf.where(tf.greaterEqual(tf.expandDims(index, 1), tf.expandDims(index, 0)), 0, -1e9),

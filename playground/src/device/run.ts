@@ -161,7 +161,7 @@ export function layersOf({ axes, layers }: Pick<Generation, "axes" | "layers">):
 }
 
 /**
- * For each token of a prompt and each route, whether the token took it, null where no cache records it; and its experts.
+ * For each token of a prompt its experts and, for each route, whether it took it, null where no cache records that.
  * The prompt is read for a single token here, and again for the generation.
  */
 async function read(

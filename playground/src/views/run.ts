@@ -48,8 +48,8 @@ export function runView(
   const expertLegend = h(
     "p",
     { class: "note", hidden: true },
-    "Experts: the numbers of those that a token took in each mixture, none where it skipped the layer. Below, the load " +
-      "of each expert: the darker, the more; dashed where no token took it.",
+    "Experts: the numbers of those that a token took in each mixture, none where it skipped the layer. Below, the " +
+      "load of each expert: the darker, the more; dashed where no token took it.",
   );
   const note = webgpuNote("run");
   button.disabled = note !== null;
