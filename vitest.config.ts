@@ -5,22 +5,28 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that take longest. They begin first, so that at the end no worker waits for another. */
 const LONG = [
+  "playground/page",
   "docs/samples",
   "cli/train",
   "end-to-end/examples",
-  "build/project",
-  "end-to-end/digests",
   "kernels/operators",
+  "browser/package",
+  "build/project",
+  "semantics/variants",
+  "huggingface/mixtures",
+  "generate/device",
+  "kernels/products",
+  "semantics/experts/laws",
   "cli/generate",
-  "end-to-end/targets",
-  "kernels/swiftshader",
+  "end-to-end/digests",
+  "huggingface/pytorch",
+  "cli/interrupts",
   "kernels/tunings",
-  "train/trainer",
-  "cli/profile",
+  "kernels/sampling",
   "cli/tune",
-  "train/programs",
-  "train/recompute",
-  "check/limits",
+  "kernels/swiftshader",
+  "generate/recovery",
+  "browser/single-file",
 ];
 
 class LongestFirst extends BaseSequencer {
