@@ -63,7 +63,7 @@ export function sessionOf(
 
 export interface GivenInput {
   readonly shape: readonly number[];
-  readonly data: Float32Array | Uint32Array;
+  readonly data: Float32Array | Uint32Array | Int32Array;
 }
 
 export interface Case {

@@ -1,5 +1,7 @@
 // An account of transformers in plain loops of 64-bit numbers, one sequence at a time: what the tests of variants hold
 // the compiler against. It shares nothing with the compiler but the names of weights.
+import { normal } from "./experts/account.js";
+
 export type Row = readonly number[];
 export type Rows = readonly Row[];
 
@@ -8,7 +10,7 @@ export interface Given {
   readonly heads: number;
 }
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 export const sum = (row: Row): number => row.reduce((a, b) => a + b, 0);
 export const mean = (row: Row): number => sum(row) / row.length;
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
@@ -19,7 +21,7 @@ export const softmax = (row: Row): number[] => {
 };
 export const add = (a: Rows, b: Rows): Rows => a.map((row, t) => row.map((v, c) => v + b[t]![c]!));
 export const scale = (a: Rows, by: Row): Rows => a.map((row, t) => row.map((v) => v * by[t]!));
-export const at = (a: Rows, tokens: readonly number[]): Rows => tokens.map((t) => a[t]!);
+export const at = <V>(a: readonly V[], tokens: readonly number[]): readonly V[] => tokens.map((t) => a[t]!);
 /** Where tokens stand, for which something holds. */
 export const where = (holds: readonly boolean[]): number[] => holds.flatMap((h, t) => (h ? [t] : []));
 /** x with y added to these tokens. */
@@ -35,6 +37,44 @@ export const best = (score: Row, k: number): number[] =>
     .sort((a, b) => score[b]! - score[a]! || a - b)
     .slice(0, k)
     .sort((a, b) => a - b);
+
+/** For each head and query its share of attention to each key that it sees. */
+export function attended(
+  q: Rows,
+  k: Rows,
+  heads: number,
+  sees: (query: number, key: number) => boolean,
+  weight: Row = k.map(() => 1),
+): readonly Rows[] {
+  const width = (k[0]?.length ?? 0) / heads;
+  return range(heads).map((h) =>
+    q.map((query, i) => {
+      const dots = k.map((key, j) =>
+        sees(i, j) ? sum(range(width).map((c) => query[h * width + c]! * key[h * width + c]!)) : -Infinity,
+      );
+      const most = Math.max(...dots);
+      const parts = dots.map((dot, j) => (sees(i, j) ? weight[j]! * Math.exp((dot - most) / Math.sqrt(width)) : 0));
+      const all = sum(parts);
+      return parts.map((part) => (all === 0 ? 0 : part / all));
+    }),
+  );
+}
+
+/** The values that queries hear, the heads side by side. */
+export function mixed(shares: readonly Rows[], v: Rows): Rows {
+  const width = (v[0]?.length ?? 0) / shares.length;
+  return shares[0]!.map((_, i) =>
+    range(shares.length * width).map((column) =>
+      sum(shares[Math.floor(column / width)]![i]!.map((share, j) => share * v[j]![column]!)),
+    ),
+  );
+}
+
+/** The mean of −log p of each target, where it has one. */
+export function crossEntropy(logits: Rows, targets: Row): number {
+  const own = where(targets.map((target) => target >= 0));
+  return own.length === 0 ? 0 : mean(own.map((t) => -Math.log(softmax(logits[t]!)[targets[t]!]!)));
+}
 
 export class Account {
   constructor(private readonly given: Given) {}
@@ -63,31 +103,31 @@ export class Account {
       gate.map((row, t) => row.map((v, c) => v * sigmoid(v) * up[t]![c]!)),
     );
   }
+  /** PyTorch's LayerNorm: the variance divides by the width. */
+  layerNorm(path: string, x: Rows): Rows {
+    const [w, bias] = [this.matrix(`${path}.weight`), this.matrix(`${path}.bias`)];
+    return x.map((row) => {
+      const middle = mean(row);
+      const root = Math.sqrt(mean(row.map((v) => (v - middle) ** 2)) + 1e-5);
+      return row.map((v, c) => ((v - middle) / root) * w[c]![0]! + bias[c]![0]!);
+    });
+  }
+  geluMlp(path: string, x: Rows): Rows {
+    return this.linear(
+      `${path}.down`,
+      this.linear(`${path}.up`, x).map((row) => row.map((v) => v * normal(v))),
+    );
+  }
   /** Causal attention of these tokens over those, by their positions, each key with its weight. */
   attention(path: string, x: Rows, from: Row, all: Rows, to: Row, weight: Row = to.map(() => 1)): Rows {
     const { heads } = this.given;
-    const [q, k] = [this.turned(this.linear(`${path}.q`, x), from), this.turned(this.linear(`${path}.k`, all), to)];
-    const v = this.linear(`${path}.v`, all);
-    const width = q[0] ? q[0].length / heads : 0;
-    const mixed = q.map((query, i) =>
-      range(heads * width).map((column) => {
-        const first = Math.floor(column / width) * width;
-        let [top, bottom] = [0, 0];
-        k.forEach((key, j) => {
-          if (to[j]! > from[i]!) return;
-          const dot = sum(range(width).map((c) => query[first + c]! * key[first + c]!));
-          const part = weight[j]! * Math.exp(dot / Math.sqrt(width));
-          top += part * v[j]![column]!;
-          bottom += part;
-        });
-        return bottom === 0 ? 0 : top / bottom;
-      }),
-    );
-    return this.linear(`${path}.o`, mixed);
+    const q = this.turned(this.linear(`${path}.q`, x), from, heads);
+    const k = this.turned(this.linear(`${path}.k`, all), to, heads);
+    const shares = attended(q, k, heads, (i, j) => to[j]! <= from[i]!, weight);
+    return this.linear(`${path}.o`, mixed(shares, this.linear(`${path}.v`, all)));
   }
   /** Rotary positions: dimension i of a head turns with i + width / 2. */
-  turned(x: Rows, positions: Row): Rows {
-    const { heads } = this.given;
+  turned(x: Rows, positions: Row, heads: number): Rows {
     return x.map((row, t) => {
       const width = row.length / heads;
       return row.map((v, column) => {
@@ -108,8 +148,11 @@ export class Account {
     const table = this.matrix("embed.table");
     return tokens.map((t) => table[t]!);
   }
-  logits(x: Rows): Rows {
+  unembedded(x: Rows): Rows {
     const table = this.matrix("embed.table");
-    return this.rms("norm", x).map((row) => table.map((e) => sum(e.map((v, c) => v * row[c]!))));
+    return x.map((row) => table.map((e) => sum(e.map((v, c) => v * row[c]!))));
+  }
+  logits(x: Rows): Rows {
+    return this.unembedded(this.rms("norm", x));
   }
 }

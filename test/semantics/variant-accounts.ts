@@ -1,13 +1,26 @@
 // What published variants compute on one sequence, by their papers' description: for each the result of the example's
 // model at its defaults, with the sizes that the test gives it.
-import { Account, add, at, best, mean, put, scale, sigmoid, softmax, where, type Given, type Rows } from "./account.js";
+import {
+  Account,
+  add,
+  at,
+  best,
+  mean,
+  put,
+  range,
+  scale,
+  sigmoid,
+  softmax,
+  where,
+  type Given,
+  type Rows,
+} from "./account.js";
 
 type Inputs = Readonly<Record<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>>;
 type Accounted = (given: Given, inputs: Inputs) => Rows;
 
 const LAYERS = 2;
 const tokensOf = (inputs: Inputs): number[] => Array.from(inputs["tokens"]!.data);
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const column = (x: Rows, c = 0): number[] => x.map((row) => row[c]!);
 const rest = (tokens: readonly number[], all: number): number[] => range(all).filter((t) => !tokens.includes(t));
 

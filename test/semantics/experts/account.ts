@@ -234,7 +234,7 @@ function logSum(row: Row): number {
 }
 
 /** Φ(v), by the series of the error function. */
-function normal(v: number): number {
+export function normal(v: number): number {
   const x = v / Math.SQRT2;
   if (Math.abs(x) > 6) return x > 0 ? 1 : 0;
   let [term, sum] = [x, x];
