@@ -1,4 +1,4 @@
-import { Attention, Embedding, Linear, RMSNorm, SwiGLU } from "std"
+import { Attention, Embedding, Layer, Linear, Residual, RMSNorm, SwiGLU } from "std"
 
 /// A layer of FlexiDepth (Luo et al. 2025, arXiv 2503.23798): tokens whose gate is above one half go through
 /// attention and network, times the gate; the others through a small adapter, times the rest of it. Keys are those of
@@ -28,18 +28,21 @@ block Flexible(dim: int, heads: int, kv_heads: int, hidden: int, expected: ratio
   }
 }
 
-/// A decoder of such layers. The loss is the square of the gates' sum over layers, which falls hardest on tokens that
-/// run in many.
+/// A decoder whose second half are such layers, as in Llama-3-8B there: `dense` says how many of the first are plain.
+/// The loss is the square of the gates' sum over layers, which falls hardest on tokens that run in many.
 model FlexiDepth(
   vocab: int = 256, dim: int = 128, heads: int = 4, kv_heads: int = heads, hidden: int = 352,
-  depth: int = 6, context: int = 256, expected: ratio = 75%, rate: float = 0.001,
+  depth: int = 6, dense: int = floor(depth / 2), context: int = 256,
+  expected: ratio = 50%, rate: float = 0.001,
 ) {
   embed:  Embedding(vocab, dim)
-  layers: [for i in 0..depth: Flexible(dim, heads, kv_heads, hidden, expected)]
+  first:  [for i in 0..dense: Residual(Layer(dim, heads, kv_heads, hidden))]
+  layers: [for i in dense..depth: Flexible(dim, heads, kv_heads, hidden, expected)]
   norm:   RMSNorm(dim)
 
   forward(tokens: u32[B, T <= context]) -> f32[B, T, vocab] {
-    x   = embed(tokens)
+    x = embed(tokens)
+    for layer in first { x = layer(x) }
     all = 0.0
     for layer in layers {
       (x, gates) = layer(x)

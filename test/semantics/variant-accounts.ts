@@ -129,6 +129,7 @@ export const ACCOUNTS: Readonly<Record<string, Accounted>> = {
   "flexi-depth"(given, inputs) {
     const m = new Account(given);
     let x = m.embedded(tokensOf(inputs));
+    x = add(x, m.layer("first.0.inner", x, range(x.length)));
     for (const l of range(LAYERS)) {
       const path = `layers.${l}`;
       const down = m.linear(`${path}.router_down`, m.rms(`${path}.router_norm`, x));

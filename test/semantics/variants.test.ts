@@ -43,6 +43,7 @@ const CAUSAL = NAMES.filter((name) => !WHOLE.has(name));
 const SMALL = { dim: "32", heads: "2", depth: "2" };
 const SET: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "a-mod": { ...SMALL, classes: "7" },
+  "flexi-depth": { ...SMALL, vocab: "19", hidden: "48", depth: "3" },
   "d-llm": { ...SMALL, vocab: "19", hidden: "48", depth: "3" },
   colt5: { ...SMALL, heads: "4", vocab: "19", hidden: "48", depth: "1" },
   "mor-token-choice": { dim: "32", heads: "2", vocab: "19", hidden: "48", layers: "1" },
