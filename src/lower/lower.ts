@@ -12,6 +12,7 @@ import { inputRanges } from "./bounds.js";
 import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
 import { loadsOf } from "./loads.js";
+import { withoutLoops } from "./loops.js";
 import { lossLowerings, lowerAgreement } from "./loss.js";
 import { ModelAxes } from "./layout.js";
 import { productLowerings } from "./product.js";
@@ -35,7 +36,8 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
 };
 
 /** Lowers a model for its phase and entry. Every node has the call path and the span of its source as its origin. */
-export function lower(model: Model): Graph {
+export function lower(written: Model): Graph {
+  const model = withoutLoops(written);
   const values = reachedValues(model);
   const sorted = sortedAxes(values, new ModelAxes(model.axes));
   const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)], sorted);

@@ -59,8 +59,9 @@ model Laws(dim: int = ${D}, n: int = 4) {
   objective(x: f32[B, T <= 32, dim]) { loss square = mean(forward(x) ^ 2) }
 }`;
 
+/** From the last expert down: a loop up is recognised as what it means, and would be compared with itself. */
 const LOOPED = (call: string): string => `y = 0.0 * x
-    for e in 0..4 { r = c[e]; y = put(y, r, ${call}) }
+    for i in 0..4 { e = 3 - i; r = c[e]; y = put(y, r, ${call}) }
     y`;
 
 /** Both bodies give the same, in 64 bits. */

@@ -35,10 +35,12 @@ const INDEXED = `
     y = experts[chosen](x) * (w)[..., None]
     sum(y, axis: -2)`;
 
+/** From the last expert down: a loop up is recognised as what it means, and would be compared with itself. */
 const LOOP = `
     dense = put(zero * score, chosen, w)
     y = zero * x
-    for e in 0..len(experts) {
+    for i in 0..len(experts) {
+      e = len(experts) - 1 - i
       route = chosen[e]
       y = put(y, route, experts[e](take(x, route)) * take(dense[..., e], route)[..., None])
     }
