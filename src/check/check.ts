@@ -120,6 +120,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
     outputs: outputsOf(entered.result, fn),
     ...called,
     routes: nameRoutes([...unroller.routes.values()]),
+    mixtures: unroller.mixtures.map(({ node, ...mixture }) => ({ path: node.path, ...mixture })),
   };
   const reportAt: ReportAt = (...found) => unroller.reportAt(...found);
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));

@@ -4,6 +4,7 @@ import type { Span } from "../diagnostics/span.js";
 import type { Axis } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
+import type { Size } from "../size/size.js";
 import type { LogicalAttrs, LogicalOp, LogicalType } from "./operations.js";
 
 export type { LogicalAttrs, LogicalOp, LogicalType, PointwiseName } from "./operations.js";
@@ -110,6 +111,21 @@ export interface Instance {
   readonly span: Span;
 }
 
+/** A call of a list of blocks by a choice: a mixture of experts. */
+export interface ModelMixture {
+  /** Path of the call that has the experts: `layers.3.inner.mlp`. */
+  readonly path: string;
+  /** The blocks, in the order of the list. */
+  readonly experts: readonly Pick<Instance, "path" | "block">[];
+  /** How many entries each is expected to have in a run. */
+  readonly entries: Size;
+  /**
+   * Whether experts that differ in their weights only are one call, under the path of the first, which has a row for
+   * each entry of all the list.
+   */
+  readonly atOnce: boolean;
+}
+
 /** A model for one phase and entry. */
 export interface Model {
   readonly name: string;
@@ -137,4 +153,5 @@ export interface Model {
   readonly updates: readonly ModelUpdate[];
   /** Routes that are bound to a name, each with a unique path: `layers.1`, `layers.0.moe.expert#3`, `chosen`. */
   readonly routes: readonly { readonly axis: string; readonly path: string }[];
+  readonly mixtures: readonly ModelMixture[];
 }

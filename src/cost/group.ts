@@ -3,13 +3,16 @@
 /** The row for the model's own functions, which belong to no block. */
 export const MODEL_GROUP = "(model)";
 
+/** The path of the instance whose call this is: without the numbers of calls. */
+export const withoutCalls = (path: string): string => path.replace(/#\d+/g, "");
+
 /**
  * The first segment of a path with the list indices that follow it. All calls of an instance share a row:
  * `layers.3.inner.attn` → `layers.3`, `shared.0#2.mlp` → `shared.0`.
  */
 export function groupOf(path: string): string {
   if (path === "") return MODEL_GROUP;
-  const [head, ...rest] = path.replace(/#\d+/g, "").split(".");
+  const [head, ...rest] = withoutCalls(path).split(".");
   const indices = rest.slice(
     0,
     Math.max(

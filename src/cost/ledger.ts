@@ -8,11 +8,12 @@ import { ops } from "../ops/index.js";
 import { costOf } from "../ops/traits.js";
 import { callerReads } from "../passes/readers.js";
 import { packedAtLoad } from "../schedule/analysis/side-by-side.js";
-import { resolveSizes, type RunSizes } from "../size/axes.js";
+import { resolveSizes, type Axis, type RunSizes } from "../size/axes.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { multiplySizes, printSize, type Size } from "../size/size.js";
 import { morConvention } from "./convention.js";
+import { mixturesOf, type Mixture } from "./experts.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
 import { shareOfMembers } from "./members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
@@ -76,10 +77,16 @@ export interface Ledger {
   readonly stateValues: number;
   /** The parameters that are active for a token: each weight by the share of tokens that read it. */
   readonly active: Parameters;
+  /** Lists of blocks that are called by a choice: what an expert of each kind holds and costs. */
+  readonly mixtures: readonly Mixture[];
 }
 
 /** The cost of a model at the extents in `options`. `graph` is the optimized graph of this model. */
-export function ledger(graph: Graph, model: Pick<Model, "weights">, options: LedgerOptions): Ledger {
+export function ledger(
+  graph: Graph,
+  model: Pick<Model, "axes" | "mixtures" | "weights">,
+  options: LedgerOptions,
+): Ledger {
   const convention = options.convention ?? "executed";
   const bytesPerValue = options.bytesPerValue ?? 4;
   const live = new Map(graph.live.map((l) => [l.name, options.live?.get(l.name) ?? l.default]));
@@ -88,7 +95,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
   const count = counterOf(graph, convention);
   const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const groups = new Map<string, Group>();
-  const evaluators = [measure(graph, run, convention, false), measure(graph, run, convention, true)] as const;
+  const evaluators = [measure(graph.axes, run, convention, false), measure(graph.axes, run, convention, true)] as const;
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
     const group = getOrCreate(groups, groupOf(node.origin?.path ?? ""), newGroup);
@@ -106,6 +113,10 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
   for (const weight of learned) {
     getOrCreate(groups, groupOf(weight.path), newGroup).parameters += countOf(weight.shape);
   }
+  const operations = (node: Node): Rational => {
+    const { flops, factor } = count(node);
+    return packedConcats.has(node) ? q.ZERO : q.multiply(factor, evaluators[0].rational(flops));
+  };
   const rows = [...groups].map(([name, group]) => rowOf(name, group, bytesPerValue)).filter(isNonZero);
   const { all, active } = parametersOf(graph, model, run);
   return {
@@ -119,6 +130,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     headParameters: all.heads,
     stateValues: model.weights.reduce((sum, w) => sum + (w.kind === "state" ? countOf(w.shape) : 0), 0),
     active,
+    mixtures: mixturesOf(nodes, model, measure(model.axes, run, convention, false), operations, bytesPerValue),
   };
 }
 
@@ -168,10 +180,8 @@ function getOrCreate<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   return value;
 }
 
-const measure = (graph: Graph, run: RunSizes, convention: Convention, dense: boolean): SizeValues =>
-  convention === "mor"
-    ? resolveShares(graph.axes, run, dense)
-    : resolveSizes(graph.axes, run, dense ? "dense" : "expected");
+const measure = (axes: readonly Axis[], run: RunSizes, convention: Convention, dense: boolean): SizeValues =>
+  convention === "mor" ? resolveShares(axes, run, dense) : resolveSizes(axes, run, dense ? "dense" : "expected");
 
 interface Counted extends Cost {
   readonly factor: Rational;

@@ -220,6 +220,23 @@ describe("cost", () => {
     });
   });
 
+  it("tells of each kind of expert what it holds, how many entries it is expected to have, and what one costs", async () => {
+    const integrated = ["cost", "examples/mode.mod", "--set", "staged=false", "--set", "depth=2"];
+    const text = await fine(...integrated);
+    expect(text.slice(text.indexOf("mixtures"), text.indexOf("\n\n", text.indexOf("mixtures")))).toBe(
+      [
+        "mixtures                          experts  parameters each  bytes each  entries each  operations an entry",
+        "layers.0.inner.mlp and 1 alike   4 SwiGLU           98,304     384 KiB          42.7              197.1 k",
+        "                                2 Nothing                -           -          42.7                    -",
+      ].join("\n"),
+    );
+    expect(await json(...integrated)).toMatchObject({
+      mixtures: [
+        { paths: ["layers.0.inner.mlp", "layers.1.inner.mlp"], kinds: [{ block: "SwiGLU" }, { entries: 256 / 6 }] },
+      ],
+    });
+  });
+
   it("shows the cache in half precision: 512 MiB dense, 288 MiB with every other layer at an eighth", async () => {
     const llama = ["--set", "dim=4096", "--set", "heads=32", "--set", "kv_heads=8", "--set", "vocab=16"];
     expect(

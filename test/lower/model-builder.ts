@@ -100,6 +100,7 @@ export class ModelBuilder {
       observes: [],
       updates: [],
       routes: [],
+      mixtures: [],
     };
   }
 }

@@ -2,7 +2,7 @@
 // it, on the axis of their route, and entry j of a token is what the block of its index made of it.
 import { invariant } from "../../base/invariant.js";
 import type { Span } from "../../diagnostics/span.js";
-import { axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
+import { axisSize, equalSizes, printSize, rowsSize, type Size } from "../../size/size.js";
 import type { Fn } from "../../syntax/ast.js";
 import { atOnce, type ExpertFunction } from "./experts-at-once.js";
 import { ERROR, type Argument, type ConstValue } from "../context.js";
@@ -10,7 +10,15 @@ import type { LogicalType, Route, Value } from "../model.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
 import { nearest } from "../../size/nearest.js";
-import { entryCountOf, entryDim, entryRoute, entrySize, scoreOf, type Choice } from "../tensors/entries.js";
+import {
+  entryCountOf,
+  entryDim,
+  entryRoute,
+  entrySize,
+  expectedEntries,
+  scoreOf,
+  type Choice,
+} from "../tensors/entries.js";
 import { equalShapes, sequenceDims, typeOf } from "../types.js";
 import { describe, printType } from "../values.js";
 
@@ -74,7 +82,11 @@ export function throughExperts(
   const given = first === undefined ? null : argumentsOf(first);
   if (given === null || liesElsewhere(body, choice, given)) return ERROR;
   const whole = atOnce(body, choice, functions, argumentsOf, span);
-  if (whole !== null) return whole;
+  const experts = functions.map(({ instance: { path, block } }) => ({ path, block }));
+  if (whole !== null) {
+    body.mixed({ experts, entries: expectedEntries(body, choice), atOnce: true });
+    return whole;
+  }
   const results: Called[] = [];
   for (const [e, called] of functions.entries()) {
     const args = argumentsOf(called);
@@ -85,6 +97,7 @@ export function throughExperts(
     if (value.kind === "error") return ERROR;
     results.push({ path: called.instance.path, route, value });
   }
+  body.mixed({ experts, entries: rowsSize(entryRoute(body, choice, 0, span).attrs.axis), atOnce: false });
   return joined(body, choice, results, span);
 }
 

@@ -4,6 +4,7 @@ import type { Arg, Block, Expr, Fn } from "../../syntax/ast.js";
 import type { Instance, LoadedFile, Scope, WeightRecord } from "./bindings.js";
 import type { ConstValue, Emitter, Argument } from "../context.js";
 import type { Checker } from "../checker.js";
+import type { ModelMixture } from "../model.js";
 
 /** A function body during unrolling, as expressions use it. */
 export interface FunctionBody extends Emitter {
@@ -20,6 +21,8 @@ export interface FunctionBody extends Emitter {
     call: () => ConstValue,
     accepts: (result: ConstValue) => boolean,
   ): ConstValue | null;
+  /** Notes that the function calls experts by a choice. */
+  mixed(mixture: Omit<ModelMixture, "path">): void;
 }
 
 export interface Env {

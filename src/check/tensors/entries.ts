@@ -1,8 +1,8 @@
 // Choices of entries: their mask and count, the route of the tokens that chose one entry, and entry axes as plain
 // dimensions.
 import type { Span } from "../../diagnostics/span.js";
-import { isInteger, rational, toNumber } from "../../size/rational.js";
-import { axisSize, equalSizes, type Size } from "../../size/size.js";
+import { isInteger, rational, toNumber, type Rational } from "../../size/rational.js";
+import { axisSize, equalSizes, multiplySizes, normal, rowsSize, sizeOf, type Size } from "../../size/size.js";
 import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../context.js";
 import type { EntryChoice as Choice, Route, Value } from "../model.js";
 import { entriesOf, equalShapes, isOp, plainSize, sequenceOf, typeOf } from "../types.js";
@@ -103,16 +103,26 @@ export function entryRoute(emitter: Emitter, choice: Choice, e: number, span: Sp
   return route;
 }
 
+/** The share of the tokens that are expected to choose one entry, where the tokens choose. */
+function shareOf(emitter: Emitter, choice: Choice): Rational {
+  if (!isOp(choice, "top_entries")) return choice.attrs.expected;
+  return rational(choice.attrs.k, Number(plainSize(emitter, scoreOf(choice).type.shape[2] ?? 1)));
+}
+
+/** How many tokens of all sequences are expected to choose one entry. */
+export function expectedEntries(emitter: Emitter, choice: Choice): Size {
+  const tokens = sequenceOf(emitter, scoreOf(choice).type.shape[1] ?? 1);
+  return tokens === null ? 0 : normal(multiplySizes(sizeOf(shareOf(emitter, choice)), rowsSize(tokens.name)));
+}
+
 function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Value<"those"> {
-  const [batch, tokens, entries] = scoreOf(choice).type.shape;
+  const [batch, tokens] = scoreOf(choice).type.shape;
   const parent = sequenceOf(emitter, tokens ?? 1);
   const rows: readonly Size[] = [batch ?? 1, tokens ?? 1];
   const mask = maskOf(emitter, choice, span);
   const column = emitter.emit("slice", [mask], { axis: 2, start: e, stop: e + 1 }, typeOf("bool", [...rows, 1]), span);
   const own = emitter.emit("reshape", [column], {}, typeOf("bool", rows), span);
-  const expected = isOp(choice, "top_entries")
-    ? rational(choice.attrs.k, Number(plainSize(emitter, entries ?? 1)))
-    : choice.attrs.expected;
+  const expected = shareOf(emitter, choice);
   const axis = emitter.makeAxis("K", parent?.bound ?? null, { kind: "entry", parent: parent?.name ?? "", expected });
   const route = emitter.emit("those", [own], { axis }, typeOf("u32", [rows[0] ?? 1, axisSize(axis)]), span);
   recordDefinition(emitter, axis, route);

@@ -11,10 +11,10 @@ import type { Env } from "../names/environment.js";
 import { evaluate, integerOf } from "../eval/evaluate.js";
 import { extentOf } from "../instances/instantiate.js";
 import { MAX_EXTENT } from "../limits.js";
-import { axisNameOf, TypeMatcher } from "./match-types.js";
+import { axisNameOf, typeEnv, TypeMatcher } from "./match-types.js";
 import type { ModelInput } from "../model.js";
 import type { Checker } from "../checker.js";
-import { typeEnv, type Unroller } from "./unroll.js";
+import type { Unroller } from "./unroll.js";
 import { describe } from "../values.js";
 
 export interface Entered {

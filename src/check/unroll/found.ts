@@ -3,7 +3,7 @@ import type { Span } from "../../diagnostics/span.js";
 import type { Trace } from "../checker.js";
 import type { WeightRecord } from "../names/bindings.js";
 import type { CallNode } from "./call-tree.js";
-import type { Value } from "../model.js";
+import type { ModelMixture, Value } from "../model.js";
 
 export interface FoundLoss {
   readonly node: CallNode;
@@ -26,6 +26,10 @@ export interface FoundUpdate {
   readonly value: Value;
   /** The name in the statement. */
   readonly span: Span;
+}
+
+export interface FoundMixture extends Omit<ModelMixture, "path"> {
+  readonly node: CallNode;
 }
 
 /** A route with the name to which it was first bound. */

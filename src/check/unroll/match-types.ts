@@ -5,11 +5,12 @@ import { chosenFrom } from "../../size/count-rules.js";
 import { compare, toNumber, ZERO } from "../../size/rational.js";
 import type { DimExpr, Expr, TypeExpr } from "../../syntax/ast.js";
 import { sizeFrom } from "../eval/arithmetic.js";
-import type { Binding, Scope } from "../names/bindings.js";
+import type { Binding, Instance, Scope } from "../names/bindings.js";
 import { sameExtent, sequenceOf, type AxisLookup } from "../types.js";
 import type { Env } from "../names/environment.js";
-import { evaluate, integerOf } from "../eval/evaluate.js";
+import { environment, evaluate, integerOf } from "../eval/evaluate.js";
 import { extentOf } from "../instances/instantiate.js";
+import type { Checker } from "../checker.js";
 import type { LogicalType } from "../model.js";
 import { describe, printType, sizeValue } from "../values.js";
 
@@ -22,6 +23,10 @@ export interface Typed {
   /** Span of the argument, or of the result expression. */
   readonly span: Span;
 }
+
+/** The environment of the types in an instance's functions. */
+export const typeEnv = (checker: Checker, instance: Instance): Env =>
+  environment(checker, instance.memberScope, "a dimension");
 
 type Dim = Extract<DimExpr, { kind: "dim" }>;
 

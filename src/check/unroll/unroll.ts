@@ -15,10 +15,10 @@ import { Emitted } from "./emitted.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
 import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
-import type { FoundLoss, FoundObserve, FoundRoute, FoundUpdate } from "./found.js";
+import type { FoundLoss, FoundMixture, FoundObserve, FoundRoute, FoundUpdate } from "./found.js";
 import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
-import { TypeMatcher, type Typed } from "./match-types.js";
+import { typeEnv, TypeMatcher, type Typed } from "./match-types.js";
 import { lossOf, secondUpdates, updateOf } from "./training.js";
 import { WeightValues } from "./weight-values.js";
 import type {
@@ -60,6 +60,7 @@ export class Unroller implements FunctionBody {
   readonly observes: FoundObserve[] = [];
   readonly updates: FoundUpdate[] = [];
   readonly routes = new Map<Value, FoundRoute>();
+  readonly mixtures: FoundMixture[] = [];
   readonly axes = new MadeAxes();
   batch: string | null = null;
   readonly #options: UnrollOptions;
@@ -159,6 +160,11 @@ export class Unroller implements FunctionBody {
   }
 
   readonly callForAll: FunctionBody["callForAll"] = (...call) => this.#weights.callForAll(...call);
+
+  mixed(mixture: Omit<FoundMixture, "node">): void {
+    invariant(this.#frame !== null, "experts outside of any function");
+    this.mixtures.push({ node: this.#frame.node, ...mixture });
+  }
 
   call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Argument>, span: Span): ConstValue {
     const caller = this.#frame;
@@ -392,7 +398,3 @@ interface Result {
   readonly value: ConstValue;
   readonly span: Span;
 }
-
-/** The environment of the types in an instance's functions. */
-export const typeEnv = (checker: Checker, instance: Instance): Env =>
-  environment(checker, instance.memberScope, "a dimension");

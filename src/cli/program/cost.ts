@@ -1,5 +1,7 @@
 // `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and
 // the memory of a session.
+import type { Mixture } from "../../cost/experts.js";
+import { MODEL_GROUP } from "../../cost/group.js";
 import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../cost/ledger.js";
 import type { Model } from "../../check/model.js";
 import { optimize } from "../../passes/index.js";
@@ -88,6 +90,7 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
     "",
     table(["", "operations", "of dense", "bytes", "of dense", "cache", "of dense", "parameters"], rows.map(cells)),
     "",
+    ...expertLines(found.mixtures),
     `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
       `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
       withPrefix(total.dense.flops / tokens),
@@ -96,6 +99,23 @@ function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, s
   lines.push(...memoryLines(memory, columns()));
   if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);
   return lines.join("\n");
+}
+
+/** A row for each kind of expert, under the mixtures that have such; nothing for a model without. */
+function expertLines(mixtures: readonly Mixture[]): readonly string[] {
+  if (mixtures.length === 0) return [];
+  const rows = mixtures.flatMap(({ paths, kinds }) =>
+    kinds.map(({ block, experts, parameters, bytes, operations, entries }, i) => [
+      i > 0 ? "" : `${paths[0] || MODEL_GROUP}${paths.length > 1 ? ` and ${paths.length - 1} alike` : ""}`,
+      `${grouped(experts)} ${block}`,
+      parameters === 0 ? "-" : grouped(parameters),
+      bytes === 0 ? "-" : formatBytes(bytes),
+      entries >= 100 ? grouped(Math.round(entries)) : String(Number(entries.toPrecision(3))),
+      operations === 0 ? "-" : withPrefix(operations),
+    ]),
+  );
+  const heading = ["mixtures", "experts", "parameters each", "bytes each", "entries each", "operations an entry"];
+  return [table(heading, rows), ""];
 }
 
 /** The parameters, and those that are active for a token where these are fewer. */

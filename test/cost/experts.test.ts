@@ -1,0 +1,107 @@
+// What the ledger says of each kind of expert, against sums done by hand: parameters, operations of an entry, entries.
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { ledger } from "../../src/cost/ledger.js";
+import type { Mixture } from "../../src/cost/experts.js";
+import type { CompileOptions } from "../../src/compile.js";
+import { optimized } from "../optimized.js";
+
+const T = 64;
+
+function mixturesOf(text: string, options: CompileOptions = {}, bytesPerValue: 2 | 4 = 4): readonly Mixture[] {
+  const { graph, model } = optimized(text, { verify: false, ...options });
+  const extents = new Map([
+    ["B", 2],
+    ["T", T],
+  ]);
+  return ledger(graph, model, { extents, bytesPerValue }).mixtures;
+}
+
+const DIM = 16;
+/** A model of one mixture, and of what it takes. */
+const model = (imports: string, members: string, forward: string): string => `
+import { ${imports} } from "std"
+model M() {
+  ${members}
+  forward(x: f32[B, T <= ${T}, ${DIM}]) -> f32[B, T, ${DIM}] { ${forward} }
+}`;
+/** silu and product for each channel inside, and three products. */
+const swiglu = (hidden: number) => ({ parameters: 3 * DIM * hidden, operations: 2 * 3 * DIM * hidden + 2 * hidden });
+
+describe("mixtures in the ledger", () => {
+  it("are one where layers are alike; entries are those of the tokens that a layer takes", () => {
+    const text = readFileSync(new URL("../../examples/mode.mod", import.meta.url), "utf8");
+    const found = mixturesOf(text);
+    expect(found.map(({ paths, kinds }) => [paths, kinds.map((k) => [k.block, k.experts, k.entries])])).toEqual([
+      [["layers.0.inner.mlp", "layers.2.inner.mlp"], [["SwiGLU", 4, (2 * T) / 4]]],
+      [["layers.1.inner.mlp", "layers.3.inner.mlp"], [["SwiGLU", 4, (2 * T) / 8 / 4]]],
+    ]);
+  });
+
+  it("have a row for each kind of expert, those that compute nothing too", () => {
+    const list = "[for e in 0..4: SwiGLU(16, 24)] + [Nothing(), Nothing()] + [Same()] + [SwiGLU(16, 40)]";
+    const text = model("MoE, Nothing, Same, SwiGLU", `moe: MoE(${list}, ${DIM}, 3)`, "moe(x)");
+    const entries = (2 * T * 3) / 8;
+    expect(mixturesOf(text, {}, 2)).toEqual([
+      {
+        paths: ["moe"],
+        kinds: [
+          { block: "SwiGLU", experts: 4, ...swiglu(24), bytes: 2 * 3 * DIM * 24, entries },
+          { block: "Nothing", experts: 2, parameters: 0, bytes: 0, operations: 0, entries },
+          { block: "Same", experts: 1, parameters: 0, bytes: 0, operations: 0, entries },
+          { block: "SwiGLU", experts: 1, ...swiglu(40), bytes: 2 * 3 * DIM * 40, entries },
+        ],
+      },
+    ]);
+  });
+
+  it("count entries by what is expected of a threshold, and of experts that choose by their share", () => {
+    const body = (chosen: string): string =>
+      model(
+        "Linear, SwiGLU",
+        `router: Linear(${DIM}, 8); experts: [for e in 0..8: SwiGLU(${DIM}, 24)]`,
+        `s = router(x); c = ${chosen}; sum(experts[c](x) * take(s, c)[..., None], axis: -2)`,
+      );
+    const kindOf = (chosen: string) => mixturesOf(body(chosen))[0]!.kinds;
+    expect(kindOf("above(s, 0.0, expected: 25%)")).toMatchObject([{ ...swiglu(24), entries: (2 * T) / 4 }]);
+    expect(kindOf("top(s, ceil(T / 5), axis: 1)")).toMatchObject([{ ...swiglu(24), entries: 2 * 13 }]);
+  });
+
+  it("divide the operations of experts that attend by their own entries", () => {
+    const text = model(
+      "Attention, MoE, SwiGLU",
+      `moe: MoE([Attention(${DIM}, 2), Attention(${DIM}, 2), SwiGLU(${DIM}, 24)], ${DIM}, 1)`,
+      "moe(x)",
+    );
+    const [attention, network] = mixturesOf(text)[0]!.kinds;
+    // Of each sequence so many as a route has room for.
+    const entries = 2 * Math.ceil(T / 3);
+    expect(network).toMatchObject({ ...swiglu(24), experts: 1, entries });
+    expect(attention).toMatchObject({ experts: 2, parameters: 4 * DIM * DIM, entries });
+    expect(attention!.operations).toBeGreaterThan(2 * 4 * DIM * DIM);
+    expect(attention!.operations).toBeLessThan(2 * 4 * DIM * DIM + 4 * DIM * T);
+  });
+
+  it("count an entry once where layers share their experts, and its gradients where there are some", () => {
+    const text = `
+import { Linear, MoE, SwiGLU } from "std"
+model M() {
+  moe: MoE([for e in 0..4: SwiGLU(${DIM}, 24)], ${DIM}, 2)
+  forward(x: f32[B, T <= ${T}, ${DIM}]) -> f32[B, T, ${DIM}] { moe(moe(x)) }
+  objective(x: f32[B, T <= ${T}, ${DIM}]) { loss l = mean(forward(x) ^ 2) }
+}`;
+    const [found, ...more] = mixturesOf(text);
+    expect(more).toEqual([]);
+    expect(found!.paths).toEqual(["moe#0", "moe#1"]);
+    expect(found!.kinds).toMatchObject([{ ...swiglu(24), entries: T }]);
+    const [trained] = mixturesOf(text, { program: "gradients" });
+    const times = trained!.kinds[0]!.operations / swiglu(24).operations;
+    // The first mixture's input needs none.
+    expect(times).toBeGreaterThan(3 - 1 / 3);
+    expect(times).toBeLessThan(3);
+  });
+
+  it("are none where there is no list that a choice calls", () => {
+    expect(mixturesOf(model("SwiGLU", `mlp: SwiGLU(${DIM}, 24)`, "mlp(x)"))).toEqual([]);
+  });
+});
