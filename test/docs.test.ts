@@ -117,6 +117,23 @@ describe.each(pages)("%s", (page) => {
   });
 });
 
+it("examples/README.md has a line for every example, with the papers that the example names", () => {
+  const files = ["examples", "examples/variants"].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((f) => f.endsWith(".mod"))
+      .map((f) => `${folder}/${f}`),
+  );
+  expect(files.length).toBeGreaterThan(20);
+  const rows = text("examples/README.md").split("\n");
+  const wanted = files.flatMap((file) => {
+    const link = `](${file.slice("examples/".length)})`;
+    const row = rows.find((line) => line.startsWith("|") && line.includes(link)) ?? "";
+    const papers = [...text(file).matchAll(/arXiv (\d{4}\.\d{5})/g)].map((m) => `](https://arxiv.org/abs/${m[1]})`);
+    return [link, ...papers].filter((part) => !row.includes(part)).map((part) => `${file}: ${part}`);
+  });
+  expect(wanted).toEqual([]);
+});
+
 it("the README shows the library's MoD as it is", () => {
   const body = (source: string): string =>
     source

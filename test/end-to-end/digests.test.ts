@@ -2,7 +2,7 @@
 // were: `digests.txt` holds a hash of each. A change that is meant to change programs says so in its commit, with the
 // file that `SOAK=1 npx vitest run test/end-to-end/digests.test.ts -u` writes.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { trainStep, accumulateStep, type StepOptions } from "../../src/autodiff/train-step.js";
@@ -23,8 +23,10 @@ import { byTurns, soaking } from "../soak.js";
 
 const root = join(import.meta.dirname, "../..");
 
+type Models = readonly (readonly [file: string, ...variants: Readonly<Record<string, string>>[]])[];
+
 /** Source, and the parameters that make its variants; the deep ones are cut to layers that are unlike one another. */
-const MODELS: readonly (readonly [file: string, ...variants: Readonly<Record<string, string>>[]])[] = [
+const MODELS: Models = [
   ["examples/golden.mod", {}],
   ["examples/llama.mod", { depth: "3" }],
   ["examples/moby.mod", {}],
@@ -40,6 +42,31 @@ const MODELS: readonly (readonly [file: string, ...variants: Readonly<Record<str
   ["bench/models/mod.mod", {}],
   ["bench/models/product.mod", {}],
   ["bench/models/routing.mod", {}],
+  ["examples/mode.mod", { depth: "1", staged: "false" }],
+];
+
+/** Likewise, for the soak alone. */
+const MORE: Models = [
+  ["examples/mode.mod", { depth: "2" }],
+  ["examples/moe.mod", { depth: "1" }],
+  ["examples/variants/a-mod.mod", { depth: "2" }],
+  ["examples/variants/colt5.mod", { depth: "1" }],
+  ["examples/variants/d-llm.mod", { depth: "2" }],
+  ["examples/variants/early-exit.mod", { depth: "2" }],
+  ["examples/variants/flexi-depth.mod", { depth: "2" }],
+  ["examples/variants/gate-skip.mod", { depth: "1" }],
+  ["examples/variants/layer-skip.mod", { depth: "2" }],
+  ["examples/variants/modification.mod", { depth: "2" }],
+  ["examples/variants/mor-token-choice.mod", { layers: "1" }],
+  ["examples/variants/p-mod-multimodal.mod", { depth: "2" }],
+  ["examples/variants/router-tuning.mod", { depth: "1" }],
+  ["examples/variants/skip-gpt.mod", { depth: "1" }],
+  ["examples/variants/threshold.mod", { depth: "2" }],
+  ["bench/models/gated.mod", {}],
+  ["bench/models/idle.mod", {}],
+  ["bench/models/isoflop-experts.mod", {}],
+  ["bench/models/mixture.mod", {}],
+  ["bench/models/staged.mod", {}],
 ];
 
 const wide = { ...DEFAULT_LIMITS, storageBuffersPerStage: 16, storageBindingBytes: 2 ** 31 - 4, bufferBytes: 2 ** 32 };
@@ -119,9 +146,16 @@ function devicesOf(file: string, name: string): typeof DEVICES {
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
+it("all examples and all models of the bench are among them", () => {
+  const files = ["examples", "examples/variants", "bench/models"].flatMap((folder) =>
+    readdirSync(join(root, folder)).flatMap((name) => (name.endsWith(".mod") ? [`${folder}/${name}`] : [])),
+  );
+  expect([...new Set([...MODELS, ...MORE].map(([file]) => file))].sort()).toEqual(files.sort());
+});
+
 it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () => {
   const lines: string[] = [];
-  for (const [file, ...variants] of MODELS)
+  for (const [file, ...variants] of soaking ? [...MODELS, ...MORE] : MODELS)
     for (const set of variants)
       for (const [name, graph, of] of graphsOf(file, set))
         for (const [device, target, precision] of devicesOf(file, name)) {
@@ -132,7 +166,7 @@ it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () =
               device,
           );
         }
-  expect(lines.length).toBeGreaterThan(soaking ? 380 : 100);
+  expect(lines.length).toBeGreaterThan(soaking ? 900 : 110);
   if (soaking) return expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("digests.txt");
   const programOf = (line: string): string => line.slice(line.indexOf("  "));
   const tried = new Set(lines.map(programOf));
