@@ -19,6 +19,8 @@ const UNSEEN_IMPORT = `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JS
 const LEFT_OUT = {
   "weights/fetched": ["fetchWeights", "openResponse"],
   "weights/safetensors": ["readSafetensors"],
+  "gguf/weights": ["readGguf"],
+  "gguf/blocks": ["scaledBlocks"],
   init: ["initialValues"],
   positions: ["positionsOn"],
   "read-states": ["readStates"],

@@ -24,5 +24,7 @@ export type { FetchedFile } from "./weights/fetched.js";
 export type { Words } from "../base/dtype.js";
 export { converts, fileDtype, fromBytes, toBytes } from "./weights/convert.js";
 export { matchWeights, readWeight, type Matched } from "./weights/match.js";
+export { scaledBlocks, type ScaledBlocks } from "./gguf/blocks.js";
+export { readGguf, type GgufWeights, type StoredTensor } from "./gguf/weights.js";
 export { readSafetensors, writeSafetensors, type TensorToWrite } from "./weights/safetensors.js";
 export type { TensorEntry, WeightSource } from "./weights/source.js";

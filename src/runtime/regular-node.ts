@@ -28,6 +28,18 @@ export async function openRegular(path: string): Promise<FileHandle> {
   }
 }
 
+/** Runs `body` on an open regular file of that size, and closes it. Throws as `openRegular` does. */
+export function withRegular<T>(path: string, body: (fd: number, bytes: number) => T): T {
+  const file = openSync(path, FLAGS);
+  try {
+    const found = fstatSync(file);
+    if (!found.isFile()) throw irregular(path, found.isDirectory());
+    return body(file, found.size);
+  } finally {
+    closeSync(file);
+  }
+}
+
 /**
  * Reads a whole file of at most `most` bytes. For a larger one throws the error of `tooLarge`, called with its size or
  * the bytes read. Throws as `openRegular` does.

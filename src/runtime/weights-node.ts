@@ -1,5 +1,5 @@
-// Weights on disk: reads safetensors files tensor by tensor, with or without an index of shards, and writes them
-// atomically. Node only.
+// Weights on disk: reads safetensors files tensor by tensor, with or without an index of shards, and GGUF files; writes
+// safetensors atomically. Node only.
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { isFloat, type Words } from "../base/dtype.js";
 import { realpath, stat, type FileHandle } from "node:fs/promises";
@@ -9,6 +9,9 @@ import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, escapedName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
 import { whyUnwritten, writePieces } from "./place-node.js";
+import { readHeader } from "./gguf/header.js";
+import { isGgufPath, pullFrom } from "./gguf/header-node.js";
+import { ggufWeights } from "./gguf/weights.js";
 import { openRegular, readRegular } from "./regular-node.js";
 import { fileDtype, toBytes } from "./weights/convert.js";
 import { parseJson } from "./weights/json.js";
@@ -20,8 +23,8 @@ const SINGLE = "model.safetensors";
 const MOST_INDEX_BYTES = 100_000_000;
 
 /**
- * Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name, by
- * path or `file:` address. Throws WeightsError.
+ * Opens a safetensors file, an index of shards (`….index.json`), a folder that holds either under its usual name, or a
+ * GGUF file (`….gguf`), by path or `file:` address. Throws WeightsError.
  */
 export async function openWeights(place: string): Promise<WeightSource> {
   const path = /^file:/i.test(place) ? pathOfAddress(place) : place;
@@ -50,6 +53,11 @@ async function openFile(path: string, name: string): Promise<WeightSource> {
   const handle = await openRegular(path);
   try {
     const bytes = (await handle.stat()).size;
+    if (isGgufPath(path))
+      return ggufWeights(readHeader(pullFrom(handle.fd, name), bytes, name), {
+        read: (t) => reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name)),
+        close: () => handle.close(),
+      });
     const size = headerBytes(await readExactly(handle, 0, Math.min(8, bytes), name), bytes, name);
     const { tensors } = parseHeader(await readExactly(handle, 8, size, name), bytes, name);
     return { name, tensors, read: (key) => readTensor(handle, tensors, key, name), close: () => handle.close() };

@@ -5,12 +5,13 @@ import type { FetchedFile } from "./fetched.js";
 import type { WeightSource } from "./source.js";
 
 /**
- * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes, an opened one, or a function
- * that gives each weight's values. Without any, weights start from the seed that is given instead.
+ * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes or those of a GGUF file, an
+ * opened source, or a function that gives each weight's values. Without any, weights start from the seed that is given
+ * instead.
  *
  * In a page a text is an address. In Node it is one if it begins with `http:`, `https:` or `file:`, else the path of a
- * file, a folder or an index of shards. A download is read as a stream, and its header is checked against the model
- * before its tensors are allocated. A response can be read only once.
+ * safetensors or GGUF file, a folder or an index of shards. A download is safetensors: it is read as a stream, and its
+ * header is checked against the model before its tensors are allocated. A response can be read only once.
  */
 export type WeightsInput =
   | ArrayBuffer

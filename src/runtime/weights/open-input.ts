@@ -2,6 +2,7 @@
 import type { ProgramWeight } from "../../program/program.js";
 import { inNode } from "../device.js";
 import { WeightsError } from "../errors.js";
+import { isGguf } from "../gguf/magic.js";
 import type { FetchOptions } from "./fetched.js";
 import { isResponse, type WeightsInput } from "./input.js";
 import { readSafetensors } from "./safetensors.js";
@@ -31,7 +32,10 @@ export async function openInput(
         hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
       },
     );
-  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return readSafetensors(input);
+  if (input instanceof ArrayBuffer || input instanceof Uint8Array) {
+    const gguf = isGguf(input instanceof Uint8Array ? input : new Uint8Array(input));
+    return gguf ? (await import("../gguf/weights.js")).readGguf(input) : readSafetensors(input);
+  }
   if (isResponse(input)) return (await import("./fetched.js")).openResponse(input, options);
   if (typeof input !== "string" && !("href" in input)) return null;
   const place = typeof input === "string" ? input : input.href;

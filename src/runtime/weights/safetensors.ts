@@ -49,26 +49,36 @@ export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string,
 /** How a file is mended that ends too early. */
 export const TRUNCATED = "it is as a download that broke off leaves it: fetch it again";
 
-/** What is often found in place of a file of weights, by how it begins. */
+/** A file of another format, by how it begins. */
 function other(prefix: Uint8Array, size: bigint, file: string, sent: Sent | null): WeightsError {
+  const [what, hint] = beginningOf(prefix, sent) ?? [
+    `its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`,
+    "is it one, whole and not packed?",
+  ];
+  return new WeightsError(`${file} is no safetensors file: ${what}`, { hint });
+}
+
+/** What is often found in place of a file of weights, by how it begins, and what to do; null for anything else. */
+export function beginningOf(prefix: Uint8Array, sent: Sent | null): readonly [what: string, hint: string] | null {
   const begins = new TextDecoder("latin1").decode(prefix);
-  const [what, hint] = begins.trimStart().startsWith("<")
-    ? sent === null
+  if (begins.trimStart().startsWith("<"))
+    return sent === null
       ? ["it looks like a page of HTML", "download the file itself, not the page that shows it"]
       : [
           `the server sent a page${sent.type === null ? "" : ` (${escapedName(sent.type)})`}`,
           "many servers answer so where there is no such file",
-        ]
-    : begins === "version "
-      ? [
-          "it looks like the pointer that Git LFS leaves in place of one",
-          sent === null ? "fetch the file itself: git lfs pull" : "serve the file itself",
-        ]
-      : [
-          `its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`,
-          "is it one, whole and not packed?",
         ];
-  return new WeightsError(`${file} is no safetensors file: ${what}`, { hint });
+  if (begins.startsWith("GGUF"))
+    return [
+      "it is a GGUF file",
+      sent === null ? "give it a name that ends with .gguf" : "download it, and give its bytes or its path",
+    ];
+  if (begins === "version ")
+    return [
+      "it looks like the pointer that Git LFS leaves in place of one",
+      sent === null ? "fetch the file itself: git lfs pull" : "serve the file itself",
+    ];
+  return null;
 }
 
 /**
