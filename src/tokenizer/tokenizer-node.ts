@@ -1,11 +1,13 @@
-// Reads tokenizers from disk: a `tokenizer.json` and the files beside it. Node only.
+// Reads tokenizers from disk: a `tokenizer.json` and the files beside it, or that of a GGUF file. Node only.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
+import { isGgufPath, openHeader } from "../runtime/gguf/header-node.js";
 import { readRegular } from "../runtime/regular-node.js";
 import { chatTemplate, parseChatConfig, type ChatTemplate } from "./chat.js";
 import { TokenizerError } from "./errors.js";
 import { isFolder } from "./folder-node.js";
+import { ggufTokenizer } from "./gguf.js";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.js";
 
 /** A tokenizer with the chat settings of its folder. */
@@ -15,6 +17,8 @@ export interface OpenedTokenizer {
   readonly chat: ChatTemplate | null;
   /** The token that ends a text according to `tokenizer_config.json`; null if it names none. */
   readonly end: number | null;
+  /** All tokens that end a text: that one, or those that a GGUF file has. */
+  readonly ends: readonly number[];
   /** The texts of its files; null for missing ones. */
   readonly texts: { readonly tokenizer: string; readonly config: string | null; readonly template: string | null };
 }
@@ -24,9 +28,14 @@ const MAX_BYTES = 256 * 1024 * 1024;
 
 /**
  * Opens a `tokenizer.json`, given its path or its folder, with `tokenizer_config.json` and `chat_template.jinja` beside
- * it. Throws TokenizerError.
+ * it, or the tokenizer of a GGUF file. Throws TokenizerError, and WeightsError for a broken GGUF file.
  */
 export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
+  if (isGgufPath(path)) {
+    const opened = await openGgufTokenizer(path);
+    if (opened !== null) return opened;
+    throw new TokenizerError("bad-tokenizer", `${path} has no tokenizer: there is no tokenizer.ggml.model`);
+  }
   const file = isFolder(path) ? join(path, "tokenizer.json") : path;
   const beside = (name: string): string | null =>
     existsSync(join(dirname(file), name)) ? join(dirname(file), name) : null;
@@ -38,12 +47,31 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   const templateText = templateFile === null ? null : readText(templateFile);
   const template = templateText ?? config?.template ?? null;
   const specials = config?.specials ?? new Map<string, string>();
-  const end = specials.get("eos_token");
+  const named = specials.get("eos_token");
+  const end = named === undefined ? null : tokenizer.idOf(named);
   return {
     tokenizer,
     chat: template === null ? null : chatTemplate(template, specials, templateFile ?? configFile ?? file),
-    end: end === undefined ? null : tokenizer.idOf(end),
+    end,
+    ends: end === null ? [] : [end],
     texts: { tokenizer: json, config: configText, template: templateText },
+  };
+}
+
+/** Opens the tokenizer of a GGUF file; null if it has none. Throws TokenizerError, and WeightsError for a broken file. */
+export async function openGgufTokenizer(path: string): Promise<OpenedTokenizer | null> {
+  const found = ggufTokenizer(openHeader(path));
+  if (found === null) return null;
+  const { config, ends } = found;
+  const { specials, template } = parseChatConfig(config, path);
+  const tokenizer = await parseTokenizer(found.tokenizer, path, config);
+  const end = specials.get("eos_token");
+  return {
+    tokenizer,
+    chat: template === null ? null : chatTemplate(template, specials, path),
+    end: end === undefined ? null : tokenizer.idOf(end),
+    ends,
+    texts: { tokenizer: found.tokenizer, config, template: null },
   };
 }
 
