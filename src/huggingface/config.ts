@@ -9,6 +9,8 @@ import { rotaryOf, type Rotary } from "./rotary.js";
 /** The architecture of a decoder. */
 export interface DecoderConfig {
   readonly family: Family;
+  /** What describes it. */
+  readonly origin: "config.json" | "gguf";
   /** The size of the vocabulary. */
   readonly vocab: number;
   /** The width of the residual stream. */
@@ -84,6 +86,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const act = config.text("hidden_act") ?? "silu";
   const read: DecoderConfig = {
     family,
+    origin: "config.json",
     vocab,
     dim,
     hidden,

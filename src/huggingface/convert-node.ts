@@ -10,7 +10,9 @@ import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { initialWeightsInTurns } from "../runtime/init.js";
 import { readingInTurns } from "../runtime/weights/in-turns.js";
 import { matchWeights, readWeight, type Words } from "../runtime/index.js";
+import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { leftover, openWeights, saveWeights } from "../runtime/node.js";
+import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
 import { decoderSource, type Routing } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
@@ -90,8 +92,7 @@ export async function convertFolder(
     writeFileSync(join(fresh, MODEL_FILE), text);
     const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
     await writeWeights(dense, join(fresh, "model.safetensors"), { weights, ignore: model.ignore, kept }, seed);
-    for (const file of [files.tokenizer, files.tokenizerConfig, files.chatTemplate, files.generationConfig])
-      if (file !== null) writeFileSync(join(fresh, basename(file)), readConfigText(file));
+    for (const [name, text] of await textsOf(folder)) writeFileSync(join(fresh, name), text);
     if (files.generationConfig === null) await writeEnds(folder, fresh);
     if (existsSync(output)) rmSync(output, { recursive: true });
     renameSync(fresh, output);
@@ -152,7 +153,21 @@ async function writeWeights(
   }
 }
 
-/** Copies the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
+/** The tokenizer's files and the defaults of generation, by the names of such files. */
+async function textsOf(folder: string): Promise<readonly (readonly [name: string, text: string])[]> {
+  if (isGgufPath(folder)) {
+    const texts = (await openGgufTokenizer(folder))?.texts;
+    if (texts === undefined) return [];
+    const config = texts.config === null ? [] : [["tokenizer_config.json", texts.config] as const];
+    return [["tokenizer.json", texts.tokenizer], ...config];
+  }
+  const { tokenizer, tokenizerConfig, chatTemplate, generationConfig } = checkpointFiles(folder);
+  return [tokenizer, tokenizerConfig, chatTemplate, generationConfig].flatMap((file) =>
+    file === null ? [] : [[basename(file), readConfigText(file)] as const],
+  );
+}
+
+/** Writes the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
 async function writeEnds(from: string, to: string): Promise<void> {
   const { ends } = (await checkpointText(from)).generation;
   if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);

@@ -187,9 +187,14 @@ ${keys(config)
 }`;
 }
 
-function about({ family }: DecoderConfig, routing: Routing | null): string {
+const ORIGINS: Readonly<Record<DecoderConfig["origin"], string>> = {
+  "config.json": "as its config.json describes it; its weights have the keys of that checkpoint",
+  gguf: "as its GGUF file describes it; its weights have the keys that Hugging Face gives them",
+};
+
+function about({ family, origin }: DecoderConfig, routing: Routing | null): string {
   const { architecture } = family;
-  const dense = `/// ${architecture}, as its config.json describes it; its weights have the keys of that checkpoint.`;
+  const dense = `/// ${architecture}, ${ORIGINS[origin]}.`;
   if (routing === null) return dense;
   return `${dense}
 /// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with

@@ -3,7 +3,7 @@ import { parseJson, type Json } from "../runtime/weights/json.js";
 import { escapedName } from "../size/shown.js";
 import { CheckpointError } from "./errors.js";
 
-/** The fields of one object of a JSON file. A null field counts as absent, since Python writes `None` as null. */
+/** The fields of one object, mostly of a JSON file. A null field counts as absent, since Python writes `None` as null. */
 export class Fields {
   private constructor(
     private readonly values: ReadonlyMap<string, Json>,
@@ -25,6 +25,11 @@ export class Fields {
     }
     if (!(json instanceof Map)) throw new CheckpointError("bad-config", `${file} is no JSON object`);
     return new Fields(json as ReadonlyMap<string, Json>, file, "");
+  }
+
+  /** Fields that are not of a JSON file: those of `values`, called by `prefix` and their names at a `place`. */
+  static of(values: ReadonlyMap<string, Json>, place: string, prefix: string): Fields {
+    return new Fields(values, place, prefix);
   }
 
   /** Names of the fields that are not null. */

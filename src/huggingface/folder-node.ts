@@ -1,4 +1,5 @@
-// Opens the model of a checkpoint's folder: its own source, or one generated from its configuration. Node only.
+// Opens the model of a checkpoint, a folder or a GGUF file: its own source, or one generated from its configuration.
+// Node only.
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
@@ -6,39 +7,46 @@ import { readRegular } from "../runtime/regular-node.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { openTokenizer } from "../tokenizer/tokenizer-node.js";
+import { openGgufTokenizer, openTokenizer } from "../tokenizer/tokenizer-node.js";
+import { isGgufPath, openHeader, readSmallTensor } from "../runtime/gguf/header-node.js";
 import { parseConfig, type DecoderConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
+import { ggufConfig } from "./gguf-config.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 const CONFIG = "config.json";
 /** The limit on the size of a configuration file. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** The model's source: the folder's `model.mod`, or one generated from its `config.json`. Throws CheckpointError. */
+/**
+ * The model's source: the folder's `model.mod`, or one generated from its `config.json` or from a GGUF file. Throws
+ * CheckpointError, and WeightsError for a broken GGUF file.
+ */
 export function checkpointSource(folder: string): SourceFile {
+  if (isGgufPath(folder)) return { file: folder, text: decoderSource(checkpointConfig(folder)) };
   const file = join(folder, MODEL_FILE);
   return existsSync(file)
     ? { file, text: readConfigText(file) }
     : { file, text: decoderSource(checkpointConfig(folder)) };
 }
 
-/** Parses the `config.json` of a folder. Throws CheckpointError. */
+/** Parses the `config.json` of a folder, or a GGUF file's keys. Throws as `checkpointSource` does. */
 export function checkpointConfig(folder: string): DecoderConfig {
+  if (isGgufPath(folder)) return ggufConfig(openHeader(folder), (tensor) => readSmallTensor(folder, tensor));
   const file = join(folder, CONFIG);
   if (existsSync(file)) return parseConfig(readConfigText(file), file);
   throw new CheckpointError("bad-folder", `${folder} is a folder without ${CONFIG} or ${MODEL_FILE}`, {
-    hint: "give a .mod file, or a checkpoint's folder as Hugging Face stores it",
+    hint: "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file",
   });
 }
 
-/** The tokenizer, chat template and generation defaults of a folder. */
+/** The tokenizer, chat template and generation defaults of a checkpoint. */
 export interface CheckpointText {
-  /** Null if the folder has no `tokenizer.json`. */
+  /** Null if the folder has no `tokenizer.json`, or the GGUF file no tokenizer. */
   readonly tokenizer: Tokenizer | null;
-  /** Null if the folder has no template. */
+  /** Null if there is no template. */
   readonly chat: ChatTemplate | null;
   /**
    * Generation defaults. The tokens that end a text come from `generation_config.json`, else from `config.json`, else
@@ -47,19 +55,23 @@ export interface CheckpointText {
   readonly generation: GenerationDefaults;
 }
 
-/** Opens the text files of a folder. Throws CheckpointError and TokenizerError. */
+/** Opens the text files of a checkpoint. Throws CheckpointError and TokenizerError. */
 export async function checkpointText(folder: string): Promise<CheckpointText> {
+  if (isGgufPath(folder)) {
+    const opened = await openGgufTokenizer(folder);
+    const { tokenizer, chat, ends } = opened ?? { tokenizer: null, chat: null, ends: [] };
+    return { tokenizer, chat, generation: { ...NO_DEFAULTS, ends } };
+  }
   const files = checkpointFiles(folder);
   const opened = files.tokenizer === null ? null : await openTokenizer(files.tokenizer);
   const config = join(folder, CONFIG);
   const read = (file: string): GenerationDefaults => parseGenerationConfig(readConfigText(file), file);
   const generationDefaults = files.generationConfig === null ? NO_DEFAULTS : read(files.generationConfig);
   const ends = generationDefaults.ends.length > 0 || !existsSync(config) ? generationDefaults.ends : read(config).ends;
-  const last = opened === null || opened.end === null ? [] : [opened.end];
   return {
     tokenizer: opened?.tokenizer ?? null,
     chat: opened?.chat ?? null,
-    generation: { ...generationDefaults, ends: ends.length > 0 ? ends : last },
+    generation: { ...generationDefaults, ends: ends.length > 0 ? ends : (opened?.ends ?? []) },
   };
 }
 

@@ -1,11 +1,11 @@
-// Opens a model to generate: a `.mod` file or a checkpoint's folder, its weights, its tokenizer, a device. Node only.
+// Opens a model to generate: a `.mod` file or a checkpoint, its weights, its tokenizer, a device. Node only.
 import { join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import type { Read } from "../check/names/files.js";
 import { generationModel } from "../compile-generation.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { createGenerator, type Generation, type GeneratorOptions } from "../generate/index.js";
-import { checkpointFiles } from "../huggingface/files-node.js";
+import { checkpointFiles, isCheckpoint } from "../huggingface/files-node.js";
 import { checkpointSource, checkpointText } from "../huggingface/folder-node.js";
 import { NO_DEFAULTS } from "../huggingface/generation.js";
 import { asProgramWeight } from "../program/program.js";
@@ -16,7 +16,6 @@ import { readRegular } from "../runtime/regular-node.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
-import { isFolder } from "../tokenizer/folder-node.js";
 import { openTokenizer } from "../tokenizer/tokenizer-node.js";
 import { SessionError, SourceError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
@@ -26,11 +25,14 @@ import { TextSession, type SessionTexts } from "./session.js";
 
 export interface OpenSessionOptions extends GeneratorOptions {
   /**
-   * Weights, or the folder of a training run. By default the weights of the model's folder; for a `.mod` file random
-   * initial weights from `seed`.
+   * Weights, or the folder of a training run. By default the weights of the model's folder or GGUF file; for a `.mod`
+   * file random initial weights from `seed`.
    */
   readonly weights?: WeightsInput;
-  /** A `tokenizer.json`, or its folder. By default the tokenizer of the model's folder; else one token per byte. */
+  /**
+   * A `tokenizer.json`, its folder, or a GGUF file. By default the tokenizer of the model's folder or GGUF file; else
+   * one token per byte.
+   */
   readonly tokenizer?: string;
   /** The name of the model, if the file declares several. */
   readonly model?: string;
@@ -73,15 +75,15 @@ export interface SessionSource {
 }
 
 /**
- * Opens a `.mod` file, a Hugging Face checkpoint folder, or the output of `train`: a run's folder, which means its best
- * checkpoint, or one of its checkpoints. Throws SourceError for errors of the source, GenerationError for a model that
- * is not autoregressive, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and `openDevice`
- * throw.
+ * Opens a `.mod` file, a Hugging Face checkpoint folder, a GGUF file, or the output of `train`: a run's folder, which
+ * means its best checkpoint, or one of its checkpoints. Throws SourceError for errors of the source, GenerationError
+ * for a model that is not autoregressive, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and
+ * `openDevice` throw.
  */
 export async function openSession(path: string, options: OpenSessionOptions = {}): Promise<TextSession> {
   const trained = openTrained(path);
   if (trained !== null) return openRun(trained, options);
-  const folder = isFolder(path);
+  const folder = isCheckpoint(path);
   const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
   const texts = await sessionTexts(path, options.tokenizer ?? null);
   const weights = trainedWeights(options.weights) ?? (folder ? checkpointFiles(path).weights : null);
@@ -121,15 +123,14 @@ async function createExplained(sessionSource: SessionSource, options: OpenSessio
  * folder, else none. Throws CheckpointError and TokenizerError.
  */
 export async function sessionTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
-  const checkpoint = isFolder(path) ? await checkpointText(path) : null;
+  const checkpoint = isCheckpoint(path) ? await checkpointText(path) : null;
   const defaults = checkpoint?.generation ?? NO_DEFAULTS;
   if (tokenizer === null) return { tokenizer: checkpoint?.tokenizer ?? null, chat: checkpoint?.chat ?? null, defaults };
   const opened = await openTokenizer(tokenizer);
-  const ends = opened.end === null ? [] : [opened.end];
   return {
     tokenizer: opened.tokenizer,
     chat: opened.chat,
-    defaults: { ...defaults, ends: defaults.ends.length > 0 ? defaults.ends : ends },
+    defaults: { ...defaults, ends: defaults.ends.length > 0 ? defaults.ends : opened.ends },
   };
 }
 

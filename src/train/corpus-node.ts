@@ -6,7 +6,9 @@ import { open, readdir, readFile, rename, rm, stat, type FileHandle } from "node
 import { join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { leftover } from "../runtime/node.js";
+import { isGgufPath, openHeader } from "../runtime/gguf/header-node.js";
 import { readRegular } from "../runtime/regular-node.js";
+import { ggufTokenizer } from "../tokenizer/gguf.js";
 import { TrainError } from "./errors.js";
 import { makeFolder, writing } from "./disk-node.js";
 import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
@@ -18,7 +20,7 @@ export interface CorpusOptions {
   readonly data: string;
   /** Folder of the token file; created if it does not exist. */
   readonly cache: string;
-  /** A `tokenizer.json`; without one, bytes. */
+  /** A `tokenizer.json` or a GGUF file; without one, bytes. */
   readonly tokenizer?: string;
   /** The field of JSONL that holds the text. Default "text". */
   readonly field?: string;
@@ -111,6 +113,7 @@ export async function removeUnfinished(cache: string): Promise<void> {
 const UNFINISHED = /^tokens-[0-9a-f]{32}\.bin\.[0-9a-f]{12}\.tmp(\.json)?$/;
 
 async function readTokenizer(path: string): Promise<Encoder> {
+  if (isGgufPath(path)) return ggufEncoder(path);
   let json: Buffer;
   try {
     json = Buffer.from(
@@ -127,8 +130,17 @@ async function readTokenizer(path: string): Promise<Encoder> {
       cause,
     });
   }
-  return jsonEncoder(json.toString("utf8"), path, createHash("sha256").update(json).digest("hex"));
+  return jsonEncoder(json.toString("utf8"), path, sha256Of(json));
 }
+
+/** The encoder of a GGUF file's tokenizer. Throws TrainError, TokenizerError and WeightsError. */
+function ggufEncoder(path: string): Promise<Encoder> {
+  const found = ggufTokenizer(openHeader(path));
+  if (found === null) throw new TrainError("bad-data", `${path} has no tokenizer`);
+  return jsonEncoder(found.tokenizer, path, sha256Of(found.tokenizer));
+}
+
+const sha256Of = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** The description of cached tokens; null where there are none, or the token file does not match its hash. */
 async function readDescription(path: string): Promise<Described | null> {

@@ -1,12 +1,11 @@
 // `train`: trains a `.mod` file or a Hugging Face checkpoint on a text, from paths to the result. Node only.
-import { checkpointFiles } from "../huggingface/files-node.js";
+import { checkpointFiles, isCheckpoint } from "../huggingface/files-node.js";
 import { checkpointSource } from "../huggingface/folder-node.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../runtime/index.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import { importsBeside } from "../session/imports-node.js";
 import { readText } from "../session/open-node.js";
 import { trainedWeights } from "../session/trained-node.js";
-import { isFolder } from "../tokenizer/folder-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
 import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./model.js";
@@ -144,7 +143,7 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
   if (kept !== null && options.weights !== undefined)
     fail("a run that goes on has its own weights: `weights` contradicts `resume`");
   const data = options.data ?? begun?.data ?? fail("`data` is missing: the text to train on");
-  const folder = path !== null && isFolder(path) ? checkpointFiles(path) : null;
+  const folder = path !== null && isCheckpoint(path) ? checkpointFiles(path) : null;
   const tokenizer = options.tokenizer ?? folder?.tokenizer ?? begun?.tokenizer ?? null;
   const field = options.field ?? begun?.field ?? null;
   const set = Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]);
@@ -161,7 +160,7 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
 }
 
 function textOf(path: string): ModelSource {
-  const source = isFolder(path) ? checkpointSource(path) : { file: path, text: readText(path) };
+  const source = isCheckpoint(path) ? checkpointSource(path) : { file: path, text: readText(path) };
   return { source, read: importsBeside(source.file, readText) };
 }
 

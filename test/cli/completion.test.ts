@@ -103,8 +103,9 @@ describe.each(SHELLS)("%s", (shell) => {
       expect(offer(["modc", "explain", "unknown-na"])).toContain("unknown-name");
       expect(offer(["modc", "help", "ev"])).toContain("eval");
       expect(typed(["modc", "run", "x.mod", "--weights", ""])).toContain("model");
-      expect(typed(["modc", "convert", ""])).toContain("folder");
-      expect(typed(["modc", "convert", ""])).not.toContain("model");
+      expect(typed(["modc", "convert", ""])).toContain("model"); // a folder, or a GGUF file
+      expect(typed(["modc", "convert", "folder", "-o", ""])).toContain("folder");
+      expect(typed(["modc", "convert", "folder", "-o", ""])).not.toContain("model");
     },
   );
 });

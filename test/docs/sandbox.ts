@@ -2,6 +2,7 @@
 // the page speaks of.
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { smallGguf } from "../gguf/small.js";
 import { writeTextFolder } from "../session/folder.js";
 import { fencesOf, root } from "./fences.js";
 
@@ -28,6 +29,7 @@ export function fillSandbox(path: string): void {
   write("mine.mod", fencesOf("docs/tutorial.md").find(({ language }) => language === "mod")!.code);
   write("text.txt", TEXT);
   write("texts/a.txt", TEXT);
+  writeFileSync(join(path, "model.gguf"), smallGguf(5));
   for (const folder of ["SmolLM2-135M", "SmolLM2-135M-Instruct"]) {
     mkdirSync(join(path, folder));
     writeTextFolder(join(path, folder), { eos_token_id: 2 }, 3);

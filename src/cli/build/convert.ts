@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { check } from "../../check/check.js";
 import { convertFolder } from "../../huggingface/convert-node.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../huggingface/files-node.js";
+import { isGgufPath } from "../../runtime/gguf/header-node.js";
 import { openTrained } from "../../session/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
 import { splitPair, wholeNumber } from "../tree/arguments.js";
@@ -21,7 +22,11 @@ export async function convert(
   { output, mod, seed = 0, json }: Flags<typeof weightCommands.convert>,
 ): Promise<ExitCode> {
   if (folderOf(folder) === null)
-    throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
+    throw new UserError(
+      `${folder} is neither a folder nor a GGUF file`,
+      "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
+      EXIT.usage,
+    );
   const routing = routingOf(mod);
   const { folder: dense, ...weights } = await denseOf(folder);
   const done = await convertFolder(dense, output, { routing, seed, ...weights });
@@ -37,12 +42,16 @@ export async function convert(
 }
 
 /**
- * The folder whose config.json describes the layers, and the weights if a run has trained others. Throws UserError for
- * any other model.
+ * The folder or GGUF file whose configuration describes the layers, and the weights if a run has trained others. Throws
+ * UserError for any other model.
  */
 async function denseOf(path: string): Promise<{ readonly folder: string; readonly weights?: string }> {
   const trained = openTrained(path);
   const model = trained?.source.file ?? join(path, MODEL_FILE);
+  if (trained !== null && isGgufPath(model) && existsSync(model)) {
+    tell(path, trained);
+    return { folder: model, weights: trained.path };
+  }
   const folder = dirname(model);
   const ofFolder = trained === null || basename(model) === MODEL_FILE;
   if (ofFolder && existsSync(join(folder, CONFIG_FILE))) {

@@ -1,6 +1,7 @@
 // `modc import`: writes the `.mod` file that a checkpoint's configuration describes, or that a run has trained.
 import { checkpointConfig } from "../../huggingface/folder-node.js";
 import { decoderSource } from "../../huggingface/decoder-source.js";
+import { isGgufPath } from "../../runtime/gguf/header-node.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";
 import { folderOf } from "../source/model-file.js";
@@ -12,12 +13,21 @@ import type { weightCommands } from "../tree/weights.js";
 
 export function importFolder(folder: string, flags: Flags<typeof weightCommands.import>): ExitCode {
   if (folderOf(folder) === null)
-    throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
+    throw new UserError(
+      `${folder} is neither a folder nor a GGUF file`,
+      "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
+      EXIT.usage,
+    );
   const { name, source } = described(folder);
   const output = isPrinted(flags.output) ? null : flags.output;
   if (output !== null) writeText(output, source);
   if (flags.json) outJson({ model: name, output, ...(output === null ? { source } : {}) });
-  else out(output === null ? source.trimEnd() : `${output}: ${name}, of ${folder}; its weights are the folder's`);
+  else
+    out(
+      output === null
+        ? source.trimEnd()
+        : `${output}: ${name}, of ${folder}; its weights are the ${isGgufPath(folder) ? "file" : "folder"}'s`,
+    );
   return EXIT.fine;
 }
 

@@ -62,6 +62,10 @@ function argumentValues(argument: Argument, known: Readonly<Record<string, reado
   if (words) return { kind: "words", words };
   return {
     kind:
-      argument.name() === "folder" ? "folder" : ["file", "files", "what"].includes(argument.name()) ? "file" : "other",
+      argument.name() === "folder"
+        ? "folder"
+        : ["file", "files", "what", "checkpoint"].includes(argument.name())
+          ? "file"
+          : "other",
   };
 }

@@ -1,16 +1,16 @@
-// Opens the model argument of a command: a `.mod` file, or the folder of a checkpoint, with its weights and tokenizer.
+// Opens the model argument of a command: a `.mod` file, or a checkpoint, a folder or a GGUF file, with its weights and
+// tokenizer.
 import type { SourceFile } from "../../diagnostics/span.js";
-import { checkpointFiles, type CheckpointFiles } from "../../huggingface/files-node.js";
+import { checkpointFiles, isCheckpoint, type CheckpointFiles } from "../../huggingface/files-node.js";
 import type { Read } from "../../check/names/files.js";
 import { openTrained } from "../../session/trained-node.js";
-import { isFolder } from "../../tokenizer/folder-node.js";
 import { UserError } from "../terminal/exit.js";
 import { notSource } from "./not-source.js";
 import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
 
-/** The files of a checkpoint's folder; null where the path is not a folder. */
+/** The files of a checkpoint; null where the path is neither a folder nor a GGUF file. */
 export function folderOf(path: string): CheckpointFiles | null {
-  return path !== STDIN && isFolder(path) ? checkpointFiles(path) : null;
+  return path !== STDIN && isCheckpoint(path) ? checkpointFiles(path) : null;
 }
 
 /** The name of the model's source in messages, to whose folder its imports are relative. */
@@ -54,7 +54,7 @@ export function expectWeights(path: string, weights: string | undefined): void {
     );
 }
 
-/** The flags, with the weights and tokenizer of the folder as defaults. */
+/** The flags, with the weights and tokenizer of the checkpoint as defaults. */
 export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(
   path: string,
   flags: F,

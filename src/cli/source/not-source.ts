@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { PROGRAM_FORMAT } from "../../program/program.js";
 import { UserError } from "../terminal/exit.js";
 
-/** Null for what may be a source: none begins with a brace, or with the length of a header. */
+/** Null for what may be a source: none begins with a brace, with the length of a header, or with the word GGUF. */
 export function notSource(file: string, text: string): UserError | null {
   const found = otherThanSource(file, text);
   return found === null ? null : new UserError(`${file} is ${found.what}, and no model's source`, found.hint);
@@ -15,6 +15,8 @@ export function otherThanSource(file: string, text: string): { readonly what: st
   const start = text.slice(0, MOST_START);
   if (/^[^]{0,8}\{\s*"[^"]*":\s*\{/.test(start) && start.includes("\0"))
     return { what: "a safetensors file", hint: `name the model first, and give its weights: --weights ${file}` };
+  if (start.startsWith("GGUF"))
+    return { what: "a GGUF file", hint: "give it a name that ends with .gguf: commands then read its model" };
   if (!/^\s*\{/.test(start)) return null;
   const format = /"format":\s*"([^"]*)"/.exec(start)?.[1] ?? "";
   if (format === PROGRAM_FORMAT)

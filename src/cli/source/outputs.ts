@@ -29,7 +29,7 @@ export function keepingInputs<T>(command: CommandUnknownOpts, words: readonly un
   if (outputs.size === 0) return act();
   return claimed.run(outputs, () => {
     command.registeredArguments.forEach((argument, i) => {
-      for (const path of textsOf(words[i])) expectAllKept(path, { described: argument.name() === "folder" });
+      for (const path of textsOf(words[i])) expectAllKept(path, { described: argument.name() === "checkpoint" });
     });
     for (const option of command.options)
       if (!(option instanceof OutputOption))

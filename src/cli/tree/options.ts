@@ -95,8 +95,8 @@ export const gradients = option(
 );
 export const weights = option(
   "--weights <path>",
-  "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the " +
-    "model is one)",
+  "a safetensors or GGUF file, an index of shards, or a folder with either (default: those of the folder or GGUF " +
+    "file, where the model is one)",
 );
 export const live = named("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8");
 
@@ -155,7 +155,7 @@ export const data = () =>
   );
 export const tokenizer = option(
   "--tokenizer <path>",
-  "a tokenizer.json (default: that of the folder, where the model is one, else bytes)",
+  "a tokenizer.json or GGUF file (default: that of the folder or GGUF file, where the model is one, else bytes)",
 );
 export const field = option("--field <name>", 'the field of JSONL that holds the text (default "text")');
 export const validation = (usual: string) =>

@@ -36,12 +36,12 @@ export const weightCommands = {
     ],
   }),
   import: declare({
-    takes: "<folder>",
-    does: "write the .mod file that a checkpoint's config.json describes",
+    takes: "<checkpoint>",
+    does: "write the .mod file that a checkpoint's config.json, or a GGUF file, describes",
     options: [o.printed("-o, --output <path>", "the file to write (default: print it)"), o.json],
   }),
   convert: declare({
-    takes: "<folder>",
+    takes: "<checkpoint>",
     does: "turn a dense checkpoint into a routed model that computes the same at the start",
     options: [
       o.required(

@@ -1,0 +1,133 @@
+// Commands on a GGUF file: each does what it does with the folder that the file was made of.
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openSession } from "../../src/session/index.js";
+import { openTokenizer } from "../../src/tokenizer/tokenizer-node.js";
+import { run } from "../cli/in-process.js";
+import { testDevice } from "../device.js";
+import { VARIANTS, writeFolder } from "../huggingface/folders.js";
+import { hasPython, pythonNote, writeGguf } from "./python.js";
+import { SMALL } from "./vocabularies.js";
+
+const root = mkdtempSync(join(tmpdir(), "modc-gguf-cli-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const place = (name: string): string => join(root, name);
+const [FILE, FOLDER] = [place("small.gguf"), place("folder")];
+
+/** What a command prints, where it succeeds. */
+async function printed(...words: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await run(words);
+  expect(status, `${words.join(" ")}\n${stderr}`).toBe(0);
+  return stdout;
+}
+
+describe.skipIf(!hasPython)(`a GGUF file on the command line${pythonNote}`, () => {
+  beforeAll(async () => {
+    const variant = VARIANTS.find(({ name }) => name === "Llama, tied, linear scaling in the old spelling")!;
+    writeFolder(FOLDER, { ...variant, config: { ...variant.config, num_hidden_layers: 2 } }, 8);
+    await writeGguf([{ folder: FOLDER, output: FILE, type: "F32", keys: SMALL }]);
+    const { texts } = await openTokenizer(FILE);
+    writeFileSync(join(FOLDER, "tokenizer.json"), texts.tokenizer);
+    writeFileSync(join(FOLDER, "tokenizer_config.json"), texts.config!);
+    writeFileSync(join(FOLDER, "generation_config.json"), '{"eos_token_id":[2,3]}');
+    writeFileSync(place("text.txt"), "the thing that sings in the ring. ".repeat(20));
+  });
+
+  it("generates, with a chat template, what its folder does", async () => {
+    const words = ["--prompt", "the thing", "--max-tokens", "12"];
+    for (const more of [[], ["--chat", "--system", "be brief"]]) {
+      const own = await printed("generate", FILE, ...words, ...more);
+      expect(own).toBe(await printed("generate", FOLDER, ...words, ...more));
+      expect(own.length).toBeGreaterThan(8);
+    }
+  });
+
+  it("is imported as a text that computes the same with its weights and tokenizer", async () => {
+    const model = place("imported.mod");
+    expect(await printed("import", FILE, "-o", model)).toBe(
+      `${model}: Llama, of ${FILE}; its weights are the file's\n`,
+    );
+    const words = ["--prompt", "a ring", "--max-tokens", "8"];
+    const own = await printed("generate", FILE, ...words);
+    expect(await printed("generate", model, "--weights", FILE, "--tokenizer", FILE, ...words)).toBe(own);
+    const text = (path: string): string => readFileSync(path, "utf8").replace(/^\/\/\/ LlamaForCausalLM.*\n/m, "");
+    await printed("import", FOLDER, "-o", place("folder.mod"));
+    expect(text(model)).toBe(text(place("folder.mod")));
+  });
+
+  it("is converted to a routed model, with its tokenizer's files", async () => {
+    const [own, folder] = [place("own"), place("theirs")];
+    await printed("convert", FILE, "-o", own);
+    await printed("convert", FOLDER, "-o", folder);
+    expect(readdirSync(own).sort()).toEqual(readdirSync(folder).sort());
+    for (const name of ["model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+      expect(readFileSync(join(own, name)).equals(readFileSync(join(folder, name))), name).toBe(true);
+    expect(JSON.parse(readFileSync(join(own, "generation_config.json"), "utf8"))).toEqual({ eos_token_id: [2, 3] });
+  });
+
+  it("is built as the package of its folder", async () => {
+    const [own, folder] = [place("package"), place("their-package")];
+    await printed("build", FILE, "-o", own, "--name", "small");
+    await printed("build", FOLDER, "-o", folder, "--name", "small");
+    const names = readdirSync(own, { recursive: true, encoding: "utf8" }).sort();
+    expect(names).toEqual(readdirSync(folder, { recursive: true, encoding: "utf8" }).sort());
+    expect(names).toEqual(expect.arrayContaining(["tokenizer/tokenizer.json", "weights/00000.bin"]));
+    for (const name of ["tokenizer/tokenizer.json", "generation.json", "weights/00000.bin"])
+      expect(readFileSync(join(own, name)).equals(readFileSync(join(folder, name))), name).toBe(true);
+  });
+
+  it("is evaluated as its folder is, and its weights are written as safetensors", async () => {
+    const words = ["--data", place("text.txt"), "--length", "32", "--json"];
+    expect(JSON.parse(await printed("eval", FILE, ...words))).toEqual(
+      JSON.parse(await printed("eval", FOLDER, ...words)),
+    );
+    await printed("init", FILE, "-o", place("init.safetensors"));
+    await printed("init", FOLDER, "-o", place("their-init.safetensors"));
+    expect(readFileSync(place("init.safetensors")).equals(readFileSync(place("their-init.safetensors")))).toBe(true);
+  });
+
+  it("is opened as a session", async () => {
+    const session = await openSession(FILE, { device: await testDevice("default") });
+    const tokens: number[] = [];
+    for await (const { token } of session.generate("the ring", { maxTokens: 4 })) tokens.push(token);
+    expect(tokens.length).toBeGreaterThan(0);
+    session.dispose();
+  });
+
+  it("is told where it is broken, is not there, or has no tokenizer", async () => {
+    const broken = place("broken.gguf");
+    writeFileSync(broken, readFileSync(FILE).subarray(0, 5000));
+    const told = async (...words: readonly string[]): Promise<unknown> => {
+      const { status, stderr } = await run(words);
+      return [status, stderr.split("\n")[0]];
+    };
+    const prompt = ["--prompt", "a"];
+    for (const command of [
+      ["generate", broken, ...prompt],
+      ["import", broken],
+      ["convert", broken, "-o", place("x")],
+      ["check", broken],
+    ])
+      expect(await told(...command)).toEqual([1, expect.stringMatching(/^error: .*broken\.gguf.* truncated/)]);
+    expect(await told("generate", place("none.gguf"), ...prompt)).toEqual([
+      1,
+      `error: cannot open ${place("none.gguf")}: there is no such file`,
+    ]);
+    await writeGguf([{ folder: FOLDER, output: place("bare.gguf"), type: "F32" }]);
+    expect(await told("generate", place("bare.gguf"), ...prompt)).toEqual([
+      1,
+      "error: the model has 96 tokens and no tokenizer: only one of 256 reads bytes",
+    ]);
+    expect(await told("import", place("text.txt"))).toEqual([
+      2,
+      `error: ${place("text.txt")} is neither a folder nor a GGUF file`,
+    ]);
+    writeFileSync(place("renamed.bin"), readFileSync(FILE));
+    expect(await told("check", place("renamed.bin"))).toEqual([
+      1,
+      `error: ${place("renamed.bin")} is a GGUF file, and no model's source`,
+    ]);
+  });
+});
