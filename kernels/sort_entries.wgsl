@@ -1,23 +1,25 @@
-// Entries in a stable order by group: entries[p] is the entry at place p, rows[p] its row, listed[p] its group, and
+// Entries in a stable order by group: entries[p] is the entry at place p, rows[p] its row, groups[p] its group, and
 // place[entries[p]] = p; starts[g] is the first place of group g, starts[groupCount()] that of entries of no group.
 // Method: counting. A workgroup goes through all entries for its group: each lane counts those of earlier groups and
 // of its own in a stretch, a scan over the lanes says where each begins, and each lane goes through its stretch again.
 // Grid: one workgroup for each group, and one for the entries of none.
 
 // --- parameters
-struct Sizes { entries: u32, each: u32, groups: u32 }
+struct Sizes { entries: u32, each: u32, groups: u32, listed: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> group: array<u32>;
 @group(0) @binding(2) var<storage, read_write> entries: array<u32>;
 @group(0) @binding(3) var<storage, read_write> rows: array<u32>;
 @group(0) @binding(4) var<storage, read_write> place: array<u32>;
 @group(0) @binding(5) var<storage, read_write> starts: array<u32>;
-@group(0) @binding(6) var<storage, read_write> listed: array<u32>;
+@group(0) @binding(6) var<storage, read_write> groups: array<u32>;
 const LANES = 64u;
 fn entryCount() -> u32 { return sizes.entries; }
 /** Entries of a row. */
 fn each() -> u32 { return sizes.each; }
 fn groupCount() -> u32 { return sizes.groups; }
+/** So many places are listed; entries beyond have no group. */
+fn listed() -> u32 { return sizes.listed; }
 // --- end of parameters
 
 /** Entries of earlier groups, and of this one, in the stretches up to each lane's. */
@@ -55,9 +57,11 @@ fn main(
   var at = first + counts[lane].y - found.y;
   for (var entry = begin; entry < end; entry++) {
     if (groupOf(entry) == own) {
-      entries[at] = entry;
-      rows[at] = entry / each();
-      listed[at] = own;
+      if (at < listed()) {
+        entries[at] = entry;
+        rows[at] = entry / each();
+        groups[at] = own;
+      }
       place[entry] = at;
       at++;
     }

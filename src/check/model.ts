@@ -120,10 +120,10 @@ export interface ModelMixture {
   /** How many entries each is expected to have in a run. */
   readonly entries: Size;
   /**
-   * Whether experts that differ in their weights only are one call, under the path of the first, which has a row for
-   * each entry of all the list.
+   * The rows on which the call of an expert computes: those of its entries, or of all that are listed where experts
+   * that differ in their weights only are one call, under the path of the first.
    */
-  readonly atOnce: boolean;
+  readonly rows: Size;
 }
 
 /** A model for one phase and entry. */

@@ -222,13 +222,18 @@ const rows = {
   position: route<{ readonly axis: string }>("own", { measures: true }),
   /**
    * inputs [score[B, T]]; `axis` is the sequence axis that it defines, whose count rule contains k. The value is the
-   * route; its type is u32[B, axis]. `entry` is the entry for which tokens are chosen, if it is one of several.
+   * route; its type is u32[B, axis].
    */
-  top: choice<{ readonly axis: string; readonly entry?: number }>("choice"),
+  top: choice<{ readonly axis: string }>("choice"),
   /** inputs [score[B, T], threshold (scalar or [B, T])]. */
   above: choice<{ readonly axis: string }>("own"),
   /** inputs [mask bool[B, T]]: the tokens for which it holds. */
   those: choice<{ readonly axis: string }>("own"),
+  /**
+   * inputs [score[B, T, E]] → bool[B, T, E]: of each entry the k best tokens of each sequence, k as in the count rule
+   * of `axis`, which has as many tokens as each entry chooses.
+   */
+  top_tokens: entries<{ readonly axis: string }>("choice"),
   /**
    * inputs [score[…, E]]: for each position of the other axes the k best entries of the last axis; the value is the
    * choice, of type u32[…, k], ascending. `choice` is the path under which it is
@@ -236,10 +241,9 @@ const rows = {
    */
   top_entries: entries<{ readonly k: number; readonly choice: string }>("own"),
   /**
-   * inputs [mask[…, E]]: for each position of the other axes the entries for which it holds, likewise. `choice` is null
-   * where routes made the mask, which are choices themselves.
+   * inputs [mask[…, E]]: for each position of the other axes the entries for which it holds, likewise.
    */
-  those_entries: entries<{ readonly expected: Rational; readonly choice: string | null }>("own"),
+  those_entries: entries<{ readonly expected: Rational; readonly choice: string }>("own"),
   /** inputs [choice] → bool[…, K]: which of the entries of its axis a token has. */
   entry_exists: structure<Nothing>("own"),
   /** inputs [choice] → u32[…, k], its type: the entries as a tensor. */

@@ -5,7 +5,6 @@ import type { Model, ModelMixture } from "../check/model.js";
 import type { Node } from "../ir/graph.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
-import { multiplySizes } from "../size/size.js";
 import { withoutCalls } from "./group.js";
 import type { SizeValues } from "./shares.js";
 
@@ -99,7 +98,7 @@ function kindsOf(experts: ModelMixture["experts"], weights: Weights): readonly K
   return [...kinds.values()];
 }
 
-/** Operations of one entry, by the path of the first expert of each kind: of all its calls by all their entries. */
+/** Operations of one entry, by the path of the first expert of each kind: of all its calls by all their rows. */
 function operationsOf(
   nodes: readonly Node[],
   mixtures: readonly ModelMixture[],
@@ -111,8 +110,8 @@ function operationsOf(
   const flops = new Map<string, Rational>();
   const add = (map: Map<string, Rational>, path: string, n: Rational): void =>
     void map.set(path, q.add(map.get(path) ?? q.ZERO, n));
-  for (const [i, { experts, atOnce, entries: each }] of mixtures.entries()) {
-    const rows = sizes.rational(multiplySizes(each, atOnce ? experts.length : 1));
+  for (const [i, mixture] of mixtures.entries()) {
+    const rows = sizes.rational(mixture.rows);
     for (const { first } of kinds[i]!) add(entries, first.path, rows);
   }
   for (const node of nodes) {

@@ -15,7 +15,7 @@ import { multiplySizes, printSize, type Size } from "../size/size.js";
 import { morConvention } from "./convention.js";
 import { mixturesOf, type Mixture } from "./experts.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
-import { shareOfMembers } from "./members.js";
+import { sharesOfMembers } from "./members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
 
@@ -99,8 +99,10 @@ export function ledger(
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
     const group = getOrCreate(groups, groupOf(node.origin?.path ?? ""), newGroup);
-    const work = count(node);
-    const executed = { ...work, factor: q.multiply(work.factor, shareOfMembers(node)) };
+    const { existing, members } = sharesOfMembers(node);
+    const counted = count(node);
+    const work = { ...counted, factor: q.multiply(counted.factor, existing) };
+    const executed = { ...work, factor: q.multiply(work.factor, members) };
     evaluators.forEach((sizes, way) => addWork(group.work[way]!, node, way === 0 ? executed : work, sizes));
   }
   for (const { path, values } of cached(nodes)) {
@@ -148,7 +150,9 @@ export function flopsOf(
     if (packedConcats.has(node)) continue;
     const { flops } = costOf(node);
     if (flops === 0) continue;
-    getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count += q.toNumber(shareOfMembers(node));
+    const { existing, members } = sharesOfMembers(node);
+    const share = q.toNumber(q.multiply(existing, members));
+    getOrCreate(times, printSize(flops), () => ({ size: flops, count: 0 })).count += share;
   }
   return ({ extents, live: given }) => {
     const live = new Map(graph.live.map((l) => [l.name, given?.get(l.name) ?? l.default]));

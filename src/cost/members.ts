@@ -2,11 +2,14 @@
 import { isOp, isPointwise, isView, producerOf, typeOf, type Node } from "../ir/graph.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
+import { constantOf } from "../size/size.js";
 
 /** The experts whose weights a node's rows read: how many there are, and among how many entries is chosen. */
 export interface Members {
   readonly groups: number;
   readonly of: number;
+  /** The share of the sorted entries that are expected to exist. */
+  readonly existing: Rational;
 }
 
 /** What a product or look-up by the expert of each row says of them; null for any other node. */
@@ -16,17 +19,20 @@ export function membersOf(node: Node): Members | null {
   return null;
 }
 
-/** The share of sorted entries that have an expert; the others cost a product nothing. */
-export function shareOfMembers(node: Node): Rational {
-  const members = membersOf(node);
-  return members === null ? q.ONE : q.rational(members.groups, members.of);
+/** The shares of sorted entries that exist, and of these that have an expert; the others cost a product nothing. */
+export function sharesOfMembers(node: Node): { readonly existing: Rational; readonly members: Rational } {
+  const found = membersOf(node);
+  return found === null
+    ? { existing: q.ONE, members: q.ONE }
+    : { existing: found.existing, members: q.rational(found.groups, found.of) };
 }
 
 function sortedBy(result: Node): Members | null {
   const sort = producerOf(result);
   if (!isOp(sort, "sort_entries")) return null;
-  const { groups } = sort.attrs;
-  return { groups, of: entriesBehind(sort.inputs[0]) ?? groups };
+  const { groups, share } = sort.attrs;
+  const existing = share === undefined ? null : constantOf(share);
+  return { groups, of: entriesBehind(sort.inputs[0]) ?? groups, existing: existing ?? q.ONE };
 }
 
 /**
@@ -36,7 +42,7 @@ function sortedBy(result: Node): Members | null {
 function entriesBehind(groups: Node): number | null {
   const seen = new Set([groups]);
   for (const node of seen) {
-    if (isOp(node, "top_entries")) {
+    if (isOp(node, "top_entries") || isOp(node, "those_entries")) {
       const entries = typeOf(node.inputs[0]).shape.at(-1);
       return typeof entries === "number" ? entries : null;
     }

@@ -79,7 +79,8 @@ function sharesOf(graph: Graph, sizes: SizeValues): ReadonlyMap<string, Rational
     const share = tokens(node) ?? shares.get(node) ?? q.ZERO;
     // Each row reads the weights of one expert of all.
     const members = membersOf(node);
-    for (const input of node.inputs) read(input, members ? q.divide(share, q.rational(members.of)) : share);
+    for (const input of node.inputs)
+      read(input, members ? q.divide(q.multiply(share, members.existing), q.rational(members.of)) : share);
     if (!isOp(node, "weight")) continue;
     const { path } = node.attrs;
     const before = found.get(path);

@@ -24,6 +24,7 @@ export function printAttrs(op: OpName, attrs: object): string {
 function encode(kind: AttrKind, value: unknown): unknown {
   switch (kind) {
     case "size":
+    case "sizeIfAny":
       return encodeSize(value as Size); // by its kind
     case "sizes":
       return (value as readonly Size[]).map(encodeSize); // by its kind
@@ -69,6 +70,7 @@ export function parseAttrs<K extends OpName>(op: K, json: string): OpAttrs[K] {
 function decode(kind: AttrKind, value: unknown): unknown {
   switch (kind) {
     case "size":
+    case "sizeIfAny":
       return decodeSize(value);
     case "sizes":
       return Array.isArray(value) ? value.map(decodeSize) : value;
@@ -103,6 +105,7 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
   numbers: "a list of numbers",
   numbersOrNull: "a list of numbers or null",
   numberOrNull: "a number or null",
+  sizeIfAny: "a size, or absent",
   part: "a part of a weight: axis, start and of",
 };
 
@@ -139,6 +142,8 @@ function holds(kind: AttrKind, value: unknown): boolean {
       return value === null || isNumbers(value);
     case "numberOrNull":
       return value === null || typeof value === "number";
+    case "sizeIfAny":
+      return value === undefined || isSize(value);
     case "part":
       return value === undefined || isPart(value);
     default:
@@ -168,7 +173,7 @@ export function sizesInAttrs(
   const axes: string[] = [];
   for (const [name, kind] of entriesOf(op)) {
     const value = values.get(name);
-    if (kind === "size") sizes.push(value as Size); // by its kind
+    if (kind === "size" || (kind === "sizeIfAny" && value !== undefined)) sizes.push(value as Size); // by its kind
     else if (kind === "sizes") sizes.push(...(value as readonly Size[])); // by its kind
     else if (name === "axis" && kind === "text") axes.push(value as string); // by its kind
   }

@@ -28,6 +28,7 @@ export interface AttrTypes {
   numberOrNull: number | null;
   /** Optional. */
   part: WeightPart;
+  sizeIfAny: Size;
 }
 
 export type AttrKind = keyof AttrTypes;
@@ -84,7 +85,7 @@ export const definesAxis = <S extends OpSchema & { readonly attrs: { readonly ax
   schema: S,
 ): S & { readonly makes: number } => ({ ...schema, makes: result });
 
-export type Optional<S extends AttrSchema> = { [A in keyof S]: S[A] extends "part" ? A : never }[keyof S];
+export type Optional<S extends AttrSchema> = { [A in keyof S]: S[A] extends "part" | "sizeIfAny" ? A : never }[keyof S];
 
 /** The type of the attributes that a schema describes. */
 export type AttrsOf<S extends AttrSchema> = { readonly [A in Exclude<keyof S, Optional<S>>]: AttrTypes[S[A]] } & {

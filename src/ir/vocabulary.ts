@@ -150,6 +150,11 @@ const vocabulary = {
    * rule.
    */
   top: definesAxis(1, kernel(3, { axis: "text" })),
+  /**
+   * score[N, E], starts(parent), starts(counting axis) → mask bool[N, E], starts(axis): of each of the E columns the k
+   * best rows of each sequence, in the order of `top`. All E have as many rows as the axis.
+   */
+  top_rows: definesAxis(1, kernel(3, { axis: "text" })),
   /** score[N], threshold f32[] or f32[N], starts(parent) → index u32[M], starts(axis): rows with score > threshold. */
   above: definesAxis(1, kernel(3, { axis: "text" })),
   /** starts(parent) → index u32[M], starts(axis): rows of the slice in the axis's count rule. */
@@ -196,12 +201,20 @@ const vocabulary = {
    * group u32[N, k]: the group of each of the k entries of N rows → entries u32[N·k], rows u32[N·k], place u32[N, k],
    * starts u32[groups + 1], group u32[N·k]. The entries in a stable order by group: which entry is at each place, and
    * its row; the place of each entry; the first place of each group; the group at each place. Entries of any other
-   * number have no group: they come last, from `starts[groups]` on, and are listed as of group `groups`.
+   * number have no group: they come last, from `starts[groups]` on, and are listed as of group `groups`. Where no more
+   * than `list` entries have a group, only so many places are listed, and those beyond are none. `share` of the listed
+   * entries are expected to have a group, as far as costs say: all where it is absent.
    */
-  sort_entries: kernel(1, { groups: "number" }),
-  /** x[N, …], index u32[N·k], place u32[N, k] → [N·k, …]: row `index` of x at each place; `place` are those of a row. */
+  sort_entries: kernel(1, { groups: "number", list: "sizeIfAny", share: "sizeIfAny" }),
+  /**
+   * x[N, …], index u32[M], place u32[N, k] → [M, …]: row `index` of x at each place; `place` are those of a row. An
+   * index of N or more reads anything.
+   */
   entry_rows: moved(3),
-  /** y[N·k, …], place u32[N, k], index u32[N·k] (, x[N, …]) → [N, …]: (x plus) Σ over j of y[place[n, j]], in order. */
+  /**
+   * y[M, …], place u32[N, k], index u32[M] (, x[N, …]) → [N, …]: (x plus) Σ over j of y[place[n, j]], in order, without
+   * places of M or more.
+   */
   sum_entries: kernel([3, 4]),
   /**
    * a[M, K], b[G, K, N], starts u32[G + 1] → [M, N]: rows from starts[g] on times matrix g of b; zeros behind the last

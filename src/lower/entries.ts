@@ -14,9 +14,19 @@ function lowerTopEntries(cx: Lowering, value: Value<"top_entries">): Placed {
   return cx.placed(cx.emit("top_entries", [score.node], value.attrs), value.type);
 }
 
+function lowerTopTokens(cx: Lowering, value: Value<"top_tokens">): Placed {
+  const { axis } = value.attrs;
+  const rule = cx.sequence(axis).count;
+  invariant(rule.kind === "top", `axis ${axis} is not made by top`);
+  const score = cx.get(value.inputs[0]).node;
+  const made = cx.emit("top_rows", [score, cx.starts(rule.parent), cx.starts(cx.countingAxis(rule))], { axis });
+  cx.defineAxis(axis, { starts: cx.emit("pick", [made], { result: 1 }), index: null });
+  return cx.placed(cx.emit("pick", [made], { result: 0 }), value.type);
+}
+
 function lowerThoseEntries(cx: Lowering, value: Value<"those_entries">): Placed {
   return cx.placed(
-    cx.emit("those_entries", [cx.get(value.inputs[0]).node], { choice: value.attrs.choice ?? "" }),
+    cx.emit("those_entries", [cx.get(value.inputs[0]).node], { choice: value.attrs.choice }),
     value.type,
   );
 }
@@ -120,6 +130,7 @@ function lowerJoinEntries(cx: Lowering, value: Value<"join_entries">): Placed {
 /** Lowerings by operation. */
 export const entryLowerings = {
   top_entries: lowerTopEntries,
+  top_tokens: lowerTopTokens,
   those_entries: lowerThoseEntries,
   entry_exists: lowerExists,
   entry_index: lowerIndex,

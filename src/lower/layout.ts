@@ -35,6 +35,10 @@ export class ModelAxes {
     if (!axis) bug(`unknown axis ${name}`);
     return axis;
   }
+  /** The number of rows of an axis of sorted entries. */
+  rowsOf(sorted: string): Size {
+    return this.#sorted.get(sorted) ?? bug(`${sorted} is no axis of sorted entries`);
+  }
   /** The sequence axis of a dimension, or null. */
   sequenceOf(size: Size | undefined): string | null {
     const name = size === undefined ? null : plainAxis(size);

@@ -55,9 +55,9 @@ function wishOf(mask: Value | undefined): Value | null {
 const conjunctsOf = (mask: Value): readonly Value[] =>
   isOp(mask, "pointwise") && mask.attrs.fn === "and" ? mask.inputs.flatMap(conjunctsOf) : [mask];
 
-/** Whether a mask is that of `top(…, axis: 1)`: of a route of `top` for each entry. */
+/** Whether a mask is that of `top(…, axis: 1)`. */
 function isCapacity(mask: Value): boolean {
-  if (isOp(mask, "entry_mask") || isOp(mask, "those_entries") || isOp(mask, "concat") || isOp(mask, "reshape"))
-    return mask.inputs.length > 0 && mask.inputs.every(isCapacity);
-  return isOp(mask, "mask") && isOp(mask.inputs[0]!, "top");
+  const [of] = mask.inputs;
+  const isOfChoice = isOp(mask, "entry_mask") || isOp(mask, "those_entries");
+  return isOp(mask, "top_tokens") || (isOfChoice && of !== undefined && isCapacity(of));
 }

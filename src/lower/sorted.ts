@@ -1,9 +1,12 @@
 // Lowers what is computed for all entries of a choice at once: rows sorted by entry, and products and vectors by the
 // weights of each row's own expert.
 import type { Value } from "../check/model.js";
+import { isOp as isOperation } from "../check/types.js";
 import { bug, invariant } from "../base/invariant.js";
-import { typeOf, type Node } from "../ir/graph.js";
-import { multiplySizes, rowsSize, type Size } from "../size/size.js";
+import { isOp, typeOf, type Node } from "../ir/graph.js";
+import type { OpAttrs } from "../ir/vocabulary.js";
+import { compare, multiply, ONE, rational } from "../size/rational.js";
+import { addSizes, equalSizes, multiplySizes, rowsSize, sizeOf, type Size } from "../size/size.js";
 import type { Lowering, Placed, SortedEntries } from "./context.js";
 import { packedAlong } from "./convert.js";
 import type { ModelAxes } from "./layout.js";
@@ -15,15 +18,14 @@ type Members = Value<"entry_members">["attrs"]["members"];
 const isSorting = (value: Value): value is Sorting =>
   value.op === "sort_rows" || value.op === "sort_entries" || value.op === "unsort_entries";
 
-/** The rows of each axis of sorted entries among these values: as many of each token as it has entries. */
+/** The rows of each axis of sorted entries among these values: as many as there can be entries. */
 export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyMap<string, Size> {
   return new Map(
     values.flatMap((value): readonly [string, Size][] => {
       if (!isSorting(value)) return [];
-      const { shape } = value.inputs[1]!.type;
-      const tokens = axes.sequenceOf(shape[1]);
-      invariant(tokens !== null, "a choice among experts is made for each token");
-      return [[value.attrs.axis, multiplySizes(shape[2]!, rowsSize(tokens))]];
+      const axis = axes.get(value.attrs.axis);
+      invariant(axis.role === "sequence" && axis.count.kind === "join", "sorted entries are those of several axes");
+      return [[axis.name, axis.count.parts.reduce((sum: Size, part) => addSizes(sum, rowsSize(part)), 0)]];
     }),
   );
 }
@@ -31,11 +33,29 @@ export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyM
 /** The sorted entries of the choice, which several values share. */
 function sortedBy(cx: Lowering, { inputs: [, choice], attrs }: Sorting): SortedEntries {
   return cx.sorted(attrs.axis, () => {
-    const groups = countOf(attrs.members);
-    const sorted = cx.emit("sort_entries", [groupsOf(cx, cx.get(choice).node, attrs)], { groups });
+    const group = groupsOf(cx, cx.get(choice).node, attrs);
+    const sorted = cx.emit("sort_entries", [group], { groups: countOf(attrs.members), ...listOf(cx, choice!, attrs) });
     const pick = (result: number): Node => cx.emit("pick", [sorted], { result });
     return { entries: pick(0), rows: pick(1), place: pick(2), starts: pick(3), groups: pick(4) };
   });
+}
+
+/** How many entries are listed, and which share of them is expected to exist. */
+function listOf(cx: Lowering, choice: Value, { axis }: Sorting["attrs"]): Partial<OpAttrs["sort_entries"]> {
+  if (!isOperation(choice, "those_entries")) return {};
+  const { count } = cx.sequence(axis);
+  const [, tokens, among] = choice.type.shape;
+  const parent = cx.axes.sequenceOf(tokens);
+  invariant(count.kind === "join" && parent !== null, "sorted entries are those of each token");
+  const entries = Number(among);
+  const isCut = count.parts.length !== entries || count.parts[0] !== parent;
+  // Where entries choose their tokens, all that are listed exist.
+  const expected =
+    count.parts[0] === parent ? multiply(choice.attrs.expected, rational(entries, count.parts.length)) : ONE;
+  return {
+    ...(isCut ? { list: cx.axes.rowsOf(axis) } : {}),
+    ...(compare(expected, ONE) < 0 ? { share: sizeOf(expected) } : {}),
+  };
 }
 
 const countOf = (members: Members): number => members.reduce((n, { count }) => n + count, 0);
@@ -67,6 +87,9 @@ function lowerMembers(cx: Lowering, value: Value<"entry_members">): Placed {
   return cx.placed(any, value.type);
 }
 
+/** N·k of u32[N, k]. */
+const entriesIn = (place: Node): Size => typeOf(place).shape.reduce(multiplySizes);
+
 /** u32[N·k, 1] of u32[N·k]: where each of as many things is the only one of its row. */
 const alone = (cx: Lowering, index: Node): Node => cx.reshape(index, [...typeOf(index).shape, 1]);
 
@@ -79,25 +102,33 @@ function lowerSortRows(cx: Lowering, value: Value<"sort_rows">): Placed {
 function lowerSortEntries(cx: Lowering, value: Value<"sort_entries">): Placed {
   const { entries, place } = sortedBy(cx, value);
   const { node } = packedAlong(cx, cx.get(value.inputs[0]), 1);
-  const flat = cx.reshape(node, [...typeOf(entries).shape, ...typeOf(node).shape.slice(2)]);
-  const places = alone(cx, cx.reshape(place, typeOf(entries).shape));
+  const flat = cx.reshape(node, [entriesIn(place), ...typeOf(node).shape.slice(2)]);
+  const places = alone(cx, cx.reshape(place, [entriesIn(place)]));
   return cx.placed(cx.emit("entry_rows", [flat, entries, places], {}), value.type);
 }
 
 function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
   const { entries, place, groups } = sortedBy(cx, value);
   const { members, of } = value.attrs;
-  const rows = cx.get(value.inputs[0]).node;
+  const [made, choice] = value.inputs;
+  const rows = cx.get(made).node;
   const all = countOf(members);
+  // Products give zeros for rows of no expert.
+  const isZero = (all === of && choice!.op === "top_entries") || isOp(rows, "grouped_matmul");
+  const isCut = !equalSizes(typeOf(entries).shape[0]!, entriesIn(place));
   const ones = typeOf(rows)
     .shape.slice(1)
     .map(() => 1);
   const isMember = (): Node => cx.reshape(cx.algebra(groups).lt(groups, all), [...typeOf(groups).shape, ...ones]);
-  const node = all === of ? rows : cx.algebra(rows).where(isMember(), rows, 0);
-  const flat = cx.reshape(place, typeOf(entries).shape);
+  const node = isZero ? rows : cx.algebra(rows).where(isMember(), rows, 0);
+  const flat = cx.reshape(place, [entriesIn(place)]);
   const own = cx.emit("entry_rows", [node, flat, alone(cx, entries)], {});
-  const type = cx.placed(own, value.type);
-  return { ...type, node: cx.reshape(own, [...typeOf(place).shape, ...typeOf(node).shape.slice(1)]) };
+  const whole = cx.reshape(own, [...typeOf(place).shape, ...typeOf(node).shape.slice(1)]);
+  if (!isCut) return cx.placed(whole, value.type);
+  // Entries that are not listed do not exist.
+  const index = cx.get(choice).node;
+  const exists = cx.reshape(cx.algebra(index).lt(index, of), [...typeOf(place).shape, ...ones]);
+  return cx.placed(cx.algebra(whole).where(exists, whole, 0), value.type);
 }
 
 /** [E, …]: the weights of all experts, side by side. */

@@ -25,12 +25,13 @@ export const groups: Pick<OpTable, Groups> = {
       if (group.shape.length !== 2) mismatch(`takes the groups of each row's entries, found ${printType(group)}`);
       if (attrs.groups < 1) mismatch(`there must be a group, found ${attrs.groups}`);
       const [rows, k] = exactly(2, group.shape);
-      const list: TensorType = { dtype: "u32", shape: [multiplySizes(rows, k)] };
+      const list: TensorType = { dtype: "u32", shape: [attrs.list ?? multiplySizes(rows, k)] };
       return [list, list, group, { dtype: "u32", shape: [attrs.groups + 1] }, list];
     },
     cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
-    evaluate(inputs, attrs) {
+    evaluate(inputs, attrs, context) {
       const { data, shape } = at(inputs, 0);
+      const listed = attrs.list === undefined ? data.length : context.sizes.number(attrs.list);
       const lists = Array.from({ length: attrs.groups + 1 }, (): number[] => []);
       data.forEach((group, entry) => lists[Math.min(group, attrs.groups)]!.push(entry));
       const entries = Float64Array.from(lists.flat());
@@ -38,12 +39,13 @@ export const groups: Pick<OpTable, Groups> = {
       entries.forEach((entry, p) => (place[entry] = p));
       const starts = [0];
       for (const list of lists.slice(0, -1)) starts.push(starts.at(-1)! + list.length);
-      const list = (values: Float64Array): Tensor => tensor("u32", [values.length], values);
+      const all = (values: Float64Array): Tensor => tensor("u32", [values.length], values);
+      const list = (values: Float64Array): Tensor => all(values.slice(0, listed));
       return [
         list(entries),
         list(entries.map((entry) => Math.floor(entry / shape[1]!))),
         tensor("u32", shape, place),
-        list(Float64Array.from(starts)),
+        all(Float64Array.from(starts)),
         list(entries.map((entry) => Math.min(data[entry]!, attrs.groups))),
       ];
     },
@@ -103,9 +105,11 @@ export const groups: Pick<OpTable, Groups> = {
       const [rows, k] = exactly(2, place.shape);
       const width = countOf(y.shape.slice(1));
       const out = tensor(y.dtype, [rows, ...y.shape.slice(1)]);
-      for (let n = 0; n < rows * k; n++)
+      for (let n = 0; n < rows * k; n++) {
+        if (place.data[n]! >= y.shape[0]!) continue;
         for (let c = 0, to = Math.floor(n / k) * width, from = place.data[n]! * width; c < width; c++)
           out.data[to + c] = out.data[to + c]! + y.data[from + c]!;
+      }
       inputs[3]?.data.forEach((v, i) => (out.data[i] = v + out.data[i]!));
       return [roundStored(out)];
     },
@@ -219,12 +223,11 @@ export const groups: Pick<OpTable, Groups> = {
 
 const oneMore = (count: Size): Size => addSizes(count, 1);
 
-/** Rows and entries, by the inputs that hold the row of each entry and the places of each row's entries. */
+/** Rows and listed entries, by the inputs that hold the row of each entry and the places of each row's entries. */
 function entriesOf(inputs: readonly TensorType[], index: number, place: number): { rows: Size; count: Size } {
   const places = expectDtype(inputs, place, "u32");
   if (places.shape.length !== 2) mismatch(`input ${place} must be the places of each row's entries`);
-  const [rows, k] = exactly(2, places.shape);
-  const count = multiplySizes(rows, k);
-  expectType(inputs, index, "u32", [count]);
-  return { rows, count };
+  const listed = expectDtype(inputs, index, "u32");
+  if (listed.shape.length !== 1) mismatch(`input ${index} must be a row for each place, found ${printType(listed)}`);
+  return { rows: places.shape[0]!, count: listed.shape[0]! };
 }

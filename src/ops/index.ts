@@ -17,6 +17,7 @@ import { sampling } from "./sampling.js";
 import { sequences } from "./sequences.js";
 import { sources } from "./sources.js";
 import { structure } from "./structure.js";
+import { topRows } from "./top-rows.js";
 
 export { helpersIn, wgslHelpers, wgslLiteral, wgslType } from "./wgsl.js";
 
@@ -29,6 +30,7 @@ export const ops: OpTable = {
   ...products,
   ...sequences,
   ...routing,
+  ...topRows,
   ...entries,
   ...groups,
   ...attentions,

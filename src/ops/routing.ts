@@ -40,14 +40,14 @@ const isRule = <K extends RuleKind>(rule: CountRule, kind: K): rule is RuleOf<K>
 const ruleOfAxis = <K extends RuleKind>(axis: Axis | undefined, kind: K): RuleOf<K> | null =>
   axis?.role === "sequence" && isRule(axis.count, kind) ? axis.count : null;
 
-const ruleIn = <K extends RuleKind>(axes: readonly Axis[], name: string, kind: K): RuleOf<K> | null =>
+export const ruleIn = <K extends RuleKind>(axes: readonly Axis[], name: string, kind: K): RuleOf<K> | null =>
   ruleOfAxis(
     axes.find((a) => a.name === name),
     kind,
   );
 
 /** The count rule of the axis that an operator defines; it must be of the operator's kind. */
-const ruleOf = <K extends RuleKind>(context: InferContext, name: string, ...kinds: readonly K[]): RuleOf<K> =>
+export const ruleOf = <K extends RuleKind>(context: InferContext, name: string, ...kinds: readonly K[]): RuleOf<K> =>
   kinds.map((kind) => ruleOfAxis(context.axis(name), kind)).find((rule) => rule !== null) ??
   mismatch(`${name} must be an axis made by ${kinds.join(" or ")}`);
 
@@ -64,7 +64,8 @@ function expectScore(inputs: readonly TensorType[], parent: string): TensorType 
     : mismatch(`scores must be [rows(${parent})], found ${printType(score)}`);
 }
 
-const readAll =
+/** Reads all scores; `perScore` operations for each. */
+export const readAll =
   (perScore: number) =>
   (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
     flops: perScore === 0 ? 0 : multiplySizes(perScore, elements(inputs[0]!)),
@@ -154,7 +155,7 @@ export const routing: Pick<OpTable, Routing> = {
   above: {
     doc: "the rows whose score exceeds the threshold; NaN exceeds nothing and is exceeded by nothing",
     infer(inputs, { axis }, context) {
-      const score = expectScore(inputs, ruleOf(context, axis, "above", "those", "entry", "rest").parent);
+      const score = expectScore(inputs, ruleOf(context, axis, "above", "those", "entry", "rest", "top").parent);
       const threshold = expectDtype(inputs, 1, ...FLOATS);
       sameDtype(score, threshold);
       if (threshold.shape.length > 0 && !equalShapes(threshold.shape, score.shape))

@@ -19,7 +19,14 @@ export const summedEntries: Rule = {
   at: ["sum"],
   rewrite(root, emit) {
     if (!isOp(root, "sum") || root.attrs.axes.length !== 1 || root.attrs.axes[0] !== 1) return null;
-    const factors = factorsOf(root.inputs[0]);
+    const existing = existingOf(root.inputs[0]);
+    const all = factorsOf(existing?.value ?? root.inputs[0]);
+    const inner = all.map(existingOf);
+    // Of entries that are sorted, those that exist are asked for again where not all are listed.
+    const factors = all.map((f, i) => (inner[i] && isUnsorted(inner[i].value) ? inner[i].value : f));
+    const conditions = [existing, ...inner.filter((e, i) => e && factors[i] === e.value)].flatMap(
+      (e) => e?.exists ?? [],
+    );
     const apart = sumsApart(root, factors, emit);
     if (apart) return apart;
     const [unsorted, more] = factors.flatMap((f) => unsortedRows(f, emit) ?? []);
@@ -30,11 +37,37 @@ export const summedEntries: Rule = {
     // Gates come first: the product that makes y then finds them computed.
     const product = others.reduceRight((p: Node, f) => emit("mul", [f!, p], {}), y);
     if (typeOf(product).shape.some((s, d) => !equalSizes(s, typeOf(y).shape[d] ?? 1))) return null;
-    const sum = emit("sum_entries", [product, sorted.pick(2), sorted.pick(1)], {});
+    const exist = conditions.map((c) => sortedExistence(c, shape, sorted, emit));
+    const known = new Set(exist.filter((e) => e !== null));
+    if (exist.includes(null)) return null;
+    const kept = [...known].reduce((p: Node, e) => emit("where", [e, p, zero(p, emit)], {}), product);
+    const sum = emit("sum_entries", [kept, sorted.pick(2), sorted.pick(1)], {});
     const { shape: wanted } = typeOf(root);
     return wanted.length === typeOf(sum).shape.length ? sum : emit("reshape", [sum], { shape: wanted });
   },
 };
+
+/** where(exists, value, 0): of entries of which tokens have different numbers. */
+function existingOf(node: Node): { readonly exists: Node; readonly value: Node } | null {
+  if (!isOp(node, "where") || !isZero(node.inputs[2])) return null;
+  let exists = node.inputs[0];
+  while (isOp(exists, "broadcast")) exists = exists.inputs[0];
+  return { exists, value: node.inputs[1] };
+}
+
+const isZero = (node: Node): boolean => isOp(node, "constant") && node.attrs.value === 0;
+const zero = (like: Node, emit: Emit): Node => emit("constant", [], { value: 0, dtype: typeOf(like).dtype, shape: [] });
+
+/** Whether the entry at each place exists. Those that the choice has are those that have a group. */
+function sortedExistence(exists: Node, shape: readonly Size[], sorted: Sorted, emit: Emit): Node | null {
+  const index = isOp(exists, "reshape") ? exists.inputs[0] : exists;
+  if (!isOp(index, "lt") || index.inputs[0] !== sorted.sort.inputs[0]) return sortedFactor(exists, shape, sorted, emit);
+  const listed = sorted.pick(4);
+  const [rows] = typeOf(listed).shape as readonly [Size]; // one for each entry
+  const groups = emit("constant", [], { value: sorted.sort.attrs.groups, dtype: "u32", shape: [] });
+  const isListed = emit("lt", [listed, groups], {});
+  return emit("reshape", [isListed], { shape: [rows, ...shape.slice(2).map(() => 1)] });
+}
 
 /**
  * Σ over j of (a + b) · g → Σ a · g + Σ b · g, where entries of several kinds of blocks add up, each zero where the

@@ -13,7 +13,7 @@ import { chosenFrom } from "../size/count-rules.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
-import { entryMargins, leastOfRows, marginsOf } from "./margins.js";
+import { columnMargins, entryMargins, leastOfRows, marginsOf } from "./margins.js";
 import { maskMargins, masksOfRoutes } from "./mask-margins.js";
 import { packRows, unpackRows } from "./pack.js";
 
@@ -187,6 +187,7 @@ class Run {
     const results = evaluateNode(node, inputs, context);
     if (isOp(node, "top") || isOp(node, "above")) this.#recordCounts(node, inputs, results);
     if (isOp(node, "top_entries") || isOp(node, "those_entries")) this.#recordEntries(node, inputs, results[0]!);
+    if (isOp(node, "top_rows")) this.#margins.set(node, columnMargins(inputs, results[0]!));
     if (this.#masks.has(node)) {
       const margins = maskMargins(node, inputs, results[0]!, (n) => this.#margins.get(n) ?? null, context);
       this.#margins.set(node, margins);

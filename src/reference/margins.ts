@@ -1,5 +1,6 @@
 // Margins of routing choices: a computation whose error is below the margin must make the same choice.
 import type { Tensor } from "../ops/define.js";
+import { tensor } from "../ops/tensors.js";
 import { compareScores } from "../ops/routing.js";
 
 /**
@@ -41,6 +42,24 @@ export function entryMargins(score: Tensor, chosen: Tensor): Float64Array {
   );
 }
 
+/**
+ * For each element of the mask of `top_rows` how far scores may change before the choice of its column, among the rows
+ * of its sequence, could change.
+ */
+export function columnMargins([score, parents]: readonly Tensor[], mask: Tensor): Tensor {
+  const among = mask.shape[1]!;
+  const margins = tensor("f32", mask.shape);
+  for (let e = 0; e < among; e++) {
+    const [column, isChosen] = [score!.data, mask.data].map((data) => data.filter((_, i) => i % among === e));
+    for (let b = 0; b + 1 < parents!.data.length; b++) {
+      const [first, end] = [parents!.data[b]!, parents!.data[b + 1]!];
+      const margin = gap(column!, isChosen!, first, end);
+      for (let row = first; row < end; row++) margins.data[row * among + e] = margin;
+    }
+  }
+  return margins;
+}
+
 /** The least margin of each row of a mask. */
 export function leastOfRows({ data, shape }: Tensor): Float64Array {
   const width = shape.at(-1)!;
@@ -50,7 +69,7 @@ export function leastOfRows({ data, shape }: Tensor): Float64Array {
 const leastOf = (margins: Float64Array, first: number, end: number): number =>
   margins.subarray(first, end).reduce((least, margin) => Math.min(least, margin), Infinity);
 
-function gap(score: Float64Array, isChosen: Uint8Array, first: number, end: number): number {
+function gap(score: Float64Array, isChosen: ArrayLike<number>, first: number, end: number): number {
   let worst = -1;
   let best = -1;
   for (let row = first; row < end; row++)

@@ -39,6 +39,7 @@ export function maskMargins<K extends OpName>(
   const margins = node.inputs.map((input, i) => marginOf(input) ?? filled(inputs[i]!.shape, Infinity));
   const [a, b] = inputs;
   const [first, second] = margins;
+  if (first && isOp(node, "pick")) return first;
   if (a && b && COMPARISONS.has(node.op)) return isFloat(a.dtype) ? paired(a, b, scoreDistance) : filled(result.shape);
   if (first && (isOp(node, "not") || isOp(node, "cast"))) return first;
   if (isOp(node, "route_mask")) return filled(result.shape);

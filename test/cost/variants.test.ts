@@ -123,4 +123,32 @@ describe("variants", () => {
       expect(productsOf(`ExpertChoice(${experts}, ${c} / 8)`)).toBe(productsOf(`MoE(${experts}, ${c})`));
     }
   });
+
+  it("experts above a threshold cost what is expected of them, and no more than room is for", () => {
+    const found = (choice: string): { readonly products: number; readonly active: number } => {
+      const { total, active } = ledgerOf(
+        `import { Linear, SwiGLU } from "std"
+        model M() {
+          router: Linear(16, 8, bias: false)
+          experts: [for e in 0..8: SwiGLU(16, 24)]
+          forward(x: f32[B, T <= 64, 16]) -> f32[B, T, 16] {
+            p = softmax(router(x))
+            ${choice}
+            sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)
+          }
+        }`,
+        64,
+      );
+      return { products: total.executed.products, active: active.total };
+    };
+    const counted = (experts: number): object => ({
+      products: 64 * 2 * 16 * (8 + experts * 3 * 24),
+      active: 16 * (8 + experts * 3 * 24),
+    });
+    expect(found("chosen = above(p, 0.1, expected: 25%)")).toEqual(counted(2));
+    expect(found("chosen = above(p, 0.1)")).toEqual(counted(8));
+    const wish = "wish = top(p, 2, axis: -1)\n            ";
+    expect(found(`${wish}chosen = those(wish.mask and p > 0.1, expected: 50%)`)).toEqual(counted(2));
+    expect(found(`${wish}chosen = those(wish.mask and p > 0.1, expected: 12.5%)`)).toEqual(counted(1));
+  });
 });

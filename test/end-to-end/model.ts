@@ -166,6 +166,7 @@ export function entriesOf(
     const whole = existingEntries(results[output.name]!, results[`${path}.count`]!.data);
     const starts =
       routes.get(output.packing?.axis ?? "")?.starts.data ??
+      evaluation.routes.get(output.packing?.axis ?? "")?.used.starts.data ??
       startsOf(given.lengths ?? new Uint32Array(batch!).fill(extent!));
     entries.set(path, output.packing ? packRows(whole, output.packing, starts) : whole);
   }

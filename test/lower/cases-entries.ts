@@ -2,7 +2,7 @@
 import type { Value } from "../../src/check/model.js";
 import { rational } from "../../src/size/rational.js";
 import { add, D, x, type Case } from "./case-forms.js";
-import type { ModelBuilder } from "./model-builder.js";
+import { sizes, type ModelBuilder } from "./model-builder.js";
 
 const chosenOf = (m: ModelBuilder, score: Value, k: number): Value<"top_entries"> => {
   const shape = score.type.shape.map((s) => (typeof s === "number" ? s : s.key));
@@ -41,7 +41,14 @@ const thoseOf = (m: ModelBuilder): { readonly choice: Value; readonly exists: Va
 
 const REDUCTIONS = ["sum", "mean", "max", "min", "var", "argmax"] as const;
 
+/** Of each entry the best tokens, as a mask. */
+const chosenTokens = (m: ModelBuilder, k: string | number): Value => {
+  const axis = m.sequence("K", { kind: "top", parent: "T", k: sizes([k])[0]! });
+  return m.value("top_tokens", [x(m, "score")], { axis }, "bool", ["B", "T", D]);
+};
+
 export const entryCases: readonly Case[] = [
+  ...[0, 2, "ceil(1/2*T)", 99].map((k) => add("top_tokens", `${k} for each entry`, (m) => chosenTokens(m, k))),
   add("those_entries", "of each token", (m) => thoseOf(m).choice),
   add("entry_exists", "of each token", (m) => thoseOf(m).exists),
   add("entry_index", "of what exists", (m) => m.value("entry_index", [thoseOf(m).choice], {}, "u32", ["B", "T", D])),

@@ -1,5 +1,6 @@
 // Cases of rows sorted by their experts: sorted, computed by the weights of each, and back among their tokens.
 import type { LogicalAttrs, Value } from "../../src/check/model.js";
+import { rational } from "../../src/size/rational.js";
 import { add, D, x, type Case } from "./case-forms.js";
 import type { ModelBuilder } from "./model-builder.js";
 
@@ -34,7 +35,32 @@ const APART: Members = [
   { first: 2, count: 2 },
 ];
 
+/** Rows of what entries choose two tokens each, or of at most two entries a token that more is asked of, and back. */
+const ragged = (m: ModelBuilder, entriesChoose: boolean): Value => {
+  const axis = m.sequence("K", { kind: "top", parent: "T", k: 2 });
+  const score = x(m, "score");
+  const above = m.value("pointwise", [score, m.number(0)], { fn: "gt" }, "bool", ["B", "T", D]);
+  const best = m.value("top_entries", [score], { k: 2, choice: "C" }, "u32", ["B", "T", 2]);
+  const within = m.value("entry_mask", [best], {}, "bool", ["B", "T", D]);
+  const mask = entriesChoose
+    ? m.value("top_tokens", [score], { axis }, "bool", ["B", "T", D])
+    : m.value("pointwise", [above, within], { fn: "and" }, "bool", ["B", "T", D]);
+  const choice = m.value("those_entries", [mask], { expected: rational(1), choice: "" }, "u32", ["B", "T", D]);
+  const parts = entriesChoose ? Array.from({ length: D }, () => axis) : ["T", "T"];
+  const attrs = { axis: m.sequence("E", { kind: "join", parts }), members: [{ first: 0, count: D }], of: D };
+  const rows = m.value("sort_rows", [x(m), choice], attrs, "f32", ["B", "E", D]);
+  const own = m.value("sort_entries", [x(m, "y"), choice], attrs, "f32", ["B", "E"]);
+  const gate = m.value("reshape", [own], {}, "f32", ["B", "E", 1]);
+  const scaled = m.value("pointwise", [rows, gate], { fn: "mul" }, "f32", ["B", "E", D]);
+  const back = m.value("unsort_entries", [scaled, choice], attrs, "f32", ["B", "T", D, D]);
+  const exists = m.value("entry_exists", [choice], {}, "bool", ["B", "T", D]);
+  const beside = m.value("reshape", [exists], {}, "bool", ["B", "T", D, 1]);
+  return m.value("pointwise", [beside, back, m.number(0)], { fn: "where" }, "f32", ["B", "T", D, D]);
+};
+
 export const sortedCases: readonly Case[] = [
+  add("unsort_entries", "of experts that choose", (m) => ragged(m, true)),
+  add("unsort_entries", "of some of what tokens choose", (m) => ragged(m, false)),
   add("sort_rows", "and back", (m) => {
     const { choice, attrs } = sorting(m, 2);
     const rows = m.value("sort_rows", [x(m), choice], attrs, "f32", ["B", "E", D]);

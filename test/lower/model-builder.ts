@@ -7,7 +7,8 @@ import { parseSize } from "../../src/size/parse-size.js";
 import { normal, type Size } from "../../src/size/size.js";
 
 export type Shape = readonly (string | number)[];
-const sizes = (shape: Shape): readonly Size[] => shape.map((s) => (typeof s === "number" ? s : normal(parseSize(s))));
+export const sizes = (shape: Shape): readonly Size[] =>
+  shape.map((s) => (typeof s === "number" ? s : normal(parseSize(s))));
 
 export class ModelBuilder {
   readonly axes: Axis[] = [];

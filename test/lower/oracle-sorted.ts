@@ -48,9 +48,10 @@ export function ofSorted(
     return { shape, data: x[0]!.data.map((expert) => Number(list.includes(expert))) };
   }
   const { axis, members } = value.attrs as LogicalAttrs["sort_rows"];
-  const order = orderOf(x[1]!, members);
-  orders.set(axis, order);
   const [a] = x as [Arr];
+  // Entries that do not exist need no row.
+  const order = orderOf(x[1]!, members).slice(0, (op === "unsort_entries" ? a.shape : shape)[1]);
+  orders.set(axis, order);
   const k = x[1]!.shape[2]!;
   const row = (n: number, width: number): readonly number[] => a.data.slice(n * width, (n + 1) * width);
   switch (op) {
@@ -63,7 +64,7 @@ export function ofSorted(
       const known = listOf(members).length;
       const width = product(shape.slice(3));
       const own = (place: number): readonly number[] =>
-        order[place]!.expert < known ? row(place, width) : Array.from({ length: width }, () => 0);
+        place >= 0 && order[place]!.expert < known ? row(place, width) : Array.from({ length: width }, () => 0);
       return { shape, data: places.flatMap(own) };
     }
     default:

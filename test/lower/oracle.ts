@@ -242,6 +242,20 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           ranked.slice(0, Math.max(0, sizeOf(rule.k))).sort((a, b) => a - b),
         );
       }
+      case "top_tokens": {
+        const [{ shape: all, data }] = x as [Arr];
+        const [k, E] = [countOf(attrs("top_tokens").axis), all[2]!];
+        const order = (n: number): number => (Number.isNaN(n) ? -Infinity : n);
+        return arr(all, (i) => {
+          const own = data.filter((_, n) => n % E === i[2]);
+          const ahead = own.filter((s, t) => {
+            const [a, b] = [s, own[i[1]!]!];
+            if (Number.isNaN(a) !== Number.isNaN(b)) return Number.isNaN(b);
+            return order(a) > order(b) || (order(a) === order(b) && t < i[1]!);
+          });
+          return Number(ahead.length < k);
+        });
+      }
       case "above":
         return route(
           v,

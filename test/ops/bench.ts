@@ -195,6 +195,15 @@ export class Bench {
     );
   }
 
+  /** Makes an axis by `top_rows`, with as many rows as each column of the score has chosen. */
+  topRows(axis: string, score: Node): Node<"top_rows"> {
+    const rule = this.#rule(axis, "top");
+    const starts = [this.starts(rule.parent), this.starts(countingAxis(this.axes, rule))] as const;
+    const node = this.node("top_rows", [score, ...starts], { axis });
+    this.#starts.set(axis, this.emit.pick(node, 1));
+    return node;
+  }
+
   above(axis: string, score: Node, threshold: Node): Node<"above"> {
     return this.#made(
       axis,

@@ -35,6 +35,7 @@ const FLAT: readonly OpName[] = [
     "join",
     "route_mask",
     "top_entries",
+    "top_rows",
     "those_entries",
   ] as const),
   "sort_entries",

@@ -35,6 +35,17 @@ function sortedRoute(b: Bench, k: number, groups: number): Sorted {
   return results(b, b.node("sort_entries", [own], { groups }));
 }
 
+/** Each of four groups has two rows of a sequence, or all: the entries of all others are not listed. */
+const LISTED = { ...UNEQUAL, axes: { K: { kind: "top", parent: "T", k: 2 } } } as const;
+
+function listedSort(b: Bench): Node<"sort_entries"> {
+  const mask = b.emit.pick(b.topRows("K", b.rows([], [4])), 0);
+  const group = b.node("those_entries", [mask], { choice: "" });
+  return b.node("sort_entries", [group], { groups: 4, list: multiplySizes(4, rowsSize("K")) });
+}
+
+const listed = (b: Bench): Sorted => results(b, listedSort(b));
+
 interface Form {
   readonly name: string;
   readonly setting: Setting;
@@ -101,6 +112,7 @@ export const groupSamples: Samples<Family> = {
         [0, 0, 1, 2, 2, 3],
       ],
     },
+    { name: "as many as columns choose", setting: LISTED, build: (b) => listedSort(b) },
     ...FORMS.map((form) => ({
       name: form.name,
       setting: form.setting,
@@ -111,6 +123,14 @@ export const groupSamples: Samples<Family> = {
     })),
   ]),
   entry_rows: within(exact, [
+    {
+      name: "of those that are listed",
+      setting: LISTED,
+      build: (b) => {
+        const { rows, place } = listed(b);
+        return b.node("entry_rows", [b.rows([], [5]), rows, place], {});
+      },
+    },
     ...each((form, [width]) => ({
       name: form.name,
       setting: form.setting,
@@ -142,6 +162,14 @@ export const groupSamples: Samples<Family> = {
     },
   ]),
   sum_entries: within(product, [
+    {
+      name: "of those that are listed",
+      setting: LISTED,
+      build: (b) => {
+        const { rows, place } = listed(b);
+        return b.node("sum_entries", [b.node("entry_rows", [b.rows([], [5]), rows, place], {}), place, rows], {});
+      },
+    },
     ...each((form, [width]) => ({
       name: form.name,
       setting: form.setting,

@@ -2,6 +2,7 @@
 import { rational } from "../../src/size/rational.js";
 import { applySize, axisSize, liveSize, multiplySizes, sizeOf, type Size } from "../../src/size/size.js";
 import type { CountRule } from "../../src/size/count-rules.js";
+import type { Node } from "../../src/ir/graph.js";
 import type { DType } from "../../src/base/dtype.js";
 import { expectOp, type Bench, type Setting } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
@@ -74,7 +75,10 @@ const writes = <K extends "put" | "set">(op: K, dtypes: readonly DType[]): reado
   ];
 };
 
-type Family = "top" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
+/** Scores of E columns, few of them unlike. */
+const columns = (b: Bench, E: number): Node => b.rows([], [E], "f32", (r) => r.below(9) - 4);
+
+type Family = "top" | "top_rows" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
 
 export const routingSamples: Samples<Family> = {
   top: within(exact, [
@@ -138,6 +142,45 @@ export const routingSamples: Samples<Family> = {
         const score = b.rows([], []);
         b.above("A", score, b.data("f32", [], [0]));
         return b.top("L", b.node("take", [b.rows([], []), b.index("A")], { dim: 0 }));
+      },
+    },
+  ]),
+  top_rows: within(exact, [
+    {
+      name: "worked by hand: ties, zeros and NaN",
+      setting: { tokens: 4, axes: { K: top(2) } },
+      build: (b) => b.topRows("K", b.rows([], [3], "f32", [1, -0, nan, 3, 0, 1, 2, -0, nan, 4, 1, nan])),
+      expected: [
+        [0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 1, 0],
+        [0, 2],
+      ],
+    },
+    ...[0, 1, 3, 100].map((k) => ({
+      name: `${k} of unequal lengths`,
+      setting: { ...UNEQUAL, axes: { K: top(k) } },
+      build: (b: Bench) => b.topRows("K", columns(b, 5)),
+    })),
+    {
+      name: "one column",
+      setting: { ...SEVEN, axes: { K: top(ceilOf(1, 3)) } },
+      build: (b) => b.topRows("K", columns(b, 1)),
+    },
+    {
+      name: "an eighth of seven sequences",
+      setting: { batch: 7, tokens: 67, lengths: [67, 1, 0, 64, 65, 8, 9], axes: { K: top(ceilOf(1, 8)) } },
+      build: (b) => b.topRows("K", b.rows([], [4])),
+    },
+    {
+      name: "of f16",
+      setting: { ...UNEQUAL, axes: { K: top(2) } },
+      build: (b) => b.topRows("K", b.rows([], [3], "f16")),
+    },
+    {
+      name: "of rows above a threshold",
+      setting: { ...SEVEN, axes: { A: above, L: top(ceilOf(1, 2, "A"), "A") } },
+      build: (b) => {
+        b.above("A", b.rows([], []), b.data("f32", [], [0]));
+        return b.topRows("L", b.node("take", [columns(b, 3), b.index("A")], { dim: 0 }));
       },
     },
   ]),

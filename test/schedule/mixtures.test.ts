@@ -210,6 +210,43 @@ describe("a mixture of gated networks", () => {
     ]);
   });
 
+  /** A mixture of gated networks by a choice of another kind, in infer. */
+  const choosing = (choice: string, experts: number): readonly string[] => {
+    const { graph } = compile(
+      `import { Linear, SwiGLU } from "std"
+model M(dim: int = 64, n: int = ${experts}) {
+  router: Linear(dim, n, bias: false)
+  experts: [for e in 0..n: SwiGLU(dim, 96)]
+  forward(x: f32[B, T <= 64, dim]) -> f32[B, T, dim] {
+    p = softmax(router(x))
+    ${choice}
+    x + sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)
+  }
+}`,
+      { target: PORTABLE },
+    );
+    if (!graph) throw new Error("the source does not compile");
+    return schedule(graph, PORTABLE).steps.map((s) => (s.kind === "dispatch" ? s.kernel.file : s.kind));
+  };
+
+  it.each([3, 48])("of %i experts, any number of them a token, takes six dispatches too", (experts) => {
+    for (const choice of ["chosen = above(p, 0.2)", "chosen = those(p > 0.2 or p < 0.01)"]) {
+      const [router, ...more] = choosing(choice, experts);
+      expect(router).toMatch(/^matmul/);
+      expect(more).toEqual(EVERY);
+    }
+  });
+
+  it.each([3, 48])("of %i experts that choose takes two more: one for all of their choices", (experts) => {
+    const [router, ...more] = choosing("chosen = top(p, ceil(20% * T), axis: 1)", experts);
+    expect(router).toMatch(/^matmul/);
+    expect(more).toEqual(["softmax", "top_rows", ...EVERY]);
+    const room = `wish = top(p, 2, axis: -1)
+    early = top(where(wish.mask, -f32(position(x))[..., None], -1e9), ceil(50% * T), axis: 1)
+    chosen = those(wish.mask and early.mask)`;
+    expect(choosing(room, experts).slice(1)).toEqual(["gating", "top_rows", ...EVERY]);
+  });
+
   it("is computed in parts of its experts where a binding holds no more", async () => {
     const own = made({ batch: 2, tokens: 30, lengths: [30, 11] }, { dim: 64, hidden: 96, experts: 7, k: 2 });
     const expected = evaluate(own.graph, own.options).outputs.get("y0")!.data;

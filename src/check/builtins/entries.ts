@@ -5,7 +5,7 @@ import { ONE, type Rational } from "../../size/rational.js";
 import { broadcastTypes, reportMismatch } from "../tensors/broadcast.js";
 import { boundOfRoute, checkCapacity } from "../tensors/capacity.js";
 import { ERROR, type ConstValue, type Emitter } from "../context.js";
-import { recordRoutes, scoreOf, type Choice } from "../tensors/entries.js";
+import { scoreOf, type Choice } from "../tensors/entries.js";
 import { recordDefinition } from "../tensors/makers.js";
 import type { Value } from "../model.js";
 import { axisOf, equalShapes, isBatch, plainSize, sameExtent, sequenceDims, sequenceOf, typeOf } from "../types.js";
@@ -101,33 +101,10 @@ function topTokens(emitter: Emitter, args: Args, score: Value, span: Span): Cons
   if (k === null || !checkCapacity(emitter, k, parent, requiredArg(args, "k"))) return ERROR;
   const plain = typeOf("f32", [batch, tokens, among]);
   const whole = equalShapes(score.type.shape, plain.shape) ? score : emitter.emit("reshape", [score], {}, plain, span);
-  const made = Array.from({ length: among }, (_, entry) => {
-    const column = columnOf(emitter, whole, entry, span);
-    const axis = emitter.makeAxis(CHOSEN, boundOfRoute(emitter, k, parent), { kind: "top", parent: parent.name, k });
-    const route = emitter.emit("top", [column], { axis, entry }, typeOf("u32", [batch, axisSize(axis)]), span);
-    recordDefinition(emitter, axis, route);
-    return route;
-  });
-  const columns = made.map((route) => {
-    const own = emitter.emit("mask", [route], {}, typeOf("bool", [batch, tokens]), span);
-    return emitter.emit("reshape", [own], {}, typeOf("bool", [batch, tokens, 1]), span);
-  });
-  const [only] = columns;
-  const mask =
-    only && columns.length === 1
-      ? only
-      : emitter.emit("concat", columns, { axis: 2 }, typeOf("bool", [batch, tokens, among]), span);
-  const choice = entriesThat(emitter, mask, { expected: ONE, choice: null }, span);
-  recordRoutes(choice, made);
-  return { kind: "choice", value: choice };
-}
-
-/** x[…, e] of [B, T, E]. */
-function columnOf(emitter: Emitter, x: Value, e: number, span: Span): Value {
-  const { dtype, shape } = x.type;
-  const rows = shape.slice(0, -1);
-  const column = emitter.emit("slice", [x], { axis: 2, start: e, stop: e + 1 }, typeOf(dtype, [...rows, 1]), span);
-  return emitter.emit("reshape", [column], {}, typeOf(dtype, rows), span);
+  const axis = emitter.makeAxis(CHOSEN, boundOfRoute(emitter, k, parent), { kind: "top", parent: parent.name, k });
+  const mask = emitter.emit("top_tokens", [whole], { axis }, typeOf("bool", plain.shape), span);
+  recordDefinition(emitter, axis, mask);
+  return { kind: "choice", value: entriesThat(emitter, mask, { expected: ONE, choice: "" }, span) };
 }
 
 /** The choice of the entries for which a mask holds, none to all of them. */

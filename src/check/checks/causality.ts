@@ -16,11 +16,7 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
   const lengths = lengthsOf(axesOfModel(model));
   for (const value of reachable(readByOthers(model, madeInCall))) {
     if (operations[value.op].tokens === "choice") {
-      reportAt(
-        value,
-        "non-causal-choice",
-        isOp(value, "top") && value.attrs.entry !== undefined ? { entries: true } : {},
-      );
+      reportAt(value, "non-causal-choice", isOp(value, "top_tokens") ? { entries: true } : {});
       continue;
     }
     const what = readsAhead(value, lengths);

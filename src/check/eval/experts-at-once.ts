@@ -2,15 +2,16 @@
 // row, are called once, on a row for each entry. Blocks of a list that are of several kinds are called once a kind.
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn } from "../../syntax/ast.js";
-import { axisSize, equalSizes, type Size } from "../../size/size.js";
+import { addSizes, axisSize, equalSizes, rowsSize, type Size } from "../../size/size.js";
 import type { Argument, ConstValue } from "../context.js";
 import type { LogicalAttrs, Value } from "../model.js";
 import { weightsOfAlike, type AlikeWeights } from "../names/alike.js";
 import type { Instance } from "../names/bindings.js";
 import type { FunctionBody } from "../names/environment.js";
+import { axesOfEntries, boundOfAll } from "../tensors/entry-bounds.js";
 import { entryDim, entrySize, scoreOf, type Choice } from "../tensors/entries.js";
 import { recordDefinition } from "../tensors/makers.js";
-import { entriesOf, equalShapes, plainSize, sequenceOf, typeOf } from "../types.js";
+import { entriesOf, equalShapes, sequenceOf, typeOf } from "../types.js";
 import { isRowByRow, isWithoutEffects } from "./row-by-row.js";
 
 /** A function of one block of a list. */
@@ -32,6 +33,12 @@ interface Kind {
 /** More kinds, or stretches of one, are called one by one: each is a comparison for every entry. */
 const MOST_STRETCHES = 16;
 
+/** What one call for each kind of block gives, and the rows on which each computes. */
+interface CalledAtOnce {
+  readonly value: ConstValue;
+  readonly rows: Size;
+}
+
 /**
  * The result of one call for each kind of block; null where blocks need calls of their own. `argumentsOf` returns the
  * arguments of a function, or null after a report.
@@ -42,7 +49,7 @@ export function atOnce(
   functions: readonly ExpertFunction[],
   argumentsOf: (called: ExpertFunction) => ReadonlyMap<string, Argument> | null,
   span: Span,
-): ConstValue | null {
+): CalledAtOnce | null {
   const kinds = kindsOf(functions);
   if (!kinds) return null;
   const calls: { readonly kind: Kind; readonly sorting: Sorting; readonly own: ReadonlyMap<string, Argument> }[] = [];
@@ -65,12 +72,21 @@ export function atOnce(
   const isUsable = (): boolean => results.every((r, i) => isRow(r, calls[i]!.sorting, choice)) && areAlike(results);
   const weights = new Map(kinds.flatMap((kind) => [...kind.weights]));
   const called = body.callForAll(weights, call, isUsable);
-  if (called === null || called.kind === "error") return called;
+  if (called === null) return null;
+  const rows = rowsOf(body, calls[0]!.sorting);
+  if (called.kind === "error") return { value: called, rows };
   const parts = results.flatMap((r, i) => partOf(body, choice, r, calls[i]!.sorting, span) ?? []);
   const [first, ...more] = parts;
   if (!first) return null;
   const value = more.reduce((sum, part) => body.emit("pointwise", [sum, part], { fn: "add" }, first.type, span), first);
-  return { kind: "tensor", value };
+  return { value: { kind: "tensor", value }, rows };
+}
+
+/** How many entries are sorted; the same of all kinds. */
+function rowsOf(body: FunctionBody, sorting: Sorting): Size {
+  const axis = body.axis(sorting.axis);
+  const parts = axis.role === "sequence" && axis.count.kind === "join" ? axis.count.parts : [];
+  return parts.reduce((sum: Size, part) => addSizes(sum, rowsSize(part)), 0);
 }
 
 /** The kinds among the blocks, each with its stretches of the list; null where there are too many, or one has effects. */
@@ -133,13 +149,15 @@ function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting:
   return body.emit("pointwise", [beside, x, none], { fn: "where" }, whole, span);
 }
 
-/** Null where tokens differ in how many entries they have. */
+/** Null where a choice is not one for each token. */
 function sortingOf(body: FunctionBody, choice: Choice, members: Members, of: number): Sorting | null {
-  const k = plainSize(body, entrySize(choice));
+  const size = entrySize(choice);
+  const k = entriesOf(body, size)?.bound ?? size;
   const parent = sequenceOf(body, scoreOf(choice).type.shape[1] ?? 1);
-  if (typeof k !== "number" || !parent || entriesOf(body, entrySize(choice))?.ragged) return null;
-  const parts = Array.from({ length: k }, () => parent.name);
-  const axis = body.makeAxis("E", parent.bound === null ? null : k * parent.bound, { kind: "join", parts });
+  if (typeof k !== "number" || !parent) return null;
+  const parts = axesOfEntries(choice, k, parent.name, members.reduce((n, { count }) => n + count, 0) === of);
+  const bound = boundOfAll(parts.map((name) => body.axis(name).bound));
+  const axis = body.makeAxis("E", bound, { kind: "join", parts });
   recordDefinition(body, axis, choice);
   return { axis, members, of };
 }

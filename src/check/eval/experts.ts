@@ -84,8 +84,9 @@ export function throughExperts(
   const whole = atOnce(body, choice, functions, argumentsOf, span);
   const experts = functions.map(({ instance: { path, block } }) => ({ path, block }));
   if (whole !== null) {
-    body.mixed({ experts, entries: expectedEntries(body, choice), atOnce: true });
-    return whole;
+    const { value, rows } = whole;
+    if (value.kind !== "error") body.mixed({ experts, entries: expectedEntries(body, choice), rows });
+    return value;
   }
   const results: Called[] = [];
   for (const [e, called] of functions.entries()) {
@@ -97,7 +98,8 @@ export function throughExperts(
     if (value.kind === "error") return ERROR;
     results.push({ path: called.instance.path, route, value });
   }
-  body.mixed({ experts, entries: rowsSize(entryRoute(body, choice, 0, span).attrs.axis), atOnce: false });
+  const entries = rowsSize(entryRoute(body, choice, 0, span).attrs.axis);
+  body.mixed({ experts, entries, rows: entries });
   return joined(body, choice, results, span);
 }
 

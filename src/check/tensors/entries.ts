@@ -1,6 +1,8 @@
 // Choices of entries: their mask and count, the route of the tokens that chose one entry, and entry axes as plain
 // dimensions.
 import type { Span } from "../../diagnostics/span.js";
+import { invariant } from "../../base/invariant.js";
+import type { SequenceAxis } from "../../size/axes.js";
 import { isInteger, rational, toNumber, type Rational } from "../../size/rational.js";
 import { axisSize, equalSizes, multiplySizes, normal, rowsSize, sizeOf, type Size } from "../../size/size.js";
 import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../context.js";
@@ -44,10 +46,6 @@ export const plainEverywhere = (emitter: Emitter, x: Value, how: string, span: S
 
 /** The routes of each choice by entry: one each, so that two takes by `choice[e]` share an axis. */
 const routes = new WeakMap<Value, Map<number, Route>>();
-
-/** Records the routes by which a choice was made, entry by entry. */
-export const recordRoutes = (choice: Choice, made: readonly Route[]): void =>
-  void routes.set(choice, new Map(made.entries()));
 
 /** `choice[e]`: the route of the tokens that chose entry e. */
 export function routeOfEntry(
@@ -111,7 +109,9 @@ function shareOf(emitter: Emitter, choice: Choice): Rational {
 
 /** How many tokens of all sequences are expected to choose one entry. */
 export function expectedEntries(emitter: Emitter, choice: Choice): Size {
-  const tokens = sequenceOf(emitter, scoreOf(choice).type.shape[1] ?? 1);
+  const score = scoreOf(choice);
+  if (isOp(score, "top_tokens")) return rowsSize(score.attrs.axis);
+  const tokens = sequenceOf(emitter, score.type.shape[1] ?? 1);
   return tokens === null ? 0 : normal(multiplySizes(sizeOf(shareOf(emitter, choice)), rowsSize(tokens.name)));
 }
 
@@ -122,11 +122,22 @@ function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Val
   const mask = maskOf(emitter, choice, span);
   const column = emitter.emit("slice", [mask], { axis: 2, start: e, stop: e + 1 }, typeOf("bool", [...rows, 1]), span);
   const own = emitter.emit("reshape", [column], {}, typeOf("bool", rows), span);
-  const expected = shareOf(emitter, choice);
-  const axis = emitter.makeAxis("K", parent?.bound ?? null, { kind: "entry", parent: parent?.name ?? "", expected });
+  const axis = makeRouteAxis(emitter, choice, parent);
   const route = emitter.emit("those", [own], { axis }, typeOf("u32", [rows[0] ?? 1, axisSize(axis)]), span);
   recordDefinition(emitter, axis, route);
   return route;
+}
+
+/** As many tokens as an entry chooses, where entries choose; else a share of them. */
+function makeRouteAxis(emitter: Emitter, choice: Choice, parent: SequenceAxis | null): string {
+  const score = scoreOf(choice);
+  if (isOp(score, "top_tokens")) {
+    const chosen = emitter.axis(score.attrs.axis);
+    invariant(chosen.role === "sequence", "tokens are chosen of a sequence");
+    return emitter.makeAxis("K", chosen.bound, chosen.count);
+  }
+  const expected = shareOf(emitter, choice);
+  return emitter.makeAxis("K", parent?.bound ?? null, { kind: "entry", parent: parent?.name ?? "", expected });
 }
 
 /** The last dimension of a choice: its entry axis, or 1. */

@@ -47,7 +47,7 @@ export class Emitted {
 
   nameChoice({ id, attrs }: EntryChoice, choice: string): void {
     const draft = this.#values[id];
-    if (draft && attrs.choice !== null) draft.attrs = { ...attrs, choice };
+    if (draft) draft.attrs = { ...attrs, choice };
   }
 
   /**

@@ -1,27 +1,30 @@
 // Specs of the kernels that sort entries into groups, multiply each group by its matrix, and add up a row's entries.
 import { invariant } from "../../base/invariant.js";
+import type { TensorType } from "../../ir/types.js";
+import { equalSizes, multiplySizes } from "../../size/size.js";
 import { rounding } from "../codecs/codec.js";
 import type { MatmulContext, Product, ProductContext } from "./product-kernels.js";
 import { contractedTiles, groupedTiles } from "./product-tiles.js";
 import { PLAIN, productWork } from "./products.js";
 import { input, KernelBuilder, result, typeAt, work, type KernelContext, type Spec, type Work } from "./spec.js";
 
-const sortEntries: Spec<"sort_entries"> = ({ attrs, inputs, extents, tunings }) => {
+const sortEntries: Spec<"sort_entries"> = ({ attrs, inputs, results, extents, tunings }) => {
   const { shape } = typeAt(inputs, 0);
   const kernel = new KernelBuilder("sort_entries", extents).read("group", "u32", input(0));
-  ["entries", "rows", "place", "starts", "listed"].forEach((name, i) => kernel.write(name, "u32", result(i)));
+  ["entries", "rows", "place", "starts", "groups"].forEach((name, i) => kernel.write(name, "u32", result(i)));
   return work([
     kernel
       .constant("LANES", tunings.reductions.lanes)
       .count("entryCount", extents.product(shape))
       .count("each", shape[1]!)
       .count("groupCount", attrs.groups)
+      .count("listed", typeAt(results, 0).shape[0]!)
       .dispatch(attrs.groups + 1),
   ]);
 };
 
 const sumEntries: Spec<"sum_entries"> = ({ inputs, results, extents, tunings, stored, inPlace }) => {
-  const [place, sum] = [typeAt(inputs, 1), typeAt(results, 0)];
+  const [y, place, sum] = [typeAt(inputs, 0), typeAt(inputs, 1), typeAt(results, 0)];
   const [from, to] = [stored.reads[0]!, stored.writes[0]!];
   const base = inputs.length > 3 ? stored.reads[3]! : null;
   const kernel = new KernelBuilder("sum_entries", extents)
@@ -34,11 +37,19 @@ const sumEntries: Spec<"sum_entries"> = ({ inputs, results, extents, tunings, st
     .count("rowCount", place.shape[0]!)
     .count("each", place.shape[1]!)
     .count("width", extents.product(sum.shape.slice(1)))
-    .function(`fn valueAt(i: u32) -> f32 { return ${from.load("y[i]")}; }`)
+    .function(`fn valueAt(i: u32) -> f32 { ${beyond(kernel, y, place)}return ${from.load("y[i]")}; }`)
     .function(`fn baseAt(i: u32) -> f32 { return ${base ? base.load(inPlace[0] ? "sum[i]" : "x[i]") : "0.0"}; }`)
     .function(rounding(to, sum.dtype));
   return work([kernel.spread(extents.product(sum.shape), tunings.elements)]);
 };
+
+/** Nothing is read for places that are not listed, where there may be some. */
+function beyond(kernel: KernelBuilder, y: TensorType, place: TensorType): string {
+  const [rows, each] = [place.shape[0]!, place.shape[1]!];
+  if (equalSizes(y.shape[0]!, multiplySizes(rows, each))) return "";
+  kernel.count("listed", y.shape[0]!);
+  return "if (i >= listed() * width()) { return 0.0; } ";
+}
 
 /** A product of groups of rows, each by its own matrix. */
 export const groupedMatmul = (node: KernelContext<"grouped_matmul">, fused: MatmulContext = PLAIN): Work => {

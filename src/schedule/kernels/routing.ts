@@ -4,7 +4,7 @@ import { packedAxis } from "../../ir/typing.js";
 import { multiplySizes, type Size } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
-import type { TopTuning } from "../tunings/top.js";
+import type { TopTuning, TopTunings } from "../tunings/top.js";
 import {
   input,
   KernelBuilder,
@@ -21,11 +21,9 @@ import {
 } from "./spec.js";
 
 const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places }) => {
-  const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
-  const found = tunings.top.find(({ most }) => most === null || tokens <= most);
-  invariant(found, "no tuning fits so many tokens");
+  const tuning = topTuning(typeAt(inputs, 0).shape[0]!, extents, tunings.top);
   const onDevice = extents.onDevice(attrs.axis);
-  const kernel = topKernel(found.tuning, extents).readAs("parent", "u32", places[1]!);
+  const kernel = topKernel(tuning, extents).readAs("parent", "u32", places[1]!);
   readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
   kernel.read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis });
   kernel.write("index", "u32", result(0)).write("positions", "u32", result(2)).count("batch", extents.batch);
@@ -37,6 +35,35 @@ const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places })
   kernel.write("starts", "u32", result(1)).function(PUBLISH);
   return work([kernel.dispatch(extents.batch)]);
 };
+
+const topRows: Spec<"top_rows"> = ({ attrs, inputs, extents, tunings }) => {
+  const { shape } = typeAt(inputs, 0);
+  const tuning = topTuning(shape[0]!, extents, tunings.top);
+  const onDevice = extents.onDevice(attrs.axis);
+  const kernel = new KernelBuilder("top_rows", extents)
+    .read("score", "f32", input(0))
+    .read("parent", "u32", input(1))
+    .read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis })
+    .write("chosen", "u32", result(0))
+    .constant("LANES", tuning.kind === "workgroup" ? tuning.lanes : tuning.width)
+    .count("batch", extents.batch)
+    .count("among", shape[1]!);
+  const columns = extents.times(shape[1]!, extents.batch);
+  if (onDevice)
+    return work([
+      topStarts(attrs.axis, extents, [0, 1, 2]),
+      kernel.function("fn publish(b: u32) {}").dispatch(columns),
+    ]);
+  kernel.write("starts", "u32", result(1)).function(PUBLISH);
+  return work([kernel.dispatch(columns)]);
+};
+
+function topTuning(rows: Size, extents: Extents, cases: TopTunings): TopTuning {
+  const tokens = extents.most(packedAxis(rows)!) ?? Infinity;
+  const found = cases.find(({ most }) => most === null || tokens <= most);
+  invariant(found, "no tuning fits so many tokens");
+  return found.tuning;
+}
 
 function topKernel(tuning: TopTuning, extents: Extents): KernelBuilder {
   switch (tuning.kind) {
@@ -135,4 +162,4 @@ const span: Spec<"span"> = ({ attrs, extents }) => {
 };
 
 /** By operator. */
-export const routingSpecs = { top, above, span };
+export const routingSpecs = { top, top_rows: topRows, above, span };
