@@ -1,8 +1,10 @@
 // The routes of a loop over experts: of which entry of which choice each is, and what belongs to each entry as one
 // tensor of all.
 import type { EntryChoice, LogicalAttrs, LogicalOp, LogicalType, Route, Value } from "../check/model.js";
-import { isOp, typeOf } from "../check/types.js";
+import { isOp, typeOf, type AxisLookup } from "../check/types.js";
 import { attrsKey } from "../ir/key.js";
+import { declaredShare } from "../size/count-rules.js";
+import type { Rational } from "../size/rational.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 
 /** Adds an operation to the model, from the place in its source of the value `like`. */
@@ -48,17 +50,67 @@ export type Source =
   /** Of a choice of the program. */
   | { readonly kind: "choice"; readonly choice: EntryChoice }
   /** Of the largest of these probabilities. */
-  | { readonly kind: "largest"; readonly of: Value };
+  | { readonly kind: "largest"; readonly of: Value }
+  /** Of the entries for which a mask holds, of which the route has its own. */
+  | { readonly kind: "mask"; readonly expected: Rational };
 
 /** The choice that the route is of, and its entry there; null for any other route. */
-export function sourceOf(route: Route): { readonly source: Source; readonly entry: number } | null {
-  if (!isOp(route, "those")) return null;
-  const mask = route.inputs[0]!;
+export function sourceOf(route: Route, axes: AxisLookup): { readonly source: Source; readonly entry: number } | null {
+  if (isOp(route, "top")) return null;
+  return (isOp(route, "those") ? chosenBy(route.inputs[0]!) : null) ?? ofMask(route, axes);
+}
+
+function chosenBy(mask: Value): { readonly source: Source; readonly entry: number } | null {
   const column = columnOf(mask);
   const choice = column && isOp(column.of, "entry_mask") ? column.of.inputs[0] : undefined;
   if (column && choice && (isOp(choice, "top_entries") || isOp(choice, "those_entries")))
     return { source: { kind: "choice", choice }, entry: column.entry };
   return largestOf(mask);
+}
+
+/** A mask, or a score above a threshold, that is made of one column of a tensor or of several tensors. */
+function ofMask(route: Route, axes: AxisLookup): { readonly source: Source; readonly entry: number } | null {
+  const axis = axes.axis(route.attrs.axis);
+  const expected = axis.role === "sequence" ? declaredShare(axis.count) : null;
+  const column = columnBehind(route);
+  return column && expected ? { source: { kind: "mask", expected }, entry: column.entry } : null;
+}
+
+/** Of how many entries a route's mask has a column. */
+export const amongOf = (route: Route): Size | null => columnBehind(route)?.of.type.shape[2] ?? null;
+
+/** The first column of a tensor [B, T, E] that the mask or score of a route is made of, element by element. */
+function columnBehind(route: Route): Column | null {
+  const seen = new Set(route.inputs);
+  for (const value of seen) {
+    const column = columnOf(value);
+    if (column) return column;
+    const isOneEach = value.type.shape.length >= 2 && value.type.shape.slice(2).every((size) => size === 1);
+    if (isOneEach && isOfElements(value)) for (const input of value.inputs) seen.add(input);
+  }
+  return null;
+}
+
+/** The mask of all entries, [B, T, E], of routes that each have the mask of one; null where they are no such routes. */
+export function maskOfAll(
+  routes: readonly OwnRoute[],
+  among: Size,
+  numbering: Numbering,
+  emit: EmitValue,
+): Value | null {
+  const [first] = routes;
+  if (!first || routes.some(({ route }) => route.op !== first.route.op)) return null;
+  const entries = routes.map((r) => r.entry);
+  const all = first.route.inputs.map((input, i) => {
+    const own = routes.map(({ route }) => route.inputs[i]!);
+    return own.every((v) => numbering.areSame(v, input))
+      ? forAll(input, emit)
+      : ofAllEntries(own, entries, among, numbering, emit);
+  });
+  const [score, threshold] = all;
+  if (!score || first.route.op === "those") return score ?? null;
+  const { shape } = score.type;
+  return threshold ? emit("pointwise", [score, threshold], { fn: "gt" }, typeOf("bool", shape)) : null;
 }
 
 /**
@@ -86,8 +138,14 @@ function behindReshapes(value: Value): Value {
   return at;
 }
 
-/** x[…, e] of a tensor x[B, T, E]: [B, T], or [B, T, 1]; null for any other value. */
-export function columnOf(value: Value): { readonly of: Value; readonly entry: number } | null {
+/** x[…, e] of a tensor x[B, T, E]. */
+interface Column {
+  readonly of: Value;
+  readonly entry: number;
+}
+
+/** The column that a value [B, T] or [B, T, 1] is; null for any other value. */
+function columnOf(value: Value): Column | null {
   const sliced = behindReshapes(value);
   if (!isOp(sliced, "slice")) return null;
   const of = sliced.inputs[0]!;
@@ -121,7 +179,7 @@ export function ofAllEntries(
   const [column] = columns;
   if (column && columns.every((c, i) => c && numbering.areSame(c.of, column.of) && c.entry === entries[i]))
     return equalSizes(column.of.type.shape[2]!, among) ? column.of : null;
-  if (!isOp(first, "pointwise") && !isOp(first, "powi") && !isOp(first, "cast") && !isOp(first, "reshape")) return null;
+  if (!isOfElements(first)) return null;
   if (first.type.shape.slice(2).some((size) => size !== 1)) return null;
   const alike = values.every(
     (v) =>
@@ -147,6 +205,9 @@ export function ofAllEntries(
   if (isOp(first, "reshape")) return inputs[0]!;
   return emit(first.op, inputs, first.attrs, typeOf(first.type.dtype, [batch!, tokens!, among]));
 }
+
+const isOfElements = (value: Value): boolean =>
+  isOp(value, "pointwise") || isOp(value, "powi") || isOp(value, "cast") || isOp(value, "reshape");
 
 /** A value [B, T], or a number, beside those of all entries. */
 function forAll(value: Value, emit: EmitValue): Value | null {

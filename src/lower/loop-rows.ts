@@ -38,7 +38,20 @@ export function sumOfTerms(terms: readonly Term[], loop: Loop): Value | null {
     const own = emit("reshape", [gate], {}, typeOf(dtype, beside));
     return emit("pointwise", [p, own], { fn: "mul" }, ofEntries(shape));
   }, unsorted);
-  return emit("reduce", [product], { fn: "sum", axes: [2], keep: false }, typeOf(dtype, shape.with(1, tokens)));
+  return emit(
+    "reduce",
+    [product, ...existing(choice, product, emit)],
+    { fn: "sum", axes: [2], keep: false },
+    typeOf(dtype, shape.with(1, tokens)),
+  );
+}
+
+/** Which entries of a choice exist, beside rows of them, where tokens differ in how many they have. */
+function existing(choice: EntryChoice, rows: Value, emit: EmitValue): readonly Value[] {
+  if (isOp(choice, "top_entries")) return [];
+  const whole = emit("entry_exists", [choice], {}, typeOf("bool", choice.type.shape));
+  const ones = rows.type.shape.slice(3).map(() => 1);
+  return [emit("reshape", [whole], {}, typeOf("bool", [...choice.type.shape, ...ones]))];
 }
 
 /**

@@ -2,18 +2,20 @@
 // becomes what `sum(experts[chosen](x) * …, axis: -2)` is, where the experts are alike and compute row by row.
 import { readersOf } from "../base/collections.js";
 import type { EntryChoice, LogicalAttrs, Model, Route, Value } from "../check/model.js";
-import { reachable, rootsOf } from "../check/model-values.js";
-import { equalShapes, isChoice, isOp, typeOf } from "../check/types.js";
+import { axesOfModel, reachable, rootsOf } from "../check/model-values.js";
+import { equalShapes, isChoice, isOp, typeOf, type AxisLookup } from "../check/types.js";
 import { plainAxis } from "../ir/typing.js";
 import type { Axis } from "../size/axes.js";
+import { equal } from "../size/rational.js";
 import { parentsOf } from "../size/count-rules.js";
+import { axesOfEntries, boundOfAll } from "../check/tensors/entry-bounds.js";
 import { sumOfTerms, type Term } from "./loop-rows.js";
-import { Numbering, sourceOf, type EmitValue, type Source } from "./loop-routes.js";
+import { amongOf, maskOfAll, Numbering, sourceOf, type EmitValue, type Source } from "./loop-routes.js";
 
 /** The same model with loops over experts as calls for all rows of theirs. */
 export function withoutLoops(model: Model): Model {
   const values = reachable(rootsOf(model));
-  const found = loopsOf(values, new Set(rootsOf(model)));
+  const found = loopsOf(values, new Set(rootsOf(model)), axesOfModel(model));
   if (found.length === 0) return model;
   const rolled = new Rolled(model, values);
   for (const loop of found) rolled.roll(loop);
@@ -62,8 +64,8 @@ const putOf = (
 };
 
 /** The chains of two additions or more, each by routes of entries of one choice, in ascending order. */
-function loopsOf(values: readonly Value[], roots: ReadonlySet<Value>): readonly Chain[] {
-  if (values.filter((v) => putOf(v) && sourceOf(putOf(v)!.route)).length < 2) return [];
+function loopsOf(values: readonly Value[], roots: ReadonlySet<Value>, axes: AxisLookup): readonly Chain[] {
+  if (values.filter((v) => putOf(v)).length < 2) return [];
   const readers = readersOf(values);
   const isReadOnce = (value: Value): boolean => readers.get(value)?.length === 1 && !roots.has(value);
   const chains: Chain[] = [];
@@ -79,8 +81,9 @@ function loopsOf(values: readonly Value[], roots: ReadonlySet<Value>): readonly 
       if (!isReadOnce(addition.base)) break;
       end = addition.base;
     }
-    chains.push(...runsOf(additions));
+    chains.push(...runsOf(additions, axes));
   }
+  if (chains.length === 0) return [];
   const onRoutes = readOnRoutes(values);
   return chains
     .filter(({ terms }) => terms.every((t) => isOwn(t, onRoutes, readers, roots)))
@@ -88,11 +91,14 @@ function loopsOf(values: readonly Value[], roots: ReadonlySet<Value>): readonly 
 }
 
 /** The stretches of additions by routes of one choice, in ascending order. */
-function runsOf(additions: readonly { readonly end: Value; readonly addition: Addition }[]): readonly Chain[] {
+function runsOf(
+  additions: readonly { readonly end: Value; readonly addition: Addition }[],
+  axes: AxisLookup,
+): readonly Chain[] {
   const runs: Chain[] = [];
   for (const { end, addition } of additions) {
     const { base, route, rows } = addition;
-    const own = sourceOf(route);
+    const own = sourceOf(route, axes);
     if (!own) continue;
     const term = { route, rows, entry: own.entry };
     const last = runs.at(-1);
@@ -103,8 +109,12 @@ function runsOf(additions: readonly { readonly end: Value; readonly addition: Ad
   return runs.filter(({ terms }) => terms.length > 1);
 }
 
-const isOneSource = (a: Source, b: Source): boolean =>
-  a.kind === "choice" ? b.kind === "choice" && a.choice === b.choice : b.kind === "largest" && a.of === b.of;
+function isOneSource(a: Source, b: Source): boolean {
+  if (a.kind === "choice") return b.kind === "choice" && a.choice === b.choice;
+  if (a.kind === "largest") return b.kind === "largest" && a.of === b.of;
+  // Whether their masks are those of one tensor is seen when it is made.
+  return b.kind === "mask" && equal(a.expected, b.expected);
+}
 
 /** The values that lie on each axis. */
 function readOnRoutes(values: readonly Value[]): ReadonlyMap<string, readonly Value[]> {
@@ -160,21 +170,31 @@ class Rolled {
       const id = end.id - 1 / (++made + 1);
       return { id, op, inputs, attrs, type, span: like.span, path: like.path };
     };
-    const choice = source.kind === "choice" ? source.choice : this.#largestOf(source.of, emit);
-    const [, tokens, k] = choice.type.shape;
-    const parent = this.#axes.find((a) => a.name === plainAxis(tokens ?? 1));
+    const choice = this.#choiceOf(source, terms, emit);
+    const parent = choice && plainAxis(choice.type.shape[1]!);
+    if (!choice || parent === null) return;
+    const members = membersOf(terms);
     const among = Number(choice.inputs[0]!.type.shape[2]);
-    if (!isOp(choice, "top_entries") || typeof k !== "number" || parent?.role !== "sequence") return;
-    const parts = Array.from({ length: k }, () => parent.name);
-    const bound = parent.bound === null ? null : k * parent.bound;
+    const parts = axesOfEntries(choice, Number(choice.type.shape[2]), parent, terms.length === among);
+    const bound = boundOfAll(parts.map((name) => this.#axes.find((a) => a.name === name)?.bound ?? null));
     const axis: Axis = { role: "sequence", name: this.#freeName(), bound, count: { kind: "join", parts } };
-    const sorting = { axis: axis.name, members: membersOf(terms), of: among };
+    const sorting = { axis: axis.name, members, of: among };
     const sum = sumOfTerms(terms, { choice, sorting, numbering: this.#numbering, emit });
     if (!sum || !equalShapes(sum.type.shape, end.type.shape)) return;
     this.#axes.push(axis);
     const { type } = end;
     this.#routes.push(...terms.map((t) => t.route));
     this.#replaced.set(end, base.op === "zeros" ? sum : emit("pointwise", [base, sum], { fn: "add" }, type));
+  }
+
+  /** The choice that the routes of the terms are of; null where they are of none. */
+  #choiceOf(source: Source, terms: readonly Term[], emit: EmitValue): EntryChoice | null {
+    if (source.kind === "choice") return source.choice;
+    if (source.kind === "largest") return this.#largestOf(source.of, emit);
+    const among = amongOf(terms[0]!.route);
+    const mask = among === null ? null : maskOfAll(terms, among, this.#numbering, emit);
+    const attrs = { expected: source.expected, choice: "" };
+    return mask && emit("those_entries", [mask], attrs, typeOf("u32", mask.type.shape));
   }
 
   /** The choice of the first of the largest. */

@@ -37,6 +37,9 @@ const loop = (line: string, start = "zeros(like: x)"): string => `y = ${start}
     y`;
 const GATED = "experts[e](take(x, r)) * take(p[..., e], r)[..., None]";
 
+const ROOM = `wish = top(p, 2, axis: -1)
+    early = top(where(wish.mask, p, -1e9), ceil(50% * T), axis: 1)`;
+
 const SPELLINGS: Readonly<Record<string, readonly [loop: string, construct: string]>> = {
   "routes of a choice": [`${TOP}${loop(`r = chosen[e]; y = put(y, r, ${GATED})`)}`, MIXTURE],
   "columns of its mask": [`${TOP}${loop(`r = those(chosen.mask[..., e]); y = put(y, r, ${GATED})`)}`, MIXTURE],
@@ -65,6 +68,44 @@ const SPELLINGS: Readonly<Record<string, readonly [loop: string, construct: stri
   "a stream that is added to": [
     `${TOP}${loop(`r = chosen[e]; y = put(y, r, ${GATED})`, "x * 0.5")}`,
     `${TOP}x * 0.5 + sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)`,
+  ],
+  "scores above a threshold, expert by expert": [
+    loop(`r = above(p[..., e], 0.3); y = put(y, r, ${GATED})`),
+    `chosen = above(p, 0.3)
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)`,
+  ],
+  "a share of them, above a threshold of each token and expert": [
+    `cut = mean(p, axis: -1)
+    ${loop(`r = above(p[..., e] * 2.0, cut, expected: 50%); y = put(y, r, ${GATED})`)}`,
+    `cut = mean(p, axis: -1)
+    chosen = above(p * 2.0, cut[..., None], expected: 50%)
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)`,
+  ],
+  "comparisons of scores, expert by expert": [
+    `q = second(x)
+    ${loop(`r = those(p[..., e] > q[..., e] or q[..., e] == 0.0); y = put(y, r, ${GATED})`)}`,
+    `q = second(x)
+    chosen = those(p > q or q == 0.0)
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)`,
+  ],
+  "columns of a mask": [
+    `m = p > 0.3
+    ${loop(`r = those(m[..., e]); y = put(y, r, ${GATED})`)}`,
+    `chosen = those(p > 0.3)
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)`,
+  ],
+  "routes of experts that choose": [
+    `chosen = top(p, ceil(50% * T), axis: 1)
+    ${loop(`r = chosen[e]; y = put(y, r, ${GATED})`)}`,
+    `chosen = top(p, ceil(50% * T), axis: 1)
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)`,
+  ],
+  "what has room of what tokens choose": [
+    `${ROOM}
+    ${loop(`r = those((wish.mask and early.mask)[..., e]); y = put(y, r, ${GATED})`)}`,
+    `${ROOM}
+    chosen = those(wish.mask and early.mask)
+    sum(experts[chosen](x) * take(p, chosen)[..., None], axis: -2)`,
   ],
   "the largest probability": [
     loop(`r = those(argmax(p, axis: -1) == e); y = put(y, r, ${GATED})`),
