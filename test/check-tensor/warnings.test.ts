@@ -75,6 +75,13 @@ describe("dead-router", () => {
         "second: Linear(8, 1)",
       ),
     ],
+    [
+      "experts above a threshold",
+      model(
+        "sum(experts[above(asked(x), 0)](x), axis: -2)",
+        "asked: Linear(8, 4, bias: false); experts: [for e in 0..4: SwiGLU(8, 8)]",
+      ),
+    ],
     ["above", model("score = router(x)[..., 0]\n chosen = above(score, 0)\n put(x, chosen, mlp(take(x, chosen)))")],
   ])("warns of %s", (_, source) => {
     const outcome = tellSource(source, "train");

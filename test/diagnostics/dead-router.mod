@@ -16,6 +16,7 @@ model M() {
   weight router: f32[8]
   second: Linear(8, 1)
   third:  Linear(8, 4)
+  fourth: Linear(8, 4)
   state lift: f32[4]
   experts: [for e in 0..4: Cutting()]
 
@@ -29,7 +30,10 @@ model M() {
     x      = put(x, run, tanh(take(x, run)) * (gate / sum(gate, axis: -1, keep: true)))
     lifted = sigmoid(third(x))
     best   = top(lifted + lift, 2, axis: -1)
-    x + sum(experts[best](x) * take(lifted, best)[..., None], axis: -2)
+    some   = above(fourth(x), 0.0)
+    x +
+      sum(experts[best](x) * take(lifted, best)[..., None], axis: -2) +
+      sum(experts[some](x), axis: -2)
   }
 
   objective(x: f32[B, T <= 64, 8], wanted: f32[B, T, 8]) {

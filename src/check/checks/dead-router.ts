@@ -34,7 +34,7 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
         reportAt(input, "dead-router", {
           weight: first,
           others: others.length,
-          choice: isOp(value, "top_entries") || isOp(value, "top_tokens") ? "top" : value.op,
+          choice: kind === "entries" ? null : value.op,
         });
       }
     else if (value.op === "weight" && !trained.has(value)) dead.set(value, new Set([value]));

@@ -323,6 +323,13 @@ function indexList(list: ListValue, expr: Of<"index">, env: Env): ConstValue {
   }
   const at = evaluate(index.value, env);
   if (at.kind === "choice") return { kind: "experts", blocks: list, choice: at.value };
+  if (at.kind === "tensor") {
+    const hint =
+      "tensors are indexed by tensors; blocks by a choice, each token through those that it chose: " +
+      "`blocks[chosen](x)` with `chosen = top(score, k, axis: -1)`";
+    env.checker.report("not-compile-time", { what: "the index of a list", value: describe(at), hint }, index.span);
+    return ERROR;
+  }
   const n = integerOf(at, "the index of a list", index.span, env);
   if (n === null) return ERROR;
   const item = items[n < 0 ? n + items.length : n];

@@ -6,12 +6,15 @@ import type { Span } from "../../diagnostics/span.js";
 import type { Instance } from "../names/bindings.js";
 import type { Checker, Trace } from "../checker.js";
 
-/** Codes caused by an argument of the block (a ratio, or an inner block) rather than by a tensor. */
+/** Codes caused by an argument of the block (a ratio, a number of experts, an inner block) rather than by a tensor. */
 const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
   "capacity-out-of-range",
   "capacity-rounds-to-zero",
+  "choice-too-large",
   "dead-router",
   "doubled-residual",
+  "list-and-choice",
+  "unlike-blocks",
 ]);
 
 /** The calls for a diagnostic at `span` in a function of the instance, and the note to add. */

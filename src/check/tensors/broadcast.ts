@@ -112,21 +112,33 @@ export function reportSizes(
     Math.min(left.shape.length, right.shape.length) > 1 &&
     isPrefix(left.shape, right.shape);
   const derived = [x, y].filter((size) => isDerived(axisOf(emitter, size)));
+  const hint = gate
+    ? "add a last dimension to the smaller one: `x[..., None]`"
+    : derived.length > 0
+      ? emitter.phase === "generate"
+        ? causalHint(derived)
+        : ownAxisHint(derived)
+      : entriesHint(emitter, left, x, right, y);
   const data = {
     what,
     left: printType(left),
     right: printType(right),
     reason: `${printSize(x)} and ${printSize(y)} differ`,
   };
-  emitter.report(
-    "shape-mismatch",
-    gate
-      ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" }
-      : derived.length === 0
-        ? data
-        : { ...data, hint: emitter.phase === "generate" ? causalHint(derived) : ownAxisHint(derived) },
-    span,
-  );
+  emitter.report("shape-mismatch", hint === null ? data : { ...data, hint }, span);
+}
+
+/** Where the entries that tokens chose meet all entries, or what has none. */
+function entriesHint(emitter: Emitter, left: LogicalType, x: Size, right: LogicalType, y: Size): string | null {
+  const sizes = [x, y];
+  if (sizes.some((size) => entriesOf(emitter, size)) && sizes.some((size) => typeof size === "number"))
+    return "one side has the chosen entries, the other all: `take(x, chosen)` are those of one choice";
+  const [own, none] = [left, right]
+    .map(({ shape }) => ({ shape, dim: shape.findIndex((size) => entriesOf(emitter, size)) }))
+    .toSorted((a, b) => b.dim - a.dim);
+  if (!own || !none || own.dim < 0 || none.dim >= 0) return null;
+  const summed = broadcastShapes(emitter, own.shape.toSpliced(own.dim, 1), none.shape);
+  return summed && `add up the entries of each token: \`sum(x, axis: ${own.dim - own.shape.length})\``;
 }
 
 /** Whether a slice or `concat` defined the axis. */

@@ -106,17 +106,23 @@ entries of a choice of which tokens may have different numbers.
     readonly weight: string;
     /** How many weights more reach the same score. */
     readonly others: number;
-    readonly choice: string;
+    /** The function that chooses tokens; null where entries are chosen, such as experts. */
+    readonly choice: string | null;
   }>({
     severity: "warning",
-    message: ({ weight, others, choice }) =>
-      others === 0
-        ? `\`${weight}\` decides what \`${choice}\` chooses but gets no gradient, so training cannot improve it`
-        : `\`${weight}\` and ${others === 1 ? "another weight" : `${others} more weights`} decide what ` +
-          `\`${choice}\` chooses but get no gradient, so training cannot improve them`,
-    hint: () =>
-      "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, " +
-      "route.mask)`",
+    message({ weight, others, choice }) {
+      const what = choice === null ? "which entries are chosen" : `what \`${choice}\` chooses`;
+      return others === 0
+        ? `\`${weight}\` decides ${what} but gets no gradient, so training cannot improve it`
+        : `\`${weight}\` and ${others === 1 ? "another weight" : `${others} more weights`} decide ${what} but get no ` +
+            "gradient, so training cannot improve them";
+    },
+    hint: ({ choice }) =>
+      choice === null
+        ? "gate what the blocks make with it, `blocks[chosen](x) * take(score, chosen)[..., None]`; the gates of one " +
+          "entry, divided by their sum, are 1"
+        : "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, " +
+          "route.mask)`",
     explain: `Choosing has no derivative. A router learns only where what its weights compute also reaches a
 loss: as a factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), through
 \`straight\`, or by a loss of its own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass

@@ -75,7 +75,9 @@ instance: \`Layer(64, 4)\`.`,
     hint: ({ found }) =>
       found.startsWith("a tensor")
         ? "multiply with `*`; rows are read by `table[indices]`"
-        : "only blocks, their functions and built-in functions are called; is it a member that an `if` left out?",
+        : found.startsWith("a list")
+          ? "call its items: `for block in blocks { x = block(x) }`, or those that tokens choose, `blocks[chosen](x)`"
+          : "only blocks, their functions and built-in functions are called; is it a member that an `if` left out?",
     explain: `What can be called are blocks (in a member, to make an instance), instances (in a function,
 which runs \`forward\`), functions of a block, and the built-in functions.`,
   }),
