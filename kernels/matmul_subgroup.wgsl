@@ -1,8 +1,8 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
 // Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. A lane owns ROWS rows ×
-// VECTORS vectors of four columns in registers. For a value of k each lane loads the one of its own row of a, which a
-// shuffle from a fixed lane hands round. A sum is visited once for STEP of k. k runs in blocks of 64 whose sums are
-// added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
+// VECTORS vectors of four columns in registers. A lane loads the value of a for its own row, and where rows are few,
+// for its own k; a shuffle from a fixed lane hands it round. A sum is visited once for STEP of k. k runs in blocks
+// whose sums are added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
 // Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
 enable subgroups;
 
@@ -15,6 +15,10 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 const WIDTH = 8u;
 const ROWS = 16u;
 const VECTORS = 2u;
+/** k runs in blocks of so many, whose sums are added up. */
+const BLOCK = 64u;
+/** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
+const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
@@ -32,7 +36,7 @@ fn reach(batch: u32) -> u32 { return depth(); }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** In vectors: where a row of a matrix has its n-th, for k = 0, and how far it is to the next k. */
+/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
 fn vectorB(matrix: u32, n: u32) -> u32 {
   return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u;
 }
@@ -44,8 +48,12 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
-/** What b holds at a place. */
-fn loadB(at: u32) -> vec4f { return b[at]; }
+/** What b holds at a place, and of it the columns for the i-th k. */
+alias Loaded = vec4f;
+fn loadB(at: u32) -> Loaded { return b[at]; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
+/** Adds to a sum that of a block, whose first load is at a place of b. */
+fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
 /** The sums over each row that are wanted beside the product, and how many. */
 alias Sums = f32;
@@ -60,22 +68,29 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
-const BLOCK = 64u;
+/**
+ * Lanes over which rows are laid. Where a load of b gives several k, other lanes have the same rows at the next k: of
+ * few rows, a load of a then gives several k too. Where it does not, b takes most of the time, and this gains nothing.
+ */
+const LANES = select(WIDTH, min(WIDTH, 1u << (32u - countLeadingZeros(ROWS - 1u))), K_PER_LOAD > 1u);
+/** Rows of the tile, LANES at a time. */
+const GROUPS = (ROWS + LANES - 1u) / LANES;
+/** Values of k that one load of a gives. */
+const K_PER_VALUE = WIDTH / LANES;
 /**
  * Values of k at once: sums lie in memory, so every visit costs; more make a loop that outgrows the processor's cache
  * of instructions. One makes the text of a few rows by one vector, which stands in for larger ones, half as long, and
  * so what it takes to compile it; of one row, by which tokens are generated, it would take 5% longer to run.
  */
-const STEP = select(1u, 2u, ROWS == 1u || VECTORS > 1u);
+const STEP = max(max(K_PER_VALUE, K_PER_LOAD), select(1u, 2u, ROWS == 1u || VECTORS > 1u));
 /** Columns that a vector of each lane makes. */
 const PANEL = 4u * WIDTH;
 const TILE = ROWS * VECTORS;
-/** Rows of the tile, WIDTH at a time: a lane for each. */
-const GROUPS = (ROWS + WIDTH - 1u) / WIDTH;
 
 alias Products = array<vec4f, TILE>;
-/** Of each k in turn: the values of the rows, a lane for each, and the vectors of the columns. */
-alias Values = array<f32, GROUPS * STEP>;
+/** Values of the rows, group by group; K_PER_VALUE of k in each. */
+alias Values = array<f32, GROUPS * (STEP / K_PER_VALUE)>;
+/** Of each k in turn, the vectors of the columns. */
 alias Columns = array<vec4f, VECTORS * STEP>;
 
 /**
@@ -90,7 +105,10 @@ fn accumulate(
 ) {
   for (var r = first; r < min(first + 4u, ROWS); r++) {
     var value: array<vec4f, STEP>;
-    for (var i = 0u; i < STEP; i++) { value[i] = vec4f(subgroupShuffle((*values)[i * GROUPS + r / WIDTH], r % WIDTH)); }
+    for (var i = 0u; i < STEP; i++) {
+      let own = (*values)[i / K_PER_VALUE * GROUPS + r / LANES];
+      value[i] = vec4f(subgroupShuffle(own, i % K_PER_VALUE * LANES + r % LANES));
+    }
     for (var c = 0u; c < VECTORS; c++) {
       var sum = (*part)[r * VECTORS + c];
       for (var i = 0u; i < STEP; i++) { sum = fma(value[i], (*columns)[i * VECTORS + c], sum); }
@@ -115,7 +133,7 @@ fn main(
   let count = reach(batch);
 
   var rows: array<RowA, GROUPS>;
-  for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * WIDTH + lane, tile.end - 1u)); }
+  for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * LANES + lane % LANES, tile.end - 1u)); }
   var atB: array<u32, VECTORS>;
   for (var c = 0u; c < VECTORS; c++) {
     atB[c] = vectorB(matrixB(batch), min((panel + c) * WIDTH + lane, (columnCount() + 3u) / 4u - 1u));
@@ -129,29 +147,29 @@ fn main(
       for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = vec4f(); }
     }
     for (var k = begin; k < end; k += STEP) {
+      // Beyond the last k both factors are zero, which adds nothing.
       var values: Values;
-      var columns: Columns;
-      var at: array<u32, STEP>;
-      var beyond: array<bool, STEP>;
-      var columnA: array<ColA, STEP>;
-      for (var i = 0u; i < STEP; i++) {
-        // Beyond the last k both factors are zero, which adds nothing.
-        beyond[i] = i > 0u && k + i >= end;
-        at[i] = select(k + i, k, beyond[i]);
-        columnA[i] = colA(at[i]);
-      }
       // A row's values side by side: where rows share a set of the cache, the next group drives their lines out.
       for (var g = 0u; g < GROUPS; g++) {
-        for (var i = 0u; i < STEP; i++) {
+        for (var i = 0u; i < STEP; i += K_PER_VALUE) {
           // A load costs as much as there are lanes that take part.
-          if (ROWS >= WIDTH || lane < ROWS) {
-            values[i * GROUPS + g] = select(valueA(rows[g], columnA[i], at[i]), 0.0, beyond[i]);
+          if (ROWS >= WIDTH || K_PER_VALUE > 1u || lane < ROWS) {
+            let own = k + i + lane / LANES;
+            let beyond = STEP > 1u && own >= end;
+            let at = select(own, k, beyond);
+            values[i / K_PER_VALUE * GROUPS + g] = select(valueA(rows[g], colA(at), at), 0.0, beyond);
           }
         }
       }
-      for (var i = 0u; i < STEP; i++) {
+      var columns: Columns;
+      for (var i = 0u; i < STEP; i += K_PER_LOAD) {
+        let beyond = i > 0u && k + i >= end;
+        let at = select(k + i, k, beyond) / K_PER_LOAD * strideB();
         for (var c = 0u; c < VECTORS; c++) {
-          columns[i * VECTORS + c] = select(loadB(atB[c] + at[i] * strideB()), vec4f(), beyond[i]);
+          let loaded = loadB(atB[c] + at);
+          for (var j = 0u; j < K_PER_LOAD; j++) {
+            columns[(i + j) * VECTORS + c] = select(columnsB(loaded, j), vec4f(), beyond);
+          }
         }
       }
       accumulate(&part, 0u, &values, &columns);
@@ -163,8 +181,11 @@ fn main(
       if (ROWS > 24u) { accumulate(&part, 24u, &values, &columns); }
       if (ROWS > 28u) { accumulate(&part, 28u, &values, &columns); }
     }
-    for (var r = 0u; r < ROWS; r++) {
-      for (var c = 0u; c < VECTORS; c++) { sums[r * VECTORS + c] += part[r * VECTORS + c]; }
+    for (var c = 0u; c < VECTORS; c++) {
+      let first = atB[c] + begin / K_PER_LOAD * strideB();
+      for (var r = 0u; r < ROWS; r++) {
+        sums[r * VECTORS + c] = addBlock(sums[r * VECTORS + c], part[r * VECTORS + c], first);
+      }
     }
   }
 

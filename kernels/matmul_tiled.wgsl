@@ -2,7 +2,7 @@
 // Method: 256 invocations share a tile of 64 × 64, of which each owns 4 × 4 in registers. Sixteen k at a time, both
 // operands are brought to workgroup memory, from which every value is read sixteen times: what a GPU, whose memory is
 // far behind its arithmetic, wants (Volkov and Demmel 2008). Loads and stores of neighbouring invocations lie side by
-// side. k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl.
+// side. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl.
 // Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panel.
 
 // --- parameters
@@ -11,6 +11,10 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** k runs in blocks of so many, whose sums are added up. */
+const BLOCK = 64u;
+/** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
+const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
@@ -35,8 +39,12 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
-/** What b holds at a place. */
-fn loadB(at: u32) -> vec4f { return b[at]; }
+/** What b holds at a place, and of it the columns for the i-th k. */
+alias Loaded = vec4f;
+fn loadB(at: u32) -> Loaded { return b[at]; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
+/** Adds to a sum that of a block, whose first load is at a place of b. */
+fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Stores four sums of a row, from `column` on. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
@@ -47,7 +55,6 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
 }
 // --- end of parameters
 
-const BLOCK = 64u;
 const STEP = 16u;
 
 /**
@@ -71,7 +78,7 @@ fn main(
   let panel = tile.place;
   let reached = reach(batch);
   let own = vec2u(lane / 16u, lane % 16u);
-  let atB = (matrixB(batch) * across + panel) * depth() * 16u;
+  let atB = (matrixB(batch) * across + panel) * (depth() / K_PER_LOAD) * 16u;
 
   // Four rows of a for one k, neighbours along k; one vector of b, neighbours along its columns.
   let last = tile.end - 1u;
@@ -89,7 +96,10 @@ fn main(
       let c = colA(kA);
       tileA[own.y][own.x] = vec4f(valueA(rows[0], c, kA), valueA(rows[1], c, kA), valueA(rows[2], c, kA),
         valueA(rows[3], c, kA));
-      tileB[own.x][own.y] = loadB(atB + min(k + own.x, reached - 1u) * 16u + own.y);
+      if (own.x < STEP / K_PER_LOAD) {
+        let loaded = loadB(atB + min(k / K_PER_LOAD + own.x, (reached - 1u) / K_PER_LOAD) * 16u + own.y);
+        for (var i = 0u; i < K_PER_LOAD; i++) { tileB[own.x * K_PER_LOAD + i][own.y] = columnsB(loaded, i); }
+      }
       workgroupBarrier();
       let count = min(STEP, end - k);
       for (var j = 0u; j < count; j++) {
@@ -102,7 +112,8 @@ fn main(
       }
       workgroupBarrier();
     }
-    for (var i = 0u; i < 4u; i++) { sum[i] += part[i]; }
+    let first = atB + begin / K_PER_LOAD * 16u + own.y;
+    for (var i = 0u; i < 4u; i++) { sum[i] = addBlock(sum[i], part[i], first); }
   }
 
   for (var r = 0u; r < 4u; r++) {

@@ -1,6 +1,6 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
 // Method: an invocation owns ROWS rows × VECTORS vectors of four columns in registers; the eight invocations of a row
-// of the workgroup read 32 columns side by side, 8 of its rows the same ones. k runs in blocks of 64 whose sums are
+// of the workgroup read 32 columns side by side, 8 of its rows the same ones. k runs in blocks whose sums are
 // added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
 // Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, in the order of `tileAt`, in which
 // neighbours share columns.
@@ -13,6 +13,10 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 const ROWS = 4u;
 const VECTORS = 2u;
+/** k runs in blocks of so many, whose sums are added up. */
+const BLOCK = 64u;
+/** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
+const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
@@ -30,7 +34,7 @@ fn reach(batch: u32) -> u32 { return depth(); }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** In vectors: where a row of a matrix has its n-th, for k = 0, and how far it is to the next k. */
+/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
 fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * sizes.depth * (sizes.columns / 4u) + n; }
 fn strideB() -> u32 { return sizes.columns / 4u; }
 /** What one row of a needs: where it starts. */
@@ -40,8 +44,12 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
-/** What b holds at a place. */
-fn loadB(at: u32) -> vec4f { return b[at]; }
+/** What b holds at a place, and of it the columns for the i-th k. */
+alias Loaded = vec4f;
+fn loadB(at: u32) -> Loaded { return b[at]; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
+/** Adds to a sum that of a block, whose first load is at a place of b. */
+fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Stores four sums of a row, from `column` on. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
@@ -52,7 +60,6 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
 }
 // --- end of parameters
 
-const BLOCK = 64u;
 const TILE = ROWS * VECTORS;
 
 @compute @workgroup_size(64)
@@ -81,16 +88,22 @@ fn main(
     let end = min(begin + BLOCK, count);
     var part: array<vec4f, TILE>;
     for (var i = 0u; i < TILE; i++) { part[i] = vec4f(); }
-    for (var k = begin; k < end; k++) {
-      var column: array<vec4f, VECTORS>;
-      for (var c = 0u; c < VECTORS; c++) { column[c] = loadB(atB[c] + k * strideB()); }
-      let columnA = colA(k);
-      for (var r = 0u; r < ROWS; r++) {
-        let value = vec4f(valueA(rows[r], columnA, k));
-        for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = fma(value, column[c], part[r * VECTORS + c]); }
+    for (var k = begin; k < end; k += K_PER_LOAD) {
+      var loaded: array<Loaded, VECTORS>;
+      for (var c = 0u; c < VECTORS; c++) { loaded[c] = loadB(atB[c] + k / K_PER_LOAD * strideB()); }
+      for (var i = 0u; i < K_PER_LOAD; i++) {
+        var column: array<vec4f, VECTORS>;
+        for (var c = 0u; c < VECTORS; c++) { column[c] = columnsB(loaded[c], i); }
+        let columnA = colA(k + i);
+        for (var r = 0u; r < ROWS; r++) {
+          let value = vec4f(valueA(rows[r], columnA, k + i));
+          for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = fma(value, column[c], part[r * VECTORS + c]); }
+        }
       }
     }
-    for (var i = 0u; i < TILE; i++) { sum[i] += part[i]; }
+    for (var i = 0u; i < TILE; i++) {
+      sum[i] = addBlock(sum[i], part[i], atB[i % VECTORS] + begin / K_PER_LOAD * strideB());
+    }
   }
 
   for (var i = 0u; i < TILE; i++) {

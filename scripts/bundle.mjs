@@ -9,7 +9,9 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_PART = "./node.js";
 const IMPORT = `import(${JSON.stringify(NODE_PART)})`;
 /** No literal, so that a page's bundler leaves it, and what it asks of Node, alone. */
-const UNSEEN_IMPORT = `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JSON.stringify(NODE_PART)}][0])`;
+const unseenImport = (file) => `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JSON.stringify(file)}][0])`;
+/** The part that packs weights in less than words, which packages of f32 weights do without. */
+const PACKERS = /^packers-.*\.js$/;
 
 /**
  * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is
@@ -21,6 +23,7 @@ const LEFT_OUT = {
   "weights/safetensors": ["readSafetensors"],
   "gguf/weights": ["readGguf"],
   "gguf/blocks": ["scaledBlocks"],
+  "weights/match": ["matchWeights", "readWeight"],
   init: ["initialValues"],
   positions: ["positionsOn"],
   "read-states": ["readStates"],
@@ -103,7 +106,7 @@ const runtime = {
   ],
   splitting: true,
   external: ["node:*", "webgpu"],
-  chunkNames: "shared-[hash]",
+  chunkNames: "[name]-[hash]",
   plugins: [nodeApart],
 };
 
@@ -138,7 +141,10 @@ async function bundled(options) {
   const { build } = await import("esbuild");
   const { outputFiles } = await build(options);
   return outputFiles
-    .map(({ path, text }) => [path.slice(join(root, "runtime").length + 1), text.replaceAll(IMPORT, UNSEEN_IMPORT)])
+    .map(({ path, text }) => [
+      path.slice(join(root, "runtime").length + 1),
+      text.replaceAll(IMPORT, unseenImport(NODE_PART)),
+    ])
     .map(([name, text]) => [name, name.includes("tokenizer") ? `${NOTICE}\n${text}` : text])
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
@@ -147,15 +153,18 @@ async function bundled(options) {
 export async function bundle() {
   const record = (files) =>
     `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
-  const [runtimeFiles, tokenizerFiles, pageFiles] = [
-    await bundled(runtime),
-    await bundled(tokenizer),
-    await bundled(page),
-  ];
+  const [files, tokenizerFiles, pageFiles] = [await bundled(runtime), await bundled(tokenizer), await bundled(page)];
+  const packers = files.find(([name]) => PACKERS.test(name));
+  const [seen, unseen] = [`import("./${packers[0]}")`, unseenImport(`./${packers[0]}`)];
+  const runtimeFiles = files
+    .filter((f) => f !== packers)
+    .map(([name, source]) => [name, source.replaceAll(seen, unseen)]);
   const text =
     `// Made by scripts/bundle.mjs from src/packaged, and what it imports; do not edit.\n` +
     `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, ` +
     `string>> = ${record(runtimeFiles)};\n\n` +
+    `/** What packages of weights in less than words carry besides; the others import it as \`unseen\`. */\n` +
+    `export const packersPart = ${JSON.stringify({ file: packers[0], source: packers[1], seen, unseen })};\n\n` +
     `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: ` +
     `Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
     `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: ` +

@@ -38,6 +38,16 @@ export interface PackageInput {
   /** Files of the runtime by name, and those of its tokenizer part. */
   readonly runtime: Readonly<Record<string, string>>;
   readonly tokenizerRuntime: Readonly<Record<string, string>>;
+  /**
+   * The part that packs weights in less than words. Files of the runtime import it as `unseen`, which no bundler
+   * follows.
+   */
+  readonly packersPart: {
+    readonly file: string;
+    readonly source: string;
+    readonly seen: string;
+    readonly unseen: string;
+  };
   /** The version of modc. */
   readonly version: string;
   /** Largest size of a shard of weights. */
@@ -75,7 +85,7 @@ export async function buildPackage(
     texts.push([DEFAULTS, `${JSON.stringify(input.defaults)}\n`]);
   for (const [name, contents] of texts) await put(name, contents);
   const head = `// The runtime of modc ${input.version}, MIT licence.\n`;
-  for (const [name, source] of Object.entries(input.runtime)) await put(`runtime/${name}`, `${head}${source}`);
+  for (const [name, source] of runtimeOf(input)) await put(`runtime/${name}`, `${head}${source}`);
   if (tokenizer !== null)
     for (const [name, source] of Object.entries(input.tokenizerRuntime))
       await put(`runtime/${name}`, `${head}${source}`);
@@ -98,6 +108,15 @@ export async function buildPackage(
   };
   await write(MANIFEST, new TextEncoder().encode(await manifestText(manifest)));
   return manifest;
+}
+
+/** The files of the runtime, with the part for weights in less than words where there are such. */
+function runtimeOf({ programs: { run, generation }, runtime, packersPart }: PackageInput): [string, string][] {
+  const programs = [run, ...(generation === null ? [] : [generation.prompt, generation.step])];
+  const files = Object.entries(runtime);
+  if (!programs.some(({ weights }) => weights.some((w) => w.slots.some((s) => s.form !== "word")))) return files;
+  const { file, source, seen, unseen } = packersPart;
+  return [...files.map(([name, text]): [string, string] => [name, text.replaceAll(unseen, seen)]), [file, source]];
 }
 
 const textEntry = (name: string, text: string | null): [string, string][] => (text === null ? [] : [[name, text]]);

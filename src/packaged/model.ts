@@ -7,7 +7,9 @@ import {
   type Generator,
   type Summary,
 } from "../generate/index.js";
+import type { Words } from "../base/dtype.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
+import type { ProgramWeight } from "../program/program.js";
 import { openDevice, type Device } from "../runtime/device.js";
 import { InputError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
 import type { LiveValue } from "../runtime/extents.js";
@@ -19,7 +21,7 @@ import type { Session } from "../runtime/session.js";
 import { readFile, readManifest, textOf, type FileOptions, type Places } from "./files.js";
 import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 import { readPrograms, type Programs } from "./programs.js";
-import { shardedWeights } from "./shards.js";
+import { shardedWeights, valuesIn } from "./shards.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** The progress of loading: bytes of files, kernels compiled, weights on the device. */
@@ -94,7 +96,8 @@ async function load(
     const { generation } = programs;
     if (use === "generate" && generation === null) throw doesNotGenerate();
     const text = generation && use !== "run" ? await openText(manifest, generation.vocabulary, files, tokenizer) : null;
-    const weights = shardedWeights(manifest, read);
+    const source = shardedWeights(manifest, read);
+    const weights = (weight: ProgramWeight): Promise<Words> => valuesIn(source, weight);
     const shared = {
       ...(live && { live }),
       ...(signal && { signal }),
@@ -113,7 +116,7 @@ async function load(
             ...(session && { weightsOf: session }),
           })
         : null;
-    await weights.close();
+    await source.close();
     return new Loaded({ device, session, generator, text, generates: generation !== null });
   } catch (error) {
     device.destroy(); // and all buffers of sessions on it

@@ -1,6 +1,9 @@
 // Reads the weights of a built package from shards, with one shard in memory at a time.
-import type { TensorEntry, WeightSource } from "../runtime/weights/source.js";
+import type { Words } from "../base/dtype.js";
+import type { ProgramWeight } from "../program/program.js";
 import { WeightsError } from "../runtime/errors.js";
+import { converts, fromBytes } from "../runtime/weights/convert.js";
+import type { TensorEntry, WeightSource } from "../runtime/weights/source.js";
 import type { Manifest } from "./manifest.js";
 
 /** `shard` returns the bytes of a file after checking its hash. */
@@ -32,4 +35,15 @@ export function shardedWeights(manifest: Manifest, shard: (name: string) => Prom
       held = null;
     },
   };
+}
+
+/** The values of a weight, which a package keeps under its path. Throws WeightsError. */
+export async function valuesIn(source: WeightSource, { path, dtype }: ProgramWeight): Promise<Words> {
+  const from = source.tensors.get(path)?.dtype;
+  const words =
+    from !== undefined && converts(from, dtype)
+      ? fromBytes(await source.read(path), from, dtype)
+      : `is ${from ?? "missing"}`;
+  if (typeof words === "string") throw new WeightsError(`weight ${path}: ${words}`);
+  return words;
 }

@@ -58,7 +58,11 @@ export const WEIGHT_TYPES: readonly WeightType[] = /* @__PURE__ */ ENCODING_NAME
 
 /** The types of floats in memory. Sums, norms, softmax, choices and all arithmetic are f32 whatever these say. */
 export interface Precision {
-  /** Of the weights of products and tables; f16 and bf16 take two bytes, on any device. Default: as `activations`. */
+  /**
+   * Of the weights of products and tables, on any device; f16 and bf16 take two bytes. In q8 and q4, 32 integers of
+   * eight or four bits along the depth share a scale in f16, as in GGUF's Q8_0 and Q4_0: 34 and 18 bytes for 32 values.
+   * Weights that a choice depends on stay f32. Default: as `activations`.
+   */
   readonly weights?: WeightType;
   /** Of what kernels hand to kernels; f16 needs a device with `shader-f16`. Default f32. */
   readonly activations?: ActivationType;

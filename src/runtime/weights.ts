@@ -7,6 +7,7 @@ import type { Packer } from "../program/encodings/encoding.js";
 import { encodings } from "../program/encodings/index.js";
 import {
   blockStride,
+  packedLength,
   weightBytes,
   type Program,
   type ProgramWeight,
@@ -137,9 +138,11 @@ export async function uploadWeights(
         const buffer = buffers.buffer(slot);
         const write = (piece: Words | Uint16Array, byte: number): void =>
           queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source returns shared memory
-        const packer = packers.get(slot) ?? encodings[form].pack(write, blockStride(layout));
+        const packer =
+          packers.get(slot) ??
+          (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, own.length));
         packers.set(slot, packer);
-        forEachPiece(own, layout, shared, packer.add);
+        forEachPiece(own, layout, shared, (piece, at) => packer.add(piece, at));
         pending += bytes;
         if (pending <= BYTES_BETWEEN_WAITS) continue;
         await device.wait(() => queue.onSubmittedWorkDone());
@@ -150,7 +153,7 @@ export async function uploadWeights(
     // Reading values from memory never yields to the event loop by itself.
     await nextTurn();
   }
-  for (const packer of packers.values()) packer.finish();
+  for (const packer of packers.values()) packer.finish?.();
   if ([...open.values()].some((panels) => panels.size > 0)) bug("weights do not fill the slots they share");
   await device.wait(() => queue.onSubmittedWorkDone());
 }

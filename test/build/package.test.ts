@@ -156,10 +156,10 @@ describe("the runtime in a package", () => {
       )) {
         if (name === "node.js")
           expect(
-            ["node:fs", "node:fs/promises", "node:url", "webgpu"].includes(from!) || from!.startsWith("./shared-"),
+            ["node:fs", "node:fs/promises", "node:url", "webgpu"].includes(from!) || from!.startsWith("./chunk-"),
             from,
           ).toBe(true);
-        else expect(from).toMatch(/^\.\/shared-/);
+        else expect(from).toMatch(/^\.\/chunk-/);
       }
     }
   });

@@ -1,7 +1,7 @@
 // Packages for tests: built in memory, with their files by name.
 import { compile } from "../../src/compile.js";
 import { buildPackage, type PackageInput } from "../../src/build/package.js";
-import { runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import type { Manifest } from "../../src/packaged/manifest.js";
@@ -57,6 +57,7 @@ export async function packageOf(program: Program, options: Partial<PackageInput>
       weights: startingWeights(program),
       runtime: runtimeFiles,
       tokenizerRuntime: tokenizerFiles,
+      packersPart,
       version: "0.0.0",
       shardBytes: 4096,
       ...options,

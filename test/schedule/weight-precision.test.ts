@@ -7,7 +7,8 @@ import { compile } from "../../src/compile.js";
 import { createGenerator } from "../../src/generate/index.js";
 import type { Program, ProgramWeight } from "../../src/program/program.js";
 import { initialValues, load, type Device } from "../../src/runtime/index.js";
-import { rounded, type EncodingName } from "../../src/program/encodings/index.js";
+import type { EncodingName } from "../../src/program/encodings/index.js";
+import { rounded } from "../../src/program/encodings/rounded.js";
 import { sparingDevice } from "../device.js";
 import { random } from "../random.js";
 
@@ -62,7 +63,7 @@ describe("on the device", { timeout: 60_000 }, () => {
 
   const values = (encoding: EncodingName, forms: ReadonlyMap<string, ReadonlySet<string>>) => (w: ProgramWeight) => {
     const own = initialValues(w, 3);
-    return forms.get(w.path)!.has("word") ? own : rounded[encoding](own);
+    return forms.get(w.path)!.has("word") ? own : rounded[encoding](own, 1);
   };
 
   it.each(["f16", "bf16"] as const)(
@@ -112,7 +113,7 @@ describe("on the device", { timeout: 60_000 }, () => {
   it("generates the same tokens from a model whose weights are of that type anyway", async () => {
     const tokens = async (weightPrecision: "f32" | "bf16"): Promise<readonly number[]> => {
       const { generation } = compileGeneration(MOBY, { set: SET, precision: { weights: weightPrecision } });
-      const generator = await createGenerator(generation!, device, (w) => rounded.bf16(initialValues(w, 5)));
+      const generator = await createGenerator(generation!, device, (w) => rounded.bf16(initialValues(w, 5), 1));
       const found: number[] = [];
       for await (const { token } of generator.generate([[1, 2, 3]], {
         maxTokens: 20,

@@ -5,7 +5,7 @@ import type { Manifest } from "../../packaged/manifest.js";
 import { writeFolder } from "../../build/folder-node.js";
 import { writeText } from "../source/files.js";
 import { pageText } from "../../build/page.js";
-import { pageFiles, runtimeFiles, tokenizerFiles } from "../../bundled.js";
+import { pageFiles, packersPart, runtimeFiles, tokenizerFiles } from "../../bundled.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { openWeights } from "../../runtime/node.js";
 import type { Generation } from "../../program/generation.js";
@@ -73,6 +73,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       ...text,
       runtime: runtimeFiles,
       tokenizerRuntime: tokenizerFiles,
+      packersPart,
       version: modcVersion(),
       shardBytes,
     };

@@ -1,9 +1,5 @@
 // bfloat16: the upper two bytes of an f32.
 import type { Words } from "../../base/dtype.js";
-import type { Encoding } from "./encoding.js";
-import { twoBytes } from "./two-bytes.js";
-
-export const bf16: Encoding = { block: { values: 1, bytes: 2 }, pack: twoBytes(encodeBf16) };
 
 /** The values as read back after packing. */
 export function roundedToBf16(values: Words): Words {

@@ -1,18 +1,23 @@
 // The encodings by their names in programs.
-import { bf16, roundedToBf16 } from "./bf16.js";
-import type { Words } from "../../base/dtype.js";
-import type { Encoding } from "./encoding.js";
-import { f16, roundedToF16 } from "./f16.js";
-import { word } from "./word.js";
+import type { Encoding, EncodingName } from "./encoding.js";
 
-export const ENCODING_NAMES = ["word", "f16", "bf16"] as const;
-export type EncodingName = (typeof ENCODING_NAMES)[number];
+export { ENCODING_NAMES, type EncodingName } from "./encoding.js";
 
-export const encodings: Readonly<Record<EncodingName, Encoding>> = { word, f16, bf16 };
-
-/** Values as kernels read them after packing: rounded to nearest, ties to even. Built packages do not include this. */
-export const rounded: Readonly<Record<EncodingName, (values: Words) => Words>> = {
-  word: (values) => values,
-  f16: roundedToF16,
-  bf16: roundedToBf16,
+export const encodings: Readonly<Record<EncodingName, Encoding>> = {
+  /** A value in a word of four bytes, used by kernels without conversion. Every element type can be stored so. */
+  word: {
+    block: { values: 1, bytes: 4 },
+    packing: async () => (write) => ({ add: (values, at) => write(values, 4 * at) }),
+  },
+  /** IEEE binary16. */
+  f16: packedApart("f16", 1, 2),
+  /** bfloat16: the upper two bytes of an f32. */
+  bf16: packedApart("bf16", 1, 2),
+  /** Blocks of integers of eight or four bits with a scale in f16, as in GGUF's Q8_0 and Q4_0. */
+  q8: packedApart("q8", 32, 34),
+  q4: packedApart("q4", 32, 18),
 };
+
+function packedApart(name: Exclude<EncodingName, "word">, values: number, bytes: number): Encoding {
+  return { block: { values, bytes }, packing: async () => (await import("./packers.js")).packers[name] };
+}

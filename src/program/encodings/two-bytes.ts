@@ -1,10 +1,10 @@
 // Packs values of two bytes each into words. A piece may begin or end in the middle of a word.
 import type { Words } from "../../base/dtype.js";
-import type { Encoding } from "./encoding.js";
+import type { Pack } from "./encoding.js";
 
 /** `encode` writes the bits of each value. */
 export const twoBytes =
-  (encode: (values: Words, to: Uint16Array) => void): Encoding["pack"] =>
+  (encode: (values: Words, to: Uint16Array) => void): Pack =>
   (write) => {
     /** Bits of values whose word another piece completes, by their index. */
     const lone = new Map<number, number>();

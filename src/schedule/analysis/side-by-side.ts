@@ -36,7 +36,7 @@ export function heldB(product: Node<"matmul"> | Node<"grouped_matmul">): Node {
 }
 
 /** Whether the node is a product by these weights. */
-export const isProductBy = (node: Node, held: Node): boolean =>
+export const isProductBy = (node: Node, held: Node): node is Node<"matmul"> | Node<"grouped_matmul"> =>
   (isOp(node, "matmul") || isOp(node, "grouped_matmul")) && heldB(node) === held && productWeights(node) !== null;
 
 /**

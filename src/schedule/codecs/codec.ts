@@ -15,7 +15,37 @@ export interface Codec {
   readonly readOne: (name: string, buffer: string, stride: number) => string;
   /** `fn name(at: u32) -> vec4f`: values 4·at … 4·at + 3 of a buffer. */
   readonly readFour: (name: string, buffer: string, stride: number) => string;
+  readonly matrix: MatrixCodec;
 }
+
+/** How products read a matrix in panels, four columns at once. */
+export interface MatrixCodec {
+  readonly element: Element;
+  /** The number of rows of which one load gives four columns. */
+  readonly rows: number;
+  /** Sums over so many rows are added up at once. */
+  readonly block: number;
+  /**
+   * `alias Loaded`; `fn loadB(at: u32) -> Loaded`; `fn columnsB(x: Loaded, i: u32) -> vec4f`: its i-th row, without
+   * scales; `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block whose first load is
+   * `at`, with its scales. `stride`: columns of a panel.
+   */
+  readonly functions: (buffer: string, stride: number) => string;
+}
+
+/** Rows of products that are added up at once, which keeps rounding small. */
+const SUMMED = 64;
+
+/** A matrix whose values are decoded one by one. */
+export const valueByValue = ({ four, readFour }: Pick<Codec, "four" | "readFour">): MatrixCodec => ({
+  element: four,
+  rows: 1,
+  block: SUMMED,
+  functions: (buffer, stride) => `alias Loaded = vec4f;
+${readFour("loadB", buffer, stride)}
+fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
+fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }`,
+});
 
 /** A codec that can also encode, for activations: each value is one element of the buffer. */
 export interface ElementCodec extends Codec {

@@ -1,15 +1,20 @@
 // Codecs of two values in a word.
 import type { EncodingName } from "../../program/encodings/index.js";
-import type { Codec } from "./codec.js";
+import { valueByValue, type Codec } from "./codec.js";
 
 /** `both`: the values of a word, the lower bytes first, as a vec2f. */
-export const twoInWord = (encoding: EncodingName, both: (word: string) => string): Codec => ({
-  encoding,
-  one: "u32",
-  four: "vec2u",
-  readOne: (name, buffer) =>
-    `fn ${name}(at: u32) -> f32 {\n  let word = ${buffer}[at / 2u];\n  return ${both("word")}[at % 2u];\n}`,
-  readFour: (name, buffer) =>
+export function twoInWord(encoding: EncodingName, both: (word: string) => string): Codec {
+  const four = "vec2u";
+  const readFour = (name: string, buffer: string): string =>
     `fn ${name}(at: u32) -> vec4f {\n  let words = ${buffer}[at];\n  ` +
-    `return vec4f(${both("words.x")}, ${both("words.y")});\n}`,
-});
+    `return vec4f(${both("words.x")}, ${both("words.y")});\n}`;
+  return {
+    encoding,
+    one: "u32",
+    four,
+    readOne: (name, buffer) =>
+      `fn ${name}(at: u32) -> f32 {\n  let word = ${buffer}[at / 2u];\n  return ${both("word")}[at % 2u];\n}`,
+    readFour,
+    matrix: valueByValue({ four, readFour }),
+  };
+}

@@ -156,14 +156,14 @@ fn strideB() -> u32 { return columnCount() / 4u; }`;
 /** The columns of one matrix follow those of the one before, in one row of panels. */
 const stackedOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
   let column = matrix * (columnCount() / 4u) + n;
-  return column / ${width}u * depth() * ${width}u + column % ${width}u;
+  return column / ${width}u * (depth() / K_PER_LOAD) * ${width}u + column % ${width}u;
 }
 fn strideB() -> u32 { return ${width}u; }`;
 
 /** `width`: vectors of a panel. */
 const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
   let panels = (columnCount() + ${4 * width - 1}u) / ${4 * width}u;
-  return (matrix * panels + n / ${width}u) * depth() * ${width}u + n % ${width}u;
+  return (matrix * panels + n / ${width}u) * (depth() / K_PER_LOAD) * ${width}u + n % ${width}u;
 }
 fn strideB() -> u32 { return ${width}u; }`;
 
@@ -210,10 +210,12 @@ function vectorStep(
 ): Step<Operand> {
   const { extents } = context;
   declareLoads(kernel, context, product);
-  const codec = codecB(context);
+  const { element, block, rows, functions } = codecB(context).matrix;
   kernel
-    .read("b", codec.four, tile.b)
-    .function(codec.readFour("loadB", "b", strideIn(tile.b)))
+    .read("b", element, tile.b)
+    .constant("BLOCK", block)
+    .constant("K_PER_LOAD", rows)
+    .function(functions("b", strideIn(tile.b)))
     .index("matrixB", product.lead, product.stepsB);
   product.tiles.declare(kernel, true);
   declareFinish(kernel, context, product);

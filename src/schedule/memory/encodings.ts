@@ -8,7 +8,9 @@ import { ops } from "../../ops/index.js";
 import { fits, type Encoding } from "../../program/encodings/encoding.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
 import type { StorageTypes } from "../../program/target.js";
+import type { Size } from "../../size/size.js";
 import type { Value } from "../addressing/layout.js";
+import { isProductBy } from "../analysis/side-by-side.js";
 import type { Codec, ElementCodec } from "../codecs/codec.js";
 import { activationCodecs, weightCodecs } from "../codecs/index.js";
 import { words } from "../codecs/words.js";
@@ -60,20 +62,26 @@ function encodableActivations(fused: KernelGraph): readonly Value[] {
 
 /**
  * Weights that all their readers can decode: those of products, and lookup tables; not those read for choices, so that
- * no route depends on the storage type. Decoding needs no device feature.
+ * no route depends on the storage type. Decoding needs no device feature. Blocks lie along the depth of a product and
+ * along the rows of a table, which must be whole blocks and the same for all readers.
  */
 function decodedWeights(fused: KernelGraph, encoding: Encoding): readonly Value[] {
   const { kernels, layouts, results, packed } = fused;
   const kept = new Set([...readForChoices(fused)].map((node) => layouts.of(node)?.value ?? layouts.result(node, 0)));
-  const found = new Set<Value>();
-  for (const { reads, decodes } of kernels)
+  const found = new Map<Value, number>();
+  for (const { nodes, reads, decodes } of kernels)
     for (const value of reads) {
       const { node } = value;
+      const axis = nodes.some((n) => isProductBy(n, node) && !n.attrs.transposed) ? -2 : -1;
       const parts = packed.has(node) ? node.inputs : [node];
-      const fit = parts.every((n) => isOp(n, "weight") && n.attrs.dtype === "f32" && fits(encoding, n.attrs.shape));
-      (fit && value === decodes && !results.required.has(node) ? found : kept).add(value);
+      const whole = parts.every(
+        (n) => isOp(n, "weight") && n.attrs.dtype === "f32" && fits(encoding, n.attrs.shape.at(axis)!),
+      );
+      const agrees = encoding.block.values === 1 || (found.get(value) ?? axis) === axis;
+      if (whole && agrees && value === decodes && !results.required.has(node)) found.set(value, axis);
+      else kept.add(value);
     }
-  return [...found].filter((value) => !kept.has(value));
+  return [...found.keys()].filter((value) => !kept.has(value));
 }
 
 /**
@@ -114,6 +122,9 @@ function accumulates(node: Node): boolean {
 function readForChoices({ order, results: { required }, layouts }: KernelGraph): ReadonlySet<Node> {
   const readers = readersOf(order);
   const scores = new Set(order.flatMap((node) => (ops[node.op].chooses ?? []).map((i) => node.inputs[i]!)));
+  const experts = new Set<Size>(
+    [...scores].flatMap(({ types: [type] }) => type!.shape.slice(1).filter((n) => typeof n === "number")),
+  );
   const choosing = new Set<Node>();
   for (const node of order.toReversed()) {
     const own = readers.get(node) ?? [];
@@ -129,6 +140,13 @@ function readForChoices({ order, results: { required }, layouts }: KernelGraph):
     // An inlined node reads what its inputs store; a view reads its base.
     if (isView(node)) pending.push(node.inputs[0]);
     else if (isPointwise(node) && !layouts.of(node)) pending.push(...node.inputs);
+    else if (scoresExperts(node)) pending.push(...node.inputs.filter(scoresExperts));
   }
   return read;
+
+  /** Whether a node has a number for each of the experts that scores are for, as their gates have too. */
+  function scoresExperts({ types }: Node): boolean {
+    const { shape } = types[0]!;
+    return shape.length > 1 && experts.has(shape.at(-1)!);
+  }
 }

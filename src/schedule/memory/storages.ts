@@ -255,7 +255,8 @@ const memoryOf = (value: Value, sources: Sources): readonly (Value | Storage)[] 
 function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packable[] | null {
   const value = itemAt(reads, index).node;
   if (isOp(value, "weight")) return [value];
-  return isProductBy(nodes[0]!, value) ? productWeights(nodes[0]!) : null;
+  const [node] = nodes;
+  return node && isProductBy(node, value) ? productWeights(node) : null;
 }
 
 function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Limits): void {

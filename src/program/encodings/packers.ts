@@ -1,0 +1,13 @@
+// How values are packed in each encoding but words. By itself, so that packages of f32 weights do without.
+import { encodeBf16 } from "./bf16.js";
+import { BLOCKS, packBlocks } from "./block-packing.js";
+import type { EncodingName, Pack } from "./encoding.js";
+import { encodeF16 } from "./f16.js";
+import { twoBytes } from "./two-bytes.js";
+
+export const packers: Readonly<Record<Exclude<EncodingName, "word">, Pack>> = {
+  f16: twoBytes(encodeF16),
+  bf16: twoBytes(encodeBf16),
+  q8: packBlocks(BLOCKS.q8),
+  q4: packBlocks(BLOCKS.q4),
+};

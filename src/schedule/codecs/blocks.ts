@@ -1,0 +1,75 @@
+// Codecs of blocks that share a scale (program/encodings/block-packing.ts), which say how integers and scales lie.
+import { invariant } from "../../base/invariant.js";
+import type { Codec } from "./codec.js";
+
+const BLOCK = 32;
+
+export function blocks(encoding: "q8" | "q4"): Codec {
+  const bits = encoding === "q8" ? 8 : 4;
+  /** Rows of a block of which 16 bytes hold four columns. */
+  const rows = 32 / bits;
+  /** Words before the scales; those of a block are half a word more than its integers. */
+  const integers = (words: string): string => `(${words} * 2u / ${2 * bits + 1}u * ${bits}u)`;
+  /** The value of the lowest bits of an integer or a vector of them. */
+  const float = (type: "f32" | "vec4f", word: string, shift: string): string => {
+    const [signed, unsigned] = type === "f32" ? ["i32", "u32"] : ["vec4i", "vec4u"];
+    return bits === 8
+      ? `${type}(bitcast<${signed}>(${word} << (${unsigned}(24u) - ${shift})) >> ${unsigned}(24u))`
+      : `(${type}((${word} >> ${shift}) & ${unsigned}(15u)) - 8.0)`;
+  };
+  const scale = (name: string, buffer: string): string => `fn ${name}_scale(block: u32) -> f32 {
+  let word = ${buffer}[${integers(`arrayLength(&${buffer})`)} + block / 2u];
+  return unpack2x16float(word)[block % 2u];
+}
+`;
+  /** Word and shift of the integer of value \`at\`. */
+  const place = (stride: number): string =>
+    stride % 8 !== 0
+      ? `let word = at / ${rows}u;
+  let shift = at % ${rows}u * ${bits}u;`
+      : `let k = at / ${stride}u % ${BLOCK}u;
+  let column = at % ${stride}u;
+  let vector = at / ${BLOCK * stride}u * ${(BLOCK / rows) * (stride / 4)}u + k / ${rows}u * ${stride / 4}u +
+    column / 4u;
+  let word = 4u * vector + k % ${rows}u${bits === 8 ? "" : " / 2u"};
+  let shift = column % 4u * 8u${bits === 8 ? "" : " + k % 2u * 4u"};`;
+  return {
+    encoding,
+    one: "u32",
+    four: "u32",
+    readOne: (name, buffer, stride) => `${scale(name, buffer)}fn ${name}(at: u32) -> f32 {
+  ${place(stride)}
+  let integer = ${float("f32", `${buffer}[word]`, "shift")};
+  return integer * ${name}_scale(at / ${BLOCK * stride}u * ${stride}u + at % ${stride}u);
+}`,
+    readFour(name, buffer, stride) {
+      invariant(stride === 1, "four values side by side are of one block");
+      const shifts = bits === 8 ? "vec4u(0u, 8u, 16u, 24u)" : "(at % 2u * 16u + vec4u(0u, 4u, 8u, 12u))";
+      return `${scale(name, buffer)}fn ${name}(at: u32) -> vec4f {
+  let integers = ${float("vec4f", `vec4u(${buffer}[at${bits === 8 ? "" : " / 2u"}])`, shifts)};
+  return integers * ${name}_scale(at / ${BLOCK / 4}u);
+}`;
+    },
+    matrix: {
+      element: "vec4u",
+      block: BLOCK,
+      rows,
+      functions(buffer, stride) {
+        invariant(stride % 8 === 0, "scales are read four at a time");
+        const columns =
+          bits === 8
+            ? float("vec4f", "vec4u(x[i])", "vec4u(0u, 8u, 16u, 24u)")
+            : float("vec4f", "vec4u(x[i / 2u])", "(vec4u(0u, 8u, 16u, 24u) + i % 2u * 4u)");
+        return `alias Loaded = vec4u;
+fn loadB(at: u32) -> Loaded { return ${buffer}[at]; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return ${columns}; }
+fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f {
+  let vector = at / ${(stride / 4) * (BLOCK / rows)}u * ${stride / 4}u + at % ${stride / 4}u;
+  let two = ${buffer}[${integers(`arrayLength(&${buffer})`)} + vector / 2u];
+  let scales = select(two.xy, two.zw, vector % 2u == 1u);
+  return fma(part, vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y)), sum);
+}`;
+      },
+    },
+  };
+}
