@@ -84,6 +84,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const positions = config.whole("max_position_embeddings") ?? family.positions;
   const rotary = rotaryOf(config, { headDim, positions, theta: family.theta });
   const act = config.text("hidden_act") ?? "silu";
+  const mixture = family.mixture(config, depth);
   const read: DecoderConfig = {
     family,
     origin: "config.json",
@@ -101,7 +102,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     tied: config.flag("tie_word_embeddings") ?? false,
     windows: family.windows(config, depth),
     rotary,
-    mixture: family.mixture(config, depth),
+    mixture: mixture?.layers.includes(true) ? mixture : null,
     latent,
     scoreScale: latent && latentScale(config, latent),
     ahead: config.whole("num_nextn_predict_layers", 0) ?? 0,

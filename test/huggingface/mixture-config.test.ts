@@ -50,6 +50,17 @@ describe("a configuration of a mixture", () => {
     },
   );
 
+  it("is that of a dense model where no layer has experts", () => {
+    const deepseek = { ...configOf("DeepSeek-V3"), num_hidden_layers: 2, first_k_dense_replace: 3 };
+    const qwen = { ...configOf("Qwen3-MoE"), mlp_only_layers: Array.from({ length: 99 }, (_, i) => i) };
+    for (const config of [deepseek, qwen]) {
+      expect(read(config).mixture).toBeNull();
+      const { model, diagnostics } = modelOf(config);
+      expect(diagnostics).toEqual([]);
+      expect(model!.weights.some(({ path }) => /router|experts/.test(path))).toBe(false);
+    }
+  });
+
   it("leaves out what its family has by default", () => {
     const sizes = {
       vocab_size: 10,
