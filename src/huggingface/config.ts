@@ -57,6 +57,9 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
 /** Supported dtypes of weights. */
 const DTYPES = new Set(["float32", "float16", "bfloat16"]);
 
+/** Of these there are lists in a model's text: more than any decoder has, and few enough to be written. */
+const MOST = { layers: 10_000, headDim: 65_536 } as const;
+
 /** Parses a configuration. Throws a CheckpointError that names the field and its value. */
 export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const config = Fields.parse(text, file);
@@ -69,6 +72,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     needed(family.fields.depth),
     needed("num_attention_heads"),
   ];
+  if (depth > MOST.layers) config.refuse(family.fields.depth, `modc reads up to ${MOST.layers} layers`);
   const kvHeads = config.whole("num_key_value_heads") ?? family.kvHeads ?? heads;
   if (heads % kvHeads !== 0) config.refuse("num_key_value_heads", `it must divide num_attention_heads, ${heads}`);
   const latent = family.latent(config, dim);
@@ -76,11 +80,9 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const headDim = latent?.turned ?? config.whole("head_dim") ?? family.headDim ?? dim / heads;
   if (!Number.isInteger(headDim))
     config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, where there is no head_dim`);
-  if (headDim % 2 !== 0)
-    config.refuse(
-      latent ? "qk_rope_head_dim" : config.has("head_dim") ? "head_dim" : "hidden_size",
-      `heads of width ${headDim} have no pairs to rotate`,
-    );
+  const widthField = latent ? "qk_rope_head_dim" : config.has("head_dim") ? "head_dim" : "hidden_size";
+  if (headDim > MOST.headDim) config.refuse(widthField, `modc reads heads of a width up to ${MOST.headDim}`);
+  if (headDim % 2 !== 0) config.refuse(widthField, `heads of width ${headDim} have no pairs to rotate`);
   const positions = config.whole("max_position_embeddings") ?? family.positions;
   const rotary = rotaryOf(config, { headDim, positions, theta: family.theta });
   const act = config.text("hidden_act") ?? "silu";

@@ -46,6 +46,7 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
   const unknown = keys.names.find((key) => !READ.has(key) && !WITHOUT_EFFECT.has(key) && !isOff(keys.raw(key)));
   if (unknown !== undefined) keys.refuse(unknown, "modc does not know this key");
   if (keys.flag("attention.causal") === false) keys.refuse("attention.causal", "modc reads decoders");
+  expectLayers(header, keys);
   const config = parseConfig(
     JSON.stringify({
       model_type: name,
@@ -77,6 +78,13 @@ function keysBehind(prefix: string, { metadata }: GgufHeader): ReadonlyMap<strin
   return new Map(
     [...metadata].flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), json(value)]] : [])),
   );
+}
+
+/** Throws where the file has other layers than it says. */
+function expectLayers({ tensors }: GgufHeader, keys: Fields): void {
+  const layers = new Set([...tensors.keys()].flatMap((name) => /^blk\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+  if (needed(keys, "block_count") !== layers)
+    keys.refuse("block_count", `the file has tensors of ${layers} layer${layers === 1 ? "" : "s"}`);
 }
 
 const needed = (keys: Fields, name: string): number => keys.whole(name) ?? keys.missing(name);

@@ -7,20 +7,31 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checkpointConfig, checkpointSource } from "../../src/huggingface/folder-node.js";
 import { ggufConfig } from "../../src/huggingface/gguf-config.js";
 import { readHeader, type GgufHeader } from "../../src/runtime/gguf/header.js";
-import { readGguf } from "../../src/runtime/index.js";
+import { ModcError, readGguf } from "../../src/runtime/index.js";
 import { openWeights } from "../../src/runtime/node.js";
 import { fromBytes } from "../../src/runtime/weights/convert.js";
-import { VARIANTS, writeFolder, type Variant } from "../huggingface/folders.js";
+import { ggufTokenizer } from "../../src/tokenizer/gguf.js";
+import { VARIANTS, writeFolder, type Config, type Variant } from "../huggingface/folders.js";
+import { smallGguf } from "./small.js";
 import { f32, file, key, list, tensor, text, textKey, u32, u8 } from "./files.js";
+import { random } from "../random.js";
+import { cases, seedOf } from "../soak.js";
 import { hasPython, pythonNote, writeGguf, type GgufJob } from "./python.js";
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-decoders-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 /** Those that a GGUF file can say: windows, other activations, and factors on attention are no keys of theirs. */
-const SAID: readonly Variant[] = VARIANTS.filter(
-  ({ name }) => !/windows? |window$|by layer types|GELU|new spelling/.test(name) || /llama3/.test(name),
-).map((variant) => ({ ...variant, config: { ...variant.config, hidden_act: "silu" } }));
+const SAID: readonly Variant[] = VARIANTS.filter(({ name }) => !/windows? |window$|by layer types/.test(name)).map(
+  (variant) => {
+    const { rope_parameters: rope, ...config } = variant.config;
+    const { mscale: _, mscale_all_dim: __, ...said } = (rope ?? {}) as Config; // an object, where there is one
+    return {
+      ...variant,
+      config: { ...config, hidden_act: "silu", ...(rope === undefined ? {} : { rope_parameters: said }) },
+    };
+  },
+);
 
 /** Whether bytes of two types are the same f32, bit for bit. */
 function sameFloats(a: Uint8Array, from: string, b: Uint8Array, other: string): boolean {
@@ -39,8 +50,10 @@ describe.skipIf(!hasPython)(`a decoder in a GGUF file${pythonNote}`, () => {
     await writeGguf(jobs);
   });
 
-  it("is one of several families", () =>
-    expect(new Set(SAID.map(({ config }) => config["model_type"])).size).toBeGreaterThanOrEqual(3));
+  it("is one of each family", () =>
+    expect(new Set(SAID.map(({ config }) => config["model_type"]))).toEqual(
+      new Set(["llama", "mistral", "qwen2", "qwen3"]),
+    ));
 
   it.each(SAID.map(({ name }, i) => [name, i] as const))("%s: has the text of its folder", (_, i) => {
     const [folder, gguf] = [checkpointConfig(folderOf(i)), checkpointConfig(fileOf(i))];
@@ -93,11 +106,12 @@ const USUAL: Readonly<Record<string, Uint8Array>> = {
   eps: key("llama.attention.layer_norm_rms_epsilon", F32, f32(1e-5)),
 };
 const EMBEDDING = tensor("token_embd.weight", [32, 6]);
+const LAYER = tensor("blk.0.attn_norm.weight", [32], 0, 768);
 
 /** A file of those keys, with others in their place or beside them; null leaves one out. */
 const headerOf = (
   more: Readonly<Record<string, Uint8Array | null>>,
-  tensors = [EMBEDDING],
+  tensors = [EMBEDDING, LAYER],
   data = 4096,
 ): GgufHeader => {
   const keys = Object.values({ ...USUAL, ...more }).filter((one) => one !== null);
@@ -151,6 +165,16 @@ describe("a GGUF file that modc does not read", () => {
       { k: number("llama.attention.key_length", 8), r: number("llama.rope.dimension_count", 4) },
       /rope\.dimension_count is 4: attention\.key_length is 8/,
     ],
+    [
+      "layers that are not there",
+      { depth: number("llama.block_count", 0xffffffff) },
+      /llama\.block_count is 4294967295: the file has tensors of 1 layer$/,
+    ],
+    [
+      "heads wider than any",
+      { k: number("llama.attention.key_length", 2 ** 31) },
+      /head_dim is 2147483648: modc reads heads of a width up to 65536/,
+    ],
     ["experts", { experts: number("llama.expert_count", 8) }, /llama\.expert_count is 8: modc does not know this key/],
     [
       "an unknown key",
@@ -191,7 +215,7 @@ describe("a GGUF file that modc does not read", () => {
 
   it("for factors of the rotation that are none says so", () => {
     const scaled = (values: readonly number[], more = {}) =>
-      ggufConfig(headerOf(more, [EMBEDDING, tensor("rope_freqs.weight", [values.length], 0, 768)]), () =>
+      ggufConfig(headerOf(more, [EMBEDDING, LAYER, tensor("rope_freqs.weight", [values.length], 0, 896)]), () =>
         factors(...values),
       );
     expect(scaled([1, 1, 2, 4]).rotary).toMatchObject({ scaling: "the factors in rope_freqs.weight", scale: 1 });
@@ -202,7 +226,9 @@ describe("a GGUF file that modc does not read", () => {
       f: key("llama.rope.scaling.factor", F32, f32(4)),
     };
     expect(() => scaled([1, 1, 1, 1], linear)).toThrow("scales the rotation, and so does the key: linear, factor 4");
-    expect(() => ggufConfig(headerOf({}, []), () => u8())).toThrow('f.gguf has no tensor "token_embd.weight"');
+    expect(() => ggufConfig(headerOf({}, [tensor("blk.0.attn_norm.weight", [32])]), () => u8())).toThrow(
+      'f.gguf has no tensor "token_embd.weight"',
+    );
   });
 
   it.each([
@@ -243,6 +269,30 @@ describe("a GGUF file that modc does not read", () => {
     );
     expect([...source.tensors.keys()]).toEqual(["blk.0.attn_qkv.weight"]);
   });
+});
+
+it("a whole file of which bytes are changed is read as something, or refused as what modc knows to refuse", () => {
+  const rng = random(seedOf(9));
+  const whole = smallGguf(1);
+  const { tensors } = readHeader((at, length) => whole.subarray(at, at + length), whole.length, "f.gguf");
+  const header = Math.min(...[...tensors.values()].map(({ offset }) => offset));
+  let refused = 0;
+  for (let trial = 0; trial < cases(700); trial++) {
+    const bytes = Uint8Array.from(whole);
+    for (let changes = 1 + rng.below(3); changes > 0; changes--)
+      bytes[rng.below(header)] = rng.below(4) === 0 ? 255 : rng.below(256);
+    try {
+      const read = readHeader((at, length) => bytes.subarray(at, at + length), bytes.length, "f.gguf");
+      ggufConfig(read, ({ offset, bytes: count }) => bytes.subarray(offset, offset + count));
+      ggufTokenizer(read);
+      readGguf(bytes, "f.gguf");
+    } catch (fault) {
+      expect(fault).toBeInstanceOf(ModcError);
+      expect((fault as ModcError).exit).toBe(1);
+      refused++;
+    }
+  }
+  expect(refused).toBeGreaterThan(cases(700) / 4);
 });
 
 it("a folder that is named as GGUF files are is a folder", () => {

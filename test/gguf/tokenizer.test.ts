@@ -10,7 +10,8 @@ import { ggufTokenizer } from "../../src/tokenizer/gguf.js";
 import { parseTokenizer } from "../../src/tokenizer/tokenizer.js";
 import { openTokenizer, type OpenedTokenizer } from "../../src/tokenizer/tokenizer-node.js";
 import { random } from "../random.js";
-import { cases, seedOf } from "../soak.js";
+import { cases, seedOf, soaking } from "../soak.js";
+import { mobyDick, QWEN3 } from "../tokenizer/files.js";
 import { hasPython, pythonNote, writeGguf } from "./python.js";
 import { PAGE, VOCABULARIES, type Key } from "./vocabularies.js";
 
@@ -50,6 +51,21 @@ describe.skipIf(!hasPython)(`the tokenizer of a GGUF file${pythonNote}`, () => {
     expect(tokenizer.decode(tokens)).toBe("<|im_start|>a");
   });
 
+  it.skipIf(!soaking)(
+    "of Qwen3 gives the ids of its folder on a long text (in the soak)",
+    { timeout: 120_000 },
+    async () => {
+      const output = join(folder, "qwen3.gguf");
+      await writeGguf([{ output, keys: ofFolder(QWEN3) }]);
+      const [own, theirs] = [await openTokenizer(output), await openTokenizer(QWEN3)];
+      const text = `${mobyDick()}<|im_start|>user\nhi<|im_end|>`;
+      const tokens = own.tokenizer.encode(text);
+      const expected = theirs.tokenizer.encode(text);
+      expect(tokens.length).toBe(expected.length);
+      expect(tokens.findIndex((token, i) => token !== expected[i])).toBe(-1);
+    },
+  );
+
   it("puts the tokens around a text that the file says, or that its kind does", () => {
     const around = (name: string): readonly (string | null)[] => {
       const { tokenizer } = opened.get(name)!;
@@ -70,6 +86,32 @@ describe.skipIf(!hasPython)(`the tokenizer of a GGUF file${pythonNote}`, () => {
     ]);
   });
 });
+
+/** Qwen3's tokenizer as llama.cpp writes it. */
+function ofFolder(path: string): readonly Key[] {
+  const { model, added_tokens: added } = JSON.parse(readFileSync(join(path, "tokenizer.json"), "utf8")) as {
+    readonly model: {
+      readonly vocab: Readonly<Record<string, number>>;
+      readonly merges: readonly (string | string[])[];
+    };
+    readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
+  };
+  const tokens: string[] = [];
+  const kinds: number[] = [];
+  for (const [token, id] of Object.entries(model.vocab)) [tokens[id], kinds[id]] = [token, 1];
+  for (const { id, content, special } of added) [tokens[id], kinds[id]] = [content, special ? 3 : 4];
+  return [
+    ["tokenizer.ggml.model", "str", "gpt2"],
+    ["tokenizer.ggml.pre", "str", "qwen2"],
+    ["tokenizer.ggml.tokens", "str[]", tokens],
+    ["tokenizer.ggml.token_type", "i32[]", kinds],
+    [
+      "tokenizer.ggml.merges",
+      "str[]",
+      model.merges.map((merge) => (typeof merge === "string" ? merge : merge.join(" "))),
+    ],
+  ];
+}
 
 /** A file of such keys, read. */
 const read = (keys: readonly Key[]) =>

@@ -148,6 +148,16 @@ describe("a configuration that modc does not know is refused", () => {
       { ...SMOLLM2, num_attention_heads: 10, num_key_value_heads: 10 },
       "num_attention_heads is 10: it must divide hidden_size, 576",
     ],
+    [
+      "more layers than can be written",
+      { ...SMOLLM2, num_hidden_layers: 4e9 },
+      "num_hidden_layers is 4000000000: modc reads up to 10000 layers",
+    ],
+    [
+      "heads too wide",
+      { ...SMOLLM2, head_dim: 2 ** 31 },
+      "head_dim is 2147483648: modc reads heads of a width up to 65536",
+    ],
     ["odd heads", { ...SMOLLM2, head_dim: 33 }, "head_dim is 33: heads of width 33 have no pairs to rotate"],
     [
       "groups that do not divide",

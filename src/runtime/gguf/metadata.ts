@@ -54,8 +54,8 @@ function readList(cursor: Cursor, key: string, fail: (what: string) => never): G
   if (type === ARRAY) return fail("is a list of lists");
   if (type === STRING) {
     const texts: string[] = [];
-    for (let left = cursor.count(what, 8); left > 0; left--)
-      texts.push(cursor.text(`a text of the key ${quotedName(key)}`));
+    const each = `a text of the key ${quotedName(key)}`;
+    for (let left = cursor.count(what, 8); left > 0; left--) texts.push(cursor.text(each));
     return texts;
   }
   const numbers =
