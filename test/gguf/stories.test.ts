@@ -91,7 +91,7 @@ describe.skipIf(STORIES === null || !hasPython)(`stories260k in a GGUF file${not
     expect(await greedy(fileOf(type))).toBe(type === "Q4_0" ? LLAMA_CPP.Q4_0 : LLAMA_CPP.plain);
   });
 
-  it("goes on in its folder as in F32", async () => {
+  it.skipIf(!soaking)("goes on in its folder as in F32 (in the soak)", async () => {
     expect(await greedy(STORIES!)).toBe(LLAMA_CPP.plain);
   });
 });
