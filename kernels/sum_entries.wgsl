@@ -15,6 +15,8 @@ fn rowCount() -> u32 { return sizes.rows; }
 /** Entries of a row. */
 fn each() -> u32 { return sizes.each; }
 fn width() -> u32 { return sizes.width; }
+/** Whether a place is none, and so are those of the row behind it. */
+fn isNone(at: u32) -> bool { return false; }
 fn valueAt(i: u32) -> f32 { return y[i]; }
 /** What the sum of the entries is added to. */
 fn baseAt(i: u32) -> f32 { return x[i]; }
@@ -32,7 +34,11 @@ fn main(
   for (var i = first + lane; i < end; i += LANES) {
     let row = i / width();
     var total = 0.0;
-    for (var j = 0u; j < each(); j++) { total += valueAt(place[row * each() + j] * width() + i % width()); }
+    for (var j = 0u; j < each(); j++) {
+      let at = place[row * each() + j];
+      if (isNone(at)) { break; }
+      total += valueAt(at * width() + i % width());
+    }
     sum[i] = rounded(baseAt(i) + total);
   }
 }

@@ -15,6 +15,7 @@ export function printAttrs(op: OpName, attrs: object): string {
   if (entries.length === 0) return "";
   const values = new Map<string, unknown>(Object.entries(attrs));
   const present = entries.filter(([name]) => values.get(name) !== undefined);
+  if (present.length === 0) return "";
   const field = ([name, kind]: (typeof present)[number]): string =>
     `${JSON.stringify(name)}:${JSON.stringify(encode(kind, values.get(name)))}`;
   return ` {${present.map(field).join(",")}}`;
@@ -106,6 +107,7 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
   numbersOrNull: "a list of numbers or null",
   numberOrNull: "a number or null",
   sizeIfAny: "a size, or absent",
+  numberIfAny: "a number, or absent",
   part: "a part of a weight: axis, start and of",
 };
 
@@ -142,6 +144,8 @@ function holds(kind: AttrKind, value: unknown): boolean {
       return value === null || isNumbers(value);
     case "numberOrNull":
       return value === null || typeof value === "number";
+    case "numberIfAny":
+      return value === undefined || typeof value === "number";
     case "sizeIfAny":
       return value === undefined || isSize(value);
     case "part":

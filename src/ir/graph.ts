@@ -61,7 +61,7 @@ interface NodesByCount {
 type NodesOf<N extends Arity> = N extends keyof NodesByCount
   ? NodesByCount[N]
   : N extends readonly [infer A extends keyof NodesByCount, infer B extends keyof NodesByCount]
-    ? NodesByCount[A] | NodesByCount[B]
+    ? NodesByCount[A] | NodesByCount[B] | (N extends readonly [3, 5] ? NodesByCount[4] : never)
     : never;
 type InputsByOp = { readonly [K in OpName]: NodesOf<ArityOf<K>> };
 

@@ -29,6 +29,7 @@ export interface AttrTypes {
   /** Optional. */
   part: WeightPart;
   sizeIfAny: Size;
+  numberIfAny: number;
 }
 
 export type AttrKind = keyof AttrTypes;
@@ -85,7 +86,9 @@ export const definesAxis = <S extends OpSchema & { readonly attrs: { readonly ax
   schema: S,
 ): S & { readonly makes: number } => ({ ...schema, makes: result });
 
-export type Optional<S extends AttrSchema> = { [A in keyof S]: S[A] extends "part" | "sizeIfAny" ? A : never }[keyof S];
+export type Optional<S extends AttrSchema> = {
+  [A in keyof S]: S[A] extends "part" | "sizeIfAny" | "numberIfAny" ? A : never;
+}[keyof S];
 
 /** The type of the attributes that a schema describes. */
 export type AttrsOf<S extends AttrSchema> = { readonly [A in Exclude<keyof S, Optional<S>>]: AttrTypes[S[A]] } & {

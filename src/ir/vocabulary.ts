@@ -202,7 +202,7 @@ const vocabulary = {
    * starts u32[groups + 1], group u32[N·k]. The entries in a stable order by group: which entry is at each place, and
    * its row; the place of each entry; the first place of each group; the group at each place. Entries of any other
    * number have no group: they come last, from `starts[groups]` on, and are listed as of group `groups`. Where no more
-   * than `list` entries have a group, only so many places are listed, and those beyond are none. `share` of the listed
+   * than `list` entries have a group, only so many places are listed. `share` of the listed
    * entries are expected to have a group, as far as costs say: all where it is absent.
    */
   sort_entries: kernel(1, { groups: "number", list: "sizeIfAny", share: "sizeIfAny" }),
@@ -212,10 +212,10 @@ const vocabulary = {
    */
   entry_rows: moved(3),
   /**
-   * y[M, …], place u32[N, k], index u32[M] (, x[N, …]) → [N, …]: (x plus) Σ over j of y[place[n, j]], in order, without
-   * places of M or more.
+   * y[M, …], place u32[N, k], index u32[M] (, x[N, …]) (, group u32[M]) → [N, …]: (x plus) Σ over j of y[place[n, j]],
+   * in order, up to the first place of M or more. With `groups`, only up to the first whose group is none of so many.
    */
-  sum_entries: kernel([3, 4]),
+  sum_entries: kernel([3, 5], { groups: "numberIfAny" }),
   /**
    * a[M, K], b[G, K, N], starts u32[G + 1] → [M, N]: rows from starts[g] on times matrix g of b; zeros behind the last
    * group. With `transposed`, b is [G, N, K].

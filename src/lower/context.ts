@@ -28,6 +28,8 @@ interface AxisNodes {
 
 /** The results of `sort_entries`, of a choice with k entries for each of N rows. */
 export interface SortedEntries {
+  /** u32[N, k]: the group of each entry; that of none is beyond. */
+  readonly group: Node;
   readonly entries: Node;
   readonly rows: Node;
   /** u32[N, k] */

@@ -3,10 +3,10 @@
 import type { Value } from "../check/model.js";
 import { isOp as isOperation } from "../check/types.js";
 import { bug, invariant } from "../base/invariant.js";
-import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { typeOf, type Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { compare, multiply, ONE, rational } from "../size/rational.js";
-import { addSizes, equalSizes, multiplySizes, rowsSize, sizeOf, type Size } from "../size/size.js";
+import { addSizes, multiplySizes, rowsSize, sizeOf, type Size } from "../size/size.js";
 import type { Lowering, Placed, SortedEntries } from "./context.js";
 import { packedAlong } from "./convert.js";
 import type { ModelAxes } from "./layout.js";
@@ -36,7 +36,7 @@ function sortedBy(cx: Lowering, { inputs: [, choice], attrs }: Sorting): SortedE
     const group = groupsOf(cx, cx.get(choice).node, attrs);
     const sorted = cx.emit("sort_entries", [group], { groups: countOf(attrs.members), ...listOf(cx, choice!, attrs) });
     const pick = (result: number): Node => cx.emit("pick", [sorted], { result });
-    return { entries: pick(0), rows: pick(1), place: pick(2), starts: pick(3), groups: pick(4) };
+    return { group, entries: pick(0), rows: pick(1), place: pick(2), starts: pick(3), groups: pick(4) };
   });
 }
 
@@ -108,27 +108,22 @@ function lowerSortEntries(cx: Lowering, value: Value<"sort_entries">): Placed {
 }
 
 function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
-  const { entries, place, groups } = sortedBy(cx, value);
-  const { members, of } = value.attrs;
+  const { entries, place, group } = sortedBy(cx, value);
   const [made, choice] = value.inputs;
   const rows = cx.get(made).node;
-  const all = countOf(members);
-  // Products give zeros for rows of no expert.
-  const isZero = (all === of && choice!.op === "top_entries") || isOp(rows, "grouped_matmul");
-  const isCut = !equalSizes(typeOf(entries).shape[0]!, entriesIn(place));
-  const ones = typeOf(rows)
-    .shape.slice(1)
-    .map(() => 1);
-  const isMember = (): Node => cx.reshape(cx.algebra(groups).lt(groups, all), [...typeOf(groups).shape, ...ones]);
-  const node = isZero ? rows : cx.algebra(rows).where(isMember(), rows, 0);
-  const flat = cx.reshape(place, [entriesIn(place)]);
-  const own = cx.emit("entry_rows", [node, flat, alone(cx, entries)], {});
-  const whole = cx.reshape(own, [...typeOf(place).shape, ...typeOf(node).shape.slice(1)]);
-  if (!isCut) return cx.placed(whole, value.type);
-  // Entries that are not listed do not exist.
-  const index = cx.get(choice).node;
-  const exists = cx.reshape(cx.algebra(index).lt(index, of), [...typeOf(place).shape, ...ones]);
-  return cx.placed(cx.algebra(whole).where(exists, whole, 0), value.type);
+  const places = cx.reshape(place, [entriesIn(place)]);
+  const own = cx.emit("entry_rows", [rows, places, alone(cx, entries)], {});
+  const behind = typeOf(rows).shape.slice(1);
+  const whole = cx.reshape(own, [...typeOf(place).shape, ...behind]);
+  const { members, of } = value.attrs;
+  if (countOf(members) === of && choice!.op === "top_entries") return cx.placed(whole, value.type);
+  // Entries that are no members, or do not exist, have no row.
+  const m = cx.algebra(whole);
+  const has = cx.reshape(m.lt(group, cx.constant(countOf(members), "u32")), [
+    ...typeOf(place).shape,
+    ...behind.map(() => 1),
+  ]);
+  return cx.placed(m.where(has, whole, 0), value.type);
 }
 
 /** [E, …]: the weights of all experts, side by side. */

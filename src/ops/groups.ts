@@ -4,6 +4,7 @@ import { typeOf } from "../ir/graph.js";
 import { printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { addSizes, applySize, divideSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
+import { algebra } from "./algebra.js";
 import type { OpTable, Tensor } from "./define.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, roundStored, tensor } from "./tensors.js";
@@ -88,41 +89,52 @@ export const groups: Pick<OpTable, Groups> = {
   },
   sum_entries: {
     doc: "the sum over each row's entries, in order, added to the row where one is given",
-    infer(inputs) {
+    infer(inputs, { groups }) {
       const y = expectDtype(inputs, 0, "f32", "f16");
       const { rows, count } = entriesOf(inputs, 2, 1);
+      const { x, listed } = operandsOf(inputs, groups);
+      if (listed) expectType(inputs, inputs.length - 1, "u32", [count]);
+      if (groups === undefined && inputs.length > 4) mismatch(`takes 3 or 4 inputs, found ${inputs.length}`);
       if (y.shape.length === 0 || !equalSizes(y.shape[0]!, count)) mismatch(`${printType(y)} is no row for each entry`);
       const result = { dtype: y.dtype, shape: [rows, ...y.shape.slice(1)] };
-      if (inputs[3]) expectType(inputs, 3, result.dtype, result.shape);
+      if (x) expectType(inputs, 3, result.dtype, result.shape);
       return [result];
     },
     cost: (inputs, _attrs, results) => ({
       flops: elements(inputs[0]!),
       bytes: addSizes(bytesOf(inputs.filter((_, i) => i !== 2)), bytesOf(results)),
     }),
-    evaluate(inputs) {
+    evaluate(inputs, { groups }) {
       const [y, place] = [at(inputs, 0), at(inputs, 1)];
+      const { x, listed } = operandsOf(inputs, groups);
       const [rows, k] = exactly(2, place.shape);
       const width = countOf(y.shape.slice(1));
       const out = tensor(y.dtype, [rows, ...y.shape.slice(1)]);
-      for (let n = 0; n < rows * k; n++) {
-        if (place.data[n]! >= y.shape[0]!) continue;
-        for (let c = 0, to = Math.floor(n / k) * width, from = place.data[n]! * width; c < width; c++)
-          out.data[to + c] = out.data[to + c]! + y.data[from + c]!;
-      }
-      inputs[3]?.data.forEach((v, i) => (out.data[i] = v + out.data[i]!));
+      for (let row = 0; row < rows; row++)
+        for (let n = row * k; n < (row + 1) * k; n++) {
+          const p = place.data[n]!;
+          if (p >= y.shape[0]! || (listed && listed.data[p]! >= groups!)) break;
+          for (let c = 0, to = row * width, from = p * width; c < width; c++)
+            out.data[to + c] = out.data[to + c]! + y.data[from + c]!;
+        }
+      x?.data.forEach((v, i) => (out.data[i] = v + out.data[i]!));
       return [roundStored(out)];
     },
     linear: (input) => input === 0,
     rows: null,
     tokens: "own",
     columns: (node) => (typeOf(node).shape.length === 1 ? null : "kept"),
-    grad: (emit, { inputs: [, place, index, x] }, [dy]) => [
-      emit("entry_rows", [dy!, index, place], {}),
-      null,
-      null,
-      ...(x ? [dy!] : []),
-    ],
+    grad(emit, { inputs, attrs: { groups } }, [dy]) {
+      const [y, place, index] = inputs;
+      const { x, listed } = operandsOf(inputs, groups);
+      const rows = emit("entry_rows", [dy!, index, place], {});
+      const others = x ? [dy!] : [];
+      if (groups === undefined || !listed) return [rows, null, null, ...others];
+      const [count, ...behind] = typeOf(y).shape;
+      const has = emit("lt", [listed, emit("constant", [], { value: groups, dtype: "u32", shape: [] })], {});
+      const beside = emit("reshape", [has], { shape: [count!, ...behind.map(() => 1)] });
+      return [algebra(emit, rows).where(beside, rows, 0), null, null, ...others, null];
+    },
     lower: { kind: "kernel", inPlace: [3], readsEncoded: [0, 3], writesEncoded: true },
   },
   grouped_matmul: {
@@ -220,6 +232,16 @@ export const groups: Pick<OpTable, Groups> = {
     lower: { kind: "kernel", readsEncoded: [0, 1], writesEncoded: true },
   },
 };
+
+/** What the sum of entries is added to, and the group of each place. */
+export function operandsOf<T>(
+  inputs: readonly T[],
+  groups: number | undefined,
+): { readonly x: T | null; readonly listed: T | null } {
+  const [, , , ...more] = inputs;
+  const listed = groups === undefined ? null : (more.pop() ?? null);
+  return { x: more[0] ?? null, listed };
+}
 
 const oneMore = (count: Size): Size => addSizes(count, 1);
 

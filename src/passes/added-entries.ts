@@ -2,6 +2,7 @@
 import { readersOf } from "../base/collections.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
+import { operandsOf } from "../ops/groups.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 
 /** x + sum_entries(y, …) → sum_entries(y, …, x), where nothing else reads the sum. */
@@ -18,7 +19,9 @@ export function addedEntries(graph: Graph, trace: Trace | null): Graph {
       const x = node.inputs[1 - at]!;
       if (!sum || !equalShapes(typeOf(x).shape, typeOf(sum).shape)) continue;
       const [y, place, index] = sum.inputs;
-      const added = emitFrom(node)("sum_entries", [y, place, index, x], {});
+      const { listed } = operandsOf(sum.inputs, sum.attrs.groups);
+      const inputs = listed ? ([y, place, index, x, listed] as const) : ([y, place, index, x] as const);
+      const added = emitFrom(node)("sum_entries", inputs, sum.attrs);
       trace?.("added-entries", node, added);
       return added;
     }
@@ -30,5 +33,5 @@ export function addedEntries(graph: Graph, trace: Trace | null): Graph {
 function sumBehind(node: Node, before: Node, isReadOnce: (before: Node) => boolean): Node<"sum_entries"> | null {
   let [n, old] = [node, before];
   while (isReadOnce(old) && isOp(n, "reshape") && isOp(old, "reshape")) [n, old] = [n.inputs[0], old.inputs[0]];
-  return isReadOnce(old) && isOp(n, "sum_entries") && n.inputs.length === 3 ? n : null;
+  return isReadOnce(old) && isOp(n, "sum_entries") && operandsOf(n.inputs, n.attrs.groups).x === null ? n : null;
 }

@@ -1,5 +1,6 @@
 // The sum over a token's entries, each times its gate, as one sum of sorted rows.
-import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { isOp, isPointwise, typeOf, type Node } from "../ir/graph.js";
+import type { DType } from "../base/dtype.js";
 import { rowsOf } from "../ir/typing.js";
 import { equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { Emit, Rule } from "./rewrite.js";
@@ -20,66 +21,84 @@ export const summedEntries: Rule = {
   rewrite(root, emit) {
     if (!isOp(root, "sum") || root.attrs.axes.length !== 1 || root.attrs.axes[0] !== 1) return null;
     const existing = existingOf(root.inputs[0]);
-    const all = factorsOf(existing?.value ?? root.inputs[0]);
-    const inner = all.map(existingOf);
-    // Of entries that are sorted, those that exist are asked for again where not all are listed.
-    const factors = all.map((f, i) => (inner[i] && isUnsorted(inner[i].value) ? inner[i].value : f));
-    const conditions = [existing, ...inner.filter((e, i) => e && factors[i] === e.value)].flatMap(
-      (e) => e?.exists ?? [],
-    );
-    const apart = sumsApart(root, factors, emit);
+    const factors = factorsOf(existing?.value ?? root.inputs[0]);
+    const apart = sumsApart(root, existing, factors, emit);
     if (apart) return apart;
     const [unsorted, more] = factors.flatMap((f) => unsortedRows(f, emit) ?? []);
     if (!unsorted || more) return null;
     const { y, sorted, shape } = unsorted;
+    if (existing && !isOfSorted(existing.exists, sorted)) return null;
     const others = factors.filter((f) => f !== unsorted.node).map((f) => sortedFactor(f, shape, sorted, emit));
     if (others.some((f) => f === null)) return null;
     // Gates come first: the product that makes y then finds them computed.
     const product = others.reduceRight((p: Node, f) => emit("mul", [f!, p], {}), y);
     if (typeOf(product).shape.some((s, d) => !equalSizes(s, typeOf(y).shape[d] ?? 1))) return null;
-    const exist = conditions.map((c) => sortedExistence(c, shape, sorted, emit));
-    const known = new Set(exist.filter((e) => e !== null));
-    if (exist.includes(null)) return null;
-    const kept = [...known].reduce((p: Node, e) => emit("where", [e, p, zero(p, emit)], {}), product);
-    const sum = emit("sum_entries", [kept, sorted.pick(2), sorted.pick(1)], {});
+    const sum = sumOf(product, unsorted, existing !== null, emit);
     const { shape: wanted } = typeOf(root);
     return wanted.length === typeOf(sum).shape.length ? sum : emit("reshape", [sum], { shape: wanted });
   },
 };
 
-/** where(exists, value, 0): of entries of which tokens have different numbers. */
-function existingOf(node: Node): { readonly exists: Node; readonly value: Node } | null {
+/** The sum over a row's entries; `ragged`: over those that have a group. */
+function sumOf(rows: Node, { sorted: { sort, pick }, isPart }: Unsorted, ragged: boolean, emit: Emit): Node {
+  if (!ragged && !isPart) return emit("sum_entries", [rows, pick(2), pick(1)], {});
+  const { groups } = sort.attrs;
+  // Of a choice those that exist come first, so that the sum ends with them.
+  if (isOp(sort.inputs[0], "those_entries")) return emit("sum_entries", [rows, pick(2), pick(1), pick(4)], { groups });
+  const [count, ...behind] = typeOf(rows).shape;
+  const constant = (value: number, dtype: DType): Node => emit("constant", [], { value, dtype, shape: [] });
+  const has = emit("lt", [pick(4), constant(groups, "u32")], {});
+  const beside = emit("reshape", [has], { shape: [count!, ...behind.map(() => 1)] });
+  const own = emit("where", [beside, rows, constant(0, typeOf(rows).dtype)], {});
+  return emit("sum_entries", [own, pick(2), pick(1)], {});
+}
+
+/** where(exists, value, none), none 0: entries of which tokens have different numbers. */
+interface Existing {
+  readonly exists: Node;
+  readonly value: Node;
+  readonly none: Node;
+}
+
+function existingOf(node: Node): Existing | null {
   if (!isOp(node, "where") || !isZero(node.inputs[2])) return null;
   let exists = node.inputs[0];
   while (isOp(exists, "broadcast")) exists = exists.inputs[0];
-  return { exists, value: node.inputs[1] };
+  return { exists, value: node.inputs[1], none: node.inputs[2] };
 }
 
 const isZero = (node: Node): boolean => isOp(node, "constant") && node.attrs.value === 0;
-const zero = (like: Node, emit: Emit): Node => emit("constant", [], { value: 0, dtype: typeOf(like).dtype, shape: [] });
 
-/** Whether the entry at each place exists. Those that the choice has are those that have a group. */
-function sortedExistence(exists: Node, shape: readonly Size[], sorted: Sorted, emit: Emit): Node | null {
-  const index = isOp(exists, "reshape") ? exists.inputs[0] : exists;
-  if (!isOp(index, "lt") || index.inputs[0] !== sorted.sort.inputs[0]) return sortedFactor(exists, shape, sorted, emit);
-  const listed = sorted.pick(4);
-  const [rows] = typeOf(listed).shape as readonly [Size]; // one for each entry
-  const groups = emit("constant", [], { value: sorted.sort.attrs.groups, dtype: "u32", shape: [] });
-  const isListed = emit("lt", [listed, groups], {});
-  return emit("reshape", [isListed], { shape: [rows, ...shape.slice(2).map(() => 1)] });
+/**
+ * Whether a condition holds for all entries that have a group: that they have one, or, of a choice whose index becomes
+ * the groups, that they exist.
+ */
+function isOfSorted(condition: Node, { sort }: Sorted): boolean {
+  const at = isOp(condition, "reshape") ? condition.inputs[0] : condition;
+  if (!isOp(at, "lt") || !isOp(at.inputs[1], "constant")) return false;
+  const [index, { attrs }] = [at.inputs[0], at.inputs[1]];
+  if (index === sort.inputs[0] && attrs.value === sort.attrs.groups) return true;
+  return isOp(index, "those_entries") && attrs.value === typeOf(index).shape.at(-1) && isMadeOf(sort.inputs[0], index);
+}
+
+/** Whether a value is made, element by element, of another one. */
+function isMadeOf(value: Node, of: Node): boolean {
+  const seen = new Set([value]);
+  for (const node of seen) if (isPointwise(node)) for (const input of node.inputs) seen.add(input);
+  return seen.has(of);
 }
 
 /**
  * Σ over j of (a + b) · g → Σ a · g + Σ b · g, where entries of several kinds of blocks add up, each zero where the
  * others are not.
  */
-function sumsApart(root: Node<"sum">, factors: readonly Node[], emit: Emit): Node | null {
+function sumsApart(root: Node<"sum">, existing: Existing | null, factors: readonly Node[], emit: Emit): Node | null {
   const added = factors.find((f) => isOp(f, "add") && f.inputs.every(isOfKind));
   if (!added) return null;
   const others = factors.filter((f) => f !== added);
   const [a, b] = added.inputs.map((part) => {
     const product = others.reduce((p: Node, f) => emit("mul", [f, p], {}), part);
-    return emit("sum", [product], root.attrs);
+    return emit("sum", [existing ? emit("where", [existing.exists, product, existing.none], {}) : product], root.attrs);
   }) as [Node, Node]; // of both inputs
   return emit("add", [b, a], {});
 }
@@ -98,21 +117,28 @@ interface Unsorted {
   readonly sorted: Sorted;
   /** [N, k, …] */
   readonly shape: readonly Size[];
+  /** Whether entries without a group are 0. */
+  readonly isPart: boolean;
 }
 
 const isUnsorted = (node: Node): node is Node<"reshape"> => isOp(node, "reshape") && isOp(node.inputs[0], "entry_rows");
 
-/** Sorted rows that are read entry by entry: reshape(entry_rows(y, place, entries)). */
+/** Sorted rows that are read entry by entry: reshape(entry_rows(y, place, entries)), or 0 where there is none. */
 function unsortedRows(node: Node, emit: Emit): Unsorted | null {
-  if (!isUnsorted(node) || !isOp(node.inputs[0], "entry_rows")) return null;
-  const [y, place] = node.inputs[0].inputs;
-  const { shape } = node.attrs;
+  const existing = existingOf(node);
+  const own = existing?.value ?? node;
+  if (!isUnsorted(own) || !isOp(own.inputs[0], "entry_rows")) return null;
+  const [y, place] = own.inputs[0].inputs;
+  const { shape } = own.attrs;
   if (!isOp(place, "reshape") || !isOp(place.inputs[0], "pick") || place.inputs[0].attrs.result !== 2) return null;
   const sort = place.inputs[0].inputs[0];
   if (!isOp(sort, "sort_entries") || shape.length < 3) return null;
   const [rows, k] = typeOf(place.inputs[0]).shape;
   if (!equalSizes(shape[0]!, rows!) || !equalSizes(shape[1]!, k!)) return null;
-  return { node, y, shape, sorted: { sort, pick: (result) => emit("pick", [sort], { result }) } };
+  const sorted: Sorted = { sort, pick: (result) => emit("pick", [sort], { result }) };
+  return existing && !isOfSorted(existing.exists, sorted)
+    ? null
+    : { node, y, shape, sorted, isPart: existing !== null };
 }
 
 /** The factor as one of the sorted rows; null where it does not broadcast to them. */

@@ -162,6 +162,20 @@ export const groupSamples: Samples<Family> = {
     },
   ]),
   sum_entries: within(product, [
+    ...[false, true].map((added) => ({
+      name: `of those that exist${added ? ", added to rows" : ""}`,
+      setting: UNEQUAL,
+      build: (b: Bench) => {
+        const group = b.node("those_entries", [b.rows([], [5], "bool")], { choice: "" });
+        const sort = b.node("sort_entries", [group], { groups: 5 });
+        const { rows, place } = results(b, sort);
+        const y = b.node("entry_rows", [b.rows([], [7]), rows, place], {});
+        const listed = b.emit.pick(sort, 4);
+        return added
+          ? b.node("sum_entries", [y, place, rows, b.rows([], [7]), listed], { groups: 5 })
+          : b.node("sum_entries", [y, place, rows, listed], { groups: 5 });
+      },
+    })),
     {
       name: "of those that are listed",
       setting: LISTED,

@@ -1,6 +1,7 @@
 // Specs of the kernels that sort entries into groups, multiply each group by its matrix, and add up a row's entries.
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
+import { operandsOf } from "../../ops/groups.js";
 import { equalSizes, multiplySizes } from "../../size/size.js";
 import { rounding } from "../codecs/codec.js";
 import type { MatmulContext, Product, ProductContext } from "./product-kernels.js";
@@ -23,32 +24,38 @@ const sortEntries: Spec<"sort_entries"> = ({ attrs, inputs, results, extents, tu
   ]);
 };
 
-const sumEntries: Spec<"sum_entries"> = ({ inputs, results, extents, tunings, stored, inPlace }) => {
+const sumEntries: Spec<"sum_entries"> = ({ attrs, inputs, results, extents, tunings, stored, inPlace }) => {
   const [y, place, sum] = [typeAt(inputs, 0), typeAt(inputs, 1), typeAt(results, 0)];
   const [from, to] = [stored.reads[0]!, stored.writes[0]!];
-  const base = inputs.length > 3 ? stored.reads[3]! : null;
+  const base = operandsOf(inputs, attrs.groups).x ? stored.reads[3]! : null;
   const kernel = new KernelBuilder("sum_entries", extents)
     .read("y", from.element("f32"), input(0))
     .read("place", "u32", input(1));
   // Rows that are added to are read from the memory that they share with the result.
   if (base && !inPlace[0]) kernel.read("x", base.element("f32"), input(3));
+  if (attrs.groups !== undefined)
+    kernel.read("groups", "u32", input(inputs.length - 1)).count("groupCount", attrs.groups);
   kernel
     .write("sum", to.element("f32"), result())
     .count("rowCount", place.shape[0]!)
     .count("each", place.shape[1]!)
     .count("width", extents.product(sum.shape.slice(1)))
-    .function(`fn valueAt(i: u32) -> f32 { ${beyond(kernel, y, place)}return ${from.load("y[i]")}; }`)
+    .function(`fn valueAt(i: u32) -> f32 { return ${from.load("y[i]")}; }`)
     .function(`fn baseAt(i: u32) -> f32 { return ${base ? base.load(inPlace[0] ? "sum[i]" : "x[i]") : "0.0"}; }`)
+    .function(`fn isNone(at: u32) -> bool { return ${noneOf(kernel, y, place, attrs.groups)}; }`)
     .function(rounding(to, sum.dtype));
   return work([kernel.spread(extents.product(sum.shape), tunings.elements)]);
 };
 
-/** Nothing is read for places that are not listed, where there may be some. */
-function beyond(kernel: KernelBuilder, y: TensorType, place: TensorType): string {
+/** The condition on which a place is none: it is not listed, or has no group. */
+function noneOf(kernel: KernelBuilder, y: TensorType, place: TensorType, groups: number | undefined): string {
   const [rows, each] = [place.shape[0]!, place.shape[1]!];
-  if (equalSizes(y.shape[0]!, multiplySizes(rows, each))) return "";
-  kernel.count("listed", y.shape[0]!);
-  return "if (i >= listed() * width()) { return 0.0; } ";
+  const none = groups === undefined ? [] : ["groups[at] >= groupCount()"];
+  if (!equalSizes(y.shape[0]!, multiplySizes(rows, each))) {
+    kernel.count("listed", y.shape[0]!);
+    none.unshift("at >= listed()");
+  }
+  return none.join(" || ") || "false";
 }
 
 /** A product of groups of rows, each by its own matrix. */

@@ -1,7 +1,7 @@
 // The kernels of a node whose operator has some of its own; what the first reads may be computed in it.
-import { isOp, type Node, isScatter } from "../../ir/graph.js";
+import { isOp, typeOf, type Node, isScatter } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
-import { printType } from "../../ir/typing.js";
+import { equalTypes, printType } from "../../ir/typing.js";
 import type { KernelOp } from "../../ir/vocabulary.js";
 import { kernelOf } from "../../ops/traits.js";
 import { equalSizes, printSize, type Size } from "../../size/size.js";
@@ -35,7 +35,7 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
   const conflict = isScatter(node) && expression && !readsOnlyWhatItWrites(expression, node, layouts, extents);
   const resultViews = resultViewsOf(node, layouts, options);
   // Old rows are still read while new ones are written: the result starts as a copy.
-  const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).flatMap((i) => places[i] ?? []);
+  const inPlace = conflict ? [] : inputsInPlace(node).flatMap((i) => places[i] ?? []);
   // A kernel that replaces several values reads none of them twice.
   const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
   const context = contextOf(node, options);
@@ -171,3 +171,9 @@ function isPlain({ leaves, operations, shape }: Expression, extents: Extents): b
   if (operations.length > 0 || leaves.length !== 1 || leaf?.kind !== "memory" || leaf.access.indexed) return false;
   return isRowMajor(extents, { value: leaf.value, ...leaf.access.affine, parts: leaf.parts }, shape);
 }
+
+/** The inputs whose memory the results take over: those of the record that the node has. */
+const inputsInPlace = (node: Node<KernelOp>): readonly number[] =>
+  (kernelOf(node.op).inPlace ?? []).filter(
+    (i, r) => node.inputs[i] && equalTypes(typeOf(node.inputs[i]), node.types[r]!),
+  );
