@@ -12,6 +12,7 @@ import { asProgramWeight } from "../program/program.js";
 import type { Precision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
 import { WeightsError } from "../runtime/errors.js";
+import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { readRegular } from "../runtime/regular-node.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import type { Tunings } from "../schedule/tunings/index.js";
@@ -123,7 +124,9 @@ async function createExplained(sessionSource: SessionSource, options: OpenSessio
  * folder, else none. Throws CheckpointError and TokenizerError.
  */
 export async function sessionTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
-  const checkpoint = isCheckpoint(path) ? await checkpointText(path) : null;
+  // A GGUF file says nothing of texts but by its tokenizer, which may be one that modc does not read.
+  const checkpoint =
+    isCheckpoint(path) && !(tokenizer !== null && isGgufPath(path)) ? await checkpointText(path) : null;
   const defaults = checkpoint?.generation ?? NO_DEFAULTS;
   if (tokenizer === null) return { tokenizer: checkpoint?.tokenizer ?? null, chat: checkpoint?.chat ?? null, defaults };
   const opened = await openTokenizer(tokenizer);

@@ -42,7 +42,7 @@ export function mergesByScore({ keys, tokens, ids, scores, merged }: Scored): re
     if (i > 0 && wholes[i - 1]!.score === score)
       keys.fail(
         `tokens ${quotedName(wholes[i - 1]!.whole)} and ${quotedName(whole)} have the same score, ${score}`,
-        "which of them is merged first would depend on where they stand",
+        "files converted without a tokenizer.model are so: give the tokenizer.json of the model with --tokenizer",
       );
   return wholes.flatMap(({ pairs }) => pairs);
 }

@@ -14,6 +14,9 @@ export interface GgufTokenizer {
   readonly ends: readonly number[];
 }
 
+/** What to do about a tokenizer that is not read. */
+const INSTEAD = "give the tokenizer.json of the model with --tokenizer";
+
 /** What a token is, by the number that stands for it in a file. */
 const KIND = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 
@@ -68,7 +71,7 @@ export function ggufTokenizer(header: GgufHeader): GgufTokenizer | null {
   const keys = new TokenizerKeys(header);
   const model = keys.text("model");
   if (model === null || model === "none") return null;
-  if (model !== "llama" && model !== "gpt2") return keys.refuse("model", "modc reads llama and gpt2");
+  if (model !== "llama" && model !== "gpt2") return keys.refuse("model", "modc reads llama and gpt2", INSTEAD);
   const unknown = keys.names.find((name) => !KNOWN.has(name) && !name.endsWith("_id"));
   if (unknown !== undefined) keys.refuse(unknown, "modc does not know this key");
   const vocabulary = vocabularyOf(keys);
@@ -198,9 +201,7 @@ function ofPieces(vocabulary: Vocabulary): Parts {
 function ofBytes({ keys, ids }: Vocabulary): Parts {
   const name = keys.text("pre") ?? UNSAID;
   const splitting =
-    splittings.get(name) ??
-    keys.refuse("pre", `modc knows ${[...splittings.keys()].join(", ")}`, "which says how text is cut into words");
-  if (keys.flag("add_space_prefix") === true) keys.refuse("add_space_prefix", "tokenizers of the kind gpt2 add none");
+    splittings.get(name) ?? keys.refuse("pre", `modc knows ${[...splittings.keys()].join(", ")}`, INSTEAD);
   const merges = keys.texts("merges") ?? keys.refuse("merges", "tokenizers of the kind gpt2 need them");
   const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false };
   return {

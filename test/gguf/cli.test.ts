@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readGguf } from "../../src/runtime/index.js";
 import { openSession } from "../../src/session/index.js";
+import { sessionTexts } from "../../src/session/open-node.js";
 import { openTokenizer } from "../../src/tokenizer/tokenizer-node.js";
 import { run } from "../cli/in-process.js";
 import { testDevice } from "../device.js";
@@ -116,6 +117,14 @@ describe.skipIf(!hasPython)(`a GGUF file on the command line${pythonNote}`, () =
       2,
       `error: ${place("text.txt")} is neither a folder nor a GGUF file`,
     ]);
+    const strange = SMALL.map((key) => (key[0] === "tokenizer.ggml.model" ? ([key[0], key[1], "t5"] as const) : key));
+    await writeGguf([{ folder: FOLDER, output: place("strange.gguf"), type: "F32", keys: strange }]);
+    expect(await told("generate", place("strange.gguf"), ...prompt)).toEqual([
+      1,
+      `error: ${place("strange.gguf")}: tokenizer.ggml.model is "t5": modc reads llama and gpt2`,
+    ]);
+    const { tokenizer, defaults } = await sessionTexts(place("strange.gguf"), join(FOLDER, "tokenizer.json"));
+    expect([tokenizer?.vocabulary, defaults.ends]).toEqual([96, [2]]);
     writeFileSync(place("renamed.bin"), readFileSync(FILE));
     expect(await told("check", place("renamed.bin"))).toEqual([
       1,

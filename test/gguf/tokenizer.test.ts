@@ -158,7 +158,6 @@ describe("a tokenizer of a GGUF file that modc does not read", () => {
     ],
     ["a flag that is a number", { add_bos_token: 1 }, /add_bos_token is 1: it must be true or false/],
     ["a separator", { add_sep_token: true }, /add_sep_token is true/],
-    ["a space before bytes", { add_space_prefix: true }, /add_space_prefix is true/],
     [
       "an unknown key",
       { "tokenizer.ggml.normalizer.lowercase": true },
