@@ -1,5 +1,6 @@
 // The values of every type of tensor are those of an independent reading of the format's description, bit for bit.
 import { describe, expect, it } from "vitest";
+import { rounded } from "../../src/program/encodings/rounded.js";
 import { readGguf, scaledBlocks } from "../../src/runtime/index.js";
 import { fromBytes } from "../../src/runtime/weights/convert.js";
 import { tensorTypes } from "../../src/runtime/gguf/types.js";
@@ -83,5 +84,20 @@ describe("blocks with one scale", () => {
     }
     expect(Buffer.from(again).equals(Buffer.from(data))).toBe(true);
     expect(scaledBlocks("Q4_K", data)).toBeNull();
+  });
+
+  it.each([
+    ["Q8_0", "q8"],
+    ["Q4_0", "q4"],
+  ] as const)("of %s keep their values where weights are stored as %s", async (name, encoding) => {
+    const { id, bytes, data } = all.find((t) => t.name === name)!;
+    const n = (data.length / bytes) * 32;
+    const keys = [textKey("general.architecture", "qwen2")];
+    const source = readGguf(file({ keys, tensors: [tensor("t", [n], id)], data }));
+    const { dtype } = source.tensors.get("t")!;
+    const values = fromBytes(await source.read("t"), dtype, "f32") as Float32Array; // floats convert
+    const stored = rounded[encoding](values, 1);
+    expect(stored.length).toBe(values.length);
+    expect(stored.findIndex((value, i) => value !== values[i])).toBe(-1); // but for the sign of zeros
   });
 });
