@@ -222,3 +222,18 @@ describe("what is wrong with a run's folder is said:", () => {
     });
   });
 });
+
+it("eval tells how far quantised weights deviate", async () => {
+  const moby = ["examples/moby.mod", "--weights", "examples/moby.safetensors", "--data", "examples/moby-dick.txt"];
+  const words = ["eval", ...moby, "--windows", "1", "--rule", "top-k", "--weights-as"];
+  const { status, stdout } = await run([...words, "q8", "--json"]);
+  expect(status).toBe(0);
+  const { deviation } = JSON.parse(stdout).rules["top-k"];
+  expect(deviation.divergence).toBeGreaterThan(1e-6);
+  expect(deviation.divergence).toBeLessThan(1e-3);
+  expect(deviation.sameToken).toBeGreaterThan(0.9);
+  expect(Object.keys(deviation.sameChoice).length).toBeGreaterThan(0);
+  for (const share of Object.values(deviation.sameChoice)) expect(share).toBeGreaterThan(0.95);
+  const table = await run([...words, "q8"]);
+  expect(table.stdout).toMatch(/computed +KL to f32 +same token +same choices\n/);
+});

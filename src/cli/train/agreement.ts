@@ -1,8 +1,8 @@
 // Measures the agreement of the two rules on one text: for each layer, how often the causal rule computes the tokens
 // that top-k computes.
-import type { Results } from "../../runtime/index.js";
-import type { Batch, Rule } from "../../train/types.js";
-import type { Observe } from "./evaluation.js";
+import { chosenTokens } from "../../train/chosen.js";
+import type { Rule } from "../../train/types.js";
+import type { Observe } from "./evaluated-rule.js";
 
 export interface LayerAgreement {
   /** The call that chooses. */
@@ -29,7 +29,7 @@ export class Agreement {
       const path = name.slice(0, -".index".length);
       if (!this.paths.has(path)) continue;
       const batches = this.#chosen[rule].get(path) ?? [];
-      batches.push(chosenOf(data, shape[1] ?? 0, results[`${path}.count`]!, batch));
+      batches.push(chosenTokens(data, shape[1] ?? 0, results[`${path}.count`]!.data, batch));
       this.#chosen[rule].set(path, batches);
     }
   };
@@ -60,20 +60,4 @@ export class Agreement {
       ];
     });
   }
-}
-
-/**
- * The mask of a route over the batch's tokens: 1 for computed tokens. The caller's form of a route lists positions in
- * the sequence.
- */
-function chosenOf(
-  index: ArrayLike<number>,
-  width: number,
-  counts: Results[string],
-  { rows, length }: Batch,
-): Uint8Array {
-  const chosen = new Uint8Array(rows * length);
-  for (let b = 0; b < rows; b++)
-    for (let i = 0; i < counts.data[b]!; i++) chosen[b * length + index[b * width + i]!] = 1;
-  return chosen;
 }

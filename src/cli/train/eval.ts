@@ -1,5 +1,6 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
 import { evaluateRules, nameOf, type Found } from "./evaluation.js";
+import type { Deviation } from "../../train/deviation.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { table } from "../terminal/table.js";
 import { out, outJson } from "../terminal/terminal.js";
@@ -18,14 +19,15 @@ export async function evaluate(file: string, flags: Flags<typeof trainingCommand
 function report({ model, corpus, rules: found }: Found, json: boolean): void {
   const bits = (loss: number): number => (loss / Math.LN2) * (corpus.tokens / corpus.bytes);
   if (json) {
-    const rules = [...found].map(([rule, { loss, tokens, shares }]) => [
+    const rules = [...found].map(([rule, { loss, tokens, shares, deviation }]) => [
       rule,
-      { loss, perplexity: Math.exp(loss), bitsPerByte: bits(loss), tokens, shares },
+      { loss, perplexity: Math.exp(loss), bitsPerByte: bits(loss), tokens, shares, ...(deviation && { deviation }) },
     ]);
     outJson({ model: model.run.name, tokens: corpus.tokens, bytes: corpus.bytes, rules: Object.fromEntries(rules) });
     return;
   }
-  const rows = [...found].map(([rule, { loss, tokens, shares }]) => {
+  const deviates = [...found.values()].some((f) => f.deviation !== null);
+  const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => {
     const computed = Object.values(shares);
     return [
       rule === "causal" || model.run.routed ? nameOf(rule) : "all tokens",
@@ -39,7 +41,20 @@ function report({ model, corpus, rules: found }: Found, json: boolean): void {
             computed.reduce((a, b) => a + b, 0),
             computed.length,
           ),
+      ...(deviates ? deviationText(deviation) : []),
     ];
   });
-  out(table(["rule", "tokens", "loss", "perplexity", "bits/byte", "computed"], rows));
+  const columns = ["rule", "tokens", "loss", "perplexity", "bits/byte", "computed"];
+  out(table([...columns, ...(deviates ? DEVIATION : [])], rows));
+}
+
+/** Columns that compare with f32 weights. */
+const DEVIATION = ["KL to f32", "same token", "same choices"] as const;
+
+function deviationText(deviation: Deviation | null): readonly string[] {
+  if (deviation === null) return DEVIATION.map(() => "-");
+  const { divergence, sameToken, sameChoice } = deviation;
+  const choices = Object.values(sameChoice);
+  const mean = choices.reduce((a, b) => a + b, 0);
+  return [divergence.toPrecision(3), percent(sameToken, 1), choices.length === 0 ? "-" : percent(mean, choices.length)];
 }

@@ -7,47 +7,38 @@ import { join } from "node:path";
 import { batchesOf } from "../../train/batches.js";
 import { openCorpus, type Corpus } from "../../train/corpus-node.js";
 import { findSources } from "../../train/sources-node.js";
+import type { Deviation } from "../../train/deviation.js";
 import { evaluateText, type Evaluated } from "../../train/evaluate.js";
 import { expectFits } from "../../train/run-node.js";
 import { usualContext, type TrainingModel } from "../../train/model.js";
-import type { Batch, Rule } from "../../train/types.js";
+import type { Rule } from "../../train/types.js";
 import { expectFittingWeights } from "../../runtime/weights.js";
-import { openDevice, type Device, type Results } from "../../runtime/index.js";
+import { openDevice, type Device } from "../../runtime/index.js";
 import { leftover } from "../../runtime/node.js";
 import { sessionTexts } from "../../session/open-node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
 import { BeyondBound } from "../source/beyond-bound.js";
 import { dataIn } from "../source/data.js";
 import { wantedDevice } from "../device.js";
-import { type showDiagnostics, showingOnce } from "../terminal/diagnostics.js";
+import { showingOnce } from "../terminal/diagnostics.js";
 import { UserError } from "../terminal/exit.js";
 import { onDevice } from "../run/execute.js";
 import { makePrivateFolder, STDIN } from "../source/files.js";
 import { compileFile } from "../source/frontend.js";
 import { expectWeights, modelText, withFolder } from "../source/model-file.js";
 import { Progress, say } from "../terminal/terminal.js";
+import { extentsFor, PHASES, type EvaluatedRule, type EvaluationFlags, type Observe } from "./evaluated-rule.js";
 import { checkedModel } from "./training.js";
-import type { Flags } from "../tree/declare.js";
-import type { trainingCommands } from "../tree/training.js";
 
-/** The flags of `eval`, with a text. */
-export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
-  readonly data: string;
-  /** The default length of windows for a run: its training context, if the model allows it. */
-  readonly ownContext?: number;
-};
-
-const PHASES = { "top-k": "infer", causal: "generate" } as const;
+/** What is found by one rule; how far it deviates from f32 weights, if others were asked for. */
+export type RuleFound = Evaluated & { readonly deviation: Deviation | null };
 
 /** The losses and shares of each requested rule. */
 export interface Found {
   readonly model: TrainingModel;
   readonly corpus: Pick<Corpus, "tokens" | "bytes">;
-  readonly rules: ReadonlyMap<Rule, Evaluated>;
+  readonly rules: ReadonlyMap<Rule, RuleFound>;
 }
-
-/** Called with the results of each batch, including observed routes. */
-export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
 
 /**
  * What `evaluateRules` begins with, looked for before other work: an objective, the text, a tokenizer. Throws as it
@@ -93,12 +84,12 @@ export async function evaluateRules(
     progress.report("opening the device");
     device = await openDevice(wantedDevice(flags));
     const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
-    const found = new Map<Rule, Evaluated>();
+    const found = new Map<Rule, RuleFound>();
     for (const rule of rules)
       found.set(
         rule,
         await evaluateRule(
-          { file, flags, model, corpus, device, windows, rows, context, progress, observe, show },
+          { file, flags, phase: PHASES[rule], model, corpus, device, windows, rows, context, progress, observe, show },
           rule,
         ),
       );
@@ -145,36 +136,12 @@ function windowsOf({ tokens }: Corpus, context: number, share: number, most: num
     : Array.from({ length: most }, (_, i) => windows[Math.floor((i * windows.length) / most)]!);
 }
 
-interface Job {
-  readonly file: string;
-  readonly flags: EvaluationFlags;
-  readonly model: TrainingModel;
-  readonly corpus: Corpus;
-  /** Both rules run on it. */
-  readonly device: Device;
-  readonly windows: readonly Window[];
-  readonly rows: number;
-  readonly context: number;
-  readonly progress: Progress;
-  readonly observe: Observe | null;
-  readonly show: typeof showDiagnostics;
-}
-
-async function evaluateRule(
-  { file, flags, model, corpus, device, windows, rows, context, progress, observe, show }: Job,
-  rule: Rule,
-): Promise<Evaluated> {
-  const { program, forTarget } = await compileFile(
-    file,
-    { ...flags, phase: PHASES[rule], enter: "objective" },
-    { show },
-  );
-  const extents = new Map(
-    program.axes.flatMap((axis): [string, number][] => {
-      if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];
-      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, context]] : [];
-    }),
-  );
+async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleFound> {
+  const { file, flags, phase, model, corpus, device, windows, rows, context, progress, observe, show } = evaluated;
+  const { program, forTarget } = await compileFile(file, { ...flags, phase, enter: "objective" }, { show });
+  const extents = extentsFor(program, evaluated);
+  const batches = (atOnce: number): ReturnType<typeof batchesOf> =>
+    batchesOf(windows, { corpus, inputs: model.run.inputs, rows: atOnce, context });
   const job = {
     program,
     forTarget,
@@ -187,19 +154,17 @@ async function evaluateRule(
     extents,
   };
   const total = windows.reduce((n, w) => n + w.length, 0);
-  return onDevice(job, flags.device ?? null, ({ session }) => {
+  const found = await onDevice(job, flags.device ?? null, ({ session }) => {
     const routes = pathsOfRoutes(program.outputs);
     const losses = model.run.own.map((path) => `loss.${path}`);
-    return evaluateText(
-      session,
-      { losses, routes },
-      batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context }),
-      {
-        ...(observe && { onResults: (results, batch) => observe(rule, results, batch) }),
-        onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
-      },
-    );
+    return evaluateText(session, { losses, routes }, batches(rows), {
+      ...(observe && { onResults: (results, batch) => observe(rule, results, batch) }),
+      onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
+    });
   });
+  if (flags.weightsAs === undefined || flags.weightsAs === "f32") return { ...found, deviation: null };
+  const { evaluateDeviation } = await import("./deviation.js");
+  return { ...found, deviation: await evaluateDeviation(evaluated, batches, `comparing with f32 by ${nameOf(rule)}`) };
 }
 
 export const nameOf = (rule: Rule): string => (rule === "causal" ? "the causal rule" : "top-k");

@@ -35,7 +35,7 @@ export const trainingCommands = {
   eval: declare({
     takes: "<file>",
     opens: true,
-    does: "loss, perplexity and bits per byte of a model on a text",
+    does: "loss, perplexity and bits per byte of a model on a text; how far it deviates when its weights are stored otherwise",
     options: [
       o.option(
         "--data <what>",
@@ -56,6 +56,7 @@ export const trainingCommands = {
       o.windows("all"),
       o.live,
       o.seed,
+      o.weightsAs,
       o.tunings,
       o.device,
       o.set,
