@@ -1,9 +1,10 @@
 // Builds a package that runs a model without the compiler. Equal inputs give equal files.
 import type { Program } from "../program/program.js";
 import { formatBytes } from "../runtime/errors.js";
-import { fileDtype, toBytes } from "../runtime/weights/convert.js";
+import { fileDtype, toBytes } from "../runtime/weights/to-bytes.js";
 import { matchWeights, readWeight } from "../runtime/weights/match.js";
 import type { WeightSource } from "../runtime/weights/source.js";
+import { BLOCKS_OF, isInBlocks } from "../runtime/weights/stored.js";
 import { sha256 } from "../packaged/hash.js";
 import {
   DEFAULTS,
@@ -129,7 +130,7 @@ const byName = (a: ManifestFile, b: ManifestFile): number => (a.name < b.name ? 
 
 /** Writes the weights in the order of loading, with the checkpoint's element types, split into shards. */
 async function putWeights(
-  { weights, shardBytes }: PackageInput,
+  { weights, shardBytes, programs }: PackageInput,
   run: Program,
   put: (name: string, bytes: Uint8Array) => Promise<void>,
   progress: (done: number, total: number) => void,
@@ -150,7 +151,7 @@ async function putWeights(
   };
   for (const weight of run.weights) {
     const keys = matched.get(weight)!;
-    const values = await stored(weight, keys, weights);
+    const values = await stored(weight, keys, weights, typeRead(programs, weight.path));
     tensors.push({
       key: weight.path,
       dtype: values.dtype,
@@ -173,16 +174,31 @@ async function putWeights(
   return { shards, tensors };
 }
 
+/** The types in files of what kernels read in less than words. */
+const NARROW = { f16: "F16", bf16: "BF16", ...BLOCKS_OF } as const;
+
+/** The type in which all programs read a weight, if it takes less than words and a file can hold it so; else null. */
+function typeRead({ run, generation }: Programs, path: string): string | null {
+  const programs = [run, ...(generation === null ? [] : [generation.prompt, generation.step])];
+  const weights = programs.flatMap(({ weights: all }) => all.filter((w) => w.path === path && w.slots.length > 0));
+  const [form, ...others] = new Set(weights.flatMap((w) => w.slots.map((s) => s.form)));
+  if (form === undefined || form === "word" || others.length > 0) return null;
+  if ((form === "q8" || form === "q4") && !weights.every((w) => isInBlocks(w, form))) return null;
+  return NARROW[form];
+}
+
 /** The checkpoint's own bytes where one tensor holds the weight; where several do, they are read and compared. */
 async function stored(
   weight: Program["weights"][number],
   keys: readonly string[],
   source: WeightSource,
+  type: string | null,
 ): Promise<{ readonly dtype: string; readonly bytes: Uint8Array }> {
   const [key] = keys;
-  if (key !== undefined && keys.length === 1)
-    return { dtype: source.tensors.get(key)!.dtype, bytes: await source.read(key) };
-  const dtype = fileDtype(weight.dtype);
+  const own = key === undefined ? null : source.tensors.get(key)!.dtype;
+  if (key !== undefined && own !== null && keys.length === 1 && (type === null || type === own))
+    return { dtype: own, bytes: await source.read(key) };
+  const dtype = type ?? fileDtype(weight.dtype);
   return { dtype, bytes: toBytes(await readWeight(weight, keys, source), dtype) };
 }
 

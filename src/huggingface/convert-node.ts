@@ -1,22 +1,18 @@
 // Converts a dense checkpoint to a Mixture-of-Depths model that initially computes the same function: model text,
 // weights, tokenizer. Node only.
 import { countOf } from "../base/collections.js";
-import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
 import { check } from "../check/check.js";
 import { invariant } from "../base/invariant.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { initialWeightsInTurns } from "../runtime/init.js";
 import { readingInTurns } from "../runtime/weights/in-turns.js";
 import { matchWeights, readWeight, type Words } from "../runtime/index.js";
-import { isGgufPath } from "../runtime/gguf/header-node.js";
-import { leftover, openWeights, saveWeights } from "../runtime/node.js";
-import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
+import { openWeights, saveWeights } from "../runtime/node.js";
 import { decoderSource, type Routing } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
-import { checkpointConfig, checkpointText, readConfigText } from "./folder-node.js";
+import { checkpointConfig } from "./folder-node.js";
+import { expectFree, writeModelFolder } from "./model-folder-node.js";
 
 export interface ConvertOptions {
   readonly routing: Routing;
@@ -64,10 +60,7 @@ export async function convertFolder(
   output: string,
   { routing, seed, weights: named }: ConvertOptions,
 ): Promise<Converted> {
-  if (existsSync(output) && readdirSync(output).length > 0)
-    throw new CheckpointError("bad-option", `${output} is there already`, {
-      hint: "name a folder that is not, or that is empty",
-    });
+  expectFree(output);
   const config = checkpointConfig(folder);
   if (routing.every > config.depth)
     throw new CheckpointError(
@@ -85,23 +78,10 @@ export async function convertFolder(
   const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
   invariant(model !== null, "the routed model of a configuration does not check");
   const weights = model.weights.map((weight) => asProgramWeight(weight));
-  const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
-  const gone = leftover(fresh);
-  try {
-    mkdirSync(fresh);
-    writeFileSync(join(fresh, MODEL_FILE), text);
-    const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
-    await writeWeights(dense, join(fresh, "model.safetensors"), { weights, ignore: model.ignore, kept }, seed);
-    for (const [name, text] of await textsOf(folder)) writeFileSync(join(fresh, name), text);
-    if (files.generationConfig === null) await writeEnds(folder, fresh);
-    if (existsSync(output)) rmSync(output, { recursive: true });
-    renameSync(fresh, output);
-  } catch (error) {
-    rmSync(fresh, { recursive: true, force: true });
-    throw error;
-  } finally {
-    gone();
-  }
+  const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
+  await writeModelFolder(output, folder, text, (to) =>
+    writeWeights(dense, to, { weights, ignore: model.ignore, kept }, seed),
+  );
   const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + countOf(w.shape), 0);
   return {
     model: model.name,
@@ -151,24 +131,4 @@ async function writeWeights(
   } finally {
     await source.close();
   }
-}
-
-/** The tokenizer's files and the defaults of generation, by the names of such files. */
-async function textsOf(folder: string): Promise<readonly (readonly [name: string, text: string])[]> {
-  if (isGgufPath(folder)) {
-    const texts = (await openGgufTokenizer(folder))?.texts;
-    if (texts === undefined) return [];
-    const config = texts.config === null ? [] : [["tokenizer_config.json", texts.config] as const];
-    return [["tokenizer.json", texts.tokenizer], ...config];
-  }
-  const { tokenizer, tokenizerConfig, chatTemplate, generationConfig } = checkpointFiles(folder);
-  return [tokenizer, tokenizerConfig, chatTemplate, generationConfig].flatMap((file) =>
-    file === null ? [] : [[basename(file), readConfigText(file)] as const],
-  );
-}
-
-/** Writes the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
-async function writeEnds(from: string, to: string): Promise<void> {
-  const { ends } = (await checkpointText(from)).generation;
-  if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);
 }

@@ -1,5 +1,6 @@
 // The manifest of a built package: every file with its size and hash, and the location of each weight in the shards.
 import { format, itself, list, object, Reader, text as string, version, whole } from "../program/reader.js";
+import { BLOCK, blockBytes, isBlockType } from "../program/encodings/block-file.js";
 import { FILE_DTYPES, type TensorEntry } from "../runtime/weights/source.js";
 import { PackageError } from "./errors.js";
 import { sha256 } from "./hash.js";
@@ -102,7 +103,9 @@ function readTensor(r: Reader, most: number): ManifestTensor {
     bytes: whole(0, most),
   })(r);
   const { dtype, shape, bytes } = tensor;
-  const width = FILE_DTYPES.get(dtype) ?? r.get("dtype").fail(`is ${JSON.stringify(dtype)}, which is no type`);
+  const blocks = isBlockType(dtype) ? blockBytes(dtype) / BLOCK : undefined;
+  const width =
+    blocks ?? FILE_DTYPES.get(dtype) ?? r.get("dtype").fail(`is ${JSON.stringify(dtype)}, which is no type`);
   if (shape.reduce((n, d) => n * d, width) !== bytes) r.get("bytes").fail("do not fit the shape");
   whole(0, most - bytes)(r.get("offset"));
   return tensor;

@@ -5,6 +5,7 @@ import { isFloat, type Words } from "../base/dtype.js";
 import { realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { BlockType } from "../program/encodings/block-file.js";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, escapedName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
@@ -13,9 +14,17 @@ import { readHeader } from "./gguf/header.js";
 import { isGgufPath, pullFrom } from "./gguf/header-node.js";
 import { ggufWeights } from "./gguf/weights.js";
 import { openRegular, readRegular } from "./regular-node.js";
-import { fileDtype, toBytes } from "./weights/convert.js";
+import { fileDtype, toBytes } from "./weights/to-bytes.js";
 import { parseJson } from "./weights/json.js";
-import { headerBytes, parseHeader, TRUNCATED, writeHeader, type FileTensor } from "./weights/safetensors.js";
+import {
+  headerBytes,
+  ofBytes,
+  parseHeader,
+  quantizedMetadata,
+  TRUNCATED,
+  writeHeader,
+  type FileTensor,
+} from "./weights/safetensors.js";
 import type { TensorEntry, WeightSource } from "./weights/source.js";
 
 const INDEX = "model.safetensors.index.json";
@@ -182,6 +191,8 @@ export interface SaveOptions {
   readonly floats?: "F32" | "F16" | "BF16";
   /** Paths of those that keep their own type whatever `floats` says. */
   readonly kept?: ReadonlySet<string>;
+  /** Weights that are stored in blocks along their last axis, which must be whole blocks. */
+  readonly quantized?: { readonly type: BlockType; readonly paths: ReadonlySet<string> };
 }
 
 /** Number of values converted in one piece. */
@@ -194,24 +205,30 @@ export async function saveWeights(
   values: (weight: ProgramWeight) => Words | Promise<Words>,
   options: SaveOptions = {},
 ): Promise<void> {
-  const entries = program.weights.map((weight) => ({
-    weight,
-    key: options.keys === "paths" ? weight.path : (weight.keys[0] ?? weight.path),
-    dtype:
-      options.floats !== undefined && isFloat(weight.dtype) && !options.kept?.has(weight.path)
-        ? options.floats
-        : fileDtype(weight.dtype),
-    shape: weight.shape,
-  }));
-  const header = writeHeader(entries, new Map([["format", "pt"]]));
+  const { quantized, floats, kept } = options;
+  const entries = program.weights.map((weight) => {
+    const { path, keys, shape } = weight;
+    const key = options.keys === "paths" ? path : (keys[0] ?? path);
+    const own = floats !== undefined && isFloat(weight.dtype) && !kept?.has(path) ? floats : fileDtype(weight.dtype);
+    const blocks = quantized?.paths.has(path) ? quantized.type : null;
+    return {
+      weight,
+      key,
+      blocks,
+      dtype: blocks === null ? own : "U8",
+      shape: blocks === null ? shape : ofBytes(shape, blocks),
+    };
+  });
+  const blocks = new Map(entries.flatMap(({ key, blocks }) => (blocks === null ? [] : [[key, blocks] as const])));
+  const header = writeHeader(entries, new Map([["format", "pt"], ...quantizedMetadata(blocks)]));
   await reaching("write", path, () =>
     writePieces(path, async (write) => {
       await write(header);
-      for (const { weight, dtype } of entries) {
+      for (const { weight, dtype, blocks } of entries) {
         const words = await values(weight);
         // Written in pieces, so that an interrupt is handled between two.
         for (let first = 0; first < words.length; first += PIECE)
-          await write(toBytes(words.subarray(first, first + PIECE), dtype));
+          await write(toBytes(words.subarray(first, first + PIECE), blocks ?? dtype));
       }
     }),
   );

@@ -3,10 +3,13 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { packersPart, runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { compile } from "../../src/compile.js";
 import { parseManifest } from "../../src/packaged/manifest.js";
 import { readPrograms } from "../../src/packaged/programs.js";
-import { shardedWeights } from "../../src/packaged/shards.js";
+import { shardedWeights, valuesIn } from "../../src/packaged/shards.js";
+import { fromBytes } from "../../src/runtime/weights/convert.js";
+import { asStored } from "../../src/runtime/weights/stored.js";
 import { generationOf, packageOf, programOf, startingWeights, type BuiltPackage } from "./packages.js";
 
 const MOBY = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
@@ -94,6 +97,33 @@ describe("a package", () => {
       expect(asked).toEqual([...new Set(asked)]);
     },
   );
+});
+
+describe("a package of quantized weights", () => {
+  const quantized = compile(MOBY, { set: { dim: 64, depth: 2 }, precision: { weights: "q4" } }).program!;
+
+  it("holds them as integers with scales, and their values are those that devices read", async () => {
+    const { manifest, files } = await packageOf(quantized);
+    const types = new Map(manifest.tensors.map((t) => [t.key, t.dtype]));
+    for (const { path, slots } of quantized.weights)
+      expect(types.get(path), path).toBe(slots.some((s) => s.form === "q4") ? "Q4_0" : "F32");
+    const source = shardedWeights(manifest, async (name) => files.get(name)!);
+    const wanted = startingWeights(quantized);
+    const weight = quantized.weights.find((w) => w.path === "layers.0.inner.mlp.down.weight")!;
+    const start = fromBytes(await wanted.read(weight.path), "F32", "f32") as Float32Array;
+    expect(await valuesIn(source, weight)).toEqual(asStored(weight, start));
+  });
+
+  it("carries the part of the runtime that packs them, where a bundler sees it; others do not", async () => {
+    const part = `runtime/${packersPart.file}`;
+    for (const [program, has] of [
+      [quantized, true],
+      [compile(MOBY, { set: { dim: 64, depth: 2 } }).program!, false],
+    ] as const) {
+      const { files } = await packageOf(program);
+      expect([files.has(part), text(files.get("runtime/index.js")).includes(packersPart.seen)]).toEqual([has, has]);
+    }
+  });
 });
 
 describe("a manifest that no build has written is refused", () => {

@@ -9,7 +9,7 @@ import { NO_DEFAULTS } from "../../src/packaged/text.js";
 import type { Generation } from "../../src/program/generation.js";
 import type { Program } from "../../src/program/program.js";
 import { initialValues } from "../../src/runtime/index.js";
-import { fileDtype, toBytes } from "../../src/runtime/weights/convert.js";
+import { fileDtype, toBytes } from "../../src/runtime/weights/to-bytes.js";
 import type { WeightSource } from "../../src/runtime/weights/source.js";
 
 export function programOf(source: string, set: Readonly<Record<string, string | number>> = {}): Program {

@@ -223,7 +223,7 @@ describe("what is wrong with a run's folder is said:", () => {
   });
 });
 
-it("eval tells how far quantised weights deviate", async () => {
+it("eval tells how far quantized weights deviate", async () => {
   const moby = ["examples/moby.mod", "--weights", "examples/moby.safetensors", "--data", "examples/moby-dick.txt"];
   const words = ["eval", ...moby, "--windows", "1", "--rule", "top-k", "--weights-as"];
   const { status, stdout } = await run([...words, "q8", "--json"]);

@@ -1,7 +1,7 @@
 // Small decoders as Hugging Face stores them: a configuration of each kind, and random weights under its keys.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { toBytes } from "../../src/runtime/weights/convert.js";
+import { toBytes } from "../../src/runtime/weights/to-bytes.js";
 import { writeSafetensors } from "../../src/runtime/weights/safetensors.js";
 import { random } from "../random.js";
 

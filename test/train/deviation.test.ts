@@ -1,4 +1,4 @@
-// How far quantised weights deviate: the divergence by its definition, and each choice that changed counted.
+// How far quantized weights deviate: the divergence by its definition, and each choice that changed counted.
 import { describe, expect, it } from "vitest";
 import { compareRows, deviationOf, type Runs } from "../../src/train/deviation.js";
 import type { Batch } from "../../src/train/types.js";

@@ -4,11 +4,12 @@ import { countOf } from "../../base/collections.js";
 import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeightsInTurns } from "../../runtime/init.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
-import { openWeights, saveWeights } from "../../runtime/node.js";
+import { openWeights, saveWeights, type SaveOptions } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
+import { BLOCKS_OF, pathsInBlocks } from "../../runtime/weights/stored.js";
 import { turn } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { checkFile } from "../source/frontend.js";
+import { checkFile, compileFile } from "../source/frontend.js";
 import { folderOf } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
@@ -26,11 +27,12 @@ export async function init(file: string, flags: Flags<typeof weightCommands.init
   const from = flags.weights ?? (flags.seed === undefined ? folderOf(file)?.weights : null) ?? null;
   const { model } = await checkFile(file, flags);
   const weights = model.weights.map((weight) => asProgramWeight(weight));
+  const stored = await storedAs(file, flags);
   const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>
     saveWeights(flags.output, { weights }, values, {
       keys: flags.paths ? "paths" : "mapped",
       kept: new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : []))),
-      ...(flags.weightsAs === undefined ? {} : { floats: FLOATS[flags.weightsAs] }),
+      ...stored,
     });
   if (from === null) await save(initialWeightsInTurns(seed, turn));
   else await fromCheckpoint(from, { weights, ignore: model.ignore }, save);
@@ -75,3 +77,14 @@ async function fromCheckpoint(
 }
 
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
+
+/** How the file holds floats: all in one type, or those in blocks that a device reads so, and the others as they are. */
+async function storedAs(
+  file: string,
+  { weightsAs: type, ...flags }: Flags<typeof weightCommands.init>,
+): Promise<Pick<SaveOptions, "floats" | "quantized">> {
+  if (type === undefined) return {};
+  if (type !== "q8" && type !== "q4") return { floats: FLOATS[type] };
+  const { program } = await compileFile(file, { ...flags, weightsAs: type }, { show: () => undefined });
+  return { quantized: { type: BLOCKS_OF[type], paths: pathsInBlocks(program, type) } };
+}

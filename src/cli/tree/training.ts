@@ -35,7 +35,9 @@ export const trainingCommands = {
   eval: declare({
     takes: "<file>",
     opens: true,
-    does: "loss, perplexity and bits per byte of a model on a text; how far it deviates when its weights are stored otherwise",
+    does:
+      "loss, perplexity and bits per byte of a model on a text; how far it deviates when its weights are stored " +
+      "otherwise",
     options: [
       o.option(
         "--data <what>",

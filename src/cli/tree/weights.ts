@@ -3,8 +3,10 @@ import { bytesOf } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 
-/** Types of floats in files of weights. */
-const FILE_FLOATS = ["f32", "f16", "bf16"] as const;
+/** Types of weights that are stored in blocks. */
+const IN_BLOCKS = ["q8", "q4"] as const;
+/** Types of weights in files. */
+const IN_FILES = ["f32", "f16", "bf16", ...IN_BLOCKS] as const;
 
 export const weightCommands = {
   init: declare({
@@ -27,8 +29,12 @@ export const weightCommands = {
           "the model is one that holds weights)",
       ),
       o
-        .option("--weights-as <type>", "the type in which floats are written (default: as the model has them)")
-        .choices(FILE_FLOATS),
+        .option(
+          "--weights-as <type>",
+          "the type in which floats are written; q8 and q4: weights of products and tables as integers with scales " +
+            "(default: as the model has them)",
+        )
+        .choices(IN_FILES),
       o.option("--paths", "key tensors by their paths, not by what `names` says"),
       o.set,
       o.model,
@@ -39,6 +45,18 @@ export const weightCommands = {
     takes: "<checkpoint>",
     does: "write the .mod file that a checkpoint's config.json, or a GGUF file, describes",
     options: [o.printed("-o, --output <path>", "the file to write (default: print it)"), o.json],
+  }),
+  quantize: declare({
+    takes: "<checkpoint>",
+    does: "write a checkpoint with the weights of its products and tables as integers with scales",
+    options: [
+      o.required("-o, --output <folder>", "the folder to write, which opens as the checkpoint does"),
+      o
+        .option("--weights-as <type>", "q8: integers of eight bits, 34 bytes for 32 of them; q4: of four, 18 bytes")
+        .choices(IN_BLOCKS)
+        .default("q8"),
+      o.json,
+    ],
   }),
   convert: declare({
     takes: "<checkpoint>",

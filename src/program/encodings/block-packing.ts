@@ -6,10 +6,8 @@
 // the integers are in the order of the values. Scales are in the order of the blocks' first values.
 import type { Words } from "../../base/dtype.js";
 import { f16Values, roundToF16, toF16 } from "../../base/f16.js";
+import { BLOCK } from "./block-file.js";
 import type { Pack, Packer, WritePiece } from "./encoding.js";
-
-/** Values of a block. */
-export const BLOCK = 32;
 
 /** Integers of `bits` bits, from −2^(bits − 1) on. */
 export interface Blocks {
@@ -40,7 +38,7 @@ export function roundedInBlocks(blocks: Blocks, values: Words, stride: number): 
   for (let group = 0; group < values.length; group += BLOCK * stride)
     for (let first = group; first < group + stride; first++) {
       for (let k = 0; k < BLOCK; k++) block[k] = values[first + k * stride]!;
-      const scale = f16Values()[quantise(blocks, block, integers)]!;
+      const scale = f16Values()[quantize(blocks, block, integers)]!;
       for (let k = 0; k < BLOCK; k++) read[first + k * stride] = scale * integers[k]!;
     }
   return read;
@@ -48,10 +46,10 @@ export function roundedInBlocks(blocks: Blocks, values: Words, stride: number): 
 
 /**
  * Writes the integers of a block; returns the bits of its scale. Where integers and a scale can give the values
- * exactly, they do: what was quantised once loses nothing the second time. A block with NaN or an infinite value
+ * exactly, they do: what was quantized once loses nothing the second time. A block with NaN or an infinite value
  * becomes NaN.
  */
-function quantise(blocks: Blocks, values: Float32Array, integers: Int8Array): number {
+export function quantize(blocks: Blocks, values: Float32Array, integers: Int8Array): number {
   let top = 0;
   let sound = true;
   for (const x of values) {
@@ -162,7 +160,7 @@ class BlockPacker implements Packer {
     for (let from = 0, number = first * stride; from < values.length; from += BLOCK * stride)
       for (let column = 0; column < stride; column++, number++) {
         for (let k = 0; k < BLOCK; k++) this.#block[k] = values[from + k * stride + column]!;
-        this.#scales[number] = quantise(this.#blocks, this.#block, this.#integers);
+        this.#scales[number] = quantize(this.#blocks, this.#block, this.#integers);
         for (let k = 0; k < BLOCK; k++) {
           const place = (from * bits) / 8 + placeOf(bits, stride, k, column);
           if (bits === 8) bytes[place] = this.#integers[k]!;

@@ -2,10 +2,9 @@
 import { bug } from "../../base/invariant.js";
 import { isFloat, type DType, type Words } from "../../base/dtype.js";
 import { f16Values, roundToF16 } from "../../base/f16.js";
-import { encodeBf16 } from "../../program/encodings/bf16.js";
-import { encodeF16 } from "../../program/encodings/f16.js";
+import { fromBlocks, isBlockType } from "../../program/encodings/block-file.js";
 
-const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16"]);
+const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16", "Q8_0", "Q4_0"]);
 const INTEGERS: ReadonlySet<string> = new Set(["I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"]);
 
 /**
@@ -23,11 +22,11 @@ export function converts(from: string, to: DType): boolean {
  * types.
  */
 export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | string {
-  const data = readable(bytes, from);
+  const data = isBlockType(from) ? fromBlocks(bytes, from) : readable(bytes, from);
   switch (to) {
     case "f32":
     case "f16":
-      return toFloats(data, from, to);
+      return toFloats(data, isBlockType(from) ? "F32" : from, to);
     case "u32":
       return whole(data, new Uint32Array(data.length), 0, 0xffffffff, "u32");
     case "i32":
@@ -109,32 +108,4 @@ function whole<T extends Uint32Array | Int32Array>(
     out[i] = value;
   }
   return out;
-}
-
-/** The element type that a file uses for a program's type. */
-export const fileDtype = (dtype: DType): string =>
-  ({ f32: "F32", f16: "F16", u32: "U32", i32: "I32", bool: "BOOL" })[dtype];
-
-/** The bytes of a tensor in element type `to`; floats may be stored as F32, F16 or BF16. */
-export function toBytes(words: Words, to: string): Uint8Array {
-  switch (to) {
-    case "F32":
-    case "U32":
-    case "I32":
-      return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-    case "F16":
-      return twoBytesEach(words, encodeF16);
-    case "BF16":
-      return twoBytesEach(words, encodeBf16);
-    case "BOOL":
-      return Uint8Array.from(words);
-    default:
-      return bug(`no values are written as ${to}`);
-  }
-}
-
-function twoBytesEach(words: Words, encode: typeof encodeF16): Uint8Array {
-  const bits = new Uint16Array(words.length);
-  encode(words, bits);
-  return new Uint8Array(bits.buffer);
 }

@@ -1,13 +1,14 @@
 // Compares and converts weights in pieces, so that the event loop can handle other events, such as an interrupt,
 // between two.
 import { countOf } from "../../base/collections.js";
+import { blockBytes, isBlockType } from "../../program/encodings/block-file.js";
 import type { ProgramWeight } from "../../program/program.js";
 import { inTurns, type Pause } from "../turns.js";
 import type { Words } from "../../base/dtype.js";
 import { fromBytes } from "./convert.js";
 import type { Reading } from "./match.js";
 
-/** Bytes of a piece: a multiple of the size of any value. */
+/** Bytes of a piece, a multiple of the size of any value; or the whole blocks in them. */
 const PIECE_BYTES = 1 << 21;
 
 export const readingInTurns = (pause: Pause): Reading => ({
@@ -36,8 +37,9 @@ function* floatsFrom(
   if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // unchanged
   const out = new Float32Array(countOf(shape));
   const size = bytes.length / out.length;
-  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
-    const words = fromBytes(bytes.subarray(at, at + PIECE_BYTES), from, dtype);
+  const piece = PIECE_BYTES - (isBlockType(from) ? PIECE_BYTES % blockBytes(from) : 0);
+  for (let at = 0; at < bytes.length; at += piece) {
+    const words = fromBytes(bytes.subarray(at, at + piece), from, dtype);
     if (typeof words === "string") return words;
     out.set(words, at / size);
     yield;

@@ -1,6 +1,7 @@
 // The safetensors format (https://github.com/huggingface/safetensors): a length, a JSON header, and the tensors one
 // after the other.
 import { bug } from "../../base/invariant.js";
+import { BLOCK, blockBytes, isBlockType, type BlockType } from "../../program/encodings/block-file.js";
 import { quotedName, escapedName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
 import { parseJson, type Json } from "./json.js";
@@ -95,8 +96,52 @@ export function parseHeader(header: Uint8Array, fileBytes: number | null, file: 
     else tensors.set(key, parseEntry(key, entry, data, fileBytes ?? Infinity, file));
   }
   checkRanges(tensors, data, fileBytes, file);
+  for (const [key, type] of quantizedIn(metadata, file)) tensors.set(key, asBlocks(key, tensors.get(key), type, file));
   return { tensors, metadata };
 }
+
+/**
+ * The entry of the metadata that says which tensors hold blocks: a JSON object with a type for each key. The bytes of
+ * such a tensor are those of its blocks, row by row; other programs see it as U8, its last dimension that of the bytes.
+ */
+const QUANTIZED = "modc.quantized";
+
+/** The metadata of a file in which these tensors hold blocks. */
+export const quantizedMetadata = (types: ReadonlyMap<string, BlockType>): readonly (readonly [string, string])[] =>
+  types.size === 0 ? [] : [[QUANTIZED, JSON.stringify(Object.fromEntries(types))]];
+
+function quantizedIn(metadata: ReadonlyMap<string, string>, file: string): ReadonlyMap<string, string> {
+  const text = metadata.get(QUANTIZED);
+  if (text === undefined) return new Map();
+  let json: Json;
+  try {
+    json = parseJson(text);
+  } catch (cause) {
+    throw new WeightsError(`${file} has a broken header: its ${QUANTIZED} is no JSON`, { cause });
+  }
+  if (!isObject(json) || ![...json.values()].every((type) => typeof type === "string"))
+    throw new WeightsError(`${file} has a broken header: its ${QUANTIZED} is no object of types`);
+  return json as ReadonlyMap<string, string>; // as just checked
+}
+
+/** A tensor of bytes as the blocks that it holds. */
+function asBlocks(key: string, tensor: FileTensor | undefined, type: string, file: string): FileTensor {
+  const fail = (what: string): never => {
+    throw new WeightsError(`${file}: tensor ${quotedName(key)} ${what}`);
+  };
+  if (!isBlockType(type)) return fail(`is of blocks of type ${quotedName(type)}, which modc does not know`);
+  if (!tensor) return fail(`is said to hold blocks, and is not there`);
+  const bytes = tensor.shape.at(-1);
+  if (tensor.dtype !== "U8" || bytes === undefined || bytes % blockBytes(type) !== 0)
+    return fail(`holds no whole blocks of ${type}: it is ${tensor.dtype} of shape [${tensor.shape.join(", ")}]`);
+  return { ...tensor, dtype: type, shape: [...tensor.shape.slice(0, -1), (bytes / blockBytes(type)) * BLOCK] };
+}
+
+/** A tensor of blocks as it is written: of bytes. */
+export const ofBytes = (shape: readonly number[], type: BlockType): readonly number[] => [
+  ...shape.slice(0, -1),
+  (shape.at(-1)! / BLOCK) * blockBytes(type),
+];
 
 function headerJson(header: Uint8Array, file: string): ReadonlyMap<string, Json> {
   let json: Json;

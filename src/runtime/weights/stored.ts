@@ -1,7 +1,9 @@
 // Rounds a weight's values as a device stores them.
 import type { Words } from "../../base/dtype.js";
+import { BLOCK, type BlockType } from "../../program/encodings/block-file.js";
+import type { EncodingName } from "../../program/encodings/encoding.js";
 import { rounded } from "../../program/encodings/rounded.js";
-import type { ProgramWeight } from "../../program/program.js";
+import type { Program, ProgramWeight } from "../../program/program.js";
 
 /** The values as kernels read them, if all slots of the weight have one encoding. */
 export function asStored({ slots }: Pick<ProgramWeight, "slots">, words: Words): Words {
@@ -11,3 +13,29 @@ export function asStored({ slots }: Pick<ProgramWeight, "slots">, words: Words):
   const { layout } = slots[0]!;
   return rounded[form](words, layout.kind === "panels" && !layout.transposed ? layout.width : 1);
 }
+
+/** The type of blocks in files that an encoding's are. */
+export const BLOCKS_OF = { q8: "Q8_0", q4: "Q4_0" } as const satisfies Partial<Record<EncodingName, BlockType>>;
+
+/** Whether a file can hold the weight in the blocks that kernels read: along its last axis, in all slots. */
+export function isInBlocks(
+  { slots, shape }: Pick<ProgramWeight, "slots" | "shape">,
+  form: keyof typeof BLOCKS_OF,
+): boolean {
+  const last = shape.length - 1;
+  return (
+    slots.length > 0 &&
+    slots.every(
+      ({ form: own, layout, part }) =>
+        own === form &&
+        (layout.kind === "given" || layout.transposed) &&
+        (part === null || part.axis !== last || part.start % BLOCK === 0),
+    )
+  );
+}
+
+/** Paths of a program's weights that a file can hold so. */
+export const pathsInBlocks = (
+  { weights }: Pick<Program, "weights">,
+  form: keyof typeof BLOCKS_OF,
+): ReadonlySet<string> => new Set(weights.flatMap((w) => (isInBlocks(w, form) ? [w.path] : [])));

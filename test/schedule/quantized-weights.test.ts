@@ -1,4 +1,4 @@
-// Weights in blocks of integers with a scale: what devices compute is what f32 of the quantised values gives, in every
+// Weights in blocks of integers with a scale: what devices compute is what f32 of the quantized values gives, in every
 // kernel that reads them; a quarter and an eighth of the memory; and no choice depends on it.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -96,7 +96,7 @@ describe("on the device", { timeout: 60_000 }, () => {
     { name: "moe", source: example("moe"), set: { dim: 64, depth: 1, vocab: 50 }, vocab: 50 },
   ];
 
-  it.each(TYPES)("%s gives what f32 of the quantised values gives", async (weights) => {
+  it.each(TYPES)("%s gives what f32 of the quantized values gives", async (weights) => {
     const rng = random(8);
     for (const [m, { name, source, set, vocab }] of models.entries())
       for (const [t, options] of targets().entries()) {
@@ -114,7 +114,7 @@ describe("on the device", { timeout: 60_000 }, () => {
           expect(difference / largest(wanted), `${name}, ${length} tokens`).toBeLessThan(1e-5);
           const unrounded = await outputOf(whole, tokens, initial);
           const rounding = largest(unrounded.map((x, i) => x - wanted[i]!)) / largest(wanted);
-          expect(rounding, "quantisation shows").toBeGreaterThan(1e-3);
+          expect(rounding, "quantization shows").toBeGreaterThan(1e-3);
         }
       }
   });

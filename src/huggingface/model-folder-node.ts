@@ -1,0 +1,66 @@
+// Writes the folder of a model made from a checkpoint: model text, weights, tokenizer. Node only.
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { isGgufPath } from "../runtime/gguf/header-node.js";
+import { leftover } from "../runtime/node.js";
+import { openGgufTokenizer } from "../tokenizer/tokenizer-node.js";
+import { CheckpointError } from "./errors.js";
+import { checkpointFiles, MODEL_FILE } from "./files-node.js";
+import { checkpointText, readConfigText } from "./folder-node.js";
+
+/** Throws CheckpointError where the folder is there and not empty. */
+export function expectFree(output: string): void {
+  if (existsSync(output) && readdirSync(output).length > 0)
+    throw new CheckpointError("bad-option", `${output} is there already`, {
+      hint: "name a folder that is not, or that is empty",
+    });
+}
+
+/**
+ * Writes a folder that commands open like the checkpoint `from`, with this text as its model, and weights at the path
+ * that `writeWeights` is given. It appears complete or not at all.
+ */
+export async function writeModelFolder(
+  output: string,
+  from: string,
+  text: string,
+  writeWeights: (path: string) => Promise<void>,
+): Promise<void> {
+  const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
+  const gone = leftover(fresh);
+  try {
+    mkdirSync(fresh);
+    writeFileSync(join(fresh, MODEL_FILE), text);
+    await writeWeights(join(fresh, "model.safetensors"));
+    for (const [name, own] of await textsOf(from)) writeFileSync(join(fresh, name), own);
+    if (checkpointFiles(from).generationConfig === null) await writeEnds(from, fresh);
+    if (existsSync(output)) rmSync(output, { recursive: true });
+    renameSync(fresh, output);
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true });
+    throw error;
+  } finally {
+    gone();
+  }
+}
+
+/** The tokenizer's files and the defaults of generation, by the names of such files. */
+async function textsOf(folder: string): Promise<readonly (readonly [name: string, text: string])[]> {
+  if (isGgufPath(folder)) {
+    const texts = (await openGgufTokenizer(folder))?.texts;
+    if (texts === undefined) return [];
+    const config = texts.config === null ? [] : [["tokenizer_config.json", texts.config] as const];
+    return [["tokenizer.json", texts.tokenizer], ...config];
+  }
+  const { tokenizer, tokenizerConfig, chatTemplate, generationConfig } = checkpointFiles(folder);
+  return [tokenizer, tokenizerConfig, chatTemplate, generationConfig].flatMap((file) =>
+    file === null ? [] : [[basename(file), readConfigText(file)] as const],
+  );
+}
+
+/** Writes the end-of-text settings of `config.json`, which itself is not copied, since it describes the dense model. */
+async function writeEnds(from: string, to: string): Promise<void> {
+  const { ends } = (await checkpointText(from)).generation;
+  if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);
+}
