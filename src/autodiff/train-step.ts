@@ -7,6 +7,7 @@ import { reachedStarts } from "../ir/reach.js";
 import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
 import { LARGEST, type DType } from "../base/dtype.js";
+import { normOf } from "./gradient-norm.js";
 import { gradients } from "./gradients.js";
 import { recomputing } from "./layers.js";
 import { accumulateReductions, wholeUpdates, type Updates } from "./updates.js";
@@ -247,14 +248,6 @@ const plainInput = (node: Node<"input">): GraphInput => ({
   least: 0,
   below: null,
 });
-
-/** The global norm √Σ g² of all gradients. */
-function normOf(emit: Emit, m: Algebra, all: readonly Node[]): Node {
-  const squares = all.map((g) =>
-    emit.node("sum", [m.powi(g, 2)], { axes: typeOf(g).shape.map((_, i) => i), keep: false }),
-  );
-  return m.sqrt(squares.reduce((sum, s) => m.add(sum, s), m.number(0)));
-}
 
 /** The clipping factor of the gradients: min(1, clip / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. */
 const clipping = (m: Algebra, norm: Node, clip: number | null): Node =>

@@ -247,6 +247,23 @@ model M(dim: int = 64, n: int = ${experts}) {
     expect(choosing(room, experts).slice(1)).toEqual(["gating", "top_rows", ...EVERY]);
   });
 
+  it("adds up the squares of all experts' gradients in as many steps, whatever their number", () => {
+    const reductions = (experts: number): number => {
+      const { graph } = compile(
+        `import { MoE, SwiGLU } from "std"
+model M(dim: int = 64, n: int = ${experts}) {
+  moe: MoE([for e in 0..n: SwiGLU(dim, 96)], dim, 2)
+  objective(x: f32[B, T <= 64, dim]) { loss square = mean((x + moe(x)) ^ 2) }
+}`,
+        { target: PORTABLE, program: "train-step" },
+      );
+      if (!graph) throw new Error("the source does not compile");
+      const files = schedule(graph, PORTABLE).steps.map((s) => (s.kind === "dispatch" ? s.kernel.file : s.kind));
+      return files.filter((file) => /^(reduce|row_sums)/.test(file)).length;
+    };
+    expect(reductions(17)).toBeLessThanOrEqual(reductions(9) + 1);
+  });
+
   it("is computed in parts of its experts where a binding holds no more", async () => {
     const own = made({ batch: 2, tokens: 30, lengths: [30, 11] }, { dim: 64, hidden: 96, experts: 7, k: 2 });
     const expected = evaluate(own.graph, own.options).outputs.get("y0")!.data;
