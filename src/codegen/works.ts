@@ -5,13 +5,14 @@ import type { TensorType } from "../ir/types.js";
 import type { OpName } from "../ir/vocabulary.js";
 import type { Touched } from "../ops/define.js";
 import { ops } from "../ops/index.js";
+import { membersOf, sharesOfMembers } from "../ops/members.js";
 import { bytesOf } from "../ops/shapes.js";
 import { costOf } from "../ops/traits.js";
 import { encodings } from "../program/encodings/index.js";
 import type { ProgramOperator, ProgramOrigin, ProgramWork } from "../program/program.js";
 import type { Plan, PlanStep } from "../schedule/plan.js";
-import { rational } from "../size/rational.js";
-import { addSizes, multiplySizes, printSize, sizeOf, type Size } from "../size/size.js";
+import { compare, ONE, rational, type Rational } from "../size/rational.js";
+import { addSizes, applySize, equalSizes, multiplySizes, normal, printSize, sizeOf, type Size } from "../size/size.js";
 import type { LineTable } from "./lines.js";
 
 export interface Works {
@@ -27,7 +28,7 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
   const places = new Locations(lines);
   const order = new Map(nodesOf(plan.graph).map((node, i) => [node, i]));
   const traffic = new Traffic(plan, units);
-  const costs = new Map<object, Pick<ProgramWork, "flops" | "bytes">>();
+  const costs = new Map<object, WorkCost>();
   const works = units.map((unit): ProgramWork => {
     const [primary] = unit.nodes;
     invariant(primary, "a step computes nothing");
@@ -38,7 +39,9 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     const operators = nodes.map((n): ProgramOperator => ({ op: n.op, origin: places.of(n.origin) }));
     // Equal steps share their array of uniforms and have the same cost, so that repeated layers are counted once.
     const key = unit.steps.flatMap((s) => (s.kind === "dispatch" ? [s.uniforms] : []))[0]!;
-    let cost = costs.get(key);
+    // Of two kinds of experts the shares may differ where the sizes are equal.
+    const ofExperts = nodes.some((node) => membersOf(node) !== null);
+    let cost = ofExperts ? costOfGroup(unit, traffic) : costs.get(key);
     if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic)));
     return { ops: operators, main: nodes.indexOf(primary), ...cost };
   });
@@ -202,17 +205,32 @@ function viewKey(node: Node, ids: Map<Node, number>): number {
 /** How much of its inputs and of its result a node touches; null: all. */
 const touched = <K extends OpName>(node: Node<K>): Touched | null => ops[node.op].touches?.(node) ?? null;
 
-function costOfGroup(unit: StepGroup, traffic: Traffic): Pick<ProgramWork, "flops" | "bytes"> {
-  let flops: Size = 0;
-  for (const node of unit.nodes) flops = addSizes(flops, costOf(node).flops);
+type WorkCost = Pick<ProgramWork, "flops" | "denseFlops" | "bytes">;
+
+function costOfGroup(unit: StepGroup, traffic: Traffic): WorkCost {
+  let [flops, dense]: [Size, Size] = [0, 0];
+  for (const node of unit.nodes) {
+    const { existing, members } = sharesOfMembers(node);
+    const own = shareOf(existing, costOf(node).flops);
+    flops = addSizes(flops, shareOf(members, own));
+    dense = addSizes(dense, own);
+  }
   const copies = unit.steps.filter((s) => s.kind !== "dispatch");
   let bytes = traffic.bytes(unit);
   for (const step of copies) bytes = addSizes(bytes, bytesMoved(step));
-  return { flops: sizeText(flops), bytes: sizeText(bytes) };
+  return {
+    flops: sizeText(flops),
+    ...(equalSizes(flops, dense) ? {} : { denseFlops: sizeText(dense) }),
+    bytes: sizeText(bytes),
+  };
 }
 
+/** In whole operations. */
+const shareOf = (share: Rational, flops: Size): Size =>
+  compare(share, ONE) === 0 ? flops : applySize("ceil", [normal(multiplySizes(sizeOf(share), flops))]);
+
 /** The cost of a group without a dispatch: the bytes of its copies and clears. */
-function copyCost(unit: StepGroup): Pick<ProgramWork, "flops" | "bytes"> {
+function copyCost(unit: StepGroup): WorkCost {
   return { flops: 0, bytes: sizeText(unit.steps.map(bytesMoved).reduce(addSizes, 0)) };
 }
 

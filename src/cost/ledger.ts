@@ -15,7 +15,7 @@ import { multiplySizes, printSize, type Size } from "../size/size.js";
 import { morConvention } from "./convention.js";
 import { mixturesOf, type Mixture } from "./experts.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
-import { sharesOfMembers } from "./members.js";
+import { sharesOfMembers } from "../ops/members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
 

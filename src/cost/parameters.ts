@@ -6,7 +6,7 @@ import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { atomsOf, axisSize, normal, rowsSize, type Size } from "../size/size.js";
 import { languageModelHeads } from "./convention.js";
-import { membersOf } from "./members.js";
+import { membersOf } from "../ops/members.js";
 import { resolveShares, type RunShares, type SizeValues } from "./shares.js";
 
 /** Numbers of values in weights. */

@@ -12,13 +12,21 @@ export interface StepSizes {
   readonly extents: ReadonlyMap<string, number>;
 }
 
-/** Floating-point operations of all steps; a multiply-add counts as two. */
-export function flopsOf(program: Pick<Program, "works" | "live">, { rows, extents }: StepSizes): number {
+/**
+ * Floating-point operations of all steps; a multiply-add counts as two. `dense`: were all experts real ones, where some
+ * do nothing.
+ */
+export function flopsOf(
+  program: Pick<Program, "works" | "live">,
+  { rows, extents }: StepSizes,
+  { dense }: { readonly dense: boolean },
+): number {
   // valid: checked when the program was parsed
   const live = new Map(program.live.map((l) => [l.name, parseRational(l.default)!]));
   let sum: Rational = ZERO;
-  for (const { flops } of program.works) {
-    const value = evaluateSize(typeof flops === "number" ? flops : parseSize(flops), (atom) => {
+  for (const { flops, denseFlops = flops } of program.works) {
+    const text = dense ? denseFlops : flops;
+    const value = evaluateSize(typeof text === "number" ? text : parseSize(text), (atom) => {
       if (atom.kind === "live") return live.get(atom.name)!;
       return (atom.kind === "rows" ? rows : extents).get(atom.axis) ?? rows.get(atom.axis) ?? 0;
     });

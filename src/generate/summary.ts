@@ -116,6 +116,7 @@ function flopsPerToken(
       (i) => added[i]!,
       (i) => mean[i]!,
     ),
+    { dense: false },
   );
   const dense = flopsOf(
     step,
@@ -123,6 +124,7 @@ function flopsPerToken(
       () => steps,
       () => mean[0]!,
     ),
+    { dense: true },
   );
   return { own: own / steps, dense: dense / steps };
 }

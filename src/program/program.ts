@@ -327,8 +327,10 @@ export interface ProgramWork {
   readonly ops: readonly ProgramOperator[];
   /** Index of the main operator in `ops`, after which the work is named. */
   readonly main: number;
-  /** Floating-point operations; a multiply-add is two. */
+  /** Floating-point operations; a multiply-add is two. Experts count by the entries that they are expected to have. */
   readonly flops: SizeText;
+  /** The operations were all experts real ones, where some do nothing. */
+  readonly denseFlops?: SizeText;
   /** Bytes read from and written to memory, counting every operand once. */
   readonly bytes: SizeText;
 }

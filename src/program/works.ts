@@ -5,10 +5,12 @@ import { itself, list, object, orNull, placeIn, text, whole, type Read, type Rea
 /** One of `works`; `origins`: how many places there are. */
 export function readWork(r: Reader, size: Read<SizeText>, origins: number): ProgramWork {
   const origin = orNull(placeIn(origins));
-  const work = object({
+  const dense = Object.hasOwn(r.value as object, "denseFlops") ? { denseFlops: size } : {};
+  const work = object<Omit<ProgramWork, "main"> & { readonly main: Reader }>({
     ops: list(object({ op: text, origin })),
     main: itself,
     flops: size,
+    ...dense,
     bytes: size,
   })(r);
   return { ...work, main: placeIn(work.ops.length)(work.main) };

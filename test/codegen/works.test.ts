@@ -5,7 +5,9 @@ import { compile } from "../../src/compile.js";
 import { emit } from "../../src/codegen/emit.js";
 import { ledger } from "../../src/cost/ledger.js";
 import type { Program, ProgramWork } from "../../src/program/program.js";
+import { parseProgram, printProgram } from "../../src/program/serialize.js";
 import { PORTABLE, portable } from "../../src/program/target.js";
+import { WorkCosts } from "../../src/runtime/profile/profile.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { resolveSizes } from "../../src/size/axes.js";
 import { parseSize } from "../../src/size/parse-size.js";
@@ -67,6 +69,38 @@ describe("works", () => {
     expect(steps.length).toBeGreaterThan(1);
     expect(steps.map((s) => s.work)).toEqual(steps.map(() => 0));
     expect(works).toMatchObject([{ flops: "256*rows(T)", bytes: "144*rows(T) + 512" }]);
+  });
+});
+
+describe("of experts", () => {
+  const works = (experts: string, chosen: string) => {
+    const source = `import { Linear, Nothing, SwiGLU } from "std"
+model M() {
+  router: Linear(16, 6)
+  experts: ${experts}
+  forward(x: f32[B, T <= 64, 16]) -> f32[B, T, 16] {
+    s = router(x)
+    c = ${chosen}
+    sum(experts[c](x) * take(s, c)[..., None], axis: -2)
+  }
+}`;
+    const { program, graph, model } = compile(source);
+    expect(parseProgram(printProgram(program!)).works).toEqual(program!.works);
+    const extents = new Map(Object.entries({ B: 2, T: 64 }));
+    const costs = new WorkCosts(program!, graph!.axes, { extents, lengths: new Map(), live: new Map() });
+    const sum = (of: "flops" | "denseFlops"): number => program!.works.reduce((n, _, i) => n + costs.of(i)[of], 0);
+    const { total } = ledger(graph!, model!, { extents });
+    return [sum("flops") / total.executed.flops, sum("denseFlops") / total.dense.flops, total] as const;
+  };
+
+  it.each([
+    ["some of which do nothing", "[for e in 0..4: SwiGLU(16, 24)] + [Nothing(), Nothing()]", "top(s, 3, axis: -1)"],
+    ["of which tokens have any number", "[for e in 0..6: SwiGLU(16, 24)]", "above(s, 0.0, expected: 25%)"],
+  ])("%s: the operations are the ledger's, and its dense ones", (_, experts, chosen) => {
+    const [executed, dense, total] = works(experts, chosen);
+    expect(executed).toBeCloseTo(1, 1);
+    expect(dense).toBeCloseTo(1, 1);
+    if (experts.includes("Nothing")) expect(total.executed.flops / total.dense.flops).toBeLessThan(0.75);
   });
 });
 

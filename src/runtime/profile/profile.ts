@@ -157,13 +157,14 @@ export class WorkCosts {
     const found = work === null ? undefined : this.#program.works[work];
     if (!found) return NOTHING;
     const [flops, bytes] = [sizeOfText(found.flops), sizeOfText(found.bytes)];
+    const dense = found.denseFlops === undefined ? flops : sizeOfText(found.denseFlops);
     const routed = [...atomsOf(flops), ...atomsOf(bytes)].find(
       (a) => a.kind === "rows" && this.#parentOf(a.axis) !== a.axis,
     );
     return {
       flops: toNumber(this.#expected.rational(flops)),
       bytes: toNumber(this.#expected.rational(bytes)),
-      denseFlops: toNumber(this.#dense.rational(flops)),
+      denseFlops: toNumber(this.#dense.rational(dense)),
       denseBytes: toNumber(this.#dense.rational(bytes)),
       rows: routed?.kind === "rows" ? this.#rowsOf(routed.axis) : null,
     };
