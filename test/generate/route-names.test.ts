@@ -6,7 +6,7 @@ import type { Generation } from "../../src/program/generation.js";
 
 const HEAD = `import { Attention, Embedding, Linear, SwiGLU } from "std"\n`;
 
-/** Eight networks in one block, each with its own route. */
+/** Eight networks in one block, each with its own route: from the last down, so that they stay a loop. */
 const EXPERTS = `${HEAD}
 block Experts(dim: int, n: int = 8) {
   router: Linear(dim, n, bias: false)
@@ -15,9 +15,9 @@ block Experts(dim: int, n: int = 8) {
     scores = router(x)
     y = x
     for i in 0..n {
-      expert = above(scores[..., i], 0.0, expected: 25%)
+      expert = above(scores[..., n - 1 - i], 0.0, expected: 25%)
       again = expert
-      y = put(y, again, experts[i](take(x, expert)))
+      y = put(y, again, experts[n - 1 - i](take(x, expert)))
     }
     y
   }
