@@ -68,7 +68,8 @@ function groupsOf(cx: Lowering, index: Node, { members, of }: Sorting["attrs"]):
   let groups: Node = cx.constant(before, "u32", typeOf(index).shape);
   for (const { first, count } of members.toReversed()) {
     before -= count;
-    groups = m.where(within(cx, index, first, count), m.sub(m.add(index, before), first), groups);
+    const own = first === before ? index : m.sub(index, first - before);
+    groups = m.where(within(cx, index, first, count), own, groups);
   }
   return groups;
 }

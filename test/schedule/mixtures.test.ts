@@ -247,6 +247,21 @@ model M(dim: int = 64, n: int = ${experts}) {
     expect(choosing(room, experts).slice(1)).toEqual(["gating", "top_rows", ...EVERY]);
   });
 
+  it("of kinds that alternate has two products for each kind, and tells the kinds by comparisons", () => {
+    const { graph } = compile(
+      `import { GeluMLP, MoE, SwiGLU } from "std"
+model M(dim: int = 32, n: int = 40) {
+  moe: MoE([for e in 0..n: if e % 2 == 0 then SwiGLU(dim, 48) else GeluMLP(dim, 40)], dim, 3)
+  forward(x: f32[B, T <= 64, dim]) -> f32[B, T, dim] { x + moe(x) }
+}`,
+      { target: PORTABLE },
+    );
+    if (!graph) throw new Error("the source does not compile");
+    const { steps } = schedule(graph, PORTABLE);
+    expect(steps.filter((s) => s.nodes.some((n) => n.op === "grouped_matmul"))).toHaveLength(4);
+    expect(steps.length).toBeLessThan(56);
+  });
+
   it("adds up the squares of all experts' gradients in as many steps, whatever their number", () => {
     const reductions = (experts: number): number => {
       const { graph } = compile(

@@ -31,7 +31,7 @@ interface Kind {
 }
 
 /** More kinds, or stretches of one, are called one by one: each is a comparison for every entry. */
-const MOST_STRETCHES = 16;
+const MOST_STRETCHES = 64;
 
 /** What one call for each kind of block gives, and the rows on which each computes. */
 interface CalledAtOnce {
