@@ -5,7 +5,10 @@ import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import type { Program } from "../../src/program/program.js";
+import { encodings } from "../../src/program/encodings/index.js";
+import type { WeightType } from "../../src/program/target.js";
 import { readWeight } from "../../src/runtime/weights/match.js";
+import { asStored } from "../../src/runtime/weights/stored.js";
 import { openWeights } from "../../src/runtime/node.js";
 import { axisSize } from "../../src/size/size.js";
 import type { Sent } from "../protocol.js";
@@ -21,6 +24,8 @@ export interface GenerateCase {
   readonly depth: number;
   /** Every second layer: computes about one token in eight, or none. */
   readonly routed: "one in eight" | "none" | null;
+  /** How weights lie in memory. */
+  readonly weightsAs: WeightType;
   readonly drawn: boolean;
   readonly ways: readonly Way[];
 }
@@ -42,8 +47,20 @@ const deep = (id: string, title: string, depth: number, routed: GenerateCase["ro
   model: "decoder",
   depth,
   routed,
+  weightsAs: "f32",
   drawn: true,
   ways: ["modc"],
+});
+
+const quantized = (weightsAs: "f32" | "q8" | "q4", routed: GenerateCase["routed"]): GenerateCase => ({
+  ...deep(
+    `quantized-${weightsAs}${routed === null ? "" : "-mod"}`,
+    `decoder, 4 layers${routed === null ? "" : ", every second routed"}, weights in ${weightsAs}`,
+    4,
+    routed,
+  ),
+  group: `generate-quantized${routed === null ? "" : "-mod"}`,
+  weightsAs,
 });
 
 export const generateCases: readonly GenerateCase[] = [
@@ -54,6 +71,7 @@ export const generateCases: readonly GenerateCase[] = [
     model: "decoder",
     depth: 4,
     routed: null,
+    weightsAs: "f32",
     drawn: false,
     ways: WAYS,
   },
@@ -61,6 +79,9 @@ export const generateCases: readonly GenerateCase[] = [
   deep("mod", "the same, every second layer routed", 12, "one in eight"),
   deep("mod-skipped", "the same, all tokens skip the routed layers", 12, "none"),
   deep("mod-without", "the same without the routed layers", 6, null),
+  ...([null, "one in eight"] as const).flatMap((routed) =>
+    (["f32", "q8", "q4"] as const).map((weightsAs) => quantized(weightsAs, routed)),
+  ),
   {
     id: "generate-moby",
     title: "examples/moby.mod with its trained weights",
@@ -68,6 +89,7 @@ export const generateCases: readonly GenerateCase[] = [
     model: "moby",
     depth: 6,
     routed: "one in eight",
+    weightsAs: "f32",
     drawn: false,
     ways: ["modc"],
   },
@@ -93,11 +115,17 @@ export async function prepareGeneration(c: GenerateCase): Promise<PreparedGenera
         context: "256",
         routed: String(c.routed !== null),
       };
-  const { graph, program, diagnostics, sources } = compile(source, { file: `${c.id}.mod`, phase: "generate", set });
+  const { graph, program, diagnostics, sources } = compile(source, {
+    file: `${c.id}.mod`,
+    phase: "generate",
+    set,
+    precision: { weights: c.weightsAs },
+  });
   if (!graph || !program) throw new Error(formatDiagnostics(diagnostics, { sources }));
   const rng = random(2);
   const prompt = Uint32Array.from({ length: PROMPT }, () => rng.below(256));
-  const weights = moby ? await trained(program.weights) : drawn(program.weights);
+  // As they lie in memory, so that the reference judges the arithmetic and not the rounding.
+  const weights = storedAs(program.weights, moby ? await trained(program.weights) : drawn(program.weights));
   const data = {
     id: c.id,
     dim: DIM,
@@ -105,6 +133,7 @@ export async function prepareGeneration(c: GenerateCase): Promise<PreparedGenera
     depth: c.depth,
     source,
     set,
+    weightsAs: c.weightsAs,
     weights,
     prompt,
     count: c.ways.length > 1 ? FEW : COUNT,
@@ -118,6 +147,14 @@ export async function prepareGeneration(c: GenerateCase): Promise<PreparedGenera
 
 type Declared = Program["weights"];
 type Weights = GenerateData["weights"];
+
+function storedAs(declared: Declared, weights: Weights): Weights {
+  const byPath = new Map(declared.map((w) => [w.path, w]));
+  return weights.map(([path, { shape, data }]) => [
+    path,
+    { shape, data: asStored(byPath.get(path)!, data) as Float32Array },
+  ]);
+}
 
 async function trained(declared: Declared): Promise<Weights> {
   const file = await openWeights(new URL("../../examples/moby.safetensors", import.meta.url).pathname);
@@ -182,10 +219,16 @@ function predicting(graph: Graph, weights: Weights): Weights {
  * Bytes of weights that a token reads on average, each once; tables are read whole, for they are those of logits too.
  * `shares`: of the routed layers, in order.
  */
-export function weightBytes({ weights }: Pick<GenerateData, "weights">, shares: readonly number[]): number {
+export function weightBytes(
+  { weights, weightsAs }: Pick<GenerateData, "weights" | "weightsAs">,
+  shares: readonly number[],
+): number {
+  const { block } = encodings[weightsAs === "f32" ? "word" : weightsAs];
   const routed = [...new Set(weights.flatMap(([path]) => /^layers\.\d+(?=\.guess\.)/.exec(path) ?? []))];
   return weights.reduce((sum, [path, { data }]) => {
     const layer = routed.findIndex((r) => path.startsWith(`${r}.`) && !path.startsWith(`${r}.guess.`));
-    return sum + 4 * data.length * (layer < 0 ? 1 : shares[layer]!);
+    // Matrices; predictors are small, and routers and norms no matrices.
+    const each = /\.(?:guess|router)\.|norm|bias/.test(path) ? 4 : block.bytes / block.values;
+    return sum + each * data.length * (layer < 0 ? 1 : shares[layer]!);
   }, 0);
 }

@@ -10,10 +10,15 @@ import type { GenerateData, Skipped } from "./protocol.js";
 import { type Model, skippedLayers } from "./skipped.js";
 
 export function compileSteps(
-  { id, source, set }: Pick<GenerateData, "id" | "source" | "set">,
+  { id, source, set, weightsAs }: Pick<GenerateData, "id" | "source" | "set" | "weightsAs">,
   target: Target,
 ): Generation {
-  const { generation, diagnostics, sources } = compileGeneration(source, { file: `${id}.mod`, set, target });
+  const { generation, diagnostics, sources } = compileGeneration(source, {
+    file: `${id}.mod`,
+    set,
+    target,
+    precision: { weights: weightsAs },
+  });
   if (!generation) throw new Error(formatDiagnostics(diagnostics, { sources }));
   return generation;
 }

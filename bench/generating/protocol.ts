@@ -1,4 +1,5 @@
 // The protocol between the bench and a peer's process for generation.
+import type { WeightType } from "../../src/program/target.js";
 import type { Sent } from "../protocol.js";
 
 /**
@@ -18,6 +19,7 @@ export interface GenerateData {
   /** The model as modc reads it, and parameters to set. */
   readonly source: string;
   readonly set: Readonly<Record<string, string>>;
+  readonly weightsAs: WeightType;
   readonly weights: readonly (readonly [string, Sent])[];
   readonly prompt: Uint32Array;
   /** Tokens to add. */

@@ -25,6 +25,15 @@ export function generationMusts(measured: readonly MeasuredGeneration[]): readon
       overDense(measured),
     ),
     row("a skipped layer at batch 1 over its predictor and its idle dispatches", ["1", ""], skippedLayer(measured)),
+    ...(["q8", "q4"] as const).flatMap((type) =>
+      (["", "-mod"] as const).map((routed) =>
+        row(
+          `time per token of the ${routed === "" ? "" : "routed "}four-layer decoder with weights in ${type}, over f32`,
+          type === "q8" ? ["0.45", ""] : ["0.35", ""],
+          overF32(measured, type, routed),
+        ),
+      ),
+    ),
   ];
 }
 
@@ -51,6 +60,18 @@ function overDense(measured: readonly MeasuredGeneration[]): Got | null {
     `${figure.toFixed(2)} without idle dispatches, which take ${idle.toFixed(2)} ms a token, ` +
     `${(median / bytes).toFixed(2)} with them: ${times}`;
   return { got, verdict: atMost(figure, [1.15, 0]) };
+}
+
+function overF32(measured: readonly MeasuredGeneration[], type: "q8" | "q4", routed: "" | "-mod"): Got | null {
+  const [whole, quantized] = ["f32", type].map((t) => find(measured, `generate-quantized-${t}${routed}`));
+  const [a, b] = [own(quantized), own(whole)];
+  if (!a || !b || !whole || !quantized) return null;
+  const { median, low, high } = ratioOf(a, b);
+  const bytes = (quantized.weightBytes / whole.weightBytes).toFixed(2);
+  return {
+    got: `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)}) of the time by ${bytes} of the bytes`,
+    verdict: atMost(median, [type === "q8" ? 0.45 : 0.35, 0]),
+  };
 }
 
 function skippedLayer(measured: readonly MeasuredGeneration[]): Got | null {

@@ -51,7 +51,7 @@ it("counts of a routed layer the share that was read, and its predictor whole", 
     ["layers.3.inner.up.weight", sent(40)],
     ["layers.3.guess.up.weight", sent(5)],
   ] as const;
-  expect(weightBytes({ weights }, [0.25, 0])).toBe(4 * (100 + 40 + 0.25 * 48 + 5 + 0 + 5));
+  expect(weightBytes({ weightsAs: "f32", weights }, [0.25, 0])).toBe(4 * (100 + 40 + 0.25 * 48 + 5 + 0 + 5));
 });
 
 const measured = (
@@ -66,6 +66,7 @@ const measured = (
     model: "decoder",
     depth: 12,
     routed: null,
+    weightsAs: "f32",
     drawn: true,
     ways: ["modc"],
   } satisfies GenerateCase,
