@@ -324,9 +324,9 @@ describe("nothing prints or reads the command line outside src/cli", () => {
     expect(
       found(
         /\bconsole\.|\bprocess\.(stdout|stderr|argv|exit)\b/,
-        (file) => roomOf(file) === "cli" || file === "src/build/readme.ts",
+        (file) => roomOf(file) === "cli" || ["src/build/readme.ts", "src/runtime/self-test-child.ts"].includes(file),
       ),
-    ).toEqual([]); // the README's example prints
+    ).toEqual([]); // the README's example prints, and so does the self-test, in a process of its own
   });
 });
 

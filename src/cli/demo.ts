@@ -8,6 +8,7 @@ import { type Device, openDevice } from "../runtime/index.js";
 import { openSession } from "../session/open-node.js";
 import type { TextSession } from "../session/session.js";
 import type { Verdict } from "../verify/compare.js";
+import { wantedDevice } from "./device.js";
 import { DepthText } from "./generate/depth.js";
 import { end, handleStreams } from "./terminal/ending.js";
 import { EXIT, describeError, type ExitCode } from "./terminal/exit.js";
@@ -58,7 +59,7 @@ async function show(paths: Shown): Promise<ExitCode> {
   const { file, passage, weights } = paths;
   // Open the device first, so that the model is compiled once, for it. Without a device, the compilation is shown
   // nevertheless.
-  const [opened] = await Promise.allSettled([openDevice()]);
+  const [opened] = await Promise.allSettled([openDevice(wantedDevice({}))]);
   const device = opened.status === "fulfilled" ? opened.value : null;
   await import("../compile.js"); // loading the compiler is not compiling
   const started = performance.now();

@@ -1,13 +1,15 @@
 // The device that the flags request, and hints for getting a better one.
 import type { DeviceInfo, OpenDeviceOptions } from "../runtime/device-info.js";
 import { io } from "./terminal/io.js";
+import { say } from "./terminal/terminal.js";
 import type { DeviceFlags } from "./tree/options.js";
 
 /** The options for `openDevice`. */
 export function wantedDevice({ device: kind }: DeviceFlags): OpenDeviceOptions {
   const device = io().device(kind ?? null);
   if (device) return { device };
-  return kind === undefined ? {} : { kind };
+  const warn = (text: string): void => say(`warning: ${text}`);
+  return { warn, ...(kind !== undefined && { kind }), ...(io().env["MODC_SAFE"] && { safe: true }) };
 }
 
 /** The hint on what to install if the device is only software; null: none. */

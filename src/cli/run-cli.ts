@@ -19,7 +19,7 @@ import { expectNamed, expectOneReader, usageError } from "./tree/usage.js";
  * files, an interrupt that stops nothing removes them, and ends the process by the same signal.
  */
 export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Promise<ExitCode> =>
-  withIo(other, async () => {
+  withIo(asSafe(words, other), async () => {
     let exit: ExitCode = EXIT.fine;
     const program = commandLine((code) => void (exit = code));
     try {
@@ -38,7 +38,13 @@ export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Pr
   });
 
 /** Whether faults are reported as JSON: `--json` is searched in the words, as a usage error may prevent its parsing. */
-function asJson(words: readonly string[]): boolean {
+const asJson = (words: readonly string[]): boolean => hasOption(words, "--json");
+
+/** `--safe` says the same as the environment, which every place that opens a device reads. */
+const asSafe = (words: readonly string[], other: Partial<CliIo>): Partial<CliIo> =>
+  hasOption(words, "--safe") ? { ...other, env: { ...(other.env ?? process.env), MODC_SAFE: "1" } } : other;
+
+function hasOption(words: readonly string[], option: string): boolean {
   const end = words.indexOf("--");
-  return (end < 0 ? words : words.slice(0, end)).includes("--json");
+  return (end < 0 ? words : words.slice(0, end)).includes(option);
 }

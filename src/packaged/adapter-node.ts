@@ -1,6 +1,7 @@
 // Opens a device in Node for a built package, with Dawn from the package `webgpu`.
 import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device-info.js";
 import { NoDeviceError } from "../runtime/errors.js";
+import { F16 } from "../runtime/self-test.js";
 
 // The result of `create()` must stay referenced as long as one of its devices is alive.
 let instance: Promise<GPU> | null = null;
@@ -15,7 +16,13 @@ export async function openNodeAdapter(_options: OpenDeviceOptions): Promise<Open
         "install a Vulkan driver (on Debian and Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers), or give " +
         "your own device",
     });
-  return { adapter, keep: [gpu], waitFor: (software) => (software ? "backoff" : "native") };
+  return {
+    adapter,
+    proven: [F16],
+    selfTest: null,
+    keep: [gpu],
+    waitFor: (software) => (software ? "backoff" : "native"),
+  };
 }
 
 async function create(): Promise<GPU> {

@@ -4,8 +4,8 @@ import { ENCODING_NAMES, type EncodingName } from "./encodings/index.js";
 
 /**
  * Classes of devices, by which tunings are chosen. `portable`: unknown. `mesa-software`: Mesa's lavapipe.
- * `swiftshader`: SwiftShader and other software GPUs. `integrated`: a GPU that shares memory with the processor.
- * `discrete`: a GPU with its own memory.
+ * `swiftshader`: SwiftShader and other software GPUs. `integrated`: a GPU with narrow or varying subgroups, or small
+ * workgroups. `discrete`: a GPU with wide subgroups and large workgroups.
  */
 export const DEVICE_CLASSES = ["portable", "mesa-software", "swiftshader", "integrated", "discrete"] as const;
 export type DeviceClass = (typeof DEVICE_CLASSES)[number];

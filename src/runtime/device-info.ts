@@ -1,5 +1,6 @@
 // Types of devices: options for opening one, and its name, features and limits.
 import { NoDeviceError } from "./errors.js";
+import type { SelfTest } from "./self-test.js";
 import type { WaitMode } from "./wait.js";
 
 /**
@@ -27,6 +28,16 @@ export interface OpenDeviceOptions {
    * true.
    */
   readonly spare?: boolean;
+  /**
+   * Whether to do without the features of a GPU that drivers are known to get wrong, 16-bit floats and matrix units. In
+   * Node they are otherwise asked for once a self-test in a process of its own has passed. Default false, or true where
+   * MODC_SAFE is set.
+   */
+  readonly safe?: boolean;
+  /** In Node whether that self-test runs anew, on a software device too, whatever it found before. Default false. */
+  readonly retest?: boolean;
+  /** Told in one line where a self-test fails. Default: a warning of Node's. */
+  readonly warn?: (text: string) => void;
 }
 
 export interface DeviceInfo {
@@ -66,6 +77,10 @@ export type DeviceLimit = (typeof DEVICE_LIMITS)[number];
 /** An adapter as Node or a page opens it, with the objects that must outlive the device. */
 export interface OpenedAdapter {
   readonly adapter: GPUAdapter;
+  /** Those of `TESTED_FEATURES` that may be asked for. */
+  readonly proven: readonly string[];
+  /** What a self-test found that was run or kept; null: it was not needed, or there is none here. */
+  readonly selfTest: SelfTest | null;
   readonly keep: readonly unknown[];
   /** How to wait for the device: see `wait.ts`. */
   readonly waitFor: (software: boolean) => WaitMode;

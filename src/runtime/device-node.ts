@@ -11,16 +11,22 @@ import {
 } from "./device-info.js";
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
+import { ALL_FEATURES } from "./self-test.js";
+import { isSame, prove } from "./proven-node.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
+import type { WaitMode } from "./wait.js";
 
 /** The drivers an instance of Dawn sees: the system's, Mesa's lavapipe alone, or SwiftShader alone. */
 type Driver = "system" | "lavapipe" | "swiftshader";
+/** Whether an instance of Dawn offers what it holds to be unsafe, matrix units among them. */
+type Safety = "safe" | "unsafe";
 
 /** The package that provides Dawn to Node, in the tested version. */
 export const DAWN_PACKAGE = "webgpu@0.6.2";
 
-// One instance (`create()`) for each driver: an instance loads drivers only once. Instances must stay referenced.
-const instances = new Map<Driver, Promise<GPU>>();
+// One instance (`create()`) for each driver and safety: an instance loads drivers only once. Instances must stay
+// referenced.
+const instances = new Map<string, Promise<GPU>>();
 
 /** An adapter of the wanted kind; throws NoDeviceError. */
 export async function openNodeAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
@@ -28,11 +34,19 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
   await importDawn();
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
-  const found = await oneAtATime(() => findAdapter(kind, fallback));
-  if (!found) throw kind === "swiftshader" ? noSwiftShader() : noAdapter(kind);
-  const { adapter, gpu } = found;
-  if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
-  return { adapter, keep: [gpu], waitFor: (software) => (software ? "backoff" : "native") };
+  const find = (safety: Safety): Promise<FoundAdapter | null> => findAdapter(kind, fallback, safety);
+  return oneAtATime(async () => {
+    const found = await find("safe");
+    if (!found) throw kind === "swiftshader" ? noSwiftShader() : noAdapter(kind);
+    const { adapter } = found;
+    if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
+    const { proven, selfTest } = await prove(adapter, found.env, options);
+    const hidden = proven.some((feature) => !adapter.features.has(feature));
+    const all = hidden ? await find("unsafe") : null;
+    const best = all && isSame(adapter.info, all.adapter.info) ? all : found;
+    const waitFor = (software: boolean): WaitMode => (software ? "backoff" : "native");
+    return { adapter: best.adapter, proven, selfTest, keep: [best.gpu], waitFor };
+  });
 }
 
 let last: Promise<unknown> = Promise.resolve();
@@ -47,18 +61,20 @@ function oneAtATime<T>(body: () => Promise<T>): Promise<T> {
 interface FoundAdapter {
   readonly adapter: GPUAdapter;
   readonly gpu: GPU;
+  /** The environment in which its driver was found. */
+  readonly env: NodeJS.ProcessEnv;
 }
 
-async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<FoundAdapter | null> {
+async function findAdapter(kind: DeviceKind | null, fallback: boolean, safety: Safety): Promise<FoundAdapter | null> {
   switch (kind) {
     case "swiftshader":
       return openSwiftShader();
     case "software":
-      return (await openLavapipe()) ?? (fallback ? openSwiftShader() : null);
+      return (await openLavapipe(safety)) ?? (fallback ? openSwiftShader() : null);
     case "gpu":
-      return askSystem();
+      return askSystem(safety);
     case null:
-      return (await askSystem()) ?? (fallback ? openSwiftShader() : null);
+      return (await askSystem(safety)) ?? (fallback ? openSwiftShader() : null);
     default:
       return kind satisfies never;
   }
@@ -68,18 +84,19 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<
  * Asks the system's drivers. Without any driver or loader Dawn is not asked: it would print errors on standard error
  * although nothing is wrong.
  */
-async function askSystem(): Promise<FoundAdapter | null> {
+async function askSystem(safety: Safety): Promise<FoundAdapter | null> {
   return process.platform === "linux" && (driverManifests(process.env).length === 0 || !loadVulkan(SYSTEM_LOADER))
     ? null
-    : ask("system");
+    : ask("system", safety);
 }
 
-async function ask(driver: Driver): Promise<FoundAdapter | null> {
-  let instance = instances.get(driver);
-  if (!instance) instances.set(driver, (instance = createInstance()));
+async function ask(driver: Driver, safety: Safety): Promise<FoundAdapter | null> {
+  const key = `${safety} ${driver}`;
+  let instance = instances.get(key);
+  if (!instance) instances.set(key, (instance = createInstance(safety)));
   const gpu = await instance;
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  return adapter && { adapter, gpu };
+  return adapter && { adapter, gpu, env: { ...process.env } };
 }
 
 function kindFromEnvironment(): DeviceKind | null {
@@ -89,10 +106,11 @@ function kindFromEnvironment(): DeviceKind | null {
   throw new NoDeviceError(`MODC_DEVICE is ${JSON.stringify(text)}`, { hint: "it may be gpu, software or swiftshader" });
 }
 
-async function createInstance(): Promise<GPU> {
+async function createInstance(safety: Safety): Promise<GPU> {
   const { create } = await importDawn();
   // Full timestamp resolution: by default Dawn quantizes to 65.5 µs.
-  return create(["disable-dawn-features=timestamp_quantization"]);
+  const toggles = ["disable-dawn-features=timestamp_quantization"];
+  return create(safety === "safe" ? toggles : [...toggles, ALL_FEATURES]);
 }
 
 /** The package is an optional peer dependency of 130 MB, which compiling only, or running in a page, does not need. */
@@ -115,10 +133,10 @@ async function importDawn(): Promise<typeof Dawn> {
 }
 
 /** Null where Mesa's software driver is not installed. */
-async function openLavapipe(): Promise<FoundAdapter | null> {
+async function openLavapipe(safety: Safety): Promise<FoundAdapter | null> {
   const manifest = lavapipeManifest();
   const found =
-    manifest === null || !loadVulkan(SYSTEM_LOADER) ? null : await withDriver(manifest, () => ask("lavapipe"));
+    manifest === null || !loadVulkan(SYSTEM_LOADER) ? null : await withDriver(manifest, () => ask("lavapipe", safety));
   return found && isSoftware(found.adapter.info) ? found : null;
 }
 
@@ -135,7 +153,7 @@ async function openSwiftShader(): Promise<FoundAdapter | null> {
   if (!shader) return null;
   // If the system has no Vulkan loader, use the one beside the driver.
   return loadVulkan(SYSTEM_LOADER) || loadVulkan(shader.loader)
-    ? withDriver(shader.manifest, () => ask("swiftshader"))
+    ? withDriver(shader.manifest, () => ask("swiftshader", "safe"))
     : null;
 }
 

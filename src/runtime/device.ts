@@ -7,22 +7,24 @@ import {
   nameOf,
   softwareOnly,
   type DeviceInfo,
-  type DeviceKind,
   type DeviceLimit,
   type OpenDeviceOptions,
   type OpenedAdapter,
 } from "./device-info.js";
 import { DeviceLostError, NoDeviceError } from "./errors.js";
 import { living } from "./living.js";
+import { F16, type SelfTest } from "./self-test.js";
 import { settle, type WaitMode } from "./wait.js";
 
-/** Features that are requested if the adapter has them. */
-const WANTED_FEATURES: readonly string[] = ["timestamp-query", "shader-f16", "subgroups", "subgroup-size-control"];
+/** Features that are requested if the adapter has them, beside those that a self-test has proven. */
+const WANTED_FEATURES: readonly string[] = ["timestamp-query", "subgroups", "subgroup-size-control"];
 
 export class Device {
   readonly gpu: GPUDevice;
   readonly info: DeviceInfo;
   readonly waitMode: WaitMode;
+  /** What the self-test of its features found; null where none was needed. */
+  readonly selfTest: SelfTest | null;
   /** Whether the compilation of kernels may be avoided: see `OpenDeviceOptions.spare`. */
   readonly spares: boolean;
   /** Resolves when the device is lost; never rejects. */
@@ -41,10 +43,12 @@ export class Device {
     readonly keep: readonly unknown[];
     readonly owned: boolean;
     readonly spare?: boolean | undefined;
+    readonly selfTest?: SelfTest | null;
   }) {
     this.gpu = parts.gpu;
     this.info = parts.info;
     this.waitMode = parts.waitMode;
+    this.selfTest = parts.selfTest ?? null;
     this.spares = parts.info.software && (parts.spare ?? true);
     this.#keep = parts.keep;
     this.#owned = parts.owned;
@@ -142,7 +146,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Devic
 
 async function openAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
   const page = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  if (page) return openPageAdapter(page, options.kind ?? null);
+  if (page) return openPageAdapter(page, options);
   if (inNode()) {
     const node = await import("./device-node.js");
     return node.openNodeAdapter(options);
@@ -154,7 +158,7 @@ async function openAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
 
 export const inNode = (): boolean => typeof process !== "undefined" && typeof process.versions?.node === "string";
 
-async function openPageAdapter(gpu: GPU, kind: DeviceKind | null): Promise<OpenedAdapter> {
+async function openPageAdapter(gpu: GPU, { kind, safe }: OpenDeviceOptions): Promise<OpenedAdapter> {
   const software = kind === "software" || kind === "swiftshader";
   const adapter = await gpu.requestAdapter(
     software ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" },
@@ -164,13 +168,17 @@ async function openPageAdapter(gpu: GPU, kind: DeviceKind | null): Promise<Opene
       hint: "switch hardware acceleration on in the browser's settings",
     });
   if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
-  return { adapter, keep: [gpu], waitFor: () => "native" };
+  // A browser holds features back itself where it knows a driver to fail.
+  return { adapter, proven: safe ? [] : [F16], selfTest: null, keep: [gpu], waitFor: () => "native" };
 }
 
-async function request({ adapter, keep, waitFor }: OpenedAdapter, spare: boolean | undefined): Promise<Device> {
+async function request(
+  { adapter, proven, selfTest, keep, waitFor }: OpenedAdapter,
+  spare: boolean | undefined,
+): Promise<Device> {
   const requiredLimits: Record<string, number> = {};
   for (const name of DEVICE_LIMITS) requiredLimits[name] = adapter.limits[name];
-  const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[];
+  const requiredFeatures = [...WANTED_FEATURES, ...proven].filter((f) => adapter.features.has(f)) as GPUFeatureName[];
   let gpu: GPUDevice;
   try {
     gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: "modc" });
@@ -178,7 +186,8 @@ async function request({ adapter, keep, waitFor }: OpenedAdapter, spare: boolean
     throw new NoDeviceError(`${nameOf(adapter.info)} refused to open: ${messageOf(cause)}`, { cause });
   }
   const info = describe(gpu, adapter.info);
-  return new Device({ gpu, info, waitMode: waitFor(info.software), keep: [...keep, adapter], owned: true, spare });
+  const waitMode = waitFor(info.software);
+  return new Device({ gpu, info, waitMode, keep: [...keep, adapter], owned: true, spare, selfTest });
 }
 
 function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {

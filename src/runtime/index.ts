@@ -1,6 +1,7 @@
 // The runtime: runs compiled programs on a WebGPU device, in Node or in a page, without the compiler.
 /// <reference path="../ambient.ts" preserve="true" />
 export { Device, openDevice } from "./device.js";
+export type { SelfTest, Outcome as SelfTestOutcome } from "./self-test.js";
 export type { DeviceInfo, DeviceKind, DeviceLimit, OpenDeviceOptions } from "./device-info.js";
 export * from "./errors.js";
 export { ModcError } from "../base/errors.js";

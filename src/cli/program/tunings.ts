@@ -1,8 +1,8 @@
 // Tunings files: the user's folder, and the choice of tunings for a device.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
+import { userCache } from "../../runtime/cache-node.js";
 import type { Device } from "../../runtime/index.js";
 import { isOf, parseTunings, TuningsError, type Adapter, type TuningsFile } from "../../schedule/tunings/file.js";
 import { misfitOf, type Tunings } from "../../schedule/tunings/index.js";
@@ -11,14 +11,9 @@ import { readText } from "../source/files.js";
 import { io } from "../terminal/io.js";
 import { say } from "../terminal/terminal.js";
 
-/**
- * The user's folder of tunings: in XDG_CACHE_HOME if that is an absolute path, as its specification requires, else in
- * ~/.cache; on Windows in the local application data.
- */
-export function tuningsFolder(env: Readonly<Record<string, string | undefined>> = io().env): string {
-  const named = process.platform === "win32" ? env["LOCALAPPDATA"] : env["XDG_CACHE_HOME"];
-  return join(named && isAbsolute(named) ? named : join(homedir(), ".cache"), "modc", "tunings");
-}
+/** The user's folder of tunings. */
+export const tuningsFolder = (env: Readonly<Record<string, string | undefined>> = io().env): string =>
+  join(userCache(env), "tunings");
 
 /**
  * The file for a device and its driver. Its name has only their letters, digits and hyphens, and a digest that

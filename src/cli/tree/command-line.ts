@@ -35,6 +35,10 @@ export function commandLine(finish: (code: ExitCode) => void): CommandUnknownOpt
     .description("Compiles Mixture-of-Depths models to GPU kernels and runs them.")
     .version(modcVersion(), "-V, --version", "print the version")
     .helpOption("-h, --help", "print this")
+    .option(
+      "--safe",
+      "with any command: use a device without 16-bit floats and matrix units, and without their self-test",
+    )
     .helpCommand(false)
     .addHelpText("after", `\n${EXIT_CODES}\n`);
   const acts = actsOf(program);

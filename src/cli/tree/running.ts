@@ -125,7 +125,7 @@ export const runningCommands = {
   }),
   doctor: declare({
     takes: "",
-    does: "tell which device there is and how to get a better one",
+    does: "tell which device there is, test its features anew, and tell how to get a better one",
     options: [o.device, o.json],
   }),
 };

@@ -1,0 +1,55 @@
+// Which features of an adapter may be asked for: those of software devices as they are, those of GPUs by a self-test.
+// Node only.
+import { isSoftware, nameOf, type OpenDeviceOptions } from "./device-info.js";
+import type { Tested } from "./self-test-node.js";
+import { F16, failed, provenBy, wordsOf, type SelfTest } from "./self-test.js";
+
+export interface Proven {
+  readonly proven: readonly string[];
+  readonly selfTest: SelfTest | null;
+}
+
+/**
+ * A software device lists 16-bit floats only where they work, and has no matrix units unless the instance of Dawn is
+ * told to show them: it is not tested unless `retest` says so. A GPU is tested once for each driver and version of
+ * Dawn; a verdict that failed is told when it is found.
+ */
+export async function prove(
+  adapter: GPUAdapter,
+  env: NodeJS.ProcessEnv,
+  { safe = Boolean(process.env["MODC_SAFE"]), retest = false, warn = emitWarning }: OpenDeviceOptions,
+): Promise<Proven> {
+  if (safe) return { proven: [], selfTest: null };
+  const { info } = adapter;
+  if (isSoftware(info) && !(retest && adapter.features.has(F16))) return { proven: [F16], selfTest: null };
+  const { kept } = await import("./self-test-node.js");
+  const selfTest = (retest ? null : kept(info, env)) ?? (await test(info, env, warn));
+  return { proven: selfTest === null ? [] : provenBy(selfTest), selfTest };
+}
+
+/** Runs the test and keeps what it found; null where it did not test this adapter. */
+async function test(
+  info: GPUAdapterInfo,
+  env: NodeJS.ProcessEnv,
+  warn: (text: string) => void,
+): Promise<SelfTest | null> {
+  const { attempt, keep } = await import("./self-test-node.js");
+  const say = (what: string): void =>
+    warn(`the self-test of ${nameOf(info)} ${what}: going on without; \`modc doctor\` tests it again`);
+  const found = await attempt(env);
+  if (found === null || (found.adapter !== null && !isSame(info, found.adapter))) {
+    say(found === null ? "cannot be started" : "found another device");
+    return null;
+  }
+  keep(info, found.test, env);
+  if (failed(found.test)) say(`failed (${wordsOf(found.test)})`);
+  return found.test;
+}
+
+const emitWarning = (text: string): void => process.emitWarning(text, "ModcWarning");
+
+type Named = Pick<Tested, "vendor" | "device" | "description">;
+
+/** Whether two instances of Dawn found the same adapter. */
+export const isSame = (a: Named, b: Named): boolean =>
+  a.vendor === b.vendor && a.device === b.device && a.description === b.description;
