@@ -5,6 +5,7 @@ import { bytesOf, fits, type WritePiece } from "../../src/program/encodings/enco
 import { ENCODING_NAMES, encodings, type EncodingName } from "../../src/program/encodings/index.js";
 import { rounded } from "../../src/program/encodings/rounded.js";
 import { random } from "../random.js";
+import { soaking } from "../soak.js";
 
 /** The values of bytes whose blocks are `stride` apart, as kernels decode them. */
 const DECODE: Readonly<Record<EncodingName, (bytes: ArrayBuffer, count: number, stride: number) => Float32Array>> = {
@@ -68,7 +69,7 @@ describe.each(ENCODING_NAMES)("%s", (name) => {
   it.each(scaled(name) ? [32, 64, 96, 2048] : [1, 2, 3, 64, 65])(
     "gives what is read of %i values, each word written once, however they come",
     async (count) => {
-      for (let seed = 0; seed < 50; seed++) {
+      for (let seed = 0; seed < (soaking ? 50 : 10); seed++) {
         const rng = random(100 * count + seed);
         const values = Float32Array.from({ length: count }, () => rng.normal());
         const between = Array.from({ length: rng.below(5) }, () => rng.below(count + 1));
@@ -99,7 +100,7 @@ describe.each([
     Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i]!)));
 
   it("rounds to the nearest integer of a scale that reaches the largest value", () => {
-    for (let n = 0; n < 200; n++) {
+    for (let n = 0; n < (soaking ? 200 : 40); n++) {
       const values = block();
       const largest = Math.max(...values.map(Math.abs));
       // Half a step; a whole one at the end that four bits do not reach, and the rounding of the scale.
@@ -110,7 +111,7 @@ describe.each([
   });
 
   it("keeps what it made, to the last bit, and every block of integers and a scale", () => {
-    for (let n = 0; n < 200; n++) {
+    for (let n = 0; n < (soaking ? 200 : 40); n++) {
       const once = rounded[name](block(), 1);
       expect(rounded[name](once, 1).map((x) => x + 0)).toEqual(once.map((x) => x + 0));
       const scale = roundToF16(rng.normal() * 10 ** (rng.below(6) - 4));
@@ -133,7 +134,7 @@ describe.each([
 it("q4 loses less than GGUF's Q4_0, whose largest value is always -8 times the scale", () => {
   const rng = random(5);
   let [own, theirs] = [0, 0];
-  for (let n = 0; n < 300; n++) {
+  for (let n = 0; n < 100; n++) {
     const values = Float32Array.from({ length: 32 }, () => rng.normal());
     const top = values.reduce((a, x) => (Math.abs(x) > Math.abs(a) ? x : a));
     const scale = roundToF16(top / -8);
