@@ -1,8 +1,9 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64.
-// Method: 256 invocations share a tile of 64 × 64, of which each owns 4 × 4 in registers. Sixteen k at a time, both
-// operands are brought to workgroup memory, from which every value is read sixteen times: what a GPU, whose memory is
-// far behind its arithmetic, wants (Volkov and Demmel 2008). Loads and stores of neighbouring invocations lie side by
-// side. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl.
+// Method: 256 invocations share a tile of 64 or 128 rows and 64 columns, of which each owns 4 or 8 rows × 4 columns in
+// registers. Sixteen k at a time, both operands are brought to workgroup memory, from which every value is read sixteen
+// times: what a GPU, whose memory is far behind its arithmetic, wants (Volkov and Demmel 2008). The next sixteen are
+// read into registers before the multiplies, so that they arrive meanwhile. Loads and stores of neighbouring
+// invocations lie side by side. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl.
 // Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panel.
 
 // --- parameters
@@ -11,6 +12,8 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** Rows of an invocation: 4 or 8. */
+const ROWS = 4u;
 /** k runs in blocks of so many, whose sums are added up. */
 const BLOCK = 64u;
 /** Values of k of which a load of b gives four columns; blocks and the depth are multiples of it. */
@@ -56,12 +59,13 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
 // --- end of parameters
 
 const STEP = 16u;
+const FOURS = ROWS / 4u;
 
 /**
- * Rows of a, turned, so that the four of an invocation are one vector. A column more than 16 keeps the writes of
- * neighbours in different banks.
+ * Rows of a, turned, so that four of an invocation are one vector. A column more than 16 keeps the writes of neighbours
+ * in different banks.
  */
-var<workgroup> tileA: array<array<vec4f, 17>, STEP>;
+var<workgroup> tileA: array<array<vec4f, 16u * FOURS + 1u>, STEP>;
 var<workgroup> tileB: array<array<vec4f, 16>, STEP>;
 
 @compute @workgroup_size(256)
@@ -71,7 +75,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let across = (columnCount() + 63u) / 64u;
-  let tile = tileAt(group.x + group.y * groups.x, across, 64u);
+  let tile = tileAt(group.x + group.y * groups.x, across, 16u * ROWS);
   if (tile.first >= tile.end) { return; }
   let batch = tile.batch;
   let row = tile.first;
@@ -79,45 +83,63 @@ fn main(
   let reached = reach(batch);
   let own = vec2u(lane / 16u, lane % 16u);
   let atB = (matrixB(batch) * across + panel) * (depth() / K_PER_LOAD) * 16u;
+  // Of b, one load each for those that make STEP values of k.
+  let loadsB = own.x < STEP / K_PER_LOAD;
 
-  // Four rows of a for one k, neighbours along k; one vector of b, neighbours along its columns.
+  // Rows of a for one k, neighbours along k; one load of b, neighbours along its columns.
   let last = tile.end - 1u;
-  var rows: array<RowA, 4>;
-  for (var r = 0u; r < 4u; r++) { rows[r] = rowA(batch, min(row + own.x * 4u + r, last)); }
+  var rows: array<RowA, ROWS>;
+  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(row + own.x * ROWS + r, last)); }
 
-  var sum: array<vec4f, 4>;
-  for (var i = 0u; i < 4u; i++) { sum[i] = vec4f(); }
-  for (var begin = 0u; begin < reached; begin += BLOCK) {
-    let end = min(begin + BLOCK, reached);
-    var part: array<vec4f, 4>;
-    for (var i = 0u; i < 4u; i++) { part[i] = vec4f(); }
-    for (var k = begin; k < end; k += STEP) {
-      let kA = min(k + own.y, reached - 1u);
-      let c = colA(kA);
-      tileA[own.y][own.x] = vec4f(valueA(rows[0], c, kA), valueA(rows[1], c, kA), valueA(rows[2], c, kA),
-        valueA(rows[3], c, kA));
-      if (own.x < STEP / K_PER_LOAD) {
-        let loaded = loadB(atB + min(k / K_PER_LOAD + own.x, (reached - 1u) / K_PER_LOAD) * 16u + own.y);
-        for (var i = 0u; i < K_PER_LOAD; i++) { tileB[own.x * K_PER_LOAD + i][own.y] = columnsB(loaded, i); }
-      }
-      workgroupBarrier();
-      let count = min(STEP, end - k);
-      for (var j = 0u; j < count; j++) {
-        let value = tileA[j][own.x];
-        let column = tileB[j][own.y];
-        part[0] = fma(vec4f(value.x), column, part[0]);
-        part[1] = fma(vec4f(value.y), column, part[1]);
-        part[2] = fma(vec4f(value.z), column, part[2]);
-        part[3] = fma(vec4f(value.w), column, part[3]);
-      }
-      workgroupBarrier();
-    }
-    let first = atB + begin / K_PER_LOAD * 16u + own.y;
-    for (var i = 0u; i < 4u; i++) { sum[i] = addBlock(sum[i], part[i], first); }
+  var nextA: array<vec4f, FOURS>;
+  var nextB: Loaded;
+  if (reached > 0u) {
+    let kA = min(own.y, reached - 1u);
+    let c = colA(kA);
+    for (var r = 0u; r < ROWS; r++) { nextA[r / 4u][r % 4u] = valueA(rows[r], c, kA); }
+    if (loadsB) { nextB = loadB(atB + min(own.x, (reached - 1u) / K_PER_LOAD) * 16u + own.y); }
   }
 
-  for (var r = 0u; r < 4u; r++) {
-    let i = row + own.x * 4u + r;
+  var sum: array<vec4f, ROWS>;
+  var part: array<vec4f, ROWS>;
+  for (var i = 0u; i < ROWS; i++) { sum[i] = vec4f(); part[i] = vec4f(); }
+  for (var k = 0u; k < reached; k += STEP) {
+    for (var f = 0u; f < FOURS; f++) { tileA[own.y][own.x * FOURS + f] = nextA[f]; }
+    if (loadsB) {
+      for (var i = 0u; i < K_PER_LOAD; i++) { tileB[own.x * K_PER_LOAD + i][own.y] = columnsB(nextB, i); }
+    }
+    workgroupBarrier();
+    if (k + STEP < reached) {
+      let kA = min(k + STEP + own.y, reached - 1u);
+      let c = colA(kA);
+      for (var r = 0u; r < ROWS; r++) { nextA[r / 4u][r % 4u] = valueA(rows[r], c, kA); }
+      if (loadsB) {
+        nextB = loadB(atB + min((k + STEP) / K_PER_LOAD + own.x, (reached - 1u) / K_PER_LOAD) * 16u + own.y);
+      }
+    }
+    let count = min(STEP, reached - k);
+    for (var j = 0u; j < count; j++) {
+      let column = tileB[j][own.y];
+      for (var f = 0u; f < FOURS; f++) {
+        let value = tileA[j][own.x * FOURS + f];
+        part[4u * f] = fma(vec4f(value.x), column, part[4u * f]);
+        part[4u * f + 1u] = fma(vec4f(value.y), column, part[4u * f + 1u]);
+        part[4u * f + 2u] = fma(vec4f(value.z), column, part[4u * f + 2u]);
+        part[4u * f + 3u] = fma(vec4f(value.w), column, part[4u * f + 3u]);
+      }
+    }
+    workgroupBarrier();
+    if ((k + STEP) % BLOCK == 0u || k + STEP >= reached) {
+      let first = atB + k / BLOCK * BLOCK / K_PER_LOAD * 16u + own.y;
+      for (var i = 0u; i < ROWS; i++) {
+        sum[i] = addBlock(sum[i], part[i], first);
+        part[i] = vec4f();
+      }
+    }
+  }
+
+  for (var r = 0u; r < ROWS; r++) {
+    let i = row + own.x * ROWS + r;
     if (i < tile.end) { finish(batch, i, panel * 64u + own.y * 4u, sum[r]); }
   }
 }

@@ -172,7 +172,9 @@ describe("a file of tunings is refused", () => {
       [1],
       {},
       { kind: "plain" },
-      { most: null, tuning: { kind: "tiled" } },
+      { most: null, tuning: { kind: "tiled", rows: 4 } },
+      { kind: "tiled" },
+      { kind: "tiled", rows: 5 },
     ];
     for (const path of places)
       for (const value of values) {

@@ -86,7 +86,7 @@ describe("products", () => {
     times: { sizes: [1, 32], choices, seconds: choices.map(({ name }) => fast[name] ?? [1, 1]) },
     baseline,
   });
-  for (const name of ["subgroup 1 × 1, panels of 32", "tiled, panels of 64", "vectors 1 × 1, panels of 64"])
+  for (const name of ["subgroup 1 × 1, panels of 32", "tiled 64 × 64, panels of 64", "vectors 1 × 1, panels of 64"])
     it(`may be ${name}`, () => expect(choices.map((c) => c.name)).toContain(name));
 
   it("adopt what gains, for its shape alone", () => {
@@ -113,7 +113,7 @@ describe("products", () => {
       [
         timed([1, 1], {
           "subgroup 1 × 1, panels of 32": [0.2, 0.9],
-          "tiled, panels of 64": [0.9, 0.1],
+          "tiled 64 × 64, panels of 64": [0.9, 0.1],
           "vectors 1 × 1, panels of 64": [0.3, 1],
         }),
       ],

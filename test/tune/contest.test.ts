@@ -58,7 +58,9 @@ describe("on a device", () => {
       name: "lacking",
       tunings: {
         ...elsewhere,
-        products: candidates("products", { ...device.target, subgroups: [128, 128] }).at(-2)!.tunings,
+        products: candidates("products", { ...device.target, subgroups: [128, 128] }).findLast((c) =>
+          c.name.startsWith("subgroup"),
+        )!.tunings,
       },
     };
     const { times, refused } = await measure(device, workload, [first!, second!, lacking, third!], limits(30));

@@ -71,7 +71,7 @@ export function stepOf(context: Context, product: Product, tuning: ProductTuning
     case "vectors":
       return vectorsStep(context, product, tuning);
     case "tiled":
-      return tiledStep(context, product);
+      return tiledStep(context, product, tuning);
     default:
       return tuning satisfies never;
   }
@@ -167,11 +167,15 @@ const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32)
 }
 fn strideB() -> u32 { return ${width}u; }`;
 
-function tiledStep(context: Context, product: Product): Step<Operand> {
+function tiledStep(
+  context: Context,
+  product: Product,
+  { rows }: Extract<ProductTuning, { kind: "tiled" }>,
+): Step<Operand> {
   invariant(ownTunings(context, product).panel === 64, "a tile is a panel wide");
-  return vectorStep(new KernelBuilder("matmul_tiled", context.extents), context, product, {
+  return vectorStep(new KernelBuilder("matmul_tiled", context.extents).constant("ROWS", rows), context, product, {
     b: panels(context, product),
-    rows: 64,
+    rows: 16 * rows,
     columns: 64,
   });
 }
