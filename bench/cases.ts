@@ -5,6 +5,7 @@ import { formatDiagnostics } from "../src/diagnostics/format.js";
 import type { Graph } from "../src/ir/graph.js";
 import type { Target } from "../src/runtime/index.js";
 import type { Program } from "../src/program/program.js";
+import type { Precision } from "../src/program/target.js";
 import type { CaseData, Kind, PeerName, Sent } from "./protocol.js";
 import { random } from "./random.js";
 
@@ -50,7 +51,7 @@ const block = (kind: "dense" | "mod" | "routing", T: number): Case => {
   };
 };
 
-const product = (rows: number, size: number): Case => ({
+export const product = (rows: number, size: number): Case => ({
   id: rows === size ? `product-${size}` : `product-${rows}x${size}`,
   title: rows === size ? `product ${size}³` : `product ${rows} × ${size} × ${size}`,
   kind: "product",
@@ -136,13 +137,15 @@ export interface Prepared {
 }
 
 const root = new URL("..", import.meta.url);
-const textOf = (path: string): string => readFileSync(new URL(path, root), "utf8");
+/** A file of the checkout. */
+export const at = (path: string): URL => new URL(path, root);
+export const textOf = (path: string): string => readFileSync(at(path), "utf8");
 
 /** Compiles a block for a device and draws its weights and inputs. */
-export function prepare(given: Case, target: Target): Prepared {
+export function prepare(given: Case, target: Target, precision: Precision = {}): Prepared {
   const source = textOf(`bench/models/${given.kind}.mod`);
   const files: CaseData["files"] = given.kind === "moby" ? [["examples/moby.mod", textOf("examples/moby.mod")]] : [];
-  const { program, graph } = compileBlock({ id: given.id, source, set: given.set, files }, 1, target);
+  const { program, graph } = compileBlock({ id: given.id, source, set: given.set, files }, 1, target, precision);
   const { id, kind, T, dim, heads, k, set } = given;
   return {
     data: {
@@ -168,12 +171,14 @@ export function compileBlock(
   { id, source, set, files }: Pick<CaseData, "id" | "source" | "set" | "files">,
   repeat: number,
   target: Target,
+  precision: Precision = {},
 ): { readonly program: Program; readonly graph: Graph } {
   const imported = new Map(files);
   const { program, graph, diagnostics, sources } = compile(source, {
     file: `${id}.mod`,
     set: { ...set, repeat },
     target,
+    precision,
     read: (path) => imported.get(path) ?? null,
   });
   if (!program || !graph) throw new Error(formatDiagnostics(diagnostics, { sources }));

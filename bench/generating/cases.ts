@@ -1,5 +1,4 @@
 // The models whose generation is measured, with their weights and prompts: seeded, and the same for every peer.
-import { readFileSync } from "node:fs";
 import { compile } from "../../src/compile.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
@@ -11,6 +10,7 @@ import { readWeight } from "../../src/runtime/weights/match.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
 import { openWeights } from "../../src/runtime/node.js";
 import { axisSize } from "../../src/size/size.js";
+import { at, textOf } from "../cases.js";
 import type { Sent } from "../protocol.js";
 import { random } from "../random.js";
 import { WAYS, type GenerateData, type Way } from "./protocol.js";
@@ -101,8 +101,6 @@ export interface PreparedGeneration {
   readonly graph: Graph;
 }
 
-const textOf = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
-
 export async function prepareGeneration(c: GenerateCase): Promise<PreparedGeneration> {
   const moby = c.model === "moby";
   const source = textOf(moby ? "examples/moby.mod" : "bench/models/decoder.mod");
@@ -157,7 +155,7 @@ function storedAs(declared: Declared, weights: Weights): Weights {
 }
 
 async function trained(declared: Declared): Promise<Weights> {
-  const file = await openWeights(new URL("../../examples/moby.safetensors", import.meta.url).pathname);
+  const file = await openWeights(at("examples/moby.safetensors").pathname);
   try {
     const read: (readonly [string, Sent])[] = [];
     for (const w of declared)

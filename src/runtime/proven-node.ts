@@ -35,7 +35,9 @@ async function test(
 ): Promise<SelfTest | null> {
   const { attempt, keep } = await import("./self-test-node.js");
   const say = (what: string): void =>
-    warn(`the self-test of ${nameOf(info)} ${what}: going on without; \`modc doctor\` tests it again`);
+    warn(
+      `the self-test of ${nameOf(info)} ${what}: going on without what it did not prove; \`modc doctor\` tests again`,
+    );
   const found = await attempt(env);
   if (found === null || (found.adapter !== null && !isSame(info, found.adapter))) {
     say(found === null ? "cannot be started" : "found another device");
