@@ -1,9 +1,8 @@
 // Reads the target of a program or of tunings, as untrusted input.
-import { flag, object, oneOf, orNull, whole, type Read, type Reader } from "./reader.js";
-import { DEVICE_CLASSES, type SubgroupRange, type Target } from "./target.js";
+import { flag, list, object, objectWith, oneOf, orNull, whole, type Read, type Reader } from "./reader.js";
+import { DEVICE_CLASSES, MATRIX_TYPES, type MatrixShape, type SubgroupRange, type Target } from "./target.js";
 
-/** Fails through the reader for values that no device reports. */
-export const readTarget: Read<Target> = object({
+const fields = {
   device: oneOf(DEVICE_CLASSES),
   subgroups: orNull(readSubgroups),
   f16: flag,
@@ -14,7 +13,18 @@ export const readTarget: Read<Target> = object({
     storageBindingBytes: whole(1),
     bufferBytes: whole(1),
   }),
-});
+} as const;
+
+/** The largest side of a matrix unit's shapes: far above that of any device. */
+const MOST_SIDE = 256;
+const side = whole(1, MOST_SIDE);
+export const readMatrices: Read<readonly MatrixShape[]> = list(
+  object({ m: side, n: side, k: side, input: oneOf(MATRIX_TYPES), output: oneOf(MATRIX_TYPES) }),
+  64,
+);
+
+/** Fails through the reader for values that no device reports. */
+export const readTarget: Read<Target> = objectWith(fields, { matrices: readMatrices });
 
 function readSubgroups(r: Reader): SubgroupRange {
   const widths = r.list(readSubgroupSize, 2);

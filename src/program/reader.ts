@@ -172,6 +172,14 @@ export const object =
     return Object.fromEntries(entries.map(([name, read]) => [name, read(r.get(name))])) as T; // field by field
   };
 
+/** An object with these fields, those of the others that are there, and no more. */
+export const objectWith =
+  <T extends object, O extends object>(fields: Fields<T>, others: Fields<O>): Read<T & Partial<O>> =>
+  (r) => {
+    const there = Object.entries<Read<unknown>>(others).filter(([name]) => r.get(name).value !== undefined);
+    return object({ ...fields, ...Object.fromEntries(there) })(r) as T & Partial<O>; // field by field
+  };
+
 /** An object of one of these kinds, with the fields of its kind. */
 export const variant =
   <V extends object>(kinds: { readonly [K in keyof V]: Fields<V[K]> }): Read<Variant<V>> =>

@@ -25,6 +25,7 @@ import {
   itself,
   list,
   object,
+  objectWith,
   oneOf,
   orNull,
   placeIn,
@@ -38,7 +39,7 @@ import {
 } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
-import { readSubgroupSize, readTarget } from "./read-target.js";
+import { readMatrices, readSubgroupSize, readTarget } from "./read-target.js";
 import { FEATURES, ACTIVATION_TYPES, type Requirements } from "./target.js";
 
 export { ProgramError } from "./reader.js";
@@ -120,10 +121,10 @@ interface Context {
   readonly slot: Read<number>;
 }
 
-const readRequirements: Read<Requirements> = object({
-  features: list(oneOf(FEATURES), FEATURES.length),
-  subgroupSize: orNull(readSubgroupSize),
-});
+const readRequirements: Read<Requirements> = objectWith(
+  { features: list(oneOf(FEATURES), FEATURES.length), subgroupSize: orNull(readSubgroupSize) },
+  { matrices: readMatrices },
+);
 
 // --- what goes in and out
 

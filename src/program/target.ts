@@ -16,7 +16,22 @@ export interface Target {
   readonly subgroups: SubgroupRange | null;
   /** Whether shaders may use f16. */
   readonly f16: boolean;
+  /** The products of small matrices that the device's matrix units compute; left out where it has none. */
+  readonly matrices?: readonly MatrixShape[];
   readonly limits: Limits;
+}
+
+/** Types of a matrix unit's inputs and sums. */
+export const MATRIX_TYPES = ["f32", "f16", "u32", "i32", "u8", "i8"] as const;
+export type MatrixType = (typeof MATRIX_TYPES)[number];
+
+/** A product that matrix units compute at once: m × k by k × n, by the invocations of a subgroup together. */
+export interface MatrixShape {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly input: MatrixType;
+  readonly output: MatrixType;
 }
 
 export type SubgroupRange = readonly [min: number, max: number];
@@ -93,7 +108,7 @@ export const portable = ({ activations }: Precision = {}): Target =>
   activations === "f16" ? { ...PORTABLE, f16: true } : PORTABLE;
 
 /** Features of WebGPU that kernels may use. */
-export const FEATURES = ["subgroups", "shader-f16"] as const;
+export const FEATURES = ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** What a device must have for the kernels of a program. */
@@ -102,7 +117,16 @@ export interface Requirements {
   readonly features: readonly Feature[];
   /** The width every subgroup must have; null where no kernel relies on it. */
   readonly subgroupSize: number | null;
+  /** Products that its matrix units must have, each once; left out where no kernel uses them. */
+  readonly matrices?: readonly MatrixShape[];
 }
+
+export const sameShape = (a: MatrixShape, b: MatrixShape): boolean =>
+  a.m === b.m && a.n === b.n && a.k === b.k && a.input === b.input && a.output === b.output;
+
+/** `8 × 8 × 8 of f16 in f32` */
+export const printShape = ({ m, n, k, input, output }: MatrixShape): string =>
+  `${m} × ${n} × ${k} of ${input} in ${output}`;
 
 /** A program requires a feature that its target lacks. */
 export class TargetError extends ModcError<"target"> {

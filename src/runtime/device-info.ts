@@ -1,4 +1,5 @@
 // Types of devices: options for opening one, and its name, features and limits.
+import { MATRIX_TYPES, type MatrixShape, type MatrixType } from "../program/target.js";
 import { NoDeviceError } from "./errors.js";
 import type { SelfTest } from "./self-test.js";
 import type { WaitMode } from "./wait.js";
@@ -38,6 +39,13 @@ export interface OpenDeviceOptions {
   readonly retest?: boolean;
   /** Told in one line where a self-test fails. Default: a warning of Node's. */
   readonly warn?: (text: string) => void;
+  /** In Node the manifest of a Vulkan driver, of which the device is to be; no other is asked. */
+  readonly driver?: string;
+  /**
+   * In Node whether matrix units are asked for without a self-test, which a software device has none of: for tests of
+   * the kernels that use them. Default false.
+   */
+  readonly matrices?: boolean;
 }
 
 export interface DeviceInfo {
@@ -53,6 +61,8 @@ export interface DeviceInfo {
   readonly subgroups: readonly [number, number] | null;
   /** Enabled features, sorted. */
   readonly features: readonly string[];
+  /** What its matrix units compute; empty where it has none or was not asked for them. */
+  readonly matrices: readonly MatrixShape[];
   readonly limits: Readonly<Record<DeviceLimit, number>>;
 }
 
@@ -92,6 +102,25 @@ export const isSoftware = (info: GPUAdapterInfo): boolean =>
   /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i.test(
     `${info.description} ${info.device} ${info.architecture}`,
   );
+
+/** What an adapter reports of matrix units, beyond WebGPU's own types; newer versions may add types of elements. */
+interface ReportedMatrix {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+/** The shapes of an adapter's matrix units, of types that are known here. */
+export function matricesOf(info: GPUAdapterInfo): readonly MatrixShape[] {
+  const { subgroupMatrixConfigs } = info as { readonly subgroupMatrixConfigs?: Iterable<ReportedMatrix> };
+  const known = (type: string): MatrixType | null => MATRIX_TYPES.find((t) => t === type) ?? null;
+  return [...(subgroupMatrixConfigs ?? [])].flatMap(({ M, N, K, componentType, resultComponentType }) => {
+    const [input, output] = [known(componentType), known(resultComponentType)];
+    return input && output ? [{ m: M, n: N, k: K, input, output }] : [];
+  });
+}
 
 /** A short name: the description without the driver's version, else the architecture or vendor. */
 export function nameOf(info: GPUAdapterInfo): string {

@@ -1,6 +1,6 @@
 // Opens a device in Node: Dawn through the `webgpu` package, with SwiftShader where no driver is found.
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
 import type * as Dawn from "webgpu";
 import {
   isSoftware,
@@ -11,7 +11,7 @@ import {
 } from "./device-info.js";
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
-import { ALL_FEATURES } from "./self-test.js";
+import { ALL_FEATURES, TESTED_FEATURES } from "./self-test.js";
 import { isSame, prove } from "./proven-node.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
 import type { WaitMode } from "./wait.js";
@@ -34,13 +34,18 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
   await importDawn();
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
-  const find = (safety: Safety): Promise<FoundAdapter | null> => findAdapter(kind, fallback, safety);
+  const { driver, matrices = false } = options;
+  const find = (safety: Safety): Promise<FoundAdapter | null> =>
+    driver === undefined ? findAdapter(kind, fallback, safety) : openDriver(driver, safety);
   return oneAtATime(async () => {
-    const found = await find("safe");
+    const found = await find(matrices ? "unsafe" : "safe");
+    if (!found && driver !== undefined) throw new NoDeviceError(`the driver of ${driver} has no device`);
     if (!found) throw kind === "swiftshader" ? noSwiftShader() : noAdapter(kind);
     const { adapter } = found;
     if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
-    const { proven, selfTest } = await prove(adapter, found.env, options);
+    const { proven, selfTest } = matrices
+      ? { proven: TESTED_FEATURES, selfTest: null }
+      : await prove(adapter, found.env, options);
     const hidden = proven.some((feature) => !adapter.features.has(feature));
     const all = hidden ? await find("unsafe") : null;
     const best = all && isSame(adapter.info, all.adapter.info) ? all : found;
@@ -90,8 +95,8 @@ async function askSystem(safety: Safety): Promise<FoundAdapter | null> {
     : ask("system", safety);
 }
 
-async function ask(driver: Driver, safety: Safety): Promise<FoundAdapter | null> {
-  const key = `${safety} ${driver}`;
+async function ask(driver: Driver | { readonly manifest: string }, safety: Safety): Promise<FoundAdapter | null> {
+  const key = `${safety} ${typeof driver === "string" ? driver : driver.manifest}`;
   let instance = instances.get(key);
   if (!instance) instances.set(key, (instance = createInstance(safety)));
   const gpu = await instance;
@@ -145,6 +150,13 @@ function lavapipeManifest(): string | null {
   if (process.platform !== "linux") return null;
   const { VK_DRIVER_FILES: _files, VK_ICD_FILENAMES: _names, ...env } = process.env;
   return driverManifests(env).find((path) => /^lvp_icd.*\.json$/.test(basename(path))) ?? null;
+}
+
+/** The device of the driver of this manifest alone; null where it has none. */
+async function openDriver(manifest: string, safety: Safety): Promise<FoundAdapter | null> {
+  const path = resolve(manifest);
+  if (!existsSync(path)) throw new NoDeviceError(`there is no driver's manifest ${manifest}`);
+  return loadVulkan(SYSTEM_LOADER) ? withDriver(path, () => ask({ manifest: path }, safety)) : null;
 }
 
 /** Null where SwiftShader is not available on this machine. */

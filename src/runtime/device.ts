@@ -4,6 +4,7 @@ import { classOf } from "./device-class.js";
 import {
   DEVICE_LIMITS,
   isSoftware,
+  matricesOf,
   nameOf,
   softwareOnly,
   type DeviceInfo,
@@ -13,7 +14,7 @@ import {
 } from "./device-info.js";
 import { DeviceLostError, NoDeviceError } from "./errors.js";
 import { living } from "./living.js";
-import { F16, type SelfTest } from "./self-test.js";
+import { F16, MATRICES, type SelfTest } from "./self-test.js";
 import { settle, type WaitMode } from "./wait.js";
 
 /** Features that are requested if the adapter has them, beside those that a self-test has proven. */
@@ -69,11 +70,12 @@ export class Device {
 
   /** The target to compile programs for this device with. */
   get target(): Target {
-    const { features, subgroups, limits } = this.info;
+    const { features, subgroups, matrices, limits } = this.info;
     return {
       device: classOf(this.info),
       subgroups,
       f16: features.includes("shader-f16"),
+      ...(matrices.length > 0 && { matrices }),
       limits: {
         storageBuffersPerStage: limits.maxStorageBuffersPerShaderStage,
         invocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
@@ -219,6 +221,7 @@ function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null): DeviceInfo {
     software: adapter !== null && isSoftware(adapter),
     subgroups: gpu.features.has("subgroups") && min > 0 && max > 0 ? [min, max] : null,
     features: [...gpu.features].map(String).sort(),
+    matrices: adapter !== null && gpu.features.has(MATRICES) ? matricesOf(adapter) : [],
     limits,
   };
 }

@@ -1,6 +1,6 @@
 // Checks that a device meets a program's requirements.
 import type { Program } from "../program/program.js";
-import { subgroupWidth } from "../program/target.js";
+import { printShape, sameShape, subgroupWidth } from "../program/target.js";
 import type { Device } from "./device.js";
 import { UnsupportedError } from "./errors.js";
 
@@ -10,6 +10,8 @@ export function checkRequirements({ requires, target }: Program, { info, target:
   const width = subgroupWidth(own);
   if (requires.subgroupSize !== null && width !== requires.subgroupSize)
     missing.push(`subgroups of ${requires.subgroupSize} (they have ${width ?? "no fixed width"} there)`);
+  for (const shape of requires.matrices ?? [])
+    if (!own.matrices?.some((other) => sameShape(shape, other))) missing.push(`matrix units of ${printShape(shape)}`);
   if (missing.length > 0)
     throw new UnsupportedError(
       `the program was compiled for ${target.device} and needs ${missing.join(" and ")}, which ${info.name} does ` +
