@@ -6,7 +6,7 @@ import { kernelFiles } from "../embedded.js";
 import { isOp, nodesOf } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { wholeShape } from "../ir/weight-part.js";
-import { FEATURES, type Requirements } from "../program/target.js";
+import { FEATURES, sameShape, type Requirements } from "../program/target.js";
 import { tuningsDigest } from "../schedule/tunings/digest.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
@@ -98,9 +98,12 @@ function requirementsOf(plan: Plan): Requirements {
   const features = FEATURES.filter(
     (f) => all.some((r) => r.features.includes(f)) || (f === "shader-f16" && plan.precision === "f16"),
   );
+  const matrices = all.flatMap((r) => r.matrices ?? []);
+  const distinct = matrices.filter((shape, i) => matrices.findIndex((other) => sameShape(shape, other)) === i);
   return {
     features: features.toSorted(),
     subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null,
+    ...(distinct.length > 0 && { matrices: distinct }),
   };
 }
 

@@ -5,6 +5,7 @@ import type { Size } from "../../size/size.js";
 import { rounding, type Codec } from "../codecs/codec.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
+import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
 import { weightTunings, type WeightTunings } from "../tunings/products.js";
 import type { Tiles } from "./product-tiles.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
@@ -72,6 +73,8 @@ export function stepOf(context: Context, product: Product, tuning: ProductTuning
       return vectorsStep(context, product, tuning);
     case "tiled":
       return tiledStep(context, product, tuning);
+    case "matrix":
+      return matrixStep(context, product, tuning);
     default:
       return tuning satisfies never;
   }
@@ -178,6 +181,38 @@ function tiledStep(
     rows: 16 * rows,
     columns: 64,
   });
+}
+
+/** Encodings of b whose values an f16 holds, or nearly: a product by those may round its operands so. */
+export const takesHalves = (context: ProductContext): boolean => ["f16", "q8", "q4"].includes(codecB(context).encoding);
+
+function matrixStep(context: Context, product: Product, tuning: MatrixTuning): Step<Operand> {
+  const { stored, loads, tunings } = context;
+  const width = tunings.products.subgroupSize;
+  invariant(width !== null, "matrix units rely on subgroups of one width");
+  invariant(takesHalves(context), "matrix units would round b");
+  const { m, n, k, rows, columns, depth, down, across } = tuning;
+  const kernel = new KernelBuilder("matmul_matrix", context.extents).matrices(width, shapeOf(tuning));
+  const constants = { WIDTH: width, M: m, N: n, K: k, ROWS: rows, COLUMNS: columns, DEPTH: depth };
+  for (const [name, value] of Object.entries({ ...constants, DOWN: down, ACROSS: across }))
+    kernel.constant(name, value);
+  const [exactA, exactB] = [!loads && stored.reads[0]!.encoding === "f16", codecB(context).encoding === "f16"];
+  kernel.function(halves("halfA", "f32", "f16", exactA)).function(halves("halvesB", "vec4f", "vec4<f16>", exactB));
+  return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns });
+}
+
+/**
+ * `fn name(v: from) -> to`. A conversion may round either way, so what is no f16 is rounded to its eleven bits before;
+ * below the least normal f16, 6e-5, that leaves one step of 6e-8. Shorter than `modc_f16`, which stands in all loads.
+ */
+function halves(name: string, from: "f32" | "vec4f", to: string, exact: boolean): string {
+  if (exact) return `fn ${name}(v: ${from}) -> ${to} { return ${to}(v); }`;
+  const u = from === "f32" ? "u32" : "vec4u";
+  return `fn ${name}(v: ${from}) -> ${to} {
+  let bits = bitcast<${u}>(v);
+  let even = (bits >> ${u}(13u)) & ${u}(1u);
+  return ${to}(bitcast<${from}>((bits + ${u}(0xfffu) + even) & ${u}(0xffffe000u)));
+}`;
 }
 
 /** The weight b in panels of `panel` columns. */

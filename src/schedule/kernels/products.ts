@@ -6,7 +6,14 @@ import { broadcastStrides } from "../addressing/index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import type { WeightTunings } from "../tunings/products.js";
-import { ownTunings, stepOf, type MatmulContext, type Product, type ProductContext } from "./product-kernels.js";
+import {
+  ownTunings,
+  stepOf,
+  takesHalves,
+  type MatmulContext,
+  type Product,
+  type ProductContext,
+} from "./product-kernels.js";
 import { evenTiles } from "./product-tiles.js";
 import { standingIn, typeAt, whereRows, work, type KernelContext, type Operand, type Work } from "./spec.js";
 
@@ -31,7 +38,7 @@ export const matmul = (node: KernelContext<"matmul">, fused: MatmulContext = PLA
 /** The kernels of a product. Each group of rows has its share of them: their number decides by the mean. */
 export function productWork(context: ProductContext, product: Product): Work {
   const each = product.groups ?? 1;
-  const cases = casesOf(context, product);
+  const cases = casesOf(context, product).map((c) => (takesHalves(context) ? c : { ...c, tuning: exact(c.tuning) }));
   const steps = cases.map(({ most, tuning }, i) =>
     whereRows(
       context.extents,
@@ -110,6 +117,10 @@ function productOf({ inputs, results, extents }: ProductContext): Product {
     groups: null,
   };
 }
+
+/** The tuning of a product that must not round its operands. */
+const exact = (tuning: ProductTuning): ProductTuning =>
+  tuning.kind === "matrix" ? { kind: "vectors", rows: 4, vectors: 2 } : tuning;
 
 /** The tunings of a product: one, or several of which the number of rows picks one when it runs. */
 function casesOf(context: ProductContext, product: Product): readonly ProductCase[] {

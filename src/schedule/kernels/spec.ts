@@ -3,7 +3,7 @@ import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout, StandInCase } from "../../program/program.js";
-import type { Feature } from "../../program/target.js";
+import type { Feature, MatrixShape } from "../../program/target.js";
 import type { DType } from "../../base/dtype.js";
 import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, printSize, sizeOf, subtractSizes, type Size } from "../../size/size.js";
@@ -119,6 +119,7 @@ export class KernelBuilder {
   readonly #inputs = new Map<number, string>();
   readonly #features = new Set<Feature>();
   #subgroupSize: number | null = null;
+  #matrix: MatrixShape | null = null;
 
   constructor(file: string, extents: Extents, name = file) {
     this.#file = file;
@@ -159,6 +160,12 @@ export class KernelBuilder {
     this.#features.add("subgroups");
     this.#subgroupSize = width;
     return this;
+  }
+  /** Requires matrix units with this product, of subgroups of this size. */
+  matrices(width: number, shape: MatrixShape): this {
+    this.#features.add("shader-f16").add("chromium-experimental-subgroup-matrix");
+    this.#matrix = shape;
+    return this.subgroups(width);
   }
 
   /** `fn name() -> u32` */
@@ -250,7 +257,11 @@ export class KernelBuilder {
 
   /** The dispatch with `workgroups` workgroups. */
   dispatch(workgroups: Size): Step<Operand> {
-    const requires = { features: [...this.#features], subgroupSize: this.#subgroupSize };
+    const requires = {
+      features: [...this.#features],
+      subgroupSize: this.#subgroupSize,
+      ...(this.#matrix && { matrices: [this.#matrix] }),
+    };
     const kernel: Kernel = {
       file: this.#file,
       name: this.#name,

@@ -2,6 +2,7 @@
 import { among, itself, object, orNull, variant, whole, type Read, type Reader } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
+import { matrixFault, matrixFields, matrixMisfit, type MatrixTuning } from "./matrix.js";
 
 /**
  * The kernel of a product a · b. All kernels sum over k in the same order and blocks, so a row has the same bits in
@@ -15,7 +16,9 @@ export type ProductTuning =
   /** `matmul_subgroup.wgsl`: a workgroup is a subgroup; a tile is as many panels wide as there are vectors. */
   | { readonly kind: "subgroup"; readonly rows: number; readonly vectors: number }
   /** `matmul_tiled.wgsl`: tiles of 16 `rows` × 64 through workgroup memory; an invocation owns `rows` × 4. */
-  | { readonly kind: "tiled"; readonly rows: number };
+  | { readonly kind: "tiled"; readonly rows: number }
+  /** On matrix units, which round operands to f16 and sum in an order of their own: only where b is stored so. */
+  | MatrixTuning;
 
 /** The tuning of products with at most `most` rows; null: any number. */
 export interface ProductCase {
@@ -158,6 +161,10 @@ export const products: Family<ProductTunings> = {
     const used = [...casesIn(tunings).map((c) => c.tuning), tunings.byValue];
     if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256)
       return "products need workgroups of 256";
+    for (const tuning of used) {
+      const misfit = tuning.kind === "matrix" ? matrixMisfit(tuning, target) : null;
+      if (misfit !== null) return misfit;
+    }
     return null;
   },
 };
@@ -226,6 +233,11 @@ export function tuningName(tuning: ProductTuning): string {
     case "vectors":
     case "subgroup":
       return `${tuning.kind} ${tuning.rows} × ${tuning.vectors}`;
+    case "matrix":
+      return (
+        `matrix ${tuning.rows} × ${tuning.columns} × ${tuning.depth} ` +
+        `by ${tuning.down} × ${tuning.across} of ${tuning.m} × ${tuning.n} × ${tuning.k}`
+      );
     default:
       return tuning satisfies never;
   }
@@ -238,12 +250,19 @@ const WIDTHS = { least: 4, most: 128 } as const;
 const MOST_CASES = 16;
 const MOST_SHAPES = 1024;
 
-const readTuning: Read<ProductTuning> = variant({
+const readKinds = variant({
   plain: {},
   tiled: { rows: among(ROWS.tiled) },
+  matrix: matrixFields,
   vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
   subgroup: { rows: among(ROWS.subgroup), vectors: among(VECTORS) },
 });
+
+const readTuning: Read<ProductTuning> = (r) => {
+  const found = readKinds(r);
+  const fault = found.kind === "matrix" ? matrixFault(found) : null;
+  return fault === null ? found : r.fail(`is matrix: ${fault}`);
+};
 
 function readProducts(r: Reader): ProductTunings {
   const at = object({

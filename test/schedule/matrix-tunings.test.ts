@@ -1,0 +1,197 @@
+// Tunings of matrix units, for subgroups of every width: each is legal on the device it is for, and by the kernel's own
+// expressions every value of a tile is staged once and every sum stored once.
+import { compileFunction } from "node:vm";
+import { describe, expect, it } from "vitest";
+import { kernelFiles } from "../../src/embedded.js";
+import { Reader } from "../../src/program/reader.js";
+import { readTarget } from "../../src/program/read-target.js";
+import { DEFAULT_LIMITS, PORTABLE, type MatrixShape, type Target } from "../../src/program/target.js";
+import { matrixBytes, matrixFault, matrixMisfit, matrixTunings } from "../../src/schedule/tunings/matrix.js";
+import { families } from "../../src/schedule/tunings/index.js";
+import { byTurns } from "../soak.js";
+
+const half = (m: number, n: number, k: number): MatrixShape => ({ m, n, k, input: "f16", output: "f32" });
+/** What adapters list: Apple and Mesa, Intel, NVIDIA; and one that kernels have no use for. */
+const SHAPES = [half(8, 8, 8), half(8, 16, 16), half(16, 16, 16), half(16, 8, 16), half(16, 8, 8)];
+const BYTES: MatrixShape = { m: 16, n: 16, k: 32, input: "u8", output: "u32" };
+const WIDTHS = [4, 8, 16, 32, 64];
+
+const targetOf = (width: number, matrices: readonly MatrixShape[], large = true): Target => ({
+  device: "discrete",
+  subgroups: [width, width],
+  f16: true,
+  matrices,
+  limits: large ? { ...DEFAULT_LIMITS, workgroupStorageBytes: 32_768, invocationsPerWorkgroup: 1024 } : DEFAULT_LIMITS,
+});
+
+const text = kernelFiles["matmul_matrix.wgsl"]!.split("// --- end of parameters\n")[1]!;
+const one = (pattern: RegExp): string => {
+  const found = [...text.matchAll(pattern)];
+  expect(found.length, String(pattern)).toBe(1);
+  return found[0]![1]!;
+};
+const CONSTANTS = [...text.matchAll(/^const (\w+) = (.+);$/gm)].map(([, name, value]) => [name!, value!] as const);
+
+type Numbers = Readonly<Record<string, number>>;
+type Expression = (values: Numbers) => number;
+/** An expression of u32 in WGSL; numbers below 2 ** 31, whose quotients are whole. */
+function expressionOf(wgsl: string, names: readonly string[]): Expression {
+  const code = wgsl.replaceAll(/(\d+)u\b/g, "$1n").replaceAll(/(?<=\w)\.(?=\w)/g, "_");
+  const body = `const min = (a, b) => a < b ? a : b; const clamp = (x, l, h) => x < l ? l : x > h ? h : x;
+    return ${code};`;
+  const compiled = compileFunction(body, [...names]) as (...values: bigint[]) => bigint;
+  return (values) => Number(compiled(...names.map((name) => BigInt(values[name]!))));
+}
+
+/** The kernel's constants for a tuning. */
+function constantsOf(given: Numbers): Numbers {
+  let all = given;
+  for (const [name, value] of CONSTANTS) all = { ...all, [name]: expressionOf(value, Object.keys(all))(all) };
+  return all;
+}
+
+const range = (n: number, step = 1): number[] => Array.from({ length: Math.ceil(n / step) }, (_, i) => i * step);
+
+describe.each(WIDTHS)("subgroups of %i", (width) => {
+  it("have tunings that fit, for each product a device lists", () => {
+    for (const large of [true, false]) {
+      const target = targetOf(width, [...SHAPES, BYTES], large);
+      const all = matrixTunings(target);
+      for (const t of all) {
+        const subgroups = (t.rows / (t.rows / t.down)) * (t.columns / (t.columns / t.across));
+        expect(subgroups * width).toBeLessThanOrEqual(target.limits.invocationsPerWorkgroup);
+        expect([matrixFault(t), matrixMisfit(t, target)]).toEqual([null, null]);
+        expect(matrixBytes(t)).toBeLessThanOrEqual(target.limits.workgroupStorageBytes);
+      }
+      expect(new Set(all.map(({ m, n, k }) => `${m} ${n} ${k}`)).size).toBe(SHAPES.length);
+    }
+  });
+
+  it("stage every value of a tile once, and store every sum once", () => {
+    const all = matrixTunings(targetOf(width, SHAPES));
+    for (const [i, t] of byTurns(all, 16, width / 4).entries()) {
+      const given = { WIDTH: width, M: t.m, N: t.n, K: t.k, ROWS: t.rows, COLUMNS: t.columns, DEPTH: t.depth };
+      const c = constantsOf({ ...given, DOWN: t.down, ACROSS: t.across, K_PER_LOAD: [1, 4, 8][i % 3]! });
+      const of = (wgsl: string, ...names: string[]): Expression => {
+        const own = expressionOf(wgsl, [...Object.keys(c), ...names]);
+        return (values) => own({ ...c, ...values });
+      };
+      const cells = (rows: number, columns: number, stride: number): number[] =>
+        range(rows).flatMap((row) => range(columns).map((column) => row * stride + column));
+      const sorted = (places: readonly number[]): number[] => places.toSorted((a, b) => a - b);
+
+      const rowA = of(one(/let row = (lane .+);/g), "lane", "r");
+      const placeA = of(one(/tileA\[(.+)\] = /g), "row", "k", "begin");
+      const begin = 3 * t.depth;
+      const stagedA = range(c["LANES"]!).flatMap((lane) =>
+        range(c["ROWS_EACH"]!).flatMap((r) => {
+          const row = rowA({ lane, r });
+          const along = c["ALONG"]!;
+          const ks = range(t.depth - (lane % along), along).map((k) => begin + (lane % along) + k);
+          return row < t.rows ? ks.map((k) => placeA({ row, k, begin })) : [];
+        }),
+      );
+      expect(sorted(stagedA)).toEqual(cells(t.rows, t.depth, c["STRIDE_A"]!));
+
+      const first = of(one(/let first = (.+);/g), "n");
+      const placeB = of(one(/let place = (\(first.+);/g), "first", "i", "n");
+      const stagedB = range(c["LOADS"]!).flatMap((n) =>
+        range(c["K_PER_LOAD"]!).flatMap((j) => {
+          const place = placeB({ first: first({ n }), i: j, n });
+          return [place, place + 1, place + 2, place + 3];
+        }),
+      );
+      expect(sorted(stagedB)).toEqual(cells(t.depth, t.columns, c["STRIDE_B"]!));
+
+      // What the units read and write: each subgroup's matrices, by the rows and columns of the tile.
+      const [ownX, ownY] = one(/let own = vec2u\((.+)\);/g).split(", ") as [string, string];
+      const own = [of(ownX, "subgroup"), of(ownY, "subgroup")] as const;
+      const readA = of(one(/&tileA, (.+), STRIDE_A/g), "own_x", "i", "k", "begin");
+      const readB = of(one(/&tileB, (.+), STRIDE_B/g), "own_y", "j", "k", "begin");
+      const stored = of(one(/&sums, (.+), total/g), "subgroup", "own_y", "j");
+      const rowOf = of(one(/let row = tile\.first \+ (.+);/g), "at", "i");
+      const summed: number[] = [];
+      const finished: number[] = [];
+      for (const strip of range(c["OWN_DOWN"]!)) {
+        const inSums: number[] = [];
+        for (const subgroup of range(t.down * t.across)) {
+          const [x, y] = [own[0]({ subgroup }), own[1]({ subgroup })];
+          for (const j of range(c["OWN_ACROSS"]!)) {
+            const [a, b] = [readA({ own_x: x, i: strip, k: begin, begin }), readB({ own_y: y, j, k: begin, begin })];
+            summed.push((a / c["STRIDE_A"]!) * t.columns + b);
+            const at = stored({ subgroup, own_y: y, j });
+            inSums.push(...cells(t.m, t.n, c["STRIDE_SUMS"]!).map((place) => at + place));
+            // The row that `finish` takes from there is the row that the units summed.
+            expect(rowOf({ at: Math.floor(at / c["STRIDE_SUMS"]!), i: strip })).toBe(a / c["STRIDE_A"]!);
+            expect(at % c["STRIDE_SUMS"]!).toBe(b);
+          }
+        }
+        expect(sorted(inSums)).toEqual(cells(t.down * t.m, t.columns, c["STRIDE_SUMS"]!));
+        finished.push(...range(t.down * t.m).map((at) => rowOf({ at, i: strip })));
+      }
+      expect(sorted(finished)).toEqual(range(t.rows));
+      expect(sorted(summed)).toEqual(
+        range(t.rows, t.m).flatMap((x) => range(t.columns, t.n).map((y) => x * t.columns + y)),
+      );
+    }
+  });
+});
+
+describe("tunings and targets that are read", () => {
+  const target = targetOf(32, [half(16, 16, 16)]);
+  const refuse = (what: string): Error => new Error(what);
+  const tuning = matrixTunings(target)[0]!;
+  const cases = [{ most: null, tuning }];
+  const products = {
+    subgroupSize: 32,
+    panel: 32,
+    leastColumns: 1,
+    byWeight: cases,
+    byWeightAnyRows: cases,
+    shapes: [],
+  };
+  const read = (changed: object): unknown => {
+    const own = [{ most: null, tuning: { ...tuning, ...changed } }];
+    const all = { ...products, byWeight: own, byValue: { kind: "plain" } };
+    return families.products.read(new Reader(all, refuse));
+  };
+
+  it("are what was written", () => {
+    expect(readTarget(new Reader(JSON.parse(JSON.stringify(target)), refuse))).toEqual(target);
+    expect(readTarget(new Reader(PORTABLE, refuse))).toEqual(PORTABLE);
+    expect(read({})).toMatchObject({ byWeight: cases });
+  });
+
+  it.each([
+    [{ rows: 24 }, /24 rows are not whole matrices of 16/],
+    [{ columns: 40 }, /40 columns are not whole matrices/],
+    [{ depth: 40 }, /depth of 40 is no multiple/],
+    [{ rows: 512, columns: 512 }, /too many for a subgroup/],
+    [{ down: 0 }, /whole number from 1/],
+    [{ k: 1e9 }, /whole number from 1/],
+    [{ stages: 2 }, /unknown field "stages"/],
+  ])("are refused: %o", (changed, message) => {
+    expect(() => read(changed)).toThrow(message);
+  });
+
+  it.each([
+    [{ matrices: [{ ...half(8, 8, 8), input: "f64" }] }, /must be f32 or f16/],
+    [{ matrices: [{ ...half(8, 8, 8), m: 0 }] }, /whole number from 1 to 256/],
+    [{ matrices: Array.from({ length: 65 }, () => half(8, 8, 8)) }, /at most 64/],
+    [{ matrices: null }, /must be a list/],
+  ])("are refused in a target: %o", (changed, message) => {
+    expect(() => readTarget(new Reader({ ...target, ...changed }, refuse))).toThrow(message);
+  });
+
+  it("do not fit a device that lacks what they need", () => {
+    const lacking: readonly (readonly [Target, RegExp])[] = [
+      [{ ...target, matrices: [half(8, 8, 8)] }, /matrix units of 16 × 16 × 16 of f16 in f32/],
+      [{ ...target, f16: false }, /matrix units/],
+      [{ ...target, subgroups: [16, 32] }, /matrix units/],
+      [{ ...target, limits: { ...DEFAULT_LIMITS, workgroupStorageBytes: 1024 } }, /bytes of workgroup memory/],
+      [{ ...target, limits: { ...DEFAULT_LIMITS, invocationsPerWorkgroup: 16 } }, /workgroups of 32/],
+    ];
+    expect(matrixMisfit(tuning, target)).toBeNull();
+    for (const [other, message] of lacking) expect(matrixMisfit(tuning, other)).toMatch(message);
+  });
+});
