@@ -8,7 +8,7 @@ import { create } from "webgpu";
 /** What a compiler says against a shader; null where it accepts it. */
 export type Check = (wgsl: string) => Promise<string | null>;
 
-// Dawn crashes where these are collected while the device lives; one `create()` a process.
+// Dawn crashes where these are collected while the device lives; one `create()` a process for each set of toggles.
 const kept: unknown[] = [];
 let instance: GPU | null = null;
 
@@ -24,6 +24,23 @@ export async function openDawn(requiredFeatures: GPUFeatureName[] = []): Promise
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ code: wgsl });
     device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+    return (await device.popErrorScope())?.message ?? null;
+  };
+}
+
+let unsafe: GPU | null = null;
+
+/** Dawn with these features, those among them that it holds to be unsafe, as far as a module. */
+export async function openDawnModules(requiredFeatures: readonly string[]): Promise<Check> {
+  unsafe ??= create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
+  const gpu = unsafe;
+  const adapter = await gpu.requestAdapter();
+  if (!adapter) throw new Error("Dawn has no null backend here");
+  const device = await adapter.requestDevice({ requiredFeatures: requiredFeatures as GPUFeatureName[] });
+  kept.push(gpu, adapter, device);
+  return async (wgsl) => {
+    device.pushErrorScope("validation");
+    device.createShaderModule({ code: wgsl });
     return (await device.popErrorScope())?.message ?? null;
   };
 }

@@ -276,8 +276,8 @@ function readProducts(r: Reader): ProductTunings {
   })(r);
   const { subgroupSize, byValue } = at;
   if (byValue.kind === "tiled") r.get("byValue").fail("must not be tiled: what is computed is not packed");
-  if (byValue.kind === "subgroup" && subgroupSize === null)
-    r.get("byValue").fail("is subgroup, and the tunings are for subgroups of no width");
+  if ((byValue.kind === "subgroup" || byValue.kind === "matrix") && subgroupSize === null)
+    r.get("byValue").fail(`is ${byValue.kind}, and the tunings are for subgroups of no width`);
   return {
     ...at,
     ...readByWeight(at, subgroupSize),
@@ -321,6 +321,8 @@ function readCases(r: Reader, panel: number, subgroupSize: number | null): reado
     if (kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
     if (kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
       c.get("tuning").fail(`is subgroup, which takes panels of four times the width of a subgroup, found ${panel}`);
+    if (kind === "matrix" && subgroupSize === null)
+      c.get("tuning").fail("is matrix, and the tunings are for subgroups of no width");
     return found;
   }, MOST_CASES);
   if (cases.length === 0) r.fail("must hold a case");
