@@ -4,6 +4,7 @@
 
 declare global {
   interface AbortSignal {}
+  interface GPU {}
   interface GPUAdapter {}
   interface GPUAdapterInfo {}
   interface GPUBindGroup {}
