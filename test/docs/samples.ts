@@ -58,6 +58,10 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
   { begins: "git clone <this repository>", why: "the address is the reader's" },
   { begins: "npm start", why: "test/cli/commands.test.ts runs it" },
   { begins: "npm test", why: "runs this test" },
+  ...["npm run portable", "tar -xzf modc-portable", "modc-portable/run.sh"].map((begins) => ({
+    begins,
+    why: "it takes minutes, and writes a folder of a Node and a build",
+  })),
   { begins: "npx modc verify modc-fault.json", why: "there is no fault to look at; test/verify makes one" },
 ];
 
