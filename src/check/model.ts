@@ -108,6 +108,10 @@ export interface ModelUpdate {
 export interface Instance {
   readonly path: string;
   readonly block: string;
+  /** Whether the block is one of the library's. */
+  readonly library: boolean;
+  /** The values of those of its parameters that are numbers. */
+  readonly numbers: ReadonlyMap<string, Rational>;
   readonly span: Span;
 }
 

@@ -5,7 +5,7 @@ import { isFloat, type Words } from "../base/dtype.js";
 import { realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { BlockType } from "../program/encodings/block-file.js";
+import { isBlockType, type BlockType } from "../program/encodings/block-file.js";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, escapedName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
@@ -13,9 +13,10 @@ import { whyUnwritten, writePieces } from "./place-node.js";
 import { readHeader } from "./gguf/header.js";
 import { isGgufPath, pullFrom } from "./gguf/header-node.js";
 import { ggufWeights } from "./gguf/weights.js";
-import { openRegular, readRegular } from "./regular-node.js";
+import { openRegular } from "./regular-node.js";
+import { BASE, openOverBase } from "./base-node.js";
+import { INDEX, readIndex, SINGLE } from "./weights/folder-node.js";
 import { fileDtype, toBytes } from "./weights/to-bytes.js";
-import { parseJson } from "./weights/json.js";
 import {
   headerBytes,
   ofBytes,
@@ -27,10 +28,6 @@ import {
 } from "./weights/safetensors.js";
 import type { TensorEntry, WeightSource } from "./weights/source.js";
 
-const INDEX = "model.safetensors.index.json";
-const SINGLE = "model.safetensors";
-const MOST_INDEX_BYTES = 100_000_000;
-
 /**
  * Opens a safetensors file, an index of shards (`….index.json`), a folder that holds either under its usual name, or a
  * GGUF file (`….gguf`), by path or `file:` address. Throws WeightsError.
@@ -39,6 +36,7 @@ export async function openWeights(place: string): Promise<WeightSource> {
   const path = /^file:/i.test(place) ? pathOfAddress(place) : place;
   return reaching("open", path, async () => {
     if ((await stat(path)).isDirectory()) {
+      if (await exists(join(path, BASE))) return openOverBase(path, openWeights);
       for (const name of [INDEX, SINGLE]) if (await exists(join(path, name))) return openWeights(join(path, name));
       throw new WeightsError(`${path} holds neither ${SINGLE} nor ${INDEX}`);
     }
@@ -125,29 +123,6 @@ async function openShards(path: string): Promise<WeightSource> {
   }
 }
 
-async function readIndex(path: string, name: string): Promise<ReadonlyMap<string, string>> {
-  const bytes = readRegular(
-    path,
-    MOST_INDEX_BYTES,
-    (size) => new WeightsError(`${name} has ${size} bytes: no index is so large`),
-  );
-  let json;
-  try {
-    json = parseJson(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new WeightsError(`${name} is no index of shards: ${cause.message}`, { cause });
-  }
-  const map = json instanceof Map ? json.get("weight_map") : undefined;
-  if (!(map instanceof Map)) throw new WeightsError(`${name} is no index of shards: it has no weight_map`);
-  const places = new Map<string, string>();
-  for (const [key, file] of map) {
-    if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${quotedName(key)} is no file name`);
-    places.set(key, file);
-  }
-  return places;
-}
-
 /** The real path of a shard. After following links it must be in the folder of the index. */
 async function shardPath(folder: string, file: string, index: string): Promise<string> {
   const outside = (): WeightsError =>
@@ -230,6 +205,33 @@ export async function saveWeights(
         for (let first = 0; first < words.length; first += PIECE)
           await write(toBytes(words.subarray(first, first + PIECE), blocks ?? dtype));
       }
+    }),
+  );
+}
+
+/** A tensor to write, in an element type of files or in blocks. */
+export interface SavedTensor {
+  readonly key: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** Its bytes, as a source gives them. */
+  read(): Promise<Uint8Array>;
+}
+
+/** Writes tensors to a safetensors file, atomically, one at a time. */
+export async function saveTensors(path: string, tensors: readonly SavedTensor[]): Promise<void> {
+  const blocks = new Map<string, BlockType>();
+  const entries = tensors.map((tensor) => {
+    const { key, dtype, shape } = tensor;
+    if (!isBlockType(dtype)) return { key, dtype, shape, tensor };
+    blocks.set(key, dtype);
+    return { key, dtype: "U8", shape: ofBytes(shape, dtype), tensor };
+  });
+  const header = writeHeader(entries, new Map([["format", "pt"], ...quantizedMetadata(blocks)]));
+  await reaching("write", path, () =>
+    writePieces(path, async (write) => {
+      await write(header);
+      for (const { tensor } of entries) await write(await tensor.read());
     }),
   );
 }

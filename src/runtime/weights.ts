@@ -71,12 +71,12 @@ export async function expectFittingWeights(
   program: Pick<Program, "weights" | "ignore">,
   input: WeightsInput | null,
 ): Promise<void> {
-  const far =
-    input === null ||
-    isResponse(input) ||
-    /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");
-  if (!far) await (await locateWeights(program, input, 0)).close();
+  if (input !== null && !isFarOff(input)) await (await locateWeights(program, input, 0)).close();
 }
+
+/** Whether the weights are to be downloaded. */
+export const isFarOff = (input: WeightsInput): boolean =>
+  isResponse(input) || /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");
 
 const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;
 

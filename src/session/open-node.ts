@@ -1,5 +1,4 @@
 // Opens a model to generate: a `.mod` file or a checkpoint, its weights, its tokenizer, a device. Node only.
-import { join } from "node:path";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import type { Read } from "../check/names/files.js";
 import { generationModel } from "../compile-generation.js";
@@ -20,7 +19,6 @@ import { bytesTokenizer } from "../tokenizer/tokenizer.js";
 import { openTokenizer } from "../tokenizer/tokenizer-node.js";
 import { SessionError, SourceError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
-import { MODEL } from "./manifest.js";
 import { openTrained, trainedTokenizer, trainedWeights, type Trained } from "./trained-node.js";
 import { TextSession, type SessionTexts } from "./session.js";
 
@@ -97,7 +95,7 @@ async function openRun(trained: Trained, options: OpenSessionOptions): Promise<T
   if (options.model !== undefined && options.model !== manifest.model)
     throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
   const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null));
-  const weights = trainedWeights(options.weights) ?? join(path, MODEL);
+  const weights = trainedWeights(options.weights) ?? path;
   return createExplained(
     { source, read, texts, weights },
     { ...options, model: manifest.model, set: { ...set, ...options.set } },

@@ -16,6 +16,7 @@ import {
   type WeightSource,
   type Words,
 } from "../runtime/index.js";
+import { BASE, printBase, readBase, type BaseRecord } from "../runtime/base-node.js";
 import { leftover, openWeights } from "../runtime/node.js";
 import { WeightsError } from "../runtime/errors.js";
 import { writeHeader } from "../runtime/weights/safetensors.js";
@@ -40,6 +41,8 @@ export interface CheckpointContents extends Omit<Manifest, "files" | "sources" |
   readonly sources: Sources;
   /** Every weight the model declares. */
   readonly weights: readonly ProgramWeight[];
+  /** Where those weights are that the checkpoint leaves out; null: it holds all. */
+  readonly base: BaseRecord | null;
   /** The trainer's state: weights by their paths, and everything else that a step reads and changes. */
   readonly state: TrainingState;
   /** The tunings of the programs, as the text of a tunings file; null: unknown. */
@@ -55,6 +58,8 @@ export interface Checkpoint {
   readonly state: TrainingState;
   /** Weights that the trainer does not hold. */
   readonly unused: ReadonlyMap<string, Words>;
+  /** Where the weights are that it does not hold itself; null: it holds all. */
+  readonly base: BaseRecord | null;
   readonly sources: Sources;
   /** The text of the tunings file; null: there is none. */
   readonly tunings: string | null;
@@ -111,7 +116,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
 const PART = 1 << 23;
 
 async function fill(folder: string, contents: CheckpointContents, on: Disk): Promise<void> {
-  const { sources, weights, state, unusedValues, tunings, ...said } = contents;
+  const { sources, weights, base, state, unusedValues, tunings, ...said } = contents;
   const files: ManifestFile[] = [];
   const write = async (name: string, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> => {
     const hash = createHash("sha256");
@@ -139,12 +144,14 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
   if (tunings !== null) await write(TUNINGS, [new TextEncoder().encode(tunings)]);
   const valueOf = (weight: ProgramWeight): Words | Promise<Words> =>
     state.get(weight.path)?.data ?? unusedValues(weight);
-  const entries = weights.map((weight) => ({
+  const own = base === null ? weights : weights.filter(({ path }) => Object.hasOwn(base.keys, path));
+  const entries = own.map((weight) => ({
     weight,
-    key: weight.keys[0] ?? weight.path,
+    key: base?.keys[weight.path] ?? weight.keys[0] ?? weight.path,
     dtype: stored(weight),
     shape: weight.shape,
   }));
+  if (base !== null) await write(BASE, [new TextEncoder().encode(printBase(base))]);
   await write(
     MODEL,
     tensors(entries, async ({ weight, dtype }) => toBytes(await valueOf(weight), dtype)),
@@ -220,10 +227,11 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
   const manifest = await readManifest(path);
   return reading(path, async () => {
     for (const file of manifest.files) await checkFile(path, file);
+    const over = manifest.files.some((file) => file.name === BASE);
     const unusedPaths = new Set(manifest.unused);
     const state = new Map<string, StateTensor>();
     const unused = new Map<string, Words>();
-    await withTensors(join(path, MODEL), async (source) => {
+    await withTensors(over ? path : join(path, MODEL), async (source) => {
       // Floats are read as stored, without rounding to the weight's type.
       const weights = model.weights.map((weight) =>
         weight.dtype === "f16" ? { ...weight, dtype: "f32" as const } : weight,
@@ -252,7 +260,8 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
     const tunings = manifest.files.some((file) => file.name === TUNINGS)
       ? await readFile(join(path, TUNINGS), "utf8")
       : null;
-    return { manifest, state, unused, sources: await textsOf(path, manifest), tunings };
+    const base = over ? readBase(path) : null;
+    return { manifest, state, unused, base, sources: await textsOf(path, manifest), tunings };
   });
 }
 
@@ -310,8 +319,8 @@ async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
     if (cause instanceof WeightsError || cause instanceof SessionError)
       throw new TrainError(
         "bad-checkpoint",
-        cause instanceof SessionError ? cause.message : `${path}: ${cause.message}`,
-        { cause },
+        cause instanceof SessionError || cause.message.startsWith(path) ? cause.message : `${path}: ${cause.message}`,
+        { hint: cause.hint, cause },
       );
     const code = errnoOf(cause);
     if (code === null) throw cause;

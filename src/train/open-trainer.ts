@@ -1,24 +1,14 @@
 // Opens a trainer: compiles a model's source for a device, and loads weights and tunings.
-import {
-  openDevice,
-  Device,
-  type OpenDeviceOptions,
-  type SessionEvent,
-  type WeightsInput,
-  type Words,
-} from "../runtime/index.js";
-import { locateWeights } from "../runtime/weights.js";
+import { openDevice, Device, type OpenDeviceOptions, type SessionEvent, type WeightsInput } from "../runtime/index.js";
 import { isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../schedule/tunings/file.js";
 import { misfitOf, tuningsFor, type Tunings } from "../schedule/tunings/index.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { SourceError } from "../session/errors.js";
-import type { ProgramWeight } from "../program/program.js";
 import { TrainError } from "./errors.js";
 import type { ModelChoice, ModelSource } from "./model.js";
-import { listed, weightPatterns } from "./patterns.js";
+import { listed, weightsMatching } from "./patterns.js";
 import { compileTraining, type TrainingOptions, type TrainingPrograms } from "./programs.js";
-import type { RunModel } from "./run-options.js";
 import { largestLive } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import { createTrainer, type TrainerProgram } from "./trainer.js";
@@ -147,19 +137,13 @@ const stepOptions = (settings: TrainSettings): TrainingOptions => ({
     : {
         budget: { bytes: settings.memory, rows: settings.batch, length: settings.context, live: largestLive(settings) },
       }),
-  ...(settings.only === "" ? {} : { trained: matching(settings.only) }),
+  ...(settings.only === "" ? {} : { trained: weightsMatching(settings.only) }),
 });
 
 const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>
   optimizer === "adamw"
     ? ({ kind: "adamw", beta1, beta2, eps } as const)
     : ({ kind: "sgd", momentum, nesterov: false } as const);
-
-/** Returns a predicate: whether a weight's path matches one of the patterns. */
-function matching(patterns: string): (weight: { readonly path: string }) => boolean {
-  const each = weightPatterns(patterns);
-  return ({ path }) => each.some((p) => p.test(path));
-}
 
 /** The chosen tunings and the text of their file; the resumed run's own text if they are its tunings. */
 function tuningsOf(
@@ -209,20 +193,3 @@ const withDevice = (
     close();
   },
 });
-
-type Weighted = Pick<RunModel, "weights" | "ignore">;
-
-/** Initial value of one weight: from `weights`, or from the seed. */
-export async function startingValue(
-  weight: ProgramWeight,
-  seed: number,
-  weights: WeightsInput | null,
-  model: Weighted,
-): Promise<Words> {
-  const located = await locateWeights(model, weights ?? undefined, seed);
-  try {
-    return await located.values(weight);
-  } finally {
-    await located.close();
-  }
-}

@@ -4,15 +4,18 @@ import { LEARNING_RATES } from "./schedule.js";
 
 /** The valid values of an option. */
 interface Range<T> {
-  /** How the command line parses a value: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, or as text. */
-  readonly kind: "number" | "bytes" | "text" | "live";
+  /**
+   * How the command line parses a value: as a number such as 1e3, 5% or 1/8, as bytes such as 2GiB, as text, or not at
+   * all, because a flag has none.
+   */
+  readonly kind: "number" | "bytes" | "text" | "live" | "flag";
   /** `a whole number from 1 to 8` */
   readonly must: string;
   readonly choices?: readonly T[];
   has(value: unknown): value is T;
 }
 
-export interface TrainOption<T = string | number> extends Range<T> {
+export interface TrainOption<T = string | number | boolean> extends Range<T> {
   /** The flag on the command line: `--min-lr <rate>`. */
   readonly flag: string;
   readonly doc: string;
@@ -24,6 +27,8 @@ export interface TrainOption<T = string | number> extends Range<T> {
   readonly needs: Needs | null;
   /** Whether a resumed run may change it: it does not affect what was learned before. */
   readonly resumable: boolean;
+  /** The value in a run whose checkpoints are older than the option; null: none is. */
+  readonly absent: T | null;
 }
 
 interface Needs {
@@ -56,6 +61,11 @@ const fromZero = numbers("a number from 0 on", (x) => x >= 0);
 const share = numbers("a number from 0 to below 1", (x) => x >= 0 && Math.fround(x) < 1);
 const bytes = numbers("a whole number of bytes, 0 for any", (n) => Number.isSafeInteger(n) && n >= 0, "bytes");
 const text: Range<string> = { kind: "text", must: "a text", has: (value) => typeof value === "string" };
+const flag: Range<boolean> = {
+  kind: "flag",
+  must: "true or false",
+  has: (value) => typeof value === "boolean",
+};
 const oneOf = <const T extends string>(...choices: readonly T[]): Range<T> => ({
   kind: "text",
   must: choices.join(" or "),
@@ -63,7 +73,7 @@ const oneOf = <const T extends string>(...choices: readonly T[]): Range<T> => ({
   has: (value): value is T => choices.some((choice) => choice === value),
 });
 
-const option = <T extends string | number>(
+const option = <T extends string | number | boolean>(
   flag: string,
   range: Range<T>,
   usual: TrainOption<NoInfer<T>>["usual"],
@@ -72,8 +82,9 @@ const option = <T extends string | number>(
     usually = String(usual),
     resumable = false,
     needs = null,
-  }: Partial<Pick<TrainOption, "usually" | "resumable" | "needs">> = {},
-): TrainOption<T> => ({ ...range, flag, doc, usual, usually, needs, resumable });
+    absent = null,
+  }: Partial<Pick<TrainOption<NoInfer<T>>, "usually" | "resumable" | "needs" | "absent">> = {},
+): TrainOption<T> => ({ ...range, flag, doc, usual, usually, needs, resumable, absent });
 
 const adamw: Needs = { option: "optimizer", values: ["adamw"] };
 const sgd: Needs = { option: "optimizer", values: ["sgd"] };
@@ -144,6 +155,20 @@ export const trainOptions = {
     "",
     "weights that learn: paths or names in them such as router,guess, * for any characters, separated by commas",
     { usually: "all" },
+  ),
+  save: option(
+    "--save <what>",
+    oneOf("all", "trained"),
+    "all",
+    "what checkpoints hold: all weights, or only those that learn, which then lie over the file of --weights",
+    { absent: "all" },
+  ),
+  initMissing: option(
+    "--init-missing",
+    flag,
+    false,
+    "weights that the file of --weights lacks start as those of the seed; what it has is read as strictly as ever",
+    { usually: "they are errors", absent: false },
   ),
   recompute: option(
     "--recompute <layers>",

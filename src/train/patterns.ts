@@ -16,6 +16,12 @@ export const namePatterns = (texts: string): readonly NamePattern[] =>
 export const weightPatterns = (texts: string): readonly NamePattern[] =>
   patterns(texts, (expression) => `^(?:.*\\.)?${expression}(?:\\..*)?$`);
 
+/** Whether a weight's path matches one of the patterns. */
+export function weightsMatching(texts: string): (weight: { readonly path: string }) => boolean {
+  const each = weightPatterns(texts);
+  return ({ path }) => each.some((p) => p.test(path));
+}
+
 const patterns = (texts: string, around: (expression: string) => string): readonly NamePattern[] =>
   texts.split(",").map((part) => {
     const text = part.trim();

@@ -112,7 +112,7 @@ async function withOlder(
     });
   }
   return new TrainError(fault.code, fault.message, {
-    hint: "no other checkpoint of the run is whole and of this model",
+    hint: fault.hint ?? "no other checkpoint of the run is whole and of this model",
     cause: fault,
   });
 }

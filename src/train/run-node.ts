@@ -313,6 +313,7 @@ async function loopOptions({
             begun: runOrigin(options),
             validation,
             weights: model.weights,
+            base: found ? found.checkpoint.base : (options.base ?? null),
             state,
             tunings: trainer.tunings ?? null,
             unusedValues: (weight) => found?.checkpoint.unused.get(weight.path) ?? options.initialValues(weight, seed),

@@ -1,5 +1,6 @@
 // The inputs of a training run: the model, the text, and the options.
 import type { Program, ProgramWeight } from "../program/program.js";
+import type { BaseRecord } from "../runtime/base-node.js";
 import type { Words } from "../runtime/index.js";
 import type { TextInputs } from "./batches.js";
 import type { TrainSettings } from "./options.js";
@@ -47,6 +48,8 @@ export interface RunOptions extends TextOptions {
    * Called once, after everything else was checked. `tunings`: the text of the checkpoint's tunings file; null: none.
    */
   readonly createTrainer: (settings: TrainSettings, tunings: string | null) => Promise<Trainer>;
+  /** Where the weights are that checkpoints of a new run leave out; default: they hold all. */
+  readonly base?: BaseRecord | null;
   /** Initial value of a weight that the trainer does not hold. */
   readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
   /** If aborted, the step under way is finished and a checkpoint written. */

@@ -96,9 +96,12 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
  * often it validates and saves). Throws TrainError for any other difference.
  */
 export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
-  for (const [name, option] of TRAIN_OPTIONS)
-    if (!option.has(kept[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
-  const before = kept as unknown as TrainSettings; // each was just checked against its option
+  const all: Record<string, unknown> = {};
+  for (const [name, option] of TRAIN_OPTIONS) {
+    all[name] = kept[name] ?? option.absent;
+    if (!option.has(all[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not say what ${name} was`);
+  }
+  const before = all as unknown as TrainSettings; // each was just checked against its option
   const changed = TRAIN_OPTIONS.filter(
     ([name, { resumable }]) => given[name] !== undefined && given[name] !== before[name] && !resumable,
   ).map(([name]) => name);
@@ -112,9 +115,10 @@ function contradiction(
   before: TrainSettings,
   given: Partial<TrainSettings>,
 ): TrainError {
-  const words = changed.map((name) => (given[name] === "" ? `no ${flagOf(name)}` : written(name, given[name]!)));
+  const none = (value: Value | undefined): boolean => value === "" || value === false;
+  const words = changed.map((name) => (none(given[name]) ? `no ${flagOf(name)}` : written(name, given[name]!)));
   const begun = changed.map((name) =>
-    before[name] === "" ? `without ${flagOf(name)}` : `with ${written(name, before[name])}`,
+    none(before[name]) ? `without ${flagOf(name)}` : `with ${written(name, before[name])}`,
   );
   const verb = changed.length === 1 ? "contradicts" : "contradict";
   return new TrainError(
@@ -129,11 +133,14 @@ function contradiction(
   );
 }
 
+type Value = TrainSettings[SettingName];
+
 /** The option of a setting: `--min-lr`. */
 const flagOf = (name: SettingName): string => trainOptions[name].flag.split(" ")[0]!;
 
 /** An option with its value: `--lr 0.001`; one for each live parameter. */
-function written(name: SettingName, value: string | number): string {
+function written(name: SettingName, value: Value): string {
+  if (value === true) return flagOf(name);
   if (name !== "live") return `${flagOf(name)} ${value}`;
   return liveLines(String(value))
     .map(([live, text]) => `${text.includes("@") ? "--live-schedule" : "--live"} ${live}=${text}`)

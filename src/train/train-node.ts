@@ -2,18 +2,18 @@
 import { checkpointFiles, isCheckpoint } from "../huggingface/files-node.js";
 import { checkpointSource } from "../huggingface/folder-node.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../runtime/index.js";
-import { expectFittingWeights } from "../runtime/weights.js";
 import { importsBeside } from "../session/imports-node.js";
 import { readText } from "../session/open-node.js";
 import { trainedWeights } from "../session/trained-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
 import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./model.js";
-import { openTrainer, startingValue, type ChooseTunings, type Preparation } from "./open-trainer.js";
+import { openTrainer, type ChooseTunings, type Preparation } from "./open-trainer.js";
 import { Outcome, type TrainResult } from "./result.js";
 import { before, type Before } from "./resume-node.js";
 import { trainModel } from "./run-node.js";
 import { trainOptions, type TrainSettings } from "./options.js";
+import { openStartingWeights, startingValue } from "./starting-weights.js";
 
 /** Options of `train`: the settings (`TrainSettings`, each with a default), the text, and the output folder. */
 export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
@@ -95,34 +95,42 @@ export async function train(path: string | null, options: TrainOptions): Promise
     options,
     resume === null ? null : await before(options.output, resume === "last" ? null : resume),
   );
-  const { choice, weights } = asked;
+  const { choice } = asked;
   const { model } = trainingModel(asked.text, choice);
-  await expectFittingWeights(model.run, weights);
+  const settings = settingsIn(options);
+  const starting = await openStartingWeights(model, asked.weights, resume === null ? settings : {});
+  const { weights } = starting;
   const outcome = new Outcome();
   const { signal, onProgress, onNote } = options;
-  const events = trainModel({
-    model: model.run,
-    ...asked.data,
-    output: options.output,
-    settings: settingsIn(options),
-    usualContext: usualContext(model.bound),
-    resume,
-    createTrainer: (settings, kept) => {
-      checkAgainst(settings, model);
-      const { device = {}, tunings = (_device, own) => own } = options;
-      const told = { onProgress: onProgress ?? (() => undefined), onNote: onNote ?? (() => undefined) };
-      return openTrainer(
-        { text: asked.text, choice, device, tunings, weights, kept, rules: model.run.rules, signal, ...told },
-        settings,
-      );
-    },
-    initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
-    ...(signal && { signal }),
-    onProgress: (_stage, done, total) => onProgress?.({ kind: "text", done, total }),
-  });
-  for await (const event of events) {
-    outcome.add(event);
-    await options.onEvent?.(event);
+  try {
+    if (starting.note !== null) onNote?.(starting.note);
+    const events = trainModel({
+      model: model.run,
+      ...asked.data,
+      output: options.output,
+      settings,
+      usualContext: usualContext(model.bound),
+      resume,
+      base: starting.base,
+      createTrainer: (settings, kept) => {
+        checkAgainst(settings, model);
+        const { device = {}, tunings = (_device, own) => own } = options;
+        const told = { onProgress: onProgress ?? (() => undefined), onNote: onNote ?? (() => undefined) };
+        return openTrainer(
+          { text: asked.text, choice, device, tunings, weights, kept, rules: model.run.rules, signal, ...told },
+          settings,
+        );
+      },
+      initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
+      ...(signal && { signal }),
+      onProgress: (_stage, done, total) => onProgress?.({ kind: "text", done, total }),
+    });
+    for await (const event of events) {
+      outcome.add(event);
+      await options.onEvent?.(event);
+    }
+  } finally {
+    await starting.close();
   }
   return outcome.result(options.output);
 }

@@ -48,6 +48,7 @@ const MODELS: Models = [
 /** Likewise, for the soak alone. */
 const MORE: Models = [
   ["examples/mode.mod", { depth: "2" }],
+  ["examples/lora.mod", { depth: "2" }],
   ["examples/moe.mod", { depth: "1" }],
   ["examples/variants/a-mod.mod", { depth: "2" }],
   ["examples/variants/colt5.mod", { depth: "1" }],

@@ -58,6 +58,7 @@ export const contentsAt = (step: number): CheckpointContents => ({
   tunings: `{ "step": ${step} }\n`,
   validation: 1 / step,
   weights: WEIGHTS,
+  base: null,
   state: stateAt(step),
   unusedValues: () => Float32Array.of(1, 2, 3),
 });

@@ -3,6 +3,7 @@ import type { Span } from "../../diagnostics/span.js";
 import { Instance, joinPath } from "../names/bindings.js";
 import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelUpdate, ModelWeight } from "../model.js";
 import { MAX_PATH } from "../limits.js";
+import type { Rational } from "../../size/rational.js";
 import type { Checker, Trace } from "../checker.js";
 import type { Unroller } from "./unroll.js";
 
@@ -38,7 +39,13 @@ export function inspect(checker: Checker, model: Instance): Inside {
     for (const owned of instance.owned) {
       if (owned instanceof Instance) {
         if (!claim(owned.path, owned.span, owned.trace)) continue;
-        instances.push({ path: owned.path, block: owned.block, span: owned.span });
+        instances.push({
+          path: owned.path,
+          block: owned.block,
+          library: owned.file.library,
+          numbers: numbersIn(owned),
+          span: owned.span,
+        });
         visit(owned);
       } else {
         const { decl, dtype, shape, init } = owned;
@@ -55,6 +62,14 @@ export function inspect(checker: Checker, model: Instance): Inside {
   visit(model);
   return { instances, weights };
 }
+
+/** The parameters of an instance that are numbers. */
+const numbersIn = ({ params }: Instance): ReadonlyMap<string, Rational> =>
+  new Map(
+    [...params].flatMap(([name, binding]) =>
+      binding.kind === "value" && binding.value.kind === "number" ? [[name, binding.value.value] as const] : [],
+    ),
+  );
 
 /** Losses and observed values by path; equal paths are numbered. Updates by the path of their state. */
 export function nameCalls({ losses, observes, updates }: Unroller): {

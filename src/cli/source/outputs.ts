@@ -6,6 +6,7 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../../base/errno.js";
 import { MODEL_FILE } from "../../huggingface/files-node.js";
+import { BASE, baseFilesOf } from "../../runtime/base-node.js";
 import { MANIFEST } from "../../session/manifest.js";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import { EXIT, UserError } from "../terminal/exit.js";
@@ -56,13 +57,17 @@ export function expectKept(path: string): void {
 /** Names of a checkpoint's files. */
 const OWN = /^(?:config|generation_config|tokenizer_config|tokenizer|special_tokens_map)\.json$|\.jinja$|\.safetensors/;
 
-/** The same of a folder's files. `described`: its model is what its configuration says, and model.mod is not read. */
-function expectAllKept(path: string, { described }: { readonly described: boolean }): void {
+/**
+ * The same of a folder's files, and of those of the base that its weights lie over. `described`: its model is what its
+ * configuration says, and model.mod is not read.
+ */
+export function expectAllKept(path: string, { described }: { readonly described: boolean }): void {
   if (!isFolder(path)) return expectKept(path);
   const names = readdirSync(path);
   const trained = names.includes(MANIFEST); // and whatever is there is its own
   for (const name of names)
     if (trained || OWN.test(name) || (name === MODEL_FILE && !described)) expectKept(join(path, name));
+  if (names.includes(BASE)) for (const file of baseFilesOf(path)) expectKept(file);
 }
 
 /** The same for all names of a file; null where no regular file is there, so that nothing is lost. */

@@ -1,5 +1,4 @@
 // `modc train`: trains a model on a text, shows progress, and writes checkpoints, a log and a report to a folder.
-import { expectFittingWeights } from "../../runtime/weights.js";
 import type { ChooseTunings, Preparation } from "../../train/open-trainer.js";
 import { Outcome, type TrainResult } from "../../train/result.js";
 import { before } from "../../train/resume-node.js";
@@ -30,10 +29,16 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
     resume === null ? null : await before(asked.output, resume === "last" ? null : resume),
   );
   const model = await checkedModel(text, flags);
-  const weights = resume === null ? (flags.weights ?? null) : null;
   const { checkAgainst, usualContext } = await import("../../train/model.js");
-  const { openTrainer, startingValue } = await import("../../train/open-trainer.js");
-  await expectFittingWeights(model.run, weights);
+  const { openTrainer } = await import("../../train/open-trainer.js");
+  const { openStartingWeights, startingValue } = await import("../../train/starting-weights.js");
+  const starting = await openStartingWeights(
+    model,
+    resume === null ? (flags.weights ?? null) : null,
+    resume === null ? given : {},
+  );
+  const { weights } = starting;
+  if (starting.note !== null) say(`note: ${starting.note}`);
   const from = { given: resume !== null || weights !== null };
   const progress = new Progress();
   const shown = new TrainProgress();
@@ -58,6 +63,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       settings: given,
       usualContext: usualContext(model.bound),
       resume,
+      base: starting.base,
       createTrainer: (settings, kept) => {
         // Report the bound with the name of the option.
         if (model.bound !== null && settings.context > model.bound)
@@ -97,6 +103,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
     }
   } finally {
     restore();
+    await starting.close();
     progress.clear();
     shown.clear();
   }

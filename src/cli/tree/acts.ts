@@ -38,6 +38,7 @@ export const actsOf = (program: CommandUnknownOpts): Acts => ({
   cost: async (...given) => (await import("../program/cost.js")).cost(...given),
   init: async (...given) => (await import("../build/init.js")).init(...given),
   import: async (...given) => (await import("../build/import.js")).importFolder(...given),
+  merge: async (...given) => (await import("../build/merge.js")).merge(...given),
   quantize: async (...given) => (await import("../build/quantize.js")).quantize(...given),
   convert: async (...given) => (await import("../build/convert.js")).convert(...given),
   build: async (...given) => (await import("../build/build.js")).build(...given),

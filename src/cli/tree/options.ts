@@ -183,7 +183,7 @@ export const inputs = [
 function settingOption({ flag, doc, usually, kind, choices, ...range }: TrainOption) {
   const made = option(flag, `${doc} (default ${usually})`).helpGroup("How it trains:");
   if (choices) return made.choices(choices.map(String));
-  if (kind === "text") return made;
+  if (kind === "text" || kind === "flag") return made;
   return made.argParser((text) => {
     const value = kind === "bytes" ? bytesOf(made.long!, text) : parseRatio(text.trim());
     const fault = faultOf(range, value);

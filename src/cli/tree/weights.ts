@@ -58,6 +58,19 @@ export const weightCommands = {
       o.json,
     ],
   }),
+  merge: declare({
+    takes: "<run>",
+    does: "write the weights of a run, or of one of its checkpoints, as one file: trained ones and their base",
+    options: [
+      o.binary("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(true),
+      o.option(
+        "--fold",
+        "add the library's LoRA adapters to the weights they adapt and leave them out: the file is one of the model " +
+          "with Linear in their place",
+      ),
+      o.json,
+    ],
+  }),
   convert: declare({
     takes: "<checkpoint>",
     does: "turn a dense checkpoint into a routed model that computes the same at the start",

@@ -13,6 +13,9 @@ export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;
 /** The tensors of a source, by key. */
 export type Tensors = ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>;
 
+/** The part of a source that matching needs. */
+type Listed = { readonly name: string; readonly tensors: Tensors };
+
 /** Most faults of a kind that are listed. */
 const MOST_LISTED = 10;
 
@@ -21,9 +24,32 @@ const MOST_LISTED = 10;
  * WeightsError that lists missing weights, tensors that the model neither declares nor ignores, and wrong shapes and
  * types.
  */
-export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: WeightSource): Matched {
+export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: Listed): Matched {
   const { matched, faults } = bestAttempt(program, source.tensors);
-  if (faults.length === 0) return matched;
+  expectNone(faults, source);
+  return matched;
+}
+
+/** What a source has of a model's weights. */
+export interface PartlyMatched {
+  /** For weights that it lacks, no keys. */
+  readonly matched: Matched;
+  /** The weights that it lacks, with the key under which it would have each. */
+  readonly missing: ReadonlyMap<ProgramWeight, string>;
+}
+
+/** The same where weights may be missing; anything else is as wrong as ever. */
+export function matchPresent(program: Pick<Program, "weights" | "ignore">, source: Listed): PartlyMatched {
+  const { matched, faults, missing } = bestAttempt(program, source.tensors);
+  expectNone(
+    faults.filter(({ kind }) => kind !== "missing"),
+    source,
+  );
+  return { matched, missing };
+}
+
+function expectNone(faults: readonly Fault[], source: Listed): void {
+  if (faults.length === 0) return;
   // Unexpected keys first: they reveal a mistyped name or another model's file.
   const lines = KINDS.flatMap((kind) => {
     const own = faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`);
@@ -55,8 +81,7 @@ function bestAttempt(program: Pick<Program, "weights" | "ignore">, tensors: Tens
   return byPath.faults.length < mapped.faults.length ? byPath : mapped;
 }
 
-interface Attempt {
-  readonly matched: Matched;
+interface Attempt extends PartlyMatched {
   readonly faults: readonly Fault[];
 }
 
@@ -68,15 +93,18 @@ function attempt(
   const matched = new Map<ProgramWeight, readonly string[]>();
   const faults: Fault[] = [];
   const expected = new Set<string>();
+  const missing = new Map<ProgramWeight, string>();
   for (const weight of program.weights) {
     const keys = keysOf(weight);
     for (const key of keys) expected.add(key);
     const found = keys.filter((key) => tensors.has(key));
-    if (found.length === 0)
+    if (found.length === 0) {
+      missing.set(weight, keys[0] ?? weight.path);
       faults.push({
         kind: "missing",
         text: `${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`,
       });
+    }
     for (const key of found) {
       const { dtype, shape } = tensors.get(key)!;
       if (!sameShape(shape, weight.shape))
@@ -96,7 +124,7 @@ function attempt(
   for (const [key, { dtype, shape }] of tensors)
     if (!expected.has(key) && !ignore.some((matches) => matches(key)))
       faults.push({ kind: "unexpected", text: `${quote(key)}, ${dtype}[${shape.join(", ")}]` });
-  return { matched, faults };
+  return { matched, faults, missing };
 }
 
 /** Compares and converts the bytes of a checkpoint, with or without pauses between pieces. */

@@ -26,7 +26,7 @@ export interface ReportedValidation {
 export interface ReportData {
   readonly model: string;
   readonly parameters: Readonly<Record<string, string>>;
-  readonly settings: Readonly<Record<string, string | number>>;
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
   /** Number of steps done, and in total. */
   readonly step: number;
   readonly steps: number;
@@ -228,12 +228,12 @@ function shareSeries(validations: readonly ReportedValidation[]): readonly Serie
   }));
 }
 
-const table = (values: Readonly<Record<string, string | number>>): string =>
+const table = (values: Readonly<Record<string, string | number | boolean>>): string =>
   `<table>${Object.entries(values)
     .map(
       ([name, value]) =>
         `<tr><td>${escape(name)}</td><td><code>` +
-        `${escape(typeof value === "number" ? String(Number(value.toPrecision(12))) : value)}</code></td></tr>`,
+        `${escape(typeof value === "number" ? String(Number(value.toPrecision(12))) : String(value))}</code></td></tr>`,
     )
     .join("")}</table>`;
 

@@ -1,0 +1,33 @@
+// `modc merge`: the weights of a training run as one file.
+import { mergeTrained } from "../../session/merge-node.js";
+import { openTrained } from "../../session/trained-node.js";
+import { expectAllKept } from "../source/outputs.js";
+import { tell } from "../source/trained.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { out, outJson } from "../terminal/terminal.js";
+import { grouped, plural } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { weightCommands } from "../tree/weights.js";
+
+export async function merge(
+  run: string,
+  { output, fold, json }: Flags<typeof weightCommands.merge>,
+): Promise<ExitCode> {
+  const trained = openTrained(run);
+  if (trained === null)
+    throw new UserError(
+      `${run} is neither the folder of a run nor one of its checkpoints`,
+      "modc train writes such folders: modc train … -o run",
+      EXIT.usage,
+    );
+  tell(run, trained);
+  expectAllKept(trained.path, { described: false });
+  const done = await mergeTrained(trained, output, fold ?? false);
+  if (json) outJson({ output, ...done });
+  else
+    out(
+      `${output}: ${plural(done.tensors, "tensor")} of ${done.model}, ${grouped(done.parameters)} numbers` +
+        (fold ? `; ${plural(done.folded, "adapter")} folded` : ""),
+    );
+  return EXIT.fine;
+}

@@ -1,0 +1,49 @@
+// Sources of weights made from others: a checkpoint with the starting values of what it lacks, and trained weights over
+// those that they were trained with.
+import type { ProgramWeight } from "../../program/program.js";
+import { WeightsError } from "../errors.js";
+import { initialValues } from "../init.js";
+import { quotedName } from "../../size/shown.js";
+import { countOf } from "../../base/collections.js";
+import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
+import { fileDtype, toBytes } from "./to-bytes.js";
+
+/** A source with the starting values of the weights that it lacks, by the keys under which it would have them. */
+export function withStartingValues(
+  source: WeightSource,
+  missing: ReadonlyMap<ProgramWeight, string>,
+  seed: number,
+): WeightSource {
+  const anew = new Map([...missing].map(([weight, key]) => [key, weight]));
+  const entries = [...anew].map(([key, weight]): [string, TensorEntry] => {
+    const dtype = fileDtype(weight.dtype);
+    return [key, { dtype, shape: weight.shape, bytes: countOf(weight.shape) * FILE_DTYPES.get(dtype)! }];
+  });
+  return {
+    name: source.name,
+    tensors: new Map([...source.tensors, ...entries]),
+    read: async (key) => {
+      const weight = anew.get(key);
+      return weight ? toBytes(initialValues(weight, seed), fileDtype(weight.dtype)) : source.read(key);
+    },
+    close: () => source.close(),
+  };
+}
+
+/** The tensors of `base` without those in `hidden`, and in their place those of `own`. */
+export function overlaid(base: WeightSource, own: WeightSource, hidden: ReadonlySet<string>): WeightSource {
+  const shown = [...base.tensors].filter(([key]) => !hidden.has(key));
+  const tensors = new Map([...shown, ...own.tensors]);
+  return {
+    name: own.name,
+    tensors,
+    read: async (key) => {
+      if (!tensors.has(key)) throw new WeightsError(`${own.name} has no tensor ${quotedName(key)}`);
+      return (own.tensors.has(key) ? own : base).read(key);
+    },
+    close: async () => {
+      await own.close();
+      await base.close();
+    },
+  };
+}

@@ -1,0 +1,119 @@
+// Writes the weights of a training run as one file: trained ones over their base, adapters folded where that is asked.
+// Node only.
+import { bug } from "../base/invariant.js";
+import { countOf } from "../base/collections.js";
+import { check } from "../check/check.js";
+import type { Model } from "../check/model.js";
+import { asProgramWeight, type ProgramWeight } from "../program/program.js";
+import { matchWeights, readWeight, type Matched } from "../runtime/index.js";
+import { openWeights, saveTensors, type SavedTensor } from "../runtime/node.js";
+import type { WeightSource } from "../runtime/weights/source.js";
+import { divide, toNumber } from "../size/rational.js";
+import { SessionError, SourceError } from "./errors.js";
+import type { Trained } from "./trained-node.js";
+
+export interface MergeResult {
+  readonly model: string;
+  readonly tensors: number;
+  readonly parameters: number;
+  /** How many adapters were folded. */
+  readonly folded: number;
+}
+
+/**
+ * Writes the weights of a checkpoint to a safetensors file. Each tensor keeps the type in which its file has it. With
+ * `fold`, each weight of the library's `LoRA` becomes weight + alpha / rank · b · a, in f32, and a and b are left out.
+ * Throws SourceError, SessionError and WeightsError.
+ */
+export async function mergeTrained(trained: Trained, output: string, fold: boolean): Promise<MergeResult> {
+  const { source: text, set, read, path, manifest } = trained;
+  const { model, diagnostics, sources } = check(text, { phase: "infer", model: manifest.model, set, read });
+  if (!model) throw new SourceError(diagnostics, sources);
+  const adapters = fold ? adaptersOf(model) : [];
+  if (fold && adapters.length === 0)
+    throw new SessionError(`${model.name} has no LoRA of the library: there is nothing to fold`, {
+      hint: "leave --fold out",
+    });
+  const weights = model.weights.map((weight) => asProgramWeight(weight));
+  const source = await openWeights(path);
+  try {
+    const matched = matchWeights({ weights, ignore: model.ignore }, source);
+    const replaced = folded(adapters, weights, matched, source);
+    const tensors = [...source.tensors].flatMap(([key, { dtype, shape }]): SavedTensor[] => {
+      const own = replaced.get(key);
+      if (own === null) return [];
+      return [own ?? { key, dtype, shape, read: () => source.read(key) }];
+    });
+    await saveTensors(output, tensors);
+    return {
+      model: model.name,
+      tensors: tensors.length,
+      parameters: tensors.reduce((sum, { shape }) => sum + countOf(shape), 0),
+      folded: adapters.length,
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+interface Adapter {
+  /** Its path: `layers.0.attn.q`. */
+  readonly path: string;
+  /** alpha / rank. */
+  readonly scale: number;
+}
+
+const adaptersOf = ({ instances }: Model): readonly Adapter[] =>
+  instances
+    .filter(({ block, library }) => library && block === "LoRA")
+    .map(({ path, numbers }) => ({
+      path,
+      scale: toNumber(divide(numbers.get("alpha") ?? bug("no alpha"), numbers.get("rank") ?? bug("no rank"))),
+    }));
+
+/** By key: the tensor in place of one that has an adapter, null for what is left out. */
+function folded(
+  adapters: readonly Adapter[],
+  weights: readonly ProgramWeight[],
+  matched: Matched,
+  source: WeightSource,
+): ReadonlyMap<string, SavedTensor | null> {
+  const byPath = new Map(weights.map((weight) => [weight.path, weight]));
+  const weightAt = (path: string): ProgramWeight => byPath.get(path) ?? bug(`there is no weight ${path}`);
+  const floats = async (weight: ProgramWeight): Promise<Float32Array> => {
+    const words = await readWeight(weight, matched.get(weight)!, source);
+    return words instanceof Float32Array ? words : bug(`${weight.path} is no float`);
+  };
+  const replaced = new Map<string, SavedTensor | null>();
+  for (const { path, scale } of adapters) {
+    const [weight, a, b] = [weightAt(`${path}.weight`), weightAt(`${path}.lora.a`), weightAt(`${path}.lora.b`)];
+    for (const key of [...matched.get(a)!, ...matched.get(b)!]) replaced.set(key, null);
+    for (const key of matched.get(weight)!)
+      replaced.set(key, {
+        key,
+        dtype: "F32",
+        shape: weight.shape,
+        read: async () => {
+          const sum = withProduct(await floats(weight), await floats(b), await floats(a), a.shape[0]!, scale);
+          return new Uint8Array(sum.buffer, sum.byteOffset, sum.byteLength);
+        },
+      });
+  }
+  return replaced;
+}
+
+/** w + scale · b · a, with b of `rank` columns and a of `rank` rows; summed in f64, rounded once. */
+function withProduct(w: Float32Array, b: Float32Array, a: Float32Array, rank: number, scale: number): Float32Array {
+  const [rows, columns] = [b.length / rank, a.length / rank];
+  const out = new Float32Array(w.length);
+  const sums = new Float64Array(columns);
+  for (let i = 0; i < rows; i++) {
+    sums.fill(0);
+    for (let r = 0; r < rank; r++) {
+      const factor = b[i * rank + r]!;
+      for (let j = 0; j < columns; j++) sums[j]! += factor * a[r * columns + j]!;
+    }
+    for (let j = 0; j < columns; j++) out[i * columns + j] = w[i * columns + j]! + scale * sums[j]!;
+  }
+  return out;
+}
