@@ -38,6 +38,8 @@ describe("the standard library", () => {
         "Attention(dim: int, heads: int, kv_heads: int = heads, head_dim: int = dim / heads, theta: float = " +
           "10000.0, causal: bool = true, window: int = 0, bias: bool = false, out_bias: bool = bias, qk_norm: bool " +
           "= false)",
+        "LoRA(d_in: int, d_out: int, rank: int = 8, alpha: float = 16.0, bias: bool = false)",
+        "LowRank(d_in: int, d_out: int, rank: int)",
         "SwiGLU(dim: int, hidden: int, bias: bool = false)",
         "GeluMLP(dim: int, hidden: int, bias: bool = true)",
         'Layer(dim: int, heads: int, kv_heads: int = heads, hidden: int = 4 * dim, mlp: string = "swiglu", ' +
