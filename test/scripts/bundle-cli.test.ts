@@ -74,7 +74,12 @@ describe("the bundled command line", () => {
           /\bimport\.meta\.url\b(?!\),)/.test(readFileSync(join(root, "src", name), "utf8")),
       )
       .toSorted();
-    expect(places).toEqual(["cli/demo.ts", "cli/tree/version.ts", "runtime/swiftshader-node.ts"]);
+    expect(places).toEqual([
+      "cli/demo.ts",
+      "cli/tree/version.ts",
+      "runtime/self-test-node.ts",
+      "runtime/swiftshader-node.ts",
+    ]);
   });
 
   it("shows with MODC_DEBUG=1 lines of the sources", async () => {
