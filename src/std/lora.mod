@@ -19,7 +19,9 @@ block LoRA(
   if bias {
     weight bias: f32[d_out]
 
-    forward(x: f32[..., d_in]) -> f32[..., d_out] { x @ transpose(weight) + alpha / rank * lora(x) + bias }
+    forward(x: f32[..., d_in]) -> f32[..., d_out] {
+      x @ transpose(weight) + alpha / rank * lora(x) + bias
+    }
   } else {
     forward(x: f32[..., d_in]) -> f32[..., d_out] { x @ transpose(weight) + alpha / rank * lora(x) }
   }
