@@ -43,6 +43,8 @@ function withoutStamps({ gpu, info, waitMode }: Device): Device {
 
 for (const clock of ["timestamps", "submits"] as const) {
   describe(`by ${clock}`, () => {
+    // Without time stamps a kernel's time is a difference, which noise may hide in few runs.
+    const repeat = clock === "submits" ? 9 : 3;
     let session: Session;
     let profile: Profile;
     beforeAll(async () => {
@@ -50,12 +52,12 @@ for (const clock of ["timestamps", "submits"] as const) {
         seed: 0,
         max: { B: 2, T: 64 },
       });
-      profile = await session.profile({ tokens }, { repeat: 3 });
+      profile = await session.profile({ tokens }, { repeat });
     });
 
     it("every step that does anything is in it once, in order", () => {
       const steps = profile.works.flatMap((w) => w.steps);
-      expect(profile).toMatchObject({ clock, repeat: 3 });
+      expect(profile).toMatchObject({ clock, repeat });
       expect(steps).toEqual([...new Set(steps)].toSorted((a, b) => a - b));
       expect(new Set(profile.works.map((w) => w.work)).size).toBe(profile.works.length);
       expect(profile.works.every((w) => w.ms >= 0 && w.cost.bytes > 0)).toBe(true);
