@@ -22,7 +22,6 @@ const LEFT_OUT = {
   "weights/fetched": ["fetchWeights", "openResponse"],
   "weights/safetensors": ["readSafetensors"],
   "gguf/weights": ["readGguf"],
-  "gguf/blocks": ["scaledBlocks"],
   "weights/match": ["matchWeights", "readWeight"],
   init: ["initialValues"],
   positions: ["positionsOn"],

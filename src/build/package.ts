@@ -111,11 +111,14 @@ export async function buildPackage(
   return manifest;
 }
 
+const programsIn = ({ run, generation }: Programs): readonly Program[] =>
+  generation === null ? [run] : [run, generation.prompt, generation.step];
+
 /** The files of the runtime, with the part for weights in less than words where there are such. */
-function runtimeOf({ programs: { run, generation }, runtime, packersPart }: PackageInput): [string, string][] {
-  const programs = [run, ...(generation === null ? [] : [generation.prompt, generation.step])];
+function runtimeOf({ programs, runtime, packersPart }: PackageInput): [string, string][] {
   const files = Object.entries(runtime);
-  if (!programs.some(({ weights }) => weights.some((w) => w.slots.some((s) => s.form !== "word")))) return files;
+  if (!programsIn(programs).some(({ weights }) => weights.some((w) => w.slots.some((s) => s.form !== "word"))))
+    return files;
   const { file, source, seen, unseen } = packersPart;
   return [...files.map(([name, text]): [string, string] => [name, text.replaceAll(unseen, seen)]), [file, source]];
 }
@@ -178,9 +181,10 @@ async function putWeights(
 const NARROW = { f16: "F16", bf16: "BF16", ...BLOCKS_OF } as const;
 
 /** The type in which all programs read a weight, if it takes less than words and a file can hold it so; else null. */
-function typeRead({ run, generation }: Programs, path: string): string | null {
-  const programs = [run, ...(generation === null ? [] : [generation.prompt, generation.step])];
-  const weights = programs.flatMap(({ weights: all }) => all.filter((w) => w.path === path && w.slots.length > 0));
+function typeRead(programs: Programs, path: string): string | null {
+  const weights = programsIn(programs).flatMap(({ weights: all }) =>
+    all.filter((w) => w.path === path && w.slots.length > 0),
+  );
   const [form, ...others] = new Set(weights.flatMap((w) => w.slots.map((s) => s.form)));
   if (form === undefined || form === "word" || others.length > 0) return null;
   if ((form === "q8" || form === "q4") && !weights.every((w) => isInBlocks(w, form))) return null;

@@ -12,7 +12,7 @@ import { decoderSource, type Routing } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
 import { checkpointConfig } from "./folder-node.js";
-import { expectFree, writeModelFolder } from "./model-folder-node.js";
+import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface ConvertOptions {
   readonly routing: Routing;
@@ -92,9 +92,6 @@ export async function convertFolder(
   };
 }
 
-/** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
-const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
-
 /**
  * Writes the weights of the converted model: in F16 or BF16 if all the checkpoint's weights have that dtype, else in
  * F32. States stay in F32.
@@ -119,8 +116,7 @@ async function writeWeights(
     const stored = weights.flatMap((w) =>
       isNew(w) || kept.has(w.path) ? [] : matched.get(w)!.map((key) => source.tensors.get(key)!.dtype),
     );
-    const [dtype, ...others] = new Set(stored);
-    const floats = others.length === 0 && (dtype === "F16" || dtype === "BF16") ? dtype : "F32";
+    const floats = floatsLike(stored);
     const fromSeed = initialWeightsInTurns(seed, yieldToEvents);
     const values = (weight: ProgramWeight): Words | Promise<Words> => {
       if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(yieldToEvents));

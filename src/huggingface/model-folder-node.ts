@@ -9,6 +9,15 @@ import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
 import { checkpointText, readConfigText } from "./folder-node.js";
 
+/** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
+export const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/** The type of floats in a folder made from weights of these types: F16 or BF16 if all have it, else F32. */
+export function floatsLike(types: Iterable<string>): "F32" | "F16" | "BF16" {
+  const [type, ...others] = new Set(types);
+  return others.length === 0 && (type === "F16" || type === "BF16") ? type : "F32";
+}
+
 /** Throws CheckpointError where the folder is there and not empty. */
 export function expectFree(output: string): void {
   if (existsSync(output) && readdirSync(output).length > 0)

@@ -9,7 +9,7 @@ import { BLOCKS_OF, pathsInBlocks } from "../runtime/weights/stored.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles } from "./files-node.js";
 import { checkpointSource } from "./folder-node.js";
-import { expectFree, writeModelFolder } from "./model-folder-node.js";
+import { expectFree, floatsLike, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface Quantized {
   /** The model's name. */
@@ -19,12 +19,9 @@ export interface Quantized {
   readonly quantized: number;
 }
 
-/** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
-const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
-
 /**
  * Writes a folder that commands open like the checkpoint, a folder or a GGUF file. Weights that devices do not read in
- * blocks (`Precision`) keep the type that the checkpoint has for most. It appears complete or not at all. Throws
+ * blocks (`Precision`) keep the checkpoint's type, if it has one. It appears complete or not at all. Throws
  * CheckpointError and WeightsError.
  */
 export async function quantizeCheckpoint(from: string, output: string, weightsAs: "q8" | "q4"): Promise<Quantized> {
@@ -50,9 +47,7 @@ export async function quantizeCheckpoint(from: string, output: string, weightsAs
   const opened = await openWeights(path);
   try {
     const matched = matchWeights({ weights, ignore: model.ignore }, opened);
-    const types = new Set([...opened.tensors.values()].map((t) => t.dtype));
-    const floats =
-      types.has("BF16") && !types.has("F32") ? "BF16" : types.has("F16") && !types.has("F32") ? "F16" : "F32";
+    const floats = floatsLike([...opened.tensors.values()].map((t) => t.dtype));
     await writeModelFolder(output, from, source.text, (to) =>
       saveWeights(to, { weights }, (w) => readWeight(w, matched.get(w)!, opened, readingInTurns(yieldToEvents)), {
         floats,

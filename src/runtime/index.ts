@@ -26,7 +26,6 @@ export type { Words } from "../base/dtype.js";
 export { converts, fromBytes } from "./weights/convert.js";
 export { fileDtype, toBytes } from "./weights/to-bytes.js";
 export { matchWeights, readWeight, type Matched } from "./weights/match.js";
-export { scaledBlocks, type ScaledBlocks } from "./gguf/blocks.js";
-export { readGguf, type GgufWeights, type StoredTensor } from "./gguf/weights.js";
+export { readGguf } from "./gguf/weights.js";
 export { readSafetensors, writeSafetensors, type TensorToWrite } from "./weights/safetensors.js";
 export type { TensorEntry, WeightSource } from "./weights/source.js";

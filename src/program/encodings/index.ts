@@ -1,4 +1,5 @@
 // The encodings by their names in programs.
+import { BLOCK, blockBytes } from "./block-file.js";
 import type { Encoding, EncodingName } from "./encoding.js";
 
 export { ENCODING_NAMES, type EncodingName } from "./encoding.js";
@@ -14,8 +15,8 @@ export const encodings: Readonly<Record<EncodingName, Encoding>> = {
   /** bfloat16: the upper two bytes of an f32. */
   bf16: packedApart("bf16", 1, 2),
   /** Blocks of integers of eight or four bits with a scale in f16, as in GGUF's Q8_0 and Q4_0. */
-  q8: packedApart("q8", 32, 34),
-  q4: packedApart("q4", 32, 18),
+  q8: packedApart("q8", BLOCK, blockBytes("Q8_0")),
+  q4: packedApart("q4", BLOCK, blockBytes("Q4_0")),
 };
 
 function packedApart(name: Exclude<EncodingName, "word">, values: number, bytes: number): Encoding {

@@ -1,14 +1,12 @@
 // The values of a tensor's blocks, in f32: each step of a type's formula rounded as ggml rounds it.
 import { f16Values } from "../../base/f16.js";
 import { bug } from "../../base/invariant.js";
-import { BLOCK, scaledBlocks, type ScaledBlocks } from "./blocks.js";
+import { BLOCK } from "../../program/encodings/block-file.js";
 import { fromQ4K, fromQ5K, fromQ6K } from "./k-blocks.js";
 import type { TensorType } from "./types.js";
 
-/** The values of quantized blocks. F32, F16 and BF16 are none: what reads weights converts them. */
+/** The values of quantized blocks, but for the types that what reads weights converts: floats, Q8_0 and Q4_0. */
 export function dequantize({ name, values, bytes: blockBytes }: TensorType, bytes: Uint8Array): Float32Array {
-  const scaled = scaledBlocks(name, bytes);
-  if (scaled) return valuesOf(scaled);
   const out = new Float32Array((bytes.length / blockBytes) * values);
   switch (name) {
     case "Q4_1":
@@ -28,16 +26,8 @@ export function dequantize({ name, values, bytes: blockBytes }: TensorType, byte
       fromQ6K(bytes, out);
       return out;
     default:
-      return bug(`${name} has no quantized blocks`);
+      return bug(`${name} is converted as it is`);
   }
-}
-
-/** x = d · q */
-function valuesOf({ scales, values }: ScaledBlocks): Float32Array {
-  const f16 = f16Values();
-  const out = new Float32Array(values.length);
-  for (let i = 0; i < out.length; i++) out[i] = f16[scales[(i / BLOCK) | 0]!]! * values[i]!;
-  return out;
 }
 
 /** x = d · q + m, with q from 0 to 15. A byte has a value of the first half below, and one of the second above. */

@@ -1,26 +1,15 @@
 // The tensors of a GGUF file as a source of weights: under Hugging Face's keys, in its order of rows, dequantized.
 import { escapedName, quotedName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
+import { converts } from "../weights/convert.js";
 import type { TensorEntry, WeightSource } from "../weights/source.js";
 import { dequantize } from "./dequantize.js";
 import { readHeader, shown, type GgufHeader, type GgufTensor } from "./header.js";
 import { architectures, huggingFaceKey, ROPE_FACTORS, rotatedPart, type GgufArchitecture } from "./names.js";
 import type { TensorType } from "./types.js";
 
-/** A tensor's blocks as the file has them, with its rows in Hugging Face's order. */
-export interface StoredTensor {
-  readonly type: TensorType;
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
-}
-
-export interface GgufWeights extends WeightSource {
-  /** A tensor as it is stored: `scaledBlocks` lays the scales and values of some types apart. */
-  stored(key: string): Promise<StoredTensor>;
-}
-
-/** Types whose elements are read as they are. */
-const PLAIN: ReadonlySet<string> = new Set(["F32", "F16", "BF16"]);
+/** Types that all readers of weights know; others are dequantized here. */
+const isKnown = (type: TensorType): boolean => converts(type.name, "f32");
 
 /** The architecture of a file. Throws WeightsError for one that modc does not read. */
 export function architectureOf({ metadata, file }: GgufHeader): GgufArchitecture {
@@ -38,7 +27,7 @@ export function architectureOf({ metadata, file }: GgufHeader): GgufArchitecture
 export function ggufWeights(
   header: GgufHeader,
   { read, close }: { readonly read: (tensor: GgufTensor) => Promise<Uint8Array>; readonly close: () => Promise<void> },
-): GgufWeights {
+): WeightSource {
   const { file } = header;
   const architecture = architectureOf(header);
   expectWhole(header);
@@ -53,30 +42,24 @@ export function ggufWeights(
     names.set(key, name);
     tensors.set(
       key,
-      PLAIN.has(type.name)
+      isKnown(type)
         ? { dtype: type.name, shape, bytes }
         : { dtype: "F32", shape, bytes: 4 * shape.reduce((n, size) => n * size, 1) },
     );
   }
   const rotated = architecture.pairs ? headsOf(header, architecture, names) : new Map<string, number>();
-  const stored = async (key: string): Promise<StoredTensor> => {
-    const tensor = header.tensors.get(names.get(key) ?? "");
-    if (!tensor) throw new WeightsError(`${file} has no tensor ${quotedName(key)}`);
-    const bytes = await read(tensor);
-    const heads = rotated.get(key);
-    const { type, shape } = tensor;
-    return { type, shape, bytes: heads === undefined ? bytes : halvesApart(bytes, { rows: shape[0]!, heads }) };
-  };
   return {
     name: file,
     tensors,
     close,
-    stored,
     async read(key) {
-      const { type, bytes } = await stored(key);
-      if (PLAIN.has(type.name)) return bytes;
-      const values = dequantize(type, bytes);
-      return new Uint8Array(values.buffer);
+      const tensor = header.tensors.get(names.get(key) ?? "");
+      if (!tensor) throw new WeightsError(`${file} has no tensor ${quotedName(key)}`);
+      const { type, shape } = tensor;
+      const heads = rotated.get(key);
+      const stored = await read(tensor);
+      const bytes = heads === undefined ? stored : halvesApart(stored, { rows: shape[0]!, heads });
+      return isKnown(type) ? bytes : new Uint8Array(dequantize(type, bytes).buffer);
     },
   };
 }
@@ -137,7 +120,7 @@ function halvesApart(
 }
 
 /** A GGUF file in memory. Throws WeightsError where it is broken or modc does not read it. */
-export function readGguf(file: ArrayBuffer | Uint8Array, name = "the weights"): GgufWeights {
+export function readGguf(file: ArrayBuffer | Uint8Array, name = "the weights"): WeightSource {
   const bytes = file instanceof Uint8Array ? file : new Uint8Array(file);
   const header = readHeader((at, length) => bytes.subarray(at, at + length), bytes.length, name);
   return ggufWeights(header, {

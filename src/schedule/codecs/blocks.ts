@@ -1,8 +1,7 @@
 // Codecs of blocks that share a scale (program/encodings/block-packing.ts), which say how integers and scales lie.
 import { invariant } from "../../base/invariant.js";
+import { BLOCK } from "../../program/encodings/block-file.js";
 import type { Codec } from "./codec.js";
-
-const BLOCK = 32;
 
 export function blocks(encoding: "q8" | "q4"): Codec {
   const bits = encoding === "q8" ? 8 : 4;
