@@ -1,4 +1,5 @@
 // `modc quantize`: a checkpoint with its weights as integers with scales.
+import { existsSync } from "node:fs";
 import { quantizeCheckpoint } from "../../huggingface/quantize-node.js";
 import { folderOf } from "../source/model-file.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
@@ -14,7 +15,9 @@ export async function quantize(
   if (folderOf(folder) === null)
     throw new UserError(
       `${folder} is neither a folder nor a GGUF file`,
-      `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`,
+      existsSync(folder)
+        ? `a model's text and weights: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
+        : "give a checkpoint's folder, with config.json, or a file whose name ends with .gguf",
       EXIT.usage,
     );
   const done = await quantizeCheckpoint(folder, output, weightsAs);
