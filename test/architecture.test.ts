@@ -38,6 +38,7 @@ const ORDER = [
   "packaged",
   "build",
   "huggingface",
+  "engine",
   "session",
   "tune",
   "verify",
@@ -53,15 +54,26 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   runtime: ["base", "size", "program"],
   generate: ["base", "size", "program", "runtime"],
   packaged: ["base", "size", "program", "runtime", "tokenizer", "generate"],
+  engine: ["base", "size", "program", "runtime", "generate"],
   build: ["base", "size", "program", "runtime", "generate", "packaged", "bundled"],
   // The checker knows the language, not what becomes of it.
   check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
   // The public face of the compiler; the runtime has one of its own.
   index: ORDER.filter(
     (room) =>
-      !["bundled", "runtime", "generate", "packaged", "build", "session", "tune", "verify", "train", "cli"].includes(
-        room,
-      ),
+      ![
+        "bundled",
+        "runtime",
+        "generate",
+        "packaged",
+        "build",
+        "engine",
+        "session",
+        "tune",
+        "verify",
+        "train",
+        "cli",
+      ].includes(room),
   ),
 };
 

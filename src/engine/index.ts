@@ -1,0 +1,3 @@
+// The engine: many requests at once on one device.
+export { EngineClosedError, QueueFullError } from "./errors.js";
+export type * from "./types.js";

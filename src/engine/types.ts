@@ -1,0 +1,173 @@
+// What an engine takes and gives: requests of many clients, each a stream of tokens.
+import type { Finish, SamplingOptions } from "../generate/index.js";
+
+/** Sampling of one request: that of `modc/generate`, and the two penalties of OpenAI's wire. */
+export interface RequestSampling extends Omit<SamplingOptions, "logprobs"> {
+  /** Subtracted from the logits of tokens that the generated text has. From −2 to 2; default 0. */
+  readonly presencePenalty?: number;
+  /** Subtracted from a token's logit for each time that the generated text has it. From −2 to 2; default 0. */
+  readonly frequencyPenalty?: number;
+}
+
+export interface EngineRequest {
+  /** At least one token. */
+  readonly prompt: ArrayLike<number>;
+  /** The most tokens to generate, from 0. At 0 the prompt is read, and nothing chosen. */
+  readonly maxTokens: number;
+  readonly sampling?: RequestSampling;
+  /** Tokens that end the text. */
+  readonly ends?: readonly number[];
+  /** Called for each token that does not end the text; returning true makes it the last. For stop strings. */
+  readonly until?: (token: number) => boolean;
+  /**
+   * null: no log-probabilities, the default. n from 0: of each generated token, and the n most likely in its place,
+   * from the unadjusted logits.
+   */
+  readonly logprobs?: number | null;
+  /** As `logprobs`, of each token of the prompt after the first. */
+  readonly promptLogprobs?: number | null;
+  /** Whether to say which routes each token of the prompt took. Those of generated tokens are always said. */
+  readonly promptRoutes?: boolean;
+  /** Values of the model's live parameters. Requests of unlike values never share a run. */
+  readonly live?: Readonly<Record<string, number>>;
+  /** Aborts the request: its stream throws the signal's reason. Its memory is freed after the runs in flight. */
+  readonly signal?: AbortSignal;
+}
+
+/** A token and its log-probability. */
+export interface Likely {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+/** A token with its log-probability, and the most likely tokens in its place, the likeliest first. */
+export interface Scored {
+  readonly logprob: number;
+  readonly top: readonly Likely[];
+}
+
+/** The first event of a stream, once the prompt has been read. */
+export interface PromptRead {
+  readonly kind: "prompt";
+  readonly tokens: number;
+  /** How many of them were found in the cache. */
+  readonly cached: number;
+  /** For each token; null for the first. null unless asked for. */
+  readonly scores: readonly (Scored | null)[] | null;
+  /** For each token and each of `EngineModel.routes`, whether the token took it; null unless asked for. */
+  readonly routes: readonly (readonly boolean[])[] | null;
+}
+
+/** A generated token. */
+export interface EngineToken {
+  readonly kind: "token";
+  /** Its index among the generated tokens. */
+  readonly index: number;
+  readonly token: number;
+  /** null unless asked for. */
+  readonly score: Scored | null;
+  /** The number of layers that computed the token before it; null if that was read with other tokens of the prompt. */
+  readonly depth: number | null;
+  /** Whether the token before took each of `EngineModel.routes`; null if `depth` is. */
+  readonly routes: readonly boolean[] | null;
+  /** Why the text ends with this token; null if it goes on. */
+  readonly finish: Finish | null;
+}
+
+export type EngineEvent = PromptRead | EngineToken;
+
+/** What a request took, so far or in all. */
+export interface RequestUse {
+  readonly promptTokens: number;
+  /** Tokens of the prompt that were found in the cache. */
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  /** For each of `EngineModel.routes`, how many tokens took it. */
+  readonly routes: readonly number[];
+  /** Floating-point operations of all tokens read, and those with every token in every layer. */
+  readonly flops: { readonly own: number; readonly dense: number };
+  /** Bytes of keys and values, and those with every token in every layer. */
+  readonly cache: { readonly own: number; readonly dense: number };
+}
+
+/**
+ * The events of a request. The engine does not wait for its reader: events that are not read yet are held, as many as
+ * `maxTokens`. Returning from the loop aborts the request.
+ */
+export interface EngineStream extends AsyncIterable<EngineEvent> {
+  readonly use: RequestUse;
+  /** Aborts the request; its stream ends. */
+  cancel(): void;
+}
+
+export interface EngineRoute {
+  /** "" for all tokens. */
+  readonly path: string;
+  /** The number of attentions on it, at least 1. */
+  readonly layers: number;
+}
+
+export interface EngineModel {
+  readonly vocabulary: number;
+  /** The most tokens of a text with its prompt; null: no limit but the cache's. */
+  readonly context: number | null;
+  /** All tokens first. */
+  readonly routes: readonly EngineRoute[];
+  /** Names of the model's live parameters. */
+  readonly live: readonly string[];
+}
+
+/** How a request ended. */
+export type Outcome = "finished" | "cancelled" | "failed";
+
+/** Told of what an engine does, as it happens. */
+export interface EngineObserver {
+  /** A request was taken into the queue; one that was queued began to be read. */
+  queued?(): void;
+  began?(waited: number): void;
+  ended?(outcome: Outcome, use: RequestUse): void;
+  /** A run: how many sequences it had, tokens that it read, and milliseconds until it was answered. */
+  ran?(run: {
+    readonly kind: "prompt" | "step";
+    readonly sequences: number;
+    readonly tokens: number;
+    readonly milliseconds: number;
+  }): void;
+  /** Milliseconds from the request to its first token, and from each to the next. */
+  firstToken?(milliseconds: number): void;
+  nextToken?(milliseconds: number): void;
+  /** Tokens read anew because their memory was given to others. */
+  preempted?(tokens: number): void;
+  deviceLost?(): void;
+}
+
+export interface EngineState {
+  readonly active: number;
+  readonly queued: number;
+  /**
+   * Bytes of keys and values: in use by requests, kept for prompts to come, free, and the limit. `streams`: how many
+   * texts of the average length so far the memory has room for, and how many if every token took every layer.
+   */
+  readonly cache: {
+    readonly used: number;
+    readonly kept: number;
+    readonly free: number;
+    readonly limit: number;
+    readonly streams: { readonly own: number; readonly dense: number };
+  };
+  readonly lost: number;
+}
+
+export interface Engine {
+  readonly model: EngineModel;
+  /**
+   * Takes a request. Throws InputError for one that can never run (an empty prompt, an unknown token, a prompt beyond
+   * the context or the cache), QueueFullError where the queue is full, EngineClosedError while the engine ends.
+   */
+  submit(request: EngineRequest): EngineStream;
+  readonly state: EngineState;
+  /** Takes no more requests; resolves when those under way have ended. */
+  drain(): Promise<void>;
+  /** Aborts what is under way, and frees the device's memory. */
+  close(): Promise<void>;
+}
