@@ -29,7 +29,7 @@ async function openMatrices(): Promise<Device | string> {
   const { driver, missing } = mesaWithMatrices();
   if (!driver) return missing;
   for (const library of driver.libraries) if (!loadVulkan(library)) return `${library} cannot be loaded.`;
-  return openDevice({ driver: driver.manifest, matrices: true, spare: false });
+  return openDevice({ driver: driver.manifest, matrices: true, safe: false, spare: false });
 }
 
 export function testDevice(which: TestDevice = "default"): Promise<Device> {

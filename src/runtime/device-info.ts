@@ -43,7 +43,7 @@ export interface OpenDeviceOptions {
   readonly driver?: string;
   /**
    * In Node whether matrix units are asked for without a self-test, which a software device has none of: for tests of
-   * the kernels that use them. Default false.
+   * the kernels that use them. Without effect where `safe` is. Default false.
    */
   readonly matrices?: boolean;
 }

@@ -12,7 +12,7 @@ import {
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
 import { ALL_FEATURES, TESTED_FEATURES } from "./self-test.js";
-import { isSame, prove } from "./proven-node.js";
+import { isSafe, isSame, prove } from "./proven-node.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
 import type { WaitMode } from "./wait.js";
 
@@ -34,7 +34,8 @@ export async function openNodeAdapter(options: OpenDeviceOptions): Promise<Opene
   await importDawn();
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
-  const { driver, matrices = false } = options;
+  const { driver } = options;
+  const matrices = options.matrices === true && !isSafe(options);
   const find = (safety: Safety): Promise<FoundAdapter | null> =>
     driver === undefined ? findAdapter(kind, fallback, safety) : openDriver(driver, safety);
   return oneAtATime(async () => {

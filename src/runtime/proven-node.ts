@@ -9,17 +9,17 @@ export interface Proven {
   readonly selfTest: SelfTest | null;
 }
 
+/** Whether to do without the features of a GPU that drivers are known to get wrong. */
+export const isSafe = ({ safe = Boolean(process.env["MODC_SAFE"]) }: Pick<OpenDeviceOptions, "safe">): boolean => safe;
+
 /**
  * A software device lists 16-bit floats only where they work, and has no matrix units unless the instance of Dawn is
  * told to show them: it is not tested unless `retest` says so. A GPU is tested once for each driver and version of
  * Dawn; a verdict that failed is told when it is found.
  */
-export async function prove(
-  adapter: GPUAdapter,
-  env: NodeJS.ProcessEnv,
-  { safe = Boolean(process.env["MODC_SAFE"]), retest = false, warn = emitWarning }: OpenDeviceOptions,
-): Promise<Proven> {
-  if (safe) return { proven: [], selfTest: null };
+export async function prove(adapter: GPUAdapter, env: NodeJS.ProcessEnv, options: OpenDeviceOptions): Promise<Proven> {
+  const { retest = false, warn = emitWarning } = options;
+  if (isSafe(options)) return { proven: [], selfTest: null };
   const { info } = adapter;
   if (isSoftware(info) && !(retest && adapter.features.has(F16))) return { proven: [F16], selfTest: null };
   const { kept } = await import("./self-test-node.js");

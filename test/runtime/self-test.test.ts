@@ -87,6 +87,9 @@ describe("the process", async () => {
     const { stdout, stderr } = await opened({ retest: true }, { MODC_SELF_TEST_FAULT: "abort", MODC_SAFE: "1" });
     expect((JSON.parse(stdout) as { info: typeof info }).info.features).not.toContain(F16);
     expect(stderr).not.toContain("self-test");
+    // Nor is anything asked for without it.
+    const { stdout: units } = await opened({ matrices: true }, { MODC_SAFE: "1" });
+    expect((JSON.parse(units) as { info: typeof info }).info.features).not.toContain(F16);
   });
 });
 
