@@ -3,7 +3,8 @@
 // matrices of M × N in registers. DEPTH of k at a time, both operands are rounded to f16 and brought to workgroup
 // memory, from which the units load them. Rows there are padded by 8 halves, so that rows of a matrix lie in different
 // banks. A matrix of sums belongs to no invocation: sums go through workgroup memory too, one row of matrices of each
-// subgroup at a time, before `finish` takes four of a row. What lies beyond the depth is zero.
+// subgroup at a time, before `finish` takes four of a row. What lies beyond the depth is zero. Sums over a row go from
+// lane to lane, those of a panel side by side in a subgroup.
 // Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
 enable f16;
 enable subgroups;
@@ -27,6 +28,8 @@ const DOWN = 2u;
 const ACROSS = 2u;
 /** Values of k of which a load of b gives four columns; the depth is a multiple of it. */
 const K_PER_LOAD = 1u;
+/** Columns that a sum over a row is made of, where there are such: they divide COLUMNS, and fill a subgroup or less. */
+const PANEL = 32u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
@@ -66,11 +69,17 @@ fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn halfA(v: f32) -> f16 { return f16(v); }
 fn halvesB(v: vec4f) -> vec4<f16> { return vec4<f16>(v); }
 fn rounded(v: f32) -> f32 { return v; }
-/** Stores four sums of a row, from `column` on. */
-fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
+/** The sums over each row that are wanted beside the product, and how many. */
+alias Sums = f32;
+const ROW_SUMS = 0u;
+/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
+  return 0.0;
 }
+/** Stores the sums over a row's columns in one panel. */
+fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
 const LANES = WIDTH * DOWN * ACROSS;
@@ -88,6 +97,8 @@ const LOADS = DEPTH / K_PER_LOAD * (COLUMNS / 4u);
 const STRIDE_A = DEPTH + 8u;
 const STRIDE_B = COLUMNS + 8u;
 const STRIDE_SUMS = COLUMNS + 4u;
+/** Fours of sums in one matrix row of each subgroup. */
+const FOURS = DOWN * M * (COLUMNS / 4u);
 var<workgroup> tileA: array<f16, ROWS * STRIDE_A>;
 var<workgroup> tileB: array<f16, DEPTH * STRIDE_B>;
 /** The sums of one matrix row of each subgroup. */
@@ -99,6 +110,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
   @builtin(subgroup_id) subgroup: u32,
+  @builtin(subgroup_invocation_id) member: u32,
 ) {
   let across = (columnCount() + COLUMNS - 1u) / COLUMNS;
   let tile = tileAt(group.x + group.y * groups.x, across, ROWS);
@@ -169,14 +181,21 @@ fn main(
         &sums, subgroup / ACROSS * M * STRIDE_SUMS + own.y + j * N, total[i][j], STRIDE_SUMS);
     }
     workgroupBarrier();
-    for (var n = lane; n < DOWN * M * (COLUMNS / 4u); n += LANES) {
+    for (var begin = 0u; begin < FOURS; begin += LANES) {
+      let n = begin + subgroup * WIDTH + member;
       let at = n / (COLUMNS / 4u);
       let row = tile.first + at / M * OWN_DOWN * M + i * M + at % M;
       let place = n % (COLUMNS / 4u) * 4u;
       let column = tile.place * COLUMNS + place;
-      if (row < tile.end && column < columnCount()) {
+      let own = n < FOURS && row < tile.end && column < columnCount();
+      var whole = Sums();
+      if (own) {
         let start = at * STRIDE_SUMS + place;
-        finish(batch, row, column, vec4f(sums[start], sums[start + 1u], sums[start + 2u], sums[start + 3u]));
+        whole = finish(batch, row, column, vec4f(sums[start], sums[start + 1u], sums[start + 2u], sums[start + 3u]));
+      }
+      if (ROW_SUMS > 0u) {
+        for (var d = 1u; d < PANEL / 4u; d *= 2u) { whole += subgroupShuffleXor(whole, d); }
+        if (own && n % (PANEL / 4u) == 0u) { keep(batch, row, column / PANEL, whole); }
       }
     }
     workgroupBarrier();

@@ -49,13 +49,19 @@ fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
 /** Adds to a sum that of a block, whose first load is at a place of b. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
-/** Stores four sums of a row, from `column` on. */
-fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
+/** The sums over each row that are wanted beside the product, and how many. */
+alias Sums = f32;
+const ROW_SUMS = 0u;
+/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var i = 0u; i < 4u; i++) {
     if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
   }
+  return 0.0;
 }
+/** Stores the sums over a row's columns in one panel. */
+fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
 const STEP = 16u;
@@ -67,6 +73,8 @@ const FOURS = ROWS / 4u;
  */
 var<workgroup> tileA: array<array<vec4f, 16u * FOURS + 1u>, STEP>;
 var<workgroup> tileB: array<array<vec4f, 16>, STEP>;
+/** What each invocation adds to the sums over a row. */
+var<workgroup> parts: array<Sums, 255u * min(ROW_SUMS, 1u) + 1u>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -140,6 +148,17 @@ fn main(
 
   for (var r = 0u; r < ROWS; r++) {
     let i = row + own.x * ROWS + r;
-    if (i < tile.end) { finish(batch, i, panel * 64u + own.y * 4u, sum[r]); }
+    var added = Sums();
+    if (i < tile.end) { added = finish(batch, i, panel * 64u + own.y * 4u, sum[r]); }
+    if (ROW_SUMS > 0u) {
+      parts[lane] = added;
+      workgroupBarrier();
+      if (own.y == 0u && i < tile.end) {
+        var whole = added;
+        for (var n = 1u; n < 16u; n++) { whole += parts[lane + n]; }
+        keep(batch, i, panel, whole);
+      }
+      workgroupBarrier();
+    }
   }
 }

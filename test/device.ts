@@ -28,6 +28,8 @@ let withMatrices: Promise<Device | string> | null = null;
 async function openMatrices(): Promise<Device | string> {
   const { driver, missing } = mesaWithMatrices();
   if (!driver) return missing;
+  // The system's driver first: the loader asks for it by a name under which it would find this one.
+  await testDevice();
   for (const library of driver.libraries) if (!loadVulkan(library)) return `${library} cannot be loaded.`;
   return openDevice({ driver: driver.manifest, matrices: true, safe: false, spare: false });
 }

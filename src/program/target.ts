@@ -81,18 +81,24 @@ export interface Precision {
   readonly weights?: WeightType;
   /** Of what kernels hand to kernels; f16 needs a device with `shader-f16`. Default f32. */
   readonly activations?: ActivationType;
+  /**
+   * What products and attention may round their operands to where matrix units multiply them; their sums are f32 all
+   * the same. f16: any operands but those that choices depend on; numbers above 65504 become infinite, and below 6e-5
+   * they lose digits. f32, the default: only by weights or activations that are stored in f16, q8 or q4. On a device
+   * without matrix units it changes nothing.
+   */
+  readonly products?: ActivationType;
 }
 
-/** Both, neither left out. */
+/** All of them, none left out. */
 export type StorageTypes = Required<Precision>;
 
 /** Resolves both storage types. Throws TargetError for an invalid combination, and TypeError for an unknown type. */
-export function storageTypes({ weights, activations = "f32" }: Precision): StorageTypes {
-  const both = { weights: weights ?? activations, activations };
-  if (!ACTIVATION_TYPES.includes(activations))
-    throw new TypeError(
-      `precision.activations is ${JSON.stringify(activations)}: it is ${ACTIVATION_TYPES.join(" or ")}`,
-    );
+export function storageTypes({ weights, activations = "f32", products = "f32" }: Precision): StorageTypes {
+  const both = { weights: weights ?? activations, activations, products };
+  for (const [name, type] of Object.entries({ activations, products }))
+    if (!ACTIVATION_TYPES.includes(type))
+      throw new TypeError(`precision.${name} is ${JSON.stringify(type)}: it is ${ACTIVATION_TYPES.join(" or ")}`);
   if (!WEIGHT_TYPES.includes(both.weights))
     throw new TypeError(`precision.weights is ${JSON.stringify(weights)}: it is ${WEIGHT_TYPES.join(", ")}`);
   if (activations === "f16" && both.weights !== "f16")

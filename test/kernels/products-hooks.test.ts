@@ -7,7 +7,8 @@ import { kernelFiles } from "../../src/embedded.js";
 import type { Device } from "../../src/runtime/index.js";
 import { settle } from "../../src/runtime/wait.js";
 import { Extents } from "../../src/schedule/analysis/extents.js";
-import { matmul, supportsRowSums } from "../../src/schedule/kernels/products.js";
+import { matmul } from "../../src/schedule/kernels/products.js";
+import { supportsRowSums } from "../../src/schedule/tunings/products.js";
 import {
   input,
   result,
@@ -68,7 +69,7 @@ type Data = Readonly<Record<"source" | "scales" | "b" | "bias", Float32Array>>;
  * tunings, and those that stand in for it.
  */
 async function run(device: Device, products: ProductTunings, data: Data): Promise<readonly Results[]> {
-  const sums = supportsRowSums(products.byValue);
+  const sums = supportsRowSums(products.byValue, products.panel, products.subgroupSize);
   const panels = Math.ceil(N / (4 * (products.subgroupSize ?? 8)));
   const type = (...shape: number[]) => ({ dtype: "f32" as const, shape });
   const context: KernelContext<"matmul"> = {
@@ -80,7 +81,7 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
     weights: [false, false, false, false],
     views: [null, null, null, null],
     resultViews: [],
-    stored: { reads: [words, words, words, words], writes: [words], packed: null },
+    stored: { reads: [words, words, words, words], writes: [words], packed: null, rounds: false },
     inPlace: [],
     prologue: null,
     places: [-1, 2],
@@ -158,7 +159,7 @@ function check(products: ProductTunings, { y, kept }: Results, data: Data, expec
     () => 1e-5,
     name(products),
   );
-  if (!supportsRowSums(products.byValue)) return;
+  if (!supportsRowSums(products.byValue, products.panel, products.subgroupSize)) return;
   const width = 4 * products.subgroupSize!;
   const panels = Math.ceil(N / width);
   for (let i = 0; i < M; i++)

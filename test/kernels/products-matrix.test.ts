@@ -87,6 +87,21 @@ const SHAPES: readonly (readonly [depth: number, columns: number, transposed: bo
   [64, 100, true, { weights: "q4" }],
 ];
 
+/** Products by weights, one of them transposed, and of two values, of rows that a route has left. */
+const TRAINED = `import { MoD } from "std"
+block Inner() {
+  weight w: f32[24, 40] = normal(0.2)
+  weight v: f32[24, 40] = normal(0.2)
+  forward(x: f32[..., 24]) -> f32[..., 24] { gelu(x @ w) @ transpose(v) }
+}
+model Trained() {
+  layer: MoD(Inner(), 24, 50%)
+  weight s: f32[36, 24] = normal(0.2)
+  weight m: f32[24, 36] = normal(0.2)
+  forward(x: f32[B, T <= 32, 24]) -> f32[B, T, 24] { layer(x) @ (m @ s) }
+  objective(x: f32[B, T <= 32, 24]) { loss square = mean(forward(x) ^ 2) }
+}`;
+
 /** Models, and how many kernels of each are products on matrix units. */
 const MOBY = { dim: 32, depth: 2, heads: 4, vocab: 97, context: 64 };
 const MODELS = [
@@ -157,6 +172,38 @@ describe("products on matrix units", () => {
       expect(worst / largest, `${lengths.join()} tokens`).toBeLessThan(2 ** -8);
     }
     session.dispose();
+  });
+
+  it("compute what training needs, of weights in f32 where the caller lets them be rounded", async (context) => {
+    needsUnits(context);
+    const precision = { products: "f16" } as const;
+    const compiled = compile(TRAINED, { target: device.target, precision, program: "gradients" });
+    const { graph, model, sources } = compiled;
+    if (!graph || !model) throw new Error(compiled.diagnostics.map((d) => d.message).join());
+    const program = programFor({ graph, model, sources }, device.target, forced(ways()[1]!), precision);
+    // Forward x · w, h · vᵀ, s · y; backward as many by each operand; but the scores of the choice and their gradient.
+    const run = program.steps.flatMap((s) => (s.kind === "dispatch" ? [program.kernels[s.kernel]!.name] : []));
+    expect(run.filter((name) => name.startsWith("matmul_matrix")).length).toBeGreaterThanOrEqual(9);
+    expect(program.kernels.filter(({ name }) => /^matmul_(?!matrix)/.test(name))).toEqual([]);
+    const weights = new Map(program.weights.map((w) => [w.path, { shape: w.shape, data: initial(w) }]));
+    const session = await load(program, device, initial);
+    const rng = random(8);
+    const shape = [2, 21, 24];
+    const x = { shape, data: Float32Array.from({ length: 2 * 21 * 24 }, () => rng.normal()) };
+    const lengths = [21, 10];
+    const found = await session.run({ x }, { lengths: Uint32Array.from(lengths) });
+    session.dispose();
+    const { outputs } = evaluate(graph, { inputs: new Map([["x", x]]), weights, lengths });
+    expect(Object.keys(found).filter((name) => name.startsWith("grad.")).length).toBe(program.weights.length);
+    for (const [name, own] of Object.entries(found)) {
+      // The gradient of a bias is no product, but a sum whose parts cancel.
+      if (name.endsWith(".bias")) continue;
+      const { data } = outputs.get(name)!;
+      const size = Math.hypot(...data) / Math.sqrt(data.length);
+      const worst = Math.max(...Array.from(data, (v, i) => Math.abs(v - own.data[i]!)));
+      // Up to six products in a row round their operands to eleven bits; sums of many such differ by less.
+      expect(worst / size, name).toBeLessThan(2 ** -7);
+    }
   });
 
   it("round no operand that is stored in f32 or bf16", (context) => {

@@ -2,9 +2,8 @@
 import { isOp } from "../../ir/graph.js";
 import type { RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
-import { supportsRowSums } from "../kernels/products.js";
 import { productWeights } from "../analysis/side-by-side.js";
-import { weightTunings, type ProductTunings } from "../tunings/products.js";
+import { supportsRowSums, weightTunings, type ProductTunings } from "../tunings/products.js";
 
 export interface ProductCapabilities {
   /** Whether b is a weight that is packed for its kernels. */
@@ -28,5 +27,8 @@ export function capabilitiesOf(product: RowProduct, tunings: ProductTunings, ext
     typeof count === "number"
       ? own.byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1)
       : own.byWeightAnyRows;
-  return { packs, sumsOver: found.every((c) => supportsRowSums(c.tuning)) ? own.panel : null };
+  return {
+    packs,
+    sumsOver: found.every((c) => supportsRowSums(c.tuning, own.panel, tunings.subgroupSize)) ? own.panel : null,
+  };
 }

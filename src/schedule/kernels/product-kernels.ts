@@ -183,8 +183,9 @@ function tiledStep(
   });
 }
 
-/** Encodings of b whose values an f16 holds, or nearly: a product by those may round its operands so. */
-export const takesHalves = (context: ProductContext): boolean => ["f16", "q8", "q4"].includes(codecB(context).encoding);
+/** Whether a product may round its operands to f16: it is allowed to, or an f16 holds the values of b, or nearly. */
+export const takesHalves = (context: ProductContext): boolean =>
+  context.stored.rounds || ["f16", "q8", "q4"].includes(codecB(context).encoding);
 
 function matrixStep(context: Context, product: Product, tuning: MatrixTuning): Step<Operand> {
   const { stored, loads, tunings } = context;
@@ -196,6 +197,7 @@ function matrixStep(context: Context, product: Product, tuning: MatrixTuning): S
   const constants = { WIDTH: width, M: m, N: n, K: k, ROWS: rows, COLUMNS: columns, DEPTH: depth };
   for (const [name, value] of Object.entries({ ...constants, DOWN: down, ACROSS: across }))
     kernel.constant(name, value);
+  kernel.constant("PANEL", context.weights[context.inputB]! ? ownTunings(context, product).panel : 4);
   const [exactA, exactB] = [!loads && stored.reads[0]!.encoding === "f16", codecB(context).encoding === "f16"];
   kernel.function(halves("halfA", "f32", "f16", exactA)).function(halves("halvesB", "vec4f", "vec4<f16>", exactB));
   return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns });

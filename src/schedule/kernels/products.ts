@@ -5,7 +5,7 @@ import type { Size } from "../../size/size.js";
 import { broadcastStrides } from "../addressing/index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
-import type { WeightTunings } from "../tunings/products.js";
+import { exactTuning, type WeightTunings } from "../tunings/products.js";
 import {
   ownTunings,
   stepOf,
@@ -27,9 +27,6 @@ export const PLAIN: MatmulContext = {
   pairs: 0,
 };
 
-/** Whether a tuning's kernel can give sums over each row of the result, one for each panel of columns, beside it. */
-export const supportsRowSums = (tuning: ProductTuning): boolean => tuning.kind === "subgroup";
-
 export const matmul = (node: KernelContext<"matmul">, fused: MatmulContext = PLAIN): Work => {
   const context = { ...node, ...fused };
   return productWork(context, productOf(context));
@@ -38,7 +35,7 @@ export const matmul = (node: KernelContext<"matmul">, fused: MatmulContext = PLA
 /** The kernels of a product. Each group of rows has its share of them: their number decides by the mean. */
 export function productWork(context: ProductContext, product: Product): Work {
   const each = product.groups ?? 1;
-  const cases = casesOf(context, product).map((c) => (takesHalves(context) ? c : { ...c, tuning: exact(c.tuning) }));
+  const cases = casesOf(context, product);
   const steps = cases.map(({ most, tuning }, i) =>
     whereRows(
       context.extents,
@@ -118,10 +115,6 @@ function productOf({ inputs, results, extents }: ProductContext): Product {
   };
 }
 
-/** The tuning of a product that must not round its operands. */
-const exact = (tuning: ProductTuning): ProductTuning =>
-  tuning.kind === "matrix" ? { kind: "vectors", rows: 4, vectors: 2 } : tuning;
-
 /** The tunings of a product: one, or several of which the number of rows picks one when it runs. */
 function casesOf(context: ProductContext, product: Product): readonly ProductCase[] {
   const { attrs, weights, inputB } = context;
@@ -129,15 +122,20 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
   const tunings = context.tunings.products;
   const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: null, tuning }];
   if (typeof columns !== "number") return always({ kind: "plain" });
+  const allowed = (tuning: ProductTuning, panel: number | null): ProductTuning =>
+    takesHalves(context) ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
   if (!weights[inputB])
     return always(
       !attrs.transposed && columns % 4 === 0 && columns >= tunings.leastColumns
-        ? byValue(tunings, typeof rows === "number" ? rows / (product.groups ?? 1) : rows)
+        ? allowed(byValue(tunings, typeof rows === "number" ? rows / (product.groups ?? 1) : rows), null)
         : { kind: "plain" },
     );
-  const own = groupTunings(product, ownTunings(context, product));
-  if (typeof rows !== "number") return own.byWeightAnyRows;
-  const found = own.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));
+  const { panel, ...own } = ownTunings(context, product);
+  const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
+    cases.map((c) => ({ ...c, tuning: allowed(c.tuning, panel) }));
+  const mine = groupTunings(product, { panel, byWeight: all(own.byWeight), byWeightAnyRows: all(own.byWeightAnyRows) });
+  if (typeof rows !== "number") return mine.byWeightAnyRows;
+  const found = mine.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));
   invariant(found, "no tuning fits so many rows");
   return always(found.tuning);
 }

@@ -52,6 +52,8 @@ export interface Stored {
    * unused.
    */
   readonly packed: Codec | null;
+  /** Whether a product or attention may round its operands to f16 however they are stored. */
+  readonly rounds: boolean;
 }
 
 /** The properties of a node that its spec may depend on: equal for nodes of equal signature. */

@@ -22,15 +22,28 @@ export interface Encoded {
   readonly elements: ReadonlyMap<Value, ElementCodec>;
   /** Weights that are decoded by the kernels that read them. */
   readonly packed: ReadonlyMap<Value, Codec>;
+  /** Products and attention that may round operands to f16, however these are stored. */
+  readonly rounding: ReadonlySet<Node>;
 }
 
-export function encodedValues(fused: KernelGraph, { weights, activations }: StorageTypes): Encoded {
+export function encodedValues(fused: KernelGraph, { weights, activations, products }: StorageTypes): Encoded {
+  const rounding: ReadonlySet<Node> = products === "f16" ? mayRound(fused) : new Set();
   const element = activationCodecs[activations];
   const codec = weightCodecs[weights === "f32" ? "word" : weights];
   if (element !== words)
-    return { elements: new Map(encodableActivations(fused).map((value) => [value, element])), packed: new Map() };
+    return {
+      elements: new Map(encodableActivations(fused).map((value) => [value, element])),
+      packed: new Map(),
+      rounding,
+    };
   const packed = codec === words ? [] : decodedWeights(fused, encodings[codec.encoding]);
-  return { elements: new Map(), packed: new Map(packed.map((value) => [value, codec])) };
+  return { elements: new Map(), packed: new Map(packed.map((value) => [value, codec])), rounding };
+}
+
+/** Those whose second operand, a weight or keys, no choice depends on. */
+function mayRound(fused: KernelGraph): ReadonlySet<Node> {
+  const exact = readForChoices(fused);
+  return new Set(fused.order.filter((n) => ops[n.op].work !== undefined && !exact.has(n.inputs[1])));
 }
 
 /**

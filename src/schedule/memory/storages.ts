@@ -44,7 +44,7 @@ export function storeKernels(
   options: StorageOptions,
 ): StoredKernels {
   const { graph, extents, layouts, results, sources } = fused;
-  const { elements, packed: decoded } = options.encoded;
+  const { elements, packed: decoded, rounding } = options.encoded;
   const next = graph.states.map((s) => layouts.valueOf(s.next));
   const values = graph.outputs.map((o) => piecesOf(o, results.joined).map((n) => layouts.valueOf(n)));
   // Every kernel that runs over an axis reads the axis's counts.
@@ -103,9 +103,11 @@ export function storeKernels(
       reads: kernel.reads.map(codecOf),
       writes: kernel.writes.map((w) => codecOf(w.value)),
       packed: (kernel.decodes && decoded.get(kernel.decodes)) ?? null,
+      rounds: kernel.nodes.some((node) => rounding.has(node)),
     };
     const codecs = [...stored.reads, ...stored.writes, ...(stored.packed ? [stored.packed] : [])];
-    const key = `${inPlace.map(Number).join("")} ${codecs.map((c) => c.encoding).join(" ")} ${kernel.key}`;
+    const kinds = [...codecs.map((c) => c.encoding), ...(stored.rounds ? ["rounds"] : [])];
+    const key = `${inPlace.map(Number).join("")} ${kinds.join(" ")} ${kernel.key}`;
     const work = works.get(key) ?? kernel.make(inPlace, stored);
     works.set(key, work);
     return work;

@@ -67,6 +67,31 @@ export function weightTunings(tunings: ProductTunings, depth: number, columns: n
 
 const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
 
+/**
+ * Whether the kernel of a case, and the one in place of matrix units, can give sums over each row of the result beside
+ * it, one for each panel of columns.
+ */
+export function supportsRowSums(tuning: ProductTuning, panel: number, subgroupSize: number | null): boolean {
+  if (tuning.kind !== "matrix") return tuning.kind === "subgroup" || tuning.kind === "tiled";
+  // A panel's lanes lie side by side in a subgroup, which has a power of two of them.
+  const together = subgroupSize !== null && subgroupSize % (panel / 4) === 0;
+  return (
+    together &&
+    tuning.columns % panel === 0 &&
+    supportsRowSums(exactTuning(tuning, panel, subgroupSize), panel, subgroupSize)
+  );
+}
+
+/**
+ * The kernel in place of one on matrix units, for a product that must not round its operands; `panel`: columns of a
+ * panel of b, or null where it is not packed.
+ */
+export function exactTuning(tuning: ProductTuning, panel: number | null, subgroupSize: number | null): ProductTuning {
+  if (tuning.kind !== "matrix") return tuning;
+  if (subgroupSize !== null && panel === 4 * subgroupSize) return { kind: "subgroup", rows: 16, vectors: 2 };
+  return panel === 64 ? { kind: "tiled", rows: tuning.rows < 128 ? 4 : 8 } : { kind: "vectors", rows: 4, vectors: 2 };
+}
+
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
   most,
   tuning: { kind: "subgroup", rows, vectors },
