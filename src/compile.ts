@@ -11,7 +11,7 @@ import type { Program } from "./program/program.js";
 import { portable, type Precision, type Target } from "./program/target.js";
 import type { ProgramName } from "./program/names.js";
 import { materialOf, recipes, type Recipe } from "./recipes.js";
-import { schedule } from "./schedule/schedule.js";
+import { schedule, type SchedulePrecision } from "./schedule/schedule.js";
 import { checkTunings, expectFit, type TuningsFile } from "./schedule/tunings/file.js";
 import type { Tunings } from "./schedule/tunings/index.js";
 
@@ -98,7 +98,7 @@ export function programFor(
   { graph, model, sources }: { readonly graph: Graph; readonly model: Model; readonly sources: readonly SourceFile[] },
   target?: Target,
   tunings?: Tunings,
-  precision: Precision = {},
+  precision: SchedulePrecision = {},
 ): Program {
   return emit(schedule(graph, target ?? portable(precision), tunings, precision), { model, sources });
 }

@@ -21,6 +21,8 @@ export interface Material {
   readonly training: () => TrainStep;
   /** Gradients of one micro-batch, added to those before it. */
   readonly microBatch: () => Graph;
+  /** The model's function with the states of a training step in place of weights. */
+  readonly evaluation: () => Graph;
 }
 
 export interface MaterialOptions {
@@ -51,6 +53,7 @@ export function materialOf(model: Model, options: MaterialOptions = {}): Materia
     ),
     training: once(() => trainStep(lowered(), model.weights, training)),
     microBatch: once(() => accumulateStep(lowered(), model.weights, training)),
+    evaluation: once(() => weightsAsStates(lowered(), (path) => training.frozen?.has(path) ?? false)),
   };
 }
 
@@ -93,10 +96,6 @@ export const recipes: { readonly [N in ProgramName]: Recipe } = {
   "micro-batch": recipe("train", "objective", "gradients, added to those of the micro-batches before", (m) =>
     m.microBatch(),
   ),
-  evaluate: recipe("infer", "objective", "the loss of weights in training, by top-k", (m) =>
-    weightsAsStates(m.lowered()),
-  ),
-  "evaluate-causal": recipe("generate", "objective", "the same under the causal rule", (m) =>
-    weightsAsStates(m.lowered()),
-  ),
+  evaluate: recipe("infer", "objective", "the loss of weights in training, by top-k", (m) => m.evaluation()),
+  "evaluate-causal": recipe("generate", "objective", "the same under the causal rule", (m) => m.evaluation()),
 };

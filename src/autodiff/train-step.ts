@@ -38,6 +38,11 @@ export interface StepOptions {
   readonly accumulated: boolean;
   /** Selects the weights to train; default: all float weights. */
   readonly trained?: (weight: DeclaredWeight) => boolean;
+  /**
+   * Paths of weights that are not trained and stay weights, which a program may store in any type, rather than states;
+   * default: none.
+   */
+  readonly frozen?: ReadonlySet<string>;
   /** Layers (`layersOf`) whose results are recomputed in the backward pass rather than stored; default: none. */
   readonly recompute?: ReadonlySet<string>;
   /** Whether a step may be submitted before the result of the previous one is known (`FOLLOWS`); default: no. */
@@ -164,7 +169,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
 export function accumulateStep(
   objective: Graph,
   declared: readonly DeclaredWeight[],
-  options: Pick<StepOptions, "trained" | "recompute">,
+  options: Pick<StepOptions, "trained" | "frozen" | "recompute">,
 ): Graph {
   const { graph, emit, weights, updates } = prepare(objective, declared, options);
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
@@ -190,17 +195,18 @@ const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained"
 function prepare(
   objective: Graph,
   declared: readonly DeclaredWeight[],
-  options: Pick<StepOptions, "trained" | "recompute">,
+  options: Pick<StepOptions, "trained" | "frozen" | "recompute">,
 ): Prepared {
-  const whole = weightsAsStates(objective);
+  const isFrozen = (path: string): boolean => options.frozen?.has(path) ?? false;
+  const whole = weightsAsStates(objective, isFrozen);
   const graph = { ...whole, outputs: whole.outputs.filter((o) => o.role !== "update") };
   const emit = createEmit(ops, graph.axes);
   const read = new Map(graph.states.map((s) => [s.name, s.next]));
-  const nodes = declared.map((own) => {
-    const { dtype, shape } = own;
-    const node =
-      read.get(weightState(own.path)) ?? emit.node("state", [], { name: weightState(own.path), dtype, shape });
-    return { own, node: node as Node<"state"> }; // a weight's state keeps its value, so its next one is its node
+  const nodes = declared.flatMap((own) => {
+    const { path, dtype, shape } = own;
+    if (isFrozen(path)) return [];
+    const node = read.get(weightState(path)) ?? emit.node("state", [], { name: weightState(path), dtype, shape });
+    return [{ own, node: node as Node<"state"> }]; // a weight's state keeps its value, so its next one is its node
   });
   const leaves = nodes
     .filter(({ own }) => learns(own, options) && read.has(weightState(own.path)))

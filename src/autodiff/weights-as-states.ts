@@ -8,15 +8,15 @@ import { replaceNodes } from "../ir/replace.js";
 export const weightState = (path: string): string => path;
 
 /**
- * Replaces every weight of the graph by a state that is initialised with the weight and keeps its value. The results do
- * not change; sessions of several programs can share the states.
+ * Replaces every weight of the graph by a state that is initialised with the weight and keeps its value, but for those
+ * that `stays` selects. The results do not change; sessions of several programs can share the states.
  */
-export function weightsAsStates(graph: Graph): Graph {
+export function weightsAsStates(graph: Graph, stays: (path: string) => boolean = () => false): Graph {
   const emit = createEmit(ops, graph.axes);
   const states = new Map<string, State>();
   const replacements = new Map<Node, Node>();
   for (const node of nodesOf(graph)) {
-    if (isOp(node, "weight")) {
+    if (isOp(node, "weight") && !stays(node.attrs.path)) {
       const { path, dtype, shape } = node.attrs;
       const state = emit.node("state", [], { name: weightState(path), dtype, shape }, node.origin);
       states.set(path, {

@@ -5,6 +5,7 @@ import type { DType, Words } from "../base/dtype.js";
 import type { Buffers, SharedSlot } from "./buffers.js";
 import type { Device } from "./device.js";
 import { InputError } from "./errors.js";
+import { sharedWeightSlots } from "./shared-weights.js";
 
 /** The value of one state, row-major. */
 export interface StateValue {
@@ -53,28 +54,12 @@ export const sharedSlots = (
 ): ReadonlyMap<number, SharedSlot> =>
   new Map([
     ...(statesOf ? sharedStates(program, statesOf) : []),
-    ...(weightsOf ? sharedWeights(program, weightsOf) : []),
+    ...(weightsOf
+      ? [...sharedWeightSlots(program, weightsOf.program)].map(
+          ([slot, own]) => [slot, { buffers: weightsOf.buffers, slot: own }] as const,
+        )
+      : []),
   ]);
-
-/** The slots of `owner` that hold the same weights, in the same layouts, as slots of `program`. */
-function sharedWeights(program: Program, owner: SlotOwner): ReadonlyMap<number, SharedSlot> {
-  const owned = new Map([...weightsBySlot(owner.program)].map(([slot, held]) => [held, slot]));
-  return new Map(
-    [...weightsBySlot(program)].flatMap(([slot, held]): [number, SharedSlot][] => {
-      const own = owned.get(held);
-      return own === undefined ? [] : [[slot, { buffers: owner.buffers, slot: own }]];
-    }),
-  );
-}
-
-/** A key of the contents of each weight slot. */
-function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
-  const held = new Map<number, string[]>();
-  for (const { path, slots } of weights)
-    for (const { slot, form, layout, part } of slots)
-      held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, form, layout, part])]);
-  return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
-}
 
 /** Bytes read back in one piece, which bounds the staging buffer. */
 const PIECE = 16 * 1024 * 1024;

@@ -19,6 +19,11 @@ import { tuningsFor, type Tunings } from "./tunings/index.js";
 import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { updatesAfterReaders } from "./memory/kernel-order.js";
 
+export interface SchedulePrecision extends Precision {
+  /** Paths of the weights that alone may be stored in the type of weights; default: all. */
+  readonly of?: ReadonlySet<string>;
+}
+
 /**
  * Chooses kernels and memory for a graph on a device, by default with the tunings of its class. Linear in its nodes.
  * Throws TargetError for f16 on a target without it, CompilerBug where a kernel exceeds the limits.
@@ -27,13 +32,13 @@ export function schedule(
   graph: Graph,
   target: Target = PORTABLE,
   tunings: Tunings = tuningsFor(target),
-  precision: Precision = {},
+  precision: SchedulePrecision = {},
 ): Plan {
   const types = storageTypes(precision);
   expectF16(types, target);
   const fused = fuse(graph, target, tunings);
   const { sources } = fused;
-  const encoded = encodedValues(fused, types);
+  const encoded = encodedValues(fused, types, precision.of ?? null);
   const kernels = kernelsInOrder(fused);
   const { steps, outputs, starts, labels } = storeKernels(kernels, fused, { encoded, tunings, limits: target.limits });
   const used = new Set([...steps.flatMap((step) => touched(step)), ...labels.keys()]);

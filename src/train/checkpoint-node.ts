@@ -265,6 +265,14 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
   });
 }
 
+/** The values of weights in a checkpoint. */
+export function valuesIn({ state, unused }: Checkpoint): (weight: ProgramWeight) => Words {
+  return ({ path, dtype }) => {
+    const data = unused.get(path) ?? state.get(path)?.data ?? bug(`the checkpoint lacks ${path}`);
+    return dtype === "i32" ? new Int32Array(data.buffer, data.byteOffset, data.length) : data;
+  };
+}
+
 /** Reads the sources stored in a checkpoint and verifies them. Throws TrainError. */
 export async function readSources(path: string, manifest: Manifest): Promise<Sources> {
   return reading(path, async () => {

@@ -8,6 +8,7 @@ import { SourceError } from "../session/errors.js";
 import { TrainError } from "./errors.js";
 import type { ModelChoice, ModelSource } from "./model.js";
 import { listed, weightsMatching } from "./patterns.js";
+import { storedNote } from "./memory.js";
 import { compileTraining, type TrainingOptions, type TrainingPrograms } from "./programs.js";
 import { largestLive } from "./settings.js";
 import type { TrainSettings } from "./options.js";
@@ -67,6 +68,7 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
     signal?.throwIfAborted();
     if (programs.idle.length > 0) onNote(`the loss depends on none of ${listed(programs.idle)}: they stay as they are`);
     if (programs.recomputed.length > 0) onNote(`${listed(programs.recomputed)} computed again for the backward pass`);
+    if (settings.precision !== "f32") onNote(storedNote(programs, settings.precision));
     const trainer = await createTrainer({
       programs,
       device,
@@ -132,6 +134,7 @@ const stepOptions = (settings: TrainSettings): TrainingOptions => ({
   clip: settings.clip === 0 ? null : settings.clip,
   microBatches: settings.accumulate,
   recompute: settings.recompute,
+  ...(settings.precision === "f32" ? {} : { precision: { weights: settings.precision } }),
   ...(settings.memory === 0
     ? {}
     : {

@@ -1,5 +1,6 @@
 // The table of training options: flag, range, default and meaning of each. It defines the options of `modc train` and
 // of the library, which options a resumed run may change, and the table in docs/training.md.
+import { WEIGHT_TYPES } from "../program/target.js";
 import { LEARNING_RATES } from "./schedule.js";
 
 /** The valid values of an option. */
@@ -155,6 +156,13 @@ export const trainOptions = {
     "",
     "weights that learn: paths or names in them such as router,guess, * for any characters, separated by commas",
     { usually: "all" },
+  ),
+  precision: option(
+    "--weights-as <type>",
+    oneOf(...WEIGHT_TYPES),
+    "f32",
+    "the type on the device of weights that do not learn, where --only names those that do, which are f32",
+    { absent: "f32" },
   ),
   save: option(
     "--save <what>",

@@ -15,14 +15,15 @@ import { lower } from "../lower/lower.js";
 import { optimize } from "../passes/index.js";
 import type { Program } from "../program/program.js";
 import type { ProgramName } from "../program/names.js";
-import { materialOf, recipes, type Material } from "../recipes.js";
-import type { Target } from "../program/target.js";
+import { materialOf, recipes, USUAL_STEP, type Material } from "../recipes.js";
+import type { Precision, Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
-import { memoryOf } from "../runtime/index.js";
 import type { Rational } from "../size/rational.js";
 import { chosenFrom } from "../size/count-rules.js";
 import { chosenLayers, layersWithin, type RecomputeChoice } from "./recompute.js";
-import { IN_FLIGHT, type Rule } from "./types.js";
+import { bytesOf } from "./memory.js";
+import { TrainError } from "./errors.js";
+import type { Rule } from "./types.js";
 
 export interface TrainingSource {
   readonly source: string;
@@ -34,8 +35,13 @@ export interface TrainingSource {
 }
 
 /** Options of a training run's programs. */
-export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight"> {
+export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight" | "frozen"> {
   readonly microBatches: number;
+  /**
+   * The type on the device of weights that do not learn, where kernels can decode them; f32 by default. Those that
+   * learn are f32 whatever it says. Throws TrainError where all learn.
+   */
+  readonly precision?: Pick<Precision, "weights">;
   /**
    * Layers that are rematerialized in the backward pass instead of saving their activations: `none` (the default),
    * `all`, or patterns of paths.
@@ -66,6 +72,8 @@ export interface TrainingPrograms {
   readonly trained: readonly string[];
   /** Weights that should be trained but do not affect the loss. */
   readonly idle: readonly string[];
+  /** Weights that the device stores in the type of those that do not learn. */
+  readonly stored: ReadonlySet<string>;
   /** Layers that are rematerialized in the backward pass. */
   readonly recomputed: readonly string[];
   readonly step: Program;
@@ -93,6 +101,13 @@ interface Compiled {
   readonly accumulate: Program | null;
 }
 
+/** All programs. */
+interface Made extends Compiled {
+  readonly evaluate: TrainingPrograms["evaluate"];
+  readonly recomputed: ReadonlySet<string>;
+  readonly emitted: (graph: Graph, model: Model) => Program;
+}
+
 export type CompiledTraining =
   | {
       readonly programs: TrainingPrograms;
@@ -117,42 +132,47 @@ export function compileTraining(
   if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
   // A model that cannot generate, such as an encoder or one without a predictor, can be trained nevertheless.
   const causal = checkFor(source, "evaluate-causal").model;
-  const emitted = (graph: Graph, of: Model): Program =>
-    programFor({ graph, model: of, sources: checked.sources }, target, ...(tunings ? [tunings] : []));
-
-  const optimized = (name: ProgramName, material: Material): Graph => optimize(recipes[name].graph(material));
   const objective = lower(model);
-  const { recompute: choice = "none", budget, microBatches, ...own } = options;
-  const stepOf = (recompute: ReadonlySet<string>): Compiled => {
-    const training: StepOptions = { ...own, recompute, accumulated: microBatches > 1, inFlight: true };
-    const material = materialOf(model, { lowered: objective, training });
-    const graph = optimized("train-step", material);
-    const adding = microBatches > 1 ? optimized("micro-batch", material) : null;
-    return {
-      made: material.training(),
-      graph,
-      adding,
-      step: emitted(graph, model),
-      accumulate: adding && emitted(adding, model),
+  const { recompute: choice = "none", budget, microBatches, precision = {}, ...own } = options;
+  const frozen = frozenWeights(model, { ...own, precision });
+  const optimized = (name: ProgramName, material: Material): Graph => optimize(recipes[name].graph(material));
+  /** The programs where no others than the weights `of` are stored in the type of frozen ones. */
+  const programsOf = (of: ReadonlySet<string>): Made => {
+    const emitted = (graph: Graph, model: Model): Program =>
+      programFor({ graph, model, sources: checked.sources }, target, tunings, { ...precision, of });
+    const stepOf = (recompute: ReadonlySet<string>): Compiled => {
+      const training: StepOptions = { ...own, frozen, recompute, accumulated: microBatches > 1, inFlight: true };
+      const material = materialOf(model, { lowered: objective, training });
+      const graph = optimized("train-step", material);
+      const adding = microBatches > 1 ? optimized("micro-batch", material) : null;
+      return {
+        made: material.training(),
+        graph,
+        adding,
+        step: emitted(graph, model),
+        accumulate: adding && emitted(adding, model),
+      };
     };
+    const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program =>
+      emitted(optimized(name, materialOf(of, { training: { ...USUAL_STEP, frozen } })), of);
+    const topK = evaluation("evaluate", inferred.model!);
+    const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
+    const evaluate = { "top-k": topK, causal: routed && causal ? evaluation("evaluate-causal", causal) : topK };
+    const asked = chosenLayers(objective, choice);
+    const recompute = budget
+      ? layersWithin(objective, budget.bytes, (layers) =>
+          bytesOf(
+            { ...stepOf(new Set([...asked, ...layers])), evaluate },
+            extentsOf(model, budget.rows, budget.length),
+            budget.live,
+          ),
+        )
+      : asked;
+    const recomputed = new Set([...asked, ...recompute]);
+    return { ...stepOf(recomputed), evaluate, recomputed, emitted };
   };
-  const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program =>
-    emitted(optimized(name, materialOf(of)), of);
-  const topK = evaluation("evaluate", inferred.model);
-  const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
-  const evaluate = { "top-k": topK, causal: routed && causal ? evaluation("evaluate-causal", causal) : topK };
-  const asked = chosenLayers(objective, choice);
-  const recompute = budget
-    ? layersWithin(objective, budget.bytes, (layers) =>
-        bytesOf(
-          { ...stepOf(new Set([...asked, ...layers])), evaluate },
-          extentsOf(model, budget.rows, budget.length),
-          budget.live,
-        ),
-      )
-    : asked;
-  const recomputed = new Set([...asked, ...recompute]);
-  const { made, graph, adding, step, accumulate } = stepOf(recomputed);
+  const [found, stored] = agreed(programsOf, frozen);
+  const { made, graph, adding, step, accumulate, evaluate, recomputed, emitted } = found;
   const [stepFlops, addingFlops] = [flopsOf(graph), adding && flopsOf(adding)];
   const programs: TrainingPrograms = {
     model,
@@ -160,16 +180,17 @@ export function compileTraining(
     graph,
     trained: made.trained,
     idle: made.idle,
+    stored,
     recomputed: [...recomputed],
     step,
     accumulate,
     evaluate,
-    routes: pathsOfRoutes(topK.outputs),
+    routes: pathsOfRoutes(evaluate["top-k"].outputs),
     flops: (extents, live = new Map()) =>
       stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
     probe: () => {
       // For each micro-batch by itself: accumulated gradients would not tell which one is not finite.
-      const training: StepOptions = { ...own, recompute: recomputed, accumulated: false };
+      const training: StepOptions = { ...own, frozen, recompute: recomputed, accumulated: false };
       const { graph: probe, watched } = finiteProbe(
         materialOf(model, { lowered: objective, training }).training().graph,
       );
@@ -177,6 +198,39 @@ export function compileTraining(
     },
   };
   return { programs, diagnostics: checked.diagnostics, sources: checked.sources };
+}
+
+/** Paths of the weights that stay as they are and may be stored in another type than f32. */
+function frozenWeights(
+  { weights }: Pick<Model, "weights">,
+  { trained, precision }: Pick<TrainingOptions, "trained" | "precision">,
+): ReadonlySet<string> {
+  if ((precision?.weights ?? "f32") === "f32") return new Set();
+  const frozen = weights.filter((w) => w.kind === "weight" && w.dtype === "f32" && trained?.(w) === false);
+  if (frozen.length === 0)
+    throw new TrainError("bad-option", `weights that learn are f32, and none are left to be ${precision!.weights}`, {
+      hint: "--only says which learn: the others may be stored otherwise",
+    });
+  return new Set(frozen.map((w) => w.path));
+}
+
+/**
+ * The programs, and the weights that they store in the type of frozen ones: those that all of them can, so that no
+ * weight has other values in one than in another.
+ */
+function agreed(
+  programsOf: (of: ReadonlySet<string>) => Made,
+  frozen: ReadonlySet<string>,
+): readonly [Made, ReadonlySet<string>] {
+  const made = programsOf(frozen);
+  const programs = [made.step, ...(made.accumulate ? [made.accumulate] : []), ...Object.values(made.evaluate)];
+  const forms = programs.flatMap(({ weights }) =>
+    weights.flatMap(({ path, slots }) => slots.map(({ form }) => ({ path, inWords: form === "word" }))),
+  );
+  const inWords = new Set(forms.filter((f) => f.inWords).map((f) => f.path));
+  const otherwise = new Set(forms.filter((f) => !f.inWords).map((f) => f.path));
+  const by = new Set([...otherwise].filter((path) => !inWords.has(path)));
+  return by.size === otherwise.size ? [made, by] : agreed(programsOf, by);
 }
 
 /** Extents of the batch and sequence axes of a model's inputs. */
@@ -187,25 +241,6 @@ export function extentsOf(model: Pick<Model, "axes">, rows: number, length: numb
       return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, length]] : [];
     }),
   );
-}
-
-/**
- * The most bytes on the device that a trainer takes: of all programs, which share the step's states, and of the staging
- * buffer for checkpoints. `live`: the largest values of live parameters.
- */
-export function bytesOf(
-  { step, accumulate, evaluate }: Pick<TrainingPrograms, "step" | "accumulate" | "evaluate">,
-  extents: ReadonlyMap<string, number>,
-  live: Readonly<Record<string, number>> = {},
-): number {
-  const max = Object.fromEntries(extents);
-  const others = new Set([...(accumulate ? [accumulate] : []), ...Object.values(evaluate)]);
-  const shared = [...others].map((program) => {
-    const { total, states } = memoryOf(program, { max, live, inFlight: program === accumulate ? IN_FLIGHT : 1 });
-    return total - states;
-  });
-  const { total, reading } = memoryOf(step, { max, live, inFlight: IN_FLIGHT });
-  return total + reading + shared.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 const checkFor = (source: TrainingSource, name: ProgramName) =>

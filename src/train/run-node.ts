@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { lockFolder } from "./lock-node.js";
 import { batchAt, batchesOf, windowBatch } from "./batches.js";
-import type { Checkpoint } from "./checkpoint-node.js";
+import { valuesIn, type Checkpoint } from "./checkpoint-node.js";
 import { openCorpus, removeUnfinished, type Corpus } from "./corpus-node.js";
 import { replaceFile, writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
@@ -82,7 +82,8 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
           "checkpoint's weights: --weights",
       });
     const parts = split(corpus.tokens, settings.context, settings.validation);
-    const trainer = await options.createTrainer(settings, found?.checkpoint.tunings ?? null);
+    const kept = found && settings.precision !== "f32" ? valuesIn(found.checkpoint) : null;
+    const trainer = await options.createTrainer(settings, found?.checkpoint.tunings ?? null, kept);
     try {
       if (found) await trainer.restore(found.checkpoint.state);
       const aside = found ? await run.goBackTo(found.checkpoint.manifest.step) : null;

@@ -46,8 +46,13 @@ export interface RunOptions extends TextOptions {
   readonly resume: "last" | number | null;
   /**
    * Called once, after everything else was checked. `tunings`: the text of the checkpoint's tunings file; null: none.
+   * `weights`: those of the checkpoint, where not all are states that the trainer restores; else null.
    */
-  readonly createTrainer: (settings: TrainSettings, tunings: string | null) => Promise<Trainer>;
+  readonly createTrainer: (
+    settings: TrainSettings,
+    tunings: string | null,
+    weights: ((weight: ProgramWeight) => Words) | null,
+  ) => Promise<Trainer>;
   /** Where the weights are that checkpoints of a new run leave out; default: they hold all. */
   readonly base?: BaseRecord | null;
   /** Initial value of a weight that the trainer does not hold. */

@@ -3,7 +3,13 @@
 import type { ProgramWeight } from "../program/program.js";
 import { describeBase, type BaseRecord } from "../runtime/base-node.js";
 import { WeightsError } from "../runtime/errors.js";
-import { expectFittingWeights, isFarOff, locateWeights, type WeightsInput } from "../runtime/weights.js";
+import {
+  expectFittingWeights,
+  isFarOff,
+  locateWeights,
+  type WeightsInput,
+  type WeightValues,
+} from "../runtime/weights.js";
 import type { Words } from "../runtime/index.js";
 import { matchPresent, type PartlyMatched } from "../runtime/weights/match.js";
 import { openInput } from "../runtime/weights/open-input.js";
@@ -24,6 +30,8 @@ export interface StartingWeights {
   readonly base: BaseRecord | null;
   /** What is to be said of them, as a sentence; null: nothing. */
   readonly note: string | null;
+  /** The starting value of one weight: from `weights`, or from the seed. */
+  readonly value: (weight: ProgramWeight, seed: number) => Promise<Words>;
   close(): Promise<void>;
 }
 
@@ -36,6 +44,25 @@ export async function openStartingWeights(
   weights: WeightsInput | null,
   settings: Partial<TrainSettings>,
 ): Promise<StartingWeights> {
+  expectFrozen(weights, settings);
+  const { close, ...opened } = await openedBy(model, weights, settings);
+  let located: Promise<WeightValues> | null = null;
+  return {
+    ...opened,
+    value: async (weight, seed) =>
+      (await (located ??= locateWeights(model.run, opened.weights ?? undefined, seed))).values(weight),
+    close: async () => {
+      await (await located?.catch(() => null))?.close();
+      await close();
+    },
+  };
+}
+
+async function openedBy(
+  model: Pick<TrainingModel, "run" | "learned">,
+  weights: WeightsInput | null,
+  settings: Partial<TrainSettings>,
+): Promise<Omit<StartingWeights, "value">> {
   const { run } = model;
   const { initMissing = false, save = "all", seed = Number(trainOptions.seed.usual) } = settings;
   if (!initMissing && save === "all") {
@@ -74,6 +101,19 @@ export async function openStartingWeights(
     await close();
     throw error;
   }
+}
+
+/** Throws TrainError where weights that stay as they are cannot be stored in their type. */
+function expectFrozen(weights: WeightsInput | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
+  if (precision === "f32") return;
+  if (only === "")
+    throw new TrainError("bad-option", `weights that learn are f32, and all learn: none can be ${precision}`, {
+      hint: "--only says which learn; --weights-as is for the others. modc quantize stores what was trained",
+    });
+  if (weights !== null && isFarOff(weights))
+    throw new TrainError("bad-option", `weights that stay as they are, in ${precision}, need a file`, {
+      hint: "several programs read them: download the weights first",
+    });
 }
 
 /** Throws TrainError where checkpoints of trained weights would have no base, or leave nothing out. */
@@ -145,20 +185,5 @@ function lacksOnly(model: Weighted, tensors: NonNullable<WeightsError["tensors"]
   } catch (fault) {
     if (fault instanceof WeightsError) return false;
     throw fault;
-  }
-}
-
-/** Initial value of one weight: from `weights`, or from the seed. */
-export async function startingValue(
-  weight: ProgramWeight,
-  seed: number,
-  weights: WeightsInput | null,
-  model: Weighted,
-): Promise<Words> {
-  const located = await locateWeights(model, weights ?? undefined, seed);
-  try {
-    return await located.values(weight);
-  } finally {
-    await located.close();
   }
 }

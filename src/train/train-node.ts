@@ -1,6 +1,7 @@
 // `train`: trains a `.mod` file or a Hugging Face checkpoint on a text, from paths to the result. Node only.
 import { checkpointFiles, isCheckpoint } from "../huggingface/files-node.js";
 import { checkpointSource } from "../huggingface/folder-node.js";
+import type { Precision } from "../program/target.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../runtime/index.js";
 import { importsBeside } from "../session/imports-node.js";
 import { readText } from "../session/open-node.js";
@@ -13,10 +14,10 @@ import { Outcome, type TrainResult } from "./result.js";
 import { before, type Before } from "./resume-node.js";
 import { trainModel } from "./run-node.js";
 import { trainOptions, type TrainSettings } from "./options.js";
-import { openStartingWeights, startingValue } from "./starting-weights.js";
+import { openStartingWeights } from "./starting-weights.js";
 
 /** Options of `train`: the settings (`TrainSettings`, each with a default), the text, and the output folder. */
-export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
+export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision">> {
   /** A file, a folder, or an installed package; a resumed run has its own. */
   readonly data?: string;
   /** The folder for checkpoints, log and report; created if missing. */
@@ -38,6 +39,8 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
   readonly resume?: boolean | number;
   /** Live parameters: a value, or values at steps: `{ capacity: "100%@0,12.5%@50%" }`. */
   readonly live?: Readonly<Record<string, number | string>>;
+  /** The type on the device of weights that do not learn (`only`): `{ weights: "q8" }`. Those that learn are f32. */
+  readonly precision?: Pick<Precision, "weights">;
   /** An open device, or options for opening one. Default: the best available. */
   readonly device?: Device | OpenDeviceOptions;
   /**
@@ -59,7 +62,7 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
 }
 
 /** The options that are not settings. */
-const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "live", true>> = {
+const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "live" | "precision", true>> = {
   data: true,
   output: true,
   tokenizer: true,
@@ -69,6 +72,7 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
   weights: true,
   resume: true,
   live: true,
+  precision: true,
   device: true,
   tunings: true,
   signal: true,
@@ -99,7 +103,6 @@ export async function train(path: string | null, options: TrainOptions): Promise
   const { model } = trainingModel(asked.text, choice);
   const settings = settingsIn(options);
   const starting = await openStartingWeights(model, asked.weights, resume === null ? settings : {});
-  const { weights } = starting;
   const outcome = new Outcome();
   const { signal, onProgress, onNote } = options;
   try {
@@ -112,16 +115,26 @@ export async function train(path: string | null, options: TrainOptions): Promise
       usualContext: usualContext(model.bound),
       resume,
       base: starting.base,
-      createTrainer: (settings, kept) => {
+      createTrainer: (settings, kept, resumed) => {
         checkAgainst(settings, model);
         const { device = {}, tunings = (_device, own) => own } = options;
         const told = { onProgress: onProgress ?? (() => undefined), onNote: onNote ?? (() => undefined) };
         return openTrainer(
-          { text: asked.text, choice, device, tunings, weights, kept, rules: model.run.rules, signal, ...told },
+          {
+            text: asked.text,
+            choice,
+            device,
+            tunings,
+            weights: resumed ?? starting.weights,
+            kept,
+            rules: model.run.rules,
+            signal,
+            ...told,
+          },
           settings,
         );
       },
-      initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
+      initialValues: starting.value,
       ...(signal && { signal }),
       onProgress: (_stage, done, total) => onProgress?.({ kind: "text", done, total }),
     });
@@ -187,11 +200,15 @@ export function keptText({ sources }: Before): ModelSource {
 }
 
 /** The settings among the options. */
-function settingsIn({ live, ...options }: TrainOptions): Partial<TrainSettings> {
+function settingsIn({ live, precision, ...options }: TrainOptions): Partial<TrainSettings> {
   const given = Object.entries(options).filter(
     ([name, value]) => Object.hasOwn(trainOptions, name) && value !== undefined,
   );
   const lines = live && Object.entries(live).map(([name, value]) => `${name}=${value}`);
   // of their types, which `withDefaults` checks
-  return { ...(Object.fromEntries(given) as Partial<TrainSettings>), ...(lines && { live: lines.join("\n") }) };
+  return {
+    ...(Object.fromEntries(given) as Partial<TrainSettings>),
+    ...(lines && { live: lines.join("\n") }),
+    ...(precision?.weights !== undefined && { precision: precision.weights }),
+  };
 }

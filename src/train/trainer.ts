@@ -16,6 +16,7 @@ import {
   type WeightsInput,
 } from "../runtime/index.js";
 import { checkLive } from "../runtime/extents.js";
+import { loadBeside } from "./load-beside.js";
 import { extentsOf, type TrainingPrograms } from "./programs.js";
 import {
   IN_FLIGHT,
@@ -70,21 +71,19 @@ export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
     onProgress: (event) => (event.kind === "weights" && of !== "step" ? undefined : options.onProgress?.(event, of)),
   });
   const step = await load(programs.step, device, options.weights, { ...shared("step"), inFlight: IN_FLIGHT });
+  const another = (program: Program, own: LoadOptions): Promise<Session> =>
+    loadBeside(step, program, options.weights, own);
   const others: Session[] = [];
   try {
     const accumulate = programs.accumulate
-      ? await load(programs.accumulate, device, undefined, {
-          ...shared("accumulate"),
-          statesOf: step,
-          inFlight: IN_FLIGHT,
-        })
+      ? await another(programs.accumulate, { ...shared("accumulate"), inFlight: IN_FLIGHT })
       : null;
     if (accumulate) others.push(accumulate);
     const rules = new Map<Rule, Session>();
     for (const rule of options.rules ?? (["top-k", "causal"] as const)) {
       const program = programs.evaluate[rule];
       const known = [...rules.values()].find((s) => s.program === program);
-      const session = known ?? (await load(program, device, undefined, { ...shared(rule), statesOf: step }));
+      const session = known ?? (await another(program, shared(rule)));
       if (!known) others.push(session);
       rules.set(rule, session);
     }
@@ -293,9 +292,9 @@ class DeviceTrainer implements Trainer {
   }
 
   async whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string> {
-    const { device, programs, seed } = this.#options;
+    const { programs, seed, weights } = this.#options;
     const { program, watched } = programs.probe();
-    const session = await load(program, device, undefined, { statesOf: this.#sessions.step, seed });
+    const session = await loadBeside(this.#sessions.step, program, weights, { seed });
     try {
       for (const [i, batch] of micro.entries()) {
         const rates = program.inputs.some((input) => input.name === RATES)

@@ -245,4 +245,48 @@ describe("checkpoints of trained weights", () => {
     expect(await to.read("map.lora.b")).toEqual(await trained.read("map.lora.b"));
     for (const source of [from, to, trained]) await source.close();
   });
+
+  it("lie over a base in blocks on the device, and a resumed run goes on to the same bytes", async () => {
+    const quantized = join(folder.path, "q4-device.safetensors");
+    await run(["init", dense, "--weights", base, "--weights-as", "q4", "-o", quantized]);
+    const notes: string[] = [];
+    const onNote = (note: string): void => void notes.push(note);
+    const blocks = { weights: quantized, precision: { weights: "q4" }, onNote } as const;
+    const losses: (number | null)[] = [];
+    for (const save of ["trained", "all"] as const) {
+      const [whole, parts] = [options({ ...blocks, save }), options({ ...blocks, save, steps: 2 })];
+      const ended = await train(adapted, whole);
+      losses.push(ended.loss);
+      await train(adapted, parts);
+      const { checkpoint } = await train(null, { output: parts.output, resume: true, steps: 4, device, onNote });
+      for (const file of ["model.safetensors", "state.safetensors"])
+        expect(readFileSync(join(checkpoint!, file)).equals(readFileSync(join(ended.checkpoint!, file)))).toBe(true);
+      const values = await valuesIn(ended.checkpoint!);
+      expect(values["map.weight"]).toEqual((await valuesIn(quantized, DENSE))["map.weight"]);
+    }
+    // The table lies in blocks twice: for lookups, and in the panels of the product.
+    expect(new Set(notes.filter((note) => note.includes("q4, which")))).toEqual(
+      new Set(["the weights that do not learn take 9.6 KiB in q4, which are 36 KiB in f32"]),
+    );
+    // Blocks keep the values of blocks: the same losses as in f32, but for rounding.
+    const { loss } = await train(adapted, options({ weights: quantized }));
+    for (const other of losses) expect(other).toBeCloseTo(loss!, 5);
+    const { loss: unrounded } = await train(adapted, options());
+    expect(Math.abs(unrounded! - loss!)).toBeGreaterThan(1e-4);
+  });
+
+  it("need trained weights for a type of the others, whatever begins the run, and cannot change it", async () => {
+    const command = ["train", adapted, "--data", data, "-o", join(folder.path, "refused"), "--weights-as", "q8"];
+    expect(await run(command)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("weights that learn are f32, and all learn: none can be q8") as unknown,
+    });
+    const precision = { weights: "q8" } as const;
+    const far = options({ precision, weights: "https://localhost/none.safetensors", save: "all", initMissing: false });
+    await expect(train(adapted, far)).rejects.toThrow("need a file");
+    const { output } = await train(adapted, options({ precision, steps: 1 }));
+    await expect(train(null, { output, resume: true, steps: 2, device, precision: { weights: "q4" } })).rejects.toThrow(
+      "--weights-as q4 contradicts the run, which was begun with --weights-as q8",
+    );
+  });
 });

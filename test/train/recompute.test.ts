@@ -2,13 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../src/cli/program/targets.js";
 import { memoryOf } from "../../src/runtime/index.js";
-import {
-  bytesOf,
-  compileTraining,
-  extentsOf,
-  type TrainingOptions,
-  type TrainingPrograms,
-} from "../../src/train/programs.js";
+import { compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
+import { bytesOf } from "../../src/train/memory.js";
 import { IN_FLIGHT } from "../../src/train/types.js";
 import { createTrainer } from "../../src/train/trainer.js";
 import { largestLive, withDefaults } from "../../src/train/settings.js";

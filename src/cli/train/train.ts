@@ -31,7 +31,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   const model = await checkedModel(text, flags);
   const { checkAgainst, usualContext } = await import("../../train/model.js");
   const { openTrainer } = await import("../../train/open-trainer.js");
-  const { openStartingWeights, startingValue } = await import("../../train/starting-weights.js");
+  const { openStartingWeights } = await import("../../train/starting-weights.js");
   const starting = await openStartingWeights(
     model,
     resume === null ? (flags.weights ?? null) : null,
@@ -64,7 +64,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       usualContext: usualContext(model.bound),
       resume,
       base: starting.base,
-      createTrainer: (settings, kept) => {
+      createTrainer: (settings, kept, resumed) => {
         // Report the bound with the name of the option.
         if (model.bound !== null && settings.context > model.bound)
           throw new BeyondBound({
@@ -84,12 +84,12 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
           choice: choiceOf(flags),
           device: wantedDevice(flags),
           tunings: chosenTunings(flags),
-          weights,
+          weights: resumed ?? weights,
           kept,
         };
         return openTrainer({ ...opened, rules: model.run.rules, ...told }, settings);
       },
-      initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
+      initialValues: starting.value,
       signal: stop.signal,
       onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress, from),
     });

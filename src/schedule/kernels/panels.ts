@@ -1,7 +1,8 @@
 // Packing on the device: a weight that changes from run to run is packed into panels before the first product that
-// reads them.
-import type { PanelLayout } from "../../program/program.js";
+// reads them, and one in blocks is decoded before a product that sums across them.
+import { blockStride, type PanelLayout, type WeightLayout } from "../../program/program.js";
 import type { Extents } from "../analysis/extents.js";
+import type { Codec } from "../codecs/codec.js";
 import type { Step } from "../plan.js";
 import type { ElementTunings } from "../tunings/elements.js";
 import { input, KernelBuilder, result, type Operand } from "./spec.js";
@@ -37,6 +38,47 @@ export function packPanels(
     .spread(matrices * depth * width, tunings);
 }
 
+/**
+ * The step that decodes a weight of so many elements, input 0, and packs it into its columns of result 0. Other columns
+ * belong to other weights, or are padding.
+ */
+export function decodePanels(
+  { from, to, codec }: { readonly from: WeightLayout; readonly to: PanelLayout; readonly codec: Codec },
+  elements: number,
+  extents: Extents,
+  tunings: ElementTunings,
+): Step<Operand> {
+  const kernel = new KernelBuilder("panels_decoded", extents)
+    .read("x", codec.one, input(0))
+    .write("y", "f32", result())
+    .count("elementCount", elements);
+  declarePlace(kernel, from, "X");
+  declarePlace(kernel, to, "Y");
+  return kernel.function(codec.readOne("valueX", "x", blockStride(from))).spread(elements, tunings);
+}
+
+/** `fn placeX(i: u32) -> u32`: where element i of a weight, row-major, lies in a layout. */
+function declarePlace(kernel: KernelBuilder, layout: WeightLayout, name: "X" | "Y"): void {
+  if (layout.kind === "given") return void kernel.function(`fn place${name}(i: u32) -> u32 { return i; }`);
+  const { depth, width, transposed, columns, first, total, pairs } = layout;
+  const [depthText, widthText, firstText, panels] = [
+    kernel.size(depth),
+    kernel.size(width),
+    kernel.size(first),
+    kernel.size(Math.ceil(total / columns)),
+  ];
+  const [k, column] = transposed
+    ? [`entry % ${depthText}`, `entry / ${depthText}`]
+    : [`entry / ${widthText}`, `entry % ${widthText}`];
+  kernel.function(`fn place${name}(i: u32) -> u32 {
+  let entry = i % (${depthText} * ${widthText});
+  let matrix = i / (${depthText} * ${widthText});
+  let column = ${firstText} + ${column};
+  let place = ${placeText(pairs)};
+  return ((matrix * ${panels} + place / ${columns}u) * ${depthText} + ${k}) * ${columns}u + place % ${columns}u;
+}`);
+}
+
 /** Whether blocks of four columns by four k can be transposed as a whole. */
 function turnsSquares({ depth, width, transposed, columns, first, pairs }: PanelLayout): boolean {
   const apart = pairs === 0 || (first % (2 * pairs) === 0 && width % (2 * pairs) === 0);
@@ -44,11 +86,10 @@ function turnsSquares({ depth, width, transposed, columns, first, pairs }: Panel
 }
 
 /** The position of a column. See `PanelLayout`: columns `pairs` apart are adjacent. */
-function placeOf({ pairs }: PanelLayout): string {
-  const place =
-    pairs === 0 ? "column" : `column - column % ${2 * pairs}u + 2u * (column % ${pairs}u) + column / ${pairs}u % 2u`;
-  return `fn placeOf(column: u32) -> u32 { return ${place}; }`;
-}
+const placeOf = ({ pairs }: PanelLayout): string => `fn placeOf(column: u32) -> u32 { return ${placeText(pairs)}; }`;
+const placeText = (pairs: number): string =>
+  pairs === 0 ? "column" : `column - column % ${2 * pairs}u + 2u * (column % ${pairs}u) + column / ${pairs}u % 2u`;
+
 function columnAt({ pairs }: PanelLayout): string {
   const column =
     pairs === 0 ? "place" : `place - place % ${2 * pairs}u + place % 2u * ${pairs}u + place % ${2 * pairs}u / 2u`;

@@ -15,6 +15,7 @@ import type { Codec, ElementCodec } from "../codecs/codec.js";
 import { activationCodecs, weightCodecs } from "../codecs/index.js";
 import { words } from "../codecs/words.js";
 import { statesBehind, type KernelGraph } from "../kernel-graph.js";
+import type { FusedKernel } from "../kernels/fused-kernel.js";
 
 /** Values that are not stored in words. */
 export interface Encoded {
@@ -22,22 +23,27 @@ export interface Encoded {
   readonly elements: ReadonlyMap<Value, ElementCodec>;
   /** Weights that are decoded by the kernels that read them. */
   readonly packed: ReadonlyMap<Value, Codec>;
+  /** Products that sum across the blocks of their weight, as those of gradients do: it is decoded before them. */
+  readonly across: ReadonlySet<FusedKernel>;
   /** Products and attention that may round operands to f16, however these are stored. */
   readonly rounding: ReadonlySet<Node>;
 }
 
-export function encodedValues(fused: KernelGraph, { weights, activations, products }: StorageTypes): Encoded {
+/** `only`: paths of the weights that may be decoded; null: any. */
+export function encodedValues(
+  fused: KernelGraph,
+  { weights, activations, products }: StorageTypes,
+  only: ReadonlySet<string> | null = null,
+): Encoded {
   const rounding: ReadonlySet<Node> = products === "f16" ? mayRound(fused) : new Set();
   const element = activationCodecs[activations];
   const codec = weightCodecs[weights === "f32" ? "word" : weights];
+  const none: Encoded = { elements: new Map(), packed: new Map(), across: new Set(), rounding };
   if (element !== words)
-    return {
-      elements: new Map(encodableActivations(fused).map((value) => [value, element])),
-      packed: new Map(),
-      rounding,
-    };
-  const packed = codec === words ? [] : decodedWeights(fused, encodings[codec.encoding]);
-  return { elements: new Map(), packed: new Map(packed.map((value) => [value, codec])), rounding };
+    return { ...none, elements: new Map(encodableActivations(fused).map((value) => [value, element])) };
+  if (codec === words) return none;
+  const { values, across } = decodedWeights(fused, encodings[codec.encoding], only);
+  return { ...none, packed: new Map(values.map((value) => [value, codec])), across };
 }
 
 /** Those whose second operand, a weight or keys, no choice depends on. */
@@ -76,25 +82,62 @@ function encodableActivations(fused: KernelGraph): readonly Value[] {
 /**
  * Weights that all their readers can decode: those of products, and lookup tables; not those read for choices, so that
  * no route depends on the storage type. Decoding needs no device feature. Blocks lie along the depth of a product and
- * along the rows of a table, which must be whole blocks and the same for all readers.
+ * along the rows of a table, which must be whole blocks and the same for all readers; but the products of gradients,
+ * which come later, may sum across them. What a weight is must not depend on who reads it: one that any reader needs in
+ * words is in words for all.
  */
-function decodedWeights(fused: KernelGraph, encoding: Encoding): readonly Value[] {
-  const { kernels, layouts, results, packed } = fused;
-  const kept = new Set([...readForChoices(fused)].map((node) => layouts.of(node)?.value ?? layouts.result(node, 0)));
-  const found = new Map<Value, number>();
-  for (const { nodes, reads, decodes } of kernels)
-    for (const value of reads) {
-      const { node } = value;
-      const axis = nodes.some((n) => isProductBy(n, node) && !n.attrs.transposed) ? -2 : -1;
-      const parts = packed.has(node) ? node.inputs : [node];
-      const whole = parts.every(
-        (n) => isOp(n, "weight") && n.attrs.dtype === "f32" && fits(encoding, n.attrs.shape.at(axis)!),
-      );
-      const agrees = encoding.block.values === 1 || (found.get(value) ?? axis) === axis;
-      if (whole && agrees && value === decodes && !results.required.has(node)) found.set(value, axis);
-      else kept.add(value);
-    }
-  return [...found.keys()].filter((value) => !kept.has(value));
+function decodedWeights(
+  fused: KernelGraph,
+  encoding: Encoding,
+  only: ReadonlySet<string> | null,
+): { readonly values: readonly Value[]; readonly across: ReadonlySet<FusedKernel> } {
+  const { graph, kernels, layouts, results, packed } = fused;
+  const partsOf = (value: Value): readonly Node[] => (packed.has(value.node) ? value.node.inputs : [value.node]);
+  const pathsOf = (value: Value): readonly string[] =>
+    partsOf(value).flatMap((n) => (isOp(n, "weight") ? [n.attrs.path] : []));
+  const differentiated = graph.outputs.some((o) => o.role === "loss");
+  const readings = kernels.flatMap((kernel) =>
+    kernel.reads.flatMap((value) => {
+      const weights = partsOf(value).filter((n) => isOp(n, "weight"));
+      if (weights.length === 0) return [];
+      const product = kernel.nodes.find((n) => isProductBy(n, value.node)) ?? null;
+      const readable =
+        weights.length === partsOf(value).length &&
+        weights.every((n) => n.attrs.dtype === "f32" && (only?.has(n.attrs.path) ?? true)) &&
+        value === kernel.decodes &&
+        !results.required.has(value.node);
+      return [{ kernel, value, weights, axis: product && !product.attrs.transposed ? -2 : -1, product, readable }];
+    }),
+  );
+  /** The axis along which the blocks of a weight lie: that of the first reader. */
+  const axes = new Map<string, number>();
+  for (const { weights, axis } of readings)
+    for (const { attrs } of weights) axes.set(attrs.path, axes.get(attrs.path) ?? axis);
+  const isAlong = ({ weights, axis }: (typeof readings)[number]): boolean =>
+    (!differentiated && encoding.block.values === 1) || weights.every((n) => axes.get(n.attrs.path) === axis);
+  const along = readings.filter((r) => r.readable && isAlong(r));
+  const stored = new Set(along.flatMap((r) => r.weights));
+  const [values, across] = [new Set<Value>(), new Set<FusedKernel>()];
+  const kept = new Set<string>();
+  for (const node of readForChoices(fused))
+    for (const path of pathsOf(layouts.of(node)?.value ?? layouts.result(node, 0))) kept.add(path);
+  for (const reading of readings) {
+    const { kernel, value, weights, axis, product, readable } = reading;
+    const turned = !isAlong(reading);
+    const decodable = turned
+      ? differentiated && product !== null && weights.every((n) => stored.has(n) && axes.get(n.attrs.path) !== axis)
+      : weights.every((n) => fits(encoding, n.attrs.shape.at(axis)!));
+    if (readable && decodable) values.add(value);
+    else for (const { attrs } of weights) kept.add(attrs.path);
+    if (turned) across.add(kernel);
+  }
+  // One of several weights that lie in one slot keeps the others in words too.
+  for (let before = -1; before < kept.size;) {
+    before = kept.size;
+    for (const value of values)
+      if (pathsOf(value).some((path) => kept.has(path))) for (const path of pathsOf(value)) kept.add(path);
+  }
+  return { values: [...values].filter((value) => !pathsOf(value).some((path) => kept.has(path))), across };
 }
 
 /**

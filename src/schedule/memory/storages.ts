@@ -4,13 +4,13 @@ import { countOf } from "../../base/collections.js";
 import { invariant } from "../../base/invariant.js";
 import { isOp, type Node, type Origin } from "../../ir/graph.js";
 import { encodings, type EncodingName } from "../../program/encodings/index.js";
-import { weightBytes, type PanelLayout } from "../../program/program.js";
+import { weightBytes, type PanelLayout, type WeightLayout } from "../../program/program.js";
 import type { Limits } from "../../program/target.js";
 import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "../kernel-graph.js";
-import { packPanels } from "../kernels/panels.js";
+import { decodePanels, packPanels } from "../kernels/panels.js";
 import type { Operand, Stored, Work } from "../kernels/spec.js";
 import type { Value } from "../addressing/layout.js";
-import type { ElementCodec } from "../codecs/codec.js";
+import type { Codec, ElementCodec } from "../codecs/codec.js";
 import { words } from "../codecs/words.js";
 import type { Encoded } from "./encodings.js";
 import { storage, type Storage } from "./slots.js";
@@ -44,7 +44,7 @@ export function storeKernels(
   options: StorageOptions,
 ): StoredKernels {
   const { graph, extents, layouts, results, sources } = fused;
-  const { elements, packed: decoded, rounding } = options.encoded;
+  const { elements, packed: decoded, across, rounding } = options.encoded;
   const next = graph.states.map((s) => layouts.valueOf(s.next));
   const values = graph.outputs.map((o) => piecesOf(o, results.joined).map((n) => layouts.valueOf(n)));
   // Every kernel that runs over an axis reads the axis's counts.
@@ -102,7 +102,7 @@ export function storeKernels(
     const stored: Stored = {
       reads: kernel.reads.map(codecOf),
       writes: kernel.writes.map((w) => codecOf(w.value)),
-      packed: (kernel.decodes && decoded.get(kernel.decodes)) ?? null,
+      packed: (kernel.decodes && !across.has(kernel) && decoded.get(kernel.decodes)) || null,
       rounds: kernel.nodes.some((node) => rounding.has(node)),
     };
     const codecs = [...stored.reads, ...stored.writes, ...(stored.packed ? [stored.packed] : [])];
@@ -139,11 +139,52 @@ export function storeKernels(
     });
     return own;
   };
+  /** Where blocks of weights lie, and how, as the first product reads them. */
+  const blocks = new Map<Node<"weight">, { readonly from: Storage; readonly layout: WeightLayout }>();
+  const packedWeights = (weights: readonly Node<"weight">[], layout: PanelLayout, form: EncodingName): Storage => {
+    const from = sources.weights(weights, layout, form);
+    partsOf(weights, layout).forEach((part, i) => {
+      const lies = weights.length === 1 && liesInPanels(part, form) ? GIVEN : part;
+      if (!blocks.has(weights[i]!)) blocks.set(weights[i]!, { from, layout: lies });
+    });
+    return from;
+  };
+  /** Weights in panels of words, decoded from blocks by each kernel that sums across them. */
+  const decodedPanels = (
+    weights: readonly Node<"weight">[],
+    layout: PanelLayout,
+    codec: Codec,
+    nodes: readonly Node[],
+  ): Storage => {
+    const elements = countOf(shapeOf(weights[0]!));
+    const parts = partsOf(weights, layout);
+    const own = storage(
+      weightBytes(parts[0]!, elements, "word"),
+      `${weights.map((w) => w.attrs.path).join(" + ")}, decoded`,
+    );
+    if (layout.total % layout.columns !== 0) push({ kind: "clear", to: own, bytes: own.bytes }, nodes);
+    parts.forEach((part, i) => {
+      const weight = weights[i]!;
+      const held = blocks.get(weight) ?? {
+        from: sources.weight(weight, GIVEN, codec.encoding),
+        layout: GIVEN,
+      };
+      const step = decodePanels({ from: held.layout, to: part, codec }, elements, extents, options.tunings.elements);
+      push(
+        mapStep(step, ({ from }) => (from === "result" ? own : held.from)),
+        nodes,
+      );
+    });
+    return own;
+  };
   const packed = (kernel: FusedKernel, index: number, layout: PanelLayout): Storage => {
     const weights = weightsAt(kernel, index);
     invariant(weights, `input ${index} of ${kernel.nodes[0]!.op} is packed as if it were a weight`);
     if (isStates(weights)) return packedStates(weights, layout, kernel.nodes);
-    return sources.weights(weights.filter(isWeight), layout, encodingOf(itemAt(kernel.reads, index)));
+    const value = itemAt(kernel.reads, index);
+    const codec = across.has(kernel) ? decoded.get(value) : undefined;
+    const own = weights.filter(isWeight);
+    return codec ? decodedPanels(own, layout, codec, kernel.nodes) : packedWeights(own, layout, encodingOf(value));
   };
   const run = (kernel: FusedKernel, at: number): void => {
     const inPlace = takesOver(kernel, at);

@@ -1,0 +1,34 @@
+// y = a weight that lies in blocks in x, decoded, in panels of so many columns (`PanelLayout`).
+// Method: values move one by one, from any order to any order, in that of the weight.
+// Grid: one invocation for EACH elements of the weight.
+
+// --- parameters
+struct Sizes { elements: u32, depth: u32, width: u32, panels: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+const LANES = 64u;
+const EACH = 1u;
+fn elementCount() -> u32 { return sizes.elements; }
+/** Where element i lies in x and in y. */
+fn placeX(i: u32) -> u32 { return i; }
+fn placeY(i: u32) -> u32 {
+  let entry = i % (sizes.depth * sizes.width);
+  let matrix = i / (sizes.depth * sizes.width);
+  let column = entry % sizes.width;
+  return ((matrix * sizes.panels + column / 32u) * sizes.depth + entry / sizes.width) * 32u + column % 32u;
+}
+/** The value at a place of x: here bfloat16, two in a word. */
+fn valueX(at: u32) -> f32 { return bitcast<f32>((x[at / 2u] >> (at % 2u * 16u)) << 16u); }
+// --- end of parameters
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let begin = (group.x + group.y * groups.x) * (LANES * EACH);
+  let end = min(begin + LANES * EACH, elementCount());
+  for (var i = begin + lane; i < end; i += LANES) { y[placeY(i)] = valueX(placeX(i)); }
+}

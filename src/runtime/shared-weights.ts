@@ -1,0 +1,30 @@
+// Weights that two programs store alike, which their sessions can share.
+import type { Program } from "../program/program.js";
+import { bufferBytes } from "./buffers.js";
+
+/** For each slot of `program` with the same weights in the same layouts as a slot of `owner`: that slot. */
+export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap<number, number> {
+  const owned = new Map([...weightsBySlot(owner)].map(([slot, held]) => [held, slot]));
+  return new Map(
+    [...weightsBySlot(program)].flatMap(([slot, held]): [number, number][] => {
+      const own = owned.get(held);
+      return own === undefined ? [] : [[slot, own]];
+    }),
+  );
+}
+
+/** Bytes of those slots. */
+export const sharedWeightBytes = (program: Program, owner: Program): number =>
+  [...sharedWeightSlots(program, owner).keys()].reduce(
+    (sum, slot) => sum + bufferBytes(Number(program.slots[slot]!.bytes)),
+    0,
+  );
+
+/** A key of the contents of each weight slot. */
+function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
+  const held = new Map<number, string[]>();
+  for (const { path, slots } of weights)
+    for (const { slot, form, layout, part } of slots)
+      held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, form, layout, part])]);
+  return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
+}
