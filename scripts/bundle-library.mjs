@@ -28,7 +28,7 @@ const { metafile } = await build({
   format: "esm",
   platform: "node",
   target: "es2022",
-  external: ["webgpu", "@huggingface/*"],
+  external: ["webgpu", "@huggingface/*", "hono", "@hono/node-server"],
   chunkNames: "chunk-[hash]",
   sourcemap: true,
   sourcesContent: false,

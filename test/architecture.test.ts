@@ -39,6 +39,7 @@ const ORDER = [
   "build",
   "huggingface",
   "engine",
+  "serve",
   "session",
   "tune",
   "verify",
@@ -55,6 +56,8 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   generate: ["base", "size", "program", "runtime"],
   packaged: ["base", "size", "program", "runtime", "tokenizer", "generate"],
   engine: ["base", "size", "program", "runtime", "generate"],
+  // A service worker carries it beside the runtime, and no compiler.
+  serve: ["base", "size", "program", "runtime", "tokenizer", "generate", "engine"],
   build: ["base", "size", "program", "runtime", "generate", "packaged", "bundled"],
   // The checker knows the language, not what becomes of it.
   check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
@@ -68,6 +71,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
         "packaged",
         "build",
         "engine",
+        "serve",
         "session",
         "tune",
         "verify",
@@ -225,6 +229,8 @@ describe("imports point one way", () => {
       "@commander-js/extra-typings": (file) => roomOf(file) === "cli",
       "@huggingface/tokenizers": (file) => file === "src/tokenizer/tokenizer.ts",
       "@huggingface/jinja": (file) => file === "src/tokenizer/template.ts",
+      hono: (file) => file === "src/serve/server.ts",
+      "@hono/node-server": (file) => file === "src/serve/listen-node.ts",
     };
     const wrong = sources.flatMap((file) =>
       importsOf(file)

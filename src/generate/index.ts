@@ -6,13 +6,7 @@ export { createGenerator, type Generator } from "./generator.js";
 export type { SamplingOptions } from "./options.js";
 export type { Message, Prompt, Prompts } from "./prompts.js";
 export { ByteText, StopMatcher, type Streamed } from "./stop.js";
-export {
-  type GeneratedText,
-  generateText,
-  type GenerateTextOptions,
-  type TextCodec,
-  type TokenDecoder,
-} from "./text.js";
+export { type GeneratedText, generateText, type GenerateTextOptions, type TextCodec } from "./text.js";
 export type {
   EntryUse,
   Finish,
@@ -24,3 +18,4 @@ export type {
   RouteUse,
   Summary,
 } from "./types.js";
+export { TextWriter, type TokenDecoder } from "./writer.js";

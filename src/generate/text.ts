@@ -1,16 +1,8 @@
 // Generates text: encodes prompts to tokens, decodes generated tokens to characters, and ends each sequence at its stop
 // strings.
 import type { Generator } from "./generator.js";
-import { StopMatcher } from "./stop.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "./types.js";
-
-/** A streaming decoder of one sequence's tokens. */
-export interface TokenDecoder {
-  /** The characters that a token completes; often none. */
-  add(token: number): string;
-  /** The remaining text after the last token. */
-  finish(): string;
-}
+import { type TokenDecoder, TextWriter } from "./writer.js";
 
 /** Converts between a model's texts and its tokens. */
 export interface TextCodec {
@@ -45,7 +37,7 @@ export async function* generateText(
   { stop = [], ...options }: GenerateTextOptions = {},
 ): AsyncGenerator<GeneratedText, Summary> {
   const stops = typeof stop === "string" ? [stop] : stop;
-  const writers = prompts.map(() => new Writer(codec.decoder(), stops));
+  const writers = prompts.map(() => new TextWriter(codec.decoder(), stops));
   const tokens = generator.generate(
     prompts.map((prompt) => (typeof prompt === "string" ? codec.encode(prompt) : prompt)),
     {
@@ -69,48 +61,5 @@ export async function* generateText(
     }
   } finally {
     await tokens.return(undefined as never); // the return value is not used
-  }
-}
-
-/** Collects the text of one sequence that can be shown. */
-class Writer {
-  readonly #matcher: StopMatcher;
-  #fresh = "";
-  #stopped = false;
-
-  constructor(
-    readonly decoder: TokenDecoder,
-    stop: readonly string[],
-  ) {
-    this.#matcher = new StopMatcher(stop);
-  }
-
-  /** Whether a stop string ended the text. */
-  get stopped(): boolean {
-    return this.#stopped;
-  }
-
-  /** Adds a token; returns whether a stop string has ended the text. */
-  add(token: number): boolean {
-    return this.#write(this.decoder.add(token));
-  }
-
-  /** Adds the withheld text, unless a stop string ended the text. */
-  finish(): void {
-    if (!this.#stopped && !this.#write(this.decoder.finish())) this.#fresh += this.#matcher.end();
-  }
-
-  /** Returns the text since the last call. */
-  take(): string {
-    const text = this.#fresh;
-    this.#fresh = "";
-    return text;
-  }
-
-  #write(piece: string): boolean {
-    const { text, stop } = this.#matcher.push(piece);
-    this.#fresh += text;
-    this.#stopped ||= stop !== null;
-    return this.#stopped;
   }
 }

@@ -23,13 +23,14 @@ const noProgram: Refuse = (what, options) => new ProgramError(`not a compiled pr
 export class Reader {
   readonly value: unknown;
   readonly #refuse: Refuse;
-  readonly #path: string;
+  /** The place of the value in what is read; empty for the whole of it. */
+  readonly path: string;
 
   /** Reads parsed data. */
   constructor(value: unknown, refuse: Refuse, path = "") {
     this.value = value;
     this.#refuse = refuse;
-    this.#path = path;
+    this.path = path;
   }
 
   /** Parses JSON of at most `mostCharacters` characters. By default errors are ProgramErrors. */
@@ -43,7 +44,7 @@ export class Reader {
   }
 
   fail(what: string): never {
-    throw this.#refuse(`${this.#path === "" ? "it" : this.#path} ${what}`);
+    throw this.#refuse(`${this.path === "" ? "it" : this.path} ${what}`);
   }
 
   /** Fails for a value of another type. */
@@ -67,7 +68,7 @@ export class Reader {
   get(name: string): Reader {
     const record = this.#record();
     const value = Object.hasOwn(record, name) ? record[name] : undefined;
-    return new Reader(value, this.#refuse, this.#path === "" ? name : `${this.#path}.${name}`);
+    return new Reader(value, this.#refuse, this.path === "" ? name : `${this.path}.${name}`);
   }
 
   #record(): Readonly<Record<string, unknown>> {
@@ -78,7 +79,7 @@ export class Reader {
     const { value } = this;
     if (!Array.isArray(value)) return this.unlike("a list");
     if (value.length > most) this.fail(`must hold at most ${most} items, found ${value.length}`);
-    return value.map((item: unknown, i) => read(new Reader(item, this.#refuse, `${this.#path}[${i}]`)));
+    return value.map((item: unknown, i) => read(new Reader(item, this.#refuse, `${this.path}[${i}]`)));
   }
 
   /** Checks that no two items of this list have the same value in a field. */

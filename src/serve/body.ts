@@ -1,0 +1,88 @@
+// Reads the body of a request: no more bytes, and no deeper nested, than allowed, before it is parsed.
+import { invalid, RequestError } from "./errors.js";
+import type { Limits } from "./options.js";
+
+/** The JSON that a request has. Throws RequestError. */
+export async function readJson(request: Request, { body, depth }: Pick<Limits, "body" | "depth">): Promise<unknown> {
+  const type = request.headers.get("content-type") ?? "";
+  // A page of another origin may send other types without asking first.
+  if (!/^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type))
+    throw new RequestError("the body must be application/json", {
+      status: 415,
+      type: "invalid_request_error",
+      code: "unsupported_media_type",
+    });
+  if ((request.headers.get("content-encoding") ?? "identity") !== "identity")
+    throw new RequestError("a compressed body is not read", {
+      status: 415,
+      type: "invalid_request_error",
+      code: "unsupported_media_type",
+    });
+  const text = decoded(await readBytes(request, body));
+  expectShallow(text, depth);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid("the body is not JSON");
+  }
+}
+
+async function readBytes(request: Request, most: number): Promise<Uint8Array> {
+  const tooLarge = (): RequestError =>
+    new RequestError(`the body has more than ${most} bytes`, {
+      status: 413,
+      type: "invalid_request_error",
+      code: "body_too_large",
+      headers: { connection: "close" },
+    });
+  if (Number(request.headers.get("content-length") ?? 0) > most) throw tooLarge();
+  if (request.body === null) throw invalid("the request has no body");
+  const reader = request.body.getReader();
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      bytes += value.length;
+      if (bytes > most) throw tooLarge();
+      parts.push(value);
+    }
+  } catch (fault) {
+    await reader.cancel().catch(() => {}); // the reply says what was wrong
+    throw fault;
+  }
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+function decoded(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw invalid("the body is not UTF-8 text");
+  }
+}
+
+/** Brackets outside of strings, without parsing: a parser that recurses must not see what is too deep. */
+function expectShallow(text: string, most: number): void {
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (quoted) {
+      if (c === BACKSLASH) i++;
+      else if (c === QUOTE) quoted = false;
+    } else if (c === QUOTE) quoted = true;
+    else if (c === OPEN_LIST || c === OPEN_OBJECT) {
+      if (++depth > most) throw invalid(`the body nests deeper than ${most} lists and objects`);
+    } else if (c === CLOSE_LIST || c === CLOSE_OBJECT) depth--;
+  }
+}
+
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];

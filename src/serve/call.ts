@@ -1,0 +1,97 @@
+// One request from its arrival to the end of its reply: its id, the signal that ends it, and what the log says of it.
+import type { RequestUse } from "../engine/index.js";
+import { gone, RequestError, timedOut, wireError } from "./errors.js";
+import type { RequestEntry, Served } from "./options.js";
+
+export class Call {
+  readonly id: string;
+  readonly request: Request;
+  readonly path: string;
+  route = "other";
+  /** Aborted when the client goes away, when the request takes too long, or by `abort`. */
+  readonly signal: AbortSignal;
+  /** Whether the body of the reply goes on after the handler has returned: then it calls `end`. */
+  streams = false;
+  readonly #controller = new AbortController();
+  readonly #served: Served;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #left: () => void;
+  readonly #ended: () => void;
+  readonly #began = performance.now();
+  #done = false;
+  #status = 200;
+  #error: RequestError | null = null;
+  #generates = false;
+  #use = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0 };
+
+  constructor(served: Served, request: Request, ended: () => void) {
+    this.#served = served;
+    this.request = request;
+    this.path = new URL(request.url).pathname;
+    this.id = idOf(request);
+    this.signal = this.#controller.signal;
+    this.#ended = ended;
+    const { seconds } = served.limits;
+    this.#timer = setTimeout(() => this.abort(timedOut(seconds)), seconds * 1000);
+    this.#left = () => this.abort(gone());
+    request.signal.addEventListener("abort", this.#left);
+    if (request.signal.aborted) this.#left();
+  }
+
+  abort(reason: RequestError): void {
+    if (!this.#done) this.#controller.abort(reason);
+  }
+
+  /** Notes what the generation of a text took. */
+  add({ promptTokens, cachedTokens, generatedTokens }: RequestUse): void {
+    this.#generates = true;
+    this.#use.promptTokens += promptTokens;
+    this.#use.cachedTokens += cachedTokens;
+    this.#use.generatedTokens += generatedTokens;
+  }
+
+  /** The error of the reply: that by which the request was aborted, whatever it led to, or else the fault's. */
+  failed(fault: unknown): RequestError {
+    const { reason } = this.signal as { readonly reason: unknown };
+    this.#error = wireError(this.signal.aborted && reason instanceof RequestError ? reason : fault);
+    return this.#error;
+  }
+
+  answered(status: number): void {
+    this.#status = status;
+  }
+
+  /** The reply has been given, or nobody reads it any more. */
+  end(): void {
+    if (this.#done) return;
+    this.#done = true;
+    clearTimeout(this.#timer);
+    this.request.signal.removeEventListener("abort", this.#left);
+    const entry: RequestEntry = {
+      id: this.id,
+      method: this.request.method,
+      path: this.path,
+      route: this.route,
+      status: this.#status,
+      milliseconds: performance.now() - this.#began,
+      outcome: this.#outcome(),
+      ...this.#use,
+      error: this.#error,
+    };
+    this.#served.metrics.answered(entry);
+    this.#served.log(entry);
+    this.#ended();
+  }
+
+  #outcome(): RequestEntry["outcome"] {
+    if (!this.#generates) return null;
+    if (this.#error === null) return "finished";
+    return this.#error.wireCode === "timeout" ? "timeout" : this.#error.wireCode === "closed" ? "cancelled" : "failed";
+  }
+}
+
+/** The id that a proxy gave, if it is one that may stand in a log; else a new one. */
+function idOf(request: Request): string {
+  const given = request.headers.get("x-request-id");
+  return given !== null && /^[\w.-]{1,100}$/.test(given) ? given : `req_${crypto.randomUUID().replaceAll("-", "")}`;
+}

@@ -1,0 +1,185 @@
+// `/v1/completions`: texts that go on from prompts.
+import { flag, whole } from "../../program/reader.js";
+import type { PromptRead } from "../../engine/index.js";
+import type { Call } from "../call.js";
+import type { Choice, Piece, PromptPiece, WireFinish } from "../choice.js";
+import { invalid } from "../errors.js";
+import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
+import { startGeneration, type GenerationRun } from "../generation.js";
+import {
+  addCompletionLogprob,
+  addPromptLogprobs,
+  noLogprobs,
+  TokenContext,
+  type CompletionLogprobs,
+} from "../logprobs.js";
+import type { Served } from "../options.js";
+import { planned } from "../plan.js";
+import { promptsField, tokensOf, type WirePrompt } from "../prompts.js";
+import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
+import { body, readBody } from "../schema.js";
+import { eventStream } from "../sse.js";
+import { usageOf } from "../usage.js";
+
+interface CompletionFields extends SharedFields {
+  readonly logprobs: number;
+  readonly echo: boolean;
+}
+
+const schema = body<{ readonly prompt: readonly WirePrompt[] }, CompletionFields>(
+  { prompt: promptsField },
+  { ...shared, logprobs: whole(0, MOST_ALTERNATIVES), echo: flag },
+  LACKING_IN_COMPLETIONS,
+);
+
+/** OpenAI's number of tokens where the request does not say. */
+const USUAL_TOKENS = 16;
+
+export async function completions(served: Served, call: Call, json: unknown): Promise<Response> {
+  const { prompt: given, echo = false, logprobs = null, ...fields } = readBody(json, schema);
+  if (fields.max_tokens === 0 && !echo) throw invalid("max_tokens is 0, which needs echo", "max_tokens");
+  const plans = planned(served, {
+    fields,
+    prompts: given.map((prompt) => tokensOf(served.tokenizer, prompt)),
+    usual: USUAL_TOKENS,
+    logprobs,
+    promptLogprobs: echo ? logprobs : null,
+  });
+  const run = startGeneration(served, call, plans);
+  const { n = 1 } = fields;
+  const texts = run.choices.map(
+    (choice) =>
+      new CompletionText(served, choice, {
+        echo: echo ? given[Math.floor(choice.plan.index / n)]! : null,
+        logprobs: logprobs !== null,
+        routed: fields.modc?.routes ?? false,
+      }),
+  );
+  const head = {
+    id: `cmpl-${call.id.replace(/^req_/, "")}`,
+    object: "text_completion",
+    created: Math.floor(Date.now() / 1000),
+    model: served.name,
+    system_fingerprint: served.fingerprint,
+  };
+  if (fields.stream) {
+    const usage = fields.stream_options?.include_usage ?? false;
+    return eventStream(call, chunksOf(run, texts, { ...head, ...(usage && { usage: null }) }, usage));
+  }
+  for await (const piece of run.pieces()) texts[piece.index]!.add(piece);
+  return Response.json({ ...head, choices: texts.map((text) => text.whole()), usage: usageOf(run.choices) });
+}
+
+async function* chunksOf(
+  run: GenerationRun,
+  texts: readonly CompletionText[],
+  head: object,
+  usage: boolean,
+): AsyncGenerator<object, void> {
+  for await (const piece of run.pieces())
+    for (const choice of texts[piece.index]!.add(piece)) yield { ...head, choices: [choice] };
+  if (usage) yield { ...head, choices: [], usage: usageOf(run.choices) };
+}
+
+interface TextOptions {
+  /** The prompt, where the text begins with it. */
+  readonly echo: WirePrompt | null;
+  readonly logprobs: boolean;
+  readonly routed: boolean;
+}
+
+/** A choice as completions have it: whole, or in pieces. */
+class CompletionText {
+  readonly #served: Served;
+  readonly #choice: Choice;
+  readonly #options: TextOptions;
+  readonly #context: TokenContext;
+  readonly #all = noLogprobs();
+  readonly #tokens: RoutedToken[] = [];
+  #text = "";
+  #offset = 0;
+  #read: PromptRead | null = null;
+  #finish: WireFinish | null = null;
+
+  constructor(served: Served, choice: Choice, options: TextOptions) {
+    this.#served = served;
+    this.#choice = choice;
+    this.#options = options;
+    this.#context = new TokenContext(served.tokenizer, choice.plan.prompt);
+  }
+
+  /** The choices of a stream that a piece makes: text, then why it ended. */
+  add(piece: Piece | PromptPiece): readonly object[] {
+    return piece.kind === "prompt" ? this.#addPrompt(piece) : this.#addPiece(piece);
+  }
+
+  #addPrompt({ read, last }: PromptPiece): readonly object[] {
+    const { tokenizer, engine } = this.#served;
+    const { echo, logprobs, routed } = this.#options;
+    this.#read = read;
+    if (last) this.#finish = "length";
+    const own = noLogprobs();
+    if (echo !== null) {
+      this.#text = typeof echo === "string" ? echo : tokenizer.decode(echo);
+      this.#offset = this.#text.length;
+      if (logprobs) addPromptLogprobs(own, tokenizer, this.#choice.plan.prompt, read);
+      extend(this.#all, own);
+    }
+    const chunks =
+      echo === null && !routed
+        ? []
+        : [this.#chunk(this.#text, own, null, routed ? { prompt: routedPrompt(engine.model, read) } : null)];
+    return last ? [...chunks, this.#end()] : chunks;
+  }
+
+  #addPiece({ token, text, shown, finish }: Piece): readonly object[] {
+    const { routed, logprobs } = this.#options;
+    const own = noLogprobs();
+    if (logprobs) addCompletionLogprob(own, this.#context, token, this.#offset + token.start);
+    extend(this.#all, own);
+    this.#text += text;
+    this.#finish = finish;
+    const tokens = routed ? shown.map((one) => routedToken(this.#served.engine.model, one, this.#read)) : [];
+    this.#tokens.push(...tokens);
+    const bare = text === "" && own.tokens.length === 0 && tokens.length === 0;
+    const chunks = bare ? [] : [this.#chunk(text, own, null, routed ? { tokens } : null)];
+    return finish === null ? chunks : [...chunks, this.#end()];
+  }
+
+  /** The last chunk: no text, but why the text ended and what it took. */
+  #end(): object {
+    const { routed } = this.#options;
+    const use = routed ? routedUse(this.#served.engine.model, this.#choice.use) : null;
+    return this.#chunk("", noLogprobs(), this.#finish, use);
+  }
+
+  #chunk(text: string, logprobs: CompletionLogprobs, finish: WireFinish | null, modc: object | null): object {
+    return {
+      index: this.#choice.plan.index,
+      text,
+      logprobs: this.#options.logprobs ? logprobs : null,
+      finish_reason: finish,
+      ...(modc && { modc }),
+    };
+  }
+
+  whole(): object {
+    const { model } = this.#served.engine;
+    const modc =
+      this.#options.routed && this.#read
+        ? {
+            prompt: routedPrompt(model, this.#read),
+            tokens: this.#tokens,
+            ...routedUse(model, this.#choice.use),
+          }
+        : null;
+    return this.#chunk(this.#text, this.#all, this.#finish, modc);
+  }
+}
+
+function extend(all: CompletionLogprobs, own: CompletionLogprobs): void {
+  all.tokens.push(...own.tokens);
+  all.token_logprobs.push(...own.token_logprobs);
+  all.top_logprobs.push(...own.top_logprobs);
+  all.text_offset.push(...own.text_offset);
+}

@@ -1,0 +1,62 @@
+// `/tokenize`, `/detokenize` and `/tokenizer_info`, as evaluation harnesses and llama.cpp's clients ask them.
+import { flag } from "../../program/reader.js";
+import { piecesOf } from "../../tokenizer/text-stream.js";
+import { invalid } from "../errors.js";
+import type { Served } from "../options.js";
+import { expectModel } from "../plan.js";
+import { anyText, body, readBody } from "../schema.js";
+
+interface TokenizeFields {
+  readonly model: string;
+  /** The text, by either name. */
+  readonly prompt: string;
+  readonly content: string;
+  /** Whether to add what the tokenizer puts around a whole text, by either name. */
+  readonly add_special_tokens: boolean;
+  readonly add_special: boolean;
+  readonly with_pieces: boolean;
+}
+
+const tokenizeSchema = body<object, TokenizeFields>(
+  {},
+  {
+    model: (r) => r.string(),
+    prompt: anyText,
+    content: anyText,
+    add_special_tokens: flag,
+    add_special: flag,
+    with_pieces: flag,
+  },
+);
+
+export function tokenize(served: Served, json: unknown): Response {
+  const given = readBody(json, tokenizeSchema);
+  expectModel(served, given.model);
+  const text = given.prompt ?? given.content;
+  if (text === undefined || (given.prompt !== undefined && given.content !== undefined))
+    throw invalid("give the text as prompt, or as content", "prompt");
+  // The two families of clients differ in what they expect where they do not say.
+  const template = given.add_special_tokens ?? given.add_special ?? given.prompt !== undefined;
+  const { tokenizer, engine } = served;
+  const tokens = tokenizer.encode(text, { template });
+  const pieces = given.with_pieces ? piecesOf(tokenizer, tokens) : null;
+  return Response.json({
+    tokens: pieces === null ? tokens : tokens.map((id, i) => ({ id, piece: pieces[i]! })),
+    count: tokens.length,
+    max_model_len: engine.model.context,
+  });
+}
+
+const detokenizeSchema = body<{ readonly tokens: readonly number[] }, { readonly model: string }>(
+  { tokens: (r) => r.list((item) => item.integer(0, 0xffffffff)) },
+  { model: (r) => r.string() },
+);
+
+export function detokenize(served: Served, json: unknown): Response {
+  const { tokens, model } = readBody(json, detokenizeSchema);
+  expectModel(served, model);
+  const text = served.tokenizer.decode(tokens, { special: true });
+  return Response.json({ prompt: text, content: text });
+}
+
+export const tokenizerInfo = ({ tokenizerInfo: info }: Served): Response => Response.json(info);

@@ -1,0 +1,110 @@
+// Errors as OpenAI's wire has them: a status, and an object with message, type, param and code.
+import { ModcError } from "../base/errors.js";
+import { QueueFullError } from "../engine/index.js";
+import { InputError } from "../runtime/index.js";
+
+export interface WireFault {
+  readonly status: number;
+  /** Kind of error, in OpenAI's words, such as `invalid_request_error`. */
+  readonly type: string;
+  /** The kind, for programs. */
+  readonly code: string | null;
+  /** The field at fault. */
+  readonly param?: string | null;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly cause?: unknown;
+}
+
+/** A request that is answered by an error. */
+export class RequestError extends ModcError {
+  override readonly name = "RequestError";
+  readonly status: number;
+  readonly type: string;
+  readonly param: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The body's `error.code`. */
+  readonly wireCode: string | null;
+
+  constructor(message: string, { status, type, code, param = null, headers = {}, cause }: WireFault) {
+    super(code ?? "request", message, { cause });
+    this.status = status;
+    this.type = type;
+    this.param = param;
+    this.headers = headers;
+    this.wireCode = code;
+  }
+
+  /** What the body of the reply says. */
+  get body(): { readonly error: object } {
+    const { message, type, param, wireCode: code } = this;
+    return { error: { message, type, param, code } };
+  }
+}
+
+/** A field that the request should not have, or has in the wrong form. */
+export const invalid = (message: string, param: string | null = null, code: string | null = null): RequestError =>
+  new RequestError(message, { status: 400, type: "invalid_request_error", code, param });
+
+/** A field of OpenAI's wire that modc does not have. */
+export const unsupported = (param: string, message = `${param} is not supported`): RequestError =>
+  invalid(message, param, "unsupported_parameter");
+
+export const draining = (): RequestError =>
+  new RequestError("the server is ending and takes no more requests", {
+    status: 503,
+    type: "service_unavailable_error",
+    code: "draining",
+    headers: { "retry-after": "1", connection: "close" },
+  });
+
+/** The request took longer than the server allows. A client should not try it again as it is. */
+export const timedOut = (seconds: number): RequestError =>
+  new RequestError(`the request took longer than ${seconds} s`, {
+    status: 504,
+    type: "timeout_error",
+    code: "timeout",
+    headers: { "x-should-retry": "false" },
+  });
+
+/** The client went away: nobody reads this. */
+export const gone = (): RequestError =>
+  new RequestError("the client closed the request", { status: 499, type: "client_error", code: "closed" });
+
+/** Codes of errors of the tokenizer and of chat templates that the request's text causes. */
+const OF_TEXT: ReadonlySet<string> = new Set(["bad-text", "bad-token", "bad-template"]);
+
+/** Any error as the wire's. What is no fault of the request says nothing of the server's insides. */
+export function wireError(fault: unknown): RequestError {
+  if (fault instanceof RequestError) return fault;
+  if (fault instanceof QueueFullError)
+    return new RequestError(withHint(fault), {
+      status: 429,
+      type: "rate_limit_error",
+      code: "queue_full",
+      headers: { "retry-after": String(Math.max(1, Math.ceil(fault.retryAfter))) },
+    });
+  if (fault instanceof InputError) return invalid(withHint(fault), fault.input && snakeCase(fault.input));
+  if (fault instanceof ModcError) {
+    if (fault.code === "engine-closed") return draining();
+    if (OF_TEXT.has(fault.code)) return invalid(withHint(fault));
+    if (fault.code === "device-lost")
+      return new RequestError("the device was lost", {
+        status: 503,
+        type: "service_unavailable_error",
+        code: "device_lost",
+        headers: { "retry-after": "5" },
+        cause: fault,
+      });
+  }
+  return new RequestError("the server failed; its log says why", {
+    status: 500,
+    type: "server_error",
+    code: "internal_error",
+    cause: fault,
+  });
+}
+
+const withHint = ({ message, hint }: ModcError): string => (hint === null ? message : `${message}; ${hint}`);
+
+/** `maxTokens` as the wire writes it. */
+const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

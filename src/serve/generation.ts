@@ -1,0 +1,36 @@
+// Runs the texts of a request: submits them all before the reply begins, and gives their pieces as they come.
+import type { Call } from "./call.js";
+import { Choice, type Piece, type PromptPiece } from "./choice.js";
+import { merged } from "./merged.js";
+import type { Served } from "./options.js";
+import type { Planned } from "./plan.js";
+
+export interface GenerationRun {
+  readonly choices: readonly Choice[];
+  /** In the order in which they come. Ends with all texts; leaving the loop cancels those that are left. */
+  pieces(): AsyncGenerator<Piece | PromptPiece, void>;
+}
+
+/** Throws what the engine throws; then nothing is under way. */
+export function startGeneration({ engine, tokenizer }: Served, call: Call, plans: readonly Planned[]): GenerationRun {
+  const choices: Choice[] = [];
+  try {
+    for (const plan of plans) choices.push(new Choice(engine, tokenizer, plan, call.signal));
+  } catch (fault) {
+    for (const choice of choices) choice.cancel();
+    throw fault;
+  }
+  return {
+    choices,
+    async *pieces() {
+      try {
+        yield* merged(choices.map((choice) => choice.pieces()));
+      } finally {
+        for (const choice of choices) {
+          choice.cancel();
+          call.add(choice.use);
+        }
+      }
+    },
+  };
+}

@@ -1,0 +1,26 @@
+// The public API of serving: a function from request to reply, in Node or in a page's service worker.
+/// <reference path="../ambient.ts" preserve="true" />
+export type {
+  Engine,
+  EngineEvent,
+  EngineModel,
+  EngineObserver,
+  EngineRequest,
+  EngineStream,
+  EngineToken,
+  PromptRead,
+  RequestUse,
+} from "../engine/index.js";
+export { RequestError } from "./errors.js";
+export { Metrics } from "./metrics.js";
+export {
+  LIMITS,
+  type Embedder,
+  type Limits,
+  type PageFile,
+  type RequestEntry,
+  type ServeDefaults,
+  type ServeOptions,
+  type TokenizerInfo,
+} from "./options.js";
+export { createServer, type Server } from "./server.js";

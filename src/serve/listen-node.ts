@@ -1,0 +1,120 @@
+// A server behind a socket: limits on connections and time, and an end that leaves no reply in the middle. Node only.
+import { createAdaptorServer } from "@hono/node-server";
+import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import { errnoOf, reasonOf } from "../base/errno.js";
+import { ModcError } from "../base/errors.js";
+import type { Server } from "./server.js";
+
+export class ListenError extends ModcError<"cannot-listen"> {
+  override readonly name = "ListenError";
+}
+
+export interface ListenOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 8080; 0: a free one. */
+  readonly port?: number;
+  /** Whether anyone may ask who reaches a host that is not the loopback interface. Default false. */
+  readonly open?: boolean;
+  /** The most connections at once. Default 10,000. */
+  readonly connections?: number;
+  /** Seconds in which a request's headers, and its body, must have come. Default 15 and 60. */
+  readonly headerSeconds?: number;
+  readonly bodySeconds?: number;
+}
+
+export interface Listening {
+  readonly host: string;
+  readonly port: number;
+  readonly url: string;
+  /**
+   * Refuses new requests at once, waits for those under way, and closes. `seconds`: after so many, what is under way is
+   * cut off. Returns whether everything was answered.
+   */
+  drain(seconds: number): Promise<boolean>;
+  /** Cuts everything off. */
+  close(): Promise<void>;
+}
+
+/** Listens for requests. Throws ListenError where it cannot, and for an open host without keys. */
+export async function listen(server: Server, options: ListenOptions = {}): Promise<Listening> {
+  const { host = "127.0.0.1", port = 8080, open = false } = options;
+  if (!isLoopback(host) && !server.keyed && !open)
+    throw new ListenError("cannot-listen", `at ${host} anyone may ask who reaches this machine, and there is no key`, {
+      hint: "give a key; or say that none is wanted",
+    });
+  const http = httpServer(server, options);
+  await new Promise<void>((resolve, reject) => {
+    http.once("error", (cause) => reject(refused(host, port, cause)));
+    http.listen(port, host, resolve);
+  });
+  const address = http.address();
+  const bound = typeof address === "object" && address !== null ? address.port : port;
+  const close = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => void http.close(() => resolve()));
+    http.closeAllConnections();
+    await closed;
+  };
+  return {
+    host,
+    port: bound,
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`,
+    close,
+    async drain(seconds) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), seconds * 1000)));
+      const whole = await Promise.race([server.drain().then(() => true), late]);
+      clearTimeout(timer);
+      // What was answered last may still be on its way out.
+      if (whole) await flushed(http);
+      await close();
+      return whole;
+    },
+  };
+}
+
+function httpServer(server: Server, options: ListenOptions): HttpServer {
+  const { connections = 10_000, headerSeconds = 15, bodySeconds = 60 } = options;
+  const http = createAdaptorServer({
+    fetch: (request) => server.fetch(request),
+    overrideGlobalObjects: false,
+    createServer: createHttpServer,
+    serverOptions: {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: headerSeconds * 1000,
+      requestTimeout: bodySeconds * 1000,
+      keepAliveTimeout: KEPT_MS,
+      connectionsCheckingInterval: Math.min(5000, headerSeconds * 500),
+    },
+  }) as HttpServer; // as `createServer` makes it
+  http.maxConnections = connections;
+  // A client that does not read, beyond what a request may take.
+  http.setTimeout((server.seconds + 30) * 1000);
+  return http;
+}
+
+/** How long a connection is kept for a further request: longer than proxies do, which then never use a closed one. */
+const KEPT_MS = 75_000;
+
+/** Waits until connections that have nothing to say are all there is, for a second at most. */
+async function flushed(http: HttpServer): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    http.closeIdleConnections();
+    const open = await new Promise<number>((resolve) => void http.getConnections((_, n) => resolve(n)));
+    if (open === 0) return;
+    await new Promise((resolve) => void setTimeout(resolve, 10));
+  }
+}
+
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+
+function refused(host: string, port: number, cause: Error): ListenError {
+  const code = errnoOf(cause);
+  const inUse = code === "EADDRINUSE";
+  const reason = inUse ? "another program does" : code === null ? cause.message : reasonOf(code);
+  return new ListenError("cannot-listen", `cannot listen at ${host}, port ${port}: ${reason}`, {
+    hint: inUse ? "give another port, or 0 for one that is free" : null,
+    cause,
+  });
+}

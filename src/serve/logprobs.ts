@@ -1,0 +1,123 @@
+// Log-probabilities in the two forms of OpenAI's wire.
+import type { PromptRead, Scored } from "../engine/index.js";
+import { piecesOf } from "../tokenizer/text-stream.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { ShownToken } from "./choice.js";
+import { bytesOf, textAfter } from "./token-text.js";
+
+/** Of completions: lists side by side. */
+export interface CompletionLogprobs {
+  readonly tokens: string[];
+  readonly token_logprobs: (number | null)[];
+  readonly top_logprobs: (Readonly<Record<string, number>> | null)[];
+  readonly text_offset: number[];
+}
+
+export const noLogprobs = (): CompletionLogprobs => ({
+  tokens: [],
+  token_logprobs: [],
+  top_logprobs: [],
+  text_offset: [],
+});
+
+/** Of chats: a list of tokens. */
+export interface ChatLogprob {
+  readonly token: string;
+  readonly logprob: number;
+  readonly bytes: readonly number[] | null;
+  readonly top_logprobs: readonly Omit<ChatLogprob, "top_logprobs">[];
+}
+
+/** The text so far of a choice, in tokens: what alternatives are decoded behind. */
+export class TokenContext {
+  readonly tokenizer: Tokenizer;
+  readonly #before: number[];
+
+  constructor(tokenizer: Tokenizer, prompt: readonly number[]) {
+    this.tokenizer = tokenizer;
+    this.#before = prompt.slice(-4);
+  }
+
+  textOf(token: number): string {
+    return textAfter(this.tokenizer, this.#before, token);
+  }
+
+  /** Goes on behind the token. */
+  add(token: number): void {
+    this.#before.push(token);
+    if (this.#before.length > 4) this.#before.shift();
+  }
+}
+
+/** JSON has no −Infinity: OpenAI's own writes so. */
+const written = (logprob: number): number => (Number.isFinite(logprob) ? logprob : -9999);
+
+/** Adds a generated token, whose text stands at `offset` of the choice's. */
+export function addCompletionLogprob(
+  to: CompletionLogprobs,
+  context: TokenContext,
+  { event: { token, score } }: ShownToken,
+  offset: number,
+): void {
+  const text = context.textOf(token);
+  to.tokens.push(text);
+  to.token_logprobs.push(score && written(score.logprob));
+  to.top_logprobs.push(score && alternatives(score, text, (other) => context.textOf(other)));
+  to.text_offset.push(offset);
+  context.add(token);
+}
+
+/** Adds the tokens of the prompt; the first has no log-probability. Special tokens take no place in the text. */
+export function addPromptLogprobs(
+  to: CompletionLogprobs,
+  tokenizer: Tokenizer,
+  prompt: readonly number[],
+  { scores }: PromptRead,
+): void {
+  const pieces = piecesOf(tokenizer, prompt);
+  const context = new TokenContext(tokenizer, []);
+  let offset = 0;
+  prompt.forEach((token, i) => {
+    const score = scores?.[i] ?? null;
+    to.tokens.push(pieces[i]!);
+    to.token_logprobs.push(score && written(score.logprob));
+    to.top_logprobs.push(score && alternatives(score, pieces[i]!, (other) => context.textOf(other)));
+    to.text_offset.push(offset);
+    if (!tokenizer.isSpecial(token)) offset += pieces[i]!.length;
+    context.add(token);
+  });
+}
+
+/** By text, the likeliest first; the token itself too. Of several with the same text the likeliest counts. */
+function alternatives(
+  { logprob, top }: Scored,
+  own: string,
+  textOf: (token: number) => string,
+): Readonly<Record<string, number>> {
+  const found = new Map<string, number>();
+  for (const other of top) {
+    const text = textOf(other.token);
+    if (!found.has(text)) found.set(text, written(other.logprob));
+  }
+  if (!found.has(own)) found.set(own, written(logprob));
+  return Object.fromEntries(found);
+}
+
+/** `shown`: the token's own text in the choice's; its parts together are the choice's text. */
+export function chatLogprob(context: TokenContext, { event: { token, score }, text }: ShownToken): ChatLogprob | null {
+  const { logprob, top } = score ?? { logprob: NaN, top: [] };
+  const entry =
+    score === null
+      ? null
+      : {
+          token: text,
+          logprob: written(logprob),
+          bytes: bytesOf(text),
+          top_logprobs: top.map((other) => {
+            const likely = other.token === token ? text : context.textOf(other.token);
+            return { token: likely, logprob: written(other.logprob), bytes: bytesOf(likely) };
+          }),
+        };
+  context.add(token);
+  return entry;
+}

@@ -1,0 +1,43 @@
+// Several streams as one, in the order in which their items come.
+
+/**
+ * The items of all sources. The first fault of any ends them all, and so does leaving the loop. Sources are read as
+ * fast as they give.
+ */
+export async function* merged<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void> {
+  if (sources.length === 1) {
+    yield* sources[0]!;
+    return;
+  }
+  const iterators = sources.map((source) => source[Symbol.asyncIterator]());
+  const ready: T[] = [];
+  let open = iterators.length;
+  let fault: { readonly reason: unknown } | null = null;
+  let wake = (): void => {};
+  const pump = async (iterator: AsyncIterator<T>): Promise<void> => {
+    try {
+      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+        ready.push(next.value);
+        wake();
+      }
+    } catch (reason) {
+      fault ??= { reason };
+    }
+    open--;
+    wake();
+  };
+  for (const iterator of iterators) void pump(iterator);
+  try {
+    for (;;) {
+      yield* ready.splice(0);
+      if (fault) throw (fault as { readonly reason: unknown }).reason; // set by a pump
+      if (ready.length > 0) continue;
+      if (open === 0) return;
+      await new Promise<void>((resolve) => (wake = resolve));
+      wake = () => {};
+    }
+  } finally {
+    // Not awaited: a source that waits for its next item ends once whoever made it cancels it.
+    for (const iterator of iterators) iterator.return?.().catch(() => {});
+  }
+}

@@ -1,0 +1,157 @@
+// What a request asks of the engine for each of its texts: prompt, sampling, ends and limits.
+import type { EngineRequest, RequestSampling } from "../engine/index.js";
+import { checkStops } from "../generate/stop.js";
+import { samplingTables, type SamplingOptions } from "../generate/options.js";
+import { invalid, RequestError } from "./errors.js";
+import type { SharedFields } from "./fields.js";
+import type { Served } from "./options.js";
+
+/** One text that is asked for. */
+export interface Planned {
+  /** The place of its choice in the reply. */
+  readonly index: number;
+  readonly prompt: readonly number[];
+  /** Strings that end the text. */
+  readonly stops: readonly string[];
+  readonly request: Omit<EngineRequest, "until" | "signal">;
+}
+
+export interface Asked {
+  readonly fields: Partial<SharedFields>;
+  readonly prompts: readonly (readonly number[])[];
+  /** Generated tokens of each text where neither request nor checkpoint says; null: as many as there is room for. */
+  readonly usual: number | null;
+  /** Alternatives of each generated token, and of each of the prompt; null: no log-probabilities. */
+  readonly logprobs: number | null;
+  readonly promptLogprobs: number | null;
+}
+
+/** Plans each choice, those of the first prompt first. Throws RequestError, and InputError for sampling options. */
+export function planned(served: Served, asked: Asked): readonly Planned[] {
+  const { fields, prompts, logprobs, promptLogprobs } = asked;
+  const { defaults, engine, limits } = served;
+  const { n = 1, stop = [], modc = {} } = fields;
+  expectModel(served, fields.model);
+  if (fields.stream_options && !fields.stream)
+    throw invalid("stream_options is only for a request with stream", "stream_options");
+  if (prompts.length * n > limits.choices)
+    throw invalid(`a request may ask for ${limits.choices} texts, this one asks for ${prompts.length * n}`, "n");
+  checkStops(stop);
+  const live = liveOf(served, modc.live);
+  const sampling = samplingOf(served, fields);
+  samplingTables(tableOptions(sampling), 1, engine.model.vocabulary);
+  return prompts.flatMap((prompt, p) => {
+    const maxTokens = maxTokensOf(served, asked, prompt, p);
+    return Array.from({ length: n }, (_, i) => ({
+      index: p * n + i,
+      prompt,
+      stops: stop,
+      request: {
+        prompt,
+        maxTokens,
+        sampling: { ...sampling, seed: seedOf(sampling.seed!, i) },
+        ends: fields.ignore_eos ? [] : defaults.ends,
+        logprobs,
+        promptLogprobs,
+        promptRoutes: modc.routes ?? false,
+        ...(live && { live }),
+      },
+    }));
+  });
+}
+
+/** Throws RequestError unless the model goes by this name. */
+export function expectModel({ name, aliases }: Served, given: string | undefined): void {
+  if (given === undefined || given === name || aliases.includes(given) || aliases.includes("*")) return;
+  throw new RequestError(`there is no model ${JSON.stringify(given)}: this server has ${JSON.stringify(name)}`, {
+    status: 404,
+    type: "invalid_request_error",
+    code: "model_not_found",
+    param: "model",
+  });
+}
+
+/** Seeds from 0. */
+const SEEDS = 2 ** 53;
+
+/** The seed of a prompt's choice: behind the last seed comes the first. */
+const seedOf = (first: number, choice: number): number =>
+  choice < SEEDS - first ? first + choice : choice - (SEEDS - first);
+
+function samplingOf({ defaults, engine }: Served, fields: Partial<SharedFields>): RequestSampling {
+  const { temperature, top_p, top_k, min_p, repetition_penalty, presence_penalty, frequency_penalty } = fields;
+  const given = {
+    temperature,
+    topP: top_p,
+    topK: top_k,
+    minP: min_p,
+    repetitionPenalty: repetition_penalty,
+    presencePenalty: presence_penalty,
+    frequencyPenalty: frequency_penalty,
+  };
+  const bias = fields.logit_bias && biasOf(fields.logit_bias, engine.model.vocabulary);
+  return {
+    temperature: 1, // as OpenAI's wire has it
+    ...defaults.sampling,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    seed: fields.seed === undefined ? randomSeed() : fields.seed < 0 ? fields.seed + SEEDS : fields.seed,
+    ...(bias && bias.size > 0 && { logitBias: bias }),
+  };
+}
+
+/** Without the penalties that only the engine knows; their ranges are those of the schema. */
+function tableOptions(sampling: RequestSampling): SamplingOptions {
+  const { temperature, topK, topP, minP, repetitionPenalty, logitBias } = sampling;
+  const all = { temperature, topK, topP, minP, repetitionPenalty, logitBias };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+function biasOf(given: ReadonlyMap<string, number>, vocabulary: number): ReadonlyMap<number, number> {
+  return new Map(
+    [...given].map(([token, value]) => {
+      if (!/^\d{1,10}$/.test(token) || Number(token) >= vocabulary)
+        throw invalid(
+          `logit_bias has ${JSON.stringify(token.slice(0, 40))}: tokens are whole numbers from 0 to ${vocabulary - 1}`,
+          "logit_bias",
+        );
+      return [Number(token), value];
+    }),
+  );
+}
+
+const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
+
+function liveOf(
+  { engine }: Served,
+  given: ReadonlyMap<string, number> | undefined,
+): Readonly<Record<string, number>> | null {
+  if (given === undefined || given.size === 0) return null;
+  const { live } = engine.model;
+  for (const name of given.keys())
+    if (!live.includes(name))
+      throw invalid(
+        `the model has no live parameter ${JSON.stringify(name.slice(0, 80))}: ` +
+          (live.length === 0 ? "it has none" : `there are ${live.join(", ")}`),
+        "modc.live",
+      );
+  return Object.fromEntries(given);
+}
+
+/** The context must hold all tokens that are read, and the last one is not. */
+function maxTokensOf(served: Served, { fields, usual }: Asked, prompt: readonly number[], index: number): number {
+  const { context, vocabulary } = served.engine.model;
+  if (prompt.length === 0)
+    throw invalid(`prompt ${index} has no tokens: give it at least one, such as the one that begins a text`, "prompt");
+  if (context !== null && prompt.length > context)
+    throw invalid(
+      `the model reads at most ${context} tokens, prompt ${index} has ${prompt.length}`,
+      "prompt",
+      "context_length_exceeded",
+    );
+  const wrong = prompt.find((token) => token >= vocabulary);
+  if (wrong !== undefined)
+    throw invalid(`prompt ${index} has ${wrong}: tokens are whole numbers from 0 to ${vocabulary - 1}`, "prompt");
+  const room = context === null ? Infinity : context - prompt.length + 1;
+  const wanted = fields.max_tokens ?? served.defaults.maxTokens ?? usual;
+  return Math.min(wanted ?? (context === null ? served.limits.tokens : room), room);
+}

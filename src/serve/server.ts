@@ -1,0 +1,177 @@
+// A server as one function from request to reply: in Node behind a socket, in a page's service worker, in a test.
+import { Hono } from "hono";
+import { readJson } from "./body.js";
+import { Call } from "./call.js";
+import { chatCompletions } from "./endpoints/chat.js";
+import { completions } from "./endpoints/completions.js";
+import { embeddings } from "./endpoints/embeddings.js";
+import { model, models } from "./endpoints/models.js";
+import { detokenize, tokenize, tokenizerInfo } from "./endpoints/tokens.js";
+import { draining, RequestError } from "./errors.js";
+import { allowedOrigin, expectHost, Keys, preflight } from "./guard.js";
+import { servedBy, type Served, type ServeOptions } from "./options.js";
+
+export interface Server {
+  /** Answers a request; never throws. The request's signal, aborted, ends what was begun for it. */
+  readonly fetch: (request: Request) => Promise<Response>;
+  /** Requests that are being answered. */
+  readonly active: number;
+  readonly draining: boolean;
+  /** Whether a request must have a key. */
+  readonly keyed: boolean;
+  /** Seconds that a request may take. */
+  readonly seconds: number;
+  /** Refuses further requests, and says that it is not ready; resolves when those under way have been answered. */
+  drain(): Promise<void>;
+}
+
+/** Throws InputError for an option that is none. */
+export function createServer(options: ServeOptions): Server {
+  const served = servedBy(options);
+  const keys = new Keys(served.keys);
+  const state: ServerState = { active: 0, draining: false, idle: [] };
+  served.metrics.attach(served.engine, () => state.active);
+  const app = routesOf(served, state);
+  return {
+    get active() {
+      return state.active;
+    },
+    get draining() {
+      return state.draining;
+    },
+    keyed: keys.any,
+    seconds: served.limits.seconds,
+    async drain() {
+      state.draining = true;
+      if (state.active > 0) await new Promise<void>((resolve) => state.idle.push(resolve));
+    },
+    fetch: (request) => answer(request, served, keys, state, app),
+  };
+}
+
+interface ServerState {
+  active: number;
+  draining: boolean;
+  /** Called when nothing is under way any more. */
+  idle: (() => void)[];
+}
+
+type App = Hono<{ Bindings: { readonly call: Call } }>;
+
+/** The guards, the endpoint, and the headers of every reply. */
+async function answer(request: Request, served: Served, keys: Keys, state: ServerState, app: App): Promise<Response> {
+  state.active++;
+  const call = new Call(served, request, () => {
+    if (--state.active === 0) for (const resolve of state.idle.splice(0)) resolve();
+  });
+  let origin: string | null = null;
+  let response: Response;
+  try {
+    expectHost(served, request);
+    origin = allowedOrigin(served, request);
+    if (request.method === "OPTIONS") response = preflight(origin, request);
+    else {
+      if (!OPEN.has(call.path) && !served.page?.has(call.path)) await keys.expect(request);
+      response = await app.fetch(request, { call });
+    }
+  } catch (fault) {
+    const error = call.failed(fault);
+    response = Response.json(error.body, { status: error.status, headers: error.headers });
+  }
+  call.answered(response.status);
+  if (!call.streams) call.end();
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(HEADERS)) if (!headers.has(name)) headers.set(name, value);
+  headers.set("x-request-id", call.id);
+  if (origin !== null) {
+    headers.set("access-control-allow-origin", origin);
+    headers.set("access-control-expose-headers", "x-request-id, retry-after");
+  }
+  if (served.origins.length > 0) headers.append("vary", "origin");
+  return new Response(response.body, { status: response.status, headers });
+}
+
+/** Paths that need no key: they say nothing but that the server is there. */
+const OPEN: ReadonlySet<string> = new Set(["/health", "/livez", "/readyz"]);
+
+const HEADERS = {
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+} as const;
+
+/** What takes a body, by its path. */
+type Posted = (served: Served, call: Call, json: unknown) => Response | Promise<Response>;
+
+const POSTED: Readonly<Record<string, Posted>> = {
+  "/v1/completions": completions,
+  "/v1/chat/completions": chatCompletions,
+  "/v1/embeddings": embeddings,
+  "/tokenize": (served, _, json) => tokenize(served, json),
+  "/detokenize": (served, _, json) => detokenize(served, json),
+};
+
+function routesOf(served: Served, state: ServerState): App {
+  const app: App = new Hono();
+  const methods = new Map<string, string>();
+  const both = (path: string): readonly string[] => (path.startsWith("/v1/") ? [path, path.slice(3)] : [path]);
+  const get = (path: string, reply: (call: Call, id: string) => Response): void => {
+    for (const one of both(path)) {
+      methods.set(one, "GET");
+      app.get(one, ({ env: { call }, req }) => {
+        call.route = path.replace("{.+}", "");
+        return reply(call, req.param("id") ?? "");
+      });
+    }
+  };
+  for (const [path, reply] of Object.entries(POSTED))
+    for (const one of both(path)) {
+      methods.set(one, "POST");
+      app.post(one, async ({ env: { call } }) => {
+        call.route = path;
+        if (state.draining) throw draining();
+        return reply(served, call, await readJson(call.request, served.limits));
+      });
+    }
+  const ready = (): Response =>
+    Response.json({ status: state.draining ? "draining" : "ok" }, { status: state.draining ? 503 : 200 });
+  get("/livez", () => Response.json({ status: "ok" }));
+  get("/readyz", ready);
+  get("/health", ready);
+  get("/metrics", () => new Response(served.metrics.text(), { headers: { "content-type": PROMETHEUS } }));
+  get("/tokenizer_info", () => tokenizerInfo(served));
+  get("/v1/models", () => models(served));
+  get("/v1/models/:id{.+}", (_, id) => model(served, id));
+  for (const [path, { type, text }] of served.page ?? [])
+    get(path, () => new Response(text, { headers: { "content-type": type, "content-security-policy": PAGE_POLICY } }));
+  app.all("*", ({ env: { call } }) => {
+    throw absent(call, methods.get(call.path) ?? null);
+  });
+  app.onError((fault) => {
+    throw fault;
+  });
+  return app;
+}
+
+const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
+
+/** The page has its own scripts and styles, in files, and asks no other server. */
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const absent = ({ path, request }: Call, method: string | null): RequestError =>
+  method === null
+    ? new RequestError(`there is no ${path.slice(0, 200)} here`, {
+        status: 404,
+        type: "invalid_request_error",
+        code: "not_found",
+      })
+    : new RequestError(`${path} takes ${method}, not ${request.method}`, {
+        status: 405,
+        type: "invalid_request_error",
+        code: "method_not_allowed",
+        headers: { allow: method },
+      });

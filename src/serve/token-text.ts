@@ -1,0 +1,39 @@
+// The text of tokens where they stand: as they come one by one, and of those that might have come.
+import type { TokenDecoder } from "../generate/index.js";
+import { TokenizerError } from "../tokenizer/errors.js";
+import { TextStream } from "../tokenizer/text-stream.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+
+/** Tokens before a text that its first tokens are decoded behind, so that a word keeps its space. */
+const BEFORE = 8;
+
+/** Decodes what follows on a prompt. A token that the tokenizer lacks, such as one that pads a vocabulary, has no text. */
+export function decoderAfter(tokenizer: Tokenizer, prompt: readonly number[]): TokenDecoder {
+  const stream = new TextStream(tokenizer);
+  const add = (token: number): string => known(() => stream.add(token));
+  for (const token of prompt.slice(-BEFORE)) add(token);
+  return { add, finish: () => stream.finish() };
+}
+
+function known(decode: () => string): string {
+  try {
+    return decode();
+  } catch (fault) {
+    if (fault instanceof TokenizerError && fault.code === "bad-token") return "";
+    throw fault;
+  }
+}
+
+/** The text of a token behind others, special ones shown; bytes that are no whole character as U+FFFD. */
+export function textAfter(tokenizer: Tokenizer, before: readonly number[], token: number): string {
+  const decode = (tokens: readonly number[]): string => known(() => tokenizer.decode(tokens, { special: true }));
+  const near = before.slice(-4);
+  const [base, whole] = [decode(near), decode([...near, token])];
+  return near.length > 0 && whole.length > base.length && whole.startsWith(base)
+    ? whole.slice(base.length)
+    : decode([token]);
+}
+
+/** UTF-8 of a token's text; null where that is not known, since the token is a part of a character. */
+export const bytesOf = (text: string): readonly number[] | null =>
+  text.includes("\ufffd") ? null : [...new TextEncoder().encode(text)];

@@ -1,0 +1,254 @@
+// What a server refuses: fields by name, bodies that are none, hosts, origins, keys; and what it says while it ends.
+import { describe, expect, it } from "vitest";
+import { createServer } from "../../src/serve/index.js";
+import { ask, requestTo, scripted } from "./asked.js";
+
+const PATH = "/v1/completions";
+
+describe("fields", () => {
+  it.each([
+    ["unknown ones", { promt: "x" }, "promt", "unknown_field"],
+    ["those of OpenAI's that modc does not have", { suffix: "." }, "suffix", "unsupported_parameter"],
+    ["best_of", { best_of: 3 }, "best_of", "unsupported_parameter"],
+    ["a number that is a text", { max_tokens: "5" }, "max_tokens", null],
+    ["a negative number of tokens", { max_tokens: -1 }, "max_tokens", null],
+    ["half a token", { max_tokens: 1.5 }, "max_tokens", null],
+    ["no token at all", { max_tokens: 0 }, "max_tokens", null],
+    ["a share above 1", { top_p: 1.5 }, "top_p", null],
+    ["a temperature below 0", { temperature: -1 }, "temperature", null],
+    ["a penalty that is too large", { presence_penalty: 3 }, "presence_penalty", null],
+    ["a penalty of 0", { repetition_penalty: 0 }, "repetition_penalty", null],
+    ["too many texts", { n: 200 }, "n", null],
+    ["too many alternatives", { logprobs: 21 }, "logprobs", null],
+    ["a bias of what is no token", { logit_bias: { hello: 1 } }, "logit_bias", null],
+    ["a bias of a token beyond the vocabulary", { logit_bias: { "256": 1 } }, "logit_bias", null],
+    ["an empty stop string", { stop: "" }, "stop", null],
+    ["half a character to stop at", { stop: "\ud800" }, "stop", null],
+    ["options of a stream that is none", { stream_options: { include_usage: true } }, "stream_options", null],
+    ["an unknown option of a stream", { stream: true, stream_options: { x: 1 } }, "stream_options.x", "unknown_field"],
+    ["an unknown live parameter", { modc: { live: { depth: 1 } } }, "modc.live", null],
+    ["an empty list of prompts", { prompt: [] }, "prompt", null],
+    ["an empty prompt", { prompt: "" }, "prompt", null],
+    ["a prompt that is a number", { prompt: 5 }, "prompt", null],
+    ["a token beyond the vocabulary", { prompt: [256] }, "prompt", null],
+    ["a negative token", { prompt: [-1] }, "prompt[0]", null],
+    ["a prompt beyond the context", { prompt: "x".repeat(65) }, "prompt", "context_length_exceeded"],
+  ])("%s are refused by name", async (_, body, param, code) => {
+    const { server, engine } = scripted("x");
+    const { status, json } = await ask(server, PATH, { prompt: "x", ...body });
+    expect([status, json.error.type, json.error.param, json.error.code]).toEqual([
+      400,
+      "invalid_request_error",
+      param,
+      code,
+    ]);
+    expect(json.error.message.length).toBeGreaterThan(10);
+    expect([engine.requests.length, server.active]).toEqual([0, 0]);
+  });
+
+  it("that ask for nothing are taken", async () => {
+    const idle = { suffix: null, best_of: 1, stop: null, logprobs: null, stream: null, logit_bias: {}, user: "me" };
+    expect((await ask(scripted("x").server, PATH, { prompt: "x", ...idle })).status).toBe(200);
+  });
+
+  it("of another model are refused as OpenAI does, other names taken where they are given", async () => {
+    const { status, json } = await ask(scripted("x").server, PATH, { model: "gpt-4o", prompt: "x" });
+    expect([status, json.error.code, json.error.param]).toEqual([404, "model_not_found", "model"]);
+    for (const aliases of [["gpt-4o"], ["*"]])
+      expect((await ask(scripted("x", { aliases }).server, PATH, { model: "gpt-4o", prompt: "x" })).status).toBe(200);
+  });
+});
+
+describe("a body", () => {
+  const limits = { body: 1000, depth: 8 };
+  const parts = (size: number): ReadableStream =>
+    new ReadableStream({
+      pull(controller) {
+        controller.enqueue(new Uint8Array(100).fill(32));
+        if ((size -= 100) <= 0) controller.close();
+      },
+    });
+
+  it.each<readonly [string, string | Uint8Array, number]>([
+    ["that is empty", "", 400],
+    ["that is no JSON", "{", 400],
+    ["with NaN", '{"prompt": "x", "temperature": NaN}', 400],
+    ["with an infinite number", '{"prompt": "x", "temperature": 1e999}', 400],
+    ["that is a list", "[]", 400],
+    ["that is null", "null", 400],
+    ["of broken UTF-8", new Uint8Array([123, 0xff, 125]), 400],
+    ["that nests too deep", `{"prompt": ${"[".repeat(500)}${"]".repeat(400)}}`, 400],
+    ["with a prototype", '{"prompt": "x", "__proto__": {"stream": true}}', 400],
+    ["that is too large", JSON.stringify({ prompt: "x".repeat(1000) }), 413],
+  ])("%s is refused", async (_, body, expected) => {
+    const { server } = scripted("x", { limits });
+    const { status, json, headers } = await ask(server, PATH, body);
+    expect(status).toBe(expected);
+    expect(json.error.type).toBe("invalid_request_error");
+    expect(headers.get("connection")).toBe(expected === 413 ? "close" : null);
+    expect(server.active).toBe(0);
+  });
+
+  it("that does not say its size is counted as it comes", async () => {
+    const { server } = scripted("x", { limits });
+    const request = new Request(`http://localhost${PATH}`, {
+      method: "POST",
+      body: parts(1e12),
+      headers: { "content-type": "application/json" },
+      duplex: "half",
+    } as RequestInit); // `duplex` is not in the DOM's types
+    expect((await server.fetch(request)).status).toBe(413);
+  });
+
+  it("of brackets in strings nests no deeper", async () => {
+    const body = { prompt: `${"[{".repeat(20)}\\"${"[".repeat(20)}` };
+    expect((await ask(scripted("x", { limits: { depth: 4 } }).server, PATH, body)).status).toBe(200);
+  });
+
+  it("must be JSON by its type, which a page of another site may not send unasked", async () => {
+    const headers = { "content-type": "text/plain" };
+    const { status, json } = await ask(scripted("x").server, PATH, { prompt: "x" }, { headers });
+    expect([status, json.error.code]).toEqual([415, "unsupported_media_type"]);
+  });
+});
+
+describe("paths", () => {
+  it("that there are not are 404, and other methods 405 with what is allowed", async () => {
+    const { server } = scripted("x");
+    expect((await ask(server, "/v1/images", {})).json.error.code).toBe("not_found");
+    const { status, headers } = await ask(server, PATH);
+    expect([status, headers.get("allow")]).toEqual([405, "POST"]);
+    expect((await ask(server, "/../../etc/passwd")).status).toBe(404);
+  });
+
+  it("without /v1 are the same", async () => {
+    expect((await ask(scripted("x").server, "/completions", { prompt: "x" })).status).toBe(200);
+    expect((await ask(scripted("x").server, "/models")).json.data[0].id).toBe("moby");
+  });
+});
+
+describe("a host", () => {
+  const called = async (host: string, options = {}): Promise<number> =>
+    (await ask(scripted("x", options).server, "/livez", undefined, { headers: { host } })).status;
+
+  it("must be this machine where there is no key, whatever the port", async () => {
+    for (const host of ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "LOCALHOST"])
+      expect(await called(host), host).toBe(200);
+    for (const host of ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:8080", ""])
+      expect(await called(host), host).toBe(403);
+  });
+
+  it("may be any where there is a key, or where the server is told so", async () => {
+    expect(await called("api.example.org", { keys: ["secret"] })).toBe(200);
+    expect(await called("api.example.org", { hosts: null })).toBe(200);
+    expect(await called("api.example.org", { hosts: ["api.example.org"] })).toBe(200);
+  });
+});
+
+describe("an origin", () => {
+  const from = (origin: string, origins?: readonly string[], method?: string) =>
+    scripted("x", { ...(origins && { origins }) }).server.fetch(
+      requestTo("/v1/models", undefined, {
+        headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "x-foo" },
+        ...(method && { method }),
+      }),
+    );
+
+  it("of another site is refused, unless it is allowed", async () => {
+    for (const origin of ["https://evil.example", "null", "http://localhost:99"])
+      expect((await from(origin)).status, origin).toBe(403);
+    expect((await from("https://a.example", ["https://b.example"])).status).toBe(403);
+    const allowed = await from("https://a.example", ["https://a.example"]);
+    expect([allowed.status, allowed.headers.get("access-control-allow-origin")]).toEqual([200, "https://a.example"]);
+    expect(allowed.headers.get("vary")).toBe("origin");
+    expect((await from("https://a.example", ["*"])).headers.get("access-control-allow-origin")).toBe("*");
+    expect((await from("http://localhost")).status).toBe(200); // its own page
+  });
+
+  it("may ask before", async () => {
+    const asked = await from("https://a.example", ["https://a.example"], "OPTIONS");
+    expect(asked.status).toBe(204);
+    expect(asked.headers.get("access-control-allow-headers")).toBe("x-foo");
+    expect((await from("https://evil.example", [], "OPTIONS")).status).toBe(403);
+  });
+});
+
+describe("a key", () => {
+  const keys = ["first-key", "second-key"];
+  const status = async (path: string, headers: Readonly<Record<string, string>> = {}): Promise<number> =>
+    (await ask(scripted("x", { keys }).server, path, undefined, { headers })).status;
+
+  it("is asked for everywhere but where a balancer looks", async () => {
+    for (const path of ["/v1/models", "/metrics", "/tokenizer_info", "/none"])
+      expect(await status(path), path).toBe(401);
+    for (const path of ["/health", "/livez", "/readyz"]) expect(await status(path), path).toBe(200);
+  });
+
+  it("may be any of the server's, whole", async () => {
+    for (const key of keys) expect(await status("/v1/models", { authorization: `Bearer ${key}` })).toBe(200);
+    expect(await status("/v1/models", { "x-api-key": "second-key" })).toBe(200);
+    for (const key of ["first", "first-key2", "FIRST-KEY", "", "first-key second-key"])
+      expect(await status("/v1/models", { authorization: `Bearer ${key}` }), key).toBe(401);
+    expect(await status("/v1/models", { authorization: "first-key" })).toBe(401);
+  });
+
+  it("must not be empty", () => {
+    const { engine } = scripted("x");
+    const options = { engine, tokenizer: { ...scripted("x") } as never, chat: null, name: "m" };
+    expect(() => createServer({ ...options, keys: [""] })).toThrow(/a key must be/);
+  });
+});
+
+describe("a server that is full, ends or fails", () => {
+  it("says when to come again, and cancels what it began for the request", async () => {
+    const { server, engine } = scripted("x", { script: { most: 2 } });
+    const { status, headers, json } = await ask(server, PATH, { prompt: ["a", "b", "c"] });
+    expect([status, headers.get("retry-after"), json.error.code]).toEqual([429, "2", "queue_full"]);
+    expect(engine.active).toBe(0);
+  });
+
+  it("is unready at once, refuses new requests, and finishes those under way", async () => {
+    let go = (): void => {};
+    const gate = new Promise<void>((resolve) => (go = resolve));
+    const { server } = scripted("abc", { script: { before: (_, index) => (index === 1 ? gate : undefined) } });
+    const running = ask(server, PATH, { prompt: "x", max_tokens: 3 });
+    await new Promise((resolve) => void setTimeout(resolve, 5));
+    let drained = false;
+    const drain = server.drain().then(() => (drained = true));
+    expect((await ask(server, "/readyz")).status).toBe(503);
+    expect((await ask(server, "/livez")).status).toBe(200);
+    const late = await ask(server, PATH, { prompt: "x" });
+    expect([late.status, late.headers.get("connection"), late.json.error.code]).toEqual([503, "close", "draining"]);
+    expect(drained).toBe(false);
+    go();
+    expect((await running).json.choices[0].text).toBe("abc");
+    await drain;
+  });
+
+  it("ends a request that takes too long", async () => {
+    const script = { before: () => new Promise<void>((resolve) => void setTimeout(resolve, 30)) };
+    const { server, engine } = scripted("abcdefgh", { script, limits: { seconds: 0.05 } });
+    const { status, json, headers } = await ask(server, PATH, { prompt: "x" });
+    expect([status, json.error.code, headers.get("x-should-retry")]).toEqual([504, "timeout", "false"]);
+    expect(engine.active).toBe(0);
+    const { text } = await ask(server, PATH, { prompt: "x", stream: true });
+    expect(text).toMatch(/data: \{"error":\{[^\n]*"code":"timeout"\}\}\n\n$/);
+  });
+
+  it("aborts what nobody waits for any more", async () => {
+    const entries: (string | null)[] = [];
+    const script = { before: () => new Promise<void>((resolve) => void setTimeout(resolve, 5)) };
+    const { server, engine } = scripted("x".repeat(50), { script, log: ({ outcome }) => entries.push(outcome) });
+    const gone = new AbortController();
+    const running = ask(server, PATH, { prompt: "x", max_tokens: 50 }, { signal: gone.signal });
+    setTimeout(() => gone.abort(), 12);
+    expect((await running).status).toBe(499);
+    const response = await server.fetch(requestTo(PATH, { prompt: "x", max_tokens: 50, stream: true }));
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    await new Promise((resolve) => void setTimeout(resolve, 20));
+    expect([engine.active, server.active, entries]).toEqual([0, 0, ["cancelled", "cancelled"]]);
+    expect(engine.requests.length).toBe(2);
+  });
+});
