@@ -1,10 +1,14 @@
 // Kernels for the matrix units of GPUs are accepted by Dawn as modules, for shapes and widths that no device here has,
 // in every encoding of weights: its null backend lists no units, so no pipeline can be made of them.
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { emit } from "../../src/codegen/emit.js";
 import { compile, programFor } from "../../src/compile.js";
 import { DEFAULT_LIMITS, type MatrixShape, type Precision, type Target } from "../../src/program/target.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { attentionOnUnits } from "../../src/schedule/tunings/attention.js";
 import { tuningsFor } from "../../src/schedule/tunings/index.js";
 import { matrixTunings } from "../../src/schedule/tunings/matrix.js";
+import { caseOf, samples } from "../ops/samples.js";
 import { openDawnModules } from "./compilers.js";
 
 const SHAPES = [
@@ -25,26 +29,52 @@ const SOURCE = `model Products() {
   forward(x: f32[B, T, 64]) -> f32[B, T, 96] { gelu(x @ transpose(w)) }
 }`;
 
-it.each([8, 16, 32, 64])("with subgroups of %i", async (width) => {
-  const accepts = await openDawnModules(["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"]);
-  for (const [i, [m, n, k]] of SHAPES.entries()) {
-    const shape: MatrixShape = { m, n, k, input: "f16", output: "f32" };
-    const limits = { ...DEFAULT_LIMITS, workgroupStorageBytes: 32_768, invocationsPerWorkgroup: 1024 };
-    const target: Target = { device: "discrete", subgroups: [width, width], f16: true, matrices: [shape], limits };
-    const precision = PRECISIONS[(i + width / 8) % PRECISIONS.length]!;
-    const { graph, model, sources } = compile(SOURCE, { target, precision });
-    for (const tuning of matrixTunings(target).filter((_, j) => j % 8 === i)) {
-      const cases = [{ most: null, tuning }];
-      const own = { panel: 32, byWeight: cases, byWeightAnyRows: cases, shapes: [], byValue: tuning };
-      const tunings = { ...tuningsFor(target), products: { ...own, subgroupSize: width, leastColumns: 1 } };
-      const { kernels } = programFor({ graph: graph!, model: model!, sources }, target, tunings, precision);
-      const onUnits = kernels.filter(({ wgsl }) => wgsl.includes("subgroupMatrixMultiplyAccumulate"));
-      expect(onUnits.length).toBe(1);
-      for (const { wgsl } of onUnits) {
-        expect(await accepts(wgsl)).toBeNull();
-        // The units load f16: another type would be noticed.
-        expect(await accepts(wgsl.replace("tileA: array<f16", "tileA: array<u32"))).not.toBeNull();
+const targetOf = (width: number, [m, n, k]: (typeof SHAPES)[number]): Target => {
+  const shape: MatrixShape = { m, n, k, input: "f16", output: "f32" };
+  const limits = { ...DEFAULT_LIMITS, workgroupStorageBytes: 32_768, invocationsPerWorkgroup: 1024 };
+  return { device: "discrete", subgroups: [width, width], f16: true, matrices: [shape], limits };
+};
+
+const FEATURES = ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"];
+
+describe.each([4, 8, 16, 32, 64])("with subgroups of %i", (width) => {
+  it("products", async () => {
+    const accepts = await openDawnModules(FEATURES);
+    for (const [i, shape] of SHAPES.entries()) {
+      const target = targetOf(width, shape);
+      const precision = PRECISIONS[(i + width / 4) % PRECISIONS.length]!;
+      const { graph, model, sources } = compile(SOURCE, { target, precision });
+      for (const tuning of matrixTunings(target).filter((_, j) => j % 8 === i)) {
+        const cases = [{ most: null, tuning }];
+        const own = { panel: 32, byWeight: cases, byWeightAnyRows: cases, shapes: [], byValue: tuning };
+        const tunings = { ...tuningsFor(target), products: { ...own, subgroupSize: width, leastColumns: 1 } };
+        const { kernels } = programFor({ graph: graph!, model: model!, sources }, target, tunings, precision);
+        const onUnits = kernels.filter(({ wgsl }) => wgsl.includes("subgroupMatrixMultiplyAccumulate"));
+        expect(onUnits.length).toBe(1);
+        for (const { wgsl } of onUnits) {
+          expect(await accepts(wgsl)).toBeNull();
+          // The units load f16: another type would be noticed.
+          expect(await accepts(wgsl.replace("tileA: array<f16", "tileA: array<u32"))).not.toBeNull();
+        }
       }
     }
-  }
+  });
+
+  it("attention", async () => {
+    const accepts = await openDawnModules(FEATURES);
+    const { graph } = caseOf(
+      "attention",
+      samples.attention.list.find(({ name }) => name === "a window over several blocks")!,
+    );
+    for (const shape of SHAPES) {
+      const target = targetOf(width, shape);
+      for (const attention of attentionOnUnits(target).filter((_, j) => j % 3 === 0)) {
+        const tunings = { ...tuningsFor(target), attention };
+        const { kernels } = emit(schedule(graph, target, tunings, { products: "f16" }));
+        const onUnits = kernels.filter(({ wgsl }) => wgsl.includes("subgroupMatrixMultiplyAccumulate"));
+        expect(onUnits.length, JSON.stringify(attention)).toBe(1);
+        for (const { wgsl } of onUnits) expect(await accepts(wgsl)).toBeNull();
+      }
+    }
+  });
 });

@@ -9,6 +9,7 @@ import type { ProgramWeight } from "../../src/program/program.js";
 import { type Device, load, type Results } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import type { Tunings } from "../../src/schedule/tunings/index.js";
+import type { Precision } from "../../src/program/target.js";
 import type { DType } from "../../src/base/dtype.js";
 import { testDevice, type TestDevice } from "../device.js";
 import type { Case } from "../ops/bench.js";
@@ -74,10 +75,13 @@ export async function runOnDevice(
   { graph, options }: Case,
   target = device.target,
   tunings?: Tunings,
+  precision: Precision = {},
 ): Promise<Results> {
   const weights = ({ path, dtype }: ProgramWeight): Float32Array =>
     Float32Array.from(options.weights.get(path)!.data, (v) => (dtype === "f16" ? roundToF16(v) : v));
-  const session = await load(emit(schedule(graph, target, tunings)), device, weights, { seed: options.seed ?? 0 });
+  const session = await load(emit(schedule(graph, target, tunings, precision)), device, weights, {
+    seed: options.seed ?? 0,
+  });
   try {
     const inputs = new Map([...options.inputs].map(([name, value]) => [name, shaped(value)]));
     return await session.run(

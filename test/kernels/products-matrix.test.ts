@@ -12,6 +12,7 @@ import { type Device, initialValues, load } from "../../src/runtime/index.js";
 import { checkRequirements } from "../../src/runtime/requirements.js";
 import { asStored } from "../../src/runtime/weights/stored.js";
 import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { attentionOnUnits } from "../../src/schedule/tunings/attention.js";
 import { matrixTunings, type MatrixTuning } from "../../src/schedule/tunings/matrix.js";
 import { tuningName } from "../../src/schedule/tunings/products.js";
 import { matrixDevice } from "../device.js";
@@ -38,6 +39,7 @@ function forced(tuning: MatrixTuning): Tunings {
   const own = { panel: 32, byWeight: cases, byWeightAnyRows: cases };
   return {
     ...tunings,
+    attention: attentionOnUnits(device.target)[0]!,
     products: { ...own, subgroupSize: device.target.subgroups![0], leastColumns: 1, shapes: [], byValue: tuning },
   };
 }

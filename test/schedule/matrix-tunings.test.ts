@@ -7,6 +7,8 @@ import { Reader } from "../../src/program/reader.js";
 import { readTarget } from "../../src/program/read-target.js";
 import { DEFAULT_LIMITS, PORTABLE, type MatrixShape, type Target } from "../../src/program/target.js";
 import { matrixBytes, matrixFault, matrixMisfit, matrixTunings } from "../../src/schedule/tunings/matrix.js";
+import { attentionOnUnits } from "../../src/schedule/tunings/attention.js";
+import { attentionBytes, tilingsOf } from "../../src/schedule/tunings/attention-matrix.js";
 import { families } from "../../src/schedule/tunings/index.js";
 import { byTurns, soaking } from "../soak.js";
 
@@ -134,6 +136,52 @@ describe.each(WIDTHS)("subgroups of %i", (width) => {
         range(t.rows, t.m).flatMap((x) => range(t.columns, t.n).map((y) => x * t.columns + y)),
       );
     }
+  });
+});
+
+describe("tunings of attention", () => {
+  const target = targetOf(32, [half(16, 16, 16)]);
+  const refuse = (what: string): Error => new Error(what);
+  const [first] = attentionOnUnits(target);
+
+  it("are what was written", () => {
+    for (const tuning of attentionOnUnits(targetOf(16, SHAPES))) {
+      expect(families.attention.read(new Reader(JSON.parse(JSON.stringify(tuning)), refuse))).toEqual(tuning);
+      expect(families.attention.incompatibility(tuning, targetOf(16, SHAPES))).toBeNull();
+    }
+  });
+
+  it.each([
+    [{ keys: 24 }, /24 keys are not whole matrices of 16/],
+    [{ width: 24 }, /24 lanes cannot share 16 queries/],
+    [{ subgroups: 0 }, /whole number from 1/],
+    [{ other: { kind: "matrix" } }, /must be/],
+  ])("are refused: %o", (changed, message) => {
+    expect(() => families.attention.read(new Reader({ ...first, ...changed }, refuse))).toThrow(message);
+  });
+
+  it.each([
+    [{ ...target, matrices: [half(8, 8, 8)] }, /matrix units of 16 × 16 × 16/],
+    [{ ...target, subgroups: [16, 32] }, /subgroups of 32/],
+    [{ ...target, limits: { ...target.limits, workgroupStorageBytes: 16_384 } }, /32768 bytes of workgroup memory/],
+    [{ ...target, limits: { ...target.limits, invocationsPerWorkgroup: 32 } }, /workgroups of 64/],
+  ] as const)("do not fit a device that lacks what they need: %o", (other, message) => {
+    expect(families.attention.incompatibility(first!, target)).toBeNull();
+    expect(families.attention.incompatibility(first!, other)).toMatch(message);
+  });
+
+  it("shrink for wide heads until they fit, down to one matrix of queries and of keys", () => {
+    const tilings = tilingsOf({ ...first!, subgroups: 4, keys: 32 });
+    expect(tilings.map((t) => [t.subgroups, t.keys])).toEqual([
+      [4, 32],
+      [4, 16],
+      [2, 32],
+      [2, 16],
+      [1, 32],
+      [1, 16],
+    ]);
+    const bytes = tilings.map((t) => attentionBytes(t, 128, 128));
+    expect(bytes).toEqual(bytes.toSorted((a, b) => b - a));
   });
 });
 

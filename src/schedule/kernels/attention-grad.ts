@@ -6,7 +6,7 @@ import { addSizes } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
-import { PORTABLE_ATTENTION, type AttentionTuning } from "../tunings/attention.js";
+import { exactAttention, sharedAttention, type AttentionTuning } from "../tunings/attention.js";
 import {
   bindRowsTable,
   declareWeights,
@@ -200,13 +200,14 @@ const LANES = [8, 16, 32] as const;
 
 /** The kernel with its tile's constants; `most`: the most rows of a sequence. */
 function tiled(
-  tuning: AttentionTuning,
+  given: AttentionTuning,
   quarters: number,
   quartersV: number,
   most: number,
   weighted: boolean,
   extents: Extents,
 ): Tiled {
+  const tuning = exactAttention(given);
   const needed = most === Infinity ? Infinity : 2 ** Math.ceil(Math.log2(Math.max(1, most)));
   if (!weighted && tuning.kind === "subgroup" && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width) {
     const [chunks, parts] = [Math.ceil(quarters / tuning.width), Math.ceil(quartersV / tuning.width)];
@@ -218,7 +219,7 @@ function tiled(
       .constant("HALF", half);
     return { kernel: kernel.constant("CHUNKS", chunks).constant("PARTS", parts), tile: 2 * half };
   }
-  const own = tuning.kind === "workgroup" ? tuning : PORTABLE_ATTENTION;
+  const own = sharedAttention(tuning);
   const lanes = LANES.find((n) => n >= own.lanes && Math.max(quarters, quartersV) <= 2 * n) ?? LANES.at(-1)!;
   let tile = Math.min(own.tile, needed);
   const each = 16 * (quarters + quartersV + 2 * lanes) + (weighted ? 4 * lanes : 0);

@@ -4,11 +4,14 @@ import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
 import {
+  exactAttention,
   PORTABLE_ATTENTION,
-  type AttentionTuning,
+  sharedAttention,
   type SharedAttention,
   type SubgroupAttention,
 } from "../tunings/attention.js";
+import { attentionBytes, columnsOf, fitsRegisters, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
+import { halves } from "./halves.js";
 import type { Step } from "../plan.js";
 import {
   accessOperands,
@@ -107,7 +110,10 @@ function attentionSteps(
   };
   const queries = most === null ? Infinity : most * groupSize;
   const weighted = context.inputs.length > WEIGHTS;
-  const all = tiled(context.tunings.attention, operands, queries, weighted, make).map(dispatched);
+  const rounds = context.stored.rounds || [operands.q, operands.k, v].every(({ codec }) => codec.encoding === "f16");
+  const tuning = context.tunings.attention;
+  const onUnits = tuning.kind === "matrix" && rounds && !weighted ? byUnits(tuning, operands, queries, make) : null;
+  const all = (onUnits ? [onUnits] : tiled(exactAttention(tuning), operands, queries, weighted, make)).map(dispatched);
   return all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
 }
 
@@ -125,7 +131,7 @@ type Make = (file: string) => KernelBuilder;
 
 /** The kernel with its tile's constants, preceded by its stand-in, if any; `most`: the most queries of a sequence. */
 function tiled(
-  tuning: AttentionTuning,
+  tuning: SharedAttention | SubgroupAttention,
   operands: AttentionOperands,
   most: number,
   weighted: boolean,
@@ -133,14 +139,26 @@ function tiled(
 ): readonly Tiled[] {
   const [quarters, quartersV] = [quartersOf(operands.q.width), quartersOf(operands.v.width)];
   if (weighted) {
-    const own = tuning.kind === "workgroup" ? tuning : PORTABLE_ATTENTION;
-    return [byWorkgroup("attention_weighted", own, quarters, quartersV, most, make)];
+    return [byWorkgroup("attention_weighted", sharedAttention(tuning), quarters, quartersV, most, make)];
   }
   if (tuning.kind === "workgroup") return [byWorkgroup("attention", tuning, quarters, quartersV, most, make)];
   const fits = readsVectors(operands) && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width;
   return fits
     ? bySubgroup(tuning, quarters, quartersV, most, make)
     : [byWorkgroup("attention", PORTABLE_ATTENTION, quarters, quartersV, most, make)];
+}
+
+/** On matrix units, with as much of a tile as has room; null where none has, or there are not enough queries. */
+function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number, make: Make): Tiled | null {
+  const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
+  const own = tilingsOf(tuning).find((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
+  if (!own || most < own.m || !fitsRegisters(own, values)) return null;
+  const { m, n, k, width, subgroups, keys } = own;
+  const kernel = make("attention_matrix").matrices(width, { m, n, k, input: "f16", output: "f32" });
+  const constants = { WIDTH: width, M: m, N: n, K: k, SUBGROUPS: subgroups, BLOCK: keys };
+  for (const [name, value] of Object.entries({ ...constants, COLUMNS: columns, COLUMNS_V: values }))
+    kernel.constant(name, value);
+  return { kernel: kernel.function(halves("halves", "vec4f", "vec4<f16>", false)), tile: m * subgroups };
 }
 
 /** Invocations of a workgroup: for widths up to 256 a lane owns at most two vectors of columns. */

@@ -7,6 +7,7 @@ import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
 import { weightTunings, type WeightTunings } from "../tunings/products.js";
+import { halves } from "./halves.js";
 import type { Tiles } from "./product-tiles.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";
 
@@ -201,20 +202,6 @@ function matrixStep(context: Context, product: Product, tuning: MatrixTuning): S
   const [exactA, exactB] = [!loads && stored.reads[0]!.encoding === "f16", codecB(context).encoding === "f16"];
   kernel.function(halves("halfA", "f32", "f16", exactA)).function(halves("halvesB", "vec4f", "vec4<f16>", exactB));
   return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows, columns });
-}
-
-/**
- * `fn name(v: from) -> to`. A conversion may round either way, so what is no f16 is rounded to its eleven bits before;
- * below the least normal f16, 6e-5, that leaves one step of 6e-8. Shorter than `modc_f16`, which stands in all loads.
- */
-function halves(name: string, from: "f32" | "vec4f", to: string, exact: boolean): string {
-  if (exact) return `fn ${name}(v: ${from}) -> ${to} { return ${to}(v); }`;
-  const u = from === "f32" ? "u32" : "vec4u";
-  return `fn ${name}(v: ${from}) -> ${to} {
-  let bits = bitcast<${u}>(v);
-  let even = (bits >> ${u}(13u)) & ${u}(1u);
-  return ${to}(bitcast<${from}>((bits + ${u}(0xfffu) + even) & ${u}(0xffffe000u)));
-}`;
 }
 
 /** The weight b in panels of `panel` columns. */

@@ -5,7 +5,7 @@ import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes, type Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
 import { words } from "../codecs/words.js";
-import { PORTABLE_ATTENTION } from "../tunings/attention.js";
+import { sharedAttention } from "../tunings/attention.js";
 import { bindRowInputs, elementOf, extent, reader, rowsOf } from "./attention-operands.js";
 import { declareSeeing, declareSight } from "./attention-sight.js";
 import {
@@ -38,7 +38,7 @@ function sideStep({ attrs, inputs, extents, tunings, views }: Context, side: "qu
   const ofQueries = side === "queries";
   const own = ofQueries ? q : k;
   const quarters = Math.ceil(q.width / 4);
-  const { lanes, tile: wanted } = tunings.attention.kind === "workgroup" ? tunings.attention : PORTABLE_ATTENTION;
+  const { lanes, tile: wanted } = sharedAttention(tunings.attention);
   let tile = wanted;
   while (tile > 1 && tile * (16 * quarters + 8 * lanes) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
 

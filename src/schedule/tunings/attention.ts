@@ -1,12 +1,20 @@
 // Tunings of attention: the kernel, and the number of queries in a tile.
-import { among, variant, whole } from "../../program/reader.js";
+import { among, variant, whole, type Read } from "../../program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
+import {
+  matrixAttentionFault,
+  matrixAttentionFields,
+  matrixAttentionMisfit,
+  matrixAttentions,
+  type MatrixTiling,
+} from "./attention-matrix.js";
 import type { Family } from "./family.js";
 
 /**
- * `tile`: queries that are processed together, fewer for wide heads. A row has the same bits in a tile of any height.
+ * `tile`: queries that are processed together, fewer for wide heads. A row has the same bits in a tile of any height;
+ * on matrix units it has others, for they round operands to f16.
  */
-export type AttentionTuning = SharedAttention | SubgroupAttention;
+export type AttentionTuning = SharedAttention | SubgroupAttention | MatrixAttention;
 
 /**
  * `attention.wgsl`: `lanes` invocations in a workgroup, more for wide heads. Operands may have any width and layout.
@@ -24,6 +32,12 @@ export interface SubgroupAttention {
   readonly kind: "subgroup";
   readonly width: number;
   readonly tile: number;
+}
+
+/** On matrix units, which round operands to f16. */
+export interface MatrixAttention extends MatrixTiling {
+  /** What computes operands that must not be rounded, queries too few for a matrix, and heads too wide. */
+  readonly other: SharedAttention | SubgroupAttention;
 }
 
 const LANES = [8, 16, 32] as const;
@@ -65,17 +79,57 @@ export const attention: Family<AttentionTuning> = {
       width === null || width < WIDTHS.least || width > WIDTHS.most
         ? []
         : TRIED.map((tile): AttentionTuning => ({ kind: "subgroup", width, tile }));
-    return [...byWorkgroup, ...bySubgroup].map((tunings) => ({
-      name: tunings.kind === "workgroup" ? `workgroup ${tunings.lanes} × ${tunings.tile}` : `subgroup ${tunings.tile}`,
-      tunings,
-    }));
+    return [...byWorkgroup, ...bySubgroup].map((tunings) => ({ name: attentionName(tunings), tunings }));
   },
-  read: variant({
-    workgroup: { lanes: among(LANES), tile: among(TILES) },
-    subgroup: { width: whole(WIDTHS.least, WIDTHS.most), tile: among(HALVED) },
-  }),
+  read(r) {
+    const found = readAny(r);
+    const fault = found.kind === "matrix" ? matrixAttentionFault(found) : null;
+    return fault === null ? found : r.fail(`is matrix: ${fault}`);
+  },
   incompatibility(tuning, target) {
+    if (tuning.kind === "matrix")
+      return matrixAttentionMisfit(tuning, target) ?? attention.incompatibility(tuning.other, target);
     if (tuning.kind === "workgroup" || tuning.width === subgroupWidth(target)) return null;
     return `attention needs subgroups of ${tuning.width}, which the target does not have in one width`;
   },
 };
+
+const KINDS = {
+  workgroup: { lanes: among(LANES), tile: among(TILES) },
+  subgroup: { width: whole(WIDTHS.least, WIDTHS.most), tile: among(HALVED) },
+} as const;
+const readOther: Read<SharedAttention | SubgroupAttention> = variant(KINDS);
+const readAny: Read<AttentionTuning> = variant({ ...KINDS, matrix: { ...matrixAttentionFields, other: readOther } });
+
+/** `subgroup 16` */
+export function attentionName(tuning: AttentionTuning): string {
+  switch (tuning.kind) {
+    case "workgroup":
+      return `workgroup ${tuning.lanes} × ${tuning.tile}`;
+    case "subgroup":
+      return `subgroup ${tuning.tile}`;
+    case "matrix": {
+      const { m, n, k, subgroups, keys } = tuning;
+      return `matrix ${m * subgroups} × ${keys} by ${subgroups} of ${m} × ${n} × ${k}`;
+    }
+    default:
+      return tuning satisfies never;
+  }
+}
+
+/** Tunings on the device's matrix units, which round operands; none where it has none for attention. */
+export function attentionOnUnits(target: Target): readonly MatrixAttention[] {
+  const own = BY_CLASS[target.device];
+  const other = own.kind !== "matrix" && attention.incompatibility(own, target) === null ? own : PORTABLE_ATTENTION;
+  return matrixAttentions(target).map((tiling) => ({ ...tiling, other }));
+}
+
+/** Of the kernels that any head and layout can have. */
+export function sharedAttention(tuning: AttentionTuning): SharedAttention {
+  const own = exactAttention(tuning);
+  return own.kind === "workgroup" ? own : PORTABLE_ATTENTION;
+}
+
+/** The kernel where the units' cannot be taken. */
+export const exactAttention = (tuning: AttentionTuning): SharedAttention | SubgroupAttention =>
+  tuning.kind === "matrix" ? tuning.other : tuning;

@@ -1,0 +1,113 @@
+// Tunings of attention on matrix units: how subgroups share a tile of queries, checked against what a device has.
+import { whole } from "../../program/reader.js";
+import { printShape, sameShape, subgroupWidth, type MatrixShape, type Target } from "../../program/target.js";
+
+/**
+ * `attention_matrix.wgsl` and its gradient: each of some subgroups has as many rows of a tile as a matrix, and goes
+ * through blocks of rows of the other side.
+ */
+export interface MatrixTiling {
+  readonly kind: "matrix";
+  /** The unit's product, f16 by f16 with sums in f32: m × k by k × n. */
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** Invocations of a subgroup, and subgroups of a workgroup. */
+  readonly width: number;
+  readonly subgroups: number;
+  /** Keys of a block. */
+  readonly keys: number;
+  /** Workgroup memory that a kernel may take: wider heads take smaller blocks and tiles, or go without the units. */
+  readonly bytes: number;
+}
+
+const size = whole(1, 1024);
+export const matrixAttentionFields = {
+  m: size,
+  n: size,
+  k: size,
+  width: whole(4, 128),
+  subgroups: size,
+  keys: size,
+  bytes: whole(1, 1_048_576),
+} as const;
+
+type Shape = Omit<MatrixTiling, "kind" | "bytes">;
+
+const shapeOf = ({ m, n, k }: Shape): MatrixShape => ({ m, n, k, input: "f16", output: "f32" });
+
+/** Why a tuning is wrong on every device; null where it is right. */
+export function matrixAttentionFault({ m, n, k, width, keys }: Shape): string | null {
+  if (keys % n !== 0 || keys % k !== 0 || keys % 4 !== 0)
+    return `${keys} keys are not whole matrices of ${n} across and of ${k} down, and whole vectors`;
+  return width % m !== 0 && m % width !== 0 ? `${width} lanes cannot share ${m} queries` : null;
+}
+
+/** Why a device cannot run a tuning; null where it can. */
+export function matrixAttentionMisfit(tuning: MatrixTiling, target: Target): string | null {
+  const { width, subgroups, bytes } = tuning;
+  const shape = shapeOf(tuning);
+  if (width !== subgroupWidth(target))
+    return `attention needs subgroups of ${width}, which the target does not have in one width`;
+  if (!target.f16 || !target.matrices?.some((own) => sameShape(own, shape)))
+    return `attention needs matrix units of ${printShape(shape)}, which the target has not`;
+  const lanes = width * subgroups;
+  if (lanes > target.limits.invocationsPerWorkgroup) return `attention needs workgroups of ${lanes}`;
+  return bytes > target.limits.workgroupStorageBytes ? `attention needs ${bytes} bytes of workgroup memory` : null;
+}
+
+/** Columns that a kernel works on: those of a head filled up to whole matrices, across and down, and to vectors. */
+export function columnsOf({ n, k }: Shape, width: number): number {
+  const whole = [n, k, 4].reduce((a, b) => (a * b) / gcd(a, b));
+  return Math.ceil(width / whole) * whole;
+}
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+/** Halves that pad a row in workgroup memory, and words that pad a row of sums, as in the kernels. */
+const PAD = 8;
+const PAD_SUMS = 4;
+
+/** Workgroup memory of `attention_matrix.wgsl` for heads of so many columns. */
+export function attentionBytes(tuning: Shape, width: number, valueWidth: number): number {
+  const { m, subgroups, keys } = tuning;
+  const [columns, values] = [columnsOf(tuning, width), columnsOf(tuning, valueWidth)];
+  const tile = m * subgroups;
+  const halves = (tile + keys) * (columns + PAD) + keys * (values + PAD) + tile * (keys + PAD);
+  return 2 * halves + 4 * tile * (Math.max(keys, values) + PAD_SUMS) + 4 * keys;
+}
+
+/** The most fours of columns of a head that a lane may have in registers. */
+const MOST_FOURS = 32;
+
+/** Whether a lane has few enough columns of its rows. */
+export function fitsRegisters(tuning: Shape, columns: number): boolean {
+  const { m, width } = tuning;
+  return (m * columns) / 4 <= MOST_FOURS * width;
+}
+
+/** Smaller and smaller tilings of a tuning, of whole matrices: the first that fits is taken. */
+export function tilingsOf<T extends Shape>(tuning: T): readonly T[] {
+  const least = columnsOf(tuning, 1);
+  const keys = [tuning.keys, tuning.keys / 2].filter((n) => n % least === 0);
+  const subgroups = [tuning.subgroups, tuning.subgroups / 2, tuning.subgroups / 4].filter(Number.isInteger);
+  return subgroups.flatMap((s) => keys.map((n) => ({ ...tuning, subgroups: s, keys: n })));
+}
+
+const SUBGROUPS = [2, 4] as const;
+const KEYS = [16, 32, 64] as const;
+
+/** Tilings for the device's matrix units, which fit it; none where it has none that sum f16 in f32. */
+export function matrixAttentions(target: Target): readonly MatrixTiling[] {
+  const width = subgroupWidth(target);
+  if (width === null) return [];
+  const shapes = (target.matrices ?? []).filter(({ input, output }) => input === "f16" && output === "f32");
+  return shapes.flatMap(({ m, n, k }) =>
+    SUBGROUPS.flatMap((subgroups) =>
+      KEYS.map((keys): MatrixTiling => {
+        const bytes = target.limits.workgroupStorageBytes;
+        return { kind: "matrix", m, n, k, width, subgroups, keys, bytes };
+      }).filter((t) => matrixAttentionFault(t) === null && matrixAttentionMisfit(t, target) === null),
+    ),
+  );
+}

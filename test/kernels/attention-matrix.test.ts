@@ -1,0 +1,90 @@
+// Attention on matrix units agrees with the reference, given operands that an f16 holds: causal and not, windows,
+// ragged and routed rows, groups of heads, heads that fill no matrix. Runs where Mesa's software device has such
+// units.
+import { beforeAll, describe, expect, it, type TestContext } from "vitest";
+import { roundToF16 } from "../../src/base/f16.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import type { Device } from "../../src/runtime/index.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { attentionName, attentionOnUnits, type MatrixAttention } from "../../src/schedule/tunings/attention.js";
+import { tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { matrixDevice } from "../device.js";
+import type { Case } from "../ops/bench.js";
+import { caseOf, samples } from "../ops/samples.js";
+import { soaking } from "../soak.js";
+import { runOnDevice } from "./operators.js";
+
+let device: Device;
+let missing: string | null = null;
+beforeAll(async () => {
+  const found = await matrixDevice();
+  if (typeof found === "string") missing = found;
+  else device = found;
+});
+
+/** Skips a test, with the reason, where there is no such device. */
+const needsUnits = (context: TestContext): void => {
+  if (missing !== null) context.skip(missing);
+};
+
+const PRECISION = { products: "f16" } as const;
+const tuningsOf = (attention: MatrixAttention): Tunings => ({ ...tuningsFor(device.target), attention });
+/** One of small tiles, in a soak all: Mesa compiles each for a second. */
+const ways = (): readonly MatrixAttention[] => attentionOnUnits(device.target).slice(0, soaking ? undefined : 1);
+
+/** The case with inputs that an f16 holds. */
+const rounded = ({ graph, options }: Case): Case => ({
+  graph,
+  options: {
+    ...options,
+    inputs: new Map(
+      [...options.inputs].map(([name, { shape, data }]) => [name, { shape, data: data.map(roundToF16) }]),
+    ),
+  },
+});
+
+/** Samples of other kernels' work: keys with weights, fewer queries than a matrix has rows, heads too wide. */
+const OTHERS = /weight|^(heads of 256|wider heads|one chosen query|chosen rows$|chosen queries only|no queries at all)/;
+/** Those of the short run: Mesa compiles a kernel for two seconds. */
+const SOME = [
+  "five heads that share keys, in tiles of eight",
+  "a window over several blocks on both sides",
+  "an eighth of the rows, by position",
+  "chosen keys only: some queries see none",
+];
+const tried = samples.attention.list.filter(({ name }) => soaking || SOME.includes(name));
+
+describe("attention on matrix units", () => {
+  it.for(tried.map((sample) => [sample.name, sample] as const))("%s", async ([name, sample], context) => {
+    needsUnits(context);
+    const of = rounded(caseOf("attention", sample));
+    const { outputs } = evaluate(of.graph, of.options);
+    const largest = Math.max(0, ...[...of.options.inputs.values()].flatMap(({ data }) => Array.from(data, Math.abs)));
+    const halves = of.graph.outputs.some(({ node }) => node.types[0]!.dtype === "f16");
+    // Each weight is rounded to eleven bits, and so is a result in f16; all else is in f32.
+    const allowed = largest * (2 ** -11 * (halves ? 2 : 1) + 2 ** -16);
+    for (const tuning of ways()) {
+      const tunings = tuningsOf(tuning);
+      const { steps } = schedule(of.graph, device.target, tunings, PRECISION);
+      const files = steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.file] : []));
+      expect(files.includes("attention_matrix"), attentionName(tuning)).toBe(!OTHERS.test(name));
+      const results = await runOnDevice(device, of, device.target, tunings, PRECISION);
+      for (const [output, { data }] of outputs) {
+        const found = results[output]!.data;
+        const worst = data.reduce((most, v, i) => Math.max(most, Math.abs(v - found[i]!)), 0);
+        expect(worst, attentionName(tuning)).toBeLessThanOrEqual(allowed);
+      }
+    }
+  });
+
+  it("is left to other kernels where nothing lets them round", (context) => {
+    needsUnits(context);
+    const { graph } = caseOf(
+      "attention",
+      samples.attention.list.find(({ name }) => name === SOME[0])!,
+    );
+    const { steps } = schedule(graph, device.target, tuningsOf(ways()[0]!), {});
+    const files = steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.file] : []));
+    expect(files.filter((file) => file.startsWith("attention"))).toEqual(["attention_row", "attention_subgroup"]);
+  });
+});
