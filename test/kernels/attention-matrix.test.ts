@@ -52,6 +52,7 @@ const SOME = [
   "an eighth of the rows, by position",
   "chosen keys only: some queries see none",
 ];
+const differentiated = samples.attention_grad.list.filter(({ name }) => soaking || name === SOME[2]);
 const tried = samples.attention.list.filter(({ name }) => soaking || SOME.includes(name));
 
 describe("attention on matrix units", () => {
@@ -76,6 +77,32 @@ describe("attention on matrix units", () => {
       }
     }
   });
+
+  it.for(differentiated.map((sample) => [sample.name, sample] as const))(
+    "gradient: %s",
+    { timeout: 120_000 },
+    async ([name, sample], context) => {
+      needsUnits(context);
+      const of = rounded(caseOf("attention_grad", sample));
+      const { outputs } = evaluate(of.graph, of.options);
+      const halves = of.graph.outputs.some(({ node }) => node.types[0]!.dtype === "f16");
+      for (const tuning of ways()) {
+        const tunings = tuningsOf(tuning);
+        const { steps } = schedule(of.graph, device.target, tunings, PRECISION);
+        const files = steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.file] : []));
+        expect(files.includes("attention_matrix_grad"), attentionName(tuning)).toBe(!/weights|wide/.test(name));
+        const results = await runOnDevice(device, of, device.target, tunings, PRECISION);
+        for (const [output, { data }] of outputs) {
+          const found = results[output]!.data;
+          const largest = data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+          const worst = data.reduce((most, v, i) => Math.max(most, Math.abs(v - found[i]!)), 0);
+          // Weights and changes are rounded to eleven bits, those behind y, and so delta, too; sums of them differ from
+          // zero less than their parts do. In f16 delta is a sum of rounded products.
+          expect(worst, `${output}, ${attentionName(tuning)}`).toBeLessThanOrEqual(largest * 2 ** (halves ? -8 : -9));
+        }
+      }
+    },
+  );
 
   it("is left to other kernels where nothing lets them round", (context) => {
     needsUnits(context);

@@ -1,8 +1,6 @@
 // Tunings of matrix units, for subgroups of every width: each is legal on the device it is for, and by the kernel's own
 // expressions every value of a tile is staged once and every sum stored once.
-import { compileFunction } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { kernelFiles } from "../../src/embedded.js";
 import { Reader } from "../../src/program/reader.js";
 import { readTarget } from "../../src/program/read-target.js";
 import { DEFAULT_LIMITS, PORTABLE, type MatrixShape, type Target } from "../../src/program/target.js";
@@ -11,6 +9,7 @@ import { attentionOnUnits } from "../../src/schedule/tunings/attention.js";
 import { attentionBytes, tilingsOf } from "../../src/schedule/tunings/attention-matrix.js";
 import { families } from "../../src/schedule/tunings/index.js";
 import { byTurns, soaking } from "../soak.js";
+import { expressionOf, expressionsOf, range, type Expression } from "./wgsl-expressions.js";
 
 const half = (m: number, n: number, k: number): MatrixShape => ({ m, n, k, input: "f16", output: "f32" });
 /** What adapters list: Apple and Mesa, Intel, NVIDIA; and one that kernels have no use for. */
@@ -26,33 +25,7 @@ const targetOf = (width: number, matrices: readonly MatrixShape[], large = true)
   limits: large ? { ...DEFAULT_LIMITS, workgroupStorageBytes: 32_768, invocationsPerWorkgroup: 1024 } : DEFAULT_LIMITS,
 });
 
-const text = kernelFiles["matmul_matrix.wgsl"]!.split("// --- end of parameters\n")[1]!;
-const one = (pattern: RegExp): string => {
-  const found = [...text.matchAll(pattern)];
-  expect(found.length, String(pattern)).toBe(1);
-  return found[0]![1]!;
-};
-const CONSTANTS = [...text.matchAll(/^const (\w+) = (.+);$/gm)].map(([, name, value]) => [name!, value!] as const);
-
-type Numbers = Readonly<Record<string, number>>;
-type Expression = (values: Numbers) => number;
-/** An expression of u32 in WGSL; numbers below 2 ** 31, whose quotients are whole. */
-function expressionOf(wgsl: string, names: readonly string[]): Expression {
-  const code = wgsl.replaceAll(/(\d+)u\b/g, "$1n").replaceAll(/(?<=\w)\.(?=\w)/g, "_");
-  const body = `const min = (a, b) => a < b ? a : b; const clamp = (x, l, h) => x < l ? l : x > h ? h : x;
-    return ${code};`;
-  const compiled = compileFunction(body, [...names]) as (...values: bigint[]) => bigint;
-  return (values) => Number(compiled(...names.map((name) => BigInt(values[name]!))));
-}
-
-/** The kernel's constants for a tuning. */
-function constantsOf(given: Numbers): Numbers {
-  let all = given;
-  for (const [name, value] of CONSTANTS) all = { ...all, [name]: expressionOf(value, Object.keys(all))(all) };
-  return all;
-}
-
-const range = (n: number, step = 1): number[] => Array.from({ length: Math.ceil(n / step) }, (_, i) => i * step);
+const { one, constantsOf } = expressionsOf("matmul_matrix.wgsl");
 
 describe.each(WIDTHS)("subgroups of %i", (width) => {
   it("have tunings that fit, for each product a device lists", () => {

@@ -6,7 +6,9 @@ import { addSizes } from "../../size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
-import { exactAttention, sharedAttention, type AttentionTuning } from "../tunings/attention.js";
+import { declareTiling } from "./attention.js";
+import { exactAttention, sharedAttention, type SharedAttention, type SubgroupAttention } from "../tunings/attention.js";
+import { columnsOf, fitsRegisters, gradientBytes, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
 import {
   bindRowsTable,
   declareWeights,
@@ -66,7 +68,7 @@ function statsTable({ inputs, extents, tunings }: Context, to: Operand): Step<Op
 type Side = "queries" | "keys";
 
 function sideStep(context: Context, side: Side): Step<Operand> {
-  const { inputs, results, extents, attrs, views, resultViews, tunings } = context;
+  const { inputs, results, extents, attrs, views, resultViews, tunings, stored } = context;
   const operand = (i: number): HeadRows => rowsOf(typeAt(inputs, i), views[i] ?? null, words, extents);
   const [q, k, v, dy] = [operand(0), operand(1), operand(2), operand(9)];
   const gradient = (i: number): HeadRows => rowsOf(typeAt(results, i), resultViews[i] ?? null, words, extents);
@@ -78,14 +80,13 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   const ownGroup = ofQueries ? groupSize : 1;
   const most = extents.most(packedAxis(own)!);
   const weighted = inputs.length > WEIGHTS;
-  const { kernel, tile } = tiled(
-    tunings.attention,
-    Math.ceil(q.width / 4),
-    Math.ceil(v.width / 4),
-    most === null ? Infinity : most * ownGroup,
-    weighted,
-    extents,
-  );
+  const rows = most === null ? Infinity : most * ownGroup;
+  const { attention } = tunings;
+  const onUnits =
+    attention.kind === "matrix" && stored.rounds && !weighted ? byUnits(attention, q, v, rows, extents) : null;
+  const { kernel, tile } =
+    onUnits ??
+    tiled(exactAttention(attention), Math.ceil(q.width / 4), Math.ceil(v.width / 4), rows, weighted, extents);
 
   for (const [name, rows, place] of [
     ["q", q, 0],
@@ -193,6 +194,16 @@ interface Tiled {
   readonly tile: number;
 }
 
+/** On matrix units, with as much of a tile as has room; null where none has, or there are not enough rows. */
+function byUnits(tuning: MatrixTiling, q: HeadRows, v: HeadRows, most: number, extents: Extents): Tiled | null {
+  const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
+  const own = tilingsOf(tuning).find((t) => gradientBytes(t, q.width, v.width) <= t.bytes);
+  if (!own || most < own.m || !fitsRegisters(own, columns + values)) return null;
+  const kernel = new KernelBuilder("attention_matrix_grad", extents);
+  declareTiling(kernel, own, columns, values);
+  return { kernel, tile: own.m * own.subgroups };
+}
+
 /** The most vectors of columns per lane for half a tile's rows: as many as Mesa unrolls. */
 const MOST_VECTORS = 16;
 /** Two columns each for vectors of a row up to 256 wide. */
@@ -200,14 +211,13 @@ const LANES = [8, 16, 32] as const;
 
 /** The kernel with its tile's constants; `most`: the most rows of a sequence. */
 function tiled(
-  given: AttentionTuning,
+  tuning: SharedAttention | SubgroupAttention,
   quarters: number,
   quartersV: number,
   most: number,
   weighted: boolean,
   extents: Extents,
 ): Tiled {
-  const tuning = exactAttention(given);
   const needed = most === Infinity ? Infinity : 2 ** Math.ceil(Math.log2(Math.max(1, most)));
   if (!weighted && tuning.kind === "subgroup" && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width) {
     const [chunks, parts] = [Math.ceil(quarters / tuning.width), Math.ceil(quartersV / tuning.width)];

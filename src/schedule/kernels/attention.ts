@@ -153,12 +153,23 @@ function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
   const own = tilingsOf(tuning).find((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
   if (!own || most < own.m || !fitsRegisters(own, values)) return null;
-  const { m, n, k, width, subgroups, keys } = own;
-  const kernel = make("attention_matrix").matrices(width, { m, n, k, input: "f16", output: "f32" });
+  const kernel = make("attention_matrix");
+  declareTiling(kernel, own, columns, values);
+  return { kernel, tile: own.m * own.subgroups };
+}
+
+/** What kernels of attention on matrix units declare of a tiling, for heads filled up to so many columns. */
+export function declareTiling(
+  kernel: KernelBuilder,
+  { m, n, k, width, subgroups, keys }: MatrixTiling,
+  columns: number,
+  values: number,
+): void {
+  kernel.matrices(width, { m, n, k, input: "f16", output: "f32" });
   const constants = { WIDTH: width, M: m, N: n, K: k, SUBGROUPS: subgroups, BLOCK: keys };
   for (const [name, value] of Object.entries({ ...constants, COLUMNS: columns, COLUMNS_V: values }))
     kernel.constant(name, value);
-  return { kernel: kernel.function(halves("halves", "vec4f", "vec4<f16>", false)), tile: m * subgroups };
+  kernel.function(halves("halves", "vec4f", "vec4<f16>", false));
 }
 
 /** Invocations of a workgroup: for widths up to 256 a lane owns at most two vectors of columns. */

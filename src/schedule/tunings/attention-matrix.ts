@@ -77,6 +77,14 @@ export function attentionBytes(tuning: Shape, width: number, valueWidth: number)
   return 2 * halves + 4 * tile * (Math.max(keys, values) + PAD_SUMS) + 4 * keys;
 }
 
+/** Workgroup memory of `attention_matrix_grad.wgsl` for heads of so many columns. */
+export function gradientBytes(tuning: Shape, width: number, valueWidth: number): number {
+  const { m, subgroups, keys } = tuning;
+  const tile = m * subgroups;
+  const halves = (tile + keys) * (columnsOf(tuning, width) + columnsOf(tuning, valueWidth) + 2 * PAD);
+  return 2 * (halves + 2 * tile * (keys + PAD)) + 8 * tile * (keys + PAD_SUMS) + 12 * (tile + keys);
+}
+
 /** The most fours of columns of a head that a lane may have in registers. */
 const MOST_FOURS = 32;
 
