@@ -107,6 +107,11 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** Your own device. By default the best there is: \`navigator.gpu\` in a page, the package \`webgpu\` in Node. */
   readonly device?: GPUDeviceLike;
+  /**
+   * Of a package with activations in f16, in Node on a GPU: that its driver computes 16-bit floats right, as \`modc
+   * doctor\` tests. A page asks for them anyway, as does Node on a software device.
+   */
+  readonly f16?: boolean;
 ${generates ? USE_MEMBER : ""}  readonly max?: Max;
   readonly live?: Live;
   readonly signal?: AbortSignal;

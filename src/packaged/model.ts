@@ -37,6 +37,11 @@ export interface LoadModelOptions {
    * Node.
    */
   readonly device?: GPUDevice;
+  /**
+   * For a package with activations in f16, in Node on a GPU: that its driver computes 16-bit floats right, as `modc
+   * doctor` tests. Default: a page asks for them, Node on a software device alone.
+   */
+  readonly f16?: boolean;
   /** What to load the model for. Default: both, if the model can generate. */
   readonly use?: "run" | "generate";
   /** Extents of axes for which buffers of `run` are allocated, such as `{ B: 1, T: 256 }`; a larger run grows them. */
@@ -90,7 +95,7 @@ async function load(
     throw new InputError("use", `use is ${String(use)}: it must be "run" or "generate"`);
   const report = options.onProgress ?? (() => {});
   // Open the device first: without one nothing needs to be downloaded.
-  const device = await openDevice(options.device ? { device: options.device } : {});
+  const device = await openDevice(options.device ? { device: options.device } : { f16: options.f16 === true });
   try {
     const { manifest, programs, read, files } = await open(places, signal, report);
     const { generation } = programs;

@@ -41,6 +41,8 @@ export interface OpenDeviceOptions {
   readonly warn?: (text: string) => void;
   /** In Node the manifest of a Vulkan driver, of which the device is to be; no other is asked. */
   readonly driver?: string;
+  /** In Node whether 16-bit floats are asked for without a self-test. Without effect where `safe` is. Default false. */
+  readonly f16?: boolean;
   /**
    * In Node whether matrix units are asked for without a self-test, which a software device has none of: for tests of
    * the kernels that use them. Without effect where `safe` is. Default false.
@@ -87,8 +89,8 @@ export type DeviceLimit = (typeof DEVICE_LIMITS)[number];
 /** An adapter as Node or a page opens it, with the objects that must outlive the device. */
 export interface OpenedAdapter {
   readonly adapter: GPUAdapter;
-  /** Those of `TESTED_FEATURES` that may be asked for. */
-  readonly proven: readonly string[];
+  /** Those of `TESTED_FEATURES` that may be asked for; null: 16-bit floats of a software device. */
+  readonly proven: readonly string[] | null;
   /** What a self-test found that was run or kept; null: it was not needed, or there is none here. */
   readonly selfTest: SelfTest | null;
   readonly keep: readonly unknown[];

@@ -180,7 +180,8 @@ async function request(
 ): Promise<Device> {
   const requiredLimits: Record<string, number> = {};
   for (const name of DEVICE_LIMITS) requiredLimits[name] = adapter.limits[name];
-  const requiredFeatures = [...WANTED_FEATURES, ...proven].filter((f) => adapter.features.has(f)) as GPUFeatureName[];
+  const safe = proven ?? (isSoftware(adapter.info) ? [F16] : []);
+  const requiredFeatures = [...WANTED_FEATURES, ...safe].filter((f) => adapter.features.has(f)) as GPUFeatureName[];
   let gpu: GPUDevice;
   try {
     gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: "modc" });

@@ -20,6 +20,7 @@ export const isSafe = ({ safe = Boolean(process.env["MODC_SAFE"]) }: Pick<OpenDe
 export async function prove(adapter: GPUAdapter, env: NodeJS.ProcessEnv, options: OpenDeviceOptions): Promise<Proven> {
   const { retest = false, warn = emitWarning } = options;
   if (isSafe(options)) return { proven: [], selfTest: null };
+  if (options.f16 === true) return { proven: [F16], selfTest: null };
   const { info } = adapter;
   if (isSoftware(info) && !(retest && adapter.features.has(F16))) return { proven: [F16], selfTest: null };
   const { kept } = await import("./self-test-node.js");
