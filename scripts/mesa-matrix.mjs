@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -26,12 +26,21 @@ const SUITES = ["trixie-backports", "trixie"];
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.pgp";
 const LIBRARIES = join("usr", "lib", "x86_64-linux-gnu");
 
-const cache = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "modc");
+const cache = join(process.env["XDG_CACHE_HOME"] || join(home(), ".cache"), "modc");
 const folder = join(cache, "mesa-26.1.6");
 const found = () => ({
   manifest: join(folder, "lvp_icd.json"),
   libraries: [join(folder, LIBRARIES, "libdisplay-info.so.2")],
 });
+
+/** Of a user without one, `homedir` throws. */
+function home() {
+  try {
+    return homedir();
+  } catch {
+    return tmpdir();
+  }
+}
 
 /** The driver, or in one sentence why it cannot be had. What is unpacked already is not fetched again. */
 export function mesaWithMatrices() {

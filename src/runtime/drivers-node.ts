@@ -1,7 +1,7 @@
 // Finds the Vulkan drivers of this system by the manifests that the Vulkan loader would read. Node only.
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { homeFolder } from "./cache-node.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -25,11 +25,12 @@ const SYSTEM = [
 export function driverManifests(env: Environment, system: readonly string[] = SYSTEM): readonly string[] {
   const named = env["VK_DRIVER_FILES"] || env["VK_ICD_FILENAMES"];
   if (named) return split(named).flatMap(manifestsAt);
-  const home = homedir();
+  const home = homeFolder();
+  const inHome = (...path: readonly string[]): readonly string[] => (home === null ? [] : [join(home, ...path)]);
   const roots = [
-    env["XDG_CONFIG_HOME"] || join(home, ".config"),
+    ...(env["XDG_CONFIG_HOME"] ? [env["XDG_CONFIG_HOME"]] : inHome(".config")),
     ...split(env["XDG_CONFIG_DIRS"]),
-    env["XDG_DATA_HOME"] || join(home, ".local", "share"),
+    ...(env["XDG_DATA_HOME"] ? [env["XDG_DATA_HOME"]] : inHome(".local", "share")),
     ...split(env["XDG_DATA_DIRS"]),
     ...system,
   ];

@@ -3,10 +3,11 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
-import { constants, homedir, tmpdir } from "node:os";
+import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
+import { homeFolder, temporaryCache } from "./cache-node.js";
 import { leftover } from "./leftovers-node.js";
 import { untar } from "./untar.js";
 
@@ -84,8 +85,10 @@ function* cacheFolders(): Generator<string> {
     if (parent === folder) break;
     folder = parent;
   }
-  yield join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "modc");
-  yield join(tmpdir(), `modc-${process.getuid?.() ?? 0}`);
+  const home = homeFolder();
+  const cache = process.env["XDG_CACHE_HOME"] || (home && join(home, ".cache"));
+  if (cache) yield join(cache, "modc");
+  yield temporaryCache();
 }
 
 /** Unpacks atomically: into a new folder, which is then renamed. */
