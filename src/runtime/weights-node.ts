@@ -10,8 +10,7 @@ import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, escapedName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
 import { whyUnwritten, writePieces } from "./place-node.js";
-import { readHeader } from "./gguf/header.js";
-import { isGgufPath, pullFrom } from "./gguf/header-node.js";
+import { headerOf, isGgufPath } from "./gguf/header-node.js";
 import { ggufWeights } from "./gguf/weights.js";
 import { openRegular } from "./regular-node.js";
 import { BASE, openOverBase } from "./base-node.js";
@@ -61,7 +60,7 @@ async function openFile(path: string, name: string): Promise<WeightSource> {
   try {
     const bytes = (await handle.stat()).size;
     if (isGgufPath(path))
-      return ggufWeights(readHeader(pullFrom(handle.fd, name), bytes, name), {
+      return ggufWeights(headerOf(handle.fd, bytes, name), {
         read: (t) => reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name)),
         close: () => handle.close(),
       });

@@ -273,6 +273,22 @@ describe("a broken GGUF file", () => {
     expect(() => openHeader(folder)).toThrow(/^cannot open .*: it is a folder$/);
     expect(() => readSafetensors(whole)).toThrow("the weights is no safetensors file: it is a GGUF file");
   });
+
+  it("is read once, and again once it may have changed", async () => {
+    const path = join(folder, "once.gguf");
+    writeFileSync(path, whole);
+    const fresh = openHeader(path);
+    expect(openHeader(path)).not.toBe(fresh);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    const settled = openHeader(path);
+    expect(openHeader(path)).toBe(settled);
+    const weights = await openWeights(path);
+    expect(weights.name).toBe("once.gguf");
+    await weights.close();
+    expect(openHeader(path)).toBe(settled);
+    writeFileSync(path, file({ keys: [architecture], tensors: [tensor("b", [4])], data: values(4) }));
+    expect([...openHeader(path).tensors.keys()]).toEqual(["b"]);
+  });
 });
 
 describe("a GGUF header", () => {

@@ -1,5 +1,5 @@
 // Reads the headers of GGUF files on disk, and small tensors of them. Node only.
-import { readSync, statSync } from "node:fs";
+import { fstatSync, readSync, statSync } from "node:fs";
 import { errnoOf, reasonOf } from "../../base/errno.js";
 import { WeightsError } from "../errors.js";
 import { withRegular } from "../regular-node.js";
@@ -18,7 +18,7 @@ export function isGgufPath(path: string): boolean {
 }
 
 /** Reads an open file; `name` is for messages. */
-export const pullFrom =
+const pullFrom =
   (fd: number, name: string): Pull =>
   (at, length) => {
     const out = new Uint8Array(length);
@@ -31,15 +31,38 @@ export const pullFrom =
   };
 
 /** The header of a file. Throws WeightsError. */
-export const openHeader = (path: string): GgufHeader => withFile(path, (pull, bytes) => readHeader(pull, bytes, path));
+export const openHeader = (path: string): GgufHeader => withFile(path, (_, bytes, fd) => headerOf(fd, bytes, path));
+
+/**
+ * The last header, with the file it was read from, for a while: to generate, the model's settings, its tokenizer, its
+ * defaults and its weights are asked for one after the other, and a vocabulary takes long to read.
+ */
+let last: { readonly key: string; readonly header: GgufHeader } | null = null;
+let forgets: NodeJS.Timeout | undefined;
+const KEPT_MS = 30_000;
+/** A file that changed so shortly before it was read may change again without another time. */
+const SETTLED_MS = 100;
+
+/** The header of an open file of that size; `name` is for messages. Throws WeightsError. */
+export function headerOf(fd: number, bytes: number, name: string): GgufHeader {
+  const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = fstatSync(fd, { bigint: true });
+  const key = [dev, ino, size, mtimeNs, ctimeNs].join();
+  if (last?.key === key) return last.header.file === name ? last.header : { ...last.header, file: name };
+  const settled = Date.now() - Number(ctimeMs) > SETTLED_MS;
+  const header = readHeader(pullFrom(fd, name), bytes, name);
+  last = settled ? { key, header } : null;
+  clearTimeout(forgets);
+  forgets = setTimeout(() => (last = null), KEPT_MS).unref();
+  return header;
+}
 
 /** The bytes of a small tensor, as they are stored. Throws WeightsError. */
 export const readSmallTensor = (path: string, { offset, bytes }: GgufTensor): Uint8Array =>
   withFile(path, (pull) => pull(offset, bytes));
 
-function withFile<T>(path: string, body: (pull: Pull, bytes: number) => T): T {
+function withFile<T>(path: string, body: (pull: Pull, bytes: number, fd: number) => T): T {
   try {
-    return withRegular(path, (fd, bytes) => body(pullFrom(fd, path), bytes));
+    return withRegular(path, (fd, bytes) => body(pullFrom(fd, path), bytes, fd));
   } catch (cause) {
     const code = errnoOf(cause);
     if (code === null) throw cause;
