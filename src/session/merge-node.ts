@@ -1,15 +1,23 @@
-// Writes the weights of a training run as one file: trained ones over their base, adapters folded where that is asked.
-// Node only.
+// Writes the weights of a training run as one file, or as a checkpoint of its own: trained ones over their base,
+// adapters folded where that is asked. Node only.
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { copyFile, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { bug } from "../base/invariant.js";
 import { countOf } from "../base/collections.js";
 import { check } from "../check/check.js";
 import type { Model } from "../check/model.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { matchWeights, readWeight, type Matched } from "../runtime/index.js";
-import { openWeights, saveTensors, type SavedTensor } from "../runtime/node.js";
+import { expectFree } from "../huggingface/model-folder-node.js";
+import { BASE } from "../runtime/base-node.js";
+import { leftover, openWeights, saveTensors, type SavedTensor } from "../runtime/node.js";
 import type { WeightSource } from "../runtime/weights/source.js";
 import { divide, toNumber } from "../size/rational.js";
 import { SessionError, SourceError } from "./errors.js";
+import { MANIFEST, MODEL, printManifest } from "./manifest.js";
 import type { Trained } from "./trained-node.js";
 
 export interface MergeResult {
@@ -25,7 +33,62 @@ export interface MergeResult {
  * `fold`, each weight of the library's `LoRA` becomes weight + alpha / rank · b · a, in f32, and a and b are left out.
  * Throws SourceError, SessionError and WeightsError.
  */
-export async function mergeTrained(trained: Trained, output: string, fold: boolean): Promise<MergeResult> {
+export const mergeTrained = (trained: Trained, output: string, fold: boolean): Promise<MergeResult> =>
+  merging(trained, fold, (tensors) => saveTensors(output, tensors));
+
+/**
+ * Writes a checkpoint to a folder, with the weights of its base too: one that opens as it does and needs no other file.
+ * The folder must not be there, or be empty; it appears complete or not at all. Throws CheckpointError, SourceError,
+ * SessionError and WeightsError.
+ */
+export async function mergeToFolder(trained: Trained, output: string): Promise<MergeResult> {
+  expectFree(output);
+  const { path, manifest } = trained;
+  const whole = output.replace(/[/\\]+$/, "");
+  const fresh = `${whole}.${randomBytes(6).toString("hex")}.tmp`;
+  const gone = leftover(fresh);
+  try {
+    await writingFolder(output, async () => mkdir(fresh));
+    const done = await merging(trained, false, (tensors) => saveTensors(join(fresh, MODEL), tensors));
+    await writingFolder(output, async () => {
+      const files = manifest.files.filter(({ name }) => name !== BASE);
+      for (const { name } of files) if (name !== MODEL) await copyFile(join(path, name), join(fresh, name));
+      const model = { name: MODEL, bytes: (await stat(join(fresh, MODEL))).size, sha256: await digestOf(fresh, MODEL) };
+      const merged = { ...manifest, files: files.map((file) => (file.name === MODEL ? model : file)) };
+      await writeFile(join(fresh, MANIFEST), printManifest(merged));
+      await rm(output, { recursive: true, force: true });
+      await rename(fresh, whole);
+    });
+    return done;
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+    gone();
+  }
+}
+
+async function writingFolder<T>(output: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const reason = reasonOf(code, { ENOENT: "there is no folder above it" });
+    throw new SessionError(`cannot write ${output}: ${reason}`, { cause });
+  }
+}
+
+async function digestOf(folder: string, name: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(join(folder, name))) hash.update(chunk as Buffer); // it has no encoding
+  return hash.digest("hex");
+}
+
+/** Calls `save` with the tensors of a checkpoint and of its base. */
+async function merging(
+  trained: Trained,
+  fold: boolean,
+  save: (tensors: readonly SavedTensor[]) => Promise<void>,
+): Promise<MergeResult> {
   const { source: text, set, read, path, manifest } = trained;
   const { model, diagnostics, sources } = check(text, { phase: "infer", model: manifest.model, set, read });
   if (!model) throw new SourceError(diagnostics, sources);
@@ -44,7 +107,7 @@ export async function mergeTrained(trained: Trained, output: string, fold: boole
       if (own === null) return [];
       return [own ?? { key, dtype, shape, read: () => source.read(key) }];
     });
-    await saveTensors(output, tensors);
+    await save(tensors);
     return {
       model: model.name,
       tensors: tensors.length,

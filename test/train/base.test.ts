@@ -181,6 +181,18 @@ describe("checkpoints of trained weights", () => {
     const [merged, folded] = [join(folder.path, "merged.safetensors"), join(folder.path, "folded.safetensors")];
     expect(await run(["merge", output, "-o", merged])).toMatchObject({ status: 0 });
     expect(await valuesIn(merged)).toEqual(await valuesIn(checkpoint!));
+    const alone = join(folder.path, "alone");
+    expect(await run(["merge", output, "-o", `${alone}/`])).toMatchObject({ status: 0 });
+    expect(await valuesIn(alone)).toEqual(await valuesIn(checkpoint!));
+    const whole = openTrained(alone)!;
+    expect([whole.chosen, whole.manifest.files.map((f) => f.name).includes(BASE)]).toEqual([null, false]);
+    expect((await readCheckpoint(alone, model.run)).base).toBeNull();
+    const again = { status: 1, stderr: expect.stringContaining("is there already") as unknown };
+    expect(await run(["merge", output, "-o", alone])).toMatchObject(again);
+    expect(await run(["merge", output, "-o", join(folder.path, "other"), "--fold"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("--fold writes weights of another model") as unknown,
+    });
     expect(await run(["merge", output, "-o", folded, "--fold"])).toMatchObject({ status: 0 });
     expect(await run(["merge", output, "-o", base])).toMatchObject({
       status: 2,

@@ -1,5 +1,5 @@
-// `modc merge`: the weights of a training run as one file.
-import { mergeTrained } from "../../session/merge-node.js";
+// `modc merge`: the weights of a training run as one file, or as a checkpoint that needs no other.
+import { mergeToFolder, mergeTrained } from "../../session/merge-node.js";
 import { openTrained } from "../../session/trained-node.js";
 import { expectAllKept } from "../source/outputs.js";
 import { tell } from "../source/trained.js";
@@ -22,12 +22,21 @@ export async function merge(
     );
   tell(run, trained);
   expectAllKept(trained.path, { described: false });
-  const done = await mergeTrained(trained, output, fold ?? false);
+  const asFile = /\.safetensors$/i.test(output);
+  if (fold && !asFile)
+    throw new UserError(
+      `--fold writes weights of another model, the one with Linear in place of LoRA, and ${output} is to be a folder ` +
+        "with the model of the run",
+      "name a file: -o folded.safetensors",
+      EXIT.usage,
+    );
+  const done = await (asFile ? mergeTrained(trained, output, fold ?? false) : mergeToFolder(trained, output));
   if (json) outJson({ output, ...done });
   else
     out(
       `${output}: ${plural(done.tensors, "tensor")} of ${done.model}, ${grouped(done.parameters)} numbers` +
-        (fold ? `; ${plural(done.folded, "adapter")} folded` : ""),
+        (fold ? `; ${plural(done.folded, "adapter")} folded` : "") +
+        (asFile ? "" : `\nit opens as ${run} does, and needs no other file: modc generate ${output} --prompt "…"`),
     );
   return EXIT.fine;
 }

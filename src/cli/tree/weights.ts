@@ -60,9 +60,14 @@ export const weightCommands = {
   }),
   merge: declare({
     takes: "<run>",
-    does: "write the weights of a run, or of one of its checkpoints, as one file: trained ones and their base",
+    does: "write the weights of a run, or of one of its checkpoints, as one file or folder: trained and base",
     options: [
-      o.binary("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(true),
+      o
+        .binary(
+          "-o, --output <path>",
+          "the .safetensors file to write; else a folder, which opens as the run does and needs no other file",
+        )
+        .makeOptionMandatory(true),
       o.option(
         "--fold",
         "add the library's LoRA adapters to the weights they adapt and leave them out: the file is one of the model " +
