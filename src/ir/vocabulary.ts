@@ -240,6 +240,24 @@ const vocabulary = {
    */
   received: kernel(6, { causal: "flag", window: "number", scale: "number" }),
 
+  // --- caches in pages: row i of sequence b lies in a pool at row pages[b, i / page] · page + i % page
+  /**
+   * counts u32[B], starts(axis), pages u32[B, P] → u32[N]: the row of the pool for each row of the axis, behind the
+   * `counts` rows that its sequence had before this run.
+   */
+  paged_append: kernel(3, { axis: "text", page: "number" }),
+  /**
+   * starts(axis), counts u32[B], pages u32[B, P] (, positions u32[R] of the pool's rows) → u32[N, 2]: of row i of each
+   * sequence the position, i or that of its row of the pool, and the row of the pool; from `counts` on the largest u32
+   * and 0.
+   */
+  paged_keys: kernel([3, 4], { axis: "text", page: "number" }),
+  /**
+   * `attention` without weights of q[H, N, d], k[G, R, d], v[G, R, e], starts of q, starts of the keys, positions of q
+   * u32[N], and for each key its position and row of k and v, u32[M, 2] (`paged_keys`) → [H, N, e].
+   */
+  paged_attention: kernel(7, { causal: "flag", window: "number", scale: "number" }),
+
   // --- losses
   /** logits[…, V], targets[…] (u32 or i32; negative: ignored, 0) → f32[…]: −log softmax at the target. */
   cross_entropy: kernel(2),

@@ -10,15 +10,18 @@ import { exactly } from "../base/collections.js";
 import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
-import { inputsFor, packedAxis } from "../ir/typing.js";
+import { packedAxis } from "../ir/typing.js";
 import type { Along } from "../ops/define.js";
 import { ops } from "../ops/index.js";
+import { UNUSED_POSITION } from "../ops/paged.js";
 import { capacityOf } from "../program/axes-of-generation.js";
 import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import { declaredShare } from "../size/count-rules.js";
-import { axisSize, rowsSize, substitute, type Size } from "../size/size.js";
+import { axisSize, substitute, type Size } from "../size/size.js";
+import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
+import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
 
 /** Thrown for a graph that cannot be used for generation; the message states the reason. */
 export class GenerationError extends ModcError<"generation"> {
@@ -60,17 +63,23 @@ export interface Cached {
   /** Begins with the axis of the input. */
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
+  /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
+  readonly counts: readonly Node[];
+  readonly values: SequenceValues;
 }
 
-/** The position of an unused cache row. */
-export const UNUSED_POSITION = 0xffffffff;
+/**
+ * Where caches lie. rows: side by side, for the sequences of a run. pages: in pools of pages that the host gives to
+ * sequences, of which a run has some.
+ */
+export type CacheKind = "rows" | "pages";
 
 /**
  * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
  * the tokens of a sequence do not come from one input.
  */
-export function withCaches(graph: Graph): Cached {
-  return new CacheRewriter(withKeysOfMasks(graph)).result();
+export function withCaches(graph: Graph, kind: CacheKind): Cached {
+  return new CacheRewriter(withKeysOfMasks(graph), kind).result();
 }
 
 /** The error message for an operator that reads other tokens and has no cache rule. */
@@ -86,26 +95,35 @@ class CacheRewriter {
   /** Axes on which some attention has its keys. */
   readonly #keyAxes: ReadonlySet<string>;
   readonly #axes: readonly Axis[];
+  readonly #layout: CacheLayout;
+  readonly #values: SequenceValues;
   readonly #along: Along;
   readonly #emit: Emit;
   readonly #rewrittenNodes = new Map<Node, Node>();
   readonly #states = new Map<string, State>();
   readonly #cachedAxes = new Map<string, CachedAxis>();
+  /** u32[B]: the rows of each sequence after the run, by axis. */
+  readonly #after = new Map<string, Node>();
   readonly #layers: CachedLayer[] = [];
   /** The next value of the state of key positions, by axis. */
   readonly #positionStates = new Map<string, Node>();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, kind: CacheKind) {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#root = rootOf(graph);
     this.#along = alongSequences(graph.axes);
     this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [axisOf(n.inputs[1])] : [])));
-    const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].map((name): Axis => {
-      const { bound } = this.#sequence(name);
-      return { role: "sequence", name: capacityOf(name), bound, count: { kind: "input" } };
-    });
-    this.#axes = [...graph.axes, ...capacities];
+    const batch = graph.axes.find((a) => a.role === "batch")!.name; // `rootOf` has checked that there is one
+    const emit = createEmit(ops, graph.axes);
+    [this.#layout, this.#values] =
+      kind === "rows"
+        ? [sideBySide, inOrder(batch)]
+        : [new PagedLayout(emit, batch), new InSlots(emit, batch)];
+    const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].flatMap((name) =>
+      this.#layout.axes(name, this.#sequence(name).bound),
+    );
+    this.#axes = [...graph.axes, ...capacities, ...this.#values.axes];
     this.#emit = createEmit(ops, this.#axes);
   }
 
@@ -121,10 +139,14 @@ class CacheRewriter {
       ...this.#graph,
       axes: this.#axes,
       // an input is never replaced by another operator
-      inputs: this.#graph.inputs.map((i) => ({
-        ...i,
-        node: (this.#rewrittenNodes.get(i.node) ?? i.node) as Node<"input">,
-      })),
+      inputs: [
+        ...this.#graph.inputs.map((i) => ({
+          ...i,
+          node: (this.#rewrittenNodes.get(i.node) ?? i.node) as Node<"input">,
+        })),
+        ...this.#values.inputs,
+        ...this.#layout.inputs,
+      ],
       outputs: this.#graph.outputs.map((o) => ({ ...o, node: of(o.node) })),
       states: [...this.#states.values()],
       starts: new Map([
@@ -133,7 +155,9 @@ class CacheRewriter {
       ]),
     };
     const root = this.#cachedAxes.get(this.#root.name)!;
-    return { graph, axes: [root, ...[...this.#cachedAxes.values()].filter((a) => a !== root)], layers: this.#layers };
+    const axes = [root, ...[...this.#cachedAxes.values()].filter((a) => a !== root)];
+    const counts = axes.map(({ axis }) => this.#after.get(axis)!); // `#countsOf` sets both
+    return { graph, axes, layers: this.#layers, counts, values: this.#values };
   }
 
   #rewritten(node: Node): Node {
@@ -151,12 +175,10 @@ class CacheRewriter {
     if (isOp(node, "attention") && node.attrs.causal) {
       const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#rewrittenNodes.get(n)!);
       const axis = axisOf(node.inputs[1]);
-      const capacity = this.#startsOf(capacityOf(axis));
-      const positions = this.#keyPositions(axis, positionsK, origin);
+      const positions = axis === this.#root.name ? null : this.#keyPositions(axis, positionsK, origin);
       const cached = this.#appendKeysAndValues(node, axis, k, v, inputs[7] ?? null);
-      const rows = [startsQ, capacity, positionsQ, positions];
-      const given = [q, cached.keys, cached.values, ...rows, ...(cached.weights ? [cached.weights] : [])];
-      return this.#emit.node("attention", inputsFor("attention", given), node.attrs, origin);
+      const given = { q, ...cached, startsQ, positionsQ, attrs: node.attrs, origin };
+      return this.#layout.attention(this.#emit, this.#runRows(axis), positions, given);
     }
     const tokens = tokensOf(node, this.#along);
     if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
@@ -165,7 +187,7 @@ class CacheRewriter {
 
   /**
    * Writes the new keys and values, and the weights of keys if there are any, into the cache; returns those of all
-   * tokens so far: [heads, rows(capacity), width], and [rows(capacity)].
+   * tokens so far: [rows of the cache, heads, width], and [rows of the cache].
    */
   #appendKeysAndValues(
     node: Node<"attention">,
@@ -177,7 +199,7 @@ class CacheRewriter {
     const path = node.origin?.path ?? "";
     const taken = this.#layers.filter((l) => l.path === path).length;
     const name = `cache.${path === "" ? "" : `${path}.`}${taken === 0 ? "" : `${taken}.`}`;
-    const type = { dtype: "f32", shape: [rowsSize(capacityOf(axis))] } as const;
+    const type = { dtype: "f32", shape: [this.#layout.rows(axis)] } as const;
     const [keys, values, weighing] = [
       this.#appendToState(`${name}keys`, axis, k, node.origin),
       this.#appendToState(`${name}values`, axis, v, node.origin),
@@ -201,9 +223,8 @@ class CacheRewriter {
     const { dtype, shape } = typeOf(x);
     const [heads, , width] = exactly(3, shape);
     const rows = this.#emit.node("permute", [x], { order: [1, 0, 2] }, origin);
-    const type = { dtype, shape: [rowsSize(capacityOf(axis)), heads, width] };
-    const { node, state } = this.#appendRows(name, axis, type, rows, origin);
-    return { node: this.#emit.node("permute", [node], { order: [1, 0, 2] }, origin), state };
+    const type = { dtype, shape: [this.#layout.rows(axis), heads, width] };
+    return this.#appendRows(name, axis, type, rows, origin);
   }
   /** Writes rows after those that a state holds; equal rows share one state. */
   #appendRows(
@@ -227,27 +248,29 @@ class CacheRewriter {
     init: State["init"] = { kind: "zeros" },
   ): Node {
     const before = this.#emit.node("state", [], { name, dtype: type.dtype, shape: type.shape }, origin);
-    const index = this.#emit.node(
-      "append",
-      [this.#countsOf(axis), this.#startsOf(axis), this.#startsOf(capacityOf(axis))],
-      { axis },
-      origin,
-    );
+    const index = this.#layout.places(this.#emit, this.#runRows(axis), origin);
     const next = this.#emit.node("set", [before, index, rows], { dim: 0 }, origin);
     this.#states.set(name, { name, type, init, next });
     return next;
   }
 
-  /**
-   * u32[rows(capacity)]: the position of each cache row. On the axis of the input a row's index is its position, so
-   * unused rows come after every query.
-   */
+  /** What the run has on an axis of keys. */
+  #runRows(axis: string): RunRows {
+    const before = this.#countsOf(axis);
+    return {
+      axis,
+      starts: this.#startsOf(axis),
+      capacityStarts: this.#startsOf(capacityOf(axis)),
+      before,
+      after: this.#after.get(axis)!,
+    };
+  }
+
+  /** u32[rows of the cache]: the position of each cache row. */
   #keyPositions(axis: string, positions: Node, origin: Origin | null): Node {
-    if (axis === this.#root.name)
-      return this.#emit.node("positions", [this.#startsOf(capacityOf(axis))], { axis: capacityOf(axis) }, origin);
     let positionState = this.#positionStates.get(axis);
     if (!positionState) {
-      const type = { dtype: "u32", shape: [rowsSize(capacityOf(axis))] } as const;
+      const type = { dtype: "u32", shape: [this.#layout.rows(axis)] } as const;
       positionState = this.#setInState(positionsState(axis), axis, type, positions, origin, {
         kind: "filled",
         value: UNUSED_POSITION,
@@ -260,10 +283,8 @@ class CacheRewriter {
   /** u32[B]: the number of rows of each sequence before this run. */
   #countsOf(name: string): Node {
     const axis = this.#sequence(name);
-    const [batch] = this.#graph.axes.filter((a) => a.role === "batch").map((a) => axisSize(a.name));
-    const type = { dtype: "u32", shape: [batch!] } as const; // `rootOf` has checked that there is a batch axis
     const counts = `generate.count.${name}`;
-    const before = this.#emit.node("state", [], { name: counts, ...type });
+    const before = this.#values.counts(this.#emit, counts);
     if (this.#cachedAxes.has(name)) return before;
     const keyed = this.#keyAxes.has(name);
     this.#cachedAxes.set(name, {
@@ -274,12 +295,9 @@ class CacheRewriter {
       path: axis === this.#root ? "" : (this.#graph.starts.get(name)?.origin?.path ?? ""),
     });
     const added = this.#emit.node("counts", [this.#startsOf(name)], {});
-    this.#states.set(counts, {
-      name: counts,
-      type,
-      init: { kind: "zeros" },
-      next: this.#emit.node("add", [before, added], {}),
-    });
+    const after = this.#emit.node("add", [before, added], {});
+    this.#after.set(name, after);
+    this.#states.set(counts, this.#values.countState(this.#emit, counts, after));
     return before;
   }
 
@@ -288,7 +306,7 @@ class CacheRewriter {
     return (before && this.#rewrittenNodes.get(before)) ?? this.#emit.node("starts", [], { axis });
   }
   #capacities(): readonly string[] {
-    return this.#axes.slice(this.#graph.axes.length).map((a) => a.name);
+    return [...new Set([this.#root.name, ...this.#keyAxes])].map(capacityOf);
   }
   /** Replaces the input's axis in a size by its capacity axis. */
   #overCapacity(size: Size): Size {

@@ -8,9 +8,17 @@ import { ops } from "../ops/index.js";
 import { SEQUENCES } from "../program/axes-of-generation.js";
 import type { Axis } from "../size/axes.js";
 import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
-import { axisSize, equalSizes, rowsSize } from "../size/size.js";
-import { GenerationError, withCaches, type CachedAxis, type CachedLayer } from "./caches.js";
+import { axisSize, equalSizes } from "../size/size.js";
+import {
+  GenerationError,
+  withCaches,
+  type Cached,
+  type CachedAxis,
+  type CachedLayer,
+  type CacheKind,
+} from "./caches.js";
 import { observedChoices, type ObservedChoice } from "./observed-entries.js";
+import type { SequenceValues } from "./sequence-values.js";
 
 /**
  * Names of the results of both graphs: the chosen token of each sequence, u32[B, 1], and its log-probability, f32[B,
@@ -20,6 +28,8 @@ export const TOKEN = "token";
 export const LOG_PROBABILITY = "logprob";
 /** The logits of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
 export const LOGITS = "logits";
+/** With caches in pages, of the prompt graph: the logits of all rows, f32[B, T, V]. */
+export const ALL_LOGITS = "logits.all";
 /** u32[axes, B]: the number of rows of each sequence on each axis after the run. */
 export const COUNTS = "counts";
 /** The state with the last chosen token of each sequence. */
@@ -55,24 +65,30 @@ export interface GenerationGraphs {
 export interface GenerationOptions {
   /** all: the prompt graph returns the logits of every row. Default last: of the last row of each sequence. */
   readonly logits?: "last" | "all";
+  /**
+   * Where caches lie. rows, the default: side by side, for one batch of sequences from first to last. pages: in pools of
+   * pages, of which the host gives some to each sequence, so that each run may be of other sequences.
+   */
+  readonly caches?: CacheKind;
 }
 
 /**
  * Builds both graphs from the graph of `forward` in phase generate. Throws GenerationError if the model is not
  * autoregressive.
  */
-export function generationGraphs(graph: Graph, { logits = "last" }: GenerationOptions = {}): GenerationGraphs {
+export function generationGraphs(graph: Graph, { logits = "last", caches = "rows" }: GenerationOptions = {}): GenerationGraphs {
   const { input, result, vocabulary } = interfaceOf(graph);
   const observed = observedChoices(graph);
   const outputs = [result, ...observed.outputs];
   const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
-  const cached = withCaches({ ...graph, outputs, starts });
+  const cached = withCaches({ ...graph, outputs, starts }, caches);
   const root = cached.axes[0]!.axis;
-  const prompt = new SamplingGraph(cached.graph, root, logits).withOutputs(cached.axes);
-  const step = new SamplingGraph(oneTokenPerSequence(cached.graph, root), root, "last").withOutputs(cached.axes);
+  const prompt = new SamplingGraph(cached, cached.graph, { logits, all: caches === "pages" }).withOutputs();
+  const one = oneTokenPerSequence(cached.graph, root);
+  const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
   return {
     prompt,
-    step: readingLastToken(step, input, root),
+    step: readingLastToken(step, input, root, cached.values),
     input: input.name,
     vocabulary,
     axes: cached.axes,
@@ -118,21 +134,29 @@ function interfaceOf(graph: Graph): {
 
 /** Appends the sampling of tokens to a graph that computes logits. */
 class SamplingGraph {
+  readonly #cached: Cached;
   readonly #graph: Graph;
   readonly #root: string;
   readonly #axes: readonly Axis[];
   readonly #emit: Emit;
-  readonly #logits: "last" | "all";
+  readonly #values: SequenceValues;
+  readonly #logits: { readonly logits: "last" | "all"; readonly all: boolean };
 
-  constructor(graph: Graph, root: string, logits: "last" | "all") {
+  /** `graph`: that of `cached`, perhaps with other bounds. `all`: whether the logits of all rows are a result too. */
+  constructor(cached: Cached, graph: Graph, logits: { readonly logits: "last" | "all"; readonly all: boolean }) {
+    this.#cached = cached;
     this.#graph = graph;
-    this.#root = root;
+    this.#root = cached.axes[0]!.axis;
+    this.#values = cached.values;
     this.#logits = logits;
-    this.#axes = [...graph.axes, { role: "sequence", name: SEQUENCES, bound: 1, count: { kind: "input" } }];
+    const known = graph.axes.some((a) => a.name === SEQUENCES);
+    this.#axes = known
+      ? graph.axes
+      : [...graph.axes, { role: "sequence", name: SEQUENCES, bound: 1, count: { kind: "input" } }];
     this.#emit = createEmit(ops, this.#axes);
   }
 
-  withOutputs(cached: readonly CachedAxis[]): Graph {
+  withOutputs(): Graph {
     const [all, ...observed] = this.#graph.outputs;
     const rows = this.#emit.node(
       "take",
@@ -140,59 +164,59 @@ class SamplingGraph {
       { dim: 0 },
     );
     const [batch, , vocabulary] = all!.shape;
-    const [choice, sampling] = this.#sample(rows, Number(vocabulary), cached[0]!);
-    const token = this.#tokenState(this.#emit.pick(choice, 0));
+    const [choice, sampling] = this.#sample(rows, Number(vocabulary));
+    const token = this.#chosen(this.#emit.pick(choice, 0));
     const probability = this.#emit.pick(choice, 1);
     const packing = { axis: SEQUENCES, batchDim: 0, tokenDim: 1 };
-    const counts = this.#counts(cached);
+    const counts = this.#counts();
     const outputs: readonly GraphOutput[] = [
-      { name: TOKEN, role: "result", node: token.next, shape: [batch!, axisSize(SEQUENCES)], packing },
+      { name: TOKEN, role: "result", node: token, shape: [batch!, axisSize(SEQUENCES)], packing },
       { name: LOG_PROBABILITY, role: "observe", node: probability, shape: [batch!, axisSize(SEQUENCES)], packing },
-      this.#logits === "all"
+      this.#logits.logits === "all"
         ? { ...all!, name: LOGITS, role: "observe" }
         : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(SEQUENCES), vocabulary!], packing },
       { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
+      ...(this.#logits.all ? [{ ...all!, name: ALL_LOGITS, role: "observe" } as const] : []),
       ...observed,
     ];
-    const states = [...this.#graph.states, token, ...sampling];
+    const tokenState = this.#values.rowState(this.#emit, TOKEN_STATE, token);
+    const states = [...this.#graph.states, tokenState, ...sampling];
     const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
   }
 
   /** The row counts of all axes in one value: the caller reads one buffer faster than several. */
-  #counts(cached: readonly CachedAxis[]): Node {
-    const rows = cached.map(({ counts }) => {
-      const { next } = this.#graph.states.find((s) => s.name === counts)!; // `withCaches` adds a count for every axis
-      return this.#emit.node("reshape", [next], { shape: [1, ...typeOf(next).shape] });
-    });
+  #counts(): Node {
+    const rows = this.#cached.counts.map((counts) =>
+      this.#emit.node("reshape", [counts], { shape: [1, ...typeOf(counts).shape] }),
+    );
     return rows.length === 1 ? rows[0]! : this.#emit.node("concat", rows, { axis: 0 });
   }
 
   /**
-   * Samples a token and its log-probability from each row of logits; returns also the sampling states. The draw of a
+   * Samples a token and its log-probability from each row of logits; returns also what sampling reads. The draw of a
    * token is numbered by the length of the text.
    */
-  #sample(rows: Node, vocabulary: number, { counts }: CachedAxis): readonly [Node<"sample">, readonly State[]] {
+  #sample(rows: Node, vocabulary: number): readonly [Node<"sample">, readonly State[]] {
     const { settings, seeds, bias, seen } = SAMPLING_STATES;
-    const state = (name: string, dtype: "f32" | "u32", width: number): Node<"state"> =>
-      this.#emit.node("state", [], { name, dtype, shape: [rowsSize(SEQUENCES), width] });
+    const value = (name: string, dtype: "f32" | "u32", width: number): Node =>
+      this.#values.rows(this.#emit, name, dtype, [width]);
     const hostWritten = [
-      state(settings, "f32", SAMPLING_COLUMNS.length),
-      state(seeds, "u32", 2),
-      state(bias, "f32", vocabulary),
+      value(settings, "f32", SAMPLING_COLUMNS.length),
+      value(seeds, "u32", 2),
+      value(bias, "f32", vocabulary),
     ] as const;
-    const before = state(seen, "u32", seenWords(vocabulary));
+    const before = value(seen, "u32", seenWords(vocabulary));
     const marked = this.#emit.node("mark", [before, this.#tokens(), this.#startsOf(this.#root)], {});
-    const length = this.#graph.states.find((s) => s.name === counts)!.next; // `withCaches` adds a count for every axis
     const position = this.#emit.node(
       "gather",
-      [length, this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES })],
+      [this.#cached.counts[0]!, this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES })],
       {},
     );
-    const states = [...hostWritten, before].map((node): State => {
-      const { name } = node.attrs;
-      return { name, type: typeOf(node), init: { kind: "zeros" }, next: node === before ? marked : node };
-    });
+    const states = [
+      ...[settings, seeds, bias].map((name, i) => this.#values.keptState(this.#emit, name, hostWritten[i]!)),
+      this.#values.rowState(this.#emit, seen, marked),
+    ];
     return [
       this.#emit.node("sample", [rows, hostWritten[0], hostWritten[1], position, hostWritten[2], marked], {}),
       states,
@@ -203,10 +227,9 @@ class SamplingGraph {
     return node.attrs.dtype === "u32" ? node : this.#emit.node("cast", [node], { dtype: "u32" });
   }
 
-  /** The state of the chosen token: replaced for sequences with rows in this run, unchanged for others. */
-  #tokenState(chosen: Node): State {
-    const type = { dtype: "u32", shape: [rowsSize(SEQUENCES)] } as const;
-    const before = this.#emit.node("state", [], { name: TOKEN_STATE, ...type });
+  /** The chosen token of each sequence: new for sequences with rows in this run, unchanged for others. */
+  #chosen(chosen: Node): Node {
+    const before = this.#values.rows(this.#emit, TOKEN_STATE, "u32", []);
     const sequence = this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES });
     const rows = this.#emit.node("gather", [this.#emit.node("counts", [this.#startsOf(this.#root)], {}), sequence], {});
     const any = this.#emit.node(
@@ -214,12 +237,7 @@ class SamplingGraph {
       [rows, this.#emit.node("constant", [], { value: 0, dtype: "u32", shape: [] })],
       {},
     );
-    return {
-      name: TOKEN_STATE,
-      type,
-      init: { kind: "zeros" },
-      next: this.#emit.node("where", [any, chosen, before], {}),
-    };
+    return this.#emit.node("where", [any, chosen, before], {});
   }
 
   #isSequence(name: string): boolean {
@@ -237,12 +255,13 @@ const oneTokenPerSequence = (graph: Graph, root: string): Graph => ({
 });
 
 /** Replaces the input of a graph by the last chosen token of each sequence. */
-function readingLastToken(graph: Graph, input: GraphInput, root: string): Graph {
+function readingLastToken(graph: Graph, input: GraphInput, root: string, values: SequenceValues): Graph {
   const emit = createEmit(ops, graph.axes);
-  const token = emit.node("state", [], { name: TOKEN_STATE, dtype: "u32", shape: [rowsSize(SEQUENCES)] });
+  const token = values.rows(emit, TOKEN_STATE, "u32", []);
   const sequence = emit.node("segments", [graph.starts.get(root)!], { axis: root });
   const chosen = emit.node("gather", [token, sequence], {});
   const { dtype } = input.node.attrs;
   const tokens = dtype === "u32" ? chosen : emit.node("cast", [chosen], { dtype });
-  return substituteNodes({ ...graph, inputs: [] }, new Map(graph.inputs.map(({ node }) => [node, tokens])));
+  const [own, ...others] = graph.inputs;
+  return substituteNodes({ ...graph, inputs: others }, new Map([[own!.node, tokens]]));
 }

@@ -7,6 +7,7 @@ import { gradients } from "./gradients.js";
 import { groups } from "./groups.js";
 import { losses } from "./losses.js";
 import { optimisers } from "./optimisers.js";
+import { paging } from "./paged.js";
 import { pointwise } from "./pointwise.js";
 import { products } from "./products.js";
 import { randoms } from "./random.js";
@@ -34,6 +35,7 @@ export const ops: OpTable = {
   ...entries,
   ...groups,
   ...attentions,
+  ...paging,
   ...receiving,
   ...losses,
   ...gradients,

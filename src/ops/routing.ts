@@ -18,7 +18,7 @@ import {
   bytesOf,
   elements,
   expectDtype,
-  expectPacked,
+  expectRows,
   expectType,
   FLOATS,
   mismatch,
@@ -226,7 +226,7 @@ export const routing: Pick<OpTable, Routing> = {
     doc: "the rows of an index along a packed dimension",
     infer(inputs, { dim }) {
       const x = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", "bool");
-      expectPacked(x.shape, dim);
+      expectRows(x.shape, dim);
       return [{ dtype: x.dtype, shape: replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1))) }];
     },
     // Reads the taken rows only.
@@ -312,7 +312,7 @@ function write(
     doc,
     infer(inputs, { dim }) {
       const x = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", ...(perValue === 0 ? (["bool"] as const) : []));
-      expectPacked(x.shape, dim);
+      expectRows(x.shape, dim);
       const y = inputs[2]!;
       sameDtype(x, y);
       const expectedShape = replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1)));

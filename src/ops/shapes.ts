@@ -1,5 +1,5 @@
 // Shared type checks and cost formulas of records.
-import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
+import { equalShapes, packedAxis, plainAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { DType } from "../base/dtype.js";
 import { addSizes, equalSizes, multiplySizes, printSize, rowsSize, type Size } from "../size/size.js";
@@ -79,6 +79,13 @@ export function expectUnpacked(shape: readonly Size[], dim: number): Size {
 export function expectPacked(shape: readonly Size[], dim: number): string {
   const size = expectDim(shape, dim);
   return packedAxis(size) ?? mismatch(`dimension ${dim} of ${printShape(shape)} must hold packed rows`);
+}
+
+/** Checks that a dimension holds rows that an index may name: packed, or of an axis that the host sets. */
+export function expectRows(shape: readonly Size[], dim: number): void {
+  const size = expectDim(shape, dim);
+  if (packedAxis(size) === null && plainAxis(size) === null)
+    mismatch(`dimension ${dim} of ${printShape(shape)} must hold packed rows, or rows of a pool`);
 }
 
 export function expectSequence(context: InferContext, name: string): void {

@@ -9,6 +9,18 @@ export const SEQUENCES = "generate.sequence";
 /** The axis along which the caches of `axis` lie: its extent is the cache's capacity for each sequence. */
 export const capacityOf = (axis: string): string => `${axis}.capacity`;
 
+/** With caches in pages: the axis of the slots that sequences have from run to run. */
+export const SLOTS = "generate.slot";
+
+/** Rows of a page. */
+export const PAGE = 16;
+
+/** With caches in pages: the axis of the rows of the pool of `axis`, a multiple of PAGE. */
+export const poolOf = (axis: string): string => `${axis}.pool`;
+
+/** With caches in pages: the axis of the pages that a sequence may have in the pool of `axis`. */
+export const pagesOf = (axis: string): string => `${axis}.pages`;
+
 /**
  * Extents of the axes of `prompt` (`tokens` tokens of each sequence) or `step` (`tokens`: 1), for sequences that have
  * `length` tokens after the run.

@@ -129,6 +129,13 @@ export class Bench {
     return this.#input(dtype, [batch, tokens, ...behind], shape, null, shape, values);
   }
 
+  /** An input [B, behind…] stored as it reads. */
+  each(behind: readonly number[], dtype: DType = "f32", values: Values = plain(dtype)): Node {
+    const { batch = 1 } = this.setting;
+    const shape = [axisSize("B"), ...behind];
+    return this.#input(dtype, [batch, ...behind], shape, null, shape, values);
+  }
+
   /** Existing rows with noise in the padding, which nobody may read. */
   #padded(values: readonly number[], width: number, dtype: DType): number[] {
     const { tokens = 1 } = this.setting;

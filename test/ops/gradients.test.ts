@@ -39,6 +39,7 @@ const FLAT: readonly OpName[] = [
     "those_entries",
   ] as const),
   "sort_entries",
+  ...(["paged_append", "paged_keys", "paged_attention"] as const),
   ...(["append", "last", "sample", "mark", "received"] as const),
   "stop_gradient",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.

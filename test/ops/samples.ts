@@ -10,6 +10,7 @@ import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { reductionSamples } from "./samples-reductions.js";
 import { entrySamples } from "./samples-entries.js";
+import { pagedSamples } from "./samples-paged.js";
 import { routingSamples } from "./samples-routing.js";
 import { samplingSamples } from "./samples-sampling.js";
 import { sequenceSamples } from "./samples-sequence.js";
@@ -44,6 +45,7 @@ export const samples: Samples<OpName> = {
   ...reductionSamples,
   ...sequenceSamples,
   ...attentionSamples,
+  ...pagedSamples,
   ...routingSamples,
   ...entrySamples,
   ...groupSamples,

@@ -41,7 +41,7 @@ export function operandsOf({
   resultViews,
   stored,
   places,
-}: KernelContext<"attention" | "attention_kept">): AttentionOperands {
+}: KernelContext<"attention" | "attention_kept" | "paged_attention">): AttentionOperands {
   const rows = (i: number): HeadRows => rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents);
   const [q, k, v] = [rows(0), rows(1), rows(2)];
   const y = rowsOf(typeAt(results, 0), resultViews[0] ?? null, stored.writes[0]!, extents);
@@ -92,6 +92,21 @@ export function bindRowInputs(kernel: KernelBuilder, first = 3): void {
     .function("fn startK(b: u32) -> u32 { return startsK[b]; }")
     .function("fn positionQ(row: u32) -> u32 { return positionsQ[row]; }")
     .function("fn positionK(row: u32) -> u32 { return positionsK[row]; }");
+}
+
+/** Binds starts, positions of queries, and for each key its position and its row of k and v. */
+export function bindPagedRows(kernel: KernelBuilder): void {
+  kernel
+    .read("startsQ", "u32", input(3))
+    .read("startsK", "u32", input(4))
+    .read("positionsQ", "u32", input(5))
+    .read("keysTable", "u32", input(6));
+  kernel
+    .function("fn startQ(b: u32) -> u32 { return startsQ[b]; }")
+    .function("fn startK(b: u32) -> u32 { return startsK[b]; }")
+    .function("fn positionQ(row: u32) -> u32 { return positionsQ[row]; }")
+    .function("fn positionK(row: u32) -> u32 { return keysTable[2u * row]; }")
+    .function("fn poolRow(row: u32) -> u32 { return keysTable[2u * row + 1u]; }");
 }
 
 /** Binds all four as one buffer, written by `rowsTable`, where there are not enough bindings. */
@@ -181,14 +196,20 @@ export const isWideResult = ({ wide, codec, type }: HeadRows): boolean =>
 
 /**
  * `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row:
- * u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last.
+ * u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last. `keyRow`: the row of k and v for `row` of the
+ * keys.
  */
-export function accessOperands(kernel: KernelBuilder, operands: AttentionOperands, extents: Extents): void {
+export function accessOperands(
+  kernel: KernelBuilder,
+  operands: AttentionOperands,
+  extents: Extents,
+  keyRow: string,
+): void {
   const axisQ = packedAxis(operands.q.type.shape[1]!);
   const axisK = packedAxis(operands.k.type.shape[1]!);
   reader(kernel, "query", "q", operands.q, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
-  reader(kernel, "key", "k", operands.k, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
-  reader(kernel, "value", "v", operands.v, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
+  reader(kernel, "key", "k", operands.k, (name, size) => extent(kernel, extents, name, size, axisQ, axisK), keyRow);
+  reader(kernel, "value", "v", operands.v, (name, size) => extent(kernel, extents, name, size, axisQ, axisK), keyRow);
   writer(kernel, "write", "y", operands.y, "result", (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
 }
 
@@ -255,16 +276,24 @@ function addressOf(
   name: string,
   { wide, strides: [heads, rows, columns], offset }: HeadRows,
   declare: Declare,
+  row = "row",
 ): string {
   declare(`${name}Heads`, heads);
   declare(`${name}Rows`, rows);
   if (columns !== 1) declare(`${name}Columns`, columns);
   if (offset !== 0) declare(`${name}Offset`, offset);
-  return `${offset === 0 ? "" : `${name}Offset() + `}head * ${name}Heads() + row * ${name}Rows()${wide ? " + c" : ""}`;
+  return `${offset === 0 ? "" : `${name}Offset() + `}head * ${name}Heads() + ${row} * ${name}Rows()${wide ? " + c" : ""}`;
 }
 
-export function reader(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, declare: Declare): void {
-  const at = addressOf(name, rows, declare);
+export function reader(
+  kernel: KernelBuilder,
+  name: string,
+  buffer: string,
+  rows: HeadRows,
+  declare: Declare,
+  row = "row",
+): void {
+  const at = addressOf(name, rows, declare, row);
   if (rows.wide) {
     const loaded = rows.codec.loadFour(`${buffer}[${at}]`);
     if (loaded === null) kernel.function(rows.codec.readFour(`${name}Four`, buffer, 1));

@@ -16,6 +16,7 @@ import type { Step } from "../plan.js";
 import {
   accessOperands,
   bindOperands,
+  bindPagedRows,
   bindRowInputs,
   bindRowsTable,
   declareWeights,
@@ -37,11 +38,14 @@ import {
   type Work,
 } from "./spec.js";
 
-const attention: Spec<"attention"> = (context) => {
-  if (context.inputs.length > WEIGHTS) return withWeights(context, null);
-  const keep = "fn keep(head: u32, row: u32, lse: f32) {}";
-  return work(attentionSteps(context, bindRowInputs, (kernel) => kernel.function(keep)));
-};
+const attention: Spec<"attention"> = (context) =>
+  context.inputs.length > WEIGHTS
+    ? withWeights(context, null)
+    : work(attentionSteps(context, bindRowInputs, keepNothing));
+
+/** Attention whose keys and values lie where a table says. */
+const pagedAttention: Spec<"paged_attention"> = (context) =>
+  work(attentionSteps(context, bindPagedRows, keepNothing, "poolRow(row)"));
 
 /** Attention that also stores the values saved for its gradient. */
 const attentionKept: Spec<"attention_kept"> = (context) => {
@@ -65,12 +69,14 @@ function withWeights(context: KernelContext<"attention" | "attention_kept">, dec
       bindRowsTable(kernel, scratch());
       declareWeights(kernel, "weightAt");
     },
-    declareKeep ?? ((kernel) => kernel.function("fn keep(head: u32, row: u32, lse: f32) {}")),
+    declareKeep ?? keepNothing,
   );
   return work([table.step, ...steps], [table.bytes]);
 }
 
 type Declare = (kernel: KernelBuilder) => void;
+
+const keepNothing: Declare = (kernel) => void kernel.function("fn keep(head: u32, row: u32, lse: f32) {}");
 
 /**
  * A kernel for one query at a time avoids compiling the tiled kernel, which takes ten times as long. Measured on Mesa
@@ -78,10 +84,12 @@ type Declare = (kernel: KernelBuilder) => void;
  */
 const ONE_ROW = { kind: "spared", each: 3e7, total: 2.5e8 } as const;
 
+/** `keyRow`: the row of k and v for `row` of the keys. */
 function attentionSteps(
-  context: KernelContext<"attention" | "attention_kept">,
+  context: KernelContext<"attention" | "attention_kept" | "paged_attention">,
   bindRows: Declare,
   declareKeep: Declare,
+  keyRow = "row",
 ): readonly Step<Operand>[] {
   const { attrs, extents } = context;
   const operands = operandsOf(context);
@@ -101,7 +109,7 @@ function attentionSteps(
       .count("quarters", quartersOf(q.width))
       .count("quartersV", quartersOf(v.width))
       .value("scale", attrs.scale, "f32");
-    accessOperands(kernel, operands, extents);
+    accessOperands(kernel, operands, extents, keyRow);
     declareSight(kernel, attrs);
     if (alone) return kernel.dispatch(extents.times(heads, rows));
     // Each sequence may leave a tile half filled.
@@ -222,4 +230,4 @@ function bySubgroup(
 const powerFrom = (n: number): number => (n === Infinity ? n : 2 ** Math.ceil(Math.log2(Math.max(1, n))));
 
 /** By operator. */
-export const attentionSpecs = { attention, attention_kept: attentionKept };
+export const attentionSpecs = { attention, attention_kept: attentionKept, paged_attention: pagedAttention };

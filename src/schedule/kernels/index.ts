@@ -8,6 +8,7 @@ import { gradientSpecs } from "./gradients.js";
 import { groupSpecs } from "./groups.js";
 import { movementSpecs } from "./movement.js";
 import { optimiserSpecs } from "./optimisers.js";
+import { pagedSpecs } from "./paged.js";
 import { productSpecs } from "./products.js";
 import { randomSpecs } from "./random.js";
 import { receivedSpecs } from "./received.js";
@@ -25,6 +26,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...groupSpecs,
   ...movementSpecs,
   ...optimiserSpecs,
+  ...pagedSpecs,
   ...productSpecs,
   ...randomSpecs,
   ...receivedSpecs,
