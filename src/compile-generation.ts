@@ -6,11 +6,22 @@ import type { Model } from "./check/model.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
-import { COUNTS, SAMPLING_STATES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
+import { plainAxis } from "./ir/typing.js";
+import { pagesInput } from "./lower/cache-layouts.js";
+import {
+  ALL_LOGITS,
+  COUNTS,
+  SAMPLING_STATES,
+  takenName,
+  TOKEN_STATE,
+  type GenerationGraphs,
+  type GenerationOptions,
+} from "./lower/generation.js";
+import { SLOTS_INPUT } from "./lower/sequence-values.js";
 import { numbered as distinct } from "./check/unroll/inspect.js";
 import { optimize } from "./passes/index.js";
-import { SEQUENCES } from "./program/axes-of-generation.js";
-import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";
+import { PAGE, pagesOf, poolOf, SEQUENCES, SLOTS } from "./program/axes-of-generation.js";
+import { GENERATION_FORMAT, GENERATION_VERSION, type Generation, type PagedGeneration } from "./program/generation.js";
 import type { Program } from "./program/program.js";
 import { portable, type Target } from "./program/target.js";
 import type { ProgramName } from "./program/names.js";
@@ -128,11 +139,38 @@ function generationOf(
       axis,
       bytes: [keys, values, ...(weights === null ? [] : [weights])].reduce((n, s) => n + bytesOf(made.prompt, s), 0),
     })),
+    ...(made.prompt.inputs.length > 1 && { pages: pagedOf(made) }),
     ...(made.choices.length > 0 && {
       choices: made.choices.map((choice) => {
         const { value } = observes.find(({ path }) => path === choice.path)!; // each comes from one
         return { ...choice, entries: Number(value.inputs[0]!.type.shape.at(-1)) };
       }),
+    }),
+  };
+}
+
+/** The pools and slots of a generation whose caches lie in pages. */
+function pagedOf({ prompt: { states, inputs, outputs }, axes }: GenerationGraphs): PagedGeneration {
+  return {
+    page: PAGE,
+    slots: { axis: SLOTS, input: SLOTS_INPUT },
+    token: TOKEN_STATE,
+    seen: SAMPLING_STATES.seen,
+    allLogits: ALL_LOGITS,
+    axes: axes.map(({ axis, counts }, i) => {
+      const pool = poolOf(axis);
+      const own = states.filter((s) => plainAxis(s.type.shape[0] ?? 1) === pool);
+      const used = inputs.some((i) => i.name === pagesInput(axis));
+      return {
+        counts,
+        pool: used ? pool : null,
+        pages: used ? { axis: pagesOf(axis), input: pagesInput(axis) } : null,
+        taken: outputs.some((o) => o.name === takenName(i)) ? takenName(i) : null,
+        states: own.map(({ name, type: { shape } }) => ({
+          name,
+          bytes: shape.slice(1).reduce<number>((bytes, n) => bytes * Number(n), 4),
+        })),
+      };
     }),
   };
 }

@@ -18,16 +18,17 @@ export interface Place {
 /** The assumed prompt length for compiling kernels in advance: most lengths select the same kernels. */
 const LIKELY_PROMPT_LENGTH = 32;
 
-/** Loads both programs; frees everything if one fails. Throws what `load` throws. */
+/** Loads both programs; frees everything if one fails. `caches`: extents of the axes of caches. Throws what `load` throws. */
 export async function placeOn(
   generation: Generation,
   device: Device,
   weights: WeightsInput | undefined,
   { chunk, ahead }: Limits,
   { live, seed, signal, onProgress, weightsOf }: GeneratorOptions,
+  caches: Readonly<Record<string, number>> = new Capacity(generation, 1, 1).extents,
 ): Promise<Place> {
   const { batchAxis, tokenAxis, sequenceAxis } = generation;
-  const max = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, 1).extents };
+  const max = { [batchAxis]: 1, [sequenceAxis]: 1, ...caches };
   const shared = {
     ...(live && { live }),
     ...(seed !== undefined && { seed }),

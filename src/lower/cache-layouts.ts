@@ -79,8 +79,9 @@ export class PagedLayout implements CacheLayout {
   }
 
   axes(axis: string, bound: number | null): readonly Axis[] {
+    const whole = bound === null ? null : PAGE * Math.ceil(bound / PAGE);
     return [
-      { role: "sequence", name: capacityOf(axis), bound, count: { kind: "input" } },
+      { role: "sequence", name: capacityOf(axis), bound: whole, count: { kind: "input" } },
       { role: "free", name: poolOf(axis), bound: null },
       { role: "free", name: pagesOf(axis), bound: null },
     ];

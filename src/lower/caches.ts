@@ -65,6 +65,8 @@ export interface Cached {
   readonly layers: readonly CachedLayer[];
   /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
   readonly counts: readonly Node[];
+  /** For each of `axes`, u32[rows(axis)]: the positions in their text of the run's rows; null where no key has them. */
+  readonly positions: readonly (Node | null)[];
   readonly values: SequenceValues;
 }
 
@@ -105,6 +107,8 @@ class CacheRewriter {
   /** u32[B]: the rows of each sequence after the run, by axis. */
   readonly #after = new Map<string, Node>();
   readonly #layers: CachedLayer[] = [];
+  /** u32[rows(axis)]: the positions of the run's keys, by routed axis. */
+  readonly #positions = new Map<string, Node>();
   /** The next value of the state of key positions, by axis. */
   readonly #positionStates = new Map<string, Node>();
 
@@ -117,9 +121,7 @@ class CacheRewriter {
     const batch = graph.axes.find((a) => a.role === "batch")!.name; // `rootOf` has checked that there is one
     const emit = createEmit(ops, graph.axes);
     [this.#layout, this.#values] =
-      kind === "rows"
-        ? [sideBySide, inOrder(batch)]
-        : [new PagedLayout(emit, batch), new InSlots(emit, batch)];
+      kind === "rows" ? [sideBySide, inOrder(batch)] : [new PagedLayout(emit, batch), new InSlots(emit, batch)];
     const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].flatMap((name) =>
       this.#layout.axes(name, this.#sequence(name).bound),
     );
@@ -157,7 +159,8 @@ class CacheRewriter {
     const root = this.#cachedAxes.get(this.#root.name)!;
     const axes = [root, ...[...this.#cachedAxes.values()].filter((a) => a !== root)];
     const counts = axes.map(({ axis }) => this.#after.get(axis)!); // `#countsOf` sets both
-    return { graph, axes, layers: this.#layers, counts, values: this.#values };
+    const positions = axes.map(({ axis }) => this.#positions.get(axis) ?? null);
+    return { graph, axes, layers: this.#layers, counts, positions, values: this.#values };
   }
 
   #rewritten(node: Node): Node {
@@ -271,6 +274,7 @@ class CacheRewriter {
     let positionState = this.#positionStates.get(axis);
     if (!positionState) {
       const type = { dtype: "u32", shape: [this.#layout.rows(axis)] } as const;
+      this.#positions.set(axis, positions);
       positionState = this.#setInState(positionsState(axis), axis, type, positions, origin, {
         kind: "filled",
         value: UNUSED_POSITION,

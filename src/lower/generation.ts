@@ -8,7 +8,7 @@ import { ops } from "../ops/index.js";
 import { SEQUENCES } from "../program/axes-of-generation.js";
 import type { Axis } from "../size/axes.js";
 import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
-import { axisSize, equalSizes } from "../size/size.js";
+import { axisSize, equalSizes, type Size } from "../size/size.js";
 import {
   GenerationError,
   withCaches,
@@ -32,6 +32,8 @@ export const LOGITS = "logits";
 export const ALL_LOGITS = "logits.all";
 /** u32[axes, B]: the number of rows of each sequence on each axis after the run. */
 export const COUNTS = "counts";
+/** With caches in pages, of the prompt graph: u32[B, rows], the positions of the tokens that took axis i. */
+export const takenName = (i: number): string => `taken.${i}`;
 /** The state with the last chosen token of each sequence. */
 export const TOKEN_STATE = "generate.token";
 /**
@@ -76,7 +78,10 @@ export interface GenerationOptions {
  * Builds both graphs from the graph of `forward` in phase generate. Throws GenerationError if the model is not
  * autoregressive.
  */
-export function generationGraphs(graph: Graph, { logits = "last", caches = "rows" }: GenerationOptions = {}): GenerationGraphs {
+export function generationGraphs(
+  graph: Graph,
+  { logits = "last", caches = "rows" }: GenerationOptions = {},
+): GenerationGraphs {
   const { input, result, vocabulary } = interfaceOf(graph);
   const observed = observedChoices(graph);
   const outputs = [result, ...observed.outputs];
@@ -176,13 +181,23 @@ class SamplingGraph {
         ? { ...all!, name: LOGITS, role: "observe" }
         : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(SEQUENCES), vocabulary!], packing },
       { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
-      ...(this.#logits.all ? [{ ...all!, name: ALL_LOGITS, role: "observe" } as const] : []),
+      ...(this.#logits.all ? [{ ...all!, name: ALL_LOGITS, role: "observe" } as const, ...this.#taken(batch!)] : []),
       ...observed,
     ];
     const tokenState = this.#values.rowState(this.#emit, TOKEN_STATE, token);
     const states = [...this.#graph.states, tokenState, ...sampling];
     const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
+  }
+
+  /** The positions of the tokens that took each route that has keys. */
+  #taken(batch: Size): readonly GraphOutput[] {
+    return this.#cached.positions.flatMap((node, i): GraphOutput[] => {
+      const { axis } = this.#cached.axes[i]!;
+      if (!node) return [];
+      const packing = { axis, batchDim: 0, tokenDim: 1 };
+      return [{ name: takenName(i), role: "observe", node, shape: [batch, axisSize(axis)], packing }];
+    });
   }
 
   /** The row counts of all axes in one value: the caller reads one buffer faster than several. */

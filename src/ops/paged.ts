@@ -42,8 +42,7 @@ export const paging: Pick<OpTable, "paged_append" | "paged_keys" | "paged_attent
       const rowOf = poolRow(at(inputs, 2), page);
       const out = tensor("u32", [starts.at(-1)!]);
       for (let b = 0; b + 1 < starts.length; b++)
-        for (let row = starts[b]!; row < starts[b + 1]!; row++)
-          out.data[row] = rowOf(b, counts[b]! + row - starts[b]!);
+        for (let row = starts[b]!; row < starts[b + 1]!; row++) out.data[row] = rowOf(b, counts[b]! + row - starts[b]!);
       return [out];
     },
     rows: null,

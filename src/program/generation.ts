@@ -34,6 +34,8 @@ export interface Generation {
   readonly axes: readonly GenerationAxis[];
   /** Attention layers, in order of computation. */
   readonly layers: readonly GenerationLayer[];
+  /** Of a generation whose caches lie in pages; then the states and inputs below are by slot. Not in its text. */
+  readonly pages?: PagedGeneration;
   /** Observed choices of entries for each token, such as of experts. Of a compiled model: its text leaves them out. */
   readonly choices?: readonly GenerationChoice[];
 }
@@ -66,6 +68,38 @@ export interface GenerationLayer {
   readonly axis: string;
   /** Bytes that a token's keys and values take in the caches. */
   readonly bytes: number;
+}
+
+/**
+ * Caches in pages: the host gives pages of pools to sequences, and a slot to each, in which the programs keep what is
+ * of a sequence. A run is of any sequences, in any order.
+ */
+export interface PagedGeneration {
+  /** Rows of a page. */
+  readonly page: number;
+  /** The axis of slots, and the input u32[B] with the slot of each sequence of a run. */
+  readonly slots: { readonly axis: string; readonly input: string };
+  /** State u32[slots] with the token chosen last. */
+  readonly token: string;
+  /** State u32[slots, words]: the set of tokens that a text has. */
+  readonly seen: string;
+  /** Result f32[B, tokens, vocabulary] of `prompt`: logits of every token read. */
+  readonly allLogits: string;
+  /** For each of the generation's `axes`. */
+  readonly axes: readonly PagedAxis[];
+}
+
+export interface PagedAxis {
+  /** State u32[slots]: the rows of each sequence. */
+  readonly counts: string;
+  /** The axis of the pool's rows, a multiple of `page`; null where no attention has keys on the axis. */
+  readonly pool: string | null;
+  /** The axis of the pages of a sequence, and the input u32[B, pages]; null where `pool` is. */
+  readonly pages: { readonly axis: string; readonly input: string } | null;
+  /** Result u32[B, rows] of `prompt` with the positions of the tokens that took the route; null where `pool` is, and of all tokens. */
+  readonly taken: string | null;
+  /** States along the pool, and the bytes of a row of each. */
+  readonly states: readonly { readonly name: string; readonly bytes: number }[];
 }
 
 export interface GenerationChoice {
@@ -136,7 +170,7 @@ export function parseGeneration(text: string): Generation {
 
 /** Prints a generation. Equal generations give equal text. */
 export function printGeneration(generation: Generation): string {
-  const { prompt, step, choices: _, ...rest } = generation;
+  const { prompt, step, choices: _, pages: __, ...rest } = generation;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`);
   const programs = [`"prompt": ${printProgram(prompt).trim()}`, `"step": ${printProgram(step).trim()}`];
   return `{\n${[...fields, ...programs].join(",\n")}\n}\n`;

@@ -172,6 +172,13 @@ export class Session {
     );
   }
 
+  /** Calls `body` in its turn, before the runs that follow, with the buffer of each state. */
+  onStates(body: (device: Device, buffer: (state: string) => GPUBuffer) => void): Promise<void> {
+    const slots = new Map(this.program.states.map((s) => [s.name, s.slot]));
+    const bufferOf = (state: string): GPUBuffer => this.#buffers.buffer(slots.get(state) ?? bug(`no state ${state}`));
+    return this.#queue.next(async () => this.#onDevice("write states", () => body(this.device, bufferOf)));
+  }
+
   /**
    * Resets the states to their initial values, except states that start as weights, with these extents of their axes;
    * other axes keep theirs. Sessions that share the states must have no run under way. Throws InputError, LimitError,

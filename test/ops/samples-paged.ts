@@ -33,7 +33,15 @@ const appends = (name: string, setting: Setting, axis: string, each: number, pag
 /** The keys of each sequence on T, of pools with their own positions or without. */
 function keys(b: Bench, each: number, page: number, held: boolean): Node<"paged_keys"> {
   const rows = (b.setting.batch ?? 1) * each * page;
-  const positions = held ? [b.data("u32", [rows], Array.from({ length: rows }, (_, i) => 3 * (i % page) + 1))] : [];
+  const positions = held
+    ? [
+        b.data(
+          "u32",
+          [rows],
+          Array.from({ length: rows }, (_, i) => 3 * (i % page) + 1),
+        ),
+      ]
+    : [];
   return b.node("paged_keys", [b.starts("T"), countsOf(b, "T"), pagesOf(b, each), ...positions], { axis: "T", page });
 }
 

@@ -1,0 +1,487 @@
+// The engine: requests join and leave at every step; prompts are read in chunks between steps; what is in flight is
+// never waited for by what could go on.
+import { flopsOf } from "../generate/flops.js";
+import { disposePlace, type Place, placeOn } from "../generate/place.js";
+import { layersOn } from "../generate/summary.js";
+import type { Generation } from "../program/generation.js";
+import { type Device, DeviceLostError, openDevice, type WeightsInput } from "../runtime/index.js";
+import { EngineClosedError, QueueFullError } from "./errors.js";
+import { CacheMemory } from "./memory.js";
+import {
+  bytesByAxis,
+  cacheLimit,
+  checkEngine,
+  checkRequest,
+  kindOf,
+  type EngineLimits,
+  type EngineOptions,
+  type Paged,
+} from "./options.js";
+import { Pace } from "./pace.js";
+import { receive } from "./receive.js";
+import { runPrompt, runStep, type Run, type Runner } from "./runs.js";
+import { Sequence } from "./sequence.js";
+import { penaltyWrite, slotWrites } from "./slots.js";
+import { editStates } from "./state-edits.js";
+import { EventStream } from "./stream.js";
+import type {
+  Engine,
+  EngineModel,
+  EngineObserver,
+  EngineRequest,
+  EngineState,
+  EngineStream,
+  RequestUse,
+} from "./types.js";
+
+/**
+ * Loads a generation whose caches lie in pages, and its weights, onto a device. Throws what `load` throws, and
+ * InputError for an invalid option.
+ */
+export async function createEngine(
+  generation: Generation,
+  device: Device,
+  weights?: WeightsInput,
+  options: EngineOptions = {},
+): Promise<Engine> {
+  const [paged, limits] = checkEngine(generation, options);
+  const memory = new CacheMemory(paged, limits.cacheMemory);
+  const place = await placeFor(paged, device, weights, limits, memory, options);
+  return new BatchEngine({ paged, limits, memory, place, weights, options });
+}
+
+const openAnother: NonNullable<EngineOptions["recover"]> = async () => ({ device: await openDevice() });
+
+/** The most steps in flight. */
+const MOST_AHEAD = 8;
+
+const placeFor = (
+  paged: Paged,
+  device: Device,
+  weights: WeightsInput | undefined,
+  { chunk, maxBatch }: EngineLimits,
+  memory: CacheMemory,
+  { seed, signal, onProgress }: EngineOptions,
+): Promise<Place> =>
+  placeOn(
+    paged,
+    device,
+    weights,
+    { chunk, ahead: MOST_AHEAD },
+    { ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) },
+    {
+      ...memory.extents,
+      [paged.pages.slots.axis]: maxBatch,
+      ...Object.fromEntries(paged.pages.axes.flatMap(({ pages }) => (pages ? [[pages.axis, 1]] : []))),
+      ...Object.fromEntries(paged.axes.flatMap(({ capacity }) => (capacity ? [[capacity, paged.pages.page]] : []))),
+    },
+  );
+
+interface Parts {
+  readonly paged: Paged;
+  readonly limits: EngineLimits;
+  readonly memory: CacheMemory;
+  readonly place: Place;
+  readonly weights: WeightsInput | undefined;
+  readonly options: EngineOptions;
+}
+
+class BatchEngine implements Engine {
+  readonly model: EngineModel;
+  readonly #limits: EngineLimits;
+  readonly #weights: WeightsInput | undefined;
+  readonly #options: EngineOptions;
+  readonly #observer: EngineObserver;
+  readonly #limit: number;
+  #paged: Paged;
+  #memory: CacheMemory;
+  #place: Place;
+  #replacement: Device | null = null;
+  /** Requests that wait for a slot, those that came first at the front. */
+  readonly #waiting: Sequence[] = [];
+  /** Texts on the device, in the order in which they got their slots. */
+  readonly #active: Sequence[] = [];
+  readonly #slots: number[];
+  readonly #flight: Run[] = [];
+  readonly #pace: Pace;
+  #lost = 0;
+  /** Devices lost without a token between. */
+  #lostInVain = 0;
+  #closing: "drain" | "close" | null = null;
+  #wake: (() => void) | null = null;
+  readonly #loop: Promise<void>;
+
+  constructor({ paged, limits, memory, place, weights, options }: Parts) {
+    [this.#paged, this.#limits, this.#memory, this.#place] = [paged, limits, memory, place];
+    [this.#weights, this.#options, this.#observer] = [weights, options, options.observer ?? {}];
+    this.#limit = cacheLimit(paged, limits.cacheMemory);
+    this.#slots = Array.from({ length: limits.maxBatch }, (_, i) => limits.maxBatch - 1 - i);
+    this.#pace = new Pace(limits.chunk);
+    const layers = layersOn(paged);
+    this.model = {
+      vocabulary: paged.vocabulary,
+      context: paged.context,
+      routes: paged.axes.map(({ path }, i) => ({ path, layers: layers[i]! })),
+      live: paged.prompt.live.map((l) => l.name),
+    };
+    this.#loop = this.#run();
+  }
+
+  submit(request: EngineRequest): EngineStream {
+    if (this.#closing) throw new EngineClosedError();
+    const { most, tables } = checkRequest(this.#paged, request, this.#limit);
+    request.signal?.throwIfAborted();
+    // Those that find a slot free do not wait.
+    if (this.#waiting.length >= this.#limits.queue + this.#slots.length)
+      throw new QueueFullError(
+        this.#waiting.length,
+        this.#pace.secondsFor(this.#waiting.length, this.#limits.maxBatch),
+      );
+    const kind = kindOf(this.#paged, request.live);
+    const abort = (): void =>
+      this.#fail(sequence, request.signal?.reason ?? new DOMException("the request was cancelled", "AbortError"));
+    const stream = new EventStream(() => this.#useOf(sequence), abort);
+    const settled = { request, most, kind, tables, ends: new Set(request.ends ?? []), began: performance.now() };
+    const { axes } = this.#paged.pages;
+    const sequence = new Sequence(
+      settled,
+      axes.length,
+      axes.map(({ taken }) => taken !== null),
+      stream,
+    );
+    request.signal?.addEventListener("abort", abort, { once: true });
+    this.#waiting.push(sequence);
+    this.#observer.queued?.();
+    this.#notify();
+    return stream;
+  }
+
+  get state(): EngineState {
+    const { held, allocated, limit } = this.#memory.bytes;
+    const used = this.#active.reduce((bytes, s) => bytes + this.#memory.bytesOf(s), 0);
+    const tokens = this.#active.reduce((sum, s) => sum + s.read, 0);
+    const dense = tokens * bytesByAxis(this.#paged).reduce((a, b) => a + b, 0);
+    const streams = (bytes: number): number => (bytes === 0 ? 0 : Math.floor((limit * this.#active.length) / bytes));
+    return {
+      active: this.#active.length,
+      queued: this.#waiting.length,
+      cache: {
+        used,
+        kept: Math.max(0, held - used),
+        free: limit - allocated + (allocated - held),
+        limit,
+        streams: { own: streams(used), dense: streams(dense) },
+      },
+      lost: this.#lost,
+    };
+  }
+
+  async drain(): Promise<void> {
+    this.#closing ??= "drain";
+    this.#notify();
+    await this.#loop;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = "close";
+    for (const sequence of [...this.#waiting, ...this.#active]) this.#fail(sequence, new EngineClosedError());
+    this.#notify();
+    await this.#loop;
+    disposePlace(this.#place);
+    this.#replacement?.destroy();
+  }
+
+  #notify(): void {
+    this.#wake?.();
+    this.#wake = null;
+  }
+
+  /** Ends a request without a finish; its memory is freed once no run in flight has it. */
+  #fail(sequence: Sequence, error: unknown): void {
+    if (sequence.over) return;
+    sequence.failure = { error };
+    sequence.stream.fail(error);
+    this.#notify();
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      try {
+        this.#clear();
+        if (this.#active.length + this.#waiting.length === 0) {
+          if (this.#closing) return;
+          await new Promise<void>((resolve) => (this.#wake = resolve));
+          continue;
+        }
+        await this.#admit();
+        await this.#submit();
+        const next = this.#flight[0];
+        if (next) await this.#receive(next);
+      } catch (error) {
+        if (error instanceof DeviceLostError) await this.#recover(error);
+        else this.#failAll(error);
+      }
+    }
+  }
+
+  /** Takes out requests that are over, once no run in flight has them. */
+  #clear(): void {
+    for (const list of [this.#waiting, this.#active])
+      for (let i = list.length - 1; i >= 0; i--) {
+        const sequence = list[i]!;
+        if (!sequence.over || sequence.inFlight > 0) continue;
+        list.splice(i, 1);
+        this.#observer.ended?.(
+          sequence.finish !== null ? "finished" : isAbort(sequence) ? "cancelled" : "failed",
+          this.#useOf(sequence),
+        );
+        if (sequence.slot !== null) this.#pace.ended(performance.now() - sequence.settled.began);
+        this.#leave(sequence);
+        sequence.stream.end();
+      }
+  }
+
+  /** Frees a text's pages and slot. */
+  #leave(sequence: Sequence): void {
+    this.#memory.release(sequence);
+    if (sequence.slot !== null) this.#slots.push(sequence.slot);
+    sequence.slot = null;
+  }
+
+  /** Gives slots to requests that wait, those that came first first. */
+  async #admit(): Promise<void> {
+    while (this.#waiting.length > 0 && this.#slots.length > 0) {
+      const sequence = this.#waiting[0]!;
+      if (sequence.over) return; // cleared in the next round
+      // Room for its first tokens, so that it is not taken in only to be sent away.
+      const { promptLogprobs } = sequence.settled.request;
+      const whole = (promptLogprobs ?? null) !== null;
+      const shared = whole ? null : this.#memory.share(sequence, sequence.settled.kind, sequence.tokens.length - 1);
+      const slot = this.#slots.pop()!;
+      this.#waiting.shift();
+      if (shared) {
+        const { prefix } = shared;
+        sequence.read = sequence.submitted = prefix.tokens;
+        sequence.rows = [...prefix.rows];
+        sequence.keptRows = [...prefix.rows];
+        sequence.kept = prefix.tokens / this.#paged.pages.page;
+        prefix.taken.forEach((own, axis) => own && sequence.taken[axis]?.push(...own));
+        if (sequence.generated === 0) sequence.cached = prefix.tokens;
+      }
+      sequence.slot = slot;
+      sequence.phase = "reading";
+      this.#active.push(sequence);
+      this.#observer.began?.(performance.now() - sequence.settled.began);
+      const { page, axes } = this.#paged.pages;
+      const copies = (shared?.copies ?? []).flatMap(({ axis, from, to, rows }) =>
+        axes[axis]!.states.map(({ name, bytes }) => ({
+          state: name,
+          from: from * page * bytes,
+          to: to * page * bytes,
+          bytes: rows * bytes,
+        })),
+      );
+      await editStates(this.#place.prompt, slotWrites(this.#paged, sequence, slot), copies);
+    }
+  }
+
+  get #runner(): Runner {
+    return { paged: this.#paged, place: this.#place, pools: this.#memory.extents, maxBatch: this.#limits.maxBatch };
+  }
+
+  /** Submits steps, and a chunk of prompts, as far as they may be in flight. */
+  async #submit(): Promise<void> {
+    const reading = this.#active.filter((s) => s.phase === "reading" && !s.over && s.submitted < s.tokens.length);
+    const ahead = this.#pace.ahead(reading.length + this.#waiting.length > 0);
+    for (let steps = this.#flight.filter((r) => r.kind === "step").length; steps < ahead; steps++) {
+      const stepped = await this.#step();
+      if (!stepped) break;
+    }
+    if (reading.length > 0 && !this.#flight.some((r) => r.kind === "prompt")) await this.#read(reading);
+  }
+
+  /** Submits a step of each kind of texts that may have one; false if there is none. */
+  async #step(): Promise<boolean> {
+    const ready = this.#active.filter(
+      (s) => s.phase === "stepping" && !s.over && s.wanted > 0 && !(s.waitsForTokens && s.stepsInFlight > 0),
+    );
+    if (ready.length === 0) return false;
+    if (!(await this.#give(ready.map((sequence) => ({ sequence, tokens: 1 }))))) return false;
+    const going = ready.filter((s) => s.phase === "stepping" && !s.over);
+    for (const kind of new Set(going.map((s) => s.settled.kind)))
+      this.#flight.push(
+        runStep(
+          this.#runner,
+          going.filter((s) => s.settled.kind === kind),
+        ),
+      );
+    return going.length > 0;
+  }
+
+  /** Submits a chunk of the texts that are being read, of those that came first. */
+  async #read(reading: readonly Sequence[]): Promise<void> {
+    const stepping = this.#active.some((s) => s.phase === "stepping");
+    let left = this.#pace.chunk(stepping);
+    const first = [...reading].sort((a, b) => a.settled.began - b.settled.began);
+    const kind = first[0]!.settled.kind;
+    const wishes: { sequence: Sequence; tokens: number }[] = [];
+    for (const sequence of first) {
+      if (left === 0 || sequence.settled.kind !== kind) break;
+      const tokens = Math.min(left, sequence.tokens.length - sequence.submitted);
+      wishes.push({ sequence, tokens });
+      left -= tokens;
+    }
+    if (!(await this.#give(wishes))) return;
+    const going = wishes.filter(({ sequence }) => sequence.phase === "reading" && !sequence.over);
+    if (going.length === 0) return;
+    const lengths = going.map(({ tokens }) => tokens);
+    this.#flight.push(
+      runPrompt(
+        this.#runner,
+        going.map(({ sequence }) => sequence),
+        lengths,
+      ),
+    );
+  }
+
+  /**
+   * Gives texts pages for so many more tokens. Where memory is short the text that came last gives up its own, and is
+   * read again later. False where a text of the wish lost its place: then nothing was given.
+   */
+  async #give(wishes: readonly { readonly sequence: Sequence; readonly tokens: number }[]): Promise<boolean> {
+    for (;;) {
+      const given = this.#memory.give(wishes);
+      if (given === "given") return true;
+      await this.#land();
+      if (given !== "none") {
+        await this.#growPools(given.grow);
+        continue;
+      }
+      this.#clear();
+      const youngest = this.#active.reduce<Sequence | null>(
+        (last, s) => (last === null || s.settled.began >= last.settled.began ? s : last),
+        null,
+      );
+      if (youngest && this.#active.length > 1) this.#preempt(youngest);
+      else await this.#evenPools();
+      return false;
+    }
+  }
+
+  /** Receives all that is in flight. */
+  async #land(): Promise<void> {
+    while (this.#flight.length > 0) await this.#receive(this.#flight[0]!);
+  }
+
+  async #growPools(pages: readonly number[]): Promise<void> {
+    const { page, axes } = this.#paged.pages;
+    await this.#place.prompt.growStates(
+      Object.fromEntries(axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, pages[i]! * page]]))),
+    );
+    this.#memory.grown(pages);
+  }
+
+  /**
+   * One text is left, and pools that others filled have taken the memory that it needs: all pools begin anew, with as
+   * many pages each, which hold any text that was taken.
+   */
+  async #evenPools(): Promise<void> {
+    for (const sequence of [...this.#active]) this.#preempt(sequence);
+    this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory, "even");
+    await this.#place.prompt.resetStates({
+      ...this.#memory.extents,
+      [this.#paged.pages.slots.axis]: this.#limits.maxBatch,
+    });
+  }
+
+  /** Takes a text's memory; it waits in front of those that came after it, and is read again. */
+  #preempt(sequence: Sequence): void {
+    this.#active.splice(this.#active.indexOf(sequence), 1);
+    this.#observer.preempted?.(sequence.read);
+    this.#leave(sequence);
+    sequence.restart();
+    const at = this.#waiting.findIndex((s) => s.settled.began > sequence.settled.began);
+    this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, sequence);
+  }
+
+  /** Waits for a run, and tells what it gave. */
+  async #receive(run: Run): Promise<void> {
+    const results = await run.results;
+    this.#flight.splice(this.#flight.indexOf(run), 1);
+    this.#lostInVain = 0;
+    const milliseconds = performance.now() - run.began;
+    const tokens = run.lengths.reduce((a, b) => a + b, 0);
+    this.#pace.ran(run, tokens);
+    this.#observer.ran?.({ kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
+    const context = Math.min(this.#paged.context ?? Infinity, this.#limit);
+    const changed = receive(run, results, { paged: this.#paged, model: this.model, observer: this.#observer, context });
+    for (const sequence of changed) this.#memory.keep(sequence);
+    const writes = changed.flatMap((s) => penaltyWrite(this.#paged, s) ?? []);
+    if (writes.length > 0) await editStates(this.#place.prompt, writes);
+  }
+
+  /** Goes on with another device: every text is read again. */
+  async #recover(lost: DeviceLostError): Promise<void> {
+    this.#lost++;
+    this.#observer.deviceLost?.();
+    await Promise.allSettled(this.#flight.map((r) => r.results));
+    this.#flight.length = 0;
+    for (const sequence of [...this.#active].reverse()) this.#preempt(sequence);
+    const recover = this.#options.recover === undefined ? openAnother : this.#options.recover;
+    if (!recover || ++this.#lostInVain > 2) return this.#failAll(lost);
+    try {
+      const { device, generation } = await recover(lost);
+      disposePlace(this.#place);
+      this.#replacement?.destroy();
+      this.#replacement = device;
+      if (generation) this.#paged = checkEngine(generation, this.#options)[0];
+      this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory);
+      this.#place = await placeFor(this.#paged, device, this.#weights, this.#limits, this.#memory, this.#options);
+    } catch (error) {
+      this.#failAll(error instanceof DeviceLostError ? error : new AggregateError([lost, error], lost.message));
+    }
+  }
+
+  #failAll(error: unknown): void {
+    for (const run of this.#flight) for (const s of run.sequences) s.inFlight = s.stepsInFlight = 0;
+    this.#flight.length = 0;
+    for (const sequence of [...this.#active, ...this.#waiting]) this.#fail(sequence, error);
+  }
+
+  #useOf(sequence: Sequence): RequestUse {
+    const { axes, sequenceAxis, batchAxis, step } = this.#paged;
+    const bytes = bytesByAxis(this.#paged);
+    const [read] = sequence.rows;
+    const work = (dense: boolean): number => {
+      if (read === 0) return 0;
+      const rowsOn = (i: number): number => (dense ? read! : sequence.rows[i]!);
+      return flopsOf(
+        step,
+        {
+          rows: new Map([
+            ...axes.map(({ axis }, i) => [axis, rowsOn(i)] as const),
+            [sequenceAxis, sequence.generated + 1],
+          ]),
+          extents: new Map([
+            ...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, Math.ceil(rowsOn(i) / 2)] as const])),
+            [batchAxis, 1],
+          ]),
+        },
+        { dense },
+      );
+    };
+    const bytesOf = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), 0);
+    return {
+      promptTokens: sequence.promptLength,
+      cachedTokens: sequence.cached,
+      generatedTokens: sequence.generated,
+      routes: [...sequence.rows],
+      flops: { own: work(false), dense: work(true) },
+      cache: { own: bytesOf((i) => sequence.rows[i]!), dense: bytesOf(() => read!) },
+    };
+  }
+}
+
+const isAbort = ({ failure, settled }: Sequence): boolean =>
+  settled.request.signal?.aborted === true ||
+  (failure !== null && failure.error instanceof Error && failure.error.name === "AbortError");

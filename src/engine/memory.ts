@@ -1,0 +1,188 @@
+// The memory of caches: pools of pages by axis, which grow up to a limit of bytes in all, and pages that are given to
+// texts or kept for texts to come.
+import { bytesByAxis, type Paged } from "./options.js";
+import { PagePool } from "./pool.js";
+import { Prefixes, type PrefixRows } from "./prefixes.js";
+import type { Sequence } from "./sequence.js";
+
+/** How much larger than needed a pool becomes. */
+const GROWTH = 1.5;
+/** Pages of every pool at first, where the limit allows. */
+const FIRST_PAGES = 8;
+
+/** Rows of a pool to copy: those of a page that texts share, for one that adds to them. */
+export interface PageCopy {
+  readonly axis: number;
+  readonly from: number;
+  readonly to: number;
+  readonly rows: number;
+}
+
+/** What became of a wish for pages. grow: the pools must grow to so many pages by axis first. none: memory is short. */
+export type Given = "given" | "none" | { readonly grow: readonly number[] };
+
+export class CacheMemory {
+  readonly #paged: Paged;
+  readonly #limit: number;
+  /** By axis; null without a pool. */
+  readonly #pools: readonly (PagePool | null)[];
+  /** By axis, bytes of a page. */
+  readonly #bytes: readonly number[];
+  readonly prefixes: Prefixes;
+
+  /** `pools`: small at first, or even: each with as many pages as the limit allows. */
+  constructor(paged: Paged, limit: number, pools: "small" | "even" = "small") {
+    this.#paged = paged;
+    this.#limit = limit;
+    const { page, axes } = paged.pages;
+    this.#bytes = bytesByAxis(paged).map((bytes) => bytes * page);
+    const all = this.#bytes.reduce((a, b) => a + b, 0);
+    const most = Math.max(1, Math.floor(limit / Math.max(1, all)));
+    const first = pools === "even" ? most : Math.min(FIRST_PAGES, most);
+    this.#pools = axes.map(({ pool }) => (pool === null ? null : new PagePool(first)));
+    this.prefixes = new Prefixes(page, {
+      hold: (axis, p) => this.#pools[axis]!.hold(p),
+      release: (axis, p) => this.#pools[axis]!.release(p),
+    });
+  }
+
+  /** Extents of the pools' axes. */
+  get extents(): Readonly<Record<string, number>> {
+    const { page, axes } = this.#paged.pages;
+    return Object.fromEntries(
+      axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, this.#pools[i]!.size * page]])),
+    );
+  }
+
+  get bytes(): { readonly allocated: number; readonly held: number; readonly limit: number } {
+    const sum = (pages: (pool: PagePool) => number): number =>
+      this.#pools.reduce((bytes, pool, i) => bytes + (pool ? pages(pool) * this.#bytes[i]! : 0), 0);
+    return { allocated: sum((p) => p.size), held: sum((p) => p.size - p.free), limit: this.#limit };
+  }
+
+  /** Bytes of the pages of a text. */
+  bytesOf({ pages }: Pick<Sequence, "pages">): number {
+    return pages.reduce((bytes, own, i) => bytes + own.length * this.#bytes[i]!, 0);
+  }
+
+  /** Gives texts the pages for so many more tokens each, whatever routes they take; all of them or none. */
+  give(wishes: readonly { readonly sequence: Sequence; readonly tokens: number }[]): Given {
+    const { page } = this.#paged.pages;
+    const missing = this.#pools.map((pool, axis) => {
+      if (!pool) return 0;
+      let pages = 0;
+      for (const { sequence, tokens } of wishes) {
+        const rows = sequence.rows[axis]! + sequence.inFlight + tokens;
+        pages += Math.max(0, Math.ceil(rows / page) - sequence.pages[axis]!.length);
+      }
+      return pages;
+    });
+    const short = this.#shortage(missing);
+    if (short) return this.#growth(short) ?? "none";
+    for (const { sequence, tokens } of wishes)
+      this.#pools.forEach((pool, axis) => {
+        if (!pool) return;
+        const [own, rows] = [sequence.pages[axis]!, sequence.rows[axis]! + sequence.inFlight + tokens];
+        while (own.length < Math.ceil(rows / page)) own.push(pool.take()!); // counted above
+      });
+    return "given";
+  }
+
+  /** Gives up prefixes for as many free pages; returns the pages that are then still missing, null if none is. */
+  #shortage(missing: readonly number[]): readonly number[] | null {
+    let short = false;
+    const left = missing.map((pages, axis) => {
+      const pool = this.#pools[axis];
+      if (!pool) return 0;
+      // A pool that may still grow does so before it forgets.
+      while (pool.free < pages && !this.#mayGrow(axis, pages - pool.free) && this.prefixes.giveUp(axis));
+      const lacking = Math.max(0, pages - pool.free);
+      if (lacking > 0) short = true;
+      return lacking;
+    });
+    return short ? left : null;
+  }
+
+  #mayGrow(axis: number, pages: number): boolean {
+    const { allocated } = this.bytes;
+    return allocated + pages * this.#bytes[axis]! <= this.#limit;
+  }
+
+  /** Pages of each pool with so many more, and some in advance; null where the limit allows no such pools. */
+  #growth(lacking: readonly number[]): { readonly grow: readonly number[] } | null {
+    const sizes = this.#pools.map((pool, i) => (pool?.size ?? 0) + lacking[i]!);
+    const bytesOf = (pages: readonly number[]): number => pages.reduce((sum, n, i) => sum + n * this.#bytes[i]!, 0);
+    let left = this.#limit - bytesOf(sizes);
+    if (left < 0) return null;
+    const grow = sizes.map((pages, i) => {
+      if (lacking[i] === 0) return pages;
+      const more = Math.min(Math.ceil(pages * GROWTH) - pages, Math.floor(left / this.#bytes[i]! / 2));
+      left -= more * this.#bytes[i]!;
+      return pages + more;
+    });
+    return { grow };
+  }
+
+  /** After the states have grown so. */
+  grown(pages: readonly number[]): void {
+    this.#pools.forEach((pool, i) => pool?.grow(pages[i]!));
+  }
+
+  /**
+   * Gives a text that has nothing yet the rows of the longest prefix that is known, of at most `most` tokens. Returns the
+   * prefix and the rows to copy; null where there is none, or no page for a copy.
+   */
+  share(
+    sequence: Sequence,
+    kind: string,
+    most: number,
+  ): { readonly prefix: PrefixRows; readonly copies: readonly PageCopy[] } | null {
+    const prefix = this.prefixes.find(kind, sequence.tokens, most);
+    if (!prefix) return null;
+    const { page } = this.#paged.pages;
+    const copies: PageCopy[] = [];
+    // Held first, so that making room for a copy does not free them.
+    prefix.pages.forEach((pages, axis) => pages.forEach((p) => this.#pools[axis]!.hold(p)));
+    const shared = prefix.pages.map((pages) => [...pages]);
+    for (const [axis, pages] of shared.entries()) {
+      const rows = prefix.rows[axis]! % page;
+      const pool = this.#pools[axis];
+      if (!pool || rows === 0) continue;
+      const from = pages.at(-1)!;
+      while (pool.free === 0 && this.prefixes.giveUp(axis));
+      const to = pool.take();
+      if (to === null) {
+        shared.forEach((own, a) => own.forEach((p) => this.#pools[a]!.release(p)));
+        return null;
+      }
+      pages[pages.length - 1] = to;
+      pool.release(from);
+      copies.push({ axis, from, to, rows });
+    }
+    shared.forEach((pages, axis) => sequence.pages[axis]!.push(...pages));
+    return { prefix, copies };
+  }
+
+  /** Keeps the blocks of a text that have been read since it was last asked, for texts that begin alike. */
+  keep(sequence: Sequence): void {
+    const { page } = this.#paged.pages;
+    for (; (sequence.kept + 1) * page <= sequence.read; sequence.kept++) {
+      const [from, to] = [sequence.kept * page, (sequence.kept + 1) * page];
+      const taken = sequence.taken.map((own) => own && own.filter((position) => position >= from && position < to));
+      const before = sequence.keptRows;
+      const rows = sequence.rows.map((all, axis) =>
+        axis === 0 ? to : taken[axis] ? before[axis]! + taken[axis].length : to === sequence.read ? all : before[axis]!,
+      );
+      this.prefixes.keep(sequence.settled.kind, sequence.tokens, from, { before, rows, pages: sequence.pages, taken });
+      sequence.keptRows = rows;
+    }
+  }
+
+  /** Takes the pages of a text back. */
+  release(sequence: Sequence): void {
+    sequence.pages.forEach((own, axis) => {
+      for (const page of own) this.#pools[axis]!.release(page);
+      own.length = 0;
+    });
+  }
+}

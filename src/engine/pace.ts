@@ -1,0 +1,61 @@
+// How much is submitted at once: steps ahead of their answers, and tokens of a prompt between steps.
+import type { Run } from "./runs.js";
+
+/** Steps are submitted ahead for about so many milliseconds, so that the device does not wait for the host. */
+const AHEAD = 40;
+const MOST_AHEAD = 8;
+/** A chunk of prompts takes about as long as so many steps. */
+const STEPS_A_CHUNK = 1;
+const LEAST_CHUNK = 16;
+/** Weight of a new measurement. */
+const NEW = 0.2;
+
+const mixed = (old: number | null, now: number): number => (old === null ? now : old + NEW * (now - old));
+
+export class Pace {
+  readonly #chunk: number;
+  /** Milliseconds of a step, of a token of a prompt, and from one answer to the next for a whole request. */
+  #step: number | null = null;
+  #promptToken: number | null = null;
+  #request: number | null = null;
+  #answered = 0;
+
+  constructor(chunk: number) {
+    this.#chunk = chunk;
+  }
+
+  /** The most steps in flight. `hurry`: prompts wait, which are read behind them. */
+  ahead(hurry: boolean): number {
+    if (this.#step === null) return 1;
+    const wanted = Math.ceil(AHEAD / Math.max(0.1, this.#step));
+    return Math.max(hurry ? 1 : 2, Math.min(MOST_AHEAD, hurry ? wanted >> 1 : wanted));
+  }
+
+  /** Tokens of prompts in the next run. `others`: texts are being generated, which wait for it. */
+  chunk(others: boolean): number {
+    if (!others || this.#step === null || this.#promptToken === null) return this.#chunk;
+    const tokens = (STEPS_A_CHUNK * this.#step) / Math.max(1e-3, this.#promptToken);
+    const whole = LEAST_CHUNK * Math.floor(tokens / LEAST_CHUNK);
+    return Math.max(1, Math.min(this.#chunk, Math.max(LEAST_CHUNK, whole)));
+  }
+
+  /** Records an answered run. */
+  ran({ kind, began }: Run, tokens: number): void {
+    const now = performance.now();
+    // A run that was submitted behind others began when they ended.
+    const milliseconds = now - Math.max(began, this.#answered);
+    this.#answered = now;
+    if (kind === "step") this.#step = mixed(this.#step, milliseconds);
+    else if (tokens > 0) this.#promptToken = mixed(this.#promptToken, milliseconds / tokens);
+  }
+
+  /** Records how long a request was on the device. */
+  ended(milliseconds: number): void {
+    this.#request = mixed(this.#request, milliseconds);
+  }
+
+  /** Seconds until so many waiting requests will have begun, at least 1. */
+  secondsFor(waiting: number, batch: number): number {
+    return Math.max(1, Math.min(600, Math.ceil(((this.#request ?? 1000) * waiting) / batch / 1000)));
+  }
+}

@@ -1,0 +1,167 @@
+// Texts that were read: a tree of blocks of tokens, each with the pages that hold its keys and values. The causal rule
+// makes the routes of a prefix final, so another text that begins alike reads only what follows.
+
+/** Rows of the caches at the end of a text's first tokens, and the pages that hold them, by axis. */
+export interface PrefixRows {
+  readonly tokens: number;
+  /** By axis, rows so far. */
+  readonly rows: readonly number[];
+  /** By axis, pages so far; the last may be partly filled, with rows of a longer text behind. */
+  readonly pages: readonly (readonly number[])[];
+  /** By axis, the positions of the tokens that took it; null for an axis that keeps none. */
+  readonly taken: readonly (readonly number[] | null)[];
+}
+
+interface Block {
+  readonly kind: string;
+  readonly parent: Block | null;
+  /** The blocks after the same tokens, by their own: it is one of them. */
+  readonly siblings: Map<string, Block>;
+  readonly key: string;
+  readonly children: Map<string, Block>;
+  /** By axis, rows at the end of the block. */
+  readonly rows: readonly number[];
+  /** By axis, pages with rows of the block, the first of them also with rows before it: [its place in the text, page]. */
+  readonly pages: readonly (readonly (readonly [number, number])[])[];
+  /** By axis, positions of the block's tokens that took it. */
+  readonly taken: readonly (readonly number[] | null)[];
+}
+
+export class Prefixes {
+  readonly #page: number;
+  /** Blocks from the one used longest ago; a block is used whenever one behind it is. */
+  readonly #blocks = new Set<Block>();
+  readonly #roots = new Map<string, Map<string, Block>>();
+  readonly #hold: (axis: number, page: number) => void;
+  readonly #release: (axis: number, page: number) => boolean;
+
+  /** `page`: tokens of a block, and rows of a page. */
+  constructor(
+    page: number,
+    pages: { hold(axis: number, page: number): void; release(axis: number, page: number): boolean },
+  ) {
+    this.#page = page;
+    this.#hold = (axis, p) => pages.hold(axis, p);
+    this.#release = (axis, p) => pages.release(axis, p);
+  }
+
+  get size(): number {
+    return this.#blocks.size;
+  }
+
+  /**
+   * The longest known prefix of `tokens`, of at most `most` tokens; null if there is none. `kind`: texts of another kind
+   * share nothing, for they were read with other live parameters.
+   */
+  find(kind: string, tokens: ArrayLike<number>, most: number): PrefixRows | null {
+    const path: Block[] = [];
+    let children = this.#roots.get(kind);
+    for (let at = 0; at + this.#page <= most; at += this.#page) {
+      const next = children?.get(keyOf(tokens, at, this.#page));
+      if (!next) break;
+      path.push(next);
+      children = next.children;
+    }
+    const last = path.at(-1);
+    if (!last) return null;
+    this.#use(last);
+    return {
+      tokens: path.length * this.#page,
+      rows: last.rows,
+      pages: last.rows.map((_, axis) => {
+        const pages: number[] = [];
+        for (const block of path) for (const [at, page] of block.pages[axis]!) pages[at] = page;
+        return pages;
+      }),
+      taken: last.taken.map((own, axis) => own && path.flatMap((block) => block.taken[axis] ?? [])),
+    };
+  }
+
+  /**
+   * Keeps the block of tokens that begins at `at`, a multiple of a block, and ends with these rows; the blocks before it
+   * must be kept. Its pages are held. Of two equal blocks the first stays.
+   */
+  keep(
+    kind: string,
+    tokens: ArrayLike<number>,
+    at: number,
+    block: {
+      readonly before: readonly number[];
+      readonly rows: readonly number[];
+      readonly pages: readonly (readonly number[])[];
+      readonly taken: readonly (readonly number[] | null)[];
+    },
+  ): void {
+    let parent: Block | null = null;
+    let children = this.#roots.get(kind);
+    if (!children) {
+      if (at > 0) return;
+      this.#roots.set(kind, (children = new Map()));
+    }
+    for (let from = 0; from < at; from += this.#page) {
+      parent = children.get(keyOf(tokens, from, this.#page)) ?? null;
+      if (!parent) return; // it was given up
+      children = parent.children;
+    }
+    const key = keyOf(tokens, at, this.#page);
+    const known = children.get(key);
+    if (known) {
+      this.#use(known);
+      return;
+    }
+    const pages = block.rows.map((end, axis) => {
+      const first = Math.floor(block.before[axis]! / this.#page);
+      return block.pages[axis]!.slice(first, Math.ceil(end / this.#page)).map((page, i): readonly [number, number] => [
+        first + i,
+        page,
+      ]);
+    });
+    const { rows, taken } = block;
+    const made: Block = { kind, parent, siblings: children, key, children: new Map(), rows, pages, taken };
+    pages.forEach((own, axis) => own.forEach(([, page]) => this.#hold(axis, page)));
+    children.set(key, made);
+    this.#use(made);
+  }
+
+  /** Gives up blocks that nothing lies behind, from the one used longest ago, until a page of the axis is free. */
+  giveUp(axis: number): boolean {
+    for (const block of this.#blocks) {
+      if (block.children.size > 0) continue;
+      if (this.#drop(block, axis)) return true;
+    }
+    return false;
+  }
+
+  /** Gives up all. */
+  clear(): void {
+    for (const { pages } of this.#blocks) pages.forEach((own, axis) => own.forEach(([, p]) => this.#release(axis, p)));
+    this.#blocks.clear();
+    this.#roots.clear();
+  }
+
+  /** Whether a page of the axis is free after it. */
+  #drop(block: Block, axis: number): boolean {
+    this.#blocks.delete(block);
+    block.siblings.delete(block.key);
+    if (block.parent === null && block.siblings.size === 0) this.#roots.delete(block.kind);
+    let freed = false;
+    block.pages.forEach((own, a) => {
+      for (const [, page] of own) if (this.#release(a, page) && a === axis) freed = true;
+    });
+    return freed;
+  }
+
+  /** Marks a block and those before it as used last; a block stays older than the one before it. */
+  #use(block: Block): void {
+    for (let at: Block | null = block; at; at = at.parent) {
+      this.#blocks.delete(at);
+      this.#blocks.add(at);
+    }
+  }
+}
+
+const keyOf = (tokens: ArrayLike<number>, from: number, count: number): string => {
+  let key = "";
+  for (let i = from; i < from + count; i++) key += `${tokens[i]},`;
+  return key;
+};

@@ -1,0 +1,132 @@
+// The text of one request while the engine works on it: its tokens, how many of them are read, and where its rows lie.
+import type { Finish } from "../generate/index.js";
+import type { SamplingTables } from "../generate/options.js";
+import type { EventStream } from "./stream.js";
+import type { EngineRequest, EngineToken, PromptRead, Scored } from "./types.js";
+
+/** The parts of a request that the engine looks at with every run. */
+export interface Settled {
+  readonly request: EngineRequest;
+  /** The most tokens to generate, within the context and the cache. */
+  readonly most: number;
+  /** Requests of one kind may share runs and prefixes: those with the same live parameters. */
+  readonly kind: string;
+  readonly ends: ReadonlySet<number>;
+  /** Its row of the tables of sampling. */
+  readonly tables: SamplingTables;
+  /** When it was taken, in milliseconds. */
+  readonly began: number;
+}
+
+export class Sequence {
+  readonly settled: Settled;
+  readonly stream: EventStream;
+  /** Prompt and generated tokens. */
+  readonly tokens: number[];
+  readonly promptLength: number;
+  /** waiting: nothing of it is on the device. reading: chunks of its tokens are. stepping: steps add to it. */
+  phase: "waiting" | "reading" | "stepping" = "waiting";
+  /** While reading: of `tokens`, those in the cache or in a run. */
+  submitted = 0;
+  /** Of `tokens`, those that answered runs have read. */
+  read = 0;
+  /** By axis, rows after the last answered run. */
+  rows: number[];
+  /** By axis, the pages with its rows, and some for those to come. */
+  readonly pages: number[][];
+  /** By axis, the positions of the tokens that took it; null for an axis that keeps none. */
+  readonly taken: (number[] | null)[];
+  /** Where it keeps what is of it on the device; null while it waits. */
+  slot: number | null = null;
+  /** Tokens of it that runs in flight read. */
+  inFlight = 0;
+  /** Steps in flight, whose tokens are not known yet. */
+  stepsInFlight = 0;
+  /** Tokens of the prompt that were found in the cache when it was first read. */
+  cached = 0;
+  /** Blocks of `tokens` that are kept as prefixes. */
+  kept = 0;
+  /** Rows at the end of the last kept block, by axis. */
+  keptRows: number[];
+  finish: Finish | null = null;
+  /** Why it ends without a finish. */
+  failure: { readonly error: unknown } | null = null;
+  #promptTold = false;
+  readonly #promptScores: (Scored | null)[] = [null];
+  /** When its last token was told. */
+  lastTold: number;
+
+  constructor(settled: Settled, axes: number, keepsPositions: readonly boolean[], stream: EventStream) {
+    this.settled = settled;
+    this.stream = stream;
+    this.tokens = Array.from(settled.request.prompt);
+    this.promptLength = this.tokens.length;
+    this.rows = new Array<number>(axes).fill(0);
+    this.keptRows = [...this.rows];
+    this.pages = Array.from({ length: axes }, () => []);
+    this.taken = keepsPositions.map((keeps) => (keeps ? [] : null));
+    this.lastTold = settled.began;
+  }
+
+  get generated(): number {
+    return this.tokens.length - this.promptLength;
+  }
+  get over(): boolean {
+    return this.finish !== null || this.failure !== null;
+  }
+  /** Tokens that are asked for and not submitted. */
+  get wanted(): number {
+    return this.settled.most - this.generated - this.stepsInFlight;
+  }
+  /** Whether a step reads what the step before it chose, so that none may be submitted before that is known. */
+  get waitsForTokens(): boolean {
+    const { presencePenalty = 0, frequencyPenalty = 0 } = this.settled.request.sampling ?? {};
+    return presencePenalty !== 0 || frequencyPenalty !== 0;
+  }
+
+  /** Forgets all that is on the device: everything is read again. */
+  restart(): void {
+    this.submitted = this.read = this.inFlight = this.stepsInFlight = this.kept = 0;
+    this.rows = this.rows.map(() => 0);
+    this.keptRows = [...this.rows];
+    for (const own of this.pages) own.length = 0;
+    for (const own of this.taken) if (own) own.length = 0;
+    this.slot = null;
+    this.phase = "waiting";
+  }
+
+  /** Scores of tokens of the prompt, in order. Those that come again are ignored. */
+  scorePrompt(at: number, score: Scored): void {
+    if (at === this.#promptScores.length && at < this.promptLength) this.#promptScores.push(score);
+  }
+
+  /** Tells that the prompt was read, once. `routes`: for each token, whether it took each axis. */
+  tellPrompt(routes: PromptRead["routes"]): void {
+    if (this.#promptTold) return;
+    this.#promptTold = true;
+    const { promptLogprobs, promptRoutes } = this.settled.request;
+    this.stream.push({
+      kind: "prompt",
+      tokens: this.promptLength,
+      cached: this.cached,
+      scores: (promptLogprobs ?? null) === null ? null : this.#promptScores,
+      routes: promptRoutes ? routes : null,
+    });
+  }
+
+  /** Adds a chosen token, tells it, and says why the text ends with it, if it does. */
+  add(token: number, told: Pick<EngineToken, "score" | "depth" | "routes">, context: number): void {
+    const { request, most, ends } = this.settled;
+    const index = this.tokens.push(token) - 1 - this.promptLength;
+    this.finish = ends.has(token)
+      ? "end"
+      : request.until?.(token)
+        ? "stop"
+        : index + 1 < most
+          ? null
+          : most < request.maxTokens && this.tokens.length > context
+            ? "context"
+            : "length";
+    this.stream.push({ kind: "token", index, token, ...told, finish: this.finish });
+  }
+}

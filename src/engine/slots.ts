@@ -1,0 +1,60 @@
+// What the programs keep of a text in its slot: written when the text gets the slot.
+import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
+import type { Paged } from "./options.js";
+import type { Sequence } from "./sequence.js";
+import type { Write } from "./state-edits.js";
+
+/** The writes that make a slot that of a text, whose first tokens are in the cache already. */
+export function slotWrites(paged: Paged, sequence: Sequence, slot: number): readonly Write[] {
+  const { sampling, vocabulary, pages } = paged;
+  const { tables } = sequence.settled;
+  const words = seenWords(vocabulary);
+  const seen = new Uint32Array(words);
+  // Runs mark what they read. A penalty is for tokens of the whole text.
+  for (const token of sequence.tokens.slice(0, sequence.read)) seen[token >>> 5]! |= 1 << (token & 31);
+  const bias = biasOf(sequence, vocabulary);
+  const settings = tables.settings.slice();
+  if (bias) settings[SAMPLING_COLUMNS.indexOf("biased")] = 1;
+  return [
+    { state: sampling.settings, element: slot * SAMPLING_COLUMNS.length, data: settings },
+    { state: sampling.seeds, element: slot * 2, data: tables.seeds },
+    ...(bias ? [{ state: sampling.bias, element: slot * vocabulary, data: bias }] : []),
+    { state: pages.seen, element: slot * words, data: seen },
+    ...pages.axes.map(({ counts }, axis) => ({
+      state: counts,
+      element: slot,
+      data: Uint32Array.of(sequence.rows[axis]!),
+    })),
+  ];
+}
+
+/** Biases of a text with those of its penalties; null where it has none. */
+function biasOf(sequence: Sequence, vocabulary: number): Float32Array | null {
+  const { bias } = sequence.settled.tables;
+  if (!sequence.waitsForTokens) return bias;
+  const all = bias?.slice() ?? new Float32Array(vocabulary);
+  for (const token of new Set(sequence.tokens.slice(sequence.promptLength)))
+    all[token] = (bias?.[token] ?? 0) - penaltyOf(sequence, token);
+  return all;
+}
+
+/** The write that brings the penalty of the token chosen last up to date; null where there is none. */
+export function penaltyWrite(paged: Paged, sequence: Sequence): Write | null {
+  const { slot } = sequence;
+  if (!sequence.waitsForTokens || slot === null) return null;
+  const token = sequence.tokens.at(-1)!;
+  const { bias } = sequence.settled.tables;
+  const value = (bias?.[token] ?? 0) - penaltyOf(sequence, token);
+  return { state: paged.sampling.bias, element: slot * paged.vocabulary + token, data: Float32Array.of(value) };
+}
+
+/** What penalties take from the logit of a token that the generated text has. */
+function penaltyOf({ tokens, promptLength, settled }: Sequence, token: number): number {
+  const { presencePenalty = 0, frequencyPenalty = 0 } = settled.request.sampling ?? {};
+  let times = 0;
+  for (let at = promptLength; at < tokens.length; at++) if (tokens[at] === token) times++;
+  return times === 0 ? 0 : presencePenalty + times * frequencyPenalty;
+}
+
+/** Whether a text takes the token of the largest logit, as it came. */
+export const isGreedy = ({ settled, waitsForTokens }: Sequence): boolean => !waitsForTokens && settled.tables.greedy;
