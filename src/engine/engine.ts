@@ -1,14 +1,13 @@
 // The engine: requests join and leave at every step; prompts are read in chunks between steps; what is in flight is
 // never waited for by what could go on.
-import { flopsOf } from "../generate/flops.js";
-import { disposePlace, type Place, placeOn } from "../generate/place.js";
+import { disposePlace, type Place } from "../generate/place.js";
 import { layersOn } from "../generate/summary.js";
 import type { Generation } from "../program/generation.js";
-import { type Device, DeviceLostError, openDevice, type WeightsInput } from "../runtime/index.js";
+import { type Device, DeviceLostError, type WeightsInput } from "../runtime/index.js";
 import { EngineClosedError, QueueFullError } from "./errors.js";
+import { join } from "./join.js";
 import { CacheMemory } from "./memory.js";
 import {
-  bytesByAxis,
   cacheLimit,
   checkEngine,
   checkRequest,
@@ -18,21 +17,15 @@ import {
   type Paged,
 } from "./options.js";
 import { Pace } from "./pace.js";
+import { growPools, openAnother, placeFor, resetPools } from "./place.js";
 import { receive } from "./receive.js";
 import { runPrompt, runStep, type Run, type Runner } from "./runs.js";
 import { Sequence } from "./sequence.js";
-import { penaltyWrite, slotWrites } from "./slots.js";
+import { penaltyWrite } from "./slots.js";
 import { editStates } from "./state-edits.js";
 import { EventStream } from "./stream.js";
-import type {
-  Engine,
-  EngineModel,
-  EngineObserver,
-  EngineRequest,
-  EngineState,
-  EngineStream,
-  RequestUse,
-} from "./types.js";
+import { stateOf, useOf } from "./use.js";
+import type { Engine, EngineModel, EngineObserver, EngineRequest, EngineState, EngineStream } from "./types.js";
 
 /**
  * Loads a generation whose caches lie in pages, and its weights, onto a device. Throws what `load` throws, and
@@ -49,33 +42,6 @@ export async function createEngine(
   const place = await placeFor(paged, device, weights, limits, memory, options);
   return new BatchEngine({ paged, limits, memory, place, weights, options });
 }
-
-const openAnother: NonNullable<EngineOptions["recover"]> = async () => ({ device: await openDevice() });
-
-/** The most steps in flight. */
-const MOST_AHEAD = 8;
-
-const placeFor = (
-  paged: Paged,
-  device: Device,
-  weights: WeightsInput | undefined,
-  { chunk, maxBatch }: EngineLimits,
-  memory: CacheMemory,
-  { seed, signal, onProgress }: EngineOptions,
-): Promise<Place> =>
-  placeOn(
-    paged,
-    device,
-    weights,
-    { chunk, ahead: MOST_AHEAD },
-    { ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) },
-    {
-      ...memory.extents,
-      [paged.pages.slots.axis]: maxBatch,
-      ...Object.fromEntries(paged.pages.axes.flatMap(({ pages }) => (pages ? [[pages.axis, 1]] : []))),
-      ...Object.fromEntries(paged.axes.flatMap(({ capacity }) => (capacity ? [[capacity, paged.pages.page]] : []))),
-    },
-  );
 
 interface Parts {
   readonly paged: Paged;
@@ -103,6 +69,8 @@ class BatchEngine implements Engine {
   readonly #active: Sequence[] = [];
   readonly #slots: number[];
   readonly #flight: Run[] = [];
+  /** Whether a text gave up its memory for others: none begins until one of them has ended. */
+  #short = false;
   readonly #pace: Pace;
   #lost = 0;
   /** Devices lost without a token between. */
@@ -140,8 +108,10 @@ class BatchEngine implements Engine {
     const kind = kindOf(this.#paged, request.live);
     const abort = (): void =>
       this.#fail(sequence, request.signal?.reason ?? new DOMException("the request was cancelled", "AbortError"));
-    const stream = new EventStream(() => this.#useOf(sequence), abort);
-    const settled = { request, most, kind, tables, ends: new Set(request.ends ?? []), began: performance.now() };
+    const stream = new EventStream(() => useOf(this.#paged, sequence), abort);
+    const forget = (): void => request.signal?.removeEventListener("abort", abort);
+    const ends = new Set(request.ends ?? []);
+    const settled = { request, most, kind, tables, ends, forget, began: performance.now() };
     const { axes } = this.#paged.pages;
     const sequence = new Sequence(
       settled,
@@ -157,23 +127,7 @@ class BatchEngine implements Engine {
   }
 
   get state(): EngineState {
-    const { held, allocated, limit } = this.#memory.bytes;
-    const used = this.#active.reduce((bytes, s) => bytes + this.#memory.bytesOf(s), 0);
-    const tokens = this.#active.reduce((sum, s) => sum + s.read, 0);
-    const dense = tokens * bytesByAxis(this.#paged).reduce((a, b) => a + b, 0);
-    const streams = (bytes: number): number => (bytes === 0 ? 0 : Math.floor((limit * this.#active.length) / bytes));
-    return {
-      active: this.#active.length,
-      queued: this.#waiting.length,
-      cache: {
-        used,
-        kept: Math.max(0, held - used),
-        free: limit - allocated + (allocated - held),
-        limit,
-        streams: { own: streams(used), dense: streams(dense) },
-      },
-      lost: this.#lost,
-    };
+    return stateOf(this.#paged, this.#memory, this.#active, this.#waiting.length, this.#lost);
   }
 
   async drain(): Promise<void> {
@@ -231,12 +185,14 @@ class BatchEngine implements Engine {
         const sequence = list[i]!;
         if (!sequence.over || sequence.inFlight > 0) continue;
         list.splice(i, 1);
+        sequence.settled.forget();
         this.#observer.ended?.(
           sequence.finish !== null ? "finished" : isAbort(sequence) ? "cancelled" : "failed",
-          this.#useOf(sequence),
+          useOf(this.#paged, sequence),
         );
         if (sequence.slot !== null) this.#pace.ended(performance.now() - sequence.settled.began);
         this.#leave(sequence);
+        this.#short = false;
         sequence.stream.end();
       }
   }
@@ -250,38 +206,15 @@ class BatchEngine implements Engine {
 
   /** Gives slots to requests that wait, those that came first first. */
   async #admit(): Promise<void> {
-    while (this.#waiting.length > 0 && this.#slots.length > 0) {
+    if (this.#active.length === 0) this.#short = false;
+    while (this.#waiting.length > 0 && this.#slots.length > 0 && !this.#short) {
       const sequence = this.#waiting[0]!;
       if (sequence.over) return; // cleared in the next round
-      // Room for its first tokens, so that it is not taken in only to be sent away.
-      const { promptLogprobs } = sequence.settled.request;
-      const whole = (promptLogprobs ?? null) !== null;
-      const shared = whole ? null : this.#memory.share(sequence, sequence.settled.kind, sequence.tokens.length - 1);
-      const slot = this.#slots.pop()!;
       this.#waiting.shift();
-      if (shared) {
-        const { prefix } = shared;
-        sequence.read = sequence.submitted = prefix.tokens;
-        sequence.rows = [...prefix.rows];
-        sequence.keptRows = [...prefix.rows];
-        sequence.kept = prefix.tokens / this.#paged.pages.page;
-        prefix.taken.forEach((own, axis) => own && sequence.taken[axis]?.push(...own));
-        if (sequence.generated === 0) sequence.cached = prefix.tokens;
-      }
-      sequence.slot = slot;
-      sequence.phase = "reading";
       this.#active.push(sequence);
+      const { writes, copies } = join(this.#paged, this.#memory, sequence, this.#slots.pop()!); // one is free
       this.#observer.began?.(performance.now() - sequence.settled.began);
-      const { page, axes } = this.#paged.pages;
-      const copies = (shared?.copies ?? []).flatMap(({ axis, from, to, rows }) =>
-        axes[axis]!.states.map(({ name, bytes }) => ({
-          state: name,
-          from: from * page * bytes,
-          to: to * page * bytes,
-          bytes: rows * bytes,
-        })),
-      );
-      await editStates(this.#place.prompt, slotWrites(this.#paged, sequence, slot), copies);
+      await editStates(this.#place.prompt, writes, copies);
     }
   }
 
@@ -354,7 +287,8 @@ class BatchEngine implements Engine {
       if (given === "given") return true;
       await this.#land();
       if (given !== "none") {
-        await this.#growPools(given.grow);
+        await growPools(this.#place, this.#paged, given.grow);
+        this.#memory.grown(given.grow);
         continue;
       }
       this.#clear();
@@ -362,23 +296,19 @@ class BatchEngine implements Engine {
         (last, s) => (last === null || s.settled.began >= last.settled.began ? s : last),
         null,
       );
-      if (youngest && this.#active.length > 1) this.#preempt(youngest);
-      else await this.#evenPools();
-      return false;
+      if (this.#active.length <= 1) {
+        await this.#evenPools();
+        return false;
+      }
+      this.#preempt(youngest!);
+      this.#short = true;
+      if (wishes.some(({ sequence }) => sequence === youngest || sequence.over)) return false;
     }
   }
 
   /** Receives all that is in flight. */
   async #land(): Promise<void> {
     while (this.#flight.length > 0) await this.#receive(this.#flight[0]!);
-  }
-
-  async #growPools(pages: readonly number[]): Promise<void> {
-    const { page, axes } = this.#paged.pages;
-    await this.#place.prompt.growStates(
-      Object.fromEntries(axes.flatMap(({ pool }, i) => (pool === null ? [] : [[pool, pages[i]! * page]]))),
-    );
-    this.#memory.grown(pages);
   }
 
   /**
@@ -388,10 +318,7 @@ class BatchEngine implements Engine {
   async #evenPools(): Promise<void> {
     for (const sequence of [...this.#active]) this.#preempt(sequence);
     this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory, "even");
-    await this.#place.prompt.resetStates({
-      ...this.#memory.extents,
-      [this.#paged.pages.slots.axis]: this.#limits.maxBatch,
-    });
+    await resetPools(this.#place, this.#paged, this.#memory, this.#limits.maxBatch);
   }
 
   /** Takes a text's memory; it waits in front of those that came after it, and is read again. */
@@ -446,39 +373,6 @@ class BatchEngine implements Engine {
     for (const run of this.#flight) for (const s of run.sequences) s.inFlight = s.stepsInFlight = 0;
     this.#flight.length = 0;
     for (const sequence of [...this.#active, ...this.#waiting]) this.#fail(sequence, error);
-  }
-
-  #useOf(sequence: Sequence): RequestUse {
-    const { axes, sequenceAxis, batchAxis, step } = this.#paged;
-    const bytes = bytesByAxis(this.#paged);
-    const [read] = sequence.rows;
-    const work = (dense: boolean): number => {
-      if (read === 0) return 0;
-      const rowsOn = (i: number): number => (dense ? read! : sequence.rows[i]!);
-      return flopsOf(
-        step,
-        {
-          rows: new Map([
-            ...axes.map(({ axis }, i) => [axis, rowsOn(i)] as const),
-            [sequenceAxis, sequence.generated + 1],
-          ]),
-          extents: new Map([
-            ...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, Math.ceil(rowsOn(i) / 2)] as const])),
-            [batchAxis, 1],
-          ]),
-        },
-        { dense },
-      );
-    };
-    const bytesOf = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), 0);
-    return {
-      promptTokens: sequence.promptLength,
-      cachedTokens: sequence.cached,
-      generatedTokens: sequence.generated,
-      routes: [...sequence.rows],
-      flops: { own: work(false), dense: work(true) },
-      cache: { own: bytesOf((i) => sequence.rows[i]!), dense: bytesOf(() => read!) },
-    };
   }
 }
 

@@ -14,6 +14,8 @@ export interface Settled {
   readonly ends: ReadonlySet<number>;
   /** Its row of the tables of sampling. */
   readonly tables: SamplingTables;
+  /** Called at its end: its signal is no longer heard. */
+  readonly forget: () => void;
   /** When it was taken, in milliseconds. */
   readonly began: number;
 }

@@ -26,7 +26,7 @@ import { Setting } from "./setting.js";
 import { Staging } from "./staging.js";
 import { StateRoom } from "./state-room.js";
 import { readStates } from "./read-states.js";
-import { sharedSlots, type SlotOwner, type StateValue, writeStates } from "./states.js";
+import { sharedSlots, type SlotOwner, type StateValue, stateBuffers, writeStates } from "./states.js";
 import { Steps } from "./steps.js";
 import { Tables } from "./tables.js";
 import { uploadWeights, type WeightValues } from "./weights.js";
@@ -90,8 +90,7 @@ export class Session {
     const inFlight = checkInFlight(options.inFlight);
     [this.#statesOf, this.#weightsOf] = [statesOf, weightsOf];
     for (const owner of [statesOf, weightsOf]) if (owner) owner.#expectAlive();
-    const slotsOf = (owner: Session | null): SlotOwner | null =>
-      owner && { program: owner.program, buffers: owner.#buffers };
+    const slotsOf = (of: Session | null): SlotOwner | null => of && { program: of.program, buffers: of.#buffers };
     const shared = sharedSlots(program, slotsOf(statesOf), slotsOf(weightsOf));
     this.#shared = new Set(shared.keys());
     this.#pipelines = new Pipelines(device, program);
@@ -174,9 +173,8 @@ export class Session {
 
   /** Calls `body` in its turn, before the runs that follow, with the buffer of each state. */
   onStates(body: (device: Device, buffer: (state: string) => GPUBuffer) => void): Promise<void> {
-    const slots = new Map(this.program.states.map((s) => [s.name, s.slot]));
-    const bufferOf = (state: string): GPUBuffer => this.#buffers.buffer(slots.get(state) ?? bug(`no state ${state}`));
-    return this.#queue.next(async () => this.#onDevice("write states", () => body(this.device, bufferOf)));
+    const bufferOf = stateBuffers(this.program, this.#buffers);
+    return this.#queue.next(() => this.#onDevice("write states", () => body(this.device, bufferOf)));
   }
 
   /**
@@ -312,11 +310,10 @@ export class Session {
     const { resolved, grown } = await this.#makeRoom(call);
     await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown, false));
     await this.#firstRuns!.compile(call.selection.needed);
-    const { program, device } = this;
-    const [buffers, steps, axes, run] = [this.#buffers, this.#steps!, this.#axes, resolved.run];
-    const parts = { program, device, buffers, steps, axes, run, needed: call.selection.needed, signal: call.signal };
+    const [{ program, device }, buffers, { needed }] = [this, this.#buffers, call.selection];
+    const parts = { program, device, buffers, steps: this.#steps!, axes: this.#axes, run: resolved.run, needed };
     return this.#onDevice("profile a program", () =>
-      keepingStates(program, device, buffers, () => profileSteps(parts, options)),
+      keepingStates(program, device, buffers, () => profileSteps({ ...parts, signal: call.signal }, options)),
     );
   }
 
@@ -372,16 +369,14 @@ export class Session {
    * 1: the buffers then grow on demand.
    */
   #resolveMost(max: LoadOptions["max"]): Resolved {
-    return this.#resolver.most(
-      checkMax(this.#axes, max),
-      (resolved) => this.#buffers.limitFault(this.#bytesOf(resolved)) === null,
-    );
+    const fits = (resolved: Resolved): boolean => this.#buffers.limitFault(this.#bytesOf(resolved)) === null;
+    return this.#resolver.most(checkMax(this.#axes, max), fits);
   }
 
   #bytesOf({ values }: Resolved): readonly number[] {
-    const sized = (index: number, slot: number): number =>
-      Number.isNaN(values[index]) ? bug(`slot ${this.program.slots[slot]!.label} has no whole size`) : values[index]!;
-    return this.#slotBytes.map(sized);
+    return this.#slotBytes.map((index, slot) =>
+      Number.isNaN(values[index]) ? bug(`slot ${this.program.slots[slot]!.label} has no whole size`) : values[index]!,
+    );
   }
 
   #stagingOf(resolved: Resolved): number {

@@ -1,5 +1,6 @@
 // States on the host side: reads and writes whole states, and shares them between sessions by name.
 import { countOf } from "../base/collections.js";
+import { bug } from "../base/invariant.js";
 import type { Program, ProgramState } from "../program/program.js";
 import type { DType, Words } from "../base/dtype.js";
 import type { Buffers, SharedSlot } from "./buffers.js";
@@ -60,6 +61,12 @@ export const sharedSlots = (
         )
       : []),
   ]);
+
+/** The buffer of each state, by name. */
+export function stateBuffers({ states }: Program, buffers: Buffers): (state: string) => GPUBuffer {
+  const slots = new Map(states.map((s) => [s.name, s.slot]));
+  return (state) => buffers.buffer(slots.get(state) ?? bug(`no state ${state}`));
+}
 
 /** Bytes read back in one piece, which bounds the staging buffer. */
 const PIECE = 16 * 1024 * 1024;

@@ -1,0 +1,41 @@
+// A request joins those on the device: it gets a slot, and the rows of the longest prefix that is known.
+import type { CacheMemory } from "./memory.js";
+import type { Paged } from "./options.js";
+import type { Sequence } from "./sequence.js";
+import { slotWrites } from "./slots.js";
+import type { Copy, Write } from "./state-edits.js";
+
+/** What must be written before a run of the text. */
+export interface Joined {
+  readonly writes: readonly Write[];
+  readonly copies: readonly Copy[];
+}
+
+/** Gives a waiting text a slot, from where it is read on. */
+export function join(paged: Paged, memory: CacheMemory, sequence: Sequence, slot: number): Joined {
+  const { page, axes } = paged.pages;
+  const { settled } = sequence;
+  // The scores of a prompt come from the logits of all its tokens; of others the last is read for its logits.
+  const whole = (settled.request.promptLogprobs ?? null) !== null;
+  const shared = whole ? null : memory.share(sequence, settled.kind, sequence.tokens.length - 1);
+  if (shared) {
+    const { prefix } = shared;
+    sequence.read = sequence.submitted = prefix.tokens;
+    sequence.rows = [...prefix.rows];
+    sequence.keptRows = [...prefix.rows];
+    sequence.kept = prefix.tokens / page;
+    prefix.taken.forEach((own, axis) => own && sequence.taken[axis]?.push(...own));
+    if (sequence.generated === 0) sequence.cached = prefix.tokens;
+  }
+  sequence.slot = slot;
+  sequence.phase = "reading";
+  const copies = (shared?.copies ?? []).flatMap(({ axis, from, to, rows }) =>
+    axes[axis]!.states.map(({ name, bytes }) => ({
+      state: name,
+      from: from * page * bytes,
+      to: to * page * bytes,
+      bytes: rows * bytes,
+    })),
+  );
+  return { writes: slotWrites(paged, sequence, slot), copies };
+}

@@ -1,0 +1,63 @@
+// What a request took, and what an engine has in use.
+import { flopsOf } from "../generate/flops.js";
+import type { CacheMemory } from "./memory.js";
+import { bytesByAxis, type Paged } from "./options.js";
+import type { Sequence } from "./sequence.js";
+import type { EngineState, RequestUse } from "./types.js";
+
+/** Of the tokens of a text that were read; operations as those of steps, each with a cache of half the text. */
+export function useOf(paged: Paged, sequence: Sequence): RequestUse {
+  const { axes, sequenceAxis, batchAxis, step } = paged;
+  const bytes = bytesByAxis(paged);
+  const [read = 0] = sequence.rows;
+  const work = (dense: boolean): number => {
+    if (read === 0) return 0;
+    const rowsOn = (i: number): number => (dense ? read : sequence.rows[i]!);
+    const rows = axes.map(({ axis }, i) => [axis, rowsOn(i)] as const);
+    const extents = axes.flatMap(({ capacity }, i) =>
+      capacity === null ? [] : [[capacity, Math.ceil(rowsOn(i) / 2)] as const],
+    );
+    // Of a prompt only the last token's logits are computed.
+    const sizes = {
+      rows: new Map([...rows, [sequenceAxis, sequence.generated + 1]]),
+      extents: new Map([...extents, [batchAxis, 1]]),
+    };
+    return flopsOf(step, sizes, { dense });
+  };
+  const cached = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), 0);
+  return {
+    promptTokens: sequence.promptLength,
+    cachedTokens: sequence.cached,
+    generatedTokens: sequence.generated,
+    routes: [...sequence.rows],
+    flops: { own: work(false), dense: work(true) },
+    cache: { own: cached((i) => sequence.rows[i]!), dense: cached(() => read) },
+  };
+}
+
+/** The state of an engine; `streams` is of the texts that are active. */
+export function stateOf(
+  paged: Paged,
+  memory: CacheMemory,
+  active: readonly Sequence[],
+  queued: number,
+  lost: number,
+): EngineState {
+  const { held, limit } = memory.bytes;
+  const used = active.reduce((bytes, s) => bytes + memory.bytesOf(s), 0);
+  const tokens = active.reduce((sum, s) => sum + s.read, 0);
+  const dense = tokens * bytesByAxis(paged).reduce((a, b) => a + b, 0);
+  const streams = (bytes: number): number => (bytes === 0 ? 0 : Math.floor((limit * active.length) / bytes));
+  return {
+    active: active.length,
+    queued,
+    cache: {
+      used,
+      kept: Math.max(0, held - used),
+      free: limit - held,
+      limit,
+      streams: { own: streams(used), dense: streams(dense) },
+    },
+    lost,
+  };
+}
