@@ -24,6 +24,7 @@ const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)
 function placesOf(
   { pages, axes, sequenceAxis, context }: Paged,
   sequences: readonly Sequence[],
+  lengths: readonly number[],
   pools: Readonly<Record<string, number>>,
   maxBatch: number,
 ): {
@@ -37,13 +38,17 @@ function placesOf(
   const extents: Record<string, number> = { ...pools, [pages.slots.axis]: maxBatch, [sequenceAxis]: 1 };
   const most = context === null ? Infinity : Math.ceil(context / pages.page);
   pages.axes.forEach(({ pages: own }, axis) => {
-    if (!own) return;
+    const { capacity } = axes[axis]!;
+    if (capacity === null) return;
     // Powers of two, so that sizes change seldom.
-    const each = Math.min(most, powerFrom(widest(sequences.map((s) => s.pages[axis]!.length))));
+    const rows = (s: Sequence, b: number): number => s.rows[axis]! + s.inFlight + lengths[b]!;
+    const needed = Math.ceil(widest(sequences.map(rows)) / pages.page);
+    const each = Math.min(most, powerFrom(needed));
+    extents[capacity] = each * pages.page;
+    if (!own) return;
     const data = new Uint32Array(batch * each);
     sequences.forEach((s, b) => data.set(s.pages[axis]!, b * each));
     inputs[own.input] = { data, shape: [batch, each] };
-    extents[axes[axis]!.capacity!] = each * pages.page; // an axis with a pool has one
   });
   return { inputs, extents };
 }
@@ -61,7 +66,7 @@ export function runPrompt(runner: Runner, sequences: readonly Sequence[], length
   const width = widest(lengths);
   const data = new Uint32Array(sequences.length * width);
   sequences.forEach((s, b) => data.set(s.tokens.slice(s.submitted, s.submitted + lengths[b]!), b * width));
-  const { inputs, extents } = placesOf(paged, sequences, pools, maxBatch);
+  const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
   const ends = (s: Sequence, b: number): boolean => s.submitted + lengths[b]! === s.tokens.length;
   const outputs = [
     ...paged.pages.axes.flatMap(({ taken }) => (taken === null ? [] : [taken])),
@@ -77,9 +82,9 @@ export function runPrompt(runner: Runner, sequences: readonly Sequence[], length
 /** Submits a run that adds a token to each text. */
 export function runStep(runner: Runner, sequences: readonly Sequence[]): Run {
   const { paged, place, pools, maxBatch } = runner;
-  const { inputs, extents } = placesOf(paged, sequences, pools, maxBatch);
-  const outputs = sequences.some(scores) ? ["logits"] : [];
   const lengths = sequences.map(() => 1);
+  const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
+  const outputs = sequences.some(scores) ? ["logits"] : [];
   return submit("step", place.step, runner, sequences, lengths, outputs, {
     inputs,
     extents: { ...extents, [paged.tokenAxis]: 1 },

@@ -31,8 +31,8 @@ export interface CachedAttention {
 }
 
 export interface CacheLayout {
-  /** Axes for the caches of an axis that has keys or is the input's. */
-  axes(axis: string, bound: number | null): readonly Axis[];
+  /** Axes for the caches of an axis that has keys (`keyed`) or is the input's. */
+  axes(axis: string, bound: number | null, keyed: boolean): readonly Axis[];
   /** Inputs of the host, of all axes asked for. */
   readonly inputs: readonly GraphInput[];
   /** The rows of a cache of an axis. */
@@ -78,12 +78,12 @@ export class PagedLayout implements CacheLayout {
     this.#batch = batch;
   }
 
-  axes(axis: string, bound: number | null): readonly Axis[] {
+  axes(axis: string, bound: number | null, keyed: boolean): readonly Axis[] {
     const whole = bound === null ? null : PAGE * Math.ceil(bound / PAGE);
+    const pool = [poolOf(axis), pagesOf(axis)].map((name): Axis => ({ role: "free", name, bound: null }));
     return [
       { role: "sequence", name: capacityOf(axis), bound: whole, count: { kind: "input" } },
-      { role: "free", name: poolOf(axis), bound: null },
-      { role: "free", name: pagesOf(axis), bound: null },
+      ...(keyed ? pool : []),
     ];
   }
 

@@ -123,7 +123,7 @@ class CacheRewriter {
     [this.#layout, this.#values] =
       kind === "rows" ? [sideBySide, inOrder(batch)] : [new PagedLayout(emit, batch), new InSlots(emit, batch)];
     const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].flatMap((name) =>
-      this.#layout.axes(name, this.#sequence(name).bound),
+      this.#layout.axes(name, this.#sequence(name).bound, this.#keyAxes.has(name)),
     );
     this.#axes = [...graph.axes, ...capacities, ...this.#values.axes];
     this.#emit = createEmit(ops, this.#axes);
