@@ -316,7 +316,7 @@ class BatchEngine implements Engine {
    * many pages each, which hold any text that was taken.
    */
   async #evenPools(): Promise<void> {
-    for (const sequence of [...this.#active]) this.#preempt(sequence);
+    while (this.#active.length > 0) this.#preempt(this.#active.at(-1)!);
     this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory, "even");
     await resetPools(this.#place, this.#paged, this.#memory, this.#limits.maxBatch);
   }
@@ -353,7 +353,7 @@ class BatchEngine implements Engine {
     this.#observer.deviceLost?.();
     await Promise.allSettled(this.#flight.map((r) => r.results));
     this.#flight.length = 0;
-    for (const sequence of [...this.#active].reverse()) this.#preempt(sequence);
+    while (this.#active.length > 0) this.#preempt(this.#active.at(-1)!);
     const recover = this.#options.recover === undefined ? openAnother : this.#options.recover;
     if (!recover || ++this.#lostInVain > 2) return this.#failAll(lost);
     try {

@@ -41,9 +41,9 @@ function placesOf(
     const { capacity } = axes[axis]!;
     if (capacity === null) return;
     // Powers of two, so that sizes change seldom.
-    const rows = (s: Sequence, b: number): number => s.rows[axis]! + s.inFlight + lengths[b]!;
-    const needed = Math.ceil(widest(sequences.map(rows)) / pages.page);
-    const each = Math.min(most, powerFrom(needed));
+    const needed = (s: Sequence, b: number): number =>
+      Math.max(s.pages[axis]!.length, Math.ceil((s.rows[axis]! + s.inFlight + lengths[b]!) / pages.page));
+    const each = Math.min(most, powerFrom(widest(sequences.map(needed))));
     extents[capacity] = each * pages.page;
     if (!own) return;
     const data = new Uint32Array(batch * each);
@@ -67,7 +67,7 @@ export function runPrompt(runner: Runner, sequences: readonly Sequence[], length
   const data = new Uint32Array(sequences.length * width);
   sequences.forEach((s, b) => data.set(s.tokens.slice(s.submitted, s.submitted + lengths[b]!), b * width));
   const { inputs, extents } = placesOf(paged, sequences, lengths, pools, maxBatch);
-  const ends = (s: Sequence, b: number): boolean => s.submitted + lengths[b]! === s.tokens.length;
+  const ends = (s: Sequence, b: number): boolean => s.tokens.length === s.submitted + lengths[b]!;
   const outputs = [
     ...paged.pages.axes.flatMap(({ taken }) => (taken === null ? [] : [taken])),
     ...(sequences.some((s) => scoresPrompt(s)) ? [paged.pages.allLogits] : []),

@@ -18,7 +18,8 @@ export function scoreOf(
   for (let v = 0; v < vocabulary; v++) sum += Math.exp(logits[offset + v]! - largest);
   const norm = largest + Math.log(sum);
   const top: Likely[] = [];
-  for (let v = 0; v < vocabulary && most > 0; v++) {
+  if (most === 0) return { logprob: logits[offset + token]! - norm, top };
+  for (let v = 0; v < vocabulary; v++) {
     const logprob = logits[offset + v]! - norm;
     if (top.length === most && !(logprob > top[most - 1]!.logprob)) continue;
     let at = top.length;

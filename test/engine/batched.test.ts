@@ -23,7 +23,10 @@ describe("requests at once", () => {
   for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || SHORT.includes(n)))
     it(`give the texts that each gives alone: ${name}`, async () => {
       // Pages for one text and a half, all layers taken: texts are sent away and read again.
-      const { engine, alone, close } = await pairOf(source, device, 21, { maxBatch: 4, chunk: 7 });
+      let sentAway = 0;
+      const observer = { preempted: () => void sentAway++ };
+      const options = { maxBatch: 4, chunk: 7, memory: 48, observer };
+      const { engine, alone, close } = await pairOf(source, device, 21, options);
       const rng = random(5);
       const requests = Array.from({ length: soaking ? 40 : 12 }, () => randomRequest(rng, VOCABULARY, CONTEXT >> 1));
       // Some begin alike, with more than a page.
@@ -48,10 +51,12 @@ describe("requests at once", () => {
           }
         }),
       );
+      await answerOf(engine.submit(requests.at(-1)!));
       const again = await answerOf(engine.submit(requests.at(-1)!));
       expect(again.tokens.map((t) => t.token)).toEqual(wanted.at(-1));
       expect(again.prompt.cached).toBe(16);
       expect(engine.state.active).toBe(0);
+      expect(sentAway).toBeGreaterThan(0);
       await close();
       expect(engine.state.cache.used).toBe(0);
     });

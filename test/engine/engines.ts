@@ -29,14 +29,21 @@ export interface Pair {
   readonly engine: Engine;
   /** One request at a time, with caches in rows. */
   readonly alone: Generator;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
-/** The engine and the generator of a model with the same weights. */
-export async function pairOf(source: string, device: Device, seed: number, options: EngineOptions = {}): Promise<Pair> {
+/** The engine and the generator of a model with the same weights. `memory`: of the cache, in tokens that take all layers. */
+export async function pairOf(
+  source: string,
+  device: Device,
+  seed: number,
+  { memory, ...given }: EngineOptions & { readonly memory?: number } = {},
+): Promise<Pair> {
   const compiled = (caches: "rows" | "pages") =>
     compileGeneration(source, { target: device.target, caches }).generation!;
   const [rows, pages] = [compiled("rows"), compiled("pages")];
+  const bytes = pages.pages!.axes.flatMap(({ states }) => states).reduce((sum, state) => sum + state.bytes, 0);
+  const options = { ...given, ...(memory !== undefined && { cacheMemory: memory * bytes }) };
   const values = randomWeights(rows.prompt, seed);
   const weights = ({ path }: { readonly path: string }): Float32Array => values.get(path)!.data;
   const alone = await createGenerator(rows, device, weights, { chunk: options.chunk ?? 256 });
@@ -44,7 +51,7 @@ export async function pairOf(source: string, device: Device, seed: number, optio
   return {
     engine,
     alone,
-    async close() {
+    close: async () => {
       await engine.close();
       alone.dispose();
     },
