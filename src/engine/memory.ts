@@ -129,7 +129,7 @@ export class CacheMemory {
   }
 
   /**
-   * Gives a text that has nothing yet the rows of the longest prefix that is known, of at most `most` tokens. Returns the
+   * Gives a text that has nothing yet the rows of the longest known prefix, of at most `most` tokens. Returns the
    * prefix and the rows to copy; null where there is none, or no page for a copy.
    */
   share(

@@ -113,7 +113,8 @@ function tablesOf(sampling: RequestSampling | undefined, vocabulary: number): Sa
 }
 
 /**
- * Checks a request. Returns the most tokens to generate, within the context and the cache, and its tables. Throws InputError for one
+ * Checks a request. Returns the most tokens to generate, within the context and the cache, and its row of the tables
+ * of sampling. Throws InputError for one
  * that can never run.
  */
 export function checkRequest(

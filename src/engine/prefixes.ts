@@ -50,7 +50,7 @@ export class Prefixes {
   }
 
   /**
-   * The longest known prefix of `tokens`, of at most `most` tokens; null if there is none. `kind`: texts of another kind
+   * The longest known prefix of `tokens`, of at most `most` tokens; null if there is none. Texts of another `kind`
    * share nothing, for they were read with other live parameters.
    */
   find(kind: string, tokens: ArrayLike<number>, most: number): PrefixRows | null {
@@ -78,7 +78,7 @@ export class Prefixes {
   }
 
   /**
-   * Keeps the block of tokens that begins at `at`, a multiple of a block, and ends with these rows; the blocks before it
+   * Keeps the block of tokens that begins at `at`, a multiple of a block, and ends with these rows; those before it
    * must be kept. Its pages are held. Of two equal blocks the first stays.
    */
   keep(

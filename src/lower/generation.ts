@@ -68,8 +68,8 @@ export interface GenerationOptions {
   /** all: the prompt graph returns the logits of every row. Default last: of the last row of each sequence. */
   readonly logits?: "last" | "all";
   /**
-   * Where caches lie. rows, the default: side by side, for one batch of sequences from first to last. pages: in pools of
-   * pages, of which the host gives some to each sequence, so that each run may be of other sequences.
+   * Where caches lie. rows, the default: side by side, for one batch of sequences from first to last. pages: in pools
+   * of pages, of which the host gives some to each sequence, so that each run may be of other sequences.
    */
   readonly caches?: CacheKind;
 }

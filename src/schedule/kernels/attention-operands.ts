@@ -282,7 +282,8 @@ function addressOf(
   declare(`${name}Rows`, rows);
   if (columns !== 1) declare(`${name}Columns`, columns);
   if (offset !== 0) declare(`${name}Offset`, offset);
-  return `${offset === 0 ? "" : `${name}Offset() + `}head * ${name}Heads() + ${row} * ${name}Rows()${wide ? " + c" : ""}`;
+  const begin = offset === 0 ? "" : `${name}Offset() + `;
+  return `${begin}head * ${name}Heads() + ${row} * ${name}Rows()${wide ? " + c" : ""}`;
 }
 
 export function reader(
