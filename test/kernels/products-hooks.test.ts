@@ -8,7 +8,7 @@ import type { Device } from "../../src/runtime/index.js";
 import { settle } from "../../src/runtime/wait.js";
 import { Extents } from "../../src/schedule/analysis/extents.js";
 import { matmul } from "../../src/schedule/kernels/products.js";
-import { supportsRowSums } from "../../src/schedule/tunings/products.js";
+import { supportsRowSums } from "../../src/schedule/tunings/product-cases.js";
 import {
   input,
   result,

@@ -1,12 +1,14 @@
 // Tunings of matrix units, for subgroups of every width: each is legal on the device it is for, and by the kernel's own
 // expressions every value of a tile is staged once and every sum stored once.
 import { describe, expect, it } from "vitest";
+import { compile } from "../../src/compile.js";
 import { Reader } from "../../src/program/reader.js";
 import { readTarget } from "../../src/program/read-target.js";
-import { DEFAULT_LIMITS, PORTABLE, type MatrixShape, type Target } from "../../src/program/target.js";
+import { DEFAULT_LIMITS, PORTABLE, type MatrixShape, type Precision, type Target } from "../../src/program/target.js";
 import { matrixBytes, matrixFault, matrixMisfit, matrixTunings } from "../../src/schedule/tunings/matrix.js";
-import { attentionOnUnits } from "../../src/schedule/tunings/attention.js";
+import { attentionName, attentionOnUnits } from "../../src/schedule/tunings/attention.js";
 import { attentionBytes, tilingsOf } from "../../src/schedule/tunings/attention-matrix.js";
+import { products, tuningName } from "../../src/schedule/tunings/products.js";
 import { families } from "../../src/schedule/tunings/index.js";
 import { byTurns, soaking } from "../soak.js";
 import { expressionOf, expressionsOf, range, type Expression } from "./wgsl-expressions.js";
@@ -112,6 +114,58 @@ describe.each(WIDTHS)("subgroups of %i", (width) => {
   });
 });
 
+describe("the defaults of a GPU that lists units", () => {
+  const { matrices: _, ...without } = targetOf(32, SHAPES);
+  const usual = products.defaults(without);
+  const own = products.defaults(targetOf(32, SHAPES));
+
+  it("take them where operands may be rounded, and leave all others as they were", () => {
+    const { rounding, roundingByValue, ...others } = own;
+    expect(others).toEqual({ ...usual, subgroupSize: 32 });
+    expect(rounding?.byWeight.map(({ most, tuning }) => [most, tuningName(tuning)])).toEqual([
+      [16, "vectors 1 × 1"],
+      [512, "matrix 64 × 64 × 32 by 2 × 2 of 16 × 16 × 16"],
+      [null, "matrix 128 × 64 × 32 by 2 × 2 of 16 × 16 × 16"],
+    ]);
+    expect(roundingByValue).toEqual(rounding?.byWeight[1]?.tuning);
+    expect(families.products.read(new Reader(JSON.parse(JSON.stringify(own)), (what) => new Error(what)))).toEqual(own);
+    expect(attentionName(families.attention.defaults(targetOf(32, SHAPES)))).toBe(
+      "matrix 64 × 32 by 4 of 16 × 16 × 16",
+    );
+    expect(families.attention.defaults(without).kind).toBe("workgroup");
+  });
+
+  it("are no others where it lists none of f16 in f32, varies in width, or is a software device", () => {
+    const software: Target = { ...targetOf(8, SHAPES), device: "mesa-software" };
+    for (const target of [
+      targetOf(32, [BYTES]),
+      { ...targetOf(32, SHAPES), subgroups: [16, 32] } as const,
+      { ...targetOf(32, SHAPES), f16: false },
+      software,
+    ]) {
+      expect(products.defaults(target).rounding).toBeUndefined();
+      expect(families.attention.defaults(target).kind).not.toBe("matrix");
+    }
+  });
+
+  it("compute by units what has weights in f16, or may be rounded, but few rows", () => {
+    const source = (rows: number) => `model Product() {
+  weight w: f32[96, 64] = normal(1)
+  forward(x: f32[${rows}, 64]) -> f32[${rows}, 96] { x @ transpose(w) }
+}`;
+    const filesOf = (rows: number, precision: Precision): readonly string[] =>
+      compile(source(rows), { target: targetOf(32, SHAPES), precision }).program!.kernels.map(({ name }) =>
+        name.replace(/\.\d+$/, ""),
+      );
+    expect(filesOf(100, {})).toEqual(["matmul_vectors"]);
+    expect(filesOf(200, {})).toEqual(["matmul_tiled"]);
+    for (const precision of [{ weights: "f16" }, { products: "f16" }] as const) {
+      expect(filesOf(200, precision)).toEqual(["matmul_matrix"]);
+      expect(filesOf(16, precision)).toEqual(["matmul_vectors"]);
+    }
+  });
+});
+
 describe("tunings of attention", () => {
   const target = targetOf(32, [half(16, 16, 16)]);
   const refuse = (what: string): Error => new Error(what);
@@ -163,7 +217,7 @@ describe("tunings and targets that are read", () => {
   const refuse = (what: string): Error => new Error(what);
   const tuning = matrixTunings(target)[0]!;
   const cases = [{ most: null, tuning }];
-  const products = {
+  const productTunings = {
     subgroupSize: 32,
     panel: 32,
     leastColumns: 1,
@@ -173,7 +227,7 @@ describe("tunings and targets that are read", () => {
   };
   const read = (changed: object): unknown => {
     const own = [{ most: null, tuning: { ...tuning, ...changed } }];
-    const all = { ...products, byWeight: own, byValue: { kind: "plain" } };
+    const all = { ...productTunings, byWeight: own, byValue: { kind: "plain" } };
     return families.products.read(new Reader(all, refuse));
   };
 
@@ -205,7 +259,7 @@ describe("tunings and targets that are read", () => {
   });
 
   it("are refused where subgroups have no width", () => {
-    const without = { ...products, subgroupSize: null, byValue: tuning };
+    const without = { ...productTunings, subgroupSize: null, byValue: tuning };
     const readAll = (all: object): unknown => families.products.read(new Reader(all, refuse));
     expect(() => readAll(without)).toThrow(/byValue is matrix, and the tunings are for subgroups of no width/);
     expect(() => readAll({ ...without, byValue: { kind: "plain" } })).toThrow(/tuning is matrix, and/);

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { PORTABLE } from "../../src/program/target.js";
 import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
-import { weightTunings } from "../../src/schedule/tunings/products.js";
+import { weightTunings } from "../../src/schedule/tunings/product-cases.js";
 import { adoptProducts, type ProductTimes } from "../../src/tune/adopt-products.js";
 import { bestOf, chooseCases, type Times } from "../../src/tune/choose.js";
 import { random } from "../random.js";

@@ -3,7 +3,7 @@ import { isOp } from "../../ir/graph.js";
 import type { RowProduct } from "../analysis/consumers.js";
 import type { Extents } from "../analysis/extents.js";
 import { productWeights } from "../analysis/side-by-side.js";
-import { supportsRowSums, weightTunings, type ProductTunings } from "../tunings/products.js";
+import { supportsRowSums, weightTunings, type ProductTunings } from "../tunings/product-cases.js";
 
 export interface ProductCapabilities {
   /** Whether b is a weight that is packed for its kernels. */
@@ -23,12 +23,12 @@ export function capabilitiesOf(product: RowProduct, tunings: ProductTunings, ext
   if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
   const own = weightTunings(tunings, depth, columns);
   const count = extents.product(rows);
-  const found =
+  // Which of both it takes is known only when its operands' types are.
+  const found = [own, ...(own.rounding ? [own.rounding] : [])].flatMap(({ byWeight, byWeightAnyRows }) =>
     typeof count === "number"
-      ? own.byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1)
-      : own.byWeightAnyRows;
-  return {
-    packs,
-    sumsOver: found.every((c) => supportsRowSums(c.tuning, own.panel, tunings.subgroupSize)) ? own.panel : null,
-  };
+      ? byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1)
+      : byWeightAnyRows,
+  );
+  const sums = found.every((c) => supportsRowSums(c.tuning, own.panel, tunings.subgroupSize));
+  return { packs, sumsOver: sums ? own.panel : null };
 }

@@ -6,7 +6,7 @@ import { rounding, type Codec } from "../codecs/codec.js";
 import type { Step } from "../plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { shapeOf, type MatrixTuning } from "../tunings/matrix.js";
-import { weightTunings, type WeightTunings } from "../tunings/products.js";
+import { weightTunings, type WeightTunings } from "../tunings/product-cases.js";
 import { halves } from "./halves.js";
 import type { Tiles } from "./product-tiles.js";
 import { input, KernelBuilder, packed, result, typeAt, type Operand, type KernelContext } from "./spec.js";

@@ -5,7 +5,7 @@ import type { Size } from "../../size/size.js";
 import { broadcastStrides } from "../addressing/index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
-import { exactTuning, type WeightTunings } from "../tunings/products.js";
+import { exactTuning, type WeightTunings } from "../tunings/product-cases.js";
 import {
   ownTunings,
   stepOf,
@@ -122,18 +122,21 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
   const tunings = context.tunings.products;
   const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: null, tuning }];
   if (typeof columns !== "number") return always({ kind: "plain" });
+  const rounds = takesHalves(context);
   const allowed = (tuning: ProductTuning, panel: number | null): ProductTuning =>
-    takesHalves(context) ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
-  if (!weights[inputB])
-    return always(
-      !attrs.transposed && columns % 4 === 0 && columns >= tunings.leastColumns
-        ? allowed(byValue(tunings, typeof rows === "number" ? rows / (product.groups ?? 1) : rows), null)
-        : { kind: "plain" },
-    );
-  const { panel, ...own } = ownTunings(context, product);
+    rounds ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
+  if (!weights[inputB]) {
+    if (attrs.transposed || columns % 4 !== 0 || columns < tunings.leastColumns) return always({ kind: "plain" });
+    const usual = rounds ? (tunings.roundingByValue ?? tunings.byValue) : tunings.byValue;
+    const each = typeof rows === "number" ? rows / (product.groups ?? 1) : rows;
+    return always(allowed(byValue(tunings, usual, each), null));
+  }
+  const { panel, rounding, ...exact } = ownTunings(context, product);
+  const given = rounds ? (rounding ?? exact) : exact;
   const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
     cases.map((c) => ({ ...c, tuning: allowed(c.tuning, panel) }));
-  const mine = groupTunings(product, { panel, byWeight: all(own.byWeight), byWeightAnyRows: all(own.byWeightAnyRows) });
+  const own = { panel, byWeight: all(given.byWeight), byWeightAnyRows: all(given.byWeightAnyRows) };
+  const mine = groupTunings(product, own);
   if (typeof rows !== "number") return mine.byWeightAnyRows;
   const found = mine.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));
   invariant(found, "no tuning fits so many rows");
@@ -154,12 +157,13 @@ function groupTunings({ groups, columns }: Product, own: WeightTunings): WeightT
 }
 
 /** Few rows take the tile that so few take of a weight, where that reads b as it lies. */
-function byValue(tunings: ProductTunings, rows: Size): ProductTuning {
+function byValue(tunings: ProductTunings, usual: ProductTuning, rows: Size): ProductTuning {
   const found =
     typeof rows === "number"
       ? tunings.byWeight.find(({ most }) => most !== null && rows <= most && most < LEAST_ROWS)
       : undefined;
-  return found?.tuning.kind === tunings.byValue.kind ? found.tuning : tunings.byValue;
+  const few = found?.tuning.kind === tunings.byValue.kind ? found.tuning : null;
+  return few ?? usual;
 }
 
 /** Rows of a tile of products by a computed (unpacked) b. */

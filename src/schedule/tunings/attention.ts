@@ -68,7 +68,8 @@ const BY_CLASS: { readonly [C in DeviceClass]: AttentionTuning } = {
 export const attention: Family<AttentionTuning> = {
   defaults(target) {
     const own = BY_CLASS[target.device];
-    return attention.incompatibility(own, target) === null ? own : PORTABLE_ATTENTION;
+    if (attention.incompatibility(own, target) !== null) return PORTABLE_ATTENTION;
+    return target.device === "integrated" || target.device === "discrete" ? (onUnits(target) ?? own) : own;
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);
@@ -128,6 +129,16 @@ export function attentionOnUnits(target: Target): readonly MatrixAttention[] {
 export function sharedAttention(tuning: AttentionTuning): SharedAttention {
   const own = exactAttention(tuning);
   return own.kind === "workgroup" ? own : PORTABLE_ATTENTION;
+}
+
+/**
+ * On a GPU that lists matrix units: the largest product that it does, for four subgroups and blocks of 32 keys, as
+ * published kernels have them (llama.cpp, onnxruntime); not measured here. Null where it has none.
+ */
+function onUnits(target: Target): MatrixAttention | null {
+  const all = attentionOnUnits(target).filter(({ subgroups, keys }) => subgroups === 4 && keys === 32);
+  const size = Math.max(0, ...all.map(({ m, n, k }) => m * n * k));
+  return all.find(({ m, n, k }) => m * n * k === size) ?? null;
 }
 
 /** The kernel where the units' cannot be taken. */

@@ -3,14 +3,15 @@ import type { Target } from "../../program/target.js";
 import { attention, type AttentionTuning } from "./attention.js";
 import { elements, type ElementTunings } from "./elements.js";
 import type { Candidate, Family } from "./family.js";
-import { products, type ProductTunings } from "./products.js";
+import type { ProductTunings } from "./product-cases.js";
+import { products } from "./products.js";
 import { reductions, type ReductionTunings } from "./reductions.js";
 import { rowSums, type RowSumsTuning } from "./row-sums.js";
 import { scores, type ScoreTunings } from "./scores.js";
 import { top, type TopTunings } from "./top.js";
 
 export type { Candidate, Family } from "./family.js";
-export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "./products.js";
+export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "./product-cases.js";
 
 /**
  * One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in

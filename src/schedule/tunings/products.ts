@@ -1,96 +1,9 @@
-// Tunings of matrix products: the kernel, its tile, and the panel width of packed weights.
-import { among, itself, object, orNull, variant, whole, type Read, type Reader } from "../../program/reader.js";
+// Tunings of matrix products: the defaults of each class of device, and the candidates that a target can run.
 import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
-import { matrixFault, matrixFields, matrixMisfit, type MatrixTuning } from "./matrix.js";
-
-/**
- * The kernel of a product a · b. All kernels sum over k in the same order and blocks, so a row has the same bits in
- * every tile.
- */
-export type ProductTuning =
-  /** `matmul.wgsl`: an invocation owns 4 × 8; b in any order. */
-  | { readonly kind: "plain" }
-  /** `matmul_vectors.wgsl`: an invocation owns `rows` × 4 `vectors`. */
-  | { readonly kind: "vectors"; readonly rows: number; readonly vectors: number }
-  /** `matmul_subgroup.wgsl`: a workgroup is a subgroup; a tile is as many panels wide as there are vectors. */
-  | { readonly kind: "subgroup"; readonly rows: number; readonly vectors: number }
-  /** `matmul_tiled.wgsl`: tiles of 16 `rows` × 64 through workgroup memory; an invocation owns `rows` × 4. */
-  | { readonly kind: "tiled"; readonly rows: number }
-  /** On matrix units, which round operands to f16 and sum in an order of their own: only where b is stored so. */
-  | MatrixTuning;
-
-/** The tuning of products with at most `most` rows; null: any number. */
-export interface ProductCase {
-  readonly most: number | null;
-  readonly tuning: ProductTuning;
-}
-
-/** How products by a weight are computed. */
-export interface WeightTunings {
-  /**
-   * Columns of a panel of packed weights, the same in all cases, so that a weight is stored once. Four times the
-   * subgroup size; 64 if a case is tiled.
-   */
-  readonly panel: number;
-  /**
-   * Cases if the number of rows is known at compile time: the first that fits applies; only the last fits any number.
-   */
-  readonly byWeight: readonly ProductCase[];
-  /** Cases if it is known only at run time: all are compiled, and all but one skipped in a run. */
-  readonly byWeightAnyRows: readonly ProductCase[];
-}
-
-/** Tunings for weights of one shape. */
-export interface ShapeTunings extends WeightTunings {
-  readonly depth: number;
-  readonly columns: number;
-}
-
-export interface ProductTunings extends WeightTunings {
-  /** The required subgroup size; null if no case depends on it. */
-  readonly subgroupSize: number | null;
-  /** Products of fewer columns use the plain kernel, unless their shape is listed. */
-  readonly leastColumns: number;
-  /** Weight shapes with their own tunings. */
-  readonly shapes: readonly ShapeTunings[];
-  /** For products by a computed (unpacked) b with a multiple of four columns. */
-  readonly byValue: ProductTuning;
-}
-
-/** The tunings of a weight of this shape. */
-export function weightTunings(tunings: ProductTunings, depth: number, columns: number): WeightTunings {
-  const own = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
-  if (own) return own;
-  return columns < tunings.leastColumns ? { panel: tunings.panel, byWeight: PLAIN, byWeightAnyRows: PLAIN } : tunings;
-}
-
-const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
-
-/**
- * Whether the kernel of a case, and the one in place of matrix units, can give sums over each row of the result beside
- * it, one for each panel of columns.
- */
-export function supportsRowSums(tuning: ProductTuning, panel: number, subgroupSize: number | null): boolean {
-  if (tuning.kind !== "matrix") return tuning.kind === "subgroup" || tuning.kind === "tiled";
-  // A panel's lanes lie side by side in a subgroup, which has a power of two of them.
-  const together = subgroupSize !== null && subgroupSize % (panel / 4) === 0;
-  return (
-    together &&
-    tuning.columns % panel === 0 &&
-    supportsRowSums(exactTuning(tuning, panel, subgroupSize), panel, subgroupSize)
-  );
-}
-
-/**
- * The kernel in place of one on matrix units, for a product that must not round its operands; `panel`: columns of a
- * panel of b, or null where it is not packed.
- */
-export function exactTuning(tuning: ProductTuning, panel: number | null, subgroupSize: number | null): ProductTuning {
-  if (tuning.kind !== "matrix") return tuning;
-  if (subgroupSize !== null && panel === 4 * subgroupSize) return { kind: "subgroup", rows: 16, vectors: 2 };
-  return panel === 64 ? { kind: "tiled", rows: tuning.rows < 128 ? 4 : 8 } : { kind: "vectors", rows: 4, vectors: 2 };
-}
+import { matrixMisfit, matrixTunings } from "./matrix.js";
+import type { CasesByRows, ProductCase, ProductTuning, ProductTunings } from "./product-cases.js";
+import { readProducts, ROWS, VECTORS, WIDTHS } from "./product-files.js";
 
 const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({
   most,
@@ -169,10 +82,37 @@ const BY_CLASS: { readonly [C in DeviceClass]: ProductTunings } = {
   discrete: DISCRETE,
 };
 
+/** Rows from which the largest tiles of matrix units pay, as those of f32 do. */
+const MANY_ROWS = 512;
+
+/**
+ * Tunings of a GPU, with matrix units for operands that may be rounded where it lists them: the largest product that it
+ * does, in tiles of four subgroups with 2 × 2 matrices of sums each, and 4 × 4 or 4 × 2 where rows are many. Those have
+ * what published kernels have (onnxruntime, llama.cpp); not measured here. Few rows are bound by reading b, and stay as
+ * they are. A software device, which computes units' products in three to ten times the time, has none by default.
+ */
+function onUnits(own: ProductTunings, target: Target): ProductTunings {
+  const four = matrixTunings(target).filter(({ down, across, depth }) => down === 2 && across === 2 && depth === 32);
+  const size = Math.max(0, ...four.map(({ m, n, k }) => m * n * k));
+  const tile = (below: number, beside: number): ProductTuning | undefined =>
+    four.find((t) => t.m * t.n * t.k === size && t.rows === 2 * t.m * below && t.columns === 2 * t.n * beside);
+  const [small, large] = [tile(2, 2), tile(4, 4) ?? tile(4, 2)];
+  const [few] = own.byWeight;
+  if (!small || !few) return own;
+  const cases: readonly ProductCase[] = [
+    few,
+    ...(large ? [{ most: MANY_ROWS, tuning: small }] : []),
+    { most: null, tuning: large ?? small },
+  ];
+  const rounding = { byWeight: cases, byWeightAnyRows: cases };
+  return { ...own, subgroupSize: subgroupWidth(target), rounding, roundingByValue: small };
+}
+
 export const products: Family<ProductTunings> = {
   defaults(target) {
     const own = BY_CLASS[target.device];
-    return products.incompatibility(own, target) === null ? own : PORTABLE;
+    if (products.incompatibility(own, target) !== null) return PORTABLE;
+    return target.device === "integrated" || target.device === "discrete" ? onUnits(own, target) : own;
   },
   candidates: (target) => tuningsOn(target).map((choice) => forced(choice, target)),
   read: readProducts,
@@ -183,7 +123,11 @@ export const products: Family<ProductTunings> = {
         `products need subgroups of ${tunings.subgroupSize}, and the target has ` +
         (width === null ? "none of one width" : `those of ${width}`)
       );
-    const used = [...casesIn(tunings).map((c) => c.tuning), tunings.byValue];
+    const used = [
+      ...casesIn(tunings).map((c) => c.tuning),
+      tunings.byValue,
+      tunings.roundingByValue ?? tunings.byValue,
+    ];
     if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256)
       return "products need workgroups of 256";
     for (const tuning of used) {
@@ -195,7 +139,9 @@ export const products: Family<ProductTunings> = {
 };
 
 const casesIn = (tunings: ProductTunings): readonly ProductCase[] =>
-  [tunings, ...tunings.shapes].flatMap((t) => [...t.byWeight, ...t.byWeightAnyRows]);
+  [tunings, ...tunings.shapes]
+    .flatMap((t): readonly CasesByRows[] => [t, ...(t.rounding ? [t.rounding] : [])])
+    .flatMap((t) => [...t.byWeight, ...t.byWeightAnyRows]);
 
 // --- candidates
 
@@ -205,8 +151,6 @@ interface Choice {
   readonly panel: number;
 }
 
-const ROWS = { vectors: [1, 4, 8, 16, 32], subgroup: [1, 4, 8, 16, 24], tiled: [4, 8] } as const;
-const VECTORS = [1, 2, 4] as const;
 /** The most vectors of accumulators: beyond this compilers take seconds, and kernels are no faster. */
 const MOST_SUMS = { vectors: 32, subgroup: 48 } as const;
 const FEW_SUMS = 8;
@@ -266,101 +210,4 @@ export function tuningName(tuning: ProductTuning): string {
     default:
       return tuning satisfies never;
   }
-}
-
-// --- reading
-
-/** Limits of subgroup sizes, beyond those of any device. */
-const WIDTHS = { least: 4, most: 128 } as const;
-const MOST_CASES = 16;
-const MOST_SHAPES = 1024;
-
-const readKinds = variant({
-  plain: {},
-  tiled: { rows: among(ROWS.tiled) },
-  matrix: matrixFields,
-  vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
-  subgroup: { rows: among(ROWS.subgroup), vectors: among(VECTORS) },
-});
-
-const readTuning: Read<ProductTuning> = (r) => {
-  const found = readKinds(r);
-  const fault = found.kind === "matrix" ? matrixFault(found) : null;
-  return fault === null ? found : r.fail(`is matrix: ${fault}`);
-};
-
-function readProducts(r: Reader): ProductTunings {
-  const at = object({
-    subgroupSize: orNull(whole(WIDTHS.least, WIDTHS.most)),
-    panel: readPanel,
-    leastColumns: whole(1, 65_536),
-    byWeight: itself,
-    byWeightAnyRows: itself,
-    shapes: itself,
-    byValue: readTuning,
-  })(r);
-  const { subgroupSize, byValue } = at;
-  if (byValue.kind === "tiled") r.get("byValue").fail("must not be tiled: what is computed is not packed");
-  if ((byValue.kind === "subgroup" || byValue.kind === "matrix") && subgroupSize === null)
-    r.get("byValue").fail(`is ${byValue.kind}, and the tunings are for subgroups of no width`);
-  return {
-    ...at,
-    ...readByWeight(at, subgroupSize),
-    shapes: at.shapes.list((s) => readShape(s, subgroupSize), MOST_SHAPES),
-  };
-}
-
-const shape = object({
-  depth: whole(1),
-  columns: whole(1),
-  panel: readPanel,
-  byWeight: itself,
-  byWeightAnyRows: itself,
-});
-
-function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
-  const at = shape(r);
-  return { ...at, ...readByWeight(at, subgroupSize) };
-}
-
-function readPanel(r: Reader): number {
-  const panel = r.integer(4, 4 * WIDTHS.most);
-  return panel % 4 === 0 ? panel : r.fail(`must be a multiple of 4, found ${panel}`);
-}
-
-/** The cases of products by weights in panels of `panel` columns. */
-function readByWeight(
-  at: { readonly panel: number; readonly byWeight: Reader; readonly byWeightAnyRows: Reader },
-  subgroupSize: number | null,
-): Pick<WeightTunings, "byWeight" | "byWeightAnyRows"> {
-  return {
-    byWeight: readCases(at.byWeight, at.panel, subgroupSize),
-    byWeightAnyRows: readCases(at.byWeightAnyRows, at.panel, subgroupSize),
-  };
-}
-
-function readCases(r: Reader, panel: number, subgroupSize: number | null): readonly ProductCase[] {
-  const cases = r.list((c): ProductCase => {
-    const found = object({ most: orNull(whole(1)), tuning: readTuning })(c);
-    const { kind } = found.tuning;
-    if (kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
-    if (kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
-      c.get("tuning").fail(`is subgroup, which takes panels of four times the width of a subgroup, found ${panel}`);
-    if (kind === "matrix" && subgroupSize === null)
-      c.get("tuning").fail("is matrix, and the tunings are for subgroups of no width");
-    return found;
-  }, MOST_CASES);
-  if (cases.length === 0) r.fail("must hold a case");
-  cases.forEach(({ most }, i) => {
-    const last = i === cases.length - 1;
-    if ((most === null) !== last)
-      r.fail(
-        last
-          ? "must end with a case for any number of rows (most: null)"
-          : "has a case behind the one for any number of rows",
-      );
-    const before = cases[i - 1]?.most ?? 0;
-    if (most !== null && most <= before) r.fail(`must go up, found ${most} after ${before}`);
-  });
-  return cases;
 }

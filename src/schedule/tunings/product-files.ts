@@ -1,0 +1,133 @@
+// Reads the tunings of matrix products as untrusted input.
+import {
+  among,
+  itself,
+  object,
+  objectWith,
+  orNull,
+  variant,
+  whole,
+  type Read,
+  type Reader,
+} from "../../program/reader.js";
+import { matrixFault, matrixFields } from "./matrix.js";
+import type {
+  CasesByRows,
+  ProductCase,
+  ProductTuning,
+  ProductTunings,
+  ShapeTunings,
+  WeightTunings,
+} from "./product-cases.js";
+
+/** Rows of tiles that candidates have, and vectors of columns. */
+export const ROWS = { vectors: [1, 4, 8, 16, 32], subgroup: [1, 4, 8, 16, 24], tiled: [4, 8] } as const;
+export const VECTORS = [1, 2, 4] as const;
+
+/** Limits of subgroup sizes, beyond those of any device. */
+export const WIDTHS = { least: 4, most: 128 } as const;
+const MOST_CASES = 16;
+const MOST_SHAPES = 1024;
+
+const readKinds = variant({
+  plain: {},
+  tiled: { rows: among(ROWS.tiled) },
+  matrix: matrixFields,
+  vectors: { rows: among(ROWS.vectors), vectors: among(VECTORS) },
+  subgroup: { rows: among(ROWS.subgroup), vectors: among(VECTORS) },
+});
+
+const readTuning: Read<ProductTuning> = (r) => {
+  const found = readKinds(r);
+  const fault = found.kind === "matrix" ? matrixFault(found) : null;
+  return fault === null ? found : r.fail(`is matrix: ${fault}`);
+};
+
+export function readProducts(r: Reader): ProductTunings {
+  const fields = {
+    subgroupSize: orNull(whole(WIDTHS.least, WIDTHS.most)),
+    panel: readPanel,
+    leastColumns: whole(1, 65_536),
+    byWeight: itself,
+    byWeightAnyRows: itself,
+    shapes: itself,
+    byValue: itself,
+  };
+  const { rounding, roundingByValue, ...at } = objectWith(fields, { rounding: itself, roundingByValue: itself })(r);
+  const { subgroupSize } = at;
+  return {
+    ...at,
+    byValue: readByValue(at.byValue, subgroupSize),
+    ...readByWeight({ ...at, rounding }, subgroupSize),
+    ...(roundingByValue && { roundingByValue: readByValue(roundingByValue, subgroupSize) }),
+    shapes: at.shapes.list((s) => readShape(s, subgroupSize), MOST_SHAPES),
+  };
+}
+
+function readByValue(r: Reader, subgroupSize: number | null): ProductTuning {
+  const found = readTuning(r);
+  if (found.kind === "tiled") r.fail("must not be tiled: what is computed is not packed");
+  if ((found.kind === "subgroup" || found.kind === "matrix") && subgroupSize === null)
+    r.fail(`is ${found.kind}, and the tunings are for subgroups of no width`);
+  return found;
+}
+
+const shape = objectWith(
+  { depth: whole(1), columns: whole(1), panel: readPanel, byWeight: itself, byWeightAnyRows: itself },
+  { rounding: itself },
+);
+
+function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
+  const { rounding, ...at } = shape(r);
+  return { ...at, ...readByWeight({ ...at, rounding }, subgroupSize) };
+}
+
+function readPanel(r: Reader): number {
+  const panel = r.integer(4, 4 * WIDTHS.most);
+  return panel % 4 === 0 ? panel : r.fail(`must be a multiple of 4, found ${panel}`);
+}
+
+interface CasesToRead {
+  readonly byWeight: Reader;
+  readonly byWeightAnyRows: Reader;
+}
+
+/** The cases of products by weights in panels of `panel` columns. */
+function readByWeight(
+  at: CasesToRead & { readonly panel: number; readonly rounding: Reader | undefined },
+  subgroupSize: number | null,
+): Omit<WeightTunings, "panel"> {
+  const cases = ({ byWeight, byWeightAnyRows }: CasesToRead): CasesByRows => ({
+    byWeight: readCases(byWeight, at.panel, subgroupSize),
+    byWeightAnyRows: readCases(byWeightAnyRows, at.panel, subgroupSize),
+  });
+  return { ...cases(at), ...(at.rounding && { rounding: cases(readPair(at.rounding)) }) };
+}
+
+const readPair = object({ byWeight: itself, byWeightAnyRows: itself });
+
+function readCases(r: Reader, panel: number, subgroupSize: number | null): readonly ProductCase[] {
+  const cases = r.list((c): ProductCase => {
+    const found = object({ most: orNull(whole(1)), tuning: readTuning })(c);
+    const { kind } = found.tuning;
+    if (kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
+    if (kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
+      c.get("tuning").fail(`is subgroup, which takes panels of four times the width of a subgroup, found ${panel}`);
+    if (kind === "matrix" && subgroupSize === null)
+      c.get("tuning").fail("is matrix, and the tunings are for subgroups of no width");
+    return found;
+  }, MOST_CASES);
+  if (cases.length === 0) r.fail("must hold a case");
+  cases.forEach(({ most }, i) => {
+    const last = i === cases.length - 1;
+    if ((most === null) !== last)
+      r.fail(
+        last
+          ? "must end with a case for any number of rows (most: null)"
+          : "has a case behind the one for any number of rows",
+      );
+    const before = cases[i - 1]?.most ?? 0;
+    if (most !== null && most <= before) r.fail(`must go up, found ${most} after ${before}`);
+  });
+  return cases;
+}
