@@ -201,9 +201,9 @@ describe("a key", () => {
 
 describe("a server that is full, ends or fails", () => {
   it("says when to come again, and cancels what it began for the request", async () => {
-    const { server, engine } = scripted("x", { script: { most: 2 } });
+    const { server, engine } = scripted("x", { script: { most: () => 2 } });
     const { status, headers, json } = await ask(server, PATH, { prompt: ["a", "b", "c"] });
-    expect([status, headers.get("retry-after"), json.error.code]).toEqual([429, "2", "queue_full"]);
+    expect([status, headers.get("retry-after"), json.error.code]).toEqual([429, "1", "queue_full"]);
     expect(engine.active).toBe(0);
   });
 

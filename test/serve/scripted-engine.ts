@@ -18,7 +18,7 @@ export interface Script {
   readonly says: (request: EngineRequest) => readonly number[];
   readonly model?: Partial<EngineModel>;
   /** Requests at once; beyond them the queue is full. */
-  readonly most?: number;
+  readonly most?: () => number;
   /** Awaited before each token. */
   readonly before?: (request: EngineRequest, index: number) => Promise<void> | void;
   readonly observer?: EngineObserver;
@@ -54,7 +54,7 @@ export class ScriptedEngine implements Engine {
 
   submit(request: EngineRequest): EngineStream {
     if (this.closed) throw new EngineClosedError();
-    if (this.active >= (this.script.most ?? Infinity)) throw new QueueFullError(this.active, 2);
+    if (this.active >= (this.script.most?.() ?? Infinity)) throw new QueueFullError(this.active, 0.7);
     this.requests.push(request);
     this.active++;
     const stream = new ScriptedStream(this, request);

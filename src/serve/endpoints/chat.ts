@@ -117,7 +117,7 @@ class Answer {
     const { logprobs, routed } = this.#options;
     if (piece.kind === "prompt") {
       this.#read = piece.read;
-      return routed ? [this.#chunk({ content: "" }, [], null, { prompt: routedPrompt(model, piece.read) })] : [];
+      return routed ? [this.#chunk({}, [], null, { prompt: routedPrompt(model, piece.read) })] : [];
     }
     const { text, shown, finish } = piece;
     const own = logprobs ? shown.flatMap((token) => chatLogprob(this.#context, token) ?? []) : [];
@@ -127,7 +127,7 @@ class Answer {
     this.#tokens.push(...tokens);
     this.#finish = finish;
     const bare = text === "" && own.length === 0 && tokens.length === 0;
-    const chunks = bare ? [] : [this.#chunk({ content: text }, own, null, routed ? { tokens } : null)];
+    const chunks = bare ? [] : [this.#chunk(text === "" ? {} : { content: text }, own, null, routed ? { tokens } : null)];
     if (finish === null) return chunks;
     return [...chunks, this.#chunk({}, null, finish, routed ? routedUse(model, this.#choice.use) : null)];
   }

@@ -1,0 +1,151 @@
+// What comes over a socket: bodies without end, clients that are slow or silent, ends in the middle of a reply.
+import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { listen, ListenError, type Listening, type ListenOptions } from "../../src/serve/listen-node.js";
+import type { ServeOptions } from "../../src/serve/index.js";
+import { soaking } from "../soak.js";
+import { scripted } from "./asked.js";
+import type { Script, ScriptedEngine } from "./scripted-engine.js";
+
+let open: Listening | null = null;
+afterEach(async () => {
+  await open?.close();
+  open = null;
+});
+
+async function opened(
+  options: Partial<ServeOptions> & { readonly script?: Partial<Script> } = {},
+  at: ListenOptions = {},
+): Promise<{ readonly engine: ScriptedEngine; readonly url: string; readonly port: number }> {
+  const { server, engine } = scripted("x".repeat(60), options);
+  open = await listen(server, { port: 0, ...at });
+  return { engine, url: open.url, port: open.port };
+}
+
+const later = (milliseconds: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, milliseconds));
+
+async function silent(port: number): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  return socket;
+}
+
+const complete = (url: string, body: object): Promise<Response> =>
+  fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ prompt: "x", ...body }),
+  });
+
+describe("a socket", () => {
+  it("answers, and closes nothing that is kept", async () => {
+    const { url } = await opened();
+    for (let i = 0; i < 3; i++) expect(((await (await complete(url, {})).json()) as object) !== null).toBe(true);
+    expect((await fetch(`${url}/livez`, { method: "HEAD" })).status).toBe(200);
+  });
+
+  it("stays on this machine, unless there is a key or it is said", async () => {
+    const { server } = scripted("x");
+    await expect(listen(server, { host: "0.0.0.0", port: 0 })).rejects.toThrow(/there is no key/);
+    await expect(listen(server, { host: "::", port: 0 })).rejects.toThrow(ListenError);
+    for (const [options, at] of [
+      [{ keys: ["a-key"] }, {}],
+      [{}, { open: true }],
+    ] as const) {
+      const listening = await listen(scripted("x", options).server, { host: "0.0.0.0", port: 0, ...at });
+      await listening.close();
+    }
+  });
+
+  it("says that its port is taken", async () => {
+    const { port } = await opened();
+    await expect(listen(scripted("x").server, { port })).rejects.toThrow(
+      new RegExp(`cannot listen at 127.0.0.1, port ${port}: another program does`),
+    );
+  });
+
+  it("refuses a body of 100 MB before it has come, and answers others meanwhile", async () => {
+    const { url, port } = await opened();
+    const posted = request({
+      port,
+      method: "POST",
+      path: "/v1/completions",
+      headers: { "content-type": "application/json" },
+    });
+    posted.on("error", () => {}); // the server may close before all is sent
+    const replied = once(posted, "response") as Promise<[IncomingMessage]>;
+    let sent = 0;
+    const piece = Buffer.alloc(1 << 20, 32);
+    const send = (): void => {
+      while (sent < 100 && !posted.destroyed) {
+        sent++;
+        if (!posted.write(piece)) return void posted.once("drain", send);
+      }
+    };
+    send();
+    const [reply] = await replied;
+    expect(reply.statusCode).toBe(413);
+    expect(sent).toBeLessThan(60);
+    posted.destroy();
+    expect((await complete(url, {})).status).toBe(200);
+  });
+
+  it("gives up on clients that send a byte now and then, or nothing at all", async () => {
+    const { port, url } = await opened({}, { headerSeconds: 0.2, bodySeconds: 0.3 });
+    const idle = await Promise.all(Array.from({ length: soaking ? 5000 : 50 }, () => silent(port)));
+    const slow = await silent(port);
+    slow.write(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n",
+    );
+    const timer = setInterval(() => slow.write(" "), 50);
+    const closed = [slow, ...idle].map((socket) => once(socket.resume(), "close"));
+    expect((await complete(url, {})).status).toBe(200);
+    await Promise.all(closed);
+    clearInterval(timer);
+    expect((await complete(url, {})).status).toBe(200);
+  });
+
+  it("ends what a client began that closes half-way", async () => {
+    const { engine, url } = await opened({ script: { before: () => later(3) } });
+    const stop = new AbortController();
+    const response = await fetch(`${url}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "x", max_tokens: 60, stream: true }),
+      signal: stop.signal,
+    });
+    await response.body!.getReader().read();
+    stop.abort();
+    for (let i = 0; engine.active > 0 && i < 100; i++) await later(5);
+    expect(engine.streams[0]!.cancelled).toBe(true);
+  });
+
+  it("finishes streams that are under way when it is asked to end, and takes no others", async () => {
+    const { url } = await opened({ script: { before: () => later(4) } });
+    const stream = await complete(url, { max_tokens: 30, stream: true });
+    const ended = open!.drain(5);
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    const late = await complete(url, {});
+    expect([late.status, late.headers.get("retry-after")]).toEqual([503, "1"]);
+    const text = await stream.text();
+    expect(text.match(/"text":"x"/g)).toHaveLength(30);
+    expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
+    expect(await ended).toBe(true);
+    await expect(fetch(`${url}/livez`)).rejects.toThrow();
+    open = null;
+  });
+
+  it("cuts off what takes longer than it may to end", async () => {
+    const { url, engine } = await opened({ script: { before: () => later(50) } });
+    const stream = await complete(url, { max_tokens: 60, stream: true });
+    const text = stream.text().catch(() => "cut off");
+    expect(await open!.drain(0.1)).toBe(false);
+    expect(await text).toBe("cut off");
+    for (let i = 0; engine.active > 0 && i < 100; i++) await later(5);
+    expect(engine.active).toBe(0);
+    open = null;
+  });
+});
