@@ -3,7 +3,7 @@ import type { PromptRead, Scored } from "../engine/index.js";
 import { piecesOf } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ShownToken } from "./choice.js";
-import { bytesOf, textAfter } from "./token-text.js";
+import { bytesOf, nameOf, textAfter } from "./token-text.js";
 
 /** Of completions: lists side by side. */
 export interface CompletionLogprobs {
@@ -42,6 +42,11 @@ export class TokenContext {
     return textAfter(this.tokenizer, this.#before, token);
   }
 
+  /** Its text, or its bytes where it is a part of a character. */
+  nameOf(token: number): string {
+    return nameOf(this.tokenizer, token, this.textOf(token));
+  }
+
   /** Goes on behind the token. */
   add(token: number): void {
     this.#before.push(token);
@@ -59,10 +64,10 @@ export function addCompletionLogprob(
   { event: { token, score } }: ShownToken,
   offset: number,
 ): void {
-  const text = context.textOf(token);
-  to.tokens.push(text);
+  const name = context.nameOf(token);
+  to.tokens.push(name);
   to.token_logprobs.push(score && written(score.logprob));
-  to.top_logprobs.push(score && alternatives(score, text, (other) => context.textOf(other)));
+  to.top_logprobs.push(score && alternatives(score, name, context));
   to.text_offset.push(offset);
   context.add(token);
 }
@@ -79,9 +84,10 @@ export function addPromptLogprobs(
   let offset = 0;
   prompt.forEach((token, i) => {
     const score = scores?.[i] ?? null;
-    to.tokens.push(pieces[i]!);
+    const name = context.nameOf(token);
+    to.tokens.push(name);
     to.token_logprobs.push(score && written(score.logprob));
-    to.top_logprobs.push(score && alternatives(score, pieces[i]!, (other) => context.textOf(other)));
+    to.top_logprobs.push(score && alternatives(score, name, context));
     to.text_offset.push(offset);
     if (!tokenizer.isSpecial(token)) offset += pieces[i]!.length;
     context.add(token);
@@ -89,15 +95,11 @@ export function addPromptLogprobs(
 }
 
 /** By text, the likeliest first; the token itself too. Of several with the same text the likeliest counts. */
-function alternatives(
-  { logprob, top }: Scored,
-  own: string,
-  textOf: (token: number) => string,
-): Readonly<Record<string, number>> {
+function alternatives({ logprob, top }: Scored, own: string, context: TokenContext): Readonly<Record<string, number>> {
   const found = new Map<string, number>();
   for (const other of top) {
-    const text = textOf(other.token);
-    if (!found.has(text)) found.set(text, written(other.logprob));
+    const name = context.nameOf(other.token);
+    if (!found.has(name)) found.set(name, written(other.logprob));
   }
   if (!found.has(own)) found.set(own, written(logprob));
   return Object.fromEntries(found);
@@ -112,10 +114,14 @@ export function chatLogprob(context: TokenContext, { event: { token, score }, te
       : {
           token: text,
           logprob: written(logprob),
-          bytes: bytesOf(text),
+          bytes: bytesOf(context.tokenizer, token, text),
           top_logprobs: top.map((other) => {
             const likely = other.token === token ? text : context.textOf(other.token);
-            return { token: likely, logprob: written(other.logprob), bytes: bytesOf(likely) };
+            return {
+              token: likely,
+              logprob: written(other.logprob),
+              bytes: bytesOf(context.tokenizer, other.token, likely),
+            };
           }),
         };
   context.add(token);

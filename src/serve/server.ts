@@ -115,11 +115,13 @@ const POSTED: Readonly<Record<string, Posted>> = {
 
 function routesOf(served: Served, state: ServerState): App {
   const app: App = new Hono();
-  const methods = new Map<string, string>();
+  const methods: (readonly [path: RegExp, method: string])[] = [];
+  const takes = (path: string, method: string): void =>
+    void methods.push([new RegExp(`^${path.replace(":id{.+}", ".+")}$`), method]);
   const both = (path: string): readonly string[] => (path.startsWith("/v1/") ? [path, path.slice(3)] : [path]);
   const get = (path: string, reply: (call: Call, id: string) => Response): void => {
     for (const one of both(path)) {
-      methods.set(one, "GET");
+      takes(one, "GET");
       app.get(one, ({ env: { call }, req }) => {
         call.route = path.replace("{.+}", "");
         return reply(call, req.param("id") ?? "");
@@ -128,7 +130,7 @@ function routesOf(served: Served, state: ServerState): App {
   };
   for (const [path, reply] of Object.entries(POSTED))
     for (const one of both(path)) {
-      methods.set(one, "POST");
+      takes(one, "POST");
       app.post(one, async ({ env: { call } }) => {
         call.route = path;
         if (state.draining) throw draining();
@@ -147,7 +149,7 @@ function routesOf(served: Served, state: ServerState): App {
   for (const [path, { type, text }] of served.page ?? [])
     get(path, () => new Response(text, { headers: { "content-type": type, "content-security-policy": PAGE_POLICY } }));
   app.all("*", ({ env: { call } }) => {
-    throw absent(call, methods.get(call.path) ?? null);
+    throw absent(call, methods.find(([path]) => path.test(call.path))?.[1] ?? null);
   });
   app.onError((fault) => {
     throw fault;

@@ -34,6 +34,17 @@ export function textAfter(tokenizer: Tokenizer, before: readonly number[], token
     : decode([token]);
 }
 
-/** UTF-8 of a token's text; null where that is not known, since the token is a part of a character. */
-export const bytesOf = (text: string): readonly number[] | null =>
-  text.includes("\ufffd") ? null : [...new TextEncoder().encode(text)];
+/**
+ * The bytes of a token of which `text` can be shown: those that the vocabulary has, where the token is not a text of
+ * whole characters.
+ */
+export function bytesOf(tokenizer: Tokenizer, token: number, text: string): readonly number[] | null {
+  const whole = text !== "" && !text.includes("\ufffd");
+  return whole ? [...new TextEncoder().encode(text)] : tokenizer.bytesOf(token);
+}
+
+/** A token as a key among others: its text, or, of a part of a character, its bytes, as OpenAI writes them. */
+export function nameOf(tokenizer: Tokenizer, token: number, text: string): string {
+  const bytes = text.includes("\ufffd") ? tokenizer.bytesOf(token) : null;
+  return bytes === null ? text : `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+}

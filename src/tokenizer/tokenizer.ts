@@ -1,5 +1,6 @@
 // Converts between text and tokens: one token per byte, or by a `tokenizer.json`.
 import { TokenizerError } from "./errors.js";
+import { byteReader } from "./token-bytes.js";
 
 /** A tokenizer. */
 export interface Tokenizer {
@@ -16,6 +17,8 @@ export interface Tokenizer {
   /** The token with this text; null if there is none. */
   idOf(text: string): number | null;
   isSpecial(token: number): boolean;
+  /** The bytes of a token that need not be a whole character; null: it is the text that it decodes to. */
+  bytesOf(token: number): readonly number[] | null;
 }
 
 /** A tokenizer with one token per UTF-8 byte, for models that read bytes. */
@@ -32,6 +35,7 @@ export const bytesTokenizer: Tokenizer = {
     return byte === undefined || more.length > 0 ? null : byte;
   },
   isSpecial: () => false,
+  bytesOf: (token) => (isToken(token, 256) ? [token] : null),
 };
 
 /**
@@ -42,8 +46,10 @@ export const bytesTokenizer: Tokenizer = {
 export async function parseTokenizer(json: string, file: string, config: string | null = null): Promise<Tokenizer> {
   const { Tokenizer: Library } = await import("@huggingface/tokenizers");
   let library: InstanceType<typeof Library>;
+  let readBytes: (written: string) => readonly number[] | null;
   try {
     const described = withOptionalFields(JSON.parse(json));
+    readBytes = byteReader(described);
     // For a WordLevel model the library takes the unknown token from the other file.
     library = new Library(described, { ...parseObject(config), unk_token: described.model.unk_token });
     if (library.get_vocab().size === 0) throw new Error("it has no tokens");
@@ -63,9 +69,8 @@ export async function parseTokenizer(json: string, file: string, config: string 
     template: boolean,
   ): { readonly ids: readonly number[]; readonly tokens: readonly string[] } =>
     library.encode(text, { add_special_tokens: template });
-  const special = new Set(
-    [...library.get_added_tokens_decoder()].flatMap(([id, token]) => (token.special ? [id] : [])),
-  );
+  const added = library.get_added_tokens_decoder();
+  const special = new Set([...added].flatMap(([id, token]) => (token.special ? [id] : [])));
   return {
     vocabulary,
     encode(text, { template = false } = {}) {
@@ -91,6 +96,10 @@ export async function parseTokenizer(json: string, file: string, config: string 
     },
     idOf: (text) => library.token_to_id(text) ?? null,
     isSpecial: (token) => special.has(token),
+    bytesOf(token) {
+      const written = added.has(token) ? undefined : library.id_to_token(token);
+      return written === undefined ? null : readBytes(written);
+    },
   };
 }
 
@@ -102,9 +111,10 @@ const UNREPRESENTABLE = "\u0000 unknown";
 const firstUnrepresentable = (ids: readonly (number | undefined)[]): number => ids.indexOf(undefined);
 
 /** Adds the optional fields that the library requires. */
-function withOptionalFields(
-  read: unknown,
-): Readonly<Record<string, unknown>> & { readonly model: { readonly unk_token?: unknown } } {
+function withOptionalFields(read: unknown): Readonly<Record<string, unknown>> & {
+  readonly model: { readonly unk_token?: unknown };
+  readonly decoder?: unknown;
+} {
   if (typeof read !== "object" || read === null || !("model" in read)) throw new Error("it has no model");
   const { model } = read;
   if (typeof model !== "object" || model === null) throw new Error("its model is no object");

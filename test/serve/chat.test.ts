@@ -93,6 +93,8 @@ describe("a chat", () => {
         { token: "h", logprob: g - 1, bytes: [104] },
       ],
     });
+    // Of a part of a character, the bytes; its text comes with the last of them.
+    expect(logprobs.content[2]).toMatchObject({ token: "", bytes: [195], top_logprobs: [{ bytes: [195] }, {}] });
     const plain = await ask(server, PATH, { messages, logprobs: true });
     expect(plain.json.choices[0].logprobs.content[0].top_logprobs).toEqual([]);
   });

@@ -118,6 +118,7 @@ describe("paths", () => {
     expect((await ask(server, "/v1/images", {})).json.error.code).toBe("not_found");
     const { status, headers } = await ask(server, PATH);
     expect([status, headers.get("allow")]).toEqual([405, "POST"]);
+    expect((await ask(server, "/v1/models/moby", {})).headers.get("allow")).toBe("GET");
     expect((await ask(server, "/../../etc/passwd")).status).toBe(404);
   });
 

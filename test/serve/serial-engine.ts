@@ -118,16 +118,19 @@ class SerialStream implements EngineStream {
   constructor(parts: SerialParts, model: EngineModel, request: EngineRequest, before: Promise<unknown>) {
     [this.#parts, this.#model, this.#request] = [parts, model, request];
     request.signal?.addEventListener("abort", () => this.#stop.abort(request.signal!.reason));
-    this.ended = before.then(async () => {
-      try {
-        this.#stop.signal.throwIfAborted();
-        await this.#run();
-      } catch (reason) {
-        this.#fault = { reason };
-      }
-      this.#done = true;
-      this.#wake();
-    });
+    this.ended = this.#begin(before);
+  }
+
+  async #begin(before: Promise<unknown>): Promise<void> {
+    await before;
+    try {
+      this.#stop.signal.throwIfAborted();
+      await this.#run();
+    } catch (reason) {
+      this.#fault = { reason };
+    }
+    this.#done = true;
+    this.#wake();
   }
 
   get use(): RequestUse {

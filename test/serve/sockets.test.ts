@@ -97,9 +97,8 @@ describe("a socket", () => {
     const { port, url } = await opened({}, { headerSeconds: 0.2, bodySeconds: 0.3 });
     const idle = await Promise.all(Array.from({ length: soaking ? 5000 : 50 }, () => silent(port)));
     const slow = await silent(port);
-    slow.write(
-      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n",
-    );
+    const head = ["POST /v1/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"];
+    slow.write([...head, "Content-Length: 99", "", ""].join("\r\n"));
     const timer = setInterval(() => slow.write(" "), 50);
     const closed = [slow, ...idle].map((socket) => once(socket.resume(), "close"));
     expect((await complete(url, {})).status).toBe(200);

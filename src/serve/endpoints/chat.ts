@@ -127,7 +127,9 @@ class Answer {
     this.#tokens.push(...tokens);
     this.#finish = finish;
     const bare = text === "" && own.length === 0 && tokens.length === 0;
-    const chunks = bare ? [] : [this.#chunk(text === "" ? {} : { content: text }, own, null, routed ? { tokens } : null)];
+    const chunks = bare
+      ? []
+      : [this.#chunk(text === "" ? {} : { content: text }, own, null, routed ? { tokens } : null)];
     if (finish === null) return chunks;
     return [...chunks, this.#chunk({}, null, finish, routed ? routedUse(model, this.#choice.use) : null)];
   }

@@ -1,6 +1,7 @@
 // `/tokenize`, `/detokenize` and `/tokenizer_info`, as evaluation harnesses and llama.cpp's clients ask them.
 import { flag } from "../../program/reader.js";
 import { piecesOf } from "../../tokenizer/text-stream.js";
+import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { invalid } from "../errors.js";
 import type { Served } from "../options.js";
 import { expectModel } from "../plan.js";
@@ -41,10 +42,18 @@ export function tokenize(served: Served, json: unknown): Response {
   const tokens = tokenizer.encode(text, { template });
   const pieces = given.with_pieces ? piecesOf(tokenizer, tokens) : null;
   return Response.json({
-    tokens: pieces === null ? tokens : tokens.map((id, i) => ({ id, piece: pieces[i]! })),
+    tokens: pieces === null ? tokens : tokens.map((id, i) => ({ id, piece: pieceOf(tokenizer, id, pieces[i]!) })),
     count: tokens.length,
     max_model_len: engine.model.context,
   });
+}
+
+/** A part of a character as its bytes; so is the last of them, whose text would be the whole character. */
+function pieceOf(tokenizer: Tokenizer, token: number, text: string): string | readonly number[] {
+  const bytes = tokenizer.bytesOf(token);
+  if (bytes === null) return text;
+  const whole = new TextDecoder().decode(Uint8Array.from(bytes));
+  return whole.includes("\ufffd") ? bytes : text;
 }
 
 const detokenizeSchema = body<{ readonly tokens: readonly number[] }, { readonly model: string }>(

@@ -1,0 +1,43 @@
+// The bytes of single tokens, which need not be whole characters.
+
+/** The parts of a `tokenizer.json` that say how tokens are written. */
+interface Described {
+  readonly decoder?: unknown;
+}
+
+/** Types of the decoder, and of all that a sequence of decoders has. */
+function decoderTypes(decoder: unknown): ReadonlySet<unknown> {
+  if (typeof decoder !== "object" || decoder === null) return new Set();
+  const parts: readonly unknown[] = "decoders" in decoder && Array.isArray(decoder.decoders) ? decoder.decoders : [];
+  const own = "type" in decoder ? [decoder.type] : [];
+  return new Set([...own, ...parts.flatMap((part) => [...decoderTypes(part)])]);
+}
+
+/** The byte that each character stands for in a byte-level vocabulary (GPT-2's `bytes_to_unicode`). */
+const BYTE_OF: ReadonlyMap<string, number> = (() => {
+  const shown = (byte: number): boolean =>
+    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+  let others = 0;
+  return new Map(
+    Array.from({ length: 256 }, (_, byte) => [String.fromCodePoint(shown(byte) ? byte : 256 + others++), byte]),
+  );
+})();
+
+/**
+ * Reads the bytes of a token as the vocabulary writes it; null where it writes text, which decoders may change: the
+ * caller then decodes it.
+ */
+export function byteReader({ decoder }: Described): (written: string) => readonly number[] | null {
+  const types = decoderTypes(decoder);
+  if (types.has("ByteLevel"))
+    return (written) => {
+      const bytes = Array.from(written, (character) => BYTE_OF.get(character));
+      return bytes.every((byte) => byte !== undefined) ? bytes : null;
+    };
+  if (types.has("ByteFallback"))
+    return (written) => {
+      const byte = /^<0x([0-9a-f]{2})>$/i.exec(written)?.[1];
+      return byte === undefined ? null : [Number.parseInt(byte, 16)];
+    };
+  return () => null;
+}
