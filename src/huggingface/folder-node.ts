@@ -7,7 +7,7 @@ import { readRegular } from "../runtime/regular-node.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { openGgufTokenizer, openTokenizer } from "../tokenizer/tokenizer-node.js";
+import { openGgufTokenizer, openTokenizer, type TokenizerInfo } from "../tokenizer/tokenizer-node.js";
 import { isGgufPath, openHeader, readSmallTensor } from "../runtime/gguf/header-node.js";
 import { parseConfig, type DecoderConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
@@ -48,6 +48,8 @@ export interface CheckpointText {
   readonly tokenizer: Tokenizer | null;
   /** Null if there is no template. */
   readonly chat: ChatTemplate | null;
+  /** Null if there is no tokenizer. */
+  readonly info: TokenizerInfo | null;
   /**
    * Generation defaults. The tokens that end a text come from `generation_config.json`, else from `config.json`, else
    * from the tokenizer.
@@ -59,8 +61,8 @@ export interface CheckpointText {
 export async function checkpointText(folder: string): Promise<CheckpointText> {
   if (isGgufPath(folder)) {
     const opened = await openGgufTokenizer(folder);
-    const { tokenizer, chat, ends } = opened ?? { tokenizer: null, chat: null, ends: [] };
-    return { tokenizer, chat, generation: { ...NO_DEFAULTS, ends } };
+    const { tokenizer, chat, info, ends } = opened ?? { tokenizer: null, chat: null, info: null, ends: [] };
+    return { tokenizer, chat, info, generation: { ...NO_DEFAULTS, ends } };
   }
   const files = checkpointFiles(folder);
   const opened = files.tokenizer === null ? null : await openTokenizer(files.tokenizer);
@@ -71,6 +73,7 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   return {
     tokenizer: opened?.tokenizer ?? null,
     chat: opened?.chat ?? null,
+    info: opened?.info ?? null,
     generation: { ...generationDefaults, ends: ends.length > 0 ? ends : (opened?.ends ?? []) },
   };
 }

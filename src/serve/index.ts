@@ -14,7 +14,9 @@ export type {
 export { RequestError } from "./errors.js";
 export { Metrics } from "./metrics.js";
 export {
+  isLoopback,
   LIMITS,
+  LOOPBACK,
   type Embedder,
   type Limits,
   type PageFile,

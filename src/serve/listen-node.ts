@@ -3,6 +3,7 @@ import { createAdaptorServer } from "@hono/node-server";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { errnoOf, reasonOf } from "../base/errno.js";
 import { ModcError } from "../base/errors.js";
+import { isLoopback } from "./options.js";
 import type { Server } from "./server.js";
 
 export class ListenError extends ModcError<"cannot-listen"> {
@@ -105,9 +106,6 @@ async function flushed(http: HttpServer): Promise<void> {
     await new Promise((resolve) => void setTimeout(resolve, 10));
   }
 }
-
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 
 function refused(host: string, port: number, cause: Error): ListenError {
   const code = errnoOf(cause);

@@ -75,10 +75,12 @@ export interface ServeOptions {
   readonly name: string;
   /** Other names that a request may give; `*`: any. */
   readonly aliases?: readonly string[];
+  /** The most tokens of a text with its prompt; by default what the model reads. */
+  readonly context?: number | null;
   /** `system_fingerprint`: what computes, so that equal seeds give equal texts. Default the version of modc. */
   readonly fingerprint?: string;
   readonly embedder?: Embedder | null;
-  readonly tokenizerInfo?: TokenizerInfo;
+  readonly info?: TokenizerInfo | null;
   /** Given to the engine as its observer. By default there are none of the engine's own. */
   readonly metrics?: Metrics;
   /** Keys, one of which a request must have. Default none: anyone may ask who reaches the server. */
@@ -103,7 +105,8 @@ export interface PageFile {
 }
 
 /** The options with their defaults: what endpoints share. */
-export interface Served extends Required<Omit<ServeOptions, "limits" | "hosts">> {
+export interface Served extends Required<Omit<ServeOptions, "limits" | "hosts" | "info">> {
+  readonly info: TokenizerInfo;
   readonly limits: Limits;
   readonly hosts: readonly string[] | null;
   /** Seconds since 1970 at which the server was made. */
@@ -113,7 +116,14 @@ export interface Served extends Required<Omit<ServeOptions, "limits" | "hosts">>
 const NO_DEFAULTS: ServeDefaults = { ends: [], maxTokens: null, sampling: {} };
 const NO_INFO: TokenizerInfo = { bos_token: null, eos_token: null, pad_token: null, chat_template: null };
 /** Names of the loopback interface. */
-const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"] as const;
+export const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"] as const;
+
+/** Whether an address to listen at is of this machine alone. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+
+const leastOf = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.min(a, b);
 
 /** Throws InputError for a limit that is none, and for an empty key. */
 export function servedBy(options: ServeOptions): Served {
@@ -121,6 +131,8 @@ export function servedBy(options: ServeOptions): Served {
   for (const [name, value] of Object.entries(limits))
     if (!Object.hasOwn(LIMITS, name) || !(value > 0))
       throw new InputError(`limits.${name}`, `limits.${name} is ${value}: it must be a positive number`);
+  if (options.context !== undefined && options.context !== null && !(options.context >= 1))
+    throw new InputError("context", `context is ${options.context}: it must be at least 1`);
   if (keys.some((key) => !/^[\x21-\x7e]+$/.test(key)))
     throw new InputError("keys", "a key must be of letters, digits and signs, without spaces");
   return {
@@ -130,9 +142,10 @@ export function servedBy(options: ServeOptions): Served {
     name: options.name,
     defaults: options.defaults ?? NO_DEFAULTS,
     aliases: options.aliases ?? [],
+    context: leastOf(options.context ?? null, engine.model.context),
     fingerprint: options.fingerprint ?? "modc",
     embedder: options.embedder ?? null,
-    tokenizerInfo: options.tokenizerInfo ?? NO_INFO,
+    info: options.info ?? NO_INFO,
     metrics: options.metrics ?? new Metrics(),
     keys,
     hosts: options.hosts === undefined ? (keys.length === 0 ? LOOPBACK : null) : options.hosts,

@@ -139,7 +139,8 @@ function liveOf(
 
 /** The context must hold all tokens that are read, and the last one is not. */
 function maxTokensOf(served: Served, { fields, usual }: Asked, prompt: readonly number[], index: number): number {
-  const { context, vocabulary } = served.engine.model;
+  const { context } = served;
+  const { vocabulary } = served.engine.model;
   if (prompt.length === 0)
     throw invalid(`prompt ${index} has no tokens: give it at least one, such as the one that begins a text`, "prompt");
   if (context !== null && prompt.length > context)

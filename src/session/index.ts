@@ -1,6 +1,7 @@
 // The public API of sessions, in Node: opens a model's file or folder to generate text.
 /// <reference path="../ambient.ts" preserve="true" />
 export { SessionError, SourceError } from "./errors.js";
+export { openEngine, type OpenedEngine, type OpenEngineOptions } from "./engine-node.js";
 export { openSession, type OpenSessionOptions } from "./open-node.js";
 export type { Prompt, Prompts } from "../generate/prompts.js";
 export { TextSession, type SessionTexts } from "./session.js";

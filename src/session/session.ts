@@ -15,6 +15,7 @@ import { promptsOf, withDefaults, type Prompts } from "../generate/prompts.js";
 import type { GenerationDefaults } from "../huggingface/generation.js";
 import type { Device } from "../runtime/index.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
+import type { TokenizerInfo } from "../tokenizer/tokenizer-node.js";
 import { TextStream } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { tokensOf } from "./prompts.js";
@@ -24,6 +25,8 @@ export interface SessionTexts {
   readonly tokenizer: Tokenizer;
   /** Null if there is no template. */
   readonly chat: ChatTemplate | null;
+  /** Null if there is no tokenizer but bytes. */
+  readonly info: TokenizerInfo | null;
   readonly defaults: GenerationDefaults;
 }
 

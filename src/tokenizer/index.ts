@@ -4,4 +4,4 @@ export { chatTemplate, type ChatOptions, type ChatTemplate, type Message } from 
 export { TokenizerError, type TokenizerErrorCode } from "./errors.js";
 export { piecesOf, TextStream } from "./text-stream.js";
 export { bytesTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer.js";
-export { openTokenizer, type OpenedTokenizer } from "./tokenizer-node.js";
+export { openTokenizer, type OpenedTokenizer, type TokenizerInfo } from "./tokenizer-node.js";

@@ -17,11 +17,28 @@ export interface OpenedTokenizer {
   readonly chat: ChatTemplate | null;
   /** The token that ends a text according to `tokenizer_config.json`; null if it names none. */
   readonly end: number | null;
+  /** What its files say of special tokens, and the template, as text. */
+  readonly info: TokenizerInfo;
   /** All tokens that end a text: that one, or those that a GGUF file has. */
   readonly ends: readonly number[];
   /** The texts of its files; null for missing ones. */
   readonly texts: { readonly tokenizer: string; readonly config: string | null; readonly template: string | null };
 }
+
+/** Special tokens by their names in `tokenizer_config.json`; null: not named. */
+export interface TokenizerInfo {
+  readonly bos_token: string | null;
+  readonly eos_token: string | null;
+  readonly pad_token: string | null;
+  readonly chat_template: string | null;
+}
+
+const infoOf = (specials: ReadonlyMap<string, string>, template: string | null): TokenizerInfo => ({
+  bos_token: specials.get("bos_token") ?? null,
+  eos_token: specials.get("eos_token") ?? null,
+  pad_token: specials.get("pad_token") ?? null,
+  chat_template: template,
+});
 
 /** The limit on the size of a tokenizer's file. */
 const MAX_BYTES = 256 * 1024 * 1024;
@@ -53,6 +70,7 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
     tokenizer,
     chat: template === null ? null : chatTemplate(template, specials, templateFile ?? configFile ?? file),
     end,
+    info: infoOf(specials, template),
     ends: end === null ? [] : [end],
     texts: { tokenizer: json, config: configText, template: templateText },
   };
@@ -70,6 +88,7 @@ export async function openGgufTokenizer(path: string): Promise<OpenedTokenizer |
     tokenizer,
     chat: template === null ? null : chatTemplate(template, specials, path),
     end: end === undefined ? null : tokenizer.idOf(end),
+    info: infoOf(specials, template),
     ends,
     texts: { tokenizer: found.tokenizer, config, template: null },
   };

@@ -68,6 +68,7 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
     begins,
     why: "it takes minutes, and writes a folder of a Node and a build",
   })),
+  { begins: "npx modc serve ", why: "it ends when it is told to; test/cli/serve.test.ts runs it" },
   { begins: "npx modc verify modc-fault.json", why: "there is no fault to look at; test/verify makes one" },
 ];
 

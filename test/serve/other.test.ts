@@ -36,8 +36,8 @@ describe("tokens of a text", () => {
   });
 
   it("have special ones, which a harness asks for", async () => {
-    const tokenizerInfo = { bos_token: "<s>", eos_token: "</s>", pad_token: null, chat_template: "{{ messages }}" };
-    expect((await ask(scripted("x", { tokenizerInfo }).server, "/tokenizer_info")).json).toEqual(tokenizerInfo);
+    const info = { bos_token: "<s>", eos_token: "</s>", pad_token: null, chat_template: "{{ messages }}" };
+    expect((await ask(scripted("x", { info }).server, "/tokenizer_info")).json).toEqual(info);
   });
 });
 

@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { GeneratedText, Prompt, Summary } from "../../generate/index.js";
-import { createSession, sessionTexts, type OpenSessionOptions, type SessionSource } from "../../session/open-node.js";
+import { createSession, sessionTexts, type OpenSessionOptions } from "../../session/open-node.js";
+import type { SessionSource } from "../../session/prepared-node.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
 import { piecesOf } from "../../tokenizer/text-stream.js";

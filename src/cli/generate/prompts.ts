@@ -2,7 +2,7 @@
 import type { Prompt } from "../../generate/prompts.js";
 import { InputError } from "../../runtime/errors.js";
 import { tokensOf } from "../../session/prompts.js";
-import type { SessionSource } from "../../session/open-node.js";
+import type { SessionSource } from "../../session/prepared-node.js";
 import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import { pathIn, readText } from "../source/files.js";

@@ -1,5 +1,5 @@
 // Commands that run a model on a device.
-import { anyNumber, durationOf } from "./arguments.js";
+import { anyNumber, bytesOf, durationOf } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 
@@ -98,6 +98,47 @@ export const runningCommands = {
       o.set,
       o.model,
       o.json,
+    ],
+  }),
+  serve: declare({
+    takes: "<file>",
+    opens: true,
+    does: "serve a model to many at once, over OpenAI's wire, until it is told to end",
+    options: [
+      o.weights,
+      o.tokenizer,
+      o.option("--host <address>", "where to listen; other than on this machine it takes a key (default 127.0.0.1)"),
+      o.whole("--port <n>", "the port; 0: a free one (default 8080)", 0, 65535),
+      o.repeatable("--api-key <key>", "a key that requests must have, or @file with one in each line"),
+      o.option("--no-key", "everyone may ask who reaches the host"),
+      o.repeatable("--allow-host <name>", "another name by which requests without keys may call the server"),
+      o.repeatable("--cors <origin>", "pages of this origin may call the server, such as https://example.org; *: all"),
+      o.repeatable("--name <name>", "the model's name on the wire; further ones are its aliases, * any"),
+      o.whole("--max-batch <n>", "texts that are generated at once, at most (default 16)", 1, 1024),
+      o.whole("--context <n>", "tokens of a text with its prompt, at most (default: what the model reads)", 1, 1e9),
+      o.valued("--cache-memory <size>", "memory for keys and values, such as 2GiB", bytesOf),
+      o.whole(
+        "--queue <n>",
+        "texts that wait, at most; beyond them requests are told to come again (default 256)",
+        0,
+        1e6,
+      ),
+      o.valued("--request-timeout <time>", "how long a request may take, waiting included (default 10m)", durationOf),
+      o.valued(
+        "--drain-timeout <time>",
+        "how long requests may take to end after an interrupt (default 30s)",
+        durationOf,
+      ),
+      o.option("--draft <how>", "how tokens are guessed ahead (default off)").choices(["off"]),
+      o
+        .option("--log <form>", "the form of the log, which goes to standard output (default text)")
+        .choices(["text", "json"]),
+      o.tunings,
+      ...o.storage,
+      o.seed,
+      o.device,
+      o.set,
+      o.model,
     ],
   }),
   verify: declare({

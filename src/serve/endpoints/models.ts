@@ -10,12 +10,12 @@ export function model(served: Served, name: string): Response {
   return Response.json({ ...modelOf(served), id: name });
 }
 
-const modelOf = ({ name, created, aliases, engine: { model: own } }: Served): object => ({
+const modelOf = ({ name, created, aliases, context, engine: { model: own } }: Served): object => ({
   id: name,
   object: "model",
   created,
   owned_by: "modc",
   aliases: aliases.filter((alias) => alias !== "*"),
-  max_model_len: own.context,
+  max_model_len: context,
   modc: { vocabulary: own.vocabulary, live: own.live, routes: own.routes },
 });

@@ -38,13 +38,13 @@ export function tokenize(served: Served, json: unknown): Response {
     throw invalid("give the text as prompt, or as content", "prompt");
   // The two families of clients differ in what they expect where they do not say.
   const template = given.add_special_tokens ?? given.add_special ?? given.prompt !== undefined;
-  const { tokenizer, engine } = served;
+  const { tokenizer, context } = served;
   const tokens = tokenizer.encode(text, { template });
   const pieces = given.with_pieces ? piecesOf(tokenizer, tokens) : null;
   return Response.json({
     tokens: pieces === null ? tokens : tokens.map((id, i) => ({ id, piece: pieceOf(tokenizer, id, pieces[i]!) })),
     count: tokens.length,
-    max_model_len: engine.model.context,
+    max_model_len: context,
   });
 }
 
@@ -68,4 +68,4 @@ export function detokenize(served: Served, json: unknown): Response {
   return Response.json({ prompt: text, content: text });
 }
 
-export const tokenizerInfo = ({ tokenizerInfo: info }: Served): Response => Response.json(info);
+export const tokenizerInfo = ({ info }: Served): Response => Response.json(info);

@@ -1,0 +1,101 @@
+// What a server says of itself and of each request: lines for people, or of JSON.
+import type { Engine } from "../../engine/index.js";
+import { formatBytes } from "../../runtime/errors.js";
+import type { RequestEntry } from "../../serve/index.js";
+import { escapeText } from "../../size/shown.js";
+import { io, type Output } from "../terminal/io.js";
+import { plural } from "../terminal/units.js";
+
+/** How often the cache is told of, where there were requests. */
+const CACHE_MS = 60_000;
+
+export class ServeLog {
+  readonly #form: "json" | "text";
+  readonly #engine: Engine;
+  /** Requests come outside of the command's own calls: its streams are kept. */
+  readonly #output: Output = io().stdout;
+  readonly #debug = Boolean(io().env["MODC_DEBUG"]);
+  readonly #timer = setInterval(() => this.#cache(), CACHE_MS);
+  #since = 0;
+
+  constructor(form: "json" | "text", engine: Engine) {
+    this.#form = form;
+    this.#engine = engine;
+    this.#timer.unref();
+  }
+
+  listening(url: string, keyed: boolean): void {
+    this.#write("listening", { url, keyed }, `listening at ${url}${keyed ? ", for those who have a key" : ""}`);
+    this.#cache(true);
+  }
+
+  draining(active: number, seconds: number): void {
+    this.#write(
+      "draining",
+      { active, seconds },
+      `ending: ${plural(active, "request")} under way, for at most ${seconds} s; another interrupt ends at once`,
+    );
+  }
+
+  ended(whole: boolean): void {
+    this.#cache();
+    this.#write("ended", { whole }, whole ? "ended" : "ended: requests that took too long were cut off");
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  request(entry: RequestEntry): void {
+    this.#since++;
+    const { error, milliseconds, route: _route, ...told } = entry;
+    const cause: unknown = error?.cause;
+    const reason = cause instanceof Error ? (this.#debug && cause.stack) || cause.message : null;
+    this.#write(
+      "request",
+      {
+        ...told,
+        milliseconds: Math.round(milliseconds),
+        ...(error && { error: error.wireCode ?? error.type, message: error.message }),
+        ...(reason !== null && { reason }),
+      },
+      `${lineOf(entry)}${reason === null ? "" : `\n  ${reason}`}`,
+    );
+  }
+
+  /** What the cache holds, and has room for: what routed layers save is room for more texts. */
+  #cache(first = false): void {
+    if (this.#since === 0 && !first) return;
+    this.#since = 0;
+    const { used, kept, free, limit, streams } = this.#engine.state.cache;
+    this.#write(
+      "cache",
+      { used, kept, free, limit, texts: streams.own, dense: streams.dense },
+      `cache: ${formatBytes(used + kept)} of ${formatBytes(limit)} in use` +
+        (streams.own === 0
+          ? ""
+          : `; room for ${plural(Math.floor(streams.own), "text")} of average length, ` +
+            `${Math.floor(streams.dense)} if every token took every layer`),
+    );
+  }
+
+  #write(event: string, fields: object, text: string): void {
+    const time = new Date().toISOString();
+    const line =
+      this.#form === "json"
+        ? JSON.stringify({ time, event, ...fields })
+        : `${time.slice(0, 19).replace("T", " ")} ${escapeText(text)}`;
+    this.#output.write(`${line}\n`);
+  }
+}
+
+function lineOf(entry: RequestEntry): string {
+  const { method, path, status, milliseconds, id, outcome, promptTokens, cachedTokens, generatedTokens, error } = entry;
+  const tokens =
+    outcome === null
+      ? ""
+      : `, ${plural(promptTokens, "token")} read${cachedTokens > 0 ? ` (${cachedTokens} in the cache)` : ""}, ` +
+        `${generatedTokens} generated`;
+  const ended = error === null ? "" : `, ${error.message}`;
+  return `${method} ${path.slice(0, 200)} ${status}, ${Math.round(milliseconds)} ms${tokens}${ended} ${id}`;
+}

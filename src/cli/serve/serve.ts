@@ -1,0 +1,136 @@
+// `modc serve`: a model behind OpenAI's wire, until it is told to end.
+import { createServer, isLoopback, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
+import { listen, type Listening } from "../../serve/listen-node.js";
+import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
+import { sessionTexts } from "../../session/open-node.js";
+import { wantedDevice } from "../device.js";
+import { tuningsOn } from "../program/tunings.js";
+import { compileOptions, precisionOf } from "../source/frontend.js";
+import { expectWeights, modelText, withFolder } from "../source/model-file.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { onInterrupt } from "../terminal/ending.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { showLoading } from "../terminal/loading.js";
+import { Progress, say } from "../terminal/terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+import { keysOf } from "./keys.js";
+import { ServeLog } from "./log.js";
+
+export type ServeFlags = Flags<typeof runningCommands.serve>;
+
+const USUAL = { host: "127.0.0.1", port: 8080, requestSeconds: 600, drainSeconds: 30 } as const;
+
+export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> {
+  const { host = USUAL.host, port = USUAL.port } = flags;
+  const keys = keysOf(flags);
+  expectGuarded(host, keys, flags);
+  const metrics = new Metrics();
+  const opened = await open(file, flags, metrics);
+  try {
+    const log = new ServeLog(flags.log ?? "text", opened.engine);
+    const server = serverOf(opened, flags, { keys, metrics, log, host });
+    const listening = await listen(server, { host, port, open: keys.length === 0 });
+    return await untilInterrupted(listening, server, flags, log);
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Before anything is read: an open server on a network is said to be wanted, never a slip. */
+function expectGuarded(host: string, keys: readonly string[], { key }: ServeFlags): void {
+  if (isLoopback(host) || keys.length > 0 || !key) return;
+  throw new UserError(
+    `--host ${host}: anyone could ask who reaches this machine, and there is no key`,
+    "give --api-key @file, or --no-key if everyone may",
+    EXIT.usage,
+  );
+}
+
+async function open(file: string, flags: ServeFlags, metrics: Metrics): Promise<OpenedEngine> {
+  const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
+  const { set, model, read } = compileOptions(file, flags);
+  const { source } = await modelText(file);
+  const texts = await sessionTexts(file, flags.tokenizer ?? null);
+  for (const option of texts.defaults.ignored)
+    say(`note: generation_config.json says ${option}, which modc does not heed`);
+  const seed = flags.seed ?? 0;
+  expectWeights(file, weights);
+  if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  const progress = new Progress();
+  try {
+    const opened = await createEngineOf(
+      { source, read, texts, weights: weights ?? null },
+      {
+        set,
+        seed,
+        ...(model !== undefined && { model }),
+        precision: precisionOf(flags),
+        device: wantedDevice(flags),
+        tunings: (device) => tuningsOn(device, flags),
+        observer: metrics,
+        ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
+        ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
+        ...(flags.queue !== undefined && { queue: flags.queue }),
+        onProgress: (event) => {
+          if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
+        },
+      },
+    );
+    showDiagnostics(opened.diagnostics, opened.sources);
+    return opened;
+  } finally {
+    progress.clear();
+  }
+}
+
+function serverOf(
+  { engine, name, texts, fingerprint }: OpenedEngine,
+  flags: ServeFlags,
+  own: { readonly keys: readonly string[]; readonly metrics: Metrics; readonly log: ServeLog; readonly host: string },
+): Server {
+  const [first = name, ...aliases] = flags.name ?? [];
+  const { allowHost = [] } = flags;
+  // A server that is open on purpose may be called by any name, unless it is told by which.
+  const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
+  return createServer({
+    engine,
+    tokenizer: texts.tokenizer,
+    chat: texts.chat,
+    defaults: texts.defaults,
+    info: texts.info,
+    name: first,
+    aliases,
+    fingerprint,
+    metrics: own.metrics,
+    keys: own.keys,
+    hosts: anyName ? null : [...LOOPBACK, ...allowHost],
+    origins: flags.cors ?? [],
+    ...(flags.context !== undefined && { context: flags.context }),
+    limits: { seconds: flags.requestTimeout ?? USUAL.requestSeconds },
+    log: (entry) => own.log.request(entry),
+  });
+}
+
+/** The first interrupt drains, the second ends the process. */
+async function untilInterrupted(
+  listening: Listening,
+  server: Server,
+  flags: ServeFlags,
+  log: ServeLog,
+): Promise<ExitCode> {
+  let restore = (): void => {};
+  const interrupted = new Promise<void>((resolve) => (restore = onInterrupt(resolve)));
+  try {
+    log.listening(listening.url, server.keyed);
+    await interrupted;
+    const seconds = flags.drainTimeout ?? USUAL.drainSeconds;
+    log.draining(server.active, seconds);
+    const whole = await listening.drain(seconds);
+    log.ended(whole);
+    return whole ? EXIT.fine : EXIT.interrupted;
+  } finally {
+    restore();
+    log.close();
+  }
+}

@@ -1,0 +1,130 @@
+// `modc serve` as a user runs it: a process that listens, answers, says so, and ends as it is told.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import OpenAI from "openai";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { main, modc, modcProcess, NO_DEVICE, root, temporaryFolder } from "./spawn.js";
+
+const MOBY = ["examples/moby.mod", "--weights", "examples/moby.safetensors"] as const;
+const folder = temporaryFolder();
+afterAll(folder.remove);
+
+interface Serving {
+  readonly child: ChildProcess;
+  readonly url: string;
+  /** What standard output has had so far. */
+  readonly said: () => string;
+}
+
+let running: ChildProcess | null = null;
+afterEach(() => {
+  running?.kill("SIGKILL");
+  running = null;
+});
+
+/** Starts a server at a free port, and waits until it listens. */
+async function served(words: readonly string[]): Promise<Serving> {
+  const child = spawn(process.execPath, [main, "serve", ...words, "--port", "0"], {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running = child;
+  let [stdout, stderr] = ["", ""];
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+      const found = /http:\/\/127\.0\.0\.1:\d+/.exec(stdout);
+      if (found) resolve(found[0]);
+    });
+    child.on("close", (status) => reject(new Error(`it ended with ${status}: ${stderr}`)));
+  });
+  return { child, url, said: () => stdout };
+}
+
+describe("modc serve", () => {
+  it("answers many at once with what each is alone, and ends when streams have, with 0", async () => {
+    const key = "a-key-of-tests";
+    const { child, url, said } = await served([...MOBY, "--api-key", `@${folder.file("keys", `# ours\n${key}\n`)}`]);
+    const client = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 });
+    const prompts = ["It was the w", "Call me ", "The whale, ", "Upon the sea "];
+    const request = { model: "Moby", max_tokens: 24, temperature: 0.7, seed: 3 };
+    const alone: string[] = [];
+    for (const prompt of prompts)
+      alone.push((await client.completions.create({ ...request, prompt })).choices[0]!.text);
+    const together = await client.completions.create({ ...request, prompt: prompts });
+    expect(together.choices.map(({ text }) => text)).toEqual(alone);
+    const texts = prompts.map(async (prompt) => {
+      let text = "";
+      for await (const { choices } of await client.completions.create({ ...request, prompt, stream: true })) {
+        if (text === "" && prompt === prompts[0]) child.kill("SIGTERM");
+        text += choices[0]!.text;
+      }
+      return text;
+    });
+    expect(await Promise.all(texts)).toEqual(alone);
+    const [status] = (await once(child, "close")) as [number];
+    expect(status).toBe(0);
+    expect(said()).toMatch(/listening at http:\/\/127\.0\.0\.1:\d+, for those who have a key\n/);
+    expect(said()).toMatch(/POST \/v1\/completions 200, \d+ ms, \d+ tokens read.*, 24 generated req_[0-9a-f]{32}\n/);
+    expect(said()).toMatch(/ending: [1-4] requests? under way, for at most 30 s.*\n[\s\S]*ended\n$/);
+    expect(said()).not.toContain("whale"); // nothing of texts
+  });
+
+  it("tells the same as JSON, a line for each event", async () => {
+    const { child, url, said } = await served([...MOBY, "--log", "json", "--name", "whale", "--context", "32"]);
+    const { data } = (await (await fetch(`${url}/v1/models`)).json()) as {
+      readonly data: readonly { readonly id: string; readonly max_model_len: number }[];
+    };
+    expect([data[0]!.id, data[0]!.max_model_len]).toEqual(["whale", 32]);
+    child.kill("SIGINT");
+    await once(child, "close");
+    const events = said()
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { readonly event: string; readonly status?: number; readonly path?: string });
+    expect(events.map(({ event }) => event)).toEqual(["listening", "cache", "request", "draining", "cache", "ended"]);
+    expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
+  });
+
+  it("says what is wrong before it reads a model: open hosts, keys, drafts, models that are none", async () => {
+    const wrong = async (words: readonly string[]): Promise<readonly [number | null, string]> => {
+      const { status, stderr } = await modc(["serve", ...words]);
+      return [status, stderr];
+    };
+    const empty = folder.file("empty", "# none\n");
+    for (const [words, message] of [
+      [["--host", "0.0.0.0"], /--host 0\.0\.0\.0: anyone could ask who reaches this machine, and there is no key/],
+      [["--api-key", "short"], /--api-key is no key/],
+      [["--api-key", "long-enough", "--no-key"], /--no-key says that everyone may ask, --api-key that not/],
+      [["--draft", "routes"], /--draft/],
+      [["--port", "70000"], /--port "70000" is no whole number from 0 to 65535/],
+      [["--cache-memory", "much"], /--cache-memory "much" is no number of bytes/],
+    ] as const) {
+      const [status, stderr] = await wrong([...MOBY, ...words]);
+      expect([words, status]).toEqual([words, 2]);
+      expect(stderr).toMatch(message);
+      expect(stderr).not.toContain("long-enough");
+    }
+    expect((await wrong([...MOBY, "--api-key", `@${empty}`]))[1]).toMatch(/the file has no keys/);
+    expect((await wrong(["none.mod"]))[1]).toMatch(/cannot read none\.mod: there is no such file/);
+    expect((await wrong(["examples/golden.mod"]))[0]).toBe(1);
+  });
+
+  it("says that its port is taken, and that there is no GPU", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const address = other.address();
+    const port = typeof address === "object" && address !== null ? String(address.port) : "";
+    const taken = await modc(["serve", ...MOBY, "--port", port]);
+    other.close();
+    expect([taken.status, taken.stderr]).toEqual([
+      1,
+      expect.stringContaining(`cannot listen at 127.0.0.1, port ${port}: another program does`),
+    ]);
+    const none = await modcProcess(["serve", ...MOBY], { env: NO_DEVICE });
+    expect(none.status).toBe(3);
+  });
+});
