@@ -103,13 +103,15 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   const takesOver = (bases.length > 0 ? bases : updatedBy(worked, [loaded], weight, options)).map(
     (value) => value && inputOf(value),
   );
-  const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs): void => {
-    // A value that a scatter updates is read from the memory that it shares with the result.
+  // A value that a scatter updates is read from the memory that it shares with the result.
+  const shareMemory = (kernel: KernelBuilder, inPlace: readonly boolean[]): void =>
     takesOver.forEach((place, i) => {
       if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
     });
+  const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs, letter: string): void => {
+    shareMemory(kernel, inPlace);
     declareRows(kernel, layouts.same(loaded), extents, inputs, {
-      letter: "A",
+      letter,
       parameters: "batch: u32, row: u32",
       prefix: "p",
     });
@@ -118,10 +120,13 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKern
   const fused = (inPlace: readonly boolean[], stored: Stored): MatmulContext => {
     const inputs: Inputs = { of: inputOf, codecs: stored.reads };
     return {
-      loads: (kernel) => loads(kernel, inPlace, inputs),
+      loads: (kernel, letter = "A") => loads(kernel, inPlace, inputs, letter),
       finishes: plain
         ? null
-        : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes }),
+        : (kernel) => {
+            shareMemory(kernel, inPlace);
+            declareFinish(kernel, bound, { extents, pairs, inputs, codecs: stored.writes });
+          },
       inputB,
       inputStarts: starts ? inputOf(starts) : -1,
       pairs,

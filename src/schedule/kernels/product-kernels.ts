@@ -15,9 +15,9 @@ import { input, KernelBuilder, packed, result, typeAt, type Operand, type Kernel
 export interface MatmulContext {
   /**
    * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
-   * `valueA` (see the kernels of products). Null: input 0 as it lies.
+   * `valueA` (see the kernels of products), with another letter for A where one is given. Null: input 0 as it lies.
    */
-  readonly loads: ((kernel: KernelBuilder) => void) | null;
+  readonly loads: ((kernel: KernelBuilder, letter?: string) => void) | null;
   /**
    * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`,
    * `Sums`, `ROW_SUMS` and `keep`. Columns are those of the packed b. Null: the result is stored, row-major.
@@ -272,7 +272,7 @@ alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }`;
 
 /** What is done with the sums. */
-function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Context, { tiles }: Product): void {
+export function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Context, { tiles }: Product): void {
   if (finishes) finishes(kernel);
   else
     kernel
@@ -281,7 +281,8 @@ function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Con
       .function(storing(tiles.row));
 }
 
-const storing = (row: string): string => `alias Sums = f32;
+/** Stores the result row-major. */
+export const storing = (row: string): string => `alias Sums = f32;
 const ROW_SUMS = 0u;
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
   let at = (${row}) * columnCount() + column;

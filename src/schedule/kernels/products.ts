@@ -14,6 +14,7 @@ import {
   type Product,
   type ProductContext,
 } from "./product-kernels.js";
+import { inParts, partsOf, sumParts } from "./product-parts.js";
 import { evenTiles } from "./product-tiles.js";
 import { standingIn, typeAt, whereRows, work, type KernelContext, type Operand, type Work } from "./spec.js";
 
@@ -34,8 +35,17 @@ export const matmul = (node: KernelContext<"matmul">, fused: MatmulContext = PLA
 
 /** The kernels of a product. Each group of rows has its share of them: their number decides by the mean. */
 export function productWork(context: ProductContext, product: Product): Work {
-  const each = product.groups ?? 1;
   const cases = casesOf(context, product);
+  const [only] = cases;
+  const parts = only && cases.length === 1 ? partsOf(context, product, only.tuning) : 1;
+  if (parts === 1) return work(stepsOf(context, product, cases));
+  const divided = inParts(context, product, parts);
+  const steps = stepsOf(divided.context, divided.product, cases);
+  return work([...steps, sumParts(context, product, parts)], [divided.bytes]);
+}
+
+function stepsOf(context: ProductContext, product: Product, cases: readonly ProductCase[]): readonly Step<Operand>[] {
+  const each = product.groups ?? 1;
   const steps = cases.map(({ most, tuning }, i) =>
     whereRows(
       context.extents,
@@ -45,7 +55,7 @@ export function productWork(context: ProductContext, product: Product): Work {
       most === null ? null : each * most,
     ),
   );
-  return work(withStandIns(context, product, cases, steps));
+  return withStandIns(context, product, cases, steps);
 }
 
 /**

@@ -60,6 +60,11 @@ export interface ProductTunings extends WeightTunings {
   readonly shapes: readonly ShapeTunings[];
   /** For products by a computed (unpacked) b with a multiple of four columns. */
   readonly byValue: ProductTuning;
+  /**
+   * Workgroups that fill the device: sums over tokens of which each tile makes fewer divide their depth. Left out: none
+   * do.
+   */
+  readonly workgroups?: number;
   /** The same for operands that may be rounded to f16; left out: as the others. */
   readonly roundingByValue?: ProductTuning;
 }

@@ -43,6 +43,8 @@ const readTuning: Read<ProductTuning> = (r) => {
   return fault === null ? found : r.fail(`is matrix: ${fault}`);
 };
 
+const MORE = { rounding: itself, roundingByValue: itself, workgroups: whole(1, 65_536) } as const;
+
 export function readProducts(r: Reader): ProductTunings {
   const fields = {
     subgroupSize: orNull(whole(WIDTHS.least, WIDTHS.most)),
@@ -53,7 +55,7 @@ export function readProducts(r: Reader): ProductTunings {
     shapes: itself,
     byValue: itself,
   };
-  const { rounding, roundingByValue, ...at } = objectWith(fields, { rounding: itself, roundingByValue: itself })(r);
+  const { rounding, roundingByValue, ...at } = objectWith(fields, MORE)(r);
   const { subgroupSize } = at;
   return {
     ...at,

@@ -46,7 +46,7 @@ const tiled = (most: number | null, rows: number): ProductCase => ({ most, tunin
  * Not measured here. What kernels published for such devices have in common: tiles of 64 × 64 through workgroup memory,
  * 4 × 4 to 8 × 8 of it an invocation, for many rows (TensorFlow.js, onnxruntime, llama.cpp); for few rows, which are
  * bound by reading b, one row an invocation, so that as many as can be read at once. A GPU that shares memory is full
- * with a few thousand invocations, so tiles pay early.
+ * with a few thousand invocations, so tiles pay early. As many workgroups as fill a few of the largest such.
  */
 const INTEGRATED: ProductTunings = {
   subgroupSize: null,
@@ -55,6 +55,7 @@ const INTEGRATED: ProductTunings = {
   byWeight: [vectors(8, 1, 1), vectors(32, 4, 1), tiled(null, 4)],
   byWeightAnyRows: [vectors(8, 1, 1), tiled(null, 4)],
   shapes: [],
+  workgroups: 64,
   byValue: { kind: "vectors", rows: 4, vectors: 2 },
 };
 
@@ -62,10 +63,11 @@ const INTEGRATED: ProductTunings = {
  * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of
  * 64 × 64 give only to larger products: below that smaller tiles, whose repeated reads its caches serve, are the lesser
  * evil. The tallest tiles, 128 × 64 by 8 × 4 an invocation, are what the fastest published f32 kernels of WebGPU have
- * (14.8 of 18.1 TFLOP/s on an A100), and need as many rows.
+ * (14.8 of 18.1 TFLOP/s on an A100), and need as many rows. Twice as many workgroups as an H100 has cores.
  */
 const DISCRETE: ProductTunings = {
   ...INTEGRATED,
+  workgroups: 256,
   byWeight: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(1024, 4), tiled(null, 8)],
   byWeightAnyRows: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(1024, 4), tiled(null, 8)],
 };
