@@ -338,7 +338,8 @@ class BatchEngine implements Engine {
     this.#lostInVain = 0;
     const milliseconds = performance.now() - run.began;
     const tokens = run.lengths.reduce((a, b) => a + b, 0);
-    this.#pace.ran(run, tokens);
+    const { prompt, step } = this.#place;
+    this.#pace.ran(run, tokens, prompt.compiling + step.compiling);
     this.#observer.ran?.({ kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
     const context = Math.min(this.#paged.context ?? Infinity, this.#limit);
     const changed = receive(run, results, { paged: this.#paged, model: this.model, observer: this.#observer, context });

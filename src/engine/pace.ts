@@ -4,8 +4,8 @@ import type { Run } from "./runs.js";
 /** Steps are submitted ahead for about so many milliseconds, so that the device does not wait for the host. */
 const AHEAD = 40;
 const MOST_AHEAD = 8;
-/** A chunk of prompts takes about as long as so many steps. */
-const STEPS_A_CHUNK = 1;
+/** A chunk of prompts takes about as long as so many steps, so that a token waits for it no longer than two others. */
+const STEPS_A_CHUNK = 1.5;
 const LEAST_CHUNK = 16;
 /** Weight of a new measurement. */
 const NEW = 0.2;
@@ -19,6 +19,7 @@ export class Pace {
   #promptToken: number | null = null;
   #request: number | null = null;
   #answered = 0;
+  #compiling = 0;
 
   constructor(chunk: number) {
     this.#chunk = chunk;
@@ -39,12 +40,15 @@ export class Pace {
     return Math.max(1, Math.min(this.#chunk, Math.max(LEAST_CHUNK, whole)));
   }
 
-  /** Records an answered run. */
-  ran({ kind, began }: Run, tokens: number): void {
+  /** Records an answered run. `compiling`: milliseconds that runs have waited for kernels so far. */
+  ran({ kind, began }: Run, tokens: number, compiling: number): void {
     const now = performance.now();
     // A run that was submitted behind others began when they ended.
     const milliseconds = now - Math.max(began, this.#answered);
     this.#answered = now;
+    const waited = compiling > this.#compiling;
+    this.#compiling = compiling;
+    if (waited) return;
     if (kind === "step") this.#step = mixed(this.#step, milliseconds);
     else if (tokens > 0) this.#promptToken = mixed(this.#promptToken, milliseconds / tokens);
   }
