@@ -7,6 +7,9 @@ const MOST_AHEAD = 8;
 /** A chunk of prompts takes about as long as so many steps, so that a token waits for it no longer than two others. */
 const STEPS_A_CHUNK = 1.5;
 const LEAST_CHUNK = 16;
+/** Tokens by which a chunk becomes longer or shorter. */
+const MORE = 16;
+const FIRST_CHUNK = 64;
 /** Weight of a new measurement. */
 const NEW = 0.2;
 
@@ -14,15 +17,17 @@ const mixed = (old: number | null, now: number): number => (old === null ? now :
 
 export class Pace {
   readonly #chunk: number;
-  /** Milliseconds of a step, of a token of a prompt, and from one answer to the next for a whole request. */
+  /** Milliseconds of a step, and of a request on the device. */
   #step: number | null = null;
-  #promptToken: number | null = null;
   #request: number | null = null;
+  /** Tokens of a chunk between steps, which grows and shrinks until it takes as long as it may. */
+  #between: number;
   #answered = 0;
   #compiling = 0;
 
   constructor(chunk: number) {
     this.#chunk = chunk;
+    this.#between = Math.min(chunk, FIRST_CHUNK);
   }
 
   /** The most steps in flight. `hurry`: prompts wait, which are read behind them. */
@@ -34,10 +39,7 @@ export class Pace {
 
   /** Tokens of prompts in the next run. `others`: texts are being generated, which wait for it. */
   chunk(others: boolean): number {
-    if (!others || this.#step === null || this.#promptToken === null) return this.#chunk;
-    const tokens = (STEPS_A_CHUNK * this.#step) / Math.max(1e-3, this.#promptToken);
-    const whole = LEAST_CHUNK * Math.floor(tokens / LEAST_CHUNK);
-    return Math.max(1, Math.min(this.#chunk, Math.max(LEAST_CHUNK, whole)));
+    return others ? this.#between : this.#chunk;
   }
 
   /** Records an answered run. `compiling`: milliseconds that runs have waited for kernels so far. */
@@ -50,7 +52,13 @@ export class Pace {
     this.#compiling = compiling;
     if (waited) return;
     if (kind === "step") this.#step = mixed(this.#step, milliseconds);
-    else if (tokens > 0) this.#promptToken = mixed(this.#promptToken, milliseconds / tokens);
+    else if (this.#step !== null) {
+      const most = STEPS_A_CHUNK * this.#step;
+      // A shorter one says nothing of a chunk that takes too little.
+      if (milliseconds > most && tokens <= this.#between) this.#between = Math.max(LEAST_CHUNK, this.#between - MORE);
+      else if (milliseconds < most && tokens >= this.#between)
+        this.#between = Math.min(this.#chunk, this.#between + MORE);
+    }
   }
 
   /** Records how long a request was on the device. */
