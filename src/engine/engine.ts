@@ -1,5 +1,6 @@
 // The engine: requests join and leave at every step; prompts are read in chunks between steps; what is in flight is
 // never waited for by what could go on.
+import { noOtherDevice } from "../generate/no-other.js";
 import { disposePlace, type Place } from "../generate/place.js";
 import { layersOn } from "../generate/summary.js";
 import type { Generation } from "../program/generation.js";
@@ -366,7 +367,7 @@ class BatchEngine implements Engine {
       this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory);
       this.#place = await placeFor(this.#paged, device, this.#weights, this.#limits, this.#memory, this.#options);
     } catch (error) {
-      this.#failAll(error instanceof DeviceLostError ? error : new AggregateError([lost, error], lost.message));
+      this.#failAll(noOtherDevice(lost, error));
     }
   }
 

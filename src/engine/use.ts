@@ -7,8 +7,8 @@ import type { EngineState, RequestUse } from "./types.js";
 
 /** Of the tokens of a text that were read; operations as those of steps, each with a cache of half the text. */
 export function useOf(paged: Paged, sequence: Sequence): RequestUse {
-  const { axes, sequenceAxis, batchAxis, step } = paged;
-  const bytes = bytesByAxis(paged);
+  const { axes, layers, sequenceAxis, batchAxis, step } = paged;
+  const bytes = axes.map(({ axis }) => layers.reduce((sum, l) => sum + (l.axis === axis ? l.bytes : 0), 0));
   const [read = 0] = sequence.rows;
   const work = (dense: boolean): number => {
     if (read === 0) return 0;

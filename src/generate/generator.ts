@@ -1,9 +1,10 @@
 // A generator: a model's prompt and step programs on a device with weights and caches, for one generation at a time.
 import type { Generation } from "../program/generation.js";
-import { type Device, type DeviceLostError, InputError, openDevice, RuntimeError } from "../runtime/index.js";
+import { type Device, type DeviceLostError, InputError, openDevice } from "../runtime/index.js";
 import { isResponse } from "../runtime/weights/input.js";
 import { openResponse } from "../runtime/weights/fetched.js";
 import { checkOptions, checkPrompts, type Limits } from "./check.js";
+import { noOtherDevice } from "./no-other.js";
 import { samplingTables } from "./options.js";
 import { disposePlace, type Place, placeOn } from "./place.js";
 import { Run } from "./run.js";
@@ -151,11 +152,7 @@ export class Generator {
       };
     } catch (cause) {
       if (signal?.aborted) throw cause;
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new RuntimeError("device-lost", `${lost.message}, and no other can go on: ${reason}`, {
-        hint: cause instanceof RuntimeError ? cause.hint : null,
-        cause,
-      });
+      throw noOtherDevice(lost, cause);
     }
   }
 
