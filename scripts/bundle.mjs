@@ -1,4 +1,5 @@
-// Writes src/bundled.ts: the runtime of built packages as minified text, so that `modc build` needs no bundler.
+// Writes src/bundled.ts: the runtime of built packages and the page of servers as minified text, so that `modc build` and
+// `modc serve` need no bundler.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -136,6 +137,9 @@ const page = {
   plugins: [nodeApart],
 };
 
+/** The script of the page that a server has at `/`. */
+const chat = { ...shared, entryPoints: [{ in: "src/serve/page/chat.ts", out: "chat" }] };
+
 async function bundled(options) {
   const { build } = await import("esbuild");
   const { outputFiles } = await build(options);
@@ -153,13 +157,14 @@ export async function bundle() {
   const record = (files) =>
     `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
   const [files, tokenizerFiles, pageFiles] = [await bundled(runtime), await bundled(tokenizer), await bundled(page)];
+  const [[, chatScript]] = await bundled(chat);
   const packers = files.find(([name]) => PACKERS.test(name));
   const [seen, unseen] = [`import("./${packers[0]}")`, unseenImport(`./${packers[0]}`)];
   const runtimeFiles = files
     .filter((f) => f !== packers)
     .map(([name, source]) => [name, source.replaceAll(seen, unseen)]);
   const text =
-    `// Made by scripts/bundle.mjs from src/packaged, and what it imports; do not edit.\n` +
+    `// Made by scripts/bundle.mjs from src/packaged and src/serve/page, and what they import; do not edit.\n` +
     `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, ` +
     `string>> = ${record(runtimeFiles)};\n\n` +
     `/** What packages of weights in less than words carry besides; the others import it as \`unseen\`. */\n` +
@@ -167,7 +172,9 @@ export async function bundle() {
     `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: ` +
     `Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
     `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: ` +
-    `Readonly<Record<string, string>> = ${record(pageFiles)};\n`;
+    `Readonly<Record<string, string>> = ${record(pageFiles)};\n\n` +
+    `/** The script of the page that a server has at \`/\`. */\n` +
+    `export const chatScript = ${JSON.stringify(chatScript)};\n`;
   const path = join(root, "src", "bundled.ts");
   let old = "";
   try {

@@ -57,7 +57,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   packaged: ["base", "size", "program", "runtime", "tokenizer", "generate"],
   engine: ["base", "size", "program", "runtime", "generate"],
   // A service worker carries it beside the runtime, and no compiler.
-  serve: ["base", "size", "program", "runtime", "tokenizer", "generate", "engine"],
+  serve: ["base", "size", "bundled", "program", "runtime", "tokenizer", "generate", "engine"],
   build: ["base", "size", "program", "runtime", "generate", "packaged", "bundled"],
   // The checker knows the language, not what becomes of it.
   check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],

@@ -25,4 +25,5 @@ export {
   type ServeOptions,
   type TokenizerInfo,
 } from "./options.js";
+export { CHAT_PAGE } from "./page/files.js";
 export { createServer, type Server } from "./server.js";

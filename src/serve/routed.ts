@@ -14,8 +14,9 @@ export interface RoutedToken {
 export interface RoutedPrompt {
   readonly tokens: number;
   readonly cached: number;
-  /** Layers that computed each token of the prompt. */
+  /** Layers that computed each token of the prompt, and whether it took each route. */
   readonly layers: readonly number[] | null;
+  readonly routes: readonly (readonly boolean[])[] | null;
 }
 
 export interface RoutedUse {
@@ -42,6 +43,7 @@ export const routedPrompt = (model: EngineModel, { tokens, cached, routes }: Pro
   tokens,
   cached,
   layers: routes && routes.map((taken) => layersOf(model, taken)),
+  routes,
 });
 
 export const routedUse = ({ routes }: EngineModel, use: RequestUse): RoutedUse => ({

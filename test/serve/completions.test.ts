@@ -256,7 +256,15 @@ describe("what routes computed", () => {
   it("is told of each token, of the prompt and in all, where a request asks", async () => {
     const { json } = await ask(scripted("abc").server, PATH, { prompt: "xy", max_tokens: 3, modc: { routes: true } });
     expect(json.choices[0].modc).toEqual({
-      prompt: { tokens: 2, cached: 1, layers: [3, 2] },
+      prompt: {
+        tokens: 2,
+        cached: 1,
+        layers: [3, 2],
+        routes: [
+          [true, true],
+          [true, false],
+        ],
+      },
       tokens: [
         { id: 97, text: "a", layers: 2, routes: [true, false] },
         { id: 98, text: "b", layers: 2, routes: [true, false] },

@@ -1,5 +1,5 @@
 // `modc serve`: a model behind OpenAI's wire, until it is told to end.
-import { createServer, isLoopback, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
+import { CHAT_PAGE, createServer, isLoopback, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
 import { listen, type Listening } from "../../serve/listen-node.js";
 import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
 import { sessionTexts } from "../../session/open-node.js";
@@ -103,6 +103,7 @@ function serverOf(
     aliases,
     fingerprint,
     metrics: own.metrics,
+    page: CHAT_PAGE,
     keys: own.keys,
     hosts: anyName ? null : [...LOOPBACK, ...allowHost],
     origins: flags.cors ?? [],

@@ -1,0 +1,171 @@
+// The page at `/`: a chat with the model, each token shaded by the layers that computed it.
+import { RouteMap } from "./route-map.js";
+import { ReplyError, Wire, type ChunkFacts, type ModelFacts, type Turn } from "./wire.js";
+
+/** Shades from the fewest layers to the most; chat.css has a class for each. */
+const SHADES = 8;
+
+/** The page's element with this id. */
+function named<T extends HTMLElement>(id: string, kind: new () => T): T {
+  const element = document.getElementById(id);
+  if (!(element instanceof kind)) throw new Error(`the page has no ${id}`);
+  return element;
+}
+
+class ChatPage {
+  readonly #wire = new Wire();
+  readonly #map = new RouteMap(named("map", HTMLCanvasElement));
+  readonly #form = named("form", HTMLFormElement);
+  readonly #question = named("question", HTMLTextAreaElement);
+  readonly #send = named("send", HTMLButtonElement);
+  readonly #texts = named("texts", HTMLElement);
+  readonly #status = named("status", HTMLElement);
+  readonly #key = named("key", HTMLInputElement);
+  readonly #live = named("live", HTMLElement);
+  #model: ModelFacts | null = null;
+  #chat = false;
+  #turns: Turn[] = [];
+  #running: AbortController | null = null;
+
+  start(): void {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.#running) this.#running.abort();
+      else void this.#ask();
+    });
+    this.#question.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      if (!this.#running) this.#form.requestSubmit();
+    });
+    named("reset", HTMLButtonElement).addEventListener("click", () => this.#reset());
+    this.#key.addEventListener("change", () => {
+      this.#wire.key = this.#key.value.trim();
+      void this.#open();
+    });
+    void this.#open();
+  }
+
+  async #open(): Promise<void> {
+    try {
+      this.#model = await this.#wire.model();
+      this.#chat = await this.#wire.hasTemplate();
+    } catch (fault) {
+      return this.#tell(fault);
+    }
+    const { id, modc } = this.#model;
+    document.title = named("name", HTMLElement).textContent = id;
+    this.#say(this.#chat ? "" : "The model has no chat template: it goes on from what you write.");
+    this.#live.replaceChildren(...modc.live.map((name) => liveField(name)));
+    this.#map.clear(modc.routes.length);
+    this.#question.focus();
+  }
+
+  #reset(): void {
+    this.#running?.abort();
+    this.#turns = [];
+    this.#texts.replaceChildren();
+    this.#map.clear(this.#model?.modc.routes.length ?? 0);
+    this.#say("");
+  }
+
+  async #ask(): Promise<void> {
+    const content = this.#question.value;
+    if (content.trim() === "" || !this.#model) return;
+    this.#question.value = "";
+    const turns: readonly Turn[] = [...this.#turns, { role: "user", content }];
+    this.#addTurn("user", content);
+    const shown = this.#addTurn("assistant", "");
+    this.#map.clear(this.#model.modc.routes.length);
+    this.#running = new AbortController();
+    this.#send.textContent = "Stop";
+    let answer = "";
+    try {
+      const question = { turns, chat: this.#chat, ...this.#settings() };
+      for await (const chunk of this.#wire.answer(question, this.#running.signal)) {
+        answer += this.#show(chunk, shown);
+        this.#texts.scrollTop = this.#texts.scrollHeight;
+      }
+    } catch (fault) {
+      if (!this.#running.signal.aborted) this.#tell(fault);
+    }
+    this.#running = null;
+    this.#send.textContent = "Send";
+    this.#turns = answer === "" ? this.#turns : [...turns, { role: "assistant", content: answer }];
+  }
+
+  #settings(): { readonly temperature: number; readonly maxTokens: number; readonly live: Record<string, number> } {
+    const live: Record<string, number> = {};
+    for (const field of this.#live.querySelectorAll("input"))
+      if (field.value !== "") live[field.name] = field.valueAsNumber;
+    const [temperature, most] = [named("temperature", HTMLInputElement), named("most", HTMLInputElement)];
+    return { temperature: temperature.valueAsNumber, maxTokens: most.valueAsNumber, live };
+  }
+
+  /** Shows a chunk; returns its text. */
+  #show({ modc, finish_reason: finish }: ChunkFacts, shown: HTMLElement): string {
+    if (modc?.prompt?.routes) this.#map.add(modc.prompt.routes, true);
+    const tokens = modc?.tokens ?? [];
+    this.#map.add(
+      tokens.flatMap(({ routes }) => (routes ? [routes] : [])),
+      false,
+    );
+    for (const { text, layers } of tokens) {
+      const span = document.createElement("span");
+      span.textContent = text;
+      if (layers !== null) {
+        span.className = `depth-${this.#shade(layers)}`;
+        span.title = `${layers} layers`;
+      }
+      shown.append(span);
+    }
+    if (finish !== null && modc?.operations && modc.cache_bytes) {
+      const share = ({ own, dense }: { readonly own: number; readonly dense: number }): string =>
+        `${dense === 0 ? 100 : Math.round((100 * own) / dense)}%`;
+      this.#say(
+        `Against a model whose every token takes every layer: ${share(modc.operations)} of the operations, ` +
+          `${share(modc.cache_bytes)} of the cache.`,
+      );
+    }
+    return tokens.map(({ text }) => text).join("");
+  }
+
+  #shade(layers: number): number {
+    const { routes } = this.#model!.modc;
+    const [least, most] = [routes[0]!.layers, routes.reduce((n, route) => n + route.layers, 0)];
+    return most === least ? SHADES : Math.round((SHADES * (layers - least)) / (most - least));
+  }
+
+  #addTurn(role: Turn["role"], text: string): HTMLElement {
+    const shown = document.createElement("p");
+    shown.className = role;
+    shown.textContent = text;
+    this.#texts.append(shown);
+    this.#texts.scrollTop = this.#texts.scrollHeight;
+    return shown;
+  }
+
+  #tell(fault: unknown): void {
+    if (fault instanceof ReplyError && fault.status === 401) named("key-field", HTMLElement).hidden = false;
+    this.#say(fault instanceof Error ? fault.message : String(fault), true);
+  }
+
+  #say(text: string, fault = false): void {
+    this.#status.textContent = text;
+    this.#status.classList.toggle("fault", fault);
+  }
+}
+
+/** A field for a live parameter; empty: the model's own value. */
+function liveField(name: string): HTMLElement {
+  const label = document.createElement("label");
+  const field = document.createElement("input");
+  field.type = "number";
+  field.step = "any";
+  field.name = name;
+  field.placeholder = "as it is";
+  label.append(name, field);
+  return label;
+}
+
+new ChatPage().start();

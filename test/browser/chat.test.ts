@@ -1,0 +1,89 @@
+// The page that a server has at `/`, in a browser: tokens shaded by depth, the map of routes filled, a stop that stops.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CHAT_PAGE } from "../../src/serve/index.js";
+import { listen, type Listening } from "../../src/serve/listen-node.js";
+import { scripted } from "../serve/asked.js";
+import { launch, programPath, type TestBrowser, type TestPage } from "./browsers.js";
+
+const installed = programPath("chromium") !== null;
+const note = installed ? "" : " (skipped: chromium is not installed; on Debian apt-get install chromium)";
+const KEY = "a-key-of-tests";
+const SAID = "Ishmael ✓ <b>";
+
+describe.skipIf(!installed)(`the page of a server in chromium${note}`, { timeout: 60_000 }, () => {
+  let browser: TestBrowser;
+  let listening: Listening;
+  let slow = false;
+  const chat = { eos_token: null, bos_token: null, pad_token: null, chat_template: "{{ messages }}" };
+  const { server, engine } = scripted(SAID, {
+    keys: [KEY],
+    page: CHAT_PAGE,
+    info: chat,
+    script: {
+      model: { context: 512 },
+      before: () => (slow ? new Promise((resolve) => void setTimeout(resolve, 50)) : undefined),
+    },
+  });
+  beforeAll(async () => {
+    listening = await listen(server, { port: 0 });
+    browser = await launch("chromium");
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+    await listening?.close();
+  });
+
+  async function until(page: TestPage, expression: string): Promise<unknown> {
+    for (let i = 0; i < 100; i++) {
+      const found = await page.evaluate(expression);
+      if (found) return found;
+      await new Promise((resolve) => void setTimeout(resolve, 50));
+    }
+    throw new Error(`never: ${expression}; ${page.errors.join("\n")}`);
+  }
+
+  const say = (page: TestPage, text: string): Promise<unknown> =>
+    page.evaluate(
+      `question.value = ${JSON.stringify(text)}; ` +
+        `question.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }))`,
+    );
+
+  it("asks for a key, answers, goes on from what was said, and stops", async () => {
+    const page = await browser.open();
+    await page.goto(`${listening.url}/`);
+    await until(page, `!document.getElementById("key-field").hidden`);
+    await page.evaluate(`key.value = ${JSON.stringify(KEY)}; key.dispatchEvent(new Event("change"))`);
+    await until(page, `document.title === "moby"`);
+    await say(page, "Who are you?");
+    await until(page, `/of the operations/.test(document.getElementById("status").textContent)`);
+    expect(await page.evaluate(`document.querySelector(".assistant").textContent`)).toBe(SAID);
+    expect(await page.evaluate(`document.getElementById("status").textContent`)).toMatch(
+      /: 50% of the operations, 25% of the cache\.$/,
+    );
+    // Shades of the fewest layers and of the most, told to who points at them.
+    const shades = await page.evaluate(
+      `[...new Set([...document.querySelectorAll(".assistant span")].map((s) => s.className + ": " + s.title))].sort()`,
+    );
+    expect(shades).toEqual(["depth-0: 2 layers", "depth-8: 3 layers"]);
+    const filled = await page.evaluate(
+      `(() => { const c = document.getElementById("map"); const d = c.getContext("2d")` +
+        `.getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; ` +
+        `return n })()`,
+    );
+    // A column for each token of prompt and answer, on both routes.
+    const { prompt } = engine.requests[0]!;
+    expect(filled).toBe((prompt.length + new TextEncoder().encode(SAID).length) * 2 * 4 * 10);
+    slow = true;
+    await say(page, "More");
+    await until(page, `document.querySelectorAll(".assistant")[1]?.textContent.length > 1`);
+    const last = new TextDecoder().decode(Uint8Array.from(engine.requests[1]!.prompt));
+    expect(last).toBe(`<user>Who are you?<assistant>${SAID}<user>More<assistant>`);
+    await page.evaluate(`send.click()`);
+    await until(page, `send.textContent === "Send"`);
+    for (let i = 0; engine.active > 0 && i < 100; i++) await new Promise((resolve) => void setTimeout(resolve, 20));
+    expect(engine.streams[1]!.cancelled).toBe(true);
+    // The key that was missing at first is all that the browser has to complain of.
+    expect(page.errors.filter((error) => !error.includes("401"))).toEqual([]);
+    await page.close();
+  });
+});
