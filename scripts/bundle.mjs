@@ -1,5 +1,5 @@
-// Writes src/bundled.ts: the runtime of built packages and the page of servers as minified text, so that `modc build` and
-// `modc serve` need no bundler.
+// Writes src/bundled.ts: the runtime of built packages, and the script of a server's page, as minified text, so that
+// `modc build` and `modc serve` need no bundler.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

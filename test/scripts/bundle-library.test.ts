@@ -54,6 +54,15 @@ describe("the bundled library", () => {
     expect(text.length).toBeLessThan(400_000);
   });
 
+  it("loads the server as a service worker can: no compiler, nothing of Node, the router alone", () => {
+    const { files, others } = loadedWith("serve.js");
+    expect(others).toEqual([]);
+    const text = [...files].map((name) => readFileSync(join(folder, name), "utf8")).join("");
+    expect(text).not.toContain("// src/check/check.ts\n");
+    const asked = [...text.matchAll(/^import [^"\n]* from "([^".][^"]*)";$/gm)].map((m) => m[1]);
+    expect(asked).toEqual(["hono"]);
+  });
+
   it("asks for no package that users do not install", () => {
     const packages = readdirSync(folder)
       .filter((name) => name.endsWith(".js"))

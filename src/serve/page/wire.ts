@@ -55,7 +55,8 @@ export class Wire {
   key = "";
 
   async model(): Promise<ModelFacts> {
-    const { data } = (await this.#json("v1/models")) as { readonly data: readonly ModelFacts[] }; // as the server writes
+    // as the server writes
+    const { data } = (await this.#json("v1/models")) as { readonly data: readonly ModelFacts[] };
     return data[0]!;
   }
 
@@ -65,10 +66,8 @@ export class Wire {
   }
 
   /** The chunks of the answer, as they come. Throws ReplyError. */
-  async *answer(
-    { turns, chat, temperature, maxTokens, live }: Question,
-    signal: AbortSignal,
-  ): AsyncGenerator<ChunkFacts> {
+  async *answer(question: Question, signal: AbortSignal): AsyncGenerator<ChunkFacts> {
+    const { turns, chat, temperature, maxTokens, live } = question;
     const asked = chat ? { messages: turns } : { prompt: turns.at(-1)!.content };
     const modc = { routes: true, ...(Object.keys(live).length > 0 && { live }) };
     const body = { ...asked, temperature, max_tokens: maxTokens, stream: true, modc };
