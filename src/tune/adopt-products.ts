@@ -5,20 +5,24 @@ import { bestOf, chooseCases, type Case, type Times } from "./choose.js";
 
 type Choice = Candidate<ProductTunings>;
 
-/** The measured times of one weight shape: with each candidate, and with the current tunings. */
-export interface ProductTimes {
-  readonly depth: number;
-  readonly columns: number;
-  readonly times: Times<Choice>;
+/** Measured times with each candidate, and with the current tunings. */
+export interface TimesWithBaseline<C> {
+  readonly times: Times<C>;
   /** Seconds with the current tunings, by size; null: not measured. */
   readonly baseline: readonly (number | null)[];
 }
 
-const MAX_CASES = 8;
+/** Those of one weight shape. */
+export interface ProductTimes extends TimesWithBaseline<Choice> {
+  readonly depth: number;
+  readonly columns: number;
+}
+
+export const MAX_CASES = 8;
 /** Where the number of rows is known only at run time, each case is one more dispatch. */
-const MAX_CASES_ANY_ROWS = 3;
+export const MAX_CASES_ANY_ROWS = 3;
 /** The least mean gain over all sizes, as a logarithm, for which tunings are changed. */
-const MIN_GAIN = Math.log(1.03);
+export const MIN_GAIN = Math.log(1.03);
 
 /**
  * `base` with new tunings for each measured shape that gains by them. `general`: the tunings of shapes that are not
@@ -88,21 +92,20 @@ const casesOf = (cases: readonly Case<Choice>[]): readonly ProductCase[] =>
   cases.map(({ most, choice }) => ({ most, tuning: tuningOf(choice) }));
 
 /** The baseline's loss as `chooseCases` counts it; infinite where the baseline does not run. */
-function lossOf(times: Times<Choice>, baseline: readonly (number | null)[]): number {
+export function lossOf(times: Times<unknown>, baseline: readonly (number | null)[]): number {
   const best = bestOf(times);
   return baseline.reduce<number>((sum, seconds, s) => sum + Math.log((seconds ?? Infinity) / best[s]!), 0);
 }
 
 /** All shapes as one: for each choice, the geometric mean over the shapes of its time relative to the best. */
-function combineShapes(measured: readonly ProductTimes[]): {
-  readonly times: Times<Choice>;
-  readonly baseline: readonly (number | null)[];
-} {
+export function combineShapes<C extends { readonly name: string }>(
+  measured: readonly TimesWithBaseline<C>[],
+): TimesWithBaseline<C> {
   const [first] = measured;
   const { sizes } = first!.times;
   const same = measured.filter((m) => m.times.sizes.join() === sizes.join());
   const choices = first!.times.choices;
-  const mean = (of: (m: ProductTimes, s: number) => number | null, s: number): number | null => {
+  const mean = (of: (m: TimesWithBaseline<C>, s: number) => number | null, s: number): number | null => {
     const ratios = same.map((m) => {
       const seconds = of(m, s);
       return seconds === null ? null : Math.log(seconds / bestOf(m.times)[s]!);
@@ -111,7 +114,7 @@ function combineShapes(measured: readonly ProductTimes[]): {
       ? null
       : Math.exp(ratios.reduce<number>((sum, r) => sum + r!, 0) / ratios.length);
   };
-  const secondsOf = (m: ProductTimes, name: string, s: number): number | null =>
+  const secondsOf = (m: TimesWithBaseline<C>, name: string, s: number): number | null =>
     m.times.seconds[m.times.choices.findIndex((c) => c.name === name)]?.[s] ?? null;
   return {
     times: {

@@ -1,4 +1,5 @@
 // Attention as a workload: the shapes of attention in a model, and the expected results of each.
+import { roundToF16 } from "../base/f16.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
@@ -39,31 +40,38 @@ export function attentionShapes(graph: Graph): readonly AttentionShape[] {
   return [...found.values()];
 }
 
-/** The workload of self-attention over one sequence of T tokens. */
-export function attentionWorkload(shape: AttentionShape, tokens: readonly number[]): Workload {
+/**
+ * The workload of self-attention over one sequence of T tokens. `rounding`: operands, which an f16 holds, may be
+ * rounded.
+ */
+export function attentionWorkload(shape: AttentionShape, tokens: readonly number[], rounding = false): Workload {
   const { heads, width, valueWidth, causal, window } = shape;
   const made = new Map<number, Data>();
   const data = (T: number): Data => {
-    const known = made.get(T) ?? atOnce(attentionData(shape, T));
+    const known = made.get(T) ?? atOnce(attentionData(shape, T, rounding));
     made.set(T, known);
     return known;
   };
   const pairsOf = (T: number): number => (causal ? (T * (T + 1)) / 2 : T * T);
   return {
-    name: `attention ${heads} × ${width}${causal ? ", causal" : ""}${window > 0 ? `, window ${window}` : ""}`,
+    name: `attention ${heads} × ${width}${causal ? ", causal" : ""}${window > 0 ? `, window ${window}` : ""}${
+      rounding ? ", in f16" : ""
+    }`,
     graph: attentionGraph(shape),
     sizes: tokens,
     counts: "tokens",
+    precision: rounding ? { products: "f16" } : {},
     sameBits: false,
     flops: (T) => (window > 0 ? null : 2 * heads * (width + valueWidth) * pairsOf(T)),
     weights: () => new Float32Array(),
     inputs: (T) => data(T).inputs,
     async prepare(pause) {
-      for (const T of tokens) made.set(T, made.get(T) ?? (await inTurns(attentionData(shape, T), pause)));
+      for (const T of tokens) made.set(T, made.get(T) ?? (await inTurns(attentionData(shape, T, rounding), pause)));
     },
     faultOf(results, T) {
       const [y, expected] = [results["y"]!.data, data(T).expected];
-      const at = y.findIndex((value, i) => !(Math.abs(value - expected[i]!) <= ALLOWED));
+      const allowed = rounding ? ALLOWED_ROUNDED : ALLOWED;
+      const at = y.findIndex((value, i) => !(Math.abs(value - expected[i]!) <= allowed));
       return at < 0 ? null : `gives ${y[at]} for ${expected[at]} at ${at}, of ${T} tokens`;
     },
   };
@@ -79,10 +87,17 @@ interface Data {
  * Normal values, the same on every machine, and the expected results, computed on the host. Yields after each group of
  * heads that share keys.
  */
-function* attentionData({ heads, groups, ...rest }: AttentionShape, T: number): Generator<void, Data> {
+function* attentionData(
+  { heads, groups, ...rest }: AttentionShape,
+  T: number,
+  rounding: boolean,
+): Generator<void, Data> {
   const sizes = [heads * rest.width, groups * rest.width, groups * rest.valueWidth].map((n) => n * T);
   const all: Float32Array[] = [];
-  for (const [i, size] of sizes.entries()) all.push(yield* normals(size, 3 + i));
+  for (const [i, size] of sizes.entries()) {
+    const values = yield* normals(size, 3 + i);
+    all.push(rounding ? values.map(roundToF16) : values);
+  }
   const inputsOf = (from: readonly Float32Array[], h: number, g: number): Data["inputs"] =>
     new Map([
       ["x0", { shape: [1, h, T, rest.width], data: from[0]! }],
@@ -106,6 +121,8 @@ function* attentionData({ heads, groups, ...rest }: AttentionShape, T: number): 
  * off by far more.
  */
 const ALLOWED = 2e-4;
+/** Where weights are rounded to eleven bits: 2^-11 of the largest value, which is below six. */
+const ALLOWED_ROUNDED = 3e-3;
 
 function attentionGraph({ heads, groups, width, valueWidth, causal, window }: AttentionShape): Graph {
   const axes: readonly Axis[] = [

@@ -1,4 +1,5 @@
 // Matrix products as workloads: the shapes of weights in a model, and the expected results of each product.
+import { roundToF16 } from "../base/f16.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
@@ -41,21 +42,25 @@ export function productShapes(graph: Graph): readonly ProductShape[] {
   return [...found.values()].sort((a, b) => work(b) - work(a)).map(({ shape }) => shape);
 }
 
-/** y[B, T, N] = x[B, T, K] · w, T being the number of rows. */
-export function productWorkload(shape: ProductShape, rows: readonly number[]): Workload {
+/**
+ * y[B, T, N] = x[B, T, K] · w, T being the number of rows. `rounding`: by weights in f16, so that operands may be
+ * rounded; an f16 holds them.
+ */
+export function productWorkload(shape: ProductShape, rows: readonly number[], rounding = false): Workload {
   const { depth, columns } = shape;
   let made: Data | null = null;
-  const data = (): Data => (made ??= atOnce(productData(shape)));
+  const data = (): Data => (made ??= atOnce(productData(shape, rounding)));
   return {
-    name: `product ${depth} × ${columns}`,
+    name: `product ${depth} × ${columns}${rounding ? ", in f16" : ""}`,
     graph: productGraph(shape),
     sizes: rows,
     counts: "rows",
-    sameBits: true,
+    precision: rounding ? { weights: "f16" } : {},
+    sameBits: !rounding,
     flops: (size) => 2 * size * depth * columns,
     weights: () => data().w,
     inputs: (size) => ({ x: inputRows(data(), depth, size) }),
-    prepare: async (pause) => void (made ??= await inTurns(productData(shape), pause)),
+    prepare: async (pause) => void (made ??= await inTurns(productData(shape, rounding), pause)),
     faultOf: (results, size) => faultOf(data(), results["y"]!.data, columns, size),
   };
 }
@@ -112,9 +117,10 @@ interface Data {
 }
 
 /** Normal values, the same on every machine, and their product on the host. */
-function* productData({ depth, columns, transposed }: ProductShape): Generator<void, Data> {
-  const x = yield* normals(DISTINCT * depth, 1);
-  const w = yield* normals(depth * columns, 2);
+function* productData({ depth, columns, transposed }: ProductShape, rounding: boolean): Generator<void, Data> {
+  const of = (values: Float32Array): Float32Array => (rounding ? values.map(roundToF16) : values);
+  const x = of(yield* normals(DISTINCT * depth, 1));
+  const w = of(yield* normals(depth * columns, 2));
   const expected = new Float64Array(DISTINCT * columns);
   const size = new Float64Array(DISTINCT * columns);
   const [strideK, strideN] = transposed ? [1, depth] : [columns, 1];
@@ -131,8 +137,8 @@ function* productData({ depth, columns, transposed }: ProductShape): Generator<v
       yield;
     }
   // Rounding errors of a sum of sums of 64 terms, relative to the sum of magnitudes (Higham 2002, 4.2); twice that, as
-  // a device may round products too.
-  const roundings = 2 * (64 + Math.ceil(depth / 64));
+  // a device may round products too. Matrix units may sum one after the other.
+  const roundings = 2 * (rounding ? depth + 1 : 64 + Math.ceil(depth / 64));
   return { x, w, expected, allowed: size.map((s) => s * roundings * 2 ** -24) };
 }
 

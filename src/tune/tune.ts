@@ -2,11 +2,18 @@
 import type { Graph } from "../ir/graph.js";
 import type { Device } from "../runtime/index.js";
 import { candidates, type Candidate, type ProductTunings, type Tunings } from "../schedule/tunings/index.js";
-import { adoptProducts, type ProductTimes } from "./adopt-products.js";
+import {
+  attentionName,
+  attentionOnUnits,
+  exactAttention,
+  type AttentionTuning,
+} from "../schedule/tunings/attention.js";
+import { adoptProducts, type ProductTimes, type TimesWithBaseline } from "./adopt-products.js";
 import { attentionShapes, attentionWorkload, COMMON_ATTENTION } from "./attention.js";
-import { bestOf, chooseOne, type Times } from "./choose.js";
+import { bestOf, chooseOne } from "./choose.js";
 import { MIN_ROUNDS, measure, type Contender, type Measured } from "./tournament.js";
 import { COMMON_SHAPES, productShapes, productWorkload, type ProductShape } from "./products.js";
+import { adoptRounding, roundingChoices, withRounding, type RoundingTimes } from "./rounding.js";
 import type { Workload } from "./workload.js";
 
 export interface TuneOptions {
@@ -42,6 +49,8 @@ interface Job {
   readonly contenders: readonly Contender[];
   /** The weight's shape if the workload is a product; null for attention. */
   readonly shape: ProductShape | null;
+  /** Whether operands may be rounded to f16, which is measured where the device has matrix units. */
+  readonly rounding: boolean;
 }
 
 /** Never throws for a failed measurement: the fault is in the result, with all earlier measurements. */
@@ -51,29 +60,54 @@ export async function tune(
 ): Promise<Tuned> {
   const { target } = device;
   const products = candidates("products", target);
+  const roundings = roundingChoices(target);
   // The candidate that is already in use is left out: it would race against itself, and noise would look like a gain.
-  const used = JSON.stringify(base.attention);
-  const attentions = candidates("attention", target).filter((c) => JSON.stringify(c.tunings) !== used);
+  const otherThan =
+    (own: AttentionTuning) =>
+    ({ tunings }: Candidate<AttentionTuning>): boolean =>
+      JSON.stringify(tunings) !== JSON.stringify(own);
+  const attentions = candidates("attention", target).filter(otherThan(exactAttention(base.attention)));
+  const without = base.attention.kind === "matrix" ? [base.attention.other] : [];
+  const roundingAttentions = [...without, ...attentionOnUnits(target)]
+    .map((tunings): Candidate<AttentionTuning> => ({ name: attentionName(tunings), tunings }))
+    .filter(otherThan(base.attention));
   const baseline: Contender = { name: "as it is", tunings: base };
+  const against = (others: readonly Contender[]): readonly Contender[] => [baseline, ...others];
   const jobs: readonly Job[] = [
-    ...(graph ? productShapes(graph) : COMMON_SHAPES).map((shape) => ({
-      workload: productWorkload(shape, sizesUpTo(ROWS, graph)),
-      contenders: [
-        baseline,
-        ...usedFirst(products, base.products).map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } })),
-      ],
-      shape,
-    })),
-    ...(graph ? attentionShapes(graph) : COMMON_ATTENTION).map((shape) => ({
-      workload: attentionWorkload(shape, sizesUpTo(TOKENS, graph)),
-      contenders: [baseline, ...attentions.map((c) => ({ name: c.name, tunings: { ...base, attention: c.tunings } }))],
-      shape: null,
-    })),
+    ...(graph ? productShapes(graph) : COMMON_SHAPES).flatMap((shape): readonly Job[] => {
+      const sizes = sizesUpTo(ROWS, graph);
+      const of = ({ name }: { readonly name: string }, own: ProductTunings): Contender => ({
+        name,
+        tunings: { ...base, products: own },
+      });
+      const exact = usedFirst(products, base.products).map((c) => of(c, c.tunings));
+      const rounded = roundings.map((c) => of(c, withRounding(base.products, shape, c, target)));
+      return [
+        { workload: productWorkload(shape, sizes), contenders: against(exact), shape, rounding: false },
+        ...(rounded.length === 0
+          ? []
+          : [{ workload: productWorkload(shape, sizes, true), contenders: against(rounded), shape, rounding: true }]),
+      ];
+    }),
+    ...(graph ? attentionShapes(graph) : COMMON_ATTENTION).flatMap((shape): readonly Job[] => {
+      const sizes = sizesUpTo(TOKENS, graph);
+      const of = (c: Candidate<AttentionTuning>): Contender => ({
+        name: c.name,
+        tunings: { ...base, attention: c.tunings },
+      });
+      const job = (all: readonly Candidate<AttentionTuning>[], rounding: boolean): Job => ({
+        workload: attentionWorkload(shape, sizes, rounding),
+        contenders: against(all.map(of)),
+        shape: null,
+        rounding,
+      });
+      return [job(attentions, false), ...(roundingAttentions.length === 0 ? [] : [job(roundingAttentions, true)])];
+    }),
   ];
   const end = performance.now() + 1000 * budgetSeconds;
-  const measured: (Measured & Pick<Job, "shape">)[] = [];
+  const measured: (Measured & Pick<Job, "shape" | "rounding">)[] = [];
   let fault: Error | null = null;
-  for (const [i, { workload, contenders, shape }] of jobs.entries()) {
+  for (const [i, { workload, contenders, shape, rounding }] of jobs.entries()) {
     const now = performance.now();
     if (signal.aborted || now >= end) break;
     // Each job gets an equal share of the remaining time; the first gets twice as much, since it also compiles
@@ -85,24 +119,31 @@ export async function tune(
       report: (detail: string) => onProgress(`measuring ${workload.name}`, detail),
     };
     try {
-      measured.push({ ...(await measure(device, workload, contenders, limits)), shape });
+      measured.push({ ...(await measure(device, workload, contenders, limits)), shape, rounding });
     } catch (error) {
       fault = error instanceof Error ? error : new Error(String(error));
       break;
     }
   }
   const compared = measured.filter((m) => m.rounds >= MIN_ROUNDS);
-  const shaped = compared.flatMap(({ shape, ...m }): readonly ProductTimes[] =>
-    shape ? [{ ...shape, ...timesOf(m, products) }] : [],
+  const shaped = compared.flatMap(({ shape, rounding, ...m }): readonly ProductTimes[] =>
+    shape && !rounding ? [{ ...shape, ...timesOf(m, products) }] : [],
   );
-  const attention = chooseOne(
-    compared.filter((m) => m.shape === null).map((m) => timesOf(m, attentions)),
-    MIN_GAIN,
+  const rounded = compared.flatMap(({ shape, rounding, ...m }): readonly RoundingTimes[] =>
+    shape && rounding ? [{ ...shape, ...timesOf(m, roundings) }] : [],
   );
+  const ofAttention = (choices: readonly Candidate<AttentionTuning>[], rounding: boolean): AttentionTuning =>
+    chooseOne(
+      compared.filter((m) => m.shape === null && m.rounding === rounding).map((m) => timesOf(m, choices)),
+      MIN_GAIN,
+    )?.tunings ?? base.attention;
+  const exact = exactAttention(ofAttention(attentions, false));
+  const units = ofAttention(roundingAttentions, true);
+  const general = graph === null;
   const tunings: Tunings = {
     ...base,
-    products: adoptProducts(base.products, shaped, graph === null),
-    attention: attention ? attention.tunings : base.attention,
+    products: adoptRounding(adoptProducts(base.products, shaped, general), rounded, general, target),
+    attention: units.kind === "matrix" ? { ...units, other: exact } : exact,
   };
   return { tunings, measured, workloads: jobs.length, fault };
 }
@@ -127,10 +168,10 @@ function usedFirst(
 }
 
 /** Times of the candidates that were measured, and of the baseline. */
-function timesOf<T>(
+function timesOf<C extends { readonly name: string }>(
   { times, baseline }: Measured,
-  choices: readonly Candidate<T>[],
-): { readonly times: Times<Candidate<T>>; readonly baseline: readonly (number | null)[] } {
+  choices: readonly C[],
+): TimesWithBaseline<C> {
   const rowOf = (name: string): readonly (number | null)[] =>
     times.seconds[times.choices.findIndex((c) => c.name === name)] ?? times.sizes.map(() => null);
   const run = choices.filter((c) => times.choices.some((t) => t.name === c.name));

@@ -3,7 +3,7 @@
 import { emit } from "../codegen/emit.js";
 import type { Graph } from "../ir/graph.js";
 import type { Program, ProgramWeight } from "../program/program.js";
-import type { Target } from "../program/target.js";
+import type { Precision, Target } from "../program/target.js";
 import type { Inputs, Results } from "../runtime/index.js";
 import type { Pause } from "../runtime/turns.js";
 import type { Words } from "../base/dtype.js";
@@ -19,6 +19,8 @@ export interface Workload {
   readonly sizes: readonly number[];
   /** What a size counts: `rows`. */
   readonly counts: string;
+  /** The types that it is stored and computed in. */
+  readonly precision: Precision;
   /** Whether the results have the same bits with all tunings. */
   readonly sameBits: boolean;
   /** Operations of one computation at a size; null where they cannot be counted. */
@@ -47,8 +49,8 @@ export const repeatedName = (name: string, times: number): string => (times === 
  * A program with the graph's outputs computed once, and again under further names (`repeatedName`) computed many times.
  * A run executes only the steps that the requested outputs need.
  */
-export function repeatedProgram({ graph }: Workload, target: Target, tunings: Tunings): Program {
-  const plan = schedule(graph, target, tunings);
+export function repeatedProgram({ graph, precision }: Workload, target: Target, tunings: Tunings): Program {
+  const plan = schedule(graph, target, tunings, precision);
   const slots = [...plan.slots];
   const steps = [...plan.steps];
   const outputs = [...plan.outputs];
