@@ -1,32 +1,53 @@
 #!/usr/bin/env node
-// `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`, or as `start.mjs mixtures` mixtures of experts: makes
-// the checkout and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
+// `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`, or as `start.mjs mixtures` mixtures of experts and as
+// `start.mjs llama` llama.cpp: makes the checkout and the bench's own packages ready, then measures. Plain Node, for
+// nothing may be installed yet.
 import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { installed } from "../scripts/installed.mjs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
+const QUIET = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
 const here = dirname(fileURLToPath(import.meta.url));
 
 run(process.execPath, [join(here, "..", "scripts", "setup.mjs")]);
-if (!installed(here)) {
+const given = process.argv.slice(2);
+const own = ["isoflop", "mixtures", "llama"].includes(given[0]) ? given[0] : null;
+if (own === "llama") {
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    process.stderr.write("bench: llama.cpp is installed for Linux on x64 alone\n");
+    process.exit(1);
+  }
+  installLlamaCpp(join(here, "llama"));
+} else if (!installed(here)) {
   process.stderr.write("bench: installing the peers (npm ci)\n");
   // The WebGPU and CPU libraries of onnxruntime-node are in its package; its install script would download those for
   // CUDA.
-  run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
-    ...process.env,
-    ONNXRUNTIME_NODE_INSTALL: "skip",
-  });
+  run("npm", ["ci", ...QUIET], { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" });
 }
 const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolve("tsx")).href;
-const given = process.argv.slice(2);
-const own = ["isoflop", "mixtures"].includes(given[0]) ? given[0] : null;
 run(process.execPath, ["--import", tsx, join(here, own ?? "", "main.ts"), ...given.slice(own === null ? 0 : 1)]);
 
-function run(command, args, env = process.env) {
+/**
+ * Without what is optional, which is compiled for CUDA and for other systems, a gigabyte of it. As not all of that is in
+ * every registry, no lock file would be complete.
+ */
+function installLlamaCpp(folder) {
+  const { dependencies } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const found = Object.entries(dependencies).every(([name, version]) => {
+    const path = join(folder, "node_modules", name, "package.json");
+    return existsSync(path) && JSON.parse(readFileSync(path, "utf8")).version === version;
+  });
+  if (found) return;
+  process.stderr.write("bench: installing llama.cpp (npm install)\n");
+  run("npm", ["install", "--no-package-lock", "--omit=optional", ...QUIET], process.env, folder);
+}
+
+function run(command, args, env = process.env, cwd = here) {
   const { status, error } = spawnSync(command, args, {
-    cwd: here,
+    cwd,
     stdio: "inherit",
     env,
     shell: command === "npm" && process.platform === "win32",

@@ -140,3 +140,29 @@ declare module "@jax-js/jax" {
     min(x: Array, axis: number, options: { readonly keepdims: boolean }): Array;
   };
 }
+
+declare module "node-llama-cpp" {
+  export interface Sequence {
+    clearHistory(): Promise<void>;
+    evaluate(
+      tokens: number[],
+      options: { readonly temperature: number; readonly yieldEogToken: boolean },
+    ): AsyncIterable<number>;
+  }
+  export interface Model {
+    createContext(options: {
+      readonly contextSize: number;
+      readonly batchSize: number;
+      readonly threads: number;
+    }): Promise<{ getSequence(): Sequence }>;
+  }
+  export function getLlama(options: {
+    readonly gpu: "vulkan" | false;
+    readonly build: "never";
+    readonly logLevel: "error";
+    readonly maxThreads: number;
+  }): Promise<{
+    getGpuDeviceNames(): Promise<readonly string[]>;
+    loadModel(options: { readonly modelPath: string; readonly gpuLayers: "max" | 0 }): Promise<Model>;
+  }>;
+}
