@@ -13,7 +13,7 @@ export function tokensOf(prompt: Prompt, tokenizer: Tokenizer, chat: ChatTemplat
   if (!isChat(prompt)) return prompt;
   if (chat === null)
     throw new SessionError("the model has no chat template", {
-      hint: "give the prompt as text, or a folder whose tokenizer_config.json has a chat_template",
+      hint: "give the prompt as text, or a folder or GGUF file with a chat template (tokenizer_config.json has it)",
     });
   return tokenizer.encode(chat.prompt(prompt));
 }

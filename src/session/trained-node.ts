@@ -6,6 +6,7 @@ import { isAbsolute, join } from "node:path";
 import { errnoOf, NOT_REGULAR, reasonOf } from "../base/errno.js";
 import type { Read } from "../check/names/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
+import { isGgufPath } from "../runtime/gguf/header-node.js";
 import { readRegular } from "../runtime/regular-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { SessionError } from "./errors.js";
@@ -168,8 +169,12 @@ function verifiedText(path: string, file: ManifestFile): string {
   return new TextDecoder().decode(bytes);
 }
 
-/** Whether the file of that name differs from the checkpoint's copy; false if it cannot be read. */
+/**
+ * Whether the file of that name differs from the checkpoint's copy; false if it cannot be read, and for a GGUF file, of
+ * which the copy is the text that it was read as.
+ */
 function hasChanged(name: string, { bytes, sha256 }: ManifestFile): boolean {
+  if (isGgufPath(name)) return false;
   const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: no source is so large`);
   try {
     const found = statSync(name);

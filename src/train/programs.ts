@@ -208,7 +208,7 @@ function frozenWeights(
   if ((precision?.weights ?? "f32") === "f32") return new Set();
   const frozen = weights.filter((w) => w.kind === "weight" && w.dtype === "f32" && trained?.(w) === false);
   if (frozen.length === 0)
-    throw new TrainError("bad-option", `weights that learn are f32, and none are left to be ${precision!.weights}`, {
+    throw new TrainError("bad-option", `precision is ${precision!.weights}, and all weights learn, which are f32`, {
       hint: "--only says which learn: the others may be stored otherwise",
     });
   return new Set(frozen.map((w) => w.path));

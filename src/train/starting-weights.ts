@@ -107,12 +107,12 @@ async function openedBy(
 function expectFrozen(weights: WeightsInput | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
   if (precision === "f32") return;
   if (only === "")
-    throw new TrainError("bad-option", `weights that learn are f32, and all learn: none can be ${precision}`, {
-      hint: "--only says which learn; --weights-as is for the others. modc quantize stores what was trained",
+    throw new TrainError("bad-option", `precision is ${precision}, and all weights learn: those that learn are f32`, {
+      hint: "--only says which learn; the others may be stored otherwise. modc quantize stores what was trained",
     });
   if (weights !== null && isFarOff(weights))
-    throw new TrainError("bad-option", `weights that stay as they are, in ${precision}, need a file`, {
-      hint: "several programs read them: download the weights first",
+    throw new TrainError("bad-option", `precision is ${precision}, and there is no file of weights to read again`, {
+      hint: "several programs read what does not learn: download the weights first",
     });
 }
 

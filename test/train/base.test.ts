@@ -291,11 +291,13 @@ describe("checkpoints of trained weights", () => {
     const command = ["train", adapted, "--data", data, "-o", join(folder.path, "refused"), "--weights-as", "q8"];
     expect(await run(command)).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("weights that learn are f32, and all learn: none can be q8") as unknown,
+      stderr: expect.stringContaining(
+        "error: --weights-as is q8, and all weights learn: those that learn are f32",
+      ) as unknown,
     });
     const precision = { weights: "q8" } as const;
     const far = options({ precision, weights: "https://localhost/none.safetensors", save: "all", initMissing: false });
-    await expect(train(adapted, far)).rejects.toThrow("need a file");
+    await expect(train(adapted, far)).rejects.toThrow("there is no file of weights to read again");
     const { output } = await train(adapted, options({ precision, steps: 1 }));
     await expect(train(null, { output, resume: true, steps: 2, device, precision: { weights: "q4" } })).rejects.toThrow(
       "--weights-as q4 contradicts the run, which was begun with --weights-as q8",

@@ -2,6 +2,7 @@
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { InputError, LimitError } from "../../runtime/errors.js";
 import { TrainError } from "../../train/errors.js";
+import { TRAIN_OPTIONS } from "../../train/options.js";
 import { EXIT, UserError } from "./exit.js";
 
 /** Options that say how large a run is. */
@@ -21,7 +22,8 @@ export function spoken(fault: unknown, command: CommandUnknownOpts): unknown {
   }
   if (fault instanceof TrainError && fault.code === "bad-option") {
     const [name = ""] = fault.message.split(" ", 1);
-    const option = command.options.find((o) => o.attributeName() === name);
+    const flag = TRAIN_OPTIONS.find(([setting]) => setting === name)?.[1].flag.split(" ")[0];
+    const option = command.options.find((o) => o.long === flag || o.attributeName() === name);
     return option?.long
       ? new UserError(`${option.long}${fault.message.slice(name.length)}`, fault.hint, EXIT.usage)
       : fault;

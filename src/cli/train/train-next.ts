@@ -12,11 +12,11 @@ import type { ModelText } from "../source/model-file.js";
 export function nextLines(
   { output, checkpoint, best }: TrainResult,
   text: ModelText,
-  choice: ModelChoice & { readonly tokenizer: string | null },
+  choice: ModelChoice & { readonly tokenizer: string | null; readonly precision: string },
 ): readonly string[] {
   const path = best?.checkpoint ?? checkpoint;
   if (path === null) return [];
-  const run = shellWord(output);
+  const run = `${shellWord(output)}${choice.precision === "f32" ? "" : ` --weights-as ${choice.precision}`}`;
   return [
     `the ${best === null ? "last" : "best"} checkpoint is ${path}`,
     `try it with ${generates(text, choice) ? `modc generate ${run} --prompt "…"` : `modc eval ${run}`}`,

@@ -53,6 +53,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
     });
   };
   const outcome = new Outcome();
+  let precision = "f32";
   try {
     const events = trainModel({
       model: model.run,
@@ -75,6 +76,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
             model: model.run.name,
           });
         checkAgainst(settings, model);
+        ({ precision } = settings);
         const told = {
           onProgress: (done: Preparation) => showPreparation(done, progress, from),
           onNote: (note: string) => say(`note: ${note}`),
@@ -110,7 +112,8 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   const result = outcome.result(flags.output);
   report(result, flags.json ?? false);
   if (!flags.json)
-    for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: flags.tokenizer ?? null })) say(line);
+    for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: flags.tokenizer ?? null, precision }))
+      say(line);
   return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
 }
 
