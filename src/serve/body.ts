@@ -33,7 +33,6 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array> {
       status: 413,
       type: "invalid_request_error",
       code: "body_too_large",
-      headers: { connection: "close" },
     });
   if (Number(request.headers.get("content-length") ?? 0) > most) throw tooLarge();
   if (request.body === null) throw invalid("the request has no body");

@@ -7,32 +7,8 @@ import { gone } from "./errors.js";
  * last event, `data: {"error":…}`. When nobody reads on, the call is aborted.
  */
 export function eventStream(call: Call, chunks: AsyncGenerator<object, void>): Response {
-  const encoder = new TextEncoder();
-  const lines = linesOf(call, chunks);
   call.streams = true;
-  let stalled = (): void => {};
-  const body = new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        // A client that does not read keeps its connection no longer than a request may take.
-        stalled = () => void setTimeout(() => closeIfOpen(controller), STALLED_MS);
-        call.signal.addEventListener("abort", stalled);
-      },
-      async pull(controller) {
-        const { done, value } = await lines.next();
-        if (!done) return controller.enqueue(encoder.encode(value));
-        call.signal.removeEventListener("abort", stalled);
-        controller.close();
-      },
-      async cancel() {
-        call.signal.removeEventListener("abort", stalled);
-        call.abort(gone());
-        await lines.return();
-      },
-    },
-    { highWaterMark: 1 },
-  );
-  return new Response(body, {
+  return new Response(new ReadableStream(new EventSource(call, linesOf(call, chunks)), { highWaterMark: 1 }), {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-cache",
@@ -41,23 +17,66 @@ export function eventStream(call: Call, chunks: AsyncGenerator<object, void>): R
   });
 }
 
-/** How long a client may take to read the event that tells it of the end. */
-const STALLED_MS = 5000;
+/** How long a client may take, once a call was aborted, to read the event that says so. */
+const STALLED_MS = 2000;
 
-function closeIfOpen(controller: ReadableStreamDefaultController): void {
-  try {
-    controller.error(new Error("the client does not read its stream"));
-  } catch {
-    // It was closed in the meantime.
+/** Gives lines as they are asked for, and stops waiting for a client that asks no more when its time is up. */
+class EventSource implements UnderlyingDefaultSource<Uint8Array> {
+  readonly #call: Call;
+  readonly #lines: AsyncGenerator<string, void>;
+  readonly #encoder = new TextEncoder();
+  #aborted = (): void => {};
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(call: Call, lines: AsyncGenerator<string, void>) {
+    this.#call = call;
+    this.#lines = lines;
+  }
+
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.#aborted = () => (this.#timer = setTimeout(() => this.#giveUp(controller), STALLED_MS));
+    this.#call.signal.addEventListener("abort", this.#aborted);
+  }
+
+  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const { done, value } = await this.#lines.next();
+    if (this.#closed) return;
+    if (!done) return controller.enqueue(this.#encoder.encode(value));
+    this.#close();
+    controller.close();
+  }
+
+  async cancel(): Promise<void> {
+    this.#close();
+    this.#call.abort(gone());
+    await this.#lines.return();
+  }
+
+  /** Whoever reads on after all finds the error that ended the stream; the socket has a limit of its own. */
+  #giveUp(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    if (this.#closed) return;
+    this.#close();
+    controller.enqueue(this.#encoder.encode(errorLine(this.#call, null)));
+    controller.close();
+    void this.#lines.return();
+  }
+
+  #close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#call.signal.removeEventListener("abort", this.#aborted);
   }
 }
+
+const errorLine = (call: Call, fault: unknown): string => `data: ${JSON.stringify(call.failed(fault).body)}\n\n`;
 
 async function* linesOf(call: Call, chunks: AsyncGenerator<object, void>): AsyncGenerator<string, void> {
   try {
     for await (const chunk of chunks) yield `data: ${JSON.stringify(chunk)}\n\n`;
     yield "data: [DONE]\n\n";
   } catch (fault) {
-    yield `data: ${JSON.stringify(call.failed(fault).body)}\n\n`;
+    yield errorLine(call, fault);
   } finally {
     if (call.signal.aborted) call.failed(call.signal.reason);
     call.end();

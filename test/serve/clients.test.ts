@@ -8,13 +8,16 @@ import { scoreOf, type Script } from "./scripted-engine.js";
 
 const SAID = "Call me Ishmael ✓.";
 const KEY = "sk-of-the-test";
-const script: { before: NonNullable<Script["before"]>; most: number } = { before: () => {}, most: Infinity };
+const script: { -readonly [K in "before" | "most"]-?: NonNullable<Script[K]> } = {
+  before: () => {},
+  most: () => Infinity,
+};
 const { server, engine } = scripted(SAID, {
   keys: [KEY],
   limits: { choices: 16 },
   script: {
     before: (request, index) => script.before(request, index),
-    most: () => script.most,
+    most: () => script.most(),
   },
 });
 const messages = [{ role: "user", content: "Who?" }] as const;
@@ -28,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => listening.close());
 afterEach(() => {
   script.before = () => {};
-  script.most = Infinity;
+  script.most = () => Infinity;
   expect(engine.active).toBe(0);
 });
 
@@ -93,9 +96,10 @@ describe("OpenAI's client", () => {
   });
 
   it("tries again where the queue is full, when it is told to", async () => {
-    script.most = 0;
+    script.most = () => 0;
     await expect(client.chat.completions.create(ask)).rejects.toThrow(RateLimitError);
-    setTimeout(() => (script.most = 1), 50);
+    let asked = 0;
+    script.most = () => asked++;
     const patient = new OpenAI({ apiKey: KEY, baseURL: `${listening.url}/v1`, maxRetries: 1 });
     const before = performance.now();
     expect((await patient.chat.completions.create(ask)).choices[0]!.message.content).toBe(SAID);

@@ -101,6 +101,13 @@ describe.skipIf(!nginx)(`behind nginx${note}`, () => {
     expect((await fetch(`${url}/metrics`)).status).toBe(404);
   });
 
+  it("a request that comes when one of two servers is gone is answered by the other", async () => {
+    await servers[0]!.close(); // as if killed: nothing is refused, nothing listens
+    const texts = await Promise.all(Array.from({ length: 8 }, (_, i) => streamed(`g${i};`)));
+    texts.forEach((text, i) => expect(text).toBe(`g${i};`.repeat(40).slice(0, 40)));
+    servers[0] = await listen(server().server, { port: servers[0]!.port });
+  });
+
   it("no stream breaks while one of two servers ends, nor is a request refused", async () => {
     const rounds = cases(20);
     const texts: Promise<void>[] = [];
