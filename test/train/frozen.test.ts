@@ -52,12 +52,21 @@ const MODELS = [
 ];
 type Case = (typeof MODELS)[number];
 
-function compiled({ source, set, only }: Case, device: Device, weights: "f32" | "q8" | "q4", microBatches = 1) {
+/** The device's own kernels, those for GPUs, and those that need nothing. */
+const CLASSES = ["own", "discrete", "portable"] as const;
+type Class = (typeof CLASSES)[number];
+
+function compiled(
+  { source, set, only }: Case,
+  device: Device,
+  weights: "f32" | "q8" | "q4",
+  { microBatches = 1, as = "own" }: { readonly microBatches?: number; readonly as?: Class } = {},
+) {
   const options = { optimizer: sgd, clip: null, microBatches, trained: weightsMatching(only) };
   const { programs } = compileTraining(
     { source, file: "model.mod", set },
     { ...options, precision: { weights } },
-    { target: device.target },
+    { target: as === "own" ? device.target : { ...device.target, device: as, subgroups: null } },
   );
   return programs!;
 }
@@ -109,7 +118,7 @@ describe.each(MODELS)("$name", { timeout: 60_000 }, (model) => {
   const types = byTurns(["q8", "q4"] as const, 2, MODELS.indexOf(model));
 
   it.each(types)("stores in %s what does not learn and kernels can decode, in every program", (weights) => {
-    const programs = compiled(model, device, weights, 2);
+    const programs = compiled(model, device, weights, { microBatches: 2 });
     const trained = weightsMatching(model.only);
     for (const program of [programs.step, programs.accumulate!, programs.evaluate["top-k"], programs.evaluate.causal])
       for (const { path, slots } of program.weights)
@@ -120,8 +129,11 @@ describe.each(MODELS)("$name", { timeout: 60_000 }, (model) => {
     for (const path of programs.stored) expect(states).not.toContain(path);
   });
 
-  it.each(types)("a step in %s takes the gradients of the dequantized weights", async (weights) => {
-    const programs = compiled(model, device, weights);
+  // Kernels for GPUs compile slowly here: in the short run they are tried on the smallest model.
+  const classes = soaking || model === MODELS[0] ? CLASSES : (["own"] as const);
+  const ways = types.flatMap((weights) => classes.map((as) => [weights, as] as const));
+  it.each(ways)("a step in %s by %s kernels takes the gradients of the dequantized weights", async (weights, as) => {
+    const programs = compiled(model, device, weights, { as });
     const values = storedBy(programs);
     const trainer = await trainerOf(device, programs);
     const batch = batchOf(1);
@@ -154,15 +166,15 @@ describe.each(MODELS)("$name", { timeout: 60_000 }, (model) => {
       compared++;
     }
     expect(compared).toBeGreaterThan(1);
-    const whole = await trainerOf(device, compiled(model, device, "f32"), values);
+    const whole = await trainerOf(device, compiled(model, device, "f32", { as }), values);
     expect((await whole.step([batch], { learningRate: 1 })).loss).toBeCloseTo(loss, 4);
-    const rounded = await trainerOf(device, compiled(model, device, "f32"));
+    const rounded = await trainerOf(device, compiled(model, device, "f32", { as }));
     expect(Math.abs((await rounded.step([batch], { learningRate: 1 })).loss - loss)).toBeGreaterThan(1e-5);
     for (const one of [trainer, whole, rounded]) one.dispose();
   });
 
   it("validation and micro-batches read the same values, and memory is spared", async () => {
-    const programs = compiled(model, device, types[0]!, 2);
+    const programs = compiled(model, device, types[0]!, { microBatches: 2 });
     const trainer = await trainerOf(device, programs, starting, 2);
     const [one, other] = [batchOf(1), batchOf(2)];
     async function* batches(): AsyncIterable<Batch> {
@@ -174,7 +186,7 @@ describe.each(MODELS)("$name", { timeout: 60_000 }, (model) => {
     const step = await trainer.step([one, other], { learningRate: 0.1 });
     expect(Number.isFinite(step.loss)).toBe(true);
     const extents = extentsOf(programs.model, ROWS, LENGTH);
-    const saved = bytesOf(compiled(model, device, "f32", 2), extents) - bytesOf(programs, extents);
+    const saved = bytesOf(compiled(model, device, "f32", { microBatches: 2 }), extents) - bytesOf(programs, extents);
     const stored = programs.model.weights.filter((w) => programs.stored.has(w.path));
     const bytes = stored.reduce((n, w) => n + 4 * w.shape.reduce((x, y) => x * y, 1), 0);
     // Panels of f32 states, which every program makes for itself, are spared too.
