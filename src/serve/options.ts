@@ -122,7 +122,8 @@ export const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"] as const;
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 
-const leastOf = (a: number | null, b: number | null): number | null =>
+/** The smaller limit; null is none. */
+export const leastOf = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.min(a, b);
 
 /** Throws InputError for a limit that is none, and for an empty key. */

@@ -1,14 +1,23 @@
-// A model opened as an engine: many requests at once. Node only.
+// A model opened to serve many requests at once: an engine, or the embeddings of a pooled result. Node only.
 import { createHash } from "node:crypto";
+import { GenerationError } from "../compile-generation.js";
 import { createEngine, type Engine, type EngineOptions } from "../engine/index.js";
-import { printGeneration, type Generation } from "../generate/index.js";
+import { printGeneration } from "../generate/index.js";
+import { printProgram } from "../program/serialize.js";
+import { Device, InputError, openDevice } from "../runtime/index.js";
+import type { Embedder } from "../serve/options.js";
+import { compilePooled, ModelEmbedder, type Pooled } from "./embedder-node.js";
+import { SourceError } from "./errors.js";
 import { explaining, openSource, type Opening } from "./open-node.js";
-import { prepare, type PrepareOptions, type Prepared, type SessionSource } from "./prepared-node.js";
+import { prepare, tokenizerFor, type PrepareOptions, type Prepared, type SessionSource } from "./prepared-node.js";
 
 export interface OpenEngineOptions extends PrepareOptions, EngineOptions, Opening {}
 
 export interface OpenedEngine extends Pick<Prepared, "name" | "texts" | "diagnostics" | "sources" | "device"> {
+  /** Of a model of embeddings, one that refuses every request. */
   readonly engine: Engine;
+  /** Null where the model generates. */
+  readonly embedder: Embedder | null;
   /** Of what computes: equal seeds give equal texts where it is equal, on one device. */
   readonly fingerprint: string;
   /** Aborts what is under way, and frees the device's memory; the device itself too, unless it was passed in. */
@@ -24,16 +33,24 @@ export async function openEngine(path: string, given: OpenEngineOptions = {}): P
   return explaining(source, options, () => createEngineOf(source, options));
 }
 
+type CreateOptions = Omit<OpenEngineOptions, keyof Opening>;
+
 /** The same of a source that is known. */
-export async function createEngineOf(
-  source: SessionSource,
-  options: Omit<OpenEngineOptions, keyof Opening> = {},
-): Promise<OpenedEngine> {
+export async function createEngineOf(source: SessionSource, options: CreateOptions = {}): Promise<OpenedEngine> {
   const { model, set, precision, device: wanted, tunings, ...rest } = options;
   const own = { model, set, precision, device: wanted, tunings };
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as PrepareOptions;
-  const prepared = await prepare(source, given, "pages");
-  const { generation, device, another, close } = prepared;
+  let prepared: Prepared;
+  try {
+    prepared = await prepare(source, given, "pages");
+  } catch (fault) {
+    // What is pooled over a text depends on later tokens: such a model does not generate.
+    const pooled =
+      fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(source, given) : null;
+    if (!pooled) throw fault;
+    return openEmbedder(source, { ...given, seed: rest.seed ?? 0 }, pooled);
+  }
+  const { name, texts, diagnostics, sources, generation, device, another, close } = prepared;
   try {
     const engine = await createEngine(generation, device, source.weights ?? undefined, {
       recover: another,
@@ -41,13 +58,14 @@ export async function createEngineOf(
       ...rest,
     });
     return {
-      name: prepared.name,
-      texts: prepared.texts,
-      diagnostics: prepared.diagnostics,
-      sources: prepared.sources,
+      name,
+      texts,
+      diagnostics,
+      sources,
       device,
       engine,
-      fingerprint: fingerprintOf(generation),
+      embedder: null,
+      fingerprint: fingerprintOf(printGeneration(generation)),
       async close() {
         await engine.close();
         close();
@@ -59,5 +77,68 @@ export async function createEngineOf(
   }
 }
 
-const fingerprintOf = (generation: Generation): string =>
-  `b${createHash("sha256").update(printGeneration(generation)).digest("hex").slice(0, 12)}`;
+const fingerprintOf = (printed: string): string =>
+  `b${createHash("sha256").update(printed).digest("hex").slice(0, 12)}`;
+
+/** `any`: the pass over whole texts, for any device. */
+async function openEmbedder(
+  source: SessionSource,
+  options: PrepareOptions & { readonly seed: number },
+  any: Pooled,
+): Promise<OpenedEngine> {
+  const { device: wanted = {} } = options;
+  const opened: Device[] = [];
+  const open = async (): Promise<Device> => {
+    if (wanted instanceof Device && opened.length === 0) return wanted;
+    const device = await openDevice(wanted instanceof Device ? {} : wanted);
+    opened.push(device);
+    return device;
+  };
+  const close = (): void => {
+    for (const device of opened) device.destroy();
+  };
+  try {
+    const device = await open();
+    const pooled = compilePooled(source, options, device) ?? any;
+    const deviceFor = async (lost: boolean): Promise<Device> => (lost ? open() : device);
+    const embedder = await ModelEmbedder.load(source, options, pooled, deviceFor);
+    return {
+      name: pooled.program.model,
+      texts: { ...source.texts, tokenizer: source.texts.tokenizer ?? tokenizerFor(pooled.vocabulary) },
+      diagnostics: [],
+      sources: [],
+      device,
+      engine: new SilentEngine(pooled),
+      embedder,
+      fingerprint: fingerprintOf(printProgram(pooled.program)),
+      async close() {
+        await embedder.dispose();
+        close();
+      },
+    };
+  } catch (fault) {
+    close();
+    throw fault;
+  }
+}
+
+/** Of a model that has nothing to say. */
+class SilentEngine implements Engine {
+  readonly model: Engine["model"];
+
+  constructor({ vocabulary, context }: Pooled) {
+    this.model = { vocabulary, context, routes: [], live: [] };
+  }
+
+  submit(): never {
+    throw new InputError(null, "the model gives embeddings and no text", "ask /v1/embeddings");
+  }
+
+  get state(): Engine["state"] {
+    const cache = { used: 0, kept: 0, free: 0, limit: 0, streams: { own: 0, dense: 0 } };
+    return { active: 0, queued: 0, lost: 0, cache };
+  }
+
+  async drain(): Promise<void> {}
+  async close(): Promise<void> {}
+}

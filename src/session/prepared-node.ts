@@ -65,7 +65,7 @@ export async function prepare(
   });
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
-  const tokenizer = texts.tokenizer ?? byteTokenizerFor(graphs.vocabulary);
+  const tokenizer = texts.tokenizer ?? tokenizerFor(graphs.vocabulary);
   await expectFittingWeights(
     { weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore },
     weights,
@@ -96,7 +96,7 @@ export async function prepare(
 }
 
 /** The tokenizer of a model without one: a token per byte. */
-function byteTokenizerFor(vocabulary: number): SessionTexts["tokenizer"] {
+export function tokenizerFor(vocabulary: number): SessionTexts["tokenizer"] {
   if (vocabulary === bytesTokenizer.vocabulary) return bytesTokenizer;
   throw new SessionError(`the model has ${vocabulary} tokens and no tokenizer: only one of 256 reads bytes`, {
     hint: "name the tokenizer.json that it was trained with",

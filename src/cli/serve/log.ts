@@ -68,6 +68,7 @@ export class ServeLog {
     if (this.#since === 0 && !first) return;
     this.#since = 0;
     const { used, kept, free, limit, streams } = this.#engine.state.cache;
+    if (limit === 0) return; // of a model of embeddings
     this.#write(
       "cache",
       { used, kept, free, limit, texts: streams.own, dense: streams.dense },

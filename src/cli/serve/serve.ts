@@ -85,7 +85,7 @@ async function open(file: string, flags: ServeFlags, metrics: Metrics): Promise<
 }
 
 function serverOf(
-  { engine, name, texts, fingerprint }: OpenedEngine,
+  { engine, embedder, name, texts, fingerprint }: OpenedEngine,
   flags: ServeFlags,
   own: { readonly keys: readonly string[]; readonly metrics: Metrics; readonly log: ServeLog; readonly host: string },
 ): Server {
@@ -95,6 +95,7 @@ function serverOf(
   const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
   return createServer({
     engine,
+    embedder,
     tokenizer: texts.tokenizer,
     chat: texts.chat,
     defaults: texts.defaults,

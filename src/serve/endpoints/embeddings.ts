@@ -2,7 +2,7 @@
 import { oneOf, whole } from "../../program/reader.js";
 import type { Call } from "../call.js";
 import { invalid } from "../errors.js";
-import type { Served } from "../options.js";
+import { leastOf, type Served } from "../options.js";
 import { expectModel } from "../plan.js";
 import { promptsField, tokensOf, type WirePrompt } from "../prompts.js";
 import { body, readBody } from "../schema.js";
@@ -34,11 +34,12 @@ export async function embeddings(served: Served, call: Call, json: unknown): Pro
   if (input.length > limits.choices)
     throw invalid(`a request may have ${limits.choices} texts, this one has ${input.length}`, "input");
   const texts = input.map((text) => tokensOf(tokenizer, text));
+  const most = leastOf(served.context, embedder.context);
   texts.forEach((text, i) => {
     if (text.length === 0) throw invalid(`text ${i} has no tokens`, "input");
-    if (embedder.context !== null && text.length > embedder.context)
+    if (most !== null && text.length > most)
       throw invalid(
-        `the model reads at most ${embedder.context} tokens, text ${i} has ${text.length}`,
+        `the model reads at most ${most} tokens, text ${i} has ${text.length}`,
         "input",
         "context_length_exceeded",
       );

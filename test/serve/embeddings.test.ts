@@ -1,0 +1,88 @@
+// Embeddings of models with a pooled result, alone or beside logits: what the reference gives for each text.
+import OpenAI from "openai";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { evaluate } from "../../src/reference/evaluate.js";
+import type { Device } from "../../src/runtime/index.js";
+import { createServer, type Server } from "../../src/serve/index.js";
+import { openEngine, type OpenedEngine } from "../../src/session/index.js";
+import { temporaryFolder } from "../cli/spawn.js";
+import { sparingDevice } from "../device.js";
+import { randomWeights } from "../end-to-end/model.js";
+import { optimized } from "../optimized.js";
+import { ask, bytes } from "./asked.js";
+
+const SOURCE = `import { Embedding, Layer, MoD, RMSNorm } from "std"
+
+model Pooled(vocab: int = 256, dim: int = 16) {
+  embed: Embedding(vocab, dim)
+  some:  MoD(Layer(dim, 2), dim, 50%)
+  norm:  RMSNorm(dim)
+  forward(tokens: u32[B, T <= 40]) -> f32[B, dim] {
+    mean(norm(some(embed(tokens))), axis: 1)
+  }
+}
+`;
+const TEXTS = [
+  "Call me Ishmael.",
+  "x",
+  "It was the whiteness of the whale",
+  ...Array.from({ length: 18 }, (_, i) => `n${i}`),
+];
+const folder = temporaryFolder();
+const { graph, model } = optimized(SOURCE);
+const weights = randomWeights(model, 3, 2);
+let device: Device;
+let opened: OpenedEngine;
+let server: Server;
+beforeAll(async () => {
+  device = await sparingDevice();
+  const file = folder.file("pooled.mod", SOURCE);
+  opened = await openEngine(file, { device, weights: ({ path }) => weights.get(path)!.data });
+  server = createServer({ ...opened, ...opened.texts });
+});
+afterAll(async () => {
+  await opened.close();
+  device.destroy();
+  folder.remove();
+});
+
+describe("a pooled result", () => {
+  it("is what the reference gives for each text, many at once", async () => {
+    const { json } = await ask(server, "/v1/embeddings", { model: "Pooled", input: TEXTS });
+    expect(json.data).toHaveLength(TEXTS.length);
+    for (const [i, text] of TEXTS.entries()) {
+      const { outputs } = evaluate(graph, { inputs: new Map([["tokens", [[...bytes(text)]]]]), weights });
+      const wanted = [...outputs.values()].find(({ shape }) => shape.length === 2)!.data;
+      const { embedding } = json.data[i] as { readonly embedding: readonly number[] };
+      embedding.forEach((value, d) => expect(Math.abs(value - wanted[d]!)).toBeLessThan(1e-4));
+    }
+  });
+
+  it("is read by OpenAI's client, which asks for bytes", async () => {
+    const client = new OpenAI({
+      apiKey: "none",
+      baseURL: "http://localhost/v1",
+      fetch: (url, init) => server.fetch(new Request(url, init)),
+    });
+    const { data } = await client.embeddings.create({ model: "Pooled", input: TEXTS[0]! });
+    const { json } = await ask(server, "/v1/embeddings", { input: TEXTS[0] });
+    expect(data[0]!.embedding).toEqual(json.data[0].embedding);
+    expect(data[0]!.embedding).toHaveLength(16);
+  });
+
+  it("has a bound, and is no text", async () => {
+    const long = await ask(server, "/v1/embeddings", { input: "x".repeat(41) });
+    expect(long.json.error.code).toBe("context_length_exceeded");
+    const { status, json } = await ask(server, "/v1/completions", { prompt: "x", max_tokens: 2 });
+    expect([status, json.error.message]).toEqual([400, expect.stringContaining("embeddings and no text")]);
+  });
+
+  it("is all that makes up for a model that does not generate", async () => {
+    const other = folder.file(
+      "other.mod",
+      SOURCE.replace("f32[B, dim]", "f32[B, 1, dim]").replace("1)", "1, keep: true)"),
+    );
+    await expect(openEngine(other, { device })).rejects.toThrow(/`mean` reads all tokens of the sequence/);
+    await expect(openEngine(folder.file("none.mod", "model"), { device })).rejects.toThrow(/error/);
+  });
+});
