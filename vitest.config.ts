@@ -16,6 +16,7 @@ const LONG = [
   "huggingface/mixtures",
   "generate/device",
   "kernels/products",
+  "kernels/products-matrix",
   "semantics/experts/laws",
   "cli/generate",
   "end-to-end/digests",
