@@ -1,15 +1,19 @@
 // y = a weight that lies in blocks in x, decoded, in panels of so many columns (`PanelLayout`).
-// Method: values move one by one, from any order to any order, in that of the weight.
-// Grid: one invocation for EACH elements of the weight.
+// Method: RUN values of the weight that lie side by side move at once, from any order to any order.
+// Grid: one invocation for EACH runs.
 
 // --- parameters
-struct Sizes { elements: u32, depth: u32, width: u32, panels: u32 }
+struct Sizes { runs: u32, depth: u32, width: u32, panels: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 const LANES = 64u;
 const EACH = 1u;
-fn elementCount() -> u32 { return sizes.elements; }
+fn runCount() -> u32 { return sizes.runs; }
+/** Elements of a run, and how far one lies from the next in x and in y. */
+const RUN = 1u;
+const STEP_X = 1u;
+const STEP_Y = 1u;
 /** Where element i lies in x and in y. */
 fn placeX(i: u32) -> u32 { return i; }
 fn placeY(i: u32) -> u32 {
@@ -29,6 +33,10 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let begin = (group.x + group.y * groups.x) * (LANES * EACH);
-  let end = min(begin + LANES * EACH, elementCount());
-  for (var i = begin + lane; i < end; i += LANES) { y[placeY(i)] = valueX(placeX(i)); }
+  let end = min(begin + LANES * EACH, runCount());
+  for (var i = begin + lane; i < end; i += LANES) {
+    let own = placeX(i * RUN);
+    let to = placeY(i * RUN);
+    for (var r = 0u; r < RUN; r++) { y[to + r * STEP_Y] = valueX(own + r * STEP_X); }
+  }
 }

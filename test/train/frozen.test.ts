@@ -23,8 +23,8 @@ const sgd = { kind: "sgd", momentum: 0, nesterov: false } as const;
 const SHAPES = `import { LoRA } from "std"
 model Shapes(vocab: int = 13) {
   weight table: f32[vocab, 32] = normal(1)
-  weight down: f32[32, 40] = normal(0.1)
-  weight up: f32[40, 96] = normal(0.1)
+  weight down: f32[32, 36] = normal(0.1)
+  weight up: f32[36, 96] = normal(0.1)
   weight across: f32[32, 96] = normal(0.1)
   map: LoRA(32, 32, rank: 4)
   forward(tokens: u32[B, T <= 64]) -> f32[B, T, vocab] {

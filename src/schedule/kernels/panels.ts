@@ -48,14 +48,32 @@ export function decodePanels(
   extents: Extents,
   tunings: ElementTunings,
 ): Step<Operand> {
+  // Where a layout goes on by the same step, a place is computed once for several elements.
+  const run = [from, to].every(goesOn) ? RUN : 1;
   const kernel = new KernelBuilder("panels_decoded", extents)
     .read("x", codec.one, input(0))
     .write("y", "f32", result())
-    .count("elementCount", elements);
+    .count("runCount", elements / run)
+    .constant("RUN", run)
+    .constant("STEP_X", stepOf(from))
+    .constant("STEP_Y", stepOf(to));
   declarePlace(kernel, from, "X");
   declarePlace(kernel, to, "Y");
-  return kernel.function(codec.readOne("valueX", "x", blockStride(from))).spread(elements, tunings);
+  return kernel.function(codec.readOne("valueX", "x", blockStride(from))).spread(elements / run, tunings);
 }
+
+/** Elements of a weight, side by side, that one turn of decoding goes through. */
+const RUN = 8;
+
+/** Whether runs of elements of a weight, row-major, lie at even distances in a layout. */
+function goesOn(layout: WeightLayout): boolean {
+  if (layout.kind === "given") return true;
+  const { depth, width, transposed, columns, first, pairs } = layout;
+  return transposed ? depth % RUN === 0 : pairs === 0 && [width, columns, first].every((n) => n % RUN === 0);
+}
+
+/** That distance. */
+const stepOf = (layout: WeightLayout): number => (layout.kind === "panels" && layout.transposed ? layout.columns : 1);
 
 /** `fn placeX(i: u32) -> u32`: where element i of a weight, row-major, lies in a layout. */
 function declarePlace(kernel: KernelBuilder, layout: WeightLayout, name: "X" | "Y"): void {
