@@ -208,6 +208,42 @@ const SECTIONS = {
       unit: "tokens, of a dense and of a routed model",
     },
   ],
+  serve: [
+    {
+      file: "test/serve/fuzz.test.ts",
+      what: "any JSON over the wire: a text, or an error that says what is wrong",
+      short: 700,
+      unit: "requests",
+    },
+    {
+      file: "test/serve/batched.test.ts",
+      only: "requests that come at any moment",
+      what: "streams at random moments, some of them cancelled, against each alone",
+      short: 60,
+      unit: "requests",
+      share: 0.25,
+    },
+    {
+      file: "test/serve/sockets.test.ts",
+      once: true,
+      what: "clients that are silent, slow, greedy or gone; 5,000 idle connections",
+      short: 9,
+      unit: "kinds",
+    },
+    {
+      file: "test/serve/nginx.test.ts",
+      what: "streams behind nginx while one of two servers ends",
+      short: 200,
+      unit: "streams",
+      share: 0.25,
+    },
+    {
+      file: "test/serve/long.test.ts",
+      what: "sixteen streams for long: all answered, and no more memory once it is warm",
+      short: 1,
+      unit: "minutes",
+    },
+  ],
   docs: [
     {
       file: "test/docs/samples.test.ts",

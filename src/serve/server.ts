@@ -117,7 +117,7 @@ function routesOf(served: Served, state: ServerState): App {
   const app: App = new Hono();
   const methods: (readonly [path: RegExp, method: string])[] = [];
   const takes = (path: string, method: string): void =>
-    void methods.push([new RegExp(`^${path.replace(":id{.+}", ".+")}$`), method]);
+    void methods.push([new RegExp(`^${path.replace(":id{.+}", ".+")}$`, "s"), method]);
   const both = (path: string): readonly string[] => (path.startsWith("/v1/") ? [path, path.slice(3)] : [path]);
   const get = (path: string, reply: (call: Call, id: string) => Response): void => {
     for (const one of both(path)) {
@@ -149,7 +149,8 @@ function routesOf(served: Served, state: ServerState): App {
   for (const [path, { type, text }] of served.page ?? [])
     get(path, () => new Response(text, { headers: { "content-type": type, "content-security-policy": PAGE_POLICY } }));
   app.all("*", ({ env: { call } }) => {
-    throw absent(call, methods.find(([path]) => path.test(call.path))?.[1] ?? null);
+    const taken = methods.find(([path]) => path.test(call.path))?.[1];
+    throw absent(call, taken === undefined || taken === call.request.method ? null : taken);
   });
   app.onError((fault) => {
     throw fault;

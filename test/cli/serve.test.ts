@@ -89,6 +89,23 @@ describe("modc serve", () => {
     expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
   });
 
+  it("tells those who come when it is full to come again, and what it can never hold that it cannot", async () => {
+    const { url } = await served([...MOBY, "--max-batch", "1", "--queue", "1"]);
+    const ask = (body: object): Promise<Response> =>
+      fetch(`${url}/v1/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ prompt: "It was the w", max_tokens: 100, ...body }),
+      });
+    const replies = await Promise.all(Array.from({ length: 6 }, () => ask({})));
+    const statuses = new Set(replies.map(({ status }) => status));
+    expect(statuses).toEqual(new Set([200, 429]));
+    const full = replies.find(({ status }) => status === 429)!;
+    expect(Number(full.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    const never = await ask({ n: 3 });
+    expect([never.status, await never.text()]).toEqual([400, expect.stringContaining("may ask for 2 texts")]);
+  });
+
   it("says what is wrong before it reads a model: open hosts, keys, drafts, models that are none", async () => {
     const wrong = async (words: readonly string[]): Promise<readonly [number | null, string]> => {
       const { status, stderr } = await modc(["serve", ...words]);

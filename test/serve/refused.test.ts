@@ -119,6 +119,7 @@ describe("paths", () => {
     expect([status, headers.get("allow")]).toEqual([405, "POST"]);
     expect((await ask(server, "/v1/models/moby", {})).headers.get("allow")).toBe("GET");
     expect((await ask(server, "/../../etc/passwd")).status).toBe(404);
+    expect((await ask(server, "/v1/models/a%0d%0ab")).status).toBe(404);
   });
 
   it("without /v1 are the same", async () => {

@@ -1,5 +1,5 @@
 // `modc serve`: a model behind OpenAI's wire, until it is told to end.
-import { CHAT_PAGE, createServer, isLoopback, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
+import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
 import { listen, type Listening } from "../../serve/listen-node.js";
 import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
 import { sessionTexts } from "../../session/open-node.js";
@@ -19,7 +19,14 @@ import { ServeLog } from "./log.js";
 
 export type ServeFlags = Flags<typeof runningCommands.serve>;
 
-const USUAL = { host: "127.0.0.1", port: 8080, requestSeconds: 600, drainSeconds: 30 } as const;
+const USUAL = {
+  host: "127.0.0.1",
+  port: 8080,
+  requestSeconds: 600,
+  drainSeconds: 30,
+  maxBatch: 16,
+  queue: 256,
+} as const;
 
 export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> {
   const { host = USUAL.host, port = USUAL.port } = flags;
@@ -69,9 +76,9 @@ async function open(file: string, flags: ServeFlags, metrics: Metrics): Promise<
         device: wantedDevice(flags),
         tunings: (device) => tuningsOn(device, flags),
         observer: metrics,
-        ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
+        maxBatch: flags.maxBatch ?? USUAL.maxBatch,
+        queue: flags.queue ?? USUAL.queue,
         ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
-        ...(flags.queue !== undefined && { queue: flags.queue }),
         onProgress: (event) => {
           if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
         },
@@ -109,7 +116,11 @@ function serverOf(
     hosts: anyName ? null : [...LOOPBACK, ...allowHost],
     origins: flags.cors ?? [],
     ...(flags.context !== undefined && { context: flags.context }),
-    limits: { seconds: flags.requestTimeout ?? USUAL.requestSeconds },
+    limits: {
+      seconds: flags.requestTimeout ?? USUAL.requestSeconds,
+      // What could never be taken is refused for good, not until later.
+      choices: Math.min(LIMITS.choices, (flags.maxBatch ?? USUAL.maxBatch) + (flags.queue ?? USUAL.queue)),
+    },
     log: (entry) => own.log.request(entry),
   });
 }
