@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS, type MatrixShape, type Target } from "../../src/program/target.js";
 import { attentionOnUnits } from "../../src/schedule/tunings/attention.js";
 import { columnsOf } from "../../src/schedule/tunings/attention-matrix.js";
-import { byTurns, soaking } from "../soak.js";
+import { byTurns } from "../soak.js";
 import { expressionOf, expressionsOf, range, type Expression } from "./wgsl-expressions.js";
 
 const half = (m: number, n: number, k: number): MatrixShape => ({ m, n, k, input: "f16", output: "f32" });
@@ -20,7 +20,7 @@ const cells = (rows: number, columns: number, stride: number): number[] =>
 const sorted = (places: readonly number[]): number[] => places.toSorted((a, b) => a - b);
 
 describe.each([4, 8, 16, 32, 64])("subgroups of %i", (width) => {
-  const all = byTurns(attentionOnUnits(targetOf(width)), soaking ? 1 : 24, width / 4);
+  const all = byTurns(attentionOnUnits(targetOf(width)), 24, width / 4);
   const constants = (t: (typeof all)[number]) => {
     const given = { WIDTH: width, M: t.m, N: t.n, K: t.k, SUBGROUPS: t.subgroups, BLOCK: t.keys, BOTH: 1 };
     return { ...given, COLUMNS: columnsOf(t, 20), COLUMNS_V: columnsOf(t, 36) };
