@@ -1,29 +1,19 @@
 // A trained model in GGUF files of several types: the greedy text of its folder, and llama.cpp's, of 64 tokens. Its
 // folder, stories260k (karpathy/tinyllamas), is no part of the project: it lies in shared/data beside a checkout.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checkpointSource } from "../../src/huggingface/folder-node.js";
 import { openSession } from "../../src/session/index.js";
 import { openTokenizer } from "../../src/tokenizer/tokenizer-node.js";
 import { testDevice } from "../device.js";
 import { soaking } from "../soak.js";
+import { noStories, STORIES } from "../stories.js";
 import { hasPython, writeGguf, type GgufJob } from "./python.js";
 import type { Key } from "./vocabularies.js";
 
-/** The folder shared/data/stories260k above this file; null where there is none. */
-function found(): string | null {
-  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
-    const folder = join(at, "shared", "data", "stories260k");
-    if (existsSync(join(folder, "tok512.bin"))) return folder;
-    if (dirname(at) === at) return null;
-  }
-}
-const STORIES = found();
-const note =
-  STORIES === null ? " (skipped: there is no shared/data/stories260k)" : hasPython ? "" : " (skipped: no python3)";
+const note = noStories || (hasPython ? "" : " (skipped: no python3)");
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-stories-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
