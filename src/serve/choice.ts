@@ -39,6 +39,7 @@ export interface PromptPiece {
 export class Choice {
   readonly plan: Planned;
   readonly #stream: EngineStream;
+  readonly #stop = new AbortController();
   readonly #decoder: RecordedDecoder;
   readonly #writer: TextWriter;
   /** For each token that was decoded and not read yet: its text, and what can be shown since. */
@@ -48,10 +49,11 @@ export class Choice {
   readonly #pending: ShownToken[] = [];
 
   /** Submits the request: throws what the engine throws. */
-  constructor(engine: Engine, tokenizer: Tokenizer, plan: Planned, signal: AbortSignal) {
+  constructor(engine: Engine, tokenizer: Tokenizer, plan: Planned) {
     this.plan = plan;
     this.#decoder = new RecordedDecoder(decoderAfter(tokenizer, plan.prompt));
     this.#writer = new TextWriter(this.#decoder, plan.stops);
+    const { signal } = this.#stop;
     this.#stream = engine.submit({ ...plan.request, signal, until: (token) => this.#decode(token) });
   }
 
@@ -61,6 +63,11 @@ export class Choice {
 
   cancel(): void {
     this.#stream.cancel();
+  }
+
+  /** Ends the text by this reason, which its reader is thrown. */
+  abort(reason: unknown): void {
+    this.#stop.abort(reason);
   }
 
   async *pieces(): AsyncGenerator<Piece | PromptPiece> {

@@ -14,18 +14,25 @@ export interface GenerationRun {
 /** Throws what the engine throws; then nothing is under way. */
 export function startGeneration({ engine, tokenizer }: Served, call: Call, plans: readonly Planned[]): GenerationRun {
   const choices: Choice[] = [];
+  call.signal.throwIfAborted();
   try {
-    for (const plan of plans) choices.push(new Choice(engine, tokenizer, plan, call.signal));
+    for (const plan of plans) choices.push(new Choice(engine, tokenizer, plan));
   } catch (fault) {
     for (const choice of choices) choice.cancel();
     throw fault;
   }
+  // One listener for all: Node takes more than ten on a signal for a leak.
+  const abort = (): void => {
+    for (const choice of choices) choice.abort(call.signal.reason);
+  };
+  call.signal.addEventListener("abort", abort);
   return {
     choices,
     async *pieces() {
       try {
         yield* merged(choices.map((choice) => choice.pieces()));
       } finally {
+        call.signal.removeEventListener("abort", abort);
         for (const choice of choices) {
           choice.cancel();
           call.add(choice.use);

@@ -56,6 +56,16 @@ describe("a completion", () => {
     expect((await ask(server, PATH, { prompt: [65, 66] })).json.choices[0].text).toBe("AA");
   });
 
+  it("of many texts at once is no leak in Node's eyes", async () => {
+    const warnings: string[] = [];
+    const warn = ({ message }: Error): void => void warnings.push(message);
+    process.on("warning", warn);
+    const { json } = await ask(scripted("abc").server, PATH, { prompt: "x", n: 40, max_tokens: 1 });
+    await new Promise((resolve) => void setImmediate(resolve));
+    process.off("warning", warn);
+    expect([json.choices.length, warnings]).toEqual([40, []]);
+  });
+
   it("passes every option on, by the engine's names", async () => {
     const { server, engine } = scripted("abc");
     await ask(server, PATH, {

@@ -86,6 +86,7 @@ class ScriptedStream implements EngineStream {
   constructor(engine: ScriptedEngine, request: EngineRequest) {
     this.#engine = engine;
     this.#request = request;
+    request.signal?.addEventListener("abort", () => (this.cancelled = true));
   }
 
   get use(): RequestUse {
