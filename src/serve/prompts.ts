@@ -1,6 +1,7 @@
 // Prompts of requests as tokens: texts, lists of tokens, and several of either.
 import type { Read, Reader } from "../program/reader.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { invalid } from "./errors.js";
+import type { Served } from "./options.js";
 import { anyText } from "./schema.js";
 
 /** A text, or tokens. */
@@ -19,6 +20,21 @@ export const promptsField: Read<readonly WirePrompt[]> = (r) => {
   return prompts.length > 0 ? prompts : r.fail("is an empty list");
 };
 
-/** To a text the tokenizer adds what it puts around whole texts. Throws TokenizerError. */
-export const tokensOf = (tokenizer: Tokenizer, prompt: WirePrompt): readonly number[] =>
-  typeof prompt === "string" ? tokenizer.encode(prompt, { template: true }) : prompt;
+/** How many times the characters that the context's tokens could have a text may have, for tokenizers that drop some. */
+const SLACK = 4;
+
+/**
+ * To a text the tokenizer adds what it puts around whole texts. Throws TokenizerError, and RequestError for a text that
+ * could not fit into the context, before it is encoded: that takes long, and everybody waits.
+ */
+export function tokensOf(served: Served, prompt: WirePrompt, name: string, template = true): readonly number[] {
+  if (typeof prompt !== "string") return prompt;
+  const { tokenizer, context } = served;
+  if (context !== null && prompt.length > SLACK * context * tokenizer.longest + tokenizer.longest)
+    throw invalid(
+      `the model reads at most ${context} tokens, and ${name} has ${prompt.length} characters`,
+      name,
+      "context_length_exceeded",
+    );
+  return tokenizer.encode(prompt, { template });
+}

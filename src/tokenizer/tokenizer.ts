@@ -6,6 +6,8 @@ import { byteReader } from "./token-bytes.js";
 export interface Tokenizer {
   /** The size of the vocabulary: one more than the largest token. */
   readonly vocabulary: number;
+  /** Characters of the longest token, as the vocabulary writes it: a text of many more has many tokens. */
+  readonly longest: number;
   /**
    * Encodes a text. The text of a special token becomes that token. With `template`, adds the tokens that the tokenizer
    * puts around a whole text, such as a beginning-of-text token. Throws TokenizerError for text that no token
@@ -24,6 +26,7 @@ export interface Tokenizer {
 /** A tokenizer with one token per UTF-8 byte, for models that read bytes. */
 export const bytesTokenizer: Tokenizer = {
   vocabulary: 256,
+  longest: 1,
   encode: (text) => [...new TextEncoder().encode(text)],
   decode(tokens) {
     const wrong = tokens.find((token) => !isToken(token, 256));
@@ -71,8 +74,11 @@ export async function parseTokenizer(json: string, file: string, config: string 
     library.encode(text, { add_special_tokens: template });
   const added = library.get_added_tokens_decoder();
   const special = new Set([...added].flatMap(([id, token]) => (token.special ? [id] : [])));
+  let longest = 1;
+  for (const written of library.get_vocab().keys()) longest = Math.max(longest, written.length);
   return {
     vocabulary,
+    longest,
     encode(text, { template = false } = {}) {
       const { ids, tokens } = read(text, template);
       const at = firstUnrepresentable(ids);

@@ -1,6 +1,7 @@
 // What a server refuses: fields by name, bodies that are none, hosts, origins, keys; and what it says while it ends.
 import { describe, expect, it } from "vitest";
 import { createServer } from "../../src/serve/index.js";
+import { bytesTokenizer } from "../../src/tokenizer/index.js";
 import { ask, requestTo, scripted } from "./asked.js";
 
 const PATH = "/v1/completions";
@@ -44,6 +45,23 @@ describe("fields", () => {
     ]);
     expect(json.error.message.length).toBeGreaterThan(10);
     expect([engine.requests.length, server.active]).toEqual([0, 0]);
+  });
+
+  it("of texts that cannot fit are refused before they are encoded", async () => {
+    let encoded = 0;
+    const tokenizer = { ...bytesTokenizer, encode: (text: string) => (encoded++, bytesTokenizer.encode(text)) };
+    const { server } = scripted("x", { tokenizer });
+    const long = "x".repeat(300);
+    const messages = [{ role: "user", content: long }];
+    for (const [path, body] of [
+      [PATH, { prompt: ["a", long] }],
+      ["/v1/chat/completions", { messages }],
+    ] as const) {
+      const { status, json } = await ask(server, path, body);
+      expect([status, json.error.code]).toEqual([400, "context_length_exceeded"]);
+    }
+    expect((await ask(server, "/tokenize", { prompt: "x".repeat(600_000) })).status).toBe(400);
+    expect(encoded).toBe(1);
   });
 
   it("that ask for nothing are taken", async () => {

@@ -143,6 +143,7 @@ describe("text as it comes", () => {
       const own = tokenizer.bytesOf(token);
       const text = tokenizer.decode([token], { special: true });
       expect(own !== null || !text.includes("\ufffd")).toBe(true);
+      expect(text.length).toBeLessThanOrEqual(tokenizer.longest);
       return own ?? [...new TextEncoder().encode(text)];
     });
     const text = new TextDecoder().decode(Uint8Array.from(bytes));

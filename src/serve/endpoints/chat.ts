@@ -11,6 +11,7 @@ import { chatLogprob, TokenContext, type ChatLogprob } from "../logprobs.js";
 import { messagesField } from "../messages.js";
 import type { Served } from "../options.js";
 import { planned } from "../plan.js";
+import { tokensOf } from "../prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
 import { body, readBody } from "../schema.js";
 import { eventStream } from "../sse.js";
@@ -67,12 +68,13 @@ export async function chatCompletions(served: Served, call: Call, json: unknown)
 }
 
 /** Throws RequestError where there is no template, and TokenizerError for messages that it refuses. */
-function promptOf({ chat, tokenizer }: Served, messages: readonly Message[]): readonly number[] {
+function promptOf(served: Served, messages: readonly Message[]): readonly number[] {
+  const { chat } = served;
   if (chat === null)
     throw invalid("the model has no chat template: ask /v1/completions", "messages", "no_chat_template");
   const answered = messages.at(-1)!.role !== "assistant";
   if (!answered) throw invalid("the last message must not be the assistant's", "messages");
-  return tokenizer.encode(chat.prompt(messages));
+  return tokensOf(served, chat.prompt(messages), "messages", false);
 }
 
 async function* chunksOf(

@@ -40,7 +40,7 @@ export async function completions(served: Served, call: Call, json: unknown): Pr
   if (fields.max_tokens === 0 && !echo) throw invalid("max_tokens is 0, which needs echo", "max_tokens");
   const plans = planned(served, {
     fields,
-    prompts: given.map((prompt) => tokensOf(served.tokenizer, prompt)),
+    prompts: given.map((prompt) => tokensOf(served, prompt, "prompt")),
     usual: USUAL_TOKENS,
     logprobs,
     promptLogprobs: echo ? logprobs : null,

@@ -26,14 +26,14 @@ const schema = body<{ readonly input: readonly WirePrompt[] }, EmbeddingFields>(
 
 export async function embeddings(served: Served, call: Call, json: unknown): Promise<Response> {
   const { input, model, encoding_format: format = "float", dimensions } = readBody(json, schema);
-  const { embedder, tokenizer, engine, limits, name } = served;
+  const { embedder, engine, limits, name } = served;
   expectModel(served, model);
   if (embedder === null) throw invalid("the model has no pooled result: it gives no embeddings", null, "no_embeddings");
   if (dimensions !== undefined && dimensions !== embedder.dimensions)
     throw invalid(`the model's embeddings have ${embedder.dimensions} dimensions, no other number`, "dimensions");
   if (input.length > limits.choices)
     throw invalid(`a request may have ${limits.choices} texts, this one has ${input.length}`, "input");
-  const texts = input.map((text) => tokensOf(tokenizer, text));
+  const texts = input.map((text) => tokensOf(served, text, "input"));
   const most = leastOf(served.context, embedder.context);
   texts.forEach((text, i) => {
     if (text.length === 0) throw invalid(`text ${i} has no tokens`, "input");

@@ -18,6 +18,9 @@ interface TokenizeFields {
   readonly with_pieces: boolean;
 }
 
+/** While a text is encoded everybody waits. */
+const MOST_CHARACTERS = 512 * 1024;
+
 const tokenizeSchema = body<object, TokenizeFields>(
   {},
   {
@@ -36,6 +39,8 @@ export function tokenize(served: Served, json: unknown): Response {
   const text = given.prompt ?? given.content;
   if (text === undefined || (given.prompt !== undefined && given.content !== undefined))
     throw invalid("give the text as prompt, or as content", "prompt");
+  if (text.length > MOST_CHARACTERS)
+    throw invalid(`a text may have ${MOST_CHARACTERS} characters, this one has ${text.length}`, "prompt");
   // The two families of clients differ in what they expect where they do not say.
   const template = given.add_special_tokens ?? given.add_special ?? given.prompt !== undefined;
   const { tokenizer, context } = served;
