@@ -167,7 +167,7 @@ async function trained(declared: Declared): Promise<Weights> {
 }
 
 /** Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0. */
-function drawn(declared: Declared): Weights {
+export function drawn(declared: Declared): Weights {
   const rng = random(1);
   return declared.map(({ path, shape }) => {
     const [scale, centre] = [1 / Math.sqrt(shape.at(-1) ?? 1), path.endsWith("norm.weight") ? 1 : 0];
@@ -183,10 +183,10 @@ const biased = (weights: Weights, bias: (layer: string) => number): Weights =>
   );
 
 /**
- * Predictors that select about one token in eight: their biases are set from their outputs for random tokens, none of
- * which is computed.
+ * Predictors that select about one token in eight: their biases are set from their outputs for random tokens below
+ * `vocabulary`, none of which is computed.
  */
-function predicting(graph: Graph, weights: Weights): Weights {
+export function predicting(graph: Graph, weights: Weights, vocabulary = 256): Weights {
   const none = biased(weights, () => -100);
   const shape = [axisSize("B"), axisSize("T")];
   const outputs = nodesOf(graph).flatMap((node) => {
@@ -202,7 +202,7 @@ function predicting(graph: Graph, weights: Weights): Weights {
     ];
   });
   const rng = random(3);
-  const tokens = { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(256)) };
+  const tokens = { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(vocabulary)) };
   const said = evaluate(
     { ...graph, outputs },
     { inputs: new Map([["tokens", tokens]]), weights: new Map(none) },

@@ -5,7 +5,7 @@ import type { Run } from "./runs.js";
 const AHEAD = 40;
 const MOST_AHEAD = 8;
 /** A chunk of prompts takes about as long as so many steps, so that a token waits for it no longer than two others. */
-const STEPS_A_CHUNK = 1.5;
+const STEPS_A_CHUNK = 1.25;
 const LEAST_CHUNK = 16;
 /** Tokens by which a chunk becomes longer or shorter. */
 const MORE = 16;

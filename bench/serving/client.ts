@@ -1,0 +1,109 @@
+// Streams of one load, made from a process of their own: `client.ts <json>` prints what they saw as JSON.
+import { random } from "../random.js";
+
+/** What a process of the client is asked for. */
+export interface Load {
+  readonly url: string;
+  readonly streams: number;
+  /** Requests that each stream makes one after the other. */
+  readonly requests: number;
+  readonly prompt: number;
+  readonly tokens: number;
+  readonly seed: number;
+  /** Whether all prompts of the load begin with the same tokens, all but sixteen of them. */
+  readonly shared?: boolean;
+}
+
+/** Milliseconds. */
+export interface Seen {
+  readonly wall: number;
+  readonly tokens: number;
+  readonly first: readonly number[];
+  readonly between: readonly number[];
+  /** The most bytes of keys and values in use. */
+  readonly cache: number;
+  /** Floating-point operations of the load, over those of a model that skips nothing. */
+  readonly share: number;
+}
+
+const ASCII = 128;
+/** How often the cache is looked at. */
+const LOOK_MS = 50;
+
+const load = JSON.parse(process.argv[2] ?? "null") as Load;
+const rng = random(load.seed);
+const drawn = (count: number): number[] => Array.from({ length: count }, () => rng.below(ASCII));
+const first: number[] = [];
+const between: number[] = [];
+let tokens = 0;
+let cache = 0;
+
+async function one(prompt: readonly number[], seed: number): Promise<void> {
+  const begun = performance.now();
+  const reply = await fetch(`${load.url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      model: "Decoder",
+      prompt,
+      max_tokens: load.tokens,
+      temperature: 1,
+      seed,
+      stream: true,
+    }),
+  });
+  if (!reply.ok || !reply.body) throw new Error(`${reply.status}: ${await reply.text()}`);
+  let last: number | null = null;
+  let rest = "";
+  for await (const bytes of reply.body.pipeThrough(new TextDecoderStream())) {
+    const now = performance.now();
+    const lines = (rest + bytes).split("\n\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      if (!line.startsWith("data: {")) continue;
+      const { choices, error } = JSON.parse(line.slice(6)) as { choices?: { text: string }[]; error?: unknown };
+      if (error !== undefined) throw new Error(line);
+      if (!choices?.[0]?.text) continue;
+      tokens += choices[0].text.length;
+      if (last === null) first.push(now - begun);
+      else between.push(now - last);
+      last = now;
+    }
+  }
+}
+
+/** A number of the server's metrics, by its name and label. */
+async function metrics(): Promise<(name: string) => number> {
+  const text = await (await fetch(`${load.url}/metrics`)).text();
+  return (name) =>
+    Number(
+      text
+        .split("\n")
+        .find((line) => line.startsWith(`${name} `))
+        ?.split(" ")[1] ?? 0,
+    );
+}
+async function look(): Promise<void> {
+  const number = await metrics();
+  cache = Math.max(cache, number('modc_cache_bytes{state="used"}'));
+}
+const operations = async (): Promise<readonly [own: number, dense: number]> => {
+  const number = await metrics();
+  return [number('modc_operations_total{model="own"}'), number('modc_operations_total{model="dense"}')];
+};
+
+const shared = load.shared ? drawn(load.prompt - 16) : [];
+const before = await operations();
+const looking = setInterval(() => void look(), LOOK_MS);
+const begun = performance.now();
+await Promise.all(
+  Array.from({ length: load.streams }, async (_, stream) => {
+    for (let i = 0; i < load.requests; i++)
+      await one([...shared, ...drawn(load.prompt - shared.length)], load.seed * 1000 + stream * 10 + i);
+  }),
+);
+const wall = performance.now() - begun;
+clearInterval(looking);
+const after = await operations();
+const share = (after[0] - before[0]) / (after[1] - before[1]);
+process.stdout.write(JSON.stringify({ wall, tokens, first, between, cache, share } satisfies Seen));
