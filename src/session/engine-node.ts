@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { GenerationError } from "../compile-generation.js";
 import { createEngine, type Engine, type EngineOptions } from "../engine/index.js";
-import { printGeneration } from "../generate/index.js";
+import { printGeneration, type Generation } from "../generate/index.js";
 import { printProgram } from "../program/serialize.js";
 import { Device, InputError, openDevice } from "../runtime/index.js";
 import type { Embedder } from "../serve/options.js";
@@ -18,6 +18,8 @@ export interface OpenedEngine extends Pick<Prepared, "name" | "texts" | "diagnos
   readonly engine: Engine;
   /** Null where the model generates. */
   readonly embedder: Embedder | null;
+  /** Null where the model gives embeddings. */
+  readonly generation: Generation | null;
   /** Of what computes: equal seeds give equal texts where it is equal, on one device. */
   readonly fingerprint: string;
   /** Aborts what is under way, and frees the device's memory; the device itself too, unless it was passed in. */
@@ -65,6 +67,7 @@ export async function createEngineOf(source: SessionSource, options: CreateOptio
       device,
       engine,
       embedder: null,
+      generation,
       fingerprint: fingerprintOf(printGeneration(generation)),
       async close() {
         await engine.close();
@@ -110,6 +113,7 @@ async function openEmbedder(
       device,
       engine: new SilentEngine(pooled),
       embedder,
+      generation: null,
       fingerprint: fingerprintOf(printProgram(pooled.program)),
       async close() {
         await embedder.dispose();

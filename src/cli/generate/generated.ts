@@ -8,8 +8,8 @@ import { DepthLines } from "./depth-lines.js";
 export type Write = (text: string) => void;
 
 /** Shows generated text token by token. */
-export interface Shown {
-  add(event: GeneratedText): void;
+export interface Shown<E = GeneratedText> {
+  add(event: E): void;
   /** Ends the output, including incomplete lines. */
   end(): void;
 }
@@ -18,7 +18,12 @@ export interface Shown {
  * Shows one text, and ends its last line. `safe`: control characters are replaced. Without colours, depths are shown
  * below lines of at most `columns` columns, when each is complete.
  */
-export function oneText(write: Write, depth: DepthText | null, safe: boolean, columns: number): Shown {
+export function oneText(
+  write: Write,
+  depth: DepthText | null,
+  safe: boolean,
+  columns: number,
+): Shown<Pick<GeneratedText, "text" | "depth">> {
   if (depth && !depth.color) return textOverDepths(write, safe, columns);
   let inLine = false;
   return {
@@ -34,7 +39,7 @@ export function oneText(write: Write, depth: DepthText | null, safe: boolean, co
   };
 }
 
-function textOverDepths(write: Write, safe: boolean, width: number): Shown {
+function textOverDepths(write: Write, safe: boolean, width: number): ReturnType<typeof oneText> {
   let first = true;
   const lines = new DepthLines(width, (text, marks) => {
     write(`${first ? "" : "\n"}${text}\n${marks === "" ? "" : `${marks}\n`}`);

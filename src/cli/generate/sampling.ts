@@ -7,6 +7,10 @@ import { UserError, EXIT } from "../terminal/exit.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 
+type GenerateFlags = Flags<typeof runningCommands.generate>;
+type SamplingFlags = Pick<GenerateFlags, keyof GenerateFlags & keyof Flags<typeof runningCommands.chat>> &
+  Partial<Pick<GenerateFlags, "logitBias" | "stop" | "logprobs" | "repetitionPenalty">>;
+
 export interface Sampling {
   readonly sampling: SamplingOptions;
   readonly stop: readonly string[];
@@ -14,7 +18,7 @@ export interface Sampling {
 }
 
 /** Reads and checks the options before anything is opened. Throws UserError. */
-export function samplingOf(flags: Flags<typeof runningCommands.generate>): Sampling {
+export function samplingOf(flags: SamplingFlags): Sampling {
   const bias = biasOf(flags.logitBias ?? {});
   const { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs } = flags;
   const given = { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs };

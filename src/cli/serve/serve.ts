@@ -1,21 +1,14 @@
 // `modc serve`: a model behind OpenAI's wire, until it is told to end.
 import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
 import { listen, type Listening } from "../../serve/listen-node.js";
-import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
-import { sessionTexts } from "../../session/open-node.js";
-import { wantedDevice } from "../device.js";
-import { tuningsOn } from "../program/tunings.js";
-import { compileOptions, precisionOf } from "../source/frontend.js";
-import { expectWeights, modelText, withFolder } from "../source/model-file.js";
-import { showDiagnostics } from "../terminal/diagnostics.js";
+import type { OpenedEngine } from "../../session/engine-node.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
-import { showLoading } from "../terminal/loading.js";
-import { Progress, say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { keysOf } from "./keys.js";
 import { ServeLog } from "./log.js";
+import { openServed } from "./open.js";
 
 export type ServeFlags = Flags<typeof runningCommands.serve>;
 
@@ -33,7 +26,11 @@ export async function serve(file: string, flags: ServeFlags): Promise<ExitCode> 
   const keys = keysOf(flags);
   expectGuarded(host, keys, flags);
   const metrics = new Metrics();
-  const opened = await open(file, flags, metrics);
+  const opened = await openServed(
+    file,
+    { ...flags, maxBatch: flags.maxBatch ?? USUAL.maxBatch, queue: flags.queue ?? USUAL.queue },
+    metrics,
+  );
   try {
     const log = new ServeLog(flags.log ?? "text", opened.engine);
     const server = serverOf(opened, flags, { keys, metrics, log, host });
@@ -52,43 +49,6 @@ function expectGuarded(host: string, keys: readonly string[], { key }: ServeFlag
     "give --api-key @file, or --no-key if everyone may",
     EXIT.usage,
   );
-}
-
-async function open(file: string, flags: ServeFlags, metrics: Metrics): Promise<OpenedEngine> {
-  const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
-  const { set, model, read } = compileOptions(file, flags);
-  const { source } = await modelText(file);
-  const texts = await sessionTexts(file, flags.tokenizer ?? null);
-  for (const option of texts.defaults.ignored)
-    say(`note: generation_config.json says ${option}, which modc does not heed`);
-  const seed = flags.seed ?? 0;
-  expectWeights(file, weights);
-  if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
-  const progress = new Progress();
-  try {
-    const opened = await createEngineOf(
-      { source, read, texts, weights: weights ?? null },
-      {
-        set,
-        seed,
-        ...(model !== undefined && { model }),
-        precision: precisionOf(flags),
-        device: wantedDevice(flags),
-        tunings: (device) => tuningsOn(device, flags),
-        observer: metrics,
-        maxBatch: flags.maxBatch ?? USUAL.maxBatch,
-        queue: flags.queue ?? USUAL.queue,
-        ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
-        onProgress: (event) => {
-          if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
-        },
-      },
-    );
-    showDiagnostics(opened.diagnostics, opened.sources);
-    return opened;
-  } finally {
-    progress.clear();
-  }
 }
 
 function serverOf(

@@ -46,6 +46,7 @@ export const actsOf = (program: CommandUnknownOpts): Acts => ({
   profile: async (...given) => (await import("../program/profile.js")).profile(...given),
   tune: async (...given) => (await import("../program/tune.js")).tune(...given),
   generate: async (...given) => (await import("../generate/generate.js")).generate(...given),
+  chat: async (...given) => (await import("../chat/chat.js")).chat(...given),
   serve: async (...given) => (await import("../serve/serve.js")).serve(...given),
   verify: async (...given) => (await import("../run/verify.js")).verify(...given),
   doctor: async (...given) => (await import("../commands/doctor.js")).doctor(...given),

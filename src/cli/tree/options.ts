@@ -8,7 +8,16 @@ import { PROGRAM_NAMES } from "../../program/names.js";
 import { MAX_EXTENT } from "../../size/counts.js";
 import { faultOf, TRAIN_OPTIONS, type TrainOption, type TrainSettings } from "../../train/options.js";
 import { parseRatio } from "../../train/schedule.js";
-import { bytesOf, extentsOf, shareOf, withPair, wholeNumber, wholeNumbers, type Pairs } from "./arguments.js";
+import {
+  anyNumber,
+  bytesOf,
+  extentsOf,
+  shareOf,
+  withPair,
+  wholeNumber,
+  wholeNumbers,
+  type Pairs,
+} from "./arguments.js";
 import { EXIT, UserError } from "../terminal/exit.js";
 import type { AnyOption, FlagsOf } from "./flags.js";
 
@@ -218,3 +227,16 @@ export type InputFlags = FlagsOf<typeof inputs>;
 export type ExtentFlags = FlagsOf<
   readonly [ReturnType<typeof batch>, ReturnType<typeof length>, typeof at, typeof program]
 >;
+
+/** How tokens are drawn. */
+export const draws = [
+  valued(
+    "--temperature <x>",
+    "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one " +
+      "of the next four)",
+    anyNumber,
+  ),
+  valued("--top-k <n>", "draw from the n most likely tokens (0: all)", anyNumber),
+  valued("--top-p <share>", "draw from the most likely tokens that together have this probability", anyNumber),
+  valued("--min-p <share>", "draw from tokens with at least this share of the largest probability", anyNumber),
+] as const;

@@ -1,0 +1,156 @@
+// `modc chat`: a conversation with a model in the terminal.
+import type { Generation } from "../../generate/index.js";
+import { InputError } from "../../runtime/errors.js";
+import { Choice } from "../../serve/choice.js";
+import type { OpenedEngine } from "../../session/engine-node.js";
+import { DepthText } from "../generate/depth.js";
+import { oneText } from "../generate/generated.js";
+import { samplingOf, type Sampling } from "../generate/sampling.js";
+import { openServed } from "../serve/open.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { io } from "../terminal/io.js";
+import { columns, Progress, say, useColor } from "../terminal/terminal.js";
+import type { Flags } from "../tree/declare.js";
+import type { runningCommands } from "../tree/running.js";
+import { conversationOf, type Conversation } from "./conversation.js";
+import { linesOfInput, type Lines } from "./lines.js";
+
+const HELP = `/depth   show how many layers computed each token, or no longer
+/reset   forget what was said
+/help    these lines
+/exit    end; so does the end of input
+An interrupt stops an answer.`;
+
+/** An engine of one text: the next message finds what was said before in its cache. */
+const ALONE = { maxBatch: 1, queue: 0 } as const;
+
+export async function chat(file: string, flags: Flags<typeof runningCommands.chat>): Promise<ExitCode> {
+  const chosen = samplingOf(flags);
+  const progress = new Progress();
+  const opened = await openServed(file, { ...flags, ...ALONE }, {}, progress);
+  try {
+    const lines = linesOfInput();
+    try {
+      await new Talk(opened, lines, progress, flags, chosen).untilEnd();
+    } finally {
+      lines.close();
+    }
+    return EXIT.fine;
+  } finally {
+    await opened.close();
+  }
+}
+
+class Talk {
+  readonly #opened: OpenedEngine;
+  readonly #lines: Lines;
+  readonly #progress: Progress;
+  readonly #conversation: Conversation;
+  readonly #chosen: Sampling;
+  readonly #depths: DepthText;
+  #showDepth: boolean;
+  #answers = 0;
+
+  constructor(
+    opened: OpenedEngine,
+    lines: Lines,
+    progress: Progress,
+    flags: Flags<typeof runningCommands.chat>,
+    chosen: Sampling,
+  ) {
+    this.#opened = opened;
+    this.#lines = lines;
+    this.#progress = progress;
+    this.#chosen = chosen;
+    this.#showDepth = flags.showDepth ?? false;
+    this.#conversation = conversationOf(opened.texts, flags.system ?? null);
+    this.#depths = new DepthText(expectGeneration(opened), useColor(io().stdout));
+    say(`${opened.name} on ${opened.device.info.name}; /help tells what can be said to modc itself`);
+    if (!opened.texts.chat) say("note: the tokenizer has no chat template: the model goes on with what is written");
+  }
+
+  async untilEnd(): Promise<void> {
+    for (let line = await this.#lines.next(); line !== null; line = await this.#lines.next()) {
+      if (line.startsWith("/")) {
+        if (!this.#command(line.trim())) return;
+      } else if (line.trim() !== "") await this.#answer(line);
+    }
+  }
+
+  /** False at the end. */
+  #command(line: string): boolean {
+    switch (line) {
+      case "/exit":
+        return false;
+      case "/help":
+        say(HELP);
+        return true;
+      case "/reset":
+        this.#conversation.reset();
+        say("what was said is forgotten");
+        return true;
+      case "/depth":
+        this.#showDepth = !this.#showDepth;
+        say(this.#showDepth ? `layers of each token: ${this.#depths.legend()}` : "layers are not shown");
+        return true;
+      default:
+        say(`there is no ${line}: /help tells what there is`);
+        return true;
+    }
+  }
+
+  async #answer(message: string): Promise<void> {
+    const { engine, texts } = this.#opened;
+    const stop = new AbortController();
+    const heard = this.#lines.onInterrupt(() => stop.abort());
+    const depth = this.#showDepth ? this.#depths : null;
+    const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
+    let answer = "";
+    try {
+      const prompt = this.#conversation.asked(message);
+      const { sampling, stop: stops, maxTokens } = this.#chosen;
+      const drawn = { ...texts.defaults.sampling, ...sampling };
+      const choice = new Choice(
+        engine,
+        texts.tokenizer,
+        {
+          index: 0,
+          prompt,
+          stops,
+          request: {
+            prompt,
+            maxTokens: maxTokens ?? texts.defaults.maxTokens ?? Number.MAX_SAFE_INTEGER,
+            sampling: drawn.seed === undefined ? drawn : { ...drawn, seed: drawn.seed + this.#answers },
+            ends: texts.defaults.ends,
+          },
+        },
+        stop.signal,
+      );
+      for await (const piece of choice.pieces()) {
+        if (piece.kind === "prompt") continue;
+        this.#progress.clear();
+        answer += piece.text;
+        shown.add({ text: piece.text, depth: piece.token.event.depth });
+      }
+      this.#answers++;
+    } catch (fault) {
+      if (!stop.signal.aborted) {
+        // The conversation goes on without the message.
+        if (!(fault instanceof InputError)) throw fault;
+        say(`${fault.message}; /reset forgets what was said`);
+        return;
+      }
+    } finally {
+      heard();
+      this.#progress.clear();
+      shown.end();
+    }
+    if (stop.signal.aborted) say("stopped");
+    this.#conversation.answered(answer);
+  }
+}
+
+function expectGeneration({ name, generation }: OpenedEngine): Generation {
+  if (generation) return generation;
+  throw new UserError(`${name} gives embeddings of texts, and no text`, "`modc serve` has them at /v1/embeddings");
+}
