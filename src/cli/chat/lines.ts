@@ -1,6 +1,7 @@
 // Where the lines of a conversation come from: a terminal, in which they are edited, or standard input as a whole.
 import { createInterface, type Interface } from "node:readline";
 import { io } from "../terminal/io.js";
+import { say } from "../terminal/terminal.js";
 
 export interface Lines {
   /** The next line that is written; null at the end of input. */
@@ -33,6 +34,8 @@ class TerminalLines implements Lines {
   #wake: ((line: string | null) => void) | null = null;
   #stop: (() => void) | null = null;
   #over = false;
+  /** Whether an interrupt came at an empty line, and no line since. */
+  #warned = false;
 
   constructor() {
     this.#readline = createInterface({ input: process.stdin, output: process.stdout, prompt: PROMPT });
@@ -44,8 +47,13 @@ class TerminalLines implements Lines {
     // The terminal hands an interrupt over as a key.
     this.#readline.on("SIGINT", () => {
       if (this.#stop) this.#stop();
-      else if (this.#readline.line === "") this.#readline.close();
-      else {
+      else if (this.#readline.line === "") {
+        // One that comes when an answer has just ended is not meant for the program.
+        if (this.#warned) this.#readline.close();
+        else say("\nanother interrupt ends the conversation; so does /exit");
+        this.#warned = true;
+        this.#readline.prompt();
+      } else {
         this.#readline.write(null, { ctrl: true, name: "e" });
         this.#readline.write(null, { ctrl: true, name: "u" });
       }
@@ -63,6 +71,7 @@ class TerminalLines implements Lines {
   #give(line: string): void {
     const wake = this.#wake;
     this.#wake = null;
+    this.#warned = false;
     if (wake) wake(line);
     else this.#waiting.push(line);
   }
