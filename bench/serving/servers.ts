@@ -17,10 +17,10 @@ export async function serve(args: readonly string[]): Promise<Serving> {
     [at("dist/src/cli/main.js").pathname, "serve", ...args, "--port", "0", "--log", "json"],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
-  for await (const line of createInterface({ input: process_.stdout! })) {
+  for await (const line of createInterface({ input: process_.stdout })) {
     const told = JSON.parse(line) as { event: string; url?: string };
     if (told.event !== "listening" || told.url === undefined) continue;
-    process_.stdout!.resume();
+    process_.stdout.resume();
     return { url: told.url, process: process_ };
   }
   throw new Error("the server ended before it listened");
