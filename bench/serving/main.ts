@@ -27,6 +27,17 @@ const quantile = (values: readonly number[], share: number): number => {
 const rate = ({ tokens, wall }: Seen): number => (1000 * tokens) / wall;
 const median = (values: readonly number[]): number => spreadOf(values).median;
 
+const QUANTILES = "p50, p95, p99";
+const COLUMNS = [
+  "model",
+  "streams",
+  "tokens/s",
+  `first token ${QUANTILES}`,
+  `between tokens ${QUANTILES}`,
+  "cache",
+  "operations",
+];
+
 const folder = mkdtempSync(join(tmpdir(), "modc-serving-"));
 const servers = new Map<Kind, Serving>();
 const seen = new Map<string, Seen[]>();
@@ -125,7 +136,7 @@ with ${PROMPT} tokens, for ${TOKENS}, two times (at 64 streams once). ${ROUNDS} 
 models in turns, each on a server of its own; milliseconds over all rounds, tokens a second as the median of rounds with
 the least and the most, MiB of keys and values at the highest, operations over those with nothing skipped.
 
-${table(["model", "streams", "tokens/s", "first token p50, p95, p99", "between tokens p50, p95, p99", "cache", "operations"], rows)}
+${table(COLUMNS, rows)}
 
 ${table(["ratio", "median", "must", ""], ratios)}
 `;
