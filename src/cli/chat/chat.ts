@@ -110,22 +110,18 @@ class Talk {
       const prompt = this.#conversation.asked(message);
       const { sampling, stop: stops, maxTokens } = this.#chosen;
       const drawn = { ...texts.defaults.sampling, ...sampling };
-      const choice = new Choice(
-        engine,
-        texts.tokenizer,
-        {
-          index: 0,
+      const choice = new Choice(engine, texts.tokenizer, {
+        index: 0,
+        prompt,
+        stops,
+        request: {
           prompt,
-          stops,
-          request: {
-            prompt,
-            maxTokens: maxTokens ?? texts.defaults.maxTokens ?? Number.MAX_SAFE_INTEGER,
-            sampling: drawn.seed === undefined ? drawn : { ...drawn, seed: drawn.seed + this.#answers },
-            ends: texts.defaults.ends,
-          },
+          maxTokens: maxTokens ?? texts.defaults.maxTokens ?? Number.MAX_SAFE_INTEGER,
+          sampling: drawn.seed === undefined ? drawn : { ...drawn, seed: drawn.seed + this.#answers },
+          ends: texts.defaults.ends,
         },
-        stop.signal,
-      );
+      });
+      stop.signal.addEventListener("abort", () => choice.cancel());
       for await (const piece of choice.pieces()) {
         if (piece.kind === "prompt") continue;
         this.#progress.clear();
