@@ -73,24 +73,13 @@ describe("modc serve", () => {
     expect(said()).not.toContain("whale"); // nothing of texts
   });
 
-  it("tells the same as JSON, a line for each event", async () => {
-    const { child, url, said } = await served([...MOBY, "--log", "json", "--name", "whale", "--context", "32"]);
+  it("tells those who come when it is full to come again, what it can never hold that it cannot, and all as JSON", async () => {
+    const words = ["--max-batch", "1", "--queue", "1", "--log", "json", "--name", "whale", "--context", "128"];
+    const { child, url, said } = await served([...MOBY, ...words]);
     const { data } = (await (await fetch(`${url}/v1/models`)).json()) as {
       readonly data: readonly { readonly id: string; readonly max_model_len: number }[];
     };
-    expect([data[0]!.id, data[0]!.max_model_len]).toEqual(["whale", 32]);
-    child.kill("SIGINT");
-    await once(child, "close");
-    const events = said()
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line) as { readonly event: string; readonly status?: number; readonly path?: string });
-    expect(events.map(({ event }) => event)).toEqual(["listening", "cache", "request", "draining", "cache", "ended"]);
-    expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
-  });
-
-  it("tells those who come when it is full to come again, and what it can never hold that it cannot", async () => {
-    const { url } = await served([...MOBY, "--max-batch", "1", "--queue", "1"]);
+    expect([data[0]!.id, data[0]!.max_model_len]).toEqual(["whale", 128]);
     const ask = (body: object): Promise<Response> =>
       fetch(`${url}/v1/completions`, {
         method: "POST",
@@ -104,6 +93,16 @@ describe("modc serve", () => {
     expect(Number(full.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
     const never = await ask({ n: 3 });
     expect([never.status, await never.text()]).toEqual([400, expect.stringContaining("may ask for 2 texts")]);
+    child.kill("SIGINT");
+    const [status] = (await once(child, "close")) as [number];
+    expect(status).toBe(0);
+    const events = said()
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { readonly event: string; readonly status?: number; readonly path?: string });
+    const requests = Array.from({ length: 8 }, () => "request");
+    expect(events.map(({ event }) => event)).toEqual(["listening", "cache", ...requests, "draining", "cache", "ended"]);
+    expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
   });
 
   it("says what is wrong before it reads a model: open hosts, keys, drafts, models that are none", async () => {
