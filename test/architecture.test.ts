@@ -44,6 +44,7 @@ const ORDER = [
   "tune",
   "verify",
   "train",
+  "budget",
   "cli",
 ] as const;
 type Room = (typeof ORDER)[number];
@@ -76,6 +77,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
         "tune",
         "verify",
         "train",
+        "budget",
         "cli",
       ].includes(room),
   ),

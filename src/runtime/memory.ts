@@ -3,6 +3,7 @@
 import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes } from "../size/axes.js";
+import type { CountMode } from "../size/counting.js";
 import { bufferBytes } from "./buffers.js";
 import { formatBytes, type LimitError } from "./errors.js";
 import { checkLive, checkMax, type LiveValue } from "./extents.js";
@@ -41,6 +42,8 @@ export interface MemoryOptions {
   readonly uniformAlignment?: number;
   /** As `LoadOptions.inFlight`. */
   readonly inFlight?: number;
+  /** How many tokens routes are taken to have: their bound (the default), what is expected, or all. */
+  readonly mode?: CountMode;
 }
 
 /**
@@ -55,7 +58,7 @@ export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryU
   const run: RunSizes = { extents, lengths: new Map(), live: checkLive(program, options.live, null) };
   return summarise(
     program,
-    memoryAt(program, axes, run),
+    memoryAt(program, axes, run, options.mode),
     uniformBytes(program, options.uniformAlignment ?? 256),
     options.inFlight ?? 1,
   );
@@ -67,11 +70,16 @@ export interface BufferSizes {
   readonly staging: number;
 }
 
-export function memoryAt(program: Program, axes: readonly Axis[], run: RunSizes): BufferSizes {
+export function memoryAt(
+  program: Program,
+  axes: readonly Axis[],
+  run: RunSizes,
+  mode: CountMode = "bound",
+): BufferSizes {
   const table = new SizeTable();
   const slots = program.slots.map((s) => table.index(s.bytes));
   for (const output of program.outputs) for (const size of output.shape) table.index(size);
-  const sizes = resolveSizes(axes, run);
+  const sizes = resolveSizes(axes, run, mode);
   const values = table.values(sizes);
   const { bytes } = placeOutputs(selectOutputs(program, { observe: true }), table, values, sizes);
   return { slots: slots.map((index) => bufferBytes(values[index]!)), staging: stagingBytes(bytes) };

@@ -83,6 +83,7 @@ const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>>
   generate: { "--max-tokens": "20" },
   // The checkpoint that stands for a real one has a context of 128.
   cost: { "--length": "128" },
+  budget: null,
   profile: null,
   tune: null,
   verify: null,

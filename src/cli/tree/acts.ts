@@ -36,6 +36,7 @@ export const actsOf = (program: CommandUnknownOpts): Acts => ({
   compile: async (...given) => (await import("../program/compile.js")).compile(...given),
   plan: async (...given) => (await import("../program/plan.js")).plan(...given),
   cost: async (...given) => (await import("../program/cost.js")).cost(...given),
+  budget: async (...given) => (await import("../program/budget.js")).budget(...given),
   init: async (...given) => (await import("../build/init.js")).init(...given),
   import: async (...given) => (await import("../build/import.js")).importFolder(...given),
   merge: async (...given) => (await import("../build/merge.js")).merge(...given),

@@ -39,6 +39,33 @@ function wholeIn(what: string, text: string, low: number, high: number): number 
   return Number(value.num);
 }
 
+/** `name=a,b,c` beside those of other names: the values that each may have. */
+export function withValues(
+  option: string,
+  text: string,
+  before: ReadonlyMap<string, readonly string[]> = new Map(),
+): ReadonlyMap<string, readonly string[]> {
+  const [name, list] = splitPair(option, text);
+  if (before.has(name)) throw usage(`${option} gives ${name} twice`);
+  const values = list.split(",").map((value) => value.trim());
+  const again = values.find((value, i) => value === "" || values.indexOf(value) < i);
+  if (again !== undefined)
+    throw usage(`${option} ${text}: ${again === "" ? "a value is missing" : `${again} stands there twice`}`);
+  return new Map([...before, [name, values]]);
+}
+
+/** `a=1,b=2` as texts by name. */
+export function pairsOf(option: string, text: string): ReadonlyMap<string, string> {
+  const parts = text.split(",").filter((part) => part.trim() !== "");
+  return new Map(Object.entries(parts.reduce((before: Pairs, part) => withPair(option, part, before), {})));
+}
+
+/** `depth=2,dim=64`: whole numbers of at least 1 by name. */
+export const stepsOf = (option: string, text: string): ReadonlyMap<string, number> =>
+  new Map(
+    [...pairsOf(option, text)].map(([name, value]) => [name, wholeIn(`${option} ${name}=${value}`, value, 1, 1e6)]),
+  );
+
 /** Any finite number. */
 export function anyNumber(option: string, text: string): number {
   const value = Number(text);
@@ -91,12 +118,10 @@ export const wholeNumbers = (option: string, text: string): readonly number[] =>
   text.split(",").map((part) => wholeNumber(option, part.trim(), 0, 0xffffffff));
 
 /** `B=1,T=2048` */
-export function extentsOf(option: string, text: string): ReadonlyMap<string, number> {
-  const given = text.split(",").filter((part) => part.trim() !== "");
-  return new Map(
-    Object.entries(given.reduce((before: Pairs, part) => withPair(option, part, before), {})).map(([name, value]) => [
+export const extentsOf = (option: string, text: string): ReadonlyMap<string, number> =>
+  new Map(
+    [...pairsOf(option, text)].map(([name, value]) => [
       name,
       wholeIn(`${option} ${name}=${value}`, value, 1, MAX_EXTENT),
     ]),
   );
-}

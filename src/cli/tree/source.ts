@@ -1,5 +1,5 @@
 // Commands on sources: checking, formatting, compiling and inspecting.
-import { positiveNumber } from "./arguments.js";
+import { bytesOf, pairsOf, positiveNumber, stepsOf, withValues } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 
@@ -97,5 +97,37 @@ export const sourceCommands = {
     note: `Bytes are those that each operator would read and write by itself, and memory
 is that of a program for any device. \`modc plan\` tells both for the kernels of
 one device.`,
+  }),
+  budget: declare({
+    takes: "<file>",
+    opens: true,
+    does: "plan a training: what variants of a model cost, what a budget pays for, the memory that it takes",
+    options: [
+      o.valued("--flops <operations>", "operations to train with, such as 1e20", positiveNumber),
+      o.valued("--tokens <n>", "tokens to train with, in place of --flops", positiveNumber),
+      o.valued("--memory <bytes>", "of each device, such as 80GiB", bytesOf),
+      o.whole("--devices <n>", "how many there are (default 1)", 1, 65536),
+      o.batch("8 for each device"),
+      o.length("as many as the model allows"),
+      o.valued("--vary <name=value,…>", `values that a parameter may have ${o.REPEATABLE}: all products`, withValues),
+      o.valued(
+        "--grow <name=by,…>",
+        "parameters by which the larger model is made, and by how much at a time (default depth=1)",
+        stepsOf,
+      ),
+      o.valued("--curve <E=…,A=…,alpha=…,B=…,beta=…>", "L = E + A/N^alpha + B/D^beta, for a column of losses", pairsOf),
+      o
+        .option(
+          "--convention <name>",
+          "mor: as the Mixture-of-Recursions paper counts, forward passes alone (default executed)",
+        )
+        .choices(["executed", "mor"]),
+      o.beside("-o, --output <path>", "draw the plan as this SVG too"),
+      o.set,
+      o.model,
+      o.json,
+    ],
+    note: `Memory is that of modc's own step on any device. What no account tells, such as
+the loss, is not told: --curve gives one that was measured.`,
   }),
 };

@@ -1,0 +1,48 @@
+// The larger model that freed operations or memory pay for: as Mixture-of-Depths argues, a model that skips is to be
+// compared with a dense one of equal cost, not of equal size (Raposo et al. 2024, arXiv 2404.02258).
+import { BudgetError } from "./errors.js";
+import { largestWhere } from "./memory.js";
+import type { Parameters } from "./variants.js";
+
+/** By parameter, by how much it grows at each step. */
+export type Growth = ReadonlyMap<string, number>;
+
+/** Each growing parameter after so many steps, from the values that the model has. Throws BudgetError. */
+export function grown(
+  parameters: readonly { readonly name: string; readonly value: string }[],
+  growth: Growth,
+  steps: number,
+): Parameters {
+  return Object.fromEntries(
+    [...growth].map(([name, by]) => {
+      const own = parameters.find((p) => p.name === name);
+      if (!own)
+        throw new BudgetError(
+          `the model has no parameter ${name} to grow`,
+          `it has ${parameters.map((p) => p.name).join(", ") || "none"}`,
+        );
+      const value = Number(own.value);
+      if (!Number.isInteger(value)) throw new BudgetError(`${name} is ${own.value}: only a whole number can grow`);
+      return [name, String(value + steps * by)];
+    }),
+  );
+}
+
+/** A model grown beyond this is another model. */
+const MOST_STEPS = 1024;
+
+/** The most steps of growth at which the cost, which grows with them, is within the target. */
+export function stepsOfGrowth(costAfter: (steps: number) => number, target: number): number {
+  const known = new Map<number, number>();
+  const cost = (steps: number): number => {
+    const found = known.get(steps) ?? costAfter(steps);
+    known.set(steps, found);
+    return found;
+  };
+  const within = (steps: number): boolean => cost(steps) <= target * (1 + 1e-12);
+  const slope = cost(1) - cost(0);
+  // Most costs are straight lines in the number of layers: asked where the line meets the target first.
+  const guess = slope > 0 ? Math.min(MOST_STEPS, Math.floor((target * (1 + 1e-12) - cost(0)) / slope)) : 0;
+  if (guess > 0 && within(guess) && !within(guess + 1)) return guess;
+  return largestWhere(within, MOST_STEPS);
+}

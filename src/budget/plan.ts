@@ -1,0 +1,263 @@
+// Plans training: what each variant of a model costs, what a budget of operations or tokens pays for, what it takes of
+// memory, and which larger model its savings pay for.
+import { ledger, type Convention, type Ledger } from "../cost/ledger.js";
+import type { Model } from "../check/model.js";
+import { lossBy, type Curve } from "./curve.js";
+import { BudgetError } from "./errors.js";
+import { grown, stepsOfGrowth, type Growth } from "./larger.js";
+import {
+  fewestDevices,
+  mostSequences,
+  PRECISIONS,
+  SHARDINGS,
+  trainingMemory,
+  type Layout,
+  type MemoryOf,
+  type TrainingMemory,
+} from "./memory.js";
+import { open, type ModelSource, type Opened } from "./opened.js";
+import { variantsOf, type Parameters } from "./variants.js";
+
+export interface PlanOptions {
+  /** Operations or tokens to train with; null: none is given, and no number of steps is told. */
+  readonly budget: { readonly flops: number } | { readonly tokens: number } | null;
+  /** Sequences of a step, on all devices together, and tokens of each. */
+  readonly batch: number;
+  readonly length: number;
+  readonly devices: number;
+  /** Bytes of each device; null: not given, and nothing is held against it. */
+  readonly memory: number | null;
+  readonly varied: ReadonlyMap<string, readonly string[]>;
+  /** What grows where savings pay for a larger model; null: `depth`, where the model has one; empty: nothing. */
+  readonly growth: Growth | null;
+  /**
+   * `mor`: as the Mixture-of-Recursions paper counts, forward passes alone, which are what the budget then pays for.
+   */
+  readonly convention: Convention;
+  readonly curve: Curve | null;
+}
+
+/** Operations a token: executed, and with nothing skipped. */
+export interface Operations {
+  readonly executed: number;
+  readonly dense: number;
+}
+
+export interface MemoryRow extends Layout {
+  readonly use: TrainingMemory;
+  /** The same with no token skipped. */
+  readonly dense: TrainingMemory;
+  /** The most sequences on a device (`tp`: on all together), and for the dense model; null without a given memory. */
+  readonly sequences: { readonly executed: number; readonly dense: number } | null;
+  /** The fewest devices that hold the training of a sequence each; null where none do, or without a given memory. */
+  readonly fewest: number | null;
+}
+
+export interface LargerModel {
+  readonly set: Parameters;
+  readonly parameters: number;
+  /** Its parameters over those of the variant: all, and those outside embeddings and head. */
+  readonly ratio: number;
+  readonly innerRatio: number;
+  readonly operations: number;
+}
+
+export interface PlannedVariant {
+  readonly set: Parameters;
+  readonly parameters: number;
+  /** Of them, outside embeddings and head. */
+  readonly inner: number;
+  readonly forward: Operations;
+  /** Of a training step, for each of its tokens; `counted` false: the model has no objective, thrice a forward pass. */
+  readonly training: Operations & { readonly counted: boolean };
+  /** Null without a budget. Steps are rounded to the nearest. */
+  readonly pays: {
+    readonly steps: number;
+    readonly tokens: number;
+    readonly operations: number;
+    /** Steps of the dense model for the same budget. */
+    readonly denseSteps: number;
+    readonly tokensPerParameter: number;
+  } | null;
+  readonly loss: number | null;
+  /** By the causal rule, predictors included, on average over a text; null where the model cannot generate. */
+  readonly generation: {
+    readonly operations: Operations;
+    /** Bytes of the cache of a text of this length, in f32. */
+    readonly cache: Operations;
+  } | null;
+  /** Empty where the model has no objective. */
+  readonly memory: readonly MemoryRow[];
+  /** The model of as many operations a token as the dense one; null where nothing is saved, or nothing can grow. */
+  readonly larger: LargerModel | null;
+}
+
+export interface BudgetPlan {
+  readonly model: string;
+  readonly variants: readonly PlannedVariant[];
+}
+
+/** Throws SourceError for a variant that the checker refuses, BudgetError for what no plan meets. */
+export function planBudget(from: ModelSource, options: PlanOptions): BudgetPlan {
+  const sets = variantsOf(options.varied);
+  let name = "";
+  const variants = sets.map((set) => {
+    const source = { ...from, set: { ...from.set, ...set } };
+    const opened = open(source);
+    name = opened.forward().model.name;
+    return planned(source, opened, set, options);
+  });
+  expectRoom(variants, options);
+  return { model: name, variants };
+}
+
+/** The longest sequence that the model allows, where it has a bound; else 2048 tokens. */
+export function usualLength(from: ModelSource): number {
+  const { axes } = open(from).forward().model;
+  const bounds = axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound ?? 2048] : []));
+  return Math.min(...bounds, bounds.length === 0 ? 1 : Infinity);
+}
+
+function planned(from: ModelSource, opened: Opened, set: Parameters, options: PlanOptions): PlannedVariant {
+  const forward = ledgerOf(opened.forward(), 1, options);
+  const training = trainingOf(opened, forward, options);
+  const pays = paidBy(options, training);
+  const parameters = forward.total.parameters;
+  const causal = opened.causal();
+  const generated = causal && ledgerOf(causal, 1, options);
+  return {
+    set,
+    parameters,
+    inner: innerOf(forward),
+    forward: perToken(forward),
+    training,
+    pays: pays && { ...pays, tokensPerParameter: pays.tokens / parameters },
+    loss: options.curve && pays && lossBy(options.curve, parameters, pays.tokens),
+    generation: generated && {
+      operations: perToken(generated),
+      cache: { executed: generated.total.executed.cache, dense: generated.total.dense.cache },
+    },
+    memory: memoryRows(opened, options),
+    larger: largerOf(from, opened.forward().model, forward, options),
+  };
+}
+
+/** The account of some sequences of the planned length. Throws BudgetError for a model with other input axes. */
+function ledgerOf(
+  { graph, model }: ReturnType<Opened["forward"]>,
+  sequences: number,
+  { length, convention }: Pick<PlanOptions, "length" | "convention">,
+): Ledger {
+  return ledger(graph, model, { extents: extentsOf(model, sequences, length), convention });
+}
+
+function extentsOf(model: Model, sequences: number, length: number): ReadonlyMap<string, number> {
+  const open = model.axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
+  return new Map(
+    open.map((axis) => {
+      if (axis.role === "batch") return [axis.name, sequences];
+      if (axis.role !== "sequence")
+        throw new BudgetError(
+          `${model.name} has the axis ${axis.name}: only models of sequences of tokens are planned`,
+        );
+      if (axis.bound !== null && length > axis.bound)
+        throw new BudgetError(`--length ${length}: ${model.name} allows ${axis.bound}`);
+      return [axis.name, length];
+    }),
+  );
+}
+
+const perToken = ({ total, tokens }: Ledger): Operations => ({
+  executed: total.executed.flops / tokens,
+  dense: total.dense.flops / tokens,
+});
+
+const innerOf = ({ total, embeddingParameters, headParameters }: Ledger): number =>
+  total.parameters - embeddingParameters - headParameters;
+
+function trainingOf(opened: Opened, forward: Ledger, options: PlanOptions): PlannedVariant["training"] {
+  const { executed, dense } = perToken(forward);
+  if (options.convention === "mor") return { executed, dense, counted: true };
+  const training = opened.training();
+  if (!training) return { executed: 3 * executed, dense: 3 * dense, counted: false };
+  return { ...perToken(ledgerOf(training, options.batch, options)), counted: true };
+}
+
+function paidBy({ budget, batch, length }: PlanOptions, { executed, dense }: Operations) {
+  if (budget === null) return null;
+  const step = batch * length;
+  const paying = (perToken: number): number =>
+    "flops" in budget ? budget.flops / (perToken * step) : budget.tokens / step;
+  if (paying(executed) < 1 - 1e-12)
+    throw new BudgetError(
+      "flops" in budget
+        ? `${budget.flops} operations do not pay for one step, which takes ${(executed * step).toPrecision(4)}`
+        : `${budget.tokens} tokens are fewer than the ${step} of a step`,
+      "give a larger budget, or a smaller --batch or --length",
+    );
+  const [steps, denseSteps] = [Math.round(paying(executed)), Math.round(paying(dense))];
+  return { steps, tokens: steps * step, operations: steps * step * executed, denseSteps };
+}
+
+function memoryRows(opened: Opened, { batch, length, devices, memory }: PlanOptions): readonly MemoryRow[] {
+  const training = opened.training();
+  if (!training) return [];
+  const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
+  const own = trainingMemory(training, extents);
+  const dense = trainingMemory(training, extents, "dense");
+  const layouts = SHARDINGS.filter((sharding) => sharding === "replicated" || devices > 1).flatMap((sharding) =>
+    PRECISIONS.flatMap((precision) =>
+      [false, true].map((recompute): Layout => ({ sharding, precision, recompute, devices })),
+    ),
+  );
+  return layouts.map((layout) => {
+    const sequences = layout.sharding === "tp" ? batch : Math.ceil(batch / devices);
+    const most = (of: MemoryOf): number => mostSequences(of, layout, memory!);
+    return {
+      ...layout,
+      use: own(layout, sequences),
+      dense: dense(layout, sequences),
+      sequences: memory === null ? null : { executed: most(own), dense: most(dense) },
+      fewest: memory === null ? null : fewestDevices(own, layout, memory),
+    };
+  });
+}
+
+function largerOf(from: ModelSource, model: Model, own: Ledger, options: PlanOptions): LargerModel | null {
+  const { parameters } = model;
+  const growth = options.growth ?? (parameters.some((p) => p.name === "depth") ? new Map([["depth", 1]]) : null);
+  if (growth === null || growth.size === 0) return null;
+  grown(parameters, growth, 0); // what cannot grow is told even where nothing is saved
+  const { executed, dense } = perToken(own);
+  if (executed >= dense) return null;
+  const after = (steps: number): Ledger => {
+    if (steps === 0) return own;
+    return ledgerOf(open({ ...from, set: { ...from.set, ...grown(parameters, growth, steps) } }).forward(), 1, options);
+  };
+  const steps = stepsOfGrowth((n) => perToken(after(n)).executed, dense);
+  if (steps === 0) return null;
+  const found = after(steps);
+  return {
+    set: grown(parameters, growth, steps),
+    parameters: found.total.parameters,
+    ratio: found.total.parameters / own.total.parameters,
+    innerRatio: innerOf(found) / innerOf(own),
+    operations: perToken(found).executed,
+  };
+}
+
+/** Throws BudgetError where a memory is given and no variant fits it in any layout, on however many devices. */
+function expectRoom(variants: readonly PlannedVariant[], { memory, devices }: PlanOptions): void {
+  const rows = variants.flatMap((v) => v.memory);
+  if (memory === null || rows.length === 0) return;
+  if (rows.some((row) => row.sequences!.executed > 0)) return;
+  const least = Math.min(...rows.flatMap((row) => row.fewest ?? []));
+  throw new BudgetError(
+    `no variant can be trained in ${memory} bytes on ${devices === 1 ? "one device" : `${devices} devices`}`,
+    Number.isFinite(least) && least > devices
+      ? `${least} devices would hold a sequence each`
+      : devices === 1
+        ? "more --devices divide the model; a shorter --length takes less"
+        : "a shorter --length takes less",
+  );
+}
