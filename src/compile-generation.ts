@@ -14,6 +14,7 @@ import {
   SAMPLING_STATES,
   takenName,
   TOKEN_STATE,
+  TOKENS,
   type GenerationGraphs,
   type GenerationOptions,
 } from "./lower/generation.js";
@@ -95,7 +96,9 @@ export function generationModel(source: string, options: CompileGenerationOption
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
     const program = (graph: Graph): Program =>
       programFor({ graph, model, sources }, target, tunings, options.precision);
-    return generationOf(made, model, program(graphs.prompt), () => program(graphs.step));
+    const draftOf = (name: "step" | "verify") => (): Program =>
+      program(optimize(made.draft![name], { verify: options.verify ?? false }));
+    return generationOf(made, model, program(graphs.prompt), () => program(graphs.step), draftOf);
   };
   return { forTarget, graphs, model, diagnostics, sources };
 }
@@ -106,6 +109,7 @@ function generationOf(
   { routes, observes }: Pick<Model, "routes" | "observes">,
   prompt: Program,
   makeStep: () => Program,
+  draftOf: (name: "step" | "verify") => () => Program,
 ): Generation {
   const step = once(makeStep);
   const { axes } = made.prompt;
@@ -139,7 +143,7 @@ function generationOf(
       axis,
       bytes: [keys, values, ...(weights === null ? [] : [weights])].reduce((n, s) => n + bytesOf(made.prompt, s), 0),
     })),
-    ...(made.prompt.inputs.length > 1 && { pages: pagedOf(made) }),
+    ...(made.prompt.inputs.length > 1 && { pages: pagedOf(made, draftOf) }),
     ...(made.choices.length > 0 && {
       choices: made.choices.map((choice) => {
         const { value } = observes.find(({ path }) => path === choice.path)!; // each comes from one
@@ -150,8 +154,21 @@ function generationOf(
 }
 
 /** The pools and slots of a generation whose caches lie in pages. */
-function pagedOf({ prompt: { states, inputs, outputs }, axes }: GenerationGraphs): PagedGeneration {
+function pagedOf(
+  { prompt: { states, inputs, outputs }, axes, draft }: GenerationGraphs,
+  draftOf: (name: "step" | "verify") => () => Program,
+): PagedGeneration {
+  const [step, verify] = [once(draftOf("step")), once(draftOf("verify"))];
   return {
+    draft: draft && {
+      get step() {
+        return step();
+      },
+      get verify() {
+        return verify();
+      },
+      tokens: TOKENS,
+    },
     page: PAGE,
     slots: { axis: SLOTS, input: SLOTS_INPUT },
     token: TOKEN_STATE,

@@ -1,30 +1,22 @@
 // The engine: requests join and leave at every step; prompts are read in chunks between steps; what is in flight is
 // never waited for by what could go on.
 import { noOtherDevice } from "../generate/no-other.js";
-import { disposePlace, type Place } from "../generate/place.js";
 import { layersOn } from "../generate/summary.js";
 import type { Generation } from "../program/generation.js";
 import { type Device, DeviceLostError, type WeightsInput } from "../runtime/index.js";
+import { draft, guessesFor, mayGuess } from "./draft.js";
 import { EngineClosedError, QueueFullError } from "./errors.js";
 import { join } from "./join.js";
 import { CacheMemory } from "./memory.js";
-import {
-  cacheLimit,
-  checkEngine,
-  checkRequest,
-  kindOf,
-  type EngineLimits,
-  type EngineOptions,
-  type Paged,
-} from "./options.js";
+import { cacheLimit, checkEngine, type EngineLimits, type EngineOptions, type Paged } from "./options.js";
 import { Pace } from "./pace.js";
-import { growPools, openAnother, placeFor, resetPools } from "./place.js";
-import { receive } from "./receive.js";
+import { disposeEnginePlace, growPools, openAnother, placeFor, resetPools, type EnginePlace } from "./place.js";
+import { receive, tellToken } from "./receive.js";
 import { runPrompt, runStep, type Run, type Runner } from "./runs.js";
-import { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequence.js";
 import { penaltyWrite } from "./slots.js";
 import { editStates } from "./state-edits.js";
-import { EventStream } from "./stream.js";
+import { taken } from "./taken.js";
 import { stateOf, useOf } from "./use.js";
 import type { Engine, EngineModel, EngineObserver, EngineRequest, EngineState, EngineStream } from "./types.js";
 
@@ -48,7 +40,7 @@ interface Parts {
   readonly paged: Paged;
   readonly limits: EngineLimits;
   readonly memory: CacheMemory;
-  readonly place: Place;
+  readonly place: EnginePlace;
   readonly weights: WeightsInput | undefined;
   readonly options: EngineOptions;
 }
@@ -62,7 +54,7 @@ class BatchEngine implements Engine {
   readonly #limit: number;
   #paged: Paged;
   #memory: CacheMemory;
-  #place: Place;
+  #place: EnginePlace;
   #replacement: Device | null = null;
   /** Requests that wait for a slot, those that came first at the front. */
   readonly #waiting: Sequence[] = [];
@@ -98,33 +90,18 @@ class BatchEngine implements Engine {
 
   submit(request: EngineRequest): EngineStream {
     if (this.#closing) throw new EngineClosedError();
-    const { most, tables } = checkRequest(this.#paged, request, this.#limit);
-    request.signal?.throwIfAborted();
+    const sequence = taken(this.#paged, request, this.#limit, (of, reason) => this.#fail(of, reason));
     // Those that find a slot free do not wait.
-    if (this.#waiting.length >= this.#limits.queue + this.#slots.length)
-      throw new QueueFullError(
-        this.#waiting.length,
-        this.#pace.secondsFor(this.#waiting.length, this.#limits.maxBatch),
-      );
-    const kind = kindOf(this.#paged, request.live);
-    const abort = (): void =>
-      this.#fail(sequence, request.signal?.reason ?? new DOMException("the request was cancelled", "AbortError"));
-    const stream = new EventStream(() => useOf(this.#paged, sequence), abort);
-    const forget = (): void => request.signal?.removeEventListener("abort", abort);
-    const ends = new Set(request.ends ?? []);
-    const settled = { request, most, kind, tables, ends, forget, began: performance.now() };
-    const { axes } = this.#paged.pages;
-    const sequence = new Sequence(
-      settled,
-      axes.length,
-      axes.map(({ taken }) => taken !== null),
-      stream,
-    );
-    request.signal?.addEventListener("abort", abort, { once: true });
+    if (this.#waiting.length >= this.#limits.queue + this.#slots.length) throw this.#full();
     this.#waiting.push(sequence);
     this.#observer.queued?.();
     this.#notify();
-    return stream;
+    return sequence.stream;
+  }
+
+  #full(): QueueFullError {
+    const { length } = this.#waiting;
+    return new QueueFullError(length, this.#pace.secondsFor(length, this.#limits.maxBatch));
   }
 
   get state(): EngineState {
@@ -142,7 +119,7 @@ class BatchEngine implements Engine {
     for (const sequence of [...this.#waiting, ...this.#active]) this.#fail(sequence, new EngineClosedError());
     this.#notify();
     await this.#loop;
-    disposePlace(this.#place);
+    disposeEnginePlace(this.#place);
     this.#replacement?.destroy();
   }
 
@@ -219,12 +196,18 @@ class BatchEngine implements Engine {
     }
   }
 
+  /** The most tokens of a text that are read. */
+  get #context(): number {
+    return Math.min(this.#paged.context ?? Infinity, this.#limit);
+  }
+
   get #runner(): Runner {
     return { paged: this.#paged, place: this.#place, pools: this.#memory.extents, maxBatch: this.#limits.maxBatch };
   }
 
   /** Submits steps, and a chunk of prompts, as far as they may be in flight. */
   async #submit(): Promise<void> {
+    await this.#draft();
     const reading = this.#active.filter((s) => s.phase === "reading" && !s.over && s.submitted < s.tokens.length);
     const ahead = this.#pace.ahead(reading.length + this.#waiting.length > 0);
     for (let steps = this.#flight.filter((r) => r.kind === "step").length; steps < ahead; steps++) {
@@ -234,10 +217,39 @@ class BatchEngine implements Engine {
     if (reading.length > 0 && !this.#flight.some((r) => r.kind === "prompt")) await this.#read(reading);
   }
 
+  /** Whether the next tokens of a text are guessed ahead. */
+  #guesses(sequence: Sequence): boolean {
+    return this.#place.draft !== null && mayGuess(sequence) && sequence.wanted > 1;
+  }
+
+  /** Guesses tokens of texts of one kind, and reads them. */
+  async #draft(): Promise<void> {
+    const { draft: programs } = this.#place;
+    const may = (s: Sequence): boolean => s.phase === "stepping" && !s.over && s.inFlight === 0 && this.#guesses(s);
+    const all = this.#active.filter(may);
+    const ready = all.filter((s) => s.settled.kind === all[0]!.settled.kind);
+    if (!programs || ready.length === 0) return;
+    const count = guessesFor(ready);
+    if (!(await this.#give(ready.map((sequence) => ({ sequence, tokens: count + 1 }))))) return;
+    const going = ready.filter(may);
+    if (going.length === 0) return;
+    const receiver = { model: this.model, observer: this.#observer, context: this.#context };
+    const runner = { ...this.#runner, draft: programs, model: this.model };
+    const { changed, guessed, right } = await draft(runner, going, count, (s, token) => tellToken(s, token, receiver));
+    this.#lostInVain = 0;
+    this.#observer.drafted?.(guessed, right);
+    for (const sequence of changed) this.#memory.keep(sequence);
+  }
+
   /** Submits a step of each kind of texts that may have one; false if there is none. */
   async #step(): Promise<boolean> {
     const ready = this.#active.filter(
-      (s) => s.phase === "stepping" && !s.over && s.wanted > 0 && !(s.waitsForTokens && s.stepsInFlight > 0),
+      (s) =>
+        s.phase === "stepping" &&
+        !s.over &&
+        s.wanted > 0 &&
+        !(s.waitsForTokens && s.stepsInFlight > 0) &&
+        !this.#guesses(s),
     );
     if (ready.length === 0) return false;
     if (!(await this.#give(ready.map((sequence) => ({ sequence, tokens: 1 }))))) return false;
@@ -342,8 +354,9 @@ class BatchEngine implements Engine {
     const { prompt, step } = this.#place;
     this.#pace.ran(run, tokens, prompt.compiling + step.compiling);
     this.#observer.ran?.({ kind: run.kind, sequences: run.sequences.length, tokens, milliseconds });
-    const context = Math.min(this.#paged.context ?? Infinity, this.#limit);
-    const changed = receive(run, results, { paged: this.#paged, model: this.model, observer: this.#observer, context });
+    const { model } = this;
+    const receiver = { paged: this.#paged, model, observer: this.#observer, context: this.#context };
+    const changed = receive(run, results, receiver);
     for (const sequence of changed) this.#memory.keep(sequence);
     const writes = changed.flatMap((s) => penaltyWrite(this.#paged, s) ?? []);
     if (writes.length > 0) await editStates(this.#place.prompt, writes);
@@ -360,7 +373,7 @@ class BatchEngine implements Engine {
     if (!recover || ++this.#lostInVain > 2) return this.#failAll(lost);
     try {
       const { device, generation } = await recover(lost);
-      disposePlace(this.#place);
+      disposeEnginePlace(this.#place);
       this.#replacement?.destroy();
       this.#replacement = device;
       if (generation) this.#paged = checkEngine(generation, this.#options)[0];

@@ -1,6 +1,7 @@
 // An engine's programs on a device, and its pools there.
-import { type Place, placeOn } from "../generate/place.js";
-import { type Device, openDevice, type WeightsInput } from "../runtime/index.js";
+import { disposePlace, type Place, placeOn } from "../generate/place.js";
+import { type Device, load, openDevice, type Session, type WeightsInput } from "../runtime/index.js";
+import type { DraftPlace } from "./draft.js";
 import type { CacheMemory } from "./memory.js";
 import type { EngineLimits, EngineOptions, Paged } from "./options.js";
 
@@ -9,25 +10,82 @@ const MOST_AHEAD = 8;
 
 export const openAnother: NonNullable<EngineOptions["recover"]> = async () => ({ device: await openDevice() });
 
-/** Loads both programs, with the pools of `memory`. */
-export function placeFor(
+export interface EnginePlace extends Place {
+  readonly draft: DraftPlace | null;
+}
+
+/** Loads the programs, with the pools of `memory`; frees everything if one fails. */
+export async function placeFor(
   paged: Paged,
   device: Device,
   weights: WeightsInput | undefined,
-  { chunk, maxBatch }: EngineLimits,
+  limits: EngineLimits,
+  memory: CacheMemory,
+  options: EngineOptions,
+): Promise<EnginePlace> {
+  const place = await placeBoth(paged, device, weights, limits, memory, options);
+  if (options.draft !== "routes" || !paged.pages.draft) return { ...place, draft: null };
+  const { seed, signal } = options;
+  const shared = {
+    statesOf: place.prompt,
+    weightsOf: place.prompt,
+    compile: "run",
+    ...(seed !== undefined && { seed }),
+    ...(signal && { signal }),
+  } as const;
+  const sessions: Session[] = [];
+  try {
+    const { step, verify } = paged.pages.draft;
+    for (const [program, inFlight] of [
+      [step, MOST_AHEAD],
+      [verify, 1],
+    ] as const) {
+      const known = new Set(program.axes.map((a) => a.name));
+      const max = Object.entries(extentsOf(paged, limits, memory)).filter(([name]) => known.has(name));
+      const tokens = { [paged.batchAxis]: 1, [paged.sequenceAxis]: 1, [paged.tokenAxis]: 1 };
+      const all = { ...tokens, ...Object.fromEntries(max) };
+      sessions.push(await load(program, device, weights, { ...shared, inFlight, max: all }));
+    }
+    return { ...place, draft: { step: sessions[0]!, verify: sessions[1]! } };
+  } catch (error) {
+    for (const session of sessions) session.dispose();
+    disposePlace(place);
+    throw error;
+  }
+}
+
+export function disposeEnginePlace({ draft, ...place }: EnginePlace): void {
+  draft?.verify.dispose();
+  draft?.step.dispose();
+  disposePlace(place);
+}
+
+/** Extents of the axes of caches, for one page of a text. */
+function extentsOf(
+  { pages, axes }: Paged,
+  { maxBatch }: EngineLimits,
+  memory: CacheMemory,
+): Readonly<Record<string, number>> {
+  const one = pages.axes.flatMap((a) => (a.pages ? [[a.pages.axis, 1] as const] : []));
+  const capacities = axes.flatMap(({ capacity }) => (capacity ? [[capacity, pages.page] as const] : []));
+  return { ...memory.extents, [pages.slots.axis]: maxBatch, ...Object.fromEntries([...one, ...capacities]) };
+}
+
+function placeBoth(
+  paged: Paged,
+  device: Device,
+  weights: WeightsInput | undefined,
+  limits: EngineLimits,
   memory: CacheMemory,
   { seed, signal, onProgress }: EngineOptions,
 ): Promise<Place> {
-  const { page, slots, axes } = paged.pages;
-  const one = axes.flatMap(({ pages }) => (pages ? [[pages.axis, 1] as const] : []));
-  const capacities = paged.axes.flatMap(({ capacity }) => (capacity ? [[capacity, page] as const] : []));
   return placeOn(
     paged,
     device,
     weights,
-    { chunk, ahead: MOST_AHEAD },
+    { chunk: limits.chunk, ahead: MOST_AHEAD },
     { ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) },
-    { ...memory.extents, [slots.axis]: maxBatch, ...Object.fromEntries([...one, ...capacities]) },
+    extentsOf(paged, limits, memory),
   );
 }
 

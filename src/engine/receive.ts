@@ -4,7 +4,7 @@ import type { Paged } from "./options.js";
 import { scores, scoresPrompt, type Run } from "./runs.js";
 import { scoreOf } from "./scores.js";
 import type { Sequence } from "./sequence.js";
-import type { EngineModel, EngineObserver } from "./types.js";
+import type { EngineModel, EngineObserver, Scored } from "./types.js";
 
 interface Receiver {
   readonly paged: Paged;
@@ -50,11 +50,6 @@ function receiveOne(
     sequence.finish = "length";
     return;
   }
-  if (Number.isNaN(results["logprob"]!.data[b]!)) {
-    sequence.failure = { error: new NotFiniteError(sequence.read) };
-    sequence.stream.fail(sequence.failure.error);
-    return;
-  }
   const token = results["token"]!.data[b]!;
   const { vocabulary } = paged;
   const { logprobs } = sequence.settled.request;
@@ -62,13 +57,37 @@ function receiveOne(
     ? scoreOf(results["logits"]!.data, b * vocabulary, vocabulary, token, logprobs!)
     : null;
   const routes = routesOfLast(sequence, before, length);
+  tellToken(sequence, { token, logprob: results["logprob"]!.data[b]!, score, routes }, { model, observer, context });
+  sequence.phase = "stepping";
+}
+
+/** A token that the model chose for a text. */
+export interface ChosenToken {
+  readonly token: number;
+  /** NaN where the logits are not finite numbers. */
+  readonly logprob: number;
+  readonly score: Scored | null;
+  readonly routes: readonly boolean[] | null;
+}
+
+/** Adds a chosen token to its text, and tells it; false if the text ends. */
+export function tellToken(
+  sequence: Sequence,
+  { token, logprob, score, routes }: ChosenToken,
+  { model, observer, context }: Pick<Receiver, "model" | "observer" | "context">,
+): boolean {
+  if (Number.isNaN(logprob)) {
+    sequence.failure = { error: new NotFiniteError(sequence.read) };
+    sequence.stream.fail(sequence.failure.error);
+    return false;
+  }
   const depth = routes && routes.reduce((sum, took, i) => sum + (took ? model.routes[i]!.layers : 0), 0);
   sequence.add(token, { score, depth, routes }, context);
-  sequence.phase = "stepping";
   const now = performance.now();
   if (sequence.generated === 1) observer.firstToken?.(now - sequence.settled.began);
   else observer.nextToken?.(now - sequence.lastTold);
   sequence.lastTold = now;
+  return !sequence.over;
 }
 
 /** The logits of a model are no numbers: what it would choose means nothing. */

@@ -21,7 +21,7 @@ const widest = (lengths: readonly number[]): number => lengths.reduce((a, b) => 
 const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
 
 /** Where the texts of a run lie: their slots and pages as inputs, and the extents of axes. */
-function placesOf(
+export function placesOf(
   { pages, axes, sequenceAxis, context }: Paged,
   sequences: readonly Sequence[],
   lengths: readonly number[],

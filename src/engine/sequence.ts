@@ -58,14 +58,15 @@ export class Sequence {
   /** When its last token was told. */
   lastTold: number;
 
-  constructor(settled: Settled, axes: number, keepsPositions: readonly boolean[], stream: EventStream) {
+  /** `keepsPositions`: by axis, whether it is known which tokens took it. */
+  constructor(settled: Settled, keepsPositions: readonly boolean[], stream: EventStream) {
     this.settled = settled;
     this.stream = stream;
     this.tokens = Array.from(settled.request.prompt);
     this.promptLength = this.tokens.length;
-    this.rows = new Array<number>(axes).fill(0);
+    this.rows = keepsPositions.map(() => 0);
     this.keptRows = [...this.rows];
-    this.pages = Array.from({ length: axes }, () => []);
+    this.pages = keepsPositions.map(() => []);
     this.taken = keepsPositions.map((keeps) => (keeps ? [] : null));
     this.lastTold = settled.began;
   }

@@ -138,6 +138,8 @@ export interface EngineObserver {
   nextToken?(milliseconds: number): void;
   /** Tokens read anew because their memory was given to others. */
   preempted?(tokens: number): void;
+  /** Tokens that were guessed by depth, and how many of them were right. */
+  drafted?(guessed: number, right: number): void;
   deviceLost?(): void;
 }
 

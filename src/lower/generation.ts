@@ -17,6 +17,7 @@ import {
   type CachedLayer,
   type CacheKind,
 } from "./caches.js";
+import { withoutRoutes } from "./drafting.js";
 import { observedChoices, type ObservedChoice } from "./observed-entries.js";
 import type { SequenceValues } from "./sequence-values.js";
 
@@ -34,6 +35,8 @@ export const ALL_LOGITS = "logits.all";
 export const COUNTS = "counts";
 /** With caches in pages, of the prompt graph: u32[B, rows], the positions of the tokens that took axis i. */
 export const takenName = (i: number): string => `taken.${i}`;
+/** Of the graph that verifies a draft: u32[B, T], the token chosen behind each that was read. */
+export const TOKENS = "tokens";
 /** The state with the last chosen token of each sequence. */
 export const TOKEN_STATE = "generate.token";
 /**
@@ -62,6 +65,19 @@ export interface GenerationGraphs {
   readonly layers: readonly CachedLayer[];
   /** Observed choices of entries, such as of experts. */
   readonly choices: readonly ObservedChoice[];
+  /** With caches in pages; null without, and where the model skips nothing. */
+  readonly draft: DraftGraphs | null;
+}
+
+/** Guesses tokens, and reads what was guessed. */
+export interface DraftGraphs {
+  /** `step` of the model that skips all its routes, whose tokens have only the rows of the axis of all tokens. */
+  readonly step: Graph;
+  /**
+   * Reads any number of tokens of each sequence from the input, and chooses a token behind each: TOKENS. It leaves the
+   * chosen token and the set of tokens of each sequence as they were.
+   */
+  readonly verify: Graph;
 }
 
 export interface GenerationOptions {
@@ -83,6 +99,7 @@ export function generationGraphs(
   { logits = "last", caches = "rows" }: GenerationOptions = {},
 ): GenerationGraphs {
   const { input, result, vocabulary } = interfaceOf(graph);
+  const drafted = caches === "pages" ? withoutRoutes({ ...graph, outputs: [result] }) : null;
   const observed = observedChoices(graph);
   const outputs = [result, ...observed.outputs];
   const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
@@ -93,6 +110,10 @@ export function generationGraphs(
   const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
   return {
     prompt,
+    draft: drafted && {
+      step: draftStep(drafted, input),
+      verify: new SamplingGraph(cached, cached.graph, { logits: "all", all: true }).verifying(),
+    },
     step: readingLastToken(step, input, root, cached.values),
     input: input.name,
     vocabulary,
@@ -100,6 +121,15 @@ export function generationGraphs(
     layers: cached.layers,
     choices: observed.choices,
   };
+}
+
+/** The step of a model that skips all its routes. */
+function draftStep(graph: Graph, input: GraphInput): Graph {
+  const cached = withCaches(graph, "pages");
+  const root = cached.axes[0]!.axis;
+  const one = oneTokenPerSequence(cached.graph, root);
+  const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
+  return readingLastToken(step, input, root, cached.values);
 }
 
 /** The single input and the logits of a language model. */
@@ -186,6 +216,41 @@ class SamplingGraph {
     ];
     const tokenState = this.#values.rowState(this.#emit, TOKEN_STATE, token);
     const states = [...this.#graph.states, tokenState, ...sampling];
+    const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
+    return { ...this.#graph, axes: this.#axes, outputs, states, starts };
+  }
+
+  /** The graph that chooses a token behind every row. */
+  verifying(): Graph {
+    const [all] = this.#graph.outputs;
+    const [batch, , vocabulary] = all!.shape;
+    const { settings, seeds, bias, seen } = SAMPLING_STATES;
+    const sequence = this.#emit.node("segments", [this.#startsOf(this.#root)], { axis: this.#root });
+    const values = [
+      [settings, "f32", SAMPLING_COLUMNS.length],
+      [seeds, "u32", 2],
+      [bias, "f32", Number(vocabulary)],
+      [seen, "u32", seenWords(Number(vocabulary))],
+    ] as const;
+    const ofSequences = values.map(([name, dtype, width]) => this.#values.rows(this.#emit, name, dtype, [width]));
+    const [set, seed, biased, known] = ofSequences.map((rows) => this.#emit.node("gather", [rows, sequence], {}));
+    const before = this.#values.counts(this.#emit, this.#cached.axes[0]!.counts);
+    const place = this.#emit.node("append", [before, this.#startsOf(this.#root)], { axis: this.#root });
+    const one = this.#emit.node("constant", [], { value: 1, dtype: "u32", shape: [] });
+    const length = this.#emit.node("add", [place, one], {});
+    const choice = this.#emit.node("sample", [all!.node, set!, seed!, length, biased!, known!], {});
+    const packing = { axis: this.#root, batchDim: 0, tokenDim: 1 };
+    const shape = [batch!, axisSize(this.#root)];
+    const counts = this.#counts();
+    const outputs: readonly GraphOutput[] = [
+      { name: TOKENS, role: "result", node: this.#emit.pick(choice, 0), shape, packing },
+      { name: LOG_PROBABILITY, role: "observe", node: this.#emit.pick(choice, 1), shape, packing },
+      { ...all!, name: ALL_LOGITS, role: "observe" },
+      { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
+      ...this.#taken(batch!),
+    ];
+    const kept = values.map(([name], i) => this.#values.keptState(this.#emit, name, ofSequences[i]!));
+    const states = [...this.#graph.states, ...kept];
     const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
   }

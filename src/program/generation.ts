@@ -87,6 +87,17 @@ export interface PagedGeneration {
   readonly allLogits: string;
   /** For each of the generation's `axes`. */
   readonly axes: readonly PagedAxis[];
+  /** Null where the model skips nothing. */
+  readonly draft: DraftPrograms | null;
+}
+
+/** Guesses tokens with all routes skipped, and reads what was guessed. */
+export interface DraftPrograms {
+  /** As the generation's `step`; tokens have rows on the axis of all tokens only. */
+  readonly step: Program;
+  /** As `prompt`, with the result u32[B, tokens] `tokens`: the token chosen behind each that was read. */
+  readonly verify: Program;
+  readonly tokens: string;
 }
 
 export interface PagedAxis {

@@ -41,11 +41,14 @@ export class StateRoom {
   readonly shapeOf = (state: Pick<ProgramState, "shape">): readonly number[] =>
     state.shape.map((text) => this.#sizes.number(sizeOfText(text)));
 
-  /** Throws InputError where a run's extents differ from those of the states. */
+  /**
+   * Throws InputError where a run's extents differ from those of the states. A program that shares some of the states
+   * has no other axes.
+   */
   expect({ extents }: RunSizes): void {
     for (const axis of this.#along) {
       const [wanted, found] = [extents.get(axis), this.#run.extents.get(axis)];
-      if (wanted !== found)
+      if (wanted !== undefined && wanted !== found)
         throw new InputError(
           null,
           `${axis} is ${wanted} in this run, the states are made for ${found}`,

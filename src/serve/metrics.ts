@@ -21,6 +21,10 @@ export class Metrics implements EngineObserver {
     { model: "dense" },
   ]);
   readonly #again = new Counter("modc_tokens_reread_total", "Tokens read anew, their memory having been lent.", [{}]);
+  readonly #drafted = new Counter("modc_tokens_guessed_total", "Tokens guessed ahead, and those that were right.", [
+    { guess: "all" },
+    { guess: "right" },
+  ]);
   readonly #lost = new Counter("modc_device_losses_total", "Losses of the device.", [{}]);
   readonly #waited = new Histogram("modc_queue_seconds", "Time that a text waited before it was read.", SECONDS, [{}]);
   readonly #first = new Histogram(
@@ -67,6 +71,11 @@ export class Metrics implements EngineObserver {
     this.#again.add(tokens);
   }
 
+  drafted(guessed: number, right: number): void {
+    this.#drafted.add(guessed, { guess: "all" });
+    this.#drafted.add(right, { guess: "right" });
+  }
+
   deviceLost(): void {
     this.#lost.add(1);
   }
@@ -109,6 +118,7 @@ export class Metrics implements EngineObserver {
       this.#route,
       this.#flops,
       this.#again,
+      this.#drafted,
       this.#lost,
       this.#waited,
       this.#first,

@@ -115,7 +115,7 @@ describe("modc serve", () => {
       [["--host", "0.0.0.0"], /--host 0\.0\.0\.0: anyone could ask who reaches this machine, and there is no key/],
       [["--api-key", "short"], /--api-key is no key/],
       [["--api-key", "long-enough", "--no-key"], /--no-key says that everyone may ask, --api-key that not/],
-      [["--draft", "routes"], /--draft/],
+      [["--draft", "words"], /--draft/],
       [["--port", "70000"], /--port "70000" is no whole number from 0 to 65535/],
       [["--cache-memory", "much"], /--cache-memory "much" is no number of bytes/],
     ] as const) {

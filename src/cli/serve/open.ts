@@ -15,7 +15,7 @@ import type { runningCommands } from "../tree/running.js";
 /** What is said of the model and the engine. */
 export type ServedFlags = Pick<
   Flags<typeof runningCommands.serve>,
-  Exclude<keyof Flags<typeof runningCommands.serve>, "host" | "port" | "key" | "log" | "draft">
+  Exclude<keyof Flags<typeof runningCommands.serve>, "host" | "port" | "key" | "log">
 >;
 
 /** Opens the model of a command line as an engine. `progress` tells of loading, and later of kernels that compile. */
@@ -45,6 +45,7 @@ export async function openServed(
         device: wantedDevice(flags),
         tunings: (device) => tuningsOn(device, flags),
         observer,
+        ...(flags.draft !== undefined && { draft: flags.draft }),
         ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
         ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
         ...(flags.queue !== undefined && { queue: flags.queue }),

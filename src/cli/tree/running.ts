@@ -121,7 +121,13 @@ export const runningCommands = {
         "how long requests may take to end after an interrupt (default 30s)",
         durationOf,
       ),
-      o.option("--draft <how>", "how tokens are guessed ahead (default off)").choices(["off"]),
+      o
+        .option(
+          "--draft <how>",
+          "how tokens are guessed ahead: routes, by the model with its routes skipped; the texts are the same " +
+            "(default off)",
+        )
+        .choices(["off", "routes"]),
       o
         .option("--log <form>", "the form of the log, which goes to standard output (default text)")
         .choices(["text", "json"]),

@@ -1,0 +1,32 @@
+// A request that was taken, as the text that it becomes.
+import { checkRequest, kindOf, type Paged } from "./options.js";
+import { Sequence } from "./sequence.js";
+import { EventStream } from "./stream.js";
+import type { EngineRequest } from "./types.js";
+import { useOf } from "./use.js";
+
+/**
+ * Throws InputError for a request that can never run, and the reason of its signal. `limit`: tokens of a text that fit
+ * the cache. `fail`: called when the request is aborted.
+ */
+export function taken(
+  paged: Paged,
+  request: EngineRequest,
+  limit: number,
+  fail: (sequence: Sequence, reason: unknown) => void,
+): Sequence {
+  const { most, tables } = checkRequest(paged, request, limit);
+  const { signal } = request;
+  signal?.throwIfAborted();
+  const abort = (): void =>
+    fail(sequence, signal?.reason ?? new DOMException("the request was cancelled", "AbortError"));
+  const stream = new EventStream(() => useOf(paged, sequence), abort);
+  const forget = (): void => signal?.removeEventListener("abort", abort);
+  const ends = new Set(request.ends ?? []);
+  const kind = kindOf(paged, request.live);
+  const settled = { request, most, kind, tables, ends, forget, began: performance.now() };
+  const keepsPositions = paged.pages.axes.map((axis) => axis.taken !== null);
+  const sequence = new Sequence(settled, keepsPositions, stream);
+  signal?.addEventListener("abort", abort, { once: true });
+  return sequence;
+}

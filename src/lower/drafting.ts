@@ -1,0 +1,38 @@
+// Drafting by depth: a model that skips all its routes guesses tokens, which the whole model then reads at once. Both
+// keep their rows in the caches of generation, so that what was guessed right is read once (self-speculative decoding:
+// Zhang et al. 2023, arXiv 2309.08168; Elhoushi et al. 2024, arXiv 2404.16710).
+import { isOp, nodesOf, type Graph, type Node } from "../ir/graph.js";
+import { reachedStarts } from "../ir/reach.js";
+
+/**
+ * The graph in which no token takes a route: what is put back from one is what was there before. Null where there is no
+ * route, and where something else reads one.
+ */
+export function withoutRoutes(graph: Graph): Graph | null {
+  const now = new Map<Node, Node>();
+  let skipped = false;
+  for (const node of nodesOf(graph)) {
+    if (isPutOfRoute(node)) {
+      now.set(node, now.get(node.inputs[0]!)!);
+      skipped = true;
+      continue;
+    }
+    const inputs = node.inputs.map((n) => now.get(n)!);
+    now.set(node, inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs });
+  }
+  if (!skipped) return null;
+  const outputs = graph.outputs.map((o) => ({ ...o, node: now.get(o.node)! }));
+  const starts = reachedStarts({ outputs, states: [] }, (axis) => {
+    const node = graph.starts.get(axis);
+    return node ? (now.get(node) ?? node) : null;
+  });
+  const draft = { ...graph, outputs, starts };
+  return nodesOf(draft).some((node) => isOp(node, "above")) ? null : draft;
+}
+
+/** Whether the node puts rows back that `above` chose. */
+function isPutOfRoute(node: Node): boolean {
+  if (!isOp(node, "put") && !isOp(node, "set")) return false;
+  const [, index] = node.inputs;
+  return isOp(index, "pick") && index.attrs.result === 0 && isOp(index.inputs[0], "above");
+}
