@@ -13,7 +13,7 @@ export function withoutRoutes(graph: Graph): Graph | null {
   let skipped = false;
   for (const node of nodesOf(graph)) {
     if (isPutOfRoute(node)) {
-      now.set(node, now.get(node.inputs[0]!)!);
+      now.set(node, now.get(node.inputs[0])!);
       skipped = true;
       continue;
     }
