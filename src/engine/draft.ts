@@ -1,5 +1,5 @@
-// Drafting by depth: the model that skips its routes guesses a few tokens of each text, which the whole model then reads
-// in one run. What it chooses behind each is the text; guesses that differ are forgotten with what followed them.
+// Drafting by depth: the model that skips its routes guesses a few tokens of each text, which the whole model then
+// reads in one run. What it chooses behind each is the text; guesses that differ are forgotten with what followed them.
 import type { Results, Session } from "../runtime/index.js";
 import type { Paged } from "./options.js";
 import type { ChosenToken } from "./receive.js";
