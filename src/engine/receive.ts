@@ -14,7 +14,7 @@ interface Receiver {
   readonly context: number;
 }
 
-/** Takes the results of a run into its texts; returns those that go on or have just ended, with rows that are theirs. */
+/** Takes the results of a run into its texts; returns those that it changed. */
 export function receive(run: Run, results: Results, receiver: Receiver): readonly Sequence[] {
   const changed: Sequence[] = [];
   for (const [b, sequence] of run.sequences.entries()) {
@@ -155,7 +155,7 @@ function routesOfLast(sequence: Sequence, before: readonly number[], length: num
   return routes;
 }
 
-/** For each token of the prompt and each axis, whether the token took it; an axis that keeps no positions: never told. */
+/** For each token of the prompt and each axis, whether the token took it; never, of an axis that keeps no positions. */
 function promptRoutes(
   { promptLength, taken, settled }: Sequence,
   { routes }: EngineModel,
