@@ -63,18 +63,18 @@ export function trainingMemory(training: Training, extents: Extents, mode: Count
       sharding === "tp"
         ? dividedOf(training.objective, devices, { extents: extents(sequences), lengths: new Map(), live }, mode)
         : { weights: 0, values: 0 };
-    const kept = sharding === "fsdp" ? 1 / devices : 1 - (divided.weights / values || 0) * (1 - 1 / devices);
-    const weights = bytes * values * kept;
-    const moments = 8 * values * kept;
+    const kept = sharding === "fsdp" ? values / devices : values - divided.weights * (1 - 1 / devices);
+    const weights = bytes * kept;
+    const moments = 8 * kept;
     // What a step holds with its gradients; and, where these are in parts, at most the values of a micro-batch beside
     // its part of them.
     const together = scale * (stepUse.total - stepUse.states);
     const shareOfValues = 1 - divided.values * (1 - 1 / devices);
     const apart = (): number => {
       const micro = use(microBatch());
-      return scale * (micro.total - micro.states) * shareOfValues + bytes * values * kept;
+      return scale * (micro.total - micro.states) * shareOfValues + bytes * kept;
     };
-    const rest = kept === 1 ? together : Math.min(together, apart());
+    const rest = kept === values ? together : Math.min(together, apart());
     const states = stepUse.states - 12 * values;
     const gathered = sharding === "fsdp" && devices > 1 ? bytes * whole() : 0;
     return { weights, moments, states, gathered, rest, total: weights + moments + states + gathered + rest };

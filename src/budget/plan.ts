@@ -90,6 +90,11 @@ export interface PlannedVariant {
   readonly memory: readonly MemoryRow[];
   /** The model of as many operations a token as the dense one; null where nothing is saved, or nothing can grow. */
   readonly larger: LargerModel | null;
+  /**
+   * The model whose training takes as much memory as the dense one's, in f32, by `fsdp` on several devices; null too
+   * without a given memory.
+   */
+  readonly largerInMemory: LargerModel | null;
 }
 
 export interface BudgetPlan {
@@ -138,7 +143,7 @@ function planned(from: ModelSource, opened: Opened, set: Parameters, options: Pl
       cache: { executed: generated.total.executed.cache, dense: generated.total.dense.cache },
     },
     memory: memoryRows(opened, options),
-    larger: largerOf(from, opened.forward().model, forward, options),
+    ...largerModels(from, opened, forward, options),
   };
 }
 
@@ -223,27 +228,57 @@ function memoryRows(opened: Opened, { batch, length, devices, memory }: PlanOpti
   });
 }
 
-function largerOf(from: ModelSource, model: Model, own: Ledger, options: PlanOptions): LargerModel | null {
-  const { parameters } = model;
+/** The larger models that savings of operations, and of memory, pay for. */
+function largerModels(
+  from: ModelSource,
+  opened: Opened,
+  own: Ledger,
+  options: PlanOptions,
+): Pick<PlannedVariant, "larger" | "largerInMemory"> {
+  const { parameters } = opened.forward().model;
   const growth = options.growth ?? (parameters.some((p) => p.name === "depth") ? new Map([["depth", 1]]) : null);
-  if (growth === null || growth.size === 0) return null;
+  if (growth === null || growth.size === 0) return { larger: null, largerInMemory: null };
   grown(parameters, growth, 0); // what cannot grow is told even where nothing is saved
-  const { executed, dense } = perToken(own);
-  if (executed >= dense) return null;
-  const after = (steps: number): Ledger => {
-    if (steps === 0) return own;
-    return ledgerOf(open({ ...from, set: { ...from.set, ...grown(parameters, growth, steps) } }).forward(), 1, options);
+  const after = (steps: number): Opened =>
+    steps === 0 ? opened : open({ ...from, set: { ...from.set, ...grown(parameters, growth, steps) } });
+  const grownTo = (steps: number): LargerModel => {
+    const found = ledgerOf(after(steps).forward(), 1, options);
+    return {
+      set: grown(parameters, growth, steps),
+      parameters: found.total.parameters,
+      ratio: found.total.parameters / own.total.parameters,
+      innerRatio: innerOf(found) / innerOf(own),
+      operations: perToken(found).executed,
+    };
   };
-  const steps = stepsOfGrowth((n) => perToken(after(n)).executed, dense);
-  if (steps === 0) return null;
-  const found = after(steps);
+  const largest = (cost: (of: Opened) => number, target: number): LargerModel | null => {
+    if (cost(opened) >= target) return null;
+    const steps = stepsOfGrowth((n) => cost(after(n)), target);
+    return steps === 0 ? null : grownTo(steps);
+  };
   return {
-    set: grown(parameters, growth, steps),
-    parameters: found.total.parameters,
-    ratio: found.total.parameters / own.total.parameters,
-    innerRatio: innerOf(found) / innerOf(own),
-    operations: perToken(found).executed,
+    larger: largest((of) => perToken(ledgerOf(of.forward(), 1, options)).executed, perToken(own).dense),
+    largerInMemory: opened.training() && options.memory !== null ? inMemory(opened, largest, options) : null,
   };
+}
+
+function inMemory(
+  opened: Opened,
+  largest: (cost: (of: Opened) => number, target: number) => LargerModel | null,
+  { batch, length, devices }: PlanOptions,
+): LargerModel | null {
+  const layout: Layout = {
+    sharding: devices > 1 ? "fsdp" : "replicated",
+    precision: "f32",
+    recompute: false,
+    devices,
+  };
+  const bytes = (of: Opened, mode: "bound" | "dense"): number => {
+    const training = of.training()!; // a grown model has the objective of the one that grew
+    const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
+    return trainingMemory(training, extents, mode)(layout, Math.ceil(batch / devices)).total;
+  };
+  return largest((of) => bytes(of, "bound"), bytes(opened, "dense"));
 }
 
 /** Throws BudgetError where a memory is given and no variant fits it in any layout, on however many devices. */

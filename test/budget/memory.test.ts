@@ -24,14 +24,22 @@ const extents = (sequences: number): ReadonlyMap<string, number> =>
     ["T", LENGTH],
   ]);
 
-const training = open({
-  source: { file: "moby.mod", text: exampleText("moby.mod") },
-  read: () => null,
-  set: SMALL,
-}).training() as Training; // the example has an objective
+function trainingOf(name: string, set: Readonly<Record<string, string>>): Training {
+  const found = open({ source: { file: name, text: exampleText(name) }, read: () => null, set }).training();
+  if (!found) throw new Error(`${name} has no objective`);
+  return found;
+}
+
+/** Number of values in the learned weights of these paths. */
+const sizeOf = ({ model }: Training, paths: RegExp): number =>
+  model.weights
+    .filter((w) => w.kind === "weight" && paths.test(w.path))
+    .reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+
+const training = trainingOf("moby.mod", SMALL);
 const memory = trainingMemory(training, extents);
 const alone: Layout = { sharding: "replicated", precision: "f32", recompute: false, devices: 1 };
-const values = training.model.weights.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+const values = sizeOf(training, /./);
 
 describe("memory of training", () => {
   it.each([false, true])("is what a session on a device takes, within 5% (recomputed: %s)", async (recompute) => {
@@ -60,22 +68,29 @@ describe("memory of training", () => {
   it("has equal parts of them under fsdp, and all of them on one device", () => {
     const { weights, moments, gathered } = memory({ ...alone, sharding: "fsdp", devices: 4 }, 4);
     expect([weights, moments]).toEqual([values, 2 * values]);
-    const layer = training.model.weights
-      .filter((w) => w.path.startsWith("layers.1."))
-      .reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+    const layer = sizeOf(training, /^layers\.1\./);
     expect(gathered).toBe(4 * (32 * 64 + 64 + 3 * layer));
     expect(memory({ ...alone, sharding: "fsdp" }, 4)).toEqual(memory(alone, 4));
   });
 
-  it("has under tp half of every matrix of a layer that two divide, and the rest whole", () => {
+  it("has under tp half of the matrices of attention and network, and router, predictor and norms whole", () => {
     const { weights } = memory({ ...alone, sharding: "tp", devices: 2 }, 4);
-    const divided = training.model.weights
-      .filter((w) => w.path.startsWith("layers.") && w.shape.length === 2 && w.shape.every((d) => d % 2 === 0))
-      .reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
-    expect(divided).toBeGreaterThan(values / 2);
+    const divided = sizeOf(training, /\.inner\.(?:attn|mlp)\.\w+\.weight$/);
+    expect(sizeOf(training, /\.guess\./)).toBeGreaterThan(0);
     expect(weights).toBe(4 * (values - divided / 2));
-    // No dimension is a multiple of 7.
+    // No dimension is a multiple of 7; and of two heads four devices have no whole one, but of the network a part.
     expect(memory({ ...alone, sharding: "tp", devices: 7 }, 4)).toEqual(memory(alone, 4));
+    const network = sizeOf(training, /\.mlp\./);
+    expect(memory({ ...alone, sharding: "tp", devices: 4 }, 4).weights).toBe(4 * (values - (3 / 4) * network));
+  });
+
+  it("has under tp half of every expert, and the router whole, by whose scores is chosen", () => {
+    const experts = trainingOf("moe.mod", { dim: "32", heads: "2", depth: "1", hidden: "32", vocab: "16" });
+    const { weights } = trainingMemory(experts, extents)({ ...alone, sharding: "tp", devices: 2 }, 4);
+    const divided = sizeOf(experts, /\.experts\.|\.[qkvo]\.weight$/);
+    const router = sizeOf(experts, /\.router\./);
+    expect([divided, router]).toEqual([8 * 3 * 32 * 32 + 4 * 32 * 32, 8 * 32]);
+    expect(weights).toBe(4 * (sizeOf(experts, /./) - divided / 2));
   });
 
   it("grows with the batch, shrinks with devices, and is less in two bytes and with fewer tokens", () => {

@@ -72,6 +72,19 @@ describe("a plan", () => {
       }
   });
 
+  it("finds the largest model within the memory of the dense one's training", () => {
+    const deep = { batch: 8, memory: 2 ** 30 };
+    const variantAt = (depth: number, growth = new Map<string, number>()) =>
+      planOf(MOBY, { ...SMALL, depth: String(depth) }, { ...deep, growth }).variants[0]!;
+    const { largerInMemory, memory } = variantAt(4, new Map([["depth", 1]]));
+    const depth = Number(largerInMemory!.set.depth);
+    expect(depth).toBeGreaterThan(4);
+    expect(variantAt(depth).memory[0]!.use.total).toBeLessThanOrEqual(memory[0]!.dense.total);
+    expect(variantAt(depth + 1).memory[0]!.use.total).toBeGreaterThan(memory[0]!.dense.total);
+    const unbounded = small({ growth: new Map([["depth", 1]]) });
+    expect([unbounded.largerInMemory, memory[0]!.sequences!.executed > 0]).toEqual([null, true]);
+  });
+
   it("is drawn with a bar for each variant, beside that of the dense model", () => {
     const plan = planOf(MOBY, SMALL, { varied: new Map([["capacity", ["12.5%", "50%"]]]) });
     const svg = drawnPlan(plan);

@@ -51,7 +51,7 @@ describe("a run's folder is a model", () => {
   it("to run, and to look at", async () => {
     const text = ["--text", "Call", "--device", "reference", "--json"];
     expect(results(await run(["run", ran, ...text]))).toEqual(results(await run(["run", file, ...SAID, ...text])));
-    for (const words of [["cost"], ["plan", "--target", "portable"], ["ir"], ["wgsl"], ["compile"]]) {
+    for (const words of [["cost"], ["budget"], ["plan", "--target", "portable"], ["ir"], ["wgsl"], ["compile"]]) {
       const [name, ...more] = words as [string, ...string[]];
       expect(results(await run([name, ran, ...more]))).toEqual(
         results(await run([name, file, ...SAID.slice(2), ...more])),

@@ -144,19 +144,26 @@ const layoutOf = ({ sharding, precision, recompute }: MemoryRow): string =>
   `${sharding}, ${precision}${recompute ? ", recomputed" : ""}`;
 
 function largerLines(variant: PlannedVariant): readonly string[] {
-  const { larger } = variant;
-  if (larger === null) return [];
-  return wrap(
-    `${nameOf(variant)}: `,
-    [
-      `the operations of the dense model pay for ${nameOf(larger)}`,
-      `${withPrefix(larger.parameters)} parameters`,
-      `${larger.ratio.toFixed(2)} times as many`,
-      `${larger.innerRatio.toFixed(2)} times outside embeddings and head`,
-      `${withPrefix(larger.operations)} operations a token against ${withPrefix(variant.forward.dense)}`,
-    ],
-    ", ",
-    columns(),
+  const { larger, largerInMemory, forward } = variant;
+  const found = [
+    ["operations of the dense model pay", larger],
+    ["memory of the dense model's training pays", largerInMemory],
+  ] as const;
+  return found.flatMap(([what, model]) =>
+    model === null
+      ? []
+      : wrap(
+          `${nameOf(variant)}: `,
+          [
+            `the ${what} for ${nameOf(model)}`,
+            `${withPrefix(model.parameters)} parameters`,
+            `${model.ratio.toFixed(2)} times as many`,
+            `${model.innerRatio.toFixed(2)} times outside embeddings and head`,
+            `${withPrefix(model.operations)} operations a token against ${withPrefix(forward.dense)}`,
+          ],
+          ", ",
+          columns(),
+        ),
   );
 }
 
