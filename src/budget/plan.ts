@@ -2,6 +2,7 @@
 // memory, and which larger model its savings pay for.
 import { ledger, type Convention, type Ledger } from "../cost/ledger.js";
 import type { Model } from "../check/model.js";
+import { formatBytes } from "../runtime/errors.js";
 import { lossBy, type Curve } from "./curve.js";
 import { BudgetError } from "./errors.js";
 import { grown, stepsOfGrowth, type Growth } from "./larger.js";
@@ -288,7 +289,7 @@ function expectRoom(variants: readonly PlannedVariant[], { memory, devices }: Pl
   if (rows.some((row) => row.sequences!.executed > 0)) return;
   const least = Math.min(...rows.flatMap((row) => row.fewest ?? []));
   throw new BudgetError(
-    `no variant can be trained in ${memory} bytes on ${devices === 1 ? "one device" : `${devices} devices`}`,
+    `no variant can be trained in ${formatBytes(memory)} on ${devices === 1 ? "one device" : `${devices} devices`}`,
     Number.isFinite(least) && least > devices
       ? `${least} devices would hold a sequence each`
       : devices === 1

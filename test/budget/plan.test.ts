@@ -97,7 +97,7 @@ describe("a plan", () => {
   it.each([
     [{ budget: { flops: 1000 } }, "1000 operations do not pay for one step"],
     [{ budget: { tokens: 63 } }, "63 tokens are fewer than the 64 of a step"],
-    [{ memory: 1000 }, "no variant can be trained in 1000 bytes on one device"],
+    [{ memory: 2 ** 10 }, "no variant can be trained in 1 KiB on one device"],
     [{ length: 65 }, "--length 65: Moby allows 64"],
     [{ growth: new Map([["width", 1]]) }, "the model has no parameter width to grow"],
     [{ growth: new Map([["capacity", 1]]) }, "capacity is 12.5%: only a whole number can grow"],
