@@ -28,6 +28,7 @@ const ORDER = [
   "schedule",
   "codegen",
   "cost",
+  "export",
   "recipes",
   "compile",
   "compile-generation",
@@ -62,6 +63,8 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   build: ["base", "size", "program", "runtime", "generate", "packaged", "bundled"],
   // The checker knows the language, not what becomes of it.
   check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
+  // What another engine runs has the language's own operations, nothing of the graph.
+  export: ["base", "size", "diagnostics", "syntax", "check"],
   // The public face of the compiler; the runtime has one of its own.
   index: ORDER.filter(
     (room) =>

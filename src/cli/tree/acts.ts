@@ -43,6 +43,7 @@ export const actsOf = (program: CommandUnknownOpts): Acts => ({
   quantize: async (...given) => (await import("../build/quantize.js")).quantize(...given),
   convert: async (...given) => (await import("../build/convert.js")).convert(...given),
   build: async (...given) => (await import("../build/build.js")).build(...given),
+  export: async (...given) => (await import("../build/export.js")).exportModel(...given),
   run: async (...given) => (await import("../run/run.js")).run(...given),
   profile: async (...given) => (await import("../program/profile.js")).profile(...given),
   tune: async (...given) => (await import("../program/tune.js")).tune(...given),

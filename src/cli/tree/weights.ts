@@ -114,4 +114,17 @@ export const weightCommands = {
       o.json,
     ],
   }),
+  export: declare({
+    takes: "<file>",
+    opens: true,
+    does: "write a model and its weights for another engine: --to torch, a folder of PyTorch",
+    options: [
+      o.required("--to <engine>", "torch: a module with a class for each block").choices(["torch"]),
+      o.weights,
+      o.required("-o, --output <folder>", "the folder to write"),
+      o.set,
+      o.model,
+      o.json,
+    ],
+  }),
 };

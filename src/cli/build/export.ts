@@ -1,0 +1,67 @@
+// `modc export`: a model, and its weights, as a folder for another engine: PyTorch.
+import { join } from "node:path";
+import type { Model } from "../../check/model.js";
+import type { Diagnostic } from "../../diagnostics/diagnostic.js";
+import type { SourceFile } from "../../diagnostics/span.js";
+import { torchFolder, VERSIONS } from "../../export/torch.js";
+import { asProgramWeight } from "../../program/program.js";
+import { matchWeights, readWeight } from "../../runtime/index.js";
+import { openWeights, saveWeights } from "../../runtime/node.js";
+import { readingInTurns } from "../../runtime/weights/in-turns.js";
+import { SourceError } from "../../session/errors.js";
+import { showDiagnostics } from "../terminal/diagnostics.js";
+import { turn } from "../terminal/ending.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { makeFolder, writeText } from "../source/files.js";
+import { folderOf, modelText } from "../source/model-file.js";
+import { out, outJson } from "../terminal/terminal.js";
+import { plural } from "../terminal/units.js";
+import type { Flags } from "../tree/declare.js";
+import type { weightCommands } from "../tree/weights.js";
+
+type ExportFlags = Flags<typeof weightCommands.export>;
+
+export async function exportModel(file: string, flags: ExportFlags): Promise<ExitCode> {
+  const { models, sources } = await versionsOf(file, flags);
+  const files = torchFolder(models, sources);
+  makeFolder(flags.output);
+  for (const [name, text] of files) writeText(join(flags.output, name), text);
+  const [model] = models;
+  const weights = flags.weights ?? folderOf(file)?.weights ?? null;
+  if (weights !== null) await copyWeights(weights, model, join(flags.output, "model.safetensors"));
+  const names = [...files.keys(), ...(weights === null ? [] : ["model.safetensors"])];
+  if (flags.json) outJson({ output: flags.output, model: model.name, to: flags.to, files: names, weights });
+  else out(`${flags.output}: ${model.name} in PyTorch, ${plural(names.length, "file")}: ${names.join(", ")}`);
+  return EXIT.fine;
+}
+
+/** The model for inference, and for what else its source is. Throws SourceError where it has errors. */
+async function versionsOf(
+  file: string,
+  { set = {}, model: name }: ExportFlags,
+): Promise<{ readonly models: readonly [Model, ...Model[]]; readonly sources: readonly SourceFile[] }> {
+  const { check } = await import("../../check/check.js");
+  const { source, read } = await modelText(file);
+  const options = { set, read, ...(name === undefined ? {} : { model: name }) };
+  const [first, ...others] = VERSIONS.map((version) => ({ version, ...check(source, { ...options, ...version }) }));
+  if (!first?.model) throw new SourceError(first?.diagnostics ?? [], first?.sources ?? []);
+  showDiagnostics(first.diagnostics, first.sources);
+  const faulty = others.find(({ model, diagnostics }) => !model && !diagnostics.every(isAbsence));
+  if (faulty) throw new SourceError(faulty.diagnostics, faulty.sources);
+  return { models: [first.model, ...others.flatMap(({ model }) => model ?? [])], sources: first.sources };
+}
+
+/** A source may have no objective, and no causal rule: then the folder has none either. */
+const isAbsence = ({ severity, code }: Diagnostic): boolean =>
+  severity !== "error" || code === "no-function" || code.startsWith("non-causal") || code === "cannot-generate";
+
+async function copyWeights(from: string, model: Model, path: string): Promise<void> {
+  const weights = model.weights.map((weight) => asProgramWeight(weight));
+  const source = await openWeights(from);
+  try {
+    const matched = matchWeights({ weights, ignore: model.ignore }, source);
+    await saveWeights(path, { weights }, (w) => readWeight(w, matched.get(w)!, source, readingInTurns(turn)));
+  } finally {
+    await source.close();
+  }
+}

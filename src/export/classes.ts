@@ -1,0 +1,222 @@
+// Blocks that compute the same by the same text become one class; numbers in which they differ become its parameters.
+import type { Instance, Model, ModelWeight } from "../check/model.js";
+import { bodyText, numberTexts, type BodyText } from "./body-text.js";
+import { filled, Holes, pythonNumber, type Hole } from "./holes.js";
+import { merged } from "./merged.js";
+import { attribute, Names } from "./names.js";
+import { refuse } from "./refused.js";
+import type { SourceNotes } from "./source-notes.js";
+import type { Needs, Variant } from "./variants.js";
+
+/** One instance of a block, as text with holes; the holes of its inner blocks follow its own. */
+export interface Part {
+  readonly instance: Pick<Instance, "path" | "block" | "numbers">;
+  readonly kind: Kind;
+  readonly holes: readonly Hole[];
+  readonly children: readonly Child[];
+}
+
+export interface Child {
+  readonly attr: string;
+  /** Null for a block that is no member of a list. */
+  readonly index: number | null;
+  readonly part: Part;
+  /** Where its holes begin among those of the block that has it. */
+  readonly from: number;
+}
+
+/** What will be a class. */
+export interface Kind {
+  readonly key: string;
+  readonly block: string;
+  /** Lines of `__init__` for weights, of `reset_parameters`, and of `forward`, with marks for the holes. */
+  readonly weights: readonly string[];
+  readonly resets: readonly string[];
+  readonly parameters: readonly string[];
+  readonly forward: readonly string[];
+  /** What `forward` returns, as a type. */
+  readonly result: string;
+  readonly parts: Part[];
+}
+
+export interface PartsOptions {
+  readonly variants: readonly Variant[];
+  readonly notes: SourceNotes;
+  readonly needs: (path: string) => Needs;
+}
+
+/** The model as a part, and all kinds in the order in which classes must stand: inner ones first. */
+export function partsOf(options: PartsOptions): { readonly root: Part; readonly kinds: readonly Kind[] } {
+  const { model } = options.variants[0]!;
+  const builder = new Builder(options, model);
+  const root = builder.part({ path: "", block: model.name, numbers: new Map() });
+  return { root, kinds: [...builder.kinds.values()] };
+}
+
+class Builder {
+  readonly kinds = new Map<string, Kind>();
+  readonly #inner = new Map<string, Instance[]>();
+  readonly #weights = new Map<string, ModelWeight[]>();
+
+  constructor(
+    private readonly options: PartsOptions,
+    model: Model,
+  ) {
+    const paths = new Set(model.instances.map(({ path }) => path));
+    const owner = (path: string): string => {
+      let at = path;
+      do at = at.slice(0, Math.max(0, at.lastIndexOf(".")));
+      while (at !== "" && !paths.has(at));
+      return at;
+    };
+    for (const instance of model.instances) push(this.#inner, owner(instance.path), instance);
+    for (const weight of model.weights) {
+      if (weight.kind === "state") refuse("a state", weight.path);
+      push(this.#weights, owner(weight.path), weight);
+    }
+  }
+
+  part(instance: Part["instance"]): Part {
+    const { path, block } = instance;
+    const inner = (this.#inner.get(path) ?? []).map((child) => this.#child(child, path));
+    const holes = new Holes();
+    const weights: string[] = [];
+    const resets: string[] = [];
+    for (const weight of this.#weights.get(path) ?? []) {
+      const name = attribute(weight.path.slice(path === "" ? 0 : path.length + 1));
+      if (name.includes(".")) refuse("a list of weights", weight.path);
+      const shape = weight.shape.map((size) => holes.add(String(size), "size")).join(", ");
+      if (weight.doc !== null) weights.push(...weight.doc.split("\n").map((line) => `# ${line}`));
+      weights.push(`self.${name} = nn.Parameter(torch.empty(${shape}))`);
+      resets.push(`nn.init.${initialiser(weight, `self.${name}`, holes)}`);
+    }
+    const { parameters, lines, result } = this.#forward(path, block, holes);
+    return this.#unified(instance, { weights, resets, parameters, forward: lines, result }, holes.all, inner);
+  }
+
+  #child(child: Instance, path: string): Omit<Child, "from"> {
+    const local = child.path.slice(path === "" ? 0 : path.length + 1);
+    const [name, index, ...more] = local.split(".");
+    if (more.length > 0 || (index !== undefined && !/^\d+$/.test(index))) refuse("a list of lists", child.path);
+    return { attr: attribute(name!), index: index === undefined ? null : Number(index), part: this.part(child) };
+  }
+
+  #forward(path: string, block: string, holes: Holes): BodyText {
+    const { variants, notes, needs } = this.options;
+    const texts = variants.flatMap((variant) => {
+      const body = variant.bodies.get(path);
+      return body ? [{ variant, text: bodyText(body, { variant, notes, holes, needs, block }) }] : [];
+    });
+    const [first] = texts;
+    if (!first) return { parameters: [], lines: [], result: "None" };
+    const at = (hole: number): string => holes.all[hole]!.text;
+    const lines = merged(
+      texts.map(({ variant, text }) => ({ version: variant, lines: text.lines })),
+      (a, b) => filled(a, at) === filled(b, at),
+    );
+    const signatures = new Set(texts.map(({ text }) => `${text.parameters.join(", ")} -> ${text.result}`));
+    if (path !== "" && signatures.size > 1)
+      refuse("a block that takes other values in training than in inference", path);
+    return { ...first.text, lines };
+  }
+
+  /** Numbers its marks anew, in the order of the text; those of its inner blocks follow. */
+  #unified(
+    instance: Part["instance"],
+    text: Omit<Kind, "key" | "block" | "parts">,
+    holes: readonly Hole[],
+    inner: readonly Omit<Child, "from">[],
+  ): Part {
+    const used: Hole[] = [];
+    const renumbered = (lines: readonly string[]): readonly string[] =>
+      lines.map((line) => filled(line, (hole) => `⟦${used.push(holes[hole]!) - 1}⟧`));
+    const anew = {
+      weights: renumbered(text.weights),
+      resets: renumbered(text.resets),
+      parameters: text.parameters,
+      forward: renumbered(text.forward),
+      result: text.result,
+    };
+    let from = used.length;
+    const children = inner.map((child) => {
+      const placed = { ...child, from };
+      from += child.part.holes.length;
+      return placed;
+    });
+    const key = JSON.stringify([
+      instance.block,
+      anew,
+      inner.map(({ attr, index, part }) => [attr, index, part.kind.key]),
+    ]);
+    const kind = this.kinds.get(key) ?? { key, block: instance.block, ...anew, parts: [] };
+    this.kinds.set(key, kind);
+    const part = { instance, kind, children, holes: [...used, ...inner.flatMap(({ part }) => part.holes)] };
+    kind.parts.push(part);
+    return part;
+  }
+}
+
+function push<T>(map: Map<string, T[]>, key: string, value: T): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
+
+function initialiser({ init, shape }: ModelWeight, name: string, holes: Holes): string {
+  const last = shape.at(-1) ?? 1;
+  const hole = (value: number, hint: string): string => holes.add(pythonNumber(value), hint);
+  if (init.kind === "normal" && Math.abs(init.std * Math.sqrt(last) - 1) < 1e-12)
+    return `normal_(${name}, std=${name}.shape[-1] ** -0.5)`;
+  if (init.kind === "normal") return `normal_(${name}, std=${hole(init.std, "std")})`;
+  if (init.kind === "orthogonal") return `orthogonal_(${name}, gain=${hole(init.gain, "gain")})`;
+  if (init.kind === "uniform") return `uniform_(${name}, ${hole(init.low, "low")}, ${hole(init.high, "high")})`;
+  return `${init.kind}_(${name})`; // zeros or ones
+}
+
+/** The parameters of a class: which of its holes each fills. */
+export interface Signature {
+  readonly names: readonly string[];
+  /** The parameter of each hole; null where the number stands in the text. */
+  readonly of: readonly (string | null)[];
+}
+
+/** Signatures of all kinds; those of inner blocks first, since a class passes on what they take. */
+export function signaturesOf(kinds: readonly Kind[]): ReadonlyMap<Kind, Signature> {
+  const found = new Map<Kind, Signature>();
+  for (const kind of kinds) found.set(kind, signatureOf(kind, found));
+  return found;
+}
+
+const weightNames = ({ weights }: Kind): readonly string[] =>
+  weights.flatMap((line) => /^self\.(\w+) = /.exec(line)?.[1] ?? []);
+
+function signatureOf({ parts }: Kind, inner: ReadonlyMap<Kind, Signature>): Signature {
+  const [first] = parts;
+  const { holes, children } = first!;
+  const own = children[0]?.from ?? holes.length;
+  const names = new Names();
+  // A parameter that methods read is an attribute beside the block's weights and inner blocks.
+  for (const member of new Set([...children.map(({ attr }) => attr), ...weightNames(first!.kind)])) names.fresh(member);
+  const called = new Map<string, string>();
+  const of = holes.map((hole, i): string | null => {
+    const child = children.findLast(({ from }) => from <= i);
+    if (i >= own && child && inner.get(child.part.kind)!.of[i - child.from] === null) return null;
+    const all = parts.map((part) => part.holes[i]!.text);
+    const key = all.join(" ");
+    const known = called.get(key);
+    if (known !== undefined) return known;
+    const declared = [...first!.instance.numbers.keys()].find((name) =>
+      parts.every(({ instance }, j) => {
+        const number = instance.numbers.get(name);
+        return number !== undefined && numberTexts(number).includes(all[j]!);
+      }),
+    );
+    if (declared === undefined && all.every((text) => text === all[0])) return null;
+    const name = names.fresh(declared ?? hole.hint);
+    called.set(key, name);
+    return name;
+  });
+  const order = [...first!.instance.numbers.keys()];
+  const rank = (name: string): number => (order.includes(name) ? order.indexOf(name) : order.length);
+  return { names: [...new Set(of.flatMap((name) => name ?? []))].sort((a, b) => rank(a) - rank(b)), of };
+}

@@ -1,0 +1,226 @@
+// The text of `modc_torch.py`, which exported models import: rows of sequences, choices, rotation, attention, losses.
+
+export const helpersText = String.raw`"""Rows of sequences, choices of tokens, rotation, attention, and losses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Axis(NamedTuple):
+    """The tokens of sequences: their positions in the model's input, and which exist."""
+
+    positions: Tensor  # i64[B, T]
+    valid: Tensor | None  # bool[B, T]; None: all
+
+
+class Route(NamedTuple):
+    """Chosen tokens of each sequence, in their order."""
+
+    index: Tensor  # i64[B, K], where they are on the axis from which they were chosen
+    axis: Axis  # of the chosen tokens
+
+
+@dataclass
+class Run:
+    """What one call of a model is for, and what its blocks leave beside their results."""
+
+    causal: bool
+    training: bool
+    objective: bool
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    observed: dict[str, object] | None = None
+
+    def observe(self, path: str, value: object) -> None:
+        if self.observed is not None:
+            self.observed[path] = value
+
+
+def name_paths(model: nn.Module) -> None:
+    """Tells each block its path, by which it records losses."""
+    for path, module in model.named_modules():
+        module.path = path
+
+
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by key: a header in JSON behind its length, then the values."""
+    data = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+    size = int.from_bytes(bytes(data[:8].tolist()), "little")
+    header = json.loads(bytes(data[8 : 8 + size].tolist()))
+    header.pop("__metadata__", None)
+    tensors = {}
+    for key, entry in header.items():
+        start, end = entry["data_offsets"]
+        values = data[8 + size + start : 8 + size + end].clone()
+        tensors[key] = values.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensors
+
+
+def rows(x: Tensor, lengths: Tensor | None) -> Axis:
+    """The axis of an input [B, T, ...]."""
+    positions = torch.arange(x.shape[1], device=x.device)[None].expand(x.shape[0], -1)
+    return Axis(positions, None if lengths is None else positions < lengths[:, None])
+
+
+def ceil_of(share: Fraction | int, n: int) -> int:
+    """The share of n, rounded up; exact."""
+    return -((-share.numerator * n) // share.denominator)
+
+
+def floor_of(share: Fraction | int, n: int) -> int:
+    """The share of n, rounded down; exact."""
+    return (share.numerator * n) // share.denominator
+
+
+def top(score: Tensor, axis: Axis, k: Callable[[int], int]) -> Route:
+    """The k(n) best of the n tokens of each sequence; of equal ones the earlier, NaN last."""
+    score = score.detach()
+    score = torch.where(torch.isnan(score), float("-inf"), score)
+    tokens = score.shape[1]
+    if axis.valid is not None:
+        score = score.masked_fill(~axis.valid, float("-inf"))
+    order = torch.argsort(score, dim=1, descending=True, stable=True)
+    most = min(max(k(tokens), 0), tokens)
+    if axis.valid is None:
+        index = order[:, :most].sort(dim=1).values
+        return Route(index, Axis(axis.positions.gather(1, index), None))
+    exists = axis.valid.gather(1, order)  # those stand before the others, even at -inf
+    order = order.gather(1, torch.argsort((~exists).to(torch.uint8), dim=1, stable=True))
+    counts = torch.tensor([min(max(k(n), 0), n) for n in axis.valid.sum(1).tolist()], device=score.device)
+    width = max(int(counts.max()), 1)
+    kept = torch.arange(width, device=score.device)[None] < counts[:, None]
+    index = torch.where(kept, order[:, :width], tokens).sort(dim=1).values
+    valid = index < tokens
+    index = index.clamp(max=tokens - 1)
+    return Route(index, Axis(axis.positions.gather(1, index), valid))
+
+
+def above(score: Tensor, threshold: Tensor | float, axis: Axis) -> Route:
+    """Every token whose score exceeds the threshold."""
+    chosen = score.detach() > threshold
+    if axis.valid is not None:
+        chosen = chosen & axis.valid
+    width = max(int(chosen.sum(1).max()), 1)  # one row at least: it does not exist where none is chosen
+    index = torch.argsort((~chosen).to(torch.uint8), dim=1, stable=True)[:, :width]
+    return Route(index, Axis(axis.positions.gather(1, index), chosen.gather(1, index)))
+
+
+def _spread(index: Tensor, x: Tensor) -> Tensor:
+    """The index of tokens, as long as x in all further dimensions."""
+    return index.reshape(index.shape + (1,) * (x.dim() - 2)).expand(index.shape + x.shape[2:])
+
+
+def take(x: Tensor, route: Route) -> Tensor:
+    """The chosen tokens of x[B, T, ...]: [B, K, ...]."""
+    return x.gather(1, _spread(route.index, x))
+
+
+def put(x: Tensor, route: Route, y: Tensor) -> Tensor:
+    """x[B, T, ...] with y[B, K, ...] added to the chosen tokens."""
+    if route.axis.valid is not None:
+        y = torch.where(_spread(route.axis.valid, y), y, 0.0)
+    return x.scatter_add(1, _spread(route.index, y), y)
+
+
+def mask(route: Route, axis: Axis) -> Tensor:
+    """Which tokens of the axis were chosen: bool[B, T]."""
+    chosen = torch.ones_like(route.index) if route.axis.valid is None else route.axis.valid.to(torch.int64)
+    return torch.zeros_like(axis.positions).scatter_add(1, route.index, chosen) > 0
+
+
+def rope(
+    x: Tensor, positions: Tensor, theta: float, frequencies: tuple[float, ...] | None = None, scale: float = 1.0
+) -> Tensor:
+    """Rotates halves of the last dimension of x[B, ..., T, d] by the tokens' positions [B, T]."""
+    d = x.shape[-1]
+    if frequencies is None:
+        inverse = theta ** (-torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
+    else:
+        inverse = torch.tensor(frequencies, dtype=torch.float64, device=x.device)
+    angle = positions.reshape(positions.shape[:1] + (1,) * (x.dim() - 3) + positions.shape[1:] + (1,)) * inverse
+    cos, sin = (angle.cos() * scale).to(x.dtype), (angle.sin() * scale).to(x.dtype)
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, axis: Axis, keys: Axis | None = None,
+    causal: bool = False, window: int = 0, scale: float | None = None,
+) -> Tensor:
+    """q[B, H, T, d] on k, v[B, G, S, d], by the tokens' positions; a query that sees no key yields zeros."""
+    grouped = q.dim() == 4 and q.shape[1] != k.shape[1]
+    if q.dim() == 3:
+        return attention(q[:, None], k[:, None], v[:, None], axis, keys, causal, window, scale)[:, 0]
+    if keys is None and window == 0 and axis.valid is None:  # tokens ascend, so their order is that of positions
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=grouped)
+    keys = axis if keys is None else keys
+    distance = axis.positions[:, :, None] - keys.positions[:, None, :]
+    seen = distance >= 0 if causal else torch.ones_like(distance, dtype=torch.bool)
+    if window:
+        seen = seen & (distance.abs() < window)
+    if keys.valid is not None:
+        seen = seen & keys.valid[:, None, :]
+    some = seen.any(-1, keepdim=True)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=(seen | ~some)[:, None], scale=scale, enable_gqa=grouped)
+    return torch.where(some[:, None], y, 0.0)
+
+
+def sum(x: Tensor, axis: Axis, keepdim: bool = False) -> Tensor:
+    """The sum of x[B, T, ...] over the tokens that exist."""
+    if axis.valid is not None:
+        x = torch.where(_spread(axis.valid, x), x, 0.0)
+    return x.sum(1, keepdim=keepdim)
+
+
+def mean(x: Tensor, axis: Axis, keepdim: bool = False) -> Tensor:
+    """The mean of x[B, T, ...] over the tokens that exist; 0 of none."""
+    total = sum(x, axis, keepdim)
+    if axis.valid is None:
+        return total / x.shape[1]
+    counts = axis.valid.sum(1).clamp(min=1)
+    return total / counts.reshape(counts.shape + (1,) * (total.dim() - 1))
+
+
+def _global_mean(each: Tensor, counted: Tensor) -> Tensor:
+    """The mean over what counts, on all ranks together.
+
+    Ranks may hold different counts. Data parallelism takes the mean of gradients over ranks, so each rank divides its
+    own sum by the mean count: the mean over ranks is then the sum of all by the count of all.
+    """
+    count = counted.sum().to(each.dtype)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(count)
+        count = count / dist.get_world_size()
+    return torch.where(counted, each, 0.0).sum() / torch.where(count > 0, count, 1.0)
+
+
+def _counted(each: Tensor, axis: Axis | None) -> Tensor:
+    if axis is None or axis.valid is None:
+        return torch.ones_like(each, dtype=torch.bool)
+    return _spread(axis.valid, each).clone()
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, axis: Axis | None) -> Tensor:
+    """The mean over tokens with a target; negative targets are none, those beyond the classes are the last class."""
+    held = targets.clamp(min=0, max=logits.shape[-1] - 1)
+    each = F.cross_entropy(logits.flatten(0, -2), held.flatten(), reduction="none").view(targets.shape)
+    return _global_mean(each, _counted(each, axis) & (targets >= 0))
+
+
+def binary_cross_entropy(logit: Tensor, target: Tensor, axis: Axis | None) -> Tensor:
+    """The mean over tokens of -log sigmoid of the logit where the target is 1, of its negative where it is 0."""
+    each = F.binary_cross_entropy_with_logits(logit, target.to(logit.dtype), reduction="none")
+    return _global_mean(each, _counted(each, axis))
+`;

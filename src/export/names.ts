@@ -1,0 +1,43 @@
+// Names of a model as names in Python: those that the language or nn.Module has for itself get an underscore.
+
+const KEYWORDS =
+  "False None True and as assert async await break class continue def del elif else except finally for from global " +
+  "if import in is lambda nonlocal not or pass raise return try while with yield match case type";
+/** Attributes of nn.Module, which a submodule or a weight of that name would hide. */
+const OF_MODULE =
+  "add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr " +
+  "float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia " +
+  "named_buffers named_children named_modules named_parameters parameters register_buffer register_module " +
+  "register_parameter requires_grad_ reset_parameters self set_extra_state set_submodule share_memory state_dict to " +
+  "to_empty train training xpu zero_grad path args init_weights";
+/** What the generated module itself uses. */
+const OF_FILE = "torch F nn mt axis run Fraction Path Tensor json load layer n self list dict range super";
+
+const keywords = new Set(KEYWORDS.split(" "));
+const taken = new Set([...keywords, ...OF_FILE.split(" ")]);
+const attributes = new Set([...keywords, ...OF_MODULE.split(" ")]);
+
+/** The name of a variable, parameter or class. */
+export const variable = (name: string): string => (taken.has(name) ? `${name}_` : name);
+
+/** The name of a weight or submodule. */
+export const attribute = (name: string): string => (attributes.has(name) ? `${name}_` : name);
+
+/** The dotted path of a parameter as the module has it: `layers.0.lambda_`. */
+export const attributePath = (path: string): string => path.split(".").map(attribute).join(".");
+
+/** An expression for what lies at a path below a module: `self.layers[0].inner`. */
+export const reached = (from: string, path: string): string =>
+  path.split(".").reduce((at, name) => (/^\d+$/.test(name) ? `${at}[${name}]` : `${at}.${attribute(name)}`), from);
+
+/** Gives each a name of its own: `score`, `score2`. */
+export class Names {
+  readonly #used = new Set<string>();
+
+  fresh(wanted: string): string {
+    let name = variable(wanted);
+    for (let n = 2; this.#used.has(name); n++) name = `${wanted}${/\d$/.test(wanted) ? "_" : ""}${n}`;
+    this.#used.add(name);
+    return name;
+  }
+}

@@ -1,0 +1,72 @@
+// What the source says beside its meaning: names of values, lines, documentation of blocks.
+import type { Model, Value } from "../check/model.js";
+import { lineAndColumn, type SourceFile, type Span } from "../diagnostics/span.js";
+import { parse } from "../syntax/parse.js";
+import type { Declaration, Fn, Member } from "../syntax/ast.js";
+
+export interface BlockNotes {
+  /** `std/linear.mod:3`. */
+  readonly place: string;
+  readonly doc: string | null;
+  /** Names of the inputs of `forward`, where all of its versions agree. */
+  readonly inputs: readonly string[];
+  readonly text: string;
+}
+
+export class SourceNotes {
+  readonly #texts: ReadonlyMap<string, string>;
+  readonly #blocks = new Map<string, BlockNotes>();
+
+  constructor(sources: readonly SourceFile[]) {
+    this.#texts = new Map(sources.map(({ file, text }) => [file, text]));
+    for (const source of sources)
+      for (const d of parse(source).file.declarations)
+        if (d.kind !== "const" && !this.#blocks.has(d.name.text)) this.#blocks.set(d.name.text, notesOf(d, source));
+  }
+
+  block(name: string): BlockNotes | null {
+    return this.#blocks.get(name) ?? null;
+  }
+
+  /** The name that an assignment gives to a value: that before its expression, or before a call of the block. */
+  nameOf({ span }: Value): string | null {
+    const text = this.#texts.get(span.file) ?? "";
+    const before = text.slice(text.lastIndexOf("\n", span.start - 1) + 1, span.start);
+    return /^\s*(\w+)\s*=\s*(?:if [^=<>]* then\s*)?$/.exec(before)?.[1] ?? null;
+  }
+
+  nameOfCall(block: string, child: string): string | null {
+    const text = this.#blocks.get(block)?.text ?? "";
+    return new RegExp(`^\\s*(\\w+)\\s*=\\s*${child}\\(`, "m").exec(text)?.[1] ?? null;
+  }
+
+  /** The line of the source in which an expression begins. */
+  line({ file, start }: Span): string {
+    const text = this.#texts.get(file) ?? "";
+    const line = text.split("\n")[lineAndColumn(text, start).line - 1] ?? "";
+    return line.replace(/\s+/g, " ").trim();
+  }
+}
+
+type Block = Exclude<Declaration, { readonly kind: "const" }>;
+
+function notesOf(block: Block, { file, text }: SourceFile): BlockNotes {
+  const forwards = functionsOf(block.members).filter((fn) => fn.name.text === "forward");
+  const names = forwards.map((fn) => fn.inputs.map(({ name }) => name.text));
+  const agree = names.every((list) => list.join() === names[0]!.join());
+  return {
+    place: `${file}:${lineAndColumn(text, block.name.span.start).line}`,
+    doc: block.doc,
+    inputs: agree ? (names[0] ?? []) : [],
+    text: text.slice(block.span.start, block.span.end),
+  };
+}
+
+const functionsOf = (members: readonly Member[]): readonly Fn[] =>
+  members.flatMap((m) =>
+    m.kind === "function" ? [m] : m.kind === "member-if" ? functionsOf([...m.then, ...m.else]) : [],
+  );
+
+/** The docs of a weight are in the model; those of blocks in the source. */
+export const weightDocs = (model: Model): ReadonlyMap<string, string> =>
+  new Map(model.weights.flatMap(({ path, doc }) => (doc === null ? [] : [[path, doc] as const])));

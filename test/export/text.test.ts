@@ -1,0 +1,79 @@
+// The text of exported folders: that of moby word for word, names that Python has for itself, and what is refused.
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { exported } from "./versions.js";
+
+const example = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
+
+const fileOf = (source: string, name = "model.py"): string => exported(source).files.get(name) ?? "";
+
+const LAMBDA = `
+block Scale(dim: int) {
+  weight lambda: f32[dim] = ones
+  forward(x: f32[..., dim]) -> f32[..., dim] { x * lambda }
+}
+model M() {
+  class: Scale(4)
+  forward(yield: f32[B, T, 4]) -> f32[B, T, 4] { class(yield) }
+}`;
+
+/** A model whose result is an expression of x: f32[B, T, 4]. */
+const modelOf = (result: string): string => `model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { ${result} } }`;
+
+describe("the text of a folder", () => {
+  it("is that of moby, word for word", async () => {
+    const { files } = exported(example("moby"), { file: "moby.mod" });
+    expect([...files.keys()]).toEqual(["model.py", "modc_torch.py", "README.md"]);
+    await expect(files.get("model.py")!).toMatchFileSnapshot("moby.golden.py");
+  });
+
+  it("has no line of code longer than a hundred columns", () => {
+    for (const name of ["moby", "lora", "golden"])
+      expect(
+        fileOf(example(name))
+          .split("\n")
+          .filter((line) => line.length > 100),
+        name,
+      ).toEqual([]);
+  });
+
+  it("escapes names that Python or nn.Module has for itself, and tells the keys of checkpoints", () => {
+    const text = fileOf(LAMBDA);
+    expect(text).toContain("self.lambda_ = nn.Parameter(torch.empty(");
+    expect(text).toContain("self.class_ = Scale(");
+    expect(text).toContain("yield_: Tensor");
+    expect(JSON.parse(fileOf(LAMBDA, "keys.json"))).toEqual({ "class_.lambda_": "class.lambda" });
+  });
+
+  it("writes equal blocks once, and lists of them as loops, however many there are", () => {
+    const { files } = exported(example("moby"), { file: "moby.mod", set: { depth: "40" } });
+    const { files: few } = exported(example("moby"), { file: "moby.mod", set: { depth: "10" } });
+    const lines = (text: string | undefined): number => text!.split("\n").length;
+    expect(lines(files.get("model.py"))).toBe(lines(few.get("model.py")));
+  });
+
+  it("has no causal rule where the source has none", () => {
+    expect(fileOf(example("golden"))).toContain('raise ValueError("the model has no causal rule")');
+    expect(fileOf(example("moby"))).not.toContain("raise ValueError");
+  });
+
+  it.each([
+    [
+      "an objective that nothing tells from forward",
+      "model M() { forward(x: f32[B, T]) -> f32[B, T] { x }\n objective(x: f32[B, T]) { loss l = bce(x, x) }\n}",
+      "an objective that does not take",
+    ],
+    [
+      "a live parameter",
+      "model M(live s: float = 1.0) { forward(x: f32[B, T]) -> f32[B, T] { x * s } }",
+      "live parameter s",
+    ],
+    ["a maximum along the sequence", modelOf("x - max(x, axis: 1, keep: true)"), "max along a sequence"],
+    ["an operation", modelOf("x + random_normal(x)"), "random_normal"],
+    ["a state", example("moe"), "state"],
+    ["experts", example("mode"), "expert_weight"],
+    ["a block that is called again", example("mor"), "called more than once"],
+  ])("refuses %s by name", (_, source, what) => {
+    expect(() => exported(source)).toThrow(what);
+  });
+});

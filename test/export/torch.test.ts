@@ -1,0 +1,135 @@
+// Exported folders in PyTorch against the reference: results, losses, gradients and routes of the examples. Skipped,
+// and saying so, where Python has no torch.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import type { Model } from "../../src/check/model.js";
+import { exported } from "./versions.js";
+import { saveTensors } from "../../src/runtime/node.js";
+import { furthest, randomInput, randomTokens, randomWeights, reference, type Case } from "../end-to-end/model.js";
+import { optimized } from "../optimized.js";
+import { askTorch, hasTorch, torchNote } from "../pytorch.js";
+
+const SCRIPT = new URL("exported.py", import.meta.url);
+/** Both sides compute in 64 bits, of weights in 32. */
+const TOLERANCE = 1e-7;
+const [BATCH, TOKENS] = [3, 21];
+const LENGTHS = [TOKENS, 13, 0];
+
+interface Example {
+  readonly name: string;
+  readonly set: Readonly<Record<string, string>>;
+}
+
+const small = { dim: "24", heads: "3", kv_heads: "1", hidden: "40", vocab: "64" };
+const EXAMPLES: readonly Example[] = [
+  { name: "golden", set: {} },
+  { name: "moby", set: { depth: "4", dim: "32", vocab: "64" } },
+  { name: "llama", set: { ...small, depth: "2" } },
+  { name: "smollm-mod", set: { ...small, depth: "4" } },
+  { name: "p-mod", set: { dim: "24", heads: "3", hidden: "40" } },
+  { name: "lora", set: { dim: "32", depth: "2", vocab: "64", rank: "2" } },
+];
+
+interface Call {
+  readonly phase: "infer" | "generate" | "train";
+  readonly entry: "forward" | "objective";
+  readonly lengths: readonly number[] | null;
+}
+
+interface Answer {
+  readonly calls: readonly {
+    readonly results: Readonly<Record<string, readonly number[]>>;
+    readonly gradients: Readonly<Record<string, readonly number[]>>;
+    readonly routes: Readonly<Record<string, readonly (readonly number[])[]>>;
+  }[];
+  readonly keys: readonly string[];
+}
+
+const root = mkdtempSync(join(tmpdir(), "modc-export-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const sourceOf = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
+
+/** Those of `golden` are whole numbers, so that many scores are equal. */
+function inputsOf(model: Model): Case["inputs"] {
+  const whole = ({ shape, data }: Case["inputs"][string]): Case["inputs"][string] => ({
+    shape,
+    data: model.name === "Golden" ? data.map(Math.round) : data,
+  });
+  return Object.fromEntries(
+    model.inputs.map(({ name, type }, i) => {
+      const shape = type.shape.map((size, dim) => (typeof size === "number" ? size : dim === 0 ? BATCH : TOKENS));
+      return [name, type.dtype === "f32" ? whole(randomInput(shape, 5 + i)) : randomTokens(shape, 64, 5 + i)];
+    }),
+  );
+}
+
+/** Values of existing tokens, of a result that may be along the sequence. */
+function existing(values: ArrayLike<number>, lengths: readonly number[] | null): readonly number[] {
+  const all = Array.from(values);
+  const width = all.length / (BATCH * TOKENS);
+  if (lengths === null || !Number.isInteger(width)) return all;
+  return all.filter((_, i) => Math.floor(i / width) % TOKENS < lengths[Math.floor(i / width / TOKENS)]!);
+}
+
+describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
+  it.each(EXAMPLES)("$name has the results, losses, gradients and routes of the reference", async ({ name, set }) => {
+    const source = sourceOf(name);
+    const { models, files } = exported(source, { set });
+    const weights = randomWeights(models[0], 3);
+    const folder = mkdtempSync(join(root, `${name}-`));
+    for (const [file, text] of files) writeFileSync(join(folder, file), text);
+    const stored = models[0].weights.map(({ path, keys, shape }) => ({
+      key: keys[0] ?? path,
+      dtype: "F32",
+      shape,
+      read: async () => new Uint8Array(weights.get(path)!.data.buffer),
+    }));
+    await saveTensors(join(folder, "model.safetensors"), stored);
+    const calls = models.flatMap(({ phase, entry }): readonly Call[] =>
+      [null, LENGTHS].map((lengths) => ({ phase, entry, lengths })),
+    );
+    const inputs = calls.map((call) => inputsOf(models.find((m) => m.phase === call.phase && m.entry === call.entry)!));
+    const [answer] = await askTorch<Answer>(SCRIPT, [
+      {
+        folder,
+        calls: calls.map(({ phase, lengths }, i) => ({
+          inputs: Object.fromEntries(
+            Object.entries(inputs[i]!).map(([n, { shape, data }]) => [
+              n,
+              { shape, data: Array.from(data), float: data instanceof Float32Array },
+            ]),
+          ),
+          lengths,
+          causal: phase === "generate",
+          training: phase === "train",
+        })),
+      },
+    ]);
+    calls.forEach(({ phase, entry, lengths }, i) => {
+      const { graph } = optimized(source, { set, phase, entry, gradients: phase === "train" });
+      const given = { inputs: inputs[i]!, ...(lengths ? { lengths: Uint32Array.from(lengths) } : {}) };
+      const { outputs } = reference(graph, weights, given);
+      const { results, gradients, routes } = answer!.calls[i]!;
+      const where = `${name} ${phase} ${entry} ${lengths ? "with lengths" : ""}`;
+      const close = (actual: readonly number[], wanted: ArrayLike<number>, what: string): void => {
+        const expected = existing(wanted, lengths);
+        const largest = expected.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
+        const { ratio, text } = furthest(existing(actual, lengths), expected, TOLERANCE * largest, 0);
+        expect(ratio, `${where} ${what} ${text}`).toBeLessThan(1);
+      };
+      for (const [result, values] of Object.entries(results))
+        close(values, outputs.get(entry === "objective" ? `loss.${result}` : result)!.data, result);
+      for (const [path, values] of Object.entries(gradients)) close(values, outputs.get(`grad.${path}`)!.data, path);
+      for (const [path, rows] of Object.entries(routes)) {
+        const [index, count] = [outputs.get(`${path}.index`)!, outputs.get(`${path}.count`)!];
+        const wanted = rows.map((_, b) => Array.from(index.data.slice(b * index.shape[1]!)).slice(0, count.data[b]));
+        expect(rows, `${where} ${path}`).toEqual(wanted);
+      }
+      const made = [...outputs.keys()].filter((key) => /^(output|loss\.|grad\.)|\.index$/.test(key)).length;
+      expect(Object.keys({ ...results, ...gradients, ...routes }).length, where).toBe(made);
+    });
+  });
+});
