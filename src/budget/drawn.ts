@@ -31,13 +31,20 @@ export function drawnPlan(plan: BudgetPlan): string {
   font-family="system-ui, sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="12" y="24" font-size="16" font-weight="600">${escape(plan.model)}</text>
-<rect x="${WIDTH - 190}" y="14" width="12" height="12" fill="${COLORS.executed}"/>
-<text x="${WIDTH - 172}" y="24">as it is</text>
-<rect x="${WIDTH - 110}" y="14" width="12" height="12" fill="${COLORS.dense}"/>
-<text x="${WIDTH - 92}" y="24">nothing skipped</text>
+<rect x="${WIDTH - 230}" y="14" width="12" height="12" fill="${COLORS.executed}"/>
+<text x="${WIDTH - 212}" y="24">as it is</text>
+<rect x="${WIDTH - 140}" y="14" width="12" height="12" fill="${COLORS.dense}"/>
+<text x="${WIDTH - 122}" y="24">nothing skipped</text>
 ${parts.join("\n")}
 </svg>
 `;
+}
+
+/** `6.37 M` */
+function counted(value: number): string {
+  const prefixes = ["", " k", " M", " G", " T", " P", " E"];
+  const step = Math.max(0, Math.min(prefixes.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  return `${(value / 1000 ** step).toPrecision(3)}${prefixes[step]!}`;
 }
 
 const nameOf = ({ set }: PlannedVariant, model: string): string =>
@@ -49,7 +56,7 @@ function panelsOf({ model, variants }: BudgetPlan): readonly Panel[] {
   const operations: Panel = {
     title: "operations of training, a token",
     rows: variants.map((v) => ({ name: nameOf(v, model), value: v.training })),
-    format: (value) => value.toPrecision(3),
+    format: counted,
   };
   const layouts = variants[0]?.memory ?? [];
   const memory = layouts.map(({ sharding, precision, recompute, devices }, i): Panel => {

@@ -13,6 +13,7 @@ import { optimize } from "../passes/index.js";
 import type { Program } from "../program/program.js";
 import type { ProgramName } from "../program/names.js";
 import { materialOf, recipes, USUAL_STEP, type Material } from "../recipes.js";
+import { axisSize } from "../size/size.js";
 import { SourceError } from "../session/errors.js";
 import type { Parameters } from "./variants.js";
 
@@ -42,6 +43,8 @@ export interface Training extends Made {
   readonly objective: Graph;
   readonly stored: TrainingPrograms;
   readonly recomputed: TrainingPrograms;
+  /** The same with every choice made of all tokens: its slots are laid out for what it holds. */
+  readonly dense: () => Training;
 }
 
 export interface Opened {
@@ -91,7 +94,10 @@ function trainingOf(from: ModelSource): Training | null {
   const found = checked(from, "train-step");
   if (!found.model && found.diagnostics.every((d) => d.code === "no-function")) return null;
   const model = expectModel(found);
-  const objective = materialOf(model).lowered();
+  return trainingWith(found, model, materialOf(model).lowered());
+}
+
+function trainingWith(found: Checked, model: Model, objective: Graph): Training {
   const layers = new Set(layersOf(objective));
   const material = (recompute: ReadonlySet<string>, accumulated: boolean): Material =>
     materialOf(model, { lowered: objective, training: { ...USUAL_STEP, recompute, accumulated } });
@@ -110,5 +116,16 @@ function trainingOf(from: ModelSource): Training | null {
       step: once(() => compiled(optimize(material(layers, false).training().graph))),
       microBatch: microBatch(layers),
     },
+    dense: once(() => trainingWith(found, model, takingAll(objective))),
   };
 }
+
+/** The graph in which `top` takes every token of what it chooses from. */
+const takingAll = (graph: Graph): Graph => ({
+  ...graph,
+  axes: graph.axes.map((axis) =>
+    axis.role === "sequence" && axis.count.kind === "top"
+      ? { ...axis, count: { ...axis.count, k: axisSize(axis.count.parent) } }
+      : axis,
+  ),
+});

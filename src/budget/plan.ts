@@ -210,7 +210,7 @@ function memoryRows(opened: Opened, { batch, length, devices, memory }: PlanOpti
   if (!training) return [];
   const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
   const own = trainingMemory(training, extents);
-  const dense = trainingMemory(training, extents, "dense");
+  const dense = trainingMemory(training.dense(), extents, "dense");
   const layouts = SHARDINGS.filter((sharding) => sharding === "replicated" || devices > 1).flatMap((sharding) =>
     PRECISIONS.flatMap((precision) =>
       [false, true].map((recompute): Layout => ({ sharding, precision, recompute, devices })),

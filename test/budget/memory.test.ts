@@ -94,7 +94,7 @@ describe("memory of training", () => {
   });
 
   it("grows with the batch, shrinks with devices, and is less in two bytes and with fewer tokens", () => {
-    const dense = trainingMemory(training, extents, "dense");
+    const dense = trainingMemory(training.dense(), extents, "dense");
     for (const sharding of SHARDINGS)
       for (const recompute of [false, true]) {
         const layout: Layout = { sharding, precision: "f32", recompute, devices: 2 };
@@ -105,6 +105,14 @@ describe("memory of training", () => {
       }
     const shared = (devices: number): number => memory({ ...alone, sharding: "tp", devices }, 8).total;
     expect(shared(4)).toBeLessThan(shared(2));
+  });
+
+  it("is, with nothing skipped, the same whatever share of tokens is skipped", () => {
+    const denseAt = (capacity: string): readonly number[] => {
+      const dense = trainingMemory(trainingOf("moby.mod", { ...SMALL, capacity }).dense(), extents, "dense");
+      return [false, true].map((recompute) => dense({ ...alone, recompute }, 8).total);
+    };
+    expect(denseAt("12.5%")).toEqual(denseAt("50%"));
   });
 
   it("bounds the batch: so many fit, and not one more", () => {
