@@ -74,8 +74,9 @@ export async function parseTokenizer(json: string, file: string, config: string 
     library.encode(text, { add_special_tokens: template });
   const added = library.get_added_tokens_decoder();
   const special = new Set([...added].flatMap(([id, token]) => (token.special ? [id] : [])));
-  let longest = 1;
-  for (const written of library.get_vocab().keys()) longest = Math.max(longest, written.length);
+  // The library's list has holes where no token has a number.
+  const written: readonly (string | undefined)[] = [...library.get_vocab().keys()];
+  const longest = written.reduce((most, token) => Math.max(most, token?.length ?? 0), 1);
   return {
     vocabulary,
     longest,

@@ -36,6 +36,7 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   generate: ["--prompt", "a"],
   build: ["-o", join(folder, "x"), "--weights", "w"],
   run: ["--input", "x=[[1]]"],
+  export: ["--to", "torch", "-o", join(folder, "x")],
 };
 
 describe("--json covers faults", () => {

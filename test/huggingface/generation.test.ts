@@ -79,6 +79,7 @@ describe("the text of a folder", () => {
     expect(await checkpointText(folder)).toEqual({
       tokenizer: null,
       chat: null,
+      info: null,
       generation: { ends: [], maxTokens: null, sampling: {}, ignored: [] },
     });
     write("tokenizer.json", SENTENCE_PIECE);
