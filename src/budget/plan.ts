@@ -16,7 +16,7 @@ import {
   type MemoryOf,
   type TrainingMemory,
 } from "./memory.js";
-import { open, type ModelSource, type Opened } from "./opened.js";
+import { open, type ModelSource, type Opened, type Training } from "./opened.js";
 import { variantsOf, type Parameters } from "./variants.js";
 
 export interface PlanOptions {
@@ -274,12 +274,12 @@ function inMemory(
     recompute: false,
     devices,
   };
-  const bytes = (of: Opened, mode: "bound" | "dense"): number => {
-    const training = of.training()!; // a grown model has the objective of the one that grew
+  const bytes = (training: Training, mode: "bound" | "dense"): number => {
     const extents = (sequences: number): ReadonlyMap<string, number> => extentsOf(training.model, sequences, length);
     return trainingMemory(training, extents, mode)(layout, Math.ceil(batch / devices)).total;
   };
-  return largest((of) => bytes(of, "bound"), bytes(opened, "dense"));
+  // A grown model has the objective of the one that grew.
+  return largest((of) => bytes(of.training()!, "bound"), bytes(opened.training()!.dense(), "dense"));
 }
 
 /** Throws BudgetError where a memory is given and no variant fits it in any layout, on however many devices. */
