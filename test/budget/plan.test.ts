@@ -76,9 +76,9 @@ describe("a plan", () => {
     const deep = { batch: 8, memory: 2 ** 30 };
     const variantAt = (depth: number, growth = new Map<string, number>()) =>
       planOf(MOBY, { ...SMALL, depth: String(depth) }, { ...deep, growth }).variants[0]!;
-    const { largerInMemory, memory } = variantAt(2, new Map([["depth", 1]]));
+    const { largerInMemory, memory } = variantAt(4, new Map([["depth", 1]]));
     const depth = Number(largerInMemory!.set.depth);
-    expect(depth).toBeGreaterThan(2);
+    expect(depth).toBeGreaterThan(4);
     expect(variantAt(depth).memory[0]!.use.total).toBeLessThanOrEqual(memory[0]!.dense.total);
     expect(variantAt(depth + 1).memory[0]!.use.total).toBeGreaterThan(memory[0]!.dense.total);
     const unbounded = small({ growth: new Map([["depth", 1]]) });
