@@ -4,7 +4,7 @@ import { noOtherDevice } from "../generate/no-other.js";
 import { layersOn } from "../generate/summary.js";
 import type { Generation } from "../program/generation.js";
 import { type Device, DeviceLostError, type WeightsInput } from "../runtime/index.js";
-import { draft, guessesFor, mayGuess } from "./draft.js";
+import { draft, guessesFor, mayGuess, type DraftPlace } from "./draft.js";
 import { EngineClosedError, QueueFullError } from "./errors.js";
 import { join } from "./join.js";
 import { CacheMemory } from "./memory.js";
@@ -222,13 +222,17 @@ class BatchEngine implements Engine {
     return this.#place.draft !== null && mayGuess(sequence) && sequence.wanted > 1;
   }
 
-  /** Guesses tokens of texts of one kind, and reads them. */
+  /** Guesses tokens of texts, kind by kind, and reads them. */
   async #draft(): Promise<void> {
     const { draft: programs } = this.#place;
+    if (programs)
+      for (const kind of new Set(this.#active.map((s) => s.settled.kind))) await this.#draftOf(kind, programs);
+  }
+
+  async #draftOf(kind: string, programs: DraftPlace): Promise<void> {
     const may = (s: Sequence): boolean => s.phase === "stepping" && !s.over && s.inFlight === 0 && this.#guesses(s);
-    const all = this.#active.filter(may);
-    const ready = all.filter((s) => s.settled.kind === all[0]!.settled.kind);
-    if (!programs || ready.length === 0) return;
+    const ready = this.#active.filter((s) => s.settled.kind === kind && may(s));
+    if (ready.length === 0) return;
     const count = guessesFor(ready);
     if (!(await this.#give(ready.map((sequence) => ({ sequence, tokens: count + 1 }))))) return;
     const going = ready.filter(may);

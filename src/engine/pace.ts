@@ -3,7 +3,8 @@ import type { Run } from "./runs.js";
 
 /** Steps are submitted ahead for about so many milliseconds, so that the device does not wait for the host. */
 const AHEAD = 40;
-const MOST_AHEAD = 8;
+/** The most steps in flight. */
+export const MOST_AHEAD = 8;
 /** A chunk of prompts takes about as long as so many steps, so that a token waits for it no longer than two others. */
 const STEPS_A_CHUNK = 1.25;
 const LEAST_CHUNK = 16;

@@ -3,10 +3,8 @@ import { disposePlace, type Place, placeOn } from "../generate/place.js";
 import { type Device, load, openDevice, type Session, type WeightsInput } from "../runtime/index.js";
 import type { DraftPlace } from "./draft.js";
 import type { CacheMemory } from "./memory.js";
+import { MOST_AHEAD } from "./pace.js";
 import type { EngineLimits, EngineOptions, Paged } from "./options.js";
-
-/** The most steps in flight. */
-const MOST_AHEAD = 8;
 
 export const openAnother: NonNullable<EngineOptions["recover"]> = async () => ({ device: await openDevice() });
 
