@@ -131,7 +131,8 @@ device.destroy();
 const text = `# \`modc serve\` under load
 
 \`node bench/start.mjs serving\` on ${name}: \`bench/models/decoder.mod\`, four layers of 512, dense and with every
-second layer routed at one token in eight. The load comes from another process on the same machine: each stream asks
+second layer routed; the predictors take one random token in eight, and more of the texts here, as *operations* tell.
+The load comes from another process on the same machine: each stream asks
 with ${PROMPT} tokens, for ${TOKENS}, two times (at 64 streams once). ${ROUNDS} rounds behind a first that compiles,
 both models in turns, each on a server of its own. Milliseconds over all rounds; tokens a second as the median of
 rounds with the least and the most; MiB of keys and values at the highest; operations over those with nothing skipped.
