@@ -1,6 +1,7 @@
 // A plan as an SVG: for each variant the operations of a token in training and the memory of a device, beside those of
 // the dense model.
 import { formatBytes } from "../runtime/errors.js";
+import { withPrefix } from "../size/shown.js";
 import { escape } from "../train/report/html.js";
 import type { BudgetPlan, Operations, PlannedVariant } from "./plan.js";
 
@@ -40,13 +41,6 @@ ${parts.join("\n")}
 `;
 }
 
-/** `6.37 M` */
-function counted(value: number): string {
-  const prefixes = ["", " k", " M", " G", " T", " P", " E"];
-  const step = Math.max(0, Math.min(prefixes.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3)));
-  return `${(value / 1000 ** step).toPrecision(3)}${prefixes[step]!}`;
-}
-
 const nameOf = ({ set }: PlannedVariant, model: string): string =>
   Object.entries(set)
     .map(([name, value]) => `${name}=${value}`)
@@ -56,7 +50,7 @@ function panelsOf({ model, variants }: BudgetPlan): readonly Panel[] {
   const operations: Panel = {
     title: "operations of training, a token",
     rows: variants.map((v) => ({ name: nameOf(v, model), value: v.training })),
-    format: counted,
+    format: (value) => withPrefix(value, 3),
   };
   const layouts = variants[0]?.memory ?? [];
   const memory = layouts.map(({ sharding, precision, recompute, devices }, i): Panel => {

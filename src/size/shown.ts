@@ -42,3 +42,10 @@ function elideMiddle(text: string, longest: number): string {
   const last = text.slice(text.length - tail).replace(/^[\udc00-\udfff]/, "");
   return `${first} … ${last}`;
 }
+
+/** `1.28 T`: with the prefix that leaves one to three digits before the point, so many in all. */
+export function withPrefix(value: number, digits = 4): string {
+  const prefixes = ["", " k", " M", " G", " T", " P", " E"];
+  const step = Math.max(0, Math.min(prefixes.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  return `${step === 0 ? Math.round(value) : (value / 1000 ** step).toPrecision(digits)}${prefixes[step]!}`;
+}

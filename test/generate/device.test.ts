@@ -19,6 +19,7 @@ import { evaluate } from "../../src/reference/evaluate.js";
 import { type Device, matchWeights, readSafetensors, readWeight } from "../../src/runtime/index.js";
 import { sparingDevice } from "../device.js";
 import { random } from "../random.js";
+import { randomWeights, type Weights } from "../engine/engines.js";
 import { MODELS } from "./models.js";
 
 let device: Device;
@@ -26,24 +27,6 @@ beforeAll(async () => {
   device = await sparingDevice();
 });
 afterAll(() => device.destroy());
-
-type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-
-/** Normal; vectors around 1. */
-function randomWeights(program: Program, seed: number): Weights {
-  const rng = random(seed);
-  return new Map(
-    program.weights.map(({ path, shape }) => {
-      const scale = 1.5 / Math.sqrt(shape.at(-1) ?? 1);
-      const value = path.endsWith("guess.down.bias")
-        ? () => 0
-        : shape.length < 2
-          ? () => 1 + 0.2 * rng.normal()
-          : () => rng.normal() * scale;
-      return [path, { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) }];
-    }),
-  );
-}
 
 interface Made {
   readonly generator: Generator;

@@ -75,7 +75,7 @@ function costs(variants: readonly PlannedVariant[]): string {
     const { parameters, inner, forward, training, generation } = variant;
     return [
       nameOf(variant),
-      ...[parameters, inner, forward.executed].map(withPrefix),
+      ...[parameters, inner, forward.executed].map((count) => withPrefix(count)),
       ratio(forward),
       withPrefix(training.executed),
       ratio(training),

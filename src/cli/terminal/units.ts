@@ -1,11 +1,7 @@
 // Numbers with units, as a person reads them.
+import { withPrefix } from "../../size/shown.js";
 
-/** `1.28 T`: with the prefix that leaves one to three digits before the point, four in all. */
-export function withPrefix(value: number): string {
-  const prefixes = ["", " k", " M", " G", " T", " P", " E"];
-  const step = Math.max(0, Math.min(prefixes.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3)));
-  return `${step === 0 ? Math.round(value) : (value / 1000 ** step).toPrecision(4)}${prefixes[step]!}`;
-}
+export { withPrefix };
 
 /** `805.3 MFLOP`, `512 FLOP` */
 export function operations(flops: number): string {
