@@ -36,7 +36,7 @@ const PROMPT = 32;
 const COUNT = 64;
 /** Where peers are asked too, of whom some take a second for a token. */
 const FEW = 24;
-/** Tokens by which predictors are set, and the share of them that shall be computed. */
+/** Random tokens by which predictors are set, and the share of tokens that shall be computed. */
 const SEEN = 64;
 const SHARE = 1 / 8;
 
@@ -182,36 +182,42 @@ const biased = (weights: Weights, bias: (layer: string) => number): Weights =>
     path.endsWith(BIAS) ? [path, { ...sent, data: Float32Array.of(bias(path.slice(0, -BIAS.length))) }] : [path, sent],
   );
 
-/**
- * Predictors that select about one token in eight: their biases are set from their outputs for random tokens below
- * `vocabulary`, none of which is computed.
- */
-export function predicting(graph: Graph, weights: Weights, vocabulary = 256): Weights {
-  const none = biased(weights, () => -100);
-  const shape = [axisSize("B"), axisSize("T")];
-  const outputs = nodesOf(graph).flatMap((node) => {
-    if (!isOp(node, "above")) return [];
-    return [
-      {
-        name: node.origin!.path,
-        role: "observe" as const,
-        node: node.inputs[0],
-        shape,
-        packing: { axis: "T", batchDim: 0, tokenDim: 1 },
-      },
-    ];
-  });
-  const rng = random(3);
-  const tokens = { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(vocabulary)) };
-  const said = evaluate(
-    { ...graph, outputs },
-    { inputs: new Map([["tokens", tokens]]), weights: new Map(none) },
-  ).outputs;
-  return biased(weights, (layer) => {
-    const values = [...said.get(layer)!.data].sort((a, b) => b - a);
-    return -100 - (values[Math.round(SHARE * SEEN) - 1]! + values[Math.round(SHARE * SEEN)]!) / 2;
-  });
+/** Tokens of sequences, [B, T]. */
+export interface Tokens {
+  readonly shape: readonly [number, number];
+  readonly data: Uint32Array;
 }
+
+/** Random tokens for `predicting`. */
+const seen = (): Tokens => {
+  const rng = random(3);
+  return { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(256)) };
+};
+
+/**
+ * Predictors that select one of eight of these tokens: layer by layer, a bias is set from the predictor's outputs where
+ * the layers before it compute what they select.
+ */
+export function predicting(graph: Graph, weights: Weights, tokens = seen()): Weights {
+  const shape = [axisSize("B"), axisSize("T")];
+  const taken = Math.round(SHARE * tokens.data.length);
+  const biases = new Map<string, number>();
+  const set = (): Weights => biased(weights, (layer) => biases.get(layer) ?? -100);
+  const layers = nodesOf(graph).filter((node) => isOp(node, "above"));
+  for (const { origin, inputs } of layers.toSorted((a, b) => layerOf(a.origin!.path) - layerOf(b.origin!.path))) {
+    const packing = { axis: "T", batchDim: 0, tokenDim: 1 };
+    const output = { name: "scores", role: "observe" as const, node: inputs[0], shape, packing };
+    const said = evaluate(
+      { ...graph, outputs: [output] },
+      { inputs: new Map([["tokens", tokens]]), weights: new Map(set()) },
+    ).outputs;
+    const values = [...said.get("scores")!.data].sort((a, b) => b - a);
+    biases.set(origin!.path, -100 - (values[taken - 1]! + values[taken]!) / 2);
+  }
+  return set();
+}
+
+const layerOf = (path: string): number => Number(/^layers\.(\d+)$/.exec(path)![1]);
 
 /**
  * Bytes of weights that a token reads on average, each once; tables are read whole, for they are those of logits too.

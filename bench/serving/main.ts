@@ -12,13 +12,13 @@ import { replaceFile } from "../replace-file.js";
 import { spreadOf } from "../statistics.js";
 import { table } from "../tables.js";
 import type { Seen } from "./client.js";
-import { served, type Kind } from "./models.js";
+import { PROMPT, served, TOKENS, type Kind } from "./models.js";
 import { loaded, serve, type Serving } from "./servers.js";
 
 const KINDS: readonly Kind[] = ["dense", "routed"];
 const STREAMS = [1, 4, 16, 64] as const;
 const ROUNDS = 3;
-const [PROMPT, TOKENS, PREFIX] = [32, 128, 416];
+const PREFIX = 416;
 
 const quantile = (values: readonly number[], share: number): number => {
   const sorted = values.toSorted((a, b) => a - b);
@@ -44,7 +44,7 @@ const seen = new Map<string, Seen[]>();
 const prefixes: { readonly unseen: number; readonly known: number }[] = [];
 try {
   for (const kind of KINDS)
-    servers.set(kind, await serve([...served(kind, folder), "--max-batch", "64", "--cache-memory", "512MiB"]));
+    servers.set(kind, await serve([...(await served(kind, folder)), "--max-batch", "64", "--cache-memory", "512MiB"]));
   for (let round = 0; round <= ROUNDS; round++)
     for (const streams of STREAMS)
       for (const kind of KINDS) {
@@ -131,7 +131,7 @@ device.destroy();
 const text = `# \`modc serve\` under load
 
 \`node bench/start.mjs serving\` on ${name}: \`bench/models/decoder.mod\`, four layers of 512, dense and with every
-second layer routed; the predictors take one random token in eight, and more of the texts here, as *operations* tell.
+second layer routed; the predictors were set to take one in eight tokens of the model's own texts.
 The load comes from another process on the same machine: each stream asks
 with ${PROMPT} tokens, for ${TOKENS}, two times (at 64 streams once). ${ROUNDS} rounds behind a first that compiles,
 both models in turns, each on a server of its own. Milliseconds over all rounds; tokens a second as the median of

@@ -1,11 +1,14 @@
 // The decoder that is served, dense and routed: four layers of 512, with seeded weights.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { compileGeneration } from "../../src/compile-generation.js";
 import { compile } from "../../src/compile.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
-import { writeSafetensors } from "../../src/runtime/index.js";
+import { createGenerator } from "../../src/generate/index.js";
+import { openDevice, writeSafetensors } from "../../src/runtime/index.js";
+import { random } from "../random.js";
 import { at, textOf } from "../cases.js";
-import { drawn, predicting } from "../generating/cases.js";
+import { drawn, predicting, type Tokens } from "../generating/cases.js";
 
 export type Kind = "dense" | "routed";
 
@@ -15,11 +18,19 @@ export const PARAMETERS = { dim: 512, heads: 8, depth: 4, context: 1024 } as con
 /** Text is ASCII, so that each token is a character, which the wire sends at once. */
 const ASCII = 128;
 
+/** Texts by which the routed model's predictors are set, and tokens of their prompts and of what follows. */
+const TEXTS = 4;
+export const PROMPT = 32;
+export const TOKENS = 128;
+
+type Weights = ReturnType<typeof drawn>;
+
 /** Writes the weights of a kind to a folder; returns what `modc serve` is called with. */
-export function served(kind: Kind, folder: string): readonly string[] {
+export async function served(kind: Kind, folder: string): Promise<readonly string[]> {
   const set = { ...PARAMETERS, routed: kind === "routed" };
   const texts = Object.fromEntries(Object.entries(set).map(([name, value]) => [name, String(value)]));
-  const { graph, program, diagnostics, sources } = compile(textOf("bench/models/decoder.mod"), {
+  const source = textOf("bench/models/decoder.mod");
+  const { graph, program, diagnostics, sources } = compile(source, {
     file: "decoder.mod",
     phase: "generate",
     set: texts,
@@ -32,8 +43,16 @@ export function served(kind: Kind, folder: string): readonly string[] {
       for (let token = 0; token < shape[0]!; token++) values[token * shape[1]!] = token < ASCII ? 4 : -4;
     return [path, { shape, data: values }] as const;
   });
-  const weights = kind === "routed" ? predicting(graph, ascii, ASCII) : ascii;
   const file = join(folder, `${kind}.safetensors`);
+  write(file, kind === "routed" ? predicting(graph, ascii) : ascii);
+  // The model's own texts are not like random ones, and change with what it computes.
+  const rounds = kind === "routed" ? 2 : 0;
+  for (let round = 0; round < rounds; round++) write(file, predicting(graph, ascii, await said(source, texts, file)));
+  const parameters = Object.entries(texts).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
+  return [at("bench/models/decoder.mod").pathname, "--weights", file, ...parameters];
+}
+
+function write(file: string, weights: Weights): void {
   const tensors = weights.map(([key, { shape, data }]) => ({
     key,
     dtype: "F32",
@@ -41,6 +60,24 @@ export function served(kind: Kind, folder: string): readonly string[] {
     data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   }));
   writeFileSync(file, writeSafetensors(tensors));
-  const parameters = Object.entries(texts).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
-  return [at("bench/models/decoder.mod").pathname, "--weights", file, ...parameters];
+}
+
+/** Tokens of random prompts and of texts after them. */
+async function said(source: string, set: Readonly<Record<string, string>>, weights: string): Promise<Tokens> {
+  const device = await openDevice();
+  try {
+    const { generation } = compileGeneration(source, { file: "decoder.mod", set, target: device.target });
+    const generator = await createGenerator(generation!, device, weights);
+    const rng = random(4);
+    const tokens: number[] = [];
+    for (let text = 0; text < TEXTS; text++) {
+      const prompt = Uint32Array.from({ length: PROMPT }, () => rng.below(ASCII));
+      tokens.push(...prompt);
+      const options = { maxTokens: TOKENS, sampling: { temperature: 1, seed: text } };
+      for await (const { token } of generator.generate([prompt], options)) tokens.push(token);
+    }
+    return { shape: [TEXTS, PROMPT + TOKENS], data: Uint32Array.from(tokens) };
+  } finally {
+    device.destroy();
+  }
 }

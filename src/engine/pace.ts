@@ -11,6 +11,8 @@ const LEAST_CHUNK = 16;
 /** Tokens by which a chunk becomes longer or shorter. */
 const MORE = 16;
 const FIRST_CHUNK = 64;
+/** After so many chunks, a length that took too long is tried again. */
+const FORGOTTEN = 64;
 /** Weight of a new measurement. */
 const NEW = 0.2;
 
@@ -23,6 +25,9 @@ export class Pace {
   #request: number | null = null;
   /** Tokens of a chunk between steps, which grows and shrinks until it takes as long as it may. */
   #between: number;
+  /** The length of a chunk that took too long, and the chunks since. */
+  #tooLong = Infinity;
+  #since = 0;
   #answered = 0;
   #compiling = 0;
 
@@ -55,9 +60,13 @@ export class Pace {
     if (kind === "step") this.#step = mixed(this.#step, milliseconds);
     else if (this.#step !== null) {
       const most = STEPS_A_CHUNK * this.#step;
+      if (++this.#since > FORGOTTEN) this.#tooLong = Infinity;
       // A shorter one says nothing of a chunk that takes too little.
-      if (milliseconds > most && tokens <= this.#between) this.#between = Math.max(LEAST_CHUNK, this.#between - MORE);
-      else if (milliseconds < most && tokens >= this.#between)
+      if (milliseconds > most && tokens <= this.#between) {
+        this.#tooLong = this.#between;
+        this.#since = 0;
+        this.#between = Math.max(LEAST_CHUNK, this.#between - MORE);
+      } else if (milliseconds < most && tokens >= this.#between && this.#between + MORE < this.#tooLong)
         this.#between = Math.min(this.#chunk, this.#between + MORE);
     }
   }
