@@ -238,6 +238,20 @@ const SECTIONS = {
       share: 0.25,
     },
     {
+      file: "test/serve/lost.test.ts",
+      once: true,
+      what: "a device lost ten times under streams: each goes on to the same text",
+      short: 10,
+      unit: "losses",
+    },
+    {
+      file: "test/serve/killed.test.ts",
+      once: true,
+      what: "servers behind nginx killed under load and started again: what begins afterwards is answered",
+      short: 10,
+      unit: "kills",
+    },
+    {
       file: "test/serve/long.test.ts",
       what: "sixteen streams for long: all answered, and no more memory once it is warm",
       short: 1,

@@ -17,7 +17,7 @@ import type { Sequence } from "./sequence.js";
 import { penaltyWrite } from "./slots.js";
 import { editStates } from "./state-edits.js";
 import { taken } from "./taken.js";
-import { stateOf, useOf } from "./use.js";
+import { stateOf, type Losses, useOf } from "./use.js";
 import type { Engine, EngineModel, EngineObserver, EngineRequest, EngineState, EngineStream } from "./types.js";
 
 /**
@@ -65,9 +65,7 @@ class BatchEngine implements Engine {
   /** Whether a text gave up its memory for others: none begins until one of them has ended. */
   #short = false;
   readonly #pace: Pace;
-  #lost = 0;
-  /** Devices lost without a token between. */
-  #lostInVain = 0;
+  readonly #losses: Losses = { all: 0, inVain: 0, replaced: true };
   #closing: "drain" | "close" | null = null;
   #wake: (() => void) | null = null;
   readonly #loop: Promise<void>;
@@ -105,7 +103,7 @@ class BatchEngine implements Engine {
   }
 
   get state(): EngineState {
-    return stateOf(this.#paged, this.#memory, this.#active, this.#waiting.length, this.#lost);
+    return stateOf(this.#paged, this.#memory, this.#active, this.#waiting.length, this.#losses);
   }
 
   async drain(): Promise<void> {
@@ -240,7 +238,7 @@ class BatchEngine implements Engine {
     const receiver = { model: this.model, observer: this.#observer, context: this.#context };
     const runner = { ...this.#runner, draft: programs, model: this.model };
     const { changed, guessed, right } = await draft(runner, going, count, (s, token) => tellToken(s, token, receiver));
-    this.#lostInVain = 0;
+    this.#losses.inVain = 0;
     this.#observer.drafted?.(guessed, right);
     for (const sequence of changed) this.#memory.keep(sequence);
   }
@@ -352,7 +350,7 @@ class BatchEngine implements Engine {
   async #receive(run: Run): Promise<void> {
     const results = await run.results;
     this.#flight.splice(this.#flight.indexOf(run), 1);
-    this.#lostInVain = 0;
+    this.#losses.inVain = 0;
     const milliseconds = performance.now() - run.began;
     const tokens = run.lengths.reduce((a, b) => a + b, 0);
     const { prompt, step } = this.#place;
@@ -368,13 +366,14 @@ class BatchEngine implements Engine {
 
   /** Goes on with another device: every text is read again. */
   async #recover(lost: DeviceLostError): Promise<void> {
-    this.#lost++;
+    this.#losses.all++;
+    this.#losses.replaced = false;
     this.#observer.deviceLost?.();
     await Promise.allSettled(this.#flight.map((r) => r.results));
     this.#flight.length = 0;
     while (this.#active.length > 0) this.#preempt(this.#active.at(-1)!);
     const recover = this.#options.recover === undefined ? openAnother : this.#options.recover;
-    if (!recover || ++this.#lostInVain > 2) return this.#failAll(lost);
+    if (!recover || ++this.#losses.inVain > 2) return this.#failAll(lost);
     try {
       const { device, generation } = await recover(lost);
       disposeEnginePlace(this.#place);
@@ -383,6 +382,7 @@ class BatchEngine implements Engine {
       if (generation) this.#paged = checkEngine(generation, this.#options)[0];
       this.#memory = new CacheMemory(this.#paged, this.#limits.cacheMemory);
       this.#place = await placeFor(this.#paged, device, this.#weights, this.#limits, this.#memory, this.#options);
+      this.#losses.replaced = true;
     } catch (error) {
       this.#failAll(noOtherDevice(lost, error));
     }

@@ -157,7 +157,10 @@ export interface EngineState {
     readonly limit: number;
     readonly streams: { readonly own: number; readonly dense: number };
   };
+  /** Devices that were lost. */
   readonly lost: number;
+  /** Whether there is a device: not while a lost one is replaced, nor where none could be had. */
+  readonly ready: boolean;
 }
 
 export interface Engine {

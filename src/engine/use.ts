@@ -35,13 +35,20 @@ export function useOf(paged: Paged, sequence: Sequence): RequestUse {
   };
 }
 
+/** Devices that were lost: in all, without a token between, and whether the last has been replaced. */
+export interface Losses {
+  all: number;
+  inVain: number;
+  replaced: boolean;
+}
+
 /** The state of an engine; `streams` is of the texts that are active. */
 export function stateOf(
   paged: Paged,
   memory: CacheMemory,
   active: readonly Sequence[],
   queued: number,
-  lost: number,
+  losses: Readonly<Losses>,
 ): EngineState {
   const { held, limit } = memory.bytes;
   const used = active.reduce((bytes, s) => bytes + memory.bytesOf(s), 0);
@@ -58,6 +65,7 @@ export function stateOf(
       limit,
       streams: { own: streams(used), dense: streams(dense) },
     },
-    lost,
+    lost: losses.all,
+    ready: losses.replaced,
   };
 }

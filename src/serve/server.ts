@@ -137,8 +137,10 @@ function routesOf(served: Served, state: ServerState): App {
         return reply(served, call, await readJson(call.request, served.limits));
       });
     }
-  const ready = (): Response =>
-    Response.json({ status: state.draining ? "draining" : "ok" }, { status: state.draining ? 503 : 200 });
+  const ready = (): Response => {
+    const status = state.draining ? "draining" : served.engine.state.ready ? "ok" : "no device";
+    return Response.json({ status }, { status: status === "ok" ? 200 : 503 });
+  };
   get("/livez", () => Response.json({ status: "ok" }));
   get("/readyz", ready);
   get("/health", ready);

@@ -140,7 +140,7 @@ class SilentEngine implements Engine {
 
   get state(): Engine["state"] {
     const cache = { used: 0, kept: 0, free: 0, limit: 0, streams: { own: 0, dense: 0 } };
-    return { active: 0, queued: 0, lost: 0, cache };
+    return { active: 0, queued: 0, lost: 0, ready: true, cache };
   }
 
   async drain(): Promise<void> {}

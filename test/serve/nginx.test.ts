@@ -1,21 +1,12 @@
 // Two servers behind nginx, by the configuration of docs/serving/: one ends in the middle of streams, and none breaks.
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { listen, type Listening } from "../../src/serve/listen-node.js";
 import { cases } from "../soak.js";
 import { scripted } from "./asked.js";
+import { beforeServers, later, type Nginx, nginxThere } from "./behind-nginx.js";
 
-const nginx = spawnSync("nginx", ["-v"]).status === 0;
-const note = nginx ? "" : " (skipped: no nginx)";
-const folder = mkdtempSync(join(tmpdir(), "modc-nginx-"));
+const note = nginxThere ? "" : " (skipped: no nginx)";
 const KEY = "a-key-of-tests";
-const later = (milliseconds: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, milliseconds));
-
 /** Says what it was asked, ten times, so that a stream of another text would show. */
 const server = () =>
   scripted("", {
@@ -25,60 +16,23 @@ const server = () =>
       before: () => later(8),
     },
   });
-let proxy: ChildProcess;
-let url: string;
+let nginx: Nginx;
 let servers: Listening[];
 
-async function freePort(): Promise<number> {
-  const socket = createServer().listen(0, "127.0.0.1");
-  await once(socket, "listening");
-  const address = socket.address();
-  socket.close();
-  await once(socket, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
-
 beforeAll(async () => {
-  if (!nginx) return;
+  if (!nginxThere) return;
   servers = await Promise.all([server(), server()].map((one) => listen(one.server, { port: 0 })));
-  const port = await freePort();
-  url = `http://127.0.0.1:${port}`;
-  const own = readFileSync(join(import.meta.dirname, "../../docs/serving/nginx.conf"), "utf8")
-    .replace("127.0.0.1:8081", `127.0.0.1:${servers[0]!.port}`)
-    .replace("127.0.0.1:8082", `127.0.0.1:${servers[1]!.port}`)
-    .replace("listen 8080;", `listen 127.0.0.1:${port};`);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (of) => `${of}_temp_path ${folder}/${of};`,
-  );
-  writeFileSync(
-    join(folder, "nginx.conf"),
-    `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}\n` +
-      `http { access_log off; ${temporary.join(" ")}\n${own}}`,
-  );
-  proxy = spawn("nginx", ["-p", folder, "-c", join(folder, "nginx.conf")], { stdio: "ignore" });
-  for (let i = 0; i < 100; i++) {
-    if (
-      await fetch(`${url}/livez`).then(
-        ({ ok }) => ok,
-        () => false,
-      )
-    )
-      return;
-    await later(20);
-  }
-  throw new Error(`nginx does not answer: ${readFileSync(join(folder, "error.log"), "utf8")}`);
+  nginx = await beforeServers([servers[0]!.port, servers[1]!.port]);
 });
 afterAll(async () => {
-  if (nginx) {
-    proxy.kill();
-    await Promise.all(servers.map((one) => one.close()));
-  }
-  rmSync(folder, { recursive: true, force: true });
+  if (!nginxThere) return;
+  nginx.close();
+  await Promise.all(servers.map((one) => one.close()));
 });
 
 /** The text of a stream, which must be whole. */
 async function streamed(prompt: string): Promise<string> {
-  const response = await fetch(`${url}/v1/completions`, {
+  const response = await fetch(`${nginx.url}/v1/completions`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${KEY}` },
     body: JSON.stringify({ prompt, max_tokens: 40, stream: true }),
@@ -88,9 +42,9 @@ async function streamed(prompt: string): Promise<string> {
   return [...text.matchAll(/"text":"([^"]*)"/g)].map((m) => m[1]!).join("");
 }
 
-describe.skipIf(!nginx)(`behind nginx${note}`, () => {
+describe.skipIf(!nginxThere)(`behind nginx${note}`, () => {
   it("streams tokens as they come", async () => {
-    const response = await fetch(`${url}/v1/completions`, {
+    const response = await fetch(`${nginx.url}/v1/completions`, {
       method: "POST",
       headers: { "content-type": "application/json", authorization: `Bearer ${KEY}` },
       body: JSON.stringify({ prompt: "ab", max_tokens: 40, stream: true }),
@@ -98,7 +52,7 @@ describe.skipIf(!nginx)(`behind nginx${note}`, () => {
     let pieces = 0;
     for await (const _ of response.body!) pieces++;
     expect(pieces).toBeGreaterThan(20);
-    expect((await fetch(`${url}/metrics`)).status).toBe(404);
+    expect((await fetch(`${nginx.url}/metrics`)).status).toBe(404);
   });
 
   it("a request that comes when one of two servers is gone is answered by the other", async () => {

@@ -64,7 +64,13 @@ export class ScriptedEngine implements Engine {
 
   get state(): Engine["state"] {
     const streams = { own: 6, dense: 4 };
-    return { active: this.active, queued: 0, lost: 0, cache: { used: 10, kept: 20, free: 70, limit: 100, streams } };
+    return {
+      active: this.active,
+      queued: 0,
+      lost: 0,
+      ready: true,
+      cache: { used: 10, kept: 20, free: 70, limit: 100, streams },
+    };
   }
 
   async drain(): Promise<void> {

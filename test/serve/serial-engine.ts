@@ -67,6 +67,7 @@ export class SerialEngine implements Engine {
       active,
       queued: this.#under - active,
       lost: 0,
+      ready: true,
       cache: { used: 0, kept: 0, free: 0, limit: 0, streams },
     };
   }
