@@ -11,11 +11,13 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = join(resolve(process.argv[2]), "lib");
 
 const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-const entryPoints = Object.values(exports).flatMap(({ types, default: file }) =>
-  file === undefined
-    ? []
-    : [{ in: types.replace(/^\.\/dist\//, "").replace(/\.d\.ts$/, ".ts"), out: basename(file, ".js") }],
-);
+const entryPoints = Object.values(exports)
+  .flatMap((entry) => [entry, ...(entry.browser ? [entry.browser] : [])])
+  .flatMap(({ types, default: file }) =>
+    file === undefined
+      ? []
+      : [{ in: types.replace(/^\.\/dist\//, "").replace(/\.d\.ts$/, ".ts"), out: basename(file, ".js") }],
+  );
 // What only Node loads has names of its own: package.json leaves it out in a page (`browser`).
 const node = ["device-node", "weights-node"].map((name) => ({ in: `src/runtime/${name}.ts`, out: name }));
 

@@ -5,12 +5,14 @@ export type {
   EngineEvent,
   EngineModel,
   EngineObserver,
+  EngineOptions,
   EngineRequest,
   EngineStream,
   EngineToken,
   PromptRead,
   RequestUse,
 } from "../engine/index.js";
+export { createEngine } from "../engine/index.js";
 export { RequestError } from "./errors.js";
 export { Metrics } from "./metrics.js";
 export {

@@ -1,7 +1,4 @@
-// The public API of tokenizers, in Node: encoding, decoding, streaming, and chat prompts.
+// The public API of tokenizers in Node: what a page has, and tokenizers from files.
 /// <reference path="../ambient.ts" preserve="true" />
-export { chatTemplate, type ChatOptions, type ChatTemplate, type Message } from "./chat.js";
-export { TokenizerError, type TokenizerErrorCode } from "./errors.js";
-export { piecesOf, TextStream } from "./text-stream.js";
-export { bytesTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer.js";
+export * from "./page.js";
 export { openTokenizer, type OpenedTokenizer, type TokenizerInfo } from "./tokenizer-node.js";

@@ -27,6 +27,12 @@ const NOT_RUN: readonly {
   })),
   {
     page: "docs/serving.md",
+    language: "js",
+    begins: /^import \{ compileGeneration /,
+    why: "of a service worker: test/browser/service-worker.test.ts runs it in Chromium",
+  },
+  {
+    page: "docs/serving.md",
     language: "json",
     begins: /"modc": \{\n/,
     why: "a part of a reply; test/serve/completions.test.ts asks for the same",

@@ -52,10 +52,10 @@ describe.skipIf(!soaking || !nginxThere)("servers behind nginx that are killed",
     const prompts = Array.from({ length: STREAMS }, (_, i) => `Chapter ${i}. The `);
     const wanted = await Promise.all(prompts.map(streamed));
     expect(wanted).not.toContain(null);
-    let over = false;
+    const over = new AbortController();
     let [whole, cut] = [0, 0];
     const streams = prompts.map(async (prompt, i) => {
-      while (!over) {
+      while (!over.signal.aborted) {
         const text = await streamed(prompt, i);
         if (text === null) cut++;
         else {
@@ -72,7 +72,7 @@ describe.skipIf(!soaking || !nginxThere)("servers behind nginx that are killed",
       await later(rng.below(500));
       await start(kill % 2);
     }
-    over = true;
+    over.abort();
     await Promise.all(streams);
     const told = `${whole} whole, ${cut} cut off by ${KILLS} kills`;
     // At most all that a killed server had.
