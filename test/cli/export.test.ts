@@ -1,5 +1,5 @@
 // `modc export` as a user calls it: what it writes, and what it refuses.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { modc, temporaryFolder } from "./spawn.js";
@@ -44,5 +44,55 @@ describe("modc export --to torch", () => {
     const faulty = await modc(["export", folder.file("faulty.mod", source), "--to", "torch", "-o", output]);
     expect(faulty.status).toBe(1);
     expect(faulty.stderr).toContain("nothing");
+  });
+});
+
+describe("modc export --to onnx", () => {
+  const weights = join(folder.path, "onnx.safetensors");
+  const file = join(folder.path, "small.onnx");
+  const exported = (...words: readonly string[]): ReturnType<typeof modc> =>
+    modc(["export", model, "--to", "onnx", "-o", file, ...words]);
+
+  it("writes one file, or two, and lists what it takes and gives", async () => {
+    expect((await modc(["init", model, "-o", weights])).status).toBe(0);
+    const plain = await exported("--weights", weights);
+    expect([plain.status, plain.stderr]).toEqual([0, ""]);
+    expect(plain.stdout).toMatch(/small\.onnx: Small in ONNX, 2 nodes, \d+ B; takes x, gives output\n$/);
+    expect(readFileSync(file).includes(readFileSync(weights).subarray(-256))).toBe(true); // 8 × 8 floats
+    const two = await exported("--weights", weights, "--external-data", "--weights-as", "f16", "--json");
+    expect(JSON.parse(two.stdout)).toMatchObject({
+      model: "Small",
+      to: "onnx",
+      files: [file, `${file}.data`],
+      inputs: [{ name: "x", type: "f32", shape: ["B", "T", 8] }],
+      outputs: [{ name: "output", type: "f32", shape: ["B", "T", 8] }],
+      caches: [],
+    });
+    expect(statSync(`${file}.data`).size).toBe(128);
+  });
+
+  it("refuses what does not go together, and leaves nothing behind", async () => {
+    const before = readdirSync(folder.path);
+    const other = join(folder.path, "other.onnx");
+    const refusals = [
+      [["--to", "onnx"], 1, "a file of ONNX holds the model's weights, and there are none"],
+      [["--to", "onnx", "--weights", file], 1, "small.onnx is no safetensors file"],
+      [["--to", "onnx", "--weights", join(folder.path, "none")], 1, "there is no such file"],
+      [["--to", "torch", "--caches"], 2, "--caches is for --to onnx"],
+      [["--to", "torch", "--weights-as", "f16"], 2, "--weights-as is for --to onnx"],
+      [["--to", "onnx", "--weights", weights, "--caches", "--phase", "infer"], 2, "do not go together"],
+      [["--to", "onnx", "--weights", weights, "--enter", "objective"], 1, "objective"],
+      [["--to", "jax"], 2, "Allowed choices are torch, onnx"],
+    ] as const;
+    for (const [words, status, said] of refusals) {
+      const refused = await modc(["export", model, ...words, "-o", other]);
+      expect(refused.stderr).toContain(said);
+      expect(refused.status, said).toBe(status);
+    }
+    const nowhere = await exported("--weights", weights, "-o", join(folder.path, "no", "x.onnx"));
+    expect([nowhere.status, nowhere.stderr]).toEqual([1, expect.stringContaining("there is no folder")]);
+    const over = await exported("--weights", weights, "-o", weights);
+    expect([over.status, over.stderr]).toEqual([2, expect.stringContaining("which the command reads")]);
+    expect(readdirSync(folder.path)).toEqual(before);
   });
 });

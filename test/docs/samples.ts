@@ -57,6 +57,12 @@ const NOT_RUN: readonly {
     begins: /^wish   = top/,
     why: "statements of a function; test/semantics/experts runs them",
   },
+  ...["py", "js"].map((language) => ({
+    page: "docs/export-onnx.md",
+    language,
+    begins: /^import /,
+    why: "test/export/onnx-docs.test.ts runs it, where there is a runtime",
+  })),
   {
     page: "kernels/README.md",
     language: "wgsl",

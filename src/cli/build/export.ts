@@ -1,4 +1,4 @@
-// `modc export`: a model, and its weights, as a folder for another engine: PyTorch.
+// `modc export`: a model, and its weights, for another engine: a folder of PyTorch, or a file of ONNX.
 import { join } from "node:path";
 import type { Model } from "../../check/model.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
@@ -11,7 +11,7 @@ import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { SourceError } from "../../session/errors.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
-import { EXIT, type ExitCode } from "../terminal/exit.js";
+import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
 import { makeFolder, writeText } from "../source/files.js";
 import { folderOf, modelText } from "../source/model-file.js";
 import { out, outJson } from "../terminal/terminal.js";
@@ -22,6 +22,8 @@ import type { weightCommands } from "../tree/weights.js";
 type ExportFlags = Flags<typeof weightCommands.export>;
 
 export async function exportModel(file: string, flags: ExportFlags): Promise<ExitCode> {
+  if (flags.to === "onnx") return (await import("./export-onnx.js")).exportOnnx(file, flags);
+  expectOfTorch(flags);
   const { models, sources } = await versionsOf(file, flags);
   const files = torchFolder(models, sources);
   makeFolder(flags.output);
@@ -33,6 +35,15 @@ export async function exportModel(file: string, flags: ExportFlags): Promise<Exi
   if (flags.json) outJson({ output: flags.output, model: model.name, to: flags.to, files: names, weights });
   else out(`${flags.output}: ${model.name} in PyTorch, ${plural(names.length, "file")}: ${names.join(", ")}`);
   return EXIT.fine;
+}
+
+/** A folder of PyTorch holds all that a source is; what a call asks for is said when it is called. */
+function expectOfTorch({ phase, enter, caches, observe, lengths, weightsAs, externalData }: ExportFlags): void {
+  const given = Object.entries({ phase, enter, caches, observe, lengths, weightsAs, externalData });
+  const other = given.find(([, value]) => value !== undefined)?.[0];
+  if (other === undefined) return;
+  const name = other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UserError(`--${name} is for --to onnx`, "leave it out", EXIT.usage);
 }
 
 /** The model for inference, and for what else its source is. Throws SourceError where it has errors. */

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { errnoOf, reasonOf } from "../../base/errno.js";
 import type { Read } from "../../check/names/files.js";
 import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
-import { placeOf, whyUnwritten, writeWhole } from "../../runtime/place-node.js";
+import { placeOf, whyUnwritten, writePieces, writeWhole } from "../../runtime/place-node.js";
 import { readAny, readRegular } from "../../runtime/regular-node.js";
 import { escapedName } from "../../size/shown.js";
 import { importsBeside } from "../../session/imports-node.js";
@@ -22,10 +22,16 @@ function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    const reason = what === "write" ? whyUnwritten(cause, path) : refusalOf(cause);
-    if (reason === null) throw cause;
-    throw new UserError(`cannot ${what} ${escapedName(path)}: ${reason}`, null, EXIT.user, `cannot-${what}`);
+    throw unreached(what, path, cause) ?? cause;
   }
+}
+
+/** An error of the file system as a UserError; null for any other. */
+function unreached(what: "read" | "write", path: string, cause: unknown): UserError | null {
+  const reason = what === "write" ? whyUnwritten(cause, path) : refusalOf(cause);
+  return reason === null
+    ? null
+    : new UserError(`cannot ${what} ${escapedName(path)}: ${reason}`, null, EXIT.user, `cannot-${what}`);
 }
 
 /** Larger than any text a person wrote or a compiler generated. */
@@ -96,6 +102,18 @@ export const pathIn = (text: string): string | null =>
 /** What was there stays until the new text is whole; see `placeOf` for where it goes. */
 export const writeText = (path: string, text: string | Uint8Array): void =>
   reaching("write", path, () => writeWhole(path, text));
+
+/** The same in pieces, each of which `body` writes. */
+export async function writeParts(
+  path: string,
+  body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  try {
+    await writePieces(path, body);
+  } catch (cause) {
+    throw unreached("write", path, cause) ?? cause;
+  }
+}
 
 /** Throws where `path` cannot be written, so that the error comes before long work. Changes nothing. */
 export const ensureWritable = (path: string): void => reaching("write", path, () => void placeOf(path));

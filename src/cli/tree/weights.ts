@@ -2,11 +2,17 @@
 import { bytesOf } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
+import type { AnyOption } from "./flags.js";
 
 /** Types of weights that are stored in blocks. */
 const IN_BLOCKS = ["q8", "q4"] as const;
 /** Types of weights in files. */
 const IN_FILES = ["f32", "f16", "bf16", ...IN_BLOCKS] as const;
+
+const ofOnnx = <O extends AnyOption>(option: O): O => {
+  option.helpGroup("Of --to onnx:");
+  return option;
+};
 
 export const weightCommands = {
   init: declare({
@@ -117,14 +123,43 @@ export const weightCommands = {
   export: declare({
     takes: "<file>",
     opens: true,
-    does: "write a model and its weights for another engine: --to torch, a folder of PyTorch",
+    does: "write a model and its weights for another engine: a folder of PyTorch, or a file of ONNX",
     options: [
-      o.required("--to <engine>", "torch: a module with a class for each block").choices(["torch"]),
+      o
+        .required("--to <engine>", "torch: a module with a class for each block; onnx: a graph of standard operators")
+        .choices(["torch", "onnx"]),
       o.weights,
-      o.required("-o, --output <folder>", "the folder to write"),
+      o.binary("-o, --output <path>", "the folder to write, or of ONNX the file").makeOptionMandatory(true),
       o.set,
       o.model,
       o.json,
+      ofOnnx(
+        o
+          .option(
+            "--phase <phase>",
+            "how tokens are chosen: infer sees whole sequences, generate the past (default infer)",
+          )
+          .choices(["infer", "generate"]),
+      ),
+      ofOnnx(o.option("--caches", "a graph that goes on from earlier tokens: it takes past.… and gives present.…")),
+      ofOnnx(
+        o
+          .option("--enter <function>", "the function entered: objective gives the losses (default forward)")
+          .choices(["forward", "objective"]),
+      ),
+      ofOnnx(o.option("--lengths", "an input `lengths` says how many tokens each sequence has (default: all)")),
+      ofOnnx(o.option("--observe", "what the source observes is among the results")),
+      ofOnnx(
+        o
+          .option("--weights-as <type>", "the type in which floats are stored (default: as the model has them)")
+          .choices(["f32", "f16", "bf16"]),
+      ),
+      ofOnnx(
+        o.option(
+          "--external-data",
+          "weights lie in <path>.data, beside the graph (default: where one file would exceed 2 GB)",
+        ),
+      ),
     ],
   }),
 };

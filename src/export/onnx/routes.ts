@@ -1,0 +1,137 @@
+// Choices of tokens in ONNX, and what is computed by them. Of equal scores the earlier token is chosen, NaN last.
+import type { Value } from "../../check/model.js";
+import { isChoice } from "../../check/types.js";
+import { invariant } from "../../base/invariant.js";
+import { along } from "./axes.js";
+import type { Name } from "./graph.js";
+import { refuse } from "./refuse.js";
+import { broadcast, scalar, type Scope } from "./scope.js";
+import { forward } from "./shapes.js";
+
+/** The axis that the value of a choice defines. */
+export function routeAxis(value: Value | undefined): string {
+  invariant(value && isChoice(value), "a route is the value of a choice");
+  return value.attrs.axis;
+}
+
+const parentOf = ({ axes }: Scope, axis: string): string => {
+  const { count } = axes.sequence(axis);
+  invariant("parent" in count, `axis ${axis} is no route`);
+  return count.parent;
+};
+
+/** The tokens of a mask bool[B, T]: as many rows as any sequence has, those that a sequence has not behind its own. */
+function byMask(cx: Scope, axis: string, mask: Name): Name {
+  const { at } = cx;
+  const numbers = at.cast(mask, "i64");
+  const counts = at.reduce("Sum", numbers, [1], false);
+  const length = at.reduce("Max", counts, [0], true);
+  const index = at.topIndices(numbers, length, 1);
+  cx.axes.define(axis, { length, counts, index, mask });
+  return index;
+}
+
+/** A mask of tokens that exist. */
+function among(cx: Scope, parent: string, mask: Name): Name {
+  const exists = cx.axes.exists(parent);
+  return exists === null ? mask : cx.at.and(mask, exists);
+}
+
+function top(cx: Scope, value: Value<"top">): Name {
+  const { at, axes, graph } = cx;
+  const { axis } = value.attrs;
+  const { count } = axes.sequence(axis);
+  invariant(count.kind === "top", `axis ${axis} is not made by top`);
+  const score = at.ranked(cx.get(value.inputs[0]!));
+  const k = axes.countOfTop(count);
+  const { length } = axes.rows(count.parent);
+  if (!axes.countsDiffer(count)) {
+    const index = at.ascending(at.topIndices(score, k, 1), k, 1);
+    axes.define(axis, { length: k, counts: null, index });
+    return index;
+  }
+  // Of tokens in the order of their scores, those that exist first, as many as each sequence has.
+  let order = at.topIndices(score, length, 1);
+  const exists = axes.exists(count.parent);
+  if (exists !== null) {
+    const sorted = graph.node("GatherElements", [at.cast(exists, "i64"), order], { axis: 1 });
+    order = graph.node("GatherElements", [order, at.topIndices(sorted, length, 1)], { axis: 1 });
+  }
+  const kept = at.less(at.unsqueeze(at.range(length), 0), at.unsqueeze(k, 1)); // [1 or B, T]
+  const shape = graph.node("Shape", [order]);
+  const chosen = graph.node("Expand", [at.cast(kept, "i64"), shape]);
+  const none = graph.node("Expand", [graph.int(0), shape]);
+  const mask = at.cast(graph.node("ScatterElements", [none, order, chosen], { axis: 1 }), "bool");
+  return byMask(cx, axis, mask);
+}
+
+function above(cx: Scope, value: Value<"above">): Name {
+  const { axis } = value.attrs;
+  const [score, bar] = value.inputs;
+  const over = cx.graph.node("Greater", [cx.get(score!), cx.get(bar!)]);
+  return byMask(cx, axis, among(cx, parentOf(cx, axis), over));
+}
+
+function those(cx: Scope, value: Value<"those">): Name {
+  const { axis } = value.attrs;
+  return byMask(cx, axis, among(cx, parentOf(cx, axis), cx.get(value.inputs[0]!)));
+}
+
+function take(cx: Scope, value: Value<"take">): Name {
+  const [x, route] = value.inputs;
+  const [rows, back] = forward(cx, cx.get(x!), x!.type.shape.length, value.attrs.dim);
+  return back(cx.at.rows(rows, cx.get(route!)));
+}
+
+function put(cx: Scope, value: Value<"put">): Name {
+  const { at } = cx;
+  const { dim } = value.attrs;
+  const [x, route, y] = value.inputs;
+  const axis = routeAxis(route);
+  const { shape } = x!.type;
+  const update = broadcast(cx, cx.get(y!), y!.type.shape, along(shape, dim, axis));
+  const exists = cx.axes.exists(axis);
+  const own =
+    exists === null ? update : at.where(at.beside(exists, dim, shape.length), update, scalar(cx, 0, x!.type.dtype));
+  const [rows, back] = forward(cx, cx.get(x!), shape.length, dim);
+  const [added] = forward(cx, own, shape.length, dim);
+  return back(at.addRows(rows, cx.get(route!), added));
+}
+
+function mask(cx: Scope, value: Value<"mask">): Name {
+  const { at, axes, graph } = cx;
+  const axis = routeAxis(value.inputs[0]);
+  const { mask: known, index } = axes.rows(axis);
+  if (known !== undefined) return known;
+  const none = graph.node("Expand", [graph.int(0), axes.dims(value.type.shape)]);
+  const ones = graph.node("Expand", [graph.int(1), graph.node("Shape", [index!])]);
+  return at.cast(graph.node("ScatterElements", [none, index!, ones], { axis: 1 }), "bool");
+}
+
+/** Where the chosen tokens are in their sequence of the parent. */
+export function routeIndex(cx: Scope, route: Value): Name {
+  const axis = routeAxis(route);
+  const index = cx.get(route);
+  if (cx.caches === null) return index;
+  const { start } = cx.axes.rows(parentOf(cx, axis));
+  if (start === undefined) refuse("the index of a route that was chosen on another, while generating,", route.path);
+  return cx.at.add(index, start);
+}
+
+/** i64[B]: how many tokens of each sequence were chosen. */
+export function routeCount(cx: Scope, route: Value): Name {
+  const { axes, graph } = cx;
+  const batch = cx.model.axes.find(({ role }) => role === "batch")!; // routes are those of sequences
+  return graph.node("Expand", [axes.counts(routeAxis(route)), axes.rows(batch.name).length]);
+}
+
+export const routeEmitters = {
+  top,
+  above,
+  those,
+  take,
+  put,
+  mask,
+  index: (cx: Scope, value: Value<"index">): Name => routeIndex(cx, value.inputs[0]!),
+  count: (cx: Scope, value: Value<"count">): Name => routeCount(cx, value.inputs[0]!),
+};

@@ -1,0 +1,59 @@
+// What the emitter of an operation is given: the graph, its operands, and the axes of where it is computed.
+import type { Model, Value } from "../../check/model.js";
+import type { DType } from "../../base/dtype.js";
+import { equalShapes } from "../../check/types.js";
+import type { Size } from "../../size/size.js";
+import type { AxisTable } from "./axes.js";
+import type { Element, GraphBuilder, Name } from "./graph.js";
+import type { Shorthand } from "./shorthand.js";
+import type { Fraction } from "./sizes.js";
+
+/** What the queries of one run attend to: their own keys, or those of a cache. */
+export interface Keys {
+  readonly keys: Name;
+  /** Null where only the attention that keys receive is wanted. */
+  readonly values: Name | null;
+  /** i64[B or 1, S]; -1 where there is no key. */
+  readonly positions: Name;
+  /** bool[B, S]; null where all exist. */
+  readonly exists: Name | null;
+  /** f32[B, S]; null where all weigh the same. */
+  readonly weights: Name | null;
+}
+
+/** Puts keys and values on an axis behind those of earlier runs. */
+export interface KeyCache {
+  appended(cx: Scope, value: Value<"attention"> | Value<"received">, axis: string): Keys;
+}
+
+export interface Scope {
+  readonly model: Model;
+  readonly graph: GraphBuilder;
+  readonly at: Shorthand;
+  readonly axes: AxisTable;
+  /** Null where the whole sequence is computed at once. */
+  readonly caches: KeyCache | null;
+  /** The tensor of a value, with the shape of its type. */
+  readonly get: (value: Value) => Name;
+  readonly weight: (path: string) => Name;
+  readonly input: (name: string) => Name;
+  readonly live: (name: string) => Fraction;
+}
+
+/** How a value is computed: whole numbers have 64 bits, floats 32, whatever the model says of them. */
+export const elementOf = (dtype: DType): Element & ("f32" | "i64" | "bool") =>
+  dtype === "bool" ? "bool" : dtype === "u32" || dtype === "i32" ? "i64" : "f32";
+
+/** A tensor of one shape as one of another, to which it broadcasts. */
+export const broadcast = ({ graph, axes }: Scope, x: Name, from: readonly Size[], to: readonly Size[]): Name =>
+  equalShapes(from, to) ? x : graph.node("Expand", [x, axes.dims(to)]);
+
+/** A number of a type, as a scalar. */
+export const scalar = ({ graph }: Scope, value: number, dtype: DType): Name => {
+  const element = elementOf(dtype);
+  return element === "i64"
+    ? graph.int(BigInt(Math.trunc(value)))
+    : element === "bool"
+      ? graph.constant("bool", [], [Number(value !== 0)])
+      : graph.float(value);
+};

@@ -1,0 +1,119 @@
+// Random programs in ONNX: what its runtime computes is what the reference says. Skipped, and saying so, where Python
+// has no onnx.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, describe, expect, it } from "vitest";
+import { ExportError } from "../../src/export/refused.js";
+import type { Graph } from "../../src/ir/graph.js";
+import type { Evaluation } from "../../src/reference/evaluate.js";
+import {
+  furthest,
+  randomInput,
+  randomLengths,
+  randomTokens,
+  randomWeights,
+  reference,
+  type Case,
+  type Weights,
+} from "../end-to-end/model.js";
+import { SCORE_ERROR } from "../end-to-end/agree.js";
+import { optimized } from "../optimized.js";
+import { askOnnx, hasOnnx, onnxNote } from "../onnxruntime.js";
+import { randomModel } from "../random-models.js";
+import { random } from "../random.js";
+import { cases, patience, seedOf } from "../soak.js";
+import { givenTo, modelOf, written } from "./onnx-files.js";
+
+const SCRIPT = new URL("onnx_run.py", import.meta.url);
+/** As that of random programs on a device: random expressions make errors of f32 larger. */
+const TOLERANCE = { atol: 2e-3, rtol: 2e-3 };
+const LARGEST = 1e6;
+
+interface Answer {
+  readonly domains: readonly string[];
+  readonly runs: readonly Readonly<Record<string, { readonly data: readonly (number | string)[] }>>[];
+}
+
+const root = mkdtempSync(join(tmpdir(), "modc-onnx-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** Whether f32 can be judged: no choice hangs on its rounding, nor does a result on one of the weights. */
+function comparable(graph: Graph, weights: Weights, given: Case, wanted: Evaluation): boolean {
+  if ([...wanted.routes].some(([, { margins }]) => margins.some((m) => m < SCORE_ERROR))) return false;
+  const rng = random(1);
+  const nudged = new Map(
+    [...weights].map(([path, w]) => [path, { shape: w.shape, data: w.data.map((v) => v * (1 + 3e-7 * rng.normal())) }]),
+  );
+  const forced = new Map([...wanted.routes].map(([axis, r]) => [axis, r.used]));
+  const moved = reference(graph, nudged, given, forced);
+  return [...wanted.outputs].every(
+    ([name, o]) =>
+      furthest(moved.outputs.get(name)!.data, o.data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 &&
+      o.data.every((v) => Math.abs(v) < LARGEST),
+  );
+}
+
+describe.skipIf(!hasOnnx)(`random programs in ONNX${onnxNote}`, () => {
+  it("agree with the reference, with lengths and without", { timeout: patience(120_000) }, async () => {
+    const seen = { compared: 0, refused: 0, beyond: 0 };
+    await fc.assert(
+      fc.asyncProperty(
+        randomModel,
+        fc.constantFrom("infer", "generate", "objective" as const),
+        fc.integer({ min: 1, max: 1e6 }),
+        async (program, wish, seed) => {
+          const phase = wish === "generate" && program.causal ? wish : "infer";
+          const entry = wish === "objective" ? wish : "forward";
+          const weights = randomWeights(modelOf(program.source, { phase, entry }), seed, 0.5);
+          const { graph, model } = optimized(program.source, { phase, entry });
+          const path = join(root, "program.onnx");
+          try {
+            written(path, model, weights, { observe: true, lengths: true });
+          } catch (error) {
+            if (!(error instanceof ExportError)) throw error;
+            expect(error.message).toMatch(/a random value/);
+            seen.refused++;
+            return;
+          }
+          const rng = random(seed);
+          const runs = [
+            [1, 1],
+            [3, 7],
+            [2, 19],
+          ].map(([B, most]): Case => {
+            const T = Math.min(most!, program.context);
+            const inputs = Object.fromEntries(
+              model.inputs.map(({ name, type }) => {
+                const shape = type.shape.map((size, dim) => (typeof size === "number" ? size : dim === 0 ? B! : T));
+                const { below } = program.inputs.find((i) => i.name === name)!;
+                const values = below === null ? randomInput(shape, rng.below(1e6)) : randomTokens(shape, below, seed);
+                return [name, values];
+              }),
+            );
+            return { inputs, lengths: B === 1 ? Uint32Array.of(T) : randomLengths(B!, T, seed) };
+          });
+          const given = runs.map(({ inputs, lengths }) => givenTo(inputs, Array.from(lengths!)));
+          const [answer] = await askOnnx<Answer>(SCRIPT, [{ path, runs: given }]);
+          expect(answer!.domains).toEqual([""]);
+          for (const [i, run] of runs.entries()) {
+            const wanted = reference(graph, weights, run);
+            if (!comparable(graph, weights, run, wanted)) {
+              seen.beyond++;
+              continue;
+            }
+            for (const [name, { data }] of Object.entries(answer!.runs[i]!)) {
+              const of = wanted.outputs.get(name)!;
+              const { ratio, text } = furthest(data.map(Number), of.data, TOLERANCE.atol, TOLERANCE.rtol);
+              expect(ratio, `${name} ${text}\n${program.source}`).toBeLessThan(1);
+            }
+            seen.compared++;
+          }
+        },
+      ),
+      { numRuns: cases(40), seed: seedOf(20261128), endOnFailure: true },
+    );
+    expect(seen.compared, JSON.stringify(seen)).toBeGreaterThan(cases(40));
+  });
+});

@@ -1,0 +1,305 @@
+// Exported graphs in ONNX against the reference: results, choices, losses, and generation with caches. Skipped, and
+// saying so, where Python has no onnx.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import type { Model } from "../../src/check/model.js";
+import type { Evaluation } from "../../src/reference/evaluate.js";
+import { furthest, randomInput, randomTokens, randomWeights, reference, type Case } from "../end-to-end/model.js";
+import { optimized } from "../optimized.js";
+import { askOnnx, hasOnnx, onnxNote } from "../onnxruntime.js";
+import { byTurns, soaking } from "../soak.js";
+import { causal, likeliest, mobyModel, mobyWeights } from "./moby-causal.js";
+import { givenTo, modelOf, written, type Exporting } from "./onnx-files.js";
+
+const SCRIPT = new URL("onnx_run.py", import.meta.url);
+/** Of the largest value: one side computes in 32 bits. */
+const TOLERANCE = 1e-4;
+const SIZES = [
+  [1, 149],
+  [3, 57],
+  [2, 256],
+  [1, 1],
+] as const;
+const FEW = [
+  [3, 21],
+  [1, 1],
+] as const;
+
+interface Ran {
+  readonly shape: readonly number[];
+  readonly data: readonly (number | string)[];
+}
+
+interface Answer {
+  readonly domains: readonly string[];
+  readonly opsets: readonly (readonly [string, number])[];
+  readonly nodes: number;
+  readonly runs: readonly Readonly<Record<string, Ran>>[];
+  readonly generated: {
+    readonly logits: readonly (readonly number[])[];
+    readonly tokens: readonly (readonly number[])[];
+    readonly rows: Readonly<Record<string, readonly number[]>>;
+    readonly length: readonly number[];
+  };
+}
+
+const root = mkdtempSync(join(tmpdir(), "modc-onnx-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const sourceOf = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
+
+async function answerOf(job: object): Promise<Answer> {
+  const [answer] = await askOnnx<Answer>(SCRIPT, [job]);
+  expect(answer!.domains).toEqual([""]);
+  expect(answer!.opsets).toEqual([["", 18]]);
+  return answer!;
+}
+
+const inputsOf = (model: Model, [batch, tokens]: readonly [number, number], seed = 5): Case["inputs"] =>
+  Object.fromEntries(
+    model.inputs.map(({ name, type }, i) => {
+      const shape = type.shape.map((size, dim) => (typeof size === "number" ? size : dim === 0 ? batch : tokens));
+      return [name, type.dtype === "f32" ? randomInput(shape, seed + i) : randomTokens(shape, 64, seed + i)];
+    }),
+  );
+
+function expectClose(actual: readonly (number | string)[], wanted: ArrayLike<number>, what: string): void {
+  const expected = Array.from(wanted);
+  const largest = expected.reduce((most, v) => Math.max(most, Math.abs(v)), 1);
+  const { ratio, text } = furthest(actual.map(Number), expected, TOLERANCE * largest, 0);
+  expect(ratio, `${what} ${text}`).toBeLessThan(1);
+}
+
+/** Results within the tolerance, choices exactly. */
+function expectSame(ran: Readonly<Record<string, Ran>>, { outputs }: Evaluation, what: string): void {
+  for (const [name, { data, shape }] of Object.entries(ran)) {
+    const wanted = outputs.get(name)!;
+    expect(shape, `${what} ${name}`).toEqual(wanted.shape);
+    if (wanted.dtype === "f32") expectClose(data, wanted.data, `${what} ${name}`);
+    else expect(data.map(Number), `${what} ${name}`).toEqual(Array.from(wanted.data));
+  }
+}
+
+const small = { dim: "24", heads: "3", kv_heads: "1", hidden: "40", vocab: "64" };
+const EXAMPLES: readonly (readonly [name: string, set: Readonly<Record<string, string>>])[] = [
+  ["golden", {}],
+  ["moby", { depth: "4", dim: "32", vocab: "64" }],
+  ["llama", { ...small, depth: "2" }],
+  ["smollm-mod", { ...small, depth: "4" }],
+  ["p-mod", { dim: "12", heads: "2", hidden: "16" }],
+  ["lora", { dim: "32", depth: "2", vocab: "64", rank: "2" }],
+  ["moe", { dim: "32", vocab: "64", hidden: "24", depth: "2" }],
+  ["mode", { dim: "32", vocab: "64", hidden: "24", depth: "2" }],
+  ["mode", { staged: "false", dim: "32", vocab: "64", hidden: "24", depth: "2" }],
+  ["mor", { ...small, layers: "2", recursions: "3" }],
+  ["mor", { ...small, layers: "2", recursions: "3", share_kv: "true" }],
+];
+/** In the short run all but the one with 32 layers. */
+const TRIED = EXAMPLES.filter(([name]) => soaking || name !== "p-mod");
+/** They choose by the whole sequence alone, or have no tokens. */
+const WITHOUT_CAUSAL = new Set(["golden", "p-mod"]);
+
+describe.skipIf(!hasOnnx)(`ONNX${onnxNote}`, { timeout: 240_000 }, () => {
+  it.each(TRIED)("%s %o has the results and choices of the reference", async (name, set) => {
+    const text = sourceOf(name);
+    const versions: readonly Exporting[] = [
+      { phase: "infer" },
+      ...(WITHOUT_CAUSAL.has(name) ? [] : [{ phase: "generate" } as const]),
+    ];
+    for (const version of versions) {
+      const model = modelOf(text, { set, ...version });
+      const weights = randomWeights(model, 3);
+      const path = join(root, `${name}.onnx`);
+      written(path, model, weights, { observe: true });
+      const runs = (soaking || name === "moby" ? SIZES : FEW).flatMap((size) =>
+        name === "golden" && size[1] > 64 ? [] : [inputsOf(model, size)],
+      );
+      const { runs: ran } = await answerOf({ path, runs: runs.map((inputs) => givenTo(inputs)) });
+      const { graph } = optimized(text, { set, phase: version.phase!, verify: false });
+      runs.forEach((inputs, i) =>
+        expectSame(ran[i]!, reference(graph, weights, { inputs }), `${name} ${version.phase} run ${i}`),
+      );
+    }
+  });
+
+  it("generates 60 tokens with caches as the causal rule does without, and keeps the rows that it took", async () => {
+    const weights = await mobyWeights();
+    const path = join(root, "generation.onnx");
+    written(path, mobyModel, weights, { caches: true });
+    const prompt = Array.from(new TextEncoder().encode("The whale rose in the night"));
+    const steps = [prompt.length, ...Array.from({ length: 60 }, () => 1)];
+    const generate = { batch: 1, tokens: prompt, steps, input: "tokens", output: "output" };
+    const { generated } = await answerOf({ path, generate });
+    const [tokens] = generated.tokens;
+    expect(tokens!.length).toBe(prompt.length + 60);
+    const { logits, outputs } = causal(tokens!, weights);
+    generated.logits.forEach((own, i) => {
+      const wanted = logits(prompt.length - 1 + i);
+      expectClose(own, wanted, `token ${i}`);
+      const next = tokens![prompt.length + i];
+      if (next !== undefined) expect(next, `token ${i}`).toBe(likeliest(wanted));
+    });
+    const counted = [...outputs].flatMap(([name, { data }]) =>
+      name.endsWith(".chosen.count") ? [[`past.${name.replace(".chosen.count", "")}.positions`, Array.from(data)]] : [],
+    );
+    expect(generated.rows).toEqual({ "past.positions": [tokens!.length], ...Object.fromEntries(counted) });
+    expect(counted.length).toBe(3);
+  });
+
+  it.each(
+    byTurns(
+      EXAMPLES.filter(([name]) => !WITHOUT_CAUSAL.has(name)),
+      2,
+    ),
+  )("%s %o goes on from prompts of several lengths", async (name, set) => {
+    const text = sourceOf(name);
+    const model = modelOf(text, { set, phase: "generate" });
+    const weights = randomWeights(model, 3);
+    const path = join(root, `${name}-generation.onnx`);
+    written(path, model, weights, { caches: true, lengths: true });
+    const lengths = [[9, 4], [1, 1], [3, 0], [1, 1], [1, 1]]; // prettier-ignore
+    const steps = [9, 1, 3, 1, 1];
+    const all = randomTokens([2, 15], 64, 5).data;
+    const [{ generated }, { graph }] = [
+      await answerOf({
+        path,
+        generate: {
+          batch: 2,
+          tokens: Array.from(all),
+          steps,
+          lengths,
+          input: "tokens",
+          output: model.outputs[0]!.name,
+        },
+      }),
+      optimized(text, { set, phase: "generate", verify: false }),
+    ];
+    for (const b of [0, 1]) {
+      let at = 0;
+      const ends: (number | null)[] = [];
+      const own = steps.flatMap((n, i) => {
+        const read = Array.from(all.slice(b * 15 + at, b * 15 + at + lengths[i]![b]!));
+        at += n;
+        return [read];
+      });
+      own.reduce((sum, read) => (ends.push(read.length === 0 ? null : sum + read.length - 1), sum + read.length), 0);
+      const tokens = Uint32Array.from(own.flat());
+      const { outputs } = reference(graph, weights, {
+        inputs: { tokens: { shape: [1, tokens.length], data: tokens } },
+      });
+      const whole = outputs.get(model.outputs[0]!.name)!.data;
+      ends.forEach((end, i) => {
+        if (end === null) return;
+        const made = generated.logits[i]!.slice(b * 64, (b + 1) * 64);
+        expectClose(made, whole.slice(end * 64, (end + 1) * 64), `${name} sequence ${b} step ${i}`);
+      });
+      expect(generated.length[b]).toBe(tokens.length);
+    }
+  });
+
+  it("breaks ties as the reference does, and takes NaN last", async () => {
+    const text = `model Ties() {
+  forward(x: f32[B, T, 1], score: f32[B, T]) -> f32[B, T, 1] {
+    chosen = top(score, ceil(1/3 * T))
+    observe chosen
+    put(x, chosen, take(x, chosen))
+  }
+}`;
+    const model = modelOf(text);
+    const path = join(root, "ties.onnx");
+    written(path, model, new Map(), { observe: true });
+    const hard = [NaN, -Infinity, 1, NaN, -Infinity, -0, 0, 0, -0, Infinity, NaN, Infinity];
+    const scores = Array.from({ length: 40 }, (_, i) =>
+      Float32Array.from(randomTokens([257], 4, i).data, (v) => (i % 2 === 0 ? v : hard[(v * 5 + i) % hard.length]!)),
+    );
+    // More are taken than have a number: -inf and NaN among them.
+    scores.push(Float32Array.from({ length: 30 }, (_, i) => (i % 3 === 0 ? NaN : i % 3 === 1 ? -Infinity : NaN)));
+    const runs = scores.map((data) => ({
+      x: randomInput([1, data.length, 1], 3),
+      score: { shape: [1, data.length], data },
+    }));
+    const { runs: ran } = await answerOf({ path, runs: runs.map((inputs) => givenTo(inputs)) });
+    const { graph } = optimized(text);
+    runs.forEach((inputs, i) => expectSame(ran[i]!, reference(graph, new Map(), { inputs }), `scores ${i}`));
+  });
+
+  it("stores weights in two bytes, or beside the graph", async () => {
+    const text = sourceOf("moby");
+    const set = { depth: "2", dim: "32", vocab: "64" };
+    const model = modelOf(text, { set });
+    // Values that f16 and bf16 hold alike.
+    const weights = new Map(
+      [...randomWeights(model, 3)].map(([path, w]) => [
+        path,
+        { shape: w.shape, data: w.data.map((v) => Math.round(v * 64) / 64) },
+      ]),
+    );
+    const inputs = inputsOf(model, [2, 17]);
+    const { graph } = optimized(text, { set });
+    const wanted = reference(graph, weights, { inputs });
+    const files = (["f32", "f16", "bf16"] as const).flatMap((floats) =>
+      [false, true].map((external) => ({ floats, external })),
+    );
+    const bytes: number[] = [];
+    for (const { floats, external } of files) {
+      const path = join(root, `stored-${floats}-${external}.onnx`);
+      written(path, model, weights, { floats, external });
+      bytes.push(readFileSync(external ? `${path}.data` : path).length);
+      const { runs } = await answerOf({ path, runs: [givenTo(inputs)] });
+      expectSame(runs[0]!, wanted, `${floats} ${external}`);
+    }
+    expect(bytes[2]! / bytes[0]!).toBeLessThan(0.8); // the graph itself stays
+    expect(bytes[2]).toBeLessThan(bytes[0]!);
+  });
+
+  it("takes live parameters as a quotient, and gives losses", async () => {
+    const text = `import { Linear } from "std"
+model Live(live share: ratio = 50%) {
+  router: Linear(4, 1)
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {
+    chosen = top(router(x)[..., 0], ceil(share * T))
+    observe chosen
+    loss balance = bce(router(x)[..., 0], chosen.mask)
+    put(x, chosen, take(x, chosen) * share)
+  }
+  objective(x: f32[B, T, 4], targets: i32[B, T]) {
+    loss next = cross_entropy(forward(x), targets)
+  }
+}`;
+    const model = modelOf(text, { entry: "objective", phase: "train" });
+    const weights = randomWeights(model, 3);
+    const path = join(root, "live.onnx");
+    written(path, model, weights, { observe: true });
+    const x = randomInput([2, 11, 4], 3);
+    const targets = { shape: [2, 11], data: Int32Array.from({ length: 22 }, (_, i) => (i % 5) - 1) };
+    const inputs = { x, targets };
+    const share = { shape: [2], element: "i64", data: [1, 3] };
+    const { runs } = await answerOf({ path, runs: [givenTo(inputs), { ...givenTo(inputs), share }] });
+    const { graph } = optimized(text, { entry: "objective", phase: "train" });
+    expectSame(runs[0]!, reference(graph, weights, { inputs }), "share 1/2");
+    expectSame(runs[1]!, reference(graph, weights, { inputs, live: { share: "1/3" } }), "share 1/3");
+    expect(Object.keys(runs[0]!)).toEqual(["loss.balance", "loss.next", "chosen.index", "chosen.count"]);
+  });
+});
+
+describe("what has no form in ONNX", () => {
+  const refused = (body: string, options: Exporting = {}): (() => unknown) => {
+    const text = `model M() { forward(x: f32[B, T, 4]) -> y: f32[B, T, 4] { ${body} } }`;
+    return () => written(join(root, "refused.onnx"), modelOf(text, options), new Map(), options);
+  };
+
+  it("is refused by name", () => {
+    expect(refused("x + random_normal(like: x)")).toThrow("a random value has no form in ONNX yet");
+    expect(refused("x + 1.0", { phase: "generate" })).not.toThrow();
+    const named = "model M() { forward(x: f32[B, T]) -> x: f32[B, T] { x } }";
+    expect(() => written(join(root, "refused.onnx"), modelOf(named), new Map())).toThrow(
+      "a result with the name of an input, x, has no form in ONNX yet",
+    );
+    const two = "model M() { forward(x: f32[B, T], z: f32[B, S]) -> y: f32[B, T] { x + 0.0 * 1.0 } }";
+    expect(() =>
+      written(join(root, "refused.onnx"), modelOf(two, { phase: "generate" }), new Map(), { caches: true }),
+    ).toThrow("caches are those of one sequence of tokens; M has 2");
+  });
+});

@@ -1,0 +1,16 @@
+// What ONNX's checker and runtime say of exported graphs; where Python has neither, such tests are skipped, and say so.
+import { PythonServer, pythonWith } from "./python.js";
+
+/** The Python that has both; undefined where none has. */
+export const onnxPython = pythonWith("onnx", "onnxruntime");
+const server = new PythonServer(onnxPython, new URL("onnx_answers.py", import.meta.url));
+
+export const hasOnnx = onnxPython !== undefined;
+/** Behind the name of tests that need it. */
+export const onnxNote = hasOnnx
+  ? ""
+  : " (skipped: python3 has no onnx and onnxruntime; on Debian they are python3-onnx and python3-onnxruntime)";
+
+/** What the function `answer` of that script makes of each job. */
+export const askOnnx = <Answer>(script: URL, jobs: readonly unknown[]): Promise<readonly Answer[]> =>
+  server.ask(script, jobs);
