@@ -1,5 +1,5 @@
-// Writes src/embedded.ts: the standard library and the kernels as text, so that the compiler reads no files and runs in
-// a page.
+// Writes src/embedded.ts: the standard library, the kernels and what exported folders share as text, so that the
+// compiler reads no files and runs in a page.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -24,9 +24,10 @@ const digest = (text) => createHash("sha256").update(text).digest("hex").slice(0
 export function embed() {
   const kernels = table("kernels", ".wgsl", withoutRegion);
   const text =
-    `// Made by scripts/embed.mjs from src/std/*.mod and kernels/*.wgsl; do not edit.\n` +
+    `// Made by scripts/embed.mjs from src/std/*.mod, kernels/*.wgsl and src/export/python/*.py; do not edit.\n` +
     `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/std", ".mod")}};\n` +
     `export const kernelFiles: Readonly<Record<string, string>> = {\n${kernels}};\n` +
+    `export const pythonFiles: Readonly<Record<string, string>> = {\n${table("src/export/python", ".py")}};\n` +
     `export const kernelsDigest = ${JSON.stringify(digest(table("kernels", ".wgsl")))};\n`;
   const path = join(root, "src", "embedded.ts");
   let old = "";

@@ -64,7 +64,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   // The checker knows the language, not what becomes of it.
   check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
   // What another engine runs has the language's own operations, nothing of the graph.
-  export: ["base", "size", "diagnostics", "syntax", "check"],
+  export: ["base", "size", "embedded", "diagnostics", "syntax", "check"],
   // The public face of the compiler; the runtime has one of its own.
   index: ORDER.filter(
     (room) =>

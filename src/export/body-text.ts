@@ -2,7 +2,7 @@
 import type { Value } from "../check/model.js";
 import { toNumber } from "../size/rational.js";
 import { axisMade, type Body, type Item } from "./outline.js";
-import { pythonNumber, type Holes } from "./holes.js";
+import { pythonFloat, pythonNumber, type Holes } from "./holes.js";
 import { Names, reached } from "./names.js";
 import { refuse } from "./refused.js";
 import type { SourceNotes } from "./source-notes.js";
@@ -51,6 +51,9 @@ class Writer {
   readonly #uses = new Map<Value, number>();
   /** What reads a value, last of all. */
   readonly #user = new Map<Value, Value>();
+  /** Whether it gathers losses, its own or those of inner blocks; else those of the model, as entries of a dict. */
+  #collects = false;
+  readonly #own: string[] = [];
   #noted = "";
 
   constructor(
@@ -66,15 +69,16 @@ class Writer {
   write(): BodyText {
     const { body, options } = this;
     const parameters = this.#parameters();
+    const { losses: gives, collects } = options.needs(body.path);
+    this.#collects = collects;
+    if (this.#collects) this.#lines.push("losses: dict[str, Tensor] = {}");
+    for (const value of body.ins) this.#record(value);
     for (let i = 0; i < body.items.length;) i += this.#item(i);
-    for (const { kind, name, value } of options.variant.records.get(body.path) ?? []) {
-      const path = body.path === "" ? `"${name}"` : `f"{self.path}.${name}"`;
-      const text = this.#loose(value);
-      this.#lines.push(kind === "losses" ? `run.losses[${path}] = ${text}` : `run.observe(${path}, ${text})`);
-    }
     const outs = body.outs.map((value) => this.#loose(value));
+    if (gives) outs.push(this.#collects ? "losses" : "{}");
     if (body.path !== "") this.#return(outs.join(", "), body.outs.at(-1));
-    else if (options.variant.entry === "objective") this.#lines.push("return run.losses");
+    else if (options.variant.entry === "objective")
+      this.#lines.push(gives ? "return losses" : `return {${this.#own.join(", ")}}`);
     else {
       const { outputs } = options.variant.model;
       const entries = outputs.map(({ name, value }) => `"${name}": ${this.#loose(value)}`);
@@ -83,9 +87,22 @@ class Writer {
         outputs[0]?.value,
       );
     }
-    const results = body.outs.map(typeOf);
+    const results = [...body.outs.map(typeOf), ...(gives ? ["dict[str, Tensor]"] : [])];
     const result = results.length === 1 ? results[0]! : `tuple[${results.join(", ")}]`;
     return { parameters, lines: this.#lines, result };
+  }
+
+  /** What is recorded of a value, as soon as it is there. */
+  #record(value: Value): void {
+    const { records } = this.options.variant;
+    for (const { kind, name, value: recorded } of records.get(this.body.path) ?? []) {
+      if (recorded !== value) continue;
+      const text = this.#loose(value);
+      if (kind === "losses") this.#note(value);
+      if (kind === "observed") this.#lines.push(`run.observe(self, "${name}", ${text})`);
+      else if (this.#collects) this.#lines.push(`losses["${name}"] = ${text}`);
+      else this.#own.push(`"${name}": ${text}`);
+    }
   }
 
   #return(text: string, value: Value | undefined): void {
@@ -120,8 +137,11 @@ class Writer {
       const looped = this.#loop(at);
       if (looped > 0) return looped;
       this.#call(item.body);
-    } else if (item.value.op === "input") return 1;
-    else this.#value(item.value);
+      for (const value of item.body.outs) this.#record(value);
+      return 1;
+    }
+    if (item.value.op !== "input") this.#value(item.value);
+    this.#record(item.value);
     return 1;
   }
 
@@ -163,14 +183,17 @@ class Writer {
   #call(child: Body): void {
     const text = `${this.#reach(child.path)}(${this.#arguments(child).join(", ")})`;
     const [out, ...others] = child.outs;
-    if (out && others.length === 0 && this.#uses.get(out) === 1 && text.length <= LONGEST) {
+    const { losses } = this.options.needs(child.path);
+    if (out && others.length === 0 && !losses && this.#uses.get(out) === 1 && text.length <= LONGEST) {
       this.#texts.set(out, { text, tight: true });
       return;
     }
     const local = this.#local(child.path);
     const wanted = this.options.notes.nameOfCall(this.options.block, local) ?? (/\d/.test(local) ? "x" : local);
     const names = child.outs.map(() => this.#names.fresh(wanted));
-    this.#lines.push(names.length === 0 ? text : `${names.join(", ")} = ${text}`);
+    const given = losses ? [...names, "more"] : names;
+    this.#lines.push(given.length === 0 ? text : `${given.join(", ")} = ${text}`);
+    if (losses) this.#lines.push(`losses.update(mt.below("${local}", more))`);
     child.outs.forEach((value, i) => this.#texts.set(value, { text: names[i]!, tight: true }));
   }
 
@@ -204,7 +227,13 @@ class Writer {
     const x = this.#names.fresh("x");
     if (x !== start) this.#lines.push(`${x} = ${start}`);
     const args = [x, ...more].join(", ");
-    this.#lines.push(`for layer in ${this.#reach(list)}:`, `    ${x} = layer(${args})`);
+    if (this.options.needs(first.path).losses)
+      this.#lines.push(
+        `for i, layer in enumerate(${this.#reach(list)}):`,
+        `    ${x}, more = layer(${args})`,
+        `    losses.update(mt.below(f"${this.#local(list)}.{i}", more))`,
+      );
+    else this.#lines.push(`for layer in ${this.#reach(list)}:`, `    ${x} = layer(${args})`);
     this.#texts.set(bodies.at(-1)!.outs[0]!, { text: x, tight: true });
     return bodies.length;
   }
@@ -263,5 +292,6 @@ function follows(item: Item, path: string, before: Body | undefined): boolean {
 /** A number of an instance as the texts that a hole may have for it. */
 export const numberTexts = (number: Parameters<typeof toNumber>[0]): readonly string[] => [
   pythonNumber(toNumber(number)),
+  pythonFloat(toNumber(number)),
   number.den === 1n ? `${number.num}` : `Fraction(${number.num}, ${number.den})`,
 ];

@@ -1,16 +1,18 @@
 // Blocks that compute the same by the same text become one class; numbers in which they differ become its parameters.
-import type { Instance, Model, ModelWeight } from "../check/model.js";
+import type { Instance, ModelWeight } from "../check/model.js";
 import { bodyText, numberTexts, type BodyText } from "./body-text.js";
-import { filled, Holes, pythonNumber, type Hole } from "./holes.js";
+import { numberOf } from "./family.js";
+import { filled, Holes, pythonFloat, type Hole } from "./holes.js";
 import { merged } from "./merged.js";
 import { attribute, Names } from "./names.js";
 import { refuse } from "./refused.js";
+import { nativeNames, nativeOf, type Native } from "./native.js";
 import type { SourceNotes } from "./source-notes.js";
 import type { Needs, Variant } from "./variants.js";
 
 /** One instance of a block, as text with holes; the holes of its inner blocks follow its own. */
 export interface Part {
-  readonly instance: Pick<Instance, "path" | "block" | "numbers">;
+  readonly instance: Pick<Instance, "path" | "block" | "library" | "numbers">;
   readonly kind: Kind;
   readonly holes: readonly Hole[];
   readonly children: readonly Child[];
@@ -29,6 +31,8 @@ export interface Child {
 export interface Kind {
   readonly key: string;
   readonly block: string;
+  /** The module of PyTorch that it is. */
+  readonly native: Native | null;
   /** Lines of `__init__` for weights, of `reset_parameters`, and of `forward`, with marks for the holes. */
   readonly weights: readonly string[];
   readonly resets: readonly string[];
@@ -36,6 +40,7 @@ export interface Kind {
   readonly forward: readonly string[];
   /** What `forward` returns, as a type. */
   readonly result: string;
+  /** Of the model, then of the others of its family. */
   readonly parts: Part[];
 }
 
@@ -45,23 +50,40 @@ export interface PartsOptions {
   readonly needs: (path: string) => Needs;
 }
 
-/** The model as a part, and all kinds in the order in which classes must stand: inner ones first. */
-export function partsOf(options: PartsOptions): { readonly root: Part; readonly kinds: readonly Kind[] } {
-  const { model } = options.variants[0]!;
-  const builder = new Builder(options, model);
-  const root = builder.part({ path: "", block: model.name, numbers: new Map() });
-  return { root, kinds: [...builder.kinds.values()] };
+export interface Parts {
+  readonly root: Part;
+  /** The models of the family as parts: of another kind than the root where they have other lists of blocks. */
+  readonly relatives: readonly Part[];
+  /** In the order in which classes must stand: inner ones first. */
+  readonly kinds: readonly Kind[];
+}
+
+/** The model and its family as parts. */
+export function partsOf(own: PartsOptions, family: readonly PartsOptions[]): Parts {
+  const kinds = new Map<string, Kind>();
+  const partOf = (options: PartsOptions): Part => {
+    const { model } = options.variants[0]!;
+    const numbers = model.parameters.flatMap(({ name, value }) => {
+      const number = numberOf(value);
+      return number === null ? [] : [[name, number] as const];
+    });
+    const instance = { path: "", block: model.name, library: false, numbers: new Map(numbers) };
+    return new Builder(options, kinds).part(instance);
+  };
+  const root = partOf(own);
+  const inOrder = [...kinds.values()];
+  return { root, relatives: family.map(partOf), kinds: inOrder };
 }
 
 class Builder {
-  readonly kinds = new Map<string, Kind>();
   readonly #inner = new Map<string, Instance[]>();
   readonly #weights = new Map<string, ModelWeight[]>();
 
   constructor(
     private readonly options: PartsOptions,
-    model: Model,
+    private readonly kinds: Map<string, Kind>,
   ) {
+    const { model } = options.variants[0]!;
     const paths = new Set(model.instances.map(({ path }) => path));
     const owner = (path: string): string => {
       let at = path;
@@ -123,7 +145,7 @@ class Builder {
   /** Numbers its marks anew, in the order of the text; those of its inner blocks follow. */
   #unified(
     instance: Part["instance"],
-    text: Omit<Kind, "key" | "block" | "parts">,
+    text: Omit<Kind, "key" | "block" | "native" | "parts">,
     holes: readonly Hole[],
     inner: readonly Omit<Child, "from">[],
   ): Part {
@@ -145,10 +167,17 @@ class Builder {
     });
     const key = JSON.stringify([
       instance.block,
+      instance.library,
       anew,
       inner.map(({ attr, index, part }) => [attr, index, part.kind.key]),
     ]);
-    const kind = this.kinds.get(key) ?? { key, block: instance.block, ...anew, parts: [] };
+    const kind = this.kinds.get(key) ?? {
+      key,
+      block: instance.block,
+      native: nativeOf(instance),
+      ...anew,
+      parts: [],
+    };
     this.kinds.set(key, kind);
     const part = { instance, kind, children, holes: [...used, ...inner.flatMap(({ part }) => part.holes)] };
     kind.parts.push(part);
@@ -164,7 +193,7 @@ function push<T>(map: Map<string, T[]>, key: string, value: T): void {
 
 function initialiser({ init, shape }: ModelWeight, name: string, holes: Holes): string {
   const last = shape.at(-1) ?? 1;
-  const hole = (value: number, hint: string): string => holes.add(pythonNumber(value), hint);
+  const hole = (value: number, hint: string): string => holes.add(pythonFloat(value), hint);
   if (init.kind === "normal" && Math.abs(init.std * Math.sqrt(last) - 1) < 1e-12)
     return `normal_(${name}, std=${name}.shape[-1] ** -0.5)`;
   if (init.kind === "normal") return `normal_(${name}, std=${hole(init.std, "std")})`;
@@ -181,26 +210,32 @@ export interface Signature {
 }
 
 /** Signatures of all kinds; those of inner blocks first, since a class passes on what they take. */
-export function signaturesOf(kinds: readonly Kind[]): ReadonlyMap<Kind, Signature> {
+export function signaturesOf(kinds: readonly Kind[], root: Kind): ReadonlyMap<Kind, Signature> {
   const found = new Map<Kind, Signature>();
-  for (const kind of kinds) found.set(kind, signatureOf(kind, found));
+  for (const kind of kinds) found.set(kind, signatureOf(kind, found, kind === root));
   return found;
 }
 
 const weightNames = ({ weights }: Kind): readonly string[] =>
   weights.flatMap((line) => /^self\.(\w+) = /.exec(line)?.[1] ?? []);
 
-function signatureOf({ parts }: Kind, inner: ReadonlyMap<Kind, Signature>): Signature {
+function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature>, isRoot: boolean): Signature {
   const [first] = parts;
   const { holes, children } = first!;
+  if (native) return { names: native.parameters, of: nativeNames(native, holes) };
   const own = children[0]?.from ?? holes.length;
   const names = new Names();
-  // A parameter that methods read is an attribute beside the block's weights and inner blocks.
-  for (const member of new Set([...children.map(({ attr }) => attr), ...weightNames(first!.kind)])) names.fresh(member);
+  // A parameter that methods read is an attribute beside the block's weights and inner blocks; those of the model are
+  // fields of its arguments, which the source's own parameters name first.
+  const taken = isRoot
+    ? first!.instance.numbers.keys()
+    : [...children.map(({ attr }) => attr), ...weightNames(first!.kind)];
+  for (const member of new Set(taken)) names.fresh(member);
   const called = new Map<string, string>();
   const of = holes.map((hole, i): string | null => {
-    const child = children.findLast(({ from }) => from <= i);
-    if (i >= own && child && inner.get(child.part.kind)!.of[i - child.from] === null) return null;
+    const child = i < own ? undefined : children.findLast(({ from }) => from <= i);
+    const within = child ? inner.get(child.part.kind)!.of[i - child.from] : undefined;
+    if (within === null) return null;
     const all = parts.map((part) => part.holes[i]!.text);
     const key = all.join(" ");
     const known = called.get(key);
@@ -212,7 +247,13 @@ function signatureOf({ parts }: Kind, inner: ReadonlyMap<Kind, Signature>): Sign
       }),
     );
     if (declared === undefined && all.every((text) => text === all[0])) return null;
-    const name = names.fresh(declared ?? hole.hint);
+    // A number of one inner block, where the block has another of that name.
+    const outer =
+      child && within
+        ? [/^d_(in|out)$/.test(within) ? [] : within, child.attr + within.replace(/^d?_?/, "_")].flat()
+        : [];
+    const wanted = declared === undefined ? [...outer, hole.hint] : [declared];
+    const name = isRoot && declared !== undefined ? declared : names.freshOf(wanted);
     called.set(key, name);
     return name;
   });

@@ -27,8 +27,13 @@ export const filled = (text: string, at: (hole: number) => string): string =>
 export function pythonNumber(value: number): string {
   if (Number.isNaN(value)) return 'float("nan")';
   if (!Number.isFinite(value)) return value > 0 ? 'float("inf")' : '-float("inf")';
-  return Number.isInteger(value) && Math.abs(value) < 1e16 ? value.toFixed(0) : String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e16) return value.toFixed(0);
+  return Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
 }
+
+/** One that is a float also where it is whole. */
+export const pythonFloat = (value: number): string =>
+  /^-?\d+$/.test(pythonNumber(value)) ? `${pythonNumber(value)}.0` : pythonNumber(value);
 
 /** The holes that a text has marks for. */
 export const marksIn = (text: string): readonly number[] => [...text.matchAll(MARK)].map(([, hole]) => Number(hole));

@@ -1,17 +1,26 @@
 // The text of `model.py`: a class for each kind of block, the model's arguments, and how its weights are loaded.
-import type { Model } from "../check/model.js";
 import { filled, marksIn } from "./holes.js";
-import { signaturesOf, type Child, type Kind, type Part, type Signature } from "./classes.js";
+import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
-import { attribute, attributePath, Names, variable } from "./names.js";
-import { sequenceAt } from "./outline.js";
-import { refuse } from "./refused.js";
+import { listOf } from "./lists.js";
+import { attribute, Names, variable } from "./names.js";
+import { nativeText } from "./native.js";
+import {
+  argumentsOf,
+  argumentsText,
+  forwardDoc,
+  INIT_WEIGHTS,
+  inputsOf,
+  lengthName,
+  loadText,
+  runOf,
+  sequenceInput,
+} from "./root-text.js";
 import type { SourceNotes } from "./source-notes.js";
 import type { Variant } from "./variants.js";
 
 export interface ModuleOptions {
-  readonly root: Part;
-  readonly kinds: readonly Kind[];
+  readonly parts: Parts;
   readonly variants: readonly Variant[];
   readonly notes: SourceNotes;
 }
@@ -37,16 +46,28 @@ class ModuleWriter {
   readonly #names = new Map<Kind, string>();
 
   constructor(private readonly options: ModuleOptions) {
-    this.#signatures = signaturesOf(options.kinds);
+    const { root, kinds } = options.parts;
+    this.#signatures = signaturesOf(kinds, root.kind);
     const names = new Names();
-    this.#names.set(options.root.kind, names.fresh(options.root.instance.block));
-    for (const kind of options.kinds) if (kind !== options.root.kind) this.#names.set(kind, names.fresh(kind.block));
+    this.#names.set(root.kind, names.fresh(root.instance.block));
+    names.fresh(this.#argsName);
+    const natives = new Map<string, string>();
+    for (const kind of kinds) {
+      if (kind === root.kind) continue;
+      const name = (kind.native && natives.get(kind.block)) ?? names.fresh(kind.block);
+      if (kind.native) natives.set(kind.block, name);
+      this.#names.set(kind, name);
+    }
+  }
+
+  get #argsName(): string {
+    return `${this.options.parts.root.instance.block}Args`;
   }
 
   write(): string {
-    const { root, kinds } = this.options;
+    const { root, kinds } = this.options.parts;
     const { model } = this.options.variants[0]!;
-    const inner = kinds.filter((kind) => kind !== root.kind);
+    const inner = kinds.filter((kind, i) => kind !== root.kind && this.#firstOf(kind, kinds) === i);
     const lines = [
       ...docstring(
         `${model.name}, written by \`modc export --to torch\` from ${model.file}.\n\n` +
@@ -56,7 +77,7 @@ class ModuleWriter {
       "",
       "from __future__ import annotations",
       "",
-      "import json",
+      "from dataclasses import dataclass",
       "from fractions import Fraction",
       "from pathlib import Path",
       "",
@@ -65,22 +86,46 @@ class ModuleWriter {
       "from torch import Tensor, nn",
       "",
       "import modc_torch as mt",
+      "",
+      "",
+      ...this.#arguments(),
       ...inner.flatMap((kind) => ["", "", ...this.#class(kind)]),
       "",
       "",
       ...this.#root(),
       "",
       "",
-      ...LOAD(this.#names.get(root.kind)!),
+      ...loadText(this.#names.get(root.kind)!),
       "",
     ];
     return laidOut(lines).join("\n");
+  }
+
+  /** Where the class of a kind stands: kinds that are one module of PyTorch, with bias and without, share it. */
+  #firstOf(kind: Kind, kinds: readonly Kind[]): number {
+    return kinds.findIndex((other) => this.#names.get(other) === this.#names.get(kind));
+  }
+
+  #arguments(): readonly string[] {
+    const { parts, variants } = this.options;
+    const { kind, holes, children } = parts.root;
+    const { names, of } = this.#signatures.get(kind)!;
+    const numbers = names.map((name) => ({ name: variable(name), value: holes[of.indexOf(name)]!.text }));
+    const lists = [...new Set(children.flatMap(({ attr, index }) => (index === null ? [] : attr)))].flatMap((attr) => {
+      const name = lengthName(parts, attr);
+      return name === null ? [] : [{ name, value: children.filter((child) => child.attr === attr).length }];
+    });
+    return argumentsText(this.#argsName, argumentsOf(variants[0]!.model, numbers, lists));
   }
 
   #class(kind: Kind): readonly string[] {
     const { names } = this.#signatures.get(kind)!;
     const note = this.options.notes.block(kind.block);
     const doc = [note?.doc, note ? `Source: ${note.place}.` : null].flatMap((text) => text ?? []).join("\n\n");
+    if (kind.native) {
+      const alike = this.options.parts.kinds.filter((other) => this.#names.get(other) === this.#names.get(kind));
+      return nativeText(this.#names.get(kind)!, kind.native, docstring(doc), alike);
+    }
     const parameters = names.map((name) => `, ${variable(name)}`).join("");
     return [
       `class ${this.#names.get(kind)!}(nn.Module):`,
@@ -102,13 +147,15 @@ class ModuleWriter {
 
   #init(kind: Kind): readonly string[] {
     const { of } = this.#signatures.get(kind)!;
-    const text = this.#texts(kind, kind.weights, variable);
-    const kept = [...kind.resets, ...kind.forward].flatMap((line) => marksIn(line).flatMap((hole) => of[hole] ?? []));
+    const isRoot = kind === this.options.parts.root.kind;
+    const kept = isRoot
+      ? []
+      : [...kind.resets, ...kind.forward].flatMap((line) => marksIn(line).flatMap((hole) => of[hole] ?? []));
     const stored = [...new Set(kept)].map((name) => `self.${attribute(name)} = ${variable(name)}`);
     return [
       "super().__init__()",
       ...stored,
-      ...text,
+      ...this.#texts(kind, kind.weights, this.#inInit(kind)),
       ...this.#children(kind),
       ...(kind.resets.length > 0 ? ["self.reset_parameters()"] : []),
     ];
@@ -119,11 +166,18 @@ class ModuleWriter {
     return ["", ...indented(["def reset_parameters(self) -> None:", ...indented(this.#texts(kind, kind.resets))])];
   }
 
+  /** A parameter as the constructor names it. */
+  #inInit(kind: Kind): (name: string) => string {
+    return kind === this.options.parts.root.kind ? (name) => `args.${variable(name)}` : variable;
+  }
+
   /** Marks become parameters of the class, kept where methods read them, or numbers. */
-  #texts(kind: Kind, lines: readonly string[], named = (name: string) => `self.${attribute(name)}`): readonly string[] {
+  #texts(kind: Kind, lines: readonly string[], named?: (name: string) => string): readonly string[] {
+    const isRoot = kind === this.options.parts.root.kind;
+    const read = named ?? ((name: string) => (isRoot ? `self.args.${variable(name)}` : `self.${attribute(name)}`));
     const { of } = this.#signatures.get(kind)!;
     const { holes } = kind.parts[0]!;
-    return lines.map((line) => filled(line, (hole) => (of[hole] === null ? holes[hole]!.text : named(of[hole]!))));
+    return lines.map((line) => filled(line, (hole) => (of[hole] === null ? holes[hole]!.text : read(of[hole]!))));
   }
 
   #children(kind: Kind): readonly string[] {
@@ -133,7 +187,8 @@ class ModuleWriter {
     return [...groups].flatMap(([attr, group]) => {
       const made = group.map((child) => this.#made(kind, child));
       if (group[0]!.index === null) return [`self.${attr} = ${made[0]!}`];
-      const [first, ...rest] = listOf(made);
+      const length = kind === this.options.parts.root.kind ? lengthName(this.options.parts, attr) : null;
+      const [first, ...rest] = listOf(made, length === null ? null : `args.${variable(length)}`);
       return [`self.${attr} = ${first!}`, ...rest];
     });
   }
@@ -142,16 +197,19 @@ class ModuleWriter {
   #made(kind: Kind, { part, from }: Child): string {
     const signature = this.#signatures.get(part.kind)!;
     const own = this.#signatures.get(kind)!;
+    const named = this.#inInit(kind);
     const args = signature.names.map((name) => {
       const hole = signature.of.indexOf(name);
       const outer = own.of[from + hole] ?? null;
-      return `${variable(name)}=${outer === null ? part.holes[hole]!.text : variable(outer)}`;
+      return `${variable(name)}=${outer === null ? part.holes[hole]!.text : named(outer)}`;
     });
+    if (part.kind.native?.biased && part.kind.weights.length > 1) args.push("bias=True");
     return `${this.#names.get(part.kind)!}(${args.join(", ")})`;
   }
 
   #root(): readonly string[] {
-    const { root, variants } = this.options;
+    const { parts, variants } = this.options;
+    const { root } = parts;
     const { kind } = root;
     const note = this.options.notes.block(root.instance.block);
     const { model } = variants[0]!;
@@ -167,8 +225,18 @@ class ModuleWriter {
       `class ${this.#names.get(kind)!}(nn.Module):`,
       ...indented(docstring(doc)),
       "",
-      ...indented(["def __init__(self) -> None:", ...indented([...this.#init(kind), "mt.name_paths(self)"])]),
+      ...indented([
+        `def __init__(self, args: ${this.#argsName} | None = None) -> None:`,
+        ...indented([
+          ...this.#init(kind).flatMap((line, i) =>
+            i === 0 ? [line, `self.args = args = args or ${this.#argsName}()`] : [line],
+          ),
+          "mt.name_paths(self)",
+        ]),
+      ]),
       ...this.#resets(kind),
+      "",
+      ...indented(INIT_WEIGHTS),
       ...indented([
         "",
         `def forward(self, ${inputs.signature}) -> Tensor | dict[str, Tensor]:`,
@@ -185,95 +253,3 @@ class ModuleWriter {
     ];
   }
 }
-
-/** It trains where it has what only the objective takes; without a train mode it evaluates. */
-function runOf(objective: readonly string[]): string {
-  const test = objectiveTest(objective);
-  const training = objective.length > 0 ? `self.training and ${test}` : test;
-  return `run = mt.Run(causal=causal, training=${training}, objective=${test}, observed=observed)`;
-}
-
-const objectiveTest = (inputs: readonly string[]): string =>
-  inputs.length === 0 ? "False" : `${variable(inputs[0]!)} is not None`;
-
-function forwardDoc(variants: readonly Variant[]): string {
-  const objective = variants.find(({ entry }) => entry === "objective");
-  const causal = variants.some(({ phase }) => phase === "generate");
-  return [
-    "The result" +
-      (objective ? ", or with what only the objective takes the losses by name, whose sum training minimises" : "") +
-      ".",
-    "",
-    "- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding.",
-    causal
-      ? "- causal: whether each choice of tokens is made from the token alone, as when generating."
-      : "- causal: the model has no causal rule: refused.",
-    "- observed: a dict that is filled with what the source observes, by path.",
-  ].join("\n");
-}
-
-/** An input whose second dimension is the model's sequence; null where it has none. */
-function sequenceInput(model: Model): string | null {
-  const axes = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  if (axes.length > 1) refuse(`a model of the sequences ${axes.map(({ name }) => name).join(" and ")}`, "");
-  if (axes.length === 0) return null;
-  const found = model.inputs.find(({ type }) => sequenceAt(model, type.shape[1]) !== null);
-  return found?.name ?? refuse("a sequence that is not the second dimension of an input", "");
-}
-
-/** The inputs of forward and objective: those that only the objective takes may be left out. */
-function inputsOf(variants: readonly Variant[]): {
-  readonly objective: readonly string[];
-  readonly signature: string;
-} {
-  const namesOf = (model: Model | undefined): readonly string[] => model?.inputs.map(({ name }) => name) ?? [];
-  const forward = namesOf(variants.find(({ entry }) => entry === "forward")?.model);
-  const all = namesOf(variants.find(({ entry }) => entry === "objective")?.model);
-  const own = all.filter((name) => !forward.includes(name));
-  const versions = variants.filter(({ entry }) => entry === "objective");
-  if (versions.length > 0 && (own.length === 0 || forward.some((name) => !all.includes(name))))
-    refuse("an objective that does not take the inputs of forward and others", "");
-  const signature = [
-    ...forward.map((name) => `${variable(name)}: Tensor`),
-    ...own.map((name) => `${variable(name)}: Tensor | None = None`),
-    "lengths: Tensor | None = None",
-    "causal: bool = False",
-    "observed: dict | None = None",
-  ].join(", ");
-  return { objective: own, signature };
-}
-
-/** A list of inner blocks: a comprehension where they repeat. */
-function listOf(made: readonly string[]): readonly string[] {
-  const all = (period: number): boolean => made.every((text, i) => text === made[i % period]);
-  const [first, second] = made;
-  if (made.length > 1 && all(1)) return [`nn.ModuleList([${first!} for _ in range(${made.length})])`];
-  if (made.length > 2 && all(2))
-    return [
-      "nn.ModuleList([",
-      ...indented([`${second!} if i % 2 == 1`, `else ${first!}`, `for i in range(${made.length})`]),
-      "])",
-    ];
-  return ["nn.ModuleList([", ...indented(made.map((text) => `${text},`)), "])"];
-}
-
-/** Parameters whose names in the module are not their keys in checkpoints. */
-export const keysOf = (model: Model): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    model.weights.flatMap(({ path, keys }) => {
-      const [name, key] = [attributePath(path), keys[0] ?? path];
-      return name === key ? [] : [[name, key]];
-    }),
-  );
-
-const LOAD = (name: string): readonly string[] => [
-  'def load(folder: str | Path, device: torch.device | str = "cpu") -> ' + name + ":",
-  '    """The module with the weights of the folder\'s `model.safetensors`."""',
-  "    folder = Path(folder)",
-  '    names = folder / "keys.json"',
-  "    keys = json.loads(names.read_text()) if names.exists() else {}",
-  '    stored = mt.read_safetensors(folder / "model.safetensors")',
-  `    model = ${name}()`,
-  "    model.load_state_dict({key: stored[keys.get(key, key)].float() for key in model.state_dict()})",
-  "    return model.to(device)",
-];

@@ -9,9 +9,10 @@ const OF_MODULE =
   "float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia " +
   "named_buffers named_children named_modules named_parameters parameters register_buffer register_module " +
   "register_parameter requires_grad_ reset_parameters self set_extra_state set_submodule share_memory state_dict to " +
-  "to_empty train training xpu zero_grad path args init_weights";
+  "to_empty train training xpu zero_grad path args init_weights step";
 /** What the generated module itself uses. */
-const OF_FILE = "torch F nn mt axis run Fraction Path Tensor json load layer n self list dict range super";
+const OF_FILE =
+  "torch F nn mt axis run Fraction Path Tensor json load layer losses more i enumerate n self list dict range super";
 
 const keywords = new Set(KEYWORDS.split(" "));
 const taken = new Set([...keywords, ...OF_FILE.split(" ")]);
@@ -33,6 +34,11 @@ export const reached = (from: string, path: string): string =>
 /** Gives each a name of its own: `score`, `score2`. */
 export class Names {
   readonly #used = new Set<string>();
+
+  /** The first that is free, else the first with a number. */
+  freshOf(wanted: readonly string[]): string {
+    return this.fresh(wanted.find((name) => !this.#used.has(variable(name))) ?? wanted[0]!);
+  }
 
   fresh(wanted: string): string {
     let name = variable(wanted);

@@ -2,7 +2,7 @@
 import type { Model, PointwiseName, Value } from "../check/model.js";
 import type { Size } from "../size/size.js";
 import { sequenceAt, sequenceOf } from "./outline.js";
-import { pythonNumber, type Holes } from "./holes.js";
+import { pythonFloat, type Holes } from "./holes.js";
 import { refuse } from "./refused.js";
 import { countOfTop } from "./sizes.js";
 
@@ -97,7 +97,7 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "cross_entropy")) return call(`mt.cross_entropy(${loose(x!)}, ${loose(y!)}, ${lossAxis(y!, scope)})`);
   if (is(value, "bce")) return call(`mt.binary_cross_entropy(${loose(x!)}, ${loose(y!)}, ${lossAxis(x!, scope)})`);
   if (is(value, "stop_gradient")) return call(`${tight(x!)}.detach()`);
-  if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonNumber(value.attrs.p), "p")})`);
+  if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonFloat(value.attrs.p), "p")})`);
   return refuse(`the operation ${value.op}`, value.path);
 }
 
@@ -160,7 +160,8 @@ function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
   if (old.length === 0 || made.length === 0) refuse("this change of shape", value.path);
   const flat = old.length === 1 ? text : `${text}.flatten(${first}, ${first + old.length - 1})`;
   if (made.length === 1) return call(flat);
-  const shape = made.map((size) => holes.add(String(size), "size")).join(", ");
+  // The first is what the others leave, as of heads that several devices share.
+  const shape = made.map((size, i) => (i === 0 ? "-1" : holes.add(String(size), "width"))).join(", ");
   return call(`${flat}.unflatten(${place}, (${shape}))`);
 }
 
@@ -181,10 +182,10 @@ function rope(value: Value<"rope">, { model, loose, axis, holes }: Scope): Text 
   if (along === null) refuse("rope without a sequence", value.path);
   const rank = x.type.shape.length;
   if (rank !== dim + 2) refuse("rope of dimensions behind the sequence", value.path);
-  const more = frequencies === null ? "" : `, frequencies=(${frequencies.map(pythonNumber).join(", ")},)`;
-  const scaled = scale === 1 ? "" : `, scale=${pythonNumber(scale)}`;
+  const more = frequencies === null ? "" : `, frequencies=(${frequencies.map(pythonFloat).join(", ")},)`;
+  const scaled = scale === 1 ? "" : `, scale=${pythonFloat(scale)}`;
   return call(
-    `mt.rope(${loose(x)}, ${axis(along)}.positions, ${holes.add(pythonNumber(theta), "theta")}${more}${scaled})`,
+    `mt.rope(${loose(x)}, ${axis(along)}.positions, ${holes.add(pythonFloat(theta), "theta")}${more}${scaled})`,
   );
 }
 
@@ -198,7 +199,7 @@ function attention(value: Value<"attention">, { model, loose, axis, holes }: Sco
     ...(from === to ? [] : [`keys=${axis(to)}`]),
     ...(causal ? ["causal=True"] : []),
     ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
-    ...(scale === null ? [] : [`scale=${holes.add(pythonNumber(scale), "scale")}`]),
+    ...(scale === null ? [] : [`scale=${holes.add(pythonFloat(scale), "scale")}`]),
   ];
   return call(`mt.attention(${[loose(q!), loose(k!), loose(v!), axis(from), ...options].join(", ")})`);
 }

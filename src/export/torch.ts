@@ -1,31 +1,41 @@
 // A model as a folder of PyTorch: the files' text, without its weights.
 import type { Model } from "../check/model.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { partsOf } from "./classes.js";
-import { helpersText } from "./helpers-text.js";
-import { keysOf, moduleText } from "./module-text.js";
+import { partsOf, type PartsOptions } from "./classes.js";
+import { pythonFiles } from "../embedded.js";
+import { moduleText } from "./module-text.js";
 import { readmeText } from "./readme-text.js";
+import { keysOf } from "./root-text.js";
 import { SourceNotes } from "./source-notes.js";
 import { needsOf, variantOf } from "./variants.js";
 
+export { familyOf } from "./family.js";
 export { ExportError } from "./refused.js";
 export { VERSIONS, type Version } from "./variants.js";
 
+export type Models = readonly [Model, ...Model[]];
+
 /**
  * Texts of the files, by name. `models` are those of one source by `VERSIONS`, the first by phase infer and entry
- * forward; versions that the source does not have are left out. Throws ExportError for what has no form in PyTorch.
+ * forward; versions that the source does not have are left out. `family` has the same of the source with other
+ * parameters, by which the numbers of its classes are told apart. Throws ExportError for what has no form in PyTorch.
  */
 export function torchFolder(
-  models: readonly [Model, ...Model[]],
+  models: Models,
   sources: readonly SourceFile[],
+  family: readonly Models[] = [],
 ): ReadonlyMap<string, string> {
-  const variants = models.map(variantOf);
   const notes = new SourceNotes(sources);
-  const { root, kinds } = partsOf({ variants, notes, needs: needsOf(variants) });
+  const optionsOf = (all: Models): PartsOptions => {
+    const variants = all.map(variantOf);
+    return { variants, notes, needs: needsOf(variants) };
+  };
+  const own = optionsOf(models);
+  const parts = partsOf(own, family.map(optionsOf));
   const keys = keysOf(models[0]);
   return new Map([
-    ["model.py", moduleText({ root, kinds, variants, notes })],
-    ["modc_torch.py", helpersText],
+    ["model.py", moduleText({ parts, variants: own.variants, notes })],
+    ["modc_torch.py", pythonFiles["modc_torch.py"]!],
     ...(Object.keys(keys).length > 0 ? [["keys.json", `${JSON.stringify(keys, null, 2)}\n`] as const] : []),
     ["README.md", readmeText(models)],
   ]);

@@ -58,6 +58,10 @@ export interface Needs {
   readonly axes: readonly string[];
   /** Whether it takes the run: it records something, or differs between the versions. */
   readonly run: boolean;
+  /** Whether it gives losses beside its results. */
+  readonly losses: boolean;
+  /** Whether these are its own or of inner blocks: another of the same list may have some where it has none. */
+  readonly collects: boolean;
 }
 
 /** Blocks of one list need what one of them needs, so that a loop can call them. */
@@ -65,16 +69,33 @@ export function needsOf(variants: readonly Variant[]): (path: string) => Needs {
   const paths = [...new Set(variants.flatMap(({ bodies }) => [...bodies.keys()]))];
   const ofList = (path: string): string => path.replace(/\.\d+$/, ".*");
   const axes = new Map<string, Set<string>>();
-  const running = new Set<string>();
+  const [running, losing, collecting] = [new Set<string>(), new Set<string>(), new Set<string>()];
   for (const path of paths) {
     const list = ofList(path);
     const bodies = variants.flatMap(({ bodies }) => bodies.get(path) ?? []);
     for (const body of bodies) for (const axis of body.axes) axes.set(list, (axes.get(list) ?? new Set()).add(axis));
     const shapes = new Set(bodies.map(shapeOf));
     if (shapes.size > 1 || variants.some(({ records }) => records.has(path)))
-      for (let at = path; at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf(".")))) running.add(ofList(at));
+      for (const at of enclosing(path)) running.add(ofList(at));
+    if (variants.some(({ records }) => records.get(path)?.some(({ kind }) => kind === "losses")))
+      for (const at of enclosing(path)) {
+        losing.add(ofList(at));
+        collecting.add(at);
+      }
   }
-  return (path) => ({ axes: [...(axes.get(ofList(path)) ?? [])], run: path === "" || running.has(ofList(path)) });
+  return (path) => ({
+    axes: [...(axes.get(ofList(path)) ?? [])],
+    run: path === "" || running.has(ofList(path)),
+    losses: path === "" ? losing.size > 0 : losing.has(ofList(path)),
+    collects: path === "" ? losing.size > 0 : collecting.has(path),
+  });
+}
+
+/** The path and those of the blocks around it, without the model's own. */
+function enclosing(path: string): readonly string[] {
+  const found = [];
+  for (let at = path; at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf(".")))) found.push(at);
+  return found;
 }
 
 const shapeOf = (body: Body): string =>

@@ -7,7 +7,7 @@ side: [batch, tokens, ...].
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import modc_torch as mt
+
+
+@dataclass
+class MobyArgs:
+    """What the model is made with."""
+
+    vocab: int = 256
+    dim: int = 128
+    depth: int = 6
+    context: int = 256  # the most tokens of a sequence
+    capacity: Fraction = Fraction(1, 8)
+    head_dim: int = 32  # follows from those above
+    hidden: int = 512  # follows from those above
+    guess_hidden: int = 8  # follows from those above
 
 
 class Embedding(nn.Module):
@@ -38,7 +52,7 @@ class Embedding(nn.Module):
         return F.embedding(tokens, self.table)
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(nn.RMSNorm):
     """Root mean square normalisation (Zhang and Sennrich 2019, arXiv 1910.07467): x / √(mean(x²) +
     eps) · weight.
 
@@ -46,36 +60,25 @@ class RMSNorm(nn.Module):
     """
 
     def __init__(self, dim, eps) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.empty(dim))
-        self.reset_parameters()
+        super().__init__(dim, eps)
 
     def reset_parameters(self) -> None:
         nn.init.ones_(self.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        # x * rsqrt(mean(x ^ 2, axis: -1, keep: true) + eps) * weight
-        return (x * torch.rsqrt((x ** 2).mean(-1, keepdim=True) + self.eps)) * self.weight
 
-
-class Linear(nn.Module):
+class Linear(nn.Linear):
     """A linear map of the last axis: x · weightᵀ + bias.
 
     Source: std/linear.mod:2.
     """
 
-    def __init__(self, d_in, d_out) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(d_out, d_in))
-        self.reset_parameters()
+    def __init__(self, d_in, d_out, bias=False) -> None:
+        super().__init__(d_in, d_out, bias=bias)
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, std=self.weight.shape[-1] ** -0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # forward(x: f32[..., d_in]) -> f32[..., d_out] { x @ transpose(weight) }
-        return x @ self.weight.T
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
 
 class Attention(nn.Module):
@@ -86,9 +89,8 @@ class Attention(nn.Module):
     Source: std/attention.mod:6.
     """
 
-    def __init__(self, dim, heads, head_dim, theta) -> None:
+    def __init__(self, dim, head_dim, theta) -> None:
         super().__init__()
-        self.heads = heads
         self.head_dim = head_dim
         self.theta = theta
         self.q = Linear(d_in=dim, d_out=dim)
@@ -98,11 +100,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, axis: mt.Axis) -> Tensor:
         # queries = rearrange(q(x), "b t (h d) -> b h t d", h: heads) // f32[B, heads, K, head_dim]
-        queries = self.q(x).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        queries = self.q(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         # keys = rearrange(k(all), "b t (h d) -> b h t d", h: kv_heads)
-        keys = self.k(x).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        keys = self.k(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         # values = rearrange(v(all), "b t (h d) -> b h t d", h: kv_heads)
-        values = self.v(x).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        values = self.v(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         # seen = attention(queries, keys, values, causal: causal, window: window)
         seen = mt.attention(
             mt.rope(queries, axis.positions, self.theta),
@@ -137,11 +139,11 @@ class Layer(nn.Module):
     Source: std/layer.mod:7.
     """
 
-    def __init__(self, dim, heads, hidden, theta) -> None:
+    def __init__(self, dim, hidden, theta, head_dim) -> None:
         super().__init__()
-        self.attn_norm = RMSNorm(dim=dim, eps=0.00001)
-        self.attn = Attention(dim=dim, heads=heads, head_dim=32, theta=theta)
-        self.mlp_norm = RMSNorm(dim=dim, eps=0.00001)
+        self.attn_norm = RMSNorm(dim=dim, eps=1e-5)
+        self.attn = Attention(dim=dim, head_dim=head_dim, theta=theta)
+        self.mlp_norm = RMSNorm(dim=dim, eps=1e-5)
         self.mlp = SwiGLU(dim=dim, hidden=hidden)
 
     def forward(self, x: Tensor, axis: mt.Axis) -> Tensor:
@@ -156,34 +158,13 @@ class Residual(nn.Module):
     Source: std/layer.mod:41.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dim, head_dim, hidden) -> None:
         super().__init__()
-        self.inner = Layer(dim=128, heads=4, hidden=512, theta=10000)
+        self.inner = Layer(dim=dim, hidden=hidden, theta=10000.0, head_dim=head_dim)
 
-    def forward(self, x: Tensor, axis: mt.Axis, run: mt.Run) -> Tensor:
+    def forward(self, x: Tensor, axis: mt.Axis, run: mt.Run) -> tuple[Tensor, dict[str, Tensor]]:
         # forward(x: f32[...]) -> f32[...] { x + inner(x) }
-        return x + self.inner(x, axis)
-
-
-class Linear2(nn.Module):
-    """A linear map of the last axis: x · weightᵀ + bias.
-
-    Source: std/linear.mod:2.
-    """
-
-    def __init__(self, d_in, d_out) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(d_out, d_in))
-        self.bias = nn.Parameter(torch.empty(d_out))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=self.weight.shape[-1] ** -0.5)
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # forward(x: f32[..., d_in]) -> f32[..., d_out] { x @ transpose(weight) + bias }
-        return (x @ self.weight.T) + self.bias
+        return x + self.inner(x, axis), {}
 
 
 class Predictor(nn.Module):
@@ -195,8 +176,8 @@ class Predictor(nn.Module):
 
     def __init__(self, dim, hidden) -> None:
         super().__init__()
-        self.up = Linear2(d_in=dim, d_out=hidden)
-        self.down = Linear2(d_in=hidden, d_out=1)
+        self.up = Linear(d_in=dim, d_out=hidden, bias=True)
+        self.down = Linear(d_in=hidden, d_out=1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.silu(self.up(x)))
@@ -211,26 +192,28 @@ class MoD(nn.Module):
     Source: std/mod.mod:20.
     """
 
-    def __init__(self, dim, capacity) -> None:
+    def __init__(self, dim, capacity, head_dim, hidden, guess_hidden) -> None:
         super().__init__()
         self.capacity = capacity
-        self.inner = Layer(dim=dim, heads=4, hidden=512, theta=10000)
+        self.inner = Layer(dim=dim, hidden=hidden, theta=10000.0, head_dim=head_dim)
         self.router = Linear(d_in=dim, d_out=1)
-        self.guess = Predictor(dim=dim, hidden=8)
+        self.guess = Predictor(dim=dim, hidden=guess_hidden)
 
-    def forward(self, x: Tensor, axis: mt.Axis, run: mt.Run) -> Tensor:
+    def forward(self, x: Tensor, axis: mt.Axis, run: mt.Run) -> tuple[Tensor, dict[str, Tensor]]:
+        losses: dict[str, Tensor] = {}
         if run.causal:
             # chosen = if generate then above(likely, 0.0, expected: capacity) else
             chosen = mt.above(self.guess(x.detach()).squeeze(-1), 0, axis)
+            run.observe(self, "chosen", chosen)
             # r = take(score, chosen)[..., None]
             r = mt.take(self.router(x).squeeze(-1), chosen).unsqueeze(-1)
-            run.observe(f"{self.path}.chosen", chosen)
             # put(x, chosen, inner(take(x, chosen)) * w)
-            return mt.put(x, chosen, self.inner(mt.take(x, chosen), chosen.axis) * r)
+            return mt.put(x, chosen, self.inner(mt.take(x, chosen), chosen.axis) * r), losses
         # score = router(x)[..., 0] // f32[B, T]
         score = self.router(x).squeeze(-1)
         # top(score, ceil(capacity * T))
         chosen = mt.top(score, axis, lambda n: mt.ceil_of(self.capacity, n))
+        run.observe(self, "chosen", chosen)
         if run.training:
             # if train { loss predictor = 0.01 * bce(likely, chosen.mask) }
             loss = mt.binary_cross_entropy(
@@ -238,14 +221,10 @@ class MoD(nn.Module):
                 mt.mask(chosen, axis),
                 axis,
             )
-            # put(x, chosen, inner(take(x, chosen)) * w)
-            h = self.inner(mt.take(x, chosen), chosen.axis) * mt.take(score, chosen).unsqueeze(-1)
-            run.losses[f"{self.path}.predictor"] = 0.01 * loss
-        else:
-            # put(x, chosen, inner(take(x, chosen)) * w)
-            h = self.inner(mt.take(x, chosen), chosen.axis) * mt.take(score, chosen).unsqueeze(-1)
-        run.observe(f"{self.path}.chosen", chosen)
-        return mt.put(x, chosen, h)
+            losses["predictor"] = 0.01 * loss
+        # put(x, chosen, inner(take(x, chosen)) * w)
+        h = self.inner(mt.take(x, chosen), chosen.axis) * mt.take(score, chosen).unsqueeze(-1)
+        return mt.put(x, chosen, h), losses
 
 
 class Moby(nn.Module):
@@ -256,16 +235,29 @@ class Moby(nn.Module):
     Source: moby.mod:4.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, args: MobyArgs | None = None) -> None:
         super().__init__()
-        self.embed = Embedding(vocab=256, dim=128)
+        self.args = args = args or MobyArgs()
+        self.embed = Embedding(vocab=args.vocab, dim=args.dim)
         self.layers = nn.ModuleList([
-            MoD(dim=128, capacity=Fraction(1, 8)) if i % 2 == 1
-            else Residual()
-            for i in range(6)
+            MoD(
+                dim=args.dim,
+                capacity=args.capacity,
+                head_dim=args.head_dim,
+                hidden=args.hidden,
+                guess_hidden=args.guess_hidden,
+            ) if i % 2 == 1
+            else Residual(dim=args.dim, head_dim=args.head_dim, hidden=args.hidden)
+            for i in range(args.depth)
         ])
-        self.norm = RMSNorm(dim=128, eps=0.00001)
+        self.norm = RMSNorm(dim=args.dim, eps=1e-5)
         mt.name_paths(self)
+
+    def init_weights(self) -> None:
+        """Draws all weights anew from the distributions of the source, also after `to_empty`."""
+        for module in self.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
 
     def forward(
         self,
@@ -290,26 +282,25 @@ class Moby(nn.Module):
             observed=observed,
         )
         axis = mt.rows(tokens, lengths)
+        losses: dict[str, Tensor] = {}
         x = self.embed(tokens)
-        for layer in self.layers:
-            x = layer(x, axis, run)
+        for i, layer in enumerate(self.layers):
+            x, more = layer(x, axis, run)
+            losses.update(mt.below(f"layers.{i}", more))
         if run.objective:
-            run.losses["next_token"] = mt.cross_entropy(
+            # loss next_token = cross_entropy(forward(tokens), targets)
+            losses["next_token"] = mt.cross_entropy(
                 self.norm(x) @ self.embed.table.T,
                 targets,
                 axis,
             )
-            return run.losses
+            return losses
         # norm(x) @ transpose(embed.table)
         return self.norm(x) @ self.embed.table.T
 
 
 def load(folder: str | Path, device: torch.device | str = "cpu") -> Moby:
     """The module with the weights of the folder's `model.safetensors`."""
-    folder = Path(folder)
-    names = folder / "keys.json"
-    keys = json.loads(names.read_text()) if names.exists() else {}
-    stored = mt.read_safetensors(folder / "model.safetensors")
     model = Moby()
-    model.load_state_dict({key: stored[keys.get(key, key)].float() for key in model.state_dict()})
+    model.load_state_dict(mt.read_weights(folder))
     return model.to(device)

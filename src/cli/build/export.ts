@@ -1,9 +1,11 @@
 // `modc export`: a model, and its weights, for another engine: a folder of PyTorch, or a file of ONNX.
 import { join } from "node:path";
+import { bug } from "../../base/invariant.js";
+import type { Checked } from "../../check/check.js";
 import type { Model } from "../../check/model.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import type { SourceFile } from "../../diagnostics/span.js";
-import { torchFolder, VERSIONS } from "../../export/torch.js";
+import { familyOf, torchFolder, VERSIONS, type Models } from "../../export/torch.js";
 import { asProgramWeight } from "../../program/program.js";
 import { matchWeights, readWeight } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
@@ -24,8 +26,8 @@ type ExportFlags = Flags<typeof weightCommands.export>;
 export async function exportModel(file: string, flags: ExportFlags): Promise<ExitCode> {
   if (flags.to === "onnx") return (await import("./export-onnx.js")).exportOnnx(file, flags);
   expectOfTorch(flags);
-  const { models, sources } = await versionsOf(file, flags);
-  const files = torchFolder(models, sources);
+  const { models, sources, family } = await versionsOf(file, flags);
+  const files = torchFolder(models, sources, family);
   makeFolder(flags.output);
   for (const [name, text] of files) writeText(join(flags.output, name), text);
   const [model] = models;
@@ -46,25 +48,47 @@ function expectOfTorch({ phase, enter, caches, observe, lengths, weightsAs, exte
   throw new UserError(`--${name} is for --to onnx`, "leave it out", EXIT.usage);
 }
 
-/** The model for inference, and for what else its source is. Throws SourceError where it has errors. */
+/**
+ * The model for inference, and for what else its source is; and the same with other parameters. Throws SourceError
+ * where it has errors.
+ */
 async function versionsOf(
   file: string,
   { set = {}, model: name }: ExportFlags,
-): Promise<{ readonly models: readonly [Model, ...Model[]]; readonly sources: readonly SourceFile[] }> {
+): Promise<{
+  readonly models: Models;
+  readonly sources: readonly SourceFile[];
+  readonly family: readonly Models[];
+}> {
   const { check } = await import("../../check/check.js");
   const { source, read } = await modelText(file);
-  const options = { set, read, ...(name === undefined ? {} : { model: name }) };
-  const [first, ...others] = VERSIONS.map((version) => ({ version, ...check(source, { ...options, ...version }) }));
+  const checked = (more: Readonly<Record<string, string>>): readonly Checked[] =>
+    VERSIONS.map((version) =>
+      check(source, { ...version, set: { ...set, ...more }, read, ...(name === undefined ? {} : { model: name }) }),
+    );
+  const [first, ...others] = checked({});
   if (!first?.model) throw new SourceError(first?.diagnostics ?? [], first?.sources ?? []);
   showDiagnostics(first.diagnostics, first.sources);
   const faulty = others.find(({ model, diagnostics }) => !model && !diagnostics.every(isAbsence));
   if (faulty) throw new SourceError(faulty.diagnostics, faulty.sources);
-  return { models: [first.model, ...others.flatMap(({ model }) => model ?? [])], sources: first.sources };
+  const models = modelsOf([first, ...others]);
+  if (!models) bug("a source without errors has a model");
+  return { models, sources: first.sources, family: familyOf(first.model, (more) => modelsOf(checked(more))) };
 }
 
-/** A source may have no objective, and no causal rule: then the folder has none either. */
-const isAbsence = ({ severity, code }: Diagnostic): boolean =>
-  severity !== "error" || code === "no-function" || code.startsWith("non-causal") || code === "cannot-generate";
+function modelsOf([first, ...others]: readonly Checked[]): Models | null {
+  return first?.model ? [first.model, ...others.flatMap(({ model }) => model ?? [])] : null;
+}
+
+/**
+ * A source may have no objective, and no causal rule: then the folder has none either. What a block lacks is `forward`,
+ * and stays an error.
+ */
+const isAbsence = ({ severity, code, message }: Diagnostic): boolean =>
+  severity !== "error" ||
+  (code === "no-function" && message.includes("`objective`")) ||
+  code.startsWith("non-causal") ||
+  code === "cannot-generate";
 
 async function copyWeights(from: string, model: Model, path: string): Promise<void> {
   const weights = model.weights.map((weight) => asProgramWeight(weight));

@@ -1,11 +1,9 @@
-// The text of `modc_torch.py`, which exported models import: rows of sequences, choices, rotation, attention, losses.
-
-export const helpersText = String.raw`"""Rows of sequences, choices of tokens, rotation, attention, and losses."""
+"""Rows of sequences, choices of tokens, rotation, attention, and losses."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -32,40 +30,62 @@ class Route(NamedTuple):
 
 @dataclass
 class Run:
-    """What one call of a model is for, and what its blocks leave beside their results."""
+    """What one call of a model is for."""
 
     causal: bool
     training: bool
     objective: bool
-    losses: dict[str, Tensor] = field(default_factory=dict)
     observed: dict[str, object] | None = None
 
-    def observe(self, path: str, value: object) -> None:
+    def observe(self, block: nn.Module, name: str, value: object) -> None:
+        """Keeps what a block observes. A compiled block reads its path only where somebody asks for that."""
         if self.observed is not None:
-            self.observed[path] = value
+            self.observed[f"{block.path}.{name}" if block.path else name] = value
 
 
 def name_paths(model: nn.Module) -> None:
-    """Tells each block its path, by which it records losses."""
+    """Tells each block its path, under which it observes."""
     for path, module in model.named_modules():
         module.path = path
+
+
+def below(path: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The losses of an inner block by their names in the outer one."""
+    return {f"{path}.{name}": loss for name, loss in losses.items()}
 
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, by key: a header in JSON behind its length, then the values."""
+    """The tensors of a safetensors file, by key: a header in JSON behind its length, then the values.
+
+    The file is mapped: what nobody reads takes no memory.
+    """
     data = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
     size = int.from_bytes(bytes(data[:8].tolist()), "little")
     header = json.loads(bytes(data[8 : 8 + size].tolist()))
     header.pop("__metadata__", None)
     tensors = {}
     for key, entry in header.items():
-        start, end = entry["data_offsets"]
-        values = data[8 + size + start : 8 + size + end].clone()
-        tensors[key] = values.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        start, end = (8 + size + at for at in entry["data_offsets"])
+        dtype = _DTYPES[entry["dtype"]]
+        values = data[start:end] if start % dtype.itemsize == 0 else data[start:end].clone()
+        tensors[key] = values.view(dtype).reshape(entry["shape"])
     return tensors
+
+
+def keys_of(folder: str | Path) -> dict[str, str]:
+    """The keys of parameters in checkpoints, where these are not their names."""
+    path = Path(folder) / "keys.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def read_weights(folder: str | Path) -> dict[str, Tensor]:
+    """The weights of a folder's `model.safetensors` by the names of parameters."""
+    names = {key: name for name, key in keys_of(folder).items()}
+    stored = read_safetensors(Path(folder) / "model.safetensors")
+    return {names.get(key, key): values.float() for key, values in stored.items()}
 
 
 def rows(x: Tensor, lengths: Tensor | None) -> Axis:
@@ -74,18 +94,21 @@ def rows(x: Tensor, lengths: Tensor | None) -> Axis:
     return Axis(positions, None if lengths is None else positions < lengths[:, None])
 
 
-def ceil_of(share: Fraction | int, n: int) -> int:
+def ceil_of(share: Fraction | int, n: int | Tensor) -> int | Tensor:
     """The share of n, rounded up; exact."""
     return -((-share.numerator * n) // share.denominator)
 
 
-def floor_of(share: Fraction | int, n: int) -> int:
+def floor_of(share: Fraction | int, n: int | Tensor) -> int | Tensor:
     """The share of n, rounded down; exact."""
     return (share.numerator * n) // share.denominator
 
 
-def top(score: Tensor, axis: Axis, k: Callable[[int], int]) -> Route:
-    """The k(n) best of the n tokens of each sequence; of equal ones the earlier, NaN last."""
+def top(score: Tensor, axis: Axis, k: Callable[[int | Tensor], int | Tensor]) -> Route:
+    """The k(n) best of the n tokens of each sequence; of equal ones the earlier, NaN last.
+
+    k does not fall as n grows, so k of all tokens bounds how many rows there are without asking the device.
+    """
     score = score.detach()
     score = torch.where(torch.isnan(score), float("-inf"), score)
     tokens = score.shape[1]
@@ -98,10 +121,10 @@ def top(score: Tensor, axis: Axis, k: Callable[[int], int]) -> Route:
         return Route(index, Axis(axis.positions.gather(1, index), None))
     exists = axis.valid.gather(1, order)  # those stand before the others, even at -inf
     order = order.gather(1, torch.argsort((~exists).to(torch.uint8), dim=1, stable=True))
-    counts = torch.tensor([min(max(k(n), 0), n) for n in axis.valid.sum(1).tolist()], device=score.device)
-    width = max(int(counts.max()), 1)
-    kept = torch.arange(width, device=score.device)[None] < counts[:, None]
-    index = torch.where(kept, order[:, :width], tokens).sort(dim=1).values
+    lengths = axis.valid.sum(1)
+    counts = (torch.zeros_like(lengths) + k(lengths)).clamp(min=0).minimum(lengths)
+    kept = torch.arange(most, device=score.device)[None] < counts[:, None]
+    index = torch.where(kept, order[:, :most], tokens).sort(dim=1).values
     valid = index < tokens
     index = index.clamp(max=tokens - 1)
     return Route(index, Axis(axis.positions.gather(1, index), valid))
@@ -145,10 +168,11 @@ def rope(
 ) -> Tensor:
     """Rotates halves of the last dimension of x[B, ..., T, d] by the tokens' positions [B, T]."""
     d = x.shape[-1]
+    dtype = torch.promote_types(x.dtype, torch.float32)  # not every device has 64 bits
     if frequencies is None:
-        inverse = theta ** (-torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
+        inverse = theta ** (-torch.arange(0, d, 2, dtype=dtype, device=x.device) / d)
     else:
-        inverse = torch.tensor(frequencies, dtype=torch.float64, device=x.device)
+        inverse = torch.tensor(frequencies, dtype=dtype, device=x.device)
     angle = positions.reshape(positions.shape[:1] + (1,) * (x.dim() - 3) + positions.shape[1:] + (1,)) * inverse
     cos, sin = (angle.cos() * scale).to(x.dtype), (angle.sin() * scale).to(x.dtype)
     a, b = x.chunk(2, -1)
@@ -215,12 +239,13 @@ def _counted(each: Tensor, axis: Axis | None) -> Tensor:
 def cross_entropy(logits: Tensor, targets: Tensor, axis: Axis | None) -> Tensor:
     """The mean over tokens with a target; negative targets are none, those beyond the classes are the last class."""
     held = targets.clamp(min=0, max=logits.shape[-1] - 1)
-    each = F.cross_entropy(logits.flatten(0, -2), held.flatten(), reduction="none").view(targets.shape)
+    logits = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
+    each = F.cross_entropy(logits, held.flatten(), reduction="none").view(targets.shape)
     return _global_mean(each, _counted(each, axis) & (targets >= 0))
 
 
 def binary_cross_entropy(logit: Tensor, target: Tensor, axis: Axis | None) -> Tensor:
     """The mean over tokens of -log sigmoid of the logit where the target is 1, of its negative where it is 0."""
+    logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
     each = F.binary_cross_entropy_with_logits(logit, target.to(logit.dtype), reduction="none")
     return _global_mean(each, _counted(each, axis))
-`;

@@ -1,0 +1,41 @@
+// Models of one source with other parameters: they show which numbers of the classes follow which parameter, where the
+// numbers of one model are equal by chance.
+import type { Model } from "../check/model.js";
+import type { Rational } from "../size/rational.js";
+import { rational } from "../size/rational.js";
+
+/** The value of a parameter as it is printed: `12.5%`, `256`, `10000.0`; null where it is no number. */
+export function numberOf(text: string): Rational | null {
+  const found = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?(%?)$/.exec(text);
+  if (!found) return null;
+  const [, sign, whole, part = "", exponent = "0", percent] = found;
+  const digits = BigInt(`${sign}${whole}${part}`);
+  const places = Number(exponent) - part.length - (percent === "%" ? 2 : 0);
+  return places >= 0 ? rational(digits * 10n ** BigInt(places)) : rational(digits, 10n ** BigInt(-places));
+}
+
+/** Other values of a parameter, the likeliest to be accepted first. */
+function others(text: string): readonly string[] {
+  const value = numberOf(text);
+  if (value === null || value.num <= 0n) return [];
+  if (text.endsWith("%")) return [`${value.num}/${value.den * 2n}`, `${value.num}/${value.den * 3n}`];
+  if (!/^\d+$/.test(text)) return [`${text} * 2.0`];
+  return [value.num * 2n, value.num * 3n, value.num + 1n, value.num + 2n].map(String);
+}
+
+/**
+ * For each parameter that is a number, the models in which it has another value and the rest have theirs. `check` gives
+ * the models with some parameters set, or null where the source has errors then.
+ */
+export function familyOf<Models>(
+  { parameters }: Pick<Model, "parameters">,
+  check: (set: Readonly<Record<string, string>>) => Models | null,
+): readonly Models[] {
+  return parameters.flatMap(({ name, value }) => {
+    for (const other of others(value)) {
+      const models = check({ [name]: other });
+      if (models !== null) return [models];
+    }
+    return [];
+  });
+}

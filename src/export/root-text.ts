@@ -1,0 +1,146 @@
+// What the class of the model has beside the blocks': its arguments, the inputs of its call, and how weights are loaded.
+import type { Model } from "../check/model.js";
+import type { Part, Parts } from "./classes.js";
+import { numberTexts } from "./body-text.js";
+import { numberOf } from "./family.js";
+import { attributePath, variable } from "./names.js";
+import { sequenceAt } from "./outline.js";
+import { refuse } from "./refused.js";
+import type { Variant } from "./variants.js";
+
+/** A field of the dataclass of arguments. */
+export interface Argument {
+  readonly name: string;
+  readonly value: string;
+  /** What it is, where the source does not say so by its name. */
+  readonly note: string | null;
+}
+
+/** The numbers of the classes, lengths of lists, and the longest sequence; those of the source in its order. */
+export function argumentsOf(
+  model: Model,
+  numbers: readonly { readonly name: string; readonly value: string }[],
+  lists: readonly { readonly name: string; readonly value: number }[],
+): readonly Argument[] {
+  const known = new Map([...numbers, ...lists].map(({ name, value }) => [name, String(value)]));
+  const bound = model.axes.find(({ role, bound }) => role === "sequence" && bound !== null)?.bound ?? null;
+  const declared = model.parameters.flatMap(({ name, value }): Argument[] => {
+    const number = numberOf(value);
+    const own = known.get(name);
+    if (own !== undefined) return [{ name, value: own, note: null }];
+    return bound !== null && number !== null && numberTexts(number).includes(String(bound))
+      ? [{ name, value: String(bound), note: "the most tokens of a sequence" }]
+      : [];
+  });
+  const names = new Set(model.parameters.map(({ name }) => name));
+  const others = numbers.filter(({ name }) => !names.has(name));
+  return [...declared, ...others.map(({ name, value }) => ({ name, value, note: "follows from those above" }))];
+}
+
+/** The parameter that says how long a list of blocks is, in the model and in all of its family; null: none does. */
+export function lengthName({ root, relatives }: Parts, attr: string): string | null {
+  const all = [root, ...relatives];
+  const lengthOf = ({ children }: Part): string => String(children.filter((child) => child.attr === attr).length);
+  const lengths = all.map(lengthOf);
+  if (new Set(lengths).size === 1) return null;
+  const names = [...root.instance.numbers.keys()];
+  const follows = (name: string): boolean =>
+    all.every(({ instance }, i) => numberTexts(instance.numbers.get(name)!).includes(lengths[i]!));
+  return names.find(follows) ?? null;
+}
+
+const typeOf = (value: string): string =>
+  value.startsWith("Fraction") ? "Fraction" : /^-?\d+$/.test(value) ? "int" : "float";
+
+/** The dataclass. */
+export const argumentsText = (name: string, all: readonly Argument[]): readonly string[] => [
+  "@dataclass",
+  `class ${name}:`,
+  '    """What the model is made with."""',
+  "",
+  ...(all.length === 0 ? ["    pass"] : []),
+  ...all.map((a) => `    ${a.name}: ${typeOf(a.value)} = ${a.value}${a.note === null ? "" : `  # ${a.note}`}`),
+];
+
+/** It trains where it has what only the objective takes; without a train mode it evaluates. */
+export function runOf(objective: readonly string[]): string {
+  const test = objectiveTest(objective);
+  const training = objective.length > 0 ? `self.training and ${test}` : test;
+  return `run = mt.Run(causal=causal, training=${training}, objective=${test}, observed=observed)`;
+}
+
+const objectiveTest = (inputs: readonly string[]): string =>
+  inputs.length === 0 ? "False" : `${variable(inputs[0]!)} is not None`;
+
+export function forwardDoc(variants: readonly Variant[]): string {
+  const objective = variants.find(({ entry }) => entry === "objective");
+  const causal = variants.some(({ phase }) => phase === "generate");
+  return [
+    "The result" +
+      (objective ? ", or with what only the objective takes the losses by name, whose sum training minimises" : "") +
+      ".",
+    "",
+    "- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding.",
+    causal
+      ? "- causal: whether each choice of tokens is made from the token alone, as when generating."
+      : "- causal: the model has no causal rule: refused.",
+    "- observed: a dict that is filled with what the source observes, by path.",
+  ].join("\n");
+}
+
+/** An input whose second dimension is the model's sequence; null where it has none. */
+export function sequenceInput(model: Model): string | null {
+  const axes = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
+  if (axes.length > 1) refuse(`a model of the sequences ${axes.map(({ name }) => name).join(" and ")}`, "");
+  if (axes.length === 0) return null;
+  const found = model.inputs.find(({ type }) => sequenceAt(model, type.shape[1]) !== null);
+  return found?.name ?? refuse("a sequence that is not the second dimension of an input", "");
+}
+
+/** The inputs of forward and objective: those that only the objective takes may be left out. */
+export function inputsOf(variants: readonly Variant[]): {
+  readonly objective: readonly string[];
+  readonly signature: string;
+} {
+  const namesOf = (model: Model | undefined): readonly string[] => model?.inputs.map(({ name }) => name) ?? [];
+  const forward = namesOf(variants.find(({ entry }) => entry === "forward")?.model);
+  const all = namesOf(variants.find(({ entry }) => entry === "objective")?.model);
+  const own = all.filter((name) => !forward.includes(name));
+  const versions = variants.filter(({ entry }) => entry === "objective");
+  if (versions.length > 0 && (own.length === 0 || forward.some((name) => !all.includes(name))))
+    refuse("an objective that does not take the inputs of forward and others", "");
+  const signature = [
+    ...forward.map((name) => `${variable(name)}: Tensor`),
+    ...own.map((name) => `${variable(name)}: Tensor | None = None`),
+    "lengths: Tensor | None = None",
+    "causal: bool = False",
+    "observed: dict | None = None",
+  ].join(", ");
+  return { objective: own, signature };
+}
+
+/** Parameters whose names in the module are not their keys in checkpoints. */
+export const keysOf = (model: Model): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    model.weights.flatMap(({ path, keys }) => {
+      const [name, key] = [attributePath(path), keys[0] ?? path];
+      return name === key ? [] : [[name, key]];
+    }),
+  );
+
+/** Initial weights of all blocks, also of a model that was made on the meta device. */
+export const INIT_WEIGHTS: readonly string[] = [
+  "def init_weights(self) -> None:",
+  '    """Draws all weights anew from the distributions of the source, also after `to_empty`."""',
+  "    for module in self.modules():",
+  '        if hasattr(module, "reset_parameters"):',
+  "            module.reset_parameters()",
+];
+
+export const loadText = (name: string): readonly string[] => [
+  'def load(folder: str | Path, device: torch.device | str = "cpu") -> ' + name + ":",
+  '    """The module with the weights of the folder\'s `model.safetensors`."""',
+  `    model = ${name}()`,
+  "    model.load_state_dict(mt.read_weights(folder))",
+  "    return model.to(device)",
+];
