@@ -1,7 +1,8 @@
 // Accounts that tests hold results against in PyTorch; where Python has no torch, such tests are skipped, and say so.
 import { PythonServer, pythonWith } from "./python.js";
 
-const python = pythonWith("torch");
+/** The command that has it; undefined: none. */
+export const python = pythonWith("torch");
 const server = new PythonServer(python, new URL("pytorch.py", import.meta.url));
 
 export const hasTorch = python !== undefined;

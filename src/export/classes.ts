@@ -59,7 +59,7 @@ export interface Parts {
 }
 
 /** The model and its family as parts. */
-export function partsOf(own: PartsOptions, family: readonly PartsOptions[]): Parts {
+export function partsOf(own: PartsOptions, family: () => readonly PartsOptions[]): Parts {
   const kinds = new Map<string, Kind>();
   const partOf = (options: PartsOptions): Part => {
     const { model } = options.variants[0]!;
@@ -72,7 +72,7 @@ export function partsOf(own: PartsOptions, family: readonly PartsOptions[]): Par
   };
   const root = partOf(own);
   const inOrder = [...kinds.values()];
-  return { root, relatives: family.map(partOf), kinds: inOrder };
+  return { root, relatives: family().map(partOf), kinds: inOrder };
 }
 
 class Builder {

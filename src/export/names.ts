@@ -12,7 +12,8 @@ const OF_MODULE =
   "to_empty train training xpu zero_grad path args init_weights step";
 /** What the generated module itself uses. */
 const OF_FILE =
-  "torch F nn mt axis run Fraction Path Tensor json load layer losses more i enumerate n self list dict range super";
+  "torch F nn mt dataclass axis run Fraction Path Tensor load layer losses more i enumerate n self list dict range " +
+  "super";
 
 const keywords = new Set(KEYWORDS.split(" "));
 const taken = new Set([...keywords, ...OF_FILE.split(" ")]);

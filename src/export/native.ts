@@ -1,7 +1,6 @@
 // Blocks of the library that PyTorch has as modules: their classes extend those, so that what shards, quantizes or
 // fuses such modules knows them.
 import type { Instance } from "../check/model.js";
-import type { Kind } from "./classes.js";
 import type { Hole } from "./holes.js";
 
 export interface Native {
@@ -35,7 +34,7 @@ export function nativeText(
   name: string,
   { base, parameters, biased }: Native,
   doc: readonly string[],
-  kinds: readonly Pick<Kind, "resets">[],
+  kinds: readonly { readonly resets: readonly string[] }[],
 ): readonly string[] {
   const most = kinds.reduce((a, b) => (b.resets.length > a.resets.length ? b : a));
   const [weight, ...bias] = most.resets;

@@ -2,7 +2,7 @@
 import type { Model } from "../check/model.js";
 import { variable } from "./names.js";
 
-export function readmeText(models: readonly [Model, ...Model[]]): string {
+export function readmeText(models: readonly [Model, ...Model[]], trains: boolean): string {
   const [model] = models;
   const objective = models.find(({ entry }) => entry === "objective");
   const names = (m: Model): string => m.inputs.map(({ name }) => `${variable(name)}=${variable(name)}`).join(", ");
@@ -33,5 +33,36 @@ result = model(${names(model)})
 \`\`\`
 ${training}${causal}
 Sequences stand side by side, padded: [batch, tokens, ...]; \`lengths\` says how many tokens each has.
-`;
+${trains ? TRAINING : ""}`;
 }
+
+const TRAINING = `
+## Training on many devices
+
+\`\`\`sh
+torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --bf16 --compile
+torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --resume --shard 4 --tensor 2
+\`\`\`
+
+| file | what is in it |
+|---|---|
+| \`train.py\` | the run: options as those of \`modc train\`, \`run/log.jsonl\`, checkpoints, Ctrl-C and SIGTERM |
+| \`training.py\` | one step: losses over the counts of all ranks, accumulation, clipping, AdamW; validation |
+| \`parallelize.py\` | tensor parallelism, activation checkpointing, compiling, FSDP2; each a function of its own |
+| \`data.py\` | windows of a file of tokens, in the order in which \`modc train\` reads them |
+| \`checkpoint.py\` | \`torch.distributed.checkpoint\`; and to \`modc train --resume\` and back |
+
+\`--replicate\` devices hold the same (DDP), \`--shard\` share parameters, gradients and moments (FSDP2; with both,
+HSDP), \`--tensor\` share out the linear maps of attention and networks (routers and predictors stay whole). A run goes
+on with any other numbers. \`--batch\` is of all devices together, and a step reads the same windows however many there
+are.
+
+\`--data\` is a file of tokens: that of \`modc train\` (\`run/.cache/tokens-*.bin\`), a text whose bytes are its tokens,
+or any other with tokens of \`--width\` bytes each. A run of \`modc train\` goes on here, and comes back:
+
+\`\`\`sh
+python checkpoint.py from-modc modc-run run    # weights, moments, step, place in the data, settings
+torchrun --nproc-per-node 8 train.py --data modc-run/.cache/tokens-....bin --output run --resume
+python checkpoint.py to-modc run modc-run      # then: modc train --resume -o modc-run
+\`\`\`
+`;

@@ -1,4 +1,4 @@
-// What the class of the model has beside the blocks': its arguments, the inputs of its call, and how weights are loaded.
+// What the class of the model has beside those of blocks: arguments, inputs of its call, and how weights are loaded.
 import type { Model } from "../check/model.js";
 import type { Part, Parts } from "./classes.js";
 import { numberTexts } from "./body-text.js";
@@ -126,6 +126,12 @@ export const keysOf = (model: Model): Readonly<Record<string, string>> =>
       const [name, key] = [attributePath(path), keys[0] ?? path];
       return name === key ? [] : [[name, key]];
     }),
+  );
+
+/** modc's paths of parameters whose names Python or nn.Module has for itself. */
+export const pathsOf = (model: Model): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    model.weights.flatMap(({ path }) => (attributePath(path) === path ? [] : [[attributePath(path), path]])),
   );
 
 /** Initial weights of all blocks, also of a model that was made on the meta device. */

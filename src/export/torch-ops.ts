@@ -199,6 +199,7 @@ function attention(value: Value<"attention">, { model, loose, axis, holes }: Sco
     ...(from === to ? [] : [`keys=${axis(to)}`]),
     ...(causal ? ["causal=True"] : []),
     ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
+    ...(q!.type.shape.length === 4 && q!.type.shape[1] !== k!.type.shape[1] ? ["grouped=True"] : []),
     ...(scale === null ? [] : [`scale=${holes.add(pythonFloat(scale), "scale")}`]),
   ];
   return call(`mt.attention(${[loose(q!), loose(k!), loose(v!), axis(from), ...options].join(", ")})`);

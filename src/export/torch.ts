@@ -5,8 +5,9 @@ import { partsOf, type PartsOptions } from "./classes.js";
 import { pythonFiles } from "../embedded.js";
 import { moduleText } from "./module-text.js";
 import { readmeText } from "./readme-text.js";
-import { keysOf } from "./root-text.js";
+import { keysOf, pathsOf } from "./root-text.js";
 import { SourceNotes } from "./source-notes.js";
+import { trainingFiles } from "./training-files.js";
 import { needsOf, variantOf } from "./variants.js";
 
 export { familyOf } from "./family.js";
@@ -18,12 +19,13 @@ export type Models = readonly [Model, ...Model[]];
 /**
  * Texts of the files, by name. `models` are those of one source by `VERSIONS`, the first by phase infer and entry
  * forward; versions that the source does not have are left out. `family` has the same of the source with other
- * parameters, by which the numbers of its classes are told apart. Throws ExportError for what has no form in PyTorch.
+ * parameters, by which the numbers of its classes are told apart; it is asked once the model has a form. Throws
+ * ExportError for what has none in PyTorch.
  */
 export function torchFolder(
   models: Models,
   sources: readonly SourceFile[],
-  family: readonly Models[] = [],
+  family: () => readonly Models[] = () => [],
 ): ReadonlyMap<string, string> {
   const notes = new SourceNotes(sources);
   const optionsOf = (all: Models): PartsOptions => {
@@ -31,12 +33,19 @@ export function torchFolder(
     return { variants, notes, needs: needsOf(variants) };
   };
   const own = optionsOf(models);
-  const parts = partsOf(own, family.map(optionsOf));
-  const keys = keysOf(models[0]);
+  const parts = partsOf(own, () => family().map(optionsOf));
+  const tables = [
+    ["keys.json", keysOf(models[0])],
+    ["paths.json", pathsOf(models[0])],
+  ] as const;
+  const training = trainingFiles(own.variants);
   return new Map([
     ["model.py", moduleText({ parts, variants: own.variants, notes })],
     ["modc_torch.py", pythonFiles["modc_torch.py"]!],
-    ...(Object.keys(keys).length > 0 ? [["keys.json", `${JSON.stringify(keys, null, 2)}\n`] as const] : []),
-    ["README.md", readmeText(models)],
+    ...training,
+    ...tables.flatMap(([name, table]) =>
+      Object.keys(table).length > 0 ? [[name, `${JSON.stringify(table, null, 2)}\n`] as const] : [],
+    ),
+    ["README.md", readmeText(models, training.size > 0)],
   ]);
 }

@@ -1,16 +1,8 @@
 // Batches of text windows: in random order for training, in order for evaluation.
+import type { TextInputs } from "../check/text-inputs.js";
 import type { Corpus } from "./corpus-node.js";
 import type { Batch } from "./types.js";
 import { nextWindows, type DataPosition, type Split, type Window } from "./windows.js";
-
-/** Names of the objective's inputs that a text fills: the tokens, and the next token of each. */
-export interface TextInputs {
-  readonly tokens: string;
-  /** Null where the objective has no targets. */
-  readonly targets: string | null;
-  /** Whether a target may be -1 (no target): then the last token of a document has none. */
-  readonly signed: boolean;
-}
 
 export interface BatchOptions {
   readonly corpus: Pick<Corpus, "read" | "separator">;

@@ -1,6 +1,7 @@
 // The public API of training, for Node: `train`, which trains a model file on a text, and its parts.
 /// <reference path="../ambient.ts" preserve="true" />
-export { batchAt, batchesOf, type TextInputs } from "./batches.js";
+export type { TextInputs } from "../check/text-inputs.js";
+export { batchAt, batchesOf } from "./batches.js";
 export { readCheckpoint, type Checkpoint } from "./checkpoint-node.js";
 export { openCorpus, type Corpus, type CorpusOptions } from "./corpus-node.js";
 export { TrainError, type TrainErrorCode } from "./errors.js";

@@ -9,13 +9,12 @@ import { asProgramWeight } from "../program/program.js";
 import { SourceError } from "../session/errors.js";
 import type { Axis } from "../size/axes.js";
 import { chosenFrom } from "../size/count-rules.js";
-import type { TextInputs } from "./batches.js";
 import { TrainError } from "./errors.js";
 import { unmatched, weightHint, weightPatterns } from "./patterns.js";
 import type { RunModel } from "./run-options.js";
 import { livePoints } from "./settings.js";
 import type { TrainSettings } from "./options.js";
-import { textInputsOf } from "./text-inputs.js";
+import { textInputsOf, type TextInputs } from "../check/text-inputs.js";
 
 /** A model's source, and a function that reads its imports. */
 export interface ModelSource {

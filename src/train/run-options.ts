@@ -2,7 +2,7 @@
 import type { Program, ProgramWeight } from "../program/program.js";
 import type { BaseRecord } from "../runtime/base-node.js";
 import type { Words } from "../runtime/index.js";
-import type { TextInputs } from "./batches.js";
+import type { TextInputs } from "../check/text-inputs.js";
 import type { TrainSettings } from "./options.js";
 import type { Rule, Trainer } from "./types.js";
 

@@ -44,6 +44,11 @@ describe("modc export --to torch", () => {
     const faulty = await modc(["export", folder.file("faulty.mod", source), "--to", "torch", "-o", output]);
     expect(faulty.status).toBe(1);
     expect(faulty.stderr).toContain("nothing");
+    const lacking =
+      "block Empty() {}\nmodel M() {\n  b: Empty()\n  forward(x: f32[B, T]) -> f32[B, T] { x }\n" +
+      "  objective(x: f32[B, T]) { loss l = mean(b(x)) }\n}\n";
+    const without = await modc(["export", folder.file("lacking.mod", lacking), "--to", "torch", "-o", output]);
+    expect([without.status, without.stderr]).toEqual([1, expect.stringContaining("`Empty` has no `forward`")]);
   });
 });
 

@@ -26,6 +26,12 @@ const NOT_RUN: readonly {
     why: "what commands print, which test/docs/one-layer.test.ts holds it against",
   })),
   {
+    page: "docs/scale-out.md",
+    language: "bash",
+    begins: /^(torchrun|python checkpoint)/,
+    why: "PyTorch's own commands in an exported folder; test/export/training.test.ts runs them",
+  },
+  {
     page: "docs/serving.md",
     language: "js",
     begins: /^import \{ compileGeneration /,

@@ -5,7 +5,8 @@ import { exported } from "./versions.js";
 
 const example = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
 
-const fileOf = (source: string, name = "model.py"): string => exported(source).files.get(name) ?? "";
+const fileOf = (source: string, name = "model.py", set: Readonly<Record<string, string>> = {}): string =>
+  exported(source, { set }).files.get(name) ?? "";
 
 const LAMBDA = `
 block Scale(dim: int) {
@@ -23,7 +24,16 @@ const modelOf = (result: string): string => `model M() { forward(x: f32[B, T, 4]
 describe("the text of a folder", () => {
   it("is that of moby, word for word", async () => {
     const { files } = exported(example("moby"), { file: "moby.mod" });
-    expect([...files.keys()]).toEqual(["model.py", "modc_torch.py", "README.md"]);
+    expect([...files.keys()]).toEqual([
+      "model.py",
+      "modc_torch.py",
+      "train.py",
+      "training.py",
+      "data.py",
+      "parallelize.py",
+      "checkpoint.py",
+      "README.md",
+    ]);
     await expect(files.get("model.py")!).toMatchFileSnapshot("moby.golden.py");
   });
 
@@ -50,6 +60,55 @@ describe("the text of a folder", () => {
     const { files: few } = exported(example("moby"), { file: "moby.mod", set: { depth: "10" } });
     const lines = (text: string | undefined): number => text!.split("\n").length;
     expect(lines(files.get("model.py"))).toBe(lines(few.get("model.py")));
+  });
+
+  it("tells numbers apart that are equal by chance, and takes sizes as arguments", () => {
+    const text = fileOf(example("llama"), "model.py", { hidden: "576", depth: "4" });
+    const args = /class LlamaArgs:\n[^]*?\n\n\n/.exec(text)![0];
+    for (const field of [
+      "dim: int = 576",
+      "hidden: int = 576",
+      "depth: int = 4",
+      "theta: float = 10000.0",
+      "k_out: int = 192",
+    ])
+      expect(args).toContain(`    ${field}`);
+    expect(text).toContain("for _ in range(args.depth)");
+    expect(text).toContain("self.gate = Linear(d_in=dim, d_out=hidden)");
+    expect(text).toContain("self.k = Linear(d_in=dim, d_out=k_out)");
+  });
+
+  it("shares out the maps between which all goes head by head, and no router", () => {
+    const planOf = (name: string): readonly string[] =>
+      [...fileOf(example(name), "parallelize.py").matchAll(/^    "(.*)": "(\w+)",$/gm)].map(
+        ([, path, style]) => `${path} ${style}`,
+      );
+    expect(planOf("moby")).toEqual(
+      [
+        "attn.q columns",
+        "attn.k columns",
+        "attn.v columns",
+        "attn.o rows",
+        "mlp.gate columns",
+        "mlp.up columns",
+        "mlp.down rows",
+      ].map((path) => `layers.*.inner.${path}`),
+    );
+    expect(planOf("lora")).toEqual(
+      ["mlp.gate columns", "mlp.up columns", "mlp.down rows"].map((path) => `layers.*.inner.${path}`),
+    );
+    const mixed = `import { Embedding, Linear } from "std"
+model M() {
+  embed: Embedding(8, 8)
+  a: Linear(8, 8)
+  b: Linear(8, 8)
+  forward(tokens: u32[B, T]) -> f32[B, T, 8] { b(softmax(a(embed(tokens)))) }
+  objective(tokens: u32[B, T], targets: u32[B, T]) { loss l = cross_entropy(forward(tokens), targets) }
+}`;
+    expect(fileOf(mixed, "parallelize.py")).toContain("PLAN: dict[str, str] = {}\n");
+    expect(fileOf(mixed.replace("softmax", "silu"), "parallelize.py")).toContain(
+      '    "a": "columns",\n    "b": "rows",',
+    );
   });
 
   it("has no causal rule where the source has none", () => {

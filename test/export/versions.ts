@@ -12,7 +12,7 @@ export function exported(
   const all = checked({});
   const models = modelsOf(all);
   if (!models) throw new Error(all[0]?.diagnostics[0]?.message);
-  const family = familyOf(models[0], (more) => modelsOf(checked(more)));
+  const family = (): readonly Models[] => familyOf(models[0], (more) => modelsOf(checked(more)));
   return { models, files: torchFolder(models, all[0]!.sources, family) };
 }
 

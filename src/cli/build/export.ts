@@ -58,7 +58,7 @@ async function versionsOf(
 ): Promise<{
   readonly models: Models;
   readonly sources: readonly SourceFile[];
-  readonly family: readonly Models[];
+  readonly family: () => readonly Models[];
 }> {
   const { check } = await import("../../check/check.js");
   const { source, read } = await modelText(file);
@@ -73,7 +73,7 @@ async function versionsOf(
   if (faulty) throw new SourceError(faulty.diagnostics, faulty.sources);
   const models = modelsOf([first, ...others]);
   if (!models) bug("a source without errors has a model");
-  return { models, sources: first.sources, family: familyOf(first.model, (more) => modelsOf(checked(more))) };
+  return { models, sources: first.sources, family: () => familyOf(models[0], (more) => modelsOf(checked(more))) };
 }
 
 function modelsOf([first, ...others]: readonly Checked[]): Models | null {

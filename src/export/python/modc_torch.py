@@ -54,7 +54,10 @@ def below(path: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{path}.{name}": loss for name, loss in losses.items()}
 
 
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I32": torch.int32, "U32": torch.int32,
+}  # fmt: skip
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -181,10 +184,12 @@ def rope(
 
 def attention(
     q: Tensor, k: Tensor, v: Tensor, axis: Axis, keys: Axis | None = None,
-    causal: bool = False, window: int = 0, scale: float | None = None,
+    causal: bool = False, window: int = 0, scale: float | None = None, grouped: bool = False,
 ) -> Tensor:
-    """q[B, H, T, d] on k, v[B, G, S, d], by the tokens' positions; a query that sees no key yields zeros."""
-    grouped = q.dim() == 4 and q.shape[1] != k.shape[1]
+    """q[B, H, T, d] on k, v[B, G, S, d], by the tokens' positions; a query that sees no key yields zeros.
+
+    grouped: whether there are fewer heads of keys than of queries.
+    """
     if q.dim() == 3:
         return attention(q[:, None], k[:, None], v[:, None], axis, keys, causal, window, scale)[:, 0]
     if keys is None and window == 0 and axis.valid is None:  # tokens ascend, so their order is that of positions

@@ -1,6 +1,14 @@
 // Finds the inputs of an objective that a text fills.
-import type { Model } from "../check/model.js";
-import type { TextInputs } from "./batches.js";
+import type { Model } from "./model.js";
+
+/** Names of the objective's inputs that a text fills: the tokens, and the next token of each. */
+export interface TextInputs {
+  readonly tokens: string;
+  /** Null where the objective has no targets. */
+  readonly targets: string | null;
+  /** Whether a target may be -1 (no target): then the last token of a document has none. */
+  readonly signed: boolean;
+}
 
 /**
  * An integer input with a value for each token, and optionally one named `targets`; null where the objective has any

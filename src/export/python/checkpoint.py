@@ -1,0 +1,286 @@
+"""Checkpoints that any number of ranks reads, and those of modc, both ways.
+
+    python checkpoint.py from-modc RUN OUTPUT    # a run of `modc train` goes on here, with train.py --resume
+    python checkpoint.py to-modc OUTPUT RUN      # and back, with modc train --resume
+
+A checkpoint of PyTorch (`torch.distributed.checkpoint`) has the weights by modc's paths, and the moments of AdamW as
+`optimizer.m.<path>` and `optimizer.v.<path>`, as modc has them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+
+import modc_torch as mt
+from training import plain
+
+HERE = Path(__file__).parent
+MODEL = "Model"
+FORMAT = "modc-torch-1"
+# Settings of a run by modc's names and train.py's; the second may differ when a run goes on.
+SETTINGS = {
+    "batch": "batch", "accumulate": "accumulate", "context": "length", "seed": "seed", "validation": "validation",
+    "lr": "lr", "schedule": "schedule", "warmup": "warmup", "minLr": "min_lr", "weightDecay": "weight_decay",
+    "beta1": "beta1", "beta2": "beta2", "eps": "eps", "clip": "clip",
+}  # fmt: skip
+MAY_CHANGE = {
+    "steps": "steps", "decay": "decay", "validateEvery": "validate_every", "validationWindows": "windows",
+    "checkpointEvery": "checkpoint_every", "keep": "keep",
+}  # fmt: skip
+
+
+class CheckpointError(Exception):
+    """What is wrong with a checkpoint, in a sentence."""
+
+
+@dataclass
+class Progress:
+    """What a run goes on from beside its tensors."""
+
+    step: int
+    epoch: int
+    window: int
+    settings: dict[str, Any]
+
+
+def _paths() -> dict[str, str]:
+    """modc's paths of parameters whose names Python or PyTorch has for itself."""
+    path = HERE / "paths.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Weights and moments by their keys in a checkpoint; shards, where they are sharded."""
+    paths = _paths()
+    found = {}
+    for name, parameter in model.named_parameters():
+        name = plain(name)
+        path, state = paths.get(name, name), optimizer.state[parameter]
+        found[path] = parameter.detach()
+        found[f"optimizer.m.{path}"], found[f"optimizer.v.{path}"] = state["exp_avg"], state["exp_avg_sq"]
+    return found
+
+
+def save(output: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, keep: int) -> Path:
+    """Writes a checkpoint, whole or not at all. Every rank calls it."""
+    folder = Path(output) / "checkpoints"
+    final = folder / f"step-{progress.step:08}"
+    fresh = folder / f".new-{final.name}"
+    if _first():
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+    _barrier()
+    dcp.save(tensors_of(model, optimizer), checkpoint_id=fresh)
+    if _first():
+        _finish(fresh, final, progress)
+        for old in checkpoints(output)[:-keep]:
+            shutil.rmtree(old)
+    _barrier()
+    return final
+
+
+def _finish(fresh: Path, final: Path, progress: Progress) -> None:
+    (fresh / "run.json").write_text(json.dumps({"format": FORMAT, "model": MODEL, **vars(progress)}, indent=1) + "\n")
+    shutil.rmtree(final, ignore_errors=True)
+    fresh.rename(final)
+
+
+def checkpoints(output: str | Path) -> list[Path]:
+    """Those of a run, in the order of their steps."""
+    return sorted(path.parent for path in Path(output).glob("checkpoints/step-*/run.json"))
+
+
+def progress_of(path: Path) -> Progress:
+    told = json.loads((path / "run.json").read_text())
+    if told.pop("format") != FORMAT:
+        raise CheckpointError(f"{path} is no checkpoint of this train.py")
+    if (model := told.pop("model")) != MODEL:
+        raise CheckpointError(f"{path} is of another model, {model}")
+    return Progress(**told)
+
+
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Reads a checkpoint of any number of ranks into a model and its optimizer."""
+    progress = progress_of(path)
+    dcp.load(tensors_of(model, optimizer), checkpoint_id=path)
+    for state in optimizer.state.values():
+        state["step"].fill_(progress.step)
+    return progress
+
+
+def _first() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def _barrier() -> None:
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def newest_of_modc(run: Path) -> Path:
+    """A checkpoint of `modc train`: the folder itself, or the newest of a run."""
+    if (run / "manifest.json").exists():
+        return run
+    found = sorted(path.parent for path in run.glob("checkpoints/step-*/manifest.json"))
+    if not found:
+        raise CheckpointError(f"{run} has no checkpoint of modc")
+    return found[-1]
+
+
+def from_modc(run: Path, output: Path) -> Path:
+    """Writes the newest checkpoint of a run of `modc train` as one of PyTorch."""
+    source = newest_of_modc(run)
+    manifest = json.loads((source / "manifest.json").read_text())
+    settings = manifest["settings"]
+    if manifest["model"] != MODEL:
+        raise CheckpointError(f"{source} is of the model {manifest['model']}, this folder has {MODEL}")
+    for name, usual in (("optimizer", "adamw"), ("only", ""), ("live", ""), ("save", "all"), ("precision", "f32")):
+        if settings.get(name, usual) != usual:
+            raise CheckpointError(f"{source} was trained with {name} {settings[name]}: train.py knows only {usual}")
+    weights = _weights_of(source)
+    state = mt.read_safetensors(source / "state.safetensors")
+    tensors = dict(weights)
+    for path, weight in weights.items():
+        for moment in ("m", "v"):
+            key = f"optimizer.{moment}.{path}"
+            tensors[key] = state.get(key, torch.zeros_like(weight))  # what the loss does not depend on has none
+    data = manifest["data"]["position"]
+    named = {**SETTINGS, **MAY_CHANGE}
+    kept = {own: settings[name] for name, own in named.items() if name in settings}
+    progress = Progress(manifest["step"], data["epoch"], data["window"], kept)
+    final = output / "checkpoints" / f"step-{progress.step:08}"
+    fresh = final.with_name(f".new-{final.name}")
+    fresh.mkdir(parents=True, exist_ok=True)
+    dcp.save(tensors, checkpoint_id=fresh)
+    _finish(fresh, final, progress)
+    return final
+
+
+def _keys() -> dict[str, str]:
+    """The keys of weights in files by their paths, where these differ."""
+    paths = _paths()
+    return {paths.get(name, name): key for name, key in mt.keys_of(HERE).items()}
+
+
+def _weights_of(checkpoint: Path) -> dict[str, Tensor]:
+    paths = {key: path for path, key in _keys().items()}
+    stored = mt.read_safetensors(checkpoint / "model.safetensors")
+    return {paths.get(key, key): values for key, values in stored.items()}
+
+
+def to_modc(output: Path, run: Path) -> Path:
+    """Writes the newest checkpoint of train.py into a run that `modc train` began with the same model and data."""
+    found = checkpoints(output)
+    if not found:
+        raise CheckpointError(f"{output} has no checkpoint of train.py")
+    source, like = found[-1], newest_of_modc(run)
+    progress = progress_of(source)
+    manifest = json.loads((like / "manifest.json").read_text())
+    if manifest["model"] != MODEL:
+        raise CheckpointError(f"{run} is of the model {manifest['model']}, this folder has {MODEL}")
+    for name, own in SETTINGS.items():
+        theirs, ours = manifest["settings"].get(name), progress.settings.get(own)
+        if theirs != ours:
+            raise CheckpointError(f"{name} is {ours}, and {theirs} in {run}: modc would go on with that")
+    if progress.step <= manifest["step"]:
+        raise CheckpointError(f"{source} has done {progress.step} steps, {like} {manifest['step']} already")
+    tensors = _read_all(source)
+    weights, moments = _weights_of(like), mt.read_safetensors(like / "state.safetensors")
+    for path, values in {**weights, **moments}.items():
+        if path != "step.count" and (path not in tensors or tensors[path].shape != values.shape):
+            raise CheckpointError(f"{source} has no {path} of shape {list(values.shape)}, as {like} has")
+    keys = _keys()
+    final = run / "checkpoints" / f"step-{progress.step:08}"
+    fresh = final.with_name(f".new-{final.name}-torch")
+    fresh.mkdir()
+    count = torch.tensor(progress.step, dtype=torch.int32)  # unsigned in the file, and never so large
+    state = {path: count if path == "step.count" else tensors[path] for path in moments}
+    write_safetensors(fresh / "model.safetensors", {keys.get(path, path): tensors[path] for path in weights})
+    write_safetensors(fresh / "state.safetensors", state)
+    for entry in manifest["sources"]:
+        shutil.copyfile(like / entry["file"], fresh / entry["file"])
+    manifest["step"], manifest["validation"] = progress.step, None
+    ours = progress.settings
+    manifest["settings"] |= {name: ours[own] for name, own in MAY_CHANGE.items() if own in ours}
+    manifest["data"]["position"] = {"epoch": progress.epoch, "window": progress.window}
+    manifest["machine"] = {"device": "PyTorch", "driver": torch.__version__}
+    manifest["files"] = [_described(path) for path in sorted(fresh.iterdir())]
+    (fresh / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    fresh.rename(final)
+    link = final.with_name(".new-last")
+    link.unlink(missing_ok=True)
+    link.symlink_to(final.name)
+    link.replace(final.with_name("last"))
+    return final
+
+
+def _read_all(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, whole, in this process."""
+    about = dcp.FileSystemReader(path).read_metadata().state_dict_metadata
+    tensors = {key: torch.empty(entry.size, dtype=entry.properties.dtype) for key, entry in about.items()}
+    dcp.load(tensors, checkpoint_id=path)
+    return tensors
+
+
+_NAMES = {torch.float32: "F32", torch.int32: "U32"}
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for key, values in tensors.items():
+        size = values.numel() * values.element_size()
+        header[key] = {"dtype": _NAMES[values.dtype], "shape": list(values.shape), "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for values in tensors.values():
+            _write(file, values)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write(file: BinaryIO, values: Tensor) -> None:
+    """The bytes of a tensor, without NumPy, which PyTorch may lack."""
+    values = values.contiguous()
+    file.write((ctypes.c_char * (values.numel() * values.element_size())).from_address(values.data_ptr()))
+
+
+def _described(path: Path) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def main(arguments: list[str]) -> int:
+    ways = {"from-modc": from_modc, "to-modc": to_modc}
+    if len(arguments) != 3 or arguments[0] not in ways:
+        print(__doc__, file=sys.stderr)
+        return 64
+    try:
+        print(ways[arguments[0]](Path(arguments[1]), Path(arguments[2])))
+    except (CheckpointError, OSError) as fault:
+        print(f"checkpoint.py: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

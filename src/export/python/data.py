@@ -1,0 +1,138 @@
+"""Windows of a file of tokens, in the order in which `modc train` reads them.
+
+The tokens lie side by side in the file, each 1, 2 or 4 bytes, little-endian: a file of `modc train`
+(`<run>/.cache/tokens-*.bin`), a text whose bytes are its tokens, or any other such file.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_WORDS = {1: "B", 2: "H", 4: "I"}
+
+
+class Tokens:
+    """A file of tokens. It is mapped, so that no process holds it whole."""
+
+    def __init__(self, path: str | Path, width: int | None = None, separator: int | None = None) -> None:
+        path = Path(path)
+        about = path.with_name(path.name + ".json")
+        told = json.loads(about.read_text()) if about.exists() else {}
+        size = path.stat().st_size
+        if width is None:
+            width = size // told["tokens"] if told.get("tokens") else 1
+        if width not in _WORDS or size == 0 or size % width != 0:
+            raise ValueError(f"{path} has {size} bytes: no tokens of {width} bytes each")
+        with open(path, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._words = memoryview(data).cast(_WORDS[width])
+        self.separator = separator
+        self.bytes_per_token = told["bytes"] / told["tokens"] if told.get("tokens") else float(width)
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __getitem__(self, at: slice) -> Tensor:
+        return torch.tensor(self._words[at].tolist(), dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the data goes on: with the seed it says what every later step reads."""
+
+    epoch: int = 0
+    window: int = 0
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows that training reads; the last share of the tokens is held out."""
+
+    tokens: int
+    context: int
+    seed: int
+    held_out: float
+
+    def __post_init__(self) -> None:
+        if self.boundary < self.context + 1:
+            raise ValueError(f"{self.tokens} tokens hold no window of {self.context} and its last target")
+
+    @property
+    def boundary(self) -> int:
+        """The first token that is held out."""
+        if self.held_out == 0:
+            return self.tokens
+        return self.tokens - max(self.context + 1, int(self.tokens * self.held_out))
+
+    def next(self, position: Position, rows: int) -> tuple[list[int], Position]:
+        """Offsets of the next windows. An epoch reads each of its windows once."""
+        offsets = []
+        epoch, window = position.epoch, position.window
+        while len(offsets) < rows:
+            first, windows = self._epoch(epoch)
+            if window >= windows:
+                epoch, window = epoch + 1, 0
+                continue
+            offsets.append(first + self.context * _permuted(window, windows, self.seed, epoch))
+            window += 1
+        return offsets, Position(epoch, window)
+
+    def _epoch(self, epoch: int) -> tuple[int, int]:
+        """Each epoch cuts elsewhere: the offset of its first window, and how many there are."""
+        slack = min(self.context, self.boundary - self.context)
+        first = _draw(self.seed, epoch, 1, 0, 0) % slack if slack > 0 else 0
+        return first, (self.boundary - 1 - first) // self.context
+
+    def validation(self, most: int) -> list[int]:
+        """Offsets of whole windows of what is held out, evenly apart; of all, where `most` is 0."""
+        offsets = list(range(self.boundary, self.tokens - self.context, self.context))
+        if most == 0 or len(offsets) <= most:
+            return offsets
+        return [offsets[i * len(offsets) // most] for i in range(most)]
+
+
+def batch_of(tokens: Tokens, offsets: list[int], context: int, signed: bool) -> tuple[Tensor, Tensor]:
+    """Tokens and the next of each, i64[rows, context]; where a target may be -1, the end of a document has none."""
+    rows = torch.stack([tokens[at : at + context + 1] for at in offsets])
+    given, targets = rows[:, :-1], rows[:, 1:]
+    if signed and tokens.separator is not None:
+        targets = targets.masked_fill(given == tokens.separator, -1)
+    return given, targets
+
+
+def _permuted(i: int, n: int, seed: int, epoch: int) -> int:
+    """Element i of a random permutation of 0 ... n - 1: a Feistel network, walked until it is below n."""
+    bits = 1
+    while 4**bits < n:
+        bits += 1
+    half = 2**bits
+    x = i
+    while True:
+        high, low = divmod(x, half)
+        for turn in range(6):
+            high, low = low, high ^ (_draw(seed, epoch, 0, low, turn) % half)
+        x = high * half + low
+        if x < n:
+            return x
+
+
+def _draw(seed: int, epoch: int, use: int, a: int, b: int) -> int:
+    return _philox((a, epoch, use * 16 + b, 0), (seed, 0x64617461))
+
+
+def _philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> int:
+    """The first word of Philox4x32-10 (Salmon et al. 2011)."""
+    mask = 0xFFFFFFFF
+    a, b, c, d = (word & mask for word in counter)
+    k0, k1 = (word & mask for word in key)
+    for _ in range(10):
+        first, second = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = (second >> 32) ^ b ^ k0, second & mask, (first >> 32) ^ d ^ k1, first & mask
+        k0, k1 = (k0 + 0x9E3779B9) & mask, (k1 + 0xBB67AE85) & mask
+    return a

@@ -1,0 +1,115 @@
+"""A model on many devices, by torchtitan's four steps: tensor parallelism, activation checkpointing, compiling, and
+sharded or replicated data.
+
+Each step is a function of its own and changes the model in place. Routers and predictors are whole on every device of
+tensor parallelism, so all of them make the same choices.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from typing import Iterator
+
+import torch
+from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.nn.parallel import DistributedDataParallel
+
+# Linear maps that tensor parallelism shares out: of "columns" each device has some results, of "rows" it takes some
+# operands, and the results of all are added up. All else is whole on each.
+PLAN: dict[str, str] = {}
+
+REPLICATE, SHARD, TENSOR = "replicate", "shard", "tensor"
+
+
+def make_mesh(device: str, world: int, replicate: int = 1, shard: int = -1, tensor: int = 1) -> DeviceMesh:
+    """Devices as [replicate, shard, tensor]; one of the first two may be -1: as many as are left."""
+    degrees = [replicate, shard, tensor]
+    known = math.prod(degree for degree in degrees if degree != -1)
+    degrees = [max(world // max(known, 1), 1) if degree == -1 else degree for degree in degrees]
+    if min(degrees) < 1 or math.prod(degrees) != world:
+        raise ValueError(f"{world} devices cannot be {replicate} x {shard} x {tensor} (replicate, shard, tensor)")
+    return init_device_mesh(device, tuple(degrees), mesh_dim_names=(REPLICATE, SHARD, TENSOR))
+
+
+def layers_of(model: nn.Module) -> Iterator[tuple[nn.ModuleList, int]]:
+    """The members of the model's lists of blocks: the units that are sharded, compiled and recomputed."""
+    for child in model.children():
+        if isinstance(child, nn.ModuleList):
+            yield from ((child, i) for i in range(len(child)))
+
+
+def apply_tp(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Shares linear maps out by PLAN."""
+    degree = mesh.size()
+    for path, module in list(model.named_modules()):
+        style = next((style for pattern, style in PLAN.items() if fnmatch.fnmatchcase(path, pattern)), None)
+        if style is None:
+            continue
+        size = module.weight.shape[0 if style == "columns" else 1]
+        if size % degree != 0:
+            raise ValueError(f"{path} has {size} {style}: {degree} devices cannot share them out")
+        parallelize_module(module, mesh, ColwiseParallel() if style == "columns" else RowwiseParallel())
+
+
+def apply_ac(model: nn.Module) -> None:
+    """Keeps the inputs of each layer only, and computes the rest again in the backward pass."""
+    for layers, i in layers_of(model):
+        layers[i] = checkpoint_wrapper(layers[i])
+
+
+def apply_compile(model: nn.Module, **options) -> None:
+    """Compiles each layer: what is compiled for one serves all that are alike."""
+    for layers, i in layers_of(model):
+        layers[i].compile(fullgraph=True, **options)
+
+
+def apply_fsdp(
+    model: nn.Module,
+    mesh: DeviceMesh,
+    param_dtype: torch.dtype | None = None,
+    reduce_dtype: torch.dtype | None = torch.float32,
+) -> None:
+    """Shards each layer, then what is left. Of two dimensions of a mesh the first replicates."""
+    policy = MixedPrecisionPolicy(param_dtype=param_dtype, reduce_dtype=reduce_dtype)
+    for layers, i in layers_of(model):
+        fully_shard(layers[i], mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def parallelize(
+    model: nn.Module,
+    mesh: DeviceMesh,
+    recompute: bool = False,
+    compiled: bool = False,
+    param_dtype: torch.dtype | None = None,
+) -> None:
+    """All four steps, of a model that may be on the meta device: then `to_empty`, and its weights, come behind."""
+    replicate, shard, tensor = (mesh[name].size() for name in (REPLICATE, SHARD, TENSOR))
+    if tensor > 1:
+        apply_tp(model, mesh[TENSOR])
+    if recompute:
+        apply_ac(model)
+    if compiled:
+        apply_compile(model)
+    if shard > 1 or (replicate > 1 and tensor > 1):
+        apply_fsdp(model, mesh[REPLICATE, SHARD] if replicate > 1 else mesh[SHARD], param_dtype)
+
+
+def replicated(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
+    """What is called in training: the model, or where only data are shared out, its replica of DDP."""
+    replicate, shard, tensor = (mesh[name].size() for name in (REPLICATE, SHARD, TENSOR))
+    if replicate == 1 or shard > 1 or tensor > 1:
+        return model
+    group = mesh[REPLICATE].get_group()
+    return DistributedDataParallel(model, process_group=group, gradient_as_bucket_view=True)
+
+
+def data_rank(mesh: DeviceMesh) -> tuple[int, int]:
+    """Which share of the data this process reads, and of how many."""
+    (replicate, shard, _), sizes = mesh.get_coordinate(), mesh.mesh.shape
+    return replicate * sizes[1] + shard, sizes[0] * sizes[1]

@@ -1,0 +1,290 @@
+"""Trains the model of this folder, on one device or with `torchrun` on many.
+
+    python train.py --data tokens.bin --output run
+    torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --shard 8 --bf16 --compile
+    torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
+
+Options are those of `modc train`, and so are the windows that a step reads: batches do not depend on the ranks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+
+import checkpoint
+import model as exported
+import modc_torch as mt
+from data import Position, Tokens, Windows, batch_of
+from parallelize import data_rank, make_mesh, parallelize, replicated
+from training import evaluate, learning_rate, make_optimizer, train_step
+
+HERE = Path(__file__).parent
+# What the export knows of the model.
+INPUTS: tuple[str, str | None] = ("tokens", "targets")  # the inputs that a text fills
+SIGNED = False  # whether a target may be -1: none
+CAUSAL = True  # whether there is a causal rule, by which texts are generated
+CONTEXT = 2048  # tokens of a sequence, where nobody says
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = p.add_argument
+    add("--data", help="a file of tokens, or a text whose bytes are its tokens")
+    add("--width", type=int, choices=(1, 2, 4), help="bytes of a token, where no .json beside the file says so")
+    add("--separator", type=int, help="the token between documents, behind which nothing is learned")
+    add("--output", required=True, help="the folder of the run")
+    add("--resume", action="store_true", help="go on with the newest checkpoint of the run, on any number of ranks")
+    add("--weights", help="a folder whose model.safetensors is begun with; default: this one, if it has any")
+    for name, value in SETTINGS.items():
+        kind = str if name == "schedule" else float if name in FLOATS else int
+        add(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=f"default: {value}")
+    add("--replicate", type=int, default=1, help="devices that hold the same: DDP, or with --shard HSDP")
+    add("--shard", type=int, default=-1, help="devices among which FSDP2 shards; default: as many as are left")
+    add("--tensor", type=int, default=1, help="devices that share out linear maps")
+    add("--bf16", action="store_true", help="compute in bf16; weights, moments and reductions stay in f32")
+    add("--recompute", action="store_true", help="keep the inputs of each layer only, for the backward pass")
+    add("--compile", action="store_true", help="compile each layer")
+    add("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
+    return p
+
+
+# Settings of a run, which its checkpoints keep; some depend on others.
+SETTINGS: dict[str, object] = {
+    "steps": 1000, "batch": 8, "accumulate": 1, "length": "as many as the model allows, at most 2048", "seed": 0,
+    "validation": 0.05, "lr": 1e-3, "schedule": "cosine", "warmup": "a tenth, at most 100", "min_lr": "a tenth of lr",
+    "decay": "a fifth", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
+    "validate_every": 100, "windows": 64, "checkpoint_every": 500, "keep": 3,
+}  # fmt: skip
+FLOATS = {"validation", "lr", "min_lr", "weight_decay", "beta1", "beta2", "eps", "clip"}
+
+
+def settled(given: dict[str, object], before: dict[str, object] | None) -> dict:
+    """All settings. Those of a run that goes on stay, but for those that may change."""
+    if before is not None:
+        for name, value in given.items():
+            if name not in checkpoint.MAY_CHANGE.values() and before.get(name) != value:
+                raise ValueError(f"--{name.replace('_', '-')} is {value}: the run was begun with {before.get(name)}")
+        return {**before, **given}
+    s = {**SETTINGS, "length": CONTEXT, **given}
+    for name, usual in (
+        ("warmup", lambda: min(100, s["steps"] // 10)),
+        ("min_lr", lambda: s["lr"] / 10),
+        ("decay", lambda: max(1, min(s["steps"] - s["warmup"], s["steps"] // 5))),
+    ):
+        if name not in given:
+            s[name] = usual()
+    if s["schedule"] not in ("cosine", "linear", "constant", "wsd"):
+        raise ValueError(f"--schedule is {s['schedule']}: it is cosine, linear, constant or wsd")
+    if not 0 <= s["warmup"] <= s["steps"] or min(s["steps"], s["batch"], s["accumulate"], s["length"]) < 1:
+        raise ValueError("--steps, --batch, --accumulate and --length are at least 1, --warmup at most --steps")
+    return s
+
+
+def set_up(options: argparse.Namespace) -> tuple[torch.device, DeviceMesh]:
+    device = torch.device(options.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    # Without torchrun it is a group of one.
+    alone = {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **alone)
+    return device, make_mesh(device.type, dist.get_world_size(), options.replicate, options.shard, options.tensor)
+
+
+def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.device, seed: int, draw: bool) -> nn.Module:
+    """The model, of which no rank ever holds more on its device than its share."""
+    with torch.device("meta"):
+        model = exported.Model(exported.ModelArgs())
+    param_dtype = torch.bfloat16 if options.bf16 else None
+    parallelize(model, mesh, recompute=options.recompute, compiled=options.compile, param_dtype=param_dtype)
+    model.to_empty(device=device)
+    if draw:
+        weights = {}
+        if dist.get_rank() == 0:
+            torch.manual_seed(seed)
+            folder = options.weights or (HERE if (HERE / "model.safetensors").exists() else None)
+            weights = mt.read_weights(folder) if folder else exported.Model(exported.ModelArgs()).state_dict()
+        broadcast = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_model_state_dict(model, weights, options=broadcast)
+    torch.manual_seed(seed + data_rank(mesh)[0])  # of dropout: ranks that share out linear maps draw the same
+    return model
+
+
+class Run:
+    """A run on one rank: what it reads, and what it leaves."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        found = checkpoint.checkpoints(options.output)
+        if found and not options.resume:
+            raise ValueError(f"{options.output} holds a run already: --resume goes on with it")
+        if options.resume and not found:
+            raise ValueError(f"{options.output} has no checkpoint to resume from")
+        before = checkpoint.progress_of(found[-1]) if options.resume else None
+        given = {name: value for name, value in vars(options).items() if name in SETTINGS}
+        self.settings = s = settled(given, before.settings if before else None)
+        if options.data is None:
+            raise ValueError("--data says which tokens are trained on")
+        self.tokens = Tokens(options.data, options.width, options.separator)
+        self.windows = Windows(len(self.tokens), s["length"], s["seed"], s["validation"])
+        self.device, self.mesh = set_up(options)
+        self.share, self.shares = data_rank(self.mesh)
+        if s["batch"] % self.shares != 0:
+            raise ValueError(f"a batch of {s['batch']} cannot be shared out among {self.shares} ranks")
+        model = make_model(options, self.mesh, self.device, s["seed"], draw=not found)
+        self.optimizer = make_optimizer(model, s["lr"], s["weight_decay"], (s["beta1"], s["beta2"]), s["eps"])
+        self.step, self.position = 0, Position()
+        if before:
+            checkpoint.load(found[-1], model, self.optimizer)
+            self.step, self.position = before.step, Position(before.epoch, before.window)
+        self.model = replicated(model, self.mesh)
+        self.output, self.first = Path(options.output), dist.get_rank() == 0
+        amp = options.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if amp else contextlib.nullcontext()
+        self.stopped = 0
+        self.saved = self.step
+        if self.first:
+            self.output.mkdir(parents=True, exist_ok=True)
+            self._cut_log()
+
+    def _cut_log(self) -> None:
+        """A run that goes on forgets the steps behind its checkpoint."""
+        path = self.output / "log.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        whole = (line for line in lines if line.endswith("\n"))
+        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= self.step))
+
+    def log(self, entry: dict) -> None:
+        if not self.first:
+            return
+        with open(self.output / "log.jsonl", "a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def batch(self, offsets: list[int]) -> dict[str, Tensor]:
+        """This rank's share of some windows."""
+        rows = len(offsets) // self.shares
+        own = offsets[self.share * rows : (self.share + 1) * rows]
+        given = batch_of(self.tokens, own, self.settings["length"], SIGNED)
+        return {name: x.to(self.device) for name, x in zip(INPUTS, given) if name is not None}
+
+    def train(self) -> int:
+        s = self.settings
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        while self.step < s["steps"]:
+            if not self._one():
+                return 1
+            if self.step % s["validate_every"] == 0 or self.step == s["steps"]:
+                self._validate()
+            stopped = self._agreed()
+            if stopped or self.step % s["checkpoint_every"] == 0 or self.step == s["steps"]:
+                self._save()
+            if stopped:
+                return 128 + stopped
+        return 0
+
+    def _stop(self, number: int, _frame: object) -> None:
+        self.stopped = number
+
+    def _agreed(self) -> int:
+        """The signal that some rank got: all stop behind the same step."""
+        stopped = torch.tensor(self.stopped, device=self.device)
+        dist.all_reduce(stopped, op=dist.ReduceOp.MAX)
+        return int(stopped.item())
+
+    def _one(self) -> bool:
+        s, began = self.settings, time.perf_counter()
+        rate = learning_rate(self.step, s["schedule"], s["lr"], s["min_lr"], s["warmup"], s["steps"], s["decay"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batches, position = [], self.position
+        for _ in range(s["accumulate"]):
+            offsets, position = self.windows.next(position, s["batch"])
+            batches.append(self.batch(offsets))
+        losses, norm = train_step(self.model, self.optimizer, batches, s["clip"], self.autocast)
+        if not math.isfinite(norm) or not all(map(math.isfinite, losses.values())):
+            last = checkpoint.checkpoints(self.output)
+            told = f"the last checkpoint is {last[-1]}" if last else "there is no checkpoint"
+            self._tell(f"step {self.step + 1} has a loss or a gradient that is no number, and changed nothing; {told}")
+            return False
+        self.step, self.position = self.step + 1, position
+        own = sum(loss for name, loss in losses.items() if "." not in name)
+        entry = {
+            "kind": "step", "step": self.step, "loss": sum(losses.values()), "losses": losses,
+            "bitsPerByte": self._bits(own), "learningRate": rate, "live": {}, "gradientNorm": norm,
+            "tokens": s["accumulate"] * s["batch"] * s["length"], "seconds": time.perf_counter() - began,
+            "first": self.step == self.saved + 1, "ranks": dist.get_world_size(),
+        }  # fmt: skip
+        self.log(entry)
+        if self.step % 10 == 0 or self.step == s["steps"]:
+            per = entry["tokens"] / entry["seconds"]
+            told = f"step {self.step} of {s['steps']}: loss {entry['loss']:.4f}"
+            self._tell(f"{told}, norm {norm:.3f}, {per:,.0f} tokens/s")
+        return True
+
+    def _bits(self, nats: float) -> float:
+        return nats / math.log(2) / self.tokens.bytes_per_token
+
+    def _validate(self) -> None:
+        s = self.settings
+        offsets = self.windows.validation(s["windows"])
+        rows = s["batch"]
+        offsets = offsets[: len(offsets) // self.shares * self.shares]
+        batches = [self.batch(offsets[i : i + rows]) for i in range(0, len(offsets), rows)]
+        if not batches:
+            return
+        rules = {"top-k": evaluate(self.model, batches, causal=False)}
+        if CAUSAL:
+            rules["causal"] = evaluate(self.model, batches, causal=True)
+        loss = rules.get("causal", rules["top-k"])
+        tokens = len(offsets) * s["length"]
+        by_rule = {rule: {"loss": own, "tokens": tokens, "shares": {}} for rule, own in rules.items()}
+        self.log({
+            "kind": "validation", "step": self.step, "live": {}, "counts": True, "loss": loss,
+            "bitsPerByte": self._bits(loss), "best": False, "rules": by_rule, "passage": None,
+        })  # fmt: skip
+        told = ", ".join(f"{own:.4f} by {rule}" for rule, own in rules.items())
+        self._tell(f"validation at step {self.step}: loss {told}")
+
+    def _save(self) -> None:
+        if self.step == self.saved:
+            return
+        progress = checkpoint.Progress(self.step, self.position.epoch, self.position.window, self.settings)
+        model = getattr(self.model, "module", self.model)
+        path = checkpoint.save(self.output, model, self.optimizer, progress, self.settings["keep"])
+        self.saved = self.step
+        self._tell(f"{path}")
+
+    def _tell(self, text: str) -> None:
+        if self.first:
+            print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        run = Run(options)
+    except (ValueError, OSError, checkpoint.CheckpointError) as fault:
+        print(f"train.py: {fault}", file=sys.stderr)
+        return 1
+    try:
+        return run.train()
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""One step of training on any number of ranks: losses over global counts, accumulation, clipping, AdamW, validation."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+# What the export knows of the model. The input of targets, of which negative ones do not count:
+TARGETS: str | None = "targets"
+# Losses that are means over targets; the others are means over tokens.
+OVER_TARGETS: tuple[str, ...] = ()
+# Parameters that are looked up, not multiplied: without weight decay.
+TABLES: tuple[str, ...] = ()
+
+
+def plain(name: str) -> str:
+    """The name of a parameter without what wrappers put into it."""
+    for wrapper in ("module.", "_orig_mod.", "_checkpoint_wrapped_module."):
+        name = name.replace(wrapper, "") if wrapper != "module." else name.removeprefix(wrapper)
+    return name
+
+
+def make_optimizer(
+    model: nn.Module, lr: float, weight_decay: float, betas: tuple[float, float], eps: float
+) -> torch.optim.AdamW:
+    """AdamW with its moments, which decays matrices, not norms, biases and tables.
+
+    Parameters of one mesh are a group: kernels for many tensors take those of one mesh at a time.
+    """
+    groups: dict[object, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        decays = parameter.dim() >= 2 and plain(name) not in TABLES
+        groups.setdefault((decays, _mesh(parameter)), []).append(parameter)
+    made = [{"params": group, "weight_decay": weight_decay if key[0] else 0.0} for key, group in groups.items()]
+    optimizer = torch.optim.AdamW(made, lr=lr, betas=betas, eps=eps)
+    for parameter in model.parameters():
+        optimizer.state[parameter] = {
+            "step": torch.zeros(()),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return optimizer
+
+
+def _mesh(tensor: Tensor) -> object:
+    return tensor.device_mesh if isinstance(tensor, DTensor) else None
+
+
+def learning_rate(
+    step: int, kind: str, peak: float, minimum: float, warmup: int, steps: int, decay: int
+) -> float:
+    """Of the step behind `step` done ones: it rises over `warmup` steps, then stays, or falls until the last."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    if kind == "constant":
+        return peak
+    falling = decay if kind == "wsd" else steps - warmup
+    x = min(1.0, max(0.0, (step - (steps - falling) + 1) / falling))
+    if kind == "cosine":
+        return minimum + (peak - minimum) * (1 + math.cos(math.pi * x)) / 2
+    return peak + (minimum - peak) * x
+
+
+def _reduced(x: Tensor) -> Tensor:
+    """The sum over all ranks."""
+    if dist.is_initialized():
+        dist.all_reduce(x)
+    return x
+
+
+def _world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def _counts(batches: list[dict[str, Tensor]]) -> Tensor:
+    """For each batch how many tokens exist, and how many of them have a target, on all ranks: [batches, 2]."""
+    counts = []
+    for batch in batches:
+        given = next(iter(batch.values()))
+        lengths = batch.get("lengths")
+        exists = torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
+        if lengths is not None:
+            exists = torch.arange(given.shape[1], device=given.device)[None] < lengths[:, None]
+        targets = batch.get(TARGETS) if TARGETS is not None else None
+        aimed = exists if targets is None else exists & (targets >= 0)
+        counts.append(torch.stack([exists.sum(), aimed.sum()]))
+    return _reduced(torch.stack(counts).double())
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: list[dict[str, Tensor]],
+    clip: float = 1.0,
+    autocast: contextlib.AbstractContextManager | None = None,
+) -> tuple[dict[str, float], float]:
+    """One step on the gradients of all batches: the losses and the gradients' norm, those of all ranks together.
+
+    Each loss is a mean over what counts in all batches of all ranks: that of a batch weighs as much as it counts. A
+    step whose norm is no finite number changes nothing.
+    """
+    model.train()
+    counts = _counts(batches)
+    weights = (counts / counts.sum(0).clamp(min=1)).tolist()
+    totals: dict[str, Tensor] = {}
+    for i, batch in enumerate(batches):
+        alone = isinstance(model, DistributedDataParallel) and i < len(batches) - 1
+        with model.no_sync() if alone else contextlib.nullcontext():
+            with autocast or contextlib.nullcontext():
+                losses = model(**batch)
+            weighted = {name: loss * weights[i][name in OVER_TARGETS] for name, loss in losses.items()}
+            sum(weighted.values()).backward()
+        for name, loss in weighted.items():
+            totals[name] = totals.get(name, 0) + loss.detach().double()
+    norm = clip_gradients(model, clip)
+    if math.isfinite(norm):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    values = _reduced(torch.stack(list(totals.values()))) / _world()
+    return dict(zip(totals, values.tolist())), norm
+
+
+def clip_gradients(model: nn.Module, limit: float) -> float:
+    """Scales gradients down to a norm, unless that is 0, and gives what it was. Tensors and shards of any mesh mix."""
+    meshes: dict[object, list[Tensor]] = {}
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            meshes.setdefault(_mesh(parameter.grad), []).append(parameter.grad)
+    norms = []
+    for gradients in meshes.values():
+        each = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
+        total = torch.linalg.vector_norm(torch.stack(each))
+        norms.append(total.full_tensor() if isinstance(total, DTensor) else total)
+    norm = torch.linalg.vector_norm(torch.stack(norms))
+    if limit > 0:
+        factor = (limit / (norm + 1e-6)).clamp(max=1)
+        for gradients in meshes.values():
+            for gradient in gradients:
+                (gradient.to_local() if isinstance(gradient, DTensor) else gradient).mul_(factor)
+    return norm.item()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: list[dict[str, Tensor]], causal: bool) -> float:
+    """The objective's own losses over all batches, by the whole sequence or by the causal rule."""
+    model.eval()
+    counts = _counts(batches)
+    counts = counts[:, 1] if OVER_TARGETS else counts[:, 0]
+    # Under the causal rule the device says how many tokens a layer takes: no whole graph has that.
+    eager = torch.compiler.set_stance("force_eager") if causal else contextlib.nullcontext()
+    total = torch.zeros((), dtype=torch.float64, device=counts.device)
+    with eager:
+        for batch, count in zip(batches, counts):
+            total += sum(loss.double() for loss in model(**batch, causal=causal).values()) * count
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()  # without a backward pass the root stays whole, and its parameters are not those of others
+    return (_reduced(total) / _world() / counts.sum().clamp(min=1)).item()

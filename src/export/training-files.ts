@@ -1,0 +1,75 @@
+// The files by which a model trains on many devices: texts that are the same for all models but for a few facts.
+import type { Model, Value } from "../check/model.js";
+import { textInputsOf } from "../check/text-inputs.js";
+import { pythonFiles } from "../embedded.js";
+import { attributePath, variable } from "./names.js";
+import { tensorPlan } from "./tensor-parallel.js";
+import type { Variant } from "./variants.js";
+
+/** Tokens of a sequence in training, where neither the model nor the user bounds them. */
+const USUAL_CONTEXT = 2048;
+
+/** By name; none where the model has no objective that a text fills. */
+export function trainingFiles(variants: readonly Variant[]): ReadonlyMap<string, string> {
+  const objective = variants.find(({ phase, entry }) => phase === "train" && entry === "objective");
+  const inputs = objective ? textInputsOf(objective.model) : null;
+  if (!objective || !inputs) return new Map();
+  const { model } = objective;
+  const { targets } = inputs;
+  const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? USUAL_CONTEXT;
+  const facts = new Map<string, string>([
+    ["INPUTS", pair(variable(inputs.tokens), targets === null ? null : variable(targets))],
+    ["SIGNED", inputs.signed ? "True" : "False"],
+    ["CAUSAL", variants.some(({ phase }) => phase === "generate") ? "True" : "False"],
+    ["CONTEXT", String(Math.min(bound, USUAL_CONTEXT))],
+    ["TARGETS", targets === null ? "None" : quoted(variable(targets))],
+    ["OVER_TARGETS", tuple(targets === null ? [] : overTargets(model, targets))],
+    ["TABLES", tuple(tablesOf(model))],
+    ["MODEL", quoted(model.name)],
+  ]);
+  const plan = [...tensorPlan(variants[0]!)].map(([path, style]) => `    ${quoted(attributePath(path))}: "${style}",`);
+  const names = ["train.py", "training.py", "data.py", "parallelize.py", "checkpoint.py"];
+  return new Map(
+    names.map((name) => {
+      const text = pythonFiles[name]!.split("\n").flatMap((line) => {
+        const [, fact = "", type = "", note = ""] = /^([A-Z_]+)(: [^=]+)? = [^#]*?(  #.*)?$/.exec(line) ?? [];
+        if (fact === "PLAN") return plan.length === 0 ? [line] : [`PLAN${type} = {`, ...plan, "}"];
+        const value = facts.get(fact);
+        return value === undefined ? [line] : [`${fact}${type} = ${value}${note}`];
+      });
+      const own = text.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`); // as in model.py
+      return [name, own.replaceAll(/\bModel\b/g, variable(model.name))];
+    }),
+  );
+}
+
+const quoted = (text: string): string => `"${text}"`;
+const tuple = (all: readonly string[]): string => `(${all.map(quoted).join(", ")}${all.length === 1 ? "," : ""})`;
+const pair = (a: string, b: string | null): string => `(${quoted(a)}, ${b === null ? "None" : quoted(b)})`;
+
+/** Losses that are means over targets: those that a cross entropy with the input of targets makes. */
+function overTargets(model: Model, targets: string): readonly string[] {
+  const input = model.inputs.find(({ name }) => name === targets)?.value;
+  const counts = (value: Value, seen: Set<Value>): boolean => {
+    if (seen.has(value)) return false;
+    seen.add(value);
+    if (value.op === "cross_entropy" && value.inputs[1] === input) return true;
+    return value.inputs.some((from) => counts(from, seen));
+  };
+  return model.losses.flatMap(({ path, value }) => (counts(value, new Set()) ? [path] : []));
+}
+
+/** Weights that are looked up: modc decays those with two dimensions that are not. */
+function tablesOf(model: Model): readonly string[] {
+  const found = new Set<string>();
+  const seen = new Set<Value>();
+  const todo = model.losses.map(({ value }) => value);
+  for (let value = todo.pop(); value; value = todo.pop()) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    todo.push(...value.inputs);
+    const [table] = value.inputs;
+    if (value.op === "gather" && table?.op === "weight") found.add((table as Value<"weight">).attrs.path);
+  }
+  return [...found].map(attributePath);
+}

@@ -1,0 +1,98 @@
+"""What an exported folder trains on one process and on several, on CPU: losses and gradient norms of the same steps.
+
+python ranks.py FOLDER SCRATCH: prints them as JSON, by the way in which devices share the work.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import on_cpu  # noqa: F401: FSDP2 on CPU
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as processes
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+FOLDER, SCRATCH = Path(sys.argv[1]), Path(sys.argv[2])
+sys.path.insert(0, str(FOLDER))
+
+import checkpoint  # noqa: E402
+import modc_torch as mt  # noqa: E402
+import model as exported  # noqa: E402
+import training  # noqa: E402
+from parallelize import data_rank, make_mesh, parallelize, replicated  # noqa: E402
+
+BATCH, TOKENS, MICRO = 4, 24, 2
+STEPS = 3
+
+
+def batches_of(step, vocab, rank, shares):
+    """Rows of unequal lengths, whose targets are ignored on some ranks more than on others."""
+    draw = torch.Generator().manual_seed(100 + step)
+    rows = BATCH // shares
+    made = []
+    for _ in range(MICRO):
+        # No token twice: one behind its like has its score, and rounding would choose.
+        tokens = torch.stack([torch.randperm(vocab, generator=draw)[:TOKENS] for _ in range(BATCH)])
+        targets = torch.randint(0, vocab, (BATCH, TOKENS), generator=draw)
+        lengths = torch.randint(1, TOKENS + 1, (BATCH,), generator=draw)
+        targets[0, 3:] = -1
+        targets[3] = -1
+        own = slice(rank * rows, (rank + 1) * rows)
+        made.append({"tokens": tokens[own], "targets": targets[own], "lengths": lengths[own]})
+    return made
+
+
+def made(mesh, recompute):
+    with torch.device("meta"):
+        model = getattr(exported, checkpoint.MODEL)()
+    parallelize(model, mesh, recompute=recompute)
+    model.to_empty(device="cpu")
+    whole = mt.read_weights(FOLDER) if dist.get_rank() == 0 else {}
+    set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
+    optimizer = training.make_optimizer(model, 1e-2, 0.1, (0.9, 0.95), 1e-8)
+    return model, optimizer
+
+
+def rank_of(rank, name, world, job, store):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+    mesh = make_mesh("cpu", world, *job["mesh"])
+    model, optimizer = made(mesh, job.get("recompute", False))
+    step = 0
+    if "load" in job:
+        step = checkpoint.load(checkpoint.checkpoints(SCRATCH / job["load"])[-1], model, optimizer).step
+    trained = replicated(model, mesh)
+    vocab = model.args.vocab
+    answers = []
+    for at in range(step, step + STEPS):
+        losses, norm = training.train_step(trained, optimizer, batches_of(at, vocab, *data_rank(mesh)), clip=0.5)
+        answers.append({"losses": losses, "norm": norm})
+    if "save" in job:
+        checkpoint.save(SCRATCH / job["save"], model, optimizer, checkpoint.Progress(step + STEPS, 0, 7, {}), keep=2)
+    if rank == 0:
+        (SCRATCH / f"{name}.json").write_text(json.dumps(answers))
+    dist.destroy_process_group()
+
+
+def trained(name, job):
+    """Under load gloo sometimes fails to connect its processes, before anything else: then they are started again."""
+    for attempt in range(5):
+        store = SCRATCH / f"{name}-{attempt}.store"
+        try:
+            processes.start_processes(
+                rank_of, args=(name, job["world"], job, store), nprocs=job["world"], start_method="fork"
+            )
+        except processes.ProcessRaisedException as fault:
+            if "connectFullMesh failed" not in str(fault) or attempt == 4:
+                raise
+        else:
+            return json.loads((SCRATCH / f"{name}.json").read_text())
+
+
+def main():
+    jobs = json.loads(sys.stdin.read())
+    print(json.dumps({name: trained(name, job) for name, job in jobs.items()}))
+
+
+main()

@@ -1,0 +1,167 @@
+// Exported folders that train: on one process and on several the same losses and gradient norms, checkpoints of any
+// number of ranks, whole graphs, and runs that go on in PyTorch and come back. Skipped, and saying so, where Python has
+// no torch.
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { saveTensors } from "../../src/runtime/node.js";
+import { run } from "../cli/in-process.js";
+import { randomWeights } from "../end-to-end/model.js";
+import { python, torchNote } from "../pytorch.js";
+import { soaking } from "../soak.js";
+import { exported } from "./versions.js";
+
+const scriptOf = (name: string): string => fileURLToPath(new URL(`torch/${name}.py`, import.meta.url));
+const root = mkdtempSync(join(tmpdir(), "modc-export-training-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** moby, whose targets may be none. */
+const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8").replaceAll(
+  "targets: u32",
+  "targets: i32",
+);
+const SIZES = { depth: "4", dim: "32", vocab: "64" };
+
+async function folderOf(name: string, set: Readonly<Record<string, string>>): Promise<string> {
+  const { models, files } = exported(source, { set });
+  const folder = join(root, name);
+  mkdirSync(folder);
+  for (const [file, text] of files) writeFileSync(join(folder, file), text);
+  const weights = randomWeights(models[0], 3);
+  const stored = models[0].weights.map(({ path, shape }) => ({
+    key: path,
+    dtype: "F32",
+    shape,
+    read: async () => new Uint8Array(weights.get(path)!.data.buffer),
+  }));
+  await saveTensors(join(folder, "model.safetensors"), stored);
+  return folder;
+}
+
+/** What a script prints; throws what it says where it fails. */
+function ask(args: readonly string[], input = ""): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(python!, ["-W", "ignore", ...args], { cwd: root });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
+    child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
+    child.on("close", (code) => (code === 0 ? resolve(stdout) : reject(new Error(stderr.slice(-3000)))));
+    child.stdin.end(input);
+  });
+}
+
+interface Step {
+  readonly losses: Readonly<Record<string, number>>;
+  readonly norm: number;
+}
+
+/** Devices as [replicate, shard, tensor]. */
+const job = (
+  world: number,
+  ...mesh: readonly number[]
+): { readonly world: number; readonly mesh: readonly number[] } => ({
+  world,
+  mesh,
+});
+
+/** Steps from the start, and from a checkpoint of the third. */
+const BEGUN = {
+  one: { ...job(1, 1, 1, 1), save: "one" },
+  "FSDP2, recomputing": { ...job(2, 1, 2, 1), save: "fsdp", recompute: true },
+  ...(soaking
+    ? {
+        DDP: job(2, 2, 1, 1),
+        TP: { ...job(2, 1, 1, 2), save: "tp" },
+        HSDP: job(4, 2, 2, 1),
+        "FSDP2 and TP": job(4, 1, 2, 2),
+      }
+    : {}),
+};
+const RESUMED = {
+  "one from one": { ...job(1, 1, 1, 1), load: "one" },
+  "one from FSDP2": { ...job(1, 1, 1, 1), load: "fsdp" },
+  ...(soaking
+    ? {
+        "FSDP2 from one": { ...job(2, 1, 2, 1), load: "one" },
+        "DDP from TP": { ...job(2, 2, 1, 1), load: "tp" },
+        "FSDP2 and TP from FSDP2": { ...job(4, 1, 2, 2), load: "fsdp" },
+      }
+    : {}),
+};
+
+describe.skipIf(python === undefined)(`training in PyTorch${torchNote}`, { timeout: 400_000 }, () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await folderOf("moby", SIZES);
+  });
+
+  it("has the losses and gradient norms of one process on several, and goes on from any checkpoint on any", async () => {
+    const scratch = join(root, "ranks");
+    mkdirSync(scratch);
+    const printed = await ask([scriptOf("ranks"), folder, scratch], JSON.stringify({ ...BEGUN, ...RESUMED }));
+    const answers = JSON.parse(printed) as Readonly<Record<string, readonly Step[]>>; // as the script prints them
+    for (const [ways, like] of [
+      [BEGUN, answers["one"]!],
+      [RESUMED, answers["one from one"]!],
+    ] as const)
+      for (const way of Object.keys(ways))
+        answers[way]!.forEach(({ losses, norm }, i) => {
+          expect(Object.keys(losses)).toEqual(["layers.1.predictor", "layers.3.predictor", "next_token"]);
+          expect(Math.abs(norm - like[i]!.norm), `${way}: norm of step ${i}`).toBeLessThan(1e-5);
+          for (const [name, loss] of Object.entries(losses))
+            expect(Math.abs(loss - like[i]!.losses[name]!), `${way}: ${name} of step ${i}`).toBeLessThan(1e-5);
+        });
+    expect(Math.abs(answers["one"]![0]!.norm - answers["one from one"]![0]!.norm)).toBeGreaterThan(1e-3);
+  });
+
+  it.runIf(soaking)("compiles as whole graphs, of which each serves all lengths and all layers alike", async () => {
+    expect((await ask([scriptOf("compiled"), folder])).trim().split("\n")).toEqual([
+      "whole ragged: 1 graphs, same",
+      "layers: 2 graphs, same",
+      "recomputed layers: 2 graphs, same",
+    ]);
+  });
+
+  it.runIf(soaking)("goes on with a run of modc on two ranks, and modc with that, as if nothing were", async () => {
+    const model = join(root, "bytes.mod");
+    writeFileSync(model, source);
+    const text = join(root, "text.txt");
+    writeFileSync(text, Array.from({ length: 400 }, (_, i) => `${(i * 7919) % 1009} is no ${i % 13}. `).join(""));
+    const set = ["--set", "depth=4", "--set", "dim=32"];
+    const settings = ["--batch", "4", "--length", "64", "--schedule", "constant", "--windows", "4"];
+    const [whole, parted, output] = ["whole", "parted", "torch-run"].map((name) => join(root, name));
+    const train = async (...words: readonly string[]): Promise<void> => {
+      const { status, stderr } = await run(["train", ...words]);
+      expect(status, stderr).toBe(0);
+    };
+    await train(model, ...set, "--data", text, "-o", whole!, "--steps", "6", ...settings, "--warmup", "0");
+    await train(model, ...set, "--data", text, "-o", parted!, "--steps", "2", ...settings, "--warmup", "0");
+    const own = await folderOf("bytes", { depth: "4", dim: "32" });
+    await ask([join(own, "checkpoint.py"), "from-modc", parted!, output!]);
+    const words = ["--data", text, "--separator", "0", "--output", output!, "--resume", "--steps", "4"];
+    await ask([scriptOf("on_cpu"), "2", join(own, "train.py"), ...words]);
+    await ask([join(own, "checkpoint.py"), "to-modc", output!, parted!]);
+    await train("--resume", "-o", parted!, "--steps", "6");
+    const due = stepsOf(whole!);
+    const found = new Map([...stepsOf(output!), ...stepsOf(parted!)]);
+    expect([...found.keys()].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
+    for (const [step, { loss, norm }] of found) {
+      expect(Math.abs(loss - due.get(step)!.loss), `loss of step ${step}`).toBeLessThan(1e-5);
+      expect(Math.abs(norm - due.get(step)!.norm), `norm of step ${step}`).toBeLessThan(1e-4);
+    }
+  });
+});
+
+/** The steps of a run's log. */
+function stepsOf(folder: string): ReadonlyMap<number, { readonly loss: number; readonly norm: number }> {
+  const lines = readFileSync(join(folder, "log.jsonl"), "utf8").trim().split("\n");
+  const entries = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>); // a line each
+  return new Map(
+    entries
+      .filter(({ kind }) => kind === "step")
+      .map(({ step, loss, gradientNorm }) => [Number(step), { loss: Number(loss), norm: Number(gradientNorm) }]),
+  );
+}
