@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`; `start.mjs mixtures` measures mixtures of experts,
-// `start.mjs llama` llama.cpp, `start.mjs serving` a server under load. Makes the checkout and the bench's own packages
-// ready, then measures. Plain Node, for nothing may be installed yet.
+// `start.mjs llama` llama.cpp, `start.mjs serving` a server under load, `start.mjs exported` graphs of ONNX. Makes the
+// checkout and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,7 +14,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 run(process.execPath, [join(here, "..", "scripts", "setup.mjs")]);
 const given = process.argv.slice(2);
-const own = ["isoflop", "mixtures", "llama", "serving"].includes(given[0]) ? given[0] : null;
+const own = ["isoflop", "mixtures", "llama", "serving", "exported"].includes(given[0]) ? given[0] : null;
 if (own === "llama") {
   if (process.platform !== "linux" || process.arch !== "x64") {
     process.stderr.write("bench: llama.cpp is installed for Linux on x64 alone\n");

@@ -1,4 +1,7 @@
 // What ONNX's checker and runtime say of exported graphs; where Python has neither, such tests are skipped, and say so.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { PythonServer, pythonWith } from "./python.js";
 
 /** The Python that has both; undefined where none has. */
@@ -14,3 +17,10 @@ export const onnxNote = hasOnnx
 /** What the function `answer` of that script makes of each job. */
 export const askOnnx = <Answer>(script: URL, jobs: readonly unknown[]): Promise<readonly Answer[]> =>
   server.ask(script, jobs);
+
+/** The packages of `bench/`, which measures onnxruntime-node. */
+export const nodePackages = fileURLToPath(new URL("../bench/node_modules", import.meta.url));
+export const hasOnnxNode = existsSync(join(nodePackages, "onnxruntime-node"));
+export const onnxNodeNote = hasOnnxNode
+  ? ""
+  : " (without onnxruntime-node: bench/ has no packages; `npm ci` there brings it)";

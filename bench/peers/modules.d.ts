@@ -10,6 +10,11 @@ declare module "onnxruntime-node" {
   export interface InferenceSession {
     readonly inputNames: readonly string[];
     readonly outputNames: readonly string[];
+    readonly inputMetadata: readonly {
+      readonly name: string;
+      readonly type: string;
+      readonly shape: readonly (number | string)[];
+    }[];
     run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
     release(): Promise<void>;
   }
@@ -19,6 +24,7 @@ declare module "onnxruntime-node" {
       options: {
         readonly executionProviders: readonly ("webgpu" | "cpu")[];
         readonly logSeverityLevel: 0 | 1 | 2 | 3 | 4;
+        readonly intraOpNumThreads?: number;
       },
     ): Promise<InferenceSession>;
   };

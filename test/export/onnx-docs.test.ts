@@ -1,21 +1,16 @@
 // The programs of docs/export-onnx.md say what modc generates. Skipped, and saying so, where there is no runtime.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { modc, temporaryFolder } from "../cli/spawn.js";
-import { hasOnnx, onnxNote, onnxPython } from "../onnxruntime.js";
+import { hasOnnx, hasOnnxNode, nodePackages, onnxNodeNote, onnxNote, onnxPython } from "../onnxruntime.js";
 import { causal, likeliest, mobyWeights } from "./moby-causal.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = readFileSync(join(root, "docs", "export-onnx.md"), "utf8");
 const block = (language: string): string => new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, "m").exec(page)![1]!;
-
-/** Those of `bench/`, which compares with that runtime. */
-const packages = join(root, "bench", "node_modules");
-const hasNode = existsSync(join(packages, "onnxruntime-node"));
-const nodeNote = hasNode ? "" : " (skipped: bench/ has no packages; `npm ci` there brings onnxruntime-node)";
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
@@ -31,7 +26,7 @@ async function expectGenerated(text: string): Promise<void> {
   expect(tokens.slice(PROMPT.length)).toEqual(wanted);
 }
 
-describe.skipIf(!hasOnnx && !hasNode)("programs of docs/export-onnx.md", { timeout: 60_000 }, () => {
+describe.skipIf(!hasOnnx && !hasOnnxNode)("programs of docs/export-onnx.md", { timeout: 60_000 }, () => {
   beforeAll(async () => {
     const weights = join(root, "examples", "moby.safetensors");
     const to = ["--to", "onnx", "--weights", weights, "--caches", "-o", join(folder.path, "moby-generate.onnx")];
@@ -49,8 +44,8 @@ describe.skipIf(!hasOnnx && !hasNode)("programs of docs/export-onnx.md", { timeo
     expectGenerated(run(onnxPython!, "generate.py", block("py"))),
   );
 
-  it.skipIf(!hasNode)(`generate in Node${nodeNote}`, () => {
-    symlinkSync(packages, join(folder.path, "node_modules"));
+  it.skipIf(!hasOnnxNode)(`generate in Node${onnxNodeNote}`, () => {
+    symlinkSync(nodePackages, join(folder.path, "node_modules"));
     return expectGenerated(run(process.execPath, "generate.mjs", block("js")));
   });
 });

@@ -62,7 +62,8 @@ const rowsOf = ({ axes }: Scope, x: Value): string =>
   axes.sequenceOf(x.type.shape.at(-2)) ?? refuse("attention along no sequence", x.path);
 
 /** The keys of a run, with those of the runs before where there are caches. */
-function keysOf(cx: Scope, value: Attending): Keys {
+function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
+  const cx = whole ?? here;
   const [, k, v, weights] = value.inputs;
   const axis = rowsOf(cx, k!);
   if (cx.caches !== null) return cx.caches.appended(cx, value, axis);

@@ -91,7 +91,7 @@ function lastScope(
         ? at.slice(positions, graph.ints(-1), null, 1)
         : graph.node("GatherElements", [whole(scope, positions, axis), lastIndex(scope, counts)], { axis: 1 });
     const own = axes.within(new Map([[axis, { length: graph.ints(1), counts: null, positions: last }]]));
-    return (made = { ...scope, axes: own, get: (value) => rows.get(value) ?? found(names, value) });
+    return (made = { ...scope, axes: own, whole: scope, get: (value) => rows.get(value) ?? found(names, value) });
   };
 }
 

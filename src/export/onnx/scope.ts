@@ -33,6 +33,8 @@ export interface Scope {
   readonly axes: AxisTable;
   /** Null where the whole sequence is computed at once. */
   readonly caches: KeyCache | null;
+  /** Where all tokens are computed, and so keys, if here it is the last of each sequence alone. */
+  readonly whole?: Scope;
   /** The tensor of a value, with the shape of its type. */
   readonly get: (value: Value) => Name;
   readonly weight: (path: string) => Name;
