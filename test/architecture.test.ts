@@ -33,6 +33,8 @@ const ORDER = [
   "compile",
   "compile-generation",
   "index",
+  "language",
+  "lsp",
   "runtime",
   "tokenizer",
   "generate",
@@ -70,6 +72,8 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
     (room) =>
       ![
         "bundled",
+        "language",
+        "lsp",
         "runtime",
         "generate",
         "packaged",
@@ -234,6 +238,10 @@ describe("imports point one way", () => {
       "@commander-js/extra-typings": (file) => roomOf(file) === "cli",
       "@huggingface/tokenizers": (file) => file === "src/tokenizer/tokenizer.ts",
       "@huggingface/jinja": (file) => file === "src/tokenizer/template.ts",
+      // Of the protocol the server itself uses the types alone, so that a page can have it.
+      "vscode-languageserver": (file) => roomOf(file) === "lsp" || file === "src/cli/lsp/connection.ts",
+      "vscode-languageserver/node": (file) => file === "src/cli/lsp/connection.ts",
+      "vscode-languageserver-types": (file) => roomOf(file) === "lsp",
       hono: (file) => file === "src/serve/server.ts",
       "@hono/node-server": (file) => file === "src/serve/listen-node.ts",
     };

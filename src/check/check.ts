@@ -6,6 +6,7 @@ import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../size/rational.js";
 import { liveSize, toExpr } from "../size/size.js";
 import type { Allow, Block, Fn, Param } from "../syntax/ast.js";
+import type { Parsed } from "../syntax/parsed.js";
 import { Instance } from "./names/bindings.js";
 import { checkCausality } from "./checks/causality.js";
 import { ERROR, type ConstValue } from "./context.js";
@@ -30,6 +31,7 @@ import { checkPasses } from "./checks/updates.js";
 import { Unroller } from "./unroll/unroll.js";
 import { printNumber, printValue } from "./values.js";
 import { weightKeys } from "./unroll/weight-keys.js";
+import type { Witness } from "./witness.js";
 
 export interface CheckOptions {
   readonly phase: Phase;
@@ -40,6 +42,11 @@ export interface CheckOptions {
   /** Parameters of the model, as expressions of the language. */
   readonly set?: Readonly<Record<string, string>>;
   readonly read: Read;
+  /** The name of an imported file in spans, by its path relative to the root file's folder; default: the path. */
+  readonly nameOf?: (path: string) => string;
+  /** Parses a file of the user's, for callers that keep trees; default: `parse`. */
+  readonly parse?: (source: SourceFile) => Parsed;
+  readonly witness?: Witness;
 }
 
 export interface Checked {
@@ -54,11 +61,12 @@ export interface Checked {
 
 /** Checks a file and the model in it for one phase and entry. Never throws for a fault of the source. */
 export function check(root: SourceFile, options: CheckOptions): Checked {
-  const checker = new Checker(options.phase, (file) => file !== root.file && librarySources.has(file));
+  const isLibrary = (file: string): boolean => file !== root.file && librarySources.has(file);
+  const checker = new Checker(options.phase, isLibrary, options.witness);
   const sources: SourceFile[] = [];
   let model: Model | null = null;
   try {
-    const files = loadFiles(checker, root, options.read, sources);
+    const files = loadFiles(checker, root, options, sources);
     if (!files.broken) model = checkModel(checker, files, options, sources);
   } catch (fault) {
     // A limit was exceeded, which has been reported.
@@ -99,6 +107,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   const { keys, ignore } = weightKeys(checker, instance, inside.weights);
   if (fn === null) return null;
   const unroller = new Unroller({ checker, entry, live });
+  options.witness?.axes((name) => unroller.axis(name));
   const entered = enter(checker, unroller, instance, fn);
   if (entered === null || entered.result.kind === "error") return null;
   unroller.finish();

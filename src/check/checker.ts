@@ -6,6 +6,7 @@ import type { Allow, Const } from "../syntax/ast.js";
 import type { ConstValue } from "./context.js";
 import { MAX_EVALUATIONS, MAX_NESTING } from "./limits.js";
 import type { Phase } from "./model.js";
+import type { Witness } from "./witness.js";
 
 /** Thrown after the report of an exceeded limit, or after too many errors; caught by `check`. */
 export class Abort extends Error {}
@@ -45,6 +46,8 @@ export class Checker {
     readonly phase: Phase,
     /** Whether a file is part of the standard library. */
     readonly isLibrary: (file: string) => boolean,
+    /** Told what names stand for; null: nobody asks. */
+    readonly witness: Witness | null = null,
   ) {}
 
   /**

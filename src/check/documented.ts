@@ -22,9 +22,10 @@ export const libraryDocs = (): readonly Documented[] =>
 
 /** Documentation of a file's declarations, from its tree and its text. */
 export const documentedIn = (file: File, text: string): readonly Documented[] =>
-  file.declarations.map((d) => declared(d, text));
+  file.declarations.map((d) => documentedOf(d, text));
 
-function declared(d: Declaration, text: string): Documented {
+/** Documentation of one declaration. */
+export function documentedOf(d: Declaration, text: string): Documented {
   if (d.kind === "const")
     return {
       name: d.name.text,

@@ -1,13 +1,96 @@
-// Checks of `modc check` that compare several phases.
+// The whole check of a source, as `modc check` and editors show it: every model in every phase that concerns it.
 import type { Entry, Phase } from "./model.js";
-import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import { diagnose } from "../diagnostics/diagnostic.js";
+import { diagnose, Diagnostics, type Diagnostic } from "../diagnostics/diagnostic.js";
 import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
+import type { Block, Member } from "../syntax/ast.js";
+import { parse } from "../syntax/parse.js";
 import { check, type Checked, type CheckOptions } from "./check.js";
 
 /** The limit on notes about obstacles to generation. */
 const MAX_NOTES = 3;
+
+/** Phase, entry and model choose what is checked; without them it is all that the source has. */
+export type ReviewOptions = Omit<CheckOptions, "phase"> & { readonly phase?: Phase };
+
+/** A part of a review: one check, and what it found. */
+export interface ReviewStep {
+  readonly checked: Checked;
+  readonly phase: Phase;
+  /** The model that was checked; null in a source without one. */
+  readonly model: string | null;
+}
+
+export interface Review {
+  /** Errors, warnings and notes, in order of place. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Every source that was read. */
+  readonly sources: readonly SourceFile[];
+  /** What was checked without errors, such as `Moby (train)`; or the phase. */
+  readonly checked: readonly string[];
+  /** Whether the source has no model, and none was asked for. */
+  readonly library: boolean;
+}
+
+/** Checks one model in one phase at each step, so that a caller can stop between them. */
+export function* review(source: SourceFile, options: ReviewOptions): Generator<ReviewStep, Review> {
+  const models = (options.parse ?? parse)(source)
+    .file.declarations.filter((d) => d.kind === "block")
+    .filter((d) => d.model);
+  const found = new Diagnostics();
+  const sources = new Map<string, SourceFile>();
+  const names: string[] = [];
+  const all: Checked[] = [];
+  const take = (checked: Checked): void => {
+    for (const s of checked.sources) sources.set(s.file, s);
+    for (const d of checked.diagnostics) if (d.code !== "no-model" || options.model !== undefined) found.add(d);
+    all.push(checked);
+  };
+  for (const { phase, model } of passesOf(models, options)) {
+    const { phase: _, ...rest } = options;
+    const chosen = { ...rest, ...(model === null ? {} : { model }) };
+    const checked = check(source, { ...chosen, phase });
+    take(checked);
+    names.push(checked.model ? `${checked.model.name} (${phase})` : phase);
+    yield { checked, phase, model };
+    if (phase !== "infer" || options.phase !== undefined) continue;
+    for (const note of generationNotes(source, chosen, checked)) found.add(note);
+  }
+  // Unused suppressions can be reported only if all models and phases were checked.
+  if (options.phase === undefined && options.entry === undefined && options.model === undefined && !found.hasErrors)
+    for (const d of unusedAllows(all)) found.add(d);
+  return {
+    diagnostics: found.all,
+    sources: [...sources.values()],
+    checked: names,
+    library: models.length === 0 && options.model === undefined,
+  };
+}
+
+/** Each chosen model in each chosen phase. */
+function passesOf(
+  models: readonly Block[],
+  options: ReviewOptions,
+): readonly { readonly phase: Phase; readonly model: string | null }[] {
+  const chosen = options.model === undefined ? models : models.filter((m) => m.name.text === options.model);
+  if (chosen.length === 0) return [{ phase: options.phase ?? "infer", model: options.model ?? null }];
+  return chosen.flatMap((model) => {
+    const phases: readonly Phase[] =
+      options.phase !== undefined
+        ? [options.phase]
+        : options.entry === undefined && hasObjective(model.members)
+          ? ["infer", "train"]
+          : ["infer"];
+    return phases.map((phase) => ({ phase, model: model.name.text }));
+  });
+}
+
+const hasObjective = (members: readonly Member[]): boolean =>
+  members.some(
+    (m) =>
+      (m.kind === "function" && m.name.text === "objective") ||
+      (m.kind === "member-if" && (hasObjective(m.then) || hasObjective(m.else))),
+  );
 
 /**
  * Notes that explain why a valid model of tokens cannot be used for generation, one for each place; none if it can, or
@@ -18,10 +101,11 @@ export function generationNotes(
   options: Omit<CheckOptions, "phase" | "entry">,
   found: Checked,
 ): readonly Diagnostic[] {
+  const { witness: _, ...untold } = options;
   const [input] = found.model?.inputs ?? [];
   if (found.model?.entry !== "forward" || input?.type.dtype !== "u32") return [];
   const { diagnostics, sources } = check(root, {
-    ...options,
+    ...untold,
     phase: "generate" satisfies Phase,
     entry: "forward" satisfies Entry,
   });

@@ -3,6 +3,7 @@ import { catalogue, type Code, type DataOf } from "./catalogue.js";
 import type { CodeDef, Severity } from "./define.js";
 import { escapeText } from "../size/shown.js";
 import type { Span } from "./span.js";
+import { withSuggestion } from "./suggestions.js";
 
 export interface Note {
   readonly text: string;
@@ -28,7 +29,7 @@ export function diagnose<C extends Code>(
   // Cast: the catalogue's entries are a union over all data types; `C` ties this entry to its data.
   const def = catalogue[code] as unknown as CodeDef<DataOf<C>>;
   const hint = def.hint(data);
-  return {
+  const made: Diagnostic = {
     code,
     severity: def.severity,
     message: readable(def.message(data)),
@@ -36,6 +37,7 @@ export function diagnose<C extends Code>(
     span,
     notes,
   };
+  return withSuggestion(made, data);
 }
 
 const MAX_LENGTH = 1000;

@@ -1,7 +1,7 @@
 // Reads the root file and its imports, and builds the name table of each file.
 import type { SourceFile } from "../../diagnostics/span.js";
 import type { Declaration, File, Import, Name } from "../../syntax/ast.js";
-import { parse } from "../../syntax/parse.js";
+import { parse, type Parsed } from "../../syntax/parse.js";
 import { Scope, type Binding, type LoadedFile } from "./bindings.js";
 import { ERROR } from "../context.js";
 import { baseName, resolveImport } from "./import-path.js";
@@ -16,6 +16,13 @@ import { nearest } from "../../size/nearest.js";
  */
 export type Read = (path: string) => string | null | { readonly refused: string };
 
+/** How files are read: see `CheckOptions`. */
+export interface Reading {
+  readonly read: Read;
+  readonly nameOf?: (path: string) => string;
+  readonly parse?: (source: SourceFile) => Parsed;
+}
+
 export interface Files {
   readonly root: LoadedFile;
   /** Every file read, the root first. */
@@ -28,8 +35,8 @@ export interface Files {
  * Loads all files. `read` returns the text of a file by its path relative to the root file's folder. Each file is
  * appended to `sources` immediately, the root first, since messages refer to sources even if loading stops at a limit.
  */
-export function loadFiles(checker: Checker, source: SourceFile, read: Read, sources: SourceFile[]): Files {
-  const loader = new Loader(checker, read, sources);
+export function loadFiles(checker: Checker, source: SourceFile, reading: Reading, sources: SourceFile[]): Files {
+  const loader = new Loader(checker, reading, sources);
   const root = loader.load(baseName(source.file), source);
   return { root, all: [...loader.loaded.values()], broken: loader.broken };
 }
@@ -42,13 +49,13 @@ class Loader {
 
   constructor(
     readonly checker: Checker,
-    readonly read: Read,
+    readonly reading: Reading,
     readonly sources: SourceFile[],
   ) {}
 
   load(path: string, source: SourceFile): LoadedFile {
     this.sources.push(source);
-    const { file: tree, diagnostics } = parse(source);
+    const { file: tree, diagnostics } = (this.reading.parse ?? parse)(source);
     this.checker.allow(tree.allows);
     for (const d of diagnostics) this.checker.add(d);
     if (diagnostics.some((d) => d.severity === "error")) this.broken = true;
@@ -114,13 +121,15 @@ class Loader {
   }
 
   #loadUser(path: string, i: Import): LoadedFile | "refused" | null {
-    const text = this.read(path);
+    const text = this.reading.read(path);
     if (text !== null && typeof text !== "string") {
       this.checker.report("import-path", { path: i.from, reason: text.refused, atFile: true }, i.fromSpan);
       return "refused";
     }
+    if (text === null) return null;
     // A user's own folder `std` is not the library: prefix its paths.
-    return text === null ? null : this.load(path, { file: librarySources.has(path) ? `./${path}` : path, text });
+    const file = this.reading.nameOf?.(path) ?? (librarySources.has(path) ? `./${path}` : path);
+    return this.load(path, { file, text });
   }
 
   #imported(from: LoadedFile | "library" | null, i: Import, name: Name): Binding {

@@ -4,7 +4,7 @@ import type { Note } from "../../diagnostics/diagnostic.js";
 import { invariant } from "../../base/invariant.js";
 import type { Span } from "../../diagnostics/span.js";
 import type { CountRule } from "../../size/count-rules.js";
-import type { Expr, Fn, Stmt } from "../../syntax/ast.js";
+import type { Expr, Fn, Name, Stmt } from "../../syntax/ast.js";
 import type { Binding, Instance, WeightRecord } from "../names/bindings.js";
 import { nameOfFunction } from "../eval/call.js";
 import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
@@ -18,6 +18,7 @@ import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
 import type { FoundLoss, FoundMixture, FoundObserve, FoundRoute, FoundUpdate } from "./found.js";
 import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
+import { inputsOf, tellInputs } from "./inputs.js";
 import { typeEnv, TypeMatcher, type Typed } from "./match-types.js";
 import { lossOf, secondUpdates, updateOf } from "./training.js";
 import { WeightValues } from "./weight-values.js";
@@ -180,35 +181,16 @@ export class Unroller implements FunctionBody {
     this.#calls.add(fn, callee, span);
     return this.#checker.withinCall(span, () => {
       const matcher = new TypeMatcher(typeEnv(this.#checker, instance), callee, this);
-      const inputs = this.#arguments(fn, args, callee, span);
+      const inputs = inputsOf(this, fn, args, callee, span);
       if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
       const locals = new Map(matcher.axes);
       for (const { typed, value } of inputs) locals.set(typed.name, { kind: "value", value });
       const node = enterCall(caller, instance);
       if (node !== caller.node) this.#weights.entered(node);
-      return this.run({ instance, fn, node, locals, matcher });
+      const result = this.run({ instance, fn, node, locals, matcher });
+      this.#checker.witness?.called(span, instance, fn, node, result);
+      return result;
     });
-  }
-
-  /** Converts the arguments to tensors, paired with their inputs; null after a report. */
-  #arguments(
-    fn: Fn,
-    args: ReadonlyMap<string, Argument>,
-    callee: string,
-    span: Span,
-  ): readonly { readonly typed: Typed; readonly value: ConstValue }[] | null {
-    const all: { typed: Typed; value: ConstValue }[] = [];
-    for (const input of fn.inputs) {
-      const name = input.name.text;
-      const arg = args.get(name) ?? { value: ERROR, span };
-      const value = toValue(this, arg.value, input.type.dtype, [], `\`${name}\` of \`${callee}\``, arg.span);
-      if (value === null) return null;
-      all.push({
-        typed: { name, role: "input", declared: input.type, found: value.type, span: arg.span },
-        value: { kind: "tensor", value },
-      });
-    }
-    return all;
   }
 
   // --- functions and statements
@@ -232,6 +214,7 @@ export class Unroller implements FunctionBody {
     const env = environment(this.#checker, scope, "a function", { body: this });
     const frame: Frame = { node, outer, fn, env, depth: (outer?.depth ?? 0) + 1, losses: new Map() };
     this.#frame = frame;
+    tellInputs(this.#checker.witness, fn, locals);
     const objective = fn.name.text === "objective";
     const last = this.#statements(fn.body, frame, !objective);
     const result = objective ? NO_RESULT : this.#results(fn, last, matcher, nameOfFunction(instance, fn));
@@ -287,14 +270,19 @@ export class Unroller implements FunctionBody {
       if (value === NO_RESULT) this.report("no-value", { what: "this call" }, stmt.value.span);
       if (value.kind === "route" && !this.routes.has(value.value))
         this.routes.set(value.value, { node, name: first.text, axis: value.value.attrs.axis });
-      locals.set(first.text, { kind: "value", value: value === NO_RESULT ? ERROR : value });
+      this.#bind(locals, first, value === NO_RESULT ? ERROR : value);
       return;
     }
     const items = value.kind === "tuple" || value.kind === "list" ? value.items : null;
     const fits = items !== null && items.length === stmt.targets.length;
     if (!fits && value.kind !== "error")
       this.report("unpack-count", { targets: stmt.targets.length, found: describe(value) }, stmt.value.span);
-    stmt.targets.forEach((t, i) => locals.set(t.text, { kind: "value", value: fits ? (items[i] ?? ERROR) : ERROR }));
+    stmt.targets.forEach((t, i) => this.#bind(locals, t, fits ? (items[i] ?? ERROR) : ERROR));
+  }
+
+  #bind(locals: Map<string, Binding>, name: Name, value: ConstValue): void {
+    locals.set(name.text, { kind: "value", value });
+    this.#checker.witness?.bound(name, value);
   }
 
   /** The loop variable is local to the loop; names bound in the body are visible after it. */
@@ -304,7 +292,7 @@ export class Unroller implements FunctionBody {
     const name = stmt.name.text;
     const hidden = locals.get(name);
     for (const value of items ?? [ERROR]) {
-      locals.set(name, { kind: "value", value });
+      this.#bind(locals, stmt.name, value);
       this.#checker.within(stmt.span, () => this.#statements(stmt.body, frame, false));
     }
     if (hidden === undefined) locals.delete(name);

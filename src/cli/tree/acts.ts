@@ -31,6 +31,7 @@ type Acts = { readonly [N in CommandName]: (...given: Given<All[N]>) => Promise<
 export const actsOf = (program: CommandUnknownOpts): Acts => ({
   check: async (...given) => (await import("../commands/check.js")).check(...given),
   fmt: async (...given) => (await import("../commands/fmt.js")).fmt(...given),
+  lsp: async () => (await import("../lsp/lsp.js")).lsp(),
   ir: async (...given) => (await import("../program/ir.js")).ir(...given),
   wgsl: async (...given) => (await import("../program/wgsl.js")).wgsl(...given),
   compile: async (...given) => (await import("../program/compile.js")).compile(...given),

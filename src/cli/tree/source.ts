@@ -19,6 +19,14 @@ export const sourceCommands = {
       o.json,
     ],
   }),
+  lsp: declare({
+    takes: "",
+    does: "speak the language server protocol on standard input and output, for an editor",
+    options: [
+      o.option("--stdio", "the only way there is; editors give it"),
+      o.valued("--clientProcessId <id>", "the editor's process, which it also tells by the protocol", String),
+    ],
+  }),
   ir: declare({
     takes: "<file>",
     opens: true,

@@ -1,0 +1,38 @@
+// The inputs of a function in one call of it.
+import type { Span } from "../../diagnostics/span.js";
+import type { Fn } from "../../syntax/ast.js";
+import { ERROR, type Argument, type ConstValue, type Emitter } from "../context.js";
+import type { Binding } from "../names/bindings.js";
+import { toValue } from "../tensors/convert.js";
+import type { Witness } from "../witness.js";
+import type { Typed } from "./match-types.js";
+
+/** Converts the arguments to tensors, paired with their inputs; null after a report. */
+export function inputsOf(
+  body: Emitter,
+  fn: Fn,
+  args: ReadonlyMap<string, Argument>,
+  callee: string,
+  span: Span,
+): readonly { readonly typed: Typed; readonly value: ConstValue }[] | null {
+  const all: { typed: Typed; value: ConstValue }[] = [];
+  for (const input of fn.inputs) {
+    const name = input.name.text;
+    const arg = args.get(name) ?? { value: ERROR, span };
+    const value = toValue(body, arg.value, input.type.dtype, [], `\`${name}\` of \`${callee}\``, arg.span);
+    if (value === null) return null;
+    all.push({
+      typed: { name, role: "input", declared: input.type, found: value.type, span: arg.span },
+      value: { kind: "tensor", value },
+    });
+  }
+  return all;
+}
+
+/** Tells the witness what the inputs of an entered function are, and what sizes its axes stand for. */
+export function tellInputs(witness: Witness | null, fn: Fn, locals: ReadonlyMap<string, Binding>): void {
+  if (witness === null) return;
+  const values = new Map([...locals].flatMap(([name, b]) => (b.kind === "value" ? [[name, b.value] as const] : [])));
+  witness.entered(fn, values);
+  for (const { name } of fn.inputs) witness.bound(name, values.get(name.text) ?? ERROR);
+}

@@ -1,0 +1,138 @@
+// What the language server sees of the file system: texts of `.mod` files, and the library's files to be opened.
+import { mkdirSync, readdirSync, readFileSync, realpathSync, type Dirent } from "node:fs";
+import { createHash } from "node:crypto";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { librarySources } from "../../check/names/library.js";
+import { writeWhole } from "../../runtime/place-node.js";
+import { readRegular } from "../../runtime/regular-node.js";
+import type { Host } from "../../language/host.js";
+import { canonical } from "../../language/uris.js";
+import type { CliIo } from "../terminal/io.js";
+
+/** Larger than any source; the checker's own limit is below it. */
+const MOST_BYTES = 16 * 1024 * 1024;
+/** Files of a workspace that are looked through for references and imports. */
+const MOST_FILES = 2000;
+const DEEPEST = 12;
+/** How long a list of files counts, in milliseconds. */
+const FRESH = 2000;
+
+/** Makes the host of the folders that a client names. `env` says where what can be made again is kept. */
+export const hostIn =
+  (env: CliIo["env"]): ((folders: readonly string[]) => Host) =>
+  (folders) =>
+    hostOf(folders, libraryFolder(env));
+
+function hostOf(folders: readonly string[], library: string): Host {
+  const roots = folders.flatMap((uri) => pathOf(uri) ?? []);
+  let listed: { readonly at: number; readonly files: readonly string[] } | null = null;
+  return {
+    read: (uri) => {
+      const path = pathOf(uri);
+      return path === null ? null : textAt(path);
+    },
+    refusal: (uri, folder) => {
+      const [path, home] = [pathOf(uri), pathOf(folder)];
+      return path === null || home === null ? null : leaving(path, home);
+    },
+    files: () => {
+      const now = Date.now();
+      if (listed === null || now - listed.at > FRESH) listed = { at: now, files: roots.flatMap(modFiles) };
+      return listed.files;
+    },
+    libraryUri: (file) => {
+      const path = join(library, ...file.split("/"));
+      return materialised(path, librarySources.get(file)?.text ?? "") ? uriOf(path) : null;
+    },
+    libraryFile: (uri) => {
+      const path = pathOf(uri);
+      if (path === null || !path.startsWith(library + sep)) return null;
+      const file = path
+        .slice(library.length + 1)
+        .split(sep)
+        .join("/");
+      return librarySources.has(file) ? file : null;
+    },
+  };
+}
+
+/** Null for an address that is no file here. */
+function pathOf(uri: string): string | null {
+  if (!uri.startsWith("file:")) return null;
+  try {
+    return fileURLToPath(uri);
+  } catch {
+    return null;
+  }
+}
+
+const uriOf = (path: string): string => canonical(pathToFileURL(path).href);
+
+/** The text, in which what is no UTF-8 is a character that the checker refuses; null where there is none. */
+function textAt(path: string): string | null {
+  try {
+    return new TextDecoder("utf-8").decode(readRegular(path, MOST_BYTES, () => new Error("too large")));
+  } catch {
+    return null;
+  }
+}
+
+/** Imports whose real path leaves the root file's folder are refused, as `modc check` does. */
+function leaving(path: string, folder: string): string | null {
+  try {
+    const [real, home] = [realpathSync(path), realpathSync(folder)];
+    if (real.startsWith(home.endsWith(sep) ? home : home + sep)) return null;
+    return `it is a link to ${real}, outside the folder of the file that is compiled`;
+  } catch {
+    return null; // there is no such file
+  }
+}
+
+/** The `.mod` files below a folder, links and hidden folders left out. */
+function modFiles(root: string): readonly string[] {
+  const found: string[] = [];
+  const todo: { readonly folder: string; readonly depth: number }[] = [{ folder: root, depth: 0 }];
+  for (let next = todo.shift(); next !== undefined && found.length < MOST_FILES; next = todo.shift()) {
+    const { folder, depth } = next;
+    for (const entry of entriesOf(folder)) {
+      if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
+      if (entry.isDirectory() && depth < DEEPEST) todo.push({ folder: join(folder, entry.name), depth: depth + 1 });
+      else if (entry.isFile() && entry.name.endsWith(".mod")) found.push(uriOf(join(folder, entry.name)));
+    }
+  }
+  return found.slice(0, MOST_FILES);
+}
+
+function entriesOf(folder: string): readonly Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}
+
+/** A folder of the user's for the library of this version: its files are what this compiler has in it. */
+function libraryFolder(env: CliIo["env"]): string {
+  const hash = createHash("sha256");
+  for (const { file, text } of librarySources.values()) hash.update(`${file}\n${text}\n`);
+  const cache = env["XDG_CACHE_HOME"] ?? (homedir() ? join(homedir(), ".cache") : tmpdir());
+  return join(cache, "modc", `library-${hash.digest("hex").slice(0, 12)}`);
+}
+
+/** Writes a file of the library, read-only, where it is not there yet; false where it cannot be written. */
+function materialised(path: string, text: string): boolean {
+  try {
+    if (readFileSync(path, "utf8") === text) return true;
+  } catch {
+    // it is not there
+  }
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeWhole(path, text);
+    return true;
+  } catch {
+    return false;
+  }
+}

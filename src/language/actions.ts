@@ -1,0 +1,122 @@
+// Mends of diagnostics: the edits that a code action makes.
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { suggestionOf } from "../diagnostics/suggestions.js";
+import type { Expr } from "../syntax/ast.js";
+import { elsewhere } from "./completion.js";
+import { importOfName, type Edit } from "./imports.js";
+import type { Project } from "./project.js";
+import { smallestAround } from "./expressions.js";
+import { takesAt } from "./takes.js";
+
+export interface Action {
+  readonly title: string;
+  readonly diagnostic: Diagnostic;
+  readonly edits: readonly Edit[];
+  /** Whether it is the likeliest mend. */
+  readonly preferred: boolean;
+}
+
+/** The mends of a diagnostic of a file as it is now. */
+export function mendsOf(project: Project, file: string, diagnostic: Diagnostic): readonly Action[] {
+  const { code, span, severity } = diagnostic;
+  const text = project.textOf(file);
+  if (text === null || span.file !== file) return [];
+  const action = (title: string, edits: readonly Edit[], preferred = false): Action => ({
+    title,
+    diagnostic,
+    edits,
+    preferred,
+  });
+  const word = text.slice(span.start, span.end);
+  const found: Action[] = [];
+  if (code === "unknown-name")
+    for (const edit of importsOf(project, file, word)) found.push(action(edit.title, [edit], true));
+  const suggestion = suggestionOf(diagnostic);
+  if (suggestion !== null && code !== "bad-allow") {
+    const quoted = word.startsWith('"') ? JSON.stringify(suggestion) : suggestion;
+    if (/^[A-Za-z_]\w*$/.test(word) || word.startsWith('"'))
+      found.push(action(`Write ${quoted}`, [{ ...place(span), text: quoted }], found.length === 0));
+  }
+  if (code === "unordered-route")
+    for (const { name, route, at } of takesAt(project, file, span))
+      found.push(
+        action(`Take ${name} by the route ${route}`, [{ ...place(at), text: `take(${name}, ${route})` }], true),
+      );
+  if (code === "cannot-generate" || code === "non-causal-choice") {
+    const edit = causalRule(project, file, text, span);
+    if (edit) found.push(action("Choose by the causal rule when generating", [edit], true));
+  }
+  if (code === "unused-allow") found.push(action("Remove the comment", [lineOf(text, span)], true));
+  if (severity === "warning" && code !== "unused-allow")
+    found.push(action(`Silence ${code} here`, [silenced(text, span.start, code)]));
+  return found;
+}
+
+const place = ({ start, end }: { readonly start: number; readonly end: number }): Omit<Edit, "text"> => ({
+  start,
+  end,
+});
+
+/** Edits that import a name which nothing declares here. */
+function importsOf(project: Project, file: string, name: string): readonly (Edit & { readonly title: string })[] {
+  return [...project.library.values(), ...elsewhere(project, file)]
+    .filter((d) => d.name.text === name)
+    .flatMap((d) => {
+      const edit = importOfName(project, file, d);
+      return edit ? [{ ...edit, title: `Import ${name} from "${edit.from}"` }] : [];
+    });
+}
+
+/** `top(score, k)` → `if generate then above(…, 0.0, expected: c) else top(score, k)`, where k is a share of the tokens. */
+function causalRule(
+  project: Project,
+  file: string,
+  text: string,
+  span: { readonly start: number; readonly end: number },
+): Edit | null {
+  const tree = project.parsed(file)?.file;
+  const call = tree && smallestAround(tree, span, (e): e is CallOfName => isCallOf(e, "top"));
+  const [score, k] = call?.args ?? [];
+  if (!call || !score || !k || score.name || call.args.length !== 2) return null;
+  const of = (e: Expr): string => text.slice(e.span.start, e.span.end);
+  const capacity = shareIn(k.value);
+  // A prediction that the function has made already is what the choice is meant to go by.
+  const guessed = project
+    .names(file)
+    ?.definitions.some(
+      (d) => d.kind === "local" && d.name.text === "likely" && d.from <= span.start && span.start <= d.to,
+    );
+  const by = guessed ? "likely" : of(score.value);
+  const expected = capacity === null ? "" : `, expected: ${of(capacity)}`;
+  const rule = `if generate then above(${by}, 0.0${expected}) else ${text.slice(call.span.start, call.span.end)}`;
+  return { start: call.span.start, end: call.span.end, text: rule };
+}
+
+type CallOfName = Extract<Expr, { kind: "call" }>;
+const isCallOf = (e: Expr, name: string): e is CallOfName =>
+  e.kind === "call" && e.callee.kind === "name" && e.callee.name === name;
+
+/** c of `ceil(c * T)`; null for other numbers of tokens. */
+function shareIn(k: Expr): Expr | null {
+  const rounded = k.kind === "call" && k.callee.kind === "name" && ["ceil", "floor", "round"].includes(k.callee.name);
+  const inner = rounded ? (k.args[0]?.value ?? k) : k;
+  if (inner.kind !== "binary" || inner.op !== "*") return null;
+  const isAxis = (e: Expr): boolean => e.kind === "name" && /^[A-Z]/.test(e.name);
+  return isAxis(inner.right) ? inner.left : isAxis(inner.left) ? inner.right : null;
+}
+
+/** The comment with its whole line, or without what stands before it. */
+function lineOf(text: string, { start, end }: { readonly start: number; readonly end: number }): Edit {
+  const head = text.lastIndexOf("\n", start - 1) + 1;
+  const alone = text.slice(head, start).trim() === "";
+  if (!alone) return { start: start - /[ \t]*$/.exec(text.slice(head, start))![0].length, end, text: "" };
+  const newline = text.indexOf("\n", end);
+  return { start: head, end: newline === -1 ? text.length : newline + 1, text: "" };
+}
+
+/** A comment above the line, whose reason remains to be written. */
+function silenced(text: string, at: number, code: string): Edit {
+  const head = text.lastIndexOf("\n", at - 1) + 1;
+  const indent = /^[ \t]*/.exec(text.slice(head))![0];
+  return { start: head, end: head, text: `${indent}// @allow ${code}: it is meant so\n` };
+}

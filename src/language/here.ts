@@ -1,0 +1,105 @@
+// The place where someone types: what surrounds it, in a text that need not parse yet.
+import type { Block, Fn } from "../syntax/ast.js";
+import { occurrenceAt, type Definition, type Names, type Occurrence } from "./definitions.js";
+import { namesOf } from "./names.js";
+import type { Project } from "./project.js";
+import { Trees } from "./trees.js";
+
+export interface Here {
+  /** The word before the offset begins here. */
+  readonly from: number;
+  /** Where it ends, as an offset: of completion the place itself. */
+  readonly at: number;
+  readonly text: string;
+  /** Names of the text with some word in this place, so that what is incomplete parses. */
+  readonly names: Names;
+  readonly block: Block | null;
+  readonly fn: Fn | null;
+  /** What that word is there. */
+  readonly occurrence: Occurrence | null;
+}
+
+/** A name that nobody has. */
+const WORD = "modc__here";
+
+const probes = new Trees();
+
+/** Null within a comment or a string, and in a file that does not exist. */
+export function here(project: Project, file: string, at: number): Here | null {
+  const text = project.textOf(file);
+  if (text === null || !isCode(text, at)) return null;
+  const from = at - (/[A-Za-z_]\w*$/.exec(text.slice(Math.max(0, at - 300), at))?.[0].length ?? 0);
+  const after = text.slice(at + (/^\w*/.exec(text.slice(at, at + 300))?.[0].length ?? 0));
+  const before = text.slice(0, from);
+  for (const more of attempts(before, after)) {
+    const { file: tree } = probes.parse({ file, text: before + WORD + more + after });
+    const names = namesOf(tree, project.others(file));
+    const occurrence = occurrenceAt(names, from + 1);
+    const block = tree.declarations.find((d) => d.kind === "block" && within(d.span, from));
+    if (!occurrence && more !== LAST) continue;
+    const owner = block?.kind === "block" ? block : null;
+    const fn = owner ? functionAt(names, owner, from) : null;
+    return { from, at, text, names, block: owner, fn, occurrence };
+  }
+  return null;
+}
+
+/** The last of them is taken whatever comes of it. */
+const LAST = "\n";
+
+/** What may follow the word so that the text parses: nothing, or the ends of what is open on this line and before. */
+function attempts(before: string, after: string): readonly string[] {
+  const open: string[] = [];
+  const from = Math.max(before.lastIndexOf("{"), before.lastIndexOf("}")) + 1;
+  for (const c of before.slice(from).replaceAll(/\/\/[^\n]*|"[^"\n]*"/g, "")) {
+    if (c === "(" || c === "[") open.push(c === "(" ? ")" : "]");
+    else if (c === ")" || c === "]") open.pop();
+  }
+  const ends = open.reverse().join("");
+  const word = ["", ends, `${ends}\n`, `: 0`, ` = 0`, LAST];
+  return after.startsWith("(") ? ["", ...word.slice(1)] : word;
+}
+
+const within = ({ start, end }: { readonly start: number; readonly end: number }, at: number): boolean =>
+  start <= at && at <= end;
+
+function functionAt(names: Names, owner: Block, at: number): Fn | null {
+  for (const all of names.membersOf(owner).values())
+    for (const d of all) if (d.kind === "function" && within(d.node.span, at)) return d.node;
+  return null;
+}
+
+/** Whether an offset lies neither in a comment nor in a string. */
+export function isCode(text: string, at: number): boolean {
+  const line = text.slice(text.lastIndexOf("\n", at - 1) + 1, at);
+  let quoted = false;
+  for (let i = 0; i < line.length; i++) {
+    if (quoted && line[i] === "\\") i++;
+    else if (line[i] === '"') quoted = !quoted;
+    else if (!quoted && line[i] === "/" && line[i + 1] === "/") return false;
+  }
+  return !quoted;
+}
+
+/** Names that can be used at a place, inner scopes first. */
+export function visibleAt({ names, from, fn, block }: Here): ReadonlyMap<string, Definition> {
+  const found = new Map<string, Definition>();
+  const add = (d: Definition, name = d.name.text): void => {
+    if (!found.has(name) && name !== WORD) found.set(name, d);
+  };
+  const inside = names.definitions.filter((d) => d.from <= from && from <= d.to && d.to !== Infinity);
+  for (const d of inside.toReversed()) if (d.kind === "each") add(d);
+  if (fn) {
+    const own = (kind: "local" | "input" | "axis"): readonly Definition[] =>
+      inside.filter((d) => d.kind === kind && d.fn === fn);
+    for (const d of [...own("local").toReversed(), ...own("input"), ...own("axis")]) add(d);
+  }
+  const ofBlock = inside.filter((d) => "owner" in d && d.owner === block && !("fn" in d));
+  const isParameter = (d: Definition): boolean => d.kind === "parameter";
+  // Function bodies see members before parameters, all else sees parameters first.
+  for (const d of ofBlock) if (d.kind !== "each" && (fn !== null) !== isParameter(d)) add(d);
+  for (const d of ofBlock) if (d.kind !== "each") add(d);
+  for (const d of names.exports.values()) add(d);
+  for (const [name, d] of names.imported) add(d, name);
+  return found;
+}

@@ -1,0 +1,36 @@
+// The edit that imports a name into a file.
+import type { Definition } from "./definitions.js";
+import type { Project } from "./project.js";
+
+/** A replacement of a part of a text. */
+export interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** Null for a name that the file cannot import. */
+export function importOfName(
+  project: Project,
+  file: string,
+  { name: { text: name, span } }: Definition,
+): (Edit & { readonly from: string }) | null {
+  const from = project.importPath(file, span.file);
+  const tree = project.parsed(file)?.file;
+  if (from === null || !tree) return null;
+  const last = tree.imports.find((i) => i.from === from)?.names.at(-1);
+  if (last) return { start: last.span.end, end: last.span.end, text: `, ${name}`, from };
+  const after = tree.imports.at(-1)?.span.end;
+  const line = `import { ${name} } from ${JSON.stringify(from)}`;
+  if (after !== undefined) return { start: after, end: after, text: `\n${line}`, from };
+  const text = project.textOf(file) ?? "";
+  const head = headEnd(text);
+  return { start: head, end: head, text: `${line}\n${/^\s*\n/.test(text.slice(head)) ? "" : "\n"}`, from };
+}
+
+/** Where the comments end that a file begins with, if an empty line divides them from what follows. */
+function headEnd(text: string): number {
+  const start = text.startsWith("\ufeff") ? 1 : 0;
+  const head = /^(?:\/\/(?!\/)[^\n]*\n)+(?=\s*\n)/.exec(text.slice(start));
+  return start + (head ? head[0].length : 0);
+}

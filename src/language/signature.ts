@@ -1,0 +1,125 @@
+// The call around a place: what it can be given, and which of that is being written.
+import { builtins } from "../check/builtins/index.js";
+import type { Definition, Names } from "./definitions.js";
+import { here, isCode, type Here } from "./here.js";
+import type { Project } from "./project.js";
+import { builtinDocs, told } from "./told.js";
+
+export interface SignatureParameter {
+  /** Empty where it has none: the third and more of `min`. */
+  readonly name: string;
+  /** As in the declaration: `dim: int = 4`. */
+  readonly label: string;
+  readonly doc: string | null;
+  /** Whether an argument before the place is for it. */
+  readonly given: boolean;
+}
+
+export interface Signature {
+  readonly label: string;
+  readonly doc: string | null;
+  readonly parameters: readonly SignatureParameter[];
+  /** The parameter being written; null: none that is known. */
+  readonly active: number | null;
+}
+
+/** Null outside of calls, and in those of something unknown. */
+export function signatureAt(project: Project, file: string, at: number): Signature | null {
+  const found = here(project, file, at);
+  return found && calleeAt(project, found);
+}
+
+export function calleeAt(project: Project, { names, text, from, at }: Here): Signature | null {
+  const call = openCall(text, from);
+  if (!call) return null;
+  const written = call.args.at(-1) ?? "";
+  const named = call.args.flatMap((a) => /^\s*([A-Za-z_]\w*)\s*:/.exec(a)?.[1] ?? []);
+  const position = call.args.length - 1;
+  const current = /^\s*([A-Za-z_]\w*)\s*:/.exec(written + text.slice(from, at))?.[1] ?? null;
+  const described = describedCall(project, names, call);
+  if (!described) return null;
+  const places = call.args.slice(0, -1).filter((a) => !/^\s*[A-Za-z_]\w*\s*:/.test(a)).length;
+  const parameters = described.parameters.map((p, i) => ({ ...p, given: i < places || named.includes(p.name) }));
+  const byName = current === null ? -1 : parameters.findIndex((p) => p.name === current);
+  const active = byName >= 0 ? byName : named.length === 0 && position < parameters.length ? position : null;
+  return { ...described, parameters, active };
+}
+
+type Described = Omit<Signature, "active" | "parameters"> & {
+  readonly parameters: readonly Omit<SignatureParameter, "given">[];
+};
+
+function describedCall(project: Project, names: Names, call: OpenCall): Described | null {
+  const occurrence = names.occurrences.find((o) => o.span.start === call.nameStart);
+  const [definition] = occurrence?.definitions ?? [];
+  if (!definition) {
+    const builtin = builtins.get(call.name);
+    const doc = occurrence?.object ? undefined : builtinDocs.get(call.name);
+    if (!doc) return null;
+    const parameters = (builtin?.params ?? []).map(({ name }) => ({ name, label: name, doc: null }));
+    return { label: doc.signature.split("\n")[0]!, doc: doc.doc, parameters };
+  }
+  const entered =
+    definition.kind === "block" || definition.kind === "function"
+      ? definition
+      : forwardOf(project, names, definition, call);
+  if (!entered) return null;
+  const { signature, doc, parameters: docs } = told(project, entered);
+  const own = entered.name.span.file === names.file ? names : project.names(entered.name.span.file);
+  const takes = (own?.definitions ?? []).filter((d) =>
+    entered.kind === "block"
+      ? d.kind === "parameter" && d.owner === entered.node
+      : d.kind === "input" && entered.kind === "function" && d.fn === entered.node,
+  );
+  const parameters = takes.map((d) => ({
+    name: d.name.text,
+    label: told(project, d).signature,
+    doc: docs.find((p) => p.name === d.name.text)?.doc ?? null,
+  }));
+  return { label: signature, doc, parameters };
+}
+
+/** The function that a call of an instance enters. */
+function forwardOf(project: Project, names: Names, { kind }: Definition, call: OpenCall): Definition | null {
+  if (kind !== "sub-block" && kind !== "parameter" && kind !== "each") return null;
+  return names.calleesAt(call.nameStart)[0] ?? project.names(names.file)?.calleesAt(call.nameStart)[0] ?? null;
+}
+
+interface OpenCall {
+  readonly name: string;
+  readonly nameStart: number;
+  /** Texts of the arguments up to the place; the last is being written. */
+  readonly args: readonly string[];
+}
+
+/** The innermost call whose parenthesis is open at an offset. */
+function openCall(text: string, at: number): OpenCall | null {
+  const args: string[] = [];
+  let depth = 0;
+  let end = at;
+  const least = Math.max(0, at - 4000);
+  for (let i = at - 1; i >= least; i--) {
+    const c = text[i]!;
+    if (!"()[]{},".includes(c) || !isCode(text, i)) continue;
+    if (c === ")" || c === "]") depth++;
+    else if (c === "}" || (c === "{" && depth === 0)) return null;
+    else if (c === "," && depth === 0) {
+      args.unshift(text.slice(i + 1, end));
+      end = i;
+    } else if (c === "(" || c === "[") {
+      if (depth-- > 0) continue;
+      if (c === "[") {
+        // An index or a list within the call: what was split belongs to it.
+        args.length = 0;
+        end = at;
+        depth = 0;
+        continue;
+      }
+      const name = /([A-Za-z_]\w*)\s*$/.exec(text.slice(Math.max(0, i - 300), i));
+      if (!name) return null;
+      const nameStart = i - name[0].length;
+      return { name: name[1]!, nameStart, args: [text.slice(i + 1, end), ...args] };
+    }
+  }
+  return null;
+}

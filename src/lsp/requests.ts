@@ -1,0 +1,222 @@
+// The requests of the protocol, each answered from the engine on the texts as they are now.
+import type {
+  CodeAction,
+  CodeActionParams,
+  CompletionList,
+  CompletionParams,
+  DefinitionParams,
+  DocumentFormattingParams,
+  DocumentSymbol,
+  DocumentSymbolParams,
+  FoldingRange,
+  FoldingRangeParams,
+  Hover,
+  HoverParams,
+  InlayHint,
+  InlayHintParams,
+  Location,
+  PrepareRenameParams,
+  Range,
+  ReferenceParams,
+  RenameParams,
+  SemanticTokens,
+  SemanticTokensParams,
+  SignatureHelp,
+  SignatureHelpParams,
+  TextEdit,
+  WorkspaceEdit,
+} from "vscode-languageserver";
+import { mendsOf } from "../language/actions.js";
+import { completionsAt } from "../language/completion.js";
+import { shapeHints } from "../language/hints.js";
+import { hoverAt } from "../language/hover.js";
+import { foldsOf, symbolsOf } from "../language/outline.js";
+import type { Span } from "../diagnostics/span.js";
+import type { Project } from "../language/project.js";
+import { definitionsAt, referencesAt, renamable, renamingAt } from "../language/references.js";
+import { signatureAt } from "../language/signature.js";
+import { formatSource } from "../syntax/format-source.js";
+import type { Text } from "../language/text.js";
+import { tokensOf } from "../language/tokens.js";
+import * as to from "./convert.js";
+import type { Settings } from "./settings.js";
+
+/** What a request is answered from. */
+export interface Context {
+  readonly project: Project;
+  readonly settings: Settings;
+  /** Makes sure that the facts of a file are those of its text now. */
+  readonly checked: (file: string) => void;
+}
+
+/** A request that cannot be done, with the reason in a sentence; no fault of anyone. */
+export class Refusal extends Error {}
+
+interface AtPlace {
+  readonly textDocument: { readonly uri: string };
+  readonly position: { readonly line: number; readonly character: number };
+}
+
+interface Place {
+  readonly file: string;
+  readonly text: Text;
+  readonly at: number;
+}
+
+function placeOf({ project }: Context, { textDocument, position }: AtPlace): Place | null {
+  const file = project.fileOf(textDocument.uri);
+  const text = project.placesOf(file);
+  return text && { file, text, at: text.offsetAt(position) };
+}
+
+/** By method. Null is an answer too: there is nothing. */
+export const requests = {
+  "textDocument/completion": (context: Context, params: CompletionParams): CompletionList | null => {
+    const place = placeOf(context, params);
+    const found = place && completionsAt(context.project, place.file, place.at);
+    if (!found) return null;
+    const items = found.options.map((c, i) => to.completion(place.text, found.from, place.at, c, i));
+    return { isIncomplete: false, items };
+  },
+
+  "textDocument/hover": (context: Context, params: HoverParams): Hover | null => {
+    const place = placeOf(context, params);
+    if (!place) return null;
+    context.checked(place.file);
+    const found = hoverAt(context.project, place.file, place.at);
+    return found && to.hover(place.text, found);
+  },
+
+  "textDocument/definition": (context: Context, params: DefinitionParams): Location[] => {
+    const place = placeOf(context, params);
+    if (!place) return [];
+    context.checked(place.file);
+    return locations(context, definitionsAt(context.project, place.file, place.at));
+  },
+
+  "textDocument/references": (context: Context, params: ReferenceParams): Location[] => {
+    const place = placeOf(context, params);
+    if (!place) return [];
+    context.checked(place.file);
+    const declaration = params.context.includeDeclaration;
+    return locations(context, referencesAt(context.project, place.file, place.at, { declaration }));
+  },
+
+  "textDocument/prepareRename": (context: Context, params: PrepareRenameParams): Range | null => {
+    const place = placeOf(context, params);
+    if (!place) return null;
+    const can = renamable(context.project, place.file, place.at);
+    if (can.refused !== undefined) throw new Refusal(can.refused);
+    return place.text.rangeOf(can.span);
+  },
+
+  "textDocument/rename": (context: Context, params: RenameParams): WorkspaceEdit | null => {
+    const place = placeOf(context, params);
+    if (!place) return null;
+    context.checked(place.file);
+    const found = renamingAt(context.project, place.file, place.at, params.newName);
+    if (found.refused !== undefined) throw new Refusal(found.refused);
+    const changes: Record<string, TextEdit[]> = Object.create(null) as Record<string, TextEdit[]>;
+    for (const { uri, range } of locations(context, found.edits))
+      (changes[uri] ??= []).push({ range, newText: params.newName });
+    return { changes };
+  },
+
+  "textDocument/documentSymbol": ({ project }: Context, params: DocumentSymbolParams): DocumentSymbol[] => {
+    const { file, text } = textOf(project, params);
+    return text ? symbolsOf(project, file).map((s) => to.symbol(text, s)) : [];
+  },
+
+  "textDocument/foldingRange": ({ project }: Context, params: FoldingRangeParams): FoldingRange[] => {
+    const { file, text } = textOf(project, params);
+    return text ? foldsOf(project, file).flatMap((f) => to.fold(text, f) ?? []) : [];
+  },
+
+  "textDocument/semanticTokens/full": (context: Context, params: SemanticTokensParams): SemanticTokens => {
+    const { file, text } = textOf(context.project, params);
+    return { data: text ? [...to.semanticTokens(text, tokensOf(context.project, file))] : [] };
+  },
+
+  "textDocument/signatureHelp": (context: Context, params: SignatureHelpParams): SignatureHelp | null => {
+    const place = placeOf(context, params);
+    const found = place && signatureAt(context.project, place.file, place.at);
+    return found && to.signatureHelp(found);
+  },
+
+  "textDocument/formatting": ({ project }: Context, params: DocumentFormattingParams): TextEdit[] | null => {
+    const { file, text } = textOf(project, params);
+    if (!text) return null;
+    const formatted = formatSource(text.text, file).text;
+    // A text with errors stays as it is.
+    if (formatted === null) throw new Refusal("a file with syntax errors is not formatted");
+    return formatted === text.text ? [] : [leastEdit(text, formatted)];
+  },
+
+  "textDocument/codeAction": (context: Context, params: CodeActionParams): CodeAction[] => {
+    const { project } = context;
+    const { file, text } = textOf(project, params);
+    if (!text || (params.context.only && !params.context.only.some((k) => "quickfix".startsWith(k)))) return [];
+    const [from, end] = [text.offsetAt(params.range.start), text.offsetAt(params.range.end)];
+    const known = project.rootsOf(file).flatMap((root) => project.reviewed(root)?.review?.diagnostics ?? []);
+    const seen = new Set<string>();
+    return known
+      .filter(({ span }) => span.file === file && span.start <= end && from <= span.end)
+      .flatMap((d) => mendsOf(project, file, d))
+      .filter(({ title, edits }) => {
+        const key = JSON.stringify([title, edits]);
+        return !seen.has(key) && seen.add(key);
+      })
+      .map(({ title, diagnostic, edits, preferred }) => ({
+        title,
+        kind: "quickfix",
+        diagnostics: [to.diagnostic(project, text, diagnostic)],
+        ...(preferred ? { isPreferred: true } : {}),
+        edit: { changes: { [params.textDocument.uri]: edits.map((e) => to.textEdit(text, e)) } },
+      }));
+  },
+
+  "textDocument/inlayHint": (context: Context, params: InlayHintParams): InlayHint[] => {
+    const { project, settings } = context;
+    const { file, text } = textOf(project, params);
+    if (!text) return [];
+    const [from, end] = [text.offsetAt(params.range.start), text.offsetAt(params.range.end)];
+    context.checked(file);
+    const shapes = settings.shapes ? shapeHints(project, file, from, end) : [];
+    return shapes.map((h) => to.inlayHint(text, h));
+  },
+} as const;
+
+export type Method = keyof typeof requests;
+
+const textOf = (
+  project: Project,
+  { textDocument }: { readonly textDocument: { readonly uri: string } },
+): { readonly file: string; readonly text: Text | null } => {
+  const file = project.fileOf(textDocument.uri);
+  return { file, text: project.placesOf(file) };
+};
+
+const locations = ({ project }: Context, spans: readonly Span[]): Location[] =>
+  spans.flatMap((s) => to.location(project, s) ?? []);
+
+/** One edit from the first to the last line that differs, so that an editor keeps its place. */
+function leastEdit(text: Text, after: string): TextEdit {
+  const before = text.text.split("\n");
+  const lines = after.split("\n");
+  let start = 0;
+  while (start < before.length - 1 && start < lines.length - 1 && before[start] === lines[start]) start++;
+  let same = 0;
+  while (
+    same < before.length - start - 1 &&
+    same < lines.length - start - 1 &&
+    before[before.length - 1 - same] === lines[lines.length - 1 - same]
+  )
+    same++;
+  const from = before.slice(0, start).join("\n").length + (start > 0 ? 1 : 0);
+  const tail = same === 0 ? 0 : before.slice(before.length - same).join("\n").length + 1;
+  const tailAfter = same === 0 ? 0 : lines.slice(lines.length - same).join("\n").length + 1;
+  return {
+    range: text.rangeOf({ start: from, end: text.text.length - tail }),
+    newText: after.slice(from, after.length - tailAfter),
+  };
+}

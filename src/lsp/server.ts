@@ -1,0 +1,247 @@
+// The language server, apart from how messages come and go: the state of one client, and when diagnostics are made.
+import type {
+  DidChangeConfigurationParams,
+  DidChangeTextDocumentParams,
+  DidChangeWatchedFilesParams,
+  DidCloseTextDocumentParams,
+  DidOpenTextDocumentParams,
+  InitializeParams,
+  InitializeResult,
+  PublishDiagnosticsParams,
+} from "vscode-languageserver";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import type { Host } from "../language/host.js";
+import { Project, type Reviewed } from "../language/project.js";
+import type { Encoding } from "../language/text.js";
+import { canonical } from "../language/uris.js";
+import { capabilities } from "./capabilities.js";
+import { diagnostic as toDiagnostic } from "./convert.js";
+import { requests, type Context, type Method } from "./requests.js";
+import { DEFAULTS, settingsOf, type Settings } from "./settings.js";
+
+export interface Client {
+  publish(params: PublishDiagnosticsParams): void;
+  /** Asks the editor to ask for inlay hints again. */
+  refreshHints(): void;
+}
+
+/** How work is put off. */
+export interface Clock {
+  /** Calls back in some milliseconds, after messages that wait have been taken; returns what takes it back. */
+  after(ms: number, work: () => void): () => void;
+}
+
+/** A pause in typing after which a text is checked, in milliseconds. */
+const PAUSE = 10;
+
+export class LanguageServer {
+  readonly project: Project;
+  #settings: Settings = DEFAULTS;
+  /** Sources to be checked, and what takes back the next step. */
+  readonly #waiting = new Set<string>();
+  #takeBack: (() => void) | null = null;
+  /** Sources whose checks have ended, and are not published yet. */
+  readonly #finished = new Set<string>();
+  /** By root, the files that its last diagnostics were of. */
+  readonly #published = new Map<string, Published>();
+  #refreshes = false;
+
+  constructor(
+    readonly host: Host,
+    readonly client: Client,
+    readonly clock: Clock,
+    readonly version: string,
+  ) {
+    this.project = new Project(host);
+  }
+
+  initialize({ capabilities: can, initializationOptions }: InitializeParams): InitializeResult {
+    this.project.encoding = encodingOf(can.general?.positionEncodings ?? []);
+    this.#refreshes = can.workspace?.inlayHint?.refreshSupport === true;
+    this.#take(initializationOptions);
+    return {
+      capabilities: capabilities(this.project.encoding),
+      serverInfo: { name: "modc", version: this.version },
+    };
+  }
+
+  /** Nothing is sent any more. */
+  dispose(): void {
+    this.#takeBack?.();
+    this.#waiting.clear();
+  }
+
+  // --- notifications
+
+  /** What is not for it is nothing. */
+  notified(method: string, params: unknown): void {
+    // Marked boundary: the client sends what the protocol says for these methods.
+    switch (method) {
+      case "textDocument/didOpen":
+        return this.opened(params as DidOpenTextDocumentParams);
+      case "textDocument/didChange":
+        return this.edited(params as DidChangeTextDocumentParams);
+      case "textDocument/didClose":
+        return this.closed(params as DidCloseTextDocumentParams);
+      case "workspace/didChangeWatchedFiles":
+        return this.filesChanged(params as DidChangeWatchedFilesParams);
+      case "workspace/didChangeConfiguration":
+        return this.configured((params as DidChangeConfigurationParams).settings);
+      default:
+        return undefined;
+    }
+  }
+
+  opened({ textDocument: { uri, text, version } }: DidOpenTextDocumentParams): void {
+    this.#check(this.project.open(uri, text, version));
+  }
+
+  edited({ textDocument: { uri, version }, contentChanges }: DidChangeTextDocumentParams): void {
+    const file = this.project.edit(uri, contentChanges, version ?? null);
+    if (file !== null) this.#check(file);
+  }
+
+  closed({ textDocument: { uri } }: DidCloseTextDocumentParams): void {
+    const file = this.project.fileOf(uri);
+    const dependents = this.project.rootsOf(file);
+    this.project.close(uri);
+    this.#waiting.delete(file);
+    const before = this.#published.get(file)?.files.keys() ?? [];
+    this.#published.delete(file);
+    for (const shown of new Set([file, ...before])) this.#publish(shown);
+    // Others that import it read it from the disk now.
+    for (const root of dependents) if (root !== file && this.project.isOpen(root)) this.#await(root);
+  }
+
+  filesChanged({ changes }: DidChangeWatchedFilesParams): void {
+    for (const { uri } of changes) {
+      const file = canonical(uri);
+      const dependents = this.project.rootsOf(file);
+      this.project.changed(file);
+      for (const root of [...dependents, ...this.project.openFiles]) if (this.project.isOpen(root)) this.#await(root);
+    }
+  }
+
+  configured(settings: unknown): void {
+    this.#take(settings);
+    this.project.changedAll();
+    for (const file of this.project.openFiles) this.#await(file);
+    this.#refresh();
+  }
+
+  #take(sent: unknown): void {
+    this.#settings = settingsOf(sent, this.#settings);
+    this.project.settings = { set: this.#settings.set };
+  }
+
+  // --- requests
+
+  handles(method: string): method is Method {
+    return Object.hasOwn(requests, method);
+  }
+
+  /** Throws Refusal for what cannot be done. */
+  answer(method: Method, params: unknown): unknown {
+    const context: Context = {
+      project: this.project,
+      settings: this.#settings,
+      checked: (file) => this.#checkNow(file),
+    };
+    // Marked boundary: the client sends what the protocol says for this method.
+    const handler = requests[method] as (context: Context, params: unknown) => unknown;
+    return handler(context, params);
+  }
+
+  /** The first check of a file's roots, of the texts as they are now. */
+  #checkNow(file: string): void {
+    for (const root of this.project.rootsOf(file)) this.project.firstStep(root);
+  }
+
+  // --- diagnostics
+
+  /** Checks a text and those that read it, once nobody has typed for a moment. */
+  #check(file: string): void {
+    for (const root of this.project.rootsOf(file)) if (this.project.isOpen(root)) this.#await(root);
+    for (const [root, { texts }] of this.#published)
+      if (texts.has(file) && this.project.isOpen(root)) this.#await(root);
+  }
+
+  #await(root: string): void {
+    if (this.project.isLibrary(root)) return;
+    this.#waiting.add(root);
+    this.#takeBack?.();
+    this.#takeBack = this.clock.after(PAUSE, () => this.#next());
+  }
+
+  /** One step of one check; messages that have come meanwhile are taken before the next. */
+  #next(): void {
+    this.#takeBack = null;
+    const [root] = this.#waiting;
+    if (root === undefined) return;
+    if (!this.project.step(root)) {
+      this.#waiting.delete(root);
+      this.#finished.add(root);
+    }
+    if (this.#waiting.size > 0) this.#takeBack = this.clock.after(0, () => this.#next());
+    else this.#finish();
+  }
+
+  /** Publishes what the checks of all sources found, once for each file. */
+  #finish(): void {
+    const files = new Set<string>();
+    for (const root of this.#finished) {
+      const reviewed = this.project.reviewed(root);
+      for (const file of this.#published.get(root)?.files.keys() ?? []) files.add(file);
+      if (!reviewed?.review) continue;
+      const found = { texts: reviewed.texts, files: this.#byFile(reviewed, reviewed.review.diagnostics) };
+      this.#published.set(root, found);
+      for (const file of found.files.keys()) files.add(file);
+    }
+    this.#finished.clear();
+    for (const file of files) this.#publish(file);
+    this.#refresh();
+  }
+
+  /** Diagnostics by the file that they are shown in: one that cannot be opened is shown where the root begins. */
+  #byFile({ texts }: Reviewed, diagnostics: readonly Diagnostic[]): ReadonlyMap<string, readonly Diagnostic[]> {
+    const files = new Map<string, Diagnostic[]>([...texts.keys()].map((file) => [file, []]));
+    const [root] = texts.keys();
+    for (const d of diagnostics) {
+      const own = files.get(d.span.file);
+      if (own) own.push(d);
+      else files.get(root!)?.push({ ...d, span: { file: root!, start: 0, end: 0 } });
+    }
+    return files;
+  }
+
+  /** Sends the diagnostics of a file, of all sources that found some in it. */
+  #publish(file: string): void {
+    const uri = this.project.uriOf(file);
+    if (uri === null) return;
+    const text = this.project.placesOf(file);
+    const all = new Map<string, Diagnostic>();
+    // What was found in this text, not in one before it.
+    for (const { texts, files } of this.#published.values())
+      for (const d of (texts.get(file) === text?.text && files.get(file)) || [])
+        all.set(`${d.span.start} ${d.span.end} ${d.code} ${d.message}`, d);
+    const version = this.project.versionOf(file);
+    const diagnostics = text ? [...all.values()].map((d) => toDiagnostic(this.project, text, d)) : [];
+    this.client.publish({ uri, ...(version === null ? {} : { version }), diagnostics });
+  }
+
+  #refresh(): void {
+    if (this.#refreshes) this.client.refreshHints();
+  }
+}
+
+/** What the last check of a source found. */
+interface Published {
+  readonly texts: ReadonlyMap<string, string>;
+  readonly files: ReadonlyMap<string, readonly Diagnostic[]>;
+}
+
+/** The first that the client prefers; UTF-16 where it says nothing, as the protocol has it. */
+function encodingOf(offered: readonly string[]): Encoding {
+  const known: readonly Encoding[] = ["utf-8", "utf-16", "utf-32"];
+  return offered.flatMap((o) => known.find((k) => k === o) ?? [])[0] ?? "utf-16";
+}
