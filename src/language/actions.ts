@@ -67,7 +67,7 @@ function importsOf(project: Project, file: string, name: string): readonly (Edit
     });
 }
 
-/** `top(score, k)` → `if generate then above(…, 0.0, expected: c) else top(score, k)`, where k is a share of the tokens. */
+/** `top(score, k)` → `if generate then above(…, 0.0, expected: c) else top(score, k)`, where k is a share of all. */
 function causalRule(
   project: Project,
   file: string,

@@ -17,7 +17,7 @@ export interface Callees {
 export class Blocks {
   constructor(readonly others: Pick<Others, "givenTo" | "namesOf">) {}
 
-  /** What a name after a dot can be: members of the blocks before it, or a result of a function that is called there. */
+  /** What a name after a dot can be: members of the blocks before it, or a result of a function called there. */
   member(
     { object, name }: Member,
     scope: Scope,

@@ -303,7 +303,7 @@ export class Project {
     return made;
   }
 
-  /** Facts about a place of a file as it is now, from checks of this or the last good text, each with its place there. */
+  /** Facts about a place of a file as it is now, of this or the last good text, each with its place there. */
   *factsAt(file: string, offset: number): Generator<{ readonly facts: Facts; readonly start: number }> {
     for (const { facts, to } of this.factsOf(file)) {
       const start = to(offset);

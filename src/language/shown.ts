@@ -134,8 +134,10 @@ function rowsOf({ count }: Extract<LogicalAxis, { role: "sequence" }>): string {
       return `tokens of ${count.parent} that chose an entry, ${share(count.expected)} expected`;
     case "rest":
       return `tokens of ${count.parent} that ${count.taken} left`;
-    case "span":
-      return `tokens ${showSize(count.start)} to ${count.stop === null ? "the last" : showSize(count.stop)} of ${count.parent}`;
+    case "span": {
+      const stop = count.stop === null ? "the last" : showSize(count.stop);
+      return `tokens ${showSize(count.start)} to ${stop} of ${count.parent}`;
+    }
     case "join":
       return `tokens of ${count.parts.join(" and ")}`;
     default:

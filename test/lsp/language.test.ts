@@ -74,7 +74,8 @@ describe("hover tells", () => {
   it("the shape of a local, its axes, bounds and rows", async () => {
     expect(await hover("|y      = take")).toBe(
       "```modc\ny = take(x, chosen)\n```\n\n`f32[B, K|K2, 16]`\n\n" +
-        "- B: the batch\n- K: the best ceil(1/2*T) tokens of T, at most 16\n- T: tokens of each sequence, at most 32\n" +
+        "- B: the batch\n- K: the best ceil(1/2*T) tokens of T, at most 16\n" +
+        "- T: tokens of each sequence, at most 32\n" +
         "- K2: the best ceil(1/2*T) tokens of T, at most 16",
     );
   });

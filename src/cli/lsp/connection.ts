@@ -1,4 +1,5 @@
 // Connects the language server with a client over two streams, by the protocol's own library.
+import type { Readable, Writable } from "node:stream";
 import { setImmediate, setTimeout, clearImmediate, clearTimeout } from "node:timers";
 import { createConnection, ErrorCodes, LSPErrorCodes, ResponseError, type WatchDog } from "vscode-languageserver";
 import { createProtocolConnection, StreamMessageReader, StreamMessageWriter } from "vscode-languageserver/node";
@@ -8,8 +9,8 @@ import { LanguageServer, type Clock } from "../../lsp/server.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 
 export interface Served {
-  readonly input: NodeJS.ReadableStream;
-  readonly output: NodeJS.WritableStream;
+  readonly input: Readable;
+  readonly output: Writable;
   /** Made of the addresses of the workspace's folders. */
   readonly host: (folders: readonly string[]) => Host;
   readonly version: string;
@@ -41,6 +42,8 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
       if (looking) clearInterval(looking);
       server?.dispose();
       connection.dispose();
+      // A stream that is still read keeps the process.
+      input.destroy();
       resolve(code);
     };
     const watchDog: WatchDog = {
