@@ -2,6 +2,7 @@
 // same model with nothing skipped.
 import { countOf } from "../base/collections.js";
 import type { Model } from "../check/model.js";
+import type { Span } from "../diagnostics/span.js";
 import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
@@ -34,6 +35,8 @@ export interface LedgerOptions {
   readonly convention?: Convention;
   /** Bytes that every value takes: 4 (f32), or 2 for what f16 would cost. Default 4. */
   readonly bytesPerValue?: 2 | 4;
+  /** The row of what a call did at a place of the source; by default one for each instance: `groupOf`. */
+  readonly row?: (path: string, span: Span | null) => string;
 }
 
 /** Work and memory of one part of a model. */
@@ -95,25 +98,26 @@ export function ledger(
   const count = counterOf(graph, convention);
   const packedConcats = packedAtLoad(nodes, callerReads(graph));
   const groups = new Map<string, Group>();
+  const rowNamed = options.row ?? groupOf;
   const evaluators = [measure(graph.axes, run, convention, false), measure(graph.axes, run, convention, true)] as const;
   for (const node of nodes) {
     if (packedConcats.has(node)) continue;
-    const group = getOrCreate(groups, groupOf(node.origin?.path ?? ""), newGroup);
+    const group = getOrCreate(groups, rowNamed(node.origin?.path ?? "", node.origin?.span ?? null), newGroup);
     const { existing, members } = sharesOfMembers(node);
     const counted = count(node);
     const work = { ...counted, factor: q.multiply(counted.factor, existing) };
     const executed = { ...work, factor: q.multiply(work.factor, members) };
     evaluators.forEach((sizes, way) => addWork(group.work[way]!, node, way === 0 ? executed : work, sizes));
   }
-  for (const { path, values } of cached(nodes)) {
-    const group = getOrCreate(groups, groupOf(path), newGroup);
+  for (const { path, span, values } of cached(nodes)) {
+    const group = getOrCreate(groups, rowNamed(path, span), newGroup);
     evaluators.forEach(
       (sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))),
     );
   }
   const learned = model.weights.filter((w) => w.kind === "weight");
   for (const weight of learned) {
-    getOrCreate(groups, groupOf(weight.path), newGroup).parameters += countOf(weight.shape);
+    getOrCreate(groups, rowNamed(weight.path, null), newGroup).parameters += countOf(weight.shape);
   }
   const operations = (node: Node): Rational => {
     const { flops, factor } = count(node);
@@ -207,11 +211,17 @@ function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, size
   if (bytes !== 0) sums.bytes = q.add(sums.bytes, sizes.rational(bytes));
 }
 
+interface Cached {
+  readonly path: string;
+  readonly span: Span | null;
+  readonly values: Size;
+}
+
 /**
  * Keys, values and weights of keys that causal attention reads, each once even if several nodes read it: what a
  * generation cache would hold.
  */
-function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; readonly values: Size }> {
+function* cached(nodes: readonly Node[]): Generator<Cached> {
   const seen = new Set<Node>();
   for (const node of nodes) {
     if (!isOp(node, "attention") || !node.attrs.causal) continue;
@@ -221,6 +231,7 @@ function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; rea
       seen.add(kept);
       yield {
         path: node.origin?.path ?? "",
+        span: node.origin?.span ?? null,
         values: typeOf(kept).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
       };
     }

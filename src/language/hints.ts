@@ -1,4 +1,4 @@
-// Inlay hints of shapes: the types of locals, of routes and of the variables of loops, as the checks found them.
+// Inlay hints of shapes, the types of locals, routes and variables of loops, and of whether a model can generate.
 import type { Project } from "./project.js";
 import { axisLines, shownValues } from "./shown.js";
 
@@ -8,7 +8,7 @@ export interface Hint {
   readonly label: string;
   /** Shown when it is pointed at. */
   readonly more: string;
-  readonly kind: "shape" | "cost";
+  readonly kind: "shape" | "cost" | "causal";
 }
 
 /** Hints within a range of offsets. */
@@ -29,10 +29,30 @@ export function shapeHints(project: Project, file: string, from: number, to: num
       // The name must be the one that was bound there.
       if (start === null || end === null || end - start !== o.span.end - o.span.start) continue;
       const seen = facts.seen(file, start);
+      // A list that grows in a loop has a value for each turn.
+      if (seen.some(({ value }) => value.kind === "list" && (value.items.length === 0 || seen.length > 1))) return [];
       const label = shownValues(seen);
       if (label === null) continue;
       return [{ at: o.span.end, label: `: ${label}`, more: axisLines(seen).join("\n"), kind: "shape" }];
     }
     return [];
+  });
+}
+
+/** Behind the head of each model's `forward`: whether it follows the causal rule, once that has been checked. */
+export function causalHints(project: Project, file: string, from: number, to: number): readonly Hint[] {
+  const reviewed = project.underWay(file);
+  if (!reviewed?.review) return [];
+  const notes = reviewed.review.diagnostics.filter((d) => d.code === "cannot-generate");
+  return (project.parsed(file)?.file.declarations ?? []).flatMap((d): readonly Hint[] => {
+    if (d.kind !== "block" || !d.model) return [];
+    const fn = d.members.find((m) => m.kind === "function" && m.name.text === "forward");
+    const step = reviewed.steps.find((s) => s.phase === "infer" && s.model === d.name.text);
+    if (fn?.kind !== "function" || step?.checked.model?.inputs[0]?.type.dtype !== "u32") return [];
+    const at = fn.results.at(-1)?.type.span.end ?? fn.inputs.at(-1)?.span.end ?? fn.name.span.end;
+    if (at < from || at > to) return [];
+    return notes.length === 0
+      ? [{ at, kind: "causal", label: "causal", more: "No token depends on later ones: the model can generate." }]
+      : [{ at, kind: "causal", label: "not causal", more: notes.map((n) => n.message).join("\n") }];
   });
 }

@@ -272,6 +272,11 @@ export class Project {
     return this.#reviews.get(root)?.steps[0] ?? null;
   }
 
+  /** The review of a source as far as it has gone. */
+  underWay(root: string): Reviewed | null {
+    return this.#reviews.get(root) ?? null;
+  }
+
   #begin(root: string): UnderWay | null {
     const text = this.textOf(root);
     if (text === null || this.isLibrary(root)) return null;

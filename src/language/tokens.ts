@@ -64,9 +64,11 @@ export function tokensOf(project: Project, file: string): readonly Token[] {
     if (/^[0-9.]*[0-9]/.test(image)) token("number");
     else if (/^["']/.test(image)) token("string");
     else if (occurrence) {
-      const [type, ...modifiers] = kindOf(project, occurrence, image);
+      const named = /^\s*:/.test((text ?? "").slice(start + image.length, start + image.length + 9));
+      const [type, ...modifiers] = kindOf(project, occurrence, image, named);
       token(type, ...modifiers);
-    } else if (types.has(image)) token("type", "defaultLibrary");
+    } else if (types.has(image) && (!reserved.has(image) || before === ":" || before === "["))
+      token("type", "defaultLibrary");
     else if (operators.has(image)) token("operator");
     else if (constants.has(image)) token("keyword", "readonly");
     else if (reserved.has(image) || ["weight", "state", "update"].includes(image)) token("keyword");
@@ -78,22 +80,24 @@ export function tokensOf(project: Project, file: string): readonly Token[] {
 
 type Kind = readonly [TokenType, ...TokenModifier[]];
 
+/** `named`: whether a colon follows, as behind the name of an argument. */
 function kindOf(
   project: Project,
-  { definitions: [definition], object, binds, called }: Occurrence,
+  { definitions: [definition], object, binds, called, span }: Occurrence,
   word: string,
+  named: boolean,
 ): Kind {
   if (!definition) {
+    if (named && !object) return ["parameter"];
     if (object) return called ? ["method"] : ["property"];
     if (phases.has(word)) return ["variable", "readonly", "defaultLibrary"];
     return builtins.has(word) || isCompileTimeFunction(word) ? ["function", "defaultLibrary"] : ["variable"];
   }
   const library: readonly TokenModifier[] = project.isLibrary(definition.name.span.file) ? ["defaultLibrary"] : [];
-  const place: readonly TokenModifier[] = !binds ? [] : isOwn(definition, binds) ? ["declaration"] : ["modification"];
+  const own = definition.name.span.start === span.start && definition.name.span.file === span.file;
+  const place: readonly TokenModifier[] = own ? ["declaration"] : binds ? ["modification"] : [];
   return [TYPES[definition.kind], ...place, ...library];
 }
-
-const isOwn = ({ kind }: Definition, binds: boolean): boolean => binds && kind !== "local";
 
 const TYPES: Readonly<Record<Definition["kind"], TokenType>> = {
   block: "class",

@@ -28,7 +28,8 @@ import type {
 } from "vscode-languageserver";
 import { mendsOf } from "../language/actions.js";
 import { completionsAt } from "../language/completion.js";
-import { shapeHints } from "../language/hints.js";
+import type { CostHints } from "../language/cost-hints.js";
+import { causalHints, shapeHints } from "../language/hints.js";
 import { hoverAt } from "../language/hover.js";
 import { foldsOf, symbolsOf } from "../language/outline.js";
 import type { Span } from "../diagnostics/span.js";
@@ -45,6 +46,8 @@ import type { Settings } from "./settings.js";
 export interface Context {
   readonly project: Project;
   readonly settings: Settings;
+  /** What calls cost, of the text as it is or of one before it. */
+  readonly costs: (file: string) => CostHints;
   /** Makes sure that the facts of a file are those of its text now. */
   readonly checked: (file: string) => void;
 }
@@ -182,7 +185,9 @@ export const requests = {
     const [from, end] = [text.offsetAt(params.range.start), text.offsetAt(params.range.end)];
     context.checked(file);
     const shapes = settings.shapes ? shapeHints(project, file, from, end) : [];
-    return shapes.map((h) => to.inlayHint(text, h));
+    const causality = settings.causality ? causalHints(project, file, from, end) : [];
+    const costs = settings.costs ? context.costs(file).in(file, from, end) : [];
+    return [...shapes, ...causality, ...costs].map((h) => to.inlayHint(text, h));
   },
 } as const;
 

@@ -11,6 +11,8 @@ import type {
 } from "vscode-languageserver";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Host } from "../language/host.js";
+import { CostHints } from "../language/cost-hints.js";
+import type { CostSizes } from "../language/costs.js";
 import { Project, type Reviewed } from "../language/project.js";
 import type { Encoding } from "../language/text.js";
 import { canonical } from "../language/uris.js";
@@ -33,9 +35,12 @@ export interface Clock {
 
 /** A pause in typing after which a text is checked, in milliseconds. */
 const PAUSE = 10;
+/** A pause after which costs are computed. */
+const IDLE = 150;
 
 export class LanguageServer {
   readonly project: Project;
+  readonly #costs: CostHints;
   #settings: Settings = DEFAULTS;
   /** Sources to be checked, and what takes back the next step. */
   readonly #waiting = new Set<string>();
@@ -45,6 +50,7 @@ export class LanguageServer {
   /** By root, the files that its last diagnostics were of. */
   readonly #published = new Map<string, Published>();
   #refreshes = false;
+  #later: (() => void) | null = null;
 
   constructor(
     readonly host: Host,
@@ -53,6 +59,7 @@ export class LanguageServer {
     readonly version: string,
   ) {
     this.project = new Project(host);
+    this.#costs = new CostHints(this.project);
   }
 
   initialize({ capabilities: can, initializationOptions }: InitializeParams): InitializeResult {
@@ -68,6 +75,7 @@ export class LanguageServer {
   /** Nothing is sent any more. */
   dispose(): void {
     this.#takeBack?.();
+    this.#later?.();
     this.#waiting.clear();
   }
 
@@ -108,6 +116,7 @@ export class LanguageServer {
     this.#waiting.delete(file);
     const before = this.#published.get(file)?.files.keys() ?? [];
     this.#published.delete(file);
+    this.#costs.forget(file);
     for (const shown of new Set([file, ...before])) this.#publish(shown);
     // Others that import it read it from the disk now.
     for (const root of dependents) if (root !== file && this.project.isOpen(root)) this.#await(root);
@@ -146,6 +155,7 @@ export class LanguageServer {
       project: this.project,
       settings: this.#settings,
       checked: (file) => this.#checkNow(file),
+      costs: (file) => this.#costsOf(file),
     };
     // Marked boundary: the client sends what the protocol says for this method.
     const handler = requests[method] as (context: Context, params: unknown) => unknown;
@@ -155,6 +165,29 @@ export class LanguageServer {
   /** The first check of a file's roots, of the texts as they are now. */
   #checkNow(file: string): void {
     for (const root of this.project.rootsOf(file)) this.project.firstStep(root);
+  }
+
+  // --- costs
+
+  /** Those of before, where the editor asks again once there are new ones; else new ones. */
+  #costsOf(file: string): CostHints {
+    for (const root of this.project.rootsOf(file)) {
+      if (this.#costs.isCurrent(root, sizesOf(this.#settings))) continue;
+      if (!this.#refreshes) this.#costs.compute(root, sizesOf(this.#settings));
+      else if (this.#waiting.size === 0) this.#computeCosts(root);
+    }
+    return this.#costs;
+  }
+
+  /** Once nobody has typed for a while: it takes longer than a check. */
+  #computeCosts(root: string): void {
+    this.#later?.();
+    this.#later = this.clock.after(IDLE, () => {
+      this.#later = null;
+      if (this.#costs.isCurrent(root, sizesOf(this.#settings))) return;
+      this.#costs.compute(root, sizesOf(this.#settings));
+      if (this.#costs.isCurrent(root, sizesOf(this.#settings))) this.client.refreshHints();
+    });
   }
 
   // --- diagnostics
@@ -233,6 +266,8 @@ export class LanguageServer {
     if (this.#refreshes) this.client.refreshHints();
   }
 }
+
+const sizesOf = ({ batch, length }: Settings): CostSizes => ({ batch, length });
 
 /** What the last check of a source found. */
 interface Published {

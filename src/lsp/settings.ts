@@ -3,6 +3,7 @@
 export interface Settings {
   readonly shapes: boolean;
   readonly costs: boolean;
+  readonly causality: boolean;
   /** Sizes at which costs are told; null: as many tokens as the model allows. */
   readonly batch: number;
   readonly length: number | null;
@@ -10,10 +11,10 @@ export interface Settings {
   readonly set: Readonly<Record<string, string>>;
 }
 
-export const DEFAULTS: Settings = { shapes: true, costs: true, batch: 1, length: null, set: {} };
+export const DEFAULTS: Settings = { shapes: true, costs: true, causality: true, batch: 1, length: null, set: {} };
 
 /**
- * Reads what a client sends, which may be anything: `{ inlayHints: { shapes, costs }, batch, length, set }`, or that
+ * Reads what a client sends, which may be anything: `{ inlayHints: { shapes, costs, causality }, batch, length, set }`, or that
  * under `modc`. What is missing or no such value is as before.
  */
 export function settingsOf(sent: unknown, before: Settings): Settings {
@@ -23,6 +24,7 @@ export function settingsOf(sent: unknown, before: Settings): Settings {
   return {
     shapes: flag(hints["shapes"], before.shapes),
     costs: flag(hints["costs"], before.costs),
+    causality: flag(hints["causality"], before.causality),
     batch: isCount(all["batch"]) ? all["batch"] : before.batch,
     length: all["length"] === null ? null : isCount(all["length"]) ? all["length"] : before.length,
     set: "set" in all ? texts(all["set"]) : before.set,
