@@ -14,8 +14,8 @@ export interface Settings {
 export const DEFAULTS: Settings = { shapes: true, costs: true, causality: true, batch: 1, length: null, set: {} };
 
 /**
- * Reads what a client sends, which may be anything: `{ inlayHints: { shapes, costs, causality }, batch, length, set }`, or that
- * under `modc`. What is missing or no such value is as before.
+ * Reads what a client sends, which may be anything: `{ inlayHints: { shapes, costs, causality }, batch, length, set }`,
+ * or that under `modc`. What is missing or no such value is as before.
  */
 export function settingsOf(sent: unknown, before: Settings): Settings {
   const all = fieldsOf(fieldsOf(sent)["modc"] ?? sent);

@@ -1,6 +1,6 @@
 // Warns of weights, states and sub-blocks that no function mentions in any phase. Works on the text, and so for all
 // instances.
-import type { Block, Member } from "../../syntax/ast.js";
+import type { Block, Declaration, Member } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
 import { isNode } from "../names/nodes.js";
 import type { Checker } from "../checker.js";
@@ -10,7 +10,8 @@ import type { Checker } from "../checker.js";
  */
 export function checkUnread(checker: Checker, files: readonly LoadedFile[], skip: (block: Block) => boolean): void {
   const accessed = new Set<string>();
-  for (const { tree } of files) collectMentions(tree.declarations, accessed, "member");
+  for (const { tree } of files)
+    for (const d of tree.declarations) for (const name of mentionsOf(d).accessed) accessed.add(name);
   for (const { tree, library } of files) {
     if (library) continue;
     for (const d of tree.declarations) if (d.kind === "block" && !skip(d)) checkBlock(checker, d, accessed);
@@ -18,18 +19,39 @@ export function checkUnread(checker: Checker, files: readonly LoadedFile[], skip
 }
 
 function checkBlock(checker: Checker, block: Block, accessed: ReadonlySet<string>): void {
-  const [bodies, others] = [new Set<string>(), new Set<string>()];
-  const all = flattenMembers(block.members);
-  for (const m of all) {
-    if (m.kind === "function") collectMentions(m.body, bodies, "name");
-    else if (m.kind === "sub-block") collectMentions(m.value, others, "name");
-  }
-  for (const m of all) {
+  const { bodies, others } = mentionsOf(block);
+  for (const m of flattenMembers(block.members)) {
     if (m.kind !== "weight" && m.kind !== "state" && m.kind !== "sub-block") continue;
     const name = m.name.text;
     if (accessed.has(name) || bodies.has(name) || (m.kind === "sub-block" && others.has(name))) continue;
     checker.report("unread-weight", { kind: m.kind, name }, m.name.span);
   }
+}
+
+/** Names that a declaration mentions. */
+interface Mentions {
+  /** After a dot. */
+  readonly accessed: ReadonlySet<string>;
+  /** As values in its functions, and in the right-hand sides of its sub-blocks. */
+  readonly bodies: ReadonlySet<string>;
+  readonly others: ReadonlySet<string>;
+}
+
+/** A tree is checked in several phases, and in an editor many times. */
+const known = new WeakMap<Declaration, Mentions>();
+
+function mentionsOf(d: Declaration): Mentions {
+  let found = known.get(d);
+  if (found === undefined) {
+    const [accessed, bodies, others] = [new Set<string>(), new Set<string>(), new Set<string>()];
+    collectMentions(d, accessed, "member");
+    for (const m of d.kind === "block" ? flattenMembers(d.members) : []) {
+      if (m.kind === "function") collectMentions(m.body, bodies, "name");
+      else if (m.kind === "sub-block") collectMentions(m.value, others, "name");
+    }
+    known.set(d, (found = { accessed, bodies, others }));
+  }
+  return found;
 }
 
 /** Members, including both branches of an `if`. */

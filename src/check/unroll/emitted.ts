@@ -63,7 +63,8 @@ export class Emitted {
     });
     for (const value of this.#values) {
       value.path = this.#nodes[value.id]?.path ?? "";
-      value.type = { dtype: value.type.dtype, shape: value.type.shape.map(plain) };
+      if (value.type.shape.some((size) => plain(size) !== size))
+        value.type = { dtype: value.type.dtype, shape: value.type.shape.map(plain) };
       if ("size" in value.attrs) value.attrs = { size: plain(value.attrs.size) };
       if ("stream" in value.attrs) value.attrs = { ...value.attrs, stream: streams[Number(value.attrs.stream)] ?? "" };
     }

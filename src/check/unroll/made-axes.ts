@@ -3,16 +3,20 @@ import { invariant } from "../../base/invariant.js";
 import { mapAxis, type Axis } from "../../size/axes.js";
 import type { CountRule } from "../../size/count-rules.js";
 import type { Rational } from "../../size/rational.js";
-import { axisSize, substitute, type Size } from "../../size/size.js";
+import { axisSize, substitute, type Size, type SizeExpr } from "../../size/size.js";
 import type { LogicalAxis } from "../model.js";
 import { entriesOf } from "../types.js";
 
 export class MadeAxes {
   readonly #axes = new Map<string, LogicalAxis>();
   readonly #taken = new Map<string, number>();
+  /** Sizes that mention no entry axis, and so stay as they are; and what others become. */
+  readonly #plain = new Map<SizeExpr, Size>();
+  #hasEntries = false;
 
   add(axis: LogicalAxis): void {
     this.#axes.set(axis.name, axis);
+    this.#hasEntries ||= axis.role === "entries";
   }
 
   axis(name: string): LogicalAxis {
@@ -45,10 +49,15 @@ export class MadeAxes {
 
   /** A size in which every entry axis is its bound. */
   plain(size: Size): Size {
-    if (typeof size === "number") return size;
-    return substitute(size, (atom) =>
-      atom.kind === "axis" ? (entriesOf(this, axisSize(atom.axis))?.bound ?? null) : null,
-    );
+    if (typeof size === "number" || !this.#hasEntries) return size;
+    let plain = this.#plain.get(size);
+    if (plain === undefined) {
+      plain = substitute(size, (atom) =>
+        atom.kind === "axis" ? (entriesOf(this, axisSize(atom.axis))?.bound ?? null) : null,
+      );
+      this.#plain.set(size, plain);
+    }
+    return plain;
   }
 
   /** The axes of the finished model, in which entry axes are numbers. */
