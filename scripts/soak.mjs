@@ -96,6 +96,12 @@ const SECTIONS = {
       unit: "triples",
     },
     {
+      file: "test/lsp/soak.test.ts",
+      what: "random edits through the language server, its diagnostics held to those of the text",
+      short: 6,
+      unit: "texts, 20 edits each",
+    },
+    {
       file: "test/syntax/format.test.ts",
       what: "random programs formatted, with lines and comments scattered",
       short: 200,

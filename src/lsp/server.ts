@@ -49,6 +49,8 @@ export class LanguageServer {
   readonly #finished = new Set<string>();
   /** By root, the files that its last diagnostics were of. */
   readonly #published = new Map<string, Published>();
+  /** By file, what was published of it last. */
+  readonly #sent = new Map<string, string>();
   #refreshes = false;
   #later: (() => void) | null = null;
 
@@ -114,6 +116,7 @@ export class LanguageServer {
     const dependents = this.project.rootsOf(file);
     this.project.close(uri);
     this.#waiting.delete(file);
+    this.#sent.delete(file);
     const before = this.#published.get(file)?.files.keys() ?? [];
     this.#published.delete(file);
     this.#costs.forget(file);
@@ -214,9 +217,26 @@ export class LanguageServer {
     if (!this.project.step(root)) {
       this.#waiting.delete(root);
       this.#finished.add(root);
-    }
+    } else if (this.#waiting.size === 1 && this.#finished.size === 0) this.#publishFirst(root);
     if (this.#waiting.size > 0) this.#takeBack = this.clock.after(0, () => this.#next());
     else this.#finish();
+  }
+
+  /**
+   * Publishes what the first of several checks of a source found, if before the others found nothing more: then this is
+   * most likely all.
+   */
+  #publishFirst(root: string): void {
+    const reviewed = this.project.underWay(root);
+    const before = this.#published.get(root);
+    if (!reviewed || before?.more !== false || reviewed.steps.length !== 1) return;
+    const { diagnostics } = reviewed.steps[0]!.checked;
+    const found = this.#byFile(
+      reviewed,
+      diagnostics.filter((d) => d.code !== "no-model"),
+    );
+    this.#published.set(root, { texts: reviewed.texts, files: found, more: false });
+    for (const file of new Set([...before.files.keys(), ...found.keys()])) this.#publish(file);
   }
 
   /** Publishes what the checks of all sources found, once for each file. */
@@ -226,7 +246,9 @@ export class LanguageServer {
       const reviewed = this.project.reviewed(root);
       for (const file of this.#published.get(root)?.files.keys() ?? []) files.add(file);
       if (!reviewed?.review) continue;
-      const found = { texts: reviewed.texts, files: this.#byFile(reviewed, reviewed.review.diagnostics) };
+      const { diagnostics } = reviewed.review;
+      const more = diagnostics.length > (reviewed.steps[0]?.checked.diagnostics.length ?? 0);
+      const found = { texts: reviewed.texts, files: this.#byFile(reviewed, diagnostics), more };
       this.#published.set(root, found);
       for (const file of found.files.keys()) files.add(file);
     }
@@ -259,6 +281,10 @@ export class LanguageServer {
         all.set(`${d.span.start} ${d.span.end} ${d.code} ${d.message}`, d);
     const version = this.project.versionOf(file);
     const diagnostics = text ? [...all.values()].map((d) => toDiagnostic(this.project, text, d)) : [];
+    // What the client has already been told of this version need not be said again.
+    const sent = JSON.stringify([version, diagnostics]);
+    if (version !== null && this.#sent.get(file) === sent) return;
+    this.#sent.set(file, sent);
     this.client.publish({ uri, ...(version === null ? {} : { version }), diagnostics });
   }
 
@@ -273,6 +299,8 @@ const sizesOf = ({ batch, length }: Settings): CostSizes => ({ batch, length });
 interface Published {
   readonly texts: ReadonlyMap<string, string>;
   readonly files: ReadonlyMap<string, readonly Diagnostic[]>;
+  /** Whether later checks found what the first did not. */
+  readonly more: boolean;
 }
 
 /** The first that the client prefers; UTF-16 where it says nothing, as the protocol has it. */
