@@ -32,6 +32,8 @@ export interface Costs {
   /** Of the whole model. */
   readonly total: { readonly executed: Cost; readonly dense: Cost };
   readonly calls: readonly CallCost[];
+  /** By the path of each call all that was done within it. */
+  readonly paths: ReadonlyMap<string, Pair>;
 }
 
 /** Each call has its own: products of the same rows are one kernel later, which belongs to none of them. */
@@ -53,10 +55,12 @@ export function costsOf(model: Model, facts: Facts, sizes: CostSizes, files: rea
     },
   });
   for (const { name, executed, dense } of found) Object.assign(rows[Number(name)]!, { executed, dense });
+  const paths = belowPaths(rows);
   return {
     at: [...extents].map(([name, n]) => `${name}=${n}`).join(" "),
     total,
-    calls: [...ofCalls(rows, facts, files), ...ofProducts(rows, files)],
+    calls: [...ofCalls(paths, facts, files), ...ofProducts(rows, files)],
+    paths,
   };
 }
 
@@ -67,14 +71,18 @@ interface Row {
   readonly dense: Work | Cost;
 }
 
-/** Calls of functions: all that was done below their paths. */
-function ofCalls(rows: readonly Row[], facts: Facts, files: readonly string[]): readonly CallCost[] {
+/** By path all that was done at it and below. */
+function belowPaths(rows: readonly Row[]): ReadonlyMap<string, Pair> {
   const below = new Map<string, Pair>();
   for (const { path, executed, dense } of rows)
     for (let end = path.length; end > 0; end = path.lastIndexOf(".", end - 1)) {
       const outer = path.slice(0, end);
       below.set(outer, added(below.get(outer), executed, dense));
     }
+  return below;
+}
+
+function ofCalls(below: ReadonlyMap<string, Pair>, facts: Facts, files: readonly string[]): readonly CallCost[] {
   return files
     .flatMap((file) => facts.callsIn(file))
     .flatMap(({ span, calls }): readonly CallCost[] => {
@@ -104,7 +112,7 @@ function ofProducts(rows: readonly Row[], files: readonly string[]): readonly Ca
 
 const isProduct = (work: Work | Cost): boolean => "products" in work && work.products + work.attention > 0;
 
-interface Pair {
+export interface Pair {
   readonly executed: Cost;
   readonly dense: Cost;
 }

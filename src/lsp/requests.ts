@@ -33,6 +33,8 @@ import { causalHints, shapeHints } from "../language/hints.js";
 import { hoverAt } from "../language/hover.js";
 import { foldsOf, symbolsOf } from "../language/outline.js";
 import type { Span } from "../diagnostics/span.js";
+import { kernelsOf, type Kernel } from "../language/kernels.js";
+import { pictureOf, type Picture } from "../language/picture.js";
 import type { Project } from "../language/project.js";
 import { definitionsAt, referencesAt, renamable, renamingAt } from "../language/references.js";
 import { signatureAt } from "../language/signature.js";
@@ -177,6 +179,15 @@ export const requests = {
         edit: { changes: { [params.textDocument.uri]: edits.map((e) => to.textEdit(text, e)) } },
       }));
   },
+
+  "modc/kernels": ({ project }: Context, params: HoverParams): readonly Kernel[] => {
+    const { file, text } = textOf(project, params);
+    const { line } = params.position;
+    return text ? kernelsOf(project, file, { line, ...text.line(line) }) : [];
+  },
+
+  "modc/picture": ({ project, settings }: Context, params: DocumentSymbolParams): Picture | null =>
+    pictureOf(project, project.fileOf(params.textDocument.uri), settings),
 
   "textDocument/inlayHint": (context: Context, params: InlayHintParams): InlayHint[] => {
     const { project, settings } = context;

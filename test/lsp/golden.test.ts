@@ -111,3 +111,25 @@ describe("costs", () => {
     expect((await labels()).join()).toContain("169 MFLOP of 304 M");
   });
 });
+
+describe("what the extension of VS Code asks", () => {
+  it("kernels of a line: those of its calls, and of its own operators", async () => {
+    const kernels = await client.at<{ name: string; wgsl: string; steps: number }[]>(
+      "modc/kernels",
+      "moby.mod",
+      "norm(x) @|",
+    );
+    expect(kernels.length).toBeGreaterThan(0);
+    expect(kernels.every((k) => k.wgsl.includes("@compute"))).toBe(true);
+    const layers = await client.at<{ name: string; steps: number }[]>("modc/kernels", "moby.mod", "x = |layer(x)");
+    expect(layers.length).toBeGreaterThan(kernels.length);
+    expect(await client.at("modc/kernels", "moby.mod", "|/// A byte-level")).toEqual([]);
+  });
+
+  it("the picture of a model, without scripts", async () => {
+    const picture = await client.about<{ title: string; html: string } | null>("modc/picture", "moby.mod");
+    expect(picture!.title).toBe("Moby at B=1 T=256");
+    expect(picture!.html).toContain("<b>layers.1</b> MoD");
+    expect(picture!.html).not.toMatch(/<script|https?:/);
+  });
+});
