@@ -308,6 +308,8 @@ describe("files", () => {
     ...filesUnder("bench", ".ts"),
     ...filesUnder("examples", ".ts"),
     ...filesUnder("playground", ".ts"),
+    ...filesUnder("editors", ".ts"),
+    ...filesUnder("editors", ".mjs"),
     ...filesUnder("playground", ".mjs"),
   ];
   const linesOf = (file: string): string[] => textOf(file).split("\n");

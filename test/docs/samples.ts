@@ -69,6 +69,12 @@ const NOT_RUN: readonly {
     begins: /^import /,
     why: "test/export/onnx-docs.test.ts runs it, where there is a runtime",
   })),
+  ...["lua", "toml"].map((language) => ({
+    page: "docs/editors.md",
+    language,
+    begins: /./,
+    why: "settings of an editor; test/lsp/neovim.test.ts drives Neovim",
+  })),
   {
     page: "kernels/README.md",
     language: "wgsl",
@@ -86,6 +92,7 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
     begins,
     why: "it takes minutes, and writes a folder of a Node and a build",
   })),
+  { begins: "npx modc lsp ", why: "it speaks with an editor; test/lsp does" },
   { begins: "npx modc serve ", why: "it ends when it is told to; test/cli/serve.test.ts runs it" },
   { begins: "npx modc verify modc-fault.json", why: "there is no fault to look at; test/verify makes one" },
 ];
