@@ -5,7 +5,7 @@ import { hasWindows, joinNames } from "./source-text.js";
 
 /** The block `Attention`. */
 export function attention(config: DecoderConfig): string {
-  const { biases, family, latent, rotary } = config;
+  const { biases, family, latent, loops, rotary } = config;
   if (latent) return latentAttention({ ...config, latent });
   const windowed = hasWindows(config);
   const [q, k] = family.headNorms === "row" ? ["heads * head_dim", "kv_heads * head_dim"] : ["head_dim", "head_dim"];
@@ -16,7 +16,8 @@ export function attention(config: DecoderConfig): string {
       ? "theta"
       : joinNames("frequencies: frequencies", rotary.scale !== 1 && `scale: ${floatText(rotary.scale)}`);
   const head = (x: string): string => {
-    const row = family.headNorms === "row" && x !== "v" ? `${x}_norm(${x}(x))` : `${x}(x)`;
+    const of = `${x}(${loops && x !== "q" ? "all" : "x"})`;
+    const row = family.headNorms === "row" && x !== "v" ? `${x}_norm(${of})` : of;
     return `rearrange(${row}, "b t (h d) -> b h t d", h: ${x === "q" ? "heads" : "kv_heads"})`;
   };
   const turned = (x: string): string =>
@@ -37,11 +38,16 @@ block Attention(${parameters}) {
   v: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
   o: Linear(heads * head_dim, dim, bias: ${biases.o})${norms}
 
-  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+  ${
+    loops
+      ? "/// Queries of the tokens of x, keys and values of all.\n  attend(x: f32[B, K, dim], all: f32[B, T, dim]) -> f32[B, K, dim] {"
+      : "forward(x: f32[B, T, dim]) -> f32[B, T, dim] {"
+  }
     q = ${turned("q")}
     k = ${turned("k")}
     v = ${head("v")}
     o(rearrange(attention(q, k, v, causal: true${windowed ? ", window: window" : ""}), "b h t d -> b t (h d)"))
   }
+  ${loops ? "forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }" : ""}
 }`;
 }

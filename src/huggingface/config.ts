@@ -1,6 +1,6 @@
 // Parses the `config.json` of a decoder as a description of its layers. Unknown fields and values are refused by name.
 import { CheckpointError } from "./errors.js";
-import { beyond, families, type Biases, type Family } from "./families.js";
+import { beyond, families, type Biases, type Family, type Loops } from "./families.js";
 import { Fields } from "./fields.js";
 import { latentScale, type Latent } from "./latent.js";
 import type { Mixture } from "./mixture.js";
@@ -38,6 +38,8 @@ export interface DecoderConfig {
   readonly latent: Latent | null;
   /** The factor on attention scores; null: 1/√(width of a head). */
   readonly scoreScale: number | null;
+  /** Layers that run again and again; null: each runs once. */
+  readonly loops: Loops | null;
   /** Layers behind the last whose weights a checkpoint may hold, which guess tokens further ahead. */
   readonly ahead: number;
 }
@@ -58,7 +60,7 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
 const DTYPES = new Set(["float32", "float16", "bfloat16"]);
 
 /** Of these there are lists in a model's text: more than any decoder has, and few enough to be written. */
-const MOST = { layers: 10_000, headDim: 65_536 } as const;
+const MOST = { layers: 10_000, headDim: 65_536, loops: 100 } as const;
 
 /** Parses a configuration. Throws a CheckpointError that names the field and its value. */
 export function parseConfig(text: string, file = "config.json"): DecoderConfig {
@@ -107,10 +109,17 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     mixture: mixture?.layers.includes(true) ? mixture : null,
     latent,
     scoreScale: latent && latentScale(config, latent),
+    loops: loopsOf(config, family),
     ahead: config.whole("num_nextn_predict_layers", 0) ?? 0,
   };
   refuseUnsupported(config);
   return read;
+}
+
+function loopsOf(config: Fields, family: Family): Loops | null {
+  const loops = family.loops(config);
+  if (loops && loops.most > MOST.loops) config.refuse("total_ut_steps", `modc reads up to ${MOST.loops} loops`);
+  return loops;
 }
 
 function familyOf(config: Fields): Family {
@@ -143,6 +152,7 @@ const READ = [
   "q_lora_rank kv_lora_rank qk_nope_head_dim qk_rope_head_dim qk_head_dim v_head_dim rope_interleave",
   "num_layers ffn_hidden_size expert_ffn_hidden_size moe_topk zero_expert_num zero_expert_type router_bias " +
     "mla_scale_q_lora mla_scale_kv_lora attention_method",
+  "total_ut_steps early_exit_threshold early_exit_step",
 ];
 
 /** Fields that do not affect the forward pass: training, generation (which has its own file), bookkeeping. */
@@ -161,7 +171,8 @@ const WITHOUT_EFFECT = [
     "use_bfloat16 pruned_heads attn_implementation",
   "_attn_implementation _attn_implementation_autoset is_llama_config transformers.js_config unsloth_version " +
     "unsloth_fixed rope_interleaved use_mrope",
-  "auto_map output_router_logits router_aux_loss_coef router_jitter_noise aux_loss_alpha seq_aux ep_size",
+  "auto_map output_router_logits router_aux_loss_coef router_jitter_noise aux_loss_alpha seq_aux ep_size " +
+    "chunk_size",
 ];
 
 const words = (lines: readonly string[]): ReadonlySet<string> => new Set(lines.flatMap((line) => line.split(" ")));

@@ -67,6 +67,8 @@ export async function convertFolder(
       "bad-option",
       `every is ${routing.every}: ${folder} has ${config.depth} layers, and none would be routed`,
     );
+  if (config.loops)
+    throw new CheckpointError("bad-option", `the layers of ${folder} run in loops, which tokens leave: none is routed`);
   const files = checkpointFiles(folder);
   const dense = named ?? files.weights;
   if (dense === null)

@@ -4,6 +4,7 @@ import { formatSource } from "../syntax/format-source.js";
 import { attention } from "./attention-source.js";
 import { floatText, type DecoderConfig } from "./config.js";
 import { keys } from "./keys-source.js";
+import { ABOUT_LOOPS, loopForward, loopLayer, loopParameters } from "./loops-source.js";
 import { latentDefaults, latentNames } from "./latent-source.js";
 import {
   hasDense,
@@ -43,7 +44,13 @@ export function decoderSource(config: DecoderConfig, routing: Routing | null = n
 }
 
 function imports(config: DecoderConfig, routing: Routing | null): string {
-  const used = ["Embedding", "Linear", ...(routing === null ? [] : ["MoD"]), "Residual", "RMSNorm"];
+  const used = [
+    "Embedding",
+    "Linear",
+    ...(routing === null ? [] : ["MoD"]),
+    ...(config.loops ? [] : ["Residual"]),
+    "RMSNorm",
+  ];
   const all = [...used, ...mixtureImports(config)].sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1));
   return `import { ${all.join(", ")} } from "std"`;
 }
@@ -98,6 +105,7 @@ function layer(config: DecoderConfig): string {
     mixture !== null && (family.twofold ? "moe: block" : "mlp: block"),
   );
   const attn = `Attention(${attentionArguments(config, windowed && "window")})`;
+  if (config.loops) return loopLayer(parameters, attn);
   if (family.twofold)
     return `/// A layer of two halves, attention and a network each. A mixture of experts lies beside the second
 /// (ScMoE, arXiv 2404.05019). It returns its update only.
@@ -131,7 +139,7 @@ block DecoderLayer(${parameters}) {
 }
 
 function model(config: DecoderConfig, routing: Routing | null): string {
-  const { family, latent, mixture, tied, rotary, windows } = config;
+  const { family, latent, loops, mixture, tied, rotary, windows } = config;
   const windowed = hasWindows(config);
   const parameters = joinNames(
     `vocab: int = ${config.vocab}`,
@@ -145,6 +153,7 @@ function model(config: DecoderConfig, routing: Routing | null): string {
     rotary.frequencies === null && `theta: float = ${floatText(rotary.theta)}`,
     `eps: float = ${floatText(config.eps)}`,
     windowed && isUniform(windows) && `window: int = ${windows[0]}`,
+    loops !== null && loopParameters(loops.most, floatText(loops.threshold)),
     routing !== null && `every: int = ${routing.every}`,
     routing !== null && `live capacity: ratio = 100%`,
   );
@@ -158,43 +167,47 @@ function model(config: DecoderConfig, routing: Routing | null): string {
     window,
     mixture !== null && mixtureOfLayer({ ...config, mixture }),
   )})`;
-  const layers =
-    routing === null
+  const layers = loops
+    ? `[for i in 0..depth: ${one}]`
+    : routing === null
       ? `[for i in 0..depth: Residual(${one})]`
       : `[for i in 0..depth:\n    if i % every == every - 1 then MoD(${one}, dim, capacity, gate: "identity")\n    ` +
         `else Residual(${one})]`;
+  const head = (x: string): string => (tied ? `${x} @ transpose(embed.table)` : `head(${x})`);
   return `${about(config, routing)}
 model ${family.model}(${parameters}) {
   embed: Embedding(vocab, dim)
   layers: ${layers}
   norm: RMSNorm(dim, eps: eps)
-  ${tied ? "" : "head: Linear(dim, vocab, bias: false)\n"}
+  ${loops ? "exit: Linear(dim, 1)\n" : ""}${tied ? "" : "head: Linear(dim, vocab, bias: false)\n"}
   names {
 ${keys(config)
   .map((line) => `    ${line}`)
   .join("\n")}
   }
+${loops ? loopForward(head) : onceForward(head)}
+}`;
+}
 
+const onceForward = (head: (x: string) => string): string => `
   forward(tokens: u32[B, T <= context]) -> logits: f32[B, T, vocab] {
     x = embed(tokens)
     for layer in layers { x = layer(x) }
-    ${tied ? "norm(x) @ transpose(embed.table)" : "head(norm(x))"}
+    ${head("norm(x)")}
   }
 
   objective(tokens: u32[B, T <= context], targets: u32[B, T]) {
     loss next_token = cross_entropy(forward(tokens), targets)
-  }
-}`;
-}
+  }`;
 
 const ORIGINS: Readonly<Record<DecoderConfig["origin"], string>> = {
   "config.json": "as its config.json describes it; its weights have the keys of that checkpoint",
   gguf: "as its GGUF file describes it; its weights have the keys that Hugging Face gives them",
 };
 
-function about({ family, origin }: DecoderConfig, routing: Routing | null): string {
+function about({ family, loops, origin }: DecoderConfig, routing: Routing | null): string {
   const { architecture } = family;
-  const dense = `/// ${architecture}, ${ORIGINS[origin]}.`;
+  const dense = `/// ${architecture}, ${ORIGINS[origin]}.${loops ? `\n${ABOUT_LOOPS}` : ""}`;
   if (routing === null) return dense;
   return `${dense}
 /// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with

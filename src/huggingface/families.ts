@@ -46,6 +46,17 @@ export interface Family {
   latent(config: Fields, dim: number): Latent | null;
   /** Whether a layer is two of each, attention and network, with the mixture beside the second half. */
   readonly twofold: boolean;
+  /** Whether attention and network have a norm behind them too. */
+  readonly sandwich: boolean;
+  /** How often all layers run; null: once. */
+  loops(config: Fields): Loops | null;
+}
+
+/** Layers that run again and again, until a token's gate has let it go. */
+export interface Loops {
+  readonly most: number;
+  /** A token leaves when the probability that it has left is as much. */
+  readonly threshold: number;
 }
 
 /** What families have unless they say otherwise. */
@@ -57,6 +68,8 @@ const usual = {
   mixture: () => null,
   latent: () => null,
   twofold: false,
+  sandwich: false,
+  loops: () => null,
 } satisfies Partial<Family>;
 
 const llama: Family = {
@@ -191,9 +204,26 @@ const longcat: Family = {
   twofold: true,
 };
 
+const ouro: Family = {
+  ...qwen2,
+  type: "ouro",
+  model: "Ouro",
+  architecture: "OuroForCausalLM",
+  positions: 32768,
+  biases: (config) => ({ qkv: noBias(config, "attention_bias"), o: false, mlp: noBias(config, "mlp_bias") }),
+  sandwich: true,
+  loops(config) {
+    if (config.raw("early_exit_step") !== null)
+      config.refuse("early_exit_step", "a fixed number of loops is total_ut_steps");
+    const threshold = config.number("early_exit_threshold") ?? 1;
+    if (threshold < 0 || threshold > 1) config.refuse("early_exit_threshold", "it must be from 0 to 1");
+    return { most: config.whole("total_ut_steps") ?? 4, threshold };
+  },
+};
+
 /** By `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
-  [llama, mistral, qwen2, qwen3, mixtral, olmoe, qwen2Moe, qwen3Moe, deepseek, longcat].map((family) => [
+  [llama, mistral, qwen2, qwen3, mixtral, olmoe, qwen2Moe, qwen3Moe, deepseek, longcat, ouro].map((family) => [
     family.type,
     family,
   ]),

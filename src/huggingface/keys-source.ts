@@ -3,22 +3,25 @@ import type { DecoderConfig } from "./config.js";
 import { latentKeys } from "./latent-source.js";
 import { hasDense, mixtureKeys } from "./mixture-source.js";
 
-/** A layer's weights lie in what `Residual` or `MoD` received as `inner`. */
-const OURS = "layers.{i}.inner";
+/** A layer's weights lie in what `Residual` or `MoD` received as `inner`; those of loops have neither. */
+const oursOf = ({ loops }: DecoderConfig): string => (loops ? "layers.{i}" : "layers.{i}.inner");
 const THEIRS = "model.layers.{i}";
 
 /** The entries of `names`, one a line. */
 export function keys(config: DecoderConfig): readonly string[] {
   const { tied, family } = config;
+  const ours = oursOf(config);
   // A layer that is two of each numbers them.
   const nth = family.twofold ? ".{n}" : "";
   return [
     rule("embed.table", "model.embed_tokens.weight", ...(tied ? ["lm_head.weight"] : [])),
     ...attentionKeys(config, nth),
     ...(hasDense(config) ? denseKeys(config, nth) : []),
-    ...mixtureKeys(config).map(([ours, theirs]) => rule(`${OURS}.${ours}`, `${THEIRS}.${theirs}`)),
-    rule(`${OURS}.attn_norm${nth}.weight`, `${THEIRS}.input_layernorm${nth}.weight`),
-    rule(`${OURS}.mlp_norm${nth}.weight`, `${THEIRS}.post_attention_layernorm${nth}.weight`),
+    ...mixtureKeys(config).map(([path, theirs]) => rule(`${ours}.${path}`, `${THEIRS}.${theirs}`)),
+    rule(`${ours}.attn_norm${nth}.weight`, `${THEIRS}.input_layernorm${nth}.weight`),
+    rule(`${ours}.mlp_norm${nth}.weight`, `${THEIRS}.post_attention_layernorm${nth}.weight`),
+    ...(family.sandwich ? sandwichKeys(ours) : []),
+    ...(config.loops ? [rule("exit.{w}", "model.early_exit_gate.{w}")] : []),
     rule("norm.weight", "model.norm.weight"),
     ...(tied ? [] : [rule("head.weight", "lm_head.weight")]),
     `ignore "model.layers.{i}.self_attn.rotary_emb.inv_freq"`,
@@ -29,8 +32,15 @@ export function keys(config: DecoderConfig): readonly string[] {
 const rule = (path: string, ...keysOf: readonly string[]): string =>
   `"${path}" = ${keysOf.map((key) => `"${key}"`).join(" or ")}`;
 
-function attentionKeys({ family, biases, latent }: DecoderConfig, nth: string): readonly string[] {
-  const [ours, theirs] = [`${OURS}.attn${nth}`, `${THEIRS}.self_attn${nth}`];
+/** Of the norms behind attention and network. */
+const sandwichKeys = (ours: string): readonly string[] => [
+  rule(`${ours}.attn_out_norm.weight`, `${THEIRS}.input_layernorm_2.weight`),
+  rule(`${ours}.mlp_out_norm.weight`, `${THEIRS}.post_attention_layernorm_2.weight`),
+];
+
+function attentionKeys(config: DecoderConfig, nth: string): readonly string[] {
+  const { family, biases, latent } = config;
+  const [ours, theirs] = [`${oursOf(config)}.attn${nth}`, `${THEIRS}.self_attn${nth}`];
   if (latent) {
     const biased = new Set([...(biases.qkv ? ["q_a", "kv_a"] : []), ...(biases.o ? ["o"] : [])]);
     return latentKeys(latent).map(([p, key]) => {
@@ -48,12 +58,13 @@ function attentionKeys({ family, biases, latent }: DecoderConfig, nth: string): 
   ];
 }
 
-function denseKeys({ biases, family, mixture }: DecoderConfig, nth: string): readonly string[] {
+function denseKeys(config: DecoderConfig, nth: string): readonly string[] {
+  const { biases, family, mixture } = config;
   const theirs = `${THEIRS}.${family.twofold ? `mlps${nth}` : "mlp"}`;
   const w = biases.mlp ? "{w}" : "weight";
   // Beside mixtures the maps are named one by one: a placeholder would match the router too.
   const maps = mixture === null || family.twofold ? ["{p}"] : ["gate", "up", "down"];
-  return maps.map((p) => rule(`${OURS}.mlp${nth}.${p}.${w}`, `${theirs}.${p}_proj.${w}`));
+  return maps.map((p) => rule(`${oursOf(config)}.mlp${nth}.${p}.${w}`, `${theirs}.${p}_proj.${w}`));
 }
 
 /** What guesses tokens further ahead is no part of the model: layers behind the last, or LongCat's `mtp`. */

@@ -43,6 +43,7 @@ export function againstPytorch(
     const tokens = (n: number): number[] => Array.from({ length: n }, () => rng.below(96));
     return {
       name: variant.name,
+      set: variant.set ?? {},
       folder: join(root, String(i)),
       tokens: Array.from({ length: BATCH }, () => tokens(TOKENS)),
       prompts: Array.from({ length: count }, (_, p) => tokens(1 + 4 * p)),
@@ -54,13 +55,13 @@ export function againstPytorch(
     let asked: readonly Promise<readonly (readonly number[])[]>[];
     beforeAll(() => {
       variants.forEach((variant, i) => write(cases[i]!.folder, variant, i + 1));
-      asked = cases.map(({ folder, tokens }) => askTorch(SCRIPT, [{ folder, tokens }]));
+      asked = cases.map(({ folder, set, tokens }) => askTorch(SCRIPT, [{ folder, set, tokens }]));
     });
 
     it.each(cases.map(({ name }, i) => ({ name, i })))("has the logits and the greedy text of $name", async ({ i }) => {
-      const { folder, tokens, prompts } = cases[i]!;
+      const { folder, set, tokens, prompts } = cases[i]!;
       const source = checkpointSource(folder);
-      const { program, graph } = compiled(source.text, { file: source.file });
+      const { program, graph } = compiled(source.text, { file: source.file, set });
 
       // 64 bits on both sides: other orders of summation only.
       const given = { shape: [BATCH, TOKENS], data: Uint32Array.from(tokens.flat()) };
@@ -82,13 +83,13 @@ export function againstPytorch(
 
       // Prompts of several lengths at once, read and continued by the two programs of a generation over its caches. A
       // text is the greedy one where PyTorch, told what is before a token, finds that token best.
-      const { generation } = compileGeneration(source.text);
+      const { generation } = compileGeneration(source.text, { set });
       const generator = await createGenerator(generation!, device, folder, { chunk: 8 });
       const texts: number[][] = prompts.map(() => []);
       for await (const { sequence, token } of generator.generate(prompts, { maxTokens: steps }))
         texts[sequence]!.push(token);
       generator.dispose();
-      const [greedy] = await askTorch<readonly Greedy[]>(SCRIPT, [{ folder, prompts, texts }]);
+      const [greedy] = await askTorch<readonly Greedy[]>(SCRIPT, [{ folder, set, prompts, texts }]);
       let clear = 0;
       greedy!.forEach(({ tokens: best, ahead }, p) => {
         const decided = (_: number, n: number): boolean => ahead[n]! > LEAST_MARGIN;

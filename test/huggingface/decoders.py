@@ -268,9 +268,43 @@ class Decoder:
         y = self.norm(x, f"{p}.post_attention_layernorm")
         return x + (self.mixture(y, p) if self.kind in MIXTURES and has_mixture(self.config, i) else self.gated(y, f"{p}.mlp"))
 
+    def looped(self, x):
+        """Ouro, one sequence x[T, D]: all layers again and again, until a token's gate has let it go. The keys of a loop
+        are those of the tokens that run it, or where `keys` says so of all, as they left."""
+        c, tokens = self.config, x.shape[0]
+        every = self.set.get("keys") == '"all"'
+        cos, sin = self.turns(tokens)
+        going = torch.arange(tokens)
+        ended, left = torch.zeros(tokens).double(), torch.ones(tokens).double()
+        x = x.clone()
+        for loop in range(c["total_ut_steps"]):
+            for i in range(c["num_hidden_layers"]):
+                p = f"model.layers.{i}"
+                attn = f"{p}.self_attn"
+                shown = torch.arange(tokens) if every else going
+                heads = lambda name, at, n: self.linear(self.norm(x[at], f"{p}.input_layernorm"), f"{attn}.{name}_proj").view(-1, n, self.width).transpose(0, 1)
+                q = turn(heads("q", going, self.heads), cos[going], sin[going])
+                k = turn(heads("k", shown, self.kv_heads), cos[shown], sin[shown])
+                k, v = [y.repeat_interleave(self.heads // self.kv_heads, 0) for y in (k, heads("v", shown, self.kv_heads))]
+                scores = (q @ k.transpose(-1, -2) / math.sqrt(self.width)).masked_fill(going[:, None] < shown, -math.inf)
+                a = self.linear((scores.softmax(-1) @ v).transpose(0, 1).flatten(1), f"{attn}.o_proj")
+                rows = x[going] + self.norm(a, f"{p}.input_layernorm_2")
+                y = self.gated(self.norm(rows, f"{p}.post_attention_layernorm"), f"{p}.mlp")
+                x[going] = rows + self.norm(y, f"{p}.post_attention_layernorm_2")
+            x[going] = self.norm(x[going], "model.norm")
+            if loop == c["total_ut_steps"] - 1:
+                break
+            chance = torch.sigmoid(self.linear(x[going], "model.early_exit_gate")[:, 0])
+            ended[going] += chance * left[going]
+            left[going] *= 1 - chance
+            going = going[ended[going] < c["early_exit_threshold"]]
+        return x
+
     def logits(self, tokens):
         embed = self.weights["model.embed_tokens.weight"]
         x = embed[torch.tensor(tokens)]
+        if self.kind == "ouro":
+            return torch.stack([self.looped(one) for one in x]) @ self.weights["lm_head.weight"].T
         for i in range(self.config.get("num_layers") or self.config["num_hidden_layers"]):
             x = self.layer(x, i)
         x = self.norm(x, "model.norm")
@@ -288,6 +322,7 @@ decoder = cache(Decoder)
 @torch.no_grad()
 def answer(job):
     own = decoder(job["folder"])
+    own.set = job["set"]
     if "tokens" in job:
         return own.logits(job["tokens"]).flatten().tolist()
     return [own.greedy(prompt, text) for prompt, text in zip(job["prompts"], job["texts"])]

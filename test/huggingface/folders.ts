@@ -43,6 +43,8 @@ export interface Variant {
   readonly config: Config;
   readonly dtype: "F32" | "F16" | "BF16";
   readonly shards: number;
+  /** Parameters of the model that its file is read for. */
+  readonly set?: Readonly<Record<string, string>>;
 }
 
 /** Kinds of what configurations may say, each at least once, and each family of dense decoders. */
@@ -151,7 +153,7 @@ export const VARIANTS: readonly Variant[] = [
 ];
 
 /** Keys and shapes of a checkpoint of that configuration. */
-function tensorsOf(c: Config): readonly { readonly key: string; readonly shape: readonly number[] }[] {
+export function tensorsOf(c: Config): readonly { readonly key: string; readonly shape: readonly number[] }[] {
   const n = (name: string): number => c[name] as number; // as the variants above have them
   const [dim, hidden, vocab, heads, kvHeads] = [
     n("hidden_size"),

@@ -1,0 +1,121 @@
+// Ouro's folders, whose layers run in loops until a token's gate lets it go, against PyTorch's own reading: at a
+// threshold of 1 what is published, and below it with either kind of keys. Random weights: nobody here ran those that
+// are published.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { compileGeneration } from "../../src/compile-generation.js";
+import { createGenerator } from "../../src/generate/index.js";
+import { parseConfig } from "../../src/huggingface/config.js";
+import { decoderSource } from "../../src/huggingface/decoder-source.js";
+import { checkpointSource } from "../../src/huggingface/folder-node.js";
+import { testDevice } from "../device.js";
+import { byTurns } from "../soak.js";
+import { againstPytorch } from "./against-pytorch.js";
+import { type Config, tensorsOf, type Variant, writeFolder } from "./folders.js";
+
+const CONFIG: Config = {
+  vocab_size: 96,
+  hidden_size: 64,
+  intermediate_size: 112,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 4,
+  max_position_embeddings: 128,
+  rms_norm_eps: 1e-6,
+  hidden_act: "silu",
+  rope_theta: 1e6,
+  model_type: "ouro",
+  architectures: ["OuroForCausalLM"],
+  auto_map: { AutoConfig: "configuration_ouro.OuroConfig" },
+  layer_types: ["full_attention", "full_attention"],
+  use_sliding_window: false,
+  sliding_window: null,
+  max_window_layers: 2,
+  tie_word_embeddings: false,
+  total_ut_steps: 4,
+};
+
+const at = (threshold: number, keys: "own" | "all"): Variant => ({
+  name: `Ouro at a threshold of ${threshold}, keys "${keys}"`,
+  config: { ...CONFIG, early_exit_threshold: threshold },
+  dtype: "F32",
+  shards: 1,
+  set: { keys: `"${keys}"` },
+});
+
+/** What a layer has beside that of other families, and the gate. */
+const tensors: typeof tensorsOf = (c) => [
+  ...tensorsOf(c).flatMap((tensor) =>
+    /layernorm/.test(tensor.key)
+      ? [tensor, { ...tensor, key: tensor.key.replace("layernorm", "layernorm_2") }]
+      : [tensor],
+  ),
+  { key: "model.early_exit_gate.weight", shape: [1, 64] },
+  { key: "model.early_exit_gate.bias", shape: [1] },
+];
+const write = (folder: string, variant: Variant, seed: number): void => writeFolder(folder, variant, seed, tensors);
+
+const THRESHOLDS = [1, 0.95, 0.8, 0.6, 0.3];
+againstPytorch(
+  byTurns(
+    THRESHOLDS.flatMap((threshold) => [at(threshold, "own"), at(threshold, "all")]),
+    3,
+    2,
+  ),
+  write,
+  { steps: 32, prompts: 2 },
+);
+
+describe("loops", () => {
+  const root = mkdtempSync(join(tmpdir(), "modc-loops-"));
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+  it("that a token has left cost it nothing: no rows, no cache", async () => {
+    write(root, at(1, "own"), 3);
+    const { generation } = compileGeneration(checkpointSource(root).text);
+    /** Tokens in each loop, and bytes of the caches. */
+    const used = async (threshold: number): Promise<{ readonly rows: readonly number[]; readonly cache: number }> => {
+      const live = { threshold };
+      const generator = await createGenerator(generation!, await testDevice(), root, { live });
+      for await (const _ of generator.generate([[1, 2, 3]], { maxTokens: 24 }));
+      const { routes, cache } = generator.summary!;
+      generator.dispose();
+      return { rows: routes.map(({ tokens }) => tokens), cache: cache.used };
+    };
+    const [whole, some, one] = [await used(1), await used(0.6), await used(0)];
+    const [first, ...loops] = whole.rows;
+    expect([first, loops]).toEqual([26, [26, 26, 26]]);
+    expect(one.rows).toEqual([26, 0, 0, 0]);
+    expect(one.cache).toBe(whole.cache / 4);
+    const sum = (rows: readonly number[]): number => rows.reduce((a, b) => a + b, 0);
+    expect(sum(some.rows)).toBeGreaterThan(26);
+    expect(sum(some.rows)).toBeLessThan(4 * 26);
+    expect(some.cache).toBe((whole.cache * sum(some.rows)) / sum(whole.rows));
+  });
+
+  it("are read as they are published", async () => {
+    const config = parseConfig(
+      JSON.stringify({
+        ...CONFIG,
+        hidden_size: 2048,
+        intermediate_size: 5632,
+        num_hidden_layers: 24,
+        layer_types: null,
+      }),
+    );
+    expect(config.loops).toEqual({ most: 4, threshold: 1 });
+    await expect(decoderSource(config)).toMatchFileSnapshot("ouro.mod");
+  });
+
+  it.each([
+    [{ early_exit_threshold: 1.5 }, "early_exit_threshold is 1.5: it must be from 0 to 1"],
+    [{ total_ut_steps: 0 }, "total_ut_steps is 0: it must be a whole number from 1 on"],
+    [{ total_ut_steps: 1000 }, "total_ut_steps is 1000: modc reads up to 100 loops"],
+    [{ early_exit_step: 2 }, "early_exit_step is 2: a fixed number of loops is total_ut_steps"],
+    [{ attention_bias: true }, "attention_bias is true: this family has no such weights"],
+  ])("are refused with %j", (more, message) => {
+    expect(() => parseConfig(JSON.stringify({ ...CONFIG, ...more }))).toThrow(message);
+  });
+});
