@@ -31,6 +31,10 @@ export function attention(config: DecoderConfig): string {
     family.headNorms !== null && "eps: float",
     windowed && "window: int",
   );
+  const signature = loops
+    ? `/// Queries of the tokens of x, keys and values of all.
+  attend(x: f32[B, K, dim], all: f32[B, T, dim]) -> f32[B, K, dim] {`
+    : "forward(x: f32[B, T, dim]) -> f32[B, T, dim] {";
   return `/// Self-attention with rotary positions; heads of queries share keys and values in groups.
 block Attention(${parameters}) {
   q: Linear(dim, heads * head_dim, bias: ${biases.qkv})
@@ -38,11 +42,7 @@ block Attention(${parameters}) {
   v: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
   o: Linear(heads * head_dim, dim, bias: ${biases.o})${norms}
 
-  ${
-    loops
-      ? "/// Queries of the tokens of x, keys and values of all.\n  attend(x: f32[B, K, dim], all: f32[B, T, dim]) -> f32[B, K, dim] {"
-      : "forward(x: f32[B, T, dim]) -> f32[B, T, dim] {"
-  }
+  ${signature}
     q = ${turned("q")}
     k = ${turned("k")}
     v = ${head("v")}

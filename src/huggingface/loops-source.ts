@@ -25,11 +25,14 @@ block DecoderLayer(${parameters}) {
 export const loopParameters = (most: number, threshold: string): string =>
   joinNames(`loops: int = ${most}`, `keys: string = "own"`, `live threshold: float = ${threshold}`);
 
-export const ABOUT_LOOPS = `/// All layers run up to \`loops\` times, and the final norm behind each (Ouro, Zhu et al. 2025,
-/// arXiv 2510.25741). After a loop a gate says with which probability a token ends there; it leaves once the
-/// probability that it has ended is \`threshold\`, and computes nothing more. \`keys\`: "own", a loop attends to the tokens
-/// that run it, and its caches have those alone; "all", a token that has left gives keys and values to later loops too,
-/// of the state it left with. At a threshold of 1 nobody leaves, and both are the published model.`;
+export const ABOUT_LOOPS = `/// All layers run up to \`loops\` times, and the final norm behind each (Ouro,
+/// Zhu et al. 2025, arXiv 2510.25741). After a loop a gate says with which
+/// probability a token ends there; it leaves once the probability that it has
+/// ended is \`threshold\`, and computes nothing more. \`keys\`: "own", a loop
+/// attends to the tokens that run it, and its caches have those alone; "all", a
+/// token that has left gives keys and values to later loops too, of the state
+/// it left with. At a threshold of 1 nobody leaves, and both are the published
+/// model.`;
 
 /** `head`: from the state of the tokens to their logits. */
 export const loopForward = (head: (x: string) => string): string => `

@@ -47,11 +47,14 @@ block DecoderLayer(
 }
 
 /// OuroForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
-/// All layers run up to `loops` times, and the final norm behind each (Ouro, Zhu et al. 2025,
-/// arXiv 2510.25741). After a loop a gate says with which probability a token ends there; it leaves once the
-/// probability that it has ended is `threshold`, and computes nothing more. `keys`: "own", a loop attends to the tokens
-/// that run it, and its caches have those alone; "all", a token that has left gives keys and values to later loops too,
-/// of the state it left with. At a threshold of 1 nobody leaves, and both are the published model.
+/// All layers run up to `loops` times, and the final norm behind each (Ouro,
+/// Zhu et al. 2025, arXiv 2510.25741). After a loop a gate says with which
+/// probability a token ends there; it leaves once the probability that it has
+/// ended is `threshold`, and computes nothing more. `keys`: "own", a loop
+/// attends to the tokens that run it, and its caches have those alone; "all", a
+/// token that has left gives keys and values to later loops too, of the state
+/// it left with. At a threshold of 1 nobody leaves, and both are the published
+/// model.
 model Ouro(
   vocab: int = 96, dim: int = 2048, heads: int = 4, kv_heads: int = 4, head_dim: int = 512,
   hidden: int = 5632, depth: int = 24, context: int = 128, theta: float = 1000000.0,
