@@ -164,8 +164,10 @@ export const same: [
   });
 
   it("types need neither the DOM library nor those of WebGPU or Node, and agree with each", () => {
-    const use = (entry: string): string => `export * as all${entry.replace("/", "_")} from "modc${entry}";\n`;
+    const use = (entry: string): string => `export * as all${entry.replaceAll("/", "_")} from "modc${entry}";\n`;
     own.write("all.ts", ["", "/runtime", "/generate", "/session", "/train", "/tokenizer"].map(use).join(""));
+    // A server is a function of a Request, which Node's types and a page's have.
+    own.write("serve.ts", ["/serve", "/serve/node"].map(use).join(""));
     own.write(
       "cancel.ts",
       `import { load, openDevice } from "modc/runtime";
@@ -188,7 +190,8 @@ export async function run(source: string, device: GPUDevice, signal: AbortSignal
       ["es2023,dom", "--types", ""],
       ["es2023,dom", "--types", "node,@webgpu/types", "--skipLibCheck"],
     ]) {
-      const { status, stdout } = own.run("tsc", [...flags, ...libraries, "all.ts", "cancel.ts"]);
+      const server = /node|dom/.test(libraries.join()) ? ["serve.ts"] : [];
+      const { status, stdout } = own.run("tsc", [...flags, ...libraries, "all.ts", "cancel.ts", ...server]);
       expect([status, stdout], libraries.join(" ")).toEqual([0, ""]);
     }
   });
